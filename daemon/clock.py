@@ -1,0 +1,20 @@
+"""The two clocks: monotonic for everything that is measured, wall time only where a payload is made."""
+
+import time
+from datetime import datetime, timezone
+
+NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
+
+
+def monotonic_ns() -> int:
+    """The instant now in nanoseconds, on the clock that capture stamps use."""
+    return time.monotonic_ns()
+
+
+def wall_time(at_ns: int) -> str:
+    """The wall time of a monotonic instant, as ISO 8601 in UTC with microseconds."""
+    epoch_ns = time.time_ns() - (time.monotonic_ns() - at_ns)
+    seconds, rest_ns = divmod(epoch_ns, NS_PER_S)
+    whole = datetime.fromtimestamp(seconds, timezone.utc)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"

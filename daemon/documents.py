@@ -1,0 +1,152 @@
+"""Read a YAML document into a pydantic model, or say file, line, key, value and what was expected."""
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from daemon.errors import DocumentError
+
+MAX_DOCUMENT_BYTES = 1_000_000
+"""A config or manifest is a few kilobytes; anything near this is not one."""
+
+Key = tuple[str | int, ...]
+
+
+class Document(BaseModel):
+    """The base of every part of a document: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+DocumentT = TypeVar("DocumentT", bound=Document)
+
+
+def load_document(path: Path, model: type[DocumentT]) -> DocumentT:
+    """Read `path` and validate it whole. Raises DocumentError with every problem found."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_DOCUMENT_BYTES + 1)
+    except OSError as error:
+        raise DocumentError([f"{path}: cannot be read: {error.strerror}"]) from error
+    if len(raw) > MAX_DOCUMENT_BYTES:
+        raise DocumentError([f"{path}: larger than {MAX_DOCUMENT_BYTES} bytes"])
+    try:
+        value, lines = _parse(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise DocumentError([f"{path}: not UTF-8 at byte {error.start}"]) from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise DocumentError([f"{path}:{line}: {error.problem}"]) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DocumentError([f"{path}: not YAML: {' '.join(str(error).split())}"]) from error
+    if not isinstance(value, dict):
+        raise DocumentError([f"{path}:1: expected keys and values, found {_show(value)}"])
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=True)
+        raise DocumentError([_explain(path, problem, value, lines, model) for problem in problems]) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader without aliases, which multiply, and without repeated keys, which hide each other."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="aliases (*) are not used here", problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
+
+
+def _parse(text: str) -> tuple[Any, dict[Key, int]]:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        lines: dict[Key, int] = {}
+        if node is not None:
+            _note_lines(node, (), lines)
+        return (loader.construct_document(node) if node is not None else {}), lines
+    finally:
+        loader.dispose()
+
+
+def _note_lines(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
+    lines.setdefault(key, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            inner = (*key, str(name.value))
+            if inner in lines:
+                problem = f"key '{name.value}' stands twice (first on line {lines[inner]})"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=name.start_mark)
+            lines[inner] = name.start_mark.line + 1
+            _note_lines(value, inner, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[(*key, index)] = value.start_mark.line + 1
+            _note_lines(value, (*key, index), lines)
+
+
+def _explain(path: Path, problem: ErrorDetails, value: Any, lines: dict[Key, int], model: type[Document]) -> str:
+    location, found, is_there = _locate(problem["loc"], value)
+    line = next(lines[location[:n]] for n in range(len(location), -1, -1) if location[:n] in lines)
+    key = ".".join(str(part) for part in location) or "(the whole document)"
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(model, location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
+        return f"{path}:{line}: {key}: unknown key; {hint}"
+    if problem["type"] == "missing":
+        return f"{path}:{line}: {key}: is missing"
+    expected = problem["msg"].removeprefix("Value error, ")
+    expected = expected[0].lower() + expected[1:]
+    secret = any(word in key for word in ("password", "url"))
+    shown = f" = {'(hidden)' if secret else _show(found)}" if is_there and not isinstance(found, dict) else ""
+    return f"{path}:{line}: {key}{shown}: {expected}"
+
+
+def _locate(location: tuple[int | str, ...], value: Any) -> tuple[Key, Any, bool]:
+    """The part of pydantic's location that names keys of the document (it also names union members)."""
+    key: list[int | str] = []
+    for position, part in enumerate(location):
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        elif isinstance(value, dict) and position == len(location) - 1:
+            return (*key, part), None, False
+        else:
+            continue
+        key.append(part)
+    return tuple(key), value, True
+
+
+def _known_keys(model: type[Document], location: Key) -> list[str]:
+    """The keys that the part of the document at `location` may have."""
+    current: Any = model
+    for part in location:
+        current = _member(current, part)
+    return sorted(current.model_fields) if _is_document(current) else []
+
+
+def _member(annotation: Any, part: str | int) -> Any:
+    if _is_document(annotation):
+        field = annotation.model_fields.get(part)
+        inner = field.annotation if field else None
+    else:
+        inner = (getattr(annotation, "__args__", ()) or (None,))[-1]
+    documents = [option for option in getattr(inner, "__args__", ()) if _is_document(option)]
+    plain_container = getattr(inner, "__origin__", None) in (dict, list, tuple)
+    return documents[0] if documents and not plain_container else inner
+
+
+def _is_document(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Document)
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,45 @@
+"""What can go wrong, grouped by what the caller does next.
+
+PerceptdError
+├── Refused            the operator must change something: say what and where, exit code 78
+│   ├── DocumentError  config.yaml or bundle.yaml is wrong at a line
+│   ├── BundleError    a bundle's files do not fit together
+│   └── ModelError     a .tflite file cannot be loaded, or is not what the manifest says
+├── SourceError        a camera, microphone or file failed: the supervisor tries it again
+└── InputError         one input from outside is unusable: drop it and count it
+"""
+
+EXIT_REFUSED = 78
+"""EX_CONFIG of sysexits.h: restarting without a change cannot help."""
+
+
+class PerceptdError(Exception):
+    """The base of every error this program raises on purpose."""
+
+
+class Refused(PerceptdError):
+    """What the operator gave cannot be used; the message says what to change."""
+
+
+class DocumentError(Refused):
+    """A YAML document is wrong; each problem names file, line, key, value and what was expected."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class BundleError(Refused):
+    """The parts of a bundle are missing or do not fit together."""
+
+
+class ModelError(Refused):
+    """A model cannot be loaded or differs from its manifest."""
+
+
+class SourceError(PerceptdError):
+    """A source stopped delivering; opening it again may help."""
+
+
+class InputError(PerceptdError):
+    """One input from outside is unusable; it is dropped and counted."""

@@ -1,0 +1,41 @@
+"""The seams between the rooms: what a room offers to `app.py`, and what it may ask for."""
+
+from collections.abc import Callable
+from threading import Event
+from typing import Protocol, TypeVar
+
+from daemon.records import Captured, Embedding, Modality, Tensor
+
+Deliver = Callable[[Captured], None]
+"""Takes a frame, block or line from a source's thread. Never blocks in live use; in replay as fast as possible
+it blocks until there is room."""
+
+Item = TypeVar("Item", contravariant=True)
+
+
+class Source(Protocol):
+    """A camera, microphone, replay: one blocking function."""
+
+    def run(self, deliver: Deliver, stop: Event) -> None:
+        """Deliver until `stop` is set or the source has come to its end.
+
+        Returns when stopped or ended; no call inside blocks for longer than a few seconds without looking at
+        `stop`. Raises SourceError when it cannot open or stops delivering; the caller runs it again.
+        """
+
+
+class Encoder(Protocol[Item]):
+    """Turns prepared input of one modality into an embedding; used by one thread at a time."""
+
+    modality: Modality
+
+    def encode(self, item: Item) -> Embedding:
+        """Preprocess and invoke. Raises InputError when this item cannot be encoded."""
+
+
+class Model(Protocol):
+    """One loaded network with one input; used by one thread at a time."""
+
+    def invoke(self, tensor: Tensor) -> list[Tensor]:
+        """Run on a tensor of exactly the input's shape and dtype; returns copies of all outputs."""
+

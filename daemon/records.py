@@ -1,0 +1,140 @@
+"""What flows through the daemon: frame, block, line -> embedding -> moment -> recognition -> event.
+
+Every `*_ns` is an instant of `time.monotonic_ns()`, stamped at capture.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Modality = Literal["image", "audio", "text"]
+MODALITIES: tuple[Modality, ...] = ("image", "audio", "text")
+"""In the order in which the head takes them."""
+
+Array = NDArray[np.float32]
+Plane = NDArray[np.uint8]
+Tensor = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture.
+
+    `planes` is either one BGR plane of shape (height, width, 3), or the three planes of YUV 4:2:0 in
+    limited range (BT.601): (height, width), (height/2, width/2), (height/2, width/2), with height and width
+    even. All are uint8 and read-only by agreement: a decoder may still refer to them.
+    """
+
+    planes: tuple[Plane, ...]
+    captured_ns: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        height, width = self.planes[0].shape[:2]
+        return width, height
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive mono samples: float32 of shape (n,), in [-1, 1].
+
+    `start_ns` is the capture time of the first sample. `gap` says that samples were lost just before it.
+    """
+
+    samples: Array
+    sample_rate_hz: int
+    start_ns: int
+    gap: bool = False
+
+    @property
+    def end_ns(self) -> int:
+        """The capture time just after the last sample."""
+        return self.start_ns + len(self.samples) * 1_000_000_000 // self.sample_rate_hz
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One text as it came in."""
+
+    text: str
+    captured_ns: int
+
+
+Captured = Frame | Block | Line
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """What an encoder made of the input captured in `[start_ns, end_ns)`: float32 of shape (D,)."""
+
+    modality: Modality
+    vector: Array
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The embeddings of one stream that belong together at `time_ns`; an absent modality is not in it."""
+
+    time_ns: int
+    embeddings: Mapping[Modality, Embedding]
+
+    def age_ns(self, modality: Modality) -> int:
+        """How old the modality's embedding is at this moment."""
+        return self.time_ns - self.embeddings[modality].end_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """The label scores at a moment and where they come from.
+
+    `scores` has shape (L,) and sums to 1. `shares[m]` (L,) is what modality m added to the logits, `bias` (L,)
+    what is there without any; both are centred over the labels, and softmax(bias + sum of shares) = scores.
+    An empty moment has no shares, and its scores are those of the bias alone.
+    """
+
+    moment: Moment
+    scores: Array
+    bias: Array
+    shares: Mapping[Modality, Array]
+
+
+EventPhase = Literal["start", "update", "end"]
+EndedBy = Literal["absent", "other", "timeout", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A step in the life of one continuous presence of a label.
+
+    `score` is the smoothed score now, `peak` its highest so far. `ended_by` is None until the end: the label
+    faded while nothing took its place (`absent`), another label's event is open (`other`), the longest
+    duration was reached (`timeout`), or the daemon stopped (`stopped`).
+    """
+
+    phase: EventPhase
+    label: str
+    id: str
+    started_ns: int
+    time_ns: int
+    score: float
+    peak: float
+    ended_by: EndedBy | None = None
+
+
+@dataclass(slots=True)
+class Counters:
+    """Counts of one thing's life, shown in `health`; each field is written by one thread alone."""
+
+    captured: int = 0
+    encoded: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count what was thrown away, by reason."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
