@@ -56,10 +56,16 @@ class _Loader(yaml.SafeLoader):
     """The safe loader without aliases, which multiply, and without repeated keys, which hide each other."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="aliases (*) are not used here", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(problem="aliases (*) are not used here", problem_mark=_mark(event))
         return super().compose_node(parent, index)
+
+
+def _mark(event: yaml.Event) -> yaml.Mark:
+    mark = event.start_mark
+    assert isinstance(mark, yaml.Mark)  # noqa: S101  (the pure-Python loader makes no other)
+    return mark
 
 
 def _parse(text: str) -> tuple[Any, dict[Key, int]]:
@@ -86,8 +92,9 @@ def _note_lines(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
             _note_lines(value, inner, lines)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            lines[(*key, index)] = value.start_mark.line + 1
-            _note_lines(value, (*key, index), lines)
+            inner = (*key, index)
+            lines[inner] = value.start_mark.line + 1
+            _note_lines(value, inner, lines)
 
 
 def _explain(path: Path, problem: ErrorDetails, value: Any, lines: dict[Key, int], model: type[Document]) -> str:
@@ -112,9 +119,8 @@ def _locate(location: tuple[int | str, ...], value: Any) -> tuple[Key, Any, bool
     """The part of pydantic's location that names keys of the document (it also names union members)."""
     key: list[int | str] = []
     for position, part in enumerate(location):
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+        in_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
+        if in_list or (isinstance(value, dict) and part in value):
             value = value[part]
         elif isinstance(value, dict) and position == len(location) - 1:
             return (*key, part), None, False

@@ -38,4 +38,3 @@ class Model(Protocol):
 
     def invoke(self, tensor: Tensor) -> list[Tensor]:
         """Run on a tensor of exactly the input's shape and dtype; returns copies of all outputs."""
-

@@ -15,6 +15,7 @@ MODALITIES: tuple[Modality, ...] = ("image", "audio", "text")
 """In the order in which the head takes them."""
 
 Array = NDArray[np.float32]
+Array64 = NDArray[np.float64]
 Plane = NDArray[np.uint8]
 Tensor = NDArray[Any]
 

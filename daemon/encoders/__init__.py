@@ -1,0 +1,1 @@
+"""From frames, sound and lines to embeddings."""

@@ -1,0 +1,82 @@
+"""From a frame to the pixels a model wants: crop, resize, colour, on as few pixels as possible."""
+
+import cv2
+import numpy as np
+
+from daemon.manifest import ImageSpec
+from daemon.records import Frame, Plane, Tensor
+
+_FULL_RANGE = np.clip((np.arange(256) - 16) * (255 / 219) + 0.5, 0, 255).astype(np.uint8)
+"""From luma in limited range (16 to 235) to grey in full range."""
+
+_FROM_BGR = {"rgb": cv2.COLOR_BGR2RGB, "bgr": None, "grey": cv2.COLOR_BGR2GRAY}
+_FROM_I420 = {"rgb": cv2.COLOR_YUV2RGB_I420, "bgr": cv2.COLOR_YUV2BGR_I420}
+
+
+def fit(frame: Frame, spec: ImageSpec) -> Tensor:
+    """The frame as uint8 of shape (height, width, channels) of the model's input, before normalisation."""
+    height, width, channels = spec.input.shape[1:]
+    area = spec.preprocessing.resize == "area"
+    colour = spec.preprocessing.colour
+    if spec.preprocessing.fit == "crop":
+        frame = _crop_to_shape(frame, width, height)
+    inner_width, inner_height = width, height
+    if spec.preprocessing.fit == "pad":
+        inner_width, inner_height = _largest_inside(frame.size, (width, height))
+    pixels = _resized(frame, inner_width, inner_height, colour, area)
+    if (inner_width, inner_height) != (width, height):
+        top, left = (height - inner_height) // 2, (width - inner_width) // 2
+        padded = np.zeros((height, width, channels), np.uint8)
+        padded[top : top + inner_height, left : left + inner_width] = pixels
+        pixels = padded
+    return pixels
+
+
+def _crop_to_shape(frame: Frame, width: int, height: int) -> Frame:
+    """The largest middle part of the frame with the shape of width x height."""
+    frame_width, frame_height = frame.size
+    crop_width = min(frame_width, max(2, frame_height * width // height))
+    crop_height = min(frame_height, max(2, frame_width * height // width))
+    return crop(frame, (frame_width - crop_width) // 2, (frame_height - crop_height) // 2, crop_width, crop_height)
+
+
+def crop(frame: Frame, left: int, top: int, width: int, height: int) -> Frame:
+    """A view of a part of the frame; of YUV 4:2:0 at even pixels, at most one pixel off."""
+    if len(frame.planes) == 1:
+        return Frame((frame.planes[0][top : top + height, left : left + width],), frame.captured_ns)
+    left, top, width, height = left & ~1, top & ~1, max(2, width & ~1), max(2, height & ~1)
+    luma, *chroma = frame.planes
+    half = [plane[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2] for plane in chroma]
+    return Frame((luma[top : top + height, left : left + width], *half), frame.captured_ns)
+
+
+def _largest_inside(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+    """The largest size of the same shape as `size` that fits into `box`."""
+    scale = min(box[0] / size[0], box[1] / size[1])
+    return max(1, min(box[0], round(size[0] * scale))), max(1, min(box[1], round(size[1] * scale)))
+
+
+def _resized(frame: Frame, width: int, height: int, colour: str, area: bool) -> Tensor:
+    """The whole frame at the given size and in the given colour: resized first, then converted."""
+    if len(frame.planes) == 1:
+        pixels = _resize(frame.planes[0], width, height, area)
+        code = _FROM_BGR[colour]
+        pixels = pixels if code is None else cv2.cvtColor(pixels, code)
+        return pixels.reshape(height, width, -1)
+    luma, *chroma = frame.planes
+    if colour == "grey":
+        return cv2.LUT(_resize(luma, width, height, area), _FULL_RANGE).reshape(height, width, 1)
+    even_width, even_height = width + width % 2, height + height % 2
+    i420 = np.empty((even_height * 3 // 2, even_width), np.uint8)
+    i420[:even_height] = _resize(luma, even_width, even_height, area)
+    half = [_resize(plane, even_width // 2, even_height // 2, area).reshape(-1) for plane in chroma]
+    i420[even_height:] = np.concatenate(half).reshape(even_height // 2, even_width)
+    return cv2.cvtColor(i420, _FROM_I420[colour])[:height, :width]
+
+
+def _resize(plane: Plane, width: int, height: int, area: bool) -> Tensor:
+    if plane.shape[1] == width and plane.shape[0] == height:
+        return plane
+    shrinks = width <= plane.shape[1] and height <= plane.shape[0]
+    method = cv2.INTER_AREA if area and shrinks else cv2.INTER_LINEAR
+    return cv2.resize(plane, (width, height), interpolation=method)

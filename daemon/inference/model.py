@@ -1,0 +1,106 @@
+"""A loaded `.tflite` model on the CPU: checked against its manifest once, then invoked by one thread at a time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daemon.errors import ModelError
+from daemon.manifest import TensorSpec
+from daemon.records import Tensor
+
+try:
+    from ai_edge_litert.interpreter import Interpreter
+except ImportError:  # JetPack and older Raspberry Pi images carry only the older runtime
+    from tflite_runtime.interpreter import Interpreter
+
+MAX_MODEL_BYTES = 256 * 1024 * 1024
+SCALE_TOLERANCE = 1e-5
+"""Relative: a manifest holds scales as decimal text, the model as float32."""
+
+
+class TfliteModel:
+    """One interpreter with one thread.
+
+    Raises ModelError when the file is not a model, needs an operator the runtime lacks, or has tensors other than
+    stated.
+    """
+
+    def __init__(self, path: Path, inputs: TensorSpec, outputs: Sequence[TensorSpec]) -> None:
+        self._interpreter = _open(path)
+        details = self._interpreter.get_input_details()
+        if len(details) != 1:
+            raise ModelError(f"{path}: has {len(details)} inputs, expected one")
+        _check(path, "input", details[0], inputs)
+        self._input = details[0]["index"]
+        self._outputs = _match_outputs(path, self._interpreter.get_output_details(), outputs)
+
+    def invoke(self, tensor: Tensor) -> list[Tensor]:
+        """Run the model on a tensor of the input's shape and dtype.
+
+        Returns copies of the outputs in the order of the specs given at construction. Raises ModelError when the
+        runtime fails.
+        """
+        try:
+            self._interpreter.set_tensor(self._input, tensor)
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"invoke failed: {error}") from error
+        return [self._interpreter.get_tensor(index) for index in self._outputs]
+
+
+def _open(path: Path) -> Any:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    if size > MAX_MODEL_BYTES:
+        raise ModelError(f"{path}: {size} bytes, more than the {MAX_MODEL_BYTES} a model may have")
+    try:
+        interpreter = Interpreter(model_path=str(path), num_threads=1)
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be loaded: {' '.join(str(error).split())}") from error
+    return interpreter
+
+
+def _match_outputs(path: Path, details: list[dict[str, Any]], specs: Sequence[TensorSpec]) -> list[int]:
+    """The index of the output that has each spec's shape: converters do not keep the order of outputs."""
+    if len(details) != len(specs):
+        raise ModelError(f"{path}: has {len(details)} outputs, expected {len(specs)}")
+    if len(specs) == 1:
+        _check(path, "output", details[0], specs[0])
+        return [details[0]["index"]]
+    by_shape = {tuple(int(n) for n in detail["shape"]): detail for detail in details}
+    indices = []
+    for spec in specs:
+        detail = by_shape.get(tuple(spec.shape))
+        if detail is None:
+            found = ", ".join(str(list(shape)) for shape in by_shape)
+            raise ModelError(f"{path}: has outputs of shape {found}, expected one of shape {spec.shape}")
+        _check(path, "output", detail, spec)
+        indices.append(detail["index"])
+    return indices
+
+
+def _check(path: Path, role: str, detail: dict[str, Any], spec: TensorSpec) -> None:
+    shape = [int(n) for n in detail["shape"]]
+    if shape != spec.shape:
+        raise ModelError(f"{path}: {role} has shape {shape}, the manifest says {spec.shape}")
+    dtype = np.dtype(detail["dtype"]).name
+    if dtype != spec.dtype:
+        raise ModelError(f"{path}: {role} is {dtype}, the manifest says {spec.dtype}")
+    scales = detail["quantization_parameters"]["scales"]
+    if len(scales) > 1:
+        raise ModelError(f"{path}: {role} is quantized per channel, expected one scale")
+    if spec.scale is None:
+        if len(scales) and dtype != "int32":
+            raise ModelError(f"{path}: {role} is quantized, the manifest gives no scale")
+        return
+    scale, zero_point = detail["quantization"]
+    if abs(scale - spec.scale) > SCALE_TOLERANCE * spec.scale or zero_point != spec.zero_point:
+        raise ModelError(
+            f"{path}: {role} has scale {scale:.9g} and zero point {zero_point}, "
+            f"the manifest says {spec.scale:.9g} and {spec.zero_point}"
+        )
