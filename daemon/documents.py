@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from daemon.errors import DocumentError
+from daemon.redact import redact
 
 MAX_DOCUMENT_BYTES = 1_000_000
 """A config or manifest is a few kilobytes; anything near this is not one."""
@@ -110,8 +111,10 @@ def _explain(path: Path, problem: ErrorDetails, value: Any, lines: dict[Key, int
         return f"{path}:{line}: {key}: is missing"
     expected = problem["msg"].removeprefix("Value error, ")
     expected = expected[0].lower() + expected[1:]
-    secret = any(word in key for word in ("password", "url"))
-    shown = f" = {'(hidden)' if secret else _show(found)}" if is_there and not isinstance(found, dict) else ""
+    expected = expected.replace("input should be", "expected")
+    shown = (
+        f" = {'(hidden)' if 'password' in key else _show(found)}" if is_there and not isinstance(found, dict) else ""
+    )
     return f"{path}:{line}: {key}{shown}: {expected}"
 
 
@@ -154,5 +157,5 @@ def _is_document(annotation: Any) -> bool:
 
 
 def _show(value: Any) -> str:
-    text = repr(value)
+    text = redact(repr(value))
     return text if len(text) <= 60 else text[:57] + "..."

@@ -41,7 +41,8 @@ def mel_filters(preprocessing: AudioPreprocessing) -> Array:
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     filters = np.minimum((bins - left) / (centre - left), (right - bins) / (right - centre))
     filters[0] = 0.0
-    return np.maximum(filters, 0.0).astype(np.float32)
+    matrix: Array = np.maximum(filters, 0.0).astype(np.float32)
+    return matrix
 
 
 def _hz_to_mel(hz: Array64) -> Array64:

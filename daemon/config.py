@@ -1,0 +1,232 @@
+"""The schema of `config.yaml`: validated whole, then frozen. The shipped config.yaml documents every key."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+
+from daemon.documents import Document, load_document
+from daemon.errors import DocumentError
+from daemon.manifest import Threshold
+
+URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
+
+
+def _topic_level(name: str) -> str:
+    if not name or len(name) > 64 or any(c in "+#/$" or c.isspace() or not c.isprintable() for c in name):
+        raise ValueError("expected 1 to 64 characters without spaces and none of + # / $")
+    return name
+
+
+TopicLevel = Annotated[str, AfterValidator(_topic_level)]
+Number = Annotated[float, Field(allow_inf_nan=False, strict=False)]
+Seconds = Annotated[Number, Field(ge=0, le=86_400)]
+PositiveSeconds = Annotated[Number, Field(gt=0, le=86_400)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+Point = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
+Polygon = Annotated[list[Point], Field(min_length=3, max_length=64)]
+
+
+def is_url(device: object) -> bool:
+    """Whether a camera is a network stream rather than a device or a file."""
+    return isinstance(device, str) and "://" in device
+
+
+def _camera_device(device: int | str) -> int | str:
+    if isinstance(device, int):
+        if device < 0:
+            raise ValueError("expected a camera's number from 0 up")
+    elif is_url(device) and urlsplit(device).scheme not in URL_SCHEMES:
+        raise ValueError(f"expected a URL of {', '.join(URL_SCHEMES)}")
+    elif not device:
+        raise ValueError("expected a number, a path or a URL")
+    return device
+
+
+def _device_alone(value: object) -> object:
+    """`camera: 0` says the same as `camera: {device: 0}`."""
+    return {"device": value} if isinstance(value, (int, str)) and not isinstance(value, bool) else value
+
+
+class Region(Document):
+    """A part of the picture, as fractions of its width and height."""
+
+    left: Fraction = 0.0
+    top: Fraction = 0.0
+    right: Fraction = 1.0
+    bottom: Fraction = 1.0
+
+    @model_validator(mode="after")
+    def _has_an_area(self) -> "Region":
+        if self.right - self.left < 0.01 or self.bottom - self.top < 0.01:
+            raise ValueError("right must be beyond left and bottom beyond top, by 0.01 at least")
+        return self
+
+
+class PictureConfig(Document):
+    """What is done to every picture before anything else sees it: masks, then rotation, then the region."""
+
+    rotate: Literal[0, 90, 180, 270] = 0
+    region: Region = Region()
+    masks: Annotated[list[Polygon], Field(max_length=32)] = []
+
+
+class CameraConfig(PictureConfig):
+    """A V4L2 device, a network stream, or a file that is played as if it were one."""
+
+    device: Annotated[int | str, AfterValidator(_camera_device)]
+    width: Annotated[int, Field(ge=16, le=7680)] | None = None
+    height: Annotated[int, Field(ge=16, le=4320)] | None = None
+    fps: Annotated[Number, Field(gt=0, le=240)] | None = None
+    loop: bool = True
+
+
+class MicrophoneConfig(Document):
+    """A sound device by name or number, or `camera` for the sound of the camera's own stream."""
+
+    device: int | str = "default"
+    channel: Annotated[int, Field(ge=1, le=64)] = 1
+
+
+class ReplayConfig(PictureConfig):
+    """A video file with sound and, beside it, timed text."""
+
+    file: str
+    text: str | None = None
+    loop: bool = True
+    pace: Literal["realtime", "fast"] = "realtime"
+
+    @model_validator(mode="after")
+    def _fast_ends(self) -> "ReplayConfig":
+        if self.loop and self.pace == "fast":
+            raise ValueError("pace: fast needs loop: false, or it would never end")
+        return self
+
+
+class TextConfig(Document):
+    """The text inlet of a stream."""
+
+    enabled: bool = True
+
+
+class FusionConfig(Document):
+    """How often moments are made."""
+
+    max_rate_hz: Annotated[Number, Field(gt=0, le=1000)] = 60.0
+
+
+class EventsConfig(Document):
+    """How scores become events; every duration is a time constant, independent of how often moments come."""
+
+    smoothing_s: Seconds = 0.3
+    min_duration_s: Seconds = 0.2
+    max_duration_s: PositiveSeconds = 300.0
+    update_every_s: PositiveSeconds = 5.0
+    thresholds: dict[str, Threshold] = {}
+
+
+class StreamConfig(Document):
+    """One place that is watched."""
+
+    camera: Annotated[CameraConfig | None, BeforeValidator(_device_alone)] = None
+    microphone: Annotated[MicrophoneConfig | None, BeforeValidator(_device_alone)] = None
+    replay: ReplayConfig | None = None
+    text: TextConfig = TextConfig()
+    fusion: FusionConfig = FusionConfig()
+    events: EventsConfig = EventsConfig()
+
+    @model_validator(mode="after")
+    def _sources_fit(self) -> "StreamConfig":
+        if self.replay and (self.camera or self.microphone):
+            raise ValueError("replay takes the place of camera and microphone: give one or the other")
+        if not (self.replay or self.camera or self.microphone or self.text.enabled):
+            raise ValueError("a stream needs at least one of replay, camera, microphone, text")
+        if self.microphone and self.microphone.device == "camera" and not self.camera_has_sound:
+            raise ValueError("microphone.device: camera needs a camera that is a URL or a file")
+        return self
+
+    @property
+    def camera_has_sound(self) -> bool:
+        """Whether the camera is read through a container that may carry sound."""
+        device = self.camera.device if self.camera else None
+        return isinstance(device, str) and not device.startswith("/dev/")
+
+
+class RecognitionsConfig(Document):
+    """Which recognitions are published."""
+
+    publish: Literal["every", "rate", "change"] = "rate"
+    max_rate_hz: Annotated[Number, Field(gt=0, le=1000)] = 5.0
+    labels: Annotated[int, Field(ge=1, le=64)] = 3
+
+
+class MqttConfig(Document):
+    """The broker and what is said to it."""
+
+    host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65_535)] = 1883
+    username: str | None = None
+    password: SecretStr | None = None
+    keepalive_s: Annotated[int, Field(ge=5, le=3600)] = 30
+    recognitions: RecognitionsConfig = RecognitionsConfig()
+
+
+class HealthConfig(Document):
+    """How often the retained health is renewed when nothing changes."""
+
+    every_s: Annotated[Number, Field(ge=1, le=3600)] = 10.0
+
+
+class Config(Document):
+    """A whole `config.yaml`."""
+
+    node: TopicLevel
+    bundle: str
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    mqtt: MqttConfig = MqttConfig()
+    health: HealthConfig = HealthConfig()
+    streams: Annotated[dict[TopicLevel, StreamConfig], Field(min_length=1, max_length=64)]
+
+
+def load_config(path: Path) -> Config:
+    """Read and validate a config; paths in it are taken relative to its directory. Raises DocumentError."""
+    config = load_document(path, Config)
+    base = path.resolve().parent
+    streams = {name: _with_absolute_paths(stream, base) for name, stream in config.streams.items()}
+    return config.model_copy(update={"bundle": str(base / config.bundle), "streams": streams})
+
+
+def _with_absolute_paths(stream: StreamConfig, base: Path) -> StreamConfig:
+    update: dict[str, object] = {}
+    if stream.replay:
+        replay = stream.replay
+        paths = {"file": str(base / replay.file), "text": replay.text and str(base / replay.text)}
+        update["replay"] = replay.model_copy(update=paths)
+    if stream.camera and isinstance(stream.camera.device, str) and not is_url(stream.camera.device):
+        update["camera"] = stream.camera.model_copy(update={"device": str(base / stream.camera.device)})
+    return stream.model_copy(update=update)
+
+
+def override_devices(config: Config, camera: str | None, microphone: str | None) -> Config:
+    """The config with its first stream watching these devices instead of its own sources.
+
+    Raises DocumentError when a device is not one.
+    """
+    if camera is None and microphone is None:
+        return config
+    name, stream = next(iter(config.streams.items()))
+    devices: dict[str, object] = {"replay": None, "camera": None, "microphone": None}
+    try:
+        if camera is not None:
+            devices["camera"] = CameraConfig(device=_number_or_name(camera))
+        if microphone is not None:
+            devices["microphone"] = MicrophoneConfig(device=_number_or_name(microphone))
+        replaced = StreamConfig.model_validate({**dict(stream), **devices})
+    except ValueError as error:
+        raise DocumentError([f"--camera/--microphone: {error}"]) from error
+    return config.model_copy(update={"streams": {**config.streams, name: replaced}})
+
+
+def _number_or_name(device: str) -> int | str:
+    return int(device) if device.isdecimal() else device
