@@ -191,7 +191,7 @@ class Config(Document):
 
 def load_config(path: Path) -> Config:
     """Read and validate a config; paths in it are taken relative to its directory. Raises DocumentError."""
-    config = load_document(path, Config)
+    config = load_document(path, Config).document
     base = path.resolve().parent
     streams = {name: _with_absolute_paths(stream, base) for name, stream in config.streams.items()}
     return config.model_copy(update={"bundle": str(base / config.bundle), "streams": streams})

@@ -1,8 +1,10 @@
 """Read a YAML document into a pydantic model, or say file, line, key, value and what was expected."""
 
 import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,7 +28,21 @@ class Document(BaseModel):
 DocumentT = TypeVar("DocumentT", bound=Document)
 
 
-def load_document(path: Path, model: type[DocumentT]) -> DocumentT:
+@dataclass(frozen=True)
+class Loaded(Generic[DocumentT]):
+    """A valid document and where its keys stand."""
+
+    path: Path
+    document: DocumentT
+    lines: Mapping[Key, int]
+
+    def where(self, *key: str | int) -> str:
+        """File, line and key, for a problem that shows only when the document is used."""
+        line = next(self.lines[key[:n]] for n in range(len(key), -1, -1) if key[:n] in self.lines)
+        return f"{self.path}:{line}: {'.'.join(str(part) for part in key)}"
+
+
+def load_document(path: Path, model: type[DocumentT]) -> Loaded[DocumentT]:
     """Read `path` and validate it whole. Raises DocumentError with every problem found."""
     try:
         with path.open("rb") as file:
@@ -47,7 +63,7 @@ def load_document(path: Path, model: type[DocumentT]) -> DocumentT:
     if not isinstance(value, dict):
         raise DocumentError([f"{path}:1: expected keys and values, found {_show(value)}"])
     try:
-        return model.model_validate(value)
+        return Loaded(path, model.model_validate(value), lines)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=True)
         raise DocumentError([_explain(path, problem, value, lines, model) for problem in problems]) from error

@@ -4,7 +4,7 @@ PerceptdError
 ├── Refused            the operator must change something: say what and where, exit code 78
 │   ├── DocumentError  config.yaml or bundle.yaml is wrong at a line
 │   ├── BundleError    a bundle's files do not fit together
-│   └── ModelError     a .tflite file cannot be loaded, or is not what the manifest says
+│   └── ModelError     a .tflite file cannot be loaded or run (MismatchError: is not what the manifest says)
 ├── SourceError        a camera, microphone or file failed: the supervisor tries it again
 └── InputError         one input from outside is unusable: drop it and count it
 """
@@ -34,7 +34,15 @@ class BundleError(Refused):
 
 
 class ModelError(Refused):
-    """A model cannot be loaded or differs from its manifest."""
+    """A model cannot be loaded, or does not run."""
+
+
+class MismatchError(ModelError):
+    """A model's tensor is not what its manifest says; `key` is the manifest's, relative to the model's part."""
+
+    def __init__(self, message: str, *key: str) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class SourceError(PerceptdError):

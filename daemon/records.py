@@ -130,7 +130,7 @@ class Event:
 
 @dataclass(slots=True)
 class Counters:
-    """Counts of one thing's life, shown in `health`; each field is written by one thread alone."""
+    """Counts of one thing's life, shown in `health`; each number is written by one thread alone."""
 
     captured: int = 0
     encoded: int = 0

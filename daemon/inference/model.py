@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from daemon.errors import ModelError
+from daemon.errors import MismatchError, ModelError
 from daemon.manifest import TensorSpec
 from daemon.records import Tensor
 
@@ -23,15 +23,15 @@ SCALE_TOLERANCE = 1e-5
 class TfliteModel:
     """One interpreter with one thread.
 
-    Raises ModelError when the file is not a model, needs an operator the runtime lacks, or has tensors other than
-    stated.
+    Raises ModelError when the file is not a model or needs an operator the runtime lacks, MismatchError when it has
+    tensors other than stated.
     """
 
     def __init__(self, path: Path, inputs: TensorSpec, outputs: Sequence[TensorSpec]) -> None:
         self._interpreter = _open(path)
         details = self._interpreter.get_input_details()
         if len(details) != 1:
-            raise ModelError(f"{path}: has {len(details)} inputs, expected one")
+            raise MismatchError(f"{path.name} has {len(details)} inputs, expected one", "input")
         _check(path, "input", details[0], inputs)
         self._input = details[0]["index"]
         self._outputs = _match_outputs(path, self._interpreter.get_output_details(), outputs)
@@ -68,7 +68,7 @@ def _open(path: Path) -> Any:
 def _match_outputs(path: Path, details: list[dict[str, Any]], specs: Sequence[TensorSpec]) -> list[int]:
     """The index of the output that has each spec's shape: converters do not keep the order of outputs."""
     if len(details) != len(specs):
-        raise ModelError(f"{path}: has {len(details)} outputs, expected {len(specs)}")
+        raise MismatchError(f"{path.name} has {len(details)} outputs, expected {len(specs)}", "output")
     if len(specs) == 1:
         _check(path, "output", details[0], specs[0])
         return [details[0]["index"]]
@@ -77,8 +77,8 @@ def _match_outputs(path: Path, details: list[dict[str, Any]], specs: Sequence[Te
     for spec in specs:
         detail = by_shape.get(tuple(spec.shape))
         if detail is None:
-            found = ", ".join(str(list(shape)) for shape in by_shape)
-            raise ModelError(f"{path}: has outputs of shape {found}, expected one of shape {spec.shape}")
+            found = " and ".join(str(list(shape)) for shape in by_shape)
+            raise MismatchError(f"{path.name} has outputs of shape {found}, expected one of {spec.shape}", "output")
         _check(path, "output", detail, spec)
         indices.append(detail["index"])
     return indices
@@ -87,20 +87,16 @@ def _match_outputs(path: Path, details: list[dict[str, Any]], specs: Sequence[Te
 def _check(path: Path, role: str, detail: dict[str, Any], spec: TensorSpec) -> None:
     shape = [int(n) for n in detail["shape"]]
     if shape != spec.shape:
-        raise ModelError(f"{path}: {role} has shape {shape}, the manifest says {spec.shape}")
+        raise MismatchError(f"{path.name} has an {role} of shape {shape}, expected {spec.shape}", role, "shape")
     dtype = np.dtype(detail["dtype"]).name
     if dtype != spec.dtype:
-        raise ModelError(f"{path}: {role} is {dtype}, the manifest says {spec.dtype}")
-    scales = detail["quantization_parameters"]["scales"]
-    if len(scales) > 1:
-        raise ModelError(f"{path}: {role} is quantized per channel, expected one scale")
-    if spec.scale is None:
-        if len(scales) and dtype != "int32":
-            raise ModelError(f"{path}: {role} is quantized, the manifest gives no scale")
-        return
+        raise MismatchError(f"{path.name} has an {role} of {dtype}, expected {spec.dtype}", role, "dtype")
+    if len(detail["quantization_parameters"]["scales"]) > 1:
+        raise MismatchError(f"{path.name} has an {role} quantized per channel, expected one scale", role)
     scale, zero_point = detail["quantization"]
-    if abs(scale - spec.scale) > SCALE_TOLERANCE * spec.scale or zero_point != spec.zero_point:
-        raise ModelError(
-            f"{path}: {role} has scale {scale:.9g} and zero point {zero_point}, "
-            f"the manifest says {spec.scale:.9g} and {spec.zero_point}"
-        )
+    if spec.scale is None:
+        return
+    if abs(scale - spec.scale) > SCALE_TOLERANCE * spec.scale:
+        raise MismatchError(f"{path.name} has scale {scale:.9g}, expected {spec.scale:.9g}", role, "scale")
+    if zero_point != spec.zero_point:
+        raise MismatchError(f"{path.name} has zero point {zero_point}, expected {spec.zero_point}", role, "zero_point")

@@ -1,0 +1,88 @@
+"""The encoders of a bundle at work: one thread each, shared by all streams."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from daemon.encoders.audio import AudioFrontEnd
+from daemon.errors import InputError, ModelError
+from daemon.manifest import Manifest
+from daemon.ports import Encoder
+from daemon.records import Block, Captured, Counters, Embedding, Frame, Modality
+from daemon.runtime.worker import Worker
+
+log = logging.getLogger(__name__)
+
+CAPACITY: Mapping[Modality, int] = {"image": 1, "audio": 8, "text": 16}
+"""Jobs that wait, per stream: of pictures only the newest counts, of sound and text some may queue."""
+
+Done = Callable[[Embedding | None], None]
+"""Takes the embedding, or None when there is none, on the encoder's thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    item: Any
+    done: Done
+    counters: Counters
+
+
+class Encoders:
+    """Takes prepared input of any stream and encodes it on the modality's own thread."""
+
+    def __init__(self, encoders: Mapping[Modality, Encoder[Any]]) -> None:
+        self._workers = {
+            modality: Worker(f"encode-{modality}", self._work_of(encoder), CAPACITY[modality])
+            for modality, encoder in encoders.items()
+        }
+
+    def start(self) -> None:
+        """Start the threads."""
+        for worker in self._workers.values():
+            worker.start()
+
+    def offer(self, stream: str, modality: Modality, item: Any, done: Done, counters: Counters) -> None:
+        """Queue an item without blocking; what it displaces is counted as `busy`, and done with None."""
+        displaced = self._workers[modality].offer(stream, _Job(item, done, counters))
+        if displaced is not None:
+            displaced.counters.drop("busy")
+            displaced.done(None)
+
+    def close(self, deadline_s: float) -> None:
+        """Encode what is queued, then end the threads."""
+        for modality, worker in self._workers.items():
+            if not worker.close(deadline_s):
+                log.error("the %s encoder did not finish within %.1f s; left behind", modality, deadline_s)
+
+    @staticmethod
+    def _work_of(encoder: Encoder[Any]) -> Callable[[_Job], None]:
+        def work(job: _Job) -> None:
+            embedding = None
+            try:
+                embedding = encoder.encode(job.item)
+                job.counters.encoded += 1
+            except (InputError, ModelError) as error:
+                job.counters.drop("encoder_failed")
+                log.warning("%s: %s", encoder.modality, error)
+            finally:
+                job.done(embedding)
+
+        return work
+
+
+class Preparation:
+    """Turns what one stream captures into what the encoders take; what no encoder wants is passed over."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._wanted = manifest.modalities.present().keys()
+        audio = manifest.modalities.audio
+        self._front_end = AudioFrontEnd(audio.preprocessing) if audio else None
+
+    def prepare(self, captured: Captured) -> list[tuple[Modality, Any]]:
+        """The modality and the items to encode. Raises InputError when the input cannot be used."""
+        if isinstance(captured, Block):
+            patches = self._front_end.push(captured) if self._front_end else []
+            return [("audio", patch) for patch in patches]
+        modality: Modality = "image" if isinstance(captured, Frame) else "text"
+        return [(modality, captured)] if modality in self._wanted else []

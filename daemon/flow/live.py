@@ -1,0 +1,135 @@
+"""Live fusion: one thread fuses the embeddings of all live streams as they come, and lets their time pass."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from daemon.clock import NS_PER_S, monotonic_ns
+from daemon.errors import InputError
+from daemon.flow.encode import Encoders, Preparation
+from daemon.fusion.stream import Fused, StreamFusion
+from daemon.records import Captured, Counters, Embedding, Modality
+
+log = logging.getLogger(__name__)
+
+INBOX_EMBEDDINGS = 1000
+"""Far more than encoders can make while one embedding is fused: when full, something hangs."""
+
+Publish = Callable[[Fused], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStream:
+    """What live fusion needs of one stream."""
+
+    name: str
+    fusion: StreamFusion
+    publish: Publish
+    counters: dict[Modality, Counters]
+
+
+class LiveFusion:
+    """Owns the fusion of all live streams in one thread."""
+
+    def __init__(self, streams: list[LiveStream]) -> None:
+        self._streams = streams
+        self._due_ns: dict[str, int | None] = {}
+        self._inbox: queue.Queue[tuple[LiveStream, Embedding] | None] = queue.Queue(INBOX_EMBEDDINGS)
+        self._thread = threading.Thread(target=self._run, name="fusion", daemon=True)
+
+    def start(self) -> None:
+        """Begin to fuse."""
+        self._thread.start()
+
+    def offer(self, stream: LiveStream, embedding: Embedding) -> None:
+        """Queue an embedding without blocking; when the queue is full it is dropped and counted as `fusion_busy`."""
+        try:
+            self._inbox.put_nowait((stream, embedding))
+        except queue.Full:
+            stream.counters[embedding.modality].drop("fusion_busy")
+
+    def close(self, deadline_s: float) -> None:
+        """Fuse what is queued, end open events, then end the thread."""
+        try:
+            self._inbox.put(None, timeout=deadline_s)
+        except queue.Full:
+            log.error("fusion does not move; left behind")
+            return
+        self._thread.join(deadline_s)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                entry = self._inbox.get(timeout=self._wait_s())
+            except queue.Empty:
+                self._let_time_pass()
+                continue
+            if entry is None:
+                break
+            stream, embedding = entry
+            self._step(stream, partial(_deliver, embedding=embedding))
+            self._let_time_pass()
+        for stream in self._streams:
+            self._step(stream, _finish)
+
+    def _wait_s(self) -> float | None:
+        first_ns = min((at_ns for at_ns in self._due_ns.values() if at_ns is not None), default=None)
+        return None if first_ns is None else max(0.0, (first_ns - monotonic_ns()) / NS_PER_S)
+
+    def _let_time_pass(self) -> None:
+        now_ns = monotonic_ns()
+        for stream in self._streams:
+            due_ns = self._due_ns.get(stream.name)
+            if due_ns is not None and due_ns <= now_ns:
+                self._step(stream, _advance)
+
+    def _step(self, stream: LiveStream, step: Callable[[LiveStream], Fused]) -> None:
+        try:
+            stream.publish(step(stream))
+        except Exception:
+            log.exception("%s: fusion failed", stream.name)
+        self._due_ns[stream.name] = stream.fusion.next_due_ns()
+
+
+def _advance(stream: LiveStream) -> Fused:
+    return stream.fusion.advance(monotonic_ns())
+
+
+def _finish(stream: LiveStream) -> Fused:
+    return stream.fusion.finish(monotonic_ns())
+
+
+def _deliver(stream: LiveStream, embedding: Embedding) -> Fused:
+    fused = stream.fusion.deliver(embedding, monotonic_ns())
+    if fused.late:
+        stream.counters[embedding.modality].drop("late", fused.late)
+    return fused
+
+
+class LiveFlow:
+    """Takes what one stream captures, on the sources' threads, and never blocks."""
+
+    def __init__(self, stream: LiveStream, preparation: Preparation, encoders: Encoders, fusion: LiveFusion) -> None:
+        self._stream = stream
+        self._preparation = preparation
+        self._encoders = encoders
+        self._fusion = fusion
+
+    def deliver(self, captured: Captured) -> None:
+        """Prepare and hand on to the encoders."""
+        try:
+            prepared = self._preparation.prepare(captured)
+        except InputError as error:
+            self._stream.counters["audio"].drop("wrong_rate")
+            log.warning("%s: %s", self._stream.name, error)
+            return
+        for modality, item in prepared:
+            counters = self._stream.counters[modality]
+            self._encoders.offer(self._stream.name, modality, item, self._take, counters)
+
+    def _take(self, embedding: Embedding | None) -> None:
+        if embedding is not None:
+            self._fusion.offer(self._stream, embedding)

@@ -1,0 +1,122 @@
+"""A bundle made ready to run: its encoders and its head, every tensor checked against the manifest."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from daemon.bundles.load import Bundle
+from daemon.config import EventsConfig, FusionConfig
+from daemon.encoders.audio import AudioEncoder
+from daemon.encoders.image import ImageEncoder
+from daemon.encoders.text import TextEncoder
+from daemon.errors import BundleError, MismatchError, ModelError
+from daemon.fusion.align import AlignRules
+from daemon.fusion.decide import DecideRules
+from daemon.fusion.head import FusionHead
+from daemon.fusion.stream import StreamFusion
+from daemon.inference.model import TfliteModel
+from daemon.manifest import AudioSpec, ImageSpec, Manifest, TensorSpec, TextSpec, Threshold
+from daemon.ports import Encoder
+from daemon.records import Modality
+
+NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """The loaded encoders of a bundle, and heads and fusions made from it on demand."""
+
+    bundle: Bundle
+    encoders: Mapping[Modality, Encoder[Any]]
+
+    def new_head(self) -> FusionHead:
+        """A fusion head for one more thread."""
+        return _load_head(self.bundle)
+
+    def new_fusion(self, head: FusionHead, fusion: FusionConfig, events: EventsConfig) -> StreamFusion:
+        """The fusion of one stream, with the stream's own settings."""
+        manifest = self.bundle.manifest
+        return StreamFusion(head, align_rules(manifest, fusion), decide_rules(manifest, events))
+
+
+def load_recogniser(bundle: Bundle) -> Recogniser:
+    """Load every model of the bundle. Raises BundleError that names the manifest's line of what does not fit."""
+    specs = bundle.manifest.modalities.present()
+    encoders = {modality: _load_encoder(bundle, modality, spec) for modality, spec in specs.items()}
+    recogniser = Recogniser(bundle, encoders)
+    recogniser.new_head()
+    return recogniser
+
+
+def align_rules(manifest: Manifest, config: FusionConfig) -> AlignRules:
+    """How old each modality of the bundle may be, and how often moments are made."""
+    specs = manifest.modalities.present()
+    max_age_ns = {modality: spec.max_age_ms * NS_PER_MS for modality, spec in specs.items()}
+    return AlignRules(max_age_ns, round(1e9 / config.max_rate_hz))
+
+
+def decide_rules(manifest: Manifest, config: EventsConfig) -> DecideRules:
+    """The bundle's thresholds with the config's over them, and the config's time constants."""
+    thresholds = [config.thresholds.get(label, manifest.thresholds.of(label)) for label in manifest.labels]
+    return DecideRules(
+        labels=manifest.labels,
+        makes_events=[label not in manifest.background for label in manifest.labels],
+        start=_column(thresholds, "start"),
+        end=_column(thresholds, "end"),
+        smoothing_ns=round(config.smoothing_s * 1e9),
+        min_duration_ns=round(config.min_duration_s * 1e9),
+        max_duration_ns=round(config.max_duration_s * 1e9),
+        update_every_ns=round(config.update_every_s * 1e9),
+    )
+
+
+def check_thresholds(manifest: Manifest, stream: str, events: EventsConfig) -> list[str]:
+    """What is wrong with the config's thresholds for this bundle, in words."""
+    known = ", ".join(label for label in manifest.labels if label not in manifest.background)
+    return [
+        f"streams.{stream}.events.thresholds.{label}: {manifest.id} makes no event of it; expected one of {known}"
+        for label in events.thresholds
+        if label not in manifest.labels or label in manifest.background
+    ]
+
+
+def _column(thresholds: Sequence[Threshold], name: str) -> "np.typing.NDArray[np.float32]":
+    return np.array([getattr(threshold, name) for threshold in thresholds], np.float32)
+
+
+def _load_encoder(bundle: Bundle, modality: Modality, spec: ImageSpec | AudioSpec | TextSpec) -> Encoder[Any]:
+    try:
+        model = TfliteModel(bundle.file(spec.model), spec.input, [spec.output])
+    except MismatchError as error:
+        raise bundle.problem(str(error), "modalities", modality, *error.key) from error
+    except ModelError as error:
+        raise bundle.problem(str(error), "modalities", modality, "model") from error
+    if isinstance(spec, ImageSpec):
+        return ImageEncoder(spec, model)
+    return AudioEncoder(spec, model) if isinstance(spec, AudioSpec) else TextEncoder(spec, model)
+
+
+def _load_head(bundle: Bundle) -> FusionHead:
+    manifest = bundle.manifest
+    sizes = {modality: spec.output.size for modality, spec in manifest.modalities.present().items()}
+    labels = len(manifest.labels)
+    features = TensorSpec(shape=[1, manifest.head_input_size], dtype="float32")
+    scores = TensorSpec(shape=[1, labels], dtype="float32")
+    shares = TensorSpec(shape=[1, len(sizes), labels], dtype="float32")
+    try:
+        return FusionHead(TfliteModel(bundle.file(manifest.head.model), features, [scores, shares]), sizes)
+    except MismatchError as error:
+        key = "modalities" if error.key[0] == "input" else "labels"
+        raise _head_problem(bundle, key, labels, sizes, error) from error
+    except ModelError as error:
+        raise bundle.problem(str(error), "head", "model") from error
+
+
+def _head_problem(
+    bundle: Bundle, key: str, labels: int, sizes: Mapping[Modality, int], error: MismatchError
+) -> BundleError:
+    lengths = " + ".join(f"{size} of {modality}" for modality, size in sizes.items())
+    what = f"{labels} labels" if key == "labels" else f"embeddings of {lengths}, and {len(sizes)} present entries"
+    return bundle.problem(f"{what} do not match the head: {error}", key)

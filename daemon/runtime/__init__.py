@@ -1,0 +1,1 @@
+"""Threads, bounded queues, supervision and restart with backoff."""

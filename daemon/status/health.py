@@ -1,0 +1,113 @@
+"""The health payload: what runs, what does not and why, and what was counted."""
+
+import resource
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from daemon.clock import NS_PER_S, monotonic_ns, wall_time
+from daemon.records import Counters, Modality
+from daemon.runtime.supervisor import SourceStatus, State
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class SourceHealth(_Part):
+    """One source: `since` is when its state began, `reason` why it last failed."""
+
+    state: State
+    since: str
+    reason: str | None
+    failures: int
+
+
+class InputHealth(_Part):
+    """Counts of one modality since the start: frames, blocks or lines captured; embeddings made; drops by reason."""
+
+    captured: int
+    encoded: int
+    dropped: dict[str, int]
+
+
+class StreamHealth(_Part):
+    """One stream."""
+
+    sources: dict[str, SourceHealth]
+    inputs: dict[Modality, InputHealth]
+    recognitions: int
+    events: int
+
+
+class MqttHealth(_Part):
+    """The connection to the broker."""
+
+    connected: bool
+    since: str | None
+    reconnects: int
+    published: int
+    dropped: dict[str, int]
+
+
+class ProcessHealth(_Part):
+    """The daemon as the system sees it: CPU time used and the highest resident memory so far."""
+
+    uptime_s: float
+    cpu_s: float
+    peak_rss_mb: float
+
+
+class LatencyHealth(_Part):
+    """From capture to handing the recognition to the MQTT client, over the latest recognitions."""
+
+    p50: float | None
+    p99: float | None
+
+
+class Health(_Part):
+    """The retained health payload. `status` is degraded while a source does not deliver."""
+
+    schema_version: Literal[1] = Field(1, serialization_alias="schema")
+    node: str
+    version: str
+    time: str
+    status: Literal["ok", "degraded"]
+    bundle: str
+    streams: dict[str, StreamHealth]
+    mqtt: MqttHealth
+    process: ProcessHealth
+    latency_ms: LatencyHealth
+
+    def to_json(self) -> bytes:
+        """As it goes to the broker."""
+        return self.model_dump_json(by_alias=True).encode()
+
+
+def source_health(status: SourceStatus) -> SourceHealth:
+    """One source's status with wall time."""
+    return SourceHealth(
+        state=status.state, since=wall_time(status.since_ns), reason=status.reason, failures=status.failures
+    )
+
+
+def input_health(counters: Counters) -> InputHealth:
+    """A snapshot of one modality's counters."""
+    return InputHealth(captured=counters.captured, encoded=counters.encoded, dropped=dict(counters.dropped))
+
+
+def process_health(started_ns: int) -> ProcessHealth:
+    """What this process has used so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return ProcessHealth(
+        uptime_s=round((monotonic_ns() - started_ns) / NS_PER_S, 3),
+        cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
+        peak_rss_mb=round(usage.ru_maxrss / 1024, 1),
+    )
+
+
+def overall(streams: Mapping[str, StreamHealth]) -> Literal["ok", "degraded"]:
+    """Whether every source does its work."""
+    states = [source.state for stream in streams.values() for source in stream.sources.values()]
+    return "degraded" if "waiting" in states else "ok"
