@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 
 from daemon.documents import Document, load_document
 from daemon.errors import DocumentError
 from daemon.manifest import Threshold
+from daemon.redact import redact
 
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
 
@@ -223,9 +224,23 @@ def override_devices(config: Config, camera: str | None, microphone: str | None)
         if microphone is not None:
             devices["microphone"] = MicrophoneConfig(device=_number_or_name(microphone))
         replaced = StreamConfig.model_validate({**dict(stream), **devices})
-    except ValueError as error:
-        raise DocumentError([f"--camera/--microphone: {error}"]) from error
+    except ValidationError as error:
+        problems = [problem["msg"].removeprefix("Value error, ") for problem in error.errors()]
+        raise DocumentError([redact(f"--camera, --microphone: {problem}") for problem in problems]) from error
     return config.model_copy(update={"streams": {**config.streams, name: replaced}})
+
+
+def override_broker(config: Config, broker: str | None) -> Config:
+    """The config with another broker, given as HOST or HOST:PORT. Raises DocumentError."""
+    if broker is None:
+        return config
+    host, colon, port = broker.rpartition(":") if ":" in broker else (broker, "", "")
+    try:
+        changed = {"host": host, "port": int(port) if colon else config.mqtt.port}
+        mqtt = MqttConfig.model_validate({**dict(config.mqtt), **changed})
+    except ValueError as error:
+        raise DocumentError([f"--broker {broker}: expected HOST or HOST:PORT"]) from error
+    return config.model_copy(update={"mqtt": mqtt})
 
 
 def _number_or_name(device: str) -> int | str:

@@ -19,7 +19,7 @@ from daemon.fusion.stream import StreamFusion
 from daemon.inference.model import TfliteModel
 from daemon.manifest import AudioSpec, ImageSpec, Manifest, TensorSpec, TextSpec, Threshold
 from daemon.ports import Encoder
-from daemon.records import Modality
+from daemon.records import Array, Modality
 
 NS_PER_MS = 1_000_000
 
@@ -82,7 +82,7 @@ def check_thresholds(manifest: Manifest, stream: str, events: EventsConfig) -> l
     ]
 
 
-def _column(thresholds: Sequence[Threshold], name: str) -> "np.typing.NDArray[np.float32]":
+def _column(thresholds: Sequence[Threshold], name: str) -> Array:
     return np.array([getattr(threshold, name) for threshold in thresholds], np.float32)
 
 

@@ -69,7 +69,7 @@ class LatencyHealth(_Part):
 class Health(_Part):
     """The retained health payload. `status` is degraded while a source does not deliver."""
 
-    schema_version: Literal[1] = Field(1, serialization_alias="schema")
+    schema_version: Literal[1] = Field(default=1, serialization_alias="schema")
     node: str
     version: str
     time: str

@@ -1,0 +1,148 @@
+"""The node: wires the rooms together, runs until told to stop, and stops in order."""
+
+import logging
+import threading
+from contextlib import ExitStack
+
+from daemon import __version__
+from daemon.clock import NS_PER_S, monotonic_ns, wall_time
+from daemon.config import Config
+from daemon.flow.encode import Encoders
+from daemon.flow.live import LiveFusion
+from daemon.mqtt import Session
+from daemon.publish import Identity, StreamPublisher
+from daemon.recogniser import Recogniser
+from daemon.status.health import Health, LatencyHealth, MqttHealth, overall, process_health
+from daemon.status.latency import Latencies
+from daemon.stream import Stream, is_in_order
+
+log = logging.getLogger(__name__)
+
+SOURCES_CLOSE_S = 1.5
+ENCODERS_CLOSE_S = 0.4
+FUSION_CLOSE_S = 0.4
+SESSION_CLOSE_S = 1.5
+"""Together well under the 5 s within which the service promises to stop."""
+
+LOOK_EVERY_S = 0.5
+"""How often the node looks for changes to report."""
+
+
+class Node:
+    """One daemon on one device."""
+
+    def __init__(self, config: Config, recogniser: Recogniser) -> None:
+        self._config = config
+        self._recogniser = recogniser
+        self._started_ns = monotonic_ns()
+        self._latencies = Latencies()
+        self._changed = threading.Event()
+        self._stop = threading.Event()
+        self._session = Session(config.mqtt, config.node, on_text=self._take_text)
+        self._publishers = {name: self._new_publisher(name) for name in config.streams}
+        self._streams = {name: self._new_stream(name) for name in config.streams}
+
+    def run(self) -> None:
+        """Run until `request_stop`, or until every source has come to its end and no text can come."""
+        with ExitStack() as stack:
+            self._session.start()
+            stack.callback(self._session.stop, SESSION_CLOSE_S)
+            stack.callback(self._publish_health)
+            for publisher in self._publishers.values():
+                publisher.begin()
+            encoders = Encoders(self._recogniser.encoders)
+            encoders.start()
+            live = self._start_live(encoders, stack)
+            stack.callback(encoders.close, ENCODERS_CLOSE_S)
+            stack.callback(self._close_sources)
+            for name, stream in self._streams.items():
+                if name not in live:
+                    stream.start_in_order(encoders)
+            self._watch_over()
+            log.info("stopping")
+        log.info("stopped")
+
+    def request_stop(self) -> None:
+        """Ask `run` to return; may be called from a signal handler."""
+        self._stop.set()
+
+    def _start_live(self, encoders: Encoders, stack: ExitStack) -> set[str]:
+        """Start all live streams on one fusion thread; gives their names."""
+        streams = [stream for name, stream in self._streams.items() if not is_in_order(self._config.streams[name])]
+        head = self._recogniser.new_head()
+        live = [stream.live(head) for stream in streams]
+        fusion = LiveFusion(live)
+        fusion.start()
+        stack.callback(fusion.close, FUSION_CLOSE_S)
+        for stream, part in zip(streams, live, strict=True):
+            stream.start_live(part, encoders, fusion)
+        return {stream.name for stream in streams}
+
+    def _close_sources(self) -> None:
+        for stream in self._streams.values():
+            stream.request_stop()
+        deadline_ns = monotonic_ns() + round(SOURCES_CLOSE_S * 1e9)
+        for stream in self._streams.values():
+            left_behind = stream.join(max(0.0, (deadline_ns - monotonic_ns()) / 1e9))
+            if left_behind:
+                log.warning("%s: did not close in time: %s", stream.name, ", ".join(left_behind))
+
+    def _watch_over(self) -> None:
+        """Publish health at changes and at intervals, until it is time to stop."""
+        published_ns = None
+        while True:
+            now_ns = monotonic_ns()
+            due = published_ns is None or now_ns - published_ns >= self._config.health.every_s * NS_PER_S
+            if due or self._changed.is_set():
+                self._changed.clear()
+                self._publish_health()
+                published_ns = now_ns
+            if all(stream.has_ended for stream in self._streams.values()):
+                log.info("every source has come to its end")
+                return
+            if self._stop.wait(LOOK_EVERY_S):
+                return
+
+    def _publish_health(self) -> None:
+        self._session.publish("health", self._health().to_json(), retain=True, qos=1)
+
+    def _health(self) -> Health:
+        streams = {name: stream.health() for name, stream in self._streams.items()}
+        status = self._session.status()
+        return Health(
+            node=self._config.node,
+            version=__version__,
+            time=wall_time(monotonic_ns()),
+            status=overall(streams),
+            bundle=self._recogniser.bundle.manifest.id,
+            streams=streams,
+            mqtt=MqttHealth(
+                connected=status.connected,
+                since=wall_time(status.since_ns) if status.since_ns is not None else None,
+                reconnects=status.reconnects,
+                published=status.published,
+                dropped=dict(status.dropped),
+            ),
+            process=process_health(self._started_ns),
+            latency_ms=LatencyHealth(p50=self._latencies.percentile_ms(50), p99=self._latencies.percentile_ms(99)),
+        )
+
+    def _new_publisher(self, name: str) -> StreamPublisher:
+        manifest = self._recogniser.bundle.manifest
+        identity = Identity(self._config.node, name, manifest.id, manifest.labels)
+        in_order = is_in_order(self._config.streams[name])
+        return StreamPublisher(
+            identity, self._session, self._config.mqtt.recognitions, self._latencies, in_order=in_order
+        )
+
+    def _new_stream(self, name: str) -> Stream:
+        return Stream(
+            name, self._config.streams[name], self._recogniser, self._publishers[name], on_change=self._changed.set
+        )
+
+    def _take_text(self, stream: str, payload: bytes, retained: bool) -> None:
+        known = self._streams.get(stream)
+        if known is not None and known.inlet is not None:
+            known.inlet.receive(payload, retained)
+        else:
+            self._session.counters.drop("text_for_no_stream")

@@ -1,0 +1,130 @@
+"""The command line: reads arguments, calls one function per command, turns errors into words and exit codes.
+
+What a command needs is imported when it runs, so that `--help` and mistakes are answered at once.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from daemon import __version__
+from daemon.errors import EXIT_REFUSED, Refused
+
+if TYPE_CHECKING:
+    Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+EXAMPLES = """examples:
+  perceptd run --config config.yaml                     recognise what the config says
+  perceptd run --camera 0 --microphone default          the same, with a camera and a microphone instead
+  perceptd devices                                      cameras and microphones, with the names config.yaml takes
+  perceptd watch                                        recognitions and events as they come
+  perceptd evaluate models/digits test.csv --json       score a bundle on labelled data
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command. The exit code is 0, 78 when something must be changed first, or 130 after Ctrl-C."""
+    # numpy's BLAS threads would spin for 100 ms of CPU after each small product; they look at this when imported
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    options = _parser().parse_args(arguments)
+    from daemon import commands
+
+    try:
+        return int(getattr(commands, options.command)(options))
+    except Refused as error:
+        print(error, file=sys.stderr)
+        return EXIT_REFUSED
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # whoever read our output has gone; there is nobody left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="perceptd",
+        description="Recognises what goes on by sight, sound and text, and says so over MQTT.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"perceptd {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_check_config(commands)
+    _add_devices(commands)
+    _add_watch(commands)
+    _add_evaluate(commands)
+    _add_bundle(commands)
+    return parser
+
+
+def _add_run(commands: "Commands") -> None:
+    run = commands.add_parser("run", help="recognise and publish until told to stop")
+    _add_config(run)
+    _add_broker(run)
+    run.add_argument("--camera", metavar="DEVICE", help="watch this camera instead: 0, /dev/video0, rtsp://..., a file")
+    run.add_argument(
+        "--microphone", metavar="DEVICE", help="listen to this microphone instead: default, a name, a number"
+    )
+    run.set_defaults(command="run")
+
+
+def _add_check_config(commands: "Commands") -> None:
+    check = commands.add_parser("check-config", help="say whether a config and its bundle can be used")
+    check.add_argument("config", nargs="?", type=Path, default=Path("config.yaml"), metavar="CONFIG")
+    check.set_defaults(command="check_config")
+
+
+def _add_devices(commands: "Commands") -> None:
+    devices = commands.add_parser("devices", help="list cameras and microphones")
+    _add_json(devices)
+    devices.set_defaults(command="devices")
+
+
+def _add_watch(commands: "Commands") -> None:
+    watch = commands.add_parser("watch", help="show recognitions and events as they come")
+    _add_config(watch)
+    _add_broker(watch)
+    watch.add_argument("--node", metavar="NAME", help="the node to watch; + for every one (default: the config's)")
+    _add_json(watch)
+    watch.set_defaults(command="watch")
+
+
+def _add_evaluate(commands: "Commands") -> None:
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="score a bundle on labelled data",
+        description="The CSV has the columns image,audio,text,label; an empty cell is an absent modality, paths are "
+        "relative to the CSV.",
+        epilog="example: perceptd evaluate models/digits test.csv",
+    )
+    evaluate.add_argument("bundle", type=Path, metavar="BUNDLE")
+    evaluate.add_argument("manifest", type=Path, metavar="MANIFEST.csv")
+    _add_json(evaluate)
+    evaluate.set_defaults(command="evaluate")
+
+
+def _add_bundle(commands: "Commands") -> None:
+    bundle = commands.add_parser("bundle", help="show or verify a bundle")
+    actions = bundle.add_subparsers(required=True, metavar="ACTION")
+    for action, words in (("show", "print what is in a bundle"), ("verify", "check everything and run the self-test")):
+        parser = actions.add_parser(action, help=words)
+        parser.add_argument("bundle", type=Path, metavar="DIR")
+        _add_json(parser)
+        parser.set_defaults(command=f"bundle_{action}")
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="default: config.yaml")
+
+
+def _add_broker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--broker", metavar="HOST[:PORT]", help="use this MQTT broker instead of the config's")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")

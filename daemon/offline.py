@@ -1,0 +1,83 @@
+"""One item of files through a bundle, as `evaluate` and `bundle verify` need it: the same encoders, no threads."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from daemon.encoders.audio import AudioFrontEnd, Patch
+from daemon.errors import InputError
+from daemon.manifest import AudioPreprocessing
+from daemon.recogniser import Recogniser
+from daemon.records import Array, Block, Embedding, Line, Modality, Moment, Recognition
+from daemon.sources.files import read_picture, read_sound
+
+BLOCK_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """The files and the text of one moment; None is an absent modality."""
+
+    image: Path | None = None
+    audio: Path | None = None
+    text: str | None = None
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Which modalities are there."""
+        given: dict[Modality, object] = {"image": self.image, "audio": self.audio, "text": self.text}
+        return tuple(modality for modality, value in given.items() if value is not None)
+
+
+class OfflineRecogniser:
+    """Recognises single items. Used by one thread."""
+
+    def __init__(self, recogniser: Recogniser) -> None:
+        manifest = recogniser.bundle.manifest
+        self._encoders = recogniser.encoders
+        self._head = recogniser.new_head()
+        self._audio = manifest.modalities.audio.preprocessing if manifest.modalities.audio else None
+        self._foreground = [index for index, label in enumerate(manifest.labels) if label not in manifest.background]
+        self.labels = manifest.labels
+
+    def recognise(self, item: Item) -> Recognition:
+        """The recognition at the moment of the item with the highest score of a label that is not background.
+
+        Picture and text are the same in every moment; sound is streamed. A modality that the bundle lacks counts as
+        absent. Raises InputError when a file cannot be read or nothing is left to recognise.
+        """
+        still: dict[Modality, Embedding] = {}
+        if item.image is not None and "image" in self._encoders:
+            still["image"] = self._encoders["image"].encode(read_picture(item.image))
+        if item.text is not None and "text" in self._encoders:
+            still["text"] = self._encoders["text"].encode(Line(item.text, 0))
+        recognitions = [self._head.recognise(moment) for moment in self._moments(item, still)]
+        if not recognitions:
+            raise InputError("none of the item's modalities is in the bundle")
+        return max(recognitions, key=lambda recognition: float(recognition.scores[self._foreground].max()))
+
+    def _moments(self, item: Item, still: dict[Modality, Embedding]) -> Iterator[Moment]:
+        if item.audio is not None and self._audio is not None:
+            for patch in self._heard(item.audio, self._audio):
+                embedding = self._encoders["audio"].encode(patch)
+                yield Moment(embedding.end_ns, {**still, "audio": embedding})
+        elif still:
+            yield Moment(0, still)
+
+    @staticmethod
+    def _heard(path: Path, audio: AudioPreprocessing) -> Iterator[Patch]:
+        """The patches of a sound with a patch of silence before and after it."""
+        front_end = AudioFrontEnd(audio)
+        for block in _padded(read_sound(path, audio.sample_rate_hz), audio):
+            yield from front_end.push(block)
+
+
+def _padded(sound: Array, audio: AudioPreprocessing) -> Iterator[Block]:
+    rate_hz = audio.sample_rate_hz
+    silence = np.zeros((audio.frames - 1) * audio.hop_samples + audio.window_samples, np.float32)
+    samples = np.concatenate((silence, sound, silence))
+    size = round(BLOCK_S * rate_hz)
+    for start in range(0, len(samples), size):
+        yield Block(samples[start : start + size], rate_hz, start * 1_000_000_000 // rate_hz)

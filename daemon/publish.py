@@ -1,0 +1,107 @@
+"""Says over MQTT what one stream has recognised."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from daemon.clock import monotonic_ns, wall_time
+from daemon.config import RecognitionsConfig
+from daemon.fusion.stream import Fused
+from daemon.mqtt import RecognitionGate, Session, event_payload, recognition_payload, state_payload
+from daemon.records import Event, Recognition
+from daemon.status.latency import Latencies
+
+WAIT_IN_ORDER_S = 10.0
+"""How long replay as fast as possible waits for the broker before it gives a message up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What every payload of a stream says of where it comes from."""
+
+    node: str
+    stream: str
+    bundle_id: str
+    labels: Sequence[str]
+
+
+class StreamPublisher:
+    """Publishes recognitions, events and the state of one stream; used by the thread that fuses it.
+
+    With `in_order` it waits for the broker rather than dropping.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        session: Session,
+        config: RecognitionsConfig,
+        latencies: Latencies,
+        *,
+        in_order: bool,
+    ) -> None:
+        self._identity = identity
+        self._session = session
+        self._gate = RecognitionGate(config)
+        self._top = config.labels
+        self._latencies = latencies
+        self._in_order = in_order
+        self._open: dict[str, Event] = {}
+        self.recognitions = 0
+        self.events = 0
+
+    def begin(self) -> None:
+        """Say that nothing is recognised yet."""
+        self._publish_state(None)
+
+    def publish(self, fused: Fused) -> None:
+        """Publish what came of one step of fusion."""
+        for recognition in fused.recognitions:
+            self._publish_recognition(recognition)
+        for event in fused.events:
+            self._publish_event(event)
+
+    def _publish_recognition(self, recognition: Recognition) -> None:
+        label = self._identity.labels[int(np.argmax(recognition.scores))]
+        self.recognitions += 1
+        if not self._gate.passes(recognition, label):
+            return
+        payload = recognition_payload(
+            recognition,
+            labels=self._identity.labels,
+            node=self._identity.node,
+            stream=self._identity.stream,
+            bundle_id=self._identity.bundle_id,
+            top=self._top,
+            time=wall_time(recognition.moment.time_ns),
+        )
+        self._send("recognition", payload.to_json())
+        if not self._in_order:
+            self._latencies.add(monotonic_ns() - recognition.moment.time_ns)
+
+    def _publish_event(self, event: Event) -> None:
+        self.events += 1
+        payload = event_payload(
+            event,
+            node=self._identity.node,
+            stream=self._identity.stream,
+            bundle_id=self._identity.bundle_id,
+            time=wall_time(event.time_ns),
+            started=wall_time(event.started_ns),
+        )
+        self._send("event", payload.to_json(), qos=1)
+        if event.phase == "end":
+            self._open.pop(event.label, None)
+        else:
+            self._open[event.label] = event
+        self._publish_state(max(self._open.values(), key=lambda open_event: open_event.score, default=None))
+
+    def _publish_state(self, event: Event | None) -> None:
+        label, score = (event.label, event.score) if event else (None, None)
+        since = wall_time(event.started_ns) if event else None
+        self._send("state", state_payload(label=label, score=score, since=since).to_json(), qos=1, retain=True)
+
+    def _send(self, kind: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        wait_s = WAIT_IN_ORDER_S if self._in_order else 0.0
+        self._session.publish(f"{self._identity.stream}/{kind}", payload, qos=qos, retain=retain, wait_s=wait_s)

@@ -1,0 +1,124 @@
+"""One stream of the node: its sources, its counters, and the flow that takes what they deliver."""
+
+import threading
+from collections.abc import Callable
+
+from daemon.config import StreamConfig
+from daemon.flow.encode import Encoders, Preparation
+from daemon.flow.live import LiveFlow, LiveFusion, LiveStream
+from daemon.flow.ordered import OrderedFlow
+from daemon.fusion.head import FusionHead
+from daemon.fusion.stream import StreamFusion
+from daemon.ports import Deliver
+from daemon.publish import StreamPublisher
+from daemon.recogniser import Recogniser
+from daemon.records import MODALITIES, Block, Captured, Counters, Frame, Modality
+from daemon.runtime.supervisor import SupervisedSource
+from daemon.sources import TextInlet, build_sources
+from daemon.status.health import StreamHealth, input_health, source_health
+
+
+def is_in_order(config: StreamConfig) -> bool:
+    """Whether the stream is replayed as fast as possible, in order and without loss."""
+    return config.replay is not None and config.replay.pace == "fast"
+
+
+class Stream:
+    """Wires one stream; `start` begins to capture."""
+
+    def __init__(
+        self,
+        name: str,
+        config: StreamConfig,
+        recogniser: Recogniser,
+        publisher: StreamPublisher,
+        *,
+        on_change: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self._config = config
+        self._recogniser = recogniser
+        self._publisher = publisher
+        self._on_change = on_change
+        self._stop = threading.Event()
+        self.counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
+        self._sources: dict[str, SupervisedSource] = {}
+        self.inlet: TextInlet | None = None
+
+    def live(self, head: FusionHead) -> LiveStream:
+        """What the shared fusion thread needs of this stream."""
+        return LiveStream(self.name, self._new_fusion(head), self._publisher.publish, self.counters)
+
+    def start_live(self, live: LiveStream, encoders: Encoders, fusion: LiveFusion) -> None:
+        """Begin to capture, with text from MQTT where it is enabled."""
+        flow = LiveFlow(live, Preparation(self._recogniser.bundle.manifest), encoders, fusion)
+        if self._config.text.enabled:
+            self.inlet = TextInlet(self._counted(flow.deliver), self.counters["text"])
+        self._start_sources(flow.deliver)
+
+    def start_in_order(self, encoders: Encoders) -> None:
+        """Begin to replay as fast as the encoders can."""
+        flow = OrderedFlow(
+            self.name,
+            Preparation(self._recogniser.bundle.manifest),
+            encoders,
+            self._new_fusion(self._recogniser.new_head()),
+            self._publisher.publish,
+            self.counters,
+            self._stop,
+        )
+        self._start_sources(flow.deliver, flow.finish)
+
+    def request_stop(self) -> None:
+        """Ask every source to close."""
+        self._stop.set()
+        for source in self._sources.values():
+            source.request_stop()
+
+    def join(self, deadline_s: float) -> list[str]:
+        """Wait for the sources to close; gives the names of those that did not within the deadline."""
+        return [name for name, source in self._sources.items() if not source.join(deadline_s)]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing can come any more: no inlet, and every source has come to its end."""
+        states = [source.status.state for source in self._sources.values()]
+        return self.inlet is None and all(state == "ended" for state in states)
+
+    def health(self) -> StreamHealth:
+        """A snapshot for the health payload."""
+        present = self._recogniser.bundle.manifest.modalities.present()
+        return StreamHealth(
+            sources={name: source_health(source.status) for name, source in self._sources.items()},
+            inputs={modality: input_health(self.counters[modality]) for modality in present},
+            recognitions=self._publisher.recognitions,
+            events=self._publisher.events,
+        )
+
+    def _new_fusion(self, head: FusionHead) -> StreamFusion:
+        return self._recogniser.new_fusion(head, self._config.fusion, self._config.events)
+
+    def _start_sources(self, deliver: Deliver, on_end: Callable[[], None] | None = None) -> None:
+        modalities = self._recogniser.bundle.manifest.modalities
+        sources = build_sources(
+            self._config,
+            sample_rate_hz=modalities.audio.preprocessing.sample_rate_hz if modalities.audio else None,
+            picture=modalities.image is not None,
+            counters=self.counters,
+        )
+        for name, source in sources.items():
+            supervised = SupervisedSource(
+                f"{self.name}/{name}", source, self._counted(deliver), on_change=self._on_change, on_end=on_end
+            )
+            self._sources[name] = supervised
+            supervised.start()
+
+    def _counted(self, deliver: Deliver) -> Deliver:
+        def count_and_deliver(captured: Captured) -> None:
+            modality: Modality = (
+                "image" if isinstance(captured, Frame) else "audio" if isinstance(captured, Block) else "text"
+            )
+            self.counters[modality].captured += 1
+            deliver(captured)
+
+        return count_and_deliver
