@@ -1,0 +1,92 @@
+"""What waits to be sent: the latest value of each retained topic, events in order, and passing messages."""
+
+from collections import deque
+from dataclasses import dataclass
+
+MAX_EVENTS = 1000
+"""QoS 1 messages kept in memory while there is no broker; a busy hour of events."""
+
+MAX_PASSING = 500
+"""QoS 0 messages not yet written to the socket: some seconds of every recognition of a few streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """One message as it goes to the broker."""
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The last level of the topic: what counters call it."""
+        return self.topic.rpartition("/")[2]
+
+
+class Outgoing:
+    """The messages to send, bounded. Not thread-safe: its owner holds a lock around each call."""
+
+    def __init__(self) -> None:
+        self._retained: dict[str, Outbound] = {}
+        self._due: dict[str, None] = {}
+        self._events: deque[Outbound] = deque()
+        self._passing: deque[Outbound] = deque()
+
+    def __len__(self) -> int:
+        return len(self._due) + len(self._events) + len(self._passing)
+
+    def retain(self, message: Outbound) -> None:
+        """Remember the value of a retained topic; only the latest value is sent."""
+        self._retained[message.topic] = message
+        self._due[message.topic] = None
+
+    def repeat_retained(self) -> None:
+        """Every retained topic is due again."""
+        self._due = dict.fromkeys(self._retained)
+
+    @property
+    def events_full(self) -> bool:
+        """Whether one more event would push out the oldest."""
+        return len(self._events) >= MAX_EVENTS
+
+    def add_event(self, message: Outbound) -> Outbound | None:
+        """Append; returns the oldest event when it had to give way."""
+        oldest = self._events.popleft() if self.events_full else None
+        self._events.append(message)
+        return oldest
+
+    @property
+    def passing_full(self) -> bool:
+        """Whether there is no room for a QoS 0 message."""
+        return len(self._passing) >= MAX_PASSING
+
+    def add_passing(self, message: Outbound) -> None:
+        """Append a QoS 0 message; the caller has seen that there is room."""
+        self._passing.append(message)
+
+    def take(self, may_await_ack: bool) -> Outbound | None:
+        """The next message to send: retained values, then events, then the rest.
+
+        Messages of QoS 1 only while `may_await_ack`: the broker limits how many it has not acknowledged.
+        """
+        for topic in self._due:
+            if may_await_ack or self._retained[topic].qos == 0:
+                del self._due[topic]
+                return self._retained[topic]
+        if may_await_ack and self._events:
+            return self._events.popleft()
+        return self._passing.popleft() if self._passing else None
+
+    def drop_passing(self) -> list[Outbound]:
+        """Remove and return the QoS 0 messages."""
+        dropped = list(self._passing)
+        self._passing.clear()
+        return dropped
+
+    def drop_events(self) -> list[Outbound]:
+        """Remove and return the events."""
+        dropped = list(self._events)
+        self._events.clear()
+        return dropped

@@ -1,0 +1,161 @@
+"""What goes over the wire: the payload models, and the functions that build them from the daemon's records."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from daemon.clock import NS_PER_MS, NS_PER_S
+from daemon.errors import InputError
+from daemon.records import MODALITIES, EndedBy, Event, EventPhase, Modality, Recognition
+
+SCHEMA: Literal[1] = 1
+"""Goes up when a field changes its meaning or disappears; a new field leaves it as it is."""
+
+DECIMALS = 4
+
+Name = Annotated[str, Field(max_length=256)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Score = Annotated[Number, Field(ge=0, le=1)]
+
+
+class Part(BaseModel):
+    """The base of payloads and their parts. Readers ignore fields they do not know: a newer daemon may add some."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
+
+
+class Payload(Part):
+    """A whole payload."""
+
+    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
+
+    def to_json(self) -> bytes:
+        """UTF-8 JSON on one line, keys in the order of the model's fields."""
+        return self.model_dump_json(by_alias=True).encode()
+
+
+class ModalityPart(Part):
+    """A modality that took part: how old its embedding was at the moment, in milliseconds."""
+
+    age_ms: Number
+
+
+class LabelPart(Part):
+    """One label: its score in [0, 1] and its logit, centred over all labels; logit = bias + the sum of shares."""
+
+    label: Name
+    score: Score
+    logit: Number
+    bias: Number
+    shares: dict[Modality, Number]
+
+
+class RecognitionPayload(Payload):
+    """What is recognised at one moment; `labels` are the best ones, best first, and `label` the first of them."""
+
+    id: Name
+    time: Name
+    node: Name
+    stream: Name
+    bundle: Name
+    label: Name
+    score: Score
+    modalities: dict[Modality, ModalityPart]
+    labels: Annotated[list[LabelPart], Field(min_length=1, max_length=64)]
+
+
+class EventPayload(Payload):
+    """A step in the life of one continuous presence of a label; all steps of one event have its id."""
+
+    id: Name
+    phase: EventPhase
+    label: Name
+    score: Score
+    peak: Score
+    time: Name
+    started: Name
+    duration_s: Annotated[Number, Field(ge=0)]
+    ended_by: EndedBy | None
+    node: Name
+    stream: Name
+    bundle: Name
+
+
+class StatePayload(Payload):
+    """What is going on now: the label of the open event, or null; `since` is when that began."""
+
+    label: Name | None
+    score: Score | None
+    since: Name
+
+
+def recognition_payload(
+    recognition: Recognition, *, labels: Sequence[str], node: str, stream: str, bundle_id: str, top: int, time: str
+) -> RecognitionPayload:
+    """The `top` best labels of a recognition; `time` is the wall time of its moment.
+
+    `labels` names the L entries of scores, bias and shares. Raises InputError when a number in them is not finite.
+    """
+    numbers = [recognition.scores, recognition.bias, *recognition.shares.values()]
+    if not all(np.isfinite(vector).all() for vector in numbers):
+        raise InputError(f"stream {stream}: the head gave numbers that are not finite")
+    best = np.argsort(-recognition.scores, kind="stable")[:top]
+    parts = [_label_part(recognition, int(index), labels) for index in best]
+    moment = recognition.moment
+    present = [modality for modality in MODALITIES if modality in moment.embeddings]
+    return RecognitionPayload(
+        id=uuid.uuid4().hex,
+        time=time,
+        node=node,
+        stream=stream,
+        bundle=bundle_id,
+        label=parts[0].label,
+        score=parts[0].score,
+        modalities={m: ModalityPart(age_ms=round(moment.age_ns(m) / NS_PER_MS, 1)) for m in present},
+        labels=parts,
+    )
+
+
+def _label_part(recognition: Recognition, index: int, labels: Sequence[str]) -> LabelPart:
+    bias = _rounded(recognition.bias[index])
+    shares = {m: _rounded(recognition.shares[m][index]) for m in MODALITIES if m in recognition.shares}
+    # The logit is the sum of the rounded parts, so that a reader who adds them up finds it.
+    logit = _rounded(bias + sum(shares.values()))
+    return LabelPart(
+        label=labels[index], score=_score(recognition.scores[index]), logit=logit, bias=bias, shares=shares
+    )
+
+
+def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time: str, started: str) -> EventPayload:
+    """An event; `time` and `started` are the wall times of its two instants."""
+    return EventPayload(
+        id=event.id,
+        phase=event.phase,
+        label=event.label,
+        score=_score(event.score),
+        peak=_score(event.peak),
+        time=time,
+        started=started,
+        duration_s=round((event.time_ns - event.started_ns) / NS_PER_S, DECIMALS),
+        ended_by=event.ended_by,
+        node=node,
+        stream=stream,
+        bundle=bundle_id,
+    )
+
+
+def state_payload(*, label: str | None, score: float | None, since: str) -> StatePayload:
+    """What a stream shows now; without an open event both label and score are None."""
+    return StatePayload(label=label, score=None if score is None else _score(score), since=since)
+
+
+def _rounded(number: float) -> float:
+    return round(float(number), DECIMALS) + 0.0  # turns -0.0 into 0.0
+
+
+def _score(score: float) -> float:
+    """Float32 softmax may sum to a hair more than 1."""
+    return min(1.0, max(0.0, _rounded(score)))
