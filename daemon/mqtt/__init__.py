@@ -9,16 +9,25 @@ from daemon.mqtt.payloads import (
     recognition_payload,
     state_payload,
 )
+from daemon.mqtt.received import Malformed, Received, parse
+from daemon.mqtt.render import Narrator, render
 from daemon.mqtt.session import Session, SessionStatus
+from daemon.mqtt.watch import watch
 
 __all__ = [
     "EventPayload",
+    "Malformed",
+    "Narrator",
+    "Received",
     "RecognitionGate",
     "RecognitionPayload",
     "Session",
     "SessionStatus",
     "StatePayload",
     "event_payload",
+    "parse",
     "recognition_payload",
+    "render",
     "state_payload",
+    "watch",
 ]

@@ -2,10 +2,11 @@
 
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from daemon.clock import NS_PER_MS, NS_PER_S
 from daemon.errors import InputError
@@ -16,7 +17,24 @@ SCHEMA: Literal[1] = 1
 
 DECIMALS = 4
 
+YEARS = range(1970, 2200)
+"""Outside of these, arithmetic on a time may overflow."""
+
+
+def parse_time(text: str) -> datetime:
+    """An instant in UTC, as `daemon.clock.wall_time` writes it. Raises ValueError."""
+    if not text.endswith("Z") or (instant := datetime.fromisoformat(text[:-1] + "+00:00")).year not in YEARS:
+        raise ValueError("expected a time like 2026-01-31T12:00:00.000000Z")
+    return instant
+
+
+def _is_time(text: str) -> str:
+    parse_time(text)
+    return text
+
+
 Name = Annotated[str, Field(max_length=256)]
+Time = Annotated[str, Field(max_length=32), AfterValidator(_is_time)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Score = Annotated[Number, Field(ge=0, le=1)]
 
@@ -57,7 +75,7 @@ class RecognitionPayload(Payload):
     """What is recognised at one moment; `labels` are the best ones, best first, and `label` the first of them."""
 
     id: Name
-    time: Name
+    time: Time
     node: Name
     stream: Name
     bundle: Name
@@ -75,8 +93,8 @@ class EventPayload(Payload):
     label: Name
     score: Score
     peak: Score
-    time: Name
-    started: Name
+    time: Time
+    started: Time
     duration_s: Annotated[Number, Field(ge=0)]
     ended_by: EndedBy | None
     node: Name
@@ -89,7 +107,7 @@ class StatePayload(Payload):
 
     label: Name | None
     score: Score | None
-    since: Name
+    since: Time
 
 
 def recognition_payload(

@@ -1,0 +1,85 @@
+"""A subscriber that keeps connected and hands over what nodes publish."""
+
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable
+
+from daemon.config import MqttConfig
+from daemon.mqtt.link import Hooks, Link
+from daemon.mqtt.received import NODE_KINDS, STREAM_KINDS, Malformed, Received, parse
+from daemon.records import Counters
+
+MAX_WAITING = 1000
+"""Messages that wait for a slow reader; what comes beyond is dropped and counted."""
+
+TICK_S = 0.2
+JOIN_S = 2.0
+
+
+def topic_filters(node: str | None) -> list[str]:
+    """What to subscribe to; without a node, all of them."""
+    base = f"perceptd/{node or '+'}"
+    return [f"{base}/{kind}" for kind in NODE_KINDS] + [f"{base}/+/{kind}" for kind in STREAM_KINDS]
+
+
+def watch(config: MqttConfig, node: str | None, *, emit: Callable[[Received], None], stop: threading.Event) -> Counters:
+    """Call `emit` on the caller's thread with every message until `stop` is set; returns what was dropped.
+
+    Connects for as long as it takes, and again whenever the connection is lost. What `emit` raises ends the watching
+    and reaches the caller. Counts `watch_backlog` (the reader was too slow) and `malformed` (also emitted).
+    """
+    watcher = _Watcher(config, node)
+    try:
+        while not stop.is_set():
+            try:
+                emit(watcher.inbox.get(timeout=TICK_S))
+            except queue.Empty:
+                continue
+    finally:
+        watcher.close()
+    return watcher.counters
+
+
+class _Watcher:
+    """The link on its own thread, so that messages are stamped when they come, however slow the reader is."""
+
+    def __init__(self, config: MqttConfig, node: str | None) -> None:
+        self.inbox: queue.Queue[Received] = queue.Queue(MAX_WAITING)
+        self.counters = Counters()
+        self._filters = topic_filters(node)
+        self._ended = threading.Event()
+        hooks = Hooks(self._on_connected, lambda: None, self._on_received, lambda _mid, _refusal: None, self._turn)
+        self._link = Link(config, f"perceptd-watch-{uuid.uuid4().hex[:8]}", hooks)
+        self._thread = threading.Thread(target=self._run, name="mqtt-watch", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ended.set()
+        self._link.wake()
+        self._thread.join(JOIN_S)
+        if not self._thread.is_alive():
+            self._link.close()
+
+    def _run(self) -> None:
+        self._link.run(self._ended)
+
+    def _on_connected(self) -> None:
+        for topic_filter in self._filters:
+            self._link.subscribe(topic_filter)
+
+    def _on_received(self, topic: str, payload: bytes, retained: bool) -> None:
+        received = parse(topic, payload, retained, time.time_ns())
+        if received is None:
+            return
+        if isinstance(received.content, Malformed):
+            self.counters.drop("malformed")
+        try:
+            self.inbox.put_nowait(received)
+        except queue.Full:
+            self.counters.drop("watch_backlog")
+
+    def _turn(self) -> None:
+        if self._ended.is_set():
+            self._link.disconnect()
