@@ -1,0 +1,62 @@
+# Sourced by the other scripts: what the system must have, and the virtual environment.
+# shellcheck shell=bash
+
+# need NAME WHY CHECK...: note the Debian package NAME as missing unless the command CHECK succeeds
+missing=()
+need() {
+    local name=$1 why=$2
+    shift 2
+    "$@" >/dev/null 2>&1 || { missing+=("$name"); echo "needs the package $name: $why" >&2; }
+}
+
+has_library() { python3 -c "import ctypes.util, sys; sys.exit(ctypes.util.find_library('$1') is None)"; }
+has_command() { PATH=$PATH:/usr/sbin:/sbin command -v "$1"; }
+has_package() { dpkg-query -W -f '${Status}' "$1" | grep -q 'ok installed'; }
+
+# install_missing: install what need has noted, or say how
+install_missing() {
+    [ ${#missing[@]} -eq 0 ] && return 0
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            echo "cannot install them: not root, and there is no sudo; as root run: apt-get install ${missing[*]}" >&2
+            return 1
+        fi
+        as_root=(sudo)
+    fi
+    if ! command -v apt-get >/dev/null; then
+        echo "cannot install them: there is no apt-get; please install: ${missing[*]}" >&2
+        return 1
+    fi
+    echo "installing by ${as_root[*]:+sudo }apt-get: ${missing[*]}" >&2
+    local log
+    log=$(mktemp)
+    if ! { "${as_root[@]}" apt-get update && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        echo "apt-get failed (whole output: $log); please install: ${missing[*]}" >&2
+        return 1
+    fi
+    rm -f "$log"
+    missing=()
+}
+
+# make_venv DIR LOCK: a virtual environment with exactly what LOCK says, and the perceptd command
+make_venv() {
+    local dir=$1 lock=$2 stamp
+    stamp="$(python3 -c 'import sys; print(sys.version)') $(cat "$lock" pyproject.toml | sha256sum) $PWD"
+    [ -x "$dir/bin/perceptd" ] && [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ] && return 0
+    echo "installing Python packages into $dir (once; a minute or two)" >&2
+    rm -rf "$dir"
+    python3 -m venv "$dir"
+    "$dir/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+    "$dir/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+    printf '%s' "$stamp" >"$dir/.stamp"
+}
+
+need_runtime() {
+    has_command python3 >/dev/null || { echo "needs python3" >&2; exit 1; }
+    need python3-venv "a virtual environment for the Python packages" python3 -c 'import ensurepip, venv'
+    need libportaudio2 "microphones" has_library portaudio
+    need mosquitto "an MQTT broker to publish to" has_command mosquitto
+}

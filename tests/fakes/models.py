@@ -1,0 +1,26 @@
+"""Models without TFLite: the head as plain arithmetic."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from daemon.records import Array, Tensor
+
+
+class PlainHead:
+    """Implements `Model` for a head: softmax(W·F + b) and its shares, straight from the formula."""
+
+    def __init__(self, weights: Array, bias: Array, sizes: Sequence[int]) -> None:
+        self.weights, self.bias, self.sizes = weights, bias, sizes
+
+    def invoke(self, tensor: Tensor) -> list[Tensor]:
+        features = tensor[0]
+        shares, start = [], 0
+        for index, size in enumerate(self.sizes):
+            columns = [*range(start, start + size), sum(self.sizes) + index]
+            shares.append(self.weights[:, columns] @ features[columns])
+            start += size
+        logits = self.bias + np.sum(shares, axis=0)
+        exponentials = np.exp(logits - logits.max())
+        scores = (exponentials / exponentials.sum()).astype(np.float32)
+        return [scores[np.newaxis], np.array(shares, np.float32)[np.newaxis]]
