@@ -30,7 +30,7 @@ class Narrator:
     def __init__(self, *, colour: bool, with_node: bool) -> None:
         self._colour = colour
         self._with_node = with_node
-        self._health: dict[str, HealthReport] = {}
+        self._health: dict[str, str] = {}
 
     def tell(self, received: Received) -> str | None:
         """The line for a message, or None when it is nothing new."""
@@ -38,11 +38,12 @@ class Narrator:
         if isinstance(content, StatePayload) and not received.retained:
             return None
         if isinstance(content, HealthReport):
-            if self._health.get(received.node) == content:
+            said = _health(content, _plain)
+            if self._health.get(received.node) == said:
                 return None
             if len(self._health) >= MAX_NODES:
                 self._health.clear()
-            self._health[received.node] = content
+            self._health[received.node] = said
         return render(received, colour=self._colour, with_node=self._with_node)
 
 
@@ -119,11 +120,10 @@ def _health(content: HealthReport, paint: Paint) -> str:
     if content.status == "ok":
         return f"is {paint(GREEN, 'well')}"
     trouble = [
-        f"{_clean(stream)}/{_clean(name)} is {_clean(source.state)}"
-        + (f": {_clean(source.reason)}" if source.reason else "")
+        f"{_clean(stream)}/{_clean(name)} is waiting" + (f": {_clean(source.reason)}" if source.reason else "")
         for stream, report in content.streams.items()
         for name, source in report.sources.items()
-        if source.reason
+        if source.state == "waiting"
     ]
     return f"is {paint(RED, _clean(content.status))}" + (f": {'; '.join(trouble[:MAX_TROUBLES])}" if trouble else "")
 

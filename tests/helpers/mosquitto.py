@@ -1,0 +1,157 @@
+"""A real, private mosquitto on a free loopback port, and an independent subscriber to it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+START_S = 10.0
+WAIT_S = 15.0
+
+
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> None:
+    """Poll until the condition holds; fails with `what` when it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _tool(name: str) -> str:
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    assert found, f"{name} is not installed: apt-get install mosquitto mosquitto-clients"
+    return found
+
+
+class Mosquitto:
+    """A broker without persistence: what it knew is gone when it is killed. A context manager."""
+
+    def __init__(self, login: tuple[str, str] | None = None) -> None:
+        self.port = free_port()
+        self._directory = Path(tempfile.mkdtemp(prefix="mosquitto-"))
+        self._config = self._directory / "mosquitto.conf"
+        self._process: subprocess.Popen[bytes] | None = None
+        lines = [f"listener {self.port} 127.0.0.1", "persistence false", "user root", "max_queued_messages 0"]
+        if login is None:
+            lines.append("allow_anonymous true")
+        else:
+            passwords = self._directory / "passwords"
+            subprocess.run([_tool("mosquitto_passwd"), "-c", "-b", passwords, *login], check=True)
+            lines += ["allow_anonymous false", f"password_file {passwords}"]
+        self._config.write_text("\n".join(lines) + "\n")
+
+    def __enter__(self) -> "Mosquitto":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self._directory)
+
+    def start(self) -> None:
+        """Start and wait until it takes connections."""
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen([_tool("mosquitto"), "-c", self._config], stdout=log, stderr=log)
+        wait_until(self._listens, f"mosquitto on port {self.port}", START_S)
+
+    def kill(self) -> None:
+        """End it the hard way, frozen or not."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def restart(self) -> None:
+        """Kill it and start it anew on the same port, with nothing remembered."""
+        self.kill()
+        self.start()
+
+    def freeze(self) -> None:
+        """Keep its sockets open but let it do nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish by mosquitto_pub."""
+        command = [_tool("mosquitto_pub"), "-p", str(self.port), "-t", topic, "-q", "1", "-s"]
+        subprocess.run(command + (["-r"] if retain else []), input=payload, check=True, timeout=WAIT_S)
+
+    def _listens(self) -> bool:
+        assert self._process is not None and self._process.poll() is None, (self._directory / "log").read_text()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A message as a subscriber got it."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+
+
+class Subscriber:
+    """Hears everything under a filter, and subscribes again when the broker comes back. A context manager."""
+
+    def __init__(self, broker: Mosquitto, topic_filter: str = "#") -> None:
+        self.heard: list[Heard] = []
+        self._filter = topic_filter
+        self._subscribed = threading.Event()
+        name = f"subscriber-{uuid.uuid4().hex[:8]}"
+        self._client = Client(CallbackAPIVersion.VERSION2, name, protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.on_connect = lambda *_: self._client.subscribe(topic_filter, qos=1)
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_disconnect = lambda *_: self._subscribed.clear()
+        self._client.on_message = self._on_message
+        self._client.reconnect_delay_set(1, 1)
+        self._client.connect_async("127.0.0.1", broker.port, clean_start=True)
+
+    def __enter__(self) -> "Subscriber":
+        self._client.loop_start()
+        self.wait_subscribed()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def wait_subscribed(self) -> None:
+        """Wait until the broker has taken the subscription."""
+        assert self._subscribed.wait(WAIT_S), f"no subscription to {self._filter}"
+
+    def payloads(self, topic: str) -> list[bytes]:
+        """What came under a topic, in order."""
+        return [message.payload for message in self.heard.copy() if message.topic == topic]
+
+    def wait_for(self, topic: str, count: int = 1) -> list[bytes]:
+        """The payloads under a topic as soon as there are `count`."""
+        wait_until(lambda: len(self.payloads(topic)) >= count, f"{count} messages on {topic}")
+        return self.payloads(topic)
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        self.heard.append(Heard(message.topic, bytes(message.payload), message.qos, message.retain))

@@ -1,0 +1,146 @@
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+from daemon.config import MqttConfig
+from daemon.mqtt import Session
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+
+Text = tuple[str, bytes, bool]
+
+
+@contextlib.contextmanager
+def session(broker: Mosquitto, on_text: Callable[[str, bytes, bool], None] = lambda *_: None) -> Iterator[Session]:
+    made = Session(MqttConfig(port=broker.port), "node", on_text=on_text)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop(3.0)
+
+
+def test_online_is_retained_and_so_is_what_is_published_as_retained(broker):
+    with session(broker) as ours:
+        ours.publish("health", b"1", retain=True)
+        ours.publish("health", b"2", retain=True, qos=1)
+        wait_until(lambda: ours.connected and ours.status()["published"] >= 2, "published")
+        with Subscriber(broker) as subscriber:
+            subscriber.wait_for("perceptd/node/availability")
+            subscriber.wait_for("perceptd/node/health")
+            assert all(message.retain for message in subscriber.heard)
+            assert subscriber.payloads("perceptd/node/availability") == [b"online"]
+            assert subscriber.payloads("perceptd/node/health") == [b"2"]
+
+
+def test_events_come_with_qos_1_and_recognitions_with_qos_0(broker):
+    with Subscriber(broker) as subscriber, session(broker) as ours:
+        wait_until(lambda: ours.connected, "connected")
+        assert ours.publish("front/event", b"e", qos=1)
+        assert ours.publish("front/recognition", b"r")
+        subscriber.wait_for("perceptd/node/front/event")
+        subscriber.wait_for("perceptd/node/front/recognition")
+        how = {m.topic.rpartition("/")[2]: (m.qos, m.retain) for m in subscriber.heard}
+        assert how == {"availability": (1, False), "event": (1, False), "recognition": (0, False)}
+
+
+def test_every_message_of_a_burst_arrives_in_order(broker):
+    with Subscriber(broker) as subscriber, session(broker) as ours:
+        wait_until(lambda: ours.connected, "connected")
+        count = 3000
+        for number in range(count):
+            assert ours.publish("front/recognition", b"%d" % number, wait_s=10.0)
+        assert subscriber.wait_for("perceptd/node/front/recognition", count) == [b"%d" % n for n in range(count)]
+        assert ours.status()["dropped"] == {}
+
+
+def test_stop_sends_what_is_queued_and_then_a_retained_offline(broker):
+    with Subscriber(broker) as subscriber:
+        with session(broker) as ours:
+            wait_until(lambda: ours.connected, "connected")
+            for number in range(200):
+                ours.publish("front/event", b"%d" % number, qos=1)
+                ours.publish("front/recognition", b"%d" % number)
+        assert subscriber.wait_for("perceptd/node/front/event", 200) == [b"%d" % n for n in range(200)]
+        subscriber.wait_for("perceptd/node/front/recognition", 200)
+        wait_until(lambda: subscriber.heard[-1].payload == b"offline", "offline at the end")
+        assert ours.status()["dropped"] == {}
+        assert not ours.connected
+        assert "mqtt" not in [thread.name for thread in threading.enumerate()]
+    with Subscriber(broker) as late:
+        assert late.wait_for("perceptd/node/availability") == [b"offline"]
+        assert late.heard[-1].retain
+
+
+def test_stop_right_after_start_still_says_offline(broker):
+    ours = Session(MqttConfig(port=broker.port), "node", on_text=lambda *_: None)
+    ours.publish("front/event", b"last words", qos=1)
+    with Subscriber(broker) as subscriber:
+        ours.start()
+        wait_until(lambda: ours.connected, "connected")
+        ours.stop(3.0)
+        subscriber.wait_for("perceptd/node/front/event")
+        assert subscriber.wait_for("perceptd/node/availability", 2) == [b"online", b"offline"]
+
+
+def test_after_stop_nothing_is_taken_any_more(broker):
+    with session(broker) as ours:
+        wait_until(lambda: ours.connected, "connected")
+    ours.stop(1.0)
+    assert not ours.publish("front/event", b"e", qos=1)
+    assert not ours.publish("front/recognition", b"r", wait_s=5.0)
+    assert ours.counters.dropped == {"event_stopped": 1, "recognition_stopped": 1}
+
+
+def test_texts_arrive_with_their_stream_and_whether_they_were_retained(broker):
+    texts: list[Text] = []
+    broker.publish("perceptd/node/back/text", b"old news", retain=True)
+    with session(broker, lambda *text: texts.append(text)) as ours:
+        wait_until(lambda: ours.connected, "connected")
+        wait_until(lambda: texts, "the retained text")
+        broker.publish("perceptd/node/front/text", b"room \xff seven")
+        broker.publish("perceptd/other/front/text", b"not ours")
+        broker.publish("perceptd/node/front/text", b"x" * 100_000)
+        wait_until(lambda: len(texts) == 3, "three texts")
+    assert texts == [("back", b"old news", True), ("front", b"room \xff seven", False), ("front", b"x" * 100_000, False)]
+
+
+def test_a_failing_text_callback_is_counted_and_harms_nothing(broker, caplog):
+    def fail(*_: object) -> None:
+        raise RuntimeError("no inlet")
+
+    with Subscriber(broker) as subscriber, session(broker, fail) as ours:
+        wait_until(lambda: ours.connected, "connected")
+        broker.publish("perceptd/node/front/text", b"one")
+        broker.publish("perceptd/node/front/text", b"two")
+        wait_until(lambda: ours.status()["dropped"] == {"text_failed": 2}, "two failures counted")
+        assert ours.publish("front/event", b"e", qos=1)
+        subscriber.wait_for("perceptd/node/front/event")
+    assert "no inlet" in caplog.text
+
+
+def test_many_threads_publish_at_once(broker):
+    with Subscriber(broker) as subscriber, session(broker) as ours:
+        wait_until(lambda: ours.connected, "connected")
+
+        def publish(stream: int) -> None:
+            for number in range(200):
+                ours.publish(f"s{stream}/event", b"%d" % number, qos=1)
+
+        threads = [threading.Thread(target=publish, args=(stream,)) for stream in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for stream in range(4):
+            assert subscriber.wait_for(f"perceptd/node/s{stream}/event", 200) == [b"%d" % n for n in range(200)]
+
+
+def test_status_tells_of_the_connection(broker):
+    with session(broker) as ours:
+        wait_until(lambda: ours.connected, "connected")
+        before = ours.status()
+        wait_until(lambda: ours.status()["published"] == 1, "online published")
+    after = ours.status()
+    assert before["connected"] and not after["connected"]
+    assert before["reconnects"] == after["reconnects"] == 0
+    assert after["since_ns"] > before["since_ns"]
