@@ -7,6 +7,7 @@ import json
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from daemon.config import Config, load_config, override_broker, override_devices
 from daemon.errors import BundleError, DocumentError
 from daemon.evaluate import evaluate as evaluate_rows
 from daemon.evaluate import read_manifest, render
+from daemon.mqtt import Malformed, Narrator, Received
+from daemon.mqtt import watch as subscribe
 from daemon.offline import Item, OfflineRecogniser
 from daemon.recogniser import Recogniser, check_thresholds, load_recogniser
 
@@ -63,6 +66,23 @@ def devices(options: argparse.Namespace) -> int:
     print("microphones" if microphones else "microphones: none found")
     for microphone in microphones:
         print(f"  {microphone}")
+    return 0
+
+
+def watch(options: argparse.Namespace) -> int:
+    """Show what nodes publish until Ctrl-C."""
+    config = _config(options)
+    node = None if options.node == "+" else options.node or config.node
+    narrator = Narrator(colour=sys.stdout.isatty(), with_node=node is None)
+
+    def show(received: Received) -> None:
+        line = _as_json(received) if options.json else narrator.tell(received)
+        if line is not None:
+            print(line, flush=True)
+
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    subscribe(config.mqtt, node, emit=show, stop=stop)
     return 0
 
 
@@ -144,6 +164,21 @@ def _ready(config: Config) -> Recogniser:
     if problems:
         raise DocumentError(problems)
     return recogniser
+
+
+def _as_json(received: Received) -> str:
+    """A message on one line: where it came from, how long it took, and its payload as it was sent."""
+    payload = received.payload.decode("utf-8", errors="replace")
+    is_json = received.kind != "availability" and not isinstance(received.content, Malformed)
+    fields = {
+        "node": received.node,
+        "stream": received.stream,
+        "kind": received.kind,
+        "retained": received.retained,
+        "latency_ms": received.latency_ms,
+        "payload": json.loads(payload) if is_json else payload,
+    }
+    return json.dumps(fields, ensure_ascii=False)
 
 
 def _progress(total: int) -> Callable[[int], None]:

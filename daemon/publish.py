@@ -53,7 +53,7 @@ class StreamPublisher:
 
     def begin(self) -> None:
         """Say that nothing is recognised yet."""
-        self._publish_state(None)
+        self._publish_state(None, monotonic_ns())
 
     def publish(self, fused: Fused) -> None:
         """Publish what came of one step of fusion."""
@@ -95,12 +95,13 @@ class StreamPublisher:
             self._open.pop(event.label, None)
         else:
             self._open[event.label] = event
-        self._publish_state(max(self._open.values(), key=lambda open_event: open_event.score, default=None))
+        strongest = max(self._open.values(), key=lambda open_event: open_event.score, default=None)
+        self._publish_state(strongest, event.time_ns if strongest is None else strongest.started_ns)
 
-    def _publish_state(self, event: Event | None) -> None:
+    def _publish_state(self, event: Event | None, since_ns: int) -> None:
         label, score = (event.label, event.score) if event else (None, None)
-        since = wall_time(event.started_ns) if event else None
-        self._send("state", state_payload(label=label, score=score, since=since).to_json(), qos=1, retain=True)
+        payload = state_payload(label=label, score=score, since=wall_time(since_ns))
+        self._send("state", payload.to_json(), qos=1, retain=True)
 
     def _send(self, kind: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         wait_s = WAIT_IN_ORDER_S if self._in_order else 0.0

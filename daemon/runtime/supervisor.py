@@ -32,17 +32,25 @@ class SupervisedSource:
     """One source in a thread of its own.
 
     It is `running` once it delivers, `waiting` between a failure and the next try, and `ended` when it has come to its
-    end by itself. `on_change` is called, from the source's thread, whenever the status changes.
+    end by itself. `on_change` is called, from the source's thread, whenever the status changes, `on_end` when the
+    source has come to its end.
     """
 
     def __init__(
-        self, name: str, source: Source, deliver: Deliver, on_change: Callable[[], None], backoff: Backoff
+        self,
+        name: str,
+        source: Source,
+        deliver: Deliver,
+        *,
+        on_change: Callable[[], None],
+        on_end: Callable[[], None] | None = None,
     ) -> None:
         self._name = name
         self._source = source
         self._deliver = deliver
         self._on_change = on_change
-        self._backoff = backoff
+        self._on_end = on_end
+        self._backoff = Backoff()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.status = SourceStatus("starting", monotonic_ns())
@@ -80,6 +88,8 @@ class SupervisedSource:
         """Run the source until it returns; gives why it failed, or None when it ended by itself."""
         try:
             self._source.run(self._pass_on, self._stop)
+            if self._on_end is not None and not self._stop.is_set():
+                self._on_end()
         except SourceError as error:
             return redact(str(error))
         except Exception as error:

@@ -8,7 +8,7 @@ import numpy as np
 import soxr
 
 from daemon.errors import InputError
-from daemon.records import Array, Frame
+from daemon.records import Array, Frame, Plane
 
 MAX_SOUND_S = 600
 """A labelled sound is seconds long; what is longer belongs into a replay."""
@@ -22,7 +22,8 @@ def read_picture(path: Path) -> Frame:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if pixels is None:
         raise InputError(f"{path}: not a picture that can be decoded")
-    return Frame((pixels,), 0)
+    plane: Plane = pixels.astype(np.uint8, copy=False)
+    return Frame((plane,), 0)
 
 
 def read_sound(path: Path, sample_rate_hz: int) -> Array:

@@ -45,7 +45,7 @@ class MqttHealth(_Part):
     """The connection to the broker."""
 
     connected: bool
-    since: str | None
+    since: str
     reconnects: int
     published: int
     dropped: dict[str, int]

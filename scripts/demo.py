@@ -1,0 +1,243 @@
+"""What scripts/run runs: a private broker, the daemon, a subscriber that prints, and a summary."""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import av
+import yaml
+from clip_score import Passage, Score, Seen, score
+
+from daemon.config import Config, MqttConfig, load_config
+from daemon.mqtt import EventPayload, Narrator, Received, RecognitionPayload, watch
+
+ROOT = Path(__file__).resolve().parent.parent
+START_DEADLINE_S = 10.0
+STOP_DEADLINE_S = 6.0
+SAMPLE_EVERY_S = 0.5
+
+
+def main() -> int:
+    """Run the demo; the exit code is that of the daemon."""
+    parser = argparse.ArgumentParser(prog="scripts/run", description=__doc__)
+    parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="end by itself after so long")
+    parser.add_argument("--config", type=Path, default=ROOT / "config.yaml", metavar="FILE", help="another config")
+    options = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    config = load_config(options.config)
+    with tempfile.TemporaryDirectory(prefix="perceptd-") as directory, contextlib.ExitStack() as stack:
+        port = stack.enter_context(broker(Path(directory)))
+        log = Path(directory) / "daemon.log"
+        daemon = stack.enter_context(Daemon(options.config, port, log))
+        print(f"broker on 127.0.0.1:{port}; send it a text, for example:", flush=True)
+        print(f"  mosquitto_pub -p {port} -t perceptd/{config.node}/demo/text -m 'room seven'\n", flush=True)
+        viewer = Viewer(config, port)
+        with contextlib.suppress(KeyboardInterrupt):
+            viewer.view(options.seconds, daemon)
+        code = daemon.stop()
+        viewer.close()
+        if code != 0:
+            print(log.read_text(errors="replace"), file=sys.stderr)
+            print(f"the daemon ended with exit code {code}", file=sys.stderr)
+            return code
+        print("\n".join(summary(config, viewer, daemon)), flush=True)
+    return 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def broker(directory: Path) -> Iterator[int]:
+    """A mosquitto of our own on a free loopback port; yields the port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    directory.chmod(0o755)
+    settings = directory / "mosquitto.conf"
+    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type error\n")
+    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "mosquitto"
+    process = subprocess.Popen([program, "-c", settings], start_new_session=True)
+    try:
+        _wait_for_port(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(STOP_DEADLINE_S)
+
+
+def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START_DEADLINE_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
+            return
+        time.sleep(0.02)
+    raise SystemExit(f"mosquitto did not start on port {port}")
+
+
+class Daemon:
+    """The daemon as a process, with its use of memory and processor watched from outside."""
+
+    def __init__(self, config: Path, port: int, log: Path) -> None:
+        command = [sys.executable, "-m", "daemon", "run", "--config", config, "--broker", f"127.0.0.1:{port}"]
+        self.started = time.monotonic()
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(command, cwd=ROOT, stderr=file, start_new_session=True)
+        self.peak_pss_mb = 0.0
+        self.cpu_s = 0.0
+        self.lived_s = 0.0
+
+    def __enter__(self) -> "Daemon":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def sample(self) -> None:
+        """Note the memory and processor time used so far."""
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
+            pss_kb = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+            self.peak_pss_mb = max(self.peak_pss_mb, pss_kb / 1024)
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+            self.cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            self.lived_s = time.monotonic() - self.started
+
+    def stop(self) -> int:
+        """Ask it to stop; gives its exit code."""
+        self.sample()
+        self.process.terminate()
+        try:
+            return self.process.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            print("the daemon did not stop in time", file=sys.stderr)
+            self.process.kill()
+            return self.process.wait()
+
+
+class Viewer:
+    """Prints what a subscriber sees, and keeps what the summary needs."""
+
+    def __init__(self, config: Config, port: int) -> None:
+        self._narrator = Narrator(colour=sys.stdout.isatty(), with_node=False)
+        self._stop = threading.Event()
+        self.latencies_ms: list[float] = []
+        self.first_recognition: float | None = None
+        self.starts: list[tuple[float, str]] = []
+        self.health: dict[str, object] = {}
+        self.began: float | None = None
+        mqtt = MqttConfig(host="127.0.0.1", port=port)
+        arguments = {"emit": self._show, "stop": self._stop}
+        self._thread = threading.Thread(target=watch, args=(mqtt, config.node), kwargs=arguments, name="viewer")
+        self._thread.start()
+
+    def view(self, seconds: float | None, daemon: Daemon) -> None:
+        """Let time pass until it is up or the daemon has ended."""
+        end = None if seconds is None else time.monotonic() + seconds
+        while daemon.process.poll() is None and (end is None or time.monotonic() < end):
+            daemon.sample()
+            time.sleep(SAMPLE_EVERY_S if end is None else max(0.0, min(SAMPLE_EVERY_S, end - time.monotonic())))
+
+    def close(self) -> None:
+        """End once the daemon's last messages have been printed."""
+        self._stop.set()
+        self._thread.join(STOP_DEADLINE_S)
+
+    def _show(self, received: Received) -> None:
+        content = received.content
+        if isinstance(content, RecognitionPayload):
+            if self.first_recognition is None:
+                self.first_recognition = time.monotonic()
+            if received.latency_ms is not None:
+                self.latencies_ms.append(received.latency_ms)
+        elif isinstance(content, EventPayload) and content.phase == "start":
+            self.starts.append((_epoch_s(content.started), content.label))
+        elif received.kind == "health":
+            self.health = json.loads(received.payload)
+            self.began = self.began or _replay_began(self.health)
+        line = self._narrator.tell(received)
+        if line is not None:
+            print(line, flush=True)
+
+
+def _replay_began(health: dict) -> float | None:
+    """When the replay of the first stream delivered its first item, in seconds since 1970."""
+    for stream in health["streams"].values():
+        replay = stream["sources"].get("replay")
+        if replay and replay["state"] == "running":
+            return _epoch_s(replay["since"])
+    return None
+
+
+def _epoch_s(iso: str) -> float:
+    return datetime.fromisoformat(iso.replace("Z", "+00:00")).timestamp()
+
+
+def summary(config: Config, viewer: Viewer, daemon: Daemon) -> Iterator[str]:
+    """What the run came to."""
+    yield ""
+    for name, stream in viewer.health.get("streams", {}).items():
+        for modality, counts in stream["inputs"].items():
+            things = {"image": "frames", "audio": "blocks", "text": "lines"}[modality]
+            dropped = ", ".join(f"{count} {reason}" for reason, count in counts["dropped"].items()) or "none"
+            yield f"{name:<8} {counts['captured']:6} {things} captured, {counts['encoded']} encoded, dropped: {dropped}"
+        yield f"{name:<8} {stream['recognitions']:6} recognitions made, {stream['events']} event messages"
+    if viewer.first_recognition is not None:
+        yield f"first recognition {viewer.first_recognition - daemon.started:.1f} s after the daemon was started"
+    if viewer.latencies_ms:
+        ordered = sorted(viewer.latencies_ms)
+        p50, p99 = (ordered[min(len(ordered) - 1, int(len(ordered) * part))] for part in (0.5, 0.99))
+        yield f"capture to subscriber: p50 {p50:.1f} ms, p99 {p99:.1f} ms ({len(ordered)} recognitions)"
+    if daemon.lived_s:
+        yield f"processor: {daemon.cpu_s / daemon.lived_s:.3f} s a second"
+        yield f"peak memory (PSS): {daemon.peak_pss_mb:.0f} MB"
+    yield from _digits(config, viewer)
+
+
+def _digits(config: Config, viewer: Viewer) -> Iterator[str]:
+    """How many of the clip's digits were recognised, if there is a list of them beside it."""
+    replay = next(iter(config.streams.values())).replay
+    if replay is None or viewer.began is None:
+        return
+    clip = Path(replay.file)
+    truth = clip.with_suffix(".truth.yaml")
+    if not truth.is_file():
+        return
+    fields = ("start_s", "end_s", "kind", "label")
+    passages = [Passage(*(row[name] for name in fields)) for row in yaml.safe_load(truth.read_text())["passages"]]
+    with av.open(str(clip)) as container:
+        clip_s = container.duration / av.time_base
+    events = [Seen(at - viewer.began, label) for at, label in viewer.starts]
+    result = score(passages, clip_s, time.time() - viewer.began, events)
+    yield from _told(result)
+
+
+def _told(result: Score) -> Iterator[str]:
+    names = {"both": "seen and heard", "image": "seen", "audio": "heard", "text": "read"}
+    parts = ", ".join(
+        f"{names.get(kind, kind)} {result.recognised[kind]} of {count}" for kind, count in result.shown.items()
+    )
+    yield f"digits recognised: {result.recognised.total()} of {result.shown.total()} ({parts})"
+    if result.unfounded:
+        wrong = ", ".join(f"{event.label} at {event.at_s:.1f} s" for event in result.unfounded)
+        yield f"events without a digit in the clip: {wrong}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
