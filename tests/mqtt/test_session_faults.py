@@ -1,0 +1,188 @@
+"""What the session does when the broker is late, dies, freezes or refuses."""
+
+import itertools
+import logging
+import subprocess
+import sys
+import time
+
+from pydantic import SecretStr
+
+from daemon.config import MqttConfig
+from daemon.mqtt import Session
+from daemon.mqtt.outgoing import MAX_EVENTS, MAX_PASSING
+from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
+from tests.mqtt.test_session import session
+
+PASSWORD = "correct horse"  # noqa: S105
+
+
+def test_a_hard_restart_of_the_broker_brings_everything_back(broker):
+    texts: list[bytes] = []
+    with session(broker, lambda _stream, payload, _retained: texts.append(payload)) as ours:
+        ours.publish("health", b"well", retain=True)
+        wait_until(lambda: ours.status()["published"] == 2, "published")
+        broker.restart()
+        with Subscriber(broker) as subscriber:
+            wait_until(lambda: ours.status()["reconnects"] == 1, "reconnected")
+            assert subscriber.wait_for("perceptd/node/availability") == [b"online"]
+            assert subscriber.wait_for("perceptd/node/health") == [b"well"]
+        with Subscriber(broker) as late:
+            late.wait_for("perceptd/node/health")
+            late.wait_for("perceptd/node/availability")
+            assert all(message.retain for message in late.heard)
+        broker.publish("perceptd/node/front/text", b"seven")
+        wait_until(lambda: texts == [b"seven"], "the text inlet works again")
+
+
+def test_without_a_broker_events_wait_in_order_and_recognitions_are_dropped(broker, caplog):
+    broker.kill()
+    with session(broker) as ours:
+        for number in range(MAX_EVENTS + 7):
+            assert ours.publish("front/event", b"%d" % number, qos=1)
+        assert not ours.publish("front/recognition", b"r")
+        assert not ours.publish("front/recognition", b"r", wait_s=0.01)
+        assert ours.publish("front/state", b"old", retain=True)
+        assert ours.publish("front/state", b"new", retain=True)
+        wait_until(lambda: "trying again" in caplog.text, "a warning")
+        broker.start()
+        with Subscriber(broker) as subscriber:
+            assert ours.publish("front/recognition", b"waited", wait_s=15.0)
+            wait_until(lambda: ours.status()["published"] >= MAX_EVENTS + 3, "everything acknowledged")
+            assert subscriber.wait_for("perceptd/node/front/state") == [b"new"]
+            subscriber.wait_for("perceptd/node/front/event", 1)
+        assert ours.status()["dropped"] == {"event_backlog": 7, "recognition_not_connected": 2}
+    assert caplog.text.count("Connection refused") == 1
+
+
+def test_events_of_a_time_without_broker_arrive_in_order(broker):
+    ours = Session(MqttConfig(port=broker.port), "node", on_text=lambda *_: None)
+    for number in range(MAX_EVENTS + 7):
+        ours.publish("front/event", b"%d" % number, qos=1)
+    with Subscriber(broker) as subscriber:
+        ours.start()
+        payloads = subscriber.wait_for("perceptd/node/front/event", MAX_EVENTS)
+        ours.stop(5.0)
+    assert payloads == [b"%d" % number for number in range(7, MAX_EVENTS + 7)]
+
+
+def test_events_on_the_way_when_the_broker_dies_arrive_at_least_once(broker):
+    with session(broker) as ours:
+        wait_until(lambda: ours.status()["published"] == 1, "online published")
+        broker.freeze()
+        for number in range(100):
+            assert ours.publish("front/event", b"%d" % number, qos=1)
+        broker.restart()
+        with Subscriber(broker) as subscriber:
+            wait_until(lambda: ours.status()["published"] == 102, "all acknowledged")
+            got = [int(payload) for payload in subscriber.payloads("perceptd/node/front/event")]
+            seen = list(dict.fromkeys(got))
+            assert seen == sorted(seen)
+    assert ours.status()["dropped"] == {}
+
+
+def test_what_a_frozen_broker_does_not_take_is_bounded_and_counted(broker):
+    with session(broker) as ours:
+        wait_until(lambda: ours.connected, "connected")
+        broker.freeze()
+        taken = 0
+        while ours.publish("front/recognition", bytes(65_536), wait_s=0.3):
+            taken += 1
+        assert taken >= MAX_PASSING
+        assert not ours.publish("front/recognition", b"r")
+        assert ours.status()["dropped"] == {"recognition_backlog": 2}
+        broker.thaw()
+        assert ours.publish("front/recognition", b"r", wait_s=15.0)
+
+
+def test_the_will_says_offline_when_the_process_is_killed(broker):
+    program = (
+        "import time; from daemon.config import MqttConfig; from daemon.mqtt import Session\n"
+        f"s = Session(MqttConfig(port={broker.port}), 'node', on_text=print); s.start(); time.sleep(60)"
+    )
+    with Subscriber(broker) as subscriber, subprocess.Popen([sys.executable, "-c", program]) as process:
+        subscriber.wait_for("perceptd/node/availability")
+        process.kill()
+        assert subscriber.wait_for("perceptd/node/availability", 2) == [b"online", b"offline"]
+    with Subscriber(broker) as late:
+        assert late.wait_for("perceptd/node/availability") == [b"offline"]
+        assert late.heard[-1].retain
+
+
+def test_a_second_session_of_the_same_node_ends_the_first_and_online_wins(broker):
+    """As after a power cut: the broker still holds the connection of before."""
+    with Subscriber(broker) as subscriber, session(broker) as first:
+        wait_until(lambda: first.connected, "connected")
+        with session(broker) as second:
+            wait_until(lambda: second.connected, "connected")
+            words = subscriber.wait_for("perceptd/node/availability", 3)
+            assert words[:3] == [b"online", b"offline", b"online"]
+
+
+def stop_within(ours: Session, deadline_s: float) -> None:
+    began = time.monotonic()
+    ours.stop(deadline_s)
+    assert time.monotonic() - began < deadline_s + 0.5
+
+
+def test_stop_keeps_its_deadline_before_a_frozen_broker_and_the_will_speaks(broker):
+    with Subscriber(broker) as subscriber:
+        ours = Session(MqttConfig(port=broker.port), "node", on_text=lambda *_: None)
+        ours.start()
+        wait_until(lambda: ours.status()["published"] == 1, "online published")
+        broker.freeze()
+        for number in range(30):
+            ours.publish("front/event", b"%d" % number, qos=1)
+        stop_within(ours, 1.0)
+        assert not ours.connected
+        assert sum(ours.status()["dropped"].values()) == 30
+        broker.thaw()
+        assert subscriber.wait_for("perceptd/node/availability", 2) == [b"online", b"offline"]
+
+
+def test_stop_keeps_its_deadline_while_a_frozen_broker_has_not_answered_the_login(broker):
+    broker.freeze()
+    ours = Session(MqttConfig(port=broker.port), "node", on_text=lambda *_: None)
+    ours.start()
+    assert not ours.publish("front/recognition", b"r", wait_s=0.3)
+    stop_within(ours, 0.5)
+    assert not ours.connected
+
+
+def test_stop_without_a_broker_counts_the_events_that_go_nowhere(caplog):
+    ours = Session(MqttConfig(port=free_port()), "node", on_text=lambda *_: None)
+    ours.start()
+    wait_until(lambda: "trying again" in caplog.text, "a first try")
+    ours.publish("front/event", b"e", qos=1)
+    stop_within(ours, 3.0)
+    assert ours.status()["dropped"] == {"event_stopped": 1}
+
+
+def test_an_unknown_host_is_tried_again_and_named(caplog):
+    config = MqttConfig(host="no-such-host.invalid")
+    ours = Session(config, "node", on_text=lambda *_: None)
+    ours.start()
+    wait_until(lambda: "no-such-host.invalid:1883" in caplog.text, "a warning that names the host")
+    ours.stop(3.0)
+    assert "Traceback" not in caplog.text
+
+
+def test_a_refused_login_is_explained_once_and_the_password_stays_secret(caplog):
+    caplog.set_level(logging.DEBUG)
+    with Mosquitto(login=("device", PASSWORD)) as broker:
+        wrong = MqttConfig(port=broker.port, username="device", password=SecretStr("battery staple"))
+        ours = Session(wrong, "node", on_text=lambda *_: None)
+        ours.start()
+        tries = itertools.count()
+        wait_until(lambda: "refused the login" in caplog.text and next(tries) > 250, "several tries")
+        ours.stop(3.0)
+        assert caplog.text.count("refused the login") == 1
+        assert "check mqtt.username and mqtt.password" in caplog.text
+        for told in (caplog.text, repr(ours), repr(vars(ours)), repr(wrong), str(ours.status())):
+            assert "battery staple" not in told
+
+        right = MqttConfig(port=broker.port, username="device", password=SecretStr(PASSWORD))
+        ours = Session(right, "node", on_text=lambda *_: None)
+        ours.start()
+        wait_until(lambda: ours.connected, "connected with the right password")
+        ours.stop(3.0)
