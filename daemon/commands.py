@@ -15,7 +15,8 @@ from daemon.app import Node
 from daemon.bundles.load import Bundle, load_bundle
 from daemon.bundles.selftest import case_file, load_cases
 from daemon.config import Config, load_config, override_broker, override_devices
-from daemon.errors import BundleError, DocumentError
+from daemon.documents import Loaded
+from daemon.errors import BundleError
 from daemon.evaluate import evaluate as evaluate_rows
 from daemon.evaluate import read_manifest, render
 from daemon.mqtt import Malformed, Narrator, Received
@@ -28,10 +29,12 @@ EXIT_BUNDLE_FAILED = 78
 
 def run(options: argparse.Namespace) -> int:
     """Run the node until SIGTERM or Ctrl-C."""
-    config = override_devices(_config(options), options.camera, options.microphone)
+    loaded = load_config(options.config)
+    config = override_devices(loaded.document, options.camera, options.microphone)
+    config = override_broker(config, options.broker)
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     faulthandler.register(signal.SIGUSR1)
-    recogniser = _ready(config)
+    recogniser = _ready(loaded)
     node = Node(config, recogniser)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: node.request_stop())
@@ -41,9 +44,9 @@ def run(options: argparse.Namespace) -> int:
 
 def check_config(options: argparse.Namespace) -> int:
     """Validate a config and load its bundle."""
-    config = load_config(options.config)
-    recogniser = _ready(config)
-    streams = ", ".join(config.streams)
+    loaded = load_config(options.config)
+    recogniser = _ready(loaded)
+    streams = ", ".join(loaded.document.streams)
     print(f"{options.config}: good; bundle {recogniser.bundle.manifest.id}, streams: {streams}")
     return 0
 
@@ -71,7 +74,7 @@ def devices(options: argparse.Namespace) -> int:
 
 def watch(options: argparse.Namespace) -> int:
     """Show what nodes publish until Ctrl-C."""
-    config = _config(options)
+    config = override_broker(load_config(options.config).document, options.broker)
     node = None if options.node == "+" else options.node or config.node
     narrator = Narrator(colour=sys.stdout.isatty(), with_node=node is None)
 
@@ -148,21 +151,10 @@ def _selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
     return failures
 
 
-def _config(options: argparse.Namespace) -> Config:
-    return override_broker(load_config(options.config), options.broker)
-
-
-def _ready(config: Config) -> Recogniser:
+def _ready(config: Loaded[Config]) -> Recogniser:
     """Load the bundle and check the config against it."""
-    recogniser = load_recogniser(load_bundle(Path(config.bundle)))
-    manifest = recogniser.bundle.manifest
-    problems = [
-        problem
-        for name, stream in config.streams.items()
-        for problem in check_thresholds(manifest, name, stream.events)
-    ]
-    if problems:
-        raise DocumentError(problems)
+    recogniser = load_recogniser(load_bundle(Path(config.document.bundle)))
+    check_thresholds(recogniser.bundle.manifest, config)
     return recogniser
 
 

@@ -1,12 +1,13 @@
 """The schema of `config.yaml`: validated whole, then frozen. The shipped config.yaml documents every key."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 
-from daemon.documents import Document, load_document
+from daemon.documents import Document, Loaded, load_document
 from daemon.errors import DocumentError
 from daemon.manifest import Threshold
 from daemon.redact import redact
@@ -190,12 +191,14 @@ class Config(Document):
     streams: Annotated[dict[TopicLevel, StreamConfig], Field(min_length=1, max_length=64)]
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: Path) -> Loaded[Config]:
     """Read and validate a config; paths in it are taken relative to its directory. Raises DocumentError."""
-    config = load_document(path, Config).document
+    loaded = load_document(path, Config)
+    config = loaded.document
     base = path.resolve().parent
     streams = {name: _with_absolute_paths(stream, base) for name, stream in config.streams.items()}
-    return config.model_copy(update={"bundle": str(base / config.bundle), "streams": streams})
+    absolute = config.model_copy(update={"bundle": str(base / config.bundle), "streams": streams})
+    return replace(loaded, document=absolute)
 
 
 def _with_absolute_paths(stream: StreamConfig, base: Path) -> StreamConfig:

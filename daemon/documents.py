@@ -38,8 +38,7 @@ class Loaded(Generic[DocumentT]):
 
     def where(self, *key: str | int) -> str:
         """File, line and key, for a problem that shows only when the document is used."""
-        line = next(self.lines[key[:n]] for n in range(len(key), -1, -1) if key[:n] in self.lines)
-        return f"{self.path}:{line}: {'.'.join(str(part) for part in key)}"
+        return f"{self.path}:{_nearest_line(self.lines, key)}: {'.'.join(str(part) for part in key)}"
 
 
 def load_document(path: Path, model: type[DocumentT]) -> Loaded[DocumentT]:
@@ -89,7 +88,7 @@ def _parse(text: str) -> tuple[Any, dict[Key, int]]:
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
-        lines: dict[Key, int] = {}
+        lines: dict[Key, int] = {(): 1}
         if node is not None:
             _note_lines(node, (), lines)
         return (loader.construct_document(node) if node is not None else {}), lines
@@ -116,7 +115,7 @@ def _note_lines(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
 
 def _explain(path: Path, problem: ErrorDetails, value: Any, lines: dict[Key, int], model: type[Document]) -> str:
     location, found, is_there = _locate(problem["loc"], value)
-    line = next(lines[location[:n]] for n in range(len(location), -1, -1) if location[:n] in lines)
+    line = _nearest_line(lines, location)
     key = ".".join(str(part) for part in location) or "(the whole document)"
     if problem["type"] == "extra_forbidden":
         known = _known_keys(model, location[:-1])
@@ -132,6 +131,11 @@ def _explain(path: Path, problem: ErrorDetails, value: Any, lines: dict[Key, int
         f" = {'(hidden)' if 'password' in key else _show(found)}" if is_there and not isinstance(found, dict) else ""
     )
     return f"{path}:{line}: {key}{shown}: {expected}"
+
+
+def _nearest_line(lines: Mapping[Key, int], key: Key) -> int:
+    """The line of the key, or of the nearest part of the document around it."""
+    return next(lines[key[:n]] for n in range(len(key), -1, -1) if key[:n] in lines)
 
 
 def _locate(location: tuple[int | str, ...], value: Any) -> tuple[Key, Any, bool]:

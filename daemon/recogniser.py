@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from daemon.bundles.load import Bundle
-from daemon.config import EventsConfig, FusionConfig
+from daemon.config import Config, EventsConfig, FusionConfig
+from daemon.documents import Loaded
 from daemon.encoders.audio import AudioEncoder
 from daemon.encoders.image import ImageEncoder
 from daemon.encoders.text import TextEncoder
-from daemon.errors import BundleError, MismatchError, ModelError
+from daemon.errors import BundleError, DocumentError, MismatchError, ModelError
 from daemon.fusion.align import AlignRules
 from daemon.fusion.decide import DecideRules
 from daemon.fusion.head import FusionHead
@@ -72,14 +73,18 @@ def decide_rules(manifest: Manifest, config: EventsConfig) -> DecideRules:
     )
 
 
-def check_thresholds(manifest: Manifest, stream: str, events: EventsConfig) -> list[str]:
-    """What is wrong with the config's thresholds for this bundle, in words."""
-    known = ", ".join(label for label in manifest.labels if label not in manifest.background)
-    return [
-        f"streams.{stream}.events.thresholds.{label}: {manifest.id} makes no event of it; expected one of {known}"
-        for label in events.thresholds
-        if label not in manifest.labels or label in manifest.background
+def check_thresholds(manifest: Manifest, config: Loaded[Config]) -> None:
+    """Raises DocumentError when the config sets thresholds for labels of which the bundle makes no events."""
+    known = [label for label in manifest.labels if label not in manifest.background]
+    problems = [
+        f"{config.where('streams', name, 'events', 'thresholds', label)}: {manifest.id} makes no event of it; "
+        f"expected one of {', '.join(known)}"
+        for name, stream in config.document.streams.items()
+        for label in stream.events.thresholds
+        if label not in known
     ]
+    if problems:
+        raise DocumentError(problems)
 
 
 def _column(thresholds: Sequence[Threshold], name: str) -> Array:

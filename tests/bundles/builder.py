@@ -1,0 +1,65 @@
+"""A small real bundle, written without any training tool: heads serve as encoders, since they are models too."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+
+from daemon.inference.graph import Graph
+from daemon.inference.head import write_head
+
+LABELS = ["dark", "bright", "nothing"]
+SIDE = 4
+
+
+def write_bundle(directory: Path, **changes: object) -> Path:
+    """A bundle that tells bright pictures from dark ones: 4x4 grey pixels, their weighted sum, a head."""
+    directory.mkdir(parents=True)
+    pixels = SIDE * SIDE
+    encoder = np.zeros((2, pixels + 1), np.float32)
+    encoder[0, :pixels], encoder[1, :pixels] = 4 / pixels, -4 / pixels
+    (directory / "image.tflite").write_bytes(write_encoder(encoder, [1, SIDE, SIDE, 1]))
+    weights = np.array([[-4, 4, 0], [4, -4, 0], [0, 0, 0]], np.float32)
+    (directory / "head.tflite").write_bytes(write_head(weights, np.zeros(3, np.float32), [2]))
+    (directory / "bundle.yaml").write_text(yaml.safe_dump({**manifest(), **changes}, sort_keys=False))
+    selftest = directory / "selftest"
+    selftest.mkdir()
+    cv2.imwrite(str(selftest / "white.png"), np.full((8, 8, 3), 255, np.uint8))
+    cases = {"cases": [{"image": "white.png", "scores": {"bright": 1.0}}]}
+    (selftest / "cases.yaml").write_text(yaml.safe_dump(cases))
+    return directory
+
+
+def manifest() -> dict:
+    """What its bundle.yaml says."""
+    return {
+        "format": 1,
+        "name": "brightness",
+        "version": "1.2.3",
+        "labels": LABELS,
+        "background": ["nothing"],
+        "modalities": {
+            "image": {
+                "model": "image.tflite",
+                "input": {"shape": [1, SIDE, SIDE, 1], "dtype": "float32"},
+                "preprocessing": {"colour": "grey", "fit": "stretch", "resize": "area", "mean": 127.5, "std": 127.5},
+                "output": {"shape": [1, 2], "dtype": "float32"},
+                "max_age_ms": 500,
+            }
+        },
+        "head": {"model": "head.tflite"},
+        "selftest": {"tolerance": 0.05},
+        "licences": [{"part": "all", "licence": "Apache-2.0", "source": "made by the tests"}],
+    }
+
+
+def write_encoder(weights: np.ndarray, shape: list[int]) -> bytes:
+    """A model that flattens its input and multiplies it with `weights` (D, n + 1), whose last column is ignored."""
+    graph = Graph()
+    source = graph.tensor("input", shape)
+    flat = graph.tensor("flat", [1, weights.shape[1] - 1])
+    output = graph.tensor("embedding", [1, len(weights)])
+    graph.reshape(source, flat, [1, weights.shape[1] - 1])
+    graph.fully_connected([flat, graph.constant("weights", weights[:, :-1]), -1], output)
+    return graph.serialize(inputs=[source], outputs=[output])

@@ -1,0 +1,138 @@
+"""A bundle's parts are checked against each other, and what does not fit is named by file, line and key."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from daemon.bundles.load import load_bundle
+from daemon.cli import main
+from daemon.errors import Refused
+from daemon.inference.head import write_head
+from daemon.recogniser import load_recogniser
+from tests.bundles.builder import manifest, write_bundle
+from tests.shared import SHARED, needs_shared
+
+
+def refusal(directory: Path) -> str:
+    with pytest.raises(Refused) as caught:
+        load_recogniser(load_bundle(directory))
+    return str(caught.value).replace(str(directory), "DIR")
+
+
+def line_of(directory: Path, text: str) -> int:
+    lines = (directory / "bundle.yaml").read_text().splitlines()
+    return next(number for number, line in enumerate(lines, start=1) if text in line)
+
+
+def with_image(**changes: object) -> dict:
+    image = manifest()["modalities"]["image"]
+    return {"modalities": {"image": {**image, **changes}}}
+
+
+def test_a_good_bundle_is_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    assert main(["bundle", "verify", str(bundle)]) == 0
+    assert capsys.readouterr().out == "brightness@1.2.3: good\n"
+    assert main(["bundle", "show", str(bundle)]) == 0
+    assert "labels      dark, bright, nothing" in capsys.readouterr().out
+
+
+def test_a_selftest_that_fails_is_told_with_its_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    cases = bundle / "selftest" / "cases.yaml"
+    cases.write_text(cases.read_text().replace("bright", "dark"))
+    assert main(["bundle", "verify", str(bundle)]) == 78
+    expected = f"{cases}:2: cases.0: dark scored 0.000, expected 1.000 within 0.05"
+    assert capsys.readouterr().err == expected + "\n"
+    assert main(["bundle", "verify", str(bundle), "--json"]) == 78
+    assert json.loads(capsys.readouterr().out) == {"bundle": "brightness@1.2.3", "good": False, "failures": [expected]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "words"),
+    [
+        (
+            with_image(input={"shape": [1, 5, 5, 1], "dtype": "float32"}),
+            "modalities.image.input.shape",
+            "image.tflite has an input of shape [1, 4, 4, 1], expected [1, 5, 5, 1]",
+        ),
+        (
+            with_image(input={"shape": [1, 4, 4, 1], "dtype": "uint8", "scale": 0.1, "zero_point": 0}),
+            "modalities.image.input.dtype",
+            "image.tflite has an input of float32, expected uint8",
+        ),
+        (
+            with_image(output={"shape": [1, 3], "dtype": "float32"}),
+            "modalities.image.output.shape",
+            "image.tflite has an output of shape [1, 2], expected [1, 3]",
+        ),
+        (with_image(model="none.tflite"), "modalities.image.model", "no file none.tflite in DIR"),
+        (
+            {"labels": ["dark", "bright", "nothing", "else"]},
+            "labels",
+            "4 labels do not match the head: "
+            "head.tflite has outputs of shape [1, 3] and [1, 1, 3], expected one of [1, 4]",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path: Path, changes: dict, key: str, words: str) -> None:
+    bundle = write_bundle(tmp_path / "bundle", **changes)
+    line = line_of(bundle, f"{key.rpartition('.')[2]}:")
+    if key.startswith("modalities.image.output"):
+        line = next(n for n in range(line_of(bundle, "output:"), 99) if "shape" in _line(bundle, n))
+    assert refusal(bundle) == f"DIR/bundle.yaml:{line}: {key}: {words}"
+
+
+def _line(directory: Path, number: int) -> str:
+    return (directory / "bundle.yaml").read_text().splitlines()[number - 1]
+
+
+def test_a_head_for_other_embeddings_is_named(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    weights = np.zeros((3, 6), np.float32)
+    (bundle / "head.tflite").write_bytes(write_head(weights, np.zeros(3, np.float32), [5]))
+    said = refusal(bundle)
+    assert said.startswith(f"DIR/bundle.yaml:{line_of(bundle, 'modalities:')}: modalities: embeddings of 2 of image")
+    assert "head.tflite has an input of shape [1, 6], expected [1, 3]" in said
+
+
+@needs_shared
+def test_a_model_with_an_operator_the_runtime_lacks_is_named(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    shutil.copyfile(SHARED / "models" / "model_invoking_error.tflite", bundle / "image.tflite")
+    said = refusal(bundle)
+    assert said.startswith(f"DIR/bundle.yaml:{line_of(bundle, 'model: image')}: modalities.image.model: ")
+    assert "fake-op-double" in said
+
+
+@pytest.mark.parametrize("raw", [b"", b"not a model", b"\x00" * 64, b"\x1c\x00\x00\x00TFL3" + b"\xff" * 100])
+def test_what_is_no_model_is_refused(tmp_path: Path, raw: bytes) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    (bundle / "image.tflite").write_bytes(raw)
+    assert "cannot be loaded" in refusal(bundle)
+
+
+def test_files_outside_the_bundle_cannot_be_named(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", head={"model": "../head.tflite"})
+    assert "expected the plain name of a file inside the bundle" in refusal(bundle)
+
+
+def test_a_missing_bundle_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({"node": "n", "bundle": "nothing", "streams": {"s": {}}}))
+    assert main(["check-config", str(config)]) == 78
+    assert f"{tmp_path}/nothing: no such directory; expected a bundle there" in capsys.readouterr().err
+
+
+def test_thresholds_for_labels_the_bundle_lacks_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_bundle(tmp_path / "bundle")
+    events = {"thresholds": {"light": {"start": 0.5, "end": 0.4}}}
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({"node": "n", "bundle": "bundle", "streams": {"s": {"events": events}}}))
+    assert main(["check-config", str(config)]) == 78
+    expected = f"{config}:6: streams.s.events.thresholds.light: brightness@1.2.3 makes no event of it; expected one of "
+    assert capsys.readouterr().err == expected + "dark, bright\n"

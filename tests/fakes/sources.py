@@ -1,0 +1,29 @@
+"""A source that delivers what it is given."""
+
+import threading
+from collections.abc import Iterable
+
+from daemon.errors import SourceError
+from daemon.ports import Deliver
+from daemon.records import Captured
+
+
+class ScriptedSource:
+    """Implements `Source`: each run delivers the next script, then fails, ends, or waits to be stopped."""
+
+    def __init__(self, *runs: tuple[Iterable[Captured], str | Exception | None]) -> None:
+        self._runs = list(runs)
+        self.started = 0
+
+    def run(self, deliver: Deliver, stop: threading.Event) -> None:
+        self.started += 1
+        if not self._runs:
+            stop.wait()
+            return
+        script, failure = self._runs.pop(0)
+        for captured in script:
+            deliver(captured)
+        if isinstance(failure, Exception):
+            raise failure
+        if failure is not None:
+            raise SourceError(failure)

@@ -1,0 +1,121 @@
+"""Replay as fast as possible loses nothing, keeps order, and gives the same whatever the timing."""
+
+import threading
+
+import numpy as np
+
+from daemon.flow.encode import Encoders, Preparation
+from daemon.flow.ordered import OrderedFlow
+from daemon.fusion.align import AlignRules
+from daemon.fusion.decide import DecideRules
+from daemon.fusion.head import FusionHead
+from daemon.fusion.stream import Fused, StreamFusion
+from daemon.manifest import Manifest
+from daemon.records import MODALITIES, Block, Captured, Counters, Frame, Line, Modality
+from tests.bundles.builder import manifest
+from tests.fakes.encoders import SlowEncoder
+from tests.fakes.models import PlainHead
+
+MS = 1_000_000
+SIZES: dict[Modality, int] = {"image": 1, "audio": 1, "text": 1}
+
+
+def three_senses() -> Manifest:
+    audio = {
+        "model": "a.tflite",
+        "input": {"shape": [1, 10, 4], "dtype": "float32"},
+        "preprocessing": {
+            "sample_rate_hz": 8000,
+            "window_samples": 100,
+            "hop_samples": 80,
+            "fft_size": 128,
+            "mel_bands": 4,
+            "mel_low_hz": 100,
+            "mel_high_hz": 3000,
+            "frames": 10,
+            "stride_frames": 3,
+        },
+        "output": {"shape": [1, 1], "dtype": "float32"},
+        "max_age_ms": 200,
+    }
+    text = {
+        "model": "t.tflite",
+        "input": {"shape": [1, 8], "dtype": "int32"},
+        "output": {"shape": [1, 1], "dtype": "float32"},
+        "max_age_ms": 500,
+    }
+    whole = manifest()
+    whole["modalities"] = {**whole["modalities"], "audio": audio, "text": text}
+    return Manifest.model_validate(whole)
+
+
+def captured() -> list[Captured]:
+    """Two seconds: frames every 33 ms, 20 ms blocks, three lines; in the order of their end."""
+    frames: list[Captured] = [Frame((np.zeros((4, 4, 3), np.uint8),), index * 33 * MS) for index in range(1, 60)]
+    sound = np.random.default_rng(1).normal(size=160).astype(np.float32)
+    blocks: list[Captured] = [Block(sound, 8000, index * 20 * MS) for index in range(100)]
+    lines: list[Captured] = [Line("x", at_ms * MS) for at_ms in (250, 260, 1400)]
+    ends = {Frame: lambda item: item.captured_ns, Line: lambda item: item.captured_ns, Block: lambda item: item.end_ns}
+    order = {Frame: 0, Block: 1, Line: 2}
+    return sorted(frames + blocks + lines, key=lambda item: (ends[type(item)](item), order[type(item)]))
+
+
+def new_fusion() -> StreamFusion:
+    generator = np.random.default_rng(3)
+    weights = generator.normal(0, 0.6, (3, 6)).astype(np.float32)
+    head = FusionHead(PlainHead(weights, np.zeros(3, np.float32), [1, 1, 1]), SIZES)
+    align_rules = AlignRules({"image": 100 * MS, "audio": 200 * MS, "text": 500 * MS}, 5 * MS)
+    limits = np.full(3, 0.6, np.float32), np.full(3, 0.4, np.float32)
+    decide_rules = DecideRules(["a", "b", "c"], [True] * 3, *limits, 20 * MS, 10 * MS, 10_000 * MS, 300 * MS)
+    return StreamFusion(head, align_rules, decide_rules)
+
+
+def replay(seed: int) -> tuple[list[tuple], dict[Modality, Counters]]:
+    told: list[tuple] = []
+
+    def publish(fused: Fused) -> None:
+        told.extend((r.moment.time_ns, tuple(r.moment.embeddings), r.scores.tobytes()) for r in fused.recognitions)
+        told.extend((e.phase, e.label, e.time_ns, e.score, e.peak) for e in fused.events)
+
+    counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
+    encoders = Encoders({modality: SlowEncoder(modality, seed + index) for index, modality in enumerate(MODALITIES)})
+    encoders.start()
+    flow = OrderedFlow("s", Preparation(three_senses()), encoders, new_fusion(), publish, counters, threading.Event())
+    for item in captured():
+        flow.deliver(item)
+    flow.finish()
+    encoders.close(5)
+    return told, counters
+
+
+def test_nothing_is_lost_and_timing_changes_nothing() -> None:
+    told, counters = replay(1)
+    assert [counters[modality].dropped for modality in MODALITIES] == [{}, {}, {}]
+    assert counters["image"].encoded == 59
+    assert counters["audio"].encoded == len(range(0, 16_000 - (9 * 80 + 100) + 1, 240))
+    assert counters["text"].encoded == 3
+    moments = [entry for entry in told if isinstance(entry[0], int)]
+    assert [time_ns for time_ns, _, _ in moments] == sorted(time_ns for time_ns, _, _ in moments)
+    phases = [entry[0] for entry in told if isinstance(entry[0], str)]
+    assert phases.count("start") == phases.count("end") > 0
+    for seed in (20, 300):
+        assert replay(seed)[0] == told
+
+
+def test_it_stops_waiting_for_encoders_that_hang_when_the_daemon_stops() -> None:
+    stop = threading.Event()
+    never_started = Encoders({"text": SlowEncoder("text", 1)})
+    counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
+    flow = OrderedFlow("s", Preparation(three_senses()), never_started, new_fusion(), lambda _: None, counters, stop)
+
+    def deliver_more_than_fits() -> None:
+        for index in range(40):
+            flow.deliver(Line("x", index * MS))
+
+    source = threading.Thread(target=deliver_more_than_fits)
+    source.start()
+    source.join(0.2)
+    assert source.is_alive(), "it waits as long as the daemon runs"
+    stop.set()
+    source.join(10)
+    assert not source.is_alive()

@@ -1,0 +1,57 @@
+"""A source that fails is tried again; one that ends has ended; its faults reach health and nothing else."""
+
+import threading
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.records import Captured, Line
+from daemon.runtime.backoff import Backoff
+from daemon.runtime.supervisor import SupervisedSource
+from tests.fakes.sources import ScriptedSource
+from tests.helpers.waiting import eventually
+
+LINE = Line("seven", 1)
+
+
+def supervise(source: ScriptedSource) -> tuple[SupervisedSource, list[Captured], threading.Event]:
+    delivered: list[Captured] = []
+    ended = threading.Event()
+    supervised = SupervisedSource("s/test", source, delivered.append, on_change=lambda: None, on_end=ended.set)
+    supervised.start()
+    return supervised, delivered, ended
+
+
+def test_a_source_that_fails_is_run_again_and_heals() -> None:
+    source = ScriptedSource(([], "no such camera"), ([LINE], RuntimeError("odd")), ([LINE, LINE], None))
+    supervised, delivered, ended = supervise(source)
+    eventually(lambda: supervised.status.state == "ended")
+    assert (source.started, supervised.status.failures, len(delivered)) == (3, 2, 3)
+    assert supervised.status.reason == "RuntimeError: odd"
+    assert ended.is_set()
+
+
+def test_the_reason_never_shows_credentials() -> None:
+    supervised, _, _ = supervise(ScriptedSource(([], "cannot open rtsp://me:s3cret@host/cam")))
+    eventually(lambda: supervised.status.failures == 1)
+    assert supervised.status.reason == "cannot open rtsp://***@host/cam"
+    supervised.request_stop()
+    assert supervised.join(5)
+
+
+def test_it_stops_while_it_waits_for_the_next_try() -> None:
+    supervised, _, ended = supervise(ScriptedSource(*[([], "still down")] * 50))
+    eventually(lambda: supervised.status.state == "waiting")
+    supervised.request_stop()
+    assert supervised.join(5)
+    assert supervised.status.state == "stopped"
+    assert not ended.is_set()
+
+
+@given(st.integers(0, 200))
+def test_waits_grow_up_to_a_cap_and_are_spread(failures: int) -> None:
+    backoff = Backoff(first_s=0.5, longest_s=10.0, failures=failures)
+    whole_s = min(10.0, 0.5 * 2.0**failures)
+    assert whole_s / 2 <= backoff.next_s() <= whole_s
+    backoff.reset()
+    assert backoff.next_s() <= 0.5

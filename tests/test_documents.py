@@ -1,0 +1,130 @@
+"""Mistakes in a document are answered with file, line, key, value and what was expected."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daemon.config import load_config
+from daemon.documents import load_document
+from daemon.errors import DocumentError
+from daemon.manifest import Manifest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = (ROOT / "config.yaml").read_text()
+
+
+def problems_of(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(DocumentError) as caught:
+        load_config(path)
+    return [problem.replace(str(path), "config.yaml") for problem in caught.value.problems]
+
+
+def line_of(text: str) -> int:
+    return next(number for number, line in enumerate(SHIPPED.splitlines(), start=1) if text in line)
+
+
+@pytest.mark.parametrize(
+    ("found", "written", "expected"),
+    [
+        ("pace: realtime", "pase: realtime", "streams.demo.replay.pase: unknown key; did you mean 'pace'?"),
+        ("port: 1883", "port: many", "mqtt.port = 'many': expected a valid integer"),
+        ("port: 1883", "port: 99999", "mqtt.port = 99999: expected less than or equal to 65535"),
+        ("rotate: 0", "rotate: 45", "streams.demo.replay.rotate = 45: expected 0, 90, 180 or 270"),
+        ("loop: true", "loop: yess", "streams.demo.replay.loop = 'yess': expected a valid boolean"),
+        (
+            "publish: rate",
+            "publish: often",
+            "mqtt.recognitions.publish = 'often': expected 'every', 'rate' or 'change'",
+        ),
+        ("port: 1883", "host: other", "key 'host' stands twice (first on line 9)"),
+        ("username: null", "username: *name", "aliases (*) are not used here"),
+    ],
+)
+def test_one_mistake_is_named_with_its_line(tmp_path: Path, found: str, written: str, expected: str) -> None:
+    problems = problems_of(tmp_path, SHIPPED.replace(found, written, 1))
+    assert problems == [f"config.yaml:{line_of(found)}: {expected}"]
+
+
+def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
+    text = SHIPPED.replace("node: demo ", "nod: demo ").replace("every_s: 10.0", "every_s: 0")
+    assert problems_of(tmp_path, text) == [
+        "config.yaml:1: node: is missing",
+        f"config.yaml:{line_of('every_s: 10.0')}: health.every_s = 0: expected greater than or equal to 1",
+        "config.yaml:4: nod: unknown key; did you mean 'node'?",
+    ]
+
+
+def test_rules_between_keys_are_checked(tmp_path: Path) -> None:
+    text = SHIPPED.replace("pace: realtime", "pace: fast")
+    assert problems_of(tmp_path, text) == [
+        f"config.yaml:{line_of('replay:')}: streams.demo.replay: pace: fast needs loop: false, or it would never end"
+    ]
+
+
+@pytest.mark.parametrize("device", ["rtsq://user:s3cret@host/path", "rtsp//user:s3cret@host"])
+def test_credentials_never_appear(tmp_path: Path, device: str) -> None:
+    text = f"node: n\nbundle: b\nstreams:\n  s:\n    camera: {{device: '{device}', rotate: 45}}\n"
+    assert "s3cret" not in "".join(problems_of(tmp_path, text.replace("rtsp//", "x://")))
+    password = "node: n\nbundle: b\nmqtt: {password: [s3cret]}\nstreams: {s: {}}\n"
+    assert "s3cret" not in "".join(problems_of(tmp_path, password))
+
+
+def test_a_device_alone_says_the_same_as_with_its_key(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("node: n\nbundle: b\nstreams: {s: {camera: 'rtsp://h/p', microphone: camera}}\n")
+    stream = load_config(path).document.streams["s"]
+    assert stream.camera is not None
+    assert stream.microphone is not None
+    assert (stream.camera.device, stream.microphone.device) == ("rtsp://h/p", "camera")
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"\xff\xfe", "not UTF-8 at byte 0"),
+        (b"- a\n- b\n", "expected keys and values"),
+        (b"a: [\n", "config.yaml:2:"),
+        (b"x" * 1_000_001, "larger than 1000000 bytes"),
+    ],
+)
+def test_what_is_no_document_is_refused(tmp_path: Path, raw: bytes, expected: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(raw)
+    with pytest.raises(DocumentError) as caught:
+        load_config(path)
+    assert expected in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DocumentError, match=r"nothing\.yaml: cannot be read: No such file"):
+        load_config(tmp_path / "nothing.yaml")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=300) | st.text(alphabet="abn:{}[]-&*!|>'\"#% \n\t0123456789", max_size=120).map(str.encode))
+def test_hostile_bytes_are_refused_and_never_crash(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
+    path = tmp_path_factory.mktemp("hostile") / "bundle.yaml"
+    path.write_bytes(raw)
+    with pytest.raises(DocumentError) as caught:
+        load_document(path, Manifest)
+    assert all(problem.startswith(str(path)) for problem in caught.value.problems)
+
+
+def test_the_shipped_config_names_every_key() -> None:
+    from daemon.config import Config
+    from daemon.documents import Document
+
+    def keys(model: type[Document]) -> set[str]:
+        found = set(model.model_fields)
+        for field in model.model_fields.values():
+            for part in [field.annotation, *getattr(field.annotation, "__args__", ())]:
+                if isinstance(part, type) and issubclass(part, Document):
+                    found |= keys(part)
+        return found
+
+    missing = [key for key in keys(Config) if f"{key}:" not in SHIPPED]
+    assert missing == []

@@ -1,0 +1,21 @@
+"""Credentials are taken out of whatever is said."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.redact import redact
+
+
+@given(
+    st.text(
+        alphabet=st.characters(exclude_characters="/ \n\t\r'\"\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0@", codec="ascii"),
+        min_size=3,
+    )
+)
+def test_user_and_password_of_a_url_are_gone(secret: str) -> None:
+    said = redact(f"cannot open rtsp://{secret}:{secret}@camera.local/stream: refused")
+    assert said == "cannot open rtsp://***@camera.local/stream: refused"
+
+
+def test_other_text_stays() -> None:
+    assert redact("write to a@b.org about rtsp://host/path") == "write to a@b.org about rtsp://host/path"
