@@ -1,0 +1,1 @@
+"""Trains models/digits; run by scripts/train."""

@@ -1,0 +1,121 @@
+"""Writes the bundle: the manifest as the converted models are, and the self-test."""
+
+import wave
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+
+from daemon.bundles.load import load_bundle
+from daemon.offline import Item, OfflineRecogniser
+from daemon.recogniser import load_recogniser
+from training import convert, speech
+from training.scenes import HEIGHT, WIDTH
+from training.specs import AUDIO, IMAGE, LABELS, SEED
+from training.strokes import draw_digit
+
+VERSION = "0.1.0"
+TOLERANCE = 0.05
+THRESHOLDS = {"start": 0.6, "end": 0.35}
+
+
+def write_manifest(directory: Path) -> None:
+    """`bundle.yaml`, with tensors as the models in `directory` have them."""
+    image, audio, text = (_tensors(directory / f"{name}.tflite") for name in ("image", "audio", "text"))
+    manifest = {
+        "format": 1,
+        "name": "digits",
+        "version": VERSION,
+        "description": "The ten digits by sight, sound and text; a first version, see docs/models.md.",
+        "labels": LABELS,
+        "background": ["none"],
+        "modalities": {
+            "image": {
+                "model": "image.tflite",
+                **image,
+                "preprocessing": IMAGE.preprocessing.model_dump(),
+                "max_age_ms": 500,
+            },
+            "audio": {"model": "audio.tflite", **audio, "preprocessing": AUDIO.model_dump(), "max_age_ms": 500},
+            "text": {"model": "text.tflite", **text, "max_age_ms": 2000},
+        },
+        "head": {"model": "head.tflite"},
+        "thresholds": {"default": THRESHOLDS},
+        "selftest": {"tolerance": TOLERANCE},
+        "licences": [
+            {
+                "part": "image.tflite",
+                "licence": "CC-BY-SA-4.0",
+                "source": "MNIST (CC BY-SA 3.0), and digits drawn by scripts/training",
+            },
+            {
+                "part": "audio.tflite",
+                "licence": "CC-BY-SA-4.0",
+                "source": "Free Spoken Digit Dataset (CC BY-SA 4.0), ESC-10 (CC BY 3.0), speech by espeak-ng",
+            },
+            {"part": "text.tflite", "licence": "CC-BY-SA-4.0", "source": "lines written by scripts/training"},
+            {
+                "part": "head.tflite",
+                "licence": "CC-BY-SA-4.0",
+                "source": "as image.tflite, audio.tflite and text.tflite",
+            },
+            {"part": "selftest", "licence": "Apache-2.0", "source": "drawn by scripts/training, spoken by espeak-ng"},
+        ],
+        "provenance": {"trained_with": "scripts/train", "seed": str(SEED)},
+    }
+    text_form = yaml.safe_dump(manifest, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    (directory / "bundle.yaml").write_text(text_form, encoding="utf-8")
+
+
+def _tensors(path: Path) -> dict[str, Any]:
+    source, target = convert.tensor_specs(path)
+    return {"input": source.model_dump(exclude_none=True), "output": target.model_dump(exclude_none=True)}
+
+
+def write_selftest(directory: Path) -> None:
+    """Inputs made for this purpose, and the scores the bundle gives them here."""
+    folder = directory / "selftest"
+    folder.mkdir(exist_ok=True)
+    for name, digit in (("three", 3), ("seven", 7)):
+        cv2.imwrite(str(folder / f"{name}.png"), _picture(digit))
+    cv2.imwrite(str(folder / "nothing.png"), _picture(None))
+    write_wave(folder / "seven.wav", speech.speak("seven", "en-us", 150, 45))
+    write_wave(folder / "five.wav", speech.speak("five", "en-gb", 140, 55))
+    cases: list[dict[str, Any]] = [
+        {"image": "seven.png", "audio": "seven.wav", "text": "room seven"},
+        {"image": "three.png"},
+        {"audio": "five.wav"},
+        {"text": "Raum 2"},
+        {"image": "nothing.png", "text": "八"},
+        {"image": "nothing.png", "text": "the door is open"},
+    ]
+    recogniser = OfflineRecogniser(load_recogniser(load_bundle(directory)))
+    for case in cases:
+        image, audio = (folder / case[name] if name in case else None for name in ("image", "audio"))
+        scores = recogniser.recognise(Item(image, audio, case.get("text"))).scores
+        best = int(np.argmax(scores))
+        case["scores"] = {LABELS[index]: round(float(scores[index]), 4) for index in sorted({best, len(LABELS) - 1})}
+    text_form = yaml.safe_dump(
+        {"cases": cases}, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True
+    )
+    (folder / "cases.yaml").write_text(text_form, encoding="utf-8")
+
+
+def _picture(digit: int | None) -> speech.NDArray[np.uint8]:
+    """A drawn digit on a wall lit from the left."""
+    light = np.linspace(225, 170, WIDTH, dtype=np.float32)
+    frame = np.tile(light, (HEIGHT, 1))
+    if digit is not None:
+        mask = cv2.resize(draw_digit(digit, np.random.default_rng(digit), 120), (80, 80), interpolation=cv2.INTER_AREA)
+        part = frame[20:100, 50:130]
+        part[:] = part * (1 - mask / 255) + 40 * (mask / 255)
+    return np.round(frame).astype(np.uint8)
+
+
+def write_wave(path: Path, samples: speech.Sound) -> None:
+    """16-bit mono at the encoder's rate."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, speech.RATE_HZ, 0, "NONE", "not compressed"))
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())

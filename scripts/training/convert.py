@@ -1,0 +1,77 @@
+"""From a trained Keras encoder to a quantized TFLite model, and what that model says."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from daemon.manifest import TensorSpec
+
+
+def to_int8(encoder: keras.Model, samples: NDArray[Any], path: Path) -> None:
+    """Write `encoder` with int8 weights, activations and output; `samples` (n, ...) set the ranges.
+
+    A float input becomes int8; ids stay int32.
+    """
+    source = encoder.inputs[0]
+
+    @tf.function(input_signature=[tf.TensorSpec((1, *source.shape[1:]), source.dtype)])
+    def run(x: tf.Tensor) -> tf.Tensor:
+        return encoder(x, training=False)
+
+    def representative() -> Iterable[list[NDArray[Any]]]:
+        for sample in samples:
+            yield [sample[np.newaxis]]
+
+    frozen = convert_variables_to_constants_v2(run.get_concrete_function())
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], None)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = representative
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if source.dtype != "int32":
+        converter.inference_input_type = tf.int8
+    converter.inference_output_type = tf.int8
+    path.write_bytes(converter.convert())
+
+
+def tensor_specs(path: Path) -> tuple[TensorSpec, TensorSpec]:
+    """Input and output of a model as its manifest must state them."""
+    interpreter = Interpreter(model_path=str(path))
+    return _spec(interpreter.get_input_details()[0]), _spec(interpreter.get_output_details()[0])
+
+
+def _spec(detail: dict[str, Any]) -> TensorSpec:
+    shape, dtype = [int(n) for n in detail["shape"]], np.dtype(detail["dtype"]).name
+    if dtype == "int32":
+        return TensorSpec(shape=shape, dtype="int32")
+    scale, zero_point = detail["quantization"]
+    return TensorSpec(shape=shape, dtype=dtype, scale=float(f"{scale:.9g}"), zero_point=int(zero_point))
+
+
+def embed(path: Path, inputs: NDArray[Any]) -> NDArray[np.float32]:
+    """The int8 model's dequantized embeddings (n, D) of normalised inputs (n, ...)."""
+    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    embeddings = np.empty((len(inputs), int(np.prod(target["shape"]))), np.float32)
+    scale, zero_point = target["quantization"]
+    for index, sample in enumerate(inputs):
+        interpreter.set_tensor(source["index"], _quantized(sample, source)[np.newaxis])
+        interpreter.invoke()
+        embeddings[index] = (
+            interpreter.get_tensor(target["index"]).reshape(-1).astype(np.float32) - zero_point
+        ) * scale
+    return embeddings
+
+
+def _quantized(sample: NDArray[Any], detail: dict[str, Any]) -> NDArray[Any]:
+    if detail["dtype"] == np.int32:
+        return sample.astype(np.int32)
+    scale, zero_point = detail["quantization"]
+    return np.clip(np.round(sample / scale) + zero_point, -128, 127).astype(np.int8)

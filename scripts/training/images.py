@@ -1,0 +1,59 @@
+"""The image encoder: data, training, conversion."""
+
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from training import convert, networks
+from training.fitting import fit_classifier
+from training.scenes import Composer, Grey
+from training.specs import IMAGE, SEED
+
+FRAMES = 64_000
+EPOCHS = 9
+_CHUNK = 2_000
+
+
+def load_digits(data: Path) -> tuple[Composer, Composer]:
+    """Handwritten digits for training and, the last fifth, for tests."""
+    with np.load(data / "handwritten-digits.npz") as archive:
+        images, labels = archive["images"], archive["labels"].astype(np.int64)
+    split = len(images) * 4 // 5
+    return Composer(images[:split], labels[:split], IMAGE), Composer(images[split:], labels[split:], IMAGE)
+
+
+def make_frames(composer: Composer, count: int, seed: int) -> tuple[Grey, NDArray[np.int64]]:
+    """`count` composed frames with labels, made by two processes."""
+    seeds = np.random.SeedSequence(seed).spawn(count // _CHUNK)
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        parts = list(pool.map(partial(_chunk, composer), seeds))
+    return np.concatenate([frames for frames, _ in parts]), np.concatenate([labels for _, labels in parts])
+
+
+def _chunk(composer: Composer, seed: np.random.SeedSequence) -> tuple[Grey, NDArray[np.int64]]:
+    return composer.frames(_CHUNK, np.random.default_rng(seed))
+
+
+def normalised(frames: Grey) -> NDArray[np.float32]:
+    """Frames as the network takes them: float32 (n, height, width, 1) in 0 to 1."""
+    return (frames[..., np.newaxis] / np.float32(255)).astype(np.float32)
+
+
+def train(composer: Composer, path: Path) -> None:
+    """Train the encoder and write its int8 model."""
+    frames, labels = make_frames(composer, FRAMES, SEED)
+    encoder, classifier = networks.image_network()
+    fit_classifier(classifier, frames, labels, epochs=EPOCHS, batch=64, rate=2e-3, seed=SEED, prepare=_prepare)
+    convert.to_int8(encoder, normalised(frames[:500]), path)
+
+
+def _prepare(frames: tf.Tensor) -> tf.Tensor:
+    """Scale to 0 to 1, sometimes with light and dark exchanged."""
+    x = tf.cast(frames, tf.float32)[..., tf.newaxis] / 255.0
+    invert = tf.random.uniform((tf.shape(x)[0], 1, 1, 1)) < 0.3
+    return tf.where(invert, 1.0 - x, x)
