@@ -72,6 +72,7 @@ class Link:
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._told: set[str] = set()
         self._up = False
+        self._refused = False
         self._client = self._make_client(config, client_id, will)
 
     def _make_client(self, config: MqttConfig, client_id: str, will: Outbound | None) -> Client:
@@ -134,14 +135,19 @@ class Link:
             sock.close()
 
     def _connect_once(self, stop: Event, tick_s: float) -> None:
+        self._refused = False
         try:
             self._client.reconnect()
             while (sock := self._client.socket()) is not None and sock.fileno() >= 0:
                 self._turn(sock.fileno(), ENDING_TICK_S if stop.is_set() else tick_s)
+            if not (self._up or self._refused or stop.is_set()):
+                self._tell(f"the MQTT broker at {self._address} did not answer as MQTT 5 asks; trying again")
         except OSError as error:
             self._tell(f"no connection to the MQTT broker at {self._address}: {error.strerror or error}; trying again")
         except Exception as error:  # noqa: BLE001  (paho raises whatever a packet that is not MQTT makes it raise)
-            self._tell(f"the MQTT broker at {self._address} sent what is not MQTT 5: {type(error).__name__}: {error}")
+            log.debug("in the MQTT loop", exc_info=True)
+            found = f"{type(error).__name__}: {error}"
+            self._tell(f"the MQTT broker at {self._address} did not send MQTT 5 ({found}); trying again")
         finally:
             self.abort()
             if self._up:
@@ -164,6 +170,7 @@ class Link:
 
     def _on_connect(self, _c: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, _p: Any) -> None:
         if reason.is_failure:
+            self._refused = True
             self._tell(f"the MQTT broker at {self._address} refused the login: {_explain(reason)}; trying again")
             return
         log.info("connected to the MQTT broker at %s", self._address)

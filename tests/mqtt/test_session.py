@@ -10,8 +10,10 @@ Text = tuple[str, bytes, bool]
 
 
 @contextlib.contextmanager
-def session(broker: Mosquitto, on_text: Callable[[str, bytes, bool], None] = lambda *_: None) -> Iterator[Session]:
-    made = Session(MqttConfig(port=broker.port), "node", on_text=on_text)
+def session(
+    broker: Mosquitto, on_text: Callable[[str, bytes, bool], None] = lambda *_: None, keepalive_s: int = 30
+) -> Iterator[Session]:
+    made = Session(MqttConfig(port=broker.port, keepalive_s=keepalive_s), "node", on_text=on_text)
     made.start()
     try:
         yield made
@@ -101,7 +103,11 @@ def test_texts_arrive_with_their_stream_and_whether_they_were_retained(broker):
         broker.publish("perceptd/other/front/text", b"not ours")
         broker.publish("perceptd/node/front/text", b"x" * 100_000)
         wait_until(lambda: len(texts) == 3, "three texts")
-    assert texts == [("back", b"old news", True), ("front", b"room \xff seven", False), ("front", b"x" * 100_000, False)]
+    assert texts == [
+        ("back", b"old news", True),
+        ("front", b"room \xff seven", False),
+        ("front", b"x" * 100_000, False),
+    ]
 
 
 def test_a_failing_text_callback_is_counted_and_harms_nothing(broker, caplog):

@@ -2,10 +2,12 @@
 
 import itertools
 import logging
+import socket
 import subprocess
 import sys
 import time
 
+import pytest
 from pydantic import SecretStr
 
 from daemon.config import MqttConfig
@@ -14,7 +16,7 @@ from daemon.mqtt.outgoing import MAX_EVENTS, MAX_PASSING
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
 from tests.mqtt.test_session import session
 
-PASSWORD = "correct horse"  # noqa: S105
+PASSWORD = "correct horse"
 
 
 def test_a_hard_restart_of_the_broker_brings_everything_back(broker):
@@ -186,3 +188,39 @@ def test_a_refused_login_is_explained_once_and_the_password_stays_secret(caplog)
         ours.start()
         wait_until(lambda: ours.connected, "connected with the right password")
         ours.stop(3.0)
+
+
+def test_a_broker_that_freezes_is_noticed_by_keepalive_and_found_again(broker):
+    with session(broker, keepalive_s=5) as ours:
+        wait_until(lambda: ours.status()["published"] == 1, "online published")
+        broker.freeze()
+        wait_until(lambda: not ours.connected, "noticed")
+        broker.thaw()
+        wait_until(lambda: ours.status()["reconnects"] == 1, "connected again")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x20\x02\x00\x01",  # the CONNACK of a broker that speaks MQTT 3.1.1 alone
+        b"\x20\xff\xff\xff\xff\xff",
+        b"\x20\x06\x00\x00\x03\x21\x00",
+        b"\x30\x05\x00\x03\xff\xfe\xfd",
+        b"",
+    ],
+)
+def test_what_is_not_an_mqtt_5_broker_is_tried_again_and_harms_nothing(answer, caplog):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10.0)
+        ours = Session(MqttConfig(port=server.getsockname()[1]), "node", on_text=lambda *_: None)
+        ours.start()
+        for _ in range(2):
+            peer, _address = server.accept()
+            with peer:
+                peer.recv(4096)
+                peer.sendall(answer)
+        stop_within(ours, 2.0)
+    assert not ours.connected
+    assert "MQTT broker at 127.0.0.1:" in caplog.text
+    assert "Traceback" not in caplog.text

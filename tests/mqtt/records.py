@@ -1,0 +1,29 @@
+"""Recognitions to test with, made as the head makes them."""
+
+import numpy as np
+
+from daemon.records import MODALITIES, Embedding, Moment, Recognition
+
+LABELS = [*"0123456789", "none"]
+
+
+def recognition(
+    present=("image", "audio"), *, time_ns: int = 10_000_000_000, ages_ns=(), labels: int = len(LABELS), seed: int = 0
+) -> Recognition:
+    """A recognition of random logits at `time_ns`, with these modalities, each as old as `ages_ns` says (or 0)."""
+    random = np.random.default_rng(seed)
+    ages = dict(zip(present, ages_ns, strict=False))
+    embeddings = {
+        m: Embedding(m, np.zeros(4, np.float32), time_ns - ages.get(m, 0) - 1000, time_ns - ages.get(m, 0))
+        for m in present
+    }
+    bias = centred(random.normal(size=labels))
+    shares = {m: centred(random.normal(scale=5, size=labels)) for m in MODALITIES if m in present}
+    logits = np.asarray(bias + sum(shares.values()), np.float64)
+    scores = np.exp(logits - logits.max())
+    return Recognition(Moment(time_ns, embeddings), (scores / scores.sum()).astype(np.float32), bias, shares)
+
+
+def centred(vector) -> np.ndarray:
+    """As float32, with a mean of 0."""
+    return (vector - np.mean(vector)).astype(np.float32)

@@ -1,0 +1,49 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.mqtt.outgoing import MAX_EVENTS, Outbound, Outgoing
+
+
+def drain(outgoing: Outgoing, may_await_ack: bool = True) -> list[bytes]:
+    taken = []
+    while (message := outgoing.take(may_await_ack)) is not None:
+        taken.append(message.payload)
+    return taken
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.binary(max_size=2))))
+def test_of_a_retained_topic_only_the_latest_value_is_sent_and_can_be_repeated(values):
+    outgoing = Outgoing()
+    for topic, payload in values:
+        outgoing.retain(Outbound(topic, payload, retain=True))
+    latest = dict(values)
+    assert sorted(drain(outgoing)) == sorted(latest.values())
+    assert drain(outgoing) == []
+    outgoing.repeat_retained()
+    assert len(outgoing) == len(latest)
+    assert sorted(drain(outgoing)) == sorted(latest.values())
+
+
+def test_the_oldest_event_gives_way():
+    outgoing = Outgoing()
+    dropped = [outgoing.add_event(Outbound("n/s/event", b"%d" % n, qos=1)) for n in range(MAX_EVENTS + 2)]
+    assert [message.payload for message in dropped if message] == [b"0", b"1"]
+    assert drain(outgoing) == [b"%d" % n for n in range(2, MAX_EVENTS + 2)]
+
+
+def test_while_the_broker_must_acknowledge_first_only_qos_0_goes_on():
+    outgoing = Outgoing()
+    outgoing.retain(Outbound("n/availability", b"online", qos=1, retain=True))
+    outgoing.retain(Outbound("n/health", b"well", qos=0, retain=True))
+    outgoing.add_event(Outbound("n/s/event", b"e", qos=1))
+    outgoing.add_passing(Outbound("n/s/recognition", b"r"))
+    assert drain(outgoing, may_await_ack=False) == [b"well", b"r"]
+    assert drain(outgoing) == [b"online", b"e"]
+
+
+def test_what_is_dropped_is_told():
+    outgoing = Outgoing()
+    outgoing.add_event(Outbound("n/s/event", b"e", qos=1))
+    outgoing.add_passing(Outbound("n/s/recognition", b"r"))
+    assert [message.kind for message in outgoing.drop_passing() + outgoing.drop_events()] == ["recognition", "event"]
+    assert len(outgoing) == 0

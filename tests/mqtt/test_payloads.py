@@ -1,0 +1,118 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.errors import InputError
+from daemon.mqtt import (
+    EventPayload,
+    RecognitionPayload,
+    StatePayload,
+    event_payload,
+    recognition_payload,
+    state_payload,
+)
+from daemon.records import MODALITIES, Event, Moment, Recognition
+from tests.mqtt.records import LABELS, recognition
+
+TIME = "2026-01-31T12:00:00.000001Z"
+
+
+def build(of: Recognition, top: int = 3, labels=LABELS) -> RecognitionPayload:
+    return recognition_payload(
+        of, labels=labels, node="node", stream="front", bundle_id="digits 0.1.0", top=top, time=TIME
+    )
+
+
+def test_a_recognition_has_exactly_these_fields_in_this_order():
+    said = json.loads(build(recognition(("image", "audio"), ages_ns=(0, 123_456_789)), top=2).to_json())
+    assert list(said) == [
+        "schema", "id", "time", "node", "stream", "bundle", "label", "score", "modalities", "labels",
+    ]  # fmt: skip
+    assert said["schema"] == 1
+    assert (said["time"], said["node"], said["stream"], said["bundle"]) == (TIME, "node", "front", "digits 0.1.0")
+    assert said["modalities"] == {"image": {"age_ms": 0.0}, "audio": {"age_ms": 123.5}}
+    assert len(said["labels"]) == 2
+    assert list(said["labels"][0]) == ["label", "score", "logit", "bias", "shares"]
+    assert (said["label"], said["score"]) == (said["labels"][0]["label"], said["labels"][0]["score"])
+    assert len(said["id"]) == 32
+
+
+def test_the_same_recognition_gives_the_same_bytes_apart_from_its_id():
+    one, two = build(recognition(seed=3)), build(recognition(("audio", "image"), seed=3))
+    assert one.id != two.id
+    assert one.model_copy(update={"id": ""}).to_json() == two.model_copy(update={"id": ""}).to_json()
+
+
+def test_the_best_labels_come_first_and_equal_ones_in_the_bundles_order():
+    scores = np.array([0.1, 0.4, 0.1, 0.4], np.float32)
+    zeros = np.zeros(4, np.float32)
+    of = Recognition(Moment(0, recognition().moment.embeddings), scores, zeros, {"image": zeros})
+    assert [part.label for part in build(of, top=9, labels=["a", "b", "c", "d"]).labels] == ["b", "d", "a", "c"]
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(2, 40),
+    st.lists(st.sampled_from(MODALITIES), unique=True),
+    st.integers(1, 64),
+)
+def test_bias_and_shares_add_up_to_the_logit_as_printed(seed, labels, present, top):
+    of = recognition(present, labels=labels, seed=seed)
+    said = json.loads(build(of, top, [str(n) for n in range(labels)]).to_json())
+    assert len(said["labels"]) == min(top, labels)
+    for part in said["labels"]:
+        assert part["bias"] + sum(part["shares"].values()) == pytest.approx(part["logit"], abs=1e-9)
+        exact = of.bias[int(part["label"])] + sum(of.shares[m][int(part["label"])] for m in of.shares)
+        assert part["logit"] == pytest.approx(exact, abs=3e-4)
+        assert set(part["shares"]) == set(present) == set(said["modalities"])
+    assert [part["score"] for part in said["labels"]] == sorted((p["score"] for p in said["labels"]), reverse=True)
+    assert RecognitionPayload.model_validate(said).labels[0].label == said["label"]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_head_that_gives_no_numbers_is_refused(bad):
+    of = recognition()
+    of.shares["audio"][3] = bad
+    with pytest.raises(InputError, match="front: the head gave numbers that are not finite"):
+        build(of)
+
+
+def test_scores_a_hair_beyond_1_are_1():
+    scores = np.array([1.0000002, -1e-9], np.float32)
+    zeros = np.zeros(2, np.float32)
+    of = Recognition(recognition().moment, scores, zeros, {"image": zeros})
+    assert [part.score for part in build(of, labels=["a", "b"]).labels] == [1.0, 0.0]
+    assert b"-0.0" not in build(of, labels=["a", "b"]).to_json()
+
+
+def test_an_event_tells_its_whole_story():
+    event = Event("end", "7", "abc", 1_000_000_000, 4_200_000_000, 0.31, 0.98765, "absent")
+    made = event_payload(event, node="node", stream="front", bundle_id="digits 0.1.0", time=TIME, started=TIME)
+    assert json.loads(made.to_json()) == {
+        "schema": 1,
+        "id": "abc",
+        "phase": "end",
+        "label": "7",
+        "score": 0.31,
+        "peak": 0.9877,
+        "time": TIME,
+        "started": TIME,
+        "duration_s": 3.2,
+        "ended_by": "absent",
+        "node": "node",
+        "stream": "front",
+        "bundle": "digits 0.1.0",
+    }
+    assert EventPayload.model_validate_json(made.to_json()) == made
+
+
+def test_a_state_may_be_nothing():
+    assert state_payload(label=None, score=None, since=TIME).to_json() == (
+        b'{"schema":1,"label":null,"score":null,"since":"%s"}' % TIME.encode()
+    )
+    seven = state_payload(label="7", score=0.91234, since=TIME)
+    assert StatePayload.model_validate_json(seven.to_json()) == seven
+    assert seven.score == 0.9123

@@ -1,0 +1,121 @@
+import json
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.mqtt import Narrator, Received, event_payload, parse, recognition_payload, render, state_payload
+from daemon.records import Event
+from tests.mqtt.records import LABELS, recognition
+
+TIME = "2026-01-31T12:00:00.000001Z"
+AT_NS = 1_769_860_800 * 10**9
+ANSI = re.compile(r"\x1b\[[0-9]+m")
+
+
+@pytest.fixture(autouse=True)
+def _in_utc(monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def received(topic: str, payload: bytes, retained: bool = False) -> Received:
+    got = parse(topic, payload, retained, AT_NS + 23_000_000)
+    assert got is not None
+    return got
+
+
+def recognised(**changes: object) -> Received:
+    made = recognition_payload(
+        recognition(("image", "audio"), ages_ns=(0, 400_000_000)),
+        labels=LABELS, node="n", stream="front", bundle_id="b", top=1, time=TIME,
+    )  # fmt: skip
+    part = made.labels[0].model_copy(update={"shares": {"image": 5.123, "audio": -3.21}})
+    changed = made.model_copy(update={"label": "7", "score": 0.75, "labels": [part], **changes})
+    return received("perceptd/n/front/recognition", changed.to_json())
+
+
+def evented(phase, ended_by=None, label: str = "7") -> Received:
+    event = Event(phase, label, "id", 0, 3_200_000_000, 0.93, 0.95, ended_by)
+    made = event_payload(event, node="n", stream="front", bundle_id="b", time=TIME, started=TIME)
+    return received("perceptd/n/front/event", made.to_json())
+
+
+def health(status: str, **sources: dict[str, object]) -> Received:
+    said = {"schema": 1, "status": status, "streams": {"front": {"sources": sources}}}
+    return received("perceptd/n/health", json.dumps(said).encode(), True)
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        (recognised(), "12:00:00.000  front  7  0.75 ██████    image +5.1  audio -3.2 (0.4 s old)  23 ms"),
+        (recognised(score=0.99), "12:00:00.000  front  7  0.99 ███████▉  image +5.1  audio -3.2 (0.4 s old)  23 ms"),
+        (evented("start"), "12:00:00.000  front  ▶ 7 started  0.93  23 ms"),
+        (evented("update"), "12:00:00.000  front  · 7 goes on for 3.2 s  0.93  23 ms"),
+        (evented("end", "absent"), "12:00:00.000  front  ■ 7 ended after 3.2 s (absent)  23 ms"),
+        (received("perceptd/n/availability", b"online"), "12:00:00.023  node n  is online"),
+        (received("perceptd/n/availability", b"offline"), "12:00:00.023  node n  is offline"),
+        (health("ok"), "12:00:00.023  node n  is well"),
+        (
+            health("degraded", camera={"state": "waiting", "reason": "no such device"}, text={"state": "running"}),
+            "12:00:00.023  node n  is degraded: front/camera is waiting: no such device",
+        ),
+        (
+            received("perceptd/n/front/state", state_payload(label="7", score=0.9, since=TIME).to_json(), True),
+            "12:00:00.023  front  7 since 12:00:00.000",
+        ),
+        (
+            received("perceptd/n/front/state", state_payload(label=None, score=None, since=TIME).to_json(), True),
+            "12:00:00.023  front  nothing since 12:00:00.000",
+        ),
+        (
+            received("perceptd/n/front/event", b"{}"),
+            "12:00:00.023  front  malformed event: id: Field required",
+        ),
+    ],
+)  # fmt: skip
+def test_lines(message, line):
+    assert render(message, colour=False, with_node=False) == line
+    assert ANSI.sub("", render(message, colour=True, with_node=False)) == line
+
+
+def test_with_many_nodes_the_stream_carries_its_nodes_name():
+    assert "  n/front  " in render(evented("start"), colour=False, with_node=True)
+
+
+ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
+
+
+@given(ANY)
+def test_nothing_from_the_broker_reaches_the_terminal_as_a_command(text):
+    for message in (
+        recognised(label=text),
+        evented("start", label=text),
+        health("bad", camera={"state": "waiting", "reason": text}),
+        received("perceptd/n/front/state", state_payload(label=text, score=1.0, since=TIME).to_json(), True),
+        received(f"perceptd/{text.replace('/', '')}/front/event", b"{}"),
+        received("perceptd/n/front/event", json.dumps({"schema": text}).encode()),
+        received("perceptd/n/front/recognition", json.dumps({"modalities": {text: 1}}).encode()),
+    ):
+        plain = render(message, colour=False, with_node=True)
+        assert plain.isprintable()
+        assert len(plain) < 400
+        assert ANSI.sub("", render(message, colour=True, with_node=True)) == plain
+
+
+def test_a_narrator_tells_only_what_is_new():
+    narrator = Narrator(colour=False, with_node=False)
+    state = state_payload(label="7", score=0.9, since=TIME).to_json()
+    assert narrator.tell(received("perceptd/n/front/state", state, True)) is not None
+    assert narrator.tell(received("perceptd/n/front/state", state, False)) is None
+    degraded = health("degraded", camera={"state": "waiting", "reason": "gone"})
+    messages = [health("ok"), health("ok"), degraded, degraded, health("ok")]
+    told = [narrator.tell(message) is not None for message in messages]
+    assert told == [True, False, True, False, True]
+    assert narrator.tell(evented("start")) == narrator.tell(evented("start"))
