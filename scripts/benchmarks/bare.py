@@ -1,7 +1,6 @@
 """The bare loop: the least that must be done for the same work, in one thread, with nothing of the daemon's care.
 
-Same decoder, same pace, cheapest resize, log-mel, invoke, fuse, publish. It shares the daemon's arithmetic (picture fitting,
-log-mel, the models) so that only the care around it differs.
+Same decoder, same pace, cheapest resize, log-mel, invoke, fuse, publish.
 """
 
 import argparse
@@ -34,6 +33,7 @@ class Net:
         self.outputs = [detail["index"] for detail in self.interpreter.get_output_details()]
 
     def __call__(self, tensor: np.ndarray) -> list[np.ndarray]:
+        """All outputs for one input."""
         self.interpreter.set_tensor(self.input["index"], tensor)
         self.interpreter.invoke()
         return [self.interpreter.get_tensor(index) for index in self.outputs]

@@ -1,5 +1,6 @@
-"""A recording to measure with: 640x480 at 30 frames a second, H.264, with AAC sound, moving and noisy as a camera's is."""
+"""A recording to measure with: 640x480 at 30 frames a second, H.264 and AAC, moving and noisy as a camera's is."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -35,7 +36,7 @@ def _frame(scene: np.ndarray, index: int, generator: np.random.Generator) -> av.
     return av.VideoFrame.from_ndarray(noisy, format="bgr24")
 
 
-def _sound(generator: np.random.Generator, sample_rate_hz: int):  # noqa: ANN202
+def _sound(generator: np.random.Generator, sample_rate_hz: int) -> Iterator[av.AudioFrame]:
     count = sample_rate_hz * SECONDS
     times = np.arange(count) / sample_rate_hz
     samples = (0.2 * np.sin(2 * np.pi * (300 + 200 * np.sin(times)) * times) + generator.normal(0, 0.05, count)) * 0.5
