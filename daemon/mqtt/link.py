@@ -144,7 +144,7 @@ class Link:
                 self._tell(f"the MQTT broker at {self._address} did not answer as MQTT 5 asks; trying again")
         except OSError as error:
             self._tell(f"no connection to the MQTT broker at {self._address}: {error.strerror or error}; trying again")
-        except Exception as error:  # noqa: BLE001  (paho raises whatever a packet that is not MQTT makes it raise)
+        except Exception as error:  # paho raises whatever a packet that is not MQTT makes it raise
             log.debug("in the MQTT loop", exc_info=True)
             found = f"{type(error).__name__}: {error}"
             self._tell(f"the MQTT broker at {self._address} did not send MQTT 5 ({found}); trying again")

@@ -1,0 +1,52 @@
+"""docs/mqtt.md must say what the daemon sends."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from daemon.mqtt import Malformed, parse
+from daemon.mqtt.outgoing import MAX_EVENTS, MAX_PASSING
+from daemon.mqtt.payloads import EventPayload, LabelPart, Payload, RecognitionPayload, StatePayload
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "mqtt.md").read_text(encoding="utf-8")
+SECTIONS = {part.split("\n", 1)[0]: part for part in TEXT.split("\n## ")[1:]}
+
+
+@pytest.mark.parametrize(
+    ("name", "topic"),
+    [
+        ("availability", "perceptd/demo/availability"),
+        ("recognition", "perceptd/demo/demo/recognition"),
+        ("event", "perceptd/demo/demo/event"),
+        ("state", "perceptd/demo/demo/state"),
+        ("health", "perceptd/demo/health"),
+    ],
+)
+def test_each_example_is_what_its_topic_promises(name, topic):
+    examples = re.findall(r"```(?:json)?\n(.*?)\n```", SECTIONS[name], re.DOTALL)
+    assert examples
+    for example in examples:
+        received = parse(topic, example.encode(), False, 0)
+        assert received is not None
+        assert not isinstance(received.content, Malformed), received.content
+        if isinstance(received.content, Payload) and name != "health":
+            assert received.content.to_json() == example.encode(), "every field, in order"
+
+
+@pytest.mark.parametrize(
+    ("name", "model"), [("recognition", RecognitionPayload), ("event", EventPayload), ("state", StatePayload)]
+)
+def test_each_field_is_described(name, model):
+    described = set(
+        re.findall(r"`([\w\[\].]+)`", "\n".join(re.findall(r"^\| (`.*?) \|", SECTIONS[name], re.MULTILINE)))
+    )
+    fields = {field.alias or key for key, field in model.model_fields.items()}
+    if model is RecognitionPayload:
+        fields |= {f"labels[].{key}" for key in LabelPart.model_fields}
+    assert described == fields
+
+
+def test_the_bounds_are_those_of_the_code():
+    assert f"more than {MAX_EVENTS} waited" in TEXT
+    assert f"more than {MAX_PASSING} waited" in TEXT
