@@ -9,7 +9,7 @@ from daemon.records import Captured, Line
 from daemon.runtime.backoff import Backoff
 from daemon.runtime.supervisor import SupervisedSource
 from tests.fakes.sources import ScriptedSource
-from tests.helpers.waiting import eventually
+from tests.helpers.mosquitto import wait_until
 
 LINE = Line("seven", 1)
 
@@ -25,7 +25,7 @@ def supervise(source: ScriptedSource) -> tuple[SupervisedSource, list[Captured],
 def test_a_source_that_fails_is_run_again_and_heals() -> None:
     source = ScriptedSource(([], "no such camera"), ([LINE], RuntimeError("odd")), ([LINE, LINE], None))
     supervised, delivered, ended = supervise(source)
-    eventually(lambda: supervised.status.state == "ended")
+    wait_until(lambda: supervised.status.state == "ended", "it has ended")
     assert (source.started, supervised.status.failures, len(delivered)) == (3, 2, 3)
     assert supervised.status.reason == "RuntimeError: odd"
     assert ended.is_set()
@@ -33,7 +33,7 @@ def test_a_source_that_fails_is_run_again_and_heals() -> None:
 
 def test_the_reason_never_shows_credentials() -> None:
     supervised, _, _ = supervise(ScriptedSource(([], "cannot open rtsp://me:s3cret@host/cam")))
-    eventually(lambda: supervised.status.failures == 1)
+    wait_until(lambda: supervised.status.failures == 1, "it has failed")
     assert supervised.status.reason == "cannot open rtsp://***@host/cam"
     supervised.request_stop()
     assert supervised.join(5)
@@ -41,7 +41,7 @@ def test_the_reason_never_shows_credentials() -> None:
 
 def test_it_stops_while_it_waits_for_the_next_try() -> None:
     supervised, _, ended = supervise(ScriptedSource(*[([], "still down")] * 50))
-    eventually(lambda: supervised.status.state == "waiting")
+    wait_until(lambda: supervised.status.state == "waiting", "it waits")
     supervised.request_stop()
     assert supervised.join(5)
     assert supervised.status.state == "stopped"

@@ -1,0 +1,181 @@
+"""The daemon from end to end: a real process, a real broker, real files."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.bundles.builder import write_bundle
+from tests.helpers.daemon import ROOT, DaemonProcess
+from tests.helpers.mosquitto import Heard, Mosquitto, Subscriber, wait_until
+
+BRIGHT_DARK = [("dark", 30), ("bright", 45), ("dark", 30), ("bright", 30)]
+"""What the recording shows, and for how many frames at 30 a second."""
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Mosquitto]:
+    with Mosquitto() as mosquitto:
+        yield mosquitto
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("material")
+    write_bundle(directory / "bundle")
+    with av.open(str(directory / "clip.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for label, count in BRIGHT_DARK:
+            picture = np.full((48, 64, 3), 250 if label == "bright" else 5, np.uint8)
+            for _ in range(count):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return directory
+
+
+@pytest.fixture
+def config(material: Path, broker: Mosquitto) -> Callable[..., dict]:
+    def make(node: str, **replay: object) -> dict:
+        return {
+            "node": node,
+            "bundle": str(material / "bundle"),
+            "mqtt": {"port": broker.port, "recognitions": {"publish": "every"}},
+            "streams": {"s": {"replay": {"file": str(material / "clip.mp4"), **replay}}},
+        }
+
+    return make
+
+
+def parsed(heard: list[Heard], kind: str) -> list[dict]:
+    return [json.loads(message.payload) for message in heard if message.topic.endswith("/" + kind)]
+
+
+def stripped(heard: list[Heard]) -> list[tuple[str, dict]]:
+    """Recognitions and events without what differs from run to run: ids and wall times."""
+    kept = []
+    for message in heard:
+        kind = message.topic.rpartition("/")[2]
+        if kind in ("recognition", "event"):
+            payload = json.loads(message.payload)
+            kept.append((kind, {k: v for k, v in payload.items() if k not in ("id", "time", "started", "node")}))
+    return kept
+
+
+def replayed(settings: dict, directory: Path, broker: Mosquitto) -> list[Heard]:
+    """All that is heard of a replay that ends by itself."""
+    directory.mkdir()
+    base = f"perceptd/{settings['node']}"
+    with Subscriber(broker, f"{base}/#") as subscriber:
+        with DaemonProcess(settings, directory) as daemon:
+            assert daemon.wait(30) == 0
+        wait_until(lambda: subscriber.payloads(f"{base}/availability")[-1:] == [b"offline"], "offline")
+        return subscriber.heard
+
+
+def test_replay_as_fast_as_possible_ends_by_itself_and_is_the_same_every_time(
+    tmp_path: Path, broker: Mosquitto, config: Callable[..., dict]
+) -> None:
+    runs = [replayed(config(name, loop=False, pace="fast"), tmp_path / name, broker) for name in ("first", "second")]
+    first, second = (stripped(run) for run in runs)
+    assert first == second
+    recognitions = [payload for kind, payload in first if kind == "recognition"]
+    assert len(recognitions) == sum(count for _, count in BRIGHT_DARK)
+    events = [payload for kind, payload in first if kind == "event" and payload["phase"] != "update"]
+    assert [(event["label"], event["phase"]) for event in events] == [
+        *(("dark", "start"), ("dark", "end"), ("bright", "start"), ("bright", "end")),
+        *(("dark", "start"), ("dark", "end"), ("bright", "start"), ("bright", "end")),
+    ]
+    health = parsed(runs[0], "health")[-1]
+    assert health["streams"]["s"]["inputs"]["image"] == {"captured": 135, "encoded": 135, "dropped": {}}
+    assert health["streams"]["s"]["sources"]["replay"]["state"] == "ended"
+
+
+def test_live_replay_is_recognised_explained_and_stopped_in_order(
+    tmp_path: Path, broker: Mosquitto, config: Callable[..., dict]
+) -> None:
+    with Subscriber(broker, "perceptd/live/#") as subscriber, DaemonProcess(config("live"), tmp_path) as daemon:
+        started = {"bright", "dark"}
+        wait_until(
+            lambda: started <= {e["label"] for e in parsed(subscriber.heard, "event") if e["phase"] == "start"},
+            "events of both labels",
+        )
+        wait_until(lambda: parsed(subscriber.heard, "health")[-1]["mqtt"]["connected"], "health with a broker")
+        assert daemon.stop() == 0
+        wait_until(lambda: subscriber.payloads("perceptd/live/availability")[-1:] == [b"offline"], "offline")
+        for recognition in parsed(subscriber.heard, "recognition"):
+            best = recognition["labels"][0]
+            assert best["label"] == recognition["label"]
+            assert best["bias"] + sum(best["shares"].values()) == pytest.approx(best["logit"], abs=1e-3)
+            assert set(best["shares"]) == set(recognition["modalities"]) == {"image"}
+        ends = [event for event in parsed(subscriber.heard, "event") if event["phase"] == "end"]
+        starts = [event for event in parsed(subscriber.heard, "event") if event["phase"] == "start"]
+        assert {event["id"] for event in ends} == {event["id"] for event in starts}
+        assert ends[-1]["ended_by"] == "stopped"
+        assert parsed(subscriber.heard, "state")[-1]["label"] is None
+        assert parsed(subscriber.heard, "health")[-1]["streams"]["s"]["sources"]["replay"]["state"] == "stopped"
+
+
+def test_it_runs_without_a_broker_and_says_so_once_there_is_one(tmp_path: Path, config: Callable[..., dict]) -> None:
+    late = Mosquitto()
+    settings = config("patient")
+    settings["mqtt"]["port"] = late.port
+    with DaemonProcess(settings, tmp_path) as daemon:
+        wait_until(lambda: "s/replay: delivers" in daemon.log, "the replay delivers")
+        with late, Subscriber(late, "perceptd/patient/#") as subscriber:
+            wait_until(lambda: subscriber.payloads("perceptd/patient/availability") == [b"online"], "online")
+            wait_until(lambda: parsed(subscriber.heard, "recognition"), "recognitions")
+            wait_until(
+                lambda: parsed(subscriber.heard, "health")[-1]["mqtt"]["dropped"].get("recognition_not_connected"),
+                "what was dropped is counted",
+            )
+            assert daemon.stop() == 0
+
+
+def test_a_source_that_is_missing_stops_nothing_else(
+    tmp_path: Path, broker: Mosquitto, config: Callable[..., dict]
+) -> None:
+    settings = config("partly")
+    settings["streams"]["gone"] = {"camera": {"device": "rtsp://me:s3cret@127.0.0.1:9/cam"}}
+    with Subscriber(broker, "perceptd/partly/#") as subscriber, DaemonProcess(settings, tmp_path) as daemon:
+        wait_until(lambda: parsed(subscriber.heard, "recognition"), "the other stream goes on")
+
+        def health() -> dict:
+            return parsed(subscriber.heard, "health")[-1]
+
+        wait_until(lambda: health()["streams"]["gone"]["sources"]["camera"]["failures"] >= 2, "it is tried again")
+        assert health()["status"] == "degraded"
+        camera = health()["streams"]["gone"]["sources"]["camera"]
+        assert "***@127.0.0.1:9" in camera["reason"] or "127.0.0.1" in camera["reason"]
+        assert daemon.stop() == 0
+        assert "s3cret" not in daemon.log
+        assert not any(b"s3cret" in message.payload for message in subscriber.heard)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"nod": "x"}, "nod: unknown key; did you mean 'node'?"),
+        ({"bundle": "/nowhere"}, "/nowhere: no such directory; expected a bundle there"),
+        ({"log_level": 3}, "log_level = 3: expected 'debug', 'info', 'warning' or 'error'"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_exit_code_78(
+    tmp_path: Path, config: Callable[..., dict], changes: dict, expected: str
+) -> None:
+    with DaemonProcess({**config("refused"), **changes}, tmp_path) as daemon:
+        assert daemon.wait(20) == 78
+        assert expected in daemon.log
+        assert "Traceback" not in daemon.log
+
+
+def test_the_command_line_answers_mistakes_at_once() -> None:
+    command = [sys.executable, "-m", "daemon", "rnu"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    assert result.returncode == 2
+    assert "invalid choice: 'rnu'" in result.stderr

@@ -1,0 +1,50 @@
+"""The daemon as a process of its own, as systemd would run it."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+STOP_S = 5.0
+"""What the service promises."""
+
+
+class DaemonProcess:
+    """`perceptd run` with a config. A context manager; what is still running at the end is killed."""
+
+    def __init__(self, config: dict, directory: Path, *arguments: str) -> None:
+        self.config_path = directory / "config.yaml"
+        self.config_path.write_text(yaml.safe_dump(config, sort_keys=False))
+        self._log = (directory / "daemon.log").open("w+")
+        command = [sys.executable, "-m", "daemon", "run", "--config", str(self.config_path), *arguments]
+        self.process = subprocess.Popen(command, cwd=ROOT, stderr=self._log)
+
+    def __enter__(self) -> "DaemonProcess":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+        if error is not None:
+            print(self.log)
+        self._log.close()
+
+    @property
+    def log(self) -> str:
+        """Everything it has logged so far."""
+        return Path(self._log.name).read_text()
+
+    def wait(self, deadline_s: float) -> int:
+        """Its exit code, once it has ended by itself."""
+        return self.process.wait(deadline_s)
+
+    def stop(self) -> int:
+        """Ask it to stop as systemd does; its exit code, within the time the service promises."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_S)
