@@ -14,8 +14,8 @@ from training.fitting import fit_classifier
 from training.patches import Listener
 from training.specs import AUDIO, NONE, SEED
 
-PATCHES = 80_000
-EPOCHS = 12
+PATCHES = 44_000
+EPOCHS = 8
 _CHUNK = 2_000
 
 

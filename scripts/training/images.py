@@ -14,7 +14,7 @@ from training.fitting import fit_classifier
 from training.scenes import Composer, Grey
 from training.specs import IMAGE, SEED
 
-FRAMES = 64_000
+FRAMES = 36_000
 EPOCHS = 9
 _CHUNK = 2_000
 

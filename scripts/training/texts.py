@@ -9,8 +9,8 @@ from training.fitting import fit_classifier
 from training.lines import make_lines, to_ids
 from training.specs import SEED
 
-LINES = 100_000
-EPOCHS = 10
+LINES = 60_000
+EPOCHS = 6
 
 
 def train(path: Path) -> None:

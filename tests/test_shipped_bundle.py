@@ -1,0 +1,84 @@
+"""The bundle that ships: its own self-test, its size, and the demo clip's files. Figures on data are in docs/models.md."""
+
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import yaml
+
+from daemon.bundles.load import case_file, load_bundle, load_cases
+from daemon.offline import Item, OfflineRecogniser
+from daemon.recogniser import load_recogniser
+
+BUNDLE = Path(__file__).parent.parent / "models" / "digits"
+DEMO = BUNDLE / "demo"
+KINDS = {"both", "image", "audio", "text", "neither", "contradiction"}
+
+
+@pytest.fixture(scope="module")
+def recogniser() -> OfflineRecogniser:
+    return OfflineRecogniser(load_recogniser(load_bundle(BUNDLE)))
+
+
+def recognised(recogniser: OfflineRecogniser, item: Item) -> str:
+    return recogniser.labels[int(np.argmax(recogniser.recognise(item).scores))]
+
+
+def test_the_self_test_passes(recogniser: OfflineRecogniser) -> None:
+    bundle = load_bundle(BUNDLE)
+    for case, where in load_cases(bundle):
+        image, audio = (case_file(bundle, name) if name else None for name in (case.image, case.audio))
+        scores = recogniser.recognise(Item(image, audio, case.text)).scores
+        for label, expected in case.scores.items():
+            found = float(scores[recogniser.labels.index(label)])
+            assert found == pytest.approx(expected, abs=bundle.manifest.selftest.tolerance), (where, label)
+
+
+def test_weights_are_small() -> None:
+    assert sum(path.stat().st_size for path in BUNDLE.glob("*.tflite")) < 600_000
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("room seven", "7"),
+        ("7", "7"),
+        ("sieben", "7"),
+        ("七", "7"),
+        ("salle trois", "3"),
+        ("habitación nueve", "9"),
+        ("number 17", "none"),
+        ("close the door", "none"),
+    ],
+)
+def test_text_in_several_languages(recogniser: OfflineRecogniser, text: str, label: str) -> None:
+    assert recognised(recogniser, Item(text=text)) == label
+
+
+def test_the_clip_is_what_its_list_says() -> None:
+    passages = truth()
+    assert {passage["kind"] for passage in passages} == KINDS
+    assert {passage["label"] for passage in passages} - {None} == set("0123456789")
+    for before, after in zip(passages, passages[1:], strict=False):
+        assert after["start_s"] - before["end_s"] >= 1.0
+    with av.open(str(DEMO / "clip.mp4")) as clip:
+        assert clip.duration is not None
+        assert clip.duration / av.time_base >= passages[-1]["end_s"]
+        video, audio = clip.streams.video[0], clip.streams.audio[0]
+        assert (video.codec_context.name, video.width, video.height, video.average_rate) == ("h264", 640, 480, 30)
+        assert (audio.codec_context.name, audio.layout.name) == ("aac", "mono")
+    assert (DEMO / "clip.mp4").stat().st_size < 2_000_000
+
+
+def test_the_clips_lines_are_read_as_its_list_says(recogniser: OfflineRecogniser) -> None:
+    lines = yaml.safe_load((DEMO / "clip.text.yaml").read_text(encoding="utf-8"))["lines"]
+    written = {passage["start_s"]: passage["text"] for passage in truth()}
+    for line in lines:
+        assert recognised(recogniser, Item(text=line["text"])) == (written[line["at_s"]] or "none")
+
+
+def truth() -> list[dict[str, Any]]:
+    passages: list[dict[str, Any]] = yaml.safe_load((DEMO / "clip.truth.yaml").read_text(encoding="utf-8"))["passages"]
+    return passages
