@@ -1,0 +1,6 @@
+"""Where frames, blocks and lines come from: cameras, microphones, text inlets, recordings."""
+
+from daemon.sources.build import build_sources
+from daemon.sources.text import TextInlet
+
+__all__ = ["TextInlet", "build_sources"]

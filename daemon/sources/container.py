@@ -1,0 +1,83 @@
+"""Opens what FFmpeg reads, and turns what it decodes into frames and samples."""
+
+from collections.abc import Mapping
+
+import av
+import numpy as np
+from av.container import InputContainer
+
+from daemon.clock import NS_PER_S
+from daemon.errors import SourceError
+from daemon.records import Array, Frame, Plane
+
+LIMITED_OR_UNSAID = (0, 1)
+"""AVCOL_RANGE_UNSPECIFIED and AVCOL_RANGE_MPEG."""
+
+BT601_OR_UNSAID = (2, 5, 6)
+"""AVCOL_SPC_UNSPECIFIED, AVCOL_SPC_BT470BG and AVCOL_SPC_SMPTE170M: BT.601's matrix."""
+
+
+def open_container(
+    location: str, label: str, *, options: Mapping[str, str], timeout_s: tuple[float, float] | None
+) -> InputContainer:
+    """Open a file or URL; `timeout_s` is for opening and for each read. Raises SourceError, naming only `label`."""
+    try:
+        return av.open(location, options=dict(options), timeout=timeout_s)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise failure(label, "cannot be opened", error) from None
+
+
+def failure(label: str, what: str, error: Exception) -> SourceError:
+    """The error to raise for one of PyAV's, whose own text and filename may hold a URL with its password."""
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return SourceError(f"{label}: {what}: {reason}")
+
+
+def use_one_thread(container: InputContainer) -> None:
+    """Decode in the reading thread: frame threads add a frame of delay each."""
+    for stream in (*container.streams.video, *container.streams.audio):
+        stream.codec_context.thread_count = 1
+
+
+def pts_ns(decoded: av.VideoFrame | av.AudioFrame) -> int | None:
+    """The presentation time in nanoseconds, where there is one."""
+    if decoded.pts is None or decoded.time_base is None:
+        return None
+    return decoded.pts * decoded.time_base.numerator * NS_PER_S // decoded.time_base.denominator
+
+
+def to_frame(picture: av.VideoFrame, captured_ns: int) -> Frame:
+    """The picture as a frame: the decoder's own planes where they are YUV 4:2:0 as Frame has it, else converted."""
+    is_plain = (
+        picture.format.name == "yuv420p"
+        and picture.color_range in LIMITED_OR_UNSAID
+        and picture.colorspace in BT601_OR_UNSAID
+        and picture.width % 2 == 0
+        and picture.height % 2 == 0
+    )
+    if is_plain:
+        return Frame(tuple(_view(plane) for plane in picture.planes), captured_ns)
+    converted: Plane = picture.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
+    return Frame((converted,), captured_ns)
+
+
+def _view(plane: av.video.plane.VideoPlane) -> Plane:
+    # the array holds the plane, and the plane the decoder's buffer
+    values = np.frombuffer(memoryview(plane), np.uint8)[: plane.height * plane.line_size]
+    rows: Plane = values.reshape(plane.height, plane.line_size)
+    return rows[:, : plane.width]
+
+
+def to_samples(sound: av.AudioFrame, channel: int) -> Array:
+    """One channel, counted from 0, as float32 (n,) in [-1, 1]. Raises SourceError when there is no such channel."""
+    values = sound.to_ndarray()
+    channels = sound.layout.nb_channels
+    if channel >= channels:
+        raise SourceError(f"channel {channel + 1} is asked for; the sound has {channels}")
+    values = values[channel] if sound.format.is_planar else values.reshape(-1, channels)[:, channel]
+    samples: Array = values.astype(np.float32)
+    if values.dtype == np.uint8:
+        samples -= 128
+    if values.dtype.kind != "f":
+        samples /= {1: 2**7, 2: 2**15, 4: 2**31}[values.dtype.itemsize]
+    return samples

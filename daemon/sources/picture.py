@@ -1,0 +1,94 @@
+"""What is done to every picture before anything else sees it: masks, then rotation, then the region."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.config import PictureConfig, Region
+from daemon.records import Frame, Plane
+
+Mask = NDArray[np.bool_]
+
+BLACK_BGR = (0,)
+BLACK_YUV = (16, 128, 128)
+"""Black in limited range."""
+
+SUBPIXEL_BITS = 4
+"""fillPoly takes corners in sixteenths of a pixel."""
+
+_ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+class PicturePreparation:
+    """Applies a camera's masks, rotation and region. Used by one thread at a time."""
+
+    def __init__(self, config: PictureConfig) -> None:
+        self._polygons = config.masks
+        self._rotation = _ROTATIONS.get(config.rotate)
+        self._region = None if config.region == Region() else config.region
+        self._masks: tuple[Mask, ...] = ()
+        self._masks_of: list[tuple[int, ...]] = []
+
+    def prepare(self, frame: Frame) -> Frame:
+        """The frame as it may be seen; the same frame where nothing is configured."""
+        if self._polygons:
+            frame = self._masked(frame)
+        if self._rotation is not None:
+            frame = Frame(tuple(_rotated(plane, self._rotation) for plane in frame.planes), frame.captured_ns)
+        return frame if self._region is None else crop(frame, self._region)
+
+    def _masked(self, frame: Frame) -> Frame:
+        shapes = [plane.shape for plane in frame.planes]
+        if shapes != self._masks_of:
+            self._masks = plane_masks(self._polygons, frame)
+            self._masks_of = shapes
+        black = BLACK_YUV if len(frame.planes) == 3 else BLACK_BGR
+        planes = tuple(map(_blacked, frame.planes, self._masks, black))
+        return Frame(planes, frame.captured_ns)
+
+
+def _blacked(plane: Plane, mask: Mask, value: int) -> Plane:
+    # a copy: the plane may be the decoder's own, which it goes on reading
+    plane = plane.copy()
+    plane[mask] = value
+    return plane
+
+
+def _rotated(plane: Plane, rotation: int) -> Plane:
+    return cv2.rotate(plane, rotation).astype(np.uint8, copy=False)
+
+
+def plane_masks(polygons: list[list[list[float]]], frame: Frame) -> tuple[Mask, ...]:
+    """Per plane of the frame, which pixels the polygons touch: bool of the plane's height and width."""
+    width, height = frame.size
+    drawn = np.zeros((height, width), np.uint8)
+    size = np.array([width, height])
+    for polygon in polygons:
+        # pixel n spans n to n + 1, its middle is where fillPoly counts
+        corners = np.round((np.array(polygon) * size - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
+        # one by one: where two polygons of one call overlap, fillPoly leaves a hole
+        cv2.fillPoly(drawn, [corners], 255, shift=SUBPIXEL_BITS)
+    mask: Mask = drawn.astype(np.bool_)
+    if len(frame.planes) == 1:
+        return (mask,)
+    chroma: Mask = np.asarray(mask.reshape(height // 2, 2, width // 2, 2).any(axis=(1, 3)))
+    return mask, chroma, chroma
+
+
+def crop(frame: Frame, region: Region) -> Frame:
+    """A view of the region, of at least one pixel; of YUV 4:2:0 from even to even pixels."""
+    is_yuv = len(frame.planes) == 3
+    step = 2 if is_yuv else 1
+    width, height = frame.size
+    left, right = _span(region.left, region.right, width, step)
+    top, bottom = _span(region.top, region.bottom, height, step)
+    first, *chroma = frame.planes
+    half = [plane[top // 2 : bottom // 2, left // 2 : right // 2] for plane in chroma]
+    return Frame((first[top:bottom, left:right], *half), frame.captured_ns)
+
+
+def _span(begin: float, end: float, size: int, step: int) -> tuple[int, int]:
+    """The pixels from `begin` to `end` of `size`, in whole steps and at least one."""
+    first = min(round(begin * size) // step * step, size - step)
+    last = min(round(end * size) // step * step, size)
+    return first, max(last, first + step)

@@ -1,0 +1,188 @@
+"""Plays a file as if it were a camera with a microphone and a text inlet: in real time, or as fast as possible."""
+
+import heapq
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+from typing import TypeVar
+
+import av
+from av.container import InputContainer
+
+from daemon.clock import NS_PER_S, monotonic_ns
+from daemon.errors import SourceError
+from daemon.ports import Deliver
+from daemon.records import Block, Captured, Counters, Line, Modality
+from daemon.sources.container import failure, open_container, pts_ns, to_frame, to_samples, use_one_thread
+from daemon.sources.picture import PicturePreparation
+from daemon.sources.rate import FrameRate
+from daemon.sources.sound import BlockCutter
+
+Dated = tuple[int, int, Captured]
+"""When an item has ended, its place among those that end together, and the item: from the file's start on."""
+
+Decoded = TypeVar("Decoded", av.VideoFrame, av.AudioFrame)
+
+IMAGE, AUDIO, TEXT = range(3)
+
+FILES_ONLY = {"protocol_whitelist": "file"}
+"""A playlist in a file reaches no network."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What is played: a file, timed lines, its sound at a rate (None: no sound), its picture (None: no picture)."""
+
+    path: Path
+    lines: tuple[Line, ...] = ()
+    sample_rate_hz: int | None = None
+    channel: int = 0
+    picture: PicturePreparation | None = None
+    fps: float | None = None
+
+
+@dataclass
+class ReplaySource:
+    """Plays a recording, once or in a loop, in real time or as fast as `deliver` takes it.
+
+    Stamps are the start of the pass plus the time in the file. Items come in the order of their end; those that end
+    together as image, audio, text. In real time each comes when its end has come, on a schedule that does not drift.
+    """
+
+    recording: Recording
+    loop: bool
+    is_realtime: bool
+    counters: Mapping[Modality, Counters] = field(default_factory=dict)
+
+    def run(self, deliver: Deliver, stop: Event) -> None:
+        """Play until the end or until stopped. Raises SourceError when the file is missing or broken."""
+        base_ns = monotonic_ns()
+        while not stop.is_set():
+            length_ns = self._play(base_ns, deliver, stop)
+            if not self.loop:
+                return
+            base_ns += length_ns
+
+    def _play(self, base_ns: int, deliver: Deliver, stop: Event) -> int:
+        """One pass; gives its length."""
+        length_ns = 0
+        reader = _Reader(self.recording, self.counters)
+        try:
+            for end_ns, _, item in reader.items():
+                if self.is_realtime:
+                    stop.wait(max(0, base_ns + end_ns - monotonic_ns()) / NS_PER_S)
+                if stop.is_set():
+                    break
+                deliver(_moved(item, base_ns))
+                length_ns = end_ns
+        finally:
+            reader.close()
+        length_ns = max(length_ns, reader.length_ns)
+        if self.loop and length_ns == 0:
+            raise SourceError(f"{self.recording.path}: holds nothing to play in a loop")
+        if self.is_realtime:
+            stop.wait(max(0, base_ns + length_ns - monotonic_ns()) / NS_PER_S)
+        return length_ns
+
+
+def _moved(item: Captured, by_ns: int) -> Captured:
+    if isinstance(item, Block):
+        return replace(item, start_ns=item.start_ns + by_ns)
+    return replace(item, captured_ns=item.captured_ns + by_ns)
+
+
+class _Reader:
+    """Reads picture and sound of a file side by side, each through a container of its own.
+
+    So a file that is badly interleaved needs no more memory than any other: one item of each is decoded ahead.
+    """
+
+    def __init__(self, recording: Recording, counters: Mapping[Modality, Counters]) -> None:
+        self._recording = recording
+        self._counters = counters
+        self._containers: list[InputContainer] = []
+        self.length_ns = 0
+
+    def items(self) -> Iterator[Dated]:
+        """Everything in the file in the order of its end."""
+        recording = self._recording
+        parts = [_dated_lines(recording.lines)]
+        container = self._open()
+        if recording.picture and container.streams.video:
+            parts.append(self._ascending("image", self._frames(container, recording.picture)))
+            container = self._open()
+        if recording.sample_rate_hz and container.streams.audio:
+            parts.append(self._ascending("audio", self._blocks(container, recording.sample_rate_hz)))
+        if len(parts) == 1 and not recording.lines:
+            raise SourceError(f"{recording.path}: holds neither a picture nor sound that is wanted")
+        return heapq.merge(*parts, key=lambda dated: dated[:2])
+
+    def close(self) -> None:
+        """Close the file."""
+        for container in self._containers:
+            container.close()
+
+    def _open(self) -> InputContainer:
+        path = str(self._recording.path)
+        container = open_container(path, path, options=FILES_ONLY, timeout_s=None)
+        self._containers.append(container)
+        use_one_thread(container)
+        self.length_ns = (container.duration or 0) * NS_PER_S // av.time_base
+        return container
+
+    def _frames(self, container: InputContainer, picture: PicturePreparation) -> Iterator[Dated]:
+        start_ns = _start_ns(container)
+        rate = FrameRate(self._recording.fps)
+        for decoded in self._decode(container.decode(container.streams.video[0])):
+            at_ns = pts_ns(decoded)
+            if at_ns is None or decoded.is_corrupt:
+                self._drop("image", "no_time" if at_ns is None else "corrupt")
+                continue
+            at_ns -= start_ns
+            if rate.takes(at_ns):
+                yield at_ns, IMAGE, picture.prepare(to_frame(decoded, at_ns))
+
+    def _blocks(self, container: InputContainer, sample_rate_hz: int) -> Iterator[Dated]:
+        start_ns = _start_ns(container)
+        cutter = BlockCutter(sample_rate_hz)
+        for decoded in self._decode(container.decode(container.streams.audio[0])):
+            at_ns = pts_ns(decoded)
+            if at_ns is None:
+                self._drop("audio", "no_time")
+                continue
+            samples = to_samples(decoded, self._recording.channel)
+            yield from _dated_blocks(cutter.push(samples, decoded.sample_rate, at_ns - start_ns))
+        yield from _dated_blocks(cutter.end_run())
+
+    def _decode(self, decoded: Iterator[Decoded]) -> Iterator[Decoded]:
+        try:
+            yield from decoded
+        except (av.FFmpegError, OSError) as error:
+            raise failure(str(self._recording.path), "cannot be read on", error) from error
+
+    def _ascending(self, modality: Modality, items: Iterator[Dated]) -> Iterator[Dated]:
+        """The items without those whose time has gone back."""
+        last_ns = -1
+        for item in items:
+            if item[0] < max(0, last_ns):
+                self._drop(modality, "out_of_order")
+                continue
+            last_ns = item[0]
+            yield item
+
+    def _drop(self, modality: Modality, reason: str) -> None:
+        self._counters[modality].drop(reason)
+
+
+def _start_ns(container: InputContainer) -> int:
+    """Where the file's own time begins."""
+    return (container.start_time or 0) * NS_PER_S // av.time_base
+
+
+def _dated_blocks(blocks: list[Block]) -> Iterator[Dated]:
+    return ((block.end_ns, AUDIO, block) for block in blocks)
+
+
+def _dated_lines(lines: tuple[Line, ...]) -> Iterator[Dated]:
+    return ((line.captured_ns, TEXT, line) for line in lines)
