@@ -25,7 +25,7 @@ def topic_filters(node: str | None) -> list[str]:
 
 
 def watch(config: MqttConfig, node: str | None, *, emit: Callable[[Received], None], stop: threading.Event) -> Counters:
-    """Call `emit` on the caller's thread with every message until `stop` is set; returns what was dropped.
+    """Call `emit` on the caller's thread with every message that comes before `stop` is set; returns what was dropped.
 
     Connects for as long as it takes, and again whenever the connection is lost. What `emit` raises ends the watching
     and reaches the caller. Counts `watch_backlog` (the reader was too slow) and `malformed` (also emitted).
@@ -39,6 +39,8 @@ def watch(config: MqttConfig, node: str | None, *, emit: Callable[[Received], No
                 continue
     finally:
         watcher.close()
+    while not watcher.inbox.empty():
+        emit(watcher.inbox.get_nowait())
     return watcher.counters
 
 

@@ -9,7 +9,7 @@ from daemon.config import MqttConfig
 from daemon.mqtt import Malformed, RecognitionPayload, event_payload, state_payload, watch
 from daemon.mqtt.received import Received
 from daemon.records import Counters, Event
-from tests.helpers.mosquitto import Mosquitto, free_port, wait_until
+from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
 from tests.mqtt.records import recognition
 from tests.mqtt.test_payloads import TIME, build
 from tests.mqtt.test_session import session
@@ -84,6 +84,22 @@ def test_what_the_reader_raises_ends_the_watching(broker):
     with pytest.raises(BrokenPipeError, match="availability"):
         watch(MqttConfig(port=broker.port), "node", emit=emit, stop=threading.Event())
     assert "mqtt-watch" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_what_came_before_the_end_is_still_shown(broker):
+    stop, seen = threading.Event(), []
+
+    def slowly(received: Received) -> None:
+        if not seen:
+            broker.publish("perceptd/node/availability", b"offline")
+            subscriber.wait_for("perceptd/node/availability", 2)
+            stop.set()
+        seen.append(received.content)
+
+    broker.publish("perceptd/node/availability", b"online", retain=True)
+    with Subscriber(broker) as subscriber:
+        watch(MqttConfig(port=broker.port), "node", emit=slowly, stop=stop)
+    assert seen == ["online", "offline"]
 
 
 def test_a_foreign_client_reads_the_payloads_as_documented(broker):
