@@ -1,6 +1,8 @@
 """Where frames, blocks and lines come from: cameras, microphones, text inlets, recordings."""
 
 from daemon.sources.build import build_sources
+from daemon.sources.devices import list_cameras
+from daemon.sources.microphone import list_microphones
 from daemon.sources.text import TextInlet
 
-__all__ = ["TextInlet", "build_sources"]
+__all__ = ["TextInlet", "build_sources", "list_cameras", "list_microphones"]

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from daemon.config import PictureConfig, StreamConfig
+from daemon.config import CameraConfig, PictureConfig, StreamConfig, is_url
 from daemon.ports import Source
 from daemon.records import Counters, Modality
 from daemon.sources.lines import load_lines
+from daemon.sources.microphone import Microphone
+from daemon.sources.network import NetworkCamera
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.replay import Recording, ReplaySource
+from daemon.sources.v4l2 import V4l2Camera
 
 
 def build_sources(
@@ -16,8 +19,8 @@ def build_sources(
 ) -> dict[str, Source]:
     """The configured sources by name: camera, microphone, replay.
 
-    `sample_rate_hz` is the rate sound is wanted at (None: not wanted), `picture` whether pictures are wanted; a source
-    that would have nothing to deliver is left out. Raises DocumentError when a replay's lines are wrong.
+    `sample_rate_hz` is the rate at which sound is wanted (None: it is not), `picture` says whether pictures are wanted;
+    a source of nothing that is wanted is left out. Raises DocumentError when a replay's lines are wrong.
     """
     sources: dict[str, Source] = {}
     if stream.replay:
@@ -29,8 +32,35 @@ def build_sources(
             picture=_preparation(replay, picture),
         )
         sources["replay"] = ReplaySource(recording, replay.loop, replay.pace == "realtime", counters)
+    microphone = stream.microphone
+    is_camera_sound = microphone is not None and microphone.device == "camera"
+    if stream.camera and (picture or (is_camera_sound and sample_rate_hz)):
+        camera_rate_hz = sample_rate_hz if is_camera_sound else None
+        channel = microphone.channel - 1 if microphone else 0
+        preparation = _preparation(stream.camera, picture)
+        sources["camera"] = _camera(stream.camera, preparation, camera_rate_hz, channel, counters)
+    if microphone and not is_camera_sound and sample_rate_hz:
+        sources["microphone"] = Microphone(microphone.device, microphone.channel - 1, sample_rate_hz, counters)
     return sources
 
 
 def _preparation(config: PictureConfig, wanted: bool) -> PicturePreparation | None:
     return PicturePreparation(config) if wanted else None
+
+
+def _camera(
+    camera: CameraConfig,
+    picture: PicturePreparation | None,
+    sample_rate_hz: int | None,
+    channel: int,
+    counters: Mapping[Modality, Counters],
+) -> Source:
+    device = camera.device
+    if is_url(device):
+        return NetworkCamera(str(device), counters, picture, sample_rate_hz, channel, camera.fps)
+    if isinstance(device, str) and not device.startswith("/dev/"):
+        recording = Recording(
+            Path(device), sample_rate_hz=sample_rate_hz, channel=channel, picture=picture, fps=camera.fps
+        )
+        return ReplaySource(recording, camera.loop, is_realtime=True, counters=counters)
+    return V4l2Camera(device, picture or PicturePreparation(camera), camera.width, camera.height, camera.fps)

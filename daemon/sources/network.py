@@ -1,0 +1,156 @@
+"""A camera behind a URL: RTSP with its sound, or MJPEG and other streams over HTTP."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from threading import Event
+from urllib.parse import urlsplit
+
+import av
+from av.container import InputContainer
+
+from daemon.clock import NS_PER_S, monotonic_ns
+from daemon.errors import SourceError
+from daemon.ports import Deliver
+from daemon.records import Block, Counters, Modality
+from daemon.sources.arrival import ArrivalClock
+from daemon.sources.container import failure, open_container, pts_ns, to_frame, to_samples, use_one_thread
+from daemon.sources.picture import PicturePreparation
+from daemon.sources.rate import FrameRate
+from daemon.sources.sound import BlockCutter
+
+TIMEOUT_S = (5.0, 3.0)
+"""For opening, and for each read: a frozen camera would otherwise hold its thread for ever."""
+
+SILENT_NS = 5 * NS_PER_S
+"""A stream that sends, but nothing that can be used for so long, has failed."""
+
+QUICK_START = {"fpsprobesize": "0", "analyzeduration": "200000"}
+"""Opens in 0.15 s instead of 2 s: the frame rate need not be guessed from many frames."""
+
+OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "rtsp": {"rtsp_transport": "tcp", **QUICK_START},
+    "rtsps": {"rtsp_transport": "tcp", **QUICK_START},
+    "http": {"fflags": "nobuffer", "probesize": "32768", **QUICK_START},
+    "https": {"fflags": "nobuffer", "probesize": "32768", **QUICK_START},
+}
+
+WITHOUT_TIME = frozenset({"mpjpeg", "mjpeg", "jpeg_pipe"})
+"""FFmpeg's names of formats that carry no time: it invents one from a frame rate it guesses."""
+
+
+def label_of(url: str) -> str:
+    """The URL as messages may name it: scheme, host and port. Cameras take passwords in the path and query too."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+@dataclass
+class NetworkCamera:
+    """Delivers the pictures of a stream, and its sound where that is wanted, stamped on one clock.
+
+    Streams with presentation times are stamped by them, tied to this machine's clock by arrival; MJPEG, which has none,
+    on arrival.
+    """
+
+    url: str = field(repr=False)
+    counters: Mapping[Modality, Counters]
+    picture: PicturePreparation | None
+    sample_rate_hz: int | None = None
+    channel: int = 0
+    fps: float | None = None
+
+    def run(self, deliver: Deliver, stop: Event) -> None:
+        """Deliver until stopped. Raises SourceError when the stream cannot be opened, stalls or ends."""
+        label = label_of(self.url)
+        options = OPTIONS[urlsplit(self.url).scheme]
+        container = open_container(self.url, label, options=options, timeout_s=TIMEOUT_S)
+        try:
+            use_one_thread(container)
+            _Reception(self, container, deliver).receive(label, stop)
+        except (av.FFmpegError, OSError) as error:
+            raise failure(label, "stopped sending", error) from None
+        finally:
+            container.close()
+
+
+class _Reception:
+    """What holds from opening a stream to its end."""
+
+    def __init__(self, camera: NetworkCamera, container: InputContainer, deliver: Deliver) -> None:
+        self._camera = camera
+        self._container = container
+        self._deliver = deliver
+        self._clock = ArrivalClock()
+        self._has_time = WITHOUT_TIME.isdisjoint(container.format.name.split(","))
+        self._rate = FrameRate(camera.fps)
+        self._cutter = BlockCutter(camera.sample_rate_hz) if camera.sample_rate_hz else None
+        self._delivered_ns = monotonic_ns()
+
+    def receive(self, label: str, stop: Event) -> None:
+        """Deliver what comes, until stopped. Raises SourceError."""
+        wanted = self._wanted_streams(label)
+        for packet in self._container.demux():
+            if stop.is_set():
+                return
+            arrived_ns = monotonic_ns()
+            if arrived_ns - self._delivered_ns > SILENT_NS:
+                raise SourceError(f"{label}: sends nothing that can be used for {SILENT_NS // NS_PER_S} s")
+            if packet.stream.index not in wanted:
+                continue
+            for decoded in self._decode(packet):
+                if isinstance(decoded, av.VideoFrame):
+                    self._take_picture(decoded, arrived_ns)
+                elif isinstance(decoded, av.AudioFrame):
+                    self._take_sound(decoded, arrived_ns)
+        raise SourceError(f"{label}: the stream has ended")
+
+    def _wanted_streams(self, label: str) -> set[int]:
+        streams = self._container.streams
+        wanted = set()
+        if self._camera.picture and streams.video:
+            wanted.add(streams.video[0].index)
+        if self._cutter and streams.audio:
+            wanted.add(streams.audio[0].index)
+        if not wanted:
+            raise SourceError(f"{label}: carries neither a picture nor sound that is wanted")
+        return wanted
+
+    def _decode(self, packet: av.Packet[av.stream.Stream]) -> list[object]:
+        try:
+            return list(packet.decode())
+        except av.FFmpegError:
+            self._drop("image" if packet.stream.type == "video" else "audio", "corrupt")
+            return []
+
+    def _take_picture(self, picture: av.VideoFrame, arrived_ns: int) -> None:
+        if picture.is_corrupt:
+            self._drop("image", "corrupt")
+            return
+        captured_ns = arrived_ns
+        if self._has_time:
+            at_ns = pts_ns(picture)
+            if at_ns is None:
+                self._drop("image", "no_time")
+                return
+            captured_ns = at_ns + self._clock.observe(at_ns, arrived_ns)
+        self._delivered_ns = arrived_ns
+        preparation = self._camera.picture
+        if preparation and self._rate.takes(captured_ns):
+            self._deliver(preparation.prepare(to_frame(picture, captured_ns)))
+
+    def _take_sound(self, sound: av.AudioFrame, arrived_ns: int) -> None:
+        at_ns = pts_ns(sound)
+        if at_ns is None or self._cutter is None:
+            self._drop("audio", "no_time")
+            return
+        offset_ns = self._clock.observe(at_ns + sound.samples * NS_PER_S // sound.sample_rate, arrived_ns)
+        self._delivered_ns = arrived_ns
+        for block in self._cutter.push(to_samples(sound, self._camera.channel), sound.sample_rate, at_ns):
+            self._deliver(_moved(block, offset_ns))
+
+    def _drop(self, modality: Modality, reason: str) -> None:
+        self._camera.counters[modality].drop(reason)
+
+
+def _moved(block: Block, by_ns: int) -> Block:
+    return replace(block, start_ns=block.start_ns + by_ns)
