@@ -1,5 +1,6 @@
 """Says over MQTT what one stream has recognised."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,10 +8,13 @@ import numpy as np
 
 from daemon.clock import monotonic_ns, wall_time
 from daemon.config import RecognitionsConfig
+from daemon.errors import InputError
 from daemon.fusion.stream import Fused
 from daemon.mqtt import RecognitionGate, Session, event_payload, recognition_payload, state_payload
 from daemon.records import Event, Recognition
 from daemon.status.latency import Latencies
+
+log = logging.getLogger(__name__)
 
 WAIT_IN_ORDER_S = 10.0
 """How long replay as fast as possible waits for the broker before it gives a message up."""
@@ -67,15 +71,20 @@ class StreamPublisher:
         self.recognitions += 1
         if not self._gate.passes(recognition, label):
             return
-        payload = recognition_payload(
-            recognition,
-            labels=self._identity.labels,
-            node=self._identity.node,
-            stream=self._identity.stream,
-            bundle_id=self._identity.bundle_id,
-            top=self._top,
-            time=wall_time(recognition.moment.time_ns),
-        )
+        try:
+            payload = recognition_payload(
+                recognition,
+                labels=self._identity.labels,
+                node=self._identity.node,
+                stream=self._identity.stream,
+                bundle_id=self._identity.bundle_id,
+                top=self._top,
+                time=wall_time(recognition.moment.time_ns),
+            )
+        except InputError as error:
+            self._session.counters.drop("recognition_not_finite")
+            log.warning("%s: %s", self._identity.stream, error)
+            return
         self._send("recognition", payload.to_json())
         if not self._in_order:
             self._latencies.add(monotonic_ns() - recognition.moment.time_ns)

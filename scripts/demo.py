@@ -37,7 +37,7 @@ def main() -> int:
     options = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    config = load_config(options.config)
+    config = load_config(options.config).document
     with tempfile.TemporaryDirectory(prefix="perceptd-") as directory, contextlib.ExitStack() as stack:
         port = stack.enter_context(broker(Path(directory)))
         log = Path(directory) / "daemon.log"
@@ -69,7 +69,9 @@ def broker(directory: Path) -> Iterator[int]:
         port = int(probe.getsockname()[1])
     directory.chmod(0o755)
     settings = directory / "mosquitto.conf"
-    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type error\n")
+    settings.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type error\nset_tcp_nodelay true\n"
+    )
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "mosquitto"
     process = subprocess.Popen([program, "-c", settings], start_new_session=True)
     try:

@@ -134,5 +134,5 @@ def test_thresholds_for_labels_the_bundle_lacks_are_named(tmp_path: Path, capsys
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump({"node": "n", "bundle": "bundle", "streams": {"s": {"events": events}}}))
     assert main(["check-config", str(config)]) == 78
-    expected = f"{config}:6: streams.s.events.thresholds.light: brightness@1.2.3 makes no event of it; expected one of "
+    expected = f"{config}:7: streams.s.events.thresholds.light: brightness@1.2.3 makes no event of it; expected one of "
     assert capsys.readouterr().err == expected + "dark, bright\n"

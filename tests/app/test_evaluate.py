@@ -1,0 +1,64 @@
+"""A bundle is scored on labelled files."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from daemon.cli import main
+from tests.bundles.builder import write_bundle
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    write_bundle(tmp_path / "bundle")
+    for name, level in (("white", 255), ("pale", 200), ("black", 0)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((20, 30, 3), level, np.uint8))
+    return tmp_path
+
+
+def evaluate(directory: Path, rows: str, *arguments: str) -> int:
+    (directory / "test.csv").write_text("image,audio,text,label\n" + rows)
+    return main(["evaluate", str(directory / "bundle"), str(directory / "test.csv"), *arguments])
+
+
+def test_accuracy_confusion_and_subsets(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "white.png,,,bright\nblack.png,,,dark\npale.png,,,dark\nblack.png,,some text,dark\n"
+    assert evaluate(directory, rows, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "accuracy": 0.75,
+        "count": 4,
+        "by_modalities": {"image": {"accuracy": 2 / 3, "count": 3}, "image+text": {"accuracy": 1.0, "count": 1}},
+        "confusion": {"bright": {"bright": 1}, "dark": {"bright": 1, "dark": 2}},
+    }
+    assert evaluate(directory, rows) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "accuracy 75.00% of 4"
+    assert [line.split() for line in lines[-3:]] == [["bright", "dark"], ["bright", "1", "."], ["dark", "1", "2"]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ("white.png,,,light\n", "test.csv:2: label 'light'; expected one of dark, bright, nothing"),
+        (",,,dark\n", "test.csv:2: at least one of image, audio, text must be given"),
+        ("white.png,,,bright\nnone.png,,,dark\n", "none.png: cannot be read"),
+        ("test.csv,,,dark\n", "test.csv: not a picture that can be decoded"),
+        (",,only text,dark\n", "line 2: none of the item's modalities is in the bundle"),
+        ("", "test.csv: has no rows"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(
+    directory: Path, capsys: pytest.CaptureFixture[str], rows: str, expected: str
+) -> None:
+    assert evaluate(directory, rows) == 78
+    assert expected in capsys.readouterr().err
+
+
+def test_missing_columns_are_named(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (directory / "other.csv").write_text("picture,label\nwhite.png,bright\n")
+    assert main(["evaluate", str(directory / "bundle"), str(directory / "other.csv")]) == 78
+    expected = "other.csv:1: expected the columns image,audio,text,label; missing: audio, image, text"
+    assert expected in capsys.readouterr().err
