@@ -51,6 +51,7 @@ class StreamPublisher:
         self._top = config.labels
         self._latencies = latencies
         self._in_order = in_order
+        self._is_patient = False
         self._open: dict[str, Event] = {}
         self.recognitions = 0
         self.events = 0
@@ -58,6 +59,7 @@ class StreamPublisher:
     def begin(self) -> None:
         """Say that nothing is recognised yet."""
         self._publish_state(None, monotonic_ns())
+        self._is_patient = self._in_order
 
     def publish(self, fused: Fused) -> None:
         """Publish what came of one step of fusion."""
@@ -113,5 +115,8 @@ class StreamPublisher:
         self._send("state", payload.to_json(), qos=1, retain=True)
 
     def _send(self, kind: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
-        wait_s = WAIT_IN_ORDER_S if self._in_order else 0.0
-        self._session.publish(f"{self._identity.stream}/{kind}", payload, qos=qos, retain=retain, wait_s=wait_s)
+        self._is_patient = self._is_patient or (self._in_order and self._session.connected)
+        wait_s = WAIT_IN_ORDER_S if self._is_patient else 0.0
+        topic = f"{self._identity.stream}/{kind}"
+        # without a broker only the first message waits: else a replay would take for ever
+        self._is_patient = self._session.publish(topic, payload, qos=qos, retain=retain, wait_s=wait_s) and wait_s > 0

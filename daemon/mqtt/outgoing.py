@@ -79,6 +79,14 @@ class Outgoing:
             return self._events.popleft()
         return self._passing.popleft() if self._passing else None
 
+    def is_in_turn(self, message: Outbound) -> bool:
+        """Whether there is room for a message, and nothing of another kind that it could overtake."""
+        if message.retain:
+            return not self._events and not self._passing and message.topic not in self._due
+        if message.qos > 0:
+            return not self._due and not self._passing and not self.events_full
+        return not self._due and not self._events and not self.passing_full
+
     def drop_passing(self) -> list[Outbound]:
         """Remove and return the QoS 0 messages."""
         dropped = list(self._passing)

@@ -85,12 +85,13 @@ class Session:
     ) -> bool:
         """Queue a message for `perceptd/<node>/<topic_suffix>`; False when it was dropped, which is counted.
 
-        Never blocks while `wait_s` is 0; otherwise waits up to that long for a connection and room.
+        Never blocks while `wait_s` is 0; otherwise waits up to that long for a connection and room, and for its turn:
+        what is published by one thread with a wait is then sent in its order, whatever its topics.
         """
         message = Outbound(self._base + topic_suffix, payload, qos, retain)
         with self._changed:
-            if wait_s > 0 and not retain:
-                self._changed.wait_for(lambda: self._has_room(qos) or self._stop.is_set(), wait_s)
+            if wait_s > 0:
+                self._changed.wait_for(lambda: self._is_in_turn(message) or self._stop.is_set(), wait_s)
             reason = self._queue(message)
             if reason is not None:
                 self.counters.drop(f"{message.kind}_{reason}")
@@ -133,8 +134,8 @@ class Session:
             self._outgoing.add_passing(message)
         return None
 
-    def _has_room(self, qos: int) -> bool:
-        return not self._outgoing.events_full if qos > 0 else self._connected and not self._outgoing.passing_full
+    def _is_in_turn(self, message: Outbound) -> bool:
+        return self._connected and self._outgoing.is_in_turn(message)
 
     def _availability(self, payload: bytes) -> Outbound:
         return Outbound(self._base + "availability", payload, qos=1, retain=True)

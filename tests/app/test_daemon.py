@@ -57,13 +57,15 @@ def parsed(heard: list[Heard], kind: str) -> list[dict]:
 
 
 def stripped(heard: list[Heard]) -> list[tuple[str, dict]]:
-    """Recognitions and events without what differs from run to run: ids and wall times."""
+    """Recognitions, events and states without what differs from run to run: ids and wall times."""
     kept = []
     for message in heard:
         kind = message.topic.rpartition("/")[2]
-        if kind in ("recognition", "event"):
+        if kind in ("recognition", "event", "state"):
             payload = json.loads(message.payload)
-            kept.append((kind, {k: v for k, v in payload.items() if k not in ("id", "time", "started", "node")}))
+            kept.append(
+                (kind, {k: v for k, v in payload.items() if k not in ("id", "time", "started", "since", "node")})
+            )
     return kept
 
 
