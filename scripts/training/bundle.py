@@ -18,11 +18,12 @@ from training.strokes import draw_digit
 
 VERSION = "0.1.0"
 TOLERANCE = 0.05
-THRESHOLDS = {"start": 0.6, "end": 0.35}
+END_PART = 0.6
+"""An event ends at this part of the score it starts at."""
 
 
-def write_manifest(directory: Path) -> None:
-    """`bundle.yaml`, with tensors as the models in `directory` have them."""
+def write_manifest(directory: Path, start: float) -> None:
+    """`bundle.yaml`, with tensors as the models in `directory` have them and the threshold at which events start."""
     image, audio, text = (_tensors(directory / f"{name}.tflite") for name in ("image", "audio", "text"))
     manifest = {
         "format": 1,
@@ -42,7 +43,7 @@ def write_manifest(directory: Path) -> None:
             "text": {"model": "text.tflite", **text, "max_age_ms": 2000},
         },
         "head": {"model": "head.tflite"},
-        "thresholds": {"default": THRESHOLDS},
+        "thresholds": {"default": {"start": round(start, 2), "end": round(start * END_PART, 2)}},
         "selftest": {"tolerance": TOLERANCE},
         "licences": [
             {

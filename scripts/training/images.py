@@ -1,8 +1,5 @@
 """The image encoder: data, training, conversion."""
 
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +8,12 @@ from numpy.typing import NDArray
 
 from training import convert, networks
 from training.fitting import fit_classifier
+from training.pool import make_items
 from training.scenes import Composer, Grey
 from training.specs import IMAGE, SEED
 
 FRAMES = 36_000
 EPOCHS = 9
-_CHUNK = 2_000
 
 
 def load_digits(data: Path) -> tuple[Composer, Composer]:
@@ -27,18 +24,6 @@ def load_digits(data: Path) -> tuple[Composer, Composer]:
     return Composer(images[:split], labels[:split], IMAGE), Composer(images[split:], labels[split:], IMAGE)
 
 
-def make_frames(composer: Composer, count: int, seed: int) -> tuple[Grey, NDArray[np.int64]]:
-    """`count` composed frames with labels, made by two processes."""
-    seeds = np.random.SeedSequence(seed).spawn(count // _CHUNK)
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        parts = list(pool.map(partial(_chunk, composer), seeds))
-    return np.concatenate([frames for frames, _ in parts]), np.concatenate([labels for _, labels in parts])
-
-
-def _chunk(composer: Composer, seed: np.random.SeedSequence) -> tuple[Grey, NDArray[np.int64]]:
-    return composer.frames(_CHUNK, np.random.default_rng(seed))
-
-
 def normalised(frames: Grey) -> NDArray[np.float32]:
     """Frames as the network takes them: float32 (n, height, width, 1) in 0 to 1."""
     return (frames[..., np.newaxis] / np.float32(255)).astype(np.float32)
@@ -46,9 +31,9 @@ def normalised(frames: Grey) -> NDArray[np.float32]:
 
 def train(composer: Composer, path: Path) -> None:
     """Train the encoder and write its int8 model."""
-    frames, labels = make_frames(composer, FRAMES, SEED)
+    frames, labels = make_items(composer.frames, FRAMES, SEED)
     encoder, classifier = networks.image_network()
-    fit_classifier(classifier, frames, labels, epochs=EPOCHS, batch=64, rate=2e-3, seed=SEED, prepare=_prepare)
+    fit_classifier(classifier, frames, labels, epochs=EPOCHS, batch=32, rate=1.5e-3, seed=SEED, prepare=_prepare)
     convert.to_int8(encoder, normalised(frames[:500]), path)
 
 

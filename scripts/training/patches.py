@@ -29,7 +29,7 @@ class Listener:
         patches = np.empty((count, AUDIO.frames, AUDIO.mel_bands), np.float32)
         labels = np.empty(count, np.int64)
         for index in range(count):
-            if rng.random() < 0.7:
+            if rng.random() < 0.6:
                 labels[index] = rng.integers(10)
                 sound = self.digit(int(labels[index]), rng)
             else:
@@ -53,13 +53,15 @@ class Listener:
         """A window without a digit: silence, noise, other words, sounds, or just a part of a digit."""
         window = np.zeros(PATCH_SAMPLES, np.float32)
         kind = rng.random()
-        if kind < 0.35:
+        if kind < 0.27:
             voice = _at_speed(self._digits[rng.integers(len(self._digits))].samples, rng)
             _lay(window, voice, _position(len(voice), rng.uniform(0.03, PART), rng))
-        elif kind < 0.6:
+        elif kind < 0.55:
             voice = _at_speed(self._words[rng.integers(len(self._words))].samples, rng)
+            if rng.random() < 0.3:  # like speech, and no word
+                voice = voice[::-1]
             _lay(window, voice, int(rng.integers(-max(1, len(voice) - 1000), PATCH_SAMPLES - 1000)))
-        elif kind < 0.85:
+        elif kind < 0.88:
             window = _levelled(self._excerpt(rng), rng)
         if window.any():
             window = _levelled(window, rng)

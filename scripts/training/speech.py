@@ -62,8 +62,13 @@ VOICES = {
     "es": ("es", "es-419"),
     "zh": ("cmn",),
 }
-VARIANTS = ("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5")
-_SHARE = {"en": 30, "de": 10, "fr": 8, "es": 8, "zh": 6}
+VARIANTS = (
+    "",
+    *("+m1", "+m2", "+m3", "+m4", "+m5", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5"),
+    *("+Alex", "+Andrea", "+antonio", "+belinda", "+david", "+Denis", "+edward", "+Gene", "+Jacky", "+john"),
+    *("+linda", "+Lee", "+Michael", "+paul", "+quincy", "+steph", "+Mario"),
+)
+_SHARE = {"en": 44, "de": 12, "fr": 10, "es": 10, "zh": 8}
 """Utterances of each digit by language."""
 
 
@@ -100,7 +105,7 @@ def synthesised(seed: int) -> list[Utterance]:
         for digit, word in enumerate(words):
             utterances += [Utterance(_spoken(word, language, rng), digit) for _ in range(_SHARE[language])]
         for phrase in OTHER_WORDS[language].split("; "):
-            utterances += [Utterance(_spoken(phrase, language, rng), NONE) for _ in range(4)]
+            utterances += [Utterance(_spoken(phrase, language, rng), NONE) for _ in range(6)]
     return utterances
 
 
