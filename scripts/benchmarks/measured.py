@@ -23,7 +23,7 @@ class Measured:
     moments: int
     cpu_ms_a_moment: float
     latencies_ms: list[float]
-    peak_pss_mb: float
+    peakpss_mb: float
 
 
 class Subscriber:
@@ -78,18 +78,18 @@ def measure(command: Sequence[str | Path], port: int, topic: str, seconds: float
         _wait_for_first(subscriber, process)
         time.sleep(WARM_UP_S)
         subscriber.restart()
-        cpu_before, end = _cpu_s(process.pid), time.monotonic() + seconds
-        peak_pss_mb = 0.0
+        used_before_s, end = cpu_s(process.pid), time.monotonic() + seconds
+        peakpss_mb = 0.0
         while time.monotonic() < end:
-            peak_pss_mb = max(peak_pss_mb, _pss_mb(process.pid))
+            peakpss_mb = max(peakpss_mb, pss_mb(process.pid))
             time.sleep(0.5)
         moments, latencies_ms = subscriber.moments, list(subscriber.latencies_ms)
-        cpu_s = _cpu_s(process.pid) - cpu_before
+        used_s = cpu_s(process.pid) - used_before_s
     finally:
         subscriber.close()
         process.terminate()
         process.communicate(timeout=STOP_DEADLINE_S)
-    return Measured(moments, cpu_s * 1000 / max(1, moments), latencies_ms, peak_pss_mb)
+    return Measured(moments, used_s * 1000 / max(1, moments), latencies_ms, peakpss_mb)
 
 
 def _wait_for_first(subscriber: Subscriber, process: "subprocess.Popen[str]") -> None:
@@ -101,11 +101,13 @@ def _wait_for_first(subscriber: Subscriber, process: "subprocess.Popen[str]") ->
         time.sleep(0.05)
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """Processor time used so far, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _pss_mb(pid: int) -> float:
+def pss_mb(pid: int) -> float:
+    """The memory of a process, its share of what it shares included, in MB."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
