@@ -23,7 +23,7 @@ class Measured:
     moments: int
     cpu_ms_a_moment: float
     latencies_ms: list[float]
-    peakpss_mb: float
+    peak_pss_mb: float
 
 
 class Subscriber:
@@ -79,9 +79,9 @@ def measure(command: Sequence[str | Path], port: int, topic: str, seconds: float
         time.sleep(WARM_UP_S)
         subscriber.restart()
         used_before_s, end = cpu_s(process.pid), time.monotonic() + seconds
-        peakpss_mb = 0.0
+        peak_pss_mb = 0.0
         while time.monotonic() < end:
-            peakpss_mb = max(peakpss_mb, pss_mb(process.pid))
+            peak_pss_mb = max(peak_pss_mb, pss_mb(process.pid))
             time.sleep(0.5)
         moments, latencies_ms = subscriber.moments, list(subscriber.latencies_ms)
         used_s = cpu_s(process.pid) - used_before_s
@@ -89,7 +89,7 @@ def measure(command: Sequence[str | Path], port: int, topic: str, seconds: float
         subscriber.close()
         process.terminate()
         process.communicate(timeout=STOP_DEADLINE_S)
-    return Measured(moments, used_s * 1000 / max(1, moments), latencies_ms, peakpss_mb)
+    return Measured(moments, used_s * 1000 / max(1, moments), latencies_ms, peak_pss_mb)
 
 
 def _wait_for_first(subscriber: Subscriber, process: "subprocess.Popen[str]") -> None:
