@@ -29,7 +29,10 @@ def open_container(
 
 def failure(label: str, what: str, error: Exception) -> SourceError:
     """The error to raise for one of PyAV's, whose own text and filename may hold a URL with its password."""
-    reason = getattr(error, "strerror", None) or type(error).__name__
+    if isinstance(error, av.ExitError):
+        reason = "no answer in time"  # FFmpeg's words are "Immediate exit requested"
+    else:
+        reason = getattr(error, "strerror", None) or type(error).__name__
     return SourceError(f"{label}: {what}: {reason}")
 
 
@@ -39,7 +42,7 @@ def use_one_thread(container: InputContainer) -> None:
         stream.codec_context.thread_count = 1
 
 
-def pts_ns(decoded: av.VideoFrame | av.AudioFrame) -> int | None:
+def pts_ns(decoded: "av.VideoFrame | av.AudioFrame | av.Packet[av.stream.Stream]") -> int | None:
     """The presentation time in nanoseconds, where there is one."""
     if decoded.pts is None or decoded.time_base is None:
         return None

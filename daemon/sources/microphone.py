@@ -1,6 +1,7 @@
 """A microphone through PortAudio: the one door to sounddevice."""
 
 import importlib
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,17 +15,21 @@ from daemon.ports import Deliver
 from daemon.records import Array, Counters, Modality
 from daemon.sources.sound import BLOCKS_PER_S, BlockCutter
 
+log = logging.getLogger(__name__)
+
 SILENT_S = 3.0
 """A sound server that is frozen, or has suspended the microphone, says nothing: only the callbacks stay away."""
 
-CALL_DEADLINE_S = 5.0
+OPEN_DEADLINE_S = 5.0
+CLOSE_DEADLINE_S = 1.5
 """Opening and closing hang while the sound server is frozen."""
 
 WAITING_PIECES = 5 * BLOCKS_PER_S
 """Five seconds of sound may wait between PortAudio's thread and ours."""
 
 LONGEST_AGE_NS = 2 * NS_PER_S
-"""Between a sample's capture and its callback; a device that claims more, or less than nothing, has no usable clock."""
+"""Between a piece's first sample and its callback; a device that claims more, or less than the piece is long, has no
+usable clock."""
 
 TOLERANCE_NS = 50 * NS_PER_MS
 """The times that sound servers report jitter by tens of milliseconds; a real loss is told by more than this."""
@@ -131,7 +136,7 @@ class Microphone:
             try:
                 self._pump(pieces, int(stream.samplerate), deliver, stop)
             finally:
-                _within(CALL_DEADLINE_S, self._label, lambda: _PORTAUDIO.closed(stream))
+                self._close(stream)
         except SourceError:
             _PORTAUDIO.distrust()
             raise
@@ -149,13 +154,19 @@ class Microphone:
                 finished_callback=lambda: pieces.put(None),
             )
 
-        return _within(CALL_DEADLINE_S, self._label, lambda: _PORTAUDIO.opened(make), undo=_PORTAUDIO.closed)
+        return _within(OPEN_DEADLINE_S, self._label, lambda: _PORTAUDIO.opened(make), undo=_PORTAUDIO.closed)
+
+    def _close(self, stream: Any) -> None:
+        try:
+            _within(CLOSE_DEADLINE_S, self._label, lambda: _PORTAUDIO.closed(stream))
+        except SourceError as error:
+            log.warning("%s; left behind", error)
 
     def _settings(self, library: Any) -> tuple[int, int]:
         """The sample rate and number of channels to open with: what is wanted, or else what the device has."""
         try:
             device = library.query_devices(self._device, "input")
-        except ValueError as error:
+        except (ValueError, library.PortAudioError) as error:
             present = ", ".join(microphone.device for microphone in _microphones(list(library.query_devices())))
             raise SourceError(f"{self._label}: not there; microphones here: {present or 'none'}") from error
         most, own_rate_hz = int(device["max_input_channels"]), int(device["default_samplerate"])
@@ -176,7 +187,7 @@ class Microphone:
             try:
                 piece = pieces.get(timeout=SILENT_S)
             except Empty:
-                raise SourceError(f"{self._label}: no sound for {SILENT_S:.0f} s") from None
+                raise SourceError(f"{self._label}: no sound for {SILENT_S:g} s") from None
             if piece is None:
                 raise SourceError(f"{self._label}: the sound system has ended the stream")
             blocks = []
@@ -199,8 +210,9 @@ class _Callback:
     def __call__(self, samples: Any, count: int, times: Any, status: Any) -> None:
         # which clock the device's times are on differs by device: only their difference is used
         age_ns = round((times.currentTime - times.inputBufferAdcTime) * NS_PER_S)
-        if not 0 < age_ns < LONGEST_AGE_NS:
-            age_ns = count * NS_PER_S // self._rate_hz
+        length_ns = count * NS_PER_S // self._rate_hz
+        if not length_ns < age_ns < LONGEST_AGE_NS:
+            age_ns = length_ns
         start_ns = monotonic_ns() - age_ns
         self._lost += bool(status.input_overflow)
         if self._pieces.qsize() >= WAITING_PIECES:
@@ -241,7 +253,7 @@ def _within(
             abandoned.set()
             late = None if results.empty() else results.get()
         if late is None:
-            raise SourceError(f"{label}: the sound system has not answered for {deadline_s:.0f} s") from None
+            raise SourceError(f"{label}: the sound system has not answered for {deadline_s:g} s") from None
         result = late
     if isinstance(result, SourceError):
         raise result
@@ -260,4 +272,4 @@ def _microphones(devices: list[dict[str, Any]]) -> list[MicrophoneDevice]:
 
 def list_microphones() -> list[MicrophoneDevice]:
     """The microphones of this machine. Raises SourceError when the sound system cannot be asked."""
-    return _microphones(_within(CALL_DEADLINE_S, "microphones", _PORTAUDIO.devices))
+    return _microphones(_within(OPEN_DEADLINE_S, "microphones", _PORTAUDIO.devices))

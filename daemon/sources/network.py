@@ -85,6 +85,7 @@ class _Reception:
         self._rate = FrameRate(camera.fps)
         self._cutter = BlockCutter(camera.sample_rate_hz) if camera.sample_rate_hz else None
         self._delivered_ns = monotonic_ns()
+        self._last_frame_ns = 0
 
     def receive(self, label: str, stop: Event) -> None:
         """Deliver what comes, until stopped. Raises SourceError."""
@@ -115,7 +116,7 @@ class _Reception:
             raise SourceError(f"{label}: carries neither a picture nor sound that is wanted")
         return wanted
 
-    def _decode(self, packet: av.Packet[av.stream.Stream]) -> list[object]:
+    def _decode(self, packet: "av.Packet[av.stream.Stream]") -> list[object]:
         try:
             return list(packet.decode())
         except av.FFmpegError:
@@ -133,6 +134,8 @@ class _Reception:
                 self._drop("image", "no_time")
                 return
             captured_ns = at_ns + self._clock.observe(at_ns, arrived_ns)
+            # while the offset still settles: a picture is never older than the one before it
+            captured_ns = self._last_frame_ns = max(captured_ns, self._last_frame_ns)
         self._delivered_ns = arrived_ns
         preparation = self._camera.picture
         if preparation and self._rate.takes(captured_ns):

@@ -68,7 +68,8 @@ def plane_masks(polygons: list[list[list[float]]], frame: Frame) -> tuple[Mask, 
         corners = np.round((np.array(polygon) * size - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
         # one by one: where two polygons of one call overlap, fillPoly leaves a hole
         cv2.fillPoly(drawn, [corners], 255, shift=SUBPIXEL_BITS)
-    mask: Mask = drawn.astype(np.bool_)
+    # fillPoly may leave out a pixel at a slanting edge: better one too many than one too few
+    mask: Mask = cv2.dilate(drawn, np.ones((3, 3), np.uint8)).astype(np.bool_)
     if len(frame.planes) == 1:
         return (mask,)
     chroma: Mask = np.asarray(mask.reshape(height // 2, 2, width // 2, 2).any(axis=(1, 3)))

@@ -11,10 +11,10 @@ class FrameRate:
         self._next_ns: int | None = None
 
     def takes(self, at_ns: int) -> bool:
-        """Whether the frame of this time is taken; a quarter of a period too early still is, against jitter."""
+        """Whether the frame of this time is taken; a sixth of a period too early still is, against jitter."""
         if self._next_ns is None:
             self._next_ns = at_ns
-        if at_ns < self._next_ns - self._period_ns // 4:
+        if at_ns < self._next_ns - self._period_ns // 6:
             if at_ns > self._next_ns - 2 * self._period_ns:
                 return False
             self._next_ns = at_ns  # the stream's time has begun anew

@@ -26,6 +26,9 @@ Decoded = TypeVar("Decoded", av.VideoFrame, av.AudioFrame)
 
 IMAGE, AUDIO, TEXT = range(3)
 
+CUT_OFF_NS = 2 * NS_PER_S
+"""A file whose last packet lies so far before the end it declares has lost the rest."""
+
 FILES_ONLY = {"protocol_whitelist": "file"}
 """A playlist in a file reaches no network."""
 
@@ -134,7 +137,7 @@ class _Reader:
     def _frames(self, container: InputContainer, picture: PicturePreparation) -> Iterator[Dated]:
         start_ns = _start_ns(container)
         rate = FrameRate(self._recording.fps)
-        for decoded in self._decode(container.decode(container.streams.video[0])):
+        for decoded in self._decode(container, container.streams.video[0].index, av.VideoFrame):
             at_ns = pts_ns(decoded)
             if at_ns is None or decoded.is_corrupt:
                 self._drop("image", "no_time" if at_ns is None else "corrupt")
@@ -146,7 +149,7 @@ class _Reader:
     def _blocks(self, container: InputContainer, sample_rate_hz: int) -> Iterator[Dated]:
         start_ns = _start_ns(container)
         cutter = BlockCutter(sample_rate_hz)
-        for decoded in self._decode(container.decode(container.streams.audio[0])):
+        for decoded in self._decode(container, container.streams.audio[0].index, av.AudioFrame):
             at_ns = pts_ns(decoded)
             if at_ns is None:
                 self._drop("audio", "no_time")
@@ -155,11 +158,19 @@ class _Reader:
             yield from _dated_blocks(cutter.push(samples, decoded.sample_rate, at_ns - start_ns))
         yield from _dated_blocks(cutter.end_run())
 
-    def _decode(self, decoded: Iterator[Decoded]) -> Iterator[Decoded]:
+    def _decode(self, container: InputContainer, index: int, kind: type[Decoded]) -> Iterator[Decoded]:
+        """What the packets of one stream hold. Raises SourceError where the file is broken or ends too soon."""
+        path, seen_ns = str(self._recording.path), 0
         try:
-            yield from decoded
+            for packet in container.demux():
+                seen_ns = max(seen_ns, (pts_ns(packet) or 0) - _start_ns(container))
+                if packet.stream.index == index:
+                    yield from (decoded for decoded in packet.decode() if isinstance(decoded, kind))
         except (av.FFmpegError, OSError) as error:
-            raise failure(str(self._recording.path), "cannot be read on", error) from error
+            raise failure(path, "cannot be read on", error) from error
+        if self.length_ns - seen_ns > CUT_OFF_NS:
+            declared = f"{self.length_ns / NS_PER_S:.1f} s"
+            raise SourceError(f"{path}: is cut off: it ends at {seen_ns / NS_PER_S:.1f} s of {declared}")
 
     def _ascending(self, modality: Modality, items: Iterator[Dated]) -> Iterator[Dated]:
         """The items without those whose time has gone back."""

@@ -10,8 +10,8 @@ BLOCKS_PER_S = 50
 HALF_BLOCK_NS = 10 * NS_PER_MS
 
 TRACKING = 64
-"""A stamp that strays by less than the tolerance moves the next blocks by this part of it: far below what a window
-notices, and enough to follow a sound card's clock that is off by 100 ppm."""
+"""A piece that is a little late moves the stamps by this part of its lateness: it was held up on the way, or the clock
+of the sound card is slow, by 100 ppm at most. One that is early shows that the stamps were late: they follow."""
 
 
 class BlockCutter:
@@ -39,7 +39,7 @@ class BlockCutter:
             if rate_hz != self._input_rate_hz or abs(stray_ns) > self._tolerance_ns:
                 ended = self.end_run()
             else:
-                self._anchor_ns += int(stray_ns / TRACKING)
+                self._anchor_ns += stray_ns if stray_ns < 0 else stray_ns // TRACKING
         if not self._is_running:
             self._use_rate(rate_hz)
             self._begin(start_ns)

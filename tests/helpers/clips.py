@@ -1,0 +1,58 @@
+"""Clips for tests: flashes in the picture, beeps in the sound, at times that are known."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+
+BEEP_S = 0.04
+
+
+def write_clip(
+    path: Path,
+    *,
+    seconds: float = 2.0,
+    fps: int = 25,
+    size: tuple[int, int] = (64, 48),
+    sound_hz: int | None = 44_100,
+    flashes_s: Sequence[float] = (),
+    beeps_s: Sequence[float] = (),
+    picture: bool = True,
+    audio_codec: str = "aac",
+    pixel_format: str = "yuv420p",
+) -> Path:
+    """A grey picture that is white for one frame at each flash, and silence with a 1 kHz beep of 40 ms at each beep."""
+    with av.open(str(path), "w") as container:
+        if picture:
+            video = container.add_stream("libx264", rate=fps)
+            video.width, video.height, video.pix_fmt = *size, pixel_format
+            video.options = {"preset": "ultrafast", "bf": "2"}
+        if sound_hz:
+            audio = container.add_stream(audio_codec, rate=sound_hz)
+            audio.layout = "mono"
+        if picture:
+            bright = {round(at * fps) for at in flashes_s}
+            for number in range(round(seconds * fps)):
+                pixels = np.full((size[1], size[0], 3), 250 if number in bright else 60, np.uint8)
+                frame = av.VideoFrame.from_ndarray(pixels, format="bgr24")
+                frame.pts = number
+                container.mux(video.encode(frame))
+            container.mux(video.encode())
+        if sound_hz:
+            samples = _beeps(seconds, sound_hz, beeps_s)
+            for start in range(0, len(samples), 1024):
+                sound = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="s16", layout="mono")
+                sound.sample_rate, sound.pts = sound_hz, start
+                container.mux(audio.encode(sound))
+            container.mux(audio.encode())
+    return path
+
+
+def _beeps(seconds: float, rate_hz: int, beeps_s: Sequence[float]) -> np.ndarray:
+    samples = np.zeros(round(seconds * rate_hz), np.int16)
+    beep = (16_000 * np.sin(2 * np.pi * 1000 * np.arange(round(BEEP_S * rate_hz)) / rate_hz)).astype(np.int16)
+    for at in beeps_s:
+        start = round(at * rate_hz)
+        samples[start : start + len(beep)] = beep[: len(samples) - start]
+    return samples

@@ -1,0 +1,67 @@
+"""An MJPEG camera over HTTP on a free loopback port, from the standard library."""
+
+import base64
+import http.server
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+
+
+class MjpegCamera:
+    """Sends numbered pictures; `mode` is ok, half (cut JPEGs), stall or close. `login` asks for user and password."""
+
+    def __init__(self, *, login: tuple[str, str] | None = None, fps: float = 25.0) -> None:
+        self.mode = "ok"
+        self.fps = fps
+        self._authorization = login and "Basic " + base64.b64encode(":".join(login).encode()).decode()
+        camera = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *arguments: object) -> None:
+                """Say nothing."""
+
+            def do_GET(self) -> None:
+                if camera._authorization and self.headers.get("Authorization") != camera._authorization:
+                    self.send_response(401)
+                    self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+                    self.end_headers()
+                    return
+                camera._send(self)
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+
+    def _send(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
+        handler.end_headers()
+        number = 0
+        try:
+            while self.mode != "close":
+                if self.mode != "stall":
+                    data = cv2.imencode(".jpg", np.full((48, 64, 3), number % 250, np.uint8))[1].tobytes()
+                    data = data[: len(data) // 2] if self.mode == "half" else data
+                    head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+                    handler.wfile.write(head.encode() + data + b"\r\n")
+                    number += 1
+                time.sleep(1 / self.fps)
+        except OSError:
+            return  # the client has gone
+
+    @contextmanager
+    def serving(self) -> Iterator["MjpegCamera"]:
+        """Serve until the block ends."""
+        thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.mode = "close"
+            self._server.shutdown()
+            self._server.server_close()
+            thread.join(5)

@@ -1,0 +1,125 @@
+"""A private PulseAudio with a virtual microphone that hears what is played to its speaker; no sound card is needed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+RATE_HZ = 16_000
+START_DEADLINE_S = 15.0
+
+# without rewinds what is played is heard without holes
+SCRIPT = """
+load-module module-native-protocol-unix auth-anonymous=1 socket={directory}/native
+load-module module-null-sink sink_name=speaker norewinds=1 rate=16000 channels=1 format=s16le
+load-module module-remap-source source_name=microphone master=speaker.monitor
+set-default-sink speaker
+set-default-source microphone
+"""
+
+# no way back to ALSA's null device: it would deliver zeros as fast as it can
+ALSA = """
+</usr/share/alsa/alsa.conf>
+pcm.!default { type pulse }
+ctl.!default { type pulse }
+pcm.pulse { type pulse }
+"""
+
+
+@dataclass
+class PulseServer:
+    """`environment` is what a process needs to find this server, set before it loads sounddevice."""
+
+    directory: Path
+    environment: dict[str, str] = field(init=False)
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def __post_init__(self) -> None:
+        ours = {
+            "HOME": str(self.directory),
+            "PULSE_RUNTIME_PATH": str(self.directory),
+            "PULSE_STATE_PATH": str(self.directory),
+            "PULSE_SERVER": f"unix:{self.directory}/native",
+            "PULSE_COOKIE": f"{self.directory}/cookie",
+            "ALSA_CONFIG_PATH": str(self.directory / "asound.conf"),
+        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "PULSE_"))}
+        self.environment = {**kept, **ours}
+
+    def start(self) -> None:
+        script = self.directory / "default.pa"
+        script.write_text(SCRIPT.format(directory=self.directory))
+        (self.directory / "asound.conf").write_text(ALSA)
+        (self.directory / "native").unlink(missing_ok=True)
+        options = ["--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--disable-shm=yes", "--realtime=no"]
+        with (self.directory / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                ["pulseaudio", "-n", *options, "--high-priority=no", "--log-target=stderr", "-F", script],
+                env=self.environment,
+                stderr=log,
+            )
+        deadline = time.monotonic() + START_DEADLINE_S
+        while self._pactl("list", "short", "sources").count(b"microphone") == 0:
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                pytest.fail(f"pulseaudio did not start:\n{(self.directory / 'log').read_text()[-1000:]}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The server lives and answers nothing until the block ends."""
+        assert self.process
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    @contextmanager
+    def playing(self, frequency_hz: float, seconds: float = 20.0) -> Iterator[None]:
+        """Play a tone to the speaker, at half of full scale."""
+        tone = 16_384 * np.sin(2 * np.pi * frequency_hz * np.arange(int(seconds * RATE_HZ)) / RATE_HZ)
+        path = self.directory / "tone.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE_HZ)
+            file.writeframes(tone.astype("<i2").tobytes())
+        command = ["paplay", "--latency-msec=20", "--device=speaker", path]
+        player = subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            player.kill()
+            player.wait()
+
+    def _pactl(self, *arguments: str) -> bytes:
+        return subprocess.run(["pactl", *arguments], env=self.environment, capture_output=True, check=False).stdout
+
+
+@contextmanager
+def pulse_server(directory: Path) -> Iterator[PulseServer]:
+    """A running server until the block ends. Fails, naming the Debian packages, where PulseAudio is missing."""
+    missing = [name for name in ("pulseaudio", "pactl", "paplay") if shutil.which(name) is None]
+    if missing:
+        packages = "pulseaudio pulseaudio-utils libasound2-plugins libportaudio2"
+        pytest.fail(f"{', '.join(missing)} not found; the microphone's tests need the packages {packages}")
+    server = PulseServer(directory)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()

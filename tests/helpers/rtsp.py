@@ -1,0 +1,42 @@
+"""A real RTSP camera with H.264 and sound, in a process of its own."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SERVER = Path(__file__).with_name("rtsp_server_process.py")
+PACKAGES = (
+    "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good "
+    "gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav"
+)
+
+
+@dataclass(frozen=True)
+class RtspCamera:
+    port: int
+    process: "subprocess.Popen[str]"
+
+    def url(self, login: str = "") -> str:
+        return f"rtsp://{login}127.0.0.1:{self.port}/camera"
+
+
+@contextmanager
+def rtsp_camera(audio: str = "aac", *login: str) -> Iterator[RtspCamera]:
+    """Serve until the block ends. Fails, naming the Debian packages, where GStreamer's server is missing."""
+    process = subprocess.Popen(
+        ["/usr/bin/python3", SERVER, audio, *login], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout and process.stderr
+        port = process.stdout.readline().strip()
+        if not port:
+            process.kill()
+            pytest.fail(f"no RTSP server; it needs the packages {PACKAGES}:\n{process.stderr.read()[-1000:]}")
+        yield RtspCamera(int(port), process)
+    finally:
+        process.kill()
+        process.communicate()

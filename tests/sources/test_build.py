@@ -1,0 +1,52 @@
+import pytest
+
+from daemon.config import StreamConfig
+from daemon.sources import build_sources
+from daemon.sources.microphone import Microphone
+from daemon.sources.network import NetworkCamera, label_of
+from daemon.sources.replay import ReplaySource
+from daemon.sources.v4l2 import V4l2Camera
+
+CAMERA = {"device": 0}
+URL = {"device": "rtsp://user:secret@host/path"}
+FILE = {"device": "/srv/clip.mp4"}
+REPLAY = {"file": "/srv/clip.mp4"}
+OWN = {"device": "camera"}
+
+
+@pytest.mark.parametrize(
+    ("stream", "sound", "picture", "expected"),
+    [
+        ({"replay": REPLAY}, True, True, {"replay": ReplaySource}),
+        ({"camera": CAMERA}, True, True, {"camera": V4l2Camera}),
+        ({"camera": {"device": "/dev/v4l/by-id/x"}}, True, True, {"camera": V4l2Camera}),
+        ({"camera": FILE}, True, True, {"camera": ReplaySource}),
+        ({"camera": URL, "microphone": {}}, True, True, {"camera": NetworkCamera, "microphone": Microphone}),
+        ({"camera": URL, "microphone": OWN}, True, True, {"camera": NetworkCamera}),
+        ({"camera": URL, "microphone": OWN}, True, False, {"camera": NetworkCamera}),
+        ({"camera": URL, "microphone": OWN}, False, False, {}),
+        ({"camera": CAMERA, "microphone": {}}, False, True, {"camera": V4l2Camera}),
+        ({"camera": CAMERA, "microphone": {}}, True, False, {"microphone": Microphone}),
+        ({"text": {}}, True, True, {}),
+    ],
+)
+def test_a_stream_has_the_sources_that_are_configured_and_wanted(
+    stream: dict[str, object], sound: bool, picture: bool, expected: dict[str, type]
+) -> None:
+    config = StreamConfig.model_validate(stream)
+    sources = build_sources(config, sample_rate_hz=16_000 if sound else None, picture=picture, counters={})
+    assert {name: type(source) for name, source in sources.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "label"),
+    [
+        ("rtsp://user:secret@host:554/user=a&password=b", "rtsp://host:554"),
+        ("http://host/video?pwd=secret", "http://host"),
+        ("rtsp://user:sec@ret@host/path", "rtsp://host"),
+        ("https://[::1]:8443/video", "https://[::1]:8443"),
+    ],
+)
+def test_a_url_is_named_without_anything_that_may_be_secret(url: str, label: str) -> None:
+    assert label_of(url) == label
+    assert "secret" not in repr(NetworkCamera(url, {}, None))

@@ -1,0 +1,207 @@
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daemon.clock import NS_PER_S, monotonic_ns
+from daemon.config import CameraConfig, MicrophoneConfig, ReplayConfig, StreamConfig
+from daemon.errors import DocumentError, SourceError
+from daemon.records import MODALITIES, Block, Captured, Counters, Frame, Line
+from daemon.sources import build_sources
+from tests.helpers.clips import BEEP_S, write_clip
+
+RATE_HZ = 16_000
+
+
+def end_ns(item: Captured) -> int:
+    return item.end_ns if isinstance(item, Block) else item.captured_ns
+
+
+def play(stream: StreamConfig, *, picture: bool = True, sound: bool = True, until: int | None = None) -> list[Captured]:
+    """What the stream's only source delivers, all of it or until so many items have come."""
+    counters = {modality: Counters() for modality in MODALITIES}
+    sources = build_sources(stream, sample_rate_hz=RATE_HZ if sound else None, picture=picture, counters=counters)
+    (source,) = sources.values()
+    stop = threading.Event()
+    items: list[Captured] = []
+
+    def deliver(item: Captured) -> None:
+        items.append(item)
+        if len(items) == until:
+            stop.set()
+
+    source.run(deliver, stop)
+    return items
+
+
+def fast(path: Path, text: Path | None = None) -> StreamConfig:
+    return StreamConfig(replay=ReplayConfig(file=str(path), text=text and str(text), loop=False, pace="fast"))
+
+
+def since_start(items: list[Captured]) -> list[tuple[object, ...]]:
+    """The items as values, timed from the first block's start on."""
+    base_ns = next(item.start_ns for item in items if isinstance(item, Block))
+    values: list[tuple[object, ...]] = []
+    for item in items:
+        if isinstance(item, Frame):
+            values.append(("frame", item.captured_ns - base_ns, *(plane.tobytes() for plane in item.planes)))
+        elif isinstance(item, Block):
+            values.append(("block", item.start_ns - base_ns, item.gap, item.samples.tobytes()))
+        else:
+            values.append(("line", item.captured_ns - base_ns, item.text))
+    return values
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.text.yaml"
+    path.write_text('lines: [{at_s: 1.5, text: "later"}, {at_s: 0.4, text: "room seven"}, {at_s: 9, text: "after"}]')
+    return path
+
+
+@pytest.mark.parametrize("sound_hz", [RATE_HZ, 44_100, 48_000])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_flashes_beeps_and_lines_are_stamped_where_they_are(
+    tmp_path: Path, lines: Path, sound_hz: int, suffix: str
+) -> None:
+    flashes, beeps = (0.6, 1.2), (0.5, 1.32)
+    clip = write_clip(tmp_path / f"clip.{suffix}", sound_hz=sound_hz, flashes_s=flashes, beeps_s=beeps)
+    items = play(fast(clip, lines))
+    base_ns = next(item.captured_ns for item in items if isinstance(item, Line)) - 400_000_000
+    bright = [f.captured_ns - base_ns for f in items if isinstance(f, Frame) and f.planes[0].mean() > 150]
+    assert bright == pytest.approx([at * NS_PER_S for at in flashes], abs=1_000_000)
+    blocks = [item for item in items if isinstance(item, Block)]
+    assert {len(block.samples) for block in blocks} == {RATE_HZ // 50}
+    assert [block.gap for block in blocks] == [True] + [False] * (len(blocks) - 1)
+    assert len(blocks) == pytest.approx(100, abs=3)
+    samples = np.concatenate([block.samples for block in blocks])
+    heard = (blocks[0].start_ns - base_ns) / NS_PER_S + np.flatnonzero(np.abs(samples) > 0.15) / RATE_HZ
+    for beep in beeps:
+        near = heard[np.abs(heard - beep) < 0.2]
+        assert near.min() == pytest.approx(beep, abs=0.005)
+        assert near.max() == pytest.approx(beep + BEEP_S, abs=0.005)
+    assert [item.text for item in items if isinstance(item, Line)] == ["room seven", "later", "after"]
+
+
+def test_as_fast_as_possible_twice_gives_the_same_in_order(tmp_path: Path, lines: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", flashes_s=(0.6,), beeps_s=(0.5,))
+    items = play(fast(clip, lines))
+    assert since_start(items) == since_start(play(fast(clip, lines)))
+    order = {Frame: 0, Block: 1, Line: 2}
+    keys = [(end_ns(item), order[type(item)]) for item in items]
+    assert keys == sorted(keys)
+
+
+def test_in_real_time_everything_comes_when_its_time_has_come(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=0.6)
+    counters = {modality: Counters() for modality in MODALITIES}
+    stream = StreamConfig(replay=ReplayConfig(file=str(clip), loop=False))
+    source = build_sources(stream, sample_rate_hz=RATE_HZ, picture=True, counters=counters)["replay"]
+    early_ns: list[int] = []
+    source.run(lambda item: early_ns.append(end_ns(item) - monotonic_ns()), threading.Event())
+    assert len(early_ns) >= 15 + 28
+    assert max(early_ns) <= 0
+
+
+def test_a_late_pipeline_does_not_shift_the_schedule(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=0.6, sound_hz=None)
+    stream = StreamConfig(replay=ReplayConfig(file=str(clip), loop=False))
+    source = build_sources(stream, sample_rate_hz=RATE_HZ, picture=True, counters={})["replay"]
+    stamps: list[int] = []
+
+    def deliver(item: Captured) -> None:
+        stamps.append(end_ns(item))
+        if len(stamps) == 2:
+            time.sleep(0.2)
+
+    source.run(deliver, threading.Event())
+    assert np.diff(stamps) == pytest.approx(40_000_000, abs=10)
+
+
+def test_a_loop_goes_on_where_it_ended_with_a_gap_in_the_sound(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=0.4, sound_hz=RATE_HZ)
+    items = play(StreamConfig(replay=ReplayConfig(file=str(clip))), until=60)
+    frames = [item.captured_ns for item in items if isinstance(item, Frame)]
+    assert len(frames) > 12
+    assert np.diff(frames).min() >= 39_000_000
+    assert np.diff(frames).max() <= 140_000_000
+    starts = [item.start_ns for item in items if isinstance(item, Block) and item.gap]
+    assert len(starts) >= 2
+    assert starts[1] - starts[0] == pytest.approx(frames[10] - frames[0], abs=1_000_000)
+
+
+def test_what_is_not_wanted_is_not_delivered(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=0.4)
+    assert {type(item) for item in play(fast(clip), picture=False)} == {Block}
+    assert {type(item) for item in play(fast(clip), sound=False)} == {Frame}
+    with pytest.raises(SourceError, match=r"clip\.mp4: holds neither"):
+        play(fast(clip), sound=False, picture=False)
+
+
+def test_limited_yuv_comes_as_three_planes_and_other_pictures_as_bgr(tmp_path: Path) -> None:
+    for pixel_format, count in (("yuv420p", 3), ("yuv444p", 1), ("yuvj420p", 1)):
+        clip = write_clip(tmp_path / "clip.mp4", seconds=0.2, sound_hz=None, pixel_format=pixel_format)
+        frame = play(fast(clip))[0]
+        assert isinstance(frame, Frame)
+        assert (len(frame.planes), frame.size) == (count, (64, 48))
+        grey = 16 + 60 * 219 / 255 if count == 3 else 60
+        assert frame.planes[0].mean() == pytest.approx(grey, abs=3)
+
+
+def test_a_file_as_a_camera_keeps_its_rate_and_gives_its_sound(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=0.8, sound_hz=RATE_HZ)
+    camera = CameraConfig(device=str(clip), fps=5, loop=False)
+    items = play(StreamConfig(camera=camera, microphone=MicrophoneConfig(device="camera")))
+    assert sum(isinstance(item, Frame) for item in items) == 4
+    assert sum(isinstance(item, Block) for item in items) >= 38
+    assert {type(item) for item in play(StreamConfig(camera=camera))} == {Frame}
+
+
+def test_pcm_of_any_width_is_full_scale(tmp_path: Path) -> None:
+    for codec in ("pcm_u8", "pcm_s16le", "pcm_s32le", "pcm_f32le", "pcm_mulaw"):
+        clip = write_clip(
+            tmp_path / "clip.wav", picture=False, seconds=0.3, sound_hz=RATE_HZ, beeps_s=(0.1,), audio_codec=codec
+        )
+        samples = np.concatenate([item.samples for item in play(fast(clip)) if isinstance(item, Block)])
+        assert np.abs(samples).max() == pytest.approx(0.488, abs=0.02), codec
+
+
+def test_a_missing_channel_is_named(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=0.2)
+    microphone = MicrophoneConfig(device="camera", channel=3)
+    with pytest.raises(SourceError, match="channel 3 is asked for; the sound has 1"):
+        play(StreamConfig(camera=CameraConfig(device=str(clip)), microphone=microphone))
+
+
+def test_a_missing_or_senseless_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"none\.mp4: cannot be opened: No such file"):
+        play(fast(tmp_path / "none.mp4"))
+    (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 100)
+    with pytest.raises(SourceError, match=r"noise\.mp4: cannot be opened"):
+        play(fast(tmp_path / "noise.mp4"))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_file_that_is_cut_off_is_an_error(tmp_path: Path, suffix: str) -> None:
+    whole = write_clip(tmp_path / f"whole.{suffix}", seconds=6.0).read_bytes()
+    cut = tmp_path / f"cut.{suffix}"
+    cut.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SourceError, match=r"cut\."):
+        play(fast(cut))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("lines: [{at_s: -1, text: x}]", r"clip\.text\.yaml:1: lines\.0\.at_s = -1"),
+        ("lines:\n- {at_s: 1}", r"clip\.text\.yaml:2: lines\.0\.text: is missing"),
+        ("line: []", "did you mean 'lines'"),
+    ],
+)
+def test_wrong_lines_are_refused_when_the_source_is_built(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "clip.text.yaml"
+    path.write_text(text)
+    with pytest.raises(DocumentError, match=problem):
+        build_sources(fast(tmp_path / "clip.mp4", path), sample_rate_hz=RATE_HZ, picture=True, counters={})

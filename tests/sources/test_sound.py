@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daemon.clock import NS_PER_MS, NS_PER_S
+from daemon.sources.sound import BlockCutter
+
+RATE_HZ = 16_000
+BLOCK = 320
+
+
+def ramp(count: int) -> np.ndarray:
+    return np.arange(count, dtype=np.float32)
+
+
+@given(st.lists(st.integers(1, 2000), min_size=1, max_size=30), st.integers(0, 2**50))
+def test_at_the_wanted_rate_no_sample_is_lost_doubled_or_moved(sizes: list[int], start_ns: int) -> None:
+    cutter = BlockCutter(RATE_HZ)
+    samples = ramp(sum(sizes))
+    blocks, taken = [], 0
+    for size in sizes:
+        at_ns = start_ns + taken * NS_PER_S // RATE_HZ
+        blocks += cutter.push(samples[taken : taken + size], RATE_HZ, at_ns)
+        taken += size
+    blocks += cutter.end_run()
+    assert len(blocks) == len(samples) // BLOCK
+    for number, block in enumerate(blocks):
+        assert np.array_equal(block.samples, samples[number * BLOCK :][:BLOCK])
+        assert abs(block.start_ns - (start_ns + number * 20 * NS_PER_MS)) <= 1
+        assert block.gap == (number == 0)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.sampled_from([8_000, 11_025, 22_050, 44_100, 48_000]), st.lists(st.integers(1, 5000), min_size=5, max_size=40)
+)
+def test_resampled_sound_keeps_its_length_and_its_time(rate_hz: int, sizes: list[int]) -> None:
+    cutter = BlockCutter(RATE_HZ)
+    samples = np.zeros(sum(sizes), np.float32)
+    click = len(samples) // 2
+    samples[click] = 1.0
+    blocks, taken = [], 0
+    for size in sizes:
+        blocks += cutter.push(samples[taken : taken + size], rate_hz, taken * NS_PER_S // rate_hz)
+        taken += size
+    blocks += cutter.end_run()
+    assert abs(len(blocks) * BLOCK - len(samples) * RATE_HZ / rate_hz) <= BLOCK + 1
+    if blocks and click / rate_hz < blocks[-1].end_ns / NS_PER_S - 0.001:
+        joined = np.concatenate([block.samples for block in blocks])
+        assert abs(int(np.abs(joined).argmax()) / RATE_HZ - click / rate_hz) <= 1 / min(rate_hz, RATE_HZ)
+
+
+@pytest.mark.parametrize("rate_hz", [RATE_HZ, 44_100])
+def test_a_jump_begins_a_new_run_with_a_gap(rate_hz: int) -> None:
+    cutter = BlockCutter(RATE_HZ)
+    second = np.zeros(rate_hz, np.float32)
+    blocks = cutter.push(second, rate_hz, 0)
+    blocks += cutter.push(second, rate_hz, 3 * NS_PER_S)
+    blocks += cutter.end_run()
+    assert [block.start_ns for block in blocks if block.gap] == [0, 3 * NS_PER_S]
+    assert len(blocks) == 100, "each second is given whole"
+
+
+def test_another_rate_begins_a_new_run() -> None:
+    cutter = BlockCutter(RATE_HZ)
+    blocks = cutter.push(np.zeros(8_000, np.float32), 8_000, 0)
+    blocks += cutter.push(np.zeros(RATE_HZ, np.float32), RATE_HZ, NS_PER_S)
+    assert [block.start_ns for block in blocks if block.gap] == [0, NS_PER_S]
+
+
+@given(st.lists(st.integers(0, 9 * NS_PER_MS), min_size=10, max_size=200))
+def test_jitter_makes_no_gap_and_no_block_ends_after_it_came(delays_ns: list[int]) -> None:
+    cutter = BlockCutter(RATE_HZ)
+    blocks = []
+    for number, delay_ns in enumerate(delays_ns):
+        came_ns = (number + 1) * 20 * NS_PER_MS + delay_ns
+        new = cutter.push(np.zeros(BLOCK, np.float32), RATE_HZ, came_ns - 20 * NS_PER_MS)
+        assert all(block.end_ns <= came_ns for block in new)
+        blocks += new
+    assert [block.gap for block in blocks] == [True] + [False] * (len(delays_ns) - 1)
+
+
+def test_a_slow_sound_card_is_followed_without_a_gap() -> None:
+    cutter = BlockCutter(RATE_HZ)
+    block_ns = 20_002_000  # 100 ppm slow
+    last = [cutter.push(np.zeros(BLOCK, np.float32), RATE_HZ, n * block_ns)[0] for n in range(50_000)][-1]
+    assert not last.gap
+    assert abs(last.start_ns - 49_999 * block_ns) < NS_PER_MS
