@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 
 from daemon.config import StreamConfig
+from daemon.errors import Refused
 from daemon.flow.encode import Encoders, Preparation
 from daemon.flow.live import LiveFlow, LiveFusion, LiveStream
 from daemon.flow.ordered import OrderedFlow
@@ -51,8 +52,8 @@ class Stream:
 
     def start_live(self, live: LiveStream, encoders: Encoders, fusion: LiveFusion) -> None:
         """Begin to capture, with text from MQTT where it is enabled."""
-        flow = LiveFlow(live, Preparation(self._recogniser.bundle.manifest), encoders, fusion)
-        if self._config.text.enabled:
+        flow = LiveFlow(live, Preparation(self._recogniser.bundle.manifest, self.counters), encoders, fusion)
+        if self._config.text.enabled and self._recogniser.bundle.manifest.modalities.text:
             self.inlet = TextInlet(self._counted(flow.deliver), self.counters["text"])
         self._start_sources(flow.deliver)
 
@@ -60,7 +61,7 @@ class Stream:
         """Begin to replay as fast as the encoders can."""
         flow = OrderedFlow(
             self.name,
-            Preparation(self._recogniser.bundle.manifest),
+            Preparation(self._recogniser.bundle.manifest, self.counters),
             encoders,
             self._new_fusion(self._recogniser.new_head()),
             self._publisher.publish,
@@ -106,6 +107,9 @@ class Stream:
             picture=modalities.image is not None,
             counters=self.counters,
         )
+        if not sources and self.inlet is None:
+            bundle_id = self._recogniser.bundle.manifest.id
+            raise Refused(f"streams.{self.name}: captures nothing that the bundle {bundle_id} takes")
         for name, source in sources.items():
             supervised = SupervisedSource(
                 f"{self.name}/{name}", source, self._counted(deliver), on_change=self._on_change, on_end=on_end

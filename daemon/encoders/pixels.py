@@ -1,5 +1,7 @@
 """From a frame to the pixels a model wants: crop, resize, colour, on as few pixels as possible."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -66,12 +68,21 @@ def _resized(frame: Frame, width: int, height: int, colour: str, area: bool) -> 
     luma, *chroma = frame.planes
     if colour == "grey":
         return cv2.LUT(_resize(luma, width, height, area), _FULL_RANGE).reshape(height, width, 1)
-    even_width, even_height = width + width % 2, height + height % 2
-    i420 = np.empty((even_height * 3 // 2, even_width), np.uint8)
-    i420[:even_height] = _resize(luma, even_width, even_height, area)
-    half = [_resize(plane, even_width // 2, even_height // 2, area).reshape(-1) for plane in chroma]
-    i420[even_height:] = np.concatenate(half).reshape(even_height // 2, even_width)
-    return cv2.cvtColor(i420, _FROM_I420[colour])[:height, :width]
+    if width % 2 or height % 2:
+        # YUV 4:2:0 has no odd sizes: convert first
+        whole = Frame((_converted(luma, chroma, cv2.COLOR_YUV2BGR_I420),), frame.captured_ns)
+        return _resized(whole, width, height, colour, area)
+    half = [_resize(plane, width // 2, height // 2, area) for plane in chroma]
+    return _converted(_resize(luma, width, height, area), half, _FROM_I420[colour])
+
+
+def _converted(luma: Tensor, chroma: Sequence[Tensor], code: int) -> Tensor:
+    """The three planes as one picture of the colour that OpenCV's `code` stands for."""
+    height, width = luma.shape
+    i420 = np.empty((height * 3 // 2, width), np.uint8)
+    i420[:height] = luma
+    i420[height:] = np.concatenate([plane.reshape(-1) for plane in chroma]).reshape(height // 2, width)
+    return cv2.cvtColor(i420, code)
 
 
 def _resize(plane: Plane, width: int, height: int, area: bool) -> Tensor:

@@ -5,16 +5,20 @@ import numpy as np
 from daemon.encoders.tensors import embedding_vector
 from daemon.manifest import TextSpec
 from daemon.ports import Model
-from daemon.records import Counters, Embedding, Line, Modality, Tensor
+from daemon.records import Embedding, Line, Modality, Tensor
 
 
-def byte_ids(text: str, length: int) -> tuple[Tensor, bool]:
-    """Each UTF-8 byte plus 1, then zeros: int32 of shape (1, length); and whether the text had to be cut."""
-    raw = text.encode("utf-8", errors="replace")
+def utf8(text: str) -> bytes:
+    """The bytes that are encoded."""
+    return text.encode("utf-8", errors="replace")
+
+
+def byte_ids(text: str, length: int) -> Tensor:
+    """Each UTF-8 byte plus 1, then zeros: int32 of shape (1, length). What is longer is cut."""
     ids = np.zeros((1, length), np.int32)
-    kept = np.frombuffer(raw[:length], np.uint8)
+    kept = np.frombuffer(utf8(text)[:length], np.uint8)
     ids[0, : len(kept)] = kept.astype(np.int32) + 1
-    return ids, len(raw) > length
+    return ids
 
 
 class TextEncoder:
@@ -25,13 +29,9 @@ class TextEncoder:
     def __init__(self, spec: TextSpec, model: Model) -> None:
         self._spec = spec
         self._model = model
-        self.counters = Counters()
 
     def encode(self, item: Line) -> Embedding:
-        """The embedding of one line; a longer one than the model takes is cut, and counted as `cut`."""
-        ids, cut = byte_ids(item.text, self._spec.input.shape[1])
-        if cut:
-            self.counters.drop("cut")
-        output = self._model.invoke(ids)[0]
+        """The embedding of one line."""
+        output = self._model.invoke(byte_ids(item.text, self._spec.input.shape[1]))[0]
         vector = embedding_vector(output, self._spec.output, self._spec.transform)
         return Embedding(self.modality, vector, item.captured_ns, item.captured_ns)

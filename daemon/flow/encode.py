@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.encoders.audio import AudioFrontEnd
+from daemon.encoders.audio import AudioFrontEnd, Patch
+from daemon.encoders.text import utf8
 from daemon.errors import InputError, ModelError
 from daemon.manifest import Manifest
 from daemon.ports import Encoder
@@ -74,15 +75,31 @@ class Encoders:
 class Preparation:
     """Turns what one stream captures into what the encoders take; what no encoder wants is passed over."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, counters: Mapping[Modality, Counters]) -> None:
         self._wanted = manifest.modalities.present().keys()
-        audio = manifest.modalities.audio
+        self._counters = counters
+        audio, text = manifest.modalities.audio, manifest.modalities.text
         self._front_end = AudioFrontEnd(audio.preprocessing) if audio else None
+        self._max_text_bytes = text.input.shape[1] if text else 0
 
     def prepare(self, captured: Captured) -> list[tuple[Modality, Any]]:
-        """The modality and the items to encode. Raises InputError when the input cannot be used."""
+        """The modality and the items to encode; what cannot be used, or not whole, is counted."""
         if isinstance(captured, Block):
-            patches = self._front_end.push(captured) if self._front_end else []
-            return [("audio", patch) for patch in patches]
-        modality: Modality = "image" if isinstance(captured, Frame) else "text"
-        return [(modality, captured)] if modality in self._wanted else []
+            return [("audio", patch) for patch in self._patches(captured)]
+        if isinstance(captured, Frame):
+            return [("image", captured)] if "image" in self._wanted else []
+        if "text" not in self._wanted:
+            return []
+        if len(utf8(captured.text)) > self._max_text_bytes:
+            self._counters["text"].drop("cut")
+        return [("text", captured)]
+
+    def _patches(self, block: Block) -> list[Patch]:
+        if self._front_end is None:
+            return []
+        try:
+            return self._front_end.push(block)
+        except InputError as error:
+            self._counters["audio"].drop("wrong_rate")
+            log.warning("%s", error)
+            return []

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.errors import InputError
 from daemon.flow.encode import Encoders, Preparation
 from daemon.fusion.stream import Fused, StreamFusion
 from daemon.records import Captured, Counters, Embedding, Modality
@@ -120,13 +119,7 @@ class LiveFlow:
 
     def deliver(self, captured: Captured) -> None:
         """Prepare and hand on to the encoders."""
-        try:
-            prepared = self._preparation.prepare(captured)
-        except InputError as error:
-            self._stream.counters["audio"].drop("wrong_rate")
-            log.warning("%s: %s", self._stream.name, error)
-            return
-        for modality, item in prepared:
+        for modality, item in self._preparation.prepare(captured):
             counters = self._stream.counters[modality]
             self._encoders.offer(self._stream.name, modality, item, self._take, counters)
 

@@ -80,7 +80,9 @@ def replay(seed: int) -> tuple[list[tuple], dict[Modality, Counters]]:
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
     encoders = Encoders({modality: SlowEncoder(modality, seed + index) for index, modality in enumerate(MODALITIES)})
     encoders.start()
-    flow = OrderedFlow("s", Preparation(three_senses()), encoders, new_fusion(), publish, counters, threading.Event())
+    flow = OrderedFlow(
+        "s", Preparation(three_senses(), counters), encoders, new_fusion(), publish, counters, threading.Event()
+    )
     for item in captured():
         flow.deliver(item)
     flow.finish()
@@ -106,7 +108,9 @@ def test_it_stops_waiting_for_encoders_that_hang_when_the_daemon_stops() -> None
     stop = threading.Event()
     never_started = Encoders({"text": SlowEncoder("text", 1)})
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
-    flow = OrderedFlow("s", Preparation(three_senses()), never_started, new_fusion(), lambda _: None, counters, stop)
+    flow = OrderedFlow(
+        "s", Preparation(three_senses(), counters), never_started, new_fusion(), lambda _: None, counters, stop
+    )
 
     def deliver_more_than_fits() -> None:
         for index in range(40):

@@ -1,0 +1,109 @@
+"""A frame becomes the model's input, whatever its layout, shape and colour."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daemon.encoders.image import ImageEncoder
+from daemon.encoders.pixels import fit
+from daemon.manifest import ImageSpec
+from daemon.records import Frame, Tensor
+
+
+def spec(width: int, height: int, how: str = "stretch", colour: str = "rgb", **tensor: object) -> ImageSpec:
+    channels = 1 if colour == "grey" else 3
+    return ImageSpec.model_validate(
+        {
+            "model": "m.tflite",
+            "input": {"shape": [1, height, width, channels], "dtype": "float32", **tensor},
+            "preprocessing": {"colour": colour, "fit": how, "resize": "area", "mean": 127.5, "std": 127.5},
+            "output": {"shape": [1, 1], "dtype": "float32"},
+            "max_age_ms": 100,
+        }
+    )
+
+
+def scene(width: int, height: int) -> np.ndarray:
+    """A smooth BGR picture: colours change slowly, as chroma at half size needs."""
+    down, across = np.mgrid[0:height, 0:width]
+    planes = [across * 200 / width + 20, down * 180 / height + 30, (across + down) * 150 / (width + height) + 40]
+    return np.stack(planes, axis=2).astype(np.uint8)
+
+
+def as_yuv(bgr: np.ndarray) -> Frame:
+    height, width = bgr.shape[:2]
+    i420 = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
+    chroma = i420[height:].reshape(2, height // 2, width // 2)
+    return Frame((i420[:height], chroma[0], chroma[1]), 7)
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(40, 120).map(lambda n: 2 * n),
+    st.integers(40, 120).map(lambda n: 2 * n),
+    st.integers(12, 70),
+    st.integers(12, 70),
+    st.sampled_from(["stretch", "pad", "crop"]),
+    st.sampled_from(["rgb", "bgr", "grey"]),
+)
+def test_both_layouts_give_the_same_picture(
+    width: int, height: int, to_width: int, to_height: int, how: str, colour: str
+) -> None:
+    wanted = spec(to_width, to_height, how, colour)
+    bgr = scene(width, height)
+    from_bgr, from_yuv = fit(Frame((bgr,), 0), wanted), fit(as_yuv(bgr), wanted)
+    assert from_bgr.shape == from_yuv.shape == (to_height, to_width, 1 if colour == "grey" else 3)
+    difference = np.abs(from_bgr.astype(int) - from_yuv.astype(int))
+    assert np.median(difference) <= 4
+    assert np.percentile(difference, 90) <= 25
+
+
+def test_padding_keeps_all_of_the_frame_and_cropping_its_middle() -> None:
+    white = Frame((np.full((40, 80, 3), 255, np.uint8),), 0)
+    padded = fit(white, spec(60, 60, "pad", "grey"))[..., 0]
+    assert (padded[15:45] == 255).all()
+    assert (padded[:15] == 0).all()
+    assert (padded[45:] == 0).all()
+    half = np.zeros((40, 80, 3), np.uint8)
+    half[:, 20:60] = 255
+    assert (fit(Frame((half,), 0), spec(20, 20, "crop", "grey")) == 255).all()
+
+
+def test_colours_stand_in_the_order_the_model_wants() -> None:
+    blue = np.zeros((8, 8, 3), np.uint8)
+    blue[..., 0] = 200
+    assert fit(Frame((blue,), 0), spec(4, 4, colour="rgb"))[0, 0].tolist() == [0, 0, 200]
+    assert fit(Frame((blue,), 0), spec(4, 4, colour="bgr"))[0, 0].tolist() == [200, 0, 0]
+
+
+class Recorder:
+    """Implements `Model`: keeps its input."""
+
+    def __init__(self) -> None:
+        self.taken: list[Tensor] = []
+
+    def invoke(self, tensor: Tensor) -> list[Tensor]:
+        self.taken.append(tensor)
+        return [np.zeros((1, 1), np.float32)]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "expected"),
+    [
+        ({"dtype": "float32"}, [-1.0, 1.0]),
+        ({"dtype": "uint8", "scale": 1 / 127.5, "zero_point": 128}, [0, 255]),
+        ({"dtype": "int8", "scale": 1 / 127.5, "zero_point": 0}, [-128, 127]),
+    ],
+)
+def test_pixels_are_normalised_and_quantized(tensor: dict, expected: list[float]) -> None:
+    model = Recorder()
+    picture = np.zeros((2, 2, 3), np.uint8)
+    picture[1] = 255
+    embedding = ImageEncoder(spec(2, 2, colour="grey", **tensor), model).encode(Frame((picture,), 7))
+    assert model.taken[0].dtype == tensor["dtype"]
+    assert model.taken[0].shape == (1, 2, 2, 1)
+    found = model.taken[0][0, :, 0, 0].tolist()
+    assert found == pytest.approx(expected, abs=1.0 if tensor["dtype"] != "float32" else 1e-6)
+    assert (embedding.start_ns, embedding.end_ns) == (7, 7)

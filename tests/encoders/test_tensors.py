@@ -1,0 +1,26 @@
+"""Numbers survive quantization to within half a step; transforms do what the format says."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.encoders.tensors import embedding_vector, quantize
+from daemon.manifest import TensorSpec
+
+
+@given(st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=20), st.floats(0.02, 0.05), st.integers(-20, 20))
+def test_what_is_quantized_comes_back(values: list[float], scale: float, zero_point: int) -> None:
+    spec = TensorSpec(shape=[1, len(values)], dtype="int8", scale=scale, zero_point=zero_point)
+    numbers = np.array([values], np.float32)
+    limits = (np.array([-128, 127]) - zero_point) * scale
+    back = embedding_vector(quantize(numbers, spec), spec, "none")
+    assert back.shape == (len(values),)
+    np.testing.assert_allclose(back, np.clip(numbers[0], *limits), atol=scale * 0.51)
+
+
+def test_transforms() -> None:
+    spec = TensorSpec(shape=[1, 2], dtype="float32")
+    np.testing.assert_allclose(embedding_vector(np.array([[3, 4]], np.float32), spec, "l2"), [0.6, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(embedding_vector(np.zeros((1, 2), np.float32), spec, "l2"), [0, 0])
+    logs = embedding_vector(np.array([[1, 0]], np.float32), spec, "log")
+    np.testing.assert_allclose(logs, [0, np.log(1e-6)], rtol=1e-6)
