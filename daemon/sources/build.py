@@ -1,4 +1,7 @@
-"""From a stream's configuration to its sources."""
+"""From a stream's configuration to its sources.
+
+What reads containers is imported where it is needed: PyAV takes 18 MB, which a node with devices of its own can save.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +11,7 @@ from daemon.ports import Source
 from daemon.records import Counters, Modality
 from daemon.sources.lines import load_lines
 from daemon.sources.microphone import Microphone
-from daemon.sources.network import NetworkCamera
 from daemon.sources.picture import PicturePreparation
-from daemon.sources.replay import Recording, ReplaySource
 from daemon.sources.v4l2 import V4l2Camera
 
 
@@ -24,6 +25,8 @@ def build_sources(
     """
     sources: dict[str, Source] = {}
     if stream.replay:
+        from daemon.sources.replay import Recording, ReplaySource
+
         replay = stream.replay
         recording = Recording(
             Path(replay.file),
@@ -57,8 +60,12 @@ def _camera(
 ) -> Source:
     device = camera.device
     if is_url(device):
+        from daemon.sources.network import NetworkCamera
+
         return NetworkCamera(str(device), counters, picture, sample_rate_hz, channel, camera.fps)
     if isinstance(device, str) and not device.startswith("/dev/"):
+        from daemon.sources.replay import Recording, ReplaySource
+
         recording = Recording(
             Path(device), sample_rate_hz=sample_rate_hz, channel=channel, picture=picture, fps=camera.fps
         )

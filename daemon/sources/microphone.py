@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any
 
 from daemon.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from daemon.errors import SourceError
 from daemon.ports import Deliver
 from daemon.records import Array, Counters, Modality
+from daemon.sources.deadline import call_within
 from daemon.sources.sound import BLOCKS_PER_S, BlockCutter
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,6 @@ usable clock."""
 
 TOLERANCE_NS = 50 * NS_PER_MS
 """The times that sound servers report jitter by tens of milliseconds; a real loss is told by more than this."""
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -154,11 +153,11 @@ class Microphone:
                 finished_callback=lambda: pieces.put(None),
             )
 
-        return _within(OPEN_DEADLINE_S, self._label, lambda: _PORTAUDIO.opened(make), undo=_PORTAUDIO.closed)
+        return call_within(OPEN_DEADLINE_S, self._label, lambda: _PORTAUDIO.opened(make), undo=_PORTAUDIO.closed)
 
     def _close(self, stream: Any) -> None:
         try:
-            _within(CLOSE_DEADLINE_S, self._label, lambda: _PORTAUDIO.closed(stream))
+            call_within(CLOSE_DEADLINE_S, self._label, lambda: _PORTAUDIO.closed(stream))
         except SourceError as error:
             log.warning("%s; left behind", error)
 
@@ -222,46 +221,6 @@ class _Callback:
         self._lost = 0
 
 
-def _within(
-    deadline_s: float, label: str, call: Callable[[], Result], undo: Callable[[Result], None] | None = None
-) -> Result:
-    """Call in a thread that is left behind when it takes too long; `undo` takes back what it then still achieves.
-
-    Raises SourceError with what the sound system says.
-    """
-    results: SimpleQueue[Result | Exception] = SimpleQueue()
-    gate = threading.Lock()
-    abandoned = Event()
-
-    def attempt() -> None:
-        try:
-            result: Result | Exception = call()
-        except Exception as error:  # noqa: BLE001  (handed to the caller, who raises it)
-            result = error
-        with gate:
-            if not abandoned.is_set():
-                results.put(result)
-                return
-        if undo is not None and not isinstance(result, Exception):
-            undo(result)
-
-    threading.Thread(target=attempt, name="portaudio-call", daemon=True).start()
-    try:
-        result = results.get(timeout=deadline_s)
-    except Empty:
-        with gate:
-            abandoned.set()
-            late = None if results.empty() else results.get()
-        if late is None:
-            raise SourceError(f"{label}: the sound system has not answered for {deadline_s:g} s") from None
-        result = late
-    if isinstance(result, SourceError):
-        raise result
-    if isinstance(result, Exception):
-        raise SourceError(f"{label}: {result}") from result
-    return result
-
-
 def _microphones(devices: list[dict[str, Any]]) -> list[MicrophoneDevice]:
     return [
         MicrophoneDevice(device["name"], number, device["max_input_channels"], int(device["default_samplerate"]))
@@ -272,4 +231,4 @@ def _microphones(devices: list[dict[str, Any]]) -> list[MicrophoneDevice]:
 
 def list_microphones() -> list[MicrophoneDevice]:
     """The microphones of this machine. Raises SourceError when the sound system cannot be asked."""
-    return _microphones(_within(OPEN_DEADLINE_S, "microphones", _PORTAUDIO.devices))
+    return _microphones(call_within(OPEN_DEADLINE_S, "microphones", _PORTAUDIO.devices))

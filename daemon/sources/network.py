@@ -1,5 +1,6 @@
 """A camera behind a URL: RTSP with its sound, or MJPEG and other streams over HTTP."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from threading import Event
@@ -17,6 +18,8 @@ from daemon.sources.container import failure, open_container, pts_ns, to_frame, 
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.rate import FrameRate
 from daemon.sources.sound import BlockCutter
+
+log = logging.getLogger(__name__)
 
 TIMEOUT_S = (5.0, 3.0)
 """For opening, and for each read: a frozen camera would otherwise hold its thread for ever."""
@@ -112,6 +115,8 @@ class _Reception:
             wanted.add(streams.video[0].index)
         if self._cutter and streams.audio:
             wanted.add(streams.audio[0].index)
+        elif self._cutter:
+            log.warning("%s: carries no sound", label)
         if not wanted:
             raise SourceError(f"{label}: carries neither a picture nor sound that is wanted")
         return wanted

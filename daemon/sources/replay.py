@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import TypeVar
@@ -56,7 +56,7 @@ class ReplaySource:
     recording: Recording
     loop: bool
     is_realtime: bool
-    counters: Mapping[Modality, Counters] = field(default_factory=dict)
+    counters: Mapping[Modality, Counters]
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Play until the end or until stopped. Raises SourceError when the file is missing or broken."""

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from daemon.config import StreamConfig
@@ -7,6 +11,7 @@ from daemon.sources.network import NetworkCamera, label_of
 from daemon.sources.replay import ReplaySource
 from daemon.sources.v4l2 import V4l2Camera
 
+ROOT = Path(__file__).resolve().parents[2]
 CAMERA = {"device": 0}
 URL = {"device": "rtsp://user:secret@host/path"}
 FILE = {"device": "/srv/clip.mp4"}
@@ -50,3 +55,14 @@ def test_a_stream_has_the_sources_that_are_configured_and_wanted(
 def test_a_url_is_named_without_anything_that_may_be_secret(url: str, label: str) -> None:
     assert label_of(url) == label
     assert "secret" not in repr(NetworkCamera(url, {}, None))
+
+
+def test_devices_of_its_own_cost_a_node_neither_pyav_nor_portaudio_before_they_are_opened() -> None:
+    script = (
+        "import sys; from daemon.config import StreamConfig; from daemon.sources import build_sources;"
+        "config = StreamConfig.model_validate({'camera': 0, 'microphone': 'default'});"
+        "print(sorted(build_sources(config, sample_rate_hz=16000, picture=True, counters={})),"
+        " sorted({'av', 'sounddevice'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "['camera', 'microphone'] []"
