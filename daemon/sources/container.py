@@ -44,9 +44,10 @@ def use_one_thread(container: InputContainer) -> None:
 
 def pts_ns(decoded: "av.VideoFrame | av.AudioFrame | av.Packet[av.stream.Stream]") -> int | None:
     """The presentation time in nanoseconds, where there is one."""
-    if decoded.pts is None or decoded.time_base is None:
+    pts, time_base = decoded.pts, decoded.time_base
+    if pts is None or time_base is None:
         return None
-    return decoded.pts * decoded.time_base.numerator * NS_PER_S // decoded.time_base.denominator
+    return pts * time_base.numerator * NS_PER_S // time_base.denominator
 
 
 def to_frame(picture: av.VideoFrame, captured_ns: int) -> Frame:

@@ -160,17 +160,18 @@ class _Reader:
 
     def _decode(self, container: InputContainer, index: int, kind: type[Decoded]) -> Iterator[Decoded]:
         """What the packets of one stream hold. Raises SourceError where the file is broken or ends too soon."""
-        path, seen_ns = str(self._recording.path), 0
+        path, last = str(self._recording.path), None
         try:
             for packet in container.demux():
-                seen_ns = max(seen_ns, (pts_ns(packet) or 0) - _start_ns(container))
+                last = packet if packet.pts is not None else last
                 if packet.stream.index == index:
                     yield from (decoded for decoded in packet.decode() if isinstance(decoded, kind))
         except (av.FFmpegError, OSError) as error:
             raise failure(path, "cannot be read on", error) from error
+        seen_ns = ((pts_ns(last) if last else None) or 0) - _start_ns(container)
         if self.length_ns - seen_ns > CUT_OFF_NS:
-            declared = f"{self.length_ns / NS_PER_S:.1f} s"
-            raise SourceError(f"{path}: is cut off: it ends at {seen_ns / NS_PER_S:.1f} s of {declared}")
+            seen, declared = seen_ns / NS_PER_S, self.length_ns / NS_PER_S
+            raise SourceError(f"{path}: is cut off: it ends at {seen:.1f} s of {declared:.1f} s")
 
     def _ascending(self, modality: Modality, items: Iterator[Dated]) -> Iterator[Dated]:
         """The items without those whose time has gone back."""
