@@ -37,13 +37,12 @@ class Node:
         self._started_ns = monotonic_ns()
         self._latencies = Latencies()
         self._changed = threading.Event()
-        self._stop = threading.Event()
         self._session = Session(config.mqtt, config.node, on_text=self._take_text)
         self._publishers = {name: self._new_publisher(name) for name in config.streams}
         self._streams = {name: self._new_stream(name) for name in config.streams}
 
-    def run(self) -> None:
-        """Run until `request_stop`, or until every source has come to its end and no text can come."""
+    def run(self, stop: threading.Event) -> None:
+        """Run until `stop` is set, or until every source has come to its end and no text can come."""
         with ExitStack() as stack:
             self._session.start()
             stack.callback(self._session.stop, SESSION_CLOSE_S)
@@ -58,13 +57,9 @@ class Node:
             for name, stream in self._streams.items():
                 if name not in live:
                     stream.start_in_order(encoders)
-            self._watch_over()
+            self._watch_over(stop)
             log.info("stopping")
         log.info("stopped")
-
-    def request_stop(self) -> None:
-        """Ask `run` to return; may be called from a signal handler."""
-        self._stop.set()
 
     def _start_live(self, encoders: Encoders, stack: ExitStack) -> set[str]:
         """Start all live streams on one fusion thread; gives their names."""
@@ -87,7 +82,7 @@ class Node:
             if left_behind:
                 log.warning("%s: did not close in time: %s", stream.name, ", ".join(left_behind))
 
-    def _watch_over(self) -> None:
+    def _watch_over(self, stop: threading.Event) -> None:
         """Publish health at changes and at intervals, until it is time to stop."""
         published_ns = None
         while True:
@@ -100,7 +95,7 @@ class Node:
             if all(stream.has_ended for stream in self._streams.values()):
                 log.info("every source has come to its end")
                 return
-            if self._stop.wait(LOOK_EVERY_S):
+            if stop.wait(LOOK_EVERY_S):
                 return
 
     def _publish_health(self) -> None:

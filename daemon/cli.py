@@ -4,6 +4,7 @@ What a command needs is imported when it runs, so that `--help` and mistakes are
 """
 
 import argparse
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,14 @@ from daemon.errors import EXIT_REFUSED, Refused
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+LIBRARY_SETTINGS = {
+    # numpy's BLAS threads would spin for 100 ms of CPU after each small product
+    "OPENBLAS_NUM_THREADS": "1",
+    # a camera that hangs would hold OpenCV for 10 s
+    "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "3",
+}
+"""What libraries look for in the environment when they are imported."""
 
 EXAMPLES = """examples:
   perceptd run --config config.yaml                     recognise what the config says
@@ -26,13 +35,12 @@ EXAMPLES = """examples:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. The exit code is 0, 78 when something must be changed first, or 130 after Ctrl-C."""
-    # numpy's BLAS threads would spin for 100 ms of CPU after each small product; they look at this when imported
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    for name, value in LIBRARY_SETTINGS.items():
+        os.environ.setdefault(name, value)
     options = _parser().parse_args(arguments)
-    from daemon import commands
-
     try:
-        return int(getattr(commands, options.command)(options))
+        module = importlib.import_module(f"daemon.{options.module}")
+        return int(getattr(module, options.command)(options))
     except Refused as error:
         print(error, file=sys.stderr)
         return EXIT_REFUSED
@@ -70,19 +78,19 @@ def _add_run(commands: "Commands") -> None:
     run.add_argument(
         "--microphone", metavar="DEVICE", help="listen to this microphone instead: default, a name, a number"
     )
-    run.set_defaults(command="run")
+    run.set_defaults(module="commands", command="run")
 
 
 def _add_check_config(commands: "Commands") -> None:
     check = commands.add_parser("check-config", help="say whether a config and its bundle can be used")
     check.add_argument("config", nargs="?", type=Path, default=Path("config.yaml"), metavar="CONFIG")
-    check.set_defaults(command="check_config")
+    check.set_defaults(module="commands", command="check_config")
 
 
 def _add_devices(commands: "Commands") -> None:
     devices = commands.add_parser("devices", help="list cameras and microphones")
     _add_json(devices)
-    devices.set_defaults(command="devices")
+    devices.set_defaults(module="commands", command="devices")
 
 
 def _add_watch(commands: "Commands") -> None:
@@ -91,7 +99,7 @@ def _add_watch(commands: "Commands") -> None:
     _add_broker(watch)
     watch.add_argument("--node", metavar="NAME", help="the node to watch; + for every one (default: the config's)")
     _add_json(watch)
-    watch.set_defaults(command="watch")
+    watch.set_defaults(module="commands", command="watch")
 
 
 def _add_evaluate(commands: "Commands") -> None:
@@ -105,7 +113,7 @@ def _add_evaluate(commands: "Commands") -> None:
     evaluate.add_argument("bundle", type=Path, metavar="BUNDLE")
     evaluate.add_argument("manifest", type=Path, metavar="MANIFEST.csv")
     _add_json(evaluate)
-    evaluate.set_defaults(command="evaluate")
+    evaluate.set_defaults(module="bundle_commands", command="evaluate")
 
 
 def _add_bundle(commands: "Commands") -> None:
@@ -115,7 +123,7 @@ def _add_bundle(commands: "Commands") -> None:
         parser = actions.add_parser(action, help=words)
         parser.add_argument("bundle", type=Path, metavar="DIR")
         _add_json(parser)
-        parser.set_defaults(command=f"bundle_{action}")
+        parser.set_defaults(module="bundle_commands", command=f"bundle_{action}")
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

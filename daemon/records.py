@@ -38,6 +38,17 @@ class Frame:
         height, width = self.planes[0].shape[:2]
         return width, height
 
+    @property
+    def grain(self) -> int:
+        """Parts of the frame begin and end at multiples of so many pixels: 2 where chroma has half the size."""
+        return 1 if len(self.planes) == 1 else 2
+
+    def part(self, left: int, top: int, right: int, bottom: int) -> "Frame":
+        """A view of a part, given in pixels that are multiples of `grain`."""
+        first, *chroma = self.planes
+        half = [plane[top // 2 : bottom // 2, left // 2 : right // 2] for plane in chroma]
+        return Frame((first[top:bottom, left:right], *half), self.captured_ns)
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

@@ -35,21 +35,18 @@ def fit(frame: Frame, spec: ImageSpec) -> Tensor:
 
 
 def _crop_to_shape(frame: Frame, width: int, height: int) -> Frame:
-    """The largest middle part of the frame with the shape of width x height."""
+    """The largest middle part of the frame with the shape of width x height, in whole grains."""
     frame_width, frame_height = frame.size
-    crop_width = min(frame_width, max(2, frame_height * width // height))
-    crop_height = min(frame_height, max(2, frame_width * height // width))
-    return crop(frame, (frame_width - crop_width) // 2, (frame_height - crop_height) // 2, crop_width, crop_height)
+    left, right = _middle(frame_width, frame_height * width // height, frame.grain)
+    top, bottom = _middle(frame_height, frame_width * height // width, frame.grain)
+    return frame.part(left, top, right, bottom)
 
 
-def crop(frame: Frame, left: int, top: int, width: int, height: int) -> Frame:
-    """A view of a part of the frame; of YUV 4:2:0 at even pixels, at most one pixel off."""
-    if len(frame.planes) == 1:
-        return Frame((frame.planes[0][top : top + height, left : left + width],), frame.captured_ns)
-    left, top, width, height = left & ~1, top & ~1, max(2, width & ~1), max(2, height & ~1)
-    luma, *chroma = frame.planes
-    half = [plane[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2] for plane in chroma]
-    return Frame((luma[top : top + height, left : left + width], *half), frame.captured_ns)
+def _middle(size: int, wanted: int, grain: int) -> tuple[int, int]:
+    """Where the middle `wanted` of `size` pixels begin and end; all of them where more are wanted."""
+    length = max(grain, min(size, wanted) // grain * grain)
+    begin = (size - length) // 2 // grain * grain
+    return begin, begin + length
 
 
 def _largest_inside(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:

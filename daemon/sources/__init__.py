@@ -2,7 +2,7 @@
 
 from daemon.sources.build import build_sources
 from daemon.sources.devices import list_cameras
-from daemon.sources.microphone import list_microphones
+from daemon.sources.microphone import MicrophoneDevice, list_microphones
 from daemon.sources.text import TextInlet
 
-__all__ = ["TextInlet", "build_sources", "list_cameras", "list_microphones"]
+__all__ = ["MicrophoneDevice", "TextInlet", "build_sources", "list_cameras", "list_microphones"]

@@ -77,15 +77,11 @@ def plane_masks(polygons: list[list[list[float]]], frame: Frame) -> tuple[Mask, 
 
 
 def crop(frame: Frame, region: Region) -> Frame:
-    """A view of the region, of at least one pixel; of YUV 4:2:0 from even to even pixels."""
-    is_yuv = len(frame.planes) == 3
-    step = 2 if is_yuv else 1
+    """A view of the region, of at least one pixel, in whole grains."""
     width, height = frame.size
-    left, right = _span(region.left, region.right, width, step)
-    top, bottom = _span(region.top, region.bottom, height, step)
-    first, *chroma = frame.planes
-    half = [plane[top // 2 : bottom // 2, left // 2 : right // 2] for plane in chroma]
-    return Frame((first[top:bottom, left:right], *half), frame.captured_ns)
+    left, right = _span(region.left, region.right, width, frame.grain)
+    top, bottom = _span(region.top, region.bottom, height, frame.grain)
+    return frame.part(left, top, right, bottom)
 
 
 def _span(begin: float, end: float, size: int, step: int) -> tuple[int, int]:
