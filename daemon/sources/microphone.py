@@ -1,6 +1,5 @@
 """A microphone through PortAudio: the one door to sounddevice."""
 
-import importlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -103,7 +102,8 @@ class _PortAudio:
 
     def _fresh(self) -> Any:
         # imported here: it takes 21 MB and asks the sound server, which a node without a microphone need not
-        library = importlib.import_module("sounddevice")
+        import sounddevice as library
+
         if self._is_stale and self._open_streams == 0:
             library._terminate()
             library._initialize()

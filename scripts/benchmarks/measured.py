@@ -107,7 +107,16 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def anonymous_mb(pid: int) -> float:
+    """The memory that a process has allocated: unlike PSS, it does not depend on who else maps the same libraries."""
+    return _smaps_mb(pid, "Pss_Anon:")
+
+
 def pss_mb(pid: int) -> float:
     """The memory of a process, its share of what it shares included, in MB."""
+    return _smaps_mb(pid, "Pss:")
+
+
+def _smaps_mb(pid: int, name: str) -> float:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024

@@ -1,4 +1,7 @@
-"""The daemon's memory over time, replaying the demo in real time: after ten minutes against after one."""
+"""The daemon's memory over time, replaying the demo in real time: after ten minutes against after one.
+
+What it has allocated decides; PSS is shown beside it, and changes with whoever else maps the same libraries.
+"""
 
 import argparse
 import json
@@ -11,7 +14,7 @@ from pathlib import Path
 import yaml
 from demo import broker
 
-from benchmarks.measured import STOP_DEADLINE_S, pss_mb
+from benchmarks.measured import STOP_DEADLINE_S, anonymous_mb, pss_mb
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET_MB = 5.0
@@ -27,7 +30,7 @@ def main() -> int:
         after_mb = _watch(_config(Path(name)), port, options.minutes, quiet=options.json)
     grown_mb = after_mb[-1] - after_mb[0]
     if options.json:
-        print(json.dumps({"pss_mb_after_minute": after_mb, "grown_mb": grown_mb}))
+        print(json.dumps({"allocated_mb_after_minute": after_mb, "grown_mb": grown_mb}))
     else:
         met = "met" if grown_mb <= TARGET_MB else "MISSED"
         print(f"grown by {grown_mb:.1f} MB from minute 1 to minute {options.minutes} (at most {TARGET_MB} MB: {met})")
@@ -56,9 +59,10 @@ def _watch(config: Path, port: int, minutes: int, *, quiet: bool) -> list[float]
             time.sleep(60)
             if process.poll() is not None:
                 raise SystemExit(f"the daemon ended with exit code {process.returncode}")
-            after_mb.append(pss_mb(process.pid))
+            after_mb.append(anonymous_mb(process.pid))
             if not quiet:
-                print(f"after {minute:2} min: {after_mb[-1]:.1f} MB (PSS)", flush=True)
+                whole_mb = pss_mb(process.pid)
+                print(f"after {minute:2} min: {after_mb[-1]:.1f} MB allocated, {whole_mb:.1f} MB PSS", flush=True)
     finally:
         process.terminate()
         process.wait(STOP_DEADLINE_S)
