@@ -1,6 +1,5 @@
 """The head: exact shares, with a plain head and with the TFLite graph."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

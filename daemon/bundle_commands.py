@@ -1,0 +1,88 @@
+"""The commands that look at a bundle without running a node: evaluate, show, verify."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+
+from daemon.bundles.load import Bundle, load_bundle
+from daemon.bundles.selftest import case_file, load_cases
+from daemon.errors import EXIT_REFUSED, BundleError
+from daemon.evaluate import evaluate as evaluate_rows
+from daemon.evaluate import read_manifest, render
+from daemon.offline import Item, OfflineRecogniser
+from daemon.recogniser import Recogniser, load_recogniser
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Score a bundle on labelled data."""
+    recogniser = OfflineRecogniser(load_recogniser(load_bundle(options.bundle)))
+    rows = read_manifest(options.manifest, recogniser.labels)
+    tally = evaluate_rows(recogniser, rows, _progress(len(rows)))
+    print(json.dumps(tally.to_json(), indent=2) if options.json else "\n".join(render(tally)))
+    return 0
+
+
+def bundle_show(options: argparse.Namespace) -> int:
+    """Print what is in a bundle."""
+    bundle = load_bundle(options.bundle)
+    manifest = bundle.manifest
+    if options.json:
+        print(manifest.model_dump_json(indent=2))
+        return 0
+    print(f"{manifest.id}: {manifest.description}")
+    print(f"labels      {', '.join(manifest.labels)}")
+    print(f"background  {', '.join(manifest.background) or 'none'}")
+    for modality, spec in manifest.modalities.present().items():
+        size_kb = bundle.file(spec.model).stat().st_size / 1024
+        shapes = f"{spec.input.dtype} {spec.input.shape} -> {spec.output.size}"
+        print(f"{modality:<10}  {spec.model}, {size_kb:.0f} KB, {shapes}, kept for {spec.max_age_ms} ms")
+    threshold = manifest.thresholds.default
+    print(f"events      start at {threshold.start}, end below {threshold.end}")
+    for label, threshold in manifest.thresholds.labels.items():
+        print(f"            {label}: start at {threshold.start}, end below {threshold.end}")
+    for licence in manifest.licences:
+        print(f"licence     {licence.part}: {licence.licence} ({licence.source})")
+    for key, value in manifest.provenance.items():
+        print(f"provenance  {key}: {value}")
+    return 0
+
+
+def bundle_verify(options: argparse.Namespace) -> int:
+    """Check a bundle: manifest, files, tensors, self-test."""
+    bundle = load_bundle(options.bundle)
+    failures = _selftest(bundle, load_recogniser(bundle))
+    if options.json:
+        print(json.dumps({"bundle": bundle.manifest.id, "good": not failures, "failures": failures}, indent=2))
+    elif not failures:
+        print(f"{bundle.manifest.id}: good")
+    if failures and not options.json:
+        raise BundleError("\n".join(failures))
+    return EXIT_REFUSED if failures else 0
+
+
+def _selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
+    """What the stored cases find wrong, in words."""
+    offline = OfflineRecogniser(recogniser)
+    tolerance = bundle.manifest.selftest.tolerance
+    failures = []
+    for case, where in load_cases(bundle):
+        image, audio = (case_file(bundle, name) if name else None for name in (case.image, case.audio))
+        scores = offline.recognise(Item(image, audio, case.text)).scores
+        for label, expected in case.scores.items():
+            score = float(scores[offline.labels.index(label)])
+            if abs(score - expected) > tolerance:
+                failures.append(f"{where}: {label} scored {score:.3f}, expected {expected:.3f} within {tolerance}")
+    return failures
+
+
+def _progress(total: int) -> Callable[[int], None]:
+    """A counter on standard error, where a person is looking."""
+    if not sys.stderr.isatty():
+        return lambda _: None
+
+    def show(done: int) -> None:
+        if done % 25 == 0 or done == total:
+            print(f"\r{done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    return show
