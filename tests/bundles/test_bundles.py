@@ -13,7 +13,7 @@ from daemon.cli import main
 from daemon.errors import Refused
 from daemon.inference.head import write_head
 from daemon.recogniser import load_recogniser
-from tests.bundles.builder import manifest, write_bundle
+from tests.bundles.builder import SIDE, manifest, write_bundle, write_encoder
 from tests.shared import SHARED, needs_shared
 
 
@@ -50,6 +50,24 @@ def test_a_selftest_that_fails_is_told_with_its_case(tmp_path: Path, capsys: pyt
     assert capsys.readouterr().err == expected + "\n"
     assert main(["bundle", "verify", str(bundle), "--json"]) == 78
     assert json.loads(capsys.readouterr().out) == {"bundle": "brightness@1.2.3", "good": False, "failures": [expected]}
+
+
+def test_a_selftest_input_that_cannot_be_read_is_told_with_its_case(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    (bundle / "selftest" / "white.png").write_bytes(b"no picture")
+    assert main(["bundle", "verify", str(bundle)]) == 78
+    assert "cases.yaml:2: cases.0: " in (said := capsys.readouterr().err)
+    assert "white.png: not a picture that can be decoded" in said
+
+
+def test_scores_that_are_no_numbers_fail_the_selftest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    encoder = np.full((2, SIDE * SIDE + 1), np.nan, np.float32)
+    (bundle / "image.tflite").write_bytes(write_encoder(encoder, [1, SIDE, SIDE, 1]))
+    assert main(["bundle", "verify", str(bundle)]) == 78
+    assert "bright scored nan, expected 1.000 within 0.05" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
