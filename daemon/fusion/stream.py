@@ -3,6 +3,8 @@
 import uuid
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from daemon.fusion import align, decide
 from daemon.fusion.align import Alignment, AlignRules
 from daemon.fusion.decide import DecideRules
@@ -66,7 +68,8 @@ class StreamFusion:
         fused = Fused()
         for moment in moments:
             recognition = self._head.recognise(moment) if moment.embeddings else None
-            scores = recognition.scores if recognition else None
+            # of scores that are no numbers nothing follows, as of an empty moment: smoothed, they would last for ever
+            scores = recognition.scores if recognition and np.isfinite(recognition.scores).all() else None
             self._decision, events = decide.take(self._decision, scores, moment.time_ns, self._decide_rules, _new_id)
             fused.events += events
             if recognition:
