@@ -37,7 +37,7 @@ def deliver(
     """
     state, moments = advance(state, now_ns, rules)
     newest = state.latest.get(embedding.modality)
-    too_old = state.time_ns - embedding.end_ns > rules.max_age_ns[embedding.modality]
+    too_old = max(now_ns, state.time_ns) - embedding.end_ns > rules.max_age_ns[embedding.modality]
     if too_old or (newest is not None and embedding.end_ns <= newest.end_ns):
         return state, moments, False
     latest = {**state.latest, embedding.modality: embedding}

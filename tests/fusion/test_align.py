@@ -51,6 +51,11 @@ def test_moments_follow_each_other_no_closer_than_the_rate_allows() -> None:
     assert moments == [(1000, {"image": 0}), (1006, {"image": 6, "audio": 2, "text": 0})]
 
 
+def test_an_embedding_that_took_longer_than_it_may_be_old_is_late() -> None:
+    state, moments, in_time = deliver(Alignment(), embedding("image", 1000), 1101 * MS, RULES)
+    assert (state, moments, in_time) == (Alignment(), [], False)
+
+
 def test_late_embeddings_are_refused() -> None:
     state, _, in_time = deliver(Alignment(), embedding("image", 1000), 1000 * MS, RULES)
     assert in_time
