@@ -44,7 +44,8 @@ class Decision:
     """The state of one stream.
 
     `held` (L,) are the scores since `since_ns`, `smoothed` (L,) their smoothed values at that instant. `above_ns` says
-    since when a label without an open event has been above its start threshold.
+    since when a label without an open event has been above its start threshold. Up to `reached_ns` it is decided what
+    happened: what a moment that comes late would change before then is past.
     """
 
     held: Array
@@ -52,6 +53,7 @@ class Decision:
     since_ns: int = 0
     above_ns: Mapping[int, int] = field(default_factory=dict)
     open: Mapping[int, OpenEvent] = field(default_factory=dict)
+    reached_ns: int = 0
 
 
 Value = TypeVar("Value")
@@ -68,7 +70,7 @@ def take(
     state: Decision, scores: Array | None, at_ns: int, rules: DecideRules, new_id: Callable[[], str]
 ) -> tuple[Decision, list[Event]]:
     """Take the scores (L,) of a moment, or None for an empty one, which ends every event at once."""
-    at_ns = max(at_ns, state.since_ns)
+    at_ns = max(at_ns, state.since_ns, state.reached_ns)
     state, events = advance(state, at_ns, rules, new_id)
     if scores is None:
         state, ended = end_all(state, at_ns, "absent", rules)
@@ -139,7 +141,8 @@ def _steps_of(state: Decision, label: int, rules: DecideRules) -> list[tuple[int
 def _apply(
     state: Decision, at_ns: int, label: int, step: Step, rules: DecideRules, new_id: Callable[[], str]
 ) -> tuple[Decision, list[Event]]:
-    at_ns = max(at_ns, state.since_ns)
+    at_ns = max(at_ns, state.since_ns, state.reached_ns)
+    state = replace(state, reached_ns=at_ns)
     if step == "rise":
         return replace(state, above_ns={**state.above_ns, label: at_ns}), []
     if step == "fall":

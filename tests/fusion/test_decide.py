@@ -50,6 +50,19 @@ def told(events: list[Event]) -> list[tuple[str, str, float]]:
 A, B, NOTHING = [0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.02, 0.02, 0.96]
 
 
+def test_a_moment_that_comes_late_does_not_turn_back_what_was_decided() -> None:
+    how, ids = rules(smoothing_ms=300, min_ms=0), itertools.count()
+    state, events = nothing(how), []
+    for scores, at_ms, comes_ms in ((A, 1000, 1010), (NOTHING, 1040, 1500), (NOTHING, 1500, 3000)):
+        state, made = advance(state, comes_ms * MS, how, lambda: str(next(ids)))
+        events += made
+        state, made = take(state, np.array(scores, np.float32), at_ms * MS, how, lambda: str(next(ids)))
+        events += made
+    start, end = events
+    assert (start.phase, end.phase) == ("start", "end")
+    assert start.time_ns <= end.time_ns
+
+
 def test_an_event_starts_when_the_smoothed_score_has_stayed_above_the_threshold() -> None:
     crossing_ms = 1000 + 100 * math.log(0.9 / 0.2)
     start, *rest = play([(1000, A)], 5000, rules())
