@@ -2,7 +2,8 @@
 
 import re
 
-_USER_INFO = re.compile(r"(?<=://)[^/\s'\"]*@")
+_USER_INFO = re.compile(r"(?<=://).*@")
+"""As far as it can reach: a password as people write it may hold slashes, quotes and spaces."""
 
 
 def redact(text: str) -> str:

@@ -8,7 +8,7 @@ from daemon.redact import redact
 
 @given(
     st.text(
-        alphabet=st.characters(exclude_characters="/ \n\t\r'\"\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0@", codec="ascii"),
+        alphabet=st.characters(exclude_characters="\n", codec="ascii"),
         min_size=3,
     )
 )

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -92,8 +93,8 @@ class SupervisedSource:
                 self._on_end()
         except SourceError as error:
             return redact(str(error))
-        except Exception as error:
-            log.exception("%s: failed in an unforeseen way", self._name)
+        except Exception as error:  # noqa: BLE001  (logged whole, but for credentials)
+            log.error("%s: failed in an unforeseen way\n%s", self._name, redact(traceback.format_exc()))
             return redact(f"{type(error).__name__}: {error}")
         return None
 

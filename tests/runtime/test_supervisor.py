@@ -2,6 +2,7 @@
 
 import threading
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,12 +32,16 @@ def test_a_source_that_fails_is_run_again_and_heals() -> None:
     assert ended.is_set()
 
 
-def test_the_reason_never_shows_credentials() -> None:
-    supervised, _, _ = supervise(ScriptedSource(([], "cannot open rtsp://me:s3cret@host/cam")))
+def test_neither_reason_nor_log_shows_credentials(caplog: pytest.LogCaptureFixture) -> None:
+    url = "rtsp://me:s3'cr/et@host/cam"
+    supervised, _, _ = supervise(ScriptedSource(([], f"cannot open {url}"), ([], RuntimeError(url))))
     wait_until(lambda: supervised.status.failures == 1, "it has failed")
     assert supervised.status.reason == "cannot open rtsp://***@host/cam"
+    wait_until(lambda: supervised.status.failures == 2, "it has failed again")
     supervised.request_stop()
     assert supervised.join(5)
+    assert "RuntimeError: rtsp://***@host/cam" in caplog.text
+    assert "s3" not in caplog.text
 
 
 def test_it_stops_while_it_waits_for_the_next_try() -> None:
