@@ -24,7 +24,7 @@ def _topic_level(name: str) -> str:
 TopicLevel = Annotated[str, AfterValidator(_topic_level)]
 Number = Annotated[float, Field(allow_inf_nan=False, strict=False)]
 Seconds = Annotated[Number, Field(ge=0, le=86_400)]
-PositiveSeconds = Annotated[Number, Field(gt=0, le=86_400)]
+PositiveSeconds = Annotated[Number, Field(ge=0.1, le=86_400)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
 Point = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
 Polygon = Annotated[list[Point], Field(min_length=3, max_length=64)]
@@ -115,7 +115,7 @@ class TextConfig(Document):
 class FusionConfig(Document):
     """How often moments are made."""
 
-    max_rate_hz: Annotated[Number, Field(gt=0, le=1000)] = 60.0
+    max_rate_hz: Annotated[Number, Field(ge=0.001, le=1000)] = 60.0
 
 
 class EventsConfig(Document):
@@ -159,7 +159,7 @@ class RecognitionsConfig(Document):
     """Which recognitions are published."""
 
     publish: Literal["every", "rate", "change"] = "rate"
-    max_rate_hz: Annotated[Number, Field(gt=0, le=1000)] = 5.0
+    max_rate_hz: Annotated[Number, Field(ge=0.001, le=1000)] = 5.0
     labels: Annotated[int, Field(ge=1, le=64)] = 3
 
 
@@ -242,7 +242,7 @@ def override_broker(config: Config, broker: str | None) -> Config:
         changed = {"host": host, "port": int(port) if colon else config.mqtt.port}
         mqtt = MqttConfig.model_validate({**dict(config.mqtt), **changed})
     except ValueError as error:
-        raise DocumentError([f"--broker {broker}: expected HOST or HOST:PORT"]) from error
+        raise DocumentError([f"--broker {redact(broker)}: expected HOST or HOST:PORT"]) from error
     return config.model_copy(update={"mqtt": mqtt})
 
 

@@ -46,8 +46,9 @@ def load_document(path: Path, model: type[DocumentT]) -> Loaded[DocumentT]:
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_DOCUMENT_BYTES + 1)
-    except OSError as error:
-        raise DocumentError([f"{path}: cannot be read: {error.strerror}"]) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DocumentError([f"{path}: cannot be read: {reason}"]) from error
     if len(raw) > MAX_DOCUMENT_BYTES:
         raise DocumentError([f"{path}: larger than {MAX_DOCUMENT_BYTES} bytes"])
     try:
