@@ -44,7 +44,6 @@ class Node:
     def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set, or until every source has come to its end and no text can come."""
         with ExitStack() as stack:
-            self._session.start()
             stack.callback(self._session.stop, SESSION_CLOSE_S)
             stack.callback(self._publish_health)
             for publisher in self._publishers.values():
@@ -54,6 +53,7 @@ class Node:
             live = self._start_live(encoders, stack)
             stack.callback(encoders.close, ENCODERS_CLOSE_S)
             stack.callback(self._close_sources)
+            self._session.start()  # now that there are inlets for what comes at once
             for name, stream in self._streams.items():
                 if name not in live:
                     stream.start_in_order(encoders)

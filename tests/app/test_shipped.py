@@ -1,0 +1,120 @@
+"""The shipped config and bundle from end to end, with what a device owner points them at: real devices' stand-ins."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.app.test_daemon import parsed, replayed, stripped
+from tests.helpers.daemon import ROOT, DaemonProcess
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.pulse import pulse_server
+from tests.helpers.rtsp import rtsp_camera
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Mosquitto]:
+    with Mosquitto() as mosquitto:
+        yield mosquitto
+
+
+def shipped(node: str, broker: Mosquitto) -> dict:
+    """The shipped config, with absolute paths, for another node and broker."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["node"], config["mqtt"]["port"] = node, broker.port
+    config["mqtt"]["recognitions"]["publish"] = "every"
+    config["bundle"] = str(ROOT / config["bundle"])
+    replay = config["streams"]["demo"]["replay"]
+    replay["file"], replay["text"] = str(ROOT / replay["file"]), str(ROOT / replay["text"])
+    return config
+
+
+def test_the_clip_is_recognised_by_all_senses_and_the_same_every_time(tmp_path: Path, broker: Mosquitto) -> None:
+    runs = []
+    for node in ("one", "two"):
+        config = shipped(node, broker)
+        config["streams"]["demo"]["replay"].update(loop=False, pace="fast")
+        runs.append(replayed(config, tmp_path / node, broker))
+    assert stripped(runs[0]) == stripped(runs[1])
+    truth = yaml.safe_load((ROOT / "models/digits/demo/clip.truth.yaml").read_text())["passages"]
+    shown = {passage["label"] for passage in truth if passage["kind"] in ("both", "text")}
+    assert shown <= {event["label"] for event in parsed(runs[0], "event")}
+    senses = {tuple(recognition["modalities"]) for recognition in parsed(runs[0], "recognition")}
+    assert {("image", "audio"), ("image", "audio", "text")} <= senses
+    health = parsed(runs[0], "health")[-1]["streams"]["demo"]
+    assert [counts["dropped"] for counts in health["inputs"].values()] == [{}, {}, {}]
+    assert health["inputs"]["text"]["encoded"] == 3
+
+
+def test_text_by_mqtt_is_recognised_and_what_is_no_text_is_counted(tmp_path: Path, broker: Mosquitto) -> None:
+    config = shipped("reader", broker)
+    del config["streams"]["demo"]["replay"]
+    config["health"]["every_s"] = 1
+    topic = "perceptd/reader/demo/text"
+    broker.publish(topic, b"room one", retain=True)
+    with Subscriber(broker, "perceptd/reader/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
+
+        def text_counts() -> dict:
+            return parsed(subscriber.heard, "health")[-1]["streams"]["demo"]["inputs"]["text"]
+
+        wait_until(lambda: parsed(subscriber.heard, "health"), "health")
+        wait_until(lambda: text_counts()["dropped"] == {"retained": 1}, "the retained text is ignored")
+        for payload in (b"\xff\xfe", b"7" * 4097, b"  "):
+            broker.publish(topic, payload)
+        broker.publish(topic, json.dumps({"text": "room seven"}).encode())
+        wait_until(lambda: parsed(subscriber.heard, "event"), "an event")
+        start = parsed(subscriber.heard, "event")[0]
+        assert (start["label"], start["phase"]) == ("7", "start")
+        broker.publish(topic, ("the way to room number three, " * 3).encode())
+        expected = {"retained": 1, "not_utf8": 1, "too_long": 1, "empty": 1, "cut": 1}
+        wait_until(lambda: text_counts()["dropped"] == expected, "each is counted by its reason")
+        assert text_counts()["captured"] == 2
+        assert daemon.stop() == 0
+
+
+def test_an_rtsp_camera_with_its_own_sound(tmp_path: Path, broker: Mosquitto) -> None:
+    with rtsp_camera("aac", "viewer", "s3cret") as camera:
+        config = shipped("camera", broker)
+        stream = config["streams"]["demo"]
+        del stream["replay"]
+        stream["camera"], stream["microphone"] = camera.url("viewer:s3cret@"), "camera"
+        with Subscriber(broker, "perceptd/camera/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
+            wait_until(
+                lambda: any(
+                    set(r["modalities"]) == {"image", "audio"} for r in parsed(subscriber.heard, "recognition")
+                ),
+                "recognitions of picture and sound",
+            )
+            assert daemon.stop() == 0
+            assert not any(b"s3cret" in message.payload for message in subscriber.heard)
+            assert "s3cret" not in daemon.log
+
+
+def test_a_microphone_of_a_sound_server_instead_of_the_recording(
+    tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoken = tmp_path / "seven.wav"
+    subprocess.run(["espeak-ng", "-v", "en-us", "-s", "140", "-w", spoken, "seven"], check=True)
+    with pulse_server(tmp_path) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        config = shipped("listener", broker)
+        arguments = ("--microphone", "default")
+        with (
+            Subscriber(broker, "perceptd/listener/#") as subscriber,
+            DaemonProcess(config, tmp_path, *arguments) as daemon,
+        ):
+            wait_until(lambda: parsed(subscriber.heard, "recognition"), "recognitions of silence")
+            for _ in range(3):
+                subprocess.run(["paplay", "--device=speaker", spoken], check=True, timeout=20)
+            wait_until(
+                lambda: any(r["label"] != "none" for r in parsed(subscriber.heard, "recognition")),
+                "speech is not taken for silence",
+            )
+            recognitions = parsed(subscriber.heard, "recognition")
+            assert {tuple(recognition["modalities"]) for recognition in recognitions} == {("audio",)}
+            assert daemon.stop() == 0
+            assert set(parsed(subscriber.heard, "health")[-1]["streams"]["demo"]["sources"]) == {"microphone"}
