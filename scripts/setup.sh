@@ -60,3 +60,20 @@ need_runtime() {
     need libportaudio2 "microphones" has_library portaudio
     need mosquitto "an MQTT broker to publish to" has_command mosquitto
 }
+
+prepare_tests() {
+    need_runtime
+    need mosquitto-clients "an independent subscriber" has_command mosquitto_sub
+    need pulseaudio "a real sound server with a virtual microphone" has_command pulseaudio
+    need pulseaudio-utils "to play into that microphone" has_command paplay
+    need libasound2-plugins "the way from ALSA to the sound server" has_package libasound2-plugins
+    need espeak-ng "speech for the tests" has_command espeak-ng
+    need gir1.2-gst-rtsp-server-1.0 "a real RTSP camera" has_package gir1.2-gst-rtsp-server-1.0
+    need python3-gi "a real RTSP camera" has_package python3-gi
+    for set in base good bad ugly; do
+        need "gstreamer1.0-plugins-$set" "a real RTSP camera" has_package "gstreamer1.0-plugins-$set"
+    done
+    need gstreamer1.0-libav "the RTSP camera's AAC sound" has_package gstreamer1.0-libav
+    install_missing
+    make_venv .venv-test requirements/test.lock
+}
