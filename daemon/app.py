@@ -3,6 +3,7 @@
 import logging
 import threading
 from contextlib import ExitStack
+from queue import Empty, SimpleQueue
 
 from daemon import __version__
 from daemon.clock import NS_PER_S, monotonic_ns, wall_time
@@ -41,8 +42,8 @@ class Node:
         self._publishers = {name: self._new_publisher(name) for name in config.streams}
         self._streams = {name: self._new_stream(name) for name in config.streams}
 
-    def run(self, stop: threading.Event) -> None:
-        """Run until `stop` is set, or until every source has come to its end and no text can come."""
+    def run(self, stop: SimpleQueue[None]) -> None:
+        """Run until there is something in `stop`, or until every source has come to its end and no text can come."""
         with ExitStack() as stack:
             stack.callback(self._session.stop, SESSION_CLOSE_S)
             stack.callback(self._publish_health)
@@ -82,7 +83,7 @@ class Node:
             if left_behind:
                 log.warning("%s: did not close in time: %s", stream.name, ", ".join(left_behind))
 
-    def _watch_over(self, stop: threading.Event) -> None:
+    def _watch_over(self, stop: SimpleQueue[None]) -> None:
         """Publish health at changes and at intervals, until it is time to stop."""
         published_ns = None
         while True:
@@ -95,8 +96,11 @@ class Node:
             if all(stream.has_ended for stream in self._streams.values()):
                 log.info("every source has come to its end")
                 return
-            if stop.wait(LOOK_EVERY_S):
-                return
+            try:
+                stop.get(timeout=LOOK_EVERY_S)
+            except Empty:
+                continue
+            return
 
     def _publish_health(self) -> None:
         self._session.publish("health", self._health().to_json(), retain=True, qos=1)

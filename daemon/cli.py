@@ -6,6 +6,7 @@ What a command needs is imported when it runs, so that `--help` and mistakes are
 import argparse
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -38,6 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     for name, value in LIBRARY_SETTINGS.items():
         os.environ.setdefault(name, value)
     options = _parser().parse_args(arguments)
+    if options.command == "run":
+        # what it imports takes a second, in which there is nothing to close yet
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         module = importlib.import_module(f"daemon.{options.module}")
         return int(getattr(module, options.command)(options))

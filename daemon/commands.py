@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from queue import SimpleQueue
 
 from daemon.app import Node
 from daemon.bundles.load import load_bundle
@@ -23,9 +24,10 @@ from daemon.sources import MicrophoneDevice, list_cameras, list_microphones
 
 def run(options: argparse.Namespace) -> int:
     """Run the node until SIGTERM or Ctrl-C."""
-    stop = threading.Event()
+    # not an Event: this thread waits for it, and may be interrupted by the signal while it holds the Event's lock
+    stop: SimpleQueue[None] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: stop.put(None))
     loaded = load_config(options.config)
     config = override_devices(loaded.document, options.camera, options.microphone)
     config = override_broker(config, options.broker)

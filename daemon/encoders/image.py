@@ -18,6 +18,8 @@ class ImageEncoder:
     def __init__(self, spec: ImageSpec, model: Model) -> None:
         self._spec = spec
         self._model = model
+        # of the whole process: a picture is resized sooner than OpenCV's own threads have woken up
+        cv2.setNumThreads(1)
         preprocessing = spec.preprocessing
         pixels = (np.arange(256, dtype=np.float32) - np.float32(preprocessing.mean)) / np.float32(preprocessing.std)
         # every pixel has one of 256 values: normalising and quantizing is one look-up

@@ -1,6 +1,7 @@
 """The daemon from end to end: a real process, a real broker, real files."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -173,6 +174,19 @@ def test_what_cannot_work_is_refused_with_exit_code_78(
     with DaemonProcess({**config("refused"), **changes}, tmp_path) as daemon:
         assert daemon.wait(20) == 78
         assert expected in daemon.log
+        assert "Traceback" not in daemon.log
+
+
+def test_it_can_be_stopped_while_it_starts(tmp_path: Path, config: Callable[..., dict]) -> None:
+    with DaemonProcess(config("early"), tmp_path) as daemon:
+        caught = Path(f"/proc/{daemon.process.pid}/status")
+
+        def catches_sigterm() -> bool:
+            mask = next(line for line in caught.read_text().splitlines() if line.startswith("SigCgt:"))
+            return bool(int(mask.split()[1], 16) & 1 << (signal.SIGTERM - 1))
+
+        wait_until(catches_sigterm, "SIGTERM is caught")
+        assert daemon.stop() == 0
         assert "Traceback" not in daemon.log
 
 
