@@ -1,0 +1,69 @@
+"""The commands that look: check-config, devices, watch."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.cli import main
+from tests.app.test_shipped import shipped
+from tests.helpers.daemon import ROOT, DaemonProcess
+from tests.helpers.mosquitto import Mosquitto, wait_until
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Mosquitto]:
+    with Mosquitto() as mosquitto:
+        yield mosquitto
+
+
+def test_the_shipped_config_is_good(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", str(ROOT / "config.yaml")]) == 0
+    assert capsys.readouterr().out.endswith("config.yaml: good; bundle digits@0.1.0, streams: demo\n")
+
+
+def test_devices_are_listed_for_scripts_and_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["devices", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {"cameras", "microphones"}
+    assert main(["devices"]) == 0
+    said = capsys.readouterr().out
+    for kind, devices in found.items():
+        assert f"{kind}:" in said
+        assert all(device["device"] in said for device in devices)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_watch_shows_what_comes_until_it_is_stopped(tmp_path: Path, broker: Mosquitto, as_json: bool) -> None:
+    node = f"watched-{as_json}"
+    with DaemonProcess(shipped(node, broker), tmp_path) as daemon:
+        command = [sys.executable, "-m", "daemon", "watch", "--config", str(daemon.config_path)]
+        seen = (tmp_path / "seen").open("w")
+        watcher = subprocess.Popen([*command, *(["--json"] if as_json else [])], cwd=ROOT, stdout=seen)
+
+        def lines() -> list[str]:
+            return Path(seen.name).read_text().splitlines()
+
+        try:
+            wait_until(lambda: len(lines()) > 20, "some lines")
+            watcher.send_signal(signal.SIGTERM)
+            assert watcher.wait(5) == 0
+        finally:
+            watcher.kill()
+            watcher.wait()
+            seen.close()
+        if as_json:
+            messages = [json.loads(line) for line in lines()]
+            assert {"availability", "health", "recognition"} <= {message["kind"] for message in messages}
+            assert {message["node"] for message in messages} == {node}
+            latencies = [message["latency_ms"] for message in messages if message["kind"] == "recognition"]
+            assert all(latency > 0 for latency in latencies)
+        else:
+            assert any(line.endswith(f"node {node}  is online") for line in lines())
+            assert any("  demo  none  0." in line and line.endswith(" ms") for line in lines())
+            assert all(line.isprintable() for line in lines())
+        assert daemon.stop() == 0
