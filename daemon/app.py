@@ -77,9 +77,9 @@ class Node:
     def _close_sources(self) -> None:
         for stream in self._streams.values():
             stream.request_stop()
-        deadline_ns = monotonic_ns() + round(SOURCES_CLOSE_S * 1e9)
+        deadline_ns = monotonic_ns() + round(SOURCES_CLOSE_S * NS_PER_S)
         for stream in self._streams.values():
-            left_behind = stream.join(max(0.0, (deadline_ns - monotonic_ns()) / 1e9))
+            left_behind = stream.join(deadline_ns)
             if left_behind:
                 log.warning("%s: did not close in time: %s", stream.name, ", ".join(left_behind))
 

@@ -12,6 +12,11 @@ def monotonic_ns() -> int:
     return time.monotonic_ns()
 
 
+def seconds_until(at_ns: int) -> float:
+    """How long it is until a monotonic instant; 0 when it has passed."""
+    return max(0.0, (at_ns - monotonic_ns()) / NS_PER_S)
+
+
 def wall_time(at_ns: int) -> str:
     """The wall time of a monotonic instant, as ISO 8601 in UTC with microseconds."""
     epoch_ns = time.time_ns() - (time.monotonic_ns() - at_ns)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 
+from daemon.clock import seconds_until
 from daemon.config import StreamConfig
 from daemon.errors import Refused
 from daemon.flow.encode import Encoders, Preparation
@@ -76,9 +77,9 @@ class Stream:
         for source in self._sources.values():
             source.request_stop()
 
-    def join(self, deadline_s: float) -> list[str]:
-        """Wait for the sources to close; gives the names of those that did not within the deadline."""
-        return [name for name, source in self._sources.items() if not source.join(deadline_s)]
+    def join(self, deadline_ns: int) -> list[str]:
+        """Wait for the sources to close; gives the names of those that had not by the deadline."""
+        return [name for name, source in self._sources.items() if not source.join(seconds_until(deadline_ns))]
 
     @property
     def has_ended(self) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from daemon.clock import NS_PER_S, monotonic_ns, seconds_until
 from daemon.encoders.audio import AudioFrontEnd, Patch
 from daemon.encoders.text import utf8
 from daemon.errors import InputError, ModelError
@@ -52,8 +53,9 @@ class Encoders:
 
     def close(self, deadline_s: float) -> None:
         """Encode what is queued, then end the threads."""
+        deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
         for modality, worker in self._workers.items():
-            if not worker.close(deadline_s):
+            if not worker.close(seconds_until(deadline_ns)):
                 log.error("the %s encoder did not finish within %.1f s; left behind", modality, deadline_s)
 
     @staticmethod
@@ -66,6 +68,9 @@ class Encoders:
             except (InputError, ModelError) as error:
                 job.counters.drop("encoder_failed")
                 log.warning("%s: %s", encoder.modality, error)
+            except Exception:
+                job.counters.drop("encoder_failed")
+                raise
             finally:
                 job.done(embedding)
 

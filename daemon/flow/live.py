@@ -1,5 +1,6 @@
 """Live fusion: one thread fuses the embeddings of all live streams as they come, and lets their time pass."""
 
+import contextlib
 import logging
 import queue
 import threading
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from daemon.clock import NS_PER_S, monotonic_ns
+from daemon.clock import NS_PER_S, monotonic_ns, seconds_until
 from daemon.flow.encode import Encoders, Preparation
 from daemon.fusion.stream import Fused, StreamFusion
 from daemon.records import Captured, Counters, Embedding, Modality
@@ -52,12 +53,12 @@ class LiveFusion:
 
     def close(self, deadline_s: float) -> None:
         """Fuse what is queued, end open events, then end the thread."""
-        try:
+        deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
+        with contextlib.suppress(queue.Full):
             self._inbox.put(None, timeout=deadline_s)
-        except queue.Full:
-            log.error("fusion does not move; left behind")
-            return
-        self._thread.join(deadline_s)
+            self._thread.join(seconds_until(deadline_ns))
+        if self._thread.is_alive():
+            log.error("fusion did not finish within %.1f s; left behind", deadline_s)
 
     def _run(self) -> None:
         while True:
