@@ -46,6 +46,7 @@ class OrderedFlow:
         self._at_work: deque[tuple[int, Modality, Future[Embedding | None]]] = deque()
         self._encoded: list[tuple[int, int, int, Embedding]] = []
         self._sequence = 0
+        self._fused_ns = 0
 
     def deliver(self, captured: Captured) -> None:
         """Take the next item; returns once there is room for a further one of its kind."""
@@ -62,13 +63,18 @@ class OrderedFlow:
             self._fuse_until(end_ns - BLOCK_NS)
 
     def finish(self) -> None:
-        """Fuse all that is left, then let time pass until every embedding has expired and every event has ended."""
+        """Fuse all that is left, then let time pass until every embedding has expired and every event has ended.
+
+        When the daemon stops, what is still being encoded is left, and open events end at once.
+        """
         while self._at_work:
             self._collect_oldest()
         while self._encoded:
             self._fuse_until(self._encoded[0][0])
         while not self._stop.is_set() and (due_ns := self._fusion.next_due_ns()) is not None:
             self._publish(self._fusion.advance(due_ns))
+        if self._stop.is_set():
+            self._publish(self._fusion.finish(self._fused_ns))
 
     def _waiting(self, modality: Modality) -> int:
         return sum(1 for _, kind, _ in self._at_work if kind == modality)
@@ -94,6 +100,7 @@ class OrderedFlow:
         """Fuse what no later item can precede any more."""
         while self._encoded and self._encoded[0][0] <= end_ns:
             embedding = heapq.heappop(self._encoded)[-1]
+            self._fused_ns = embedding.end_ns
             fused = self._fusion.deliver(embedding, embedding.end_ns)
             if fused.late:
                 self._counters[embedding.modality].drop("late", fused.late)

@@ -100,8 +100,9 @@ def next_due_ns(state: Decision, rules: DecideRules) -> int | None:
 
 def end_all(state: Decision, at_ns: int, ended_by: EndedBy, rules: DecideRules) -> tuple[Decision, list[Event]]:
     """End every open event and forget all scores."""
+    at_ns = max(at_ns, state.since_ns, state.reached_ns)
     events = [_event("end", state, label, at_ns, rules, ended_by) for label in sorted(state.open)]
-    return replace(nothing(rules), since_ns=max(at_ns, state.since_ns)), events
+    return replace(nothing(rules), since_ns=at_ns), events
 
 
 def strongest(state: Decision, at_ns: int, rules: DecideRules) -> tuple[str, float, int] | None:

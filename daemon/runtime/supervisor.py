@@ -34,7 +34,7 @@ class SupervisedSource:
 
     It is `running` once it delivers, `waiting` between a failure and the next try, and `ended` when it has come to its
     end by itself. `on_change` is called, from the source's thread, whenever the status changes, `on_end` when the
-    source has come to its end.
+    source has come to its end or was stopped.
     """
 
     def __init__(
@@ -83,7 +83,11 @@ class SupervisedSource:
             self.status = replace(self.status, reason=reason, failures=failures)
             self._change("waiting")
             self._stop.wait(wait_s)
-        self._change("stopped")
+        try:
+            if self._on_end is not None:
+                self._on_end()
+        finally:
+            self._change("stopped")
 
     def _run_once(self) -> str | None:
         """Run the source until it returns; gives why it failed, or None when it ended by itself."""

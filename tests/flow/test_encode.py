@@ -23,7 +23,7 @@ class StuckEncoder:
         raise RuntimeError("odd")
 
 
-def test_encoders_that_are_stuck_are_named_and_left_behind_and_what_they_fail_at_is_counted(
+def test_stuck_encoders_are_left_behind_and_failures_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     let_go, done = threading.Event(), []

@@ -11,7 +11,7 @@ from daemon.fusion.decide import DecideRules
 from daemon.fusion.head import FusionHead
 from daemon.fusion.stream import Fused, StreamFusion
 from daemon.manifest import Manifest
-from daemon.records import MODALITIES, Block, Captured, Counters, Frame, Line, Modality
+from daemon.records import MODALITIES, Block, Captured, Counters, Event, Frame, Line, Modality
 from tests.bundles.builder import manifest
 from tests.fakes.encoders import SlowEncoder
 from tests.fakes.models import PlainHead
@@ -123,3 +123,29 @@ def test_it_stops_waiting_for_encoders_that_hang_when_the_daemon_stops() -> None
     stop.set()
     source.join(10)
     assert not source.is_alive()
+
+
+def test_open_events_end_when_the_daemon_stops() -> None:
+    events: list[Event] = []
+    stop = threading.Event()
+    counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
+    encoders = Encoders({modality: SlowEncoder(modality, index) for index, modality in enumerate(MODALITIES)})
+    encoders.start()
+    flow = OrderedFlow(
+        "s",
+        Preparation(three_senses(), counters),
+        encoders,
+        new_fusion(),
+        lambda fused: events.extend(fused.events),
+        counters,
+        stop,
+    )
+    items = iter(captured())
+    while not {event.id for event in events} - {event.id for event in events if event.phase == "end"}:
+        flow.deliver(next(items))
+    stop.set()
+    flow.finish()
+    encoders.close(5)
+    assert {event.id for event in events} == {event.id for event in events if event.phase == "end"}
+    assert events[-1].ended_by == "stopped"
+    assert events[-1].time_ns >= events[-1].started_ns

@@ -50,7 +50,7 @@ def test_it_stops_while_it_waits_for_the_next_try() -> None:
     supervised.request_stop()
     assert supervised.join(5)
     assert supervised.status.state == "stopped"
-    assert not ended.is_set()
+    assert ended.is_set()
 
 
 @given(st.integers(0, 200))
