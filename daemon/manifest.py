@@ -72,6 +72,8 @@ class AudioPreprocessing(Document):
     def _fits_together(self) -> "AudioPreprocessing":
         if self.window_samples > self.fft_size:
             raise ValueError("window_samples must not exceed fft_size")
+        if self.hop_samples > self.window_samples:
+            raise ValueError("hop_samples must not exceed window_samples")
         if not self.mel_low_hz < self.mel_high_hz <= self.sample_rate_hz / 2:
             raise ValueError("expected mel_low_hz < mel_high_hz <= sample_rate_hz / 2")
         return self

@@ -1,8 +1,10 @@
 """Log-mel spectra against their definition, against a reference, and streamed in any cut."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from daemon.encoders.audio import AudioFrontEnd
 from daemon.encoders.logmel import LogMel, PatchStream
@@ -99,3 +101,8 @@ def test_patches_carry_the_capture_time_of_their_sound_and_never_span_a_gap() ->
     after_gap = front_end.push(Block(noise(160), 8000, 900_000_000, gap=True))
     assert [(patch.start_ns, patch.end_ns) for patch in after_gap] == [(900_000_000, 920_000_000)]
     assert front_end.push(Block(noise(100), 8000, 990_000_000, gap=True)) == []
+
+
+def test_sound_between_windows_is_not_left_out() -> None:
+    with pytest.raises(ValidationError, match="hop_samples must not exceed window_samples"):
+        AudioPreprocessing.model_validate({**YAMNET.model_dump(), "hop_samples": 401})
