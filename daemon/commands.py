@@ -39,9 +39,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check_config(options: argparse.Namespace) -> int:
-    """Validate a config and load its bundle."""
+    """Validate a config and make ready what it says, without starting it."""
     loaded = load_config(options.config)
     recogniser = _ready(loaded)
+    Node(loaded.document, recogniser)
     streams = ", ".join(loaded.document.streams)
     print(f"{options.config}: good; bundle {recogniser.bundle.manifest.id}, streams: {streams}")
     return 0

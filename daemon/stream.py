@@ -26,7 +26,10 @@ def is_in_order(config: StreamConfig) -> bool:
 
 
 class Stream:
-    """Wires one stream; `start` begins to capture."""
+    """Wires one stream; `start_live` or `start_in_order` begins to capture.
+
+    Raises Refused when what the config says of its sources cannot be used with the bundle.
+    """
 
     def __init__(
         self,
@@ -46,6 +49,16 @@ class Stream:
         self.counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
         self._sources: dict[str, SupervisedSource] = {}
         self.inlet: TextInlet | None = None
+        modalities = recogniser.bundle.manifest.modalities
+        self._takes_text = config.text.enabled and modalities.text is not None and not is_in_order(config)
+        self._new_sources = build_sources(
+            config,
+            sample_rate_hz=modalities.audio.preprocessing.sample_rate_hz if modalities.audio else None,
+            picture=modalities.image is not None,
+            counters=self.counters,
+        )
+        if not self._new_sources and not self._takes_text:
+            raise Refused(f"streams.{name}: captures nothing that the bundle {recogniser.bundle.manifest.id} takes")
 
     def live(self, head: FusionHead) -> LiveStream:
         """What the shared fusion thread needs of this stream."""
@@ -54,7 +67,7 @@ class Stream:
     def start_live(self, live: LiveStream, encoders: Encoders, fusion: LiveFusion) -> None:
         """Begin to capture, with text from MQTT where it is enabled."""
         flow = LiveFlow(live, Preparation(self._recogniser.bundle.manifest, self.counters), encoders, fusion)
-        if self._config.text.enabled and self._recogniser.bundle.manifest.modalities.text:
+        if self._takes_text:
             self.inlet = TextInlet(self._counted(flow.deliver), self.counters["text"])
         self._start_sources(flow.deliver)
 
@@ -101,17 +114,7 @@ class Stream:
         return self._recogniser.new_fusion(head, self._config.fusion, self._config.events)
 
     def _start_sources(self, deliver: Deliver, on_end: Callable[[], None] | None = None) -> None:
-        modalities = self._recogniser.bundle.manifest.modalities
-        sources = build_sources(
-            self._config,
-            sample_rate_hz=modalities.audio.preprocessing.sample_rate_hz if modalities.audio else None,
-            picture=modalities.image is not None,
-            counters=self.counters,
-        )
-        if not sources and self.inlet is None:
-            bundle_id = self._recogniser.bundle.manifest.id
-            raise Refused(f"streams.{self.name}: captures nothing that the bundle {bundle_id} takes")
-        for name, source in sources.items():
+        for name, source in self._new_sources.items():
             supervised = SupervisedSource(
                 f"{self.name}/{name}", source, self._counted(deliver), on_change=self._on_change, on_end=on_end
             )

@@ -154,3 +154,20 @@ def test_thresholds_for_labels_the_bundle_lacks_are_named(tmp_path: Path, capsys
     assert main(["check-config", str(config)]) == 78
     expected = f"{config}:7: streams.s.events.thresholds.light: brightness@1.2.3 makes no event of it; expected one of "
     assert capsys.readouterr().err == expected + "dark, bright\n"
+
+
+@pytest.mark.parametrize(
+    ("stream", "words"),
+    [
+        ({"replay": {"file": "clip.mp4", "text": "none.yaml"}}, "none.yaml: cannot be read: No such file or directory"),
+        ({"microphone": "default"}, "streams.s: captures nothing that the bundle brightness@1.2.3 takes"),
+    ],
+)
+def test_check_config_refuses_what_run_would_refuse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stream: dict, words: str
+) -> None:
+    write_bundle(tmp_path / "bundle")
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({"node": "n", "bundle": "bundle", "streams": {"s": stream}}))
+    assert main(["check-config", str(config)]) == 78
+    assert words in capsys.readouterr().err
