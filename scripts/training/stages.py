@@ -28,7 +28,7 @@ HEAD_ITEMS = 12_000
 
 
 def main() -> int:
-    """Everything from data to bundle; about a quarter of an hour on two cores."""
+    """Everything from data to bundle; about half an hour on two cores."""
     if not DATA.is_dir():
         print(f"scripts/train: no data sets at {DATA}; see docs/models.md", file=sys.stderr)
         return 1
