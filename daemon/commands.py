@@ -5,6 +5,7 @@ import dataclasses
 import faulthandler
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -35,6 +36,10 @@ def run(options: argparse.Namespace) -> int:
     faulthandler.register(signal.SIGUSR1)
     recogniser = _ready(loaded)
     Node(config, recogniser).run(stop)
+    if threading.active_count() > 1:
+        # something hangs and was left behind: what its library does at exit (PortAudio's) would wait for it
+        logging.shutdown()
+        os._exit(0)
     return 0
 
 

@@ -118,3 +118,20 @@ def test_a_microphone_of_a_sound_server_instead_of_the_recording(
             assert {tuple(recognition["modalities"]) for recognition in recognitions} == {("audio",)}
             assert daemon.stop() == 0
             assert set(parsed(subscriber.heard, "health")[-1]["streams"]["demo"]["sources"]) == {"microphone"}
+
+
+def test_a_sound_server_that_hangs_does_not_keep_it_from_stopping(
+    tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = shipped("stuck", broker)
+    del config["streams"]["demo"]["replay"]
+    config["streams"]["demo"]["microphone"] = "default"
+    (tmp_path / "pulse").mkdir()
+    with pulse_server(tmp_path / "pulse") as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        with DaemonProcess(config, tmp_path) as daemon:
+            wait_until(lambda: "demo/microphone: delivers" in daemon.log, "sound")
+            with server.frozen():
+                assert daemon.stop() == 0
+                assert "did not close in time: microphone" in daemon.log
