@@ -21,6 +21,12 @@ def _topic_level(name: str) -> str:
     return name
 
 
+def _host(host: str) -> str:
+    if not host or any(c in "/@" or c.isspace() for c in host):
+        raise ValueError("expected a host's name or address alone, without scheme or user")
+    return host
+
+
 TopicLevel = Annotated[str, AfterValidator(_topic_level)]
 Number = Annotated[float, Field(allow_inf_nan=False, strict=False)]
 Seconds = Annotated[Number, Field(ge=0, le=86_400)]
@@ -166,7 +172,7 @@ class RecognitionsConfig(Document):
 class MqttConfig(Document):
     """The broker and what is said to it."""
 
-    host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    host: Annotated[str, Field(max_length=253), AfterValidator(_host)] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = 1883
     username: str | None = None
     password: SecretStr | None = None
