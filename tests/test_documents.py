@@ -43,7 +43,7 @@ def line_of(text: str) -> int:
         ("port: 1883", "host: other", "key 'host' stands twice (first on line 9)"),
         ("username: null", "username: *name", "aliases (*) are not used here"),
         ("max_rate_hz: 5.0", "max_rate_hz: 1.0e-310", "mqtt.recognitions.max_rate_hz = 1e-310: expected greater than"),
-        ("host: 127.0.0.1", "host: mqtt://me:s3cret@h", "mqtt.host = 'mqtt://***@h': expected a host's name or address"),
+        ("host: 127.0.0.1", "host: mqtt://me:s3cret@h", "mqtt.host = 'mqtt://***@h': expected a host's name"),
         ("update_every_s: 5.0", "update_every_s: 0.000001", "streams.demo.events.update_every_s = 1e-06: expected"),
     ],
 )
