@@ -17,6 +17,7 @@ from daemon.bundles.load import load_bundle
 from daemon.config import Config, load_config, override_broker, override_devices
 from daemon.documents import Loaded
 from daemon.errors import SourceError
+from daemon.logs import start_logging
 from daemon.mqtt import Malformed, Narrator, Received
 from daemon.mqtt import watch as subscribe
 from daemon.recogniser import Recogniser, check_thresholds, load_recogniser
@@ -32,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     loaded = load_config(options.config)
     config = override_devices(loaded.document, options.camera, options.microphone)
     config = override_broker(config, options.broker)
-    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    start_logging(config.log_level)
     faulthandler.register(signal.SIGUSR1)
     recogniser = _ready(loaded)
     Node(config, recogniser).run(stop)

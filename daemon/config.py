@@ -28,7 +28,7 @@ def _host(host: str) -> str:
 
 
 TopicLevel = Annotated[str, AfterValidator(_topic_level)]
-Number = Annotated[float, Field(allow_inf_nan=False, strict=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 Seconds = Annotated[Number, Field(ge=0, le=86_400)]
 PositiveSeconds = Annotated[Number, Field(ge=0.1, le=86_400)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
@@ -45,11 +45,26 @@ def _camera_device(device: int | str) -> int | str:
     if isinstance(device, int):
         if device < 0:
             raise ValueError("expected a camera's number from 0 up")
-    elif is_url(device) and urlsplit(device).scheme not in URL_SCHEMES:
-        raise ValueError(f"expected a URL of {', '.join(URL_SCHEMES)}")
+    elif is_url(device):
+        _check_url(device)
     elif not device:
         raise ValueError("expected a number, a path or a URL")
     return device
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in URL_SCHEMES:
+        raise ValueError(f"expected a URL of {', '.join(URL_SCHEMES)}")
+    # a password with one of these characters would end the host early, and be taken for a part of it
+    if "@" in url and "@" not in parts.netloc:
+        raise ValueError("expected / ? # @ in user, password and path to be written as %2F %3F %23 %40")
+    try:
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError("expected a host, and a number as its port") from error
+    if not host:
+        raise ValueError("expected a host")
 
 
 def _device_alone(value: object) -> object:

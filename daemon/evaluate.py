@@ -17,9 +17,9 @@ COLUMNS = ("image", "audio", "text", "label")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One labelled item and its line in the CSV."""
+    """One labelled item and where it stands: the CSV and the line."""
 
-    line: int
+    where: str
     item: Item
     label: str
 
@@ -78,7 +78,7 @@ def evaluate(recogniser: OfflineRecogniser, rows: list[Row], progress: Callable[
         try:
             recognition = recogniser.recognise(row.item)
         except InputError as error:
-            raise Refused(f"line {row.line}: {error}") from error
+            raise Refused(f"{row.where}: {error}") from error
         tally.add(row, recogniser.labels[int(np.argmax(recognition.scores))])
         progress(done)
     return tally
@@ -110,4 +110,4 @@ def _row(path: Path, line: int, cells: dict[str, str], labels: list[str]) -> Row
     item = Item(image, audio, cells["text"] or None)
     if not item.modalities:
         raise Refused(f"{path}:{line}: at least one of image, audio, text must be given")
-    return Row(line, item, label)
+    return Row(f"{path}:{line}", item, label)

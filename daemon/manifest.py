@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from daemon.documents import Document
 from daemon.records import MODALITIES, Modality
 
-Number = Annotated[float, Field(allow_inf_nan=False, strict=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
 

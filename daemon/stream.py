@@ -82,7 +82,8 @@ class Stream:
             self.counters,
             self._stop,
         )
-        self._start_sources(flow.deliver, flow.finish)
+        # after a failure it would begin again at another time than its fusion has come to
+        self._start_sources(flow.deliver, on_end=flow.finish, resumes=False)
 
     def request_stop(self) -> None:
         """Ask every source to close."""
@@ -113,10 +114,17 @@ class Stream:
     def _new_fusion(self, head: FusionHead) -> StreamFusion:
         return self._recogniser.new_fusion(head, self._config.fusion, self._config.events)
 
-    def _start_sources(self, deliver: Deliver, on_end: Callable[[], None] | None = None) -> None:
+    def _start_sources(
+        self, deliver: Deliver, *, on_end: Callable[[], None] | None = None, resumes: bool = True
+    ) -> None:
         for name, source in self._new_sources.items():
             supervised = SupervisedSource(
-                f"{self.name}/{name}", source, self._counted(deliver), on_change=self._on_change, on_end=on_end
+                f"{self.name}/{name}",
+                source,
+                self._counted(deliver),
+                on_change=self._on_change,
+                on_end=on_end,
+                resumes=resumes,
             )
             self._sources[name] = supervised
             supervised.start()

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 GRACE_S = 1.5
 """An event may begin so long after its passage ended: sound and text are recognised once they are complete."""
@@ -10,12 +10,16 @@ GRACE_S = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A part of the clip; `label` is what is to be recognised in it, or None."""
+    """A part of the clip; `label` is what is to be recognised in it, or None.
+
+    Where the senses contradict each other there is no label; `claims` are what each of them says.
+    """
 
     start_s: float
     end_s: float
     kind: str
     label: str | None
+    claims: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,38 +32,51 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Digits recognised and digits shown, by the kind of passage, and the events that match no passage."""
+    """Digits recognised and digits shown, by the kind of passage; events where the senses contradict; all others."""
 
     recognised: Counter[str]
     shown: Counter[str]
+    contradicted: list[Seen]
     unfounded: list[Seen]
 
 
 def score(passages: Sequence[Passage], clip_s: float, watched_s: float, events: Iterable[Seen]) -> Score:
     """Compare events with the passages that were watched to their end, over as many passes as were watched."""
-    result = Score(Counter(), Counter(), [])
+    result = Score(Counter(), Counter(), [], [])
     remaining = list(events)
     for passage in _watched(passages, clip_s, watched_s):
         matching = [event for event in remaining if _fits(event, passage)]
         remaining = [event for event in remaining if event not in matching]
         result.shown[passage.kind] += 1
         result.recognised[passage.kind] += bool(matching)
-    cut_short = _watched(passages, clip_s, watched_s + clip_s)
-    result.unfounded.extend(event for event in remaining if not any(_fits(event, passage) for passage in cut_short))
+    begun = _passes(passages, clip_s, watched_s)
+    for event in remaining:
+        if any(event.label in passage.claims and _is_during(event, passage) for passage in begun):
+            result.contradicted.append(event)
+        elif not any(_fits(event, passage) for passage in begun):
+            result.unfounded.append(event)
     return result
 
 
 def _watched(passages: Sequence[Passage], clip_s: float, watched_s: float) -> list[Passage]:
     """The passages with a label, once per pass, that ended early enough for an event to show."""
-    passes = range(int(watched_s // clip_s) + 1)
-    all_of_them = [
-        Passage(passage.start_s + turn * clip_s, passage.end_s + turn * clip_s, passage.kind, passage.label)
-        for turn in passes
+    all_of_them = _passes(passages, clip_s, watched_s)
+    return [passage for passage in all_of_them if passage.label is not None and passage.end_s + GRACE_S <= watched_s]
+
+
+def _passes(passages: Sequence[Passage], clip_s: float, watched_s: float) -> list[Passage]:
+    """All passages, once for each pass of the clip that was begun."""
+    turns = range(int(watched_s // clip_s) + 1)
+    return [
+        replace(passage, start_s=passage.start_s + turn * clip_s, end_s=passage.end_s + turn * clip_s)
+        for turn in turns
         for passage in passages
-        if passage.label is not None
     ]
-    return [passage for passage in all_of_them if passage.end_s + GRACE_S <= watched_s]
 
 
 def _fits(event: Seen, passage: Passage) -> bool:
-    return event.label == passage.label and passage.start_s <= event.at_s <= passage.end_s + GRACE_S
+    return event.label == passage.label and _is_during(event, passage)
+
+
+def _is_during(event: Seen, passage: Passage) -> bool:
+    return passage.start_s <= event.at_s <= passage.end_s + GRACE_S

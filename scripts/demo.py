@@ -42,8 +42,9 @@ def main() -> int:
         port = stack.enter_context(broker(Path(directory)))
         log = Path(directory) / "daemon.log"
         daemon = stack.enter_context(Daemon(options.config, port, log))
+        stream = next(iter(config.streams))
         print(f"broker on 127.0.0.1:{port}; send it a text, for example:", flush=True)
-        print(f"  mosquitto_pub -p {port} -t perceptd/{config.node}/demo/text -m 'room seven'\n", flush=True)
+        print(f"  mosquitto_pub -p {port} -t perceptd/{config.node}/{stream}/text -m 'room seven'\n", flush=True)
         viewer = Viewer(config, port)
         with contextlib.suppress(KeyboardInterrupt):
             viewer.view(options.seconds, daemon)
@@ -221,13 +222,18 @@ def _digits(config: Config, viewer: Viewer) -> Iterator[str]:
     truth = clip.with_suffix(".truth.yaml")
     if not truth.is_file():
         return
-    fields = ("start_s", "end_s", "kind", "label")
-    passages = [Passage(*(row[name] for name in fields)) for row in yaml.safe_load(truth.read_text())["passages"]]
+    passages = [_passage(row) for row in yaml.safe_load(truth.read_text())["passages"]]
     with av.open(str(clip)) as container:
         clip_s = container.duration / av.time_base
     events = [Seen(at - viewer.began, label) for at, label in viewer.starts]
     result = score(passages, clip_s, time.time() - viewer.began, events)
     yield from _told(result)
+
+
+def _passage(row: dict) -> Passage:
+    contradicts = row["kind"] == "contradiction"
+    claims = frozenset(row[sense] for sense in ("image", "audio", "text") if row[sense]) if contradicts else frozenset()
+    return Passage(row["start_s"], row["end_s"], row["kind"], row["label"], claims)
 
 
 def _told(result: Score) -> Iterator[str]:
@@ -236,9 +242,14 @@ def _told(result: Score) -> Iterator[str]:
         f"{names.get(kind, kind)} {result.recognised[kind]} of {count}" for kind, count in result.shown.items()
     )
     yield f"digits recognised: {result.recognised.total()} of {result.shown.total()} ({parts})"
+    if result.contradicted:
+        yield f"where picture and sound contradict each other, an event began: {_events(result.contradicted)}"
     if result.unfounded:
-        wrong = ", ".join(f"{event.label} at {event.at_s:.1f} s" for event in result.unfounded)
-        yield f"events without a digit in the clip: {wrong}"
+        yield f"events without a digit in the clip: {_events(result.unfounded)}"
+
+
+def _events(events: list[Seen]) -> str:
+    return ", ".join(f"{event.label} at {event.at_s:.1f} s" for event in events)
 
 
 if __name__ == "__main__":

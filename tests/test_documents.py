@@ -79,6 +79,24 @@ def test_credentials_never_appear(tmp_path: Path, device: str) -> None:
     assert "s3cret" not in "".join(problems_of(tmp_path, password))
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("rtsp://u:s3#cret@host/cam", "expected / ? # @ in user, password and path to be written as"),
+        ("rtsp://u:s3/cret@host/cam", "expected / ? # @ in user, password and path to be written as"),
+        ("rtsp://host:port/cam", "expected a host, and a number as its port"),
+        ("rtsp:///cam", "expected a host"),
+        ("ftp://host/cam", "expected a URL of rtsp, rtsps, http, https"),
+    ],
+)
+def test_urls_that_would_be_misread_are_refused_and_keep_their_secrets(tmp_path: Path, url: str, expected: str) -> None:
+    problems = problems_of(tmp_path, f"node: n\nbundle: b\nstreams:\n  s:\n    camera: '{url}'\n")
+    assert len(problems) == 1
+    assert problems[0].startswith("config.yaml:5: streams.s.camera")
+    assert expected in problems[0]
+    assert "cret" not in problems[0].replace("***", "")
+
+
 def test_a_device_alone_says_the_same_as_with_its_key(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("node: n\nbundle: b\nstreams: {s: {camera: 'rtsp://h/p', microphone: camera}}\n")

@@ -33,12 +33,12 @@ def deliver(
 ) -> tuple[Alignment, list[Moment], bool]:
     """Take an embedding at `now_ns`. Gives the new state, the moments made, and whether the embedding was in time.
 
-    It is late, and dropped, when it is not newer than the modality's latest, or already too old.
+    It is late, and dropped, when it is older than the modality's latest, or already too old.
     """
     state, moments = advance(state, now_ns, rules)
     newest = state.latest.get(embedding.modality)
     too_old = max(now_ns, state.time_ns) - embedding.end_ns > rules.max_age_ns[embedding.modality]
-    if too_old or (newest is not None and embedding.end_ns <= newest.end_ns):
+    if too_old or (newest is not None and embedding.end_ns < newest.end_ns):
         return state, moments, False
     latest = {**state.latest, embedding.modality: embedding}
     state = replace(state, latest=latest, time_ns=max(state.time_ns, embedding.end_ns), pending=True)

@@ -34,7 +34,8 @@ class SupervisedSource:
 
     It is `running` once it delivers, `waiting` between a failure and the next try, and `ended` when it has come to its
     end by itself. `on_change` is called, from the source's thread, whenever the status changes, `on_end` when the
-    source has come to its end or was stopped.
+    source has come to its end or was stopped. A source that does not resume has also ended when it fails after it has
+    delivered.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class SupervisedSource:
         *,
         on_change: Callable[[], None],
         on_end: Callable[[], None] | None = None,
+        resumes: bool = True,
     ) -> None:
         self._name = name
         self._source = source
         self._deliver = deliver
         self._on_change = on_change
         self._on_end = on_end
+        self._resumes = resumes
         self._backoff = Backoff()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -75,26 +78,32 @@ class SupervisedSource:
             if self._stop.is_set():
                 break
             if reason is None:
-                self._change("ended")
+                self._end("ended")
+                return
+            self.status = replace(self.status, reason=reason, failures=self.status.failures + 1)
+            if self.status.state == "running" and not self._resumes:
+                log.error("%s: %s; what it has delivered cannot be taken up again", self._name, reason)
+                self._end("ended")
                 return
             wait_s = self._backoff.next_s()
             log.warning("%s: %s; next try in %.1f s", self._name, reason, wait_s)
-            failures = self.status.failures + 1
-            self.status = replace(self.status, reason=reason, failures=failures)
             self._change("waiting")
             self._stop.wait(wait_s)
+        self._end("stopped")
+
+    def _end(self, state: State) -> None:
         try:
             if self._on_end is not None:
                 self._on_end()
+        except Exception:
+            log.exception("%s: ending failed", self._name)
         finally:
-            self._change("stopped")
+            self._change(state)
 
     def _run_once(self) -> str | None:
         """Run the source until it returns; gives why it failed, or None when it ended by itself."""
         try:
             self._source.run(self._pass_on, self._stop)
-            if self._on_end is not None and not self._stop.is_set():
-                self._on_end()
         except SourceError as error:
             return redact(str(error))
         except Exception as error:  # noqa: BLE001  (logged whole, but for credentials)

@@ -18,7 +18,7 @@ def read_picture(path: Path) -> Frame:
     """The picture as a BGR frame stamped 0. Raises InputError when it cannot be read."""
     try:
         pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-    except (OSError, cv2.error) as error:
+    except (OSError, ValueError, cv2.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if pixels is None:
         raise InputError(f"{path}: not a picture that can be decoded")
@@ -34,7 +34,7 @@ def read_sound(path: Path, sample_rate_hz: int) -> Array:
             resampler = av.AudioResampler(format="fltp")
             frames = [part for frame in container.decode(stream) for part in resampler.resample(frame)]
             rate_hz = stream.codec_context.sample_rate
-    except (av.FFmpegError, OSError, IndexError) as error:
+    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
         raise InputError(f"{path}: not a sound that can be decoded: {error}") from error
     if not frames:
         raise InputError(f"{path}: holds no sound")

@@ -15,7 +15,7 @@ LONGEST_AT_S = 7 * 86_400.0
 class TimedLine(Document):
     """A text and when it comes, in seconds from the start of the recording."""
 
-    at_s: Annotated[float, Field(ge=0, le=LONGEST_AT_S, allow_inf_nan=False, strict=False)]
+    at_s: Annotated[float, Field(ge=0, le=LONGEST_AT_S, allow_inf_nan=False)]
     text: Annotated[str, Field(min_length=1, max_length=4096)]
 
 

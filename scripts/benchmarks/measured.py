@@ -3,11 +3,13 @@
 import json
 import os
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
@@ -73,31 +75,43 @@ def captured_at(payload: dict) -> float | None:
 def measure(command: Sequence[str | Path], port: int, topic: str, seconds: float) -> Measured:
     """Run a command, and measure it from the end of its warm-up for so many seconds."""
     subscriber = Subscriber(port, topic)
-    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True)
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen([str(part) for part in command], stderr=errors)
+        try:
+            _wait_for_first(subscriber, process, errors)
+            return _measure(process.pid, subscriber, seconds)
+        finally:
+            subscriber.close()
+            _stop(process)
+
+
+def _measure(pid: int, subscriber: Subscriber, seconds: float) -> Measured:
+    time.sleep(WARM_UP_S)
+    subscriber.restart()
+    used_before_s, end = cpu_s(pid), time.monotonic() + seconds
+    peak_pss_mb = 0.0
+    while time.monotonic() < end:
+        peak_pss_mb = max(peak_pss_mb, pss_mb(pid))
+        time.sleep(0.5)
+    moments, latencies_ms = subscriber.moments, list(subscriber.latencies_ms)
+    return Measured(moments, (cpu_s(pid) - used_before_s) * 1000 / max(1, moments), latencies_ms, peak_pss_mb)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
     try:
-        _wait_for_first(subscriber, process)
-        time.sleep(WARM_UP_S)
-        subscriber.restart()
-        used_before_s, end = cpu_s(process.pid), time.monotonic() + seconds
-        peak_pss_mb = 0.0
-        while time.monotonic() < end:
-            peak_pss_mb = max(peak_pss_mb, pss_mb(process.pid))
-            time.sleep(0.5)
-        moments, latencies_ms = subscriber.moments, list(subscriber.latencies_ms)
-        used_s = cpu_s(process.pid) - used_before_s
-    finally:
-        subscriber.close()
-        process.terminate()
-        process.communicate(timeout=STOP_DEADLINE_S)
-    return Measured(moments, used_s * 1000 / max(1, moments), latencies_ms, peak_pss_mb)
+        process.wait(STOP_DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise SystemExit(f"did not stop within {STOP_DEADLINE_S} s: {process.args}") from None
 
 
-def _wait_for_first(subscriber: Subscriber, process: "subprocess.Popen[str]") -> None:
+def _wait_for_first(subscriber: Subscriber, process: "subprocess.Popen[bytes]", errors: TextIO) -> None:
     deadline = time.monotonic() + 30
     while subscriber.moments == 0:
         if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            raise SystemExit(f"no moment came from {process.args}: {process.communicate()[1]}")
+            errors.seek(0)
+            raise SystemExit(f"no moment came from {process.args}: {errors.read()}")
         time.sleep(0.05)
 
 

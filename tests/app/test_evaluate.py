@@ -46,7 +46,7 @@ def test_accuracy_confusion_and_subsets(directory: Path, capsys: pytest.CaptureF
         (",,,dark\n", "test.csv:2: at least one of image, audio, text must be given"),
         ("white.png,,,bright\nnone.png,,,dark\n", "none.png: cannot be read"),
         ("test.csv,,,dark\n", "test.csv: not a picture that can be decoded"),
-        (",,only text,dark\n", "line 2: none of the item's modalities is in the bundle"),
+        (",,only text,dark\n", "test.csv:2: none of the item's modalities is in the bundle"),
         ("", "test.csv: has no rows"),
     ],
 )

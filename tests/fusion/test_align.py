@@ -59,7 +59,7 @@ def test_an_embedding_that_took_longer_than_it_may_be_old_is_late() -> None:
 def test_late_embeddings_are_refused() -> None:
     state, _, in_time = deliver(Alignment(), embedding("image", 1000), 1000 * MS, RULES)
     assert in_time
-    for modality, end_ms in (("image", 1000), ("image", 990), ("audio", 600)):
+    for modality, end_ms in (("image", 999), ("image", 990), ("audio", 600)):
         after, moments, in_time = deliver(state, embedding(modality, end_ms), 1000 * MS, RULES)
         assert (after, moments, in_time) == (state, [], False)
 

@@ -44,6 +44,19 @@ def test_neither_reason_nor_log_shows_credentials(caplog: pytest.LogCaptureFixtu
     assert "s3" not in caplog.text
 
 
+def test_a_source_that_cannot_take_up_again_has_ended_when_it_fails_after_it_delivered() -> None:
+    source = ScriptedSource(([], "not there yet"), ([LINE], "cut off"), ([LINE], None))
+    delivered: list[Captured] = []
+    ended = threading.Event()
+    supervised = SupervisedSource(
+        "s/test", source, delivered.append, on_change=lambda: None, on_end=ended.set, resumes=False
+    )
+    supervised.start()
+    wait_until(lambda: supervised.status.state == "ended", "it has ended")
+    assert (source.started, supervised.status.reason, len(delivered)) == (2, "cut off", 1)
+    assert ended.is_set()
+
+
 def test_it_stops_while_it_waits_for_the_next_try() -> None:
     supervised, _, ended = supervise(ScriptedSource(*[([], "still down")] * 50))
     wait_until(lambda: supervised.status.state == "waiting", "it waits")

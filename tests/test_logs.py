@@ -1,0 +1,27 @@
+"""What is said again and again is written once."""
+
+import logging
+
+from daemon.logs import MAX_REMEMBERED, QUIET_S, RepeatFilter
+
+
+def record(message: str) -> logging.LogRecord:
+    return logging.LogRecord("x", logging.WARNING, "", 0, message, (), None)
+
+
+def test_a_message_passes_once_and_tells_how_often_it_was_held_back() -> None:
+    now_s = 0.0
+    repeats = RepeatFilter(lambda: now_s)
+    assert [repeats.filter(record("a")) for _ in range(4)] == [True, False, False, False]
+    assert repeats.filter(record("b"))
+    now_s = QUIET_S
+    again = record("a")
+    assert repeats.filter(again)
+    assert again.getMessage() == "a (3 times more since)"
+
+
+def test_it_remembers_no_more_than_its_bound() -> None:
+    repeats = RepeatFilter()
+    for index in range(3 * MAX_REMEMBERED):
+        assert repeats.filter(record(str(index)))
+    assert len(repeats._said) <= MAX_REMEMBERED
