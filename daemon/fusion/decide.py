@@ -105,14 +105,6 @@ def end_all(state: Decision, at_ns: int, ended_by: EndedBy, rules: DecideRules) 
     return replace(nothing(rules), since_ns=at_ns), events
 
 
-def strongest(state: Decision, at_ns: int, rules: DecideRules) -> tuple[str, float, int] | None:
-    """Label, smoothed score and start of the strongest open event, or None."""
-    if not state.open:
-        return None
-    label = max(state.open, key=lambda index: _score_at(state, index, at_ns, rules))
-    return rules.labels[label], _score_at(state, label, at_ns, rules), state.open[label].started_ns
-
-
 def _next_step(state: Decision, rules: DecideRules) -> tuple[int, int, Step] | None:
     """The next instant at which something changes if the held scores stay: (when, label, what)."""
     rising = np.flatnonzero(state.held >= rules.start).tolist()

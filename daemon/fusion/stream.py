@@ -60,10 +60,6 @@ class StreamFusion:
         )
         return min((at_ns for at_ns in due if at_ns is not None), default=None)
 
-    def current(self, now_ns: int) -> tuple[str, float, int] | None:
-        """Label, smoothed score and start of the strongest open event, or None."""
-        return decide.strongest(self._decision, now_ns, self._decide_rules)
-
     def _recognise(self, moments: list[Moment]) -> Fused:
         fused = Fused()
         for moment in moments:
