@@ -70,7 +70,8 @@ class LiveFusion:
             if entry is None:
                 break
             stream, embedding = entry
-            self._step(stream, partial(_deliver, embedding=embedding))
+            if not self._step(stream, partial(_deliver, embedding=embedding)):
+                stream.counters[embedding.modality].drop("fusion_failed")
             self._let_time_pass()
         for stream in self._streams:
             self._step(stream, _finish)
@@ -86,12 +87,16 @@ class LiveFusion:
             if due_ns is not None and due_ns <= now_ns:
                 self._step(stream, _advance)
 
-    def _step(self, stream: LiveStream, step: Callable[[LiveStream], Fused]) -> None:
+    def _step(self, stream: LiveStream, step: Callable[[LiveStream], Fused]) -> bool:
+        """Take one step of one stream's fusion, whose failure must not end the others; says whether it went well."""
         try:
             stream.publish(step(stream))
         except Exception:
             log.exception("%s: fusion failed", stream.name)
-        self._due_ns[stream.name] = stream.fusion.next_due_ns()
+            return False
+        finally:
+            self._due_ns[stream.name] = stream.fusion.next_due_ns()
+        return True
 
 
 def _advance(stream: LiveStream) -> Fused:
