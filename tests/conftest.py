@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -5,8 +6,9 @@ from hypothesis import settings
 
 from tests.helpers.mosquitto import Mosquitto
 
-settings.register_profile("without-deadline", deadline=None)
-settings.load_profile("without-deadline")
+# a busy machine is no failure; and while CI judges a change, chance must not: people's runs go on exploring
+settings.register_profile("ours", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("ours")
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ BLACK_YUV = (16, 128, 128)
 """Black in limited range."""
 
 SUBPIXEL_BITS = 4
-"""fillPoly takes corners in sixteenths of a pixel."""
+"""OpenCV takes corners in sixteenths of a pixel."""
+
+EDGE_PIXELS = 3
 
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
@@ -68,8 +70,9 @@ def plane_masks(polygons: list[list[list[float]]], frame: Frame) -> tuple[Mask, 
         corners = np.round((np.array(polygon) * size - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
         # one by one: where two polygons of one call overlap, fillPoly leaves a hole
         cv2.fillPoly(drawn, [corners], 255, shift=SUBPIXEL_BITS)
-    # fillPoly may leave out a pixel at a slanting edge: better one too many than one too few
-    mask: Mask = cv2.dilate(drawn, np.ones((3, 3), np.uint8)).astype(np.bool_)
+        # fillPoly may leave out pixels at a slanting edge, and most of a sliver: better one too many than one too few
+        cv2.polylines(drawn, [corners], True, 255, EDGE_PIXELS, shift=SUBPIXEL_BITS)
+    mask: Mask = drawn.astype(np.bool_)
     if len(frame.planes) == 1:
         return (mask,)
     chroma: Mask = np.asarray(mask.reshape(height // 2, 2, width // 2, 2).any(axis=(1, 3)))
