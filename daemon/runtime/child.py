@@ -119,9 +119,9 @@ class Child:
     def _why_ended(self) -> str:
         code = self._process.wait()  # it has ended: this only asks how
         if code == EXIT_FAILED and (reason := _written(self._says).strip()):
-            return redact(" ".join(reason.split()))[:REASON_CHARS]
+            return _clean(" ".join(reason.split()))[:REASON_CHARS]
         how = f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with code {code}"
-        complaints = redact(_written(self._complains).strip())
+        complaints = "\n".join(map(_clean, _written(self._complains).splitlines()))
         log.warning("a child process %s%s", how, f", and said:\n{complaints}" if complaints else "")
         return f"its process {how}"
 
@@ -191,6 +191,10 @@ def _readable(descriptors: Sequence[int], timeout_s: float) -> set[int]:
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
     return {descriptor for descriptor, _ in poll.poll(timeout_s * 1000)}
+
+
+def _clean(line: str) -> str:
+    return redact("".join(char if char.isprintable() else " " for char in line))
 
 
 def _signal_name(number: int) -> str:

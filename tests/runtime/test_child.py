@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_a_function_gives_what_it_writes() -> None:
 @pytest.mark.parametrize(
     ("function", "arguments", "reason"),
     [
-        ("fail", ["no such thing\nas rtsp://me:s3cret@host"], r"^no such thing as rtsp://\*\*\*@host$"),
+        ("fail", ["no such\x1bthing\nas rtsp://me:s3cret@host"], r"^no such thing as rtsp://\*\*\*@host$"),
         ("break_down", ["s3cret"], r"^its process ended with code 70$"),
         ("abort", [], r"^its process was ended by SIGABRT$"),
         ("read_nowhere", [], r"^its process was ended by SIGSEGV$"),
@@ -91,6 +92,21 @@ def test_a_parent_that_is_killed_leaves_no_child() -> None:
     parent.kill()
     parent.wait()
     wait_until(lambda: not is_running(pid), "the child has ended")
+
+
+def test_a_child_ends_with_the_thread_that_made_it() -> None:
+    made: list[Child] = []
+
+    def make() -> None:
+        made.append(child("stream", inlet.address, "1000000000", inlet=inlet))
+        wait_until(lambda: inlet.receive(made[0], 0.1), "the child runs")
+
+    with RecordInlet(8, 80) as inlet:
+        thread = threading.Thread(target=make)
+        thread.start()
+        thread.join()
+        with made[0], pytest.raises(ChildError, match="was ended by SIGKILL"):
+            made[0].result(DEADLINE_S)
 
 
 def test_a_child_whose_parent_died_before_it_began_does_not_begin() -> None:

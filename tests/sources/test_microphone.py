@@ -101,8 +101,9 @@ def processes() -> list[int]:
     return children_of(os.getpid(), "daemon.children.microphone")
 
 
-def test_a_tone_is_heard_in_blocks_without_a_gap(server: PulseServer) -> None:
-    with server.playing(440), listening() as listener:
+@pytest.mark.parametrize("channel", [0, 1])
+def test_a_tone_is_heard_in_blocks_without_a_gap(server: PulseServer, channel: int) -> None:
+    with server.playing(440), listening("default", channel) as listener:
         listener.hears(BLOCKS)
     blocks = listener.blocks[:BLOCKS]
     assert {len(block.samples) for block in blocks} == {320}
