@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     recogniser = _ready(loaded)
     Node(config, recogniser).run(stop)
     if threading.active_count() > 1:
-        # something hangs and was left behind: what its library does at exit (PortAudio's) would wait for it
+        # a camera or an encoder hangs and was left behind: it must not come back while the interpreter is taken apart
         logging.shutdown()
         os._exit(0)
     return 0

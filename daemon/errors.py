@@ -6,6 +6,7 @@ PerceptdError
 │   ├── BundleError    a bundle's files do not fit together
 │   └── ModelError     a .tflite file cannot be loaded or run (MismatchError: is not what the manifest says)
 ├── SourceError        a camera, microphone or file failed: the supervisor tries it again
+├── ChildError         a child process failed: start another, or do without what it does
 └── InputError         one input from outside is unusable: drop it and count it
 """
 
@@ -47,6 +48,10 @@ class MismatchError(ModelError):
 
 class SourceError(PerceptdError):
     """A source stopped delivering; opening it again may help."""
+
+
+class ChildError(PerceptdError):
+    """A child process has ended, hangs, or makes no sense; another one may do better."""
 
 
 class InputError(PerceptdError):

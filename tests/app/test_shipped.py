@@ -11,6 +11,7 @@ import yaml
 from tests.app.test_daemon import parsed, replayed, stripped
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.processes import children_of, is_running
 from tests.helpers.pulse import pulse_server
 from tests.helpers.rtsp import rtsp_camera
 
@@ -132,6 +133,25 @@ def test_a_sound_server_that_hangs_does_not_keep_it_from_stopping(
             monkeypatch.setenv(name, value)
         with DaemonProcess(config, tmp_path) as daemon:
             wait_until(lambda: "demo/microphone: delivers" in daemon.log, "sound")
+            assert "portaudio" not in Path(f"/proc/{daemon.process.pid}/maps").read_text(), "only its child has it"
             with server.frozen():
                 assert daemon.stop() == 0
-                assert "did not close in time: microphone" in daemon.log
+            assert "did not close in time" not in daemon.log
+
+
+def test_a_daemon_that_is_killed_leaves_no_child(
+    tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = shipped("killed", broker)
+    del config["streams"]["demo"]["replay"]
+    config["streams"]["demo"]["microphone"] = "default"
+    (tmp_path / "pulse").mkdir()
+    with pulse_server(tmp_path / "pulse") as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        with DaemonProcess(config, tmp_path) as daemon:
+            wait_until(lambda: "demo/microphone: delivers" in daemon.log, "sound")
+            children = children_of(daemon.process.pid, "daemon.children.microphone")
+            assert len(children) == 1
+            daemon.process.kill()
+            wait_until(lambda: not is_running(children[0]), "the child has ended")

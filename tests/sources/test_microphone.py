@@ -1,78 +1,129 @@
-import json
+"""A microphone of a real sound server, through everything that such a server does."""
+
+import os
 import re
-import subprocess
-import sys
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 
+from daemon.clock import monotonic_ns
+from daemon.errors import SourceError
+from daemon.records import Block, Captured, Counters
+from daemon.sources.microphone import Microphone, list_microphones
+from tests.helpers.mosquitto import wait_until
+from tests.helpers.processes import children_of
 from tests.helpers.pulse import PulseServer, pulse_server
 
-PROCESS = Path(__file__).with_name("microphone_process.py")
-ROOT = Path(__file__).resolve().parents[2]
+RATE_HZ = 16_000
 BLOCKS = 100
-DEADLINE_S = 40.0
+DETECTED_S = 3.5
+"""Within which a fault of any kind is an error."""
+STOPPED_S = 1.0
 
 
 class Listener:
-    """A microphone in a process of its own, because the sound server is named by the environment."""
+    """A microphone that runs in a thread, as the supervisor would run it, until it fails or is stopped."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
+    def __init__(self, device: int | str = "default", channel: int = 0) -> None:
+        self.blocks: list[Block] = []
+        self.ages_ns: list[int] = []
+        self.error: str | None = None
+        self.counters = Counters()
+        self._microphone = Microphone(device, channel, RATE_HZ, {"audio": self.counters})
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
 
-    def hear(self) -> dict[str, Any]:
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        assert line, "the process has ended"
-        return json.loads(line)
+    def _run(self) -> None:
+        try:
+            self._microphone.run(self._take, self._stop)
+        except SourceError as error:
+            self.error = str(error)
 
-    def run(self, kind: str) -> dict[str, Any]:
-        assert self._process.stdin
-        self._process.stdin.write(f"{kind}\n")
-        self._process.stdin.flush()
-        return self.hear()
+    def _take(self, block: Captured) -> None:
+        assert isinstance(block, Block)
+        self.blocks.append(block)
+        self.ages_ns.append(monotonic_ns() - block.end_ns)
+
+    def hears(self, count: int = 10) -> None:
+        """Wait for so many blocks more."""
+        wanted = len(self.blocks) + count
+        wait_until(lambda: len(self.blocks) >= wanted or self.error, "sound")
+        assert self.error is None
+
+    def fails(self, within_s: float = DETECTED_S) -> str:
+        """Wait for the error."""
+        wait_until(lambda: self.error, "an error", within_s)
+        assert self.error
+        return self.error
+
+    def stop(self) -> bool:
+        """Whether it has stopped in time."""
+        self._stop.set()
+        self._thread.join(STOPPED_S)
+        return not self._thread.is_alive()
 
 
 @contextmanager
-def listener(server: PulseServer, device: str = "default", channel: int = 0) -> Iterator[Listener]:
-    process = subprocess.Popen(
-        [sys.executable, PROCESS, device, str(channel), str(BLOCKS)],
-        env={**server.environment, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    watchdog = threading.Timer(DEADLINE_S, process.kill)
-    watchdog.start()
+def listening(device: int | str = "default", channel: int = 0) -> Iterator[Listener]:
+    listener = Listener(device, channel)
     try:
-        yield Listener(process)
+        yield listener
     finally:
-        watchdog.cancel()
-        process.kill()
-        process.communicate()
+        assert listener.stop()
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PulseServer]:
-    with pulse_server(tmp_path_factory.mktemp("pulse")) as running:
-        yield running
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PulseServer]:
+    with pulse_server(tmp_path_factory.mktemp("pulse")) as server:
+        yield server
 
 
-def test_a_tone_is_heard_in_blocks_without_a_gap(server: PulseServer) -> None:
-    with server.playing(440), listener(server) as microphone:
-        assert "default" in microphone.hear()["microphones"]
-        assert microphone.run("some") == {"delivers": True}
-        heard = microphone.hear()
-    assert heard["blocks"] == BLOCKS
-    assert heard["sizes"] == [320]
-    assert heard["gaps"] == [0]
-    assert heard["loudest_hz"] == pytest.approx(440, abs=3)
-    assert heard["youngest_ms"] >= 0, "nothing is stamped in the future"
+@pytest.fixture
+def server(running: PulseServer, monkeypatch: pytest.MonkeyPatch) -> PulseServer:
+    use(running, monkeypatch)
+    return running
+
+
+def use(server: PulseServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the microphones that are opened from here on be this server's."""
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+def processes() -> list[int]:
+    return children_of(os.getpid(), "daemon.children.microphone")
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+def test_a_tone_is_heard_in_blocks_without_a_gap(server: PulseServer, channel: int) -> None:
+    with server.playing(440), listening("default", channel) as listener:
+        listener.hears(BLOCKS)
+    blocks = listener.blocks[:BLOCKS]
+    assert {len(block.samples) for block in blocks} == {320}
+    assert [number for number, block in enumerate(blocks) if block.gap] == [0]
+    sound = np.concatenate([block.samples for block in blocks])
+    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
+    assert spectrum.argmax() * RATE_HZ / len(sound) == pytest.approx(440, abs=3)
+    assert min(listener.ages_ns) >= 0, "nothing is stamped in the future"
+    assert max(abs(b.start_ns - a.end_ns) for a, b in pairwise(blocks)) < 50_000_000
+    assert listener.counters.dropped == {}
+
+
+def test_microphones_are_listed(server: PulseServer) -> None:
+    assert "default" in [microphone.device for microphone in list_microphones()]
+
+
+def test_a_frozen_server_cannot_be_asked(server: PulseServer) -> None:
+    with server.frozen(), pytest.raises(SourceError, match=r"microphones: the system has not answered for 5 s"):
+        list_microphones()
+    assert processes() == []
 
 
 @pytest.mark.parametrize(
@@ -83,28 +134,96 @@ def test_a_tone_is_heard_in_blocks_without_a_gap(server: PulseServer) -> None:
     ],
 )
 def test_a_missing_microphone_is_named(server: PulseServer, device: str, channel: int, problem: str) -> None:
-    with listener(server, device, channel) as microphone:
-        microphone.hear()
-        assert re.search(problem, microphone.run("some")["error"])
+    with listening(device, channel) as listener:
+        assert re.search(problem, listener.fails())
 
 
 def test_a_server_that_dies_is_an_error_and_one_that_comes_back_is_found(server: PulseServer) -> None:
-    with listener(server) as microphone:
-        microphone.hear()
-        assert microphone.run("on") == {"delivers": True}
+    with listening() as listener:
+        listener.hears()
         server.kill()
-        assert "ended" in microphone.hear()["error"]
-        assert "microphone default" in microphone.run("on")["error"]
+        assert "ended the stream" in listener.fails()
+    with listening() as listener:
+        assert "microphone default: " in listener.fails()
+    server.start()
+    with listening() as listener:
+        listener.hears(BLOCKS)
+
+
+def test_a_server_that_is_restarted_at_once_is_found_again(server: PulseServer) -> None:
+    with listening() as listener:
+        listener.hears()
+        server.kill()
         server.start()
-        assert microphone.run("some") == {"delivers": True}
-        assert microphone.hear()["blocks"] == BLOCKS
+        assert "ended the stream" in listener.fails()
+    with listening() as listener:
+        listener.hears()
 
 
-def test_a_frozen_server_is_an_error(server: PulseServer) -> None:
-    with listener(server) as microphone:
-        microphone.hear()
-        assert microphone.run("on") == {"delivers": True}
+def test_a_frozen_server_is_an_error_and_not_for_ever(server: PulseServer) -> None:
+    with listening() as listener:
+        listener.hears()
         with server.frozen():
-            assert "no sound for 3 s" in microphone.hear()["error"]
-        assert microphone.run("some") == {"delivers": True}
-        assert microphone.hear()["blocks"] == BLOCKS
+            assert "no sound for 3 s" in listener.fails()
+            with listening() as another:
+                assert "no sound for 3 s" in another.fails(DETECTED_S + 1)
+    with listening() as listener:
+        listener.hears(BLOCKS)
+
+
+def test_a_frozen_server_does_not_delay_stopping(server: PulseServer) -> None:
+    with listening() as listener:
+        listener.hears()
+        with server.frozen():
+            assert listener.stop()
+    assert listener.error is None
+    assert processes() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV])
+def test_a_process_that_dies_is_an_error_that_says_how(server: PulseServer, number: signal.Signals) -> None:
+    with listening() as listener:
+        listener.hears()
+        os.kill(processes()[0], number)
+        assert listener.fails() == f"microphone default: its process was ended by {number.name}"
+
+
+def test_a_process_that_hangs_is_an_error_and_killed(server: PulseServer) -> None:
+    with listening() as listener:
+        listener.hears()
+        os.kill(processes()[0], signal.SIGSTOP)
+        assert "no sound for 3 s" in listener.fails()
+    assert processes() == []
+
+
+def test_what_happens_to_one_microphone_is_nothing_to_another(
+    server: PulseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pulse_server(tmp_path) as other, listening() as frozen:
+        frozen.hears()
+        use(other, monkeypatch)
+        with listening() as going_on:
+            going_on.hears()
+            with server.frozen():
+                assert "no sound for 3 s" in frozen.fails()
+                going_on.hears()
+            assert [number for number, block in enumerate(going_on.blocks) if block.gap] == [0]
+
+
+def test_nothing_is_left_of_twenty_runs(server: PulseServer) -> None:
+    def one() -> None:
+        with listening() as listener:
+            listener.hears(1)
+
+    one()
+    before = held()
+    for _ in range(20):
+        one()
+    assert held() == before
+    assert processes() == []
+
+
+def held() -> tuple[list[str], int, int]:
+    """Descriptors, threads, and pieces of shared memory of this process."""
+    descriptors = sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
+    return descriptors, threading.active_count(), Path("/proc/self/maps").read_text().count("memfd:perceptd")

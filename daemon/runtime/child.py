@@ -1,0 +1,207 @@
+"""A child process for native code that can hang or abort, seen from the daemon.
+
+What such code needs is started anew with it, so a child is never asked to end: it is killed, whatever it is doing.
+"""
+
+import fcntl
+import logging
+import mmap
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from types import TracebackType
+
+from daemon.errors import ChildError
+from daemon.redact import redact
+from daemon.runtime.inside import EXIT_FAILED
+from daemon.runtime.ring import Record, RingReader
+
+log = logging.getLogger(__name__)
+
+SAYS_BYTES = 64 * 1024
+"""How much a child may write to each of its standard output and standard error; the rest finds no room."""
+
+REASON_CHARS = 500
+"""How much of a child's reason is told."""
+
+ENDING_S = 1.0
+"""A killed process ends in milliseconds, unless it hangs in a driver."""
+
+START = "import sys; sys.path[:] = sys.argv[1].split(':'); from daemon.runtime.inside import main; main(*sys.argv[2:])"
+"""Isolated from the environment and the working directory, a child imports what its parent would."""
+
+
+class Child:
+    """A process that runs one function, from here on until it is closed.
+
+    It ends with the thread that made it, even where the daemon is killed. Nothing waits for it longer than it is told.
+    A context manager.
+    """
+
+    def __init__(self, target: str, *arguments: str, inherits: Sequence[int] = ()) -> None:
+        """`target` is "module:function", called with the arguments; `inherits` are the descriptors it may use.
+
+        Raises ChildError when there is no room for a process.
+        """
+        with ExitStack() as stack:
+            try:
+                self._says, self._complains = (_owned(stack, shared_memory(SAYS_BYTES)) for _ in range(2))
+                command = [
+                    sys.executable,
+                    "-I",
+                    "-c",
+                    START,
+                    ":".join(map(str, sys.path)),
+                    str(os.getpid()),
+                    target,
+                    *arguments,
+                ]
+                self._process = subprocess.Popen(  # noqa: S603  (this program itself)
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._says,
+                    stderr=self._complains,
+                    pass_fds=inherits,
+                    start_new_session=True,  # so that Ctrl-C on a terminal reaches the daemon alone
+                )
+                stack.callback(self._end)
+                self._ending = _owned(stack, os.pidfd_open(self._process.pid))
+            except OSError as error:
+                raise ChildError(f"no process could be started: {error}") from error
+            self._held = stack.pop_all()
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
+    def wait_for(self, descriptor: int, timeout_s: float) -> bool:
+        """Whether the descriptor can be read within the time. Raises ChildError when the child has ended instead."""
+        ready = _readable((descriptor, self._ending), timeout_s)
+        if descriptor not in ready and self._ending in ready:
+            raise ChildError(self._why_ended())
+        return descriptor in ready
+
+    def result(self, deadline_s: float) -> str:
+        """What the function has written to standard output once it has returned.
+
+        Raises ChildError when it fails, or has not returned by the deadline.
+        """
+        if not _readable((self._ending,), deadline_s):
+            raise ChildError(f"the system has not answered for {deadline_s:g} s")
+        if self._process.wait() != 0:
+            raise ChildError(self._why_ended())
+        return _written(self._says)
+
+    def close(self) -> None:
+        """Kill it; one that cannot be killed is left behind, and said to be."""
+        self._held.close()
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _end(self) -> None:
+        self._process.kill()
+        try:
+            self._process.wait(ENDING_S)
+        except subprocess.TimeoutExpired:
+            log.error("process %d hangs in the system, cannot be killed, and is left behind", self.pid)
+
+    def _why_ended(self) -> str:
+        code = self._process.wait()  # it has ended: this only asks how
+        if code == EXIT_FAILED and (reason := _written(self._says).strip()):
+            return _clean(" ".join(reason.split()))[:REASON_CHARS]
+        how = f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with code {code}"
+        complaints = "\n".join(map(_clean, _written(self._complains).splitlines()))
+        log.warning("a child process %s%s", how, f", and said:\n{complaints}" if complaints else "")
+        return f"its process {how}"
+
+
+class RecordInlet:
+    """Records that a child sends as they come, without ever waiting for us: what finds no room is lost, and counted.
+
+    A context manager; it outlives the child.
+    """
+
+    def __init__(self, slots: int, slot_bytes: int) -> None:
+        """So many records may wait, each of `slot_bytes` less `ring.HEADER`. Raises ChildError without memory."""
+        with ExitStack() as stack:
+            try:
+                descriptor = _owned(stack, shared_memory(slots * slot_bytes))
+                memory = mmap.mmap(descriptor, slots * slot_bytes)
+                flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC
+                self._filled, self._freed = (_owned(stack, os.eventfd(0, flags)) for _ in range(2))
+            except OSError as error:
+                raise ChildError(f"no memory could be shared: {error}") from error
+            self._ring = RingReader(memoryview(memory), slot_bytes)
+            self.descriptors = (descriptor, self._filled, self._freed)
+            self.address = ":".join(map(str, (slot_bytes, *self.descriptors)))
+            self._held = stack.pop_all()
+
+    def receive(self, child: Child, timeout_s: float) -> list[Record]:
+        """The records that wait, or come within the time. Raises ChildError when the child has ended, or raves."""
+        if not child.wait_for(self._filled, timeout_s):
+            return []
+        with suppress(BlockingIOError):  # the child holds the descriptor too, and may have read from it
+            self._ring.filled(os.eventfd_read(self._filled))
+        records = []
+        while (record := self._ring.read()) is not None:
+            records.append(record)
+        if records:
+            os.eventfd_write(self._freed, len(records))
+        return records
+
+    def __enter__(self) -> "RecordInlet":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+
+
+def shared_memory(size: int) -> int:
+    """A descriptor of memory to share. No one can change its size: were it cut, whoever uses it would be killed."""
+    descriptor = os.memfd_create("perceptd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(descriptor, size)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _owned(stack: ExitStack, descriptor: int) -> int:
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _readable(descriptors: Sequence[int], timeout_s: float) -> set[int]:
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poll.poll(timeout_s * 1000)}
+
+
+def _clean(line: str) -> str:
+    return redact("".join(char if char.isprintable() else " " for char in line))
+
+
+def _signal_name(number: int) -> str:
+    return next((known.name for known in signal.Signals if known == number), f"signal {number}")
+
+
+def _written(descriptor: int) -> str:
+    """What the child has written: it shares the position with us."""
+    length = min(os.lseek(descriptor, 0, os.SEEK_CUR), SAYS_BYTES)
+    return os.pread(descriptor, length, 0).decode("utf-8", "replace")

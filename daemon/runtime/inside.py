@@ -1,0 +1,73 @@
+"""A child process for native code that can hang or abort, seen from inside; nothing heavy is imported here."""
+
+import ctypes
+import faulthandler
+import importlib
+import mmap
+import os
+import signal
+import sys
+import traceback
+from contextlib import suppress
+from typing import NoReturn
+
+from daemon.runtime.ring import RingWriter
+
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h: the signal that this process gets when the thread that made it ends."""
+
+EXIT_FAILED = 69
+EXIT_UNFORESEEN = 70
+"""A reason stands on standard output; a traceback on standard error (EX_UNAVAILABLE, EX_SOFTWARE of sysexits.h)."""
+
+
+class Failed(Exception):
+    """Raised by a child's function: its reason is told to the parent."""
+
+
+def main(parent: str, target: str, *arguments: str) -> NoReturn:
+    """Call the function "module:function" with the arguments and leave, without what libraries would do at exit."""
+    _die_with(int(parent))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # systemd tells every process; when this one ends is the parent's to say
+    faulthandler.enable()
+    module, _, function = target.partition(":")
+    try:
+        getattr(importlib.import_module(module), function)(*arguments)
+        code = 0
+    except Failed as error:
+        print(error)  # noqa: T201  (the parent reads it)
+        code = EXIT_FAILED
+    except BaseException:  # noqa: BLE001  (the parent logs it)
+        with suppress(OSError):  # there is room for so much
+            traceback.print_exc()
+        code = EXIT_UNFORESEEN
+    with suppress(OSError):
+        sys.stdout.flush()
+    os._exit(code)
+
+
+def _die_with(parent: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        os._exit(EXIT_UNFORESEEN)  # it died before it was asked for
+
+
+class RecordOutlet:
+    """Sends records to the parent's RecordInlet and never waits for it; used by one thread at a time."""
+
+    def __init__(self, address: str) -> None:
+        """`address` is the inlet's. An empty record is sent at once: the child runs."""
+        slot_bytes, descriptor, self._filled, self._freed = map(int, address.split(":"))
+        memory = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
+        self._ring = RingWriter(memoryview(memory), slot_bytes)
+        self.send(b"")
+
+    def send(self, payload: bytes) -> None:
+        """Send a record, or lose it when the parent has no room. Raises ValueError when it is too long for a slot."""
+        with suppress(BlockingIOError):  # nothing was freed since
+            self._ring.freed(os.eventfd_read(self._freed))
+        if self._ring.write(payload):
+            os.eventfd_write(self._filled, 1)
