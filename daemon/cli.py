@@ -78,9 +78,13 @@ def _add_run(commands: "Commands") -> None:
     run = commands.add_parser("run", help="recognise and publish until told to stop")
     _add_config(run)
     _add_broker(run)
-    run.add_argument("--camera", metavar="DEVICE", help="watch this camera instead: 0, /dev/video0, rtsp://..., a file")
     run.add_argument(
-        "--microphone", metavar="DEVICE", help="listen to this microphone instead: default, a name, a number"
+        "--camera",
+        metavar="DEVICE",
+        help="let the config's first stream watch this camera: 0, /dev/video0, rtsp://..., a file",
+    )
+    run.add_argument(
+        "--microphone", metavar="DEVICE", help="let it listen to this microphone: default, a name, a number, camera"
     )
     run.set_defaults(module="commands", command="run")
 

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 
 from daemon.app import Node
 from daemon.bundles.load import load_bundle
-from daemon.config import Config, load_config, override_broker, override_devices
+from daemon.config import Config, MqttConfig, absent_files, broker_at, load_config, override_devices
 from daemon.documents import Loaded
 from daemon.errors import SourceError
 from daemon.logs import start_logging
@@ -22,6 +22,9 @@ from daemon.mqtt import Malformed, Narrator, Received
 from daemon.mqtt import watch as subscribe
 from daemon.recogniser import Recogniser, check_thresholds, load_recogniser
 from daemon.sources import MicrophoneDevice, list_cameras, list_microphones
+
+SILENCE_S = 5.0
+"""After so long without a message, `watch` says so: the retained ones come at once."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -32,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: stop.put(None))
     loaded = load_config(options.config)
     config = override_devices(loaded.document, options.camera, options.microphone)
-    config = override_broker(config, options.broker)
+    config = config.model_copy(update={"mqtt": broker_at(options.broker, config.mqtt)})
     start_logging(config.log_level)
     faulthandler.register(signal.SIGUSR1)
     recogniser = _ready(loaded)
@@ -49,6 +52,8 @@ def check_config(options: argparse.Namespace) -> int:
     loaded = load_config(options.config)
     recogniser = _ready(loaded)
     Node(loaded.document, recogniser)
+    for remark in absent_files(loaded):
+        print(remark, file=sys.stderr)
     streams = ", ".join(loaded.document.streams)
     print(f"{options.config}: good; bundle {recogniser.bundle.manifest.id}, streams: {streams}")
     return 0
@@ -83,18 +88,27 @@ def _microphones() -> tuple[list[MicrophoneDevice], str | None]:
 
 def watch(options: argparse.Namespace) -> int:
     """Show what nodes publish until Ctrl-C."""
-    config = override_broker(load_config(options.config).document, options.broker)
-    node = None if options.node == "+" else options.node or config.node
+    if options.broker and options.node:
+        mqtt, node = broker_at(options.broker, MqttConfig()), options.node
+    else:
+        config = load_config(options.config).document
+        mqtt, node = broker_at(options.broker, config.mqtt), options.node or config.node
+    node = None if node == "+" else node
     narrator = Narrator(colour=sys.stdout.isatty(), with_node=node is None)
 
     def show(received: Received) -> None:
+        silence.cancel()
         line = _as_json(received) if options.json else narrator.tell(received)
         if line is not None:
             print(line, flush=True)
 
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    subscribe(config.mqtt, node, emit=show, stop=stop)
+    nothing = f"nothing heard yet from {f'node {node}' if node else 'any node'} at {mqtt.host}:{mqtt.port}"
+    silence = threading.Timer(SILENCE_S, print, [nothing], {"file": sys.stderr})
+    silence.daemon = True
+    silence.start()
+    subscribe(mqtt, node, emit=show, stop=stop)
     return 0
 
 

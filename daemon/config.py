@@ -24,6 +24,8 @@ def _topic_level(name: str) -> str:
 def _host(host: str) -> str:
     if not host or any(c in "/@" or c.isspace() for c in host):
         raise ValueError("expected a host's name or address alone, without scheme or user")
+    if host.count(":") == 1:
+        raise ValueError("expected a host's name or address alone; its port goes into port")
     return host
 
 
@@ -254,17 +256,31 @@ def override_devices(config: Config, camera: str | None, microphone: str | None)
     return config.model_copy(update={"streams": {**config.streams, name: replaced}})
 
 
-def override_broker(config: Config, broker: str | None) -> Config:
-    """The config with another broker, given as HOST or HOST:PORT. Raises DocumentError."""
+def broker_at(broker: str | None, mqtt: MqttConfig) -> MqttConfig:
+    """The settings with another broker, given as HOST or HOST:PORT. Raises DocumentError."""
     if broker is None:
-        return config
+        return mqtt
     host, colon, port = broker.rpartition(":") if ":" in broker else (broker, "", "")
     try:
-        changed = {"host": host, "port": int(port) if colon else config.mqtt.port}
-        mqtt = MqttConfig.model_validate({**dict(config.mqtt), **changed})
+        changed = {"host": host, "port": int(port) if colon else mqtt.port}
+        return MqttConfig.model_validate({**dict(mqtt), **changed})
     except ValueError as error:
-        raise DocumentError([f"--broker {redact(broker)}: expected HOST or HOST:PORT"]) from error
-    return config.model_copy(update={"mqtt": mqtt})
+        expected = "expected HOST or HOST:PORT, with a port from 1 to 65535"
+        raise DocumentError([f"--broker {redact(broker)}: {expected}"]) from error
+
+
+def absent_files(config: Loaded[Config]) -> list[str]:
+    """What the config's streams play that is not there now, each with its place; a running node would wait for it."""
+    remarks = []
+    for name, stream in config.document.streams.items():
+        played: dict[tuple[str, str], object] = {
+            ("replay", "file"): stream.replay.file if stream.replay else None,
+            ("camera", "device"): stream.camera.device if stream.camera and stream.camera_has_sound else None,
+        }
+        for key, file in played.items():
+            if isinstance(file, str) and not is_url(file) and not Path(file).is_file():
+                remarks.append(f"{config.where('streams', name, *key)}: no such file now: {file}")
+    return remarks
 
 
 def _number_or_name(device: str) -> int | str:

@@ -57,7 +57,7 @@ def load_document(path: Path, model: type[DocumentT]) -> Loaded[DocumentT]:
         raise DocumentError([f"{path}: not UTF-8 at byte {error.start}"]) from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise DocumentError([f"{path}:{line}: {error.problem}"]) from error
+        raise DocumentError([f"{path}:{line}: {_in_words(error)}"]) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DocumentError([f"{path}: not YAML: {' '.join(str(error).split())}"]) from error
     if not isinstance(value, dict):
@@ -77,6 +77,18 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise yaml.MarkedYAMLError(problem="aliases (*) are not used here", problem_mark=_mark(event))
         return super().compose_node(parent, index)
+
+
+def _in_words(error: yaml.MarkedYAMLError) -> str:
+    """What YAML finds wrong, and what it usually is."""
+    problem = error.problem or "not YAML"
+    if "'\\t'" in problem:
+        return "found a tab; YAML is indented with spaces"
+    if "mapping values are not allowed" in problem:
+        return f"{problem}; is this line indented like those around it?"
+    if error.context_mark is not None and error.context:
+        return f"{problem} ({error.context} that began on line {error.context_mark.line + 1})"
+    return problem
 
 
 def _mark(event: yaml.Event) -> yaml.Mark:
@@ -123,11 +135,16 @@ def _explain(path: Path, problem: ErrorDetails, value: Any, lines: dict[Key, int
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
         return f"{path}:{line}: {key}: unknown key; {hint}"
+    if location and location[-1] == "[key]":
+        name = ".".join(str(part) for part in location[:-1])
+        return f"{path}:{line}: {name}: a name must be a text; put a number, yes or no in quotes"
     if problem["type"] == "missing":
         return f"{path}:{line}: {key}: is missing"
     expected = problem["msg"].removeprefix("Value error, ")
     expected = expected[0].lower() + expected[1:]
     expected = expected.replace("input should be", "expected")
+    if problem["type"] == "string_type" and isinstance(found, (bool, int, float)):
+        expected += "; put it in quotes"
     shown = (
         f" = {'(hidden)' if 'password' in key else _show(found)}" if is_there and not isinstance(found, dict) else ""
     )

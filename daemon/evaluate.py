@@ -57,7 +57,7 @@ def read_manifest(path: Path, labels: list[str]) -> list[Row]:
     """The rows of a CSV, its paths taken relative to it. Raises Refused that names file and line."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, skipinitialspace=True)
             missing = set(COLUMNS) - set(reader.fieldnames or ())
             if missing:
                 raise Refused(

@@ -1,15 +1,18 @@
-"""The log on standard error: each thing said once, however often it happens."""
+"""The log on standard error: what can go wrong with every frame is said once, however often it does."""
 
 import logging
 import time
 from collections.abc import Callable
 
-QUIET_S = 60.0
+QUIET_S = 600.0
+PER_ITEM = ("daemon.flow", "daemon.publish", "daemon.runtime.worker")
+"""Whose messages may come with every frame. The others tell of changes, and each change is told."""
+
 MAX_REMEMBERED = 1000
 
 
 class RepeatFilter(logging.Filter):
-    """Lets a message pass once in `QUIET_S`; the next time it tells how often it was held back."""
+    """Lets a message of `PER_ITEM` pass once in `QUIET_S`; the next time it tells how often it was held back."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -18,6 +21,8 @@ class RepeatFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to write the record."""
+        if not record.name.startswith(PER_ITEM):
+            return True
         key = (record.name, record.getMessage())
         now_s = self._clock_s()
         said_s, held_back = self._said.get(key, (-QUIET_S, 0))

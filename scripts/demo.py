@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -21,23 +21,31 @@ import yaml
 from clip_score import Passage, Score, Seen, score
 
 from daemon.config import Config, MqttConfig, load_config
+from daemon.errors import EXIT_REFUSED, Refused
 from daemon.mqtt import EventPayload, Narrator, Received, RecognitionPayload, watch
 
 ROOT = Path(__file__).resolve().parent.parent
 START_DEADLINE_S = 10.0
 STOP_DEADLINE_S = 6.0
-SAMPLE_EVERY_S = 0.5
+MAX_TOLD = 5
+SAMPLE_EVERY_S = 0.25
 
 
 def main() -> int:
     """Run the demo; the exit code is that of the daemon."""
     parser = argparse.ArgumentParser(prog="scripts/run", description=__doc__)
-    parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="end by itself after so long")
+    parser.add_argument("--for", dest="seconds", type=_seconds, metavar="SECONDS", help="end by itself after so long")
     parser.add_argument("--config", type=Path, default=ROOT / "config.yaml", metavar="FILE", help="another config")
     options = parser.parse_args()
+    interrupted: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    config = load_config(options.config).document
+        # noted, not raised: however often Ctrl-C is pressed, the end is orderly
+        signal.signal(number, lambda number, _: interrupted.append(number))
+    try:
+        config = load_config(options.config).document
+    except Refused as error:
+        print(error, file=sys.stderr)
+        return EXIT_REFUSED
     with tempfile.TemporaryDirectory(prefix="perceptd-") as directory, contextlib.ExitStack() as stack:
         port = stack.enter_context(broker(Path(directory)))
         log = Path(directory) / "daemon.log"
@@ -46,8 +54,7 @@ def main() -> int:
         print(f"broker on 127.0.0.1:{port}; send it a text, for example:", flush=True)
         print(f"  mosquitto_pub -p {port} -t perceptd/{config.node}/{stream}/text -m 'room seven'\n", flush=True)
         viewer = Viewer(config, port)
-        with contextlib.suppress(KeyboardInterrupt):
-            viewer.view(options.seconds, daemon)
+        viewer.view(options.seconds, daemon, interrupted)
         code = daemon.stop()
         viewer.close()
         if code != 0:
@@ -58,8 +65,11 @@ def main() -> int:
     return 0
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError("expected a number of seconds above 0")
+    return seconds
 
 
 @contextlib.contextmanager
@@ -147,13 +157,15 @@ class Viewer:
         self.began: float | None = None
         mqtt = MqttConfig(host="127.0.0.1", port=port)
         arguments = {"emit": self._show, "stop": self._stop}
-        self._thread = threading.Thread(target=watch, args=(mqtt, config.node), kwargs=arguments, name="viewer")
+        self._thread = threading.Thread(
+            target=watch, args=(mqtt, config.node), kwargs=arguments, name="viewer", daemon=True
+        )
         self._thread.start()
 
-    def view(self, seconds: float | None, daemon: Daemon) -> None:
-        """Let time pass until it is up or the daemon has ended."""
+    def view(self, seconds: float | None, daemon: Daemon, interrupted: Sequence[int]) -> None:
+        """Let time pass until it is up, somebody has interrupted, or the daemon has ended."""
         end = None if seconds is None else time.monotonic() + seconds
-        while daemon.process.poll() is None and (end is None or time.monotonic() < end):
+        while not interrupted and daemon.process.poll() is None and (end is None or time.monotonic() < end):
             daemon.sample()
             time.sleep(SAMPLE_EVERY_S if end is None else max(0.0, min(SAMPLE_EVERY_S, end - time.monotonic())))
 
@@ -238,6 +250,9 @@ def _passage(row: dict) -> Passage:
 
 def _told(result: Score) -> Iterator[str]:
     names = {"both": "seen and heard", "image": "seen", "audio": "heard", "text": "read"}
+    if not result.shown:
+        yield "no digit of the clip was shown to its end"
+        return
     parts = ", ".join(
         f"{names.get(kind, kind)} {result.recognised[kind]} of {count}" for kind, count in result.shown.items()
     )
@@ -245,11 +260,12 @@ def _told(result: Score) -> Iterator[str]:
     if result.contradicted:
         yield f"where picture and sound contradict each other, an event began: {_events(result.contradicted)}"
     if result.unfounded:
-        yield f"events without a digit in the clip: {_events(result.unfounded)}"
+        yield f"events that match no digit of the clip (texts of your own make such): {_events(result.unfounded)}"
 
 
 def _events(events: list[Seen]) -> str:
-    return ", ".join(f"{event.label} at {event.at_s:.1f} s" for event in events)
+    told = ", ".join(f"{event.label} at {event.at_s:.1f} s" for event in events[:MAX_TOLD])
+    return told + (f" and {len(events) - MAX_TOLD} more" if len(events) > MAX_TOLD else "")
 
 
 if __name__ == "__main__":

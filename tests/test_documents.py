@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.config import load_config, override_broker
+from daemon.config import MqttConfig, broker_at, load_config
 from daemon.documents import load_document
 from daemon.errors import DocumentError
 from daemon.manifest import Manifest
@@ -40,6 +40,18 @@ def line_of(text: str) -> int:
             "publish: often",
             "mqtt.recognitions.publish = 'often': expected 'every', 'rate' or 'change'",
         ),
+        ("node: demo", "node: no", "node = False: expected a valid string; put it in quotes"),
+        (
+            "host: 127.0.0.1",
+            "host: 127.0.0.1:1883",
+            "mqtt.host = '127.0.0.1:1883': expected a host's name or address alone; its port goes into port",
+        ),
+        (
+            "thresholds: {}",
+            "thresholds: {7: {start: 0.5, end: 0.4}}",
+            "streams.demo.events.thresholds.7: a name must be a text; put a number, yes or no in quotes",
+        ),
+        ("  port: 1883", "\tport: 1883", "found a tab; YAML is indented with spaces"),
         ("port: 1883", "host: other", "key 'host' stands twice (first on line 9)"),
         ("username: null", "username: *name", "aliases (*) are not used here"),
         ("max_rate_hz: 5.0", "max_rate_hz: 1.0e-310", "mqtt.recognitions.max_rate_hz = 1e-310: expected greater than"),
@@ -130,11 +142,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_document(tmp_path / "a\0b", Manifest)
 
 
-def test_credentials_of_a_broker_never_appear(tmp_path: Path) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text("node: n\nbundle: b\nstreams: {s: {}}\n")
+def test_credentials_of_a_broker_never_appear() -> None:
     with pytest.raises(DocumentError, match=r"--broker mqtt://\*\*\*@host: expected HOST"):
-        override_broker(load_config(path).document, "mqtt://me:s3cret@host")
+        broker_at("mqtt://me:s3cret@host", MqttConfig())
 
 
 @settings(max_examples=150, deadline=None)

@@ -6,7 +6,7 @@ from daemon.logs import MAX_REMEMBERED, QUIET_S, RepeatFilter
 
 
 def record(message: str) -> logging.LogRecord:
-    return logging.LogRecord("x", logging.WARNING, "", 0, message, (), None)
+    return logging.LogRecord("daemon.flow.encode", logging.WARNING, "", 0, message, (), None)
 
 
 def test_a_message_passes_once_and_tells_how_often_it_was_held_back() -> None:
@@ -18,6 +18,12 @@ def test_a_message_passes_once_and_tells_how_often_it_was_held_back() -> None:
     again = record("a")
     assert repeats.filter(again)
     assert again.getMessage() == "a (3 times more since)"
+
+
+def test_changes_are_always_told() -> None:
+    repeats = RepeatFilter()
+    connected = logging.LogRecord("daemon.mqtt.link", logging.INFO, "", 0, "connected", (), None)
+    assert all(repeats.filter(connected) for _ in range(3))
 
 
 def test_it_remembers_no_more_than_its_bound() -> None:

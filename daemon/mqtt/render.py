@@ -119,6 +119,8 @@ def _state(content: StatePayload, paint: Paint) -> str:
 def _health(content: HealthReport, paint: Paint) -> str:
     if content.status == "ok":
         return f"is {paint(GREEN, 'well')}"
+    if content.status == "stopped":
+        return "has stopped"
     trouble = [
         f"{_clean(stream)}/{_clean(name)} is waiting" + (f": {_clean(source.reason)}" if source.reason else "")
         for stream, report in content.streams.items()

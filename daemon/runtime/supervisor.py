@@ -55,6 +55,7 @@ class SupervisedSource:
         self._on_end = on_end
         self._resumes = resumes
         self._backoff = Backoff()
+        self._told: str | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.status = SourceStatus("starting", monotonic_ns())
@@ -85,10 +86,11 @@ class SupervisedSource:
                 log.error("%s: %s; what it has delivered cannot be taken up again", self._name, reason)
                 self._end("ended")
                 return
-            wait_s = self._backoff.next_s()
-            log.warning("%s: %s; next try in %.1f s", self._name, reason, wait_s)
+            if reason != self._told:
+                log.warning("%s: %s; it is tried again and again", self._name, reason)
+                self._told = reason
             self._change("waiting")
-            self._stop.wait(wait_s)
+            self._stop.wait(self._backoff.next_s())
         self._end("stopped")
 
     def _end(self, state: State) -> None:
@@ -114,6 +116,7 @@ class SupervisedSource:
     def _pass_on(self, captured: Captured) -> None:
         if self.status.state != "running":
             self._backoff.reset()
+            self._told = None
             self._change("running")
             log.info("%s: delivers", self._name)
         self._deliver(captured)

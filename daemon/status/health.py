@@ -10,6 +10,8 @@ from daemon.clock import NS_PER_S, monotonic_ns, wall_time
 from daemon.records import Counters, Modality
 from daemon.runtime.supervisor import SourceStatus, State
 
+Status = Literal["ok", "degraded", "stopped"]
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True)
@@ -67,13 +69,13 @@ class LatencyHealth(_Part):
 
 
 class Health(_Part):
-    """The retained health payload. `status` is degraded while a source does not deliver."""
+    """The retained health payload. `status` is degraded while a source does not deliver, stopped once none will."""
 
     schema_version: Literal[1] = Field(default=1, serialization_alias="schema")
     node: str
     version: str
     time: str
-    status: Literal["ok", "degraded"]
+    status: Status
     bundle: str
     streams: dict[str, StreamHealth]
     mqtt: MqttHealth
@@ -107,7 +109,9 @@ def process_health(started_ns: int) -> ProcessHealth:
     )
 
 
-def overall(streams: Mapping[str, StreamHealth]) -> Literal["ok", "degraded"]:
+def overall(streams: Mapping[str, StreamHealth]) -> Status:
     """Whether every source does its work."""
-    states = [source.state for stream in streams.values() for source in stream.sources.values()]
+    states = {source.state for stream in streams.values() for source in stream.sources.values()}
+    if states and states <= {"stopped", "ended"}:
+        return "stopped"
     return "degraded" if "waiting" in states else "ok"

@@ -26,6 +26,16 @@ def test_the_shipped_config_is_good(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.endswith("config.yaml: good; bundle digits@0.1.0, streams: demo\n")
 
 
+def test_a_recording_that_is_not_there_is_remarked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.yaml"
+    text = (ROOT / "config.yaml").read_text().replace("clip.mp4", "clop.mp4")
+    config.write_text(text.replace("models/digits", str(ROOT / "models/digits")))
+    assert main(["check-config", str(config)]) == 0
+    remark = capsys.readouterr().err
+    assert "streams.demo.replay.file: no such file now: " in remark
+    assert "clop.mp4" in remark
+
+
 def test_devices_are_listed_for_scripts_and_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["devices", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

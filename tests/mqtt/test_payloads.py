@@ -22,7 +22,7 @@ TIME = "2026-01-31T12:00:00.000001Z"
 
 def build(of: Recognition, top: int = 3, labels=LABELS) -> RecognitionPayload:
     return recognition_payload(
-        of, labels=labels, node="node", stream="front", bundle_id="digits 0.1.0", top=top, time=TIME
+        of, labels=labels, node="node", stream="front", bundle_id="digits@0.1.0", top=top, time=TIME
     )
 
 
@@ -32,7 +32,7 @@ def test_a_recognition_has_exactly_these_fields_in_this_order():
         "schema", "id", "time", "node", "stream", "bundle", "label", "score", "modalities", "labels",
     ]  # fmt: skip
     assert said["schema"] == 1
-    assert (said["time"], said["node"], said["stream"], said["bundle"]) == (TIME, "node", "front", "digits 0.1.0")
+    assert (said["time"], said["node"], said["stream"], said["bundle"]) == (TIME, "node", "front", "digits@0.1.0")
     assert said["modalities"] == {"image": {"age_ms": 0.0}, "audio": {"age_ms": 123.5}}
     assert len(said["labels"]) == 2
     assert list(said["labels"][0]) == ["label", "score", "logit", "bias", "shares"]
@@ -90,7 +90,7 @@ def test_scores_a_hair_beyond_1_are_1():
 
 def test_an_event_tells_its_whole_story():
     event = Event("end", "7", "abc", 1_000_000_000, 4_200_000_000, 0.31, 0.98765, "absent")
-    made = event_payload(event, node="node", stream="front", bundle_id="digits 0.1.0", time=TIME, started=TIME)
+    made = event_payload(event, node="node", stream="front", bundle_id="digits@0.1.0", time=TIME, started=TIME)
     assert json.loads(made.to_json()) == {
         "schema": 1,
         "id": "abc",
@@ -104,7 +104,7 @@ def test_an_event_tells_its_whole_story():
         "ended_by": "absent",
         "node": "node",
         "stream": "front",
-        "bundle": "digits 0.1.0",
+        "bundle": "digits@0.1.0",
     }
     assert EventPayload.model_validate_json(made.to_json()) == made
 
