@@ -9,7 +9,6 @@ from typing import Protocol
 import cv2
 import numpy as np
 from cv2.typing import MatLike
-from cv2.utils import logging as opencv_log
 
 from daemon.clock import monotonic_ns
 from daemon.errors import SourceError
@@ -40,7 +39,6 @@ class Capture(Protocol):
 
 
 def _open(device: int | str) -> Capture:
-    opencv_log.setLogLevel(opencv_log.LOG_LEVEL_ERROR)  # what it warns of is told in the SourceError
     return cv2.VideoCapture(device, cv2.CAP_V4L2)
 
 
