@@ -12,7 +12,7 @@ from tests.app.test_daemon import parsed, replayed, stripped
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.processes import children_of, is_running
-from tests.helpers.pulse import pulse_server
+from tests.helpers.pulse import PulseServer, pulse_server
 from tests.helpers.rtsp import rtsp_camera
 
 
@@ -20,6 +20,24 @@ from tests.helpers.rtsp import rtsp_camera
 def broker() -> Iterator[Mosquitto]:
     with Mosquitto() as mosquitto:
         yield mosquitto
+
+
+@pytest.fixture
+def sound_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PulseServer]:
+    """A sound server that the daemons of this test find."""
+    (tmp_path / "pulse").mkdir()
+    with pulse_server(tmp_path / "pulse") as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+def listening(node: str, broker: Mosquitto) -> dict:
+    """The shipped config with the default microphone instead of the recording."""
+    config = shipped(node, broker)
+    del config["streams"]["demo"]["replay"]
+    config["streams"]["demo"]["microphone"] = "default"
+    return config
 
 
 def shipped(node: str, broker: Mosquitto) -> dict:
@@ -95,63 +113,47 @@ def test_an_rtsp_camera_with_its_own_sound(tmp_path: Path, broker: Mosquitto) ->
 
 
 def test_a_microphone_of_a_sound_server_instead_of_the_recording(
-    tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, broker: Mosquitto, sound_server: PulseServer
 ) -> None:
     spoken = tmp_path / "seven.wav"
     subprocess.run(["espeak-ng", "-v", "en-us", "-s", "140", "-w", spoken, "seven"], check=True)
-    with pulse_server(tmp_path) as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        config = shipped("listener", broker)
-        arguments = ("--microphone", "default")
-        with (
-            Subscriber(broker, "perceptd/listener/#") as subscriber,
-            DaemonProcess(config, tmp_path, *arguments) as daemon,
-        ):
-            wait_until(lambda: parsed(subscriber.heard, "recognition"), "recognitions of silence")
-            for _ in range(3):
-                subprocess.run(["paplay", "--device=speaker", spoken], check=True, timeout=20)
-            wait_until(
-                lambda: any(r["label"] != "none" for r in parsed(subscriber.heard, "recognition")),
-                "speech is not taken for silence",
-            )
-            recognitions = parsed(subscriber.heard, "recognition")
-            assert {tuple(recognition["modalities"]) for recognition in recognitions} == {("audio",)}
-            assert daemon.stop() == 0
-            assert set(parsed(subscriber.heard, "health")[-1]["streams"]["demo"]["sources"]) == {"microphone"}
+    config, arguments = shipped("listener", broker), ("--microphone", "default")
+    with (
+        Subscriber(broker, "perceptd/listener/#") as subscriber,
+        DaemonProcess(config, tmp_path, *arguments) as daemon,
+    ):
+
+        def labels() -> list[str]:
+            return [recognition["label"] for recognition in parsed(subscriber.heard, "recognition")]
+
+        wait_until(labels, "recognitions of silence")
+        assert "7" not in labels()
+        for _ in range(3):
+            command = ["paplay", "--device=speaker", spoken]
+            subprocess.run(command, env=sound_server.environment, check=True, timeout=20)
+        wait_until(lambda: "7" in labels(), "the spoken digit is recognised")
+        recognitions = parsed(subscriber.heard, "recognition")
+        assert {tuple(recognition["modalities"]) for recognition in recognitions} == {("audio",)}
+        assert daemon.stop() == 0
+        assert set(parsed(subscriber.heard, "health")[-1]["streams"]["demo"]["sources"]) == {"microphone"}
 
 
 def test_a_sound_server_that_hangs_does_not_keep_it_from_stopping(
-    tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, broker: Mosquitto, sound_server: PulseServer
 ) -> None:
-    config = shipped("stuck", broker)
-    del config["streams"]["demo"]["replay"]
-    config["streams"]["demo"]["microphone"] = "default"
-    (tmp_path / "pulse").mkdir()
-    with pulse_server(tmp_path / "pulse") as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        with DaemonProcess(config, tmp_path) as daemon:
-            wait_until(lambda: "demo/microphone: delivers" in daemon.log, "sound")
-            assert "portaudio" not in Path(f"/proc/{daemon.process.pid}/maps").read_text(), "only its child has it"
-            with server.frozen():
-                assert daemon.stop() == 0
-            assert "did not close in time" not in daemon.log
+    with DaemonProcess(listening("stuck", broker), tmp_path) as daemon:
+        wait_until(lambda: "demo/microphone: delivers" in daemon.log, "sound")
+        assert "portaudio" not in Path(f"/proc/{daemon.process.pid}/maps").read_text(), "only its child has it"
+        with sound_server.frozen():
+            assert daemon.stop() == 0
+        assert "did not close in time" not in daemon.log
 
 
-def test_a_daemon_that_is_killed_leaves_no_child(
-    tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = shipped("killed", broker)
-    del config["streams"]["demo"]["replay"]
-    config["streams"]["demo"]["microphone"] = "default"
-    (tmp_path / "pulse").mkdir()
-    with pulse_server(tmp_path / "pulse") as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        with DaemonProcess(config, tmp_path) as daemon:
-            wait_until(lambda: "demo/microphone: delivers" in daemon.log, "sound")
-            children = children_of(daemon.process.pid, "daemon.children.microphone")
-            assert len(children) == 1
-            daemon.process.kill()
-            wait_until(lambda: not is_running(children[0]), "the child has ended")
+@pytest.mark.usefixtures("sound_server")
+def test_a_daemon_that_is_killed_leaves_no_child(tmp_path: Path, broker: Mosquitto) -> None:
+    with DaemonProcess(listening("killed", broker), tmp_path) as daemon:
+        wait_until(lambda: "demo/microphone: delivers" in daemon.log, "sound")
+        children = children_of(daemon.process.pid, "daemon.children.microphone")
+        assert len(children) == 1
+        daemon.process.kill()
+        wait_until(lambda: not is_running(children[0]), "the child has ended")
