@@ -89,6 +89,13 @@ class Region(Document):
         return self
 
 
+class DeviceConfig(Document):
+    """What cameras and microphones have in common."""
+
+    stall_after_s: Annotated[Number, Field(ge=0.5, le=3600)] = 3.0
+    offset_ms: Annotated[Number, Field(ge=-5000, le=0)] = 0.0
+
+
 class PictureConfig(Document):
     """What is done to every picture before anything else sees it: masks, then rotation, then the region."""
 
@@ -97,7 +104,7 @@ class PictureConfig(Document):
     masks: Annotated[list[Polygon], Field(max_length=32)] = []
 
 
-class CameraConfig(PictureConfig):
+class CameraConfig(PictureConfig, DeviceConfig):
     """A V4L2 device, a network stream, or a file that is played as if it were one."""
 
     device: Annotated[int | str, AfterValidator(_camera_device)]
@@ -107,7 +114,7 @@ class CameraConfig(PictureConfig):
     loop: bool = True
 
 
-class MicrophoneConfig(Document):
+class MicrophoneConfig(DeviceConfig):
     """A sound device by name or number, or `camera` for the sound of the camera's own stream."""
 
     device: int | str = "default"

@@ -14,13 +14,19 @@ Item = TypeVar("Item", contravariant=True)
 
 
 class Source(Protocol):
-    """A camera, microphone, replay: one blocking function."""
+    """A camera, microphone, replay: one blocking function.
+
+    `drift_ppm` says how fast the source's clock runs against this machine's, in parts per million; None: not known.
+    """
+
+    drift_ppm: float | None
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Deliver until `stop` is set or the source has come to its end.
 
-        Returns when stopped or ended; no call inside blocks for longer than a few seconds without looking at
-        `stop`. Raises SourceError when it cannot open or stops delivering; the caller runs it again.
+        `stop` is also set when the source is to be opened again: it delivers nothing, say. Returns when stopped or
+        ended; no call inside blocks for longer than a few seconds without looking at `stop`. Raises SourceError when it
+        cannot open or stops delivering; the caller runs it again.
         """
 
 

@@ -55,6 +55,7 @@ class Microphone:
         self, device: int | str, channel: int, sample_rate_hz: int, counters: Mapping[Modality, Counters]
     ) -> None:
         """`channel` counts from 0; device "default" is the one the system prefers."""
+        self.drift_ppm: float | None = None
         self._label = f"microphone {device}"
         self._sample_rate_hz = sample_rate_hz
         self._counters = counters

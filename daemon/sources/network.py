@@ -61,6 +61,7 @@ class NetworkCamera:
     sample_rate_hz: int | None = None
     channel: int = 0
     fps: float | None = None
+    drift_ppm: float | None = field(default=None, init=False)
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Deliver until stopped. Raises SourceError when the stream cannot be opened, stalls or ends."""

@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from typing import TypeVar
@@ -57,6 +57,7 @@ class ReplaySource:
     loop: bool
     is_realtime: bool
     counters: Mapping[Modality, Counters]
+    drift_ppm: float | None = field(default=None, init=False)
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Play until the end or until stopped. Raises SourceError when the file is missing or broken."""

@@ -52,6 +52,7 @@ class V4l2Camera:
     height: int | None = None
     fps: float | None = None
     open_capture: Callable[[int | str], Capture] = field(default=_open)
+    drift_ppm: float | None = field(default=None, init=False)
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Deliver until stopped. Raises SourceError when the camera is missing or stops delivering."""

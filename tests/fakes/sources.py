@@ -14,6 +14,7 @@ class ScriptedSource:
     def __init__(self, *runs: tuple[Iterable[Captured], str | Exception | None]) -> None:
         self._runs = list(runs)
         self.started = 0
+        self.drift_ppm: float | None = None
 
     def run(self, deliver: Deliver, stop: threading.Event) -> None:
         self.started += 1
