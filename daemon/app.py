@@ -25,8 +25,8 @@ FUSION_CLOSE_S = 0.4
 SESSION_CLOSE_S = 1.5
 """Together well under the 5 s within which the service promises to stop."""
 
-LOOK_EVERY_S = 0.5
-"""How often the node looks for changes to report."""
+LOOK_EVERY_S = 0.25
+"""How often the node looks whether its sources deliver, and for changes to report."""
 
 
 class Node:
@@ -87,6 +87,8 @@ class Node:
         """Publish health at changes and at intervals, until it is time to stop."""
         published_ns = None
         while True:
+            for stream in self._streams.values():
+                stream.look()
             now_ns = monotonic_ns()
             due = published_ns is None or now_ns - published_ns >= self._config.health.every_s * NS_PER_S
             if due or self._changed.is_set():

@@ -113,6 +113,11 @@ class CameraConfig(PictureConfig, DeviceConfig):
     fps: Annotated[Number, Field(gt=0, le=240)] | None = None
     loop: bool = True
 
+    @property
+    def is_file(self) -> bool:
+        """Whether a file is played as if it were a camera."""
+        return isinstance(self.device, str) and not is_url(self.device) and not self.device.startswith("/dev/")
+
 
 class MicrophoneConfig(DeviceConfig):
     """A sound device by name or number, or `camera` for the sound of the camera's own stream."""

@@ -4,7 +4,7 @@ Every `*_ns` is an instant of `time.monotonic_ns()`, stamped at capture.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -77,6 +77,20 @@ class Line:
 
 
 Captured = Frame | Block | Line
+
+
+def modality_of(captured: Captured) -> Modality:
+    """What was captured: a picture, sound or text."""
+    return "image" if isinstance(captured, Frame) else "audio" if isinstance(captured, Block) else "text"
+
+
+def moved(captured: Captured, by_ns: int) -> Captured:
+    """The same, captured at another time."""
+    if by_ns == 0:
+        return captured
+    if isinstance(captured, Block):
+        return replace(captured, start_ns=captured.start_ns + by_ns)
+    return replace(captured, captured_ns=captured.captured_ns + by_ns)
 
 
 @dataclass(frozen=True, slots=True)

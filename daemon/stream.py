@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from daemon.clock import seconds_until
+from daemon.clock import NS_PER_MS, seconds_until
 from daemon.config import StreamConfig
 from daemon.errors import Refused
 from daemon.flow.encode import Encoders, Preparation
@@ -14,9 +14,9 @@ from daemon.fusion.stream import StreamFusion
 from daemon.ports import Deliver
 from daemon.publish import StreamPublisher
 from daemon.recogniser import Recogniser
-from daemon.records import MODALITIES, Block, Captured, Counters, Frame, Modality
+from daemon.records import MODALITIES, Captured, Counters, Modality, modality_of, moved
 from daemon.runtime.supervisor import SupervisedSource
-from daemon.sources import TextInlet, build_sources
+from daemon.sources import Inspector, TextInlet, build_sources, watch_of
 from daemon.status.health import StreamHealth, input_health, source_health
 
 
@@ -50,6 +50,7 @@ class Stream:
         self._sources: dict[str, SupervisedSource] = {}
         self.inlet: TextInlet | None = None
         modalities = recogniser.bundle.manifest.modalities
+        self._wanted = frozenset(modalities.present())
         self._takes_text = config.text.enabled and modalities.text is not None and not is_in_order(config)
         self._new_sources = build_sources(
             config,
@@ -85,6 +86,11 @@ class Stream:
         # after a failure it would begin again at another time than its fusion has come to
         self._start_sources(flow.deliver, on_end=flow.finish, resumes=False)
 
+    def look(self) -> None:
+        """See whether every source still delivers what it should."""
+        for source in self._sources.values():
+            source.look()
+
     def request_stop(self) -> None:
         """Ask every source to close."""
         self._stop.set()
@@ -105,7 +111,7 @@ class Stream:
         """A snapshot for the health payload."""
         present = self._recogniser.bundle.manifest.modalities.present()
         return StreamHealth(
-            sources={name: source_health(source.status) for name, source in self._sources.items()},
+            sources={name: source_health(source) for name, source in self._sources.items()},
             inputs={modality: input_health(self.counters[modality]) for modality in present},
             recognitions=self._publisher.recognitions,
             events=self._publisher.events,
@@ -125,16 +131,23 @@ class Stream:
                 on_change=self._on_change,
                 on_end=on_end,
                 resumes=resumes,
+                watch=watch_of(name, self._config, self._wanted),
+                inspect=Inspector(),
             )
             self._sources[name] = supervised
             supervised.start()
 
     def _counted(self, deliver: Deliver) -> Deliver:
+        camera, microphone = self._config.camera, self._config.microphone
+        offsets_ns: dict[Modality, int] = {
+            "image": round(camera.offset_ms * NS_PER_MS) if camera else 0,
+            "audio": round(microphone.offset_ms * NS_PER_MS) if microphone else 0,
+            "text": 0,
+        }
+
         def count_and_deliver(captured: Captured) -> None:
-            modality: Modality = (
-                "image" if isinstance(captured, Frame) else "audio" if isinstance(captured, Block) else "text"
-            )
+            modality = modality_of(captured)
             self.counters[modality].captured += 1
-            deliver(captured)
+            deliver(moved(captured, offsets_ns[modality]))
 
         return count_and_deliver

@@ -195,7 +195,7 @@ def _replay_began(health: dict) -> float | None:
     """When the replay of the first stream delivered its first item, in seconds since 1970."""
     for stream in health["streams"].values():
         replay = stream["sources"].get("replay")
-        if replay and replay["state"] == "running":
+        if replay and replay["state"] == "healthy":
             return _epoch_s(replay["since"])
     return None
 

@@ -16,6 +16,9 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 OLD_MS = 250.0
 """Above this, the age of a modality is shown."""
 
+IN_TROUBLE = ("recovering", "degraded", "stalled", "backing_off")
+"""States of a source that say why a node is not well."""
+
 MAX_SHOWN = 80
 MAX_TROUBLES = 8
 MAX_NODES = 1000
@@ -122,10 +125,11 @@ def _health(content: HealthReport, paint: Paint) -> str:
     if content.status == "stopped":
         return "has stopped"
     trouble = [
-        f"{_clean(stream)}/{_clean(name)} is waiting" + (f": {_clean(source.reason)}" if source.reason else "")
+        f"{_clean(stream)}/{_clean(name)} is {_clean(source.state).replace('_', ' ')}"
+        + (f": {_clean(source.reason)}" if source.reason else "")
         for stream, report in content.streams.items()
         for name, source in report.sources.items()
-        if source.state == "waiting"
+        if source.state in IN_TROUBLE
     ]
     return f"is {paint(RED, _clean(content.status))}" + (f": {'; '.join(trouble[:MAX_TROUBLES])}" if trouble else "")
 

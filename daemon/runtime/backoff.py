@@ -3,16 +3,13 @@
 import random
 from dataclasses import dataclass
 
-FIRST_S = 0.5
-LONGEST_S = 10.0
-
 
 @dataclass(slots=True)
 class Backoff:
     """Waits that double from `first_s` up to `longest_s`, each cut to a random half to whole of itself."""
 
-    first_s: float = FIRST_S
-    longest_s: float = LONGEST_S
+    first_s: float
+    longest_s: float
     failures: int = 0
 
     def next_s(self) -> float:

@@ -1,41 +1,38 @@
-"""Keeps a source running: starts it in a thread, and again after it fails, with backoff."""
+"""Keeps a source running: in a thread, and again after it has failed, has ceased to deliver, or delivers nonsense."""
 
 import logging
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Literal
 
 from daemon.clock import monotonic_ns
 from daemon.errors import SourceError
 from daemon.ports import Deliver, Source
-from daemon.records import Captured
+from daemon.records import Captured, modality_of
 from daemon.redact import redact
 from daemon.runtime.backoff import Backoff
+from daemon.runtime.liveness import DELIVERS, Complaint, Liveness, SourceStatus, Watch
 
 log = logging.getLogger(__name__)
 
-State = Literal["starting", "running", "waiting", "ended", "stopped"]
+FIRST_RETRY_S = 0.5
+LONGEST_RETRY_S = 1.0
+"""What comes back is to deliver again within two seconds."""
+
+Inspect = Callable[[Captured], Complaint | None]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceStatus:
-    """What `health` says of a source: its state since when, why it last failed, and how often it has."""
-
-    state: State
-    since_ns: int
-    reason: str | None = None
-    failures: int = 0
+def _finds_nothing(_: Captured) -> Complaint | None:
+    return None
 
 
 class SupervisedSource:
-    """One source in a thread of its own.
+    """One source in a thread of its own, its status, and what is done when it fails.
 
-    It is `running` once it delivers, `waiting` between a failure and the next try, and `ended` when it has come to its
-    end by itself. `on_change` is called, from the source's thread, whenever the status changes, `on_end` when the
-    source has come to its end or was stopped. A source that does not resume has also ended when it fails after it has
-    delivered.
+    `on_change` is called whenever the status changes, `on_end` when the source has come to its end or was stopped, both
+    from any thread. With a watch the source must deliver: whoever owns it calls `look` several times a second. A source
+    that does not resume has also ended when it fails after it has delivered.
     """
 
     def __init__(
@@ -47,6 +44,8 @@ class SupervisedSource:
         on_change: Callable[[], None],
         on_end: Callable[[], None] | None = None,
         resumes: bool = True,
+        watch: Watch | None = None,
+        inspect: Inspect = _finds_nothing,
     ) -> None:
         self._name = name
         self._source = source
@@ -54,73 +53,113 @@ class SupervisedSource:
         self._on_change = on_change
         self._on_end = on_end
         self._resumes = resumes
-        self._backoff = Backoff()
+        self._inspect = inspect
+        self._backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
         self._told: str | None = None
+        self._lock = threading.Lock()
+        self._liveness = Liveness(watch, monotonic_ns())
         self._stop = threading.Event()
+        self._close = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self.status = SourceStatus("starting", monotonic_ns())
+
+    @property
+    def status(self) -> SourceStatus:
+        """A snapshot; callable from any thread."""
+        return self._liveness.status
+
+    @property
+    def drift_ppm(self) -> float | None:
+        """How fast the source's clock runs against this machine's, where that is known."""
+        return self._source.drift_ppm
 
     def start(self) -> None:
         """Begin to run the source."""
         self._thread.start()
 
     def request_stop(self) -> None:
-        """Ask the source to return."""
+        """Ask the source to return, for good."""
         self._stop.set()
+        with self._lock:
+            self._close.set()
 
     def join(self, deadline_s: float) -> bool:
         """Wait for the source to return; says whether it did within the deadline."""
         self._thread.join(deadline_s)
         return not self._thread.is_alive()
 
+    def look(self) -> None:
+        """See whether the source still delivers; one that does not is closed, to be opened again. Never blocks."""
+        before = self.status
+        with self._lock:
+            if self._liveness.looks(monotonic_ns()):
+                self._close.set()
+        self._tell_of_change(before)
+
     def _run(self) -> None:
         while not self._stop.is_set():
-            reason = self._run_once()
+            delivered, reason = self._run_once()
             if self._stop.is_set():
                 break
-            if reason is None:
+            before = self.status
+            with self._lock:
+                self._liveness.returns(reason, monotonic_ns())
+            if self.status.state == "ended":
                 self._end("ended")
                 return
-            self.status = replace(self.status, reason=reason, failures=self.status.failures + 1)
-            if self.status.state == "running" and not self._resumes:
-                log.error("%s: %s; what it has delivered cannot be taken up again", self._name, reason)
-                self._end("ended")
-                return
-            if reason != self._told:
-                log.warning("%s: %s; it is tried again and again", self._name, reason)
-                self._told = reason
-            self._change("waiting")
-            self._stop.wait(self._backoff.next_s())
+            if self.status.state == "backing_off":
+                if delivered and not self._resumes:
+                    log.error("%s: %s; what it has delivered cannot be taken up again", self._name, self.status.reason)
+                    self._end("ended")
+                    return
+                self._tell_of_change(before)
+                self._stop.wait(self._backoff.next_s())
         self._end("stopped")
 
-    def _end(self, state: State) -> None:
+    def _run_once(self) -> tuple[bool, str | None]:
+        """Run the source until it returns; gives whether it delivered, and why it failed, or None when it did not."""
+        with self._lock:
+            self._close = threading.Event()
+            if self._stop.is_set():
+                self._close.set()
+            self._liveness.opens(monotonic_ns())
+        reason = None
+        try:
+            self._source.run(self._pass_on, self._close)
+        except SourceError as error:
+            reason = redact(str(error))
+        except Exception as error:  # noqa: BLE001  (logged whole, but for credentials)
+            log.error("%s: failed in an unforeseen way\n%s", self._name, redact(traceback.format_exc()))
+            reason = redact(f"{type(error).__name__}: {error}")
+        return self.status.state in DELIVERS, reason
+
+    def _pass_on(self, captured: Captured) -> None:
+        before, complaint = self.status, self._inspect(captured)
+        with self._lock:
+            self._liveness.delivers(modality_of(captured), complaint, monotonic_ns())
+        self._tell_of_change(before)
+        self._deliver(captured)
+
+    def _end(self, state: Literal["ended", "stopped"]) -> None:
         try:
             if self._on_end is not None:
                 self._on_end()
         except Exception:
             log.exception("%s: ending failed", self._name)
         finally:
-            self._change(state)
+            with self._lock:
+                self._liveness.ends(state, monotonic_ns())
+            self._on_change()
 
-    def _run_once(self) -> str | None:
-        """Run the source until it returns; gives why it failed, or None when it ended by itself."""
-        try:
-            self._source.run(self._pass_on, self._stop)
-        except SourceError as error:
-            return redact(str(error))
-        except Exception as error:  # noqa: BLE001  (logged whole, but for credentials)
-            log.error("%s: failed in an unforeseen way\n%s", self._name, redact(traceback.format_exc()))
-            return redact(f"{type(error).__name__}: {error}")
-        return None
-
-    def _pass_on(self, captured: Captured) -> None:
-        if self.status.state != "running":
+    def _tell_of_change(self, before: SourceStatus) -> None:
+        status = self.status
+        if status == before:
+            return
+        if status.state == "healthy":
             self._backoff.reset()
             self._told = None
-            self._change("running")
             log.info("%s: delivers", self._name)
-        self._deliver(captured)
-
-    def _change(self, state: State) -> None:
-        self.status = replace(self.status, state=state, since_ns=monotonic_ns())
+        elif status.state != "recovering" and status.reason != self._told:
+            self._told = status.reason
+            what = "is opened again and again" if status.state in ("stalled", "backing_off") else "is used as it is"
+            log.warning("%s: %s; it %s", self._name, status.reason, what)
         self._on_change()

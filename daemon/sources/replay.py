@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import TypeVar
@@ -13,7 +13,7 @@ from av.container import InputContainer
 from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.errors import SourceError
 from daemon.ports import Deliver
-from daemon.records import Block, Captured, Counters, Line, Modality
+from daemon.records import Block, Captured, Counters, Line, Modality, moved
 from daemon.sources.container import failure, open_container, pts_ns, to_frame, to_samples, use_one_thread
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.rate import FrameRate
@@ -78,7 +78,7 @@ class ReplaySource:
                     stop.wait(max(0, base_ns + end_ns - monotonic_ns()) / NS_PER_S)
                 if stop.is_set():
                     break
-                deliver(_moved(item, base_ns))
+                deliver(moved(item, base_ns))
                 length_ns = end_ns
         finally:
             reader.close()
@@ -88,12 +88,6 @@ class ReplaySource:
         if self.is_realtime:
             stop.wait(max(0, base_ns + length_ns - monotonic_ns()) / NS_PER_S)
         return length_ns
-
-
-def _moved(item: Captured, by_ns: int) -> Captured:
-    if isinstance(item, Block):
-        return replace(item, start_ns=item.start_ns + by_ns)
-    return replace(item, captured_ns=item.captured_ns + by_ns)
 
 
 class _Reader:

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.clock import NS_PER_S, monotonic_ns, wall_time
 from daemon.records import Counters, Modality
-from daemon.runtime.supervisor import SourceStatus, State
+from daemon.runtime.liveness import State
+from daemon.runtime.supervisor import SupervisedSource
 
 Status = Literal["ok", "degraded", "stopped"]
 
@@ -18,12 +19,19 @@ class _Part(BaseModel):
 
 
 class SourceHealth(_Part):
-    """One source: `since` is when its state began, `reason` why it last failed."""
+    """One source: `since` is when its state began, `reason` its latest trouble; the counts are those of SourceStatus.
+
+    `drift_ppm` is how fast its clock runs against this machine's; null: not known.
+    """
 
     state: State
     since: str
     reason: str | None
     failures: int
+    stalls: int
+    recoveries: int
+    reopened: int
+    drift_ppm: float | None
 
 
 class InputHealth(_Part):
@@ -69,7 +77,7 @@ class LatencyHealth(_Part):
 
 
 class Health(_Part):
-    """The retained health payload. `status` is degraded while a source does not deliver, stopped once none will."""
+    """The retained health payload. `status` is degraded while a source is in trouble, stopped once all have ended."""
 
     schema_version: Literal[1] = Field(default=1, serialization_alias="schema")
     node: str
@@ -87,10 +95,18 @@ class Health(_Part):
         return self.model_dump_json(by_alias=True).encode()
 
 
-def source_health(status: SourceStatus) -> SourceHealth:
+def source_health(source: SupervisedSource) -> SourceHealth:
     """One source's status with wall time."""
+    status, drift_ppm = source.status, source.drift_ppm
     return SourceHealth(
-        state=status.state, since=wall_time(status.since_ns), reason=status.reason, failures=status.failures
+        state=status.state,
+        since=wall_time(status.since_ns),
+        reason=status.reason,
+        failures=status.failures,
+        stalls=status.stalls,
+        recoveries=status.recoveries,
+        reopened=status.reopened,
+        drift_ppm=None if drift_ppm is None else round(drift_ppm, 1),
     )
 
 
@@ -111,7 +127,14 @@ def process_health(started_ns: int) -> ProcessHealth:
 
 def overall(streams: Mapping[str, StreamHealth]) -> Status:
     """Whether every source does its work."""
-    states = {source.state for stream in streams.values() for source in stream.sources.values()}
-    if states and states <= {"stopped", "ended"}:
+    sources = [source for stream in streams.values() for source in stream.sources.values()]
+    if sources and all(source.state in ("stopped", "ended") for source in sources):
         return "stopped"
-    return "degraded" if "waiting" in states else "ok"
+    return "degraded" if any(map(is_in_trouble, sources)) else "ok"
+
+
+def is_in_trouble(source: SourceHealth) -> bool:
+    """Whether there is something to see to: it does not deliver as it should, nor is it opened for the first time."""
+    if source.state == "recovering":
+        return source.failures > source.recoveries
+    return source.state in ("degraded", "stalled", "backing_off")

@@ -63,8 +63,8 @@ def health(status: str, **sources: dict[str, object]) -> Received:
         (received("perceptd/n/availability", b"offline"), "12:00:00.023  node n  is offline"),
         (health("ok"), "12:00:00.023  node n  is well"),
         (
-            health("degraded", camera={"state": "waiting", "reason": "no such device"}, text={"state": "running"}),
-            "12:00:00.023  node n  is degraded: front/camera is waiting: no such device",
+            health("degraded", camera={"state": "backing_off", "reason": "no such device"}, text={"state": "healthy"}),
+            "12:00:00.023  node n  is degraded: front/camera is backing off: no such device",
         ),
         (
             received("perceptd/n/front/state", state_payload(label="7", score=0.9, since=TIME).to_json(), True),
@@ -97,7 +97,7 @@ def test_nothing_from_the_broker_reaches_the_terminal_as_a_command(text):
     for message in (
         recognised(label=text),
         evented("start", label=text),
-        health("bad", camera={"state": "waiting", "reason": text}),
+        health("bad", camera={"state": "stalled", "reason": text}),
         received("perceptd/n/front/state", state_payload(label=text, score=1.0, since=TIME).to_json(), True),
         received(f"perceptd/{text.replace('/', '')}/front/event", b"{}"),
         received("perceptd/n/front/event", json.dumps({"schema": text}).encode()),
@@ -114,7 +114,7 @@ def test_a_narrator_tells_only_what_is_new():
     state = state_payload(label="7", score=0.9, since=TIME).to_json()
     assert narrator.tell(received("perceptd/n/front/state", state, True)) is not None
     assert narrator.tell(received("perceptd/n/front/state", state, False)) is None
-    degraded = health("degraded", camera={"state": "waiting", "reason": "gone"})
+    degraded = health("degraded", camera={"state": "backing_off", "reason": "gone"})
     messages = [health("ok"), health("ok"), degraded, degraded, health("ok")]
     told = [narrator.tell(message) is not None for message in messages]
     assert told == [True, False, True, False, True]

@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.clock import NS_PER_MS, NS_PER_S
+from daemon.ports import Deliver
 from daemon.records import Captured, Line
 from daemon.runtime.backoff import Backoff
+from daemon.runtime.liveness import Complaint, Watch
 from daemon.runtime.supervisor import SupervisedSource
 from tests.fakes.sources import ScriptedSource
 from tests.helpers.mosquitto import wait_until
@@ -59,11 +62,65 @@ def test_a_source_that_cannot_take_up_again_has_ended_when_it_fails_after_it_del
 
 def test_it_stops_while_it_waits_for_the_next_try() -> None:
     supervised, _, ended = supervise(ScriptedSource(*[([], "still down")] * 50))
-    wait_until(lambda: supervised.status.state == "waiting", "it waits")
+    wait_until(lambda: supervised.status.state == "backing_off", "it waits")
     supervised.request_stop()
     assert supervised.join(5)
     assert supervised.status.state == "stopped"
     assert ended.is_set()
+
+
+class SilentSource:
+    """Implements `Source`: delivers one line, then nothing more until it is told to return."""
+
+    drift_ppm = None
+
+    def __init__(self) -> None:
+        self.started = 0
+
+    def run(self, deliver: Deliver, stop: threading.Event) -> None:
+        self.started += 1
+        deliver(LINE)
+        assert stop.wait(10)
+
+
+def looking(complaint: Complaint | None = None) -> tuple[SilentSource, SupervisedSource, threading.Event]:
+    """A silent source, supervised and looked at until the event is set."""
+    source, done = SilentSource(), threading.Event()
+    watch = Watch(frozenset({"text"}), stall_after_ns=50 * NS_PER_MS, opening_ns=NS_PER_S)
+    supervised = SupervisedSource(
+        "s/test", source, lambda _: None, on_change=lambda: None, watch=watch, inspect=lambda _: complaint
+    )
+
+    def look() -> None:
+        while not done.wait(0.01):
+            supervised.look()
+
+    threading.Thread(target=look, daemon=True).start()
+    supervised.start()
+    return source, supervised, done
+
+
+def test_a_source_that_ceases_to_deliver_is_closed_and_opened_again() -> None:
+    source, supervised, done = looking()
+    wait_until(lambda: source.started == 3, "it is opened a third time")
+    supervised.request_stop()
+    assert supervised.join(5)
+    done.set()
+    status = supervised.status
+    assert (status.state, status.reason) == ("stopped", "no text for 0.05 s")
+    assert status.failures == status.stalls >= 2
+    assert status.recoveries >= 2
+
+
+def test_a_source_that_delivers_nonsense_is_opened_again_once_and_used(caplog: pytest.LogCaptureFixture) -> None:
+    source, supervised, done = looking(Complaint("nonsense", reopens=True))
+    wait_until(lambda: source.started == 2, "it is opened again")
+    assert supervised.status.failures == 0
+    assert supervised.status.reopened == 1
+    supervised.request_stop()
+    assert supervised.join(5)
+    done.set()
+    assert "s/test: nonsense; it is used as it is" in caplog.text
 
 
 @given(st.integers(0, 200))

@@ -1,0 +1,134 @@
+"""Pictures and sound that come, but look wrong."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pytest
+
+from daemon.clock import NS_PER_S
+from daemon.records import Block, Frame, Line
+from daemon.sources.quality import Inspector
+
+RNG = np.random.default_rng(7)
+RATE_HZ = 16_000
+
+
+class Clock:
+    """Goes on by itself with every look."""
+
+    def __init__(self, step_s: float) -> None:
+        self._step_ns = round(step_s * NS_PER_S)
+        self.now_ns = 12 * NS_PER_S
+
+    def __call__(self) -> int:
+        self.now_ns += self._step_ns
+        return self.now_ns
+
+
+def bgr(pixels: np.ndarray) -> Frame:
+    return Frame((pixels.astype(np.uint8),), 0)
+
+
+def yuv(luma: np.ndarray) -> Frame:
+    chroma = np.full((24, 32), 128, np.uint8)
+    return Frame((luma.astype(np.uint8), chroma, chroma), 0)
+
+
+def noise(level: float, spread: float, shape: tuple[int, ...] = (48, 64)) -> np.ndarray:
+    return np.clip(RNG.normal(level, spread, shape), 0, 255)
+
+
+def first_complaint(items: Iterable[object], step_s: float) -> tuple[str | None, float]:
+    """What is said first, and after how many seconds."""
+    inspector, clock = Inspector(Clock(step_s)), 0.0
+    for item in items:
+        clock += step_s
+        complaint = inspector(item)
+        if complaint is not None:
+            return complaint.reason, clock
+    return None, clock
+
+
+def pictures(kind: str) -> Iterator[Frame]:
+    still = noise(100, 30)
+    for _ in range(35 * 10):
+        yield {
+            "alive": lambda: yuv(noise(100, 30)),
+            "night": lambda: yuv(noise(24, 3)),
+            "still": lambda: yuv(still),
+            "black": lambda: yuv(noise(17, 1)),
+            "black bgr": lambda: bgr(noise(2, 1, (48, 64, 3))),
+            "dark grey bgr": lambda: bgr(noise(17, 1, (48, 64, 3))),
+        }[kind]()
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("alive", None),
+        ("night", None),
+        ("dark grey bgr", None),
+        ("still", "the picture never changes"),
+        ("black", "the picture is black"),
+        ("black bgr", "the picture is black"),
+    ],
+)
+def test_pictures(kind: str, reason: str | None) -> None:
+    said, after_s = first_complaint(pictures(kind), 0.1)
+    assert said == reason
+    assert reason is None or 30 <= after_s <= 31.5
+
+
+def test_a_picture_that_changes_again_is_good_at_once() -> None:
+    inspector = Inspector(Clock(0.1))
+    for frame in pictures("still"):
+        inspector(frame)
+    assert inspector(yuv(noise(100, 30))) is None
+
+
+def block(samples: np.ndarray) -> Block:
+    return Block(samples.astype(np.float32), RATE_HZ, 0)
+
+
+def sounds(kind: str, seconds: int = 35) -> Iterator[Block]:
+    time_s = np.arange(320) / RATE_HZ
+    for _ in range(seconds * 50):
+        hiss = RNG.normal(0, 1e-4, 320)
+        yield block(
+            {
+                "quiet": hiss,
+                "loud": 0.98 * np.sin(2 * np.pi * 440 * time_s) + hiss,
+                "muted": np.zeros(320),
+                "clipped": np.clip(1.5 * np.sin(2 * np.pi * 440 * time_s), -1, 1),
+                "offset": hiss + 0.2,
+            }[kind]
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "within_s"),
+    [
+        ("quiet", None, (34.9, 35)),
+        ("loud", None, (34.9, 35)),
+        ("muted", "digital silence", (30, 30.5)),
+        ("clipped", "the sound is too loud for its input, and cut off", (0, 3)),
+        ("offset", "the sound has a constant offset", (0, 3)),
+    ],
+)
+def test_sound(kind: str, reason: str | None, within_s: tuple[float, float]) -> None:
+    said, after_s = first_complaint(sounds(kind), 0.02)
+    assert said == reason
+    assert within_s[0] <= after_s <= within_s[1] + 0.02
+
+
+@pytest.mark.parametrize("kind", ["muted", "clipped", "offset"])
+def test_sound_that_is_good_again_is_so_within_two_seconds(kind: str) -> None:
+    inspector = Inspector(Clock(0.02))
+    for sound in sounds(kind):
+        inspector(sound)
+    *_, last = (inspector(sound) for sound in sounds("quiet", 2))
+    assert last is None
+
+
+def test_text_is_not_judged() -> None:
+    assert Inspector(Clock(100))(Line("", 0)) is None

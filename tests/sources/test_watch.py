@@ -1,0 +1,28 @@
+"""What is expected of which source."""
+
+import pytest
+
+from daemon.config import StreamConfig
+from daemon.sources.watch import watch_of
+
+BOTH = frozenset({"image", "audio"})
+
+
+@pytest.mark.parametrize(
+    ("name", "stream", "wanted", "expected"),
+    [
+        ("camera", {"camera": 0}, BOTH, ({"image"}, 3, 5)),
+        ("camera", {"camera": {"device": 0, "stall_after_s": 1.5}}, BOTH, ({"image"}, 1.5, 3.5)),
+        ("camera", {"camera": "rtsp://host/a"}, BOTH, ({"image"}, 3, 10)),
+        ("camera", {"camera": "rtsp://host/a", "microphone": "camera"}, BOTH, ({"image", "audio"}, 3, 10)),
+        ("camera", {"camera": "rtsp://host/a", "microphone": "camera"}, frozenset({"audio"}), ({"audio"}, 3, 10)),
+        ("camera", {"camera": {"device": "rtsp://host/a", "fps": 0.5}}, BOTH, ({"image"}, 6, 13)),
+        ("microphone", {"camera": 0, "microphone": "default"}, BOTH, ({"audio"}, 3, 5)),
+        ("camera", {"camera": "clip.mp4"}, BOTH, None),
+        ("replay", {"replay": {"file": "clip.mp4"}}, BOTH, None),
+    ],
+)
+def test_watch(name: str, stream: dict, wanted: frozenset, expected: tuple | None) -> None:
+    watch = watch_of(name, StreamConfig.model_validate(stream), wanted)
+    found = watch and (set(watch.expects), watch.stall_after_ns / 1e9, watch.opening_ns / 1e9)
+    assert found == expected
