@@ -92,7 +92,7 @@ class Region(Document):
 class DeviceConfig(Document):
     """What cameras and microphones have in common."""
 
-    stall_after_s: Annotated[Number, Field(ge=0.5, le=3600)] = 3.0
+    stall_after_s: Annotated[Number, Field(ge=0.5, le=3600)] = 2.5
     offset_ms: Annotated[Number, Field(ge=-5000, le=0)] = 0.0
 
 

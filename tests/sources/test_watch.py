@@ -11,13 +11,13 @@ BOTH = frozenset({"image", "audio"})
 @pytest.mark.parametrize(
     ("name", "stream", "wanted", "expected"),
     [
-        ("camera", {"camera": 0}, BOTH, ({"image"}, 3, 5)),
+        ("camera", {"camera": 0}, BOTH, ({"image"}, 2.5, 4.5)),
         ("camera", {"camera": {"device": 0, "stall_after_s": 1.5}}, BOTH, ({"image"}, 1.5, 3.5)),
-        ("camera", {"camera": "rtsp://host/a"}, BOTH, ({"image"}, 3, 10)),
-        ("camera", {"camera": "rtsp://host/a", "microphone": "camera"}, BOTH, ({"image", "audio"}, 3, 10)),
-        ("camera", {"camera": "rtsp://host/a", "microphone": "camera"}, frozenset({"audio"}), ({"audio"}, 3, 10)),
+        ("camera", {"camera": "rtsp://host/a"}, BOTH, ({"image"}, 2.5, 9.5)),
+        ("camera", {"camera": "rtsp://host/a", "microphone": "camera"}, BOTH, ({"image", "audio"}, 2.5, 9.5)),
+        ("camera", {"camera": "rtsp://host/a", "microphone": "camera"}, frozenset({"audio"}), ({"audio"}, 2.5, 9.5)),
         ("camera", {"camera": {"device": "rtsp://host/a", "fps": 0.5}}, BOTH, ({"image"}, 6, 13)),
-        ("microphone", {"camera": 0, "microphone": "default"}, BOTH, ({"audio"}, 3, 5)),
+        ("microphone", {"camera": 0, "microphone": "default"}, BOTH, ({"audio"}, 2.5, 4.5)),
         ("camera", {"camera": "clip.mp4"}, BOTH, None),
         ("replay", {"replay": {"file": "clip.mp4"}}, BOTH, None),
     ],
