@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -16,12 +17,14 @@ STOP_S = 5.0
 class DaemonProcess:
     """`perceptd run` with a config. A context manager; what is still running at the end is killed."""
 
-    def __init__(self, config: dict, directory: Path, *arguments: str) -> None:
+    def __init__(
+        self, config: dict, directory: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.config_path = directory / "config.yaml"
         self.config_path.write_text(yaml.safe_dump(config, sort_keys=False))
         self._log = (directory / "daemon.log").open("w+")
         command = [sys.executable, "-m", "daemon", "run", "--config", str(self.config_path), *arguments]
-        self.process = subprocess.Popen(command, cwd=ROOT, stderr=self._log)
+        self.process = subprocess.Popen(command, cwd=ROOT, stderr=self._log, env=environment)
 
     def __enter__(self) -> "DaemonProcess":
         return self

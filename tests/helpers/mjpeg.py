@@ -11,13 +11,22 @@ import cv2
 import numpy as np
 
 
-class MjpegCamera:
-    """Sends numbered pictures; `mode` is ok, half (cut JPEGs), stall or close. `login` asks for user and password."""
+def _authorization(login: tuple[str, str]) -> str:
+    return "Basic " + base64.b64encode(":".join(login).encode()).decode()
 
-    def __init__(self, *, login: tuple[str, str] | None = None, fps: float = 25.0) -> None:
+
+class MjpegCamera:
+    """Sends numbered pictures of a `size`; `mode` is ok, still (the same), half (cut JPEGs), stall or close.
+
+    `login` asks for user and password, `path` is the only one there is; without one, there is every one.
+    """
+
+    def __init__(self, *, login: tuple[str, str] | None = None, fps: float = 25.0, port: int = 0) -> None:
         self.mode = "ok"
         self.fps = fps
-        self._authorization = login and "Basic " + base64.b64encode(":".join(login).encode()).decode()
+        self.size = (64, 48)
+        self.path: str | None = None
+        self.login = login
         camera = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -25,14 +34,17 @@ class MjpegCamera:
                 """Say nothing."""
 
             def do_GET(self) -> None:
-                if camera._authorization and self.headers.get("Authorization") != camera._authorization:
+                if camera.path not in (None, self.path):
+                    self.send_error(404)
+                    return
+                if camera.login and self.headers.get("Authorization") != _authorization(camera.login):
                     self.send_response(401)
                     self.send_header("WWW-Authenticate", 'Basic realm="camera"')
                     self.end_headers()
                     return
                 camera._send(self)
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
 
@@ -44,7 +56,8 @@ class MjpegCamera:
         try:
             while self.mode != "close":
                 if self.mode != "stall":
-                    data = cv2.imencode(".jpg", np.full((48, 64, 3), number % 250, np.uint8))[1].tobytes()
+                    shade = 99 if self.mode == "still" else number % 250
+                    data = cv2.imencode(".jpg", np.full((*self.size[::-1], 3), shade, np.uint8))[1].tobytes()
                     data = data[: len(data) // 2] if self.mode == "half" else data
                     head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
                     handler.wfile.write(head.encode() + data + b"\r\n")

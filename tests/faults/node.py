@@ -1,0 +1,40 @@
+"""A daemon whose sources are seen through the health it publishes."""
+
+import json
+import time
+from collections.abc import Callable
+
+from tests.helpers.mosquitto import Subscriber
+
+TROUBLE = frozenset({"stalled", "backing_off", "recovering"})
+
+
+class WatchedNode:
+    """The latest health of a node, as any subscriber sees it."""
+
+    def __init__(self, subscriber: Subscriber, node: str) -> None:
+        self._subscriber = subscriber
+        self._topic = f"perceptd/{node}/health"
+
+    def health(self) -> dict:
+        return json.loads(self._subscriber.payloads(self._topic)[-1])
+
+    def source(self, path: str) -> dict:
+        """What health says of "stream/source"."""
+        stream, _, name = path.partition("/")
+        return self.health()["streams"][stream]["sources"][name]
+
+    def captured(self, path: str, modality: str) -> int:
+        return self.health()["streams"][path.partition("/")[0]]["inputs"][modality]["captured"]
+
+    def takes(self, condition: Callable[[], object], within_s: float, what: str) -> float:
+        """How long it takes until the condition holds; fails, with what health says, when that is too long."""
+        began = time.monotonic()
+        while not condition():
+            assert time.monotonic() - began < within_s, f"not within {within_s} s: {what}\n{self._sources()}"
+            time.sleep(0.02)
+        return time.monotonic() - began
+
+    def _sources(self) -> str:
+        streams = self.health()["streams"]
+        return json.dumps({name: stream["sources"] for name, stream in streams.items()}, indent=1)

@@ -1,0 +1,44 @@
+"""An RTSP camera that can be killed, frozen, given another login or path, and started again at its port."""
+
+import os
+import signal
+import subprocess
+
+from tests.helpers.mosquitto import free_port
+from tests.helpers.rtsp import SERVER
+
+
+class FaultyRtsp:
+    """A camera in a process of its own, at a port that stays the same."""
+
+    def __init__(self, audio: str = "aac") -> None:
+        self.port = free_port()
+        self.audio = audio
+        self._process: subprocess.Popen[str] | None = None
+
+    def url(self, login: str = "") -> str:
+        return f"rtsp://{login}127.0.0.1:{self.port}/camera"
+
+    def start(self, *login: str, path: str = "/camera") -> None:
+        """Start, and wait until it listens."""
+        environment = {**os.environ, "RTSP_PORT": str(self.port), "RTSP_PATH": path}
+        self._process = subprocess.Popen(
+            ["/usr/bin/python3", SERVER, self.audio, *login],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        assert self._process.stdout
+        assert self._process.stdout.readline().strip() == str(self.port)
+
+    def send(self, number: signal.Signals) -> None:
+        """SIGSTOP and SIGCONT freeze and thaw it; SIGUSR1 changes the size of its picture."""
+        assert self._process
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
