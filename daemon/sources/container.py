@@ -6,7 +6,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-from daemon.clock import NS_PER_S
+from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.errors import SourceError
 from daemon.records import Array, Frame, Plane
 
@@ -17,22 +17,36 @@ BT601_OR_UNSAID = (2, 5, 6)
 """AVCOL_SPC_UNSPECIFIED, AVCOL_SPC_BT470BG and AVCOL_SPC_SMPTE170M: BT.601's matrix."""
 
 
+NO_ANSWER = "no answer in time"
+"""FFmpeg's words are "Immediate exit requested", or, from an RTSP camera, "Invalid data found"."""
+
+REFUSALS: Mapping[type[av.FFmpegError], str] = {
+    av.HTTPUnauthorizedError: "refused the login: check user and password in camera.device",
+    av.HTTPForbiddenError: "refused the login: this user may not see it; check user and password in camera.device",
+    av.HTTPNotFoundError: "has no such path: check the path in camera.device",
+}
+"""What a camera answers that only the operator can set right; RTSP has the same answers as HTTP."""
+
+
 def open_container(
     location: str, label: str, *, options: Mapping[str, str], timeout_s: tuple[float, float] | None
 ) -> InputContainer:
     """Open a file or URL; `timeout_s` is for opening and for each read. Raises SourceError, naming only `label`."""
+    asked_ns = monotonic_ns()
     try:
         return av.open(location, options=dict(options), timeout=timeout_s)
     except (av.FFmpegError, OSError, ValueError) as error:
+        if timeout_s and monotonic_ns() - asked_ns >= timeout_s[0] * NS_PER_S:
+            raise SourceError(f"{label}: cannot be opened: {NO_ANSWER}") from None
         raise failure(label, "cannot be opened", error) from None
 
 
 def failure(label: str, what: str, error: Exception) -> SourceError:
     """The error to raise for one of PyAV's, whose own text and filename may hold a URL with its password."""
-    if isinstance(error, av.ExitError):
-        reason = "no answer in time"  # FFmpeg's words are "Immediate exit requested"
-    else:
-        reason = getattr(error, "strerror", None) or type(error).__name__
+    for kind, words in REFUSALS.items():
+        if isinstance(error, kind):
+            return SourceError(f"{label}: {words}")
+    reason = NO_ANSWER if isinstance(error, av.ExitError) else getattr(error, "strerror", None) or type(error).__name__
     return SourceError(f"{label}: {what}: {reason}")
 
 

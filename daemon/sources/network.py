@@ -14,18 +14,16 @@ from daemon.errors import SourceError
 from daemon.ports import Deliver
 from daemon.records import Block, Counters, Modality
 from daemon.sources.arrival import ArrivalClock
-from daemon.sources.container import failure, open_container, pts_ns, to_frame, to_samples, use_one_thread
+from daemon.sources.container import NO_ANSWER, failure, open_container, pts_ns, to_frame, to_samples, use_one_thread
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.rate import FrameRate
 from daemon.sources.sound import BlockCutter
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_S = (5.0, 3.0)
-"""For opening, and for each read: a frozen camera would otherwise hold its thread for ever."""
-
-SILENT_NS = 5 * NS_PER_S
-"""A stream that sends, but nothing that can be used for so long, has failed."""
+TIMEOUT_S = OPEN_S, READ_S = (2.5, 2.5)
+"""For each step of opening, and for each read: a frozen camera would otherwise hold its thread for ever. Reported, it
+must be within 3 s."""
 
 QUICK_START = {"fpsprobesize": "0", "analyzeduration": "200000"}
 """Opens in 0.15 s instead of 2 s: the frame rate need not be guessed from many frames."""
@@ -88,25 +86,22 @@ class _Reception:
         self._has_time = WITHOUT_TIME.isdisjoint(container.format.name.split(","))
         self._rate = FrameRate(camera.fps)
         self._cutter = BlockCutter(camera.sample_rate_hz) if camera.sample_rate_hz else None
-        self._delivered_ns = monotonic_ns()
         self._last_frame_ns = 0
 
     def receive(self, label: str, stop: Event) -> None:
         """Deliver what comes, until stopped. Raises SourceError."""
         wanted = self._wanted_streams(label)
+        asked_ns = monotonic_ns()
         for packet in self._container.demux():
             if stop.is_set():
                 return
             arrived_ns = monotonic_ns()
-            if arrived_ns - self._delivered_ns > SILENT_NS:
-                raise SourceError(f"{label}: sends nothing that can be used for {SILENT_NS // NS_PER_S} s")
-            if packet.stream.index not in wanted:
-                continue
-            for decoded in self._decode(packet):
-                if isinstance(decoded, av.VideoFrame):
-                    self._take_picture(decoded, arrived_ns)
-                elif isinstance(decoded, av.AudioFrame):
-                    self._take_sound(decoded, arrived_ns)
+            if arrived_ns - asked_ns > READ_S * NS_PER_S:
+                # FFmpeg gives what it had left first, and would wait as long again before it says so
+                raise SourceError(f"{label}: stopped sending: {NO_ANSWER}")
+            if packet.stream.index in wanted:
+                self._take(packet, arrived_ns)
+            asked_ns = monotonic_ns()
         raise SourceError(f"{label}: the stream has ended")
 
     def _wanted_streams(self, label: str) -> set[int]:
@@ -121,6 +116,14 @@ class _Reception:
         if not wanted:
             raise SourceError(f"{label}: carries neither a picture nor sound that is wanted")
         return wanted
+
+    def _take(self, packet: "av.Packet[av.stream.Stream]", arrived_ns: int) -> None:
+        for decoded in self._decode(packet):
+            if isinstance(decoded, av.VideoFrame):
+                self._take_picture(decoded, arrived_ns)
+            elif isinstance(decoded, av.AudioFrame):
+                self._take_sound(decoded, arrived_ns)
+        self._camera.drift_ppm = self._clock.drift_ppm
 
     def _decode(self, packet: "av.Packet[av.stream.Stream]") -> list[object]:
         try:
@@ -139,10 +142,9 @@ class _Reception:
             if at_ns is None:
                 self._drop("image", "no_time")
                 return
-            captured_ns = at_ns + self._clock.observe(at_ns, arrived_ns)
-            # while the offset still settles: a picture is never older than the one before it
+            captured_ns = at_ns + self._clock.observe("image", at_ns, arrived_ns)
+            # where the offset falls: a picture is never older than the one before it
             captured_ns = self._last_frame_ns = max(captured_ns, self._last_frame_ns)
-        self._delivered_ns = arrived_ns
         preparation = self._camera.picture
         if preparation and self._rate.takes(captured_ns):
             self._deliver(preparation.prepare(to_frame(picture, captured_ns)))
@@ -152,8 +154,8 @@ class _Reception:
         if at_ns is None or self._cutter is None:
             self._drop("audio", "no_time")
             return
-        offset_ns = self._clock.observe(at_ns + sound.samples * NS_PER_S // sound.sample_rate, arrived_ns)
-        self._delivered_ns = arrived_ns
+        end_ns = at_ns + sound.samples * NS_PER_S // sound.sample_rate
+        offset_ns = self._clock.observe("audio", end_ns, arrived_ns)
         for block in self._cutter.push(to_samples(sound, self._camera.channel), sound.sample_rate, at_ns):
             self._deliver(_moved(block, offset_ns))
 

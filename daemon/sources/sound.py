@@ -11,7 +11,7 @@ HALF_BLOCK_NS = 10 * NS_PER_MS
 
 TRACKING = 64
 """A piece that is a little late moves the stamps by this part of its lateness: it was held up on the way, or the clock
-of the sound card is slow, by 100 ppm at most. One that is early shows that the stamps were late: they follow."""
+of the sound card is slow, by some 200 ppm at most. One that is early shows that the stamps were late: they follow."""
 
 
 class BlockCutter:
@@ -30,6 +30,11 @@ class BlockCutter:
         self._resampler: soxr.ResampleStream | None = None
         self._is_running = False
         self._begin(0)
+
+    @property
+    def moved_ns(self) -> int:
+        """By how much the stamps have been moved since the run began: above 0 where the source's clock is slow."""
+        return self._anchor_ns - self._began_ns
 
     def push(self, samples: Array, rate_hz: int, start_ns: int) -> list[Block]:
         """Take float32 samples (n,) at `rate_hz`, the first captured at `start_ns`; give the blocks now whole."""
@@ -66,7 +71,7 @@ class BlockCutter:
         self._resampler = None if same else soxr.ResampleStream(rate_hz, self._rate_hz, 1, dtype="float32")
 
     def _begin(self, anchor_ns: int) -> None:
-        self._anchor_ns = anchor_ns
+        self._began_ns = self._anchor_ns = anchor_ns
         self._taken = 0
         self._given = 0
         self._rest: Array = np.zeros(0, np.float32)

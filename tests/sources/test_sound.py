@@ -81,9 +81,17 @@ def test_jitter_makes_no_gap_and_no_block_ends_after_it_came(delays_ns: list[int
     assert [block.gap for block in blocks] == [True] + [False] * (len(delays_ns) - 1)
 
 
-def test_a_slow_sound_card_is_followed_without_a_gap() -> None:
-    cutter = BlockCutter(RATE_HZ)
-    block_ns = 20_002_000  # 100 ppm slow
-    last = [cutter.push(np.zeros(BLOCK, np.float32), RATE_HZ, n * block_ns)[0] for n in range(50_000)][-1]
-    assert not last.gap
-    assert abs(last.start_ns - 49_999 * block_ns) < NS_PER_MS
+@pytest.mark.parametrize("ppm", [-200, 200])
+def test_a_sound_card_is_followed_for_an_hour_however_its_times_jitter(ppm: int) -> None:
+    cutter = BlockCutter(RATE_HZ, tolerance_ns=50 * NS_PER_MS)
+    piece = np.zeros(BLOCK, np.float32)
+    jitter_ns = np.random.default_rng(1).exponential(15 * NS_PER_MS, 180_000).clip(max=45 * NS_PER_MS).astype(int)
+    astray_ns = []
+    for number, late_ns in enumerate(jitter_ns.tolist()):
+        truly_ns = number * (20 * NS_PER_MS - ppm * 20)
+        (block,) = cutter.push(piece, RATE_HZ, truly_ns + late_ns)
+        assert block.gap == (number == 0)
+        astray_ns.append(block.start_ns - truly_ns)
+    assert min(astray_ns) >= 0
+    assert max(astray_ns[50:]) < 20 * NS_PER_MS
+    assert cutter.moved_ns == pytest.approx(-ppm * 3600 * 1000, abs=45 * NS_PER_MS)
