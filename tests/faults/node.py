@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tests.helpers.mosquitto import Subscriber
 
+DELIVERS = frozenset({"healthy", "degraded"})
 TROUBLE = frozenset({"stalled", "backing_off", "recovering"})
 
 

@@ -1,6 +1,5 @@
 """An RTSP camera that can be killed, frozen, given another login or path, and started again at its port."""
 
-import os
 import signal
 import subprocess
 
@@ -21,13 +20,12 @@ class FaultyRtsp:
 
     def start(self, *login: str, path: str = "/camera") -> None:
         """Start, and wait until it listens."""
-        environment = {**os.environ, "RTSP_PORT": str(self.port), "RTSP_PATH": path}
+        options = ["--port", str(self.port), "--path", path, *(("--login", *login) if login else ())]
         self._process = subprocess.Popen(
-            ["/usr/bin/python3", SERVER, self.audio, *login],
+            ["/usr/bin/python3", SERVER, self.audio, *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=environment,
         )
         assert self._process.stdout
         assert self._process.stdout.readline().strip() == str(self.port)

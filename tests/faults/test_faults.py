@@ -4,6 +4,7 @@ One daemon lives through all of them, with real cameras, a real sound server and
 """
 
 import contextlib
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -12,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.node import TROUBLE, WatchedNode
+from tests.faults.node import DELIVERS, TROUBLE, WatchedNode
 from tests.faults.rtsp import FaultyRtsp
 from tests.helpers.clips import write_clip
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mjpeg import MjpegCamera
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port
+from tests.helpers.processes import children_of
 from tests.helpers.pulse import PulseServer
 
 TOLD_WITHIN_S = 3.0
@@ -111,7 +113,7 @@ def is_back(scene: Scene, path: str, modality: str) -> Callable[[], bool]:
     before = scene.node.captured(path, modality)
 
     def back() -> bool:
-        return scene.node.source(path)["state"] == "healthy" and scene.node.captured(path, modality) > before
+        return scene.node.source(path)["state"] in DELIVERS and scene.node.captured(path, modality) > before
 
     return back
 
@@ -244,14 +246,10 @@ def test_a_sound_server_that_freezes(scene: Scene) -> None:
 
 
 def test_a_microphone_whose_process_is_killed_or_frozen(scene: Scene) -> None:
-    from tests.helpers.processes import children_of
-
     for number, word in ((signal.SIGKILL, "SIGKILL"), (signal.SIGSTOP, "no sound")):
         with nothing_else_notices(scene, "room/microphone"):
             (child,) = children_of(scene.daemon.process.pid, "microphone")
             back = is_back(scene, "room/microphone", "audio")
-            import os
-
             os.kill(child, number)
             scene.node.takes(
                 lambda word=word: word in scene.node.source("room/microphone")["reason"], TOLD_WITHIN_S, number.name

@@ -25,10 +25,14 @@ class RtspCamera:
 
 
 @contextmanager
-def rtsp_camera(audio: str = "aac", *login: str) -> Iterator[RtspCamera]:
-    """Serve until the block ends. Fails, naming the Debian packages, where GStreamer's server is missing."""
+def rtsp_camera(audio: str = "aac", *login: str, clip: Path | None = None) -> Iterator[RtspCamera]:
+    """Serve until the block ends: a ball and a tone, or a clip of H.264 and PCM in Matroska, once.
+
+    Fails, naming the Debian packages, where GStreamer's server is missing.
+    """
+    options = [*(("--login", *login) if login else ()), *(("--clip", str(clip)) if clip else ())]
     process = subprocess.Popen(
-        ["/usr/bin/python3", SERVER, audio, *login], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ["/usr/bin/python3", SERVER, audio, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout and process.stderr

@@ -1,8 +1,11 @@
 """An RTSP camera with sound, run with /usr/bin/python3, which sees GStreamer. Prints its port when it listens.
 
-usage: rtsp_server_process.py AUDIO [USER PASSWORD]; AUDIO is aac, pcmu or none.
+It shows a ball and sounds a tone or, live, a clip of H.264 and PCM in Matroska. SIGUSR1 changes the size of the ball's
+picture while it runs.
 """
 
+import argparse
+import signal
 import sys
 
 import gi
@@ -11,17 +14,46 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
-PICTURE = (
-    "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=20/1"
-    " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 threads=1"
+H264 = (
+    "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 threads=1"
     " ! rtph264pay config-interval=1 name=pay0 pt=96"
 )
-TONE = "audiotestsrc is-live=true freq=440 volume=0.5 samplesperbuffer=320 ! audio/x-raw,rate=16000,channels=1"
 SOUND = {
-    "aac": f" {TONE} ! audioconvert ! avenc_aac ! aacparse ! rtpmp4gpay name=pay1 pt=97",
-    "pcmu": f" {TONE} ! audioconvert ! audioresample ! audio/x-raw,rate=8000 ! mulawenc ! rtppcmupay name=pay1",
-    "none": "",
+    "aac": "audioconvert ! avenc_aac ! aacparse ! rtpmp4gpay name=pay1 pt=97",
+    "pcmu": "audioconvert ! audioresample ! audio/x-raw,rate=8000 ! mulawenc ! rtppcmupay name=pay1",
+    "l16": "audioconvert ! rtpL16pay name=pay1 pt=97",
 }
+BALL = "videotestsrc is-live=true pattern=ball ! videoscale ! capsfilter name=size caps={}"
+SIZES = ("320,height=240", "160,height=120")
+TONE = "audiotestsrc is-live=true freq=440 volume=0.5 samplesperbuffer=320 ! audio/x-raw,rate=16000,channels=1"
+
+
+def pipeline(audio: str, clip: str | None) -> str:
+    picture, sound = BALL.format(caps(SIZES[0])), TONE
+    if clip:
+        picture = f"filesrc location={clip} ! matroskademux name=clip  clip.video_0 ! queue ! avdec_h264 ! videoconvert"
+        sound = "clip.audio_0 ! queue"
+    return f"( {picture} ! {H264} " + ("" if audio == "none" else f" {sound} ! {SOUND[audio]}") + " )"
+
+
+def caps(size: str) -> str:
+    return f"video/x-raw,format=I420,framerate=20/1,width={size}"
+
+
+def resize_on_signal(factory: GstRtspServer.RTSPMediaFactory) -> None:
+    """Give the picture the other size at every SIGUSR1."""
+    sizes = list(SIZES)
+
+    def resize(element: Gst.Bin) -> bool:
+        sizes.reverse()
+        element.get_by_name("size").set_property("caps", Gst.Caps.from_string(caps(sizes[0])))
+        return True
+
+    def configured(_: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTSPMedia) -> None:
+        element = media.get_element()
+        GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGUSR1, resize, element)
+
+    factory.connect("media-configure", configured)
 
 
 def require_login(server: GstRtspServer.RTSPServer, factory: GstRtspServer.RTSPMediaFactory, *login: str) -> None:
@@ -38,16 +70,25 @@ def require_login(server: GstRtspServer.RTSPServer, factory: GstRtspServer.RTSPM
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("audio", choices=[*SOUND, "none"])
+    parser.add_argument("--login", nargs=2, metavar=("USER", "PASSWORD"))
+    parser.add_argument("--clip", metavar="FILE")
+    parser.add_argument("--port", default="0")
+    parser.add_argument("--path", default="/camera")
+    options = parser.parse_args()
     Gst.init(None)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(f"( {PICTURE}{SOUND[sys.argv[1]]} )")
+    factory.set_launch(pipeline(options.audio, options.clip))
     factory.set_shared(True)
+    if not options.clip:
+        resize_on_signal(factory)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
-    server.set_service("0")
-    if len(sys.argv) > 2:
-        require_login(server, factory, *sys.argv[2:4])
-    server.get_mount_points().add_factory("/camera", factory)
+    server.set_service(options.port)
+    if options.login:
+        require_login(server, factory, *options.login)
+    server.get_mount_points().add_factory(options.path, factory)
     if not server.attach(None):
         sys.exit("cannot listen")
     print(server.get_bound_port(), flush=True)
