@@ -104,18 +104,21 @@ class Liveness:
                 self._complain(modality, Complaint(f"{ABSENT[modality]} since it was opened", reopens=True), now_ns)
         return self._reopens(now_ns)
 
-    def returns(self, reason: str | None, now_ns: int) -> None:
-        """The source has returned: with a reason it has failed; without one it was closed, or has come to its end."""
+    def returns(self, reason: str | None, now_ns: int) -> bool:
+        """The source has returned, and failed if there is a reason; says whether it is to be opened again.
+
+        Otherwise it has come to its end, and `ends` once all is done that follows from that.
+        """
         if self.status.state == "stalled":
             reason = self.status.reason  # what closing it led to says less
         elif self._reopening:
-            return
+            return True
         if reason is None:
-            self._enter("ended", now_ns)
-            return
+            return False
         self._has_failed = True
         self.status = replace(self.status, reason=reason, failures=self.status.failures + 1)
         self._enter("backing_off", now_ns)
+        return True
 
     def ends(self, state: Literal["ended", "stopped"], now_ns: int) -> None:
         """Nothing comes any more."""

@@ -102,8 +102,8 @@ class SupervisedSource:
                 break
             before = self.status
             with self._lock:
-                self._liveness.returns(reason, monotonic_ns())
-            if self.status.state == "ended":
+                opens_again = self._liveness.returns(reason, monotonic_ns())
+            if not opens_again:
                 self._end("ended")
                 return
             if self.status.state == "backing_off":

@@ -109,7 +109,9 @@ def test_without_a_watch_only_failures_count() -> None:
     source.opens(0)
     source.delivers("image", None, 0)
     assert not source.looks(at(1000))
-    source.returns(None, at(1000))
+    assert not source.returns(None, at(1000))
+    assert source.status.state == "healthy", "what follows from its end may take a while"
+    source.ends("ended", at(1001))
     assert source.status.state == "ended"
 
 

@@ -35,6 +35,20 @@ def test_a_source_that_fails_is_run_again_and_heals() -> None:
     assert ended.is_set()
 
 
+def test_a_source_has_not_ended_before_what_follows_from_its_end_is_done() -> None:
+    seen: list[str] = []
+    supervised = SupervisedSource(
+        "s/test",
+        ScriptedSource(([LINE], None)),
+        lambda _: None,
+        on_change=lambda: None,
+        on_end=lambda: seen.append(supervised.status.state),
+    )
+    supervised.start()
+    assert supervised.join(5)
+    assert (seen, supervised.status.state) == (["healthy"], "ended")
+
+
 def test_neither_reason_nor_log_shows_credentials(caplog: pytest.LogCaptureFixture) -> None:
     url = "rtsp://me:s3'cr/et@host/cam"
     supervised, _, _ = supervise(ScriptedSource(([], f"cannot open {url}"), ([], RuntimeError(url))))
