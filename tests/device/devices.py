@@ -16,7 +16,7 @@ from tests.helpers.processes import children_of, is_running
 
 DELIVERS = ("healthy", "degraded")
 CAMERA, MICROPHONE = "image", "audio"
-SLOW_S = 40.0
+SLOW_S = 60.0
 """The machine is emulated, an order of magnitude slower than the slowest device: what it needs is printed, not judged."""
 
 DETECTED_S = 6.0
