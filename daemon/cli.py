@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 LIBRARY_SETTINGS = {
     # numpy's BLAS threads would spin for 100 ms of CPU after each small product
     "OPENBLAS_NUM_THREADS": "1",
-    # what OpenCV warns of when a camera cannot be opened is told in our own words
-    "OPENCV_LOG_LEVEL": "ERROR",
-    # a camera that hangs would hold OpenCV for 10 s
-    "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "3",
 }
 """What libraries look for in the environment when they are imported."""
 

@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
     recogniser = _ready(loaded)
     Node(config, recogniser).run(stop)
     if threading.active_count() > 1:
-        # a camera or an encoder hangs and was left behind: it must not come back while the interpreter is taken apart
+        # a network camera that was being opened, for 5 s at most, or an encoder that hangs was left behind: it must not
+        # come back while the interpreter is taken apart
         logging.shutdown()
         os._exit(0)
     return 0

@@ -11,7 +11,7 @@ import traceback
 from contextlib import suppress
 from typing import NoReturn
 
-from daemon.runtime.ring import RingWriter
+from daemon.runtime.ring import Part, RingWriter
 
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h: the signal that this process gets when the thread that made it ends."""
@@ -65,9 +65,9 @@ class RecordOutlet:
         self._ring = RingWriter(memoryview(memory), slot_bytes)
         self.send(b"")
 
-    def send(self, payload: bytes) -> None:
+    def send(self, *parts: Part) -> None:
         """Send a record, or lose it when the parent has no room. Raises ValueError when it is too long for a slot."""
         with suppress(BlockingIOError):  # nothing was freed since
             self._ring.freed(os.eventfd_read(self._freed))
-        if self._ring.write(payload):
+        if self._ring.write(*parts):
             os.eventfd_write(self._filled, 1)

@@ -7,8 +7,12 @@ counted is there when the count has come.
 
 import struct
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from daemon.errors import ChildError
+
+Part: TypeAlias = bytes | memoryview
+"""Of a record; a memoryview is one of bytes, in one dimension."""
 
 HEADER = struct.Struct("=QQ")
 """Of every slot: the record's sequence number, and its length in bytes."""
@@ -35,16 +39,23 @@ class RingWriter:
         """The reader has done with so many slots."""
         self._free += count
 
-    def write(self, payload: bytes) -> bool:
-        """Whether there was room. Raises ValueError when the record is longer than a slot takes."""
+    def write(self, *parts: Part) -> bool:
+        """Whether there was room for the record that the parts are in a row, copied once.
+
+        Raises ValueError when it is longer than a slot takes.
+        """
         slot = self._slots[self._written % len(self._slots)]
-        if len(payload) > len(slot) - HEADER.size:
-            raise ValueError(f"a record of {len(payload)} bytes; a slot takes {len(slot) - HEADER.size}")
+        length = sum(map(len, parts))
+        if length > len(slot) - HEADER.size:
+            raise ValueError(f"a record of {length} bytes; a slot takes {len(slot) - HEADER.size}")
         sequence, self._sequence = self._sequence, self._sequence + 1
         if self._free == 0:
             return False
-        HEADER.pack_into(slot, 0, sequence, len(payload))
-        slot[HEADER.size : HEADER.size + len(payload)] = payload
+        HEADER.pack_into(slot, 0, sequence, length)
+        start = HEADER.size
+        for part in parts:
+            slot[start : start + len(part)] = part
+            start += len(part)
         self._free -= 1
         self._written += 1
         return True

@@ -70,4 +70,5 @@ def _camera(
             Path(device), sample_rate_hz=sample_rate_hz, channel=channel, picture=picture, fps=camera.fps
         )
         return ReplaySource(recording, camera.loop, is_realtime=True, counters=counters)
-    return V4l2Camera(device, picture or PicturePreparation(camera), camera.width, camera.height, camera.fps)
+    preparation = picture or PicturePreparation(camera)
+    return V4l2Camera(device, counters, preparation, camera.width, camera.height, camera.fps)

@@ -13,10 +13,10 @@ from av.container import InputContainer
 from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.errors import SourceError
 from daemon.ports import Deliver
+from daemon.rate import FrameRate
 from daemon.records import Block, Captured, Counters, Line, Modality, moved
 from daemon.sources.container import failure, open_container, pts_ns, to_frame, to_samples, use_one_thread
 from daemon.sources.picture import PicturePreparation
-from daemon.sources.rate import FrameRate
 from daemon.sources.sound import BlockCutter
 
 Dated = tuple[int, int, Captured]

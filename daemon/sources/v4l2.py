@@ -1,95 +1,76 @@
-"""A camera of the machine's own, through V4L2."""
+"""A camera of the machine's own, through V4L2, captured in a child process."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Protocol
 
-import cv2
 import numpy as np
-from cv2.typing import MatLike
 
-from daemon.clock import monotonic_ns
-from daemon.errors import SourceError
+from daemon.children.pictures import SLOT_BYTES, WAITING_PICTURES, unpack
+from daemon.errors import ChildError, SourceError
 from daemon.ports import Deliver
-from daemon.records import Frame, Plane
+from daemon.records import Counters, Frame, Modality
+from daemon.runtime.child import Child, RecordInlet
+from daemon.runtime.ring import Record
 from daemon.sources.devices import list_cameras
 from daemon.sources.picture import PicturePreparation
-from daemon.sources.rate import FrameRate
 
-MJPEG = float(cv2.VideoWriter.fourcc(*"MJPG"))
-"""Asked for along with a size: uncompressed, USB 2 carries 640x480 at 30 frames a second at most."""
+WATCH = "daemon.children.camera:watch"
 
-
-class Capture(Protocol):
-    """What is used of cv2.VideoCapture."""
-
-    def isOpened(self) -> bool:  # noqa: N802
-        """Whether the device was opened."""
-
-    def set(self, propId: int, value: float) -> bool:  # noqa: N803
-        """Ask for a property; the driver takes the nearest it has."""
-
-    def read(self) -> tuple[bool, MatLike]:
-        """Wait for the next picture: BGR, uint8 (height, width, 3)."""
-
-    def release(self) -> None:
-        """Close the device."""
-
-
-def _open(device: int | str) -> Capture:
-    return cv2.VideoCapture(device, cv2.CAP_V4L2)
+LOOK_S = 0.1
+"""How often we look whether to stop while there is no picture."""
 
 
 @dataclass
 class V4l2Camera:
-    """Delivers every frame of a V4L2 device, stamped when the read returns."""
+    """Delivers every frame of a V4L2 device, stamped by its driver.
+
+    A frame owns its pixels, copied once out of the memory that is shared with the `program`.
+    """
 
     device: int | str
+    counters: Mapping[Modality, Counters]
     picture: PicturePreparation
     width: int | None = None
     height: int | None = None
     fps: float | None = None
-    open_capture: Callable[[int | str], Capture] = field(default=_open)
+    program: str = WATCH
     drift_ppm: float | None = field(default=None, init=False)
 
     def run(self, deliver: Deliver, stop: Event) -> None:
-        """Deliver until stopped. Raises SourceError when the camera is missing or stops delivering."""
-        capture = self._opened()
+        """Deliver until stopped. Raises SourceError when the camera is missing, cannot be opened or ends."""
+        self._look_for_it()
         try:
-            rate = FrameRate(self.fps)
-            while not stop.is_set():
-                is_good, pixels = capture.read()
-                captured_ns = monotonic_ns()
-                if not is_good:
-                    raise SourceError(f"camera {self.device}: stopped delivering")
-                if rate.takes(captured_ns):
-                    plane: Plane = pixels.astype(np.uint8, copy=False)
-                    deliver(self.picture.prepare(Frame((plane,), captured_ns)))
-        finally:
-            capture.release()
+            with RecordInlet(WAITING_PICTURES, SLOT_BYTES) as inlet, self._watcher(inlet) as child:
+                self._pump(child, inlet, deliver, stop)
+        except ChildError as error:
+            raise SourceError(f"camera {self.device}: {error}") from error
 
-    def _opened(self) -> Capture:
-        capture = self.open_capture(self.device)
-        if not capture.isOpened():
-            capture.release()
-            raise SourceError(f"camera {self.device}: {self._why_not()}")
-        if self.width and self.height:
-            capture.set(cv2.CAP_PROP_FOURCC, MJPEG)
-        asked = {
-            cv2.CAP_PROP_FRAME_WIDTH: self.width,
-            cv2.CAP_PROP_FRAME_HEIGHT: self.height,
-            cv2.CAP_PROP_FPS: self.fps,
-        }
-        for name, value in asked.items():
-            if value is not None:
-                capture.set(name, value)
-        return capture
-
-    def _why_not(self) -> str:
+    def _look_for_it(self) -> None:
         path = Path(f"/dev/video{self.device}" if isinstance(self.device, int) else self.device)
-        if path.exists():
-            return "cannot be opened; it may be in use, or no camera, or closed to this user"
-        present = ", ".join(camera.device for camera in list_cameras())
-        return f"there is no {path}; cameras here: {present or 'none'}"
+        if not path.exists():
+            present = ", ".join(camera.device for camera in list_cameras())
+            raise SourceError(f"camera {self.device}: there is no {path}; cameras here: {present or 'none'}")
+
+    def _watcher(self, inlet: RecordInlet) -> Child:
+        settings = {name: getattr(self, name) for name in ("device", "width", "height", "fps")}
+        return Child(self.program, inlet.address, json.dumps(settings), inherits=inlet.descriptors)
+
+    def _pump(self, child: Child, inlet: RecordInlet, deliver: Deliver, stop: Event) -> None:
+        while not stop.is_set():
+            for record in inlet.receive(child, LOOK_S):
+                if record.payload:
+                    self._take(record, deliver)
+
+    def _take(self, record: Record, deliver: Deliver) -> None:
+        picture = unpack(record.payload)
+        if record.lost:
+            self.counters["image"].drop("overflow", record.lost)
+        if picture.is_damaged:
+            self.counters["image"].drop("corrupt")
+            return
+        pixels = np.frombuffer(record.payload, np.uint8, offset=picture.offset)
+        plane = pixels.reshape(picture.height, picture.width, -1)
+        deliver(self.picture.prepare(Frame((plane,), picture.captured_ns)))

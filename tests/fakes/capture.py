@@ -1,36 +1,50 @@
 """A V4L2 device that gives numbered pictures."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Sequence
 
 import numpy as np
 
+from daemon.children.camera import POS_MSEC
 from daemon.records import Plane
+
+PERIOD_MS = 100.0
 
 
 class FakeCapture:
-    """What V4l2Camera uses of cv2.VideoCapture: `good` pictures, then none; each read first calls `on_read`."""
+    """Implements Capture: a picture of each size, ten a second by its own clock, and then no more.
 
-    def __init__(self, *, good: int = 0, is_opened: bool = True, on_read: Callable[[], None] = lambda: None) -> None:
-        self._good = good
-        self._is_opened = is_opened
-        self._on_read = on_read
+    All pixels of a picture have its number, from 1, modulo 256. A size of None is a picture that cannot be decoded.
+    """
+
+    def __init__(self, sizes: Sequence[tuple[int, int] | None], *, began_ms: float = 0.0) -> None:
+        self._sizes = sizes
+        self._began_ms = began_ms
         self.asked: dict[int, float] = {}
-        self.reads = 0
-        self.is_released = False
-
-    def isOpened(self) -> bool:  # noqa: N802
-        return self._is_opened
+        self.grabbed = 0
+        self.decoded: list[int] = []
 
     def set(self, propId: int, value: float) -> bool:  # noqa: N803
         self.asked[propId] = value
         return True
 
-    def read(self) -> tuple[bool, Plane]:
-        self._on_read()
-        self.reads += 1
-        if self.reads > self._good:
-            return False, np.zeros(0, np.uint8)
-        return True, np.full((48, 64, 3), self.reads, np.uint8)
+    def get(self, propId: int) -> float:  # noqa: N803
+        assert propId == POS_MSEC
+        return self._began_ms + self.grabbed * PERIOD_MS
 
-    def release(self) -> None:
-        self.is_released = True
+    def grab(self) -> bool:
+        self.grabbed += 1
+        return self.grabbed <= len(self._sizes)
+
+    def retrieve(self) -> tuple[bool, Plane | None]:
+        self.decoded.append(self.grabbed)
+        size = self._sizes[self.grabbed - 1]
+        if size is None:
+            return False, None
+        width, height = size
+        return True, np.full((height, width, 3), self.grabbed % 256, np.uint8)
+
+
+def now_ms() -> float:
+    """The instant now on the clock of V4L2 drivers."""
+    return time.monotonic() * 1000

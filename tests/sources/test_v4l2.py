@@ -1,73 +1,120 @@
+"""A camera whose program is a test's own, in a real process; the program itself is tested in tests/children, and with
+real devices in tests/device."""
+
+import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
-import cv2
+import numpy as np
 import pytest
 
-from daemon.clock import monotonic_ns
+from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.config import PictureConfig
 from daemon.errors import SourceError
-from daemon.records import Captured, Frame
+from daemon.records import Captured, Counters, Frame
 from daemon.sources.devices import CameraDevice, captures_video, list_cameras
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.v4l2 import V4l2Camera
-from tests.fakes.capture import FakeCapture
+from tests.helpers.processes import children_of
+
+STOPPED_S = 1.0
 
 
-def camera(capture: FakeCapture, **settings: float) -> V4l2Camera:
-    picture = PicturePreparation(PictureConfig(rotate=90))
-    return V4l2Camera(0, picture, open_capture=lambda device: capture, **settings)  # type: ignore[arg-type]
+class Watched:
+    """A camera with the program `name`, and what it delivers; `on_frame` is called after each frame."""
+
+    def __init__(self, name: str, device: int | str = "/dev/null") -> None:
+        self.counters = Counters()
+        self.frames: list[Frame] = []
+        self.stop = threading.Event()
+        picture = PicturePreparation(PictureConfig(rotate=90))
+        program = f"tests.sources.cameras:{name}"
+        self._camera = V4l2Camera(device, {"image": self.counters}, picture, program=program)
+
+    def run(self, on_frame: Callable[[], None] = lambda: None) -> None:
+        def take(item: Captured) -> None:
+            assert isinstance(item, Frame)
+            self.frames.append(item)
+            on_frame()
+
+        self._camera.run(take, self.stop)
+
+    def fails(self) -> str:
+        with pytest.raises(SourceError) as caught:
+            self.run()
+        assert processes() == []
+        return str(caught.value)
 
 
-def test_frames_are_prepared_and_stamped_when_they_come() -> None:
-    stop = threading.Event()
-    capture = FakeCapture(good=100)
-    frames: list[Captured] = []
+def processes() -> list[int]:
+    return children_of(os.getpid(), "tests.sources.cameras")
 
-    def deliver(item: Captured) -> None:
-        frames.append(item)
-        if len(frames) == 5:
-            stop.set()
 
+def test_frames_are_prepared_and_stamped_whatever_their_size_and_damaged_ones_counted() -> None:
+    watched = Watched("changing")
     began_ns = monotonic_ns()
-    camera(capture).run(deliver, stop)
-    stamps = [frame.captured_ns for frame in frames if isinstance(frame, Frame)]
-    assert len(stamps) == 5
-    times = [began_ns, *stamps, monotonic_ns()]
-    assert times == sorted(times)
-    assert isinstance(frames[0], Frame) and frames[0].size == (48, 64)
-    assert capture.is_released
-    assert capture.asked == {}
+    assert watched.fails() == "camera /dev/null: stopped delivering"
+    assert [frame.size for frame in watched.frames] == [(48, 64), (960, 1280), (48, 64)]
+    assert [int(frame.planes[0].max()) for frame in watched.frames] == [1, 3, 4]
+    stamps = [frame.captured_ns for frame in watched.frames]
+    assert stamps == sorted(stamps)
+    assert began_ns - NS_PER_S < stamps[0] and stamps[-1] < monotonic_ns()
+    assert watched.counters.dropped == {"corrupt": 1}
 
 
-def test_size_and_rate_are_asked_for() -> None:
-    capture = FakeCapture()
-    with pytest.raises(SourceError):
-        camera(capture, width=640, height=480, fps=30).run(lambda item: None, threading.Event())
-    assert capture.asked == {
-        cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"MJPG"),
-        cv2.CAP_PROP_FRAME_WIDTH: 640,
-        cv2.CAP_PROP_FRAME_HEIGHT: 480,
-        cv2.CAP_PROP_FPS: 30,
-    }
+def test_a_frame_is_not_touched_by_those_that_come_after() -> None:
+    watched = Watched("endless")
+    copies: list[np.ndarray] = []
+
+    def keep() -> None:
+        copies.append(watched.frames[-1].planes[0].copy())
+        if len(copies) == 200:
+            watched.stop.set()
+
+    watched.run(keep)
+    assert all(np.array_equal(frame.planes[0], copy) for frame, copy in zip(watched.frames, copies, strict=False))
+    assert processes() == []
 
 
-def test_a_camera_that_stops_is_an_error_and_closed() -> None:
-    capture = FakeCapture(good=3)
-    frames: list[Captured] = []
-    with pytest.raises(SourceError, match="camera 0: stopped delivering"):
-        camera(capture).run(frames.append, threading.Event())
-    assert len(frames) == 3
-    assert capture.is_released
+def test_pictures_that_find_no_room_are_counted() -> None:
+    watched = Watched("endless")
+
+    def wait() -> None:
+        threading.Event().wait(0.01)
+        if watched.counters.dropped.get("overflow", 0) > 0:
+            watched.stop.set()
+
+    watched.run(wait)
+    assert watched.counters.dropped["overflow"] > 0
+
+
+def test_one_that_hangs_is_killed_when_it_is_told_to_stop() -> None:
+    watched = Watched("silent")
+    thread = threading.Thread(target=watched.run)
+    thread.start()
+    watched.stop.wait(0.5)
+    watched.stop.set()
+    thread.join(STOPPED_S)
+    assert not thread.is_alive()
+    assert processes() == []
+
+
+@pytest.mark.parametrize(
+    ("program", "problem"),
+    [("dying", "its process was ended by SIGABRT"), ("raving", "10 bytes are not a picture")],
+)
+def test_one_that_goes_mad_is_an_error(program: str, problem: str) -> None:
+    assert Watched(program).fails() == f"camera /dev/null: {problem}"
 
 
 def test_a_camera_that_cannot_be_opened_is_an_error() -> None:
     picture = PicturePreparation(PictureConfig())
-    missing = V4l2Camera("/dev/v4l/by-id/usb-none", picture)
+    missing = V4l2Camera("/dev/v4l/by-id/usb-none", {}, picture)
     with pytest.raises(SourceError, match="there is no /dev/v4l/by-id/usb-none; cameras here: "):
         missing.run(lambda item: None, threading.Event())
-    no_camera = V4l2Camera("/dev/null", picture)
-    with pytest.raises(SourceError, match="camera /dev/null: cannot be opened"):
+    no_camera = V4l2Camera("/dev/null", {}, picture)
+    with pytest.raises(SourceError, match="camera /dev/null: cannot be opened; it may be in use"):
         no_camera.run(lambda item: None, threading.Event())
 
 

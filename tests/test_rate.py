@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.clock import NS_PER_S
-from daemon.sources.rate import FrameRate
+from daemon.rate import FrameRate
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+"""What the tests run in place of the camera's program."""
+
+import json
+import os
+import time
+from typing import NoReturn
+
+from daemon.children.camera import send_pictures
+from daemon.runtime.inside import Failed, RecordOutlet
+from tests.fakes.capture import FakeCapture, now_ms
+
+
+def changing(address: str, settings: str) -> None:
+    """Three pictures, the second of another size, a damaged one between; then the end."""
+    assert json.loads(settings) == {"device": "/dev/null", "width": None, "height": None, "fps": None}
+    sizes = [(64, 48), None, (1280, 960), (64, 48)]
+    send_pictures(FakeCapture(sizes, began_ms=now_ms() - 400), RecordOutlet(address).send, None)
+
+
+def endless(address: str, settings: str) -> None:
+    """Pictures as fast as they can be made."""
+    send_pictures(FakeCapture([(64, 48)] * 10_000_000), RecordOutlet(address).send, None)
+
+
+def silent(address: str, settings: str) -> NoReturn:
+    """Opens, and then hangs."""
+    RecordOutlet(address)
+    while True:
+        time.sleep(60)
+
+
+def dying(address: str, settings: str) -> None:
+    RecordOutlet(address)
+    os.abort()
+
+
+def raving(address: str, settings: str) -> NoReturn:
+    RecordOutlet(address).send(b"no picture")
+    raise Failed("the end")
