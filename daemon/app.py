@@ -15,6 +15,8 @@ from daemon.publish import Identity, StreamPublisher
 from daemon.recogniser import Recogniser
 from daemon.status.health import Health, LatencyHealth, MqttHealth, overall, process_health
 from daemon.status.latency import Latencies
+from daemon.status.notify import Notifier
+from daemon.status.service import Service
 from daemon.stream import Stream, is_in_order
 
 log = logging.getLogger(__name__)
@@ -42,8 +44,11 @@ class Node:
         self._publishers = {name: self._new_publisher(name) for name in config.streams}
         self._streams = {name: self._new_stream(name) for name in config.streams}
 
-    def run(self, stop: SimpleQueue[None]) -> None:
-        """Run until there is something in `stop`, or until every source has come to its end and no text can come."""
+    def run(self, stop: SimpleQueue[None], notifier: Notifier) -> None:
+        """Run until there is something in `stop`, or until every source has come to its end and no text can come.
+
+        The service manager is told of it, and its watchdog fed, through `notifier`.
+        """
         with ExitStack() as stack:
             stack.callback(self._session.stop, SESSION_CLOSE_S)
             stack.callback(self._publish_health)
@@ -51,19 +56,21 @@ class Node:
                 publisher.begin()
             encoders = Encoders(self._recogniser.encoders)
             encoders.start()
-            live = self._start_live(encoders, stack)
+            fusion, live = self._start_live(encoders, stack)
             stack.callback(encoders.close, ENCODERS_CLOSE_S)
             stack.callback(self._close_sources)
             self._session.start()  # now that there are inlets for what comes at once
             for name, stream in self._streams.items():
                 if name not in live:
                     stream.start_in_order(encoders)
-            self._watch_over(stop)
+            service = Service(notifier, [self._session.progress, fusion.progress, *encoders.progress])
+            self._watch_over(stop, service)
             log.info("stopping")
+            notifier.send(STOPPING="1", STATUS="stopping")
         log.info("stopped")
 
-    def _start_live(self, encoders: Encoders, stack: ExitStack) -> set[str]:
-        """Start all live streams on one fusion thread; gives their names."""
+    def _start_live(self, encoders: Encoders, stack: ExitStack) -> tuple[LiveFusion, set[str]]:
+        """Start all live streams on one fusion thread; gives it, and their names."""
         streams = [stream for name, stream in self._streams.items() if not is_in_order(self._config.streams[name])]
         head = self._recogniser.new_head()
         live = [stream.live(head) for stream in streams]
@@ -72,7 +79,7 @@ class Node:
         stack.callback(fusion.close, FUSION_CLOSE_S)
         for stream, part in zip(streams, live, strict=True):
             stream.start_live(part, encoders, fusion)
-        return {stream.name for stream in streams}
+        return fusion, {stream.name for stream in streams}
 
     def _close_sources(self) -> None:
         for stream in self._streams.values():
@@ -83,8 +90,8 @@ class Node:
             if left_behind:
                 log.warning("%s: did not close in time: %s", stream.name, ", ".join(left_behind))
 
-    def _watch_over(self, stop: SimpleQueue[None]) -> None:
-        """Publish health at changes and at intervals, until it is time to stop."""
+    def _watch_over(self, stop: SimpleQueue[None], service: Service) -> None:
+        """Publish health at changes and at intervals, and let the service look, until it is time to stop."""
         published_ns = None
         while True:
             for stream in self._streams.values():
@@ -95,6 +102,7 @@ class Node:
                 self._changed.clear()
                 self._publish_health()
                 published_ns = now_ns
+            self._show(service)
             if all(stream.has_ended for stream in self._streams.values()):
                 log.info("every source has come to its end")
                 return
@@ -103,6 +111,14 @@ class Node:
             except Empty:
                 continue
             return
+
+    def _show(self, service: Service) -> None:
+        sources = {
+            f"{stream.name}/{name}": source
+            for stream in self._streams.values()
+            for name, source in stream.health().sources.items()
+        }
+        service.look(sources, streams=len(self._streams), connected=self._session.connected)
 
     def _publish_health(self) -> None:
         self._session.publish("health", self._health().to_json(), retain=True, qos=1)

@@ -22,6 +22,7 @@ from daemon.mqtt import Malformed, Narrator, Received
 from daemon.mqtt import watch as subscribe
 from daemon.recogniser import Recogniser, check_thresholds, load_recogniser
 from daemon.sources import MicrophoneDevice, list_cameras, list_microphones
+from daemon.status.notify import Notifier
 
 SILENCE_S = 5.0
 """After so long without a message, `watch` says so: the retained ones come at once."""
@@ -38,8 +39,11 @@ def run(options: argparse.Namespace) -> int:
     config = config.model_copy(update={"mqtt": broker_at(options.broker, config.mqtt)})
     start_logging(config.log_level)
     faulthandler.register(signal.SIGUSR1)
+    faulthandler.enable()  # the service manager's watchdog ends us by SIGABRT: every thread then says where it was
+    notifier = Notifier.from_environment()
+    notifier.send(STATUS="loading the bundle")
     recogniser = _ready(loaded)
-    Node(config, recogniser).run(stop)
+    Node(config, recogniser).run(stop, notifier)
     if threading.active_count() > 1:
         # a network camera that was being opened, for 5 s at most, or an encoder that hangs was left behind: it must not
         # come back while the interpreter is taken apart

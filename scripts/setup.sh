@@ -54,9 +54,13 @@ make_venv() {
     printf '%s' "$stamp" >"$dir/.stamp"
 }
 
-need_runtime() {
+need_python() {
     has_command python3 >/dev/null || { echo "needs python3" >&2; exit 1; }
     need python3-venv "a virtual environment for the Python packages" python3 -c 'import ensurepip, venv'
+}
+
+need_runtime() {
+    need_python
     need libportaudio2 "microphones" has_library portaudio
     need mosquitto "an MQTT broker to publish to" has_command mosquitto
 }
@@ -74,6 +78,9 @@ prepare_tests() {
         need "gstreamer1.0-plugins-$set" "a real RTSP camera" has_package "gstreamer1.0-plugins-$set"
     done
     need gstreamer1.0-libav "the RTSP camera's AAC sound" has_package gstreamer1.0-libav
+    need systemd "to judge the service's unit" has_command systemd-analyze
+    need systemd-container "a guest in which the service runs" has_command systemd-nspawn
+    need mmdebstrap "the guest's system" has_command mmdebstrap
     install_missing
     make_venv .venv-test requirements/test.lock
 }

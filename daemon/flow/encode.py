@@ -12,6 +12,7 @@ from daemon.errors import InputError, ModelError
 from daemon.manifest import Manifest
 from daemon.ports import Encoder
 from daemon.records import Block, Captured, Counters, Embedding, Frame, Modality
+from daemon.runtime.progress import Progress
 from daemon.runtime.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,11 @@ class Encoders:
         """Start the threads."""
         for worker in self._workers.values():
             worker.start()
+
+    @property
+    def progress(self) -> list[Progress]:
+        """Of every thread."""
+        return [worker.progress for worker in self._workers.values()]
 
     def offer(self, stream: str, modality: Modality, item: Any, done: Done, counters: Counters) -> None:
         """Queue an item without blocking; what it displaces is counted as `busy`, and done with None."""

@@ -12,6 +12,7 @@ from daemon.clock import NS_PER_S, monotonic_ns, seconds_until
 from daemon.flow.encode import Encoders, Preparation
 from daemon.fusion.stream import Fused, StreamFusion
 from daemon.records import Captured, Counters, Embedding, Modality
+from daemon.runtime.progress import IDLE_S, Progress
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class LiveFusion:
         self._streams = streams
         self._due_ns: dict[str, int | None] = {}
         self._inbox: queue.Queue[tuple[LiveStream, Embedding] | None] = queue.Queue(INBOX_EMBEDDINGS)
+        self.progress = Progress("fusion")
         self._thread = threading.Thread(target=self._run, name="fusion", daemon=True)
 
     def start(self) -> None:
@@ -61,7 +63,9 @@ class LiveFusion:
             log.error("fusion did not finish within %.1f s; left behind", deadline_s)
 
     def _run(self) -> None:
+        self.progress.begin()
         while True:
+            self.progress.mark()
             try:
                 entry = self._inbox.get(timeout=self._wait_s())
             except queue.Empty:
@@ -76,9 +80,9 @@ class LiveFusion:
         for stream in self._streams:
             self._step(stream, _finish)
 
-    def _wait_s(self) -> float | None:
+    def _wait_s(self) -> float:
         first_ns = min((at_ns for at_ns in self._due_ns.values() if at_ns is not None), default=None)
-        return None if first_ns is None else max(0.0, (first_ns - monotonic_ns()) / NS_PER_S)
+        return IDLE_S if first_ns is None else min(IDLE_S, seconds_until(first_ns))
 
     def _let_time_pass(self) -> None:
         now_ns = monotonic_ns()

@@ -19,6 +19,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from daemon.config import MqttConfig
 from daemon.mqtt.outgoing import Outbound
 from daemon.runtime.backoff import Backoff
+from daemon.runtime.progress import IDLE_S, Progress
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,8 @@ paho sends all it holds at once after a reconnect: so it never holds more than t
 MAX_PACKET_BYTES = 1_048_576
 """What the broker is asked never to exceed; text inlets take 4 KB, the rest is room to see and count."""
 
-TICK_S = 1.0
-"""How often paho looks at its keepalive when nothing else happens."""
+CONNECT_S = 120.0
+"""Connecting waits for the system's resolver, which asks every name server twice for 5 s, and for 5 s per address."""
 
 ENDING_TICK_S = 0.05
 
@@ -75,6 +76,7 @@ class Link:
         self._up = False
         self._refused = False
         self._client = self._make_client(config, client_id, will)
+        self.progress = Progress("mqtt")
 
     def _make_client(self, config: MqttConfig, client_id: str, will: Outbound | None) -> Client:
         client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5)
@@ -92,18 +94,19 @@ class Link:
         client.connect_async(config.host, config.port, config.keepalive_s, clean_start=True, properties=properties)
         return client
 
-    def run(self, stop: Event, tick_s: float = TICK_S) -> None:
+    def run(self, stop: Event, tick_s: float = IDLE_S) -> None:
         """Keep connected until `stop` is set and the connection, if there is one, was ended by the owner.
 
         Never raises for anything a network or a broker does. Between tries it waits a jittered, capped time.
         """
+        self.progress.begin()
         backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
         while not stop.is_set():
             began = time.monotonic()
             self._connect_once(stop, tick_s)
             if time.monotonic() - began >= STEADY_S:
                 backoff.reset()
-            stop.wait(backoff.next_s())
+            self._rest(stop, backoff.next_s())
 
     def close(self) -> None:
         """Give back the descriptor; `run` has returned and nobody calls `wake` any more."""
@@ -138,6 +141,7 @@ class Link:
     def _connect_once(self, stop: Event, tick_s: float) -> None:
         self._refused = False
         try:
+            self.progress.mark(CONNECT_S)
             self._client.reconnect()
             self._hurry(socket.TCP_NODELAY)
             while (sock := self._client.socket()) is not None and sock.fileno() >= 0:
@@ -165,7 +169,14 @@ class Link:
         if isinstance(sock := self._client.socket(), socket.socket):
             sock.setsockopt(socket.IPPROTO_TCP, option, 1)
 
+    def _rest(self, stop: Event, rest_s: float) -> None:
+        until = time.monotonic() + rest_s
+        while (left_s := until - time.monotonic()) > 0 and not stop.is_set():
+            self.progress.mark()
+            stop.wait(min(left_s, IDLE_S))
+
     def _turn(self, socket_fd: int, tick_s: float) -> None:
+        self.progress.mark()
         poll = select.poll()
         poll.register(self._wake_fd, select.POLLIN)
         poll.register(socket_fd, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))

@@ -57,6 +57,7 @@ class Session:
         # A name of its own and always the same: a reconnect then ends the session before it at the broker, and the
         # will of a connection that died half-open cannot come after the new "online".
         self._link = Link(config, f"perceptd-{node}", hooks, will=self._availability(OFFLINE))
+        self.progress = self._link.progress
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._outgoing.retain(self._availability(ONLINE))
 

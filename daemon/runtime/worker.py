@@ -6,6 +6,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from daemon.runtime.progress import IDLE_S, Progress
+
 Job = TypeVar("Job")
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,7 @@ class Worker(Generic[Job]):
         self._queues: OrderedDict[str, deque[Job]] = OrderedDict()
         self._changed = threading.Condition()
         self._closing = False
+        self.progress = Progress(name)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -47,7 +50,9 @@ class Worker(Generic[Job]):
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        self.progress.begin()
         while (job := self._next()) is not None:
+            self.progress.mark()
             try:
                 self._work(job)
             except Exception:
@@ -58,7 +63,8 @@ class Worker(Generic[Job]):
             while not self._queues:
                 if self._closing:
                     return None
-                self._changed.wait()
+                self.progress.mark()
+                self._changed.wait(IDLE_S)
             key, queue = self._queues.popitem(last=False)
             job = queue.popleft()
             if queue:

@@ -1,0 +1,122 @@
+"""A guest system booted by a real systemd, on this machine's network, with perceptd installed as on a device."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+
+from tests.helpers.mosquitto import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+SUITE = "bookworm"
+PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "libportaudio2", "ca-certificates")
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+NETWORK = ("PIP_INDEX_URL", "PIP_TRUSTED_HOST", "http_proxy", "https_proxy", "no_proxy")
+BOOT_S = 30.0
+COMMAND_S = 60.0
+INSTALL_S = 600.0
+
+
+class Guest:
+    """Boots the system in `root`; with `scratch` all that it writes is gone at the end. A context manager."""
+
+    def __init__(self, root: Path, log: Path, *options: str, scratch: bool = True) -> None:
+        volatile = ("--volatile=overlay",) if scratch else ()
+        name = f"--machine=perceptd-{os.getpid()}"
+        # --register=no and --keep-unit: this machine need not run systemd itself
+        self._command = ("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe", name)
+        self._command += (*volatile, *options, f"--directory={root}", "--boot")
+        self._log = log.open("wb")
+
+    def __enter__(self) -> "Guest":
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT
+        )
+        try:
+            wait_until(self._is_up, "the guest boots", BOOT_S)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def command(self, *command: str) -> tuple[str, ...]:
+        """What to run on this machine so that a command runs in the guest, as its root."""
+        return ("nsenter", f"--target={self._leader()}", "--all", *command)
+
+    def run(
+        self, *command: str, check: bool = True, text: str | None = None, timeout_s: float = COMMAND_S
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the guest; with `check`, one that fails is an error that shows what it said."""
+        done = subprocess.run(
+            self.command(*command), input=text, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+        assert done.returncode == 0 or not check, f"{' '.join(command)}: {done.stdout}{done.stderr}"
+        return done
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file, keeping owner and mode of one that is there."""
+        self.run("dd", "status=none", f"of={path}", text=text)
+
+    def _leader(self) -> int:
+        """The guest's first process, as this machine counts: the one child of systemd-nspawn."""
+        assert self._process.poll() is None, Path(self._log.name).read_text()
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        return int(children[0]) if children else 0
+
+    def _is_up(self) -> bool:
+        if self._leader() == 0:
+            return False
+        state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
+        time.sleep(0.1)
+        return state in ("running", "degraded")
+
+    def _end(self) -> None:
+        if self._process.poll() is None and (leader := self._leader()):
+            os.kill(leader, signal.SIGKILL)  # and with it all that runs in the guest
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+
+def installed_system(log: Path) -> Path:
+    """The root of a small Debian with this checkout installed by scripts/install; built once, which takes a minute."""
+    if os.geteuid() != 0:
+        pytest.fail("a guest system needs root: run these tests as root, or leave them out by --ignore=tests/systemd")
+    missing = [name for name in ("systemd-nspawn", "mmdebstrap") if shutil.which(name) is None]
+    if missing:
+        pytest.fail(f"{', '.join(missing)} not found; the guest system needs the packages systemd-container mmdebstrap")
+    root = _base_system()
+    for left in ("etc/perceptd", "var/lib/perceptd"):
+        shutil.rmtree(root / left, ignore_errors=True)
+    network = [f"{name}={os.environ[name]}" for name in NETWORK if name in os.environ]
+    binds = [f"--bind-ro={ROOT}:/src", *([f"--bind-ro={CERTIFICATES}"] if CERTIFICATES.exists() else [])]
+    with Guest(root, log, *binds, scratch=False) as guest:
+        guest.run("env", f"PIP_CERT={CERTIFICATES}", *network, "/src/scripts/install", timeout_s=INSTALL_S)
+    return root
+
+
+def _base_system() -> Path:
+    key = hashlib.sha256(" ".join((SUITE, *PACKAGES)).encode()).hexdigest()[:12]
+    root, begun = (ROOT / "build" / f"guest-{key}{suffix}" for suffix in ("", ".begun"))
+    if not root.exists():
+        shutil.rmtree(begun, ignore_errors=True)
+        begun.parent.mkdir(exist_ok=True)
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(begun)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        begun.rename(root)
+    return root

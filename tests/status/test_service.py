@@ -1,0 +1,73 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from daemon.clock import NS_PER_S
+from daemon.runtime.progress import Progress, Round, stuck
+from daemon.status.health import SourceHealth
+from daemon.status.notify import Notifier
+from daemon.status.service import Service, words
+
+
+def round_of(loop: str, *, alive: bool = True, began_s: int = 10, due_s: int = 14) -> Round:
+    return Round(loop, alive, began_s * NS_PER_S, due_s * NS_PER_S)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "now_s", "expected"),
+    [
+        ([], 20, None),
+        ([round_of("fusion")], 14, None),
+        ([round_of("fusion")], 15, "fusion has hung for 5 s"),
+        ([round_of("mqtt", due_s=130)], 129, None),
+        ([round_of("mqtt", alive=False)], 11, "mqtt has ended"),
+        ([round_of("fusion", due_s=12), round_of("mqtt"), round_of("encode-text", alive=False)], 13,
+         "fusion has hung for 3 s, encode-text has ended"),
+    ],
+)  # fmt: skip
+def test_which_loops_hang(rounds: list[Round], now_s: int, expected: str | None) -> None:
+    assert stuck(rounds, now_s * NS_PER_S) == expected
+
+
+def source(state: str, reason: str | None = None, failures: int = 0) -> SourceHealth:
+    return SourceHealth.model_construct(state=state, since="", reason=reason, failures=failures)
+
+
+@pytest.mark.parametrize(
+    ("sources", "streams", "connected", "trouble", "expected"),
+    [
+        ({}, 1, True, None, "recognising: 1 stream"),
+        ({"a/camera": source("running")}, 2, True, None, "recognising: 2 streams"),
+        ({"a/camera": source("starting")}, 1, True, None, "starting: nothing yet from a/camera"),
+        ({"a/camera": source("waiting", "no picture for 3 s", 1)}, 1, True, None,
+         "recognising: 1 stream; a/camera: no picture for 3 s"),
+        ({"a/camera": source("running", "an old reason", 1)}, 1, False, None,
+         "recognising: 1 stream; no MQTT broker"),
+        ({}, 1, True, "fusion has ended", "recognising: 1 stream; fusion has ended"),
+    ],
+)  # fmt: skip
+def test_the_status_in_words(
+    sources: dict[str, SourceHealth], streams: int, connected: bool, trouble: str | None, expected: str
+) -> None:
+    assert words(sources, streams=streams, connected=connected, trouble=trouble) == expected
+
+
+def test_it_is_ready_once_every_source_has_spoken_and_feeds_the_watchdog(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "6000000", "WATCHDOG_PID": "1"}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(5)
+        service = Service(Notifier.from_environment(environment), [Progress("loop")])
+        assert environment == {}
+        service.look({"a/camera": source("starting")}, streams=1, connected=True)
+        assert manager.recv(1000) == b"STATUS=starting: nothing yet from a/camera"
+        assert manager.recv(1000) == b"WATCHDOG=1"
+        service.look({"a/camera": source("running")}, streams=1, connected=True)
+        assert manager.recv(1000) == b"STATUS=recognising: 1 stream"
+        assert manager.recv(1000) == b"READY=1"
+
+
+def test_without_a_service_manager_nobody_is_told() -> None:
+    assert Notifier.from_environment({}).send(READY="1")
