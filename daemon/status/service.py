@@ -10,8 +10,7 @@ from daemon.status.notify import Notifier
 
 log = logging.getLogger(__name__)
 
-FIRST_STATES = frozenset({"starting", "recovering"})
-GOOD_STATES = frozenset({"running", "healthy", "ended", "stopped"})
+GOOD_STATES = frozenset({"healthy", "ended", "stopped"})
 
 CERTAIN_S = 1.0
 """Hanging is believed after so long: when the whole machine was held up, all loops seem to hang until they run."""
@@ -74,7 +73,7 @@ class Service:
 
 def unheard_of(sources: Mapping[str, SourceHealth]) -> list[str]:
     """The sources that have neither delivered nor reported a fault."""
-    return [name for name, source in sources.items() if source.state in FIRST_STATES and source.failures == 0]
+    return [name for name, source in sources.items() if source.state == "recovering" and source.failures == 0]
 
 
 def words(sources: Mapping[str, SourceHealth], *, streams: int, connected: bool, trouble: str | None) -> str:

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.faults.node import DELIVERS, TROUBLE, WatchedNode
-from tests.faults.rtsp import FaultyRtsp
+from tests.faults.restartable import FaultyRtsp, RestartableMjpeg
 from tests.helpers.clips import write_clip
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mjpeg import MjpegCamera
-from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port
+from tests.helpers.mosquitto import Mosquitto, Subscriber
 from tests.helpers.processes import children_of
 from tests.helpers.pulse import PulseServer
 
@@ -37,32 +37,17 @@ class Scene:
     node: WatchedNode
     daemon: DaemonProcess
     rtsp: FaultyRtsp
-    mjpeg: "RestartableMjpeg"
+    mjpeg: RestartableMjpeg
     sound: PulseServer
     film: Path
     clip: Path
-
-
-class RestartableMjpeg:
-    """An MJPEG camera that is there or not, always at the same port."""
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self._serving = contextlib.ExitStack()
-
-    def start(self) -> None:
-        self.camera = MjpegCamera(port=self.port, login=LOGIN, fps=15)
-        self._serving.enter_context(self.camera.serving())
-
-    def kill(self) -> None:
-        self._serving.close()
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     directory = tmp_path_factory.mktemp("scene")
     sound = PulseServer(directory)
-    rtsp, mjpeg, film = FaultyRtsp(), RestartableMjpeg(), directory / "film.mp4"
+    rtsp, mjpeg, film = FaultyRtsp(), RestartableMjpeg(LOGIN), directory / "film.mp4"
     with contextlib.ExitStack() as stack:
         broker = stack.enter_context(Mosquitto())
         steady = stack.enter_context(MjpegCamera(fps=15).serving())

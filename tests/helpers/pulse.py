@@ -81,12 +81,15 @@ class PulseServer:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """The server lives and answers nothing until the block ends."""
-        assert self.process
-        self.process.send_signal(signal.SIGSTOP)
+        self.send(signal.SIGSTOP)
         try:
             yield
         finally:
-            self.process.send_signal(signal.SIGCONT)
+            self.send(signal.SIGCONT)
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process
+        self.process.send_signal(number)
 
     @contextmanager
     def playing(self, frequency_hz: float, seconds: float = 20.0) -> Iterator[None]:

@@ -38,11 +38,11 @@ def source(state: str, reason: str | None = None, failures: int = 0) -> SourceHe
     ("sources", "streams", "connected", "trouble", "expected"),
     [
         ({}, 1, True, None, "recognising: 1 stream"),
-        ({"a/camera": source("running")}, 2, True, None, "recognising: 2 streams"),
-        ({"a/camera": source("starting")}, 1, True, None, "starting: nothing yet from a/camera"),
-        ({"a/camera": source("waiting", "no picture for 3 s", 1)}, 1, True, None,
+        ({"a/camera": source("healthy")}, 2, True, None, "recognising: 2 streams"),
+        ({"a/camera": source("recovering")}, 1, True, None, "starting: nothing yet from a/camera"),
+        ({"a/camera": source("backing_off", "no picture for 3 s", 1)}, 1, True, None,
          "recognising: 1 stream; a/camera: no picture for 3 s"),
-        ({"a/camera": source("running", "an old reason", 1)}, 1, False, None,
+        ({"a/camera": source("healthy", "an old reason", 1)}, 1, False, None,
          "recognising: 1 stream; no MQTT broker"),
         ({}, 1, True, "fusion has ended", "recognising: 1 stream; fusion has ended"),
     ],
@@ -61,10 +61,10 @@ def test_it_is_ready_once_every_source_has_spoken_and_feeds_the_watchdog(tmp_pat
         manager.settimeout(5)
         service = Service(Notifier.from_environment(environment), [Progress("loop")])
         assert environment == {}
-        service.look({"a/camera": source("starting")}, streams=1, connected=True)
+        service.look({"a/camera": source("recovering")}, streams=1, connected=True)
         assert manager.recv(1000) == b"STATUS=starting: nothing yet from a/camera"
         assert manager.recv(1000) == b"WATCHDOG=1"
-        service.look({"a/camera": source("running")}, streams=1, connected=True)
+        service.look({"a/camera": source("healthy")}, streams=1, connected=True)
         assert manager.recv(1000) == b"STATUS=recognising: 1 stream"
         assert manager.recv(1000) == b"READY=1"
 

@@ -1,8 +1,10 @@
-"""An RTSP camera that can be killed, frozen, given another login or path, and started again at its port."""
+"""Cameras that can be killed, frozen, given another login or path, and started again at their port."""
 
+import contextlib
 import signal
 import subprocess
 
+from tests.helpers.mjpeg import MjpegCamera
 from tests.helpers.mosquitto import free_port
 from tests.helpers.rtsp import SERVER
 
@@ -40,3 +42,19 @@ class FaultyRtsp:
             self._process.kill()
             self._process.communicate()
             self._process = None
+
+
+class RestartableMjpeg:
+    """An MJPEG camera that is there or not, always at the same port."""
+
+    def __init__(self, login: tuple[str, str] | None) -> None:
+        self._login = login
+        self.port = free_port()
+        self._serving = contextlib.ExitStack()
+
+    def start(self) -> None:
+        self.camera = MjpegCamera(port=self.port, login=self._login, fps=15)
+        self._serving.enter_context(self.camera.serving())
+
+    def kill(self) -> None:
+        self._serving.close()

@@ -1,0 +1,165 @@
+"""A day of faults in minutes: a thousand kills, freezes and returns of sources, seeded, under replayed load.
+
+Nothing may leak: what the daemon holds at the end is what it held once all had come up, and every source is well.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.node import WatchedNode
+from tests.faults.restartable import FaultyRtsp, RestartableMjpeg
+from tests.helpers.daemon import ROOT, DaemonProcess
+from tests.helpers.mosquitto import Mosquitto, Subscriber
+from tests.helpers.processes import children_of
+from tests.helpers.pulse import PulseServer
+
+FAULTS = 1000
+SEED = 20_260
+HOLD_S = (0.0, 0.5)
+"""A fault lasts so long, and so long is there rest after it; now and then ten times as long, so that it is noticed."""
+
+GROWN_MB = 8.0
+"""What the allocator keeps of a thousand decoders that came and went."""
+
+Fault = tuple[Callable[[], object], Callable[[], object]]
+"""How it begins and how it ends."""
+
+
+def holdings(pid: int) -> dict[str, float]:
+    """What a process holds: threads, children, descriptors, those of shared memory, and memory of its own in MB."""
+    descriptors = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return {
+        "threads": int(status["Threads"]),
+        "children": len(children_of(pid, "")),
+        "descriptors": len(descriptors),
+        "shared memory": sum("memfd:" in descriptor for descriptor in descriptors),
+        "memory_mb": int(status["RssAnon"].split()[0]) / 1024,
+    }
+
+
+def suffer(name: str, faults: list[Fault], count: int, failures: list[str]) -> None:
+    """Let one source have so many faults, in an order that its name decides."""
+    rng = random.Random(f"{SEED} {name}")
+    try:
+        for _ in range(count):
+            begin, end = rng.choice(faults)
+            begin()
+            time.sleep(rng.uniform(*HOLD_S) * (10 if rng.random() < 0.05 else 1))
+            end()
+            time.sleep(rng.uniform(*HOLD_S))
+    except Exception as error:
+        failures.append(f"{name}: {error!r}")
+        raise
+
+
+def child_of(daemon: DaemonProcess, of: str, number: signal.Signals) -> None:
+    """Send a signal to the child that captures a source, if there is one just now."""
+    for pid in children_of(daemon.process.pid, of):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def test_a_day_of_faults(tmp_path: Path) -> None:
+    rtsp, other_rtsp, mjpeg, sound = (
+        FaultyRtsp("aac"),
+        FaultyRtsp("pcmu"),
+        RestartableMjpeg(None),
+        PulseServer(tmp_path),
+    )
+    clip = ROOT / "models/digits/demo/clip.mp4"
+    with contextlib.ExitStack() as stack:
+        broker = stack.enter_context(Mosquitto())
+        for server in (rtsp, other_rtsp, mjpeg, sound):
+            server.start()
+            stack.callback(server.kill)
+
+        def camera(url: str) -> dict:
+            return {"camera": {"device": url, "stall_after_s": 1, "fps": 2}}
+
+        config = {
+            "node": "n",
+            "bundle": str(ROOT / "models/digits"),
+            "mqtt": {"port": broker.port},
+            "health": {"every_s": 1},
+            "streams": {
+                "load": {"replay": {"file": str(clip), "loop": True}},
+                "front": {**camera(rtsp.url()), "microphone": "camera"},
+                "back": {**camera(other_rtsp.url()), "microphone": "camera"},
+                "yard": camera(f"http://127.0.0.1:{mjpeg.port}/"),
+                "room": {"microphone": {"device": "default", "stall_after_s": 1}},
+            },
+        }
+        subscriber = stack.enter_context(Subscriber(broker, "perceptd/n/health"))
+        daemon = stack.enter_context(DaemonProcess(config, tmp_path, environment=sound.environment))
+        node = WatchedNode(subscriber, "n")
+        sources = {"load/replay", "front/camera", "back/camera", "yard/camera", "room/microphone"}
+
+        def all_well() -> bool:
+            return all(node.source(path)["state"] == "healthy" for path in sources)
+
+        def rtsp_faults(camera: FaultyRtsp) -> list[Fault]:
+            return [
+                (camera.kill, camera.start),
+                (lambda: camera.send(signal.SIGSTOP), lambda: camera.send(signal.SIGCONT)),
+                (lambda: camera.send(signal.SIGUSR1), lambda: None),
+            ]
+
+        def mode(name: str) -> Fault:
+            return (lambda: setattr(mjpeg.camera, "mode", name), lambda: setattr(mjpeg.camera, "mode", "ok"))
+
+        sufferers: dict[str, list[Fault]] = {
+            "front": rtsp_faults(rtsp),
+            "back": rtsp_faults(other_rtsp),
+            "yard": [(mjpeg.kill, mjpeg.start), mode("stall"), mode("half"), mode("still")],
+            "room": [
+                (sound.kill, sound.start),
+                (lambda: sound.send(signal.SIGSTOP), lambda: sound.send(signal.SIGCONT)),
+                (lambda: child_of(daemon, "microphone", signal.SIGKILL), lambda: None),
+                (lambda: child_of(daemon, "microphone", signal.SIGSTOP), lambda: None),
+            ],
+        }
+
+        def suffer_all(count: int) -> None:
+            failures: list[str] = []
+            threads = [
+                threading.Thread(target=suffer, args=(name, faults, count // len(sufferers), failures))
+                for name, faults in sufferers.items()
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert not failures
+            # the sound server plays nothing: a source that is well says digital silence after a while, so let it play
+            with sound.playing(440):
+                node.takes(all_well, 20, "every source is well")
+
+        node.takes(lambda: subscriber.payloads("perceptd/n/health"), 15, "health")
+        suffer_all(FAULTS // 10)
+        before = holdings(daemon.process.pid)
+        suffer_all(FAULTS - FAULTS // 10)
+        after = holdings(daemon.process.pid)
+        health = node.health()
+        print(before, after)
+        grown_mb = after.pop("memory_mb") - before.pop("memory_mb")
+        assert after == before
+        assert grown_mb < GROWN_MB
+        replay = node.source("load/replay")
+        assert (replay["failures"], replay["reopened"]) == (0, 0)
+        counts = [source for stream in health["streams"].values() for source in stream["sources"].values()]
+        assert sum(source["recoveries"] for source in counts) > FAULTS / 5, "most faults were noticed"
+        children = children_of(daemon.process.pid, "microphone")
+        assert len(children) == 1
+        assert daemon.stop() == 0
+        assert "Traceback" not in daemon.log
+        with pytest.raises(ProcessLookupError):
+            os.kill(children[0], 0)
