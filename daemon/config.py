@@ -123,7 +123,12 @@ class MicrophoneConfig(DeviceConfig):
     """A sound device by name or number, or `camera` for the sound of the camera's own stream."""
 
     device: int | str = "default"
-    channel: Annotated[int, Field(ge=1, le=64)] = 1
+    channel: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = "auto"
+
+    @property
+    def channel_index(self) -> int | None:
+        """The channel counted from 0; None: the first that carries sound."""
+        return None if self.channel == "auto" else self.channel - 1
 
 
 class ReplayConfig(PictureConfig):

@@ -5,11 +5,13 @@ the sound server. A new process for every attempt answers all three.
 """
 
 import json
-from collections.abc import Mapping
+import os
 from threading import Event
 from typing import Any
 
+from daemon.children.channels import ChannelChoice
 from daemon.children.pieces import MOST_SAMPLES, Piece
+from daemon.children.sound_server import SoundServer, sound_server
 from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.runtime.inside import Failed, RecordOutlet
 
@@ -19,16 +21,33 @@ LONGEST_AGE_NS = 2 * NS_PER_S
 """Between a piece's first sample and its callback; a device that claims more, or less than the piece is long, has no
 usable clock."""
 
+SERVED = "pulse:"
+"""Before the name of a source of the sound server; what ALSA calls the server's own device is `pulse`."""
+
+AUTO_CHANNELS = 2
+"""So many channels are looked at where none is asked for."""
+
+SILENT_PIECES = PIECES_PER_S
+"""A channel is left after a second of digital silence."""
+
+LOOK_S = 0.5
+"""How often we look which source the sound server gives us."""
+
 
 def listen(address: str, settings: str) -> None:
     """Send pieces of sound to the inlet until killed. Raises Failed when the microphone is missing, or ends.
 
-    `settings` is JSON: `device` (null: the system's default), `channel` (from 0), `sample_rate_hz` (the wanted one).
+    `settings` is JSON: `device` (null: the system's default), `channel` (from 0; null: the first that carries sound),
+    `sample_rate_hz` (the wanted one).
     """
     outlet = RecordOutlet(address)
     wanted = json.loads(settings)
-    library = _portaudio()
     device, channel = wanted["device"], wanted["channel"]
+    named = device.removeprefix(SERVED) if isinstance(device, str) and device.startswith(SERVED) else None
+    if named is not None:
+        _ask_for(named)
+        device = SERVED.removesuffix(":")
+    library = _portaudio()
     rate_hz, channels = _formats(library, device, channel, wanted["sample_rate_hz"])
     has_ended = Event()
     try:
@@ -44,13 +63,53 @@ def listen(address: str, settings: str) -> None:
         stream.start()
     except library.PortAudioError as error:
         raise Failed(str(error)) from error
-    has_ended.wait()
+    with sound_server() as server:
+        _stay_with(server, has_ended, may_be_monitor=named is not None)
     raise Failed("the sound system has ended the stream")
+
+
+def _ask_for(named: str) -> None:
+    """Let the sound server give us the source of this name. Raises Failed when it has none."""
+    with sound_server() as server:
+        if server is None:
+            raise Failed("there is no sound server")
+        present = [source.name for source in server.sources()]
+    if named not in present:
+        raise Failed(f"not there; sources of the sound server: {', '.join(present) or 'none'}")
+    os.environ["PULSE_SOURCE"] = named
+
+
+def _stay_with(server: SoundServer | None, has_ended: Event, *, may_be_monitor: bool) -> None:
+    """Wait for the end of the stream. Raises Failed when the sound server hands over another source meanwhile."""
+    first = server.ours() if server else None
+    if server is None or first is None:  # this device is none of a sound server's
+        has_ended.wait()
+        return
+    if first.is_monitor and not may_be_monitor:
+        raise Failed(f"no microphone: the sound server offers only what this machine plays ({first.name})")
+    while not has_ended.wait(LOOK_S):
+        now = server.ours()
+        if now is None or now.name != first.name:
+            instead = f"has put {now.name} in the place of" if now else "has taken away"
+            raise Failed(f"the sound server {instead} {first.name}")
 
 
 def describe() -> None:
     """Write the microphones there are to standard output, as JSON. Raises Failed without a sound system."""
-    print(json.dumps(_microphones(_portaudio())))  # noqa: T201  (the parent reads it)
+    found = _microphones(_portaudio())
+    with sound_server() as server:
+        for source in server.sources() if server else ():
+            if not source.is_monitor:
+                rate_hz = source.sample_rate_hz
+                found.append(
+                    {
+                        "device": SERVED + source.name,
+                        "number": None,
+                        "channels": source.channels,
+                        "sample_rate_hz": rate_hz,
+                    }
+                )
+    print(json.dumps(found))  # noqa: T201  (the parent reads it)
 
 
 def _portaudio() -> Any:
@@ -61,7 +120,7 @@ def _portaudio() -> Any:
     return library
 
 
-def _microphones(library: Any) -> list[Mapping[str, object]]:
+def _microphones(library: Any) -> list[dict[str, object]]:
     return [
         {
             "device": device["name"],
@@ -74,7 +133,7 @@ def _microphones(library: Any) -> list[Mapping[str, object]]:
     ]
 
 
-def _formats(library: Any, device: int | str | None, channel: int, wanted_rate_hz: int) -> tuple[int, int]:
+def _formats(library: Any, device: int | str | None, channel: int | None, wanted_rate_hz: int) -> tuple[int, int]:
     """The sample rate and number of channels to open with: what is wanted, or else what the device has."""
     try:
         found = library.query_devices(device, "input")
@@ -82,9 +141,10 @@ def _formats(library: Any, device: int | str | None, channel: int, wanted_rate_h
         present = ", ".join(str(microphone["device"]) for microphone in _microphones(library))
         raise Failed(f"not there; microphones here: {present or 'none'}") from error
     most, own_rate_hz = int(found["max_input_channels"]), int(found["default_samplerate"])
-    if channel >= most:
+    if channel is not None and channel >= most:
         raise Failed(f"channel {channel + 1} is asked for; it has {most}")
-    for channels in (channel + 1, most):
+    fewest = min(AUTO_CHANNELS, most) if channel is None else channel + 1
+    for channels in (fewest, most):
         for rate_hz in (wanted_rate_hz, own_rate_hz):
             try:
                 library.check_input_settings(device, channels, "float32", samplerate=rate_hz)
@@ -97,11 +157,12 @@ def _formats(library: Any, device: int | str | None, channel: int, wanted_rate_h
 class _Callback:
     """What PortAudio calls, on its own thread, with every piece of sound: float32, the channels interleaved."""
 
-    def __init__(self, outlet: RecordOutlet, channel: int, channels: int, rate_hz: int) -> None:
+    def __init__(self, outlet: RecordOutlet, channel: int | None, channels: int, rate_hz: int) -> None:
         self._outlet = outlet
         self._channel = channel
         self._channels = channels
         self._rate_hz = rate_hz
+        self._choice = ChannelChoice(SILENT_PIECES)
 
     def __call__(self, sound: Any, count: int, times: Any, status: Any) -> None:
         # which clock the device's times are on differs by device: only their difference is used
@@ -110,5 +171,12 @@ class _Callback:
         if not length_ns < age_ns < LONGEST_AGE_NS:
             age_ns = length_ns
         start_ns = monotonic_ns() - age_ns
-        samples = memoryview(sound).cast("B").cast("f")[self._channel :: self._channels].tobytes()
-        self._outlet.send(Piece(samples, start_ns, self._rate_hz, int(status.input_overflow)).pack())
+        channel, samples = self._chosen(memoryview(sound).cast("B").cast("f"))
+        self._outlet.send(Piece(samples, start_ns, self._rate_hz, int(status.input_overflow), channel).pack())
+
+    def _chosen(self, interleaved: "memoryview[float]") -> tuple[int, bytes]:
+        if self._channel is not None:
+            return self._channel, interleaved[self._channel :: self._channels].tobytes()
+        parts = [interleaved[n :: self._channels].tobytes() for n in range(min(AUTO_CHANNELS, self._channels))]
+        channel = self._choice.choose([part.count(0) == len(part) for part in parts])
+        return channel, parts[channel]

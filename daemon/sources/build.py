@@ -39,11 +39,11 @@ def build_sources(
     is_camera_sound = microphone is not None and microphone.device == "camera"
     if stream.camera and (picture or (is_camera_sound and sample_rate_hz)):
         camera_rate_hz = sample_rate_hz if is_camera_sound else None
-        channel = microphone.channel - 1 if microphone else 0
+        channel = (microphone.channel_index or 0) if microphone else 0
         preparation = _preparation(stream.camera, picture)
         sources["camera"] = _camera(stream.camera, preparation, camera_rate_hz, channel, counters)
     if microphone and not is_camera_sound and sample_rate_hz:
-        sources["microphone"] = Microphone(microphone.device, microphone.channel - 1, sample_rate_hz, counters)
+        sources["microphone"] = Microphone(microphone.device, microphone.channel_index, sample_rate_hz, counters)
     return sources
 
 

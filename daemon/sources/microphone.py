@@ -1,6 +1,7 @@
 """A microphone, captured in a child process."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Event
@@ -8,22 +9,19 @@ from threading import Event
 import numpy as np
 
 from daemon.children.pieces import SLOT_BYTES, WAITING_PIECES, unpack
-from daemon.clock import NS_PER_MS, NS_PER_S, monotonic_ns
+from daemon.clock import NS_PER_MS, monotonic_ns
 from daemon.errors import ChildError, SourceError
 from daemon.ports import Deliver
-from daemon.records import Counters, Modality
+from daemon.records import Block, Counters, Modality
 from daemon.runtime.child import Child, RecordInlet
 from daemon.runtime.ring import Record
+from daemon.sources.drift import DriftMeter
 from daemon.sources.sound import BlockCutter
+
+log = logging.getLogger(__name__)
 
 LISTEN = "daemon.children.microphone:listen"
 DESCRIBE = "daemon.children.microphone:describe"
-
-SILENT_S = 3.0
-"""A sound server that is frozen, or has suspended the microphone, says nothing: only the sound stays away."""
-
-START_S = 10.0
-"""Within which a process begins to run, however busy the machine; no device has a part in it."""
 
 ASK_S = 5.0
 """Within which a sound system says which microphones it has."""
@@ -37,27 +35,33 @@ TOLERANCE_NS = 50 * NS_PER_MS
 
 @dataclass(frozen=True)
 class MicrophoneDevice:
-    """A microphone: the name or number that config.yaml takes, its channels, and the rate it runs at by itself."""
+    """A microphone: the name or number that config.yaml takes, its channels, and the rate it runs at by itself.
+
+    A source of the sound server has no number.
+    """
 
     device: str
-    number: int
+    number: int | None
     channels: int
     sample_rate_hz: int
 
     def __str__(self) -> str:
-        return f"{self.device}  (number {self.number}: {self.channels} channels, {self.sample_rate_hz} Hz)"
+        number = "" if self.number is None else f"number {self.number}: "
+        return f"{self.device}  ({number}{self.channels} channels, {self.sample_rate_hz} Hz)"
 
 
 class Microphone:
     """Delivers blocks of 20 ms from one channel of a sound device, stamped with the time the device reports."""
 
     def __init__(
-        self, device: int | str, channel: int, sample_rate_hz: int, counters: Mapping[Modality, Counters]
+        self, device: int | str, channel: int | None, sample_rate_hz: int, counters: Mapping[Modality, Counters]
     ) -> None:
-        """`channel` counts from 0; device "default" is the one the system prefers."""
+        """`channel` counts from 0, None: the first that carries sound; device "default" is what the system prefers."""
         self.drift_ppm: float | None = None
         self._label = f"microphone {device}"
         self._sample_rate_hz = sample_rate_hz
+        self._drift = DriftMeter()
+        self._channel: int | None = None
         self._counters = counters
         wanted = {
             "device": None if device == "default" else device,
@@ -67,7 +71,7 @@ class Microphone:
         self._settings = json.dumps(wanted)
 
     def run(self, deliver: Deliver, stop: Event) -> None:
-        """Deliver until stopped. Raises SourceError when the microphone is missing, ends or falls silent."""
+        """Deliver until stopped. Raises SourceError when the microphone is missing or ends."""
         try:
             with RecordInlet(WAITING_PIECES, SLOT_BYTES) as inlet, self._listener(inlet) as child:
                 self._pump(child, inlet, deliver, stop)
@@ -79,14 +83,10 @@ class Microphone:
 
     def _pump(self, child: Child, inlet: RecordInlet, deliver: Deliver, stop: Event) -> None:
         cutter = BlockCutter(self._sample_rate_hz, TOLERANCE_NS)
-        heard_ns, patience_s = monotonic_ns(), START_S
+        self._drift, self._channel = DriftMeter(), None
+        self.drift_ppm = None
         while not stop.is_set():
-            records = inlet.receive(child, LOOK_S)
-            if records:
-                heard_ns, patience_s = monotonic_ns(), SILENT_S
-            elif monotonic_ns() - heard_ns > patience_s * NS_PER_S:
-                raise SourceError(f"{self._label}: no sound for {patience_s:g} s")
-            for record in records:
+            for record in inlet.receive(child, LOOK_S):
                 if record.payload:
                     self._take(record, cutter, deliver)
 
@@ -97,8 +97,22 @@ class Microphone:
         if lost:
             self._counters["audio"].drop("overflow", lost)
             blocks = cutter.end_run()
-        for block in blocks + cutter.push(np.frombuffer(piece.samples, np.float32), piece.rate_hz, piece.start_ns):
+        if piece.channel != self._channel:
+            blocks += self._use_channel(piece.channel, cutter)
+        blocks += cutter.push(np.frombuffer(piece.samples, np.float32), piece.rate_hz, piece.start_ns)
+        for block in blocks:
             deliver(block)
+        if any(block.gap for block in blocks):
+            self._drift = DriftMeter()  # the time of the next run begins anew
+        self._drift.observe(cutter.moved_ns, monotonic_ns())
+        self.drift_ppm = self._drift.ppm
+
+    def _use_channel(self, channel: int, cutter: BlockCutter) -> list[Block]:
+        """Begin with this channel; gives what is left of another before it."""
+        if self._channel is not None:
+            log.warning("%s: channel %d is dead; channel %d is used", self._label, self._channel + 1, channel + 1)
+        self._channel = channel
+        return cutter.end_run()
 
 
 def list_microphones() -> list[MicrophoneDevice]:

@@ -29,4 +29,4 @@ def test_the_longest_piece_fits_into_a_slot() -> None:
     longest = Piece(bytes(MOST_SAMPLES * SAMPLE_BYTES), 0, 96_000, 0).pack()
     assert ring.HEADER.size + len(longest) <= SLOT_BYTES
     with pytest.raises(ChildError, match="without a rate"):
-        unpack(HEADER.pack(0, 0, 0))
+        unpack(HEADER.pack(0, 0, 0, 0))

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,7 +68,7 @@ class PulseServer:
                 stderr=log,
             )
         deadline = time.monotonic() + START_DEADLINE_S
-        while self._pactl("list", "short", "sources").count(b"microphone") == 0:
+        while self.pactl("list", "short", "sources").count("microphone") == 0:
             if time.monotonic() > deadline or self.process.poll() is not None:
                 pytest.fail(f"pulseaudio did not start:\n{(self.directory / 'log').read_text()[-1000:]}")
             time.sleep(0.05)
@@ -92,16 +92,18 @@ class PulseServer:
         self.process.send_signal(number)
 
     @contextmanager
-    def playing(self, frequency_hz: float, seconds: float = 20.0) -> Iterator[None]:
-        """Play a tone to the speaker, at half of full scale."""
-        tone = 16_384 * np.sin(2 * np.pi * frequency_hz * np.arange(int(seconds * RATE_HZ)) / RATE_HZ)
-        path = self.directory / "tone.wav"
+    def playing(
+        self, frequency_hz: float, seconds: float = 20.0, *, speaker: str = "speaker", levels: Sequence[float] = (0.5,)
+    ) -> Iterator[None]:
+        """Play a tone to a speaker, on each channel at its level of full scale."""
+        tone = np.sin(2 * np.pi * frequency_hz * np.arange(int(seconds * RATE_HZ)) / RATE_HZ)
+        path = self.directory / f"{speaker}.wav"
         with wave.open(str(path), "wb") as file:
-            file.setnchannels(1)
+            file.setnchannels(len(levels))
             file.setsampwidth(2)
             file.setframerate(RATE_HZ)
-            file.writeframes(tone.astype("<i2").tobytes())
-        command = ["paplay", "--latency-msec=20", "--device=speaker", path]
+            file.writeframes((32_767 * tone[:, None] * np.array(levels)).astype("<i2").tobytes())
+        command = ["paplay", "--latency-msec=20", f"--device={speaker}", path]
         player = subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL)
         try:
             yield
@@ -109,8 +111,27 @@ class PulseServer:
             player.kill()
             player.wait()
 
-    def _pactl(self, *arguments: str) -> bytes:
-        return subprocess.run(["pactl", *arguments], env=self.environment, capture_output=True, check=False).stdout
+    @contextmanager
+    def microphone(self, name: str, rate_hz: int = RATE_HZ, channels: int = 1) -> Iterator[str]:
+        """A further microphone until the block ends, that hears NAME_speaker; gives what to unload to remove it."""
+        kind = [f"rate={rate_hz}", f"channels={channels}"]
+        sink = self.pactl("load-module", "module-null-sink", f"sink_name={name}_speaker", "norewinds=1", *kind)
+        master = [f"source_name={name}", f"master={name}_speaker.monitor"]
+        source = self.pactl("load-module", "module-remap-source", *master, *kind)
+        try:
+            yield source
+        finally:
+            self.unload(source)
+            self.unload(sink)
+
+    def unload(self, module: str) -> None:
+        """Remove what was added; what has gone already stays so."""
+        self.pactl("unload-module", module)
+
+    def pactl(self, *arguments: str) -> str:
+        """What pactl says."""
+        command = ["pactl", *arguments]
+        return subprocess.run(command, env=self.environment, capture_output=True, check=False, text=True).stdout.strip()
 
 
 @contextmanager

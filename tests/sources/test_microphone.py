@@ -30,7 +30,7 @@ STOPPED_S = 1.0
 class Listener:
     """A microphone that runs in a thread, as the supervisor would run it, until it fails or is stopped."""
 
-    def __init__(self, device: int | str = "default", channel: int = 0) -> None:
+    def __init__(self, device: int | str = "default", channel: int | None = None) -> None:
         self.blocks: list[Block] = []
         self.ages_ns: list[int] = []
         self.error: str | None = None
@@ -63,6 +63,17 @@ class Listener:
         assert self.error
         return self.error
 
+    def falls_silent(self) -> None:
+        """Wait until nothing has come for a while; that it has stalled is for whoever supervises it to say."""
+        seen = [0]
+
+        def nothing_new() -> bool:
+            seen.append(len(self.blocks))
+            return len(seen) > 100 and seen[-1] == seen[-100]
+
+        wait_until(nothing_new, "silence")
+        assert self.error is None
+
     def stop(self) -> bool:
         """Whether it has stopped in time."""
         self._stop.set()
@@ -71,7 +82,7 @@ class Listener:
 
 
 @contextmanager
-def listening(device: int | str = "default", channel: int = 0) -> Iterator[Listener]:
+def listening(device: int | str = "default", channel: int | None = None) -> Iterator[Listener]:
     listener = Listener(device, channel)
     try:
         yield listener
@@ -108,9 +119,7 @@ def test_a_tone_is_heard_in_blocks_without_a_gap(server: PulseServer, channel: i
     blocks = listener.blocks[:BLOCKS]
     assert {len(block.samples) for block in blocks} == {320}
     assert [number for number, block in enumerate(blocks) if block.gap] == [0]
-    sound = np.concatenate([block.samples for block in blocks])
-    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
-    assert spectrum.argmax() * RATE_HZ / len(sound) == pytest.approx(440, abs=3)
+    assert frequency_hz(blocks) == pytest.approx(440, abs=3)
     assert min(listener.ages_ns) >= 0, "nothing is stamped in the future"
     assert max(abs(b.start_ns - a.end_ns) for a, b in pairwise(blocks)) < 50_000_000
     assert listener.counters.dropped == {}
@@ -160,14 +169,14 @@ def test_a_server_that_is_restarted_at_once_is_found_again(server: PulseServer) 
         listener.hears()
 
 
-def test_a_frozen_server_is_an_error_and_not_for_ever(server: PulseServer) -> None:
+def test_a_frozen_server_is_silent_and_not_for_ever(server: PulseServer) -> None:
     with listening() as listener:
         listener.hears()
         with server.frozen():
-            assert "no sound for 3 s" in listener.fails()
+            listener.falls_silent()
             with listening() as another:
-                assert "no sound for 3 s" in another.fails(DETECTED_S + 1)
-    with listening() as listener:
+                another.falls_silent()
+            assert another.blocks == []
         listener.hears(BLOCKS)
 
 
@@ -188,12 +197,69 @@ def test_a_process_that_dies_is_an_error_that_says_how(server: PulseServer, numb
         assert listener.fails() == f"microphone default: its process was ended by {number.name}"
 
 
-def test_a_process_that_hangs_is_an_error_and_killed(server: PulseServer) -> None:
+def test_a_process_that_hangs_is_silent_and_killed(server: PulseServer) -> None:
     with listening() as listener:
         listener.hears()
         os.kill(processes()[0], signal.SIGSTOP)
-        assert "no sound for 3 s" in listener.fails()
+        listener.falls_silent()
     assert processes() == []
+
+
+def test_a_source_that_is_removed_is_not_replaced_without_a_word(server: PulseServer) -> None:
+    with server.microphone("spare") as spare, listening("pulse:spare") as listener:
+        listener.hears()
+        server.unload(spare)
+        assert re.search("the sound server has (put .* in the place of|taken away) spare", listener.fails())
+    with listening("pulse:spare") as listener:
+        assert "not there; sources of the sound server: " in listener.fails()
+    with server.microphone("spare"), listening("pulse:spare") as listener:
+        assert "pulse:spare" in [microphone.device for microphone in list_microphones()]
+        listener.hears()
+
+
+def test_what_the_machine_plays_does_not_stand_in_for_a_microphone(server: PulseServer) -> None:
+    server.pactl("set-default-source", "speaker.monitor")
+    try:
+        with listening() as listener:
+            assert "only what this machine plays (speaker.monitor)" in listener.fails()
+        with server.playing(440), listening("pulse:speaker.monitor") as listener:
+            listener.hears()
+    finally:
+        server.pactl("set-default-source", "microphone")
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_other_rates_and_channels(server: PulseServer, rate_hz: int, channels: int) -> None:
+    with (
+        server.microphone("other", rate_hz, channels),
+        server.playing(440, speaker="other_speaker"),
+        listening("pulse:other") as listener,
+    ):
+        listener.hears(BLOCKS)
+    assert frequency_hz(listener.blocks[-BLOCKS // 2 :]) == pytest.approx(440, abs=3)
+    assert max(listener.ages_ns) < 500_000_000
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_of_a_pair_of_which_one_is_dead_the_other_is_used(server: PulseServer, dead: int) -> None:
+    levels = [0.0 if channel == dead else 0.5 for channel in range(2)]
+    with (
+        server.microphone("pair", RATE_HZ, 2),
+        server.playing(440, speaker="pair_speaker", levels=levels),
+        listening("pulse:pair") as listener,
+    ):
+        wait_until(lambda: len(listener.blocks) > 20 and listener.blocks[-1].samples.any(), "sound")
+        listener.hears(30)
+    assert frequency_hz(listener.blocks[-25:]) == pytest.approx(440, abs=6)
+    assert np.abs(listener.blocks[-1].samples).max() == pytest.approx(0.5, abs=0.05), "not mixed with the dead one"
+
+
+def frequency_hz(blocks: list[Block]) -> float:
+    """The loudest frequency."""
+    sound = np.concatenate([block.samples for block in blocks])
+    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
+    return float(spectrum.argmax() * RATE_HZ / len(sound))
 
 
 def test_what_happens_to_one_microphone_is_nothing_to_another(
@@ -205,7 +271,7 @@ def test_what_happens_to_one_microphone_is_nothing_to_another(
         with listening() as going_on:
             going_on.hears()
             with server.frozen():
-                assert "no sound for 3 s" in frozen.fails()
+                frozen.falls_silent()
                 going_on.hears()
             assert [number for number, block in enumerate(going_on.blocks) if block.gap] == [0]
 
