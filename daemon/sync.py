@@ -27,7 +27,7 @@ LEAST_LEVEL = 0.002
 """Of full scale, -54 dB: a beep is at least so much louder than the sound before."""
 
 SPREADS = 8
-"""What rises by so many median deviations is no noise."""
+"""What rises by so many median deviations is no noise; of those downwards, in which no earlier flash or beep counts."""
 
 BEFORE_NS = 2 * NS_PER_S
 SETTLED_NS = NS_PER_S // 2
@@ -129,12 +129,11 @@ def _onsets(seen: list[tuple[int, float]], least: float) -> list[int]:
     for now in range(int(np.searchsorted(at_ns, at_ns[0] + SETTLED_NS)), len(values)):
         before = values[begins[now] : now]
         floor = np.median(before) if len(before) else values[now]
-        is_above = values[now] - floor > least
+        step = values[now] - floor
+        is_above = step > least and step > SPREADS * np.median(floor - before[before <= floor])
         if is_above and not was_above and not (onsets and at_ns[now] - onsets[-1] < APART_NS):
-            is_above = values[now] - floor > SPREADS * np.median(np.abs(before - floor))
-            if is_above:
-                peak = values[now : np.searchsorted(at_ns, at_ns[now] + PEAK_NS)].max()
-                first = now + int(np.argmax(values[now:] >= (floor + peak) / 2))
-                onsets.append(int(at_ns[first]))
+            peak = values[now : np.searchsorted(at_ns, at_ns[now] + PEAK_NS)].max()
+            first = now + int(np.argmax(values[now:] >= (floor + peak) / 2))
+            onsets.append(int(at_ns[first]))
         was_above = bool(is_above)
     return onsets
