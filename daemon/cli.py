@@ -33,7 +33,11 @@ EXAMPLES = """examples:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command. The exit code is 0, 78 when something must be changed first, or 130 after Ctrl-C."""
+    """Run a command.
+
+    The exit code is 0, 1 when it did not find what it looks for, 78 when something must be changed first, or 130 after
+    Ctrl-C.
+    """
     for name, value in LIBRARY_SETTINGS.items():
         os.environ.setdefault(name, value)
     options = _parser().parse_args(arguments)
@@ -64,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"perceptd {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_sync_test(commands)
     _add_check_config(commands)
     _add_devices(commands)
     _add_watch(commands)
@@ -76,15 +81,32 @@ def _add_run(commands: "Commands") -> None:
     run = commands.add_parser("run", help="recognise and publish until told to stop")
     _add_config(run)
     _add_broker(run)
-    run.add_argument(
-        "--camera",
-        metavar="DEVICE",
-        help="let the config's first stream watch this camera: 0, /dev/video0, rtsp://..., a file",
-    )
-    run.add_argument(
-        "--microphone", metavar="DEVICE", help="let it listen to this microphone: default, a name, a number, camera"
-    )
+    _add_devices_instead(run)
     run.set_defaults(module="commands", command="run")
+
+
+def _add_sync_test(commands: "Commands") -> None:
+    sync = commands.add_parser(
+        "sync-test",
+        help="measure how far sound is off against picture",
+        description="Films flashes and beeps with a stream's camera and microphone, and says which offset_ms to set. "
+        "The exit code is 1 when it cannot be told.",
+        epilog="example: perceptd sync-test --make flashes.mp4; play it on a telephone; perceptd sync-test",
+    )
+    _add_config(sync)
+    sync.add_argument("--stream", metavar="NAME", help="which stream of the config (default: the first)")
+    _add_devices_instead(sync)
+    sync.add_argument("--for", dest="seconds", type=_watched_s, default=20.0, metavar="SECONDS", help="default: 20")
+    sync.add_argument("--make", type=Path, metavar="FILE.mp4", help="write a clip of flashes and beeps instead")
+    _add_json(sync)
+    sync.set_defaults(module="sync_command", command="sync_test")
+
+
+def _watched_s(text: str) -> float:
+    seconds = float(text)
+    if not 5 <= seconds <= 120:
+        raise argparse.ArgumentTypeError("expected 5 to 120 seconds")
+    return seconds
 
 
 def _add_check_config(commands: "Commands") -> None:
@@ -134,6 +156,17 @@ def _add_bundle(commands: "Commands") -> None:
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="default: config.yaml")
+
+
+def _add_devices_instead(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--camera",
+        metavar="DEVICE",
+        help="let the config's first stream watch this camera: 0, /dev/video0, rtsp://..., a file",
+    )
+    parser.add_argument(
+        "--microphone", metavar="DEVICE", help="let it listen to this microphone: default, a name, a number, camera"
+    )
 
 
 def _add_broker(parser: argparse.ArgumentParser) -> None:

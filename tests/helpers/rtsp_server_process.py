@@ -31,8 +31,12 @@ TONE = "audiotestsrc is-live=true freq=440 volume=0.5 samplesperbuffer=320 ! aud
 def pipeline(audio: str, clip: str | None) -> str:
     picture, sound = BALL.format(caps(SIZES[0])), TONE
     if clip:
-        picture = f"filesrc location={clip} ! matroskademux name=clip  clip.video_0 ! queue ! avdec_h264 ! videoconvert"
-        sound = "clip.audio_0 ! queue"
+        # however the clip is interleaved
+        queue = "queue max-size-buffers=0 max-size-bytes=0 max-size-time=0"
+        picture = (
+            f"filesrc location={clip} ! matroskademux name=clip  clip.video_0 ! {queue} ! avdec_h264 ! videoconvert"
+        )
+        sound = f"clip.audio_0 ! {queue}"
     return f"( {picture} ! {H264} " + ("" if audio == "none" else f" {sound} ! {SOUND[audio]}") + " )"
 
 

@@ -1,0 +1,183 @@
+"""`perceptd sync-test`: films flashes and beeps with a stream's own devices, and says how far they are off."""
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from daemon.clock import NS_PER_MS, NS_PER_S, monotonic_ns, seconds_until
+from daemon.config import StreamConfig, load_config, override_devices
+from daemon.errors import Refused, SourceError
+from daemon.ports import Source
+from daemon.records import MODALITIES, Block, Captured, Counters, Frame
+from daemon.redact import redact
+from daemon.sources import build_sources
+from daemon.sync import Pairing, brightness, find_beeps, find_flashes, pair
+
+SAMPLE_RATE_HZ = 16_000
+
+CLOSE_S = 5.0
+"""Within which sources close; one that hangs is left behind."""
+
+LOOK_S = 0.25
+
+IN_STEP_MS = 10
+"""What is off by less cannot be told from how finely flashes and beeps are seen."""
+
+MAKE_CLIP = "perceptd sync-test --make flashes.mp4 writes a clip to show on a telephone"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was seen and heard, and what it says."""
+
+    flashes: int
+    beeps: int
+    pairing: Pairing | None
+    settings: Mapping[str, float]
+    """The config's keys to change, with their new values."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the offset is known."""
+        return self.pairing is not None and self.pairing.is_clear
+
+
+@dataclass
+class Capture:
+    """What one stream shows and sounds for a while, stamped as the daemon would."""
+
+    image_offset_ns: int
+    audio_offset_ns: int
+    pictures: list[tuple[int, float]] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+    def deliver(self, captured: Captured) -> None:
+        """Take note of a frame or block."""
+        if isinstance(captured, Frame):
+            self.pictures.append((captured.captured_ns + self.image_offset_ns, brightness(captured)))
+        elif isinstance(captured, Block):
+            self.blocks.append(replace(captured, start_ns=captured.start_ns + self.audio_offset_ns))
+
+    def run(self, source: Source, stop: threading.Event) -> None:
+        """Run one source in this thread."""
+        try:
+            source.run(self.deliver, stop)
+        except SourceError as error:
+            self.troubles.append(redact(str(error)))
+
+
+def sync_test(options: argparse.Namespace) -> int:
+    """Measure how far sound is off against picture; 1 when it could not be told."""
+    if options.make is not None:
+        from daemon.sources.flashes import write_flash_clip
+
+        write_flash_clip(options.make)
+        print(f"{options.make}: a minute of flashes and beeps; play it before the camera and the microphone")
+        return 0
+    config = override_devices(load_config(options.config).document, options.camera, options.microphone)
+    name = options.stream or next(iter(config.streams))
+    if name not in config.streams:
+        raise Refused(f"--stream {name}: there is none; streams: {', '.join(config.streams)}")
+    stream = config.streams[name]
+    capture = _capture(name, stream, options.seconds)
+    finding = judge(name, stream, capture)
+    if options.json:
+        print(json.dumps(_as_json(name, finding, capture.troubles), indent=2))
+    else:
+        print("\n".join(_in_words(name, finding, capture)))
+    return 0 if finding.is_clear else 1
+
+
+def judge(name: str, stream: StreamConfig, capture: Capture) -> Finding:
+    """Pair what was seen with what was heard, and work out the config's offsets."""
+    flashes, beeps = find_flashes(sorted(capture.pictures)), find_beeps(capture.blocks)
+    pairing = pair(flashes, beeps)
+    settings: dict[str, float] = {}
+    if pairing and pairing.is_clear and not stream.replay:
+        late_ms = round(pairing.offset_ns / NS_PER_MS)
+        later, device = ("microphone", stream.microphone) if late_ms > 0 else ("camera", stream.camera)
+        if device and abs(late_ms) >= IN_STEP_MS:
+            settings[f"streams.{name}.{later}.offset_ms"] = device.offset_ms - abs(late_ms)
+    return Finding(len(flashes), len(beeps), pairing, settings)
+
+
+def _capture(name: str, stream: StreamConfig, seconds: float) -> Capture:
+    counters = {modality: Counters() for modality in MODALITIES}
+    sources = build_sources(stream, sample_rate_hz=SAMPLE_RATE_HZ, picture=True, counters=counters)
+    if not stream.replay and not (stream.camera and stream.microphone):
+        raise Refused(
+            f"streams.{name}: needs a camera and a microphone, or --camera and --microphone (camera: its own)"
+        )
+    camera_ms = stream.camera.offset_ms if stream.camera else 0
+    microphone_ms = stream.microphone.offset_ms if stream.microphone else 0
+    capture = Capture(round(camera_ms * NS_PER_MS), round(microphone_ms * NS_PER_MS))
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=capture.run, args=(source, stop), name=f"sync-test/{part}", daemon=True)
+        for part, source in sources.items()
+    ]
+    print(f"watching {name} for {seconds:g} s; {MAKE_CLIP}", file=sys.stderr)
+    for thread in threads:
+        thread.start()
+    _wait(threads, seconds)
+    stop.set()
+    close_ns = monotonic_ns() + round(CLOSE_S * NS_PER_S)
+    for thread in threads:
+        thread.join(seconds_until(close_ns))
+        if thread.is_alive():
+            capture.troubles.append(f"{thread.name}: hangs, and is left behind")
+    return capture
+
+
+def _wait(threads: list[threading.Thread], seconds: float) -> None:
+    """Wait for the time to pass or the sources to end, showing a person how long it takes."""
+    end_ns = monotonic_ns() + round(seconds * NS_PER_S)
+    while (left_s := seconds_until(end_ns)) and any(thread.is_alive() for thread in threads):
+        if sys.stderr.isatty():
+            print(f"\r{left_s:3.0f} s left", end="", file=sys.stderr, flush=True)
+        time.sleep(min(LOOK_S, left_s))
+    if sys.stderr.isatty():
+        print("\r          \r", end="", file=sys.stderr, flush=True)
+
+
+def _in_words(name: str, finding: Finding, capture: Capture) -> list[str]:
+    seen = f"{name}: flashes {finding.flashes}, beeps {finding.beeps}"
+    pairing = finding.pairing
+    if pairing is None or not pairing.is_clear:
+        return [*capture.troubles, f"{seen}: {_why_not(finding, capture)}"]
+    late_ms, spread_ms = pairing.offset_ns / NS_PER_MS, pairing.spread_ns / NS_PER_MS
+    direction = "late" if late_ms >= 0 else "early"
+    found = f"sound is {abs(late_ms):.0f} ms {direction} against the picture, within {spread_ms:.0f} ms"
+    advice = [f"set {key}: {value:g}" for key, value in finding.settings.items()]
+    if abs(late_ms) < IN_STEP_MS:
+        advice = ["nothing needs to be set"]
+    return [*capture.troubles, f"{seen}, pairs {pairing.pairs}", found, *advice]
+
+
+def _why_not(finding: Finding, capture: Capture) -> str:
+    if not capture.pictures or not capture.blocks:
+        return f"{'no sound' if capture.pictures else 'no pictures'} came; check the stream's devices: perceptd devices"
+    if finding.pairing and finding.pairing.pairs > 2:
+        return (
+            f"they can be paired in more than one way, so the offset is not known; {MAKE_CLIP}: its rhythm is irregular"
+        )
+    return f"too few of them belong together; {MAKE_CLIP}: bring it closer, or louder, or try --for 60"
+
+
+def _as_json(name: str, finding: Finding, troubles: list[str]) -> dict[str, object]:
+    pairing = finding.pairing
+    return {
+        "stream": name,
+        "flashes": finding.flashes,
+        "beeps": finding.beeps,
+        "pairs": pairing.pairs if pairing else 0,
+        "sound_late_ms": round(pairing.offset_ns / NS_PER_MS, 1) if pairing and pairing.is_clear else None,
+        "spread_ms": round(pairing.spread_ns / NS_PER_MS, 1) if pairing and pairing.is_clear else None,
+        "set": finding.settings,
+        "troubles": troubles,
+    }
