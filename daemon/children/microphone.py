@@ -6,6 +6,7 @@ the sound server. A new process for every attempt answers all three.
 
 import json
 import os
+import time
 from threading import Event
 from typing import Any
 
@@ -30,6 +31,9 @@ AUTO_CHANNELS = 2
 SILENT_PIECES = PIECES_PER_S
 """A channel is left after a second of digital silence."""
 
+RETRY_S = 0.4
+"""How often a missing microphone is looked for."""
+
 LOOK_S = 0.5
 """How often we look which source the sound server gives us."""
 
@@ -38,34 +42,57 @@ def listen(address: str, settings: str) -> None:
     """Send pieces of sound to the inlet until killed. Raises Failed when the microphone is missing, or ends.
 
     `settings` is JSON: `device` (null: the system's default), `channel` (from 0; null: the first that carries sound),
-    `sample_rate_hz` (the wanted one).
+    `sample_rate_hz` (the wanted one), `patience_s` (for so long a missing microphone is looked for again).
     """
-    outlet = RecordOutlet(address)
     wanted = json.loads(settings)
-    device, channel = wanted["device"], wanted["channel"]
-    named = device.removeprefix(SERVED) if isinstance(device, str) and device.startswith(SERVED) else None
-    if named is not None:
-        _ask_for(named)
-        device = SERVED.removesuffix(":")
-    library = _portaudio()
-    rate_hz, channels = _formats(library, device, channel, wanted["sample_rate_hz"])
-    has_ended = Event()
-    try:
-        stream = library.RawInputStream(
-            samplerate=rate_hz,
-            channels=channels,
-            dtype="float32",
-            blocksize=min(rate_hz // PIECES_PER_S, MOST_SAMPLES),
-            device=device,
-            callback=_Callback(outlet, channel, channels, rate_hz),
-            finished_callback=has_ended.set,
-        )
-        stream.start()
-    except library.PortAudioError as error:
-        raise Failed(str(error)) from error
+    device = wanted["device"]
+    is_named = isinstance(device, str) and device.startswith(SERVED)
+    listener = _Listener(RecordOutlet(address), wanted["channel"], wanted["sample_rate_hz"])
+    deadline = time.monotonic() + wanted["patience_s"]
+    while True:
+        library = _portaudio()
+        try:
+            if is_named:
+                _ask_for(device.removeprefix(SERVED))
+            listener.open(library, SERVED.removesuffix(":") if is_named else device)
+            break
+        except Failed:
+            if time.monotonic() >= deadline:
+                raise
+        # it knows the devices that were there when it was initialised
+        library._terminate()
+        time.sleep(RETRY_S)
+        library._initialize()
     with sound_server() as server:
-        _stay_with(server, has_ended, may_be_monitor=named is not None)
+        _stay_with(server, listener.has_ended, may_be_monitor=is_named)
     raise Failed("the sound system has ended the stream")
+
+
+class _Listener:
+    """A stream to be opened, whose pieces go to the outlet."""
+
+    def __init__(self, outlet: RecordOutlet, channel: int | None, wanted_rate_hz: int) -> None:
+        self._outlet = outlet
+        self._channel = channel
+        self._wanted_rate_hz = wanted_rate_hz
+        self.has_ended = Event()
+
+    def open(self, library: Any, device: int | str | None) -> None:
+        """Open and begin to listen. Raises Failed when that is not possible."""
+        rate_hz, channels = _formats(library, device, self._channel, self._wanted_rate_hz)
+        try:
+            self._stream = library.RawInputStream(
+                samplerate=rate_hz,
+                channels=channels,
+                dtype="float32",
+                blocksize=min(rate_hz // PIECES_PER_S, MOST_SAMPLES),
+                device=device,
+                callback=_Callback(self._outlet, self._channel, channels, rate_hz),
+                finished_callback=self.has_ended.set,
+            )
+            self._stream.start()
+        except library.PortAudioError as error:
+            raise Failed(str(error)) from error
 
 
 def _ask_for(named: str) -> None:

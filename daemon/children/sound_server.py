@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from daemon.runtime.inside import Failed
+
 NO_INDEX = 0xFFFF_FFFF
 """PA_INVALID_INDEX of pulse/def.h: a source that is no sink's monitor has it as its sink's number."""
 
@@ -49,7 +51,10 @@ class SoundServer:
 
 @contextmanager
 def sound_server() -> Iterator[SoundServer | None]:
-    """The server of this session, or None where there is none, as for a system service with plain ALSA."""
+    """The server of this session, or None where there is none, as for a system service with plain ALSA.
+
+    Raises Failed when it goes while it is used.
+    """
     try:
         import pulsectl
     except (ImportError, OSError):  # without libpulse there is no server either
@@ -62,7 +67,10 @@ def sound_server() -> Iterator[SoundServer | None]:
         yield None
         return
     with connection:
-        yield SoundServer(connection)
+        try:
+            yield SoundServer(connection)
+        except pulsectl.PulseError as error:
+            raise Failed("the sound server has gone") from error
 
 
 def _described(source: Any) -> ServedSource:

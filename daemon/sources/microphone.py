@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 LISTEN = "daemon.children.microphone:listen"
 DESCRIBE = "daemon.children.microphone:describe"
 
+PATIENCE_S = 2.0
+"""A process that did not find its microphone is followed by one that looks for so long: to start one costs more than to
+look again, and nothing may be silent for longer."""
+
 ASK_S = 5.0
 """Within which a sound system says which microphones it has."""
 
@@ -68,7 +72,8 @@ class Microphone:
             "channel": channel,
             "sample_rate_hz": sample_rate_hz,
         }
-        self._settings = json.dumps(wanted)
+        self._wanted = wanted
+        self._is_missing = False
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Deliver until stopped. Raises SourceError when the microphone is missing or ends."""
@@ -76,10 +81,12 @@ class Microphone:
             with RecordInlet(WAITING_PIECES, SLOT_BYTES) as inlet, self._listener(inlet) as child:
                 self._pump(child, inlet, deliver, stop)
         except ChildError as error:
+            self._is_missing = True
             raise SourceError(f"{self._label}: {error}") from error
 
     def _listener(self, inlet: RecordInlet) -> Child:
-        return Child(LISTEN, inlet.address, self._settings, inherits=inlet.descriptors)
+        settings = {**self._wanted, "patience_s": PATIENCE_S if self._is_missing else 0}
+        return Child(LISTEN, inlet.address, json.dumps(settings), inherits=inlet.descriptors)
 
     def _pump(self, child: Child, inlet: RecordInlet, deliver: Deliver, stop: Event) -> None:
         cutter = BlockCutter(self._sample_rate_hz, TOLERANCE_NS)
@@ -88,6 +95,7 @@ class Microphone:
         while not stop.is_set():
             for record in inlet.receive(child, LOOK_S):
                 if record.payload:
+                    self._is_missing = False
                     self._take(record, cutter, deliver)
 
     def _take(self, record: Record, cutter: BlockCutter, deliver: Deliver) -> None:
