@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
@@ -33,6 +34,25 @@ ENDING_S = 1.0
 
 START = "import sys; sys.path[:] = sys.argv[1].split(':'); from daemon.runtime.inside import main; main(*sys.argv[2:])"
 """Isolated from the environment and the working directory, a child imports what its parent would."""
+
+
+class Tally:
+    """How many child processes were killed while they ran, and how many of them could not be."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.killed = 0
+        self.left_behind = 0
+
+    def count(self, *, left_behind: bool) -> None:
+        """One more was killed."""
+        with self._lock:
+            self.killed += 1
+            self.left_behind += left_behind
+
+
+tally = Tally()
+"""Of this process, from its start on."""
 
 
 class Child:
@@ -110,11 +130,16 @@ class Child:
         self.close()
 
     def _end(self) -> None:
+        if self._process.poll() is not None:
+            return
         self._process.kill()
         try:
             self._process.wait(ENDING_S)
         except subprocess.TimeoutExpired:
             log.error("process %d hangs in the system, cannot be killed, and is left behind", self.pid)
+            tally.count(left_behind=True)
+        else:
+            tally.count(left_behind=False)
 
     def _why_ended(self) -> str:
         code = self._process.wait()  # it has ended: this only asks how

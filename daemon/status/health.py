@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.clock import NS_PER_S, monotonic_ns, wall_time
 from daemon.records import Counters, Modality
+from daemon.runtime.child import tally
 from daemon.runtime.liveness import State
 from daemon.runtime.supervisor import SupervisedSource
 
@@ -62,11 +63,17 @@ class MqttHealth(_Part):
 
 
 class ProcessHealth(_Part):
-    """The daemon as the system sees it: CPU time used and the highest resident memory so far."""
+    """The daemon as the system sees it: CPU time used and the highest resident memory so far.
+
+    `children_killed` counts the child processes that were killed while they ran, which is how each of them is ended;
+    `children_left_behind` those of them that the system did not end in time.
+    """
 
     uptime_s: float
     cpu_s: float
     peak_rss_mb: float
+    children_killed: int
+    children_left_behind: int
 
 
 class LatencyHealth(_Part):
@@ -122,6 +129,8 @@ def process_health(started_ns: int) -> ProcessHealth:
         uptime_s=round((monotonic_ns() - started_ns) / NS_PER_S, 3),
         cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
         peak_rss_mb=round(usage.ru_maxrss / 1024, 1),
+        children_killed=tally.killed,
+        children_left_behind=tally.left_behind,
     )
 
 

@@ -222,6 +222,26 @@ def test_a_sound_server_that_is_killed_and_restarted(scene: Scene) -> None:
         scene.node.takes(back, BACK_WITHIN_S, "the sound server is back")
 
 
+def test_a_source_that_the_sound_server_swaps(scene: Scene) -> None:
+    """The microphone goes; the server moves its stream to another source, and comes back to it by its default."""
+    with nothing_else_notices(scene, "room/microphone"), scene.sound.microphone("spare"):
+        scene.sound.pactl("set-default-source", "spare")
+        failures = scene.node.source("room/microphone")["failures"]
+        back = is_back(scene, "room/microphone", "audio")
+        (child,) = children_of(scene.daemon.process.pid, "microphone")
+        os.kill(child, signal.SIGKILL)
+        scene.node.takes(lambda: scene.node.source("room/microphone")["failures"] == failures + 1, 3, "killed")
+        scene.node.takes(back, BACK_WITHIN_S, "the spare microphone is used")
+        removed = scene.sound.pactl("list", "short", "modules")
+        number = next(line.split()[0] for line in removed.splitlines() if "source_name=spare" in line)
+        scene.sound.unload(number)
+        scene.node.takes(
+            lambda: "spare" in scene.node.source("room/microphone")["reason"], TOLD_WITHIN_S, "the swap is told"
+        )
+        back = is_back(scene, "room/microphone", "audio")
+        scene.node.takes(back, BACK_WITHIN_S, "what is there is used")
+
+
 def test_a_sound_server_that_freezes(scene: Scene) -> None:
     with nothing_else_notices(scene, "room/microphone"):
         with scene.sound.frozen():

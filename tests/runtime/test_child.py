@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import ChildError
-from daemon.runtime.child import START, Child, RecordInlet
+from daemon.runtime.child import START, Child, RecordInlet, tally
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.processes import children_of, is_running
 
@@ -167,3 +167,13 @@ def test_nothing_is_left_of_twenty_children() -> None:
         one()
     assert descriptors() == before
     assert children_of(os.getpid(), "tests.runtime.children") == []
+
+
+def test_what_is_killed_is_counted_and_what_has_ended_is_not() -> None:
+    before = tally.killed, tally.left_behind
+    with Child("tests.runtime.children:hang"):
+        pass
+    assert (tally.killed, tally.left_behind) == (before[0] + 1, before[1])
+    with Child("tests.runtime.children:say", "done") as child:
+        assert child.result(5) == "done"
+    assert tally.killed == before[0] + 1
