@@ -16,8 +16,8 @@ from daemon.runtime.liveness import DELIVERS, Complaint, Liveness, SourceStatus,
 
 log = logging.getLogger(__name__)
 
-FIRST_RETRY_S = 0.5
-LONGEST_RETRY_S = 1.0
+FIRST_RETRY_S = 0.25
+LONGEST_RETRY_S = 0.75
 """What comes back is to deliver again within two seconds."""
 
 Inspect = Callable[[Captured], Complaint | None]

@@ -175,5 +175,5 @@ def test_what_is_killed_is_counted_and_what_has_ended_is_not() -> None:
         pass
     assert (tally.killed, tally.left_behind) == (before[0] + 1, before[1])
     with Child("tests.runtime.children:say", "done") as child:
-        assert child.result(5) == "done"
+        assert child.result(5).strip() == "done"
     assert tally.killed == before[0] + 1
