@@ -12,7 +12,7 @@ from typing import Any
 
 from daemon.children.channels import ChannelChoice
 from daemon.children.pieces import MOST_SAMPLES, Piece
-from daemon.children.sound_server import SoundServer, sound_server
+from daemon.children.sound_server import ServedSource, SoundServer, sound_server
 from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.runtime.inside import Failed, RecordOutlet
 
@@ -25,8 +25,8 @@ usable clock."""
 SERVED = "pulse:"
 """Before the name of a source of the sound server; what ALSA calls the server's own device is `pulse`."""
 
-AUTO_CHANNELS = 2
-"""So many channels are looked at where none is asked for."""
+FEW_CHANNELS = 2
+"""So many are opened where there are: of a stereo source opened with one, sound servers give the mean of both."""
 
 SILENT_PIECES = PIECES_PER_S
 """A channel is left after a second of digital silence."""
@@ -46,25 +46,27 @@ def listen(address: str, settings: str) -> None:
     """
     wanted = json.loads(settings)
     device = wanted["device"]
-    is_named = isinstance(device, str) and device.startswith(SERVED)
+    named = device.removeprefix(SERVED) if isinstance(device, str) and device.startswith(SERVED) else None
     listener = _Listener(RecordOutlet(address), wanted["channel"], wanted["sample_rate_hz"])
     deadline = time.monotonic() + wanted["patience_s"]
     while True:
         library = _portaudio()
         try:
-            if is_named:
-                _ask_for(device.removeprefix(SERVED))
-            listener.open(library, SERVED.removesuffix(":") if is_named else device)
+            if named is not None:
+                _ask_for(named)
+            listener.open(library, SERVED.removesuffix(":") if named is not None else device)
+            with sound_server() as server:
+                first = _first_source(server, named)
+                listener.passes.set()
+                _stay_with(server, first, listener.has_ended)
             break
         except Failed:
-            if time.monotonic() >= deadline:
+            if listener.passes.is_set() or time.monotonic() >= deadline:
                 raise
-        # it knows the devices that were there when it was initialised
+        # it knows the devices that were there when it was initialised; what is open it closes
         library._terminate()
         time.sleep(RETRY_S)
         library._initialize()
-    with sound_server() as server:
-        _stay_with(server, listener.has_ended, may_be_monitor=is_named)
     raise Failed("the sound system has ended the stream")
 
 
@@ -75,11 +77,22 @@ class _Listener:
         self._outlet = outlet
         self._channel = channel
         self._wanted_rate_hz = wanted_rate_hz
-        self.has_ended = Event()
+        self.passes = Event()
+        """Set once the sound is known to be that of the wanted source; until then none is sent."""
 
     def open(self, library: Any, device: int | str | None) -> None:
-        """Open and begin to listen. Raises Failed when that is not possible."""
+        """Open, and wait for the first sound: before it comes, the sound server may not have given us any source.
+
+        Raises Failed when the microphone does not open.
+        """
+        self.has_ended, has_begun = Event(), Event()
         rate_hz, channels = _formats(library, device, self._channel, self._wanted_rate_hz)
+        callback = _Callback(self._outlet, self._channel, channels, rate_hz, has_begun, self.passes)
+
+        def end() -> None:
+            self.has_ended.set()
+            has_begun.set()
+
         try:
             self._stream = library.RawInputStream(
                 samplerate=rate_hz,
@@ -87,12 +100,13 @@ class _Listener:
                 dtype="float32",
                 blocksize=min(rate_hz // PIECES_PER_S, MOST_SAMPLES),
                 device=device,
-                callback=_Callback(self._outlet, self._channel, channels, rate_hz),
-                finished_callback=self.has_ended.set,
+                callback=callback,
+                finished_callback=end,
             )
             self._stream.start()
         except library.PortAudioError as error:
             raise Failed(str(error)) from error
+        has_begun.wait()
 
 
 def _ask_for(named: str) -> None:
@@ -106,14 +120,23 @@ def _ask_for(named: str) -> None:
     os.environ["PULSE_SOURCE"] = named
 
 
-def _stay_with(server: SoundServer | None, has_ended: Event, *, may_be_monitor: bool) -> None:
-    """Wait for the end of the stream. Raises Failed when the sound server hands over another source meanwhile."""
+def _first_source(server: SoundServer | None, named: str | None) -> ServedSource | None:
+    """What the sound server gives us; None: this device is none of its own. Raises Failed when it is not as wanted."""
     first = server.ours() if server else None
-    if server is None or first is None:  # this device is none of a sound server's
+    if first is None:
+        return None
+    if named not in (None, first.name):
+        raise Failed(f"the sound server has put {first.name} in the place of {named}")
+    if first.is_monitor and named is None:
+        raise Failed(f"no microphone: the sound server offers only what this machine plays ({first.name})")
+    return first
+
+
+def _stay_with(server: SoundServer | None, first: ServedSource | None, has_ended: Event) -> None:
+    """Wait for the end of the stream. Raises Failed when the sound server hands over another source meanwhile."""
+    if server is None or first is None:
         has_ended.wait()
         return
-    if first.is_monitor and not may_be_monitor:
-        raise Failed(f"no microphone: the sound server offers only what this machine plays ({first.name})")
     while not has_ended.wait(LOOK_S):
         now = server.ours()
         if now is None or now.name != first.name:
@@ -170,7 +193,7 @@ def _formats(library: Any, device: int | str | None, channel: int | None, wanted
     most, own_rate_hz = int(found["max_input_channels"]), int(found["default_samplerate"])
     if channel is not None and channel >= most:
         raise Failed(f"channel {channel + 1} is asked for; it has {most}")
-    fewest = min(AUTO_CHANNELS, most) if channel is None else channel + 1
+    fewest = min(max(FEW_CHANNELS, (channel or 0) + 1), most)
     for channels in (fewest, most):
         for rate_hz in (wanted_rate_hz, own_rate_hz):
             try:
@@ -184,14 +207,21 @@ def _formats(library: Any, device: int | str | None, channel: int | None, wanted
 class _Callback:
     """What PortAudio calls, on its own thread, with every piece of sound: float32, the channels interleaved."""
 
-    def __init__(self, outlet: RecordOutlet, channel: int | None, channels: int, rate_hz: int) -> None:
+    def __init__(
+        self, outlet: RecordOutlet, channel: int | None, channels: int, rate_hz: int, has_begun: Event, passes: Event
+    ) -> None:
         self._outlet = outlet
+        self._has_begun = has_begun
+        self._passes = passes
         self._channel = channel
         self._channels = channels
         self._rate_hz = rate_hz
         self._choice = ChannelChoice(SILENT_PIECES)
 
     def __call__(self, sound: Any, count: int, times: Any, status: Any) -> None:
+        self._has_begun.set()
+        if not self._passes.is_set():
+            return
         # which clock the device's times are on differs by device: only their difference is used
         age_ns = round((times.currentTime - times.inputBufferAdcTime) * NS_PER_S)
         length_ns = count * NS_PER_S // self._rate_hz
@@ -204,6 +234,6 @@ class _Callback:
     def _chosen(self, interleaved: "memoryview[float]") -> tuple[int, bytes]:
         if self._channel is not None:
             return self._channel, interleaved[self._channel :: self._channels].tobytes()
-        parts = [interleaved[n :: self._channels].tobytes() for n in range(min(AUTO_CHANNELS, self._channels))]
+        parts = [interleaved[n :: self._channels].tobytes() for n in range(min(FEW_CHANNELS, self._channels))]
         channel = self._choice.choose([part.count(0) == len(part) for part in parts])
         return channel, parts[channel]

@@ -69,7 +69,7 @@ def sound_server() -> Iterator[SoundServer | None]:
     with connection:
         try:
             yield SoundServer(connection)
-        except pulsectl.PulseError as error:
+        except (pulsectl.PulseError, pulsectl.PulseDisconnected) as error:  # the one is not the other's kind
             raise Failed("the sound server has gone") from error
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -222,6 +223,7 @@ def test_what_the_machine_plays_does_not_stand_in_for_a_microphone(server: Pulse
     try:
         with listening() as listener:
             assert "only what this machine plays (speaker.monitor)" in listener.fails()
+        assert listener.blocks == [], "not even for a moment"
         with server.playing(440), listening("pulse:speaker.monitor") as listener:
             listener.hears()
     finally:
@@ -253,6 +255,44 @@ def test_of_a_pair_of_which_one_is_dead_the_other_is_used(server: PulseServer, d
         listener.hears(30)
     assert frequency_hz(listener.blocks[-25:]) == pytest.approx(440, abs=6)
     assert np.abs(listener.blocks[-1].samples).max() == pytest.approx(0.5, abs=0.05), "not mixed with the dead one"
+
+
+def test_a_channel_that_was_named_is_that_one_alone(server: PulseServer) -> None:
+    with (
+        server.microphone("pair", RATE_HZ, 2),
+        server.playing(440, speaker="pair_speaker", levels=(0.0, 0.5)),
+        listening("pulse:pair", 1) as second,
+    ):
+        wait_until(lambda: second.blocks and second.blocks[-1].samples.any(), "sound")
+        with listening("pulse:pair", 0) as first:
+            first.hears(2 * BLOCKS)
+    assert not any(block.samples.any() for block in first.blocks)
+
+
+def test_a_named_source_that_the_server_leaves_for_a_new_default_is_told(server: PulseServer) -> None:
+    with server.microphone("new_default"), listening("pulse:microphone") as listener:
+        listener.hears()
+        server.pactl("set-default-source", "new_default")
+        assert "has put new_default in the place of microphone" in listener.fails()
+        with listening("pulse:microphone") as again:
+            again.hears()
+        server.pactl("set-default-source", "microphone")
+
+
+@pytest.mark.parametrize("who", ["server", "process"])
+def test_what_comes_late_and_all_at_once_is_all_there_with_its_times(server: PulseServer, who: str) -> None:
+    with server.playing(440), listening() as listener:
+        listener.hears(BLOCKS)
+        assert server.process
+        pid = processes()[0] if who == "process" else server.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(0.4)
+        os.kill(pid, signal.SIGCONT)
+        listener.hears(BLOCKS)
+    assert max(listener.ages_ns) > 200_000_000, "it was late"
+    assert [number for number, block in enumerate(listener.blocks) if block.gap] == [0]
+    assert max(abs(b.start_ns - a.end_ns) for a, b in pairwise(listener.blocks)) < 20_000_000
+    assert listener.counters.dropped == {}
 
 
 def frequency_hz(blocks: list[Block]) -> float:
