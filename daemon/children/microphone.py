@@ -31,7 +31,7 @@ FEW_CHANNELS = 2
 SILENT_PIECES = PIECES_PER_S
 """A channel is left after a second of digital silence."""
 
-RETRY_S = 0.4
+RETRY_S = 0.9
 """How often a missing microphone is looked for."""
 
 LOOK_S = 0.5
