@@ -30,10 +30,6 @@ SILENCE_S = 5.0
 
 def run(options: argparse.Namespace) -> int:
     """Run the node until SIGTERM or Ctrl-C."""
-    # not an Event: this thread waits for it, and may be interrupted by the signal while it holds the Event's lock
-    stop: SimpleQueue[None] = SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.put(None))
     loaded = load_config(options.config)
     config = override_devices(loaded.document, options.camera, options.microphone)
     config = config.model_copy(update={"mqtt": broker_at(options.broker, config.mqtt)})
@@ -43,6 +39,10 @@ def run(options: argparse.Namespace) -> int:
     notifier = Notifier.from_environment()
     notifier.send(STATUS="loading the bundle")
     recogniser = _ready(loaded)
+    # not an Event: this thread waits for it, and may be interrupted by the signal while it holds the Event's lock
+    stop: SimpleQueue[None] = SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.put(None))
     Node(config, recogniser).run(stop, notifier)
     if threading.active_count() > 1:
         # a network camera that was being opened, for 5 s at most, or an encoder that hangs was left behind: it must not

@@ -95,7 +95,10 @@ def sync_test(options: argparse.Namespace) -> int:
 
 def judge(name: str, stream: StreamConfig, capture: Capture) -> Finding:
     """Pair what was seen with what was heard, and work out the config's offsets."""
-    flashes, beeps = find_flashes(sorted(capture.pictures)), find_beeps(capture.blocks)
+    flashes, beeps = (
+        find_flashes(sorted(capture.pictures)),
+        find_beeps(sorted(capture.blocks, key=lambda block: block.start_ns)),
+    )
     pairing = pair(flashes, beeps)
     settings: dict[str, float] = {}
     if pairing and pairing.is_clear and not stream.replay:

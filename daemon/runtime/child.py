@@ -99,6 +99,11 @@ class Child:
         """The number of the process."""
         return self._process.pid
 
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended, though it may have been killed: it hangs in the system."""
+        return self._process.poll() is None
+
     def wait_for(self, descriptor: int, timeout_s: float) -> bool:
         """Whether the descriptor can be read within the time. Raises ChildError when the child has ended instead."""
         ready = _readable((descriptor, self._ending), timeout_s)

@@ -16,6 +16,9 @@ DELIVERS: frozenset[State] = frozenset({"healthy", "degraded"})
 REOPEN_EVERY_NS = 600 * NS_PER_S
 """A room may be dark and silent for days: what only looks wrong is opened again no more often than this."""
 
+MOST_OPENING_NS = 30 * NS_PER_S
+"""A machine or camera that is slower than expected is given twice the time at every further try, up to this."""
+
 ABSENT: dict[Modality, str] = {"image": "no picture", "audio": "no sound", "text": "no text"}
 
 
@@ -62,6 +65,7 @@ class Liveness:
     def __init__(self, watch: Watch | None, now_ns: int) -> None:
         self._watch = watch
         self._opened_ns = now_ns
+        self._opening_ns = watch.opening_ns if watch else 0
         self._reopened_ns: int | None = None
         self._reopening = False
         self._has_failed = False
@@ -81,6 +85,7 @@ class Liveness:
         if self.status.state not in DELIVERS | {"recovering"}:
             return  # it is being closed, and does not know yet
         self._last_ns[modality] = now_ns
+        self._opening_ns = self._watch.opening_ns if self._watch else 0
         if self._has_failed:
             self._has_failed = False
             self.status = replace(self.status, recoveries=self.status.recoveries + 1)
@@ -92,8 +97,11 @@ class Liveness:
         if self._watch is None:
             return False
         if self.status.state == "recovering":
-            limit_ns = self._watch.opening_ns
-            return now_ns - self._opened_ns >= limit_ns and self._stall("delivers nothing", limit_ns, now_ns)
+            limit_ns = self._opening_ns
+            if now_ns - self._opened_ns < limit_ns:
+                return False
+            self._opening_ns = max(limit_ns, min(2 * limit_ns, MOST_OPENING_NS))
+            return self._stall("delivers nothing", limit_ns, now_ns)
         if self.status.state not in DELIVERS:
             return False
         for modality, last_ns in self._last_ns.items():
@@ -103,6 +111,12 @@ class Liveness:
             for modality in self._watch.expects - self._last_ns.keys() - self._complaints.keys():
                 self._complain(modality, Complaint(f"{ABSENT[modality]} since it was opened", reopens=True), now_ns)
         return self._reopens(now_ns)
+
+    def excuses(self, held_up_ns: int) -> None:
+        """Nobody could deliver for so long, because the whole program was held up."""
+        self._opened_ns += held_up_ns
+        for modality in self._last_ns:
+            self._last_ns[modality] += held_up_ns
 
     def returns(self, reason: str | None, now_ns: int) -> bool:
         """The source has returned, and failed if there is a reason; says whether it is to be opened again.

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from typing import Literal
 
-from daemon.clock import monotonic_ns
+from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.errors import SourceError
 from daemon.ports import Deliver, Source
 from daemon.records import Captured, modality_of
@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 0.75
 """What comes back is to deliver again within two seconds."""
+
+LOOKS_NS = NS_PER_S
+"""Looks come several times in this time; where one comes later the program itself was held up."""
 
 Inspect = Callable[[Captured], Complaint | None]
 
@@ -58,6 +61,7 @@ class SupervisedSource:
         self._told: str | None = None
         self._lock = threading.Lock()
         self._liveness = Liveness(watch, monotonic_ns())
+        self._looked_ns = monotonic_ns()
         self._stop = threading.Event()
         self._close = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -89,9 +93,12 @@ class SupervisedSource:
 
     def look(self) -> None:
         """See whether the source still delivers; one that does not is closed, to be opened again. Never blocks."""
-        before = self.status
+        before, now_ns = self.status, monotonic_ns()
+        held_up_ns, self._looked_ns = now_ns - self._looked_ns - LOOKS_NS, now_ns
         with self._lock:
-            if self._liveness.looks(monotonic_ns()):
+            if held_up_ns > 0:
+                self._liveness.excuses(held_up_ns)
+            if self._liveness.looks(now_ns):
                 self._close.set()
         self._tell_of_change(before)
 

@@ -13,6 +13,7 @@ from daemon.sources.lines import load_lines
 from daemon.sources.microphone import Microphone
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.v4l2 import V4l2Camera
+from daemon.sources.watch import patience_s
 
 
 def build_sources(
@@ -60,9 +61,11 @@ def _camera(
 ) -> Source:
     device = camera.device
     if is_url(device):
-        from daemon.sources.network import NetworkCamera
+        from daemon.sources.network import LEAST_READ_S, NetworkCamera
 
-        return NetworkCamera(str(device), counters, picture, sample_rate_hz, channel, camera.fps)
+        return NetworkCamera(
+            str(device), counters, picture, sample_rate_hz, channel, camera.fps, max(LEAST_READ_S, patience_s(camera))
+        )
     if isinstance(device, str) and not device.startswith("/dev/"):
         from daemon.sources.replay import Recording, ReplaySource
 

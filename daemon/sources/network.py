@@ -21,9 +21,9 @@ from daemon.sources.sound import BlockCutter
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_S = OPEN_S, READ_S = (2.5, 2.5)
+LEAST_READ_S = 2.5
 """For each step of opening, and for each read: a frozen camera would otherwise hold its thread for ever. Reported, it
-must be within 3 s."""
+must be within 3 s; only a camera that may be silent for longer has more time."""
 
 QUICK_START = {"fpsprobesize": "0", "analyzeduration": "200000"}
 """Opens in 0.15 s instead of 2 s: the frame rate need not be guessed from many frames."""
@@ -59,13 +59,14 @@ class NetworkCamera:
     sample_rate_hz: int | None = None
     channel: int = 0
     fps: float | None = None
+    read_s: float = LEAST_READ_S
     drift_ppm: float | None = field(default=None, init=False)
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Deliver until stopped. Raises SourceError when the stream cannot be opened, stalls or ends."""
         label = label_of(self.url)
         options = OPTIONS[urlsplit(self.url).scheme]
-        container = open_container(self.url, label, options=options, timeout_s=TIMEOUT_S)
+        container = open_container(self.url, label, options=options, timeout_s=(self.read_s, self.read_s))
         try:
             use_one_thread(container)
             _Reception(self, container, deliver).receive(label, stop)
@@ -96,7 +97,7 @@ class _Reception:
             if stop.is_set():
                 return
             arrived_ns = monotonic_ns()
-            if arrived_ns - asked_ns > READ_S * NS_PER_S:
+            if arrived_ns - asked_ns > self._camera.read_s * NS_PER_S:
                 # FFmpeg gives what it had left first, and would wait as long again before it says so
                 raise SourceError(f"{label}: stopped sending: {NO_ANSWER}")
             if packet.stream.index in wanted:

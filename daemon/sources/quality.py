@@ -63,7 +63,7 @@ class PictureQuality:
         """What is wrong with the pictures up to this one."""
         if self._looked_ns is not None and now_ns - self._looked_ns < LOOK_EVERY_NS and self._verdict is None:
             return None
-        first = self._looked_ns is None
+        first = self._looked_ns is None or now_ns - self._looked_ns >= PATIENCE_NS  # it was away: time does not count
         self._looked_ns = now_ns
         checksum = zlib.crc32(np.ascontiguousarray(frame.planes[0]).data)
         if first or checksum != self._checksum:
@@ -87,7 +87,8 @@ class SoundQuality:
     """Whether sound is digital silence, is cut off at full scale, or hangs away from zero."""
 
     def __init__(self) -> None:
-        self._heard_ns: int | None = None
+        self._came_ns: int | None = None
+        self._heard_ns = 0
         self._began_ns = 0
         self._samples = self._at_full_scale = 0
         self._sum = 0.0
@@ -95,8 +96,9 @@ class SoundQuality:
 
     def judge(self, block: Block, now_ns: int) -> Complaint | None:
         """What is wrong with the sound up to the end of this block."""
-        if self._heard_ns is None or block.samples.any():
+        if self._came_ns is None or now_ns - self._came_ns >= PATIENCE_NS or block.samples.any():
             self._heard_ns = now_ns
+        self._came_ns = now_ns
         self._samples += len(block.samples)
         self._at_full_scale += np.count_nonzero(np.abs(block.samples) >= FULL_SCALE)
         self._sum += float(block.samples.sum())

@@ -23,10 +23,11 @@ def watch_of(name: str, stream: StreamConfig, wanted: frozenset[Modality]) -> Wa
     expects: set[Modality] = {"image"}
     if microphone and microphone.device == "camera":
         expects.add("audio")
-    return _watch(expects, wanted, _patience_s(camera), "network" if is_url(camera.device) else "device")
+    return _watch(expects, wanted, patience_s(camera), "network" if is_url(camera.device) else "device")
 
 
-def _patience_s(camera: CameraConfig) -> float:
+def patience_s(camera: CameraConfig) -> float:
+    """How long nothing may come of it."""
     return max(camera.stall_after_s, FRAMES_AWAY / camera.fps if camera.fps else 0.0)
 
 

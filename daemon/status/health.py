@@ -142,8 +142,11 @@ def overall(streams: Mapping[str, StreamHealth]) -> Status:
     return "degraded" if any(map(is_in_trouble, sources)) else "ok"
 
 
+def is_opened_first(source: SourceHealth) -> bool:
+    """Whether it has neither delivered nor failed yet."""
+    return source.state == "recovering" and source.failures == 0 and source.reopened == 0
+
+
 def is_in_trouble(source: SourceHealth) -> bool:
     """Whether there is something to see to: it does not deliver as it should, nor is it opened for the first time."""
-    if source.state == "recovering":
-        return source.failures > source.recoveries
-    return source.state in ("degraded", "stalled", "backing_off")
+    return source.state in ("recovering", "degraded", "stalled", "backing_off") and not is_opened_first(source)

@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 
 from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.runtime.progress import Progress, stuck
-from daemon.status.health import SourceHealth
+from daemon.status.health import SourceHealth, is_opened_first
 from daemon.status.notify import Notifier
 
 log = logging.getLogger(__name__)
 
 GOOD_STATES = frozenset({"healthy", "ended", "stopped"})
+
+READY_AT_LAST_S = 30.0
+"""A source that says nothing for so long, as a file on a dead network share may, must not hold up the others."""
 
 CERTAIN_S = 1.0
 """Hanging is believed after so long: when the whole machine was held up, all loops seem to hang until they run."""
@@ -29,6 +32,7 @@ class Service:
         self._notifier = notifier
         self._loops = loops
         self._ready = False
+        self._first_ns = monotonic_ns()
         self._status = ""
         self._fed_ns: int | None = None
         self._doubt_ns: int | None = None
@@ -39,7 +43,8 @@ class Service:
         now_ns = monotonic_ns()
         trouble = self._trouble(now_ns)
         self._tell(words(sources, streams=streams, connected=connected, trouble=trouble))
-        if not self._ready and not unheard_of(sources):
+        is_late = now_ns - self._first_ns >= READY_AT_LAST_S * NS_PER_S
+        if not self._ready and (is_late or not unheard_of(sources)):
             self._ready = self._notifier.send(READY="1")
         if trouble is None:
             self._feed(now_ns)
@@ -73,7 +78,7 @@ class Service:
 
 def unheard_of(sources: Mapping[str, SourceHealth]) -> list[str]:
     """The sources that have neither delivered nor reported a fault."""
-    return [name for name, source in sources.items() if source.state == "recovering" and source.failures == 0]
+    return [name for name, source in sources.items() if is_opened_first(source)]
 
 
 def words(sources: Mapping[str, SourceHealth], *, streams: int, connected: bool, trouble: str | None) -> str:

@@ -1,6 +1,7 @@
 """A real, private mosquitto on a free loopback port, and an independent subscriber to it."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -26,6 +27,18 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = WA
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"
         time.sleep(0.01)
+
+
+def steady_port() -> int:
+    """A loopback port that stays free while nobody listens: outside those that connections are made from."""
+    while True:
+        port = random.randint(20_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def free_port() -> int:

@@ -162,3 +162,26 @@ def test_a_stall_is_seen_at_the_first_look_after_its_time(silent_s: float) -> No
     source.delivers("image", None, at(1))
     assert source.looks(at(1 + silent_s))
     assert source.status.reason == "no picture for 3 s"
+
+
+def test_what_opens_slowly_is_given_more_time_at_every_try() -> None:
+    source, limits_s = watched(), []
+    for _ in range(5):
+        begun_ns = source.status.since_ns
+        now_ns = begun_ns
+        while not source.looks(now_ns):
+            now_ns += NS_PER_S
+        limits_s.append((now_ns - begun_ns) // NS_PER_S)
+        source.returns(None, now_ns)
+        source.opens(now_ns)
+    assert limits_s == [5, 10, 20, 30, 30]
+    source.delivers("image", None, source.status.since_ns)
+    assert source.looks(source.status.since_ns + at(3))
+
+
+def test_a_program_that_was_held_up_blames_no_source() -> None:
+    source = watched()
+    source.delivers("image", None, at(1))
+    source.excuses(at(60))
+    assert not source.looks(at(63))
+    assert source.looks(at(64))

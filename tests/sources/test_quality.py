@@ -132,3 +132,12 @@ def test_sound_that_is_good_again_is_so_within_two_seconds(kind: str) -> None:
 
 def test_text_is_not_judged() -> None:
     assert Inspector(Clock(100))(Line("", 0)) is None
+
+
+@pytest.mark.parametrize("item", [yuv(np.full((48, 64), 16)), block(np.zeros(320))])
+def test_what_was_away_is_not_blamed_for_the_time(item: object) -> None:
+    clock = Clock(0.5)
+    inspector = Inspector(clock)
+    inspector(item)
+    clock.now_ns += 40 * NS_PER_S
+    assert [inspector(item) for _ in range(5)] == [None] * 5

@@ -31,7 +31,7 @@ def test_which_loops_hang(rounds: list[Round], now_s: int, expected: str | None)
 
 
 def source(state: str, reason: str | None = None, failures: int = 0) -> SourceHealth:
-    return SourceHealth.model_construct(state=state, since="", reason=reason, failures=failures)
+    return SourceHealth.model_construct(state=state, since="", reason=reason, failures=failures, reopened=0)
 
 
 @pytest.mark.parametrize(
