@@ -36,7 +36,7 @@ TOLD_S = {"camera": 3.0, "microphone": STALL_AFTER_S + 1.0}
 """Within which health says that a device is unplugged; of a camera it is its driver that tells."""
 
 RECOVERED_S = 2.0
-STARTS = 3
+STARTS = 2
 """What is back delivers within 2 s on a machine where a process starts in a moment. Here an attempt may have begun
 before the device was there, and a start beside all else takes longer than one alone: so many starts are added."""
 
