@@ -2,6 +2,6 @@
 # What runs in the virtual machine of scripts/test-device: the tests, with the arguments that were given there.
 cd /tmp/perceptd || exit 1
 ip link set lo up
-export PYTHONPATH=/opt/site PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+export PYTHONPATH=/opt/site HOME=/tmp
 eval "set -- $(cat arguments)"
-python3 -m pytest -p no:cacheprovider --override-ini addopts= -rA -v -s tests/device/devices.py "$@"
+python3 -m pytest -p no:cacheprovider --override-ini addopts= -v -s --color=no tests/device/devices.py "$@"
