@@ -14,7 +14,13 @@ def changing(address: str, settings: str) -> None:
     """Three pictures, the second of another size, a damaged one between; then the end."""
     assert json.loads(settings) == {"device": "/dev/null", "width": None, "height": None, "fps": None}
     sizes = [(64, 48), None, (1280, 960), (64, 48)]
-    send_pictures(FakeCapture(sizes, began_ms=now_ms() - 400), RecordOutlet(address).send, None)
+    outlet = RecordOutlet(address)
+
+    def send_at_leisure(*parts: bytes) -> None:
+        outlet.send(*parts)
+        time.sleep(0.2)  # as a camera does, it leaves time to make room
+
+    send_pictures(FakeCapture(sizes, began_ms=now_ms() - 400), send_at_leisure, None)
 
 
 def endless(address: str, settings: str) -> None:
