@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: stop.put(None))
     Node(config, recogniser).run(stop, notifier)
     if threading.active_count() > 1:
-        # a network camera that was being opened, for 5 s at most, or an encoder that hangs was left behind: it must not
+        # a network camera that is being opened or read, or an encoder that hangs was left behind: it must not
         # come back while the interpreter is taken apart
         logging.shutdown()
         os._exit(0)

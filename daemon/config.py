@@ -191,8 +191,7 @@ class StreamConfig(Document):
     @property
     def camera_has_sound(self) -> bool:
         """Whether the camera is read through a container that may carry sound."""
-        device = self.camera.device if self.camera else None
-        return isinstance(device, str) and not device.startswith("/dev/")
+        return self.camera is not None and (is_url(self.camera.device) or self.camera.is_file)
 
 
 class RecognitionsConfig(Document):

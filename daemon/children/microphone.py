@@ -1,7 +1,8 @@
 """Captures a microphone through PortAudio, in a process of its own: the one door to sounddevice.
 
 PortAudio knows the devices that were there when it was initialised, has one state for the whole process, and hangs with
-the sound server. A new process for every attempt answers all three.
+the sound server. A process that is killed when it hangs answers all three; one that waits for a missing microphone
+initialises PortAudio anew for every look.
 """
 
 import json
@@ -148,17 +149,16 @@ def describe() -> None:
     """Write the microphones there are to standard output, as JSON. Raises Failed without a sound system."""
     found = _microphones(_portaudio())
     with sound_server() as server:
-        for source in server.sources() if server else ():
-            if not source.is_monitor:
-                rate_hz = source.sample_rate_hz
-                found.append(
-                    {
-                        "device": SERVED + source.name,
-                        "number": None,
-                        "channels": source.channels,
-                        "sample_rate_hz": rate_hz,
-                    }
-                )
+        served = [source for source in server.sources() if not source.is_monitor] if server else []
+    found += [
+        {
+            "device": SERVED + source.name,
+            "number": None,
+            "channels": source.channels,
+            "sample_rate_hz": source.sample_rate_hz,
+        }
+        for source in served
+    ]
     print(json.dumps(found))  # noqa: T201  (the parent reads it)
 
 

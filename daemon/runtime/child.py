@@ -99,10 +99,10 @@ class Child:
         """The number of the process."""
         return self._process.pid
 
-    @property
-    def lives(self) -> bool:
-        """Whether it has not ended, though it may have been killed: it hangs in the system."""
-        return self._process.poll() is None
+    def check_gone(self) -> None:
+        """Raises ChildError when it was killed and lives: it hangs in the system, as another one would."""
+        if self._process.poll() is None:
+            raise ChildError(f"its process {self.pid} hangs in the system")
 
     def wait_for(self, descriptor: int, timeout_s: float) -> bool:
         """Whether the descriptor can be read within the time. Raises ChildError when the child has ended instead."""

@@ -66,11 +66,11 @@ def _camera(
         return NetworkCamera(
             str(device), counters, picture, sample_rate_hz, channel, camera.fps, max(LEAST_READ_S, patience_s(camera))
         )
-    if isinstance(device, str) and not device.startswith("/dev/"):
+    if camera.is_file:
         from daemon.sources.replay import Recording, ReplaySource
 
         recording = Recording(
-            Path(device), sample_rate_hz=sample_rate_hz, channel=channel, picture=picture, fps=camera.fps
+            Path(str(device)), sample_rate_hz=sample_rate_hz, channel=channel, picture=picture, fps=camera.fps
         )
         return ReplaySource(recording, camera.loop, is_realtime=True, counters=counters)
     preparation = picture or PicturePreparation(camera)

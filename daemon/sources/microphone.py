@@ -67,20 +67,19 @@ class Microphone:
         self._drift = DriftMeter()
         self._channel: int | None = None
         self._counters = counters
-        wanted = {
+        self._wanted = {
             "device": None if device == "default" else device,
             "channel": channel,
             "sample_rate_hz": sample_rate_hz,
         }
-        self._wanted = wanted
         self._is_missing = False
         self._child: Child | None = None
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Deliver until stopped. Raises SourceError when the microphone is missing or ends."""
-        if self._child is not None and self._child.lives:  # each further one would hang there too
-            raise SourceError(f"{self._label}: its process {self._child.pid} hangs in the driver")
         try:
+            if self._child is not None:
+                self._child.check_gone()
             with RecordInlet(WAITING_PIECES, SLOT_BYTES) as inlet, self._listener(inlet) as child:
                 self._child = child
                 self._pump(child, inlet, deliver, stop)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Event
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.errors import SourceError
 from daemon.ports import Deliver
 from daemon.rate import FrameRate
-from daemon.records import Block, Counters, Modality
+from daemon.records import Counters, Modality, moved
 from daemon.sources.arrival import ArrivalClock
 from daemon.sources.container import NO_ANSWER, failure, open_container, pts_ns, to_frame, to_samples, use_one_thread
 from daemon.sources.picture import PicturePreparation
@@ -158,11 +158,7 @@ class _Reception:
         end_ns = at_ns + sound.samples * NS_PER_S // sound.sample_rate
         offset_ns = self._clock.observe("audio", end_ns, arrived_ns)
         for block in self._cutter.push(to_samples(sound, self._camera.channel), sound.sample_rate, at_ns):
-            self._deliver(_moved(block, offset_ns))
+            self._deliver(moved(block, offset_ns))
 
     def _drop(self, modality: Modality, reason: str) -> None:
         self._camera.counters[modality].drop(reason)
-
-
-def _moved(block: Block, by_ns: int) -> Block:
-    return replace(block, start_ns=block.start_ns + by_ns)

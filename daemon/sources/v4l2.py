@@ -43,9 +43,9 @@ class V4l2Camera:
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Deliver until stopped. Raises SourceError when the camera is missing, cannot be opened or ends."""
         self._look_for_it()
-        if self._child is not None and self._child.lives:  # each further one would hang there too
-            raise SourceError(f"camera {self.device}: its process {self._child.pid} hangs in the driver")
         try:
+            if self._child is not None:
+                self._child.check_gone()
             with RecordInlet(WAITING_PICTURES, SLOT_BYTES) as inlet, self._watcher(inlet) as child:
                 self._child = child
                 self._pump(child, inlet, deliver, stop)

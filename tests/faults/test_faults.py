@@ -119,6 +119,16 @@ def nothing_else_notices(scene: Scene, *but: str) -> Iterator[None]:
     assert failures() == before
 
 
+def suffer(scene: Scene, path: str, camera: object, fault: str, word: str, begin: Callable, end: Callable) -> None:
+    """Let a fault of a camera begin and end: it is told with the word, and healed."""
+    with nothing_else_notices(scene, path):
+        begin(camera)
+        scene.node.takes(is_told(scene, path, word), TOLD_WITHIN_S, fault)
+        back = is_back(scene, path, "image")
+        end(camera)
+        scene.node.takes(back, BACK_WITHIN_S, f"back after: {fault}")
+
+
 def test_missing_at_the_start(scene: Scene) -> None:
     absent = {"front/camera": "refused", "yard/camera": "refused", "room/microphone": "", "hall/camera": "No such file"}
     for path, word in absent.items():
@@ -153,13 +163,7 @@ RTSP_FAULTS = {
 
 @pytest.mark.parametrize("fault", RTSP_FAULTS)
 def test_an_rtsp_camera(scene: Scene, fault: str) -> None:
-    word, begin, end = RTSP_FAULTS[fault]
-    with nothing_else_notices(scene, "front/camera"):
-        begin(scene.rtsp)
-        scene.node.takes(is_told(scene, "front/camera", word), TOLD_WITHIN_S, fault)
-        back = is_back(scene, "front/camera", "image")
-        end(scene.rtsp)
-        scene.node.takes(back, BACK_WITHIN_S, f"back after: {fault}")
+    suffer(scene, "front/camera", scene.rtsp, fault, *RTSP_FAULTS[fault])
 
 
 def test_an_rtsp_camera_that_changes_its_resolution_is_followed(scene: Scene) -> None:
@@ -197,13 +201,7 @@ MJPEG_FAULTS = {
 
 @pytest.mark.parametrize("fault", MJPEG_FAULTS)
 def test_an_mjpeg_camera(scene: Scene, fault: str) -> None:
-    word, begin, end = MJPEG_FAULTS[fault]
-    with nothing_else_notices(scene, "yard/camera"):
-        begin(scene.mjpeg)
-        scene.node.takes(is_told(scene, "yard/camera", word), TOLD_WITHIN_S, fault)
-        back = is_back(scene, "yard/camera", "image")
-        end(scene.mjpeg)
-        scene.node.takes(back, BACK_WITHIN_S, f"back after: {fault}")
+    suffer(scene, "yard/camera", scene.mjpeg, fault, *MJPEG_FAULTS[fault])
 
 
 def test_an_mjpeg_camera_that_changes_its_resolution_is_followed(scene: Scene) -> None:

@@ -169,6 +169,12 @@ def test_nothing_is_left_of_twenty_children() -> None:
     assert children_of(os.getpid(), "tests.runtime.children") == []
 
 
+def test_a_process_that_lives_on_is_not_to_be_joined_by_another() -> None:
+    with Child("tests.runtime.children:hang") as child, pytest.raises(ChildError, match=f"process {child.pid} hangs"):
+        child.check_gone()
+    child.check_gone()
+
+
 def test_what_is_killed_is_counted_and_what_has_ended_is_not() -> None:
     before = tally.killed, tally.left_behind
     with Child("tests.runtime.children:hang"):
