@@ -20,7 +20,7 @@ def load_listener(data: Path) -> Listener:
     spoken = speech.synthesised(SEED)
     digits = [item for item in spoken if item.label != NONE]
     words = [item for item in spoken if item.label == NONE]
-    return Listener(speech.recorded_digits(data, test=False) + digits, words, speech.sounds(data, test=False))
+    return Listener(speech.recorded_digits(data, "train") + digits, words, speech.sounds(data, "train"))
 
 
 def train(listener: Listener, path: Path) -> None:

@@ -11,17 +11,18 @@ from training.fitting import fit_classifier
 from training.pool import make_items
 from training.scenes import Composer, Grey
 from training.specs import IMAGE, SEED
+from training.splits import Part, part_of_picture
 
 FRAMES = 36_000
 EPOCHS = 9
 
 
-def load_digits(data: Path) -> tuple[Composer, Composer]:
-    """Handwritten digits for training and, the last fifth, for tests."""
+def load_digits(data: Path, part: Part) -> Composer:
+    """The handwritten digits of this part of the data."""
     with np.load(data / "handwritten-digits.npz") as archive:
         images, labels = archive["images"], archive["labels"].astype(np.int64)
-    split = len(images) * 4 // 5
-    return Composer(images[:split], labels[:split], IMAGE), Composer(images[split:], labels[split:], IMAGE)
+    rows = [index for index in range(len(images)) if part_of_picture(index, len(images)) == part]
+    return Composer(images[rows], labels[rows], IMAGE)
 
 
 def normalised(frames: Grey) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from training.specs import AUDIO, EMBEDDING, LABELS, TEXT_LENGTH
+from training.specs import AUDIO, EVIDENCE_SPAN, LABELS, TEXT_LENGTH
 
 
 def image_network() -> tuple[keras.Model, keras.Model]:
@@ -18,7 +18,7 @@ def image_network() -> tuple[keras.Model, keras.Model]:
     x = _convolution(small, 64, 3, 2)  # 8 x 10
     large = _convolution(x, 64, 3, 1)
     pooled = layers.Concatenate()([layers.GlobalMaxPooling2D()(small), layers.GlobalMaxPooling2D()(large)])
-    return _with_classifier(frame, pooled)
+    return with_evidence(frame, pooled)
 
 
 def audio_network() -> tuple[keras.Model, keras.Model]:
@@ -31,7 +31,7 @@ def audio_network() -> tuple[keras.Model, keras.Model]:
     x = _convolution(x, 64, 3, 2)  # 13 x 5
     x = _convolution(x, 64, 3, 1)
     pooled = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)])
-    return _with_classifier(patch, layers.Dropout(0.3)(pooled))
+    return with_evidence(patch, layers.Dropout(0.3)(pooled))
 
 
 def text_network(unroll: bool) -> tuple[keras.Model, keras.Model]:
@@ -41,10 +41,8 @@ def text_network(unroll: bool) -> tuple[keras.Model, keras.Model]:
     """
     ids = keras.Input((TEXT_LENGTH,), dtype="int32")
     x = layers.Embedding(257, 24)(ids)
-    x = layers.LSTM(EMBEDDING, return_sequences=True, unroll=unroll)(x)
-    embedding = layers.GlobalMaxPooling1D()(x)
-    scores = layers.Dense(len(LABELS))(layers.Dropout(0.1)(embedding))
-    return keras.Model(ids, embedding), keras.Model(ids, scores)
+    x = layers.LSTM(64, return_sequences=True, unroll=unroll)(x)
+    return with_evidence(ids, layers.Dropout(0.1)(layers.GlobalMaxPooling1D()(x)))
 
 
 def _convolution(x: tf.Tensor, filters: int, size: int, strides: int) -> tf.Tensor:
@@ -52,7 +50,19 @@ def _convolution(x: tf.Tensor, filters: int, size: int, strides: int) -> tf.Tens
     return layers.Conv2D(filters, size, strides, padding="same", activation="relu", kernel_initializer="he_normal")(x)
 
 
-def _with_classifier(source: tf.Tensor, pooled: tf.Tensor) -> tuple[keras.Model, keras.Model]:
-    embedding = layers.Dense(EMBEDDING, activation="relu")(pooled)
-    scores = layers.Dense(len(LABELS))(embedding)
-    return keras.Model(source, embedding), keras.Model(source, scores)
+def with_evidence(source: tf.Tensor, pooled: tf.Tensor) -> tuple[keras.Model, keras.Model]:
+    """(encoder, classifier) from pooled features: what the encoder says is its evidence."""
+    logits = layers.Dense(len(LABELS))(pooled)
+    return keras.Model(source, Evidence()(logits)), keras.Model(source, logits)
+
+
+class Evidence(layers.Layer):
+    """The log-probability of each label, EVIDENCE_SPAN above the lowest that counts: in 0 to EVIDENCE_SPAN.
+
+    Log-probabilities of independent senses add up, which is what a linear head does; and the floor keeps one sense that is
+    very sure, and wrong, from outvoting the others.
+    """
+
+    def call(self, logits: tf.Tensor) -> tf.Tensor:
+        """`logits` (n, L) to evidence (n, L)."""
+        return tf.nn.relu(tf.nn.log_softmax(logits) + EVIDENCE_SPAN)

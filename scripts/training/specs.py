@@ -3,9 +3,12 @@
 from daemon.manifest import AudioPreprocessing, ImagePreprocessing, ImageSpec, TensorSpec
 
 SEED = 20261123
-EMBEDDING = 64
+EVIDENCE_SPAN = 6.0
+"""Nats: what one sense can say for or against a label, at most."""
 LABELS = [*"0123456789", "none"]
 NONE = 10
+EMBEDDING = len(LABELS)
+"""Every encoder ends in evidence, one number for each label; see networks.evidence."""
 
 IMAGE = ImageSpec(
     model="image.tflite",

@@ -2,6 +2,7 @@
 
 import subprocess
 import wave
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -12,13 +13,11 @@ import soxr
 from numpy.typing import NDArray
 
 from training.specs import AUDIO, NONE
+from training.splits import SPEAKERS, Part, part_of_recording, part_of_sound
 
 Sound = NDArray[np.float32]
 
 RATE_HZ = AUDIO.sample_rate_hz
-TEST_INDICES = range(5)
-"""The official split of the spoken digits: recordings 0 to 4 of every speaker and digit are for tests."""
-TEST_FOLD = "4"
 ESC10 = (
     "dog",
     "rooster",
@@ -80,21 +79,24 @@ class Utterance:
     label: int
 
 
-def recorded_digits(data: Path, test: bool) -> list[Utterance]:
-    """The spoken digits of one side of the official split."""
+def recorded_digits(data: Path, part: Part, speakers: Sequence[str] = SPEAKERS) -> list[Utterance]:
+    """The spoken digits of this part of the data, by these speakers."""
     utterances = []
     for path in sorted((data / "spoken-digits").glob("*.wav")):
-        digit, _, index = path.stem.split("_")
-        if (int(index) in TEST_INDICES) == test:
+        digit, speaker, index = path.stem.split("_")
+        if part_of_recording(int(index)) == part and speaker in speakers:
             utterances.append(Utterance(read_wave(path.read_bytes()), int(digit)))
     return utterances
 
 
-def sounds(data: Path, test: bool) -> list[Utterance]:
-    """The ESC-10 clips whose fold is for training, or for tests; they hold no digit."""
-    paths = [path for name in ESC10 for path in sorted((data / "sounds" / name).glob("*.ogg"))]
-    chosen = [path for path in paths if path.name.startswith(TEST_FOLD) == test]
-    return [Utterance(_decode(path), NONE) for path in chosen]
+def sounds(data: Path, part: Part) -> list[Utterance]:
+    """The ESC-10 clips of this part of the data; they hold no digit."""
+    utterances = []
+    for path in (path for name in ESC10 for path in sorted((data / "sounds" / name).glob("*.ogg"))):
+        fold, source, _ = path.stem.split("-")
+        if part_of_sound(int(fold), source) == part:
+            utterances.append(Utterance(_decode(path), NONE))
+    return utterances
 
 
 def synthesised(seed: int) -> list[Utterance]:

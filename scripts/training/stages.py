@@ -35,7 +35,7 @@ def main() -> int:
     shutil.rmtree(BUILD, ignore_errors=True)
     BUILD.mkdir(parents=True)
     keras.utils.set_random_seed(SEED)
-    composer, test_composer = _timed("data", images.load_digits, DATA)
+    composer, test_composer = (_timed(part, images.load_digits, DATA, part) for part in ("train", "test"))
     listener = _timed("speech", audios.load_listener, DATA)
     _timed("text", texts.train, BUILD / "text.tflite")
     _timed("image", images.train, composer, BUILD / "image.tflite")
@@ -43,7 +43,7 @@ def main() -> int:
     start = _timed("head", _train_head, composer, listener)
     bundle.write_manifest(BUILD, start)
     bundle.write_selftest(BUILD)
-    held_out = HeldOut(test_composer, speech.recorded_digits(DATA, test=True), speech.sounds(DATA, test=True))
+    held_out = HeldOut(test_composer, speech.recorded_digits(DATA, "test"), speech.sounds(DATA, "test"))
     for line in evaluate(BUILD, held_out):
         print(line, flush=True)
     _install()
