@@ -59,8 +59,8 @@ def with_evidence(source: tf.Tensor, pooled: tf.Tensor) -> tuple[keras.Model, ke
 class Evidence(layers.Layer):
     """The log-probability of each label, EVIDENCE_SPAN above the lowest that counts: in 0 to EVIDENCE_SPAN.
 
-    Log-probabilities of independent senses add up, which is what a linear head does; and the floor keeps one sense that is
-    very sure, and wrong, from outvoting the others.
+    Log-probabilities of independent senses add up, which is what a linear head does; and the floor keeps one sense
+    that is very sure, and wrong, from outvoting the others.
     """
 
     def call(self, logits: tf.Tensor) -> tf.Tensor:
