@@ -1,7 +1,8 @@
-"""The head: softmax(W F + b), fitted to what the int8 encoders say of training items."""
+"""The head: softmax(W F + b), fitted to what the int8 encoders say of items that no encoder learned from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,24 +10,25 @@ from daemon.records import MODALITIES, Modality
 from training.specs import LABELS, NONE
 
 Array = NDArray[np.float32]
+Labels = NDArray[np.int64]
 
-MOMENTS = 120_000
+MOMENTS = 200_000
+ALL_SUBSETS = tuple(range(1, 2 ** len(MODALITIES)))
+"""Which modalities are there, a bit for each."""
 NONE_SHARE = 1 / 7
 """Of the moments, those in which no modality has a digit."""
 MIXED_SHARE = 0.3
 """Of the moments with a digit and several modalities, those in which some of them have none."""
 CONTRADICTION_SHARE = 0.15
-"""Of the moments with a digit and several modalities, those in which one has another; the target is half of each."""
-L2 = 1e-4
-START_RANGE = (0.5, 0.65)
-"""A spoken digit is in the window for half a second; smoothed with 0.3 s, its score hardly passes 0.8."""
-_EPOCHS, _BATCH, _RATE = 25, 256, 3e-3
+"""Of the moments with a digit and several modalities, those in which one has another digit; the target is divided."""
+L2 = 1e-5
+_EPOCHS, _BATCH, _RATE = 12, 512, 5e-3
 
 
 class Heard:
     """Embeddings (n, D) of one modality with their labels (n,)."""
 
-    def __init__(self, embeddings: Array, labels: NDArray[np.int64]) -> None:
+    def __init__(self, embeddings: Array, labels: Labels) -> None:
         self.embeddings = embeddings
         self._rows = [np.flatnonzero(labels == label) for label in range(len(LABELS))]
 
@@ -34,88 +36,68 @@ class Heard:
         """The embeddings (m, D) of all items with this label."""
         return self.embeddings[self._rows[label]]
 
-    def pick(self, label: int, rng: np.random.Generator) -> Array:
-        """The embedding of some item with this label."""
-        rows = self._rows[label]
-        return self.embeddings[rows[rng.integers(len(rows))]]
+    def pick(self, labels: Labels, rng: np.random.Generator) -> Array:
+        """For each of `labels` (n,) the embedding of some item with it: (n, D)."""
+        chosen = np.empty(len(labels), np.int64)
+        for label, rows in enumerate(self._rows):
+            wanted = labels == label
+            chosen[wanted] = rows[rng.integers(len(rows), size=int(wanted.sum()))]
+        return self.embeddings[chosen]
 
 
-def fit_head(heard: Mapping[Modality, Heard], seed: int) -> tuple[Array, Array]:
-    """Weights (L, D + M) and bias (L,)."""
-    rng = np.random.default_rng(seed)
-    features, targets = _moments(heard, rng)
-    scale = features.std(axis=0) + 1e-6
-    weights, bias = _softmax_regression(features / scale, targets, rng)
-    return (weights / scale).astype(np.float32), bias.astype(np.float32)
+def fit_head(heard: Mapping[Modality, Heard], seed: int, subsets: Sequence[int] = ALL_SUBSETS) -> tuple[Array, Array]:
+    """Weights (L, D + M) and bias (L,) for moments with these subsets of the modalities."""
+    features, targets = make_moments(heard, MOMENTS, np.random.default_rng(seed), subsets)
+    keras.utils.set_random_seed(seed)
+    head = keras.Sequential(
+        [
+            keras.Input((features.shape[1],)),
+            keras.layers.Dense(len(LABELS), kernel_regularizer=keras.regularizers.L2(L2)),
+        ]
+    )
+    rate = keras.optimizers.schedules.CosineDecay(_RATE, _EPOCHS * (MOMENTS // _BATCH))
+    head.compile(keras.optimizers.Adam(rate), keras.losses.CategoricalCrossentropy(from_logits=True))
+    head.fit(features, targets, _BATCH, _EPOCHS, verbose=0)
+    kernel, bias = head.get_weights()
+    return kernel.T.astype(np.float32), bias.astype(np.float32)
 
 
-def start_threshold(heard: Mapping[Modality, Heard], weights: Array, bias: Array) -> float:
-    """The score that 99 % of training items without a digit stay below, each modality alone."""
-    highest, start = [], 0
-    for index, modality in enumerate(MODALITIES):
-        rows = heard[modality].of(NONE)
-        end = start + rows.shape[1]
-        present = weights[:, index - len(MODALITIES)]
-        highest.append(_softmax(rows @ weights[:, start:end].T + present + bias)[:, :NONE].max(axis=1))
-        start = end
-    return float(np.clip(np.quantile(np.concatenate(highest), 0.99), *START_RANGE))
+def make_moments(
+    heard: Mapping[Modality, Heard], count: int, rng: np.random.Generator, subsets: Sequence[int] = ALL_SUBSETS
+) -> tuple[Array, Array]:
+    """F (n, D + M) and target scores (n, L) of random moments."""
+    bits = np.array(subsets)[rng.integers(len(subsets), size=count)]
+    present = (bits[:, np.newaxis] >> np.arange(len(MODALITIES)) & 1).astype(bool)
+    shown = _labels_shown(present, rng)
+    parts = [
+        heard[modality].pick(shown[:, index], rng) * present[:, index, np.newaxis]
+        for index, modality in enumerate(MODALITIES)
+    ]
+    features = np.concatenate([*parts, present.astype(np.float32)], axis=1)
+    return features.astype(np.float32), _targets(present, shown)
 
 
-def _moments(heard: Mapping[Modality, Heard], rng: np.random.Generator) -> tuple[Array, Array]:
-    """F (n, D + M) and target scores (n, L) of moments with every subset of the modalities."""
-    sizes = [heard[modality].embeddings.shape[1] for modality in MODALITIES]
-    starts = np.cumsum([0, *sizes])
-    features = np.zeros((MOMENTS, int(starts[-1]) + len(sizes)), np.float32)
-    targets = np.zeros((MOMENTS, len(LABELS)), np.float32)
-    for row, target in zip(features, targets, strict=True):
-        subset = int(rng.integers(1, 8))
-        present = [index for index in range(len(sizes)) if subset >> index & 1]
-        shown = _labels_shown(len(present), rng)
-        for index, label in zip(present, shown, strict=True):
-            row[starts[index] : starts[index + 1]] = heard[MODALITIES[index]].pick(label, rng)
-            row[starts[-1] + index] = 1.0
-        digits = sorted({label for label in shown if label != NONE}) or [NONE]
-        target[digits] = 1 / len(digits)
-    return features, targets
+def _labels_shown(present: NDArray[np.bool_], rng: np.random.Generator) -> Labels:
+    """What each modality has to say (n, M): one digit, none, or in some moments digits that contradict each other."""
+    count = len(present)
+    shown = np.repeat(rng.integers(10, size=count)[:, np.newaxis], present.shape[1], axis=1)
+    # the present modalities in random order come first
+    rank = np.where(present, rng.random(present.shape), 2.0).argsort(axis=1).argsort(axis=1)
+    present_count = present.sum(axis=1)
+    kind = np.where(present_count > 1, rng.random(count), 1.0)[:, np.newaxis]
+    others = (shown[:, :1] + rng.integers(1, 10, size=(count, 1))) % 10
+    shown = np.where((kind < CONTRADICTION_SHARE) & (rank == 0), others, shown)
+    silent = rng.integers(1, np.maximum(present_count, 2))[:, np.newaxis]
+    mixed = (kind >= CONTRADICTION_SHARE) & (kind < CONTRADICTION_SHARE + MIXED_SHARE)
+    shown = np.where(mixed & (rank < silent), NONE, shown)
+    return np.where(rng.random((count, 1)) < NONE_SHARE, NONE, shown)
 
 
-def _labels_shown(count: int, rng: np.random.Generator) -> list[int]:
-    """What each of the present modalities has to say: one digit, none, or contradicting digits."""
-    if rng.random() < NONE_SHARE:
-        return [NONE] * count
-    digit = int(rng.integers(10))
-    shown = [digit] * count
-    if count == 1:
-        return shown
-    kind = rng.random()
-    if kind < CONTRADICTION_SHARE:
-        shown[rng.integers(count)] = (digit + int(rng.integers(1, 10))) % 10
-    elif kind < CONTRADICTION_SHARE + MIXED_SHARE:
-        for index in rng.permutation(count)[: rng.integers(1, count)]:
-            shown[index] = NONE
-    return shown
-
-
-def _softmax_regression(features: Array, targets: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Cross-entropy with L2, by Adam."""
-    inputs = np.hstack((features, np.ones((len(features), 1), np.float32)))
-    weights = np.zeros((targets.shape[1], inputs.shape[1]), np.float32)
-    mean, square = np.zeros_like(weights), np.zeros_like(weights)
-    step, steps = 0, _EPOCHS * (len(inputs) // _BATCH)
-    for _ in range(_EPOCHS):
-        order = rng.permutation(len(inputs))
-        for start in range(0, len(order) - _BATCH + 1, _BATCH):
-            rows = order[start : start + _BATCH]
-            x = inputs[rows]
-            gradient = (_softmax(x @ weights.T) - targets[rows]).T @ x / _BATCH + L2 * weights
-            step += 1
-            mean = 0.9 * mean + 0.1 * gradient
-            square = 0.999 * square + 0.001 * gradient**2
-            rate = _RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
-            weights -= rate * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
-    return weights[:, :-1], weights[:, -1]
-
-
-def _softmax(logits: Array) -> Array:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+def _targets(present: NDArray[np.bool_], shown: Labels) -> Array:
+    """Every digit that is shown gets its part; NONE only where there is none at all."""
+    votes = np.zeros((len(shown), len(LABELS)), np.float32)
+    for index in range(shown.shape[1]):
+        digit = present[:, index] & (shown[:, index] != NONE)
+        votes[np.flatnonzero(digit), shown[digit, index]] += 1
+    votes[votes.sum(axis=1) == 0, NONE] = 1
+    return votes / votes.sum(axis=1, keepdims=True)

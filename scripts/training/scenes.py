@@ -1,23 +1,41 @@
 """Pictures as a camera would see them, with one digit somewhere or none, composed at the encoder's own size."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from daemon.encoders.pixels import fit
-from daemon.manifest import ImageSpec
 from daemon.records import Frame
+from training.glyphs import Faded, box_of, pen_changed, rewritten
+from training.specs import IMAGE
 from training.strokes import draw_digit, draw_scribble
 
 Grey = NDArray[np.uint8]
 Mask = NDArray[np.float32]
+Box = tuple[int, int, int, int]
 
-HEIGHT, WIDTH = 120, 160
 NONE = 10
-LOWEST_SHARE, HIGHEST_SHARE = 0.14, 0.82
-"""Of the frame's height that a digit takes, a little beyond what the model card promises."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Rows and columns of a frame, and how high a digit in it is at least and at most, all in pixels."""
+
+    height: int
+    width: int
+    lowest: float
+    highest: float
+
+
+FRAME = View(120, 160, 0.14 * 120, 0.82 * 120)
+"""What the image encoder takes; digits a little beyond what the model card promises."""
+CLOSE = View(48, 64, 13.0, 37.0)
+"""What is needed to learn digits at the one size in which the network knows them."""
+WHOLE_SHARE = 0.17
+"""Of the frames with a digit, those that are the small picture itself."""
 LETTERS = "AEFHKMNPRUVWXadefhkmnrtuvwxy?&#@%+="
 """Signs no hand confuses with a digit."""
 
@@ -31,70 +49,72 @@ _FONTS = (
 
 
 class Composer:
-    """Makes training and test frames from handwritten digits (n, 28, 28) and from digits drawn with strokes."""
+    """Makes frames of one view from handwritten digits (n, 28, 28) and from digits drawn with strokes.
 
-    def __init__(self, images: Grey, labels: Sequence[int], spec: ImageSpec) -> None:
-        self.images, self.labels, self._spec = images, np.asarray(labels), spec
+    Of the handwritten digits, `faded_share` lose most of their PCA energy.
+    """
+
+    def __init__(self, images: Grey, labels: Sequence[int], view: View = FRAME, faded_share: float = 0.12) -> None:
+        self.images, self.labels = images, np.asarray(labels)
+        self._view, self._faded, self._faded_share = view, Faded(images), faded_share
 
     @property
     def count(self) -> int:
         """How many handwritten digits there are."""
         return len(self.images)
 
-    def frames(self, count: int, rng: np.random.Generator, none_share: float = 0.2) -> tuple[Grey, NDArray[np.int64]]:
-        """`count` frames (n, HEIGHT, WIDTH) with their labels (n,); NONE where there is no digit."""
-        frames = np.empty((count, HEIGHT, WIDTH), np.uint8)
-        labels = np.empty(count, np.int64)
+    def frames(
+        self, count: int, rng: np.random.Generator, none_share: float = 0.2
+    ) -> tuple[Grey, NDArray[np.int64], NDArray[np.int16]]:
+        """`count` frames (n, height, width), their labels (n,), and the digits' boxes (n, 4): left, top, right, bottom.
+
+        Where there is no digit the label is NONE and the box is all zeros.
+        """
+        frames = np.empty((count, self._view.height, self._view.width), np.uint8)
+        labels, boxes = np.full(count, NONE, np.int64), np.zeros((count, 4), np.int16)
         for index in range(count):
             if rng.random() < none_share:
-                frames[index], labels[index] = self.without_digit(rng), NONE
-            elif rng.random() < 0.15:
-                item = int(rng.integers(len(self.images)))
-                frames[index], labels[index] = self.whole_picture(self.images[item], rng), self.labels[item]
-            else:
-                mask, labels[index] = self._digit(rng)
-                frames[index] = self.with_digit(mask, rng)
-        return frames, labels
+                frames[index] = self.without_digit(rng)
+                continue
+            mask, labels[index] = self._digit(rng)
+            whole = self._view is FRAME and rng.random() < WHOLE_SHARE
+            frames[index], boxes[index] = (self.whole_picture if whole else self.with_digit)(mask, rng)
+        return frames, labels, boxes
 
-    def composed(self, items: Sequence[int], rng: np.random.Generator) -> Grey:
-        """One camera-like frame (n, HEIGHT, WIDTH) for each of the handwritten digits named by index."""
-        return np.stack([self.with_digit(self.images[item], rng) for item in items])
-
-    def centred(self, items: Sequence[int]) -> Grey:
-        """The handwritten pictures themselves, fitted as the daemon fits them."""
-        return np.stack([self._fitted(self.images[item]) for item in items])
-
-    def whole_picture(self, image: Grey, rng: np.random.Generator) -> Grey:
+    def whole_picture(self, mask: Grey, rng: np.random.Generator) -> tuple[Grey, Box]:
         """The small picture as the whole frame, sometimes dark on light, moved or noisy."""
+        if rng.random() < 0.5:
+            matrix = cv2.getRotationMatrix2D((14, 14), rng.uniform(-12, 12), rng.uniform(0.88, 1.12))
+            matrix[:, 2] += rng.uniform(-2, 2, 2)
+            mask = cv2.warpAffine(cv2.resize(mask, (28, 28), interpolation=cv2.INTER_AREA), matrix, (28, 28))
+        left, top, right, bottom = (side * FRAME.height / mask.shape[0] for side in box_of(mask))
+        margin = (FRAME.width - FRAME.height) / 2
+        frame = fitted(255 - mask if rng.random() < 0.3 else mask)
         if rng.random() < 0.3:
-            image = 255 - image
-        if rng.random() < 0.3:
-            shift = np.array([[1, 0, rng.uniform(-3, 3)], [0, 1, rng.uniform(-3, 3)]], np.float32)
-            image = cv2.warpAffine(image, shift, image.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
-        frame = self._fitted(image)
-        return _camera(frame.astype(np.float32), rng) if rng.random() < 0.3 else frame
+            frame = _camera(frame.astype(np.float32), rng)
+        return frame, (round(left + margin), round(top), round(right + margin), round(bottom))
 
-    def with_digit(self, mask: Grey, rng: np.random.Generator) -> Grey:
-        """A frame with this digit somewhere on a sheet, wall or board."""
-        frame = _background(rng)
+    def with_digit(self, mask: Grey, rng: np.random.Generator) -> tuple[Grey, Box]:
+        """A frame with this digit somewhere on a sheet, wall or board, and where it is."""
+        frame = _background(self._view, rng)
         clutter = rng.random() < 0.3
-        ink, box = _placed(mask, rng)
+        ink, box = _placed(mask, self._view, rng)
         if clutter:
             _add_shapes(frame, rng, keep_free=box)
         if rng.random() < 0.25:
             _add_sheet(frame, rng, box)
-        return _camera(_inked(frame, ink, box, rng), rng)
+        return _camera(_inked(frame, ink, box, rng), rng), box
 
     def without_digit(self, rng: np.random.Generator) -> Grey:
         """A frame with shapes, letters, scribbles or nothing."""
-        frame = _background(rng)
+        frame = _background(self._view, rng)
         kind = rng.random()
         if kind < 0.35:
             _add_shapes(frame, rng)
         elif kind < 0.85:
             for _ in range(rng.integers(1, 4)):
                 mask = draw_scribble(rng) if rng.random() < 0.4 else _letter(rng)
-                ink, box = _placed(mask, rng)
+                ink, box = _placed(mask, self._view, rng)
                 frame = _inked(frame, ink, box, rng)
         if rng.random() < 0.25:
             _add_shapes(frame, rng)
@@ -102,27 +122,20 @@ class Composer:
 
     def _digit(self, rng: np.random.Generator) -> tuple[Grey, int]:
         kind = rng.random()
-        if kind < 0.62:
+        if kind < 0.85:
             item = int(rng.integers(len(self.images)))
-            return _pen_changed(self.images[item], rng), int(self.labels[item])
+            image, label = self.images[item], int(self.labels[item])
+            if rng.random() < self._faded_share:
+                return self._faded.of(image, rng.uniform(0.2, 0.7)), label
+            return pen_changed(rewritten(image, rng) if rng.random() < 0.8 else image, rng), label
         digit = int(rng.integers(10))
-        return (draw_digit(digit, rng) if kind < 0.92 else _sign(str(digit), rng)), digit
-
-    def _fitted(self, image: Grey) -> Grey:
-        frame = Frame((np.ascontiguousarray(np.repeat(image[..., np.newaxis], 3, axis=2)),), 0)
-        return fit(frame, self._spec)[..., 0]
+        return (draw_digit(digit, rng) if kind < 0.96 else _sign(str(digit), rng)), digit
 
 
-def _pen_changed(image: Grey, rng: np.random.Generator) -> Grey:
-    """A finer or broader pen; large and thin strokes are what a camera sees most."""
-    kind = rng.random()
-    if kind < 0.5:
-        return image
-    large = cv2.resize(image, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-    thinner = kind < 0.85
-    changed = cv2.erode(large, kernel, iterations=int(rng.integers(1, 4))) if thinner else cv2.dilate(large, kernel)
-    return changed if not thinner or (changed > 128).sum() > 0.3 * (large > 128).sum() else large
+def fitted(image: Grey) -> Grey:
+    """A small picture as the daemon fits it into the frame, with bars at its sides."""
+    frame = Frame((np.ascontiguousarray(np.repeat(image[..., np.newaxis], 3, axis=2)),), 0)
+    return fit(frame, IMAGE)[..., 0]
 
 
 def _sign(text: str, rng: np.random.Generator, size: int = 96) -> Grey:
@@ -140,12 +153,11 @@ def _letter(rng: np.random.Generator) -> Grey:
     return _sign(LETTERS[rng.integers(len(LETTERS))], rng)
 
 
-def _placed(mask: Grey, rng: np.random.Generator) -> tuple[Mask, tuple[int, int, int, int]]:
-    """The mask turned, scaled and moved: a frame (HEIGHT, WIDTH) of 0 to 1, and the box left, top, right, bottom."""
-    rows, columns = np.flatnonzero(mask.max(axis=1) > 64), np.flatnonzero(mask.max(axis=0) > 64)
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+def _placed(mask: Grey, view: View, rng: np.random.Generator) -> tuple[Mask, Box]:
+    """The mask turned, scaled and moved: a frame (height, width) of 0 to 1, and the box left, top, right, bottom."""
+    left, top, right, bottom = box_of(mask)
     # more small digits than large ones: they are the harder
-    height = HEIGHT * np.exp(rng.uniform(np.log(LOWEST_SHARE), np.log(HIGHEST_SHARE)))
+    height = np.exp(rng.uniform(np.log(view.lowest), np.log(view.highest)))
     scale = height / (bottom - top)
     angle = np.deg2rad(rng.uniform(-16, 16))
     stretch = rng.uniform(0.85, 1.2)
@@ -157,19 +169,19 @@ def _placed(mask: Grey, rng: np.random.Generator) -> tuple[Mask, tuple[int, int,
         - [[(left + right) / 2], [(top + bottom) / 2]]
     )
     half_width, half_height = np.abs(corners[0]).max(), np.abs(corners[1]).max()
-    shrink = min(1.0, (WIDTH / 2 - 2) / half_width, (HEIGHT / 2 - 2) / half_height)
+    shrink = min(1.0, (view.width / 2 - 2) / half_width, (view.height / 2 - 2) / half_height)
     matrix, half_width, half_height = matrix * shrink, half_width * shrink, half_height * shrink
-    x = rng.uniform(half_width + 1, WIDTH - half_width - 1)
-    y = rng.uniform(half_height + 1, HEIGHT - half_height - 1)
+    x = rng.uniform(half_width + 1, view.width - half_width - 1)
+    y = rng.uniform(half_height + 1, view.height - half_height - 1)
     shift = np.array([x, y]) - matrix @ [(left + right) / 2, (top + bottom) / 2]
     if scale * shrink < 0.7:  # bilinear sampling would alias
         mask = cv2.GaussianBlur(mask, (0, 0), 0.4 / (scale * shrink))
-    ink = cv2.warpAffine(mask, np.column_stack((matrix, shift)), (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
+    ink = cv2.warpAffine(mask, np.column_stack((matrix, shift)), (view.width, view.height), flags=cv2.INTER_LINEAR)
     box = (x - half_width, y - half_height, x + half_width, y + half_height)
     return ink.astype(np.float32) / 255, tuple(round(side) for side in box)
 
 
-def _inked(frame: Mask, ink: Mask, box: tuple[int, int, int, int], rng: np.random.Generator) -> Mask:
+def _inked(frame: Mask, ink: Mask, box: Box, rng: np.random.Generator) -> Mask:
     """Ink of a tone that stands out from what is under it."""
     left, top, right, bottom = box
     under = float(np.median(frame[max(0, top) : bottom, max(0, left) : right]))
@@ -184,14 +196,14 @@ def _inked(frame: Mask, ink: Mask, box: tuple[int, int, int, int], rng: np.rando
     return frame * (1 - ink) + np.float32(tone) * ink
 
 
-def _background(rng: np.random.Generator) -> Mask:
-    """Plain, lit unevenly, grained, patterned or ruled: float32 (HEIGHT, WIDTH) in 0 to 255."""
+def _background(view: View, rng: np.random.Generator) -> Mask:
+    """Plain, lit unevenly, grained, patterned or ruled: float32 (height, width) in 0 to 255."""
     tone = rng.uniform(140, 250) if rng.random() < 0.6 else rng.uniform(0, 255)
-    frame = np.full((HEIGHT, WIDTH), tone, np.float32)
+    frame = np.full((view.height, view.width), tone, np.float32)
     if rng.random() < 0.7:
-        frame += _blotches(rng, int(rng.integers(2, 6)), rng.uniform(2, 45))
+        frame += _blotches(frame.shape, int(rng.integers(2, 6)), rng.uniform(2, 45), rng)
     if rng.random() < 0.5:
-        frame += _blotches(rng, int(rng.integers(8, 60)), rng.uniform(1, 14))
+        frame += _blotches(frame.shape, int(rng.integers(8, 60)), rng.uniform(1, 14), rng)
     kind = rng.random()
     if kind < 0.12:  # ruled or squared paper
         gap, offset, depth = int(rng.integers(6, 24)), int(rng.integers(6)), rng.uniform(5, 30)
@@ -199,23 +211,24 @@ def _background(rng: np.random.Generator) -> Mask:
         if rng.random() < 0.5:
             frame[:, offset::gap] -= depth
     elif kind < 0.18:  # a striped cloth, a shutter
-        phase = np.arange(WIDTH if rng.random() < 0.5 else HEIGHT) * rng.uniform(0.1, 1.2)
+        phase = np.arange(view.width if rng.random() < 0.5 else view.height) * rng.uniform(0.1, 1.2)
         wave = (np.sin(phase) * rng.uniform(4, 30)).astype(np.float32)
-        frame += wave if len(wave) == WIDTH else wave[:, np.newaxis]
+        frame += wave if len(wave) == view.width else wave[:, np.newaxis]
     return np.clip(frame, 0, 255)
 
 
-def _blotches(rng: np.random.Generator, cells: int, depth: float) -> Mask:
+def _blotches(shape: tuple[int, ...], cells: int, depth: float, rng: np.random.Generator) -> Mask:
     small = rng.normal(0, depth, (max(2, cells * 3 // 4), cells)).astype(np.float32)
-    return cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(small, shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 
-def _add_shapes(frame: Mask, rng: np.random.Generator, keep_free: tuple[int, int, int, int] | None = None) -> None:
+def _add_shapes(frame: Mask, rng: np.random.Generator, keep_free: Box | None = None) -> None:
     """Furniture: blocks, discs, bars, edges; the part `keep_free` stays as it was."""
     before = frame.copy()
+    height, width = frame.shape
     for _ in range(rng.integers(1, 8)):
         tone = float(rng.uniform(0, 255))
-        x, y = (int(n) for n in rng.integers(-20, 180, 2))
+        x, y = int(rng.integers(-20, width + 20)), int(rng.integers(-20, height + 20))
         kind = rng.random()
         if kind < 0.4:
             size = rng.integers(5, 90, 2)
@@ -224,7 +237,7 @@ def _add_shapes(frame: Mask, rng: np.random.Generator, keep_free: tuple[int, int
             axes = tuple(int(n) for n in rng.integers(4, 40, 2))
             cv2.ellipse(frame, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, tone, -1, cv2.LINE_AA)
         else:
-            end = tuple(int(n) for n in rng.integers(-20, 180, 2))
+            end = int(rng.integers(-20, width + 20)), int(rng.integers(-20, height + 20))
             cv2.line(frame, (x, y), end, tone, int(rng.integers(1, 7)), cv2.LINE_AA)
     if keep_free:
         left, top, right, bottom = keep_free
@@ -233,7 +246,7 @@ def _add_shapes(frame: Mask, rng: np.random.Generator, keep_free: tuple[int, int
         frame[part] = before[part]
 
 
-def _add_sheet(frame: Mask, rng: np.random.Generator, box: tuple[int, int, int, int]) -> None:
+def _add_sheet(frame: Mask, rng: np.random.Generator, box: Box) -> None:
     """A note or plate around the digit."""
     left, top, right, bottom = box
     margins = rng.integers(4, 40, 4)
@@ -251,7 +264,7 @@ def _add_sheet(frame: Mask, rng: np.random.Generator, box: tuple[int, int, int, 
 def _camera(frame: Mask, rng: np.random.Generator) -> Grey:
     """Uneven light, blur, noise, limited contrast: what lens and sensor add."""
     if rng.random() < 0.5:
-        light = _blotches(rng, 3, rng.uniform(0.02, 0.2)) + 1
+        light = _blotches(frame.shape, 3, rng.uniform(0.02, 0.2), rng) + 1
         frame = frame * light
     if rng.random() < 0.6:
         frame = cv2.GaussianBlur(frame, (0, 0), rng.uniform(0.3, 1.3))
@@ -262,9 +275,9 @@ def _camera(frame: Mask, rng: np.random.Generator) -> Grey:
     if rng.random() < 0.5:
         frame = (frame - 128) * rng.uniform(0.6, 1.15) + 128 + rng.uniform(-30, 30)
     if rng.random() < 0.8:
-        noise = np.empty((HEIGHT, WIDTH), np.int16)
+        noise = np.empty(frame.shape, np.int16)
         cv2.setRNGSeed(int(rng.integers(2**31 - 1)))
-        cv2.randn(noise, 0, float(rng.uniform(1, 11)))
+        cv2.randn(noise, 0, float(rng.uniform(1, 9)))
         frame = frame + noise
     frame = np.clip(frame, 0, 255).astype(np.uint8)
     if rng.random() < 0.3:

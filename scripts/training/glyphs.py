@@ -1,0 +1,63 @@
+"""Handwritten digits changed as hands, pens and poor pictures change them: uint8 masks, white on black."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.uint8]
+
+
+class Faded:
+    """Pictures with a part of their PCA energy removed: only the leading components stay."""
+
+    def __init__(self, images: Mask) -> None:
+        """`images` (n, 28, 28), of which the components are taken."""
+        flat = images.reshape(len(images), -1).astype(np.float32)
+        self._shape, self._mean = images.shape[1:], flat.mean(axis=0)
+        centred = flat - self._mean
+        variances, vectors = np.linalg.eigh(centred.T @ centred)
+        self._components = vectors[:, ::-1].T
+        self._kept = np.cumsum(variances[::-1]) / variances.sum()
+
+    def count(self, share: float) -> int:
+        """How many leading components hold `share` of the energy."""
+        return int(np.searchsorted(self._kept, share)) + 1
+
+    def of(self, image: Mask, share: float) -> Mask:
+        """What is left of `image` (28, 28) when about `share` of the energy is kept."""
+        components = self._components[: self.count(share)]
+        flat = image.reshape(-1) - self._mean
+        kept = self._mean + (flat @ components.T) @ components
+        return np.clip(kept, 0, 255).astype(np.uint8).reshape(self._shape)
+
+
+def rewritten(image: Mask, rng: np.random.Generator) -> Mask:
+    """The same digit by a hand that trembles: a smooth random displacement, at twice the size."""
+    size = 2 * image.shape[0]
+    ys, xs = np.mgrid[:size, :size].astype(np.float32)
+    strength = rng.uniform(0, 3.2)
+    maps = []
+    for base in (xs, ys):
+        knots = rng.normal(0, strength, (5, 5)).astype(np.float32)
+        maps.append((base + cv2.resize(knots, (size, size), interpolation=cv2.INTER_CUBIC) - 0.5) / 2)
+    return cv2.remap(image, maps[0], maps[1], cv2.INTER_CUBIC)
+
+
+def pen_changed(image: Mask, rng: np.random.Generator) -> Mask:
+    """A finer or broader pen."""
+    kind = rng.random()
+    if kind < 0.5:
+        return image
+    large = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+    if kind > 0.8:
+        return cv2.dilate(large, kernel, iterations=int(rng.integers(1, 3)))
+    finer = cv2.erode(large, kernel, iterations=int(rng.integers(1, 4)))
+    return finer if (finer > 128).sum() > 0.35 * (large > 128).sum() else large
+
+
+def box_of(mask: Mask) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the ink."""
+    level = min(64, int(mask.max()) // 2)
+    rows, columns = np.flatnonzero(mask.max(axis=1) > level), np.flatnonzero(mask.max(axis=0) > level)
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -1,0 +1,72 @@
+"""The image encoder: one small network that looks everywhere in the frame, at three sizes, with the same weights."""
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from training.cells import LEVELS
+from training.networks import Evidence
+from training.scenes import CLOSE, FRAME, View
+from training.specs import NONE
+
+NONE_LOGIT = 8.0
+"""What a cell's answer for a digit must exceed to be likelier than none; below zero it makes no difference."""
+
+
+class ImageNetwork:
+    """The layers, and models that share them.
+
+    `encoder` takes a frame and gives evidence (n, L). `whole` and `close` are what is trained: they give the logits of
+    the frame (n, L) and what its cells answer (n, cells, digits); `close` takes a smaller frame and looks at it in one
+    size.
+    """
+
+    def __init__(self) -> None:
+        self._look = [
+            _convolution(16, 2),
+            _convolution(32, 2),
+            _convolution(64, 2),
+            _Residual(64),
+            _Residual(64),
+            layers.Conv2D(NONE, 1, bias_initializer=keras.initializers.Constant(NONE_LOGIT - 3.0), activation="relu"),
+        ]
+        self.whole, logits = self._model(FRAME, LEVELS)
+        self.close, _ = self._model(CLOSE, 1)
+        self.encoder = keras.Model(self.whole.input, Evidence()(logits))
+
+    def _model(self, view: View, levels: int) -> tuple[keras.Model, tf.Tensor]:
+        frame = keras.Input((view.height, view.width, 1), batch_size=None)
+        x = layers.Rescaling(2.0, -1.0)(frame)
+        answers = []
+        for level in range(levels):
+            y = layers.AveragePooling2D(2**level)(x) if level else x
+            for layer in self._look:
+                y = layer(y)
+            answers.append(layers.Reshape((-1, NONE))(y))
+        cells = layers.Concatenate(axis=1)(answers) if levels > 1 else answers[0]
+        logits = _WithNone()(layers.GlobalMaxPooling1D()(cells))
+        return keras.Model(frame, {"frame": logits, "cells": cells}), logits
+
+
+class _WithNone(layers.Layer):
+    """The digits' log-odds (n, digits) become logits (n, digits + 1)."""
+
+    def call(self, answers: tf.Tensor) -> tf.Tensor:
+        return tf.pad(answers, ((0, 0), (0, 1)), constant_values=NONE_LOGIT)
+
+
+class _Residual:
+    """Two convolutions, and what went into them added."""
+
+    def __init__(self, filters: int) -> None:
+        self._first = _convolution(filters, 1)
+        start = keras.initializers.VarianceScaling(0.2)
+        self._second = layers.Conv2D(filters, 3, padding="same", kernel_initializer=start)
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return layers.ReLU()(layers.Add()([x, self._second(self._first(x))]))
+
+
+def _convolution(filters: int, strides: int) -> layers.Layer:
+    # without batch normalisation, which costs more than the convolutions where these networks are trained
+    return layers.Conv2D(filters, 3, strides, padding="same", activation="relu", kernel_initializer="he_normal")
