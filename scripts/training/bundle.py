@@ -9,6 +9,8 @@ import numpy as np
 import yaml
 
 from daemon.bundles.load import load_bundle
+from daemon.documents import Document
+from daemon.manifest import AudioSpec, ImageSpec, TextSpec
 from daemon.offline import Item, OfflineRecogniser
 from daemon.recogniser import load_recogniser
 from training import convert, speech
@@ -16,32 +18,36 @@ from training.scenes import HEIGHT, WIDTH
 from training.specs import AUDIO, IMAGE, LABELS, SEED
 from training.strokes import draw_digit
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 TOLERANCE = 0.05
 END_PART = 0.6
 """An event ends at this part of the score it starts at."""
 
 
+def specs(directory: Path) -> dict[str, Any]:
+    """How each encoder in `directory` is used, with tensors as its model has them."""
+
+    def spec(name: str, form: type[Any], **how: Any) -> Any:
+        source, target = convert.tensor_specs(directory / f"{name}.tflite")
+        return form(model=f"{name}.tflite", input=source, output=target, **how)
+
+    return {
+        "image": spec("image", ImageSpec, preprocessing=IMAGE.preprocessing, max_age_ms=500),
+        "audio": spec("audio", AudioSpec, preprocessing=AUDIO, max_age_ms=500),
+        "text": spec("text", TextSpec, max_age_ms=2000),
+    }
+
+
 def write_manifest(directory: Path, start: float) -> None:
-    """`bundle.yaml`, with tensors as the models in `directory` have them and the threshold at which events start."""
-    image, audio, text = (_tensors(directory / f"{name}.tflite") for name in ("image", "audio", "text"))
+    """`bundle.yaml` of the models in `directory`, with the score at which events start."""
     manifest = {
         "format": 1,
         "name": "digits",
         "version": VERSION,
-        "description": "The ten digits by sight, sound and text; a first version, see docs/models.md.",
+        "description": "The ten digits by sight, sound and text; see docs/models.md for what it can do and cannot.",
         "labels": LABELS,
         "background": ["none"],
-        "modalities": {
-            "image": {
-                "model": "image.tflite",
-                **image,
-                "preprocessing": IMAGE.preprocessing.model_dump(),
-                "max_age_ms": 500,
-            },
-            "audio": {"model": "audio.tflite", **audio, "preprocessing": AUDIO.model_dump(), "max_age_ms": 500},
-            "text": {"model": "text.tflite", **text, "max_age_ms": 2000},
-        },
+        "modalities": {name: _plain(spec) for name, spec in specs(directory).items()},
         "head": {"model": "head.tflite"},
         "thresholds": {"default": {"start": round(start, 2), "end": round(start * END_PART, 2)}},
         "selftest": {"tolerance": TOLERANCE},
@@ -70,9 +76,9 @@ def write_manifest(directory: Path, start: float) -> None:
     (directory / "bundle.yaml").write_text(text_form, encoding="utf-8")
 
 
-def _tensors(path: Path) -> dict[str, Any]:
-    source, target = convert.tensor_specs(path)
-    return {"input": source.model_dump(exclude_none=True), "output": target.model_dump(exclude_none=True)}
+def _plain(spec: Document) -> dict[str, Any]:
+    """As the manifest states it: without what is a default."""
+    return spec.model_dump(exclude_none=True, exclude_defaults=True)
 
 
 def write_selftest(directory: Path) -> None:

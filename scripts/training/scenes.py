@@ -160,8 +160,8 @@ def _placed(mask: Grey, view: View, rng: np.random.Generator) -> tuple[Mask, Box
     height = np.exp(rng.uniform(np.log(view.lowest), np.log(view.highest)))
     scale = height / (bottom - top)
     angle = np.deg2rad(rng.uniform(-16, 16))
-    stretch = rng.uniform(0.85, 1.2)
-    slant = rng.uniform(-0.15, 0.15)
+    stretch = np.exp(rng.uniform(-0.22, 0.22))
+    slant = rng.uniform(-0.22, 0.22)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = turn @ np.array([[stretch, slant], [0, 1]]) * scale
     corners = matrix @ (

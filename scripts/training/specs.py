@@ -7,14 +7,12 @@ EVIDENCE_SPAN = 6.0
 """Nats: what one sense can say for or against a label, at most."""
 LABELS = [*"0123456789", "none"]
 NONE = 10
-EMBEDDING = len(LABELS)
-"""Every encoder ends in evidence, one number for each label; see networks.evidence."""
 
 IMAGE = ImageSpec(
     model="image.tflite",
     input=TensorSpec(shape=[1, 120, 160, 1], dtype="float32"),
     preprocessing=ImagePreprocessing(colour="grey", fit="pad", resize="area", mean=0.0, std=255.0),
-    output=TensorSpec(shape=[1, EMBEDDING], dtype="float32"),
+    output=TensorSpec(shape=[1, len(LABELS)], dtype="float32"),
     max_age_ms=500,
 )
 AUDIO = AudioPreprocessing(
