@@ -79,7 +79,7 @@ class _Files:
         self._spoken = [self._sound(item) for item in held_out.digits]
         self._spoken_labels = [item.label for item in held_out.digits]
         self._other = [self._sound(item) for item in held_out.sounds]
-        self._lines, labels = make_lines(3000, rng, test=True)
+        self._lines, labels = make_lines(3000, rng, "test")
         self._line_labels = [int(label) for label in labels]
 
     def single(self) -> dict[str, tuple[list[Item], list[int]]]:

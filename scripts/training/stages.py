@@ -22,6 +22,7 @@ from training.specs import EMBEDDING, SEED
 
 DATA = Path("../shared/datasets")
 BUILD = Path("build/digits")
+FLOAT = Path("build/digits-float32")
 TARGET = Path("models/digits")
 HEAD_ITEMS = 12_000
 """Items of each modality that the head is fitted on."""
@@ -33,11 +34,12 @@ def main() -> int:
         print(f"scripts/train: no data sets at {DATA}; see docs/models.md", file=sys.stderr)
         return 1
     shutil.rmtree(BUILD, ignore_errors=True)
-    BUILD.mkdir(parents=True)
+    for directory in (BUILD, FLOAT):
+        directory.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(SEED)
     composer, test_composer = (_timed(part, images.load_digits, DATA, part) for part in ("train", "test"))
     listener = _timed("speech", audios.load_listener, DATA)
-    _timed("text", texts.train, BUILD / "text.tflite")
+    _timed("text", texts.train, BUILD, FLOAT)
     _timed("image", images.train, composer, BUILD / "image.tflite")
     _timed("audio", audios.train, listener, BUILD / "audio.tflite")
     start = _timed("head", _train_head, composer, listener)
@@ -54,7 +56,7 @@ def _train_head(composer: Composer, listener: Listener) -> float:
     """Write the head; give the score at which an event shall start."""
     frames, frame_labels = make_items(composer.frames, HEAD_ITEMS, SEED + 1)
     patches, patch_labels = make_items(listener.patches, HEAD_ITEMS, SEED + 2)
-    lines, line_labels = make_lines(HEAD_ITEMS, np.random.default_rng(SEED + 3))
+    lines, line_labels = make_lines(HEAD_ITEMS, np.random.default_rng(SEED + 3), "train")
     heard = {
         "image": Heard(convert.embed(BUILD / "image.tflite", images.normalised(frames)), frame_labels),
         "audio": Heard(convert.embed(BUILD / "audio.tflite", patches[..., np.newaxis]), patch_labels),
