@@ -12,10 +12,10 @@ from training.specs import NONE, TEXT_LENGTH
 from training.speech import DIGIT_WORDS
 from training.splits import Part
 from training.typing_errors import is_clear, is_near_digit, mistyped, names_digit, plain
-from training.words import MORE_DIGIT_WORDS
+from training.words import MORE_DIGIT_WORDS, TRADITIONAL
 
 NONE_SHARE = 0.36
-_LANGUAGES = ("en", "en", "en", "de", "de", "fr", "fr", "es", "es", "zh", "zh")
+_LANGUAGES = ("en", "en", "en", "de", "de", "fr", "fr", "es", "es", "zh", "zh", "zh")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _WORD = re.compile(r"\w+")
 _COUNTED = re.compile(
@@ -65,7 +65,7 @@ class _Writer:
             around = self._phrase(counted)
             if counted and around.endswith((f"{_NAME}点", f"{_NAME}个")):
                 continue
-            if self._chance(0.2) and not name.isnumeric():
+            if self._chance(0.3) and not name.isnumeric():
                 name = self._digit_mistyped(name, digit)
             line = self._as_typed(around, name)
             if line:
@@ -106,12 +106,14 @@ class _Writer:
         if kind < 0.18:
             return self._phrase(), self._wide(in_figures(self._rng))
         if kind < 0.32:
-            return self._phrase(), in_words(self._language, self._rng)
+            return self._phrase(), self._number_in_words()
         if kind < 0.52:
             return self._phrase(), self._pick(vocabulary.lookalikes(self._language, self._part))
-        if kind < 0.60:
+        if kind < 0.57:
+            return self._phrase(), self._longer_word()
+        if kind < 0.62:
             return self._phrase(), self._letters() if self._chance(0.6) else self._pick(self._slots["o"])
-        if kind < 0.64:
+        if kind < 0.65:
             return self._phrase(), self._two_digits()
         if kind < 0.70:
             return self._filled(self._pick(vocabulary.sentences(self._language, self._part))), ""
@@ -146,42 +148,84 @@ class _Writer:
         return phrase
 
     def _salad(self, count: int) -> str:
-        return self._gap.join(self._pick(self._slots["ntvoo"[int(self._rng.random() * 5)]]) for _ in range(count))
+        """Words in no order; some of them exist in no dictionary."""
+        return self._gap.join(
+            self._crossed() if self._chance(0.12) else self._pick(self._slots["ntvoo"[int(self._rng.random() * 5)]])
+            for _ in range(count)
+        )
 
     def _letters(self) -> str:
+        """A word of random letters, or one that only sounds like a word."""
+        if self._chance(0.5):
+            return self._crossed()
         while True:
             word = "".join(self._pick(_LETTERS) for _ in range(1 + int(self._rng.random() * 9)))
             if not is_near_digit(word):
                 return word
 
+    def _crossed(self) -> str:
+        """The beginning of one word and the end of another."""
+        if self._language == "zh":
+            return self._pick(self._slots["t"])
+        while True:
+            first, second = (self._pick(self._slots[slot]).split(" ")[-1] for slot in "nt")
+            word = first[: 1 + int(self._rng.random() * 4)] + second[-1 - int(self._rng.random() * 5) :]
+            if word.isalpha() and not is_near_digit(plain(word)):
+                return word
+
+    def _longer_word(self) -> str:
+        """A word with a digit's word inside, as "someone" and "freight" have; in Chinese, one that is known."""
+        if self._language == "zh":
+            return self._pick(vocabulary.lookalikes("zh", self._part))
+        while True:
+            digit = self._pick(DIGIT_WORDS[self._language])
+            before, after = (self._crossed()[: int(self._rng.random() * 6)] for _ in range(2))
+            word = (
+                before + digit + after if self._chance(0.3) else before + digit if self._chance(0.5) else digit + after
+            )
+            if not is_near_digit(plain(word)):
+                return word
+
+    def _number_in_words(self) -> str:
+        number = in_words(self._language, self._rng)
+        if number.isalpha() and self._language != "zh" and self._chance(0.2):
+            wrong = mistyped(number, self._rng, self._part)
+            return number if is_near_digit(plain(wrong)) else wrong
+        return number
+
     def _two_digits(self) -> str:
         first, second = (int(self._rng.random() * 10) for _ in range(2))
         second = second if second != first else (first + 1) % 10
         join = self._pick(JOINS[self._language].split("; "))
-        return f"{self._gap}{join}{self._gap}".join(self._digit_name(digit) for digit in (first, second))
+        between = f"{self._gap}{join}{self._gap}" if self._chance(0.7) else self._pick([" ", ", ", "/", " - "])
+        return between.join(self._digit_name(digit) for digit in (first, second))
 
     def _as_typed(self, around: str, name: str) -> str | None:
-        """The line as somebody types it, or None if that names, or cuts, what it must not."""
+        """The line as somebody types it, or None if it names, or cuts, what it must not."""
         if self._chance(0.03) and name:
             name = self._pick(["'{}'", '"{}"', "({})", "*{}*", "«{}»", "„{}“"]).format(name)
-        if self._language != "zh":
-            around = self._with_errors(around)
-            style = self._rng.random()
-            around, name = _cased(around, style), _cased(name, style)
-            if self._chance(0.3):
-                umlauts = self._language == "de" and self._chance(0.5)
-                around, name = plain(around, umlauts), plain(name, umlauts)
-        if any(names_digit(word) for word in _WORD.findall(around) if word not in ("un", "Un", "UN", "one")):
+        if self._chance(0.04) and name:
+            around = around.replace(f" {_NAME}", self._pick(["-", " - ", ": ", " #", "  "]) + _NAME)
+        around, name = self._spelled(around, name)
+        if any(names_digit(word) for word in _WORD.findall(around) if word.lower() not in ("un", "one")):
             return None
-        if self._chance(0.02) and name.isnumeric():
-            around = around.replace(f" {_NAME}", _NAME)
-        line = around.replace(_NAME, name)
         if self._chance(0.18):
-            line += self._pick("。！？，" if self._language == "zh" and self._chance(0.6) else "!.?,")
+            around += self._pick("。！？，" if self._language == "zh" and self._chance(0.6) else "!.?,")
         if self._chance(0.05):
-            line = f"  {line} "
-        end = len(line[: line.find(name) + len(name) + 1].encode())
-        return line if end <= TEXT_LENGTH or not name else None
+            around = f"  {around} "
+        before, _, after = around.partition(_NAME)
+        read = len(f"{before}{name}{after[:1]}".encode()) <= TEXT_LENGTH
+        return before + name + after if read or not name else None
+
+    def _spelled(self, around: str, name: str) -> tuple[str, str]:
+        """With errors, in some case, with or without accents; Chinese now and then in traditional characters."""
+        if self._language == "zh":
+            return around.translate(TRADITIONAL) if self._chance(0.15) else around, name
+        around, style = self._with_errors(around), self._rng.random()
+        around, name = _cased(around, style), _cased(name, style)
+        umlauts = self._language == "de" and self._chance(0.5)
+        kind = self._rng.random()
+        return plain(around, umlauts) if kind < 0.3 else around, plain(name, umlauts) if kind < 0.4 else name
 
     def _with_errors(self, around: str) -> str:
         """Now and then one of the words mistyped, never so that it is near to a digit's."""
@@ -208,6 +252,8 @@ class _Writer:
 
 
 def _cased(text: str, style: float) -> str:
+    if style < 0.01:
+        return text.swapcase()
     if style < 0.12:
         return text.upper()
     if style < 0.3:

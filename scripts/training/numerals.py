@@ -2,19 +2,22 @@
 
 import numpy as np
 
-from training.phrases import UNDER_WAY
+from training.phrases import NUMBER_PARTS
 from training.speech import DIGIT_WORDS
 
-_EN_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_EN_TEENS = (
-    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-)
-_DE_TENS = "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
-_DE_TEENS = "zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn".split()
-_FR_TENS = "vingt trente quarante cinquante soixante soixante quatre-vingt quatre-vingt".split()
-_FR_TEENS = "dix onze douze treize quatorze quinze seize dix-sept dix-huit dix-neuf".split()
-_ES_TENS = "veinte treinta cuarenta cincuenta sesenta setenta ochenta noventa".split()
-_ES_TEENS = "diez once doce trece catorce quince dieciséis diecisiete dieciocho diecinueve".split()
+_EN_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_EN_TEENS = [
+    "ten",
+    "eleven",
+    "twelve",
+    *(f"{unit}teen" for unit in ("thir", "four", "fif", "six", "seven", "eigh", "nine")),
+]
+_DE_TENS = ["zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"]
+_DE_TEENS = ["zehn", "elf", "zwölf", "dreizehn", "vierzehn", "fünfzehn", "sechzehn", "siebzehn", "achtzehn", "neunzehn"]
+_FR_TENS = ["vingt", "trente", "quarante", "cinquante", "soixante", "soixante", "quatre-vingt", "quatre-vingt"]
+_FR_TEENS = ["dix", "onze", "douze", "treize", "quatorze", "quinze", "seize", "dix-sept", "dix-huit", "dix-neuf"]
+_ES_TENS = ["veinte", "treinta", "cuarenta", "cincuenta", "sesenta", "setenta", "ochenta", "noventa"]
+_ES_TEENS = ["diez", "once", "doce", "trece", "catorce", "quince", "dieciséis", "diecisiete", "dieciocho", "diecinueve"]
 _ROUND = {
     "en": "hundred; a thousand; million; dozen",
     "de": "hundert; tausend; eine Million; einhundert",
@@ -32,12 +35,14 @@ def in_words(language: str, rng: np.random.Generator) -> str:
     if kind < 0.85:
         return _pick(_ROUND[language], rng)
     gap = "" if language == "zh" else " "
-    words, (units, point) = DIGIT_WORDS[language], UNDER_WAY[language]
+    words, (units, point) = DIGIT_WORDS[language], NUMBER_PARTS[language]
     first, second = words[int(rng.random() * 10)], words[int(rng.random() * 10)]
     if kind < 0.9:
         return gap.join((first, point, second))
-    number = (words[int(2 + rng.random() * 8)], _pick(units, rng))
-    return gap.join((*number, second) if rng.random() < 0.4 else number)
+    number = (words[int(2 + rng.random() * 8)] if rng.random() < 0.7 else "", _pick(units, rng))
+    if rng.random() < 0.4:
+        number = (*number, "and" if language == "en" and rng.random() < 0.7 else "", second)
+    return ("" if language == "de" else gap).join(filter(None, number))
 
 
 def in_figures(rng: np.random.Generator) -> str:
@@ -53,7 +58,9 @@ def in_figures(rng: np.random.Generator) -> str:
     if kind < 0.94:
         mark = ".-/:"[int(rng.random() * 4)]
         return f"{a}{mark}{b}{mark}{2000 + c}"
-    if kind < 0.97:
+    if kind < 0.96:
+        return f"{a} {b:03}"
+    if kind < 0.98:
         return f"{100 + 9 * a}{' -'[int(rng.random() * 2)]}{1000 + 83 * b}"
     return f"{chr(65 + a % 26)}{10 + b}"
 

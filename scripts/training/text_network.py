@@ -13,13 +13,13 @@ WIDTH = 64
 def text_network() -> tuple[keras.Model, keras.Model]:
     """An embedding of bytes, convolutions along the line, the strongest answer anywhere: (encoder, classifier).
 
-    The convolutions see 23 bytes around each place: a digit's word, and what may make it part of something longer.
+    The convolutions see 19 bytes around each place: a digit's word, and what may make it part of something longer.
     They are 2-D ones of height 1, which is what the converter would make of 1-D ones, with more reshaping.
     """
     ids = keras.Input((TEXT_LENGTH,), dtype="int32")
-    x = layers.Reshape((1, TEXT_LENGTH, 32))(layers.Embedding(257, 32)(ids))
-    x = _convolution(x, 5)
-    for dilation in (1, 2, 3):
+    x = layers.Reshape((1, TEXT_LENGTH, 24))(layers.Embedding(257, 24)(ids))
+    x = _convolution(x, 3)
+    for dilation in (1, 2, 1, 3):
         x = layers.Activation("relu")(layers.Add()([x, _convolution(x, 3, dilation, activation=None)]))
     x = _convolution(x, 3)
     return with_evidence(ids, layers.Dropout(0.1)(layers.GlobalMaxPooling2D()(x)))

@@ -11,7 +11,7 @@ from training.lines import make_lines, to_ids
 from training.specs import SEED
 from training.text_network import text_network
 
-LINES = 290_000
+LINES = 640_000
 """Each is seen once: new lines cost less than another look at old ones."""
 
 

@@ -5,9 +5,9 @@ import unicodedata
 import numpy as np
 
 from training.phrases import PRONOUNS, SENTENCES
+from training.speech import DIGIT_WORDS
 from training.splits import Part
 from training.words import MORE_DIGIT_WORDS, NEAR, NUMBERED, OTHERS, THINGS, VERBS
-from training.speech import DIGIT_WORDS
 
 _QWERTY = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _QWERTZ = ("qwertzuiop", "asdfghjkl", "yxcvbnm")
@@ -27,13 +27,13 @@ def plain(word: str, umlauts: bool = False) -> str:
 
 
 def mistyped(word: str, rng: np.random.Generator, part: Part) -> str:
-    """`word` with one error: letters exchanged, missing, doubled, or a neighbouring key's.
+    """`word` with one error: letters exchanged, missing, doubled, or a neighbouring key pressed instead or as well.
 
-    Training knows one keyboard; the other parts have two others, and a neighbouring key pressed as well.
+    Training knows one keyboard, the other parts two others.
     """
     at = int(rng.random() * len(word))
     keys = _neighbours(word[at], rng, part)
-    kind = int(rng.random() * (4 if part == "train" else 5))
+    kind = int(rng.random() * 4.5)
     if kind == 0:
         at = min(at, len(word) - 2)
         return word[:at] + word[at + 1] + word[at] + word[at + 2 :]

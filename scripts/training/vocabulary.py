@@ -28,25 +28,21 @@ def phrases(language: str, part: Part, digit: bool) -> list[str]:
 @cache
 def sentences(language: str, part: Part) -> list[str]:
     """Whole sentences without a digit."""
-    return _share(SENTENCES[language] + (f"; {PRONOUNS}" if language == "en" else ""), part)
+    return _share(SENTENCES[language], part) + (PRONOUNS.split("; ") if language == "en" else [])
 
 
 @cache
 def lookalikes(language: str, part: Part) -> list[str]:
-    """Words that look like a digit's.
-
-    Those one letter away from it are for every part: only having seen "fire" tells that it is no mistyped "five".
-    """
-    entries = NEAR[language].split("; ")
-    if language == "zh":
-        return entries
-    near = [entry for entry in entries if is_near_digit(plain(entry))]
-    return near + _share("; ".join(entry for entry in entries if entry not in near), part)
+    """Words that look like a digit's; in Chinese, characters and words that have to be known."""
+    return NEAR["zh"].split("; ") if language == "zh" else _share(NEAR[language], part)
 
 
 def _share(text: str, part: Part) -> list[str]:
-    """One entry in ten is for development, one for tests; ordered by hash, so that neighbours in the list part."""
+    """One entry in ten is for development, one for tests; ordered by hash, so that neighbours in the list part.
+
+    A word one letter away from a digit's is for every part: only having seen "fire" tells that it is not "five".
+    """
     entries = text.split("; ")
     ordered = sorted(set(entries), key=lambda entry: hashlib.sha256(entry.encode()).digest())
     kept = {entry for index, entry in enumerate(ordered) if _PARTS.get(index % 10, "train") == part}
-    return [entry for entry in entries if entry in kept]
+    return [entry for entry in entries if entry in kept or is_near_digit(plain(entry))]
