@@ -17,6 +17,7 @@ from training.words import MORE_DIGIT_WORDS, TRADITIONAL
 NONE_SHARE = 0.36
 _LANGUAGES = ("en", "en", "en", "de", "de", "fr", "fr", "es", "es", "zh", "zh", "zh")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_NUMERALS_ZH = "十百千万亿廿卅拾佰仟萬億半双雙几幾"
 _WORD = re.compile(r"\w+")
 _COUNTED = re.compile(
     r"(^|\{n\}:? |\{g\}: |[Nn]umber |numéro |is |est |digit |chiffre |[#(]|n° |no\. )\{d\}($|\)|,? \{s\})"
@@ -144,7 +145,9 @@ class _Writer:
     def _filled(self, phrase: str) -> str:
         while (at := phrase.find("{")) >= 0:
             slot = phrase[at + 1]
-            phrase = phrase[:at] + (_NAME if slot == "d" else self._pick(self._slots[slot])) + phrase[at + 3 :]
+            unheard = slot in "nto" and self._chance(0.1)
+            word = _NAME if slot == "d" else self._crossed() if unheard else self._pick(self._slots[slot])
+            phrase = phrase[:at] + word + phrase[at + 3 :]
         return phrase
 
     def _salad(self, count: int) -> str:
@@ -164,14 +167,20 @@ class _Writer:
                 return word
 
     def _crossed(self) -> str:
-        """The beginning of one word and the end of another."""
+        """The beginning of one word and the end of another; in Chinese, any characters."""
         if self._language == "zh":
-            return self._pick(self._slots["t"])
+            return self._characters()
         while True:
             first, second = (self._pick(self._slots[slot]).split(" ")[-1] for slot in "nt")
             word = first[: 1 + int(self._rng.random() * 4)] + second[-1 - int(self._rng.random() * 5) :]
             if word.isalpha() and not is_near_digit(plain(word)):
                 return word
+
+    def _characters(self) -> str:
+        while True:
+            codes = [0x4E00 + int(self._rng.random() * 0x51A5) for _ in range(1 + int(self._rng.random() * 3))]
+            if not any(names_digit(chr(code)) or chr(code) in _NUMERALS_ZH for code in codes):
+                return "".join(map(chr, codes))
 
     def _longer_word(self) -> str:
         """A word with a digit's word inside, as "someone" and "freight" have; in Chinese, one that is known."""

@@ -17,7 +17,7 @@ def text_network() -> tuple[keras.Model, keras.Model]:
     They are 2-D ones of height 1, which is what the converter would make of 1-D ones, with more reshaping.
     """
     ids = keras.Input((TEXT_LENGTH,), dtype="int32")
-    x = layers.Reshape((1, TEXT_LENGTH, 24))(layers.Embedding(257, 24)(ids))
+    x = layers.Reshape((1, TEXT_LENGTH, 16))(layers.Embedding(257, 16)(ids))
     x = _convolution(x, 3)
     for dilation in (1, 2, 1, 3):
         x = layers.Activation("relu")(layers.Add()([x, _convolution(x, 3, dilation, activation=None)]))
