@@ -5,7 +5,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from training import vocabulary
+from training import unheard, vocabulary
 from training.numerals import in_figures, in_words
 from training.phrases import JOINS
 from training.specs import NONE, TEXT_LENGTH
@@ -16,8 +16,6 @@ from training.words import MORE_DIGIT_WORDS, TRADITIONAL
 
 NONE_SHARE = 0.36
 _LANGUAGES = ("en", "en", "en", "de", "de", "fr", "fr", "es", "es", "zh", "zh", "zh")
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_NUMERALS_ZH = "十百千万亿廿卅拾佰仟萬億半双雙几幾"
 _WORD = re.compile(r"\w+")
 _COUNTED = re.compile(
     r"(^|\{n\}:? |\{g\}: |[Nn]umber |numéro |is |est |digit |chiffre |[#(]|n° |no\. )\{d\}($|\)|,? \{s\})"
@@ -64,7 +62,7 @@ class _Writer:
             name = self._digit_name(digit)
             counted = name in ("one", "un", "一")
             around = self._phrase(counted)
-            if counted and around.endswith((f"{_NAME}点", f"{_NAME}个")):
+            if counted and (f"{_NAME}点" in around or f"{_NAME}个" in around):  # "a little", "a"
                 continue
             if self._chance(0.3) and not name.isnumeric():
                 name = self._digit_mistyped(name, digit)
@@ -145,55 +143,31 @@ class _Writer:
     def _filled(self, phrase: str) -> str:
         while (at := phrase.find("{")) >= 0:
             slot = phrase[at + 1]
-            unheard = slot in "nto" and self._chance(0.1)
-            word = _NAME if slot == "d" else self._crossed() if unheard else self._pick(self._slots[slot])
+            new = slot in "nto" and self._chance(0.1)
+            word = _NAME if slot == "d" else self._unheard() if new else self._pick(self._slots[slot])
             phrase = phrase[:at] + word + phrase[at + 3 :]
         return phrase
 
     def _salad(self, count: int) -> str:
         """Words in no order; some of them exist in no dictionary."""
         return self._gap.join(
-            self._crossed() if self._chance(0.12) else self._pick(self._slots["ntvoo"[int(self._rng.random() * 5)]])
+            self._unheard() if self._chance(0.12) else self._pick(self._slots["ntvoo"[int(self._rng.random() * 5)]])
             for _ in range(count)
         )
 
     def _letters(self) -> str:
-        """A word of random letters, or one that only sounds like a word."""
-        if self._chance(0.5):
-            return self._crossed()
-        while True:
-            word = "".join(self._pick(_LETTERS) for _ in range(1 + int(self._rng.random() * 9)))
-            if not is_near_digit(word):
-                return word
+        return self._unheard() if self._chance(0.5) else unheard.random_letters(self._rng)
 
-    def _crossed(self) -> str:
-        """The beginning of one word and the end of another; in Chinese, any characters."""
+    def _unheard(self) -> str:
         if self._language == "zh":
-            return self._characters()
-        while True:
-            first, second = (self._pick(self._slots[slot]).split(" ")[-1] for slot in "nt")
-            word = first[: 1 + int(self._rng.random() * 4)] + second[-1 - int(self._rng.random() * 5) :]
-            if word.isalpha() and not is_near_digit(plain(word)):
-                return word
-
-    def _characters(self) -> str:
-        while True:
-            codes = [0x4E00 + int(self._rng.random() * 0x51A5) for _ in range(1 + int(self._rng.random() * 3))]
-            if not any(names_digit(chr(code)) or chr(code) in _NUMERALS_ZH for code in codes):
-                return "".join(map(chr, codes))
+            return unheard.random_characters(self._rng)
+        return unheard.crossed(self._slots["n"], self._slots["t"], self._rng)
 
     def _longer_word(self) -> str:
-        """A word with a digit's word inside, as "someone" and "freight" have; in Chinese, one that is known."""
         if self._language == "zh":
             return self._pick(vocabulary.lookalikes("zh", self._part))
-        while True:
-            digit = self._pick(DIGIT_WORDS[self._language])
-            before, after = (self._crossed()[: int(self._rng.random() * 6)] for _ in range(2))
-            word = (
-                before + digit + after if self._chance(0.3) else before + digit if self._chance(0.5) else digit + after
-            )
-            if not is_near_digit(plain(word)):
-                return word
+        before, after = (self._unheard()[: int(self._rng.random() * 6)] for _ in range(2))
+        return unheard.longer_word(self._language, before, after, self._rng)
 
     def _number_in_words(self) -> str:
         number = in_words(self._language, self._rng)
