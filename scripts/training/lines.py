@@ -84,7 +84,7 @@ class _Writer:
         if kind < (0.46 if self._language == "zh" else 0.4):
             return chr(ord("０") + digit)
         more = MORE_DIGIT_WORDS.get(self._language, {}).get(digit, "").split()
-        if more and self._chance(0.3):
+        if more and self._chance(0.45 if self._language == "zh" else 0.2):
             return self._pick(more)
         if self._chance(0.03) and self._language != "zh":
             return DIGIT_WORDS[self._pick(["en", "de", "es"])][digit]
@@ -116,11 +116,11 @@ class _Writer:
             return self._phrase(), self._two_digits()
         if kind < 0.70:
             return self._filled(self._pick(vocabulary.sentences(self._language, self._part))), ""
-        if kind < 0.73:
+        if kind < 0.75:
             return " ".join(self._letters() for _ in range(1 + int(self._rng.random() * 4))), ""
-        if kind < 0.74:
+        if kind < 0.76:
             return self._pick(["", " ", "?", "...", "!", "-", ":)", "。", "#"]), ""
-        if kind < 0.82:
+        if kind < 0.84:
             return self._salad(1 + int(self._rng.random() * 6)), ""
         return self._filled(self._pick(vocabulary.phrases(self._language, self._part, digit=False))), ""
 

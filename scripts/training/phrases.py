@@ -89,10 +89,11 @@ WITHOUT_DIGIT = {
     "{t} {o}; {v} einen {t}; {v} eine {t}",
     "fr": "{v} la {t}; {v} le {t} {s}; {g}, {v} la {t}; {t}; {g}; le {t} est {o}; {t} et {t}; {o} {t} {o}; {v} {n}; "
     "la {n} {s}; {o} {o} {o}; {o} {o} {t} {o} {o}; {v} {t} dans la {n}; {g} {s}; {t} dans le {t} {s}; {v} un {t}; un "
-    "{t} {o}; c'est un {t} {o}; il y a un {t} ici; {v} un {t} {s}",
+    "{t} {o}; c'est un {t} {o}; il y a un {t} ici; {g}, {v} un {t}; {o} un {t}; un {t} dans la {n}; {v} un {t} {o}; "
+    "{v} un {t} {s}",
     "es": "{v} la {t}; {v} el {t} {s}; {g}, {v} la {t}; {t}; {g}; el {t} está {o}; {t} y {t}; {o} {t} {o}; {v} {n}; "
     "la {n} {s}; {o} {o} {o}; {o} {o} {t} {o} {o}; {v} {t} en la {n}; {g} {s}; {t} en el {t} {s}; {v} un {t}; un {t} "
-    "{o}; es un {t} {o}; hay un {t} aquí; {v} un {t} {s}",
+    "{o}; es un {t} {o}; hay un {t} aquí; {g}, {v} un {t}; {o} un {t}; {v} un {t} {s}",
     "zh": "{v}{t}; {v}{t}{s}; {g}，{v}{t}; {t}; {g}; {t}{o}; {t}和{t}; {o}{t}{o}; {v}{n}; {n}{s}; {o}{o}{o}; "
     "{o}{o}{t}{o}; {v}{n}的{t}; {g}{s}; {t}在{t}{s}; {o} {t}; {v}一个{t}; {o}一下{t}",
 }
