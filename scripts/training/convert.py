@@ -36,11 +36,12 @@ def to_int8(encoder: keras.Model, samples: NDArray[Any], path: Path) -> None:
 
 
 def to_float(encoder: keras.Model, path: Path) -> None:
-    """Write `encoder` as it was trained, in float32."""
+    """Write `encoder` with float32 weights, activations and output: what int8 is compared with."""
     path.write_bytes(_converter(encoder).convert())
 
 
 def _converter(encoder: keras.Model) -> tf.lite.TFLiteConverter:
+    """For batches of one, with the weights as constants."""
     source = encoder.inputs[0]
 
     @tf.function(input_signature=[tf.TensorSpec((1, *source.shape[1:]), source.dtype)])

@@ -39,7 +39,7 @@ def main() -> int:
     keras.utils.set_random_seed(SEED)
     composer, test_composer = (_timed(part, images.load_digits, DATA, part) for part in ("train", "test"))
     listener = _timed("speech", audios.load_listener, DATA)
-    _timed("text", texts.train, BUILD, FLOAT)
+    _timed("text", texts.train, BUILD / "text.tflite", FLOAT / "text.tflite")
     _timed("image", images.train, composer, BUILD / "image.tflite")
     _timed("audio", audios.train, listener, BUILD / "audio.tflite")
     start = _timed("head", _train_head, composer, listener)
