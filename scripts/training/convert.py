@@ -21,16 +21,11 @@ def to_int8(encoder: keras.Model, samples: NDArray[Any], path: Path) -> None:
     """
     source = encoder.inputs[0]
 
-    @tf.function(input_signature=[tf.TensorSpec((1, *source.shape[1:]), source.dtype)])
-    def run(x: tf.Tensor) -> tf.Tensor:
-        return encoder(x, training=False)
-
     def representative() -> Iterable[list[NDArray[Any]]]:
         for sample in samples:
             yield [sample[np.newaxis]]
 
-    frozen = convert_variables_to_constants_v2(run.get_concrete_function())
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], None)
+    converter = _converter(encoder)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -38,6 +33,23 @@ def to_int8(encoder: keras.Model, samples: NDArray[Any], path: Path) -> None:
         converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
     path.write_bytes(converter.convert())
+
+
+def to_float(encoder: keras.Model, path: Path) -> None:
+    """Write `encoder` with float32 weights, activations and output: what int8 is compared with."""
+    path.write_bytes(_converter(encoder).convert())
+
+
+def _converter(encoder: keras.Model) -> tf.lite.TFLiteConverter:
+    """For batches of one, with the weights as constants."""
+    source = encoder.inputs[0]
+
+    @tf.function(input_signature=[tf.TensorSpec((1, *source.shape[1:]), source.dtype)])
+    def run(x: tf.Tensor) -> tf.Tensor:
+        return encoder(x, training=False)
+
+    frozen = convert_variables_to_constants_v2(run.get_concrete_function())
+    return tf.lite.TFLiteConverter.from_concrete_functions([frozen], None)
 
 
 def tensor_specs(path: Path) -> tuple[TensorSpec, TensorSpec]:

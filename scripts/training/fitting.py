@@ -23,15 +23,19 @@ def fit_classifier(
     rate: float,
     seed: int,
     prepare: Augment = tf.identity,
+    smoothing: float = 0.05,
 ) -> None:
-    """Train in place; `prepare` turns a batch of stored inputs into what the network takes, changed at random."""
+    """Train in place; `prepare` turns a batch of stored inputs into what the network takes, changed at random.
+
+    `smoothing` is the share of each target that is spread over all labels.
+    """
     steps = len(inputs) // batch * epochs
     schedule = keras.optimizers.schedules.CosineDecay(
         rate / 20, steps - steps // 20, 0.01, "falling", rate, steps // 20
     )
     classifier.compile(
         keras.optimizers.AdamW(schedule, weight_decay=1e-4),
-        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.05),
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing),
         metrics=["accuracy"],
         jit_compile=False,
     )

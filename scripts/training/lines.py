@@ -1,73 +1,41 @@
-"""Lines of text in five languages that name one digit, or none."""
+"""Lines of text in five languages that name one digit, or none; see words.py for what counts."""
+
+import re
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training import unheard, vocabulary
+from training.numerals import in_figures, in_words
+from training.phrases import JOINS
 from training.specs import NONE, TEXT_LENGTH
-from training.speech import DIGIT_WORDS, OTHER_WORDS
+from training.speech import DIGIT_WORDS
+from training.splits import Part
+from training.typing_errors import is_clear, is_near_digit, mistyped, names_digit, plain
+from training.words import MORE_DIGIT_WORDS, TRADITIONAL
 
-TEMPLATES = {
-    "en": "{}; {}; room {}; room {}; number {}; gate {}; table {}; please go to room {}; door {} is open; it is {}; "
-    "channel {}; line {} please; I see a {}; the digit {}; press {}; floor {}; bus {}; {} o'clock; call {}; page {}; "
-    "turn to {}; switch to channel {}; this is number {}; a {} on the door; {} please; no. {}; box {} is empty; key {}",
-    "de": "{}; Raum {}; Raum {}; Zimmer {}; Nummer {}; Tor {}; Tisch {} bitte; Linie {}; bitte in Raum {}; Gleis {}; "
-    "das ist eine {}; die Ziffer {}; Kanal {}; Stock {}; Taste {}; Tür {} ist offen; Bus {}; Seite {}; ich sehe "
-    "eine {}",
-    "fr": "{}; salle {}; salle {}; chambre {}; numéro {}; porte {}; table {} s'il vous plaît; ligne {}; le chiffre {}; "
-    "quai {}; étage {}; canal {}; page {}; c'est le {}; bus {}; allez salle {}",
-    "es": "{}; sala {}; sala {}; habitación {}; número {}; puerta {}; mesa {} por favor; línea {}; la cifra {}; "
-    "andén {}; piso {}; canal {}; página {}; es el {}; autobús {}; vaya a la sala {}",
-    "zh": "{}; {}; 房间{}; {}号; {}号房间; 第{}; 数字{}; {}楼; {}号门; 请到{}号; 电话{}; 频道{}; {} 号",
-}
-TEST_TEMPLATES = {
-    "en": "platform {}; meet me at desk {}; go to number {} now; the answer is {}; room number {}",
-    "de": "Haus {}; bitte Nummer {} nehmen; Schalter {}; Raum Nummer {}",
-    "fr": "bureau {}; prenez le numéro {}; guichet {}",
-    "es": "oficina {}; tome el número {}; ventanilla {}",
-    "zh": "{}号桌; 号码{}; 去{}号楼",
-}
-"""Kept out of training."""
-LOOKALIKES = {
-    "en": "someone; stone; alone; phone; none; nobody; height; weight; freight; often; tower; network; fourth of July; "
-    "only; money; gone; done; zeroed in; the tone; artwork; canine; feminine; fiver; sixpence; anyone there; "
-    "lone wolf; "
-    "to; for; ate; won; nice; serve; even; heaven; fire; free; tree; site; sex; oven; line; fine; live; hive; tow; the",
-    "de": "Achtung; Einsatz; eine; ein Haus; Vieh; dreist; Verein; einsam; nun; Zweig; Zweifel; Sechseck; "
-    "Gefünft; sieht; neu; "
-    "nach; Macht; Nacht; viel; frei; fun; Sieb; Reis; keins",
-    "fr": "trottoir; neige; sixième sens; huître; dehors; deuil; unique; sept-cent; quatrain; neuve; nuit; "
-    "suit; cuit; trop",
-    "es": "nuevo; uña; tresillo; cuadro; seda; ocioso; sietemesino; doce; seísmo; once; luna; cinta; siesta; "
-    "ocre; hueve",
-    "zh": "上下; 天地; 山水; 日月; 大小; 土木; 人口; 工作",
-}
-NUMBERS = {
-    "en": "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty "
-    "fifty sixty "
-    "seventy eighty ninety twenty-one thirty-five forty-two hundred",
-    "de": "zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn zwanzig einundzwanzig dreißig "
-    "vierzig fünfzig sechzig siebzig achtzig neunzig hundert",
-    "fr": "dix onze douze treize quatorze quinze seize dix-sept dix-huit dix-neuf vingt trente quarante "
-    "cinquante soixante",
-    "es": "diez once doce trece catorce quince dieciséis diecisiete dieciocho diecinueve veinte treinta "
-    "cuarenta cincuenta",
-    "zh": "十 十一 十二 十五 十七 十八 二十 三十 百 七十 九十九 二十三 四十 八百",
-}
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_LANGUAGES = ("en", "en", "en", "de", "de", "fr", "es", "zh", "zh")
+NONE_SHARE = 0.36
+_LANGUAGES = ("en", "en", "en", "de", "de", "fr", "fr", "es", "es", "zh", "zh", "zh")
+_WORD = re.compile(r"\w+")
+_COUNTED = re.compile(
+    r"(^|\{n\}:? |\{g\}: |[Nn]umber |numéro |is |est |digit |chiffre |[#(]|n° |no\. )\{d\}($|\)|,? \{s\})"
+    r"|\{d\}(\{c\}|$|）)"
+)
+"""Where "one", "un" and 一 are digits, and no article, pronoun or part of a word."""
+_NAME = "\0"
+"""Stands for what is named while the words around it are put together."""
 
 
-def make_lines(count: int, rng: np.random.Generator, test: bool = False) -> tuple[list[str], NDArray[np.int64]]:
-    """`count` lines with their labels; a third have no digit (NONE)."""
+def make_lines(count: int, rng: np.random.Generator, part: Part) -> tuple[list[str], NDArray[np.int64]]:
+    """`count` lines with their labels; about a third have no digit (NONE).
+
+    What is named, or looks like it, ends within the TEXT_LENGTH bytes that are read; lines may be longer.
+    """
     lines, labels = [], np.empty(count, np.int64)
     for index in range(count):
-        language = _LANGUAGES[rng.integers(len(_LANGUAGES))]
-        labels[index] = NONE if rng.random() < 0.33 else rng.integers(10)
-        if labels[index] == NONE:
-            line = _without_digit(language, rng, test)
-        else:
-            line = _with_digit(int(labels[index]), language, rng, test)
-        lines.append(_as_typed(line, rng))
+        writer = _Writer(_LANGUAGES[int(rng.random() * len(_LANGUAGES))], rng, part)
+        labels[index] = NONE if rng.random() < NONE_SHARE else int(rng.random() * 10)
+        lines.append(writer.without_digit() if labels[index] == NONE else writer.with_digit(int(labels[index])))
     return lines, labels
 
 
@@ -80,85 +48,197 @@ def to_ids(lines: list[str]) -> NDArray[np.int32]:
     return ids
 
 
-def _pick(choices: str, rng: np.random.Generator, separator: str | None = "; ") -> str:
-    parts = choices.split(separator)
-    return parts[rng.integers(len(parts))]
+class _Writer:
+    """Writes one line in one language."""
 
+    def __init__(self, language: str, rng: np.random.Generator, part: Part) -> None:
+        self._language, self._rng, self._part = language, rng, part
+        self._gap = "" if language == "zh" else " "
+        self._slots = vocabulary.slots(language, part)
 
-def _with_digit(digit: int, language: str, rng: np.random.Generator, test: bool) -> str:
-    name = str(digit) if rng.random() < 0.45 else DIGIT_WORDS[language][digit]
-    if len(name) > 3 and rng.random() < 0.12:
-        name = _mistyped(name, rng)
-    if test:
-        return _pick(TEST_TEMPLATES[language], rng).format(name)
-    kind = rng.random()
-    article = name == "un"
-    if kind < 0.6 or article:
-        line = _pick(TEMPLATES[language], rng).format(name)
-    else:  # among words that have nothing to do with it
-        before, after = _filler(language, rng), _filler(language, rng)
-        gap = "" if language == "zh" else " "
-        line = gap.join((before, name) if kind < 0.75 else (name, after) if kind < 0.85 else (before, name, after))
-    return line
+    def with_digit(self, digit: int) -> str:
+        """A line that names `digit` and no other."""
+        while True:
+            name = self._digit_name(digit)
+            counted = name in ("one", "un", "一")
+            around = self._phrase(counted)
+            if counted and (f"{_NAME}点" in around or f"{_NAME}个" in around):  # "a little", "a"
+                continue
+            if self._chance(0.3) and not name.isnumeric():
+                name = self._digit_mistyped(name, digit)
+            line = self._as_typed(around, name)
+            if line:
+                return line
 
+    def without_digit(self) -> str:
+        """A line that names no digit, or more than one."""
+        while True:
+            line = self._as_typed(*self._nothing_named())
+            if line is not None:
+                return line
 
-def _without_digit(language: str, rng: np.random.Generator, test: bool) -> str:
-    kind = rng.random()
-    templates = (TEST_TEMPLATES if test else TEMPLATES)[language]
-    if kind < 0.3:  # a number of several digits, in the same places where a digit stands
-        number = (
-            str(rng.integers(10, 10 ** rng.integers(2, 6)))
-            if rng.random() < 0.65
-            else _pick(NUMBERS[language], rng, None)
+    def _digit_name(self, digit: int) -> str:
+        kind = self._rng.random()
+        if kind < 0.38:
+            return str(digit)
+        if kind < (0.46 if self._language == "zh" else 0.4):
+            return chr(ord("０") + digit)
+        more = MORE_DIGIT_WORDS.get(self._language, {}).get(digit, "").split()
+        if more and self._chance(0.45 if self._language == "zh" else 0.2):
+            return self._pick(more)
+        if self._chance(0.03) and self._language != "zh":
+            return DIGIT_WORDS[self._pick(["en", "de", "es"])][digit]
+        return DIGIT_WORDS[self._language][digit]
+
+    def _digit_mistyped(self, name: str, digit: int) -> str:
+        """`name` with an error that leaves it clear, if one is found soon."""
+        if len(name) > 2:
+            for _ in range(4):
+                word = mistyped(name, self._rng, self._part)
+                if is_clear(word, digit):
+                    return word
+        return name
+
+    def _nothing_named(self) -> tuple[str, str]:
+        """Words with a place for a name, and what stands there though it names no digit."""
+        kind = self._rng.random()
+        if kind < 0.18:
+            return self._phrase(), self._wide(in_figures(self._rng))
+        if kind < 0.32:
+            return self._phrase(), self._number_in_words()
+        if kind < 0.52:
+            return self._phrase(), self._pick(vocabulary.lookalikes(self._language, self._part))
+        if kind < 0.57:
+            return self._phrase(), self._longer_word()
+        if kind < 0.62:
+            return self._phrase(), self._letters() if self._chance(0.6) else self._pick(self._slots["o"])
+        if kind < 0.65:
+            return self._phrase(), self._two_digits()
+        if kind < 0.70:
+            return self._filled(self._pick(vocabulary.sentences(self._language, self._part))), ""
+        if kind < 0.75:
+            return " ".join(self._letters() for _ in range(1 + int(self._rng.random() * 4))), ""
+        if kind < 0.76:
+            return self._pick(["", " ", "?", "...", "!", "-", ":)", "。", "#"]), ""
+        if kind < 0.84:
+            return self._salad(1 + int(self._rng.random() * 6)), ""
+        return self._filled(self._pick(vocabulary.phrases(self._language, self._part, digit=False))), ""
+
+    def _phrase(self, counted: bool = False) -> str:
+        """Words around a place for a name."""
+        kind = self._rng.random()
+        if kind < 0.05:
+            return _NAME
+        if kind < 0.2 and not counted:
+            before, after = (self._salad(int(self._rng.random() * 5)) for _ in range(2))
+            return self._gap.join(filter(None, (before, _NAME, after)))
+        choices = vocabulary.phrases(self._language, self._part, digit=True)
+        if counted:
+            choices = [phrase for phrase in choices if _COUNTED.search(phrase)] or ["{d}"]
+        phrase = self._filled(self._pick(choices))
+        if self._chance(0.06):  # a longer line, some of it beyond what is read
+            phrase += (", ", ". ", " ")[int(self._rng.random() * 3)] + self._salad(8) if not counted else ""
+        return phrase
+
+    def _filled(self, phrase: str) -> str:
+        while (at := phrase.find("{")) >= 0:
+            slot = phrase[at + 1]
+            new = slot in "nto" and self._chance(0.1)
+            word = _NAME if slot == "d" else self._unheard() if new else self._pick(self._slots[slot])
+            phrase = phrase[:at] + word + phrase[at + 3 :]
+        return phrase
+
+    def _salad(self, count: int) -> str:
+        """Words in no order; some of them exist in no dictionary."""
+        return self._gap.join(
+            self._unheard() if self._chance(0.12) else self._pick(self._slots["ntvoo"[int(self._rng.random() * 5)]])
+            for _ in range(count)
         )
-        return _pick(templates, rng).format(number)
-    if kind < 0.4:
-        parts = rng.integers(10, 60, 2)
-        return f"{parts[0]}{':.,-/'[rng.integers(5)]}{parts[1]}"
-    if kind < 0.55:
-        return _pick(templates, rng).format(_pick(LOOKALIKES[language], rng))
-    if kind < 0.65:
-        return _pick(LOOKALIKES[language], rng)
-    if kind < 0.75:
-        return _pick(templates, rng).format(_filler(language, rng)).strip()
-    if kind < 0.78:
-        return ""
-    return " ".join(_filler(language, rng) for _ in range(rng.integers(1, 4)))
+
+    def _letters(self) -> str:
+        return self._unheard() if self._chance(0.5) else unheard.random_letters(self._rng)
+
+    def _unheard(self) -> str:
+        if self._language == "zh":
+            return unheard.random_characters(self._rng)
+        return unheard.crossed(self._slots["n"], self._slots["t"], self._rng)
+
+    def _longer_word(self) -> str:
+        if self._language == "zh":
+            return self._pick(vocabulary.lookalikes("zh", self._part))
+        before, after = (self._unheard()[: int(self._rng.random() * 6)] for _ in range(2))
+        return unheard.longer_word(self._language, before, after, self._rng)
+
+    def _number_in_words(self) -> str:
+        number = in_words(self._language, self._rng)
+        if number.isalpha() and self._language != "zh" and self._chance(0.2):
+            wrong = mistyped(number, self._rng, self._part)
+            return number if is_near_digit(plain(wrong)) else wrong
+        return number
+
+    def _two_digits(self) -> str:
+        first, second = (int(self._rng.random() * 10) for _ in range(2))
+        second = second if second != first else (first + 1) % 10
+        join = self._pick(JOINS[self._language].split("; "))
+        between = f"{self._gap}{join}{self._gap}" if self._chance(0.7) else self._pick([" ", ", ", "/", " - "])
+        return between.join(self._digit_name(digit) for digit in (first, second))
+
+    def _as_typed(self, around: str, name: str) -> str | None:
+        """The line as somebody types it, or None if it names, or cuts, what it must not."""
+        if self._chance(0.03) and name:
+            name = self._pick(["'{}'", '"{}"', "({})", "*{}*", "«{}»", "„{}“"]).format(name)
+        if self._chance(0.04) and name:
+            around = around.replace(f" {_NAME}", self._pick(["-", " - ", ": ", " #", "  "]) + _NAME)
+        around, name = self._spelled(around, name)
+        if any(names_digit(word) for word in _WORD.findall(around) if word.lower() not in ("un", "one")):
+            return None
+        if self._chance(0.18):
+            around += self._pick("。！？，" if self._language == "zh" and self._chance(0.6) else "!.?,")
+        if self._chance(0.05):
+            around = f"  {around} "
+        before, _, after = around.partition(_NAME)
+        read = len(f"{before}{name}{after[:1]}".encode()) <= TEXT_LENGTH
+        return before + name + after if read or not name else None
+
+    def _spelled(self, around: str, name: str) -> tuple[str, str]:
+        """With errors, in some case, with or without accents; Chinese now and then in traditional characters."""
+        if self._language == "zh":
+            return around.translate(TRADITIONAL) if self._chance(0.15) else around, name
+        around, style = self._with_errors(around), self._rng.random()
+        around, name = _cased(around, style), _cased(name, style)
+        umlauts = self._language == "de" and self._chance(0.5)
+        kind = self._rng.random()
+        return plain(around, umlauts) if kind < 0.3 else around, plain(name, umlauts) if kind < 0.4 else name
+
+    def _with_errors(self, around: str) -> str:
+        """Now and then one of the words mistyped, never so that it is near to a digit's."""
+        if not self._chance(0.2):
+            return around
+        words = around.split(" ")
+        at = int(self._rng.random() * len(words))
+        if len(words[at]) > 2 and words[at].isalpha():
+            word = mistyped(words[at], self._rng, self._part)
+            if not is_near_digit(plain(word)):
+                words[at] = word
+        return " ".join(words)
+
+    def _wide(self, figures: str) -> str:
+        if not self._chance(0.12 if self._language == "zh" else 0.02):
+            return figures
+        return "".join(chr(ord("０") + int(figure)) if figure.isdigit() else figure for figure in figures)
+
+    def _pick(self, choices: list[str] | str) -> str:
+        return choices[int(self._rng.random() * len(choices))]
+
+    def _chance(self, share: float) -> bool:
+        return bool(self._rng.random() < share)
 
 
-def _filler(language: str, rng: np.random.Generator) -> str:
-    kind = rng.random()
-    if kind < 0.45:
-        return _pick(OTHER_WORDS[language], rng)
-    if kind < 0.7:
-        words = _pick(TEMPLATES[language], rng).replace("{}", " ").split()
-        return words[rng.integers(len(words))] if words else _pick(OTHER_WORDS[language], rng)
-    return "".join(_LETTERS[rng.integers(26)] for _ in range(rng.integers(2, 9)))
-
-
-def _mistyped(word: str, rng: np.random.Generator) -> str:
-    """Two letters exchanged, one missing, one doubled, or one wrong; never the first."""
-    at = int(rng.integers(1, len(word) - 1))
-    kind = rng.integers(4)
-    if kind == 0:
-        return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-    if kind == 1:
-        return word[:at] + word[at + 1 :]
-    if kind == 2:
-        return word[:at] + word[at] + word[at:]
-    return word[:at] + _LETTERS[rng.integers(26)] + word[at + 1 :]
-
-
-def _as_typed(line: str, rng: np.random.Generator) -> str:
-    kind = rng.random()
-    if kind < 0.15:
-        line = line.upper()
-    elif kind < 0.35:
-        line = line.capitalize()
-    elif kind < 0.6:
-        line = line.lower()
-    if rng.random() < 0.15:
-        line += "!.?,"[rng.integers(4)]
-    if rng.random() < 0.06:
-        line = f"  {line} "
-    return line
+def _cased(text: str, style: float) -> str:
+    if style < 0.01:
+        return text.swapcase()
+    if style < 0.12:
+        return text.upper()
+    if style < 0.3:
+        return text.title() if style < 0.2 else text[:1].upper() + text[1:]
+    return text.lower() if style < 0.55 else text

@@ -1,10 +1,10 @@
-"""The three encoders, each with the classification layer it is trained under."""
+"""The encoders of pictures and sounds, each with the classification layer it is trained under."""
 
 import keras
 import tensorflow as tf
 from keras import layers
 
-from training.specs import AUDIO, EVIDENCE_SPAN, LABELS, TEXT_LENGTH
+from training.specs import AUDIO, EVIDENCE_SPAN, LABELS
 
 
 def image_network() -> tuple[keras.Model, keras.Model]:
@@ -32,17 +32,6 @@ def audio_network() -> tuple[keras.Model, keras.Model]:
     x = _convolution(x, 64, 3, 1)
     pooled = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)])
     return with_evidence(patch, layers.Dropout(0.3)(pooled))
-
-
-def text_network(unroll: bool) -> tuple[keras.Model, keras.Model]:
-    """An embedding of bytes and an LSTM, the strongest answer along the line: (encoder, classifier).
-
-    Only the unrolled LSTM converts to int8; the looped one trains faster, and their weights are the same.
-    """
-    ids = keras.Input((TEXT_LENGTH,), dtype="int32")
-    x = layers.Embedding(257, 24)(ids)
-    x = layers.LSTM(64, return_sequences=True, unroll=unroll)(x)
-    return with_evidence(ids, layers.Dropout(0.1)(layers.GlobalMaxPooling1D()(x)))
 
 
 def _convolution(x: tf.Tensor, filters: int, size: int, strides: int) -> tf.Tensor:
