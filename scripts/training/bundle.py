@@ -14,7 +14,7 @@ from daemon.manifest import AudioSpec, ImageSpec, TextSpec
 from daemon.offline import Item, OfflineRecogniser
 from daemon.recogniser import load_recogniser
 from training import convert, speech
-from training.scenes import HEIGHT, WIDTH
+from training.scenes import FRAME
 from training.specs import AUDIO, IMAGE, LABELS, SEED
 from training.strokes import draw_digit
 
@@ -112,8 +112,8 @@ def write_selftest(directory: Path) -> None:
 
 def _picture(digit: int | None) -> speech.NDArray[np.uint8]:
     """A drawn digit on a wall lit from the left."""
-    light = np.linspace(225, 170, WIDTH, dtype=np.float32)
-    frame = np.tile(light, (HEIGHT, 1))
+    light = np.linspace(225, 170, FRAME.width, dtype=np.float32)
+    frame = np.tile(light, (FRAME.height, 1))
     if digit is not None:
         mask = cv2.resize(draw_digit(digit, np.random.default_rng(digit), 120), (80, 80), interpolation=cv2.INTER_AREA)
         part = frame[20:100, 50:130]

@@ -40,14 +40,19 @@ def main() -> int:
 def _train_encoders() -> None:
     """One process on each of two cores: the image encoder takes as long as the two others."""
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        jobs = [pool.submit(_timed, "image", images.train, DATA, BUILD, FLOAT), pool.submit(_sound_and_text)]
+        jobs = [pool.submit(_timed, "image", images.train, DATA, *_both("image")), pool.submit(_sound_and_text)]
         for job in jobs:
             job.result()
 
 
 def _sound_and_text() -> None:
-    _timed("audio", lambda: audios.train(audios.load_listener(DATA), BUILD, FLOAT))
-    _timed("text", texts.train, BUILD, FLOAT)
+    _timed("audio", audios.train, audios.load_listener(DATA), *_both("audio"))
+    _timed("text", texts.train, *_both("text"))
+
+
+def _both(name: str) -> tuple[Path, Path]:
+    """Where the int8 model and its float32 twin belong."""
+    return BUILD / f"{name}.tflite", FLOAT / f"{name}.tflite"
 
 
 def _finish(directory: Path) -> None:
