@@ -1,50 +1,19 @@
-"""The head: softmax(W F + b), fitted to what the int8 encoders say of items that no encoder learned from."""
+"""The head: softmax(W F + b), fitted to what the encoders say of items that none of them learned from."""
 
 from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
-from daemon.records import MODALITIES, Modality
+from daemon.records import MODALITIES, Array, Modality
+from training.moments import ALL_SUBSETS, Heard, make_moments
 from training.specs import LABELS, NONE
 
-Array = NDArray[np.float32]
-Labels = NDArray[np.int64]
-
 MOMENTS = 200_000
-ALL_SUBSETS = tuple(range(1, 2 ** len(MODALITIES)))
-"""Which modalities are there, a bit for each."""
-NONE_SHARE = 1 / 7
-"""Of the moments, those in which no modality has a digit."""
-MIXED_SHARE = 0.3
-"""Of the moments with a digit and several modalities, those in which some of them have none."""
-CONTRADICTION_SHARE = 0.15
-"""Of the moments with a digit and several modalities, those in which one has another digit; the target is divided."""
 START_RANGE = (0.6, 0.7)
 """A spoken digit is in the window for half a second; smoothed with 0.3 s, its score hardly passes 0.8."""
 L2 = 1e-5
 _EPOCHS, _BATCH, _RATE = 12, 512, 5e-3
-
-
-class Heard:
-    """Embeddings (n, D) of one modality with their labels (n,)."""
-
-    def __init__(self, embeddings: Array, labels: Labels) -> None:
-        self.embeddings = embeddings
-        self._rows = [np.flatnonzero(labels == label) for label in range(len(LABELS))]
-
-    def of(self, label: int) -> Array:
-        """The embeddings (m, D) of all items with this label."""
-        return self.embeddings[self._rows[label]]
-
-    def pick(self, labels: Labels, rng: np.random.Generator) -> Array:
-        """For each of `labels` (n,) the embedding of some item with it: (n, D)."""
-        chosen = np.empty(len(labels), np.int64)
-        for label, rows in enumerate(self._rows):
-            wanted = labels == label
-            chosen[wanted] = rows[rng.integers(len(rows), size=int(wanted.sum()))]
-        return self.embeddings[chosen]
 
 
 def fit_head(heard: Mapping[Modality, Heard], seed: int, subsets: Sequence[int] = ALL_SUBSETS) -> tuple[Array, Array]:
@@ -62,47 +31,6 @@ def fit_head(heard: Mapping[Modality, Heard], seed: int, subsets: Sequence[int] 
     head.fit(features, targets, _BATCH, _EPOCHS, verbose=0)
     kernel, bias = head.get_weights()
     return kernel.T.astype(np.float32), bias.astype(np.float32)
-
-
-def make_moments(
-    heard: Mapping[Modality, Heard], count: int, rng: np.random.Generator, subsets: Sequence[int] = ALL_SUBSETS
-) -> tuple[Array, Array]:
-    """F (n, D + M) and target scores (n, L) of random moments."""
-    bits = np.array(subsets)[rng.integers(len(subsets), size=count)]
-    present = (bits[:, np.newaxis] >> np.arange(len(MODALITIES)) & 1).astype(bool)
-    shown = _labels_shown(present, rng)
-    parts = [
-        heard[modality].pick(shown[:, index], rng) * present[:, index, np.newaxis]
-        for index, modality in enumerate(MODALITIES)
-    ]
-    features = np.concatenate([*parts, present.astype(np.float32)], axis=1)
-    return features.astype(np.float32), _targets(present, shown)
-
-
-def _labels_shown(present: NDArray[np.bool_], rng: np.random.Generator) -> Labels:
-    """What each modality has to say (n, M): one digit, none, or in some moments digits that contradict each other."""
-    count = len(present)
-    shown = np.repeat(rng.integers(10, size=count)[:, np.newaxis], present.shape[1], axis=1)
-    # the present modalities in random order come first
-    rank = np.where(present, rng.random(present.shape), 2.0).argsort(axis=1).argsort(axis=1)
-    present_count = present.sum(axis=1)
-    kind = np.where(present_count > 1, rng.random(count), 1.0)[:, np.newaxis]
-    others = (shown[:, :1] + rng.integers(1, 10, size=(count, 1))) % 10
-    shown = np.where((kind < CONTRADICTION_SHARE) & (rank == 0), others, shown)
-    silent = rng.integers(1, np.maximum(present_count, 2))[:, np.newaxis]
-    mixed = (kind >= CONTRADICTION_SHARE) & (kind < CONTRADICTION_SHARE + MIXED_SHARE)
-    shown = np.where(mixed & (rank < silent), NONE, shown)
-    return np.where(rng.random((count, 1)) < NONE_SHARE, NONE, shown)
-
-
-def _targets(present: NDArray[np.bool_], shown: Labels) -> Array:
-    """Every digit that is shown gets its part; NONE only where there is none at all."""
-    votes = np.zeros((len(shown), len(LABELS)), np.float32)
-    for index in range(shown.shape[1]):
-        digit = present[:, index] & (shown[:, index] != NONE)
-        votes[np.flatnonzero(digit), shown[digit, index]] += 1
-    votes[votes.sum(axis=1) == 0, NONE] = 1
-    return votes / votes.sum(axis=1, keepdims=True)
 
 
 def start_threshold(heard: Mapping[Modality, Heard], weights: Array, bias: Array) -> float:

@@ -12,9 +12,9 @@ from daemon.inference.model import TfliteModel
 from daemon.records import Embedding, Frame, Line, Modality
 from training import audios
 from training.bundle import specs
-from training.fusion import Heard, Labels
 from training.images import load_digits
 from training.lines import make_lines
+from training.moments import Heard, Labels
 from training.scenes import Composer
 from training.specs import SEED
 

@@ -1,10 +1,5 @@
 """The demo's score of recognised digits counts what was shown, and nothing that was not."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
 from clip_score import Passage, Seen, score
 
 CLIP = [Passage(1, 2, "image", "3"), Passage(4, 5, "audio", "7"), Passage(7, 8, "contradiction", None, frozenset("26"))]

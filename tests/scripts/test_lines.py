@@ -1,14 +1,9 @@
 """Lines for training: what they name is within what is read, and what is held out stays out."""
 
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
 from training import vocabulary
 from training.lines import make_lines, to_ids
 from training.specs import NONE, TEXT_LENGTH

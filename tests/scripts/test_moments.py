@@ -1,0 +1,37 @@
+"""The moments that the head learns from."""
+
+import numpy as np
+from training.moments import Heard, make_moments
+from training.specs import LABELS, NONE
+
+SIZE = len(LABELS)
+ONE_HOT = Heard(np.eye(SIZE, dtype=np.float32), np.arange(SIZE))
+HEARD = {"image": ONE_HOT, "audio": ONE_HOT, "text": ONE_HOT}
+
+
+def moments(subsets: tuple[int, ...] = tuple(range(1, 8))) -> tuple[np.ndarray, np.ndarray]:
+    return make_moments(HEARD, 5_000, np.random.default_rng(1), subsets)
+
+
+def test_absent_modalities_are_zeros_and_present_ones_say_something() -> None:
+    features, _ = moments()
+    said, present = features[:, : 3 * SIZE].reshape(-1, 3, SIZE), features[:, 3 * SIZE :]
+    assert np.array_equal(said.sum(axis=2), present)
+    assert {tuple(row) for row in present.tolist()} == {
+        (a, b, c) for a in (0, 1) for b in (0, 1) for c in (0, 1) if a + b + c
+    }
+
+
+def test_the_target_is_what_is_shown_divided_where_it_contradicts() -> None:
+    features, targets = moments()
+    votes = features[:, : 3 * SIZE].reshape(-1, 3, SIZE)[:, :, :NONE].sum(axis=1)
+    shown = votes.sum(axis=1) > 0
+    assert np.allclose(targets.sum(axis=1), 1)
+    assert (targets[~shown, NONE] == 1).all()
+    assert np.allclose(targets[shown, :NONE], votes[shown] / votes[shown].sum(axis=1, keepdims=True))
+    assert ((votes > 0).sum(axis=1) == 2).any()
+
+
+def test_only_the_wanted_subsets_occur() -> None:
+    features, _ = moments((0b101,))
+    assert (features[:, 3 * SIZE :] == [1, 0, 1]).all()
