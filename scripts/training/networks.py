@@ -1,10 +1,10 @@
-"""The encoders of pictures and sounds, each with the classification layer it is trained under."""
+"""What every encoder ends in, and the encoder of pictures with the layer it is trained under."""
 
 import keras
 import tensorflow as tf
 from keras import layers
 
-from training.specs import AUDIO, EVIDENCE_SPAN, LABELS
+from training.specs import EVIDENCE_SPAN, LABELS
 
 
 def image_network() -> tuple[keras.Model, keras.Model]:
@@ -19,19 +19,6 @@ def image_network() -> tuple[keras.Model, keras.Model]:
     large = _convolution(x, 64, 3, 1)
     pooled = layers.Concatenate()([layers.GlobalMaxPooling2D()(small), layers.GlobalMaxPooling2D()(large)])
     return with_evidence(frame, pooled)
-
-
-def audio_network() -> tuple[keras.Model, keras.Model]:
-    """Convolutions over a log-mel patch, their mean and their strongest answer: (encoder, classifier)."""
-    patch = keras.Input((AUDIO.frames, AUDIO.mel_bands, 1))
-    x = layers.Rescaling(0.4, 0.8)(patch)  # log-mel values are mostly between -7 and 3
-    x = _convolution(x, 16, 3, 2)  # 49 x 20
-    x = _convolution(x, 32, 3, 2)  # 25 x 10
-    x = _convolution(x, 48, 3, 1)
-    x = _convolution(x, 64, 3, 2)  # 13 x 5
-    x = _convolution(x, 64, 3, 1)
-    pooled = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)])
-    return with_evidence(patch, layers.Dropout(0.3)(pooled))
 
 
 def _convolution(x: tf.Tensor, filters: int, size: int, strides: int) -> tf.Tensor:

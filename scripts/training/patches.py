@@ -1,97 +1,202 @@
-"""Log-mel patches as a microphone would give them: an utterance somewhere in the window, among other sounds."""
+"""What a microphone may hear in one window: a spoken digit, anything else, or noise to lay under either."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from daemon.encoders.logmel import LogMel
+from training.noises import coloured_noise, made_up
 from training.specs import AUDIO, NONE
 from training.speech import RATE_HZ, Sound, Utterance
 
 PATCH_SAMPLES = (AUDIO.frames - 1) * AUDIO.hop_samples + AUDIO.window_samples
-WHOLE, PART = 0.88, 0.42
+WHOLE, PART = 0.85, 0.4
 """An utterance is in the window with at least the first share of it inside, and not there with at most the second."""
+DIGIT_SHARE = 0.6
+RECORDED_SHARE = 0.6
+"""Of the spoken digits, those of people; the others are synthesised."""
 
 _LOGMEL = LogMel(AUDIO)
 
 
 class Listener:
-    """Makes patches from utterances of digits, of other words, and from other sounds."""
+    """Makes windows (PATCH_SAMPLES,) float32 from utterances of digits, of other words, and from other sounds."""
 
-    def __init__(self, digits: Sequence[Utterance], words: Sequence[Utterance], sounds: Sequence[Utterance]) -> None:
-        self._digits = digits
-        self._by_label = [[item for item in digits if item.label == digit] for digit in range(10)]
-        self._words, self._sounds = words, sounds
+    def __init__(
+        self,
+        recorded: Sequence[Utterance],
+        synthesised: Sequence[Utterance],
+        words: Sequence[Utterance],
+        sounds: Sequence[Utterance],
+    ) -> None:
+        self._by_label = [
+            [[item.samples for item in source if item.label == digit] for digit in range(10)]
+            for source in (recorded, synthesised)
+        ]
+        self._words = [item.samples for item in words]
+        self._sounds = [item.samples for item in sounds]
 
     def patches(self, count: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """`count` patches (n, frames, mel_bands) with their labels (n,); NONE where no digit is heard."""
+        """`count` patches (n, frames, mel_bands) as the encoder gets them, with labels (n,).
+
+        Three in five have a digit, the others are NONE. A third is clean, the others have noise at -5 to 20 dB.
+        """
         patches = np.empty((count, AUDIO.frames, AUDIO.mel_bands), np.float32)
         labels = np.empty(count, np.int64)
         for index in range(count):
-            if rng.random() < 0.6:
-                labels[index] = rng.integers(10)
-                sound = self.digit(int(labels[index]), rng)
-            else:
-                labels[index], sound = NONE, self.nothing(rng)
-            patches[index] = _changed(_LOGMEL.spectra(sound), rng)
+            labels[index] = rng.integers(10) if rng.random() < DIGIT_SHARE else NONE
+            window = self.nothing(rng) if labels[index] == NONE else self.digit(int(labels[index]), rng)
+            if rng.random() < 2 / 3:
+                window = mixed(window, self.noise(rng), rng.uniform(-5, 20))
+            patches[index] = _LOGMEL.spectra(_at_level(window, rng.uniform(-32, 0)))
         return patches, labels
 
+    def voices(self, count: int, rng: np.random.Generator) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
+        """`count` mel magnitudes (n, frames, mel_bands) without noise, and labels (n,); three in five have a digit."""
+        labels = np.where(rng.random(count) < DIGIT_SHARE, rng.integers(0, 10, count), NONE)
+        windows = (self.nothing(rng) if label == NONE else self.digit(int(label), rng) for label in labels)
+        return _magnitudes(windows, count), labels
+
+    def noises(self, count: int, rng: np.random.Generator) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
+        """`count` mel magnitudes (n, frames, mel_bands) of what may lie under a voice, and NONE (n,)."""
+        return _magnitudes((self.noise(rng) for _ in range(count)), count), np.full(count, NONE)
+
     def digit(self, digit: int, rng: np.random.Generator) -> Sound:
-        """A window in which this digit is heard."""
-        items = self._by_label[digit]
-        voice = _at_speed(items[rng.integers(len(items))].samples, rng)
+        """The digit, said once; now and then with a bit of another before or after it."""
+        voice = self._voice(digit, rng)
         window = np.zeros(PATCH_SAMPLES, np.float32)
         inside = rng.uniform(WHOLE, 1.0) if rng.random() < 0.25 else 1.0
         _lay(window, voice, _position(len(voice), inside, rng))
-        if rng.random() < 0.15:  # the end or the beginning of another word
-            other = self._digits[rng.integers(len(self._digits))].samples
+        if rng.random() < 0.15:
+            other = self._any_voice(rng)
             _lay(window, other, _position(len(other), rng.uniform(0.05, PART), rng))
-        return self._in_room(_levelled(window, rng), rng)
+        return _at_level(window)
 
     def nothing(self, rng: np.random.Generator) -> Sound:
-        """A window without a digit: silence, noise, other words, sounds, or just a part of a digit."""
-        window = np.zeros(PATCH_SAMPLES, np.float32)
-        kind = rng.random()
-        if kind < 0.27:
-            voice = _at_speed(self._digits[rng.integers(len(self._digits))].samples, rng)
-            _lay(window, voice, _position(len(voice), rng.uniform(0.03, PART), rng))
-        elif kind < 0.55:
-            voice = _at_speed(self._words[rng.integers(len(self._words))].samples, rng)
-            if rng.random() < 0.3:  # like speech, and no word
-                voice = voice[::-1]
-            _lay(window, voice, int(rng.integers(-max(1, len(voice) - 1000), PATCH_SAMPLES - 1000)))
-        elif kind < 0.88:
-            window = _levelled(self._excerpt(rng), rng)
-        if window.any():
-            window = _levelled(window, rng)
-        return self._in_room(window, rng)
+        """No digit: parts of digits, other words, like words, sounds, or silence."""
+        kinds = (self._edge, self._piece, self._word, self._nonsense, self._excerpt, _made_up, _silence)
+        return kinds[rng.choice(len(kinds), p=(0.17, 0.08, 0.22, 0.1, 0.23, 0.16, 0.04))](rng)
 
-    def _in_room(self, window: Sound, rng: np.random.Generator) -> Sound:
-        """Some noise under it, often a little, sometimes much; sometimes none at all."""
-        kind = rng.random()
-        if kind < 0.2:
-            return window
-        noise = self._excerpt(rng) if kind < 0.5 else _coloured_noise(rng)
-        level = float(np.sqrt(np.mean(noise**2))) + 1e-9
-        if window.any():
-            loud = float(np.sqrt(np.mean(window[np.abs(window) > 0.05 * np.abs(window).max()] ** 2)))
-            wanted = loud * 10 ** (-rng.uniform(6, 45) / 20)
-        else:
-            wanted = 10 ** (-rng.uniform(25, 80) / 20)
-        return np.clip(window + noise * np.float32(wanted / level), -1, 1).astype(np.float32)
+    def noise(self, rng: np.random.Generator) -> Sound:
+        """What may go on while somebody speaks: sounds, noise, other people far off."""
+        kinds = (self._excerpt, _coloured, self._babble, _made_up)
+        return kinds[rng.choice(len(kinds), p=(0.5, 0.2, 0.15, 0.15))](rng)
+
+    def _edge(self, rng: np.random.Generator) -> Sound:
+        """The end of a digit, or its beginning, or both of two."""
+        window = np.zeros(PATCH_SAMPLES, np.float32)
+        for _ in range(1 if rng.random() < 0.7 else 2):
+            voice = self._any_voice(rng)
+            _lay(window, voice, _position(len(voice), rng.uniform(0.03, PART), rng))
+        return _at_level(window)
+
+    def _piece(self, rng: np.random.Generator) -> Sound:
+        """A short piece of a digit anywhere, or several of them in a row."""
+        window = np.zeros(PATCH_SAMPLES, np.float32)
+        at = int(rng.integers(PATCH_SAMPLES - 1000))
+        for _ in range(int(rng.integers(1, 4))):
+            piece = _piece_of(self._any_voice(rng), rng)
+            _lay(window, piece, at)
+            at += len(piece)
+        return _at_level(window)
+
+    def _word(self, rng: np.random.Generator) -> Sound:
+        window = np.zeros(PATCH_SAMPLES, np.float32)
+        voice = _at_speed(self._words[rng.integers(len(self._words))], rng)
+        _lay(window, voice, int(rng.integers(-max(1, len(voice) - 1500), PATCH_SAMPLES - 1500)))
+        return _at_level(_in_room(window, rng))
+
+    def _nonsense(self, rng: np.random.Generator) -> Sound:
+        """Voices that say nothing: backwards, or all at once."""
+        if rng.random() < 0.3:
+            return self._babble(rng)
+        window = np.zeros(PATCH_SAMPLES, np.float32)
+        voice = self._any_voice(rng)[::-1]
+        _lay(window, voice, _position(len(voice), 1.0, rng))
+        return _at_level(window)
+
+    def _babble(self, rng: np.random.Generator) -> Sound:
+        window = np.zeros(PATCH_SAMPLES, np.float32)
+        for _ in range(int(rng.integers(4, 9))):
+            voice = self._words[rng.integers(len(self._words))][:: 1 if rng.random() < 0.5 else -1]
+            _lay(window, voice, int(rng.integers(-len(voice) // 2, PATCH_SAMPLES)))
+        return _at_level(window)
 
     def _excerpt(self, rng: np.random.Generator) -> Sound:
-        samples = self._sounds[rng.integers(len(self._sounds))].samples
-        start = int(rng.integers(0, max(1, len(samples) - PATCH_SAMPLES)))
-        return np.resize(samples[start : start + PATCH_SAMPLES], PATCH_SAMPLES).astype(np.float32)
+        """A clip at another speed, backwards now and then, now and then two at once."""
+        window = np.zeros(PATCH_SAMPLES, np.float32)
+        for _ in range(1 if rng.random() < 0.7 else 2):
+            samples = self._sounds[rng.integers(len(self._sounds))]
+            step = np.exp(rng.uniform(np.log(0.5), np.log(2))) if rng.random() < 0.7 else 1.0
+            needed = int(PATCH_SAMPLES * step) + 1
+            start = int(rng.integers(0, max(1, len(samples) - needed)))
+            part = np.interp(np.arange(PATCH_SAMPLES) * step, np.arange(needed), np.resize(samples[start:], needed))
+            window += _at_level(part[:: 1 if rng.random() < 0.7 else -1]) * np.float32(rng.uniform(0.3, 1))
+        return _at_level(window)
+
+    def _any_voice(self, rng: np.random.Generator) -> Sound:
+        return self._voice(int(rng.integers(10)), rng)
+
+    def _voice(self, digit: int, rng: np.random.Generator) -> Sound:
+        items = self._by_label[0 if rng.random() < RECORDED_SHARE else 1][digit]
+        return _in_room(_at_speed(items[rng.integers(len(items))], rng), rng)
+
+
+def mixed(voice: Sound, noise: Sound, ratio_db: float) -> Sound:
+    """`voice` with `noise` under it, at this ratio of the voice's power where it is heard to the noise's power."""
+    loud = voice[np.abs(voice) > 0.05 * np.abs(voice).max()]
+    if not len(loud) or not noise.any():
+        return voice
+    wanted = np.mean(loud**2) * 10 ** (-ratio_db / 10)
+    return _at_level(voice + noise * np.float32(np.sqrt(wanted / np.mean(noise**2))))
+
+
+def _magnitudes(windows: Iterable[Sound], count: int) -> NDArray[np.float16]:
+    patches = np.empty((count, AUDIO.frames, AUDIO.mel_bands), np.float16)
+    for patch, window in zip(patches, windows, strict=True):
+        patch[:] = np.exp(_LOGMEL.spectra(window)) - AUDIO.log_offset
+    return patches
+
+
+def _made_up(rng: np.random.Generator) -> Sound:
+    return made_up(PATCH_SAMPLES, rng)
+
+
+def _coloured(rng: np.random.Generator) -> Sound:
+    return coloured_noise(PATCH_SAMPLES, rng)
+
+
+def _silence(rng: np.random.Generator) -> Sound:
+    """Very little, or nothing at all."""
+    return _coloured(rng) * np.float32(10 ** -rng.uniform(2, 4) if rng.random() < 0.8 else 0.0)
 
 
 def _at_speed(samples: Sound, rng: np.random.Generator) -> Sound:
     """Slower and lower, or faster and higher; words longer than the window always fit into it."""
-    factor = max(rng.uniform(0.84, 1.2), len(samples) / PATCH_SAMPLES)
+    factor = max(rng.uniform(0.8, 1.25), len(samples) / PATCH_SAMPLES)
     positions = np.arange(0, len(samples) - 1, factor)
     return np.interp(positions, np.arange(len(samples)), samples).astype(np.float32)
+
+
+def _in_room(voice: Sound, rng: np.random.Generator) -> Sound:
+    """With the echo of a room, in a third of the cases; the length stays."""
+    if rng.random() > 1 / 3:
+        return voice
+    time_s = np.arange(int(0.25 * RATE_HZ)) / RATE_HZ
+    echo = rng.standard_normal(len(time_s)) * np.exp(-time_s / rng.uniform(0.01, 0.08)) * rng.uniform(0.02, 0.12)
+    echo[0] = 1.0
+    size = 1 << int(np.ceil(np.log2(len(voice) + len(echo))))
+    wet = np.fft.irfft(np.fft.rfft(voice, size) * np.fft.rfft(echo, size), size)
+    return wet[: len(voice)].astype(np.float32)
+
+
+def _piece_of(voice: Sound, rng: np.random.Generator) -> Sound:
+    """At most PART of it, with soft ends."""
+    length = int(len(voice) * rng.uniform(0.1, PART))
+    start = int(rng.integers(len(voice) - length))
+    ramp = np.minimum(1.0, np.minimum(np.arange(length), np.arange(length)[::-1]) / 60).astype(np.float32)
+    return voice[start : start + length] * ramp
 
 
 def _position(length: int, inside: float, rng: np.random.Generator) -> int:
@@ -104,37 +209,10 @@ def _position(length: int, inside: float, rng: np.random.Generator) -> int:
 
 def _lay(window: Sound, voice: Sound, start: int) -> None:
     first, last = max(0, start), min(len(window), start + len(voice))
-    window[first:last] += voice[first - start : last - start]
+    if first < last:
+        window[first:last] += voice[first - start : last - start]
 
 
-def _levelled(window: Sound, rng: np.random.Generator) -> Sound:
-    peak = float(np.abs(window).max()) + 1e-9
-    return window * np.float32(10 ** (-rng.uniform(0.5, 32) / 20) / peak)
-
-
-def _coloured_noise(rng: np.random.Generator) -> Sound:
-    """White to brown, with a mains hum now and then."""
-    spectrum = np.fft.rfft(rng.standard_normal(PATCH_SAMPLES))
-    spectrum *= np.maximum(np.arange(len(spectrum)), 1.0) ** -rng.uniform(0, 1.2)
-    noise = np.fft.irfft(spectrum, PATCH_SAMPLES)
-    noise /= np.abs(noise).max()
-    if rng.random() < 0.2:
-        hum = 50 * 2 * np.pi * np.arange(PATCH_SAMPLES) / RATE_HZ
-        noise += rng.uniform(0.1, 1) * (np.sin(hum) + 0.5 * np.sin(2 * hum) + 0.3 * np.sin(3 * hum))
-    return noise.astype(np.float32)
-
-
-def _changed(spectra: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Another voice and another microphone: bands warped, and a smooth curve added above the floor."""
-    bands = np.arange(AUDIO.mel_bands)
-    if rng.random() < 0.6:
-        warped = np.clip(bands * rng.uniform(0.88, 1.12) + rng.uniform(-1, 1), 0, AUDIO.mel_bands - 1)
-        low = np.minimum(warped.astype(int), AUDIO.mel_bands - 2)
-        part = (warped - low).astype(np.float32)
-        spectra = spectra[:, low] * (1 - part) + spectra[:, low + 1] * part
-    if rng.random() < 0.6:
-        knots = rng.normal(0, 0.6, 5)
-        curve = np.interp(bands, np.linspace(0, AUDIO.mel_bands - 1, 5), knots).astype(np.float32)
-        floor = np.float32(np.log(AUDIO.log_offset))
-        spectra = np.maximum(spectra + curve, floor)
-    return spectra
+def _at_level(window: Sound, peak_db: float = 0.0) -> Sound:
+    peak = float(np.abs(window).max())
+    return (window * (10 ** (peak_db / 20) / peak if peak > 1e-6 else 1.0)).astype(np.float32)

@@ -17,15 +17,15 @@ IMAGE = ImageSpec(
 )
 AUDIO = AudioPreprocessing(
     sample_rate_hz=8000,
-    window_samples=200,
-    hop_samples=80,
+    window_samples=256,
+    hop_samples=128,
     fft_size=256,
     mel_bands=40,
     mel_low_hz=80,
     mel_high_hz=3800,
     log_offset=0.001,
-    frames=98,
-    stride_frames=10,
+    frames=72,
+    stride_frames=6,
 )
 TEXT_LENGTH = 48
 """Bytes of a line that are read; longer ones are cut."""

@@ -42,7 +42,12 @@ DIGIT_WORDS = {
 OTHER_WORDS = {
     "en": "hello; good morning; please open the door; yes; stop; kitchen; the light is on; water; where is my coat; "
     "music; thank you very much; turn left; room; come here; what a day; maybe; bottle; umbrella; the dog runs; "
-    "paper; window; garden; I do not know; late again; camera; a quiet house; button; Monday; happy; green",
+    "paper; window; garden; I do not know; late again; camera; a quiet house; button; Monday; happy; green; "
+    "no; up; down; left; right; go; bed; bird; cat; dog; house; tree; wow; off; on; all; and; the; you; why; who; now; "
+    "far; fall; fire; line; mine; night; find; high; wait; day; say; rain; sell; heaven; set; send; sick; list; fix; "
+    "sister; mix; free; see; she; sleep; key; few; blue; zoo; shoe; moon; food; near; hear; yellow; below; "
+    "hello there; row; know; home; door; floor; more; wall; run; sun; come; once upon; under; hand; black; hat; what; "
+    "hot; rock; and then; it is; of the; in a; hm; ah; oh; eh; uh",
     "de": "Hallo; guten Morgen; mach bitte die Tür auf; ja; Küche; das Licht ist an; Wasser; Musik; vielen "
     "Dank; Zimmer; "
     "komm her; vielleicht; Fenster; Garten; Montag; der Hund läuft",
@@ -55,7 +60,7 @@ OTHER_WORDS = {
     "zh": "你好; 请开门; 谢谢; 房间; 水; 音乐; 花园; 早上好",
 }
 VOICES = {
-    "en": ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc", "en-029"),
+    "en": ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd"),
     "de": ("de",),
     "fr": ("fr-fr", "fr-be"),
     "es": ("es", "es-419"),
@@ -65,9 +70,14 @@ VARIANTS = (
     "",
     *("+m1", "+m2", "+m3", "+m4", "+m5", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5"),
     *("+Alex", "+Andrea", "+antonio", "+belinda", "+david", "+Denis", "+edward", "+Gene", "+Jacky", "+john"),
-    *("+linda", "+Lee", "+Michael", "+paul", "+quincy", "+steph", "+Mario"),
+    *("+linda", "+Lee", "+Michael", "+paul", "+quincy", "+steph", "+Mario", "+m6", "+m8", "+Alicia", "+Andy"),
+    *("+Annie", "+aunty", "+benjamin", "+boris", "+caleb", "+Diogo", "+ed", "+edward2", "+Gene2", "+gustave"),
+    *("+Henrique", "+Hugo", "+iven", "+iven2", "+iven3", "+iven4", "+marcelo", "+Marco", "+max", "+michel"),
+    *("+miguel", "+Mike", "+Nguyen", "+pablo", "+pedro", "+rob", "+robert", "+sandro", "+shelby", "+steph2"),
+    *("+steph3", "+travis", "+victor", "+zac", "+anika", "+grandma", "+grandpa", "+klatt", "+klatt2", "+klatt3"),
+    *("+klatt4", "+klatt6", "+adam", "+norbert", "+kaukovalta"),
 )
-_SHARE = {"en": 44, "de": 12, "fr": 10, "es": 10, "zh": 8}
+_SHARE = {"en": 130, "de": 14, "fr": 12, "es": 12, "zh": 8}
 """Utterances of each digit by language."""
 
 
@@ -107,14 +117,14 @@ def synthesised(seed: int) -> list[Utterance]:
         for digit, word in enumerate(words):
             utterances += [Utterance(_spoken(word, language, rng), digit) for _ in range(_SHARE[language])]
         for phrase in OTHER_WORDS[language].split("; "):
-            utterances += [Utterance(_spoken(phrase, language, rng), NONE) for _ in range(6)]
+            utterances += [Utterance(_spoken(phrase, language, rng), NONE) for _ in range(5)]
     return utterances
 
 
 def _spoken(text: str, language: str, rng: np.random.Generator) -> Sound:
     voices = VOICES[language]
     voice = voices[rng.integers(len(voices))] + VARIANTS[rng.integers(len(VARIANTS))]
-    return speak(text, voice, speed=int(rng.integers(110, 210)), pitch=int(rng.integers(20, 80)))
+    return speak(text, voice, speed=int(rng.integers(110, 230)), pitch=int(rng.integers(10, 90)))
 
 
 def speak(text: str, voice: str, speed: int, pitch: int, rate_hz: int = RATE_HZ) -> Sound:

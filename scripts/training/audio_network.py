@@ -1,0 +1,60 @@
+"""The network that hears: convolutions over a log-mel patch, then one look at all of it."""
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from training.networks import with_evidence
+from training.specs import AUDIO
+
+LOG_MEL_MEAN, LOG_MEL_SPREAD = -2.5, 2.5
+"""Log-mel values lie mostly between -7 and 3."""
+
+
+def audio_network() -> tuple[keras.Model, keras.Model]:
+    """(encoder, classifier) of log-mel patches (n, frames, mel_bands, 1).
+
+    Which band answers matters, when it answers does not: bands stay apart until the last convolution, which sees all
+    of them at once, and only time is pooled.
+    """
+    patch = keras.Input((AUDIO.frames, AUDIO.mel_bands, 1))
+    x = layers.Rescaling(1 / LOG_MEL_SPREAD, -LOG_MEL_MEAN / LOG_MEL_SPREAD)(patch)
+    x = _without_level_and_colour(x)
+    x = _convolution(x, 24, 5, 2)
+    x = _convolution(x, 48, 3, 2)
+    x = _residual(x, 48)
+    x = _convolution(x, 52, 3, 2)
+    x = _residual(x, 52)
+    x = _over_all_bands(x, 64)
+    pooled = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)])
+    return with_evidence(patch, layers.Dropout(0.2)(pooled))
+
+
+def _without_level_and_colour(x: tf.Tensor) -> tf.Tensor:
+    """Two views: one that does not change with how loud it is, one that does not change with the microphone either."""
+    level = keras.ops.mean(x, axis=(1, 2), keepdims=True)
+    colour = keras.ops.mean(x, axis=1, keepdims=True)
+    return layers.Concatenate()([x - level, x - colour])
+
+
+def _residual(x: tf.Tensor, filters: int) -> tf.Tensor:
+    inner = _normalised(_bare(_convolution(x, filters, 3, 1), filters, 3, 1))
+    return layers.ReLU()(layers.Add()([x, inner]))
+
+
+def _convolution(x: tf.Tensor, filters: int, size: int, strides: int) -> tf.Tensor:
+    return layers.ReLU()(_normalised(_bare(x, filters, size, strides)))
+
+
+def _over_all_bands(x: tf.Tensor, filters: int) -> tf.Tensor:
+    bands = x.shape[2]
+    x = layers.Conv2D(filters, (1, bands), use_bias=False, kernel_initializer="he_normal")(x)
+    return layers.ReLU()(_normalised(x))
+
+
+def _bare(x: tf.Tensor, filters: int, size: int, strides: int) -> tf.Tensor:
+    return layers.Conv2D(filters, size, strides, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+
+
+def _normalised(x: tf.Tensor) -> tf.Tensor:
+    return layers.BatchNormalization(momentum=0.97)(x)
