@@ -1,0 +1,103 @@
+"""The network this work grew from as a bundle of its own, run by the daemon's encoders and head on the test part."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from training.splits import part_of_picture
+
+from daemon.bundles.load import MANIFEST, load_bundle
+from daemon.fusion.head import FusionHead
+from daemon.recogniser import Recogniser, load_recogniser
+from daemon.records import Embedding, Line, Moment
+from evaluation.frames import bare_frame, digit_frame
+from evaluation.progress import shown, tell
+from evaluation.rows import Row, plain, share
+from evaluation.sentences import sentences
+
+WHAT = "the network this work grew from"
+SEED = 20261125
+TIMED = 200
+"""Moments over which the speed is taken."""
+
+
+def rows(directory: Path, data: Path) -> list[Row]:
+    """The rows of the baseline in `directory`, which is trained first where it is not there."""
+    recogniser = _load(data, directory)
+    return [
+        *_accuracies(recogniser, data),
+        plain(WHAT, "size of all models", _size_bytes(recogniser) / 1000, "KB"),
+        plain(WHAT, "a moment of picture and text", _ms_a_moment(recogniser), "ms", None, TIMED),
+    ]
+
+
+def _load(data: Path, directory: Path) -> Recogniser:
+    """The baseline, trained and written to `directory` where it is not yet."""
+    if not (directory / MANIFEST).is_file():
+        # here, because TensorFlow takes seconds to import, and is not needed where the bundle is there
+        from evaluation.baseline_network import build
+
+        tell("the baseline: training, a quarter of an hour")
+        build(data, directory)
+    return load_recogniser(load_bundle(directory))
+
+
+def _accuracies(recogniser: Recogniser, data: Path) -> Iterator[Row]:
+    """Every handwritten digit of the test part, as it is and in a frame, a line for each, and both together."""
+    rng = np.random.default_rng(SEED)
+    pictures, digits = _test_digits(data)
+    lines = _lines_for(digits, rng)
+    head, right = recogniser.new_head(), Counter[str]()
+    for picture, line, digit in shown("the baseline", list(zip(pictures, lines, digits, strict=True))):
+        centred = recogniser.encoders["image"].encode(bare_frame(picture))
+        framed = recogniser.encoders["image"].encode(digit_frame(picture, rng))
+        read = recogniser.encoders["text"].encode(line)
+        kinds: dict[str, tuple[Embedding, ...]] = {
+            "image, centred": (centred,),
+            "image, in a camera frame": (framed,),
+            "text": (read,),
+            "image, centred + text": (centred, read),
+            "image, in a camera frame + text": (framed, read),
+        }
+        for name, items in kinds.items():
+            right[name] += _label(head, items) == digit
+    for name, count in right.items():
+        yield share(WHAT, name, count, len(digits))
+
+
+def _size_bytes(recogniser: Recogniser) -> int:
+    """Of all models of the bundle."""
+    return sum(path.stat().st_size for path in recogniser.bundle.directory.glob("*.tflite"))
+
+
+def _ms_a_moment(recogniser: Recogniser) -> float:
+    """Median time of one frame and one line through encoders and head, in milliseconds."""
+    head, frame, line = recogniser.new_head(), bare_frame(np.full((480, 640), 128, np.uint8)), Line("room seven", 0)
+    times_s = []
+    for _ in range(TIMED):
+        start_s = time.perf_counter()
+        _label(head, (recogniser.encoders["image"].encode(frame), recogniser.encoders["text"].encode(line)))
+        times_s.append(time.perf_counter() - start_s)
+    return float(np.median(times_s)) * 1000
+
+
+def _label(head: FusionHead, embeddings: Sequence[Embedding]) -> int:
+    moment = Moment(0, {embedding.modality: embedding for embedding in embeddings})
+    return int(np.argmax(head.recognise(moment).scores))
+
+
+def _test_digits(data: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    with np.load(data / "handwritten-digits.npz") as archive:
+        images, labels = archive["images"], archive["labels"].astype(np.int64)
+    rows = [index for index in range(len(images)) if part_of_picture(index, len(images)) == "test"]
+    return images[rows], labels[rows]
+
+
+def _lines_for(digits: NDArray[np.int64], rng: np.random.Generator) -> list[Line]:
+    """A line that names it for each digit."""
+    every = sentences(rng)
+    texts = [[line.text for line in every if line.label == digit] for digit in range(10)]
+    return [Line(texts[digit][rng.integers(len(texts[digit]))], 0) for digit in digits]

@@ -1,0 +1,154 @@
+"""What the daemon says over time: nothing where nothing is, and an event for each of 200 digits."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from training.specs import NONE
+from training.splits import part_of_picture, part_of_sound
+
+from daemon.bundles.load import load_bundle
+from daemon.clock import NS_PER_S
+from daemon.recogniser import Recogniser, load_recogniser
+from daemon.records import Array, Block, Frame
+from daemon.sources.files import read_sound
+from evaluation.hearing import recordings
+from evaluation.progress import tell
+from evaluation.rows import Row, Target, at_least, at_most, plain, share
+from evaluation.sentences import sentences
+from evaluation.stream_digits import BLOCK_S, FPS, LENGTH_S, SUBSETS, Pool, captured, plan
+from evaluation.stream_events import events_of
+from evaluation.stream_frames import empty_frames
+from evaluation.stream_score import Score, score
+
+UNSEEN = ("airplane", "automobile", "bird", "cat", "coughing", "door_knock", "frog", "glass_breaking", "siren")
+"""The classes of sounds that no training may read."""
+EMPTY_S = 1800.0
+EMPTY_FPS = 5.0
+SEED = 20261124
+
+
+def rows(directory: Path, data: Path) -> list[Row]:
+    """The rows "nothing there" and "events" of the bundle in `directory`; some minutes, told on standard error."""
+    recogniser = load_recogniser(load_bundle(directory))
+    tell("streams: sounds without a digit, half an hour")
+    table = _rows_of_sound(recogniser, data)
+    tell("streams: frames without a digit, half an hour")
+    table += _rows_of_frames(recogniser, data)
+    tell("streams: 200 digits, ten minutes")
+    return table + _rows_of_digits(score_of_digits(recogniser, data))
+
+
+def _rows_of_sound(recogniser: Recogniser, data: Path) -> list[Row]:
+    clips = sounds_without_digit(data)
+    false, length_s = false_events_in_sound(recogniser, clips)
+    what, where = "nothing there", f"sound, {length_s / 60:.1f} min"
+    table = [plain(what, f"{where}: false events", false.total(), "", at_most(0), len(clips))]
+    for name, events in sorted(false.items()):
+        table.append(plain(what, f"sound, of these in {name}", events, "", None, sum(name == of for of, _ in clips)))
+    return table
+
+
+def _rows_of_frames(recogniser: Recogniser, data: Path) -> list[Row]:
+    false = false_events_in_frames(recogniser, sorted((data / "photos").glob("*/*.jpg")))
+    where = f"frames, {EMPTY_S / 60:g} min at {EMPTY_FPS:g} a second: false events an hour"
+    return [plain("nothing there", where, false * 3600 / EMPTY_S, "", at_most(1), round(EMPTY_S * EMPTY_FPS))]
+
+
+def _rows_of_digits(result: Score) -> list[Row]:
+    """F1, then how long the events took from the onset of the digit until they were reported, and to their start."""
+    shown = len(result.found) + len(result.missed)
+    where = f"{LENGTH_S / 60:g} min, {FPS:g} frames a second"
+    table = [
+        plain("events", f"{where}: F1", result.f1, "", at_least(0.97), shown),
+        share("events", "digits with an event", len(result.found), shown),
+        plain("events", "false events", len(result.false), "", None, len(result.found) + len(result.false)),
+        *_rows_of_delays("all", result.reported_after_s(), result.started_after_s(), at_most(0.6)),
+    ]
+    for subset in SUBSETS:
+        part = result.of(subset)
+        name, there = "+".join(subset), len(part.found) + len(part.missed)
+        table.append(share("events", f"{name}: digits with an event", len(part.found), there))
+        table += _rows_of_delays(name, part.reported_after_s(), part.started_after_s(), None)
+    return table
+
+
+def _rows_of_delays(
+    name: str, reported_s: Sequence[float], started_s: Sequence[float], most: Target | None
+) -> list[Row]:
+    if not reported_s:
+        return []
+    return [
+        plain("events", f"{name}: delay until reported, median", np.median(reported_s), "s", most, len(reported_s)),
+        plain(
+            "events", f"{name}: delay until reported, 90 %", np.quantile(reported_s, 0.9), "s", None, len(reported_s)
+        ),
+        plain("events", f"{name}: delay of `started`, median", np.median(started_s), "s", None, len(started_s)),
+        plain("events", f"{name}: delay of `started`, 90 %", np.quantile(started_s, 0.9), "s", None, len(started_s)),
+    ]
+
+
+def sounds_without_digit(data: Path) -> list[tuple[str, Path]]:
+    """Class and file of the sounds that are for tests: nine whole classes, and one fold of the others."""
+    clips = []
+    for path in sorted((data / "sounds").glob("*/*.ogg")):
+        fold, source, _ = path.stem.split("-")
+        name = path.parent.name
+        if name in UNSEEN or part_of_sound(int(fold), source) == "test":
+            clips.append((name, path))
+    return clips
+
+
+def false_events_in_sound(recogniser: Recogniser, clips: Sequence[tuple[str, Path]]) -> tuple[Counter[str], float]:
+    """How many events start in clips of each class, one clip after the other; and the length of all in seconds."""
+    rate_hz = _rate_hz(recogniser)
+    sounds = [read_sound(path, rate_hz) for _, path in clips]
+    ends_s = np.cumsum([len(sound) for sound in sounds]) / rate_hz
+    found = Counter[str]()
+    for event in events_of(recogniser, _blocks(np.concatenate(sounds), rate_hz)):
+        index = int(np.searchsorted(ends_s, event.started_s, side="right"))
+        found[clips[min(index, len(clips) - 1)][0]] += 1
+    return found, float(ends_s[-1])
+
+
+def false_events_in_frames(recogniser: Recogniser, photos: Sequence[Path]) -> int:
+    """How many events start in EMPTY_S of frames without a digit, at EMPTY_FPS."""
+    pictures = empty_frames(EMPTY_S, EMPTY_FPS, photos, SEED)
+    frames = (Frame((picture,), round(index / EMPTY_FPS * NS_PER_S)) for index, picture in zip(count(), pictures))
+    return len(events_of(recogniser, frames))
+
+
+def score_of_digits(recogniser: Recogniser, data: Path) -> Score:
+    """Ten minutes with 200 digits of the test part against the events of them."""
+    rng = np.random.default_rng(SEED)
+    shown = plan(rng)
+    pool = _test_pool(data, _rate_hz(recogniser), rng)
+    return score(shown, events_of(recogniser, captured(shown, pool, LENGTH_S, rng)))
+
+
+def _rate_hz(recogniser: Recogniser) -> int:
+    audio = recogniser.bundle.manifest.modalities.audio
+    if audio is None:
+        raise ValueError(f"{recogniser.bundle.manifest.id} does not hear")
+    return audio.preprocessing.sample_rate_hz
+
+
+def _blocks(samples: Array, rate_hz: int) -> Iterator[Block]:
+    size = round(BLOCK_S * rate_hz)
+    for start in range(0, len(samples), size):
+        yield Block(samples[start : start + size], rate_hz, start * NS_PER_S // rate_hz)
+
+
+def _test_pool(data: Path, rate_hz: int, rng: np.random.Generator) -> Pool:
+    with np.load(data / "handwritten-digits.npz") as archive:
+        images, labels = archive["images"], archive["labels"]
+    pictures = [index for index in range(len(images)) if part_of_picture(index, len(images)) == "test"]
+    sounds, lines = recordings(data), sentences(rng)
+    return Pool(
+        [[images[index] for index in pictures if labels[index] == digit] for digit in range(NONE)],
+        [[sound.samples for sound in sounds if sound.label == digit] for digit in range(NONE)],
+        [[line.text for line in lines if line.label == digit] for digit in range(NONE)],
+        rate_hz,
+    )
