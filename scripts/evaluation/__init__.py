@@ -1,0 +1,1 @@
+"""Measures a bundle on held-out data; run by scripts/evaluate-digits."""
