@@ -1,0 +1,68 @@
+"""Sound for measuring: a recorded digit anywhere in the window, alone or among other sounds."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from daemon.records import Array
+from training.speech import Sound, Utterance, read_wave
+from training.splits import SPEAKERS, part_of_recording
+
+QUIET = 0.1
+"""A stretch of a clip with less than this part of the clip's loudness is a pause, not noise."""
+
+
+def recordings(data: Path, speakers: Sequence[str] = SPEAKERS, *, all_of_them: bool = False) -> list[Utterance]:
+    """The test recordings of these speakers, or all of theirs."""
+    utterances = []
+    for path in sorted((data / "spoken-digits").glob("*.wav")):
+        digit, speaker, index = path.stem.split("_")
+        if speaker in speakers and (all_of_them or part_of_recording(int(index)) == "test"):
+            utterances.append(Utterance(read_wave(path.read_bytes()), int(digit)))
+    return utterances
+
+
+def windows(
+    utterances: Sequence[Utterance],
+    size: int,
+    rng: np.random.Generator,
+    noises: Sequence[Sound] = (),
+    snr_db: float = 0,
+) -> Iterator[Array]:
+    """For each utterance a window float32 (size,) with it anywhere inside, over a stretch of one of the noises, if any.
+
+    The noise lies throughout the window, as loud as to be `snr_db` below the utterance, each by its mean power.
+    """
+    for utterance in utterances:
+        window = placed(utterance.samples, size, rng)
+        if len(noises):
+            noise = _stretch(noises[rng.integers(len(noises))], size, rng)
+            voice = np.sqrt(np.mean(utterance.samples**2))
+            window = window + noise * (voice / _loudness(noise) * 10 ** (-snr_db / 20))
+        yield (window / max(1.0, float(np.abs(window).max()))).astype(np.float32)
+
+
+def placed(samples: Sound, size: int, rng: np.random.Generator) -> Sound:
+    """The utterance at a random place in silence of `size`; of one that is longer, a random part."""
+    window = np.zeros(size, np.float32)
+    spare = size - len(samples)
+    if spare < 0:
+        start = int(rng.integers(-spare + 1))
+        return samples[start : start + size]
+    start = int(rng.integers(spare + 1))
+    window[start : start + len(samples)] = samples
+    return window
+
+
+def _stretch(clip: Sound, size: int, rng: np.random.Generator) -> Sound:
+    """A random stretch of the clip that is no pause."""
+    while True:
+        start = int(rng.integers(len(clip) - size))
+        part = clip[start : start + size]
+        if _loudness(part) >= QUIET * _loudness(clip):
+            return part
+
+
+def _loudness(samples: Sound) -> float:
+    return float(np.sqrt(np.mean(samples**2)))
