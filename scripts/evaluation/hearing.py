@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-
-from daemon.records import Array
 from training.speech import Sound, Utterance, read_wave
 from training.splits import SPEAKERS, part_of_recording
+
+from daemon.records import Array
 
 QUIET = 0.1
 """A stretch of a clip with less than this part of the clip's loudness is a pause, not noise."""
