@@ -31,9 +31,15 @@ _NOISE: Field = np.random.default_rng(4).standard_normal((2 * HEIGHT, 2 * WIDTH)
 
 
 def digit_frame(picture: Grey, rng: np.random.Generator, drawn: Grey | None = None) -> Frame:
-    """A frame with the 28 x 28 picture's digit in it; `drawn` is put in its place, if given, just as it is.
+    """A frame with the digit in it, as `composed` makes it; BGR or YUV 4:2:0."""
+    return _delivered(composed(picture, rng, drawn), rng)
 
-    The same generator gives the same scene, whatever is drawn.
+
+def composed(picture: Grey, rng: np.random.Generator, drawn: Grey | None = None) -> Grey:
+    """BGR (HEIGHT, WIDTH, 3) with the digit of a picture (28, 28), light on black, somewhere on paper.
+
+    `drawn` takes the picture's place, if given, and is drawn just as it is. The same generator gives the same scene,
+    whatever is drawn; an all black picture gives it without a digit.
     """
     turn, box = _placed(picture, rng)
     light = _light(rng)
@@ -49,7 +55,7 @@ def digit_frame(picture: Grey, rng: np.random.Generator, drawn: Grey | None = No
         # a picture of 28 x 28 enlarged is a blur; a pen's line has an edge
         ink = np.clip((ink - 0.5) * np.float32(sharpness) + 0.5, 0, 1)
     pressure = 1 - 0.15 * np.clip(np.abs(_noise(rng, 12.0)), 0, 1)
-    return _captured((paper + ink * pressure * (-contrast if is_dark else contrast)) * light, rng)
+    return _photographed((paper + ink * pressure * (-contrast if is_dark else contrast)) * light, rng)
 
 
 def empty_frame(rng: np.random.Generator, photos: list[Grey]) -> Frame:
@@ -64,7 +70,7 @@ def empty_frame(rng: np.random.Generator, photos: list[Grey]) -> Frame:
     else:
         photo = photos[rng.integers(len(photos))]
         scene = cv2.resize(photo, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).astype(np.float32) + _texture(rng)
-    return _captured(scene * _light(rng), rng)
+    return _delivered(_photographed(scene * _light(rng), rng), rng)
 
 
 def bare_frame(picture: Grey) -> Frame:
@@ -87,6 +93,8 @@ def _grey(frame: Frame) -> Grey:
 def _placed(picture: Grey, rng: np.random.Generator) -> tuple[NDArray[np.float64], tuple[slice, slice]]:
     """The 2 x 3 matrix from the picture to the frame, and the part of the frame in which the ink will lie."""
     rows, columns = np.nonzero(picture > INK_LEVEL)
+    if not len(rows):
+        rows, columns = np.array([4, 23]), np.array([4, 23])
     scale = rng.uniform(*SIZES) * HEIGHT / (rows.max() - rows.min() + 1)
     turn = cv2.getRotationMatrix2D((13.5, 13.5), float(rng.uniform(-TURN_DEGREES, TURN_DEGREES)), scale)
     points = turn @ np.stack((columns, rows, np.ones(len(rows))))
@@ -179,8 +187,8 @@ def _furniture(rng: np.random.Generator) -> Field:
     return scene + _texture(rng)
 
 
-def _captured(scene: Field, rng: np.random.Generator) -> Frame:
-    """As a cheap camera delivers it: out of focus, moved, noisy, often compressed; BGR or YUV 4:2:0."""
+def _photographed(scene: Field, rng: np.random.Generator) -> Grey:
+    """As a cheap camera sees it: out of focus, moved, noisy, often compressed; BGR."""
     scene = cv2.GaussianBlur(scene.astype(np.float32), (0, 0), float(rng.uniform(0.3, 2.0)))
     if rng.random() < 0.4:
         scene = cv2.filter2D(scene, -1, _streak(int(rng.integers(3, 11)), rng.uniform(0, 180)))
@@ -190,8 +198,13 @@ def _captured(scene: Field, rng: np.random.Generator) -> Frame:
     if rng.random() < 0.5:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))]
         colour = cv2.imdecode(cv2.imencode(".jpg", colour, quality)[1], cv2.IMREAD_COLOR)
+    return colour.astype(np.uint8, copy=False)
+
+
+def _delivered(colour: Grey, rng: np.random.Generator) -> Frame:
+    """As a decoder delivers it: BGR, or as often YUV 4:2:0."""
     if rng.random() < 0.5:
-        return Frame((colour.astype(np.uint8, copy=False),), 0)
+        return Frame((colour,), 0)
     planes = cv2.cvtColor(colour, cv2.COLOR_BGR2YUV_I420).astype(np.uint8, copy=False)
     chroma = planes[HEIGHT:].reshape(2, HEIGHT // 2, WIDTH // 2)
     return Frame((planes[:HEIGHT], chroma[0], chroma[1]), 0)

@@ -7,8 +7,6 @@ import numpy as np
 from training.speech import Sound, Utterance, read_wave
 from training.splits import SPEAKERS, part_of_recording
 
-from daemon.records import Array
-
 QUIET = 0.1
 """A stretch of a clip with less than this part of the clip's loudness is a pause, not noise."""
 
@@ -24,39 +22,40 @@ def recordings(data: Path, speakers: Sequence[str] = SPEAKERS, *, all_of_them: b
 
 
 def windows(
-    utterances: Sequence[Utterance],
-    size: int,
-    rng: np.random.Generator,
-    noises: Sequence[Sound] = (),
-    snr_db: float = 0,
-) -> Iterator[Array]:
+    spoken: Sequence[Sound], size: int, rng: np.random.Generator, noises: Sequence[Sound] = (), snr_db: float = 0
+) -> Iterator[Sound]:
     """For each utterance a window float32 (size,) with it anywhere inside, over a stretch of one of the noises, if any.
 
-    The noise lies throughout the window, as loud as to be `snr_db` below the utterance, each by its mean power.
+    The noise lies throughout the window, `snr_db` below the utterance, each by its mean power.
     """
-    for utterance in utterances:
-        window = placed(utterance.samples, size, rng)
+    for voice in spoken:
+        window = _placed(voice, size, rng)
         if len(noises):
             noise = _stretch(noises[rng.integers(len(noises))], size, rng)
-            voice = np.sqrt(np.mean(utterance.samples**2))
-            window = window + noise * (voice / _loudness(noise) * 10 ** (-snr_db / 20))
+            window = window + noise * (_loudness(voice) / _loudness(noise) * 10 ** (-snr_db / 20))
         yield (window / max(1.0, float(np.abs(window).max()))).astype(np.float32)
 
 
-def placed(samples: Sound, size: int, rng: np.random.Generator) -> Sound:
+def stretches(clips: Sequence[Sound], size: int, rng: np.random.Generator) -> Iterator[Sound]:
+    """A random part of each clip: float32 (size,)."""
+    for clip in clips:
+        start = int(rng.integers(len(clip) - size))
+        yield clip[start : start + size]
+
+
+def _placed(voice: Sound, size: int, rng: np.random.Generator) -> Sound:
     """The utterance at a random place in silence of `size`; of one that is longer, a random part."""
-    window = np.zeros(size, np.float32)
-    spare = size - len(samples)
+    spare = size - len(voice)
+    start = int(rng.integers(abs(spare) + 1))
     if spare < 0:
-        start = int(rng.integers(-spare + 1))
-        return samples[start : start + size]
-    start = int(rng.integers(spare + 1))
-    window[start : start + len(samples)] = samples
+        return voice[start : start + size]
+    window = np.zeros(size, np.float32)
+    window[start : start + len(voice)] = voice
     return window
 
 
 def _stretch(clip: Sound, size: int, rng: np.random.Generator) -> Sound:
-    """A random stretch of the clip that is no pause."""
+    """A random part of the clip that is no pause."""
     while True:
         start = int(rng.integers(len(clip) - size))
         part = clip[start : start + size]

@@ -11,6 +11,7 @@ from training.specs import NONE
 
 Kind = Literal["figures", "words", "mistyped", "none"]
 KINDS: tuple[Kind, ...] = ("figures", "words", "mistyped", "none")
+LANGUAGES = ("en", "de", "fr", "es", "zh")
 LONGEST = 48
 """Bytes of UTF-8."""
 LETTERS = 4

@@ -1,0 +1,95 @@
+"""How large the models are, and how long one moment takes on this machine, in one thread."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from daemon.encoders.audio import AudioFrontEnd
+from daemon.inference.model import TfliteModel
+from daemon.manifest import TensorSpec
+from daemon.records import Block, Embedding, Frame, Line, Moment
+from evaluation.frames import HEIGHT, WIDTH
+from evaluation.held_out import SEED
+from evaluation.rows import Row, at_most, plain
+from evaluation.subject import Subject
+
+ROUNDS = 1_000
+WARM_UP = 50
+
+
+def footprint_rows(subject: Subject) -> list[Row]:
+    """Bytes of all models; median and 99th percentile of each invoke, of all, and with what comes before them."""
+    manifest = subject.bundle.manifest
+    names = [*(spec.model for spec in manifest.modalities.present().values()), manifest.head.model]
+    sizes = [subject.bundle.file(name).stat().st_size for name in names]
+    rows = [plain("size", name, size / 1000, "KB") for name, size in zip(names, sizes, strict=True)]
+    rows.append(plain("size", "all encoders and the head", sum(sizes) / 1000, "KB", at_most(600)))
+    times_ms = _timed(_invokes(subject))
+    for index, name in enumerate(names):
+        rows += _time_rows(f"invoke of {name}", times_ms[:, index])
+    rows += _time_rows("all four invokes", times_ms.sum(axis=1), limit_ms=1.0)
+    return rows + _time_rows("a moment from frame, sound and line to scores", _timed([_whole(subject)])[:, 0])
+
+
+def _time_rows(condition: str, times_ms: np.ndarray, limit_ms: float | None = None) -> list[Row]:
+    target = None if limit_ms is None else at_most(limit_ms)
+    return [
+        plain("speed", f"{condition}, median", np.median(times_ms), "ms", target, ROUNDS),
+        plain("speed", f"{condition}, 99 %", np.quantile(times_ms, 0.99), "ms", None, ROUNDS),
+    ]
+
+
+def _timed(steps: list[Callable[[], object]]) -> np.ndarray:
+    """Milliseconds (ROUNDS, steps) of each step, done in a row as in a moment."""
+    times_ms = np.empty((WARM_UP + ROUNDS, len(steps)))
+    for row in times_ms:
+        for index, step in enumerate(steps):
+            start = time.perf_counter()
+            step()
+            row[index] = (time.perf_counter() - start) * 1e3
+    return times_ms[WARM_UP:]
+
+
+def _invokes(subject: Subject) -> list[Callable[[], object]]:
+    """One invoke of each encoder and of the head, on random inputs."""
+    bundle, rng = subject.bundle, np.random.default_rng(SEED)
+    manifest = bundle.manifest
+    specs = manifest.modalities.present().values()
+    size, labels = manifest.head_input_size, len(manifest.labels)
+    head = TfliteModel(
+        bundle.file(manifest.head.model),
+        TensorSpec(shape=[1, size], dtype="float32"),
+        [TensorSpec(shape=[1, labels], dtype="float32"), TensorSpec(shape=[1, len(specs), labels], dtype="float32")],
+    )
+    steps: list[Callable[[], object]] = []
+    for spec in specs:
+        model = TfliteModel(bundle.file(spec.model), spec.input, [spec.output])
+        steps.append(partial(model.invoke, _random(spec.input, rng)))
+    return [*steps, partial(head.invoke, np.zeros((1, size), np.float32))]
+
+
+def _random(spec: TensorSpec, rng: np.random.Generator) -> np.ndarray:
+    if spec.dtype == "float32":
+        return rng.random(spec.shape, np.float32)
+    low, high = (0, 255) if spec.dtype == "int32" else (np.iinfo(spec.dtype).min, np.iinfo(spec.dtype).max)
+    return rng.integers(low, high, spec.shape).astype(spec.dtype)
+
+
+def _whole(subject: Subject) -> Callable[[], object]:
+    """A camera frame, the sound of one stride and a line, each through its preparation and encoder, and the head."""
+    rng = np.random.default_rng(SEED)
+    frame = Frame((rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8),), 0)
+    audio, front_end = subject.audio, AudioFrontEnd(subject.audio)
+    sound = rng.normal(0, 0.1, audio.stride_frames * audio.hop_samples).astype(np.float32)
+    front_end.push(Block(np.zeros(subject.window_samples, np.float32), audio.sample_rate_hz, 0))
+    encoders, head = subject.recogniser.encoders, subject.recogniser.new_head()
+
+    def moment() -> object:
+        patches = front_end.push(Block(sound, audio.sample_rate_hz, 0))
+        embeddings: list[Embedding] = [encoders["image"].encode(frame), encoders["text"].encode(Line("room seven", 0))]
+        embeddings += [encoders["audio"].encode(patch) for patch in patches]
+        return head.recognise(Moment(0, {embedding.modality: embedding for embedding in embeddings}))
+
+    return moment

@@ -1,0 +1,83 @@
+"""Each sense alone: pictures and frames, spoken digits, lines."""
+
+from pathlib import Path
+
+import numpy as np
+
+from daemon.offline import Item, OfflineRecogniser
+from daemon.records import Array, Modality
+from evaluation.frames import bare_frame
+from evaluation.hearing import windows
+from evaluation.held_out import SEED, Embedded, Labels
+from evaluation.progress import shown
+from evaluation.rows import Row, Target, at_least, share
+from evaluation.sentences import KINDS, LANGUAGES
+from evaluation.subject import DIGITS, Subject
+
+FRAME = "image in a camera frame"
+OFFICIAL = "sound, official split"
+
+
+def image_rows(embedded: Embedded) -> list[Row]:
+    """The test digits as 28 x 28 pictures, in frames, faded in frames, and frames without one."""
+    subject, held_out, items = embedded.subject, embedded.held_out, embedded.image
+    centred = subject.see(bare_frame(picture) for picture in shown("centred digits", held_out.pictures))
+    digits = items.labels < len(DIGITS)
+    return [
+        _right(subject, "image", centred, held_out.labels, "image", "centred 28 × 28", at_least(99)),
+        _right(subject, "image", items.clean[digits], items.labels[digits], FRAME, "640 × 480", at_least(97)),
+        _right(subject, "image", items.clean[~digits], items.labels[~digits], FRAME, "without a digit"),
+        _right(subject, "image", items.degraded[digits], items.labels[digits], FRAME, "75 % of the energy removed"),
+    ]
+
+
+def sound_rows(embedded: Embedded, data: Path) -> list[Row]:
+    """The official test split: streamed as `perceptd evaluate` does, and in one window with the word anywhere in it."""
+    subject, held_out = embedded.subject, embedded.held_out
+    recogniser = OfflineRecogniser(subject.recogniser)
+    paths = sorted((data / "spoken-digits").glob("*_[0-4].wav"))
+    hits = sum(
+        int(np.argmax(recogniser.recognise(Item(audio=path)).scores)) == int(path.name[0])
+        for path in shown("recordings", paths)
+    )
+    rows = [share(OFFICIAL, "streamed, best moment", hits, len(paths), at_least(99))]
+    for name, noises, snr_db, target in (
+        ("anywhere in the window", [], 0.0, at_least(99)),
+        ("in the window at 10 dB", held_out.noises, 10.0, None),
+        ("in the window at 5 dB", held_out.noises, 5.0, None),
+        ("in the window at 0 dB", held_out.noises, 0.0, None),
+    ):
+        rng = np.random.default_rng(SEED + 2)
+        heard = subject.hear(windows(held_out.spoken, subject.window_samples, rng, noises, snr_db))
+        rows.append(_right(subject, "audio", heard, held_out.spoken_labels, OFFICIAL, name, target))
+    return rows
+
+
+def text_rows(embedded: Embedded) -> list[Row]:
+    """All lines, and by language and kind."""
+    subject, lines = embedded.subject, embedded.held_out.sentences
+    right = subject.scores({"text": subject.read(line.text for line in lines)}).argmax(axis=1)
+    is_right = right == np.array([line.label for line in lines])
+
+    def row(condition: str, language: str | None = None, kind: str | None = None) -> Row:
+        chosen = [language in (None, line.language) and kind in (None, line.kind) for line in lines]
+        return share("text", condition, int(is_right[chosen].sum()), sum(chosen), at_least(99))
+
+    return [
+        row("all"),
+        *(row(kind, kind=kind) for kind in KINDS),
+        *(row(f"{language}, {kind}", language, kind) for language in LANGUAGES for kind in KINDS),
+    ]
+
+
+def _right(
+    subject: Subject,
+    modality: Modality,
+    vectors: Array,
+    labels: Labels,
+    what: str,
+    condition: str,
+    target: Target | None = None,
+) -> Row:
+    hits = int((subject.scores({modality: vectors}).argmax(axis=1) == labels).sum())
+    return share(what, condition, hits, len(labels), target)

@@ -1,0 +1,82 @@
+"""A speaker never heard: for each of the five, an audio encoder that learned from the four others."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import yaml
+from training.speech import Sound, Utterance
+from training.splits import SPEAKERS
+
+from daemon.bundles.load import MANIFEST, Bundle
+from evaluation.hearing import recordings, windows
+from evaluation.held_out import SEED
+from evaluation.progress import tell
+from evaluation.rows import Row, at_least, share
+from evaluation.subject import Subject
+
+BUILD = Path("build/unheard")
+CONDITIONS = (
+    ("clean", None, 96.0, 93.0),
+    ("10 dB", 10.0, 95.0, None),
+    ("5 dB", 5.0, 90.0, None),
+    ("0 dB", 0.0, 80.0, None),
+)
+"""Signal to noise, and the targets of mean and worst in %."""
+
+
+def unheard_rows(shipped: Bundle, data: Path, noises: Sequence[Sound]) -> list[Row]:
+    """All 500 recordings of each speaker, anywhere in the window, alone and among fold 4's clips."""
+    subjects = {speaker: Subject(_bundle_without(speaker, shipped, data)) for speaker in SPEAKERS}
+    rows = []
+    for name, snr_db, mean, worst in CONDITIONS:
+        what = "sound, a speaker never heard" if snr_db is None else f"the same, in noise at {name}"
+        under = () if snr_db is None else noises
+        cells = {
+            speaker: _hits(subject, recordings(data, [speaker], all_of_them=True), under, snr_db or 0.0)
+            for speaker, subject in subjects.items()
+        }
+        hits, count = np.sum(list(cells.values()), axis=0)
+        lowest = min(cells, key=lambda speaker: cells[speaker][0] / cells[speaker][1])
+        rows.append(share(what, "mean", int(hits), int(count), at_least(mean)))
+        rows.append(share(what, f"worst ({lowest})", *cells[lowest], worst and at_least(worst)))
+        rows += [share(what, speaker, *cell) for speaker, cell in cells.items()]
+    return rows
+
+
+def _hits(subject: Subject, spoken: list[Utterance], noises: Sequence[Sound], snr_db: float) -> tuple[int, int]:
+    """How many are recognised, by sound alone through the bundle's head, and of how many."""
+    rng = np.random.default_rng(SEED)
+    heard = subject.hear(windows([item.samples for item in spoken], subject.window_samples, rng, noises, snr_db))
+    labels = np.array([item.label for item in spoken])
+    return int((subject.scores({"audio": heard}).argmax(axis=1) == labels).sum()), len(labels)
+
+
+def _bundle_without(speaker: str, shipped: Bundle, data: Path) -> Path:
+    """The bundle with an audio encoder that never heard the speaker; trained where it is not there yet."""
+    folder = BUILD / speaker
+    encoder, twin = folder / "audio.tflite", folder / "float" / "audio.tflite"
+    if not encoder.is_file():
+        from training.unheard import train_without  # here, because it loads TensorFlow
+
+        tell(f"unheard: trains the audio encoder without {speaker} into {folder}; about 15 minutes, once")
+        twin.parent.mkdir(parents=True, exist_ok=True)
+        train_without(data, speaker, encoder, twin)
+    return _assembled(shipped, encoder, folder / "bundle")
+
+
+def _assembled(shipped: Bundle, encoder: Path, directory: Path) -> Path:
+    """The shipped bundle with this audio encoder in place of its own."""
+    from training.convert import tensor_specs
+
+    directory.mkdir(exist_ok=True)
+    for path in shipped.directory.glob("*.tflite"):
+        shutil.copyfile(path, directory / path.name)
+    shutil.copyfile(encoder, directory / "audio.tflite")
+    manifest = yaml.safe_load((shipped.directory / MANIFEST).read_text(encoding="utf-8"))
+    audio = manifest["modalities"]["audio"]
+    audio["model"] = "audio.tflite"
+    audio["input"], audio["output"] = (spec.model_dump(exclude_none=True) for spec in tensor_specs(encoder))
+    (directory / MANIFEST).write_text(yaml.safe_dump(manifest, allow_unicode=True), encoding="utf-8")
+    return directory
