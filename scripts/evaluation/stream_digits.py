@@ -1,0 +1,107 @@
+"""Ten minutes in which 200 digits are shown, said and written: when each is there, and what is captured of it."""
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.clock import NS_PER_S
+from daemon.records import MODALITIES, Array, Block, Captured, Frame, Line, Modality, modality_of
+from evaluation.stream_score import Shown
+from evaluation.stream_surfaces import Picture, as_filmed, sensor_noise
+
+LENGTH_S = 600.0
+COUNT = 200
+FPS = 10.0
+BLOCK_S = 0.02
+SHOWN_S = (1.0, 1.8)
+PAUSE_S = (0.8, 2.0)
+ROOM_NOISE = 0.002
+"""Of full scale: the faint noise between the words."""
+CAMERA_NOISE = 2.0
+
+SUBSETS: Sequence[tuple[Modality, ...]] = [subset for size in (1, 2, 3) for subset in combinations(MODALITIES, size)]
+Compose = Callable[[NDArray[np.uint8], np.random.Generator], Picture]
+"""From the picture of a digit, (28, 28) light on black, to a camera frame with it; an all black one gives the frame
+without, and must draw as many random numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Held-out items to choose from, by digit; sounds are float32 (n,) at `rate_hz`."""
+
+    pictures: Sequence[Sequence[NDArray[np.uint8]]]
+    sounds: Sequence[Sequence[Array]]
+    lines: Sequence[Sequence[str]]
+    rate_hz: int
+
+
+def plan(rng: np.random.Generator) -> list[Shown]:
+    """COUNT random digits one after the other, each by a random subset of the senses, with pauses between them."""
+    shown, time_s = [], 0.0
+    for _ in range(COUNT):
+        onset_s = time_s + rng.uniform(*PAUSE_S)
+        time_s = onset_s + rng.uniform(*SHOWN_S)
+        shown.append(Shown(str(rng.integers(10)), onset_s, time_s, SUBSETS[rng.integers(len(SUBSETS))]))
+    return shown
+
+
+def captured(shown: Sequence[Shown], pool: Pool, compose: Compose, rng: np.random.Generator) -> Iterator[Captured]:
+    """All that camera, microphone and text inlet deliver, in order of its end."""
+    frames, sound, lines = rng.spawn(3)
+    parts = _frames(shown, pool, compose, frames), _blocks(shown, pool, sound), _lines(shown, pool, lines)
+    return heapq.merge(*parts, key=_order)
+
+
+def _order(item: Captured) -> tuple[int, int]:
+    end_ns = item.end_ns if isinstance(item, Block) else item.captured_ns
+    return end_ns, MODALITIES.index(modality_of(item))
+
+
+def _frames(shown: Sequence[Shown], pool: Pool, compose: Compose, rng: np.random.Generator) -> Iterator[Frame]:
+    """Each digit has its own scene, which is there from the middle of the pause before it to that of the next."""
+    noise = sensor_noise(CAMERA_NOISE, rng)
+    ends_s = [(one.end_s + after.onset_s) / 2 for one, after in pairwise(shown)]
+    begin_s = 0.0
+    for digit, end_s in zip(shown, [*ends_s, LENGTH_S], strict=True):
+        empty, filled = _scenes(digit, pool, compose, rng)
+        for index in range(round(np.ceil(begin_s * FPS)), round(np.ceil(end_s * FPS))):
+            is_there = digit.onset_s <= index / FPS < digit.end_s
+            picture = as_filmed((filled if is_there else empty).astype(np.float32), noise, rng)
+            yield Frame((picture,), round(index / FPS * NS_PER_S))
+        begin_s = end_s
+
+
+def _scenes(digit: Shown, pool: Pool, compose: Compose, rng: np.random.Generator) -> tuple[Picture, Picture]:
+    """The same scene without and, where the digit is to be seen, with it."""
+    seed = int(rng.integers(2**32))
+    choices = pool.pictures[int(digit.label)]
+    picture = choices[rng.integers(len(choices))]
+    empty = compose(np.zeros_like(picture), np.random.default_rng(seed))
+    if "image" not in digit.modalities:
+        return empty, empty
+    return empty, compose(picture, np.random.default_rng(seed))
+
+
+def _blocks(shown: Sequence[Shown], pool: Pool, rng: np.random.Generator) -> Iterator[Block]:
+    """Room noise, with the words over it."""
+    samples = rng.standard_normal(round(LENGTH_S * pool.rate_hz), np.float32) * np.float32(ROOM_NOISE)
+    for digit in shown:
+        if "audio" in digit.modalities:
+            choices = pool.sounds[int(digit.label)]
+            word = choices[rng.integers(len(choices))]
+            part = samples[round(digit.onset_s * pool.rate_hz) :][: len(word)]
+            part += word[: len(part)]
+    size = round(BLOCK_S * pool.rate_hz)
+    for start in range(0, len(samples), size):
+        yield Block(np.clip(samples[start : start + size], -1, 1), pool.rate_hz, start * NS_PER_S // pool.rate_hz)
+
+
+def _lines(shown: Sequence[Shown], pool: Pool, rng: np.random.Generator) -> Iterator[Line]:
+    for digit in shown:
+        if "text" in digit.modalities:
+            choices = pool.lines[int(digit.label)]
+            yield Line(choices[rng.integers(len(choices))], round(digit.onset_s * NS_PER_S))

@@ -1,0 +1,78 @@
+"""Events of a stream are matched with what was shown one to one, and the stream of digits is what it says."""
+
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+from evaluation.stream_digits import COUNT, LENGTH_S, PAUSE_S, Pool, captured, plan
+from evaluation.stream_frames import SCENE_S, empty_frames
+from evaluation.stream_score import GRACE_S, Seen, Shown, score
+
+from daemon.clock import NS_PER_S
+from daemon.records import Block, Frame, Line
+
+THREE = Shown("3", 1.0, 2.0, ("image",))
+SEVEN = Shown("7", 4.0, 5.0, ("audio",))
+
+
+def test_an_event_is_right_from_the_onset_until_shortly_after_the_end() -> None:
+    for started_s, right in ((0.99, False), (1.0, True), (2.0 + GRACE_S, True), (2.01 + GRACE_S, False)):
+        result = score([THREE], [Seen("3", started_s, started_s + 0.2)])
+        assert bool(result.found) == right
+        assert bool(result.missed) != right
+        assert bool(result.false) != right
+
+
+def test_every_digit_has_one_event_and_what_else_there_is_is_false() -> None:
+    first, again, wrong = Seen("3", 1.2, 1.4), Seen("3", 1.8, 2.0), Seen("1", 4.1, 4.3)
+    result = score([THREE, SEVEN], [again, wrong, first])
+    assert result.found == [(THREE, first)]
+    assert result.missed == [SEVEN]
+    assert result.false == [again, wrong]
+    assert result.f1 == pytest.approx(2 / (2 + 1 + 2))
+
+
+def test_two_digits_alike_share_no_event() -> None:
+    later = Shown("3", 2.5, 3.5, ("image",))
+    within_both = [Seen("3", 2.6, 2.8), Seen("3", 2.7, 2.9)]
+    result = score([later, THREE], within_both)
+    assert result.found == [(THREE, within_both[0]), (later, within_both[1])]
+    assert score([], []).f1 == 0
+
+
+def test_the_plan_fills_ten_minutes_without_overlap() -> None:
+    shown = plan(np.random.default_rng(1))
+    assert len(shown) == COUNT
+    assert shown[-1].end_s + PAUSE_S[0] < LENGTH_S
+    pauses_s = [after.onset_s - before.end_s for before, after in pairwise(shown)]
+    assert min(pauses_s) >= PAUSE_S[0]
+    assert len({digit.modalities for digit in shown}) == 7
+
+
+def test_what_is_captured_comes_in_order_and_shows_each_digit_while_it_is_there() -> None:
+    shown = [Shown("3", 1.0, 2.0, ("image", "text")), Shown("7", 4.0, 5.0, ("audio",))]
+    white = np.full((28, 28), 255, np.uint8)
+    pool = Pool([[white]] * 10, [[np.ones(4000, np.float32)]] * 10, [[f"room {n}"] for n in range(10)], 8000)
+    items = list(captured(shown, pool, _compose, np.random.default_rng(2)))
+    ends_ns = [item.end_ns if isinstance(item, Block) else item.captured_ns for item in items]
+    assert ends_ns == sorted(ends_ns)
+    assert [item for item in items if isinstance(item, Line)] == [Line("room 3", NS_PER_S)]
+    bright = [item.captured_ns / NS_PER_S for item in items if isinstance(item, Frame) and item.planes[0].mean() > 100]
+    assert (bright[0], bright[-1], len(bright)) == (1.0, 1.9, 10)
+    loud = [item.start_ns / NS_PER_S for item in items if isinstance(item, Block) and item.samples.mean() > 0.5]
+    assert (min(loud), len(loud)) == (4.0, 25)
+
+
+def test_frames_without_a_digit_are_the_same_for_the_same_seed() -> None:
+    first, again = (list(empty_frames(8 * SCENE_S, 1 / SCENE_S, [], 3)) for _ in range(2))
+    assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
+    assert len({frame.tobytes() for frame in first}) == 8
+
+
+def _compose(picture: np.ndarray, _rng: np.random.Generator) -> np.ndarray:
+    return np.full((480, 640, 3), picture.max(), np.uint8)
