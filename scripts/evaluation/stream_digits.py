@@ -49,10 +49,16 @@ def plan(rng: np.random.Generator) -> list[Shown]:
     return shown
 
 
-def captured(shown: Sequence[Shown], pool: Pool, compose: Compose, rng: np.random.Generator) -> Iterator[Captured]:
-    """All that camera, microphone and text inlet deliver, in order of its end."""
+def captured(
+    shown: Sequence[Shown], pool: Pool, compose: Compose, length_s: float, rng: np.random.Generator
+) -> Iterator[Captured]:
+    """All that camera, microphone and text inlet deliver within `length_s`, in order of its end."""
     frames, sound, lines = rng.spawn(3)
-    parts = _frames(shown, pool, compose, frames), _blocks(shown, pool, sound), _lines(shown, pool, lines)
+    parts = (
+        _frames(shown, pool, compose, length_s, frames),
+        _blocks(shown, pool, length_s, sound),
+        _lines(shown, pool, lines),
+    )
     return heapq.merge(*parts, key=_order)
 
 
@@ -61,12 +67,14 @@ def _order(item: Captured) -> tuple[int, int]:
     return end_ns, MODALITIES.index(modality_of(item))
 
 
-def _frames(shown: Sequence[Shown], pool: Pool, compose: Compose, rng: np.random.Generator) -> Iterator[Frame]:
+def _frames(
+    shown: Sequence[Shown], pool: Pool, compose: Compose, length_s: float, rng: np.random.Generator
+) -> Iterator[Frame]:
     """Each digit has its own scene, which is there from the middle of the pause before it to that of the next."""
     noise = sensor_noise(CAMERA_NOISE, rng)
     ends_s = [(one.end_s + after.onset_s) / 2 for one, after in pairwise(shown)]
     begin_s = 0.0
-    for digit, end_s in zip(shown, [*ends_s, LENGTH_S], strict=True):
+    for digit, end_s in zip(shown, [*ends_s, length_s], strict=True):
         empty, filled = _scenes(digit, pool, compose, rng)
         for index in range(round(np.ceil(begin_s * FPS)), round(np.ceil(end_s * FPS))):
             is_there = digit.onset_s <= index / FPS < digit.end_s
@@ -86,9 +94,9 @@ def _scenes(digit: Shown, pool: Pool, compose: Compose, rng: np.random.Generator
     return empty, compose(picture, np.random.default_rng(seed))
 
 
-def _blocks(shown: Sequence[Shown], pool: Pool, rng: np.random.Generator) -> Iterator[Block]:
+def _blocks(shown: Sequence[Shown], pool: Pool, length_s: float, rng: np.random.Generator) -> Iterator[Block]:
     """Room noise, with the words over it."""
-    samples = rng.standard_normal(round(LENGTH_S * pool.rate_hz), np.float32) * np.float32(ROOM_NOISE)
+    samples = rng.standard_normal(round(length_s * pool.rate_hz), np.float32) * np.float32(ROOM_NOISE)
     for digit in shown:
         if "audio" in digit.modalities:
             choices = pool.sounds[int(digit.label)]

@@ -42,6 +42,19 @@ class Score:
         everything = 2 * len(self.found) + len(self.missed) + len(self.false)
         return 2 * len(self.found) / everything if everything else 0.0
 
+    def of(self, modalities: tuple[Modality, ...]) -> "Score":
+        """The digits shown by just these modalities, without the false events, which belong to none."""
+        found = [(digit, event) for digit, event in self.found if digit.modalities == modalities]
+        return Score(found, [digit for digit in self.missed if digit.modalities == modalities], [])
+
+    def reported_after_s(self) -> list[float]:
+        """How long after the digit's onset each event was reported."""
+        return [event.reported_s - digit.onset_s for digit, event in self.found]
+
+    def started_after_s(self) -> list[float]:
+        """How long after the digit's onset each event started."""
+        return [event.started_s - digit.onset_s for digit, event in self.found]
+
 
 def score(shown: Sequence[Shown], events: Sequence[Seen]) -> Score:
     """Give each digit the first event of its label that starts while it may, each event to one digit at most."""

@@ -12,7 +12,7 @@ Light = NDArray[np.float32]
 """Brightness (HEIGHT, WIDTH, 3), 0 to 255 and a little beyond."""
 
 WIDTH, HEIGHT = 640, 480
-_NOISES = 8
+_NOISES = 4
 
 
 def room(rng: np.random.Generator) -> Light:

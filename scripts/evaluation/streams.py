@@ -1,12 +1,8 @@
-"""What the daemon says over time: nothing where nothing is, and an event for each of 200 digits.
+"""What the daemon says over time: nothing where nothing is, and an event for each of 200 digits."""
 
-Streams go through the daemon's own flow in order, as a replay at `pace: fast` does, with the settings of the shipped
-config.yaml.
-"""
-
-import threading
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -15,18 +11,17 @@ from training.lines import make_lines
 from training.specs import NONE
 from training.splits import part_of_picture, part_of_recording, part_of_sound
 
+from daemon.bundles.load import load_bundle
 from daemon.clock import NS_PER_S
-from daemon.config import load_config
-from daemon.flow.encode import Encoders, Preparation
-from daemon.flow.ordered import OrderedFlow
-from daemon.recogniser import Recogniser
-from daemon.records import MODALITIES, Array, Block, Captured, Counters, Event, Frame, Modality
+from daemon.recogniser import Recogniser, load_recogniser
+from daemon.records import Array, Block, Frame
 from daemon.sources.files import read_sound
-from evaluation.stream_digits import BLOCK_S, Compose, Pool, captured, plan
+from evaluation.rows import Row, Target, at_least, at_most, plain, share
+from evaluation.stream_digits import BLOCK_S, FPS, LENGTH_S, SUBSETS, Compose, Pool, captured, plan
+from evaluation.stream_events import events_of
 from evaluation.stream_frames import empty_frames
-from evaluation.stream_score import Score, Seen, score
+from evaluation.stream_score import Score, score
 
-CONFIG = Path("config.yaml")
 UNSEEN = ("airplane", "automobile", "bird", "cat", "coughing", "door_knock", "frog", "glass_breaking", "siren")
 """The classes of sounds that no training may read."""
 EMPTY_S = 1800.0
@@ -35,30 +30,64 @@ LINES = 3_000
 SEED = 20261124
 
 
-def events_of(recogniser: Recogniser, stream: Iterable[Captured]) -> list[Event]:
-    """Every event of what was captured, given in order of its end."""
-    config = next(iter(load_config(CONFIG).document.streams.values()))
-    counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
-    events: list[Event] = []
-    encoders = Encoders(recogniser.encoders)
-    flow = OrderedFlow(
-        "evaluated",
-        Preparation(recogniser.bundle.manifest, counters),
-        encoders,
-        recogniser.new_fusion(recogniser.new_head(), config.fusion, config.events),
-        lambda fused: events.extend(fused.events),
-        counters,
-        threading.Event(),
-    )
-    encoders.start()
-    for item in stream:
-        flow.deliver(item)
-    flow.finish()
-    encoders.close(5.0)
-    lost = {modality: counter.dropped for modality, counter in counters.items() if counter.dropped}
-    if lost:
-        raise RuntimeError(f"the stream was not recognised as a whole: {lost}")
-    return events
+def rows(directory: Path, data: Path, compose: Compose) -> list[Row]:
+    """The rows "nothing there" and "events" of the bundle in `directory`; some minutes, told on standard error."""
+    recogniser = load_recogniser(load_bundle(directory))
+    _tell("streams: sounds without a digit, half an hour")
+    table = _rows_of_sound(recogniser, data)
+    _tell("streams: frames without a digit, half an hour")
+    table += _rows_of_frames(recogniser, data)
+    _tell("streams: 200 digits, ten minutes")
+    return table + _rows_of_digits(score_of_digits(recogniser, data, compose))
+
+
+def _rows_of_sound(recogniser: Recogniser, data: Path) -> list[Row]:
+    clips = sounds_without_digit(data)
+    false, length_s = false_events_in_sound(recogniser, clips)
+    what, where = "nothing there", f"sound, {length_s / 60:.1f} min"
+    table = [plain(what, f"{where}: false events", false.total(), "", at_most(0), len(clips))]
+    for name, events in sorted(false.items()):
+        table.append(plain(what, f"sound, of these in {name}", events, "", None, sum(name == of for of, _ in clips)))
+    return table
+
+
+def _rows_of_frames(recogniser: Recogniser, data: Path) -> list[Row]:
+    false = false_events_in_frames(recogniser, sorted((data / "photos").glob("*/*.jpg")))
+    where = f"frames, {EMPTY_S / 60:g} min at {EMPTY_FPS:g} a second: false events an hour"
+    return [plain("nothing there", where, false * 3600 / EMPTY_S, "", at_most(1), round(EMPTY_S * EMPTY_FPS))]
+
+
+def _rows_of_digits(result: Score) -> list[Row]:
+    """F1, then how long the events took from the onset of the digit until they were reported, and to their start."""
+    shown = len(result.found) + len(result.missed)
+    where = f"{LENGTH_S / 60:g} min, {FPS:g} frames a second"
+    table = [
+        plain("events", f"{where}: F1", result.f1, "", at_least(0.97), shown),
+        share("events", "digits with an event", len(result.found), shown),
+        plain("events", "false events", len(result.false), "", None, len(result.found) + len(result.false)),
+        *_rows_of_delays("all", result.reported_after_s(), result.started_after_s(), at_most(0.6)),
+    ]
+    for subset in SUBSETS:
+        part = result.of(subset)
+        name, there = "+".join(subset), len(part.found) + len(part.missed)
+        table.append(share("events", f"{name}: digits with an event", len(part.found), there))
+        table += _rows_of_delays(name, part.reported_after_s(), part.started_after_s(), None)
+    return table
+
+
+def _rows_of_delays(
+    name: str, reported_s: Sequence[float], started_s: Sequence[float], most: Target | None
+) -> list[Row]:
+    if not reported_s:
+        return []
+    return [
+        plain("events", f"{name}: delay until reported, median", np.median(reported_s), "s", most, len(reported_s)),
+        plain(
+            "events", f"{name}: delay until reported, 90 %", np.quantile(reported_s, 0.9), "s", None, len(reported_s)
+        ),
+        plain("events", f"{name}: delay of `started`, median", np.median(started_s), "s", None, len(started_s)),
+        plain("events", f"{name}: delay of `started`, 90 %", np.quantile(started_s, 0.9), "s", None, len(started_s)),
+    ]
 
 
 def sounds_without_digit(data: Path) -> list[tuple[str, Path]]:
@@ -78,7 +107,7 @@ def false_events_in_sound(recogniser: Recogniser, clips: Sequence[tuple[str, Pat
     sounds = [read_sound(path, rate_hz) for _, path in clips]
     ends_s = np.cumsum([len(sound) for sound in sounds]) / rate_hz
     found = Counter[str]()
-    for event in started(events_of(recogniser, _blocks(np.concatenate(sounds), rate_hz))):
+    for event in events_of(recogniser, _blocks(np.concatenate(sounds), rate_hz)):
         index = int(np.searchsorted(ends_s, event.started_s, side="right"))
         found[clips[min(index, len(clips) - 1)][0]] += 1
     return found, float(ends_s[-1])
@@ -88,7 +117,7 @@ def false_events_in_frames(recogniser: Recogniser, photos: Sequence[Path]) -> in
     """How many events start in EMPTY_S of frames without a digit, at EMPTY_FPS."""
     pictures = empty_frames(EMPTY_S, EMPTY_FPS, photos, SEED)
     frames = (Frame((picture,), round(index / EMPTY_FPS * NS_PER_S)) for index, picture in zip(count(), pictures))
-    return len(started(events_of(recogniser, frames)))
+    return len(events_of(recogniser, frames))
 
 
 def score_of_digits(recogniser: Recogniser, data: Path, compose: Compose) -> Score:
@@ -96,16 +125,7 @@ def score_of_digits(recogniser: Recogniser, data: Path, compose: Compose) -> Sco
     rng = np.random.default_rng(SEED)
     shown = plan(rng)
     pool = _test_pool(data, _rate_hz(recogniser), rng)
-    return score(shown, started(events_of(recogniser, captured(shown, pool, compose, rng))))
-
-
-def started(events: Iterable[Event]) -> list[Seen]:
-    """The starts among the events."""
-    return [
-        Seen(event.label, event.started_ns / NS_PER_S, event.time_ns / NS_PER_S)
-        for event in events
-        if event.phase == "start"
-    ]
+    return score(shown, events_of(recogniser, captured(shown, pool, compose, LENGTH_S, rng)))
 
 
 def _rate_hz(recogniser: Recogniser) -> int:
@@ -137,3 +157,7 @@ def _test_pool(data: Path, rate_hz: int, rng: np.random.Generator) -> Pool:
         [[line for line, label in zip(lines, labels, strict=True) if label == digit] for digit in range(NONE)],
         rate_hz,
     )
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -37,6 +37,13 @@ def test_every_digit_has_one_event_and_what_else_there_is_is_false() -> None:
     assert result.f1 == pytest.approx(2 / (2 + 1 + 2))
 
 
+def test_delays_count_from_the_onset_and_by_modalities() -> None:
+    result = score([THREE, SEVEN], [Seen("3", 1.25, 1.5), Seen("7", 4.5, 4.75), Seen("7", 9.0, 9.5)])
+    assert (result.reported_after_s(), result.started_after_s()) == ([0.5, 0.75], [0.25, 0.5])
+    heard = result.of(("audio",))
+    assert (heard.reported_after_s(), heard.missed, heard.false) == ([0.75], [], [])
+
+
 def test_two_digits_alike_share_no_event() -> None:
     later = Shown("3", 2.5, 3.5, ("image",))
     within_both = [Seen("3", 2.6, 2.8), Seen("3", 2.7, 2.9)]
@@ -58,7 +65,7 @@ def test_what_is_captured_comes_in_order_and_shows_each_digit_while_it_is_there(
     shown = [Shown("3", 1.0, 2.0, ("image", "text")), Shown("7", 4.0, 5.0, ("audio",))]
     white = np.full((28, 28), 255, np.uint8)
     pool = Pool([[white]] * 10, [[np.ones(4000, np.float32)]] * 10, [[f"room {n}"] for n in range(10)], 8000)
-    items = list(captured(shown, pool, _compose, np.random.default_rng(2)))
+    items = list(captured(shown, pool, _compose, 6.0, np.random.default_rng(2)))
     ends_ns = [item.end_ns if isinstance(item, Block) else item.captured_ns for item in items]
     assert ends_ns == sorted(ends_ns)
     assert [item for item in items if isinstance(item, Line)] == [Line("room 3", NS_PER_S)]

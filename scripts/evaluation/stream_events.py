@@ -1,0 +1,46 @@
+"""A stream through the daemon's own flow in order, as a replay at `pace: fast` goes, with the settings of config.yaml."""
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from daemon.clock import NS_PER_S
+from daemon.config import load_config
+from daemon.flow.encode import Encoders, Preparation
+from daemon.flow.ordered import OrderedFlow
+from daemon.recogniser import Recogniser
+from daemon.records import MODALITIES, Captured, Counters, Event, Modality
+from evaluation.stream_score import Seen
+
+CONFIG = Path("config.yaml")
+
+
+def events_of(recogniser: Recogniser, stream: Iterable[Captured]) -> list[Seen]:
+    """Every event that started in what was captured, given in order of its end. Raises RuntimeError if any was lost."""
+    config = next(iter(load_config(CONFIG).document.streams.values()))
+    counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
+    events: list[Event] = []
+    encoders = Encoders(recogniser.encoders)
+    flow = OrderedFlow(
+        "evaluated",
+        Preparation(recogniser.bundle.manifest, counters),
+        encoders,
+        recogniser.new_fusion(recogniser.new_head(), config.fusion, config.events),
+        lambda fused: events.extend(fused.events),
+        counters,
+        threading.Event(),
+    )
+    encoders.start()
+    for item in stream:
+        flow.deliver(item)
+    flow.finish()
+    encoders.close(5.0)
+    # a line longer than the bundle reads is counted as `cut`, and read as far as it goes
+    lost = {reason for counter in counters.values() for reason in counter.dropped if reason != "cut"}
+    if lost:
+        raise RuntimeError(f"part of the stream was not recognised: {', '.join(sorted(lost))}")
+    return [
+        Seen(event.label, event.started_ns / NS_PER_S, event.time_ns / NS_PER_S)
+        for event in events
+        if event.phase == "start"
+    ]
