@@ -55,7 +55,8 @@ def _accuracies(recogniser: Recogniser, data: Path, compose: Compose) -> Iterato
         "image, centred": list(zip(centred)),
         "image, in a camera frame": list(zip(framed)),
         "text": list(zip(lines)),
-        "image in a camera frame + text": list(zip(framed, lines, strict=True)),
+        "image, centred + text": list(zip(centred, lines, strict=True)),
+        "image, in a camera frame + text": list(zip(framed, lines, strict=True)),
     }
     head = recogniser.new_head()
     for name, moments in kinds.items():

@@ -5,16 +5,20 @@ LSTM(64); both together -> Dense(10, softmax); Adam, categorical cross-entropy, 
 
 Repaired:
 
-- The 111 x 111 x 64 map was to be flattened, 7.9 million inputs of the last layer: its mean is taken. Its strongest
-  answers were tried as well, and say less about the digits of the development part.
-- Pixels came as 0 to 255: they are divided by 255. The means over the map still hardly differ from picture to picture,
-  and nothing was learned from them, so both vectors are normalised by batch while the network learns; the finished
-  head has that in its weights.
+- The 111 x 111 x 64 map was to be flattened, 7.9 million inputs of the last layer: its mean is taken. Its maximum says less
+  of the development part: 38 % of the pictures against 56 %, by 64 filters that had not learned yet.
+- Pixels came as 0 to 255: they are divided by 255. The means then differ by some thousandths from picture to picture,
+  and at the usual rates nothing is learned from them, so both vectors are normalised by batch while the network learns,
+  at four times Adam's usual rate; the finished head has that in its weights.
+- The pictures are the handwritten digits as they are, enlarged, as the original had them. Training on frames as well
+  leaves those of the development part at one in ten, and costs a quarter of what is right of the others.
 - Labels were integers, for a loss that wants vectors: they are made such.
 - What an id stands for was not said: a byte of UTF-8 plus 1, as everywhere here, and 0 for what lies beyond the line,
   which the LSTM skips. Without that it would forget the line over the zeros after it.
 - It could not do without one of its inputs: while it learns, a quarter of the items lack the picture and a quarter the
   line; what is absent counts as zeros, as in the daemon's head.
+
+It is exported in float: 8 bits cannot hold thousandths, and loops do not convert to int8.
 """
 
 from pathlib import Path
@@ -28,7 +32,6 @@ import yaml
 from keras import layers
 from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-from training import convert
 from training.images import load_digits
 from training.lines import make_lines
 from training.scenes import Composer, Grey
@@ -46,6 +49,7 @@ LENGTH = 100
 """Ids of a line."""
 EPOCHS = 10
 BATCH = 32
+RATE = 4e-3
 LINES = 60_000
 DIGITS = [str(digit) for digit in range(10)]
 IMAGE = ImageSpec(
@@ -60,9 +64,9 @@ Batch = tuple[tuple[NDArray[Any], ...], NDArray[np.float32]]
 
 
 class Pairs(keras.utils.PyDataset):
-    """Handwritten digits, half as they are and half in frames, each with a line that names the same digit.
+    """Handwritten digits, each with a line that names the same digit.
 
-    Every epoch shows every digit once, with a new frame and a new line.
+    Every epoch has every digit once, with a new line.
     """
 
     def __init__(self, composer: Composer, seed: int) -> None:
@@ -84,8 +88,7 @@ class Pairs(keras.utils.PyDataset):
         rng = np.random.default_rng((self._seed, self._epoch, index))
         rows = self._order[index * BATCH : (index + 1) * BATCH]
         labels = np.asarray(self._composer.labels)[rows]
-        pictures = list(self._composer.composed(rows[: BATCH // 2].tolist(), rng))
-        pictures += [self._composer.images[row] for row in rows[BATCH // 2 :]]
+        pictures = [self._composer.images[row] for row in rows]
         lines = [self._lines[label][rng.integers(len(self._lines[label]))] for label in labels]
         kind = rng.random((BATCH, 1))
         present = (kind >= 0.25), (kind < 0.25) | (kind >= 0.5)
@@ -108,7 +111,7 @@ def new_network() -> tuple[keras.Model, keras.Model, keras.Model]:
     seen = layers.GlobalAveragePooling2D()(x)
     read = layers.LSTM(SIZE)(layers.Embedding(257, SIZE, mask_zero=True)(ids))
     parts = [
-        layers.Multiply()([layers.BatchNormalization(momentum=0.9, name=name)(vector), present])
+        layers.Multiply()([layers.BatchNormalization(momentum=0.9, epsilon=1e-7, name=name)(vector), present])
         for name, vector, present in (("normal_image", seen, has_picture), ("normal_text", read, has_line))
     ]
     both = layers.Concatenate()(parts)
@@ -122,13 +125,12 @@ def build(data: Path, directory: Path) -> None:
     keras.utils.set_random_seed(SEED)
     composer = load_digits(data, "train")
     image_encoder, text_encoder, network = new_network()
-    network.compile("adam", "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    network.compile(keras.optimizers.Adam(RATE), "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
     pairs = Pairs(composer, SEED)
     network.fit(pairs, epochs=EPOCHS, verbose=2)
     directory.mkdir(parents=True, exist_ok=True)
-    (samples, *_), _ = pairs[0]
-    convert.to_int8(image_encoder, samples, directory / "image.tflite")
-    (directory / "text.tflite").write_bytes(_looped(text_encoder))
+    (directory / "image.tflite").write_bytes(_in_float(image_encoder))
+    (directory / "text.tflite").write_bytes(_in_float(text_encoder))
     weights, bias = _head_of(network)
     (directory / "head.tflite").write_bytes(write_head(weights, bias, [SIZE, SIZE]))
     # last: a directory without it is no bundle, and is built again
@@ -151,21 +153,20 @@ def _head_of(network: keras.Model) -> tuple[NDArray[np.float32], NDArray[np.floa
     return np.hstack((*columns, np.stack(present, axis=1))).astype(np.float32), bias
 
 
-def _looped(encoder: keras.Model) -> bytes:
-    """The text encoder with weights of 8 bits and its loop in float, as loops do not convert to int8."""
+def _in_float(encoder: keras.Model) -> bytes:
+    """The encoder as a model of the daemon's runtime."""
+    source = encoder.inputs[0]
 
-    @tf.function(input_signature=[tf.TensorSpec((1, LENGTH), tf.int32)])
-    def run(ids: tf.Tensor) -> tf.Tensor:
-        return encoder(ids, training=False)
+    @tf.function(input_signature=[tf.TensorSpec((1, *source.shape[1:]), source.dtype)])
+    def run(x: tf.Tensor) -> tf.Tensor:
+        return encoder(x, training=False)
 
     frozen = convert_variables_to_constants_v2(run.get_concrete_function(), lower_control_flow=False)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], None)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return converter.convert()
 
 
 def _write_manifest(directory: Path) -> None:
-    source, target = convert.tensor_specs(directory / "image.tflite")
     manifest = {
         "format": 1,
         "name": "baseline",
@@ -175,8 +176,8 @@ def _write_manifest(directory: Path) -> None:
         "modalities": {
             "image": {
                 "model": "image.tflite",
-                "input": source.model_dump(exclude_none=True),
-                "output": target.model_dump(exclude_none=True),
+                "input": IMAGE.input.model_dump(exclude_none=True),
+                "output": IMAGE.output.model_dump(exclude_none=True),
                 "preprocessing": IMAGE.preprocessing.model_dump(),
                 "max_age_ms": IMAGE.max_age_ms,
             },

@@ -1,4 +1,4 @@
-"""A stream through the daemon's own flow in order, as a replay at `pace: fast` goes, with the settings of config.yaml."""
+"""A stream through the daemon's own flow in order, as a replay at `pace: fast`, with the settings of config.yaml."""
 
 import threading
 from collections.abc import Iterable
