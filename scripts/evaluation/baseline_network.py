@@ -5,8 +5,8 @@ LSTM(64); both together -> Dense(10, softmax); Adam, categorical cross-entropy, 
 
 Repaired:
 
-- The 111 x 111 x 64 map was to be flattened, 7.9 million inputs of the last layer: its mean is taken. Its maximum says less
-  of the development part: 38 % of the pictures against 56 %, by 64 filters that had not learned yet.
+- The 111 x 111 x 64 map was to be flattened, 7.9 million inputs of the last layer: its mean is taken. Its maximum says
+  less: on the development part 38 % of the pictures against 56 %, by 64 filters that had not learned yet.
 - Pixels came as 0 to 255: they are divided by 255. The means then differ by some thousandths from picture to picture,
   and at the usual rates nothing is learned from them, so both vectors are normalised by batch while the network learns,
   at four times Adam's usual rate; the finished head has that in its weights.

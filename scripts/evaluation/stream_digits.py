@@ -1,7 +1,7 @@
 """Ten minutes in which 200 digits are shown, said and written: when each is there, and what is captured of it."""
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from daemon.clock import NS_PER_S
 from daemon.records import MODALITIES, Array, Block, Captured, Frame, Line, Modality, modality_of
+from evaluation.frames import digit_frame
 from evaluation.stream_score import Shown
-from evaluation.stream_surfaces import Picture, as_filmed, sensor_noise
+from evaluation.stream_surfaces import Light, as_filmed, sensor_noise
 
 LENGTH_S = 600.0
 COUNT = 200
@@ -24,9 +25,6 @@ ROOM_NOISE = 0.002
 CAMERA_NOISE = 2.0
 
 SUBSETS: Sequence[tuple[Modality, ...]] = [subset for size in (1, 2, 3) for subset in combinations(MODALITIES, size)]
-Compose = Callable[[NDArray[np.uint8], np.random.Generator], Picture]
-"""From the picture of a digit, (28, 28) light on black, to a camera frame with it; an all black one gives the frame
-without, and must draw as many random numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +47,11 @@ def plan(rng: np.random.Generator) -> list[Shown]:
     return shown
 
 
-def captured(
-    shown: Sequence[Shown], pool: Pool, compose: Compose, length_s: float, rng: np.random.Generator
-) -> Iterator[Captured]:
+def captured(shown: Sequence[Shown], pool: Pool, length_s: float, rng: np.random.Generator) -> Iterator[Captured]:
     """All that camera, microphone and text inlet deliver within `length_s`, in order of its end."""
     frames, sound, lines = rng.spawn(3)
     parts = (
-        _frames(shown, pool, compose, length_s, frames),
+        _frames(shown, pool, length_s, frames),
         _blocks(shown, pool, length_s, sound),
         _lines(shown, pool, lines),
     )
@@ -67,31 +63,35 @@ def _order(item: Captured) -> tuple[int, int]:
     return end_ns, MODALITIES.index(modality_of(item))
 
 
-def _frames(
-    shown: Sequence[Shown], pool: Pool, compose: Compose, length_s: float, rng: np.random.Generator
-) -> Iterator[Frame]:
+def _frames(shown: Sequence[Shown], pool: Pool, length_s: float, rng: np.random.Generator) -> Iterator[Frame]:
     """Each digit has its own scene, which is there from the middle of the pause before it to that of the next."""
     noise = sensor_noise(CAMERA_NOISE, rng)
     ends_s = [(one.end_s + after.onset_s) / 2 for one, after in pairwise(shown)]
     begin_s = 0.0
     for digit, end_s in zip(shown, [*ends_s, length_s], strict=True):
-        empty, filled = _scenes(digit, pool, compose, rng)
+        empty, filled = _scenes(digit, pool, rng)
         for index in range(round(np.ceil(begin_s * FPS)), round(np.ceil(end_s * FPS))):
             is_there = digit.onset_s <= index / FPS < digit.end_s
-            picture = as_filmed((filled if is_there else empty).astype(np.float32), noise, rng)
-            yield Frame((picture,), round(index / FPS * NS_PER_S))
+            yield _filmed(filled if is_there else empty, round(index / FPS * NS_PER_S), noise, rng)
         begin_s = end_s
 
 
-def _scenes(digit: Shown, pool: Pool, compose: Compose, rng: np.random.Generator) -> tuple[Picture, Picture]:
+def _scenes(digit: Shown, pool: Pool, rng: np.random.Generator) -> tuple[Frame, Frame]:
     """The same scene without and, where the digit is to be seen, with it."""
     seed = int(rng.integers(2**32))
     choices = pool.pictures[int(digit.label)]
     picture = choices[rng.integers(len(choices))]
-    empty = compose(np.zeros_like(picture), np.random.default_rng(seed))
+    empty = digit_frame(picture, np.random.default_rng(seed), drawn=np.zeros_like(picture))
     if "image" not in digit.modalities:
         return empty, empty
-    return empty, compose(picture, np.random.default_rng(seed))
+    return empty, digit_frame(picture, np.random.default_rng(seed))
+
+
+def _filmed(frame: Frame, captured_ns: int, noise: list[Light], rng: np.random.Generator) -> Frame:
+    """The frame once more, with other noise."""
+    first, *others = frame.planes
+    fitting = noise if first.ndim == 3 else [light[..., 0] for light in noise]
+    return Frame((as_filmed(first.astype(np.float32), fitting, rng), *others), captured_ns)
 
 
 def _blocks(shown: Sequence[Shown], pool: Pool, length_s: float, rng: np.random.Generator) -> Iterator[Block]:

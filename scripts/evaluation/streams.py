@@ -1,23 +1,24 @@
 """What the daemon says over time: nothing where nothing is, and an event for each of 200 digits."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
 import numpy as np
-from training.lines import make_lines
 from training.specs import NONE
-from training.splits import part_of_picture, part_of_recording, part_of_sound
+from training.splits import part_of_picture, part_of_sound
 
 from daemon.bundles.load import load_bundle
 from daemon.clock import NS_PER_S
 from daemon.recogniser import Recogniser, load_recogniser
 from daemon.records import Array, Block, Frame
 from daemon.sources.files import read_sound
+from evaluation.hearing import recordings
+from evaluation.progress import tell
 from evaluation.rows import Row, Target, at_least, at_most, plain, share
-from evaluation.stream_digits import BLOCK_S, FPS, LENGTH_S, SUBSETS, Compose, Pool, captured, plan
+from evaluation.sentences import sentences
+from evaluation.stream_digits import BLOCK_S, FPS, LENGTH_S, SUBSETS, Pool, captured, plan
 from evaluation.stream_events import events_of
 from evaluation.stream_frames import empty_frames
 from evaluation.stream_score import Score, score
@@ -26,19 +27,18 @@ UNSEEN = ("airplane", "automobile", "bird", "cat", "coughing", "door_knock", "fr
 """The classes of sounds that no training may read."""
 EMPTY_S = 1800.0
 EMPTY_FPS = 5.0
-LINES = 3_000
 SEED = 20261124
 
 
-def rows(directory: Path, data: Path, compose: Compose) -> list[Row]:
+def rows(directory: Path, data: Path) -> list[Row]:
     """The rows "nothing there" and "events" of the bundle in `directory`; some minutes, told on standard error."""
     recogniser = load_recogniser(load_bundle(directory))
-    _tell("streams: sounds without a digit, half an hour")
+    tell("streams: sounds without a digit, half an hour")
     table = _rows_of_sound(recogniser, data)
-    _tell("streams: frames without a digit, half an hour")
+    tell("streams: frames without a digit, half an hour")
     table += _rows_of_frames(recogniser, data)
-    _tell("streams: 200 digits, ten minutes")
-    return table + _rows_of_digits(score_of_digits(recogniser, data, compose))
+    tell("streams: 200 digits, ten minutes")
+    return table + _rows_of_digits(score_of_digits(recogniser, data))
 
 
 def _rows_of_sound(recogniser: Recogniser, data: Path) -> list[Row]:
@@ -120,12 +120,12 @@ def false_events_in_frames(recogniser: Recogniser, photos: Sequence[Path]) -> in
     return len(events_of(recogniser, frames))
 
 
-def score_of_digits(recogniser: Recogniser, data: Path, compose: Compose) -> Score:
+def score_of_digits(recogniser: Recogniser, data: Path) -> Score:
     """Ten minutes with 200 digits of the test part against the events of them."""
     rng = np.random.default_rng(SEED)
     shown = plan(rng)
     pool = _test_pool(data, _rate_hz(recogniser), rng)
-    return score(shown, events_of(recogniser, captured(shown, pool, compose, LENGTH_S, rng)))
+    return score(shown, events_of(recogniser, captured(shown, pool, LENGTH_S, rng)))
 
 
 def _rate_hz(recogniser: Recogniser) -> int:
@@ -143,21 +143,12 @@ def _blocks(samples: Array, rate_hz: int) -> Iterator[Block]:
 
 def _test_pool(data: Path, rate_hz: int, rng: np.random.Generator) -> Pool:
     with np.load(data / "handwritten-digits.npz") as archive:
-        images, digits = archive["images"], archive["labels"]
-    held_out = [index for index in range(len(images)) if part_of_picture(index, len(images)) == "test"]
-    recordings = sorted((data / "spoken-digits").glob("*.wav"))
-    held_out_recordings = [path for path in recordings if part_of_recording(int(path.stem.split("_")[2])) == "test"]
-    lines, labels = make_lines(LINES, rng, test=True)
+        images, labels = archive["images"], archive["labels"]
+    pictures = [index for index in range(len(images)) if part_of_picture(index, len(images)) == "test"]
+    sounds, lines = recordings(data), sentences(rng)
     return Pool(
-        [[images[index] for index in held_out if digits[index] == digit] for digit in range(NONE)],
-        [
-            [read_sound(path, rate_hz) for path in held_out_recordings if path.name.startswith(f"{digit}_")]
-            for digit in range(NONE)
-        ],
-        [[line for line, label in zip(lines, labels, strict=True) if label == digit] for digit in range(NONE)],
+        [[images[index] for index in pictures if labels[index] == digit] for digit in range(NONE)],
+        [[sound.samples for sound in sounds if sound.label == digit] for digit in range(NONE)],
+        [[line.text for line in lines if line.label == digit] for digit in range(NONE)],
         rate_hz,
     )
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
