@@ -10,8 +10,7 @@ from pathlib import Path
 
 from daemon.errors import Refused
 from evaluation.baseline import rows as baseline_rows
-from evaluation.footprint import footprint_rows
-from evaluation.frames import composed
+from evaluation.footprint import size_rows, speed_rows
 from evaluation.fused import contradiction_rows, fused_rows
 from evaluation.held_out import Embedded, HeldOut, load_held_out
 from evaluation.moments import calibration_rows, missing_rows
@@ -28,10 +27,10 @@ BUNDLE = Path("models/digits")
 BASELINE = Path("build/baseline")
 
 DESCRIPTION = "Print what docs/models.md reports: a bundle on held-out data, through the daemon's own code."
-EPILOG = """Every row says how many items it is from, the 95 % interval and the target. About ten minutes for all, but some
-groups train networks, which are kept in build/ and used again: `unheard` five (about 15 minutes each), `baseline` one
-(about 40 minutes); `missing` fits seven heads every time (about 5 minutes). `quantized` needs build/digits-float, which
-scripts/train writes.
+EPILOG = """Every row says how many items it is from, the 95 % interval and the target. About ten minutes for all, but
+some groups train networks, which are kept in build/ and used again: `unheard` five (about 15 minutes each), `baseline`
+one (about 40 minutes); `missing` fits seven heads every time (about 5 minutes). `quantized` needs build/digits-float,
+which scripts/train writes.
 
 example: scripts/evaluate-digits --only image text --json build/rows.json"""
 
@@ -79,11 +78,11 @@ GROUPS: dict[str, Callable[[Evaluation], list[Row]]] = {
     "fused": lambda run: fused_rows(run.embedded),
     "missing": lambda run: missing_rows(run.embedded, DATA),
     "contradiction": lambda run: contradiction_rows(run.embedded),
-    "streams": lambda run: stream_rows(run.directory, DATA, composed),
+    "streams": lambda run: stream_rows(run.directory, DATA),
     "calibration": lambda run: calibration_rows(run.embedded),
     "quantized": lambda run: run.quantized(),
-    "footprint": lambda run: footprint_rows(run.subject),
-    "baseline": lambda run: baseline_rows(BASELINE, DATA, composed),
+    "footprint": lambda run: [*size_rows(run.subject), *speed_rows(run.subject)],
+    "baseline": lambda _: baseline_rows(BASELINE, DATA),
 }
 
 

@@ -19,18 +19,25 @@ ROUNDS = 1_000
 WARM_UP = 50
 
 
-def footprint_rows(subject: Subject) -> list[Row]:
-    """Bytes of all models; median and 99th percentile of each invoke, of all, and with what comes before them."""
-    manifest = subject.bundle.manifest
-    names = [*(spec.model for spec in manifest.modalities.present().values()), manifest.head.model]
-    sizes = [subject.bundle.file(name).stat().st_size for name in names]
-    rows = [plain("size", name, size / 1000, "KB") for name, size in zip(names, sizes, strict=True)]
-    rows.append(plain("size", "all encoders and the head", sum(sizes) / 1000, "KB", at_most(600)))
+def size_rows(subject: Subject) -> list[Row]:
+    """Bytes of each model and of all."""
+    sizes = {name: subject.bundle.file(name).stat().st_size for name in _names(subject)}
+    rows = [plain("size", name, size / 1000, "KB") for name, size in sizes.items()]
+    return [*rows, plain("size", "all encoders and the head", sum(sizes.values()) / 1000, "KB", at_most(600))]
+
+
+def speed_rows(subject: Subject) -> list[Row]:
+    """Median and 99th percentile of each invoke, of all of them, and with what comes before them."""
     times_ms = _timed(_invokes(subject))
-    for index, name in enumerate(names):
-        rows += _time_rows(f"invoke of {name}", times_ms[:, index])
+    rows = [row for index, name in enumerate(_names(subject)) for row in _time_rows(name, times_ms[:, index])]
     rows += _time_rows("all four invokes", times_ms.sum(axis=1), limit_ms=1.0)
     return rows + _time_rows("a moment from frame, sound and line to scores", _timed([_whole(subject)])[:, 0])
+
+
+def _names(subject: Subject) -> list[str]:
+    """The files of all models, the head's last."""
+    manifest = subject.bundle.manifest
+    return [*(spec.model for spec in manifest.modalities.present().values()), manifest.head.model]
 
 
 def _time_rows(condition: str, times_ms: np.ndarray, limit_ms: float | None = None) -> list[Row]:

@@ -20,19 +20,19 @@ SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(MODALITIES, s
 Choice = Mapping[Modality, Condition]
 
 
-def fused_rows(embedded: Embedded) -> list[Row]:
+def fused_rows(embedded: Embedded, count: int = COMBINATIONS) -> list[Row]:
     """Combinations of held-out items of one digit, the same ones in every row; text is always clean."""
     rng = np.random.default_rng(SEED + 3)
-    digits = rng.integers(10, size=COMBINATIONS)
+    digits = rng.integers(10, size=count)
     drawn = {modality: embedded.items[modality].draw(digits, rng) for modality in MODALITIES}
     hits: dict[str, int] = {}
     rows = []
     for choice in shown("fused", list(choices())):
         vectors = {name: embedded.items[name].of(condition)[drawn[name]] for name, condition in choice.items()}
         hits[_name(choice)] = int((embedded.subject.scores(vectors).argmax(axis=1) == digits).sum())
-        rows.append(_row(choice, hits))
+        rows.append(_row(choice, hits, count))
         if list(choice.values()) == ["degraded", "degraded"]:
-            rows.append(_error_row(choice, hits))
+            rows.append(_error_row(choice, hits, count))
     return rows
 
 
@@ -49,18 +49,18 @@ def contradiction_rows(embedded: Embedded) -> list[Row]:
     return [row for pair in combinations(MODALITIES, 2) for row in _contradicted(embedded, *pair)]
 
 
-def _row(choice: Choice, hits: Mapping[str, int]) -> Row:
+def _row(choice: Choice, hits: Mapping[str, int], count: int) -> Row:
     target = None
     if len(choice) > 1:
         best = max(hits[_name({name: condition})] for name, condition in choice.items())
-        target = at_least(round(100 * best / COMBINATIONS - SLACK, 2))
-    return share("fused", _name(choice), hits[_name(choice)], COMBINATIONS, target)
+        target = at_least(round(100 * best / count - SLACK, 2))
+    return share("fused", _name(choice), hits[_name(choice)], count, target)
 
 
-def _error_row(choice: Choice, hits: Mapping[str, int]) -> Row:
-    alone = min(COMBINATIONS - hits[_name({name: condition})] for name, condition in choice.items())
-    part = (COMBINATIONS - hits[_name(choice)]) / max(alone, 1)
-    return plain("fused", f"{_name(choice)}: error, of the better one's", part, "", at_most(0.5), COMBINATIONS)
+def _error_row(choice: Choice, hits: Mapping[str, int], count: int) -> Row:
+    alone = min(count - hits[_name({name: condition})] for name, condition in choice.items())
+    part = (count - hits[_name(choice)]) / max(alone, 1)
+    return plain("fused", f"{_name(choice)}: error, of the better one's", part, "", at_most(0.5), count)
 
 
 def _name(choice: Choice) -> str:

@@ -27,7 +27,8 @@ Labels = NDArray[np.int64]
 KEPT_ENERGY = 0.25
 """Of a degraded picture's variance, at most."""
 DEGRADED_SNR_DB = 0.0
-EMPTY_FRAMES = 400
+DIGITS_TO_EMPTY = 4
+"""Frames with a digit for each one without."""
 PLACES = 4
 """Windows made of each recording, each with the word elsewhere and other noise."""
 PAUSES = 4
@@ -53,9 +54,14 @@ class HeldOut:
             drawn = None if condition == "clean" else self.faded[index]
             yield digit_frame(picture, np.random.default_rng([SEED, index]), drawn)
 
+    @property
+    def empty_count(self) -> int:
+        """How many frames without a digit there are."""
+        return len(self.pictures) // DIGITS_TO_EMPTY
+
     def empty_frames(self) -> Iterator[Frame]:
-        """EMPTY_FRAMES frames without a digit."""
-        for index in range(EMPTY_FRAMES):
+        """Frames without a digit."""
+        for index in range(self.empty_count):
             yield empty_frame(np.random.default_rng([SEED + 1, index]), self.photos)
 
 
@@ -131,7 +137,7 @@ class Embedded:
     def image(self) -> Items:
         """Frames."""
         held_out = self.held_out
-        empty = self._see("frames without a digit", held_out.empty_frames(), EMPTY_FRAMES)
+        empty = self._see("frames without a digit", held_out.empty_frames(), held_out.empty_count)
         clean = self._see("frames", held_out.frames("clean"), len(held_out.pictures))
         degraded = self._see("faded frames", held_out.frames("degraded"), len(held_out.pictures))
         return _with_none(clean, degraded, held_out.labels, empty)

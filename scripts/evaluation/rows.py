@@ -110,7 +110,7 @@ def _cells(row: Row) -> list[str]:
         row.condition,
         _value(row.value, row.unit),
         "" if row.count is None else str(row.count),
-        "" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}",
+        "" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}",
         "" if target is None else f"{'≥' if target.at_least else '≤'} {target.value:g}{_suffix(row.unit)}",
         "" if row.met is None else "met" if row.met else "missed",
     ]
