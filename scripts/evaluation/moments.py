@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from training.specs import NONE
 
 from daemon.records import MODALITIES, Array, Modality
 from evaluation.fused import SUBSETS
@@ -30,7 +31,7 @@ class Moments:
 def make_moments(embedded: Embedded, subset: Sequence[Modality], condition: Condition, count: int) -> Moments:
     """Random held-out items of one label each; text is always clean."""
     rng = np.random.default_rng([SEED, SUBSETS.index(tuple(subset))])
-    labels = np.where(rng.random(count) < NONE_SHARE, 10, rng.integers(10, size=count))
+    labels = np.where(rng.random(count) < NONE_SHARE, NONE, rng.integers(10, size=count))
     drawn = {name: embedded.items[name].of(condition)[embedded.items[name].draw(labels, rng)] for name in subset}
     return Moments(drawn, labels)
 

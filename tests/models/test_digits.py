@@ -1,4 +1,4 @@
-"""The shipped bundle still recognises a fixed part of the held-out data, told by the rows of scripts/evaluate-digits."""
+"""The shipped bundle still recognises a fixed part of the held-out data, by the rows of scripts/evaluate-digits."""
 
 import sys
 from dataclasses import replace
