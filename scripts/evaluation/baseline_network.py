@@ -24,7 +24,6 @@ It is exported in float: 8 bits cannot hold thousandths, and loops do not conver
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 import tensorflow as tf
@@ -32,16 +31,15 @@ import yaml
 from keras import layers
 from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-from training.images import load_digits
 from training.lines import make_lines
-from training.scenes import Grey
 from training.specs import NONE, SEED
 
 from daemon.encoders.pixels import fit
 from daemon.encoders.text import byte_ids
 from daemon.inference.head import write_head
 from daemon.manifest import ImagePreprocessing, ImageSpec, TensorSpec
-from daemon.records import Frame
+from evaluation.frames import Grey, bare_frame
+from evaluation.held_out import handwritten
 
 SIZE = 64
 """Values of each embedding."""
@@ -98,7 +96,7 @@ class Pairs(keras.utils.PyDataset):
 
 def pixels(pictures: Grey) -> NDArray[np.float32]:
     """Grey pictures (n, height, width) as the network takes them: float32 (n, 224, 224, 3) in 0 to 1."""
-    frames = (Frame((cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR),), 0) for picture in pictures)
+    frames = (bare_frame(picture) for picture in pictures)
     return np.stack([fit(frame, IMAGE) for frame in frames]).astype(np.float32) / np.float32(255)
 
 
@@ -122,7 +120,7 @@ def new_network() -> tuple[keras.Model, keras.Model, keras.Model]:
 def build(data: Path, directory: Path) -> None:
     """Train on the training part of the data and write the bundle; about a quarter of an hour on one core."""
     keras.utils.set_random_seed(SEED)
-    pictures, labels = load_digits(data, "train")
+    pictures, labels = handwritten(data, "train")
     image_encoder, text_encoder, network = new_network()
     network.compile(keras.optimizers.Adam(RATE), "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
     network.fit(Pairs(pictures, labels, SEED), epochs=EPOCHS, verbose=2)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from training.specs import NONE
-from training.splits import part_of_picture, part_of_sound
+from training.splits import part_of_sound
 
 from daemon.bundles.load import load_bundle
 from daemon.clock import NS_PER_S
@@ -14,6 +14,7 @@ from daemon.recogniser import Recogniser, load_recogniser
 from daemon.records import Array, Block, Frame
 from daemon.sources.files import read_sound
 from evaluation.hearing import recordings
+from evaluation.held_out import handwritten
 from evaluation.progress import shown, tell
 from evaluation.rows import Row, Target, at_least, at_most, plain, share
 from evaluation.sentences import sentences
@@ -133,12 +134,10 @@ def _blocks(samples: Array, rate_hz: int) -> Iterator[Block]:
 
 
 def _test_pool(data: Path, rate_hz: int, rng: np.random.Generator) -> Pool:
-    with np.load(data / "handwritten-digits.npz") as archive:
-        images, labels = archive["images"], archive["labels"]
-    pictures = [index for index in range(len(images)) if part_of_picture(index, len(images)) == "test"]
+    pictures, labels = handwritten(data, "test")
     sounds, lines = recordings(data), sentences(rng)
     return Pool(
-        [[images[index] for index in pictures if labels[index] == digit] for digit in range(NONE)],
+        [pictures[labels == digit] for digit in range(NONE)],
         [[sound.samples for sound in sounds if sound.label == digit] for digit in range(NONE)],
         [[line.text for line in lines if line.label == digit] for digit in range(NONE)],
         rate_hz,
