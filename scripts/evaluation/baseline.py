@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from training.splits import part_of_picture
 
 from daemon.bundles.load import MANIFEST, load_bundle
 from daemon.fusion.head import FusionHead
 from daemon.recogniser import Recogniser, load_recogniser
 from daemon.records import Embedding, Line, Moment
 from evaluation.frames import bare_frame, digit_frame
+from evaluation.held_out import handwritten
 from evaluation.progress import shown, tell
 from evaluation.rows import Row, plain, share
 from evaluation.sentences import sentences
@@ -48,7 +48,7 @@ def _load(data: Path, directory: Path) -> Recogniser:
 def _accuracies(recogniser: Recogniser, data: Path) -> Iterator[Row]:
     """Every handwritten digit of the test part, as it is and in a frame, a line for each, and both together."""
     rng = np.random.default_rng(SEED)
-    pictures, digits = _test_digits(data)
+    pictures, digits = handwritten(data, "test")
     lines = _lines_for(digits, rng)
     head, right = recogniser.new_head(), Counter[str]()
     for picture, line, digit in shown("the baseline", list(zip(pictures, lines, digits, strict=True))):
@@ -87,13 +87,6 @@ def _ms_a_moment(recogniser: Recogniser) -> float:
 def _label(head: FusionHead, embeddings: Sequence[Embedding]) -> int:
     moment = Moment(0, {embedding.modality: embedding for embedding in embeddings})
     return int(np.argmax(head.recognise(moment).scores))
-
-
-def _test_digits(data: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    with np.load(data / "handwritten-digits.npz") as archive:
-        images, labels = archive["images"], archive["labels"].astype(np.int64)
-    rows = [index for index in range(len(images)) if part_of_picture(index, len(images)) == "test"]
-    return images[rows], labels[rows]
 
 
 def _lines_for(digits: NDArray[np.int64], rng: np.random.Generator) -> list[Line]:

@@ -24,7 +24,6 @@ It is exported in float: 8 bits cannot hold thousandths, and loops do not conver
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 import tensorflow as tf
@@ -32,16 +31,15 @@ import yaml
 from keras import layers
 from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-from training.images import load_digits
 from training.lines import make_lines
-from training.scenes import Composer, Grey
 from training.specs import NONE, SEED
 
 from daemon.encoders.pixels import fit
 from daemon.encoders.text import byte_ids
 from daemon.inference.head import write_head
 from daemon.manifest import ImagePreprocessing, ImageSpec, TensorSpec
-from daemon.records import Frame
+from evaluation.frames import Grey, bare_frame
+from evaluation.held_out import handwritten
 
 SIZE = 64
 """Values of each embedding."""
@@ -69,11 +67,11 @@ class Pairs(keras.utils.PyDataset):
     Every epoch has every digit once, with a new line.
     """
 
-    def __init__(self, composer: Composer, seed: int) -> None:
+    def __init__(self, pictures: Grey, labels: NDArray[np.int64], seed: int) -> None:
         super().__init__()
-        self._composer, self._seed, self._epoch = composer, seed, 0
-        lines, labels = make_lines(LINES, np.random.default_rng(seed))
-        self._lines = [[line for line, of in zip(lines, labels, strict=True) if of == digit] for digit in range(NONE)]
+        self._pictures, self._labels, self._seed, self._epoch = pictures, labels, seed, 0
+        lines, named = make_lines(LINES, np.random.default_rng(seed), "train")
+        self._lines = [[line for line, of in zip(lines, named, strict=True) if of == digit] for digit in range(NONE)]
         self.on_epoch_end()
 
     def __len__(self) -> int:
@@ -82,24 +80,23 @@ class Pairs(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         """Begin the next pass, in another order."""
         self._epoch += 1
-        self._order = np.random.default_rng((self._seed, self._epoch)).permutation(self._composer.count)
+        self._order = np.random.default_rng((self._seed, self._epoch)).permutation(len(self._labels))
 
     def __getitem__(self, index: int) -> Batch:
         rng = np.random.default_rng((self._seed, self._epoch, index))
         rows = self._order[index * BATCH : (index + 1) * BATCH]
-        labels = np.asarray(self._composer.labels)[rows]
-        pictures = [self._composer.images[row] for row in rows]
+        labels = self._labels[rows]
         lines = [self._lines[label][rng.integers(len(self._lines[label]))] for label in labels]
         kind = rng.random((BATCH, 1))
         present = (kind >= 0.25), (kind < 0.25) | (kind >= 0.5)
         targets = np.eye(NONE, dtype=np.float32)[labels]
-        inputs = pixels(pictures), np.concatenate([byte_ids(line, LENGTH) for line in lines])
+        inputs = pixels(self._pictures[rows]), np.concatenate([byte_ids(line, LENGTH) for line in lines])
         return (*inputs, *(here.astype(np.float32) for here in present)), targets
 
 
-def pixels(pictures: list[Grey]) -> NDArray[np.float32]:
-    """Grey pictures of any size as the network takes them: float32 (n, 224, 224, 3) in 0 to 1."""
-    frames = (Frame((cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR),), 0) for picture in pictures)
+def pixels(pictures: Grey) -> NDArray[np.float32]:
+    """Grey pictures (n, height, width) as the network takes them: float32 (n, 224, 224, 3) in 0 to 1."""
+    frames = (bare_frame(picture) for picture in pictures)
     return np.stack([fit(frame, IMAGE) for frame in frames]).astype(np.float32) / np.float32(255)
 
 
@@ -123,11 +120,10 @@ def new_network() -> tuple[keras.Model, keras.Model, keras.Model]:
 def build(data: Path, directory: Path) -> None:
     """Train on the training part of the data and write the bundle; about a quarter of an hour on one core."""
     keras.utils.set_random_seed(SEED)
-    composer = load_digits(data, "train")
+    pictures, labels = handwritten(data, "train")
     image_encoder, text_encoder, network = new_network()
     network.compile(keras.optimizers.Adam(RATE), "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
-    pairs = Pairs(composer, SEED)
-    network.fit(pairs, epochs=EPOCHS, verbose=2)
+    network.fit(Pairs(pictures, labels, SEED), epochs=EPOCHS, verbose=2)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "image.tflite").write_bytes(_in_float(image_encoder))
     (directory / "text.tflite").write_bytes(_in_float(text_encoder))

@@ -2,12 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import count
 from pathlib import Path
 
 import numpy as np
 from training.specs import NONE
-from training.splits import part_of_picture, part_of_sound
+from training.splits import part_of_sound
 
 from daemon.bundles.load import load_bundle
 from daemon.clock import NS_PER_S
@@ -15,7 +14,8 @@ from daemon.recogniser import Recogniser, load_recogniser
 from daemon.records import Array, Block, Frame
 from daemon.sources.files import read_sound
 from evaluation.hearing import recordings
-from evaluation.progress import tell
+from evaluation.held_out import handwritten
+from evaluation.progress import shown, tell
 from evaluation.rows import Row, Target, at_least, at_most, plain, share
 from evaluation.sentences import sentences
 from evaluation.stream_digits import BLOCK_S, FPS, LENGTH_S, SUBSETS, Pool, captured, plan
@@ -58,35 +58,27 @@ def _rows_of_frames(recogniser: Recogniser, data: Path) -> list[Row]:
 
 
 def _rows_of_digits(result: Score) -> list[Row]:
-    """F1, then how long the events took from the onset of the digit until they were reported, and to their start."""
-    shown = len(result.found) + len(result.missed)
+    """F1, and how long after the onset of a digit its event was reported; it started `min_duration_s` sooner."""
     where = f"{LENGTH_S / 60:g} min, {FPS:g} frames a second"
     table = [
-        plain("events", f"{where}: F1", result.f1, "", at_least(0.97), shown),
-        share("events", "digits with an event", len(result.found), shown),
+        plain("events", f"{where}: F1", result.f1, "", at_least(0.97), len(result.found) + len(result.missed)),
         plain("events", "false events", len(result.false), "", None, len(result.found) + len(result.false)),
-        *_rows_of_delays("all", result.reported_after_s(), result.started_after_s(), at_most(0.6)),
+        *_rows_of_found("all", result, at_most(0.6)),
     ]
-    for subset in SUBSETS:
-        part = result.of(subset)
-        name, there = "+".join(subset), len(part.found) + len(part.missed)
-        table.append(share("events", f"{name}: digits with an event", len(part.found), there))
-        table += _rows_of_delays(name, part.reported_after_s(), part.started_after_s(), None)
-    return table
+    if result.found:
+        table.append(plain("events", "all: median delay of `started`", np.median(result.started_after_s()), "s"))
+    return table + [row for subset in SUBSETS for row in _rows_of_found("+".join(subset), result.of(subset))]
 
 
-def _rows_of_delays(
-    name: str, reported_s: Sequence[float], started_s: Sequence[float], most: Target | None
-) -> list[Row]:
-    if not reported_s:
-        return []
+def _rows_of_found(name: str, result: Score, most: Target | None = None) -> list[Row]:
+    delays_s = result.reported_after_s()
+    found = share("events", f"{name}: digits with an event", len(delays_s), len(delays_s) + len(result.missed))
+    if not delays_s:
+        return [found]
     return [
-        plain("events", f"{name}: delay until reported, median", np.median(reported_s), "s", most, len(reported_s)),
-        plain(
-            "events", f"{name}: delay until reported, 90 %", np.quantile(reported_s, 0.9), "s", None, len(reported_s)
-        ),
-        plain("events", f"{name}: delay of `started`, median", np.median(started_s), "s", None, len(started_s)),
-        plain("events", f"{name}: delay of `started`, 90 %", np.quantile(started_s, 0.9), "s", None, len(started_s)),
+        found,
+        plain("events", f"{name}: median delay", np.median(delays_s), "s", most, len(delays_s)),
+        plain("events", f"{name}: delay, 90 %", np.quantile(delays_s, 0.9), "s", None, len(delays_s)),
     ]
 
 
@@ -116,16 +108,16 @@ def false_events_in_sound(recogniser: Recogniser, clips: Sequence[tuple[str, Pat
 def false_events_in_frames(recogniser: Recogniser, photos: Sequence[Path]) -> int:
     """How many events start in EMPTY_S of frames without a digit, at EMPTY_FPS."""
     pictures = empty_frames(EMPTY_S, EMPTY_FPS, photos, SEED)
-    frames = (Frame((picture,), round(index / EMPTY_FPS * NS_PER_S)) for index, picture in zip(count(), pictures))
-    return len(events_of(recogniser, frames))
+    frames = (Frame((picture,), round(index / EMPTY_FPS * NS_PER_S)) for index, picture in enumerate(pictures))
+    return len(events_of(recogniser, shown("frames", frames, round(EMPTY_S * EMPTY_FPS))))
 
 
 def score_of_digits(recogniser: Recogniser, data: Path) -> Score:
     """Ten minutes with 200 digits of the test part against the events of them."""
     rng = np.random.default_rng(SEED)
-    shown = plan(rng)
+    digits = plan(rng)
     pool = _test_pool(data, _rate_hz(recogniser), rng)
-    return score(shown, events_of(recogniser, captured(shown, pool, LENGTH_S, rng)))
+    return score(digits, events_of(recogniser, captured(digits, pool, LENGTH_S, rng)))
 
 
 def _rate_hz(recogniser: Recogniser) -> int:
@@ -142,12 +134,10 @@ def _blocks(samples: Array, rate_hz: int) -> Iterator[Block]:
 
 
 def _test_pool(data: Path, rate_hz: int, rng: np.random.Generator) -> Pool:
-    with np.load(data / "handwritten-digits.npz") as archive:
-        images, labels = archive["images"], archive["labels"]
-    pictures = [index for index in range(len(images)) if part_of_picture(index, len(images)) == "test"]
+    pictures, labels = handwritten(data, "test")
     sounds, lines = recordings(data), sentences(rng)
     return Pool(
-        [[images[index] for index in pictures if labels[index] == digit] for digit in range(NONE)],
+        [pictures[labels == digit] for digit in range(NONE)],
         [[sound.samples for sound in sounds if sound.label == digit] for digit in range(NONE)],
         [[line.text for line in lines if line.label == digit] for digit in range(NONE)],
         rate_hz,

@@ -1,14 +1,9 @@
 """Events of a stream are matched with what was shown one to one, and the stream of digits is what it says."""
 
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
 from evaluation.stream_digits import COUNT, LENGTH_S, PAUSE_S, Pool, captured, plan
 from evaluation.stream_frames import SCENE_S, empty_frames
 from evaluation.stream_score import GRACE_S, Seen, Shown, score
