@@ -20,7 +20,7 @@ from evaluation.rows import Row, render
 from evaluation.single import image_rows, sound_rows, text_rows
 from evaluation.streams import rows as stream_rows
 from evaluation.subject import Subject
-from evaluation.unheard import unheard_rows
+from evaluation.unheard import Kind, unheard_rows
 
 DATA = Path("../shared/datasets")
 BUNDLE = Path("models/digits")
@@ -28,9 +28,9 @@ BASELINE = Path("build/baseline")
 
 DESCRIPTION = "Print what docs/models.md reports: a bundle on held-out data, through the daemon's own code."
 EPILOG = """Every row says how many items it is from, the 95 % interval and the target. About ten minutes for all, but
-some groups train networks, which are kept in build/ and used again: `unheard` five (about 15 minutes each), `baseline`
-one (about 40 minutes); `missing` fits seven heads every time (about 5 minutes). `quantized` needs build/digits-float,
-which scripts/train writes.
+some groups train networks, which are kept in build/ and used again: `unheard` and `quantized` five (about 15 minutes
+each), `baseline` one (about 40 minutes); `missing` fits seven heads every time (about 5 minutes). `quantized` needs
+build/digits-float, which scripts/train writes.
 
 example: scripts/evaluate-digits --only image text --json build/rows.json"""
 
@@ -56,14 +56,15 @@ class Evaluation:
         """The shares of this bundle against those of its float32 twin."""
         if not has_twin():
             return []
-        tell(f"int8 against float: measures {self.directory} and {TWIN}")
-        return lost_rows(_shares(self.embedded), _shares(Embedded(Subject(TWIN), self.held_out)))
+        twin = Embedded(Subject(TWIN), self.held_out)
+        return lost_rows(_shares(self.embedded, "int8"), _shares(twin, "float32"))
 
 
-def _shares(embedded: Embedded) -> list[Row]:
+def _shares(embedded: Embedded, kind: Kind) -> list[Row]:
     return [
         *image_rows(embedded),
         *sound_rows(embedded, DATA),
+        *unheard_rows(embedded.subject.bundle, kind, DATA, embedded.held_out.noises),
         *text_rows(embedded),
         *fused_rows(embedded),
         *contradiction_rows(embedded),
@@ -73,7 +74,7 @@ def _shares(embedded: Embedded) -> list[Row]:
 GROUPS: dict[str, Callable[[Evaluation], list[Row]]] = {
     "image": lambda run: image_rows(run.embedded),
     "sound": lambda run: sound_rows(run.embedded, DATA),
-    "unheard": lambda run: unheard_rows(run.subject.bundle, DATA, run.held_out.noises),
+    "unheard": lambda run: unheard_rows(run.subject.bundle, "int8", DATA, run.held_out.noises),
     "text": lambda run: text_rows(run.embedded),
     "fused": lambda run: fused_rows(run.embedded),
     "missing": lambda run: missing_rows(run.embedded, DATA),

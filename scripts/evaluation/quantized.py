@@ -10,7 +10,7 @@ TWIN = Path("build/digits-float")
 
 
 def lost_rows(int8: Sequence[Row], twin: Sequence[Row]) -> list[Row]:
-    """For every share in both how many points the int8 bundle lost; below 0 it is the better one."""
+    """For every share how many points the int8 bundle lost; below 0 it is the better one."""
     floats = {(row.what, row.condition): row for row in twin}
     return [
         plain(f"int8 against float: {row.what}", row.condition, lost, "points", at_most(0.3), row.count)
