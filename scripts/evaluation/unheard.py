@@ -61,7 +61,7 @@ def _bundle_without(speaker: str, bundle: Bundle, kind: Kind, data: Path) -> Pat
     folder = BUILD / speaker
     encoders = {"int8": folder / "audio.tflite", "float32": folder / "audio-float.tflite"}
     if not all(path.is_file() for path in encoders.values()):
-        from training.unheard import train_without  # here, because it loads TensorFlow
+        from training.left_out import train_without  # here, because it loads TensorFlow
 
         tell(f"unheard: trains the audio encoder without {speaker} into {folder}; about 15 minutes, once")
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,9 @@
 """The shipped bundle still recognises a fixed part of the held-out data, by the rows of scripts/evaluate-digits."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
 from evaluation.footprint import size_rows
 from evaluation.fused import contradiction_rows, fused_rows
 from evaluation.held_out import Embedded, load_held_out

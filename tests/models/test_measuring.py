@@ -1,26 +1,22 @@
 """What scripts/evaluate-digits measures with is itself right: intervals, frames, windows, lines, calibration."""
 
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
 from evaluation.frames import HEIGHT, SIZES, WIDTH, composed
 from evaluation.hearing import windows
 from evaluation.held_out import faded
 from evaluation.moments import ece
 from evaluation.rows import at_least, at_most, plain, render, share, wilson
 from evaluation.sentences import LONGEST, distance, sentences
+from hypothesis import given
+from hypothesis import strategies as st
 from training.specs import NONE
 
-SENTENCES = Path(sys.path[0]) / "evaluation" / "sentences.yaml"
+SENTENCES = Path(__file__).resolve().parents[2] / "scripts" / "evaluation" / "sentences.yaml"
 BAR = cv2.rectangle(np.zeros((28, 28), np.uint8), (11, 4), (16, 23), 255, -1)
 
 
