@@ -118,7 +118,7 @@ def _cells(row: Row) -> list[str]:
 
 def _value(value: float, unit: str) -> str:
     digits = {"%": 2, "points": 2, "ms": 3, "KB": 0}.get(unit, 3)
-    return f"{value:.{digits}f}{_suffix(unit)}"
+    return f"{value:.0f}" if not unit and value.is_integer() else f"{value:.{digits}f}{_suffix(unit)}"
 
 
 def _suffix(unit: str) -> str:
