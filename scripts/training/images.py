@@ -16,8 +16,8 @@ from training.scenes import CLOSE, FRAME, Composer, Grey, View
 from training.specs import NONE, SEED
 from training.splits import Part, part_of_picture
 
-CLOSE_FRAMES, CLOSE_EPOCHS, CLOSE_RATE = 200_000, 4, 2e-3
-FRAMES, EPOCHS, RATE = 60_000, 4, 1e-3
+CLOSE_FRAMES, CLOSE_EPOCHS, CLOSE_RATE = 300_000, 4, 2e-3
+FRAMES, EPOCHS, RATE = 60_000, 3, 1e-3
 BATCH = 32
 REPORTS = 5
 """How often each training says how it goes."""
