@@ -60,8 +60,8 @@ def tensor_specs(path: Path) -> tuple[TensorSpec, TensorSpec]:
 
 def _spec(detail: dict[str, Any]) -> TensorSpec:
     shape, dtype = [int(n) for n in detail["shape"]], np.dtype(detail["dtype"]).name
-    if dtype == "int32":
-        return TensorSpec(shape=shape, dtype="int32")
+    if dtype in ("int32", "float32"):
+        return TensorSpec(shape=shape, dtype=dtype)
     scale, zero_point = detail["quantization"]
     return TensorSpec(shape=shape, dtype=dtype, scale=float(f"{scale:.9g}"), zero_point=int(zero_point))
 

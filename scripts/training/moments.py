@@ -9,6 +9,7 @@ from daemon.records import MODALITIES, Array, Modality
 from training.specs import LABELS, NONE
 
 Labels = NDArray[np.int64]
+_NOTHING = -1.0
 
 ALL_SUBSETS = tuple(range(1, 2 ** len(MODALITIES)))
 """Which modalities are there, a bit for each."""
@@ -16,27 +17,32 @@ NONE_SHARE = 1 / 7
 """Of the moments, those in which no modality has a digit."""
 MIXED_SHARE = 0.3
 """Of the moments with a digit and several modalities, those in which some of them have none."""
-CONTRADICTION_SHARE = 0.15
-"""Of the moments with a digit and several modalities, those in which one has another digit; the target is divided."""
+CONTRADICTION_SHARE = 0.28
+"""Of the moments with a digit and several modalities, those in which one clearly has another; the target is divided."""
+CLEAR = 5.5
+"""Evidence for its label from which an item is clear. What is not loses against what is, without being taught to."""
 
 
 class Heard:
-    """Embeddings (n, D) of one modality with their labels (n,)."""
+    """Embeddings (n, D) of one modality with their labels (n,); of evidence, so D is the number of labels."""
 
     def __init__(self, embeddings: Array, labels: Labels) -> None:
         self.embeddings = embeddings
         self._rows = [np.flatnonzero(labels == label) for label in range(len(LABELS))]
+        self._clear_rows = [rows[embeddings[rows, label] > CLEAR] for label, rows in enumerate(self._rows)]
 
     def of(self, label: int) -> Array:
         """The embeddings (m, D) of all items with this label."""
         return self.embeddings[self._rows[label]]
 
-    def pick(self, labels: Labels, rng: np.random.Generator) -> Array:
-        """For each of `labels` (n,) the embedding of some item with it: (n, D)."""
+    def pick(self, labels: Labels, clear: NDArray[np.bool_], rng: np.random.Generator) -> Array:
+        """For each of `labels` (n,) the embedding of some item with it, of a clear one where `clear` (n,): (n, D)."""
         chosen = np.empty(len(labels), np.int64)
-        for label, rows in enumerate(self._rows):
-            wanted = labels == label
-            chosen[wanted] = rows[rng.integers(len(rows), size=int(wanted.sum()))]
+        for kind, rows_of in ((False, self._rows), (True, self._clear_rows)):
+            for label, rows in enumerate(rows_of):
+                wanted = (labels == label) & (clear == kind)
+                if wanted.any():
+                    chosen[wanted] = rows[rng.integers(len(rows), size=int(wanted.sum()))]
         return self.embeddings[chosen]
 
 
@@ -46,29 +52,31 @@ def make_moments(
     """F (n, D + M) and target scores (n, L) of random moments."""
     bits = np.array(subsets)[rng.integers(len(subsets), size=count)]
     present = (bits[:, np.newaxis] >> np.arange(len(MODALITIES)) & 1).astype(bool)
-    shown = _labels_shown(present, rng)
+    shown, contradicting = _labels_shown(present, rng)
     parts = [
-        heard[modality].pick(shown[:, index], rng) * present[:, index, np.newaxis]
+        heard[modality].pick(shown[:, index], contradicting, rng) * present[:, index, np.newaxis]
         for index, modality in enumerate(MODALITIES)
     ]
     features = np.concatenate([*parts, present.astype(np.float32)], axis=1)
     return features.astype(np.float32), _targets(present, shown)
 
 
-def _labels_shown(present: NDArray[np.bool_], rng: np.random.Generator) -> Labels:
-    """What each modality has to say (n, M): one digit, none, or in some moments digits that contradict each other."""
+def _labels_shown(present: NDArray[np.bool_], rng: np.random.Generator) -> tuple[Labels, NDArray[np.bool_]]:
+    """What each modality has to say (n, M), a digit or none; and in which moments digits contradict each other (n,)."""
     count = len(present)
     shown = np.repeat(rng.integers(10, size=count)[:, np.newaxis], present.shape[1], axis=1)
     # the present modalities in random order come first
     rank = np.where(present, rng.random(present.shape), 2.0).argsort(axis=1).argsort(axis=1)
     present_count = present.sum(axis=1)
-    kind = np.where(present_count > 1, rng.random(count), 1.0)[:, np.newaxis]
+    kind = np.where(present_count > 1, rng.random(count), 1.0)
+    kind[rng.random(count) < NONE_SHARE] = _NOTHING
+    contradicting = (kind >= 0) & (kind < CONTRADICTION_SHARE)
     others = (shown[:, :1] + rng.integers(1, 10, size=(count, 1))) % 10
-    shown = np.where((kind < CONTRADICTION_SHARE) & (rank == 0), others, shown)
-    silent = rng.integers(1, np.maximum(present_count, 2))[:, np.newaxis]
+    shown = np.where(contradicting[:, np.newaxis] & (rank == 0), others, shown)
     mixed = (kind >= CONTRADICTION_SHARE) & (kind < CONTRADICTION_SHARE + MIXED_SHARE)
-    shown = np.where(mixed & (rank < silent), NONE, shown)
-    return np.where(rng.random((count, 1)) < NONE_SHARE, NONE, shown)
+    silent = rng.integers(1, np.maximum(present_count, 2))[:, np.newaxis]
+    shown = np.where(mixed[:, np.newaxis] & (rank < silent), NONE, shown)
+    return np.where(kind[:, np.newaxis] == _NOTHING, NONE, shown), contradicting
 
 
 def _targets(present: NDArray[np.bool_], shown: Labels) -> Array:

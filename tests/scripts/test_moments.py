@@ -1,11 +1,12 @@
 """The moments that the head learns from."""
 
 import numpy as np
-from training.moments import Heard, make_moments
+from training.moments import CLEAR, Heard, make_moments
 from training.specs import LABELS, NONE
 
 SIZE = len(LABELS)
-ONE_HOT = Heard(np.eye(SIZE, dtype=np.float32), np.arange(SIZE))
+SURE = CLEAR + 0.5
+ONE_HOT = Heard(SURE * np.eye(SIZE, dtype=np.float32), np.arange(SIZE))
 HEARD = {"image": ONE_HOT, "audio": ONE_HOT, "text": ONE_HOT}
 
 
@@ -16,7 +17,7 @@ def moments(subsets: tuple[int, ...] = tuple(range(1, 8))) -> tuple[np.ndarray, 
 def test_absent_modalities_are_zeros_and_present_ones_say_something() -> None:
     features, _ = moments()
     said, present = features[:, : 3 * SIZE].reshape(-1, 3, SIZE), features[:, 3 * SIZE :]
-    assert np.array_equal(said.sum(axis=2), present)
+    assert np.array_equal(said.sum(axis=2), SURE * present)
     assert {tuple(row) for row in present.tolist()} == {
         (a, b, c) for a in (0, 1) for b in (0, 1) for c in (0, 1) if a + b + c
     }
@@ -24,7 +25,7 @@ def test_absent_modalities_are_zeros_and_present_ones_say_something() -> None:
 
 def test_the_target_is_what_is_shown_divided_where_it_contradicts() -> None:
     features, targets = moments()
-    votes = features[:, : 3 * SIZE].reshape(-1, 3, SIZE)[:, :, :NONE].sum(axis=1)
+    votes = features[:, : 3 * SIZE].reshape(-1, 3, SIZE)[:, :, :NONE].sum(axis=1) / SURE
     shown = votes.sum(axis=1) > 0
     assert np.allclose(targets.sum(axis=1), 1)
     assert (targets[~shown, NONE] == 1).all()
@@ -35,3 +36,14 @@ def test_the_target_is_what_is_shown_divided_where_it_contradicts() -> None:
 def test_only_the_wanted_subsets_occur() -> None:
     features, _ = moments((0b101,))
     assert (features[:, 3 * SIZE :] == [1, 0, 1]).all()
+
+
+def test_only_what_is_clear_contradicts() -> None:
+    unsure, sure = 2.0 * np.eye(SIZE, dtype=np.float32), SURE * np.eye(SIZE, dtype=np.float32)
+    heard = Heard(np.concatenate([unsure, sure]), np.tile(np.arange(SIZE), 2))
+    features, targets = make_moments(dict.fromkeys(HEARD, heard), 5_000, np.random.default_rng(1))
+    said = features[:, : 3 * SIZE].reshape(-1, 3, SIZE)
+    divided = targets.max(axis=1) < 1
+    assert divided.any()
+    assert set(np.unique(said[divided])) == {0.0, SURE}
+    assert 2.0 in said[~divided]
