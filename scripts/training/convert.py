@@ -64,26 +64,3 @@ def _spec(detail: dict[str, Any]) -> TensorSpec:
         return TensorSpec(shape=shape, dtype=dtype)
     scale, zero_point = detail["quantization"]
     return TensorSpec(shape=shape, dtype=dtype, scale=float(f"{scale:.9g}"), zero_point=int(zero_point))
-
-
-def embed(path: Path, inputs: NDArray[Any]) -> NDArray[np.float32]:
-    """The int8 model's dequantized embeddings (n, D) of normalised inputs (n, ...)."""
-    interpreter = Interpreter(model_path=str(path), num_threads=1)
-    interpreter.allocate_tensors()
-    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    embeddings = np.empty((len(inputs), int(np.prod(target["shape"]))), np.float32)
-    scale, zero_point = target["quantization"]
-    for index, sample in enumerate(inputs):
-        interpreter.set_tensor(source["index"], _quantized(sample, source)[np.newaxis])
-        interpreter.invoke()
-        embeddings[index] = (
-            interpreter.get_tensor(target["index"]).reshape(-1).astype(np.float32) - zero_point
-        ) * scale
-    return embeddings
-
-
-def _quantized(sample: NDArray[Any], detail: dict[str, Any]) -> NDArray[Any]:
-    if detail["dtype"] == np.int32:
-        return sample.astype(np.int32)
-    scale, zero_point = detail["quantization"]
-    return np.clip(np.round(sample / scale) + zero_point, -128, 127).astype(np.int8)

@@ -6,13 +6,13 @@ import keras
 import numpy as np
 
 from training import convert
-from training.fitting import fit_classifier
 from training.lines import make_lines, to_ids
 from training.specs import SEED
 from training.text_network import text_network
 
 LINES = 640_000
 """Each is seen once: new lines cost less than another look at old ones."""
+BATCH, RATE = 128, 3e-3
 CALIBRATION = 500
 """Lines that set the int8 ranges."""
 
@@ -23,7 +23,13 @@ def train(path: Path, float_path: Path) -> None:
     lines, labels = make_lines(LINES, np.random.default_rng(SEED), "train")
     ids = to_ids(lines)
     encoder, classifier = text_network()
-    # no smoothing: the head adds log-probabilities up, so they have to be what they say
-    fit_classifier(classifier, ids, labels, epochs=1, batch=128, rate=3e-3, seed=SEED, smoothing=0.0)
+    steps = LINES // BATCH
+    rate = keras.optimizers.schedules.CosineDecay(
+        RATE / 20, steps * 19 // 20, 0.01, warmup_target=RATE, warmup_steps=steps // 20
+    )
+    # no smoothing of labels: the head adds log-probabilities up, so they have to be what they say
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    classifier.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4), loss, metrics=["accuracy"])
+    classifier.fit(ids, labels, BATCH, epochs=1, verbose=2)
     convert.to_int8(encoder, ids[:CALIBRATION], path)
     convert.to_float(encoder, float_path)
