@@ -33,7 +33,7 @@ FLOORS = {
     ("fused", "image clean + audio clean"): 99.8,
     ("fused", "image clean + audio degraded"): 99.0,
     ("fused", "image degraded + audio degraded"): 86.0,
-    ("contradiction, image against audio", "top score below the event threshold"): 55.0,
+    ("contradiction, image against audio", "top score below the event threshold"): 79.0,
     ("contradiction, image against audio", "both digits in the shares"): 99.0,
 }
 MOST_KB = 600
