@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 from daemon.encoders.pixels import fit
 from daemon.records import Frame
 from training.glyphs import Faded, box_of, pen_changed, rewritten
-from training.specs import IMAGE
+from training.specs import IMAGE, NONE
 from training.strokes import draw_digit, draw_scribble
 
 Grey = NDArray[np.uint8]
 Mask = NDArray[np.float32]
 Box = tuple[int, int, int, int]
-
-NONE = 10
 
 
 @dataclass(frozen=True)
@@ -57,11 +55,6 @@ class Composer:
     def __init__(self, images: Grey, labels: Sequence[int], view: View = FRAME, faded_share: float = 0.12) -> None:
         self.images, self.labels = images, np.asarray(labels)
         self._view, self._faded, self._faded_share = view, Faded(images), faded_share
-
-    @property
-    def count(self) -> int:
-        """How many handwritten digits there are."""
-        return len(self.images)
 
     def frames(
         self, count: int, rng: np.random.Generator, none_share: float = 0.2
