@@ -29,7 +29,9 @@ class Heard:
     def __init__(self, embeddings: Array, labels: Labels) -> None:
         self.embeddings = embeddings
         self._rows = [np.flatnonzero(labels == label) for label in range(len(LABELS))]
-        self._clear_rows = [rows[embeddings[rows, label] > CLEAR] for label, rows in enumerate(self._rows)]
+        clear_rows = [rows[embeddings[rows, label] > CLEAR] for label, rows in enumerate(self._rows)]
+        # an encoder may never be clear about a label
+        self._clear_rows = [clear if len(clear) else rows for clear, rows in zip(clear_rows, self._rows, strict=True)]
 
     def of(self, label: int) -> Array:
         """The embeddings (m, D) of all items with this label."""

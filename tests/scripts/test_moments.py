@@ -47,3 +47,9 @@ def test_only_what_is_clear_contradicts() -> None:
     assert divided.any()
     assert set(np.unique(said[divided])) == {0.0, SURE}
     assert 2.0 in said[~divided]
+
+
+def test_an_encoder_that_is_never_clear_contradicts_as_it_can() -> None:
+    unsure = Heard(2.0 * np.eye(SIZE, dtype=np.float32), np.arange(SIZE))
+    _, targets = make_moments(dict.fromkeys(HEARD, unsure), 5_000, np.random.default_rng(1))
+    assert (targets.max(axis=1) < 1).any()
