@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from training.glyphs import load_digits
 
 from daemon.bundles.load import MANIFEST, load_bundle
 from daemon.fusion.head import FusionHead
 from daemon.recogniser import Recogniser, load_recogniser
 from daemon.records import Embedding, Line, Moment
 from evaluation.frames import bare_frame, digit_frame
-from evaluation.held_out import handwritten
 from evaluation.progress import shown, tell
 from evaluation.rows import Row, plain, share
 from evaluation.sentences import sentences
@@ -48,7 +48,7 @@ def _load(data: Path, directory: Path) -> Recogniser:
 def _accuracies(recogniser: Recogniser, data: Path) -> Iterator[Row]:
     """Every handwritten digit of the test part, as it is and in a frame, a line for each, and both together."""
     rng = np.random.default_rng(SEED)
-    pictures, digits = handwritten(data, "test")
+    pictures, digits = load_digits(data, "test")
     lines = _lines_for(digits, rng)
     head, right = recogniser.new_head(), Counter[str]()
     for picture, line, digit in shown("the baseline", list(zip(pictures, lines, digits, strict=True))):

@@ -31,6 +31,7 @@ import yaml
 from keras import layers
 from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from training.glyphs import load_digits
 from training.lines import make_lines
 from training.specs import NONE, SEED
 
@@ -39,7 +40,6 @@ from daemon.encoders.text import byte_ids
 from daemon.inference.head import write_head
 from daemon.manifest import ImagePreprocessing, ImageSpec, TensorSpec
 from evaluation.frames import Grey, bare_frame
-from evaluation.held_out import handwritten
 
 SIZE = 64
 """Values of each embedding."""
@@ -120,7 +120,7 @@ def new_network() -> tuple[keras.Model, keras.Model, keras.Model]:
 def build(data: Path, directory: Path) -> None:
     """Train on the training part of the data and write the bundle; about a quarter of an hour on one core."""
     keras.utils.set_random_seed(SEED)
-    pictures, labels = handwritten(data, "train")
+    pictures, labels = load_digits(data, "train")
     image_encoder, text_encoder, network = new_network()
     network.compile(keras.optimizers.Adam(RATE), "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
     network.fit(Pairs(pictures, labels, SEED), epochs=EPOCHS, verbose=2)

@@ -1,24 +1,12 @@
 """Sound for measuring: a recorded digit anywhere in the window, alone or among other sounds."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
-from training.speech import Sound, Utterance, read_wave
-from training.splits import SPEAKERS, part_of_recording
+from training.speech import Sound
 
 QUIET = 0.1
 """A stretch of a clip with less than this part of the clip's loudness is a pause, not noise."""
-
-
-def recordings(data: Path, speakers: Sequence[str] = SPEAKERS, *, all_of_them: bool = False) -> list[Utterance]:
-    """The test recordings of these speakers, or all of theirs."""
-    utterances = []
-    for path in sorted((data / "spoken-digits").glob("*.wav")):
-        digit, speaker, index = path.stem.split("_")
-        if speaker in speakers and (all_of_them or part_of_recording(int(index)) == "test"):
-            utterances.append(Utterance(read_wave(path.read_bytes()), int(digit)))
-    return utterances
 
 
 def windows(

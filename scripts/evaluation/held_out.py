@@ -9,13 +9,13 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from training.glyphs import load_digits
 from training.specs import NONE
-from training.speech import Sound, sounds
-from training.splits import Part, part_of_picture
+from training.speech import Sound, recorded_digits, sounds
 
 from daemon.records import Array, Frame, Modality
 from evaluation.frames import Grey, digit_frame, empty_frame
-from evaluation.hearing import recordings, stretches, windows
+from evaluation.hearing import stretches, windows
 from evaluation.progress import shown
 from evaluation.sentences import Sentence, sentences
 from evaluation.subject import Subject
@@ -67,11 +67,11 @@ class HeldOut:
 
 def load_held_out(data: Path) -> HeldOut:
     """Read everything; some seconds."""
-    pictures, labels = handwritten(data, "test")
-    spoken = recordings(data)
+    pictures, labels = load_digits(data, "test")
+    spoken = recorded_digits(data, "test")
     return HeldOut(
         pictures,
-        faded(handwritten(data, "train")[0], pictures),
+        faded(load_digits(data, "train")[0], pictures),
         labels,
         [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted((data / "photos").glob("*/*.jpg"))],
         [utterance.samples for utterance in spoken],
@@ -79,14 +79,6 @@ def load_held_out(data: Path) -> HeldOut:
         [clip.samples for clip in sounds(data, "test")],
         sentences(np.random.default_rng(SEED)),
     )
-
-
-def handwritten(data: Path, part: Part) -> tuple[Grey, Labels]:
-    """The handwritten digits (n, 28, 28) of this part, and their labels (n,)."""
-    with np.load(data / "handwritten-digits.npz") as archive:
-        images, labels = archive["images"], archive["labels"].astype(np.int64)
-    rows = [index for index in range(len(images)) if part_of_picture(index, len(images)) == part]
-    return images[rows], labels[rows]
 
 
 def faded(fitted: Grey, pictures: Grey) -> Grey:

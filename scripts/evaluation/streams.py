@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from training.glyphs import load_digits
 from training.specs import NONE
+from training.speech import recorded_digits
 from training.splits import part_of_sound
 
 from daemon.bundles.load import load_bundle
@@ -13,8 +15,6 @@ from daemon.clock import NS_PER_S
 from daemon.recogniser import Recogniser, load_recogniser
 from daemon.records import Array, Block, Frame
 from daemon.sources.files import read_sound
-from evaluation.hearing import recordings
-from evaluation.held_out import handwritten
 from evaluation.progress import shown, tell
 from evaluation.rows import Row, Target, at_least, at_most, plain, share
 from evaluation.sentences import sentences
@@ -134,8 +134,8 @@ def _blocks(samples: Array, rate_hz: int) -> Iterator[Block]:
 
 
 def _test_pool(data: Path, rate_hz: int, rng: np.random.Generator) -> Pool:
-    pictures, labels = handwritten(data, "test")
-    sounds, lines = recordings(data), sentences(rng)
+    pictures, labels = load_digits(data, "test")
+    sounds, lines = recorded_digits(data, "test"), sentences(rng)
     return Pool(
         [pictures[labels == digit] for digit in range(NONE)],
         [[sound.samples for sound in sounds if sound.label == digit] for digit in range(NONE)],

@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 import yaml
-from training.speech import Sound, Utterance
+from training.speech import Sound, Utterance, recorded_digits
 from training.splits import SPEAKERS
 
 from daemon.bundles.load import MANIFEST, Bundle
-from evaluation.hearing import recordings, windows
+from evaluation.hearing import windows
 from evaluation.held_out import SEED
 from evaluation.progress import tell
 from evaluation.rows import Row, at_least, share
@@ -37,7 +37,7 @@ def unheard_rows(bundle: Bundle, kind: Kind, data: Path, noises: Sequence[Sound]
         what = "sound, a speaker never heard" if snr_db is None else f"the same, in noise at {name}"
         under = () if snr_db is None else noises
         cells = {
-            speaker: _hits(subject, recordings(data, [speaker], all_of_them=True), under, snr_db or 0.0)
+            speaker: _hits(subject, recorded_digits(data, None, [speaker]), under, snr_db or 0.0)
             for speaker, subject in subjects.items()
         }
         hits, count = np.sum(list(cells.values()), axis=0)

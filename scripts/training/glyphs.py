@@ -1,10 +1,22 @@
 """Handwritten digits changed as hands, pens and poor pictures change them: uint8 masks, white on black."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.splits import Part, part_of_picture
+
 Mask = NDArray[np.uint8]
+
+
+def load_digits(data: Path, part: Part) -> tuple[Mask, NDArray[np.int64]]:
+    """The handwritten digits (n, 28, 28) of this part of the data, and their labels (n,)."""
+    with np.load(data / "handwritten-digits.npz") as archive:
+        images, labels = archive["images"], archive["labels"].astype(np.int64)
+    rows = [index for index in range(len(images)) if part_of_picture(index, len(images)) == part]
+    return images[rows], labels[rows]
 
 
 class Faded:

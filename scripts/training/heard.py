@@ -12,7 +12,7 @@ from daemon.inference.model import TfliteModel
 from daemon.records import Embedding, Frame, Line, Modality
 from training import audios
 from training.bundle import specs
-from training.images import load_digits
+from training.glyphs import load_digits
 from training.lines import make_lines
 from training.moments import Heard, Labels
 from training.scenes import Composer

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from training import convert
 from training.cells import IGNORED, LEVELS, cell_labels, cells
+from training.glyphs import load_digits
 from training.image_network import NONE_LOGIT, ImageNetwork
 from training.pool import make_items
 from training.scenes import CLOSE, FRAME, Composer, Grey, View
 from training.specs import NONE, SEED
-from training.splits import Part, part_of_picture
 
 CLOSE_FRAMES, CLOSE_EPOCHS, CLOSE_RATE = 300_000, 4, 2e-3
 FRAMES, EPOCHS, RATE = 60_000, 3, 1e-3
@@ -23,14 +23,6 @@ REPORTS = 5
 """How often each training says how it goes."""
 ELSEWHERE_WEIGHT = 10.0
 """Of all the cells without a digit, in the loss, against those with one: in the frame they outnumber these by far."""
-
-
-def load_digits(data: Path, part: Part) -> tuple[Grey, NDArray[np.int64]]:
-    """The handwritten digits (n, 28, 28) of this part of the data, and their labels (n,)."""
-    with np.load(data / "handwritten-digits.npz") as archive:
-        images, labels = archive["images"], archive["labels"].astype(np.int64)
-    rows = [index for index in range(len(images)) if part_of_picture(index, len(images)) == part]
-    return images[rows], labels[rows]
 
 
 def normalised(frames: Grey) -> NDArray[np.float32]:

@@ -70,7 +70,7 @@ class Composer:
                 frames[index] = self.without_digit(rng)
                 continue
             mask, labels[index] = self._digit(rng)
-            whole = self._view is FRAME and rng.random() < WHOLE_SHARE
+            whole = self._view == FRAME and rng.random() < WHOLE_SHARE
             frames[index], boxes[index] = (self.whole_picture if whole else self.with_digit)(mask, rng)
         return frames, labels, boxes
 

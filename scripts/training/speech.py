@@ -89,12 +89,12 @@ class Utterance:
     label: int
 
 
-def recorded_digits(data: Path, part: Part, speakers: Sequence[str] = SPEAKERS) -> list[Utterance]:
-    """The spoken digits of this part of the data, by these speakers."""
+def recorded_digits(data: Path, part: Part | None, speakers: Sequence[str] = SPEAKERS) -> list[Utterance]:
+    """The spoken digits of this part of the data, or of all of it, by these speakers."""
     utterances = []
     for path in sorted((data / "spoken-digits").glob("*.wav")):
         digit, speaker, index = path.stem.split("_")
-        if part_of_recording(int(index)) == part and speaker in speakers:
+        if speaker in speakers and part in (None, part_of_recording(int(index))):
             utterances.append(Utterance(read_wave(path.read_bytes()), int(digit)))
     return utterances
 
