@@ -84,3 +84,17 @@ prepare_tests() {
     install_missing
     make_venv .venv-test requirements/test.lock
 }
+
+# prepare_training: what scripts/train and scripts/evaluate-digits run in, and how
+prepare_training() {
+    need_runtime
+    need espeak-ng "it speaks part of the training digits" has_command espeak-ng
+    need flite "it speaks part of the training digits" has_command flite
+    install_missing
+    make_venv .venv-train requirements/train.lock
+    export TF_CPP_MIN_LOG_LEVEL=2 CUDA_VISIBLE_DEVICES= PYTHONHASHSEED=0 PYTHONPATH=scripts
+    # two processes train side by side, each on a core of its own
+    export TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+    # TensorFlow leaves these on only where it knows the processor; without them training takes half as long again
+    export TF_ENABLE_ONEDNN_OPTS=1
+}

@@ -2,6 +2,9 @@
 
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +34,8 @@ CONDITIONS = (
 
 def unheard_rows(bundle: Bundle, kind: Kind, data: Path, noises: Sequence[Sound]) -> list[Row]:
     """All 500 recordings of each speaker, anywhere in the window, alone and among fold 4's clips."""
-    subjects = {speaker: Subject(_bundle_without(speaker, bundle, kind, data)) for speaker in SPEAKERS}
+    _train_missing(data)
+    subjects = {speaker: Subject(_bundle_without(speaker, bundle, kind)) for speaker in SPEAKERS}
     rows = []
     for name, snr_db, mean, worst in CONDITIONS:
         what = "sound, a speaker never heard" if snr_db is None else f"the same, in noise at {name}"
@@ -56,17 +60,31 @@ def _hits(subject: Subject, spoken: list[Utterance], noises: Sequence[Sound], sn
     return int((subject.scores({"audio": heard}).argmax(axis=1) == labels).sum()), len(labels)
 
 
-def _bundle_without(speaker: str, bundle: Bundle, kind: Kind, data: Path) -> Path:
-    """The bundle with an audio encoder that never heard the speaker; trained where it is not there yet."""
-    folder = BUILD / speaker
-    encoders = {"int8": folder / "audio.tflite", "float32": folder / "audio-float.tflite"}
-    if not all(path.is_file() for path in encoders.values()):
-        from training.left_out import train_without  # here, because it loads TensorFlow
+def _train_missing(data: Path) -> None:
+    """Train the encoders that are not there yet, two at a time, each on a core of its own."""
+    missing = [speaker for speaker in SPEAKERS if not all(path.is_file() for path in _encoders(speaker).values())]
+    if missing:
+        tell(f"unheard: trains the audio encoder without {', '.join(missing)} into {BUILD}; once")
+        with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+            list(pool.map(partial(_train_without, data), missing))
 
-        tell(f"unheard: trains the audio encoder without {speaker} into {folder}; about 15 minutes, once")
-        folder.mkdir(parents=True, exist_ok=True)
-        train_without(data, speaker, encoders["int8"], encoders["float32"])
-    return _assembled(bundle, encoders[kind], folder / f"bundle-{kind}")
+
+def _train_without(data: Path, speaker: str) -> None:
+    from training.left_out import train_without  # here, because it loads TensorFlow
+
+    encoders = _encoders(speaker)
+    encoders["int8"].parent.mkdir(parents=True, exist_ok=True)
+    train_without(data, speaker, encoders["int8"], encoders["float32"])
+
+
+def _encoders(speaker: str) -> dict[Kind, Path]:
+    """Where the encoders that never heard this speaker are kept."""
+    return {"int8": BUILD / speaker / "audio.tflite", "float32": BUILD / speaker / "audio-float.tflite"}
+
+
+def _bundle_without(speaker: str, bundle: Bundle, kind: Kind) -> Path:
+    """The bundle with an audio encoder that never heard the speaker."""
+    return _assembled(bundle, _encoders(speaker)[kind], BUILD / speaker / f"bundle-{kind}")
 
 
 def _assembled(bundle: Bundle, encoder: Path, directory: Path) -> Path:

@@ -13,7 +13,7 @@ from daemon.documents import Document
 from daemon.manifest import AudioSpec, ImageSpec, TextSpec
 from daemon.offline import Item, OfflineRecogniser
 from daemon.recogniser import load_recogniser
-from training import convert, speech
+from training import convert, speech, voices
 from training.scenes import FRAME
 from training.specs import AUDIO, IMAGE, LABELS, SEED
 from training.strokes import draw_digit
@@ -88,8 +88,8 @@ def write_selftest(directory: Path) -> None:
     for name, digit in (("three", 3), ("seven", 7)):
         cv2.imwrite(str(folder / f"{name}.png"), _picture(digit))
     cv2.imwrite(str(folder / "nothing.png"), _picture(None))
-    write_wave(folder / "seven.wav", speech.speak("seven", "en-us", 150, 45))
-    write_wave(folder / "five.wav", speech.speak("five", "en-gb", 140, 55))
+    write_wave(folder / "seven.wav", voices.speak("seven", "en-us", 150, 45))
+    write_wave(folder / "five.wav", voices.speak("five", "en-gb", 140, 55))
     cases: list[dict[str, Any]] = [
         {"image": "seven.png", "audio": "seven.wav", "text": "room seven"},
         {"image": "three.png"},

@@ -13,13 +13,12 @@ from training.specs import NONE
 
 LEVELS = 3
 STRIDE = 8
-IGNORED = -1
 HEIGHTS = (13.0, 36.0)
 """Of a digit at the size it is seen in, in pixels: a cell must name it. The ranges of two levels overlap."""
 MARGINAL_HEIGHTS = (9.5, 48.0)
 NEAR, MARGINAL = 5.5, 13.0
 """Pixels between the cell and the digit's middle, to either side: nearer than the first the cell must name it; farther
-than the second it must not. In between either will do."""
+than the second it must not. In between it may name it, or nothing."""
 
 
 def cells(height: int, width: int, levels: int) -> NDArray[np.float32]:
@@ -42,7 +41,10 @@ def _centres(size: int) -> Iterator[int]:
 
 
 def cell_labels(boxes: NDArray[np.int16], labels: NDArray[np.int64], places: NDArray[np.float32]) -> NDArray[np.int8]:
-    """For `boxes` (n, 4) with `labels` (n,) and cells (c, 3): the digit, NONE or IGNORED of each cell (n, c)."""
+    """What each cell (n, c) has to say, for `boxes` (n, 4) with `labels` (n,) and cells (c, 3).
+
+    It is the digit, NONE, or -1 - digit where either will do.
+    """
     sides = boxes.astype(np.float32)[:, :, np.newaxis]
     x, y, scale = places.T
     away = np.maximum(np.abs((sides[:, 0] + sides[:, 2]) / 2 - x), np.abs((sides[:, 1] + sides[:, 3]) / 2 - y)) / scale
@@ -50,5 +52,5 @@ def cell_labels(boxes: NDArray[np.int16], labels: NDArray[np.int64], places: NDA
     named = (away <= NEAR) & (height >= HEIGHTS[0]) & (height <= HEIGHTS[1])
     marginal = (away <= MARGINAL) & (height >= MARGINAL_HEIGHTS[0]) & (height <= MARGINAL_HEIGHTS[1])
     digits = labels[:, np.newaxis]
-    chosen = np.where(named, digits, np.where(marginal & (digits != NONE), IGNORED, NONE))
+    chosen = np.where(named, digits, np.where(marginal & (digits != NONE), -1 - digits, NONE))
     return chosen.astype(np.int8)

@@ -1,6 +1,6 @@
 """Makes the demo clip: a camera's view of a wall with a note, a room's sound, and lines of text.
 
-No digit, voice or line of it is a training item: strokes have another seed, and voices are not among speech.VARIANTS.
+No digit, voice or line of it is a training item: strokes have another seed, and voices are not among voices.VARIANTS.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from training.speech import Sound, speak
+from training.speech import Sound
 from training.strokes import draw_digit, draw_scribble
+from training.voices import speak
 
 FOLDER = Path("models/digits/demo")
 SEED = 7_070

@@ -47,7 +47,7 @@ def rewritten(image: Mask, rng: np.random.Generator) -> Mask:
     """The same digit by a hand that trembles: a smooth random displacement, at twice the size."""
     size = 2 * image.shape[0]
     ys, xs = np.mgrid[:size, :size].astype(np.float32)
-    strength = rng.uniform(0, 4.0)
+    strength = rng.uniform(0, 3.0)
     maps = []
     for base in (xs, ys):
         knots = rng.normal(0, strength, (5, 5)).astype(np.float32)

@@ -4,9 +4,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from training.cells import LEVELS
 from training.networks import Evidence
-from training.scenes import CLOSE, FRAME, View
+from training.scenes import CLOSE, FRAME, PART, View
 from training.specs import NONE
 
 NONE_LOGIT = 8.0
@@ -16,9 +15,8 @@ NONE_LOGIT = 8.0
 class ImageNetwork:
     """The layers, and models that share them.
 
-    `encoder` takes a frame and gives evidence (n, L). `whole` and `close` are what is trained: they give the logits of
-    the frame (n, L) and what its cells answer (n, cells, digits); `close` takes a smaller frame and looks at it in one
-    size.
+    `encoder` takes a frame and gives evidence (n, L). `models` are what is trained, one for each view: they give the
+    logits of the picture (n, L) and what its cells answer (n, cells, digits).
     """
 
     def __init__(self) -> None:
@@ -30,22 +28,22 @@ class ImageNetwork:
             _Residual(64),
             layers.Conv2D(NONE, 1, bias_initializer=keras.initializers.Constant(NONE_LOGIT - 3.0), activation="relu"),
         ]
-        self.whole, logits = self._model(FRAME, LEVELS)
-        self.close, _ = self._model(CLOSE, 1)
-        self.encoder = keras.Model(self.whole.input, Evidence()(logits))
+        self.models = {view: self._model(view) for view in (CLOSE, PART, FRAME)}
+        whole = self.models[FRAME]
+        self.encoder = keras.Model(whole.input, Evidence()(whole.output["frame"]))
 
-    def _model(self, view: View, levels: int) -> tuple[keras.Model, tf.Tensor]:
+    def _model(self, view: View) -> keras.Model:
         frame = keras.Input((view.height, view.width, 1), batch_size=None)
         x = layers.Rescaling(2.0, -1.0)(frame)
         answers = []
-        for level in range(levels):
+        for level in range(view.levels):
             y = layers.AveragePooling2D(2**level)(x) if level else x
             for layer in self._look:
                 y = layer(y)
             answers.append(layers.Reshape((-1, NONE))(y))
-        cells = layers.Concatenate(axis=1)(answers) if levels > 1 else answers[0]
+        cells = layers.Concatenate(axis=1)(answers) if view.levels > 1 else answers[0]
         logits = _WithNone()(layers.GlobalMaxPooling1D()(cells))
-        return keras.Model(frame, {"frame": logits, "cells": cells}), logits
+        return keras.Model(frame, {"frame": logits, "cells": cells})
 
 
 class _WithNone(layers.Layer):

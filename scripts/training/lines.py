@@ -9,9 +9,9 @@ from training import unheard, vocabulary
 from training.numerals import in_figures, in_words
 from training.phrases import JOINS
 from training.specs import NONE, TEXT_LENGTH
-from training.speech import DIGIT_WORDS
 from training.splits import Part
 from training.typing_errors import is_clear, is_near_digit, mistyped, names_digit, plain
+from training.voices import DIGIT_WORDS
 from training.words import MORE_DIGIT_WORDS, TRADITIONAL
 
 NONE_SHARE = 0.36

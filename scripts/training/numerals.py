@@ -3,7 +3,7 @@
 import numpy as np
 
 from training.phrases import NUMBER_PARTS
-from training.speech import DIGIT_WORDS
+from training.voices import DIGIT_WORDS
 
 _EN_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _EN_TEENS = [

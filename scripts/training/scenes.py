@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from daemon.encoders.pixels import fit
 from daemon.records import Frame
+from training.cells import LEVELS
 from training.glyphs import Faded, box_of, pen_changed, rewritten
 from training.specs import IMAGE, NONE
 from training.strokes import draw_digit, draw_scribble
@@ -20,20 +21,28 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class View:
-    """Rows and columns of a frame, and how high a digit in it is at least and at most, all in pixels."""
+    """Rows and columns of a picture, and how high a digit in it is at least and at most, all in pixels.
+
+    The network looks at it in `levels` sizes.
+    """
 
     height: int
     width: int
     lowest: float
     highest: float
+    levels: int
 
 
-FRAME = View(120, 160, 0.14 * 120, 0.82 * 120)
+FRAME = View(120, 160, 0.14 * 120, 0.82 * 120, LEVELS)
 """What the image encoder takes; digits a little beyond what the model card promises."""
-CLOSE = View(48, 64, 13.0, 37.0)
+PART = View(60, 80, 13.0, 50.0, 2)
+"""What is needed to learn which of two sizes a digit is known in, and what is none, four times as fast."""
+CLOSE = View(40, 48, 13.0, 36.0, 1)
 """What is needed to learn digits at the one size in which the network knows them."""
 WHOLE_SHARE = 0.17
 """Of the frames with a digit, those that are the small picture itself."""
+LEAST_KEPT, MOST_KEPT = 0.15, 0.7
+"""Of its PCA energy, what a faded digit keeps."""
 LETTERS = "AEFHKMNPRUVWXadefhkmnrtuvwxy?&#@%+="
 """Signs no hand confuses with a digit."""
 
@@ -52,7 +61,7 @@ class Composer:
     Of the handwritten digits, `faded_share` lose most of their PCA energy.
     """
 
-    def __init__(self, images: Grey, labels: Sequence[int], view: View = FRAME, faded_share: float = 0.12) -> None:
+    def __init__(self, images: Grey, labels: Sequence[int], view: View = FRAME, faded_share: float = 0.2) -> None:
         self.images, self.labels = images, np.asarray(labels)
         self._view, self._faded, self._faded_share = view, Faded(images), faded_share
 
@@ -70,12 +79,12 @@ class Composer:
                 frames[index] = self.without_digit(rng)
                 continue
             mask, labels[index] = self._digit(rng)
-            whole = self._view == FRAME and rng.random() < WHOLE_SHARE
+            whole = rng.random() < WHOLE_SHARE
             frames[index], boxes[index] = (self.whole_picture if whole else self.with_digit)(mask, rng)
         return frames, labels, boxes
 
     def whole_picture(self, mask: Grey, rng: np.random.Generator) -> tuple[Grey, Box]:
-        """The small picture as the whole frame, sometimes dark on light, moved or noisy."""
+        """The small picture as the whole frame, sometimes dark on light, moved or noisy; as small as the view."""
         if rng.random() < 0.5:
             matrix = cv2.getRotationMatrix2D((14, 14), rng.uniform(-12, 12), rng.uniform(0.88, 1.12))
             matrix[:, 2] += rng.uniform(-2, 2, 2)
@@ -85,7 +94,8 @@ class Composer:
         frame = fitted(255 - mask if rng.random() < 0.3 else mask)
         if rng.random() < 0.3:
             frame = _camera(frame.astype(np.float32), rng)
-        return frame, (round(left + margin), round(top), round(right + margin), round(bottom))
+        box = (round(left + margin), round(top), round(right + margin), round(bottom))
+        return _reduced(frame, box, self._view)
 
     def with_digit(self, mask: Grey, rng: np.random.Generator) -> tuple[Grey, Box]:
         """A frame with this digit somewhere on a sheet, wall or board, and where it is."""
@@ -119,7 +129,8 @@ class Composer:
             item = int(rng.integers(len(self.images)))
             image, label = self.images[item], int(self.labels[item])
             if rng.random() < self._faded_share:
-                return self._faded.of(image, rng.uniform(0.2, 0.7)), label
+                # the fewer components are left, the more there is to learn about how unsure to be
+                return self._faded.of(image, LEAST_KEPT + (MOST_KEPT - LEAST_KEPT) * rng.random() ** 2), label
             return pen_changed(rewritten(image, rng) if rng.random() < 0.8 else image, rng), label
         digit = int(rng.integers(10))
         return (draw_digit(digit, rng) if kind < 0.96 else _sign(str(digit), rng)), digit
@@ -129,6 +140,16 @@ def fitted(image: Grey) -> Grey:
     """A small picture as the daemon fits it into the frame, with bars at its sides."""
     frame = Frame((np.ascontiguousarray(np.repeat(image[..., np.newaxis], 3, axis=2)),), 0)
     return fit(frame, IMAGE)[..., 0]
+
+
+def _reduced(frame: Grey, box: Box, view: View) -> tuple[Grey, Box]:
+    """A whole frame in the sizes that this view is looked at in, with what lies around it."""
+    scale = 2 ** (FRAME.levels - view.levels)
+    small = cv2.resize(frame, (FRAME.width // scale, FRAME.height // scale), interpolation=cv2.INTER_AREA)
+    top, left = (view.height - small.shape[0]) // 2, (view.width - small.shape[1]) // 2
+    padded = cv2.copyMakeBorder(small, top, top, left, left, cv2.BORDER_REPLICATE)
+    left, top, right, bottom = (side // scale + start for side, start in zip(box, (left, top) * 2, strict=True))
+    return padded, (left, top, right, bottom)
 
 
 def _sign(text: str, rng: np.random.Generator, size: int = 96) -> Grey:
@@ -153,8 +174,8 @@ def _placed(mask: Grey, view: View, rng: np.random.Generator) -> tuple[Mask, Box
     height = np.exp(rng.uniform(np.log(view.lowest), np.log(view.highest)))
     scale = height / (bottom - top)
     angle = np.deg2rad(rng.uniform(-16, 16))
-    stretch = np.exp(rng.uniform(-0.22, 0.22))
-    slant = rng.uniform(-0.22, 0.22)
+    stretch = np.exp(rng.uniform(-0.15, 0.15))
+    slant = rng.uniform(-0.15, 0.15)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = turn @ np.array([[stretch, slant], [0, 1]]) * scale
     corners = matrix @ (

@@ -5,8 +5,8 @@ import unicodedata
 import numpy as np
 
 from training.phrases import PRONOUNS, SENTENCES
-from training.speech import DIGIT_WORDS
 from training.splits import Part
+from training.voices import DIGIT_WORDS
 from training.words import MORE_DIGIT_WORDS, NEAR, NUMBERED, OTHERS, THINGS, VERBS
 
 _QWERTY = ("qwertyuiop", "asdfghjkl", "zxcvbnm")

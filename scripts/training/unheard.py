@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from training.speech import DIGIT_WORDS
 from training.typing_errors import is_near_digit, names_digit, plain
+from training.voices import DIGIT_WORDS
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _NUMERALS_ZH = "十百千万亿廿卅拾佰仟萬億半双雙几幾"

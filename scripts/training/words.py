@@ -22,7 +22,7 @@ MORE_DIGIT_WORDS = {
         9: "玖 九",
     },
 }
-"""Other words for the digits, besides speech.DIGIT_WORDS."""
+"""Other words for the digits, besides voices.DIGIT_WORDS."""
 
 NUMBERED = {
     "en": "room; gate; shelf; bay; platform; zone; door; table; desk; floor; level; line; lane; channel; track; "

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from training.cells import IGNORED, LEVELS, cell_labels, cells
-from training.scenes import CLOSE, FRAME
+from training.cells import cell_labels, cells
+from training.scenes import CLOSE, FRAME, PART, View
 from training.specs import NONE
 
-PLACES = cells(FRAME.height, FRAME.width, LEVELS)
+PLACES = cells(FRAME.height, FRAME.width, FRAME.levels)
+SEVEN_OR_NONE = -8
 
 
 def labels_of(box: tuple[float, float, float, float], digit: int) -> np.ndarray:
@@ -25,7 +26,7 @@ def test_some_cell_names_a_digit_of_any_promised_size_anywhere(height: float, ac
     left, top = across * (FRAME.width - width), down * (FRAME.height - height)
     named = labels_of((left, top, left + width, top + height), 7)
     assert (named == 7).any()
-    assert set(named.tolist()) <= {7, NONE, IGNORED}
+    assert set(named.tolist()) <= {7, NONE, SEVEN_OR_NONE}
 
 
 def test_cells_far_away_and_frames_without_a_digit_say_none() -> None:
@@ -35,6 +36,17 @@ def test_cells_far_away_and_frames_without_a_digit_say_none() -> None:
     assert (labels_of((0, 0, 0, 0), NONE) == NONE).all()
 
 
-@pytest.mark.parametrize(("view", "levels", "count"), [(FRAME, 3, 300 + 80 + 20), (CLOSE, 1, 48)])
-def test_there_are_as_many_cells_as_the_network_answers(view, levels: int, count: int) -> None:
-    assert len(cells(view.height, view.width, levels)) == count
+def test_beside_a_digit_and_beyond_the_size_it_is_known_in_either_it_or_none_will_do() -> None:
+    height, width = 42, 24
+    left, top = 50, 40
+    named = labels_of((left, top, left + width, top + height), 7)
+    at_scale = {scale: named[PLACES[:, 2] == scale] for scale in (1, 2, 4)}
+    # 42 pixels are too high at full size, right at half of it, and just below what is known at a quarter
+    assert set(at_scale[1].tolist()) == {NONE, SEVEN_OR_NONE}
+    assert set(at_scale[2].tolist()) == {7, NONE, SEVEN_OR_NONE}
+    assert set(at_scale[4].tolist()) == {NONE, SEVEN_OR_NONE}
+
+
+@pytest.mark.parametrize(("view", "count"), [(FRAME, 300 + 80 + 20), (PART, 80 + 20), (CLOSE, 30)])
+def test_there_are_as_many_cells_as_the_network_answers(view: View, count: int) -> None:
+    assert len(cells(view.height, view.width, view.levels)) == count

@@ -3,13 +3,34 @@
 import pickle
 
 import numpy as np
-from training.scenes import FRAME, Composer
+import pytest
+from training.cells import cell_labels, cells
+from training.scenes import CLOSE, FRAME, PART, Composer, View
+from training.specs import NONE
 
 
 def test_a_composer_sent_to_another_process_makes_the_same_frames() -> None:
-    pictures = np.zeros((10, 28, 28), np.uint8)
-    pictures[:, 6:22, 10:18] = np.random.default_rng(1).integers(100, 255, (10, 16, 8))
-    composer = Composer(pictures, np.arange(10), view=FRAME)
+    composer = _composer(FRAME)
     sent = pickle.loads(pickle.dumps(composer))
     made = [one.frames(40, np.random.default_rng(2)) for one in (composer, sent)]
     assert all(np.array_equal(left, right) for left, right in zip(*made, strict=True))
+
+
+@pytest.mark.parametrize("view", [CLOSE, PART, FRAME])
+def test_every_digit_lies_in_its_frame_and_has_a_size_the_network_must_know(view: View) -> None:
+    frames, labels, boxes = _composer(view).frames(200, np.random.default_rng(3), none_share=0.2)
+    assert frames.shape == (200, view.height, view.width)
+    left, top, right, bottom = boxes[labels != NONE].T
+    assert 0.6 < len(left) / 200 < 0.95
+    assert (left >= -1).all()
+    assert (top >= -1).all()
+    assert (right <= view.width + 1).all()
+    assert (bottom <= view.height + 1).all()
+    named = cell_labels(boxes, labels, cells(view.height, view.width, view.levels))
+    assert (named == labels[:, np.newaxis]).any(axis=1).mean() > 0.97
+
+
+def _composer(view: View) -> Composer:
+    pictures = np.zeros((10, 28, 28), np.uint8)
+    pictures[:, 6:22, 10:18] = np.random.default_rng(1).integers(100, 255, (10, 16, 8))
+    return Composer(pictures, np.arange(10), view)

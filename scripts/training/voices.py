@@ -1,0 +1,102 @@
+"""Words spoken by synthesisers: the digits and what is none, in five languages."""
+
+import subprocess
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import numpy as np
+
+from training.specs import NONE
+from training.speech import RATE_HZ, Sound, Utterance, read_wave, trimmed
+
+DIGIT_WORDS = {
+    "en": ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
+    "de": ["null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"],
+    "fr": ["zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf"],
+    "es": ["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve"],
+    "zh": list("零一二三四五六七八九"),
+}
+OTHER_WORDS = {
+    "en": "hello; good morning; please open the door; yes; stop; kitchen; the light is on; water; where is my coat; "
+    "music; thank you very much; turn left; room; come here; what a day; maybe; bottle; umbrella; the dog runs; "
+    "paper; window; garden; I do not know; late again; camera; a quiet house; button; Monday; happy; green; "
+    "no; up; down; left; right; go; bed; bird; cat; dog; house; tree; wow; off; on; all; and; the; you; why; who; now; "
+    "far; fall; fire; line; mine; night; find; high; wait; day; say; rain; sell; heaven; set; send; sick; list; fix; "
+    "sister; mix; free; see; she; sleep; key; few; blue; zoo; shoe; moon; food; near; hear; yellow; below; "
+    "hello there; row; know; home; door; floor; more; wall; run; sun; come; once upon; under; hand; black; hat; what; "
+    "hot; rock; and then; it is; of the; in a; hm; ah; oh; eh; uh",
+    "de": "Hallo; guten Morgen; mach bitte die Tür auf; ja; Küche; das Licht ist an; Wasser; Musik; vielen "
+    "Dank; Zimmer; "
+    "komm her; vielleicht; Fenster; Garten; Montag; der Hund läuft",
+    "fr": "bonjour; ouvrez la porte; oui; cuisine; la lumière; musique; merci beaucoup; chambre; peut-être; "
+    "fenêtre; jardin; "
+    "lundi; le chien court",
+    "es": "hola; abre la puerta; cocina; agua; música; muchas gracias; habitación; ventana; jardín; lunes; el "
+    "perro corre; "
+    "buenos días",
+    "zh": "你好; 请开门; 谢谢; 房间; 水; 音乐; 花园; 早上好",
+}
+VOICES = {
+    "en": ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd"),
+    "de": ("de",),
+    "fr": ("fr-fr", "fr-be"),
+    "es": ("es", "es-419"),
+    "zh": ("cmn",),
+}
+VARIANTS = (
+    "",
+    *("+m1", "+m2", "+m3", "+m4", "+m5", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5"),
+    *("+Alex", "+Andrea", "+antonio", "+belinda", "+david", "+Denis", "+edward", "+Gene", "+Jacky", "+john"),
+    *("+linda", "+Lee", "+Michael", "+paul", "+quincy", "+steph", "+Mario", "+m6", "+m8", "+Alicia", "+Andy"),
+    *("+Annie", "+aunty", "+benjamin", "+boris", "+caleb", "+Diogo", "+ed", "+edward2", "+Gene2", "+gustave"),
+    *("+Henrique", "+Hugo", "+iven", "+iven2", "+iven3", "+iven4", "+marcelo", "+Marco", "+max", "+michel"),
+    *("+miguel", "+Mike", "+Nguyen", "+pablo", "+pedro", "+rob", "+robert", "+sandro", "+shelby", "+steph2"),
+    *("+steph3", "+travis", "+victor", "+zac", "+anika", "+grandma", "+grandpa", "+klatt", "+klatt2", "+klatt3"),
+    *("+klatt4", "+klatt6", "+adam", "+norbert", "+kaukovalta"),
+)
+FLITE_VOICES_HZ = {"awb": 120, "rms": 100, "slt": 165, "kal16": 100}
+"""English voices made from recordings of four people, with the pitch they were tried at."""
+_SHARE = {"en": 130, "de": 14, "fr": 12, "es": 12, "zh": 8}
+"""Utterances of each digit by language, of espeak-ng's."""
+_FLITE_SHARE = 130
+"""Utterances of each English digit."""
+
+
+def synthesised(seed: int) -> list[Utterance]:
+    """Digits and other words by espeak-ng in five languages, by flite in English; voice, speed and pitch vary."""
+    rng = np.random.default_rng(seed)
+    utterances = []
+    for language, words in DIGIT_WORDS.items():
+        for digit, word in enumerate(words):
+            utterances += [Utterance(_spoken(word, language, rng), digit) for _ in range(_SHARE[language])]
+        for phrase in OTHER_WORDS[language].split("; "):
+            utterances += [Utterance(_spoken(phrase, language, rng), NONE) for _ in range(5)]
+    for digit, word in enumerate(DIGIT_WORDS["en"]):
+        utterances += [Utterance(_spoken_by_flite(word, rng), digit) for _ in range(_FLITE_SHARE)]
+    for phrase in OTHER_WORDS["en"].split("; "):
+        utterances += [Utterance(_spoken_by_flite(phrase, rng), NONE) for _ in range(3)]
+    return utterances
+
+
+def _spoken(text: str, language: str, rng: np.random.Generator) -> Sound:
+    voices = VOICES[language]
+    voice = voices[rng.integers(len(voices))] + VARIANTS[rng.integers(len(VARIANTS))]
+    return speak(text, voice, speed=int(rng.integers(110, 230)), pitch=int(rng.integers(10, 90)))
+
+
+def speak(text: str, voice: str, speed: int, pitch: int, rate_hz: int = RATE_HZ) -> Sound:
+    """One utterance by espeak-ng, without the silence around it. `speed` in words a minute, `pitch` 0 to 99."""
+    command = ["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", text]
+    data = subprocess.run(command, check=True, capture_output=True, timeout=20).stdout
+    return trimmed(read_wave(data, rate_hz))
+
+
+def _spoken_by_flite(text: str, rng: np.random.Generator) -> Sound:
+    voice = list(FLITE_VOICES_HZ)[rng.integers(len(FLITE_VOICES_HZ))]
+    pitch_hz = FLITE_VOICES_HZ[voice] * np.exp(rng.uniform(-0.35, 0.35))
+    stretch = np.exp(rng.uniform(-0.4, 0.4))
+    with NamedTemporaryFile(suffix=".wav") as file:
+        how = ["--setf", f"int_f0_target_mean={pitch_hz:.0f}", "--setf", f"duration_stretch={stretch:.2f}"]
+        command = ["flite", "-voice", voice, *how, "-t", text, "-o", file.name]
+        subprocess.run(command, check=True, capture_output=True, timeout=20)
+        return trimmed(read_wave(Path(file.name).read_bytes()))
