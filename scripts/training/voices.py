@@ -56,25 +56,25 @@ VARIANTS = (
 )
 FLITE_VOICES_HZ = {"awb": 120, "rms": 100, "slt": 165, "kal16": 100}
 """English voices made from recordings of four people, with the pitch they were tried at."""
-_SHARE = {"en": 130, "de": 14, "fr": 12, "es": 12, "zh": 8}
-"""Utterances of each digit by language, of espeak-ng's."""
-_FLITE_SHARE = 130
-"""Utterances of each English digit."""
+ESPEAK_SHARE, FLITE_SHARE = 130, 60
+"""Utterances of each digit."""
 
 
 def synthesised(seed: int) -> list[Utterance]:
-    """Digits and other words by espeak-ng in five languages, by flite in English; voice, speed and pitch vary."""
+    """Digits by espeak-ng and flite, and other words, those in five languages; voice, speed and pitch vary.
+
+    The digits are English: some say "three" much as a French "huit".
+    """
     rng = np.random.default_rng(seed)
     utterances = []
-    for language, words in DIGIT_WORDS.items():
-        for digit, word in enumerate(words):
-            utterances += [Utterance(_spoken(word, language, rng), digit) for _ in range(_SHARE[language])]
-        for phrase in OTHER_WORDS[language].split("; "):
-            utterances += [Utterance(_spoken(phrase, language, rng), NONE) for _ in range(5)]
     for digit, word in enumerate(DIGIT_WORDS["en"]):
-        utterances += [Utterance(_spoken_by_flite(word, rng), digit) for _ in range(_FLITE_SHARE)]
+        utterances += [Utterance(_spoken(word, "en", rng), digit) for _ in range(ESPEAK_SHARE)]
+        utterances += [Utterance(_spoken_by_flite(word, rng), digit) for _ in range(FLITE_SHARE)]
+    for language, phrases in OTHER_WORDS.items():
+        for phrase in phrases.split("; "):
+            utterances += [Utterance(_spoken(phrase, language, rng), NONE) for _ in range(5)]
     for phrase in OTHER_WORDS["en"].split("; "):
-        utterances += [Utterance(_spoken_by_flite(phrase, rng), NONE) for _ in range(3)]
+        utterances += [Utterance(_spoken_by_flite(phrase, rng), NONE) for _ in range(2)]
     return utterances
 
 
