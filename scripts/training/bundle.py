@@ -18,7 +18,7 @@ from training.scenes import FRAME
 from training.specs import AUDIO, IMAGE, LABELS, SEED
 from training.strokes import draw_digit
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 TOLERANCE = 0.05
 END_PART = 0.6
 """An event ends at this part of the score it starts at."""
@@ -60,7 +60,7 @@ def write_manifest(directory: Path, start: float) -> None:
             {
                 "part": "audio.tflite",
                 "licence": "CC-BY-SA-4.0",
-                "source": "Free Spoken Digit Dataset (CC BY-SA 4.0), ESC-10 (CC BY 3.0), speech by espeak-ng",
+                "source": "Free Spoken Digit Dataset (CC BY-SA 4.0), ESC-10 (CC BY 3.0), speech by espeak-ng and flite",
             },
             {"part": "text.tflite", "licence": "CC-BY-SA-4.0", "source": "lines written by scripts/training"},
             {
