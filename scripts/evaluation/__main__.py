@@ -29,8 +29,8 @@ BASELINE = Path("build/baseline")
 DESCRIPTION = "Print what docs/models.md reports: a bundle on held-out data, through the daemon's own code."
 EPILOG = """Every row says how many items it is from, the 95 % interval and the target. About ten minutes for all, but
 some groups train networks, which are kept in build/ and used again: `unheard` and `quantized` five (about 20 minutes
-each, two at a time), `baseline` one (about 40 minutes); `missing` fits seven heads every time (about 5 minutes). `quantized` needs
-build/digits-float, which scripts/train writes.
+each, two at a time), `baseline` one (about 40 minutes); `missing` fits seven heads every time (about 5 minutes).
+`quantized` needs build/digits-float, which scripts/train writes.
 
 example: scripts/evaluate-digits --only image text --json build/rows.json"""
 

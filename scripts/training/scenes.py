@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from daemon.encoders.pixels import fit
 from daemon.records import Frame
 from training.cells import LEVELS
+from training.clutter import Box, Mask, add_pile, add_shapes, add_sheet
 from training.glyphs import Faded, box_of, pen_changed, rewritten
 from training.specs import IMAGE, NONE
 from training.strokes import draw_digit, draw_scribble
 
 Grey = NDArray[np.uint8]
-Mask = NDArray[np.float32]
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -103,24 +102,29 @@ class Composer:
         clutter = rng.random() < 0.3
         ink, box = _placed(mask, self._view, rng)
         if clutter:
-            _add_shapes(frame, rng, keep_free=box)
+            add_shapes(frame, rng, keep_free=box)
+        if self._view.levels > 1 and rng.random() < 0.12:
+            add_pile(frame, rng, keep_free=box)
         if rng.random() < 0.25:
-            _add_sheet(frame, rng, box)
+            add_sheet(frame, rng, box)
         return _camera(_inked(frame, ink, box, rng), rng), box
 
     def without_digit(self, rng: np.random.Generator) -> Grey:
         """A frame with shapes, letters, scribbles or nothing."""
         frame = _background(self._view, rng)
+        if self._view.levels > 1 and rng.random() < 0.35:
+            add_pile(frame, rng)
+            return _camera(frame, rng)
         kind = rng.random()
         if kind < 0.35:
-            _add_shapes(frame, rng)
+            add_shapes(frame, rng)
         elif kind < 0.85:
             for _ in range(rng.integers(1, 4)):
                 mask = draw_scribble(rng) if rng.random() < 0.4 else _letter(rng)
                 ink, box = _placed(mask, self._view, rng)
                 frame = _inked(frame, ink, box, rng)
         if rng.random() < 0.25:
-            _add_shapes(frame, rng)
+            add_shapes(frame, rng)
         return _camera(frame, rng)
 
     def _digit(self, rng: np.random.Generator) -> tuple[Grey, int]:
@@ -234,45 +238,6 @@ def _background(view: View, rng: np.random.Generator) -> Mask:
 def _blotches(shape: tuple[int, ...], cells: int, depth: float, rng: np.random.Generator) -> Mask:
     small = rng.normal(0, depth, (max(2, cells * 3 // 4), cells)).astype(np.float32)
     return cv2.resize(small, shape[::-1], interpolation=cv2.INTER_CUBIC)
-
-
-def _add_shapes(frame: Mask, rng: np.random.Generator, keep_free: Box | None = None) -> None:
-    """Furniture: blocks, discs, bars, edges; the part `keep_free` stays as it was."""
-    before = frame.copy()
-    height, width = frame.shape
-    for _ in range(rng.integers(1, 8)):
-        tone = float(rng.uniform(0, 255))
-        x, y = int(rng.integers(-20, width + 20)), int(rng.integers(-20, height + 20))
-        kind = rng.random()
-        if kind < 0.4:
-            size = rng.integers(5, 90, 2)
-            cv2.rectangle(frame, (x, y), (x + int(size[0]), y + int(size[1])), tone, -1)
-        elif kind < 0.65:
-            axes = tuple(int(n) for n in rng.integers(4, 40, 2))
-            cv2.ellipse(frame, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, tone, -1, cv2.LINE_AA)
-        else:
-            end = int(rng.integers(-20, width + 20)), int(rng.integers(-20, height + 20))
-            cv2.line(frame, (x, y), end, tone, int(rng.integers(1, 7)), cv2.LINE_AA)
-    if keep_free:
-        left, top, right, bottom = keep_free
-        margin = int(rng.integers(2, 8))
-        part = np.s_[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
-        frame[part] = before[part]
-
-
-def _add_sheet(frame: Mask, rng: np.random.Generator, box: Box) -> None:
-    """A note or plate around the digit."""
-    left, top, right, bottom = box
-    margins = rng.integers(4, 40, 4)
-    corners = np.array(
-        [
-            [left - margins[0], top - margins[1]],
-            [right + margins[2], top - margins[1]],
-            [right + margins[2], bottom + margins[3]],
-            [left - margins[0], bottom + margins[3]],
-        ]
-    ) + rng.integers(-3, 4, (4, 2))
-    cv2.fillConvexPoly(frame, corners.astype(np.int32), float(rng.uniform(0, 255)), cv2.LINE_AA)
 
 
 def _camera(frame: Mask, rng: np.random.Generator) -> Grey:

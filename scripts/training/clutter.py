@@ -1,0 +1,77 @@
+"""What stands and lies about in a scene: furniture, things in heaps, sheets of paper."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.float32]
+"""A picture (height, width) of 0 to 255, or ink of 0 to 1."""
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom."""
+
+
+def add_shapes(frame: Mask, rng: np.random.Generator, keep_free: Box | None = None) -> None:
+    """Furniture: blocks, discs, bars, edges; the part `keep_free` stays as it was."""
+    before = frame.copy()
+    height, width = frame.shape
+    for _ in range(rng.integers(1, 8)):
+        tone = float(rng.uniform(0, 255))
+        x, y = int(rng.integers(-20, width + 20)), int(rng.integers(-20, height + 20))
+        kind = rng.random()
+        if kind < 0.4:
+            size = rng.integers(5, 90, 2)
+            cv2.rectangle(frame, (x, y), (x + int(size[0]), y + int(size[1])), tone, -1)
+        elif kind < 0.65:
+            axes = tuple(int(n) for n in rng.integers(4, 40, 2))
+            cv2.ellipse(frame, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, tone, -1, cv2.LINE_AA)
+        else:
+            end = int(rng.integers(-20, width + 20)), int(rng.integers(-20, height + 20))
+            cv2.line(frame, (x, y), end, tone, int(rng.integers(1, 7)), cv2.LINE_AA)
+    _restore(frame, before, keep_free, rng)
+
+
+def add_pile(frame: Mask, rng: np.random.Generator, keep_free: Box | None = None) -> None:
+    """Things of all sizes over each other, many more small than large, as most pictures of the world are made up."""
+    before = frame.copy()
+    height, width = frame.shape
+    count = int(np.exp(rng.uniform(np.log(8), np.log(90))))
+    sizes = np.exp(rng.uniform(np.log(3), np.log(height * rng.uniform(0.3, 0.8)), count))
+    spread, tone = rng.uniform(20, 90), rng.uniform(40, 215)
+    for size in sorted(sizes, reverse=rng.random() < 0.7):
+        middle = rng.uniform((0, 0), (width, height))
+        narrow = np.exp(rng.uniform(np.log(0.12), 0))
+        angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 9))))
+        round_about = np.stack((np.cos(angles), np.sin(angles) * narrow), axis=1) * size / 2
+        turn = rng.uniform(0, np.pi)
+        turned = round_about @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+        grey = float(np.clip(rng.normal(tone, spread), 0, 255))
+        if rng.random() < 0.4:
+            axes = (max(1, round(size / 2)), max(1, round(size * narrow / 2)))
+            cv2.ellipse(frame, tuple(np.int32(middle).tolist()), axes, np.rad2deg(turn), 0, 360, grey, -1, cv2.LINE_AA)
+        else:
+            cv2.fillConvexPoly(frame, cv2.convexHull((middle + turned).astype(np.int32)), grey, cv2.LINE_AA)
+    _restore(frame, before, keep_free, rng)
+
+
+def add_sheet(frame: Mask, rng: np.random.Generator, box: Box) -> None:
+    """A note or plate around the digit."""
+    left, top, right, bottom = box
+    margins = rng.integers(4, 40, 4)
+    corners = np.array(
+        [
+            [left - margins[0], top - margins[1]],
+            [right + margins[2], top - margins[1]],
+            [right + margins[2], bottom + margins[3]],
+            [left - margins[0], bottom + margins[3]],
+        ]
+    ) + rng.integers(-3, 4, (4, 2))
+    cv2.fillConvexPoly(frame, corners.astype(np.int32), float(rng.uniform(0, 255)), cv2.LINE_AA)
+
+
+def _restore(frame: Mask, before: Mask, free: Box | None, rng: np.random.Generator) -> None:
+    """Make the part `free`, and a little around it, what it was."""
+    if free:
+        left, top, right, bottom = free
+        margin = int(rng.integers(2, 8))
+        part = np.s_[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
+        frame[part] = before[part]
