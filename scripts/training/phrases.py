@@ -51,34 +51,48 @@ JOINS = {"en": "and; or; to", "de": "und; oder; bis", "fr": "et; ou; à", "es": 
 
 WITH_DIGIT = {
     "en": "{d}; {d}; {n} {d}; {n} {d}; {n} {d} {s}; {v} {n} {d}; {v} {n} {d} {s}; {g}, {v} {n} {d}; {g} {n} {d}; the "
-    "{t} in {n} {d}; {v} the {t} in {n} {d}; {n} number {d}; number {d}; no. {d}; the number is {d}; {d} {s}; {v} "
-    "{d}; {n}: {d}; the {t} is in {n} {d} {s}; {g}: {d}; {t} to {n} {d}; from {n} {d} to the {t}; {d} is the {n}; "
-    "{d} - {n}; my {n} is {d}; {v} the {n} {d}; {n} {d}, {s}; the digit {d}; it says {d} on the {t}; there are {d} "
-    "{t} here; {v} {d} {t}; {d} {t}; {n} {n} {d}; {o} {n} {d}; {n} {d} {o}; {o} {d} {o}; {o} {o} {d}; the answer is "
-    "{d}; #{d}; nr {d}; ({d}); {g} {d} {s}",
-    "de": "{d}; {d}; {n} {d}; {n} {d}; {n} {d} {s}; {v} {n} {d}; {v} {n} {d} {s}; {g}, {v} {n} {d}; {g} {n} {d}; {t} "
-    "in {n} {d}; {n} Nummer {d}; Nummer {d}; Nr. {d}; die Nummer ist {d}; {d} {s}; {v} {d}; {n}: {d}; die {t} ist in "
-    "{n} {d} {s}; {g}: {d}; {t} nach {n} {d}; von {n} {d} zum {t}; {d} ist der {n}; {d} - {n}; mein {n} ist {d}; {n} "
-    "{d}, {s}; die Ziffer {d}; eine {d}; das ist eine {d}; hier sind {d} {t}; {v} {d} {t}; {d} {t}; {n} {n} {d}; {o} "
-    "{n} {d}; {n} {d} {o}; {o} {d} {o}; {o} {o} {d}; die Antwort ist {d}; #{d}; nr {d}; ({d}); in der {n} {d} ist "
-    "{t}; {v} die {t} in {n} {d}; um {d} Uhr; {g} {d} {s}",
-    "fr": "{d}; {d}; {n} {d}; {n} {d}; {n} {d} {s}; {v} {n} {d}; {v} la {n} {d} {s}; {g}, {v} {n} {d}; {g} {n} {d}; "
-    "{t} dans la {n} {d}; {n} numéro {d}; numéro {d}; n° {d}; le numéro est {d}; {d} {s}; {v} {d}; {n}: {d}; le {t} "
-    "est dans {n} {d} {s}; {g}: {d}; {t} vers {n} {d}; de la {n} {d} au {t}; {d} est la {n}; {d} - {n}; ma {n} est "
-    "la {d}; {n} {d}, {s}; le chiffre {d}; c'est le {d}; il y a {d} {t} ici; {v} {d} {t}; {d} {t}; {n} {n} {d}; {o} "
-    "{n} {d}; {n} {d} {o}; {o} {d} {o}; {o} {o} {d}; la réponse est {d}; #{d}; no {d}; ({d}); {v} la {t} de la {n} "
-    "{d}; à {d} heures; {g} {d} {s}",
-    "es": "{d}; {d}; {n} {d}; {n} {d}; {n} {d} {s}; {v} {n} {d}; {v} la {n} {d} {s}; {g}, {v} {n} {d}; {g} {n} {d}; "
-    "{t} en la {n} {d}; {n} número {d}; número {d}; núm. {d}; el número es {d}; {d} {s}; {v} {d}; {n}: {d}; el {t} "
-    "está en {n} {d} {s}; {g}: {d}; {t} hacia {n} {d}; de la {n} {d} al {t}; {d} es la {n}; {d} - {n}; mi {n} es la "
-    "{d}; {n} {d}, {s}; la cifra {d}; es el {d}; hay {d} {t} aquí; {v} {d} {t}; {d} {t}; {n} {n} {d}; {o} {n} {d}; "
-    "{n} {d} {o}; {o} {d} {o}; {o} {o} {d}; la respuesta es {d}; #{d}; nº {d}; ({d}); {v} la {t} de la {n} {d}; a "
-    "las {d}; {g} {d} {s}",
-    "zh": "{d}; {d}; {n}{d}; {n}{d}; {d}{c}; {d}{c}; {n}{d}{c}; {v}{d}{c}; {v}{d}{c}{s}; {g}，{v}{d}{c}; {g}{d}{c}; "
-    "{t}在{d}{c}; {n}编号{d}; 第{d}{c}; 编号{d}; 号码是{d}; {v}{n}{d}; {n}：{d}; {d}{c}{s}; {g}：{d}; {t}送到{d}{c}; "
-    "从{d}{c}到{t}; 数字{d}; 这是{d}; 这是数字{d}; {v}第{d}{n}; {o}{d}{c}; {d}{c}{o}; {o}{n}{d}; {n} {d}; {d} 号; "
-    "{v} {d} {c}; 答案是{d}; #{d}; （{d}）; {v}{d}{c}的{t}; {d}{c}的{t}{o}; 请按{d}; 去{d}{c}{n}; {v}{d}{n}; "
-    "{o}{o}{d}",
+    "{t} in {n} {d}; {v} the {t} in {n} {d}; {n} number {d}; number {d}; no. {d}; the number is {d}; {d} {s}; "
+    "{v} {d}; {n}: {d}; the {t} is in {n} {d} {s}; {g}: {d}; {t} to {n} {d}; from {n} {d} to the {t}; {d} is "
+    "the {n}; {d} - {n}; my {n} is {d}; {v} the {n} {d}; {n} {d}, {s}; the digit {d}; it says {d} on the {t}; "
+    "there are {d} {t} here; {v} {d} {t}; {d} {t}; {n} {n} {d}; {o} {n} {d}; {n} {d} {o}; {o} {d} {o}; {o} {o} "
+    "{d}; the answer is {d}; #{d}; nr {d}; ({d}); {g} {d} {s}",
+    "de": "wer wartet an {n} {d}; ich stehe vor {n} {d}; wir sind gerade in {n} {d}; {n} {d} ist {o}; ist {n} {d} "
+    "noch {o}; der {t} gehört zu {n} {d}; bring den {t} zu {n} {d}; stell die {t} auf {d}; es fehlen noch {d} "
+    "{t}; nur noch {d} {t}; in {d} Minuten; seit {d} Tagen; {n} {d} klemmt; niemand in {n} {d}; Treffpunkt {n} "
+    "{d}; bei {n} {d} leckt es; {n} {d} meldet einen Fehler; bitte {d} drücken; weiter mit {d}; {d}; {d}; {n} "
+    "{d}; {n} {d}; {n} {d} {s}; {v} {n} {d}; {v} {n} {d} {s}; {g}, {v} {n} {d}; {g} {n} {d}; {t} in {n} {d}; "
+    "{n} Nummer {d}; Nummer {d}; Nr. {d}; die Nummer ist {d}; {d} {s}; {v} {d}; {n}: {d}; die {t} ist in {n} "
+    "{d} {s}; {g}: {d}; {t} nach {n} {d}; von {n} {d} zum {t}; {d} ist der {n}; {d} - {n}; mein {n} ist {d}; "
+    "{n} {d}, {s}; die Ziffer {d}; eine {d}; das ist eine {d}; hier sind {d} {t}; {v} {d} {t}; {d} {t}; {n} {n} "
+    "{d}; {o} {n} {d}; {n} {d} {o}; {o} {d} {o}; {o} {o} {d}; die Antwort ist {d}; #{d}; nr {d}; ({d}); in der "
+    "{n} {d} ist {t}; {v} die {t} in {n} {d}; um {d} Uhr; {g} {d} {s}",
+    "fr": "qui attend à la {n} {d}; je suis devant la {n} {d}; nous sommes au {n} {d}; la {n} {d} est {o}; est-ce que "
+    "le {n} {d} est {o}; le {t} va au {n} {d}; apporte la {t} au {n} {d}; mets le {t} sur {d}; il manque {d} "
+    "{t}; encore {d} {t}; dans {d} minutes; depuis {d} jours; le {n} {d} ne marche plus; personne dans la {n} "
+    "{d}; rendez-vous {n} {d}; fuite à la {n} {d}; erreur sur la {n} {d}; appuyez sur {d}; continue avec le "
+    "{d}; l'{n} {d}; le {d} {s}; au {d}; {d}; {d}; {n} {d}; {n} {d}; {n} {d} {s}; {v} {n} {d}; {v} la {n} {d} "
+    "{s}; {g}, {v} {n} {d}; {g} {n} {d}; {t} dans la {n} {d}; {n} numéro {d}; numéro {d}; n° {d}; le numéro est "
+    "{d}; {d} {s}; {v} {d}; {n}: {d}; le {t} est dans {n} {d} {s}; {g}: {d}; {t} vers {n} {d}; de la {n} {d} au "
+    "{t}; {d} est la {n}; {d} - {n}; ma {n} est la {d}; {n} {d}, {s}; le chiffre {d}; c'est le {d}; il y a {d} "
+    "{t} ici; {v} {d} {t}; {d} {t}; {n} {n} {d}; {o} {n} {d}; {n} {d} {o}; {o} {d} {o}; {o} {o} {d}; la réponse "
+    "est {d}; #{d}; no {d}; ({d}); {v} la {t} de la {n} {d}; à {d} heures; {g} {d} {s}",
+    "es": "quién espera en la {n} {d}; estoy delante de la {n} {d}; estamos en el {n} {d}; la {n} {d} está {o}; sigue "
+    "{o} el {n} {d}; el {t} va al {n} {d}; lleva la {t} a la {n} {d}; pon el {t} en {d}; faltan {d} {t}; solo "
+    "{d} {t}; en {d} minutos; desde hace {d} días; el {n} {d} no funciona; nadie en la {n} {d}; nos vemos en "
+    "{n} {d}; fuga en la {n} {d}; error en el {n} {d}; pulse {d}; sigue con el {d}; el {d} {s}; {d}; {d}; {n} "
+    "{d}; {n} {d}; {n} {d} {s}; {v} {n} {d}; {v} la {n} {d} {s}; {g}, {v} {n} {d}; {g} {n} {d}; {t} en la {n} "
+    "{d}; {n} número {d}; número {d}; núm. {d}; el número es {d}; {d} {s}; {v} {d}; {n}: {d}; el {t} está en "
+    "{n} {d} {s}; {g}: {d}; {t} hacia {n} {d}; de la {n} {d} al {t}; {d} es la {n}; {d} - {n}; mi {n} es la "
+    "{d}; {n} {d}, {s}; la cifra {d}; es el {d}; hay {d} {t} aquí; {v} {d} {t}; {d} {t}; {n} {n} {d}; {o} {n} "
+    "{d}; {n} {d} {o}; {o} {d} {o}; {o} {o} {d}; la respuesta es {d}; #{d}; nº {d}; ({d}); {v} la {t} de la {n} "
+    "{d}; a las {d}; {g} {d} {s}",
+    "zh": "谁在{n}{d}; 我在{d}{c}; {d}{c}坏了; {n}{d}没有人; 还差{d}{c}{t}; 调到{d}; 选{d}; {d}{c}漏水; "
+    "把{t}拿到{d}{c}; {d}; {d}; {n}{d}; {n}{d}; {d}{c}; {d}{c}; {n}{d}{c}; "
+    "{v}{d}{c}; {v}{d}{c}{s}; {g}，{v}{d}{c}; {g}{d}{c}; {t}在{d}{c}; {n}编号{d}; "
+    "第{d}{c}; 编号{d}; 号码是{d}; {v}{n}{d}; {n}：{d}; {d}{c}{s}; {g}：{d}; {t}送到{d}{c}; "
+    "从{d}{c}到{t}; 数字{d}; 这是{d}; 这是数字{d}; {v}第{d}{n}; {o}{d}{c}; {d}{c}{o}; "
+    "{o}{n}{d}; {n} {d}; {d} 号; {v} {d} {c}; 答案是{d}; #{d}; （{d}）; {v}{d}{c}的{t}; "
+    "{d}{c}的{t}{o}; 请按{d}; 去{d}{c}{n}; {v}{d}{n}; {o}{o}{d}",
 }
 WITHOUT_DIGIT = {
     "en": "{v} the {t}; {v} the {t} {s}; {g}, {v} the {t}; {t}; {g}; the {t} is {o}; {t} and {t}; {o} {t} {o}; {v} "
