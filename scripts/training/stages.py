@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -23,26 +24,25 @@ TARGET = Path("models/digits")
 
 
 def main() -> int:
-    """Everything from data to bundle; about three quarters of an hour on two cores."""
+    """Everything from data to bundle; about 50 minutes on two cores."""
     if not DATA.is_dir():
         print(f"scripts/train: no data sets at {DATA}; see docs/models.md", file=sys.stderr)
         return 1
     for directory in (BUILD, FLOAT):
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-    _train_encoders()
-    for directory in (BUILD, FLOAT):
-        _timed(f"head of {directory}", _finish, directory)
+    # the image encoder takes as long as the two others
+    _side_by_side(partial(_timed, "image", images.train, DATA, *_both("image")), _sound_and_text)
+    _side_by_side(*(partial(_timed, f"head of {directory}", _finish, directory) for directory in (BUILD, FLOAT)))
     _install()
     return 0
 
 
-def _train_encoders() -> None:
-    """One process on each of two cores: the image encoder takes as long as the two others."""
+def _side_by_side(*jobs: Callable[[], None]) -> None:
+    """Both, one process on each of two cores."""
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        jobs = [pool.submit(_timed, "image", images.train, DATA, *_both("image")), pool.submit(_sound_and_text)]
-        for job in jobs:
-            job.result()
+        for running in [pool.submit(job) for job in jobs]:
+            running.result()
 
 
 def _sound_and_text() -> None:
