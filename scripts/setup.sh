@@ -89,7 +89,6 @@ prepare_tests() {
 prepare_training() {
     need_runtime
     need espeak-ng "it speaks part of the training digits" has_command espeak-ng
-    need flite "it speaks part of the training digits" has_command flite
     install_missing
     make_venv .venv-train requirements/train.lock
     export TF_CPP_MIN_LOG_LEVEL=2 CUDA_VISIBLE_DEVICES= PYTHONHASHSEED=0 PYTHONPATH=scripts

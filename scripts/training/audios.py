@@ -17,9 +17,9 @@ from training.specs import NONE, SEED
 from training.splits import SPEAKERS, Part
 from training.voices import synthesised
 
-VOICES, NOISES = 80_000, 20_000
+VOICES, NOISES = 60_000, 16_000
 """Stored items; every step of the training mixes and changes them anew."""
-PATCHES = 512_000
+PATCHES = 256_000
 """Patches the network is trained on."""
 BATCH = 64
 RATE = 2e-3

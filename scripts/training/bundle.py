@@ -60,7 +60,7 @@ def write_manifest(directory: Path, start: float) -> None:
             {
                 "part": "audio.tflite",
                 "licence": "CC-BY-SA-4.0",
-                "source": "Free Spoken Digit Dataset (CC BY-SA 4.0), ESC-10 (CC BY 3.0), speech by espeak-ng and flite",
+                "source": "Free Spoken Digit Dataset (CC BY-SA 4.0), ESC-10 (CC BY 3.0), speech by espeak-ng",
             },
             {"part": "text.tflite", "licence": "CC-BY-SA-4.0", "source": "lines written by scripts/training"},
             {

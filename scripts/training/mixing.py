@@ -35,7 +35,7 @@ def overheard(voices: tf.Tensor, noises: tf.Tensor) -> tf.Tensor:
 def _bent(x: tf.Tensor) -> tf.Tensor:
     """Longer or shorter throats, and sounds that take more or less time than others; the ends stay."""
     bands = tf.range(_BANDS, dtype=tf.float32)[tf.newaxis]
-    stretch, shift = _uniform(x, 0.87, 1.15)[:, 0], _uniform(x, -1, 1)[:, 0]
+    stretch, shift = _uniform(x, 0.92, 1.1)[:, 0], _uniform(x, -0.7, 0.7)[:, 0]
     x = tf.matmul(x, _reading(bands * stretch + shift, _BANDS), transpose_b=True)
     frames = tf.range(_FRAMES, dtype=tf.float32)[tf.newaxis]
     places = frames

@@ -174,7 +174,7 @@ def _silence(rng: np.random.Generator) -> Sound:
 
 def _at_speed(samples: Sound, rng: np.random.Generator) -> Sound:
     """Slower and lower, or faster and higher; words longer than the window always fit into it."""
-    factor = max(rng.uniform(0.86, 1.18), len(samples) / PATCH_SAMPLES)
+    factor = max(rng.uniform(0.9, 1.15), len(samples) / PATCH_SAMPLES)
     positions = np.arange(0, len(samples) - 1, factor)
     return np.interp(positions, np.arange(len(samples)), samples).astype(np.float32)
 

@@ -1,8 +1,6 @@
-"""Words spoken by synthesisers: the digits and what is none, in five languages."""
+"""Words spoken by espeak-ng: the digits, and what is none."""
 
 import subprocess
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import numpy as np
 
@@ -54,27 +52,22 @@ VARIANTS = (
     *("+steph3", "+travis", "+victor", "+zac", "+anika", "+grandma", "+grandpa", "+klatt", "+klatt2", "+klatt3"),
     *("+klatt4", "+klatt6", "+adam", "+norbert", "+kaukovalta"),
 )
-FLITE_VOICES_HZ = {"awb": 120, "rms": 100, "slt": 165, "kal16": 100}
-"""English voices made from recordings of four people, with the pitch they were tried at."""
-ESPEAK_SHARE, FLITE_SHARE = 130, 60
+SPOKEN = 130
 """Utterances of each digit."""
 
 
 def synthesised(seed: int) -> list[Utterance]:
-    """Digits by espeak-ng and flite, and other words, those in five languages; voice, speed and pitch vary.
+    """English digits by espeak-ng, and other words in five languages; voice, speed and pitch vary.
 
-    The digits are English: some say "three" much as a French "huit".
+    No digits in the other languages: some say "three" much as a French "huit".
     """
     rng = np.random.default_rng(seed)
     utterances = []
     for digit, word in enumerate(DIGIT_WORDS["en"]):
-        utterances += [Utterance(_spoken(word, "en", rng), digit) for _ in range(ESPEAK_SHARE)]
-        utterances += [Utterance(_spoken_by_flite(word, rng), digit) for _ in range(FLITE_SHARE)]
+        utterances += [Utterance(_spoken(word, "en", rng), digit) for _ in range(SPOKEN)]
     for language, phrases in OTHER_WORDS.items():
         for phrase in phrases.split("; "):
             utterances += [Utterance(_spoken(phrase, language, rng), NONE) for _ in range(5)]
-    for phrase in OTHER_WORDS["en"].split("; "):
-        utterances += [Utterance(_spoken_by_flite(phrase, rng), NONE) for _ in range(2)]
     return utterances
 
 
@@ -89,14 +82,3 @@ def speak(text: str, voice: str, speed: int, pitch: int, rate_hz: int = RATE_HZ)
     command = ["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", text]
     data = subprocess.run(command, check=True, capture_output=True, timeout=20).stdout
     return trimmed(read_wave(data, rate_hz))
-
-
-def _spoken_by_flite(text: str, rng: np.random.Generator) -> Sound:
-    voice = list(FLITE_VOICES_HZ)[rng.integers(len(FLITE_VOICES_HZ))]
-    pitch_hz = FLITE_VOICES_HZ[voice] * np.exp(rng.uniform(-0.35, 0.35))
-    stretch = np.exp(rng.uniform(-0.4, 0.4))
-    with NamedTemporaryFile(suffix=".wav") as file:
-        how = ["--setf", f"int_f0_target_mean={pitch_hz:.0f}", "--setf", f"duration_stretch={stretch:.2f}"]
-        command = ["flite", "-voice", voice, *how, "-t", text, "-o", file.name]
-        subprocess.run(command, check=True, capture_output=True, timeout=20)
-        return trimmed(read_wave(Path(file.name).read_bytes()))
