@@ -7,17 +7,31 @@ from evaluation.progress import tell
 from evaluation.rows import Row, at_most, plain
 
 TWIN = Path("build/digits-float")
+MOST = at_most(0.3)
+FRACTIONS = ("F1", "error of the top score")
+"""Rows that are parts of one rather than of a hundred."""
 
 
 def lost_rows(int8: Sequence[Row], twin: Sequence[Row]) -> list[Row]:
-    """For every share how many points the int8 bundle lost; below 0 it is the better one."""
+    """What the int8 bundle lost in every share and every row with a target; below 0 it is the better one.
+
+    Shares, F1 and calibration are compared in points. Counts and times keep their unit and have no target.
+    """
     floats = {(row.what, row.condition): row for row in twin}
     return [
-        plain(f"int8 against float: {row.what}", row.condition, lost, "points", at_most(0.3), row.count)
-        for row in int8
-        if row.hits is not None
-        for lost in [floats[row.what, row.condition].value - row.value]
+        _lost(row, floats[row.what, row.condition]) for row in int8 if row.hits is not None or row.target is not None
     ]
+
+
+def _lost(row: Row, twin: Row) -> Row:
+    better_is_more = row.target is None or row.target.at_least
+    lost = twin.value - row.value if better_is_more else row.value - twin.value
+    what = f"int8 against float: {row.what}"
+    if row.unit in ("%", "points"):
+        return plain(what, row.condition, lost, "points", MOST, row.count)
+    if row.condition.endswith(FRACTIONS):
+        return plain(what, row.condition, 100 * lost, "points", MOST, row.count)
+    return plain(what, row.condition, lost, row.unit, None, row.count)
 
 
 def has_twin() -> bool:

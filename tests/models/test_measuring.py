@@ -10,7 +10,8 @@ from evaluation.frames import HEIGHT, SIZES, WIDTH, composed
 from evaluation.hearing import windows
 from evaluation.held_out import faded
 from evaluation.moments import ece
-from evaluation.rows import at_least, at_most, plain, render, share, wilson
+from evaluation.quantized import lost_rows
+from evaluation.rows import Row, at_least, at_most, plain, render, share, wilson
 from evaluation.sentences import LONGEST, distance, sentences
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +41,23 @@ def test_rows_say_whether_the_target_is_met() -> None:
         "| image | centred | 99.00 % | 100 | 94.55 to 99.82 | ≥ 99 % | met |",
         "| size | all | 601 KB |  |  | ≤ 600 KB | missed |",
     ]
+
+
+def test_what_int8_loses_is_told_in_points_whichever_way_is_better() -> None:
+    def rows(right: int, f1: float, error: float, false: int, behind: float) -> list[Row]:
+        return [
+            share("image", "centred", right, 200),
+            plain("events", "10 min: F1", f1, "", at_least(0.97)),
+            plain("calibration", "clean: error of the top score", error, "", at_most(0.03)),
+            plain("nothing there", "sound: false events", false, "", at_most(0)),
+            plain("missing modality", "text: behind a head of its own", behind, "points", at_most(0.5)),
+            plain("events", "all: delay, 90 %", 0.8, "s"),
+        ]
+
+    lost = lost_rows(rows(198, 0.970, 0.020, 3, 0.1), rows(199, 0.975, 0.018, 1, 0.2))
+    assert [row.value for row in lost] == pytest.approx([0.5, 0.5, 0.2, 2, -0.1])
+    assert [row.unit for row in lost] == ["points", "points", "points", "", "points"]
+    assert [row.met for row in lost] == [False, False, True, None, True]
 
 
 @pytest.mark.parametrize("seed", range(20))
