@@ -18,7 +18,7 @@ from training.scenes import FRAME
 from training.specs import AUDIO, IMAGE, LABELS, SEED
 from training.strokes import draw_digit
 
-VERSION = "0.3.0"
+VERSION = "0.4.0"
 TOLERANCE = 0.05
 END_PART = 0.6
 """An event ends at this part of the score it starts at."""

@@ -8,6 +8,8 @@ Mask = NDArray[np.float32]
 """A picture (height, width) of 0 to 255, or ink of 0 to 1."""
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom."""
+LYING_DEGREES = 40.0
+"""From level, at most: nothing narrow stands upright, or it could be a one."""
 
 
 def add_shapes(frame: Mask, rng: np.random.Generator, keep_free: Box | None = None) -> None:
@@ -19,14 +21,15 @@ def add_shapes(frame: Mask, rng: np.random.Generator, keep_free: Box | None = No
         x, y = int(rng.integers(-20, width + 20)), int(rng.integers(-20, height + 20))
         kind = rng.random()
         if kind < 0.4:
-            size = rng.integers(5, 90, 2)
-            cv2.rectangle(frame, (x, y), (x + int(size[0]), y + int(size[1])), tone, -1)
+            wide = int(rng.integers(5, 90))
+            high = int(rng.integers(5, min(90, 2 * wide)))
+            cv2.rectangle(frame, (x, y), (x + wide, y + high), tone, -1)
         elif kind < 0.65:
             axes = tuple(int(n) for n in rng.integers(4, 40, 2))
-            cv2.ellipse(frame, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, tone, -1, cv2.LINE_AA)
+            turn = _lying(rng) + (90 if axes[1] > axes[0] else 0)
+            cv2.ellipse(frame, (x, y), axes, turn, 0, 360, tone, -1, cv2.LINE_AA)
         else:
-            end = int(rng.integers(-20, width + 20)), int(rng.integers(-20, height + 20))
-            cv2.line(frame, (x, y), end, tone, int(rng.integers(1, 7)), cv2.LINE_AA)
+            cv2.line(frame, *bar(width, height, rng), tone, int(rng.integers(1, 7)), cv2.LINE_AA)
     _restore(frame, before, keep_free, rng)
 
 
@@ -42,7 +45,7 @@ def add_pile(frame: Mask, rng: np.random.Generator, keep_free: Box | None = None
         narrow = np.exp(rng.uniform(np.log(0.12), 0))
         angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 9))))
         round_about = np.stack((np.cos(angles), np.sin(angles) * narrow), axis=1) * size / 2
-        turn = rng.uniform(0, np.pi)
+        turn = np.deg2rad(_lying(rng)) if narrow < 0.5 else rng.uniform(0, np.pi)
         turned = round_about @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
         grey = float(np.clip(rng.normal(tone, spread), 0, 255))
         if rng.random() < 0.4:
@@ -66,6 +69,21 @@ def add_sheet(frame: Mask, rng: np.random.Generator, box: Box) -> None:
         ]
     ) + rng.integers(-3, 4, (4, 2))
     cv2.fillConvexPoly(frame, corners.astype(np.int32), float(rng.uniform(0, 255)), cv2.LINE_AA)
+
+
+def bar(width: int, height: int, rng: np.random.Generator) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The ends of a bar that lies, or goes through the whole picture: one that stands in it would be a one."""
+    middle = rng.uniform((0, 0), (width, height))
+    is_lying = rng.random() < 0.5
+    turn = np.deg2rad(_lying(rng) if is_lying else rng.uniform(0, 180))
+    half = np.array([np.cos(turn), np.sin(turn)]) * (rng.uniform(3, width / 2) if is_lying else width + height)
+    start, end = np.int32(middle - half).tolist(), np.int32(middle + half).tolist()
+    return (start[0], start[1]), (end[0], end[1])
+
+
+def _lying(rng: np.random.Generator) -> float:
+    """An angle in degrees at which nothing long is a one: that is written at most about 40 degrees from upright."""
+    return float(rng.uniform(-LYING_DEGREES, LYING_DEGREES))
 
 
 def _restore(frame: Mask, before: Mask, free: Box | None, rng: np.random.Generator) -> None:

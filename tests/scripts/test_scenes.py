@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from training.cells import cell_labels, cells
+from training.clutter import LYING_DEGREES, bar
 from training.scenes import CLOSE, FRAME, PART, Composer, View
 from training.specs import NONE
 
@@ -34,3 +35,13 @@ def _composer(view: View) -> Composer:
     pictures = np.zeros((10, 28, 28), np.uint8)
     pictures[:, 6:22, 10:18] = np.random.default_rng(1).integers(100, 255, (10, 16, 8))
     return Composer(pictures, np.arange(10), view)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_a_bar_among_the_furniture_is_no_one(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    (left, top), (right, bottom) = bar(160, 120, rng)
+    leaves = all(not (0 <= x < 160 and 0 <= y < 120) for x, y in ((left, top), (right, bottom)))
+    rounding = 1
+    lies = abs(bottom - top) <= abs(right - left) * np.tan(np.deg2rad(LYING_DEGREES)) + rounding
+    assert leaves or lies
