@@ -11,9 +11,10 @@ from daemon.config import Config
 from daemon.flow.encode import Encoders
 from daemon.flow.live import LiveFusion
 from daemon.mqtt import Session
+from daemon.places import state_directory
 from daemon.publish import Identity, StreamPublisher
 from daemon.recogniser import Recogniser
-from daemon.status.health import Health, LatencyHealth, MqttHealth, overall, process_health
+from daemon.status.health import Health, LatencyHealth, MqttHealth, OutboxHealth, overall, process_health
 from daemon.status.latency import Latencies
 from daemon.status.notify import Notifier
 from daemon.status.service import Service
@@ -40,7 +41,7 @@ class Node:
         self._started_ns = monotonic_ns()
         self._latencies = Latencies()
         self._changed = threading.Event()
-        self._session = Session(config.mqtt, config.node, on_text=self._take_text)
+        self._session = Session(config.mqtt, config.node, state_directory(config), on_text=self._take_text)
         self._publishers = {name: self._new_publisher(name) for name in config.streams}
         self._streams = {name: self._new_stream(name) for name in config.streams}
 
@@ -139,6 +140,7 @@ class Node:
                 reconnects=status["reconnects"],
                 published=status["published"],
                 dropped=status["dropped"],
+                outbox=OutboxHealth.model_validate(status["outbox"]),
             ),
             process=process_health(self._started_ns),
             latency_ms=LatencyHealth(p50=self._latencies.percentile_ms(50), p99=self._latencies.percentile_ms(99)),

@@ -202,6 +202,13 @@ class RecognitionsConfig(Document):
     labels: Annotated[int, Field(ge=1, le=64)] = 3
 
 
+class OutboxConfig(Document):
+    """How much of what the broker has not acknowledged is kept on disk, and for how long."""
+
+    max_mb: Annotated[Number, Field(ge=1, le=10_000)] = 64.0
+    max_age_h: Annotated[Number, Field(ge=0.1, le=8760)] = 168.0
+
+
 class MqttConfig(Document):
     """The broker and what is said to it."""
 
@@ -211,6 +218,7 @@ class MqttConfig(Document):
     password: SecretStr | None = None
     keepalive_s: Annotated[int, Field(ge=5, le=3600)] = 30
     recognitions: RecognitionsConfig = RecognitionsConfig()
+    outbox: OutboxConfig = OutboxConfig()
 
 
 class HealthConfig(Document):
@@ -225,6 +233,7 @@ class Config(Document):
     node: TopicLevel
     bundle: str
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    state_directory: str | None = None
     mqtt: MqttConfig = MqttConfig()
     health: HealthConfig = HealthConfig()
     streams: Annotated[dict[TopicLevel, StreamConfig], Field(min_length=1, max_length=64)]
@@ -236,7 +245,10 @@ def load_config(path: Path) -> Loaded[Config]:
     config = loaded.document
     base = path.resolve().parent
     streams = {name: _with_absolute_paths(stream, base) for name, stream in config.streams.items()}
-    absolute = config.model_copy(update={"bundle": str(base / config.bundle), "streams": streams})
+    update: dict[str, object] = {"bundle": str(base / config.bundle), "streams": streams}
+    if config.state_directory is not None:
+        update["state_directory"] = str(base / config.state_directory)
+    absolute = config.model_copy(update=update)
     return replace(loaded, document=absolute)
 
 

@@ -101,7 +101,9 @@ class StreamPublisher:
             time=wall_time(event.time_ns),
             started=wall_time(event.started_ns),
         )
-        self._send("event", payload.to_json(), qos=1)
+        wait_s = self._wait_s()
+        is_sent = self._session.publish_event(f"{self._identity.stream}/event", payload, wait_s=wait_s)
+        self._is_patient = is_sent and wait_s > 0
         if event.phase == "end":
             self._open.pop(event.label, None)
         else:
@@ -115,8 +117,10 @@ class StreamPublisher:
         self._send("state", payload.to_json(), qos=1, retain=True)
 
     def _send(self, kind: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
-        self._is_patient = self._is_patient or (self._in_order and self._session.connected)
-        wait_s = WAIT_IN_ORDER_S if self._is_patient else 0.0
-        topic = f"{self._identity.stream}/{kind}"
-        # without a broker only the first message waits: else a replay would take for ever
+        wait_s, topic = self._wait_s(), f"{self._identity.stream}/{kind}"
         self._is_patient = self._session.publish(topic, payload, qos=qos, retain=retain, wait_s=wait_s) and wait_s > 0
+
+    def _wait_s(self) -> float:
+        """How long to wait for the broker. Without one only the first message waits: else a replay would never end."""
+        self._is_patient = self._is_patient or (self._in_order and self._session.connected)
+        return WAIT_IN_ORDER_S if self._is_patient else 0.0

@@ -131,7 +131,7 @@ class Recognition:
 
 
 EventPhase = Literal["start", "update", "end"]
-EndedBy = Literal["absent", "other", "timeout", "stopped"]
+EndedBy = Literal["absent", "other", "timeout", "stopped", "restart"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,8 @@ class Event:
 
     `score` is the smoothed score now, `peak` its highest so far. `ended_by` is None until the end: the label
     faded while nothing took its place (`absent`), another label's event is open (`other`), the longest
-    duration was reached (`timeout`), or the daemon stopped (`stopped`).
+    duration was reached (`timeout`), the daemon stopped (`stopped`), or it had ended without being able to say so
+    (`restart`).
     """
 
     phase: EventPhase

@@ -1,10 +1,10 @@
-"""What waits to be sent: the latest value of each retained topic, events in order, and passing messages."""
+"""What waits to be sent: the latest value of each retained topic, QoS 1 in order, and passing messages."""
 
 from collections import deque
 from dataclasses import dataclass
 
-MAX_EVENTS = 1000
-"""QoS 1 messages kept in memory while there is no broker; a busy hour of events."""
+MAX_EVENTS = 200
+"""QoS 1 messages in memory, on their way from the outbox to the broker: enough to keep the broker busy."""
 
 MAX_PASSING = 500
 """QoS 0 messages not yet written to the socket: some seconds of every recognition of a few streams."""
@@ -12,12 +12,13 @@ MAX_PASSING = 500
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """One message as it goes to the broker."""
+    """One message as it goes to the broker; what comes from the outbox has its `sequence` there."""
 
     topic: str
     payload: bytes
     qos: int = 0
     retain: bool = False
+    sequence: int | None = None
 
     @property
     def kind(self) -> str:
@@ -47,15 +48,13 @@ class Outgoing:
         self._due = dict.fromkeys(self._retained)
 
     @property
-    def events_full(self) -> bool:
-        """Whether one more event would push out the oldest."""
-        return len(self._events) >= MAX_EVENTS
+    def room(self) -> int:
+        """For how many QoS 1 messages there is room."""
+        return max(0, MAX_EVENTS - len(self._events))
 
-    def add_event(self, message: Outbound) -> Outbound | None:
-        """Append; returns the oldest event when it had to give way."""
-        oldest = self._events.popleft() if self.events_full else None
+    def add_event(self, message: Outbound) -> None:
+        """Append a QoS 1 message; the caller has seen that there is room."""
         self._events.append(message)
-        return oldest
 
     @property
     def passing_full(self) -> bool:
@@ -84,8 +83,13 @@ class Outgoing:
         if message.retain:
             return not self._events and not self._passing and message.topic not in self._due
         if message.qos > 0:
-            return not self._due and not self._passing and not self.events_full
+            return self.has_only_events
         return not self._due and not self._events and not self.passing_full
+
+    @property
+    def has_only_events(self) -> bool:
+        """Whether one more QoS 1 message, if there is room for it, would overtake nothing."""
+        return not self._due and not self._passing and self.room > 0
 
     def drop_passing(self) -> list[Outbound]:
         """Remove and return the QoS 0 messages."""

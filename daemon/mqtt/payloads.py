@@ -86,8 +86,12 @@ class RecognitionPayload(Payload):
 
 
 class EventPayload(Payload):
-    """A step in the life of one continuous presence of a label; all steps of one event have its id."""
+    """A step in the life of one continuous presence of a label; all steps of one event have its id.
 
+    `sequence` counts the steps of all events of a node; one that comes again is the same.
+    """
+
+    sequence: Annotated[int, Field(ge=0)] = 0
     id: Name
     phase: EventPhase
     label: Name
@@ -163,6 +167,11 @@ def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time:
         stream=stream,
         bundle=bundle_id,
     )
+
+
+def ended_by_restart(latest: EventPayload) -> EventPayload:
+    """The end of an event that the daemon did not live to see: as it was when it was last heard of."""
+    return latest.model_copy(update={"phase": "end", "ended_by": "restart"})
 
 
 def state_payload(*, label: str | None, score: float | None, since: str) -> StatePayload:

@@ -3,15 +3,22 @@
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypedDict
 
 from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.config import MqttConfig
 from daemon.mqtt.link import MAX_AWAITING_ACK, Hooks, Link
-from daemon.mqtt.outgoing import Outbound, Outgoing
+from daemon.mqtt.outbox import Outbox, OutboxStatus
+from daemon.mqtt.outgoing import MAX_EVENTS, Outbound, Outgoing
+from daemon.mqtt.payloads import EventPayload
+from daemon.mqtt.store import Entry
 from daemon.records import Counters
 
 log = logging.getLogger(__name__)
+
+OUTBOX_CLOSE_S = 0.4
+"""Of the time to stop in, for the outbox to remove what the broker has acknowledged last."""
 
 ONLINE = b"online"
 OFFLINE = b"offline"
@@ -28,29 +35,35 @@ class SessionStatus(TypedDict):
     reconnects: int
     published: int
     dropped: dict[str, int]
+    outbox: OutboxStatus
 
 
 class Session:
     """Publishes under `perceptd/<node>/` and takes the text inlets of the node's streams.
 
     One thread, named `mqtt`, owns the connection. Retained topics keep their latest value and are published again at
-    every connect. QoS 1 waits for the broker in order, up to a bound; QoS 0 without a broker, or beyond a bound, is
-    dropped. What is dropped is counted.
+    every connect. Events go through the outbox on disk. Other messages of QoS 1 wait for the broker in order, up to a
+    bound; QoS 0 without a broker, or beyond a bound, is dropped. What is dropped is counted.
     """
 
-    def __init__(self, config: MqttConfig, node: str, *, on_text: OnText) -> None:
+    def __init__(self, config: MqttConfig, node: str, state: Path, *, on_text: OnText) -> None:
+        """`state` is the directory in which events wait on disk; it is made when the session starts."""
         self.counters = Counters()
         self._base = f"perceptd/{node}/"
         self._on_text = on_text
         self._changed = threading.Condition()
         self._outgoing = Outgoing()
-        self._awaiting_ack: dict[int, str] = {}
+        self._outbox = Outbox(
+            state / "outbox.sqlite3", config.outbox, self.counters, hand_on=self._take_events, room=self._room
+        )
+        self._awaiting_ack: dict[int, Outbound] = {}
         self._connected = False
         self._since_ns = monotonic_ns()
         self._connects = 0
         self._published = 0
         self._awake = False
         self._stop = threading.Event()
+        self._last_call_ns: int | None = None
         self._deadline_ns: int | None = None
         self._said_goodbye = False
         hooks = Hooks(self._on_connected, self._on_disconnected, self._on_received, self._on_acknowledged, self._turn)
@@ -63,6 +76,7 @@ class Session:
 
     def start(self) -> None:
         """Connect in the background, for as long as it takes. Neither raises nor blocks without a broker."""
+        self._outbox.start()
         self._thread.start()
 
     @property
@@ -79,6 +93,7 @@ class Session:
                 "reconnects": max(0, self._connects - 1),
                 "published": self._published,
                 "dropped": dict(self.counters.dropped),
+                "outbox": self._outbox.status(),
             }
 
     def publish(
@@ -96,27 +111,43 @@ class Session:
             reason = self._queue(message)
             if reason is not None:
                 self.counters.drop(f"{message.kind}_{reason}")
-            if self._connected and not self._awake:
-                self._awake = True
-                self._link.wake()
+            self._wake()
             return reason is None
+
+    def publish_event(self, topic_suffix: str, payload: EventPayload, *, wait_s: float = 0.0) -> bool:
+        """Give an event to the outbox, from which it is sent in its order; False when it was dropped, which is counted.
+
+        `wait_s` as for `publish`.
+        """
+        with self._changed:
+            if wait_s > 0:
+                self._changed.wait_for(lambda: self._may_follow() or self._stop.is_set(), wait_s)
+            if self._stop.is_set():
+                self.counters.drop("event_stopped")
+                return False
+        return self._outbox.add(topic_suffix, payload)
 
     def stop(self, deadline_s: float) -> None:
         """Send what is queued, then a retained "offline", disconnect and join; all within `deadline_s`.
 
-        What could not be sent by then is dropped and counted. A broker that does not answer publishes the last will.
+        Half of that is for what waits in the outbox; more of it stays there for the next start. What else could not be
+        sent is dropped and counted. A broker that does not answer publishes the last will.
         """
         with self._changed:
             if self._stop.is_set() or self._thread.ident is None:
                 return
             # The thread gives up a little before the join does, so that it can end by itself.
-            self._deadline_ns = monotonic_ns() + int(max(0.0, deadline_s - min(0.2, deadline_s / 2)) * NS_PER_S)
+            now_ns, sending_s = monotonic_ns(), max(0.0, deadline_s - min(OUTBOX_CLOSE_S, deadline_s / 2))
+            self._deadline_ns = now_ns + round(sending_s * NS_PER_S)
+            self._last_call_ns = now_ns + round(sending_s / 2 * NS_PER_S)
             self._stop.set()
             self._link.wake()
             self._changed.notify_all()
         self._thread.join(deadline_s)
         if self._thread.is_alive():
             log.warning("the MQTT thread did not end within %.1f s; it is left behind", deadline_s)
+        if not self._outbox.close(OUTBOX_CLOSE_S):
+            log.warning("the outbox did not close within %.1f s: the disk is slow; it is left behind", OUTBOX_CLOSE_S)
 
     def _queue(self, message: Outbound) -> str | None:
         """Put a message where it belongs; returns why it was dropped, or None."""
@@ -125,8 +156,9 @@ class Session:
         if message.retain:
             self._outgoing.retain(message)
         elif message.qos > 0:
-            if (oldest := self._outgoing.add_event(message)) is not None:
-                self.counters.drop(f"{oldest.kind}_backlog")
+            if self._outgoing.room == 0:
+                return "backlog"
+            self._outgoing.add_event(message)
         elif not self._connected:
             return "not_connected"
         elif self._outgoing.passing_full:
@@ -136,7 +168,34 @@ class Session:
         return None
 
     def _is_in_turn(self, message: Outbound) -> bool:
-        return self._connected and self._outgoing.is_in_turn(message)
+        return self._connected and not self._outbox.is_behind and self._outgoing.is_in_turn(message)
+
+    def _may_follow(self) -> bool:
+        """Whether an event would overtake nothing."""
+        return self._connected and self._outgoing.has_only_events
+
+    def _room(self) -> int:
+        """For how many events there is room; none when it is time to say goodbye. Called by the outbox."""
+        with self._changed:
+            return 0 if self._is_past(self._last_call_ns) else self._outgoing.room
+
+    def _take_events(self, entries: list[Entry]) -> None:
+        """What is stored, to be sent. Called by the outbox, on its thread."""
+        with self._changed:
+            for entry in entries:
+                topic = self._base + entry.topic
+                self._outgoing.add_event(Outbound(topic, entry.payload, qos=1, sequence=entry.sequence))
+            self._changed.notify_all()
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._connected and not self._awake:
+            self._awake = True
+            self._link.wake()
+
+    @staticmethod
+    def _is_past(at_ns: int | None) -> bool:
+        return at_ns is not None and monotonic_ns() >= at_ns
 
     def _availability(self, payload: bytes) -> Outbound:
         return Outbound(self._base + "availability", payload, qos=1, retain=True)
@@ -146,10 +205,13 @@ class Session:
     def _run(self) -> None:
         self._link.run(self._stop)
         with self._changed:
+            # what is in the outbox is not lost
             for message in self._outgoing.drop_events():
-                self.counters.drop(f"{message.kind}_stopped")
-            for kind in self._awaiting_ack.values():
-                self.counters.drop(f"{kind}_unacknowledged")
+                if message.sequence is None:
+                    self.counters.drop(f"{message.kind}_stopped")
+            for message in self._awaiting_ack.values():
+                if message.sequence is None:
+                    self.counters.drop(f"{message.kind}_unacknowledged")
             self._link.close()
 
     def _on_connected(self) -> None:
@@ -177,18 +239,20 @@ class Session:
 
     def _on_acknowledged(self, mid: int, refusal: str | None) -> None:
         with self._changed:
-            kind = self._awaiting_ack.pop(mid, None)
+            message = self._awaiting_ack.pop(mid, None)
             if refusal is None:
                 self._published += 1
-            else:
-                self.counters.drop(f"{kind}_refused")
-                log.warning("the MQTT broker refused a message (%s): %s", kind, refusal)
+            elif message is not None:
+                self.counters.drop(f"{message.kind}_refused")
+                log.warning("the MQTT broker refused a message (%s): %s", message.kind, refusal)
+            if message is not None and message.sequence is not None:
+                self._outbox.acknowledged(message.sequence)
 
     def _turn(self) -> None:
         while self._link.ready and (message := self._next()) is not None:
             mid = self._link.publish(message)
             if message.qos > 0:
-                self._awaiting_ack[mid] = message.kind
+                self._awaiting_ack[mid] = message
         if self._stop.is_set():
             self._end()
 
@@ -196,13 +260,17 @@ class Session:
         with self._changed:
             self._awake = False
             message = self._outgoing.take(may_await_ack=len(self._awaiting_ack) < MAX_AWAITING_ACK)
+            if self._outbox.is_behind and self._outgoing.room >= MAX_EVENTS // 2:
+                self._outbox.wake()
             self._changed.notify_all()
             return message
 
     def _end(self) -> None:
         """One step of the goodbye: all sent and acknowledged, then "offline" acknowledged, then disconnect."""
-        if self._deadline_ns is not None and monotonic_ns() >= self._deadline_ns:
+        if self._is_past(self._deadline_ns):
             self._link.abort()
+        elif self._outbox.is_behind and not self._is_past(self._last_call_ns):
+            return
         elif self._link.ready and not self._awaiting_ack and not len(self._outgoing):
             if self._said_goodbye:
                 self._link.disconnect()

@@ -52,6 +52,21 @@ class StreamHealth(_Part):
     events: int
 
 
+class OutboxHealth(_Part):
+    """Events `waiting` to be written, and those on disk that the broker has not acknowledged.
+
+    `coalesced` counts updates that a later step of their event made needless.
+
+    `trouble` says why events are kept in memory alone; null: they are on disk.
+    """
+
+    waiting: int
+    stored: int
+    stored_bytes: int
+    coalesced: int
+    trouble: str | None
+
+
 class MqttHealth(_Part):
     """The connection to the broker."""
 
@@ -60,6 +75,7 @@ class MqttHealth(_Part):
     reconnects: int
     published: int
     dropped: dict[str, int]
+    outbox: OutboxHealth
 
 
 class ProcessHealth(_Part):

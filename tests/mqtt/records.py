@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from daemon.mqtt import EventPayload
 from daemon.records import MODALITIES, Embedding, Moment, Recognition
 
 LABELS = [*"0123456789", "none"]
@@ -22,6 +23,25 @@ def recognition(
     logits = np.asarray(bias + sum(shares.values()), np.float64)
     scores = np.exp(logits - logits.max())
     return Recognition(Moment(time_ns, embeddings), (scores / scores.sum()).astype(np.float32), bias, shares)
+
+
+def event(number: int, phase: str = "start", event_id: str | None = None) -> EventPayload:
+    """One step of an event, labelled by its number; of an event of its own unless told which."""
+    time = "2026-01-31T12:00:04.300110Z"
+    return EventPayload(
+        id=event_id or f"{number:032x}",
+        phase=phase,
+        label=str(number),
+        score=0.9,
+        peak=0.9,
+        time=time,
+        started=time,
+        duration_s=0,
+        ended_by="absent" if phase == "end" else None,
+        node="node",
+        stream="front",
+        bundle="digits@1.0.0",
+    )
 
 
 def centred(vector) -> np.ndarray:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from daemon.mqtt import Malformed, parse
-from daemon.mqtt.outgoing import MAX_EVENTS, MAX_PASSING
+from daemon.mqtt.outbox import MAX_WAITING
+from daemon.mqtt.outgoing import MAX_PASSING
 from daemon.mqtt.payloads import EventPayload, LabelPart, Payload, RecognitionPayload, StatePayload
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "mqtt.md").read_text(encoding="utf-8")
@@ -48,5 +49,5 @@ def test_each_field_is_described(name, model):
 
 
 def test_the_bounds_are_those_of_the_code():
-    assert f"more than {MAX_EVENTS} waited" in TEXT
+    assert f"more than {MAX_WAITING} waited" in TEXT
     assert f"more than {MAX_PASSING} waited" in TEXT

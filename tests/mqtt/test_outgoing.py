@@ -24,11 +24,14 @@ def test_of_a_retained_topic_only_the_latest_value_is_sent_and_can_be_repeated(v
     assert sorted(drain(outgoing)) == sorted(latest.values())
 
 
-def test_the_oldest_event_gives_way():
+def test_room_for_events_is_bounded_and_comes_back():
     outgoing = Outgoing()
-    dropped = [outgoing.add_event(Outbound("n/s/event", b"%d" % n, qos=1)) for n in range(MAX_EVENTS + 2)]
-    assert [message.payload for message in dropped if message] == [b"0", b"1"]
-    assert drain(outgoing) == [b"%d" % n for n in range(2, MAX_EVENTS + 2)]
+    for n in range(MAX_EVENTS):
+        assert outgoing.room == MAX_EVENTS - n
+        outgoing.add_event(Outbound("n/s/event", b"%d" % n, qos=1))
+    assert outgoing.room == 0
+    assert drain(outgoing) == [b"%d" % n for n in range(MAX_EVENTS)]
+    assert outgoing.room == MAX_EVENTS
 
 
 def test_while_the_broker_must_acknowledge_first_only_qos_0_goes_on():

@@ -93,6 +93,7 @@ def test_an_event_tells_its_whole_story():
     made = event_payload(event, node="node", stream="front", bundle_id="digits@0.1.0", time=TIME, started=TIME)
     assert json.loads(made.to_json()) == {
         "schema": 1,
+        "sequence": 0,
         "id": "abc",
         "phase": "end",
         "label": "7",

@@ -1,10 +1,14 @@
 import contextlib
+import json
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from daemon.config import MqttConfig
 from daemon.mqtt import Session
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.mqtt.records import event
 
 Text = tuple[str, bytes, bool]
 
@@ -13,12 +17,19 @@ Text = tuple[str, bytes, bool]
 def session(
     broker: Mosquitto, on_text: Callable[[str, bytes, bool], None] = lambda *_: None, keepalive_s: int = 30
 ) -> Iterator[Session]:
-    made = Session(MqttConfig(port=broker.port, keepalive_s=keepalive_s), "node", on_text=on_text)
-    made.start()
-    try:
-        yield made
-    finally:
-        made.stop(3.0)
+    config = MqttConfig(port=broker.port, keepalive_s=keepalive_s)
+    with tempfile.TemporaryDirectory() as state:
+        made = Session(config, "node", Path(state), on_text=on_text)
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop(3.0)
+
+
+def numbers(payloads: list[bytes]) -> list[int]:
+    """The numbers that `event` was given."""
+    return [int(json.loads(payload)["label"]) for payload in payloads]
 
 
 def test_online_is_retained_and_so_is_what_is_published_as_retained(broker):
@@ -37,7 +48,7 @@ def test_online_is_retained_and_so_is_what_is_published_as_retained(broker):
 def test_events_come_with_qos_1_and_recognitions_with_qos_0(broker):
     with Subscriber(broker) as subscriber, session(broker) as ours:
         wait_until(lambda: ours.connected, "connected")
-        assert ours.publish("front/event", b"e", qos=1)
+        assert ours.publish_event("front/event", event(1))
         assert ours.publish("front/recognition", b"r")
         subscriber.wait_for("perceptd/node/front/event")
         subscriber.wait_for("perceptd/node/front/recognition")
@@ -60,9 +71,9 @@ def test_stop_sends_what_is_queued_and_then_a_retained_offline(broker):
         with session(broker) as ours:
             wait_until(lambda: ours.connected, "connected")
             for number in range(200):
-                ours.publish("front/event", b"%d" % number, qos=1)
+                ours.publish_event("front/event", event(number))
                 ours.publish("front/recognition", b"%d" % number)
-        assert subscriber.wait_for("perceptd/node/front/event", 200) == [b"%d" % n for n in range(200)]
+        assert numbers(subscriber.wait_for("perceptd/node/front/event", 200)) == list(range(200))
         subscriber.wait_for("perceptd/node/front/recognition", 200)
         wait_until(lambda: subscriber.heard[-1].payload == b"offline", "offline at the end")
         assert ours.status()["dropped"] == {}
@@ -73,11 +84,11 @@ def test_stop_sends_what_is_queued_and_then_a_retained_offline(broker):
         assert late.heard[-1].retain
 
 
-def test_stop_right_after_start_still_says_offline(broker):
-    ours = Session(MqttConfig(port=broker.port), "node", on_text=lambda *_: None)
-    ours.publish("front/event", b"last words", qos=1)
+def test_stop_right_after_start_still_says_offline(broker, tmp_path):
+    ours = Session(MqttConfig(port=broker.port), "node", tmp_path, on_text=lambda *_: None)
     with Subscriber(broker) as subscriber:
         ours.start()
+        ours.publish_event("front/event", event(1))
         wait_until(lambda: ours.connected, "connected")
         ours.stop(3.0)
         subscriber.wait_for("perceptd/node/front/event")
@@ -88,7 +99,7 @@ def test_after_stop_nothing_is_taken_any_more(broker):
     with session(broker) as ours:
         wait_until(lambda: ours.connected, "connected")
     ours.stop(1.0)
-    assert not ours.publish("front/event", b"e", qos=1)
+    assert not ours.publish_event("front/event", event(1), wait_s=5.0)
     assert not ours.publish("front/recognition", b"r", wait_s=5.0)
     assert ours.counters.dropped == {"event_stopped": 1, "recognition_stopped": 1}
 
@@ -119,7 +130,7 @@ def test_a_failing_text_callback_is_counted_and_harms_nothing(broker, caplog):
         broker.publish("perceptd/node/front/text", b"one")
         broker.publish("perceptd/node/front/text", b"two")
         wait_until(lambda: ours.status()["dropped"] == {"text_failed": 2}, "two failures counted")
-        assert ours.publish("front/event", b"e", qos=1)
+        assert ours.publish_event("front/event", event(1))
         subscriber.wait_for("perceptd/node/front/event")
     assert "no inlet" in caplog.text
 
@@ -130,7 +141,7 @@ def test_many_threads_publish_at_once(broker):
 
         def publish(stream: int) -> None:
             for number in range(200):
-                ours.publish(f"s{stream}/event", b"%d" % number, qos=1)
+                assert ours.publish_event(f"s{stream}/event", event(number))
 
         threads = [threading.Thread(target=publish, args=(stream,)) for stream in range(4)]
         for thread in threads:
@@ -138,7 +149,11 @@ def test_many_threads_publish_at_once(broker):
         for thread in threads:
             thread.join()
         for stream in range(4):
-            assert subscriber.wait_for(f"perceptd/node/s{stream}/event", 200) == [b"%d" % n for n in range(200)]
+            assert numbers(subscriber.wait_for(f"perceptd/node/s{stream}/event", 200)) == list(range(200))
+        sequences = [
+            json.loads(message.payload)["sequence"] for message in subscriber.heard if "event" in message.topic
+        ]
+        assert sequences == list(range(1, 801))
 
 
 def test_status_tells_of_the_connection(broker):

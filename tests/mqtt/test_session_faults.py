@@ -1,6 +1,7 @@
 """What the session does when the broker is late, dies, freezes or refuses."""
 
 import itertools
+import json
 import logging
 import socket
 import subprocess
@@ -14,7 +15,8 @@ from daemon.config import MqttConfig
 from daemon.mqtt import Session
 from daemon.mqtt.outgoing import MAX_EVENTS, MAX_PASSING
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
-from tests.mqtt.test_session import session
+from tests.mqtt.records import event
+from tests.mqtt.test_session import numbers, session
 
 PASSWORD = "correct horse"
 
@@ -39,33 +41,44 @@ def test_a_hard_restart_of_the_broker_brings_everything_back(broker):
 
 def test_without_a_broker_events_wait_in_order_and_recognitions_are_dropped(broker, caplog):
     broker.kill()
+    count = MAX_EVENTS * 3
     with session(broker) as ours:
-        for number in range(MAX_EVENTS + 7):
-            assert ours.publish("front/event", b"%d" % number, qos=1)
+        for number in range(count):
+            assert ours.publish_event("front/event", event(number))
         assert not ours.publish("front/recognition", b"r")
         assert not ours.publish("front/recognition", b"r", wait_s=0.01)
         assert ours.publish("front/state", b"old", retain=True)
         assert ours.publish("front/state", b"new", retain=True)
         wait_until(lambda: "trying again" in caplog.text, "a warning")
+        wait_until(lambda: ours.status()["outbox"]["stored"] == count, "all on disk")
         broker.start()
         with Subscriber(broker) as subscriber:
             assert ours.publish("front/recognition", b"waited", wait_s=15.0)
-            wait_until(lambda: ours.status()["published"] >= MAX_EVENTS + 3, "everything acknowledged")
             assert subscriber.wait_for("perceptd/node/front/state") == [b"new"]
-            subscriber.wait_for("perceptd/node/front/event", 1)
-        assert ours.status()["dropped"] == {"event_backlog": 7, "recognition_not_connected": 2}
+        wait_until(lambda: ours.status()["outbox"]["stored"] == 0, "everything acknowledged and removed")
+        assert ours.status()["dropped"] == {"recognition_not_connected": 2}
     assert caplog.text.count("Connection refused") == 1
 
 
-def test_events_of_a_time_without_broker_arrive_in_order(broker):
-    ours = Session(MqttConfig(port=broker.port), "node", on_text=lambda *_: None)
-    for number in range(MAX_EVENTS + 7):
-        ours.publish("front/event", b"%d" % number, qos=1)
+def test_what_the_broker_has_not_taken_is_sent_by_the_next_run_in_order(broker, tmp_path):
+    broker.kill()
+    count = MAX_EVENTS * 2
+    ours = Session(MqttConfig(port=broker.port), "node", tmp_path, on_text=lambda *_: None)
+    ours.start()
+    for number in range(count):
+        assert ours.publish_event("front/event", event(number, "start"))
+        assert ours.publish_event("front/event", event(number, "end", event_id=f"{number:032x}"))
+    stop_within(ours, 3.0)
+    assert ours.status()["dropped"] == {}
+    broker.start()
+    again = Session(MqttConfig(port=broker.port), "node", tmp_path, on_text=lambda *_: None)
     with Subscriber(broker) as subscriber:
-        ours.start()
-        payloads = subscriber.wait_for("perceptd/node/front/event", MAX_EVENTS)
-        ours.stop(5.0)
-    assert payloads == [b"%d" % number for number in range(7, MAX_EVENTS + 7)]
+        again.start()
+        assert again.publish_event("front/event", event(9999))
+        payloads = subscriber.wait_for("perceptd/node/front/event", 2 * count + 1)
+        again.stop(5.0)
+    assert [json.loads(payload)["sequence"] for payload in payloads] == list(range(1, 2 * count + 2))
+    assert numbers(payloads)[-1] == 9999
 
 
 def test_events_on_the_way_when_the_broker_dies_arrive_at_least_once(broker):
@@ -73,11 +86,11 @@ def test_events_on_the_way_when_the_broker_dies_arrive_at_least_once(broker):
         wait_until(lambda: ours.status()["published"] == 1, "online published")
         broker.freeze()
         for number in range(100):
-            assert ours.publish("front/event", b"%d" % number, qos=1)
+            assert ours.publish_event("front/event", event(number))
         broker.restart()
         with Subscriber(broker) as subscriber:
             wait_until(lambda: ours.status()["published"] == 102, "all acknowledged")
-            got = [int(payload) for payload in subscriber.payloads("perceptd/node/front/event")]
+            got = numbers(subscriber.payloads("perceptd/node/front/event"))
             seen = list(dict.fromkeys(got))
             assert seen == sorted(seen)
     assert ours.status()["dropped"] == {}
@@ -97,10 +110,11 @@ def test_what_a_frozen_broker_does_not_take_is_bounded_and_counted(broker):
         assert ours.publish("front/recognition", b"r", wait_s=15.0)
 
 
-def test_the_will_says_offline_when_the_process_is_killed(broker):
+def test_the_will_says_offline_when_the_process_is_killed(broker, tmp_path):
     program = (
-        "import time; from daemon.config import MqttConfig; from daemon.mqtt import Session\n"
-        f"s = Session(MqttConfig(port={broker.port}), 'node', on_text=print); s.start(); time.sleep(60)"
+        "import time; from pathlib import Path; from daemon.config import MqttConfig; from daemon.mqtt import Session\n"
+        f"s = Session(MqttConfig(port={broker.port}), 'node', Path({str(tmp_path)!r}), on_text=print)\n"
+        "s.start(); time.sleep(60)"
     )
     with Subscriber(broker) as subscriber, subprocess.Popen([sys.executable, "-c", program]) as process:
         subscriber.wait_for("perceptd/node/availability")
@@ -127,53 +141,55 @@ def stop_within(ours: Session, deadline_s: float) -> None:
     assert time.monotonic() - began < deadline_s + 0.5
 
 
-def test_stop_keeps_its_deadline_before_a_frozen_broker_and_the_will_speaks(broker):
+def test_stop_keeps_its_deadline_before_a_frozen_broker_and_the_will_speaks(broker, tmp_path):
     with Subscriber(broker) as subscriber:
-        ours = Session(MqttConfig(port=broker.port), "node", on_text=lambda *_: None)
+        ours = Session(MqttConfig(port=broker.port), "node", tmp_path, on_text=lambda *_: None)
         ours.start()
         wait_until(lambda: ours.status()["published"] == 1, "online published")
         broker.freeze()
         for number in range(30):
-            ours.publish("front/event", b"%d" % number, qos=1)
+            ours.publish_event("front/event", event(number))
         stop_within(ours, 1.0)
         assert not ours.connected
-        assert sum(ours.status()["dropped"].values()) == 30
+        assert ours.status()["outbox"]["stored"] == 30
         broker.thaw()
         assert subscriber.wait_for("perceptd/node/availability", 2) == [b"online", b"offline"]
 
 
-def test_stop_keeps_its_deadline_while_a_frozen_broker_has_not_answered_the_login(broker):
+def test_stop_keeps_its_deadline_while_a_frozen_broker_has_not_answered_the_login(broker, tmp_path):
     broker.freeze()
-    ours = Session(MqttConfig(port=broker.port), "node", on_text=lambda *_: None)
+    ours = Session(MqttConfig(port=broker.port), "node", tmp_path, on_text=lambda *_: None)
     ours.start()
     assert not ours.publish("front/recognition", b"r", wait_s=0.3)
     stop_within(ours, 0.5)
     assert not ours.connected
 
 
-def test_stop_without_a_broker_counts_the_events_that_go_nowhere(caplog):
-    ours = Session(MqttConfig(port=free_port()), "node", on_text=lambda *_: None)
+def test_stop_without_a_broker_keeps_the_events_and_counts_what_goes_nowhere(caplog, tmp_path):
+    ours = Session(MqttConfig(port=free_port()), "node", tmp_path, on_text=lambda *_: None)
     ours.start()
     wait_until(lambda: "trying again" in caplog.text, "a first try")
-    ours.publish("front/event", b"e", qos=1)
+    ours.publish_event("front/event", event(1))
+    ours.publish("answer", b"a", qos=1)
     stop_within(ours, 3.0)
-    assert ours.status()["dropped"] == {"event_stopped": 1}
+    assert ours.status()["dropped"] == {"answer_stopped": 1}
+    assert ours.status()["outbox"]["stored"] == 1
 
 
-def test_an_unknown_host_is_tried_again_and_named(caplog):
+def test_an_unknown_host_is_tried_again_and_named(caplog, tmp_path):
     config = MqttConfig(host="no-such-host.invalid")
-    ours = Session(config, "node", on_text=lambda *_: None)
+    ours = Session(config, "node", tmp_path, on_text=lambda *_: None)
     ours.start()
     wait_until(lambda: "no-such-host.invalid:1883" in caplog.text, "a warning that names the host")
     ours.stop(3.0)
     assert "Traceback" not in caplog.text
 
 
-def test_a_refused_login_is_explained_once_and_the_password_stays_secret(caplog):
+def test_a_refused_login_is_explained_once_and_the_password_stays_secret(caplog, tmp_path):
     caplog.set_level(logging.DEBUG)
     with Mosquitto(login=("device", PASSWORD)) as broker:
         wrong = MqttConfig(port=broker.port, username="device", password=SecretStr("battery staple"))
-        ours = Session(wrong, "node", on_text=lambda *_: None)
+        ours = Session(wrong, "node", tmp_path, on_text=lambda *_: None)
         ours.start()
         tries = itertools.count()
         wait_until(lambda: "refused the login" in caplog.text and next(tries) > 250, "several tries")
@@ -184,7 +200,7 @@ def test_a_refused_login_is_explained_once_and_the_password_stays_secret(caplog)
             assert "battery staple" not in told
 
         right = MqttConfig(port=broker.port, username="device", password=SecretStr(PASSWORD))
-        ours = Session(right, "node", on_text=lambda *_: None)
+        ours = Session(right, "node", tmp_path, on_text=lambda *_: None)
         ours.start()
         wait_until(lambda: ours.connected, "connected with the right password")
         ours.stop(3.0)
@@ -210,10 +226,10 @@ def test_a_broker_that_freezes_is_noticed_by_keepalive_and_found_again(broker):
         b"",
     ],
 )
-def test_what_is_not_an_mqtt_5_broker_is_tried_again_and_harms_nothing(answer, caplog):
+def test_what_is_not_an_mqtt_5_broker_is_tried_again_and_harms_nothing(answer, caplog, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(10.0)
-        ours = Session(MqttConfig(port=server.getsockname()[1]), "node", on_text=lambda *_: None)
+        ours = Session(MqttConfig(port=server.getsockname()[1]), "node", tmp_path, on_text=lambda *_: None)
         ours.start()
         for _ in range(2):
             peer, _address = server.accept()

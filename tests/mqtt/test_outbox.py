@@ -1,0 +1,252 @@
+"""The outbox: written before it is handed on, in order, and never in the way of who publishes."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from daemon.config import OutboxConfig
+from daemon.mqtt.outbox import MAX_WAITING, Outbox
+from daemon.mqtt.payloads import EventPayload
+from daemon.mqtt.store import Entry, Store
+from daemon.records import Counters
+from tests.helpers.mosquitto import wait_until
+from tests.mqtt.records import event
+
+
+class Reader:
+    """Takes what is handed on, as far as it has room."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.got: list[Entry] = []
+
+    def take(self, entries: list[Entry]) -> None:
+        assert len(entries) <= self.room
+        self.room -= len(entries)
+        self.got += entries
+
+    @property
+    def sequences(self) -> list[int]:
+        return [entry.sequence for entry in self.got]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.sqlite3"
+
+
+@contextmanager
+def outbox(path: Path, reader: Reader, **config: float) -> Iterator[Outbox]:
+    made = Outbox(path, OutboxConfig(**config), Counters(), hand_on=reader.take, room=lambda: reader.room)
+    made.start()
+    try:
+        yield made
+    finally:
+        assert made.close(10.0)
+
+
+def stored(path: Path) -> list[int]:
+    """What a new run would find."""
+    store = Store(path)
+    found = [entry.sequence for entry in store.read(0, 1_000_000)]
+    store.close()
+    return found
+
+
+def test_events_are_on_disk_when_they_are_handed_on(path: Path) -> None:
+    on_disk: list[bool] = []
+
+    class Checking(Reader):
+        def take(self, entries: list[Entry]) -> None:
+            # another process must not open the file, but may read it
+            raw = b"".join(part.read_bytes() for part in path.parent.iterdir() if not part.name.endswith("-shm"))
+            on_disk.extend(entry.payload in raw for entry in entries)
+            super().take(entries)
+
+    reader = Checking(1000)
+    with outbox(path, reader) as ours:
+        for number in range(100):
+            assert ours.add("front/event", event(number))
+        wait_until(lambda: len(reader.got) == 100, "all handed on")
+    assert on_disk == [True] * 100
+    assert reader.sequences == list(range(1, 101))
+
+
+def test_what_is_acknowledged_is_removed_and_the_rest_comes_again(path: Path) -> None:
+    reader = Reader(1000)
+    with outbox(path, reader) as ours:
+        for number in range(10):
+            ours.add("front/event", event(number, "start"))
+        wait_until(lambda: len(reader.got) == 10, "all handed on")
+        for sequence in range(1, 8):
+            ours.acknowledged(sequence)
+        wait_until(lambda: ours.status()["stored"] == 3, "removed within a second")
+    again = Reader(1000)
+    with outbox(path, again) as ours:
+        wait_until(lambda: len(again.got) == 13, "three, and the ends of ten that were left open")
+    assert again.sequences == list(range(8, 21))
+    assert [entry.payload for entry in again.got[:3]] == [entry.payload for entry in reader.got[7:]]
+
+
+def test_what_was_open_when_the_daemon_ended_is_ended_by_restart_once(path: Path) -> None:
+    reader = Reader(1000)
+    with outbox(path, reader) as ours:
+        ours.add("front/event", event(1, "start", "a"))
+        ours.add("back/event", event(2, "start", "b"))
+        ours.add("front/event", event(1, "end", "a"))
+        ours.add("back/event", event(3, "update", "b"))
+        wait_until(lambda: len(reader.got) == 4, "all handed on")
+    again = Reader(1000)
+    with outbox(path, again):
+        wait_until(
+            lambda: len(again.got) == 4, "what was not acknowledged, and an end, which makes the update needless"
+        )
+    assert again.sequences == [1, 2, 3, 5]
+    end = again.got[-1]
+    payload = EventPayload.model_validate_json(end.payload)
+    assert (end.topic, payload.id, payload.phase, payload.ended_by) == ("back/event", "b", "end", "restart")
+    assert payload.label == "3"
+    third = Reader(1000)
+    with outbox(path, third):
+        wait_until(lambda: third.sequences == again.sequences, "no end more")
+
+
+def test_an_open_event_of_another_version_is_counted_and_forgotten(path: Path) -> None:
+    store = Store(path)
+    store.write([Entry(1, "front/event", "x", "start", b'{"schema":99}')], [1], handed=1)
+    store.close()
+    counters = Counters()
+    for count in (1, 1):
+        made = Outbox(path, OutboxConfig(), counters, hand_on=lambda _: None, room=lambda: 0)
+        made.start()
+        assert made.close(10.0)
+        assert counters.dropped == {"event_unreadable": count}
+
+
+def test_while_nobody_takes_them_updates_are_coalesced_and_all_others_kept(path: Path) -> None:
+    reader = Reader(1)
+    with outbox(path, reader) as ours:
+        ours.add("front/event", event(0, "start", "first"))
+        wait_until(lambda: reader.sequences == [1], "the first is handed on")
+        for number in range(500):
+            ours.add("front/event", event(number, "update", "first"))
+            if number % 100 == 99:
+                wait_until(lambda: ours.status()["waiting"] == 0, "written")
+        ours.add("front/event", event(500, "start", "second"))
+        wait_until(lambda: ours.status()["waiting"] == 0, "written")
+        assert ours.status()["stored"] == 3
+        assert ours.status()["coalesced"] == 499
+        reader.room = 10
+        ours.wake()
+        wait_until(lambda: len(reader.got) == 3, "the rest")
+        assert not ours.is_behind
+    assert reader.sequences == [1, 501, 502]
+
+
+def test_room_is_never_exceeded_and_a_long_backlog_comes_in_order(path: Path) -> None:
+    reader = Reader(0)
+    with outbox(path, reader) as ours:
+        for number in range(700):
+            assert ours.add("front/event", event(number))
+        for _ in range(70):
+            before = len(reader.got)
+            reader.room = 10
+            ours.wake()
+            wait_until(lambda before=before: len(reader.got) == before + 10, "ten more")
+    assert reader.sequences == list(range(1, 701))
+
+
+def test_beyond_the_bound_the_oldest_are_dropped_and_counted(path: Path) -> None:
+    reader, counters = Reader(0), Counters()
+    ours = Outbox(path, OutboxConfig(max_mb=1), counters, hand_on=reader.take, room=lambda: reader.room)
+    ours.start()
+    count = 3000
+    for number in range(count):
+        wait_until(lambda: ours.add("front/event", event(number)), "room in memory")  # noqa: B023
+    wait_until(lambda: ours.status()["waiting"] == 0, "written")
+    assert ours.close(10.0)
+    left = stored(path)
+    assert left == list(range(left[0], left[-1] + 1))
+    assert counters.dropped["event_overflow"] == left[0] - 1
+    assert 0.95 < ours.status()["stored_bytes"] / (1 << 20) <= 1
+
+
+def test_a_damaged_store_is_set_aside_and_counted_and_a_new_one_begins(path: Path, caplog) -> None:
+    path.write_bytes(b"scribbled over" * 1000)
+    reader, counters = Reader(10), Counters()
+    ours = Outbox(path, OutboxConfig(), counters, hand_on=reader.take, room=lambda: reader.room)
+    ours.start()
+    ours.add("front/event", event(1))
+    wait_until(lambda: reader.sequences == [1], "handed on")
+    assert ours.close(10.0)
+    assert counters.dropped == {"outbox_damaged": 1}
+    assert ours.status()["trouble"] is None
+    assert path.with_suffix(".damaged").read_bytes() == b"scribbled over" * 1000
+    assert stored(path) == [1]
+    assert "is damaged" in caplog.text
+
+
+def test_without_a_disk_events_go_on_from_memory_and_it_is_said(tmp_path: Path, caplog) -> None:
+    (tmp_path / "a file").write_text("no directory")
+    reader = Reader(10)
+    with outbox(tmp_path / "a file" / "outbox.sqlite3", reader) as ours:
+        for number in range(3):
+            ours.add("front/event", event(number))
+        wait_until(lambda: reader.sequences == [1, 2, 3], "handed on all the same")
+        assert "cannot be opened" in str(ours.status()["trouble"])
+    assert caplog.text.count("cannot be opened") == 1
+
+
+def test_a_disk_that_fails_for_a_while_costs_neither_events_nor_their_order(path: Path, monkeypatch, caplog) -> None:
+    fails = threading.Event()
+    write = Store.write
+
+    def failing(store: Store, *arguments, **keywords) -> int:
+        if fails.is_set():
+            raise sqlite3.OperationalError("database or disk is full")
+        return write(store, *arguments, **keywords)
+
+    monkeypatch.setattr(Store, "write", failing)
+    reader = Reader(0)
+    with outbox(path, reader) as ours:
+        for number in range(5):
+            ours.add("front/event", event(number))
+        wait_until(lambda: ours.status()["stored"] == 5, "written")
+        fails.set()
+        for number in range(5, 10):
+            ours.add("front/event", event(number))
+        wait_until(lambda: ours.status()["trouble"] is not None, "the failure is seen")
+        reader.room = 8
+        ours.wake()
+        wait_until(lambda: len(reader.got) == 8, "from the disk, then from memory")
+        fails.clear()
+        wait_until(lambda: ours.status()["trouble"] is None, "the disk works again")
+        reader.room = 8
+        ours.wake()
+        wait_until(lambda: len(reader.got) == 10, "the rest")
+    assert reader.sequences == list(range(1, 11))
+    assert caplog.text.count("disk is full") == 1
+
+
+def test_while_the_disk_hangs_nobody_waits_and_what_is_too_much_is_counted(path: Path, monkeypatch) -> None:
+    hangs = threading.Event()
+    write = Store.write
+
+    def hanging(store: Store, *arguments, **keywords) -> int:
+        hangs.wait(20)
+        return write(store, *arguments, **keywords)
+
+    monkeypatch.setattr(Store, "write", hanging)
+    reader, counters = Reader(2 * MAX_WAITING), Counters()
+    ours = Outbox(path, OutboxConfig(), counters, hand_on=reader.take, room=lambda: reader.room)
+    ours.start()
+    taken = sum(ours.add("front/event", event(number)) for number in range(MAX_WAITING + 5))
+    assert taken == MAX_WAITING
+    assert counters.dropped == {"event_unwritten": 5}
+    hangs.set()
+    wait_until(lambda: len(reader.got) == MAX_WAITING, "all that were taken")
+    assert ours.close(10.0)

@@ -1,0 +1,134 @@
+"""Events on disk: whole after any end, bounded, in order."""
+
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.mqtt import store as module
+from daemon.mqtt.store import ROW_BYTES, Entry, Store
+
+
+def entry(sequence: int, event: str = "e", phase: str = "start", size: int = 10) -> Entry:
+    return Entry(sequence, "front/event", event, phase, bytes(size))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "made" / "outbox.sqlite3"
+
+
+def sequences(store: Store, after: int = 0) -> list[int]:
+    return [found.sequence for found in store.read(after, 1000)]
+
+
+def test_what_was_written_is_there_after_opening_again_and_numbers_go_on(path: Path) -> None:
+    first = Store(path)
+    first.write([entry(1), entry(2, phase="end"), entry(3, "f")], [], handed=0)
+    first.write([], [1, 2, 3], handed=3)
+    first.write([entry(4, "g", size=7)], [], handed=3)
+    first.close()
+    again = Store(path)
+    assert again.read(0, 10) == [entry(4, "g", size=7)]
+    assert (again.last_sequence, again.count, again.size_bytes) == (4, 1, 7 + ROW_BYTES)
+    again.write([], [4], handed=4)
+    again.close()
+    assert Store(path).last_sequence == 4
+
+
+def test_the_directory_is_for_its_owner_alone(path: Path) -> None:
+    Store(path).close()
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_later_step_makes_updates_needless_that_were_not_handed_on(path: Path) -> None:
+    store = Store(path)
+    store.write([entry(1), entry(2, phase="update"), entry(3, "other", "update")], [], handed=0)
+    assert store.write([entry(4, phase="update")], [], handed=2) == 0
+    assert store.write([entry(5, phase="update"), entry(6, phase="end")], [], handed=2) == 2
+    assert sequences(store) == [1, 2, 3, 6]
+
+
+def test_open_events_are_those_without_an_end(path: Path) -> None:
+    store = Store(path)
+    store.write(
+        [entry(1, "a"), entry(2, "b", size=1), entry(3, "a", "end"), entry(4, "b", "update", size=2)], [], handed=0
+    )
+    store.write([], [1, 2, 3, 4], handed=4)
+    store.close()
+    again = Store(path)
+    assert [(found.event, len(found.payload)) for found in again.open_events()] == [("b", 2)]
+    again.forget_open("b")
+    assert again.open_events() == []
+
+
+@given(st.lists(st.integers(0, 3000), max_size=30), st.integers(0, 20_000), st.integers(0, 30))
+def test_beyond_the_bound_the_oldest_go_that_were_not_handed_on(sizes: list[int], most: int, handed: int) -> None:
+    store = Store(Path(":memory:"))
+    store.write([entry(n, str(n), size=size) for n, size in enumerate(sizes, 1)], [], handed=0)
+    dropped = store.drop_beyond(most, handed=handed)
+    kept = sequences(store)
+    free = [n for n in range(1, len(sizes) + 1) if n > handed]
+    assert kept == [n for n in range(1, len(sizes) + 1) if n <= handed] + free[dropped:]
+    assert store.size_bytes == sum(sizes[n - 1] + ROW_BYTES for n in kept)
+    assert store.size_bytes <= most or all(n <= handed for n in kept)
+    if dropped:  # not one more than necessary
+        assert store.size_bytes + sizes[free[dropped - 1] - 1] + ROW_BYTES > most
+    store.close()
+
+
+def test_what_is_too_old_goes_by_the_clock_that_can_be_trusted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(path)
+    monkeypatch.setattr(module, "_boot_id", lambda: "before")
+    store.write([entry(1, "a")], [], handed=0)
+    monkeypatch.setattr(module, "_boot_id", lambda: "now")
+    store.write([entry(2, "b")], [], handed=0)
+    day = 86_400
+    later_s, later_ns = time.time() + day, time.monotonic_ns()
+    monkeypatch.setattr(module.time, "time", lambda: later_s)  # the clock was set: a day ahead, within a second
+    monkeypatch.setattr(module, "monotonic_ns", lambda: later_ns)
+    assert store.drop_old(day / 2, handed=1) == 0
+    assert store.drop_old(day / 2, handed=0) == 1
+    assert sequences(store) == [2]
+    monkeypatch.setattr(module, "monotonic_ns", lambda: later_ns + day * 10**9)
+    assert store.drop_old(day / 2, handed=0) == 1
+
+
+def test_a_second_user_of_the_file_is_refused(path: Path) -> None:
+    first = Store(path)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        Store(path)
+    first.close()
+
+
+@pytest.mark.parametrize("damage", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(5000)])
+def test_a_damaged_file_is_said_to_be_one(path: Path, damage: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(damage)
+    with pytest.raises(sqlite3.DatabaseError) as found:
+        Store(path)
+    assert not isinstance(found.value, sqlite3.OperationalError)
+
+
+def test_what_a_killed_process_had_written_is_whole(path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from daemon.mqtt.store import Entry, Store\n"
+        f"store = Store(Path({str(path)!r}))\n"
+        "for n in range(1, 100_000):\n"
+        "    store.write([Entry(n, 't', str(n), 'start', b'x' * 500)], [], handed=n)\n"
+        "    print(n, flush=True)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in range(50):
+            process.stdout.readline()
+        process.kill()
+        said = [50, *map(int, process.stdout.read().split())][-1]
+    store = Store(path)
+    assert sequences(store) == list(range(1, store.last_sequence + 1))
+    assert store.last_sequence in (said, said + 1)
