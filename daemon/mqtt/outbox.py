@@ -100,6 +100,11 @@ class Outbox:
             self._changed.notify()
 
     @property
+    def last_sequence(self) -> int:
+        """Of the latest event that was added."""
+        return self._last
+
+    @property
     def is_behind(self) -> bool:
         """Whether there are events that were not handed on yet."""
         return self._handed < self._last

@@ -96,6 +96,11 @@ class Session:
                 "outbox": self._outbox.status(),
             }
 
+    @property
+    def last_sequence(self) -> int:
+        """Of the latest event that was given to the outbox."""
+        return self._outbox.last_sequence
+
     def publish(
         self, topic_suffix: str, payload: bytes, *, retain: bool = False, qos: int = 0, wait_s: float = 0.0
     ) -> bool:

@@ -21,7 +21,8 @@ class DaemonProcess:
         self, config: dict, directory: Path, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> None:
         self.config_path = directory / "config.yaml"
-        self.config_path.write_text(yaml.safe_dump(config, sort_keys=False))
+        kept = {"state_directory": str(directory / "state")}
+        self.config_path.write_text(yaml.safe_dump(kept | config, sort_keys=False))
         self._log = (directory / "daemon.log").open("w+")
         command = [sys.executable, "-m", "daemon", "run", "--config", str(self.config_path), *arguments]
         self.process = subprocess.Popen(command, cwd=ROOT, stderr=self._log, env=environment)

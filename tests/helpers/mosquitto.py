@@ -16,6 +16,11 @@ from pathlib import Path
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+PERSISTENCE = ["persistence true", "autosave_on_changes true", "autosave_interval 1"]
+"""What docs/mqtt.md says makes mosquitto lose as little as it can."""
 
 START_S = 10.0
 WAIT_S = 15.0
@@ -55,14 +60,16 @@ def _tool(name: str) -> str:
 
 
 class Mosquitto:
-    """A broker without persistence: what it knew is gone when it is killed. A context manager."""
+    """A broker whose knowledge is gone when it is killed, unless it `persists`. A context manager."""
 
-    def __init__(self, login: tuple[str, str] | None = None) -> None:
+    def __init__(self, login: tuple[str, str] | None = None, *, persists: bool = False) -> None:
         self.port = free_port()
         self._directory = Path(tempfile.mkdtemp(prefix="mosquitto-"))
         self._config = self._directory / "mosquitto.conf"
         self._process: subprocess.Popen[bytes] | None = None
-        lines = [f"listener {self.port} 127.0.0.1", "persistence false", "user root", "max_queued_messages 0"]
+        lines = [f"listener {self.port} 127.0.0.1", "user root", "max_queued_messages 0"]
+        lines += PERSISTENCE if persists else ["persistence false"]
+        lines.append(f"persistence_location {self._directory}/")
         if login is None:
             lines.append("allow_anonymous true")
         else:
@@ -129,9 +136,12 @@ class Heard:
 
 
 class Subscriber:
-    """Hears everything under a filter, and subscribes again when the broker comes back. A context manager."""
+    """Hears everything under a filter, and subscribes again when the broker comes back. A context manager.
 
-    def __init__(self, broker: Mosquitto, topic_filter: str = "#") -> None:
+    One that `keeps_session` also hears what came while it was away, if the broker remembers it.
+    """
+
+    def __init__(self, broker: Mosquitto, topic_filter: str = "#", *, keeps_session: bool = False) -> None:
         self.heard: list[Heard] = []
         self._filter = topic_filter
         self._subscribed = threading.Event()
@@ -142,7 +152,9 @@ class Subscriber:
         self._client.on_disconnect = lambda *_: self._subscribed.clear()
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 1)
-        self._client.connect_async("127.0.0.1", broker.port, clean_start=True)
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = 3600 if keeps_session else 0
+        self._client.connect_async("127.0.0.1", broker.port, clean_start=not keeps_session, properties=properties)
 
     def __enter__(self) -> "Subscriber":
         self._client.loop_start()
