@@ -138,6 +138,7 @@ class Node:
                 connected=status["connected"],
                 since=wall_time(status["since_ns"]),
                 reconnects=status["reconnects"],
+                reason=status["reason"],
                 published=status["published"],
                 dropped=status["dropped"],
                 outbox=OutboxHealth.model_validate(status["outbox"]),

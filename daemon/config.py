@@ -209,16 +209,40 @@ class OutboxConfig(Document):
     max_age_h: Annotated[Number, Field(ge=0.1, le=8760)] = 168.0
 
 
+class TlsConfig(Document):
+    """How the broker is verified, and who we are; without a CA file, by the system's certificates."""
+
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+
+    @model_validator(mode="after")
+    def _key_has_a_certificate(self) -> "TlsConfig":
+        if self.key_file is not None and self.certificate_file is None:
+            raise ValueError("key_file needs certificate_file")
+        return self
+
+
 class MqttConfig(Document):
     """The broker and what is said to it."""
 
     host: Annotated[str, Field(max_length=253), AfterValidator(_host)] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = 1883
+    transport: Literal["tcp", "websockets"] = "tcp"
+    websocket_path: Annotated[str, Field(pattern="^/", max_length=256)] = "/mqtt"
+    tls: TlsConfig | None = None
     username: str | None = None
     password: SecretStr | None = None
+    password_file: str | None = None
     keepalive_s: Annotated[int, Field(ge=5, le=3600)] = 30
     recognitions: RecognitionsConfig = RecognitionsConfig()
     outbox: OutboxConfig = OutboxConfig()
+
+    @model_validator(mode="after")
+    def _one_password(self) -> "MqttConfig":
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("give password or password_file, not both")
+        return self
 
 
 class HealthConfig(Document):
@@ -246,10 +270,21 @@ def load_config(path: Path) -> Loaded[Config]:
     base = path.resolve().parent
     streams = {name: _with_absolute_paths(stream, base) for name, stream in config.streams.items()}
     update: dict[str, object] = {"bundle": str(base / config.bundle), "streams": streams}
+    update["mqtt"] = _mqtt_with_absolute_paths(config.mqtt, base)
     if config.state_directory is not None:
         update["state_directory"] = str(base / config.state_directory)
     absolute = config.model_copy(update=update)
     return replace(loaded, document=absolute)
+
+
+def _mqtt_with_absolute_paths(mqtt: MqttConfig, base: Path) -> MqttConfig:
+    update: dict[str, object] = {}
+    if mqtt.password_file is not None:
+        update["password_file"] = str(base / mqtt.password_file)
+    if mqtt.tls is not None:
+        files = {key: path and str(base / path) for key, path in dict(mqtt.tls).items()}
+        update["tls"] = mqtt.tls.model_copy(update=files)
+    return mqtt.model_copy(update=update)
 
 
 def _with_absolute_paths(stream: StreamConfig, base: Path) -> StreamConfig:

@@ -4,6 +4,7 @@ import logging
 import os
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from daemon.config import MqttConfig
+from daemon.mqtt.connection import login, tls_context
 from daemon.mqtt.outgoing import Outbound
 from daemon.runtime.backoff import Backoff
 from daemon.runtime.progress import IDLE_S, Progress
@@ -40,13 +42,23 @@ CONNECT_S = 120.0
 
 ENDING_TICK_S = 0.05
 
+ANSWER_S = 10.0
+"""A broker that has not taken or refused the login by then will not."""
+
+FIRST_EVASION_S, LONGEST_EVASION_S = 60.0, 3600.0
+"""Between tries while another client uses our name: each try cuts it off."""
+
+MOST_TOLD = 8
+"""Different troubles: a hostile peer may give each try another."""
+
+UNSUPPORTED_PROTOCOL, TAKEN_OVER = 0x84, 0x8E
+
 ADVICE = {
-    0x84: "the broker does not speak MQTT 5",
     0x85: "the broker does not take the client name: choose another node in config.yaml",
     0x86: "check mqtt.username and mqtt.password in config.yaml",
     0x87: "check mqtt.username and mqtt.password in config.yaml, and whom the broker lets in",
     0x8A: "the broker has banned this client",
-    0x8E: "another client connected under the same name: give each device its own node in config.yaml",
+    TAKEN_OVER: "another client connected under the same name: give each device its own node in config.yaml",
 }
 """What to do about a reason code of the broker (MQTT 5, section 2.4)."""
 
@@ -70,18 +82,36 @@ class Link:
 
     def __init__(self, config: MqttConfig, client_id: str, hooks: Hooks, will: Outbound | None = None) -> None:
         self._hooks = hooks
+        self._config, self._client_id, self._will = config, client_id, will
+        self._login = login(config)
+        self._tls = None if config.tls is None else tls_context(config.tls)
+        self._protocol = MQTTProtocolVersion.MQTTv5
         self._address = f"{config.host}:{config.port}"
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._told: set[str] = set()
+        self._told: dict[str, None] = {}
         self._up = False
-        self._refused = False
-        self._client = self._make_client(config, client_id, will)
+        self._refused = self._taken_over = False
+        self._client = self._new_client()
         self.progress = Progress("mqtt")
 
-    def _make_client(self, config: MqttConfig, client_id: str, will: Outbound | None) -> Client:
-        client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5)
-        if config.username is not None or config.password is not None:
-            client.username_pw_set(config.username, config.password.get_secret_value() if config.password else None)
+    def _new_client(self) -> Client:
+        """One for each connection: what the one before had not got acknowledged is the owner's to send again."""
+        config, will = self._config, self._will
+        is_5 = self._protocol == MQTTProtocolVersion.MQTTv5
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            clean_session=None if is_5 else True,
+            protocol=self._protocol,
+            transport=config.transport,
+        )
+        if config.transport == "websockets":
+            client.ws_set_options(path=config.websocket_path)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        username, password = self._login
+        if username is not None or password is not None:
+            client.username_pw_set(username or "", password)
         if will is not None:
             client.will_set(will.topic, will.payload, will.qos, will.retain)
         client.on_connect = self._on_connect
@@ -89,9 +119,12 @@ class Link:
         client.on_message = self._on_message
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.MaximumPacketSize = MAX_PACKET_BYTES
-        client.connect_async(config.host, config.port, config.keepalive_s, clean_start=True, properties=properties)
+        if is_5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = MAX_PACKET_BYTES
+            client.connect_async(config.host, config.port, config.keepalive_s, clean_start=True, properties=properties)
+        else:
+            client.connect_async(config.host, config.port, config.keepalive_s)
         return client
 
     def run(self, stop: Event, tick_s: float = IDLE_S) -> None:
@@ -100,13 +133,17 @@ class Link:
         Never raises for anything a network or a broker does. Between tries it waits a jittered, capped time.
         """
         self.progress.begin()
-        backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
+        backoff, evasion = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S), Backoff(FIRST_EVASION_S, LONGEST_EVASION_S)
         while not stop.is_set():
             began = time.monotonic()
             self._connect_once(stop, tick_s)
-            if time.monotonic() - began >= STEADY_S:
+            lasted_s = time.monotonic() - began
+            if lasted_s >= STEADY_S:
                 backoff.reset()
-            self._rest(stop, backoff.next_s())
+                self._told.clear()
+            if lasted_s >= LONGEST_EVASION_S:
+                evasion.reset()
+            self._rest(stop, evasion.next_s() if self._taken_over else backoff.next_s())
 
     def close(self) -> None:
         """Give back the descriptor; `run` has returned and nobody calls `wake` any more."""
@@ -126,8 +163,12 @@ class Link:
         self._client.subscribe(topic_filter, qos=1)
 
     def publish(self, message: Outbound) -> int:
-        """Hand one message to paho and return its id; of QoS 1, paho keeps it until it is acknowledged."""
-        return self._client.publish(message.topic, message.payload, message.qos, message.retain).mid
+        """Hand one message to paho and return its id, by which it is acknowledged on this connection, if of QoS 1."""
+        properties = None
+        if message.expiry_s is not None and self._protocol == MQTTProtocolVersion.MQTTv5:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = message.expiry_s
+        return self._client.publish(message.topic, message.payload, message.qos, message.retain, properties).mid
 
     def disconnect(self) -> None:
         """End the connection so that the broker forgets the last will."""
@@ -138,27 +179,48 @@ class Link:
         if (sock := self._client.socket()) is not None:
             sock.close()
 
+    @property
+    def trouble(self) -> str | None:
+        """What has gone wrong since a connection last held; None: nothing."""
+        return "; ".join(self._told.copy()) or None
+
+    def tell(self, trouble: str) -> None:
+        """Log a trouble once until a connection holds: it may come back with every try."""
+        if trouble not in self._told and len(self._told) < MOST_TOLD:
+            self._told[trouble] = None
+            log.warning("%s", trouble)
+
     def _connect_once(self, stop: Event, tick_s: float) -> None:
-        self._refused = False
+        self._refused = self._taken_over = False
+        self._client = self._new_client()
+        has_protocol = False
         try:
             self.progress.mark(CONNECT_S)
             self._client.reconnect()
             self._hurry(socket.TCP_NODELAY)
+            answer_by = time.monotonic() + ANSWER_S
             while (sock := self._client.socket()) is not None and sock.fileno() >= 0:
                 self._turn(sock.fileno(), ENDING_TICK_S if stop.is_set() else tick_s)
-            if not (self._up or self._refused or stop.is_set()):
-                self._tell(f"the MQTT broker at {self._address} did not answer as MQTT 5 asks; trying again")
+                has_protocol = has_protocol or self._up
+                if not self._up and time.monotonic() > answer_by:
+                    break
+            if not (has_protocol or self._refused or stop.is_set()):
+                self._try_the_other_protocol("did not answer as MQTT asks")
         except OSError as error:
-            self._tell(f"no connection to the MQTT broker at {self._address}: {error.strerror or error}; trying again")
+            self.tell(f"no connection to the MQTT broker at {self._address}: {_why(error)}; trying again")
         except Exception as error:  # paho raises whatever a packet that is not MQTT makes it raise
             log.debug("in the MQTT loop", exc_info=True)
-            found = f"{type(error).__name__}: {error}"
-            self._tell(f"the MQTT broker at {self._address} did not send MQTT 5 ({found}); trying again")
+            self._try_the_other_protocol(f"did not send MQTT ({type(error).__name__}: {error})")
         finally:
             self.abort()
             if self._up:
                 self._up = False
                 self._hooks.disconnected()
+
+    def _try_the_other_protocol(self, what: str) -> None:
+        self.tell(f"the MQTT broker at {self._address} {what}; trying again with MQTT 3.1.1 and 5 in turn")
+        is_5 = self._protocol == MQTTProtocolVersion.MQTTv5
+        self._protocol = MQTTProtocolVersion.MQTTv311 if is_5 else MQTTProtocolVersion.MQTTv5
 
     def _hurry(self, option: int) -> None:
         """Set an option of TCP.
@@ -184,26 +246,36 @@ class Link:
         if self._wake_fd in happened:
             os.eventfd_read(self._wake_fd)
         if happened.get(socket_fd, 0) & ~select.POLLOUT:
-            self._client.loop_read()
+            self._read()
             self._hurry(socket.TCP_QUICKACK)
         if happened.get(socket_fd, 0) & select.POLLOUT:
             self._client.loop_write()
         self._client.loop_misc()
         self._hooks.turn()
 
+    def _read(self) -> None:
+        self._client.loop_read()
+        # what TLS has decrypted already does not show on the descriptor
+        while (sock := self._client.socket()) is not None and getattr(sock, "pending", lambda: 0)() > 0:
+            self._client.loop_read()
+
     def _on_connect(self, _c: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, _p: Any) -> None:
         if reason.is_failure:
             self._refused = True
-            self._tell(f"the MQTT broker at {self._address} refused the login: {_explain(reason)}; trying again")
+            if reason.value == UNSUPPORTED_PROTOCOL:
+                self._try_the_other_protocol("does not speak this version of MQTT")
+                return
+            self.tell(f"the MQTT broker at {self._address} refused the login: {_explain(reason)}; trying again")
             return
-        log.info("connected to the MQTT broker at %s", self._address)
-        self._told.clear()
+        spoken = "5" if self._protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1"
+        log.info("connected to the MQTT broker at %s, MQTT %s", self._address, spoken)
         self._up = True
         self._hooks.connected()
 
     def _on_disconnect(self, _c: Client, _u: Any, _f: DisconnectFlags, reason: ReasonCode, _p: Any) -> None:
+        self._taken_over = reason.value == TAKEN_OVER
         if self._up and reason.is_failure:
-            self._tell(f"lost the MQTT broker at {self._address}: {_explain(reason)}; connecting again")
+            self.tell(f"lost the MQTT broker at {self._address}: {_explain(reason)}; connecting again")
 
     def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
         self._hooks.received(message.topic, bytes(message.payload), message.retain)
@@ -214,13 +286,15 @@ class Link:
     def _on_subscribe(self, _c: Client, _u: Any, _mid: int, reasons: list[ReasonCode], _p: Any) -> None:
         for reason in reasons:
             if reason.is_failure:
-                self._tell(f"the MQTT broker at {self._address} refused a subscription: {_explain(reason)}")
+                self.tell(f"the MQTT broker at {self._address} refused a subscription: {_explain(reason)}")
 
-    def _tell(self, message: str) -> None:
-        """Log a trouble once, until the next connection: it may come back with every try."""
-        if message not in self._told:
-            self._told.add(message)
-            log.warning("%s", message)
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not to be trusted ({error.verify_message}): check mqtt.tls and the broker's name"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed ({error.reason or error}): check mqtt.port and mqtt.tls in config.yaml"
+    return error.strerror or str(error)
 
 
 def _explain(reason: ReasonCode) -> str:

@@ -12,13 +12,17 @@ MAX_PASSING = 500
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """One message as it goes to the broker; what comes from the outbox has its `sequence` there."""
+    """One message as it goes to the broker.
+
+    What comes from the outbox has its `sequence` there. Brokers of MQTT 5 forget it after `expiry_s`.
+    """
 
     topic: str
     payload: bytes
     qos: int = 0
     retain: bool = False
     sequence: int | None = None
+    expiry_s: int | None = None
 
     @property
     def kind(self) -> str:
@@ -55,6 +59,10 @@ class Outgoing:
     def add_event(self, message: Outbound) -> None:
         """Append a QoS 1 message; the caller has seen that there is room."""
         self._events.append(message)
+
+    def put_back(self, messages: list[Outbound]) -> None:
+        """What was not acknowledged on a connection that is lost comes first again; retained values are due anyway."""
+        self._events.extendleft(message for message in reversed(messages) if not message.retain)
 
     @property
     def passing_full(self) -> bool:

@@ -17,6 +17,9 @@ from daemon.records import Counters
 
 log = logging.getLogger(__name__)
 
+EXPIRY_S = 60
+"""What is not retained and of QoS 0 tells what is now: a broker may forget it for a subscriber that is away longer."""
+
 OUTBOX_CLOSE_S = 0.4
 """Of the time to stop in, for the outbox to remove what the broker has acknowledged last."""
 
@@ -33,6 +36,7 @@ class SessionStatus(TypedDict):
     connected: bool
     since_ns: int
     reconnects: int
+    reason: str | None
     published: int
     dropped: dict[str, int]
     outbox: OutboxStatus
@@ -57,7 +61,7 @@ class Session:
             state / "outbox.sqlite3", config.outbox, self.counters, hand_on=self._take_events, room=self._room
         )
         self._awaiting_ack: dict[int, Outbound] = {}
-        self._connected = False
+        self._connected = self._is_heard = False
         self._since_ns = monotonic_ns()
         self._connects = 0
         self._published = 0
@@ -91,6 +95,7 @@ class Session:
                 "connected": self._connected,
                 "since_ns": self._since_ns,
                 "reconnects": max(0, self._connects - 1),
+                "reason": self._link.trouble,
                 "published": self._published,
                 "dropped": dict(self.counters.dropped),
                 "outbox": self._outbox.status(),
@@ -109,7 +114,8 @@ class Session:
         Never blocks while `wait_s` is 0; otherwise waits up to that long for a connection and room, and for its turn:
         what is published by one thread with a wait is then sent in its order, whatever its topics.
         """
-        message = Outbound(self._base + topic_suffix, payload, qos, retain)
+        expiry_s = None if retain or qos else EXPIRY_S
+        message = Outbound(self._base + topic_suffix, payload, qos, retain, expiry_s=expiry_s)
         with self._changed:
             if wait_s > 0:
                 self._changed.wait_for(lambda: self._is_in_turn(message) or self._stop.is_set(), wait_s)
@@ -230,6 +236,9 @@ class Session:
     def _on_disconnected(self) -> None:
         with self._changed:
             self._connected, self._since_ns = False, monotonic_ns()
+            self._is_heard = False
+            self._outgoing.put_back(list(self._awaiting_ack.values()))
+            self._awaiting_ack.clear()
             for message in self._outgoing.drop_passing():
                 self.counters.drop(f"{message.kind}_not_connected")
 
@@ -245,11 +254,12 @@ class Session:
     def _on_acknowledged(self, mid: int, refusal: str | None) -> None:
         with self._changed:
             message = self._awaiting_ack.pop(mid, None)
+            self._is_heard = True
             if refusal is None:
                 self._published += 1
             elif message is not None:
                 self.counters.drop(f"{message.kind}_refused")
-                log.warning("the MQTT broker refused a message (%s): %s", message.kind, refusal)
+                self._link.tell(f"the MQTT broker refused {message.kind}: {refusal}")
             if message is not None and message.sequence is not None:
                 self._outbox.acknowledged(message.sequence)
 
@@ -264,6 +274,9 @@ class Session:
     def _next(self) -> Outbound | None:
         with self._changed:
             self._awake = False
+            if self._awaiting_ack and not self._is_heard:
+                # a broker that refuses what we say may cut us off, and why is lost if more is on the way
+                return None
             message = self._outgoing.take(may_await_ack=len(self._awaiting_ack) < MAX_AWAITING_ACK)
             if self._outbox.is_behind and self._outgoing.room >= MAX_EVENTS // 2:
                 self._outbox.wake()

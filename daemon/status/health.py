@@ -68,11 +68,12 @@ class OutboxHealth(_Part):
 
 
 class MqttHealth(_Part):
-    """The connection to the broker."""
+    """The connection to the broker; `reason` is its latest trouble."""
 
     connected: bool
     since: str
     reconnects: int
+    reason: str | None
     published: int
     dropped: dict[str, int]
     outbox: OutboxHealth

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,12 +62,15 @@ def _tool(name: str) -> str:
 class Mosquitto:
     """A broker whose knowledge is gone when it is killed, unless it `persists`. A context manager."""
 
-    def __init__(self, login: tuple[str, str] | None = None, *, persists: bool = False) -> None:
+    def __init__(
+        self, login: tuple[str, str] | None = None, *, persists: bool = False, more: Sequence[str] = ()
+    ) -> None:
+        """`more` are further lines of mosquitto.conf, about its one listener or all of it."""
         self.port = free_port()
         self._directory = Path(tempfile.mkdtemp(prefix="mosquitto-"))
         self._config = self._directory / "mosquitto.conf"
         self._process: subprocess.Popen[bytes] | None = None
-        lines = [f"listener {self.port} 127.0.0.1", "user root", "max_queued_messages 0"]
+        lines = [f"listener {self.port} 127.0.0.1", *more, "user root", "max_queued_messages 0"]
         lines += PERSISTENCE if persists else ["persistence false"]
         lines.append(f"persistence_location {self._directory}/")
         if login is None:

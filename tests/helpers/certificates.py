@@ -1,0 +1,34 @@
+"""A certificate authority of our own, made by openssl, and what it has signed."""
+
+import subprocess
+from pathlib import Path
+
+DAYS = "2"
+
+
+class Authority:
+    """Keys and certificates as PEM files in a directory."""
+
+    def __init__(self, directory: Path, name: str = "authority") -> None:
+        self._directory = directory
+        self.ca_file, self._key = directory / f"{name}.pem", directory / f"{name}.key"
+        _openssl(
+            *("req", "-x509", "-newkey", "ed25519", "-noenc", "-days", DAYS, "-subj", f"/CN={name}"),
+            *("-keyout", self._key, "-out", self.ca_file),
+        )
+
+    def issue(self, name: str, address: str = "127.0.0.1") -> tuple[Path, Path]:
+        """A certificate for an address, and its key."""
+        certificate, key, request = (self._directory / f"{name}.{ending}" for ending in ("pem", "key", "csr"))
+        extension = self._directory / f"{name}.ext"
+        extension.write_text(f"subjectAltName=IP:{address}\n")
+        _openssl("req", "-newkey", "ed25519", "-noenc", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
+        _openssl(
+            *("x509", "-req", "-in", request, "-CA", self.ca_file, "-CAkey", self._key, "-CAcreateserial"),
+            *("-days", DAYS, "-extfile", extension, "-out", certificate),
+        )
+        return certificate, key
+
+
+def _openssl(*arguments: str | Path) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=20)

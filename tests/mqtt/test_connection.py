@@ -1,0 +1,218 @@
+"""Every way to reach a real broker: TLS, client certificates, WebSocket, logins, MQTT 3.1.1."""
+
+import logging
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from daemon.config import MqttConfig, TlsConfig
+from daemon.errors import Refused
+from daemon.mqtt import Session
+from daemon.mqtt.connection import login, tls_context
+from tests.helpers.certificates import Authority
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.websocket import WebSocketBridge
+from tests.mqtt.records import event
+
+SECRET = "correct horse"
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+def tls_lines(authority: Authority, *more: str) -> list[str]:
+    certificate, key = authority.issue("broker")
+    return [f"cafile {authority.ca_file}", f"certfile {certificate}", f"keyfile {key}", *more]
+
+
+def started(config: MqttConfig, state: Path) -> Session:
+    session = Session(config, "node", state, on_text=lambda *_: None)
+    session.start()
+    return session
+
+
+def is_whole(session: Session) -> None:
+    """It connects, and a large message and many small ones arrive."""
+    try:
+        wait_until(lambda: session.connected, f"connected ({session.status()['reason']})")
+        session.publish("health", bytes(200_000), qos=1, retain=True)
+        for number in range(300):
+            session.publish_event("front/event", event(number))
+        wait_until(lambda: session.status()["published"] >= 302, "all acknowledged")
+    finally:
+        session.stop(3.0)
+
+
+def is_told(session: Session, words: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It does not connect, and says why, once, in log and health."""
+    try:
+        wait_until(lambda: words in caplog.text, words)
+        reason = session.status()["reason"]
+        assert reason is not None
+        assert words in reason
+        assert not session.connected
+    finally:
+        session.stop(3.0)
+    assert caplog.text.count(words) == 1
+    assert "Traceback" not in caplog.text
+
+
+def test_a_broker_with_tls_is_verified_by_its_authority(authority: Authority, tmp_path: Path) -> None:
+    with Mosquitto(more=tls_lines(authority)) as broker:
+        tls = TlsConfig(ca_file=str(authority.ca_file))
+        is_whole(started(MqttConfig(port=broker.port, tls=tls), tmp_path / "state"))
+
+
+def test_a_broker_is_reached_by_websocket(broker: Mosquitto, tmp_path: Path) -> None:
+    with WebSocketBridge(broker.port, "/way/in") as bridge:
+        config = MqttConfig(port=bridge.port, transport="websockets", websocket_path="/way/in")
+        is_whole(started(config, tmp_path / "state"))
+
+
+def test_a_wrong_websocket_path_is_told(broker: Mosquitto, tmp_path: Path, caplog) -> None:
+    with WebSocketBridge(broker.port) as bridge:
+        config = MqttConfig(port=bridge.port, transport="websockets", websocket_path="/elsewhere")
+        is_told(started(config, tmp_path / "state"), "trying again", caplog)
+
+
+def test_a_certificate_of_our_own_lets_us_in(authority: Authority, tmp_path: Path, caplog) -> None:
+    certificate, key = authority.issue("device")
+    with Mosquitto(more=tls_lines(authority, "require_certificate true")) as broker:
+        own = {"certificate_file": str(certificate), "key_file": str(key)}
+        tls = TlsConfig(ca_file=str(authority.ca_file), **own)
+        is_whole(started(MqttConfig(port=broker.port, tls=tls), tmp_path / "state"))
+        without = MqttConfig(port=broker.port, tls=TlsConfig(ca_file=str(authority.ca_file)))
+        is_told(started(without, tmp_path / "state"), "trying again", caplog)
+
+
+def test_an_authority_that_did_not_sign_it_is_told(authority: Authority, tmp_path: Path, caplog) -> None:
+    stranger = Authority(tmp_path, "stranger")
+    with Mosquitto(more=tls_lines(authority)) as broker:
+        config = MqttConfig(port=broker.port, tls=TlsConfig(ca_file=str(stranger.ca_file)))
+        is_told(started(config, tmp_path / "state"), "its certificate is not to be trusted", caplog)
+
+
+def test_the_name_in_the_certificate_counts(authority: Authority, tmp_path: Path, caplog) -> None:
+    with Mosquitto(more=tls_lines(authority)) as broker:
+        config = MqttConfig(host="localhost", port=broker.port, tls=TlsConfig(ca_file=str(authority.ca_file)))
+        is_told(started(config, tmp_path / "state"), "its certificate is not to be trusted", caplog)
+
+
+def test_tls_to_a_port_without_is_told(broker: Mosquitto, authority: Authority, tmp_path: Path, caplog) -> None:
+    config = MqttConfig(port=broker.port, tls=TlsConfig(ca_file=str(authority.ca_file)))
+    is_told(started(config, tmp_path / "state"), "trying again", caplog)
+
+
+def test_a_login_that_may_publish_nothing_is_told_once_and_fills_no_memory(tmp_path: Path, caplog) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("user device\ntopic readwrite elsewhere/#\n")
+    with Mosquitto(login=("device", SECRET), more=[f"acl_file {acl}"]) as broker:
+        config = MqttConfig(port=broker.port, username="device", password=SecretStr(SECRET))
+        session = started(config, tmp_path / "state")
+        for number in range(50):
+            session.publish_event("front/event", event(number))
+        wait_until(lambda: session.status()["reconnects"] >= 2, "this mosquitto cuts off who it denies")
+        assert "Not authorized" in str(session.status()["reason"])
+        assert session.status()["outbox"]["stored"] == 50
+        session.stop(3.0)
+    assert caplog.text.count("Not authorized") == 1
+
+
+def test_a_broker_that_speaks_3_1_1_alone_gets_it(tmp_path: Path, caplog) -> None:
+    """mosquitto speaks both; a proxy answers CONNECTs of MQTT 5 as an old broker does."""
+    caplog.set_level(logging.INFO)
+    with Mosquitto() as broker, Old(broker.port) as old, Subscriber(broker) as subscriber:
+        session = started(MqttConfig(port=old.port), tmp_path / "state")
+        is_whole(session)
+        assert len(subscriber.payloads("perceptd/node/front/event")) == 300
+        wait_until(lambda: subscriber.heard[-1].payload == b"offline", "offline at the end")
+    assert "MQTT 3.1.1" in caplog.text
+
+
+class Old:
+    """Between a client and a broker: refuses MQTT 5 as MQTT 3.1.1 says (section 3.2.2.3)."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+
+    def __enter__(self) -> "Old":
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self._server.accept()
+            except OSError:
+                return
+            connect = peer.recv(65_536)
+            level = connect[connect.index(b"MQTT") + 4]
+            if level != 4:
+                peer.sendall(b"\x20\x02\x00\x01")
+                peer.close()
+                continue
+            broker = socket.create_connection(("127.0.0.1", self._target))
+            broker.sendall(connect)
+            for one, other in ((peer, broker), (broker, peer)):
+                threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _pass(one: socket.socket, other: socket.socket) -> None:
+        try:
+            while data := one.recv(65_536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("config", "credentials", "expected"),
+    [
+        ({}, {}, (None, None)),
+        ({"username": "u", "password": SecretStr("p")}, {"mqtt-password": "other"}, ("u", "p")),
+        ({"username": "u", "password_file": "file"}, {"mqtt-password": "other"}, ("u", "from a file")),
+        ({"username": "u"}, {"mqtt-password": "secret\n"}, ("u", "secret")),
+        ({}, {"mqtt-username": "me", "mqtt-password": "secret"}, ("me", "secret")),
+    ],
+)
+def test_where_the_login_comes_from(tmp_path: Path, config: dict, credentials: dict, expected: tuple) -> None:
+    (tmp_path / "file").write_text("from a file\nsecond line\n")
+    for name, secret in credentials.items():
+        (tmp_path / name).write_text(secret)
+    if "password_file" in config:
+        config = config | {"password_file": str(tmp_path / "file")}
+    assert login(MqttConfig(**config), {"CREDENTIALS_DIRECTORY": str(tmp_path)}) == expected
+    if not credentials:
+        assert login(MqttConfig(**config), {}) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "cannot be read"), (b"\xff", "not UTF-8"), (bytes(5000), "larger")]
+)
+def test_a_password_file_that_is_none_is_refused_by_name(tmp_path: Path, content: bytes | None, words: str) -> None:
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(Refused, match=f"mqtt.password_file = .*secret: {words}"):
+        login(MqttConfig(password_file=str(path)), {})
+
+
+@pytest.mark.parametrize("key", ["ca_file", "certificate_file"])
+@pytest.mark.parametrize("content", [None, b"no certificate"])
+def test_a_certificate_that_is_none_is_refused_by_name(tmp_path: Path, key: str, content: bytes | None) -> None:
+    path = tmp_path / "file.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(Refused, match=f"mqtt.tls.{key} = .*file.pem"):
+        tls_context(TlsConfig(**{key: str(path)}))
