@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 from daemon import __version__
 from daemon.clock import NS_PER_S, monotonic_ns, wall_time
 from daemon.config import Config
+from daemon.control import Control
 from daemon.flow.encode import Encoders
 from daemon.flow.live import LiveFusion
 from daemon.mqtt import Session
@@ -19,6 +20,7 @@ from daemon.status.latency import Latencies
 from daemon.status.notify import Notifier
 from daemon.status.service import Service
 from daemon.stream import Stream, is_in_order
+from daemon.switches import load_switches
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +43,18 @@ class Node:
         self._started_ns = monotonic_ns()
         self._latencies = Latencies()
         self._changed = threading.Event()
-        self._session = Session(config.mqtt, config.node, state_directory(config), on_text=self._take_text)
+        state = state_directory(config)
+        self._switches = state / "switches.json"
+        self._session = Session(
+            config.mqtt,
+            config.node,
+            state,
+            on_text=self._take_text,
+            on_command=lambda request: self._control.obey(request),
+        )
         self._publishers = {name: self._new_publisher(name) for name in config.streams}
         self._streams = {name: self._new_stream(name) for name in config.streams}
+        self._control = Control(config, self._streams, self._switches, recogniser.bundle.manifest.id)
 
     def run(self, stop: SimpleQueue[None], notifier: Notifier) -> None:
         """Run until there is something in `stop`, or until every source has come to its end and no text can come.
@@ -55,6 +66,7 @@ class Node:
             stack.callback(self._publish_health)
             for publisher in self._publishers.values():
                 publisher.begin()
+            self._turn_as_left()
             encoders = Encoders(self._recogniser.encoders)
             encoders.start()
             fusion, live = self._start_live(encoders, stack)
@@ -69,6 +81,12 @@ class Node:
             log.info("stopping")
             notifier.send(STOPPING="1", STATUS="stopping")
         log.info("stopped")
+
+    def _turn_as_left(self) -> None:
+        """Close what was closed when the daemon ended."""
+        for name, switch in load_switches(self._switches, list(self._streams)).items():
+            if not is_in_order(self._config.streams[name]):
+                self._streams[name].turn(switch)
 
     def _start_live(self, encoders: Encoders, stack: ExitStack) -> tuple[LiveFusion, set[str]]:
         """Start all live streams on one fusion thread; gives it, and their names."""
@@ -162,7 +180,5 @@ class Node:
 
     def _take_text(self, stream: str, payload: bytes, retained: bool) -> None:
         known = self._streams.get(stream)
-        if known is not None and known.inlet is not None:
-            known.inlet.receive(payload, retained)
-        else:
+        if known is None or not known.take_text(payload, retained):
             self._session.counters.drop("text_for_no_stream")

@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check_config(commands)
     _add_devices(commands)
     _add_watch(commands)
+    _add_send(commands)
     _add_evaluate(commands)
     _add_bundle(commands)
     return parser
@@ -128,6 +129,30 @@ def _add_watch(commands: "Commands") -> None:
     watch.add_argument("--node", metavar="NAME", help="the node to watch; + for every one (default: the config's)")
     _add_json(watch)
     watch.set_defaults(module="commands", command="watch")
+
+
+def _add_send(commands: "Commands") -> None:
+    send = commands.add_parser(
+        "send",
+        help="tell a running node what to do",
+        description="pause and resume close and open a stream's camera and microphone, mute and unmute the microphone "
+        "alone; without --stream, those of all streams. Both outlast a restart. The exit code is 1 when the node "
+        "refuses, or does not answer.",
+        epilog="example: perceptd send pause --stream door",
+    )
+    send.add_argument(
+        "name",
+        choices=["pause", "resume", "mute", "unmute", "log_level", "describe"],
+        metavar="COMMAND",
+        help="pause | resume | mute | unmute | log_level | describe",
+    )
+    send.add_argument("--stream", metavar="NAME", help="which stream (default: all)")
+    send.add_argument("--level", metavar="LEVEL", help="of log_level: debug | info | warning | error")
+    _add_config(send)
+    _add_broker(send)
+    send.add_argument("--node", metavar="NAME", help="the node to tell (default: the config's)")
+    _add_json(send)
+    send.set_defaults(module="send_command", command="send")
 
 
 def _add_evaluate(commands: "Commands") -> None:

@@ -29,7 +29,14 @@ def _host(host: str) -> str:
     return host
 
 
+def _stream_name(name: str) -> str:
+    if name == "command":
+        raise ValueError("expected another name: perceptd/<node>/command/... is where commands go")
+    return name
+
+
 TopicLevel = Annotated[str, AfterValidator(_topic_level)]
+StreamName = Annotated[TopicLevel, AfterValidator(_stream_name)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Seconds = Annotated[Number, Field(ge=0, le=86_400)]
 PositiveSeconds = Annotated[Number, Field(ge=0.1, le=86_400)]
@@ -209,6 +216,12 @@ class OutboxConfig(Document):
     max_age_h: Annotated[Number, Field(ge=0.1, le=8760)] = 168.0
 
 
+class CommandsConfig(Document):
+    """Which commands are not obeyed when they come over MQTT."""
+
+    forbidden: list[Literal["pause", "resume", "mute", "unmute", "log_level", "describe"]] = []
+
+
 class TlsConfig(Document):
     """How the broker is verified, and who we are; without a CA file, by the system's certificates."""
 
@@ -237,6 +250,7 @@ class MqttConfig(Document):
     keepalive_s: Annotated[int, Field(ge=5, le=3600)] = 30
     recognitions: RecognitionsConfig = RecognitionsConfig()
     outbox: OutboxConfig = OutboxConfig()
+    commands: CommandsConfig = CommandsConfig()
 
     @model_validator(mode="after")
     def _one_password(self) -> "MqttConfig":
@@ -260,7 +274,7 @@ class Config(Document):
     state_directory: str | None = None
     mqtt: MqttConfig = MqttConfig()
     health: HealthConfig = HealthConfig()
-    streams: Annotated[dict[TopicLevel, StreamConfig], Field(min_length=1, max_length=64)]
+    streams: Annotated[dict[StreamName, StreamConfig], Field(min_length=1, max_length=64)]
 
 
 def load_config(path: Path) -> Loaded[Config]:

@@ -131,17 +131,17 @@ class Recognition:
 
 
 EventPhase = Literal["start", "update", "end"]
-EndedBy = Literal["absent", "other", "timeout", "stopped", "restart"]
+EndedBy = Literal["absent", "other", "timeout", "paused", "stopped", "restart"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """A step in the life of one continuous presence of a label.
 
-    `score` is the smoothed score now, `peak` its highest so far. `ended_by` is None until the end: the label
-    faded while nothing took its place (`absent`), another label's event is open (`other`), the longest
-    duration was reached (`timeout`), the daemon stopped (`stopped`), or it had ended without being able to say so
-    (`restart`).
+    `score` is the smoothed score now, `peak` its highest so far. `ended_by` is None until the end: the label faded
+    while nothing took its place (`absent`), another label's event is open (`other`), the longest duration was reached
+    (`timeout`), its stream was paused (`paused`), the daemon stopped (`stopped`), or had ended without being able to
+    say so (`restart`).
     """
 
     phase: EventPhase

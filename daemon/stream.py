@@ -1,13 +1,15 @@
 """One stream of the node: its sources, its counters, and the flow that takes what they deliver."""
 
+import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from daemon.clock import NS_PER_MS, seconds_until
 from daemon.config import StreamConfig
 from daemon.errors import Refused
 from daemon.flow.encode import Encoders, Preparation
-from daemon.flow.live import LiveFlow, LiveFusion, LiveStream
+from daemon.flow.live import LiveFlow, LiveFusion, LiveStream, Order
 from daemon.flow.ordered import OrderedFlow
 from daemon.fusion.head import FusionHead
 from daemon.fusion.stream import StreamFusion
@@ -18,6 +20,9 @@ from daemon.records import MODALITIES, Captured, Counters, Modality, modality_of
 from daemon.runtime.supervisor import SupervisedSource
 from daemon.sources import Inspector, TextInlet, build_sources, watch_of
 from daemon.status.health import StreamHealth, input_health, source_health
+from daemon.switches import Switch
+
+log = logging.getLogger(__name__)
 
 
 def is_in_order(config: StreamConfig) -> bool:
@@ -48,6 +53,8 @@ class Stream:
         self._stop = threading.Event()
         self.counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
         self._sources: dict[str, SupervisedSource] = {}
+        self._switch = Switch()
+        self._order: Callable[[Order], bool] = lambda _: True
         self.inlet: TextInlet | None = None
         modalities = recogniser.bundle.manifest.modalities
         self._wanted = frozenset(modalities.present())
@@ -67,6 +74,7 @@ class Stream:
 
     def start_live(self, live: LiveStream, encoders: Encoders, fusion: LiveFusion) -> None:
         """Begin to capture, with text from MQTT where it is enabled."""
+        self._order = partial(fusion.order, live)
         flow = LiveFlow(live, Preparation(self._recogniser.bundle.manifest, self.counters), encoders, fusion)
         if self._takes_text:
             self.inlet = TextInlet(self._counted(flow.deliver), self.counters["text"])
@@ -85,6 +93,36 @@ class Stream:
         )
         # after a failure it would begin again at another time than its fusion has come to
         self._start_sources(flow.deliver, on_end=flow.finish, resumes=False)
+
+    @property
+    def switch(self) -> Switch:
+        """What of the stream is to be closed."""
+        return self._switch
+
+    def turn(self, switch: Switch) -> None:
+        """Close or open camera and microphone, now or, before it has started, from the start.
+
+        Does not wait for that. Raises Refused for a stream that is replayed as fast as possible.
+        """
+        if switch == self._switch:
+            return
+        if is_in_order(self._config):
+            raise Refused(f"stream {self.name} is replayed as fast as possible, which cannot be paused")
+        was_paused, self._switch = self._switch.paused, switch
+        for name, source in self._sources.items():
+            self._open_or_close(name, source)
+        if switch.paused != was_paused and not self._order("pause" if switch.paused else "resume"):
+            log.error("%s: fusion is too busy to be paused; its events end when what was delivered expires", self.name)
+
+    def take_text(self, payload: bytes, retained: bool) -> bool:
+        """Take a text for the inlet; False when there is none."""
+        if self.inlet is None:
+            return False
+        if self._switch.paused:
+            self.counters["text"].drop("paused")
+        else:
+            self.inlet.receive(payload, retained)
+        return True
 
     def look(self) -> None:
         """See whether every source still delivers what it should."""
@@ -135,7 +173,14 @@ class Stream:
                 inspect=Inspector(),
             )
             self._sources[name] = supervised
+            self._open_or_close(name, supervised)
             supervised.start()
+
+    def _open_or_close(self, name: str, source: SupervisedSource) -> None:
+        if self._switch.paused or (self._switch.muted and name == "microphone"):
+            source.pause()
+        else:
+            source.resume()
 
     def _counted(self, deliver: Deliver) -> Deliver:
         camera, microphone = self._config.camera, self._config.microphone
@@ -147,6 +192,9 @@ class Stream:
 
         def count_and_deliver(captured: Captured) -> None:
             modality = modality_of(captured)
+            if modality == "audio" and self._switch.muted:  # of a camera's own stream, or a recording
+                self.counters[modality].drop("muted")
+                return
             self.counters[modality].captured += 1
             deliver(moved(captured, offsets_ns[modality]))
 

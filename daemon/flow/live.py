@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from daemon.clock import NS_PER_S, monotonic_ns, seconds_until
 from daemon.flow.encode import Encoders, Preparation
@@ -20,6 +21,7 @@ INBOX_EMBEDDINGS = 1000
 """Far more than encoders can make while one embedding is fused: when full, something hangs."""
 
 Publish = Callable[[Fused], None]
+Order = Literal["pause", "resume"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class LiveFusion:
     def __init__(self, streams: list[LiveStream]) -> None:
         self._streams = streams
         self._due_ns: dict[str, int | None] = {}
-        self._inbox: queue.Queue[tuple[LiveStream, Embedding] | None] = queue.Queue(INBOX_EMBEDDINGS)
+        self._inbox: queue.Queue[tuple[LiveStream, Embedding | Order] | None] = queue.Queue(INBOX_EMBEDDINGS)
+        self._paused: set[str] = set()
         self.progress = Progress("fusion")
         self._thread = threading.Thread(target=self._run, name="fusion", daemon=True)
 
@@ -52,6 +55,14 @@ class LiveFusion:
             self._inbox.put_nowait((stream, embedding))
         except queue.Full:
             stream.counters[embedding.modality].drop("fusion_busy")
+
+    def order(self, stream: LiveStream, order: Order) -> bool:
+        """Pause a stream, which ends its open events, or resume it; False when the queue is full."""
+        try:
+            self._inbox.put_nowait((stream, order))
+        except queue.Full:
+            return False
+        return True
 
     def close(self, deadline_s: float) -> None:
         """Fuse what is queued, end open events, then end the thread."""
@@ -73,12 +84,28 @@ class LiveFusion:
                 continue
             if entry is None:
                 break
-            stream, embedding = entry
-            if not self._step(stream, partial(_deliver, embedding=embedding)):
-                stream.counters[embedding.modality].drop("fusion_failed")
+            stream, item = entry
+            if isinstance(item, Embedding):
+                self._take(stream, item)
+            else:
+                self._obey(stream, item)
             self._let_time_pass()
         for stream in self._streams:
             self._step(stream, _finish)
+
+    def _take(self, stream: LiveStream, embedding: Embedding) -> None:
+        counters = stream.counters[embedding.modality]
+        if stream.name in self._paused:
+            counters.drop("paused")
+        elif not self._step(stream, partial(_deliver, embedding=embedding)):
+            counters.drop("fusion_failed")
+
+    def _obey(self, stream: LiveStream, order: Order) -> None:
+        if order == "pause":
+            self._paused.add(stream.name)
+            self._step(stream, _pause)
+        else:
+            self._paused.discard(stream.name)
 
     def _wait_s(self) -> float:
         first_ns = min((at_ns for at_ns in self._due_ns.values() if at_ns is not None), default=None)
@@ -105,6 +132,10 @@ class LiveFusion:
 
 def _advance(stream: LiveStream) -> Fused:
     return stream.fusion.advance(monotonic_ns())
+
+
+def _pause(stream: LiveStream) -> Fused:
+    return stream.fusion.finish(monotonic_ns(), "paused")
 
 
 def _finish(stream: LiveStream) -> Fused:

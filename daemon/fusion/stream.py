@@ -9,7 +9,7 @@ from daemon.fusion import align, decide
 from daemon.fusion.align import Alignment, AlignRules
 from daemon.fusion.decide import DecideRules
 from daemon.fusion.head import FusionHead
-from daemon.records import Embedding, Event, Moment, Recognition
+from daemon.records import Embedding, EndedBy, Event, Moment, Recognition
 
 
 @dataclass(slots=True)
@@ -45,10 +45,11 @@ class StreamFusion:
         fused.events += events
         return fused
 
-    def finish(self, now_ns: int) -> Fused:
-        """End what is open because the daemon stops."""
+    def finish(self, now_ns: int, ended_by: EndedBy = "stopped") -> Fused:
+        """End what is open, and forget what was delivered."""
         fused = self.advance(now_ns)
-        self._decision, events = decide.end_all(self._decision, now_ns, "stopped", self._decide_rules)
+        self._alignment = Alignment()
+        self._decision, events = decide.end_all(self._decision, now_ns, ended_by, self._decide_rules)
         fused.events += events
         return fused
 

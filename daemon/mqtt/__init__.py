@@ -1,5 +1,7 @@
 """The way out: publishes recognitions, events and health to an MQTT broker, takes texts, and shows what arrives."""
 
+from daemon.mqtt.ask import ask
+from daemon.mqtt.commands import AnswerPayload, OfLogLevel, OfStream, Order, Request, Unfit, read_order
 from daemon.mqtt.gate import RecognitionGate
 from daemon.mqtt.payloads import (
     EventPayload,
@@ -15,17 +17,25 @@ from daemon.mqtt.session import Session, SessionStatus
 from daemon.mqtt.watch import watch
 
 __all__ = [
+    "AnswerPayload",
     "EventPayload",
     "Malformed",
     "Narrator",
+    "OfLogLevel",
+    "OfStream",
+    "Order",
     "Received",
     "RecognitionGate",
     "RecognitionPayload",
+    "Request",
     "Session",
     "SessionStatus",
     "StatePayload",
+    "Unfit",
+    "ask",
     "event_payload",
     "parse",
+    "read_order",
     "recognition_payload",
     "render",
     "state_payload",

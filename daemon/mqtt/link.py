@@ -64,12 +64,23 @@ ADVICE = {
 
 
 @dataclass(frozen=True, slots=True)
+class Inbound:
+    """One message as it came; `retained` says that the broker had kept it from before."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    response_topic: str | None = None
+    correlation: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Hooks:
     """What a link's owner wants to hear; all are called on the thread that runs the link, and must be quick."""
 
     connected: Callable[[], None]
     disconnected: Callable[[], None]
-    received: Callable[[str, bytes, bool], None]
+    received: Callable[[Inbound], None]
     acknowledged: Callable[[int, str | None], None]
     turn: Callable[[], None]
 
@@ -164,11 +175,19 @@ class Link:
 
     def publish(self, message: Outbound) -> int:
         """Hand one message to paho and return its id, by which it is acknowledged on this connection, if of QoS 1."""
-        properties = None
-        if message.expiry_s is not None and self._protocol == MQTTProtocolVersion.MQTTv5:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = message.expiry_s
+        properties = self._properties(message) if self._protocol == MQTTProtocolVersion.MQTTv5 else None
         return self._client.publish(message.topic, message.payload, message.qos, message.retain, properties).mid
+
+    @staticmethod
+    def _properties(message: Outbound) -> Properties:
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if message.expiry_s is not None:
+            properties.MessageExpiryInterval = message.expiry_s
+        if message.response_topic is not None:
+            properties.ResponseTopic = message.response_topic
+        if message.correlation is not None:
+            properties.CorrelationData = message.correlation
+        return properties
 
     def disconnect(self) -> None:
         """End the connection so that the broker forgets the last will."""
@@ -278,7 +297,11 @@ class Link:
             self.tell(f"lost the MQTT broker at {self._address}: {_explain(reason)}; connecting again")
 
     def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
-        self._hooks.received(message.topic, bytes(message.payload), message.retain)
+        response_topic = getattr(message.properties, "ResponseTopic", None)
+        correlation = getattr(message.properties, "CorrelationData", None)
+        self._hooks.received(
+            Inbound(message.topic, bytes(message.payload), message.retain, response_topic, correlation)
+        )
 
     def _on_publish(self, _c: Client, _u: Any, mid: int, reason: ReasonCode, _p: Any) -> None:
         self._hooks.acknowledged(mid, _explain(reason) if reason.is_failure else None)

@@ -14,7 +14,8 @@ MAX_PASSING = 500
 class Outbound:
     """One message as it goes to the broker.
 
-    What comes from the outbox has its `sequence` there. Brokers of MQTT 5 forget it after `expiry_s`.
+    What comes from the outbox has its `sequence` there. In MQTT 5 alone: the broker forgets it after `expiry_s`, an
+    answer is asked for under `response_topic`, and `correlation` says what it belongs to.
     """
 
     topic: str
@@ -23,6 +24,8 @@ class Outbound:
     retain: bool = False
     sequence: int | None = None
     expiry_s: int | None = None
+    response_topic: str | None = None
+    correlation: bytes | None = None
 
     @property
     def kind(self) -> str:

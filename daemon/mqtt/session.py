@@ -8,7 +8,8 @@ from typing import TypedDict
 
 from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.config import MqttConfig
-from daemon.mqtt.link import MAX_AWAITING_ACK, Hooks, Link
+from daemon.mqtt.commands import MAX_CORRELATION_BYTES, AnswerPayload, Request, answer_topic
+from daemon.mqtt.link import MAX_AWAITING_ACK, Hooks, Inbound, Link
 from daemon.mqtt.outbox import Outbox, OutboxStatus
 from daemon.mqtt.outgoing import MAX_EVENTS, Outbound, Outgoing
 from daemon.mqtt.payloads import EventPayload
@@ -28,6 +29,8 @@ OFFLINE = b"offline"
 
 OnText = Callable[[str, bytes, bool], None]
 """Takes the stream's name, the raw payload, and whether the broker had it retained."""
+OnCommand = Callable[[Request], AnswerPayload]
+"""Obeys a command, or says why not."""
 
 
 class SessionStatus(TypedDict):
@@ -50,11 +53,16 @@ class Session:
     bound; QoS 0 without a broker, or beyond a bound, is dropped. What is dropped is counted.
     """
 
-    def __init__(self, config: MqttConfig, node: str, state: Path, *, on_text: OnText) -> None:
-        """`state` is the directory in which events wait on disk; it is made when the session starts."""
+    def __init__(
+        self, config: MqttConfig, node: str, state: Path, *, on_text: OnText, on_command: OnCommand | None = None
+    ) -> None:
+        """Without `on_command` no commands are taken.
+
+        `state` is the directory in which events wait on disk; it is made when the session starts.
+        """
         self.counters = Counters()
         self._base = f"perceptd/{node}/"
-        self._on_text = on_text
+        self._on_text, self._on_command = on_text, on_command
         self._changed = threading.Condition()
         self._outgoing = Outgoing()
         self._outbox = Outbox(
@@ -227,6 +235,8 @@ class Session:
 
     def _on_connected(self) -> None:
         self._link.subscribe(self._base + "+/text")
+        if self._on_command is not None:
+            self._link.subscribe(self._base + "command/+")
         with self._changed:
             self._connected, self._since_ns = True, monotonic_ns()
             self._connects += 1
@@ -242,14 +252,30 @@ class Session:
             for message in self._outgoing.drop_passing():
                 self.counters.drop(f"{message.kind}_not_connected")
 
-    def _on_received(self, topic: str, payload: bytes, retained: bool) -> None:
-        stream = topic.removeprefix(self._base).removesuffix("/text")
+    def _on_received(self, message: Inbound) -> None:
+        kind, _, name = message.topic.removeprefix(self._base).partition("/")
         try:
-            self._on_text(stream, payload, retained)
+            if kind == "command" and self._on_command is not None:
+                self._take_command(name, message, self._on_command)
+            else:
+                self._on_text(kind, message.payload, message.retained)
         except Exception:
-            log.exception("taking a text for stream %s failed", stream)
+            log.exception("taking a message under %s failed", message.topic)
             with self._changed:
-                self.counters.drop("text_failed")
+                self.counters.drop("command_failed" if kind == "command" else "text_failed")
+
+    def _take_command(self, name: str, message: Inbound, obey: OnCommand) -> None:
+        if message.retained:  # nobody can say when it was meant
+            with self._changed:
+                self.counters.drop("command_retained")
+            return
+        request = Request(name, message.payload, message.response_topic, message.correlation)
+        payload = obey(request).to_json()
+        correlation = (message.correlation or b"")[:MAX_CORRELATION_BYTES] or None
+        answer = Outbound(answer_topic(request, self._base), payload, qos=1, correlation=correlation)
+        with self._changed:
+            if (reason := self._queue(answer)) is not None:
+                self.counters.drop(f"answer_{reason}")
 
     def _on_acknowledged(self, mid: int, refusal: str | None) -> None:
         with self._changed:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 
 from daemon.config import MqttConfig
-from daemon.mqtt.link import Hooks, Link
+from daemon.mqtt.link import Hooks, Inbound, Link
 from daemon.mqtt.received import NODE_KINDS, STREAM_KINDS, Malformed, Received, parse
 from daemon.records import Counters
 
@@ -71,8 +71,8 @@ class _Watcher:
         for topic_filter in self._filters:
             self._link.subscribe(topic_filter)
 
-    def _on_received(self, topic: str, payload: bytes, retained: bool) -> None:
-        received = parse(topic, payload, retained, time.time_ns())
+    def _on_received(self, message: Inbound) -> None:
+        received = parse(message.topic, message.payload, message.retained, time.time_ns())
         if received is None:
             return
         if isinstance(received.content, Malformed):

@@ -6,10 +6,10 @@ from typing import Literal
 from daemon.clock import NS_PER_S
 from daemon.records import MODALITIES, Modality
 
-State = Literal["recovering", "healthy", "degraded", "stalled", "backing_off", "ended", "stopped"]
+State = Literal["recovering", "healthy", "degraded", "stalled", "backing_off", "paused", "ended", "stopped"]
 """`recovering`: being opened, for the first time or again; `healthy`: delivers; `degraded`: delivers, but something is
 wrong with it; `stalled`: has ceased to deliver, and is being closed; `backing_off`: has failed, and is opened again
-soon."""
+soon; `paused`: closed until somebody resumes it."""
 
 DELIVERS: frozenset[State] = frozenset({"healthy", "degraded"})
 
@@ -133,6 +133,13 @@ class Liveness:
         self.status = replace(self.status, reason=reason, failures=self.status.failures + 1)
         self._enter("backing_off", now_ns)
         return True
+
+    def pauses(self, now_ns: int) -> None:
+        """The source is closed because somebody wants it closed: nothing is expected, and nothing wrong."""
+        self._complaints.clear()
+        self._has_failed = False
+        self.status = replace(self.status, reason=None)
+        self._enter("paused", now_ns)
 
     def ends(self, state: Literal["ended", "stopped"], now_ns: int) -> None:
         """Nothing comes any more."""

@@ -13,6 +13,7 @@ from daemon.records import Captured, modality_of
 from daemon.redact import redact
 from daemon.runtime.backoff import Backoff
 from daemon.runtime.liveness import DELIVERS, Complaint, Liveness, SourceStatus, Watch
+from daemon.runtime.progress import IDLE_S
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ class SupervisedSource:
         self._looked_ns = monotonic_ns()
         self._stop = threading.Event()
         self._close = threading.Event()
+        self._resumed = threading.Event()
+        self._resumed.set()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
@@ -83,8 +86,19 @@ class SupervisedSource:
     def request_stop(self) -> None:
         """Ask the source to return, for good."""
         self._stop.set()
+        self._resumed.set()
         with self._lock:
             self._close.set()
+
+    def pause(self) -> None:
+        """Close the source and keep it closed until `resume`. Does not wait for that: the status says when it is."""
+        with self._lock:
+            self._resumed.clear()
+            self._close.set()
+
+    def resume(self) -> None:
+        """Open the source again, if it was paused."""
+        self._resumed.set()
 
     def join(self, deadline_s: float) -> bool:
         """Wait for the source to return; says whether it did within the deadline."""
@@ -104,9 +118,14 @@ class SupervisedSource:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            if not self._resumed.is_set():
+                self._wait_paused()
+                continue
             delivered, reason = self._run_once()
             if self._stop.is_set():
                 break
+            if not self._resumed.is_set():
+                continue
             before = self.status
             with self._lock:
                 opens_again = self._liveness.returns(reason, monotonic_ns())
@@ -126,7 +145,7 @@ class SupervisedSource:
         """Run the source until it returns; gives whether it delivered, and why it failed, or None when it did not."""
         with self._lock:
             self._close = threading.Event()
-            if self._stop.is_set():
+            if self._stop.is_set() or not self._resumed.is_set():
                 self._close.set()
             self._liveness.opens(monotonic_ns())
         reason = None
@@ -138,6 +157,14 @@ class SupervisedSource:
             log.error("%s: failed in an unforeseen way\n%s", self._name, redact(traceback.format_exc()))
             reason = redact(f"{type(error).__name__}: {error}")
         return self.status.state in DELIVERS, reason
+
+    def _wait_paused(self) -> None:
+        before = self.status
+        with self._lock:
+            self._liveness.pauses(monotonic_ns())
+        self._tell_of_change(before)
+        while not self._resumed.wait(IDLE_S):
+            pass
 
     def _pass_on(self, captured: Captured) -> None:
         before, complaint = self.status, self._inspect(captured)
@@ -161,10 +188,10 @@ class SupervisedSource:
         status = self.status
         if status == before:
             return
-        if status.state == "healthy":
+        if status.state in ("healthy", "paused"):
             self._backoff.reset()
             self._told = None
-            log.info("%s: delivers", self._name)
+            log.info("%s: %s", self._name, "delivers" if status.state == "healthy" else "is paused: closed")
         elif status.state != "recovering" and status.reason != self._told:
             self._told = status.reason
             what = "is opened again and again" if status.state in ("stalled", "backing_off") else "is used as it is"

@@ -144,3 +144,46 @@ def test_waits_grow_up_to_a_cap_and_are_spread(failures: int) -> None:
     assert whole_s / 2 <= backoff.next_s() <= whole_s
     backoff.reset()
     assert backoff.next_s() <= 0.5
+
+
+def test_a_paused_source_is_closed_until_it_is_resumed() -> None:
+    source = ScriptedSource()
+    supervised, _, ended = supervise(source)
+    wait_until(lambda: source.started == 1, "opened")
+    for times in (2, 3):
+        supervised.pause()
+        wait_until(lambda: supervised.status.state == "paused", "closed")
+        assert (source.started, supervised.status.reason, supervised.status.failures) == (times - 1, None, 0)
+        supervised.look()
+        supervised.resume()
+        wait_until(lambda times=times: source.started == times, "opened again")
+    supervised.pause()
+    wait_until(lambda: supervised.status.state == "paused", "closed")
+    assert not ended.is_set()
+    supervised.request_stop()
+    assert supervised.join(5)
+    assert supervised.status.state == "stopped"
+
+
+def test_a_source_that_is_paused_before_it_starts_is_never_opened() -> None:
+    source = ScriptedSource()
+    supervised = SupervisedSource("s/test", source, lambda _: None, on_change=lambda: None)
+    supervised.pause()
+    supervised.start()
+    wait_until(lambda: supervised.status.state == "paused", "it waits")
+    assert source.started == 0
+    supervised.resume()
+    wait_until(lambda: source.started == 1, "opened")
+    supervised.request_stop()
+    assert supervised.join(5)
+
+
+def test_pausing_one_that_fails_again_and_again_ends_its_trouble() -> None:
+    source = ScriptedSource(*[([], "no such camera")] * 50)
+    supervised, _, _ = supervise(source)
+    wait_until(lambda: supervised.status.failures >= 1, "it has failed")
+    supervised.pause()
+    wait_until(lambda: supervised.status.state == "paused", "it waits")
+    assert supervised.status.reason is None
+    supervised.request_stop()
+    assert supervised.join(5)

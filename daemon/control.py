@@ -1,0 +1,101 @@
+"""Obeys commands: pauses and mutes streams, sets the log level, describes the node."""
+
+import logging
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daemon import __version__
+from daemon.clock import monotonic_ns, wall_time
+from daemon.config import Config
+from daemon.errors import Refused
+from daemon.mqtt import AnswerPayload, OfLogLevel, OfStream, Order, Request, Unfit, read_order
+from daemon.redact import redact
+from daemon.stream import Stream
+from daemon.switches import Switch, save_switches
+
+log = logging.getLogger(__name__)
+
+CHANGES: dict[str, dict[str, bool]] = {
+    "pause": {"paused": True},
+    "resume": {"paused": False},
+    "mute": {"muted": True},
+    "unmute": {"muted": False},
+}
+"""What each command does to a stream's switch."""
+
+
+class Control:
+    """Used by the thread that takes commands, alone."""
+
+    def __init__(self, config: Config, streams: Mapping[str, Stream], switches: Path, bundle_id: str) -> None:
+        self._config, self._streams = config, streams
+        self._switches = switches
+        self._bundle_id = bundle_id
+
+    def obey(self, request: Request) -> AnswerPayload:
+        """Do what is asked, or say why not. Never raises for anything a command may hold."""
+        result: dict[str, Any] | None = None
+        reason: str | None = None
+        try:
+            order = read_order(request)
+            if request.name in self._config.mqtt.commands.forbidden:
+                raise Unfit("mqtt.commands.forbidden in config.yaml forbids it")
+            reason, result = self._do(request.name, order)
+        except (Unfit, Refused) as error:
+            log.warning("command %s: refused: %s", request.name[:32], error)
+            return self._answer(request.name, ok=False, reason=str(error))
+        log.info("command %s: done%s", request.name, f", but {reason}" if reason else "")
+        return self._answer(request.name, ok=True, reason=reason, result=result)
+
+    def _do(self, name: str, order: Order) -> tuple[str | None, dict[str, Any] | None]:
+        """Gives what is to be said though it is done, and what was asked for."""
+        if isinstance(order, OfStream):
+            return self._turn(order, CHANGES[name]), None
+        if isinstance(order, OfLogLevel):
+            logging.getLogger().setLevel(order.level.upper())
+            return None, None
+        return None, self._describe()
+
+    def _turn(self, order: OfStream, change: Mapping[str, bool]) -> str | None:
+        if order.stream is not None and order.stream not in self._streams:
+            raise Unfit(f"no stream {order.stream[:64]!r}; there are {', '.join(self._streams)}")
+        for name, stream in self._streams.items():
+            if order.stream in (None, name):
+                stream.turn(stream.switch.model_copy(update=dict(change)))
+        switches: dict[str, Switch] = {name: stream.switch for name, stream in self._streams.items()}
+        try:
+            save_switches(self._switches, switches)
+        except OSError as error:
+            return f"it is forgotten at the next start: {self._switches}: {error.strerror or error}"
+        return None
+
+    def _describe(self) -> dict[str, Any]:
+        versions = {"perceptd": __version__, "python": platform.python_version(), "numpy": np.__version__}
+        versions |= {name: version(name) for name in ("paho-mqtt", "opencv-python-headless", "av")}
+        return {
+            "node": self._config.node,
+            "bundle": self._bundle_id,
+            "versions": versions,
+            "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
+            "config": _masked(self._config.model_dump(mode="json")),
+        }
+
+    @staticmethod
+    def _answer(
+        name: str, *, ok: bool, reason: str | None = None, result: dict[str, Any] | None = None
+    ) -> AnswerPayload:
+        return AnswerPayload(command=name[:64], ok=ok, reason=reason, time=wall_time(monotonic_ns()), result=result)
+
+
+def _masked(value: Any) -> Any:
+    """The value without user and password in URLs; passwords of their own are stars already."""
+    if isinstance(value, dict):
+        return {key: _masked(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_masked(inner) for inner in value]
+    return redact(value) if isinstance(value, str) else value

@@ -1,0 +1,97 @@
+"""Commands as they come over MQTT: what may be asked, and how it is answered. Pure."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from daemon.mqtt.payloads import Name, Payload, Time
+
+MAX_COMMAND_BYTES = 4096
+MAX_CORRELATION_BYTES = 1024
+MAX_RESPONSE_TOPIC = 256
+
+
+class Order(BaseModel):
+    """What the payload of a command may say: JSON, or nothing at all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class OfStream(Order):
+    """Which stream is meant; none named: all."""
+
+    stream: Name | None = None
+
+
+class OfLogLevel(Order):
+    """From which level on is logged."""
+
+    level: Literal["debug", "info", "warning", "error"]
+
+
+class OfNothing(Order):
+    """A command that takes no arguments."""
+
+
+ORDERS: dict[str, type[Order]] = {
+    "pause": OfStream,
+    "resume": OfStream,
+    "mute": OfStream,
+    "unmute": OfStream,
+    "log_level": OfLogLevel,
+    "describe": OfNothing,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A command as it came, and where its answer goes if its sender said so (MQTT 5)."""
+
+    name: str
+    payload: bytes
+    response_topic: str | None = None
+    correlation: bytes | None = None
+
+
+class AnswerPayload(Payload):
+    """What became of a command: done, or not and why. `result` is what `describe` tells."""
+
+    command: Name
+    ok: bool
+    reason: str | None = None
+    time: Time
+    result: dict[str, Any] | None = None
+
+
+class Unfit(ValueError):
+    """A command that cannot be obeyed; the message is the answer's reason."""
+
+
+def read_order(request: Request) -> Order:
+    """What is asked. Raises Unfit."""
+    model = ORDERS.get(request.name)
+    if model is None:
+        raise Unfit(f"unknown command; known are {', '.join(ORDERS)}")
+    if len(request.payload) > MAX_COMMAND_BYTES:
+        raise Unfit(f"{len(request.payload)} bytes; at most {MAX_COMMAND_BYTES} are taken")
+    try:
+        return model.model_validate_json(request.payload.strip() or b"{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(level) for level in first["loc"])
+        raise Unfit(f"{where}: {first['msg']}" if where else first["msg"]) from error
+
+
+def answer_topic(request: Request, base: str) -> str:
+    """Where the answer goes: what the sender asked for, if it is a topic that is not for others to write to.
+
+    Whoever may send commands need not be allowed to speak as this node, or to Home Assistant: the daemon does not lend
+    out its rights.
+    """
+    wanted = request.response_topic
+    if wanted and len(wanted) <= MAX_RESPONSE_TOPIC and wanted.isprintable() and not set(wanted) & set("+#"):
+        first = wanted.split("/")[0]
+        if first not in ("perceptd", "homeassistant") and not first.startswith("$"):
+            return wanted
+    return f"{base}command/{request.name}/result"
