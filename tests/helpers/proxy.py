@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback whose connections can be cut."""
+"""A TCP proxy on loopback whose connections can be cut, and which remembers all that went through."""
 
 import contextlib
 import socket
@@ -12,6 +12,7 @@ class Proxy:
         self._target = target
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
+        self.seen = bytearray()
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
 
@@ -51,10 +52,10 @@ class Proxy:
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
 
-    @staticmethod
-    def _pass(one: socket.socket, other: socket.socket) -> None:
+    def _pass(self, one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := one.recv(65_536):
+                self.seen += data
                 other.sendall(data)
         for end in (one, other):
             with contextlib.suppress(OSError):

@@ -1,0 +1,135 @@
+"""Writes docs/mqtt: a JSON Schema for every payload, and the AsyncAPI document that says where each goes."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from daemon import __version__
+from daemon.mqtt.commands import ORDERS, AnswerPayload
+from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload
+from daemon.status.health import Health
+
+TARGET = Path(__file__).resolve().parents[1] / "docs" / "mqtt"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One topic: who sends what, and how. `model` None: plain text."""
+
+    name: str
+    address: str
+    action: Literal["send", "receive"]
+    model: type[BaseModel] | None
+    qos: int
+    retained: bool
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """Of its payload."""
+        if self.model is None:
+            return PLAIN[self.name]
+        mode: Literal["serialization", "validation"] = "serialization" if self.action == "send" else "validation"
+        return {"$schema": DIALECT} | self.model.model_json_schema(by_alias=True, mode=mode)
+
+
+PLAIN: dict[str, dict[str, Any]] = {
+    "availability": {"$schema": DIALECT, "title": "Availability", "enum": ["online", "offline"]},
+    "text": {
+        "$schema": DIALECT,
+        "title": "Text",
+        "description": "A text, or a JSON object with one; at most 4096 bytes of UTF-8.",
+        "anyOf": [
+            {"type": "string"},
+            {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
+        ],
+    },
+}
+CHANNELS = (
+    Channel("availability", "perceptd/{node}/availability", "send", None, 1, True),
+    Channel("health", "perceptd/{node}/health", "send", Health, 1, True),
+    Channel("state", "perceptd/{node}/{stream}/state", "send", StatePayload, 1, True),
+    Channel("recognition", "perceptd/{node}/{stream}/recognition", "send", RecognitionPayload, 0, False),
+    Channel("event", "perceptd/{node}/{stream}/event", "send", EventPayload, 1, False),
+    Channel("answer", "perceptd/{node}/command/{command}/result", "send", AnswerPayload, 1, False),
+    Channel("text", "perceptd/{node}/{stream}/text", "receive", None, 1, False),
+    *(
+        Channel(f"command_{name}", f"perceptd/{{node}}/command/{name}", "receive", model, 1, False)
+        for name, model in ORDERS.items()
+    ),
+)
+PARAMETERS = {
+    "node": {"description": "The name of the device in its config.yaml."},
+    "stream": {"description": "The name of the place being watched in config.yaml."},
+    "command": {"description": "The command that is answered.", "enum": list(ORDERS)},
+}
+
+
+def documents() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every file of docs/mqtt by its name."""
+    for channel in CHANNELS:
+        yield f"{channel.name}.schema.json", channel.schema
+    yield "asyncapi.json", _asyncapi()
+
+
+def _asyncapi() -> dict[str, Any]:
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "perceptd",
+            "version": __version__,
+            "description": "What the daemon says and takes over MQTT; docs/mqtt.md explains it.",
+        },
+        "defaultContentType": "application/json",
+        "channels": {channel.name: _channel(channel) for channel in CHANNELS},
+        "operations": {f"{channel.action}_{channel.name}": _operation(channel) for channel in CHANNELS},
+        "components": {"messages": {channel.name: _message(channel) for channel in CHANNELS}},
+    }
+
+
+def _channel(channel: Channel) -> dict[str, Any]:
+    parameters = {name: what for name, what in PARAMETERS.items() if f"{{{name}}}" in channel.address}
+    messages = {channel.name: {"$ref": f"#/components/messages/{channel.name}"}}
+    return {"address": channel.address, "parameters": parameters, "messages": messages}
+
+
+def _operation(channel: Channel) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "action": channel.action,
+        "channel": {"$ref": f"#/channels/{channel.name}"},
+        "bindings": {"mqtt": {"qos": channel.qos, "retain": channel.retained, "bindingVersion": "0.2.0"}},
+    }
+    if channel.name.startswith("command_"):
+        operation["reply"] = {
+            "address": {"location": "$message.header#/responseTopic"},
+            "channel": {"$ref": "#/channels/answer"},
+        }
+    return operation
+
+
+def _message(channel: Channel) -> dict[str, Any]:
+    content = "text/plain" if channel.model is None else "application/json"
+    return {"name": channel.name, "contentType": content, "payload": {"$ref": f"./{channel.name}.schema.json"}}
+
+
+def main() -> int:
+    """Write all files."""
+    TARGET.mkdir(exist_ok=True)
+    for name, document in documents():
+        (TARGET / name).write_text(rendered(document), encoding="utf-8")
+        print(TARGET / name)
+    return 0
+
+
+def rendered(document: dict[str, Any]) -> str:
+    """As it stands in its file."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
