@@ -23,7 +23,7 @@ def broker() -> Iterator[Mosquitto]:
 
 def test_the_shipped_config_is_good(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-config", str(ROOT / "config.yaml")]) == 0
-    assert capsys.readouterr().out.endswith("config.yaml: good; bundle digits@0.3.0, streams: demo\n")
+    assert capsys.readouterr().out.endswith("config.yaml: good; bundle digits@0.4.0, streams: demo\n")
 
 
 def test_a_recording_that_is_not_there_is_remarked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
