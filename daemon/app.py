@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from queue import Empty, SimpleQueue
 
 from daemon import __version__
+from daemon.announce import announce
 from daemon.clock import NS_PER_S, monotonic_ns, wall_time
 from daemon.config import Config
 from daemon.control import Control
@@ -44,7 +45,7 @@ class Node:
         self._latencies = Latencies()
         self._changed = threading.Event()
         state = state_directory(config)
-        self._switches = state / "switches.json"
+        self._switches, self._announced = state / "switches.json", state / "announced.json"
         self._session = Session(
             config.mqtt,
             config.node,
@@ -67,6 +68,7 @@ class Node:
             for publisher in self._publishers.values():
                 publisher.begin()
             self._turn_as_left()
+            announce(self._config, self._recogniser.bundle.manifest, self._streams, self._session, self._announced)
             encoders = Encoders(self._recogniser.encoders)
             encoders.start()
             fusion, live = self._start_live(encoders, stack)

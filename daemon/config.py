@@ -219,7 +219,14 @@ class OutboxConfig(Document):
 class CommandsConfig(Document):
     """Which commands are not obeyed when they come over MQTT."""
 
-    forbidden: list[Literal["pause", "resume", "mute", "unmute", "log_level", "describe"]] = []
+    forbidden: list[Literal["pause", "resume", "mute", "unmute", "camera", "microphone", "log_level", "describe"]] = []
+
+
+class HomeAssistantConfig(Document):
+    """Whether and where Home Assistant is told of the node."""
+
+    discovery: bool = True
+    prefix: TopicLevel = "homeassistant"
 
 
 class TlsConfig(Document):
@@ -251,6 +258,7 @@ class MqttConfig(Document):
     recognitions: RecognitionsConfig = RecognitionsConfig()
     outbox: OutboxConfig = OutboxConfig()
     commands: CommandsConfig = CommandsConfig()
+    home_assistant: HomeAssistantConfig = HomeAssistantConfig()
 
     @model_validator(mode="after")
     def _one_password(self) -> "MqttConfig":

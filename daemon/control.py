@@ -2,7 +2,7 @@
 
 import logging
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from daemon import __version__
 from daemon.clock import monotonic_ns, wall_time
 from daemon.config import Config
 from daemon.errors import Refused
-from daemon.mqtt import AnswerPayload, OfLogLevel, OfStream, Order, Request, Unfit, read_order
+from daemon.mqtt import AnswerPayload, OfDevice, OfLogLevel, OfStream, Order, Request, Unfit, read_order
 from daemon.redact import redact
 from daemon.stream import Stream
 from daemon.switches import Switch, save_switches
@@ -43,7 +43,7 @@ class Control:
         reason: str | None = None
         try:
             order = read_order(request)
-            if request.name in self._config.mqtt.commands.forbidden:
+            if _meanings(request.name, order) & set(self._config.mqtt.commands.forbidden):
                 raise Unfit("mqtt.commands.forbidden in config.yaml forbids it")
             reason, result = self._do(request.name, order)
         except (Unfit, Refused) as error:
@@ -55,18 +55,24 @@ class Control:
     def _do(self, name: str, order: Order) -> tuple[str | None, dict[str, Any] | None]:
         """Gives what is to be said though it is done, and what was asked for."""
         if isinstance(order, OfStream):
-            return self._turn(order, CHANGES[name]), None
+            return self._turn(order.stream, lambda switch: switch.model_copy(update=CHANGES[name])), None
+        if isinstance(order, OfDevice):
+            return self._turn(order.stream, lambda switch: _device_turned(switch, name, order.on), name), None
         if isinstance(order, OfLogLevel):
             logging.getLogger().setLevel(order.level.upper())
             return None, None
         return None, self._describe()
 
-    def _turn(self, order: OfStream, change: Mapping[str, bool]) -> str | None:
-        if order.stream is not None and order.stream not in self._streams:
-            raise Unfit(f"no stream {order.stream[:64]!r}; there are {', '.join(self._streams)}")
-        for name, stream in self._streams.items():
-            if order.stream in (None, name):
-                stream.turn(stream.switch.model_copy(update=dict(change)))
+    def _turn(self, stream: str | None, turned: Callable[[Switch], Switch], device: str | None = None) -> str | None:
+        """Turn the switch of one stream, or of all; gives what is to be said though it is done."""
+        if stream is not None and stream not in self._streams:
+            raise Unfit(f"no stream {stream[:64]!r}; there are {', '.join(self._streams)}")
+        meant = [known for name, known in self._streams.items() if stream in (None, name)]
+        for each in meant:
+            if device is not None and device not in each.devices:
+                raise Unfit(f"stream {each.name} has no {device} of its own")
+        for each in meant:
+            each.turn(turned(each.switch))
         switches: dict[str, Switch] = {name: stream.switch for name, stream in self._streams.items()}
         try:
             save_switches(self._switches, switches)
@@ -90,6 +96,21 @@ class Control:
         name: str, *, ok: bool, reason: str | None = None, result: dict[str, Any] | None = None
     ) -> AnswerPayload:
         return AnswerPayload(command=name[:64], ok=ok, reason=reason, time=wall_time(monotonic_ns()), result=result)
+
+
+def _meanings(name: str, order: Order) -> set[str]:
+    """The commands that this one amounts to: opening the microphone is unmuting it."""
+    opens = {"microphone": "unmute", "camera": "resume"} if isinstance(order, OfDevice) and order.on else {}
+    return {name, *([opens[name]] if name in opens else [])}
+
+
+def _device_turned(switch: Switch, device: str, on: bool) -> Switch:
+    """With the camera or microphone open or closed, and the other one as it is: of a paused stream both are closed."""
+    open_now = {"camera": not (switch.paused or switch.blind), "microphone": not (switch.paused or switch.muted)}
+    wanted = open_now | {device: on}
+    if switch.paused and not any(wanted.values()):
+        return switch
+    return Switch(paused=False, blind=not wanted["camera"], muted=not wanted["microphone"])
 
 
 def _masked(value: Any) -> Any:

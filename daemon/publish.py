@@ -113,7 +113,7 @@ class StreamPublisher:
 
     def _publish_state(self, event: Event | None, since_ns: int) -> None:
         label, score = (event.label, event.score) if event else (None, None)
-        payload = state_payload(label=label, score=score, since=wall_time(since_ns))
+        payload = state_payload(label=label, score=score, since=wall_time(since_ns), open_labels=list(self._open))
         self._send("state", payload.to_json(), qos=1, retain=True)
 
     def _send(self, kind: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:

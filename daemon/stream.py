@@ -17,6 +17,7 @@ from daemon.ports import Deliver
 from daemon.publish import StreamPublisher
 from daemon.recogniser import Recogniser
 from daemon.records import MODALITIES, Captured, Counters, Modality, modality_of, moved
+from daemon.runtime.liveness import DELIVERS
 from daemon.runtime.supervisor import SupervisedSource
 from daemon.sources import Inspector, TextInlet, build_sources, watch_of
 from daemon.status.health import StreamHealth, input_health, source_health
@@ -95,6 +96,12 @@ class Stream:
         self._start_sources(flow.deliver, on_end=flow.finish, resumes=False)
 
     @property
+    def devices(self) -> frozenset[str]:
+        """Which of camera and microphone it has that can be opened and closed."""
+        named = {"camera": self._config.camera, "microphone": self._config.microphone}
+        return frozenset(name for name, config in named.items() if config is not None)
+
+    @property
     def switch(self) -> Switch:
         """What of the stream is to be closed."""
         return self._switch
@@ -153,7 +160,22 @@ class Stream:
             inputs={modality: input_health(self.counters[modality]) for modality in present},
             recognitions=self._publisher.recognitions,
             events=self._publisher.events,
+            available=not self._switch.paused and (self.inlet is not None or self._delivers),
+            camera=self._is_open("camera", "image"),
+            microphone=self._is_open("microphone", "audio"),
         )
+
+    @property
+    def _delivers(self) -> bool:
+        return any(source.status.state in DELIVERS for source in self._sources.values())
+
+    def _is_open(self, device: str, modality: Modality) -> bool | None:
+        """Whether a device is open, or to be opened; None when there is none."""
+        if device not in self.devices:
+            return None
+        source = self._sources.get(device, self._sources.get("camera"))
+        is_closed = self._switch.blind if modality == "image" else self._switch.muted
+        return source is not None and source.status.state != "paused" and not is_closed
 
     def _new_fusion(self, head: FusionHead) -> StreamFusion:
         return self._recogniser.new_fusion(head, self._config.fusion, self._config.events)
@@ -177,7 +199,14 @@ class Stream:
             supervised.start()
 
     def _open_or_close(self, name: str, source: SupervisedSource) -> None:
-        if self._switch.paused or (self._switch.muted and name == "microphone"):
+        switch, microphone = self._switch, self._config.microphone
+        carries_sound = microphone is not None and microphone.device == "camera"
+        closed = {
+            "camera": switch.blind and (switch.muted or not carries_sound),
+            "microphone": switch.muted,
+            "replay": False,
+        }
+        if switch.paused or closed[name]:
             source.pause()
         else:
             source.resume()
@@ -192,8 +221,9 @@ class Stream:
 
         def count_and_deliver(captured: Captured) -> None:
             modality = modality_of(captured)
-            if modality == "audio" and self._switch.muted:  # of a camera's own stream, or a recording
-                self.counters[modality].drop("muted")
+            # of a camera's own stream, or a recording
+            if (modality == "audio" and self._switch.muted) or (modality == "image" and self._switch.blind):
+                self.counters[modality].drop("closed")
                 return
             self.counters[modality].captured += 1
             deliver(moved(captured, offsets_ns[modality]))

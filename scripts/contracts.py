@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from daemon import __version__
 from daemon.mqtt.commands import ORDERS, AnswerPayload
+from daemon.mqtt.discovery import DiscoveryPayload
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload
 from daemon.status.health import Health
 
@@ -57,6 +58,7 @@ CHANNELS = (
     Channel("recognition", "perceptd/{node}/{stream}/recognition", "send", RecognitionPayload, 0, False),
     Channel("event", "perceptd/{node}/{stream}/event", "send", EventPayload, 1, False),
     Channel("answer", "perceptd/{node}/command/{command}/result", "send", AnswerPayload, 1, False),
+    Channel("discovery", "homeassistant/device/{object}/config", "send", DiscoveryPayload, 1, True),
     Channel("text", "perceptd/{node}/{stream}/text", "receive", None, 1, False),
     *(
         Channel(f"command_{name}", f"perceptd/{{node}}/command/{name}", "receive", model, 1, False)
@@ -66,6 +68,7 @@ CHANNELS = (
 PARAMETERS = {
     "node": {"description": "The name of the device in its config.yaml."},
     "stream": {"description": "The name of the place being watched in config.yaml."},
+    "object": {"description": "perceptd_ and the name of the device."},
     "command": {"description": "The command that is answered.", "enum": list(ORDERS)},
 }
 

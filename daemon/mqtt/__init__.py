@@ -1,7 +1,8 @@
 """The way out: publishes recognitions, events and health to an MQTT broker, takes texts, and shows what arrives."""
 
 from daemon.mqtt.ask import ask
-from daemon.mqtt.commands import AnswerPayload, OfLogLevel, OfStream, Order, Request, Unfit, read_order
+from daemon.mqtt.commands import AnswerPayload, OfDevice, OfLogLevel, OfStream, Order, Request, Unfit, read_order
+from daemon.mqtt.discovery import StreamEntities, discovery_payload, discovery_topic, platforms
 from daemon.mqtt.gate import RecognitionGate
 from daemon.mqtt.payloads import (
     EventPayload,
@@ -21,6 +22,7 @@ __all__ = [
     "EventPayload",
     "Malformed",
     "Narrator",
+    "OfDevice",
     "OfLogLevel",
     "OfStream",
     "Order",
@@ -31,10 +33,14 @@ __all__ = [
     "Session",
     "SessionStatus",
     "StatePayload",
+    "StreamEntities",
     "Unfit",
     "ask",
+    "discovery_payload",
+    "discovery_topic",
     "event_payload",
     "parse",
+    "platforms",
     "read_order",
     "recognition_payload",
     "render",

@@ -24,6 +24,13 @@ class OfStream(Order):
     stream: Name | None = None
 
 
+class OfDevice(Order):
+    """Whether the camera or microphone of a stream is to be open."""
+
+    stream: Name
+    on: bool
+
+
 class OfLogLevel(Order):
     """From which level on is logged."""
 
@@ -39,6 +46,8 @@ ORDERS: dict[str, type[Order]] = {
     "resume": OfStream,
     "mute": OfStream,
     "unmute": OfStream,
+    "camera": OfDevice,
+    "microphone": OfDevice,
     "log_level": OfLogLevel,
     "describe": OfNothing,
 }

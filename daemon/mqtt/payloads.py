@@ -107,11 +107,15 @@ class EventPayload(Payload):
 
 
 class StatePayload(Payload):
-    """What is going on now: the label of the open event, or null; `since` is when that began."""
+    """What is going on now: the label of the open event, or null; `since` is when that began.
+
+    `open` are the labels of all open events.
+    """
 
     label: Name | None
     score: Score | None
     since: Time
+    open: Annotated[list[Name], Field(max_length=1024)] = []
 
 
 def recognition_payload(
@@ -174,9 +178,13 @@ def ended_by_restart(latest: EventPayload) -> EventPayload:
     return latest.model_copy(update={"phase": "end", "ended_by": "restart"})
 
 
-def state_payload(*, label: str | None, score: float | None, since: str) -> StatePayload:
+def state_payload(
+    *, label: str | None, score: float | None, since: str, open_labels: Sequence[str] = ()
+) -> StatePayload:
     """What a stream shows now; without an open event both label and score are None."""
-    return StatePayload(label=label, score=None if score is None else _score(score), since=since)
+    return StatePayload(
+        label=label, score=None if score is None else _score(score), since=since, open=sorted(open_labels)
+    )
 
 
 def _rounded(number: float) -> float:

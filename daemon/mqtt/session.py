@@ -63,6 +63,8 @@ class Session:
         self.counters = Counters()
         self._base = f"perceptd/{node}/"
         self._on_text, self._on_command = on_text, on_command
+        home_assistant = config.home_assistant
+        self._birth_topic = f"{home_assistant.prefix}/status" if home_assistant.discovery else None
         self._changed = threading.Condition()
         self._outgoing = Outgoing()
         self._outbox = Outbox(
@@ -145,6 +147,14 @@ class Session:
                 self.counters.drop("event_stopped")
                 return False
         return self._outbox.add(topic_suffix, payload)
+
+    def announce(self, topic: str, payload: bytes) -> None:
+        """Publish under a topic that is not the node's own, retained, again at every connect."""
+        message = Outbound(topic, payload, qos=1, retain=True)
+        with self._changed:
+            if (reason := self._queue(message)) is not None:
+                self.counters.drop(f"announcement_{reason}")
+            self._wake()
 
     def stop(self, deadline_s: float) -> None:
         """Send what is queued, then a retained "offline", disconnect and join; all within `deadline_s`.
@@ -237,6 +247,8 @@ class Session:
         self._link.subscribe(self._base + "+/text")
         if self._on_command is not None:
             self._link.subscribe(self._base + "command/+")
+        if self._birth_topic is not None:
+            self._link.subscribe(self._birth_topic)
         with self._changed:
             self._connected, self._since_ns = True, monotonic_ns()
             self._connects += 1
@@ -253,6 +265,9 @@ class Session:
                 self.counters.drop(f"{message.kind}_not_connected")
 
     def _on_received(self, message: Inbound) -> None:
+        if message.topic == self._birth_topic:
+            self._greet(message)
+            return
         kind, _, name = message.topic.removeprefix(self._base).partition("/")
         try:
             if kind == "command" and self._on_command is not None:
@@ -263,6 +278,12 @@ class Session:
             log.exception("taking a message under %s failed", message.topic)
             with self._changed:
                 self.counters.drop("command_failed" if kind == "command" else "text_failed")
+
+    def _greet(self, message: Inbound) -> None:
+        """Home Assistant has started: tell it everything again, though the broker may have kept it."""
+        if message.payload == b"online" and not message.retained:
+            with self._changed:
+                self._outgoing.repeat_retained()
 
     def _take_command(self, name: str, message: Inbound, obey: OnCommand) -> None:
         if message.retained:  # nobody can say when it was meant

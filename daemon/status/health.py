@@ -44,12 +44,18 @@ class InputHealth(_Part):
 
 
 class StreamHealth(_Part):
-    """One stream."""
+    """One stream: `available` says whether anything may be recognised of it now.
+
+    `camera` and `microphone` say whether they are open, or to be opened again; null: it has none of its own.
+    """
 
     sources: dict[str, SourceHealth]
     inputs: dict[Modality, InputHealth]
     recognitions: int
     events: int
+    available: bool
+    camera: bool | None
+    microphone: bool | None
 
 
 class OutboxHealth(_Part):

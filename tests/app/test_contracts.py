@@ -71,7 +71,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "streams": {"s": {"replay": {"file": str(CLIP), "text": str(demo / "clip.text.yaml"), "loop": True}}},
     }
     environment = dict(os.environ, HOME=str(directory), TMPDIR=str(directory))
-    with Mosquitto() as broker, Proxy(broker.port) as proxy, Subscriber(broker, "perceptd/#") as subscriber:
+    with Mosquitto() as broker, Proxy(broker.port) as proxy, Subscriber(broker) as subscriber:
         settings["mqtt"]["port"] = proxy.port
 
         def heard(kind: str, count: int) -> bool:
@@ -116,7 +116,7 @@ def test_no_picture_and_no_sound_is_sent_or_written(run: Run) -> None:
     state = run.directory / "state"
     for path in written:
         known = path.parent == run.directory and path.name in ("config.yaml", "daemon.log")
-        assert known or (path.parent == state and path.name.startswith(("outbox.sqlite3", "switches.json"))), path
+        assert known or (path.parent == state and path.name.startswith(("outbox.sqlite3", "switches.json", "announced.json"))), path
     everything = b"\0".join([run.wire, *written.values()])
     assert len(run.wire) > 50_000
     for piece in _pieces():

@@ -126,3 +126,30 @@ def test_send_does_the_same_from_a_shell(tmp_path: Path, watched: Watched, confi
     nobody = send("pause", "--node", "nobody")
     assert nobody.returncode == 1
     assert "no answer from node nobody" in nobody.stderr
+
+
+def test_home_assistant_is_told_again_when_it_starts_and_of_what_is_gone(
+    tmp_path: Path, broker: Mosquitto, watched: Watched, config: Config
+) -> None:
+    topic = f"homeassistant/device/perceptd_{watched.node}/config"
+    settings = config(watched.node)
+    with Subscriber(broker, "homeassistant/device/#") as assistant:
+        with DaemonProcess(settings, tmp_path) as daemon:
+            first = json.loads(assistant.wait_for(topic)[0])
+            assert {"s_label", "s_event", "health"} <= set(first["components"])
+            wait_until(lambda: watched.state() == "healthy", "delivers")
+            states = len(watched.subscriber.payloads(f"perceptd/{watched.node}/s/state"))
+            broker.publish("homeassistant/status", b"online")
+            assert json.loads(assistant.wait_for(topic, 2)[1]) == first
+            watched.subscriber.wait_for(f"perceptd/{watched.node}/s/state", states + 1)
+            assert daemon.stop() == 0
+        settings["streams"] = {"t": settings["streams"]["s"]}
+        with DaemonProcess(settings, tmp_path) as daemon:
+            second = json.loads(assistant.wait_for(topic, 3)[2])
+            assert second["components"]["s_event"] == {"platform": "event"}
+            assert second["components"]["t_event"]["state_topic"] == f"perceptd/{watched.node}/t/event"
+            assert daemon.stop() == 0
+        settings["mqtt"]["home_assistant"] = {"discovery": False}
+        with DaemonProcess(settings, tmp_path) as daemon:
+            assert assistant.wait_for(topic, 4)[3] == b""
+            assert daemon.stop() == 0

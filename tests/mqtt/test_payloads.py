@@ -112,7 +112,7 @@ def test_an_event_tells_its_whole_story():
 
 def test_a_state_may_be_nothing():
     assert state_payload(label=None, score=None, since=TIME).to_json() == (
-        b'{"schema":1,"label":null,"score":null,"since":"%s"}' % TIME.encode()
+        b'{"schema":1,"label":null,"score":null,"since":"%s","open":[]}' % TIME.encode()
     )
     seven = state_payload(label="7", score=0.91234, since=TIME)
     assert StatePayload.model_validate_json(seven.to_json()) == seven

@@ -1,0 +1,120 @@
+"""What Home Assistant is told: its templates, rendered as it renders them, give what they should from real payloads."""
+
+import json
+from typing import Any
+
+import jinja2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.mqtt import StreamEntities, discovery_payload, discovery_topic, platforms
+from daemon.mqtt.commands import OfDevice, Request, read_order
+from daemon.mqtt.discovery import MOST_LABELS, object_id
+from daemon.mqtt.payloads import state_payload
+from tests.mqtt.records import event
+
+TIME = "2026-01-31T12:00:04.300110Z"
+NAMES = st.text(
+    st.characters(exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp"), exclude_characters="+#/$"), min_size=1, max_size=20
+)
+
+
+def rendered(template: str, payload: bytes) -> str:
+    """As Home Assistant's value_template."""
+    return jinja2.Environment().from_string(template).render(value_json=json.loads(payload))
+
+
+def entities(*streams: StreamEntities, gone: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
+    return discovery_payload("node", "1.0", streams, gone or {}).components
+
+
+DOOR = StreamEntities("door", ["7", "8"], frozenset({"camera", "microphone"}))
+
+
+def test_sensors_show_what_is_open() -> None:
+    found = entities(DOOR)
+    nothing = state_payload(label=None, score=None, since=TIME).to_json()
+    both = state_payload(label="7", score=0.91, since=TIME, open_labels=["7", "8"]).to_json()
+    one = state_payload(label="8", score=0.5, since=TIME, open_labels=["8"]).to_json()
+    values = [
+        [rendered(found[f"door_{key}"]["value_template"], payload) for key in ("label", "label_7", "label_8")]
+        for payload in (nothing, both, one)
+    ]
+    assert values == [["none", "OFF", "OFF"], ["7", "ON", "ON"], ["8", "OFF", "ON"]]
+    assert float(rendered(found["door_score"]["value_template"], both)) == pytest.approx(91)
+    assert float(rendered(found["door_score"]["value_template"], nothing)) == 0
+
+
+def test_the_event_entity_gets_one_of_its_types() -> None:
+    entity = entities(DOOR)["door_event"]
+    told = json.loads(rendered(entity["value_template"], event(7).to_json()))
+    assert told["event_type"] in entity["event_types"]
+    assert (told["label"], told["score"], told["ended_by"]) == ("7", 0.9, None)
+
+
+@pytest.mark.parametrize(("is_open", "shown"), [(True, "ON"), (False, "OFF"), (None, "OFF")])
+def test_a_switch_shows_whether_the_device_is_open_and_asks_what_can_be_obeyed(
+    is_open: bool | None, shown: str
+) -> None:
+    found = entities(DOOR)
+    for device in ("camera", "microphone"):
+        switch = found[f"door_{device}"]
+        health = json.dumps({"streams": {"door": {device: is_open, "available": True}}}).encode()
+        assert rendered(switch["value_template"], health) == shown
+        for payload, wanted in ((switch["payload_on"], True), (switch["payload_off"], False)):
+            order = read_order(Request(switch["command_topic"].rpartition("/")[2], payload.encode()))
+            assert order == OfDevice(stream="door", on=wanted)
+
+
+@pytest.mark.parametrize(("available", "shown"), [(True, "online"), (False, "offline")])
+def test_a_stream_is_available_when_the_node_is_and_the_stream_is(available: bool, shown: str) -> None:
+    sensor = entities(DOOR)["door_label"]
+    node, stream = sensor["availability"]
+    assert (node["topic"], sensor["availability_mode"]) == ("perceptd/node/availability", "all")
+    health = json.dumps({"streams": {"door": {"available": available}}}).encode()
+    assert rendered(stream["value_template"], health) == shown
+
+
+@given(NAMES, NAMES, NAMES)
+def test_names_of_any_kind_reach_templates_and_commands_unharmed(node: str, stream: str, label: str) -> None:
+    found = discovery_payload(node, "1.0", [StreamEntities(stream, [label], frozenset({"camera"}))], {})
+    key = object_id(stream)
+    sensor = found.components[f"{key}_label_{object_id(label)}"]
+    state = state_payload(label=label, score=1, since=TIME, open_labels=[label]).to_json()
+    assert rendered(sensor["value_template"], state) == "ON"
+    switch = found.components[f"{key}_camera"]
+    assert rendered(switch["value_template"], json.dumps({"streams": {stream: {"camera": True}}}).encode()) == "ON"
+    assert read_order(Request("camera", switch["payload_on"].encode())) == OfDevice(stream=stream, on=True)
+    for part in discovery_topic("homeassistant", node).split("/")[2:]:
+        assert part.replace("_", "").replace("-", "").isascii()
+        assert part.replace("_", "").replace("-", "").isalnum()
+
+
+@given(st.lists(NAMES, unique=True, min_size=2, max_size=8))
+def test_different_names_have_different_ids(names: list[str]) -> None:
+    assert len({object_id(name) for name in names}) == len(names)
+
+
+def test_what_is_gone_is_named_with_its_platform_alone_and_stays_gone() -> None:
+    before = discovery_payload("node", "1.0", [DOOR, StreamEntities("yard", [], frozenset())], {})
+    after = discovery_payload("node", "1.1", [StreamEntities("door", ["7"], frozenset())], platforms(before))
+    removed = {key for key, component in after.components.items() if set(component) == {"platform"}}
+    assert removed == {"door_label_8", "door_camera", "door_microphone", "yard_label", "yard_score", "yard_event"}
+    assert platforms(after) == platforms(before)
+    again = discovery_payload("node", "1.2", [DOOR], platforms(after))
+    assert set(again.components["door_camera"]) > {"platform", "command_topic"}
+
+
+def test_a_bundle_of_a_thousand_labels_makes_no_thousand_entities() -> None:
+    many = StreamEntities("s", [str(n) for n in range(MOST_LABELS + 1)], frozenset())
+    assert not [key for key in entities(many) if "_label_" in key]
+    assert (
+        len([key for key in entities(StreamEntities("s", many.labels[:-1], frozenset())) if "_label_" in key])
+        == MOST_LABELS
+    )
+
+
+def test_every_entity_has_an_id_of_its_own() -> None:
+    ids = [component["unique_id"] for component in entities(DOOR, StreamEntities("yard", ["7"], frozenset())).values()]
+    assert len(set(ids)) == len(ids)
