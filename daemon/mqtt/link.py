@@ -101,6 +101,7 @@ class Link:
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._told: dict[str, None] = {}
         self._up = False
+        self._up_at = 0.0
         self._refused = self._taken_over = False
         self._client = self._new_client()
         self.progress = Progress("mqtt")
@@ -151,7 +152,6 @@ class Link:
             lasted_s = time.monotonic() - began
             if lasted_s >= STEADY_S:
                 backoff.reset()
-                self._told.clear()
             if lasted_s >= LONGEST_EVASION_S:
                 evasion.reset()
             self._rest(stop, evasion.next_s() if self._taken_over else backoff.next_s())
@@ -204,7 +204,7 @@ class Link:
         return "; ".join(self._told.copy()) or None
 
     def tell(self, trouble: str) -> None:
-        """Log a trouble once until a connection holds: it may come back with every try."""
+        """Log a trouble once until a connection has held: it may come back with every try."""
         if trouble not in self._told and len(self._told) < MOST_TOLD:
             self._told[trouble] = None
             log.warning("%s", trouble)
@@ -288,11 +288,13 @@ class Link:
             return
         spoken = "5" if self._protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1"
         log.info("connected to the MQTT broker at %s, MQTT %s", self._address, spoken)
-        self._up = True
+        self._up, self._up_at = True, time.monotonic()
         self._hooks.connected()
 
     def _on_disconnect(self, _c: Client, _u: Any, _f: DisconnectFlags, reason: ReasonCode, _p: Any) -> None:
         self._taken_over = reason.value == TAKEN_OVER
+        if self._up and time.monotonic() - self._up_at >= STEADY_S:
+            self._told.clear()
         if self._up and reason.is_failure:
             self.tell(f"lost the MQTT broker at {self._address}: {_explain(reason)}; connecting again")
 

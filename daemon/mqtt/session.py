@@ -2,17 +2,16 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
 from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.config import MqttConfig
-from daemon.mqtt.commands import MAX_CORRELATION_BYTES, AnswerPayload, Request, answer_topic
 from daemon.mqtt.link import MAX_AWAITING_ACK, Hooks, Inbound, Link
 from daemon.mqtt.outbox import Outbox, OutboxStatus
 from daemon.mqtt.outgoing import MAX_EVENTS, Outbound, Outgoing
 from daemon.mqtt.payloads import EventPayload
+from daemon.mqtt.reception import OnCommand, OnText, Reception
 from daemon.mqtt.store import Entry
 from daemon.records import Counters
 
@@ -26,11 +25,6 @@ OUTBOX_CLOSE_S = 0.4
 
 ONLINE = b"online"
 OFFLINE = b"offline"
-
-OnText = Callable[[str, bytes, bool], None]
-"""Takes the stream's name, the raw payload, and whether the broker had it retained."""
-OnCommand = Callable[[Request], AnswerPayload]
-"""Obeys a command, or says why not."""
 
 
 class SessionStatus(TypedDict):
@@ -62,9 +56,9 @@ class Session:
         """
         self.counters = Counters()
         self._base = f"perceptd/{node}/"
-        self._on_text, self._on_command = on_text, on_command
         home_assistant = config.home_assistant
-        self._birth_topic = f"{home_assistant.prefix}/status" if home_assistant.discovery else None
+        birth_topic = f"{home_assistant.prefix}/status" if home_assistant.discovery else None
+        self._reception = Reception(self._base, birth_topic, self.counters, on_text, on_command)
         self._changed = threading.Condition()
         self._outgoing = Outgoing()
         self._outbox = Outbox(
@@ -244,11 +238,8 @@ class Session:
             self._link.close()
 
     def _on_connected(self) -> None:
-        self._link.subscribe(self._base + "+/text")
-        if self._on_command is not None:
-            self._link.subscribe(self._base + "command/+")
-        if self._birth_topic is not None:
-            self._link.subscribe(self._birth_topic)
+        for topic_filter in self._reception.filters:
+            self._link.subscribe(topic_filter)
         with self._changed:
             self._connected, self._since_ns = True, monotonic_ns()
             self._connects += 1
@@ -265,37 +256,11 @@ class Session:
                 self.counters.drop(f"{message.kind}_not_connected")
 
     def _on_received(self, message: Inbound) -> None:
-        if message.topic == self._birth_topic:
-            self._greet(message)
-            return
-        kind, _, name = message.topic.removeprefix(self._base).partition("/")
-        try:
-            if kind == "command" and self._on_command is not None:
-                self._take_command(name, message, self._on_command)
-            else:
-                self._on_text(kind, message.payload, message.retained)
-        except Exception:
-            log.exception("taking a message under %s failed", message.topic)
-            with self._changed:
-                self.counters.drop("command_failed" if kind == "command" else "text_failed")
-
-    def _greet(self, message: Inbound) -> None:
-        """Home Assistant has started: tell it everything again, though the broker may have kept it."""
-        if message.payload == b"online" and not message.retained:
-            with self._changed:
-                self._outgoing.repeat_retained()
-
-    def _take_command(self, name: str, message: Inbound, obey: OnCommand) -> None:
-        if message.retained:  # nobody can say when it was meant
-            with self._changed:
-                self.counters.drop("command_retained")
-            return
-        request = Request(name, message.payload, message.response_topic, message.correlation)
-        payload = obey(request).to_json()
-        correlation = (message.correlation or b"")[:MAX_CORRELATION_BYTES] or None
-        answer = Outbound(answer_topic(request, self._base), payload, qos=1, correlation=correlation)
+        answer = self._reception.take(message)
         with self._changed:
-            if (reason := self._queue(answer)) is not None:
+            if self._reception.is_birth(message):
+                self._outgoing.repeat_retained()
+            if answer is not None and (reason := self._queue(answer)) is not None:
                 self.counters.drop(f"answer_{reason}")
 
     def _on_acknowledged(self, mid: int, refusal: str | None) -> None:

@@ -116,7 +116,9 @@ def test_no_picture_and_no_sound_is_sent_or_written(run: Run) -> None:
     state = run.directory / "state"
     for path in written:
         known = path.parent == run.directory and path.name in ("config.yaml", "daemon.log")
-        assert known or (path.parent == state and path.name.startswith(("outbox.sqlite3", "switches.json", "announced.json"))), path
+        assert known or (
+            path.parent == state and path.name.startswith(("outbox.sqlite3", "switches.json", "announced.json"))
+        ), path
     everything = b"\0".join([run.wire, *written.values()])
     assert len(run.wire) > 50_000
     for piece in _pieces():
