@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from daemon import __version__
 from daemon.clock import monotonic_ns, wall_time
-from daemon.config import Config
-from daemon.errors import Refused
+from daemon.config import Config, is_url
 from daemon.mqtt import AnswerPayload, OfDevice, OfLogLevel, OfStream, Order, Request, Unfit, read_order
-from daemon.redact import redact
 from daemon.stream import Stream
 from daemon.switches import Switch, save_switches
 
@@ -22,7 +21,7 @@ log = logging.getLogger(__name__)
 
 CHANGES: dict[str, dict[str, bool]] = {
     "pause": {"paused": True},
-    "resume": {"paused": False},
+    "resume": {"paused": False, "blind": False},
     "mute": {"muted": True},
     "unmute": {"muted": False},
 }
@@ -46,7 +45,7 @@ class Control:
             if _meanings(request.name, order) & set(self._config.mqtt.commands.forbidden):
                 raise Unfit("mqtt.commands.forbidden in config.yaml forbids it")
             reason, result = self._do(request.name, order)
-        except (Unfit, Refused) as error:
+        except Unfit as error:
             log.warning("command %s: refused: %s", request.name[:32], error)
             return self._answer(request.name, ok=False, reason=str(error))
         log.info("command %s: done%s", request.name, f", but {reason}" if reason else "")
@@ -67,13 +66,18 @@ class Control:
         """Turn the switch of one stream, or of all; gives what is to be said though it is done."""
         if stream is not None and stream not in self._streams:
             raise Unfit(f"no stream {stream[:64]!r}; there are {', '.join(self._streams)}")
-        meant = [known for name, known in self._streams.items() if stream in (None, name)]
+        meant = [known for name, known in self._streams.items() if stream == name or (stream is None and known.is_live)]
+        if not all(each.is_live for each in meant):
+            raise Unfit(f"stream {stream} is replayed as fast as possible, which cannot be paused")
         for each in meant:
             if device is not None and device not in each.devices:
                 raise Unfit(f"stream {each.name} has no {device} of its own")
+        before = {name: known.switch for name, known in self._streams.items()}
         for each in meant:
             each.turn(turned(each.switch))
-        switches: dict[str, Switch] = {name: stream.switch for name, stream in self._streams.items()}
+        switches: dict[str, Switch] = {name: known.switch for name, known in self._streams.items()}
+        if switches == before:
+            return None
         try:
             save_switches(self._switches, switches)
         except OSError as error:
@@ -99,9 +103,12 @@ class Control:
 
 
 def _meanings(name: str, order: Order) -> set[str]:
-    """The commands that this one amounts to: opening the microphone is unmuting it."""
-    opens = {"microphone": "unmute", "camera": "resume"} if isinstance(order, OfDevice) and order.on else {}
-    return {name, *([opens[name]] if name in opens else [])}
+    """The commands that this one amounts to, all of which must be allowed: opening a microphone is unmuting it."""
+    if not isinstance(order, OfDevice):
+        return {name}
+    if order.on:  # of a paused stream it resumes a part
+        return {name, "resume", *(["unmute"] if name == "microphone" else [])}
+    return {name, "mute" if name == "microphone" else "pause"}
 
 
 def _device_turned(switch: Switch, device: str, on: bool) -> Switch:
@@ -114,9 +121,15 @@ def _device_turned(switch: Switch, device: str, on: bool) -> Switch:
 
 
 def _masked(value: Any) -> Any:
-    """The value without user and password in URLs; passwords of their own are stars already."""
+    """The value with no more of a URL than scheme and host: cameras take passwords in path and query too.
+
+    Passwords of their own are stars already.
+    """
     if isinstance(value, dict):
-        return {key: _masked(inner) for key, inner in value.items()}
+        return {key: "/***" if key == "websocket_path" else _masked(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_masked(inner) for inner in value]
-    return redact(value) if isinstance(value, str) else value
+    if isinstance(value, str) and is_url(value):
+        parts = urlsplit(value)
+        return f"{parts.scheme}://{parts.hostname}/***"
+    return value

@@ -96,6 +96,11 @@ class Stream:
         self._start_sources(flow.deliver, on_end=flow.finish, resumes=False)
 
     @property
+    def is_live(self) -> bool:
+        """Whether it can be paused: a replay as fast as possible has no breaks."""
+        return not is_in_order(self._config)
+
+    @property
     def devices(self) -> frozenset[str]:
         """Which of camera and microphone it has that can be opened and closed."""
         named = {"camera": self._config.camera, "microphone": self._config.microphone}
@@ -109,17 +114,16 @@ class Stream:
     def turn(self, switch: Switch) -> None:
         """Close or open camera and microphone, now or, before it has started, from the start.
 
-        Does not wait for that. Raises Refused for a stream that is replayed as fast as possible.
+        Does not wait for that. Only for a live stream.
         """
         if switch == self._switch:
             return
-        if is_in_order(self._config):
-            raise Refused(f"stream {self.name} is replayed as fast as possible, which cannot be paused")
         was_paused, self._switch = self._switch.paused, switch
         for name, source in self._sources.items():
             self._open_or_close(name, source)
         if switch.paused != was_paused and not self._order("pause" if switch.paused else "resume"):
             log.error("%s: fusion is too busy to be paused; its events end when what was delivered expires", self.name)
+        self._on_change()
 
     def take_text(self, payload: bytes, retained: bool) -> bool:
         """Take a text for the inlet; False when there is none."""
@@ -170,12 +174,17 @@ class Stream:
         return any(source.status.state in DELIVERS for source in self._sources.values())
 
     def _is_open(self, device: str, modality: Modality) -> bool | None:
-        """Whether a device is open, or to be opened; None when there is none."""
+        """Whether a device is open, or to be opened; None when there is none that is used."""
         if device not in self.devices:
             return None
-        source = self._sources.get(device, self._sources.get("camera"))
-        is_closed = self._switch.blind if modality == "image" else self._switch.muted
-        return source is not None and source.status.state != "paused" and not is_closed
+        if (source := self._sources.get(device)) is not None:
+            is_covered = modality == "image" and self._switch.blind  # open for the sound that comes with its pictures
+            return source.status.state != "paused" and not (is_covered and not self._switch.muted)
+        camera = self._sources.get("camera")
+        microphone = self._config.microphone
+        if camera is None or microphone is None or microphone.device != "camera":
+            return None
+        return camera.status.state != "paused" and not self._switch.muted
 
     def _new_fusion(self, head: FusionHead) -> StreamFusion:
         return self._recogniser.new_fusion(head, self._config.fusion, self._config.events)

@@ -1,9 +1,14 @@
 """What commands do to the switch of a stream: a table."""
 
+import json
+from pathlib import Path
+
 import pytest
 
-from daemon.control import _device_turned
-from daemon.switches import Switch
+from daemon.config import Config, MqttConfig
+from daemon.control import Control, _device_turned
+from daemon.mqtt import AnswerPayload, Request
+from daemon.switches import Switch, load_switches
 
 OPEN, PAUSED = Switch(), Switch(paused=True)
 
@@ -25,3 +30,93 @@ OPEN, PAUSED = Switch(), Switch(paused=True)
 )
 def test_a_device_is_opened_and_closed_alone(before: Switch, device: str, on: bool, after: Switch) -> None:
     assert _device_turned(before, device, on) == after
+
+
+class FakeStream:
+    """What `Control` needs of a stream."""
+
+    def __init__(self, name: str, *, is_live: bool = True) -> None:
+        self.name, self.is_live = name, is_live
+        self.devices = frozenset({"camera", "microphone"})
+        self.switch = Switch()
+
+    def turn(self, switch: Switch) -> None:
+        assert self.is_live
+        self.switch = switch
+
+
+class Node:
+    """A control with two streams, one of which is replayed as fast as possible."""
+
+    def __init__(self, directory: Path, forbidden: list[str], **config: object) -> None:
+        self.path = directory / "switches.json"
+        self.door = FakeStream("door")
+        self.streams = {"door": self.door, "tape": FakeStream("tape", is_live=False)}
+        settings = {
+            "node": "n",
+            "bundle": "b",
+            "streams": {"door": {"camera": "http://cam/v.mjpg?user=admin&pwd=hunter2"}},
+            "mqtt": {"commands": {"forbidden": forbidden}, "websocket_path": "/mqtt?token=hunter2"},
+        }
+        self.control = Control(Config.model_validate(settings), self.streams, self.path, "b@1")  # type: ignore[arg-type]
+
+    def tell(self, name: str, **order: object) -> AnswerPayload:
+        return self.control.obey(Request(name, json.dumps(order).encode()))
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "name", "order", "allowed"),
+    [
+        (["unmute"], "microphone", {"stream": "door", "on": True}, False),
+        (["unmute"], "camera", {"stream": "door", "on": True}, True),
+        (["resume"], "microphone", {"stream": "door", "on": True}, False),
+        (["resume"], "camera", {"stream": "door", "on": True}, False),
+        (["mute"], "microphone", {"stream": "door", "on": False}, False),
+        (["pause"], "camera", {"stream": "door", "on": False}, False),
+        (["pause"], "microphone", {"stream": "door", "on": False}, True),
+        (["camera"], "camera", {"stream": "door", "on": False}, False),
+    ],
+)
+def test_what_is_forbidden_is_so_by_every_name(
+    tmp_path: Path, forbidden: list[str], name: str, order: dict, allowed: bool
+) -> None:
+    assert Node(tmp_path, forbidden).tell(name, **order).ok is allowed
+
+
+def test_a_command_for_all_streams_is_one_for_those_that_can_and_is_kept(tmp_path: Path) -> None:
+    node = Node(tmp_path, [])
+    assert node.tell("mute").ok
+    assert node.door.switch == Switch(muted=True)
+    assert load_switches(node.path, ["door"]) == {"door": Switch(muted=True)}
+    refused = node.tell("mute", stream="tape")
+    assert not refused.ok
+    assert "cannot be paused" in str(refused.reason)
+
+
+def test_resume_opens_the_camera_too_and_leaves_what_is_muted(tmp_path: Path) -> None:
+    node = Node(tmp_path, [])
+    for name, order in (("mute", {}), ("camera", {"stream": "door", "on": False}), ("pause", {}), ("resume", {})):
+        assert node.tell(name, **order).ok
+    assert node.door.switch == Switch(muted=True)
+
+
+def test_nothing_is_written_where_nothing_changes(tmp_path: Path) -> None:
+    node = Node(tmp_path, [])
+    assert node.tell("resume").ok
+    assert not node.path.exists()
+
+
+def test_a_switch_that_cannot_be_kept_is_turned_and_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    node = Node(tmp_path / "file", [])
+    answer = node.tell("pause")
+    assert answer.ok
+    assert "forgotten at the next start" in str(answer.reason)
+    assert node.door.switch.paused
+
+
+def test_describe_shows_no_secret_wherever_it_stands(tmp_path: Path) -> None:
+    described = Node(tmp_path, []).tell("describe").to_json().decode()
+    assert "hunter2" not in described
+    assert "http://cam/***" in described
+    assert MqttConfig.model_fields.keys() <= json.loads(described)["result"]["config"]["mqtt"].keys()

@@ -1,5 +1,6 @@
 """Commands as they come over MQTT: what may be asked, and how it is answered. Pure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from daemon.mqtt.payloads import Name, Payload, Time
 MAX_COMMAND_BYTES = 4096
 MAX_CORRELATION_BYTES = 1024
 MAX_RESPONSE_TOPIC = 256
+MAX_NAME = 64
 
 
 class Order(BaseModel):
@@ -92,15 +94,15 @@ def read_order(request: Request) -> Order:
         raise Unfit(f"{where}: {first['msg']}" if where else first["msg"]) from error
 
 
-def answer_topic(request: Request, base: str) -> str:
+def answer_topic(request: Request, base: str, reserved: Collection[str]) -> str:
     """Where the answer goes: what the sender asked for, if it is a topic that is not for others to write to.
 
     Whoever may send commands need not be allowed to speak as this node, or to Home Assistant: the daemon does not lend
-    out its rights.
+    out its rights. `reserved` are the first levels of the topics that it may write to.
     """
     wanted = request.response_topic
     if wanted and len(wanted) <= MAX_RESPONSE_TOPIC and wanted.isprintable() and not set(wanted) & set("+#"):
         first = wanted.split("/")[0]
-        if first not in ("perceptd", "homeassistant") and not first.startswith("$"):
+        if first not in reserved and not first.startswith("$"):
             return wanted
-    return f"{base}command/{request.name}/result"
+    return f"{base}command/{request.name[:MAX_NAME]}/result"

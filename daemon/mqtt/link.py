@@ -276,6 +276,7 @@ class Link:
         self._client.loop_read()
         # what TLS has decrypted already does not show on the descriptor
         while (sock := self._client.socket()) is not None and getattr(sock, "pending", lambda: 0)() > 0:
+            self.progress.mark()
             self._client.loop_read()
 
     def _on_connect(self, _c: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, _p: Any) -> None:

@@ -63,6 +63,8 @@ class Outbox:
         self._last = self._handed = self._coalesced = 0
         self._store: Store | None = None
         self._trouble: str | None = None
+        # handed on without being stored: the store learns of it when it works again
+        self._unsafe: deque[Entry] = deque(maxlen=MAX_WAITING)
         self._aged_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
 
@@ -71,8 +73,11 @@ class Outbox:
         self._store = self._opened()
         if self._store is not None:
             self._last = self._store.last_sequence
-            for entry in self._store.open_events():
-                self._end_after_restart(entry, self._store)
+            try:
+                for entry in self._store.open_events():
+                    self._end_after_restart(entry, self._store)
+            except sqlite3.Error as error:
+                self._say(f"the outbox {self._path} cannot be used: {error}")
         self._thread.start()
 
     def add(self, topic: str, payload: EventPayload) -> bool:
@@ -139,7 +144,7 @@ class Outbox:
             with self._changed:
                 for _ in range(done):
                     self._incoming.popleft()
-                if not is_written:
+                if not is_written and self._store is not None:
                     self._acknowledged[:0] = acknowledged
             if closing:
                 break
@@ -155,7 +160,7 @@ class Outbox:
                     (self._incoming and self._trouble is None)
                     or self._woken
                     or self._closing
-                    or len(self._acknowledged) >= REMOVED_AT_ONCE
+                    or (len(self._acknowledged) >= REMOVED_AT_ONCE and self._trouble is None)
                 ),
                 REMOVED_WITHIN_S,
             )
@@ -166,11 +171,15 @@ class Outbox:
     def _write(self, entries: list[Entry], acknowledged: list[int]) -> bool:
         """Whether all is on disk now."""
         if self._store is None:
+            self._reopen()
+        if self._store is None:
             return False
-        if not entries and not acknowledged:
+        if not entries and not acknowledged and self._trouble is None:
             return True
         try:
             self._coalesced += self._store.write(entries, acknowledged, handed=self._handed)
+            self._store.note_sent(self._unsafe)
+            self._unsafe.clear()
         except sqlite3.OperationalError as error:
             self._say(f"the outbox {self._path} cannot be written: {error}; events are kept in memory")
             return False
@@ -199,28 +208,46 @@ class Outbox:
         """Hand on what there is room for, from the store first; returns how many of the entries are done with."""
         room = self._room()
         ready = self._read(room)
+        if ready is None:  # what is there must not be overtaken
+            return len(entries) if is_written else 0
         self._hand(ready)
         if is_written:
             if len(ready) < room:  # what lies between was made needless, or dropped
                 self._handed = max(self._handed, self._store.last_sequence if self._store else 0)
             return len(entries)
-        unsafe = entries[: room - len(ready)]
+        unsafe = entries[: max(0, room - len(ready))]
         self._hand(unsafe)
+        self._unsafe += unsafe
         return len(unsafe)
 
-    def _read(self, limit: int) -> list[Entry]:
+    def _read(self, limit: int) -> list[Entry] | None:
+        """The next entries in the store; None when it cannot be read."""
         if self._store is None or limit <= 0:
             return []
         try:
             return self._store.read(self._handed, limit)
         except sqlite3.Error as error:
             self._say(f"the outbox {self._path} cannot be read: {error}")
-            return []
+            return None
 
     def _hand(self, entries: list[Entry]) -> None:
         if entries:
             self._handed = entries[-1].sequence
             self._hand_on(entries)
+
+    def _reopen(self) -> None:
+        """Try again to open the store; numbers go on above those that it has, and above our own."""
+        self._store = self._opened()
+        if self._store is not None:
+            try:
+                self._store.count_on_from(self._last)
+            except sqlite3.Error as error:
+                self._say(f"the outbox {self._path} cannot be written: {error}; events are kept in memory")
+                self._store.close()
+                self._store = None
+                return
+            with self._changed:
+                self._last = max(self._last, self._store.last_sequence)
 
     def _opened(self) -> Store | None:
         """The store, a new one in place of one that is damaged, or None when there can be none."""
@@ -242,10 +269,10 @@ class Outbox:
                 self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
             self._path.replace(aside)
             store = Store(self._path)
+            store.count_on_from(self._last)
         except (sqlite3.Error, OSError) as again:
             self._say(f"the outbox {self._path} cannot be made anew: {again}; events are kept in memory")
             return None
-        store.count_on_from(self._last)
         return store
 
     def _end_after_restart(self, entry: Entry, store: Store) -> None:

@@ -24,6 +24,7 @@ class Reception:
     ) -> None:
         """`base` begins the node's topics; `birth_topic` is where Home Assistant says "online", if that matters."""
         self._base, self._birth_topic, self._counters = base, birth_topic, counters
+        self._reserved = {"perceptd", "homeassistant", *([birth_topic.split("/")[0]] if birth_topic else [])}
         self._on_text, self._on_command = on_text, on_command
 
     @property
@@ -61,4 +62,4 @@ class Reception:
         request = Request(name, message.payload, message.response_topic, message.correlation)
         payload = obey(request).to_json()
         correlation = (message.correlation or b"")[:MAX_CORRELATION_BYTES] or None
-        return Outbound(answer_topic(request, self._base), payload, qos=1, correlation=correlation)
+        return Outbound(answer_topic(request, self._base, self._reserved), payload, qos=1, correlation=correlation)

@@ -148,6 +148,14 @@ class Store:
             self._measure()
         return dropped
 
+    def note_sent(self, entries: Iterable[Entry]) -> None:
+        """Learn of entries that went out without being written: what they say of open events, and their numbers."""
+        with _transaction(self._database) as database:
+            for entry in entries:
+                _note_open(database, entry)
+                database.execute("UPDATE totals SET last_sequence = MAX(last_sequence, ?)", (entry.sequence,))
+        self._measure()
+
     def count_on_from(self, sequence: int) -> None:
         """Take this as the last sequence there was."""
         self._database.execute("UPDATE totals SET last_sequence = MAX(last_sequence, ?)", (sequence,))

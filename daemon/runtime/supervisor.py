@@ -67,6 +67,7 @@ class SupervisedSource:
         self._close = threading.Event()
         self._resumed = threading.Event()
         self._resumed.set()
+        self._was_paused = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
@@ -93,6 +94,7 @@ class SupervisedSource:
     def pause(self) -> None:
         """Close the source and keep it closed until `resume`. Does not wait for that: the status says when it is."""
         with self._lock:
+            self._was_paused = True
             self._resumed.clear()
             self._close.set()
 
@@ -124,7 +126,7 @@ class SupervisedSource:
             delivered, reason = self._run_once()
             if self._stop.is_set():
                 break
-            if not self._resumed.is_set():
+            if self._was_paused:  # even if it is resumed by now: it returned because it was closed
                 continue
             before = self.status
             with self._lock:
@@ -145,7 +147,8 @@ class SupervisedSource:
         """Run the source until it returns; gives whether it delivered, and why it failed, or None when it did not."""
         with self._lock:
             self._close = threading.Event()
-            if self._stop.is_set() or not self._resumed.is_set():
+            self._was_paused = not self._resumed.is_set()
+            if self._stop.is_set() or self._was_paused:
                 self._close.set()
             self._liveness.opens(monotonic_ns())
         reason = None

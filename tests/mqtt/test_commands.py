@@ -56,13 +56,14 @@ def test_what_cannot_be_obeyed_is_refused_with_a_reason(name: str, payload: byte
         ("+/x", False),
         ("perceptd/node/availability", False),
         ("homeassistant/device/x/config", False),
+        ("ha/device/x/config", False),
         ("$SYS/broker", False),
         ("x" * 257, False),
         ("a\0b", False),
     ],
 )
 def test_an_answer_goes_only_where_anybody_may_write(wanted: str | None, used: bool) -> None:
-    topic = answer_topic(Request("pause", b"", wanted), "perceptd/node/")
+    topic = answer_topic(Request("pause", b"", wanted), "perceptd/node/", ("perceptd", "homeassistant", "ha"))
     assert topic == (wanted if used else "perceptd/node/command/pause/result")
 
 

@@ -250,3 +250,73 @@ def test_while_the_disk_hangs_nobody_waits_and_what_is_too_much_is_counted(path:
     hangs.set()
     wait_until(lambda: len(reader.got) == MAX_WAITING, "all that were taken")
     assert ours.close(10.0)
+
+
+def test_a_read_that_fails_once_skips_nothing(path: Path, monkeypatch) -> None:
+    fails = threading.Event()
+    read = Store.read
+
+    def failing(store: Store, *arguments, **keywords) -> list[Entry]:
+        if fails.is_set():
+            raise sqlite3.OperationalError("disk I/O error")
+        return read(store, *arguments, **keywords)
+
+    monkeypatch.setattr(Store, "read", failing)
+    reader = Reader(0)
+    with outbox(path, reader) as ours:
+        for number in range(5):
+            ours.add("front/event", event(number))
+        wait_until(lambda: ours.status()["stored"] == 5, "written")
+        fails.set()
+        reader.room = 100
+        ours.wake()
+        wait_until(lambda: ours.status()["trouble"] is not None, "the failure is seen")
+        fails.clear()
+        ours.add("front/event", event(5))
+        wait_until(lambda: len(reader.got) == 6, "all of them")
+    assert reader.sequences == list(range(1, 7))
+
+
+def test_an_event_that_ended_while_the_disk_failed_does_not_end_again(path: Path, monkeypatch) -> None:
+    fails = threading.Event()
+    write = Store.write
+
+    def failing(store: Store, *arguments, **keywords) -> int:
+        if fails.is_set():
+            raise sqlite3.OperationalError("database or disk is full")
+        return write(store, *arguments, **keywords)
+
+    monkeypatch.setattr(Store, "write", failing)
+    reader = Reader(100)
+    with outbox(path, reader) as ours:
+        ours.add("front/event", event(1, "start", "a"))
+        wait_until(lambda: reader.sequences == [1], "the start")
+        fails.set()
+        ours.add("front/event", event(1, "end", "a"))
+        wait_until(lambda: reader.sequences == [1, 2], "the end, from memory")
+        fails.clear()
+        wait_until(lambda: ours.status()["trouble"] is None, "the disk works again")
+        for sequence in (1, 2):
+            ours.acknowledged(sequence)
+        wait_until(lambda: ours.status()["stored"] == 0, "all acknowledged")
+    again = Reader(100)
+    with outbox(path, again) as ours:
+        ours.add("front/event", event(2))
+        wait_until(lambda: len(again.got) == 1, "nothing but what is new")
+    assert again.sequences == [3]
+
+
+def test_a_store_that_was_taken_is_used_as_soon_as_it_is_free(path: Path) -> None:
+    other = Store(path)
+    other.write([Entry(1, "front/event", "x", "end", b"from before")], [], handed=0)
+    reader = Reader(100)
+    with outbox(path, reader) as ours:
+        assert "locked" in str(ours.status()["trouble"])
+        for sequence in range(1000, 1200):
+            ours.acknowledged(sequence)
+        other.close()
+        wait_until(lambda: ours.status()["trouble"] is None, "opened after all")
+        ours.add("front/event", event(1))
+        wait_until(lambda: len(reader.got) == 2, "what was there, and what is new")
+        assert ours.status()["stored"] == 2
+    assert reader.sequences == [1, 2]

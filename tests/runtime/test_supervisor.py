@@ -187,3 +187,29 @@ def test_pausing_one_that_fails_again_and_again_ends_its_trouble() -> None:
     assert supervised.status.reason is None
     supervised.request_stop()
     assert supervised.join(5)
+
+
+class SlowToClose:
+    """A source that takes its time to return when it is closed."""
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.drift_ppm: float | None = None
+
+    def run(self, _deliver: Deliver, stop: threading.Event) -> None:
+        self.started += 1
+        stop.wait()
+        threading.Event().wait(0.2)
+
+
+def test_a_source_that_is_resumed_before_it_has_closed_is_opened_again() -> None:
+    source = SlowToClose()
+    supervised = SupervisedSource("s/test", source, lambda _: None, on_change=lambda: None)
+    supervised.start()
+    wait_until(lambda: source.started == 1, "opened")
+    supervised.pause()
+    supervised.resume()
+    wait_until(lambda: source.started == 2, "opened again")
+    assert supervised.status.state == "recovering"
+    supervised.request_stop()
+    assert supervised.join(5)
