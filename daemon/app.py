@@ -149,6 +149,7 @@ class Node:
         status = self._session.status()
         return Health(
             node=self._config.node,
+            instance=self._session.instance,
             version=__version__,
             time=wall_time(monotonic_ns()),
             status=overall(streams),

@@ -193,6 +193,12 @@ class Link:
         """End the connection so that the broker forgets the last will."""
         self._client.disconnect()
 
+    def evade(self, why: str) -> None:
+        """Leave the broker to another client of our name for a minute or more, and say why."""
+        self.tell(why)
+        self._taken_over = True
+        self._client.disconnect()
+
     def abort(self) -> None:
         """Cut the connection: the broker then publishes the last will."""
         if (sock := self._client.socket()) is not None:
@@ -219,7 +225,8 @@ class Link:
             self._hurry(socket.TCP_NODELAY)
             answer_by = time.monotonic() + ANSWER_S
             while (sock := self._client.socket()) is not None and sock.fileno() >= 0:
-                self._turn(sock.fileno(), ENDING_TICK_S if stop.is_set() else tick_s)
+                left_s = tick_s if self._up else max(0.0, answer_by - time.monotonic())
+                self._turn(sock.fileno(), ENDING_TICK_S if stop.is_set() else min(tick_s, left_s))
                 has_protocol = has_protocol or self._up
                 if not self._up and time.monotonic() > answer_by:
                     break
@@ -293,7 +300,7 @@ class Link:
         self._hooks.connected()
 
     def _on_disconnect(self, _c: Client, _u: Any, _f: DisconnectFlags, reason: ReasonCode, _p: Any) -> None:
-        self._taken_over = reason.value == TAKEN_OVER
+        self._taken_over = self._taken_over or reason.value == TAKEN_OVER
         if self._up and time.monotonic() - self._up_at >= STEADY_S:
             self._told.clear()
         if self._up and reason.is_failure:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.clock import NS_PER_MS, NS_PER_S
 from daemon.errors import InputError
@@ -106,6 +106,12 @@ class EventPayload(Payload):
     bundle: Name
 
 
+class _OfInstance(Part):
+    """Of the health payload, which run of the daemon it is of."""
+
+    instance: Name
+
+
 class StatePayload(Payload):
     """What is going on now: the label of the open event, or null; `since` is when that began.
 
@@ -171,6 +177,14 @@ def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time:
         stream=stream,
         bundle=bundle_id,
     )
+
+
+def instance_of(health: bytes) -> str | None:
+    """Which run of the daemon a health payload is of; None when it does not say so."""
+    try:
+        return _OfInstance.model_validate_json(health).instance
+    except ValidationError:
+        return None
 
 
 def ended_by_restart(latest: EventPayload) -> EventPayload:

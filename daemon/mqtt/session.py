@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import uuid
 from pathlib import Path
 from typing import TypedDict
 
@@ -10,7 +11,7 @@ from daemon.config import MqttConfig
 from daemon.mqtt.link import MAX_AWAITING_ACK, Hooks, Inbound, Link
 from daemon.mqtt.outbox import Outbox, OutboxStatus
 from daemon.mqtt.outgoing import MAX_EVENTS, Outbound, Outgoing
-from daemon.mqtt.payloads import EventPayload
+from daemon.mqtt.payloads import EventPayload, instance_of
 from daemon.mqtt.reception import OnCommand, OnText, Reception
 from daemon.mqtt.store import Entry
 from daemon.records import Counters
@@ -55,6 +56,9 @@ class Session:
         `state` is the directory in which events wait on disk; it is made when the session starts.
         """
         self.counters = Counters()
+        self.instance = uuid.uuid4().hex
+        self._node = node
+        self._has_told_health = False
         self._base = f"perceptd/{node}/"
         home_assistant = config.home_assistant
         birth_topic = f"{home_assistant.prefix}/status" if home_assistant.discovery else None
@@ -238,7 +242,7 @@ class Session:
             self._link.close()
 
     def _on_connected(self) -> None:
-        for topic_filter in self._reception.filters:
+        for topic_filter in (f"{self._base}health", *self._reception.filters):
             self._link.subscribe(topic_filter)
         with self._changed:
             self._connected, self._since_ns = True, monotonic_ns()
@@ -256,6 +260,9 @@ class Session:
                 self.counters.drop(f"{message.kind}_not_connected")
 
     def _on_received(self, message: Inbound) -> None:
+        if message.topic == f"{self._base}health":
+            self._look_for_a_namesake(message)
+            return
         answer = self._reception.take(message)
         with self._changed:
             if self._reception.is_birth(message):
@@ -263,12 +270,23 @@ class Session:
             if answer is not None and (reason := self._queue(answer)) is not None:
                 self.counters.drop(f"answer_{reason}")
 
+    def _look_for_a_namesake(self, message: Inbound) -> None:
+        """The broker's memory of our health is not ours, though we had told it ours: another device says it is us.
+
+        Each of the two cuts off the other by connecting. Whoever sees it first stays away.
+        """
+        if message.retained and self._has_told_health and instance_of(message.payload) not in (None, self.instance):
+            self._link.evade(
+                f"another device connects to the MQTT broker as node {self._node}: give each its own in config.yaml"
+            )
+
     def _on_acknowledged(self, mid: int, refusal: str | None) -> None:
         with self._changed:
             message = self._awaiting_ack.pop(mid, None)
             self._is_heard = True
             if refusal is None:
                 self._published += 1
+                self._has_told_health |= message is not None and message.topic == f"{self._base}health"
             elif message is not None:
                 self.counters.drop(f"{message.kind}_refused")
                 self._link.tell(f"the MQTT broker refused {message.kind}: {refusal}")

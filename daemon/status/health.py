@@ -107,10 +107,15 @@ class LatencyHealth(_Part):
 
 
 class Health(_Part):
-    """The retained health payload. `status` is degraded while a source is in trouble, stopped once all have ended."""
+    """The retained health payload.
+
+    `instance` is another one at every start of the daemon. `status` is degraded while a source is in trouble, stopped
+    once all have ended.
+    """
 
     schema_version: Literal[1] = Field(default=1, serialization_alias="schema")
     node: str
+    instance: str
     version: str
     time: str
     status: Status

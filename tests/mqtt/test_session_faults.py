@@ -1,18 +1,22 @@
 """What the session does when the broker is late, dies, freezes or refuses."""
 
+import gc
 import itertools
 import json
 import logging
 import socket
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
+from paho.mqtt.client import Client
 from pydantic import SecretStr
 
 from daemon.config import MqttConfig
-from daemon.mqtt import Session
+from daemon.mqtt import Session, link
 from daemon.mqtt.outgoing import MAX_EVENTS, MAX_PASSING
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
 from tests.mqtt.records import event
@@ -240,3 +244,89 @@ def test_what_is_not_an_mqtt_5_broker_is_tried_again_and_harms_nothing(answer, c
     assert not ours.connected
     assert "MQTT broker at 127.0.0.1:" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+def test_a_second_device_of_the_same_name_is_told_and_not_fought_over(broker, caplog):
+    """Each cuts off the other by connecting; this mosquitto does not say why."""
+
+    def healthy(ours: Session) -> None:
+        ours.publish("health", json.dumps({"instance": ours.instance}).encode(), retain=True, qos=1)
+        wait_until(lambda: ours.status()["published"] >= 2, "online and health published")
+
+    with session(broker) as first:
+        healthy(first)
+        with session(broker) as second:
+            healthy(second)
+            told = "another device connects to the MQTT broker as node node"
+            wait_until(lambda: told in str(first.status()["reason"]), "the first has come back and seen it")
+            wait_until(lambda: second.connected and second.status()["reconnects"] == 1, "the second is back")
+            time.sleep(4 * link.FIRST_RETRY_S)  # as long as several tries after any other loss
+            assert second.connected
+            assert not first.connected
+            assert second.status()["reconnects"] == 1
+            assert told not in str(second.status()["reason"])
+        assert caplog.text.count(told) == 1
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_broker_that_says_nothing_or_drops_everybody_is_told_once_and_costs_nothing(
+    answers, monkeypatch, tmp_path, caplog
+):
+    """It takes the connection and is silent, or ends it; hundreds of tries later nothing has grown."""
+    for name, seconds in (("ANSWER_S", 0.02), ("FIRST_RETRY_S", 0.01), ("LONGEST_RETRY_S", 0.01)):
+        monkeypatch.setattr(link, name, seconds)
+    tries = itertools.count(1)
+    tried: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            while True:
+                try:
+                    peer, _ = server.accept()
+                except OSError:
+                    return
+                with peer:
+                    peer.recv(4096)
+                    if not answers:
+                        peer.recv(1)  # until we give up
+                tried.append(next(tries))
+
+        threading.Thread(target=accept, daemon=True).start()
+        ours = Session(MqttConfig(port=server.getsockname()[1]), "node", tmp_path, on_text=lambda *_: None)
+        ours.start()
+        for number in range(20):
+            ours.publish_event("front/event", event(number))
+        wait_until(lambda: len(tried) > 30, "thirty tries")
+        descriptors = len(list(Path("/proc/self/fd").iterdir()))
+        wait_until(lambda: len(tried) > 200, "two hundred tries", 60)
+        assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors + 4
+        gc.collect()
+        assert sum(isinstance(found, Client) for found in gc.get_objects()) <= 5
+        assert "did not answer as MQTT asks" in str(ours.status()["reason"])
+        assert ours.status()["outbox"]["stored"] == 20
+        stop_within(ours, 3.0)
+        server.shutdown(socket.SHUT_RDWR)
+    assert caplog.text.count("did not answer as MQTT asks") == 1
+
+
+@pytest.mark.parametrize("version", ["mqttv311", "mqttv5"])
+def test_mosquitto_sub_of_either_version_reads_everything(broker, version):
+    command = ["mosquitto_sub", "-p", str(broker.port), "-V", version, "-q", "1", "-t", "#", "-F", "%t %p"]
+    with subprocess.Popen([*command, "-W", "60"], stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        with session(broker) as ours:
+            wait_until(lambda: ours.status()["published"] >= 1, "online published")
+            heard = [reader.stdout.readline()]  # it is subscribed, for it gets what is retained
+            ours.publish("health", b"well", retain=True, qos=1)
+            ours.publish_event("front/event", event(7))
+            ours.publish("front/recognition", b"seen", wait_s=5.0)
+            ours.publish("front/state", b"state", retain=True, qos=1)
+            while len(heard) < 5:
+                heard.append(reader.stdout.readline())
+        reader.kill()
+    topics = [line.split(" ")[0] for line in heard]
+    assert topics[0] == "perceptd/node/availability"
+    assert sorted(topics[1:]) == [
+        *("perceptd/node/front/event", "perceptd/node/front/recognition", "perceptd/node/front/state"),
+        "perceptd/node/health",
+    ]
