@@ -108,8 +108,10 @@ class Daemon:
     def __init__(self, config: Path, port: int, log: Path) -> None:
         command = [sys.executable, "-m", "daemon", "run", "--config", config, "--broker", f"127.0.0.1:{port}"]
         self.started = time.monotonic()
+        # what it keeps is of no use to the next demo
+        environment = os.environ | {"STATE_DIRECTORY": str(log.parent / "state")}
         with log.open("wb") as file:
-            self.process = subprocess.Popen(command, cwd=ROOT, stderr=file, start_new_session=True)
+            self.process = subprocess.Popen(command, cwd=ROOT, stderr=file, start_new_session=True, env=environment)
         self.peak_pss_mb = 0.0
         self.cpu_s = 0.0
         self.lived_s = 0.0
