@@ -59,7 +59,7 @@ class Outbox:
         self._changed = threading.Condition()
         self._incoming: deque[Entry] = deque()
         self._acknowledged: list[int] = []
-        self._woken = self._closing = False
+        self._woken = self._closing = self._has_opened = False
         self._last = self._handed = self._coalesced = 0
         self._store: Store | None = None
         self._trouble: str | None = None
@@ -70,14 +70,7 @@ class Outbox:
 
     def start(self) -> None:
         """Open the store, end the events that an earlier run left open, and begin."""
-        self._store = self._opened()
-        if self._store is not None:
-            self._last = self._store.last_sequence
-            try:
-                for entry in self._store.open_events():
-                    self._end_after_restart(entry, self._store)
-            except sqlite3.Error as error:
-                self._say(f"the outbox {self._path} cannot be used: {error}")
+        self._open()
         self._thread.start()
 
     def add(self, topic: str, payload: EventPayload) -> bool:
@@ -171,14 +164,13 @@ class Outbox:
     def _write(self, entries: list[Entry], acknowledged: list[int]) -> bool:
         """Whether all is on disk now."""
         if self._store is None:
-            self._reopen()
+            self._open()
         if self._store is None:
             return False
         if not entries and not acknowledged and self._trouble is None:
             return True
         try:
-            self._coalesced += self._store.write(entries, acknowledged, handed=self._handed)
-            self._store.note_sent(self._unsafe)
+            self._coalesced += self._store.write(entries, acknowledged, handed=self._handed, sent=self._unsafe)
             self._unsafe.clear()
         except sqlite3.OperationalError as error:
             self._say(f"the outbox {self._path} cannot be written: {error}; events are kept in memory")
@@ -235,19 +227,26 @@ class Outbox:
             self._handed = entries[-1].sequence
             self._hand_on(entries)
 
-    def _reopen(self) -> None:
-        """Try again to open the store; numbers go on above those that it has, and above our own."""
-        self._store = self._opened()
-        if self._store is not None:
-            try:
-                self._store.count_on_from(self._last)
-            except sqlite3.Error as error:
-                self._say(f"the outbox {self._path} cannot be written: {error}; events are kept in memory")
-                self._store.close()
-                self._store = None
-                return
+    def _open(self) -> None:
+        """Try to open the store; numbers go on above those that it has, and above our own.
+
+        What is open in it when it is opened first was left so by an earlier run, for none of this one is stored yet.
+        """
+        store = self._opened()
+        if store is None:
+            return
+        try:
+            store.count_on_from(self._last)
+            left_open = [] if self._has_opened else store.open_events()
             with self._changed:
-                self._last = max(self._last, self._store.last_sequence)
+                self._last = store.last_sequence
+            for entry in left_open:
+                self._end_after_restart(entry, store)
+        except sqlite3.Error as error:
+            self._say(f"the outbox {self._path} cannot be used: {error}; events are kept in memory")
+            store.close()
+            return
+        self._store, self._has_opened = store, True
 
     def _opened(self) -> Store | None:
         """The store, a new one in place of one that is damaged, or None when there can be none."""

@@ -81,22 +81,29 @@ class Store:
             raise sqlite3.DatabaseError(str(verdict))
         self._measure()
 
-    def write(self, entries: Sequence[Entry], acknowledged: Iterable[int], *, handed: int) -> int:
+    def write(
+        self, entries: Sequence[Entry], acknowledged: Iterable[int], *, handed: int, sent: Iterable[Entry] = ()
+    ) -> int:
         """Add entries and remove those acknowledged, in one transaction; returns how many updates it made needless.
 
         An update is needless once a later step of its event is written, unless it was handed on: `handed` is the
-        highest sequence that was.
+        highest sequence that was. `sent` went out without being written: what they say of open events is noted, and
+        their numbers. What is there already is left as it is, for a failure may come after it was written.
         """
         now = (_boot_id(), monotonic_ns(), time.time())
+        needless = 0
         with _transaction(self._database) as database:
             database.executemany("DELETE FROM entries WHERE sequence = ?", [(number,) for number in acknowledged])
-            needless = 0
+            for entry in sent:
+                _note_open(database, entry)
+                _note_sequence(database, entry.sequence)
             for entry in entries:
                 needless += database.execute(
-                    "DELETE FROM entries WHERE phase = 'update' AND event = ? AND sequence > ?", (entry.event, handed)
+                    "DELETE FROM entries WHERE phase = 'update' AND event = ? AND sequence > ? AND sequence < ?",
+                    (entry.event, handed, entry.sequence),
                 ).rowcount
                 row = (entry.sequence, entry.topic, entry.event, entry.phase, entry.payload)
-                database.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row + now)
+                database.execute("INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row + now)
                 _note_open(database, entry)
         self._measure()
         return needless
@@ -148,17 +155,9 @@ class Store:
             self._measure()
         return dropped
 
-    def note_sent(self, entries: Iterable[Entry]) -> None:
-        """Learn of entries that went out without being written: what they say of open events, and their numbers."""
-        with _transaction(self._database) as database:
-            for entry in entries:
-                _note_open(database, entry)
-                database.execute("UPDATE totals SET last_sequence = MAX(last_sequence, ?)", (entry.sequence,))
-        self._measure()
-
     def count_on_from(self, sequence: int) -> None:
         """Take this as the last sequence there was."""
-        self._database.execute("UPDATE totals SET last_sequence = MAX(last_sequence, ?)", (sequence,))
+        _note_sequence(self._database, sequence)
         self._measure()
 
     def close(self) -> None:
@@ -190,6 +189,10 @@ def _note_open(database: sqlite3.Connection, entry: Entry) -> None:
     else:
         row = (entry.event, entry.topic, entry.payload)
         database.execute("INSERT OR REPLACE INTO open_events VALUES (?, ?, ?)", row)
+
+
+def _note_sequence(database: sqlite3.Connection, sequence: int) -> None:
+    database.execute("UPDATE totals SET last_sequence = MAX(last_sequence, ?)", (sequence,))
 
 
 def _boot_id() -> str:

@@ -49,6 +49,19 @@ def outbox(path: Path, reader: Reader, **config: float) -> Iterator[Outbox]:
         assert made.close(10.0)
 
 
+def failing(monkeypatch: pytest.MonkeyPatch, method: str, reason: str) -> threading.Event:
+    """While the event is set, the store's method fails as it does on a bad disk."""
+    fails, works = threading.Event(), getattr(Store, method)
+
+    def sometimes(store: Store, *arguments, **keywords):
+        if fails.is_set():
+            raise sqlite3.OperationalError(reason)
+        return works(store, *arguments, **keywords)
+
+    monkeypatch.setattr(Store, method, sometimes)
+    return fails
+
+
 def stored(path: Path) -> list[int]:
     """What a new run would find."""
     store = Store(path)
@@ -202,15 +215,7 @@ def test_without_a_disk_events_go_on_from_memory_and_it_is_said(tmp_path: Path, 
 
 
 def test_a_disk_that_fails_for_a_while_costs_neither_events_nor_their_order(path: Path, monkeypatch, caplog) -> None:
-    fails = threading.Event()
-    write = Store.write
-
-    def failing(store: Store, *arguments, **keywords) -> int:
-        if fails.is_set():
-            raise sqlite3.OperationalError("database or disk is full")
-        return write(store, *arguments, **keywords)
-
-    monkeypatch.setattr(Store, "write", failing)
+    fails = failing(monkeypatch, "write", "database or disk is full")
     reader = Reader(0)
     with outbox(path, reader) as ours:
         for number in range(5):
@@ -253,15 +258,7 @@ def test_while_the_disk_hangs_nobody_waits_and_what_is_too_much_is_counted(path:
 
 
 def test_a_read_that_fails_once_skips_nothing(path: Path, monkeypatch) -> None:
-    fails = threading.Event()
-    read = Store.read
-
-    def failing(store: Store, *arguments, **keywords) -> list[Entry]:
-        if fails.is_set():
-            raise sqlite3.OperationalError("disk I/O error")
-        return read(store, *arguments, **keywords)
-
-    monkeypatch.setattr(Store, "read", failing)
+    fails = failing(monkeypatch, "read", "disk I/O error")
     reader = Reader(0)
     with outbox(path, reader) as ours:
         for number in range(5):
@@ -278,15 +275,7 @@ def test_a_read_that_fails_once_skips_nothing(path: Path, monkeypatch) -> None:
 
 
 def test_an_event_that_ended_while_the_disk_failed_does_not_end_again(path: Path, monkeypatch) -> None:
-    fails = threading.Event()
-    write = Store.write
-
-    def failing(store: Store, *arguments, **keywords) -> int:
-        if fails.is_set():
-            raise sqlite3.OperationalError("database or disk is full")
-        return write(store, *arguments, **keywords)
-
-    monkeypatch.setattr(Store, "write", failing)
+    fails = failing(monkeypatch, "write", "database or disk is full")
     reader = Reader(100)
     with outbox(path, reader) as ours:
         ours.add("front/event", event(1, "start", "a"))
@@ -320,3 +309,17 @@ def test_a_store_that_was_taken_is_used_as_soon_as_it_is_free(path: Path) -> Non
         wait_until(lambda: len(reader.got) == 2, "what was there, and what is new")
         assert ours.status()["stored"] == 2
     assert reader.sequences == [1, 2]
+
+
+def test_what_an_earlier_run_left_open_is_ended_also_when_the_store_could_be_opened_only_later(path: Path) -> None:
+    first = Reader(100)
+    with outbox(path, first) as ours:
+        ours.add("front/event", event(1, "start", "a"))
+        wait_until(lambda: first.sequences == [1], "the start")
+        ours.acknowledged(1)
+    other = Store(path)
+    reader = Reader(100)
+    with outbox(path, reader):
+        other.close()
+        wait_until(lambda: reader.sequences == [2], "its end")
+    assert reader.got[0].phase == "end"

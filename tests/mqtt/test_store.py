@@ -54,6 +54,23 @@ def test_a_later_step_makes_updates_needless_that_were_not_handed_on(path: Path)
     assert sequences(store) == [1, 2, 3, 6]
 
 
+def test_what_is_written_again_after_a_failure_is_there_once(path: Path) -> None:
+    store = Store(path)
+    entries = [entry(1), entry(2, phase="update"), entry(3, "other")]
+    for _ in range(2):
+        store.write(entries, [], handed=0)
+    assert sequences(store) == [1, 2, 3]
+    assert (store.count, store.size_bytes) == (3, 3 * (10 + ROW_BYTES))
+
+
+def test_what_went_out_without_being_written_ends_events_and_takes_numbers(path: Path) -> None:
+    store = Store(path)
+    store.write([entry(1, "a")], [], handed=0)
+    store.write([], [1], handed=1, sent=[entry(2, "a", "end"), entry(3, "b")])
+    assert [found.event for found in store.open_events()] == ["b"]
+    assert (store.last_sequence, store.count) == (3, 0)
+
+
 def test_open_events_are_those_without_an_end(path: Path) -> None:
     store = Store(path)
     store.write(
