@@ -14,7 +14,7 @@ from queue import SimpleQueue
 
 from daemon.app import Node
 from daemon.bundles.load import load_bundle
-from daemon.config import Config, MqttConfig, absent_files, broker_at, load_config, override_devices
+from daemon.config import Config, absent_files, broker_and_node, broker_at, load_config, override_devices
 from daemon.documents import Loaded
 from daemon.errors import SourceError
 from daemon.logs import start_logging
@@ -93,12 +93,8 @@ def _microphones() -> tuple[list[MicrophoneDevice], str | None]:
 
 def watch(options: argparse.Namespace) -> int:
     """Show what nodes publish until Ctrl-C."""
-    if options.broker and options.node:
-        mqtt, node = broker_at(options.broker, MqttConfig()), options.node
-    else:
-        config = load_config(options.config).document
-        mqtt, node = broker_at(options.broker, config.mqtt), options.node or config.node
-    node = None if node == "+" else node
+    mqtt, named = broker_and_node(options.broker, options.node, options.config)
+    node = None if named == "+" else named
     narrator = Narrator(colour=sys.stdout.isatty(), with_node=node is None)
 
     def show(received: Received) -> None:

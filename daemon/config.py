@@ -354,6 +354,14 @@ def broker_at(broker: str | None, mqtt: MqttConfig) -> MqttConfig:
         raise DocumentError([f"--broker {redact(broker)}: {expected}"]) from error
 
 
+def broker_and_node(broker: str | None, node: str | None, path: Path) -> tuple[MqttConfig, str]:
+    """What to reach a running node by: from options, and what they leave open from the config. Raises DocumentError."""
+    if broker and node:
+        return broker_at(broker, MqttConfig()), node
+    config = load_config(path).document
+    return broker_at(broker, config.mqtt), node or config.node
+
+
 def absent_files(config: Loaded[Config]) -> list[str]:
     """What the config's streams play that is not there now, each with its place; a running node would wait for it."""
     remarks = []

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from daemon.config import MqttConfig, broker_at, load_config
+from daemon.config import broker_and_node
 from daemon.mqtt import AnswerPayload, ask
 
 ANSWER_S = 10.0
@@ -12,11 +12,7 @@ ANSWER_S = 10.0
 
 def send(options: argparse.Namespace) -> int:
     """Send one command; 0 when it was obeyed, 1 when it was refused or nobody answered."""
-    if options.broker and options.node:
-        mqtt, node = broker_at(options.broker, MqttConfig()), options.node
-    else:
-        config = load_config(options.config).document
-        mqtt, node = broker_at(options.broker, config.mqtt), options.node or config.node
+    mqtt, node = broker_and_node(options.broker, options.node, options.config)
     arguments = {key: value for key in ("stream", "level") if (value := getattr(options, key)) is not None}
     answer = ask(mqtt, node, options.name, json.dumps(arguments).encode(), ANSWER_S)
     if answer is None:

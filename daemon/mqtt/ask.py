@@ -1,17 +1,18 @@
 """Sends one command to a node and waits for its answer."""
 
+import logging
 import queue
-import threading
 import uuid
 
 from pydantic import ValidationError
 
 from daemon.config import MqttConfig
+from daemon.mqtt.background import BackgroundLink
 from daemon.mqtt.commands import AnswerPayload
-from daemon.mqtt.link import Hooks, Inbound, Link
+from daemon.mqtt.link import Hooks, Inbound
 from daemon.mqtt.outgoing import Outbound
 
-JOIN_S = 2.0
+log = logging.getLogger(__name__)
 
 
 def ask(config: MqttConfig, node: str, command: str, payload: bytes, deadline_s: float) -> AnswerPayload | None:
@@ -36,25 +37,18 @@ class _Question:
         self._topics = (own, f"{topic}/result")
         self._message = Outbound(topic, payload, qos=1, response_topic=own, correlation=self._id.encode())
         self._sent = False
-        self._ended = threading.Event()
         hooks = Hooks(self._subscribe, lambda: None, self._take, lambda _mid, _refusal: None, self._turn)
-        self._link = Link(config, f"perceptd-send-{self._id[:8]}", hooks)
-        self._thread = threading.Thread(target=self._link.run, args=(self._ended,), name="mqtt-send", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._ended.set()
-        self._link.wake()
-        self._thread.join(JOIN_S)
-        if not self._thread.is_alive():
-            self._link.close()
+        self._background = BackgroundLink(config, f"perceptd-send-{self._id[:8]}", hooks, "mqtt-send")
+        self._link = self._background.link
+        self.close = self._background.close
+        self._background.start()
 
     def _subscribe(self) -> None:
         for topic in self._topics:
             self._link.subscribe(topic)
 
     def _turn(self) -> None:
-        if self._ended.is_set():
+        if self._background.is_closing:
             self._link.disconnect()
         elif self._link.ready and not self._sent:
             # a broker works off what one client sends in order: the subscriptions come first
@@ -67,4 +61,4 @@ class _Question:
         try:
             self.answers.put(AnswerPayload.model_validate_json(message.payload))
         except ValidationError:
-            return
+            log.warning("%s: an answer that makes no sense was ignored", message.topic)

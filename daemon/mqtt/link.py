@@ -173,6 +173,10 @@ class Link:
         """Ask for messages up to QoS 1."""
         self._client.subscribe(topic_filter, qos=1)
 
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Ask for them no more."""
+        self._client.unsubscribe(topic_filter)
+
     def publish(self, message: Outbound) -> int:
         """Hand one message to paho and return its id, by which it is acknowledged on this connection, if of QoS 1."""
         properties = self._properties(message) if self._protocol == MQTTProtocolVersion.MQTTv5 else None

@@ -60,6 +60,7 @@ class Session:
         self._node = node
         self._has_told_health = False
         self._base = f"perceptd/{node}/"
+        self._health_topic = f"{self._base}health"
         home_assistant = config.home_assistant
         birth_topic = f"{home_assistant.prefix}/status" if home_assistant.discovery else None
         self._reception = Reception(self._base, birth_topic, self.counters, on_text, on_command)
@@ -242,7 +243,7 @@ class Session:
             self._link.close()
 
     def _on_connected(self) -> None:
-        for topic_filter in (f"{self._base}health", *self._reception.filters):
+        for topic_filter in (self._health_topic, *self._reception.filters):
             self._link.subscribe(topic_filter)
         with self._changed:
             self._connected, self._since_ns = True, monotonic_ns()
@@ -260,7 +261,7 @@ class Session:
                 self.counters.drop(f"{message.kind}_not_connected")
 
     def _on_received(self, message: Inbound) -> None:
-        if message.topic == f"{self._base}health":
+        if message.topic == self._health_topic:
             self._look_for_a_namesake(message)
             return
         answer = self._reception.take(message)
@@ -275,6 +276,7 @@ class Session:
 
         Each of the two cuts off the other by connecting. Whoever sees it first stays away.
         """
+        self._link.unsubscribe(self._health_topic)  # what comes now would be our own
         if message.retained and self._has_told_health and instance_of(message.payload) not in (None, self.instance):
             self._link.evade(
                 f"another device connects to the MQTT broker as node {self._node}: give each its own in config.yaml"
@@ -286,7 +288,7 @@ class Session:
             self._is_heard = True
             if refusal is None:
                 self._published += 1
-                self._has_told_health |= message is not None and message.topic == f"{self._base}health"
+                self._has_told_health |= message is not None and message.topic == self._health_topic
             elif message is not None:
                 self.counters.drop(f"{message.kind}_refused")
                 self._link.tell(f"the MQTT broker refused {message.kind}: {refusal}")

@@ -7,7 +7,8 @@ import uuid
 from collections.abc import Callable
 
 from daemon.config import MqttConfig
-from daemon.mqtt.link import Hooks, Inbound, Link
+from daemon.mqtt.background import BackgroundLink
+from daemon.mqtt.link import Hooks, Inbound
 from daemon.mqtt.received import NODE_KINDS, STREAM_KINDS, Malformed, Received, parse
 from daemon.records import Counters
 
@@ -15,7 +16,6 @@ MAX_WAITING = 1000
 """Messages that wait for a slow reader; what comes beyond is dropped and counted."""
 
 TICK_S = 0.2
-JOIN_S = 2.0
 
 
 def topic_filters(node: str | None) -> list[str]:
@@ -51,21 +51,11 @@ class _Watcher:
         self.inbox: queue.Queue[Received] = queue.Queue(MAX_WAITING)
         self.counters = Counters()
         self._filters = topic_filters(node)
-        self._ended = threading.Event()
         hooks = Hooks(self._on_connected, lambda: None, self._on_received, lambda _mid, _refusal: None, self._turn)
-        self._link = Link(config, f"perceptd-watch-{uuid.uuid4().hex[:8]}", hooks)
-        self._thread = threading.Thread(target=self._run, name="mqtt-watch", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._ended.set()
-        self._link.wake()
-        self._thread.join(JOIN_S)
-        if not self._thread.is_alive():
-            self._link.close()
-
-    def _run(self) -> None:
-        self._link.run(self._ended)
+        self._background = BackgroundLink(config, f"perceptd-watch-{uuid.uuid4().hex[:8]}", hooks, "mqtt-watch")
+        self._link = self._background.link
+        self.close = self._background.close
+        self._background.start()
 
     def _on_connected(self) -> None:
         for topic_filter in self._filters:
@@ -83,5 +73,5 @@ class _Watcher:
             self.counters.drop("watch_backlog")
 
     def _turn(self) -> None:
-        if self._ended.is_set():
+        if self._background.is_closing:
             self._link.disconnect()

@@ -24,6 +24,10 @@ class Proxy:
         self._server.close()
         self.cut()
 
+    def admit(self, _near: socket.socket) -> bytes | None:
+        """What to say first to the port, of what was read from who connects; None turns it away."""
+        return b""
+
     def cut(self) -> None:
         """End every connection at once; bytes on the way are lost."""
         with self._lock:
@@ -41,11 +45,16 @@ class Proxy:
                 near, _ = self._server.accept()
             except OSError:
                 return
+            first = self.admit(near)
+            if first is None:
+                near.close()
+                continue
             try:
                 far = socket.create_connection(("127.0.0.1", self._target), 5.0)
             except OSError:
                 near.close()
                 continue
+            far.sendall(first)
             with self._lock:
                 self._open += [near, far]
             for one, other in ((near, far), (far, near)):

@@ -2,7 +2,6 @@
 
 import logging
 import socket
-import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from daemon.mqtt import Session
 from daemon.mqtt.connection import login, tls_context
 from tests.helpers.certificates import Authority
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.proxy import Proxy
 from tests.helpers.websocket import WebSocketBridge
 from tests.mqtt.records import event
 
@@ -134,46 +134,16 @@ def test_a_broker_that_speaks_3_1_1_alone_gets_it(tmp_path: Path, caplog) -> Non
     assert "MQTT 3.1.1" in caplog.text
 
 
-class Old:
-    """Between a client and a broker: refuses MQTT 5 as MQTT 3.1.1 says (section 3.2.2.3)."""
+class Old(Proxy):
+    """Refuses MQTT 5 as MQTT 3.1.1 says (section 3.2.2.3)."""
 
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._server.getsockname()[1])
-
-    def __enter__(self) -> "Old":
-        threading.Thread(target=self._serve, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                peer, _ = self._server.accept()
-            except OSError:
-                return
-            connect = peer.recv(65_536)
-            level = connect[connect.index(b"MQTT") + 4]
-            if level != 4:
-                peer.sendall(b"\x20\x02\x00\x01")
-                peer.close()
-                continue
-            broker = socket.create_connection(("127.0.0.1", self._target))
-            broker.sendall(connect)
-            for one, other in ((peer, broker), (broker, peer)):
-                threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
-
-    @staticmethod
-    def _pass(one: socket.socket, other: socket.socket) -> None:
-        try:
-            while data := one.recv(65_536):
-                other.sendall(data)
-            other.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+    def admit(self, near: socket.socket) -> bytes | None:
+        connect = near.recv(65_536)
+        level = connect[connect.index(b"MQTT") + 4]
+        if level == 4:
+            return connect
+        near.sendall(b"\x20\x02\x00\x01")
+        return None
 
 
 @pytest.mark.parametrize(
