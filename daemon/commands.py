@@ -14,12 +14,13 @@ from queue import SimpleQueue
 
 from daemon.app import Node
 from daemon.bundles.load import load_bundle
-from daemon.config import Config, absent_files, broker_and_node, broker_at, load_config, override_devices
+from daemon.config import Config, absent_files, broker_and_node, load_config, override_devices
 from daemon.documents import Loaded
 from daemon.errors import SourceError
 from daemon.logs import start_logging
 from daemon.mqtt import Malformed, Narrator, Received
 from daemon.mqtt import watch as subscribe
+from daemon.mqtt_config import broker_at
 from daemon.recogniser import Recogniser, check_thresholds, load_recogniser
 from daemon.sources import MicrophoneDevice, list_cameras, list_microphones
 from daemon.status.notify import Notifier

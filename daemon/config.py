@@ -5,28 +5,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from daemon.documents import Document, Loaded, load_document
 from daemon.errors import DocumentError
-from daemon.manifest import Threshold
+from daemon.manifest import Number, Threshold
+from daemon.mqtt_config import MqttConfig, TopicLevel, broker_at, with_absolute_paths
 from daemon.redact import redact
 
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
-
-
-def _topic_level(name: str) -> str:
-    if not name or len(name) > 64 or any(c in "+#/$" or c.isspace() or not c.isprintable() for c in name):
-        raise ValueError("expected 1 to 64 characters without spaces and none of + # / $")
-    return name
-
-
-def _host(host: str) -> str:
-    if not host or any(c in "/@" or c.isspace() for c in host):
-        raise ValueError("expected a host's name or address alone, without scheme or user")
-    if host.count(":") == 1:
-        raise ValueError("expected a host's name or address alone; its port goes into port")
-    return host
 
 
 def _stream_name(name: str) -> str:
@@ -35,9 +22,7 @@ def _stream_name(name: str) -> str:
     return name
 
 
-TopicLevel = Annotated[str, AfterValidator(_topic_level)]
 StreamName = Annotated[TopicLevel, AfterValidator(_stream_name)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
 Seconds = Annotated[Number, Field(ge=0, le=86_400)]
 PositiveSeconds = Annotated[Number, Field(ge=0.1, le=86_400)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
@@ -201,72 +186,6 @@ class StreamConfig(Document):
         return self.camera is not None and (is_url(self.camera.device) or self.camera.is_file)
 
 
-class RecognitionsConfig(Document):
-    """Which recognitions are published."""
-
-    publish: Literal["every", "rate", "change"] = "rate"
-    max_rate_hz: Annotated[Number, Field(ge=0.001, le=1000)] = 5.0
-    labels: Annotated[int, Field(ge=1, le=64)] = 3
-
-
-class OutboxConfig(Document):
-    """How much of what the broker has not acknowledged is kept on disk, and for how long."""
-
-    max_mb: Annotated[Number, Field(ge=1, le=10_000)] = 64.0
-    max_age_h: Annotated[Number, Field(ge=0.1, le=8760)] = 168.0
-
-
-class CommandsConfig(Document):
-    """Which commands are not obeyed when they come over MQTT."""
-
-    forbidden: list[Literal["pause", "resume", "mute", "unmute", "camera", "microphone", "log_level", "describe"]] = []
-
-
-class HomeAssistantConfig(Document):
-    """Whether and where Home Assistant is told of the node."""
-
-    discovery: bool = True
-    prefix: TopicLevel = "homeassistant"
-
-
-class TlsConfig(Document):
-    """How the broker is verified, and who we are; without a CA file, by the system's certificates."""
-
-    ca_file: str | None = None
-    certificate_file: str | None = None
-    key_file: str | None = None
-
-    @model_validator(mode="after")
-    def _key_has_a_certificate(self) -> "TlsConfig":
-        if self.key_file is not None and self.certificate_file is None:
-            raise ValueError("key_file needs certificate_file")
-        return self
-
-
-class MqttConfig(Document):
-    """The broker and what is said to it."""
-
-    host: Annotated[str, Field(max_length=253), AfterValidator(_host)] = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65_535)] = 1883
-    transport: Literal["tcp", "websockets"] = "tcp"
-    websocket_path: Annotated[str, Field(pattern="^/", max_length=256)] = "/mqtt"
-    tls: TlsConfig | None = None
-    username: str | None = None
-    password: SecretStr | None = None
-    password_file: str | None = None
-    keepalive_s: Annotated[int, Field(ge=5, le=3600)] = 30
-    recognitions: RecognitionsConfig = RecognitionsConfig()
-    outbox: OutboxConfig = OutboxConfig()
-    commands: CommandsConfig = CommandsConfig()
-    home_assistant: HomeAssistantConfig = HomeAssistantConfig()
-
-    @model_validator(mode="after")
-    def _one_password(self) -> "MqttConfig":
-        if self.password is not None and self.password_file is not None:
-            raise ValueError("give password or password_file, not both")
-        return self
-
-
 class HealthConfig(Document):
     """How often the retained health is renewed when nothing changes."""
 
@@ -292,21 +211,11 @@ def load_config(path: Path) -> Loaded[Config]:
     base = path.resolve().parent
     streams = {name: _with_absolute_paths(stream, base) for name, stream in config.streams.items()}
     update: dict[str, object] = {"bundle": str(base / config.bundle), "streams": streams}
-    update["mqtt"] = _mqtt_with_absolute_paths(config.mqtt, base)
+    update["mqtt"] = with_absolute_paths(config.mqtt, base)
     if config.state_directory is not None:
         update["state_directory"] = str(base / config.state_directory)
     absolute = config.model_copy(update=update)
     return replace(loaded, document=absolute)
-
-
-def _mqtt_with_absolute_paths(mqtt: MqttConfig, base: Path) -> MqttConfig:
-    update: dict[str, object] = {}
-    if mqtt.password_file is not None:
-        update["password_file"] = str(base / mqtt.password_file)
-    if mqtt.tls is not None:
-        files = {key: path and str(base / path) for key, path in dict(mqtt.tls).items()}
-        update["tls"] = mqtt.tls.model_copy(update=files)
-    return mqtt.model_copy(update=update)
 
 
 def _with_absolute_paths(stream: StreamConfig, base: Path) -> StreamConfig:
@@ -339,19 +248,6 @@ def override_devices(config: Config, camera: str | None, microphone: str | None)
         problems = [problem["msg"].removeprefix("Value error, ") for problem in error.errors()]
         raise DocumentError([redact(f"--camera, --microphone: {problem}") for problem in problems]) from error
     return config.model_copy(update={"streams": {**config.streams, name: replaced}})
-
-
-def broker_at(broker: str | None, mqtt: MqttConfig) -> MqttConfig:
-    """The settings with another broker, given as HOST or HOST:PORT. Raises DocumentError."""
-    if broker is None:
-        return mqtt
-    host, colon, port = broker.rpartition(":") if ":" in broker else (broker, "", "")
-    try:
-        changed = {"host": host, "port": int(port) if colon else mqtt.port}
-        return MqttConfig.model_validate({**dict(mqtt), **changed})
-    except ValueError as error:
-        expected = "expected HOST or HOST:PORT, with a port from 1 to 65535"
-        raise DocumentError([f"--broker {redact(broker)}: {expected}"]) from error
 
 
 def broker_and_node(broker: str | None, node: str | None, path: Path) -> tuple[MqttConfig, str]:

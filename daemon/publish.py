@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from daemon.clock import monotonic_ns, wall_time
-from daemon.config import RecognitionsConfig
 from daemon.errors import InputError
 from daemon.fusion.stream import Fused
 from daemon.mqtt import RecognitionGate, Session, event_payload, recognition_payload, state_payload
+from daemon.mqtt_config import RecognitionsConfig
 from daemon.records import Event, Recognition
 from daemon.status.latency import Latencies
 

@@ -20,9 +20,10 @@ import av
 import yaml
 from clip_score import Passage, Score, Seen, score
 
-from daemon.config import Config, MqttConfig, load_config
+from daemon.config import Config, load_config
 from daemon.errors import EXIT_REFUSED, Refused
 from daemon.mqtt import EventPayload, Narrator, Received, RecognitionPayload, watch
+from daemon.mqtt_config import MqttConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 START_DEADLINE_S = 10.0

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config import Config, MqttConfig
+from daemon.config import Config
 from daemon.control import Control, _device_turned
 from daemon.mqtt import AnswerPayload, Request
+from daemon.mqtt_config import MqttConfig
 from daemon.switches import Switch, load_switches
 
 OPEN, PAUSED = Switch(), Switch(paused=True)

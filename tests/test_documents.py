@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.config import MqttConfig, broker_at, load_config
+from daemon.config import load_config
 from daemon.documents import load_document
 from daemon.errors import DocumentError
 from daemon.manifest import Manifest
+from daemon.mqtt_config import MqttConfig, broker_at
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = (ROOT / "config.yaml").read_text()

@@ -6,11 +6,11 @@ import uuid
 
 from pydantic import ValidationError
 
-from daemon.config import MqttConfig
 from daemon.mqtt.background import BackgroundLink
 from daemon.mqtt.commands import AnswerPayload
 from daemon.mqtt.link import Hooks, Inbound
 from daemon.mqtt.outgoing import Outbound
+from daemon.mqtt_config import MqttConfig
 
 log = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 import threading
 
-from daemon.config import MqttConfig
 from daemon.mqtt.link import Hooks, Link
+from daemon.mqtt_config import MqttConfig
 
 JOIN_S = 2.0
 

@@ -1,7 +1,7 @@
 """Which recognitions are published."""
 
 from daemon.clock import NS_PER_S
-from daemon.config import RecognitionsConfig
+from daemon.mqtt_config import RecognitionsConfig
 from daemon.records import Modality, Recognition
 
 

@@ -17,9 +17,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from daemon.config import MqttConfig
 from daemon.mqtt.connection import login, tls_context
 from daemon.mqtt.outgoing import Outbound
+from daemon.mqtt_config import MqttConfig
 from daemon.runtime.backoff import Backoff
 from daemon.runtime.progress import IDLE_S, Progress
 

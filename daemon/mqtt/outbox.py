@@ -11,9 +11,9 @@ from typing import TypedDict
 
 from pydantic import ValidationError
 
-from daemon.config import OutboxConfig
 from daemon.mqtt.payloads import EventPayload, ended_by_restart
 from daemon.mqtt.store import Entry, Store
+from daemon.mqtt_config import OutboxConfig
 from daemon.records import Counters
 
 log = logging.getLogger(__name__)

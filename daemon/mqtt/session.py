@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TypedDict
 
 from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.config import MqttConfig
 from daemon.mqtt.link import MAX_AWAITING_ACK, Hooks, Inbound, Link
 from daemon.mqtt.outbox import Outbox, OutboxStatus
 from daemon.mqtt.outgoing import MAX_EVENTS, Outbound, Outgoing
 from daemon.mqtt.payloads import EventPayload, instance_of
 from daemon.mqtt.reception import OnCommand, OnText, Reception
 from daemon.mqtt.store import Entry
+from daemon.mqtt_config import MqttConfig
 from daemon.records import Counters
 
 log = logging.getLogger(__name__)

@@ -6,10 +6,10 @@ import time
 import uuid
 from collections.abc import Callable
 
-from daemon.config import MqttConfig
 from daemon.mqtt.background import BackgroundLink
 from daemon.mqtt.link import Hooks, Inbound
 from daemon.mqtt.received import NODE_KINDS, STREAM_KINDS, Malformed, Received, parse
+from daemon.mqtt_config import MqttConfig
 from daemon.records import Counters
 
 MAX_WAITING = 1000

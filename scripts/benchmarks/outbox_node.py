@@ -6,8 +6,8 @@ import uuid
 from pathlib import Path
 
 from daemon.clock import monotonic_ns, wall_time
-from daemon.config import MqttConfig
 from daemon.mqtt import EventPayload, Session
+from daemon.mqtt_config import MqttConfig
 
 AHEAD = 900
 """Events that may wait to be written: a little less than what the outbox takes."""

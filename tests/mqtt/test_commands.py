@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.config import MqttConfig
 from daemon.mqtt import AnswerPayload, OfStream, Request, Session, Unfit, read_order
 from daemon.mqtt.commands import ORDERS, answer_topic
 from daemon.mqtt.link import Inbound
+from daemon.mqtt_config import MqttConfig
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.clock import NS_PER_S
-from daemon.config import RecognitionsConfig
 from daemon.mqtt import RecognitionGate
+from daemon.mqtt_config import RecognitionsConfig
 from tests.mqtt.records import recognition
 
 SECONDS = 20

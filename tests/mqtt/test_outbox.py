@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config import OutboxConfig
 from daemon.mqtt.outbox import MAX_WAITING, Outbox
 from daemon.mqtt.payloads import EventPayload
 from daemon.mqtt.store import Entry, Store
+from daemon.mqtt_config import OutboxConfig
 from daemon.records import Counters
 from tests.helpers.mosquitto import wait_until
 from tests.mqtt.records import event

@@ -15,9 +15,9 @@ import pytest
 from paho.mqtt.client import Client
 from pydantic import SecretStr
 
-from daemon.config import MqttConfig
 from daemon.mqtt import Session, link
 from daemon.mqtt.outgoing import MAX_EVENTS, MAX_PASSING
+from daemon.mqtt_config import MqttConfig
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
 from tests.mqtt.records import event
 from tests.mqtt.test_session import numbers, session
@@ -116,7 +116,8 @@ def test_what_a_frozen_broker_does_not_take_is_bounded_and_counted(broker):
 
 def test_the_will_says_offline_when_the_process_is_killed(broker, tmp_path):
     program = (
-        "import time; from pathlib import Path; from daemon.config import MqttConfig; from daemon.mqtt import Session\n"
+        "import time; from pathlib import Path\n"
+        "from daemon.mqtt import Session; from daemon.mqtt_config import MqttConfig\n"
         f"s = Session(MqttConfig(port={broker.port}), 'node', Path({str(tmp_path)!r}), on_text=print)\n"
         "s.start(); time.sleep(60)"
     )

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from daemon.config import MqttConfig
 from daemon.mqtt import Malformed, RecognitionPayload, event_payload, state_payload, watch
 from daemon.mqtt.received import Received
+from daemon.mqtt_config import MqttConfig
 from daemon.records import Counters, Event
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
 from tests.mqtt.records import recognition
