@@ -7,8 +7,9 @@ import uuid
 from pydantic import ValidationError
 
 from daemon.mqtt.background import BackgroundLink
+from daemon.mqtt.client import Inbound
 from daemon.mqtt.commands import AnswerPayload
-from daemon.mqtt.link import Hooks, Inbound
+from daemon.mqtt.link import Hooks
 from daemon.mqtt.outgoing import Outbound
 from daemon.mqtt_config import MqttConfig
 

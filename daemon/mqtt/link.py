@@ -1,22 +1,15 @@
-"""The one door to paho: a client and its network loop, which connects again for ever."""
+"""Keeps connected to the broker: connects again for ever, in the protocol it speaks, and says what goes wrong once."""
 
 import logging
 import os
 import select
-import socket
 import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
-from typing import Any
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-
+from daemon.mqtt.client import Answers, BrokerClient, Inbound, Protocol, Way
 from daemon.mqtt.connection import login, tls_context
 from daemon.mqtt.outgoing import Outbound
 from daemon.mqtt_config import MqttConfig
@@ -31,11 +24,7 @@ STEADY_S = 5.0
 """A connection that lasted this long worked: the next wait is a short one."""
 
 MAX_AWAITING_ACK = 10
-"""QoS 1 messages on the way at once. Brokers cut off a client that exceeds their limit (mosquitto's is 20), and
-paho sends all it holds at once after a reconnect: so it never holds more than this."""
-
-MAX_PACKET_BYTES = 1_048_576
-"""What the broker is asked never to exceed; text inlets take 4 KB, the rest is room to see and count."""
+"""QoS 1 messages on the way at once. Brokers cut off a client that exceeds their limit (mosquitto's is 20)."""
 
 CONNECT_S = 120.0
 """Connecting waits for the system's resolver, which asks every name server twice for 5 s, and for 5 s per address."""
@@ -51,28 +40,6 @@ FIRST_EVASION_S, LONGEST_EVASION_S = 60.0, 3600.0
 MOST_TOLD = 8
 """Different troubles: a hostile peer may give each try another."""
 
-UNSUPPORTED_PROTOCOL, TAKEN_OVER = 0x84, 0x8E
-
-ADVICE = {
-    0x85: "the broker does not take the client name: choose another node in config.yaml",
-    0x86: "check mqtt.username and mqtt.password in config.yaml",
-    0x87: "check mqtt.username and mqtt.password in config.yaml, and whom the broker lets in",
-    0x8A: "the broker has banned this client",
-    TAKEN_OVER: "another client connected under the same name: give each device its own node in config.yaml",
-}
-"""What to do about a reason code of the broker (MQTT 5, section 2.4)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Inbound:
-    """One message as it came; `retained` says that the broker had kept it from before."""
-
-    topic: str
-    payload: bytes
-    retained: bool
-    response_topic: str | None = None
-    correlation: bytes | None = None
-
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
@@ -86,58 +53,31 @@ class Hooks:
 
 
 class Link:
-    """A paho client, used by the one thread that calls `run`; only `wake` may be called from others.
+    """One client after the other, used by the one thread that calls `run`; only `wake` may be called from others.
 
     Given no username or password it logs in without. The password goes nowhere but into CONNECT.
     """
 
     def __init__(self, config: MqttConfig, client_id: str, hooks: Hooks, will: Outbound | None = None) -> None:
+        """Raises Refused when a password or a certificate that the config names is no good."""
+        tls = None if config.tls is None else tls_context(config.tls)
+        self._way = Way(config, client_id, login(config), tls, will)
         self._hooks = hooks
-        self._config, self._client_id, self._will = config, client_id, will
-        self._login = login(config)
-        self._tls = None if config.tls is None else tls_context(config.tls)
-        self._protocol = MQTTProtocolVersion.MQTTv5
+        self._answers = Answers(
+            self._on_taken, self._on_refused, self._on_lost, hooks.received, hooks.acknowledged, self._on_declined
+        )
         self._address = f"{config.host}:{config.port}"
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._told: dict[str, None] = {}
         self._up = False
         self._up_at = 0.0
         self._refused = self._taken_over = False
+        self._protocol: Protocol = "5"
         self._client = self._new_client()
         self.progress = Progress("mqtt")
 
-    def _new_client(self) -> Client:
-        """One for each connection: what the one before had not got acknowledged is the owner's to send again."""
-        config, will = self._config, self._will
-        is_5 = self._protocol == MQTTProtocolVersion.MQTTv5
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._client_id,
-            clean_session=None if is_5 else True,
-            protocol=self._protocol,
-            transport=config.transport,
-        )
-        if config.transport == "websockets":
-            client.ws_set_options(path=config.websocket_path)
-        if self._tls is not None:
-            client.tls_set_context(self._tls)
-        username, password = self._login
-        if username is not None or password is not None:
-            client.username_pw_set(username or "", password)
-        if will is not None:
-            client.will_set(will.topic, will.payload, will.qos, will.retain)
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
-        client.on_publish = self._on_publish
-        client.on_subscribe = self._on_subscribe
-        if is_5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.MaximumPacketSize = MAX_PACKET_BYTES
-            client.connect_async(config.host, config.port, config.keepalive_s, clean_start=True, properties=properties)
-        else:
-            client.connect_async(config.host, config.port, config.keepalive_s)
-        return client
+    def _new_client(self) -> BrokerClient:
+        return BrokerClient(self._way, self._protocol, self._answers)
 
     def run(self, stop: Event, tick_s: float = IDLE_S) -> None:
         """Keep connected until `stop` is set and the connection, if there is one, was ended by the owner.
@@ -167,31 +107,19 @@ class Link:
     @property
     def ready(self) -> bool:
         """Whether all that was handed over has been written to the socket."""
-        return self._up and not self._client.want_write()
+        return self._up and not self._client.wants_to_write
 
     def subscribe(self, topic_filter: str) -> None:
         """Ask for messages up to QoS 1."""
-        self._client.subscribe(topic_filter, qos=1)
+        self._client.subscribe(topic_filter)
 
     def unsubscribe(self, topic_filter: str) -> None:
         """Ask for them no more."""
         self._client.unsubscribe(topic_filter)
 
     def publish(self, message: Outbound) -> int:
-        """Hand one message to paho and return its id, by which it is acknowledged on this connection, if of QoS 1."""
-        properties = self._properties(message) if self._protocol == MQTTProtocolVersion.MQTTv5 else None
-        return self._client.publish(message.topic, message.payload, message.qos, message.retain, properties).mid
-
-    @staticmethod
-    def _properties(message: Outbound) -> Properties:
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        if message.expiry_s is not None:
-            properties.MessageExpiryInterval = message.expiry_s
-        if message.response_topic is not None:
-            properties.ResponseTopic = message.response_topic
-        if message.correlation is not None:
-            properties.CorrelationData = message.correlation
-        return properties
+        """Send one message; gives its id, by which it is acknowledged on this connection, if of QoS 1."""
+        return self._client.publish(message)
 
     def disconnect(self) -> None:
         """End the connection so that the broker forgets the last will."""
@@ -205,8 +133,7 @@ class Link:
 
     def abort(self) -> None:
         """Cut the connection: the broker then publishes the last will."""
-        if (sock := self._client.socket()) is not None:
-            sock.close()
+        self._client.abort()
 
     @property
     def trouble(self) -> str | None:
@@ -222,19 +149,18 @@ class Link:
     def _connect_once(self, stop: Event, tick_s: float) -> None:
         self._refused = self._taken_over = False
         self._client = self._new_client()
-        has_protocol = False
+        is_answered = False
         try:
             self.progress.mark(CONNECT_S)
-            self._client.reconnect()
-            self._hurry(socket.TCP_NODELAY)
+            self._client.connect()
             answer_by = time.monotonic() + ANSWER_S
-            while (sock := self._client.socket()) is not None and sock.fileno() >= 0:
+            while (descriptor := self._client.descriptor) is not None:
                 left_s = tick_s if self._up else max(0.0, answer_by - time.monotonic())
-                self._turn(sock.fileno(), ENDING_TICK_S if stop.is_set() else min(tick_s, left_s))
-                has_protocol = has_protocol or self._up
+                self._turn(descriptor, ENDING_TICK_S if stop.is_set() else min(tick_s, left_s))
+                is_answered = is_answered or self._up
                 if not self._up and time.monotonic() > answer_by:
                     break
-            if not (has_protocol or self._refused or stop.is_set()):
+            if not (is_answered or self._refused or stop.is_set()):
                 self._try_the_other_protocol("did not answer as MQTT asks")
         except OSError as error:
             self.tell(f"no connection to the MQTT broker at {self._address}: {_why(error)}; trying again")
@@ -249,17 +175,7 @@ class Link:
 
     def _try_the_other_protocol(self, what: str) -> None:
         self.tell(f"the MQTT broker at {self._address} {what}; trying again with MQTT 3.1.1 and 5 in turn")
-        is_5 = self._protocol == MQTTProtocolVersion.MQTTv5
-        self._protocol = MQTTProtocolVersion.MQTTv311 if is_5 else MQTTProtocolVersion.MQTTv5
-
-    def _hurry(self, option: int) -> None:
-        """Set an option of TCP.
-
-        By default a small packet waits until the one before is acknowledged, and the other side takes up to 40 ms for
-        that. NODELAY ends it for what is sent; QUICKACK, which the kernel forgets again, for what the broker sends.
-        """
-        if isinstance(sock := self._client.socket(), socket.socket):
-            sock.setsockopt(socket.IPPROTO_TCP, option, 1)
+        self._protocol = "3.1.1" if self._protocol == "5" else "5"
 
     def _rest(self, stop: Event, rest_s: float) -> None:
         until = time.monotonic() + rest_s
@@ -267,63 +183,43 @@ class Link:
             self.progress.mark()
             stop.wait(min(left_s, IDLE_S))
 
-    def _turn(self, socket_fd: int, tick_s: float) -> None:
+    def _turn(self, descriptor: int, tick_s: float) -> None:
         self.progress.mark()
         poll = select.poll()
         poll.register(self._wake_fd, select.POLLIN)
-        poll.register(socket_fd, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
+        poll.register(descriptor, select.POLLIN | (select.POLLOUT if self._client.wants_to_write else 0))
         happened = dict(poll.poll(tick_s * 1000))
         if self._wake_fd in happened:
             os.eventfd_read(self._wake_fd)
-        if happened.get(socket_fd, 0) & ~select.POLLOUT:
-            self._read()
-            self._hurry(socket.TCP_QUICKACK)
-        if happened.get(socket_fd, 0) & select.POLLOUT:
-            self._client.loop_write()
-        self._client.loop_misc()
+        if happened.get(descriptor, 0) & ~select.POLLOUT:
+            while self._client.read():
+                self.progress.mark()
+        if happened.get(descriptor, 0) & select.POLLOUT:
+            self._client.write()
+        self._client.keep_alive()
         self._hooks.turn()
 
-    def _read(self) -> None:
-        self._client.loop_read()
-        # what TLS has decrypted already does not show on the descriptor
-        while (sock := self._client.socket()) is not None and getattr(sock, "pending", lambda: 0)() > 0:
-            self.progress.mark()
-            self._client.loop_read()
-
-    def _on_connect(self, _c: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, _p: Any) -> None:
-        if reason.is_failure:
-            self._refused = True
-            if reason.value == UNSUPPORTED_PROTOCOL:
-                self._try_the_other_protocol("does not speak this version of MQTT")
-                return
-            self.tell(f"the MQTT broker at {self._address} refused the login: {_explain(reason)}; trying again")
-            return
-        spoken = "5" if self._protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1"
-        log.info("connected to the MQTT broker at %s, MQTT %s", self._address, spoken)
+    def _on_taken(self) -> None:
+        log.info("connected to the MQTT broker at %s, MQTT %s", self._address, self._protocol)
         self._up, self._up_at = True, time.monotonic()
         self._hooks.connected()
 
-    def _on_disconnect(self, _c: Client, _u: Any, _f: DisconnectFlags, reason: ReasonCode, _p: Any) -> None:
-        self._taken_over = self._taken_over or reason.value == TAKEN_OVER
+    def _on_refused(self, why: str, because_of_the_protocol: bool) -> None:
+        self._refused = True
+        if because_of_the_protocol:
+            self._try_the_other_protocol("does not speak this version of MQTT")
+        else:
+            self.tell(f"the MQTT broker at {self._address} refused the login: {why}; trying again")
+
+    def _on_lost(self, why: str | None, is_taken_over: bool) -> None:
+        self._taken_over = self._taken_over or is_taken_over
         if self._up and time.monotonic() - self._up_at >= STEADY_S:
             self._told.clear()
-        if self._up and reason.is_failure:
-            self.tell(f"lost the MQTT broker at {self._address}: {_explain(reason)}; connecting again")
+        if self._up and why is not None:
+            self.tell(f"lost the MQTT broker at {self._address}: {why}; connecting again")
 
-    def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
-        response_topic = getattr(message.properties, "ResponseTopic", None)
-        correlation = getattr(message.properties, "CorrelationData", None)
-        self._hooks.received(
-            Inbound(message.topic, bytes(message.payload), message.retain, response_topic, correlation)
-        )
-
-    def _on_publish(self, _c: Client, _u: Any, mid: int, reason: ReasonCode, _p: Any) -> None:
-        self._hooks.acknowledged(mid, _explain(reason) if reason.is_failure else None)
-
-    def _on_subscribe(self, _c: Client, _u: Any, _mid: int, reasons: list[ReasonCode], _p: Any) -> None:
-        for reason in reasons:
-            if reason.is_failure:
-                self.tell(f"the MQTT broker at {self._address} refused a subscription: {_explain(reason)}")
+    def _on_declined(self, why: str) -> None:
+        self.tell(f"the MQTT broker at {self._address} refused a subscription: {why}")
 
 
 def _why(error: OSError) -> str:
@@ -332,8 +228,3 @@ def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS failed ({error.reason or error}): check mqtt.port and mqtt.tls in config.yaml"
     return error.strerror or str(error)
-
-
-def _explain(reason: ReasonCode) -> str:
-    advice = ADVICE.get(reason.value)
-    return f"{reason}: {advice}" if advice else str(reason)

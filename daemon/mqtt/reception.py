@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Callable
 
+from daemon.mqtt.client import Inbound
 from daemon.mqtt.commands import MAX_CORRELATION_BYTES, AnswerPayload, Request, answer_topic
-from daemon.mqtt.link import Inbound
 from daemon.mqtt.outgoing import Outbound
 from daemon.records import Counters
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.mqtt.link import MAX_AWAITING_ACK, Hooks, Inbound, Link
+from daemon.mqtt.client import Inbound
+from daemon.mqtt.link import MAX_AWAITING_ACK, Hooks, Link
 from daemon.mqtt.outbox import Outbox, OutboxStatus
 from daemon.mqtt.outgoing import MAX_EVENTS, Outbound, Outgoing
 from daemon.mqtt.payloads import EventPayload, instance_of

@@ -7,7 +7,8 @@ import uuid
 from collections.abc import Callable
 
 from daemon.mqtt.background import BackgroundLink
-from daemon.mqtt.link import Hooks, Inbound
+from daemon.mqtt.client import Inbound
+from daemon.mqtt.link import Hooks
 from daemon.mqtt.received import NODE_KINDS, STREAM_KINDS, Malformed, Received, parse
 from daemon.mqtt_config import MqttConfig
 from daemon.records import Counters

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.mqtt import AnswerPayload, OfStream, Request, Session, Unfit, read_order
+from daemon.mqtt.client import Inbound
 from daemon.mqtt.commands import ORDERS, answer_topic
-from daemon.mqtt.link import Inbound
 from daemon.mqtt_config import MqttConfig
 
 ANYTHING = st.recursive(
