@@ -165,26 +165,27 @@ class Stream:
             recognitions=self._publisher.recognitions,
             events=self._publisher.events,
             available=not self._switch.paused and (self.inlet is not None or self._delivers),
-            camera=self._is_open("camera", "image"),
-            microphone=self._is_open("microphone", "audio"),
+            camera=self._is_open("camera"),
+            microphone=self._is_open("microphone"),
         )
 
     @property
     def _delivers(self) -> bool:
         return any(source.status.state in DELIVERS for source in self._sources.values())
 
-    def _is_open(self, device: str, modality: Modality) -> bool | None:
+    def _is_open(self, device: str) -> bool | None:
         """Whether a device is open, or to be opened; None when there is none that is used."""
-        if device not in self.devices:
+        source = self._sources.get("camera" if self._carries_sound else device)
+        if device not in self.devices or source is None:
             return None
-        if (source := self._sources.get(device)) is not None:
-            is_covered = modality == "image" and self._switch.blind  # open for the sound that comes with its pictures
-            return source.status.state != "paused" and not (is_covered and not self._switch.muted)
-        camera = self._sources.get("camera")
-        microphone = self._config.microphone
-        if camera is None or microphone is None or microphone.device != "camera":
-            return None
-        return camera.status.state != "paused" and not self._switch.muted
+        # what two share stays open for one; what comes of the other is thrown away
+        is_covered = self._carries_sound and (self._switch.blind if device == "camera" else self._switch.muted)
+        return source.status.state != "paused" and not is_covered
+
+    @property
+    def _carries_sound(self) -> bool:
+        """Whether the camera is the microphone too."""
+        return self._config.microphone is not None and self._config.microphone.device == "camera"
 
     def _new_fusion(self, head: FusionHead) -> StreamFusion:
         return self._recogniser.new_fusion(head, self._config.fusion, self._config.events)
@@ -208,10 +209,9 @@ class Stream:
             supervised.start()
 
     def _open_or_close(self, name: str, source: SupervisedSource) -> None:
-        switch, microphone = self._switch, self._config.microphone
-        carries_sound = microphone is not None and microphone.device == "camera"
+        switch = self._switch
         closed = {
-            "camera": switch.blind and (switch.muted or not carries_sound),
+            "camera": switch.blind and (switch.muted or not self._carries_sound),
             "microphone": switch.muted,
             "replay": False,
         }

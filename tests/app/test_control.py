@@ -153,3 +153,36 @@ def test_home_assistant_is_told_again_when_it_starts_and_of_what_is_gone(
         with DaemonProcess(settings, tmp_path) as daemon:
             assert assistant.wait_for(topic, 4)[3] == b""
             assert daemon.stop() == 0
+
+
+def test_a_camera_that_is_the_microphone_too_is_closed_when_both_are(tmp_path: Path, watched: Watched) -> None:
+    clip = ROOT / "models" / "digits" / "demo" / "clip.mp4"
+    settings = {
+        "node": watched.node,
+        "bundle": str(ROOT / "models" / "digits"),
+        "mqtt": {"port": watched.broker.port},
+        "streams": {"s": {"camera": str(clip), "microphone": "camera"}},
+    }
+
+    def shown() -> tuple[bool, bool, bool] | None:
+        stream = watched.health().get("streams", {}).get("s")
+        if stream is None or not stream["sources"]:
+            return None
+        return stream["camera"], stream["microphone"], stream["sources"]["camera"]["state"] == "paused"
+
+    with DaemonProcess(settings, tmp_path) as daemon:
+        wait_until(lambda: shown() == (True, True, False), "both open")
+        watched.tell("camera", b'{"stream": "s", "on": false}')
+        wait_until(lambda: shown() == (False, True, False), "the sound goes on")
+        before = watched.health()["streams"]["s"]["inputs"]
+        wait_until(
+            lambda: watched.health()["streams"]["s"]["inputs"]["image"]["dropped"].get("closed", 0) > 0, "counted"
+        )
+        watched.tell("microphone", b'{"stream": "s", "on": false}')
+        wait_until(lambda: shown() == (False, False, True), "really closed")
+        inputs = watched.health()["streams"]["s"]["inputs"]
+        assert inputs["audio"]["captured"] >= before["audio"]["captured"]
+        assert inputs["image"]["captured"] == before["image"]["captured"]
+        watched.tell("camera", b'{"stream": "s", "on": true}')
+        wait_until(lambda: shown() == (True, False, False), "the picture alone")
+        assert daemon.stop() == 0
