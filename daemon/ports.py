@@ -42,5 +42,13 @@ class Encoder(Protocol[Item]):
 class Model(Protocol):
     """One loaded network with one input; used by one thread at a time."""
 
-    def invoke(self, tensor: Tensor) -> list[Tensor]:
-        """Run on a tensor of exactly the input's shape and dtype; returns copies of all outputs."""
+    @property
+    def input(self) -> Tensor:
+        """What the next `invoke` runs on, to be written in place: always the same memory, of the input's shape."""
+
+    @property
+    def device(self) -> str:
+        """What ran the latest `invoke`: `cpu`, or an accelerator's name."""
+
+    def invoke(self) -> list[Tensor]:
+        """Run on what `input` holds; returns copies of all outputs. Raises ModelError when it fails."""

@@ -10,6 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+CPU = "cpu"
+"""The name of the device that is always there."""
+
 Modality = Literal["image", "audio", "text"]
 MODALITIES: tuple[Modality, ...] = ("image", "audio", "text")
 """In the order in which the head takes them."""
@@ -95,12 +98,16 @@ def moved(captured: Captured, by_ns: int) -> Captured:
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """What an encoder made of the input captured in `[start_ns, end_ns)`: float32 of shape (D,)."""
+    """What an encoder made of the input captured in `[start_ns, end_ns)`: float32 of shape (D,).
+
+    `device` is what ran the encoder: `cpu`, or an accelerator's name.
+    """
 
     modality: Modality
     vector: Array
     start_ns: int
     end_ns: int
+    device: str = CPU
 
 
 @dataclass(frozen=True, slots=True)

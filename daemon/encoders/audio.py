@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from daemon.encoders.logmel import PatchStream
 from daemon.encoders.tensors import embedding_vector, quantize
 from daemon.errors import InputError
@@ -58,10 +56,11 @@ class AudioEncoder:
     def __init__(self, spec: AudioSpec, model: Model) -> None:
         self._spec = spec
         self._model = model
+        self._target = model.input.reshape(spec.preprocessing.frames, spec.preprocessing.mel_bands)
 
     def encode(self, item: Patch) -> Embedding:
         """The embedding of one patch."""
-        values = quantize(item.spectra, self._spec.input)
-        output = self._model.invoke(np.ascontiguousarray(values).reshape(self._spec.input.shape))[0]
+        self._target[...] = quantize(item.spectra, self._spec.input)
+        output = self._model.invoke()[0]
         vector = embedding_vector(output, self._spec.output, self._spec.transform)
-        return Embedding(self.modality, vector, item.start_ns, item.end_ns)
+        return Embedding(self.modality, vector, item.start_ns, item.end_ns, self._model.device)

@@ -18,6 +18,7 @@ class ImageEncoder:
     def __init__(self, spec: ImageSpec, model: Model) -> None:
         self._spec = spec
         self._model = model
+        self._target = model.input.reshape(spec.input.shape[1:])
         # of the whole process: a picture is resized sooner than OpenCV's own threads have woken up
         cv2.setNumThreads(1)
         preprocessing = spec.preprocessing
@@ -29,7 +30,10 @@ class ImageEncoder:
     def encode(self, item: Frame) -> Embedding:
         """The embedding of one frame."""
         pixels = fit(item, self._spec)
-        values = pixels if self._is_identity else cv2.LUT(pixels, self._table)
-        output = self._model.invoke(np.ascontiguousarray(values).reshape(self._spec.input.shape))[0]
+        if self._is_identity:
+            np.copyto(self._target, pixels)
+        else:
+            cv2.LUT(pixels, self._table, self._target)
+        output = self._model.invoke()[0]
         vector = embedding_vector(output, self._spec.output, self._spec.transform)
-        return Embedding(self.modality, vector, item.captured_ns, item.captured_ns)
+        return Embedding(self.modality, vector, item.captured_ns, item.captured_ns, self._model.device)

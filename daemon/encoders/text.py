@@ -32,6 +32,7 @@ class TextEncoder:
 
     def encode(self, item: Line) -> Embedding:
         """The embedding of one line."""
-        output = self._model.invoke(byte_ids(item.text, self._spec.input.shape[1]))[0]
+        self._model.input[...] = byte_ids(item.text, self._spec.input.shape[1])
+        output = self._model.invoke()[0]
         vector = embedding_vector(output, self._spec.output, self._spec.transform)
-        return Embedding(self.modality, vector, item.captured_ns, item.captured_ns)
+        return Embedding(self.modality, vector, item.captured_ns, item.captured_ns, self._model.device)

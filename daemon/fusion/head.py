@@ -19,14 +19,16 @@ class FusionHead:
         self._model = model
         self._sizes = dict(sizes)
         self._length = sum(sizes.values()) + len(sizes)
-        scores, _ = self._invoke(np.zeros((1, self._length), np.float32))
+        model.input[...] = 0
+        scores, _ = self._invoke()
         if not np.all(scores > 0):
             raise ModelError("the head's bias is so large that a label can never be recognised")
         self._bias = _centred(np.log(scores))
 
     def recognise(self, moment: Moment) -> Recognition:
         """The scores at a moment, with bias and shares centred over the labels."""
-        scores, shares = self._invoke(self._features(moment))
+        self._fill(self._model.input[0], moment)
+        scores, shares = self._invoke()
         centred = {
             modality: _centred(shares[index])
             for index, modality in enumerate(self._sizes)
@@ -34,20 +36,19 @@ class FusionHead:
         }
         return Recognition(moment, scores, self._bias, centred)
 
-    def _features(self, moment: Moment) -> Array:
-        """F, of shape (1, D + M); absent modalities stay zero."""
-        features = np.zeros((1, self._length), np.float32)
+    def _fill(self, features: Array, moment: Moment) -> None:
+        """Write F, of shape (D + M); absent modalities are zero."""
+        features[...] = 0
         start, present = 0, self._length - len(self._sizes)
         for index, (modality, size) in enumerate(self._sizes.items()):
             embedding = moment.embeddings.get(modality)
             if embedding is not None:
-                features[0, start : start + size] = embedding.vector
-                features[0, present + index] = 1.0
+                features[start : start + size] = embedding.vector
+                features[present + index] = 1.0
             start += size
-        return features
 
-    def _invoke(self, features: Array) -> tuple[Array, Array]:
-        scores, shares = self._model.invoke(features)
+    def _invoke(self) -> tuple[Array, Array]:
+        scores, shares = self._model.invoke()
         return scores[0], shares[0]
 
 

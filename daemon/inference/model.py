@@ -8,7 +8,7 @@ import numpy as np
 
 from daemon.errors import MismatchError, ModelError
 from daemon.manifest import TensorSpec
-from daemon.records import Tensor
+from daemon.records import CPU, Tensor
 
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -21,11 +21,13 @@ SCALE_TOLERANCE = 1e-5
 
 
 class TfliteModel:
-    """One interpreter with one thread.
+    """One interpreter with one thread. `input` may be exchanged for other memory of its shape and dtype.
 
     Raises ModelError when the file is not a model or needs an operator the runtime lacks, MismatchError when it has
     tensors other than stated.
     """
+
+    device = CPU
 
     def __init__(self, path: Path, inputs: TensorSpec, outputs: Sequence[TensorSpec]) -> None:
         self._interpreter = _open(path)
@@ -33,17 +35,18 @@ class TfliteModel:
         if len(details) != 1:
             raise MismatchError(f"{path.name} has {len(details)} inputs, expected one", "input")
         _check(path, "input", details[0], inputs)
-        self._input = details[0]["index"]
+        self._index = details[0]["index"]
+        self.input: Tensor = np.zeros(inputs.shape, inputs.dtype)
         self._outputs = _match_outputs(path, self._interpreter.get_output_details(), outputs)
 
-    def invoke(self, tensor: Tensor) -> list[Tensor]:
-        """Run the model on a tensor of the input's shape and dtype.
+    def invoke(self) -> list[Tensor]:
+        """Run the model on what `input` holds.
 
         Returns copies of the outputs in the order of the specs given at construction. Raises ModelError when the
         runtime fails.
         """
         try:
-            self._interpreter.set_tensor(self._input, tensor)
+            self._interpreter.set_tensor(self._index, self.input)
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"invoke failed: {error}") from error

@@ -79,31 +79,37 @@ def test_colours_stand_in_the_order_the_model_wants() -> None:
 
 
 class Recorder:
-    """Implements `Model`: keeps its input."""
+    """Implements `Model`: its input is looked at."""
 
-    def __init__(self) -> None:
-        self.taken: list[Tensor] = []
+    device = "gpu"
 
-    def invoke(self, tensor: Tensor) -> list[Tensor]:
-        self.taken.append(tensor)
+    def __init__(self, wanted: ImageSpec) -> None:
+        self.input: Tensor = np.zeros(wanted.input.shape, wanted.input.dtype)
+
+    def invoke(self) -> list[Tensor]:
         return [np.zeros((1, 1), np.float32)]
 
 
+@pytest.mark.parametrize("colour", ["grey", "rgb"])
 @pytest.mark.parametrize(
     ("tensor", "expected"),
     [
         ({"dtype": "float32"}, [-1.0, 1.0]),
         ({"dtype": "uint8", "scale": 1 / 127.5, "zero_point": 128}, [0, 255]),
+        ({"dtype": "uint8", "scale": 1 / 127.5, "zero_point": 127}, [0, 255]),
         ({"dtype": "int8", "scale": 1 / 127.5, "zero_point": 0}, [-128, 127]),
     ],
 )
-def test_pixels_are_normalised_and_quantized(tensor: dict, expected: list[float]) -> None:
-    model = Recorder()
+def test_pixels_are_normalised_and_quantized_into_the_models_own_memory(
+    tensor: dict, expected: list[float], colour: str
+) -> None:
+    wanted = spec(2, 2, colour=colour, **tensor)
+    model = Recorder(wanted)
+    model.input[...] = 3
     picture = np.zeros((2, 2, 3), np.uint8)
     picture[1] = 255
-    embedding = ImageEncoder(spec(2, 2, colour="grey", **tensor), model).encode(Frame((picture,), 7))
-    assert model.taken[0].dtype == tensor["dtype"]
-    assert model.taken[0].shape == (1, 2, 2, 1)
-    found = model.taken[0][0, :, 0, 0].tolist()
-    assert found == pytest.approx(expected, abs=1.0 if tensor["dtype"] != "float32" else 1e-6)
-    assert (embedding.start_ns, embedding.end_ns) == (7, 7)
+    embedding = ImageEncoder(wanted, model).encode(Frame((picture,), 7))
+    for channel in range(wanted.input.shape[3]):
+        found = model.input[0, :, 0, channel].tolist()
+        assert found == pytest.approx(expected, abs=1.0 if tensor["dtype"] != "float32" else 1e-6)
+    assert (embedding.start_ns, embedding.end_ns, embedding.device) == (7, 7, "gpu")

@@ -10,11 +10,14 @@ from daemon.records import Array, Tensor
 class PlainHead:
     """Implements `Model` for a head: softmax(W·F + b) and its shares, straight from the formula."""
 
+    device = "cpu"
+
     def __init__(self, weights: Array, bias: Array, sizes: Sequence[int]) -> None:
         self.weights, self.bias, self.sizes = weights, bias, sizes
+        self.input = np.zeros((1, weights.shape[1]), np.float32)
 
-    def invoke(self, tensor: Tensor) -> list[Tensor]:
-        features = tensor[0]
+    def invoke(self) -> list[Tensor]:
+        features = self.input[0]
         shares, start = [], 0
         for index, size in enumerate(self.sizes):
             columns = [*range(start, start + size), sum(self.sizes) + index]
