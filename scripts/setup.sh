@@ -79,6 +79,8 @@ prepare_tests() {
         need "gstreamer1.0-plugins-$set" "a real RTSP camera" has_package "gstreamer1.0-plugins-$set"
     done
     need gstreamer1.0-libav "the RTSP camera's AAC sound" has_package gstreamer1.0-libav
+    need gcc "to compile an accelerator that can be told to fail" has_command cc
+    need libc6-dev "to compile that accelerator" has_package libc6-dev
     need systemd "to judge the service's unit" has_command systemd-analyze
     need systemd-container "a guest in which the service runs" has_command systemd-nspawn
     need mmdebstrap "the guest's system" has_command mmdebstrap

@@ -1,0 +1,86 @@
+"""Models of one FULLY_CONNECTED layer: written anew, or cut out of a model."""
+
+from collections.abc import Callable
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from daemon.inference.graph import FILE_IDENTIFIER, Graph
+from daemon.records import Array
+
+KINDS = {
+    np.dtype(np.float32): schema.TensorType.FLOAT32,
+    np.dtype(np.int32): schema.TensorType.INT32,
+    np.dtype(np.int8): schema.TensorType.INT8,
+}
+
+Scales = dict[str, tuple[Array, Array]]
+"""Of a tensor, by its name: scales and zero points, one each or one each a row."""
+
+
+def write_layer(
+    weights: Array, bias: Array | None, rows: int, activation: str = "NONE", scales: Scales | None = None
+) -> bytes:
+    """The layer with weights (L, D) and bias (L,), from (rows, D) to (rows, L).
+
+    Input and output are int8 where `scales` has theirs, float32 otherwise.
+    """
+    scales = scales or {}
+    graph = Graph()
+    kinds = {name: KINDS[np.dtype(np.int8 if name in scales else np.float32)] for name in ("input", "output")}
+    source = graph.tensor("input", [rows, weights.shape[1]], kind=kinds["input"])
+    target = graph.tensor("output", [rows, weights.shape[0]], kind=kinds["output"])
+    constants = [
+        graph.tensor(name, list(values.shape), values, KINDS[values.dtype])
+        for name, values in (("weights", weights), ("bias", bias))
+        if values is not None
+    ]
+    graph.fully_connected([source, *constants, *([] if bias is not None else [-1])], target)
+
+    def finish(model: schema.ModelT) -> None:
+        (subgraph,) = model.subgraphs
+        code = getattr(schema.ActivationFunctionType, activation)
+        subgraph.operators[0].builtinOptions.fusedActivationFunction = code
+        for tensor in subgraph.tensors:
+            if tensor.name.decode() in scales:
+                tensor.quantization = _quantization(*scales[tensor.name.decode()])
+
+    return _edited(graph.serialize(inputs=[source], outputs=[target]), finish)
+
+
+def write_product(rows: int, depth: int, channels: int) -> bytes:
+    """The layer whose weights are an input too."""
+    graph = Graph()
+    source, weights = graph.tensor("input", [rows, depth]), graph.tensor("weights", [channels, depth])
+    target = graph.tensor("output", [rows, channels])
+    graph.fully_connected([source, weights, -1], target)
+    return graph.serialize(inputs=[source, weights], outputs=[target])
+
+
+def cut_layer(model: bytes) -> bytes:
+    """The only FULLY_CONNECTED of a model, without what comes before and after."""
+
+    def cut(model: schema.ModelT) -> None:
+        (subgraph,) = model.subgraphs
+        code = schema.BuiltinOperator.FULLY_CONNECTED
+        (layer,) = [one for one in subgraph.operators if model.operatorCodes[one.opcodeIndex].builtinCode == code]
+        subgraph.operators, subgraph.inputs, subgraph.outputs = [layer], [layer.inputs[0]], list(layer.outputs)
+        model.signatureDefs, model.metadata = [], []
+
+    return _edited(model, cut)
+
+
+def _quantization(scales: Array, zero_points: Array) -> schema.QuantizationParametersT:
+    parameters = schema.QuantizationParametersT()
+    parameters.scale, parameters.zeroPoint = np.asarray(scales, np.float32), np.asarray(zero_points, np.int64)
+    parameters.quantizedDimension = 0
+    return parameters
+
+
+def _edited(model: bytes, edit: Callable[[schema.ModelT], None]) -> bytes:
+    unpacked = schema.ModelT.InitFromPackedBuf(model, 0)
+    edit(unpacked)
+    builder = flatbuffers.Builder(4096)
+    builder.Finish(unpacked.Pack(builder), file_identifier=FILE_IDENTIFIER)
+    return bytes(builder.Output())
