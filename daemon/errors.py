@@ -6,9 +6,11 @@ PerceptdError
 │   ├── BundleError    a bundle's files do not fit together
 │   └── ModelError     a .tflite file cannot be loaded or run (MismatchError: is not what the manifest says)
 ├── SourceError        a camera, microphone or file failed: the supervisor tries it again
-├── ChildError         a child process failed: start another, or do without what it does
+├── ChildError         a child process failed: start another, or do without what it does (AcceleratorError: and how)
 └── InputError         one input from outside is unusable: drop it and count it
 """
+
+from typing import Literal
 
 EXIT_REFUSED = 78
 """EX_CONFIG of sysexits.h: restarting without a change cannot help."""
@@ -52,6 +54,19 @@ class SourceError(PerceptdError):
 
 class ChildError(PerceptdError):
     """A child process has ended, hangs, or makes no sense; another one may do better."""
+
+
+FaultKind = Literal["absent", "refused", "died", "hung", "slow", "wrong"]
+"""What an accelerator does: it is not there, does not load, ends or fails, does not answer in time, takes much longer than
+before, computes wrongly."""
+
+
+class AcceleratorError(ChildError):
+    """An accelerator failed in one of the ways they do; the CPU computes instead."""
+
+    def __init__(self, kind: FaultKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class InputError(PerceptdError):

@@ -7,13 +7,9 @@ from typing import Any
 import numpy as np
 
 from daemon.errors import MismatchError, ModelError
+from daemon.inference.litert import Interpreter
 from daemon.manifest import TensorSpec
 from daemon.records import CPU, Tensor
-
-try:
-    from ai_edge_litert.interpreter import Interpreter
-except ImportError:  # JetPack and older Raspberry Pi images carry only the older runtime
-    from tflite_runtime.interpreter import Interpreter
 
 MAX_MODEL_BYTES = 256 * 1024 * 1024
 SCALE_TOLERANCE = 1e-5

@@ -32,6 +32,10 @@ REASON_CHARS = 500
 ENDING_S = 1.0
 """A killed process ends in milliseconds, unless it hangs in a driver."""
 
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+F_SEAL_FUTURE_WRITE = 0x0010
+"""From linux/fcntl.h: who maps the memory from now on cannot write it."""
+
 START = "import sys; sys.path[:] = sys.argv[1].split(':'); from daemon.runtime.inside import main; main(*sys.argv[2:])"
 """Isolated from the environment and the working directory, a child imports what its parent would."""
 
@@ -69,7 +73,7 @@ class Child:
         """
         with ExitStack() as stack:
             try:
-                self._says, self._complains = (_owned(stack, shared_memory(SAYS_BYTES)) for _ in range(2))
+                self._says, self._complains = (owned(stack, shared_memory(SAYS_BYTES)) for _ in range(2))
                 command = [
                     sys.executable,
                     "-I",
@@ -89,7 +93,7 @@ class Child:
                     start_new_session=True,  # so that Ctrl-C on a terminal reaches the daemon alone
                 )
                 stack.callback(self._end)
-                self._ending = _owned(stack, os.pidfd_open(self._process.pid))
+                self._ending = owned(stack, os.pidfd_open(self._process.pid))
             except OSError as error:
                 raise ChildError(f"no process could be started: {error}") from error
             self._held = stack.pop_all()
@@ -103,6 +107,11 @@ class Child:
         """Raises ChildError when it was killed and lives: it hangs in the system, as another one would."""
         if self._process.poll() is None:
             raise ChildError(f"its process {self.pid} hangs in the system")
+
+    def check_running(self) -> None:
+        """Raises ChildError when it has ended."""
+        if _readable((self._ending,), 0):
+            raise ChildError(self._why_ended())
 
     def wait_for(self, descriptor: int, timeout_s: float) -> bool:
         """Whether the descriptor can be read within the time. Raises ChildError when the child has ended instead."""
@@ -166,10 +175,9 @@ class RecordInlet:
         """So many records may wait, each of `slot_bytes` less `ring.HEADER`. Raises ChildError without memory."""
         with ExitStack() as stack:
             try:
-                descriptor = _owned(stack, shared_memory(slots * slot_bytes))
+                descriptor = owned(stack, shared_memory(slots * slot_bytes))
                 memory = mmap.mmap(descriptor, slots * slot_bytes)
-                flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC
-                self._filled, self._freed = (_owned(stack, os.eventfd(0, flags)) for _ in range(2))
+                self._filled, self._freed = (owned(stack, event_counter()) for _ in range(2))
             except OSError as error:
                 raise ChildError(f"no memory could be shared: {error}") from error
             self._ring = RingReader(memoryview(memory), slot_bytes)
@@ -204,14 +212,39 @@ def shared_memory(size: int) -> int:
     descriptor = os.memfd_create("perceptd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.ftruncate(descriptor, size)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
     except OSError:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _owned(stack: ExitStack, descriptor: int) -> int:
+def memory_to_read(size: int) -> tuple[int, mmap.mmap]:
+    """A descriptor of memory that others may only read, and that memory, to be written by us.
+
+    Raises ChildError without memory.
+    """
+    try:
+        descriptor = os.memfd_create("perceptd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except OSError as error:
+        raise ChildError(f"no memory could be shared: {error}") from error
+    try:
+        os.ftruncate(descriptor, size)
+        memory = mmap.mmap(descriptor, size)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS | F_SEAL_FUTURE_WRITE)
+    except OSError as error:
+        os.close(descriptor)
+        raise ChildError(f"no memory could be shared: {error}") from error
+    return descriptor, memory
+
+
+def event_counter() -> int:
+    """A descriptor by which two processes wake each other, and that blocks neither."""
+    return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+
+def owned(stack: ExitStack, descriptor: int) -> int:
+    """The descriptor, closed when the stack is."""
     stack.callback(os.close, descriptor)
     return descriptor
 

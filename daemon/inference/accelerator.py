@@ -1,0 +1,226 @@
+"""One accelerator: its process is started, examined, used, watched, and replaced when it fails."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from daemon.clock import NS_PER_S, monotonic_ns
+from daemon.errors import AcceleratorError, ChildError
+from daemon.inference.device import Device
+from daemon.inference.examiner import Examiner, Workload
+from daemon.inference.past import AcceleratorStatus, Past, State
+from daemon.inference.process import AcceleratorProcess
+from daemon.inference.questions import Questions
+from daemon.records import Tensor
+from daemon.runtime.backoff import Backoff
+from daemon.runtime.child import Child
+from daemon.runtime.progress import IDLE_S, ROUND_S, Progress
+
+log = logging.getLogger(__name__)
+
+LOAD_S = 60.0
+"""An Edge TPU takes 3 s, a GPU that compiles its programs half a minute."""
+
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 60.0
+
+STEADY_NS = 30 * NS_PER_S
+"""After so long in use a failure is a new one, and the first retry soon."""
+
+ABSENT_S = 2.0
+"""How often we look whether it is there, which costs nothing."""
+
+IDLE_CHECK_NS = 60 * NS_PER_S
+"""How often an accelerator with nothing to do is checked, so that health is right."""
+
+TURN_S = 1.0
+"""How long one model waits for another's invoke, which has a deadline: longer is never needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What is done for a device beside its process, by its own thread; `absence` says in words that it is not there."""
+
+    absence: Callable[[], str | None] = lambda: None
+    revive: Callable[[], None] = lambda: None
+
+
+@dataclass(slots=True)
+class Share:
+    """Of one workload's inputs, how many the accelerator computed, and how many the CPU; written by one thread."""
+
+    ran: int = 0
+    on_cpu: int = 0
+
+
+class Accelerator:
+    """Runs workloads in a process of its own, from `start` until `close`.
+
+    Each workload's CPU twin takes its input from the accelerator's memory from now on: what the accelerator does not
+    compute, the CPU does. Raises ChildError without memory, ModelError when a twin does not run.
+
+    No result is used `check_every_ns` after the latest known answer came out right, but after another has.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        workloads: Sequence[Workload],
+        *,
+        check_every_ns: int,
+        upkeep: Upkeep | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.device = device
+        self._served = [work.served for work in workloads]
+        self._check_every_ns = check_every_ns
+        self._upkeep = upkeep or Upkeep()
+        self._backoff = backoff or Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
+        self._questions = Questions([work.cpu.input for work in workloads], [work.questions for work in workloads])
+        self.examiners = [Examiner(work, self._questions, model) for model, work in enumerate(workloads)]
+        self.shares = [Share() for _ in workloads]
+        self._past = Past(monotonic_ns())
+        self._turn = threading.Lock()
+        self._process: AcceleratorProcess | None = None
+        self._fault: ChildError | None = None
+        self._child: Child | None = None
+        self._wake, self._stop = threading.Event(), threading.Event()
+        self._on_change: Callable[[], None] = lambda: None
+        name = f"accelerator-{device.name}"
+        self.progress = Progress(name)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def status(self) -> AcceleratorStatus:
+        """A snapshot; callable from any thread."""
+        return self._past.status
+
+    def start(self, on_change: Callable[[], None] = lambda: None) -> None:
+        """Begin to start its process. `on_change` is called by its thread whenever the status changes."""
+        self._on_change = on_change
+        self._thread.start()
+
+    def close(self, deadline_s: float) -> bool:
+        """End its process and its thread; says whether they ended within the deadline."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join(deadline_s)
+        return not self._thread.is_alive()
+
+    def run(self, model: int) -> Tensor | None:
+        """What it makes of a workload's input; None: the CPU must compute it. By one thread for each workload."""
+        output = self._run_in_turn(model)
+        if output is None:
+            self.shares[model].on_cpu += 1
+        else:
+            self.shares[model].ran += 1
+        return output
+
+    def _run_in_turn(self, model: int) -> Tensor | None:
+        if self._process is None or not self._turn.acquire(timeout=TURN_S):
+            return None
+        try:
+            if (process := self._process) is None:
+                return None
+            examiner = self.examiners[model]
+            output = examiner.run(process, self._check_every_ns)
+            if (slowness := examiner.slowness()) is not None:
+                self._fall(slowness)
+            return output
+        except ChildError as error:
+            self._fall(error)
+            return None
+        finally:
+            self._turn.release()
+
+    def _fall(self, error: ChildError) -> None:
+        """It is used no more; its thread sees to the rest."""
+        self._process, self._fault = None, error
+        self._wake.set()
+
+    def _run(self) -> None:
+        self.progress.begin()
+        while not self._stop.is_set():
+            try:
+                self._use()
+            except AcceleratorError as error:
+                self._wait(self._failed(error))
+            except ChildError as error:
+                self._wait(self._failed(AcceleratorError("died", str(error))))
+        self._tell("stopped", None)
+        self._questions.close()
+
+    def _use(self) -> None:
+        """Start a process, examine it, and let it be used until it fails or we stop. Raises ChildError."""
+        if (absence := self._upkeep.absence()) is not None:
+            raise AcceleratorError("absent", absence)
+        if self._child is not None:
+            self._child.check_gone()
+        self.progress.mark(LOAD_S + ROUND_S)
+        if self._past.has_failed:
+            self._upkeep.revive()
+        self._tell("starting", self._past.status.reason)
+        with AcceleratorProcess(self.device, self._served, self._questions) as process:
+            self._child = process.child
+            process.wait_until_loaded(LOAD_S, self._stop)
+            for examiner in self.examiners:
+                examiner.examine(process, self._going_on)
+            if not self._stop.is_set():
+                self._hand_out(process)
+
+    def _going_on(self, seconds: float) -> bool:
+        self.progress.mark(seconds + ROUND_S)
+        return not self._stop.is_set()
+
+    def _hand_out(self, process: AcceleratorProcess) -> None:
+        self._fault = None
+        self._wake.clear()
+        with self._turn:
+            self._process = process
+        self._tell("in_use", None)
+        try:
+            self._stand_by(process)
+        finally:
+            with self._turn:
+                self._process = None
+
+    def _stand_by(self, process: AcceleratorProcess) -> None:
+        """Until it fails, which raises ChildError, or we stop."""
+        while not self._stop.is_set():
+            if self._wake.wait(IDLE_S) and self._fault is not None:
+                raise self._fault
+            self.progress.mark()
+            process.child.check_running()
+            for examiner in self.examiners:
+                with self._turn:
+                    if self._process is not None:
+                        examiner.check(process, IDLE_CHECK_NS)
+
+    def _failed(self, error: AcceleratorError) -> float:
+        """Note a failure; gives how long to wait before the next try, in seconds."""
+        reason = str(error)
+        if error.kind == "absent":
+            self._tell("absent", reason)
+            return ABSENT_S
+        before, now_ns = self.status, monotonic_ns()
+        if before.state == "in_use" and now_ns - before.since_ns >= STEADY_NS:
+            self._backoff.reset()
+        if reason != before.reason:
+            log.warning("%s: %s; the CPU computes instead, and it is tried again", self.device.name, reason)
+        self._past.fails(error.kind, reason, now_ns)
+        self._on_change()
+        return self._backoff.next_s()
+
+    def _tell(self, state: State, reason: str | None) -> None:
+        if not self._past.becomes(state, reason, monotonic_ns()):
+            return
+        if state in ("in_use", "absent"):
+            names = ", ".join(examiner.name for examiner in self.examiners)
+            log.info("%s: %s", self.device.name, reason or f"runs {names}")
+        self._on_change()
+
+    def _wait(self, seconds: float) -> None:
+        end_ns = monotonic_ns() + round(seconds * NS_PER_S)
+        while (left_ns := end_ns - monotonic_ns()) > 0 and not self._stop.is_set():
+            self.progress.mark()
+            self._stop.wait(min(IDLE_S, left_ns / NS_PER_S))

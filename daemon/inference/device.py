@@ -1,0 +1,35 @@
+"""What can run a model besides the CPU."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from daemon.records import CPU
+
+Kind = Literal["cpu", "gpu", "delegate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device and how to reach it.
+
+    `delegate` is a library with the ABI of TFLite's external delegates, asked for with `options`; `gpu` the runtime's
+    own GPU accelerator, or where there is none the library. `name` is what recognitions and health call it.
+    """
+
+    name: str
+    kind: Kind
+    library: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+PROCESSOR = Device(CPU, "cpu")
+"""The CPU, in a process of its own: to measure what the isolation costs, and for nothing else."""
+
+
+def edgetpu(where: str) -> Device:
+    """An Edge TPU; `where` as libedgetpu takes it: usb:0, pci:0."""
+    return Device(f"edgetpu:{where}", "delegate", EDGETPU_LIBRARY, {"device": where})
+
+
+EDGETPU_LIBRARY = "libedgetpu.so.1"

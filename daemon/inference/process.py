@@ -1,0 +1,121 @@
+"""The process of an accelerator, seen from the daemon: asks it questions, each with a deadline."""
+
+import dataclasses
+import json
+import mmap
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from types import TracebackType
+
+import numpy as np
+
+from daemon.clock import NS_PER_S, monotonic_ns, seconds_until
+from daemon.errors import AcceleratorError, ChildError
+from daemon.inference.device import Device
+from daemon.inference.questions import ALIGNMENT, Questions
+from daemon.manifest import TensorSpec
+from daemon.records import Tensor
+from daemon.runtime.child import Child, event_counter, owned, shared_memory
+
+SERVE = "daemon.inference.served:serve"
+
+LOOK_S = 0.1
+"""How often we look whether to stop while it loads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model that an accelerator's process loads: the file, and what its only input and output are."""
+
+    path: Path
+    input: TensorSpec
+    output: TensorSpec
+
+
+class AcceleratorProcess:
+    """One process with all models of one accelerator; used by one thread at a time.
+
+    It must be made, and lives no longer than, in one thread: it dies with it. A context manager. Raises ChildError
+    when there is no room for a process.
+    """
+
+    def __init__(self, device: Device, models: Sequence[Served], questions: Questions) -> None:
+        self._regions = questions.regions
+        with ExitStack() as stack:
+            offsets, size = _offsets(models)
+            try:
+                answers = owned(stack, shared_memory(size))
+                memory = mmap.mmap(answers, size)
+                self._asked, self._answered = (owned(stack, event_counter()) for _ in range(2))
+            except OSError as error:
+                raise ChildError(f"no memory could be shared: {error}") from error
+            self._answers = [
+                np.frombuffer(memory, model.output.dtype, model.output.size, offset).reshape(model.output.shape)
+                for model, offset in zip(models, offsets, strict=True)
+            ]
+            order = {
+                "device": dataclasses.asdict(device),
+                "models": [
+                    {
+                        "path": str(model.path),
+                        "input": model.input.model_dump(),
+                        "output": model.output.model_dump(),
+                        "answer_offset": offset,
+                    }
+                    for model, offset in zip(models, offsets, strict=True)
+                ],
+                "regions": [dataclasses.asdict(region) for region in questions.regions],
+                "questions": questions.descriptor,
+                "answers": answers,
+                "asked": self._asked,
+                "answered": self._answered,
+            }
+            inherits = (questions.descriptor, answers, self._asked, self._answered)
+            self.child = stack.enter_context(Child(SERVE, json.dumps(order), inherits=inherits))
+            self._held = stack.pop_all()
+
+    def wait_until_loaded(self, deadline_s: float, stop: Event) -> None:
+        """Return once it has loaded its models, or is to stop. Raises ChildError when it fails or takes too long."""
+        end_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
+        while not stop.is_set():
+            try:
+                if self.child.wait_for(self._answered, min(LOOK_S, seconds_until(end_ns))):
+                    os.eventfd_read(self._answered)
+                    return
+            except ChildError as error:
+                raise AcceleratorError("refused", str(error)) from error
+            if monotonic_ns() >= end_ns:
+                raise AcceleratorError("hung", f"has not loaded its models within {deadline_s:g} s")
+
+    def ask(self, region: int, deadline_ns: int) -> Tensor:
+        """The answer to the question in a region: a copy. Raises ChildError when none came in time."""
+        try:
+            os.eventfd_write(self._asked, region + 1)
+        except BlockingIOError as error:  # only where the process has counted it full itself
+            raise AcceleratorError("died", "its process runs wild") from error
+        if not self.child.wait_for(self._answered, deadline_ns / NS_PER_S):
+            raise AcceleratorError("hung", f"gave no answer within {deadline_ns / 1e6:.0f} ms")
+        os.eventfd_read(self._answered)
+        answer: Tensor = self._answers[self._regions[region].model].copy()
+        return answer
+
+    def __enter__(self) -> "AcceleratorProcess":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+
+
+def _offsets(models: Sequence[Served]) -> tuple[list[int], int]:
+    """Where each model's answer begins, and where the last one ends, in bytes."""
+    offsets, size = [], 0
+    for model in models:
+        offsets.append(size)
+        size += -(-model.output.size * np.dtype(model.output.dtype).itemsize // ALIGNMENT) * ALIGNMENT
+    return offsets, size
