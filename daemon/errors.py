@@ -6,7 +6,7 @@ PerceptdError
 │   ├── BundleError    a bundle's files do not fit together
 │   └── ModelError     a .tflite file cannot be loaded or run (MismatchError: is not what the manifest says)
 ├── SourceError        a camera, microphone or file failed: the supervisor tries it again
-├── ChildError         a child process failed: start another, or do without what it does
+├── ChildError         a child process failed: start another, or do without what it does (Crashed: ended by a signal)
 └── InputError         one input from outside is unusable: drop it and count it
 """
 
@@ -52,6 +52,14 @@ class SourceError(PerceptdError):
 
 class ChildError(PerceptdError):
     """A child process has ended, hangs, or makes no sense; another one may do better."""
+
+
+class Crashed(ChildError):
+    """A child process was ended by a signal, as a library's fault ends it."""
+
+    def __init__(self, signal_name: str) -> None:
+        super().__init__(f"its process was ended by {signal_name}")
+        self.signal_name = signal_name
 
 
 class InputError(PerceptdError):
