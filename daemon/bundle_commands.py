@@ -5,13 +5,13 @@ import json
 import sys
 from collections.abc import Callable
 
-from daemon.bundles.load import Bundle, load_bundle
-from daemon.bundles.selftest import case_file, load_cases
-from daemon.errors import EXIT_REFUSED, BundleError, InputError
+from daemon.bundles.load import load_bundle
+from daemon.errors import EXIT_REFUSED, BundleError
 from daemon.evaluate import evaluate as evaluate_rows
 from daemon.evaluate import read_manifest, render
-from daemon.offline import Item, OfflineRecogniser
-from daemon.recogniser import Recogniser, load_recogniser
+from daemon.offline import OfflineRecogniser
+from daemon.recogniser import load_recogniser
+from daemon.selftest import selftest
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -51,7 +51,7 @@ def bundle_show(options: argparse.Namespace) -> int:
 def bundle_verify(options: argparse.Namespace) -> int:
     """Check a bundle: manifest, files, tensors, self-test."""
     bundle = load_bundle(options.bundle)
-    failures = _selftest(bundle, load_recogniser(bundle))
+    failures = selftest(bundle, load_recogniser(bundle))
     if options.json:
         print(json.dumps({"bundle": bundle.manifest.id, "good": not failures, "failures": failures}, indent=2))
     elif not failures:
@@ -59,25 +59,6 @@ def bundle_verify(options: argparse.Namespace) -> int:
     if failures and not options.json:
         raise BundleError("\n".join(failures))
     return EXIT_REFUSED if failures else 0
-
-
-def _selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
-    """What the stored cases find wrong, in words."""
-    offline = OfflineRecogniser(recogniser)
-    tolerance = bundle.manifest.selftest.tolerance
-    failures = []
-    for case, where in load_cases(bundle):
-        image, audio = (case_file(bundle, name) if name else None for name in (case.image, case.audio))
-        try:
-            scores = offline.recognise(Item(image, audio, case.text)).scores
-        except InputError as error:
-            failures.append(f"{where}: {error}")
-            continue
-        for label, expected in case.scores.items():
-            score = float(scores[offline.labels.index(label)])
-            if not abs(score - expected) <= tolerance:  # nor is a score that is no number
-                failures.append(f"{where}: {label} scored {score:.3f}, expected {expected:.3f} within {tolerance}")
-    return failures
 
 
 def _progress(total: int) -> Callable[[int], None]:

@@ -26,6 +26,7 @@ LIBRARY_SETTINGS = {
 EXAMPLES = """examples:
   perceptd run --config config.yaml                     recognise what the config says
   perceptd run --camera 0 --microphone default          the same, with a camera and a microphone instead
+  perceptd doctor                                       what is wrong with this machine, and what to do
   perceptd devices                                      cameras and microphones, with the names config.yaml takes
   perceptd watch                                        recognitions and events as they come
   perceptd evaluate models/digits test.csv --json       score a bundle on labelled data
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command.
 
     The exit code is 0, 1 when it did not find what it looks for, 78 when something must be changed first, or 130 after
-    Ctrl-C.
+    Ctrl-C; doctor's are 0, 1 and 2.
     """
     for name, value in LIBRARY_SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_sync_test(commands)
+    _add_doctor(commands)
     _add_check_config(commands)
     _add_devices(commands)
     _add_watch(commands)
@@ -108,6 +110,20 @@ def _watched_s(text: str) -> float:
     if not 5 <= seconds <= 120:
         raise argparse.ArgumentTypeError("expected 5 to 120 seconds")
     return seconds
+
+
+def _add_doctor(commands: "Commands") -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="look at everything a node depends on",
+        description="Looks at versions, processor, memory, disk, clock, accelerators, and at what the config says: "
+        "cameras and microphones, the broker, the bundle. One line for each, with what to do where it is wrong. The "
+        "exit code is 0, 1 for warnings, 2 when it will not work. Stop a running perceptd first: it holds the cameras.",
+        epilog="example: perceptd doctor --config /etc/perceptd/config.yaml",
+    )
+    _add_config(doctor)
+    _add_json(doctor)
+    doctor.set_defaults(module="doctor_command", command="doctor")
 
 
 def _add_check_config(commands: "Commands") -> None:

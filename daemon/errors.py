@@ -6,7 +6,8 @@ PerceptdError
 │   ├── BundleError    a bundle's files do not fit together
 │   └── ModelError     a .tflite file cannot be loaded or run (MismatchError: is not what the manifest says)
 ├── SourceError        a camera, microphone or file failed: the supervisor tries it again
-├── ChildError         a child process failed: start another, or do without what it does (AcceleratorError: and how)
+├── ChildError         a child process failed: start another, or do without what it does (Crashed: ended by a signal;
+│                      AcceleratorError: an accelerator's, and how)
 └── InputError         one input from outside is unusable: drop it and count it
 """
 
@@ -67,6 +68,14 @@ class AcceleratorError(ChildError):
     def __init__(self, kind: FaultKind, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class Crashed(ChildError):
+    """A child process was ended by a signal, as a library's fault ends it."""
+
+    def __init__(self, signal_name: str) -> None:
+        super().__init__(f"its process was ended by {signal_name}")
+        self.signal_name = signal_name
 
 
 class InputError(PerceptdError):

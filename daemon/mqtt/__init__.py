@@ -15,6 +15,7 @@ from daemon.mqtt.payloads import (
 from daemon.mqtt.received import Malformed, Received, parse
 from daemon.mqtt.render import Narrator, render
 from daemon.mqtt.session import Session, SessionStatus
+from daemon.mqtt.trial import try_broker
 from daemon.mqtt.watch import watch
 
 __all__ = [
@@ -45,5 +46,6 @@ __all__ = [
     "recognition_payload",
     "render",
     "state_payload",
+    "try_broker",
     "watch",
 ]

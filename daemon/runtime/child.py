@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
 
-from daemon.errors import ChildError
+from daemon.errors import ChildError, Crashed
 from daemon.redact import redact
 from daemon.runtime.inside import EXIT_FAILED
 from daemon.runtime.ring import Record, RingReader
@@ -117,7 +117,7 @@ class Child:
         """Whether the descriptor can be read within the time. Raises ChildError when the child has ended instead."""
         ready = _readable((descriptor, self._ending), timeout_s)
         if descriptor not in ready and self._ending in ready:
-            raise ChildError(self._why_ended())
+            raise self._ending_as_error()
         return descriptor in ready
 
     def result(self, deadline_s: float) -> str:
@@ -128,7 +128,7 @@ class Child:
         if not _readable((self._ending,), deadline_s):
             raise ChildError(f"the system has not answered for {deadline_s:g} s")
         if self._process.wait() != 0:
-            raise ChildError(self._why_ended())
+            raise self._ending_as_error()
         return _written(self._says)
 
     def close(self) -> None:
@@ -155,14 +155,14 @@ class Child:
         else:
             tally.count(left_behind=False)
 
-    def _why_ended(self) -> str:
+    def _ending_as_error(self) -> ChildError:
         code = self._process.wait()  # it has ended: this only asks how
         if code == EXIT_FAILED and (reason := _written(self._says).strip()):
-            return _clean(" ".join(reason.split()))[:REASON_CHARS]
-        how = f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with code {code}"
+            return ChildError(_clean(" ".join(reason.split()))[:REASON_CHARS])
+        error = Crashed(_signal_name(-code)) if code < 0 else ChildError(f"its process ended with code {code}")
         complaints = "\n".join(map(_clean, _written(self._complains).splitlines()))
-        log.warning("a child process %s%s", how, f", and said:\n{complaints}" if complaints else "")
-        return f"its process {how}"
+        log.warning("a child process: %s%s", error, f", and said:\n{complaints}" if complaints else "")
+        return error
 
 
 class RecordInlet:

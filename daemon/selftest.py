@@ -1,0 +1,48 @@
+"""Runs the stored cases of a bundle through its models."""
+
+import json
+import time
+from pathlib import Path
+
+from daemon.bundles.load import Bundle, load_bundle
+from daemon.bundles.selftest import case_file, load_cases
+from daemon.errors import InputError, Refused
+from daemon.offline import Item, OfflineRecogniser
+from daemon.recogniser import Recogniser, load_recogniser
+from daemon.runtime.inside import Failed
+
+IN_CHILD = "daemon.selftest:run_in_child"
+
+
+def selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
+    """What the stored cases find wrong, in words."""
+    offline = OfflineRecogniser(recogniser)
+    tolerance = bundle.manifest.selftest.tolerance
+    failures = []
+    for case, where in load_cases(bundle):
+        image, audio = (case_file(bundle, name) if name else None for name in (case.image, case.audio))
+        try:
+            scores = offline.recognise(Item(image, audio, case.text)).scores
+        except InputError as error:
+            failures.append(f"{where}: {error}")
+            continue
+        for label, expected in case.scores.items():
+            score = float(scores[offline.labels.index(label)])
+            if not abs(score - expected) <= tolerance:  # nor is a score that is no number
+                failures.append(f"{where}: {label} scored {score:.3f}, expected {expected:.3f} within {tolerance}")
+    return failures
+
+
+def run_in_child(directory: str) -> None:
+    """In a child process: write what `selftest` finds wrong and how long it took, in seconds, as JSON.
+
+    Raises Failed when the bundle cannot be used.
+    """
+    try:
+        bundle = load_bundle(Path(directory))
+        recogniser = load_recogniser(bundle)
+        began = time.monotonic()
+        failures = selftest(bundle, recogniser)
+    except Refused as error:
+        raise Failed(str(error)) from error
+    print(json.dumps({"failures": failures, "seconds": time.monotonic() - began}))  # noqa: T201  (the parent reads it)
