@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 
 from daemon import __version__
 from daemon.announce import announce
-from daemon.clock import NS_PER_S, monotonic_ns, wall_time
+from daemon.clock import NS_PER_S, monotonic_ns, seconds_until, wall_time
 from daemon.config import Config
 from daemon.control import Control
 from daemon.flow.encode import Encoders
@@ -16,7 +16,17 @@ from daemon.mqtt import Session
 from daemon.places import state_directory
 from daemon.publish import Identity, StreamPublisher
 from daemon.recogniser import Recogniser
-from daemon.status.health import Health, LatencyHealth, MqttHealth, OutboxHealth, overall, process_health
+from daemon.status.health import (
+    AcceleratorHealth,
+    Health,
+    LatencyHealth,
+    MqttHealth,
+    OutboxHealth,
+    accelerator_health,
+    encoder_health,
+    overall,
+    process_health,
+)
 from daemon.status.latency import Latencies
 from daemon.status.notify import Notifier
 from daemon.status.service import Service
@@ -28,6 +38,7 @@ log = logging.getLogger(__name__)
 SOURCES_CLOSE_S = 1.5
 ENCODERS_CLOSE_S = 0.4
 FUSION_CLOSE_S = 0.4
+ACCELERATORS_CLOSE_S = 0.4
 SESSION_CLOSE_S = 1.5
 """Together well under the 5 s within which the service promises to stop."""
 
@@ -69,6 +80,9 @@ class Node:
                 publisher.begin()
             self._turn_as_left()
             announce(self._config, self._recogniser.bundle.manifest, self._streams, self._session, self._announced)
+            stack.callback(self._close_accelerators)
+            for accelerator in self._recogniser.accelerators:
+                accelerator.start(self._changed.set)
             encoders = Encoders(self._recogniser.encoders)
             encoders.start()
             fusion, live = self._start_live(encoders, stack)
@@ -78,7 +92,8 @@ class Node:
             for name, stream in self._streams.items():
                 if name not in live:
                     stream.start_in_order(encoders)
-            service = Service(notifier, [self._session.progress, fusion.progress, *encoders.progress])
+            accelerators = [accelerator.progress for accelerator in self._recogniser.accelerators]
+            service = Service(notifier, [self._session.progress, fusion.progress, *encoders.progress, *accelerators])
             self._watch_over(stop, service)
             log.info("stopping")
             notifier.send(STOPPING="1", STATUS="stopping")
@@ -111,6 +126,12 @@ class Node:
             if left_behind:
                 log.warning("%s: did not close in time: %s", stream.name, ", ".join(left_behind))
 
+    def _close_accelerators(self) -> None:
+        deadline_ns = monotonic_ns() + round(ACCELERATORS_CLOSE_S * NS_PER_S)
+        for accelerator in self._recogniser.accelerators:
+            if not accelerator.close(seconds_until(deadline_ns)):
+                log.error("%s did not stop within %.1f s; left behind", accelerator.device.name, ACCELERATORS_CLOSE_S)
+
     def _watch_over(self, stop: SimpleQueue[None], service: Service) -> None:
         """Publish health at changes and at intervals, and let the service look, until it is time to stop."""
         published_ns = None
@@ -139,22 +160,26 @@ class Node:
             for stream in self._streams.values()
             for name, source in stream.health().sources.items()
         }
-        service.look(sources, streams=len(self._streams), connected=self._session.connected)
+        service.look(sources, self._accelerator_health(), streams=len(self._streams), connected=self._session.connected)
 
     def _publish_health(self) -> None:
         self._session.publish("health", self._health().to_json(), retain=True, qos=1)
 
     def _health(self) -> Health:
         streams = {name: stream.health() for name, stream in self._streams.items()}
+        accelerators = self._accelerator_health()
+        placements = self._recogniser.placements
         status = self._session.status()
         return Health(
             node=self._config.node,
             instance=self._session.instance,
             version=__version__,
             time=wall_time(monotonic_ns()),
-            status=overall(streams),
+            status=overall(streams, accelerators),
             bundle=self._recogniser.bundle.manifest.id,
             streams=streams,
+            encoders={modality: encoder_health(place, accelerators) for modality, place in placements.items()},
+            accelerators=accelerators,
             mqtt=MqttHealth(
                 connected=status["connected"],
                 since=wall_time(status["since_ns"]),
@@ -167,6 +192,11 @@ class Node:
             process=process_health(self._started_ns),
             latency_ms=LatencyHealth(p50=self._latencies.percentile_ms(50), p99=self._latencies.percentile_ms(99)),
         )
+
+    def _accelerator_health(self) -> dict[str, AcceleratorHealth]:
+        return {
+            accelerator.device.name: accelerator_health(accelerator) for accelerator in self._recogniser.accelerators
+        }
 
     def _new_publisher(self, name: str) -> StreamPublisher:
         manifest = self._recogniser.bundle.manifest

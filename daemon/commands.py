@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from queue import SimpleQueue
 
+from daemon.accelerate import accelerate
 from daemon.app import Node
 from daemon.bundles.load import load_bundle
 from daemon.config import Config, absent_files, broker_and_node, load_config, override_devices
@@ -118,7 +119,7 @@ def _ready(config: Loaded[Config]) -> Recogniser:
     """Load the bundle and check the config against it."""
     recogniser = load_recogniser(load_bundle(Path(config.document.bundle)))
     check_thresholds(recogniser.bundle.manifest, config)
-    return recogniser
+    return accelerate(recogniser, config.document.devices)
 
 
 def _as_json(received: Received) -> str:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
+from daemon.device_config import DevicesConfig
 from daemon.documents import Document, Loaded, load_document
 from daemon.errors import DocumentError
 from daemon.manifest import Number, Threshold
@@ -199,6 +200,7 @@ class Config(Document):
     bundle: str
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     state_directory: str | None = None
+    devices: DevicesConfig = DevicesConfig()
     mqtt: MqttConfig = MqttConfig()
     health: HealthConfig = HealthConfig()
     streams: Annotated[dict[StreamName, StreamConfig], Field(min_length=1, max_length=64)]
@@ -211,6 +213,7 @@ def load_config(path: Path) -> Loaded[Config]:
     base = path.resolve().parent
     streams = {name: _with_absolute_paths(stream, base) for name, stream in config.streams.items()}
     update: dict[str, object] = {"bundle": str(base / config.bundle), "streams": streams}
+    update["devices"] = config.devices.with_absolute_paths(base)
     update["mqtt"] = with_absolute_paths(config.mqtt, base)
     if config.state_directory is not None:
         update["state_directory"] = str(base / config.state_directory)

@@ -1,7 +1,7 @@
 """Read a YAML document into a pydantic model, or say file, line, key, value and what was expected."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -185,9 +185,16 @@ def _member(annotation: Any, part: str | int) -> Any:
         inner = field.annotation if field else None
     else:
         inner = (getattr(annotation, "__args__", ()) or (None,))[-1]
-    documents = [option for option in getattr(inner, "__args__", ()) if _is_document(option)]
-    plain_container = getattr(inner, "__origin__", None) in (dict, list, tuple)
-    return documents[0] if documents and not plain_container else inner
+    return next(_documents_in(inner), inner)
+
+
+def _documents_in(annotation: Any) -> Iterator[Any]:
+    """The documents that a value of this type may be, rather than contain."""
+    if _is_document(annotation):
+        yield annotation
+    elif getattr(annotation, "__origin__", None) not in (dict, list, tuple):
+        for option in getattr(annotation, "__args__", ()):
+            yield from _documents_in(option)
 
 
 def _is_document(annotation: Any) -> bool:

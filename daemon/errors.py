@@ -58,8 +58,8 @@ class ChildError(PerceptdError):
 
 
 FaultKind = Literal["absent", "refused", "died", "hung", "slow", "wrong"]
-"""What an accelerator does: it is not there, does not load, ends or fails, does not answer in time, takes much longer than
-before, computes wrongly."""
+"""What an accelerator does: it is not there, does not load, ends or fails, does not answer in time, takes much longer
+than before, computes wrongly."""
 
 
 class AcceleratorError(ChildError):

@@ -87,6 +87,7 @@ class TextPreprocessing(Document):
 
 class _ModalitySpec(Document):
     model: FileName
+    edgetpu: FileName | None = None
     input: TensorSpec
     output: TensorSpec
     transform: Literal["none", "log", "l2"] = "none"

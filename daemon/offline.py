@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from daemon.encoders.audio import AudioFrontEnd, Patch
+from daemon.encoders.audio import AudioFrontEnd
 from daemon.errors import InputError
 from daemon.manifest import AudioPreprocessing
 from daemon.recogniser import Recogniser
@@ -14,6 +15,9 @@ from daemon.records import Array, Block, Embedding, Line, Modality, Moment, Reco
 from daemon.sources.files import read_picture, read_sound
 
 BLOCK_S = 0.02
+
+STILL: tuple[Modality, ...] = ("image", "text")
+"""What is the same in every moment of an item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,10 @@ class OfflineRecogniser:
         absent. Raises InputError when a file cannot be read or nothing is left to recognise.
         """
         still: dict[Modality, Embedding] = {}
-        if item.image is not None and "image" in self._encoders:
-            still["image"] = self._encoders["image"].encode(read_picture(item.image))
-        if item.text is not None and "text" in self._encoders:
-            still["text"] = self._encoders["text"].encode(Line(item.text, 0))
+        for modality in STILL:
+            if modality in self._encoders:
+                for taken in encoder_inputs(item, modality, None):
+                    still[modality] = self._encoders[modality].encode(taken)
         recognitions = [self._head.recognise(moment) for moment in self._moments(item, still)]
         if not recognitions:
             raise InputError("none of the item's modalities is in the bundle")
@@ -60,17 +64,25 @@ class OfflineRecogniser:
 
     def _moments(self, item: Item, still: dict[Modality, Embedding]) -> Iterator[Moment]:
         if item.audio is not None and self._audio is not None:
-            for patch in self._heard(item.audio, self._audio):
+            for patch in encoder_inputs(item, "audio", self._audio):
                 embedding = self._encoders["audio"].encode(patch)
                 yield Moment(embedding.end_ns, {**still, "audio": embedding})
         elif still:
             yield Moment(0, still)
 
-    @staticmethod
-    def _heard(path: Path, audio: AudioPreprocessing) -> Iterator[Patch]:
-        """The patches of a sound with a patch of silence before and after it."""
+
+def encoder_inputs(item: Item, modality: Modality, audio: AudioPreprocessing | None) -> Iterator[Any]:
+    """What the encoder of a modality takes of an item: its picture, its line, or one patch of its sound after another.
+
+    The sound has a patch of silence before and after it. Raises InputError when a file cannot be read.
+    """
+    if modality == "image" and item.image is not None:
+        yield read_picture(item.image)
+    elif modality == "text" and item.text is not None:
+        yield Line(item.text, 0)
+    elif modality == "audio" and item.audio is not None and audio is not None:
         front_end = AudioFrontEnd(audio)
-        for block in _padded(read_sound(path, audio.sample_rate_hz), audio):
+        for block in _padded(read_sound(item.audio, audio.sample_rate_hz), audio):
             yield from front_end.push(block)
 
 

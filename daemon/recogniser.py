@@ -1,7 +1,7 @@
 """A bundle made ready to run: its encoders and its head, every tensor checked against the manifest."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,11 @@ from daemon.fusion.align import AlignRules
 from daemon.fusion.decide import DecideRules
 from daemon.fusion.head import FusionHead
 from daemon.fusion.stream import StreamFusion
+from daemon.inference.accelerator import Accelerator
 from daemon.inference.model import TfliteModel
+from daemon.inference.placement import Placement
 from daemon.manifest import AudioSpec, ImageSpec, Manifest, TensorSpec, TextSpec, Threshold
-from daemon.ports import Encoder
+from daemon.ports import Encoder, Model
 from daemon.records import Array, Modality
 
 NS_PER_MS = 1_000_000
@@ -27,10 +29,16 @@ NS_PER_MS = 1_000_000
 
 @dataclass(frozen=True)
 class Recogniser:
-    """The loaded encoders of a bundle, and heads and fusions made from it on demand."""
+    """The loaded encoders of a bundle, and heads and fusions made from it on demand.
+
+    `models` are those of the encoders on the CPU; `accelerators` run those that were placed elsewhere.
+    """
 
     bundle: Bundle
+    models: Mapping[Modality, TfliteModel]
     encoders: Mapping[Modality, Encoder[Any]]
+    placements: Mapping[Modality, Placement] = field(default_factory=dict)
+    accelerators: Sequence[Accelerator] = ()
 
     def new_head(self) -> FusionHead:
         """A fusion head for one more thread."""
@@ -43,10 +51,11 @@ class Recogniser:
 
 
 def load_recogniser(bundle: Bundle) -> Recogniser:
-    """Load every model of the bundle. Raises BundleError that names the manifest's line of what does not fit."""
+    """Load every model, on the CPU. Raises BundleError that names the manifest's line of what does not fit."""
     specs = bundle.manifest.modalities.present()
-    encoders = {modality: _load_encoder(bundle, modality, spec) for modality, spec in specs.items()}
-    recogniser = Recogniser(bundle, encoders)
+    models = {modality: _load_model(bundle, modality, spec) for modality, spec in specs.items()}
+    encoders = {modality: new_encoder(spec, models[modality]) for modality, spec in specs.items()}
+    recogniser = Recogniser(bundle, models, encoders)
     recogniser.new_head()
     return recogniser
 
@@ -91,16 +100,20 @@ def _column(thresholds: Sequence[Threshold], name: str) -> Array:
     return np.array([getattr(threshold, name) for threshold in thresholds], np.float32)
 
 
-def _load_encoder(bundle: Bundle, modality: Modality, spec: ImageSpec | AudioSpec | TextSpec) -> Encoder[Any]:
+def new_encoder(spec: ImageSpec | AudioSpec | TextSpec, model: Model) -> Encoder[Any]:
+    """The encoder of a modality by its model."""
+    if isinstance(spec, ImageSpec):
+        return ImageEncoder(spec, model)
+    return AudioEncoder(spec, model) if isinstance(spec, AudioSpec) else TextEncoder(spec, model)
+
+
+def _load_model(bundle: Bundle, modality: Modality, spec: ImageSpec | AudioSpec | TextSpec) -> TfliteModel:
     try:
-        model = TfliteModel(bundle.file(spec.model), spec.input, [spec.output])
+        return TfliteModel(bundle.file(spec.model), spec.input, [spec.output])
     except MismatchError as error:
         raise bundle.problem(str(error), "modalities", modality, *error.key) from error
     except ModelError as error:
         raise bundle.problem(str(error), "modalities", modality, "model") from error
-    if isinstance(spec, ImageSpec):
-        return ImageEncoder(spec, model)
-    return AudioEncoder(spec, model) if isinstance(spec, AudioSpec) else TextEncoder(spec, model)
 
 
 def _load_head(bundle: Bundle) -> FusionHead:

@@ -38,6 +38,8 @@ def load_bundle(directory: Path) -> Bundle:
     bundle = Bundle(directory, load_document(directory / MANIFEST, Manifest))
     for modality, spec in bundle.manifest.modalities.present().items():
         _must_exist(bundle, spec.model, "modalities", modality, "model")
+        if spec.edgetpu is not None:
+            _must_exist(bundle, spec.edgetpu, "modalities", modality, "edgetpu")
     _must_exist(bundle, bundle.manifest.head.model, "head", "model")
     return bundle
 

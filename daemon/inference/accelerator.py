@@ -45,14 +45,6 @@ class Upkeep:
     revive: Callable[[], None] = lambda: None
 
 
-@dataclass(slots=True)
-class Share:
-    """Of one workload's inputs, how many the accelerator computed, and how many the CPU; written by one thread."""
-
-    ran: int = 0
-    on_cpu: int = 0
-
-
 class Accelerator:
     """Runs workloads in a process of its own, from `start` until `close`.
 
@@ -78,7 +70,6 @@ class Accelerator:
         self._backoff = backoff or Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
         self._questions = Questions([work.cpu.input for work in workloads], [work.questions for work in workloads])
         self.examiners = [Examiner(work, self._questions, model) for model, work in enumerate(workloads)]
-        self.shares = [Share() for _ in workloads]
         self._past = Past(monotonic_ns())
         self._turn = threading.Lock()
         self._process: AcceleratorProcess | None = None
@@ -111,9 +102,9 @@ class Accelerator:
         """What it makes of a workload's input; None: the CPU must compute it. By one thread for each workload."""
         output = self._run_in_turn(model)
         if output is None:
-            self.shares[model].on_cpu += 1
+            self.examiners[model].share.on_cpu += 1
         else:
-            self.shares[model].ran += 1
+            self.examiners[model].share.ran += 1
         return output
 
     def _run_in_turn(self, model: int) -> Tensor | None:
@@ -140,17 +131,22 @@ class Accelerator:
 
     def _run(self) -> None:
         self.progress.begin()
+        way: Device | None = self.device
         while not self._stop.is_set():
+            way = way or self.device
             try:
-                self._use()
+                self._use(way)
             except AcceleratorError as error:
-                self._wait(self._failed(error))
+                wait_s = self._failed(error)
+                way = way.instead if error.kind == "refused" else None
+                if way is None:
+                    self._wait(wait_s)
             except ChildError as error:
                 self._wait(self._failed(AcceleratorError("died", str(error))))
         self._tell("stopped", None)
         self._questions.close()
 
-    def _use(self) -> None:
+    def _use(self, way: Device) -> None:
         """Start a process, examine it, and let it be used until it fails or we stop. Raises ChildError."""
         if (absence := self._upkeep.absence()) is not None:
             raise AcceleratorError("absent", absence)
@@ -160,7 +156,7 @@ class Accelerator:
         if self._past.has_failed:
             self._upkeep.revive()
         self._tell("starting", self._past.status.reason)
-        with AcceleratorProcess(self.device, self._served, self._questions) as process:
+        with AcceleratorProcess(way, self._served, self._questions) as process:
             self._child = process.child
             process.wait_until_loaded(LOAD_S, self._stop)
             for examiner in self.examiners:

@@ -1,10 +1,11 @@
 """What can run a model besides the CPU."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from daemon.records import CPU
+
+EDGETPU_LIBRARY = "libedgetpu.so.1"
 
 Kind = Literal["cpu", "gpu", "delegate"]
 
@@ -14,13 +15,15 @@ class Device:
     """One device and how to reach it.
 
     `delegate` is a library with the ABI of TFLite's external delegates, asked for with `options`; `gpu` the runtime's
-    own GPU accelerator, or where there is none the library. `name` is what recognitions and health call it.
+    own GPU accelerator. `name` is what recognitions and health call it. `instead` is another way to the same device,
+    taken where this one does not load.
     """
 
     name: str
     kind: Kind
     library: str | None = None
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[tuple[str, str], ...] = ()
+    instead: "Device | None" = None
 
 
 PROCESSOR = Device(CPU, "cpu")
@@ -29,7 +32,4 @@ PROCESSOR = Device(CPU, "cpu")
 
 def edgetpu(where: str) -> Device:
     """An Edge TPU; `where` as libedgetpu takes it: usb:0, pci:0."""
-    return Device(f"edgetpu:{where}", "delegate", EDGETPU_LIBRARY, {"device": where})
-
-
-EDGETPU_LIBRARY = "libedgetpu.so.1"
+    return Device(f"edgetpu:{where}", "delegate", EDGETPU_LIBRARY, (("device", where),))

@@ -11,7 +11,7 @@ from daemon.inference.model import TfliteModel
 from daemon.inference.pace import RECENT, Pace
 from daemon.inference.process import Served
 from daemon.inference.questions import Questions
-from daemon.records import Tensor
+from daemon.records import Modality, Tensor
 
 FIRST_NS = 10 * NS_PER_S
 """For the first answer, before which an Edge TPU is sent the weights."""
@@ -31,10 +31,18 @@ class Asked(Protocol):
 class Workload:
     """A model on an accelerator: what its process loads, its CPU twin, and questions that the CPU is asked first."""
 
-    name: str
+    name: Modality
     served: Served
     cpu: TfliteModel
     questions: Sequence[Tensor]
+
+
+@dataclass(slots=True)
+class Share:
+    """Of a workload's inputs, how many the accelerator computed, and how many the CPU; written by one thread."""
+
+    ran: int = 0
+    on_cpu: int = 0
 
 
 class Examiner:
@@ -50,6 +58,7 @@ class Examiner:
         self._next = 0
         self._checked_ns = 0
         self.pace = Pace()
+        self.share = Share()
 
     def run(self, process: Asked, check_every_ns: int) -> Tensor:
         """The answer to the live question. It is held back for a known one when the latest of them is older.

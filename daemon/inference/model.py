@@ -1,5 +1,6 @@
 """A loaded `.tflite` model on the CPU: checked against its manifest once, then invoked by one thread at a time."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from daemon.manifest import TensorSpec
 from daemon.records import CPU, Tensor
 
 MAX_MODEL_BYTES = 256 * 1024 * 1024
+EDGETPU_OPERATOR = "edgetpu-custom-op"
+"""What the Edge TPU's compiler puts in the place of the operators that the chip runs."""
+
 SCALE_TOLERANCE = 1e-5
 """Relative: a manifest holds scales as decimal text, the model as float32."""
 
@@ -60,8 +64,21 @@ def _open(path: Path) -> Any:
         interpreter = Interpreter(model_path=str(path), num_threads=1)
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be loaded: {' '.join(str(error).split())}") from error
+        raise ModelError(_why_not_loaded(path, " ".join(str(error).split()))) from error
     return interpreter
+
+
+def _why_not_loaded(path: Path, reason: str) -> str:
+    custom = re.search(r"unresolved custom op: (\S+?)\.? ", reason)
+    if custom is None:
+        return f"{path}: cannot be loaded: {reason}"
+    if custom[1] == EDGETPU_OPERATOR:
+        return (
+            f"{path}: is compiled for an Edge TPU (its operator {EDGETPU_OPERATOR} is a program for that chip), and "
+            "the CPU cannot run it; the model that it was compiled from is missing: name that one here, and this file "
+            "as edgetpu beside it"
+        )
+    return f"{path}: needs the operator {custom[1]}, which is none of TFLite's own, and the CPU cannot run it"
 
 
 def _match_outputs(path: Path, details: list[dict[str, Any]], specs: Sequence[TensorSpec]) -> list[int]:

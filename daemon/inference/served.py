@@ -61,36 +61,27 @@ def _tensor(memory: memoryview, spec: Mapping[str, Any], offset: int) -> Any:
 
 def _opened(device: Mapping[str, Any], model: Mapping[str, Any]) -> Run:
     if device["kind"] == "gpu":
-        return _on_gpu(device, model)
-    return _interpreted(model, [] if device["library"] is None else [_delegate(device)])
+        return compiled(model, "GPU")
+    return _interpreted(model, [_delegate(device)] if device["kind"] == "delegate" else [])
 
 
-def _on_gpu(device: Mapping[str, Any], model: Mapping[str, Any]) -> Run:
-    """By the runtime's own accelerator, else by the library that is configured for it."""
+def compiled(model: Mapping[str, Any], hardware: str) -> Run:
+    """By the runtime's own accelerator: CPU or GPU. Raises Failed when it does not work here."""
     try:
-        return _compiled(model)
+        from ai_edge_litert.compiled_model import CompiledModel
+        from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+
+        network = CompiledModel.from_file(model["path"], hardware_accel=HardwareAccelerator[hardware])
+        signature = next(iter(network.get_signature_list()))
+        _checked(model, "input", list(network.get_input_tensor_details(signature).values()))
+        _checked(model, "output", list(network.get_output_tensor_details(signature).values()))
+        inputs, outputs = network.create_input_buffers(0), network.create_output_buffers(0)
     except (ImportError, RuntimeError, ValueError) as error:
-        reason = f"the runtime's own GPU accelerator does not work here: {error}"
-    if device["library"] is None:
-        raise Failed(f"{reason}; no delegate library is configured instead (devices.gpu_delegate)")
-    try:
-        return _interpreted(model, [_delegate(device)])
-    except Failed as error:
-        raise Failed(f"{reason}; nor does the delegate library: {error}") from error
-
-
-def _compiled(model: Mapping[str, Any]) -> Run:
-    from ai_edge_litert.compiled_model import CompiledModel
-    from ai_edge_litert.hardware_accelerator import HardwareAccelerator
-
-    compiled = CompiledModel.from_file(model["path"], hardware_accel=HardwareAccelerator.GPU)
-    inputs, outputs = compiled.create_input_buffers(0), compiled.create_output_buffers(0)
-    if (len(inputs), len(outputs)) != (1, 1):
-        raise Failed(f"{model['path']} has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each")
+        raise Failed(f"the runtime's own {hardware} accelerator does not work here: {error}") from error
 
     def run(question: Any, answer: Any) -> None:
         inputs[0].write(question)
-        compiled.run_by_index(0, inputs, outputs)
+        network.run_by_index(0, inputs, outputs)
         answer[...] = outputs[0].read(answer.size, answer.dtype.type).reshape(answer.shape)
 
     return run
@@ -99,11 +90,11 @@ def _compiled(model: Mapping[str, Any]) -> Run:
 def _delegate(device: Mapping[str, Any]) -> Any:
     library = device["library"]
     try:
-        return load_delegate(library, device["options"])
+        return load_delegate(library, dict(device["options"]))
     except OSError as error:
         raise Failed(f"{library} cannot be loaded: {error}") from error
     except ValueError as error:
-        reason = str(error).strip()
+        reason = str(error).removeprefix(f"Failed to load delegate from {library}").strip()
         raise Failed(f"{library} refuses: {reason or 'it gives no reason'}") from error
 
 
@@ -128,14 +119,19 @@ def _interpreted(model: Mapping[str, Any], delegates: list[Any]) -> Run:
 
 def _checked(model: Mapping[str, Any], role: str, details: list[Mapping[str, Any]]) -> int:
     """The index of the only input or output. Raises Failed when it is another than the CPU model's."""
-    wanted = model[role]
-    if len(details) == 1:
-        scale, zero_point = details[0]["quantization"]
-        is_same = list(details[0]["shape"]) == wanted["shape"] and np.dtype(details[0]["dtype"]) == wanted["dtype"]
-        if wanted["scale"] is not None:
-            off = abs(scale - wanted["scale"])
-            is_same = is_same and off <= SCALE_TOLERANCE * wanted["scale"] and zero_point == wanted["zero_point"]
-        if is_same:
-            return int(details[0]["index"])
-    found = " and ".join(f"{np.dtype(d['dtype']).name} {list(d['shape'])} {d['quantization']}" for d in details)
-    raise Failed(f"{model['path']}: its {role} is {found}; that of the CPU model: {wanted}")
+    if len(details) == 1 and _is_as(model[role], details[0]):
+        return int(details[0]["index"])
+    found = " and ".join(f"{np.dtype(detail['dtype']).name} {list(detail['shape'])}" for detail in details)
+    wanted = f"{model[role]['dtype']} {model[role]['shape']}"
+    raise Failed(f"{model['path']}: its {role} is {found}, not like the CPU model's {wanted}, or quantized otherwise")
+
+
+def _is_as(wanted: Mapping[str, Any], detail: Mapping[str, Any]) -> bool:
+    if list(detail["shape"]) != wanted["shape"] or np.dtype(detail["dtype"]) != wanted["dtype"]:
+        return False
+    if wanted["scale"] is None or "quantization" not in detail:
+        return True
+    scale, zero_point = detail["quantization"]
+    return bool(
+        abs(scale - wanted["scale"]) <= SCALE_TOLERANCE * wanted["scale"] and zero_point == wanted["zero_point"]
+    )

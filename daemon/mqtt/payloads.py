@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from daemon.clock import NS_PER_MS, NS_PER_S
 from daemon.errors import InputError
-from daemon.records import MODALITIES, EndedBy, Event, EventPhase, Modality, Recognition
+from daemon.records import CPU, MODALITIES, EndedBy, Event, EventPhase, Modality, Moment, Recognition
 
 SCHEMA: Literal[1] = 1
 """Goes up when a field changes its meaning or disappears; a new field leaves it as it is."""
@@ -56,9 +56,10 @@ class Payload(Part):
 
 
 class ModalityPart(Part):
-    """A modality that took part: how old its embedding was at the moment, in milliseconds."""
+    """A modality that took part: how old its embedding was at the moment, in milliseconds, and what ran its encoder."""
 
     age_ms: Number
+    device: Name = CPU
 
 
 class LabelPart(Part):
@@ -146,9 +147,14 @@ def recognition_payload(
         bundle=bundle_id,
         label=parts[0].label,
         score=parts[0].score,
-        modalities={m: ModalityPart(age_ms=round(moment.age_ns(m) / NS_PER_MS, 1)) for m in present},
+        modalities={m: _modality_part(moment, m) for m in present},
         labels=parts,
     )
+
+
+def _modality_part(moment: Moment, modality: Modality) -> ModalityPart:
+    age_ms = round(moment.age_ns(modality) / NS_PER_MS, 1)
+    return ModalityPart(age_ms=age_ms, device=moment.embeddings[modality].device)
 
 
 def _label_part(recognition: Recognition, index: int, labels: Sequence[str]) -> LabelPart:

@@ -111,7 +111,7 @@ class Child:
     def check_running(self) -> None:
         """Raises ChildError when it has ended."""
         if _readable((self._ending,), 0):
-            raise ChildError(self._why_ended())
+            raise self._ending_as_error()
 
     def wait_for(self, descriptor: int, timeout_s: float) -> bool:
         """Whether the descriptor can be read within the time. Raises ChildError when the child has ended instead."""

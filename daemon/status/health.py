@@ -6,8 +6,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from daemon.clock import NS_PER_S, monotonic_ns, wall_time
-from daemon.records import Counters, Modality
+from daemon.clock import NS_PER_MS, NS_PER_S, monotonic_ns, wall_time
+from daemon.errors import FaultKind
+from daemon.inference.accelerator import Accelerator
+from daemon.inference.past import State as AcceleratorState
+from daemon.inference.placement import Placement
+from daemon.records import CPU, Counters, Modality
 from daemon.runtime.child import tally
 from daemon.runtime.liveness import State
 from daemon.runtime.supervisor import SupervisedSource
@@ -56,6 +60,47 @@ class StreamHealth(_Part):
     available: bool
     camera: bool | None
     microphone: bool | None
+
+
+class EncoderHealth(_Part):
+    """What was `wanted` to run an encoder, what runs it now, and why it is the CPU where something else was wanted."""
+
+    wanted: str
+    device: str
+    reason: str | None
+
+
+class WorkloadHealth(_Part):
+    """One encoder on an accelerator: how many inputs it computed, how many the CPU instead, and how long it takes."""
+
+    ran: int
+    on_cpu: int
+    p50_ms: float | None
+    p99_ms: float | None
+
+
+class ChangeHealth(_Part):
+    """What became of an accelerator, when and why; `failure` is the kind of it."""
+
+    time: str
+    state: AcceleratorState
+    failure: FaultKind | None
+    reason: str | None
+
+
+class AcceleratorHealth(_Part):
+    """One accelerator: `since` is when its state began; how often its process was started; failures by kind.
+
+    `history` are the latest changes, oldest first.
+    """
+
+    state: AcceleratorState
+    since: str
+    reason: str | None
+    starts: int
+    failures: dict[FaultKind, int]
+    encoders: dict[Modality, WorkloadHealth]
+    history: list[ChangeHealth]
 
 
 class OutboxHealth(_Part):
@@ -109,8 +154,8 @@ class LatencyHealth(_Part):
 class Health(_Part):
     """The retained health payload.
 
-    `instance` is another one at every start of the daemon. `status` is degraded while a source is in trouble, stopped
-    once all have ended.
+    `instance` is another one at every start of the daemon. `status` is degraded while a source or an accelerator is in
+    trouble, stopped once all sources have ended.
     """
 
     schema_version: Literal[1] = Field(default=1, serialization_alias="schema")
@@ -121,6 +166,8 @@ class Health(_Part):
     status: Status
     bundle: str
     streams: dict[str, StreamHealth]
+    encoders: dict[Modality, EncoderHealth]
+    accelerators: dict[str, AcceleratorHealth]
     mqtt: MqttHealth
     process: ProcessHealth
     latency_ms: LatencyHealth
@@ -162,12 +209,54 @@ def process_health(started_ns: int) -> ProcessHealth:
     )
 
 
-def overall(streams: Mapping[str, StreamHealth]) -> Status:
-    """Whether every source does its work."""
+def accelerator_health(accelerator: Accelerator) -> AcceleratorHealth:
+    """One accelerator's status with wall time."""
+    status = accelerator.status
+    return AcceleratorHealth(
+        state=status.state,
+        since=wall_time(status.since_ns),
+        reason=status.reason,
+        starts=status.starts,
+        failures=status.failures,
+        encoders={
+            work.name: WorkloadHealth(
+                ran=work.share.ran, on_cpu=work.share.on_cpu, p50_ms=_ms(work.pace.p50_ns), p99_ms=_ms(work.pace.p99_ns)
+            )
+            for work in accelerator.examiners
+        },
+        history=[
+            ChangeHealth(time=wall_time(change.at_ns), state=change.state, failure=change.kind, reason=change.reason)
+            for change in status.history
+        ],
+    )
+
+
+def encoder_health(placement: Placement, accelerators: Mapping[str, AcceleratorHealth]) -> EncoderHealth:
+    """Where an encoder runs now; `accelerators` by name."""
+    name = CPU if placement.device is None else placement.device.name
+    accelerator = accelerators.get(name)
+    if accelerator is None or accelerator.state == "in_use":
+        return EncoderHealth(wanted=placement.wanted, device=name, reason=placement.reason)
+    reason = accelerator.reason or f"{name} is being started"
+    return EncoderHealth(wanted=placement.wanted, device=CPU, reason=reason)
+
+
+def _ms(duration_ns: int | None) -> float | None:
+    return None if duration_ns is None else round(duration_ns / NS_PER_MS, 3)
+
+
+def fails(accelerator: AcceleratorHealth) -> bool:
+    """Whether the CPU computes because the accelerator cannot."""
+    return accelerator.state not in ("in_use", "stopped") and accelerator.reason is not None
+
+
+def overall(streams: Mapping[str, StreamHealth], accelerators: Mapping[str, AcceleratorHealth]) -> Status:
+    """Whether every source and every accelerator does its work."""
     sources = [source for stream in streams.values() for source in stream.sources.values()]
     if sources and all(source.state in ("stopped", "ended") for source in sources):
         return "stopped"
-    return "degraded" if any(map(is_in_trouble, sources)) else "ok"
+    troubled = any(map(is_in_trouble, sources)) or any(map(fails, accelerators.values()))
+    return "degraded" if troubled else "ok"
 
 
 def is_opened_first(source: SourceHealth) -> bool:

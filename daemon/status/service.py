@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.runtime.progress import Progress, stuck
-from daemon.status.health import SourceHealth, is_opened_first
+from daemon.status.health import AcceleratorHealth, SourceHealth, fails, is_opened_first
 from daemon.status.notify import Notifier
 
 log = logging.getLogger(__name__)
@@ -38,11 +38,18 @@ class Service:
         self._doubt_ns: int | None = None
         self._bitten = False
 
-    def look(self, sources: Mapping[str, SourceHealth], *, streams: int, connected: bool) -> None:
+    def look(
+        self,
+        sources: Mapping[str, SourceHealth],
+        accelerators: Mapping[str, AcceleratorHealth],
+        *,
+        streams: int,
+        connected: bool,
+    ) -> None:
         """Take one look; `sources` by names such as door/camera."""
         now_ns = monotonic_ns()
         trouble = self._trouble(now_ns)
-        self._tell(words(sources, streams=streams, connected=connected, trouble=trouble))
+        self._tell(words(sources, accelerators, streams=streams, connected=connected, trouble=trouble))
         is_late = now_ns - self._first_ns >= READY_AT_LAST_S * NS_PER_S
         if not self._ready and (is_late or not unheard_of(sources)):
             self._ready = self._notifier.send(READY="1")
@@ -81,7 +88,14 @@ def unheard_of(sources: Mapping[str, SourceHealth]) -> list[str]:
     return [name for name, source in sources.items() if is_opened_first(source)]
 
 
-def words(sources: Mapping[str, SourceHealth], *, streams: int, connected: bool, trouble: str | None) -> str:
+def words(
+    sources: Mapping[str, SourceHealth],
+    accelerators: Mapping[str, AcceleratorHealth],
+    *,
+    streams: int,
+    connected: bool,
+    trouble: str | None,
+) -> str:
     """What the service does, on one line."""
     if waits_for := unheard_of(sources):
         said = [f"starting: nothing yet from {', '.join(waits_for)}"]
@@ -92,6 +106,7 @@ def words(sources: Mapping[str, SourceHealth], *, streams: int, connected: bool,
         for name, source in sources.items()
         if source.state not in GOOD_STATES and name not in waits_for
     ]
+    said += [f"{name}: {found.reason}; on the CPU" for name, found in accelerators.items() if fails(found)]
     if not connected:
         said.append("no MQTT broker")
     if trouble is not None:

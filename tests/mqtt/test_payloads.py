@@ -33,7 +33,10 @@ def test_a_recognition_has_exactly_these_fields_in_this_order():
     ]  # fmt: skip
     assert said["schema"] == 1
     assert (said["time"], said["node"], said["stream"], said["bundle"]) == (TIME, "node", "front", "digits@0.1.0")
-    assert said["modalities"] == {"image": {"age_ms": 0.0}, "audio": {"age_ms": 123.5}}
+    assert said["modalities"] == {
+        "image": {"age_ms": 0.0, "device": "cpu"},
+        "audio": {"age_ms": 123.5, "device": "cpu"},
+    }
     assert len(said["labels"]) == 2
     assert list(said["labels"][0]) == ["label", "score", "logit", "bias", "shares"]
     assert (said["label"], said["score"]) == (said["labels"][0]["label"], said["labels"][0]["score"])

@@ -5,9 +5,13 @@ import pytest
 
 from daemon.clock import NS_PER_S
 from daemon.runtime.progress import Progress, Round, stuck
-from daemon.status.health import SourceHealth
+from daemon.inference.past import State as AcceleratorState
+from daemon.status.health import AcceleratorHealth, SourceHealth, WorkloadHealth, overall
 from daemon.status.notify import Notifier
 from daemon.status.service import Service, words
+
+
+WORK = WorkloadHealth(ran=3, on_cpu=1, p50_ms=2.5, p99_ms=4.0)
 
 
 def round_of(loop: str, *, alive: bool = True, began_s: int = 10, due_s: int = 14) -> Round:
@@ -50,7 +54,25 @@ def source(state: str, reason: str | None = None, failures: int = 0) -> SourceHe
 def test_the_status_in_words(
     sources: dict[str, SourceHealth], streams: int, connected: bool, trouble: str | None, expected: str
 ) -> None:
-    assert words(sources, streams=streams, connected=connected, trouble=trouble) == expected
+    assert words(sources, {}, streams=streams, connected=connected, trouble=trouble) == expected
+
+
+def test_accelerators_in_trouble_are_named() -> None:
+    def accelerator(state: AcceleratorState, reason: str | None) -> AcceleratorHealth:
+        return AcceleratorHealth(
+            state=state, since="", reason=reason, starts=1, failures={}, encoders={"image": WORK}, history=[]
+        )
+
+    troubled = {
+        "gpu": accelerator("failed", "refused"),
+        "a": accelerator("in_use", None),
+        "b": accelerator("starting", None),
+        "edgetpu:usb:0": accelerator("absent", "there is none"),
+    }
+    said = words({}, troubled, streams=1, connected=True, trouble=None)
+    assert said == "recognising: 1 stream; gpu: refused; on the CPU; edgetpu:usb:0: there is none; on the CPU"
+    assert overall({}, troubled) == "degraded"
+    assert overall({}, {"a": troubled["a"], "b": troubled["b"]}) == "ok"
 
 
 def test_it_is_ready_once_every_source_has_spoken_and_feeds_the_watchdog(tmp_path: Path) -> None:
@@ -61,10 +83,10 @@ def test_it_is_ready_once_every_source_has_spoken_and_feeds_the_watchdog(tmp_pat
         manager.settimeout(5)
         service = Service(Notifier.from_environment(environment), [Progress("loop")])
         assert environment == {}
-        service.look({"a/camera": source("recovering")}, streams=1, connected=True)
+        service.look({"a/camera": source("recovering")}, {}, streams=1, connected=True)
         assert manager.recv(1000) == b"STATUS=starting: nothing yet from a/camera"
         assert manager.recv(1000) == b"WATCHDOG=1"
-        service.look({"a/camera": source("healthy")}, streams=1, connected=True)
+        service.look({"a/camera": source("healthy")}, {}, streams=1, connected=True)
         assert manager.recv(1000) == b"STATUS=recognising: 1 stream"
         assert manager.recv(1000) == b"READY=1"
 

@@ -1,0 +1,97 @@
+"""Moves the encoders of a loaded bundle to the accelerators that the config wants and the machine has."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from daemon.bundles.selftest import CASES, DIRECTORY, case_file, load_cases
+from daemon.clock import NS_PER_S
+from daemon.device_config import DevicesConfig
+from daemon.inference.accelerator import Accelerator
+from daemon.inference.device import EDGETPU_LIBRARY, Device
+from daemon.inference.examiner import Workload
+from daemon.inference.placement import Machine, look_around, place
+from daemon.inference.process import Served
+from daemon.inference.twin import TwinModel
+from daemon.inference.upkeep import upkeep_of
+from daemon.manifest import TensorSpec
+from daemon.offline import Item, encoder_inputs
+from daemon.recogniser import Recogniser, new_encoder
+from daemon.records import Modality, Tensor
+
+MOST_QUESTIONS = 3
+"""From the bundle's self-test: enough that an answer which never changes is wrong for one of them."""
+
+NOISE_SEED = 1
+
+
+def accelerate(recogniser: Recogniser, devices: DevicesConfig, machine: Machine | None = None) -> Recogniser:
+    """The same with its encoders where `devices` wants them; nothing is started yet. What was given is used up.
+
+    Raises Refused when a case of the bundle's self-test, from which known answers are made, cannot be used.
+    """
+    machine = look_around() if machine is None else machine
+    specs = recogniser.bundle.manifest.modalities.present()
+    placements = {
+        modality: place(
+            devices.of(modality), machine, is_compiled=spec.edgetpu is not None, gpu_delegate=devices.gpu_delegate
+        )
+        for modality, spec in specs.items()
+    }
+    together: dict[Device, list[Modality]] = {}
+    for modality, placement in placements.items():
+        if placement.device is not None:
+            together.setdefault(placement.device, []).append(modality)
+    encoders, accelerators = dict(recogniser.encoders), []
+    for device, modalities in together.items():
+        workloads = [_workload(recogniser, modality, device) for modality in modalities]
+        every_ns = round(devices.check_every_s * NS_PER_S)
+        accelerator = Accelerator(device, workloads, check_every_ns=every_ns, upkeep=upkeep_of(device))
+        for number, (modality, work) in enumerate(zip(modalities, workloads, strict=True)):
+            encoders[modality] = new_encoder(specs[modality], TwinModel(accelerator, number, work.cpu))
+        accelerators.append(accelerator)
+    return replace(recogniser, encoders=encoders, placements=placements, accelerators=accelerators)
+
+
+def _workload(recogniser: Recogniser, modality: Modality, device: Device) -> Workload:
+    spec = recogniser.bundle.manifest.modalities.present()[modality]
+    file = spec.edgetpu if device.library == EDGETPU_LIBRARY and spec.edgetpu else spec.model
+    served = Served(recogniser.bundle.file(file), spec.input, spec.output)
+    questions = [*_from_cases(recogniser, modality), _noise(spec.input)]
+    return Workload(modality, served, recogniser.models[modality], questions)
+
+
+def _from_cases(recogniser: Recogniser, modality: Modality) -> list[Tensor]:
+    """What the bundle's self-test gives the encoder's model: of a sound, the patch that it finds most in."""
+    bundle, model = recogniser.bundle, recogniser.models[modality]
+    audio = bundle.manifest.modalities.audio
+    found: list[Tensor] = []
+    for item in _items(recogniser):
+        tried: list[tuple[float, Tensor]] = []
+        for taken in encoder_inputs(item, modality, audio.preprocessing if audio else None):
+            vector = recogniser.encoders[modality].encode(taken).vector
+            tried.append((float(np.ptp(vector)), model.input.copy()))
+        if tried and len(found) < MOST_QUESTIONS:
+            found.append(max(tried, key=lambda attempt: attempt[0])[1])
+    return found
+
+
+def _items(recogniser: Recogniser) -> Iterator[Item]:
+    bundle = recogniser.bundle
+    if not (bundle.directory / DIRECTORY / CASES).is_file():
+        return
+    for case, _ in load_cases(bundle):
+        image, audio = (case_file(bundle, name) if name else None for name in (case.image, case.audio))
+        yield Item(image, audio, case.text)
+
+
+def _noise(spec: TensorSpec) -> Tensor:
+    """An input like no other, the same every time."""
+    generator = np.random.default_rng(NOISE_SEED)
+    if spec.dtype == "float32":
+        return generator.standard_normal(spec.shape, np.float32)
+    if spec.dtype == "int32":  # bytes plus 1
+        return generator.integers(0, 257, spec.shape).astype(np.int32)
+    limits = np.iinfo(spec.dtype)
+    return generator.integers(limits.min, limits.max, spec.shape, endpoint=True).astype(spec.dtype)
