@@ -19,6 +19,7 @@ from daemon.manifest import TensorSpec
 from daemon.offline import Item, encoder_inputs
 from daemon.recogniser import Recogniser, new_encoder
 from daemon.records import Modality, Tensor
+from daemon.runtime.backoff import Backoff
 
 MOST_QUESTIONS = 3
 """From the bundle's self-test: enough that an answer which never changes is wrong for one of them."""
@@ -26,9 +27,15 @@ MOST_QUESTIONS = 3
 NOISE_SEED = 1
 
 
-def accelerate(recogniser: Recogniser, devices: DevicesConfig, machine: Machine | None = None) -> Recogniser:
+def accelerate(
+    recogniser: Recogniser,
+    devices: DevicesConfig,
+    machine: Machine | None = None,
+    retries: Backoff | None = None,
+) -> Recogniser:
     """The same with its encoders where `devices` wants them; nothing is started yet. What was given is used up.
 
+    `machine` is what is there (default: looked for), `retries` how long to wait before an accelerator is tried again.
     Raises Refused when a case of the bundle's self-test, from which known answers are made, cannot be used.
     """
     machine = look_around() if machine is None else machine
@@ -47,7 +54,13 @@ def accelerate(recogniser: Recogniser, devices: DevicesConfig, machine: Machine 
     for device, modalities in together.items():
         workloads = [_workload(recogniser, modality, device) for modality in modalities]
         every_ns = round(devices.check_every_s * NS_PER_S)
-        accelerator = Accelerator(device, workloads, check_every_ns=every_ns, upkeep=upkeep_of(device))
+        accelerator = Accelerator(
+            device,
+            workloads,
+            check_every_ns=every_ns,
+            upkeep=upkeep_of(device),
+            backoff=None if retries is None else replace(retries),
+        )
         for number, (modality, work) in enumerate(zip(modalities, workloads, strict=True)):
             encoders[modality] = new_encoder(specs[modality], TwinModel(accelerator, number, work.cpu))
         accelerators.append(accelerator)

@@ -1,0 +1,44 @@
+"""What counts as the known answer: rounding does, other numbers do not."""
+
+import numpy as np
+import pytest
+
+from daemon.inference.known import disagreement
+from daemon.manifest import TensorSpec
+
+INT8 = TensorSpec(shape=[1, 4], dtype="int8", scale=0.02, zero_point=-128)
+FLOAT = TensorSpec(shape=[1, 4], dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("answer", "given", "is_right"),
+    [
+        ([-128, 0, 100, 20], [-128, 0, 100, 20], True),
+        ([-128, 0, 100, 20], [-127, 3, 98, 19], True),
+        ([-128, 0, 100, 20], [20, 100, 0, -128], False),
+        ([-128, 0, 100, 20], [-128, -128, -128, -128], False),
+        ([5, 5, 5, 5], [6, 4, 7, 5], True),  # nothing stands out: steps alone count
+        ([5, 5, 5, 5], [9, 5, 5, 5], False),
+    ],
+)
+def test_quantized(answer: list[int], given: list[int], is_right: bool) -> None:
+    trouble = disagreement(np.array([answer], np.int8), np.array([given], np.int8), INT8)
+    assert (trouble is None) == is_right
+    assert trouble is None or "computes wrongly" in trouble
+
+
+@pytest.mark.parametrize(
+    ("answer", "given", "is_right"),
+    [
+        ([0.1, 0.9, -3.0, 2.0], [0.1, 0.9, -3.0, 2.0], True),
+        ([0.1, 0.9, -3.0, 2.0], [0.11, 0.88, -2.99, 2.01], True),  # half precision
+        ([0.1, 0.9, -3.0, 2.0], [2.0, -3.0, 0.9, 0.1], False),
+        ([1e-6, 2e-6, 3e-6, 9e-6], [0.0, 0.0, 0.0, 0.0], False),
+        ([0.1, 0.9, -3.0, 2.0], [0.1, float("nan"), -3.0, 2.0], False),
+        ([0.1, 0.9, -3.0, 2.0], [0.1, float("inf"), -3.0, 2.0], False),
+        ([1e30, -1e30, 0, 0], [1e30, 1e30, 0, 0], False),
+    ],
+)
+def test_floats(answer: list[float], given: list[float], is_right: bool) -> None:
+    trouble = disagreement(np.array([answer], np.float32), np.array([given], np.float32), FLOAT)
+    assert (trouble is None) == is_right

@@ -1,0 +1,60 @@
+"""When an accelerator has become slow, and how long it is waited for: a table of durations."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.clock import NS_PER_MS
+from daemon.inference.pace import HISTORY, RECENT, Pace
+
+
+def pace_of(*durations_ms: float) -> Pace:
+    pace = Pace()
+    for duration_ms in durations_ms:
+        pace.add(round(duration_ms * NS_PER_MS))
+    return pace
+
+
+def test_the_deadline_is_five_times_the_p99_and_20_ms_at_least() -> None:
+    assert Pace().deadline_ns == 20 * NS_PER_MS
+    assert pace_of(*[3] * RECENT).deadline_ns == 20 * NS_PER_MS
+    assert pace_of(*[7] * RECENT).deadline_ns == 35 * NS_PER_MS
+    assert pace_of(*[2] * 195, *[50] * 5, *[2] * 2 * RECENT).deadline_ns == 250 * NS_PER_MS
+
+
+def test_ten_times_as_long_is_slow_as_soon_as_the_median_says_so() -> None:
+    pace = pace_of(*[2] * 100)
+    said = [pace.add(20 * NS_PER_MS) for _ in range(RECENT)]
+    assert said.index(True) == RECENT // 2 - 1
+    assert all(said[RECENT // 2 :])
+
+
+def test_a_machine_that_is_busy_now_and_then_makes_nothing_slow() -> None:
+    pace = Pace()
+    for number in range(1000):
+        assert not pace.add((60 if number % RECENT < RECENT // 2 - 1 else 2) * NS_PER_MS)
+
+
+def test_another_process_is_measured_against_the_one_before() -> None:
+    pace = pace_of(*[2] * 100)
+    for _ in range(RECENT):
+        pace.add(20 * NS_PER_MS)
+    pace.begin_anew()
+    assert not pace.is_slow
+    assert [pace.add(20 * NS_PER_MS) for _ in range(RECENT)] == [False] * (RECENT - 1) + [True]
+    pace.begin_anew()
+    assert not any(pace.add(2 * NS_PER_MS) for _ in range(RECENT))
+
+
+def test_the_first_process_is_not_slow_whatever_it_takes() -> None:
+    pace = Pace()
+    assert not any(pace.add(500 * NS_PER_MS) for _ in range(RECENT))
+    assert pace.p50_ns == 500 * NS_PER_MS
+
+
+@given(st.lists(st.integers(1, 10**9), min_size=RECENT, max_size=2 * HISTORY))
+def test_what_is_told_lies_among_what_was_measured(durations_ns: list[int]) -> None:
+    pace = Pace()
+    for duration_ns in durations_ns:
+        pace.add(duration_ns)
+    assert pace.p50_ns is not None and pace.p99_ns is not None
+    assert min(durations_ns) <= pace.p50_ns <= pace.p99_ns <= max(durations_ns)
