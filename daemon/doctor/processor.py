@@ -26,9 +26,9 @@ ARCHITECTURES = {
     "armv7l": Kernels("neon", frozenset({"asimddp"}), "dot product instructions"),
     "x86_64": Kernels("sse2", frozenset({"avx2"}), "AVX2"),
 }
-"""XNNPACK, which runs the models, needs NEON on ARM (its README, "Supported Architectures") and what every x86-64 has; it
-takes faster kernels where it finds their instructions. An Arm Cortex-A76 (Pi 5) has a dot product, a Cortex-A72 (Pi 4)
-has none."""
+"""XNNPACK, which runs the models, needs NEON on ARM (its README, "Supported Architectures") and what every x86-64 has;
+it takes faster kernels where it finds their instructions. An Arm Cortex-A76 (Pi 5) has a dot product, a Cortex-A72
+(Pi 4) has none."""
 
 
 def processor(root: Path = Path("/"), machine: str | None = None) -> Finding:
