@@ -19,10 +19,12 @@ class Kernels:
     needed: str
     fast: frozenset[str]
     fast_words: str
+    gpu: str | None = None
+    """What LiteRT's GPU accelerator needs: 2.3 ends its process by SIGILL without it (LiteRT's issue 5675)."""
 
 
 ARCHITECTURES = {
-    "aarch64": Kernels("asimd", frozenset({"asimddp"}), "dot product instructions"),
+    "aarch64": Kernels("asimd", frozenset({"asimddp"}), "dot product instructions", gpu="atomics"),
     "armv7l": Kernels("neon", frozenset({"asimddp"}), "dot product instructions"),
     "x86_64": Kernels("sse2", frozenset({"avx2"}), "AVX2"),
 }
@@ -53,6 +55,8 @@ def judge_processor(machine: str, cpuinfo: str) -> Finding:
     if kernels.needed not in everywhere:
         remedy = "use a machine that has it; in a virtual one, let it show the host's processor"
         return Finding("processor", "failure", f"{found}, without {kernels.needed}, which TFLite needs", remedy)
-    if everywhere & kernels.fast:
-        return Finding("processor", "good", f"{found}, with {kernels.fast_words}")
-    return Finding("processor", "good", f"{found}, no {kernels.fast_words}: int8 models run, but slower")
+    fast = everywhere & kernels.fast
+    found += f", with {kernels.fast_words}" if fast else f", no {kernels.fast_words}: int8 models run, but slower"
+    if kernels.gpu is not None and kernels.gpu not in everywhere:
+        found += f"; no {kernels.gpu}: LiteRT's GPU accelerator cannot run"
+    return Finding("processor", "good", found)

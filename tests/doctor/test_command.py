@@ -1,20 +1,25 @@
 """`perceptd doctor` as it is run: a process of its own, with real brokers, recordings and libraries."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from daemon import doctor_command
 from daemon.cli import main
+from daemon.doctor.finding import Finding
+from daemon.doctor_command import Report
 from tests.app.test_shipped import shipped
 from tests.bundles.builder import write_bundle
 from tests.helpers import libraries
 from tests.helpers.daemon import ROOT
-from tests.helpers.mosquitto import Mosquitto
+from tests.helpers.mosquitto import Mosquitto, wait_until
 
 DEADLINE_S = 120
 
@@ -140,6 +145,25 @@ def test_a_runtime_that_crashes_is_named_and_survived(tmp_path: Path, good: Path
     assert "processor lacks" in findings["libraries"]["remedy"]
     assert findings["config"]["found"] == "not tried, and neither is what it says"
     assert "memory" in findings
+
+
+class Terminal(io.StringIO):
+    """Standard error where a person looks."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_person_is_told_what_takes_long_and_a_script_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def long_check() -> Iterator[Finding]:
+        wait_until(lambda: not terminal.isatty() or "opening ..." in terminal.getvalue(), "it is told")
+        yield Finding("some", "good", "thing")
+
+    monkeypatch.setattr(doctor_command, "PATIENCE_S", 0.02)
+    for terminal in (Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", terminal)
+        Report(as_json=True).take("opening", long_check())
+        assert terminal.getvalue() == ("opening ...\r           \r" if terminal.isatty() else "")
 
 
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,8 @@ PI_5 = (
 PI_2 = "Features\t: half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm\n"
 PI_ZERO = "Features\t: half thumb fastmult vfp edsp java tls\n"
 PC = "flags\t\t: fpu sse sse2 ssse3 sse4_1 avx avx2\n"
+SLOWER = "no dot product instructions: int8 models run, but slower"
+NO_GPU = "; no atomics: LiteRT's GPU accelerator cannot run"
 ATOM = "flags\t\t: fpu sse sse2 ssse3 sse4_1 sse4_2\n"
 
 
@@ -20,9 +22,9 @@ ATOM = "flags\t\t: fpu sse sse2 ssse3 sse4_1 sse4_2\n"
     ("machine", "cpuinfo", "level", "found"),
     [
         ("aarch64", PI_5 * 4, "good", "aarch64, 4 cores, with dot product instructions"),
-        ("aarch64", PI_4 * 4, "good", "aarch64, 4 cores, no dot product instructions: int8 models run, but slower"),
-        ("aarch64", PI_5 + PI_4, "good", "aarch64, 2 cores, no dot product instructions: int8 models run, but slower"),
-        ("armv7l", PI_2 * 4, "good", "armv7l, 4 cores, no dot product instructions: int8 models run, but slower"),
+        ("aarch64", PI_4 * 4, "good", f"aarch64, 4 cores, {SLOWER}{NO_GPU}"),
+        ("aarch64", PI_5 + PI_4, "good", f"aarch64, 2 cores, {SLOWER}{NO_GPU}"),
+        ("armv7l", PI_2 * 4, "good", f"armv7l, 4 cores, {SLOWER}"),
         ("armv6l", PI_ZERO, "failure", "armv6l, 1 core, without neon, which TFLite needs"),
         ("x86_64", PC * 2, "good", "x86_64, 2 cores, with AVX2"),
         ("x86_64", ATOM, "good", "x86_64, 1 core, no AVX2: int8 models run, but slower"),

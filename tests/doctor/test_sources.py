@@ -16,6 +16,7 @@ from tests.bundles.builder import write_bundle
 from tests.helpers.clips import write_clip
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import steady_port
+from tests.helpers.pulse import pulse_server
 from tests.helpers.rtsp import rtsp_camera
 
 DIGITS = load_bundle(ROOT / "models" / "digits").manifest
@@ -59,6 +60,18 @@ def test_a_camera_with_sound_a_recording_and_what_is_not_there_are_told_each(tmp
     assert "there is no /dev/video77" in findings["desk/camera"].found
     assert all("s3cret" not in finding.line() and "wr0ng" not in finding.line() for finding in findings.values())
     assert all((finding.remedy is None) == (finding.level == "good") for finding in findings.values())
+
+
+def test_microphones_of_a_sound_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pulse_server(tmp_path) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        findings = found({"here": {"microphone": "default"}, "gone": {"microphone": "pulse:nowhere"}})
+    assert findings["here/microphone"].level == "good"
+    assert findings["here/microphone"].found.startswith("sound after")
+    assert findings["gone/microphone"].level == "failure"
+    assert "nowhere" in findings["gone/microphone"].found
+    assert "perceptd devices" in (findings["gone/microphone"].remedy or "")
 
 
 def test_a_camera_without_the_sound_that_is_wanted_is_a_warning(
