@@ -68,6 +68,7 @@ need_runtime() {
 prepare_tests() {
     need_runtime
     need openssl "certificates for the tests" has_command openssl
+    need gcc "shared libraries that doctor is tried on" has_command gcc
     need mosquitto-clients "an independent subscriber" has_command mosquitto_sub
     need pulseaudio "a real sound server with a virtual microphone" has_command pulseaudio
     need pulseaudio-utils "to play into that microphone" has_command paplay

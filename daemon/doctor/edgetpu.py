@@ -88,7 +88,10 @@ def package_version(root: Path = Path("/")) -> str | None:
 
 
 def _mismatch(package: str | None, have: Installed) -> str | None:
-    """What the package's version says about the runtime: 16.0 is Google's own, 16.0tf2.17.1-1 made for TFLite 2.17."""
+    """What the package's version says about the runtime: 16.0 is Google's own, 16.0tf2.17.1-1 is made for TFLite 2.17.
+
+    One made for a later TFLite drives runtimes from 2.11 up to that, and ai-edge-litert (LiteRT's issue 3611).
+    """
     if package is None or have.runtime is None or have.runtime_version is None:
         return None
     runtime = f"{have.runtime} {have.runtime_version}"
@@ -96,8 +99,8 @@ def _mismatch(package: str | None, have: Installed) -> str | None:
     if made_for is None:
         is_newer = have.runtime == LITERT or number(have.runtime_version) > GOOGLES_NEWEST_TFLITE
         return f"made for TFLite up to 2.11, and crashes {runtime}" if is_newer else None
-    if have.runtime == TFLITE and number(made_for[1]) != number(have.runtime_version):
-        return f"made for TFLite {made_for[1]}, not for {runtime}"
+    if have.runtime == TFLITE and number(made_for[1]) < number(have.runtime_version):
+        return f"made for TFLite up to {made_for[1]}, not for {runtime}"
     return None
 
 

@@ -16,11 +16,14 @@ def gpu_findings(root: Path = Path("/")) -> Iterator[Finding]:
     elif not nodes:
         yield Finding("gpu", "good", "none here, and none needed")
     for node in nodes:
-        group = group_of(node)
-        remedy = f"add this user to the group {group}: sudo usermod -aG {group} USER, and log in anew"
-        if group == "root":
-            remedy = "only root may use it: a udev rule must give it to a group"
-        yield access(f"gpu {node.name}", node, str(node), remedy)
+        yield access(f"gpu {node.name}", node, str(node), remedy_of(group_of(node)))
+
+
+def remedy_of(group: str) -> str:
+    """How a user gets to use a node that belongs to a group."""
+    if group == "root":
+        return "only root may use it: a udev rule must give it to the group video"
+    return f"add this user to the group {group}: sudo usermod -aG {group} USER, and log in anew"
 
 
 def judge_release(release: str, nodes: list[Path]) -> Finding:

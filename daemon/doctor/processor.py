@@ -11,20 +11,19 @@ from daemon.doctor.finding import Finding
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """What the kernels of one architecture need and what makes int8 models fast: names of /proc/cpuinfo.
-
-    Of `fast`, one is enough.
-    """
+    """What the kernels of one architecture need and what makes int8 models fast: names of /proc/cpuinfo."""
 
     needed: str
-    fast: frozenset[str]
+    fast: str
     fast_words: str
+    gpu: str | None = None
+    """What LiteRT's GPU accelerator needs: 2.3 ends its process by SIGILL without it (LiteRT's issue 5675)."""
 
 
 ARCHITECTURES = {
-    "aarch64": Kernels("asimd", frozenset({"asimddp"}), "dot product instructions"),
-    "armv7l": Kernels("neon", frozenset({"asimddp"}), "dot product instructions"),
-    "x86_64": Kernels("sse2", frozenset({"avx2"}), "AVX2"),
+    "aarch64": Kernels("asimd", "asimddp", "dot product instructions", gpu="atomics"),
+    "armv7l": Kernels("neon", "asimddp", "dot product instructions"),
+    "x86_64": Kernels("sse2", "avx2", "AVX2"),
 }
 """XNNPACK, which runs the models, needs NEON on ARM (its README, "Supported Architectures") and what every x86-64 has;
 it takes faster kernels where it finds their instructions. An Arm Cortex-A76 (Pi 5) has a dot product, a Cortex-A72
@@ -53,6 +52,8 @@ def judge_processor(machine: str, cpuinfo: str) -> Finding:
     if kernels.needed not in everywhere:
         remedy = "use a machine that has it; in a virtual one, let it show the host's processor"
         return Finding("processor", "failure", f"{found}, without {kernels.needed}, which TFLite needs", remedy)
-    if everywhere & kernels.fast:
-        return Finding("processor", "good", f"{found}, with {kernels.fast_words}")
-    return Finding("processor", "good", f"{found}, no {kernels.fast_words}: int8 models run, but slower")
+    is_fast = kernels.fast in everywhere
+    found += f", with {kernels.fast_words}" if is_fast else f", no {kernels.fast_words}: int8 models run, but slower"
+    if kernels.gpu is not None and kernels.gpu not in everywhere:
+        found += f"; no {kernels.gpu}: LiteRT's GPU accelerator cannot run"
+    return Finding("processor", "good", found)

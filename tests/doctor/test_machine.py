@@ -1,0 +1,50 @@
+"""Memory, disk and clock."""
+
+from pathlib import Path
+
+import pytest
+
+from daemon.doctor.machine import STA_UNSYNC, clock, disk, judge_clock, judge_disk, judge_memory, memory
+
+
+@pytest.mark.parametrize(("available_mb", "level"), [(4000, "good"), (150, "good"), (149, "warning"), (0, "warning")])
+def test_memory(available_mb: int, level: str) -> None:
+    meminfo = (
+        f"MemTotal:        8000000 kB\nMemFree: 1 kB\nMemAvailable:   {available_mb * 1024} kB\nHugePages_Total: 0\n"
+    )
+    finding = judge_memory(meminfo)
+    assert finding.level == level
+    assert finding.found.startswith(f"{available_mb} MB of 7812 MB available")
+
+
+def test_memory_of_this_machine_and_of_one_without_proc(tmp_path: Path) -> None:
+    assert "MB available" in memory().found
+    assert memory(tmp_path).level == "warning"
+
+
+@pytest.mark.parametrize(
+    ("free_mb", "is_writable", "level", "remedy"),
+    [
+        (1000, True, "good", ""),
+        (114, True, "good", ""),
+        (113.9, True, "warning", "mqtt.outbox.max_mb"),
+        (1000, False, "warning", "state_directory"),
+    ],
+)
+def test_disks(free_mb: float, is_writable: bool, level: str, remedy: str) -> None:
+    finding = judge_disk(Path("/var/lib/perceptd"), free_mb, 64, is_writable=is_writable)
+    assert finding.level == level
+    assert "/var/lib/perceptd" in finding.found
+    assert remedy in (finding.remedy or "")
+
+
+def test_a_directory_that_is_still_to_be_made_lies_on_its_parents_disk(tmp_path: Path) -> None:
+    finding = disk(tmp_path / "not" / "yet", 0)
+    assert (finding.level, str(tmp_path / "not" / "yet") in finding.found) == ("good", True)
+    assert not (tmp_path / "not").exists()
+
+
+def test_clocks() -> None:
+    assert judge_clock(0x2001).level == "good"
+    assert judge_clock(STA_UNSYNC).level == "warning"
+    assert clock().found in ("synchronised", "not synchronised")

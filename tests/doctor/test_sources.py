@@ -1,0 +1,133 @@
+"""Real sources of a config, all opened at once, each told for itself."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from daemon import doctor_sources
+from daemon.bundles.load import load_bundle
+from daemon.config import Config
+from daemon.doctor.finding import Finding
+from daemon.doctor_sources import Attempt, source_findings
+from daemon.errors import SourceError
+from daemon.ports import Deliver
+from tests.bundles.builder import write_bundle
+from tests.helpers.clips import write_clip
+from tests.helpers.daemon import ROOT
+from tests.helpers.mosquitto import steady_port
+from tests.helpers.pulse import pulse_server
+from tests.helpers.rtsp import rtsp_camera
+
+DIGITS = load_bundle(ROOT / "models" / "digits").manifest
+
+
+def found(streams: dict[str, object], manifest=DIGITS) -> dict[str, Finding]:
+    config = Config.model_validate({"node": "n", "bundle": "b", "streams": streams})
+    before = threading.active_count()
+    findings = list(source_findings(config, manifest))
+    assert threading.active_count() == before, "every source is closed"
+    assert len({finding.check for finding in findings}) == len(findings)
+    return {finding.check: finding for finding in findings}
+
+
+def test_a_camera_with_sound_a_recording_and_what_is_not_there_are_told_each(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=2, fps=20, flashes_s=[1], beeps_s=[1])
+    with rtsp_camera("aac", "viewer", "s3cret") as camera:
+        findings = found(
+            {
+                "door": {"camera": camera.url("viewer:s3cret@"), "microphone": "camera"},
+                "hall": {"camera": camera.url("viewer:wr0ng@")},
+                "yard": {"camera": f"rtsp://u:s3cret@127.0.0.1:{steady_port()}/x"},
+                "desk": {"camera": "/dev/video77"},
+                "file": {"camera": str(clip)},
+                "demo": {"replay": {"file": str(clip)}},
+                "gone": {"replay": {"file": str(tmp_path / "none.mp4")}},
+                "text": {},
+            }
+        )
+    assert {name: finding.level for name, finding in findings.items()} == {
+        "door/camera": "good",
+        "hall/camera": "failure",
+        "yard/camera": "failure",
+        "desk/camera": "failure",
+        "file/camera": "good",
+        "demo/replay": "good",
+        "gone/replay": "failure",
+        "text": "good",
+    }
+    assert "pictures of " in findings["door/camera"].found and "sound after" in findings["door/camera"].found
+    assert "there is no /dev/video77" in findings["desk/camera"].found
+    assert all("s3cret" not in finding.line() and "wr0ng" not in finding.line() for finding in findings.values())
+    assert all((finding.remedy is None) == (finding.level == "good") for finding in findings.values())
+
+
+def test_microphones_of_a_sound_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pulse_server(tmp_path) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        findings = found({"here": {"microphone": "default"}, "gone": {"microphone": "pulse:nowhere"}})
+    assert findings["here/microphone"].level == "good"
+    assert findings["here/microphone"].found.startswith("sound after")
+    assert findings["gone/microphone"].level == "failure"
+    assert "nowhere" in findings["gone/microphone"].found
+    assert "perceptd devices" in (findings["gone/microphone"].remedy or "")
+
+
+def test_a_camera_without_the_sound_that_is_wanted_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_sources, "DELIVERS_S", 2.0)
+    with rtsp_camera("none") as camera:
+        findings = found({"door": {"camera": camera.url(), "microphone": "camera"}})
+    finding = findings["door/camera"]
+    assert finding.level == "warning"
+    assert "pictures of " in finding.found and "but no sound" in finding.found
+
+
+def test_lines_of_a_replay_that_are_wrong(tmp_path: Path) -> None:
+    lines = tmp_path / "lines.yaml"
+    lines.write_text("lines: 3\n")
+    finding = found({"demo": {"replay": {"file": str(tmp_path / "a.mp4"), "text": str(lines)}}})["demo"]
+    assert finding.level == "failure"
+    assert "lines.yaml:1" in finding.found
+
+
+def test_a_stream_of_nothing_that_the_bundle_takes(tmp_path: Path) -> None:
+    sees_only = load_bundle(write_bundle(tmp_path / "bundle")).manifest
+    finding = found({"ear": {"microphone": "default"}}, sees_only)["ear"]
+    assert (finding.level, finding.found) == ("failure", "captures nothing that the bundle takes")
+
+
+class Hanging:
+    """A source that delivers nothing until it is stopped, or `fails` with a fault of its own."""
+
+    drift_ppm: float | None = None
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+
+    def run(self, deliver: Deliver, stop: threading.Event) -> None:
+        if self._error is not None:
+            raise self._error
+        stop.wait()
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (Hanging(), "delivers nothing within 10 s"),
+        (Hanging(SourceError("camera 0: is busy")), "camera 0: is busy"),
+        (Hanging(ValueError("a fault")), "ValueError: a fault"),
+    ],
+)
+def test_a_source_that_delivers_nothing(source: Hanging, expected: str) -> None:
+    attempt = Attempt("door/camera", source, frozenset({"pictures"}))
+    if "within" not in expected:
+        attempt.thread.join(5)
+        assert attempt.is_settled
+    finding = attempt.finding()
+    assert (finding.level, finding.found) == ("failure", expected)
+    attempt.stop()
+    attempt.thread.join(5)
+    assert not attempt.thread.is_alive()
