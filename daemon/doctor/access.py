@@ -8,7 +8,7 @@ from daemon.doctor.finding import Finding
 
 
 def access(check: str, node: Path, found: str, remedy: str, mode: int = os.R_OK | os.W_OK) -> Finding:
-    """Good if this user may use the node, for what the mode of access(2) asks; `remedy` says what to do if not."""
+    """Good if this user may open the node in this mode, one of `os.access`; `remedy` says what to do if not."""
     if not node.exists():
         return Finding(check, "warning", f"{found}: there is no such node", "in a container, pass the device in")
     if not os.access(node, mode):
