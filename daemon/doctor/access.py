@@ -7,11 +7,11 @@ from pathlib import Path
 from daemon.doctor.finding import Finding
 
 
-def access(check: str, node: Path, found: str, remedy: str) -> Finding:
-    """Good if the node may be read and written; `remedy` says what to do if not."""
+def access(check: str, node: Path, found: str, remedy: str, mode: int = os.R_OK | os.W_OK) -> Finding:
+    """Good if this user may open the node in this mode, one of `os.access`; `remedy` says what to do if not."""
     if not node.exists():
         return Finding(check, "warning", f"{found}: there is no such node", "in a container, pass the device in")
-    if not os.access(node, os.R_OK | os.W_OK):
+    if not os.access(node, mode):
         return Finding(check, "warning", f"{found}: this user may not use it", remedy)
     return Finding(check, "good", found)
 

@@ -31,7 +31,7 @@ USB_RULES = (
 """debian/edgetpu-accelerator.rules of libedgetpu."""
 
 PCI_RULE = 'SUBSYSTEM=="apex",MODE="0660",GROUP="apex"'
-"""Coral's guide to the M.2 and Mini PCIe modules."""
+"""debian/gasket-dkms.udev of gasket-driver."""
 
 PCI_ID = ("0x1ac1", "0x089a")
 """An Edge TPU on PCI, as Coral's guide looks for it with lspci."""

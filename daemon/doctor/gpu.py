@@ -1,5 +1,6 @@
 """The GPU: a Jetson's release, and the nodes a delegate opens."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,8 @@ def gpu_findings(root: Path = Path("/")) -> Iterator[Finding]:
     elif not nodes:
         yield Finding("gpu", "good", "none here, and none needed")
     for node in nodes:
-        yield access(f"gpu {node.name}", node, str(node), remedy_of(group_of(node)))
+        # a Jetson's nvmap is read-only to its group
+        yield access(f"gpu {node.name}", node, str(node), remedy_of(group_of(node)), os.R_OK)
 
 
 def remedy_of(group: str) -> str:

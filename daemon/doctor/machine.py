@@ -16,7 +16,11 @@ DISK_RESERVE_MB = 50
 """Beside the outbox: room for its journal, and for the system itself."""
 
 STA_UNSYNC = 0x40
-"""linux/timex.h: nothing keeps the clock in step with another."""
+"""linux/timex.h: nothing keeps the clock in step with another, or what does has not told the kernel, as chrony without
+rtcsync."""
+
+UNKNOWN_ERROR_US = 16_000_000
+"""What the kernel says of the largest error when nothing has ever corrected the clock; timedated judges by it too."""
 
 
 class Timex(ctypes.Structure):
@@ -85,12 +89,12 @@ def clock() -> Finding:
         return Finding(
             "clock", "warning", f"the kernel does not say whether it is synchronised: {why}", "run timedatectl"
         )
-    return judge_clock(timex.status)
+    return judge_clock(timex.status, timex.maxerror)
 
 
-def judge_clock(status: int) -> Finding:
-    """From the status bits of adjtimex(2)."""
-    if not status & STA_UNSYNC:
+def judge_clock(status: int, most_wrong_us: int) -> Finding:
+    """From the status bits and the largest error of adjtimex(2)."""
+    if not status & STA_UNSYNC or most_wrong_us < UNKNOWN_ERROR_US:
         return Finding("clock", "good", "synchronised")
-    remedy = "install systemd-timesyncd or chrony: times in messages, and TLS, need the right time"
-    return Finding("clock", "warning", "not synchronised", remedy)
+    remedy = "see that systemd-timesyncd or chrony runs: times in messages, and TLS, need the right time"
+    return Finding("clock", "warning", "no sign that anything keeps it right", remedy)

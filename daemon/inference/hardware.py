@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 USB_IDS = ("1a6e:089a", "18d1:9302")
-"""A Coral USB Accelerator as it comes, and once libedgetpu has loaded its firmware (libedgetpu's 99-edgetpu-accelerator
-udev rules)."""
+"""A Coral USB Accelerator as it comes, and once libedgetpu has loaded its firmware, at its first use (libedgetpu's
+beagle_usb_driver_provider.cc)."""
 
 USBDEVFS_RESET = 0x5514
 """_IO('U', 20) of linux/usbdevice_fs.h: as if the device were unplugged and plugged in again."""
 
-GPU_NODES = ("nvhost-gpu", "nvgpu/igpu0", "nvmap", "mali0", "dri/renderD*")
+GPU_NODES = ("nvhost-gpu", "nvgpu/igpu0/ctrl", "nvmap", "mali0", "dri/renderD*")
 """Below /dev: a Jetson's GPU in JetPack 4, in JetPack 5 and later, its memory; Mali; any with DRM."""
 
 

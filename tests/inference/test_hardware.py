@@ -68,6 +68,7 @@ def test_what_cannot_be_reset_is_said(tmp_path: Path) -> None:
             "# R32 (release), REVISION: 7.1, GCID: 29818004, BOARD: t210ref, EABI: aarch64, DATE: Sat Feb 19\nmore\n",
             "Jetson Linux R32.7.1",
         ),
+        ("etc/nv_tegra_release", "# R32 (release), REVISION: 5, GCID: 1\n", "Jetson Linux R32.5"),
         ("etc/nv_tegra_release", "# R36 (release), REVISION: 4.0, GCID: 37537400\n", "Jetson Linux R36.4.0"),
         ("etc/nv_tegra_release", "# something else\n", "Jetson Linux, something else"),
         ("etc/nv_tegra_release", "", "Jetson Linux, unknown release"),
@@ -85,6 +86,14 @@ def test_jetson_releases(tmp_path: Path, path: str, content: str, expected: str 
 
 
 def test_nodes_of_gpus(tmp_path: Path) -> None:
-    nodes = touch(tmp_path, "dev/nvhost-gpu", "dev/nvmap", "dev/mali0", "dev/dri/renderD128", "dev/dri/renderD129")
+    nodes = touch(
+        tmp_path,
+        "dev/nvhost-gpu",
+        "dev/nvgpu/igpu0/ctrl",
+        "dev/nvmap",
+        "dev/mali0",
+        "dev/dri/renderD128",
+        "dev/dri/renderD129",
+    )
     touch(tmp_path, "dev/dri/card0", "dev/video0")
     assert gpu_nodes(tmp_path) == nodes
