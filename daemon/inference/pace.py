@@ -26,46 +26,40 @@ class Pace:
     def __init__(self) -> None:
         self._history: deque[int] = deque(maxlen=HISTORY)
         self._recent: deque[int] = deque(maxlen=RECENT)
+        self._late: deque[bool] = deque(maxlen=RECENT)
+        self._since = 0
         self.p50_ns: int | None = None
         self.p99_ns: int | None = None
-        self._since = 0
-
-    @property
-    def deadline_ns(self) -> int:
-        """How long to wait for an answer."""
-        return max(LEAST_DEADLINE_NS, DEADLINE_FACTOR * (self.p99_ns or 0))
-
-    def add(self, took_ns: int) -> bool:
-        """Note one duration; says whether the latest are slow against those before."""
-        if len(self._recent) == RECENT:
-            self._history.append(self._recent[0])
-            self._since += 1
-        self._recent.append(took_ns)
-        if self.p50_ns is None or self._since >= RECENT:
-            self._take_stock()
-        return self.is_slow
+        self.deadline_ns = LEAST_DEADLINE_NS
+        self.is_slow = False
 
     @property
     def recent_ns(self) -> int:
         """The median of the latest."""
         return _percentile(self._recent, 50)
 
-    @property
-    def is_slow(self) -> bool:
-        """Whether the latest are slow against those before."""
-        if self.p50_ns is None or len(self._recent) < RECENT:
-            return False
-        return self.recent_ns > SLOW_FACTOR * self.p50_ns + SLACK_NS
+    def add(self, took_ns: int) -> None:
+        """Note one duration, and whether most of the latest are slow against those before."""
+        if len(self._recent) == RECENT:
+            self._history.append(self._recent[0])
+        self._recent.append(took_ns)
+        self._late.append(self.p50_ns is not None and took_ns > SLOW_FACTOR * self.p50_ns + SLACK_NS)
+        self.is_slow = len(self._late) == RECENT and sum(self._late) > RECENT // 2
+        self._since += 1
+        if self._since >= RECENT:
+            self._take_stock()
 
     def begin_anew(self) -> None:
         """The latest were another process's; those before still count."""
         self._recent.clear()
+        self._late.clear()
+        self._since, self.is_slow = 0, False
 
     def _take_stock(self) -> None:
         self._since = 0
         known = self._history or self._recent
-        if len(known) >= RECENT:
-            self.p50_ns, self.p99_ns = _percentile(known, 50), _percentile(known, 99)
+        self.p50_ns, self.p99_ns = _percentile(known, 50), _percentile(known, 99)
+        self.deadline_ns = max(LEAST_DEADLINE_NS, DEADLINE_FACTOR * self.p99_ns)
 
 
 def _percentile(durations_ns: Iterable[int], percent: int) -> int:

@@ -97,6 +97,7 @@ class Child:
             except OSError as error:
                 raise ChildError(f"no process could be started: {error}") from error
             self._held = stack.pop_all()
+        self._polls: dict[int, select.poll] = {}
 
     @property
     def pid(self) -> int:
@@ -115,7 +116,10 @@ class Child:
 
     def wait_for(self, descriptor: int, timeout_s: float) -> bool:
         """Whether the descriptor can be read within the time. Raises ChildError when the child has ended instead."""
-        ready = _readable((descriptor, self._ending), timeout_s)
+        poll = self._polls.get(descriptor)
+        if poll is None:
+            poll = self._polls[descriptor] = _poll_of((descriptor, self._ending))
+        ready = _ready(poll, timeout_s)
         if descriptor not in ready and self._ending in ready:
             raise self._ending_as_error()
         return descriptor in ready
@@ -250,9 +254,17 @@ def owned(stack: ExitStack, descriptor: int) -> int:
 
 
 def _readable(descriptors: Sequence[int], timeout_s: float) -> set[int]:
+    return _ready(_poll_of(descriptors), timeout_s)
+
+
+def _poll_of(descriptors: Sequence[int]) -> select.poll:
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
+    return poll
+
+
+def _ready(poll: select.poll, timeout_s: float) -> set[int]:
     return {descriptor for descriptor, _ in poll.poll(timeout_s * 1000)}
 
 

@@ -14,6 +14,11 @@ def pace_of(*durations_ms: float) -> Pace:
     return pace
 
 
+def became_slow(pace: Pace, duration_ms: float) -> bool:
+    pace.add(round(duration_ms * NS_PER_MS))
+    return pace.is_slow
+
+
 def test_the_deadline_is_five_times_the_p99_and_20_ms_at_least() -> None:
     assert Pace().deadline_ns == 20 * NS_PER_MS
     assert pace_of(*[3] * RECENT).deadline_ns == 20 * NS_PER_MS
@@ -23,15 +28,14 @@ def test_the_deadline_is_five_times_the_p99_and_20_ms_at_least() -> None:
 
 def test_ten_times_as_long_is_slow_as_soon_as_the_median_says_so() -> None:
     pace = pace_of(*[2] * 100)
-    said = [pace.add(20 * NS_PER_MS) for _ in range(RECENT)]
-    assert said.index(True) == RECENT // 2 - 1
-    assert all(said[RECENT // 2 :])
+    said = [became_slow(pace, 20) for _ in range(RECENT)]
+    assert said == [False] * (RECENT // 2) + [True] * (RECENT // 2)
 
 
 def test_a_machine_that_is_busy_now_and_then_makes_nothing_slow() -> None:
     pace = Pace()
     for number in range(1000):
-        assert not pace.add((60 if number % RECENT < RECENT // 2 - 1 else 2) * NS_PER_MS)
+        assert not became_slow(pace, 60 if number % RECENT < RECENT // 2 else 2)
 
 
 def test_another_process_is_measured_against_the_one_before() -> None:
@@ -40,14 +44,14 @@ def test_another_process_is_measured_against_the_one_before() -> None:
         pace.add(20 * NS_PER_MS)
     pace.begin_anew()
     assert not pace.is_slow
-    assert [pace.add(20 * NS_PER_MS) for _ in range(RECENT)] == [False] * (RECENT - 1) + [True]
+    assert [became_slow(pace, 20) for _ in range(RECENT)] == [False] * (RECENT - 1) + [True]
     pace.begin_anew()
-    assert not any(pace.add(2 * NS_PER_MS) for _ in range(RECENT))
+    assert not any(became_slow(pace, 2) for _ in range(RECENT))
 
 
 def test_the_first_process_is_not_slow_whatever_it_takes() -> None:
     pace = Pace()
-    assert not any(pace.add(500 * NS_PER_MS) for _ in range(RECENT))
+    assert not any(became_slow(pace, 500) for _ in range(RECENT))
     assert pace.p50_ns == 500 * NS_PER_MS
 
 

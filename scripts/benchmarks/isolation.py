@@ -1,0 +1,110 @@
+"""What it costs that an accelerator's models run in a process of their own: the same interpreter there and here."""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from daemon.clock import NS_PER_S, monotonic_ns
+from daemon.inference.accelerator import Accelerator
+from daemon.inference.device import PROCESSOR
+from daemon.inference.examiner import Workload
+from daemon.inference.model import TfliteModel
+from daemon.inference.process import Served
+from daemon.inference.twin import TwinModel
+from daemon.manifest import TensorSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT.parent / "shared" / "models" / "tf2_mobilenet_v2_1.0_224_ptq.tflite"
+INPUT = TensorSpec(shape=[1, 224, 224, 3], dtype="uint8", scale=0.007843137718737125, zero_point=127)
+OUTPUT = TensorSpec(shape=[1, 1001], dtype="uint8", scale=0.00390625, zero_point=0)
+TARGET_MS = 0.3
+WARM_UP = 50
+START_S = 30.0
+NEVER_NS = 3600 * NS_PER_S
+"""Known answers are asked for once a second otherwise: one invoke more, which is not what is measured here."""
+
+
+def main() -> int:
+    """Print what a call costs more; the exit code is 1 when that is more than the target."""
+    parser = argparse.ArgumentParser(prog="scripts/bench isolation", description=__doc__)
+    parser.add_argument("--calls", type=int, default=1000, help="measured calls of each, in turn (default: 1000)")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    options = parser.parse_args()
+    if not MODEL.is_file():
+        print(f"no model at {MODEL}", file=sys.stderr)
+        return 1
+    here = TfliteModel(MODEL, INPUT, [OUTPUT])
+    twin = TfliteModel(MODEL, INPUT, [OUTPUT])
+    pictures = np.random.default_rng(1).integers(0, 256, (16, *INPUT.shape)).astype(np.uint8)
+    work = Workload("image", Served(MODEL, INPUT, OUTPUT), twin, [pictures[0]])
+    accelerator = Accelerator(PROCESSOR, [work], check_every_ns=NEVER_NS)
+    accelerator.start()
+    try:
+        _wait_until_in_use(accelerator)
+        result = _result(*_measured(here, TwinModel(accelerator, 0, twin), pictures, options.calls))
+        share = accelerator.examiners[0].share
+    finally:
+        accelerator.close(2.0)
+    if share.on_cpu:
+        raise SystemExit(f"{share.on_cpu} of {share.ran + share.on_cpu} calls were not answered by the process")
+    print(json.dumps(result) if options.json else _table(result))
+    return 0 if result["cost_ms"]["p50"] <= TARGET_MS else 1
+
+
+def _wait_until_in_use(accelerator: Accelerator) -> None:
+    end_ns = monotonic_ns() + round(START_S * NS_PER_S)
+    while accelerator.status.state != "in_use":
+        if monotonic_ns() > end_ns:
+            raise SystemExit(f"the process was not ready within {START_S:g} s: {accelerator.status}")
+        time.sleep(0.01)
+
+
+def _measured(here: TfliteModel, there: TwinModel, pictures: np.ndarray, calls: int) -> tuple[list[float], list[float]]:
+    """Milliseconds of each call, here and in the other process, on the same picture; each is the first in turn."""
+    here_ms, there_ms = [], []
+    both = [(here, here_ms), (there, there_ms)]
+    for number in range(WARM_UP + calls):
+        picture = pictures[number % len(pictures)]
+        one, other = (_timed(model, picture, times_ms) for model, times_ms in both)
+        if not np.array_equal(one, other):
+            raise SystemExit("the two do not compute the same")
+        both.reverse()
+    return here_ms[WARM_UP:], there_ms[WARM_UP:]
+
+
+def _timed(model: TfliteModel | TwinModel, picture: np.ndarray, times_ms: list[float]) -> np.ndarray:
+    start = time.perf_counter()
+    model.input[...] = picture
+    output = model.invoke()[0]
+    times_ms.append((time.perf_counter() - start) * 1e3)
+    return output
+
+
+def _result(here_ms: list[float], there_ms: list[float]) -> dict:
+    percentiles: dict[str, Callable[[list[float]], float]] = {"p50": statistics.median, "p99": _p99}
+    here, there = ({name: of(times) for name, of in percentiles.items()} for times in (here_ms, there_ms))
+    cost_ms = [b - a for a, b in zip(here_ms, there_ms, strict=True)]  # side by side: a busy machine slows both
+    cost = {name: of(cost_ms) for name, of in percentiles.items()}
+    return {"calls": len(here_ms), "here_ms": here, "there_ms": there, "cost_ms": cost}
+
+
+def _p99(times_ms: list[float]) -> float:
+    return sorted(times_ms)[len(times_ms) * 99 // 100]
+
+
+def _table(result: dict) -> str:
+    rows = [("in this process", "here_ms"), ("in a process of its own", "there_ms"), ("what that costs", "cost_ms")]
+    lines = [f"MobileNetV2, 224x224x3, one thread, {result['calls']} calls each{'p50, ms':>14}{'p99, ms':>12}"]
+    lines += [f"{title:<50}{result[key]['p50']:14.3f}{result[key]['p99']:12.3f}" for title, key in rows]
+    met = result["cost_ms"]["p50"] <= TARGET_MS
+    return "\n".join([*lines, f"target: at most {TARGET_MS} ms at p50: {'met' if met else 'MISSED'}"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
