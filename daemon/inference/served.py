@@ -121,7 +121,7 @@ def _checked(model: Mapping[str, Any], role: str, details: list[Mapping[str, Any
     """The index of the only input or output. Raises Failed when it is another than the CPU model's."""
     if len(details) == 1 and _is_as(model[role], details[0]):
         return int(details[0]["index"])
-    found = " and ".join(f"{np.dtype(detail['dtype']).name} {list(detail['shape'])}" for detail in details)
+    found = " and ".join(f"{np.dtype(detail['dtype']).name} {[int(n) for n in detail['shape']]}" for detail in details)
     wanted = f"{model[role]['dtype']} {model[role]['shape']}"
     raise Failed(f"{model['path']}: its {role} is {found}, not like the CPU model's {wanted}, or quantized otherwise")
 
