@@ -168,9 +168,9 @@ def refusal(served: Served) -> str:
     """What a process says that cannot load the model."""
     questions = Questions([np.zeros(served.input.shape, served.input.dtype)], [[]])
     try:
-        with AcceleratorProcess(PROCESSOR, [served], questions) as process:
-            with pytest.raises(AcceleratorError) as caught:
-                process.wait_until_loaded(20, threading.Event())
+        raises = pytest.raises(AcceleratorError)
+        with AcceleratorProcess(PROCESSOR, [served], questions) as process, raises as caught:
+            process.wait_until_loaded(20, threading.Event())
         assert caught.value.kind == "refused"
         return str(caught.value)
     finally:

@@ -1,0 +1,187 @@
+"""A replay on an accelerator that fails fifty times in every way there is: no frame is lost, no answer is wrong."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from daemon.accelerate import accelerate
+from daemon.bundles.load import load_bundle
+from daemon.config import EventsConfig, FusionConfig, ReplayConfig, StreamConfig
+from daemon.device_config import ON_CPU, DevicesConfig
+from daemon.flow.encode import Encoders, Preparation
+from daemon.flow.ordered import OrderedFlow
+from daemon.fusion.stream import Fused
+from daemon.inference.accelerator import Accelerator
+from daemon.recogniser import Recogniser, load_recogniser
+from daemon.records import MODALITIES, Array, Counters, Modality
+from daemon.sources import build_sources
+from tests.bundles.builder import write_bundle
+from tests.helpers.accelerators import AT_ONCE, delegate_config
+from tests.helpers.daemon import ROOT
+from tests.helpers.mosquitto import wait_until
+
+FAULTS = 50
+FRAMES = 150
+MOST_REPLAYS = 3000
+DIGITS = ROOT / "models" / "digits"
+EXAMINED = 18
+"""How often the image encoder is asked before it is used: the bundle's one picture, noise, and sixteen times."""
+
+FLOAT_TOLERANCE = 1e-4
+INT8_TOLERANCE = 0.05
+"""Of a score: what the shipped bundle's self-test allows."""
+
+
+@dataclass
+class Replayed:
+    """What came of one or more replays."""
+
+    scores: list[Array] = field(default_factory=list)
+    devices: Counter[str] = field(default_factory=Counter)
+    counters: dict[Modality, Counters] = field(
+        default_factory=lambda: {modality: Counters() for modality in MODALITIES}
+    )
+
+    def take(self, fused: Fused) -> None:
+        """Note what was recognised, and what ran each encoder."""
+        for recognition in fused.recognitions:
+            self.scores.append(recognition.scores)
+            for modality, embedding in recognition.moment.embeddings.items():
+                self.devices[f"{modality} {embedding.device}"] += 1
+
+
+class Node:
+    """The encoders of a bundle at work, wherever `devices` wants them. A context manager."""
+
+    def __init__(self, bundle: Path, clip: Path, devices: DevicesConfig, text: Path | None = None) -> None:
+        loaded: Recogniser = load_recogniser(load_bundle(bundle))
+        self.recogniser = accelerate(loaded, devices, retries=AT_ONCE)
+        self._encoders = Encoders(self.recogniser.encoders)
+        recording = ReplayConfig(file=str(clip), text=text and str(text), loop=False, pace="fast")
+        self._config = StreamConfig(replay=recording)
+
+    @property
+    def accelerator(self) -> Accelerator:
+        (accelerator,) = self.recogniser.accelerators
+        return accelerator
+
+    def __enter__(self) -> "Node":
+        for accelerator in self.recogniser.accelerators:
+            accelerator.start()
+        self._encoders.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._encoders.close(5)
+        for accelerator in self.recogniser.accelerators:
+            assert accelerator.close(10)
+
+    def replay(self) -> Replayed:
+        """The recording once, as fast as possible, through the daemon's own flow."""
+        replayed = Replayed()
+        manifest = self.recogniser.bundle.manifest
+        audio = manifest.modalities.audio
+        rate_hz = audio.preprocessing.sample_rate_hz if audio else None
+        sources = build_sources(self._config, sample_rate_hz=rate_hz, picture=True, counters=replayed.counters)
+        stop = threading.Event()
+        flow = OrderedFlow(
+            "s",
+            Preparation(manifest, replayed.counters),
+            self._encoders,
+            self.recogniser.new_fusion(self.recogniser.new_head(), FusionConfig(max_rate_hz=1000), EventsConfig()),
+            replayed.take,
+            replayed.counters,
+            stop,
+        )
+        sources["replay"].run(flow.deliver, stop)
+        flow.finish()
+        return replayed
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("bright") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    random = np.random.default_rng(11)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(FRAMES):
+            picture = np.repeat(np.repeat(random.integers(0, 256, (6, 8, 3), np.uint8), 8, axis=0), 8, axis=1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def on_cpu(bundle: Path, clip: Path) -> Iterator[Replayed]:
+    with Node(bundle, clip, ON_CPU) as node:
+        yield node.replay()
+
+
+def assert_the_same(ours: Replayed, theirs: Replayed, tolerance: float) -> None:
+    """As many recognitions, each with the same scores."""
+    assert len(ours.scores) == len(theirs.scores)
+    assert np.abs(np.array(ours.scores) - np.array(theirs.scores)).max() <= tolerance
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("hung", {"fault": "hang", "after": EXAMINED + 5}),
+        ("died", {"fault": "abort", "after": EXAMINED + 5}),
+        ("died", {"fault": "segfault", "after": EXAMINED + 5}),
+        ("died", {"fault": "error", "after": EXAMINED + 5}),
+        ("slow", {"fault": "slow", "after": EXAMINED + 5, "delay_us": 800}),
+        ("wrong", {"fault": "wrong", "after": EXAMINED + 5}),
+        ("refused", {"fault": "refuse"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value["fault"],
+)
+def test_fifty_faults(
+    kind: str, options: dict[str, object], bundle: Path, clip: Path, on_cpu: Replayed, delegate: Path
+) -> None:
+    """Silent wrong numbers among them: where every result waits for a known answer, none of them is used."""
+    devices = delegate_config(delegate, check_every_s=0.0 if kind == "wrong" else 1.0, **options)
+    total: Counter[str] = Counter()
+    with Node(bundle, clip, devices) as node:
+        for _ in range(MOST_REPLAYS):
+            replayed = node.replay()
+            image = replayed.counters["image"]
+            assert (image.captured, image.encoded, image.dropped) == (0, FRAMES, {})
+            assert sum(replayed.devices.values()) == FRAMES
+            assert_the_same(replayed, on_cpu, FLOAT_TOLERANCE)
+            total += replayed.devices
+            if node.accelerator.status.failures.get(kind, 0) >= FAULTS:
+                break
+        status = node.accelerator.status
+    assert status.failures.get(kind, 0) >= FAULTS, status
+    assert total["image cpu"] > 0
+    used = total[f"image {delegate.name}"]
+    assert used == 0 if kind == "refused" else used >= FAULTS
+
+
+def test_the_shipped_bundle_recognises_the_same_on_the_delegate(delegate: Path) -> None:
+    demo = DIGITS / "demo"
+    runs = []
+    for devices in (ON_CPU, delegate_config(delegate)):
+        with Node(DIGITS, demo / "clip.mp4", devices, demo / "clip.text.yaml") as node:
+            for accelerator in node.recogniser.accelerators:
+                wait_until(lambda: accelerator.status.state == "in_use", "in use", 30)  # noqa: B023  (there is one)
+            runs.append(node.replay())
+    on_cpu, on_delegate = runs
+    assert_the_same(on_delegate, on_cpu, INT8_TOLERANCE)
+    assert {name.split()[1] for name in on_cpu.devices} == {"cpu"}
+    assert {name for name, count in on_delegate.devices.items() if count} >= {
+        f"{modality} {delegate.name}" for modality in MODALITIES
+    }
