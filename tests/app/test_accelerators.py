@@ -1,0 +1,152 @@
+"""The daemon with an accelerator, from end to end: a real process, a real broker, a real delegate, a real recording."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.app.test_daemon import parsed
+from tests.helpers.daemon import ROOT, DaemonProcess
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.processes import children_of, is_running
+
+SERVED = "daemon.inference.served"
+DIGITS = ROOT / "models" / "digits"
+DEMO = DIGITS / "demo"
+
+
+def settings(broker: Mosquitto, bundle: Path = DIGITS, **devices: object) -> dict:
+    return {
+        "node": "n",
+        "bundle": str(bundle),
+        "mqtt": {"port": broker.port, "recognitions": {"publish": "every"}},
+        "health": {"every_s": 1.0},
+        "devices": devices,
+        "streams": {"s": {"replay": {"file": str(DEMO / "clip.mp4"), "text": str(DEMO / "clip.text.yaml")}}},
+    }
+
+
+class Watched:
+    """What a subscriber has heard of the node."""
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self._subscriber = subscriber
+
+    @property
+    def health(self) -> dict:
+        said: dict = (parsed(self._subscriber.heard, "health") or [{}])[-1]
+        return said
+
+    def accelerator(self, name: str) -> dict:
+        found: dict = self.health.get("accelerators", {}).get(name, {})
+        return found
+
+    def devices(self, modality: str) -> list[str]:
+        recognitions = parsed(self._subscriber.heard, "recognition")
+        return [said["modalities"][modality]["device"] for said in recognitions if modality in said["modalities"]]
+
+
+def test_recognitions_name_their_devices_and_go_on_through_a_crash(
+    tmp_path: Path, broker: Mosquitto, delegate: Path
+) -> None:
+    name = delegate.name
+    wanted = {"library": str(delegate), "options": {"fault": "abort", "after": 150, "unless": str(tmp_path / "well")}}
+    config = settings(broker, default="cpu", audio=wanted)
+    with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
+        node = Watched(subscriber)
+        wait_until(lambda: name in node.devices("audio"), "the delegate hears", 30)
+        wait_until(lambda: node.accelerator(name).get("failures") == {"died": 1}, "it dies", 30)
+        (tmp_path / "well").touch()
+        wait_until(lambda: node.accelerator(name).get("state") == "in_use", "it is used again", 30)
+        assert set(node.devices("image")) == {"cpu"}
+        history = node.accelerator(name)["history"]
+        assert [change["state"] for change in history] == ["in_use", "failed", "in_use"]
+        assert history[1]["failure"] == "died"
+        assert history[1]["reason"] == "its process was ended by SIGABRT"
+        wait_until(lambda: node.health["status"] == "ok", "all is well", 10)
+        said = node.health["encoders"]
+        assert said["audio"] == {"wanted": name, "device": name, "reason": None}
+        assert said["image"] == {"wanted": "cpu", "device": "cpu", "reason": None}
+        inputs = node.health["streams"]["s"]["inputs"]["audio"]
+        assert set(inputs["dropped"]) <= {"busy", "late"}
+        assert daemon.stop() == 0
+        assert node.accelerator(name)["state"] == "stopped"
+
+
+def test_while_it_fails_health_says_so_and_the_cpu_recognises(
+    tmp_path: Path, broker: Mosquitto, delegate: Path
+) -> None:
+    config = settings(broker, audio={"library": str(delegate), "options": {"fault": "refuse"}})
+    with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
+        node = Watched(subscriber)
+        wait_until(lambda: node.health.get("status") == "degraded", "health says so", 30)
+        expected = {"wanted": delegate.name, "device": "cpu", "reason": f"{delegate} refuses: refused, as asked"}
+        assert node.health["encoders"]["audio"] == expected
+        wait_until(lambda: node.devices("audio"), "sound is recognised", 30)
+        assert set(node.devices("audio")) == {"cpu"}
+        assert daemon.stop() == 0
+
+
+def test_a_killed_daemon_leaves_no_process_behind(tmp_path: Path, broker: Mosquitto, delegate: Path) -> None:
+    config = settings(broker, default={"library": str(delegate)})
+    with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
+        node = Watched(subscriber)
+        wait_until(lambda: node.accelerator(delegate.name).get("state") == "in_use", "in use", 30)
+        served = children_of(daemon.process.pid, SERVED)
+        assert len(served) == 1, "one process for one accelerator, whatever it runs"
+        os.kill(daemon.process.pid, signal.SIGKILL)
+        daemon.wait(10)
+        wait_until(lambda: not is_running(served[0]), "it has ended too", 10)
+
+
+def test_auto_starts_nothing_and_loads_nothing_where_there_is_no_accelerator(tmp_path: Path, broker: Mosquitto) -> None:
+    config = settings(broker)
+    del config["devices"]
+    with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
+        node = Watched(subscriber)
+        wait_until(lambda: node.devices("audio") and node.devices("image"), "it recognises", 30)
+        pid = daemon.process.pid
+        assert [child for child in children_of(pid, "") if child != pid] == []
+        mapped = Path(f"/proc/{pid}/maps").read_text()
+        assert "ai_edge_litert" in mapped or "tflite_runtime" in mapped
+        for library in ("WebGpu", "libvulkan", "libOpenCL", "libcuda", "libedgetpu"):
+            assert library not in mapped
+        wait_until(lambda: "encoders" in node.health, "health", 10)
+        cpu = {"wanted": "auto", "device": "cpu", "reason": None}
+        assert node.health["encoders"] == dict.fromkeys(("image", "audio", "text"), cpu)
+        assert node.health["accelerators"] == {}
+        assert daemon.stop() == 0
+
+
+@pytest.fixture
+def with_edgetpu_twin(tmp_path: Path) -> Path:
+    """The shipped bundle with a file for an Edge TPU beside its audio model."""
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    for path in DIGITS.iterdir():
+        if path.name != "bundle.yaml":
+            (bundle / path.name).symlink_to(path)
+    manifest = yaml.safe_load((DIGITS / "bundle.yaml").read_text())
+    manifest["modalities"]["audio"]["edgetpu"] = "audio_edgetpu.tflite"
+    (bundle / "bundle.yaml").write_text(yaml.safe_dump(manifest))
+    (bundle / "audio_edgetpu.tflite").write_bytes((DIGITS / "audio.tflite").read_bytes())
+    return bundle
+
+
+def test_an_edge_tpu_that_is_not_there_is_said_and_the_cpu_recognises(
+    tmp_path: Path, broker: Mosquitto, with_edgetpu_twin: Path
+) -> None:
+    config = settings(broker, with_edgetpu_twin, default="edgetpu")
+    with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
+        node = Watched(subscriber)
+        wait_until(lambda: node.accelerator("edgetpu:usb:0").get("state") == "absent", "it is absent", 30)
+        said = node.health["encoders"]
+        assert said["audio"]["device"] == "cpu"
+        assert "no USB device 1a6e:089a or 18d1:9302 is plugged in" in said["audio"]["reason"]
+        assert "no model of this encoder that is compiled for an Edge TPU" in said["image"]["reason"]
+        wait_until(lambda: node.devices("audio"), "sound is recognised", 30)
+        assert set(node.devices("audio")) == {"cpu"}
+        assert children_of(daemon.process.pid, SERVED) == []
+        assert daemon.stop() == 0
