@@ -36,7 +36,8 @@ def bundle_show(options: argparse.Namespace) -> int:
     for modality, spec in manifest.modalities.present().items():
         size_kb = bundle.file(spec.model).stat().st_size / 1024
         shapes = f"{spec.input.dtype} {spec.input.shape} -> {spec.output.size}"
-        print(f"{modality:<10}  {spec.model}, {size_kb:.0f} KB, {shapes}, kept for {spec.max_age_ms} ms")
+        twin = f"; for an Edge TPU {spec.edgetpu}" if spec.edgetpu else ""
+        print(f"{modality:<10}  {spec.model}, {size_kb:.0f} KB, {shapes}, kept for {spec.max_age_ms} ms{twin}")
     threshold = manifest.thresholds.default
     print(f"events      start at {threshold.start}, end below {threshold.end}")
     for label, threshold in manifest.thresholds.labels.items():
