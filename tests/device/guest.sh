@@ -4,4 +4,4 @@ cd /tmp/perceptd || exit 1
 ip link set lo up
 export PYTHONPATH=/opt/site HOME=/tmp
 eval "set -- $(cat arguments)"
-python3 -m pytest -p no:cacheprovider --override-ini addopts= -v -s --color=no tests/device/devices.py "$@"
+python3 -m pytest -p no:cacheprovider --override-ini addopts= -v -s --color=no tests/device/devices.py tests/device/edge_tpu.py "$@"

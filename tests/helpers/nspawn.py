@@ -68,6 +68,11 @@ class Guest:
         """Write a file, keeping owner and mode of one that is there."""
         self.run("dd", "status=none", f"of={path}", text=text)
 
+    def copy(self, source: Path, path: str) -> None:
+        """Copy a file of this machine into the guest."""
+        done = subprocess.run(self.command("dd", "status=none", f"of={path}"), input=source.read_bytes(), check=False)
+        assert done.returncode == 0, f"{source} could not be copied to {path}"
+
     def _leader(self) -> int:
         """The guest's first process, as this machine counts: the one child of systemd-nspawn."""
         assert self._process.poll() is None, Path(self._log.name).read_text()

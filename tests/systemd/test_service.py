@@ -1,6 +1,7 @@
 """The installed service from end to end: a real systemd in a guest, its sandbox, a real broker, the demo clip."""
 
 import contextlib
+import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,20 @@ from tests.helpers.nspawn import Guest, installed_system
 
 SERVICE = "perceptd.service"
 CONFIG = "/etc/perceptd/config.yaml"
+DROP_IN = f"/etc/systemd/system/{SERVICE}.d"
+INSTALLED = (
+    "/etc/systemd/system/perceptd.service",
+    "/etc/sysusers.d/perceptd.conf",
+    "/etc/udev/rules.d/51-perceptd.rules",
+)
 START_S = 30.0
 RECOVER_S = 15.0
 STOP_S = 5.0
 WATCHDOG_S = 6.0
+LIBRARY = "/opt/perceptd/libtestdelegate.so"
+BOOKKEEPING = ("/run/host/", "/run/systemd/")
+"""Mounts of systemd-nspawn and systemd, where only root can write."""
+
 HOLD = Path(__file__).parents[1] / "helpers" / "hold_thread.py"
 
 
@@ -142,6 +153,81 @@ def test_it_is_back_after_one_thread_hangs_and_says_which(
     log = service.log
     assert "Watchdog" in log
     assert f"{thread} has hung for" in log or "most recent call first" in log
+
+
+def test_an_accelerator_runs_the_encoders_in_a_process_of_its_own_in_the_sandbox(
+    service: Service, broker: Mosquitto, delegate: Path
+) -> None:
+    service.guest.copy(delegate, LIBRARY)
+    with Subscriber(broker, "perceptd/demo/#") as subscriber:
+        service.start(mqtt={"port": broker.port}, devices={"default": {"library": LIBRARY}}, health={"every_s": 1.0})
+
+        def accelerator() -> dict:
+            heard = subscriber.payloads("perceptd/demo/health")
+            return json.loads(heard[-1])["accelerators"][delegate.name] if heard else {"state": None, "encoders": {}}
+
+        def ran() -> list[str]:
+            return [name for name, encoder in accelerator()["encoders"].items() if encoder["ran"] > 0]
+
+        wait_until(lambda: accelerator()["state"] == "in_use", "it is in use", START_S)
+        wait_until(lambda: {"audio", "image"} <= set(ran()), "it has run the encoders of the demo clip", START_S)
+        assert accelerator()["failures"] == dict.fromkeys(accelerator()["failures"], 0)
+    children = f"/proc/{service.pid}/task/*/children"
+    maps = f"grep -l {LIBRARY} $(for pid in $(cat {children}); do echo /proc/$pid/maps; done) /proc/{service.pid}/maps"
+    mapped = service.guest.run("sh", "-c", maps, check=False).stdout.split()
+    assert len(mapped) == 1, "one process has loaded the library"
+    assert mapped != [f"/proc/{service.pid}/maps"], "and it is not the daemon"
+
+
+@pytest.mark.parametrize("path", ["/var/lib/perceptd/libtestdelegate.so", "/etc/perceptd/libtestdelegate.so"])
+def test_a_library_that_lies_elsewhere_is_not_run(
+    service: Service, broker: Mosquitto, delegate: Path, recognitions: Callable[[], int], path: str
+) -> None:
+    service.guest.run("install", "-d", "-o", "perceptd", "-m", "700", "/var/lib/perceptd")  # as its first start does
+    service.guest.copy(delegate, path)
+    service.guest.run("chown", "perceptd:", path)
+    service.start(mqtt={"port": broker.port}, devices={"default": {"library": path}})
+    wait_until(lambda: f"{path} cannot be loaded" in service.log, "it says so", START_S)
+    wait_until(recognitions, "recognitions by the CPU")
+
+
+def test_programs_run_only_from_where_it_cannot_write(service: Service, broker: Mosquitto) -> None:
+    service.start(mqtt={"port": broker.port})
+    mounts = [line.split() for line in service.guest.run("cat", f"/proc/{service.pid}/mounts").stdout.splitlines()]
+    options = {path: options.split(",") for _, path, _, options, *_ in mounts}  # the upper one of two with the same path
+    allowed = {path for path in options if "noexec" not in options[path]}
+    assert {path for path in allowed if not path.startswith(BOOKKEEPING)} == {"/opt/perceptd", "/usr"}
+    for path in ("/opt/perceptd", "/usr"):
+        assert service.guest.run("stat", "--format=%U:%G %a", path).stdout == "root:root 755\n"
+
+
+def test_the_service_is_in_the_groups_that_own_devices(guest: Guest) -> None:
+    groups = guest.run("id", "--name", "--groups", "perceptd").stdout.split()
+    assert set(groups) == {"perceptd", "video", "audio", "plugdev", "apex", "render"}
+
+
+def test_what_is_installed_is_what_it_says_how_to_remove(guest: Guest) -> None:
+    assert guest.run("systemd-analyze", "verify", "perceptd.service").stderr == ""
+    for path in INSTALLED:
+        assert guest.run("stat", "--format=%U:%G %a", path).stdout == "root:root 644\n"
+    text = guest.run("cat", "/opt/perceptd/scripts/install").stdout
+    words = text.partition("cat <<WORDS")[2]
+    assert all(path in words for path in INSTALLED)
+    assert guest.run("ls", "-d", DROP_IN, check=False).returncode != 0, "this is no Jetson"
+
+
+def test_on_a_jetson_it_may_reach_the_gpu_too(service: Service) -> None:
+    service.guest.run("mkdir", "-p", DROP_IN)
+    service.guest.run("cp", "/opt/perceptd/systemd/jetson.conf", DROP_IN)
+    service.guest.run("systemctl", "daemon-reload")
+    allowed = service.guest.run("systemctl", "show", SERVICE, "-P", "DeviceAllow").stdout
+    verified = service.guest.run("systemd-analyze", "verify", "perceptd.service").stderr
+    service.guest.run("rm", "-r", DROP_IN)
+    service.guest.run("systemctl", "daemon-reload")
+    assert verified == ""
+    assert "/dev/nvmap rw\n" in allowed
+    assert "char-*.ga10b rw\n" in allowed
+    assert "char-usb_device rw\n" in allowed, "what the unit allows stays allowed"
 
 
 def test_neither_a_missing_broker_nor_a_missing_camera_starves_the_watchdog(service: Service) -> None:

@@ -1,0 +1,70 @@
+"""A Coral USB Accelerator as far as the kernel sees one: its USB id on a gadget of the kernel's own bus (dummy_hcd)."""
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from daemon.inference.device import edgetpu
+from daemon.inference.hardware import EdgeTpu, edge_tpus, reset_usb
+from daemon.inference.upkeep import upkeep_of
+from tests.helpers.mosquitto import wait_until
+
+PLUG = "modprobe g_serial idVendor=0x1a6e idProduct=0x089a"
+UNPLUG = "rmmod g_serial"
+WAIT_S = 60.0
+
+
+def sh(command: str) -> str:
+    return subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
+
+
+def resets() -> int:
+    """How often the kernel has reset a device of that bus, as its log says."""
+    return sum("reset " in line and "using dummy_hcd" in line for line in sh("dmesg").splitlines())
+
+
+@pytest.fixture
+def bus() -> Iterator[None]:
+    sh("modprobe dummy_hcd")
+    yield
+    sh("rmmod dummy_hcd")
+
+
+@pytest.fixture
+def coral(bus: None) -> Iterator[EdgeTpu]:
+    sh(PLUG)
+    wait_until(edge_tpus, "it is found", WAIT_S)
+    yield edge_tpus()[0]
+    sh(UNPLUG)
+
+
+def test_it_is_found_by_its_id_with_its_node(coral: EdgeTpu) -> None:
+    assert edge_tpus() == [coral]
+    assert (coral.device, coral.usb_id) == ("usb:0", "1a6e:089a")
+    assert coral.node.is_char_device()
+
+
+def test_it_is_reset_and_found_again(coral: EdgeTpu) -> None:
+    before = resets()
+    reset_usb(coral.node)
+    wait_until(lambda: edge_tpus() == [coral], "it is found again", WAIT_S)
+    assert resets() == before + 1
+
+
+def test_after_a_failure_its_upkeep_resets_it(coral: EdgeTpu) -> None:
+    before = resets()
+    upkeep = upkeep_of(edgetpu(coral.device))
+    upkeep.revive()
+    assert resets() == before + 1
+    assert upkeep.absence() is None
+
+
+def test_one_that_is_unplugged_is_said_to_be_absent_until_it_is_back(bus: None) -> None:
+    upkeep = upkeep_of(edgetpu("usb:0"))
+    for _ in range(2):
+        wait_until(lambda: upkeep.absence() is not None, "it is absent", WAIT_S)
+        assert upkeep.absence() == "there is no Edge TPU usb:0: no USB device 1a6e:089a or 18d1:9302 is plugged in"
+        sh(PLUG)
+        wait_until(lambda: upkeep.absence() is None, "it is there", WAIT_S)
+        sh(UNPLUG)
