@@ -80,6 +80,8 @@ class Node:
                 publisher.begin()
             self._turn_as_left()
             announce(self._config, self._recogniser.bundle.manifest, self._streams, self._session, self._announced)
+            for remark in self._recogniser.stays_on_cpu:
+                log.warning("%s", remark)
             stack.callback(self._close_accelerators)
             for accelerator in self._recogniser.accelerators:
                 accelerator.start(self._changed.set)

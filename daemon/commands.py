@@ -59,7 +59,7 @@ def check_config(options: argparse.Namespace) -> int:
     loaded = load_config(options.config)
     recogniser = _ready(loaded)
     Node(loaded.document, recogniser)
-    for remark in absent_files(loaded):
+    for remark in [*absent_files(loaded), *recogniser.stays_on_cpu]:
         print(remark, file=sys.stderr)
     streams = ", ".join(loaded.document.streams)
     print(f"{options.config}: good; bundle {recogniser.bundle.manifest.id}, streams: {streams}")

@@ -40,6 +40,11 @@ class Recogniser:
     placements: Mapping[Modality, Placement] = field(default_factory=dict)
     accelerators: Sequence[Accelerator] = ()
 
+    @property
+    def stays_on_cpu(self) -> list[str]:
+        """Which encoders run on the CPU though something else was wanted, or might be expected, and why."""
+        return [f"{name} runs on the CPU: {place.reason}" for name, place in self.placements.items() if place.reason]
+
     def new_head(self) -> FusionHead:
         """A fusion head for one more thread."""
         return _load_head(self.bundle)

@@ -149,4 +149,6 @@ def test_an_edge_tpu_that_is_not_there_is_said_and_the_cpu_recognises(
         wait_until(lambda: node.devices("audio"), "sound is recognised", 30)
         assert set(node.devices("audio")) == {"cpu"}
         assert children_of(daemon.process.pid, SERVED) == []
+        assert "image runs on the CPU: the bundle has no model of this encoder that is compiled" in daemon.log
+        assert "edgetpu:usb:0: there is no Edge TPU usb:0: no USB device" in daemon.log
         assert daemon.stop() == 0
