@@ -7,13 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from benchmarks.bundles import build_real_bundle
 
+from daemon.accelerate import accelerate
 from daemon.bundles.load import load_bundle
 from daemon.cli import main
+from daemon.device_config import DevicesConfig
+from daemon.encoders.audio import Patch
 from daemon.errors import Refused
+from daemon.inference.device import edgetpu
 from daemon.inference.head import write_head
+from daemon.inference.placement import Machine
 from daemon.recogniser import load_recogniser
 from tests.bundles.builder import SIDE, manifest, write_bundle, write_encoder
+from tests.helpers.mosquitto import wait_until
 from tests.shared import SHARED, needs_shared
 
 
@@ -171,3 +178,49 @@ def test_check_config_refuses_what_run_would_refuse(
     config.write_text(yaml.safe_dump({"node": "n", "bundle": "bundle", "streams": {"s": stream}}))
     assert main(["check-config", str(config)]) == 78
     assert words in capsys.readouterr().err
+
+
+def test_a_file_for_an_edge_tpu_that_is_not_there_is_named(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", **with_image(edgetpu="image_edgetpu.tflite"))
+    line = line_of(bundle, "edgetpu:")
+    assert refusal(bundle) == f"DIR/bundle.yaml:{line}: modalities.image.edgetpu: no file image_edgetpu.tflite in DIR"
+
+
+@needs_shared
+def test_a_model_for_an_edge_tpu_alone_is_told_in_plain_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    shutil.copyfile(SHARED / "models" / "yamnet_spectra_in_edgetpu.tflite", bundle / "image.tflite")
+    assert main(["bundle", "verify", str(bundle)]) == 78
+    said = capsys.readouterr().err
+    assert f"bundle.yaml:{line_of(bundle, 'model: image.tflite')}: modalities.image.model: " in said
+    assert "is compiled for an Edge TPU (its operator edgetpu-custom-op is a program for that chip)" in said
+    assert "the model that it was compiled from is missing: name that one here" in said
+
+
+@needs_shared
+def test_a_model_for_an_edge_tpu_beside_its_twin_runs_on_the_cpu_where_there_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "bundle"
+    build_real_bundle(SHARED / "models", bundle)
+    shutil.copyfile(SHARED / "models" / "yamnet_spectra_in_edgetpu.tflite", bundle / "twin.tflite")
+    manifest = yaml.safe_load((bundle / "bundle.yaml").read_text())
+    manifest["modalities"]["audio"]["edgetpu"] = "twin.tflite"
+    (bundle / "bundle.yaml").write_text(yaml.safe_dump(manifest))
+    assert main(["bundle", "show", str(bundle)]) == 0
+    assert "; for an Edge TPU twin.tflite" in capsys.readouterr().out
+    recogniser = accelerate(load_recogniser(load_bundle(bundle)), DevicesConfig(default="edgetpu"), Machine())
+    assert {name: place.device for name, place in recogniser.placements.items()} == {
+        "image": None,
+        "audio": edgetpu("usb:0"),
+    }
+    (accelerator,) = recogniser.accelerators
+    accelerator.start()
+    wait_until(lambda: accelerator.status.state == "absent", "it is not there")
+    embedding = recogniser.encoders["audio"].encode(Patch(np.zeros((96, 64), np.float32), 0, 1))
+    assert (embedding.device, embedding.vector.shape) == ("cpu", (521,))
+    assert "no USB device" in (accelerator.status.reason or "")
+    assert accelerator.status.starts == 0
+    assert accelerator.close(5)
