@@ -9,6 +9,7 @@ from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.errors import AcceleratorError, ChildError
 from daemon.inference.device import Device
 from daemon.inference.examiner import Examiner, Workload
+from daemon.inference.pace import Pace
 from daemon.inference.past import AcceleratorStatus, Past, State
 from daemon.inference.process import AcceleratorProcess
 from daemon.inference.questions import Questions
@@ -75,6 +76,7 @@ class Accelerator:
         self._process: AcceleratorProcess | None = None
         self._fault: ChildError | None = None
         self._child: Child | None = None
+        self._way = device
         self._wake, self._stop = threading.Event(), threading.Event()
         self._on_change: Callable[[], None] = lambda: None
         name = f"accelerator-{device.name}"
@@ -152,6 +154,10 @@ class Accelerator:
             raise AcceleratorError("absent", absence)
         if self._child is not None:
             self._child.check_gone()
+        if way != self._way:
+            self._way = way
+            for examiner in self.examiners:
+                examiner.pace = Pace()  # what it took another way says nothing
         self.progress.mark(LOAD_S + ROUND_S)
         if self._past.has_failed:
             self._upkeep.revive()

@@ -9,6 +9,9 @@ LEAST_DEADLINE_NS = 20 * NS_PER_MS
 DEADLINE_FACTOR = 5
 """An answer is waited for as long as five times the p99 of those before, 20 ms at least."""
 
+MOST_DEADLINE_NS = 1500 * NS_PER_MS
+"""And no longer than this: an encoder that waits twice, and then computes, must not seem to hang (progress.ROUND_S)."""
+
 HISTORY = 512
 """Enough for a p99 that rests on five answers."""
 
@@ -59,7 +62,7 @@ class Pace:
         self._since = 0
         known = self._history or self._recent
         self.p50_ns, self.p99_ns = _percentile(known, 50), _percentile(known, 99)
-        self.deadline_ns = max(LEAST_DEADLINE_NS, DEADLINE_FACTOR * self.p99_ns)
+        self.deadline_ns = min(max(LEAST_DEADLINE_NS, DEADLINE_FACTOR * self.p99_ns), MOST_DEADLINE_NS)
 
 
 def _percentile(durations_ns: Iterable[int], percent: int) -> int:

@@ -1,5 +1,6 @@
 """An accelerator may do what it likes: every input gets its right output, and what it did is told."""
 
+import json
 import mmap
 import os
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from daemon.bundles.load import load_bundle
 from daemon.errors import AcceleratorError, ModelError
 from daemon.inference.accelerator import Upkeep
 from daemon.inference.device import PROCESSOR, Device
@@ -17,7 +19,9 @@ from daemon.inference.process import AcceleratorProcess, Served
 from daemon.inference.questions import Questions
 from daemon.manifest import TensorSpec
 from daemon.runtime.backoff import Backoff
+from daemon.runtime.child import Child
 from tests.helpers.accelerators import EXAMINED, INPUT, OUTPUT, SmallAccelerator, delegate_device
+from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.processes import is_running
 from tests.shared import SHARED, needs_shared
@@ -209,3 +213,20 @@ def test_a_model_for_an_edge_tpu_does_not_load_without_one() -> None:
     scores = TensorSpec(shape=[1, 521], dtype="float32")
     served = Served(SHARED / "models" / "yamnet_spectra_in_edgetpu.tflite", spec, scores)
     assert "edgetpu-custom-op" in refusal(served)
+
+
+def test_the_runtimes_own_accelerator_computes_what_the_interpreter_does() -> None:
+    """With the CPU in the place of a GPU; int8 goes in and comes out as it is."""
+    bundle = load_bundle(ROOT / "models" / "digits")
+    spec = bundle.manifest.modalities.audio
+    assert spec is not None
+    model = TfliteModel(bundle.file(spec.model), spec.input, [spec.output])
+    model.input[...] = np.random.default_rng(3).integers(-128, 128, spec.input.shape)
+    told = {
+        "path": str(bundle.file(spec.model)),
+        "input": spec.input.model_dump(),
+        "output": spec.output.model_dump(),
+    }
+    with Child("tests.inference.compiled:compute", json.dumps(told), json.dumps(model.input.tolist())) as child:
+        answer = np.array(json.loads(child.result(60)), np.int8)
+    np.testing.assert_allclose(answer, model.invoke()[0], atol=1)

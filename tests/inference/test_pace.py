@@ -23,6 +23,7 @@ def test_the_deadline_is_five_times_the_p99_and_20_ms_at_least() -> None:
     assert Pace().deadline_ns == 20 * NS_PER_MS
     assert pace_of(*[3] * RECENT).deadline_ns == 20 * NS_PER_MS
     assert pace_of(*[7] * RECENT).deadline_ns == 35 * NS_PER_MS
+    assert pace_of(*[900] * RECENT).deadline_ns == 1500 * NS_PER_MS
     assert pace_of(*[2] * 195, *[50] * 5, *[2] * 2 * RECENT).deadline_ns == 250 * NS_PER_MS
 
 
