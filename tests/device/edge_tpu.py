@@ -1,7 +1,10 @@
 """A Coral USB Accelerator as far as the kernel sees one: its USB id on a gadget of the kernel's own bus (dummy_hcd)."""
 
+import grp
+import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,9 @@ from tests.helpers.mosquitto import wait_until
 PLUG = "modprobe g_serial idVendor=0x1a6e idProduct=0x089a"
 UNPLUG = "rmmod g_serial"
 WAIT_S = 60.0
+RULES = Path("systemd/51-perceptd.rules")
+DEFAULT = (0, 0o664)
+"""The group and mode that the system's own rules give a USB device."""
 
 
 def sh(command: str) -> str:
@@ -22,6 +28,22 @@ def sh(command: str) -> str:
 def resets() -> int:
     """How often the kernel has reset a device of that bus, as its log says."""
     return sum("reset " in line and "using dummy_hcd" in line for line in sh("dmesg").splitlines())
+
+
+def owner(node: Path) -> tuple[int, int]:
+    """Its group and its mode."""
+    found = node.stat()
+    return found.st_gid, found.st_mode & 0o777
+
+
+@pytest.fixture
+def udev() -> Iterator[None]:
+    """A running udev, without our rules."""
+    daemon = subprocess.Popen(["/lib/systemd/systemd-udevd"])
+    wait_until(Path("/run/udev/control").exists, "udev runs", WAIT_S)
+    yield
+    daemon.terminate()
+    daemon.wait()
 
 
 @pytest.fixture
@@ -68,3 +90,12 @@ def test_one_that_is_unplugged_is_said_to_be_absent_until_it_is_back(bus: None) 
         sh(PLUG)
         wait_until(lambda: upkeep.absence() is None, "it is there", WAIT_S)
         sh(UNPLUG)
+
+
+def test_our_rules_give_it_to_the_group_of_the_service(udev: None, coral: EdgeTpu) -> None:
+    wait_until(lambda: owner(coral.node) == DEFAULT, "the system's rules", WAIT_S)
+    shutil.copy(RULES, "/etc/udev/rules.d")
+    sh("udevadm control --reload")
+    sh("udevadm trigger --subsystem-match=usb --attr-match=idVendor=1a6e --attr-match=idProduct=089a")
+    ours = (grp.getgrnam("plugdev").gr_gid, 0o660)
+    wait_until(lambda: owner(coral.node) == ours, "our rules", WAIT_S)

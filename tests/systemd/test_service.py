@@ -194,7 +194,9 @@ def test_a_library_that_lies_elsewhere_is_not_run(
 def test_programs_run_only_from_where_it_cannot_write(service: Service, broker: Mosquitto) -> None:
     service.start(mqtt={"port": broker.port})
     mounts = [line.split() for line in service.guest.run("cat", f"/proc/{service.pid}/mounts").stdout.splitlines()]
-    options = {path: options.split(",") for _, path, _, options, *_ in mounts}  # the upper one of two with the same path
+    options = {
+        path: options.split(",") for _, path, _, options, *_ in mounts
+    }  # of two with the same path the upper one
     allowed = {path for path in options if "noexec" not in options[path]}
     assert {path for path in allowed if not path.startswith(BOOKKEEPING)} == {"/opt/perceptd", "/usr"}
     for path in ("/opt/perceptd", "/usr"):
