@@ -11,11 +11,11 @@ from daemon.device_config import DevicesConfig
 from daemon.inference.accelerator import Accelerator
 from daemon.inference.device import EDGETPU_LIBRARY, Device
 from daemon.inference.examiner import Workload
-from daemon.inference.placement import Machine, look_around, place
+from daemon.inference.placement import Machine, Placement, look_around, place
 from daemon.inference.process import Served
 from daemon.inference.twin import TwinModel
 from daemon.inference.upkeep import upkeep_of
-from daemon.manifest import TensorSpec
+from daemon.manifest import Manifest, TensorSpec
 from daemon.offline import Item, encoder_inputs
 from daemon.recogniser import Recogniser, new_encoder
 from daemon.records import Modality, Tensor
@@ -40,12 +40,7 @@ def accelerate(
     """
     machine = look_around() if machine is None else machine
     specs = recogniser.bundle.manifest.modalities.present()
-    placements = {
-        modality: place(
-            devices.of(modality), machine, is_compiled=spec.edgetpu is not None, gpu_delegate=devices.gpu_delegate
-        )
-        for modality, spec in specs.items()
-    }
+    placements = placements_of(recogniser.bundle.manifest, devices, machine)
     together: dict[Device, list[Modality]] = {}
     for modality, placement in placements.items():
         if placement.device is not None:
@@ -65,6 +60,16 @@ def accelerate(
             encoders[modality] = new_encoder(specs[modality], TwinModel(accelerator, number, work.cpu))
         accelerators.append(accelerator)
     return replace(recogniser, encoders=encoders, placements=placements, accelerators=accelerators)
+
+
+def placements_of(manifest: Manifest, devices: DevicesConfig, machine: Machine) -> dict[Modality, Placement]:
+    """Where `devices` wants each encoder, of what the machine has."""
+    return {
+        modality: place(
+            devices.of(modality), machine, is_compiled=spec.edgetpu is not None, gpu_delegate=devices.gpu_delegate
+        )
+        for modality, spec in manifest.modalities.present().items()
+    }
 
 
 def _workload(recogniser: Recogniser, modality: Modality, device: Device) -> Workload:

@@ -9,6 +9,8 @@ from daemon.config import Config, load_config
 from daemon.doctor.finding import Finding
 from daemon.doctor.machine import disk
 from daemon.doctor.trial import tried
+from daemon.doctor_attempt import failures_in_short
+from daemon.doctor_devices import accelerator_findings
 from daemon.doctor_sources import source_findings
 from daemon.documents import Loaded
 from daemon.errors import Refused
@@ -20,9 +22,6 @@ from daemon.selftest import IN_CHILD
 
 SELFTEST_S = 120.0
 """Loading alone takes a minute on a small board with a slow card."""
-
-MOST_FAILURES = 3
-"""Of a self-test, told on one line."""
 
 
 class NodeChecks:
@@ -95,9 +94,12 @@ def broker_finding(mqtt: MqttConfig) -> Finding:
     return Finding("broker", "good", f"{mqtt.host}:{mqtt.port} answers, {tls}, lets us in")
 
 
-def device_findings(config: Config, bundle: Bundle) -> Iterator[Finding]:  # noqa: ARG001  (the CPU is always there)
-    """The bundle's self-test on each device, with the time it took."""
-    yield cpu_selftest(bundle)
+def device_findings(config: Config, bundle: Bundle) -> Iterator[Finding]:
+    """The bundle's self-test on each device, with the time it took; on the CPU alone where that fails already."""
+    on_cpu = cpu_selftest(bundle)
+    yield on_cpu
+    if on_cpu.level == "good":
+        yield from accelerator_findings(config.devices, bundle)
 
 
 def cpu_selftest(bundle: Bundle) -> Finding:
@@ -110,6 +112,5 @@ def cpu_selftest(bundle: Bundle) -> Finding:
     failures = result["failures"]
     if not failures:
         return Finding(check, "good", f"good in {result['seconds'] * 1000:.0f} ms")
-    told = "; ".join(failures[:MOST_FAILURES])
-    more = f" and {len(failures) - MOST_FAILURES} more" if len(failures) > MOST_FAILURES else ""
-    return Finding(check, "failure", f"{told}{more}", f"perceptd bundle verify {bundle.directory} lists all")
+    remedy = f"perceptd bundle verify {bundle.directory} lists all"
+    return Finding(check, "failure", failures_in_short(failures), remedy)

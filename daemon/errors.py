@@ -70,11 +70,15 @@ class AcceleratorError(ChildError):
         self.kind = kind
 
 
+ENDED_BY = "its process was ended by "
+"""Before the signal's name, wherever a crash is told."""
+
+
 class Crashed(ChildError):
     """A child process was ended by a signal, as a library's fault ends it."""
 
     def __init__(self, signal_name: str) -> None:
-        super().__init__(f"its process was ended by {signal_name}")
+        super().__init__(f"{ENDED_BY}{signal_name}")
         self.signal_name = signal_name
 
 

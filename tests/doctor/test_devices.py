@@ -1,0 +1,267 @@
+"""The self-test on accelerators: by tables, and on the tests' own delegate, a real one, with each of its faults."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from daemon import doctor_devices, doctor_node
+from daemon.bundles.load import Bundle, load_bundle
+from daemon.config import Config
+from daemon.device_config import DelegateConfig, DevicesConfig
+from daemon.doctor.finding import Finding
+from daemon.doctor.versions import LITERT, Installed
+from daemon.doctor_attempt import Attempt, Part, judge
+from daemon.doctor_devices import accelerator_findings, cpu_placements
+from daemon.errors import ENDED_BY
+from daemon.inference.device import Device, edgetpu
+from daemon.inference.hardware import EdgeTpu
+from daemon.inference.past import Change
+from daemon.inference.placement import Machine, Placement
+from tests.app.test_shipped import shipped
+from tests.bundles.builder import write_bundle
+from tests.doctor.test_command import found, written
+from tests.helpers import libraries
+from tests.helpers.accelerators import delegate_config
+from tests.helpers.daemon import ROOT
+from tests.helpers.mosquitto import Mosquitto
+
+HAVE = Installed((3, 11, 2), "2.1.0", LITERT, "2.3.0")
+OWN = Device("libown.so", "delegate", "/opt/libown.so")
+GPU = Device("gpu", "gpu")
+TWO_WAYS = Device("gpu", "gpu", instead=Device("gpu", "delegate", "/opt/libgl.so"))
+USED = Change(2, "in_use", None, None)
+NO_GPU = Change(1, "failed", "refused", "the runtime's own GPU accelerator does not work here: no OpenCL")
+CRASHED = Change(3, "failed", "died", f"{ENDED_BY}SIGSEGV")
+CRASHED_AT_LOAD = Change(1, "failed", "refused", f"{ENDED_BY}SIGABRT")
+ABSENT = Change(1, "absent", None, "there is no Edge TPU usb:0: none is plugged in")
+RAN = Part("image", ran=5, p50_ns=2_900_000)
+
+EXAMINED = 39
+"""Invokes before the digits are in use: three known answers for sound and four for text, and sixteen more of each.
+
+The delegate takes fully connected layers alone, of which the picture model has none.
+"""
+
+
+@pytest.mark.parametrize(
+    ("attempt", "level", "said", "remedy"),
+    [
+        (Attempt(OWN, [USED], [RAN], 0.41), "good", "good in 410 ms; 2.9 ms a picture", None),
+        (
+            Attempt(TWO_WAYS, [NO_GPU, USED], [RAN], 0.41),
+            "good",
+            "good in 410 ms; 2.9 ms a picture; the runtime's own GPU accelerator does not work here: no OpenCL",
+            None,
+        ),
+        (
+            Attempt(OWN, [USED, CRASHED], [RAN]),
+            "warning",
+            "/opt/libown.so crashed: SIGSEGV",
+            "than ai-edge-litert 2.3.0",
+        ),
+        (Attempt(OWN, [CRASHED_AT_LOAD], []), "warning", "/opt/libown.so crashed: SIGABRT", "install one that fits"),
+        (Attempt(edgetpu("usb:0"), [CRASHED], []), "warning", "libedgetpu.so.1 crashed: SIGSEGV", "libedgetpu1-std"),
+        (
+            Attempt(edgetpu("usb:0"), [ABSENT], []),
+            "warning",
+            "there is no Edge TPU usb:0: none is",
+            "plug it in, or set",
+        ),
+        (Attempt(GPU, [NO_GPU], []), "warning", "the runtime's own GPU accelerator does not work here", "gpu_delegate"),
+        (
+            Attempt(TWO_WAYS, [NO_GPU, CRASHED_AT_LOAD], []),
+            "warning",
+            "the runtime's own GPU accelerator does not work here: no OpenCL; /opt/libgl.so crashed: SIGABRT",
+            "install one that fits",
+        ),
+        (
+            Attempt(TWO_WAYS, [NO_GPU, USED, CRASHED], [RAN]),
+            "warning",
+            "the runtime's own GPU accelerator does not work here: no OpenCL; /opt/libgl.so crashed: SIGSEGV",
+            "install one that fits",
+        ),
+        (Attempt(TWO_WAYS, [USED, CRASHED], [RAN]), "warning", "GPU accelerator crashed: SIGSEGV", "one that fits"),
+        (
+            Attempt(OWN, [USED, Change(3, "failed", "hung", "gave no answer within 20 ms")], [RAN]),
+            "warning",
+            "/opt/libown.so: gave no answer within 20 ms",
+            "power supply",
+        ),
+        (
+            Attempt(OWN, [USED], [RAN], wrong=["a", "b", "c", "d"]),
+            "warning",
+            "a; b; c and 1 more",
+            "update its library",
+        ),
+        (
+            Attempt(OWN, [USED], [Part("image", 3, 1)]),
+            "warning",
+            "image: the CPU computed 1 of 4",
+            "something else uses",
+        ),
+        (Attempt(OWN, [USED], [Part("text")]), "warning", "the self-test has no line of text", "cases.yaml"),
+        (Attempt(OWN, [], []), "warning", "is neither in use nor refused", "devices to cpu"),
+        (
+            Attempt(OWN, [USED, CRASHED], [RAN], is_closed=False),
+            "warning",
+            "cannot be ended (/opt/libown.so crashed: SIGSEGV)",
+            "reboot",
+        ),
+    ],
+)
+def test_attempts(attempt: Attempt, level: str, said: str, remedy: str | None) -> None:
+    finding = judge(attempt, HAVE)
+    assert (finding.check, finding.level) == (f"self-test {attempt.device.name}", level)
+    assert said in finding.found
+    assert (finding.remedy is None) if remedy is None else (remedy in (finding.remedy or ""))
+
+
+def test_encoders_that_stay_on_the_cpu() -> None:
+    unasked = Placement("auto", reason="there is an Edge TPU, but the bundle has no model compiled for it")
+    asked = Placement("edgetpu", reason="the bundle has no model of this encoder")
+    named, unnamed = cpu_placements({"image": asked, "audio": unasked, "text": asked})
+    assert (named.check, named.level) == ("device edgetpu", "warning")
+    assert named.found == "the CPU runs image, text: the bundle has no model of this encoder"
+    assert "set devices to cpu" in (named.remedy or "")
+    assert (unnamed.level, unnamed.remedy) == ("good", None)
+    assert unnamed.found == "the CPU runs audio: there is an Edge TPU, but the bundle has no model compiled for it"
+    assert list(cpu_placements({"image": Placement("cpu"), "audio": Placement("gpu", GPU)})) == []
+
+
+DIGITS = load_bundle(ROOT / "models" / "digits")
+
+
+def tried_on(devices: DevicesConfig, bundle: Bundle = DIGITS) -> list[Finding]:
+    return list(accelerator_findings(devices, bundle))
+
+
+def test_a_device_that_works_is_told_with_its_times(delegate: Path) -> None:
+    (finding,) = tried_on(delegate_config(delegate))
+    assert (finding.check, finding.level, finding.remedy) == ("self-test libtestdelegate.so", "good", None)
+    good, paces = finding.found.split("; ")
+    assert good.startswith("good in ") and good.endswith(" ms")
+    units = [pace.split(" ", 1)[1] for pace in paces.split(", ")]
+    assert units == ["ms a picture", "ms a patch of sound", "ms a line of text"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"fault": "segfault"}, "{library} crashed: SIGSEGV"),
+        ({"fault": "abort"}, "{library} crashed: SIGABRT"),
+        ({"fault": "segfault", "after": EXAMINED + 5}, "{library} crashed: SIGSEGV"),
+        ({"fault": "refuse"}, "{library} refuses: refused, as asked"),
+        ({"fault": "error"}, "{library}: its invoke failed: failed, as asked"),
+        ({"fault": "hang"}, "{library}: gave no answer within 10000 ms"),
+        ({"fault": "hang", "after": EXAMINED + 5}, "{library}: gave no answer within "),
+        ({"fault": "wrong"}, "computes wrongly: an output of a known input is off by"),
+    ],
+)
+def test_a_fault_is_a_warning_that_names_the_library(delegate: Path, options: dict[str, object], said: str) -> None:
+    (finding,) = tried_on(delegate_config(delegate, **options))
+    assert finding.level == "warning"
+    assert said.format(library=delegate) in finding.found
+    assert str(delegate) in finding.found
+    assert "until then the CPU computes" in (finding.remedy or "")
+
+
+def test_wrong_scores_are_noticed_though_it_was_right_when_examined(delegate: Path) -> None:
+    (finding,) = tried_on(delegate_config(delegate, check_every_s=3600, fault="wrong", after=EXAMINED))
+    assert finding.level == "warning"
+    assert "scored" in finding.found and "expected" in finding.found
+
+
+def test_a_library_that_crashes_when_it_is_loaded(tmp_path: Path) -> None:
+    library = libraries.compile_library(tmp_path, libraries.CRASHES_WHEN_LOADED, "libcrash.so")
+    (finding,) = tried_on(DevicesConfig(default=DelegateConfig(library=str(library))))
+    assert (finding.level, finding.found) == ("warning", f"{library} crashed: SIGSEGV")
+
+
+def test_each_device_is_tried_for_itself(tmp_path: Path, delegate: Path) -> None:
+    other = shutil.copy(delegate, tmp_path / "libother.so")
+    crashes = DelegateConfig(library=str(other), options={"fault": "segfault"})
+    findings = tried_on(DevicesConfig(default="cpu", text=crashes, audio=DelegateConfig(library=str(delegate))))
+    assert [(finding.check, finding.level) for finding in findings] == [
+        ("self-test libtestdelegate.so", "good"),
+        ("self-test libother.so", "warning"),
+    ]
+    assert findings[0].found.endswith(" ms a patch of sound"), "the text is not its"
+
+
+def test_one_that_is_there_no_longer(delegate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device("edgetpu:pci:0", "delegate", str(delegate))
+    monkeypatch.setattr(doctor_devices, "placements_of", lambda *_: {"image": Placement("auto", device)})
+    (finding,) = tried_on(DevicesConfig(default="cpu"))
+    assert (finding.check, finding.level) == ("self-test edgetpu:pci:0", "warning")
+    assert "edgetpu:pci:0 is there no longer" in finding.found
+
+
+def with_twin(directory: Path) -> Bundle:
+    """The digits with a picture model that passes for one compiled for an Edge TPU."""
+    bundle = shutil.copytree(ROOT / "models" / "digits", directory / "digits")
+    shutil.copy(bundle / "image.tflite", bundle / "image_edgetpu.tflite")
+    manifest = yaml.safe_load((bundle / "bundle.yaml").read_text())
+    manifest["modalities"]["image"]["edgetpu"] = "image_edgetpu.tflite"
+    (bundle / "bundle.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True))
+    return load_bundle(bundle)
+
+
+def test_an_edge_tpu_that_is_not_there_and_encoders_without_a_model_for_it(tmp_path: Path) -> None:
+    stays, absent = tried_on(DevicesConfig(default="edgetpu:pci:9"), with_twin(tmp_path))
+    assert (stays.check, stays.level) == ("device edgetpu:pci:9", "warning")
+    assert "the CPU runs audio, text: the bundle has no model" in stays.found
+    assert (absent.check, absent.level) == ("self-test edgetpu:pci:9", "warning")
+    assert "there is no Edge TPU pci:9" in absent.found
+    assert "plug it in, or set devices to cpu" in (absent.remedy or "")
+
+
+@pytest.fixture
+def no_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails a test that tries an accelerator."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a child was started")
+
+    monkeypatch.setattr(doctor_devices, "tried", refuse)
+
+
+@pytest.mark.usefixtures("no_children")
+@pytest.mark.parametrize("choice", ["auto", "cpu"])
+def test_without_accelerators_nothing_more_is_said(choice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_devices, "look_around", Machine)
+    assert tried_on(DevicesConfig(default=choice)) == []
+
+
+@pytest.mark.usefixtures("no_children")
+def test_an_edge_tpu_that_the_bundle_has_no_model_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine((EdgeTpu("pci:0", Path("/dev/apex_0"), None),))
+    monkeypatch.setattr(doctor_devices, "look_around", lambda: machine)
+    (finding,) = tried_on(DevicesConfig())
+    assert (finding.check, finding.level) == ("device auto", "good")
+    assert finding.found.startswith("the CPU runs image, audio, text: there is an Edge TPU")
+
+
+@pytest.mark.usefixtures("no_children")
+def test_where_the_cpu_fails_already_no_other_device_is_tried(tmp_path: Path, delegate: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    cases = {"cases": [{"image": "white.png", "scores": {"bright": 0.1}}]}
+    (bundle / "selftest" / "cases.yaml").write_text(json.dumps(cases))
+    config = Config.model_validate(
+        {"node": "n", "bundle": "b", "streams": {"s": {}}, "devices": {"default": {"library": str(delegate)}}}
+    )
+    (finding,) = doctor_node.device_findings(config, load_bundle(bundle))
+    assert (finding.check, finding.level) == ("self-test cpu", "failure")
+
+
+def test_the_command_survives_a_crash_names_the_library_and_ends_with_1(
+    tmp_path: Path, delegate: Path, broker: Mosquitto
+) -> None:
+    devices = {"default": {"library": str(delegate), "options": {"fault": "segfault"}}}
+    code, findings = found(written(tmp_path, shipped("examined", broker) | {"devices": devices}))
+    assert code == 1
+    assert findings["self-test cpu"]["level"] == "good"
+    finding = findings["self-test libtestdelegate.so"]
+    assert (finding["level"], finding["found"]) == ("warning", f"{delegate} crashed: SIGSEGV")
