@@ -8,8 +8,9 @@ import numpy as np
 from daemon.bundles.selftest import CASES, DIRECTORY, case_file, load_cases
 from daemon.clock import NS_PER_S
 from daemon.device_config import DevicesConfig
+from daemon.errors import ChildError, InputError
 from daemon.inference.accelerator import Accelerator
-from daemon.inference.device import EDGETPU_LIBRARY, Device
+from daemon.inference.device import Device
 from daemon.inference.examiner import Workload
 from daemon.inference.placement import Machine, Placement, look_around, place
 from daemon.inference.process import Served
@@ -48,14 +49,18 @@ def accelerate(
     encoders, accelerators = dict(recogniser.encoders), []
     for device, modalities in together.items():
         workloads = [_workload(recogniser, modality, device) for modality in modalities]
-        every_ns = round(devices.check_every_s * NS_PER_S)
-        accelerator = Accelerator(
-            device,
-            workloads,
-            check_every_ns=every_ns,
-            upkeep=upkeep_of(device),
-            backoff=None if retries is None else replace(retries),
-        )
+        try:
+            accelerator = Accelerator(
+                device,
+                workloads,
+                check_every_ns=round(devices.check_every_s * NS_PER_S),
+                upkeep=upkeep_of(device),
+                backoff=None if retries is None else replace(retries),
+            )
+        except ChildError as error:
+            for modality in modalities:
+                placements[modality] = Placement(placements[modality].wanted, reason=f"{device.name}: {error}")
+            continue
         for number, (modality, work) in enumerate(zip(modalities, workloads, strict=True)):
             encoders[modality] = new_encoder(specs[modality], TwinModel(accelerator, number, work.cpu))
         accelerators.append(accelerator)
@@ -63,18 +68,28 @@ def accelerate(
 
 
 def placements_of(manifest: Manifest, devices: DevicesConfig, machine: Machine) -> dict[Modality, Placement]:
-    """Where `devices` wants each encoder, of what the machine has."""
-    return {
+    """Where `devices` wants each encoder, of what the machine has. No two devices have the same name."""
+    placements = {
         modality: place(
             devices.of(modality), machine, is_compiled=spec.edgetpu is not None, gpu_delegate=devices.gpu_delegate
         )
         for modality, spec in manifest.modalities.present().items()
     }
+    named: dict[str, list[Device]] = {}
+    for modality, placement in placements.items():
+        if placement.device is not None:
+            alike = named.setdefault(placement.device.name, [])
+            if placement.device not in alike:
+                alike.append(placement.device)
+            if (number := alike.index(placement.device)) > 0:
+                device = replace(placement.device, name=f"{placement.device.name}#{number + 1}")
+                placements[modality] = replace(placement, device=device)
+    return placements
 
 
 def _workload(recogniser: Recogniser, modality: Modality, device: Device) -> Workload:
     spec = recogniser.bundle.manifest.modalities.present()[modality]
-    file = spec.edgetpu if device.library == EDGETPU_LIBRARY and spec.edgetpu else spec.model
+    file = spec.edgetpu if device.is_edgetpu and spec.edgetpu else spec.model
     served = Served(recogniser.bundle.file(file), spec.input, spec.output)
     questions = [*_from_cases(recogniser, modality), _noise(spec.input)]
     return Workload(modality, served, recogniser.models[modality], questions)
@@ -85,23 +100,29 @@ def _from_cases(recogniser: Recogniser, modality: Modality) -> list[Tensor]:
     bundle, model = recogniser.bundle, recogniser.models[modality]
     audio = bundle.manifest.modalities.audio
     found: list[Tensor] = []
-    for item in _items(recogniser):
+    for item, where in _items(recogniser):
         tried: list[tuple[float, Tensor]] = []
-        for taken in encoder_inputs(item, modality, audio.preprocessing if audio else None):
-            vector = recogniser.encoders[modality].encode(taken).vector
-            tried.append((float(np.ptp(vector)), model.input.copy()))
-        if tried and len(found) < MOST_QUESTIONS:
+        try:
+            for taken in encoder_inputs(item, modality, audio.preprocessing if audio else None):
+                vector = recogniser.encoders[modality].encode(taken).vector
+                tried.append((float(np.ptp(vector)), model.input.copy()))
+        except InputError as error:
+            raise bundle.problem(f"{where}: {error}", "selftest") from error
+        if tried:
             found.append(max(tried, key=lambda attempt: attempt[0])[1])
+        if len(found) == MOST_QUESTIONS:
+            break
     return found
 
 
-def _items(recogniser: Recogniser) -> Iterator[Item]:
+def _items(recogniser: Recogniser) -> Iterator[tuple[Item, str]]:
+    """Of the self-test, each with where it stands."""
     bundle = recogniser.bundle
     if not (bundle.directory / DIRECTORY / CASES).is_file():
         return
-    for case, _ in load_cases(bundle):
+    for case, where in load_cases(bundle):
         image, audio = (case_file(bundle, name) if name else None for name in (case.image, case.audio))
-        yield Item(image, audio, case.text)
+        yield Item(image, audio, case.text), where
 
 
 def _noise(spec: TensorSpec) -> Tensor:

@@ -11,7 +11,7 @@ from daemon.documents import Document
 from daemon.manifest import Number
 from daemon.records import Modality
 
-NAMES = re.compile(r"auto|cpu|gpu|edgetpu(:(usb|pci)(:[0-9]{1,2})?)?")
+NAMES = re.compile(r"auto|cpu|gpu|edgetpu(:(usb|pci)(:(0|[1-9][0-9]?))?)?")
 
 
 class DelegateConfig(Document):

@@ -9,7 +9,6 @@ from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.errors import AcceleratorError, ChildError
 from daemon.inference.device import Device
 from daemon.inference.examiner import Examiner, Workload
-from daemon.inference.pace import Pace
 from daemon.inference.past import AcceleratorStatus, Past, State
 from daemon.inference.process import AcceleratorProcess
 from daemon.inference.questions import Questions
@@ -76,7 +75,7 @@ class Accelerator:
         self._process: AcceleratorProcess | None = None
         self._fault: ChildError | None = None
         self._child: Child | None = None
-        self._way = device
+        self._was_used = False
         self._wake, self._stop = threading.Event(), threading.Event()
         self._on_change: Callable[[], None] = lambda: None
         name = f"accelerator-{device.name}"
@@ -140,27 +139,29 @@ class Accelerator:
                 self._use(way)
             except AcceleratorError as error:
                 wait_s = self._failed(error)
-                way = way.instead if error.kind == "refused" else None
-                if way is None:
-                    self._wait(wait_s)
             except ChildError as error:
-                self._wait(self._failed(AcceleratorError("died", str(error))))
+                wait_s = self._failed(AcceleratorError("died", str(error)))
+            else:
+                continue
+            way = None if self._was_used or self._past.status.state == "absent" else way.instead
+            if way is None:
+                self._wait(wait_s)
         self._tell("stopped", None)
         self._questions.close()
 
     def _use(self, way: Device) -> None:
         """Start a process, examine it, and let it be used until it fails or we stop. Raises ChildError."""
+        self._was_used = False
         if (absence := self._upkeep.absence()) is not None:
             raise AcceleratorError("absent", absence)
         if self._child is not None:
             self._child.check_gone()
-        if way != self._way:
-            self._way = way
-            for examiner in self.examiners:
-                examiner.pace = Pace()  # what it took another way says nothing
+        for examiner in self.examiners:
+            examiner.goes(way)
         self.progress.mark(LOAD_S + ROUND_S)
         if self._past.has_failed:
             self._upkeep.revive()
+            self.progress.mark(LOAD_S + ROUND_S)
         self._tell("starting", self._past.status.reason)
         with AcceleratorProcess(way, self._served, self._questions) as process:
             self._child = process.child
@@ -179,6 +180,7 @@ class Accelerator:
         self._wake.clear()
         with self._turn:
             self._process = process
+        self._was_used = True
         self._tell("in_use", None)
         try:
             self._stand_by(process)
@@ -191,12 +193,20 @@ class Accelerator:
         while not self._stop.is_set():
             if self._wake.wait(IDLE_S) and self._fault is not None:
                 raise self._fault
-            self.progress.mark()
             process.child.check_running()
             for examiner in self.examiners:
+                self.progress.mark()
                 with self._turn:
-                    if self._process is not None:
-                        examiner.check(process, IDLE_CHECK_NS)
+                    self._check_idle(process, examiner)
+
+    def _check_idle(self, process: AcceleratorProcess, examiner: Examiner) -> None:
+        if self._process is None:
+            return
+        try:
+            examiner.check(process, IDLE_CHECK_NS)
+        except ChildError:
+            self._process = None  # while it is our turn: what it still answers, nobody may take for an answer to him
+            raise
 
     def _failed(self, error: AcceleratorError) -> float:
         """Note a failure; gives how long to wait before the next try, in seconds."""

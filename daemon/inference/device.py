@@ -1,6 +1,7 @@
 """What can run a model besides the CPU."""
 
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Literal
 
 from daemon.records import CPU
@@ -24,6 +25,11 @@ class Device:
     library: str | None = None
     options: tuple[tuple[str, str], ...] = ()
     instead: "Device | None" = None
+
+    @property
+    def is_edgetpu(self) -> bool:
+        """Whether it runs models that are compiled for an Edge TPU, by its own name or as a library."""
+        return self.library is not None and PurePath(self.library).name.startswith("libedgetpu.so")
 
 
 PROCESSOR = Device(CPU, "cpu")

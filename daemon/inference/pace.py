@@ -19,8 +19,8 @@ RECENT = 16
 """Half a second of pictures at 30 a second: the median of so many is not moved by a machine that was busy."""
 
 SLOW_FACTOR = 4
-SLACK_NS = NS_PER_MS // 2
-"""Slow is what takes four times as long as before, and half a millisecond: waking a process may come to that."""
+SLACK_NS = 5 * NS_PER_MS
+"""Slow is what takes four times as long as before, and 5 ms: so long a process may wait for a busy processor."""
 
 
 class Pace:
@@ -53,7 +53,10 @@ class Pace:
             self._take_stock()
 
     def begin_anew(self) -> None:
-        """The latest were another process's; those before still count."""
+        """The latest were another process's, and are now among those before: what lasts is slow no more."""
+        self._history.extend(self._recent)
+        if self._history:
+            self._take_stock()
         self._recent.clear()
         self._late.clear()
         self._since, self.is_slow = 0, False

@@ -84,7 +84,7 @@ class AcceleratorProcess:
         while not stop.is_set():
             try:
                 if self.child.wait_for(self._answered, min(LOOK_S, seconds_until(end_ns))):
-                    os.eventfd_read(self._answered)
+                    self._take_answer()
                     return
             except ChildError as error:
                 raise AcceleratorError("refused", str(error)) from error
@@ -99,9 +99,15 @@ class AcceleratorProcess:
             raise AcceleratorError("died", "its process runs wild") from error
         if not self.child.wait_for(self._answered, deadline_ns / NS_PER_S):
             raise AcceleratorError("hung", f"gave no answer within {deadline_ns / 1e6:.0f} ms")
-        os.eventfd_read(self._answered)
+        self._take_answer()
         answer: Tensor = self._answers[self._regions[region].model].copy()
         return answer
+
+    def _take_answer(self) -> None:
+        try:
+            os.eventfd_read(self._answered)
+        except BlockingIOError as error:  # only where the process has read what it wrote for us
+            raise AcceleratorError("died", "its process runs wild") from error
 
     def __enter__(self) -> "AcceleratorProcess":
         return self

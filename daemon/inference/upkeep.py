@@ -7,7 +7,7 @@ from pathlib import Path
 
 from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.inference.accelerator import Upkeep
-from daemon.inference.device import EDGETPU_LIBRARY, Device
+from daemon.inference.device import Device
 from daemon.inference.hardware import USB_IDS, EdgeTpu, edge_tpus, reset_usb
 
 log = logging.getLogger(__name__)
@@ -19,10 +19,10 @@ LOOK_S = 0.1
 
 
 def upkeep_of(device: Device, root: Path = Path("/")) -> Upkeep:
-    """What is to be done for a device: nothing, but for an Edge TPU."""
-    if device.library != EDGETPU_LIBRARY:
+    """What is to be done for a device: nothing, but for an Edge TPU that was asked for by this name."""
+    kind, _, where = device.name.partition(":")
+    if kind != "edgetpu":
         return Upkeep()
-    where = dict(device.options)["device"]
     return Upkeep(partial(_absence, where, root), partial(_revive, where, root))
 
 
