@@ -51,9 +51,10 @@ def accelerator_findings(devices: DevicesConfig, bundle: Bundle) -> Iterator[Fin
     """What each accelerator makes of the self-test, and which encoders stay on the CPU and why."""
     placements = placements_of(bundle.manifest, devices, look_around())
     yield from cpu_placements(placements)
-    for device in dict.fromkeys(placement.device for placement in placements.values()):
+    by_device = {placement.device: modality for modality, placement in placements.items()}
+    for device, modality in by_device.items():
         if device is not None:
-            yield _finding_of(device, devices, bundle)
+            yield _finding_of(device, modality, devices, bundle)
 
 
 def cpu_placements(placements: Mapping[Modality, Placement]) -> Iterator[Finding]:
@@ -69,34 +70,35 @@ def cpu_placements(placements: Mapping[Modality, Placement]) -> Iterator[Finding
         yield Finding(f"device {placement.wanted}", "good" if is_unasked else "warning", found, remedy)
 
 
-def try_in_child(directory: str, devices: str, name: str) -> None:
-    """In a child process: try one accelerator of `devices`, which is JSON, and write the finding as JSON.
+def try_in_child(directory: str, devices: str, modality: Modality) -> None:
+    """In a child process: try the accelerator on which `devices`, JSON, place an encoder; write the finding as JSON.
 
     Raises Failed when it is there no longer, or the bundle cannot be used with it.
     """
     logging.disable(logging.CRITICAL)  # what goes wrong is told once, as a finding
     try:
-        attempt = _tried(load_bundle(Path(directory)), DevicesConfig.model_validate_json(devices), name)
+        attempt = _tried(load_bundle(Path(directory)), DevicesConfig.model_validate_json(devices), modality)
     except (Refused, ChildError) as error:
         raise Failed(str(error)) from error
     print(json.dumps(judge(attempt, installed()).to_json()))  # noqa: T201  (the parent reads it)
 
 
-def _finding_of(device: Device, devices: DevicesConfig, bundle: Bundle) -> Finding:
+def _finding_of(device: Device, modality: Modality, devices: DevicesConfig, bundle: Bundle) -> Finding:
     """By a process that in turn has one for the accelerator: TFLite is never loaded into this one."""
-    arguments = (str(bundle.directory), devices.model_dump_json(), device.name)
+    arguments = (str(bundle.directory), devices.model_dump_json(), modality)
     trial = tried("TFLite", IN_CHILD, *arguments, deadline_s=TRIAL_S)
     if trial.trouble is not None:
         return Finding(f"self-test {device.name}", "warning", trial.trouble, CPU_INSTEAD)
     return Finding(**json.loads(trial.said))
 
 
-def _tried(bundle: Bundle, devices: DevicesConfig, name: str) -> Attempt:
+def _tried(bundle: Bundle, devices: DevicesConfig, modality: Modality) -> Attempt:
     for _ in range(MOST_TRIES):
         recogniser = accelerate(load_recogniser(bundle), devices, retries=ONCE)
-        accelerator = next((one for one in recogniser.accelerators if one.device.name == name), None)
+        device = recogniser.placements[modality].device
+        accelerator = next((one for one in recogniser.accelerators if one.device == device), None)
         if accelerator is None:
-            raise Failed(f"{name} is there no longer")
+            raise Failed(f"what was to run {modality} is there no longer")
         attempt = _tried_once(accelerator, recogniser)
         if not is_late(attempt):
             break
