@@ -186,7 +186,7 @@ def test_each_device_is_tried_for_itself(tmp_path: Path, delegate: Path) -> None
     findings = tried_on(DevicesConfig(default="cpu", text=crashes, audio=DelegateConfig(library=str(delegate))))
     assert [(finding.check, finding.level) for finding in findings] == [
         ("self-test libtestdelegate.so", "good"),
-        ("self-test libtestdelegate.so", "warning"),
+        ("self-test libtestdelegate.so#2", "warning"),
     ]
     assert findings[0].found.endswith(" ms a patch of sound"), "the text is not its"
 

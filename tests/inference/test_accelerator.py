@@ -90,7 +90,7 @@ def test_silent_wrong_numbers_are_noticed_within_the_checks_interval(tmp_path: P
 
 
 def test_what_becomes_slow_is_used_no_more(tmp_path: Path, delegate: Path) -> None:
-    device = delegate_device(delegate, fault="slow", after=EXAMINED + 20, delay_us=1000)
+    device = delegate_device(delegate, fault="slow", after=EXAMINED + 60, delay_us=1700)
     with SmallAccelerator(tmp_path, device, backoff=SLOWLY) as small:
         small.wait_for("in_use")
         while small.accelerator.status.state == "in_use":
@@ -159,6 +159,32 @@ def test_another_way_to_the_device_is_taken_where_the_first_does_not_load(tmp_pa
         status = small.accelerator.status
         assert status.failures == {"refused": 1}
         assert "/nowhere/libgone.so cannot be loaded" in (status.history[0].reason or "")
+
+
+def test_another_way_is_taken_where_the_first_loads_and_fails_when_it_is_examined(
+    tmp_path: Path, delegate: Path
+) -> None:
+    way = delegate_device(delegate)
+    bad = delegate_device(delegate, fault="abort", after=3)
+    device = Device("gpu", bad.kind, bad.library, bad.options, Device("gpu", way.kind, way.library, way.options))
+    with SmallAccelerator(tmp_path, device, backoff=SLOWLY) as small:
+        small.wait_for("in_use")
+        assert small.ask() == "gpu"
+        assert small.accelerator.status.failures == {"died": 1}
+
+
+def test_a_late_answer_to_a_known_question_is_no_answer_to_another(tmp_path: Path, delegate: Path) -> None:
+    """A check that fails while nothing is asked ends the use of the process before anybody else has his turn."""
+    with SmallAccelerator(tmp_path, delegate_device(delegate)) as small:
+        small.wait_for("in_use")
+        accelerator = small.accelerator
+        process = accelerator._process
+        assert process is not None
+        os.kill(process.child.pid, signal.SIGSTOP)
+        (examiner,) = accelerator.examiners
+        examiner._checked_ns = -(10**15)
+        wait_until(lambda: small.failures("hung") == 1, "the check fails", 10)
+        assert accelerator._process is not process
 
 
 def test_the_runtimes_own_gpu_accelerator_says_so_where_it_does_not_work(tmp_path: Path) -> None:

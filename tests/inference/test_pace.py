@@ -50,6 +50,21 @@ def test_another_process_is_measured_against_the_one_before() -> None:
     assert not any(became_slow(pace, 2) for _ in range(RECENT))
 
 
+def test_what_lasts_is_slow_no_more() -> None:
+    pace = pace_of(*[2] * RECENT)
+    said = []
+    for _ in range(3):
+        pace.begin_anew()
+        said += [became_slow(pace, 20) for _ in range(RECENT)][-1:]
+    assert said == [True, False, False]
+
+
+def test_what_takes_a_few_milliseconds_longer_is_not_slow() -> None:
+    """So long a process may wait for a busy processor."""
+    pace = pace_of(*[0.2] * 100)
+    assert not any(became_slow(pace, 5) for _ in range(100))
+
+
 def test_the_first_process_is_not_slow_whatever_it_takes() -> None:
     pace = Pace()
     assert not any(became_slow(pace, 500) for _ in range(RECENT))

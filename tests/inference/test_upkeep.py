@@ -42,6 +42,7 @@ def test_one_that_cannot_be_reset_is_told_and_used_all_the_same(
 
 
 def test_nothing_is_done_for_other_devices(tmp_path: Path) -> None:
-    upkeep = upkeep_of(Device("libx.so", "delegate", "libx.so"), tmp_path)
-    assert upkeep.absence() is None
-    upkeep.revive()
+    for device in (Device("libx.so", "delegate", "libx.so"), Device("libedgetpu.so.1", "delegate", "libedgetpu.so.1")):
+        upkeep = upkeep_of(device, tmp_path)
+        assert upkeep.absence() is None
+        upkeep.revive()
