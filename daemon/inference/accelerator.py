@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.errors import AcceleratorError, ChildError
 from daemon.inference.device import Device
-from daemon.inference.examiner import Examiner, Workload
+from daemon.inference.examiner import Asked, Examiner, Workload
 from daemon.inference.past import AcceleratorStatus, Past, State
 from daemon.inference.process import AcceleratorProcess
 from daemon.inference.questions import Questions
@@ -199,7 +199,7 @@ class Accelerator:
                 with self._turn:
                     self._check_idle(process, examiner)
 
-    def _check_idle(self, process: AcceleratorProcess, examiner: Examiner) -> None:
+    def _check_idle(self, process: Asked, examiner: Examiner) -> None:
         if self._process is None:
             return
         try:

@@ -18,6 +18,7 @@ from daemon.inference.model import TfliteModel
 from daemon.inference.process import AcceleratorProcess, Served
 from daemon.inference.questions import Questions
 from daemon.manifest import TensorSpec
+from daemon.records import Tensor
 from daemon.runtime.backoff import Backoff
 from daemon.runtime.child import Child
 from tests.helpers.accelerators import EXAMINED, INPUT, OUTPUT, SmallAccelerator, delegate_device
@@ -173,18 +174,25 @@ def test_another_way_is_taken_where_the_first_loads_and_fails_when_it_is_examine
         assert small.accelerator.status.failures == {"died": 1}
 
 
+class Late:
+    """Implements `Asked`: its answer comes too late."""
+
+    def ask(self, region: int, deadline_ns: int) -> Tensor:
+        raise AcceleratorError("hung", "gave no answer in time")
+
+
 def test_a_late_answer_to_a_known_question_is_no_answer_to_another(tmp_path: Path, delegate: Path) -> None:
-    """A check that fails while nothing is asked ends the use of the process before anybody else has his turn."""
+    """A check that fails while nothing is asked ends the use of the process while it is still the check's turn."""
     with SmallAccelerator(tmp_path, delegate_device(delegate)) as small:
         small.wait_for("in_use")
         accelerator = small.accelerator
-        process = accelerator._process
-        assert process is not None
-        os.kill(process.child.pid, signal.SIGSTOP)
         (examiner,) = accelerator.examiners
         examiner._checked_ns = -(10**15)
-        wait_until(lambda: small.failures("hung") == 1, "the check fails", 10)
-        assert accelerator._process is not process
+        with accelerator._turn:
+            with pytest.raises(AcceleratorError):
+                accelerator._check_idle(Late(), examiner)
+            assert accelerator._process is None
+        assert small.ask() == "cpu"
 
 
 def test_the_runtimes_own_gpu_accelerator_says_so_where_it_does_not_work(tmp_path: Path) -> None:
