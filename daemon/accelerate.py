@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from daemon.bundles.selftest import CASES, DIRECTORY, case_file, load_cases
+from daemon.bundles.selftest import CASES, DIRECTORY, load_cases
 from daemon.clock import NS_PER_S
 from daemon.device_config import DevicesConfig
 from daemon.errors import ChildError, InputError
@@ -17,7 +17,7 @@ from daemon.inference.process import Served
 from daemon.inference.twin import TwinModel
 from daemon.inference.upkeep import upkeep_of
 from daemon.manifest import Manifest, TensorSpec
-from daemon.offline import Item, encoder_inputs
+from daemon.offline import Item, encoder_inputs, item_of
 from daemon.recogniser import Recogniser, new_encoder
 from daemon.records import Modality, Tensor
 from daemon.runtime.backoff import Backoff
@@ -121,8 +121,7 @@ def _items(recogniser: Recogniser) -> Iterator[tuple[Item, str]]:
     if not (bundle.directory / DIRECTORY / CASES).is_file():
         return
     for case, where in load_cases(bundle):
-        image, audio = (case_file(bundle, name) if name else None for name in (case.image, case.audio))
-        yield Item(image, audio, case.text), where
+        yield item_of(bundle, case), where
 
 
 def _noise(spec: TensorSpec) -> Tensor:

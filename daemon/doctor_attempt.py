@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from daemon.doctor.edgetpu import INSTALL, LIBRARY
+from daemon.doctor.edgetpu import INSTALL
 from daemon.doctor.finding import Finding
 from daemon.doctor.versions import Installed
 from daemon.errors import ENDED_BY, FaultKind
 from daemon.inference.device import Device
+from daemon.inference.hardware import EDGETPU_LIBRARY
 from daemon.inference.past import Change
 from daemon.records import Modality
 
@@ -114,7 +115,7 @@ def _told(way: Device, fault: Change) -> str:
 
 def _remedy(fault: Change, device: Device, have: Installed) -> str:
     is_crash = ENDED_BY in (fault.reason or "")
-    if device.library == LIBRARY and (is_crash or "cannot be loaded" in (fault.reason or "")):
+    if device.library == EDGETPU_LIBRARY and (is_crash or "cannot be loaded" in (fault.reason or "")):
         return INSTALL
     if is_crash:
         return f"it may be made for another runtime than {have.runtime} {have.runtime_version}: install one that fits"

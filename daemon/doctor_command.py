@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from daemon.doctor.edgetpu import LIBRARY, edge_tpu_findings
+from daemon.doctor.edgetpu import edge_tpu_findings
 from daemon.doctor.finding import Finding, exit_code
 from daemon.doctor.gpu import gpu_findings
 from daemon.doctor.machine import clock, memory
 from daemon.doctor.processor import processor
 from daemon.doctor.versions import installed, judge_versions, try_libraries
+from daemon.inference.hardware import EDGETPU_LIBRARY
 
 PATIENCE_S = 2.0
 """After so long without a finding, a person is told what is being tried."""
@@ -64,7 +65,7 @@ def doctor(options: argparse.Namespace) -> int:
     if exit_code(report.findings) == 0:
         node = importlib.import_module("daemon.doctor_node").NodeChecks(options.config)
     report.take("machine", [processor(), memory(), *(node.state_disk() if node else ()), clock()])
-    report.take(f"loading {LIBRARY}", edge_tpu_findings(have))
+    report.take(f"loading {EDGETPU_LIBRARY}", edge_tpu_findings(have))
     report.take("gpu", gpu_findings())
     if node is None:
         remedy = "first repair what is said above, then run doctor again"

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from daemon.bundles.load import Bundle
+from daemon.bundles.selftest import Case, case_file
 from daemon.encoders.audio import AudioFrontEnd
 from daemon.errors import InputError
 from daemon.manifest import AudioPreprocessing
@@ -33,6 +35,12 @@ class Item:
         """Which modalities are there."""
         given: dict[Modality, object] = {"image": self.image, "audio": self.audio, "text": self.text}
         return tuple(modality for modality, value in given.items() if value is not None)
+
+
+def item_of(bundle: Bundle, case: Case) -> Item:
+    """A stored case of the bundle's self-test."""
+    image, audio = (case_file(bundle, name) if name else None for name in (case.image, case.audio))
+    return Item(image, audio, case.text)
 
 
 class OfflineRecogniser:

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 from daemon.bundles.load import Bundle, load_bundle
-from daemon.bundles.selftest import case_file, load_cases
+from daemon.bundles.selftest import load_cases
 from daemon.errors import InputError, Refused
-from daemon.offline import Item, OfflineRecogniser
+from daemon.offline import OfflineRecogniser, item_of
 from daemon.recogniser import Recogniser, load_recogniser
 
 IN_CHILD = "daemon.selftest:run_in_child"
@@ -19,9 +19,8 @@ def selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
     tolerance = bundle.manifest.selftest.tolerance
     failures = []
     for case, where in load_cases(bundle):
-        image, audio = (case_file(bundle, name) if name else None for name in (case.image, case.audio))
         try:
-            scores = offline.recognise(Item(image, audio, case.text)).scores
+            scores = offline.recognise(item_of(bundle, case)).scores
         except InputError as error:
             failures.append(f"{where}: {error}")
             continue

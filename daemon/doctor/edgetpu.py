@@ -10,9 +10,7 @@ from daemon.doctor.access import access
 from daemon.doctor.finding import Finding
 from daemon.doctor.trial import VERSION, Trial, tried
 from daemon.doctor.versions import LITERT, TFLITE, Installed, number
-from daemon.inference.hardware import EdgeTpu, edge_tpus
-
-LIBRARY = "libedgetpu.so.1"
+from daemon.inference.hardware import EDGETPU_LIBRARY, EdgeTpu, edge_tpus
 
 PACKAGES = ("libedgetpu1-std", "libedgetpu1-max")
 """Debian packages of the library: at its usual clock, and at the highest."""
@@ -48,7 +46,7 @@ class Driver:
     package: str | None
 
 
-def edge_tpu_findings(have: Installed, root: Path = Path("/"), library: str = LIBRARY) -> Iterator[Finding]:
+def edge_tpu_findings(have: Installed, root: Path = Path("/"), library: str = EDGETPU_LIBRARY) -> Iterator[Finding]:
     """The library, and each Edge TPU."""
     tpus = edge_tpus(root)
     driver = Driver(tried(library, VERSION, library, "edgetpu_version"), package_version(root))

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
+from daemon.inference.hardware import EDGETPU_LIBRARY
 from daemon.records import CPU
-
-EDGETPU_LIBRARY = "libedgetpu.so.1"
 
 Kind = Literal["cpu", "gpu", "delegate"]
 

@@ -11,6 +11,9 @@ USB_IDS = ("1a6e:089a", "18d1:9302")
 """A Coral USB Accelerator as it comes, and once libedgetpu has loaded its firmware, at its first use (libedgetpu's
 beagle_usb_driver_provider.cc)."""
 
+EDGETPU_LIBRARY = "libedgetpu.so.1"
+"""By which every Edge TPU is driven."""
+
 USBDEVFS_RESET = 0x5514
 """_IO('U', 20) of linux/usbdevice_fs.h: as if the device were unplugged and plugged in again."""
 

@@ -16,7 +16,7 @@ import numpy as np
 from daemon.clock import NS_PER_S, monotonic_ns, seconds_until
 from daemon.errors import AcceleratorError, ChildError
 from daemon.inference.device import Device
-from daemon.inference.questions import ALIGNMENT, Questions
+from daemon.inference.questions import Questions, aligned
 from daemon.manifest import TensorSpec
 from daemon.records import Tensor
 from daemon.runtime.child import Child, event_counter, owned, shared_memory
@@ -123,5 +123,5 @@ def _offsets(models: Sequence[Served]) -> tuple[list[int], int]:
     offsets, size = [], 0
     for model in models:
         offsets.append(size)
-        size += -(-model.output.size * np.dtype(model.output.dtype).itemsize // ALIGNMENT) * ALIGNMENT
+        size += aligned(model.output.size * np.dtype(model.output.dtype).itemsize)
     return offsets, size

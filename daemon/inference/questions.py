@@ -13,6 +13,11 @@ ALIGNMENT = 64
 """Bytes; a cache line of all processors this runs on."""
 
 
+def aligned(size: int) -> int:
+    """So many bytes, and what is left of their last cache line."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
 @dataclass(frozen=True, slots=True)
 class Region:
     """Where one input lies, and the model it is for, both as its number and as bytes from the start."""
@@ -34,7 +39,7 @@ class Questions:
         size, self.regions = 0, []
         for model, tensor in held:
             self.regions.append(Region(model, size))
-            size += -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
+            size += aligned(tensor.nbytes)
         self.descriptor, memory = memory_to_read(size)
         views = [
             np.frombuffer(memory, tensor.dtype, tensor.size, region.offset).reshape(tensor.shape)

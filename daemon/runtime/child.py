@@ -213,14 +213,7 @@ class RecordInlet:
 
 def shared_memory(size: int) -> int:
     """A descriptor of memory to share. No one can change its size: were it cut, whoever uses it would be killed."""
-    descriptor = os.memfd_create("perceptd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.ftruncate(descriptor, size)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+    return _sealed_memory(size)[0]
 
 
 def memory_to_read(size: int) -> tuple[int, mmap.mmap]:
@@ -229,16 +222,20 @@ def memory_to_read(size: int) -> tuple[int, mmap.mmap]:
     Raises ChildError without memory.
     """
     try:
-        descriptor = os.memfd_create("perceptd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        return _sealed_memory(size, F_SEAL_FUTURE_WRITE)
     except OSError as error:
         raise ChildError(f"no memory could be shared: {error}") from error
+
+
+def _sealed_memory(size: int, more_seals: int = 0) -> tuple[int, mmap.mmap]:
+    descriptor = os.memfd_create("perceptd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.ftruncate(descriptor, size)
         memory = mmap.mmap(descriptor, size)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS | F_SEAL_FUTURE_WRITE)
-    except OSError as error:
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS | more_seals)
+    except OSError:
         os.close(descriptor)
-        raise ChildError(f"no memory could be shared: {error}") from error
+        raise
     return descriptor, memory
 
 
