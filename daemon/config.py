@@ -11,6 +11,7 @@ from daemon.device_config import DevicesConfig
 from daemon.documents import Document, Loaded, load_document
 from daemon.errors import DocumentError
 from daemon.manifest import Number, Threshold
+from daemon.models_config import ModelsConfig
 from daemon.mqtt_config import MqttConfig, TopicLevel, broker_at, with_absolute_paths
 from daemon.redact import redact
 
@@ -200,10 +201,18 @@ class Config(Document):
     bundle: str
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     state_directory: str | None = None
+    models: ModelsConfig = ModelsConfig()
     devices: DevicesConfig = DevicesConfig()
     mqtt: MqttConfig = MqttConfig()
     health: HealthConfig = HealthConfig()
     streams: Annotated[dict[StreamName, StreamConfig], Field(min_length=1, max_length=64)]
+
+    @model_validator(mode="after")
+    def _models_can_be_replaced(self) -> "Config":
+        fast = [name for name, stream in self.streams.items() if stream.replay and stream.replay.pace == "fast"]
+        if self.models.source is not None and fast:
+            raise ValueError(f"models.source is for nodes that run on: stream {fast[0]} is replayed at pace: fast")
+        return self
 
 
 def load_config(path: Path) -> Loaded[Config]:
@@ -213,6 +222,7 @@ def load_config(path: Path) -> Loaded[Config]:
     base = path.resolve().parent
     streams = {name: _with_absolute_paths(stream, base) for name, stream in config.streams.items()}
     update: dict[str, object] = {"bundle": str(base / config.bundle), "streams": streams}
+    update["models"] = config.models.with_absolute_paths(base)
     update["devices"] = config.devices.with_absolute_paths(base)
     update["mqtt"] = with_absolute_paths(config.mqtt, base)
     if config.state_directory is not None:

@@ -8,6 +8,7 @@ PerceptdError
 ├── SourceError        a camera, microphone or file failed: the supervisor tries it again
 ├── ChildError         a child process failed: start another, or do without what it does (Crashed: ended by a signal;
 │                      AcceleratorError: an accelerator's, and how)
+├── UpdateError        a bundle could not be replaced: try again later, or leave that version alone (kind)
 └── InputError         one input from outside is unusable: drop it and count it
 """
 
@@ -80,6 +81,19 @@ class Crashed(ChildError):
     def __init__(self, signal_name: str) -> None:
         super().__init__(f"{ENDED_BY}{signal_name}")
         self.signal_name = signal_name
+
+
+UpdateFault = Literal["source", "trust", "disk", "clock", "bundle"]
+"""Why a bundle was not replaced: its source does not answer, or not as agreed; its signatures are not to be trusted;
+there is no room, or a disk fails; the clock is not set; the bundle is no good: that version is then left alone."""
+
+
+class UpdateError(PerceptdError):
+    """A bundle could not be replaced; the one that runs goes on."""
+
+    def __init__(self, kind: UpdateFault, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class InputError(PerceptdError):

@@ -138,7 +138,20 @@ class Recognition:
 
 
 EventPhase = Literal["start", "update", "end"]
-EndedBy = Literal["absent", "other", "timeout", "paused", "stopped", "restart"]
+EndedBy = Literal["absent", "other", "timeout", "paused", "stopped", "restart", "bundle"]
+
+
+UpdateStage = Literal["resolve", "download", "verify", "check", "selftest", "switch", "probation"]
+UPDATE_STAGES: tuple[UpdateStage, ...] = (
+    "resolve",
+    "download",
+    "verify",
+    "check",
+    "selftest",
+    "switch",
+    "probation",
+)
+"""What a bundle from afar goes through, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +160,8 @@ class Event:
 
     `score` is the smoothed score now, `peak` its highest so far. `ended_by` is None until the end: the label faded
     while nothing took its place (`absent`), another label's event is open (`other`), the longest duration was reached
-    (`timeout`), its stream was paused (`paused`), the daemon stopped (`stopped`), or had ended without being able to
-    say so (`restart`).
+    (`timeout`), its stream was paused (`paused`), another bundle took over (`bundle`), the daemon stopped (`stopped`),
+    or had ended without being able to say so (`restart`).
     """
 
     phase: EventPhase

@@ -1,0 +1,46 @@
+"""The schema of `models:` in config.yaml: where other bundles come from, and when they are taken."""
+
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from daemon.documents import Document
+from daemon.manifest import Number
+
+SCHEMES = ("https", "http", "file")
+"""Over http nobody can change anything either: what comes is trusted by its signatures alone."""
+
+
+def _source(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES:
+        raise ValueError("expected https://HOST/PATH, http://HOST/PATH or file:///PATH")
+    if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
+        raise ValueError("expected file:/// and an absolute path")
+    if parts.scheme != "file" and not parts.hostname:
+        raise ValueError("expected a host")
+    if parts.query or parts.fragment:
+        raise ValueError("expected a URL without ? and #: files are looked for below it")
+    return url
+
+
+class ModelsConfig(Document):
+    """Where bundles come from (none: the config's own is used, always), and how they may be replaced."""
+
+    source: Annotated[str, Field(max_length=2048), AfterValidator(_source)] | None = None
+    root: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    automatic: bool = True
+    check_every_h: Annotated[Number, Field(ge=0.01, le=8760)] = 24.0
+    quota_mb: Annotated[Number, Field(ge=1, le=1_000_000)] = 500.0
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "ModelsConfig":
+        if self.source is not None and self.root is None:
+            raise ValueError("source needs root: the root.json that says whose signatures are trusted")
+        return self
+
+    def with_absolute_paths(self, base: Path) -> "ModelsConfig":
+        """Its root taken relative to `base`."""
+        return self if self.root is None else self.model_copy(update={"root": str(base / self.root)})

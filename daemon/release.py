@@ -1,0 +1,87 @@
+"""What a source offers: bundles by name and version, each a list of signed files. Schemas and rules; no I/O.
+
+Every file of a bundle is a target of its own: `NAME/VERSION/bundle.yaml`, `NAME/VERSION/selftest/cases.yaml`.
+"""
+
+import hashlib
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from daemon.manifest import Name
+
+MANIFEST = "bundle.yaml"
+SELFTEST = "selftest/"
+
+Version = Annotated[str, Field(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class FileEntry(_Part):
+    """One file of a bundle, by its path inside it."""
+
+    path: Annotated[str, Field(pattern=r"^(selftest/)?[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    length: Annotated[int, Field(ge=0, le=2**40)]
+    sha256: Sha256
+
+
+class Signed(BaseModel):
+    """What the publisher signs of a whole bundle: the `custom.perceptd` of its manifest's target.
+
+    `needs_perceptd` is the oldest version of this program that can run it, `memory_mb` how much memory its models need.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
+
+    name: Name
+    version: Version
+    needs_perceptd: Version
+    memory_mb: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Release(_Part):
+    """One version of a bundle, with its files in the order of their paths."""
+
+    signed: Signed
+    files: Annotated[tuple[FileEntry, ...], Field(min_length=1, max_length=1000)]
+
+    @model_validator(mode="after")
+    def _can_be_a_directory(self) -> "Release":
+        paths = [entry.path for entry in self.files]
+        if paths != sorted(paths):
+            raise ValueError("its files are not in order")
+        if len({path.casefold() for path in paths}) != len(paths):
+            raise ValueError("names of its files differ in case only, or not at all")
+        if MANIFEST not in paths:
+            raise ValueError(f"it has no {MANIFEST}")
+        return self
+
+    @property
+    def id(self) -> str:
+        """Name and version."""
+        return f"{self.signed.name}@{self.signed.version}"
+
+    @property
+    def size(self) -> int:
+        """Of all files together, in bytes."""
+        return sum(entry.length for entry in self.files)
+
+    @property
+    def content(self) -> str:
+        """A hash of what it consists of: the name of its directory in the store."""
+        return hashlib.sha256(listing(self.files)).hexdigest()
+
+
+def listing(files: tuple[FileEntry, ...]) -> bytes:
+    """The files as text, one line each: hash, length and path."""
+    return "".join(f"{entry.sha256} {entry.length} {entry.path}\n" for entry in files).encode()
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """By which versions are ordered."""
+    return tuple(int(part) for part in re.findall(r"\d+", version))
