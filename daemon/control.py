@@ -29,9 +29,11 @@ CHANGES: dict[str, dict[str, bool]] = {
 
 
 class Control:
-    """Used by the thread that takes commands, alone."""
+    """Used by the thread that takes commands, alone; `bundle_id` gives the id of the bundle in use."""
 
-    def __init__(self, config: Config, streams: Mapping[str, Stream], switches: Path, bundle_id: str) -> None:
+    def __init__(
+        self, config: Config, streams: Mapping[str, Stream], switches: Path, bundle_id: Callable[[], str]
+    ) -> None:
         self._config, self._streams = config, streams
         self._switches = switches
         self._bundle_id = bundle_id
@@ -89,7 +91,7 @@ class Control:
         versions |= {name: version(name) for name in ("paho-mqtt", "opencv-python-headless", "av")}
         return {
             "node": self._config.node,
-            "bundle": self._bundle_id,
+            "bundle": self._bundle_id(),
             "versions": versions,
             "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
             "config": _masked(self._config.model_dump(mode="json")),

@@ -13,6 +13,7 @@ from daemon.mqtt import RecognitionGate, Session, event_payload, recognition_pay
 from daemon.mqtt_config import RecognitionsConfig
 from daemon.records import Event, Recognition
 from daemon.status.latency import Latencies
+from daemon.vitals import VitalSigns
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,15 @@ class Identity:
 
     node: str
     stream: str
-    bundle_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A bundle as payloads show it: its id, the names of its labels; and where its vital signs are kept."""
+
+    id: str
     labels: Sequence[str]
+    signs: VitalSigns
 
 
 class StreamPublisher:
@@ -61,25 +69,27 @@ class StreamPublisher:
         self._publish_state(None, monotonic_ns())
         self._is_patient = self._in_order
 
-    def publish(self, fused: Fused) -> None:
-        """Publish what came of one step of fusion."""
+    def publish(self, bundle: Shown, fused: Fused) -> None:
+        """Publish what came of one step of fusion under a bundle."""
         for recognition in fused.recognitions:
-            self._publish_recognition(recognition)
+            self._publish_recognition(bundle, recognition)
         for event in fused.events:
-            self._publish_event(event)
+            self._publish_event(bundle, event)
 
-    def _publish_recognition(self, recognition: Recognition) -> None:
-        label = self._identity.labels[int(np.argmax(recognition.scores))]
+    def _publish_recognition(self, bundle: Shown, recognition: Recognition) -> None:
+        best = int(np.argmax(recognition.scores))
+        label = bundle.labels[best]
         self.recognitions += 1
+        bundle.signs.take(monotonic_ns() - recognition.moment.time_ns, float(recognition.scores[best]))
         if not self._gate.passes(recognition, label):
             return
         try:
             payload = recognition_payload(
                 recognition,
-                labels=self._identity.labels,
+                labels=bundle.labels,
                 node=self._identity.node,
                 stream=self._identity.stream,
-                bundle_id=self._identity.bundle_id,
+                bundle_id=bundle.id,
                 top=self._top,
                 time=wall_time(recognition.moment.time_ns),
             )
@@ -91,13 +101,13 @@ class StreamPublisher:
         if not self._in_order:
             self._latencies.add(monotonic_ns() - recognition.moment.time_ns)
 
-    def _publish_event(self, event: Event) -> None:
+    def _publish_event(self, bundle: Shown, event: Event) -> None:
         self.events += 1
         payload = event_payload(
             event,
             node=self._identity.node,
             stream=self._identity.stream,
-            bundle_id=self._identity.bundle_id,
+            bundle_id=bundle.id,
             time=wall_time(event.time_ns),
             started=wall_time(event.started_ns),
         )

@@ -9,12 +9,13 @@ from daemon.clock import NS_PER_MS, seconds_until
 from daemon.config import StreamConfig
 from daemon.errors import Refused
 from daemon.flow.encode import Encoders, Preparation
-from daemon.flow.live import LiveFlow, LiveFusion, LiveStream, Order
+from daemon.flow.lane import Lane, LiveFlow
+from daemon.flow.live import LiveFusion, LiveStream, Order
 from daemon.flow.ordered import OrderedFlow
 from daemon.fusion.head import FusionHead
 from daemon.fusion.stream import StreamFusion
 from daemon.ports import Deliver
-from daemon.publish import StreamPublisher
+from daemon.publish import Shown, StreamPublisher
 from daemon.recogniser import Recogniser
 from daemon.records import MODALITIES, Captured, Counters, Modality, modality_of, moved
 from daemon.runtime.liveness import DELIVERS
@@ -42,19 +43,21 @@ class Stream:
         name: str,
         config: StreamConfig,
         recogniser: Recogniser,
+        shown: Shown,
         publisher: StreamPublisher,
         *,
         on_change: Callable[[], None],
     ) -> None:
         self.name = name
         self._config = config
-        self._recogniser = recogniser
+        self._recogniser, self._shown = recogniser, shown
         self._publisher = publisher
         self._on_change = on_change
         self._stop = threading.Event()
         self.counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
         self._sources: dict[str, SupervisedSource] = {}
         self._switch = Switch()
+        self._flow: LiveFlow | None = None
         self._order: Callable[[Order], bool] = lambda _: True
         self.inlet: TextInlet | None = None
         modalities = recogniser.bundle.manifest.modalities
@@ -69,17 +72,37 @@ class Stream:
         if not self._new_sources and not self._takes_text:
             raise Refused(f"streams.{name}: captures nothing that the bundle {recogniser.bundle.manifest.id} takes")
 
-    def live(self, head: FusionHead) -> LiveStream:
-        """What the shared fusion thread needs of this stream."""
-        return LiveStream(self.name, self._new_fusion(head), self._publisher.publish, self.counters)
+    def live(self, recogniser: Recogniser, shown: Shown, head: FusionHead) -> LiveStream:
+        """What the shared fusion thread needs of this stream under a bundle."""
+        return LiveStream(
+            self.name, self._new_fusion(recogniser, head), partial(self._publisher.publish, shown), self.counters
+        )
 
     def start_live(self, live: LiveStream, encoders: Encoders, fusion: LiveFusion) -> None:
         """Begin to capture, with text from MQTT where it is enabled."""
-        self._order = partial(fusion.order, live)
-        flow = LiveFlow(live, Preparation(self._recogniser.bundle.manifest, self.counters), encoders, fusion)
+        flow = self._flow = LiveFlow(self._lane(self._recogniser, live, encoders, fusion))
+        self._order = lambda order: fusion.order(flow.stream, order)
         if self._takes_text:
             self.inlet = TextInlet(self._counted(flow.deliver), self.counters["text"])
         self._start_sources(flow.deliver)
+
+    def prepare_change(
+        self, recogniser: Recogniser, shown: Shown, head: FusionHead, encoders: Encoders, fusion: LiveFusion
+    ) -> Callable[[], LiveStream]:
+        """Make ready for another bundle that takes what this one does; what is returned changes to it.
+
+        That gives the stream as it was before. Only for a live stream that has started.
+        """
+        if self._flow is None:
+            raise RuntimeError(f"{self.name} has not started live")
+        flow, lane = self._flow, self._lane(recogniser, self.live(recogniser, shown, head), encoders, fusion)
+
+        def change() -> LiveStream:
+            left = flow.change(lane)
+            self._recogniser = recogniser
+            return left
+
+        return change
 
     def start_in_order(self, encoders: Encoders) -> None:
         """Begin to replay as fast as the encoders can."""
@@ -87,8 +110,8 @@ class Stream:
             self.name,
             Preparation(self._recogniser.bundle.manifest, self.counters),
             encoders,
-            self._new_fusion(self._recogniser.new_head()),
-            self._publisher.publish,
+            self._new_fusion(self._recogniser, self._recogniser.new_head()),
+            partial(self._publisher.publish, self._shown),
             self.counters,
             self._stop,
         )
@@ -187,8 +210,11 @@ class Stream:
         """Whether the camera is the microphone too."""
         return self._config.microphone is not None and self._config.microphone.device == "camera"
 
-    def _new_fusion(self, head: FusionHead) -> StreamFusion:
-        return self._recogniser.new_fusion(head, self._config.fusion, self._config.events)
+    def _lane(self, recogniser: Recogniser, live: LiveStream, encoders: Encoders, fusion: LiveFusion) -> Lane:
+        return Lane(live, Preparation(recogniser.bundle.manifest, self.counters), encoders, fusion)
+
+    def _new_fusion(self, recogniser: Recogniser, head: FusionHead) -> StreamFusion:
+        return recogniser.new_fusion(head, self._config.fusion, self._config.events)
 
     def _start_sources(
         self, deliver: Deliver, *, on_end: Callable[[], None] | None = None, resumes: bool = True

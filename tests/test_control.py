@@ -59,7 +59,7 @@ class Node:
             "streams": {"door": {"camera": "http://cam/v.mjpg?user=admin&pwd=hunter2"}},
             "mqtt": {"commands": {"forbidden": forbidden}, "websocket_path": "/mqtt?token=hunter2"},
         }
-        self.control = Control(Config.model_validate(settings), self.streams, self.path, "b@1")  # type: ignore[arg-type]
+        self.control = Control(Config.model_validate(settings), self.streams, self.path, lambda: "b@1")  # type: ignore[arg-type]
 
     def tell(self, name: str, **order: object) -> AnswerPayload:
         return self.control.obey(Request(name, json.dumps(order).encode()))

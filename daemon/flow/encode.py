@@ -1,7 +1,7 @@
 """The encoders of a bundle at work: one thread each, shared by all streams."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ Done = Callable[[Embedding | None], None]
 
 @dataclass(frozen=True, slots=True)
 class _Job:
+    encoder: Encoder[Any]
     item: Any
     done: Done
     counters: Counters
@@ -34,11 +35,18 @@ class _Job:
 class Encoders:
     """Takes prepared input of any stream and encodes it on the modality's own thread."""
 
-    def __init__(self, encoders: Mapping[Modality, Encoder[Any]]) -> None:
-        self._workers = {
-            modality: Worker(f"encode-{modality}", self._work_of(encoder), CAPACITY[modality])
-            for modality, encoder in encoders.items()
+    def __init__(
+        self, encoders: Mapping[Modality, Encoder[Any]], workers: "Mapping[Modality, Worker[_Job]] | None" = None
+    ) -> None:
+        """`workers` are the threads of other encoders, to share them."""
+        self._encoders = encoders
+        self._workers = workers or {
+            modality: Worker(f"encode-{modality}", _work, CAPACITY[modality]) for modality in encoders
         }
+
+    def followed_by(self, encoders: Mapping[Modality, Encoder[Any]]) -> "Encoders":
+        """Another bundle's encoders of the same modalities, on the same threads: what comes first is encoded first."""
+        return Encoders(encoders, self._workers)
 
     def start(self) -> None:
         """Start the threads."""
@@ -52,7 +60,7 @@ class Encoders:
 
     def offer(self, stream: str, modality: Modality, item: Any, done: Done, counters: Counters) -> None:
         """Queue an item without blocking; what it displaces is counted as `busy`, and done with None."""
-        displaced = self._workers[modality].offer(stream, _Job(item, done, counters))
+        displaced = self._workers[modality].offer(stream, _Job(self._encoders[modality], item, done, counters))
         if displaced is not None:
             displaced.counters.drop("busy")
             displaced.done(None)
@@ -64,23 +72,20 @@ class Encoders:
             if not worker.close(seconds_until(deadline_ns)):
                 log.error("the %s encoder did not finish within %.1f s; left behind", modality, deadline_s)
 
-    @staticmethod
-    def _work_of(encoder: Encoder[Any]) -> Callable[[_Job], None]:
-        def work(job: _Job) -> None:
-            embedding = None
-            try:
-                embedding = encoder.encode(job.item)
-                job.counters.encoded += 1
-            except (InputError, ModelError) as error:
-                job.counters.drop("encoder_failed")
-                log.warning("%s: %s", encoder.modality, error)
-            except Exception:
-                job.counters.drop("encoder_failed")
-                raise
-            finally:
-                job.done(embedding)
 
-        return work
+def _work(job: _Job) -> None:
+    embedding = None
+    try:
+        embedding = job.encoder.encode(job.item)
+        job.counters.encoded += 1
+    except (InputError, ModelError) as error:
+        job.counters.drop("encoder_failed")
+        log.warning("%s: %s", job.encoder.modality, error)
+    except Exception:
+        job.counters.drop("encoder_failed")
+        raise
+    finally:
+        job.done(embedding)
 
 
 class Preparation:
@@ -90,6 +95,7 @@ class Preparation:
         self._wanted = manifest.modalities.present().keys()
         self._counters = counters
         audio, text = manifest.modalities.audio, manifest.modalities.text
+        self._hears = audio.preprocessing if audio else None
         self._front_end = AudioFrontEnd(audio.preprocessing) if audio else None
         self._max_text_bytes = text.input.shape[1] if text else 0
 
@@ -104,6 +110,14 @@ class Preparation:
         if len(utf8(captured.text)) > self._max_text_bytes:
             self._counters["text"].drop("cut")
         return [("text", captured)]
+
+    def follow(self, other: "Preparation", heard: Iterable[Block]) -> None:
+        """Take over from another bundle's, of the same sample rate: hear on where it was, or know what was `heard`."""
+        if self._hears == other._hears:
+            self._front_end = other._front_end
+            return
+        for block in heard:
+            self._patches(block)
 
     def _patches(self, block: Block) -> list[Patch]:
         if self._front_end is None:

@@ -5,14 +5,13 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
 from daemon.clock import NS_PER_S, monotonic_ns, seconds_until
-from daemon.flow.encode import Encoders, Preparation
 from daemon.fusion.stream import Fused, StreamFusion
-from daemon.records import Captured, Counters, Embedding, Modality
+from daemon.records import Counters, Embedding, Modality
 from daemon.runtime.progress import IDLE_S, Progress
 
 log = logging.getLogger(__name__)
@@ -20,25 +19,47 @@ log = logging.getLogger(__name__)
 INBOX_EMBEDDINGS = 1000
 """Far more than encoders can make while one embedding is fused: when full, something hangs."""
 
+HOLD_S = 1.0
+"""How long what a new bundle's encoders make waits for the last of the old one's: far longer than an encoder takes."""
+
 Publish = Callable[[Fused], None]
-Order = Literal["pause", "resume"]
+Order = Literal["pause", "resume", "leave"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class LiveStream:
-    """What live fusion needs of one stream."""
+    """What live fusion needs of one stream under one bundle; `successor` is the same stream under the next.
+
+    `has_left` is set when the successor has taken over.
+    """
 
     name: str
     fusion: StreamFusion
     publish: Publish
     counters: dict[Modality, Counters]
+    successor: "LiveStream | None" = None
+    has_left: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(slots=True)
+class _Held:
+    """What came for a successor before its turn, and when its turn comes at the latest."""
+
+    until_ns: int
+    embeddings: list[Embedding] = field(default_factory=list)
 
 
 class LiveFusion:
-    """Owns the fusion of all live streams in one thread."""
+    """Owns the fusion of all live streams in one thread.
+
+    An embedding is fused under the bundle whose encoder made it, or not at all. A stream changes to its successor
+    between two moments: after the last embedding that is on its way under the old bundle, and before the first under
+    the new, which waits for it.
+    """
 
     def __init__(self, streams: list[LiveStream]) -> None:
-        self._streams = streams
+        self._streams = {stream.name: stream for stream in streams}
+        self._held: dict[str, _Held] = {}
         self._due_ns: dict[str, int | None] = {}
         self._inbox: queue.Queue[tuple[LiveStream, Embedding | Order] | None] = queue.Queue(INBOX_EMBEDDINGS)
         self._paused: set[str] = set()
@@ -49,6 +70,10 @@ class LiveFusion:
         """Begin to fuse."""
         self._thread.start()
 
+    def stream(self, name: str) -> LiveStream:
+        """A stream as it is now."""
+        return self._streams[name]
+
     def offer(self, stream: LiveStream, embedding: Embedding) -> None:
         """Queue an embedding without blocking; when the queue is full it is dropped and counted as `fusion_busy`."""
         try:
@@ -57,7 +82,10 @@ class LiveFusion:
             stream.counters[embedding.modality].drop("fusion_busy")
 
     def order(self, stream: LiveStream, order: Order) -> bool:
-        """Pause a stream, which ends its open events, or resume it; False when the queue is full."""
+        """Pause a stream, which ends its open events, or resume it, or let its successor take over.
+
+        False when the queue is full.
+        """
         try:
             self._inbox.put_nowait((stream, order))
         except queue.Full:
@@ -86,12 +114,23 @@ class LiveFusion:
                 break
             stream, item = entry
             if isinstance(item, Embedding):
-                self._take(stream, item)
+                self._sort(stream, item)
             else:
                 self._obey(stream, item)
             self._let_time_pass()
-        for stream in self._streams:
+        for stream in self._streams.values():
             self._step(stream, _finish)
+
+    def _sort(self, stream: LiveStream, embedding: Embedding) -> None:
+        """Take an embedding of the stream as it is now, keep one of its successor, drop one of what it was before."""
+        present = self._streams[stream.name]
+        if stream is present:
+            self._take(stream, embedding)
+        elif stream is present.successor:
+            held = self._held.setdefault(stream.name, _Held(monotonic_ns() + round(HOLD_S * NS_PER_S)))
+            held.embeddings.append(embedding)
+        else:
+            stream.counters[embedding.modality].drop("bundle")
 
     def _take(self, stream: LiveStream, embedding: Embedding) -> None:
         counters = stream.counters[embedding.modality]
@@ -101,19 +140,38 @@ class LiveFusion:
             counters.drop("fusion_failed")
 
     def _obey(self, stream: LiveStream, order: Order) -> None:
-        if order == "pause":
+        if order == "leave":
+            self._change(stream)
+        elif order == "pause":
             self._paused.add(stream.name)
-            self._step(stream, _pause)
+            self._step(self._streams[stream.name], _pause)
         else:
             self._paused.discard(stream.name)
 
+    def _change(self, stream: LiveStream) -> None:
+        """Let the successor take over, with all that has waited for it; only once."""
+        successor = stream.successor
+        if successor is None or self._streams[stream.name] is not stream:
+            return
+        self._step(stream, _leave)
+        self._streams[stream.name] = successor
+        self._due_ns[stream.name] = None
+        stream.has_left.set()
+        held = self._held.pop(stream.name, None)
+        for embedding in held.embeddings if held else ():
+            self._take(successor, embedding)
+
     def _wait_s(self) -> float:
-        first_ns = min((at_ns for at_ns in self._due_ns.values() if at_ns is not None), default=None)
+        times_ns = [at_ns for at_ns in self._due_ns.values() if at_ns is not None]
+        times_ns += [held.until_ns for held in self._held.values()]
+        first_ns = min(times_ns, default=None)
         return IDLE_S if first_ns is None else min(IDLE_S, seconds_until(first_ns))
 
     def _let_time_pass(self) -> None:
         now_ns = monotonic_ns()
-        for stream in self._streams:
+        for name in [name for name, held in self._held.items() if held.until_ns <= now_ns]:
+            self._change(self._streams[name])
+        for stream in self._streams.values():
             due_ns = self._due_ns.get(stream.name)
             if due_ns is not None and due_ns <= now_ns:
                 self._step(stream, _advance)
@@ -138,6 +196,10 @@ def _pause(stream: LiveStream) -> Fused:
     return stream.fusion.finish(monotonic_ns(), "paused")
 
 
+def _leave(stream: LiveStream) -> Fused:
+    return stream.fusion.finish(monotonic_ns(), "bundle")
+
+
 def _finish(stream: LiveStream) -> Fused:
     return stream.fusion.finish(monotonic_ns())
 
@@ -147,23 +209,3 @@ def _deliver(stream: LiveStream, embedding: Embedding) -> Fused:
     if fused.late:
         stream.counters[embedding.modality].drop("late", fused.late)
     return fused
-
-
-class LiveFlow:
-    """Takes what one stream captures, on the sources' threads, and never blocks."""
-
-    def __init__(self, stream: LiveStream, preparation: Preparation, encoders: Encoders, fusion: LiveFusion) -> None:
-        self._stream = stream
-        self._preparation = preparation
-        self._encoders = encoders
-        self._fusion = fusion
-
-    def deliver(self, captured: Captured) -> None:
-        """Prepare and hand on to the encoders."""
-        for modality, item in self._preparation.prepare(captured):
-            counters = self._stream.counters[modality]
-            self._encoders.offer(self._stream.name, modality, item, self._take, counters)
-
-    def _take(self, embedding: Embedding | None) -> None:
-        if embedding is not None:
-            self._fusion.offer(self._stream, embedding)

@@ -1,7 +1,7 @@
 """The daemon as its service manager sees it: ready, at work in words, and watched."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.runtime.progress import Progress, stuck
@@ -28,7 +28,8 @@ class Service:
     The watchdog is fed from here alone. As soon as a loop hangs or has ended, it is told to bite.
     """
 
-    def __init__(self, notifier: Notifier, loops: Sequence[Progress]) -> None:
+    def __init__(self, notifier: Notifier, loops: Callable[[], Sequence[Progress]]) -> None:
+        """`loops` gives those there are now."""
         self._notifier = notifier
         self._loops = loops
         self._ready = False
@@ -62,7 +63,7 @@ class Service:
                 self._notifier.send(WATCHDOG="trigger")
 
     def _trouble(self, now_ns: int) -> str | None:
-        found = stuck((loop.look() for loop in self._loops), now_ns)
+        found = stuck((loop.look() for loop in self._loops()), now_ns)
         if found is None:
             self._doubt_ns = None
         elif self._doubt_ns is None:

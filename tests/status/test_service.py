@@ -80,7 +80,8 @@ def test_it_is_ready_once_every_source_has_spoken_and_feeds_the_watchdog(tmp_pat
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(address)
         manager.settimeout(5)
-        service = Service(Notifier.from_environment(environment), [Progress("loop")])
+        loop = Progress("loop")
+        service = Service(Notifier.from_environment(environment), lambda: [loop])
         assert environment == {}
         service.look({"a/camera": source("recovering")}, {}, streams=1, connected=True)
         assert manager.recv(1000) == b"STATUS=starting: nothing yet from a/camera"

@@ -1,0 +1,87 @@
+"""The way of what one live stream captures to fusion: a lane for each bundle, and the change from one to the next."""
+
+import threading
+from collections import deque
+
+from daemon.clock import NS_PER_S
+from daemon.flow.encode import Encoders, Preparation
+from daemon.flow.live import LiveFusion, LiveStream
+from daemon.records import Block, Captured, Embedding
+
+RETAINED_NS = 4 * NS_PER_S
+"""Of sound, for the front end of a bundle to come: longer than the patches of what listens to birds or speech (3 s)."""
+
+
+class Lane:
+    """What one stream captures goes along here while one bundle is in use."""
+
+    def __init__(self, stream: LiveStream, preparation: Preparation, encoders: Encoders, fusion: LiveFusion) -> None:
+        self.stream = stream
+        self.preparation = preparation
+        self._encoders = encoders
+        self._fusion = fusion
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self._is_closed = False
+
+    def take(self, captured: Captured) -> None:
+        """Prepare and hand on to the encoders, without blocking."""
+        for modality, item in self.preparation.prepare(captured):
+            with self._lock:
+                self._under_way += 1
+            self._encoders.offer(self.stream.name, modality, item, self._done, self.stream.counters[modality])
+
+    def close(self) -> None:
+        """Nothing more comes: when what is under way has reached fusion, the stream's successor takes over."""
+        with self._lock:
+            self._is_closed = True
+            is_empty = self._under_way == 0
+        if is_empty:
+            self._fusion.order(self.stream, "leave")
+
+    def _done(self, embedding: Embedding | None) -> None:
+        if embedding is not None:
+            self._fusion.offer(self.stream, embedding)
+        with self._lock:
+            self._under_way -= 1
+            is_last = self._is_closed and self._under_way == 0
+        if is_last:  # should there be no room for the order, the successor takes over after HOLD_S
+            self._fusion.order(self.stream, "leave")
+
+
+class LiveFlow:
+    """Takes what one stream captures, on the sources' threads, and never waits longer than a lane takes to change."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._lock = threading.Lock()
+        self._retained: deque[Block] = deque()
+
+    @property
+    def stream(self) -> LiveStream:
+        """The stream under the bundle that what comes next is recognised by."""
+        return self._lane.stream
+
+    def deliver(self, captured: Captured) -> None:
+        """Send it along the lane."""
+        with self._lock:
+            if isinstance(captured, Block):
+                self._retain(captured)
+            self._lane.take(captured)
+
+    def change(self, lane: Lane) -> LiveStream:
+        """Send what comes from now on along another lane, whose ears are warmed by what was heard last.
+
+        Gives the stream as it was, which has left once all that is under way has been fused.
+        """
+        with self._lock:
+            old, self._lane = self._lane, lane
+            lane.preparation.follow(old.preparation, self._retained)
+            old.stream.successor = lane.stream
+            old.close()
+        return old.stream
+
+    def _retain(self, block: Block) -> None:
+        self._retained.append(block)
+        while block.end_ns - self._retained[0].end_ns >= RETAINED_NS:
+            self._retained.popleft()
