@@ -1,0 +1,146 @@
+"""What the change of the bundle costs live streams: moments lost, and how long one is held up, while a clip plays."""
+
+import argparse
+import itertools
+import json
+import statistics
+import sys
+import threading
+import time
+from pathlib import Path
+
+from daemon.accelerate import accelerate
+from daemon.bundles.load import load_bundle
+from daemon.clock import NS_PER_MS, NS_PER_S, monotonic_ns
+from daemon.config import ReplayConfig, StreamConfig
+from daemon.device_config import ON_CPU
+from daemon.fusion.stream import Fused
+from daemon.in_use import InUse, shown
+from daemon.publish import Shown
+from daemon.recogniser import Recogniser, load_recogniser
+from daemon.runtime.turns import short_turns
+from daemon.stream import Stream
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLE = ROOT / "models" / "digits"
+FRAME_MS = 1000 / 30
+NEAR_NS = NS_PER_S // 2
+"""What is captured so shortly before or after a change may be held up by it."""
+
+
+class Recorder:
+    """Stands where a stream's publisher does: keeps when each frame and each patch of sound was recognised first."""
+
+    recognitions = events = 0
+
+    def __init__(self) -> None:
+        self.recognised: dict[str, dict[int, int]] = {"image": {}, "audio": {}}
+        self.bundles: list[int] = []
+
+    def publish(self, bundle: Shown, fused: Fused) -> None:
+        """Keep what was recognised."""
+        now_ns = monotonic_ns()
+        for recognition in fused.recognitions:
+            self.bundles.append(id(bundle))
+            for modality, embedding in recognition.moment.embeddings.items():
+                self.recognised[modality].setdefault(embedding.end_ns, now_ns)
+
+
+def main() -> int:
+    """Print what was lost and how late the latest was; the exit code is 1 when a target is missed."""
+    parser = argparse.ArgumentParser(prog="scripts/bench switch", description=__doc__)
+    parser.add_argument("--changes", type=int, default=20, help="how often the bundle is changed (default: 20)")
+    parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="how far apart (default: 2)")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    options = parser.parse_args()
+    recorder = Recorder()
+    config = StreamConfig(replay=ReplayConfig(file=str(BUNDLE / "demo" / "clip.mp4")))
+    first = _loaded()
+    bundle = shown(first, lambda: 0)
+    stream = Stream("s", config, first, bundle, recorder, on_change=lambda: None)  # type: ignore[arg-type]
+    in_use = InUse(first, bundle, [stream], on_change=lambda: None)
+    in_use.start()
+    changed_ns = _change(in_use, options.changes, options.every)
+    time.sleep(options.every)
+    stream.request_stop()
+    stream.join(monotonic_ns() + 2 * NS_PER_S)
+    in_use.close_encoders()
+    in_use.close_fusion()
+    result = _result(stream, recorder, changed_ns)
+    print(json.dumps(result) if options.json else _table(result))
+    return 0 if result["lost"] == 0 and result["held_up_ms"] <= FRAME_MS else 1
+
+
+def _loaded() -> Recogniser:
+    return accelerate(load_recogniser(load_bundle(BUNDLE)), ON_CPU)
+
+
+def _change(in_use: InUse, changes: int, every_s: float) -> list[tuple[int, int]]:
+    """As the updater does, on a thread of its own: load, make ready, change. Gives when each began and ended."""
+    times_ns: list[tuple[int, int]] = []
+
+    def work() -> None:
+        for _ in range(changes):
+            time.sleep(every_s)
+            began_ns = monotonic_ns()
+            with short_turns():
+                recogniser = _loaded()
+                change = in_use.prepare(recogniser, shown(recogniser, lambda: 0))
+            change()
+            times_ns.append((began_ns, monotonic_ns()))
+            if sys.stderr.isatty():
+                print(f"\r{len(times_ns)} of {changes} changes", end="", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return times_ns
+
+
+def _result(stream: Stream, recorder: Recorder, changed_ns: list[tuple[int, int]]) -> dict[str, float]:
+    """What was captured and never recognised, and how much later than usual moments came, near changes and far."""
+    counters = stream.counters
+    lost = sum(sum(found.dropped.values()) for found in counters.values())
+    lost += counters["image"].captured - len(recorder.recognised["image"])
+    ends = sorted(recorder.recognised["audio"])
+    gaps_ms = [(after - before) / NS_PER_MS for before, after in itertools.pairwise(ends)]
+    usual_ms, near, far = {}, [], []
+    for modality, times in recorder.recognised.items():
+        took_ms = {end_ns: (at_ns - end_ns) / NS_PER_MS for end_ns, at_ns in times.items()}
+        usual_ms[modality] = statistics.median(took_ms.values())
+        for end_ns, ms in took_ms.items():
+            is_near = any(began - NEAR_NS < end_ns < ended + NEAR_NS for began, ended in changed_ns)
+            (near if is_near else far).append(ms - usual_ms[modality])
+    return {
+        "changes": len(changed_ns),
+        "bundles_seen": len(set(recorder.bundles)),
+        "frames": counters["image"].captured,
+        "patches": len(ends),
+        "longest_step_ms": max(gaps_ms),
+        "usual_step_ms": statistics.median(gaps_ms),
+        "lost": lost,
+        "usual_image_ms": usual_ms["image"],
+        "usual_audio_ms": usual_ms["audio"],
+        "p99_far_ms": _p99(far),
+        "p99_near_ms": _p99(near),
+        "most_far_ms": max(far),
+        "held_up_ms": max(near),
+    }
+
+
+def _p99(values: list[float]) -> float:
+    return sorted(values)[min(len(values) - 1, len(values) * 99 // 100)]
+
+
+def _table(result: dict[str, float]) -> str:
+    return f"""{result["changes"]} changes, {result["frames"]} frames and {result["patches"]} patches of sound
+  lost                              {result["lost"]}
+  sound, from patch to patch        {result["usual_step_ms"]:.1f} ms, at most {result["longest_step_ms"]:.1f} ms
+  capture to recognition, usually   {result["usual_image_ms"]:.1f} ms, sound {result["usual_audio_ms"]:.1f} ms
+  later than usual
+    far from a change               p99 {result["p99_far_ms"]:.1f} ms, at most {result["most_far_ms"]:.1f} ms
+    within 0.5 s of a change        p99 {result["p99_near_ms"]:.1f} ms, at most {result["held_up_ms"]:.1f} ms (one frame: {FRAME_MS:.1f})"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
