@@ -2,20 +2,27 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from daemon.announce import announce
-from daemon.clock import NS_PER_S, monotonic_ns
+from daemon.bundles.rules import Vitals
+from daemon.bundles.updater import Updater
+from daemon.clock import NS_PER_S, monotonic_ns, wall_time
 from daemon.config import Config
 from daemon.control import Control
-from daemon.in_use import InUse, errors_of, shown
-from daemon.mqtt import Session
+from daemon.errors import Refused
+from daemon.in_use import InUse, errors_of, shown, take_the_same
+from daemon.mqtt import Session, without_updates
 from daemon.places import state_directory
 from daemon.publish import Identity, StreamPublisher
 from daemon.recogniser import Recogniser
+from daemon.replacing import Bundles, Replacing
 from daemon.report import Reporter, accelerators_health
 from daemon.runtime.progress import Progress
+from daemon.runtime.turns import short_turns
 from daemon.status.latency import Latencies
 from daemon.status.notify import Notifier
 from daemon.status.service import Service
@@ -25,6 +32,7 @@ from daemon.switches import load_switches
 log = logging.getLogger(__name__)
 
 SOURCES_CLOSE_S = 1.5
+UPDATER_CLOSE_S = 0.6
 SESSION_CLOSE_S = 1.5
 """Together with what closes in between, well under the 5 s within which the service promises to stop."""
 
@@ -35,7 +43,8 @@ LOOK_EVERY_S = 0.25
 class Node:
     """One daemon on one device."""
 
-    def __init__(self, config: Config, recogniser: Recogniser) -> None:
+    def __init__(self, config: Config, recogniser: Recogniser, bundles: Bundles | None = None) -> None:
+        """Without `bundles` the recogniser's is used, always."""
         self._config = config
         self._latencies = Latencies()
         self._changed = threading.Event()
@@ -63,13 +72,20 @@ class Node:
         self._live = [stream for stream in self._streams.values() if stream.is_live]
         self._in_use = InUse(recogniser, first, self._live, on_change=self._changed.set)
         self._reporter = Reporter(config.node, monotonic_ns(), self._session, self._streams, self._latencies)
-        self._control = Control(config, self._streams, self._switches, lambda: self._in_use.bundle.id)
+        self._bundles = bundles
+        self._replacing = None if bundles is None else Replacing(config, bundles, self, self._session)
+        updater = None if self._replacing is None else self._replacing.updater
+        self._control = Control(config, self._streams, self._switches, lambda: self._in_use.bundle.id, updater)
+        self._stop: SimpleQueue[None] = SimpleQueue()
+        self._begins_again = False
 
-    def run(self, stop: SimpleQueue[None], notifier: Notifier) -> None:
+    def run(self, stop: SimpleQueue[None], notifier: Notifier) -> bool:
         """Run until there is something in `stop`, or until every source has come to its end and no text can come.
 
-        The service manager is told of it, and its watchdog fed, through `notifier`.
+        The service manager is told of it, and its watchdog fed, through `notifier`. Says whether a new node is to go
+        on with another bundle, which wants its sources opened anew.
         """
+        self._stop = stop
         with ExitStack() as stack:
             stack.callback(self._session.stop, SESSION_CLOSE_S)
             stack.callback(self._publish_health)
@@ -77,6 +93,7 @@ class Node:
                 publisher.begin()
             self._turn_as_left()
             self._announce()
+            self._publish_models()
             for remark in self._in_use.recogniser.stays_on_cpu:
                 log.warning("%s", remark)
             self._in_use.start()
@@ -88,10 +105,52 @@ class Node:
             for stream in self._streams.values():
                 if not stream.is_live:
                     stream.start_in_order(self._in_use.encoders)
+            if self._replacing is not None:
+                self._replacing.updater.start()
+                stack.callback(self._close_updater, self._replacing.updater)
             self._watch_over(stop, Service(notifier, self._loops))
-            log.info("stopping")
-            notifier.send(STOPPING="1", STATUS="stopping")
+            if self._begins_again:
+                log.info("opening the sources anew for another bundle")
+            else:
+                log.info("stopping")
+                notifier.send(STOPPING="1", STATUS="stopping")
         log.info("stopped")
+        return self._begins_again
+
+    def prepare(self, directory: Path, bundle: str) -> Callable[[], None]:
+        """Load a bundle beside the running one; what is returned switches to it. Raises Refused.
+
+        Implements Host, for the updater's thread.
+        """
+        if self._bundles is None:
+            raise Refused("bundles are not replaced here")
+        with short_turns():
+            recogniser = self._bundles.load(directory)
+            if (found := recogniser.bundle.manifest.id) != bundle:
+                raise Refused(f"{directory}: is {found}, expected {bundle}")
+            if not take_the_same(self._in_use.recogniser.bundle.manifest, recogniser.bundle.manifest):
+                return self._begin_again
+            change = self._in_use.prepare(recogniser, shown(recogniser, self._errors))
+
+        def switch() -> None:
+            change()
+            self._announce()
+            log.info("%s has taken over", bundle)
+
+        return switch
+
+    def vitals(self) -> Vitals:
+        """How the running bundle does. Implements Host."""
+        return self._in_use.bundle.signs.read()
+
+    def _begin_again(self) -> None:
+        self._begins_again = True
+        self._stop.put(None)
+
+    @staticmethod
+    def _close_updater(updater: Updater) -> None:
+        if not updater.close(UPDATER_CLOSE_S):
+            log.warning("the updater did not stop within %.1f s; left behind", UPDATER_CLOSE_S)
 
     def _turn_as_left(self) -> None:
         """Close what was closed when the daemon ended."""
@@ -124,6 +183,8 @@ class Node:
                 self._changed.clear()
                 self._publish_health()
                 published_ns = now_ns
+            if self._replacing is not None:
+                self._replacing.tell()
             service.look(
                 self._reporter.sources(),
                 accelerators_health(self._in_use.recogniser.accelerators),
@@ -140,11 +201,20 @@ class Node:
             return
 
     def _loops(self) -> list[Progress]:
-        return [self._session.progress, *self._in_use.progress]
+        updater = [] if self._replacing is None else [self._replacing.updater.progress]
+        return [self._session.progress, *self._in_use.progress, *updater]
 
     def _publish_health(self) -> None:
         health = self._reporter.health(self._in_use.recogniser)
         self._session.publish("health", health.to_json(), retain=True, qos=1)
+
+    def _publish_models(self) -> None:
+        if self._replacing is not None:
+            self._replacing.tell()
+            return
+        manifest = self._in_use.recogniser.bundle.manifest
+        payload = without_updates(self._config.node, manifest.name, manifest.version, wall_time(monotonic_ns()))
+        self._session.publish("models", payload.to_json(), retain=True, qos=1)
 
     def _errors(self) -> int:
         return errors_of(self._streams) + self._session.counters.dropped.get("recognition_not_finite", 0)

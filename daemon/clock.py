@@ -19,7 +19,15 @@ def seconds_until(at_ns: int) -> float:
 
 def wall_time(at_ns: int) -> str:
     """The wall time of a monotonic instant, as ISO 8601 in UTC with microseconds."""
-    epoch_ns = time.time_ns() - (time.monotonic_ns() - at_ns)
+    return _iso_8601(time.time_ns() - (time.monotonic_ns() - at_ns))
+
+
+def wall_time_of(epoch_s: float) -> str:
+    """The same of an instant that was noted as wall time, in seconds since the epoch."""
+    return _iso_8601(round(epoch_s * NS_PER_S))
+
+
+def _iso_8601(epoch_ns: int) -> str:
     seconds, rest_ns = divmod(epoch_ns, NS_PER_S)
     whole = datetime.fromtimestamp(seconds, timezone.utc)
     return f"{whole:%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"

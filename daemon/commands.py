@@ -9,12 +9,15 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
 from daemon.accelerate import accelerate
 from daemon.app import Node
+from daemon.bundles.choice import Own
 from daemon.bundles.load import load_bundle
+from daemon.bundles.start import Start
 from daemon.config import Config, absent_files, broker_and_node, load_config, override_devices
 from daemon.documents import Loaded
 from daemon.errors import SourceError
@@ -22,7 +25,9 @@ from daemon.logs import start_logging
 from daemon.mqtt import Malformed, Narrator, Received
 from daemon.mqtt import watch as subscribe
 from daemon.mqtt_config import broker_at
+from daemon.places import models_directory
 from daemon.recogniser import Recogniser, check_thresholds, load_recogniser
+from daemon.replacing import Bundles
 from daemon.sources import MicrophoneDevice, list_cameras, list_microphones
 from daemon.status.notify import Notifier
 
@@ -40,12 +45,13 @@ def run(options: argparse.Namespace) -> int:
     faulthandler.enable()  # the service manager's watchdog ends us by SIGABRT: every thread then says where it was
     notifier = Notifier.from_environment()
     notifier.send(STATUS="loading the bundle")
-    recogniser = _ready(loaded)
+    bundles = None if config.models.source is None else _bundles(loaded)
     # not an Event: this thread waits for it, and may be interrupted by the signal while it holds the Event's lock
     stop: SimpleQueue[None] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.put(None))
-    Node(config, recogniser).run(stop, notifier)
+    while Node(config, _first(loaded, bundles), bundles).run(stop, notifier):
+        pass
     if threading.active_count() > 1:
         # a network camera that is being opened or read, or an encoder that hangs was left behind: it must not
         # come back while the interpreter is taken apart
@@ -57,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 def check_config(options: argparse.Namespace) -> int:
     """Validate a config and make ready what it says, without starting it."""
     loaded = load_config(options.config)
-    recogniser = _ready(loaded)
+    recogniser = _ready(loaded, Path(loaded.document.bundle))
     Node(loaded.document, recogniser)
     for remark in [*absent_files(loaded), *recogniser.stays_on_cpu]:
         print(remark, file=sys.stderr)
@@ -115,11 +121,25 @@ def watch(options: argparse.Namespace) -> int:
     return 0
 
 
-def _ready(config: Loaded[Config]) -> Recogniser:
-    """Load the bundle and check the config against it."""
-    recogniser = load_recogniser(load_bundle(Path(config.document.bundle)))
+def _ready(config: Loaded[Config], directory: Path) -> Recogniser:
+    """Load a bundle and check the config against it."""
+    recogniser = load_recogniser(load_bundle(directory))
     check_thresholds(recogniser.bundle.manifest, config)
     return accelerate(recogniser, config.document.devices)
+
+
+def _bundles(config: Loaded[Config]) -> Bundles:
+    """What is known of bundles from afar when the daemon starts."""
+    directory = Path(config.document.bundle)
+    own = Own(load_bundle(directory).manifest.id, directory)
+    return Bundles(Start(models_directory(config.document), own), partial(_ready, config), config.path)
+
+
+def _first(config: Loaded[Config], bundles: Bundles | None) -> Recogniser:
+    """The bundle to run now."""
+    if bundles is None:
+        return _ready(config, Path(config.document.bundle))
+    return bundles.start.load(lambda directory, _: bundles.load(directory))
 
 
 def _as_json(received: Received) -> str:

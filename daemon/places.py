@@ -16,3 +16,8 @@ def state_directory(config: Config, environment: Mapping[str, str] = os.environ)
     # XDG Base Directory Specification: data that is kept between restarts, but not worth carrying to other machines
     base = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "perceptd" / config.node
+
+
+def models_directory(config: Config) -> Path:
+    """Where bundles from afar are kept."""
+    return state_directory(config) / "models"

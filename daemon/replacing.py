@@ -1,0 +1,126 @@
+"""The bundles of a node: what is said of them, and, where there is a source, what replaces them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon import __version__
+from daemon.bundles.choice import Own, active_id
+from daemon.bundles.ports import Host
+from daemon.bundles.runner import ChildRunner
+from daemon.bundles.start import Start
+from daemon.bundles.state import Check, Offer, Refusal, Result, State
+from daemon.bundles.updater import Snapshot, Updater
+from daemon.clock import wall_time_of
+from daemon.config import Config
+from daemon.mqtt import BundlePart, CandidatePart, CheckPart, ModelsPayload, ResultPart, Session
+from daemon.recogniser import Recogniser
+from daemon.records import UPDATE_STAGES
+from daemon.release import version_key
+
+
+@dataclass(frozen=True)
+class Bundles:
+    """Where a node's bundle comes from: `start` knows which one, `load` makes one ready, `config` is what it must fit."""
+
+    start: Start
+    load: Callable[[Path], Recogniser]
+    config: Path
+
+
+class Replacing:
+    """Owns the updater, and publishes what there is to say of it."""
+
+    def __init__(self, config: Config, bundles: Bundles, host: Host, session: Session) -> None:
+        self._node, self._source = config.node, config.models.source
+        self._own = bundles.start.own
+        self._session = session
+        self.updater = Updater(config.models, bundles.start, ChildRunner(), host, __version__, bundles.config)
+        self._told: Snapshot | None = None
+
+    def tell(self) -> None:
+        """Publish what has changed since it was told last."""
+        snapshot = self.updater.status()
+        if snapshot != self._told:
+            self._told = snapshot
+            payload = models_payload(self._node, self._source, self._own, snapshot, time.time())
+            self._session.publish("models", payload.to_json(), retain=True, qos=1)
+
+
+def models_payload(node: str, source: str | None, own: Own, snapshot: Snapshot, now_s: float) -> ModelsPayload:
+    """What is said of a node's bundles."""
+    state = snapshot.state
+    is_first = state.previous is None
+    return ModelsPayload(
+        node=node,
+        time=wall_time_of(now_s),
+        source=source,
+        active=_bundle(active_id(state, own), is_shipped=state.active is None),
+        previous=None if state.active is None else _bundle(own.id if is_first else state.previous.id, is_shipped=is_first),
+        candidate=_candidate(snapshot),
+        latest=snapshot.latest,
+        available=[offer.id for offer in _newest_first(state.available)],
+        pinned=state.pinned,
+        trouble=snapshot.trouble,
+        last_check=None if state.last_check is None else _check(state.last_check),
+        last_result=None if state.last_result is None else _result(state.last_result),
+        refused=[_result(refusal) for refusal in state.refused],
+    )
+
+
+def _bundle(bundle: str, *, is_shipped: bool) -> BundlePart:
+    name, _, version = bundle.partition("@")
+    return BundlePart(id=bundle, name=name, version=version, shipped=is_shipped)
+
+
+def _candidate(snapshot: Snapshot) -> CandidatePart | None:
+    state = snapshot.state
+    if state.candidate is None:
+        return _on_probation(state)
+    candidate = state.candidate
+    total = candidate.release.size if candidate.release else 0
+    stage = UPDATE_STAGES.index(candidate.stage)
+    download = UPDATE_STAGES.index("download")
+    done = 0 if stage < download else snapshot.bytes_done if stage == download else total
+    return CandidatePart(
+        id=candidate.id,
+        name=candidate.name,
+        version=candidate.version,
+        stage=candidate.stage,
+        since=wall_time_of(candidate.since),
+        bytes_done=min(done, total),
+        bytes_total=total,
+    )
+
+
+def _on_probation(state: State) -> CandidatePart | None:
+    if state.active is None or state.probation is None:
+        return None
+    return CandidatePart(
+        id=state.active.id,
+        name=state.active.name,
+        version=state.active.version,
+        stage="probation",
+        since=wall_time_of(state.probation.since),
+        bytes_done=0,
+        bytes_total=0,
+    )
+
+
+def _check(check: Check) -> CheckPart:
+    return CheckPart(ok=check.ok, reason=check.reason, time=wall_time_of(check.time))
+
+
+def _result(result: Result | Refusal) -> ResultPart:
+    return ResultPart(
+        bundle=result.id,
+        ok=isinstance(result, Result) and result.ok,
+        stage=result.stage,
+        reason=result.reason,
+        time=wall_time_of(result.time),
+    )
+
+
+def _newest_first(offers: tuple[Offer, ...]) -> list[Offer]:
+    return sorted(offers, key=lambda offer: (offer.name, version_key(offer.version)), reverse=True)
