@@ -23,7 +23,7 @@ from daemon.records import UpdateStage
 from daemon.release import Release
 
 MOST_ENDINGS = 3
-"""With a daemon that ends, by a crash or a power cut, one bundle is tried so often in one stage: it may be the cause."""
+"""So often may the daemon end in one stage of a bundle, by a crash or a power cut: it may be the bundle's doing."""
 
 MOST_STARTS = 3
 """The start inside probation with which the daemon goes back: two may have been power cuts."""
@@ -130,6 +130,13 @@ def left(state: State, stage: UpdateStage, reason: str, now_s: float, *, refuse:
     return _with_refusal(state, slot.id, slot.content, stage, reason, now_s) if refuse else state
 
 
+def stays(state: State, stage: UpdateStage, reason: str, now_s: float) -> State:
+    """The active bundle was to make way and must stay: there is no other."""
+    if state.active is None:
+        return state
+    return state.model_copy(update={"probation": None, "last_result": _failure(state.active.id, stage, reason, now_s)})
+
+
 def own_again(state: State) -> State:
     """The config's own bundle takes over from whatever was active."""
     return state.model_copy(update={"base": None, "active": None, "previous": None, "probation": None})
@@ -151,8 +158,10 @@ def check_failed(state: State, reason: str, now_s: float) -> State:
     return state.model_copy(update={"last_check": Check(ok=False, reason=one_line(reason), time=now_s)})
 
 
-def pinned(state: State, on: bool) -> State:
-    """Whether what is active stays until somebody asks for another."""
+def pinned(state: State, now_s: float, *, on: bool) -> State:
+    """Whether what is active stays until somebody asks for another; a candidate nobody asked for is given up."""
+    if on and state.candidate is not None and not state.candidate.asked:
+        state = dropped(state, "the active bundle was pinned", now_s)
     return state.model_copy(update={"pinned": on})
 
 
