@@ -1,7 +1,6 @@
 """When the source is looked at: at random, so that many devices never ask at once."""
 
 import random
-from dataclasses import dataclass
 
 from daemon.runtime.backoff import Backoff
 
@@ -41,19 +40,24 @@ class Schedule:
         self._due_s = now_s + self._backoff.next_s()
 
 
-@dataclass(slots=True)
 class Wish:
-    """An install that somebody asked for, to be tried again."""
+    """An install that somebody asked for: tried at once, and again while the trouble is not the bundle's."""
 
-    name: str
-    version: str
-    backoff: Backoff
-    due_s: float
+    def __init__(self, name: str, version: str, longest_s: float, now_s: float) -> None:
+        """Tries are `longest_s` apart at most."""
+        self.name = name
+        self.version = version
+        self._backoff = Backoff(FIRST_RETRY_S, longest_s)
+        self._due_s = now_s
 
-    @property
-    def is_spent(self) -> bool:
-        """Whether it was tried often enough."""
-        return self.backoff.failures >= ASKED_TRIES
+    def is_due(self, now_s: float) -> bool:
+        """Whether to try now."""
+        return now_s >= self._due_s
+
+    def failed(self, now_s: float) -> bool:
+        """A try failed for now; says whether there is to be another."""
+        self._due_s = now_s + self._backoff.next_s()
+        return self._backoff.failures < ASKED_TRIES
 
 
 def _between(low: float, high: float) -> float:

@@ -88,17 +88,13 @@ class Stages:
         self._runner = runner
         self._origin = origin
         self._config = None if config is None else str(config)
-        self._done = shared_memory(_DONE.size)
+        self._done = os.fdopen(shared_memory(_DONE.size), "r+b", buffering=0)
 
     @property
     def bytes_done(self) -> int:
         """How much of the latest download is there; callable from any thread."""
-        done: int = _DONE.unpack(os.pread(self._done, _DONE.size, 0))[0]
+        done: int = _DONE.unpack(os.pread(self._done.fileno(), _DONE.size, 0))[0]
         return done
-
-    def close(self) -> None:
-        """Give the memory back."""
-        os.close(self._done)
 
     def look(self, beat: Beat) -> Looked:
         """What the source has."""
@@ -114,15 +110,16 @@ class Stages:
 
     def download(self, release: Release, into: Path, have: Sequence[Path], beat: Beat) -> None:
         """Gather its files in a directory; those in the directories of `have` are copied."""
-        os.pwrite(self._done, _DONE.pack(0), 0)
+        done = self._done.fileno()
+        os.pwrite(done, _DONE.pack(0), 0)
         request = self._origin.as_request() | {
             "release": release.model_dump(mode="json"),
             "into": str(into),
             "have": [str(path) for path in have],
-            "progress": self._done,
+            "progress": done,
         }
         deadline_s = BESIDE_S + release.size / SLOWEST_FETCH
-        self._ask("download", request, deadline_s, beat, _Nothing, inherits=(self._done,))
+        self._ask("download", request, deadline_s, beat, _Nothing, inherits=(done,))
 
     def verify(self, release: Release, into: Path, beat: Beat) -> None:
         """Have all of it on disk, and as it should be."""

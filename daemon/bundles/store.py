@@ -12,6 +12,8 @@ from daemon.errors import UpdateError
 from daemon.files import sync_directory
 from daemon.release import Release
 
+SLOTS = "slots"
+
 MB = 1024 * 1024
 
 RESERVE_BYTES = 64 * MB
@@ -24,17 +26,12 @@ class Store:
     def __init__(self, directory: Path, quota_bytes: int) -> None:
         """All bundles kept take at most the quota."""
         self._quota_bytes = quota_bytes
-        self._slots, self._partial, self._trash = (directory / name for name in ("slots", "partial", "trash"))
+        self._slots, self._partial, self._trash = (directory / name for name in (SLOTS, "partial", "trash"))
         self.metadata = directory / "tuf"
 
     def slot(self, content: str) -> Path:
         """Where a whole bundle is, or would be."""
         return self._slots / content
-
-    def slots(self) -> list[Path]:
-        """What there is of whole bundles."""
-        with _told():
-            return _names(self._slots)
 
     def is_whole(self, content: str, beat: Beat) -> bool:
         """Whether the slot is there, and what it should be."""
@@ -44,12 +41,17 @@ class Store:
             return False
         return True
 
-    def begin(self, content: str) -> Path:
+    def make(self) -> None:
+        """Make the directories there must be."""
+        with _told():
+            for directory in (self._slots, self._partial, self.metadata):
+                _make(directory)
+
+    def gather(self, content: str) -> Path:
         """The directory in which a bundle is gathered, made if need be; what an earlier try left is in it."""
         path = self._partial / content
         with _told():
-            for directory in (path, self._slots, self.metadata):
-                _make(directory)
+            _make(path)
         return path
 
     def check_room(self, release: Release, kept: Set[str]) -> None:
@@ -85,16 +87,19 @@ class Store:
             for path in partials:
                 if path.name not in kept:
                     self._discard(path)
-            if self._trash.exists():
-                shutil.rmtree(self._trash)
+            self._empty_trash()
 
     def _discard(self, path: Path) -> None:
         # renamed first: what is half removed must not look like a slot
-        self._trash.mkdir(exist_ok=True)
-        number = len(_names(self._trash))
-        path.rename(self._trash / f"{path.name}.{number}")
+        self._empty_trash()
+        self._trash.mkdir(mode=0o700)
+        path.rename(self._trash / path.name)
         sync_directory(path.parent)
-        shutil.rmtree(self._trash)
+        self._empty_trash()
+
+    def _empty_trash(self) -> None:
+        if self._trash.exists():
+            shutil.rmtree(self._trash)
 
 
 def room_problem(missing_bytes: int, free_bytes: int, kept_bytes: int, quota_bytes: int) -> str | None:
