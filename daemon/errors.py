@@ -83,9 +83,10 @@ class Crashed(ChildError):
         self.signal_name = signal_name
 
 
-UpdateFault = Literal["source", "trust", "disk", "clock", "bundle"]
+UpdateFault = Literal["source", "trust", "disk", "memory", "clock", "bundle"]
 """Why a bundle was not replaced: its source does not answer, or not as agreed; its signatures are not to be trusted;
-there is no room, or a disk fails; the clock is not set; the bundle is no good: that version is then left alone."""
+there is no room, or a disk fails; there is too little memory; the clock is not set; the bundle is no good: that version
+is then left alone."""
 
 
 class UpdateError(PerceptdError):

@@ -124,12 +124,16 @@ class Child:
             raise self._ending_as_error()
         return descriptor in ready
 
+    def has_ended(self, timeout_s: float) -> bool:
+        """Whether it ends within the time, in whatever way."""
+        return bool(_readable((self._ending,), timeout_s))
+
     def result(self, deadline_s: float) -> str:
         """What the function has written to standard output once it has returned.
 
         Raises ChildError when it fails, or has not returned by the deadline.
         """
-        if not _readable((self._ending,), deadline_s):
+        if not self.has_ended(deadline_s):
             raise ChildError(f"the system has not answered for {deadline_s:g} s")
         if self._process.wait() != 0:
             raise self._ending_as_error()

@@ -1,0 +1,64 @@
+"""Which bundle is meant: the newest, the one to try, the one that takes over at a start. Pure."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.bundles.state import Offer, State
+from daemon.bundles.transitions import based_on, own_again
+from daemon.release import version_key
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The config's own bundle: the one that runs unless another was activated, and the last resort."""
+
+    id: str
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.id.partition("@")[0]
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+        return self.id.partition("@")[2]
+
+
+def active_id(state: State, own: Own) -> str:
+    """Name and version of the bundle that runs."""
+    return own.id if state.active is None else state.active.id
+
+
+def newest(state: State, own: Own, perceptd: str) -> Offer | None:
+    """The newest release of the active bundle's name that this version of the program can run, if newer."""
+    name, _, version = active_id(state, own).partition("@")
+    newer = [offer for offer in state.available if offer.name == name and _can_replace(offer, version, perceptd)]
+    return max(newer, key=lambda offer: version_key(offer.version), default=None)
+
+
+def to_try(state: State, own: Own, perceptd: str) -> Offer | None:
+    """The release to install by itself: the newest that was not refused, unless the active one is pinned."""
+    if state.pinned:
+        return None
+    wanted = tuple(offer for offer in state.available if not state.is_refused(offer.id))
+    return newest(state.model_copy(update={"available": wanted}), own, perceptd)
+
+
+def after_config(state: State, own: Own) -> tuple[State, str | None]:
+    """What is active when the daemon starts with this bundle of its config, and what there is to say of it.
+
+    Another one than was there before wins, for somebody changed it, unless it is only an older version.
+    """
+    if state.active is None or state.base == own.id:
+        return state, None
+    if own.name == state.active.name and version_key(own.version) < version_key(state.active.version):
+        return based_on(state, own.id), None
+    remark = f"the config's bundle is {own.id} now, it was {state.base}: it takes over from {state.active.id}"
+    return own_again(state), remark
+
+
+def _can_replace(offer: Offer, version: str, perceptd: str) -> bool:
+    newer = version_key(offer.version) > version_key(version)
+    return newer and version_key(offer.needs_perceptd) <= version_key(perceptd)

@@ -1,0 +1,121 @@
+"""Takes the candidate through its stages, each of which is on disk before it begins."""
+
+import logging
+from pathlib import Path
+
+from daemon.bundles.choice import Own
+from daemon.bundles.journal import Ledger
+from daemon.bundles.loading import loaded
+from daemon.bundles.ports import Beat, Host
+from daemon.bundles.stages import Stages, slot_of
+from daemon.bundles.state import Candidate
+from daemon.bundles.store import Store
+from daemon.bundles.transitions import dropped, entered, refused, switched
+from daemon.bundles.whole import check_whole
+from daemon.errors import UpdateError
+from daemon.records import UpdateStage
+from daemon.release import Release
+
+log = logging.getLogger(__name__)
+
+KB_PER_MB = 1024
+
+
+class _Withdrawn(Exception):
+    """Nobody wants the candidate any more."""
+
+
+class Installer:
+    """Installs bundles; used by one thread."""
+
+    def __init__(self, ledger: Ledger, store: Store, stages: Stages, host: Host, own: Own) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._stages = stages
+        self._host = host
+        self._own = own
+
+    def run(self, candidate: Candidate, beat: Beat) -> bool:
+        """Install it, up to its probation. Says whether that is settled: else it may be tried again later.
+
+        Raises Closing when `beat` does.
+        """
+
+        def wanted() -> None:
+            beat()
+            if self._ledger.state.candidate is None:
+                raise _Withdrawn
+
+        try:
+            self._through(candidate, wanted)
+        except _Withdrawn:
+            return True
+        except UpdateError as error:
+            return self._given_up(candidate, error)
+        except OSError as error:
+            return self._given_up(candidate, UpdateError("disk", str(error)))
+        log.info("%s has taken over, on probation", candidate.id)
+        return True
+
+    def _given_up(self, candidate: Candidate, error: UpdateError) -> bool:
+        state, now_s = self._ledger.state, self._ledger.now_s()
+        stage = candidate.stage if state.candidate is None else state.candidate.stage
+        log.error("%s is not installed: %s: %s", candidate.id, stage, error)
+        settled = error.kind == "bundle"
+        self._ledger.note((refused if settled else dropped)(state, str(error), now_s))
+        return settled
+
+    def _through(self, candidate: Candidate, beat: Beat) -> None:
+        self._enter("resolve", beat)
+        self._store.make()
+        release = self._stages.resolve(candidate.name, candidate.version, beat)
+        check_memory(release.signed.memory_mb)
+        self._bring(release, beat)
+        slot = self._store.slot(release.content)
+        self._enter("check", beat, release)
+        check_memory(release.signed.memory_mb)
+        self._stages.check(release, slot, beat)
+        self._enter("selftest", beat)
+        self._stages.selftest(release, slot, beat)
+        self._enter("switch", beat)
+        self._switch(release, slot, beat)
+
+    def _bring(self, release: Release, beat: Beat) -> None:
+        if self._store.is_whole(release.content, beat):
+            return
+        self._enter("download", beat, release)
+        kept = self._ledger.state.kept
+        self._store.sweep(kept)
+        partial = self._store.gather(release.content)
+        self._store.check_room(release, kept)
+        have = [self._store.slot(content) for content in sorted(kept - {release.content})]
+        self._stages.download(release, partial, [*have, self._own.directory], beat)
+        self._enter("verify", beat)
+        self._stages.verify(release, partial, beat)
+        self._store.adopt(release.content)
+
+    def _switch(self, release: Release, directory: Path, beat: Beat) -> None:
+        slot = slot_of(release)
+        check_whole(directory, slot.content, beat)
+        commit = loaded(lambda: self._host.prepare(directory, slot.id))
+        before = self._host.vitals()
+        self._ledger.keep(switched(self._ledger.state, slot, self._own.id, before, self._ledger.now_s()))
+        commit()
+
+    def _enter(self, stage: UpdateStage, beat: Beat, release: Release | None = None) -> None:
+        beat()
+        self._ledger.keep(entered(self._ledger.state, stage, self._ledger.now_s(), release))
+
+
+def check_memory(needed_mb: int) -> None:
+    """Raises UpdateError when so much is not free."""
+    available_mb = memory_available_mb()
+    if needed_mb > available_mb:
+        raise UpdateError("memory", f"needs {needed_mb} MB of memory, {available_mb} MB are free")
+
+
+def memory_available_mb() -> int:
+    """What programs could have without others being pushed out, see proc(5)."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    kb = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    return kb // KB_PER_MB

@@ -1,0 +1,109 @@
+"""The state in memory, and on disk as far as that can be written."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from daemon.bundles.state import State
+from daemon.bundles.transitions import seen
+from daemon.errors import UpdateError
+from daemon.files import read_bounded, replace_file
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 4 * 1024 * 1024
+"""More than a state with the longest candidate has: 1000 files of some 250 bytes each."""
+
+
+class Ledger:
+    """The one who changes the state. The updater's thread writes it; any thread may read `state` and `trouble`.
+
+    `trouble` says why the file does not hold the state, and is None while it does.
+    """
+
+    def __init__(self, path: Path, now_s: Callable[[], float]) -> None:
+        """Read what there is; `now_s` is the wall clock."""
+        self._path = path
+        self._on_change: Callable[[], None] = lambda: None
+        self.now_s = now_s
+        self.state = read_state(path)
+        self.trouble: str | None = None
+
+    def tell(self, on_change: Callable[[], None]) -> None:
+        """Call this after each change from now on."""
+        self._on_change = on_change
+
+    def keep(self, state: State) -> None:
+        """Change the state once it is on disk. Raises UpdateError when it cannot be written; nothing has changed then.
+
+        The file may have been replaced even so, where only the last of several steps failed.
+        """
+        state = seen(state, self.now_s())
+        try:
+            self._write(state)
+        finally:
+            self._on_change()
+
+    def note(self, state: State) -> None:
+        """Change the state at once, and on disk as soon as that can be written: see `retry`."""
+        self.state = seen(state, self.now_s())
+        self._try()
+        self._on_change()
+
+    def retry(self) -> None:
+        """Write what could not be written."""
+        if self.trouble is not None and self._try():
+            log.info("%s can be written again", self._path)
+            self._on_change()
+
+    def _try(self) -> bool:
+        try:
+            self._write(self.state)
+        except UpdateError:  # said, and shown as trouble
+            return False
+        return True
+
+    def _write(self, state: State) -> None:
+        try:
+            replace_file(self._path, state.model_dump_json().encode())
+        except OSError as error:
+            trouble = f"{self._path} cannot be written: {error.strerror or error}"
+            if trouble != self.trouble:
+                log.error("%s", trouble)
+            self.trouble = trouble
+            raise UpdateError("disk", trouble) from error
+        self.state = state
+        self.trouble = None
+
+
+def read_state(path: Path) -> State:
+    """What the file says. One that makes no sense is set aside, and nothing is known then."""
+    try:
+        return State.model_validate_json(read_bounded(path, MOST_BYTES))
+    except FileNotFoundError:
+        return State()
+    except OSError as error:
+        log.error("%s cannot be read: %s; the config's own bundle runs", path, error.strerror or error)
+        return State()
+    except ValidationError as error:
+        log.error("%s is damaged (%s); the config's own bundle runs", path, _first_problem(error))
+        _set_aside(path)
+        return State()
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, problem["loc"]))
+    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+
+
+def _set_aside(path: Path) -> None:
+    aside = path.with_suffix(".damaged")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        log.error("%s cannot be set aside: %s", path, error.strerror or error)
+    else:
+        log.error("what it held is in %s", aside)

@@ -1,0 +1,81 @@
+"""Watches a bundle that has taken over, and brings back the one before it."""
+
+import logging
+
+from daemon.bundles.choice import Own
+from daemon.bundles.journal import Ledger
+from daemon.bundles.loading import loaded
+from daemon.bundles.ports import Beat, Host
+from daemon.bundles.rules import ProbationRules, Verdict, judge
+from daemon.bundles.state import State
+from daemon.bundles.store import Store
+from daemon.bundles.transitions import confirmed, left, own_again, stays
+from daemon.bundles.whole import check_whole
+from daemon.clock import NS_PER_S, monotonic_ns
+from daemon.errors import UpdateError
+from daemon.records import UpdateStage
+
+log = logging.getLogger(__name__)
+
+
+class Probation:
+    """The probation of one bundle, from here on: its time begins anew when the daemon was started meanwhile."""
+
+    def __init__(self, ledger: Ledger, host: Host, rules: ProbationRules) -> None:
+        self._ledger = ledger
+        self._host = host
+        self._rules = rules
+        self._began_ns = monotonic_ns()
+        self._windows_judged = 0
+
+    def look(self) -> Verdict:
+        """Judge the bundle now; one that is kept is confirmed."""
+        state = self._ledger.state
+        if state.probation is None or state.active is None:
+            return Verdict("keep")
+        now = self._host.vitals()
+        elapsed_s = (monotonic_ns() - self._began_ns) / NS_PER_S
+        verdict = judge(state.probation.before, now, elapsed_s, self._windows_judged, self._rules)
+        self._windows_judged = max(self._windows_judged, now.moments // self._rules.window_moments)
+        if verdict.decision == "keep":
+            log.info("%s is confirmed", state.active.id)
+            self._ledger.note(confirmed(state, self._ledger.now_s()))
+        return verdict
+
+
+class Retreat:
+    """The way back to the bundle before the active one, or to the config's own."""
+
+    def __init__(self, ledger: Ledger, store: Store, host: Host, own: Own) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._host = host
+        self._own = own
+
+    def go(self, stage: UpdateStage, reason: str, beat: Beat) -> None:
+        """Leave the active bundle, which is refused from now on.
+
+        What runs is switched first, for a disk may not let itself be written.
+        """
+        before, now_s = self._ledger.state, self._ledger.now_s()
+        if before.active is None:
+            return
+        log.error("%s makes way: %s: %s", before.active.id, stage, reason)
+        after = left(before, stage, reason, now_s)
+        try:
+            self._ledger.note(self._switched(after, beat))
+        except UpdateError as error:
+            log.error("%s stays: there is no other to go back to: %s", before.active.id, error)
+            self._ledger.note(stays(before, stage, f"{reason}; and there is no other to go back to: {error}", now_s))
+
+    def _switched(self, after: State, beat: Beat) -> State:
+        if after.active is not None:
+            directory, bundle = self._store.slot(after.active.content), after.active.id
+            try:
+                check_whole(directory, after.active.content, beat)
+                loaded(lambda: self._host.prepare(directory, bundle))()
+                return after
+            except UpdateError as error:
+                log.error("%s cannot be used, the config's own takes over: %s", bundle, error)
+        loaded(lambda: self._host.prepare(self._own.directory, self._own.id))()
+        return own_again(after)

@@ -1,0 +1,160 @@
+"""What the updater does each time round: obeys, watches, installs, looks at the source."""
+
+import logging
+from datetime import datetime, timezone
+
+from daemon.bundles.choice import Own, to_try
+from daemon.bundles.install import Installer
+from daemon.bundles.journal import Ledger
+from daemon.bundles.orders import Install, Orders
+from daemon.bundles.ports import Beat, Host
+from daemon.bundles.probation import Probation, Retreat
+from daemon.bundles.rules import ProbationRules
+from daemon.bundles.schedule import HOUR_S, Schedule, Wish
+from daemon.bundles.stages import Stages
+from daemon.bundles.state import Candidate
+from daemon.bundles.store import Store
+from daemon.bundles.transitions import check_failed, checked, dropped, sought
+from daemon.clock import NS_PER_S, monotonic_ns
+from daemon.errors import UpdateError
+from daemon.models_config import ModelsConfig
+
+log = logging.getLogger(__name__)
+
+
+class Rounds:
+    """The updater's duties; used by its thread alone. Everything may raise Closing, as `beat` does."""
+
+    def __init__(
+        self,
+        config: ModelsConfig,
+        ledger: Ledger,
+        store: Store,
+        stages: Stages,
+        host: Host,
+        orders: Orders,
+        *,
+        own: Own,
+        perceptd: str,
+        rules: ProbationRules,
+        beat: Beat,
+    ) -> None:
+        self._automatic, self._period_s = config.automatic, config.check_every_h * HOUR_S
+        self._ledger, self._store, self._stages, self._host = ledger, store, stages, host
+        self._orders, self._own, self._perceptd, self._rules, self._beat = orders, own, perceptd, rules, beat
+        self._installer = Installer(ledger, store, stages, host, own)
+        self._retreat = Retreat(ledger, store, host, own)
+        self._probation: Probation | None = None
+        self._wish: Wish | None = None
+        self._waits_for_clock = False
+        self._schedule = Schedule(self._period_s, _monotonic_s())
+
+    def begin(self) -> None:
+        """Remove from the store what nobody needs; nothing goes while it is unknown what a next start would need."""
+        if self._ledger.trouble is not None:
+            return
+        try:
+            self._store.sweep(self._ledger.state.kept)
+        except UpdateError as error:
+            log.error("%s", error)
+
+    def round(self) -> bool:
+        """Do what is due; says whether more may be."""
+        self._ledger.retry()
+        if self._ledger.now_s() >= self._ledger.state.seen_time + HOUR_S:
+            self._ledger.note(self._ledger.state)  # which remembers the time
+        self._obey()
+        state = self._ledger.state
+        if state.probation is not None:
+            return self._watch()
+        if self._clock_is_behind():
+            return False
+        if state.candidate is not None:
+            self._install(state.candidate)
+            return True
+        if self._orders.take_check():
+            self._schedule.ask(_monotonic_s())
+        if self._schedule.is_due(_monotonic_s()):
+            self._look()
+            return True
+        return False
+
+    def give_up(self, reason: str) -> None:
+        """Whatever is being done fails in a way that nobody foresaw."""
+        self._wish = None
+        self._schedule.failed(_monotonic_s())
+        self._ledger.note(dropped(self._ledger.state, reason, self._ledger.now_s()))
+
+    def _obey(self) -> None:
+        change = self._orders.take_change()
+        if isinstance(change, Install):
+            self._wish = Wish(change.name, change.version, self._period_s, _monotonic_s())
+        elif change is not None:
+            self._wish = None
+            self._retreat.go("switch", "somebody asked for the one before it", self._beat)
+        wish, state = self._wish, self._ledger.state
+        if wish is not None and state.candidate is None and state.probation is None and wish.is_due(_monotonic_s()):
+            self._ledger.note(sought(state, wish.name, wish.version, self._ledger.now_s(), asked=True))
+
+    def _watch(self) -> bool:
+        if self._probation is None:
+            self._probation = Probation(self._ledger, self._host, self._rules)
+        verdict = self._probation.look()
+        if verdict.decision == "wait":
+            return False
+        self._probation = None
+        if verdict.decision == "back":
+            self._retreat.go("probation", verdict.reason or "", self._beat)
+        return True
+
+    def _install(self, candidate: Candidate) -> None:
+        if candidate.asked and self._wish is None:
+            self._wish = Wish(candidate.name, candidate.version, self._period_s, _monotonic_s())
+        self._probation = None
+        if self._installer.run(candidate, self._beat):
+            self._wish = None
+            self._schedule.settled(_monotonic_s())
+        elif self._wish is None:
+            self._schedule.failed(_monotonic_s())
+        elif not self._wish.failed(_monotonic_s()):
+            self._wish = None
+
+    def _look(self) -> None:
+        try:
+            self._store.make()
+            looked = self._stages.look(self._beat)
+        except UpdateError as error:
+            log.warning("the source of bundles: %s", error)
+            self._ledger.note(check_failed(self._ledger.state, str(error), self._ledger.now_s()))
+            self._schedule.failed(_monotonic_s())
+            return
+        for reason in looked.skipped:
+            log.warning("the source of bundles: %s", reason)
+        now_s = self._ledger.now_s()
+        state = checked(self._ledger.state, now_s, looked.releases)
+        offer = to_try(state, self._own, self._perceptd) if self._automatic else None
+        if offer is None:
+            self._schedule.settled(_monotonic_s())
+        else:
+            state = sought(state, offer.name, offer.version, now_s, asked=False)
+        self._ledger.note(state)
+
+    def _clock_is_behind(self) -> bool:
+        state, now_s = self._ledger.state, self._ledger.now_s()
+        if now_s >= state.seen_time:
+            self._waits_for_clock = False
+            return False
+        if not self._waits_for_clock or self._orders.take_check():
+            self._waits_for_clock = True
+            reason = f"the clock says {_words(now_s)}, before {_words(state.seen_time)}: waiting for it to be set"
+            log.warning("%s", reason)
+            self._ledger.note(check_failed(state, reason, now_s))
+        return True
+
+
+def _monotonic_s() -> float:
+    return monotonic_ns() / NS_PER_S
+
+
+def _words(wall_s: float) -> str:
+    return f"{datetime.fromtimestamp(wall_s, timezone.utc):%Y-%m-%d %H:%M}"

@@ -1,0 +1,75 @@
+"""Which bundle runs when the daemon starts: the active one if it is whole and loads, else the one before it."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from daemon.bundles.choice import Own, after_config
+from daemon.bundles.journal import Ledger
+from daemon.bundles.loading import loaded
+from daemon.bundles.state import Slot, State
+from daemon.bundles.store import SLOTS
+from daemon.bundles.transitions import MOST_STARTS, found_unfinished, left, started
+from daemon.bundles.whole import check_whole
+from daemon.errors import UpdateError
+
+Loaded = TypeVar("Loaded")
+log = logging.getLogger(__name__)
+
+STATE = "state.json"
+
+
+class Start:
+    """The beginning of a daemon's life: from here on `ledger` knows what is active.
+
+    What changes is written before anything is loaded, so that a bundle that brings the daemon down is left behind.
+    """
+
+    def __init__(self, directory: Path, own: Own, now_s: Callable[[], float] = time.time) -> None:
+        """`directory` is the one of replaced bundles, `own` the config's bundle, `now_s` the wall clock."""
+        self.directory = directory
+        self.own = own
+        self.ledger = Ledger(directory / STATE, now_s)
+        state, remark = after_config(self.ledger.state, own)
+        if remark is not None:
+            log.warning("%s", remark)
+        state = self._counted(found_unfinished(state, now_s()))
+        if state != self.ledger.state:
+            self.ledger.note(state)
+
+    def load(self, load: Callable[[Path, str], Loaded]) -> Loaded:
+        """Load the bundle that is to run, given its directory and id. What the last resort raises is raised."""
+        while (slot := self.ledger.state.active) is not None:
+            try:
+                return self._load_slot(slot, load)
+            except UpdateError as error:
+                log.error("%s cannot be used, the one before it takes over: %s", slot.id, error)
+                # damage is the disk's fault: the same version may come again
+                self._leave(str(error), refuse=error.kind == "bundle")
+        return load(self.own.directory, self.own.id)
+
+    def _load_slot(self, slot: Slot, load: Callable[[Path, str], Loaded]) -> Loaded:
+        directory = self.directory / SLOTS / slot.content
+        check_whole(directory, slot.content, lambda: None)
+        return loaded(lambda: load(directory, slot.id))
+
+    def _counted(self, state: State) -> State:
+        if state.active is None or state.probation is None:
+            return state
+        now_s = self.ledger.now_s()
+        counted = started(state)
+        if counted.probation is not None and counted.probation.starts >= MOST_STARTS:
+            reason = f"the daemon was started {MOST_STARTS} times while it was on probation"
+            log.error("%s is left: %s", state.active.id, reason)
+            return left(state, "probation", reason, now_s)
+        try:
+            self.ledger.keep(counted)
+        except UpdateError as error:
+            # uncounted, a bundle that brings the daemon down would do so for ever
+            return left(state, "probation", f"the start could not be counted: {error}", now_s, refuse=False)
+        return self.ledger.state
+
+    def _leave(self, reason: str, *, refuse: bool) -> None:
+        self.ledger.note(left(self.ledger.state, "switch", reason, self.ledger.now_s(), refuse=refuse))

@@ -1,0 +1,152 @@
+"""What is known of replaced bundles, as `state.json` keeps it, and how it changes. Pure.
+
+Times are wall time in seconds since the epoch.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from daemon.bundles.rules import Vitals
+from daemon.manifest import Name, Number
+from daemon.records import UpdateStage
+from daemon.release import Release, Sha256, Signed, Version
+
+REFUSED = 32
+"""So many versions that are left alone are remembered, the latest: a publisher withdraws them sooner."""
+
+OFFERS = 100
+"""So many of a source's newest releases are remembered."""
+
+REASON_CHARS = 500
+"""How much of a reason is kept: one line for a person."""
+
+Reason = Annotated[str, Field(max_length=REASON_CHARS)]
+Id = Annotated[str, Field(max_length=100)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class Slot(_Part):
+    """A whole bundle in the store; `content` names its directory, `memory_mb` is what it may take."""
+
+    name: Name
+    version: Version
+    content: Sha256
+    memory_mb: Annotated[int, Field(ge=1)]
+
+    @property
+    def id(self) -> str:
+        """Name and version."""
+        return f"{self.name}@{self.version}"
+
+
+class Offer(Signed):
+    """A release that a source has; `size` is of all its files, in bytes."""
+
+    size: Annotated[int, Field(ge=0)]
+
+    @property
+    def id(self) -> str:
+        """Name and version."""
+        return f"{self.name}@{self.version}"
+
+
+class Candidate(_Part):
+    """The bundle that is being installed, and its stage since when.
+
+    `asked`: somebody asked for this one. `closed`: the daemon was stopped in order meanwhile; `ended_in` are the stages
+    in which it ended otherwise.
+    """
+
+    name: Name
+    version: Version
+    stage: UpdateStage
+    since: Number
+    asked: bool
+    closed: bool = False
+    ended_in: Annotated[tuple[UpdateStage, ...], Field(max_length=100)] = ()
+    release: Release | None = None
+
+    @property
+    def id(self) -> str:
+        """Name and version."""
+        return f"{self.name}@{self.version}"
+
+
+class Probation(_Part):
+    """The active bundle is on trial since then; so many times the daemon was started meanwhile."""
+
+    since: Number
+    starts: Annotated[int, Field(ge=0)]
+    before: Vitals
+
+
+class Refusal(_Part):
+    """A version that is not tried again by itself, and at which stage it was given up."""
+
+    id: Id
+    content: Sha256 | None
+    stage: UpdateStage
+    reason: Reason
+    time: Number
+
+
+class Check(_Part):
+    """The latest look at the source."""
+
+    ok: bool
+    reason: Reason | None
+    time: Number
+
+
+class Result(_Part):
+    """What became of the latest bundle that was tried."""
+
+    id: Id
+    ok: bool
+    stage: UpdateStage
+    reason: Reason | None
+    time: Number
+
+
+class State(_Part):
+    """The whole of it. Without `active` the config's own bundle runs; `base` is its id when another was activated."""
+
+    format: Literal[1] = 1
+    base: Id | None = None
+    active: Slot | None = None
+    previous: Slot | None = None
+    pinned: bool = False
+    candidate: Candidate | None = None
+    probation: Probation | None = None
+    refused: Annotated[tuple[Refusal, ...], Field(max_length=REFUSED)] = ()
+    last_check: Check | None = None
+    last_result: Result | None = None
+    available: Annotated[tuple[Offer, ...], Field(max_length=OFFERS)] = ()
+    seen_time: Number = 0.0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "State":
+        if self.active is None and (self.previous is not None or self.probation is not None or self.base is not None):
+            raise ValueError("nothing is active, so there is nothing before it, nor on probation")
+        return self
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """The contents that must stay in the store."""
+        held = {slot.content for slot in (self.active, self.previous) if slot is not None}
+        if self.candidate is not None and self.candidate.release is not None:
+            held.add(self.candidate.release.content)
+        return frozenset(held)
+
+    def is_refused(self, bundle: str) -> bool:
+        """Whether the version is left alone."""
+        return any(refusal.id == bundle for refusal in self.refused)
+
+
+def one_line(reason: str) -> str:
+    """The reason as it is kept."""
+    return " ".join(reason.split())[:REASON_CHARS]
