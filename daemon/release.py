@@ -14,6 +14,9 @@ from daemon.manifest import Name
 MANIFEST = "bundle.yaml"
 SELFTEST = "selftest/"
 
+LISTING = "files.txt"
+"""Where a bundle from afar has `listing` of its files, beside them."""
+
 Version = Annotated[str, Field(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
