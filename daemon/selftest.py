@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from daemon.bundles.load import Bundle, load_bundle
@@ -11,6 +12,9 @@ from daemon.offline import OfflineRecogniser, item_of
 from daemon.recogniser import Recogniser, load_recogniser
 
 IN_CHILD = "daemon.selftest:run_in_child"
+
+MOST_FAILURES = 3
+"""Of a self-test, told on one line."""
 
 
 def selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
@@ -29,6 +33,13 @@ def selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
             if not abs(score - expected) <= tolerance:  # nor is a score that is no number
                 failures.append(f"{where}: {label} scored {score:.3f}, expected {expected:.3f} within {tolerance}")
     return failures
+
+
+def failures_in_short(failures: Sequence[str]) -> str:
+    """The first few, on one line."""
+    told = [" ".join(failure.split()) for failure in failures[:MOST_FAILURES]]
+    more = f" and {len(failures) - MOST_FAILURES} more" if len(failures) > MOST_FAILURES else ""
+    return "; ".join(told) + more
 
 
 def run_in_child(directory: str) -> None:
