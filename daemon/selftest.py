@@ -7,7 +7,7 @@ from pathlib import Path
 
 from daemon.bundles.load import Bundle, load_bundle
 from daemon.bundles.selftest import load_cases
-from daemon.errors import InputError, Refused
+from daemon.errors import InputError, ModelError, Refused
 from daemon.offline import OfflineRecogniser, item_of
 from daemon.recogniser import Recogniser, load_recogniser
 
@@ -18,7 +18,7 @@ MOST_FAILURES = 3
 
 
 def selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
-    """What the stored cases find wrong, in words."""
+    """What the stored cases find wrong, in words. Raises ModelError when a model does not run."""
     offline = OfflineRecogniser(recogniser)
     tolerance = bundle.manifest.selftest.tolerance
     failures = []
@@ -28,6 +28,8 @@ def selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
         except InputError as error:
             failures.append(f"{where}: {error}")
             continue
+        except ModelError as error:
+            raise ModelError(f"{where}: {error}") from error
         for label, expected in case.scores.items():
             score = float(scores[offline.labels.index(label)])
             if not abs(score - expected) <= tolerance:  # nor is a score that is no number

@@ -160,8 +160,7 @@ def _config(path: str) -> Loaded[Config]:
 def _in_words(error: Refused, order: Trial) -> str:
     """On one line, with names of files as they stand in the bundle."""
     reason = failures_in_short(str(error).splitlines()).replace(f"{order.directory}/", "")
-    cause = error.__cause__ or error
-    if isinstance(cause, ModelError) and not isinstance(cause, MismatchError):
+    if any(isinstance(one, ModelError) and not isinstance(one, MismatchError) for one in (error, error.__cause__)):
         reason += (
             f"; it had the {order.memory_mb} MB that were declared"  # the runtime seldom says that it lacks memory
         )

@@ -69,7 +69,7 @@ def _open(path: Path) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or "the runtime gives no reason, as where it lacks memory"
+    return " ".join(str(error).split()).rstrip(".") or "the runtime gives no reason, as where it lacks memory"
 
 
 def _why_not_loaded(path: Path, reason: str) -> str:
