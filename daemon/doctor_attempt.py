@@ -12,9 +12,7 @@ from daemon.inference.device import Device
 from daemon.inference.hardware import EDGETPU_LIBRARY
 from daemon.inference.past import Change
 from daemon.records import Modality
-
-MOST_FAILURES = 3
-"""Of a self-test, told on one line."""
+from daemon.selftest import failures_in_short
 
 CPU_INSTEAD = "set devices to cpu in config.yaml"
 
@@ -85,12 +83,6 @@ def judge(attempt: Attempt, have: Installed) -> Finding:
         return Finding(check, "warning", f"{found}{after}", remedy)
     paces = [f"{part.p50_ns / 1e6:.1f} ms a {ONE[part.modality]}" for part in attempt.parts if part.p50_ns is not None]
     return Finding(check, "good", "; ".join([f"good in {attempt.seconds * 1000:.0f} ms", ", ".join(paces), *told]))
-
-
-def failures_in_short(failures: Sequence[str]) -> str:
-    """The first few of a self-test."""
-    more = f" and {len(failures) - MOST_FAILURES} more" if len(failures) > MOST_FAILURES else ""
-    return "; ".join(failures[:MOST_FAILURES]) + more
 
 
 def _faults(attempt: Attempt) -> tuple[list[str], Change | None]:

@@ -9,7 +9,6 @@ from daemon.config import Config, load_config
 from daemon.doctor.finding import Finding
 from daemon.doctor.machine import disk
 from daemon.doctor.trial import tried
-from daemon.doctor_attempt import failures_in_short
 from daemon.doctor_devices import accelerator_findings
 from daemon.doctor_sources import source_findings
 from daemon.documents import Loaded
@@ -18,7 +17,7 @@ from daemon.mqtt import try_broker
 from daemon.mqtt_config import MqttConfig
 from daemon.places import state_directory
 from daemon.recogniser import check_thresholds
-from daemon.selftest import IN_CHILD
+from daemon.selftest import IN_CHILD, failures_in_short
 
 SELFTEST_S = 120.0
 """Loading alone takes a minute on a small board with a slow card."""

@@ -7,7 +7,7 @@ PerceptdError
 │   └── ModelError     a .tflite file cannot be loaded or run (MismatchError: is not what the manifest says)
 ├── SourceError        a camera, microphone or file failed: the supervisor tries it again
 ├── ChildError         a child process failed: start another, or do without what it does (Crashed: ended by a signal;
-│                      AcceleratorError: an accelerator's, and how)
+│                      Late: not done in time; AcceleratorError: an accelerator's, and how)
 ├── UpdateError        a bundle could not be replaced: try again later, or leave that version alone (kind)
 └── InputError         one input from outside is unusable: drop it and count it
 """
@@ -81,6 +81,14 @@ class Crashed(ChildError):
     def __init__(self, signal_name: str) -> None:
         super().__init__(f"{ENDED_BY}{signal_name}")
         self.signal_name = signal_name
+
+
+class Late(ChildError):
+    """A child process was not done by its deadline, in seconds."""
+
+    def __init__(self, deadline_s: float) -> None:
+        super().__init__(f"the system has not answered for {deadline_s:g} s")
+        self.deadline_s = deadline_s
 
 
 UpdateFault = Literal["source", "trust", "disk", "memory", "clock", "bundle"]

@@ -49,7 +49,7 @@ class TfliteModel:
             self._interpreter.set_tensor(self._index, self.input)
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
-            raise ModelError(f"invoke failed: {error}") from error
+            raise ModelError(f"invoke failed: {_reason(error)}") from error
         return [self._interpreter.get_tensor(index) for index in self._outputs]
 
 
@@ -64,8 +64,12 @@ def _open(path: Path) -> Any:
         interpreter = Interpreter(model_path=str(path), num_threads=1)
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        raise ModelError(_why_not_loaded(path, " ".join(str(error).split()))) from error
+        raise ModelError(_why_not_loaded(path, _reason(error))) from error
     return interpreter
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or "the runtime gives no reason, as where it lacks memory"
 
 
 def _why_not_loaded(path: Path, reason: str) -> str:

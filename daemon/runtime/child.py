@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
 
-from daemon.errors import ChildError, Crashed
+from daemon.errors import ChildError, Crashed, Late
 from daemon.redact import redact
 from daemon.runtime.inside import EXIT_FAILED
 from daemon.runtime.ring import Record, RingReader
@@ -131,10 +131,10 @@ class Child:
     def result(self, deadline_s: float) -> str:
         """What the function has written to standard output once it has returned.
 
-        Raises ChildError when it fails, or has not returned by the deadline.
+        Raises ChildError when it fails, Late when it has not returned by the deadline.
         """
         if not self.has_ended(deadline_s):
-            raise ChildError(f"the system has not answered for {deadline_s:g} s")
+            raise Late(deadline_s)
         if self._process.wait() != 0:
             raise self._ending_as_error()
         return _written(self._says)

@@ -46,7 +46,7 @@ def write_layer(
             if tensor.name.decode() in scales:
                 tensor.quantization = _quantization(*scales[tensor.name.decode()])
 
-    return _edited(graph.serialize(inputs=[source], outputs=[target]), finish)
+    return edited(graph.serialize(inputs=[source], outputs=[target]), finish)
 
 
 def write_product(rows: int, depth: int, channels: int) -> bytes:
@@ -68,7 +68,7 @@ def cut_layer(model: bytes) -> bytes:
         subgraph.operators, subgraph.inputs, subgraph.outputs = [layer], [layer.inputs[0]], list(layer.outputs)
         model.signatureDefs, model.metadata = [], []
 
-    return _edited(model, cut)
+    return edited(model, cut)
 
 
 def _quantization(scales: Array, zero_points: Array) -> schema.QuantizationParametersT:
@@ -78,7 +78,8 @@ def _quantization(scales: Array, zero_points: Array) -> schema.QuantizationParam
     return parameters
 
 
-def _edited(model: bytes, edit: Callable[[schema.ModelT], None]) -> bytes:
+def edited(model: bytes, edit: Callable[[schema.ModelT], None]) -> bytes:
+    """The model after a change to its objects."""
     unpacked = schema.ModelT.InitFromPackedBuf(model, 0)
     edit(unpacked)
     builder = flatbuffers.Builder(4096)

@@ -1,0 +1,167 @@
+"""What a bundle from afar must pass in a child process before anything of it is loaded here.
+
+It is signed, but its publisher may have been careless. So nothing it says is believed, and the child it is tried in has
+no more memory and time than a good one needs.
+"""
+
+import json
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from daemon.bundles.fit import must_be
+from daemon.bundles.load import load_bundle
+from daemon.config import Config, load_config
+from daemon.documents import Loaded
+from daemon.errors import (
+    BundleError,
+    ChildError,
+    Crashed,
+    DocumentError,
+    Late,
+    MismatchError,
+    ModelError,
+    Refused,
+    UpdateError,
+    UpdateFault,
+)
+from daemon.recogniser import check_thresholds, load_recogniser
+from daemon.release import Release
+from daemon.runtime.child import REASON_CHARS, SAYS_BYTES
+from daemon.runtime.confine import confine
+from daemon.runtime.inside import Failed
+from daemon.selftest import failures_in_short
+from daemon.selftest import selftest as run_cases
+
+CHECK_S = 60.0
+"""Importing and loading take 2 s, and most of this on a small board with a slow card."""
+
+SELFTEST_S = 120.0
+"""As `check`, and as long again for the stored cases: a few take 0.1 s, and as many seconds on the slowest board."""
+
+ALLOWANCE_MB = 64
+"""Beside what was declared for the models: for what reads a manifest, pictures (24 MB for one of 8 million pixels) and
+sounds (38 MB for 10 minutes at 16 kHz), and for the allocator's own share."""
+
+WARM_SIDE = 256
+"""Of a product large enough for OpenBLAS to take its buffer."""
+
+OUT_OF_MEMORY = ("SIGABRT", "SIGKILL")
+"""How C++ ends without memory, and how the system ends others then."""
+
+
+class Trial(BaseModel):
+    """What `selftest` is asked: to try a release's files in a directory, with the memory that was declared for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    release: Release
+    directory: str
+    memory_mb: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Check(Trial):
+    """What `check` is asked; `config` is the node's, for which the bundle must be fit."""
+
+    config: str | None = None
+
+
+def check(request: str) -> None:
+    """In a child process: whether manifest, files, tensors and config fit together. `request` is a Check as JSON.
+
+    Prints the answer as JSON. Raises Failed when the bundle does what nobody has foreseen.
+    """
+    order = Check.model_validate_json(request)
+    _prepare(order, CHECK_S)
+    _answer(order, lambda: _check(order))
+
+
+def selftest(request: str) -> None:
+    """In a child process: whether the stored cases come out as stored. `request` is a Trial as JSON.
+
+    Prints the answer as JSON, with the seconds they took. Raises Failed when the bundle does what nobody has foreseen.
+    """
+    order = Trial.model_validate_json(request)
+    _prepare(order, SELFTEST_S)
+    _answer(order, lambda: _selftest(order))
+
+
+def why(error: ChildError, memory_mb: int) -> str:
+    """In the parent: what the end of a trial's process says of its bundle."""
+    if isinstance(error, Late):
+        return f"is not done within {error.deadline_s:g} s"
+    if not isinstance(error, Crashed):
+        return str(error)
+    if error.signal_name == "SIGXCPU":
+        return "uses up its processor time, and is not done"
+    if error.signal_name in OUT_OF_MEMORY:
+        return f"{error}, as where more than the {memory_mb} MB that were declared are needed"
+    return f"its models crash the runtime: {error}"
+
+
+def _prepare(order: Trial, seconds: float) -> None:
+    """Take first what the libraries take once, whatever the bundle: it shall not count as the bundle's."""
+    product = np.ones((WARM_SIDE, WARM_SIDE), np.float32)
+    np.matmul(product, product)
+    confine(order.memory_mb + ALLOWANCE_MB, seconds, SAYS_BYTES)
+
+
+def _answer(order: Trial, work: Callable[[], dict[str, float]]) -> None:
+    try:
+        said: dict[str, object] = {"ok": True, "result": work()}
+    except MemoryError:
+        said = _fault("bundle", f"needs more than the {order.memory_mb} MB that were declared")
+    except UpdateError as error:
+        said = _fault(error.kind, str(error))
+    except Refused as error:
+        said = _fault("bundle", _in_words(error, order))
+    except Exception as error:  # whatever it is, this bundle brings it about
+        traceback.print_exc()
+        raise Failed(f"cannot be tried: {type(error).__name__}: {error}") from error
+    print(json.dumps(said))  # noqa: T201  (the parent reads it)
+
+
+def _fault(kind: UpdateFault, reason: str) -> dict[str, object]:
+    return {"ok": False, "kind": kind, "reason": reason}
+
+
+def _check(order: Check) -> dict[str, float]:
+    bundle = load_bundle(Path(order.directory))
+    must_be(order.release, bundle)
+    if order.config is not None:
+        check_thresholds(bundle.manifest, _config(order.config))
+    load_recogniser(bundle)
+    return {}
+
+
+def _selftest(order: Trial) -> dict[str, float]:
+    bundle = load_bundle(Path(order.directory))
+    recogniser = load_recogniser(bundle)
+    began = time.monotonic()
+    failures = run_cases(bundle, recogniser)
+    if failures:
+        raise BundleError(failures_in_short(failures))
+    return {"seconds": time.monotonic() - began}
+
+
+def _config(path: str) -> Loaded[Config]:
+    """The node's config; one that somebody is changing just now is no fault of the bundle."""
+    try:
+        return load_config(Path(path))
+    except DocumentError as error:
+        raise UpdateError("disk", f"the node's config cannot be used: {failures_in_short(error.problems)}") from error
+
+
+def _in_words(error: Refused, order: Trial) -> str:
+    """On one line, with names of files as they stand in the bundle."""
+    reason = failures_in_short(str(error).splitlines()).replace(f"{order.directory}/", "")
+    if any(isinstance(one, ModelError) and not isinstance(one, MismatchError) for one in (error, error.__cause__)):
+        reason += (
+            f"; it had the {order.memory_mb} MB that were declared"  # the runtime seldom says that it lacks memory
+        )
+    return "".join(char if char.isprintable() else " " for char in reason)[:REASON_CHARS]

@@ -1,0 +1,312 @@
+"""Bundles signed by a careless publisher are refused by the processes that try them, with stage and reason."""
+
+import hashlib
+import json
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from daemon.bundles.load import MANIFEST
+from daemon.errors import ChildError, Crashed, Late
+from daemon.inference.head import write_head
+from daemon.release import FileEntry, Release, Signed
+from daemon.runtime.child import REASON_CHARS, Child
+from daemon.trial import CHECK_S, SELFTEST_S, Check, Trial, why
+from tests.bundles.builder import SIDE, write_bundle, write_encoder
+from tests.helpers import hostile_models
+
+DIGITS = Path(__file__).parent.parent / "models" / "digits"
+DIGITS_MB = 16
+"""What running its self-test adds to the memory of a process."""
+
+MEMORY_MB = 32
+SHORT_S = 5.0
+"""For what never ends; starting takes a second."""
+
+
+class Outcome(NamedTuple):
+    """How far a bundle has come: `stage` is the one that refused it, or passed."""
+
+    stage: str
+    reason: str
+
+
+PASSED = Outcome("passed", "")
+
+
+def release_of(
+    directory: Path, name: str = "brightness", version: str = "1.2.3", memory_mb: int = MEMORY_MB
+) -> Release:
+    """Its release as a publisher signs it: every file but a demo."""
+    signed = Signed(name=name, version=version, needs_perceptd="0.1.0", memory_mb=memory_mb)
+    paths = sorted([*directory.glob("*.*"), *directory.glob("LICENCE"), *directory.glob("selftest/*")])
+    entries = [
+        FileEntry(
+            path=path.relative_to(directory).as_posix(),
+            length=path.stat().st_size,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
+        for path in paths
+    ]
+    return Release(signed=signed, files=tuple(sorted(entries, key=lambda entry: entry.path)))
+
+
+def tried(
+    directory: Path, release: Release | None = None, config: Path | None = None, deadline_s: float = SELFTEST_S
+) -> Outcome:
+    """What the daemon's updater does: one process for each stage, until one refuses."""
+    release = release or release_of(directory)
+    memory_mb = release.signed.memory_mb
+    asked = Trial(release=release, directory=str(directory), memory_mb=memory_mb)
+    check = Check(**dict(asked), config=config and str(config))
+    for stage, request, most_s in (("check", check, CHECK_S), ("selftest", asked, deadline_s)):
+        with Child(f"daemon.trial:{stage}", request.model_dump_json()) as child:
+            try:
+                answer = json.loads(child.result(most_s))
+            except ChildError as error:
+                return Outcome(stage, why(error, memory_mb))
+        if not answer["ok"]:
+            assert answer["kind"] == "bundle"
+            return Outcome(stage, answer["reason"])
+    return PASSED
+
+
+def refused(directory: Path, **how: object) -> Outcome:
+    """The outcome, which must be a refusal that one line tells."""
+    outcome = tried(directory, **how)  # type: ignore[arg-type]
+    assert outcome.reason
+    assert outcome.reason.isprintable()
+    assert len(outcome.reason) <= REASON_CHARS
+    assert str(directory) not in outcome.reason
+    return outcome
+
+
+def with_encoder(directory: Path, model: bytes) -> Path:
+    """A bundle that is good but for its encoder."""
+    bundle = write_bundle(directory / "bundle")
+    (bundle / "image.tflite").write_bytes(model)
+    return bundle
+
+
+def digits(directory: Path) -> Path:
+    """A copy of the shipped bundle."""
+    return Path(shutil.copytree(DIGITS, directory / "digits", ignore=shutil.ignore_patterns("demo")))
+
+
+def digits_release(bundle: Path) -> Release:
+    """Of the shipped bundle, or a copy."""
+    return release_of(bundle, "digits", yaml.safe_load((bundle / MANIFEST).read_text())["version"], DIGITS_MB)
+
+
+def replaced(path: Path, old: str, new: str) -> None:
+    """Change the first such place in a file."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def blank_png(side: int) -> bytes:
+    """A black picture of side x side pixels in a few kilobytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    row, packer = bytes(1 + (side + 7) // 8), zlib.compressobj(1)
+    packed = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)  # one bit a pixel, grey
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def test_the_shipped_bundle_passes() -> None:
+    assert tried(DIGITS, digits_release(DIGITS), DIGITS.parent.parent / "config.yaml") == PASSED
+
+
+def test_the_allowance_covers_what_is_no_model(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    cv2.imwrite(str(bundle / "selftest" / "white.png"), np.full((2448, 3264, 3), 255, np.uint8))
+    assert tried(bundle, release_of(bundle, memory_mb=1)) == PASSED
+
+
+@pytest.mark.parametrize(
+    ("model", "stage", "words"),
+    [
+        (hostile_models.unresolved, "check", "needs the operator OpenTheDoor, which is none of TFLite's own"),
+        (hostile_models.split_into_none, "check", "its models crash the runtime: its process was ended by SIGSEGV"),
+        (hostile_models.loop_in_itself, "check", "its models crash the runtime: its process was ended by SIGSEGV"),
+        (hostile_models.tiled_to_8_gb, "check", "cannot be loaded: the runtime gives no reason, as where it lacks mem"),
+        (hostile_models.filled_to_8_gb, "selftest", "(FILL) failed to invoke; it had the 32 MB that were declared"),
+    ],
+)
+def test_a_hostile_model_is_refused(tmp_path: Path, model: Callable[[], bytes], stage: str, words: str) -> None:
+    outcome = refused(with_encoder(tmp_path, model()))
+    assert outcome.stage == stage
+    assert words in outcome.reason
+
+
+def test_a_model_that_never_returns_is_ended_at_the_deadline(tmp_path: Path) -> None:
+    outcome = refused(with_encoder(tmp_path, hostile_models.endless()), deadline_s=SHORT_S)
+    assert outcome == ("selftest", "is not done within 5 s")
+
+
+def test_scores_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    weights = np.full((2, SIDE * SIDE + 1), np.nan, np.float32)
+    outcome = refused(with_encoder(tmp_path, write_encoder(weights, [1, SIDE, SIDE, 1])))
+    assert outcome == ("selftest", "selftest/cases.yaml:2: cases.0: bright scored nan, expected 1.000 within 0.05")
+
+
+def test_a_head_that_gives_no_numbers_is_refused(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    (bundle / "head.tflite").write_bytes(write_head(np.zeros((3, 3)), np.full(3, np.nan), [2]))
+    assert refused(bundle).stage == "check"
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "words"),
+    [
+        ("shape: [1, 120, 160, 1]", "shape: [1, 160, 120, 1]", "input of shape [1, 120, 160, 1], expected [1, 160, 12"),
+        ("shape: [1, 48]", "shape: [1, 2147483647]", "text.tflite has an input of shape [1, 48], expected [1, 2147483"),
+        ("scale: 0.0427016802", "scale: 0.0427", "audio.tflite has scale 0.0427016802, expected 0.0427"),
+        ("zero_point: 34", "zero_point: 35", "audio.tflite has zero point 34, expected 35"),
+        ("dtype: int8", "dtype: uint8", "image.tflite has an input of int8, expected uint8"),
+        ("'9', none]", "none]", "10 labels do not match the head: head.tflite has outputs of shape [1, 11]"),
+        ("version: 0.", "version: 9.", "bundle.yaml:3: version: is 9."),
+        ("name: digits", "name: letters", "bundle.yaml:2: name: is letters, but was signed as digits"),
+        ("head.tflite", "../../head.tflite", "expected the plain name of a file inside the bundle"),
+        ("head.tflite", "other.tflite", "bundle.yaml:42: head.model: other.tflite is not among its signed files"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(tmp_path: Path, line: str, instead: str, words: str) -> None:
+    bundle = digits(tmp_path)
+    release = digits_release(bundle)
+    replaced(bundle / MANIFEST, line, instead)
+    (bundle / "other.tflite").write_bytes((bundle / "head.tflite").read_bytes())
+    outcome = refused(bundle, release=release)
+    assert outcome.stage == "check"
+    assert words in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("labels", "stage", "words"),
+    [
+        (["bright", "dark", "nothing"], "selftest", "cases.0: bright scored 0.000, expected 1.000 within 0.05"),
+        (["dim", "light", "nothing"], "check", "expects scores of ['bright'], which are not here"),
+        (["dark", "bright", "nothing", "more"], "check", "4 labels do not match the head: "),
+    ],
+)
+def test_wrong_labels_are_refused(tmp_path: Path, labels: list[str], stage: str, words: str) -> None:
+    outcome = refused(write_bundle(tmp_path / "bundle", labels=labels))
+    assert outcome.stage == stage
+    assert words in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [
+        (
+            {"thresholds": {"seven": {"start": 0.5, "end": 0.4}}},
+            "streams.s.events.thresholds.seven: brightness@1.2.3 ma",
+        ),
+        ({}, ""),
+    ],
+)
+def test_a_bundle_must_be_fit_for_the_nodes_config(tmp_path: Path, events: dict, words: str) -> None:
+    bundle, config = write_bundle(tmp_path / "bundle"), tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({"node": "n", "bundle": "other", "streams": {"s": {"events": events}}}))
+    outcome = tried(bundle, config=config)
+    assert outcome.stage == ("check" if words else "passed")
+    assert words in outcome.reason
+
+
+def test_a_config_that_cannot_be_read_is_no_fault_of_the_bundle(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    asked = Check(release=release_of(bundle), directory=str(bundle), memory_mb=MEMORY_MB, config=str(tmp_path / "none"))
+    with Child("daemon.trial:check", asked.model_dump_json()) as child:
+        answer = json.loads(child.result(CHECK_S))
+    assert (answer["ok"], answer["kind"]) == (False, "disk")
+    assert answer["reason"].startswith("the node's config cannot be used: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "bundle.yaml:2: aliases (*) are not used here"),
+        ("[" * 100_000, "bundle.yaml: not YAML: "),
+        ("# " + "x" * 2_000_000, "bundle.yaml: larger than 1000000 bytes"),
+        ("labels: [" + "x," * 450_000 + "x]", "needs more than the 32 MB that were declared"),
+        ("\0", "bundle.yaml: not YAML: "),
+    ],
+    ids=["aliases", "depth", "size", "many", "zero"],
+)
+def test_a_manifest_that_is_a_bomb_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    release = release_of(bundle)
+    (bundle / MANIFEST).write_text(text)
+    outcome = refused(bundle, release=release)
+    assert outcome.stage == "check"
+    assert outcome.reason.startswith(words)
+
+
+def test_a_picture_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    (bundle / "selftest" / "white.png").write_bytes(blank_png(30_000))
+    outcome = refused(bundle)
+    assert outcome.stage == "selftest"
+    assert outcome.reason.startswith("selftest/cases.yaml:2: cases.0: selftest/white.png: cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("selftest/cases.yaml", "selftest: there is no selftest/cases.yaml, and what cannot be tried is not used"),
+        ("selftest/white.png", "selftest: selftest/cases.yaml:2: cases.0 names white.png, which is not in selftest/"),
+        ("bundle.yaml", "bundle.yaml: cannot be read: No such file or directory"),
+    ],
+)
+def test_a_bundle_without_its_selftest_is_refused(tmp_path: Path, missing: str, words: str) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    release = release_of(bundle)
+    kept = tuple(entry for entry in release.files if entry.path != missing)
+    (bundle / missing).unlink()
+    outcome = refused(bundle, release=release.model_copy(update={"files": kept}))
+    assert outcome.stage == "check"
+    assert outcome.reason.endswith(words)
+
+
+def test_a_selftest_that_leaves_a_model_out_is_refused(tmp_path: Path) -> None:
+    bundle = digits(tmp_path)
+    (bundle / "selftest" / "cases.yaml").write_text(yaml.safe_dump({"cases": [{"text": "7", "scores": {"7": 0.98}}]}))
+    outcome = refused(bundle, release=digits_release(bundle))
+    assert outcome.stage == "check"
+    assert outcome.reason.endswith("selftest: no case has image, so that its model cannot be tried")
+
+
+@pytest.mark.parametrize(("off", "stage"), [(0.04, "passed"), (0.06, "selftest")])
+def test_a_selftest_may_be_off_by_its_tolerance(tmp_path: Path, off: float, stage: str) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    replaced(bundle / "selftest" / "cases.yaml", "1.0", f"{1 - off:.2f}")
+    assert tried(bundle).stage == stage
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (Late(120.0), "is not done within 120 s"),
+        (Crashed("SIGSEGV"), "its models crash the runtime: its process was ended by SIGSEGV"),
+        (Crashed("SIGXCPU"), "uses up its processor time, and is not done"),
+        (
+            Crashed("SIGABRT"),
+            "its process was ended by SIGABRT, as where more than the 16 MB that were declared are need",
+        ),
+        (ChildError("cannot be tried: KeyError: 'x'"), "cannot be tried: KeyError: 'x'"),
+    ],
+)
+def test_the_end_of_a_trial_is_told_in_words(error: ChildError, words: str) -> None:
+    assert why(error, 16).startswith(words)
