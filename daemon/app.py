@@ -12,7 +12,7 @@ from daemon.config import Config
 from daemon.control import Control
 from daemon.flow.encode import Encoders
 from daemon.flow.live import LiveFusion
-from daemon.mqtt import Session
+from daemon.mqtt import Session, without_updates
 from daemon.places import state_directory
 from daemon.publish import Identity, StreamPublisher
 from daemon.recogniser import Recogniser
@@ -79,6 +79,7 @@ class Node:
             for publisher in self._publishers.values():
                 publisher.begin()
             self._turn_as_left()
+            self._publish_models()
             announce(self._config, self._recogniser.bundle.manifest, self._streams, self._session, self._announced)
             for remark in self._recogniser.stays_on_cpu:
                 log.warning("%s", remark)
@@ -166,6 +167,11 @@ class Node:
 
     def _publish_health(self) -> None:
         self._session.publish("health", self._health().to_json(), retain=True, qos=1)
+
+    def _publish_models(self) -> None:
+        manifest = self._recogniser.bundle.manifest
+        payload = without_updates(self._config.node, manifest.name, manifest.version, wall_time(monotonic_ns()))
+        self._session.publish("models", payload.to_json(), retain=True, qos=1)
 
     def _health(self) -> Health:
         streams = {name: stream.health() for name, stream in self._streams.items()}
