@@ -84,8 +84,8 @@ def _looked(before: ModelsPayload, now: ModelsPayload) -> End | None:
 def _installed(before: ModelsPayload, now: ModelsPayload) -> End | None:
     if now.last_result is not None and now.last_result != before.last_result:
         return now.last_result.ok, result_words(now.last_result, MAX_REASON)
-    if now.candidate is not None and now.candidate.stage == "probation" and now.candidate != before.candidate:
-        return True, f"{active_words(now)}, on probation: if it does worse, the one before comes back"
+    if now.active.id != before.active.id:
+        return True, f"{active_words(now)}; it is on probation: if it does worse, the one before comes back"
     return None
 
 
@@ -103,6 +103,8 @@ def _ask(options: argparse.Namespace, order: dict[str, Any], judge: Judge) -> in
     with ModelsFollower(mqtt, node) as follower:
         try:
             before = follower.first(ANSWER_S)
+            if follower.is_offline:
+                return _failed(f"{follower.where} is offline")
             answer = ask(mqtt, node, options.command, json.dumps(order).encode(), ANSWER_S)
             if answer is None:
                 return _failed(f"{options.command}: no answer from {follower.where} in {ANSWER_S:g} s")

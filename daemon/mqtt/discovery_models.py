@@ -10,7 +10,7 @@ MODELS_STATE = (
     "'in_progress': candidate is not none and candidate.stage != 'probation', "
     "'update_percentage': [100 * candidate.bytes_done // candidate.bytes_total, 100] | min if fetching else none, "
     "'release_summary': ("
-    "result.bundle ~ ' was not installed: ' ~ result.stage ~ (': ' ~ result.reason if result.reason else '') "
+    "result.bundle ~ ' was given up in ' ~ result.stage ~ (': ' ~ result.reason if result.reason else '') "
     "if result is not none and not result.ok else "
     "'The source could not be looked at' ~ (': ' ~ check.reason if check.reason else '') "
     "if check is not none and not check.ok else '')[:255]} | tojson }}"

@@ -5,8 +5,9 @@ import time
 from types import TracebackType
 
 from daemon.errors import PerceptdError
+from daemon.mqtt.clean import clean
 from daemon.mqtt.models_payload import ModelsPayload
-from daemon.mqtt.received import NODE_KINDS, Malformed
+from daemon.mqtt.received import NODE_KINDS, Malformed, Received
 from daemon.mqtt.watch import Watcher
 from daemon.mqtt_config import MqttConfig
 
@@ -35,26 +36,29 @@ class ModelsFollower:
     def first(self, within_s: float) -> ModelsPayload:
         """What the broker has kept, or what comes within that time. Raises NotHeard."""
         deadline = time.monotonic() + within_s
-        while (remaining_s := deadline - time.monotonic()) > 0:
-            if (payload := self._take(remaining_s)) is not None:
+        while (received := self._next(deadline - time.monotonic())) is not None:
+            if (payload := self._read(received)) is not None:
                 return payload
         raise NotHeard(f"{self.where} has said nothing of its models in {within_s:g} s")
 
     def following(self, silence_s: float) -> ModelsPayload:
-        """What it says next. Raises NotHeard when nothing at all comes of it for so long, neither its health."""
-        while True:
-            if (payload := self._take(silence_s)) is not None:
+        """What it says next. Raises NotHeard when nothing at all comes of it for so long, not even its health."""
+        while (received := self._next(silence_s)) is not None:
+            if (payload := self._read(received)) is not None:
                 return payload
+        raise NotHeard(f"{self.where} has said nothing for {silence_s:g} s")
 
-    def _take(self, within_s: float) -> ModelsPayload | None:
-        """The next message if it is of bundles; None if it is another. Raises NotHeard when there is none."""
+    def _next(self, within_s: float) -> Received | None:
         try:
-            received = self._watcher.inbox.get(timeout=within_s)
+            return self._watcher.inbox.get(timeout=max(0.0, within_s))
         except queue.Empty:
-            raise NotHeard(f"nothing was heard of {self.where} for {within_s:.0f} s") from None
+            return None
+
+    def _read(self, received: Received) -> ModelsPayload | None:
+        """What a message says of bundles; None if it is about something else. Raises NotHeard."""
         content = received.content
         if received.kind == "models" and isinstance(content, Malformed):
-            raise NotHeard(f"{self.where} says of its models what this version cannot read: {content.reason[:200]}")
+            raise NotHeard(f"{self.where} says of its models what cannot be read here: {clean(content.reason)}")
         if received.kind == "availability":
             self.is_offline = content == "offline"
         if not isinstance(content, ModelsPayload):

@@ -24,7 +24,7 @@ def result_words(result: ResultPart, longest: int = MAX_SHOWN) -> str:
     why = f": {clean(result.reason, longest)}" if result.reason else ""
     if result.ok:
         return f"has installed {clean(result.bundle)}{why}"
-    return f"has not installed {clean(result.bundle)}: {result.stage}{why}"
+    return f"has given up {clean(result.bundle)} in {result.stage}{why}"
 
 
 def active_words(payload: ModelsPayload) -> str:

@@ -164,12 +164,14 @@ def _health(content: HealthReport, paint: Paint) -> str:
 
 
 def _news(before: ModelsPayload, now: ModelsPayload, paint: Paint) -> list[str]:
-    """What became of a bundle since, and the stage that one has come to."""
+    """What became of a bundle since, the stage that one has come to, and which runs now."""
     news = []
     if now.last_result is not None and now.last_result != before.last_result:
         news.append(paint(GREEN if now.last_result.ok else RED, result_words(now.last_result)))
     if now.candidate is not None and _step(now) != _step(before):
         news.append(f"installs {stage_words(now.candidate)}")
+    if now.active.id != before.active.id:
+        news.append(active_words(now))
     return news
 
 
