@@ -29,7 +29,8 @@ def announce(config: Config, manifest: Manifest, streams: Mapping[str, Stream], 
         return
     labels = [label for label in manifest.labels if label not in manifest.background]
     entities = [StreamEntities(name, labels, stream.devices) for name, stream in streams.items()]
-    payload = discovery_payload(config.node, __version__, entities, known)
+    has_updates = config.models.source is not None
+    payload = discovery_payload(config.node, __version__, entities, known, has_updates=has_updates)
     session.announce(topic, payload.to_json())
     try:
         replace_file(path, _Known(platforms(payload)).model_dump_json().encode())

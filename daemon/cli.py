@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from daemon import __version__
+from daemon.cli_models import add_models
 from daemon.errors import EXIT_REFUSED, Refused
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_devices(commands)
     _add_watch(commands)
     _add_send(commands)
+    add_models(commands, _add_node_options)
     _add_evaluate(commands)
     _add_bundle(commands)
     return parser
@@ -164,10 +166,7 @@ def _add_send(commands: "Commands") -> None:
     )
     send.add_argument("--stream", metavar="NAME", help="which stream (default: all)")
     send.add_argument("--level", metavar="LEVEL", help="of log_level: debug | info | warning | error")
-    _add_config(send)
-    _add_broker(send)
-    send.add_argument("--node", metavar="NAME", help="the node to tell (default: the config's)")
-    _add_json(send)
+    _add_node_options(send)
     send.set_defaults(module="send_command", command="send")
 
 
@@ -208,6 +207,13 @@ def _add_devices_instead(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--microphone", metavar="DEVICE", help="let it listen to this microphone: default, a name, a number, camera"
     )
+
+
+def _add_node_options(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    _add_broker(parser)
+    parser.add_argument("--node", metavar="NAME", help="the node to tell (default: the config's)")
+    _add_json(parser)
 
 
 def _add_broker(parser: argparse.ArgumentParser) -> None:

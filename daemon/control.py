@@ -1,4 +1,4 @@
-"""Obeys commands: pauses and mutes streams, sets the log level, describes the node."""
+"""Obeys commands: pauses and mutes streams, sets the log level, describes the node, asks for other bundles."""
 
 import logging
 import platform
@@ -13,7 +13,19 @@ import numpy as np
 from daemon import __version__
 from daemon.clock import monotonic_ns, wall_time
 from daemon.config import Config, is_url
-from daemon.mqtt import AnswerPayload, OfDevice, OfLogLevel, OfStream, Order, Request, Unfit, read_order
+from daemon.mqtt import (
+    AnswerPayload,
+    OfDevice,
+    OfInstall,
+    OfLogLevel,
+    OfPin,
+    OfStream,
+    Order,
+    Request,
+    Unfit,
+    read_order,
+)
+from daemon.ports import Updates
 from daemon.stream import Stream
 from daemon.switches import Switch, save_switches
 
@@ -27,16 +39,26 @@ CHANGES: dict[str, dict[str, bool]] = {
 }
 """What each command does to a stream's switch."""
 
+BEGUN = "it has begun; the topic models shows the rest"
+NO_SOURCE = "models.source in config.yaml is not set"
+
 
 class Control:
     """Used by the thread that takes commands, alone; `bundle_id` gives the id of the bundle in use."""
 
     def __init__(
-        self, config: Config, streams: Mapping[str, Stream], switches: Path, bundle_id: Callable[[], str]
+        self,
+        config: Config,
+        streams: Mapping[str, Stream],
+        switches: Path,
+        bundle_id: Callable[[], str],
+        updates: Updates | None = None,
     ) -> None:
+        """Without `updates` bundles are not replaced, and commands about them are refused."""
         self._config, self._streams = config, streams
         self._switches = switches
         self._bundle_id = bundle_id
+        self._updates = updates
 
     def obey(self, request: Request) -> AnswerPayload:
         """Do what is asked, or say why not. Never raises for anything a command may hold."""
@@ -50,7 +72,7 @@ class Control:
         except Unfit as error:
             log.warning("command %s: refused: %s", request.name[:32], error)
             return self._answer(request.name, ok=False, reason=str(error))
-        log.info("command %s: done%s", request.name, f", but {reason}" if reason else "")
+        log.info("command %s: done%s", request.name, f": {reason}" if reason else "")
         return self._answer(request.name, ok=True, reason=reason, result=result)
 
     def _do(self, name: str, order: Order) -> tuple[str | None, dict[str, Any] | None]:
@@ -62,7 +84,11 @@ class Control:
         if isinstance(order, OfLogLevel):
             logging.getLogger().setLevel(order.level.upper())
             return None, None
-        return None, self._describe()
+        if name == "describe":
+            return None, self._describe()
+        if self._updates is None:
+            raise Unfit(NO_SOURCE)
+        return _begun(self._updates, name, order), None
 
     def _turn(self, stream: str | None, turned: Callable[[Switch], Switch], device: str | None = None) -> str | None:
         """Turn the switch of one stream, or of all; gives what is to be said though it is done."""
@@ -102,6 +128,21 @@ class Control:
         name: str, *, ok: bool, reason: str | None = None, result: dict[str, Any] | None = None
     ) -> AnswerPayload:
         return AnswerPayload(command=name[:64], ok=ok, reason=reason, time=wall_time(monotonic_ns()), result=result)
+
+
+def _begun(updates: Updates, name: str, order: Order) -> str:
+    """Pass on what bundles are to be; gives what is to be said of it. Raises Unfit when it is not taken."""
+    if isinstance(order, OfInstall):
+        refusal = updates.install(order.name, order.version)
+    elif isinstance(order, OfPin):
+        refusal = updates.pin(order.on)
+    elif name == "models_rollback":
+        refusal = updates.rollback()
+    else:
+        refusal = updates.check()
+    if refusal is not None:
+        raise Unfit(refusal)
+    return BEGUN
 
 
 def _meanings(name: str, order: Order) -> set[str]:

@@ -43,10 +43,26 @@ class OutboxConfig(Document):
     max_age_h: Annotated[Number, Field(ge=0.1, le=8760)] = 168.0
 
 
+Command = Literal[
+    "pause",
+    "resume",
+    "mute",
+    "unmute",
+    "camera",
+    "microphone",
+    "log_level",
+    "describe",
+    "models_check",
+    "models_install",
+    "models_rollback",
+    "models_pin",
+]
+
+
 class CommandsConfig(Document):
     """Which commands are not obeyed when they come over MQTT."""
 
-    forbidden: list[Literal["pause", "resume", "mute", "unmute", "camera", "microphone", "log_level", "describe"]] = []
+    forbidden: list[Command] = []
 
 
 class HomeAssistantConfig(Document):

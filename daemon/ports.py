@@ -52,3 +52,22 @@ class Model(Protocol):
 
     def invoke(self) -> list[Tensor]:
         """Run on what `input` holds; returns copies of all outputs. Raises ModelError when it fails."""
+
+
+class Updates(Protocol):
+    """What may be asked of the node's bundles, from any thread.
+
+    Nothing blocks: what is taken has only begun when the call returns. Each gives None, or why it was not taken.
+    """
+
+    def check(self) -> str | None:
+        """Look what the source has, now."""
+
+    def install(self, name: str | None, version: str | None) -> str | None:
+        """Install a bundle; without a version the latest, without a name the running bundle's."""
+
+    def rollback(self) -> str | None:
+        """Go back to the bundle before."""
+
+    def pin(self, on: bool) -> str | None:
+        """Replace the running bundle when asked alone, or by itself again."""

@@ -20,11 +20,12 @@ def send(options: argparse.Namespace) -> int:
             f"{options.name}: no answer from node {node} at {mqtt.host}:{mqtt.port} in {ANSWER_S:g} s", file=sys.stderr
         )
         return 1
-    print(answer.to_json().decode() if options.json else _in_words(answer))
+    print(answer.to_json().decode() if options.json else in_words(answer))
     return 0 if answer.ok else 1
 
 
-def _in_words(answer: AnswerPayload) -> str:
+def in_words(answer: AnswerPayload) -> str:
+    """An answer as people read it."""
     said = "done" if answer.ok else "refused"
     line = f"{answer.command}: {said}" + (f": {answer.reason}" if answer.reason else "")
     return line if answer.result is None else f"{line}\n{json.dumps(answer.result, indent=2, ensure_ascii=False)}"

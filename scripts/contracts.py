@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from daemon import __version__
 from daemon.mqtt.commands import ORDERS, AnswerPayload
 from daemon.mqtt.discovery import DiscoveryPayload
+from daemon.mqtt.models_payload import ModelsPayload
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload
 from daemon.status.health import Health
 
@@ -54,6 +55,7 @@ PLAIN: dict[str, dict[str, Any]] = {
 CHANNELS = (
     Channel("availability", "perceptd/{node}/availability", "send", None, 1, True),
     Channel("health", "perceptd/{node}/health", "send", Health, 1, True),
+    Channel("models", "perceptd/{node}/models", "send", ModelsPayload, 1, True),
     Channel("state", "perceptd/{node}/{stream}/state", "send", StatePayload, 1, True),
     Channel("recognition", "perceptd/{node}/{stream}/recognition", "send", RecognitionPayload, 0, False),
     Channel("event", "perceptd/{node}/{stream}/event", "send", EventPayload, 1, False),

@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from daemon.manifest import Name as BundleName
 from daemon.mqtt.payloads import Name, Payload, Time
+from daemon.release import Version
 
 MAX_COMMAND_BYTES = 4096
 MAX_CORRELATION_BYTES = 1024
@@ -39,6 +41,19 @@ class OfLogLevel(Order):
     level: Literal["debug", "info", "warning", "error"]
 
 
+class OfInstall(Order):
+    """Which bundle to install; without a version the latest, without a name the running bundle's."""
+
+    name: BundleName | None = None
+    version: Version | None = None
+
+
+class OfPin(Order):
+    """Whether the running bundle is to stay until somebody asks for another."""
+
+    on: bool
+
+
 class OfNothing(Order):
     """A command that takes no arguments."""
 
@@ -52,6 +67,10 @@ ORDERS: dict[str, type[Order]] = {
     "microphone": OfDevice,
     "log_level": OfLogLevel,
     "describe": OfNothing,
+    "models_check": OfNothing,
+    "models_install": OfInstall,
+    "models_rollback": OfNothing,
+    "models_pin": OfPin,
 }
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from daemon.mqtt.discovery_models import models_components
+
 MOST_LABELS = 50
 """Labels of a bundle that still get a sensor each; of more, only the one that is open shows."""
 
@@ -53,14 +55,16 @@ def discovery_topic(prefix: str, node: str) -> str:
 
 
 def discovery_payload(
-    node: str, version: str, streams: Sequence[StreamEntities], gone: Mapping[str, str]
+    node: str, version: str, streams: Sequence[StreamEntities], gone: Mapping[str, str], *, has_updates: bool
 ) -> DiscoveryPayload:
-    """The node's device with all its entities.
+    """The node's device with all its entities; those of its bundles only where these can be replaced.
 
     `gone` are components that were announced once and are not there any more, with their platforms: named with nothing
     else, they are removed.
     """
     components = _of_node(node)
+    if has_updates:
+        components |= models_components(node, _alive(node))
     for stream in streams:
         components |= _of_stream(node, stream)
     removed = {key: {"platform": platform} for key, platform in gone.items() if key not in components}

@@ -6,10 +6,11 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, ValidationError
 
 from daemon.clock import NS_PER_MS, NS_PER_S
+from daemon.mqtt.models_payload import ModelsPayload
 from daemon.mqtt.payloads import EventPayload, Name, Part, Payload, RecognitionPayload, StatePayload, parse_time
 
-Kind = Literal["availability", "health", "state", "recognition", "event"]
-NODE_KINDS: tuple[Kind, ...] = ("availability", "health")
+Kind = Literal["availability", "health", "models", "state", "recognition", "event"]
+NODE_KINDS: tuple[Kind, ...] = ("availability", "health", "models")
 STREAM_KINDS: tuple[Kind, ...] = ("state", "recognition", "event")
 
 MAX_PAYLOAD_BYTES = 262_144
@@ -43,13 +44,15 @@ class Malformed:
     reason: str
 
 
-Content = RecognitionPayload | EventPayload | StatePayload | HealthReport | Literal["online", "offline"] | Malformed
+Described = RecognitionPayload | EventPayload | StatePayload | HealthReport | ModelsPayload
+Content = Described | Literal["online", "offline"] | Malformed
 
-MODELS: dict[Kind, type[RecognitionPayload | EventPayload | StatePayload | HealthReport]] = {
+MODELS: dict[Kind, type[Described]] = {
     "recognition": RecognitionPayload,
     "event": EventPayload,
     "state": StatePayload,
     "health": HealthReport,
+    "models": ModelsPayload,
 }
 
 

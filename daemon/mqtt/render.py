@@ -2,14 +2,20 @@
 
 from collections.abc import Callable
 from datetime import datetime, timezone
+from typing import TypeVar
 
 from daemon.clock import NS_PER_S
+from daemon.mqtt.clean import clean
+from daemon.mqtt.models_payload import ModelsPayload
+from daemon.mqtt.models_words import active_words, result_words, stage_words
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload, parse_time
 from daemon.mqtt.received import HealthReport, Malformed, Received
 from daemon.records import Modality
 
 Paint = Callable[[str, str], str]
 """Takes an ANSI colour and a text."""
+
+Told = TypeVar("Told")
 
 BAR_CELLS = 8
 EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -19,21 +25,24 @@ OLD_MS = 250.0
 IN_TROUBLE = ("recovering", "degraded", "stalled", "backing_off")
 """States of a source that say why a node is not well."""
 
-MAX_SHOWN = 80
 MAX_TROUBLES = 8
 MAX_NODES = 1000
-"""Nodes whose health is remembered; names come from outside."""
+"""Nodes of which it is remembered what they said; names come from outside."""
 
 BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 
 
 class Narrator:
-    """Tells what is new: health when it changed, the state as it was found at first (events tell the rest)."""
+    """Tells what is new: health when it changed, the state as it was found at first (events tell the rest).
+
+    Of bundles, each stage that one comes to when it is installed, and what became of it.
+    """
 
     def __init__(self, *, colour: bool, with_node: bool) -> None:
         self._colour = colour
         self._with_node = with_node
         self._health: dict[str, str] = {}
+        self._models: dict[str, ModelsPayload] = {}
 
     def tell(self, received: Received) -> str | None:
         """The line for a message, or None when it is nothing new."""
@@ -44,10 +53,24 @@ class Narrator:
             said = _health(content, _plain)
             if self._health.get(received.node) == said:
                 return None
-            if len(self._health) >= MAX_NODES:
-                self._health.clear()
-            self._health[received.node] = said
+            _remember(self._health, received.node, said)
+        if isinstance(content, ModelsPayload):
+            before = self._models.get(received.node)
+            _remember(self._models, received.node, content)
+            if before is not None:
+                return self._tell_models(received, before, content)
         return render(received, colour=self._colour, with_node=self._with_node)
+
+    def _tell_models(self, received: Received, before: ModelsPayload, now: ModelsPayload) -> str | None:
+        paint = _coloured if self._colour else _plain
+        news = _news(before, now, paint)
+        return _line(received, "; ".join(news), paint, self._with_node) if news else None
+
+
+def _remember(memory: dict[str, Told], node: str, said: Told) -> None:
+    if len(memory) >= MAX_NODES:
+        memory.clear()
+    memory[node] = said
 
 
 def render(received: Received, *, colour: bool, with_node: bool) -> str:
@@ -58,7 +81,7 @@ def render(received: Received, *, colour: bool, with_node: bool) -> str:
     paint = _coloured if colour else _plain
     content = received.content
     if isinstance(content, Malformed):
-        said = paint(RED, f"malformed {received.kind}: {_clean(content.reason)}")
+        said = paint(RED, f"malformed {received.kind}: {clean(content.reason)}")
     elif isinstance(content, RecognitionPayload):
         said = _recognition(content, paint) + paint(DIM, _latency(received))
     elif isinstance(content, EventPayload):
@@ -67,15 +90,21 @@ def render(received: Received, *, colour: bool, with_node: bool) -> str:
         said = _state(content, paint)
     elif isinstance(content, HealthReport):
         said = _health(content, paint)
+    elif isinstance(content, ModelsPayload):
+        said = active_words(content) if content.candidate is None else f"installs {stage_words(content.candidate)}"
     else:
         said = paint(GREEN if content == "online" else RED, f"is {content}")
+    return _line(received, said, paint, with_node)
+
+
+def _line(received: Received, said: str, paint: Paint, with_node: bool) -> str:
     return f"{paint(DIM, _local_time(_instant(received)))}  {_where(received, with_node)}  {said}"
 
 
 def _where(received: Received, with_node: bool) -> str:
     if received.stream is None:
-        return f"node {_clean(received.node)}"
-    return _clean(f"{received.node}/{received.stream}" if with_node else received.stream)
+        return f"node {clean(received.node)}"
+    return clean(f"{received.node}/{received.stream}" if with_node else received.stream)
 
 
 def _instant(received: Received) -> datetime:
@@ -93,7 +122,7 @@ def _local_time(instant: datetime) -> str:
 
 def _recognition(content: RecognitionPayload, paint: Paint) -> str:
     shares = [_share(content, modality) for modality in content.modalities]
-    return f"{paint(BOLD, _clean(content.label))}  {_scored(content.score, paint)}  {'  '.join(shares)}"
+    return f"{paint(BOLD, clean(content.label))}  {_scored(content.score, paint)}  {'  '.join(shares)}"
 
 
 def _share(content: RecognitionPayload, modality: Modality) -> str:
@@ -103,7 +132,7 @@ def _share(content: RecognitionPayload, modality: Modality) -> str:
 
 
 def _event(content: EventPayload, paint: Paint) -> str:
-    label = paint(BOLD, _clean(content.label))
+    label = paint(BOLD, clean(content.label))
     if content.phase == "start":
         return f"{paint(CYAN, '▶')} {label} started  {content.score:.2f}"
     if content.phase == "update":
@@ -116,7 +145,7 @@ def _state(content: StatePayload, paint: Paint) -> str:
     since = _local_time(parse_time(content.since))
     if content.label is None:
         return f"nothing since {since}"
-    return f"{paint(BOLD, _clean(content.label))} since {since}"
+    return f"{paint(BOLD, clean(content.label))} since {since}"
 
 
 def _health(content: HealthReport, paint: Paint) -> str:
@@ -125,13 +154,29 @@ def _health(content: HealthReport, paint: Paint) -> str:
     if content.status == "stopped":
         return "has stopped"
     trouble = [
-        f"{_clean(stream)}/{_clean(name)} is {_clean(source.state).replace('_', ' ')}"
-        + (f": {_clean(source.reason)}" if source.reason else "")
+        f"{clean(stream)}/{clean(name)} is {clean(source.state).replace('_', ' ')}"
+        + (f": {clean(source.reason)}" if source.reason else "")
         for stream, report in content.streams.items()
         for name, source in report.sources.items()
         if source.state in IN_TROUBLE
     ]
-    return f"is {paint(RED, _clean(content.status))}" + (f": {'; '.join(trouble[:MAX_TROUBLES])}" if trouble else "")
+    return f"is {paint(RED, clean(content.status))}" + (f": {'; '.join(trouble[:MAX_TROUBLES])}" if trouble else "")
+
+
+def _news(before: ModelsPayload, now: ModelsPayload, paint: Paint) -> list[str]:
+    """What became of a bundle since, the stage that one has come to, and which runs now."""
+    news = []
+    if now.last_result is not None and now.last_result != before.last_result:
+        news.append(paint(GREEN if now.last_result.ok else RED, result_words(now.last_result)))
+    if now.candidate is not None and _step(now) != _step(before):
+        news.append(f"installs {stage_words(now.candidate)}")
+    if now.active.id != before.active.id:
+        news.append(active_words(now))
+    return news
+
+
+def _step(models: ModelsPayload) -> tuple[str, str] | None:
+    return None if models.candidate is None else (models.candidate.id, models.candidate.stage)
 
 
 def _scored(score: float, paint: Paint) -> str:
@@ -143,12 +188,6 @@ def _scored(score: float, paint: Paint) -> str:
 
 def _latency(received: Received) -> str:
     return "" if received.latency_ms is None else f"  {received.latency_ms:.0f} ms"
-
-
-def _clean(text: str) -> str:
-    """Control characters, line ends and direction marks replaced, and not too long."""
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:MAX_SHOWN])
-    return shown + ("…" if len(text) > MAX_SHOWN else "")
 
 
 def _plain(_colour: str, text: str) -> str:

@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from daemon.mqtt.background import BackgroundLink
 from daemon.mqtt.client import Inbound
@@ -31,7 +31,7 @@ def watch(config: MqttConfig, node: str | None, *, emit: Callable[[Received], No
     Connects for as long as it takes, and again whenever the connection is lost. What `emit` raises ends the watching
     and reaches the caller. Counts `watch_backlog` (the reader was too slow) and `malformed` (also emitted).
     """
-    watcher = _Watcher(config, node)
+    watcher = Watcher(config, topic_filters(node))
     try:
         while not stop.is_set():
             try:
@@ -45,13 +45,16 @@ def watch(config: MqttConfig, node: str | None, *, emit: Callable[[Received], No
     return watcher.counters
 
 
-class _Watcher:
-    """The link on its own thread, so that messages are stamped when they come, however slow the reader is."""
+class Watcher:
+    """Puts what comes into `inbox` until it is closed.
 
-    def __init__(self, config: MqttConfig, node: str | None) -> None:
+    The link has a thread of its own, so that messages are stamped when they come, however slow the reader is.
+    """
+
+    def __init__(self, config: MqttConfig, filters: Sequence[str]) -> None:
         self.inbox: queue.Queue[Received] = queue.Queue(MAX_WAITING)
         self.counters = Counters()
-        self._filters = topic_filters(node)
+        self._filters = filters
         hooks = Hooks(self._on_connected, lambda: None, self._on_received, lambda _mid, _refusal: None, self._turn)
         self._background = BackgroundLink(config, f"perceptd-watch-{uuid.uuid4().hex[:8]}", hooks, "mqtt-watch")
         self._link = self._background.link

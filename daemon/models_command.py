@@ -1,0 +1,157 @@
+"""`perceptd models`: shows the bundles of a running node, and asks it for others."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from daemon.config import broker_and_node
+from daemon.mqtt import (
+    MAX_REASON,
+    ModelsFollower,
+    ModelsPayload,
+    NotHeard,
+    active_words,
+    ask,
+    check_words,
+    listing,
+    progress_words,
+    result_words,
+    stage_words,
+)
+from daemon.send_command import ANSWER_S, in_words
+
+NEWS_S = 30.0
+"""A node that runs tells its health every 10 s: one that says nothing for so long is not there any more."""
+
+End = tuple[bool, str]
+"""Whether what was asked for has come about, and in words."""
+
+Judge = Callable[[ModelsPayload, ModelsPayload], End | None]
+"""What has come of it, from what the node said before it was asked and says now; None: nothing yet."""
+
+
+def models_list(options: argparse.Namespace) -> int:
+    """Show what the node says of its bundles; 1 when it says nothing."""
+    mqtt, node = broker_and_node(options.broker, options.node, options.config)
+    with ModelsFollower(mqtt, node) as follower:
+        try:
+            payload = follower.first(ANSWER_S)
+        except NotHeard as error:
+            return _failed(str(error))
+        print(follower.raw.decode() if options.json else "\n".join(listing(payload)))
+        if follower.is_offline:
+            print(f"{follower.where} is offline: this is what it said last", file=sys.stderr)
+    return 0
+
+
+def models_check(options: argparse.Namespace) -> int:
+    """Have it look at its source; 0 when that could be looked at."""
+    return _ask(options, {}, _looked)
+
+
+def models_install(options: argparse.Namespace) -> int:
+    """Have it install a bundle; 0 when that runs."""
+    return _ask(options, wanted(options.name, options.version), _installed)
+
+
+def wanted(name: str | None, version: str | None) -> dict[str, str]:
+    """The order for what is named on the command line, where a version may stand alone: no name has a point in it."""
+    if name is not None and "." in name and version is None:
+        name, version = None, name
+    return {key: value for key, value in (("name", name), ("version", version)) if value is not None}
+
+
+def models_rollback(options: argparse.Namespace) -> int:
+    """Have it go back to the bundle before; 0 when that runs."""
+    return _ask(options, {}, _gone_back)
+
+
+def models_pin(options: argparse.Namespace) -> int:
+    """Have it keep its bundle, or not any more; 0 when it does."""
+    on = not options.off
+    said = "keeps its bundle until somebody asks for another" if on else "takes newer bundles again"
+    return _ask(options, {"on": on}, lambda _before, now: (True, said) if now.pinned == on else None)
+
+
+def _looked(before: ModelsPayload, now: ModelsPayload) -> End | None:
+    if now.last_check is None or now.last_check == before.last_check:
+        return None
+    return now.last_check.ok, f"check: {check_words(now)}; {active_words(now)}"
+
+
+def _installed(before: ModelsPayload, now: ModelsPayload) -> End | None:
+    if now.last_result is not None and now.last_result != before.last_result:
+        return now.last_result.ok, result_words(now.last_result, MAX_REASON)
+    if now.active.id != before.active.id:
+        return True, f"{active_words(now)}; it is on probation: if it does worse, the one before comes back"
+    return None
+
+
+def _gone_back(before: ModelsPayload, now: ModelsPayload) -> End | None:
+    if now.active.id != before.active.id:
+        return True, active_words(now)
+    if now.last_result is not None and now.last_result != before.last_result:
+        return now.last_result.ok, result_words(now.last_result, MAX_REASON)
+    return None
+
+
+def _ask(options: argparse.Namespace, order: dict[str, Any], judge: Judge) -> int:
+    """Send the command that is called as the function is, and wait for what comes of it."""
+    mqtt, node = broker_and_node(options.broker, options.node, options.config)
+    with ModelsFollower(mqtt, node) as follower:
+        try:
+            before = follower.first(ANSWER_S)
+            if follower.is_offline:
+                return _failed(f"{follower.where} is offline")
+            answer = ask(mqtt, node, options.command, json.dumps(order).encode(), ANSWER_S)
+            if answer is None:
+                return _failed(f"{options.command}: no answer from {follower.where} in {ANSWER_S:g} s")
+            if not answer.ok or not options.wait:
+                print(answer.to_json().decode() if options.json else in_words(answer))
+                return 0 if answer.ok else 1
+            ok, words = _end(follower, before, judge, Display(silent=options.json))
+        except NotHeard as error:
+            return _failed(f"{error}; perceptd models list tells what it said last")
+        print(follower.raw.decode() if options.json else words)
+    return 0 if ok else 1
+
+
+def _end(follower: ModelsFollower, before: ModelsPayload, judge: Judge, display: "Display") -> End:
+    now = before
+    try:
+        while (end := judge(before, now)) is None:
+            now = follower.following(NEWS_S)
+            display.show(now)
+        return end
+    finally:
+        display.close()
+
+
+def _failed(why: str) -> int:
+    print(why, file=sys.stderr)
+    return 1
+
+
+class Display:
+    """Shows how a bundle comes along: on a terminal in one line that is written anew, else in one for each stage."""
+
+    def __init__(self, *, silent: bool) -> None:
+        self._silent = silent
+        self._rewrites = sys.stdout.isatty()
+        self._shown = ""
+
+    def show(self, payload: ModelsPayload) -> None:
+        """What is new of it; nothing while none is being installed."""
+        if self._silent or payload.candidate is None:
+            return
+        words = progress_words(payload.candidate) if self._rewrites else stage_words(payload.candidate)
+        if words != self._shown:
+            print(f"\r{words}\x1b[K" if self._rewrites else words, end="" if self._rewrites else "\n", flush=True)
+            self._shown = words
+
+    def close(self) -> None:
+        """Leave the line that was written anew."""
+        if self._rewrites and self._shown:
+            print()

@@ -1,0 +1,245 @@
+"""`perceptd models` against a node that goes through all stages, over a real broker."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from daemon import models_command
+from daemon.cli import main
+from daemon.config import Config
+from daemon.control import Control
+from daemon.mqtt import ModelsPayload, Narrator, Session, parse
+from daemon.mqtt_config import MqttConfig
+from tests.fakes.updates import FakeUpdates, Failure, models
+from tests.helpers.daemon import ROOT
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+
+GOOD: Mapping[str, Failure | None] = {"0.4.0": None, "0.5.0": None, "0.6.0": ("selftest", "case 3: 7 instead of 4")}
+
+
+class UpdatingNode:
+    """A session and a control as a daemon's, with updates that only pretend. A context manager."""
+
+    def __init__(self, broker: Mosquitto, source: Mapping[str, Failure | None] | None = GOOD) -> None:
+        self._broker = broker
+        self._source = source
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "UpdatingNode":
+        state = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        settings = {"node": "node", "bundle": "b", "streams": {"s": {"camera": 0}}}
+        self._session = Session(
+            MqttConfig(port=self._broker.port),
+            "node",
+            state,
+            on_text=lambda *_: None,
+            on_command=lambda request: control.obey(request),
+        )
+        updates = FakeUpdates(self._publish, self._source)
+        control = Control(Config.model_validate(settings), {}, state / "switches.json", "digits@0.4.0", updates)
+        self._session.start()
+        self._stack.callback(self._session.stop, 3.0)
+        wait_until(lambda: self._session.connected, "connected")
+        self._stack.enter_context(updates)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _publish(self, payload: ModelsPayload) -> None:
+        """A retained value that has not gone out yet is replaced by the next: here each of them is to be seen."""
+        before = self._session.status()["published"]
+        self._session.publish("models", payload.to_json(), retain=True, qos=1)
+        wait_until(lambda: self._session.status()["published"] > before, "published")
+
+
+@pytest.fixture
+def told(broker: Mosquitto, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs `perceptd models` with arguments; gives its exit code and what it says."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(["models", *arguments, "--broker", f"127.0.0.1:{broker.port}", "--node", "node"])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def node(broker: Mosquitto) -> Iterator[UpdatingNode]:
+    with Subscriber(broker, "perceptd/node/models") as subscriber, UpdatingNode(broker) as running:
+        subscriber.wait_for("perceptd/node/models")
+        yield running
+
+
+Told = Callable[..., tuple[int, str, str]]
+
+
+def test_check_waits_until_the_source_was_looked_at(node: UpdatingNode, told: Told) -> None:
+    assert told("check") == (0, "check: good; runs digits@0.4.0; the latest is 0.6.0\n", "")
+    code, said, _ = told("list")
+    assert code == 0
+    assert "available   digits@0.6.0\n            digits@0.5.0\n            digits@0.4.0\n" in said
+
+
+def test_a_check_that_fails_says_why(broker: Mosquitto, told: Told) -> None:
+    with UpdatingNode(broker, source=None):
+        code, said, _ = told("check")
+    assert code == 1
+    assert said.startswith("check: failed: models.example does not answer; runs digits@0.4.0")
+
+
+def test_install_shows_each_stage_until_the_bundle_runs_and_rollback_goes_back(node: UpdatingNode, told: Told) -> None:
+    code, said, _ = told("install", "0.5.0")
+    assert code == 0
+    stages = ["resolve", "download", "verify", "check", "selftest", "switch", "probation"]
+    lines = said.splitlines()
+    assert lines[:-1] == [f"digits@0.5.0: {stage}" for stage in stages]
+    assert lines[-1].startswith("runs digits@0.5.0")
+    assert "on probation" in lines[-1]
+    code, said, _ = told("rollback")
+    assert (code, said) == (0, "runs digits@0.4.0\n")
+    assert "digits@0.5.0 in switch: somebody asked for another" in told("list")[1]
+
+
+def test_what_is_given_up_says_where_and_why(node: UpdatingNode, told: Told) -> None:
+    code, said, _ = told("install", "digits", "0.6.0")
+    assert code == 1
+    assert said.splitlines()[-1] == "has given up digits@0.6.0 in selftest: case 3: 7 instead of 4"
+    assert "refused      digits@0.6.0 in selftest: case 3: 7 instead of 4, 2026-01-31" in told("list")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["install", "0.4.0"], "digits@0.4.0 is active"),
+        (["install", "letters"], "the source has no letters"),
+        (["install", "../etc"], "version: String should match pattern"),
+        (["install", "Letters"], "name: String should match pattern"),
+        (["rollback"], "there is no bundle before digits@0.4.0"),
+    ],
+)
+def test_what_is_refused_at_once_says_why(node: UpdatingNode, told: Told, arguments: list[str], reason: str) -> None:
+    code, said, _ = told(*arguments)
+    assert code == 1
+    assert said.startswith(f"models_{arguments[0]}: refused: ")
+    assert reason in said
+    assert json.loads(told(*arguments, "--json")[1])["ok"] is False
+
+
+def test_pin_and_its_end(node: UpdatingNode, told: Told) -> None:
+    assert told("pin") == (0, "keeps its bundle until somebody asks for another\n", "")
+    assert json.loads(told("list", "--json")[1])["pinned"] is True
+    assert told("pin", "--off") == (0, "takes newer bundles again\n", "")
+    assert json.loads(told("list", "--json")[1])["pinned"] is False
+
+
+def test_no_wait_returns_with_the_answer(node: UpdatingNode, told: Told) -> None:
+    assert told("install", "0.5.0", "--no-wait") == (
+        0,
+        "models_install: done: it has begun; the topic models shows the rest\n",
+        "",
+    )
+
+
+def test_json_is_the_payload_alone(node: UpdatingNode, told: Told) -> None:
+    code, said, _ = told("install", "0.5.0", "--json")
+    assert code == 0
+    assert ModelsPayload.model_validate_json(said).active.id == "digits@0.5.0"
+
+
+def test_on_a_terminal_one_line_is_written_anew(broker: Mosquitto, node: UpdatingNode) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "daemon", "models", "install", "--broker", f"127.0.0.1:{broker.port}"]
+    subprocess.run([*command, "--node", "node", "0.5.0"], cwd=ROOT, stdout=theirs, check=True, timeout=30)
+    os.close(theirs)
+    said = os.read(ours, 10_000).decode()
+    os.close(ours)
+    progress, last = said.rstrip("\r\n").rsplit("\n", 1)
+    assert "\rdigits@0.5.0: download 50 %\x1b[K\rdigits@0.5.0: download 100 %\x1b[K" in progress
+    assert "\n" not in progress
+    assert last.startswith("runs digits@0.5.0")
+
+
+def test_a_node_that_says_nothing_is_told_so(broker: Mosquitto, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models_command, "ANSWER_S", 0.3)
+    where = f"node node at 127.0.0.1:{broker.port}"
+    for action in ("list", "check"):
+        code, said, trouble = told(action)
+        assert (code, said) == (1, "")
+        assert trouble.startswith(f"{where} has said nothing of its models in 0.3 s")
+
+
+def test_the_last_word_of_a_node_that_is_gone_is_shown_and_it_is_not_waited_for(
+    broker: Mosquitto, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.publish("perceptd/node/availability", b"offline", retain=True)
+    broker.publish("perceptd/node/models", models().to_json(), retain=True)
+    code, said, trouble = told("list")
+    assert code == 0
+    assert said.startswith("active      digits@0.4.0 (the config's own)\n")
+    assert "is offline: this is what it said last" in trouble
+    code, said, trouble = told("rollback")
+    assert (code, said) == (1, "")
+    assert trouble.endswith(" is offline\n")
+    broker.publish("perceptd/node/availability", b"online", retain=True)
+    monkeypatch.setattr(models_command, "ANSWER_S", 1.0)
+    code, said, trouble = told("rollback")
+    assert (code, said) == (1, "")
+    assert "no answer from node node" in trouble
+
+
+def test_a_node_that_falls_silent_is_not_waited_for(
+    broker: Mosquitto, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The updates are never begun, as if the daemon hung."""
+    monkeypatch.setattr(models_command, "NEWS_S", 0.5)
+    monkeypatch.setattr(FakeUpdates, "install", lambda *_: None)
+    with UpdatingNode(broker):
+        code, _, trouble = told("install")
+    assert code == 1
+    assert "has said nothing for 0.5 s; perceptd models list tells what it said last" in trouble
+
+
+def test_what_cannot_be_read_is_said(broker: Mosquitto, told: Told) -> None:
+    broker.publish("perceptd/node/models", b'{"schema": 2}', retain=True)
+    code, _, trouble = told("list")
+    assert code == 1
+    assert "what cannot be read here: " in trouble
+
+
+@pytest.mark.parametrize(
+    ("named", "order"),
+    [
+        ((None, None), {}),
+        (("digits", None), {"name": "digits"}),
+        (("digits", "0.5.0"), {"name": "digits", "version": "0.5.0"}),
+        (("0.5.0", None), {"version": "0.5.0"}),
+    ],
+)
+def test_a_version_may_stand_alone(named: tuple[str | None, str | None], order: dict[str, str]) -> None:
+    assert models_command.wanted(*named) == order
+
+
+def test_watch_tells_each_stage_once(broker: Mosquitto) -> None:
+    narrator = Narrator(colour=False, with_node=False)
+    with Subscriber(broker, "perceptd/node/models") as subscriber, UpdatingNode(broker) as node:
+        del node
+        subscriber.wait_for("perceptd/node/models")
+        broker.publish("perceptd/node/command/models_install", b'{"version": "0.6.0"}')
+        wait_until(lambda: b'"ok":false' in subscriber.payloads("perceptd/node/models")[-1], "given up")
+    received = [parse(message.topic, message.payload, False, 0) for message in subscriber.heard]
+    lines = [line for each in received if each is not None and (line := narrator.tell(each)) is not None]
+    assert [line.partition("node node  ")[2] for line in lines] == [
+        "runs digits@0.4.0",
+        *(f"installs digits@0.6.0: {stage}" for stage in ("resolve", "download", "verify", "check", "selftest")),
+        "has given up digits@0.6.0 in selftest: case 3: 7 instead of 4",
+    ]

@@ -1,0 +1,115 @@
+"""Replaces bundles that are not there: goes through the stages as told, on a thread of its own."""
+
+import queue
+import threading
+from collections.abc import Callable, Mapping
+
+from daemon.mqtt.models_payload import BundlePart, CandidatePart, CheckPart, ModelsPayload, ResultPart, without_updates
+from daemon.records import UPDATE_STAGES, UpdateStage
+
+TIME = "2026-01-31T12:00:04.300110Z"
+SIZE = 1000
+
+Failure = tuple[UpdateStage, str]
+"""The stage at which a bundle fails, and why."""
+
+
+def bundle(version: str, name: str = "digits", *, shipped: bool = False) -> BundlePart:
+    return BundlePart(id=f"{name}@{version}", name=name, version=version, shipped=shipped)
+
+
+def candidate(stage: UpdateStage, version: str = "0.5.0", done: int = 0, total: int = SIZE) -> CandidatePart:
+    parts = {"id": f"digits@{version}", "name": "digits", "version": version, "since": TIME}
+    return CandidatePart(**parts, stage=stage, bytes_done=done, bytes_total=total)
+
+
+def result(version: str, stage: UpdateStage = "probation", reason: str | None = None, time: str = TIME) -> ResultPart:
+    return ResultPart(bundle=f"digits@{version}", ok=reason is None, stage=stage, reason=reason, time=time)
+
+
+def models(**changes: object) -> ModelsPayload:
+    """A node that runs the config's own digits@0.4.0 and could have others."""
+    source = {"source": "https://models.example/repo", "available": ["digits@0.4.0"]}
+    return without_updates("node", "digits", "0.4.0", TIME).model_copy(update=source | changes)
+
+
+class FakeUpdates:
+    """The port `Updates`: publishes what it comes to by `tell`, which returns when that has gone out.
+
+    `source` are the versions of digits that there are, each with how it fails, if it does; None: there is no source.
+    """
+
+    def __init__(self, tell: Callable[[ModelsPayload], None], source: Mapping[str, Failure | None] | None) -> None:
+        self._tell, self._source = tell, source
+        self._now = models()
+        self._tick = 0
+        self._orders: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name="fake-updates")
+
+    def __enter__(self) -> "FakeUpdates":
+        self._thread.start()
+        self._orders.put(lambda: self._change())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._orders.put(None)
+        self._thread.join()
+
+    def check(self) -> str | None:
+        self._orders.put(self._check)
+        return None
+
+    def install(self, name: str | None, version: str | None) -> str | None:
+        if name not in (None, "digits"):
+            return f"the source has no {name}"
+        wanted = version or max(self._source or {"0.4.0": None})
+        if wanted == self._now.active.version:
+            return f"digits@{wanted} is active"
+        self._orders.put(lambda: self._install(wanted))
+        return None
+
+    def rollback(self) -> str | None:
+        if self._now.active.shipped:
+            return "there is no bundle before digits@0.4.0"
+        self._orders.put(self._go_back)
+        return None
+
+    def pin(self, on: bool) -> str | None:
+        self._orders.put(lambda: self._change(pinned=on))
+        return None
+
+    def _work(self) -> None:
+        while (order := self._orders.get()) is not None:
+            order()
+
+    def _change(self, **changes: object) -> None:
+        self._now = self._now.model_copy(update=changes)
+        self._tell(self._now)
+
+    def _check(self) -> None:
+        if self._source is None:
+            self._change(last_check=CheckPart(ok=False, reason="models.example does not answer", time=self._time()))
+            return
+        available = [f"digits@{version}" for version in sorted(self._source, reverse=True)]
+        check = CheckPart(ok=True, reason=None, time=self._time())
+        self._change(last_check=check, available=available, latest=max(self._source))
+
+    def _install(self, version: str) -> None:
+        failure = (self._source or {}).get(version)
+        for stage in UPDATE_STAGES:
+            switched = {"active": bundle(version), "previous": self._now.active} if stage == "probation" else {}
+            for done in (0, SIZE // 2, SIZE) if stage == "download" else (SIZE,):
+                self._change(candidate=candidate(stage, version, done), **switched)
+            if failure is not None and stage == failure[0]:
+                refusal = result(version, *failure, time=self._time())
+                self._change(candidate=None, last_result=refusal, refused=[*self._now.refused, refusal])
+                return
+        self._change(candidate=None, last_result=result(version, time=self._time()))
+
+    def _go_back(self) -> None:
+        left = result(self._now.active.version, "switch", "somebody asked for another", self._time())
+        self._change(active=bundle("0.4.0", shipped=True), previous=None, last_result=left, refused=[left])
+
+    def _time(self) -> str:
+        self._tick += 1
+        return f"2026-01-31T12:00:{self._tick % 60:02d}.000000Z"
