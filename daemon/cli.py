@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from daemon import __version__
+from daemon.cli_repo import add_repo
 from daemon.errors import EXIT_REFUSED, Refused
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_send(commands)
     _add_evaluate(commands)
     _add_bundle(commands)
+    add_repo(commands)
     return parser
 
 

@@ -120,7 +120,9 @@ def _signed(document: Metadata[Any], role: str, root: Root, before: Root, keys: 
     _check_threshold(document, role, root, keys)
     content = document.to_bytes()
     if len(content) > MOST_BYTES[role]:
-        raise Refused(f"{role} would have {len(content)} bytes; devices read {MOST_BYTES[role]}: begin a new repository")
+        raise Refused(
+            f"{role} would have {len(content)} bytes; devices read {MOST_BYTES[role]}: begin a new repository"
+        )
     return content
 
 

@@ -3,12 +3,13 @@
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from daemon.errors import Refused
 
@@ -44,13 +45,19 @@ class KeyRing:
             f"and in {VARIABLE}{role.upper()}{number}"
         )
 
-    def make(self, stem: str) -> CryptoSigner:
-        """A new key, written beside the one that it is to replace, if there is one. Raises OSError."""
-        signer = CryptoSigner.generate_ed25519()
+    @contextmanager
+    def new(self, stem: str) -> Iterator[SSlibKey]:
+        """A new key, written beside the one that it is to replace; removed when the block fails. Raises OSError."""
         directory = self._directories[0]
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_secret(directory / f"{stem}{NEW}", signer.private_bytes)
-        return signer
+        signer = CryptoSigner.generate_ed25519()
+        path = directory / f"{stem}{NEW}"
+        _write_secret(path, signer.private_bytes)
+        try:
+            yield signer.public_key
+        except BaseException:
+            path.unlink()
+            raise
 
     def settle(self, key_ids: Sequence[str]) -> list[Path]:
         """New keys that the repository names take the place of the old ones; gives their paths. Raises OSError."""

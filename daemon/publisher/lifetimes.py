@@ -10,16 +10,16 @@ DEFAULT_DAYS: Mapping[str, int] = {"root": 365, "targets": 90, "snapshot": 30, "
 """How many days a signature of each role counts.
 
 What expires protects devices from being kept at an old state: the timestamp, which a job renews every day, says for how
-long at most. A week lets that job fail from a Friday to the Monday after next's eve, and somebody still has time to
-notice. The snapshot's key lies where the timestamp's does; a month, so that a stolen one is of no use for long. The
-targets' key may lie where people publish by hand, so it is needed four times a year; the root's once a year.
+long at most. A week lets that job fail over a long weekend, and leaves days to notice. The snapshot's key lies where the
+timestamp's does, and signs whenever something is published; where nothing is, once in three weeks is enough. The
+targets' key may lie where people publish by hand: it is needed six times a year, the root's once or twice.
 """
 
 MOST_DAYS = 3650
 """A signature that counts for more than ten years is a mistake."""
 
 DUE = 1 / 3
-"""What part of its lifetime is left when a signature is renewed: of a month ten days, so that many renewals may fail."""
+"""What part of its lifetime is left when a signature is renewed: of a month ten days, so that renewals may fail."""
 
 URGENT = 1 / 5
 """What part of its lifetime is left when somebody must be told: two renewals of those that are due have failed."""

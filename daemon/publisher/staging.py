@@ -45,4 +45,7 @@ class Staging:
     def remove(self, release: Release) -> None:
         """Forget a bundle, if it waits. Raises OSError."""
         if (self._directory / release.id).is_dir():
-            shutil.rmtree(self._directory / release.id)
+            gone = self._directory / f".{release.id}.gone"
+            shutil.rmtree(gone, ignore_errors=True)
+            (self._directory / release.id).rename(gone)
+            shutil.rmtree(gone)
