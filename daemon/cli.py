@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from daemon import __version__
 from daemon.cli_models import add_models
+from daemon.cli_repo import add_repo
 from daemon.errors import EXIT_REFUSED, Refused
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add_models(commands, _add_node_options)
     _add_evaluate(commands)
     _add_bundle(commands)
+    add_repo(commands)
     return parser
 
 

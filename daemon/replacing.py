@@ -22,7 +22,7 @@ from daemon.release import version_key
 
 @dataclass(frozen=True)
 class Bundles:
-    """Where a node's bundle comes from: `start` knows which one, `load` makes one ready, `config` is what it must fit."""
+    """Where a node's bundle comes from: `start` knows which, `load` makes one ready, `config` is what it must fit."""
 
     start: Start
     load: Callable[[Path], Recogniser]
@@ -51,13 +51,14 @@ class Replacing:
 def models_payload(node: str, source: str | None, own: Own, snapshot: Snapshot, now_s: float) -> ModelsPayload:
     """What is said of a node's bundles."""
     state = snapshot.state
-    is_first = state.previous is None
     return ModelsPayload(
         node=node,
         time=wall_time_of(now_s),
         source=source,
         active=_bundle(active_id(state, own), is_shipped=state.active is None),
-        previous=None if state.active is None else _bundle(own.id if is_first else state.previous.id, is_shipped=is_first),
+        previous=None
+        if state.active is None
+        else _bundle(own.id if is_first else state.previous.id, is_shipped=is_first),
         candidate=_candidate(snapshot),
         latest=snapshot.latest,
         available=[offer.id for offer in _newest_first(state.available)],
@@ -67,6 +68,14 @@ def models_payload(node: str, source: str | None, own: Own, snapshot: Snapshot, 
         last_result=None if state.last_result is None else _result(state.last_result),
         refused=[_result(refusal) for refusal in state.refused],
     )
+
+
+def _previous(state: State, own: Own) -> BundlePart | None:
+    if state.active is None:
+        return None
+    if state.previous is None:
+        return _bundle(own.id, is_shipped=True)
+    return _bundle(state.previous.id, is_shipped=False)
 
 
 def _bundle(bundle: str, *, is_shipped: bool) -> BundlePart:

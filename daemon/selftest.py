@@ -44,17 +44,23 @@ def failures_in_short(failures: Sequence[str]) -> str:
     return "; ".join(told) + more
 
 
-def run_in_child(directory: str) -> None:
-    """In a child process: write what `selftest` finds wrong and how many seconds it took, as JSON.
+def tried(directory: Path) -> tuple[list[str], float]:
+    """What the self-test of the bundle there finds wrong, and how many seconds it took.
 
     A bundle that cannot be used is wrong at once.
     """
     began = time.monotonic()
     try:
-        bundle = load_bundle(Path(directory))
+        bundle = load_bundle(directory)
         recogniser = load_recogniser(bundle)
         began = time.monotonic()
         failures = selftest(bundle, recogniser)
     except Refused as error:
         failures = str(error).splitlines()
-    print(json.dumps({"failures": failures, "seconds": time.monotonic() - began}))  # noqa: T201  (the parent reads it)
+    return failures, time.monotonic() - began
+
+
+def run_in_child(directory: str) -> None:
+    """In a child process: write what `tried` says, as JSON."""
+    failures, seconds = tried(Path(directory))
+    print(json.dumps({"failures": failures, "seconds": seconds}))  # noqa: T201  (the parent reads it)

@@ -72,7 +72,7 @@ class ModelsPayload(Payload):
 
     `source` is null where bundles are not replaced. `latest` is the newest version of the active bundle's name that the
     source has and this program can run, or the active one's. `available` are the newest ids the source has. `refused`
-    are versions that are not tried again by themselves. In the stage `probation` the candidate is active already.
+    are versions that are not tried again by themselves. `trouble` says why what happens cannot be written down. In the stage `probation` the candidate is active already.
     """
 
     node: Name
@@ -84,6 +84,7 @@ class ModelsPayload(Payload):
     latest: Name
     available: Annotated[list[Name], Field(max_length=MAX_AVAILABLE)]
     pinned: bool
+    trouble: Told | None = None
     last_check: CheckPart | None
     last_result: ResultPart | None
     refused: Annotated[list[ResultPart], Field(max_length=MAX_REFUSED)]

@@ -1,0 +1,57 @@
+"""Signed documents on their way to where they are served: all of them get there, whenever we are interrupted.
+
+They are written aside first, and that directory is renamed; from then on they will be put in place, if need be by the
+next command. Each replaces what devices see only when all it names is there.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from daemon.files import replace_file
+
+ORDER = ("targets", "snapshot", "timestamp", "root")
+"""Root is last: its new keys have signed all that is there by then, and the old ones too, where they were at hand."""
+
+
+class Pending:
+    """The documents that are to be put in place, in a directory beside the one that is served."""
+
+    def __init__(self, directory: Path, metadata: Path, root: Path) -> None:
+        """`metadata` is served; `root` is the file that holds the newest root."""
+        self._directory, self._metadata, self._root = directory, metadata, root
+
+    def put(self, files: Mapping[str, bytes]) -> None:
+        """Put documents in place, by their names below metadata/. Raises OSError."""
+        new = self._directory.with_suffix(".new")
+        shutil.rmtree(new, ignore_errors=True)
+        for name, content in files.items():
+            replace_file(new / name, content)
+        new.rename(self._directory)
+        sync_directory(self._directory.parent)
+        self.finish()
+
+    def finish(self) -> None:
+        """Put in place what an interrupted command has left, if anything. Raises OSError."""
+        if not self._directory.is_dir():
+            return
+        for path in sorted(self._directory.glob("*.json"), key=lambda path: ORDER.index(_role(path))):
+            content = path.read_bytes()
+            replace_file(self._metadata / path.name, content)
+            if _role(path) == "root":
+                replace_file(self._root, content)
+        shutil.rmtree(self._directory)
+
+
+def sync_directory(directory: Path) -> None:
+    """Names that were made or changed in a directory outlast a power cut. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _role(path: Path) -> str:
+    return path.name.split(".")[-2]

@@ -1,0 +1,117 @@
+"""What is in a repository, until when it is signed, and whether somebody must be told. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from daemon.publisher.catalogue import releases
+from daemon.publisher.edition import Edition, days
+from daemon.publisher.lifetimes import ROLES, days_left, is_urgent
+from daemon.release import Release
+
+KEY_ID_CHARS = 12
+"""Of a key's id, shown to people: enough to tell keys from each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleReport:
+    """One role: its document's version, when that expires, and whose signatures it needs.
+
+    `is_urgent` when it has expired or soon will.
+    """
+
+    role: str
+    version: int
+    expires: str
+    days_left: float
+    lifetime_days: int
+    is_urgent: bool
+    threshold: int
+    keys: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A whole repository."""
+
+    published: Sequence[Release]
+    staged: Sequence[Release]
+    roles: Sequence[RoleReport]
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether anything has expired or soon will."""
+        return any(role.is_urgent for role in self.roles)
+
+    def to_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "published": [release_json(release) for release in self.published],
+            "staged": [release_json(release) for release in self.staged],
+            "roles": [asdict(role) for role in self.roles],
+        }
+
+
+def report(edition: Edition, staged: Sequence[Release], now: datetime) -> Report:
+    """What there is to say of an edition, and of what waits."""
+    return Report(releases(edition.targets.signed), staged, [_role(edition, role, now) for role in ROLES])
+
+
+def release_json(release: Release) -> dict[str, Any]:
+    """One bundle, for scripts; `size` in bytes."""
+    return {**release.signed.model_dump(), "size": release.size, "files": len(release.files)}
+
+
+def render(found: Report) -> list[str]:
+    """For people, a line each."""
+    lines = [_release_line("published", release) for release in found.published] or ["published  nothing"]
+    lines += [_release_line("staged", release) for release in found.staged]
+    return lines + [line for role in found.roles for line in _role_lines(role)]
+
+
+def release_words(release: Release) -> str:
+    """One bundle, in words."""
+    signed = release.signed
+    return (
+        f"{release.id}: {len(release.files)} files, {release.size / 1024:.0f} KB, needs perceptd "
+        f"{signed.needs_perceptd} and {signed.memory_mb} MB of memory"
+    )
+
+
+def _release_line(kind: str, release: Release) -> str:
+    return f"{kind:<9}  {release_words(release)}"
+
+
+def _role(edition: Edition, role: str, now: datetime) -> RoleReport:
+    document, signers = edition.document(role).signed, edition.root.signed.roles[role]
+    lifetime = days(edition.root.signed, role)
+    return RoleReport(
+        role=role,
+        version=document.version,
+        expires=document.expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        days_left=round(days_left(document.expires, now), 2),
+        lifetime_days=lifetime,
+        is_urgent=is_urgent(document.expires, lifetime, now),
+        threshold=signers.threshold,
+        keys=list(signers.keyids),
+    )
+
+
+def _role_lines(role: RoleReport) -> list[str]:
+    if role.days_left <= 0:
+        left = f"EXPIRED {-role.days_left:.1f} days ago, on {role.expires}"
+    else:
+        left = f"expires in {role.days_left:.1f} of {role.lifetime_days} days, on {role.expires}"
+    remedy = f"; {_remedy(role.role)}" if role.is_urgent else ""
+    names = ", ".join(key[:KEY_ID_CHARS] for key in role.keys)
+    return [
+        f"{role.role:<9}  version {role.version} {left}{remedy}",
+        f"{'':<9}  {role.threshold} of {len(role.keys)} keys: {names}",
+    ]
+
+
+def _remedy(role: str) -> str:
+    if role == "timestamp":
+        return "run perceptd repo refresh, and see why the job that does it every day does not"
+    return f"run perceptd repo refresh where its {'keys are' if role == 'root' else 'key is'}"

@@ -1,0 +1,51 @@
+"""Bundles that were added and are not published yet: copies of just those files that will be signed."""
+
+import shutil
+from pathlib import Path
+
+from daemon.publisher.catalogue import in_order
+from daemon.publisher.contents import copy_file
+from daemon.publisher.pending import sync_directory
+from daemon.release import Release
+
+RELEASE = "release.json"
+FILES = "files"
+
+
+class Staging:
+    """A directory with one more for each bundle: what is to be signed, and its files."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def add(self, release: Release, bundle: Path) -> None:
+        """Copy a bundle; one of the same name and version that waits is replaced.
+
+        Raises BundleError when its files have changed since the release was made of them, and OSError.
+        """
+        new = self._directory / f".{release.id}.new"
+        shutil.rmtree(new, ignore_errors=True)
+        (new / FILES / "selftest").mkdir(parents=True)
+        for entry in release.files:
+            copy_file(bundle / entry.path, new / FILES / entry.path, entry)
+        (new / RELEASE).write_text(release.model_dump_json())
+        self.remove(release)
+        new.rename(self._directory / release.id)
+        sync_directory(self._directory)
+
+    def releases(self) -> list[Release]:
+        """What waits, in the order of names and versions."""
+        paths = self._directory.glob(f"[!.]*/{RELEASE}")
+        return in_order(Release.model_validate_json(path.read_bytes()) for path in paths)
+
+    def files(self, release: Release) -> Path:
+        """The directory with the copies of a bundle's files."""
+        return self._directory / release.id / FILES
+
+    def remove(self, release: Release) -> None:
+        """Forget a bundle, if it waits. Raises OSError."""
+        if (self._directory / release.id).is_dir():
+            gone = self._directory / f".{release.id}.gone"
+            shutil.rmtree(gone, ignore_errors=True)
+            (self._directory / release.id).rename(gone)
+            shutil.rmtree(gone)

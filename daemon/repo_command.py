@@ -1,0 +1,141 @@
+"""`perceptd repo`: makes the repository that devices replace their bundles from, and signs what is in it."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from daemon.bundles.load import load_bundle
+from daemon.errors import Refused
+from daemon.publisher.begin import begin
+from daemon.publisher.contents import release_of
+from daemon.publisher.keys import VARIABLE, KeyRing
+from daemon.publisher.lifetimes import ROLES
+from daemon.publisher.report import Report, release_json, release_words, render, report
+from daemon.publisher.repository import PUBLIC, ROOT, Repository, opened, utc_now
+from daemon.repo_trial import try_bundle
+
+KEYS = "keys"
+"""Where the keys lie in a repository's directory, unless --keys says otherwise."""
+
+
+def repo_init(options: argparse.Namespace) -> int:
+    """Make a repository."""
+    directory, days = options.directory, {role: getattr(options, f"{role}_days") for role in ROLES}
+    with _os_errors_told():
+        begin(directory, _keys(options, directory), options.root_keys, options.threshold, days, utc_now())
+    keys = _key_directories(options, directory)[0]
+    signers = f"{options.threshold} of {options.root_keys} root keys must sign"
+    print(f"{directory}: a repository; {signers} whenever keys change")
+    print(f"serve    {directory / PUBLIC}")
+    print(f"devices  {directory / ROOT}: put it on every device, and name it in config.yaml under models: root")
+    print(f"keys     {keys}: move root-*.pem to a medium that lies in a safe, with a copy; --keys names it when needed")
+    return 0
+
+
+def repo_add(options: argparse.Namespace) -> int:
+    """Try a bundle, and stage it."""
+    bundle = load_bundle(options.bundle)
+    with _os_errors_told():
+        # a version that is published differently is refused before the trial, which takes its time
+        release = release_of(options.bundle, bundle.manifest, options.needs_perceptd, options.memory_mb or 1)
+        with opened(options.repo) as repository:
+            there = repository.published(release)
+        if there is not None:
+            _say(options, {**release_json(there), "staged": False}, f"{release_words(there)}; is published already")
+            return 0
+        trial = try_bundle(options.bundle)
+        memory_mb = options.memory_mb or trial.memory_mb
+        release = release.model_copy(update={"signed": release.signed.model_copy(update={"memory_mb": memory_mb})})
+        with opened(options.repo) as repository:
+            repository.stage(release, options.bundle)
+    words = (
+        f"{release_words(release)}; self-test good in {trial.seconds * 1000:.0f} ms; staged for perceptd repo publish"
+    )
+    _say(options, {**release_json(release), "staged": True}, words)
+    return 0
+
+
+def repo_publish(options: argparse.Namespace) -> int:
+    """Sign what is staged, and show it to devices."""
+    with _repository(options) as repository:
+        published = repository.publish(_keys(options, options.repo), utc_now())
+        found = _report(repository)
+    words = [f"published {release_words(release)}" for release in published] or ["nothing new was staged"]
+    _say(options, {"published": [release_json(release) for release in published]}, *words)
+    return _remarks(found)
+
+
+def repo_refresh(options: argparse.Namespace) -> int:
+    """Renew the timestamp, and what else is due."""
+    with _repository(options) as repository:
+        renewed = repository.refresh(_keys(options, options.repo), utc_now())
+        found = _report(repository)
+    expiries = {role.role: role.expires for role in found.roles if role.role in renewed}
+    _say(options, {"renewed": expiries}, *(f"renewed {role}, until {expires}" for role, expires in expiries.items()))
+    return _remarks(found)
+
+
+def repo_rotate_key(options: argparse.Namespace) -> int:
+    """Replace a key by a new one."""
+    role = options.role
+    with _repository(options) as repository:
+        paths = repository.rotate(role, options.number, _keys(options, options.repo), utc_now())
+        version = repository.edition().root.signed.version
+    where = ", ".join(map(str, paths))
+    number = f"_{options.number}" if role == "root" else ""
+    print(f"{role} has a new key, {where}; root is at version {version}, which devices find by themselves")
+    print(f"where {VARIABLE}{role.upper()}{number} or another copy holds the old key, replace it: it signs no more")
+    if role == "root":
+        print(f"new devices are given {options.repo / ROOT} as it is now")
+    return 0
+
+
+def repo_status(options: argparse.Namespace) -> int:
+    """Say what there is, and until when; 1 when anything has expired or soon will."""
+    with _repository(options) as repository:
+        found = _report(repository)
+    _say(options, found.to_json(), *render(found))
+    return 1 if found.is_urgent else 0
+
+
+def _report(repository: Repository) -> Report:
+    return report(repository.edition(), repository.staging.releases(), utc_now())
+
+
+def _remarks(found: Report) -> int:
+    """What is urgent goes to standard error, which cron mails; 1 if there is anything."""
+    urgent = [role for role in found.roles if role.is_urgent]
+    for role in urgent:
+        state = "has expired" if role.days_left <= 0 else f"expires in {role.days_left:.1f} days"
+        print(f"{role.role} {state}: run perceptd repo refresh where its keys are (--keys)", file=sys.stderr)
+    return 1 if urgent else 0
+
+
+@contextmanager
+def _repository(options: argparse.Namespace) -> Iterator[Repository]:
+    with _os_errors_told(), opened(options.repo) as repository:
+        yield repository
+
+
+def _keys(options: argparse.Namespace, directory: Path) -> KeyRing:
+    return KeyRing(_key_directories(options, directory), os.environ)
+
+
+def _key_directories(options: argparse.Namespace, directory: Path) -> Sequence[Path]:
+    return options.keys or [directory / KEYS]
+
+
+@contextmanager
+def _os_errors_told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Refused(f"{error.filename or 'disk'}: {error.strerror or error}") from error
+
+
+def _say(options: argparse.Namespace, for_scripts: object, *for_people: str) -> None:
+    print(json.dumps(for_scripts, indent=2) if options.json else "\n".join(for_people))

@@ -1,0 +1,56 @@
+"""A publisher's repository, made and signed in process; bundles are not tried before they are added."""
+
+from datetime import datetime
+from pathlib import Path
+
+from daemon.bundles.load import load_bundle
+from daemon.publisher.begin import begin
+from daemon.publisher.contents import release_of
+from daemon.publisher.keys import KeyRing
+from daemon.publisher.lifetimes import DEFAULT_DAYS
+from daemon.publisher.report import Report, report
+from daemon.publisher.repository import opened, utc_now
+from daemon.release import Release
+
+
+class Repository:
+    """Serve `public`; give devices `root`. `now` is when it signs (None: now), `days` for how long it does."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.public, self.root, self.keys = directory / "public", directory / "root.json", directory / "keys"
+        self.days = dict(DEFAULT_DAYS)
+        self.now: datetime | None = None
+        self.environment: dict[str, str] = {}
+
+    def init(self, root_keys: int = 1, threshold: int = 1) -> "Repository":
+        begin(self.directory, self._ring(), root_keys, threshold, self.days, self._now())
+        return self
+
+    def add(self, bundle: Path, needs_perceptd: str = "0.1.0", memory_mb: int = 64) -> Release:
+        release = release_of(bundle, load_bundle(bundle).manifest, needs_perceptd, memory_mb)
+        with opened(self.directory) as repository:
+            repository.stage(release, bundle)
+        return release
+
+    def publish(self) -> list[Release]:
+        with opened(self.directory) as repository:
+            return repository.publish(self._ring(), self._now())
+
+    def refresh(self) -> list[str]:
+        with opened(self.directory) as repository:
+            return repository.refresh(self._ring(), self._now())
+
+    def rotate(self, role: str, slot: int = 1) -> list[Path]:
+        with opened(self.directory) as repository:
+            return repository.rotate(role, slot, self._ring(), self._now())
+
+    def report(self) -> Report:
+        with opened(self.directory) as repository:
+            return report(repository.edition(), repository.staging.releases(), self._now())
+
+    def _ring(self) -> KeyRing:
+        return KeyRing([self.keys], self.environment)
+
+    def _now(self) -> datetime:
+        return self.now or utc_now()

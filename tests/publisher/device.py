@@ -1,0 +1,66 @@
+"""What a device sees of a repository: the reference client of TUF, on files."""
+
+import json
+import shutil
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+from tuf.api.exceptions import DownloadHTTPError
+from tuf.ngclient import FetcherInterface, Updater
+
+
+class FileFetcher(FetcherInterface):
+    """A web server's answers, without the web server."""
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        path = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path))
+        if not path.is_file():
+            raise DownloadHTTPError(f"{path}: 404", 404)
+        return iter([path.read_bytes()])
+
+
+class Device:
+    """A client with the root it was given and what it has cached since."""
+
+    def __init__(self, directory: Path, root: Path, public: Path) -> None:
+        self.directory, self.public = directory, public
+        self._root = root.read_bytes()
+        directory.mkdir()
+
+    def copy(self, directory: Path) -> "Device":
+        """Another one, in the same state."""
+        shutil.copytree(self.directory, directory, symlinks=True)
+        other = object.__new__(Device)
+        other.directory, other.public, other._root = directory, self.public, self._root
+        return other
+
+    def refresh(self) -> Updater:
+        """Raises what the client finds wrong."""
+        updater = Updater(
+            str(self.directory),
+            metadata_base_url=f"file://{self.public}/metadata/",
+            target_base_url=f"file://{self.public}/targets/",
+            fetcher=FileFetcher(),
+            bootstrap=self._root,
+        )
+        updater.refresh()
+        return updater
+
+    def targets(self) -> dict[str, bytes]:
+        """Every target, downloaded and verified, by its name."""
+        updater = self.refresh()
+        found = {}
+        for name in json.loads((self.directory / "targets.json").read_bytes())["signed"]["targets"]:
+            info = updater.get_targetinfo(name)
+            assert info is not None
+            found[name] = Path(updater.download_target(info, str(self.directory / "target"))).read_bytes()
+        return found
+
+    def bundles(self) -> set[str]:
+        """Name and version of each bundle of which it got every file."""
+        return {"@".join(name.split("/")[:2]) for name in self.targets()}
+
+    def version(self, role: str) -> int:
+        """Of the document it trusts."""
+        return int(json.loads((self.directory / f"{role}.json").read_bytes())["signed"]["version"])

@@ -1,0 +1,35 @@
+"""When signatures are renewed, and when somebody is told."""
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.publisher.lifetimes import DEFAULT_DAYS, ROLES, days_left, expiry, is_due, is_urgent
+
+NOW = datetime(2026, 11, 27, 8, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("days", "left", "due", "urgent"),
+    [(90, 90, False, False), (90, 31, False, False), (90, 30, True, False), (90, 18.1, True, False)]
+    + [(90, 18, True, True), (90, 0, True, True), (90, -5, True, True), (7, 6, False, False), (7, 1.4, True, True)],
+)
+def test_a_third_is_due_and_a_fifth_is_urgent(days: int, left: float, due: bool, urgent: bool) -> None:
+    expires = NOW + timedelta(days=left)
+    assert (is_due(expires, days, NOW), is_urgent(expires, days, NOW)) == (due, urgent)
+
+
+@given(days=st.integers(1, 3650), passed=st.floats(0, 4000))
+def test_what_is_urgent_is_due_and_what_was_just_signed_is_neither(days: int, passed: float) -> None:
+    expires = expiry(days, NOW)
+    assert not is_due(expires, days, NOW)
+    later = NOW + timedelta(days=passed)
+    assert is_due(expires, days, later) >= is_urgent(expires, days, later)
+    assert days_left(expires, later) == pytest.approx(days - passed, abs=1e-6)
+
+
+def test_every_role_has_a_lifetime_and_none_outlasts_whose_key_is_guarded_better() -> None:
+    lifetimes = [DEFAULT_DAYS[role] for role in ROLES]
+    assert lifetimes == sorted(lifetimes, reverse=True)

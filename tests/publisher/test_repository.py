@@ -1,0 +1,186 @@
+"""What a device sees of a repository after each command."""
+
+import json
+import shutil
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from tuf.api.exceptions import ExpiredMetadataError
+
+from daemon.errors import BundleError, Refused
+from daemon.release import Release, Signed
+from tests.bundles.builder import write_bundle
+from tests.helpers.daemon import ROOT
+from tests.helpers.publishing import Repository
+from tests.publisher.device import Device
+
+NOW = datetime.now(timezone.utc)
+DIGITS = ROOT / "models" / "digits"
+
+
+def test_a_new_repository_is_empty_and_valid(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository").init()
+    assert Device(tmp_path / "device", repository.root, repository.public).targets() == {}
+    assert repository.root.read_bytes() == (repository.public / "metadata" / "1.root.json").read_bytes()
+
+
+def test_a_repository_is_never_made_over_another_nor_over_keys(repository: Repository) -> None:
+    with pytest.raises(Refused, match="holds a repository already"):
+        repository.init()
+    shutil.move(repository.directory / "keys", repository.directory.with_name("other") / "keys")
+    with pytest.raises(Refused, match=r"keys/root-1\.pem: is there already; move the keys away"):
+        Repository(repository.directory.with_name("other")).init()
+
+
+def test_every_file_that_a_daemon_needs_is_published_and_nothing_else(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository").init()
+    release = repository.add(DIGITS)
+    device = Device(tmp_path / "device", repository.root, repository.public)
+    assert device.targets() == {}, "it is not published yet"
+    assert repository.publish() == [release]
+    found = device.targets()
+    names = {path.relative_to(DIGITS) for path in DIGITS.rglob("*") if path.is_file() and "demo" not in path.parts}
+    prefix = f"digits/{release.signed.version}/"
+    assert found == {f"{prefix}{name}": (DIGITS / name).read_bytes() for name in names}
+    targets = json.loads((device.directory / "targets.json").read_bytes())["signed"]["targets"]
+    custom = targets[f"{prefix}bundle.yaml"]["custom"]
+    assert Signed.model_validate(custom["perceptd"]) == release.signed
+    assert Release.model_validate_json(release.model_dump_json()) == release
+    assert sorted(targets) == [prefix + entry.path for entry in release.files]
+
+
+def test_what_editors_leave_is_not_published_and_odd_names_are_refused(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    (bundle / "selftest" / ".cases.yaml.swp").write_text("half")
+    (bundle / "notes.txt").write_text("mine")
+    repository = Repository(tmp_path / "repository").init()
+    paths = [entry.path for entry in repository.add(bundle).files]
+    assert paths == ["bundle.yaml", "head.tflite", "image.tflite", "selftest/cases.yaml", "selftest/white.png"]
+    (bundle / "selftest" / "white (1).png").write_bytes(b"")
+    with pytest.raises(BundleError, match=r"white \(1\)\.png: expected a name of letters, digits"):
+        repository.add(bundle)
+
+
+def test_versions_are_published_beside_each_other(tmp_path: Path, repository: Repository, device: Device) -> None:
+    for version in ("1.10.0", "1.9.0"):
+        repository.add(write_bundle(tmp_path / version, version=version))
+    assert [release.signed.version for release in repository.publish()] == ["1.9.0", "1.10.0"]
+    assert device.bundles() == {"brightness@1.2.3", "brightness@1.9.0", "brightness@1.10.0"}
+    assert [release.signed.version for release in repository.report().published] == ["1.2.3", "1.9.0", "1.10.0"]
+
+
+def test_a_published_version_never_changes(tmp_path: Path, repository: Repository, device: Device) -> None:
+    before = device.targets()
+    other = write_bundle(tmp_path / "other", description="better")
+    with pytest.raises(BundleError, match=r"brightness@1\.2\.3 is published with other files, and a version never"):
+        repository.add(other)
+    repository.add(tmp_path / "bundle")
+    assert repository.publish() == []
+    assert device.targets() == before
+
+
+def test_what_waits_may_be_replaced(tmp_path: Path, repository: Repository, device: Device) -> None:
+    repository.add(write_bundle(tmp_path / "new", version="2.0.0"))
+    better = repository.add(write_bundle(tmp_path / "better", version="2.0.0", description="better"))
+    assert repository.report().staged == [better]
+    assert repository.publish() == [better]
+    assert device.targets()["brightness/2.0.0/bundle.yaml"] == (tmp_path / "better" / "bundle.yaml").read_bytes()
+    assert repository.report().staged == []
+
+
+def test_what_was_changed_while_it_waited_is_not_signed(tmp_path: Path, repository: Repository, device: Device) -> None:
+    repository.add(write_bundle(tmp_path / "new", version="2.0.0"))
+    staged = repository.directory / "staged" / "brightness@2.0.0" / "files" / "head.tflite"
+    staged.write_bytes(staged.read_bytes() + b"x")
+    with pytest.raises(BundleError, match=r"head\.tflite: has changed since it was looked at"):
+        repository.publish()
+    assert device.bundles() == {"brightness@1.2.3"}
+
+
+def test_refresh_renews_the_timestamp_alone(repository: Repository, device: Device) -> None:
+    before = {path.name: path.read_bytes() for path in (repository.public / "metadata").iterdir()}
+    assert repository.refresh() == ["timestamp"]
+    device.refresh()
+    after = {path.name: path.read_bytes() for path in (repository.public / "metadata").iterdir()}
+    assert {name for name in after if after[name] != before.get(name)} == {"timestamp.json"}
+    assert device.version("timestamp") == 3
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "renewed"),
+    [
+        (19, ["timestamp"]),
+        (21, ["snapshot", "timestamp"]),
+        (61, ["targets", "snapshot", "timestamp"]),
+        (245, ["root", "targets", "snapshot", "timestamp"]),
+        (400, ["root", "targets", "snapshot", "timestamp"]),
+    ],
+)
+def test_refresh_renews_what_has_a_third_left_and_heals_what_expired(
+    tmp_path: Path, days_ago: int, renewed: list[str]
+) -> None:
+    repository = Repository(tmp_path / "repository")
+    repository.now = NOW - timedelta(days=days_ago)
+    repository.init()
+    repository.add(write_bundle(tmp_path / "bundle"))
+    repository.publish()
+    device = Device(tmp_path / "device", repository.root, repository.public)
+    with pytest.raises(ExpiredMetadataError):
+        device.refresh()
+    repository.now = None
+    assert repository.report().is_urgent
+    assert repository.refresh() == renewed
+    assert not repository.report().is_urgent
+    assert device.bundles() == {"brightness@1.2.3"}
+
+
+def test_refresh_without_keys_of_what_is_due_renews_the_others_and_it_is_told(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository")
+    repository.now = NOW - timedelta(days=80)
+    repository.init()
+    for name in ("root-1", "targets"):
+        (repository.keys / f"{name}.pem").unlink()
+    repository.now = None
+    assert repository.refresh() == ["snapshot", "timestamp"]
+    assert [role.role for role in repository.report().roles if role.is_urgent] == ["targets"]
+    Device(tmp_path / "device", repository.root, repository.public).refresh()
+
+
+def test_publishing_heals_what_expired(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository")
+    repository.now = NOW - timedelta(days=100)
+    repository.init()
+    repository.now = None
+    repository.add(write_bundle(tmp_path / "bundle"))
+    repository.publish()
+    assert Device(tmp_path / "device", repository.root, repository.public).bundles() == {"brightness@1.2.3"}
+
+
+@pytest.mark.parametrize("name", ["timestamp.json", "2.snapshot.json", "2.targets.json"])
+@pytest.mark.parametrize("change", ["damaged", "forged", "gone", "foreign"])
+def test_what_was_tampered_with_where_it_is_served_is_not_signed_again(
+    repository: Repository, name: str, change: str
+) -> None:
+    path = repository.public / "metadata" / name
+    document = json.loads(path.read_bytes())
+    document["signed"]["version"] += 1
+    foreign = (repository.public / "metadata" / "1.root.json").read_bytes()
+    contents = {"damaged": b"{", "forged": json.dumps(document).encode(), "foreign": foreign}
+    path.unlink() if change == "gone" else path.write_bytes(contents[change])
+    served = {path: path.read_bytes() for path in repository.public.rglob("*.json")}
+    with pytest.raises(Refused, match=r"json: .*; restore it from "):
+        repository.refresh()
+    assert {path: path.read_bytes() for path in repository.public.rglob("*.json")} == served
+
+
+def test_an_older_edition_is_not_taken_for_the_last(tmp_path: Path, repository: Repository) -> None:
+    metadata = repository.public / "metadata"
+    shutil.copy(metadata / "1.targets.json", metadata / "2.targets.json")
+    with pytest.raises(Refused, match=r"2\.targets\.json: is not the one that was signed last"):
+        repository.refresh()
+
+
+def test_a_directory_without_a_repository_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="holds no repository; make one with perceptd repo init"):
+        Repository(tmp_path).publish()
