@@ -56,9 +56,7 @@ def models_payload(node: str, source: str | None, own: Own, snapshot: Snapshot, 
         time=wall_time_of(now_s),
         source=source,
         active=_bundle(active_id(state, own), is_shipped=state.active is None),
-        previous=None
-        if state.active is None
-        else _bundle(own.id if is_first else state.previous.id, is_shipped=is_first),
+        previous=_previous(state, own),
         candidate=_candidate(snapshot),
         latest=snapshot.latest,
         available=[offer.id for offer in _newest_first(state.available)],

@@ -72,7 +72,8 @@ class ModelsPayload(Payload):
 
     `source` is null where bundles are not replaced. `latest` is the newest version of the active bundle's name that the
     source has and this program can run, or the active one's. `available` are the newest ids the source has. `refused`
-    are versions that are not tried again by themselves. `trouble` says why what happens cannot be written down. In the stage `probation` the candidate is active already.
+    are versions that are not tried again by themselves. `trouble` says why what happens cannot be written
+    down. In the stage `probation` the candidate is active already.
     """
 
     node: Name
