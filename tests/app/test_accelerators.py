@@ -1,6 +1,8 @@
 """The daemon with an accelerator, from end to end: a real process, a real broker, a real delegate, a real recording."""
 
 import os
+import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from tests.app.test_daemon import parsed
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.processes import children_of, is_running
+from tests.helpers.publishing import Repository
 
 SERVED = "daemon.inference.served"
 DIGITS = ROOT / "models" / "digits"
@@ -42,6 +45,11 @@ class Watched:
     def accelerator(self, name: str) -> dict:
         found: dict = self.health.get("accelerators", {}).get(name, {})
         return found
+
+    def ran(self, bundle: str, modality: str, device: str) -> bool:
+        """Whether the device ran the modality's encoder of this bundle."""
+        said = [said for said in parsed(self._subscriber.heard, "recognition") if said["bundle"] == bundle]
+        return any(one["modalities"].get(modality, {}).get("device") == device for one in said)
 
     def devices(self, modality: str) -> list[str]:
         recognitions = parsed(self._subscriber.heard, "recognition")
@@ -151,4 +159,25 @@ def test_an_edge_tpu_that_is_not_there_is_said_and_the_cpu_recognises(
         assert children_of(daemon.process.pid, SERVED) == []
         assert "image runs on the CPU: the bundle has no model of this encoder that is compiled" in daemon.log
         assert "edgetpu:usb:0: there is no Edge TPU usb:0: no USB device" in daemon.log
+        assert daemon.stop() == 0
+
+
+def test_it_is_handed_from_one_bundle_to_the_next(tmp_path: Path, broker: Mosquitto, delegate: Path) -> None:
+    repository = Repository(tmp_path / "publisher").init()
+    newer = shutil.copytree(DIGITS, tmp_path / "newer", ignore=shutil.ignore_patterns("demo"))
+    manifest = (newer / "bundle.yaml").read_text()
+    (newer / "bundle.yaml").write_text(re.sub(r"(?m)^version: .*", "version: 9.0.0", manifest))
+    repository.add(newer)
+    repository.publish()
+    config = settings(broker, default="cpu", audio={"library": str(delegate)})
+    config["models"] = {"source": repository.public.as_uri(), "root": str(repository.root), "automatic": False}
+    with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
+        node = Watched(subscriber)
+        wait_until(lambda: delegate.name in node.devices("audio"), "the delegate hears for the old bundle", 30)
+        (old,) = children_of(daemon.process.pid, SERVED)
+        broker.publish("perceptd/n/command/models_install", b'{"version": "9.0.0"}')
+        wait_until(lambda: node.ran("digits@9.0.0", "audio", delegate.name), "it hears for the new bundle", 60)
+        assert not is_running(old)
+        assert len(children_of(daemon.process.pid, SERVED)) == 1
+        assert node.health["streams"]["s"]["inputs"]["audio"]["dropped"] == {}
         assert daemon.stop() == 0
