@@ -26,8 +26,8 @@ TIMEOUT_S = 10.0
 REDIRECTS_MOST = 5
 """Object stores redirect once, to another host; more than a few go round in circles."""
 
-CHUNK_BYTES = 8192
-"""Read whole before it is passed on: at the slowest rate that is allowed, within paced.GRACE_S."""
+CHUNK_BYTES = 64 * 1024
+"""At most so much is passed on at once; what comes slowly, as it comes."""
 
 PORTS = {"http": 80, "https": 443}
 """Where a URL says none: the same server with it and without."""
@@ -91,7 +91,8 @@ class Web:
                         at = redirected(at, location)
                         continue
                     _check(response, at)
-                    yield from response.stream(CHUNK_BYTES, decode_content=False)
+                    while chunk := response.read1(CHUNK_BYTES, decode_content=False):
+                        yield chunk
                     response.release_conn()
                     return
         except (HTTPError, OSError) as error:

@@ -52,7 +52,7 @@ def test_every_stage_runs_in_a_child_process(device: Device) -> None:
 def test_a_download_that_was_cut_goes_on_file_by_file(device: Device, web: WebServer) -> None:
     release = device.resolve()
     web.faults["/targets/*image.tflite"] = Fault(cut_after=20_000)
-    with pytest.raises(UpdateError, match="image.tflite: the connection was cut"):
+    with pytest.raises(UpdateError, match=r"image\.tflite: the connection was cut"):
         device.download(release)
     assert held(device.into(release)).keys() == FILES.keys() - {"image.tflite", "selftest/cases.yaml"}
     web.faults.clear()
@@ -193,7 +193,7 @@ def test_one_hostile_bundle_leaves_others_usable(repo: TufRepo, device: Device) 
 def test_thousands_of_versions_and_of_hostile_names_find_room_in_an_answer(repo: TufRepo, device: Device) -> None:
     for number in range(300):
         repo.add("digits", f"2.{number}.0", {"bundle.yaml": b"x"})
-        repo.target(f"../{'é' * 300}{number}", b"x")
+        repo.target(f"../{number}{'é' * 300}", b"x")
     repo.add("other", "0.0.1", {"bundle.yaml": b"x"})
     repo.publish()
     seen = device.look()
