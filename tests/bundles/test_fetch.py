@@ -4,6 +4,8 @@ import json
 import os
 import resource
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -127,15 +129,28 @@ def test_what_the_disk_has_not_kept_is_noticed_and_fetched_again(device: Device)
     device.verify(release)
 
 
-def test_a_write_that_fails_is_the_disks_fault_and_leaves_no_half_file(device: Device) -> None:
-    release = device.resolve()
+@contextmanager
+def longest_file(size: int) -> Iterator[None]:
+    """Writes beyond so many bytes fail, as on a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
-        with pytest.raises(UpdateError) as caught:
-            device.download(release)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_cache_that_cannot_be_written_is_the_disks_fault(device: Device) -> None:
+    with longest_file(100), pytest.raises(UpdateError) as caught:
+        device.look()
+    assert caught.value.kind == "disk"
+    device.fetch()
+
+
+def test_a_write_that_fails_is_the_disks_fault_and_leaves_no_half_file(device: Device) -> None:
+    release = device.resolve()
+    with longest_file(10_000), pytest.raises(UpdateError) as caught:
+        device.download(release)
     assert (caught.value.kind, str(caught.value)) == ("disk", "File too large")
     assert held(device.into(release)).keys() == {"bundle.yaml", "head.tflite"}
 

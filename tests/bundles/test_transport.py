@@ -57,6 +57,7 @@ def check_source_refused(device: Device, words: str) -> str:
         (MODEL, Fault(encoding="br"), "image.tflite: is sent as br"),
         (MODEL, Fault(cut_after=30_000), "image.tflite: the connection was cut"),
         (MODEL, Fault(length_header=60_000), "image.tflite: the connection was cut"),
+        (MODEL, Fault(chunked=True, cut_after=8192), "image.tflite: the connection was cut"),
     ],
 )
 def test_what_a_source_does_wrong(device: Device, web: WebServer, path: str, fault: Fault, words: str) -> None:
@@ -147,7 +148,7 @@ def test_a_certificate_that_is_not_trusted(repo: TufRepo, device: Device, tmp_pa
     certificate = Authority(tmp_path).issue("server")
     with WebServer(repo.directory, tls=certificate).serving() as server:
         device.source = server.url
-        check_source_refused(device, "TLS fails: ")
+        check_source_refused(device, "its certificate is not trusted here: ")
 
 
 def test_what_speaks_no_http(device: Device, tmp_path: Path, repo: TufRepo) -> None:
@@ -232,6 +233,10 @@ def test_a_proxy_of_the_environment_is_asked(
     device.source = "http://models.invalid"
     check_source_refused(device, "http://models.invalid/metadata/timestamp.json: has no such file (404)")
     assert web.requests == [f"http://models.invalid/metadata/{name}" for name in ("2.root.json", "timestamp.json")]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        check_source_refused(device, "its proxy: refuses connections")
     monkeypatch.setenv("no_proxy", "models.invalid")
     check_source_refused(device, "its host's name is not known")
 
@@ -275,6 +280,22 @@ def test_a_disk_that_hangs(repo: TufRepo, device: Device) -> None:
     os.mkfifo(repo.metadata / "timestamp.json")  # opening it to read waits for a writer that never comes
     device.source = repo.directory.as_uri()
     check_source_refused(device, "timestamp.json: nothing has come for 0 s")
+
+
+def test_a_server_that_says_no_length(device: Device, web: WebServer) -> None:
+    web.faults["*"] = Fault(chunked=True)
+    device.fetch()
+
+
+@pytest.mark.parametrize("source", ["http://a..b", "http://" + "x" * 300])
+def test_a_host_that_cannot_be(device: Device, source: str) -> None:
+    device.source = source
+    check_source_refused(device, ": cannot be fetched: ")
+
+
+def test_a_redirect_cannot_hide_the_reason(device: Device, web: WebServer) -> None:
+    web.faults[TIMESTAMP] = Fault(status=302, location="/" + "x/" * 200)
+    check_source_refused(device, "/x/x...: has no such file (404)")
 
 
 def test_nothing_is_tried_twice(device: Device, web: WebServer) -> None:
