@@ -13,9 +13,8 @@ from daemon.manifest import Name
 
 MANIFEST = "bundle.yaml"
 SELFTEST = "selftest/"
-
 LISTING = "files.txt"
-"""Where a bundle from afar has `listing` of its files, beside them."""
+"""In the store a bundle's directory holds its `listing` under this name, so no file of a bundle may have it."""
 
 Version = Annotated[str, Field(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -62,6 +61,8 @@ class Release(_Part):
             raise ValueError("names of its files differ in case only, or not at all")
         if MANIFEST not in paths:
             raise ValueError(f"it has no {MANIFEST}")
+        if LISTING in (path.casefold() for path in paths):
+            raise ValueError(f"a file of it is named {LISTING}, which the store writes itself")
         return self
 
     @property
