@@ -16,9 +16,6 @@ SELFTEST = "selftest/"
 LISTING = "files.txt"
 """In the store a bundle's directory holds its `listing` under this name, so no file of a bundle may have it."""
 
-LISTING = "files.txt"
-"""Where a bundle from afar has `listing` of its files, beside them."""
-
 Version = Annotated[str, Field(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

@@ -1,11 +1,11 @@
 """What the updater asks of the processes that fetch bundles, and what they answer: one JSON object each."""
 
 import json
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from daemon.errors import ChildError, UpdateError, UpdateFault
+from daemon.errors import UpdateError
 from daemon.manifest import Name
 from daemon.release import Release, Signed, Version
 
@@ -18,9 +18,6 @@ SKIPPED_MOST = 20
 
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-MessageT = TypeVar("MessageT", bound=_Message)
 
 
 class SourceRequest(_Message):
@@ -92,11 +89,6 @@ class VerifyResult(_Message):
     """Nothing more is to be said."""
 
 
-class _Failure(_Message):
-    kind: UpdateFault
-    reason: str
-
-
 def success(result: BaseModel) -> str:
     """The answer that all went well."""
     return f'{{"ok":true,"result":{result.model_dump_json()}}}'
@@ -106,15 +98,3 @@ def failure(error: UpdateError) -> str:
     """The answer that it did not, and why: in one line."""
     reason = "".join(char if char.isprintable() else " " for char in str(error))
     return json.dumps({"ok": False, "kind": error.kind, "reason": " ".join(reason.split())[:REASON_CHARS]})
-
-
-def read_answer(text: str, result: type[MessageT]) -> MessageT:
-    """The result in an answer. Raises the UpdateError that it tells of, ChildError when it makes no sense."""
-    try:
-        answer = json.loads(text)
-        if answer.pop("ok"):
-            return result.model_validate_json(json.dumps(answer["result"]))
-        told = _Failure.model_validate(answer)
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise ChildError("its process gave an answer that makes no sense") from error
-    raise UpdateError(told.kind, told.reason)

@@ -1,5 +1,6 @@
 """A file from a web server, in chunks, or in words why not. The only module that imports urllib3."""
 
+import ssl
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,8 +10,10 @@ import urllib3
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    IncompleteRead,
     NameResolutionError,
     NewConnectionError,
+    ProtocolError,
     ProxyError,
     ReadTimeoutError,
     SSLError,
@@ -26,8 +29,8 @@ TIMEOUT_S = 10.0
 REDIRECTS_MOST = 5
 """Object stores redirect once, to another host; more than a few go round in circles."""
 
-CHUNK_BYTES = 8192
-"""Read whole before it is passed on: at the slowest rate that is allowed, within paced.GRACE_S."""
+CHUNK_BYTES = 64 * 1024
+"""At most so much is passed on at once; what comes slowly, as it comes."""
 
 PORTS = {"http": 80, "https": 443}
 """Where a URL says none: the same server with it and without."""
@@ -39,6 +42,10 @@ CAUSES = {
     404: "has no such file",
 }
 """What a status means that the operator or the publisher can do something about."""
+
+
+SHOWN_CHARS = 300
+"""How much of a URL is told where a redirect has made it."""
 
 
 class Missing(UpdateError):
@@ -68,6 +75,10 @@ def redirected(url: str, location: str) -> str:
     return without_credentials(there)
 
 
+def _shown(url: str) -> str:
+    return url if len(url) <= SHOWN_CHARS else f"{url[:SHOWN_CHARS]}..."
+
+
 class Web:
     """What is below one URL, whose user and password are sent to that host alone."""
 
@@ -90,12 +101,13 @@ class Web:
                     if location := response.get_redirect_location():
                         at = redirected(at, location)
                         continue
-                    _check(response, at)
-                    yield from response.stream(CHUNK_BYTES, decode_content=False)
+                    _check(response, _shown(at))
+                    while chunk := response.read1(CHUNK_BYTES, decode_content=False):
+                        yield chunk
                     response.release_conn()
                     return
         except (HTTPError, OSError) as error:
-            raise UpdateError("source", f"{at}: {in_words(error)}") from error
+            raise UpdateError("source", f"{_shown(at)}: {in_words(error)}") from error
         raise UpdateError("source", f"{url}: sends us on more than {REDIRECTS_MOST} times")
 
     def _request(self, url: str) -> urllib3.BaseHTTPResponse:
@@ -122,10 +134,19 @@ def in_words(error: Exception) -> str:
     if isinstance(error, ReadTimeoutError):
         return f"has sent nothing for {TIMEOUT_S:g} s"
     if isinstance(error, SSLError):
-        return f"TLS fails: {redact(str(error))}"
+        return _insecure(error)
     if isinstance(error, ProxyError):
-        return f"the proxy fails: {redact(str(error))}"
-    return f"the connection was cut: {redact(str(error))}"
+        return f"its proxy: {in_words(error.original_error)}"
+    if isinstance(error, ProtocolError | IncompleteRead):
+        return "the connection was cut before all had come"
+    return f"cannot be fetched: {redact(str(error))}"
+
+
+def _insecure(error: SSLError) -> str:
+    cause = error.args[0] if error.args else None
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted here: {cause.verify_message}"
+    return f"TLS fails: {redact(str(error))}"
 
 
 def _unreachable(cause: BaseException | None) -> str:

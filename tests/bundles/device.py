@@ -6,11 +6,13 @@ import json
 import os
 import struct
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from pydantic import BaseModel
 
 from daemon.bundles import fetch
-from daemon.bundles.requests import DownloadResult, LookResult, ResolveResult, VerifyResult, read_answer
+from daemon.bundles.requests import DownloadResult, LookResult, ResolveResult, VerifyResult
 from daemon.errors import UpdateError
 from daemon.release import Release
 from daemon.runtime.child import shared_memory
@@ -21,6 +23,9 @@ FILES = {
     "head.tflite": b"head" * 500,
     "selftest/cases.yaml": b"cases: []\n",
 }
+
+
+ResultT = TypeVar("ResultT", bound=BaseModel)
 
 
 class Device:
@@ -84,6 +89,14 @@ class Device:
     def progress(self) -> int:
         """Bytes, as the parent sees them."""
         return struct.unpack("<Q", os.pread(self._progress, 8, 0))[0]
+
+
+def read_answer(text: str, result: type[ResultT]) -> ResultT:
+    """The result in an answer, or the UpdateError that it tells of."""
+    answer = json.loads(text)
+    if answer["ok"]:
+        return result.model_validate_json(json.dumps(answer["result"]))
+    raise UpdateError(answer["kind"], answer["reason"])
 
 
 def call(stage: str, request: dict) -> str:

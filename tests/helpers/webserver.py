@@ -20,7 +20,7 @@ class Fault:
     """What is wrong with a path: its status, where it sends on to, how much is sent, how fast, under which headers.
 
     `endless` sends zeros for ever, `cut_after` so many bytes and no more, `silent` accepts and never answers,
-    `slow_headers` sends headers for ever, one a tenth of a second.
+    `slow_headers` sends headers for ever, one a tenth of a second. `chunked` says no length, but where each piece ends.
     """
 
     status: int = 200
@@ -33,6 +33,7 @@ class Fault:
     encoding: str | None = None
     silent: bool = False
     slow_headers: bool = False
+    chunked: bool = False
 
 
 class WebServer:
@@ -118,6 +119,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send_head(404 if content is None and fault.status == 200 else fault.status, 0, fault)
             return
         self._send_head(200, len(content) if fault.length_header is None else fault.length_header, fault)
+        if fault.chunked:
+            self._send_chunks(content, fault)
+            return
         rest = content if fault.cut_after is None else content[: fault.cut_after]
         piece = PIECE if fault.bytes_per_s is None else max(1, int(fault.bytes_per_s / 20))
         while rest and not self.web.closing.is_set():
@@ -130,7 +134,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _send_head(self, status: int, length: int | None, fault: Fault) -> None:
         self.send_response(status)
-        if length is not None:
+        if fault.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        elif length is not None:
             self.send_header("Content-Length", str(length))
         else:
             self.send_header("Connection", "close")
@@ -139,6 +145,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault.encoding is not None:
             self.send_header("Content-Encoding", fault.encoding)
         self.end_headers()
+
+    def _send_chunks(self, content: bytes, fault: Fault) -> None:
+        for start in range(0, len(content), PIECE):
+            if fault.cut_after is not None and start >= fault.cut_after:
+                self.close_connection = True
+                return
+            piece = content[start : start + PIECE]
+            self._send(b"%x\r\n%b\r\n" % (len(piece), piece))
+        self._send(b"0\r\n\r\n")
 
     def _send_headers_for_ever(self) -> None:
         self.wfile.write(b"HTTP/1.1 200 OK\r\n")
