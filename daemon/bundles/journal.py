@@ -55,7 +55,6 @@ class Ledger:
     def retry(self) -> None:
         """Write what could not be written."""
         if self.trouble is not None and self._try():
-            log.info("%s can be written again", self._path)
             self._on_change()
 
     def _try(self) -> bool:
@@ -74,6 +73,8 @@ class Ledger:
                 log.error("%s", trouble)
             self.trouble = trouble
             raise UpdateError("disk", trouble) from error
+        if self.trouble is not None:
+            log.info("%s can be written again", self._path)
         self.state = state
         self.trouble = None
 

@@ -7,7 +7,7 @@ from daemon.bundles.journal import Ledger
 from daemon.bundles.loading import loaded
 from daemon.bundles.ports import Beat, Host
 from daemon.bundles.rules import ProbationRules, Verdict, judge
-from daemon.bundles.state import State
+from daemon.bundles.state import Slot
 from daemon.bundles.store import Store
 from daemon.bundles.transitions import confirmed, left, own_again, stays
 from daemon.bundles.whole import check_whole
@@ -57,25 +57,28 @@ class Retreat:
 
         What runs is switched first, for a disk may not let itself be written.
         """
-        before, now_s = self._ledger.state, self._ledger.now_s()
-        if before.active is None:
+        active, previous = self._ledger.state.active, self._ledger.state.previous
+        if active is None:
             return
-        log.error("%s makes way: %s: %s", before.active.id, stage, reason)
-        after = left(before, stage, reason, now_s)
+        log.error("%s makes way: %s: %s", active.id, stage, reason)
         try:
-            self._ledger.note(self._switched(after, beat))
+            to_own = not (previous is not None and self._switched_to(previous, beat))
+            if to_own:
+                loaded(lambda: self._host.prepare(self._own.directory, self._own.id))()
         except UpdateError as error:
-            log.error("%s stays: there is no other to go back to: %s", before.active.id, error)
-            self._ledger.note(stays(before, stage, f"{reason}; and there is no other to go back to: {error}", now_s))
+            log.error("%s stays: there is no other to go back to: %s", active.id, error)
+            reason = f"{reason}; and there is no other to go back to: {error}"
+            self._ledger.note(stays(self._ledger.state, stage, reason, self._ledger.now_s()))
+            return
+        after = left(self._ledger.state, stage, reason, self._ledger.now_s())
+        self._ledger.note(own_again(after) if to_own else after)
 
-    def _switched(self, after: State, beat: Beat) -> State:
-        if after.active is not None:
-            directory, bundle = self._store.slot(after.active.content), after.active.id
-            try:
-                check_whole(directory, after.active.content, beat)
-                loaded(lambda: self._host.prepare(directory, bundle))()
-                return after
-            except UpdateError as error:
-                log.error("%s cannot be used, the config's own takes over: %s", bundle, error)
-        loaded(lambda: self._host.prepare(self._own.directory, self._own.id))()
-        return own_again(after)
+    def _switched_to(self, slot: Slot, beat: Beat) -> bool:
+        directory = self._store.slot(slot.content)
+        try:
+            check_whole(directory, slot.content, beat)
+            loaded(lambda: self._host.prepare(directory, slot.id))()
+        except UpdateError as error:
+            log.error("%s cannot be used, the config's own takes over: %s", slot.id, error)
+            return False
+        return True

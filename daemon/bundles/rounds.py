@@ -1,9 +1,9 @@
 """What the updater does each time round: obeys, watches, installs, looks at the source."""
 
 import logging
-from datetime import datetime, timezone
 
 from daemon.bundles.choice import Own, to_try
+from daemon.bundles.clock import clock_problem
 from daemon.bundles.install import Installer
 from daemon.bundles.journal import Ledger
 from daemon.bundles.orders import Install, Orders
@@ -141,12 +141,14 @@ class Rounds:
 
     def _clock_is_behind(self) -> bool:
         state, now_s = self._ledger.state, self._ledger.now_s()
-        if now_s >= state.seen_time:
+        reason = clock_problem(now_s, state.seen_time)
+        if reason is None:
+            if self._waits_for_clock:
+                self._schedule.ask(_monotonic_s())
             self._waits_for_clock = False
             return False
         if not self._waits_for_clock or self._orders.take_check():
             self._waits_for_clock = True
-            reason = f"the clock says {_words(now_s)}, before {_words(state.seen_time)}: waiting for it to be set"
             log.warning("%s", reason)
             self._ledger.note(check_failed(state, reason, now_s))
         return True
@@ -154,7 +156,3 @@ class Rounds:
 
 def _monotonic_s() -> float:
     return monotonic_ns() / NS_PER_S
-
-
-def _words(wall_s: float) -> str:
-    return f"{datetime.fromtimestamp(wall_s, timezone.utc):%Y-%m-%d %H:%M}"

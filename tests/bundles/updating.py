@@ -1,0 +1,73 @@
+"""A device whose bundles are replaced: real state, store and thread; its source is a directory, its node a fake."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from daemon.bundles.choice import Own
+from daemon.bundles.rules import ProbationRules
+from daemon.bundles.start import Start
+from daemon.bundles.updater import Snapshot, Updater
+from daemon.models_config import ModelsConfig
+from tests.fakes.bundle_host import FakeHost
+from tests.fakes.stage_runner import LocalRunner
+from tests.helpers.plain_bundles import write_bundle
+
+OWN = "digits@0.4.0"
+NOW_S = 1_790_000_000.0
+PATIENCE_S = 20.0
+
+
+class Device:
+    """A context manager: starts on entering, stops on leaving; may be entered again."""
+
+    def __init__(self, directory: Path, *, automatic: bool = False, quota_mb: float = 10.0) -> None:
+        self.directory = directory / "models"
+        self.runner = LocalRunner(directory / "source")
+        self.own = Own(OWN, write_bundle(directory / "own", "0.4.0"))
+        self.config = ModelsConfig(
+            source=f"file://{directory}/source", root=f"{directory}/root.json", automatic=automatic, quota_mb=quota_mb
+        )
+        self.rules = ProbationRules()
+        self.now_s = NOW_S
+        self.host = FakeHost("")
+        self.changes = 0
+
+    def publish(self, version: str, **kinds: bool) -> None:
+        write_bundle(self.runner.source, version, **kinds)
+
+    def __enter__(self) -> "Device":
+        self.begin = Start(self.directory, self.own, lambda: self.now_s)
+        self.host.runs = self.begin.load(lambda directory, bundle: (directory / "bundle.yaml").read_text().strip())
+        self.host.history = [self.host.runs]
+        self.updater = Updater(
+            self.config, self.begin, self.runner, self.host, "0.1.0", rules=self.rules, on_change=self._count
+        )
+        self.updater.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.updater.close(PATIENCE_S)
+
+    def status(self) -> Snapshot:
+        return self.updater.status()
+
+    def until(self, holds: Callable[[Snapshot], object], why: str = "") -> Snapshot:
+        """Wait until something holds of the status."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not holds(self.status()):
+            assert time.monotonic() < deadline_s, f"{why}: {self.status()}"
+            time.sleep(0.005)
+        return self.status()
+
+    def install(self, version: str) -> Snapshot:
+        """Install a version, and wait for what becomes of it."""
+        told = self.status().state.last_result
+        assert self.updater.install("digits", version) is None
+        return self.until(lambda status: status.state.last_result not in (told, None) and not self._goes_on(status))
+
+    def _goes_on(self, status: Snapshot) -> bool:
+        return status.state.candidate is not None or status.state.probation is not None
+
+    def _count(self) -> None:
+        self.changes += 1

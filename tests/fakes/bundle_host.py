@@ -1,0 +1,39 @@
+"""A node whose bundle can be replaced, without anything it recognises with."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from daemon.bundles.rules import Vitals
+from daemon.errors import Refused
+
+WELL = Vitals(moments=500, errors=0, p99_ms=100.0, mean_top_score=0.9)
+
+
+class FakeHost:
+    """Implements Host: a bundle's id is what its manifest's only line says."""
+
+    def __init__(self, bundle: str) -> None:
+        self.runs = bundle
+        self.history = [bundle]
+        self.refuses: dict[str, Exception] = {}
+        self.does: dict[str, Vitals] = {}
+        self.before_commit: Callable[[], None] = lambda: None
+        self.after_commit: Callable[[], None] = lambda: None
+
+    def prepare(self, directory: Path, bundle: str) -> Callable[[], None]:
+        if bundle in self.refuses:
+            raise self.refuses[bundle]
+        found = (directory / "bundle.yaml").read_text().strip()
+        if found != bundle:
+            raise Refused(f"{directory} is {found}")
+
+        def commit() -> None:
+            self.before_commit()
+            self.runs = bundle
+            self.history.append(bundle)
+            self.after_commit()
+
+        return commit
+
+    def vitals(self) -> Vitals:
+        return self.does.get(self.runs, WELL)
