@@ -2,11 +2,14 @@
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import NoReturn
 
+from daemon.runtime.confine import confine
 from daemon.runtime.inside import Failed, RecordOutlet
 
 
@@ -45,6 +48,37 @@ def babble() -> None:
             except OSError:
                 break
     raise RuntimeError
+
+
+def allocate(megabytes: str) -> None:
+    """Within 32 MB more than at first."""
+    confine(32, 60, 1000)
+    try:
+        bytearray(int(megabytes) << 20)
+    except MemoryError:
+        raise Failed("no memory") from None
+
+
+def compute() -> None:
+    """For ever, within one second of processor time."""
+    confine(32, 0.5, 1000)
+    while True:
+        pass
+
+
+def write(path: str, length: str) -> None:
+    """Within 1000 bytes a file."""
+    confine(32, 60, 1000)
+    try:
+        Path(path).write_bytes(bytes(int(length)))
+    except OSError as error:
+        raise Failed(str(error.strerror)) from error
+
+
+def limits() -> None:
+    """Say how nice it is, and how many descriptors and how much of a core dump it may have, now and ever."""
+    confine(32, 60, 1000)
+    print(os.nice(0), *(resource.getrlimit(kind) for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE)))
 
 
 def stream(address: str, count: str) -> NoReturn:
