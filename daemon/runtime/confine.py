@@ -12,6 +12,9 @@ NICER = 10
 MOST_FILES = 64
 """Descriptors open at once: a bundle's files are read one after another."""
 
+FIRST_TO_GO = 1000
+"""The highest oom_score_adj: where the machine runs out of memory all the same, this process ends, not the node."""
+
 MB = 1 << 20
 
 
@@ -21,6 +24,8 @@ def confine(memory_mb: int, processor_s: float, written_bytes: int) -> None:
     Beyond its memory an allocation fails; beyond its time the process is ended by SIGXCPU. Standard output counts as a
     file. There are no core dumps.
     """
+    with suppress(OSError):  # where /proc cannot be written, the limits do without
+        Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO), encoding="ascii")
     _limit(resource.RLIMIT_DATA, _data_bytes() + memory_mb * MB)
     _limit(resource.RLIMIT_CPU, math.ceil(processor_s), beyond=1)  # at the hard limit it would be SIGKILL
     _limit(resource.RLIMIT_FSIZE, written_bytes)

@@ -76,9 +76,24 @@ def write(path: str, length: str) -> None:
 
 
 def limits() -> None:
-    """Say how nice it is, and how many descriptors and how much of a core dump it may have, now and ever."""
+    """Say how nice it is, how soon it is ended, and how many descriptors and how much of a core dump it may have."""
     confine(32, 60, 1000)
-    print(os.nice(0), *(resource.getrlimit(kind) for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE)))
+    print(
+        os.nice(0),
+        Path("/proc/self/oom_score_adj").read_text().strip(),
+        *(resource.getrlimit(kind) for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE)),
+    )
+
+
+def confine_where_nice_is_forbidden() -> None:
+    """As the service's sandbox does it."""
+
+    def refuse(increment: int) -> NoReturn:
+        raise PermissionError(1, "Operation not permitted")
+
+    os.nice = refuse
+    confine(32, 60, 1000)
+    print("confined")
 
 
 def stream(address: str, count: str) -> NoReturn:

@@ -7,7 +7,7 @@ import pytest
 
 from daemon.errors import ChildError
 from daemon.runtime.child import Child
-from daemon.runtime.confine import MOST_FILES, NICER
+from daemon.runtime.confine import FIRST_TO_GO, MOST_FILES, NICER
 
 DEADLINE_S = 20.0
 
@@ -34,6 +34,10 @@ def test_what_is_written(tmp_path: Path, length: str, said: str) -> None:
     assert result_of("write", str(tmp_path / "file"), length) == said
 
 
+def test_a_refused_priority_changes_nothing_else() -> None:
+    assert result_of("confine_where_nice_is_forbidden") == "confined"
+
+
 def test_files_core_dumps_and_priority() -> None:
     nice = min(os.nice(0) + NICER, 19)
-    assert result_of("limits") == f"{nice} {(MOST_FILES, MOST_FILES)} (0, 0)"
+    assert result_of("limits") == f"{nice} {FIRST_TO_GO} {(MOST_FILES, MOST_FILES)} (0, 0)"
