@@ -8,6 +8,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +56,7 @@ OUT_OF_MEMORY = ("SIGABRT", "SIGKILL")
 """How C++ ends without memory, and how the system ends others then."""
 
 
-class Trial(BaseModel):
+class SelftestRequest(BaseModel):
     """What `selftest` is asked: to try a release's files in a directory, with the memory that was declared for it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -65,28 +66,30 @@ class Trial(BaseModel):
     memory_mb: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class Check(Trial):
+class CheckRequest(SelftestRequest):
     """What `check` is asked; `config` is the node's, for which the bundle must be fit."""
 
     config: str | None = None
 
 
 def check(request: str) -> None:
-    """In a child process: whether manifest, files, tensors and config fit together. `request` is a Check as JSON.
+    """In a child process: whether manifest, files, tensors and config fit together.
 
-    Prints the answer as JSON. Raises Failed when the bundle does what nobody has foreseen.
+    `request` is a CheckRequest as JSON. Prints the answer as JSON. Raises Failed when the bundle does what nobody
+    has foreseen.
     """
-    order = Check.model_validate_json(request)
+    order = CheckRequest.model_validate_json(request)
     _prepare(order, CHECK_S)
     _answer(order, lambda: _check(order))
 
 
 def selftest(request: str) -> None:
-    """In a child process: whether the stored cases come out as stored. `request` is a Trial as JSON.
+    """In a child process: whether the stored cases come out as stored.
 
-    Prints the answer as JSON, with the seconds they took. Raises Failed when the bundle does what nobody has foreseen.
+    `request` is a SelftestRequest as JSON. Prints the answer as JSON, with the seconds they took. Raises Failed when
+    the bundle does what nobody has foreseen.
     """
-    order = Trial.model_validate_json(request)
+    order = SelftestRequest.model_validate_json(request)
     _prepare(order, SELFTEST_S)
     _answer(order, lambda: _selftest(order))
 
@@ -104,33 +107,42 @@ def why(error: ChildError, memory_mb: int) -> str:
     return f"its models crash the runtime: {error}"
 
 
-def _prepare(order: Trial, seconds: float) -> None:
+def _prepare(order: SelftestRequest, seconds: float) -> None:
     """Take first what the libraries take once, whatever the bundle: it shall not count as the bundle's."""
     product = np.ones((WARM_SIDE, WARM_SIDE), np.float32)
     np.matmul(product, product)
     confine(order.memory_mb + ALLOWANCE_MB, seconds, SAYS_BYTES)
 
 
-def _answer(order: Trial, work: Callable[[], dict[str, float]]) -> None:
+def _answer(order: SelftestRequest, work: Callable[[], dict[str, float]]) -> None:
+    """Print what came of the work."""
+    said = None
+    with suppress(MemoryError):  # to say so takes memory: what the work holds is given back when this block is left
+        said = _said_of(work, order)
+    answer = said or _fault("bundle", f"needs more than the {order.memory_mb} MB that were declared")
+    print(json.dumps(answer))  # noqa: T201  (the parent reads it)
+
+
+def _said_of(work: Callable[[], dict[str, float]], order: SelftestRequest) -> dict[str, object]:
     try:
-        said: dict[str, object] = {"ok": True, "result": work()}
+        return {"ok": True, "result": work()}
     except MemoryError:
-        said = _fault("bundle", f"needs more than the {order.memory_mb} MB that were declared")
+        raise
     except UpdateError as error:
-        said = _fault(error.kind, str(error))
+        return _fault(error.kind, str(error))
     except Refused as error:
-        said = _fault("bundle", _in_words(error, order))
+        return _fault("bundle", _in_words(error, order))
     except Exception as error:  # whatever it is, this bundle brings it about
         traceback.print_exc()
         raise Failed(f"cannot be tried: {type(error).__name__}: {error}") from error
-    print(json.dumps(said))  # noqa: T201  (the parent reads it)
 
 
 def _fault(kind: UpdateFault, reason: str) -> dict[str, object]:
-    return {"ok": False, "kind": kind, "reason": reason}
+    printable = "".join(char if char.isprintable() else " " for char in reason)
+    return {"ok": False, "kind": kind, "reason": printable[:REASON_CHARS]}
 
 
-def _check(order: Check) -> dict[str, float]:
+def _check(order: CheckRequest) -> dict[str, float]:
     bundle = load_bundle(Path(order.directory))
     must_be(order.release, bundle)
     if order.config is not None:
@@ -139,7 +151,7 @@ def _check(order: Check) -> dict[str, float]:
     return {}
 
 
-def _selftest(order: Trial) -> dict[str, float]:
+def _selftest(order: SelftestRequest) -> dict[str, float]:
     bundle = load_bundle(Path(order.directory))
     recogniser = load_recogniser(bundle)
     began = time.monotonic()
@@ -157,11 +169,11 @@ def _config(path: str) -> Loaded[Config]:
         raise UpdateError("disk", f"the node's config cannot be used: {failures_in_short(error.problems)}") from error
 
 
-def _in_words(error: Refused, order: Trial) -> str:
+def _in_words(error: Refused, order: SelftestRequest) -> str:
     """On one line, with names of files as they stand in the bundle."""
     reason = failures_in_short(str(error).splitlines()).replace(f"{order.directory}/", "")
     if any(isinstance(one, ModelError) and not isinstance(one, MismatchError) for one in (error, error.__cause__)):
         reason += (
             f"; it had the {order.memory_mb} MB that were declared"  # the runtime seldom says that it lacks memory
         )
-    return "".join(char if char.isprintable() else " " for char in reason)[:REASON_CHARS]
+    return reason

@@ -12,6 +12,9 @@ NICER = 10
 MOST_FILES = 64
 """Descriptors open at once: a bundle's files are read one after another."""
 
+FIRST_TO_GO = 1000
+"""The highest oom_score_adj: where the machine runs out of memory all the same, this process ends, not the node."""
+
 MB = 1 << 20
 
 
@@ -21,8 +24,10 @@ def confine(memory_mb: int, processor_s: float, written_bytes: int) -> None:
     Beyond its memory an allocation fails; beyond its time the process is ended by SIGXCPU. Standard output counts as a
     file. There are no core dumps.
     """
+    with suppress(OSError):  # where /proc cannot be written, the limits do without
+        Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO), encoding="ascii")
     _limit(resource.RLIMIT_DATA, _data_bytes() + memory_mb * MB)
-    _limit(resource.RLIMIT_CPU, math.ceil(processor_s))
+    _limit(resource.RLIMIT_CPU, math.ceil(processor_s), beyond=1)  # at the hard limit it would be SIGKILL
     _limit(resource.RLIMIT_FSIZE, written_bytes)
     _limit(resource.RLIMIT_NOFILE, MOST_FILES)
     _limit(resource.RLIMIT_CORE, 0)
@@ -30,12 +35,13 @@ def confine(memory_mb: int, processor_s: float, written_bytes: int) -> None:
         os.nice(NICER)
 
 
-def _limit(kind: int, most: int) -> None:
-    """No more than `most`, nor than what is allowed already."""
-    hard = resource.getrlimit(kind)[1]
-    if hard != resource.RLIM_INFINITY:
-        most = min(most, hard)
-    resource.prlimit(0, kind, (most, most))  # the service's sandbox has no setrlimit
+def _limit(kind: int, most: int, beyond: int = 0) -> None:
+    """A limit at `most`, a hard one so far beyond, and neither above what is allowed already."""
+    allowed = resource.getrlimit(kind)[1]
+    soft, hard = most, most + beyond
+    if allowed != resource.RLIM_INFINITY:
+        soft, hard = min(soft, allowed), min(hard, allowed)
+    resource.prlimit(0, kind, (soft, hard))  # the service's sandbox has no setrlimit
 
 
 def _data_bytes() -> int:

@@ -1,5 +1,6 @@
 """A small real bundle, written without any training tool: heads serve as encoders, since they are models too."""
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import yaml
 
 from daemon.inference.graph import Graph
 from daemon.inference.head import write_head
+from daemon.release import FileEntry, Release, Signed
 
 LABELS = ["dark", "bright", "nothing"]
 SIDE = 4
@@ -29,6 +31,21 @@ def write_bundle(directory: Path, **changes: object) -> Path:
     cases = {"cases": [{"image": "white.png", "scores": {"bright": 1.0}}]}
     (selftest / "cases.yaml").write_text(yaml.safe_dump(cases))
     return directory
+
+
+def release_of(directory: Path, name: str = "brightness", version: str = "1.2.3", memory_mb: int = 1) -> Release:
+    """A bundle's release as a publisher signs it: every file but a demo's."""
+    signed = Signed(name=name, version=version, needs_perceptd="0.1.0", memory_mb=memory_mb)
+    paths = sorted([*directory.glob("*.*"), *directory.glob("LICENCE"), *directory.glob("selftest/*")])
+    entries = [
+        FileEntry(
+            path=path.relative_to(directory).as_posix(),
+            length=path.stat().st_size,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
+        for path in paths
+    ]
+    return Release(signed=signed, files=tuple(sorted(entries, key=lambda entry: entry.path)))
 
 
 def manifest() -> dict:

@@ -2,11 +2,14 @@
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import NoReturn
 
+from daemon.runtime.confine import confine
 from daemon.runtime.inside import Failed, RecordOutlet
 
 
@@ -45,6 +48,52 @@ def babble() -> None:
             except OSError:
                 break
     raise RuntimeError
+
+
+def allocate(megabytes: str) -> None:
+    """Within 32 MB more than at first."""
+    confine(32, 60, 1000)
+    try:
+        bytearray(int(megabytes) << 20)
+    except MemoryError:
+        raise Failed("no memory") from None
+
+
+def compute() -> None:
+    """For ever, within one second of processor time."""
+    confine(32, 0.5, 1000)
+    while True:
+        pass
+
+
+def write(path: str, length: str) -> None:
+    """Within 1000 bytes a file."""
+    confine(32, 60, 1000)
+    try:
+        Path(path).write_bytes(bytes(int(length)))
+    except OSError as error:
+        raise Failed(str(error.strerror)) from error
+
+
+def limits() -> None:
+    """Say how nice it is, how soon it is ended, and how many descriptors and how much of a core dump it may have."""
+    confine(32, 60, 1000)
+    print(
+        os.nice(0),
+        Path("/proc/self/oom_score_adj").read_text().strip(),
+        *(resource.getrlimit(kind) for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE)),
+    )
+
+
+def confine_where_nice_is_forbidden() -> None:
+    """As the service's sandbox does it."""
+
+    def refuse(increment: int) -> NoReturn:
+        raise PermissionError(1, "Operation not permitted")
+
+    os.nice = refuse
+    confine(32, 60, 1000)
+    print("confined")
 
 
 def stream(address: str, count: str) -> NoReturn:

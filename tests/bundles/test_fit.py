@@ -1,0 +1,64 @@
+"""A bundle on disk must be the release that was signed, of signed files alone, and be whole enough to be tried."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from daemon.bundles.fit import must_be
+from daemon.bundles.load import load_bundle
+from daemon.errors import BundleError
+from daemon.release import Release
+from tests.bundles.builder import manifest, release_of, write_bundle
+
+
+def refusal(directory: Path, release: Release) -> str:
+    with pytest.raises(BundleError) as caught:
+        must_be(release, load_bundle(directory))
+    return str(caught.value).replace(str(directory), "DIR").partition(": ")[2]
+
+
+def without(release: Release, path: str) -> Release:
+    return release.model_copy(update={"files": tuple(entry for entry in release.files if entry.path != path)})
+
+
+def test_what_was_signed_is_what_it_must_be(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    must_be(release_of(bundle), load_bundle(bundle))
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ({"name": "darkness"}, "name: is brightness, but was signed as darkness"),
+        ({"version": "1.2.4"}, "version: is 1.2.3, but was signed as 1.2.4"),
+    ],
+)
+def test_another_name_or_version_is_refused(tmp_path: Path, named: dict[str, str], words: str) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    assert refusal(bundle, release_of(bundle, **named)) == words
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("image.tflite", "modalities.image.model: image.tflite is not among its signed files"),
+        ("twin.tflite", "modalities.image.edgetpu: twin.tflite is not among its signed files"),
+        ("head.tflite", "head.model: head.tflite is not among its signed files"),
+        ("selftest/white.png", "selftest: selftest/white.png is not among its signed files"),
+        ("selftest/cases.yaml", "selftest: there is no selftest/cases.yaml, and what cannot be tried is not used"),
+    ],
+)
+def test_a_file_that_was_not_signed_is_not_used(tmp_path: Path, path: str, words: str) -> None:
+    image = {**manifest()["modalities"]["image"], "edgetpu": "twin.tflite"}
+    bundle = write_bundle(tmp_path / "bundle", modalities={"image": image})
+    (bundle / "twin.tflite").write_bytes((bundle / "image.tflite").read_bytes())
+    assert refusal(bundle, without(release_of(bundle), path)) == words
+
+
+def test_every_model_must_be_tried(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    cases = {"cases": [{"text": "a line", "scores": {"bright": 1.0}}]}
+    (bundle / "selftest" / "cases.yaml").write_text(yaml.safe_dump(cases))
+    words = "selftest: no case has image, so that its model cannot be tried"
+    assert refusal(bundle, release_of(bundle)) == words

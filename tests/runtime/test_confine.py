@@ -1,0 +1,43 @@
+"""A process that has confined itself gets no further."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import ChildError
+from daemon.runtime.child import Child
+from daemon.runtime.confine import FIRST_TO_GO, MOST_FILES, NICER
+
+DEADLINE_S = 20.0
+
+
+def result_of(function: str, *arguments: str) -> str:
+    with Child(f"tests.runtime.children:{function}", *arguments) as child:
+        try:
+            return child.result(DEADLINE_S).strip()
+        except ChildError as error:
+            return str(error)
+
+
+@pytest.mark.parametrize(("megabytes", "said"), [("24", ""), ("40", "no memory"), ("8192", "no memory")])
+def test_memory(megabytes: str, said: str) -> None:
+    assert result_of("allocate", megabytes) == said
+
+
+def test_processor_time() -> None:
+    assert result_of("compute") == "its process was ended by SIGXCPU"
+
+
+@pytest.mark.parametrize(("length", "said"), [("1000", ""), ("1001", "File too large")])
+def test_what_is_written(tmp_path: Path, length: str, said: str) -> None:
+    assert result_of("write", str(tmp_path / "file"), length) == said
+
+
+def test_a_refused_priority_changes_nothing_else() -> None:
+    assert result_of("confine_where_nice_is_forbidden") == "confined"
+
+
+def test_files_core_dumps_and_priority() -> None:
+    nice = min(os.nice(0) + NICER, 19)
+    assert result_of("limits") == f"{nice} {FIRST_TO_GO} {(MOST_FILES, MOST_FILES)} (0, 0)"
