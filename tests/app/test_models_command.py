@@ -18,7 +18,7 @@ from daemon.config import Config
 from daemon.control import Control
 from daemon.mqtt import ModelsPayload, Narrator, Session, parse
 from daemon.mqtt_config import MqttConfig
-from tests.fakes.updates import FakeUpdates, Failure, models
+from tests.fakes.updates import Failure, FakeUpdates, models
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 
