@@ -1,4 +1,4 @@
-"""What Home Assistant is told of a node's bundles: templates give what an update entity takes, and ask what is known."""
+"""What Home Assistant is told of bundles: templates give what an update entity takes, and commands are known ones."""
 
 import json
 from typing import Any
