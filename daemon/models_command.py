@@ -48,7 +48,7 @@ def models_list(options: argparse.Namespace) -> int:
 
 def models_check(options: argparse.Namespace) -> int:
     """Have it look at its source; 0 when that could be looked at."""
-    return _ask(options, {}, _looked)
+    return _ask(options, {}, looked)
 
 
 def models_install(options: argparse.Namespace) -> int:
@@ -66,7 +66,7 @@ def wanted(name: str | None, version: str | None) -> dict[str, str]:
 
 def models_rollback(options: argparse.Namespace) -> int:
     """Have it go back to the bundle before; 0 when that runs."""
-    return _ask(options, {}, _gone_back)
+    return _ask(options, {}, gone_back)
 
 
 def models_pin(options: argparse.Namespace) -> int:
@@ -76,7 +76,8 @@ def models_pin(options: argparse.Namespace) -> int:
     return _ask(options, {"on": on}, lambda _before, now: (True, said) if now.pinned == on else None)
 
 
-def _looked(before: ModelsPayload, now: ModelsPayload) -> End | None:
+def looked(before: ModelsPayload, now: ModelsPayload) -> End | None:
+    """What has come of an order to look at the source."""
     if now.last_check is None or now.last_check == before.last_check:
         return None
     return now.last_check.ok, f"check: {check_words(now)}; {active_words(now)}"
@@ -100,11 +101,13 @@ def _is_named(order: dict[str, str], bundle_id: str) -> bool:
     return order.get("name", name) == name and order.get("version", version) == version
 
 
-def _gone_back(before: ModelsPayload, now: ModelsPayload) -> End | None:
+def gone_back(before: ModelsPayload, now: ModelsPayload) -> End | None:
+    """What has come of an order to go back; that the bundle to be left was confirmed meanwhile is nothing of it."""
     if now.active.id != before.active.id:
         return True, active_words(now)
-    if now.last_result is not None and now.last_result != before.last_result:
-        return now.last_result.ok, result_words(now.last_result, MAX_REASON)
+    result = now.last_result
+    if result is not None and result != before.last_result and not result.ok and result.bundle == before.active.id:
+        return False, result_words(result, MAX_REASON)
     return None
 
 

@@ -249,6 +249,23 @@ def test_an_installation_ends_with_the_bundle_that_was_named(
     assert (None if end is None else end[0]) == ends
 
 
+@pytest.mark.parametrize(
+    ("now", "ends"),
+    [
+        ({"active": bundle("0.4.0")}, True),
+        # its probation ends well, and another cannot be installed, meanwhile
+        ({"active": bundle("0.5.0"), "last_result": result("0.5.0")}, None),
+        ({"active": bundle("0.5.0"), "last_result": result("0.6.0", "check", "no")}, None),
+        ({"active": bundle("0.5.0"), "last_result": result("0.5.0", "switch", "there is no other")}, False),
+    ],
+)
+def test_going_back_ends_with_another_bundle_or_with_a_failure_of_this_one(
+    now: dict[str, object], ends: bool | None
+) -> None:
+    end = models_command.gone_back(models(active=bundle("0.5.0")), models(**now))
+    assert (None if end is None else end[0]) == ends
+
+
 def test_watch_tells_each_stage_once(broker: Mosquitto) -> None:
     narrator = Narrator(colour=False, with_node=False)
     with Subscriber(broker, "perceptd/node/models") as subscriber, UpdatingNode(broker) as node:
