@@ -31,6 +31,7 @@ EXAMPLES = """examples:
   perceptd doctor                                       what is wrong with this machine, and what to do
   perceptd devices                                      cameras and microphones, with the names config.yaml takes
   perceptd watch                                        recognitions and events as they come
+  perceptd models install 0.5.0                         another version of the models, from models.source
   perceptd evaluate models/digits test.csv --json       score a bundle on labelled data
 """
 

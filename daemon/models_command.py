@@ -48,12 +48,13 @@ def models_list(options: argparse.Namespace) -> int:
 
 def models_check(options: argparse.Namespace) -> int:
     """Have it look at its source; 0 when that could be looked at."""
-    return _ask(options, {}, _looked)
+    return _ask(options, {}, looked)
 
 
 def models_install(options: argparse.Namespace) -> int:
     """Have it install a bundle; 0 when that runs."""
-    return _ask(options, wanted(options.name, options.version), _installed)
+    order = wanted(options.name, options.version)
+    return _ask(options, order, lambda before, now: installed(order, before, now))
 
 
 def wanted(name: str | None, version: str | None) -> dict[str, str]:
@@ -65,7 +66,7 @@ def wanted(name: str | None, version: str | None) -> dict[str, str]:
 
 def models_rollback(options: argparse.Namespace) -> int:
     """Have it go back to the bundle before; 0 when that runs."""
-    return _ask(options, {}, _gone_back)
+    return _ask(options, {}, gone_back)
 
 
 def models_pin(options: argparse.Namespace) -> int:
@@ -75,25 +76,38 @@ def models_pin(options: argparse.Namespace) -> int:
     return _ask(options, {"on": on}, lambda _before, now: (True, said) if now.pinned == on else None)
 
 
-def _looked(before: ModelsPayload, now: ModelsPayload) -> End | None:
+def looked(before: ModelsPayload, now: ModelsPayload) -> End | None:
+    """What has come of an order to look at the source."""
     if now.last_check is None or now.last_check == before.last_check:
         return None
     return now.last_check.ok, f"check: {check_words(now)}; {active_words(now)}"
 
 
-def _installed(before: ModelsPayload, now: ModelsPayload) -> End | None:
-    if now.last_result is not None and now.last_result != before.last_result:
-        return now.last_result.ok, result_words(now.last_result, MAX_REASON)
-    if now.active.id != before.active.id:
+def installed(order: dict[str, str], before: ModelsPayload, now: ModelsPayload) -> End | None:
+    """What has come of an order to install: it is over when the bundle runs, before its probation is.
+
+    Another bundle's probation may end meanwhile, so only what is of the one that was named counts.
+    """
+    result = now.last_result
+    if result is not None and result != before.last_result and _is_named(order, result.bundle):
+        return result.ok, result_words(result, MAX_REASON)
+    if now.active.id != before.active.id and _is_named(order, now.active.id):
         return True, f"{active_words(now)}; it is on probation: if it does worse, the one before comes back"
     return None
 
 
-def _gone_back(before: ModelsPayload, now: ModelsPayload) -> End | None:
+def _is_named(order: dict[str, str], bundle_id: str) -> bool:
+    name, _, version = bundle_id.partition("@")
+    return order.get("name", name) == name and order.get("version", version) == version
+
+
+def gone_back(before: ModelsPayload, now: ModelsPayload) -> End | None:
+    """What has come of an order to go back; that the bundle to be left was confirmed meanwhile is nothing of it."""
     if now.active.id != before.active.id:
         return True, active_words(now)
-    if now.last_result is not None and now.last_result != before.last_result:
-        return now.last_result.ok, result_words(now.last_result, MAX_REASON)
+    result = now.last_result
+    if result is not None and result != before.last_result and not result.ok and result.bundle == before.active.id:
+        return False, result_words(result, MAX_REASON)
     return None
 
 

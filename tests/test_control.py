@@ -9,6 +9,7 @@ from daemon.config import Config
 from daemon.control import Control, _device_turned
 from daemon.mqtt import AnswerPayload, Request
 from daemon.mqtt_config import MqttConfig
+from daemon.ports import Updates
 from daemon.switches import Switch, load_switches
 
 OPEN, PAUSED = Switch(), Switch(paused=True)
@@ -49,7 +50,7 @@ class FakeStream:
 class Node:
     """A control with two streams, one of which is replayed as fast as possible."""
 
-    def __init__(self, directory: Path, forbidden: list[str], **config: object) -> None:
+    def __init__(self, directory: Path, forbidden: list[str], updates: Updates | None = None) -> None:
         self.path = directory / "switches.json"
         self.door = FakeStream("door")
         self.streams = {"door": self.door, "tape": FakeStream("tape", is_live=False)}
@@ -59,9 +60,9 @@ class Node:
             "streams": {"door": {"camera": "http://cam/v.mjpg?user=admin&pwd=hunter2"}},
             "mqtt": {"commands": {"forbidden": forbidden}, "websocket_path": "/mqtt?token=hunter2"},
         }
-        self.control = Control(Config.model_validate(settings), self.streams, self.path, lambda: "b@1")  # type: ignore[arg-type]
+        self.control = Control(Config.model_validate(settings), self.streams, self.path, lambda: "b@1", updates)  # type: ignore[arg-type]
 
-    def tell(self, name: str, **order: object) -> AnswerPayload:
+    def tell(self, name: str, /, **order: object) -> AnswerPayload:
         return self.control.obey(Request(name, json.dumps(order).encode()))
 
 
@@ -121,3 +122,62 @@ def test_describe_shows_no_secret_wherever_it_stands(tmp_path: Path) -> None:
     assert "hunter2" not in described
     assert "http://cam/***" in described
     assert MqttConfig.model_fields.keys() <= json.loads(described)["result"]["config"]["mqtt"].keys()
+
+
+class Asked:
+    """The port `Updates`: keeps what was asked, and takes it unless told why not."""
+
+    def __init__(self, refusal: str | None = None) -> None:
+        self.asked: list[tuple[object, ...]] = []
+        self._refusal = refusal
+
+    def check(self) -> str | None:
+        return self._take("check")
+
+    def install(self, name: str | None, version: str | None) -> str | None:
+        return self._take("install", name, version)
+
+    def rollback(self) -> str | None:
+        return self._take("rollback")
+
+    def pin(self, on: bool) -> str | None:
+        return self._take("pin", on)
+
+    def _take(self, *asked: object) -> str | None:
+        self.asked.append(asked)
+        return self._refusal
+
+
+ASKING: list[tuple[str, dict[str, object], tuple[object, ...]]] = [
+    ("models_check", {}, ("check",)),
+    ("models_install", {}, ("install", None, None)),
+    ("models_install", {"name": "digits", "version": "0.5.0"}, ("install", "digits", "0.5.0")),
+    ("models_rollback", {}, ("rollback",)),
+    ("models_pin", {"on": True}, ("pin", True)),
+    ("models_pin", {"on": False}, ("pin", False)),
+]
+
+
+@pytest.mark.parametrize(("name", "order", "asked"), ASKING)
+def test_what_is_asked_of_bundles_is_passed_on_and_answered_at_once(
+    tmp_path: Path, name: str, order: dict[str, object], asked: tuple[object, ...]
+) -> None:
+    updates = Asked()
+    answer = Node(tmp_path, [], updates).tell(name, **order)
+    assert (answer.ok, answer.reason) == (True, "it has begun; the topic models shows the rest")
+    assert updates.asked == [asked]
+    refused = Node(tmp_path, [], Asked("digits@0.5.0 is being installed (download)")).tell(name, **order)
+    assert (refused.ok, refused.reason) == (False, "digits@0.5.0 is being installed (download)")
+
+
+@pytest.mark.parametrize(("name", "order", "asked"), ASKING)
+def test_bundles_are_left_alone_without_a_source_and_where_it_is_forbidden(
+    tmp_path: Path, name: str, order: dict[str, object], asked: tuple[object, ...]
+) -> None:
+    answer = Node(tmp_path, []).tell(name, **order)
+    assert (answer.ok, answer.reason) == (False, "models.source in config.yaml is not set")
+    updates = Asked()
+    forbidden = Node(tmp_path, [name], updates).tell(name, **order)
+    assert not forbidden.ok
+    assert "mqtt.commands.forbidden" in str(forbidden.reason)
+    assert updates.asked == []

@@ -18,7 +18,7 @@ from daemon.config import Config
 from daemon.control import Control
 from daemon.mqtt import ModelsPayload, Narrator, Session, parse
 from daemon.mqtt_config import MqttConfig
-from tests.fakes.updates import Failure, FakeUpdates, models
+from tests.fakes.updates import Failure, FakeUpdates, bundle, models, result
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 
@@ -227,6 +227,43 @@ def test_what_cannot_be_read_is_said(broker: Mosquitto, told: Told) -> None:
 )
 def test_a_version_may_stand_alone(named: tuple[str | None, str | None], order: dict[str, str]) -> None:
     assert models_command.wanted(*named) == order
+
+
+@pytest.mark.parametrize(
+    ("order", "now", "ends"),
+    [
+        ({}, models(latest="0.5.0"), None),
+        ({}, models(active=bundle("0.5.0")), True),
+        ({}, models(last_result=result("0.5.0", "check", "no")), False),
+        ({"version": "0.5.0"}, models(last_result=result("0.5.0", "check", "no")), False),
+        # the probation of another ends meanwhile
+        ({"version": "0.5.0"}, models(last_result=result("0.3.0")), None),
+        ({"name": "letters"}, models(active=bundle("0.3.0"), last_result=result("0.5.0", "probation", "no")), None),
+        ({"version": "0.5.0"}, models(active=bundle("0.5.0"), last_result=result("0.3.0")), True),
+    ],
+)
+def test_an_installation_ends_with_the_bundle_that_was_named(
+    order: dict[str, str], now: ModelsPayload, ends: bool | None
+) -> None:
+    end = models_command.installed(order, models(), now)
+    assert (None if end is None else end[0]) == ends
+
+
+@pytest.mark.parametrize(
+    ("now", "ends"),
+    [
+        ({"active": bundle("0.4.0")}, True),
+        # its probation ends well, and another cannot be installed, meanwhile
+        ({"active": bundle("0.5.0"), "last_result": result("0.5.0")}, None),
+        ({"active": bundle("0.5.0"), "last_result": result("0.6.0", "check", "no")}, None),
+        ({"active": bundle("0.5.0"), "last_result": result("0.5.0", "switch", "there is no other")}, False),
+    ],
+)
+def test_going_back_ends_with_another_bundle_or_with_a_failure_of_this_one(
+    now: dict[str, object], ends: bool | None
+) -> None:
+    end = models_command.gone_back(models(active=bundle("0.5.0")), models(**now))
+    assert (None if end is None else end[0]) == ends
 
 
 def test_watch_tells_each_stage_once(broker: Mosquitto) -> None:

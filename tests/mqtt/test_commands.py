@@ -2,15 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt import AnswerPayload, OfStream, Request, Session, Unfit, read_order
+from daemon.mqtt import AnswerPayload, OfInstall, OfStream, Request, Session, Unfit, read_order
 from daemon.mqtt.client import Inbound
 from daemon.mqtt.commands import ORDERS, answer_topic
-from daemon.mqtt_config import MqttConfig
+from daemon.mqtt_config import Command, MqttConfig
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
@@ -38,11 +39,34 @@ def test_no_stream_named_means_all(payload: bytes) -> None:
         ("log_level", b'{"level": "loud"}', "level: Input should be 'debug'"),
         ("describe", b'{"secret": true}', "Extra inputs"),
         ("pause", b" " * 4097, "4097 bytes"),
+        ("models_check", b'{"source": "https://x"}', "source: Extra inputs"),
+        ("models_install", b'{"name": "../digits"}', "name: String should match pattern"),
+        ("models_install", b'{"version": "latest"}', "version: String should match pattern"),
+        ("models_install", b'{"version": "0.5.0/../.."}', "version: String should match pattern"),
+        ("models_install", b'{"url": "https://x"}', "url: Extra inputs"),
+        ("models_pin", b"", "on: Field required"),
+        ("models_pin", b'{"on": "yes"}', "on: Input should be a valid boolean"),
     ],
 )
 def test_what_cannot_be_obeyed_is_refused_with_a_reason(name: str, payload: bytes, words: str) -> None:
     with pytest.raises(Unfit, match=words):
         read_order(Request(name, payload))
+
+
+@pytest.mark.parametrize(
+    ("payload", "order"),
+    [
+        (b"", OfInstall()),
+        (b'{"version": "0.5.0"}', OfInstall(version="0.5.0")),
+        (b'{"name": "digits", "version": null}', OfInstall(name="digits")),
+    ],
+)
+def test_what_to_install_may_be_left_open(payload: bytes, order: OfInstall) -> None:
+    assert read_order(Request("models_install", payload)) == order
+
+
+def test_every_command_can_be_forbidden() -> None:
+    assert list(get_args(Command)) == list(ORDERS)
 
 
 @pytest.mark.parametrize(

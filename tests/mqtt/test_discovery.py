@@ -1,6 +1,7 @@
 """What Home Assistant is told: its templates, rendered as it renders them, give what they should from real payloads."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from daemon.mqtt import StreamEntities, discovery_payload, discovery_topic, platforms
 from daemon.mqtt.commands import OfDevice, Request, read_order
-from daemon.mqtt.discovery import MOST_LABELS, object_id
+from daemon.mqtt.discovery import MOST_LABELS, DiscoveryPayload, object_id
 from daemon.mqtt.payloads import state_payload
 from tests.mqtt.records import event
 
@@ -25,8 +26,14 @@ def rendered(template: str, payload: bytes) -> str:
     return jinja2.Environment().from_string(template).render(value_json=json.loads(payload))
 
 
-def entities(*streams: StreamEntities, gone: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
-    return discovery_payload("node", "1.0", streams, gone or {}).components
+def told(
+    streams: Sequence[StreamEntities], gone: Mapping[str, str] | None = None, node: str = "node", version: str = "1.0"
+) -> DiscoveryPayload:
+    return discovery_payload(node, version, streams, gone or {}, has_updates=False)
+
+
+def entities(*streams: StreamEntities) -> dict[str, dict[str, Any]]:
+    return told(streams).components
 
 
 DOOR = StreamEntities("door", ["7", "8"], frozenset({"camera", "microphone"}))
@@ -48,9 +55,9 @@ def test_sensors_show_what_is_open() -> None:
 
 def test_the_event_entity_gets_one_of_its_types() -> None:
     entity = entities(DOOR)["door_event"]
-    told = json.loads(rendered(entity["value_template"], event(7).to_json()))
-    assert told["event_type"] in entity["event_types"]
-    assert (told["label"], told["score"], told["ended_by"]) == ("7", 0.9, None)
+    shown = json.loads(rendered(entity["value_template"], event(7).to_json()))
+    assert shown["event_type"] in entity["event_types"]
+    assert (shown["label"], shown["score"], shown["ended_by"]) == ("7", 0.9, None)
 
 
 @pytest.mark.parametrize(("is_open", "shown"), [(True, "ON"), (False, "OFF"), (None, "OFF")])
@@ -78,7 +85,7 @@ def test_a_stream_is_available_when_the_node_is_and_the_stream_is(available: boo
 
 @given(NAMES, NAMES, NAMES)
 def test_names_of_any_kind_reach_templates_and_commands_unharmed(node: str, stream: str, label: str) -> None:
-    found = discovery_payload(node, "1.0", [StreamEntities(stream, [label], frozenset({"camera"}))], {})
+    found = told([StreamEntities(stream, [label], frozenset({"camera"}))], node=node)
     key = object_id(stream)
     sensor = found.components[f"{key}_label_{object_id(label)}"]
     state = state_payload(label=label, score=1, since=TIME, open_labels=[label]).to_json()
@@ -97,12 +104,12 @@ def test_different_names_have_different_ids(names: list[str]) -> None:
 
 
 def test_what_is_gone_is_named_with_its_platform_alone_and_stays_gone() -> None:
-    before = discovery_payload("node", "1.0", [DOOR, StreamEntities("yard", [], frozenset())], {})
-    after = discovery_payload("node", "1.1", [StreamEntities("door", ["7"], frozenset())], platforms(before))
+    before = told([DOOR, StreamEntities("yard", [], frozenset())])
+    after = told([StreamEntities("door", ["7"], frozenset())], platforms(before), version="1.1")
     removed = {key for key, component in after.components.items() if set(component) == {"platform"}}
     assert removed == {"door_label_8", "door_camera", "door_microphone", "yard_label", "yard_score", "yard_event"}
     assert platforms(after) == platforms(before)
-    again = discovery_payload("node", "1.2", [DOOR], platforms(after))
+    again = told([DOOR], platforms(after), version="1.2")
     assert set(again.components["door_camera"]) > {"platform", "command_topic"}
 
 

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from daemon.mqtt import Malformed, parse
+from daemon.mqtt.commands import ORDERS
+from daemon.mqtt.models_payload import MAX_AVAILABLE, MAX_REASON, ModelsPayload
 from daemon.mqtt.outbox import MAX_WAITING
 from daemon.mqtt.outgoing import MAX_PASSING
 from daemon.mqtt.payloads import EventPayload, LabelPart, Payload, RecognitionPayload, StatePayload
+from daemon.records import UPDATE_STAGES
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "mqtt.md").read_text(encoding="utf-8")
 SECTIONS = {part.split("\n", 1)[0]: part for part in TEXT.split("\n## ")[1:]}
@@ -22,6 +25,7 @@ SECTIONS = {part.split("\n", 1)[0]: part for part in TEXT.split("\n## ")[1:]}
         ("event", "perceptd/demo/demo/event"),
         ("state", "perceptd/demo/demo/state"),
         ("health", "perceptd/demo/health"),
+        ("models", "perceptd/demo/models"),
     ],
 )
 def test_each_example_is_what_its_topic_promises(name, topic):
@@ -36,7 +40,13 @@ def test_each_example_is_what_its_topic_promises(name, topic):
 
 
 @pytest.mark.parametrize(
-    ("name", "model"), [("recognition", RecognitionPayload), ("event", EventPayload), ("state", StatePayload)]
+    ("name", "model"),
+    [
+        ("recognition", RecognitionPayload),
+        ("event", EventPayload),
+        ("state", StatePayload),
+        ("models", ModelsPayload),
+    ],
 )
 def test_each_field_is_described(name, model):
     described = set(
@@ -45,9 +55,20 @@ def test_each_field_is_described(name, model):
     fields = {field.alias or key for key, field in model.model_fields.items()}
     if model is RecognitionPayload:
         fields |= {f"labels[].{key}" for key in LabelPart.model_fields}
+    if model is ModelsPayload:
+        fields |= {"stage", *UPDATE_STAGES}
     assert described == fields
+
+
+def test_each_command_is_described():
+    described = re.findall(
+        r"`(\w+)`", "\n".join(re.findall(r"^\| (`[a-z_`, ]+) \| ", SECTIONS["command"], re.MULTILINE))
+    )
+    assert [name for name in described if name in ORDERS] == list(ORDERS)
 
 
 def test_the_bounds_are_those_of_the_code():
     assert f"more than {MAX_WAITING} waited" in TEXT
     assert f"more than {MAX_PASSING} waited" in TEXT
+    assert f"at most {MAX_REASON} characters" in SECTIONS["models"]
+    assert f"the newest {MAX_AVAILABLE} bundles" in SECTIONS["models"]

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt import EventPayload, Malformed, RecognitionPayload, StatePayload, parse, state_payload
+from daemon.mqtt import EventPayload, Malformed, ModelsPayload, RecognitionPayload, StatePayload, parse, state_payload
 from daemon.mqtt.received import MAX_PAYLOAD_BYTES, HealthReport
+from tests.fakes.updates import models
 from tests.mqtt.records import recognition
 from tests.mqtt.test_payloads import TIME, build
 
@@ -23,6 +24,7 @@ def changed(**fields: object) -> bytes:
         ("perceptd/n/s/recognition", changed(new_field=[1, 2]), RecognitionPayload),
         ("perceptd/n/s/state", state_payload(label=None, score=None, since=TIME).to_json(), StatePayload),
         ("perceptd/n/health", b'{"schema": 1, "status": "ok", "streams": {}, "more": 1}', HealthReport),
+        ("perceptd/n/models", models().to_json(), ModelsPayload),
         ("perceptd/n/availability", b"online", str),
     ],
 )
@@ -34,7 +36,7 @@ def test_what_the_daemon_says_is_understood(topic, payload, kind):
 
 
 @pytest.mark.parametrize(
-    "topic", ["perceptd/n/s/text", "perceptd/n/models", "perceptd/n", "x/n/s/event", "perceptd/n/s/event/x", ""]
+    "topic", ["perceptd/n/s/text", "perceptd/n/s/models", "perceptd/n", "x/n/s/event", "perceptd/n/s/event/x", ""]
 )
 def test_other_topics_are_none_of_ours(topic):
     assert parse(topic, b"{}", False, 1) is None

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from daemon.mqtt import Narrator, Received, event_payload, parse, recognition_payload, render, state_payload
 from daemon.records import Event
+from tests.fakes.updates import bundle, candidate, models, result
 from tests.mqtt.records import LABELS, recognition
 
 TIME = "2026-01-31T12:00:00.000001Z"
@@ -51,6 +52,10 @@ def health(status: str, **sources: dict[str, object]) -> Received:
     return received("perceptd/n/health", json.dumps(said).encode(), True)
 
 
+def bundles(**changes: object) -> Received:
+    return received("perceptd/n/models", models(**changes).to_json(), True)
+
+
 @pytest.mark.parametrize(
     ("message", "line"),
     [
@@ -74,6 +79,9 @@ def health(status: str, **sources: dict[str, object]) -> Received:
             received("perceptd/n/front/state", state_payload(label=None, score=None, since=TIME).to_json(), True),
             "12:00:00.023  front  nothing since 12:00:00.000",
         ),
+        (bundles(), "12:00:00.023  node n  runs digits@0.4.0"),
+        (bundles(latest="0.5.0"), "12:00:00.023  node n  runs digits@0.4.0; the latest is 0.5.0"),
+        (bundles(candidate=candidate("check")), "12:00:00.023  node n  installs digits@0.5.0: check"),
         (
             received("perceptd/n/front/event", b"{}"),
             "12:00:00.023  front  malformed event: id: Field required",
@@ -98,6 +106,8 @@ def test_nothing_from_the_broker_reaches_the_terminal_as_a_command(text):
         recognised(label=text),
         evented("start", label=text),
         health("bad", camera={"state": "stalled", "reason": text}),
+        bundles(active=bundle("1").model_copy(update={"id": text}), latest=text),
+        bundles(candidate=candidate("check").model_copy(update={"id": text})),
         received("perceptd/n/front/state", state_payload(label=text, score=1.0, since=TIME).to_json(), True),
         received(f"perceptd/{text.replace('/', '')}/front/event", b"{}"),
         received("perceptd/n/front/event", json.dumps({"schema": text}).encode()),
@@ -119,3 +129,27 @@ def test_a_narrator_tells_only_what_is_new():
     told = [narrator.tell(message) is not None for message in messages]
     assert told == [True, False, True, False, True]
     assert narrator.tell(evented("start")) == narrator.tell(evented("start"))
+
+
+def test_of_bundles_a_narrator_tells_stages_and_what_became_of_them():
+    narrator = Narrator(colour=False, with_node=False)
+    installed = {"active": bundle("0.5.0"), "latest": "0.5.0"}
+    refused = {"last_result": result("0.6.0", "check", "two labels are missing")}
+    steps = [
+        (bundles(), "runs digits@0.4.0"),
+        (bundles(latest="0.5.0"), None),
+        (bundles(candidate=candidate("download")), "installs digits@0.5.0: download"),
+        (bundles(candidate=candidate("download", done=500)), None),
+        (bundles(candidate=candidate("switch")), "installs digits@0.5.0: switch"),
+        (
+            bundles(candidate=candidate("probation"), **installed),
+            "installs digits@0.5.0: probation; runs digits@0.5.0",
+        ),
+        (bundles(last_result=result("0.5.0"), **installed), "has installed digits@0.5.0"),
+        (bundles(last_result=result("0.5.0"), **installed), None),
+        (bundles(**installed, **refused), "has given up digits@0.6.0 in check: two labels are missing"),
+        (bundles(**refused), "runs digits@0.4.0"),
+    ]
+    for message, said in steps:
+        line = narrator.tell(message)
+        assert line == (None if said is None else f"12:00:00.023  node n  {said}")

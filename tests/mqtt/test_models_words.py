@@ -1,0 +1,101 @@
+"""Bundles in words: what is said of a payload, and that nothing from the broker reaches a terminal as a command."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.mqtt import active_words, check_words, listing, progress_words, result_words, stage_words
+from daemon.mqtt.models_payload import CheckPart, ModelsPayload, without_updates
+from tests.fakes.updates import TIME, bundle, candidate, models, result
+
+ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
+
+
+@pytest.fixture(autouse=True)
+def _in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (stage_words(candidate("download", done=500)), "digits@0.5.0: download"),
+        (progress_words(candidate("download", done=500)), "digits@0.5.0: download 50 %"),
+        (progress_words(candidate("download", done=5000)), "digits@0.5.0: download 100 %"),
+        (progress_words(candidate("download", total=0)), "digits@0.5.0: download"),
+        (progress_words(candidate("check", done=1000)), "digits@0.5.0: check"),
+        (result_words(result("0.5.0")), "has installed digits@0.5.0"),
+        (result_words(result("0.5.0", "check", "no")), "has given up digits@0.5.0 in check: no"),
+        (active_words(models()), "runs digits@0.4.0"),
+        (active_words(models(latest="0.5.0")), "runs digits@0.4.0; the latest is 0.5.0"),
+        (check_words(models()), "none yet"),
+        (check_words(models(last_check=CheckPart(ok=True, reason=None, time=TIME))), "good"),
+        (check_words(models(last_check=CheckPart(ok=False, reason="404", time=TIME))), "failed: 404"),
+    ],
+)
+def test_words(words: str, said: str) -> None:
+    assert words == said
+
+
+def test_a_listing_holds_everything() -> None:
+    payload = models(
+        active=bundle("0.4.1"),
+        previous=bundle("0.4.0", shipped=True),
+        candidate=candidate("download", "0.6.0", 420),
+        latest="0.6.0",
+        available=["digits@0.6.0", "letters@1.0.0"],
+        pinned=True,
+        last_check=CheckPart(ok=False, reason="404", time=TIME),
+        last_result=result("0.4.1"),
+        refused=[result("0.5.0", "check", "two labels are missing")],
+    )
+    assert listing(payload) == [
+        "active       digits@0.4.1",
+        "previous     digits@0.4.0 (the config's own)",
+        "installing   digits@0.6.0: download 42 %, since 2026-01-31 12:00:04",
+        "latest       digits@0.6.0",
+        "available    digits@0.6.0",
+        "             letters@1.0.0",
+        "refused      digits@0.5.0 in check: two labels are missing, 2026-01-31 12:00:04",
+        "last result  has installed digits@0.4.1, 2026-01-31 12:00:04",
+        "pinned       yes: another is installed only when somebody asks",
+        "last check   failed: 404, 2026-01-31 12:00:04",
+        "source       https://models.example/repo",
+    ]
+
+
+def test_without_a_source_the_listing_says_what_that_means() -> None:
+    assert listing(without_updates("node", "digits", "0.4.0", TIME)) == [
+        "active      digits@0.4.0 (the config's own)",
+        "latest      digits@0.4.0",
+        "pinned      no",
+        "last check  none yet",
+        "source      none: models.source in config.yaml is not set, and the config's own bundle runs, always",
+    ]
+
+
+@given(ANY)
+def test_nothing_reaches_the_terminal_as_a_command(text: str) -> None:
+    odd = {"id": text, "name": text, "version": text}
+    payload = models(
+        source=text,
+        active=bundle("1").model_copy(update=odd),
+        previous=bundle("1").model_copy(update=odd),
+        candidate=candidate("download").model_copy(update=odd),
+        latest=text,
+        available=[text],
+        last_check=CheckPart(ok=False, reason=text, time=TIME),
+        last_result=result("1", "check", text).model_copy(update={"bundle": text}),
+        refused=[result("1", "check", text).model_copy(update={"bundle": text})],
+    )
+    assert ModelsPayload.model_validate_json(payload.to_json()).latest == text
+    for line in [*listing(payload), active_words(payload), check_words(payload)]:
+        assert line.isprintable()
+        assert len(line) < 400
