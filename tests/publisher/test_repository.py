@@ -89,9 +89,7 @@ def test_what_waits_may_be_replaced(tmp_path: Path, repository: Repository, devi
     assert repository.report().staged == []
 
 
-def test_what_was_changed_while_it_waited_is_not_signed(
-    tmp_path: Path, repository: Repository, device: Device
-) -> None:
+def test_what_was_changed_while_it_waited_is_not_signed(tmp_path: Path, repository: Repository, device: Device) -> None:
     repository.add(write_bundle(tmp_path / "new", version="2.0.0"))
     staged = repository.directory / "staged" / "brightness@2.0.0" / "files" / "head.tflite"
     staged.write_bytes(staged.read_bytes() + b"x")
