@@ -7,6 +7,7 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -14,7 +15,7 @@ from daemon import __version__, repo_command
 from daemon.cli import main
 from daemon.publisher.repository import utc_now
 from daemon.repo_trial import LEAST_MB, declared_mb
-from tests.bundles.builder import write_bundle
+from tests.bundles.builder import manifest, write_bundle, write_encoder
 from tests.helpers.daemon import ROOT
 from tests.publisher.device import Device
 
@@ -105,6 +106,19 @@ def test_the_memory_that_a_bundle_needs_is_measured(tmp_path: Path, repo: Shell)
     added = json.loads(repo.out)
     assert added["memory_mb"] == LEAST_MB
     assert added["needs_perceptd"] == __version__
+
+
+def test_a_bundle_of_large_models_needs_more_memory(tmp_path: Path, repo: Shell) -> None:
+    side = 2048
+    image = manifest()["modalities"]["image"]
+    image["input"]["shape"] = [1, side, side, 1]
+    bundle = write_bundle(tmp_path / "bundle", modalities={"image": image})
+    weights = np.full((2, side * side + 1), 4 / side**2, np.float32)
+    weights[1] *= -1
+    (bundle / "image.tflite").write_bytes(write_encoder(weights, image["input"]["shape"]))
+    assert repo("add", str(bundle), "--json") == 0
+    weights_mb, input_mb = weights.nbytes / 2**20, side**2 * 4 / 2**20
+    assert weights_mb + input_mb <= json.loads(repo.out)["memory_mb"] <= 8 * (weights_mb + input_mb)
 
 
 @pytest.mark.parametrize(
