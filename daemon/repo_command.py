@@ -40,7 +40,7 @@ def repo_add(options: argparse.Namespace) -> int:
     """Try a bundle, and stage it."""
     bundle = load_bundle(options.bundle)
     with _os_errors_told():
-        # a version that is published differently is refused before the trial, which takes its time
+        # the files are looked at first: what is staged is what was tried; the memory need is known after that
         release = release_of(options.bundle, bundle.manifest, options.needs_perceptd, options.memory_mb or 1)
         with opened(options.repo) as repository:
             there = repository.published(release)

@@ -10,8 +10,8 @@ DEFAULT_DAYS: Mapping[str, int] = {"root": 365, "targets": 90, "snapshot": 30, "
 """How many days a signature of each role counts.
 
 What expires protects devices from being kept at an old state: the timestamp, which a job renews every day, says for how
-long at most. A week lets that job fail over a long weekend, and leaves days to notice. The snapshot's key lies where the
-timestamp's does, and signs whenever something is published; where nothing is, once in three weeks is enough. The
+long at most. A week lets that job fail over a long weekend, and leaves days to notice. The snapshot's key lies where
+the timestamp's does, and signs whenever something is published; where nothing is, once in three weeks is enough. The
 targets' key may lie where people publish by hand: it is needed six times a year, the root's once or twice.
 """
 

@@ -1,7 +1,6 @@
 """What a device sees of a repository: the reference client of TUF, on files."""
 
 import json
-import shutil
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,27 +20,21 @@ class FileFetcher(FetcherInterface):
 
 
 class Device:
-    """A client with the root it was given and what it has cached since."""
+    """A client with the root it was given and what it has cached since; it asks a web server, if there is one."""
 
-    def __init__(self, directory: Path, root: Path, public: Path) -> None:
-        self.directory, self.public = directory, public
+    def __init__(self, directory: Path, root: Path, public: Path, url: str | None = None) -> None:
+        self.directory, self._url = directory, url or f"file://{public}"
+        self._fetcher = None if url else FileFetcher()
         self._root = root.read_bytes()
         directory.mkdir()
-
-    def copy(self, directory: Path) -> "Device":
-        """Another one, in the same state."""
-        shutil.copytree(self.directory, directory, symlinks=True)
-        other = object.__new__(Device)
-        other.directory, other.public, other._root = directory, self.public, self._root
-        return other
 
     def refresh(self) -> Updater:
         """Raises what the client finds wrong."""
         updater = Updater(
             str(self.directory),
-            metadata_base_url=f"file://{self.public}/metadata/",
-            target_base_url=f"file://{self.public}/targets/",
-            fetcher=FileFetcher(),
+            metadata_base_url=f"{self._url}/metadata/",
+            target_base_url=f"{self._url}/targets/",
+            fetcher=self._fetcher,
             bootstrap=self._root,
         )
         updater.refresh()

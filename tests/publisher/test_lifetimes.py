@@ -13,8 +13,16 @@ NOW = datetime(2026, 11, 27, 8, tzinfo=timezone.utc)
 
 @pytest.mark.parametrize(
     ("days", "left", "due", "urgent"),
-    [(90, 90, False, False), (90, 31, False, False), (90, 30, True, False), (90, 18.1, True, False)]
-    + [(90, 18, True, True), (90, 0, True, True), (90, -5, True, True), (7, 6, False, False), (7, 1.4, True, True)],
+    [
+        (90, 90, False, False),
+        (90, 31, False, False),
+        (90, 30, True, False),
+        (90, 18.1, True, False),
+        (90, 18, True, True),
+        (90, -5, True, True),
+        (7, 6, False, False),
+        (7, 1.4, True, True),
+    ],
 )
 def test_a_third_is_due_and_a_fifth_is_urgent(days: int, left: float, due: bool, urgent: bool) -> None:
     expires = NOW + timedelta(days=left)

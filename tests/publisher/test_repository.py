@@ -3,7 +3,10 @@
 import json
 import shutil
 from datetime import datetime, timedelta, timezone
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from tuf.api.exceptions import ExpiredMetadataError
@@ -48,6 +51,18 @@ def test_every_file_that_a_daemon_needs_is_published_and_nothing_else(tmp_path: 
     assert Signed.model_validate(custom["perceptd"]) == release.signed
     assert Release.model_validate_json(release.model_dump_json()) == release
     assert sorted(targets) == [prefix + entry.path for entry in release.files]
+
+
+def test_any_web_server_serves_it(tmp_path: Path, repository: Repository) -> None:
+    handler = partial(SimpleHTTPRequestHandler, directory=str(repository.public))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        device = Device(tmp_path / "device", repository.root, repository.public, url)
+        assert device.bundles() == {"brightness@1.2.3"}
+        repository.rotate("timestamp")
+        assert device.bundles() == {"brightness@1.2.3"}
+        server.shutdown()
 
 
 def test_what_editors_leave_is_not_published_and_odd_names_are_refused(tmp_path: Path) -> None:

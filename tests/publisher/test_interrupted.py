@@ -1,0 +1,126 @@
+"""A command that is cut short at any of its steps leaves a repository that devices can use, and that goes on."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import Refused
+from tests.bundles.builder import write_bundle
+from tests.helpers.publishing import Repository
+from tests.publisher.device import Device
+
+STEPS = ("replace", "rename", "unlink", "mkdir", "rmdir")
+"""The calls that change which names are on the disk; what is written is written under a name of its own first."""
+
+
+@pytest.fixture(autouse=True)
+def _in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes end here, not machines: nothing needs to reach the disk, and hundreds of tries would wait for it."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+class Cut(BaseException):
+    """The power is gone: nothing that would clean up is to run as it does after an error."""
+
+
+@contextmanager
+def cut_at(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[list[str]]:
+    """Cuts at the step of that number, before it is done, and at every one after it: nothing cleans up."""
+    done: list[str] = []
+
+    def cutting(name: str, real: Callable) -> Callable:
+        def step(*arguments: object, **named: object) -> object:
+            done.append(name)
+            if len(done) >= number:
+                raise Cut
+            return real(*arguments, **named)
+
+        return step
+
+    with monkeypatch.context() as patch:
+        for name in STEPS:
+            patch.setattr(os, name, cutting(name, getattr(os, name)))
+        yield done
+
+
+ACTIONS: dict[str, Callable[[Repository], object]] = {
+    "publish": lambda repository: repository.publish(),
+    "refresh": lambda repository: repository.refresh(),
+    "timestamp": lambda repository: repository.rotate("timestamp"),
+    "targets": lambda repository: repository.rotate("targets"),
+    "root": lambda repository: repository.rotate("root"),
+}
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_command_may_end_at_any_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str) -> None:
+    bundles = [write_bundle(tmp_path / version, version=version) for version in ("1.0.0", "2.0.0", "3.0.0")]
+    begun = Repository(tmp_path / "begun").init()
+    begun.add(bundles[0])
+    begun.publish()
+    begun.add(bundles[1])
+    for number in range(1, 1000):
+        directory = tmp_path / f"try-{number}"
+        repository = Repository(shutil.copytree(begun.directory, directory / "repository"))
+        old, away = (Device(directory / name, repository.root, repository.public) for name in ("old", "away"))
+        old.refresh()
+        with cut_at(monkeypatch, number) as done, suppress(Cut):
+            ACTIONS[action](repository)
+        seen = old.bundles()
+        assert seen in ({"brightness@1.0.0"}, {"brightness@1.0.0", "brightness@2.0.0"})
+        assert Device(directory / "new", repository.root, repository.public).bundles() == seen
+        repository.rotate("timestamp")
+        repository.add(bundles[2])
+        repository.publish()
+        assert old.bundles() == away.bundles() == {"brightness@1.0.0", "brightness@2.0.0", "brightness@3.0.0"}
+        if len(done) < number:
+            break
+    assert number > 5, "the steps were not those that were cut"
+
+
+def test_the_making_of_a_repository_may_end_at_any_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 1000):
+        repository = Repository(tmp_path / f"try-{number}")
+        with cut_at(monkeypatch, number) as done, suppress(Cut):
+            repository.init()
+        try:
+            repository.refresh()
+        except Refused as error:
+            assert "holds no repository" in str(error)
+            shutil.rmtree(repository.keys, ignore_errors=True)  # as it says when it is tried again
+            repository.init()
+        repository.rotate("timestamp")
+        assert Device(tmp_path / f"device-{number}", repository.root, repository.public).targets() == {}
+        if len(done) < number:
+            break
+    assert number > 5, "the steps were not those that were cut"
+
+
+def test_a_rotation_that_was_cut_short_is_finished(repository: Repository, device: Device) -> None:
+    waiting = repository.directory / "pending"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("daemon.publisher.pending.Pending.finish", lambda _: None)
+        repository.rotate("timestamp")
+    assert waiting.is_dir()
+    device.refresh()
+    assert device.version("root") == 1
+    assert repository.refresh() == ["timestamp"]
+    device.refresh()
+    assert (device.version("root"), device.version("timestamp")) == (2, 4)
+    assert not waiting.exists()
+
+
+def test_two_commands_at_once_wait_for_each_other(tmp_path: Path, repository: Repository) -> None:
+    pid = os.fork()
+    if pid == 0:
+        for _ in range(20):
+            repository.refresh()
+        os._exit(0)
+    for _ in range(20):
+        repository.refresh()
+    assert os.waitpid(pid, 0)[1] == 0
+    assert {role.role: role.version for role in repository.report().roles}["timestamp"] == 42
