@@ -1,0 +1,86 @@
+"""A node changes to another bundle: what was in use before is given back, whole."""
+
+import gc
+import weakref
+from pathlib import Path
+
+import pytest
+
+from daemon.bundles.load import load_bundle
+from daemon.clock import NS_PER_S, monotonic_ns
+from daemon.config import ReplayConfig, StreamConfig
+from daemon.fusion.stream import Fused
+from daemon.in_use import InUse, shown, take_the_same
+from daemon.manifest import Manifest
+from daemon.publish import Shown
+from daemon.recogniser import Recogniser, load_recogniser
+from daemon.stream import Stream
+from tests.app import test_daemon
+from tests.bundles.builder import manifest
+from tests.flow.test_ordered import three_senses
+from tests.helpers.mosquitto import wait_until
+
+material = test_daemon.material
+
+
+class Recorder:
+    """Stands where a stream's publisher does."""
+
+    recognitions = events = 0
+
+    def __init__(self) -> None:
+        self.bundles: list[str] = []
+
+    def publish(self, bundle: Shown, fused: Fused) -> None:
+        self.bundles += [bundle.id for _ in fused.recognitions]
+
+
+def test_nothing_of_the_old_bundle_stays_in_memory(material: Path) -> None:
+    def load() -> Recogniser:
+        return load_recogniser(load_bundle(material / "bundle"))
+
+    recorder = Recorder()
+    config = StreamConfig(replay=ReplayConfig(file=str(material / "clip.mp4")))
+    first = load()
+    known = [weakref.ref(first)]
+    bundle = shown(first, lambda: 0)
+    stream = Stream("s", config, first, bundle, recorder, on_change=lambda: None)  # type: ignore[arg-type]
+    in_use = InUse(first, bundle, [stream], on_change=lambda: None)
+    in_use.start()
+    del first
+    for _ in range(3):
+        count = len(recorder.bundles)
+        next_one = load()
+        known.append(weakref.ref(next_one))
+        in_use.prepare(next_one, shown(next_one, lambda: 0))()
+        del next_one
+        wait_until(lambda count=count: len(recorder.bundles) > count + 2, "it recognises")
+    gc.collect()
+    assert [reference() is None for reference in known] == [True, True, True, False]
+    stream.request_stop()
+    assert stream.join(monotonic_ns() + 5 * NS_PER_S) == []
+    in_use.close_encoders()
+    in_use.close_fusion()
+
+
+def at_rate(rate_hz: int) -> Manifest:
+    whole = three_senses()
+    audio = whole.modalities.audio
+    assert audio is not None
+    preprocessing = audio.preprocessing.model_copy(update={"sample_rate_hz": rate_hz})
+    audio = audio.model_copy(update={"preprocessing": preprocessing})
+    return whole.model_copy(update={"modalities": whole.modalities.model_copy(update={"audio": audio})})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (three_senses(), three_senses(), True),
+        (three_senses(), at_rate(16_000), False),
+        (three_senses(), Manifest.model_validate(manifest()), False),
+        (Manifest.model_validate(manifest()), Manifest.model_validate(manifest()), True),
+    ],
+)
+def test_sources_serve_what_takes_the_same(one: Manifest, other: Manifest, same: bool) -> None:
+    assert take_the_same(one, other) is same
+    assert take_the_same(other, one) is same

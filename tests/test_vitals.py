@@ -1,0 +1,28 @@
+"""How a bundle does: what is counted since it took over, and what of its latest moments."""
+
+from daemon.vitals import LATEST_MOMENTS, VitalSigns
+
+MS = 1_000_000
+
+
+def test_before_its_first_moment_there_is_nothing_to_tell_but_errors() -> None:
+    errors = [3]
+    signs = VitalSigns(lambda: errors[0])
+    errors[0] = 7
+    signs.begin()
+    errors[0] = 9
+    vitals = signs.read()
+    assert (vitals.moments, vitals.errors, vitals.p99_ms, vitals.mean_top_score) == (0, 2, None, None)
+
+
+def test_moments_and_errors_count_from_its_beginning_latencies_and_scores_are_the_latest() -> None:
+    signs = VitalSigns(lambda: 0)
+    signs.begin()
+    for _ in range(100):
+        signs.take(900 * MS, 0.1)
+    for number in range(LATEST_MOMENTS):
+        signs.take(number * MS, 0.8)
+    vitals = signs.read()
+    assert vitals.moments == LATEST_MOMENTS + 100
+    assert vitals.p99_ms == 495
+    assert abs((vitals.mean_top_score or 0) - 0.8) < 1e-9
