@@ -20,7 +20,7 @@ BUNDLE_BYTES_MOST = 4 * 2**30
 """More than a board of this class can load; lengths far beyond are a mistake, or an attack on quotas."""
 
 RELEASE_BYTES_MOST = 60_000
-"""A release travels as one argument, and as one answer, of a child process: both hold 64 kB (runtime/child.py)."""
+"""A release is one answer of a child process, which holds 64 kB (runtime/child.py)."""
 
 RESERVED = {LISTING, "files.new", "selftest"}
 """Names in a bundle's directory that are the store's own, or a directory."""
