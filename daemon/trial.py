@@ -40,14 +40,14 @@ from daemon.selftest import failures_in_short
 from daemon.selftest import selftest as run_cases
 
 CHECK_S = 60.0
-"""Importing and loading take 2 s, and most of this on a small board with a slow card."""
+"""Importing and loading take 2 s, most of a minute on a small board with a slow card."""
 
 SELFTEST_S = 120.0
 """As `check`, and as long again for the stored cases: a few take 0.1 s, and as many seconds on the slowest board."""
 
 ALLOWANCE_MB = 64
-"""Beside what was declared for the models: for what reads a manifest, pictures (24 MB for one of 8 million pixels) and
-sounds (38 MB for 10 minutes at 16 kHz), and for the allocator's own share."""
+"""Beside what was declared for the models: for what reads a manifest, a picture (24 MB for one of 8 million pixels), a
+sound (12 MB for a minute at 16 kHz: decoded, resampled, padded), and for the allocator's own share."""
 
 WARM_SIDE = 256
 """Of a product large enough for OpenBLAS to take its buffer."""
@@ -173,7 +173,5 @@ def _in_words(error: Refused, order: SelftestRequest) -> str:
     """On one line, with names of files as they stand in the bundle."""
     reason = failures_in_short(str(error).splitlines()).replace(f"{order.directory}/", "")
     if any(isinstance(one, ModelError) and not isinstance(one, MismatchError) for one in (error, error.__cause__)):
-        reason += (
-            f"; it had the {order.memory_mb} MB that were declared"  # the runtime seldom says that it lacks memory
-        )
+        return f"{reason}; it had the {order.memory_mb} MB that were declared"  # it seldom says that it lacks memory
     return reason

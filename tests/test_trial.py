@@ -124,7 +124,11 @@ def test_the_allowance_covers_what_is_no_model(tmp_path: Path) -> None:
         (hostile_models.split_into_none, "check", "its models crash the runtime: its process was ended by SIGSEGV"),
         (hostile_models.loop_in_itself, "check", "its models crash the runtime: its process was ended by SIGSEGV"),
         (hostile_models.tiled_to_8_gb, "check", "cannot be loaded: the runtime gives no reason, as where it lacks mem"),
-        (hostile_models.filled_to_8_gb, "selftest", "(FILL) failed to invoke; it had the 32 MB that were declared"),
+        (
+            hostile_models.filled_to_8_gb,
+            "selftest",
+            "cases.0: invoke failed: Node number 5 (FILL) failed to invoke; it had ",
+        ),
     ],
 )
 def test_a_hostile_model_is_refused(tmp_path: Path, model: Callable[[], bytes], stage: str, words: str) -> None:
