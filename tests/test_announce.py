@@ -35,4 +35,4 @@ def test_bundles_have_entities_as_long_as_there_is_a_source(tmp_path: Path) -> N
     assert with_source["models"]["platform"] == "update"
     assert set(with_source) >= MODELS
     without = announced({}, path)
-    assert {key: set(without[key]) for key in MODELS} == dict.fromkeys(MODELS, {"platform"})
+    assert {key: set(without[key]) for key in MODELS} == {key: {"platform"} for key in MODELS}

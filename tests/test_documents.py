@@ -53,7 +53,7 @@ def line_of(text: str) -> int:
             "streams.demo.events.thresholds.7: a name must be a text; put a number, yes or no in quotes",
         ),
         ("  port: 1883", "\tport: 1883", "found a tab; YAML is indented with spaces"),
-        ("port: 1883", "host: other", "key 'host' stands twice (first on line 18)"),
+        ("port: 1883", "host: other", "key 'host' stands twice (first on line 25)"),
         ("username: null", "username: *name", "aliases (*) are not used here"),
         ("max_rate_hz: 5.0", "max_rate_hz: 1.0e-310", "mqtt.recognitions.max_rate_hz = 1e-310: expected greater than"),
         ("host: 127.0.0.1", "host: mqtt://me:s3cret@h", "mqtt.host = 'mqtt://***@h': expected a host's name"),
