@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from daemon.errors import Refused
+from daemon.files import sync_directory
 
 VARIABLE = "PERCEPTD_KEY_"
 """Before the role, and a root key's number: PERCEPTD_KEY_TIMESTAMP, PERCEPTD_KEY_ROOT_1."""
@@ -103,3 +104,4 @@ def _write_secret(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    sync_directory(path.parent)
