@@ -44,6 +44,12 @@ def failures_in_short(failures: Sequence[str]) -> str:
     return "; ".join(told) + more
 
 
+def run_in_child(directory: str) -> None:
+    """In a child process: write what `tried` says, as JSON."""
+    failures, seconds = tried(Path(directory))
+    print(json.dumps({"failures": failures, "seconds": seconds}))  # noqa: T201  (the parent reads it)
+
+
 def tried(directory: Path) -> tuple[list[str], float]:
     """What the self-test of the bundle there finds wrong, and how many seconds it took.
 
@@ -58,9 +64,3 @@ def tried(directory: Path) -> tuple[list[str], float]:
     except Refused as error:
         failures = str(error).splitlines()
     return failures, time.monotonic() - began
-
-
-def run_in_child(directory: str) -> None:
-    """In a child process: write what `tried` says, as JSON."""
-    failures, seconds = tried(Path(directory))
-    print(json.dumps({"failures": failures, "seconds": seconds}))  # noqa: T201  (the parent reads it)

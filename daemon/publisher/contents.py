@@ -9,8 +9,8 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from daemon.errors import BundleError
+from daemon.files import sync_directory
 from daemon.manifest import Manifest
-from daemon.publisher.pending import sync_directory
 from daemon.release import MANIFEST, SELFTEST, FileEntry, Release, Signed
 
 LICENCES = ("LICENCE", "LICENSE")

@@ -4,12 +4,11 @@ They are written aside first, and that directory is renamed; from then on they w
 next command. Each replaces what devices see only when all it names is there.
 """
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from daemon.files import replace_file
+from daemon.files import replace_file, sync_directory
 
 ORDER = ("targets", "snapshot", "timestamp", "root")
 """Root is last: its new keys have signed all that is there by then, and the old ones too, where they were at hand."""
@@ -42,15 +41,6 @@ class Pending:
             if _role(path) == "root":
                 replace_file(self._root, content)
         shutil.rmtree(self._directory)
-
-
-def sync_directory(directory: Path) -> None:
-    """Names that were made or changed in a directory outlast a power cut. Raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _role(path: Path) -> str:

@@ -12,6 +12,7 @@ from securesystemslib.signer import SSlibKey
 from tuf.api.metadata import Root
 
 from daemon.errors import BundleError, Refused
+from daemon.files import sync_directory
 from daemon.publisher.catalogue import add_release, releases
 from daemon.publisher.contents import copy_file, served_name, target_name
 from daemon.publisher.edition import ORDER, Edition, days, following, following_root, read_edition
@@ -122,6 +123,9 @@ class Repository:
             path = self.public / TARGETS / served_name(target_name(release, entry), entry.sha256)
             path.parent.mkdir(parents=True, exist_ok=True)
             copy_file(self.staging.files(release) / entry.path, path, entry)
+        version = self.public / TARGETS / release.signed.name / release.signed.version
+        for directory in (version, version.parent, version.parent.parent):
+            sync_directory(directory)
 
     def _renews(self, edition: Edition, role: str, keys: KeyRing, now: datetime) -> bool:
         root = edition.root.signed

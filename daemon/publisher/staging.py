@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
+from daemon.files import replace_file, sync_directory
 from daemon.publisher.catalogue import in_order
 from daemon.publisher.contents import copy_file
-from daemon.publisher.pending import sync_directory
 from daemon.release import Release
 
 RELEASE = "release.json"
@@ -28,7 +28,7 @@ class Staging:
         (new / FILES / "selftest").mkdir(parents=True)
         for entry in release.files:
             copy_file(bundle / entry.path, new / FILES / entry.path, entry)
-        (new / RELEASE).write_text(release.model_dump_json())
+        replace_file(new / RELEASE, release.model_dump_json().encode())
         self.remove(release)
         new.rename(self._directory / release.id)
         sync_directory(self._directory)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from daemon import __version__, repo_command
+from daemon import __version__, repo_command, repo_trial
 from daemon.cli import main
 from daemon.publisher.repository import utc_now
 from daemon.repo_trial import LEAST_MB, declared_mb
@@ -142,6 +142,13 @@ def test_a_bundle_that_does_not_pass_is_refused_with_the_reason(tmp_path: Path, 
     assert "no file image.tflite in" in repo.err
     assert repo("status", "--json") == 0
     assert json.loads(repo.out)["staged"] == []
+
+
+def test_a_bundle_that_never_answers_is_refused(tmp_path: Path, repo: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repo_trial, "TRIAL_S", 0.0)
+    bundle = write_bundle(tmp_path / "bundle")
+    assert repo("add", str(bundle)) == 78
+    assert repo.err.startswith(f"{bundle}: cannot be published: loading it or its self-test: the system has not ")
 
 
 def test_a_version_with_other_content_is_refused(tmp_path: Path, repo: Shell) -> None:

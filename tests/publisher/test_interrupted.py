@@ -13,7 +13,7 @@ from tests.bundles.builder import write_bundle
 from tests.helpers.publishing import Repository
 from tests.publisher.device import Device
 
-STEPS = ("replace", "rename", "unlink", "mkdir", "rmdir")
+STEPS = ((Path, "replace"), (Path, "rename"), (Path, "mkdir"), (os, "unlink"), (os, "rmdir"))
 """The calls that change which names are on the disk; what is written is written under a name of its own first."""
 
 
@@ -42,8 +42,8 @@ def cut_at(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[list[str]]:
         return step
 
     with monkeypatch.context() as patch:
-        for name in STEPS:
-            patch.setattr(os, name, cutting(name, getattr(os, name)))
+        for owner, name in STEPS:
+            patch.setattr(owner, name, cutting(name, getattr(owner, name)))
         yield done
 
 

@@ -30,6 +30,24 @@ def test_keys_are_made_for_us_alone(tmp_path: Path) -> None:
     assert ring.signers("timestamp", ["another"]) == []
 
 
+def test_a_key_that_was_not_written_to_its_end_is_none(tmp_path: Path, repository: Repository) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            repository.rotate("timestamp")
+    assert repository.refresh() == ["timestamp"]
+    repository.rotate("timestamp")
+    assert sorted(path.name for path in repository.keys.iterdir()) == [
+        "root-1.pem",
+        "snapshot.pem",
+        "targets.pem",
+        "timestamp.pem",
+    ]
+
+
 def test_keys_come_from_several_directories_and_from_the_environment(tmp_path: Path) -> None:
     first, second = KeyRing([tmp_path / "a"], {}), KeyRing([tmp_path / "b"], {})
     ids = [make(first, "root-1"), make(second, "root-2"), make(KeyRing([tmp_path / "c"], {}), "root-3")]
