@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +14,8 @@ import yaml
 
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
 from tests.helpers.nspawn import Guest, installed_system
+from tests.helpers.publishing import Repository
+from tests.helpers.webserver import WebServer
 
 SERVICE = "perceptd.service"
 CONFIG = "/etc/perceptd/config.yaml"
@@ -29,6 +33,7 @@ LIBRARY = "/opt/perceptd/libtestdelegate.so"
 BOOKKEEPING = ("/run/host/", "/run/systemd/")
 """Mounts of systemd-nspawn and systemd, where only root can write."""
 
+SHIPPED = Path(__file__).parents[2] / "models" / "digits"
 HOLD = Path(__file__).parents[1] / "helpers" / "hold_thread.py"
 
 
@@ -269,3 +274,30 @@ def test_installing_again_keeps_the_config_which_others_cannot_read(guest: Guest
     assert guest.run("tail", "-n1", CONFIG).stdout == "# mine\n"
     assert guest.run("stat", "--format=%U:%G %a", CONFIG).stdout == "root:perceptd 640\n"
     guest.run("perceptd", "check-config", CONFIG)
+
+
+def test_in_its_sandbox_it_replaces_its_bundle(service: Service, broker: Mosquitto, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "publisher").init()
+    newer = shutil.copytree(SHIPPED, tmp_path / "newer", ignore=shutil.ignore_patterns("demo"))
+    manifest = (newer / "bundle.yaml").read_text()
+    (newer / "bundle.yaml").write_text(re.sub(r"(?m)^version: .*", "version: 9.0.0", manifest))
+    repository.add(newer)
+    repository.publish()
+    service.guest.write("/etc/perceptd/root.json", repository.root.read_text())
+    with WebServer(repository.public).serving() as server, Subscriber(broker, "perceptd/demo/#") as subscriber:
+        models = {"source": server.url, "root": "/etc/perceptd/root.json", "automatic": False}
+        service.start(mqtt={"port": broker.port}, models=models)
+        broker.publish("perceptd/demo/command/models_install", b'{"version": "9.0.0"}')
+        wait_until(lambda: "digits@9.0.0" in bundles_of(subscriber), "the new bundle recognises", timeout_s=60)
+        assert service.show("ActiveState", "NRestarts") == ["active", "0"]
+        service.guest.run("systemctl", "restart", SERVICE, timeout_s=START_S)
+        count = len(bundles_of(subscriber))
+        wait_until(lambda: len(bundles_of(subscriber)) > count + 30, "it recognises again")
+        assert set(bundles_of(subscriber)[count + 1 :]) == {"digits@9.0.0"}
+    modes = service.guest.run("stat", "--format=%U %a", "/var/lib/perceptd/models").stdout
+    assert modes == "perceptd 700\n"
+
+
+def bundles_of(subscriber: Subscriber) -> list[str]:
+    heard = [message.payload for message in subscriber.heard if message.topic.endswith("/recognition")]
+    return [json.loads(payload)["bundle"] for payload in heard]
