@@ -4,9 +4,12 @@ import json
 import os
 import resource
 import shutil
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -16,6 +19,9 @@ from daemon.runtime.child import Child, shared_memory
 from tests.bundles.device import FILES, Device, call, held
 from tests.helpers.tufrepo import TufRepo, signed_part
 from tests.helpers.webserver import Fault, WebServer
+
+KILLS = 30
+"""At random moments of a fetch, which takes a tenth of a second here."""
 
 
 def test_a_bundle_is_found_fetched_and_verified(device: Device) -> None:
@@ -137,6 +143,27 @@ def longest_file(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_process_killed_at_any_moment_leaves_whole_files_only(repo: TufRepo, device: Device) -> None:
+    random = Random(7)
+    for number in range(KILLS):
+        files = {**FILES, "image.tflite": bytes([number]) * 200_000}
+        repo.add("digits", f"2.{number}.0", files)
+        repo.publish()
+        process = os.fork()
+        if process == 0:
+            try:
+                device.fetch("digits", f"2.{number}.0")
+            finally:
+                os._exit(0)
+        time.sleep(random.uniform(0, 0.1))
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        release = device.resolve("digits", f"2.{number}.0")
+        for path, content in held(device.into(release)).items():
+            assert path in (".fetching", "files.new", "files.txt") or content == files[path]
+    device.fetch("digits", f"2.{KILLS - 1}.0")
 
 
 def test_no_temporary_directory_is_needed(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
