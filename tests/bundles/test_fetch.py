@@ -182,7 +182,7 @@ def test_a_write_that_fails_is_the_disks_fault_and_leaves_no_half_file(device: D
     release = device.resolve()
     with longest_file(10_000), pytest.raises(UpdateError) as caught:
         device.download(release)
-    assert (caught.value.kind, str(caught.value)) == ("disk", "File too large")
+    assert (caught.value.kind, str(caught.value)) == ("disk", "the store of bundles: File too large")
     assert held(device.into(release)).keys() == {"bundle.yaml", "head.tflite"}
 
 
@@ -197,7 +197,7 @@ def test_a_write_that_fails_is_the_disks_fault_and_leaves_no_half_file(device: D
 )
 def test_a_disks_fault_is_told_in_words(number: int, words: str) -> None:
     fault = disk_fault(OSError(number, os.strerror(number), "/store/x"))
-    assert (fault.kind, str(fault)) == ("disk", f"/store/x: {words}")
+    assert (fault.kind, str(fault)) == ("disk", f"/store: {words}")
 
 
 def test_a_store_that_cannot_be_written_is_the_disks_fault(device: Device) -> None:
