@@ -16,7 +16,7 @@ import pytest
 from daemon.bundles.fetch import disk_fault
 from daemon.errors import UpdateError
 from daemon.runtime.child import Child, shared_memory
-from tests.bundles.device import FILES, Device, call, held
+from tests.bundles.fetching import FILES, Device, call, held
 from tests.helpers.tufrepo import TufRepo, signed_part
 from tests.helpers.webserver import Fault, WebServer
 

@@ -11,7 +11,7 @@ from daemon.bundles import paced, transport
 from daemon.bundles import web as web_module
 from daemon.bundles.transport import Transport
 from daemon.errors import UpdateError
-from tests.bundles.device import Device
+from tests.bundles.fetching import Device
 from tests.helpers.certificates import Authority
 from tests.helpers.tufrepo import TufRepo
 from tests.helpers.webserver import Fault, WebServer
