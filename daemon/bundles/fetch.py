@@ -106,9 +106,9 @@ def verify_all(request: VerifyRequest) -> VerifyResult:
 
 
 def disk_fault(error: OSError) -> UpdateError:
-    """What a failed write, or a failed read of our own files, means."""
+    """What a failed write, or a failed read of our own files, means: the same words each time, no temporary names."""
     words = DISK_FAULTS.get(error.errno or 0, error.strerror or str(error))
-    return UpdateError("disk", f"{error.filename}: {words}" if error.filename else words)
+    return UpdateError("disk", f"{Path(error.filename).parent if error.filename else 'the store of bundles'}: {words}")
 
 
 class _Progress:

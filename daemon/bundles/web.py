@@ -1,5 +1,6 @@
 """A file from a web server, in chunks, or in words why not. The only module that imports urllib3."""
 
+import base64
 import ssl
 import urllib.request
 from collections.abc import Iterator
@@ -68,14 +69,16 @@ def redirected(url: str, location: str) -> str:
         there = urljoin(url, location)
         scheme, host, _ = _origin(there)
     except ValueError as error:
-        raise UpdateError("source", f"{url}: sends us on to what is no URL") from error
+        raise UpdateError("source", f"{_shown(url)}: sends us on to what is no URL") from error
     allowed = ("https",) if urlsplit(url).scheme == "https" else ("https", "http")
     if scheme not in allowed or host is None:
-        raise UpdateError("source", f"{url}: sends us on to {scheme}://, which is not followed from here")
+        raise UpdateError("source", f"{_shown(url)}: sends us on to {scheme}://, which is not followed from here")
     return without_credentials(there)
 
 
 def _shown(url: str) -> str:
+    """Without what an object store may have signed into it."""
+    url = url.partition("?")[0]
     return url if len(url) <= SHOWN_CHARS else f"{url[:SHOWN_CHARS]}..."
 
 
@@ -86,9 +89,7 @@ class Web:
         parts = urlsplit(source)
         self._origin = _origin(source)
         self._headers = make_headers(accept_encoding="identity", user_agent=agent)
-        self._login = make_headers(
-            basic_auth=f"{unquote(parts.username or '')}:{unquote(parts.password or '')}" if parts.username else None
-        )
+        self._login = {} if parts.username is None else _login(parts.username, parts.password or "")
         self._proxies = urllib.request.getproxies()
         self._pools: dict[str | None, urllib3.PoolManager] = {}
 
@@ -140,6 +141,11 @@ def in_words(error: Exception) -> str:
     if isinstance(error, ProtocolError | IncompleteRead):
         return "the connection was cut before all had come"
     return f"cannot be fetched: {redact(str(error))}"
+
+
+def _login(user: str, password: str) -> dict[str, str]:
+    told = f"{unquote(user)}:{unquote(password)}".encode()
+    return {"Authorization": f"Basic {base64.b64encode(told).decode()}"}
 
 
 def _insecure(error: SSLError) -> str:

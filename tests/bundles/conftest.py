@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundles.device import FILES, Device
+from tests.bundles.fetching import FILES, Device
 from tests.helpers.tufrepo import TufRepo
 from tests.helpers.webserver import WebServer
 

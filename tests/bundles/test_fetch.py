@@ -4,18 +4,24 @@ import json
 import os
 import resource
 import shutil
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from daemon.bundles.fetch import disk_fault
 from daemon.errors import UpdateError
 from daemon.runtime.child import Child, shared_memory
-from tests.bundles.device import FILES, Device, call, held
+from tests.bundles.fetching import FILES, Device, call, held
 from tests.helpers.tufrepo import TufRepo, signed_part
 from tests.helpers.webserver import Fault, WebServer
+
+KILLS = 30
+"""At random moments of a fetch, which takes a tenth of a second here."""
 
 
 def test_a_bundle_is_found_fetched_and_verified(device: Device) -> None:
@@ -139,6 +145,27 @@ def longest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
+def test_a_process_killed_at_any_moment_leaves_whole_files_only(repo: TufRepo, device: Device) -> None:
+    random = Random(7)
+    for number in range(KILLS):
+        files = {**FILES, "image.tflite": bytes([number]) * 200_000}
+        repo.add("digits", f"2.{number}.0", files)
+        repo.publish()
+        process = os.fork()
+        if process == 0:
+            try:
+                device.fetch("digits", f"2.{number}.0")
+            finally:
+                os._exit(0)
+        time.sleep(random.uniform(0, 0.1))
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        release = device.resolve("digits", f"2.{number}.0")
+        for path, content in held(device.into(release)).items():
+            assert path in (".fetching", "files.new", "files.txt") or content == files[path]
+    device.fetch("digits", f"2.{KILLS - 1}.0")
+
+
 def test_no_temporary_directory_is_needed(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/nonexistent")  # /tmp is a small file system in memory on many boards
     device.fetch()
@@ -155,7 +182,7 @@ def test_a_write_that_fails_is_the_disks_fault_and_leaves_no_half_file(device: D
     release = device.resolve()
     with longest_file(10_000), pytest.raises(UpdateError) as caught:
         device.download(release)
-    assert (caught.value.kind, str(caught.value)) == ("disk", "File too large")
+    assert (caught.value.kind, str(caught.value)) == ("disk", "the store of bundles: File too large")
     assert held(device.into(release)).keys() == {"bundle.yaml", "head.tflite"}
 
 
@@ -170,7 +197,7 @@ def test_a_write_that_fails_is_the_disks_fault_and_leaves_no_half_file(device: D
 )
 def test_a_disks_fault_is_told_in_words(number: int, words: str) -> None:
     fault = disk_fault(OSError(number, os.strerror(number), "/store/x"))
-    assert (fault.kind, str(fault)) == ("disk", f"/store/x: {words}")
+    assert (fault.kind, str(fault)) == ("disk", f"/store: {words}")
 
 
 def test_a_store_that_cannot_be_written_is_the_disks_fault(device: Device) -> None:

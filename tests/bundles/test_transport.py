@@ -11,7 +11,7 @@ from daemon.bundles import paced, transport
 from daemon.bundles import web as web_module
 from daemon.bundles.transport import Transport
 from daemon.errors import UpdateError
-from tests.bundles.device import Device
+from tests.bundles.fetching import Device
 from tests.helpers.certificates import Authority
 from tests.helpers.tufrepo import TufRepo
 from tests.helpers.webserver import Fault, WebServer
@@ -218,9 +218,9 @@ def test_where_a_redirect_leads(url: str, location: str, leads_to: str | None) -
 
 
 def test_credentials_are_used_and_never_shown(repo: TufRepo, device: Device, web: WebServer) -> None:
-    web.login = "pub:s3cret/@ x"
+    web.login = "pub:s3cret/@ ŋ"
     plain = device.source
-    device.source = plain.replace("://", "://pub:s3cret%2F%40%20x@")
+    device.source = plain.replace("://", "://pub:s3cret%2F%40%20%C5%8B@")
     device.fetch()
     device.source = plain.replace("://", "://pub:s3cret-wrong@")
     said = check_look_refused(device, "wants other credentials (401)")
@@ -234,6 +234,11 @@ def test_credentials_go_to_their_own_host_alone(repo: TufRepo, device: Device, w
         device.look()
         assert elsewhere.authorizations == [None]
         assert None not in web.authorizations
+
+
+def test_what_a_store_signs_into_a_redirect_is_not_shown(device: Device, web: WebServer) -> None:
+    web.faults[TIMESTAMP] = Fault(status=307, location="/elsewhere?signature=s3cret")
+    assert "s3cret" not in check_source_refused(device, "/elsewhere: has no such file (404)")
 
 
 def test_a_proxy_of_the_environment_is_asked(

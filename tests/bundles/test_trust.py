@@ -7,7 +7,7 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 
 from daemon.errors import UpdateError
-from tests.bundles.device import FILES, Device, held
+from tests.bundles.fetching import FILES, Device, held
 from tests.helpers.tufrepo import TufRepo, in_days
 from tests.helpers.webserver import Fault, WebServer
 
