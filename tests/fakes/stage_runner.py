@@ -42,7 +42,7 @@ class LocalRunner:
         try:
             result = getattr(self, f"_{step}")(json.loads(request))
         except OSError as error:
-            return json.dumps({"ok": False, "kind": "disk", "reason": f"{error.filename}: {error.strerror}"})
+            return json.dumps({"ok": False, "kind": "disk", "reason": f"{error.filename or step}: {error.strerror}"})
         return json.dumps({"ok": True, "result": result})
 
     def _release(self, directory: Path) -> Release:
@@ -75,7 +75,7 @@ class LocalRunner:
         release, into = _release_in(request), Path(request["into"])
         for entry in release.files:
             _sync(into / entry.path)
-        assert entries_of(into) == release.files
+        assert set(release.files) <= set(entries_of(into))
         replace_file(into / LISTING, listing(release.files))
         for directory in sorted({(into / entry.path).parent for entry in release.files}, reverse=True):
             sync_directory(directory)

@@ -11,7 +11,7 @@ SIZES = {"audio.tflite": 9_000, "head.tflite": 1_500, "selftest/cases.yaml": 700
 def write_bundle(source: Path, version: str, *, name: str = "digits", shared: bool = True) -> Path:
     """A bundle in SOURCE/NAME/VERSION; its audio encoder is the same in all versions if shared."""
     directory = source / name / version
-    (directory / "selftest").mkdir(parents=True)
+    (directory / "selftest").mkdir(parents=True, exist_ok=True)
     (directory / "bundle.yaml").write_text(f"{name}@{version}\n")
     for path, size in SIZES.items():
         seed = path if shared and path == "audio.tflite" else f"{path} {version}"

@@ -1,0 +1,264 @@
+"""Updates that are cut off, each in a process of its own, and what a device does after that.
+
+Run as a program, it makes one campaign of cuts after the other and prints what it has found: see test_power_cuts.py.
+All processes are forked from this one, which has everything imported, and no threads.
+"""
+
+import ctypes
+import json
+import os
+import random
+import select
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from daemon.bundles.rules import ProbationRules, Vitals
+from daemon.bundles.state import State
+from tests.bundles.device import Device
+
+OLD, NEW = "digits@0.5.0", "digits@0.6.0"
+MANNERS = {"never": 0, "EIO once": 1, "EROFS from": 2, "ENOSPC from": 3, "short once": 4, "kill": 5}
+LONGEST_S = 30.0
+
+Act = Callable[[Device], None]
+
+
+def update(device: Device) -> None:
+    """The old version runs; the new one is wanted, and confirmed."""
+    state = device.install("0.6.0").state
+    assert state.active is not None
+    assert device.host.runs in (OLD, NEW)
+    assert state.active.id == device.host.runs or device.status().trouble is not None
+
+
+def go_back(device: Device) -> None:
+    """The new version is installed, and fails its probation: whatever the disk does, the old one runs."""
+    device.host.does = {NEW: Vitals(moments=1, errors=1, p99_ms=None, mean_top_score=None)}
+    device.install("0.6.0")
+    assert device.host.runs == OLD
+
+
+def restart(device: Device) -> None:
+    """The new version is on probation already, and is confirmed."""
+    device.until(lambda status: status.state.probation is None)
+    assert device.host.runs in (OLD, NEW)
+
+
+ACTS: dict[str, Act] = {"update": update, "go back": go_back, "restart": restart}
+
+
+@dataclass
+class Campaign:
+    """How many tries were cut, which bundle ran after how many of them, and what was not as it must be."""
+
+    cuts: int = 0
+    after: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+class Cuts:
+    """Makes devices, cuts what they do, and looks at them afterwards."""
+
+    def __init__(self, directory: Path, shim: ctypes.CDLL) -> None:
+        self._directory = directory
+        self._shim = shim
+        self._template = directory / "template"
+        self._try = directory / "try"
+        self._make_templates()
+
+    def by_call(self, act: str, manner: str) -> Campaign:
+        """Cut at each call that changes the disk, one try for each, until one runs through."""
+        campaign = Campaign()
+        for number in range(1, 10_000):
+            self._begin(act)
+            through = self._in_child(lambda report, number=number: self._act(act, report, number, MANNERS[manner]))
+            self._count(campaign, f"{act}, {manner} at call {number}", through)
+            if through.startswith("through"):
+                return campaign
+        raise AssertionError("it never runs through")
+
+    def at_boundaries(self, act: str) -> Campaign:
+        """Kill before and after each stage, and at each change of the state, one try for each."""
+        campaign = Campaign()
+        for number in range(1, 10_000):
+            self._begin(act)
+            through = self._in_child(lambda report, number=number: self._act(act, report, points=number))
+            self._count(campaign, f"{act}, killed at boundary {number}", through)
+            if through:
+                return campaign
+        raise AssertionError("it never runs through")
+
+    def at_random(self, act: str, tries: int, seed: int) -> Campaign:
+        """Kill at random moments of the time that it takes."""
+        campaign, chance = Campaign(), random.Random(seed)
+        took_s = self._time(act)
+        for _ in range(tries):
+            self._begin(act)
+            moment_s = chance.uniform(0, took_s)
+            self._in_child(lambda report: self._act(act, report), kill_after_s=moment_s)
+            self._count(campaign, f"{act}, killed after {moment_s * 1000:.1f} ms", "")
+        return campaign
+
+    def log(self, act: str) -> list[list[str]]:
+        """Every call that changes the disk, in order: what, path, and where to."""
+        self._begin(act)
+        path = self._directory / "log"
+        log = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        told = self._in_child(lambda report: self._act(act, report, 0, 0, log))
+        os.close(log)
+        assert told.startswith("through"), told
+        return [line.split("\t") for line in path.read_text().splitlines()]
+
+    def _make_templates(self) -> None:
+        device = _device(self._template / "update")
+        for version in ("0.5.0", "0.6.0"):
+            device.publish(version)
+        with device:
+            device.install("0.5.0")
+        shutil.copytree(self._template / "update", self._template / "restart")
+        device = _device(self._template / "restart")
+        device.rules = ProbationRules()
+        device.host.does = {NEW: Vitals(moments=0, errors=0, p99_ms=None, mean_top_score=None)}
+        with device:
+            device.updater.install("digits", "0.6.0")
+            device.until(lambda status: status.state.probation)
+
+    def _begin(self, act: str) -> None:
+        shutil.rmtree(self._try, ignore_errors=True)
+        shutil.copytree(self._template / ("restart" if act == "restart" else "update"), self._try)
+
+    def _act(
+        self, act: str, report: Callable[[str], None], number: int = 0, manner: int = 0, log: int = -1, points: int = 0
+    ) -> None:
+        device = _device(self._try)
+        if points:
+            _kill_at(device, points)
+        self._shim.cut_arm(str(device.directory).encode(), number, manner, log)
+        with device:
+            ACTS[act](device)
+        if self._shim.cut_count() < number:
+            report("through")
+
+    def _time(self, act: str) -> float:
+        times_s = []
+        for _ in range(5):
+            self._begin(act)
+            began_s = time.monotonic()
+            assert self._in_child(lambda report: self._act(act, report)) == "through"
+            times_s.append(time.monotonic() - began_s)
+        return sorted(times_s)[2]
+
+    def _count(self, campaign: Campaign, what: str, told: str) -> None:
+        campaign.cuts += 1
+        if told not in ("", "through"):
+            campaign.problems.append(f"{what}: {told}")
+        runs = self._in_child(lambda report: _afterwards(self._try, report))
+        campaign.after[runs[:40]] = campaign.after.get(runs[:40], 0) + 1
+        if runs not in (OLD, NEW):
+            campaign.problems.append(f"{what}, then: {runs}")
+
+    def _in_child(self, work: Callable[[Callable[[str], None]], None], kill_after_s: float | None = None) -> str:
+        """What the work reports, or how it failed; nothing when it was killed."""
+        readable, writable = os.pipe()
+        child = os.fork()
+        if child == 0:
+            _do(work, writable)
+        os.close(writable)
+        if kill_after_s is not None:
+            time.sleep(kill_after_s)
+            os.kill(child, signal.SIGKILL)
+        try:
+            return "".join(_read(readable))
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            os.close(readable)
+
+
+def _device(directory: Path) -> Device:
+    device = Device(directory)
+    device.rules = ProbationRules(longest_s=0.0)
+    return device
+
+
+def _afterwards(directory: Path, report: Callable[[str], None]) -> None:
+    """The next start: which bundle runs, and that it is whole is what the start looks at; then an update is made."""
+    device = _device(directory)
+    with device:
+        runs = device.host.runs
+        assert runs in (OLD, NEW), f"runs {runs}"
+        assert not [entry for entry in device.status().state.refused if entry.stage != "probation"]
+        device.until(lambda status: status.state.candidate is None and status.state.probation is None, "never settles")
+        if device.host.runs != NEW:
+            device.install("0.6.0")
+        assert device.host.runs == NEW, f"no update can be made: {device.status()}"
+    with device:
+        assert device.host.runs == NEW
+        kept = device.status().state.kept
+    assert {path.name for path in (directory / "models/slots").iterdir()} == kept, "something is left in the store"
+    assert not list((directory / "models").glob("trash*")), "something is left in the trash"
+    State.model_validate_json((directory / "models/state.json").read_bytes())
+    report(runs)
+
+
+def _kill_at(device: Device, points: int) -> None:
+    passed = 0
+
+    def point(*_: object) -> None:
+        nonlocal passed
+        passed += 1
+        if passed == points:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    run = device.runner.run
+
+    def between(*arguments: object) -> str:
+        point()
+        answer = run(*arguments)  # type: ignore[arg-type]
+        point()
+        return answer
+
+    device.runner.run = between  # type: ignore[assignment]
+    device.host.before_commit = device.host.after_commit = point
+    device._count = point  # type: ignore[method-assign]
+
+
+def _do(work: Callable[[Callable[[str], None]], None], to: int) -> None:
+    """In a child: never returns."""
+    try:
+        work(lambda text: (os.write(to, text.encode()), None)[1])
+    except BaseException:
+        os.write(to, traceback.format_exc().encode())
+    os._exit(0)
+
+
+def _read(readable: int) -> Iterator[str]:
+    while select.select([readable], [], [], LONGEST_S)[0]:
+        text = os.read(readable, 65536)
+        if not text:
+            return
+        yield text.decode()
+    yield "hangs"
+
+
+def main(directory: str, shim: str, campaign: str, *arguments: str) -> None:
+    cuts = Cuts(Path(directory), ctypes.CDLL(shim))
+    if campaign == "log":
+        print(json.dumps(cuts.log(*arguments)))
+    elif campaign == "random":
+        act, tries, seed = arguments
+        print(json.dumps(asdict(cuts.at_random(act, int(tries), int(seed)))))
+    elif campaign == "boundaries":
+        print(json.dumps(asdict(cuts.at_boundaries(*arguments))))
+    else:
+        print(json.dumps(asdict(cuts.by_call(*arguments))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
