@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from daemon.bundles.catalogue import Catalogue, catalogue, choose, newest
-from daemon.bundles.partial import Partial, contents
+from daemon.bundles.partial import Partial, contents, namesake
 from daemon.bundles.requests import (
     SKIPPED_MOST,
     DownloadRequest,
@@ -90,7 +90,7 @@ def download_all(request: DownloadRequest) -> DownloadResult:
     transport, progress = Transport(request.source), _Progress(request.progress)
     fetched = 0
     for entry in request.release.files:
-        other = known.get((entry.sha256, entry.length))
+        other = known.get((entry.sha256, entry.length)) or namesake(request.have, entry)
         if partial.has(entry) or (other is not None and partial.adopt(entry, other)):
             progress.add(entry.length)
             continue

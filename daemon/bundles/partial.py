@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from daemon.bundles.trust import matches
@@ -94,6 +95,15 @@ def contents(slot: Path) -> dict[tuple[str, int], Path]:
         if length.isdecimal():
             found[sha256, int(length)] = slot / path
     return found
+
+
+def namesake(directories: Iterable[str], entry: FileEntry) -> Path | None:
+    """A file of the same name and length, in a bundle that nobody has listed: the one that came with the program."""
+    for path in (Path(directory) / entry.path for directory in directories):
+        with suppress(OSError):
+            if path.stat().st_size == entry.length:
+                return path
+    return None
 
 
 def _is(path: Path, entry: FileEntry) -> bool:
