@@ -16,11 +16,12 @@ from queue import SimpleQueue
 from daemon.accelerate import accelerate
 from daemon.app import Node
 from daemon.bundles.choice import Own
+from daemon.bundles.journal import read_state
 from daemon.bundles.load import load_bundle
-from daemon.bundles.start import Start
+from daemon.bundles.start import STATE, Start
 from daemon.config import Config, absent_files, broker_and_node, load_config, override_devices
 from daemon.documents import Loaded
-from daemon.errors import SourceError
+from daemon.errors import Refused, SourceError
 from daemon.logs import start_logging
 from daemon.mqtt import Malformed, Narrator, Received
 from daemon.mqtt import watch as subscribe
@@ -30,6 +31,8 @@ from daemon.recogniser import Recogniser, check_thresholds, load_recogniser
 from daemon.replacing import Bundles
 from daemon.sources import MicrophoneDevice, list_cameras, list_microphones
 from daemon.status.notify import Notifier
+
+log = logging.getLogger(__name__)
 
 SILENCE_S = 5.0
 """After so long without a message, `watch` says so: the retained ones come at once."""
@@ -130,9 +133,20 @@ def _ready(config: Loaded[Config], directory: Path) -> Recogniser:
 
 def _bundles(config: Loaded[Config]) -> Bundles:
     """What is known of bundles from afar when the daemon starts."""
-    directory = Path(config.document.bundle)
-    own = Own(load_bundle(directory).manifest.id, directory)
-    return Bundles(Start(models_directory(config.document), own), partial(_ready, config), config.path)
+    directory = models_directory(config.document)
+    own = _own(Path(config.document.bundle), read_state(directory / STATE).base)
+    return Bundles(Start(directory, own), partial(_ready, config), config.path)
+
+
+def _own(directory: Path, base: str | None) -> Own:
+    """The config's own bundle, even where it is damaged: it is not needed while another one, put over `base`, runs."""
+    try:
+        return Own(load_bundle(directory).manifest.id, directory)
+    except Refused as error:
+        if base is None:
+            raise
+        log.error("the config's own bundle cannot be used: %s", error)
+        return Own(base, directory)
 
 
 def _first(config: Loaded[Config], bundles: Bundles | None) -> Recogniser:

@@ -1,6 +1,7 @@
 """Bundles replaced from afar: a real daemon, a real broker, a real web server with a real publisher's repository."""
 
 import json
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from ai_edge_litert import schema_py_generated as schema
 
+from daemon.errors import EXIT_REFUSED
 from daemon.inference.head import write_head
 from tests.app import test_daemon
 from tests.app.test_daemon import parsed
@@ -171,6 +173,27 @@ def test_newer_versions_come_by_themselves_unless_pinned(device: Device) -> None
         assert daemon.stop() == 0
 
 
+def test_a_damaged_bundle_of_the_config_is_not_needed_while_another_runs(device: Device) -> None:
+    device.publish()
+    own = Path(shutil.copytree(device.settings["bundle"], device.directory / "own"))
+    device.settings["bundle"] = str(own)
+    with device.run() as daemon:
+        wait_until(lambda: OLD in device.recognised_by(), "it recognises")
+        device.tell("models_install", version="1.3.0")
+        wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises", timeout_s=30)
+        assert daemon.stop() == 0
+    (own / "bundle.yaml").write_bytes(b"")
+    with device.run() as daemon:
+        device.goes_on(NEW)
+        assert "the config's own bundle cannot be used" in daemon.log
+        assert daemon.stop() == 0
+    for slot in device.slots():
+        (slot / "head.tflite").write_bytes(bytes(100))
+    with device.run() as daemon:
+        assert daemon.wait(30) == EXIT_REFUSED
+        assert "head.tflite is damaged" in daemon.log
+
+
 def with_model(make: Callable[[], bytes]) -> Callable[[Path], None]:
     def spoil(bundle: Path) -> None:
         (bundle / "image.tflite").write_bytes(make())
@@ -250,6 +273,7 @@ def test_a_bundle_with_other_senses_has_its_sources_opened_anew(device: Device) 
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
         device.tell("models_install", version="1.3.0")
         wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises", timeout_s=30)
+        assert device.result() == {}, "judged by its own moments alone"
         wait_until(lambda: reads(device), "what is written is recognised too")
         device.goes_on(NEW)
         assert daemon.stop() == 0
