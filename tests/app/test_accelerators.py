@@ -1,8 +1,6 @@
 """The daemon with an accelerator, from end to end: a real process, a real broker, a real delegate, a real recording."""
 
 import os
-import re
-import shutil
 import signal
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from tests.app.test_daemon import parsed
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.processes import children_of, is_running
-from tests.helpers.publishing import Repository
+from tests.helpers.publishing import Repository, another_version
 
 SERVED = "daemon.inference.served"
 DIGITS = ROOT / "models" / "digits"
@@ -164,10 +162,7 @@ def test_an_edge_tpu_that_is_not_there_is_said_and_the_cpu_recognises(
 
 def test_it_is_handed_from_one_bundle_to_the_next(tmp_path: Path, broker: Mosquitto, delegate: Path) -> None:
     repository = Repository(tmp_path / "publisher").init()
-    newer = shutil.copytree(DIGITS, tmp_path / "newer", ignore=shutil.ignore_patterns("demo"))
-    manifest = (newer / "bundle.yaml").read_text()
-    (newer / "bundle.yaml").write_text(re.sub(r"(?m)^version: .*", "version: 9.0.0", manifest))
-    repository.add(newer)
+    repository.add(another_version(DIGITS, "9.0.0", tmp_path / "newer"))
     repository.publish()
     config = settings(broker, default="cpu", audio={"library": str(delegate)})
     config["models"] = {"source": repository.public.as_uri(), "root": str(repository.root), "automatic": False}

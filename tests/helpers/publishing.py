@@ -1,5 +1,7 @@
 """A publisher's repository, made and signed in process; bundles are not tried before they are added."""
 
+import re
+import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +13,14 @@ from daemon.publisher.lifetimes import DEFAULT_DAYS
 from daemon.publisher.report import Report, report
 from daemon.publisher.repository import opened, utc_now
 from daemon.release import Release
+
+
+def another_version(bundle: Path, version: str, directory: Path) -> Path:
+    """A copy of a bundle under another version."""
+    copied = Path(shutil.copytree(bundle, directory, ignore=shutil.ignore_patterns("demo")))
+    manifest = (copied / "bundle.yaml").read_text()
+    (copied / "bundle.yaml").write_text(re.sub(r"(?m)^version: .*", f"version: {version}", manifest))
+    return copied
 
 
 class Repository:

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import re
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +12,7 @@ import yaml
 
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
 from tests.helpers.nspawn import Guest, installed_system
-from tests.helpers.publishing import Repository
+from tests.helpers.publishing import Repository, another_version
 from tests.helpers.webserver import WebServer
 
 SERVICE = "perceptd.service"
@@ -278,10 +276,7 @@ def test_installing_again_keeps_the_config_which_others_cannot_read(guest: Guest
 
 def test_in_its_sandbox_it_replaces_its_bundle(service: Service, broker: Mosquitto, tmp_path: Path) -> None:
     repository = Repository(tmp_path / "publisher").init()
-    newer = shutil.copytree(SHIPPED, tmp_path / "newer", ignore=shutil.ignore_patterns("demo"))
-    manifest = (newer / "bundle.yaml").read_text()
-    (newer / "bundle.yaml").write_text(re.sub(r"(?m)^version: .*", "version: 9.0.0", manifest))
-    repository.add(newer)
+    repository.add(another_version(SHIPPED, "9.0.0", tmp_path / "newer"))
     repository.publish()
     service.guest.write("/etc/perceptd/root.json", repository.root.read_text())
     with WebServer(repository.public).serving() as server, Subscriber(broker, "perceptd/demo/#") as subscriber:
