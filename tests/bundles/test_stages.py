@@ -1,5 +1,4 @@
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ def nothing() -> None: ...
 
 
 def in_children(tmp_path: Path, function: str) -> Stages:
-    runner = ChildRunner({step: f"tests.bundles.steps:{function}" for step in TARGETS})
+    runner = ChildRunner(dict.fromkeys(TARGETS, f"tests.bundles.steps:{function}"))
     return Stages(runner, Origin("file:///x", Path("/root.json"), tmp_path, "0.1.0"), None)
 
 
@@ -61,7 +60,7 @@ def test_a_child_that_fails_fails_its_stage(
 
 
 def test_a_child_that_hangs_is_given_up(tmp_path: Path) -> None:
-    runner = ChildRunner({step: "tests.bundles.steps:hangs" for step in TARGETS})
+    runner = ChildRunner(dict.fromkeys(TARGETS, "tests.bundles.steps:hangs"))
     with pytest.raises(ChildError, match=r"not done within 0\.1 s"):
         runner.run("check", "{}", 0.1, nothing)
 
@@ -70,11 +69,9 @@ def test_a_child_is_left_when_the_daemon_stops(tmp_path: Path) -> None:
     def stop() -> None:
         raise Closing
 
-    runner = ChildRunner({step: "tests.bundles.steps:hangs" for step in TARGETS})
-    began_s = time.monotonic()
+    runner = ChildRunner(dict.fromkeys(TARGETS, "tests.bundles.steps:hangs"))
     with pytest.raises(Closing):
         runner.run("check", "{}", 3600.0, stop)
-    assert time.monotonic() - began_s < 3600
 
 
 def test_another_release_than_was_asked_for_is_no_answer(tmp_path: Path, release: Release) -> None:
