@@ -19,7 +19,9 @@ def _source(url: str) -> str:
         raise ValueError("expected https://HOST/PATH, http://HOST/PATH or file:///PATH")
     if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
         raise ValueError("expected file:/// and an absolute path")
-    if parts.scheme != "file" and not parts.hostname:
+    if parts.scheme != "file" and (
+        not parts.hostname or parts.port == 0
+    ):  # the port raises ValueError where it is none
         raise ValueError("expected a host")
     if parts.query or parts.fragment:
         raise ValueError("expected a URL without ? and #: files are looked for below it")

@@ -4,6 +4,7 @@ What such code needs is started anew with it, so a child is never asked to end: 
 """
 
 import fcntl
+import json
 import logging
 import mmap
 import os
@@ -69,11 +70,13 @@ class Child:
     def __init__(self, target: str, *arguments: str, inherits: Sequence[int] = ()) -> None:
         """`target` is "module:function", called with the arguments; `inherits` are the descriptors it may use.
 
+        The arguments go through memory: a command line is short, and shown to everybody on the machine.
         Raises ChildError when there is no room for a process.
         """
         with ExitStack() as stack:
             try:
                 self._says, self._complains = (owned(stack, shared_memory(SAYS_BYTES)) for _ in range(2))
+                asks = owned(stack, _written_down(arguments))
                 command = [
                     sys.executable,
                     "-I",
@@ -82,14 +85,14 @@ class Child:
                     ":".join(map(str, sys.path)),
                     str(os.getpid()),
                     target,
-                    *arguments,
+                    str(asks),
                 ]
                 self._process = subprocess.Popen(  # noqa: S603  (this program itself)
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=self._says,
                     stderr=self._complains,
-                    pass_fds=inherits,
+                    pass_fds=(asks, *inherits),
                     start_new_session=True,  # so that Ctrl-C on a terminal reaches the daemon alone
                 )
                 stack.callback(self._end)
@@ -218,6 +221,13 @@ class RecordInlet:
 def shared_memory(size: int) -> int:
     """A descriptor of memory to share. No one can change its size: were it cut, whoever uses it would be killed."""
     return _sealed_memory(size)[0]
+
+
+def _written_down(arguments: Sequence[str]) -> int:
+    told = json.dumps(arguments).encode()
+    descriptor = shared_memory(len(told))
+    os.pwrite(descriptor, told, 0)
+    return descriptor
 
 
 def memory_to_read(size: int) -> tuple[int, mmap.mmap]:

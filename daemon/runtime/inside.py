@@ -3,6 +3,7 @@
 import ctypes
 import faulthandler
 import importlib
+import json
 import mmap
 import os
 import signal
@@ -25,15 +26,18 @@ class Failed(Exception):
     """Raised by a child's function: its reason is told to the parent."""
 
 
-def main(parent: str, target: str, *arguments: str) -> NoReturn:
-    """Call the function "module:function" with the arguments and leave, without what libraries would do at exit."""
+def main(parent: str, target: str, asks: str) -> NoReturn:
+    """Call the function "module:function" and leave, without what libraries would do at exit.
+
+    Its arguments are in the memory whose descriptor `asks` is.
+    """
     _die_with(int(parent))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # systemd tells every process; when this one ends is the parent's to say
     faulthandler.enable()
     module, _, function = target.partition(":")
     try:
-        getattr(importlib.import_module(module), function)(*arguments)
+        getattr(importlib.import_module(module), function)(*_arguments(int(asks)))
         code = 0
     except Failed as error:
         print(error)  # noqa: T201  (the parent reads it)
@@ -45,6 +49,12 @@ def main(parent: str, target: str, *arguments: str) -> NoReturn:
     with suppress(OSError):
         sys.stdout.flush()
     os._exit(code)
+
+
+def _arguments(asks: int) -> list[str]:
+    with open(asks, "rb") as file:
+        arguments: list[str] = json.load(file)
+    return arguments
 
 
 def _die_with(parent: int) -> None:

@@ -14,6 +14,10 @@ def say(text: str) -> None:
     print(text)
 
 
+def count(text: str) -> None:
+    print(len(text))
+
+
 def fail(reason: str) -> NoReturn:
     raise Failed(reason)
 

@@ -54,6 +54,13 @@ def test_why_it_ended_is_told(
     assert len(caplog.text) < 100_000
 
 
+def test_arguments_may_be_long_and_are_shown_to_nobody() -> None:
+    secret = "rtsp://me:s3cret@host" + "x" * 300_000
+    with child("count", secret) as counting:
+        assert b"s3cret" not in Path(f"/proc/{counting.pid}/cmdline").read_bytes()
+        assert counting.result(DEADLINE_S) == f"{len(secret)}\n"
+
+
 def test_what_hangs_is_killed_at_its_deadline() -> None:
     with child("hang") as hanging:
         with pytest.raises(ChildError, match=r"the system has not answered for 0\.5 s"):

@@ -1,0 +1,100 @@
+"""What the updater asks of the processes that fetch bundles, and what they answer: one JSON object each."""
+
+import json
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from daemon.errors import UpdateError
+from daemon.manifest import Name
+from daemon.release import Release, Signed, Version
+
+REASON_CHARS = 500
+"""How long a reason may be: a line for a person, whatever a hostile source puts into it."""
+
+SKIPPED_MOST = 20
+"""How many reasons for leaving something out are told; a hostile source has thousands."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class SourceRequest(_Message):
+    """Where to look, and whom to trust: a URL, the path of a root.json, the directory of TUF's cache.
+
+    `perceptd` is the version of this program. All that a look at the source needs.
+    """
+
+    source: str
+    root: str
+    metadata: str
+    perceptd: str
+
+
+class ResolveRequest(SourceRequest):
+    """One version is looked for."""
+
+    name: Name
+    version: Version
+
+
+class DownloadRequest(SourceRequest):
+    """The files of a release are wanted in the directory `into`.
+
+    `have` are directories of the store that may hold some of them. `progress` is the descriptor of 8 bytes of memory,
+    which say in little endian how many bytes are there.
+    """
+
+    release: Release
+    into: str
+    have: tuple[str, ...]
+    progress: int
+
+
+class VerifyRequest(_Message):
+    """The files in `into` are to be on disk, and to be those of the release."""
+
+    release: Release
+    into: str
+
+
+class Offer(Signed):
+    """A version that the source has; `size` of all its files in bytes."""
+
+    size: int
+
+
+class LookResult(_Message):
+    """The newest versions of every name, by name and version; and why others were left out."""
+
+    releases: tuple[Offer, ...]
+    skipped: Annotated[tuple[str, ...], Field(max_length=SKIPPED_MOST)]
+
+
+class ResolveResult(_Message):
+    """The version that was looked for."""
+
+    release: Release
+
+
+class DownloadResult(_Message):
+    """How many bytes came from the source, and how many were there."""
+
+    fetched: int
+    reused: int
+
+
+class VerifyResult(_Message):
+    """Nothing more is to be said."""
+
+
+def success(result: BaseModel) -> str:
+    """The answer that all went well."""
+    return f'{{"ok":true,"result":{result.model_dump_json()}}}'
+
+
+def failure(error: UpdateError) -> str:
+    """The answer that it did not, and why: in one line."""
+    reason = "".join(char if char.isprintable() else " " for char in str(error))
+    return json.dumps({"ok": False, "kind": error.kind, "reason": " ".join(reason.split())[:REASON_CHARS]})

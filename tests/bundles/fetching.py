@@ -1,0 +1,114 @@
+"""A device as the fetching processes see it: a root.json, a cache, directories of the store."""
+
+import contextlib
+import io
+import json
+import os
+import struct
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from pydantic import BaseModel
+
+from daemon.bundles import fetch
+from daemon.bundles.requests import DownloadResult, LookResult, ResolveResult, VerifyResult
+from daemon.errors import UpdateError
+from daemon.release import Release
+from daemon.runtime.child import shared_memory
+
+FILES = {
+    "bundle.yaml": b"name: digits\n",
+    "image.tflite": bytes(range(256)) * 200,
+    "head.tflite": b"head" * 500,
+    "selftest/cases.yaml": b"cases: []\n",
+}
+
+
+ResultT = TypeVar("ResultT", bound=BaseModel)
+
+
+class Device:
+    """Calls what the child processes call, in this process."""
+
+    def __init__(self, directory: Path, source: str, root: Path) -> None:
+        self.store = directory / "models"
+        self.metadata = self.store / "tuf"
+        self.source, self.root = source, root
+        self.perceptd = "0.1.0"
+        self._progress = shared_memory(8)
+
+    def look(self) -> LookResult:
+        return read_answer(call("look", self.from_source()), LookResult)
+
+    def resolve(self, name: str = "digits", version: str = "1.0.0") -> Release:
+        request = {**self.from_source(), "name": name, "version": version}
+        return read_answer(call("resolve", request), ResolveResult).release
+
+    def download(self, release: Release, *have: Path) -> DownloadResult:
+        request = {
+            **self.from_source(),
+            "release": release.model_dump(mode="json"),
+            "into": str(self.into(release)),
+            "have": [str(slot) for slot in have],
+            "progress": self._progress,
+        }
+        return read_answer(call("download", request), DownloadResult)
+
+    def verify(self, release: Release) -> VerifyResult:
+        request = {"release": release.model_dump(mode="json"), "into": str(self.into(release))}
+        return read_answer(call("verify", request), VerifyResult)
+
+    def fetch(self, name: str = "digits", version: str = "1.0.0") -> Path:
+        """All of it, into a slot."""
+        release = self.resolve(name, version)
+        self.download(release)
+        self.verify(release)
+        return self.into(release)
+
+    def refused(self, *arguments: str) -> UpdateError:
+        """Why a bundle cannot be fetched; and nothing that could be used is there."""
+        with pytest.raises(UpdateError) as caught:
+            self.fetch(*arguments)
+        assert not list(self.store.rglob("files.txt"))
+        assert "\n" not in str(caught.value)
+        return caught.value
+
+    def into(self, release: Release) -> Path:
+        return self.store / "partial" / release.content
+
+    def from_source(self) -> dict:
+        return {
+            "source": self.source,
+            "root": str(self.root),
+            "metadata": str(self.metadata),
+            "perceptd": self.perceptd,
+        }
+
+    @property
+    def progress(self) -> int:
+        """Bytes, as the parent sees them."""
+        return struct.unpack("<Q", os.pread(self._progress, 8, 0))[0]
+
+
+def read_answer(text: str, result: type[ResultT]) -> ResultT:
+    """The result in an answer, or the UpdateError that it tells of."""
+    answer = json.loads(text)
+    if answer["ok"]:
+        return result.model_validate_json(json.dumps(answer["result"]))
+    raise UpdateError(answer["kind"], answer["reason"])
+
+
+def call(stage: str, request: dict) -> str:
+    """What a stage prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        getattr(fetch, stage)(json.dumps(request))
+    assert len(said.getvalue()) < 64 * 1024
+    return said.getvalue()
+
+
+def held(directory: Path) -> dict[str, bytes]:
+    """The files below a directory, by path."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()
+    }

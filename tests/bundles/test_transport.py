@@ -1,0 +1,327 @@
+"""What comes over the network is bounded in size and time, and every way it fails is told in words."""
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from daemon.bundles import paced, transport
+from daemon.bundles import web as web_module
+from daemon.bundles.transport import Transport
+from daemon.errors import UpdateError
+from tests.bundles.fetching import Device
+from tests.helpers.certificates import Authority
+from tests.helpers.tufrepo import TufRepo
+from tests.helpers.webserver import Fault, WebServer
+
+TIMESTAMP = "/metadata/timestamp.json"
+MODEL = "/targets/*image.tflite"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paced, "GRACE_S", 1.0)
+    monkeypatch.setattr(web_module, "TIMEOUT_S", 0.5)
+
+
+def check_source_refused(device: Device, words: str) -> str:
+    refused = device.refused()
+    assert refused.kind == "source", refused
+    assert words in str(refused)
+    return str(refused)
+
+
+def check_look_refused(device: Device, words: str) -> str:
+    with pytest.raises(UpdateError) as caught:
+        device.look()
+    assert caught.value.kind == "source"
+    assert words in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "fault", "words"),
+    [
+        (TIMESTAMP, Fault(status=404), "timestamp.json: has no such file (404)"),
+        (TIMESTAMP, Fault(status=403), "timestamp.json: refuses (403)"),
+        (TIMESTAMP, Fault(status=401), "timestamp.json: wants other credentials (401)"),
+        (TIMESTAMP, Fault(status=500), "timestamp.json: the server has a fault of its own (500)"),
+        (TIMESTAMP, Fault(status=418), "timestamp.json: expected 200 (418)"),
+        (TIMESTAMP, Fault(status=302), "timestamp.json: expected 200 (302)"),
+        (TIMESTAMP, Fault(encoding="gzip"), "timestamp.json: is sent as gzip"),
+        (TIMESTAMP, Fault(endless=True), "timestamp.json: sends more than the 16384 bytes that it may have"),
+        (TIMESTAMP, Fault(cut_after=100), "timestamp.json: the connection was cut"),
+        (TIMESTAMP, Fault(length_header=10_000_000), "timestamp.json: the connection was cut"),
+        (TIMESTAMP, Fault(length_header=100), "timestamp.json: is not TUF metadata"),
+        ("/metadata/2.root.json", Fault(endless=True), "2.root.json: sends more than the 512000 bytes"),
+        ("/metadata/2.root.json", Fault(status=503), "2.root.json: the server has a fault of its own (503)"),
+        ("/metadata/*snapshot.json", Fault(endless=True), "snapshot.json: sends more than the"),
+        ("/metadata/*targets.json", Fault(status=404), "targets.json: has no such file (404)"),
+        (MODEL, Fault(status=404), "image.tflite: has no such file (404)"),
+        (MODEL, Fault(status=500), "image.tflite: the server has a fault of its own (500)"),
+        (MODEL, Fault(endless=True), "image.tflite: sends more than the 51200 bytes that it may have"),
+        (MODEL, Fault(encoding="br"), "image.tflite: is sent as br"),
+        (MODEL, Fault(cut_after=30_000), "image.tflite: the connection was cut"),
+        (MODEL, Fault(length_header=60_000), "image.tflite: the connection was cut"),
+        (MODEL, Fault(chunked=True, cut_after=8192), "image.tflite: the connection was cut"),
+    ],
+)
+def test_what_a_source_does_wrong(device: Device, web: WebServer, path: str, fault: Fault, words: str) -> None:
+    web.faults[path] = fault
+    check_source_refused(device, words)
+    assert not list(device.store.rglob("*image.tflite"))
+    assert not list(device.store.rglob(".fetching"))
+    web.faults.clear()
+    device.fetch()
+
+
+def test_endless_data_is_not_taken_in(device: Device, web: WebServer) -> None:
+    web.faults[TIMESTAMP] = Fault(endless=True)
+    device.refused()
+    assert web.sent < 20_000_000  # what loopback's buffers hold, not what could have been sent
+
+
+@pytest.mark.parametrize("path", [TIMESTAMP, MODEL])
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault(bytes_per_s=200), "bytes have come in"),
+        (Fault(slow_headers=True), "nothing has come for"),
+        (Fault(silent=True), "has sent nothing for 0.5 s"),
+    ],
+    ids=["data", "headers", "nothing"],
+)
+@pytest.mark.usefixtures("impatient")
+def test_slow_data(device: Device, web: WebServer, path: str, fault: Fault, words: str) -> None:
+    web.faults[path] = fault
+    check_source_refused(device, words)
+
+
+def test_data_that_is_slow_but_not_too_slow(device: Device, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paced, "GRACE_S", 5.0)
+    web.faults[MODEL] = Fault(bytes_per_s=100_000)
+    device.fetch()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_metadata_file_may_not_take_for_ever(device: Device, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.bundles.trust.METADATA_S", 1.0)
+    monkeypatch.setattr(paced, "GRACE_S", 60.0)
+    web.faults[TIMESTAMP] = Fault(bytes_per_s=100)
+    check_source_refused(device, "bytes have come in 1 s")
+
+
+@pytest.mark.parametrize(("received", "seconds"), [(0, 20), (1000, 21), (1_000_000, 1020)])
+def test_the_pace_that_is_asked_for(received: int, seconds: float) -> None:
+    assert paced.patience_s(received) == seconds
+    assert transport.METADATA_S > paced.GRACE_S > 0
+
+
+def test_a_reader_whose_chunks_are_not_wanted_ends() -> None:
+    ended = []
+
+    def endless() -> object:
+        try:
+            while True:
+                yield b"x"
+        finally:
+            ended.append(True)
+
+    chunks = paced.paced(endless, "name")
+    assert next(chunks) == b"x"
+    chunks.close()
+    for _ in range(100):
+        if not ended:
+            time.sleep(0.05)
+    assert ended
+
+
+def test_a_source_that_is_not_there(device: Device) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        device.source = f"http://127.0.0.1:{taken.getsockname()[1]}/models"
+        check_source_refused(
+            device, "/models/metadata/2.root.json: refuses connections: is a web server running there?"
+        )
+
+
+def test_a_name_that_is_not_known(device: Device) -> None:
+    device.source = "http://nobody.invalid/models"
+    check_source_refused(device, "its host's name is not known")
+
+
+def test_a_certificate_that_is_not_trusted(repo: TufRepo, device: Device, tmp_path: Path) -> None:
+    certificate = Authority(tmp_path).issue("server")
+    with WebServer(repo.directory, tls=certificate).serving() as server:
+        device.source = server.url
+        check_source_refused(device, "its certificate is not trusted here: ")
+
+
+def test_over_tls(repo: TufRepo, device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))  # where OpenSSL looks for the system's
+    with WebServer(repo.directory, tls=authority.issue("server")).serving() as server:
+        device.source = server.url
+        device.fetch()
+        server.faults[TIMESTAMP] = Fault(status=302, location=f"http://127.0.0.1:{server.port}{TIMESTAMP}")
+        check_look_refused(device, "sends us on to http://, which is not followed from here")
+
+
+def test_what_speaks_no_http(device: Device, tmp_path: Path, repo: TufRepo) -> None:
+    with WebServer(repo.directory, tls=Authority(tmp_path).issue("server")).serving() as server:
+        device.source = server.url.replace("https", "http")
+        check_source_refused(device, "the connection was cut")
+
+
+def test_a_redirect_within_the_web_is_followed(repo: TufRepo, device: Device, web: WebServer) -> None:
+    with WebServer(repo.directory).serving() as elsewhere:
+        path = f"/metadata/{repo.file_name('targets')}"
+        web.faults[path] = Fault(status=302, location=f"{elsewhere.url}{path}")
+        device.fetch()
+        assert elsewhere.requests == [path]
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("file:///etc/passwd", "sends us on to file://, which is not followed"),
+        ("ftp://127.0.0.1/x", "sends us on to ftp://, which is not followed"),
+        ("gopher://", "sends us on to gopher://, which is not followed"),
+        ("http://[::1/", "sends us on to what is no URL"),
+        ("http://127.0.0.1:99999/", "sends us on to what is no URL"),
+        (TIMESTAMP, "sends us on more than 5 times"),
+    ],
+)
+def test_a_redirect_to_elsewhere_is_not(device: Device, web: WebServer, location: str, words: str) -> None:
+    web.faults[TIMESTAMP] = Fault(status=301, location=location)
+    check_source_refused(device, words)
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "leads_to"),
+    [
+        ("https://a/b/c", "d", "https://a/b/d"),
+        ("https://a/b", "https://u:p@c/d", "https://c/d"),
+        ("http://a/b", "https://c/d", "https://c/d"),
+        ("https://a/b", "http://a/b", None),
+        ("https://a/b", "//c/d", "https://c/d"),
+    ],
+)
+def test_where_a_redirect_leads(url: str, location: str, leads_to: str | None) -> None:
+    if leads_to is None:
+        with pytest.raises(UpdateError):
+            web_module.redirected(url, location)
+    else:
+        assert web_module.redirected(url, location) == leads_to
+
+
+def test_credentials_are_used_and_never_shown(repo: TufRepo, device: Device, web: WebServer) -> None:
+    web.login = "pub:s3cret/@ ŋ"
+    plain = device.source
+    device.source = plain.replace("://", "://pub:s3cret%2F%40%20%C5%8B@")
+    device.fetch()
+    device.source = plain.replace("://", "://pub:s3cret-wrong@")
+    said = check_look_refused(device, "wants other credentials (401)")
+    assert "s3cret" not in said
+
+
+def test_credentials_go_to_their_own_host_alone(repo: TufRepo, device: Device, web: WebServer) -> None:
+    device.source = device.source.replace("://", "://user:password@")
+    with WebServer(repo.directory).serving() as elsewhere:
+        web.faults[TIMESTAMP] = Fault(status=302, location=f"{elsewhere.url}{TIMESTAMP}")
+        device.look()
+        assert elsewhere.authorizations == [None]
+        assert None not in web.authorizations
+
+
+def test_what_a_store_signs_into_a_redirect_is_not_shown(device: Device, web: WebServer) -> None:
+    web.faults[TIMESTAMP] = Fault(status=307, location="/elsewhere?signature=s3cret")
+    assert "s3cret" not in check_source_refused(device, "/elsewhere: has no such file (404)")
+
+
+def test_a_proxy_of_the_environment_is_asked(
+    repo: TufRepo, device: Device, web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", web.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    device.source = "http://models.invalid"
+    check_source_refused(device, "http://models.invalid/metadata/timestamp.json: has no such file (404)")
+    assert web.requests == [f"http://models.invalid/metadata/{name}" for name in ("2.root.json", "timestamp.json")]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        check_source_refused(device, "its proxy: refuses connections")
+    monkeypatch.setenv("no_proxy", "models.invalid")
+    check_source_refused(device, "its host's name is not known")
+
+
+def test_a_connection_is_used_again(web: WebServer) -> None:
+    over = Transport(web.url)
+    for _ in range(3):
+        over.download_bytes(over.base + "metadata/timestamp.json", 10_000)
+    assert len(over._web._pools[None].pools.keys()) == 1
+
+
+def test_a_directory_is_a_source(repo: TufRepo, device: Device, tmp_path: Path) -> None:
+    stick = tmp_path / "a stick"
+    repo.directory.rename(stick)
+    device.source = stick.as_uri()
+    device.fetch()
+
+
+def test_a_stick_that_is_pulled_out(repo: TufRepo, device: Device) -> None:
+    device.source = repo.directory.as_uri()
+    release = device.resolve()
+    repo.directory.rename(repo.directory.with_name("pulled out"))
+    with pytest.raises(
+        UpdateError, match=r"bundle\.yaml: there is no such file: is its disk mounted, and whole\?"
+    ) as caught:
+        device.download(release)
+    assert caught.value.kind == "source"
+    check_source_refused(device, "/metadata/timestamp.json: there is no such file: is its disk mounted, and whole?")
+
+
+def test_a_directory_where_a_file_is_expected(repo: TufRepo, device: Device) -> None:
+    (repo.metadata / "timestamp.json").unlink()
+    (repo.metadata / "timestamp.json").mkdir()
+    device.source = repo.directory.as_uri()
+    check_source_refused(device, "timestamp.json: cannot be read: Is a directory")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_disk_that_hangs(repo: TufRepo, device: Device) -> None:
+    (repo.metadata / "timestamp.json").unlink()
+    os.mkfifo(repo.metadata / "timestamp.json")  # opening it to read waits for a writer that never comes
+    device.source = repo.directory.as_uri()
+    check_source_refused(device, "timestamp.json: nothing has come for 1 s")
+
+
+def test_a_server_that_says_no_length(device: Device, web: WebServer) -> None:
+    web.faults["*"] = Fault(chunked=True)
+    device.fetch()
+
+
+@pytest.mark.parametrize("source", ["http://a..b", "http://" + "x" * 300])
+def test_a_host_that_cannot_be(device: Device, source: str) -> None:
+    device.source = source
+    check_source_refused(device, ": cannot be fetched: ")
+
+
+def test_a_redirect_cannot_hide_the_reason(device: Device, web: WebServer) -> None:
+    web.faults[TIMESTAMP] = Fault(status=302, location="/" + "x/" * 200)
+    check_source_refused(device, "/x/x...: has no such file (404)")
+
+
+def test_nothing_is_tried_twice(device: Device, web: WebServer) -> None:
+    web.faults["*"] = Fault(status=500)
+    device.refused()
+    assert web.requests == ["/metadata/2.root.json"]
+
+
+def test_only_what_is_missing_of_the_metadata_is_asked_for(repo: TufRepo, device: Device, web: WebServer) -> None:
+    device.look()
+    web.requests.clear()
+    device.look()
+    assert web.requests == ["/metadata/2.root.json", TIMESTAMP]
