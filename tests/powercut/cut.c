@@ -1,7 +1,7 @@
 /* Preloaded: counts what changes the files below a directory, and ends or fails the n-th such call.
  *
  * cut_arm(below, n, how, log) arms it: from then on each call of this process that writes, syncs, renames, makes or
- * removes something below the directory is counted. `log` is a descriptor that gets a line for each, or -1.
+ * removes the directory, or something below it, is counted. `log` is a descriptor that gets a line for each, or -1.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -35,7 +35,7 @@ static int cut_at, how = NEVER, log_to = -1;
 
 EXPORT void cut_arm(const char *directory, int n, int manner, int log)
 {
-    snprintf(below, sizeof below, "%s/", directory);
+    snprintf(below, sizeof below, "%s", directory);
     count = 0;
     cut_at = n;
     log_to = log;
@@ -71,7 +71,8 @@ static int is_ours(int at, const char *path, char *whole)
         base[length] = 0;
         snprintf(whole, PATH_MAX, path == NULL ? "%s" : "%s/%.2000s", base, path);
     }
-    return strncmp(whole, below, strlen(below)) == 0;
+    length = strlen(below);
+    return strncmp(whole, below, length) == 0 && (whole[length] == '/' || whole[length] == 0);
 }
 
 enum kind { ROOM, NO_ROOM, WRITES };

@@ -1,0 +1,29 @@
+"""What the children of test_stages.py do."""
+
+import json
+import os
+import signal
+import time
+
+
+def answers(request: str) -> None:
+    given = json.loads(request)
+    if "progress" in given:
+        os.pwrite(given["progress"], (7).to_bytes(8, "little"), 0)
+    print(json.dumps({"ok": True, "result": {}}))
+
+
+def refuses(request: str) -> None:
+    print(json.dumps({"ok": False, "kind": "trust", "reason": "signed by a stranger"}))
+
+
+def crashes(request: str) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def raves(request: str) -> None:
+    print('{"ok": true, "result": ')
+
+
+def hangs(request: str) -> None:
+    time.sleep(3600)

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.bundles.choice import Own, active_id, after_config, newest, to_try
+from daemon.bundles.clock import SLACK_S, clock_problem
+from daemon.bundles.schedule import ASKED_TRIES, FIRST_RETRY_S, Schedule, Wish
+from daemon.bundles.state import Offer, Refusal, Slot, State
+
+OWN = Own("digits@0.4.0", Path("/x"))
+ACTIVE = Slot(name="digits", version="0.5.0", content="0" * 64, memory_mb=1)
+
+
+def offers(*ids: str, needs: str = "0.1.0") -> tuple[Offer, ...]:
+    parts = [bundle.split("@") for bundle in ids]
+    return tuple(Offer(name=n, version=v, needs_perceptd=needs, memory_mb=1, size=1) for n, v in parts)
+
+
+def refusal(bundle: str) -> Refusal:
+    return Refusal(id=bundle, content=None, stage="check", reason="", time=0.0)
+
+
+@pytest.mark.parametrize(
+    ("state", "known", "tried"),
+    [
+        (State(), None, None),
+        (State(available=offers("digits@0.4.0", "digits@0.3.9", "words@9.0.0")), None, None),
+        (State(available=offers("digits@0.9.0", "digits@0.10.0")), "digits@0.10.0", "digits@0.10.0"),
+        (State(available=offers("digits@0.9.0", needs="0.1.1")), None, None),
+        (State(available=offers("digits@0.5.0"), active=ACTIVE, base=OWN.id), None, None),
+        (State(available=offers("digits@0.5.0"), pinned=True), "digits@0.5.0", None),
+        (
+            State(available=offers("digits@0.5.0", "digits@0.6.0"), refused=(refusal("digits@0.6.0"),)),
+            "digits@0.6.0",
+            "digits@0.5.0",
+        ),
+    ],
+)
+def test_which_release_is_the_newest_and_which_is_tried(state: State, known: str | None, tried: str | None) -> None:
+    found = [newest(state, OWN, "0.1.0"), to_try(state, OWN, "0.1.0")]
+    assert [offer and offer.id for offer in found] == [known, tried]
+
+
+@pytest.mark.parametrize(
+    ("own", "base", "runs", "remarked"),
+    [
+        ("digits@0.4.0", "digits@0.4.0", "digits@0.5.0", False),
+        ("digits@0.4.1", "digits@0.4.0", "digits@0.5.0", False),  # the program was upgraded: what is newer stays
+        ("digits@0.5.0", "digits@0.4.0", "digits@0.5.0", True),
+        ("digits@0.6.0", "digits@0.4.0", "digits@0.6.0", True),
+        ("words@0.1.0", "digits@0.4.0", "words@0.1.0", True),
+    ],
+)
+def test_another_bundle_in_the_config_wins_unless_it_is_older(own: str, base: str, runs: str, remarked: bool) -> None:
+    mine = Own(own, Path("/x"))
+    state, remark = after_config(State(active=ACTIVE, base=base), mine)
+    assert (active_id(state, mine), remark is not None) == (runs, remarked)
+    assert after_config(state, mine) == (state, None)
+
+
+@pytest.mark.parametrize(
+    ("now_s", "seen_s", "behind"),
+    [(0.0, 0.0, False), (0.0, SLACK_S, False), (0.0, SLACK_S + 1, True), (9.0, 1.0, False)],
+)
+def test_the_clock(now_s: float, seen_s: float, behind: bool) -> None:
+    assert (clock_problem(now_s, seen_s) is not None) is behind
+
+
+@given(st.floats(36, 1e7), st.integers(1, 50))
+def test_looks_come_at_random_within_bounds(period_s: float, failures: int) -> None:
+    schedule = Schedule(period_s, 0.0)
+    first_s = min(period_s, 3600.0)
+    assert schedule.is_due(first_s) and not schedule.is_due(min(FIRST_RETRY_S, first_s) - 0.1)
+    for _ in range(failures):
+        schedule.failed(0.0)
+        assert schedule.is_due(period_s) and not schedule.is_due(min(FIRST_RETRY_S, period_s) / 2 - 0.1)
+    schedule.settled(0.0)
+    assert schedule.is_due(1.25 * period_s) and not schedule.is_due(0.74 * period_s)
+    schedule.failed(0.0)
+    assert schedule.is_due(FIRST_RETRY_S)
+    schedule.settled(0.0)
+    schedule.ask(1.0)
+    assert schedule.is_due(1.0)
+
+
+def test_a_wish_is_given_up_after_some_tries() -> None:
+    wish = Wish("digits", "0.5.0", 86_400.0, 7.0)
+    assert wish.is_due(7.0)
+    assert [wish.failed(7.0) for _ in range(ASKED_TRIES)] == [True] * (ASKED_TRIES - 1) + [False]
+    assert not wish.is_due(7.0)

@@ -1,0 +1,82 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from daemon.bundles.ports import Closing
+from daemon.bundles.runner import TARGETS, ChildRunner
+from daemon.bundles.stages import Origin, Stages
+from daemon.errors import ChildError, UpdateError
+from daemon.release import Release
+from tests.fakes.stage_runner import LocalRunner
+from tests.helpers.plain_bundles import release_of, write_bundle
+
+
+def nothing() -> None: ...
+
+
+def in_children(tmp_path: Path, function: str) -> Stages:
+    runner = ChildRunner(dict.fromkeys(TARGETS, f"tests.bundles.steps:{function}"))
+    return Stages(runner, Origin("file:///x", Path("/root.json"), tmp_path, "0.1.0"), None)
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Release:
+    return release_of(write_bundle(tmp_path, "0.5.0"))
+
+
+def test_a_child_answers_and_shows_how_far_it_is(tmp_path: Path, release: Release) -> None:
+    stages = in_children(tmp_path, "answers")
+    assert stages.bytes_done == 0
+    stages.download(release, tmp_path, [], nothing)
+    assert stages.bytes_done == 7
+    stages.selftest(release, tmp_path, nothing)
+
+
+@pytest.mark.parametrize(
+    ("function", "fetching", "trying", "reason"),
+    [
+        ("refuses", "trust", "trust", "signed by a stranger"),
+        ("crashes", "source", "bundle", "its process was ended by SIGSEGV"),
+        ("raves", "source", "bundle", "the answer of .* makes no sense: all of it: .*"),
+        ("absent", "source", "bundle", "its process ended with code .*"),
+    ],
+)
+def test_a_child_that_fails_fails_its_stage(
+    tmp_path: Path, release: Release, function: str, fetching: str, trying: str, reason: str
+) -> None:
+    stages = in_children(tmp_path, function)
+    asks: list[tuple[str, Callable[[], object]]] = [
+        (fetching, lambda: stages.look(nothing)),
+        (fetching, lambda: stages.verify(release, tmp_path, nothing)),
+        (trying, lambda: stages.check(release, tmp_path, nothing)),
+        (trying, lambda: stages.selftest(release, tmp_path, nothing)),
+    ]
+    for kind, ask in asks:
+        with pytest.raises(UpdateError, match=f"^{reason}$") as caught:
+            ask()
+        assert caught.value.kind == kind
+
+
+def test_a_child_that_hangs_is_given_up(tmp_path: Path) -> None:
+    runner = ChildRunner(dict.fromkeys(TARGETS, "tests.bundles.steps:hangs"))
+    with pytest.raises(ChildError, match=r"not done within 0\.1 s"):
+        runner.run("check", "{}", 0.1, nothing)
+
+
+def test_a_child_is_left_when_the_daemon_stops(tmp_path: Path) -> None:
+    def stop() -> None:
+        raise Closing
+
+    runner = ChildRunner(dict.fromkeys(TARGETS, "tests.bundles.steps:hangs"))
+    with pytest.raises(Closing):
+        runner.run("check", "{}", 3600.0, stop)
+
+
+def test_another_release_than_was_asked_for_is_no_answer(tmp_path: Path, release: Release) -> None:
+    runner = LocalRunner(tmp_path)
+    runner.faults["resolve"] = [{"ok": True, "result": {"release": json.loads(release.model_dump_json())}}]
+    stages = Stages(runner, Origin("file:///x", Path("/root.json"), tmp_path, "0.1.0"), None)
+    with pytest.raises(UpdateError, match=r"digits@9\.0\.0 was asked for, and digits@0\.5\.0 answered"):
+        stages.resolve("digits", "9.0.0", nothing)

@@ -1,0 +1,93 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from daemon.bundles.rules import Vitals
+from daemon.bundles.start import Start
+from daemon.errors import Refused
+from tests.bundles.device import NOW_S, OWN, Device
+
+NOT_YET = Vitals(moments=0, errors=0, p99_ms=None, mean_top_score=None)
+OLD, NEW = "digits@0.5.0", "digits@0.6.0"
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Device:
+    """0.5.0 is confirmed, 0.6.0 on probation."""
+    made = Device(tmp_path)
+    for version in ("0.5.0", "0.6.0"):
+        made.publish(version)
+    with made:
+        made.install("0.5.0")
+        made.host.does = {NEW: NOT_YET}
+        assert made.updater.install("digits", "0.6.0") is None
+        made.until(lambda status: status.state.probation)
+    return made
+
+
+def began(device: Device) -> Start:
+    return Start(device.directory, device.own, lambda: NOW_S)
+
+
+def runs(start: Start, *refused: str) -> str:
+    def load(directory: Path, bundle: str) -> str:
+        if bundle in refused:
+            raise Refused(f"{bundle} does not load")
+        return (directory / "bundle.yaml").read_text().strip()
+
+    return start.load(load)
+
+
+def test_the_third_start_inside_probation_goes_back(device: Device) -> None:
+    assert [runs(began(device)) for _ in range(4)] == [NEW, NEW, OLD, OLD]
+    (refusal,) = began(device).ledger.state.refused
+    assert (refusal.id, refusal.stage) == (NEW, "probation")
+    assert refusal.reason == "the daemon was started 3 times while it was on probation"
+
+
+def test_a_start_that_cannot_be_counted_goes_back_without_blame(device: Device) -> None:
+    (device.directory / "state.new").mkdir()
+    start = began(device)
+    assert runs(start) == OLD
+    assert start.ledger.state.refused == () and start.ledger.trouble is not None
+    (device.directory / "state.new").rmdir()
+    assert runs(began(device)) == NEW
+
+
+def test_what_does_not_load_makes_way_for_what_was_before_and_at_last_for_the_configs_own(device: Device) -> None:
+    start = began(device)
+    assert runs(start, NEW, OLD) == OWN
+    assert [(entry.id, entry.stage, entry.reason) for entry in start.ledger.state.refused] == [
+        (NEW, "switch", f"{NEW} does not load"),
+        (OLD, "switch", f"{OLD} does not load"),
+    ]
+    assert runs(began(device)) == OWN
+    with pytest.raises(Refused, match=f"{OWN} does not load"):
+        runs(began(device), OWN)
+
+
+def test_what_is_damaged_makes_way_without_blame(device: Device, caplog: pytest.LogCaptureFixture) -> None:
+    for manifest in device.directory.glob("slots/*/head.tflite"):
+        if NEW in (manifest.parent / "bundle.yaml").read_text():
+            manifest.write_bytes(b"")
+    with caplog.at_level(logging.ERROR):
+        start = began(device)
+        assert runs(start) == OLD
+    assert "head.tflite is damaged" in caplog.text
+    assert start.ledger.state.refused == ()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"{}"])
+def test_without_a_state_the_configs_own_runs(device: Device, content: bytes) -> None:
+    (device.directory / "state.json").write_bytes(content)
+    assert runs(began(device)) == OWN
+
+
+def test_another_bundle_in_the_config_takes_over(device: Device, caplog: pytest.LogCaptureFixture) -> None:
+    (device.own.directory / "bundle.yaml").write_text("words@0.1.0\n")
+    device.own = type(device.own)("words@0.1.0", device.own.directory)
+    with caplog.at_level(logging.WARNING):
+        assert runs(began(device)) == "words@0.1.0"
+    assert caplog.messages[-1] == (f"the config's bundle is words@0.1.0 now, it was {OWN}: it takes over from {NEW}")
+    assert runs(began(device)) == "words@0.1.0"

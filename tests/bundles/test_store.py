@@ -1,0 +1,131 @@
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from daemon.bundles.journal import Ledger, read_state
+from daemon.bundles.state import State
+from daemon.bundles.store import MB, RESERVE_BYTES, Store, room_problem
+from daemon.bundles.transitions import pinned
+from daemon.bundles.whole import check_whole
+from daemon.errors import UpdateError
+from daemon.release import LISTING, Release, listing
+from tests.helpers.plain_bundles import release_of, write_bundle
+
+ROOM = 10 * MB
+
+
+def gathered(store: Store, tmp_path: Path, version: str) -> Release:
+    directory = write_bundle(tmp_path / "source", version)
+    release = release_of(directory)
+    store.make()
+    into = store.gather(release.content)
+    shutil.copytree(directory, into, dirs_exist_ok=True)
+    (into / LISTING).write_bytes(listing(release.files))
+    return release
+
+
+def nothing() -> None: ...
+
+
+def test_what_is_adopted_is_whole(tmp_path: Path) -> None:
+    store = Store(tmp_path / "models", ROOM)
+    release = gathered(store, tmp_path, "0.5.0")
+    assert not store.is_whole(release.content, nothing)
+    store.adopt(release.content)
+    assert store.is_whole(release.content, nothing)
+    gathered(store, tmp_path, "0.5.0")
+    (store.slot(release.content) / "bundle.yaml").unlink()
+    assert not store.is_whole(release.content, nothing)
+    store.adopt(release.content)  # in the place of one that is not whole
+    assert store.is_whole(release.content, nothing)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "reason"),
+    [
+        ("head.tflite", None, "No such file or directory: .*head.tflite"),
+        ("head.tflite", b"", "head.tflite is damaged"),
+        ("selftest/cases.yaml", b"x" * 700, "cases.yaml is damaged"),
+        (LISTING, None, "No such file or directory"),
+        (LISTING, b"0" * 64 + b" 1 bundle.yaml\n", "files.txt is damaged"),
+    ],
+)
+def test_what_is_not_whole_is_said(tmp_path: Path, path: str, content: bytes | None, reason: str) -> None:
+    store = Store(tmp_path / "models", ROOM)
+    release = gathered(store, tmp_path, "0.5.0")
+    store.adopt(release.content)
+    file = store.slot(release.content) / path
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UpdateError, match=reason) as caught:
+        check_whole(store.slot(release.content), release.content, nothing)
+    assert caught.value.kind == "disk"
+
+
+def test_a_sweep_leaves_what_is_kept_and_what_was_gathered_last(tmp_path: Path) -> None:
+    store = Store(tmp_path / "models", ROOM)
+    kept, gone = (gathered(store, tmp_path, version) for version in ("0.5.0", "0.6.0"))
+    store.adopt(kept.content)
+    store.adopt(gone.content)
+    older, newer = (gathered(store, tmp_path, version) for version in ("0.7.0", "0.8.0"))
+    os.utime(tmp_path / "models/partial" / older.content, (1, 1))
+    (tmp_path / "models/trash" / "left").mkdir(parents=True)
+    store.sweep({kept.content})
+    names = sorted(str(path.relative_to(tmp_path / "models")) for path in (tmp_path / "models").glob("*/*"))
+    assert names == sorted([f"slots/{kept.content}", f"partial/{newer.content}"])
+    newest = gathered(store, tmp_path, "0.9.0")
+    store.sweep({newest.content})
+    assert [path.name for path in (tmp_path / "models/partial").iterdir()] == [newest.content]
+
+
+@pytest.mark.parametrize(
+    ("missing", "free", "kept", "quota", "problem"),
+    [
+        (MB, RESERVE_BYTES + MB, 2 * MB, 2 * MB, None),
+        (MB, RESERVE_BYTES + MB - 1, 2 * MB, 2 * MB, "1 MB are to be written, 65 MB are free, and 64 MB must stay so"),
+        (0, 10**12, 2 * MB + 1, 2 * MB, "bundles would take 2 MB, models.quota_mb is 2"),
+        (0, 10**12, 5 * MB // 2, 2 * MB, "bundles would take 2.5 MB, models.quota_mb is 2"),
+    ],
+)
+def test_room(missing: int, free: int, kept: int, quota: int, problem: str | None) -> None:
+    assert room_problem(missing, free, kept, quota) == problem
+
+
+def test_a_store_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file where the directory should be")
+    with pytest.raises(UpdateError, match=r"the store of bundles: .*models") as caught:
+        Store(tmp_path / "models", ROOM).make()
+    assert caught.value.kind == "disk"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\0" * 900, b'{"format":2}', b'{"active":{}}', b'{"stranger":1}'])
+def test_a_damaged_state_is_set_aside(tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "state.json"
+    path.write_bytes(content)
+    with caplog.at_level(logging.ERROR):
+        assert read_state(path) == State()
+    assert f"{path} is damaged" in caplog.text
+    assert not path.exists() and (tmp_path / "state.damaged").read_bytes() == content
+
+
+def test_what_cannot_be_kept_changes_nothing_and_what_is_noted_comes_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = Ledger(tmp_path / "state.json", lambda: 5.0)
+    (tmp_path / "state.new").mkdir()
+    wanted = pinned(ledger.state, 0.0, on=True)
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            with pytest.raises(UpdateError, match=r"state\.json cannot be written: Is a directory"):
+                ledger.keep(wanted)
+    assert ledger.state == State() and len(caplog.records) == 1  # one clear line
+    ledger.note(wanted)
+    assert ledger.state.pinned and ledger.trouble is not None
+    (tmp_path / "state.new").rmdir()
+    ledger.retry()
+    assert ledger.trouble is None and read_state(tmp_path / "state.json") == ledger.state
+    assert ledger.state.seen_time == 5.0
