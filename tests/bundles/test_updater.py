@@ -7,7 +7,7 @@ import pytest
 from daemon.bundles.rules import ProbationRules, Vitals
 from daemon.errors import ChildError, Crashed, Refused
 from daemon.models_config import ModelsConfig
-from tests.bundles.updating import OWN, PATIENCE_S, Device
+from tests.bundles.device import OWN, PATIENCE_S, Device
 
 
 @pytest.fixture
