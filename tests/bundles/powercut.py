@@ -6,6 +6,7 @@ All processes are forked from this one, which has everything imported, and no th
 
 import contextlib
 import ctypes
+import gc
 import io
 import json
 import os
@@ -276,6 +277,7 @@ def _read(readable: int) -> Iterator[str]:
 
 def main(directory: str, shim: str, campaign: str, *arguments: str) -> None:
     cuts = Cuts(Path(directory), ctypes.CDLL(shim))
+    gc.freeze()  # forks then share what is there
     if campaign == "log":
         print(json.dumps(cuts.log(*arguments)))
     elif campaign == "random":
