@@ -19,7 +19,6 @@ from daemon.bundles.requests import (
     DownloadRequest,
     DownloadResult,
     LookResult,
-    Offer,
     ResolveRequest,
     ResolveResult,
     SourceRequest,
@@ -28,6 +27,7 @@ from daemon.bundles.requests import (
     failure,
     success,
 )
+from daemon.bundles.state import Offer
 from daemon.bundles.transport import Transport
 from daemon.bundles.trust import trusted_targets
 from daemon.errors import UpdateError

@@ -5,9 +5,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from daemon.bundles.state import Offer
 from daemon.errors import UpdateError
 from daemon.manifest import Name
-from daemon.release import Release, Signed, Version
+from daemon.release import Release, Version
 
 REASON_CHARS = 500
 """How long a reason may be: a line for a person, whatever a hostile source puts into it."""
@@ -57,12 +58,6 @@ class VerifyRequest(_Message):
 
     release: Release
     into: str
-
-
-class Offer(Signed):
-    """A version that the source has; `size` of all its files in bytes."""
-
-    size: int
 
 
 class LookResult(_Message):

@@ -4,14 +4,23 @@ import json
 import os
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from daemon.bundles.ports import Beat, Runner, Step
-from daemon.bundles.state import OFFERS, Offer, Slot
+from daemon.bundles.requests import (
+    DownloadRequest,
+    DownloadResult,
+    LookResult,
+    ResolveRequest,
+    ResolveResult,
+    SourceRequest,
+    VerifyRequest,
+    VerifyResult,
+)
+from daemon.bundles.state import Slot
 from daemon.errors import ChildError, UpdateError, UpdateFault
 from daemon.release import Release
 from daemon.runtime.child import shared_memory
@@ -32,61 +41,29 @@ SELFTEST_S = 120.0
 
 _DONE = struct.Struct("<Q")
 
-Reply = TypeVar("Reply", bound="_Reply")
+Reply = TypeVar("Reply", bound=BaseModel)
 
 
-class _Reply(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
-
-class _Answer(_Reply):
     ok: bool
     kind: UpdateFault = "source"
     reason: str = "failed without a reason"
     result: dict[str, Any] = {}
 
 
-class Looked(_Reply):
-    """What a source has, and why some of it is skipped."""
-
-    releases: Annotated[tuple[Offer, ...], Field(max_length=OFFERS)]
-    skipped: tuple[str, ...] = ()
-
-
-class _Resolved(_Reply):
-    release: Release
-
-
-class _Nothing(_Reply):
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where bundles come from: the source's URL, the root.json it is trusted by, the directory of its metadata."""
-
-    source: str
-    root: Path
-    metadata: Path
-    perceptd: str
-
-    def as_request(self) -> dict[str, Any]:
-        """Its part of a request."""
-        return {
-            "source": self.source,
-            "root": str(self.root),
-            "metadata": str(self.metadata),
-            "perceptd": self.perceptd,
-        }
+class _Passed(BaseModel):
+    """A bundle that passed a trial says nothing that matters here."""
 
 
 class Stages:
     """The steps, each of which raises UpdateError when it fails, and Closing when `beat` does."""
 
-    def __init__(self, runner: Runner, origin: Origin, config: Path | None) -> None:
+    def __init__(self, runner: Runner, source: SourceRequest, config: Path | None) -> None:
         """`config` is the file that bundles must fit. Raises OSError without memory."""
         self._runner = runner
-        self._origin = origin
+        self._source = source
         self._config = None if config is None else str(config)
         self._done = os.fdopen(shared_memory(_DONE.size), "r+b", buffering=0)
 
@@ -96,14 +73,14 @@ class Stages:
         done: int = _DONE.unpack(os.pread(self._done.fileno(), _DONE.size, 0))[0]
         return done
 
-    def look(self, beat: Beat) -> Looked:
+    def look(self, beat: Beat) -> LookResult:
         """What the source has."""
-        return self._ask("look", self._origin.as_request(), LOOK_S, beat, Looked)
+        return self._ask("look", self._source.model_dump_json(), LOOK_S, beat, LookResult)
 
     def resolve(self, name: str, version: str, beat: Beat) -> Release:
         """The files of one version."""
-        request = self._origin.as_request() | {"name": name, "version": version}
-        release = self._ask("resolve", request, LOOK_S, beat, _Resolved).release
+        request = ResolveRequest(**self._source.model_dump(), name=name, version=version)
+        release = self._ask("resolve", request.model_dump_json(), LOOK_S, beat, ResolveResult).release
         if (release.signed.name, release.signed.version) != (name, version):
             raise UpdateError("source", f"{name}@{version} was asked for, and {release.id} answered")
         return release
@@ -112,37 +89,31 @@ class Stages:
         """Gather its files in a directory; those in the directories of `have` are copied."""
         done = self._done.fileno()
         os.pwrite(done, _DONE.pack(0), 0)
-        request = self._origin.as_request() | {
-            "release": release.model_dump(mode="json"),
-            "into": str(into),
-            "have": [str(path) for path in have],
-            "progress": done,
-        }
+        request = DownloadRequest(
+            **self._source.model_dump(), release=release, into=str(into), have=tuple(map(str, have)), progress=done
+        )
         deadline_s = BESIDE_S + release.size / SLOWEST_FETCH
-        self._ask("download", request, deadline_s, beat, _Nothing, inherits=(done,))
+        self._ask("download", request.model_dump_json(), deadline_s, beat, DownloadResult, inherits=(done,))
 
     def verify(self, release: Release, into: Path, beat: Beat) -> None:
         """Have all of it on disk, and as it should be."""
-        request = {"release": release.model_dump(mode="json"), "into": str(into)}
-        self._ask("verify", request, BESIDE_S + release.size / SLOWEST_DISK, beat, _Nothing)
+        request = VerifyRequest(release=release, into=str(into))
+        deadline_s = BESIDE_S + release.size / SLOWEST_DISK
+        self._ask("verify", request.model_dump_json(), deadline_s, beat, VerifyResult)
 
     def check(self, release: Release, directory: Path, beat: Beat) -> None:
         """Whether the bundle is what it says, and fits the config."""
-        request = self._trial(release, directory) | {"config": self._config}
-        self._ask("check", request, CHECK_S, beat, _Nothing)
+        request = _trial(release, directory) | {"config": self._config}
+        self._ask("check", json.dumps(request), CHECK_S, beat, _Passed)
 
     def selftest(self, release: Release, directory: Path, beat: Beat) -> None:
         """Whether it computes what it did when it was made."""
-        self._ask("selftest", self._trial(release, directory), SELFTEST_S, beat, _Nothing)
-
-    def _trial(self, release: Release, directory: Path) -> dict[str, Any]:
-        memory_mb = release.signed.memory_mb
-        return {"release": release.model_dump(mode="json"), "directory": str(directory), "memory_mb": memory_mb}
+        self._ask("selftest", json.dumps(_trial(release, directory)), SELFTEST_S, beat, _Passed)
 
     def _ask(
         self,
         step: Step,
-        request: dict[str, Any],
+        request: str,
         deadline_s: float,
         beat: Beat,
         reply: type[Reply],
@@ -150,7 +121,7 @@ class Stages:
     ) -> Reply:
         kind: UpdateFault = "bundle" if step in ("check", "selftest") else "source"
         try:
-            text = self._runner.run(step, json.dumps(request), deadline_s, beat, inherits)
+            text = self._runner.run(step, request, deadline_s, beat, inherits)
             answer = _Answer.model_validate_json(text)
             if answer.ok:
                 return reply.model_validate_json(json.dumps(answer.result))
@@ -159,6 +130,11 @@ class Stages:
         except ValidationError as error:
             raise UpdateError(kind, f"the answer of {step} makes no sense: {_where(error)}") from error
         raise UpdateError(answer.kind, answer.reason)
+
+
+def _trial(release: Release, directory: Path) -> dict[str, Any]:
+    memory_mb = release.signed.memory_mb
+    return {"release": release.model_dump(mode="json"), "directory": str(directory), "memory_mb": memory_mb}
 
 
 def slot_of(release: Release) -> Slot:

@@ -21,20 +21,22 @@ PATIENCE_S = 20.0
 class Device:
     """A context manager: starts on entering, stops on leaving; may be entered again."""
 
-    def __init__(self, directory: Path, *, automatic: bool = False, quota_mb: float = 10.0) -> None:
+    def __init__(
+        self, directory: Path, *, automatic: bool = False, quota_mb: float = 10.0, source: str = "source"
+    ) -> None:
         self.directory = directory / "models"
         self.runner = LocalRunner(directory / "source")
         self.own = Own(OWN, write_bundle(directory / "own", "0.4.0"))
         self.config = ModelsConfig(
-            source=f"file://{directory}/source", root=f"{directory}/root.json", automatic=automatic, quota_mb=quota_mb
+            source=f"file://{directory}/{source}", root=f"{directory}/root.json", automatic=automatic, quota_mb=quota_mb
         )
         self.rules = ProbationRules()
         self.now_s = NOW_S
         self.host = FakeHost("")
         self.changes = 0
 
-    def publish(self, version: str, **kinds: bool) -> None:
-        write_bundle(self.runner.source, version, **kinds)
+    def publish(self, version: str) -> Path:
+        return write_bundle(self.runner.source, version)
 
     def __enter__(self) -> "Device":
         self.begin = Start(self.directory, self.own, lambda: self.now_s)
@@ -57,7 +59,7 @@ class Device:
         deadline_s = time.monotonic() + PATIENCE_S
         while not holds(self.status()):
             assert time.monotonic() < deadline_s, f"{why}: {self.status()}"
-            time.sleep(0.005)
+            time.sleep(0.002)
         return self.status()
 
     def install(self, version: str) -> Snapshot:

@@ -4,7 +4,10 @@ Run as a program, it makes one campaign of cuts after the other and prints what 
 All processes are forked from this one, which has everything imported, and no threads.
 """
 
+import contextlib
 import ctypes
+import gc
+import io
 import json
 import os
 import random
@@ -14,13 +17,18 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from daemon.bundles import fetch
+from daemon.bundles.ports import Beat, Step
 from daemon.bundles.rules import ProbationRules, Vitals
 from daemon.bundles.state import State
 from tests.bundles.device import Device
+from tests.fakes.stage_runner import LocalRunner
+from tests.helpers.plain_bundles import entries_of
+from tests.helpers.tufrepo import TufRepo
 
 OLD, NEW = "digits@0.5.0", "digits@0.6.0"
 MANNERS = {"never": 0, "EIO once": 1, "EROFS from": 2, "ENOSPC from": 3, "short once": 4, "kill": 5}
@@ -48,6 +56,17 @@ def restart(device: Device) -> None:
     """The new version is on probation already, and is confirmed."""
     device.until(lambda status: status.state.probation is None)
     assert device.host.runs in (OLD, NEW)
+
+
+class FetchRunner(LocalRunner):
+    """Implements Runner: bundles are fetched as they are in life, from a repository with signed metadata."""
+
+    def run(self, step: Step, request: str, deadline_s: float, beat: Beat, inherits: Sequence[int] = ()) -> str:
+        if step in ("check", "selftest"):
+            return super().run(step, request, deadline_s, beat, inherits)
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            getattr(fetch, step)(request)
+        return said.getvalue()
 
 
 ACTS: dict[str, Act] = {"update": update, "go back": go_back, "restart": restart}
@@ -78,7 +97,7 @@ class Cuts:
         for number in range(1, 10_000):
             self._begin(act)
             through = self._in_child(lambda report, number=number: self._act(act, report, number, MANNERS[manner]))
-            self._count(campaign, f"{act}, {manner} at call {number}", through)
+            self._count(campaign, act, f"{act}, {manner} at call {number}", through)
             if through == "through":
                 return campaign
         raise AssertionError("it never runs through")
@@ -89,7 +108,7 @@ class Cuts:
         for number in range(1, 10_000):
             self._begin(act)
             through = self._in_child(lambda report, number=number: self._act(act, report, points=number))
-            self._count(campaign, f"{act}, killed at boundary {number}", through)
+            self._count(campaign, act, f"{act}, killed at boundary {number}", through)
             if through == "through":
                 return campaign
         raise AssertionError("it never runs through")
@@ -102,7 +121,7 @@ class Cuts:
             self._begin(act)
             moment_s = chance.uniform(0, took_s)
             self._in_child(lambda report: self._act(act, report), kill_after_s=moment_s)
-            self._count(campaign, f"{act}, killed after {moment_s * 1000:.1f} ms", "")
+            self._count(campaign, act, f"{act}, killed after {moment_s * 1000:.1f} ms", "")
         return campaign
 
     def log(self, act: str) -> list[list[str]]:
@@ -116,9 +135,16 @@ class Cuts:
         return [line.split("\t") for line in path.read_text().splitlines()]
 
     def _make_templates(self) -> None:
+        repo = TufRepo(self._template / "update" / "public")
         device = _device(self._template / "update")
         for version in ("0.5.0", "0.6.0"):
-            device.publish(version)
+            directory = device.publish(version)
+            repo.add(
+                "digits",
+                version,
+                {entry.path: (directory / entry.path).read_bytes() for entry in entries_of(directory)},
+            )
+        repo.publish()
         with device:
             device.install("0.5.0")
         shutil.copytree(self._template / "update", self._template / "restart")
@@ -136,7 +162,7 @@ class Cuts:
     def _act(
         self, act: str, report: Callable[[str], None], number: int = 0, manner: int = 0, log: int = -1, points: int = 0
     ) -> None:
-        device = _device(self._try)
+        device = _device(self._try, act)
         if points:
             _kill_at(device, points)
         self._shim.cut_arm(str(device.directory).encode(), number, manner, log)
@@ -154,11 +180,11 @@ class Cuts:
             times_s.append(time.monotonic() - began_s)
         return sorted(times_s)[2]
 
-    def _count(self, campaign: Campaign, what: str, told: str) -> None:
+    def _count(self, campaign: Campaign, act: str, what: str, told: str) -> None:
         campaign.cuts += 1
         if told not in ("", "through"):
             campaign.problems.append(f"{what}: {told}")
-        runs = self._in_child(lambda report: _afterwards(self._try, report))
+        runs = self._in_child(lambda report: _afterwards(self._try, act, report))
         campaign.after[runs[:40]] = campaign.after.get(runs[:40], 0) + 1
         if runs not in (OLD, NEW):
             campaign.problems.append(f"{what}, then: {runs}")
@@ -181,15 +207,17 @@ class Cuts:
             os.close(readable)
 
 
-def _device(directory: Path) -> Device:
-    device = Device(directory)
+def _device(directory: Path, act: str = "update") -> Device:
+    device = Device(directory, source="public")
+    if act == "update":  # the others differ in what comes after it was fetched
+        device.runner = FetchRunner(directory / "source")
     device.rules = ProbationRules(longest_s=0.0)
     return device
 
 
-def _afterwards(directory: Path, report: Callable[[str], None]) -> None:
+def _afterwards(directory: Path, act: str, report: Callable[[str], None]) -> None:
     """The next start: which bundle runs, and that it is whole is what the start looks at; then an update is made."""
-    device = _device(directory)
+    device = _device(directory, act)
     with device:
         runs = device.host.runs
         assert runs in (OLD, NEW), f"runs {runs}"
@@ -249,6 +277,7 @@ def _read(readable: int) -> Iterator[str]:
 
 def main(directory: str, shim: str, campaign: str, *arguments: str) -> None:
     cuts = Cuts(Path(directory), ctypes.CDLL(shim))
+    gc.freeze()  # forks then share what is there
     if campaign == "log":
         print(json.dumps(cuts.log(*arguments)))
     elif campaign == "random":

@@ -7,10 +7,11 @@ import time
 
 
 def answers(request: str) -> None:
-    given = json.loads(request)
+    given, result = json.loads(request), {}
     if "progress" in given:
         os.pwrite(given["progress"], (7).to_bytes(8, "little"), 0)
-    print(json.dumps({"ok": True, "result": {}}))
+        result = {"fetched": 7, "reused": 0}
+    print(json.dumps({"ok": True, "result": result}))
 
 
 def refuses(request: str) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from daemon.bundles.ports import Closing
+from daemon.bundles.requests import SourceRequest
 from daemon.bundles.runner import TARGETS, ChildRunner
-from daemon.bundles.stages import Origin, Stages
+from daemon.bundles.stages import Stages
 from daemon.errors import ChildError, UpdateError
 from daemon.release import Release
 from tests.fakes.stage_runner import LocalRunner
@@ -16,9 +17,13 @@ from tests.helpers.plain_bundles import release_of, write_bundle
 def nothing() -> None: ...
 
 
+def source(tmp_path: Path) -> SourceRequest:
+    return SourceRequest(source="file:///x", root="/root.json", metadata=str(tmp_path), perceptd="0.1.0")
+
+
 def in_children(tmp_path: Path, function: str) -> Stages:
     runner = ChildRunner(dict.fromkeys(TARGETS, f"tests.bundles.steps:{function}"))
-    return Stages(runner, Origin("file:///x", Path("/root.json"), tmp_path, "0.1.0"), None)
+    return Stages(runner, source(tmp_path), None)
 
 
 @pytest.fixture
@@ -49,6 +54,7 @@ def test_a_child_that_fails_fails_its_stage(
     stages = in_children(tmp_path, function)
     asks: list[tuple[str, Callable[[], object]]] = [
         (fetching, lambda: stages.look(nothing)),
+        (fetching, lambda: stages.resolve("digits", "0.5.0", nothing)),
         (fetching, lambda: stages.verify(release, tmp_path, nothing)),
         (trying, lambda: stages.check(release, tmp_path, nothing)),
         (trying, lambda: stages.selftest(release, tmp_path, nothing)),
@@ -77,6 +83,6 @@ def test_a_child_is_left_when_the_daemon_stops(tmp_path: Path) -> None:
 def test_another_release_than_was_asked_for_is_no_answer(tmp_path: Path, release: Release) -> None:
     runner = LocalRunner(tmp_path)
     runner.faults["resolve"] = [{"ok": True, "result": {"release": json.loads(release.model_dump_json())}}]
-    stages = Stages(runner, Origin("file:///x", Path("/root.json"), tmp_path, "0.1.0"), None)
+    stages = Stages(runner, source(tmp_path), None)
     with pytest.raises(UpdateError, match=r"digits@9\.0\.0 was asked for, and digits@0\.5\.0 answered"):
         stages.resolve("digits", "9.0.0", nothing)
