@@ -62,6 +62,8 @@ class Orders:
             version = offer.version
         if f"{name}@{version}" == active:
             return f"{active} is active"
+        if state.candidate is not None and state.candidate.id == f"{name}@{version}":
+            return None  # it is on its way already
         return self._on_probation(state) or self._put(state, Install(name, version))
 
     def rollback(self, state: State) -> str | None:

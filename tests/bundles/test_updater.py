@@ -240,6 +240,7 @@ def test_an_order_that_cannot_be_taken_is_answered_with_the_reason(device: Devic
             device.updater.install("x", "1.0.0"),
         ]
         assert answers == [reason] * 3
+        assert device.updater.install("digits", "0.5.0") is None, "it is on its way"
         go_on.set()
         device.until(lambda status: status.state.active and not status.state.probation)
         assert device.updater.install("digits", "0.5.0") == "digits@0.5.0 is active"
