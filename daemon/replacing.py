@@ -10,14 +10,14 @@ from daemon.bundles.choice import Own, active_id
 from daemon.bundles.ports import Host
 from daemon.bundles.runner import ChildRunner
 from daemon.bundles.start import Start
-from daemon.bundles.state import Check, Offer, Refusal, Result, State
+from daemon.bundles.state import Check, Refusal, Result, State
 from daemon.bundles.updater import Snapshot, Updater
 from daemon.clock import wall_time_of
 from daemon.config import Config
 from daemon.mqtt import BundlePart, CandidatePart, CheckPart, ModelsPayload, ResultPart, Session
 from daemon.recogniser import Recogniser
 from daemon.records import UPDATE_STAGES
-from daemon.release import version_key
+from daemon.release import Offer, version_key
 
 
 @dataclass(frozen=True)

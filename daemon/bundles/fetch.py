@@ -19,7 +19,6 @@ from daemon.bundles.requests import (
     DownloadRequest,
     DownloadResult,
     LookResult,
-    Offer,
     ResolveRequest,
     ResolveResult,
     SourceRequest,
@@ -31,10 +30,7 @@ from daemon.bundles.requests import (
 from daemon.bundles.transport import Transport
 from daemon.bundles.trust import trusted_targets
 from daemon.errors import UpdateError
-from daemon.release import FileEntry, Release
-
-OFFERS_MOST = 100
-"""What a person looks through, and what finds room in an answer."""
+from daemon.release import OFFERS_MOST, FileEntry, Offer, Release
 
 SKIP_CHARS = 300
 """Of each reason for leaving a version out; twenty of them find room in an answer."""

@@ -4,14 +4,26 @@ import json
 import os
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from daemon.bundles.endings import of_fetch, of_trial
 from daemon.bundles.ports import Beat, Runner, Step
-from daemon.bundles.state import OFFERS, Offer, Slot
+from daemon.bundles.requests import (
+    CHECK_S,
+    SELFTEST_S,
+    CheckRequest,
+    DownloadRequest,
+    LookResult,
+    ResolveRequest,
+    ResolveResult,
+    SelftestRequest,
+    SourceRequest,
+    VerifyRequest,
+)
+from daemon.bundles.state import Slot
 from daemon.errors import ChildError, UpdateError, UpdateFault
 from daemon.release import Release
 from daemon.runtime.child import shared_memory
@@ -26,64 +38,24 @@ SLOWEST_DISK = 500_000.0
 BESIDE_S = 60.0
 """For what a step does beside moving bytes, on the slowest boards."""
 
-CHECK_S = 60.0
-SELFTEST_S = 120.0
-"""A board of a Pi Zero's class loads a bundle in seconds and computes each stored case in less than one."""
-
 _DONE = struct.Struct("<Q")
 
-Reply = TypeVar("Reply", bound="_Reply")
+ResultT = TypeVar("ResultT", bound=BaseModel)
 
 
-class _Reply(BaseModel):
+class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
 
-
-class _Answer(_Reply):
     ok: bool
     kind: UpdateFault = "source"
     reason: str = "failed without a reason"
     result: dict[str, Any] = {}
 
 
-class Looked(_Reply):
-    """What a source has, and why some of it is skipped."""
-
-    releases: Annotated[tuple[Offer, ...], Field(max_length=OFFERS)]
-    skipped: tuple[str, ...] = ()
-
-
-class _Resolved(_Reply):
-    release: Release
-
-
-class _Nothing(_Reply):
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where bundles come from: the source's URL, the root.json it is trusted by, the directory of its metadata."""
-
-    source: str
-    root: Path
-    metadata: Path
-    perceptd: str
-
-    def as_request(self) -> dict[str, Any]:
-        """Its part of a request."""
-        return {
-            "source": self.source,
-            "root": str(self.root),
-            "metadata": str(self.metadata),
-            "perceptd": self.perceptd,
-        }
-
-
 class Stages:
     """The steps, each of which raises UpdateError when it fails, and Closing when `beat` does."""
 
-    def __init__(self, runner: Runner, origin: Origin, config: Path | None) -> None:
+    def __init__(self, runner: Runner, origin: SourceRequest, config: Path | None) -> None:
         """`config` is the file that bundles must fit. Raises OSError without memory."""
         self._runner = runner
         self._origin = origin
@@ -96,14 +68,14 @@ class Stages:
         done: int = _DONE.unpack(os.pread(self._done.fileno(), _DONE.size, 0))[0]
         return done
 
-    def look(self, beat: Beat) -> Looked:
-        """What the source has."""
-        return self._ask("look", self._origin.as_request(), LOOK_S, beat, Looked)
+    def look(self, beat: Beat) -> LookResult:
+        """What the source has, and why some of it is skipped."""
+        return _result("look", self._fetch("look", self._origin, LOOK_S, beat), LookResult)
 
     def resolve(self, name: str, version: str, beat: Beat) -> Release:
         """The files of one version."""
-        request = self._origin.as_request() | {"name": name, "version": version}
-        release = self._ask("resolve", request, LOOK_S, beat, _Resolved).release
+        request = ResolveRequest(**dict(self._origin), name=name, version=version)
+        release = _result("resolve", self._fetch("resolve", request, LOOK_S, beat), ResolveResult).release
         if (release.signed.name, release.signed.version) != (name, version):
             raise UpdateError("source", f"{name}@{version} was asked for, and {release.id} answered")
         return release
@@ -112,53 +84,42 @@ class Stages:
         """Gather its files in a directory; those in the directories of `have` are copied."""
         done = self._done.fileno()
         os.pwrite(done, _DONE.pack(0), 0)
-        request = self._origin.as_request() | {
-            "release": release.model_dump(mode="json"),
-            "into": str(into),
-            "have": [str(path) for path in have],
-            "progress": done,
-        }
-        deadline_s = BESIDE_S + release.size / SLOWEST_FETCH
-        self._ask("download", request, deadline_s, beat, _Nothing, inherits=(done,))
+        request = DownloadRequest(
+            **dict(self._origin), release=release, into=str(into), have=tuple(map(str, have)), progress=done
+        )
+        self._fetch("download", request, BESIDE_S + release.size / SLOWEST_FETCH, beat, inherits=(done,))
 
     def verify(self, release: Release, into: Path, beat: Beat) -> None:
         """Have all of it on disk, and as it should be."""
-        request = {"release": release.model_dump(mode="json"), "into": str(into)}
-        self._ask("verify", request, BESIDE_S + release.size / SLOWEST_DISK, beat, _Nothing)
+        request = VerifyRequest(release=release, into=str(into))
+        self._fetch("verify", request, BESIDE_S + release.size / SLOWEST_DISK, beat)
 
     def check(self, release: Release, directory: Path, beat: Beat) -> None:
         """Whether the bundle is what it says, and fits the config."""
-        request = self._trial(release, directory) | {"config": self._config}
-        self._ask("check", request, CHECK_S, beat, _Nothing)
+        memory_mb = release.signed.memory_mb
+        request = CheckRequest(release=release, directory=str(directory), memory_mb=memory_mb, config=self._config)
+        self._try("check", request, CHECK_S, beat)
 
     def selftest(self, release: Release, directory: Path, beat: Beat) -> None:
         """Whether it computes what it did when it was made."""
-        self._ask("selftest", self._trial(release, directory), SELFTEST_S, beat, _Nothing)
+        request = SelftestRequest(release=release, directory=str(directory), memory_mb=release.signed.memory_mb)
+        self._try("selftest", request, SELFTEST_S, beat)
 
-    def _trial(self, release: Release, directory: Path) -> dict[str, Any]:
-        memory_mb = release.signed.memory_mb
-        return {"release": release.model_dump(mode="json"), "directory": str(directory), "memory_mb": memory_mb}
-
-    def _ask(
-        self,
-        step: Step,
-        request: dict[str, Any],
-        deadline_s: float,
-        beat: Beat,
-        reply: type[Reply],
-        inherits: Sequence[int] = (),
-    ) -> Reply:
-        kind: UpdateFault = "bundle" if step in ("check", "selftest") else "source"
+    def _fetch(
+        self, step: Step, request: BaseModel, deadline_s: float, beat: Beat, inherits: Sequence[int] = ()
+    ) -> _Answer:
         try:
-            text = self._runner.run(step, json.dumps(request), deadline_s, beat, inherits)
-            answer = _Answer.model_validate_json(text)
-            if answer.ok:
-                return reply.model_validate_json(json.dumps(answer.result))
+            text = self._runner.run(step, request.model_dump_json(), deadline_s, beat, inherits)
         except ChildError as error:
-            raise UpdateError(kind, str(error)) from error
-        except ValidationError as error:
-            raise UpdateError(kind, f"the answer of {step} makes no sense: {_where(error)}") from error
-        raise UpdateError(answer.kind, answer.reason)
+            raise of_fetch(error) from error
+        return _answer(step, text, "source")
+
+    def _try(self, step: Step, request: SelftestRequest, deadline_s: float, beat: Beat) -> None:
+        try:
+            text = self._runner.run(step, request.model_dump_json(), deadline_s, beat)
+        except ChildError as error:
+            raise of_trial(error, request.memory_mb) from error
+        _answer(step, text, "bundle")
 
 
 def slot_of(release: Release) -> Slot:
@@ -167,6 +128,25 @@ def slot_of(release: Release) -> Slot:
     return Slot(name=signed.name, version=signed.version, content=release.content, memory_mb=signed.memory_mb)
 
 
-def _where(error: ValidationError) -> str:
+def _answer(step: Step, text: str, kind: UpdateFault) -> _Answer:
+    """`kind` says whose fault it is when the answer makes no sense."""
+    try:
+        answer = _Answer.model_validate_json(text)
+    except ValidationError as error:
+        raise _senseless(step, kind, error) from error
+    if not answer.ok:
+        raise UpdateError(answer.kind, answer.reason)
+    return answer
+
+
+def _result(step: Step, answer: _Answer, kind: type[ResultT]) -> ResultT:
+    try:
+        return kind.model_validate_json(json.dumps(answer.result))
+    except ValidationError as error:
+        raise _senseless(step, "source", error) from error
+
+
+def _senseless(step: Step, kind: UpdateFault, error: ValidationError) -> UpdateError:
     problem = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, problem['loc'])) or 'all of it'}: {problem['msg']}"
+    where = ".".join(map(str, problem["loc"])) or "all of it"
+    return UpdateError(kind, f"the answer of {step} makes no sense: {where}: {problem['msg']}")

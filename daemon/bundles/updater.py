@@ -9,9 +9,10 @@ from pathlib import Path
 from daemon.bundles.choice import active_id, newest
 from daemon.bundles.orders import Orders
 from daemon.bundles.ports import Closing, Host, Runner
+from daemon.bundles.requests import SourceRequest
 from daemon.bundles.rounds import Rounds
 from daemon.bundles.rules import ProbationRules
-from daemon.bundles.stages import Origin, Stages
+from daemon.bundles.stages import Stages
 from daemon.bundles.start import Start
 from daemon.bundles.state import State
 from daemon.bundles.store import MB, Store
@@ -61,7 +62,7 @@ class Updater:
             raise ValueError("models.source is not set")
         self._own, self._ledger, self._perceptd, self._on_change = start.own, start.ledger, perceptd, on_change
         store = Store(start.directory, round(config.quota_mb * MB))
-        origin = Origin(config.source, Path(config.root), store.metadata, perceptd)
+        origin = SourceRequest(source=config.source, root=config.root, metadata=str(store.metadata), perceptd=perceptd)
         self._stages = Stages(runner, origin, config_path)
         self._wake, self._closing = threading.Event(), threading.Event()
         self._orders = Orders(start.own, perceptd, self._wake.set)
