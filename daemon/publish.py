@@ -77,9 +77,12 @@ class StreamPublisher:
             self._publish_event(bundle, event)
 
     def _publish_recognition(self, bundle: Shown, recognition: Recognition) -> None:
+        self.recognitions += 1
+        if not np.isfinite(recognition.scores).all():
+            self._session.counters.drop("recognition_not_finite")
+            return
         best = int(np.argmax(recognition.scores))
         label = bundle.labels[best]
-        self.recognitions += 1
         bundle.signs.take(monotonic_ns() - recognition.moment.time_ns, float(recognition.scores[best]))
         if not self._gate.passes(recognition, label):
             return

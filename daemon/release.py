@@ -14,7 +14,22 @@ from daemon.manifest import Name
 MANIFEST = "bundle.yaml"
 SELFTEST = "selftest/"
 LISTING = "files.txt"
-"""In the store a bundle's directory holds its `listing` under this name, so no file of a bundle may have it."""
+"""In the store a bundle's directory holds its `listing` under this name."""
+
+RESERVED = {LISTING, "files.new", "selftest"}
+"""Names in a bundle's directory that are the store's own, or a directory: no file of a bundle may have them."""
+
+FILES_MOST = 400
+"""A bundle has a dozen files, and a hundred with a large self-test; more find no room in `RELEASE_BYTES_MOST`."""
+
+RELEASE_BYTES_MOST = 60_000
+"""A release is one answer of a child process, which holds 64 kB (runtime/child.py)."""
+
+BUNDLE_BYTES_MOST = 4 * 2**30
+"""More than a board of this class can load; lengths far beyond are a mistake, or an attack on quotas."""
+
+OFFERS_MOST = 100
+"""So many releases are listed: what a person looks through, and what finds room in an answer."""
 
 Version = Annotated[str, Field(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -47,10 +62,10 @@ class Signed(BaseModel):
 
 
 class Release(_Part):
-    """One version of a bundle, with its files in the order of their paths."""
+    """One version of a bundle, with its files in the order of their paths: as publishers sign and devices take it."""
 
     signed: Signed
-    files: Annotated[tuple[FileEntry, ...], Field(min_length=1, max_length=1000)]
+    files: tuple[FileEntry, ...]
 
     @model_validator(mode="after")
     def _can_be_a_directory(self) -> "Release":
@@ -61,8 +76,20 @@ class Release(_Part):
             raise ValueError("names of its files differ in case only, or not at all")
         if MANIFEST not in paths:
             raise ValueError(f"it has no {MANIFEST}")
-        if LISTING in (path.casefold() for path in paths):
-            raise ValueError(f"a file of it is named {LISTING}, which the store writes itself")
+        for path in paths:
+            if path.casefold() in RESERVED:
+                raise ValueError(f"it has a file {path}, a name that the store needs itself")
+        return self
+
+    @model_validator(mode="after")
+    def _is_not_too_much(self) -> "Release":
+        if len(self.files) > FILES_MOST:
+            raise ValueError(f"it has {len(self.files)} files, more than {FILES_MOST}")
+        if self.size > BUNDLE_BYTES_MOST:
+            raise ValueError(f"it has {self.size} bytes, more than {BUNDLE_BYTES_MOST}")
+        if len(self.model_dump_json()) > RELEASE_BYTES_MOST:
+            what = f"{len(self.files)} files with so long names"
+            raise ValueError(f"it has {what} that their list is over {RELEASE_BYTES_MOST} bytes")
         return self
 
     @property
@@ -79,6 +106,17 @@ class Release(_Part):
     def content(self) -> str:
         """A hash of what it consists of: the name of its directory in the store."""
         return hashlib.sha256(listing(self.files)).hexdigest()
+
+
+class Offer(Signed):
+    """A release as it is listed, without its files; `size` is of all of them, in bytes."""
+
+    size: Annotated[int, Field(ge=0)]
+
+    @property
+    def id(self) -> str:
+        """Name and version."""
+        return f"{self.name}@{self.version}"
 
 
 def listing(files: tuple[FileEntry, ...]) -> bytes:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daemon import __version__
@@ -10,14 +10,17 @@ from daemon.bundles.choice import Own, active_id
 from daemon.bundles.ports import Host
 from daemon.bundles.runner import ChildRunner
 from daemon.bundles.start import Start
-from daemon.bundles.state import Check, Offer, Refusal, Result, State
+from daemon.bundles.state import Check, Refusal, Result, State
 from daemon.bundles.updater import Snapshot, Updater
-from daemon.clock import wall_time_of
+from daemon.clock import NS_PER_S, monotonic_ns, wall_time_of
 from daemon.config import Config
 from daemon.mqtt import BundlePart, CandidatePart, CheckPart, ModelsPayload, ResultPart, Session
 from daemon.recogniser import Recogniser
 from daemon.records import UPDATE_STAGES
-from daemon.release import version_key
+from daemon.release import Offer, version_key
+
+BYTES_EVERY_NS = 5 * NS_PER_S
+"""How often it is told how much has been fetched: on a slow link each time takes from what is fetched."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,16 @@ class Replacing:
         self._session = session
         self.updater = Updater(config.models, bundles.start, ChildRunner(), host, __version__, bundles.config)
         self._told: Snapshot | None = None
+        self._told_ns = 0
 
     def tell(self) -> None:
         """Publish what has changed since it was told last."""
-        snapshot = self.updater.status()
-        if snapshot != self._told:
-            self._told = snapshot
+        snapshot, now_ns = self.updater.status(), monotonic_ns()
+        if snapshot == self._told:
+            return
+        are_bytes_alone = self._told is not None and replace(snapshot, bytes_done=self._told.bytes_done) == self._told
+        if not are_bytes_alone or now_ns - self._told_ns >= BYTES_EVERY_NS:
+            self._told, self._told_ns = snapshot, now_ns
             payload = models_payload(self._node, self._source, self._own, snapshot, time.time())
             self._session.publish("models", payload.to_json(), retain=True, qos=1)
 

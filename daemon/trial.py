@@ -10,21 +10,17 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.bundles.fit import must_be
 from daemon.bundles.load import load_bundle
+from daemon.bundles.requests import CHECK_S, SELFTEST_S, CheckRequest, SelftestRequest
 from daemon.config import Config, load_config
 from daemon.documents import Loaded
 from daemon.errors import (
     BundleError,
-    ChildError,
-    Crashed,
     DocumentError,
-    Late,
     MismatchError,
     ModelError,
     Refused,
@@ -32,18 +28,11 @@ from daemon.errors import (
     UpdateFault,
 )
 from daemon.recogniser import check_thresholds, load_recogniser
-from daemon.release import Release
 from daemon.runtime.child import REASON_CHARS, SAYS_BYTES
 from daemon.runtime.confine import confine
 from daemon.runtime.inside import Failed
 from daemon.selftest import failures_in_short
 from daemon.selftest import selftest as run_cases
-
-CHECK_S = 60.0
-"""Importing and loading take 2 s, most of a minute on a small board with a slow card."""
-
-SELFTEST_S = 120.0
-"""As `check`, and as long again for the stored cases: a few take 0.1 s, and as many seconds on the slowest board."""
 
 ALLOWANCE_MB = 64
 """Beside what was declared for the models: for what reads a manifest, a picture (24 MB for one of 8 million pixels), a
@@ -51,25 +40,6 @@ sound (12 MB for a minute at 16 kHz: decoded, resampled, padded), and for the al
 
 WARM_SIDE = 256
 """Of a product large enough for OpenBLAS to take its buffer."""
-
-OUT_OF_MEMORY = ("SIGABRT", "SIGKILL")
-"""How C++ ends without memory, and how the system ends others then."""
-
-
-class SelftestRequest(BaseModel):
-    """What `selftest` is asked: to try a release's files in a directory, with the memory that was declared for it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    release: Release
-    directory: str
-    memory_mb: Annotated[int, Field(ge=1, le=1_000_000)]
-
-
-class CheckRequest(SelftestRequest):
-    """What `check` is asked; `config` is the node's, for which the bundle must be fit."""
-
-    config: str | None = None
 
 
 def check(request: str) -> None:
@@ -92,19 +62,6 @@ def selftest(request: str) -> None:
     order = SelftestRequest.model_validate_json(request)
     _prepare(order, SELFTEST_S)
     _answer(order, lambda: _selftest(order))
-
-
-def why(error: ChildError, memory_mb: int) -> str:
-    """In the parent: what the end of a trial's process says of its bundle."""
-    if isinstance(error, Late):
-        return f"is not done within {error.deadline_s:g} s"
-    if not isinstance(error, Crashed):
-        return str(error)
-    if error.signal_name == "SIGXCPU":
-        return "uses up its processor time, and is not done"
-    if error.signal_name in OUT_OF_MEMORY:
-        return f"{error}, as where more than the {memory_mb} MB that were declared are needed"
-    return f"its models crash the runtime: {error}"
 
 
 def _prepare(order: SelftestRequest, seconds: float) -> None:

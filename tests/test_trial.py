@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import yaml
 
+from daemon.bundles.endings import of_trial
 from daemon.bundles.load import MANIFEST
-from daemon.errors import ChildError, Crashed, Late
+from daemon.bundles.requests import CHECK_S, SELFTEST_S, CheckRequest, SelftestRequest
+from daemon.errors import ChildError
 from daemon.inference.head import write_head
 from daemon.release import Release
 from daemon.runtime.child import REASON_CHARS, Child
-from daemon.trial import CHECK_S, SELFTEST_S, CheckRequest, SelftestRequest, why
 from tests.bundles.builder import SIDE, release_of, write_bundle, write_encoder
 from tests.helpers import hostile_models
 
@@ -54,7 +55,7 @@ def tried(
             try:
                 answer = json.loads(child.result(most_s))
             except ChildError as error:
-                return Outcome(stage, why(error, memory_mb))
+                return Outcome(stage, str(of_trial(error, memory_mb)))
         if not answer["ok"]:
             assert answer["kind"] == "bundle"
             return Outcome(stage, answer["reason"])
@@ -265,20 +266,3 @@ def test_a_selftest_may_be_off_by_its_tolerance(tmp_path: Path, off: float, stag
     bundle = write_bundle(tmp_path / "bundle")
     replaced(bundle / "selftest" / "cases.yaml", "1.0", f"{1 - off:.2f}")
     assert tried(bundle).stage == stage
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (Late(120.0), "is not done within 120 s"),
-        (Crashed("SIGSEGV"), "its models crash the runtime: its process was ended by SIGSEGV"),
-        (Crashed("SIGXCPU"), "uses up its processor time, and is not done"),
-        (
-            Crashed("SIGABRT"),
-            "its process was ended by SIGABRT, as where more than the 16 MB that were declared are need",
-        ),
-        (ChildError("cannot be tried: KeyError: 'x'"), "cannot be tried: KeyError: 'x'"),
-    ],
-)
-def test_the_end_of_a_trial_is_told_in_words(error: ChildError, words: str) -> None:
-    assert why(error, 16).startswith(words)

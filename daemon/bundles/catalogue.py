@@ -11,19 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from daemon.errors import UpdateError
 from daemon.manifest import Name
-from daemon.release import LISTING, MANIFEST, FileEntry, Release, Signed, Version, version_key
-
-FILES_MOST = 1000
-"""A bundle has a dozen files, and a hundred with a large self-test."""
-
-BUNDLE_BYTES_MOST = 4 * 2**30
-"""More than a board of this class can load; lengths far beyond are a mistake, or an attack on quotas."""
-
-RELEASE_BYTES_MOST = 60_000
-"""A release is one answer of a child process, which holds 64 kB (runtime/child.py)."""
-
-RESERVED = {LISTING, "files.new", "selftest"}
-"""Names in a bundle's directory that are the store's own, or a directory."""
+from daemon.release import MANIFEST, FileEntry, Release, Signed, Version, version_key
 
 SHOWN_CHARS = 80
 """How much of a name from afar is told."""
@@ -102,8 +90,6 @@ class _Unusable(Exception):
 
 
 def _release(name: str, version: str, files: Mapping[str, Target]) -> Release:
-    if len(files) > FILES_MOST:
-        raise _Unusable(f"has {len(files)} files, more than {FILES_MOST}")
     entries = tuple(_entry(path, files[path]) for path in sorted(files))
     if MANIFEST not in files:
         raise _Unusable(f"has no {MANIFEST}")
@@ -111,19 +97,12 @@ def _release(name: str, version: str, files: Mapping[str, Target]) -> Release:
     if (signed.name, signed.version) != (name, version):
         raise _Unusable(f"was signed as {signed.name}@{signed.version}")
     try:
-        release = Release(signed=signed, files=entries)
+        return Release(signed=signed, files=entries)
     except ValidationError as error:
         raise _Unusable(f"cannot be: {_why(error)}") from error
-    if release.size > BUNDLE_BYTES_MOST:
-        raise _Unusable(f"has {release.size} bytes, more than {BUNDLE_BYTES_MOST}")
-    if len(release.model_dump_json()) > RELEASE_BYTES_MOST:
-        raise _Unusable(f"has {len(files)} files with so long names that their list is over {RELEASE_BYTES_MOST} bytes")
-    return release
 
 
 def _entry(path: str, target: Target) -> FileEntry:
-    if path.casefold() in RESERVED:
-        raise _Unusable(f"has a file {_shown(path)}, a name that the store needs itself")
     if target.sha256 is None:
         raise _Unusable(f"has a file {_shown(path)} that was signed without its sha256")
     try:

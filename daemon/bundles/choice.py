@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.bundles.state import Offer, State
+from daemon.bundles.state import State
 from daemon.bundles.transitions import based_on, own_again
-from daemon.release import version_key
+from daemon.release import Offer, version_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,14 +27,10 @@ from daemon.bundles.requests import (
     failure,
     success,
 )
-from daemon.bundles.state import Offer
 from daemon.bundles.transport import Transport
 from daemon.bundles.trust import trusted_targets
 from daemon.errors import UpdateError
-from daemon.release import FileEntry, Release
-
-OFFERS_MOST = 100
-"""What a person looks through, and what finds room in an answer."""
+from daemon.release import OFFERS_MOST, FileEntry, Offer, Release
 
 SKIP_CHARS = 300
 """Of each reason for leaving a version out; twenty of them find room in an answer."""

@@ -14,7 +14,7 @@ from daemon.files import read_bounded, replace_file
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 4 * 1024 * 1024
-"""More than a state with the longest candidate has: 1000 files of some 250 bytes each."""
+"""Far more than a state has: 60 kB for a candidate's files, and as much for offers and refusals."""
 
 
 class Ledger:

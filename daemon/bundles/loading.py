@@ -16,6 +16,8 @@ def loaded(load: Callable[[], Loaded]) -> Loaded:
         return load()
     except Refused as error:
         raise UpdateError("bundle", str(error)) from error
+    except MemoryError as error:
+        raise UpdateError("memory", "there is too little memory to load it") from error
     except Exception as error:
         log.exception("a bundle could not be loaded")
         raise UpdateError("bundle", f"cannot be loaded: {type(error).__name__}: {error}") from error

@@ -36,5 +36,5 @@ class Runner(Protocol):
     def run(self, step: Step, request: str, deadline_s: float, beat: Beat, inherits: Sequence[int] = ()) -> str:
         """The step's answer: one JSON object. `inherits` are descriptors it may use.
 
-        Raises ChildError when it fails or is not done in time, UpdateError when it cannot even begin.
+        Raises ChildError when it fails (Late: not done in time), UpdateError when it cannot even begin.
         """

@@ -1,20 +1,23 @@
-"""What the updater asks of the processes that fetch bundles, and what they answer: one JSON object each."""
+"""What the updater asks of the processes that fetch bundles and try them, and what they answer: a JSON object each."""
 
 import json
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from daemon.bundles.state import Offer
+from daemon.bundles.state import REASON_CHARS
 from daemon.errors import UpdateError
 from daemon.manifest import Name
-from daemon.release import Release, Version
-
-REASON_CHARS = 500
-"""How long a reason may be: a line for a person, whatever a hostile source puts into it."""
+from daemon.release import OFFERS_MOST, Offer, Release, Version
 
 SKIPPED_MOST = 20
 """How many reasons for leaving something out are told; a hostile source has thousands."""
+
+CHECK_S = 60.0
+"""For `check`. Importing and loading take 2 s, most of a minute on a small board with a slow card."""
+
+SELFTEST_S = 120.0
+"""As `check`, and as long again for the stored cases: a few take 0.1 s, and as many seconds on the slowest board."""
 
 
 class _Message(BaseModel):
@@ -60,10 +63,24 @@ class VerifyRequest(_Message):
     into: str
 
 
+class SelftestRequest(_Message):
+    """A release's files in a directory are to be tried, with the memory that was declared for it."""
+
+    release: Release
+    directory: str
+    memory_mb: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class CheckRequest(SelftestRequest):
+    """A release's files are to be looked at; `config` is the node's, for which the bundle must be fit."""
+
+    config: str | None = None
+
+
 class LookResult(_Message):
     """The newest versions of every name, by name and version; and why others were left out."""
 
-    releases: tuple[Offer, ...]
+    releases: Annotated[tuple[Offer, ...], Field(max_length=OFFERS_MOST)]
     skipped: Annotated[tuple[str, ...], Field(max_length=SKIPPED_MOST)]
 
 

@@ -54,6 +54,8 @@ def judge(before: Vitals, now: Vitals, elapsed_s: float, windows_judged: int, ru
     """
     if reason := _more_errors(before, now, rules.window_moments):
         return Verdict("back", reason)
+    if now.moments == 0 < before.moments:
+        return Verdict("wait")  # nothing was seen of it: paused, or without a source
     over = elapsed_s >= rules.longest_s
     if not over and now.moments // rules.window_moments <= windows_judged:
         return Verdict("wait")

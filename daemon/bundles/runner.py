@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from daemon.bundles.ports import Beat, Step
 from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.errors import ChildError, UpdateError
+from daemon.errors import ChildError, Late, UpdateError
 from daemon.runtime.child import Child
 
 TARGETS: Mapping[Step, str] = {
@@ -17,7 +17,7 @@ TARGETS: Mapping[Step, str] = {
 }
 """What each step calls."""
 
-POLL_S = 0.5
+POLL_S = 0.1
 """How often it is asked meanwhile whether to go on."""
 
 
@@ -28,7 +28,10 @@ class ChildRunner:
         self._targets = targets
 
     def run(self, step: Step, request: str, deadline_s: float, beat: Beat, inherits: Sequence[int] = ()) -> str:
-        """What the step printed. Raises ChildError when it failed, UpdateError without room for a process."""
+        """What the step printed.
+
+        Raises ChildError when it failed, Late when it took too long, UpdateError when there is no room for a process.
+        """
         try:
             child = Child(self._targets[step], request, inherits=inherits)
         except ChildError as error:
@@ -38,5 +41,5 @@ class ChildRunner:
             while not child.has_ended(POLL_S):
                 beat()
                 if monotonic_ns() > deadline_ns:
-                    raise ChildError(f"not done within {deadline_s:g} s")
+                    raise Late(deadline_s)
             return child.result(0)

@@ -9,16 +9,19 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from daemon.bundles.endings import of_fetch, of_trial
 from daemon.bundles.ports import Beat, Runner, Step
 from daemon.bundles.requests import (
+    CHECK_S,
+    SELFTEST_S,
+    CheckRequest,
     DownloadRequest,
-    DownloadResult,
     LookResult,
     ResolveRequest,
     ResolveResult,
+    SelftestRequest,
     SourceRequest,
     VerifyRequest,
-    VerifyResult,
 )
 from daemon.bundles.state import Slot
 from daemon.errors import ChildError, UpdateError, UpdateFault
@@ -35,17 +38,13 @@ SLOWEST_DISK = 500_000.0
 BESIDE_S = 60.0
 """For what a step does beside moving bytes, on the slowest boards."""
 
-CHECK_S = 60.0
-SELFTEST_S = 120.0
-"""A board of a Pi Zero's class loads a bundle in seconds and computes each stored case in less than one."""
-
 _DONE = struct.Struct("<Q")
 
-Reply = TypeVar("Reply", bound=BaseModel)
+ResultT = TypeVar("ResultT", bound=BaseModel)
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
 
     ok: bool
     kind: UpdateFault = "source"
@@ -53,17 +52,13 @@ class _Answer(BaseModel):
     result: dict[str, Any] = {}
 
 
-class _Passed(BaseModel):
-    """A bundle that passed a trial says nothing that matters here."""
-
-
 class Stages:
     """The steps, each of which raises UpdateError when it fails, and Closing when `beat` does."""
 
-    def __init__(self, runner: Runner, source: SourceRequest, config: Path | None) -> None:
+    def __init__(self, runner: Runner, origin: SourceRequest, config: Path | None) -> None:
         """`config` is the file that bundles must fit. Raises OSError without memory."""
         self._runner = runner
-        self._source = source
+        self._origin = origin
         self._config = None if config is None else str(config)
         self._done = os.fdopen(shared_memory(_DONE.size), "r+b", buffering=0)
 
@@ -74,13 +69,13 @@ class Stages:
         return done
 
     def look(self, beat: Beat) -> LookResult:
-        """What the source has."""
-        return self._ask("look", self._source.model_dump_json(), LOOK_S, beat, LookResult)
+        """What the source has, and why some of it is skipped."""
+        return _result("look", self._fetch("look", self._origin, LOOK_S, beat), LookResult)
 
     def resolve(self, name: str, version: str, beat: Beat) -> Release:
         """The files of one version."""
-        request = ResolveRequest(**self._source.model_dump(), name=name, version=version)
-        release = self._ask("resolve", request.model_dump_json(), LOOK_S, beat, ResolveResult).release
+        request = ResolveRequest(**dict(self._origin), name=name, version=version)
+        release = _result("resolve", self._fetch("resolve", request, LOOK_S, beat), ResolveResult).release
         if (release.signed.name, release.signed.version) != (name, version):
             raise UpdateError("source", f"{name}@{version} was asked for, and {release.id} answered")
         return release
@@ -90,51 +85,41 @@ class Stages:
         done = self._done.fileno()
         os.pwrite(done, _DONE.pack(0), 0)
         request = DownloadRequest(
-            **self._source.model_dump(), release=release, into=str(into), have=tuple(map(str, have)), progress=done
+            **dict(self._origin), release=release, into=str(into), have=tuple(map(str, have)), progress=done
         )
-        deadline_s = BESIDE_S + release.size / SLOWEST_FETCH
-        self._ask("download", request.model_dump_json(), deadline_s, beat, DownloadResult, inherits=(done,))
+        self._fetch("download", request, BESIDE_S + release.size / SLOWEST_FETCH, beat, inherits=(done,))
 
     def verify(self, release: Release, into: Path, beat: Beat) -> None:
         """Have all of it on disk, and as it should be."""
         request = VerifyRequest(release=release, into=str(into))
-        deadline_s = BESIDE_S + release.size / SLOWEST_DISK
-        self._ask("verify", request.model_dump_json(), deadline_s, beat, VerifyResult)
+        self._fetch("verify", request, BESIDE_S + release.size / SLOWEST_DISK, beat)
 
     def check(self, release: Release, directory: Path, beat: Beat) -> None:
         """Whether the bundle is what it says, and fits the config."""
-        request = _trial(release, directory) | {"config": self._config}
-        self._ask("check", json.dumps(request), CHECK_S, beat, _Passed)
+        memory_mb = release.signed.memory_mb
+        request = CheckRequest(release=release, directory=str(directory), memory_mb=memory_mb, config=self._config)
+        self._try("check", request, CHECK_S, beat)
 
     def selftest(self, release: Release, directory: Path, beat: Beat) -> None:
         """Whether it computes what it did when it was made."""
-        self._ask("selftest", json.dumps(_trial(release, directory)), SELFTEST_S, beat, _Passed)
+        request = SelftestRequest(release=release, directory=str(directory), memory_mb=release.signed.memory_mb)
+        self._try("selftest", request, SELFTEST_S, beat)
 
-    def _ask(
-        self,
-        step: Step,
-        request: str,
-        deadline_s: float,
-        beat: Beat,
-        reply: type[Reply],
-        inherits: Sequence[int] = (),
-    ) -> Reply:
-        kind: UpdateFault = "bundle" if step in ("check", "selftest") else "source"
+    def _fetch(
+        self, step: Step, request: BaseModel, deadline_s: float, beat: Beat, inherits: Sequence[int] = ()
+    ) -> _Answer:
         try:
-            text = self._runner.run(step, request, deadline_s, beat, inherits)
-            answer = _Answer.model_validate_json(text)
-            if answer.ok:
-                return reply.model_validate_json(json.dumps(answer.result))
+            text = self._runner.run(step, request.model_dump_json(), deadline_s, beat, inherits)
         except ChildError as error:
-            raise UpdateError(kind, str(error)) from error
-        except ValidationError as error:
-            raise UpdateError(kind, f"the answer of {step} makes no sense: {_where(error)}") from error
-        raise UpdateError(answer.kind, answer.reason)
+            raise of_fetch(error) from error
+        return _answer(step, text, "source")
 
-
-def _trial(release: Release, directory: Path) -> dict[str, Any]:
-    memory_mb = release.signed.memory_mb
-    return {"release": release.model_dump(mode="json"), "directory": str(directory), "memory_mb": memory_mb}
+    def _try(self, step: Step, request: SelftestRequest, deadline_s: float, beat: Beat) -> None:
+        try:
+            text = self._runner.run(step, request.model_dump_json(), deadline_s, beat)
+        except ChildError as error:
+            raise of_trial(error, request.memory_mb) from error
+        _answer(step, text, "bundle")
 
 
 def slot_of(release: Release) -> Slot:
@@ -143,6 +128,25 @@ def slot_of(release: Release) -> Slot:
     return Slot(name=signed.name, version=signed.version, content=release.content, memory_mb=signed.memory_mb)
 
 
-def _where(error: ValidationError) -> str:
+def _answer(step: Step, text: str, kind: UpdateFault) -> _Answer:
+    """`kind` says whose fault it is when the answer makes no sense."""
+    try:
+        answer = _Answer.model_validate_json(text)
+    except ValidationError as error:
+        raise _senseless(step, kind, error) from error
+    if not answer.ok:
+        raise UpdateError(answer.kind, answer.reason)
+    return answer
+
+
+def _result(step: Step, answer: _Answer, kind: type[ResultT]) -> ResultT:
+    try:
+        return kind.model_validate_json(json.dumps(answer.result))
+    except ValidationError as error:
+        raise _senseless(step, "source", error) from error
+
+
+def _senseless(step: Step, kind: UpdateFault, error: ValidationError) -> UpdateError:
     problem = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, problem['loc'])) or 'all of it'}: {problem['msg']}"
+    where = ".".join(map(str, problem["loc"])) or "all of it"
+    return UpdateError(kind, f"the answer of {step} makes no sense: {where}: {problem['msg']}")

@@ -10,13 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from daemon.bundles.rules import Vitals
 from daemon.manifest import Name, Number
 from daemon.records import UpdateStage
-from daemon.release import Release, Sha256, Signed, Version
+from daemon.release import OFFERS_MOST, Offer, Release, Sha256, Version
 
 REFUSED = 32
 """So many versions that are left alone are remembered, the latest: a publisher withdraws them sooner."""
-
-OFFERS = 100
-"""So many of a source's newest releases are remembered."""
 
 REASON_CHARS = 500
 """How much of a reason is kept: one line for a person."""
@@ -36,17 +33,6 @@ class Slot(_Part):
     version: Version
     content: Sha256
     memory_mb: Annotated[int, Field(ge=1)]
-
-    @property
-    def id(self) -> str:
-        """Name and version."""
-        return f"{self.name}@{self.version}"
-
-
-class Offer(Signed):
-    """A release that a source has; `size` is of all its files, in bytes."""
-
-    size: Annotated[int, Field(ge=0)]
 
     @property
     def id(self) -> str:
@@ -125,7 +111,7 @@ class State(_Part):
     refused: Annotated[tuple[Refusal, ...], Field(max_length=REFUSED)] = ()
     last_check: Check | None = None
     last_result: Result | None = None
-    available: Annotated[tuple[Offer, ...], Field(max_length=OFFERS)] = ()
+    available: Annotated[tuple[Offer, ...], Field(max_length=OFFERS_MOST)] = ()
     seen_time: Number = 0.0
 
     @model_validator(mode="after")

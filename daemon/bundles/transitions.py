@@ -7,11 +7,9 @@ from collections.abc import Iterable
 
 from daemon.bundles.rules import Vitals
 from daemon.bundles.state import (
-    OFFERS,
     REFUSED,
     Candidate,
     Check,
-    Offer,
     Probation,
     Refusal,
     Result,
@@ -20,7 +18,7 @@ from daemon.bundles.state import (
     one_line,
 )
 from daemon.records import UpdateStage
-from daemon.release import Release
+from daemon.release import OFFERS_MOST, Offer, Release
 
 MOST_ENDINGS = 3
 """So often may the daemon end in one stage of a bundle, by a crash or a power cut: it may be the bundle's doing."""
@@ -150,7 +148,7 @@ def based_on(state: State, base: str) -> State:
 def checked(state: State, now_s: float, offers: Iterable[Offer]) -> State:
     """The source was looked at, and has these."""
     check = Check(ok=True, reason=None, time=now_s)
-    return state.model_copy(update={"last_check": check, "available": tuple(offers)[:OFFERS]})
+    return state.model_copy(update={"last_check": check, "available": tuple(offers)[:OFFERS_MOST]})
 
 
 def check_failed(state: State, reason: str, now_s: float) -> State:

@@ -62,8 +62,8 @@ class Updater:
             raise ValueError("models.source is not set")
         self._own, self._ledger, self._perceptd, self._on_change = start.own, start.ledger, perceptd, on_change
         store = Store(start.directory, round(config.quota_mb * MB))
-        source = SourceRequest(source=config.source, root=config.root, metadata=str(store.metadata), perceptd=perceptd)
-        self._stages = Stages(runner, source, config_path)
+        origin = SourceRequest(source=config.source, root=config.root, metadata=str(store.metadata), perceptd=perceptd)
+        self._stages = Stages(runner, origin, config_path)
         self._wake, self._closing = threading.Event(), threading.Event()
         self._orders = Orders(start.own, perceptd, self._wake.set)
         self._rounds = Rounds(

@@ -11,7 +11,7 @@ from daemon.files import read_bounded
 from daemon.release import LISTING, FileEntry
 
 LISTING_BYTES = 256 * 1024
-"""A bundle has 1000 files at most, with some 200 bytes each in its listing."""
+"""A bundle has 400 files at most (release.py), with some 200 bytes each in its listing."""
 
 CHUNK_BYTES = 1024 * 1024
 """The slowest boards hash so much in a tenth of a second."""

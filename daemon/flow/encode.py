@@ -111,11 +111,16 @@ class Preparation:
             self._counters["text"].drop("cut")
         return [("text", captured)]
 
-    def follow(self, other: "Preparation", heard: Iterable[Block]) -> None:
-        """Take over from another bundle's, of the same sample rate: hear on where it was, or know what was `heard`."""
-        if self._hears == other._hears:
-            self._front_end = other._front_end
-            return
+    def hears_like(self, other: "Preparation") -> bool:
+        """Whether another bundle's makes the same patches of the same sound."""
+        return self._hears == other._hears
+
+    def hear_on(self, other: "Preparation") -> None:
+        """Go on where another one stands that hears alike."""
+        self._front_end = other._front_end
+
+    def hear(self, heard: Iterable[Block]) -> None:
+        """Know what was heard before; the patches of it were another bundle's to recognise."""
         for block in heard:
             self._patches(block)
 

@@ -74,12 +74,22 @@ class LiveFlow:
 
         Gives the stream as it was, which has left once all that is under way has been fused.
         """
+        is_alike = lane.preparation.hears_like(self._lane.preparation)
+        heard = [] if is_alike else self._heard()
+        lane.preparation.hear(heard)  # without the lock: on small boards it takes longer than a frame
         with self._lock:
             old, self._lane = self._lane, lane
-            lane.preparation.follow(old.preparation, self._retained)
+            if is_alike:
+                lane.preparation.hear_on(old.preparation)
+            else:
+                lane.preparation.hear(block for block in self._retained if not heard or block.end_ns > heard[-1].end_ns)
             old.stream.successor = lane.stream
             old.close()
         return old.stream
+
+    def _heard(self) -> list[Block]:
+        with self._lock:
+            return list(self._retained)
 
     def _retain(self, block: Block) -> None:
         self._retained.append(block)

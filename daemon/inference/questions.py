@@ -40,7 +40,8 @@ class Questions:
         for model, tensor in held:
             self.regions.append(Region(model, size))
             size += aligned(tensor.nbytes)
-        self.descriptor, memory = memory_to_read(size)
+        descriptor, memory = memory_to_read(size)
+        self._file = os.fdopen(descriptor, "r+b", buffering=0)  # closed with us, if we are never used
         views = [
             np.frombuffer(memory, tensor.dtype, tensor.size, region.offset).reshape(tensor.shape)
             for region, (_, tensor) in zip(self.regions, held, strict=True)
@@ -49,6 +50,11 @@ class Questions:
             view[...] = tensor
         self._views = views
         self.live = views[: len(inputs)]
+
+    @property
+    def descriptor(self) -> int:
+        """Of the memory, until it is closed."""
+        return self._file.fileno()
 
     def at(self, region: int) -> Tensor:
         """What a region holds."""
@@ -61,4 +67,4 @@ class Questions:
 
     def close(self) -> None:
         """Share the memory no more; what was handed out stays."""
-        os.close(self.descriptor)
+        self._file.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from daemon.errors import BundleError
 from daemon.files import sync_directory
@@ -27,7 +28,7 @@ def release_of(directory: Path, manifest: Manifest, needs_perceptd: str, memory_
         )
         return Release(signed=signed, files=tuple(_entry(directory, path) for path in _paths(directory, manifest)))
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
+        problems = "; ".join(_in_words(problem) for problem in error.errors(include_url=False))
         raise BundleError(f"{directory}: cannot be published: {problems}") from error
 
 
@@ -67,6 +68,11 @@ def _paths(directory: Path, manifest: Manifest) -> list[str]:
         if not re.fullmatch(r"[A-Za-z0-9._-]+", Path(path).name):
             raise BundleError(f"{directory / path}: expected a name of letters, digits and . _ - alone; rename it")
     return sorted({MANIFEST} | models | licences | cases)
+
+
+def _in_words(problem: ErrorDetails) -> str:
+    key = ".".join(map(str, problem["loc"]))
+    return f"{key}: {problem['msg']}" if key else problem["msg"].removeprefix("Value error, ")
 
 
 def _entry(directory: Path, path: str) -> FileEntry:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from daemon.bundles.rules import ProbationRules, Vitals
-from daemon.errors import ChildError, Crashed, Refused
+from daemon.errors import ChildError, Crashed, Late, Refused
 from daemon.models_config import ModelsConfig
 from tests.bundles.device import OWN, PATIENCE_S, Device
 
@@ -96,21 +96,21 @@ def test_a_bundle_that_is_no_good_is_not_tried_again_by_itself(tmp_path: Path, s
 
 
 @pytest.mark.parametrize(
-    ("step", "error", "refused"),
+    ("step", "error", "reason", "refused"),
     [
-        ("resolve", ChildError("not done within 300 s"), False),
-        ("download", Crashed("SIGSEGV"), False),
-        ("check", Crashed("SIGSEGV"), True),
-        ("selftest", ChildError("not done within 120 s"), True),
+        ("resolve", Late(300.0), "not done within 300 s", False),
+        ("download", Crashed("SIGSEGV"), "its process was ended by SIGSEGV", False),
+        ("check", Crashed("SIGSEGV"), "its models crash the runtime: its process was ended by SIGSEGV", True),
+        ("selftest", Late(120.0), "is not done within 120 s", True),
     ],
 )
 def test_a_child_that_fails_is_the_bundles_fault_where_it_reads_it(
-    device: Device, step: str, error: ChildError, refused: bool
+    device: Device, step: str, error: ChildError, reason: str, refused: bool
 ) -> None:
     device.runner.faults[step] = [error]
     with device:
         state = device.install("0.5.0").state
-    assert state.last_result is not None and state.last_result.reason == str(error)
+    assert state.last_result is not None and state.last_result.reason == reason
     assert bool(state.refused) is refused
 
 
@@ -168,7 +168,8 @@ def test_going_back_needs_no_disk(device: Device) -> None:
     blocker = device.directory / "state.new"
     device.host.after_commit = lambda: blocker.mkdir(exist_ok=True)  # from now on nothing can be written there
     with device:
-        status = device.install("0.5.0")
+        device.install("0.5.0")
+        status = device.until(lambda status: status.trouble is not None)
         assert device.host.history == [OWN, "digits@0.5.0", OWN]
         assert status.trouble is not None and "state.json cannot be written" in status.trouble
         blocker.rmdir()

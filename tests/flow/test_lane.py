@@ -189,7 +189,8 @@ def test_other_ears_know_what_was_heard_before(heard: bool, comes_after_ms: int)
     blocks = [Block(sound, 8000, index * 20 * MS) for index in range(100)]
     for block in blocks[:50]:
         old.prepare(block)
-    new.follow(old, blocks[:50] if heard else [])
+    assert not new.hears_like(old)
+    new.hear(blocks[:50] if heard else [])
     patches = [patch for block in blocks[50:62] for _, patch in new.prepare(block)]
     assert isinstance(patches[0], Patch)
     assert 1000 * MS < patches[0].end_ns <= (1000 + comes_after_ms) * MS
@@ -204,7 +205,8 @@ def test_alike_ears_hear_on_where_they_were() -> None:
     blocks = [Block(samples, 8000, index * 20 * MS) for index, samples in enumerate(sound)]
     whole = [patch for block in blocks for _, patch in one.prepare(block)]
     parts = [patch for block in blocks[:47] for _, patch in first.prepare(block)]
-    second.follow(first, blocks[:47])
+    assert second.hears_like(first)
+    second.hear_on(first)
     parts += [patch for block in blocks[47:] for _, patch in second.prepare(block)]
     assert [patch.end_ns for patch in parts] == [patch.end_ns for patch in whole]
     assert all(np.array_equal(a.spectra, b.spectra) for a, b in zip(parts, whole, strict=True))

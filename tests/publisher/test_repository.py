@@ -77,6 +77,28 @@ def test_what_editors_leave_is_not_published_and_odd_names_are_refused(tmp_path:
         repository.add(bundle)
 
 
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (["files.txt"], r"it has a file files\.txt, a name that the store needs itself$"),
+        (["files.new"], r"it has a file files\.new, a name that the store needs itself$"),
+        ([f"selftest/{number}" for number in range(396)], "it has 401 files, more than 400$"),
+        ([f"selftest/{number:0100}" for number in range(380)], "it has 385 files with so long names that their list"),
+        (["selftest/Cases.yaml"], "names of its files differ in case only"),
+    ],
+    ids=["listing", "new listing", "many", "long", "case"],
+)
+def test_what_devices_would_leave_out_is_refused(tmp_path: Path, more: list[str], why: str) -> None:
+    models = [name for name in more if "/" not in name]
+    head = {"model": models[0]} if models else {"model": "head.tflite"}
+    bundle = write_bundle(tmp_path / "bundle", head=head)
+    for name in more:
+        (bundle / name).write_bytes(b"x")
+    repository = Repository(tmp_path / "repository").init()
+    with pytest.raises(BundleError, match=f"bundle: cannot be published: {why}"):
+        repository.add(bundle)
+
+
 def test_versions_are_published_beside_each_other(tmp_path: Path, repository: Repository, device: Device) -> None:
     for version in ("1.10.0", "1.9.0"):
         repository.add(write_bundle(tmp_path / version, version=version))

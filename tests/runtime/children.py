@@ -43,6 +43,10 @@ def hang() -> None:
         time.sleep(60)
 
 
+def hang_told(request: str) -> None:
+    hang()
+
+
 def babble() -> None:
     """Write for ever, whether or not there is room."""
     for stream in (sys.stdout, sys.stderr):

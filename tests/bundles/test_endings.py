@@ -1,0 +1,37 @@
+"""The end of a step's process is told in words, and laid on the bundle or on the source."""
+
+import pytest
+
+from daemon.bundles.endings import of_fetch, of_trial
+from daemon.errors import ChildError, Crashed, Late
+
+ENDED = "its process was ended by "
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (Late(120.0), "is not done within 120 s"),
+        (Crashed("SIGSEGV"), f"its models crash the runtime: {ENDED}SIGSEGV"),
+        (Crashed("SIGXCPU"), "uses up its processor time, and is not done"),
+        (Crashed("SIGABRT"), f"{ENDED}SIGABRT, as where more than the 16 MB that were declared are needed"),
+        (Crashed("SIGKILL"), f"{ENDED}SIGKILL, as where more than the 16 MB that were declared are needed"),
+        (ChildError("cannot be tried: KeyError: 'x'"), "cannot be tried: KeyError: 'x'"),
+    ],
+)
+def test_of_a_trial_it_is_the_bundles_fault(error: ChildError, words: str) -> None:
+    told = of_trial(error, 16)
+    assert (told.kind, str(told)) == ("bundle", words)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (Late(300.0), "not done within 300 s"),
+        (Crashed("SIGSEGV"), f"{ENDED}SIGSEGV"),
+        (ChildError("its process ended with code 1"), "its process ended with code 1"),
+    ],
+)
+def test_of_a_fetch_it_is_the_sources(error: ChildError, words: str) -> None:
+    told = of_fetch(error)
+    assert (told.kind, str(told)) == ("source", words)

@@ -1,0 +1,75 @@
+"""The steps as the updater asks for them, in real processes."""
+
+from pathlib import Path
+
+import pytest
+
+from daemon.bundles import stages
+from daemon.bundles.requests import SourceRequest
+from daemon.bundles.runner import ChildRunner
+from daemon.bundles.stages import Stages
+from daemon.errors import Late, UpdateError
+from tests.bundles.builder import release_of, write_bundle
+from tests.bundles.fetching import FILES, Device
+from tests.helpers import hostile_models
+
+ORIGIN = SourceRequest(source="file:///none", root="/none", metadata="/none", perceptd="0.1.0")
+SHORT_S = 1.0
+
+
+def beat() -> None:
+    """Go on."""
+
+
+def steps(origin: SourceRequest = ORIGIN, runner: ChildRunner | None = None) -> Stages:
+    return Stages(runner or ChildRunner(), origin, None)
+
+
+def test_a_bundle_comes_through_all_steps_up_to_the_check(device: Device, tmp_path: Path) -> None:
+    asked, into = steps(SourceRequest(**device.from_source())), tmp_path / "into"
+    into.mkdir()
+    assert [offer.id for offer in asked.look(beat).releases] == ["digits@1.0.0"]
+    release = asked.resolve("digits", "1.0.0", beat)
+    asked.download(release, into, [], beat)
+    assert asked.bytes_done == release.size == sum(map(len, FILES.values()))
+    asked.verify(release, into, beat)
+    with pytest.raises(UpdateError, match=r"bundle\.yaml") as caught:
+        asked.check(release, into, beat)
+    assert caught.value.kind == "bundle"
+
+
+def test_a_source_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UpdateError, match="/none: cannot be read: No such file or directory") as found:
+        steps(ORIGIN.model_copy(update={"metadata": str(tmp_path / "tuf")})).look(beat)
+    assert found.value.kind == "trust"
+
+
+def test_a_model_that_crashes_the_runtime_is_told_as_the_bundles(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    (bundle / "image.tflite").write_bytes(hostile_models.split_into_none())
+    with pytest.raises(UpdateError, match=r"^its models crash the runtime: its process was ended by SIG") as caught:
+        steps().check(release_of(bundle, memory_mb=32), bundle, beat)
+    assert caught.value.kind == "bundle"
+
+
+@pytest.mark.parametrize(("step", "words"), [("check", "is not done within 1 s"), ("look", "not done within 1 s")])
+def test_what_never_returns_is_ended_at_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, words: str
+) -> None:
+    for name in ("CHECK_S", "LOOK_S"):
+        monkeypatch.setattr(stages, name, SHORT_S)
+    asked = steps(runner=ChildRunner(dict.fromkeys(("check", "look"), "tests.runtime.children:hang_told")))
+    release = release_of(write_bundle(tmp_path / "bundle"))
+    with pytest.raises(UpdateError, match=f"^{words}$") as caught:
+        asked.look(beat) if step == "look" else asked.check(release, tmp_path, beat)
+    assert isinstance(caught.value.__cause__, Late)
+
+
+@pytest.mark.parametrize(("said", "words"), [("[]", "all of it: "), ('{"ok":true,"result":{}}', "releases: Field req")])
+def test_an_answer_that_makes_no_sense_is_no_answer(said: str, words: str) -> None:
+    class Runner:
+        def run(self, *_: object) -> str:
+            return said
+
+    with pytest.raises(UpdateError, match=f"^the answer of look makes no sense: {words}"):
+        Stages(Runner(), ORIGIN, None).look(beat)
