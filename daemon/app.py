@@ -17,7 +17,7 @@ from daemon.errors import Refused
 from daemon.in_use import InUse, errors_of, shown, take_the_same
 from daemon.mqtt import Session, without_updates
 from daemon.places import state_directory
-from daemon.publish import Identity, StreamPublisher
+from daemon.publish import Identity, Shown, StreamPublisher
 from daemon.recogniser import Recogniser
 from daemon.replacing import Bundles, Replacing
 from daemon.report import Reporter, accelerators_health
@@ -37,6 +37,9 @@ SESSION_CLOSE_S = 1.5
 """Together with what closes in between, well under the 5 s within which the service promises to stop."""
 
 NOTHING_YET = Vitals(moments=0, errors=0, p99_ms=None, mean_top_score=None)
+
+BEGINS_AGAIN_S = 90.0
+"""For closing, loading a bundle and opening sources: as long as the unit allows for a start."""
 
 LOOK_EVERY_S = 0.25
 """How often the node looks whether its sources deliver, and for changes to report."""
@@ -63,14 +66,7 @@ class Node:
         first = shown(recogniser, self._errors)
         self._publishers = {name: self._new_publisher(name) for name in config.streams}
         for name in config.streams:
-            self._streams[name] = Stream(
-                name,
-                config.streams[name],
-                recogniser,
-                first,
-                self._publishers[name],
-                on_change=self._changed.set,
-            )
+            self._streams[name] = self._new_stream(name, recogniser, first)
         self._live = [stream for stream in self._streams.values() if stream.is_live]
         self._in_use = InUse(recogniser, first, self._live, on_change=self._changed.set)
         self._reporter = Reporter(config.node, monotonic_ns(), self._session, self._streams, self._latencies)
@@ -79,7 +75,7 @@ class Node:
         updater = None if self._replacing is None else self._replacing.updater
         self._control = Control(config, self._streams, self._switches, lambda: self._in_use.bundle.id, updater)
         self._stop: SimpleQueue[None] = SimpleQueue()
-        self._begins_again = False
+        self._begins_again = self._is_stopping = False
 
     def run(self, stop: SimpleQueue[None], notifier: Notifier) -> bool:
         """Run until there is something in `stop`, or until every source has come to its end and no text can come.
@@ -110,9 +106,12 @@ class Node:
             if self._replacing is not None:
                 self._replacing.updater.start()
                 stack.callback(self._close_updater, self._replacing.updater)
+            notifier.wait_as_usual()
             self._watch_over(stop, Service(notifier, self._loops))
+            self._is_stopping = True
             if self._begins_again:
                 log.info("opening the sources anew for another bundle")
+                notifier.wait_longer(BEGINS_AGAIN_S)
             else:
                 log.info("stopping")
                 notifier.send(STOPPING="1", STATUS="stopping")
@@ -130,9 +129,13 @@ class Node:
             recogniser = self._bundles.load(directory)
             if (found := recogniser.bundle.manifest.id) != bundle:
                 raise Refused(f"{directory}: is {found}, expected {bundle}")
+            self._bundles.check(recogniser.bundle.manifest)
+            bundle_shown = shown(recogniser, self._errors)
             if not take_the_same(self._in_use.recogniser.bundle.manifest, recogniser.bundle.manifest):
+                for name in self._config.streams:  # which are made anew then: now it can still be refused
+                    self._new_stream(name, recogniser, bundle_shown)
                 return self._begin_again
-            change = self._in_use.prepare(recogniser, shown(recogniser, self._errors))
+            change = self._in_use.prepare(recogniser, bundle_shown)
 
         def switch() -> None:
             change()
@@ -148,8 +151,9 @@ class Node:
         return self._in_use.bundle.signs.read()
 
     def _begin_again(self) -> None:
-        self._begins_again = True
-        self._stop.put(None)
+        if not self._is_stopping:
+            self._begins_again = True
+            self._stop.put(None)
 
     @staticmethod
     def _close_updater(updater: Updater) -> None:
@@ -229,6 +233,10 @@ class Node:
         return StreamPublisher(
             identity, self._session, self._config.mqtt.recognitions, self._latencies, in_order=in_order
         )
+
+    def _new_stream(self, name: str, recogniser: Recogniser, bundle: Shown) -> Stream:
+        config, publisher = self._config.streams[name], self._publishers[name]
+        return Stream(name, config, recogniser, bundle, publisher, on_change=self._changed.set)
 
     def _take_text(self, stream: str, payload: bytes, retained: bool) -> None:
         known = self._streams.get(stream)

@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 def check_config(options: argparse.Namespace) -> int:
     """Validate a config and make ready what it says, without starting it."""
     loaded = load_config(options.config)
-    recogniser = _ready(loaded, Path(loaded.document.bundle))
+    recogniser = _first(loaded, None)
     Node(loaded.document, recogniser)
     for remark in [*absent_files(loaded), *recogniser.stays_on_cpu]:
         print(remark, file=sys.stderr)
@@ -124,36 +124,39 @@ def watch(options: argparse.Namespace) -> int:
     return 0
 
 
-def _ready(config: Loaded[Config], directory: Path) -> Recogniser:
-    """Load a bundle and check the config against it."""
-    recogniser = load_recogniser(load_bundle(directory))
-    check_thresholds(recogniser.bundle.manifest, config)
-    return accelerate(recogniser, config.document.devices)
+def _loaded(config: Config, directory: Path) -> Recogniser:
+    """A bundle with its encoders where the config wants them."""
+    return accelerate(load_recogniser(load_bundle(directory)), config.devices)
 
 
 def _bundles(config: Loaded[Config]) -> Bundles:
     """What is known of bundles from afar when the daemon starts."""
     directory = models_directory(config.document)
-    own = _own(Path(config.document.bundle), read_state(directory / STATE).base)
-    return Bundles(Start(directory, own), partial(_ready, config), config.path)
+    own = _own(Path(config.document.bundle), directory)
+    fits = partial(check_thresholds, config=config)
+    return Bundles(Start(directory, own), partial(_loaded, config.document), fits, config.path)
 
 
-def _own(directory: Path, base: str | None) -> Own:
-    """The config's own bundle, even where it is damaged: it is not needed while another one, put over `base`, runs."""
+def _own(directory: Path, models: Path) -> Own:
+    """The config's own bundle, even where it is damaged: it is not needed while another one runs."""
     try:
         return Own(load_bundle(directory).manifest.id, directory)
     except Refused as error:
-        if base is None:
+        state = read_state(models / STATE)
+        if state is None or state.base is None:
             raise
         log.error("the config's own bundle cannot be used: %s", error)
-        return Own(base, directory)
+        return Own(state.base, directory)
 
 
 def _first(config: Loaded[Config], bundles: Bundles | None) -> Recogniser:
-    """The bundle to run now."""
+    """The bundle to run now; where it does not fit the config, that is the config's fault, for it did once."""
     if bundles is None:
-        return _ready(config, Path(config.document.bundle))
-    return bundles.start.load(lambda directory, _: bundles.load(directory))
+        recogniser = _loaded(config.document, Path(config.document.bundle))
+    else:
+        recogniser = bundles.start.load(lambda directory, _: bundles.load(directory))
+    check_thresholds(recogniser.bundle.manifest, config)
+    return recogniser
 
 
 def _as_json(received: Received) -> str:

@@ -14,6 +14,7 @@ from daemon.bundles.state import Check, Refusal, Result, State
 from daemon.bundles.updater import Snapshot, Updater
 from daemon.clock import NS_PER_S, monotonic_ns, wall_time_of
 from daemon.config import Config
+from daemon.manifest import Manifest
 from daemon.mqtt import BundlePart, CandidatePart, CheckPart, ModelsPayload, ResultPart, Session
 from daemon.recogniser import Recogniser
 from daemon.records import UPDATE_STAGES
@@ -25,10 +26,14 @@ BYTES_EVERY_NS = 5 * NS_PER_S
 
 @dataclass(frozen=True)
 class Bundles:
-    """Where a node's bundle comes from: `start` knows which, `load` makes one ready, `config` is what it must fit."""
+    """Where a node's bundle comes from: `start` knows which, `load` makes one ready.
+
+    `check` raises Refused for a manifest that does not fit the config, which is the file `config`.
+    """
 
     start: Start
     load: Callable[[Path], Recogniser]
+    check: Callable[[Manifest], None]
     config: Path
 
 

@@ -98,6 +98,7 @@ class Installer:
         slot = slot_of(release)
         check_whole(directory, slot.content, beat)
         commit = loaded(lambda: self._host.prepare(directory, slot.id))
+        beat()  # loading may take long: nothing is switched any more once the daemon stops
         before = self._host.vitals()
         self._ledger.keep(switched(self._ledger.state, slot, self._own.id, before, self._ledger.now_s()))
         commit()

@@ -7,7 +7,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from daemon.bundles.state import State
-from daemon.bundles.transitions import seen
 from daemon.errors import UpdateError
 from daemon.files import read_bounded, replace_file
 
@@ -20,7 +19,8 @@ MOST_BYTES = 4 * 1024 * 1024
 class Ledger:
     """The one who changes the state. The updater's thread writes it; any thread may read `state` and `trouble`.
 
-    `trouble` says why the file does not hold the state, and is None while it does.
+    `trouble` says why the file does not hold the state, and is None while it does. `is_known` says whether the state
+    was read, or there was none: else nobody knows what is in the store.
     """
 
     def __init__(self, path: Path, now_s: Callable[[], float]) -> None:
@@ -28,7 +28,8 @@ class Ledger:
         self._path = path
         self._on_change: Callable[[], None] = lambda: None
         self.now_s = now_s
-        self.state = read_state(path)
+        found = read_state(path)
+        self.state, self.is_known = found or State(), found is not None
         self.trouble: str | None = None
 
     def tell(self, on_change: Callable[[], None]) -> None:
@@ -40,7 +41,6 @@ class Ledger:
 
         The file may have been replaced even so, where only the last of several steps failed.
         """
-        state = seen(state, self.now_s())
         try:
             self._write(state)
         finally:
@@ -48,7 +48,7 @@ class Ledger:
 
     def note(self, state: State) -> None:
         """Change the state at once, and on disk as soon as that can be written: see `retry`."""
-        self.state = seen(state, self.now_s())
+        self.state = state
         self._try()
         self._on_change()
 
@@ -79,19 +79,23 @@ class Ledger:
         self.trouble = None
 
 
-def read_state(path: Path) -> State:
-    """What the file says. One that makes no sense is set aside, and nothing is known then."""
+def read_state(path: Path) -> State | None:
+    """What the file says. One that cannot be read, or makes no sense, is set aside, and nothing is known then.
+
+    Nor is it where one was set aside before, and none was written since.
+    """
     try:
         return State.model_validate_json(read_bounded(path, MOST_BYTES))
     except FileNotFoundError:
-        return State()
+        return None if _aside(path).exists() else State()
     except OSError as error:
         log.error("%s cannot be read: %s; the config's own bundle runs", path, error.strerror or error)
-        return State()
+        _set_aside(path)
+        return None
     except ValidationError as error:
         log.error("%s is damaged (%s); the config's own bundle runs", path, _first_problem(error))
         _set_aside(path)
-        return State()
+        return None
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -101,10 +105,14 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _set_aside(path: Path) -> None:
-    aside = path.with_suffix(".damaged")
+    aside = _aside(path)
     try:
         path.replace(aside)
     except OSError as error:
         log.error("%s cannot be set aside: %s", path, error.strerror or error)
     else:
         log.error("what it held is in %s", aside)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_suffix(".damaged")

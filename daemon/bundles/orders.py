@@ -21,7 +21,7 @@ class Install:
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """The bundle before the active one is wanted."""
+    """The bundle before the active one is wanted, and none that is being installed."""
 
     def __str__(self) -> str:
         return "to roll back"
@@ -67,10 +67,13 @@ class Orders:
         return self._on_probation(state) or self._put(state, Install(name, version))
 
     def rollback(self, state: State) -> str | None:
-        """Go back to the bundle before the active one."""
-        if state.active is None:
+        """Go back to the bundle before the active one; what is being installed is given up, whatever waits too."""
+        if state.active is None and state.candidate is None:
             return f"{self._own.id} is the config's own bundle: there is none before it"
-        return self._put(state, Rollback())
+        with self._lock:
+            self._change = Rollback()
+        self._wake()
+        return None
 
     def pin(self, on: bool) -> str | None:
         """Keep the active bundle until somebody asks for another, or no longer."""
@@ -84,6 +87,12 @@ class Orders:
         with self._lock:
             change, self._change = self._change, None
         return change
+
+    @property
+    def wants_back(self) -> bool:
+        """Whether a rollback waits."""
+        with self._lock:
+            return isinstance(self._change, Rollback)
 
     def take_check(self) -> bool:
         """Whether somebody wants a look."""

@@ -1,6 +1,7 @@
 """Watches a bundle that has taken over, and brings back the one before it."""
 
 import logging
+from pathlib import Path
 
 from daemon.bundles.choice import Own
 from daemon.bundles.journal import Ledger
@@ -64,7 +65,7 @@ class Retreat:
         try:
             to_own = not (previous is not None and self._switched_to(previous, beat))
             if to_own:
-                loaded(lambda: self._host.prepare(self._own.directory, self._own.id))()
+                self._switch(self._own.directory, self._own.id, beat)
         except UpdateError as error:
             log.error("%s stays: there is no other to go back to: %s", active.id, error)
             reason = f"{reason}; and there is no other to go back to: {error}"
@@ -77,8 +78,13 @@ class Retreat:
         directory = self._store.slot(slot.content)
         try:
             check_whole(directory, slot.content, beat)
-            loaded(lambda: self._host.prepare(directory, slot.id))()
+            self._switch(directory, slot.id, beat)
         except UpdateError as error:
             log.error("%s cannot be used, the config's own takes over: %s", slot.id, error)
             return False
         return True
+
+    def _switch(self, directory: Path, bundle: str, beat: Beat) -> None:
+        commit = loaded(lambda: self._host.prepare(directory, bundle))
+        beat()  # loading may take long: nothing is switched any more once the daemon stops
+        commit()

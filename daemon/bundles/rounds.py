@@ -9,7 +9,7 @@ from daemon.bundles.journal import Ledger
 from daemon.bundles.orders import Install, Orders
 from daemon.bundles.ports import Beat, Host
 from daemon.bundles.probation import Probation, Retreat
-from daemon.bundles.rules import ProbationRules
+from daemon.bundles.rules import ProbationRules, Verdict
 from daemon.bundles.schedule import HOUR_S, Schedule, Wish
 from daemon.bundles.stages import Stages
 from daemon.bundles.state import Candidate
@@ -20,6 +20,8 @@ from daemon.errors import UpdateError
 from daemon.models_config import ModelsConfig
 
 log = logging.getLogger(__name__)
+
+WITHDRAWN = "somebody asked to go back"
 
 
 class Rounds:
@@ -45,13 +47,14 @@ class Rounds:
         self._installer = Installer(ledger, store, stages, host, own)
         self._retreat = Retreat(ledger, store, host, own)
         self._probation: Probation | None = None
+        self._doubt: str | None = None
         self._wish: Wish | None = None
         self._waits_for_clock = False
         self._schedule = Schedule(self._period_s, _monotonic_s())
 
     def begin(self) -> None:
         """Remove from the store what nobody needs; nothing goes while it is unknown what a next start would need."""
-        if self._ledger.trouble is not None:
+        if self._ledger.trouble is not None or not self._ledger.is_known:
             return
         try:
             self._store.sweep(self._ledger.state.kept)
@@ -61,8 +64,6 @@ class Rounds:
     def round(self) -> bool:
         """Do what is due; says whether more may be."""
         self._ledger.retry()
-        if self._ledger.now_s() >= self._ledger.state.seen_time + HOUR_S:
-            self._ledger.note(self._ledger.state)  # which remembers the time
         self._obey()
         state = self._ledger.state
         if state.probation is not None:
@@ -82,6 +83,7 @@ class Rounds:
     def give_up(self, reason: str) -> None:
         """Whatever is being done fails in a way that nobody foresaw."""
         self._wish = None
+        self._doubt = None if self._ledger.state.probation is None else reason
         self._schedule.failed(_monotonic_s())
         self._ledger.note(dropped(self._ledger.state, reason, self._ledger.now_s()))
 
@@ -91,6 +93,7 @@ class Rounds:
             self._wish = Wish(change.name, change.version, self._period_s, _monotonic_s())
         elif change is not None:
             self._wish = None
+            self._ledger.note(dropped(self._ledger.state, WITHDRAWN, self._ledger.now_s()))
             self._retreat.go("switch", "somebody asked for the one before it", self._beat)
         wish, state = self._wish, self._ledger.state
         if wish is not None and state.candidate is None and state.probation is None and wish.is_due(_monotonic_s()):
@@ -99,7 +102,8 @@ class Rounds:
     def _watch(self) -> bool:
         if self._probation is None:
             self._probation = Probation(self._ledger, self._host, self._rules)
-        verdict = self._probation.look()
+        doubt, self._doubt = self._doubt, None
+        verdict = self._probation.look() if doubt is None else Verdict("back", doubt)
         if verdict.decision == "wait":
             return False
         self._probation = None

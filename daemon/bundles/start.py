@@ -40,15 +40,25 @@ class Start:
             self.ledger.note(state)
 
     def load(self, load: Callable[[Path, str], Loaded]) -> Loaded:
-        """Load the bundle that is to run, given its directory and id. What the last resort raises is raised."""
-        while (slot := self.ledger.state.active) is not None:
+        """Load the bundle that is to run, given its directory and id.
+
+        What the last resort raises is raised, and nothing is changed then: it may not be the bundles' fault.
+        """
+        state = self.ledger.state
+        while (slot := state.active) is not None:
             try:
-                return self._load_slot(slot, load)
+                found = self._load_slot(slot, load)
+                break
             except UpdateError as error:
                 log.error("%s cannot be used, the one before it takes over: %s", slot.id, error)
                 # damage is the disk's fault: the same version may come again
-                self._leave(str(error), refuse=error.kind == "bundle")
-        return load(self.own.directory, self.own.id)
+                is_refused = error.kind == "bundle"
+                state = left(state, "switch", str(error), self.ledger.now_s(), refuse=is_refused)
+        else:
+            found = load(self.own.directory, self.own.id)
+        if state != self.ledger.state:
+            self.ledger.note(state)
+        return found
 
     def _load_slot(self, slot: Slot, load: Callable[[Path, str], Loaded]) -> Loaded:
         directory = self.directory / SLOTS / slot.content
@@ -70,6 +80,3 @@ class Start:
             # uncounted, a bundle that brings the daemon down would do so for ever
             return left(state, "probation", f"the start could not be counted: {error}", now_s, refuse=False)
         return self.ledger.state
-
-    def _leave(self, reason: str, *, refuse: bool) -> None:
-        self.ledger.note(left(self.ledger.state, "switch", reason, self.ledger.now_s(), refuse=refuse))

@@ -148,6 +148,7 @@ def based_on(state: State, base: str) -> State:
 def checked(state: State, now_s: float, offers: Iterable[Offer]) -> State:
     """The source was looked at, and has these."""
     check = Check(ok=True, reason=None, time=now_s)
+    state = seen(state, now_s)
     return state.model_copy(update={"last_check": check, "available": tuple(offers)[:OFFERS_MOST]})
 
 
@@ -164,7 +165,10 @@ def pinned(state: State, now_s: float, *, on: bool) -> State:
 
 
 def seen(state: State, now_s: float) -> State:
-    """It was so late once: the clock cannot be right when it shows less."""
+    """It was so late once: the clock cannot be right when it shows less.
+
+    Noted when signed metadata was valid at that time, which bounds how far a clock that is wrong can lead us astray.
+    """
     return state if now_s <= state.seen_time else state.model_copy(update={"seen_time": now_s})
 
 

@@ -10,13 +10,13 @@ from daemon.bundles.choice import active_id, newest
 from daemon.bundles.orders import Orders
 from daemon.bundles.ports import Closing, Host, Runner
 from daemon.bundles.requests import SourceRequest
-from daemon.bundles.rounds import Rounds
+from daemon.bundles.rounds import WITHDRAWN, Rounds
 from daemon.bundles.rules import ProbationRules
 from daemon.bundles.stages import Stages
 from daemon.bundles.start import Start
 from daemon.bundles.state import State
 from daemon.bundles.store import MB, Store
-from daemon.bundles.transitions import closed, pinned
+from daemon.bundles.transitions import closed, dropped, pinned
 from daemon.models_config import ModelsConfig
 from daemon.runtime.progress import IDLE_S, Progress
 
@@ -119,6 +119,7 @@ class Updater:
 
     def _run(self) -> None:
         self.progress.begin()
+        self.progress.mark(PATIENCE_S)
         try:
             self._rounds.begin()
             while True:
@@ -145,6 +146,8 @@ class Updater:
             raise Closing
         if (on := self._orders.take_pin()) is not None:
             self._ledger.note(pinned(self._ledger.state, self._ledger.now_s(), on=on))
+        if self._orders.wants_back and self._ledger.state.candidate is not None:
+            self._ledger.note(dropped(self._ledger.state, WITHDRAWN, self._ledger.now_s()))
         done = self._stages.bytes_done
         if done != self._shown_bytes:
             self._shown_bytes = done

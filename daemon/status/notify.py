@@ -27,6 +27,16 @@ class Notifier:
         environment.pop("WATCHDOG_PID", None)
         return cls(address, int(watchdog_us) / US_PER_S if watchdog_us is not None else None)
 
+    def wait_longer(self, seconds: float) -> None:
+        """For what takes longer than a round: the watchdog bites after so long, until `wait_as_usual`."""
+        if self.watchdog_s is not None:
+            self.send(WATCHDOG_USEC=str(round(seconds * US_PER_S)))
+
+    def wait_as_usual(self) -> None:
+        """The watchdog waits as long as it was told at first."""
+        if self.watchdog_s is not None:
+            self.wait_longer(self.watchdog_s)
+
     def send(self, **fields: str) -> bool:
         """Send assignments such as READY="1"; whether the service manager has them. What failed is logged."""
         if self._address is None:

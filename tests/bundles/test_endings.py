@@ -15,7 +15,6 @@ ENDED = "its process was ended by "
         (Crashed("SIGSEGV"), f"its models crash the runtime: {ENDED}SIGSEGV"),
         (Crashed("SIGXCPU"), "uses up its processor time, and is not done"),
         (Crashed("SIGABRT"), f"{ENDED}SIGABRT, as where more than the 16 MB that were declared are needed"),
-        (Crashed("SIGKILL"), f"{ENDED}SIGKILL, as where more than the 16 MB that were declared are needed"),
         (ChildError("cannot be tried: KeyError: 'x'"), "cannot be tried: KeyError: 'x'"),
     ],
 )
@@ -35,3 +34,8 @@ def test_of_a_trial_it_is_the_bundles_fault(error: ChildError, words: str) -> No
 def test_of_a_fetch_it_is_the_sources(error: ChildError, words: str) -> None:
     told = of_fetch(error)
     assert (told.kind, str(told)) == ("source", words)
+
+
+def test_whom_the_system_ends_it_may_have_had_no_memory_for() -> None:
+    ended = of_trial(Crashed("SIGKILL"), 16)
+    assert (ended.kind, str(ended)) == ("memory", f"{ENDED}SIGKILL: the system may have had no memory left")

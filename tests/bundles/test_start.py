@@ -91,3 +91,23 @@ def test_another_bundle_in_the_config_takes_over(device: Device, caplog: pytest.
         assert runs(began(device)) == "words@0.1.0"
     assert caplog.messages[-1] == (f"the config's bundle is words@0.1.0 now, it was {OWN}: it takes over from {NEW}")
     assert runs(began(device)) == "words@0.1.0"
+
+
+def test_where_nothing_loads_nothing_is_changed(device: Device) -> None:
+    """It may be the config's fault: a name in it that no bundle has."""
+    before = began(device).ledger.state
+    start = began(device)
+    with pytest.raises(Refused, match=f"{OWN} does not load"):
+        runs(start, NEW, OLD, OWN)
+    assert start.ledger.state.active == before.active and start.ledger.state.refused == ()
+
+
+def test_for_want_of_memory_nobody_is_blamed(device: Device) -> None:
+    def load(directory: Path, bundle: str) -> str:
+        if bundle == NEW:
+            raise MemoryError
+        return bundle
+
+    start = began(device)
+    assert start.load(load) == OLD
+    assert start.ledger.state.refused == ()

@@ -107,9 +107,13 @@ def test_a_damaged_state_is_set_aside(tmp_path: Path, content: bytes, caplog: py
     path = tmp_path / "state.json"
     path.write_bytes(content)
     with caplog.at_level(logging.ERROR):
-        assert read_state(path) == State()
+        assert read_state(path) is None
     assert f"{path} is damaged" in caplog.text
     assert not path.exists() and (tmp_path / "state.damaged").read_bytes() == content
+    again = Ledger(path, lambda: 0.0)
+    assert again.state == State() and not again.is_known
+    again.note(again.state)
+    assert Ledger(path, lambda: 0.0).is_known
 
 
 def test_what_cannot_be_kept_changes_nothing_and_what_is_noted_comes_later(
@@ -128,4 +132,3 @@ def test_what_cannot_be_kept_changes_nothing_and_what_is_noted_comes_later(
     (tmp_path / "state.new").rmdir()
     ledger.retry()
     assert ledger.trouble is None and read_state(tmp_path / "state.json") == ledger.state
-    assert ledger.state.seen_time == 5.0

@@ -1,5 +1,7 @@
 import logging
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -316,17 +318,18 @@ def test_what_the_end_of_the_daemon_cut_off_goes_on_at_the_next_start(device: De
 def test_a_clock_that_is_behind_is_waited_for(tmp_path: Path) -> None:
     device = Device(tmp_path, automatic=True)
     with device:
+        assert device.updater.check() is None
         device.until(lambda status: status.state.seen_time)
     device.publish("0.5.0")
     set_s, device.now_s = device.now_s, 0.0
     with device:
-        state = device.until(lambda status: status.state.last_check).state
-        assert state.last_check is not None and not state.last_check.ok
+        state = device.until(lambda status: status.state.last_check and not status.state.last_check.ok).state
+        assert state.last_check is not None
         assert state.last_check.reason is not None
         assert state.last_check.reason.startswith("the clock says 1970-01-01 00:00, before 2026-09-21")
         assert device.updater.install("digits", "0.5.0") is None  # waits as well
         device.until(lambda status: status.state.candidate)
-        assert (device.runner.ran, device.status().state.refused) == ([], ())
+        assert (device.runner.ran, device.status().state.refused) == (["look"], ())
         device.now_s = set_s + 1
         device.until(lambda status: status.state.last_result)
         assert device.host.runs == "digits@0.5.0"
@@ -395,3 +398,98 @@ def test_without_a_source_there_is_no_updater(device: Device) -> None:
     device.config = ModelsConfig()
     with pytest.raises(ValueError, match=r"models\.source is not set"), device:
         pass
+
+
+def test_asking_to_go_back_gives_up_what_is_being_installed(device: Device) -> None:
+    reached = threading.Event()
+
+    def hold(step: str, beat: Callable[[], None]) -> None:
+        if step == "download":
+            reached.set()
+            while True:  # as a slow source would
+                beat()
+                time.sleep(0.01)
+
+    device.runner.before = hold
+    with device:
+        assert device.updater.install("digits", "0.5.0") is None
+        assert reached.wait(PATIENCE_S)
+        assert device.updater.rollback() is None
+        state = device.until(lambda status: status.state.candidate is None).state
+        assert state.last_result is not None and state.last_result.reason == "somebody asked to go back"
+        assert (state.refused, device.host.history) == ((), [OWN])
+
+
+def test_a_bundle_that_is_loaded_when_the_daemon_stops_does_not_take_over_any_more(device: Device) -> None:
+    loading, go_on = threading.Event(), threading.Event()
+    prepare = device.host.prepare
+
+    def slowly(directory: Path, bundle: str) -> Callable[[], None]:
+        loading.set()
+        assert go_on.wait(PATIENCE_S)
+        return prepare(directory, bundle)
+
+    device.host.prepare = slowly  # type: ignore[method-assign]
+    with device:
+        assert device.updater.install("digits", "0.5.0") is None
+        assert loading.wait(PATIENCE_S)
+        assert not device.updater.close(0.05)
+        go_on.set()
+    assert device.host.history == [OWN]
+    device.host.prepare = prepare  # type: ignore[method-assign]
+    with device:
+        device.until(lambda status: status.state.last_result and status.state.last_result.ok)
+
+
+def test_of_silence_nothing_is_said(device: Device) -> None:
+    device.rules = ProbationRules(longest_s=0.0)
+    device.host.does = {"digits@0.5.0": Vitals(moments=0, errors=0, p99_ms=None, mean_top_score=None)}
+    with device:
+        assert device.updater.install("digits", "0.5.0") is None
+        device.until(lambda status: status.state.probation)
+        rounds = device.updater.progress.look().began_ns
+        device.until(lambda _: device.updater.progress.look().began_ns > rounds + 2 * 10**9)
+        assert device.status().state.probation is not None
+        device.host.does = {}
+        device.until(lambda status: status.state.last_result and status.state.last_result.ok)
+
+
+def test_what_nobody_foresaw_on_probation_goes_back(device: Device, caplog: pytest.LogCaptureFixture) -> None:
+    def vitals() -> Vitals:
+        if device.host.runs != OWN:
+            raise ZeroDivisionError("division by zero")
+        return Vitals(moments=500, errors=0, p99_ms=1.0, mean_top_score=0.9)
+
+    device.host.vitals = vitals  # type: ignore[method-assign]
+    with device:
+        assert device.updater.install("digits", "0.5.0") is None
+        state = device.until(lambda status: status.state.refused).state
+        assert (state.refused[0].stage, state.active) == ("probation", None)
+        assert device.host.runs == OWN
+
+
+def test_while_it_is_unknown_what_was_active_nothing_is_removed(device: Device) -> None:
+    with device:
+        device.install("0.5.0")
+    slots = list((device.directory / "slots").iterdir())
+    (device.directory / "state.json").write_bytes(b"?")
+    with device:
+        assert device.host.runs == OWN
+        began_ns = device.updater.progress.look().began_ns
+        device.until(lambda _: device.updater.progress.look().began_ns > began_ns)
+        assert list((device.directory / "slots").iterdir()) == slots
+
+
+def test_a_wrong_clock_is_not_remembered(tmp_path: Path) -> None:
+    device = Device(tmp_path)
+    device.publish("0.5.0")
+    with device:
+        assert device.updater.check() is None
+        device.until(lambda status: status.state.last_check and status.state.last_check.ok)
+        set_s, device.now_s = device.now_s, 4e9  # the year 2096; a look at signed metadata finds it expired
+        device.runner.faults["look"] = [{"ok": False, "kind": "trust", "reason": "expired"}]
+        assert device.updater.check() is None
+        device.until(lambda status: status.state.last_check and not status.state.last_check.ok)
+        device.now_s = set_s
+        device.install("0.5.0")
+        assert device.host.runs == "digits@0.5.0"

@@ -93,3 +93,18 @@ def test_it_is_ready_once_every_source_has_spoken_and_feeds_the_watchdog(tmp_pat
 
 def test_without_a_service_manager_nobody_is_told() -> None:
     assert Notifier.from_environment({}).send(READY="1")
+
+
+def test_what_takes_long_is_waited_for_and_then_no_longer(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(5)
+        notifier = Notifier.from_environment({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "6000000"})
+        notifier.wait_longer(90)
+        notifier.wait_as_usual()
+        assert [manager.recv(1000) for _ in range(2)] == [b"WATCHDOG_USEC=90000000", b"WATCHDOG_USEC=6000000"]
+        unwatched = Notifier.from_environment({"NOTIFY_SOCKET": address})
+        unwatched.wait_longer(90)
+        unwatched.send(STATUS="last")
+        assert manager.recv(1000) == b"STATUS=last"
