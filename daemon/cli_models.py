@@ -31,7 +31,7 @@ def add_models(commands: "Commands", add_common: Callable[[argparse.ArgumentPars
     install.add_argument("name", nargs="?", metavar="NAME", help="default: the one that runs")
     install.add_argument("version", nargs="?", metavar="VERSION", help="like 0.5.0, also alone; default: the latest")
     _add_no_wait(install)
-    _add_no_wait(add("rollback", "go back to the bundle before"))
+    _add_no_wait(add("rollback", "go back to the bundle before, and give up what is being installed"))
     pin = add("pin", "keep the bundle that runs until somebody asks for another")
     pin.add_argument("--off", action="store_true", help="take newer ones again, where models.automatic is set")
     _add_no_wait(pin)
