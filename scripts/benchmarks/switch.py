@@ -7,7 +7,9 @@ import statistics
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from daemon.accelerate import accelerate
 from daemon.bundles.load import load_bundle
@@ -68,7 +70,7 @@ def main() -> int:
     in_use.close_fusion()
     result = _result(stream, recorder, changed_ns)
     print(json.dumps(result) if options.json else _table(result))
-    return 0 if result["lost"] == 0 and result["held_up_ms"] <= FRAME_MS else 1
+    return 0 if result["lost"] == 0 and not result["dropped"] and result["held_up_ms"] <= FRAME_MS else 1
 
 
 def _loaded() -> Recogniser:
@@ -97,11 +99,11 @@ def _change(in_use: InUse, changes: int, every_s: float) -> list[tuple[int, int]
     return times_ns
 
 
-def _result(stream: Stream, recorder: Recorder, changed_ns: list[tuple[int, int]]) -> dict[str, float]:
+def _result(stream: Stream, recorder: Recorder, changed_ns: list[tuple[int, int]]) -> dict[str, Any]:
     """What was captured and never recognised, and how much later than usual moments came, near changes and far."""
     counters = stream.counters
-    lost = sum(sum(found.dropped.values()) for found in counters.values())
-    lost += counters["image"].captured - len(recorder.recognised["image"])
+    dropped: Counter[str] = sum((Counter(found.dropped) for found in counters.values()), Counter())
+    lost = counters["image"].captured - len(recorder.recognised["image"])
     ends = sorted(recorder.recognised["audio"])
     gaps_ms = [(after - before) / NS_PER_MS for before, after in itertools.pairwise(ends)]
     usual_ms, near, far = {}, [], []
@@ -119,6 +121,7 @@ def _result(stream: Stream, recorder: Recorder, changed_ns: list[tuple[int, int]
         "longest_step_ms": max(gaps_ms),
         "usual_step_ms": statistics.median(gaps_ms),
         "lost": lost,
+        "dropped": dict(dropped),
         "usual_image_ms": usual_ms["image"],
         "usual_audio_ms": usual_ms["audio"],
         "p99_far_ms": _p99(far),
@@ -132,9 +135,9 @@ def _p99(values: list[float]) -> float:
     return sorted(values)[min(len(values) - 1, len(values) * 99 // 100)]
 
 
-def _table(result: dict[str, float]) -> str:
+def _table(result: dict[str, Any]) -> str:
     return f"""{result["changes"]} changes, {result["frames"]} frames and {result["patches"]} patches of sound
-  lost                              {result["lost"]}
+  frames lost                       {result["lost"]}; dropped, by reason: {result["dropped"] or "none"}
   sound, from patch to patch        {result["usual_step_ms"]:.1f} ms, at most {result["longest_step_ms"]:.1f} ms
   capture to recognition, usually   {result["usual_image_ms"]:.1f} ms, sound {result["usual_audio_ms"]:.1f} ms
   later than usual
