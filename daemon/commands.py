@@ -18,7 +18,7 @@ from daemon.app import Node
 from daemon.bundles.choice import Own
 from daemon.bundles.load import load_bundle
 from daemon.bundles.start import Start
-from daemon.config import Config, absent_files, broker_and_node, load_config, override_devices
+from daemon.config import Config, absent_files, broker_and_node, load_config, override_devices, unusable_root
 from daemon.documents import Loaded
 from daemon.errors import SourceError
 from daemon.logs import start_logging
@@ -65,7 +65,7 @@ def check_config(options: argparse.Namespace) -> int:
     loaded = load_config(options.config)
     recogniser = _ready(loaded, Path(loaded.document.bundle))
     Node(loaded.document, recogniser)
-    for remark in [*absent_files(loaded), *recogniser.stays_on_cpu]:
+    for remark in [*absent_files(loaded), *unusable_root(loaded), *recogniser.stays_on_cpu]:
         print(remark, file=sys.stderr)
     streams = ", ".join(loaded.document.streams)
     print(f"{options.config}: good; bundle {recogniser.bundle.manifest.id}, streams: {streams}")

@@ -79,19 +79,31 @@ class Ledger:
         self.trouble = None
 
 
+class Damaged(UpdateError):
+    """The file of the state is there, and makes no sense."""
+
+
 def read_state(path: Path) -> State:
     """What the file says. One that makes no sense is set aside, and nothing is known then."""
+    try:
+        return stored_state(path)
+    except UpdateError as error:
+        log.error("%s; the config's own bundle runs", error)
+        if isinstance(error, Damaged):
+            _set_aside(path)
+        return State()
+
+
+def stored_state(path: Path) -> State:
+    """What the file says; where there is none, that nothing is known. Raises UpdateError, Damaged; writes nothing."""
     try:
         return State.model_validate_json(read_bounded(path, MOST_BYTES))
     except FileNotFoundError:
         return State()
     except OSError as error:
-        log.error("%s cannot be read: %s; the config's own bundle runs", path, error.strerror or error)
-        return State()
+        raise UpdateError("disk", f"{path} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
-        log.error("%s is damaged (%s); the config's own bundle runs", path, _first_problem(error))
-        _set_aside(path)
-        return State()
+        raise Damaged("disk", f"{path} is damaged ({_first_problem(error)})") from error
 
 
 def _first_problem(error: ValidationError) -> str:

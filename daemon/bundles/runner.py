@@ -28,7 +28,7 @@ class ChildRunner:
         self._targets = targets
 
     def run(self, step: Step, request: str, deadline_s: float, beat: Beat, inherits: Sequence[int] = ()) -> str:
-        """What the step printed. Raises ChildError when it failed, Late if it took too long; UpdateError without room."""
+        """What the step printed. Raises ChildError when it failed, Late when it took long, UpdateError without room."""
         try:
             child = Child(self._targets[step], request, inherits=inherits)
         except ChildError as error:
