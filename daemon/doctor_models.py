@@ -57,27 +57,33 @@ class Look:
 
 def models_findings(source: str, root: Path, directory: Path, own: Own, kept: Preview) -> Iterator[Finding]:
     """The source, and the store of bundles in `directory`."""
-    yield source_finding(source, root, directory, own, kept.state)
+    running = None if kept.trouble is not None else active_id(kept.state, own)
+    yield source_finding(source, root, Store(directory, 0).metadata, running, kept.state.seen_time)
     yield judge_store(kept, own)
 
 
-def source_finding(source: str, root: Path, directory: Path, own: Own, state: State) -> Finding:
-    """What a look at the source gives; nothing of the service's is written."""
+def source_finding(source: str, root: Path, metadata: Path, running: str | None, seen_s: float) -> Finding:
+    """What a look at the source gives; nothing in the service's `metadata` is written.
+
+    `running` is the id of the bundle that runs, if that is known, `seen_s` the latest wall time that was seen.
+    """
     if (problem := root_problem(root)) is not None:
         remedy = "bring it here by hand, readable by the user of the service; it is models.root in config.yaml"
         return Finding("models", "warning", problem, remedy)
-    if (behind := clock_problem(time.time(), state.seen_time)) is not None:
+    if (behind := clock_problem(time.time(), seen_s)) is not None:
         return Finding("models", "warning", behind, REMEDIES["clock"])
     try:
-        look = _look(source, root, Store(directory, 0).metadata)
+        look = _look(source, root, metadata)
     except UpdateError as error:
         return Finding("models", "warning", str(error), REMEDIES[error.kind])
-    return judge_look(source, look, active_id(state, own))
+    return judge_look(source, look, running)
 
 
-def judge_look(source: str, look: Look, running: str) -> Finding:
-    """From what the source has, and the id of the bundle that runs."""
-    found = f"{source.rstrip('/')}: {_counted(look.found.releases)}; {_newest_words(look.found.releases, running)}"
+def judge_look(source: str, look: Look, running: str | None) -> Finding:
+    """From what the source has, and the id of the bundle that runs, if that is known."""
+    found = f"{source.rstrip('/')}: {_counted(look.found.releases)}"
+    if running is not None:
+        found += f"; {_newest_words(look.found.releases, running)}"
     if look.found.skipped:
         found += f"; {len(look.found.skipped)} left out: {look.found.skipped[0]}"
     if look.unseen is not None:

@@ -187,3 +187,8 @@ def test_what_is_left_out_expires_or_was_not_compared_is_told() -> None:
     warned(
         judge_look("https://x", replace(look, unseen="/t cannot be read"), OWN.id), "; /t cannot be read", "as the us"
     )
+
+
+def test_where_it_is_not_known_what_runs_nothing_is_said_of_it(device: Device) -> None:
+    kept = Preview(State(), trouble="state.json cannot be read")
+    assert looked(device, kept) == Finding("models", "good", f"{device.source}: 1 bundle")
