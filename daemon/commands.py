@@ -16,12 +16,12 @@ from queue import SimpleQueue
 from daemon.accelerate import accelerate
 from daemon.app import Node
 from daemon.bundles.choice import Own
-from daemon.bundles.journal import read_state
+from daemon.bundles.journal import stored_state
 from daemon.bundles.load import load_bundle
 from daemon.bundles.start import STATE, Start
-from daemon.config import Config, absent_files, broker_and_node, load_config, override_devices
+from daemon.config import Config, absent_files, broker_and_node, load_config, override_devices, unusable_root
 from daemon.documents import Loaded
-from daemon.errors import Refused, SourceError
+from daemon.errors import Refused, SourceError, UpdateError
 from daemon.logs import start_logging
 from daemon.mqtt import Malformed, Narrator, Received
 from daemon.mqtt import watch as subscribe
@@ -68,7 +68,7 @@ def check_config(options: argparse.Namespace) -> int:
     loaded = load_config(options.config)
     recogniser = _first(loaded, None)
     Node(loaded.document, recogniser)
-    for remark in [*absent_files(loaded), *recogniser.stays_on_cpu]:
+    for remark in [*absent_files(loaded), *unusable_root(loaded), *recogniser.stays_on_cpu]:
         print(remark, file=sys.stderr)
     streams = ", ".join(loaded.document.streams)
     print(f"{options.config}: good; bundle {recogniser.bundle.manifest.id}, streams: {streams}")
@@ -142,11 +142,14 @@ def _own(directory: Path, models: Path) -> Own:
     try:
         return Own(load_bundle(directory).manifest.id, directory)
     except Refused as error:
-        state = read_state(models / STATE)
-        if state is None or state.base is None:
+        try:
+            base = stored_state(models / STATE).base
+        except UpdateError:  # which a start will say
+            base = None
+        if base is None:
             raise
         log.error("the config's own bundle cannot be used: %s", error)
-        return Own(state.base, directory)
+        return Own(base, directory)
 
 
 def _first(config: Loaded[Config], bundles: Bundles | None) -> Recogniser:

@@ -11,7 +11,7 @@ from daemon.device_config import DevicesConfig
 from daemon.documents import Document, Loaded, load_document
 from daemon.errors import DocumentError
 from daemon.manifest import Number, Threshold
-from daemon.models_config import ModelsConfig
+from daemon.models_config import ModelsConfig, root_problem
 from daemon.mqtt_config import MqttConfig, TopicLevel, broker_at, with_absolute_paths
 from daemon.redact import redact
 
@@ -283,6 +283,13 @@ def absent_files(config: Loaded[Config]) -> list[str]:
             if isinstance(file, str) and not is_url(file) and not Path(file).is_file():
                 remarks.append(f"{config.where('streams', name, *key)}: no such file now: {file}")
     return remarks
+
+
+def unusable_root(config: Loaded[Config]) -> list[str]:
+    """What is wrong with the root.json of the config, with its place; a running node would keep the bundle it has."""
+    models = config.document.models
+    problem = None if models.source is None or models.root is None else root_problem(Path(models.root))
+    return [] if problem is None else [f"{config.where('models', 'root')}: {problem}"]
 
 
 def _number_or_name(device: str) -> int | str:

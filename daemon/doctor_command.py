@@ -63,7 +63,8 @@ def doctor(options: argparse.Namespace) -> int:
     report.take("loading libraries", try_libraries(have))
     node = None
     if exit_code(report.findings) == 0:
-        node = importlib.import_module("daemon.doctor_node").NodeChecks(options.config)
+        with _patience("reading config and bundles"):
+            node = importlib.import_module("daemon.doctor_node").NodeChecks(options.config)
     report.take("machine", [processor(), memory(), *(node.state_disk() if node else ()), clock()])
     report.take(f"loading {EDGETPU_LIBRARY}", edge_tpu_findings(have))
     report.take("gpu", gpu_findings())
@@ -74,6 +75,7 @@ def doctor(options: argparse.Namespace) -> int:
         report.take("config", node.config())
         report.take("opening cameras, microphones and recordings", node.sources())
         report.take("connecting to the broker", node.broker())
+        report.take("asking the source of bundles", node.models())
         report.take("running the bundle's self-test", node.bundle())
     code = report.close()
     if threading.active_count() > 1:

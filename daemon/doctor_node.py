@@ -1,21 +1,24 @@
-"""What doctor tries of a node: its config, its sources, its broker, and its bundle on each device."""
+"""What doctor tries of a node: its config, its sources, its broker, its source of bundles, its bundle."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from daemon.bundles.choice import Own
 from daemon.bundles.load import Bundle, load_bundle
+from daemon.bundles.preview import Preview, preview
 from daemon.config import Config, load_config
 from daemon.doctor.finding import Finding
 from daemon.doctor.machine import disk
 from daemon.doctor.trial import tried
 from daemon.doctor_devices import accelerator_findings
+from daemon.doctor_models import models_findings
 from daemon.doctor_sources import source_findings
 from daemon.documents import Loaded
 from daemon.errors import Refused
 from daemon.mqtt import try_broker
 from daemon.mqtt_config import MqttConfig
-from daemon.places import state_directory
+from daemon.places import models_directory, state_directory
 from daemon.recogniser import check_thresholds
 from daemon.selftest import IN_CHILD, failures_in_short
 
@@ -29,6 +32,8 @@ class NodeChecks:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._loaded: Loaded[Config] | None = None
+        self._own: Own | None = None
+        self._kept: Preview | None = None
         self._bundle: Bundle | None = None
         self._config_trouble = self._bundle_trouble = ""
         try:
@@ -37,7 +42,7 @@ class NodeChecks:
             self._config_trouble = str(error)
             return
         try:
-            self._bundle = load_bundle(Path(self._loaded.document.bundle))
+            self._bundle = self._to_run(self._loaded.document)
             check_thresholds(self._bundle.manifest, self._loaded)
         except Refused as error:
             self._bundle_trouble = str(error)
@@ -68,16 +73,39 @@ class NodeChecks:
         if self._loaded is not None:
             yield broker_finding(self._loaded.document.mqtt)
 
+    def models(self) -> Iterator[Finding]:
+        """Whether the source of bundles answers, and what came of it before is whole."""
+        if self._loaded is None or self._own is None or self._kept is None:
+            return
+        models = self._loaded.document.models
+        if models.source is not None and models.root is not None:
+            directory = models_directory(self._loaded.document)
+            yield from models_findings(models.source, Path(models.root), directory, self._own, self._kept)
+
     def bundle(self) -> Iterator[Finding]:
         """Whether the bundle is whole, and runs on each device."""
         if self._bundle_trouble:
-            yield Finding("bundle", "failure", self._bundle_trouble, "correct bundle in config.yaml, or the bundle")
+            yield Finding("bundle", "failure", self._bundle_trouble, self._remedy())
         if self._loaded is not None and self._bundle is not None:
             if not self._bundle_trouble:
                 manifest = self._bundle.manifest
                 senses = ", ".join(manifest.modalities.present())
                 yield Finding("bundle", "good", f"{manifest.id}: {len(manifest.labels)} labels by {senses}")
             yield from device_findings(self._loaded.document, self._bundle)
+
+    def _to_run(self, config: Config) -> Bundle:
+        """The bundle that a start would load: an active one that is whole, or the config's own. Raises Refused."""
+        own = load_bundle(Path(config.bundle))
+        self._own = Own(own.manifest.id, own.directory)
+        if config.models.source is None:
+            return own
+        self._kept = preview(models_directory(config), self._own)
+        return own if self._kept.runs is None else load_bundle(self._kept.runs.directory)
+
+    def _remedy(self) -> str:
+        if self._kept is not None and self._kept.runs is not None:
+            return "correct config.yaml, or go back by perceptd models rollback"
+        return "correct bundle in config.yaml, or the bundle"
 
 
 def broker_finding(mqtt: MqttConfig) -> Finding:

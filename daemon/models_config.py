@@ -1,5 +1,6 @@
 """The schema of `models:` in config.yaml: where other bundles come from, and when they are taken."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -7,10 +8,17 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from daemon.documents import Document
+from daemon.files import read_bounded
 from daemon.manifest import Number
 
 SCHEMES = ("https", "http", "file")
 """Over http nobody can change anything either: what comes is trusted by its signatures alone."""
+
+
+ROOT_BYTES_MOST = 512_000
+"""Of a root.json; TUF's client allows for as much."""
+
+EXPECTED_ROOT = "expected the root.json of the publisher whose bundles are trusted"
 
 
 def _source(url: str) -> str:
@@ -46,3 +54,17 @@ class ModelsConfig(Document):
     def with_absolute_paths(self, base: Path) -> "ModelsConfig":
         """Its root taken relative to `base`."""
         return self if self.root is None else self.model_copy(update={"root": str(base / self.root)})
+
+
+def root_problem(root: Path) -> str | None:
+    """Why a root.json cannot be used, at a glance: its signatures are not checked here."""
+    try:
+        document = json.loads(read_bounded(root, ROOT_BYTES_MOST))
+    except OSError as error:
+        return f"{root}: cannot be read: {error.strerror or error}; {EXPECTED_ROOT}"
+    except (ValueError, RecursionError):
+        return f"{root}: is not JSON; {EXPECTED_ROOT}"
+    signed = document.get("signed") if isinstance(document, dict) else None
+    if not isinstance(signed, dict) or signed.get("_type") != "root" or not document.get("signatures"):
+        return f"{root}: is no signed root metadata; {EXPECTED_ROOT}"
+    return None

@@ -84,18 +84,26 @@ def read_state(path: Path) -> State | None:
 
     Nor is it where one was set aside before, and none was written since.
     """
+    if not path.exists() and _aside(path).exists():
+        return None
+    try:
+        return stored_state(path)
+    except UpdateError as error:
+        log.error("%s; the config's own bundle runs", error)
+        _set_aside(path)
+        return None
+
+
+def stored_state(path: Path) -> State:
+    """What the file says; where there is none, that nothing is known. Raises UpdateError; writes nothing."""
     try:
         return State.model_validate_json(read_bounded(path, MOST_BYTES))
     except FileNotFoundError:
-        return None if _aside(path).exists() else State()
+        return State()
     except OSError as error:
-        log.error("%s cannot be read: %s; the config's own bundle runs", path, error.strerror or error)
-        _set_aside(path)
-        return None
+        raise UpdateError("disk", f"{path} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
-        log.error("%s is damaged (%s); the config's own bundle runs", path, _first_problem(error))
-        _set_aside(path)
-        return None
+        raise UpdateError("disk", f"{path} is damaged ({_first_problem(error)})") from error
 
 
 def _first_problem(error: ValidationError) -> str:

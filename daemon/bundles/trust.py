@@ -29,6 +29,7 @@ from daemon.bundles.catalogue import Target
 from daemon.bundles.transport import METADATA_S, Transport
 from daemon.errors import UpdateError
 from daemon.files import read_bounded
+from daemon.models_config import EXPECTED_ROOT, ROOT_BYTES_MOST
 from daemon.release import FileEntry
 
 ROLES = ("root", "timestamp", "snapshot", "targets")
@@ -36,9 +37,6 @@ ROLES = ("root", "timestamp", "snapshot", "targets")
 
 CACHED = {"root_history", *(f"{role}.json" for role in ROLES)}
 """What TUF's client keeps in its directory."""
-
-ROOT_BYTES_MOST = 512_000
-"""As TUF's client allows for the roots it fetches."""
 
 
 def trusted_targets(source: str, root: Path, metadata: Path) -> list[Target]:
@@ -93,8 +91,7 @@ def _provisioned(root: Path) -> bytes:
     try:
         return read_bounded(root, ROOT_BYTES_MOST)
     except OSError as error:
-        expected = "expected the root.json of the publisher whose bundles are trusted"
-        raise UpdateError("trust", f"{root}: cannot be read: {error.strerror}; {expected}") from error
+        raise UpdateError("trust", f"{root}: cannot be read: {error.strerror}; {EXPECTED_ROOT}") from error
 
 
 def _sweep(metadata: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from tuf.api.metadata import Root
 
 from daemon.errors import Refused
-from daemon.publisher.edition import DAYS, before_the_first, first_root, following
+from daemon.publisher.edition import before_the_first, first_root, following
 from daemon.publisher.keys import KeyRing
-from daemon.publisher.lifetimes import ROLES
+from daemon.publisher.lifetimes import DAYS, ROLES
 from daemon.publisher.repository import METADATA, PENDING, ROOT, STAGED, TARGETS, Repository
 
 

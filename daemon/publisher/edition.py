@@ -13,10 +13,7 @@ from tuf.api.serialization import DeserializationError
 
 from daemon.errors import Refused
 from daemon.publisher.keys import KeyRing
-from daemon.publisher.lifetimes import DEFAULT_DAYS, expiry
-
-DAYS = "x-perceptd-expiry-days"
-"""In root, of each role: for how many days it signs. TUF leaves fields of other names alone."""
+from daemon.publisher.lifetimes import DAYS, DEFAULT_DAYS, expiry
 
 ORDER = ("targets", "snapshot", "timestamp")
 """Each of them says which version of the one before is current, so it changes with that one."""

@@ -36,6 +36,27 @@ def test_a_recording_that_is_not_there_is_remarked(tmp_path: Path, capsys: pytes
     assert "clop.mp4" in remark
 
 
+def test_a_root_that_cannot_be_used_is_remarked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, root = tmp_path / "config.yaml", tmp_path / "root.json"
+    models = "models:\n  source: https://models.example.org\n  root: root.json\n"
+    streams = "streams:\n  s:\n    text:\n      enabled: true\n"
+    config.write_text(f"node: n\nbundle: {ROOT / 'models/digits'}\n{models}{streams}")
+    remarks = []
+    for content in (None, "{", '{"signed": {}}', '{"signed": {"_type": "root"}, "signatures": [{"sig": "00"}]}'):
+        if content is not None:
+            root.write_text(content)
+        assert main(["check-config", str(config)]) == 0
+        remarks.append(capsys.readouterr().err)
+    where, expected = (
+        f"{config}:5: models.root: {root}: ",
+        "expected the root.json of the publisher whose bundles are trust",
+    )
+    assert remarks[0].startswith(f"{where}cannot be read: No such file or directory; {expected}")
+    assert remarks[1].startswith(f"{where}is not JSON; {expected}")
+    assert remarks[2].startswith(f"{where}is no signed root metadata; {expected}")
+    assert remarks[3] == ""
+
+
 def test_devices_are_listed_for_scripts_and_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["devices", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -12,14 +12,20 @@ import pytest
 import yaml
 
 from daemon import doctor_command
+from daemon.bundles.load import load_bundle
+from daemon.bundles.state import State
 from daemon.cli import main
 from daemon.doctor.finding import Finding
 from daemon.doctor_command import Report
 from tests.app.test_shipped import shipped
 from tests.bundles.builder import write_bundle
+from tests.bundles.fetching import held
 from tests.helpers import libraries
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import Mosquitto, wait_until
+from tests.helpers.publishing import Repository
+from tests.helpers.slots import put
+from tests.helpers.webserver import WebServer
 
 DEADLINE_S = 120
 
@@ -42,7 +48,7 @@ def found(config: Path, **environment: str) -> tuple[int, dict[str, dict]]:
 
 def written(directory: Path, config: dict) -> Path:
     path = directory / "config.yaml"
-    path.write_text(yaml.safe_dump({"state_directory": str(directory / "state"), **config}, sort_keys=False))
+    path.write_text(yaml.safe_dump({**config, "state_directory": str(directory / "state")}, sort_keys=False))
     return path
 
 
@@ -70,6 +76,7 @@ def test_all_is_said_in_order_and_the_exit_code_is_of_the_worst(good: Path) -> N
     ]
     assert "good in" in lines[-1] and lines[-1].endswith(" ms")
     assert not (good.parent / "state").exists(), "it looks, and leaves nothing"
+    assert "models" not in done.stdout.replace("models/digits", ""), "without a source there is nothing to say of it"
 
 
 def test_without_warnings_it_is_0_and_with_one_1(good: Path, tmp_path: Path) -> None:
@@ -145,6 +152,68 @@ def test_a_runtime_that_crashes_is_named_and_survived(tmp_path: Path, good: Path
     assert "processor lacks" in findings["libraries"]["remedy"]
     assert findings["config"]["found"] == "not tried, and neither is what it says"
     assert "memory" in findings
+
+
+@pytest.fixture
+def sourced(tmp_path: Path, broker: Mosquitto) -> Iterator[tuple[Path, Repository]]:
+    """A config with a source that has brightness@1.2.3, which has been installed, and runs."""
+    bundle = write_bundle(tmp_path / "bundle")
+    repository = Repository(tmp_path / "repository").init()
+    release = repository.add(bundle)
+    repository.publish()
+    with WebServer(repository.public).serving() as web:
+        models = {"source": web.url, "root": "repository/root.json"}
+        path = written(tmp_path, shipped("updated", broker) | {"models": models})
+        store = tmp_path / "state" / "models"
+        active = put(store, bundle, release)
+        base = load_bundle(ROOT / "models" / "digits").manifest.id
+        (store / "state.json").write_text(State(base=base, active=active).model_dump_json())
+        yield path, repository
+
+
+def test_with_a_source_that_is_looked_at_and_what_was_installed_is_tried(
+    tmp_path: Path, sourced: tuple[Path, Repository]
+) -> None:
+    before = held(tmp_path / "state")
+    _, findings = found(sourced[0])
+    assert findings["models"]["level"] == "good"
+    assert findings["models"]["found"].endswith(
+        ": 1 bundle; brightness 1.2.3 is the newest of the running bundle's name"
+    )
+    assert findings["models on disk"]["found"].startswith("brightness@1.2.3 runs, digits@")
+    assert findings["bundle"]["found"] == "brightness@1.2.3: 3 labels by image"
+    assert findings["self-test cpu"]["level"] == "good"
+    assert held(tmp_path / "state") == before, "it looks, and leaves nothing"
+
+
+def test_a_source_that_cannot_be_used_is_a_warning_for_the_node_runs(
+    tmp_path: Path, sourced: tuple[Path, Repository]
+) -> None:
+    path, repository = sourced
+    repository.root.unlink()
+    (slot,) = (tmp_path / "state" / "models" / "slots").iterdir()
+    (slot / "head.tflite").write_bytes(b"half")
+    code, findings = found(path)
+    assert code == 1
+    assert findings["models"]["level"] == "warning"
+    assert findings["models"]["found"].startswith(f"{repository.root}: cannot be read: No such file")
+    assert findings["models on disk"]["found"].startswith("brightness@1.2.3: ")
+    assert findings["models on disk"]["found"].endswith("head.tflite is damaged")
+    assert findings["bundle"]["found"].startswith("digits@")
+
+
+@pytest.mark.parametrize("command", [["doctor", "--config"], ["check-config"]])
+def test_what_fetches_is_never_imported_here(sourced: tuple[Path, Repository], command: list[str]) -> None:
+    arguments = [*command, str(sourced[0])]
+    program = (
+        "import atexit, sys\n"
+        "heavy = ('tuf', 'urllib3', 'cryptography', 'securesystemslib')\n"
+        "atexit.register(lambda: print('HEAVY', [name for name in heavy if name in sys.modules], file=sys.stderr))\n"
+        "from daemon.cli import main\n"
+        f"sys.exit(main({arguments}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert "HEAVY []" in done.stderr, done.stdout + done.stderr
 
 
 class Terminal(io.StringIO):

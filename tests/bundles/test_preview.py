@@ -1,0 +1,102 @@
+"""What would run is said without a start: nothing is counted, set aside or written."""
+
+from pathlib import Path
+
+import pytest
+
+from daemon.bundles.choice import Own
+from daemon.bundles.preview import Preview, preview
+from daemon.bundles.rules import Vitals
+from daemon.bundles.start import Start
+from daemon.bundles.state import Probation, State
+from tests.bundles.fetching import held
+from tests.helpers.plain_bundles import release_of, write_bundle
+from tests.helpers.slots import put
+
+BEFORE = Vitals(moments=500, errors=0, p99_ms=None, mean_top_score=None)
+
+
+class Store:
+    """digits@0.6.0 is active, and on probation; digits@0.5.0 was before it, digits@0.4.0 is the config's own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / "models"
+        own, old, new = (write_bundle(directory / "source", version) for version in ("0.4.0", "0.5.0", "0.6.0"))
+        self.own = Own("digits@0.4.0", own)
+        self.old, self.new = (put(self.directory, one, release_of(one)) for one in (old, new))
+        self.write(State(base=self.own.id, active=self.new, previous=self.old, probation=_probation(starts=2)))
+
+    def write(self, state: State) -> None:
+        (self.directory / "state.json").write_text(state.model_dump_json())
+
+    def damage(self, *contents: str) -> None:
+        for content in contents:
+            (self.directory / "slots" / content / "head.tflite").write_bytes(b"half")
+
+    def seen(self) -> Preview:
+        before = held(self.directory)
+        found = preview(self.directory, self.own)
+        assert held(self.directory) == before
+        return found
+
+    def runs(self) -> str:
+        runs = self.seen().runs
+        return self.own.id if runs is None else runs.slot.id
+
+    def started(self) -> str:
+        """What a start really runs."""
+        return Start(self.directory, self.own).load(lambda _, bundle: bundle)
+
+
+def _probation(starts: int) -> Probation:
+    return Probation(since=1.0, starts=starts, before=BEFORE)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def test_a_look_is_no_start(store: Store) -> None:
+    for _ in range(3):
+        assert store.runs() == "digits@0.6.0"
+    found = store.seen()
+    assert found.state.probation == _probation(starts=2)
+    assert [kept.slot.id for kept in found.kept] == ["digits@0.6.0", "digits@0.5.0"]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "runs"),
+    [
+        ([], "digits@0.6.0"),
+        (["new"], "digits@0.5.0"),
+        (["old"], "digits@0.6.0"),
+        (["new", "old"], "digits@0.4.0"),
+    ],
+)
+def test_what_is_not_whole_would_not_run(store: Store, damaged: list[str], runs: str) -> None:
+    store.write(State(base=store.own.id, active=store.new, previous=store.old))
+    store.damage(*(getattr(store, name).content for name in damaged))
+    assert store.runs() == runs == store.started()
+
+
+def test_a_bundle_of_the_config_that_is_another_would_run(store: Store) -> None:
+    store.own = Own("digits@0.7.0", store.own.directory)
+    assert store.runs() == "digits@0.7.0" == store.started()
+
+
+def test_where_nothing_is_known_the_configs_own_would_run(store: Store, tmp_path: Path) -> None:
+    store.directory = tmp_path / "none"
+    assert store.seen() == Preview(State())
+    assert not store.directory.exists()
+
+
+def test_a_state_that_is_damaged_or_cannot_be_read_is_told_and_stays(store: Store) -> None:
+    path = store.directory / "state.json"
+    path.write_text("{")
+    found = store.seen()
+    assert found.runs is None
+    assert found.trouble is not None and found.trouble.startswith(f"{path} is damaged (")
+    path.unlink()
+    path.mkdir()
+    assert store.seen().trouble == f"{path} cannot be read: Is a directory"

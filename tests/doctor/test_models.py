@@ -1,0 +1,194 @@
+"""What doctor finds of a source of bundles: a real publisher behind a real web server."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from daemon import __version__
+from daemon.bundles.choice import Own
+from daemon.bundles.preview import Preview
+from daemon.bundles.requests import LookResult
+from daemon.bundles.state import State
+from daemon.doctor.finding import Finding
+from daemon.doctor_models import Expiry, Look, judge_look, models_findings
+from daemon.publisher.repository import utc_now
+from daemon.release import Offer
+from tests.bundles.builder import write_bundle
+from tests.bundles.fetching import Device, held
+from tests.helpers.publishing import Repository
+from tests.helpers.webserver import Fault, WebServer
+
+OWN = Own("brightness@1.0.0", Path("/own"))
+UNKNOWN = Preview(State())
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    made = Repository(tmp_path / "repository").init()
+    made.add(write_bundle(tmp_path / "bundle"))
+    made.publish()
+    return made
+
+
+@pytest.fixture
+def web(repository: Repository) -> Iterator[WebServer]:
+    with WebServer(repository.public).serving() as server:
+        yield server
+
+
+@pytest.fixture
+def device(tmp_path: Path, repository: Repository, web: WebServer) -> Device:
+    return Device(tmp_path / "device", web.url, repository.root)
+
+
+def looked(device: Device, kept: Preview = UNKNOWN) -> Finding:
+    """The line on the source; nothing of the device's own may change."""
+    before = held(device.store) if device.store.exists() else None
+    finding, store = models_findings(device.source, device.root, device.store, OWN, kept)
+    assert (finding.check, store.check) == ("models", "models on disk")
+    assert before == (held(device.store) if device.store.exists() else None)
+    assert "\n" not in finding.line()
+    return finding
+
+
+def warned(finding: Finding, found: str, remedy: str) -> None:
+    assert finding.level == "warning"
+    assert found in finding.found
+    assert remedy in (finding.remedy or "")
+
+
+def test_a_source_that_is_as_it_must_be(device: Device) -> None:
+    assert looked(device) == Finding(
+        "models",
+        "good",
+        f"{device.source}: 1 bundle; brightness 1.2.3 is the newest of the running bundle's name",
+    )
+
+
+def test_a_usb_stick_is_a_source(device: Device, repository: Repository) -> None:
+    device.source = f"file://{repository.public}/"
+    assert looked(device).level == "good"
+
+
+def test_an_older_state_of_the_source_is_noticed_by_what_the_service_has_seen(
+    tmp_path: Path, device: Device, repository: Repository
+) -> None:
+    shutil.copytree(repository.public, tmp_path / "old")
+    repository.refresh()
+    device.look()
+    assert looked(device).level == "good"
+    shutil.copytree(tmp_path / "old", repository.public, dirs_exist_ok=True)
+    warned(looked(device), "timestamp.json: has another version than it must have: older than what was", "ask the pub")
+
+
+def test_metadata_that_have_expired_and_that_will(device: Device, repository: Repository) -> None:
+    repository.now = utc_now() - timedelta(days=6)
+    repository.refresh()
+    expires = repository.now + timedelta(days=7)
+    warned(looked(device), f"; its timestamp metadata expires {expires:%Y-%m-%d %H:%M} UTC", "perceptd repo refresh")
+    repository.now = utc_now() - timedelta(days=7, minutes=1)
+    repository.refresh()
+    warned(looked(device), "its timestamp metadata expired", "ask the publisher")
+
+
+def test_short_lifetimes_are_no_trouble_while_they_are_renewed(tmp_path: Path, web: WebServer) -> None:
+    repository = Repository(tmp_path / "short")
+    repository.days["timestamp"] = 1
+    repository.init()
+    assert looked(Device(tmp_path / "d", f"file://{repository.public}", repository.root)).level == "good"
+
+
+def test_a_source_signed_by_others(tmp_path: Path, device: Device) -> None:
+    device.root = Repository(tmp_path / "other").init().root
+    warned(looked(device), "is not signed by enough of the keys that are trusted", "bring its root.json here")
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        (Fault(status=404), "timestamp.json: has no such file (404)"),
+        (Fault(status=500), "timestamp.json: the server has a fault of its own (500)"),
+        (Fault(content=b"<html>"), "timestamp.json: is not TUF metadata: is this a repository of bundles?"),
+    ],
+    ids=["absent", "broken", "other"],
+)
+def test_a_source_that_does_not_answer_as_it_must(device: Device, web: WebServer, fault: Fault, found: str) -> None:
+    web.faults["*/timestamp.json"] = fault
+    warned(looked(device), found, "models.source in config.yaml")
+
+
+def test_a_source_that_is_not_there(device: Device) -> None:
+    device.source = "http://127.0.0.1:1/models"
+    warned(looked(device), "refuses connections: is a web server running there?", "models.source in config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (None, "cannot be read: No such file or directory; expected the root.json"),
+        (b"", "is not JSON; expected the root.json"),
+        (b"\xff", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"[]", "is no signed root metadata"),
+        (b'{"signed": {"_type": "targets"}, "signatures": [{}]}', "is no signed root metadata"),
+        (b'{"signed": {"_type": "root"}, "signatures": []}', "is no signed root metadata"),
+        (b'{"signed": {"_type": "root"}, "signatures": [{}]}', "is no root.json that signs itself"),
+    ],
+)
+def test_a_root_that_cannot_be_used(tmp_path: Path, device: Device, content: bytes | None, found: str) -> None:
+    device.root = tmp_path / "root.json"
+    if content is not None:
+        device.root.write_bytes(content)
+    warned(looked(device), f"{device.root}: {found}", "here")
+
+
+def test_while_the_clock_is_behind_the_source_is_not_looked_at(device: Device, web: WebServer) -> None:
+    tomorrow_s = datetime.now(timezone.utc).timestamp() + 86_400
+    warned(looked(device, Preview(State(seen_time=tomorrow_s))), "waiting for it to be set", "set the clock")
+    assert web.requests == []
+
+
+def offer(name: str, version: str, needs: str = "0.0.1") -> Offer:
+    return Offer(name=name, version=version, needs_perceptd=needs, memory_mb=1, size=1)
+
+
+@pytest.mark.parametrize(
+    ("offers", "words"),
+    [
+        ([], "0 bundles; none of them is brightness, which runs"),
+        ([offer("digits", "9.0.0")], "1 bundle; none of them is brightness, which runs"),
+        (
+            [offer("brightness", "1.9.0"), offer("brightness", "1.10.0"), offer("digits", "9.0.0")],
+            "3 bundles; brightness 1.10.0 is the newest of the running bundle's name",
+        ),
+        (
+            [offer("brightness", "2.0.0", "99.0.0")],
+            f"running bundle's name, and needs perceptd 99.0.0: this is {__version__}",
+        ),
+    ],
+)
+def test_what_a_source_has_in_words(offers: list[Offer], words: str) -> None:
+    finding = judge_look("https://x/", Look(LookResult(releases=tuple(offers), skipped=()), None, None), OWN.id)
+    assert finding.level == "good"
+    assert finding.found.startswith("https://x: ") and words in finding.found
+
+
+def test_what_is_left_out_expires_or_was_not_compared_is_told() -> None:
+    look = Look(LookResult(releases=(), skipped=("a@1.0.0 has no bundle.yaml", "b")), None, None)
+    assert judge_look("https://x", look, OWN.id).found.endswith("; 2 left out: a@1.0.0 has no bundle.yaml")
+    expiry = Expiry("snapshot", datetime(2026, 1, 2, tzinfo=timezone.utc))
+    warned(
+        judge_look("https://x", replace(look, expiring=expiry), OWN.id), "snapshot metadata expires 2026-01-02", "re"
+    )
+    warned(
+        judge_look("https://x", replace(look, unseen="/t cannot be read"), OWN.id), "; /t cannot be read", "as the us"
+    )
+
+
+def test_where_it_is_not_known_what_runs_nothing_is_said_of_it(device: Device) -> None:
+    kept = Preview(State(), trouble="state.json cannot be read")
+    assert looked(device, kept) == Finding("models", "good", f"{device.source}: 1 bundle")

@@ -1,0 +1,84 @@
+"""What doctor finds of the bundles that are kept on disk."""
+
+from pathlib import Path
+
+import pytest
+
+from daemon.bundles.choice import Own
+from daemon.bundles.preview import Kept, Preview
+from daemon.bundles.rules import Vitals
+from daemon.bundles.state import Probation, Refusal, Slot, State
+from daemon.doctor_models import judge_store
+
+OWN = Own("digits@0.4.0", Path("/own"))
+BEFORE = Vitals(moments=500, errors=0, p99_ms=None, mean_top_score=None)
+
+
+def slot(version: str) -> Slot:
+    return Slot(name="digits", version=version, content="0" * 64, memory_mb=1)
+
+
+def state(**changes: object) -> State:
+    installed = {"base": OWN.id, "active": slot("0.6.0"), "previous": slot("0.5.0")}
+    return State(**{**installed, **changes})
+
+
+def kept(found: State, *damage: str | None) -> Preview:
+    slots = [one for one in (found.active, found.previous) if one is not None]
+    damages = damage or (None,) * len(slots)
+    return Preview(found, tuple(Kept(one, Path("/s"), why) for one, why in zip(slots, damages, strict=True)))
+
+
+def refusal(bundle: str) -> Refusal:
+    return Refusal(id=bundle, content=None, stage="selftest", reason="is not done within 120 s", time=1.0)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (State(), "none installed: the config's own digits@0.4.0 runs"),
+        (state(), "digits@0.6.0 runs, digits@0.5.0 is the one before it, both whole"),
+        (state(previous=None), "digits@0.6.0 runs, digits@0.4.0 is the one before it, both whole"),
+        (
+            state(probation=Probation(since=1.0, starts=1, before=BEFORE)),
+            "digits@0.6.0 runs on probation (starts since: 1), digits@0.5.0 is the one before it, both whole",
+        ),
+        (
+            state(refused=(refusal("digits@0.5.9"), refusal("faces@9.0.0"))),
+            "digits@0.6.0 runs, digits@0.5.0 is the one before it, both whole",
+        ),
+    ],
+)
+def test_what_is_good(found: State, words: str) -> None:
+    finding = judge_store(kept(found), OWN)
+    assert (finding.check, finding.level, finding.found) == ("models on disk", "good", words)
+
+
+def test_a_newer_version_that_was_refused_is_told() -> None:
+    refused = (refusal("digits@0.9.0"), refusal("digits@0.10.0"), refusal("digits@0.7.0"))
+    finding = judge_store(kept(state(refused=refused)), OWN)
+    assert finding.level == "warning"
+    assert finding.found.endswith("both whole; has given up digits@0.10.0 in selftest: is not done within 120 s")
+    assert finding.remedy is not None and finding.remedy.endswith("perceptd models install digits 0.10.0")
+
+
+@pytest.mark.parametrize(
+    ("damage", "found", "remedy"),
+    [
+        (("x is damaged", None), "digits@0.6.0: x is damaged", "restart perceptd, which then runs digits@0.5.0"),
+        (("x is damaged", "y is damaged"), "digits@0.6.0: x", "restart perceptd, which then runs digits@0.4.0"),
+        ((None, "y is damaged"), "digits@0.5.0: y is damaged", "it cannot be gone back to"),
+    ],
+)
+def test_what_is_not_whole_is_told(damage: tuple[str | None, ...], found: str, remedy: str) -> None:
+    finding = judge_store(kept(state(), *damage), OWN)
+    assert finding.level == "warning"
+    assert finding.found.startswith(found)
+    assert (finding.remedy or "").startswith(remedy)
+
+
+def test_a_state_that_cannot_be_read_is_told() -> None:
+    finding = judge_store(Preview(State(), trouble="/s/state.json cannot be read"), OWN)
+    assert finding.level == "warning"
+    assert finding.found == "/s/state.json cannot be read; the config's own digits@0.4.0 is tried below"
+    assert finding.remedy is not None and "as the user of the service" in finding.remedy

@@ -1,0 +1,18 @@
+"""Whole bundles in a store, as the updater leaves them."""
+
+import shutil
+from pathlib import Path
+
+from daemon.bundles.stages import slot_of
+from daemon.bundles.state import Slot
+from daemon.release import LISTING, Release, listing
+
+
+def put(store: Path, bundle: Path, release: Release) -> Slot:
+    """The bundle's files in a slot."""
+    directory = store / "slots" / release.content
+    for entry in release.files:
+        (directory / entry.path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(bundle / entry.path, directory / entry.path)
+    (directory / LISTING).write_bytes(listing(release.files))
+    return slot_of(release)
