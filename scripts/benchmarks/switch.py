@@ -14,7 +14,7 @@ from typing import Any
 from daemon.accelerate import accelerate
 from daemon.bundles.load import load_bundle
 from daemon.clock import NS_PER_MS, NS_PER_S, monotonic_ns
-from daemon.config import ReplayConfig, StreamConfig
+from daemon.config import FusionConfig, ReplayConfig, StreamConfig
 from daemon.device_config import ON_CPU
 from daemon.fusion.stream import Fused
 from daemon.in_use import InUse, shown
@@ -56,7 +56,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     options = parser.parse_args()
     recorder = Recorder()
-    config = StreamConfig(replay=ReplayConfig(file=str(BUNDLE / "demo" / "clip.mp4")))
+    replay = ReplayConfig(file=str(BUNDLE / "demo" / "clip.mp4"))
+    config = StreamConfig(replay=replay, fusion=FusionConfig(max_rate_hz=1000.0))  # each frame a moment
     first = _loaded()
     bundle = shown(first, lambda: 0)
     stream = Stream("s", config, first, bundle, recorder, on_change=lambda: None)  # type: ignore[arg-type]
