@@ -130,7 +130,7 @@ class Control:
         return AnswerPayload(command=name[:64], ok=ok, reason=reason, time=wall_time(monotonic_ns()), result=result)
 
 
-def _begun(updates: Updates, name: str, order: Order) -> str:
+def _begun(updates: Updates, name: str, order: Order) -> str | None:
     """Pass on what bundles are to be; gives what is to be said of it. Raises Unfit when it is not taken."""
     if isinstance(order, OfInstall):
         refusal = updates.install(order.name, order.version)
@@ -142,7 +142,7 @@ def _begun(updates: Updates, name: str, order: Order) -> str:
         refusal = updates.check()
     if refusal is not None:
         raise Unfit(refusal)
-    return BEGUN
+    return None if isinstance(order, OfPin) else BEGUN
 
 
 def _meanings(name: str, order: Order) -> set[str]:

@@ -58,7 +58,12 @@ def models_install(options: argparse.Namespace) -> int:
 
 
 def wanted(name: str | None, version: str | None) -> dict[str, str]:
-    """The order for what is named on the command line, where a version may stand alone: no name has a point in it."""
+    """The order for what is named on the command line, where a version may stand alone: no name has a point in it.
+
+    NAME@VERSION, as bundles are told of, is taken too.
+    """
+    if name is not None and "@" in name and version is None:
+        name, _, version = name.partition("@")
     if name is not None and "." in name and version is None:
         name, version = None, name
     return {key: value for key, value in (("name", name), ("version", version)) if value is not None}

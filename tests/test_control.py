@@ -164,7 +164,8 @@ def test_what_is_asked_of_bundles_is_passed_on_and_answered_at_once(
 ) -> None:
     updates = Asked()
     answer = Node(tmp_path, [], updates).tell(name, **order)
-    assert (answer.ok, answer.reason) == (True, "it has begun; the topic models shows the rest")
+    begun = None if name == "models_pin" else "it has begun; the topic models shows the rest"
+    assert (answer.ok, answer.reason) == (True, begun)
     assert updates.asked == [asked]
     refused = Node(tmp_path, [], Asked("digits@0.5.0 is being installed (download)")).tell(name, **order)
     assert (refused.ok, refused.reason) == (False, "digits@0.5.0 is being installed (download)")

@@ -38,12 +38,25 @@ def newest(state: State, own: Own, perceptd: str) -> Offer | None:
     return max(newer, key=lambda offer: version_key(offer.version), default=None)
 
 
+def latest_of(state: State, own: Own, name: str, perceptd: str) -> Offer | None:
+    """The newest release of a name to install where no version is named; of the active bundle's name a newer one."""
+    if name == active_id(state, own).partition("@")[0]:
+        return newest(state, own, perceptd)
+    known = [offer for offer in state.available if offer.name == name and _is_for(offer, perceptd)]
+    return max(known, key=lambda offer: version_key(offer.version), default=None)
+
+
 def to_try(state: State, own: Own, perceptd: str) -> Offer | None:
-    """The release to install by itself: the newest that was not refused, unless the active one is pinned."""
-    if state.pinned:
+    """The release to install by itself: the newest, unless the active one is pinned.
+
+    Where versions were refused, only what is newer than all of them: who went back does not want the one between.
+    """
+    offer = None if state.pinned else newest(state, own, perceptd)
+    if offer is None:
         return None
-    wanted = tuple(offer for offer in state.available if not state.is_refused(offer.id))
-    return newest(state.model_copy(update={"available": wanted}), own, perceptd)
+    refused = [refusal.id.partition("@") for refusal in state.refused]
+    versions = [version_key(version) for name, _, version in refused if name == offer.name]
+    return offer if all(version_key(offer.version) > version for version in versions) else None
 
 
 def after_config(state: State, own: Own) -> tuple[State, str | None]:
@@ -60,5 +73,8 @@ def after_config(state: State, own: Own) -> tuple[State, str | None]:
 
 
 def _can_replace(offer: Offer, version: str, perceptd: str) -> bool:
-    newer = version_key(offer.version) > version_key(version)
-    return newer and version_key(offer.needs_perceptd) <= version_key(perceptd)
+    return version_key(offer.version) > version_key(version) and _is_for(offer, perceptd)
+
+
+def _is_for(offer: Offer, perceptd: str) -> bool:
+    return version_key(offer.needs_perceptd) <= version_key(perceptd)

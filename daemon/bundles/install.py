@@ -46,6 +46,7 @@ class Installer:
             if self._ledger.state.candidate is None:
                 raise _Withdrawn
 
+        log.info("installing %s", candidate.id)
         try:
             self._through(candidate, wanted)
         except _Withdrawn:
@@ -54,7 +55,7 @@ class Installer:
             return self._given_up(candidate, error)
         except OSError as error:
             return self._given_up(candidate, UpdateError("disk", str(error)))
-        log.info("%s has taken over, on probation", candidate.id)
+        log.info("%s is on probation", candidate.id)
         return True
 
     def _given_up(self, candidate: Candidate, error: UpdateError) -> bool:

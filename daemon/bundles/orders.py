@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from daemon.bundles.choice import Own, active_id, newest
+from daemon.bundles.choice import Own, active_id, latest_of
 from daemon.bundles.state import State
 
 
@@ -56,9 +56,10 @@ class Orders:
         active = active_id(state, self._own)
         name = name or active.partition("@")[0]
         if version is None:
-            offer = newest(state, self._own, self._perceptd)
-            if offer is None or offer.name != name:
-                return f"no version of {name} is known that is newer than {active} and can be run"
+            offer = latest_of(state, self._own, name, self._perceptd)
+            if offer is None:
+                newer = f" that is newer than {active}" if name == active.partition("@")[0] else ""
+                return f"no version of {name} is known{newer} and can be run"
             version = offer.version
         if f"{name}@{version}" == active:
             return f"{active} is active"

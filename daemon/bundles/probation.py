@@ -61,7 +61,7 @@ class Retreat:
         active, previous = self._ledger.state.active, self._ledger.state.previous
         if active is None:
             return
-        log.error("%s makes way: %s: %s", active.id, stage, reason)
+        log.warning("%s makes way: %s", active.id, reason)
         try:
             to_own = not (previous is not None and self._switched_to(previous, beat))
             if to_own:

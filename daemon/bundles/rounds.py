@@ -10,7 +10,7 @@ from daemon.bundles.orders import Install, Orders
 from daemon.bundles.ports import Beat, Host
 from daemon.bundles.probation import Probation, Retreat
 from daemon.bundles.rules import ProbationRules, Verdict
-from daemon.bundles.schedule import HOUR_S, Schedule, Wish
+from daemon.bundles.schedule import HOUR_S, Schedule
 from daemon.bundles.stages import Stages
 from daemon.bundles.state import Candidate
 from daemon.bundles.store import Store
@@ -48,7 +48,6 @@ class Rounds:
         self._retreat = Retreat(ledger, store, host, own)
         self._probation: Probation | None = None
         self._doubt: str | None = None
-        self._wish: Wish | None = None
         self._waits_for_clock = False
         self._schedule = Schedule(self._period_s, _monotonic_s())
 
@@ -82,7 +81,6 @@ class Rounds:
 
     def give_up(self, reason: str) -> None:
         """Whatever is being done fails in a way that nobody foresaw."""
-        self._wish = None
         self._doubt = None if self._ledger.state.probation is None else reason
         self._schedule.failed(_monotonic_s())
         self._ledger.note(dropped(self._ledger.state, reason, self._ledger.now_s()))
@@ -90,14 +88,12 @@ class Rounds:
     def _obey(self) -> None:
         change = self._orders.take_change()
         if isinstance(change, Install):
-            self._wish = Wish(change.name, change.version, self._period_s, _monotonic_s())
+            if self._ledger.state.probation is None:
+                now_s = self._ledger.now_s()
+                self._ledger.note(sought(self._ledger.state, change.name, change.version, now_s, asked=True))
         elif change is not None:
-            self._wish = None
             self._ledger.note(dropped(self._ledger.state, WITHDRAWN, self._ledger.now_s()))
             self._retreat.go("switch", "somebody asked for the one before it", self._beat)
-        wish, state = self._wish, self._ledger.state
-        if wish is not None and state.candidate is None and state.probation is None and wish.is_due(_monotonic_s()):
-            self._ledger.note(sought(state, wish.name, wish.version, self._ledger.now_s(), asked=True))
 
     def _watch(self) -> bool:
         if self._probation is None:
@@ -112,16 +108,11 @@ class Rounds:
         return True
 
     def _install(self, candidate: Candidate) -> None:
-        if candidate.asked and self._wish is None:
-            self._wish = Wish(candidate.name, candidate.version, self._period_s, _monotonic_s())
         self._probation = None
         if self._installer.run(candidate, self._beat):
-            self._wish = None
             self._schedule.settled(_monotonic_s())
-        elif self._wish is None:
+        else:
             self._schedule.failed(_monotonic_s())
-        elif not self._wish.failed(_monotonic_s()):
-            self._wish = None
 
     def _look(self) -> None:
         try:

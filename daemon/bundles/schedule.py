@@ -8,9 +8,6 @@ HOUR_S = 3600.0
 FIRST_RETRY_S = 60.0
 """A network that is away comes back in minutes; a first look waits as long, for the node to settle."""
 
-ASKED_TRIES = 6
-"""So often an install that somebody asked for is tried while the trouble is not the bundle's: about an hour."""
-
 
 class Schedule:
     """The next look at the source; instants are seconds of a clock that is never set."""
@@ -38,26 +35,6 @@ class Schedule:
     def failed(self, now_s: float) -> None:
         """A look, or what it led to, failed for now: the next one comes sooner, but later each time."""
         self._due_s = now_s + self._backoff.next_s()
-
-
-class Wish:
-    """An install that somebody asked for: tried at once, and again while the trouble is not the bundle's."""
-
-    def __init__(self, name: str, version: str, longest_s: float, now_s: float) -> None:
-        """Tries are `longest_s` apart at most."""
-        self.name = name
-        self.version = version
-        self._backoff = Backoff(FIRST_RETRY_S, longest_s)
-        self._due_s = now_s
-
-    def is_due(self, now_s: float) -> bool:
-        """Whether to try now."""
-        return now_s >= self._due_s
-
-    def failed(self, now_s: float) -> bool:
-        """A try failed for now; says whether there is to be another."""
-        self._due_s = now_s + self._backoff.next_s()
-        return self._backoff.failures < ASKED_TRIES
 
 
 def _between(low: float, high: float) -> float:

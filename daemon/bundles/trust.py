@@ -129,7 +129,10 @@ def _expired(transport: _Remembering, metadata: Path) -> str | None:
             expires = Metadata[Any].from_bytes(data).signed.expires
             if expires <= now:
                 since = f"{expires:%Y-%m-%d %H:%M} UTC"
-                return f"its {role} metadata expired {since}: the publisher must refresh it, or somebody holds it back"
+                return (
+                    f"its {role} metadata expired {since}, and it is {now:%Y-%m-%d %H:%M} here: "
+                    "the publisher must refresh it, or somebody holds it back"
+                )
     return None
 
 

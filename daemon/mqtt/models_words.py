@@ -39,7 +39,11 @@ def listing(payload: ModelsPayload) -> list[str]:
     if payload.previous is not None:
         rows.append(("previous", _bundle(payload.previous)))
     if payload.candidate is not None:
-        rows.append(("installing", f"{progress_words(payload.candidate)}, since {_when(payload.candidate.since)}"))
+        since = f"since {_when(payload.candidate.since)}"
+        if payload.candidate.stage == "probation":
+            rows.append(("probation", since))
+        else:
+            rows.append(("installing", f"{progress_words(payload.candidate)}, {since}"))
     rows.append(("latest", f"{clean(payload.active.name)}@{clean(payload.latest)}"))
     rows += [("available", clean(each)) for each in payload.available]
     rows += [("refused", _refusal(each)) for each in payload.refused]

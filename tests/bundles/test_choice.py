@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bundles.choice import Own, active_id, after_config, newest, to_try
+from daemon.bundles.choice import Own, active_id, after_config, latest_of, newest, to_try
 from daemon.bundles.clock import SLACK_S, clock_problem
-from daemon.bundles.schedule import ASKED_TRIES, FIRST_RETRY_S, Schedule, Wish
+from daemon.bundles.schedule import FIRST_RETRY_S, Schedule
 from daemon.bundles.state import Offer, Refusal, Slot, State
 
 OWN = Own("digits@0.4.0", Path("/x"))
@@ -34,7 +34,12 @@ def refusal(bundle: str) -> Refusal:
         (
             State(available=offers("digits@0.5.0", "digits@0.6.0"), refused=(refusal("digits@0.6.0"),)),
             "digits@0.6.0",
-            "digits@0.5.0",
+            None,
+        ),
+        (
+            State(available=offers("digits@0.7.0"), refused=(refusal("digits@0.6.0"), refusal("words@9.0.0"))),
+            "digits@0.7.0",
+            "digits@0.7.0",
         ),
     ],
 )
@@ -85,8 +90,16 @@ def test_looks_come_at_random_within_bounds(period_s: float, failures: int) -> N
     assert schedule.is_due(1.0)
 
 
-def test_a_wish_is_given_up_after_some_tries() -> None:
-    wish = Wish("digits", "0.5.0", 86_400.0, 7.0)
-    assert wish.is_due(7.0)
-    assert [wish.failed(7.0) for _ in range(ASKED_TRIES)] == [True] * (ASKED_TRIES - 1) + [False]
-    assert not wish.is_due(7.0)
+@pytest.mark.parametrize(
+    ("name", "needs", "found"),
+    [
+        ("words", "0.1.0", "words@0.2.0"),
+        ("words", "0.1.1", None),
+        ("digits", "0.1.0", None),
+        ("birds", "0.1.0", None),
+    ],
+)
+def test_the_latest_of_another_name_may_have_any_version(name: str, needs: str, found: str | None) -> None:
+    state = State(available=offers("words@0.1.0", "words@0.2.0", "digits@0.3.0", needs=needs))
+    offer = latest_of(state, OWN, name, "0.1.0")
+    assert (offer and offer.id) == found

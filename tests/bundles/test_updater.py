@@ -493,3 +493,14 @@ def test_a_wrong_clock_is_not_remembered(tmp_path: Path) -> None:
         device.now_s = set_s
         device.install("0.5.0")
         assert device.host.runs == "digits@0.5.0"
+
+
+def test_what_somebody_asks_for_in_vain_is_not_tried_again_in_secret(device: Device) -> None:
+    device.runner.faults["resolve"] = [{"ok": False, "kind": "source", "reason": "the source has no digits@0.5.0"}]
+    with device:
+        state = device.install("0.5.0").state
+        assert state.last_result is not None and not state.last_result.ok
+        ran = len(device.runner.ran)
+        began_ns = device.updater.progress.look().began_ns
+        device.until(lambda _: device.updater.progress.look().began_ns > began_ns + 2 * 10**9)
+        assert len(device.runner.ran) == ran
