@@ -19,6 +19,7 @@ class Notifier:
         """`address` is a path, or a name that begins with @; `watchdog_s` is how often it wants to hear of us."""
         self._address = "\0" + address[1:] if address is not None and address.startswith("@") else address
         self.watchdog_s = watchdog_s
+        self._waits_longer = False
 
     @classmethod
     def from_environment(cls, environment: MutableMapping[str, str] = os.environ) -> "Notifier":
@@ -30,12 +31,14 @@ class Notifier:
     def wait_longer(self, seconds: float) -> None:
         """For what takes longer than a round: the watchdog bites after so long, until `wait_as_usual`."""
         if self.watchdog_s is not None:
+            self._waits_longer = True
             self.send(WATCHDOG_USEC=str(round(seconds * US_PER_S)))
 
     def wait_as_usual(self) -> None:
         """The watchdog waits as long as it was told at first."""
-        if self.watchdog_s is not None:
+        if self.watchdog_s is not None and self._waits_longer:
             self.wait_longer(self.watchdog_s)
+            self._waits_longer = False
 
     def send(self, **fields: str) -> bool:
         """Send assignments such as READY="1"; whether the service manager has them. What failed is logged."""
