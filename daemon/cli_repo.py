@@ -157,12 +157,13 @@ def _memory(text: str) -> int:
 
 
 def _number(text: str, least: int, most: int) -> int:
-    if not (text.isdecimal() and least <= int(text) <= most):
+    if not (text.isascii() and text.isdecimal() and least <= int(text) <= most):
         raise argparse.ArgumentTypeError(f"expected a number from {least} to {most}, found {text!r}")
     return int(text)
 
 
 def _version(text: str) -> str:
-    if not re.fullmatch(r"\d{1,9}\.\d{1,9}\.\d{1,9}", text):
+    # as in manifest.py, which is not imported here: help is answered without what it needs
+    if not re.fullmatch(r"(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}", text):
         raise argparse.ArgumentTypeError(f"expected three numbers like {__version__}, found {text!r}")
     return text

@@ -44,8 +44,11 @@ def repo_add(options: argparse.Namespace) -> int:
         release = release_of(options.bundle, bundle.manifest, options.needs_perceptd, options.memory_mb or 1)
         with opened(options.repo) as repository:
             there = repository.published(release)
+            put_back = 0 if there is None else repository.put_back(there, options.bundle)
         if there is not None:
-            _say(options, {**release_json(there), "staged": False}, f"{release_words(there)}; is published already")
+            words = f"{release_words(there)}; is published already"
+            words += f"; {put_back} of its files were missing or damaged, and are back" if put_back else ""
+            _say(options, {**release_json(there), "staged": False, "put_back": put_back}, words)
             return 0
         trial = try_bundle(options.bundle)
         memory_mb = options.memory_mb or trial.memory_mb
@@ -66,7 +69,8 @@ def repo_publish(options: argparse.Namespace) -> int:
         found = _report(repository)
     words = [f"published {release_words(release)}" for release in published] or ["nothing new was staged"]
     _say(options, {"published": [release_json(release) for release in published]}, *words)
-    return _remarks(found)
+    _remarks(found)  # all is published: what expires is no failure of this command
+    return 0
 
 
 def repo_refresh(options: argparse.Namespace) -> int:
@@ -103,7 +107,7 @@ def repo_status(options: argparse.Namespace) -> int:
 
 
 def _report(repository: Repository) -> Report:
-    return report(repository.edition(), repository.staging.releases(), utc_now())
+    return report(repository.edition(), repository.staging.releases(), repository.flaws(), utc_now())
 
 
 def _remarks(found: Report) -> int:
@@ -112,7 +116,9 @@ def _remarks(found: Report) -> int:
     for role in urgent:
         state = "has expired" if role.days_left <= 0 else f"expires in {role.days_left:.1f} days"
         print(f"{role.role} {state}: run perceptd repo refresh where its keys are (--keys)", file=sys.stderr)
-    return 1 if urgent else 0
+    for flaw in found.flaws:
+        print(flaw, file=sys.stderr)
+    return 1 if found.is_urgent else 0
 
 
 @contextmanager

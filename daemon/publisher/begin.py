@@ -11,7 +11,8 @@ from daemon.errors import Refused
 from daemon.publisher.edition import before_the_first, first_root, following
 from daemon.publisher.keys import KeyRing
 from daemon.publisher.lifetimes import DAYS, ROLES
-from daemon.publisher.repository import METADATA, PENDING, ROOT, STAGED, TARGETS, Repository
+from daemon.publisher.repository import METADATA, PENDING, ROOT, STAGED, Repository
+from daemon.publisher.serving import make_served
 
 
 def begin(
@@ -27,8 +28,8 @@ def begin(
         raise Refused(f"--threshold {threshold}: expected 1 to {root_keys}, the number of --root-keys")
     keys.refuse_to_overwrite()
     repository = Repository(directory)
-    for path in (repository.public / METADATA, repository.public / TARGETS, directory / STAGED):
-        path.mkdir(parents=True, exist_ok=True)
+    (directory / STAGED).mkdir(parents=True, exist_ok=True)
+    make_served(repository.public, repository.public / METADATA, repository.targets)
     with ExitStack() as stack:
         root = _root(keys, stack, root_keys, threshold, days)
         document, files = first_root(root, keys, now)

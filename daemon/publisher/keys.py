@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from daemon.errors import Refused
-from daemon.files import sync_directory
+from daemon.files import sync_directory, unfinished
 
 VARIABLE = "PERCEPTD_KEY_"
 """Before the role, and a root key's number: PERCEPTD_KEY_TIMESTAMP, PERCEPTD_KEY_ROOT_1."""
@@ -99,11 +99,12 @@ def _read(where: str, pem: bytes) -> CryptoSigner:
 
 def _write_secret(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all, that only we can read from its first moment on. Raises OSError."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    new = path.with_name(f".{path.name}.unfinished")
+    new.unlink(missing_ok=True)
+    with unfinished(new):
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
     sync_directory(path.parent)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from daemon.files import replace_file, sync_directory
+from daemon.publisher.contents import SERVED_FILE
 
 ORDER = ("targets", "snapshot", "timestamp", "root")
 """Root is last: its new keys have signed all that is there by then, and the old ones too, where they were at hand."""
@@ -37,7 +38,7 @@ class Pending:
             return
         for path in sorted(self._directory.glob("*.json"), key=lambda path: ORDER.index(_role(path))):
             content = path.read_bytes()
-            replace_file(self._metadata / path.name, content)
+            replace_file(self._metadata / path.name, content, SERVED_FILE)
             if _role(path) == "root":
                 replace_file(self._root, content)
         shutil.rmtree(self._directory)

@@ -33,16 +33,17 @@ class RoleReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole repository."""
+    """A whole repository; `flaws` are the published files that are not as they were signed, in words."""
 
     published: Sequence[Release]
     staged: Sequence[Release]
     roles: Sequence[RoleReport]
+    flaws: Sequence[str]
 
     @property
     def is_urgent(self) -> bool:
-        """Whether anything has expired or soon will."""
-        return any(role.is_urgent for role in self.roles)
+        """Whether anything has expired or soon will, or is damaged."""
+        return bool(self.flaws) or any(role.is_urgent for role in self.roles)
 
     def to_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -50,12 +51,13 @@ class Report:
             "published": [release_json(release) for release in self.published],
             "staged": [release_json(release) for release in self.staged],
             "roles": [asdict(role) for role in self.roles],
+            "flaws": list(self.flaws),
         }
 
 
-def report(edition: Edition, staged: Sequence[Release], now: datetime) -> Report:
-    """What there is to say of an edition, and of what waits."""
-    return Report(releases(edition.targets.signed), staged, [_role(edition, role, now) for role in ROLES])
+def report(edition: Edition, staged: Sequence[Release], flaws: Sequence[str], now: datetime) -> Report:
+    """What there is to say of an edition, of what waits, and of files that are not as they were signed."""
+    return Report(releases(edition.targets.signed), staged, [_role(edition, role, now) for role in ROLES], flaws)
 
 
 def release_json(release: Release) -> dict[str, Any]:
@@ -67,7 +69,8 @@ def render(found: Report) -> list[str]:
     """For people, a line each."""
     lines = [_release_line("published", release) for release in found.published] or ["published  nothing"]
     lines += [_release_line("staged", release) for release in found.staged]
-    return lines + [line for role in found.roles for line in _role_lines(role)]
+    lines += [line for role in found.roles for line in _role_lines(role)]
+    return lines + [f"{'damaged':<9}  {flaw}" for flaw in found.flaws]
 
 
 def release_words(release: Release) -> str:

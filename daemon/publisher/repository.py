@@ -12,13 +12,12 @@ from securesystemslib.signer import SSlibKey
 from tuf.api.metadata import Root
 
 from daemon.errors import BundleError, Refused
-from daemon.files import sync_directory
 from daemon.publisher.catalogue import add_release, releases
-from daemon.publisher.contents import copy_file, served_name, target_name
 from daemon.publisher.edition import ORDER, Edition, days, following, following_root, read_edition
 from daemon.publisher.keys import KeyRing
 from daemon.publisher.lifetimes import is_due
 from daemon.publisher.pending import Pending
+from daemon.publisher.serving import flaws, put_back, serve
 from daemon.publisher.staging import Staging
 from daemon.release import Release
 
@@ -38,6 +37,7 @@ class Repository:
     def __init__(self, directory: Path) -> None:
         self.root_file = directory / ROOT
         self.public = directory / PUBLIC
+        self.targets = self.public / TARGETS
         self.staging = Staging(directory / STAGED)
         self.pending = Pending(directory / PENDING, self.public / METADATA, self.root_file)
 
@@ -66,6 +66,17 @@ class Repository:
         if self.published(release) is None:
             self.staging.add(release, bundle)
 
+    def flaws(self) -> list[str]:
+        """What is not as it was signed among the files of published bundles, in words. Raises Refused and OSError."""
+        return list(flaws(self.targets, releases(self.edition().targets.signed)))
+
+    def put_back(self, release: Release, bundle: Path) -> int:
+        """Of a published bundle, what is missing or damaged where it is served; gives how many files.
+
+        Raises BundleError and OSError.
+        """
+        return put_back(self.targets, release, bundle)
+
     def publish(self, keys: KeyRing, now: datetime) -> list[Release]:
         """Sign all that waits, and show it to devices; gives what it was. Raises Refused and OSError."""
         edition = self.edition()
@@ -77,7 +88,7 @@ class Repository:
             next_one = Edition(edition.root, targets, edition.snapshot, edition.timestamp)
             files = following(next_one, edition.root, "targets", keys, now)
             for release in waiting:
-                self._serve(release)
+                serve(self.targets, release, self.staging.files(release))
             self.pending.put(files)
         for release in self.staging.releases():
             self.staging.remove(release)
@@ -116,16 +127,6 @@ class Repository:
                 files |= following(edition, document, role, keys, now)
         self.pending.put(files)
         return keys.settle(list(root.keys))
-
-    def _serve(self, release: Release) -> None:
-        """Copy a bundle's files to where they are served; nobody looks there until they are signed."""
-        for entry in release.files:
-            path = self.public / TARGETS / served_name(target_name(release, entry), entry.sha256)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            copy_file(self.staging.files(release) / entry.path, path, entry)
-        version = self.public / TARGETS / release.signed.name / release.signed.version
-        for directory in (version, version.parent, version.parent.parent):
-            sync_directory(directory)
 
     def _renews(self, edition: Edition, role: str, keys: KeyRing, now: datetime) -> bool:
         root = edition.root.signed

@@ -55,9 +55,13 @@ class Repository:
         with opened(self.directory) as repository:
             return repository.rotate(role, slot, self._ring(), self._now())
 
+    def put_back(self, release: Release, bundle: Path) -> int:
+        with opened(self.directory) as repository:
+            return repository.put_back(release, bundle)
+
     def report(self) -> Report:
         with opened(self.directory) as repository:
-            return report(repository.edition(), repository.staging.releases(), self._now())
+            return report(repository.edition(), repository.staging.releases(), repository.flaws(), self._now())
 
     def _ring(self) -> KeyRing:
         return KeyRing([self.keys], self.environment)
