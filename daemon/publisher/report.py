@@ -18,7 +18,7 @@ KEY_ID_CHARS = 12
 class RoleReport:
     """One role: its document's version, when that expires, and whose signatures it needs.
 
-    `is_urgent` when it has expired or soon will.
+    `is_urgent` when it has expired or soon will, or was signed in what is the future.
     """
 
     role: str
@@ -29,6 +29,22 @@ class RoleReport:
     is_urgent: bool
     threshold: int
     keys: Sequence[str]
+
+    @property
+    def state(self) -> str:
+        """How long it counts, in words."""
+        if self.days_left <= 0:
+            return f"EXPIRED {-self.days_left:.1f} days ago, on {self.expires}"
+        return f"expires in {self.days_left:.1f} of {self.lifetime_days} days, on {self.expires}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do when it is urgent."""
+        if self.days_left > self.lifetime_days:
+            return "a clock is or was wrong: set it, or run perceptd repo refresh --clock-is-right where its keys are"
+        if self.role == "timestamp":
+            return "run perceptd repo refresh, and see why the job that does it every day does not"
+        return f"run perceptd repo refresh where its {'keys are' if self.role == 'root' else 'key is'} (--keys)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +118,9 @@ def _role(edition: Edition, role: str, now: datetime) -> RoleReport:
 
 
 def _role_lines(role: RoleReport) -> list[str]:
-    if role.days_left <= 0:
-        left = f"EXPIRED {-role.days_left:.1f} days ago, on {role.expires}"
-    else:
-        left = f"expires in {role.days_left:.1f} of {role.lifetime_days} days, on {role.expires}"
-    remedy = f"; {_remedy(role.role)}" if role.is_urgent else ""
+    remedy = f"; {role.remedy}" if role.is_urgent else ""
     names = ", ".join(key[:KEY_ID_CHARS] for key in role.keys)
     return [
-        f"{role.role:<9}  version {role.version} {left}{remedy}",
+        f"{role.role:<9}  version {role.version} {role.state}{remedy}",
         f"{'':<9}  {role.threshold} of {len(role.keys)} keys: {names}",
     ]
-
-
-def _remedy(role: str) -> str:
-    if role == "timestamp":
-        return "run perceptd repo refresh, and see why the job that does it every day does not"
-    return f"run perceptd repo refresh where its {'keys are' if role == 'root' else 'key is'}"

@@ -49,7 +49,7 @@ class Repository:
 
     def refresh(self) -> list[str]:
         with opened(self.directory) as repository:
-            return repository.refresh(self._ring(), self._now())
+            return list(repository.refresh(self._ring(), self._now()).roles)
 
     def rotate(self, role: str, slot: int = 1) -> list[Path]:
         with opened(self.directory) as repository:

@@ -15,6 +15,7 @@ from tests.publisher.device import Device
 
 
 def make(ring: KeyRing, stem: str) -> str:
+    ring.make_directory()
     with ring.new(stem) as key:
         ring.settle([key.keyid])
         return key.keyid
