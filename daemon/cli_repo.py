@@ -109,8 +109,8 @@ def _add_rotate_key(actions: "Commands") -> None:
 
 def _add_status(actions: "Commands") -> None:
     words = (
-        "The exit code is 1 when anything has expired, has less than a fifth of its time left, or counts longer than it "
-        "could, and when a published file is missing or has another size than was signed."
+        "The exit code is 1 when anything has expired, has less than a fifth of its time left, or counts longer than "
+        "it could, and when a published file is missing or has another size than was signed."
     )
     _add_common(_parser(actions, "status", "what is there, signed by whom and until when", None, words), "repo_status")
 

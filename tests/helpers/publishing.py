@@ -10,6 +10,7 @@ from daemon.publisher.begin import begin
 from daemon.publisher.contents import release_of
 from daemon.publisher.keys import KeyRing
 from daemon.publisher.lifetimes import DEFAULT_DAYS
+from daemon.publisher.renewal import Refreshed
 from daemon.publisher.report import Report, report
 from daemon.publisher.repository import opened, utc_now
 from daemon.release import Release
@@ -47,9 +48,9 @@ class Repository:
         with opened(self.directory) as repository:
             return repository.publish(self._ring(), self._now())
 
-    def refresh(self) -> list[str]:
+    def refresh(self, *, is_clock_right: bool = False) -> Refreshed:
         with opened(self.directory) as repository:
-            return list(repository.refresh(self._ring(), self._now()).roles)
+            return repository.refresh(self._ring(), self._now(), is_clock_right=is_clock_right)
 
     def rotate(self, role: str, slot: int = 1) -> list[Path]:
         with opened(self.directory) as repository:

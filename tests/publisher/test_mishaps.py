@@ -42,7 +42,7 @@ def test_a_clock_behind_what_was_signed_signs_nothing(tmp_path: Path, repository
 
 def test_a_clock_that_was_set_back_a_little_signs(repository: Repository, device: Device) -> None:
     repository.now = NOW - timedelta(hours=23)
-    assert repository.refresh() == ["timestamp"]
+    assert list(repository.refresh().roles) == ["timestamp"]
     assert not repository.report().is_urgent
     device.refresh()
 
@@ -58,9 +58,7 @@ def test_what_was_signed_by_a_clock_far_ahead_is_signed_anew_when_somebody_says_
     assert all("--clock-is-right" in role.remedy for role in found.roles)
     with pytest.raises(Refused, match="perceptd repo refresh --clock-is-right"):
         repository.refresh()
-    with opened(repository.directory) as one:
-        renewed = one.refresh(KeyRing([repository.keys], {}), utc_now(), is_clock_right=True).roles
-    assert list(renewed) == ["root", "targets", "snapshot", "timestamp"]
+    assert list(repository.refresh(is_clock_right=True).roles) == ["root", "targets", "snapshot", "timestamp"]
     assert not repository.report().is_urgent
     repository.refresh()
     assert device.bundles() == {"brightness@1.2.3"}
@@ -88,8 +86,8 @@ def test_a_key_that_cannot_be_read_hinders_only_its_own_role(
     else:
         path.unlink()
         path.mkdir()  # root may read anything but this
-    with opened(repository.directory) as one:
-        refreshed = one.refresh(KeyRing([repository.keys], {}), utc_now())
+    repository.now = None
+    refreshed = repository.refresh()
     assert list(refreshed.roles) == renewed
     assert len(refreshed.troubles) == 1
     assert refreshed.troubles[0].startswith(f"{key.removesuffix('-1')} is not renewed: {path}: ")
@@ -101,7 +99,7 @@ def test_a_missing_key_of_what_depends_on_what_is_due_hinders_no_timestamp(tmp_p
     repository.init()
     (repository.keys / "snapshot.pem").unlink()
     repository.now = None
-    assert repository.refresh() == ["timestamp"]
+    assert list(repository.refresh().roles) == ["timestamp"]
 
 
 def test_a_lost_root_json_comes_back_from_what_is_served(repository: Repository, device: Device) -> None:
