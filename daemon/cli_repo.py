@@ -56,7 +56,7 @@ def _add_init(actions: "Commands") -> None:
         what = f"how long the signatures of {role} count (default: {default})"
         init.add_argument(f"--{role}-days", type=_days, default=default, metavar="DAYS", help=what)
     _add_keys(init, "DIR/keys")
-    init.set_defaults(module="repo_command", command="repo_init")
+    _add_json(init, "repo_init")
 
 
 def _add_add(actions: "Commands") -> None:
@@ -84,9 +84,12 @@ def _add_publish(actions: "Commands") -> None:
 def _add_refresh(actions: "Commands") -> None:
     words = (
         "Renews the timestamp, and root, targets and snapshot when less than a third of their time is left and their "
-        "keys are here. The exit code is 1 when something expires soon that could not be renewed."
+        "keys are here. The exit code is 1 when something expires soon that could not be renewed, a key cannot be "
+        "read, or a published file is missing."
     )
     refresh = _parser(actions, "refresh", "renew what expires", f"{CRON}\n{KEYS_EPILOG}", words)
+    clock = "sign although this clock is behind what was signed: it is right, and was ahead then"
+    refresh.add_argument("--clock-is-right", action="store_true", help=clock)
     _add_common(refresh, "repo_refresh")
     _add_keys(refresh)
 
@@ -100,13 +103,15 @@ def _add_rotate_key(actions: "Commands") -> None:
     rotate = _parser(actions, "rotate-key", "replace a key by a new one", KEYS_EPILOG, words)
     rotate.add_argument("role", choices=ROLES, metavar="ROLE", help=" | ".join(ROLES))
     rotate.add_argument("number", nargs="?", type=_count, default=1, metavar="N", help="which root key (default: 1)")
-    _add_repo(rotate)
+    _add_common(rotate, "repo_rotate_key")
     _add_keys(rotate)
-    rotate.set_defaults(module="repo_command", command="repo_rotate_key")
 
 
 def _add_status(actions: "Commands") -> None:
-    words = "The exit code is 1 when anything has expired, or has less than a fifth of its time left."
+    words = (
+        "The exit code is 1 when anything has expired, has less than a fifth of its time left, or counts longer than "
+        "it could, and when a published file is missing or has another size than was signed."
+    )
     _add_common(_parser(actions, "status", "what is there, signed by whom and until when", None, words), "repo_status")
 
 
@@ -123,15 +128,15 @@ def _parser(
 
 
 def _add_common(parser: argparse.ArgumentParser, command: str) -> None:
-    _add_repo(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    parser.set_defaults(module="repo_command", command=command)
-
-
-def _add_repo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repo", type=Path, default=Path(), metavar="DIR", help="the repository (default: the current directory)"
     )
+    _add_json(parser, command)
+
+
+def _add_json(parser: argparse.ArgumentParser, command: str) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    parser.set_defaults(module="repo_command", command=command)
 
 
 def _add_keys(parser: argparse.ArgumentParser, default: str = "keys in the repository") -> None:
@@ -140,7 +145,8 @@ def _add_keys(parser: argparse.ArgumentParser, default: str = "keys in the repos
         type=Path,
         action="append",
         metavar="DIR",
-        help=f"where the keys lie; new ones are written to the first (default: {default}); may be given several times",
+        help=f"where the keys lie (default: {default}); may be given several times. New ones are "
+        "written beside the old, or to the first",
     )
 
 
@@ -157,12 +163,13 @@ def _memory(text: str) -> int:
 
 
 def _number(text: str, least: int, most: int) -> int:
-    if not (text.isdecimal() and least <= int(text) <= most):
+    if not (text.isascii() and text.isdecimal() and least <= int(text) <= most):
         raise argparse.ArgumentTypeError(f"expected a number from {least} to {most}, found {text!r}")
     return int(text)
 
 
 def _version(text: str) -> str:
-    if not re.fullmatch(r"\d{1,9}\.\d{1,9}\.\d{1,9}", text):
+    # as in manifest.py, which is not imported here: help is answered without what it needs
+    if not re.fullmatch(r"(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}", text):
         raise argparse.ArgumentTypeError(f"expected three numbers like {__version__}, found {text!r}")
     return text

@@ -1,19 +1,36 @@
 """Small files that a power cut must not leave half written."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Replace the file, whole or not at all. Raises OSError."""
+def replace_file(path: Path, content: bytes, mode: int | None = None) -> None:
+    """Replace the file, whole or not at all; `mode` is its permissions, if not the umask's. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    with unfinished(new):
+        with new.open("wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
     sync_directory(path.parent)
+
+
+@contextmanager
+def unfinished(path: Path) -> Iterator[None]:
+    """While a file is written and renamed: it is removed when that fails, and an OSError names it."""
+    try:
+        yield
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise
 
 
 def sync_directory(path: Path) -> None:

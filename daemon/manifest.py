@@ -20,6 +20,10 @@ def _file_name(name: str) -> str:
 
 
 FileName = Annotated[str, AfterValidator(_file_name)]
+VERSION = r"^(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}$"
+"""Three numbers in their only form, so that two versions are equal when their texts are."""
+
+Version = Annotated[str, Field(pattern=VERSION)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
@@ -204,7 +208,7 @@ class Manifest(Document):
 
     format: Literal[1]
     name: Name
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    version: Version
     description: str = ""
     labels: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(min_length=2, max_length=4096)]
     background: list[str] = []

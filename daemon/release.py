@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from daemon.manifest import Name
+from daemon.manifest import Name, Version
 
 MANIFEST = "bundle.yaml"
 SELFTEST = "selftest/"
@@ -31,7 +31,6 @@ BUNDLE_BYTES_MOST = 4 * 2**30
 OFFERS_MOST = 100
 """So many releases are listed: what a person looks through, and what finds room in an answer."""
 
-Version = Annotated[str, Field(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -25,14 +25,20 @@ KEYS = "keys"
 def repo_init(options: argparse.Namespace) -> int:
     """Make a repository."""
     directory, days = options.directory, {role: getattr(options, f"{role}_days") for role in ROLES}
+    keys = _key_directories(options, directory)
     with _os_errors_told():
-        begin(directory, _keys(options, directory), options.root_keys, options.threshold, days, utc_now())
-    keys = _key_directories(options, directory)[0]
+        begin(directory, KeyRing(keys, os.environ), options.root_keys, options.threshold, days, utc_now())
     signers = f"{options.threshold} of {options.root_keys} root keys must sign"
-    print(f"{directory}: a repository; {signers} whenever keys change")
-    print(f"serve    {directory / PUBLIC}")
-    print(f"devices  {directory / ROOT}: put it on every device, and name it in config.yaml under models: root")
-    print(f"keys     {keys}: move root-*.pem to a medium that lies in a safe, with a copy; --keys names it when needed")
+    paths = {"repository": directory, "public": directory / PUBLIC, "root": directory / ROOT, "keys": keys[0]}
+    _say(
+        options,
+        {name: str(path) for name, path in paths.items()},
+        f"{directory}: a repository; {signers} whenever keys change",
+        f"serve    {paths['public']}",
+        f"devices  {paths['root']}: put it on every device, and name it in config.yaml under models: root",
+        f"keys     {paths['keys']}: move root-*.pem to a medium that lies in a safe, with a copy; --keys names it when "
+        "needed",
+    )
     return 0
 
 
@@ -44,8 +50,11 @@ def repo_add(options: argparse.Namespace) -> int:
         release = release_of(options.bundle, bundle.manifest, options.needs_perceptd, options.memory_mb or 1)
         with opened(options.repo) as repository:
             there = repository.published(release)
+            put_back = 0 if there is None else repository.put_back(there, options.bundle)
         if there is not None:
-            _say(options, {**release_json(there), "staged": False}, f"{release_words(there)}; is published already")
+            words = f"{release_words(there)}; is published already"
+            words += f"; {put_back} of its files were missing or damaged, and are back" if put_back else ""
+            _say(options, {**release_json(there), "staged": False, "put_back": put_back}, words)
             return 0
         trial = try_bundle(options.bundle)
         memory_mb = options.memory_mb or trial.memory_mb
@@ -66,17 +75,21 @@ def repo_publish(options: argparse.Namespace) -> int:
         found = _report(repository)
     words = [f"published {release_words(release)}" for release in published] or ["nothing new was staged"]
     _say(options, {"published": [release_json(release) for release in published]}, *words)
-    return _remarks(found)
+    _remarks(found)  # all is published: what expires is no failure of this command
+    return 0
 
 
 def repo_refresh(options: argparse.Namespace) -> int:
     """Renew the timestamp, and what else is due."""
     with _repository(options) as repository:
-        renewed = repository.refresh(_keys(options, options.repo), utc_now())
+        keys = _keys(options, options.repo)
+        refreshed = repository.refresh(keys, utc_now(), is_clock_right=options.clock_is_right)
         found = _report(repository)
-    expiries = {role.role: role.expires for role in found.roles if role.role in renewed}
+    expiries = {role.role: role.expires for role in found.roles if role.role in refreshed.roles}
     _say(options, {"renewed": expiries}, *(f"renewed {role}, until {expires}" for role, expires in expiries.items()))
-    return _remarks(found)
+    for trouble in refreshed.troubles:
+        print(trouble, file=sys.stderr)
+    return max(_remarks(found), 1 if refreshed.troubles else 0)
 
 
 def repo_rotate_key(options: argparse.Namespace) -> int:
@@ -87,10 +100,15 @@ def repo_rotate_key(options: argparse.Namespace) -> int:
         version = repository.edition().root.signed.version
     where = ", ".join(map(str, paths))
     number = f"_{options.number}" if role == "root" else ""
-    print(f"{role} has a new key, {where}; root is at version {version}, which devices find by themselves")
-    print(f"where {VARIABLE}{role.upper()}{number} or another copy holds the old key, replace it: it signs no more")
+    words = [
+        f"{role} has a new key, {where}; root is at version {version}, which devices find by themselves",
+        f"where {VARIABLE}{role.upper()}{number} or another copy holds the old key, replace it: it signs no more",
+    ]
     if role == "root":
-        print(f"new devices are given {options.repo / ROOT} as it is now")
+        words.append(
+            f"move it away, to where root keys are safe; new devices are given {options.repo / ROOT} as it is now"
+        )
+    _say(options, {"role": role, "keys": [str(path) for path in paths], "root_version": version}, *words)
     return 0
 
 
@@ -103,16 +121,16 @@ def repo_status(options: argparse.Namespace) -> int:
 
 
 def _report(repository: Repository) -> Report:
-    return report(repository.edition(), repository.staging.releases(), utc_now())
+    return report(repository.edition(), repository.staging.releases(), repository.flaws(), utc_now())
 
 
 def _remarks(found: Report) -> int:
     """What is urgent goes to standard error, which cron mails; 1 if there is anything."""
-    urgent = [role for role in found.roles if role.is_urgent]
-    for role in urgent:
-        state = "has expired" if role.days_left <= 0 else f"expires in {role.days_left:.1f} days"
-        print(f"{role.role} {state}: run perceptd repo refresh where its keys are (--keys)", file=sys.stderr)
-    return 1 if urgent else 0
+    for role in (role for role in found.roles if role.is_urgent):
+        print(f"{role.role} {role.state}; {role.remedy}", file=sys.stderr)
+    for flaw in found.flaws:
+        print(flaw, file=sys.stderr)
+    return 1 if found.is_urgent else 0
 
 
 @contextmanager
@@ -122,7 +140,18 @@ def _repository(options: argparse.Namespace) -> Iterator[Repository]:
 
 
 def _keys(options: argparse.Namespace, directory: Path) -> KeyRing:
-    return KeyRing(_key_directories(options, directory), os.environ)
+    keys = KeyRing(_key_directories(options, directory), os.environ)
+    exposed = keys.exposed()
+    if exposed:
+        print(
+            f"{exposed[0]}: other users can read {_count(exposed)}: chmod 600 {exposed[0].parent}/*.pem",
+            file=sys.stderr,
+        )
+    return keys
+
+
+def _count(exposed: Sequence[Path]) -> str:
+    return "this key" if len(exposed) == 1 else f"this key and {len(exposed) - 1} more"
 
 
 def _key_directories(options: argparse.Namespace, directory: Path) -> Sequence[Path]:

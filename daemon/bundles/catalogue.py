@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from daemon.errors import UpdateError
-from daemon.manifest import Name
-from daemon.release import MANIFEST, FileEntry, Release, Signed, Version, version_key
+from daemon.manifest import Name, Version
+from daemon.release import MANIFEST, FileEntry, Release, Signed, version_key
 
 SHOWN_CHARS = 80
 """How much of a name from afar is told."""

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.bundles.state import REASON_CHARS
 from daemon.errors import UpdateError
-from daemon.manifest import Name
-from daemon.release import OFFERS_MOST, Offer, Release, Version
+from daemon.manifest import Name, Version
+from daemon.release import OFFERS_MOST, Offer, Release
 
 SKIPPED_MOST = 20
 """How many reasons for leaving something out are told; a hostile source has thousands."""

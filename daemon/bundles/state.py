@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from daemon.bundles.rules import Vitals
-from daemon.manifest import Name, Number
+from daemon.manifest import Name, Number, Version
 from daemon.records import UpdateStage
-from daemon.release import OFFERS_MOST, Offer, Release, Sha256, Version
+from daemon.release import OFFERS_MOST, Offer, Release, Sha256
 
 REFUSED = 32
 """So many versions that are left alone are remembered, the latest: a publisher withdraws them sooner."""

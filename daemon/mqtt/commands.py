@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from daemon.manifest import Name as BundleName
+from daemon.manifest import Version
 from daemon.mqtt.payloads import Name, Payload, Time
-from daemon.release import Version
 
 MAX_COMMAND_BYTES = 4096
 MAX_CORRELATION_BYTES = 1024

@@ -11,7 +11,9 @@ from daemon.errors import Refused
 from daemon.publisher.edition import before_the_first, first_root, following
 from daemon.publisher.keys import KeyRing
 from daemon.publisher.lifetimes import DAYS, ROLES
-from daemon.publisher.repository import METADATA, PENDING, ROOT, STAGED, TARGETS, Repository
+from daemon.publisher.lock import locked
+from daemon.publisher.repository import LOST_ROOT, METADATA, PENDING, PUBLIC, ROOT, STAGED, Repository
+from daemon.publisher.serving import make_served
 
 
 def begin(
@@ -21,21 +23,32 @@ def begin(
 
     Raises Refused when there is one, or any key where new ones are to be written, and OSError.
     """
-    if (directory / ROOT).exists() or (directory / PENDING).exists():
-        raise Refused(f"{directory}: holds a repository already")
     if not 1 <= threshold <= root_keys:
         raise Refused(f"--threshold {threshold}: expected 1 to {root_keys}, the number of --root-keys")
-    keys.refuse_to_overwrite()
+    directory.mkdir(parents=True, exist_ok=True)
     repository = Repository(directory)
-    for path in (repository.public / METADATA, repository.public / TARGETS, directory / STAGED):
-        path.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
+    with locked(directory), ExitStack() as stack:
+        _refuse_another(directory)
+        keys.make_directory()
+        (directory / STAGED).mkdir(exist_ok=True)
+        make_served(repository.public, repository.metadata, repository.targets)
         root = _root(keys, stack, root_keys, threshold, days)
         document, files = first_root(root, keys, now)
         files |= following(before_the_first(document), document, "targets", keys, now)
-    repository.pending.put(files)
-    keys.settle(list(root.keys))
+        repository.pending.put(files)
+        keys.settle(list(root.keys))
     return repository
+
+
+def _refuse_another(directory: Path) -> None:
+    if (directory / ROOT).exists() or (directory / PENDING).exists():
+        raise Refused(f"{directory}: holds a repository already")
+    metadata = directory / PUBLIC / METADATA
+    if any(metadata.glob("*.json")):
+        raise Refused(
+            f"{metadata}: holds signed documents, but {directory / ROOT} is missing: {LOST_ROOT}; or make the new "
+            "repository in another directory"
+        )
 
 
 def _root(keys: KeyRing, stack: ExitStack, root_keys: int, threshold: int, days: Mapping[str, int]) -> Root:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from daemon.errors import BundleError
-from daemon.files import sync_directory
+from daemon.files import sync_directory, unfinished
 from daemon.manifest import Manifest
 from daemon.release import MANIFEST, SELFTEST, FileEntry, Release, Signed
 
@@ -18,6 +19,9 @@ LICENCES = ("LICENCE", "LICENSE")
 """Published with the models where it is there, under either name."""
 
 CHUNK_BYTES = 1 << 20
+
+SERVED_FILE, SERVED_DIRECTORY = 0o644, 0o755
+"""Permissions of what is served, whatever the umask: a web server is another user."""
 
 
 def release_of(directory: Path, manifest: Manifest, needs_perceptd: str, memory_mb: int) -> Release:
@@ -32,18 +36,27 @@ def release_of(directory: Path, manifest: Manifest, needs_perceptd: str, memory_
         raise BundleError(f"{directory}: cannot be published: {problems}") from error
 
 
-def copy_file(source: Path, target: Path, entry: FileEntry) -> None:
+def copy_file(directory: Path, entry: FileEntry, target: Path, mode: int = 0o600) -> None:
     """Copy one file of a bundle, whole or not at all. Raises BundleError when it is not what it was; and OSError."""
     new = target.with_name(f"{target.name}.new")
-    with source.open("rb") as reader, new.open("wb") as writer:
-        found = _hash(reader, writer)
-        writer.flush()
-        os.fsync(writer.fileno())
-    if found != (entry.length, entry.sha256):
-        new.unlink()
-        raise BundleError(f"{source}: has changed since it was looked at; add the bundle again")
-    new.replace(target)
+    with unfinished(new):
+        with _open(directory, entry.path) as reader, new.open("wb") as writer:
+            os.fchmod(writer.fileno(), mode)
+            found = _hash(reader, writer)
+            writer.flush()
+            os.fsync(writer.fileno())
+        if found != (entry.length, entry.sha256):
+            raise BundleError(f"{directory / entry.path}: has changed since it was looked at; add the bundle again")
+        new.replace(target)
     sync_directory(target.parent)
+
+
+def is_copy(path: Path, entry: FileEntry) -> bool:
+    """Whether the file is there and is what was signed. Raises OSError."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _hash(file) == (entry.length, entry.sha256)
 
 
 def target_name(release: Release, entry: FileEntry) -> str:
@@ -76,9 +89,22 @@ def _in_words(problem: ErrorDetails) -> str:
 
 
 def _entry(directory: Path, path: str) -> FileEntry:
-    with (directory / path).open("rb") as file:
+    with _open(directory, path) as file:
         length, sha256 = _hash(file)
     return FileEntry(path=path, length=length, sha256=sha256)
+
+
+def _open(directory: Path, path: str) -> BinaryIO:
+    """A file of the bundle's own: what a link leads to, a key say, would be published."""
+    whole = directory / path
+    if whole.resolve() != directory.resolve() / path:
+        raise BundleError(f"{whole}: is a symbolic link, or lies below one; put what is to be published in its place")
+    # without waiting: a pipe would be opened when somebody writes to it, perhaps never
+    file = os.fdopen(os.open(whole, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise BundleError(f"{whole}: is no regular file; put what is to be published in its place")
+    return file
 
 
 def _hash(reader: BinaryIO, writer: BinaryIO | None = None) -> tuple[int, str]:

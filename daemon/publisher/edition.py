@@ -104,7 +104,9 @@ def read_edition(root: Path, metadata: Path) -> Edition:
     timestamp = _checked(metadata / "timestamp.json", "timestamp", Timestamp, trusted)
     name = file_name("snapshot", timestamp.signed.snapshot_meta.version)
     snapshot = _checked(metadata / name, "snapshot", Snapshot, trusted, timestamp.signed.snapshot_meta)
-    listed = snapshot.signed.meta["targets.json"]
+    listed = snapshot.signed.meta.get("targets.json")
+    if listed is None:
+        raise Refused(f"{metadata / name}: names no targets.json; restore it from what is served or from a backup")
     name = file_name("targets", listed.version)
     return Edition(trusted, _checked(metadata / name, "targets", Targets, trusted, listed), snapshot, timestamp)
 

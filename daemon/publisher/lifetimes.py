@@ -28,6 +28,10 @@ URGENT = 1 / 5
 """What part of its lifetime is left when somebody must be told: two renewals of those that are due have failed."""
 
 
+SLACK_DAYS = 1
+"""By how much a clock may differ from the one that signed before: nobody is told of small corrections."""
+
+
 def expiry(days: int, now: datetime) -> datetime:
     """When a signature made now expires."""
     return now + timedelta(days=days)
@@ -40,9 +44,14 @@ def days_left(expires: datetime, now: datetime) -> float:
 
 def is_due(expires: datetime, days: int, now: datetime) -> bool:
     """Whether a signature that counts for `days` is to be renewed."""
-    return days_left(expires, now) <= DUE * days
+    return days_left(expires, now) <= DUE * days or is_ahead(expires, days, now)
 
 
 def is_urgent(expires: datetime, days: int, now: datetime) -> bool:
-    """Whether a signature that counts for `days` has expired, or soon will."""
-    return days_left(expires, now) <= URGENT * days
+    """Whether a signature that counts for `days` has expired, or soon will, or was made in what is the future."""
+    return days_left(expires, now) <= URGENT * days or is_ahead(expires, days, now)
+
+
+def is_ahead(expires: datetime, days: int, now: datetime) -> bool:
+    """Whether it counts longer than one made now: this clock is wrong, or the one that signed was."""
+    return days_left(expires, now) > days + SLACK_DAYS

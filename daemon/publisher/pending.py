@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from daemon.files import replace_file, sync_directory
+from daemon.publisher.contents import SERVED_FILE
+from daemon.publisher.last import LastSigned
 
 ORDER = ("targets", "snapshot", "timestamp", "root")
 """Root is last: its new keys have signed all that is there by then, and the old ones too, where they were at hand."""
@@ -17,9 +19,9 @@ ORDER = ("targets", "snapshot", "timestamp", "root")
 class Pending:
     """The documents that are to be put in place, in a directory beside the one that is served."""
 
-    def __init__(self, directory: Path, metadata: Path, root: Path) -> None:
-        """`metadata` is served; `root` is the file that holds the newest root."""
-        self._directory, self._metadata, self._root = directory, metadata, root
+    def __init__(self, directory: Path, metadata: Path, root: Path, last: LastSigned) -> None:
+        """`metadata` is served; `root` is the file that holds the newest root; `last` learns what was put in place."""
+        self._directory, self._metadata, self._root, self._last = directory, metadata, root, last
 
     def put(self, files: Mapping[str, bytes]) -> None:
         """Put documents in place, by their names below metadata/. Raises OSError."""
@@ -35,9 +37,11 @@ class Pending:
         """Put in place what an interrupted command has left, if anything. Raises OSError."""
         if not self._directory.is_dir():
             return
-        for path in sorted(self._directory.glob("*.json"), key=lambda path: ORDER.index(_role(path))):
-            content = path.read_bytes()
-            replace_file(self._metadata / path.name, content)
+        paths = sorted(self._directory.glob("*.json"), key=lambda path: ORDER.index(_role(path)))
+        contents = {path: path.read_bytes() for path in paths}
+        self._last.note(contents.values())
+        for path, content in contents.items():
+            replace_file(self._metadata / path.name, content, SERVED_FILE)
             if _role(path) == "root":
                 replace_file(self._root, content)
         shutil.rmtree(self._directory)

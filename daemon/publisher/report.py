@@ -18,7 +18,7 @@ KEY_ID_CHARS = 12
 class RoleReport:
     """One role: its document's version, when that expires, and whose signatures it needs.
 
-    `is_urgent` when it has expired or soon will.
+    `is_urgent` when it has expired or soon will, or was signed in what is the future.
     """
 
     role: str
@@ -30,19 +30,36 @@ class RoleReport:
     threshold: int
     keys: Sequence[str]
 
+    @property
+    def state(self) -> str:
+        """How long it counts, in words."""
+        if self.days_left <= 0:
+            return f"EXPIRED {-self.days_left:.1f} days ago, on {self.expires}"
+        return f"expires in {self.days_left:.1f} of {self.lifetime_days} days, on {self.expires}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do when it is urgent."""
+        if self.days_left > self.lifetime_days:
+            return "a clock is or was wrong: set it, or run perceptd repo refresh --clock-is-right where its keys are"
+        if self.role == "timestamp":
+            return "run perceptd repo refresh, and see why the job that does it every day does not"
+        return f"run perceptd repo refresh where its {'keys are' if self.role == 'root' else 'key is'} (--keys)"
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole repository."""
+    """A whole repository; `flaws` are the published files that are not as they were signed, in words."""
 
     published: Sequence[Release]
     staged: Sequence[Release]
     roles: Sequence[RoleReport]
+    flaws: Sequence[str]
 
     @property
     def is_urgent(self) -> bool:
-        """Whether anything has expired or soon will."""
-        return any(role.is_urgent for role in self.roles)
+        """Whether anything has expired or soon will, or is damaged."""
+        return bool(self.flaws) or any(role.is_urgent for role in self.roles)
 
     def to_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -50,12 +67,13 @@ class Report:
             "published": [release_json(release) for release in self.published],
             "staged": [release_json(release) for release in self.staged],
             "roles": [asdict(role) for role in self.roles],
+            "flaws": list(self.flaws),
         }
 
 
-def report(edition: Edition, staged: Sequence[Release], now: datetime) -> Report:
-    """What there is to say of an edition, and of what waits."""
-    return Report(releases(edition.targets.signed), staged, [_role(edition, role, now) for role in ROLES])
+def report(edition: Edition, staged: Sequence[Release], flaws: Sequence[str], now: datetime) -> Report:
+    """What there is to say of an edition, of what waits, and of files that are not as they were signed."""
+    return Report(releases(edition.targets.signed), staged, [_role(edition, role, now) for role in ROLES], flaws)
 
 
 def release_json(release: Release) -> dict[str, Any]:
@@ -67,7 +85,8 @@ def render(found: Report) -> list[str]:
     """For people, a line each."""
     lines = [_release_line("published", release) for release in found.published] or ["published  nothing"]
     lines += [_release_line("staged", release) for release in found.staged]
-    return lines + [line for role in found.roles for line in _role_lines(role)]
+    lines += [line for role in found.roles for line in _role_lines(role)]
+    return lines + [f"{'damaged':<9}  {flaw}" for flaw in found.flaws]
 
 
 def release_words(release: Release) -> str:
@@ -99,19 +118,9 @@ def _role(edition: Edition, role: str, now: datetime) -> RoleReport:
 
 
 def _role_lines(role: RoleReport) -> list[str]:
-    if role.days_left <= 0:
-        left = f"EXPIRED {-role.days_left:.1f} days ago, on {role.expires}"
-    else:
-        left = f"expires in {role.days_left:.1f} of {role.lifetime_days} days, on {role.expires}"
-    remedy = f"; {_remedy(role.role)}" if role.is_urgent else ""
+    remedy = f"; {role.remedy}" if role.is_urgent else ""
     names = ", ".join(key[:KEY_ID_CHARS] for key in role.keys)
     return [
-        f"{role.role:<9}  version {role.version} {left}{remedy}",
+        f"{role.role:<9}  version {role.version} {role.state}{remedy}",
         f"{'':<9}  {role.threshold} of {len(role.keys)} keys: {names}",
     ]
-
-
-def _remedy(role: str) -> str:
-    if role == "timestamp":
-        return "run perceptd repo refresh, and see why the job that does it every day does not"
-    return f"run perceptd repo refresh where its {'keys are' if role == 'root' else 'key is'}"

@@ -1,7 +1,5 @@
 """A repository of bundles in a directory: what is served, what waits to be published, and the newest root."""
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -12,19 +10,23 @@ from securesystemslib.signer import SSlibKey
 from tuf.api.metadata import Root
 
 from daemon.errors import BundleError, Refused
-from daemon.files import sync_directory
 from daemon.publisher.catalogue import add_release, releases
-from daemon.publisher.contents import copy_file, served_name, target_name
-from daemon.publisher.edition import ORDER, Edition, days, following, following_root, read_edition
+from daemon.publisher.edition import ORDER, Edition, following, following_root, read_edition
 from daemon.publisher.keys import KeyRing
-from daemon.publisher.lifetimes import is_due
+from daemon.publisher.last import LastSigned
+from daemon.publisher.lock import locked
 from daemon.publisher.pending import Pending
+from daemon.publisher.renewal import Refreshed, plan, refuse_wrong_clock
+from daemon.publisher.serving import flaws, put_back, serve
 from daemon.publisher.staging import Staging
 from daemon.release import Release
 
 ROOT = "root.json"
 PUBLIC, METADATA, TARGETS = "public", "metadata", "targets"
-STAGED, PENDING, LOCK = "staged", "pending", "lock"
+STAGED, PENDING, LAST = "staged", "pending", "last-signed.json"
+
+LOST_ROOT = "copy the newest public/metadata/N.root.json, the one with the highest N, to root.json"
+"""Each root is served as well, under its version."""
 
 
 def utc_now() -> datetime:
@@ -38,12 +40,16 @@ class Repository:
     def __init__(self, directory: Path) -> None:
         self.root_file = directory / ROOT
         self.public = directory / PUBLIC
+        self.metadata, self.targets = self.public / METADATA, self.public / TARGETS
         self.staging = Staging(directory / STAGED)
-        self.pending = Pending(directory / PENDING, self.public / METADATA, self.root_file)
+        self.last = LastSigned(directory / LAST)
+        self.pending = Pending(directory / PENDING, self.metadata, self.root_file, self.last)
 
     def edition(self) -> Edition:
-        """What devices see. Raises Refused when it is not what was signed."""
-        return read_edition(self.root_file, self.public / METADATA)
+        """What devices see. Raises Refused when it is not what was signed last, and OSError."""
+        edition = read_edition(self.root_file, self.metadata)
+        self.last.refuse_older(edition)
+        return edition
 
     def published(self, release: Release) -> Release | None:
         """What is published under the release's name and version, if anything.
@@ -66,9 +72,21 @@ class Repository:
         if self.published(release) is None:
             self.staging.add(release, bundle)
 
+    def flaws(self) -> list[str]:
+        """What is not as it was signed among the files of published bundles, in words. Raises Refused and OSError."""
+        return list(flaws(self.targets, releases(self.edition().targets.signed)))
+
+    def put_back(self, release: Release, bundle: Path) -> int:
+        """Of a published bundle, what is missing or damaged where it is served; gives how many files.
+
+        Raises BundleError and OSError.
+        """
+        return put_back(self.targets, release, bundle)
+
     def publish(self, keys: KeyRing, now: datetime) -> list[Release]:
         """Sign all that waits, and show it to devices; gives what it was. Raises Refused and OSError."""
         edition = self.edition()
+        refuse_wrong_clock(edition, now)
         waiting = [release for release in self.staging.releases() if self.published(release) is None]
         if waiting:
             targets = deepcopy(edition.targets)
@@ -77,26 +95,29 @@ class Repository:
             next_one = Edition(edition.root, targets, edition.snapshot, edition.timestamp)
             files = following(next_one, edition.root, "targets", keys, now)
             for release in waiting:
-                self._serve(release)
+                serve(self.targets, release, self.staging.files(release))
             self.pending.put(files)
         for release in self.staging.releases():
             self.staging.remove(release)
         return waiting
 
-    def refresh(self, keys: KeyRing, now: datetime) -> list[str]:
-        """Renew the timestamp, and every other role that is due and whose keys are here; gives the renewed roles.
+    def refresh(self, keys: KeyRing, now: datetime, *, is_clock_right: bool = False) -> Refreshed:
+        """Renew the timestamp, and every other role that is due and whose keys are here.
 
-        Raises Refused when the timestamp cannot be signed, and OSError.
+        Raises Refused when the timestamp cannot be signed, or the clock is behind what was signed, unless somebody has
+        looked at it and it is right; and OSError.
         """
         edition = self.edition()
+        if not is_clock_right:
+            refuse_wrong_clock(edition, now)
+        planned = plan(edition, keys, now)
         files: dict[str, bytes] = {}
-        root, renewed = edition.root, []
-        if self._renews(edition, "root", keys, now):
+        root = edition.root
+        if planned.root:
             root, files = following_root(edition.root.signed, deepcopy(edition.root.signed), keys, now)
-            renewed.append("root")
-        first = next((role for role in ORDER[:-1] if self._renews(edition, role, keys, now)), "timestamp")
-        self.pending.put({**files, **following(edition, root, first, keys, now)})
-        return [*renewed, *ORDER[ORDER.index(first) :]]
+        self.pending.put({**files, **following(edition, root, planned.first, keys, now)})
+        renewed = (*(("root",) if planned.root else ()), *ORDER[ORDER.index(planned.first) :])
+        return Refreshed(renewed, planned.troubles)
 
     def rotate(self, role: str, slot: int, keys: KeyRing, now: datetime) -> list[Path]:
         """Replace the key in the role's slot, counted from 1, by a new one; gives the new key's file.
@@ -104,6 +125,7 @@ class Repository:
         Raises Refused when there is no such slot, or keys to sign it with are missing, and OSError.
         """
         edition = self.edition()
+        refuse_wrong_clock(edition, now)
         keys.settle(list(edition.root.signed.keys))
         root = deepcopy(edition.root.signed)
         old_ids = root.roles[role].keyids
@@ -116,23 +138,6 @@ class Repository:
                 files |= following(edition, document, role, keys, now)
         self.pending.put(files)
         return keys.settle(list(root.keys))
-
-    def _serve(self, release: Release) -> None:
-        """Copy a bundle's files to where they are served; nobody looks there until they are signed."""
-        for entry in release.files:
-            path = self.public / TARGETS / served_name(target_name(release, entry), entry.sha256)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            copy_file(self.staging.files(release) / entry.path, path, entry)
-        version = self.public / TARGETS / release.signed.name / release.signed.version
-        for directory in (version, version.parent, version.parent.parent):
-            sync_directory(directory)
-
-    def _renews(self, edition: Edition, role: str, keys: KeyRing, now: datetime) -> bool:
-        root = edition.root.signed
-        if not is_due(edition.document(role).signed.expires, days(root, role), now):
-            return False
-        signers = root.roles[role]
-        return len(keys.signers(role, signers.keyids)) >= signers.threshold
 
 
 def _exchange(root: Root, role: str, slot: int, key: SSlibKey) -> None:
@@ -150,19 +155,10 @@ def opened(directory: Path) -> Iterator[Repository]:
     Raises Refused when there is none, and OSError.
     """
     if not (directory / ROOT).is_file() and not (directory / PENDING).is_dir():
+        if any((directory / PUBLIC / METADATA).glob("*.root.json")):
+            raise Refused(f"{directory / ROOT}: is missing: {LOST_ROOT}")
         raise Refused(f"{directory}: holds no repository; make one with perceptd repo init, or name it with --repo")
-    with _locked(directory):
+    with locked(directory):
         repository = Repository(directory)
         repository.pending.finish()
         yield repository
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Waits for another command that works on it."""
-    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -3,6 +3,9 @@
 import shutil
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from daemon.errors import Refused
 from daemon.files import replace_file, sync_directory
 from daemon.publisher.catalogue import in_order
 from daemon.publisher.contents import copy_file
@@ -27,16 +30,15 @@ class Staging:
         shutil.rmtree(new, ignore_errors=True)
         (new / FILES / "selftest").mkdir(parents=True)
         for entry in release.files:
-            copy_file(bundle / entry.path, new / FILES / entry.path, entry)
+            copy_file(bundle, entry, new / FILES / entry.path)
         replace_file(new / RELEASE, release.model_dump_json().encode())
         self.remove(release)
         new.rename(self._directory / release.id)
         sync_directory(self._directory)
 
     def releases(self) -> list[Release]:
-        """What waits, in the order of names and versions."""
-        paths = self._directory.glob(f"[!.]*/{RELEASE}")
-        return in_order(Release.model_validate_json(path.read_bytes()) for path in paths)
+        """What waits, in the order of names and versions. Raises Refused when something is damaged, and OSError."""
+        return in_order(_read(path) for path in self._directory.glob(f"[!.]*/{RELEASE}"))
 
     def files(self, release: Release) -> Path:
         """The directory with the copies of a bundle's files."""
@@ -49,3 +51,10 @@ class Staging:
             shutil.rmtree(gone, ignore_errors=True)
             (self._directory / release.id).rename(gone)
             shutil.rmtree(gone)
+
+
+def _read(path: Path) -> Release:
+    try:
+        return Release.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise Refused(f"{path}: is damaged; remove {path.parent}, and add the bundle again") from error

@@ -87,11 +87,11 @@ def test_an_older_state_of_the_source_is_noticed_by_what_the_service_has_seen(
 
 def test_metadata_that_have_expired_and_that_will(device: Device, repository: Repository) -> None:
     repository.now = utc_now() - timedelta(days=6)
-    repository.refresh()
+    repository.refresh(is_clock_right=True)
     expires = repository.now + timedelta(days=7)
     warned(looked(device), f"; its timestamp metadata expires {expires:%Y-%m-%d %H:%M} UTC", "perceptd repo refresh")
     repository.now = utc_now() - timedelta(days=7, minutes=1)
-    repository.refresh()
+    repository.refresh(is_clock_right=True)
     warned(looked(device), "its timestamp metadata expired", "ask the publisher")
 
 

@@ -10,6 +10,7 @@ from daemon.publisher.begin import begin
 from daemon.publisher.contents import release_of
 from daemon.publisher.keys import KeyRing
 from daemon.publisher.lifetimes import DEFAULT_DAYS
+from daemon.publisher.renewal import Refreshed
 from daemon.publisher.report import Report, report
 from daemon.publisher.repository import opened, utc_now
 from daemon.release import Release
@@ -47,17 +48,21 @@ class Repository:
         with opened(self.directory) as repository:
             return repository.publish(self._ring(), self._now())
 
-    def refresh(self) -> list[str]:
+    def refresh(self, *, is_clock_right: bool = False) -> Refreshed:
         with opened(self.directory) as repository:
-            return repository.refresh(self._ring(), self._now())
+            return repository.refresh(self._ring(), self._now(), is_clock_right=is_clock_right)
 
     def rotate(self, role: str, slot: int = 1) -> list[Path]:
         with opened(self.directory) as repository:
             return repository.rotate(role, slot, self._ring(), self._now())
 
+    def put_back(self, release: Release, bundle: Path) -> int:
+        with opened(self.directory) as repository:
+            return repository.put_back(release, bundle)
+
     def report(self) -> Report:
         with opened(self.directory) as repository:
-            return report(repository.edition(), repository.staging.releases(), self._now())
+            return report(repository.edition(), repository.staging.releases(), repository.flaws(), self._now())
 
     def _ring(self) -> KeyRing:
         return KeyRing([self.keys], self.environment)

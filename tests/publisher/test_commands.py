@@ -173,10 +173,81 @@ def test_status_and_refresh_tell_what_expires(repo: Shell, monkeypatch: pytest.M
     later(monkeypatch, 80)
     assert repo("refresh") == 1
     assert [line.split(",")[0] for line in repo.out.splitlines()] == ["renewed snapshot", "renewed timestamp"]
-    assert repo.err == "targets expires in 10.0 days: run perceptd repo refresh where its keys are (--keys)\n"
+    assert repo.err.startswith("targets expires in 10.0 of 90 days, on 20")
+    assert repo.err.endswith("; run perceptd repo refresh where its key is (--keys)\n")
     later(monkeypatch, 91)
     assert repo("refresh") == 1
-    assert repo.err.startswith("targets has expired: ")
+    assert repo.err.startswith("targets EXPIRED 1.0 days ago, ")
+
+
+def test_what_is_published_is_no_failure_though_something_expires(
+    tmp_path: Path, repo: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo("add", str(write_bundle(tmp_path / "bundle")))
+    later(monkeypatch, 300)
+    assert repo("publish") == 0
+    assert repo.out.startswith("published brightness@1.2.3: ")
+    assert repo.err.startswith("root expires in 65.0 of 365 days, on 20")
+
+
+def test_a_wrong_clock_is_told_and_a_right_one_signs_anew(repo: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    later(monkeypatch, 1800)
+    assert repo("refresh") == 0
+    monkeypatch.undo()
+    assert repo("status") == 1
+    assert "timestamp  version 2 expires in 1807.0 of 7 days, on 20" in repo.out
+    assert "; a clock is or was wrong: set it, or run perceptd repo refresh --clock-is-right where " in repo.out
+    assert repo("refresh") == 78
+    assert repo.err.startswith("this machine's clock says 20")
+    assert repo("refresh", "--clock-is-right") == 0
+    assert repo("refresh") == repo("status") == 0
+
+
+def test_a_damaged_key_is_told_and_the_timestamp_renewed(repo: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = repo.directory / "keys" / "snapshot.pem"
+    path.write_text("x")
+    later(monkeypatch, 21)
+    assert repo("refresh") == 1
+    assert repo.out.startswith("renewed timestamp, until ")
+    assert repo.err.startswith(f"snapshot is not renewed: {path}: holds no private key in PEM")
+
+
+def test_keys_that_others_can_read_are_told_once(repo: Shell) -> None:
+    for name in ("snapshot", "targets"):
+        (repo.directory / "keys" / f"{name}.pem").chmod(0o644)
+    keys = repo.directory / "keys"
+    assert repo("refresh") == 0
+    assert repo.err == f"{keys}/snapshot.pem: other users can read this key and 1 more: chmod 600 {keys}/*.pem\n"
+
+
+def test_what_is_lost_where_it_is_served_is_told_and_comes_back(tmp_path: Path, repo: Shell) -> None:
+    bundle = str(write_bundle(tmp_path / "bundle"))
+    repo("add", bundle)
+    repo("publish")
+    lost = next((repo.directory / "public" / "targets").rglob("*.head.tflite"))
+    lost.unlink()
+    assert repo("status") == 1
+    assert f"damaged    {lost}: is missing; restore it, or add brightness@1.2.3 again, which puts it back\n" in repo.out
+    assert repo("refresh") == 1
+    assert repo.err.startswith(f"{lost}: is missing; ")
+    assert repo("add", bundle) == 0
+    assert repo.out.endswith("; is published already; 1 of its files were missing or damaged, and are back\n")
+    assert repo("status") == 0
+
+
+def test_init_and_rotation_are_told_to_scripts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shell = Shell(tmp_path / "repo", capsys)
+    assert shell("init", str(shell.directory), "--json") == 0
+    assert json.loads(shell.out) == {
+        "repository": str(shell.directory),
+        "public": f"{shell.directory}/public",
+        "root": f"{shell.directory}/root.json",
+        "keys": f"{shell.directory}/keys",
+    }
+    assert shell("rotate-key", "root", "--json") == 0
+    assert json.loads(shell.out) == {"role": "root", "keys": [f"{shell.directory}/keys/root-1.pem"], "root_version": 2}
+    assert shell("rotate-key", "root") == 0
+    assert "\nmove it away, to where root keys are safe; new devices are given " in shell.out
 
 
 def test_lifetimes_are_set_once_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -224,6 +295,9 @@ def test_a_threshold_that_cannot_be_met_is_refused(
         (["init", "x", "--root-keys", "0"], "expected a number from 1 to 100, found '0'"),
         (["init", "x", "--timestamp-days", "4000"], "expected a number from 1 to 3650"),
         (["add", "x", "--needs-perceptd", "1.2"], "expected three numbers like "),
+        (["add", "x", "--needs-perceptd", "0.05.0"], "expected three numbers like "),
+        (["add", "x", "--needs-perceptd", "٠.١.٢"], "expected three numbers like "),
+        (["init", "x", "--root-keys", "٣"], "expected a number from 1 to 100"),
         (["rotate-key", "mirrors"], "invalid choice"),
     ],
 )

@@ -108,7 +108,7 @@ def test_a_rotation_that_was_cut_short_is_finished(repository: Repository, devic
     assert waiting.is_dir()
     device.refresh()
     assert device.version("root") == 1
-    assert repository.refresh() == ["timestamp"]
+    assert list(repository.refresh().roles) == ["timestamp"]
     device.refresh()
     assert (device.version("root"), device.version("timestamp")) == (2, 4)
     assert not waiting.exists()

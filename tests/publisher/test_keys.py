@@ -15,6 +15,7 @@ from tests.publisher.device import Device
 
 
 def make(ring: KeyRing, stem: str) -> str:
+    ring.make_directory()
     with ring.new(stem) as key:
         ring.settle([key.keyid])
         return key.keyid
@@ -38,7 +39,7 @@ def test_a_key_that_was_not_written_to_its_end_is_none(tmp_path: Path, repositor
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
             repository.rotate("timestamp")
-    assert repository.refresh() == ["timestamp"]
+    assert list(repository.refresh().roles) == ["timestamp"]
     repository.rotate("timestamp")
     assert sorted(path.name for path in repository.keys.iterdir()) == [
         "root-1.pem",
@@ -101,4 +102,4 @@ def test_a_key_that_the_repository_does_not_name_is_told_apart_from_none(tmp_pat
 def test_a_role_needs_only_its_own_keys_to_be_readable(tmp_path: Path, repository: Repository) -> None:
     (repository.keys / "targets.pem").write_text("damaged")
     os.mkfifo(repository.keys / "other.pem")  # reading it would never end
-    assert repository.refresh() == ["timestamp"]
+    assert list(repository.refresh().roles) == ["timestamp"]

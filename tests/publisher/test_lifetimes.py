@@ -22,9 +22,14 @@ NOW = datetime(2026, 11, 27, 8, tzinfo=timezone.utc)
         (90, -5, True, True),
         (7, 6, False, False),
         (7, 1.4, True, True),
+        (7, 8, False, False),
+        (7, 8.1, True, True),
+        (7, 1800, True, True),
     ],
 )
-def test_a_third_is_due_and_a_fifth_is_urgent(days: int, left: float, due: bool, urgent: bool) -> None:
+def test_a_third_is_due_and_a_fifth_is_urgent_and_what_was_signed_in_the_future_too(
+    days: int, left: float, due: bool, urgent: bool
+) -> None:
     expires = NOW + timedelta(days=left)
     assert (is_due(expires, days, NOW), is_urgent(expires, days, NOW)) == (due, urgent)
 

@@ -137,7 +137,7 @@ def test_what_was_changed_while_it_waited_is_not_signed(tmp_path: Path, reposito
 
 def test_refresh_renews_the_timestamp_alone(repository: Repository, device: Device) -> None:
     before = {path.name: path.read_bytes() for path in (repository.public / "metadata").iterdir()}
-    assert repository.refresh() == ["timestamp"]
+    assert list(repository.refresh().roles) == ["timestamp"]
     device.refresh()
     after = {path.name: path.read_bytes() for path in (repository.public / "metadata").iterdir()}
     assert {name for name in after if after[name] != before.get(name)} == {"timestamp.json"}
@@ -167,7 +167,7 @@ def test_refresh_renews_what_has_a_third_left_and_heals_what_expired(
         device.refresh()
     repository.now = None
     assert repository.report().is_urgent
-    assert repository.refresh() == renewed
+    assert list(repository.refresh().roles) == renewed
     assert not repository.report().is_urgent
     assert device.bundles() == {"brightness@1.2.3"}
 
@@ -179,7 +179,7 @@ def test_refresh_without_keys_of_what_is_due_renews_the_others_and_it_is_told(tm
     for name in ("root-1", "targets"):
         (repository.keys / f"{name}.pem").unlink()
     repository.now = None
-    assert repository.refresh() == ["snapshot", "timestamp"]
+    assert list(repository.refresh().roles) == ["snapshot", "timestamp"]
     assert [role.role for role in repository.report().roles if role.is_urgent] == ["targets"]
     Device(tmp_path / "device", repository.root, repository.public).refresh()
 
