@@ -29,15 +29,19 @@ def broker() -> Iterator[Mosquitto]:
 def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("material")
     write_bundle(directory / "bundle")
-    with av.open(str(directory / "clip.mp4"), "w") as container:
-        stream = container.add_stream("mpeg4", rate=30)
+    write_clip(directory / "clip.mp4", 30)
+    return directory
+
+
+def write_clip(path: Path, rate_hz: int) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate_hz)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for label, count in BRIGHT_DARK:
             picture = np.full((48, 64, 3), 250 if label == "bright" else 5, np.uint8)
             for _ in range(count):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
-    return directory
 
 
 @pytest.fixture

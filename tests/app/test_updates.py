@@ -141,11 +141,13 @@ def test_a_new_version_comes_while_the_node_recognises_and_nothing_is_lost(devic
 def test_it_is_confirmed_after_500_moments(device: Device) -> None:
     """The old one has seen nothing, so that on a busy machine no latency stands in the way."""
     device.publish()
-    state = device.directory / "state"
+    film, state = device.directory / "fast.mp4", device.directory / "state"
+    test_daemon.write_clip(film, 120)
+    device.settings["streams"]["s"] = {"replay": {"file": str(film)}, "fusion": {"max_rate_hz": 1000.0}}
     state.mkdir()
     (state / "switches.json").write_text('{"s": {"paused": true}}')
     with device.run() as daemon:
-        wait_until(lambda: device.health().get("mqtt", {}).get("connected"), "it runs, paused")
+        wait_until(device.models, "it runs, paused")
         device.tell("models_install", version="1.3.0")
         wait_until(lambda: device.models()["active"]["id"] == NEW, "it takes over", timeout_s=30)
         device.tell("resume")
