@@ -20,8 +20,8 @@ from daemon.bundles.state import Refusal, State
 from daemon.bundles.store import Store
 from daemon.doctor.finding import Finding
 from daemon.errors import UpdateError, UpdateFault
+from daemon.lifetimes import DAYS, DEFAULT_DAYS, ROLES, days_left, is_urgent
 from daemon.models_config import root_problem
-from daemon.publisher.lifetimes import DAYS, DEFAULT_DAYS, ROLES, days_left, is_urgent
 from daemon.release import Offer, version_key
 
 SOON_DAYS = 2.0

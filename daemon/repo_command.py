@@ -10,10 +10,10 @@ from pathlib import Path
 
 from daemon.bundles.load import load_bundle
 from daemon.errors import Refused
+from daemon.lifetimes import ROLES
 from daemon.publisher.begin import begin
 from daemon.publisher.contents import release_of
 from daemon.publisher.keys import VARIABLE, KeyRing
-from daemon.publisher.lifetimes import ROLES
 from daemon.publisher.report import Report, release_json, release_words, render, report
 from daemon.publisher.repository import PUBLIC, ROOT, Repository, opened, utc_now
 from daemon.repo_trial import try_bundle

@@ -8,9 +8,9 @@ from pathlib import Path
 from tuf.api.metadata import Root
 
 from daemon.errors import Refused
+from daemon.lifetimes import DAYS, ROLES
 from daemon.publisher.edition import before_the_first, first_root, following
 from daemon.publisher.keys import KeyRing
-from daemon.publisher.lifetimes import DAYS, ROLES
 from daemon.publisher.lock import locked
 from daemon.publisher.repository import LOST_ROOT, METADATA, PENDING, PUBLIC, ROOT, STAGED, Repository
 from daemon.publisher.serving import make_served

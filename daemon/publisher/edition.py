@@ -12,8 +12,8 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timest
 from tuf.api.serialization import DeserializationError
 
 from daemon.errors import Refused
+from daemon.lifetimes import DAYS, DEFAULT_DAYS, expiry
 from daemon.publisher.keys import KeyRing
-from daemon.publisher.lifetimes import DAYS, DEFAULT_DAYS, expiry
 
 ORDER = ("targets", "snapshot", "timestamp")
 """Each of them says which version of the one before is current, so it changes with that one."""

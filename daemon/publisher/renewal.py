@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from daemon.errors import Refused
+from daemon.lifetimes import ROLES, is_ahead, is_due
 from daemon.publisher.edition import ORDER, Edition, days, file_name
 from daemon.publisher.keys import KeyRing
-from daemon.publisher.lifetimes import ROLES, is_ahead, is_due
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from daemon.lifetimes import ROLES, days_left, is_urgent
 from daemon.publisher.catalogue import releases
 from daemon.publisher.edition import Edition, days
-from daemon.publisher.lifetimes import ROLES, days_left, is_urgent
 from daemon.release import Release
 
 KEY_ID_CHARS = 12

@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 from daemon.bundles.load import load_bundle
+from daemon.lifetimes import DEFAULT_DAYS
 from daemon.publisher.begin import begin
 from daemon.publisher.contents import release_of
 from daemon.publisher.keys import KeyRing
-from daemon.publisher.lifetimes import DEFAULT_DAYS
 from daemon.publisher.renewal import Refreshed
 from daemon.publisher.report import Report, report
 from daemon.publisher.repository import opened, utc_now
