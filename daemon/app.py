@@ -191,8 +191,6 @@ class Node:
                 self._changed.clear()
                 self._publish_health()
                 published_ns = now_ns
-            if self._replacing is not None:
-                self._replacing.tell()
             service.look(
                 self._reporter.sources(),
                 accelerators_health(self._in_use.recogniser.accelerators),

@@ -44,12 +44,14 @@ class Replacing:
         self._node, self._source = config.node, config.models.source
         self._own = bundles.start.own
         self._session = session
-        self.updater = Updater(config.models, bundles.start, ChildRunner(), host, __version__, bundles.config)
         self._told: Snapshot | None = None
         self._told_ns = 0
+        self.updater = Updater(
+            config.models, bundles.start, ChildRunner(), host, __version__, bundles.config, on_change=self.tell
+        )
 
     def tell(self) -> None:
-        """Publish what has changed since it was told last."""
+        """Publish what has changed since it was told last: called once at first, then by the updater's thread."""
         snapshot, now_ns = self.updater.status(), monotonic_ns()
         if snapshot == self._told:
             return
