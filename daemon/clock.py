@@ -1,10 +1,12 @@
 """The two clocks: monotonic for everything that is measured, wall time only where a payload is made."""
 
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
+
+EPOCH = datetime(1970, 1, 1)
 
 
 def monotonic_ns() -> int:
@@ -28,6 +30,5 @@ def wall_time_of(epoch_s: float) -> str:
 
 
 def _iso_8601(epoch_ns: int) -> str:
-    seconds, rest_ns = divmod(epoch_ns, NS_PER_S)
-    whole = datetime.fromtimestamp(seconds, timezone.utc)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
+    instant = EPOCH + timedelta(microseconds=epoch_ns // 1000)
+    return f"{instant.isoformat(timespec='microseconds')}Z"

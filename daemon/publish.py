@@ -1,6 +1,7 @@
 """Says over MQTT what one stream has recognised."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,7 +79,7 @@ class StreamPublisher:
 
     def _publish_recognition(self, bundle: Shown, recognition: Recognition) -> None:
         self.recognitions += 1
-        if not np.isfinite(recognition.scores).all():
+        if not math.isfinite(np.add.reduce(recognition.scores)):
             self._session.counters.drop("recognition_not_finite")
             return
         best = int(np.argmax(recognition.scores))

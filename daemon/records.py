@@ -92,7 +92,7 @@ def moved(captured: Captured, by_ns: int) -> Captured:
     if by_ns == 0:
         return captured
     if isinstance(captured, Block):
-        return replace(captured, start_ns=captured.start_ns + by_ns)
+        return Block(captured.samples, captured.sample_rate_hz, captured.start_ns + by_ns, captured.gap)
     return replace(captured, captured_ns=captured.captured_ns + by_ns)
 
 

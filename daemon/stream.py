@@ -1,6 +1,5 @@
 """One stream of the node: its sources, its counters, and the flow that takes what they deliver."""
 
-import logging
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -23,8 +22,6 @@ from daemon.runtime.supervisor import SupervisedSource
 from daemon.sources import Inspector, TextInlet, build_sources, watch_of
 from daemon.status.health import StreamHealth, input_health, source_health
 from daemon.switches import Switch
-
-log = logging.getLogger(__name__)
 
 
 def is_in_order(config: StreamConfig) -> bool:
@@ -58,7 +55,7 @@ class Stream:
         self._sources: dict[str, SupervisedSource] = {}
         self._switch = Switch()
         self._flow: LiveFlow | None = None
-        self._order: Callable[[Order], bool] = lambda _: True
+        self._order: Callable[[Order], None] = lambda _: None
         self.inlet: TextInlet | None = None
         modalities = recogniser.bundle.manifest.modalities
         self._wanted = frozenset(modalities.present())
@@ -144,8 +141,8 @@ class Stream:
         was_paused, self._switch = self._switch.paused, switch
         for name, source in self._sources.items():
             self._open_or_close(name, source)
-        if switch.paused != was_paused and not self._order("pause" if switch.paused else "resume"):
-            log.error("%s: fusion is too busy to be paused; its events end when what was delivered expires", self.name)
+        if switch.paused != was_paused:
+            self._order("pause" if switch.paused else "resume")
         self._on_change()
 
     def take_text(self, payload: bytes, retained: bool) -> bool:

@@ -45,7 +45,7 @@ class Lane:
         with self._lock:
             self._under_way -= 1
             is_last = self._is_closed and self._under_way == 0
-        if is_last:  # should there be no room for the order, the successor takes over after HOLD_S
+        if is_last:
             self._fusion.order(self.stream, "leave")
 
 

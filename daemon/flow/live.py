@@ -1,8 +1,6 @@
-"""Live fusion: one thread fuses the embeddings of all live streams as they come, and lets their time pass."""
+"""Live fusion: the embeddings of all live streams are fused as they come, and a thread lets their time pass."""
 
-import contextlib
 import logging
-import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,9 +13,6 @@ from daemon.records import Counters, Embedding, Modality
 from daemon.runtime.progress import IDLE_S, Progress
 
 log = logging.getLogger(__name__)
-
-INBOX_EMBEDDINGS = 1000
-"""Far more than encoders can make while one embedding is fused: when full, something hangs."""
 
 HOLD_S = 1.0
 """How long what a new bundle's encoders make waits for the last of the old one's: far longer than an encoder takes."""
@@ -50,7 +45,10 @@ class _Held:
 
 
 class LiveFusion:
-    """Owns the fusion of all live streams in one thread.
+    """Owns the fusion of all live streams, one step at a time.
+
+    An embedding is fused on the thread that made it: handing it to another would cost more than fusing it. A thread of
+    its own does what falls due while nothing comes.
 
     An embedding is fused under the bundle whose encoder made it, or not at all. A stream changes to its successor
     between two moments: after the last embedding that is on its way under the old bundle, and before the first under
@@ -61,13 +59,16 @@ class LiveFusion:
         self._streams = {stream.name: stream for stream in streams}
         self._held: dict[str, _Held] = {}
         self._due_ns: dict[str, int | None] = {}
-        self._inbox: queue.Queue[tuple[LiveStream, Embedding | Order] | None] = queue.Queue(INBOX_EMBEDDINGS)
         self._paused: set[str] = set()
+        self._is_closing = self._has_closed = False
+        self._falls_due = threading.Condition()
+        """Guards all of the above."""
+        self._sleeps_until_ns = 0
         self.progress = Progress("fusion")
         self._thread = threading.Thread(target=self._run, name="fusion", daemon=True)
 
     def start(self) -> None:
-        """Begin to fuse."""
+        """Begin to let time pass."""
         self._thread.start()
 
     def stream(self, name: str) -> LiveStream:
@@ -75,51 +76,49 @@ class LiveFusion:
         return self._streams[name]
 
     def offer(self, stream: LiveStream, embedding: Embedding) -> None:
-        """Queue an embedding without blocking; when the queue is full it is dropped and counted as `fusion_busy`."""
-        try:
-            self._inbox.put_nowait((stream, embedding))
-        except queue.Full:
-            stream.counters[embedding.modality].drop("fusion_busy")
+        """Fuse an embedding, as soon as no other is being fused; that takes well under a millisecond."""
+        with self._falls_due:
+            if not self._has_closed:
+                self._sort(stream, embedding)
+                self._wake_if_due()
 
-    def order(self, stream: LiveStream, order: Order) -> bool:
-        """Pause a stream, which ends its open events, or resume it, or let its successor take over.
-
-        False when the queue is full.
-        """
-        try:
-            self._inbox.put_nowait((stream, order))
-        except queue.Full:
-            return False
-        return True
+    def order(self, stream: LiveStream, order: Order) -> None:
+        """Pause a stream, which ends its open events, or resume it, or let its successor take over."""
+        with self._falls_due:
+            if not self._has_closed:
+                self._obey(stream, order)
+                self._wake_if_due()
 
     def close(self, deadline_s: float) -> None:
-        """Fuse what is queued, end open events, then end the thread."""
+        """End the thread and all open events."""
         deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
-        with contextlib.suppress(queue.Full):
-            self._inbox.put(None, timeout=deadline_s)
+        if self._falls_due.acquire(timeout=deadline_s):
+            self._is_closing = True
+            self._falls_due.notify()
+            self._falls_due.release()
             self._thread.join(seconds_until(deadline_ns))
         if self._thread.is_alive():
             log.error("fusion did not finish within %.1f s; left behind", deadline_s)
 
     def _run(self) -> None:
         self.progress.begin()
-        while True:
-            self.progress.mark()
-            try:
-                entry = self._inbox.get(timeout=self._wait_s())
-            except queue.Empty:
+        with self._falls_due:
+            while not self._is_closing:
+                self.progress.mark()
                 self._let_time_pass()
-                continue
-            if entry is None:
-                break
-            stream, item = entry
-            if isinstance(item, Embedding):
-                self._sort(stream, item)
-            else:
-                self._obey(stream, item)
-            self._let_time_pass()
-        for stream in self._streams.values():
-            self._step(stream, _finish)
+                wait_s = self._wait_s()
+                self._sleeps_until_ns = monotonic_ns() + round(wait_s * NS_PER_S)
+                self._falls_due.wait(wait_s)
+            for stream in self._streams.values():
+                self._step(stream, _finish)
+            self._has_closed = True
+
+    def _wake_if_due(self) -> None:
+        """Something may fall due before the thread wakes up by itself; mostly only what is due gets later."""
+        first_ns = self._first_due_ns()
+        if first_ns is not None and first_ns < self._sleeps_until_ns:
+            self._sleeps_until_ns = first_ns
+            self._falls_due.notify()
 
     def _sort(self, stream: LiveStream, embedding: Embedding) -> None:
         """Take an embedding of the stream as it is now, keep one of its successor, drop one of what it was before."""
@@ -161,10 +160,13 @@ class LiveFusion:
         for embedding in held.embeddings if held else ():
             self._take(successor, embedding)
 
-    def _wait_s(self) -> float:
+    def _first_due_ns(self) -> int | None:
         times_ns = [at_ns for at_ns in self._due_ns.values() if at_ns is not None]
         times_ns += [held.until_ns for held in self._held.values()]
-        first_ns = min(times_ns, default=None)
+        return min(times_ns, default=None)
+
+    def _wait_s(self) -> float:
+        first_ns = self._first_due_ns()
         return IDLE_S if first_ns is None else min(IDLE_S, seconds_until(first_ns))
 
     def _let_time_pass(self) -> None:

@@ -29,12 +29,9 @@ class FusionHead:
         """The scores at a moment, with bias and shares centred over the labels."""
         self._fill(self._model.input[0], moment)
         scores, shares = self._invoke()
-        centred = {
-            modality: _centred(shares[index])
-            for index, modality in enumerate(self._sizes)
-            if modality in moment.embeddings
-        }
-        return Recognition(moment, scores, self._bias, centred)
+        centred = _centred(shares)
+        present = {m: centred[index] for index, m in enumerate(self._sizes) if m in moment.embeddings}
+        return Recognition(moment, scores, self._bias, present)
 
     def _fill(self, features: Array, moment: Moment) -> None:
         """Write F, of shape (D + M); absent modalities are zero."""
@@ -53,6 +50,6 @@ class FusionHead:
 
 
 def _centred(values: Array) -> Array:
-    """Softmax ignores a common offset; without it, shares of different modalities compare."""
-    centred: Array = values - values.mean()
+    """Softmax ignores a common offset of all labels (the last axis); without it, shares of modalities compare."""
+    centred: Array = values - np.add.reduce(values, axis=-1, keepdims=True) / np.float32(values.shape[-1])
     return centred

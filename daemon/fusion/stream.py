@@ -1,5 +1,6 @@
 """The fusion of one stream: alignment, head and decision in a row."""
 
+import math
 import uuid
 from dataclasses import dataclass, field
 
@@ -66,7 +67,8 @@ class StreamFusion:
         for moment in moments:
             recognition = self._head.recognise(moment) if moment.embeddings else None
             # of scores that are no numbers nothing follows, as of an empty moment: smoothed, they would last for ever
-            scores = recognition.scores if recognition and np.isfinite(recognition.scores).all() else None
+            is_known = recognition is not None and math.isfinite(np.add.reduce(recognition.scores))
+            scores = recognition.scores if recognition and is_known else None
             self._decision, events = decide.take(self._decision, scores, moment.time_ns, self._decide_rules, _new_id)
             fused.events += events
             if recognition:

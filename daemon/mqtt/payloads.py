@@ -1,16 +1,20 @@
 """What goes over the wire: the payload models, and the functions that build them from the daemon's records."""
 
+import math
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.clock import NS_PER_MS, NS_PER_S
 from daemon.errors import InputError
 from daemon.records import CPU, MODALITIES, EndedBy, Event, EventPhase, Modality, Moment, Recognition
+
+Indices = NDArray[np.intp]
 
 SCHEMA: Literal[1] = 1
 """Goes up when a field changes its meaning or disappears; a new field leaves it as it is."""
@@ -132,11 +136,10 @@ def recognition_payload(
 
     `labels` names the L entries of scores, bias and shares. Raises InputError when a number in them is not finite.
     """
-    numbers = [recognition.scores, recognition.bias, *recognition.shares.values()]
-    if not all(np.isfinite(vector).all() for vector in numbers):
-        raise InputError(f"stream {stream}: the head gave numbers that are not finite")
     best = np.argsort(-recognition.scores, kind="stable")[:top]
-    parts = [_label_part(recognition, int(index), labels) for index in best]
+    parts = _label_parts(recognition, best, labels)
+    if parts is None:
+        raise InputError(f"stream {stream}: the head gave numbers that are not finite")
     moment = recognition.moment
     present = [modality for modality in MODALITIES if modality in moment.embeddings]
     return RecognitionPayload(
@@ -157,14 +160,24 @@ def _modality_part(moment: Moment, modality: Modality) -> ModalityPart:
     return ModalityPart(age_ms=age_ms, device=moment.embeddings[modality].device)
 
 
-def _label_part(recognition: Recognition, index: int, labels: Sequence[str]) -> LabelPart:
-    bias = _rounded(recognition.bias[index])
-    shares = {m: _rounded(recognition.shares[m][index]) for m in MODALITIES if m in recognition.shares}
+def _label_parts(recognition: Recognition, best: Indices, labels: Sequence[str]) -> list[LabelPart] | None:
+    """The labels at `best`, an array of indices; None when a number of any label is not finite."""
+    shares = {m: recognition.shares[m] for m in MODALITIES if m in recognition.shares}
+    numbers = np.vstack((recognition.scores, recognition.bias, *shares.values()))
+    if not math.isfinite(np.add.reduce(numbers, axis=None)):
+        return None
+    return [
+        _label_part(labels[index], column, list(shares))
+        for index, column in zip(best, numbers.T[best].tolist(), strict=True)
+    ]
+
+
+def _label_part(label: str, column: list[float], modalities: list[Modality]) -> LabelPart:
+    """One label by its score, its bias, and its share of each modality."""
+    score, bias, *rest = map(_rounded, column)
+    shares = dict(zip(modalities, rest, strict=True))
     # The logit is the sum of the rounded parts, so that a reader who adds them up finds it.
-    logit = _rounded(bias + sum(shares.values()))
-    return LabelPart(
-        label=labels[index], score=_score(recognition.scores[index]), logit=logit, bias=bias, shares=shares
-    )
+    return LabelPart(label=label, score=_score(score), logit=_rounded(bias + sum(rest)), bias=bias, shares=shares)
 
 
 def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time: str, started: str) -> EventPayload:

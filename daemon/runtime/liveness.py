@@ -82,7 +82,7 @@ class Liveness:
 
     def delivers(self, modality: Modality, complaint: Complaint | None, now_ns: int) -> None:
         """The source has delivered something, with which something may be wrong."""
-        if self.status.state not in DELIVERS | {"recovering"}:
+        if self.status.state not in DELIVERS and self.status.state != "recovering":
             return  # it is being closed, and does not know yet
         self._last_ns[modality] = now_ns
         self._opening_ns = self._watch.opening_ns if self._watch else 0

@@ -170,7 +170,7 @@ class SupervisedSource:
             pass
 
     def _pass_on(self, captured: Captured) -> None:
-        before, complaint = self.status, self._inspect(captured)
+        before, complaint = self._liveness.status, self._inspect(captured)
         with self._lock:
             self._liveness.delivers(modality_of(captured), complaint, monotonic_ns())
         self._tell_of_change(before)
@@ -188,8 +188,8 @@ class SupervisedSource:
             self._on_change()
 
     def _tell_of_change(self, before: SourceStatus) -> None:
-        status = self.status
-        if status == before:
+        status = self._liveness.status
+        if status is before or status == before:
             return
         if status.state in ("healthy", "paused"):
             self._backoff.reset()

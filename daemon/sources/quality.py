@@ -96,12 +96,15 @@ class SoundQuality:
 
     def judge(self, block: Block, now_ns: int) -> Complaint | None:
         """What is wrong with the sound up to the end of this block."""
-        if self._came_ns is None or now_ns - self._came_ns >= PATIENCE_NS or block.samples.any():
+        samples = block.samples
+        peak = max(np.maximum.reduce(samples, initial=0.0), -np.minimum.reduce(samples, initial=0.0))
+        if self._came_ns is None or now_ns - self._came_ns >= PATIENCE_NS or peak > 0:
             self._heard_ns = now_ns
         self._came_ns = now_ns
-        self._samples += len(block.samples)
-        self._at_full_scale += np.count_nonzero(np.abs(block.samples) >= FULL_SCALE)
-        self._sum += float(block.samples.sum())
+        self._samples += len(samples)
+        if peak >= FULL_SCALE:
+            self._at_full_scale += np.count_nonzero(np.abs(samples) >= FULL_SCALE)
+        self._sum += float(np.add.reduce(samples))
         if now_ns - self._began_ns >= LOOK_EVERY_NS:
             self._verdict = self._sum_up()
             self._began_ns, self._samples, self._at_full_scale, self._sum = now_ns, 0, 0, 0.0
