@@ -10,7 +10,7 @@ import numpy as np
 from daemon.clock import monotonic_ns, wall_time
 from daemon.errors import InputError
 from daemon.fusion.stream import Fused
-from daemon.mqtt import RecognitionGate, Session, event_payload, recognition_payload, state_payload
+from daemon.mqtt import RecognitionGate, Session, event_payload, recognition_json, state_payload
 from daemon.mqtt_config import RecognitionsConfig
 from daemon.records import Event, Recognition
 from daemon.status.latency import Latencies
@@ -82,13 +82,13 @@ class StreamPublisher:
         if not math.isfinite(np.add.reduce(recognition.scores)):
             self._session.counters.drop("recognition_not_finite")
             return
-        best = int(np.argmax(recognition.scores))
+        best = int(recognition.scores.argmax())
         label = bundle.labels[best]
         bundle.signs.take(monotonic_ns() - recognition.moment.time_ns, float(recognition.scores[best]))
         if not self._gate.passes(recognition, label):
             return
         try:
-            payload = recognition_payload(
+            payload = recognition_json(
                 recognition,
                 labels=bundle.labels,
                 node=self._identity.node,
@@ -101,7 +101,7 @@ class StreamPublisher:
             self._session.counters.drop("recognition_not_finite")
             log.warning("%s: %s", self._identity.stream, error)
             return
-        self._send("recognition", payload.to_json())
+        self._send("recognition", payload)
         if not self._in_order:
             self._latencies.add(monotonic_ns() - recognition.moment.time_ns)
 

@@ -31,7 +31,7 @@ from daemon.mqtt.payloads import (
     RecognitionPayload,
     StatePayload,
     event_payload,
-    recognition_payload,
+    recognition_json,
     state_payload,
 )
 from daemon.mqtt.received import Malformed, Received, parse
@@ -79,7 +79,7 @@ __all__ = [
     "platforms",
     "progress_words",
     "read_order",
-    "recognition_payload",
+    "recognition_json",
     "render",
     "result_words",
     "stage_words",

@@ -79,6 +79,7 @@ class BrokerClient:
     def __init__(self, way: Way, protocol: Protocol, answers: Answers) -> None:
         self._answers = answers
         self._is_5 = protocol == "5"
+        self._expiring: dict[int | None, Properties] = {}
         self._client = self._made(way)
 
     def _made(self, way: Way) -> Client:
@@ -101,7 +102,6 @@ class BrokerClient:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
-        client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         address = way.config.host, way.config.port, way.config.keepalive_s
         if self._is_5:
@@ -130,7 +130,10 @@ class BrokerClient:
 
     def read(self) -> bool:
         """Read a packet; says whether more is there that does not show on the descriptor: TLS decrypts ahead."""
+        # only while reading: for every message of QoS 0 it would be called once that is written
+        self._client.on_publish = self._on_publish
         self._client.loop_read()
+        self._client.on_publish = None
         self._hurry(socket.TCP_QUICKACK)
         sock = self._client.socket()
         return sock is not None and getattr(sock, "pending", lambda: 0)() > 0
@@ -153,8 +156,15 @@ class BrokerClient:
 
     def publish(self, message: Outbound) -> int:
         """Send one message; gives its id, by which it is acknowledged, if of QoS 1."""
-        properties = _properties(message) if self._is_5 else None
+        properties = self._properties(message) if self._is_5 else None
         return self._client.publish(message.topic, message.payload, message.qos, message.retain, properties).mid
+
+    def _properties(self, message: Outbound) -> Properties:
+        if message.response_topic is not None or message.correlation is not None:
+            return _Properties(message)
+        if message.expiry_s not in self._expiring:  # of which there are few
+            self._expiring[message.expiry_s] = _Properties(message)
+        return self._expiring[message.expiry_s]
 
     def disconnect(self) -> None:
         """End the connection so that the broker forgets the last will."""
@@ -199,15 +209,25 @@ class BrokerClient:
                 self._answers.declined(_explain(reason))
 
 
-def _properties(message: Outbound) -> Properties:
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    if message.expiry_s is not None:
-        properties.MessageExpiryInterval = message.expiry_s
-    if message.response_topic is not None:
-        properties.ResponseTopic = message.response_topic
-    if message.correlation is not None:
-        properties.CorrelationData = message.correlation
-    return properties
+class _Properties(Properties):
+    """Those of messages; they are written once, for writing them takes as long as all the rest of a message."""
+
+    _written: bytes
+
+    def __init__(self, message: Outbound) -> None:
+        super().__init__(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if message.expiry_s is not None:
+            self.MessageExpiryInterval = message.expiry_s
+        if message.response_topic is not None:
+            self.ResponseTopic = message.response_topic
+        if message.correlation is not None:
+            self.CorrelationData = message.correlation
+        # not by an assignment, which is for properties alone
+        object.__setattr__(self, "_written", super().pack())  # type: ignore[no-untyped-call]
+
+    def pack(self) -> bytes:
+        """The bytes that go into the packet."""
+        return self._written
 
 
 def _explain(reason: ReasonCode) -> str:

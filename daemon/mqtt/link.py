@@ -149,6 +149,8 @@ class Link:
     def _connect_once(self, stop: Event, tick_s: float) -> None:
         self._refused = self._taken_over = False
         self._client = self._new_client()
+        poll = select.poll()
+        poll.register(self._wake_fd, select.POLLIN)
         is_answered = False
         try:
             self.progress.mark(CONNECT_S)
@@ -156,7 +158,7 @@ class Link:
             answer_by = time.monotonic() + ANSWER_S
             while (descriptor := self._client.descriptor) is not None:
                 left_s = tick_s if self._up else max(0.0, answer_by - time.monotonic())
-                self._turn(descriptor, ENDING_TICK_S if stop.is_set() else min(tick_s, left_s))
+                self._turn(poll, descriptor, ENDING_TICK_S if stop.is_set() else min(tick_s, left_s))
                 is_answered = is_answered or self._up
                 if not self._up and time.monotonic() > answer_by:
                     break
@@ -183,10 +185,8 @@ class Link:
             self.progress.mark()
             stop.wait(min(left_s, IDLE_S))
 
-    def _turn(self, descriptor: int, tick_s: float) -> None:
+    def _turn(self, poll: "select.poll", descriptor: int, tick_s: float) -> None:
         self.progress.mark()
-        poll = select.poll()
-        poll.register(self._wake_fd, select.POLLIN)
         poll.register(descriptor, select.POLLIN | (select.POLLOUT if self._client.wants_to_write else 0))
         happened = dict(poll.poll(tick_s * 1000))
         if self._wake_fd in happened:

@@ -1,5 +1,6 @@
 """What goes over the wire: the payload models, and the functions that build them from the daemon's records."""
 
+import json
 import math
 import uuid
 from collections.abc import Sequence
@@ -7,19 +8,18 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.clock import NS_PER_MS, NS_PER_S
 from daemon.errors import InputError
 from daemon.records import CPU, MODALITIES, EndedBy, Event, EventPhase, Modality, Moment, Recognition
 
-Indices = NDArray[np.intp]
-
 SCHEMA: Literal[1] = 1
 """Goes up when a field changes its meaning or disappears; a new field leaves it as it is."""
 
 DECIMALS = 4
+
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 YEARS = range(1970, 2200)
 """Outside of these, arithmetic on a time may overflow."""
@@ -129,55 +129,61 @@ class StatePayload(Payload):
     open: Annotated[list[Name], Field(max_length=1024)] = []
 
 
-def recognition_payload(
+def recognition_json(
     recognition: Recognition, *, labels: Sequence[str], node: str, stream: str, bundle_id: str, top: int, time: str
-) -> RecognitionPayload:
-    """The `top` best labels of a recognition; `time` is the wall time of its moment.
+) -> bytes:
+    """A `RecognitionPayload` of the `top` best labels; `time` is the wall time of its moment.
 
+    Written without that model, because every moment may be one and it costs twice as much; tests compare the two.
     `labels` names the L entries of scores, bias and shares. Raises InputError when a number in them is not finite.
     """
-    best = np.argsort(-recognition.scores, kind="stable")[:top]
-    parts = _label_parts(recognition, best, labels)
+    moment = recognition.moment
+    parts = _label_parts(recognition, labels, top)
     if parts is None:
         raise InputError(f"stream {stream}: the head gave numbers that are not finite")
-    moment = recognition.moment
-    present = [modality for modality in MODALITIES if modality in moment.embeddings]
-    return RecognitionPayload(
-        id=uuid.uuid4().hex,
-        time=time,
-        node=node,
-        stream=stream,
-        bundle=bundle_id,
-        label=parts[0].label,
-        score=parts[0].score,
-        modalities={m: _modality_part(moment, m) for m in present},
-        labels=parts,
-    )
+    said = {
+        "schema": SCHEMA,
+        "id": uuid.uuid4().hex,
+        "time": time,
+        "node": node,
+        "stream": stream,
+        "bundle": bundle_id,
+        "label": parts[0]["label"],
+        "score": parts[0]["score"],
+        "modalities": {m: _modality_part(moment, m) for m in MODALITIES if m in moment.embeddings},
+        "labels": parts,
+    }
+    return _COMPACT.encode(said).encode()
 
 
-def _modality_part(moment: Moment, modality: Modality) -> ModalityPart:
+def _modality_part(moment: Moment, modality: Modality) -> dict[str, object]:
     age_ms = round(moment.age_ns(modality) / NS_PER_MS, 1)
-    return ModalityPart(age_ms=age_ms, device=moment.embeddings[modality].device)
+    return {"age_ms": age_ms, "device": moment.embeddings[modality].device}
 
 
-def _label_parts(recognition: Recognition, best: Indices, labels: Sequence[str]) -> list[LabelPart] | None:
-    """The labels at `best`, an array of indices; None when a number of any label is not finite."""
-    shares = {m: recognition.shares[m] for m in MODALITIES if m in recognition.shares}
-    numbers = np.vstack((recognition.scores, recognition.bias, *shares.values()))
+def _label_parts(recognition: Recognition, labels: Sequence[str], top: int) -> list[dict[str, object]] | None:
+    """The best labels, best first; None when a number of any label is not finite."""
+    modalities = [m for m in MODALITIES if m in recognition.shares]
+    numbers = np.vstack((recognition.scores, recognition.bias, *(recognition.shares[m] for m in modalities)))
     if not math.isfinite(np.add.reduce(numbers, axis=None)):
         return None
+    best = (-recognition.scores).argsort(kind="stable")[:top]
+    columns = np.round(numbers[:, best].T.astype(np.float64), DECIMALS) + 0.0  # turns -0.0 into 0.0
     return [
-        _label_part(labels[index], column, list(shares))
-        for index, column in zip(best, numbers.T[best].tolist(), strict=True)
+        _label_part(labels[index], column, modalities)
+        for index, column in zip(best.tolist(), columns.tolist(), strict=True)
     ]
 
 
-def _label_part(label: str, column: list[float], modalities: list[Modality]) -> LabelPart:
-    """One label by its score, its bias, and its share of each modality."""
-    score, bias, *rest = map(_rounded, column)
-    shares = dict(zip(modalities, rest, strict=True))
-    # The logit is the sum of the rounded parts, so that a reader who adds them up finds it.
-    return LabelPart(label=label, score=_score(score), logit=_rounded(bias + sum(rest)), bias=bias, shares=shares)
+def _label_part(label: str, column: list[float], modalities: list[Modality]) -> dict[str, object]:
+    score, bias, *shares = column
+    return {
+        "label": label,
+        "score": min(1.0, max(0.0, score)),  # float32 softmax may sum to a hair more than 1
+        "logit": _rounded(bias + sum(shares)),  # of the rounded parts, so that a reader who adds them up finds it
+        "bias": bias,
+        "shares": dict(zip(modalities, shares, strict=True)),
+    }
 
 
 def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time: str, started: str) -> EventPayload:

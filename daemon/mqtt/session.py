@@ -301,6 +301,8 @@ class Session:
             mid = self._link.publish(message)
             if message.qos > 0:
                 self._awaiting_ack[mid] = message
+            else:
+                self._published += 1
         if self._stop.is_set():
             self._end()
 

@@ -11,7 +11,7 @@ from daemon.mqtt import (
     RecognitionPayload,
     StatePayload,
     event_payload,
-    recognition_payload,
+    recognition_json,
     state_payload,
 )
 from daemon.records import MODALITIES, Event, Moment, Recognition
@@ -21,9 +21,12 @@ TIME = "2026-01-31T12:00:00.000001Z"
 
 
 def build(of: Recognition, top: int = 3, labels=LABELS) -> RecognitionPayload:
-    return recognition_payload(
+    said = recognition_json(
         of, labels=labels, node="node", stream="front", bundle_id="digits@0.1.0", top=top, time=TIME
     )
+    payload = RecognitionPayload.model_validate_json(said)
+    assert payload.to_json() == said, "written by hand, it is what the model writes"
+    return payload
 
 
 def test_a_recognition_has_exactly_these_fields_in_this_order():

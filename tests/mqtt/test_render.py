@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt import Narrator, Received, event_payload, parse, recognition_payload, render, state_payload
+from daemon.mqtt import (
+    Narrator,
+    Received,
+    RecognitionPayload,
+    event_payload,
+    parse,
+    recognition_json,
+    render,
+    state_payload,
+)
 from daemon.records import Event
 from tests.fakes.updates import bundle, candidate, models, result
 from tests.mqtt.records import LABELS, recognition
@@ -32,10 +41,11 @@ def received(topic: str, payload: bytes, retained: bool = False) -> Received:
 
 
 def recognised(**changes: object) -> Received:
-    made = recognition_payload(
+    said = recognition_json(
         recognition(("image", "audio"), ages_ns=(0, 400_000_000)),
         labels=LABELS, node="n", stream="front", bundle_id="b", top=1, time=TIME,
     )  # fmt: skip
+    made = RecognitionPayload.model_validate_json(said)
     part = made.labels[0].model_copy(update={"shares": {"image": 5.123, "audio": -3.21}})
     changed = made.model_copy(update={"label": "7", "score": 0.75, "labels": [part], **changes})
     return received("perceptd/n/front/recognition", changed.to_json())
