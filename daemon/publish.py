@@ -1,11 +1,8 @@
 """Says over MQTT what one stream has recognised."""
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from daemon.clock import monotonic_ns, wall_time
 from daemon.errors import InputError
@@ -72,6 +69,9 @@ class StreamPublisher:
 
     def publish(self, bundle: Shown, fused: Fused) -> None:
         """Publish what came of one step of fusion under a bundle."""
+        if fused.not_finite:
+            self.recognitions += fused.not_finite
+            self._session.counters.drop("recognition_not_finite", fused.not_finite)
         for recognition in fused.recognitions:
             self._publish_recognition(bundle, recognition)
         for event in fused.events:
@@ -79,9 +79,6 @@ class StreamPublisher:
 
     def _publish_recognition(self, bundle: Shown, recognition: Recognition) -> None:
         self.recognitions += 1
-        if not math.isfinite(np.add.reduce(recognition.scores)):
-            self._session.counters.drop("recognition_not_finite")
-            return
         best = int(recognition.scores.argmax())
         label = bundle.labels[best]
         bundle.signs.take(monotonic_ns() - recognition.moment.time_ns, float(recognition.scores[best]))

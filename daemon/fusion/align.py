@@ -5,7 +5,7 @@ the highest rate allows. So no modality can stall another, none is silently stal
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from daemon.records import Embedding, Modality, Moment
 
@@ -41,7 +41,7 @@ def deliver(
     if too_old or (newest is not None and embedding.end_ns < newest.end_ns):
         return state, moments, False
     latest = {**state.latest, embedding.modality: embedding}
-    state = replace(state, latest=latest, time_ns=max(state.time_ns, embedding.end_ns), pending=True)
+    state = Alignment(latest, max(state.time_ns, embedding.end_ns), state.made_ns, pending=True)
     state, made = _step(state, now_ns, rules)
     return state, moments + made, True
 
@@ -65,15 +65,13 @@ def next_due_ns(state: Alignment, rules: AlignRules) -> int | None:
 
 def _step(state: Alignment, at_ns: int, rules: AlignRules) -> tuple[Alignment, list[Moment]]:
     """Drop what has expired by `at_ns`, then make the pending moment if the rate allows it."""
-    expiries = [_expiry_ns(embedding, rules) for embedding in state.latest.values()]
-    expired = [expiry for expiry in expiries if expiry <= at_ns]
+    expired = [expiry for kept in state.latest.values() if (expiry := _expiry_ns(kept, rules)) <= at_ns]
     if expired:
         fresh = {name: kept for name, kept in state.latest.items() if _expiry_ns(kept, rules) > at_ns}
-        state = replace(state, latest=fresh, time_ns=max(state.time_ns, *expired), pending=True)
+        state = Alignment(fresh, max(state.time_ns, *expired), state.made_ns, pending=True)
     if not state.pending or at_ns < _allowed_ns(state, rules):
         return state, []
-    moment = Moment(state.time_ns, state.latest)
-    return replace(state, made_ns=at_ns, pending=False), [moment]
+    return Alignment(state.latest, state.time_ns, at_ns, pending=False), [Moment(state.time_ns, state.latest)]
 
 
 def _expiry_ns(embedding: Embedding, rules: AlignRules) -> int:

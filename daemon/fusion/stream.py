@@ -15,11 +15,12 @@ from daemon.records import Embedding, EndedBy, Event, Moment, Recognition
 
 @dataclass(slots=True)
 class Fused:
-    """What came of one step, each in order."""
+    """What came of one step, each in order; `not_finite` counts recognitions left out, whose scores are no numbers."""
 
     recognitions: list[Recognition] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     late: int = 0
+    not_finite: int = 0
 
 
 class StreamFusion:
@@ -67,8 +68,9 @@ class StreamFusion:
         for moment in moments:
             recognition = self._head.recognise(moment) if moment.embeddings else None
             # of scores that are no numbers nothing follows, as of an empty moment: smoothed, they would last for ever
-            is_known = recognition is not None and math.isfinite(np.add.reduce(recognition.scores))
-            scores = recognition.scores if recognition and is_known else None
+            if recognition and not math.isfinite(np.add.reduce(recognition.scores)):
+                recognition, fused.not_finite = None, fused.not_finite + 1
+            scores = recognition.scores if recognition else None
             self._decision, events = decide.take(self._decision, scores, moment.time_ns, self._decide_rules, _new_id)
             fused.events += events
             if recognition:

@@ -1,13 +1,11 @@
 """What goes over the wire: the payload models, and the functions that build them from the daemon's records."""
 
 import json
-import math
-import uuid
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.clock import NS_PER_MS, NS_PER_S
@@ -19,7 +17,7 @@ SCHEMA: Literal[1] = 1
 
 DECIMALS = 4
 
-_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 YEARS = range(1970, 2200)
 """Outside of these, arithmetic on a time may overflow."""
@@ -138,12 +136,11 @@ def recognition_json(
     `labels` names the L entries of scores, bias and shares. Raises InputError when a number in them is not finite.
     """
     moment = recognition.moment
-    parts = _label_parts(recognition, labels, top)
-    if parts is None:
-        raise InputError(f"stream {stream}: the head gave numbers that are not finite")
+    best = (-recognition.scores).argsort(kind="stable")[:top].tolist()
+    parts = [_label_part(recognition, index, labels[index]) for index in best]
     said = {
         "schema": SCHEMA,
-        "id": uuid.uuid4().hex,
+        "id": os.urandom(16).hex(),
         "time": time,
         "node": node,
         "stream": stream,
@@ -153,7 +150,10 @@ def recognition_json(
         "modalities": {m: _modality_part(moment, m) for m in MODALITIES if m in moment.embeddings},
         "labels": parts,
     }
-    return _COMPACT.encode(said).encode()
+    try:
+        return _COMPACT.encode(said).encode()
+    except ValueError as error:
+        raise InputError(f"stream {stream}: the head gave numbers that are not finite") from error
 
 
 def _modality_part(moment: Moment, modality: Modality) -> dict[str, object]:
@@ -161,29 +161,12 @@ def _modality_part(moment: Moment, modality: Modality) -> dict[str, object]:
     return {"age_ms": age_ms, "device": moment.embeddings[modality].device}
 
 
-def _label_parts(recognition: Recognition, labels: Sequence[str], top: int) -> list[dict[str, object]] | None:
-    """The best labels, best first; None when a number of any label is not finite."""
-    modalities = [m for m in MODALITIES if m in recognition.shares]
-    numbers = np.vstack((recognition.scores, recognition.bias, *(recognition.shares[m] for m in modalities)))
-    if not math.isfinite(np.add.reduce(numbers, axis=None)):
-        return None
-    best = (-recognition.scores).argsort(kind="stable")[:top]
-    columns = np.round(numbers[:, best].T.astype(np.float64), DECIMALS) + 0.0  # turns -0.0 into 0.0
-    return [
-        _label_part(labels[index], column, modalities)
-        for index, column in zip(best.tolist(), columns.tolist(), strict=True)
-    ]
-
-
-def _label_part(label: str, column: list[float], modalities: list[Modality]) -> dict[str, object]:
-    score, bias, *shares = column
-    return {
-        "label": label,
-        "score": min(1.0, max(0.0, score)),  # float32 softmax may sum to a hair more than 1
-        "logit": _rounded(bias + sum(shares)),  # of the rounded parts, so that a reader who adds them up finds it
-        "bias": bias,
-        "shares": dict(zip(modalities, shares, strict=True)),
-    }
+def _label_part(recognition: Recognition, index: int, label: str) -> dict[str, object]:
+    bias = _rounded(recognition.bias[index])
+    shares = {m: _rounded(recognition.shares[m][index]) for m in MODALITIES if m in recognition.shares}
+    # The logit is the sum of the rounded parts, so that a reader who adds them up finds it.
+    logit = _rounded(bias + sum(shares.values()))
+    return {"label": label, "score": _score(recognition.scores[index]), "logit": logit, "bias": bias, "shares": shares}
 
 
 def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time: str, started: str) -> EventPayload:
