@@ -21,9 +21,6 @@ LOOK_EVERY_NS = NS_PER_S
 DARK = 6
 """How far above black, of 255, the mean of a picture counts as black still: the noise of a covered sensor."""
 
-BLACK_LIMITED = 16
-"""Black in limited range, in which pictures of three planes are; that of BGR is 0."""
-
 FULL_SCALE = 0.99
 MOST_AT_FULL_SCALE = 0.01
 """Sound of which more than one sample in a hundred lies at full scale is cut off there."""
@@ -79,8 +76,7 @@ class PictureQuality:
 
 
 def _is_black(frame: Frame) -> bool:
-    black = 0 if len(frame.planes) == 1 else BLACK_LIMITED
-    return float(frame.planes[0][::4, ::4].mean()) < black + DARK
+    return float(frame.planes[0][::4, ::4].mean()) < frame.black + DARK
 
 
 class SoundQuality:
