@@ -21,7 +21,6 @@ _FROM_BGR = {"rgb": cv2.COLOR_BGR2RGB, "grey": cv2.COLOR_BGR2GRAY}
 _FROM_I420 = {"rgb": cv2.COLOR_YUV2RGB_I420, "bgr": cv2.COLOR_YUV2BGR_I420}
 
 
-@lru_cache
 def rgb_from_yuv(colours: Colours) -> Array:
     """The 3 x 4 matrix that takes (Y, Cb, Cr, 1) in bytes to (R, G, B) in 0 to 255."""
     red, blue = WEIGHTS[colours.matrix]
@@ -33,9 +32,18 @@ def rgb_from_yuv(colours: Colours) -> Array:
     return np.stack((np.full(3, luma), chroma * of_cb, chroma * of_cr, offset), axis=1).astype(np.float32)
 
 
+@lru_cache
+def _matrix(colours: Colours, colour: str) -> Array:
+    """From (Y, Cb, Cr, 1) to the channels of `colour`; grey as OpenCV makes it of BGR, by BT.601's weights."""
+    matrix = rgb_from_yuv(colours)
+    red, blue = WEIGHTS["bt601"]
+    grey = np.array([[red, 1 - red - blue, blue]], np.float32) @ matrix
+    return {"rgb": matrix, "bgr": np.ascontiguousarray(matrix[::-1]), "grey": grey}[colour]
+
+
 def is_as_wanted(small: Small, colour: str) -> bool:
     """Whether the one plane of the picture needs no conversion, save that luma may be in limited range."""
-    return small.planes[0].ndim == 2 and colour == "grey" or small.planes[0].ndim == 3 and colour == "bgr"
+    return len(small.planes) == 1 and colour == ("grey" if small.planes[0].ndim == 2 else "bgr")
 
 
 def convert(small: Small, colour: str, scratch: Tensor, out: Tensor) -> None:
@@ -51,5 +59,4 @@ def convert(small: Small, colour: str, scratch: Tensor, out: Tensor) -> None:
     else:
         merged = scratch[: height * width * 3].reshape(height, width, 3)
         cv2.merge(small.planes, merged)
-        matrix = rgb_from_yuv(small.colours)
-        cv2.transform(merged, matrix if colour == "rgb" else matrix[::-1].copy(), out)
+        cv2.transform(merged, _matrix(small.colours, colour), out)

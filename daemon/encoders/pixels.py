@@ -5,7 +5,7 @@ import numpy as np
 
 from daemon.encoders.colour import FULL_FROM_LIMITED, convert, is_as_wanted
 from daemon.encoders.geometry import Size, crop_to_shape, largest_inside
-from daemon.encoders.shrink import Small, shrunk
+from daemon.encoders.shrink import NOTHING, shrunk
 from daemon.manifest import ImageSpec
 from daemon.records import Frame, Plane, Tensor
 
@@ -37,7 +37,7 @@ class Fitter:
         self._table, self._table_of_limited = table, table[FULL_FROM_LIMITED]
         self._is_identity = table.dtype == np.uint8 and bool((table == AS_THEY_ARE).all())
         self._free, self._taken, self._scratch, self._pixels = np.empty((4, height * width * 3), np.uint8)
-        self._small: Small | None = None
+        self._small = NOTHING
         self._padded_around: Size | None = None
 
     def take(self, frame: Frame) -> bool:
@@ -47,15 +47,14 @@ class Fitter:
             frame = crop_to_shape(frame, *self._box)
         size = largest_inside(frame.size, self._box) if how.fit == "pad" else self._box
         small = shrunk(frame, size, self._free, area=how.resize == "area", grey=how.colour == "grey")
-        if self._small is not None and small.is_same(self._small):
+        if small.is_same(self._small):
             return False
         self._free, self._taken = self._taken, self._free
         self._small = small
         return True
 
     def write(self) -> None:
-        """Write the frame taken last into the target."""
-        assert self._small is not None, "a frame is taken first"
+        """Write the frame taken last into the target; one must have been taken."""
         small, inner = self._small, self._inner(self._small.size)
         if is_as_wanted(small, self._how.colour):
             is_limited = small.planes[0].ndim == 2 and not small.colours.is_full_range

@@ -22,7 +22,7 @@ a usual width is always left out."""
 class Small:
     """A picture of `size` in memory that is used again; `planes` are views of `memory`, one right after the other.
 
-    One plane is luma, of two axes, or BGR. Three are YUV: with chroma of half the size as OpenCV's I420, or of the same.
+    One plane is luma, of two axes, or BGR. Three are YUV: with chroma of half the size, as OpenCV's I420, or all alike.
     """
 
     size: Size
@@ -45,15 +45,22 @@ class Small:
         return bool((self.memory == other.memory).all())
 
 
+NOTHING = Small((0, 0), np.empty(0, np.uint8), (), PLAIN)
+"""Before there is a picture."""
+
+
 def shrunk(frame: Frame, size: Size, memory: Plane, *, area: bool, grey: bool) -> Small:
-    """The whole frame, resized into `memory`, which has room for three bytes a pixel; of YUV only luma where `grey`."""
-    planes = frame.planes
-    if len(planes) == 3 and grey:
+    """The whole frame, resized into `memory`, which has room for three bytes a pixel.
+
+    Where `grey`, only luma of YUV is taken if it is grey as BGR would give it: if its matrix is BT.601's.
+    """
+    planes, is_plain = frame.planes, _is_plain_420(frame)
+    if len(planes) == 3 and grey and frame.colours.matrix == "bt601":
         planes = planes[:1]
-    elif len(planes) == 3 and not _is_even(size) and _is_plain_420(frame):
+    elif is_plain and not _is_even(size):
         planes = (_whole(planes),)
     colours = frame.colours if planes[0].ndim == 2 else PLAIN
-    shapes = _shapes_of(planes, size, halves=colours == PLAIN and _is_even(size))
+    shapes = _shapes_of(planes, size, halves=is_plain and _is_even(size))
     views = _views(memory, shapes)
     for plane, view in zip(planes, views, strict=True):
         _resize(plane, view, area)
@@ -72,8 +79,9 @@ def _is_even(size: Size) -> bool:
 
 
 def _is_plain_420(frame: Frame) -> bool:
-    luma, chroma, _ = frame.planes
-    return frame.colours == PLAIN and chroma.shape == (luma.shape[0] // 2, luma.shape[1] // 2)
+    luma, *chroma = frame.planes
+    half = (luma.shape[0] // 2, luma.shape[1] // 2)
+    return frame.colours == PLAIN and [plane.shape for plane in chroma] == [half, half]
 
 
 def _whole(planes: Sequence[Plane]) -> Plane:

@@ -20,7 +20,8 @@ FULL_RANGE = 2
 """AVCOL_RANGE_JPEG; the others are limited or unsaid, which counts as limited, as in FFmpeg."""
 
 MATRICES: Mapping[int, Literal["bt601", "bt709"]] = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
-"""AVCOL_SPC_BT709, AVCOL_SPC_UNSPECIFIED, which counts as BT.601, as in FFmpeg, AVCOL_SPC_BT470BG, AVCOL_SPC_SMPTE170M."""
+"""AVCOL_SPC_BT709, AVCOL_SPC_UNSPECIFIED (which counts as BT.601, as in FFmpeg), AVCOL_SPC_BT470BG and
+AVCOL_SPC_SMPTE170M."""
 
 NO_ANSWER = "no answer in time"
 """FFmpeg's words are "Immediate exit requested", or, from an RTSP camera, "Invalid data found"."""
