@@ -13,9 +13,9 @@ from daemon.records import Colours, Frame, Plane
 PLAIN = Colours()
 """The colours that OpenCV converts by itself, from chroma of half the size."""
 
-PROBE_STEP = 61
-"""Every so many bytes are compared first: all over the picture, in a hundredth of the time. Prime, so that no column of
-a usual width is always left out."""
+PROBE_STEP = 997
+"""Every so many bytes are compared first, all over the picture: of two pictures of a real camera some differ. Prime, so
+that they do not all lie in one column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Small:
         ours, theirs = ([plane.shape for plane in small.planes] for small in (self, other))
         if (self.size, self.colours, ours) != (other.size, other.colours, theirs):
             return False
-        if not (self.memory[::PROBE_STEP] == other.memory[::PROBE_STEP]).all():
+        if self.memory[::PROBE_STEP].tobytes() != other.memory[::PROBE_STEP].tobytes():
             return False
         return bool((self.memory == other.memory).all())
 
