@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from daemon.clock import NS_PER_S, monotonic_ns
+from daemon.errors import InputError
 from daemon.records import Block, Captured, Frame
 from daemon.runtime.liveness import Complaint
 
@@ -40,10 +41,16 @@ class Inspector:
     def __call__(self, captured: Captured) -> Complaint | None:
         """What is wrong with it, if anything."""
         if isinstance(captured, Frame):
-            return self._picture.judge(captured, self._now_ns())
+            return self._look(captured)
         if isinstance(captured, Block):
             return self._sound.judge(captured, self._now_ns())
         return None
+
+    def _look(self, frame: Frame) -> Complaint | None:
+        try:
+            return self._picture.judge(frame, self._now_ns())
+        except InputError as error:
+            return Complaint(str(error), reopens=True)
 
 
 class PictureQuality:

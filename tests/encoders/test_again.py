@@ -62,9 +62,9 @@ def patch(spectra: np.ndarray, at_ns: int) -> Patch:
     return Patch(spectra, at_ns - 1, at_ns)
 
 
-def one_byte_off(pixels: np.ndarray) -> np.ndarray:
-    changed = np.repeat(np.repeat(pixels[:24, :24], 1, 0), 1, 1).copy()
-    changed[23, 23, 2] ^= 1
+def one_bit_off(pixels: np.ndarray) -> np.ndarray:
+    changed = pixels.copy()
+    changed[-1, -1, -1] ^= 1
     return changed
 
 
@@ -74,7 +74,7 @@ CASES = {
     "text": (TextEncoder, TEXT, lambda at_ns: Line("seven", at_ns)),
 }
 CHANGED = {
-    "image": lambda at_ns: Frame((one_byte_off(PIXELS),), at_ns),
+    "image": lambda at_ns: Frame((one_bit_off(PIXELS[:24, :24]),), at_ns),
     "audio": lambda at_ns: patch(np.where(np.arange(48).reshape(6, 8) == 0, SPECTRA + 1, SPECTRA), at_ns),
     "text": lambda at_ns: Line("seven ", at_ns),
 }

@@ -28,7 +28,7 @@ def filmed(size: tuple[int, int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("colour", ["rgb", "bgr", "grey"])
-@pytest.mark.parametrize("to", [(112, 112), (99, 75), (320, 240)])
+@pytest.mark.parametrize("to", [(112, 112), (99, 75), (200, 150)])
 @pytest.mark.parametrize(
     ("pixel_format", "colour_range", "matrix"),
     [

@@ -9,6 +9,7 @@ import pytest
 
 from daemon.clock import NS_PER_S
 from daemon.deferred import Deferred
+from daemon.errors import InputError
 from daemon.records import Block, Colours, Frame, Line
 from daemon.sources.quality import Inspector
 
@@ -108,6 +109,15 @@ def test_a_picture_between_two_looks_is_not_even_made() -> None:
     for number in range(31):
         inspector(Frame(Deferred(partial(make, number)), 0))
     assert made == [0, 10, 20, 30]
+
+
+def test_a_picture_that_cannot_be_converted_is_told() -> None:
+    def make() -> tuple[np.ndarray]:
+        raise InputError("a picture of format x cannot be converted")
+
+    complaint = Inspector(Clock(0.1))(Frame(Deferred(make), 0))
+    assert complaint is not None
+    assert complaint.reason == "a picture of format x cannot be converted"
 
 
 def block(samples: np.ndarray) -> Block:
