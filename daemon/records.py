@@ -3,12 +3,14 @@
 Every `*_ns` is an instant of `time.monotonic_ns()`, stamped at capture.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from daemon.deferred import Deferred
 
 CPU = "cpu"
 """The name of the device that is always there."""
@@ -24,16 +26,33 @@ Tensor = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """One picture.
+class Colours:
+    """What the numbers in YUV planes stand for: the matrix, and the range.
 
-    `planes` is either one BGR plane of shape (height, width, 3), or the three planes of YUV 4:2:0 in
-    limited range (BT.601): (height, width), (height/2, width/2), (height/2, width/2), with height and width
-    even. All are uint8 and read-only by agreement: a decoder may still refer to them.
+    In limited range luma goes from 16 to 235 and chroma from 16 to 240, in full range both from 0 to 255.
     """
 
-    planes: tuple[Plane, ...]
+    matrix: Literal["bt601", "bt709"] = "bt601"
+    is_full_range: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture. Its planes may be made only when they are first asked for, by anything here but `captured_ns`.
+
+    `planes` is either one BGR plane of shape (height, width, 3), or three planes of YUV, of which `colours` tells:
+    luma of (height, width), both even, and two of chroma that have each half of the height, the width, both or neither.
+    All are uint8 and read-only by agreement: a decoder may still refer to them.
+    """
+
+    content: tuple[Plane, ...] | Deferred[tuple[Plane, ...]]
     captured_ns: int
+    colours: Colours = Colours()
+
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        """The planes, made now where they have not been yet."""
+        return self.content.get() if isinstance(self.content, Deferred) else self.content
 
     @property
     def size(self) -> tuple[int, int]:
@@ -43,14 +62,26 @@ class Frame:
 
     @property
     def grain(self) -> int:
-        """Parts of the frame begin and end at multiples of so many pixels: 2 where chroma has half the size."""
+        """Parts of the frame begin and end at multiples of so many pixels: 2 where chroma may have half the size."""
         return 1 if len(self.planes) == 1 else 2
+
+    @property
+    def black(self) -> int:
+        """What the first plane is where the picture is black."""
+        return 0 if len(self.planes) == 1 or self.colours.is_full_range else 16
 
     def part(self, left: int, top: int, right: int, bottom: int) -> "Frame":
         """A view of a part, given in pixels that are multiples of `grain`."""
-        first, *chroma = self.planes
-        half = [plane[top // 2 : bottom // 2, left // 2 : right // 2] for plane in chroma]
-        return Frame((first[top:bottom, left:right], *half), self.captured_ns)
+        width, height = self.size
+        parts = []
+        for plane in self.planes:
+            down, across = height // plane.shape[0], width // plane.shape[1]
+            parts.append(plane[top // down : bottom // down, left // across : right // across])
+        return replace(self, content=tuple(parts))
+
+    def later(self, change: Callable[["Frame"], "Frame"]) -> "Frame":
+        """What `change` makes of it, once its planes are asked for; the time and the colours must stay."""
+        return replace(self, content=Deferred(lambda: change(self).planes))
 
 
 @dataclass(frozen=True, slots=True)

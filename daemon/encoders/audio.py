@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from daemon.encoders.embed import Embedder
 from daemon.encoders.logmel import PatchStream
-from daemon.encoders.tensors import embedding_vector, quantize
+from daemon.encoders.tensors import write_quantized
 from daemon.errors import InputError
 from daemon.manifest import AudioPreprocessing, AudioSpec
 from daemon.ports import Model
@@ -49,18 +52,27 @@ class AudioFrontEnd:
 
 
 class AudioEncoder:
-    """Invokes the model on a patch. Used by one thread at a time."""
+    """Invokes the model on a patch that differs from the one before. Used by one thread at a time."""
 
     modality: Modality = "audio"
 
     def __init__(self, spec: AudioSpec, model: Model) -> None:
-        self._spec = spec
-        self._model = model
-        self._target = model.input.reshape(spec.preprocessing.frames, spec.preprocessing.mel_bands)
+        self._quantization = spec.input
+        shape = (spec.preprocessing.frames, spec.preprocessing.mel_bands)
+        self._target = model.input.reshape(shape)
+        self._scratch: Array = np.empty(shape, np.float32)
+        self._spectra: Array = np.full(shape, np.nan, np.float32)
+        self._embedder = Embedder(self.modality, model, spec.output, spec.transform)
 
     def encode(self, item: Patch) -> Embedding:
         """The embedding of one patch."""
-        self._target[...] = quantize(item.spectra, self._spec.input)
-        output = self._model.invoke()[0]
-        vector = embedding_vector(output, self._spec.output, self._spec.transform)
-        return Embedding(self.modality, vector, item.start_ns, item.end_ns, self._model.device)
+        is_as_before = self._is_as_before(item.spectra)
+        self._spectra = item.spectra
+        return self._embedder.embed(is_as_before, self._write, item.start_ns, item.end_ns)
+
+    def _write(self) -> None:
+        write_quantized(self._spectra, self._quantization, self._target, self._scratch)
+
+    def _is_as_before(self, spectra: Array) -> bool:
+        # sound that changes differs in its latest spectrum already
+        return bool((spectra[-1] == self._spectra[-1]).all() and (spectra == self._spectra).all())

@@ -1,90 +1,84 @@
-"""From a frame to the pixels a model wants: crop, resize, colour, on as few pixels as possible."""
-
-from collections.abc import Sequence
+"""From a frame to the pixels a model wants: crop, resize, colour, on as few pixels as possible, each copied once."""
 
 import cv2
 import numpy as np
 
+from daemon.encoders.colour import FULL_FROM_LIMITED, convert, is_as_wanted
+from daemon.encoders.geometry import Size, crop_to_shape, largest_inside
+from daemon.encoders.shrink import NOTHING, shrunk
 from daemon.manifest import ImageSpec
 from daemon.records import Frame, Plane, Tensor
 
-_FULL_RANGE = np.clip((np.arange(256) - 16) * (255 / 219) + 0.5, 0, 255).astype(np.uint8)
-"""From luma in limited range (16 to 235) to grey in full range."""
-
-_FROM_BGR = {"rgb": cv2.COLOR_BGR2RGB, "bgr": None, "grey": cv2.COLOR_BGR2GRAY}
-_FROM_I420 = {"rgb": cv2.COLOR_YUV2RGB_I420, "bgr": cv2.COLOR_YUV2BGR_I420}
+AS_THEY_ARE: Plane = np.arange(256, dtype=np.uint8)
+"""The table that changes no pixel."""
 
 
 def fit(frame: Frame, spec: ImageSpec) -> Tensor:
     """The frame as uint8 of shape (height, width, channels) of the model's input, before normalisation."""
-    height, width, channels = spec.input.shape[1:]
-    area = spec.preprocessing.resize == "area"
-    colour = spec.preprocessing.colour
-    if spec.preprocessing.fit == "crop":
-        frame = _crop_to_shape(frame, width, height)
-    inner_width, inner_height = width, height
-    if spec.preprocessing.fit == "pad":
-        inner_width, inner_height = _largest_inside(frame.size, (width, height))
-    pixels = _resized(frame, inner_width, inner_height, colour, area)
-    if (inner_width, inner_height) != (width, height):
-        top, left = (height - inner_height) // 2, (width - inner_width) // 2
-        padded = np.zeros((height, width, channels), np.uint8)
-        padded[top : top + inner_height, left : left + inner_width] = pixels
-        pixels = padded
+    pixels = np.empty(spec.input.shape[1:], np.uint8)
+    fitter = Fitter(spec, AS_THEY_ARE, pixels)
+    fitter.take(frame)
+    fitter.write()
     return pixels
 
 
-def _crop_to_shape(frame: Frame, width: int, height: int) -> Frame:
-    """The largest middle part of the frame with the shape of width x height, in whole grains."""
-    frame_width, frame_height = frame.size
-    left, right = _middle(frame_width, frame_height * width // height, frame.grain)
-    top, bottom = _middle(frame_height, frame_width * height // width, frame.grain)
-    return frame.part(left, top, right, bottom)
+class Fitter:
+    """Fits frames into one model's input, in two steps. Its memory is used again and again, by one thread at a time."""
 
+    def __init__(self, spec: ImageSpec, table: Tensor, target: Tensor) -> None:
+        """`target` (height, width, channels) is written to and to nobody else's; `table` says with what for each pixel.
 
-def _middle(size: int, wanted: int, grain: int) -> tuple[int, int]:
-    """Where the middle `wanted` of `size` pixels begin and end; all of them where more are wanted."""
-    length = max(grain, min(size, wanted) // grain * grain)
-    begin = (size - length) // 2 // grain * grain
-    return begin, begin + length
+        `table` has 256 values of the target's dtype.
+        """
+        self._how = spec.preprocessing
+        height, width, channels = target.shape
+        self._box = (width, height)
+        self._target = target if channels > 1 else target[..., 0]
+        self._table, self._table_of_limited = table, table[FULL_FROM_LIMITED]
+        self._is_identity = table.dtype == np.uint8 and bool((table == AS_THEY_ARE).all())
+        self._free, self._taken, self._scratch, self._pixels = np.empty((4, height * width * 3), np.uint8)
+        self._small = NOTHING
+        self._padded_around: Size | None = None
 
+    def take(self, frame: Frame) -> bool:
+        """Make the frame small. Whether that gives another picture than the frame taken before."""
+        how = self._how
+        if how.fit == "crop":
+            frame = crop_to_shape(frame, *self._box)
+        size = largest_inside(frame.size, self._box) if how.fit == "pad" else self._box
+        small = shrunk(frame, size, self._free, area=how.resize == "area", grey=how.colour == "grey")
+        if small.is_same(self._small):
+            return False
+        self._free, self._taken = self._taken, self._free
+        self._small = small
+        return True
 
-def _largest_inside(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
-    """The largest size of the same shape as `size` that fits into `box`."""
-    scale = min(box[0] / size[0], box[1] / size[1])
-    return max(1, min(box[0], round(size[0] * scale))), max(1, min(box[1], round(size[1] * scale)))
+    def write(self) -> None:
+        """Write the frame taken last into the target; one must have been taken."""
+        small, inner = self._small, self._inner(self._small.size)
+        if is_as_wanted(small, self._how.colour):
+            is_limited = small.planes[0].ndim == 2 and not small.colours.is_full_range
+            self._look_up(small.planes[0], inner, is_limited)
+        elif self._is_identity:
+            convert(small, self._how.colour, self._scratch, inner)
+        else:
+            pixels = self._pixels[: inner.size].reshape(inner.shape)
+            convert(small, self._how.colour, self._scratch, pixels)
+            cv2.LUT(pixels, self._table, inner)
 
+    def _look_up(self, plane: Plane, inner: Tensor, is_limited: bool) -> None:
+        if is_limited:
+            cv2.LUT(plane, self._table_of_limited, inner)
+        elif self._is_identity:
+            np.copyto(inner, plane)
+        else:
+            cv2.LUT(plane, self._table, inner)
 
-def _resized(frame: Frame, width: int, height: int, colour: str, area: bool) -> Tensor:
-    """The whole frame at the given size and in the given colour: resized first, then converted."""
-    if len(frame.planes) == 1:
-        pixels = _resize(frame.planes[0], width, height, area)
-        code = _FROM_BGR[colour]
-        pixels = pixels if code is None else cv2.cvtColor(pixels, code)
-        return pixels.reshape(height, width, -1)
-    luma, *chroma = frame.planes
-    if colour == "grey":
-        return cv2.LUT(_resize(luma, width, height, area), _FULL_RANGE).reshape(height, width, 1)
-    if width % 2 or height % 2:
-        # YUV 4:2:0 has no odd sizes: convert first
-        whole = Frame((_converted(luma, chroma, cv2.COLOR_YUV2BGR_I420),), frame.captured_ns)
-        return _resized(whole, width, height, colour, area)
-    half = [_resize(plane, width // 2, height // 2, area) for plane in chroma]
-    return _converted(_resize(luma, width, height, area), half, _FROM_I420[colour])
-
-
-def _converted(luma: Tensor, chroma: Sequence[Tensor], code: int) -> Tensor:
-    """The three planes as one picture of the colour that OpenCV's `code` stands for."""
-    height, width = luma.shape
-    i420 = np.empty((height * 3 // 2, width), np.uint8)
-    i420[:height] = luma
-    i420[height:] = np.concatenate([plane.reshape(-1) for plane in chroma]).reshape(height // 2, width)
-    return cv2.cvtColor(i420, code)
-
-
-def _resize(plane: Plane, width: int, height: int, area: bool) -> Tensor:
-    if plane.shape[1] == width and plane.shape[0] == height:
-        return plane
-    shrinks = width <= plane.shape[1] and height <= plane.shape[0]
-    method = cv2.INTER_AREA if area and shrinks else cv2.INTER_LINEAR
-    return cv2.resize(plane, (width, height), interpolation=method)
+    def _inner(self, size: Size) -> Tensor:
+        """The middle of the target, which the picture takes; around it is black, written when the size changes."""
+        (width, height), (inner_width, inner_height) = self._box, size
+        if size != self._padded_around:
+            self._target[...] = self._table[0]
+            self._padded_around = size
+        top, left = (height - inner_height) // 2, (width - inner_width) // 2
+        return self._target[top : top + inner_height, left : left + inner_width]

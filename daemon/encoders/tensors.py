@@ -11,23 +11,49 @@ LOG_FLOOR = 1e-6
 
 def quantize(values: Array, spec: TensorSpec) -> Tensor:
     """Real numbers of any shape as the input's dtype: round(x / scale) + zero_point, clipped to its range."""
-    if spec.scale is None or spec.zero_point is None:
-        return values.astype(spec.dtype)
-    limits = np.iinfo(spec.dtype)
-    steps = np.round(values / np.float32(spec.scale)) + spec.zero_point
-    tensor: Tensor = np.clip(steps, limits.min, limits.max).astype(spec.dtype)
+    tensor: Tensor = np.empty(values.shape, spec.dtype)
+    write_quantized(values, spec, tensor, np.empty(values.shape, np.float32))
     return tensor
 
 
-def embedding_vector(output: Tensor, spec: TensorSpec, transform: str) -> Array:
-    """A model's output as an embedding: float32 of shape (D,), dequantized and transformed."""
-    vector: Array = output.reshape(-1).astype(np.float32)
-    if spec.scale is not None and spec.zero_point is not None:
-        vector = (vector - np.float32(spec.zero_point)) * np.float32(spec.scale)
-    if transform == "log":
-        logs: Array = np.log(np.maximum(vector, np.float32(LOG_FLOOR)))
-        return logs
-    if transform == "l2":
+def write_quantized(values: Array, spec: TensorSpec, target: Tensor, scratch: Array) -> None:
+    """The same, written to `target` of the values' shape; `scratch` is memory of that shape to work in."""
+    if spec.scale is None or spec.zero_point is None:
+        target[...] = values
+        return
+    limits = np.iinfo(spec.dtype)
+    np.divide(values, np.float32(spec.scale), out=scratch)
+    np.rint(scratch, out=scratch)
+    np.add(scratch, np.float32(spec.zero_point), out=scratch)
+    np.clip(scratch, limits.min, limits.max, out=scratch)
+    target[...] = scratch
+
+
+class OutputReader:
+    """Makes a model's output an embedding: float32 of shape (D,), dequantized and transformed."""
+
+    def __init__(self, spec: TensorSpec, transform: str) -> None:
+        self._spec = spec
+        self._is_log = transform == "log"
+        self._is_l2 = transform == "l2"
+        # a byte has one of 256 values: what becomes of each is computed once
+        bytes_ = np.arange(256, dtype=np.uint8)
+        self._table = self._real(bytes_.view(spec.dtype)) if spec.dtype in ("int8", "uint8") else None
+
+    def __call__(self, output: Tensor) -> Array:
+        """The embedding that the output stands for."""
+        flat = output.reshape(-1)
+        vector = self._real(flat) if self._table is None else self._table[flat.view(np.uint8)]
+        if not self._is_l2:
+            return vector
         norm = np.float32(np.linalg.norm(vector))
         return vector / norm if norm > 0 else vector
-    return vector
+
+    def _real(self, output: Tensor) -> Array:
+        vector: Array = output.astype(np.float32, copy=False)
+        if self._spec.scale is not None and self._spec.zero_point is not None:
+            vector = (vector - np.float32(self._spec.zero_point)) * np.float32(self._spec.scale)
+        if self._is_log:
+            logs: Array = np.log(np.maximum(vector, np.float32(LOG_FLOOR)))
+            return logs
+        return vector

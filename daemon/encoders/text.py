@@ -1,8 +1,10 @@
 """The text encoder: a line to an embedding, by way of its UTF-8 bytes."""
 
+from functools import partial
+
 import numpy as np
 
-from daemon.encoders.tensors import embedding_vector
+from daemon.encoders.embed import Embedder
 from daemon.manifest import TextSpec
 from daemon.ports import Model
 from daemon.records import Embedding, Line, Modality, Tensor
@@ -22,17 +24,21 @@ def byte_ids(text: str, length: int) -> Tensor:
 
 
 class TextEncoder:
-    """Invokes the model on a line's bytes. Used by one thread at a time."""
+    """Invokes the model on the bytes of a line that differs from the one before. Used by one thread at a time."""
 
     modality: Modality = "text"
 
     def __init__(self, spec: TextSpec, model: Model) -> None:
-        self._spec = spec
-        self._model = model
+        self._length = spec.input.shape[1]
+        self._input = model.input
+        self._text: str | None = None
+        self._embedder = Embedder(self.modality, model, spec.output, spec.transform)
 
     def encode(self, item: Line) -> Embedding:
         """The embedding of one line."""
-        self._model.input[...] = byte_ids(item.text, self._spec.input.shape[1])
-        output = self._model.invoke()[0]
-        vector = embedding_vector(output, self._spec.output, self._spec.transform)
-        return Embedding(self.modality, vector, item.captured_ns, item.captured_ns, self._model.device)
+        is_as_before = item.text == self._text
+        self._text = item.text
+        return self._embedder.embed(is_as_before, partial(self._write, item.text), item.captured_ns, item.captured_ns)
+
+    def _write(self, text: str) -> None:
+        self._input[...] = byte_ids(text, self._length)

@@ -1,21 +1,27 @@
 """Opens what FFmpeg reads, and turns what it decodes into frames and samples."""
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Literal
 
 import av
 import numpy as np
 from av.container import InputContainer
 
 from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.errors import SourceError
-from daemon.records import Array, Frame, Plane
+from daemon.deferred import Deferred
+from daemon.errors import InputError, SourceError
+from daemon.records import Array, Colours, Frame, Plane
 
-LIMITED_OR_UNSAID = (0, 1)
-"""AVCOL_RANGE_UNSPECIFIED and AVCOL_RANGE_MPEG."""
+YUV_PLANES = frozenset({"yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p"})
+"""FFmpeg's names of what Frame can hold as it is; those with a j are in full range."""
 
-BT601_OR_UNSAID = (2, 5, 6)
-"""AVCOL_SPC_UNSPECIFIED, AVCOL_SPC_BT470BG and AVCOL_SPC_SMPTE170M: BT.601's matrix."""
+FULL_RANGE = 2
+"""AVCOL_RANGE_JPEG; the others are limited or unsaid, which counts as limited, as in FFmpeg."""
 
+MATRICES: Mapping[int, Literal["bt601", "bt709"]] = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
+"""AVCOL_SPC_BT709, AVCOL_SPC_UNSPECIFIED (which counts as BT.601, as in FFmpeg), AVCOL_SPC_BT470BG and
+AVCOL_SPC_SMPTE170M."""
 
 NO_ANSWER = "no answer in time"
 """FFmpeg's words are "Immediate exit requested", or, from an RTSP camera, "Invalid data found"."""
@@ -65,18 +71,30 @@ def pts_ns(decoded: "av.VideoFrame | av.AudioFrame | av.Packet[av.stream.Stream]
 
 
 def to_frame(picture: av.VideoFrame, captured_ns: int) -> Frame:
-    """The picture as a frame: the decoder's own planes where they are YUV 4:2:0 as Frame has it, else converted."""
-    is_plain = (
-        picture.format.name == "yuv420p"
-        and picture.color_range in LIMITED_OR_UNSAID
-        and picture.colorspace in BT601_OR_UNSAID
-        and picture.width % 2 == 0
-        and picture.height % 2 == 0
-    )
-    if is_plain:
-        return Frame(tuple(_view(plane) for plane in picture.planes), captured_ns)
-    converted: Plane = picture.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
-    return Frame((converted,), captured_ns)
+    """The picture as a frame: the decoder's own planes where Frame can hold them, else what they are converted to.
+
+    That is done when its planes are asked for, which then raises InputError where FFmpeg cannot.
+    """
+    colours = _colours(picture)
+    if colours is None:
+        return Frame(Deferred(partial(_converted, picture)), captured_ns)
+    return Frame(tuple(_view(plane) for plane in picture.planes), captured_ns, colours)
+
+
+def _colours(picture: av.VideoFrame) -> Colours | None:
+    """Those of planes that Frame can hold; None where it cannot."""
+    name, matrix = picture.format.name, MATRICES.get(picture.colorspace)
+    if name not in YUV_PLANES or matrix is None or picture.width % 2 or picture.height % 2:
+        return None
+    return Colours(matrix, name.startswith("yuvj") or picture.color_range == FULL_RANGE)
+
+
+def _converted(picture: av.VideoFrame) -> tuple[Plane, ...]:
+    try:
+        pixels: Plane = picture.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
+    except (av.FFmpegError, ValueError) as error:
+        raise InputError(f"a picture of format {picture.format.name} cannot be converted: {error}") from error
+    return (pixels,)
 
 
 def _view(plane: av.video.plane.VideoPlane) -> Plane:

@@ -1,5 +1,7 @@
 """What is done to every picture before anything else sees it: masks, then rotation, then the region."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -8,10 +10,10 @@ from daemon.config import PictureConfig, Region
 from daemon.records import Frame, Plane
 
 Mask = NDArray[np.bool_]
+Shapes = list[tuple[int, ...]]
 
-BLACK_BGR = (0,)
-BLACK_YUV = (16, 128, 128)
-"""Black in limited range."""
+NO_COLOUR = 128
+"""Of chroma, in either range."""
 
 SUBPIXEL_BITS = 4
 """OpenCV takes corners in sixteenths of a pixel."""
@@ -22,31 +24,38 @@ _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_
 
 
 class PicturePreparation:
-    """Applies a camera's masks, rotation and region. Used by one thread at a time."""
+    """Applies a camera's masks, rotation and region, to those frames alone whose planes somebody asks for."""
 
     def __init__(self, config: PictureConfig) -> None:
         self._polygons = config.masks
         self._rotation = _ROTATIONS.get(config.rotate)
         self._region = None if config.region == Region() else config.region
-        self._masks: tuple[Mask, ...] = ()
-        self._masks_of: list[tuple[int, ...]] = []
+        self._masks: tuple[Shapes, tuple[Mask, ...]] = ([], ())
 
     def prepare(self, frame: Frame) -> Frame:
         """The frame as it may be seen; the same frame where nothing is configured."""
-        if self._polygons:
-            frame = self._masked(frame)
-        if self._rotation is not None:
-            frame = Frame(tuple(_rotated(plane, self._rotation) for plane in frame.planes), frame.captured_ns)
-        return frame if self._region is None else crop(frame, self._region)
+        if self._polygons or self._rotation is not None or self._region is not None:
+            return frame.later(self._prepared)
+        return frame
 
-    def _masked(self, frame: Frame) -> Frame:
-        shapes = [plane.shape for plane in frame.planes]
-        if shapes != self._masks_of:
-            self._masks = plane_masks(self._polygons, frame)
-            self._masks_of = shapes
-        black = BLACK_YUV if len(frame.planes) == 3 else BLACK_BGR
-        planes = tuple(map(_blacked, frame.planes, self._masks, black))
-        return Frame(planes, frame.captured_ns)
+    def _prepared(self, frame: Frame) -> Frame:
+        planes = frame.planes
+        if self._polygons:
+            blacks = (frame.black, NO_COLOUR, NO_COLOUR)[: len(planes)]
+            planes = tuple(map(_blacked, planes, self._masks_for(frame), blacks))
+        if self._rotation is not None:
+            planes = tuple(_rotated(plane, self._rotation) for plane in planes)
+        changed = replace(frame, content=planes)
+        return changed if self._region is None else crop(changed, self._region)
+
+    def _masks_for(self, frame: Frame) -> tuple[Mask, ...]:
+        # replaced as one: frames may be prepared by two threads at the same time
+        shapes, masks = self._masks
+        found = [plane.shape for plane in frame.planes]
+        if shapes != found:
+            masks = plane_masks(self._polygons, frame)
+            self._masks = (found, masks)
+        return masks
 
 
 def _blacked(plane: Plane, mask: Mask, value: int) -> Plane:
@@ -73,10 +82,13 @@ def plane_masks(polygons: list[list[list[float]]], frame: Frame) -> tuple[Mask, 
         # fillPoly may leave out pixels at a slanting edge, and most of a sliver: better one too many than one too few
         cv2.polylines(drawn, [corners], True, 255, EDGE_PIXELS, shift=SUBPIXEL_BITS)
     mask: Mask = drawn.astype(np.bool_)
-    if len(frame.planes) == 1:
-        return (mask,)
-    chroma: Mask = np.asarray(mask.reshape(height // 2, 2, width // 2, 2).any(axis=(1, 3)))
-    return mask, chroma, chroma
+    return tuple(_shrunk(mask, *plane.shape[:2]) for plane in frame.planes)
+
+
+def _shrunk(mask: Mask, rows: int, columns: int) -> Mask:
+    """For a smaller plane: whether any of the pixels that one of its own covers is masked."""
+    height, width = mask.shape
+    return np.asarray(mask.reshape(rows, height // rows, columns, width // columns).any(axis=(1, 3)))
 
 
 def crop(frame: Frame, region: Region) -> Frame:

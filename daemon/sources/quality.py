@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from daemon.clock import NS_PER_S, monotonic_ns
+from daemon.errors import InputError
 from daemon.records import Block, Captured, Frame
 from daemon.runtime.liveness import Complaint
 
@@ -20,9 +21,6 @@ LOOK_EVERY_NS = NS_PER_S
 
 DARK = 6
 """How far above black, of 255, the mean of a picture counts as black still: the noise of a covered sensor."""
-
-BLACK_LIMITED = 16
-"""Black in limited range, in which pictures of three planes are; that of BGR is 0."""
 
 FULL_SCALE = 0.99
 MOST_AT_FULL_SCALE = 0.01
@@ -43,10 +41,16 @@ class Inspector:
     def __call__(self, captured: Captured) -> Complaint | None:
         """What is wrong with it, if anything."""
         if isinstance(captured, Frame):
-            return self._picture.judge(captured, self._now_ns())
+            return self._look(captured)
         if isinstance(captured, Block):
             return self._sound.judge(captured, self._now_ns())
         return None
+
+    def _look(self, frame: Frame) -> Complaint | None:
+        try:
+            return self._picture.judge(frame, self._now_ns())
+        except InputError as error:
+            return Complaint(str(error), reopens=True)
 
 
 class PictureQuality:
@@ -79,8 +83,7 @@ class PictureQuality:
 
 
 def _is_black(frame: Frame) -> bool:
-    black = 0 if len(frame.planes) == 1 else BLACK_LIMITED
-    return float(frame.planes[0][::4, ::4].mean()) < black + DARK
+    return float(frame.planes[0][::4, ::4].mean()) < frame.black + DARK
 
 
 class SoundQuality:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.encoders.tensors import embedding_vector, quantize
+from daemon.encoders.tensors import OutputReader, quantize
 from daemon.manifest import TensorSpec
 
 
@@ -13,14 +13,14 @@ def test_what_is_quantized_comes_back(values: list[float], scale: float, zero_po
     spec = TensorSpec(shape=[1, len(values)], dtype="int8", scale=scale, zero_point=zero_point)
     numbers = np.array([values], np.float32)
     limits = (np.array([-128, 127]) - zero_point) * scale
-    back = embedding_vector(quantize(numbers, spec), spec, "none")
+    back = OutputReader(spec, "none")(quantize(numbers, spec))
     assert back.shape == (len(values),)
     np.testing.assert_allclose(back, np.clip(numbers[0], *limits), atol=scale * 0.51)
 
 
 def test_transforms() -> None:
     spec = TensorSpec(shape=[1, 2], dtype="float32")
-    np.testing.assert_allclose(embedding_vector(np.array([[3, 4]], np.float32), spec, "l2"), [0.6, 0.8], rtol=1e-6)
-    np.testing.assert_allclose(embedding_vector(np.zeros((1, 2), np.float32), spec, "l2"), [0, 0])
-    logs = embedding_vector(np.array([[1, 0]], np.float32), spec, "log")
+    np.testing.assert_allclose(OutputReader(spec, "l2")(np.array([[3, 4]], np.float32)), [0.6, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(OutputReader(spec, "l2")(np.zeros((1, 2), np.float32)), [0, 0])
+    logs = OutputReader(spec, "log")(np.array([[1, 0]], np.float32))
     np.testing.assert_allclose(logs, [0, np.log(1e-6)], rtol=1e-6)

@@ -21,13 +21,19 @@ def write_clip(
     picture: bool = True,
     audio_codec: str = "aac",
     pixel_format: str = "yuv420p",
+    matrix: int | None = None,
 ) -> Path:
-    """A grey picture that is white for one frame at each flash, and silence with a 1 kHz beep of 40 ms at each beep."""
+    """A grey picture that is white for one frame at each flash, and silence with a 1 kHz beep of 40 ms at each beep.
+
+    `matrix` is FFmpeg's number of the colours' matrix (AVCOL_SPC), said in the file; grey is the same in all.
+    """
     with av.open(str(path), "w") as container:
         if picture:
             video = container.add_stream("libx264", rate=fps)
             video.width, video.height, video.pix_fmt = *size, pixel_format
             video.options = {"preset": "ultrafast", "bf": "2"}
+            if matrix is not None:
+                video.codec_context.colorspace = matrix
         if sound_hz:
             audio = container.add_stream(audio_codec, rate=sound_hz)
             audio.layout = "mono"

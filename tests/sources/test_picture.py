@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from daemon.config import PictureConfig, Region
-from daemon.records import Frame
+from daemon.records import Colours, Frame
 from daemon.sources.picture import PicturePreparation
 
 sizes = st.tuples(st.integers(8, 40).map(lambda n: 2 * n), st.integers(8, 40).map(lambda n: 2 * n))
@@ -101,6 +101,25 @@ def test_masks_of_yuv_leave_neither_light_nor_colour(mask: list[list[float]]) ->
     assert (luma[covered] == 16).all()
     for plane in chroma:
         assert (np.repeat(np.repeat(plane, 2, 0), 2, 1)[covered] == 128).all()
+
+
+@pytest.mark.parametrize(("down", "across"), [(1, 1), (1, 2), (2, 1), (2, 2)])
+@pytest.mark.parametrize("is_full_range", [False, True])
+def test_planes_of_any_chroma_stay_together(down: int, across: int, is_full_range: bool) -> None:
+    rng = np.random.default_rng(4)
+    shapes = (40, 60), (40 // down, 60 // across), (40 // down, 60 // across)
+    planes = tuple(rng.integers(20, 120, shape, np.uint8) for shape in shapes)
+    left_half = [[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]
+    config = PictureConfig(masks=[left_half], rotate=90, region=Region(top=0.25, bottom=0.75))
+    frame = PicturePreparation(config).prepare(Frame(planes, 7, Colours(is_full_range=is_full_range)))
+    luma, *chroma = frame.planes
+    assert luma.shape == (30, 40)
+    assert [plane.shape for plane in chroma] == [(30 // across, 40 // down)] * 2
+    assert (luma[:16] == (0 if is_full_range else 16)).all()
+    assert np.array_equal(luma[20:], np.rot90(planes[0], -1)[34:44])
+    for plane, before in zip(chroma, planes[1:], strict=True):
+        assert (plane[: 16 // across] == 128).all()
+        assert np.array_equal(plane[20 // across :], np.rot90(before, -1)[34 // across : 44 // across])
 
 
 def test_where_masks_overlap_both_hold() -> None:

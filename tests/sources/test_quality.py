@@ -1,12 +1,16 @@
 """Pictures and sound that come, but look wrong."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from daemon.clock import NS_PER_S
-from daemon.records import Block, Frame, Line
+from daemon.deferred import Deferred
+from daemon.errors import InputError
+from daemon.records import Block, Colours, Frame, Line
 from daemon.sources.quality import Inspector
 
 RNG = np.random.default_rng(7)
@@ -34,6 +38,10 @@ def yuv(luma: np.ndarray) -> Frame:
     return Frame((luma.astype(np.uint8), chroma, chroma), 0)
 
 
+def in_full_range(luma: np.ndarray) -> Frame:
+    return replace(yuv(luma), colours=Colours(is_full_range=True))
+
+
 def noise(level: float, spread: float, shape: tuple[int, ...] = (48, 64)) -> np.ndarray:
     return np.clip(RNG.normal(level, spread, shape), 0, 255)
 
@@ -57,6 +65,8 @@ def pictures(kind: str) -> Iterator[Frame]:
             "night": lambda: yuv(noise(24, 3)),
             "still": lambda: yuv(still),
             "black": lambda: yuv(noise(17, 1)),
+            "black in full range": lambda: in_full_range(noise(1, 1)),
+            "dark grey in full range": lambda: in_full_range(noise(17, 1)),
             "black bgr": lambda: bgr(noise(2, 1, (48, 64, 3))),
             "dark grey bgr": lambda: bgr(noise(17, 1, (48, 64, 3))),
         }[kind]()
@@ -71,6 +81,8 @@ def pictures(kind: str) -> Iterator[Frame]:
         ("still", "the picture never changes"),
         ("black", "the picture is black"),
         ("black bgr", "the picture is black"),
+        ("black in full range", "the picture is black"),
+        ("dark grey in full range", None),
     ],
 )
 def test_pictures(kind: str, reason: str | None) -> None:
@@ -84,6 +96,28 @@ def test_a_picture_that_changes_again_is_good_at_once() -> None:
     for frame in pictures("still"):
         inspector(frame)
     assert inspector(yuv(noise(100, 30))) is None
+
+
+def test_a_picture_between_two_looks_is_not_even_made() -> None:
+    made: list[int] = []
+
+    def make(number: int) -> tuple[np.ndarray]:
+        made.append(number)
+        return (np.full((48, 64, 3), number, np.uint8),)
+
+    inspector = Inspector(Clock(0.1))
+    for number in range(31):
+        inspector(Frame(Deferred(partial(make, number)), 0))
+    assert made == [0, 10, 20, 30]
+
+
+def test_a_picture_that_cannot_be_converted_is_told() -> None:
+    def make() -> tuple[np.ndarray]:
+        raise InputError("a picture of format x cannot be converted")
+
+    complaint = Inspector(Clock(0.1))(Frame(Deferred(make), 0))
+    assert complaint is not None
+    assert complaint.reason == "a picture of format x cannot be converted"
 
 
 def block(samples: np.ndarray) -> Block:

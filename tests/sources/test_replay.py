@@ -8,7 +8,7 @@ import pytest
 from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.config import CameraConfig, MicrophoneConfig, ReplayConfig, StreamConfig
 from daemon.errors import DocumentError, SourceError
-from daemon.records import MODALITIES, Block, Captured, Counters, Frame, Line
+from daemon.records import MODALITIES, Block, Captured, Colours, Counters, Frame, Line
 from daemon.sources import build_sources
 from tests.helpers.clips import BEEP_S, write_clip
 
@@ -140,14 +140,39 @@ def test_what_is_not_wanted_is_not_delivered(tmp_path: Path) -> None:
         play(fast(clip), sound=False, picture=False)
 
 
-def test_limited_yuv_comes_as_three_planes_and_other_pictures_as_bgr(tmp_path: Path) -> None:
-    for pixel_format, count in (("yuv420p", 3), ("yuv444p", 1), ("yuvj420p", 1)):
-        clip = write_clip(tmp_path / "clip.mp4", seconds=0.2, sound_hz=None, pixel_format=pixel_format)
-        frame = play(fast(clip))[0]
-        assert isinstance(frame, Frame)
-        assert (len(frame.planes), frame.size) == (count, (64, 48))
-        grey = 16 + 60 * 219 / 255 if count == 3 else 60
-        assert frame.planes[0].mean() == pytest.approx(grey, abs=3)
+LIMITED_GREY = 16 + 60 * 219 / 255
+BT709 = 1
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "matrix", "chroma", "colours", "grey"),
+    [
+        ("yuv420p", None, (24, 32), Colours(), LIMITED_GREY),
+        ("yuv420p", BT709, (24, 32), Colours("bt709"), LIMITED_GREY),
+        ("yuvj420p", None, (24, 32), Colours(is_full_range=True), 60),
+        ("yuvj420p", BT709, (24, 32), Colours("bt709", is_full_range=True), 60),
+        ("yuv422p", None, (48, 32), Colours(), LIMITED_GREY),
+        ("yuvj444p", None, (48, 64), Colours(is_full_range=True), 60),
+    ],
+)
+def test_yuv_comes_as_the_decoder_has_it(
+    tmp_path: Path, pixel_format: str, matrix: int | None, chroma: tuple[int, int], colours: Colours, grey: float
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=0.2, sound_hz=None, pixel_format=pixel_format, matrix=matrix)
+    frame = play(fast(clip))[0]
+    assert isinstance(frame, Frame)
+    assert [plane.shape for plane in frame.planes] == [(48, 64), chroma, chroma]
+    assert (frame.size, frame.colours) == ((64, 48), colours)
+    assert frame.planes[0].mean() == pytest.approx(grey, abs=3)
+
+
+@pytest.mark.parametrize(("pixel_format", "matrix"), [("yuv420p10le", None), ("yuv420p", 9)])
+def test_other_pictures_come_as_bgr(tmp_path: Path, pixel_format: str, matrix: int | None) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=0.2, sound_hz=None, pixel_format=pixel_format, matrix=matrix)
+    frame = play(fast(clip))[0]
+    assert isinstance(frame, Frame)
+    assert [plane.shape for plane in frame.planes] == [(48, 64, 3)]
+    assert frame.planes[0].mean() == pytest.approx(60, abs=3)
 
 
 def test_a_file_as_a_camera_keeps_its_rate_and_gives_its_sound(tmp_path: Path) -> None:

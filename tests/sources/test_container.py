@@ -1,0 +1,64 @@
+"""Frames of the decoder's pictures: nothing is converted before it is asked for, and nothing is overwritten after."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from daemon.config import PictureConfig
+from daemon.records import moved
+from daemon.sources.container import to_frame
+from daemon.sources.picture import PicturePreparation
+
+CLIP_FRAMES = 60
+
+
+class Picture:
+    """What `to_frame` uses of av.VideoFrame; counts how often it is converted."""
+
+    width, height, color_range, colorspace = 64, 48, 0, 2
+
+    def __init__(self) -> None:
+        self.format = av.VideoFormat("gray", 64, 48)
+        self.converted = 0
+
+    def to_ndarray(self, format: str) -> np.ndarray:  # noqa: A002
+        assert format == "bgr24"
+        self.converted += 1
+        return np.full((48, 64, 3), 9, np.uint8)
+
+
+def test_a_frame_that_nobody_looks_at_is_not_converted() -> None:
+    picture = Picture()
+    masked = PicturePreparation(PictureConfig(rotate=90, masks=[[[0, 0], [1, 0], [0, 1]]]))
+    frame = masked.prepare(moved(to_frame(picture, 7), 5))
+    assert (frame.captured_ns, picture.converted) == (12, 0)
+    assert frame.size == (48, 64)
+    assert [plane.shape for plane in frame.planes] == [(64, 48, 3)]
+    assert picture.converted == 1
+
+
+def write(path: Path, pixel_format: str) -> None:
+    rng = np.random.default_rng(3)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, pixel_format
+        for number in range(CLIP_FRAMES):
+            picture = av.VideoFrame.from_ndarray(rng.integers(0, 256, (48, 64, 3), np.uint8), format="bgr24")
+            picture.pts = number
+            container.mux(video.encode(picture))
+        container.mux(video.encode())
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj420p", "yuv420p10le"])
+def test_the_decoder_does_not_overwrite_what_a_frame_still_needs(tmp_path: Path, pixel_format: str) -> None:
+    path = tmp_path / "clip.mp4"
+    write(path, pixel_format)
+    with av.open(str(path)) as container:
+        at_once = [[plane.copy() for plane in to_frame(each, 0).planes] for each in container.decode(video=0)]
+    with av.open(str(path)) as container:
+        kept = [to_frame(each, 0) for each in container.decode(video=0)]
+    assert len(kept) == CLIP_FRAMES
+    for frame, expected in zip(kept, at_once, strict=True):
+        assert all(np.array_equal(plane, copy) for plane, copy in zip(frame.planes, expected, strict=True))
