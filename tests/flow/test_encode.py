@@ -29,7 +29,7 @@ def test_stuck_encoders_are_left_behind_and_failures_counted(
     let_go, done = threading.Event(), []
     stuck = {modality: StuckEncoder(modality, let_go) for modality in MODALITIES}
     counters = {modality: Counters() for modality in MODALITIES}
-    encoders = Encoders(stuck)
+    encoders = Encoders({modality: [encoder] for modality, encoder in stuck.items()})
     encoders.start()
     for modality in MODALITIES:
         encoders.offer("s", modality, "item", done.append, counters[modality])

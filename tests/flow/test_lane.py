@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from daemon.flow.lane import Lane, LiveFlow
 from daemon.flow.live import LiveFusion, LiveStream
 from daemon.fusion.stream import Fused
 from daemon.manifest import Manifest
+from daemon.ports import Encoder
 from daemon.records import MODALITIES, Block, Counters, Embedding, EndedBy, Frame, Line, Modality
 from tests.fakes.encoders import SlowEncoder
 from tests.flow.test_ordered import MS, new_fusion, three_senses
@@ -36,8 +39,8 @@ class Rig:
         self.encoders.start()
         self.fusion.start()
 
-    def new_encoders(self) -> dict[Modality, SlowEncoder]:
-        return {modality: SlowEncoder(modality, self.bundle + index) for index, modality in enumerate(MODALITIES)}
+    def new_encoders(self) -> dict[Modality, Sequence[Encoder[Any]]]:
+        return {modality: [SlowEncoder(modality, self.bundle + index)] for index, modality in enumerate(MODALITIES)}
 
     def part(self, bundle: int) -> LiveStream:
         def publish(fused: Fused) -> None:
@@ -134,7 +137,7 @@ class StuckEncoder:
 def test_what_the_old_encoder_still_works_on_is_waited_for_and_comes_first() -> None:
     rig = Rig()
     stuck = StuckEncoder()
-    rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": stuck})
+    rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": [stuck]})
     held_up = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
     assert rig.flow.change(held_up).has_left.wait(5)
     text_ns = monotonic_ns()
@@ -153,7 +156,7 @@ def test_what_the_old_encoder_still_works_on_is_waited_for_and_comes_first() -> 
 def test_who_never_comes_back_holds_up_nobody_for_long() -> None:
     rig = Rig()
     stuck = StuckEncoder()
-    rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": stuck})
+    rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": [stuck]})
     held_up = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
     assert rig.flow.change(held_up).has_left.wait(5)
     rig.flow.deliver(Line("x", monotonic_ns()))

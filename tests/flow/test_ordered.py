@@ -78,7 +78,7 @@ def replay(seed: int) -> tuple[list[tuple], dict[Modality, Counters]]:
         told.extend((e.phase, e.label, e.time_ns, e.score, e.peak) for e in fused.events)
 
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
-    encoders = Encoders({modality: SlowEncoder(modality, seed + index) for index, modality in enumerate(MODALITIES)})
+    encoders = Encoders({modality: [SlowEncoder(modality, seed + index)] for index, modality in enumerate(MODALITIES)})
     encoders.start()
     flow = OrderedFlow(
         "s", Preparation(three_senses(), counters), encoders, new_fusion(), publish, counters, threading.Event()
@@ -106,7 +106,7 @@ def test_nothing_is_lost_and_timing_changes_nothing() -> None:
 
 def test_it_stops_waiting_for_encoders_that_hang_when_the_daemon_stops() -> None:
     stop = threading.Event()
-    never_started = Encoders({"text": SlowEncoder("text", 1)})
+    never_started = Encoders({"text": [SlowEncoder("text", 1)]})
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
     flow = OrderedFlow(
         "s", Preparation(three_senses(), counters), never_started, new_fusion(), lambda _: None, counters, stop
@@ -129,7 +129,7 @@ def test_open_events_end_when_the_daemon_stops() -> None:
     events: list[Event] = []
     stop = threading.Event()
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
-    encoders = Encoders({modality: SlowEncoder(modality, index) for index, modality in enumerate(MODALITIES)})
+    encoders = Encoders({modality: [SlowEncoder(modality, index)] for index, modality in enumerate(MODALITIES)})
     encoders.start()
     flow = OrderedFlow(
         "s",

@@ -13,7 +13,7 @@ class Gate:
         self.open = threading.Semaphore(0)
         self.done: list[str] = []
 
-    def work(self, job: str) -> None:
+    def work(self, job: str, index: int) -> None:
         self.entered.release()
         assert self.open.acquire(timeout=10)
         self.done.append(job)
@@ -49,7 +49,7 @@ def test_keys_take_turns() -> None:
 def test_a_job_that_fails_does_not_end_the_worker() -> None:
     done: list[int] = []
 
-    def work(job: int) -> None:
+    def work(job: int, index: int) -> None:
         done.append(1 // job)
 
     worker = Worker("test", work, capacity=4)
