@@ -31,7 +31,8 @@ class Worker(Generic[Job]):
         hands: Callable[[Job], int] | None = None,
     ) -> None:
         """`hands` says how many threads can do a job: those of the lowest indices; None: all can do any."""
-        self._name, self._work, self._hands = name, work, hands
+        self._name, self._work = name, work
+        self._hands = hands or (lambda _: len(self._threads))
         self.capacity = capacity
         self._queues: OrderedDict[str, deque[Job]] = OrderedDict()
         self._changed = threading.Condition()
@@ -95,7 +96,7 @@ class Worker(Generic[Job]):
     def _next(self, index: int, progress: Progress) -> Job | None:
         with self._changed:
             while (key := self._turn(index)) is None:
-                if self._closing:
+                if self._closing and not self._queues:
                     return None
                 progress.mark()
                 self._changed.wait(IDLE_S)
@@ -103,11 +104,14 @@ class Worker(Generic[Job]):
             job = queue.popleft()
             if queue:  # behind all others; a key that was empty comes there too when it has a job again
                 self._queues[key] = queue
+            is_for_more = bool(queue) and self._hands(queue[0]) > self._hands(job)
+            if is_for_more or (self._closing and not self._queues):
+                self._changed.notify_all()
             return job
 
     def _turn(self, index: int) -> str | None:
         """The key that has waited longest, of those whose next job this thread can do."""
         for key, queue in self._queues.items():
-            if self._hands is None or index < self._hands(queue[0]):
+            if index < self._hands(queue[0]):
                 return key
         return None

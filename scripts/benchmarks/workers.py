@@ -77,7 +77,7 @@ def _bare_rate(model: Path, count: int) -> float:
 
 
 def _config(directory: Path, bundle: Path, clip: Path, port: int, workers: int) -> Path:
-    """All as by default, recognitions at most five in a second of the recording: it is the encoding that is measured."""
+    """All as by default: recognitions at most five in a second of the recording, for it is the encoding that counts."""
     config = {
         "node": "bench-workers",
         "bundle": str(bundle),
@@ -124,7 +124,10 @@ def _figures(pairs: list[list[float]]) -> dict[str, Any]:
 
 def _table(result: dict[str, Any]) -> str:
     lines = [f"{'pictures a second':<40}{'one':>10}{result['workers']:>10}{'ratio':>8}"]
-    for who, name in (("daemon", "daemon, MobileNetV2 int8 and YAMNet"), ("bare", "bare interpreters, MobileNetV2 alone")):
+    for who, name in (
+        ("daemon", "daemon, MobileNetV2 int8 and YAMNet"),
+        ("bare", "bare interpreters, MobileNetV2 alone"),
+    ):
         row = result[who]
         each = ", ".join(f"{ratio:.2f}" for ratio in row["all"])
         lines.append(f"{name:<40}{row['one']:10.1f}{row['several']:10.1f}{row['ratio']:8.2f}  (pairs: {each})")
