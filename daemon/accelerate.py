@@ -1,5 +1,9 @@
-"""Moves the encoders of a loaded bundle to the accelerators that the config wants and the machine has."""
+"""Moves the encoders of a loaded bundle to the accelerators that the config wants and the machine has.
 
+The pictures' encoder, where it stays on the CPU, gets the helpers that the config wants.
+"""
+
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -18,9 +22,11 @@ from daemon.inference.twin import TwinModel
 from daemon.inference.upkeep import upkeep_of
 from daemon.manifest import Manifest, TensorSpec
 from daemon.offline import Item, encoder_inputs, item_of
-from daemon.recogniser import Recogniser, new_encoder
+from daemon.recogniser import Recogniser, load_helpers, new_encoder
 from daemon.records import Modality, Tensor
 from daemon.runtime.backoff import Backoff
+
+log = logging.getLogger(__name__)
 
 MOST_QUESTIONS = 3
 """From the bundle's self-test: enough that an answer which never changes is wrong for one of them."""
@@ -64,7 +70,19 @@ def accelerate(
         for number, (modality, work) in enumerate(zip(modalities, workloads, strict=True)):
             encoders[modality] = new_encoder(specs[modality], TwinModel(accelerator, number, work.cpu))
         accelerators.append(accelerator)
-    return replace(recogniser, encoders=encoders, placements=placements, accelerators=accelerators)
+    moved = replace(recogniser, encoders=encoders, placements=placements, accelerators=accelerators)
+    return _with_helpers(moved, devices.image_workers)
+
+
+def _with_helpers(recogniser: Recogniser, image_workers: int) -> Recogniser:
+    """The same with so many encoders of pictures, where they run on the CPU: an accelerator takes one at a time."""
+    image = recogniser.placements.get("image")
+    if image is None or image_workers == 1:
+        return recogniser
+    if image.device is not None:
+        log.warning("devices.image_workers is passed over: %s takes one picture at a time", image.device.name)
+        return recogniser
+    return replace(recogniser, helpers={"image": load_helpers(recogniser.bundle, "image", image_workers - 1)})
 
 
 def placements_of(manifest: Manifest, devices: DevicesConfig, machine: Machine) -> dict[Modality, Placement]:

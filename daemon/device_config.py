@@ -49,7 +49,10 @@ Choice = Annotated[
 
 
 class DevicesConfig(Document):
-    """What runs every encoder, and which of them something else; how often accelerators are checked."""
+    """What runs every encoder, and which of them something else; how often accelerators are checked.
+
+    `image_workers` is how many pictures are encoded at once where the CPU does it.
+    """
 
     default: Choice = "auto"
     image: Choice | None = None
@@ -57,6 +60,7 @@ class DevicesConfig(Document):
     text: Choice | None = None
     gpu_delegate: DelegateConfig | None = None
     check_every_s: Annotated[Number, Field(ge=0, le=3600)] = 1.0
+    image_workers: Annotated[int, Field(ge=1, le=8)] = 1
 
     def with_absolute_paths(self, base: Path) -> "DevicesConfig":
         """Its libraries taken relative to `base` where they are paths; a plain name is the system's to find."""

@@ -43,7 +43,7 @@ class InUse:
         self, recogniser: Recogniser, bundle: Shown, live: Sequence[Stream], *, on_change: Callable[[], None]
     ) -> None:
         self.recogniser, self.bundle = recogniser, bundle
-        self.encoders = Encoders(recogniser.encoders)
+        self.encoders = Encoders(recogniser.crews)
         self._streams = live
         self._on_change = on_change
         head = recogniser.new_head()
@@ -71,7 +71,7 @@ class InUse:
         An accelerator, of which there is one, is closed for the old bundle before it is started for the new; meanwhile
         the CPU computes.
         """
-        encoders, head = self.encoders.followed_by(recogniser.encoders), recogniser.new_head()
+        encoders, head = self.encoders.followed_by(recogniser.crews), recogniser.new_head()
         changes = [stream.prepare_change(recogniser, bundle, head, encoders, self._fusion) for stream in self._streams]
 
         def change() -> None:

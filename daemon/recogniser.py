@@ -31,7 +31,8 @@ NS_PER_MS = 1_000_000
 class Recogniser:
     """The loaded encoders of a bundle, and heads and fusions made from it on demand.
 
-    `models` are those of the encoders on the CPU; `accelerators` run those that were placed elsewhere.
+    `models` are those of the encoders on the CPU; `accelerators` run those that were placed elsewhere. `helpers` are
+    further encoders, each with a model of its own, so that several threads can encode at once.
     """
 
     bundle: Bundle
@@ -39,6 +40,12 @@ class Recogniser:
     encoders: Mapping[Modality, Encoder[Any]]
     placements: Mapping[Modality, Placement] = field(default_factory=dict)
     accelerators: Sequence[Accelerator] = ()
+    helpers: Mapping[Modality, Sequence[Encoder[Any]]] = field(default_factory=dict)
+
+    @property
+    def crews(self) -> dict[Modality, Sequence[Encoder[Any]]]:
+        """Of each modality, all encoders that can work at once."""
+        return {modality: (encoder, *self.helpers.get(modality, ())) for modality, encoder in self.encoders.items()}
 
     @property
     def stays_on_cpu(self) -> list[str]:
@@ -63,6 +70,12 @@ def load_recogniser(bundle: Bundle) -> Recogniser:
     recogniser = Recogniser(bundle, models, encoders)
     recogniser.new_head()
     return recogniser
+
+
+def load_helpers(bundle: Bundle, modality: Modality, count: int) -> list[Encoder[Any]]:
+    """So many more encoders of a modality, on the CPU. Raises BundleError as `load_recogniser` does."""
+    spec = bundle.manifest.modalities.present()[modality]
+    return [new_encoder(spec, _load_model(bundle, modality, spec)) for _ in range(count)]
 
 
 def align_rules(manifest: Manifest, config: FusionConfig) -> AlignRules:

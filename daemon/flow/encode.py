@@ -1,7 +1,8 @@
-"""The encoders of a bundle at work: one thread each, shared by all streams."""
+"""The encoders of a bundle at work: a thread for each, shared by all streams."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,29 +24,39 @@ CAPACITY: Mapping[Modality, int] = {"image": 1, "audio": 8, "text": 16}
 Done = Callable[[Embedding | None], None]
 """Takes the embedding, or None when there is none, on the encoder's thread."""
 
+_counting = threading.Lock()
+"""Several threads may encode for one stream."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    encoder: Encoder[Any]
+    encoders: Sequence[Encoder[Any]]
     item: Any
     done: Done
     counters: Counters
 
 
 class Encoders:
-    """Takes prepared input of any stream and encodes it on the modality's own thread."""
+    """Takes prepared input of any stream and encodes it on the modality's own threads, one for each of its encoders."""
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder[Any]], workers: "Mapping[Modality, Worker[_Job]] | None" = None
+        self,
+        encoders: Mapping[Modality, Sequence[Encoder[Any]]],
+        workers: "Mapping[Modality, Worker[_Job]] | None" = None,
     ) -> None:
         """`workers` are the threads of other encoders, to share them."""
         self._encoders = encoders
         self._workers = workers or {
-            modality: Worker(f"encode-{modality}", _work, CAPACITY[modality]) for modality in encoders
+            modality: Worker(f"encode-{modality}", _work, CAPACITY[modality], hands=_hands) for modality in encoders
         }
+        for modality, alike in encoders.items():
+            self._workers[modality].grow(len(alike))
 
-    def followed_by(self, encoders: Mapping[Modality, Encoder[Any]]) -> "Encoders":
-        """Another bundle's encoders of the same modalities, on the same threads: what comes first is encoded first."""
+    def followed_by(self, encoders: Mapping[Modality, Sequence[Encoder[Any]]]) -> "Encoders":
+        """Another bundle's encoders of the same modalities, on the same threads: what comes first is encoded first.
+
+        Where there are fewer of them, some threads have nothing to do.
+        """
         return Encoders(encoders, self._workers)
 
     def start(self) -> None:
@@ -56,7 +67,11 @@ class Encoders:
     @property
     def progress(self) -> list[Progress]:
         """Of every thread."""
-        return [worker.progress for worker in self._workers.values()]
+        return [progress for worker in self._workers.values() for progress in worker.progress]
+
+    def room(self, modality: Modality) -> int:
+        """How many items of one stream can be at work and waiting."""
+        return len(self._encoders[modality]) + CAPACITY[modality]
 
     def offer(self, stream: str, modality: Modality, item: Any, done: Done, counters: Counters) -> None:
         """Queue an item without blocking; what it displaces is counted as `busy`, and done with None."""
@@ -64,6 +79,10 @@ class Encoders:
         if displaced is not None:
             displaced.counters.drop("busy")
             displaced.done(None)
+
+    def queue(self, stream: str, modality: Modality, item: Any, done: Done, counters: Counters) -> None:
+        """Queue an item that displaces none; who uses this has no more than `room` under way."""
+        self._workers[modality].queue(stream, _Job(self._encoders[modality], item, done, counters))
 
     def close(self, deadline_s: float) -> None:
         """Encode what is queued, then end the threads."""
@@ -73,19 +92,27 @@ class Encoders:
                 log.error("the %s encoder did not finish within %.1f s; left behind", modality, deadline_s)
 
 
-def _work(job: _Job) -> None:
-    embedding = None
+def _hands(job: _Job) -> int:
+    return len(job.encoders)
+
+
+def _work(job: _Job, index: int) -> None:
+    encoder, embedding = job.encoders[index], None
     try:
-        embedding = job.encoder.encode(job.item)
-        job.counters.encoded += 1
+        embedding = encoder.encode(job.item)
     except (InputError, ModelError) as error:
-        job.counters.drop("encoder_failed")
-        log.warning("%s: %s", job.encoder.modality, error)
-    except Exception:
-        job.counters.drop("encoder_failed")
-        raise
+        log.warning("%s: %s", encoder.modality, error)
     finally:
+        _count(job.counters, embedding)
         job.done(embedding)
+
+
+def _count(counters: Counters, embedding: Embedding | None) -> None:
+    with _counting:
+        if embedding is None:
+            counters.drop("encoder_failed")
+        else:
+            counters.encoded += 1
 
 
 class Preparation:

@@ -2,18 +2,26 @@
 
 import threading
 from collections import deque
+from functools import partial
 
 from daemon.clock import NS_PER_S
 from daemon.flow.encode import Encoders, Preparation
 from daemon.flow.live import LiveFusion, LiveStream
-from daemon.records import Block, Captured, Embedding
+from daemon.flow.reorder import Place, ReorderBuffer
+from daemon.records import MODALITIES, Block, Captured, Embedding
 
 RETAINED_NS = 4 * NS_PER_S
 """Of sound, for the front end of a bundle to come: longer than the patches of what listens to birds or speech (3 s)."""
 
+MOST_AHEAD = 32
+"""Embeddings that wait for one before them, a second of pictures: an encoder that is still at work by then hangs."""
+
 
 class Lane:
-    """What one stream captures goes along here while one bundle is in use."""
+    """What one stream captures goes along here while one bundle is in use.
+
+    Fusion gets the embeddings of one modality in the order of what was captured, whichever encoder is done first.
+    """
 
     def __init__(self, stream: LiveStream, preparation: Preparation, encoders: Encoders, fusion: LiveFusion) -> None:
         self.stream = stream
@@ -21,6 +29,7 @@ class Lane:
         self._encoders = encoders
         self._fusion = fusion
         self._lock = threading.Lock()
+        self._order = {modality: ReorderBuffer(self._hand_on, MOST_AHEAD) for modality in MODALITIES}
         self._under_way = 0
         self._is_closed = False
 
@@ -29,7 +38,8 @@ class Lane:
         for modality, item in self.preparation.prepare(captured):
             with self._lock:
                 self._under_way += 1
-            self._encoders.offer(self.stream.name, modality, item, self._done, self.stream.counters[modality])
+                done = partial(self._done, self._order[modality], self._order[modality].begin())
+            self._encoders.offer(self.stream.name, modality, item, done, self.stream.counters[modality])
 
     def close(self) -> None:
         """Nothing more comes: when what is under way has reached fusion, the stream's successor takes over."""
@@ -39,14 +49,16 @@ class Lane:
         if is_empty:
             self._fusion.order(self.stream, "leave")
 
-    def _done(self, embedding: Embedding | None) -> None:
-        if embedding is not None:
-            self._fusion.offer(self.stream, embedding)
+    def _done(self, order: ReorderBuffer[Embedding], place: Place[Embedding], embedding: Embedding | None) -> None:
         with self._lock:
+            order.finish(place, embedding)
             self._under_way -= 1
             is_last = self._is_closed and self._under_way == 0
         if is_last:
             self._fusion.order(self.stream, "leave")
+
+    def _hand_on(self, embedding: Embedding) -> None:
+        self._fusion.offer(self.stream, embedding)
 
 
 class LiveFlow:

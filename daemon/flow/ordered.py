@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
 from daemon.clock import NS_PER_MS
-from daemon.flow.encode import CAPACITY, Encoders, Preparation
+from daemon.flow.encode import Encoders, Preparation
 from daemon.flow.live import Publish
 from daemon.fusion.stream import StreamFusion
 from daemon.records import MODALITIES, Captured, Counters, Embedding, Frame, Line, Modality
@@ -52,10 +52,10 @@ class OrderedFlow:
         """Take the next item; returns once there is room for a further one of its kind."""
         end_ns = captured.captured_ns if isinstance(captured, (Frame, Line)) else captured.end_ns
         for modality, item in self._preparation.prepare(captured):
-            while self._waiting(modality) >= CAPACITY[modality]:
+            while self._waiting(modality) >= self._encoders.room(modality):
                 self._collect_oldest()
             future: Future[Embedding | None] = Future()
-            self._encoders.offer(self._name, modality, item, future.set_result, self._counters[modality])
+            self._encoders.queue(self._name, modality, item, future.set_result, self._counters[modality])
             self._at_work.append((end_ns, modality, future))
         while self._at_work and self._at_work[0][2].done():
             self._collect_oldest()

@@ -1,4 +1,4 @@
-"""One thread that works off bounded queues, one per key, in turn."""
+"""Threads that work off bounded queues, one per key, in turn."""
 
 import logging
 import threading
@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from daemon.clock import NS_PER_S, monotonic_ns, seconds_until
 from daemon.runtime.progress import IDLE_S, Progress
 
 Job = TypeVar("Job")
@@ -13,60 +14,104 @@ log = logging.getLogger(__name__)
 
 
 class Worker(Generic[Job]):
-    """Runs `work` on every job in a thread of its own.
+    """Runs `work` on every job, in one of its threads, whose index it is given.
 
     Each key (a stream) has a queue of at most `capacity` jobs: a further one displaces the oldest, so that a producer
-    never waits. Keys with jobs take turns, so that a busy one cannot starve the others.
+    never waits. Keys with jobs take turns, so that none gets less than its share while another gets more. Several
+    threads may work for one key at once, and then finish in any order.
     """
 
-    def __init__(self, name: str, work: Callable[[Job], None], capacity: int) -> None:
-        self._work = work
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Job, int], None],
+        capacity: int,
+        *,
+        threads: int = 1,
+        hands: Callable[[Job], int] | None = None,
+    ) -> None:
+        """`hands` says how many threads can do a job: those of the lowest indices; None: all can do any."""
+        self._name, self._work = name, work
+        self._hands = hands or (lambda _: len(self._threads))
         self.capacity = capacity
         self._queues: OrderedDict[str, deque[Job]] = OrderedDict()
         self._changed = threading.Condition()
-        self._closing = False
-        self.progress = Progress(name)
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._started = self._closing = False
+        self._threads: list[threading.Thread] = []
+        self.progress: list[Progress] = []
+        self.grow(threads)
 
     def start(self) -> None:
         """Begin to work."""
-        self._thread.start()
+        self._started = True
+        for thread in self._threads:
+            thread.start()
+
+    def grow(self, threads: int) -> None:
+        """Have so many threads at least."""
+        for index in range(len(self._threads), threads):
+            name = self._name if index == 0 else f"{self._name}-{index + 1}"
+            self.progress.append(progress := Progress(name))
+            thread = threading.Thread(target=self._run, args=(index, progress), name=name, daemon=True)
+            self._threads.append(thread)
+            if self._started:
+                thread.start()
 
     def offer(self, key: str, job: Job) -> Job | None:
-        """Queue a job without ever blocking; gives back the job it displaced, if any."""
+        """Queue a job without ever blocking; gives back the job it displaced, if any, whose place it takes."""
         with self._changed:
             queue = self._queues.setdefault(key, deque())
             displaced = queue.popleft() if len(queue) >= self.capacity else None
-            queue.append(job)
-            self._changed.notify()
+            self._append(queue, job)
         return displaced
 
+    def queue(self, key: str, job: Job) -> None:
+        """Queue a job whatever else waits: for who waits for what it has queued."""
+        with self._changed:
+            self._append(self._queues.setdefault(key, deque()), job)
+
     def close(self, deadline_s: float) -> bool:
-        """Work off what is queued, then end; says whether it ended within the deadline."""
+        """Work off what is queued, then end; says whether all ended within the deadline."""
+        deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
         with self._changed:
             self._closing = True
-            self._changed.notify()
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(seconds_until(deadline_ns))
+        return not any(thread.is_alive() for thread in self._threads)
 
-    def _run(self) -> None:
-        self.progress.begin()
-        while (job := self._next()) is not None:
-            self.progress.mark()
+    def _append(self, queue: deque[Job], job: Job) -> None:
+        queue.append(job)
+        self._changed.notify(len(self._threads))  # the one that wakes up may not be one that can do it
+
+    def _run(self, index: int, progress: Progress) -> None:
+        progress.begin()
+        while (job := self._next(index, progress)) is not None:
+            progress.mark()
             try:
-                self._work(job)
+                self._work(job, index)
             except Exception:
-                log.exception("%s: a job failed", self._thread.name)
+                log.exception("%s: a job failed", self._threads[index].name)
 
-    def _next(self) -> Job | None:
+    def _next(self, index: int, progress: Progress) -> Job | None:
         with self._changed:
-            while not self._queues:
-                if self._closing:
+            while (key := self._turn(index)) is None:
+                if self._closing and not self._queues:
                     return None
-                self.progress.mark()
+                progress.mark()
                 self._changed.wait(IDLE_S)
-            key, queue = self._queues.popitem(last=False)
+            queue = self._queues.pop(key)
             job = queue.popleft()
-            if queue:
+            if queue:  # behind all others; a key that was empty comes there too when it has a job again
                 self._queues[key] = queue
+            is_for_more = bool(queue) and self._hands(queue[0]) > self._hands(job)
+            if is_for_more or (self._closing and not self._queues):
+                self._changed.notify_all()
             return job
+
+    def _turn(self, index: int) -> str | None:
+        """The key that has waited longest, of those whose next job this thread can do."""
+        for key, queue in self._queues.items():
+            if index < self._hands(queue[0]):
+                return key
+        return None

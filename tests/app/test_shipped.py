@@ -53,11 +53,12 @@ def shipped(node: str, broker: Mosquitto) -> dict:
 
 def test_the_clip_is_recognised_by_all_senses_and_the_same_every_time(tmp_path: Path, broker: Mosquitto) -> None:
     runs = []
-    for node in ("one", "two"):
+    for node, image_workers in (("one", 1), ("two", 1), ("three", 3)):
         config = shipped(node, broker)
+        config["devices"]["image_workers"] = image_workers
         config["streams"]["demo"]["replay"].update(loop=False, pace="fast")
         runs.append(replayed(config, tmp_path / node, broker))
-    assert stripped(runs[0]) == stripped(runs[1])
+    assert stripped(runs[0]) == stripped(runs[1]) == stripped(runs[2])
     truth = yaml.safe_load((ROOT / "models/digits/demo/clip.truth.yaml").read_text())["passages"]
     shown = {passage["label"] for passage in truth if passage["kind"] in ("both", "text")}
     assert shown <= {event["label"] for event in parsed(runs[0], "event")}

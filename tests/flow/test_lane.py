@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from daemon.flow.lane import Lane, LiveFlow
 from daemon.flow.live import LiveFusion, LiveStream
 from daemon.fusion.stream import Fused
 from daemon.manifest import Manifest
+from daemon.ports import Encoder
 from daemon.records import MODALITIES, Block, Counters, Embedding, EndedBy, Frame, Line, Modality
 from tests.fakes.encoders import SlowEncoder
 from tests.flow.test_ordered import MS, new_fusion, three_senses
@@ -24,7 +27,8 @@ FRAMES = 90
 class Rig:
     """One live stream with three senses; `change` gives it the next bundle. Who fused what is kept in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, image_workers: int = 1) -> None:
+        self.image_workers = image_workers
         self.counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
         self.moments: list[tuple[int, dict[Modality, int]]] = []
         self.started: list[int] = []
@@ -36,8 +40,10 @@ class Rig:
         self.encoders.start()
         self.fusion.start()
 
-    def new_encoders(self) -> dict[Modality, SlowEncoder]:
-        return {modality: SlowEncoder(modality, self.bundle + index) for index, modality in enumerate(MODALITIES)}
+    def new_encoders(self) -> dict[Modality, Sequence[Encoder[Any]]]:
+        alike = {modality: [SlowEncoder(modality, self.bundle + index)] for index, modality in enumerate(MODALITIES)}
+        alike["image"] += [SlowEncoder("image", self.bundle + 10 + index) for index in range(self.image_workers - 1)]
+        return alike
 
     def part(self, bundle: int) -> LiveStream:
         def publish(fused: Fused) -> None:
@@ -91,8 +97,9 @@ def play(rig: Rig) -> list[int]:
     return stamps
 
 
-def test_eight_changes_lose_no_frame_and_no_sound() -> None:
-    rig = Rig()
+@pytest.mark.parametrize("image_workers", [1, 3])
+def test_eight_changes_lose_no_frame_and_no_sound(image_workers: int) -> None:
+    rig = Rig(image_workers)
     stamps = play(rig)
     rig.close()
     pictures = [(bundle, ends["image"]) for bundle, ends in rig.moments if "image" in ends]
@@ -118,6 +125,47 @@ def test_open_events_end_with_the_bundle() -> None:
     assert rig.ended == [(0, "bundle")]
 
 
+class EveryOther:
+    """Implements `Encoder`: two of them finish what they are given in reverse, pair by pair."""
+
+    modality: Modality = "image"
+
+    def __init__(self, order: list[int]) -> None:
+        self.order = order
+        self.begun = threading.Semaphore(0)
+        self.finished: dict[int, threading.Event] = {}
+
+    def encode(self, item: Frame) -> Embedding:
+        number = item.captured_ns
+        self.begun.release()
+        if number % 2 == 0:
+            assert self.finished[number + 1].wait(10)
+        self.order.append(number)
+        self.finished[number].set()
+        return Embedding("image", np.ones(1, np.float32), number, number)
+
+
+def test_fusion_gets_all_frames_in_order_whichever_encoder_is_done_first() -> None:
+    rig, done = Rig(), []
+    base_ns = monotonic_ns() // 2 * 2
+    one, two = EveryOther(done), EveryOther(done)
+    one.begun = two.begun
+    one.finished = two.finished = {base_ns + number: threading.Event() for number in range(20)}
+    rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"image": [one, two]})
+    lane = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
+    assert rig.flow.change(lane).has_left.wait(5)
+    for number in range(0, 20, 2):
+        rig.flow.deliver(Frame((np.zeros((4, 4, 3), np.uint8),), base_ns + number))
+        assert one.begun.acquire(timeout=10)
+        rig.flow.deliver(Frame((np.zeros((4, 4, 3), np.uint8),), base_ns + number + 1))
+        assert one.begun.acquire(timeout=10)
+        assert one.finished[base_ns + number].wait(10)
+    rig.close()
+    assert done == [base_ns + number for pair in range(0, 20, 2) for number in (pair + 1, pair)]
+    assert [ends["image"] for _, ends in rig.moments if "image" in ends] == [base_ns + number for number in range(20)]
+    assert rig.dropped() == {}
+
+
 class StuckEncoder:
     """Implements `Encoder`: does not come back before it is told to."""
 
@@ -134,7 +182,7 @@ class StuckEncoder:
 def test_what_the_old_encoder_still_works_on_is_waited_for_and_comes_first() -> None:
     rig = Rig()
     stuck = StuckEncoder()
-    rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": stuck})
+    rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": [stuck]})
     held_up = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
     assert rig.flow.change(held_up).has_left.wait(5)
     text_ns = monotonic_ns()
@@ -153,7 +201,7 @@ def test_what_the_old_encoder_still_works_on_is_waited_for_and_comes_first() -> 
 def test_who_never_comes_back_holds_up_nobody_for_long() -> None:
     rig = Rig()
     stuck = StuckEncoder()
-    rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": stuck})
+    rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": [stuck]})
     held_up = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
     assert rig.flow.change(held_up).has_left.wait(5)
     rig.flow.deliver(Line("x", monotonic_ns()))

@@ -70,7 +70,7 @@ def new_fusion(min_interval_ns: int = 5 * MS) -> StreamFusion:
     return StreamFusion(head, align_rules, decide_rules)
 
 
-def replay(seed: int) -> tuple[list[tuple], dict[Modality, Counters]]:
+def replay(seed: int, image_workers: int = 1) -> tuple[list[tuple], dict[Modality, Counters]]:
     told: list[tuple] = []
 
     def publish(fused: Fused) -> None:
@@ -78,7 +78,9 @@ def replay(seed: int) -> tuple[list[tuple], dict[Modality, Counters]]:
         told.extend((e.phase, e.label, e.time_ns, e.score, e.peak) for e in fused.events)
 
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
-    encoders = Encoders({modality: SlowEncoder(modality, seed + index) for index, modality in enumerate(MODALITIES)})
+    alike = {modality: [SlowEncoder(modality, seed + index)] for index, modality in enumerate(MODALITIES)}
+    alike["image"] += [SlowEncoder("image", seed + 10 + index) for index in range(image_workers - 1)]
+    encoders = Encoders(alike)
     encoders.start()
     flow = OrderedFlow(
         "s", Preparation(three_senses(), counters), encoders, new_fusion(), publish, counters, threading.Event()
@@ -104,9 +106,17 @@ def test_nothing_is_lost_and_timing_changes_nothing() -> None:
         assert replay(seed)[0] == told
 
 
+def test_several_image_workers_give_the_same() -> None:
+    told, _ = replay(1)
+    for workers in (2, 3, 8):
+        same, counters = replay(workers, workers)
+        assert same == told
+        assert counters["image"].encoded == 59
+
+
 def test_it_stops_waiting_for_encoders_that_hang_when_the_daemon_stops() -> None:
     stop = threading.Event()
-    never_started = Encoders({"text": SlowEncoder("text", 1)})
+    never_started = Encoders({"text": [SlowEncoder("text", 1)]})
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
     flow = OrderedFlow(
         "s", Preparation(three_senses(), counters), never_started, new_fusion(), lambda _: None, counters, stop
@@ -129,7 +139,7 @@ def test_open_events_end_when_the_daemon_stops() -> None:
     events: list[Event] = []
     stop = threading.Event()
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
-    encoders = Encoders({modality: SlowEncoder(modality, index) for index, modality in enumerate(MODALITIES)})
+    encoders = Encoders({modality: [SlowEncoder(modality, index)] for index, modality in enumerate(MODALITIES)})
     encoders.start()
     flow = OrderedFlow(
         "s",

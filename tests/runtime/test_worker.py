@@ -1,6 +1,10 @@
 """A worker never makes its producer wait, keeps the newest, and is fair."""
 
 import threading
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from daemon.runtime.worker import Worker
 
@@ -13,7 +17,7 @@ class Gate:
         self.open = threading.Semaphore(0)
         self.done: list[str] = []
 
-    def work(self, job: str) -> None:
+    def work(self, job: str, index: int) -> None:
         self.entered.release()
         assert self.open.acquire(timeout=10)
         self.done.append(job)
@@ -49,7 +53,7 @@ def test_keys_take_turns() -> None:
 def test_a_job_that_fails_does_not_end_the_worker() -> None:
     done: list[int] = []
 
-    def work(job: int) -> None:
+    def work(job: int, index: int) -> None:
         done.append(1 // job)
 
     worker = Worker("test", work, capacity=4)
@@ -69,3 +73,106 @@ def test_close_says_when_work_hangs() -> None:
     assert not worker.close(0.05)
     gate.open.release()
     assert worker.close(10)
+
+
+def shares_of(keys: int, threads: int, first: int) -> Counter[str]:
+    """How many of the first so many jobs were whose, where every key has jobs all the while."""
+    taken: list[str] = []
+    worker = Worker[str]("test", lambda job, _: taken.append(job), capacity=first, threads=threads)
+    for key in range(keys):
+        for _ in range(first // keys + threads + 1):
+            worker.queue(str(key), str(key))
+    worker.start()
+    assert worker.close(10)
+    shares = Counter(taken[:first])
+    return Counter({str(key): shares[str(key)] for key in range(keys)})
+
+
+@given(keys=st.integers(1, 9), first=st.integers(1, 200))
+def test_keys_that_always_have_jobs_get_the_same(keys: int, first: int) -> None:
+    shares = shares_of(keys, 1, first)
+    assert max(shares.values()) - min(shares.values()) <= 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(keys=st.integers(1, 9), first=st.integers(1, 200), threads=st.integers(2, 4))
+def test_with_several_threads_each_may_be_one_job_behind(keys: int, first: int, threads: int) -> None:
+    shares = shares_of(keys, threads, first)
+    assert max(shares.values()) - min(shares.values()) <= threads
+
+
+@given(
+    demands=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+    services=st.integers(1, 60),
+)
+def test_who_wants_less_than_its_share_gets_all_and_the_rest_is_shared_equally(
+    demands: list[int], services: int
+) -> None:
+    """Each key has so many jobs waiting; a thread that takes `services` of them serves them max-min fair."""
+    gate = Gate()
+    worker = Worker("test", gate.work, capacity=40)
+    for key, demand in enumerate(demands):
+        for _ in range(demand):
+            worker.offer(str(key), str(key))
+    gate.open.release(services + sum(demands))
+    worker.start()
+    assert worker.close(10)
+    got = Counter(gate.done[:services])
+    least_of_the_rest = min((got[str(key)] for key, demand in enumerate(demands) if got[str(key)] < demand), default=0)
+    for key, demand in enumerate(demands):
+        assert got[str(key)] == demand or got[str(key)] <= least_of_the_rest + 1
+
+
+def test_who_comes_seldom_is_served_in_the_next_round_and_displacing_keeps_the_place() -> None:
+    gate = Gate()
+    worker = Worker("test", gate.work, capacity=1)
+    worker.start()
+    worker.offer("a", "busy")
+    assert gate.entered.acquire(timeout=10)
+    for key in ("a", "b", "c", "seldom"):
+        worker.offer(key, key)
+    assert worker.offer("a", "a newer") == "a"
+    gate.open.release()
+    assert gate.entered.acquire(timeout=10)
+    worker.offer("a", "a again")
+    gate.open.release(10)
+    assert worker.close(10)
+    assert gate.done == ["busy", "a newer", "b", "c", "seldom", "a again"]
+
+
+def test_several_threads_work_for_one_key_at_once() -> None:
+    gate = Gate()
+    worker = Worker("test", gate.work, capacity=1)
+    worker.start()
+    worker.grow(3)
+    for job in ("a", "b", "c"):
+        assert worker.offer("s", job) is None
+        assert gate.entered.acquire(timeout=10)
+    assert [progress.look().loop for progress in worker.progress] == ["test", "test-2", "test-3"]
+    gate.open.release(3)
+    assert worker.close(10)
+    assert sorted(gate.done) == ["a", "b", "c"]
+
+
+def test_a_job_goes_to_those_threads_alone_that_can_do_it() -> None:
+    done: list[tuple[int, int]] = []
+    worker = Worker[int](
+        "test", lambda job, index: done.append((job, index)), capacity=500, threads=4, hands=lambda job: job
+    )
+    for number in range(400):
+        worker.offer(str(number % 3), 1 + number % 4)
+    worker.start()
+    assert worker.close(10)
+    assert len(done) == 400
+    assert all(index < job for job, index in done)
+
+
+def test_who_waits_for_what_it_has_queued_displaces_nothing() -> None:
+    gate = Gate()
+    worker = Worker("test", gate.work, capacity=1)
+    for job in ("a", "b", "c"):
+        worker.queue("s", job)
+    worker.start()
+    gate.open.release(3)
+    assert worker.close(10)
+    assert gate.done == ["a", "b", "c"]
