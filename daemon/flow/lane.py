@@ -2,11 +2,13 @@
 
 import threading
 from collections import deque
+from functools import partial
 
 from daemon.clock import NS_PER_S
 from daemon.flow.encode import Encoders, Preparation
+from daemon.flow.gated import NO_GATES, Gates, Kept
 from daemon.flow.live import LiveFusion, LiveStream
-from daemon.records import Block, Captured, Embedding
+from daemon.records import Block, Captured, Embedding, Modality, ended_ns
 
 RETAINED_NS = 4 * NS_PER_S
 """Of sound, for the front end of a bundle to come: longer than the patches of what listens to birds or speech (3 s)."""
@@ -15,21 +17,35 @@ RETAINED_NS = 4 * NS_PER_S
 class Lane:
     """What one stream captures goes along here while one bundle is in use."""
 
-    def __init__(self, stream: LiveStream, preparation: Preparation, encoders: Encoders, fusion: LiveFusion) -> None:
+    def __init__(
+        self,
+        stream: LiveStream,
+        preparation: Preparation,
+        encoders: Encoders,
+        fusion: LiveFusion,
+        kept: Kept | None = None,
+    ) -> None:
+        """`kept` is needed where something may not be wanted."""
         self.stream = stream
         self.preparation = preparation
         self._encoders = encoders
         self._fusion = fusion
+        self._kept = kept or Kept({})
         self._lock = threading.Lock()
         self._under_way = 0
         self._is_closed = False
 
-    def take(self, captured: Captured) -> None:
-        """Prepare and hand on to the encoders, without blocking."""
-        for modality, item in self.preparation.prepare(captured):
+    def take(self, captured: Captured, wanted: bool = True) -> None:
+        """Prepare and hand on to the encoders, without blocking. For what is not wanted the latest embedding stands."""
+        wanted = wanted or self._kept.is_stale(captured)
+        for modality, item in self.preparation.prepare(captured, wanted):
+            self._kept.begin(modality, ended_ns(captured))
             with self._lock:
                 self._under_way += 1
-            self._encoders.offer(self.stream.name, modality, item, self._done, self.stream.counters[modality])
+            done = partial(self._done, modality)
+            self._encoders.offer(self.stream.name, modality, item, done, self.stream.counters[modality])
+        if not wanted and (embedding := self._kept.again(captured)) is not None:
+            self._fusion.offer(self.stream, embedding)
 
     def close(self) -> None:
         """Nothing more comes: when what is under way has reached fusion, the stream's successor takes over."""
@@ -39,9 +55,10 @@ class Lane:
         if is_empty:
             self._fusion.order(self.stream, "leave")
 
-    def _done(self, embedding: Embedding | None) -> None:
+    def _done(self, modality: Modality, embedding: Embedding | None) -> None:
         if embedding is not None:
             self._fusion.offer(self.stream, embedding)
+        self._kept.finish(modality, embedding)
         with self._lock:
             self._under_way -= 1
             is_last = self._is_closed and self._under_way == 0
@@ -52,8 +69,9 @@ class Lane:
 class LiveFlow:
     """Takes what one stream captures, on the sources' threads, and never waits longer than a lane takes to change."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, gates: Gates = NO_GATES) -> None:
         self._lane = lane
+        self._gates = gates
         self._lock = threading.Lock()
         self._retained: deque[Block] = deque()
 
@@ -63,11 +81,12 @@ class LiveFlow:
         return self._lane.stream
 
     def deliver(self, captured: Captured) -> None:
-        """Send it along the lane."""
+        """Send what passes the gates along the lane."""
         with self._lock:
-            if isinstance(captured, Block):
-                self._retain(captured)
-            self._lane.take(captured)
+            for passed, wanted in self._gates.pass_(captured):
+                if isinstance(passed, Block):
+                    self._retain(passed)
+                self._lane.take(passed, wanted)
 
     def change(self, lane: Lane) -> LiveStream:
         """Send what comes from now on along another lane, whose ears are warmed by what was heard last.
