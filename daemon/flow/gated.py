@@ -38,8 +38,12 @@ class Gates:
         if isinstance(captured, Frame) and self._motion is not None:
             return [(captured, self._motion.passes(captured))]
         if isinstance(captured, Block) and self._sound is not None:
-            return [(block, wanted) for block, wanted in self._sound.passes(captured)]
+            return list(self._sound.passes(captured))
         return [(captured, True)]
+
+    def finish(self) -> list[tuple[Captured, bool]]:
+        """What is still held back when nothing more comes."""
+        return list(self._sound.finish()) if self._sound is not None else []
 
 
 class Kept:

@@ -102,6 +102,8 @@ class OrderedFlow:
 
         When the daemon stops, what is still being encoded is left, and open events end at once.
         """
+        for passed, wanted in self._gates.finish():
+            self._take(passed, wanted)
         while self._at_work:
             self._collect_oldest()
         while self._encoded:

@@ -44,9 +44,16 @@ class SoundGate:
         if is_open:
             self._passed_db = self._floor_db
         until_ns = block.end_ns if is_open else block.end_ns - self._pre_roll_ns
+        return [(held, is_open) for held in self._let_go(until_ns)]
+
+    def finish(self) -> list[tuple[Block, bool]]:
+        """What is still held back when nothing more comes: nobody wants it."""
+        return [(held, False) for held in self._let_go(self._held[-1].end_ns)] if self._held else []
+
+    def _let_go(self, until_ns: int) -> list[Block]:
         gone = []
         while self._held and self._held[0].end_ns <= until_ns:
-            gone.append((self._held.popleft(), is_open))
+            gone.append(self._held.popleft())
         return gone
 
     def _measure_db(self, block: Block) -> float:
