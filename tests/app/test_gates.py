@@ -1,4 +1,4 @@
-"""Gates from end to end: a real daemon, a real broker, the shipped bundle, and a recording that is quiet most of the time."""
+"""Gates from end to end: a real daemon, a real broker, the shipped bundle, a recording that is quiet mostly."""
 
 import json
 from fractions import Fraction
