@@ -41,7 +41,7 @@ class MotionGate:
 def small_luma(frame: Frame) -> Plane:
     """The frame in grey, a cell for every 8x8 pixels: uint8 of shape (height // 8, width // 8).
 
-    Pixels beyond the last whole cell are left out; of a frame that is smaller than that, fewer make a cell.
+    Pixels beyond the last whole cell are left out; a frame narrower or lower than a cell is halved less often.
     """
     plane = frame.planes[0]
     for _ in range(HALVINGS):
