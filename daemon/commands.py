@@ -27,7 +27,7 @@ from daemon.mqtt import Malformed, Narrator, Received
 from daemon.mqtt import watch as subscribe
 from daemon.mqtt_config import broker_at
 from daemon.places import models_directory
-from daemon.recogniser import Recogniser, check_thresholds, load_recogniser
+from daemon.recogniser import Recogniser, check_fit, load_recogniser
 from daemon.replacing import Bundles
 from daemon.sources import MicrophoneDevice, list_cameras, list_microphones
 from daemon.status.notify import Notifier
@@ -133,7 +133,7 @@ def _bundles(config: Loaded[Config]) -> Bundles:
     """What is known of bundles from afar when the daemon starts."""
     directory = models_directory(config.document)
     own = _own(Path(config.document.bundle), directory)
-    fits = partial(check_thresholds, config=config)
+    fits = partial(check_fit, config=config)
     return Bundles(Start(directory, own), partial(_loaded, config.document), fits, config.path)
 
 
@@ -158,7 +158,7 @@ def _first(config: Loaded[Config], bundles: Bundles | None) -> Recogniser:
         recogniser = _loaded(config.document, Path(config.document.bundle))
     else:
         recogniser = bundles.start.load(lambda directory, _: bundles.load(directory))
-    check_thresholds(recogniser.bundle.manifest, config)
+    check_fit(recogniser.bundle.manifest, config)
     return recogniser
 
 

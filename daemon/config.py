@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from daemon.device_config import DevicesConfig
 from daemon.documents import Document, Loaded, load_document
 from daemon.errors import DocumentError
+from daemon.gates_config import GatesConfig
 from daemon.manifest import Number, Threshold
 from daemon.models_config import ModelsConfig, root_problem
 from daemon.mqtt_config import MqttConfig, TopicLevel, broker_at, with_absolute_paths
@@ -169,6 +170,7 @@ class StreamConfig(Document):
     microphone: Annotated[MicrophoneConfig | None, BeforeValidator(_device_alone)] = None
     replay: ReplayConfig | None = None
     text: TextConfig = TextConfig()
+    gates: GatesConfig = GatesConfig()
     fusion: FusionConfig = FusionConfig()
     events: EventsConfig = EventsConfig()
 

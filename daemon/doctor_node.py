@@ -19,7 +19,7 @@ from daemon.errors import Refused
 from daemon.mqtt import try_broker
 from daemon.mqtt_config import MqttConfig
 from daemon.places import models_directory, state_directory
-from daemon.recogniser import check_thresholds
+from daemon.recogniser import check_fit
 from daemon.selftest import IN_CHILD, failures_in_short
 
 SELFTEST_S = 120.0
@@ -43,7 +43,7 @@ class NodeChecks:
             return
         try:
             self._bundle = self._to_run(self._loaded.document)
-            check_thresholds(self._bundle.manifest, self._loaded)
+            check_fit(self._bundle.manifest, self._loaded)
         except Refused as error:
             self._bundle_trouble = str(error)
 

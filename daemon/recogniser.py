@@ -17,6 +17,7 @@ from daemon.fusion.align import AlignRules
 from daemon.fusion.decide import DecideRules
 from daemon.fusion.head import FusionHead
 from daemon.fusion.stream import StreamFusion
+from daemon.gates.keep_alive import too_late
 from daemon.inference.accelerator import Accelerator
 from daemon.inference.model import TfliteModel
 from daemon.inference.placement import Placement
@@ -100,18 +101,31 @@ def decide_rules(manifest: Manifest, config: EventsConfig) -> DecideRules:
     )
 
 
-def check_thresholds(manifest: Manifest, config: Loaded[Config]) -> None:
-    """Raises DocumentError when the config sets thresholds for labels of which the bundle makes no events."""
+def check_fit(manifest: Manifest, config: Loaded[Config]) -> None:
+    """Raises DocumentError when what the config says of events and gates cannot be used with the bundle."""
+    if problems := [*_threshold_problems(manifest, config), *_gate_problems(manifest, config)]:
+        raise DocumentError(problems)
+
+
+def _threshold_problems(manifest: Manifest, config: Loaded[Config]) -> list[str]:
+    """Thresholds for labels of which the bundle makes no events."""
     known = [label for label in manifest.labels if label not in manifest.background]
-    problems = [
+    return [
         f"{config.where('streams', name, 'events', 'thresholds', label)}: {manifest.id} makes no event of it; "
         f"expected one of {', '.join(known)}"
         for name, stream in config.document.streams.items()
         for label in stream.events.thresholds
         if label not in known
     ]
-    if problems:
-        raise DocumentError(problems)
+
+
+def _gate_problems(manifest: Manifest, config: Loaded[Config]) -> list[str]:
+    """Gates behind which what was encoded last would be too old before it is told again."""
+    return [
+        f"{config.where('streams', name, 'gates', *key)} = {value:g}: {manifest.id} {expected}"
+        for name, stream in config.document.streams.items()
+        for key, value, expected in too_late(manifest.modalities, stream.gates)
+    ]
 
 
 def _column(thresholds: Sequence[Threshold], name: str) -> Array:

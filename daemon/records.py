@@ -118,6 +118,11 @@ def modality_of(captured: Captured) -> Modality:
     return "image" if isinstance(captured, Frame) else "audio" if isinstance(captured, Block) else "text"
 
 
+def ended_ns(captured: Captured) -> int:
+    """When what was captured had ended."""
+    return captured.end_ns if isinstance(captured, Block) else captured.captured_ns
+
+
 def moved(captured: Captured, by_ns: int) -> Captured:
     """The same, captured at another time."""
     if by_ns == 0:

@@ -8,11 +8,13 @@ from daemon.clock import NS_PER_MS, seconds_until
 from daemon.config import StreamConfig
 from daemon.errors import Refused
 from daemon.flow.encode import Encoders, Preparation
+from daemon.flow.gated import Gates, Kept
 from daemon.flow.lane import Lane, LiveFlow
 from daemon.flow.live import LiveFusion, LiveStream, Order
 from daemon.flow.ordered import OrderedFlow
 from daemon.fusion.head import FusionHead
 from daemon.fusion.stream import StreamFusion
+from daemon.gates.keep_alive import KeepAlive, rules_of
 from daemon.ports import Deliver
 from daemon.publish import Shown, StreamPublisher
 from daemon.recogniser import Recogniser
@@ -52,6 +54,8 @@ class Stream:
         self._on_change = on_change
         self._stop = threading.Event()
         self.counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
+        self._gates = Gates(config.gates)
+        self._gates.suit(recogniser.bundle.manifest)
         self._sources: dict[str, SupervisedSource] = {}
         self._switch = Switch()
         self._flow: LiveFlow | None = None
@@ -77,7 +81,7 @@ class Stream:
 
     def start_live(self, live: LiveStream, encoders: Encoders, fusion: LiveFusion) -> None:
         """Begin to capture, with text from MQTT where it is enabled."""
-        flow = self._flow = LiveFlow(self._lane(self._recogniser, live, encoders, fusion))
+        flow = self._flow = LiveFlow(self._lane(self._recogniser, live, encoders, fusion), self._gates)
         self._order = lambda order: fusion.order(flow.stream, order)
         if self._takes_text:
             self.inlet = TextInlet(self._counted(flow.deliver), self.counters["text"])
@@ -95,6 +99,7 @@ class Stream:
         flow, lane = self._flow, self._lane(recogniser, self.live(recogniser, shown, head), encoders, fusion)
 
         def change() -> LiveStream:
+            self._gates.suit(recogniser.bundle.manifest)
             left = flow.change(lane)
             self._recogniser = recogniser
             return left
@@ -103,14 +108,17 @@ class Stream:
 
     def start_in_order(self, encoders: Encoders) -> None:
         """Begin to replay as fast as the encoders can."""
+        manifest = self._recogniser.bundle.manifest
         flow = OrderedFlow(
             self.name,
-            Preparation(self._recogniser.bundle.manifest, self.counters),
+            Preparation(manifest, self.counters),
             encoders,
             self._new_fusion(self._recogniser, self._recogniser.new_head()),
             partial(self._publisher.publish, self._shown),
             self.counters,
             self._stop,
+            self._gates,
+            KeepAlive(rules_of(manifest.modalities, self._config.gates)),
         )
         # after a failure it would begin again at another time than its fusion has come to
         self._start_sources(flow.deliver, on_end=flow.finish, resumes=False)
@@ -208,7 +216,9 @@ class Stream:
         return self._config.microphone is not None and self._config.microphone.device == "camera"
 
     def _lane(self, recogniser: Recogniser, live: LiveStream, encoders: Encoders, fusion: LiveFusion) -> Lane:
-        return Lane(live, Preparation(recogniser.bundle.manifest, self.counters), encoders, fusion)
+        manifest = recogniser.bundle.manifest
+        kept = Kept(rules_of(manifest.modalities, self._config.gates))
+        return Lane(live, Preparation(manifest, self.counters), encoders, fusion, kept)
 
     def _new_fusion(self, recogniser: Recogniser, head: FusionHead) -> StreamFusion:
         return recogniser.new_fusion(head, self._config.fusion, self._config.events)

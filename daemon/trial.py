@@ -27,7 +27,7 @@ from daemon.errors import (
     UpdateError,
     UpdateFault,
 )
-from daemon.recogniser import check_thresholds, load_recogniser
+from daemon.recogniser import check_fit, load_recogniser
 from daemon.runtime.child import REASON_CHARS, SAYS_BYTES
 from daemon.runtime.confine import confine
 from daemon.runtime.inside import Failed
@@ -103,7 +103,7 @@ def _check(order: CheckRequest) -> dict[str, float]:
     bundle = load_bundle(Path(order.directory))
     must_be(order.release, bundle)
     if order.config is not None:
-        check_thresholds(bundle.manifest, _config(order.config))
+        check_fit(bundle.manifest, _config(order.config))
     load_recogniser(bundle)
     return {}
 

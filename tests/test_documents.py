@@ -57,6 +57,9 @@ def line_of(text: str) -> int:
         ("username: null", "username: *name", "aliases (*) are not used here"),
         ("max_rate_hz: 5.0", "max_rate_hz: 1.0e-310", "mqtt.recognitions.max_rate_hz = 1e-310: expected greater than"),
         ("host: 127.0.0.1", "host: mqtt://me:s3cret@h", "mqtt.host = 'mqtt://***@h': expected a host's name"),
+        ("motion: null", "motion: {open: 0.001}", "streams.demo.gates.motion: close must not exceed open"),
+        ("sound: null", "sound: {close_db: 12.0}", "streams.demo.gates.sound: close_db must not exceed open_db"),
+        ("sound: null", "sound: {open: 9.0}", "streams.demo.gates.sound.open: unknown key; did you mean 'open_db'?"),
         ("update_every_s: 5.0", "update_every_s: 0.000001", "streams.demo.events.update_every_s = 1e-06: expected"),
     ],
 )

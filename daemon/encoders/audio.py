@@ -30,8 +30,13 @@ class AudioFrontEnd:
         self._patches = PatchStream(preprocessing)
         self._pushed = 0
 
-    def push(self, block: Block) -> list[Patch]:
-        """Take the next block; give the patches that are now whole.
+    @property
+    def skipped(self) -> int:
+        """How many patches were not computed because nobody wanted them."""
+        return self._patches.skipped
+
+    def push(self, block: Block, wanted: bool = True) -> list[Patch]:
+        """Take the next block; give the patches that are now whole, none where they are not wanted.
 
         Raises InputError when the block has another sample rate than the bundle wants.
         """
@@ -41,7 +46,7 @@ class AudioFrontEnd:
             self._patches.reset()
             self._pushed = 0
         self._pushed += len(block.samples)
-        return [self._stamp(spectra, end, block) for spectra, end in self._patches.push(block.samples)]
+        return [self._stamp(spectra, end, block) for spectra, end in self._patches.push(block.samples, wanted)]
 
     def _stamp(self, spectra: Array, end: int, block: Block) -> Patch:
         end_ns = block.end_ns - self._duration_ns(self._pushed - end)

@@ -61,6 +61,7 @@ class PatchStream:
         self._preprocessing = preprocessing
         self._logmel = LogMel(preprocessing)
         self._frames, self._stride = preprocessing.frames, preprocessing.stride_frames
+        self.skipped = 0
         self.reset()
 
     @property
@@ -75,22 +76,34 @@ class PatchStream:
         self._missing = self._frames
         self._position = 0
 
-    def push(self, samples: Array) -> list[tuple[Array, int]]:
+    def push(self, samples: Array, wanted: bool = True) -> list[tuple[Array, int]]:
         """Take consecutive samples (n,); give the patches that are now whole.
 
         Each is a float32 array (frames, mel_bands) with the position just after its last sample, in samples since the
-        last reset.
+        last reset. Where they are not wanted nothing is computed nor given, but counted in `skipped`; what comes later
+        is the same as ever.
         """
         self._samples = np.concatenate((self._samples, samples))
         self._position += len(samples)
         patches = []
         while len(self._samples) >= (needed := self._samples_for(self._missing)):
+            if not wanted:
+                self._skip()
+                continue
             fresh = self._logmel.spectra(self._samples[:needed])
             self._spectra = np.concatenate((self._spectra, fresh))[-self._frames :]
             patches.append((self._spectra, self._position - len(self._samples) + needed))
             self._samples = self._samples[self._missing * self._preprocessing.hop_samples :]
             self._missing = self._stride
         return patches
+
+    def _skip(self) -> None:
+        """Leave a patch out; of its sound keep what the next one takes."""
+        self.skipped += 1
+        self._missing += self._stride
+        needless = max(0, self._missing - max(self._frames, self._stride))
+        self._samples = self._samples[needless * self._preprocessing.hop_samples :]
+        self._missing -= needless
 
     def _samples_for(self, spectra: int) -> int:
         return (spectra - 1) * self._preprocessing.hop_samples + self._preprocessing.window_samples

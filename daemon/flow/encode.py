@@ -126,12 +126,15 @@ class Preparation:
         self._front_end = AudioFrontEnd(audio.preprocessing) if audio else None
         self._max_text_bytes = text.input.shape[1] if text else 0
 
-    def prepare(self, captured: Captured) -> list[tuple[Modality, Any]]:
-        """The modality and the items to encode; what cannot be used, or not whole, is counted."""
+    def prepare(self, captured: Captured, wanted: bool = True) -> list[tuple[Modality, Any]]:
+        """The modality and the items to encode; what cannot be used, or not whole, is counted.
+
+        Of what is not `wanted`, because its gate is closed, nothing comes: each item left out is counted.
+        """
         if isinstance(captured, Block):
-            return [("audio", patch) for patch in self._patches(captured)]
+            return [("audio", patch) for patch in self._patches(captured, wanted)]
         if isinstance(captured, Frame):
-            return [("image", captured)] if "image" in self._wanted else []
+            return self._picture(captured, wanted)
         if "text" not in self._wanted:
             return []
         if len(utf8(captured.text)) > self._max_text_bytes:
@@ -151,11 +154,23 @@ class Preparation:
         for block in heard:
             self._patches(block)
 
-    def _patches(self, block: Block) -> list[Patch]:
+    def _picture(self, frame: Frame, wanted: bool) -> list[tuple[Modality, Any]]:
+        if "image" not in self._wanted:
+            return []
+        if not wanted:
+            self._counters["image"].drop("gate_closed")
+            return []
+        return [("image", frame)]
+
+    def _patches(self, block: Block, wanted: bool = True) -> list[Patch]:
         if self._front_end is None:
             return []
+        skipped_before = self._front_end.skipped
         try:
-            return self._front_end.push(block)
+            patches = self._front_end.push(block, wanted)
+            if skipped := self._front_end.skipped - skipped_before:
+                self._counters["audio"].drop("gate_closed", skipped)
+            return patches
         except InputError as error:
             self._counters["audio"].drop("wrong_rate")
             log.warning("%s", error)

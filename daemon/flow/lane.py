@@ -6,9 +6,10 @@ from functools import partial
 
 from daemon.clock import NS_PER_S
 from daemon.flow.encode import Encoders, Preparation
+from daemon.flow.gated import NO_GATES, Gates, Kept
 from daemon.flow.live import LiveFusion, LiveStream
 from daemon.flow.reorder import Place, ReorderBuffer
-from daemon.records import MODALITIES, Block, Captured, Embedding
+from daemon.records import MODALITIES, Block, Captured, Embedding, Modality, ended_ns
 
 RETAINED_NS = 4 * NS_PER_S
 """Of sound, for the front end of a bundle to come: longer than the patches of what listens to birds or speech (3 s)."""
@@ -23,23 +24,40 @@ class Lane:
     Fusion gets the embeddings of one modality in the order of what was captured, whichever encoder is done first.
     """
 
-    def __init__(self, stream: LiveStream, preparation: Preparation, encoders: Encoders, fusion: LiveFusion) -> None:
+    def __init__(
+        self,
+        stream: LiveStream,
+        preparation: Preparation,
+        encoders: Encoders,
+        fusion: LiveFusion,
+        kept: Kept | None = None,
+    ) -> None:
+        """`kept` is needed where something may not be wanted."""
         self.stream = stream
         self.preparation = preparation
         self._encoders = encoders
         self._fusion = fusion
+        self._kept = kept
         self._lock = threading.Lock()
-        self._order = {modality: ReorderBuffer(self._hand_on, MOST_AHEAD) for modality in MODALITIES}
+        self._order: dict[Modality, ReorderBuffer[Embedding]] = {m: ReorderBuffer(MOST_AHEAD) for m in MODALITIES}
+        self._in_order: deque[Embedding] = deque()
         self._under_way = 0
         self._is_closed = False
+        self._handing_on = threading.Lock()
 
-    def take(self, captured: Captured) -> None:
-        """Prepare and hand on to the encoders, without blocking."""
-        for modality, item in self.preparation.prepare(captured):
+    def take(self, captured: Captured, wanted: bool = True) -> None:
+        """Prepare and hand on to the encoders, without blocking. For what is not wanted the latest embedding stands."""
+        wanted = wanted or (self._kept is not None and self._kept.is_stale(captured))
+        for modality, item in self.preparation.prepare(captured, wanted):
+            if self._kept is not None:
+                self._kept.begin(modality, ended_ns(captured))
             with self._lock:
                 self._under_way += 1
-                done = partial(self._done, self._order[modality], self._order[modality].begin())
+                place = self._order[modality].begin()
+            done = partial(self._done, modality, place)
             self._encoders.offer(self.stream.name, modality, item, done, self.stream.counters[modality])
+        if not wanted and self._kept is not None and (embedding := self._kept.again(captured)) is not None:
+            self._fusion.offer(self.stream, embedding)
 
     def close(self) -> None:
         """Nothing more comes: when what is under way has reached fusion, the stream's successor takes over."""
@@ -49,23 +67,32 @@ class Lane:
         if is_empty:
             self._fusion.order(self.stream, "leave")
 
-    def _done(self, order: ReorderBuffer[Embedding], place: Place[Embedding], embedding: Embedding | None) -> None:
+    def _done(self, modality: Modality, place: Place[Embedding], embedding: Embedding | None) -> None:
         with self._lock:
-            order.finish(place, embedding)
+            ready = self._order[modality].finish(place, embedding)
+            self._in_order.extend(ready)
+        if ready:
+            self._hand_on()
+        if self._kept is not None:
+            self._kept.finish(modality, embedding)
+        with self._lock:
             self._under_way -= 1
             is_last = self._is_closed and self._under_way == 0
         if is_last:
             self._fusion.order(self.stream, "leave")
 
-    def _hand_on(self, embedding: Embedding) -> None:
-        self._fusion.offer(self.stream, embedding)
+    def _hand_on(self) -> None:
+        with self._handing_on:  # not the lock that `take` needs, for fusing takes a while
+            while self._in_order:
+                self._fusion.offer(self.stream, self._in_order.popleft())
 
 
 class LiveFlow:
     """Takes what one stream captures, on the sources' threads, and never waits longer than a lane takes to change."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, gates: Gates = NO_GATES) -> None:
         self._lane = lane
+        self._gates = gates
         self._lock = threading.Lock()
         self._retained: deque[Block] = deque()
 
@@ -75,11 +102,12 @@ class LiveFlow:
         return self._lane.stream
 
     def deliver(self, captured: Captured) -> None:
-        """Send it along the lane."""
+        """Send what passes the gates along the lane."""
         with self._lock:
-            if isinstance(captured, Block):
-                self._retain(captured)
-            self._lane.take(captured)
+            for passed, wanted in self._gates.pass_(captured):
+                if isinstance(passed, Block):
+                    self._retain(passed)
+                self._lane.take(passed, wanted)
 
     def change(self, lane: Lane) -> LiveStream:
         """Send what comes from now on along another lane, whose ears are warmed by what was heard last.

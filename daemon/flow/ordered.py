@@ -6,18 +6,29 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from typing import Any
 
 from daemon.clock import NS_PER_MS
 from daemon.flow.encode import Encoders, Preparation
+from daemon.flow.gated import NO_GATES, Gates, at
 from daemon.flow.live import Publish
 from daemon.fusion.stream import StreamFusion
-from daemon.records import MODALITIES, Captured, Counters, Embedding, Frame, Line, Modality
+from daemon.gates.keep_alive import KeepAlive
+from daemon.records import MODALITIES, Captured, Counters, Embedding, Modality, ended_ns, modality_of
 
 BLOCK_NS = 20 * NS_PER_MS
 """An embedding of sound ends at most one block before the block that completed it."""
 
 LOOK_S = 0.5
 """How often a wait looks whether the daemon stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    """Stands for an embedding: the latest of its modality holds until `end_ns`."""
+
+    end_ns: int
 
 
 class OrderedFlow:
@@ -35,7 +46,10 @@ class OrderedFlow:
         publish: Publish,
         counters: Mapping[Modality, Counters],
         stop: threading.Event,
+        gates: Gates = NO_GATES,
+        keep_alive: KeepAlive | None = None,
     ) -> None:
+        """`keep_alive` is needed with gates."""
         self._name = name
         self._preparation = preparation
         self._encoders = encoders
@@ -43,30 +57,53 @@ class OrderedFlow:
         self._publish = publish
         self._counters = counters
         self._stop = stop
-        self._at_work: deque[tuple[int, Modality, Future[Embedding | None]]] = deque()
+        self._gates = gates
+        self._keep_alive = keep_alive or KeepAlive({})
+        # sound that a gate holds back comes later than pictures of its time
+        self._slack_ns = BLOCK_NS + gates.pre_roll_ns
+        self._latest: dict[Modality, Embedding] = {}
+        self._at_work: deque[tuple[int, Modality, Future[Embedding | _Hold | None]]] = deque()
         self._encoded: list[tuple[int, int, int, Embedding]] = []
         self._sequence = 0
         self._fused_ns = 0
 
     def deliver(self, captured: Captured) -> None:
         """Take the next item; returns once there is room for a further one of its kind."""
-        end_ns = captured.captured_ns if isinstance(captured, (Frame, Line)) else captured.end_ns
-        for modality, item in self._preparation.prepare(captured):
+        for passed, wanted in self._gates.pass_(captured):
+            self._take(passed, wanted)
+
+    def _take(self, captured: Captured, wanted: bool) -> None:
+        end_ns = ended_ns(captured)
+        for modality, item in self._items(captured, wanted):
             while self._waiting(modality) >= self._encoders.room(modality):
                 self._collect_oldest()
-            future: Future[Embedding | None] = Future()
-            self._encoders.queue(self._name, modality, item, future.set_result, self._counters[modality])
+            future: Future[Embedding | _Hold | None] = Future()
+            if isinstance(item, _Hold):
+                future.set_result(item)
+            else:
+                self._encoders.queue(self._name, modality, item, future.set_result, self._counters[modality])
             self._at_work.append((end_ns, modality, future))
+            self._keep_alive.tell(modality, end_ns)
         while self._at_work and self._at_work[0][2].done():
             self._collect_oldest()
         if not self._at_work:
-            self._fuse_until(end_ns - BLOCK_NS)
+            self._fuse_until(end_ns - self._slack_ns)
+
+    def _items(self, captured: Captured, wanted: bool) -> list[tuple[Modality, Any]]:
+        """What is to be encoded of it, or that the latest embedding of its modality holds."""
+        modality, end_ns = modality_of(captured), ended_ns(captured)
+        wanted = wanted or self._keep_alive.is_stale(modality, end_ns)
+        items = self._preparation.prepare(captured, wanted)
+        holds = not wanted and self._keep_alive.is_due(modality, end_ns)
+        return [(modality, _Hold(end_ns))] if holds else items
 
     def finish(self) -> None:
         """Fuse all that is left, then let time pass until every embedding has expired and every event has ended.
 
         When the daemon stops, what is still being encoded is left, and open events end at once.
         """
+        for passed, wanted in self._gates.finish():
+            self._take(passed, wanted)
         while self._at_work:
             self._collect_oldest()
         while self._encoded:
@@ -81,14 +118,24 @@ class OrderedFlow:
 
     def _collect_oldest(self) -> None:
         end_ns, modality, future = self._at_work.popleft()
-        embedding = self._result(future)
+        embedding = self._made(modality, self._result(future))
         if embedding is not None:
+            self._latest[modality] = embedding
             self._sequence += 1
             order = MODALITIES.index(modality)
             heapq.heappush(self._encoded, (embedding.end_ns, order, self._sequence, embedding))
-        self._fuse_until(end_ns - BLOCK_NS)
+        self._fuse_until(end_ns - self._slack_ns)
 
-    def _result(self, future: "Future[Embedding | None]") -> Embedding | None:
+    def _made(self, modality: Modality, result: Embedding | _Hold | None) -> Embedding | None:
+        """The embedding that came of it; where an encoder made none, the next item goes through it."""
+        if isinstance(result, _Hold):
+            latest = self._latest.get(modality)
+            return latest and at(latest, result.end_ns)
+        if result is None:
+            self._keep_alive.forget(modality)
+        return result
+
+    def _result(self, future: "Future[Embedding | _Hold | None]") -> Embedding | _Hold | None:
         while not self._stop.is_set():
             try:
                 return future.result(timeout=LOOK_S)

@@ -1,7 +1,6 @@
 """Puts what several threads finish in any order back into the order in which it was begun. No clock, no lock."""
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -16,14 +15,13 @@ class Place(Generic[Item]):
 
 
 class ReorderBuffer(Generic[Item]):
-    """Hands items on in the order of their places, each as soon as those before it are finished.
+    """Gives items in the order of their places, each as soon as those before it are finished.
 
-    One that is not finished while more than `most` behind it wait is waited for no longer: it is handed on whenever it
+    One that is not finished while more than `most` behind it wait is waited for no longer: it is given whenever it
     comes.
     """
 
-    def __init__(self, hand_on: Callable[[Item], None], most: int) -> None:
-        self._hand_on = hand_on
+    def __init__(self, most: int) -> None:
         self._most = most
         self._places: deque[Place[Item]] = deque()
         self._waiting = 0
@@ -34,24 +32,25 @@ class ReorderBuffer(Generic[Item]):
         self._places.append(place)
         return place
 
-    def finish(self, place: Place[Item], item: Item | None) -> None:
-        """Take what came of a place, once; None: nothing did."""
+    def finish(self, place: Place[Item], item: Item | None) -> list[Item]:
+        """Take what came of a place, once (None: nothing did); give all that need wait no longer."""
         if place not in self._places:
-            if item is not None:
-                self._hand_on(item)
-            return
+            return [] if item is None else [item]
         if item is None:
             self._places.remove(place)
         else:
             place.item = item
             self._waiting += 1
-        self._hand_on_finished()
+        ready = self._ready()
         if self._waiting > self._most:
             self._places.popleft()
-            self._hand_on_finished()
+            ready += self._ready()
+        return ready
 
-    def _hand_on_finished(self) -> None:
+    def _ready(self) -> list[Item]:
+        ready = []
         while self._places and (item := self._places[0].item) is not None:
             self._places.popleft()
             self._waiting -= 1
-            self._hand_on(item)
+            ready.append(item)
+        return ready

@@ -163,6 +163,18 @@ def test_thresholds_for_labels_the_bundle_lacks_are_named(tmp_path: Path, capsys
     assert capsys.readouterr().err == expected + "dark, bright\n"
 
 
+def test_a_keep_alive_that_comes_too_late_for_the_bundle_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_bundle(tmp_path / "bundle")
+    gates = {"motion": {"keep_alive_s": 0.75}, "sound": {"keep_alive_s": 99.0}}
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({"node": "n", "bundle": "bundle", "streams": {"s": {"gates": gates}}}))
+    assert main(["check-config", str(config)]) == 78
+    expected = f"{config}:7: streams.s.gates.motion.keep_alive_s = 0.75: brightness@1.2.3 expects less than 0.5, "
+    assert capsys.readouterr().err == expected + "its max_age of pictures\n"
+
+
 @pytest.mark.parametrize(
     ("stream", "words"),
     [

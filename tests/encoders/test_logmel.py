@@ -91,6 +91,39 @@ def test_patches_are_what_the_batch_gives_at_their_place(count: int) -> None:
         assert end == (first + SMALL.frames - 1) * SMALL.hop_samples + SMALL.window_samples
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 200), st.booleans()), min_size=1, max_size=60),
+    st.sampled_from([(6, 2), (6, 6), (4, 9), (1, 1), (5, 4)]),
+)
+def test_what_is_wanted_is_the_same_whatever_was_not(cuts: list[tuple[int, bool]], shape: tuple[int, int]) -> None:
+    frames, stride = shape
+    preprocessing = SMALL.model_copy(update={"frames": frames, "stride_frames": stride})
+    sound = noise(sum(size for size, _ in cuts))
+    whole, gated = PatchStream(preprocessing), PatchStream(preprocessing)
+    expected, found, start, computed = [], [], 0, 0
+    for size, wanted in cuts:
+        piece = sound[start : (start := start + size)]
+        patches = whole.push(piece)
+        expected += patches if wanted else []
+        computed += len(patches)
+        found += gated.push(piece, wanted)
+        assert len(gated._samples) < 60 + 20 * max(frames, stride) + 20 * stride
+    assert gated.skipped + len(found) == computed
+    assert [end for _, end in found] == [end for _, end in expected]
+    for (ours, _), (theirs, _) in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_the_front_end_counts_what_was_not_wanted_and_stamps_the_rest_as_ever() -> None:
+    blocks = [Block(noise(160, index), 8000, index * 20_000_000) for index in range(10)]
+    whole, gated = AudioFrontEnd(SMALL), AudioFrontEnd(SMALL)
+    expected = [patch.end_ns for block in blocks for patch in whole.push(block)]
+    found = [patch.end_ns for index, block in enumerate(blocks) for patch in gated.push(block, index >= 7)]
+    assert found == [end_ns for end_ns in expected if end_ns > blocks[6].end_ns]
+    assert gated.skipped == len(expected) - len(found)
+
+
 def test_patches_carry_the_capture_time_of_their_sound_and_never_span_a_gap() -> None:
     front_end = AudioFrontEnd(SMALL)
     patch_samples = 5 * 20 + 60

@@ -10,7 +10,7 @@ from daemon.flow.reorder import Place, ReorderBuffer
 def test_all_are_handed_on_in_order_and_once(order: list[int], empty: set[int], ahead: int) -> None:
     """At most `ahead` are under way at once, and finish in any order."""
     handed: list[int] = []
-    buffer = ReorderBuffer(handed.append, most=12)
+    buffer = ReorderBuffer[int](most=12)
     under_way: dict[int, Place[int]] = {}
     begun = 0
     for _ in range(12):
@@ -18,7 +18,7 @@ def test_all_are_handed_on_in_order_and_once(order: list[int], empty: set[int], 
             under_way[begun] = buffer.begin()
             begun += 1
         number = min(under_way, key=order.index)
-        buffer.finish(under_way.pop(number), None if number in empty else number)
+        handed += buffer.finish(under_way.pop(number), None if number in empty else number)
         waited_for = min(under_way, default=begun)
         assert handed == [n for n in range(waited_for) if n not in empty]
     assert handed == [n for n in range(12) if n not in empty]
@@ -26,22 +26,22 @@ def test_all_are_handed_on_in_order_and_once(order: list[int], empty: set[int], 
 
 def test_one_that_hangs_is_waited_for_until_too_many_wait() -> None:
     handed: list[int] = []
-    buffer = ReorderBuffer(handed.append, most=3)
+    buffer = ReorderBuffer[int](most=3)
     first, *others = [buffer.begin() for _ in range(6)]
     for number in (1, 2, 3):
-        buffer.finish(others[number - 1], number)
+        handed += buffer.finish(others[number - 1], number)
     assert handed == []
-    buffer.finish(others[3], 4)
+    handed += buffer.finish(others[3], 4)
     assert handed == [1, 2, 3, 4]
-    buffer.finish(first, 0)
-    buffer.finish(others[4], 5)
+    handed += buffer.finish(first, 0)
+    handed += buffer.finish(others[4], 5)
     assert handed == [1, 2, 3, 4, 0, 5]
 
 
 def test_the_one_that_was_waited_for_is_not_lost_however_many_wait() -> None:
     handed: list[int] = []
-    buffer = ReorderBuffer(handed.append, most=2)
+    buffer = ReorderBuffer[int](most=2)
     places = [buffer.begin() for _ in range(3)]
     for number in (2, 1, 0):
-        buffer.finish(places[number], number)
+        handed += buffer.finish(places[number], number)
     assert handed == [0, 1, 2]

@@ -1,0 +1,96 @@
+"""The gates of one stream, and what stands for what they hold back."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+
+from daemon.clock import NS_PER_S
+from daemon.gates.keep_alive import KeepAlive, KeepAliveRule
+from daemon.gates.motion import MotionGate
+from daemon.gates.sound import SoundGate
+from daemon.gates_config import GatesConfig
+from daemon.manifest import Manifest
+from daemon.records import Block, Captured, Embedding, Frame, Modality, ended_ns, modality_of
+
+
+class Gates:
+    """Says of all that one stream captures whether its encoder is wanted; outlives changes of the bundle.
+
+    Without any it costs nothing, and everything is wanted.
+    """
+
+    def __init__(self, config: GatesConfig) -> None:
+        self._motion = MotionGate(config.motion) if config.motion else None
+        self._sound = SoundGate(config.sound) if config.sound else None
+        self.pre_roll_ns = round(config.sound.pre_roll_s * NS_PER_S) if config.sound else 0
+
+    def suit(self, manifest: Manifest) -> None:
+        """Stay open until the bundle has heard that a sound is over: for a patch without it, wherever it begins."""
+        audio = manifest.modalities.audio
+        if self._sound is not None and audio is not None:
+            taken = audio.preprocessing
+            spectra = taken.frames - 1 + taken.stride_frames
+            samples = spectra * taken.hop_samples + taken.window_samples
+            self._sound.hold_at_least(samples * NS_PER_S // taken.sample_rate_hz)
+
+    def pass_(self, captured: Captured) -> list[tuple[Captured, bool]]:
+        """What goes on now, in its order, and whether its encoder is wanted. Sound may be held back for a while."""
+        if isinstance(captured, Frame) and self._motion is not None:
+            return [(captured, self._motion.passes(captured))]
+        if isinstance(captured, Block) and self._sound is not None:
+            return list(self._sound.passes(captured))
+        return [(captured, True)]
+
+    def finish(self) -> list[tuple[Captured, bool]]:
+        """What is still held back when nothing more comes."""
+        return list(self._sound.finish()) if self._sound is not None else []
+
+
+class Kept:
+    """The latest embedding of each modality of one lane: told again while a closed gate holds back what is like it."""
+
+    def __init__(self, rules: Mapping[Modality, KeepAliveRule]) -> None:
+        self._keep_alive = KeepAlive(rules)
+        self._latest: dict[Modality, Embedding] = {}
+        self._under_way: dict[Modality, int] = {}
+        self._lock = threading.Lock()
+
+    def is_stale(self, captured: Captured) -> bool:
+        """Whether nothing can stand for it, so that its encoder is wanted though its gate is closed."""
+        with self._lock:
+            return self._keep_alive.is_stale(modality_of(captured), ended_ns(captured))
+
+    def begin(self, modality: Modality, end_ns: int) -> None:
+        """An item that ended then is on its way to its encoder."""
+        with self._lock:
+            self._keep_alive.tell(modality, end_ns)
+            self._under_way[modality] = self._under_way.get(modality, 0) + 1
+
+    def finish(self, modality: Modality, embedding: Embedding | None) -> None:
+        """What came of an item, in any order; after nothing, the next item is stale."""
+        with self._lock:
+            self._under_way[modality] -= 1
+            latest = self._latest.get(modality)
+            if embedding is None:
+                self._keep_alive.forget(modality)
+            elif latest is None or latest.end_ns <= embedding.end_ns:
+                self._latest[modality] = embedding
+
+    def again(self, captured: Captured) -> Embedding | None:
+        """The latest embedding at the time of what was held back, when it is due, and nothing newer is on its way."""
+        modality, end_ns = modality_of(captured), ended_ns(captured)
+        with self._lock:
+            latest = self._latest.get(modality)
+            if latest is None or self._under_way[modality] or not self._keep_alive.is_due(modality, end_ns):
+                return None
+            self._keep_alive.tell(modality, end_ns)
+        return at(latest, end_ns)
+
+
+def at(embedding: Embedding, end_ns: int) -> Embedding:
+    """The same embedding, as if made of what ended then."""
+    return replace(embedding, start_ns=embedding.start_ns + end_ns - embedding.end_ns, end_ns=end_ns)
+
+
+NO_GATES = Gates(GatesConfig())
+"""Of a stream without any: it has no state, so that all may share it."""

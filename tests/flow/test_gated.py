@@ -1,0 +1,257 @@
+"""Behind a closed gate nothing is encoded, and what was encoded last goes on being told, live and in order."""
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from daemon.clock import monotonic_ns
+from daemon.errors import ModelError
+from daemon.flow.encode import Encoders, Preparation
+from daemon.flow.gated import Gates, Kept, at
+from daemon.flow.lane import Lane, LiveFlow
+from daemon.flow.live import LiveFusion, LiveStream
+from daemon.flow.ordered import OrderedFlow
+from daemon.fusion.stream import Fused
+from daemon.gates.keep_alive import KeepAlive, rules_of
+from daemon.gates_config import GatesConfig, MotionConfig, SoundConfig
+from daemon.records import MODALITIES, Block, Captured, Counters, Embedding, Frame, Line, Modality, ended_ns
+from tests.fakes.encoders import SlowEncoder
+from tests.flow.test_ordered import MS, new_fusion, three_senses
+from tests.helpers.mosquitto import wait_until
+
+GATES = GatesConfig(
+    motion=MotionConfig(hold_s=0.1, keep_alive_s=0.07), sound=SoundConfig(hold_s=0.1, pre_roll_s=0.06, keep_alive_s=0.1)
+)
+"""Shorter than what three_senses and new_fusion allow: pictures count for 100 ms there, sound for 200."""
+
+MOVES = range(60, 70)
+SOUNDS = range(90, 110)
+
+
+def frame(index: int, origin_ns: int = 0, picture: int | None = None) -> Frame:
+    """Grey, and another grey in each frame while something moves."""
+    grey = 100 + (index * 40 % 120 if index in MOVES else 0) if picture is None else picture
+    return Frame((np.full((16, 16, 3), grey, np.uint8),), origin_ns + index * 33 * MS)
+
+
+def block(index: int, origin_ns: int = 0) -> Block:
+    """Faint noise, and loud noise while there is a sound."""
+    loudness = 0.3 if index in SOUNDS else 0.001
+    samples = np.random.default_rng(index).normal(0, loudness, 160).astype(np.float32)
+    return Block(samples, 8000, origin_ns + index * 20 * MS, gap=index == 0)
+
+
+def captured() -> list[Captured]:
+    """Five seconds in which little happens, in the order of its end."""
+    items: list[Captured] = [frame(index) for index in range(1, 150)]
+    items += [block(index) for index in range(250)]
+    items += [Line("x", 1400 * MS)]
+    return sorted(items, key=ended_ns)
+
+
+class Heard:
+    """What fusion said, to compare."""
+
+    def __init__(self) -> None:
+        self.moments: list[tuple[int, dict[Modality, int], bytes]] = []
+
+    def publish(self, fused: Fused) -> None:
+        for made in fused.recognitions:
+            ends = {modality: embedding.end_ns for modality, embedding in made.moment.embeddings.items()}
+            self.moments.append((made.moment.time_ns, ends, made.scores.tobytes()))
+
+
+class Sometimes(SlowEncoder):
+    """Fails for the items that it is told to."""
+
+    def __init__(self, modality: Modality, seed: int, fails: set[int] | None = None) -> None:
+        super().__init__(modality, seed)
+        self.encoded: list[int] = []
+        self._fails = fails or set()
+
+    def encode(self, item: object) -> Embedding:
+        self.encoded.append(getattr(item, "captured_ns", None) or getattr(item, "end_ns", 0))
+        if len(self.encoded) in self._fails:
+            raise ModelError("fails")
+        return super().encode(item)
+
+
+def counters() -> dict[Modality, Counters]:
+    return {modality: Counters() for modality in MODALITIES}
+
+
+def in_order(gates: GatesConfig, seed: int, fails: set[int] | None = None) -> tuple[Heard, dict[Modality, Counters]]:
+    heard, counted = Heard(), counters()
+    alike = {modality: Sometimes(modality, seed + index, fails) for index, modality in enumerate(MODALITIES)}
+    encoders = Encoders(alike)
+    encoders.start()
+    manifest = three_senses()
+    made, kept = Gates(gates), KeepAlive(rules_of(manifest.modalities, gates))
+    made.suit(manifest)
+    preparation, stop = Preparation(manifest, counted), threading.Event()
+    flow = OrderedFlow("s", preparation, encoders, new_fusion(), heard.publish, counted, stop, made, kept)
+    for item in captured():
+        flow.deliver(item)
+    flow.finish()
+    encoders.close(5)
+    return heard, counted
+
+
+def test_in_order_little_is_encoded_nothing_expires_and_timing_changes_nothing() -> None:
+    all_of_it = in_order(GatesConfig(), 1)[1]
+    heard, counted = in_order(GATES, 1)
+    for modality in ("image", "audio"):
+        taken = counted[modality]
+        assert set(taken.dropped) == {"gate_closed"}
+        assert taken.encoded + taken.dropped["gate_closed"] == all_of_it[modality].encoded
+        assert taken.encoded < 0.4 * all_of_it[modality].encoded
+    assert counted["text"].encoded == 1
+    assert all_of_it["image"].dropped == all_of_it["audio"].dropped == {}
+    times_ns = [time_ns for time_ns, _, _ in heard.moments]
+    assert times_ns == sorted(times_ns)
+    begun = next(index for index, (_, ends, _) in enumerate(heard.moments) if len(ends) == 2)
+    assert all({"image", "audio"} <= ends.keys() for time_ns, ends, _ in heard.moments[begun:] if time_ns < 4900 * MS)
+    assert in_order(GATES, 40)[0].moments == heard.moments
+
+
+def test_in_order_what_moves_and_sounds_is_encoded_like_without_gates() -> None:
+    def patches_and_pictures(heard: Heard, first_ns: int, last_ns: int) -> set[tuple[int, int]]:
+        found = {(ends.get("image", 0), ends.get("audio", 0)) for _, ends, _ in heard.moments}
+        return {pair for pair in found if first_ns <= min(pair) and max(pair) <= last_ns}
+
+    plain, gated = in_order(GatesConfig(), 1)[0], in_order(GATES, 1)[0]
+    both_ns = (MOVES[1] * 33 * MS, MOVES[-1] * 33 * MS)
+    assert len(patches_and_pictures(plain, *both_ns)) >= 15
+    assert patches_and_pictures(gated, *both_ns) == patches_and_pictures(plain, *both_ns)
+
+
+@pytest.mark.parametrize("fails", [{1}, {1, 2, 3}, {4}, {5, 6}])
+def test_in_order_a_failing_encoder_is_asked_again(fails: set[int]) -> None:
+    heard, counted = in_order(GATES, 1, fails)
+    assert counted["image"].dropped["encoder_failed"] == len(fails)
+    late = [ends for time_ns, ends, _ in heard.moments if 3000 * MS < time_ns < 4900 * MS]
+    assert late
+    assert all({"image", "audio"} <= ends.keys() for ends in late)
+
+
+class Rig:
+    """One live stream with gates, whose items are delivered by hand."""
+
+    def __init__(self, fails: set[int] | None = None) -> None:
+        self.heard, self.counted = Heard(), counters()
+        self.encoder = Sometimes("image", 1, fails)
+        self.ears = Sometimes("audio", 2)
+        self.encoders = Encoders({"image": self.encoder, "audio": self.ears, "text": Sometimes("text", 3)})
+        self.fusion = LiveFusion([stream := self.stream()])
+        self.flow = LiveFlow(self.lane(stream), Gates(GATES))
+        self.encoders.start()
+        self.fusion.start()
+
+    def stream(self) -> LiveStream:
+        return LiveStream("s", new_fusion(0), self.heard.publish, self.counted)
+
+    def lane(self, stream: LiveStream) -> Lane:
+        manifest = three_senses()
+        kept = Kept(rules_of(manifest.modalities, GATES))
+        return Lane(stream, Preparation(manifest, self.counted), self.encoders, self.fusion, kept)
+
+    def deliver(self, *items: Captured) -> None:
+        """One after the other, each when the encoders are done with those before."""
+        for item in items:
+            self.flow.deliver(item)
+            wait_until(lambda: not self.flow._lane._under_way, "encoded")
+
+    def seen(self) -> list[int]:
+        self.fusion.close(5)
+        return list(dict.fromkeys(ends["image"] for _, ends, _ in self.heard.moments if "image" in ends))
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    made = Rig()
+    yield made
+    made.encoders.close(5)
+    made.fusion.close(5)
+
+
+def still(origin_ns: int, indices: range) -> list[Frame]:
+    return [frame(index, origin_ns, 100) for index in indices]
+
+
+def test_live_the_latest_embedding_is_told_again_without_the_encoder(rig: Rig) -> None:
+    now_ns = monotonic_ns()
+    rig.deliver(*still(now_ns, range(12)))
+    stamps = [now_ns + index * 33 * MS for index in range(12)]
+    # the first opens the gate for 100 ms; then every 70 ms, as far as frames come
+    assert rig.encoder.encoded == stamps[:4]
+    assert rig.seen() == [*stamps[:4], stamps[6], stamps[9]]
+    assert rig.counted["image"].dropped == {"gate_closed": 8}
+
+
+def test_live_a_camera_that_delivers_nothing_is_not_kept_alive_and_begins_with_a_picture(rig: Rig) -> None:
+    now_ns = monotonic_ns()
+    rig.deliver(*still(now_ns, range(8)))
+    later_ns = now_ns + 3_600_000 * MS
+    rig.deliver(*still(later_ns, range(3)))
+    assert rig.encoder.encoded[-1] == later_ns, "the first after a pause is encoded though nothing has changed"
+    assert len(rig.encoder.encoded) == 4 + 1
+
+
+def test_live_a_new_bundle_sees_and_hears_before_anything_is_held_back(rig: Rig) -> None:
+    now_ns = monotonic_ns()
+    rig.deliver(*still(now_ns, range(6)), *(block(index, now_ns) for index in range(30)))
+    seen, heard = len(rig.encoder.encoded), len(rig.ears.encoded)
+    rig.flow.change(rig.lane(rig.stream()))
+    rig.deliver(*still(now_ns, range(6, 9)), *(block(index, now_ns) for index in range(30, 50)))
+    assert len(rig.encoder.encoded) == seen + 1
+    assert len(rig.ears.encoded) == heard + 1
+
+
+def test_live_after_a_failure_the_next_picture_is_encoded() -> None:
+    rig = Rig(fails={4})
+    now_ns = monotonic_ns()
+    rig.deliver(*still(now_ns, range(8)))
+    assert rig.encoder.encoded == [now_ns + index * 33 * MS for index in range(5)]
+    assert rig.counted["image"].dropped == {"encoder_failed": 1, "gate_closed": 3}
+    rig.encoders.close(5)
+    rig.fusion.close(5)
+
+
+def test_blocks_held_back_are_retained_for_the_next_bundle_once_and_in_order(rig: Rig) -> None:
+    now_ns = monotonic_ns()
+    rig.deliver(*(block(index, now_ns) for index in range(120)))
+    starts = [kept.start_ns for kept in rig.flow._retained]
+    assert starts == [now_ns + index * 20 * MS for index in range(len(starts))]
+    assert 115 <= len(starts) <= 120
+
+
+def test_without_gates_everything_is_wanted_at_once() -> None:
+    gates = Gates(GatesConfig())
+    gates.suit(three_senses())
+    for item in (frame(1), block(1), Line("x", 0)):
+        assert gates.pass_(item) == [(item, True)]
+    assert gates.finish() == []
+
+
+def test_what_stands_for_what_is_newer_is_the_same_but_for_its_time() -> None:
+    made = Embedding("audio", np.ones(3, np.float32), 100, 300, "edgetpu")
+    moved = at(made, 1000)
+    assert (moved.start_ns, moved.end_ns, moved.device) == (800, 1000, "edgetpu")
+    assert moved.vector is made.vector
+
+
+def test_what_is_on_its_way_is_not_spoken_for() -> None:
+    kept = Kept(rules_of(three_senses().modalities, GATES))
+    made = Embedding("image", np.ones(1, np.float32), 0, 0)
+    kept.begin("image", 0)
+    assert kept.again(frame(10)) is None
+    kept.finish("image", made)
+    kept.begin("image", 33 * MS)
+    assert kept.again(frame(10)) is None
+    kept.finish("image", at(made, 33 * MS))
+    told = kept.again(frame(10))
+    assert told is not None
+    assert told.end_ns == 330 * MS
+    assert kept.again(frame(11)) is None

@@ -1,0 +1,58 @@
+"""What was encoded last stands for what is held back: as often as it must, and never when it is too old."""
+
+import pytest
+
+from daemon.gates.keep_alive import KeepAlive, KeepAliveRule, rules_of, too_late
+from daemon.gates_config import GatesConfig, MotionConfig, SoundConfig
+from daemon.manifest import Modalities
+from tests.flow.test_ordered import three_senses
+
+MS = 1_000_000
+BOTH = GatesConfig(motion=MotionConfig(), sound=SoundConfig(pre_roll_s=0.1))
+
+
+def senses() -> Modalities:
+    """Pictures count for 500 ms, sound for 200."""
+    return three_senses().modalities
+
+
+def test_the_default_is_half_of_what_is_left() -> None:
+    rules = {"image": KeepAliveRule(250 * MS, 500 * MS), "audio": KeepAliveRule(50 * MS, 200 * MS)}
+    assert rules_of(senses(), BOTH) == rules
+    given = GatesConfig(motion=MotionConfig(keep_alive_s=0.1), sound=SoundConfig(keep_alive_s=0.06))
+    assert [rule.every_ns for rule in rules_of(senses(), given).values()] == [100 * MS, 60 * MS]
+
+
+def test_there_are_no_rules_without_gates_or_for_a_sense_that_the_bundle_lacks() -> None:
+    assert rules_of(senses(), GatesConfig()) == {}
+    assert rules_of(senses().model_copy(update={"image": None}), BOTH).keys() == {"audio"}
+
+
+@pytest.mark.parametrize(
+    ("gates", "keys"),
+    [
+        (BOTH, []),
+        (
+            GatesConfig(motion=MotionConfig(keep_alive_s=0.499), sound=SoundConfig(pre_roll_s=0.1, keep_alive_s=0.09)),
+            [],
+        ),
+        (GatesConfig(motion=MotionConfig(keep_alive_s=0.5)), [("motion", "keep_alive_s")]),
+        (GatesConfig(sound=SoundConfig(pre_roll_s=0.2)), [("sound", "pre_roll_s")]),
+        (GatesConfig(sound=SoundConfig(pre_roll_s=0.125, keep_alive_s=0.08)), [("sound", "keep_alive_s")]),
+    ],
+)
+def test_what_would_be_told_too_late_is_found(gates: GatesConfig, keys: list[tuple[str, str]]) -> None:
+    assert [key for key, _, _ in too_late(senses(), gates)] == keys
+
+
+def test_it_is_due_in_time_and_stale_before_the_first_and_after_a_pause() -> None:
+    kept = KeepAlive({"image": KeepAliveRule(250 * MS, 500 * MS)})
+    assert kept.is_stale("image", 0)
+    kept.tell("image", 0)
+    assert not kept.is_stale("image", 500 * MS)
+    assert kept.is_stale("image", 501 * MS)
+    assert not kept.is_due("image", 249 * MS)
+    assert kept.is_due("image", 250 * MS)
+    kept.forget("image")
+    assert kept.is_stale("image", 10 * MS)
+    assert not kept.is_due("image", 10_000 * MS)
