@@ -10,6 +10,9 @@ from benchmarks.clip import write_clip
 from benchmarks.process import cpu_s
 from benchmarks.repeat import write_repeated
 
+SAMPLE_RATE_HZ = 48_000
+"""The server sends a frame of sound when it begins, a camera when it has ended: at this rate that is 21 ms, not 64."""
+
 SERVER = Path(__file__).with_name("rtsp_server.py")
 
 
@@ -31,7 +34,7 @@ class Cameras:
 def cameras(directory: Path, fps: int, lasts_s: float) -> Iterator[Cameras]:
     """Serve cameras of so many pictures a second, each for so long. Raises SystemExit when there is no server."""
     once, recording = (directory / f"{name}-{fps}.mp4" for name in ("once", "recording"))
-    write_clip(once, fps=fps, tune="zerolatency")
+    write_clip(once, SAMPLE_RATE_HZ, fps, as_camera=True)
     write_repeated(once, recording, lasts_s)
     process = subprocess.Popen(["/usr/bin/python3", SERVER, recording], stdout=subprocess.PIPE, text=True)
     try:

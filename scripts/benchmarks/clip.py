@@ -9,13 +9,15 @@ import numpy as np
 
 WIDTH, HEIGHT, FPS, SECONDS = 640, 480, 30, 20
 SAMPLE_RATE_HZ = 16_000
+AS_CAMERA = {"bf": "0", "threads": "1"}
+"""No picture is sent after a later one, and each is one slice: GStreamer parts the slices of a key frame by headers."""
 
 
-def write_clip(path: Path, sample_rate_hz: int = SAMPLE_RATE_HZ, fps: int = FPS, tune: str | None = None) -> None:
-    """Write the recording; the same every time. `tune` is x264's: zerolatency sends no picture later, as cameras do."""
+def write_clip(path: Path, sample_rate_hz: int = SAMPLE_RATE_HZ, fps: int = FPS, *, as_camera: bool = False) -> None:
+    """Write the recording; the same every time. `as_camera`: no picture needs a later one, as cameras encode."""
     generator = np.random.default_rng(1)
     with av.open(str(path), "w") as container:
-        options = {"preset": "veryfast", "g": str(fps)} | ({"tune": tune} if tune else {})
+        options = {"preset": "veryfast", "g": str(fps)} | (AS_CAMERA if as_camera else {})
         video = container.add_stream("libx264", rate=fps, options=options)
         video.width, video.height, video.pix_fmt, video.bit_rate = WIDTH, HEIGHT, "yuv420p", 1_000_000
         audio = container.add_stream("aac", rate=sample_rate_hz, layout="mono")

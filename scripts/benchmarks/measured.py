@@ -16,14 +16,24 @@ FIRST_DEADLINE_S = 30.0
 SUBSCRIBE_DEADLINE_S = 5.0
 WARM_UP_S = 4.0
 LOOK_EVERY_S = 0.5
+SAME_PICTURE_S = 0.005
+"""Much more than ages are rounded by, and less than pictures are apart."""
 
 
 @dataclass(slots=True)
 class Taken:
-    """What came on one topic; latencies are those of moments that a picture made."""
+    """What came on one topic: how many moments, and the latency of the first with each picture."""
 
     moments: int = 0
     latencies_ms: list[float] = field(default_factory=list)
+    newest_s: float = 0.0
+
+    def add(self, captured_s: float | None, now_s: float) -> None:
+        """One moment more, whose picture was captured then; times are seconds since 1970."""
+        self.moments += 1
+        if captured_s is not None and captured_s > self.newest_s + SAME_PICTURE_S:
+            self.newest_s = captured_s
+            self.latencies_ms.append((now_s - captured_s) * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +114,22 @@ class Subscriber:
             self.first_s = time.monotonic()
         captured = captured_at(json.loads(message.payload))
         with self._lock:
-            taken = self._taken.setdefault(message.topic, Taken())
-            taken.moments += 1
-            if captured is not None:
-                taken.latencies_ms.append((now - captured) * 1000)
+            self._taken.setdefault(message.topic, Taken()).add(captured, now)
 
 
 def captured_at(payload: dict) -> float | None:
-    """When the newest picture of a moment was captured, if it is what made the moment; seconds since 1970."""
+    """When the newest picture of a moment was captured, in seconds since 1970; None where it has none, or does not say.
+
+    Sound may be recognised before a picture that was captured earlier: then the picture is older than its moment.
+    """
     if "captured" in payload:
         return payload["captured"]
     image = payload["modalities"].get("image")
-    if image is None or image["age_ms"] > 0:
+    if image is None:
         return None
     whole, _, rest = payload["time"].removesuffix("Z").partition(".")
     seconds = time.mktime(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) - time.timezone
-    return seconds + float(f"0.{rest}")
+    return seconds + float(f"0.{rest}") - image["age_ms"] / 1000
 
 
 def measure(
