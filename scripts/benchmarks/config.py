@@ -17,8 +17,6 @@ def write_config(path: Path, node: str, bundle: Path, port: int, streams: Mappin
         "log_level": "warning",
         "state_directory": str(path.with_suffix("") / "state"),
         "mqtt": {"port": port, "recognitions": {"publish": "every"}},
-        "streams": {
-            name: {**sources, "fusion": {"max_rate_hz": EVERY_MOMENT_HZ}} for name, sources in streams.items()
-        },
+        "streams": {name: {**sources, "fusion": {"max_rate_hz": EVERY_MOMENT_HZ}} for name, sources in streams.items()},
     }
     path.write_text(yaml.safe_dump(config))

@@ -3,9 +3,10 @@
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
@@ -13,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from benchmarks.process import Footprint, Running, cpu_s, footprint, running
 
 FIRST_DEADLINE_S = 30.0
-SUBSCRIBE_DEADLINE_S = 5.0
+BROKER_DEADLINE_S = 5.0
 WARM_UP_S = 4.0
 LOOK_EVERY_S = 0.5
 SAME_PICTURE_S = 0.005
@@ -74,15 +75,7 @@ class Subscriber:
         self.first_s: float | None = None
         self._taken: dict[str, Taken] = {}
         self._lock = threading.Lock()
-        subscribed = threading.Event()
-        self._client = Client(CallbackAPIVersion.VERSION2)
-        self._client.on_message = self._take
-        self._client.on_subscribe = lambda *_: subscribed.set()
-        self._client.connect("127.0.0.1", port)
-        self._client.subscribe(topic)
-        self._client.loop_start()
-        if not subscribed.wait(SUBSCRIBE_DEADLINE_S):
-            raise SystemExit(f"the broker on port {port} took no subscription within {SUBSCRIBE_DEADLINE_S} s")
+        self._client = _subscribed(port, topic, self._take)
 
     @property
     def topics(self) -> int:
@@ -97,8 +90,7 @@ class Subscriber:
 
     def close(self) -> None:
         """Stop counting."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        _close(self._client)
 
     def wait_for(self, topics: int, process: Running) -> None:
         """Wait until so many topics have spoken. Raises SystemExit when the process ends before, or takes too long."""
@@ -108,13 +100,43 @@ class Subscriber:
                 process.fail(f"moments came on {self.topics} topics, not {topics}")
             time.sleep(0.05)
 
-    def _take(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+    def _take(self, message: MQTTMessage) -> None:
         now = time.time()
         if self.first_s is None:
             self.first_s = time.monotonic()
         captured = captured_at(json.loads(message.payload))
         with self._lock:
             self._taken.setdefault(message.topic, Taken()).add(captured, now)
+
+
+def retained(port: int, topic: str) -> dict:
+    """What the broker keeps for a topic. Raises SystemExit when that is nothing."""
+    kept: SimpleQueue[bytes] = SimpleQueue()
+    client = _subscribed(port, topic, lambda message: kept.put(message.payload))
+    try:
+        return json.loads(kept.get(timeout=BROKER_DEADLINE_S))
+    except Empty:
+        raise SystemExit(f"nothing is retained as {topic}") from None
+    finally:
+        _close(client)
+
+
+def _subscribed(port: int, topic: str, take: Callable[[MQTTMessage], None]) -> Client:
+    subscribed = threading.Event()
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _client, _data, message: take(message)
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.connect("127.0.0.1", port)
+    client.subscribe(topic)
+    client.loop_start()
+    if not subscribed.wait(BROKER_DEADLINE_S):
+        raise SystemExit(f"the broker on port {port} took no subscription within {BROKER_DEADLINE_S} s")
+    return client
+
+
+def _close(client: Client) -> None:
+    client.disconnect()
+    client.loop_stop()
 
 
 def captured_at(payload: dict) -> float | None:

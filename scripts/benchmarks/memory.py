@@ -15,8 +15,8 @@ from pathlib import Path
 
 import yaml
 from demo import broker
-from paho.mqtt import subscribe
 
+from benchmarks.measured import retained
 from benchmarks.process import Footprint, Running, daemon, footprint, running
 from benchmarks.repeat import write_repeated
 
@@ -67,7 +67,7 @@ def _fast(directory: Path, port: int, minutes: int, *, quiet: bool) -> dict:
         if process.process.poll() != 0:
             process.fail(f"the recording of {length_s:.0f} s was not played to its end in {took_s:.0f} s")
     result = judged([held for at_s, held in watched if at_s >= took_s * WARM_UP_PART], length_s / took_s)
-    health = json.loads(subscribe.simple("perceptd/demo/health", hostname="127.0.0.1", port=port).payload)
+    health = retained(port, "perceptd/demo/health")
     dropped = {sense: counts["dropped"] for sense, counts in health["streams"]["demo"]["inputs"].items()}
     result["missed"] += [f"{sense} dropped: {reasons}" for sense, reasons in dropped.items() if reasons]
     return result

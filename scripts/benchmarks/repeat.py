@@ -1,4 +1,4 @@
-"""A long recording out of a short one: its packets again and again, at later times; nothing is encoded anew."""
+"""A long recording out of a short one in MP4: its packets again and again, at later times; nothing is encoded anew."""
 
 import math
 from fractions import Fraction
@@ -8,9 +8,12 @@ import av
 
 
 def write_repeated(source: Path, target: Path, seconds: float) -> float:
-    """Write whole passes of the source, until they last so long; gives how long they do, in seconds."""
+    """Write whole passes of a source with AAC, until they last so long; gives how long they do, in seconds."""
     with av.open(str(source)) as given, av.open(str(target), "w") as written:
-        length_s = Fraction(given.duration, av.time_base)
+        sound = given.streams.audio[0].codec_context
+        # the last frame of sound is decoded whole, though the file says that it ends sooner
+        frame_s = Fraction(sound.frame_size, sound.sample_rate)
+        length_s = frame_s * math.ceil(Fraction(given.duration, av.time_base) / frame_s)
         streams = [written.add_stream_from_template(stream) for stream in given.streams]
         passes = math.ceil(seconds / length_s)
         for number in range(passes):
