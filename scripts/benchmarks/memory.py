@@ -17,7 +17,7 @@ import yaml
 from demo import broker
 
 from benchmarks.measured import retained
-from benchmarks.process import Footprint, Running, daemon, footprint, running
+from benchmarks.process import Footprint, Running, daemon_command, footprint, running
 from benchmarks.repeat import write_repeated
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _realtime(directory: Path, port: int, minutes: int, *, quiet: bool) -> dict:
-    with running(daemon(_config(directory, port, {}))) as process:
+    with running(daemon_command(_config(directory, port, {}))) as process:
         watched = _watch(process, REALTIME_LOOK_EVERY_S, minutes * 60, quiet=quiet)
         if process.has_ended:
             process.fail("the daemon ended by itself")
@@ -61,10 +61,10 @@ def _fast(directory: Path, port: int, minutes: int, *, quiet: bool) -> dict:
     length_s = write_repeated(ROOT / demo, recording, minutes * 60)
     began_s = time.monotonic()
     replay = {"file": str(recording), "loop": False, "pace": "fast"}
-    with running(daemon(_config(directory, port, replay))) as process:
+    with running(daemon_command(_config(directory, port, replay))) as process:
         watched = _watch(process, FAST_LOOK_EVERY_S, length_s, quiet=quiet)
         took_s = time.monotonic() - began_s
-        if process.process.poll() != 0:
+        if process.exit_code() != 0:
             process.fail(f"the recording of {length_s:.0f} s was not played to its end in {took_s:.0f} s")
     result = judged([held for at_s, held in watched if at_s >= took_s * WARM_UP_PART], length_s / took_s)
     health = retained(port, "perceptd/demo/health")

@@ -13,7 +13,7 @@ from benchmarks.bundles import bundles
 from benchmarks.clip import write_clip
 from benchmarks.config import write_config
 from benchmarks.measured import Measured, measure, percentile
-from benchmarks.process import daemon
+from benchmarks.process import daemon_command
 
 TARGETS = {"cpu": 1.35, "p50_ms": 4.0, "pss_mb": 150.0}
 
@@ -46,7 +46,7 @@ def _run_pairs(
     bare = [sys.executable, "-m", "benchmarks.bare", bundle, clip, "--port", port, "--topic", "bare", "--seconds", 3600]
     ours, theirs = [], []
     for turn in range(options.pairs):
-        ours.append(measure(daemon(config), port, f"perceptd/bench-{label}/+/recognition", options.seconds))
+        ours.append(measure(daemon_command(config), port, f"perceptd/bench-{label}/+/recognition", options.seconds))
         theirs.append(measure(bare, port, "bare", options.seconds))
         if not options.json:
             print(f"{label}: pair {turn + 1} of {options.pairs} done", file=sys.stderr, flush=True)

@@ -44,6 +44,12 @@ class Running:
         """Whether it has ended by itself."""
         return self.process.poll() is not None
 
+    def exit_code(self) -> int | None:
+        """How it ended, or does in a moment; None where it goes on."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.process.wait(STOP_DEADLINE_S)
+        return None
+
     def fail(self, what: str) -> NoReturn:
         """End the benchmark, telling what the process has complained about."""
         self.errors.seek(0)
@@ -61,7 +67,7 @@ def running(command: Sequence[str | Path | float]) -> Iterator[Running]:
             _stop(process)
 
 
-def daemon(config: Path) -> list[str | Path]:
+def daemon_command(config: Path) -> list[str | Path]:
     """The command that runs the daemon with a config."""
     return [sys.executable, "-m", "daemon", "run", "--config", config]
 

@@ -18,7 +18,7 @@ from benchmarks.bundles import bundles
 from benchmarks.clip import write_clip
 from benchmarks.config import write_config
 from benchmarks.measured import Subscriber
-from benchmarks.process import daemon, running
+from benchmarks.process import daemon_command, running
 
 TARGET_S = 1.5
 IMPORTS = "import numpy, cv2, av, ai_edge_litert.interpreter"
@@ -52,7 +52,7 @@ def _start_s(config: Path, topic: str, port: int) -> float:
     subscriber = Subscriber(port, topic)
     began_s = time.monotonic()
     try:
-        with running(daemon(config)) as process:
+        with running(daemon_command(config)) as process:
             subscriber.wait_for(1, process)
     finally:
         subscriber.close()

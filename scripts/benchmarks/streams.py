@@ -19,7 +19,7 @@ from benchmarks.cameras import Cameras, cameras
 from benchmarks.config import write_config
 from benchmarks.measured import FIRST_DEADLINE_S, WARM_UP_S, measure
 from benchmarks.memory import TARGET_MB
-from benchmarks.process import daemon
+from benchmarks.process import daemon_command
 from benchmarks.sharing import (
     TARGET_CPU,
     TARGET_INTERVALS,
@@ -84,7 +84,7 @@ def _run(directory: Path, bundle: Path, port: int, served: Cameras, count: int, 
     streams = {name: {"camera": {"device": served.url}, "microphone": "camera"} for name in names}
     write_config(config, node, bundle, port, streams)
     served_s, began_s = served.cpu_s, time.monotonic()
-    measured = measure(daemon(config), port, f"perceptd/{node}/+/recognition", seconds, topics=count)
+    measured = measure(daemon_command(config), port, f"perceptd/{node}/+/recognition", seconds, topics=count)
     server_ms_s = (served.cpu_s - served_s) * 1000 / (time.monotonic() - began_s)
     print(f"{count} at {served.fps} fps done", file=sys.stderr, flush=True)
     topics = [f"perceptd/{node}/{name}/recognition" for name in names]
