@@ -65,6 +65,15 @@ need_runtime() {
     need mosquitto "an MQTT broker to publish to" has_command mosquitto
 }
 
+need_rtsp_camera() {
+    need gir1.2-gst-rtsp-server-1.0 "a real RTSP camera" has_package gir1.2-gst-rtsp-server-1.0
+    need python3-gi "a real RTSP camera" has_package python3-gi
+    for set in base good bad ugly; do
+        need "gstreamer1.0-plugins-$set" "a real RTSP camera" has_package "gstreamer1.0-plugins-$set"
+    done
+    need gstreamer1.0-libav "the RTSP camera's AAC sound" has_package gstreamer1.0-libav
+}
+
 prepare_tests() {
     need_runtime
     need openssl "certificates for the tests" has_command openssl
@@ -74,12 +83,7 @@ prepare_tests() {
     need pulseaudio-utils "to play into that microphone" has_command paplay
     need libasound2-plugins "the way from ALSA to the sound server" has_package libasound2-plugins
     need espeak-ng "speech for the tests" has_command espeak-ng
-    need gir1.2-gst-rtsp-server-1.0 "a real RTSP camera" has_package gir1.2-gst-rtsp-server-1.0
-    need python3-gi "a real RTSP camera" has_package python3-gi
-    for set in base good bad ugly; do
-        need "gstreamer1.0-plugins-$set" "a real RTSP camera" has_package "gstreamer1.0-plugins-$set"
-    done
-    need gstreamer1.0-libav "the RTSP camera's AAC sound" has_package gstreamer1.0-libav
+    need_rtsp_camera
     need gcc "to compile an accelerator that can be told to fail" has_command cc
     need libc6-dev "to compile that accelerator" has_package libc6-dev
     need systemd "to judge the service's unit" has_command systemd-analyze

@@ -1,6 +1,8 @@
-"""The bundle to measure with, built on the spot from well-known models: MobileNetV2 int8 and YAMNet."""
+"""The bundles to measure with: the shipped one, and one built on the spot from MobileNetV2 int8 and YAMNet."""
 
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,26 @@ import yaml
 
 from daemon.inference.head import write_head
 
+ROOT = Path(__file__).resolve().parents[2]
+SHARED_MODELS = ROOT.parent / "shared" / "models"
+DIGITS = ROOT / "models" / "digits"
+REAL_RATE_HZ = 16_000
 IMAGE = "tf2_mobilenet_v2_1.0_224_ptq.tflite"
 AUDIO = "yamnet_spectra_in.tflite"
 LABELS = [f"label-{index}" for index in range(10)]
+
+
+def bundles(directory: Path, only: str | None = None) -> Iterator[tuple[str, Path, int]]:
+    """Each bundle to measure with: what it is called, where it lies, and the rate of its sound in Hz."""
+    if only in (None, "digits"):
+        manifest = yaml.safe_load((DIGITS / "bundle.yaml").read_text())
+        yield "digits", DIGITS, manifest["modalities"]["audio"]["preprocessing"]["sample_rate_hz"]
+    if only in (None, "real"):
+        if not SHARED_MODELS.is_dir():
+            print(f"the real bundle is left out: no models at {SHARED_MODELS}", file=sys.stderr)
+            return
+        build_real_bundle(SHARED_MODELS, directory / "bundle")
+        yield "real", directory / "bundle", REAL_RATE_HZ
 
 
 def build_real_bundle(models: Path, directory: Path) -> None:
@@ -48,7 +67,7 @@ def _manifest() -> dict:
                 "model": AUDIO,
                 "input": {"shape": [1, 96, 64], "dtype": "float32"},
                 "preprocessing": {
-                    "sample_rate_hz": 16000,
+                    "sample_rate_hz": REAL_RATE_HZ,
                     "window_samples": 400,
                     "hop_samples": 160,
                     "fft_size": 512,

@@ -1,4 +1,4 @@
-"""A recording to measure with: 640x480 at 30 frames a second, H.264 and AAC, moving and noisy as a camera's is."""
+"""A recording to measure with: 640x480, H.264 and AAC, moving and noisy as a camera's is."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,18 +9,21 @@ import numpy as np
 
 WIDTH, HEIGHT, FPS, SECONDS = 640, 480, 30, 20
 SAMPLE_RATE_HZ = 16_000
+AS_CAMERA = {"bf": "0", "threads": "1"}
+"""No picture is sent after a later one, and each is one slice: GStreamer parts the slices of a key frame by headers."""
 
 
-def write_clip(path: Path, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
-    """Write the recording; the same every time."""
+def write_clip(path: Path, sample_rate_hz: int = SAMPLE_RATE_HZ, fps: int = FPS, *, as_camera: bool = False) -> None:
+    """Write the recording; the same every time. `as_camera`: no picture needs a later one, as cameras encode."""
     generator = np.random.default_rng(1)
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "g": str(FPS)})
+        options = {"preset": "veryfast", "g": str(fps)} | (AS_CAMERA if as_camera else {})
+        video = container.add_stream("libx264", rate=fps, options=options)
         video.width, video.height, video.pix_fmt, video.bit_rate = WIDTH, HEIGHT, "yuv420p", 1_000_000
         audio = container.add_stream("aac", rate=sample_rate_hz, layout="mono")
         scene = cv2.GaussianBlur(generator.integers(0, 255, (HEIGHT * 2, WIDTH * 2, 3), np.uint8), (0, 0), 9)
         scene = cv2.normalize(scene, None, 0, 255, cv2.NORM_MINMAX)
-        for index in range(FPS * SECONDS):
+        for index in range(fps * SECONDS):
             container.mux(video.encode(_frame(scene, index, generator)))
         container.mux(video.encode())
         for frame in _sound(generator, sample_rate_hz):

@@ -5,19 +5,16 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
 from demo import broker
 
-from benchmarks.bundles import build_real_bundle
+from benchmarks.bundles import bundles
 from benchmarks.clip import write_clip
-from benchmarks.measured import Measured, measure
+from benchmarks.config import write_config
+from benchmarks.measured import Measured, measure, percentile
+from benchmarks.process import daemon_command
 
-ROOT = Path(__file__).resolve().parents[2]
-SHARED_MODELS = ROOT.parent / "shared" / "models"
-DIGITS = ROOT / "models" / "digits"
 TARGETS = {"cpu": 1.35, "p50_ms": 4.0, "pss_mb": 150.0}
 
 
@@ -31,7 +28,7 @@ def main() -> int:
     options = parser.parse_args()
     met = True
     with tempfile.TemporaryDirectory(prefix="perceptd-bench-") as name, broker(Path(name)) as port:
-        for label, bundle, rate_hz in _bundles(Path(name), options.bundle):
+        for label, bundle, rate_hz in bundles(Path(name), options.bundle):
             clip = Path(name) / f"{label}.mp4"
             write_clip(clip, rate_hz)
             rows = _run_pairs(Path(name), label, bundle, clip, port, options)
@@ -41,42 +38,19 @@ def main() -> int:
     return 0 if met else 1
 
 
-def _bundles(directory: Path, only: str | None) -> Iterator[tuple[str, Path, int]]:
-    if only in (None, "digits"):
-        manifest = yaml.safe_load((DIGITS / "bundle.yaml").read_text())
-        yield "digits", DIGITS, manifest["modalities"]["audio"]["preprocessing"]["sample_rate_hz"]
-    if only in (None, "real"):
-        if not SHARED_MODELS.is_dir():
-            print(f"the real bundle is left out: no models at {SHARED_MODELS}", file=sys.stderr)
-            return
-        build_real_bundle(SHARED_MODELS, directory / "bundle")
-        yield "real", directory / "bundle", 16_000
-
-
 def _run_pairs(
     directory: Path, label: str, bundle: Path, clip: Path, port: int, options: argparse.Namespace
 ) -> tuple[list[Measured], list[Measured]]:
     config = directory / f"{label}.yaml"
-    config.write_text(yaml.safe_dump(_config(label, bundle, clip, port)))
-    daemon = [sys.executable, "-m", "daemon", "run", "--config", config]
+    write_config(config, f"bench-{label}", bundle, port, {"bench": {"replay": {"file": str(clip)}}})
     bare = [sys.executable, "-m", "benchmarks.bare", bundle, clip, "--port", port, "--topic", "bare", "--seconds", 3600]
     ours, theirs = [], []
     for turn in range(options.pairs):
-        ours.append(measure(daemon, port, f"perceptd/bench-{label}/+/recognition", options.seconds))
+        ours.append(measure(daemon_command(config), port, f"perceptd/bench-{label}/+/recognition", options.seconds))
         theirs.append(measure(bare, port, "bare", options.seconds))
         if not options.json:
             print(f"{label}: pair {turn + 1} of {options.pairs} done", file=sys.stderr, flush=True)
     return ours, theirs
-
-
-def _config(label: str, bundle: Path, clip: Path, port: int) -> dict:
-    return {
-        "node": f"bench-{label}",
-        "bundle": str(bundle),
-        "log_level": "warning",
-        "mqtt": {"port": port, "recognitions": {"publish": "every"}},
-        "streams": {"bench": {"replay": {"file": str(clip)}, "fusion": {"max_rate_hz": 1000.0}}},
-    }
 
 
 def _result(label: str, ours: list[Measured], theirs: list[Measured]) -> dict:
@@ -93,15 +67,10 @@ def _figures(runs: list[Measured]) -> dict[str, float]:
     return {
         "moments_a_run": statistics.median(run.moments for run in runs),
         "cpu_ms_a_moment": statistics.median(run.cpu_ms_a_moment for run in runs),
-        "p50_ms": statistics.median(_percentile(run.latencies_ms, 0.50) for run in runs),
-        "p99_ms": statistics.median(_percentile(run.latencies_ms, 0.99) for run in runs),
+        "p50_ms": statistics.median(percentile(run.latencies_ms, 0.50) for run in runs),
+        "p99_ms": statistics.median(percentile(run.latencies_ms, 0.99) for run in runs),
         "pss_mb": max(run.peak_pss_mb for run in runs),
     }
-
-
-def _percentile(values: list[float], part: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
 
 
 def _met(result: dict) -> bool:

@@ -1,0 +1,47 @@
+"""RTSP cameras on this machine: one server, with as many cameras as connect, which send a recording as it is."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.clip import write_clip
+from benchmarks.process import cpu_s
+from benchmarks.repeat import write_repeated
+
+SAMPLE_RATE_HZ = 48_000
+"""The server sends a frame of sound when it begins, a camera when it has ended: at this rate that is 21 ms, not 64."""
+
+SERVER = Path(__file__).with_name("rtsp_server.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Cameras:
+    """A server of cameras; each connection to the URL is a camera of its own."""
+
+    url: str
+    pid: int
+    fps: int
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time the server has used so far, in seconds."""
+        return cpu_s(self.pid)
+
+
+@contextmanager
+def cameras(directory: Path, fps: int, lasts_s: float) -> Iterator[Cameras]:
+    """Serve cameras of so many pictures a second, each for so long. Raises SystemExit when there is no server."""
+    once, recording = (directory / f"{name}-{fps}.mp4" for name in ("once", "recording"))
+    write_clip(once, SAMPLE_RATE_HZ, fps, as_camera=True)
+    write_repeated(once, recording, lasts_s)
+    process = subprocess.Popen(["/usr/bin/python3", SERVER, recording], stdout=subprocess.PIPE, text=True)
+    try:
+        port = process.stdout.readline().strip()
+        if not port:
+            raise SystemExit("no RTSP server; scripts/bench streams installs what it needs")
+        yield Cameras(f"rtsp://127.0.0.1:{port}/camera", process.pid, fps)
+    finally:
+        process.kill()
+        process.communicate()

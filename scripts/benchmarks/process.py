@@ -1,0 +1,99 @@
+"""A process seen from outside: started and stopped, and what it uses of processor, memory, descriptors and threads."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+STOP_DEADLINE_S = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a process held at one time.
+
+    PSS is its memory with its share of what it shares; `allocated_mb` is what it has allocated itself, and unlike PSS
+    does not depend on who else maps the same libraries.
+    """
+
+    pss_mb: float
+    allocated_mb: float
+    descriptors: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process, and the file its standard error goes to."""
+
+    process: "subprocess.Popen[bytes]"
+    errors: TextIO
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self.process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self.process.poll() is not None
+
+    def exit_code(self) -> int | None:
+        """How it ended, or does in a moment; None where it goes on."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.process.wait(STOP_DEADLINE_S)
+        return None
+
+    def fail(self, what: str) -> NoReturn:
+        """End the benchmark, telling what the process has complained about."""
+        self.errors.seek(0)
+        raise SystemExit(f"{what}: {self.process.args}\n{self.errors.read()}")
+
+
+@contextmanager
+def running(command: Sequence[str | Path | float]) -> Iterator[Running]:
+    """Run a command until the block ends. Raises SystemExit when it does not stop in time."""
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen([str(part) for part in command], stderr=errors)
+        try:
+            yield Running(process, errors)
+        finally:
+            _stop(process)
+
+
+def daemon_command(config: Path) -> list[str | Path]:
+    """The command that runs the daemon with a config."""
+    return [sys.executable, "-m", "daemon", "run", "--config", config]
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise SystemExit(f"did not stop within {STOP_DEADLINE_S} s: {process.args}") from None
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time used so far, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def footprint(pid: int) -> Footprint | None:
+    """What a process holds now; None when it has ended."""
+    directory = Path(f"/proc/{pid}")
+    with suppress(FileNotFoundError, ProcessLookupError):
+        lines = (directory / "smaps_rollup").read_text().splitlines()[1:]
+        descriptors, threads = (len(os.listdir(directory / name)) for name in ("fd", "task"))  # noqa: PTH208
+        memory_kb = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+        if memory_kb:
+            return Footprint(memory_kb["Pss"] / 1024, memory_kb["Pss_Anon"] / 1024, descriptors, threads)
+    return None

@@ -1,0 +1,38 @@
+"""RTSP cameras that send a recording of H.264 and AAC as it is, run with /usr/bin/python3, which sees GStreamer.
+
+Each who connects has a camera of his own, which begins at the recording's start. Prints the port when it listens.
+"""
+
+import sys
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+
+PIPELINE = (
+    "( filesrc location={file} ! qtdemux name=file"
+    "  file.video_0 ! {queue} ! h264parse ! rtph264pay config-interval=-1 name=pay0 pt=96"
+    "  file.audio_0 ! {queue} ! aacparse ! rtpmp4gpay name=pay1 pt=97 )"
+)
+QUEUE = "queue max-size-buffers=0 max-size-bytes=0 max-size-time=0"
+"""Without limits: however the recording is interleaved, neither picture nor sound waits for room."""
+
+
+def main() -> None:
+    """Serve the recording that is named until killed."""
+    Gst.init(None)
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(PIPELINE.format(file=sys.argv[1], queue=QUEUE))
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service("0")
+    server.get_mount_points().add_factory("/camera", factory)
+    if not server.attach(None):
+        sys.exit("cannot listen")
+    print(server.get_bound_port(), flush=True)
+    GLib.MainLoop().run()
+
+
+main()

@@ -1,0 +1,126 @@
+"""What benchmarks make of what they measure, and the recordings they measure with."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from benchmarks.measured import Measured, Taken, captured_at, percentile
+from benchmarks.memory import judged
+from benchmarks.process import Footprint
+from benchmarks.repeat import write_repeated
+from benchmarks.sharing import figures, is_overloaded, misses, pss_a_stream_mb
+
+from daemon.config import ReplayConfig, StreamConfig
+from daemon.records import MODALITIES, Block, Captured, Counters, Frame
+from daemon.sources import build_sources
+from tests.helpers.clips import write_clip
+
+HELD = Footprint(pss_mb=100.0, allocated_mb=60.0, descriptors=12, threads=8)
+
+
+@pytest.mark.parametrize("seconds", [1.9, 2.0])
+@pytest.mark.parametrize("sound_hz", [16_000, 48_000])
+def test_a_repeated_recording_plays_without_a_drop(tmp_path: Path, seconds: float, sound_hz: int) -> None:
+    once = write_clip(tmp_path / "once.mp4", seconds=seconds, fps=20, sound_hz=sound_hz)
+    long = tmp_path / "long.mp4"
+    assert write_repeated(once, long, 5) == pytest.approx(3 * seconds, abs=0.2)
+    counters = {modality: Counters() for modality in MODALITIES}
+    stream = StreamConfig(replay=ReplayConfig(file=str(long), loop=False, pace="fast"))
+    (source,) = build_sources(stream, sample_rate_hz=16_000, picture=True, counters=counters).values()
+    items: list[Captured] = []
+    source.run(items.append, threading.Event())
+    assert sum(isinstance(item, Frame) for item in items) == 3 * round(seconds * 20)
+    assert [item.gap for item in items if isinstance(item, Block)].count(True) == 1  # the first block
+    assert [dict(found.dropped) for found in counters.values()] == [{}, {}, {}]
+
+
+def test_a_picture_that_is_recognised_after_later_sound_counts_once() -> None:
+    taken = Taken()
+    for captured_s, now_s in [(10.0, 10.1), (10.0001, 10.2), (10.1, 10.25), (None, 10.3), (10.0, 10.4)]:
+        taken.add(captured_s, now_s)
+    assert taken.moments == 5
+    assert taken.latencies_ms == pytest.approx([100, 150])
+
+
+@pytest.mark.parametrize(
+    ("modalities", "expected"),
+    [({"image": {"age_ms": 0.0}}, 1.25), ({"image": {"age_ms": 50.0}}, 1.2), ({"audio": {"age_ms": 0.0}}, None)],
+)
+def test_a_picture_is_as_old_as_its_moment_says(modalities: dict, expected: float | None) -> None:
+    payload = {"time": "1970-01-01T00:00:01.250000Z", "modalities": modalities}
+    assert captured_at(payload) == (expected if expected is None else pytest.approx(expected))
+
+
+def run(*pictures: int, late_ms: float = 50.0, cpu_ms: float = 1000.0, grown_mb: float = 0.0) -> dict:
+    """Ten seconds of streams that got so many pictures each, and two moments a second from sound."""
+    by_topic = {str(number): Taken(count + 20, [late_ms] * count) for number, count in enumerate(pictures)}
+    held = [HELD, replace(HELD, allocated_mb=HELD.allocated_mb + grown_mb)]
+    measured = Measured(by_topic, 10.0, cpu_ms * len(pictures), held)
+    return {"fps": 10, **figures(measured, [str(number) for number in range(len(pictures))])}
+
+
+def test_figures_of_streams() -> None:
+    row = run(40, 60, 50)
+    assert row["pictures_s"] == [4, 5, 6]
+    assert row["moments_s"] == [6, 7, 8]
+    assert row["share"] == pytest.approx(0.8)
+    assert (row["cpu_ms_s"], row["cpu_ms_s_a_stream"]) == (300, 100)
+    assert (row["p99_ms"], row["intervals_ms"]) == (50, 375)  # of the stream whose intervals are shortest
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (run(100, 100), ""),
+        (run(100, 100, cpu_ms=1110.0), "1.11 x the CPU time"),
+        (run(30, 60), "67% of its fair share"),
+        (run(0, 100), "0% of its fair share"),
+        (run(100, 100, late_ms=250.0), "p99 250 ms"),
+        (run(100, 100, grown_mb=5.5), "grew by 5.5 MB"),
+    ],
+)
+def test_what_streams_miss_is_told(row: dict, told: str) -> None:
+    missed = misses(row, run(100))
+    assert all(what.startswith("2 at 10 fps: ") for what in missed)
+    assert told in "\n".join(missed) if told else not missed
+
+
+def test_the_cpu_time_of_another_frame_rate_is_not_compared() -> None:
+    assert not misses({**run(100, cpu_ms=3000.0), "fps": 30}, run(100))
+
+
+@pytest.mark.parametrize(("pictures", "expected"), [((100, 100), False), ((96, 95), False), ((100, 80), True)])
+def test_streams_that_lose_pictures_are_too_many(pictures: tuple[int, ...], expected: bool) -> None:
+    assert is_overloaded(run(*pictures)) is expected
+
+
+def test_a_stream_more() -> None:
+    rows = [{"fps": 10, "streams": 8, "pss_mb": 142.0}, {"fps": 10, "streams": 1, "pss_mb": 100.0}]
+    assert pss_a_stream_mb([*rows, {"fps": 30, "streams": 8, "pss_mb": 200.0}]) == 6
+    assert pss_a_stream_mb(rows[:1]) is None
+
+
+@pytest.mark.parametrize(
+    ("later", "pace", "missed"),
+    [
+        ({}, None, []),
+        ({"allocated_mb": 65.0}, 10.0, []),
+        ({"allocated_mb": 65.2}, None, ["grown by 5.2 MB"]),
+        ({"descriptors": 13, "threads": 7}, None, ["1 more descriptors"]),
+        ({"threads": 10}, None, ["2 more threads"]),
+        ({}, 9.9, ["only 9.9 times as fast as real time"]),
+    ],
+)
+def test_what_memory_misses_is_told(later: dict, pace: float | None, missed: list[str]) -> None:
+    assert judged([HELD, replace(HELD, **later)], pace)["missed"] == missed
+
+
+def test_one_look_is_not_enough() -> None:
+    with pytest.raises(SystemExit, match="less than twice"):
+        judged([HELD], None)
+
+
+@pytest.mark.parametrize(("part", "expected"), [(0.5, 51), (0.99, 100), (1.0, 100)])
+def test_percentiles(part: float, expected: float) -> None:
+    assert percentile(range(100, 0, -1), part) == expected
