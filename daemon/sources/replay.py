@@ -1,6 +1,7 @@
 """Plays a file as if it were a camera with a microphone and a text inlet: in real time, or as fast as possible."""
 
 import heapq
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.errors import SourceError
 from daemon.ports import Deliver
 from daemon.rate import FrameRate
-from daemon.records import Block, Captured, Counters, Line, Modality, moved
+from daemon.records import Block, Captured, Counters, Frame, Line, Modality, moved
 from daemon.sources.container import failure, open_container, pts_ns, to_frame, to_samples, use_one_thread
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.sound import BlockCutter
@@ -28,6 +29,10 @@ IMAGE, AUDIO, TEXT = range(3)
 
 CUT_OFF_NS = 2 * NS_PER_S
 """A file whose last packet lies so far before the end it declares has lost the rest."""
+
+GIVE_WAY_S = 50e-6
+"""Whoever encodes a picture was woken up on this very processor. It would wait there, though others are idle, until the
+next picture is decoded, which a camera has not sent yet: a millisecond of 640x480."""
 
 FILES_ONLY = {"protocol_whitelist": "file"}
 """A playlist in a file reaches no network."""
@@ -79,6 +84,8 @@ class ReplaySource:
                 if stop.is_set():
                     break
                 deliver(moved(item, base_ns))
+                if self.is_realtime and isinstance(item, Frame):
+                    time.sleep(GIVE_WAY_S)
                 length_ns = end_ns
         finally:
             reader.close()

@@ -84,7 +84,7 @@ def counters() -> dict[Modality, Counters]:
 
 def in_order(gates: GatesConfig, seed: int, fails: set[int] | None = None) -> tuple[Heard, dict[Modality, Counters]]:
     heard, counted = Heard(), counters()
-    alike = {modality: Sometimes(modality, seed + index, fails) for index, modality in enumerate(MODALITIES)}
+    alike = {modality: [Sometimes(modality, seed + index, fails)] for index, modality in enumerate(MODALITIES)}
     encoders = Encoders(alike)
     encoders.start()
     manifest = three_senses()
@@ -143,7 +143,7 @@ class Rig:
         self.heard, self.counted = Heard(), counters()
         self.encoder = Sometimes("image", 1, fails)
         self.ears = Sometimes("audio", 2)
-        self.encoders = Encoders({"image": self.encoder, "audio": self.ears, "text": Sometimes("text", 3)})
+        self.encoders = Encoders({"image": [self.encoder], "audio": [self.ears], "text": [Sometimes("text", 3)]})
         self.fusion = LiveFusion([stream := self.stream()])
         self.flow = LiveFlow(self.lane(stream), Gates(GATES))
         self.encoders.start()

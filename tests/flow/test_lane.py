@@ -102,6 +102,7 @@ def test_eight_changes_lose_no_frame_and_no_sound(image_workers: int) -> None:
     rig = Rig(image_workers)
     stamps = play(rig)
     rig.close()
+    assert rig.dropped() == {}
     pictures = [(bundle, ends["image"]) for bundle, ends in rig.moments if "image" in ends]
     first_of = {stamp: bundle for bundle, stamp in reversed(pictures)}
     assert list(dict.fromkeys(stamp for _, stamp in pictures)) == stamps
@@ -110,7 +111,6 @@ def test_eight_changes_lose_no_frame_and_no_sound(image_workers: int) -> None:
     bundles = [bundle for bundle, _ in rig.moments]
     assert bundles == sorted(bundles)
     assert set(first_of.values()) == set(range(9))
-    assert rig.dropped() == {}
 
 
 def test_open_events_end_with_the_bundle() -> None:
