@@ -15,11 +15,18 @@ from benchmarks.config import write_config
 from benchmarks.measured import Measured, measure, percentile
 from benchmarks.process import daemon_command
 
-TARGETS = {"cpu": 1.35, "p50_ms": 4.0, "pss_mb": 150.0}
+CPU_RATIO, MORE_P50_MS, P99_OF_P50 = 1.15, 1.5, 2.0
+"""Targets with the real bundle: of the bare loop's time, beyond its p50, of the daemon's own p50."""
+
+MORE_CPU_MS = 0.4
+"""Target with the digits bundle, a moment. It asks for less than preprocessing and models leave; what is measured is
+what the daemon takes beyond the bare loop, which fuses and publishes too."""
+
+PSS_MB = {"digits": 80.0, "real": 100.0}
 
 
 def main() -> int:
-    """Print the table; the exit code is 1 when a target of the real bundle is missed."""
+    """Print the tables; the exit code is 1 when a target is missed."""
     parser = argparse.ArgumentParser(prog="scripts/bench pipeline", description=__doc__)
     parser.add_argument("--seconds", type=float, default=15.0, help="how long each run is measured (default: 15)")
     parser.add_argument("--pairs", type=int, default=3, help="how often the two are run in turn (default: 3)")
@@ -34,7 +41,7 @@ def main() -> int:
             rows = _run_pairs(Path(name), label, bundle, clip, port, options)
             result = _result(label, *rows)
             print(json.dumps(result) if options.json else _table(result), flush=True)
-            met = met and (label != "real" or _met(result))
+            met = met and all(result["targets"].values())
     return 0 if met else 1
 
 
@@ -55,11 +62,29 @@ def _run_pairs(
 
 def _result(label: str, ours: list[Measured], theirs: list[Measured]) -> dict:
     ratios = [a.cpu_ms_a_moment / b.cpu_ms_a_moment for a, b in zip(ours, theirs, strict=True)]
-    return {
+    result = {
         "bundle": label,
         "cpu_ratio": {"median": statistics.median(ratios), "all": ratios},
+        "more_cpu_ms": statistics.median(
+            a.cpu_ms_a_moment - b.cpu_ms_a_moment for a, b in zip(ours, theirs, strict=True)
+        ),
         "daemon": _figures(ours),
         "bare": _figures(theirs),
+    }
+    return {**result, "targets": _targets(result)}
+
+
+def _targets(result: dict) -> dict[str, bool]:
+    """Each target of the bundle in words, and whether it is met."""
+    ours, bare, pss_mb = result["daemon"], result["bare"], PSS_MB[result["bundle"]]
+    memory = {f"PSS at most {pss_mb:.0f} MB": ours["pss_mb"] <= pss_mb}
+    if result["bundle"] == "digits":
+        return {f"CPU at most {MORE_CPU_MS} ms a moment more": result["more_cpu_ms"] <= MORE_CPU_MS, **memory}
+    return {
+        f"CPU at most {CPU_RATIO} x": result["cpu_ratio"]["median"] <= CPU_RATIO,
+        f"p50 at most {MORE_P50_MS} ms more": ours["p50_ms"] <= bare["p50_ms"] + MORE_P50_MS,
+        f"p99 at most {P99_OF_P50:g} x p50": ours["p99_ms"] <= P99_OF_P50 * ours["p50_ms"],
+        **memory,
     }
 
 
@@ -73,15 +98,6 @@ def _figures(runs: list[Measured]) -> dict[str, float]:
     }
 
 
-def _met(result: dict) -> bool:
-    ours, bare = result["daemon"], result["bare"]
-    return (
-        result["cpu_ratio"]["median"] <= TARGETS["cpu"]
-        and ours["p50_ms"] <= bare["p50_ms"] + TARGETS["p50_ms"]
-        and ours["pss_mb"] <= TARGETS["pss_mb"]
-    )
-
-
 def _table(result: dict) -> str:
     ours, bare = result["daemon"], result["bare"]
     each = ", ".join(f"{ratio:.2f}" for ratio in result["cpu_ratio"]["all"])
@@ -92,13 +108,10 @@ def _table(result: dict) -> str:
         f"{'capture to subscriber, p99, ms':<58}{ours['p99_ms']:12.1f}{bare['p99_ms']:12.1f}",
         f"{'peak memory (PSS), MB':<58}{ours['pss_mb']:12.0f}{bare['pss_mb']:12.0f}",
         f"{'moments a run':<58}{ours['moments_a_run']:12.0f}{bare['moments_a_run']:12.0f}",
-        f"CPU time, daemon / bare loop: {result['cpu_ratio']['median']:.2f} (pairs: {each})",
+        f"CPU time, daemon / bare loop: {result['cpu_ratio']['median']:.2f} (pairs: {each}); "
+        f"{result['more_cpu_ms']:.2f} ms a moment more",
+        "targets: " + ", ".join(f"{name}: {'met' if met else 'MISSED'}" for name, met in result["targets"].items()),
     ]
-    if result["bundle"] == "real":
-        lines.append(
-            f"targets: CPU at most {TARGETS['cpu']} x, p50 at most bare + {TARGETS['p50_ms']} ms, "
-            f"PSS at most {TARGETS['pss_mb']:.0f} MB: {'met' if _met(result) else 'MISSED'}"
-        )
     return "\n".join(lines)
 
 
