@@ -21,10 +21,9 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.bare import Net
-from benchmarks.bundles import IMAGE, build_real_bundle
+from benchmarks.bundles import IMAGE, SHARED_MODELS, build_real_bundle
 from benchmarks.clip import FPS, write_clip
 from benchmarks.measured import captured_at
-from benchmarks.pipeline import SHARED_MODELS
 
 TARGET = 1.7
 BARE_S = 3.0
