@@ -6,7 +6,7 @@ from dataclasses import replace
 from daemon.encoders.tensors import OutputReader
 from daemon.manifest import TensorSpec
 from daemon.ports import Model
-from daemon.records import Embedding, Modality
+from daemon.records import CPU, Embedding, Modality
 
 
 class Embedder:
@@ -21,9 +21,10 @@ class Embedder:
     def embed(self, is_as_before: bool, write: Callable[[], None], start_ns: int, end_ns: int) -> Embedding:
         """The embedding of what `write` puts into the model's input; the one made last where that is as before.
 
+        One that an accelerator made is not used again: it may have computed wrongly, and be found out since.
         Raises ModelError when the model fails; then nothing is as before.
         """
-        if is_as_before and self._latest is not None:
+        if is_as_before and self._latest is not None and self._latest.device == CPU:
             return replace(self._latest, start_ns=start_ns, end_ns=end_ns)
         self._latest = None
         write()

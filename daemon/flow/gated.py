@@ -5,12 +5,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from daemon.clock import NS_PER_S
+from daemon.errors import InputError
 from daemon.gates.keep_alive import KeepAlive, KeepAliveRule
 from daemon.gates.motion import MotionGate
 from daemon.gates.sound import SoundGate
 from daemon.gates_config import GatesConfig
 from daemon.manifest import Manifest
-from daemon.records import Block, Captured, Embedding, Frame, Modality, ended_ns, modality_of
+from daemon.records import CPU, Block, Captured, Embedding, Frame, Modality, ended_ns, modality_of
+
+BELIEVED_NS = 5 * NS_PER_S
+"""How long what an accelerator computed may be told again: it may have computed wrongly, and be found out since."""
 
 
 class Gates:
@@ -36,7 +40,7 @@ class Gates:
     def pass_(self, captured: Captured) -> list[tuple[Captured, bool]]:
         """What goes on now, in its order, and whether its encoder is wanted. Sound may be held back for a while."""
         if isinstance(captured, Frame) and self._motion is not None:
-            return [(captured, self._motion.passes(captured))]
+            return [(captured, _passes(self._motion, captured))]
         if isinstance(captured, Block) and self._sound is not None:
             return list(self._sound.passes(captured))
         return [(captured, True)]
@@ -44,6 +48,13 @@ class Gates:
     def finish(self) -> list[tuple[Captured, bool]]:
         """What is still held back when nothing more comes."""
         return list(self._sound.finish()) if self._sound is not None else []
+
+
+def _passes(motion: MotionGate, frame: Frame) -> bool:
+    try:
+        return motion.passes(frame)
+    except InputError:  # a picture that cannot be converted: its encoder finds the same, and counts it
+        return True
 
 
 class Kept:
@@ -57,8 +68,12 @@ class Kept:
 
     def is_stale(self, captured: Captured) -> bool:
         """Whether nothing can stand for it, so that its encoder is wanted though its gate is closed."""
+        modality, end_ns = modality_of(captured), ended_ns(captured)
         with self._lock:
-            return self._keep_alive.is_stale(modality_of(captured), ended_ns(captured))
+            latest = self._latest.get(modality)
+            if latest is not None and latest.device != CPU and end_ns - latest.end_ns > BELIEVED_NS:
+                return True
+            return self._keep_alive.is_stale(modality, end_ns)
 
     def begin(self, modality: Modality, end_ns: int) -> None:
         """An item that ended then is on its way to its encoder."""
@@ -66,13 +81,13 @@ class Kept:
             self._keep_alive.tell(modality, end_ns)
             self._under_way[modality] = self._under_way.get(modality, 0) + 1
 
-    def finish(self, modality: Modality, embedding: Embedding | None) -> None:
-        """What came of an item, in any order; after nothing, the next item is stale."""
+    def finish(self, modality: Modality, end_ns: int, embedding: Embedding | None) -> None:
+        """What came of an item, in any order; after nothing, the next item is stale, unless a newer is on its way."""
         with self._lock:
             self._under_way[modality] -= 1
             latest = self._latest.get(modality)
             if embedding is None:
-                self._keep_alive.forget(modality)
+                self._keep_alive.forget(modality, end_ns)
             elif latest is None or latest.end_ns <= embedding.end_ns:
                 self._latest[modality] = embedding
 

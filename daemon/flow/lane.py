@@ -54,7 +54,7 @@ class Lane:
             with self._lock:
                 self._under_way += 1
                 place = self._order[modality].begin()
-            done = partial(self._done, modality, place)
+            done = partial(self._done, modality, place, ended_ns(captured))
             self._encoders.offer(self.stream.name, modality, item, done, self.stream.counters[modality])
         if not wanted and self._kept is not None and (embedding := self._kept.again(captured)) is not None:
             self._fusion.offer(self.stream, embedding)
@@ -67,14 +67,14 @@ class Lane:
         if is_empty:
             self._fusion.order(self.stream, "leave")
 
-    def _done(self, modality: Modality, place: Place[Embedding], embedding: Embedding | None) -> None:
+    def _done(self, modality: Modality, place: Place[Embedding], end_ns: int, embedding: Embedding | None) -> None:
         with self._lock:
             ready = self._order[modality].finish(place, embedding)
             self._in_order.extend(ready)
         if ready:
             self._hand_on()
         if self._kept is not None:
-            self._kept.finish(modality, embedding)
+            self._kept.finish(modality, end_ns, embedding)
         with self._lock:
             self._under_way -= 1
             is_last = self._is_closed and self._under_way == 0

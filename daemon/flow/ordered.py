@@ -59,8 +59,8 @@ class OrderedFlow:
         self._stop = stop
         self._gates = gates
         self._keep_alive = keep_alive or KeepAlive({})
-        # sound that a gate holds back comes later than pictures of its time
-        self._slack_ns = BLOCK_NS + gates.pre_roll_ns
+        # sound that a gate holds back comes later than pictures of its time, by whole blocks
+        self._slack_ns = BLOCK_NS + (gates.pre_roll_ns + BLOCK_NS if gates.pre_roll_ns else 0)
         self._latest: dict[Modality, Embedding] = {}
         self._at_work: deque[tuple[int, Modality, Future[Embedding | _Hold | None]]] = deque()
         self._encoded: list[tuple[int, int, int, Embedding]] = []
@@ -118,7 +118,7 @@ class OrderedFlow:
 
     def _collect_oldest(self) -> None:
         end_ns, modality, future = self._at_work.popleft()
-        embedding = self._made(modality, self._result(future))
+        embedding = self._made(modality, end_ns, self._result(future))
         if embedding is not None:
             self._latest[modality] = embedding
             self._sequence += 1
@@ -126,13 +126,13 @@ class OrderedFlow:
             heapq.heappush(self._encoded, (embedding.end_ns, order, self._sequence, embedding))
         self._fuse_until(end_ns - self._slack_ns)
 
-    def _made(self, modality: Modality, result: Embedding | _Hold | None) -> Embedding | None:
+    def _made(self, modality: Modality, end_ns: int, result: Embedding | _Hold | None) -> Embedding | None:
         """The embedding that came of it; where an encoder made none, the next item goes through it."""
         if isinstance(result, _Hold):
             latest = self._latest.get(modality)
             return latest and at(latest, result.end_ns)
         if result is None:
-            self._keep_alive.forget(modality)
+            self._keep_alive.forget(modality, end_ns)
         return result
 
     def _result(self, future: "Future[Embedding | _Hold | None]") -> Embedding | _Hold | None:

@@ -67,9 +67,10 @@ class KeepAlive:
         """What was captured until `end_ns` has been told."""
         self._told_ns[modality] = end_ns
 
-    def forget(self, modality: Modality) -> None:
-        """What was to be told came to nothing."""
-        self._told_ns.pop(modality, None)
+    def forget(self, modality: Modality, end_ns: int) -> None:
+        """What was to be told until `end_ns` came to nothing; if more has been told since, that stands."""
+        if self._told_ns.get(modality, end_ns + 1) <= end_ns:
+            del self._told_ns[modality]
 
     def is_stale(self, modality: Modality, end_ns: int) -> bool:
         """Whether nothing there is can stand for what was captured until `end_ns`: its encoder must run."""

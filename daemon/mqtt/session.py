@@ -286,14 +286,16 @@ class Session:
     def _on_acknowledged(self, mid: int, refusal: str | None) -> None:
         with self._changed:
             message = self._awaiting_ack.pop(mid, None)
+            if message is None:  # of QoS 0, written while something was read
+                return
             self._is_heard = True
             if refusal is None:
                 self._published += 1
-                self._has_told_health |= message is not None and message.topic == self._health_topic
-            elif message is not None:
+                self._has_told_health |= message.topic == self._health_topic
+            else:
                 self.counters.drop(f"{message.kind}_refused")
                 self._link.tell(f"the MQTT broker refused {message.kind}: {refusal}")
-            if message is not None and message.sequence is not None:
+            if message.sequence is not None:
                 self._outbox.acknowledged(message.sequence)
 
     def _turn(self) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from daemon.clock import monotonic_ns
-from daemon.errors import ModelError
+from daemon.deferred import Deferred
+from daemon.errors import InputError, ModelError
 from daemon.flow.encode import Encoders, Preparation
 from daemon.flow.gated import Gates, Kept, at
 from daemon.flow.lane import Lane, LiveFlow
@@ -16,7 +17,7 @@ from daemon.flow.ordered import OrderedFlow
 from daemon.fusion.stream import Fused
 from daemon.gates.keep_alive import KeepAlive, rules_of
 from daemon.gates_config import GatesConfig, MotionConfig, SoundConfig
-from daemon.records import MODALITIES, Block, Captured, Counters, Embedding, Frame, Line, Modality, ended_ns
+from daemon.records import MODALITIES, Block, Captured, Counters, Embedding, Frame, Line, Modality, Plane, ended_ns
 from tests.fakes.encoders import SlowEncoder
 from tests.flow.test_ordered import MS, new_fusion, three_senses
 from tests.helpers.mosquitto import wait_until
@@ -247,11 +248,41 @@ def test_what_is_on_its_way_is_not_spoken_for() -> None:
     made = Embedding("image", np.ones(1, np.float32), 0, 0)
     kept.begin("image", 0)
     assert kept.again(frame(10)) is None
-    kept.finish("image", made)
+    kept.finish("image", 0, made)
     kept.begin("image", 33 * MS)
     assert kept.again(frame(10)) is None
-    kept.finish("image", at(made, 33 * MS))
+    kept.finish("image", 33 * MS, at(made, 33 * MS))
     told = kept.again(frame(10))
     assert told is not None
     assert told.end_ns == 330 * MS
     assert kept.again(frame(11)) is None
+
+
+def test_a_picture_that_a_newer_one_displaced_does_not_open_the_gate() -> None:
+    kept = Kept(rules_of(three_senses().modalities, GATES))
+    kept.begin("image", 0)
+    kept.begin("image", 33 * MS)
+    kept.finish("image", 0, None)
+    assert not kept.is_stale(frame(2))
+    kept.finish("image", 33 * MS, None)
+    assert kept.is_stale(frame(2)), "of nothing that has been told anything is left"
+
+
+def test_what_an_accelerator_made_stands_for_seconds_alone() -> None:
+    for device, is_stale in (("cpu", False), ("edgetpu", True)):
+        kept = Kept(rules_of(three_senses().modalities, GATES))
+        kept.begin("image", 0)
+        kept.finish("image", 0, Embedding("image", np.ones(1, np.float32), 0, 0, device))
+        for index in range(1, 5000 // 33 + 1):
+            assert not kept.is_stale(frame(index))
+            kept.again(frame(index))
+        assert kept.is_stale(frame(5000 // 33 + 1)) == is_stale
+
+
+def test_a_picture_that_cannot_be_converted_is_left_to_its_encoder() -> None:
+    def fail() -> tuple[Plane, ...]:
+        raise InputError("not a picture")
+
+    gates = Gates(GATES)
+    bad = Frame(Deferred(fail), 0)
+    assert gates.pass_(bad) == [(bad, True)]

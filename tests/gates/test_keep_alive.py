@@ -53,6 +53,8 @@ def test_it_is_due_in_time_and_stale_before_the_first_and_after_a_pause() -> Non
     assert kept.is_stale("image", 501 * MS)
     assert not kept.is_due("image", 249 * MS)
     assert kept.is_due("image", 250 * MS)
-    kept.forget("image")
+    kept.forget("image", -1)
+    assert not kept.is_stale("image", 10 * MS), "more has been told since"
+    kept.forget("image", 0)
     assert kept.is_stale("image", 10 * MS)
     assert not kept.is_due("image", 10_000 * MS)
