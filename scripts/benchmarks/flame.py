@@ -1,7 +1,7 @@
 """Where the daemon's processor time goes, as a picture: a flame graph of a replay in real time.
 
-Every few milliseconds the processor time that each thread has used since is given to what the thread is doing now.
-Time in C libraries shows under the Python function that called them.
+Every millisecond the processor time that each thread has used since is given to what the thread is doing, or was doing
+before it began to wait. Time in C libraries shows under the Python function that called them.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from benchmarks.clip import write_clip
 from benchmarks.config import write_config
 from daemon.cli import main as perceptd
 
-EVERY_S = 0.002
+EVERY_S = 0.001
 WARM_UP_S = 6.0
 WIDTH, ROW, MARGIN = 1400, 18, 24
 LEAST_PIXELS = 2.0
@@ -40,11 +40,16 @@ COLOURS = {
 }
 """By the beginning of a module's name: decoding, models, pictures and sound, capture, hand-over, fusion, MQTT."""
 
+WAITING = {"threading.wait", "daemon.sources.replay._play"}
+"""Where a thread waits; one that was busy a millisecond ago has used its time for that."""
+
 Stack = tuple[str, ...]
 
 
 class Sampler(threading.Thread):
-    """Gives the processor time of every other thread to its stack, in nanoseconds, until told to stop."""
+    """Gives the processor time of every other thread to its stack, in nanoseconds, for some seconds, then ends the
+    process as its service manager would.
+    """
 
     def __init__(self, seconds: float) -> None:
         super().__init__(name="sampler", daemon=True)
@@ -52,28 +57,40 @@ class Sampler(threading.Thread):
         self._seconds = seconds
 
     def run(self) -> None:
-        """Look, then end the process as its service manager would."""
+        """Look every millisecond."""
         time.sleep(WARM_UP_S)
-        before, end = self._used_ns(), time.monotonic() + self._seconds
+        watched = [Watched(thread) for thread in threading.enumerate() if thread is not self]
+        end = time.monotonic() + self._seconds
         while time.monotonic() < end:
             time.sleep(EVERY_S)
-            frames, now = sys._current_frames(), self._used_ns()
-            for thread in threading.enumerate():
-                used_ns = now.get(thread.native_id, 0) - before.get(thread.native_id, 0)
-                if used_ns > 0 and thread is not self and thread.ident in frames:
-                    self.stacks[(thread.name, *_stack(frames[thread.ident]))] += used_ns
-            before = now
+            frames = sys._current_frames()
+            for thread in watched:
+                if (frame := frames.get(thread.ident)) is not None:
+                    stack, used_ns = thread.look(frame)
+                    self.stacks[stack] += used_ns
         os.kill(os.getpid(), signal.SIGTERM)
 
-    @staticmethod
-    def _used_ns() -> dict[int | None, int]:
-        used = {}
-        for task in Path("/proc/self/task").iterdir():
-            try:
-                used[int(task.name)] = int((task / "schedstat").read_text().split()[0])
-            except (FileNotFoundError, ProcessLookupError):  # it has ended
-                continue
-        return used
+
+class Watched:
+    """One thread: how much processor time it has used since it was looked at last, and what for."""
+
+    def __init__(self, thread: threading.Thread) -> None:
+        self.ident = thread.ident or 0
+        self._name = thread.name
+        self._used = os.open(f"/proc/self/task/{thread.native_id}/schedstat", os.O_RDONLY)
+        self._before_ns = self._used_ns()
+        self._was: Stack = ()
+
+    def look(self, frame: FrameType) -> tuple[Stack, int]:
+        """The stack to give the time to, and the time in nanoseconds."""
+        used_ns, stack = self._used_ns(), (self._name, *_stack(frame))
+        taken_ns, self._before_ns = used_ns - self._before_ns, used_ns
+        blamed = self._was if self._was and stack[-1] in WAITING and self._was[-1] not in WAITING else stack
+        self._was = stack
+        return blamed, taken_ns
+
+    def _used_ns(self) -> int:
+        return int(os.pread(self._used, 64, 0).split()[0])
 
 
 def _stack(frame: FrameType | None) -> Stack:
