@@ -17,7 +17,7 @@ from demo import broker
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-from benchmarks.measured import cpu_s
+from benchmarks.process import cpu_s, daemon_command
 from benchmarks.quiet import QuietClip, build_listening_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,8 +103,7 @@ def _run(directory: Path, port: int, seconds: float, gates: dict) -> Run:
     config = directory / f"{node}.yaml"
     config.write_text(yaml.safe_dump(_config(node, directory, port, gates)))
     listener = Listener(port, node)
-    command = [sys.executable, "-m", "daemon", "run", "--config", str(config)]
-    process = subprocess.Popen(command)
+    process = subprocess.Popen([str(part) for part in daemon_command(config)])
     try:
         if not listener.begun.wait(30):
             raise SystemExit("no recognition came within 30 s")

@@ -24,6 +24,7 @@ from benchmarks.bare import Net
 from benchmarks.bundles import IMAGE, SHARED_MODELS, build_real_bundle
 from benchmarks.clip import FPS, write_clip
 from benchmarks.measured import captured_at
+from benchmarks.process import daemon_command
 
 TARGET = 1.7
 BARE_S = 3.0
@@ -105,9 +106,8 @@ def _pass_rate(config: Path, port: int) -> float:
     client.connect("127.0.0.1", port)
     client.subscribe("perceptd/bench-workers/+/recognition")
     client.loop_start()
-    command = [sys.executable, "-m", "daemon", "run", "--config", str(config)]
     try:
-        subprocess.run(command, check=True, timeout=PASS_S)
+        subprocess.run([str(part) for part in daemon_command(config)], check=True, timeout=PASS_S)
     finally:
         client.disconnect()
         client.loop_stop()
