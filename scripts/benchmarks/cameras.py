@@ -1,7 +1,10 @@
-"""RTSP cameras on this machine: one server, with as many cameras as connect, which send a recording as it is."""
+"""RTSP cameras on this machine: one server, whose cameras send recordings as they are.
+
+Each has a recording of its own: of equal pictures one alone would be encoded.
+"""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +21,9 @@ SERVER = Path(__file__).with_name("rtsp_server.py")
 
 @dataclass(frozen=True, slots=True)
 class Cameras:
-    """A server of cameras; each connection to the URL is a camera of its own."""
+    """A server of cameras, each under its own URL."""
 
-    url: str
+    urls: Sequence[str]
     pid: int
     fps: int
 
@@ -31,17 +34,22 @@ class Cameras:
 
 
 @contextmanager
-def cameras(directory: Path, fps: int, lasts_s: float) -> Iterator[Cameras]:
+def cameras(directory: Path, count: int, fps: int, lasts_s: float) -> Iterator[Cameras]:
     """Serve cameras of so many pictures a second, each for so long. Raises SystemExit when there is no server."""
-    once, recording = (directory / f"{name}-{fps}.mp4" for name in ("once", "recording"))
-    write_clip(once, SAMPLE_RATE_HZ, fps, as_camera=True)
-    write_repeated(once, recording, lasts_s)
-    process = subprocess.Popen(["/usr/bin/python3", SERVER, recording], stdout=subprocess.PIPE, text=True)
+    recordings = [_recording(directory, number, fps, lasts_s) for number in range(count)]
+    process = subprocess.Popen(["/usr/bin/python3", SERVER, *recordings], stdout=subprocess.PIPE, text=True)
     try:
         port = process.stdout.readline().strip()
         if not port:
             raise SystemExit("no RTSP server; scripts/bench streams installs what it needs")
-        yield Cameras(f"rtsp://127.0.0.1:{port}/camera", process.pid, fps)
+        yield Cameras([f"rtsp://127.0.0.1:{port}/{number}" for number in range(count)], process.pid, fps)
     finally:
         process.kill()
         process.communicate()
+
+
+def _recording(directory: Path, number: int, fps: int, lasts_s: float) -> Path:
+    once, recording = (directory / f"{name}-{number}-{fps}.mp4" for name in ("once", "recording"))
+    write_clip(once, SAMPLE_RATE_HZ, fps, as_camera=True, seed=number)
+    write_repeated(once, recording, lasts_s)
+    return recording

@@ -13,9 +13,14 @@ AS_CAMERA = {"bf": "0", "threads": "1"}
 """No picture is sent after a later one, and each is one slice: GStreamer parts the slices of a key frame by headers."""
 
 
-def write_clip(path: Path, sample_rate_hz: int = SAMPLE_RATE_HZ, fps: int = FPS, *, as_camera: bool = False) -> None:
-    """Write the recording; the same every time. `as_camera`: no picture needs a later one, as cameras encode."""
-    generator = np.random.default_rng(1)
+def write_clip(
+    path: Path, sample_rate_hz: int = SAMPLE_RATE_HZ, fps: int = FPS, *, as_camera: bool = False, seed: int = 1
+) -> None:
+    """Write the recording, the same for a seed every time.
+
+    `as_camera`: no picture needs a later one, as cameras encode.
+    """
+    generator = np.random.default_rng(seed)
     with av.open(str(path), "w") as container:
         options = {"preset": "veryfast", "g": str(fps)} | (AS_CAMERA if as_camera else {})
         video = container.add_stream("libx264", rate=fps, options=options)

@@ -1,6 +1,6 @@
-"""RTSP cameras that send a recording of H.264 and AAC as it is, run with /usr/bin/python3, which sees GStreamer.
+"""RTSP cameras that send recordings of H.264 and AAC as they are, run with /usr/bin/python3, which sees GStreamer.
 
-Each who connects has a camera of his own, which begins at the recording's start. Prints the port when it listens.
+Each who connects to /N has the N-th recording from its start. Prints the port when it listens.
 """
 
 import sys
@@ -21,14 +21,15 @@ QUEUE = "queue max-size-buffers=0 max-size-bytes=0 max-size-time=0"
 
 
 def main() -> None:
-    """Serve the recording that is named until killed."""
+    """Serve the recordings that are named until killed."""
     Gst.init(None)
-    factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(PIPELINE.format(file=sys.argv[1], queue=QUEUE))
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service("0")
-    server.get_mount_points().add_factory("/camera", factory)
+    for number, recording in enumerate(sys.argv[1:]):
+        factory = GstRtspServer.RTSPMediaFactory()
+        factory.set_launch(PIPELINE.format(file=recording, queue=QUEUE))
+        server.get_mount_points().add_factory(f"/{number}", factory)
     if not server.attach(None):
         sys.exit("cannot listen")
     print(server.get_bound_port(), flush=True)

@@ -69,11 +69,12 @@ def _numbers(text: str) -> list[int]:
 
 def _rows(directory: Path, bundle: Path, port: int, options: argparse.Namespace) -> list[dict]:
     lasts_s = FIRST_DEADLINE_S + WARM_UP_S + options.seconds
-    with cameras(directory, FPS, lasts_s) as served:
+    most = max(options.streams)
+    with cameras(directory, most, FPS, lasts_s) as served:
         rows = [_run(directory, bundle, port, served, count, options.seconds) for count in options.streams]
     if not any(is_overloaded(row) for row in rows):
-        with cameras(directory, OVERLOAD_FPS, lasts_s) as served:
-            rows.append(_run(directory, bundle, port, served, max(options.streams), options.seconds))
+        with cameras(directory, most, OVERLOAD_FPS, lasts_s) as served:
+            rows.append(_run(directory, bundle, port, served, most, options.seconds))
     return rows
 
 
@@ -81,7 +82,9 @@ def _run(directory: Path, bundle: Path, port: int, served: Cameras, count: int, 
     node = f"bench-{count}-{served.fps}"
     config = directory / f"{node}.yaml"
     names = [f"camera-{number}" for number in range(1, count + 1)]
-    streams = {name: {"camera": {"device": served.url}, "microphone": "camera"} for name in names}
+    streams = {
+        name: {"camera": {"device": url}, "microphone": "camera"} for name, url in zip(names, served.urls, strict=False)
+    }
     write_config(config, node, bundle, port, streams)
     served_s, began_s = served.cpu_s, time.monotonic()
     measured = measure(daemon_command(config), port, f"perceptd/{node}/+/recognition", seconds, topics=count)
