@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -17,8 +17,10 @@ class Worker(Generic[Job]):
     """Runs `work` on every job, in one of its threads, whose index it is given.
 
     Each key (a stream) has a queue of at most `capacity` jobs: a further one displaces the oldest, so that a producer
-    never waits. Keys with jobs take turns, so that none gets less than its share while another gets more. Several
-    threads may work for one key at once, and then finish in any order.
+    never waits. Of the keys with jobs that which was served longest ago has its turn, so that none gets less than its
+    share while another gets more. (In the order in which jobs come, keys that are always first in a burst would be
+    served in each burst, and the others in every second.) Several threads may work for one key at once, and then finish
+    in any order.
     """
 
     def __init__(
@@ -34,7 +36,10 @@ class Worker(Generic[Job]):
         self._name, self._work = name, work
         self._hands = hands or (lambda _: len(self._threads))
         self.capacity = capacity
-        self._queues: OrderedDict[str, deque[Job]] = OrderedDict()
+        self._queues: dict[str, deque[Job]] = {}
+        self._turns = 0
+        self._served: dict[str, int] = {}
+        """The latest turn of each key."""
         self._changed = threading.Condition()
         self._started = self._closing = False
         self._threads: list[threading.Thread] = []
@@ -102,16 +107,16 @@ class Worker(Generic[Job]):
                 self._changed.wait(IDLE_S)
             queue = self._queues.pop(key)
             job = queue.popleft()
-            if queue:  # behind all others; a key that was empty comes there too when it has a job again
+            if queue:
                 self._queues[key] = queue
+            self._turns += 1
+            self._served[key] = self._turns
             is_for_more = bool(queue) and self._hands(queue[0]) > self._hands(job)
             if is_for_more or (self._closing and not self._queues):
                 self._changed.notify_all()
             return job
 
     def _turn(self, index: int) -> str | None:
-        """The key that has waited longest, of those whose next job this thread can do."""
-        for key, queue in self._queues.items():
-            if index < self._hands(queue[0]):
-                return key
-        return None
+        """The key that was served longest ago, of those whose next job this thread can do."""
+        able = [key for key, queue in self._queues.items() if index < self._hands(queue[0])]
+        return min(able, key=lambda key: self._served.get(key, 0), default=None)
