@@ -217,7 +217,8 @@ class Stream:
 
     def _lane(self, recogniser: Recogniser, live: LiveStream, encoders: Encoders, fusion: LiveFusion) -> Lane:
         manifest = recogniser.bundle.manifest
-        kept = Kept(rules_of(manifest.modalities, self._config.gates))
+        rules = rules_of(manifest.modalities, self._config.gates)
+        kept = Kept(rules) if rules else None  # without gates nothing stands for anything
         return Lane(live, Preparation(manifest, self.counters), encoders, fusion, kept)
 
     def _new_fusion(self, recogniser: Recogniser, head: FusionHead) -> StreamFusion:

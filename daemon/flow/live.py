@@ -76,11 +76,16 @@ class LiveFusion:
         return self._streams[name]
 
     def offer(self, stream: LiveStream, embedding: Embedding) -> None:
-        """Fuse an embedding, as soon as no other is being fused; that takes well under a millisecond."""
+        """Fuse an embedding, as soon as no other is being fused; that takes well under a millisecond.
+
+        Once closed, it is dropped and counted as `stopped`.
+        """
         with self._falls_due:
-            if not self._has_closed:
-                self._sort(stream, embedding)
-                self._wake_if_due()
+            if self._has_closed:
+                stream.counters[embedding.modality].drop("stopped")
+                return
+            self._sort(stream, embedding)
+            self._wake_if_due()
 
     def order(self, stream: LiveStream, order: Order) -> None:
         """Pause a stream, which ends its open events, or resume it, or let its successor take over."""

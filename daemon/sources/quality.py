@@ -101,11 +101,11 @@ class SoundQuality:
         """What is wrong with the sound up to the end of this block."""
         samples = block.samples
         peak = max(np.maximum.reduce(samples, initial=0.0), -np.minimum.reduce(samples, initial=0.0))
-        if self._came_ns is None or now_ns - self._came_ns >= PATIENCE_NS or peak > 0:
+        if self._came_ns is None or now_ns - self._came_ns >= PATIENCE_NS or peak != 0:
             self._heard_ns = now_ns
         self._came_ns = now_ns
         self._samples += len(samples)
-        if peak >= FULL_SCALE:
+        if not peak < FULL_SCALE:  # so written, what is no number counts as sound too
             self._at_full_scale += np.count_nonzero(np.abs(samples) >= FULL_SCALE)
         self._sum += float(np.add.reduce(samples))
         if now_ns - self._began_ns >= LOOK_EVERY_NS:

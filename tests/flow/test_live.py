@@ -75,3 +75,13 @@ def test_closing_ends_open_events_and_drops_what_is_late() -> None:
     fusion.close(5)
     assert listener.phases == ["start", "end"]
     assert one.counters["audio"].dropped == {"late": 1}
+
+
+def test_what_comes_after_the_end_is_counted() -> None:
+    one, listener = stream("one")
+    fusion = LiveFusion([one])
+    fusion.start()
+    fusion.close(5)
+    fusion.offer(one, text(6.0))
+    assert listener.moments == []
+    assert one.counters["text"].dropped == {"stopped": 1}

@@ -135,6 +135,7 @@ def sounds(kind: str, seconds: int = 35) -> Iterator[Block]:
                 "muted": np.zeros(320),
                 "clipped": np.clip(1.5 * np.sin(2 * np.pi * 440 * time_s), -1, 1),
                 "offset": hiss + 0.2,
+                "no numbers": np.full(320, np.nan),
             }[kind]
         )
 
@@ -144,6 +145,7 @@ def sounds(kind: str, seconds: int = 35) -> Iterator[Block]:
     [
         ("quiet", None, (34.9, 35)),
         ("loud", None, (34.9, 35)),
+        ("no numbers", None, (34.9, 35)),
         ("muted", "digital silence", (30, 30.5)),
         ("clipped", "the sound is too loud for its input, and cut off", (0, 3)),
         ("offset", "the sound has a constant offset", (0, 3)),
