@@ -12,6 +12,7 @@ from threading import Event
 from typing import Any
 
 from daemon.children.channels import ChannelChoice
+from daemon.children.jack import locks_watched
 from daemon.children.pieces import MOST_SAMPLES, Piece
 from daemon.children.sound_server import ServedSource, SoundServer, sound_server
 from daemon.clock import NS_PER_S, monotonic_ns
@@ -67,7 +68,8 @@ def listen(address: str, settings: str) -> None:
         # it knows the devices that were there when it was initialised; what is open it closes
         library._terminate()
         time.sleep(RETRY_S)
-        library._initialize()
+        with locks_watched():
+            library._initialize()
     raise Failed("the sound system has ended the stream")
 
 
@@ -164,7 +166,8 @@ def describe() -> None:
 
 def _portaudio() -> Any:
     try:
-        import sounddevice as library  # it asks the sound server while it is imported
+        with locks_watched():
+            import sounddevice as library  # it asks the sound server while it is imported
     except OSError as error:
         raise Failed(str(error)) from error
     return library

@@ -40,12 +40,21 @@ def main(parent: str, target: str, asks: str) -> NoReturn:
         getattr(importlib.import_module(module), function)(*_arguments(int(asks)))
         code = 0
     except Failed as error:
-        print(error)  # noqa: T201  (the parent reads it)
-        code = EXIT_FAILED
+        leave(str(error))
     except BaseException:  # noqa: BLE001  (the parent logs it)
         with suppress(OSError):  # there is room for so much
             traceback.print_exc()
         code = EXIT_UNFORESEEN
+    _end(code)
+
+
+def leave(reason: str) -> NoReturn:
+    """End the process from any of its threads, whatever the others are at; the parent is told the reason."""
+    print(reason)  # noqa: T201  (the parent reads it)
+    _end(EXIT_FAILED)
+
+
+def _end(code: int) -> NoReturn:
     with suppress(OSError):
         sys.stdout.flush()
     os._exit(code)
