@@ -1,7 +1,6 @@
 """Plays a file as if it were a camera with a microphone and a text inlet: in real time, or as fast as possible."""
 
 import heapq
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from daemon.clock import NS_PER_S, monotonic_ns
 from daemon.errors import SourceError
 from daemon.ports import Deliver
 from daemon.rate import FrameRate
-from daemon.records import Block, Captured, Counters, Frame, Line, Modality, moved
+from daemon.records import Block, Captured, Counters, Line, Modality, moved
 from daemon.sources.container import failure, open_container, pts_ns, to_frame, to_samples, use_one_thread
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.sound import BlockCutter
@@ -23,16 +22,15 @@ from daemon.sources.sound import BlockCutter
 Dated = tuple[int, int, Captured]
 """When an item has ended, its place among those that end together, and the item: from the file's start on."""
 
+Step = Dated | tuple[int, int, None]
+"""An item, or that nothing is read before then."""
+
 Decoded = TypeVar("Decoded", av.VideoFrame, av.AudioFrame)
 
-IMAGE, AUDIO, TEXT = range(3)
+IMAGE, AUDIO, TEXT, REST = range(4)
 
 CUT_OFF_NS = 2 * NS_PER_S
 """A file whose last packet lies so far before the end it declares has lost the rest."""
-
-GIVE_WAY_S = 50e-6
-"""Whoever encodes a picture was woken up on this very processor. It would wait there, though others are idle, until the
-next picture is decoded, which a camera has not sent yet: a millisecond of 640x480."""
 
 FILES_ONLY = {"protocol_whitelist": "file"}
 """A playlist in a file reaches no network."""
@@ -78,15 +76,14 @@ class ReplaySource:
         length_ns = 0
         reader = _Reader(self.recording, self.counters)
         try:
-            for end_ns, _, item in reader.items():
+            for end_ns, _, item in reader.steps(rests=self.is_realtime):
                 if self.is_realtime:
                     stop.wait(max(0, base_ns + end_ns - monotonic_ns()) / NS_PER_S)
                 if stop.is_set():
                     break
-                deliver(moved(item, base_ns))
-                if self.is_realtime and isinstance(item, Frame):
-                    time.sleep(GIVE_WAY_S)
-                length_ns = end_ns
+                if item is not None:
+                    deliver(moved(item, base_ns))
+                    length_ns = end_ns
         finally:
             reader.close()
         length_ns = max(length_ns, reader.length_ns)
@@ -109,13 +106,14 @@ class _Reader:
         self._containers: list[InputContainer] = []
         self.length_ns = 0
 
-    def items(self) -> Iterator[Dated]:
-        """Everything in the file in the order of its end."""
+    def steps(self, *, rests: bool) -> Iterator[Step]:
+        """Everything in the file in the order of its end; with a rest after each picture where that is wanted."""
         recording = self._recording
-        parts = [_dated_lines(recording.lines)]
+        parts: list[Iterator[Step]] = [_dated_lines(recording.lines)]
         container = self._open()
         if recording.picture and container.streams.video:
-            parts.append(self._ascending("image", self._frames(container, recording.picture)))
+            frames = self._ascending("image", self._frames(container, recording.picture))
+            parts.append(_with_rests(frames) if rests else frames)
             container = self._open()
         if recording.sample_rate_hz and container.streams.audio:
             parts.append(self._ascending("audio", self._blocks(container, recording.sample_rate_hz)))
@@ -192,6 +190,21 @@ class _Reader:
 def _start_ns(container: InputContainer) -> int:
     """Where the file's own time begins."""
     return (container.start_time or 0) * NS_PER_S // av.time_base
+
+
+def _with_rests(frames: Iterator[Dated]) -> Iterator[Step]:
+    """After each frame a rest, two thirds of the time since the one before.
+
+    A camera has not sent its next picture while this one is encoded. To decode it then would take the processor, or its
+    caches, from who encodes: with one of two cores it made every picture 1.5 ms later (`scripts/bench pipeline`).
+    """
+    before_ns: int | None = None
+    for dated in frames:
+        yield dated
+        at_ns = dated[0]
+        if before_ns is not None:
+            yield at_ns + (at_ns - before_ns) * 2 // 3, REST, None
+        before_ns = at_ns
 
 
 def _dated_blocks(blocks: list[Block]) -> Iterator[Dated]:

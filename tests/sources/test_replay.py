@@ -10,6 +10,7 @@ from daemon.config import CameraConfig, MicrophoneConfig, ReplayConfig, StreamCo
 from daemon.errors import DocumentError, SourceError
 from daemon.records import MODALITIES, Block, Captured, Colours, Counters, Frame, Line
 from daemon.sources import build_sources
+from daemon.sources.picture import PicturePreparation
 from tests.helpers.clips import BEEP_S, write_clip
 
 RATE_HZ = 16_000
@@ -103,6 +104,22 @@ def test_in_real_time_everything_comes_when_its_time_has_come(tmp_path: Path) ->
     source.run(lambda item: early_ns.append(end_ns(item) - monotonic_ns()), threading.Event())
     assert len(early_ns) >= 15 + 28
     assert max(early_ns) <= 0
+
+
+def test_in_real_time_the_next_picture_is_not_read_while_the_last_is_encoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=0.6, sound_hz=None)
+    read_ns: list[int] = []
+
+    def prepare(_preparation: PicturePreparation, frame: Frame) -> Frame:
+        read_ns.append(monotonic_ns())
+        return frame
+
+    monkeypatch.setattr(PicturePreparation, "prepare", prepare)
+    stamps = [end_ns(frame) for frame in play(StreamConfig(replay=ReplayConfig(file=str(clip), loop=False)))]
+    waited_ns = np.subtract(read_ns[1:], stamps[:-1])
+    assert waited_ns[1:].min() >= 40_000_000 * 2 // 3, "of the first two pictures nobody knows how far they are apart"
 
 
 def test_a_late_pipeline_does_not_shift_the_schedule(tmp_path: Path) -> None:
