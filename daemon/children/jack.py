@@ -13,8 +13,9 @@ from pathlib import Path
 
 from daemon.runtime.inside import leave
 
-LOOK_S = 0.5
-"""A process has the database open for milliseconds; one that has it at two looks in a row waits for a dead one."""
+LOOK_S = 1.0
+"""A process has the database open for milliseconds, for some more where a JACK runs; one that has it at two looks in a
+row waits for a dead one."""
 
 REGION = re.compile(r"/\S*/jack_db[^/\s]*/__db\.\d+")
 """The files that hold the locks are memory of every process that uses them."""
