@@ -80,17 +80,19 @@ class ReplaySource:
         length_ns = 0
         reader = _Reader(self.recording, self.counters)
         try:
-            last = TEXT
+            picture_ns = 0
             for end_ns, kind, item in reader.steps(rests=self.is_realtime):
-                # sound that came since the picture has let enough time pass, and a wait costs 0.1 ms
-                if self.is_realtime and (kind != REST or last == IMAGE):
+                # a wait costs 0.1 ms: where something came in the second half of a rest, the rest is over
+                is_over = kind == REST and 2 * length_ns >= picture_ns + end_ns
+                if self.is_realtime and not is_over:
                     _wait(base_ns + end_ns, stop)
                 if stop.is_set():
                     break
                 if item is not None:
                     deliver(moved(item, base_ns))
                     length_ns = end_ns
-                last = kind
+                if kind == IMAGE:
+                    picture_ns = end_ns
         finally:
             reader.close()
         length_ns = max(length_ns, reader.length_ns)
@@ -209,15 +211,22 @@ def _wait(until_ns: int, stop: Event) -> None:
 
 
 def _with_rests(frames: Iterator[Dated], video: av.VideoStream) -> Iterator[Step]:
-    """After each frame a rest, three quarters of the time from one picture of the file to the next.
+    """After each frame a rest before the next is read: most of the least time from one picture to another.
 
     A camera has not sent its next picture while this one is encoded. To decode it then would take the processor, or its
-    caches, from who encodes: with one of two cores it made every picture 1 ms later (`scripts/bench pipeline`).
+    caches, from who encodes: with one of two cores it made every picture 1 ms later (`scripts/bench pipeline`). Twice
+    the time that this one took to be read is left for the next.
     """
-    rest_ns = round(NS_PER_S / video.average_rate) * 3 // 4 if video.average_rate else 0
+    least_ns = round(NS_PER_S / video.base_rate) if video.base_rate else 0  # FFmpeg's guess, wrong at worst for once
+    before_ns: int | None = None
+    asked_ns = monotonic_ns()
     for frame in frames:
+        at_ns, read_ns = frame[0], monotonic_ns() - asked_ns
         yield frame
-        yield frame[0] + rest_ns, REST, None
+        if before_ns is not None:
+            least_ns = min(least_ns, at_ns - before_ns)
+        yield at_ns + max(0, min(least_ns * 3 // 4, least_ns - 2 * read_ns)), REST, None
+        before_ns, asked_ns = at_ns, monotonic_ns()
 
 
 def _dated_blocks(blocks: list[Block]) -> Iterator[Dated]:

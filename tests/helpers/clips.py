@@ -1,6 +1,6 @@
 """Clips for tests: flashes in the picture, beeps in the sound, at times that are known."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import av
@@ -19,13 +19,15 @@ def write_clip(
     flashes_s: Sequence[float] = (),
     beeps_s: Sequence[float] = (),
     picture: bool = True,
+    missing: Collection[int] = (),
     audio_codec: str = "aac",
     pixel_format: str = "yuv420p",
     matrix: int | None = None,
 ) -> Path:
     """A grey picture that is white for one frame at each flash, and silence with a 1 kHz beep of 40 ms at each beep.
 
-    `matrix` is FFmpeg's number of the colours' matrix (AVCOL_SPC), said in the file; grey is the same in all.
+    `missing` are the numbers of pictures that are left out. `matrix` is FFmpeg's number of the colours' matrix
+    (AVCOL_SPC), said in the file; grey is the same in all.
     """
     with av.open(str(path), "w") as container:
         if picture:
@@ -39,7 +41,7 @@ def write_clip(
             audio.layout = "mono"
         if picture:
             bright = {round(at * fps) for at in flashes_s}
-            for number in range(round(seconds * fps)):
+            for number in sorted(set(range(round(seconds * fps))) - set(missing)):
                 pixels = np.full((size[1], size[0], 3), 250 if number in bright else 60, np.uint8)
                 frame = av.VideoFrame.from_ndarray(pixels, format="bgr24")
                 frame.pts = number

@@ -179,27 +179,37 @@ def test_a_server_that_is_restarted_at_once_is_found_again(server: PulseServer) 
 
 def test_what_a_killed_process_leaves_locked_in_jacks_library_is_removed(server: PulseServer) -> None:
     list_microphones()  # opens what JACK's library shares, where PortAudio has it
-    lock_for_ever(Path(f"/dev/shm/jack_db-{os.getuid()}"))
-    with listening() as listener, listening() as another:
-        for either in (listener, another):
-            assert "held a lock of JACK's library" in either.fails(within_s=10)
-    with listening() as listener:
-        listener.hears()
+    with locked_for_ever(Path(f"/dev/shm/jack_db-{os.getuid()}")):
+        with listening() as listener:
+            assert "held a lock of JACK's library" in listener.fails(within_s=10)
+        with listening() as listener:
+            listener.hears()
 
 
-def lock_for_ever(database: Path) -> None:
+@contextmanager
+def locked_for_ever(database: Path) -> Iterator[None]:
     """Lock whatever can be locked, as processes do that are killed in the wrong moment."""
     regions = list(database.glob("__db.*"))
     if not regions:
         pytest.skip("this PortAudio shares no database of JACK's")
     if any(str(database) in maps for maps in memory_maps()):
         pytest.skip("a program of this user works with JACK, and would hang too")
-    for region in regions:
-        with region.open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
-            found = memory.find(FREE_MUTEX)
-            while found >= 0:
-                memory[found : found + 4] = LOCKED_WITH_WAITERS
-                found = memory.find(FREE_MUTEX, found + len(FREE_MUTEX))
+    try:
+        assert sum(map(lock_all, regions)) > 0
+        yield
+    finally:
+        for region in database.glob("__db.*"):
+            region.unlink(missing_ok=True)
+
+
+def lock_all(region: Path) -> int:
+    """Lock every mutex in a file; gives how many."""
+    with region.open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+        count, found = 0, memory.find(FREE_MUTEX)
+        while found >= 0:
+            memory[found : found + 4] = LOCKED_WITH_WAITERS
+            count, found = count + 1, memory.find(FREE_MUTEX, found + len(FREE_MUTEX))
+    return count
 
 
 def memory_maps() -> Iterator[str]:

@@ -122,6 +122,15 @@ def test_in_real_time_the_next_picture_is_not_read_while_the_last_is_encoded(
     assert np.subtract(read_ns[1:], stamps[:-1]).min() >= 30_000_000
 
 
+@pytest.mark.parametrize("missing", [range(10, 25), range(1, 16)])
+def test_pictures_at_no_steady_rate_keep_their_order_with_the_sound(tmp_path: Path, missing: range) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=1.2, missing=missing)
+    items = play(StreamConfig(replay=ReplayConfig(file=str(clip), loop=False)))
+    assert {type(item) for item in items} == {Frame, Block}
+    ends = [end_ns(item) for item in items]
+    assert ends == sorted(ends)
+
+
 def test_a_late_pipeline_does_not_shift_the_schedule(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=0.6, sound_hz=None)
     stream = StreamConfig(replay=ReplayConfig(file=str(clip), loop=False))
