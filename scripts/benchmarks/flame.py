@@ -40,7 +40,7 @@ COLOURS = {
 }
 """By the beginning of a module's name: decoding, models, pictures and sound, capture, hand-over, fusion, MQTT."""
 
-WAITING = {"threading.wait", "daemon.sources.replay._play"}
+WAITING = {"threading.wait", "daemon.sources.replay._wait"}
 """Where a thread waits; one that was busy a millisecond ago has used its time for that."""
 
 Stack = tuple[str, ...]
