@@ -115,16 +115,15 @@ def _told(held: Footprint) -> str:
 
 
 def judged(after_warm_up: Sequence[Footprint], pace: float | None) -> dict:
-    """What became of what was held: how much more at the most or at the end than at first, and what misses its target.
+    """What became of what was held: how much more at the most than at first, and what misses its target.
 
     `pace` is how many times as fast as real time a recording was replayed. Raises SystemExit where there is nothing to
     compare.
     """
     if len(after_warm_up) < 2:
         raise SystemExit("too short: what is held after the warm-up was seen less than twice")
-    first, last = after_warm_up[0], after_warm_up[-1]
-    grown_mb = max(held.allocated_mb for held in after_warm_up) - first.allocated_mb
-    more = {name: getattr(last, name) - getattr(first, name) for name in ("descriptors", "threads")}
+    grown_mb = _grown(after_warm_up, "allocated_mb")
+    more = {name: _grown(after_warm_up, name) for name in ("descriptors", "threads")}
     missed = [f"grown by {grown_mb:.1f} MB"] if grown_mb > TARGET_MB else []
     missed += [f"{count} more {name}" for name, count in more.items() if count > 0]
     missed += [f"only {pace:.1f} times as fast as real time"] if pace is not None and pace < TARGET_PACE else []
@@ -132,9 +131,14 @@ def judged(after_warm_up: Sequence[Footprint], pace: float | None) -> dict:
     return {"held": held, "grown_mb": grown_mb, "more": more, "pace": pace, "missed": missed}
 
 
+def _grown(looks: Sequence[Footprint], name: str) -> float:
+    """At the most, for at the last look the daemon may be ending already."""
+    return max(getattr(held, name) for held in looks) - getattr(looks[0], name)
+
+
 def _table(result: dict) -> str:
-    more = ", ".join(f"{count:+d} {name}" for name, count in result["more"].items())
-    lines = [f"after the warm-up: at most {result['grown_mb']:.1f} MB more allocated; {more}"]
+    more = ", ".join(f"{count} more {name}" for name, count in result["more"].items())
+    lines = [f"after the warm-up: at most {result['grown_mb']:.1f} MB more allocated, {more}"]
     targets = f"at most {TARGET_MB:g} MB more, no more descriptors and threads"
     if result["pace"] is not None:
         lines.append(f"replayed {result['pace']:.1f} times as fast as real time")

@@ -116,6 +116,11 @@ def test_what_memory_misses_is_told(later: dict, pace: float | None, missed: lis
     assert judged([HELD, replace(HELD, **later)], pace)["missed"] == missed
 
 
+def test_what_ends_at_the_last_look_hides_no_growth() -> None:
+    ending = replace(HELD, allocated_mb=1.0, descriptors=1, threads=1)
+    assert judged([HELD, replace(HELD, threads=10), ending], None)["missed"] == ["2 more threads"]
+
+
 def test_one_look_is_not_enough() -> None:
     with pytest.raises(SystemExit, match="less than twice"):
         judged([HELD], None)
