@@ -1,74 +1,230 @@
-"""How to reach the broker and who we are there: TLS, transport, login."""
+"""Keeps connected to the broker: connects again for ever, in the protocol it speaks, and says what goes wrong once."""
 
+import logging
 import os
+import select
 import ssl
-from collections.abc import Mapping
-from pathlib import Path
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
 
-from daemon.errors import Refused
-from daemon.mqtt_config import MqttConfig, TlsConfig
+from daemon.mqtt.client import Answers, BrokerClient, Inbound, Protocol, Way
+from daemon.mqtt.connection import login, tls_context
+from daemon.mqtt.outgoing import Outbound
+from daemon.mqtt_config import MqttConfig
+from daemon.runtime.backoff import Backoff
+from daemon.runtime.progress import IDLE_S, Progress
 
-MAX_SECRET_BYTES = 4096
-CREDENTIALS = {"username": "mqtt-username", "password": "mqtt-password"}
-"""Names in systemd's credentials directory, as `LoadCredential=mqtt-password:/etc/...` makes them (systemd.exec(5))."""
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_S = 1.0
+LONGEST_RETRY_S = 30.0
+STEADY_S = 5.0
+"""A connection that lasted this long worked: the next wait is a short one."""
+
+MAX_AWAITING_ACK = 10
+"""QoS 1 messages on the way at once. Brokers cut off a client that exceeds their limit (mosquitto's is 20)."""
+
+CONNECT_S = 120.0
+"""Connecting waits for the system's resolver, which asks every name server twice for 5 s, and for 5 s per address."""
+
+ENDING_TICK_S = 0.05
+
+ANSWER_S = 10.0
+"""A broker that has not taken or refused the login by then will not."""
+
+FIRST_EVASION_S, LONGEST_EVASION_S = 60.0, 3600.0
+"""Between tries while another client uses our name: each try cuts it off."""
+
+MOST_TOLD = 8
+"""Different troubles: a hostile peer may give each try another."""
 
 
-def login(config: MqttConfig, environment: Mapping[str, str] = os.environ) -> tuple[str | None, str | None]:
-    """User and password: from the config, its password_file, or systemd's credentials directory, in this order.
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a link's owner wants to hear; all are called on the thread that runs the link, and must be quick."""
 
-    Raises Refused when a file that should hold one cannot be read.
+    connected: Callable[[], None]
+    disconnected: Callable[[], None]
+    received: Callable[[Inbound], None]
+    acknowledged: Callable[[int, str | None], None]
+    turn: Callable[[], None]
+
+
+class Link:
+    """One client after the other, used by the one thread that calls `run`; only `wake` may be called from others.
+
+    Given no username or password it logs in without. The password goes nowhere but into CONNECT.
     """
-    username, password = config.username, config.password.get_secret_value() if config.password else None
-    if password is None and config.password_file is not None:
-        password = _secret(Path(config.password_file), "mqtt.password_file")
-    directory = environment.get("CREDENTIALS_DIRECTORY")
-    if directory is not None:
-        given = {key: Path(directory) / name for key, name in CREDENTIALS.items()}
-        if username is None and given["username"].is_file():
-            username = _secret(given["username"], "credential")
-        if password is None and given["password"].is_file():
-            password = _secret(given["password"], "credential")
-    return username, password
 
+    def __init__(self, config: MqttConfig, client_id: str, hooks: Hooks, will: Outbound | None = None) -> None:
+        """Raises Refused when a password or a certificate that the config names is no good."""
+        tls = None if config.tls is None else tls_context(config.tls)
+        self._way = Way(config, client_id, login(config), tls, will)
+        self._hooks = hooks
+        self._answers = Answers(
+            self._on_taken, self._on_refused, self._on_lost, hooks.received, hooks.acknowledged, self._on_declined
+        )
+        self._address = f"{config.host}:{config.port}"
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._told: dict[str, None] = {}
+        self._up = False
+        self._up_at = 0.0
+        self._refused = self._taken_over = False
+        self._protocol: Protocol = "5"
+        self._client = self._new_client()
+        self.progress = Progress("mqtt")
 
-def tls_context(config: TlsConfig) -> ssl.SSLContext:
-    """What verifies the broker, and shows our certificate if there is one. Raises Refused when a file is no good."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks the broker's certificate and name
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        if config.ca_file is None:
-            context.load_default_certs()
+    def _new_client(self) -> BrokerClient:
+        return BrokerClient(self._way, self._protocol, self._answers)
+
+    def run(self, stop: Event, tick_s: float = IDLE_S) -> None:
+        """Keep connected until `stop` is set and the connection, if there is one, was ended by the owner.
+
+        Never raises for anything a network or a broker does. Between tries it waits a jittered, capped time.
+        """
+        self.progress.begin()
+        backoff, evasion = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S), Backoff(FIRST_EVASION_S, LONGEST_EVASION_S)
+        while not stop.is_set():
+            began = time.monotonic()
+            self._connect_once(stop, tick_s)
+            lasted_s = time.monotonic() - began
+            if lasted_s >= STEADY_S:
+                backoff.reset()
+            if lasted_s >= LONGEST_EVASION_S:
+                evasion.reset()
+            self._rest(stop, evasion.next_s() if self._taken_over else backoff.next_s())
+
+    def close(self) -> None:
+        """Give back the descriptor; `run` has returned and nobody calls `wake` any more."""
+        os.close(self._wake_fd)
+
+    def wake(self) -> None:
+        """Make `run` take a turn now. Never blocks."""
+        os.eventfd_write(self._wake_fd, 1)
+
+    @property
+    def ready(self) -> bool:
+        """Whether all that was handed over has been written to the socket."""
+        return self._up and not self._client.wants_to_write
+
+    def subscribe(self, topic_filter: str) -> None:
+        """Ask for messages up to QoS 1."""
+        self._client.subscribe(topic_filter)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Ask for them no more."""
+        self._client.unsubscribe(topic_filter)
+
+    def publish(self, message: Outbound) -> int:
+        """Send one message; gives its id, by which it is acknowledged on this connection, if of QoS 1."""
+        return self._client.publish(message)
+
+    def disconnect(self) -> None:
+        """End the connection so that the broker forgets the last will."""
+        self._client.disconnect()
+
+    def evade(self, why: str) -> None:
+        """Leave the broker to another client of our name for a minute or more, and say why."""
+        self.tell(why)
+        self._taken_over = True
+        self._client.disconnect()
+
+    def abort(self) -> None:
+        """Cut the connection: the broker then publishes the last will."""
+        self._client.abort()
+
+    @property
+    def trouble(self) -> str | None:
+        """What has gone wrong since a connection last held; None: nothing."""
+        return "; ".join(self._told.copy()) or None
+
+    def tell(self, trouble: str) -> None:
+        """Log a trouble once until a connection has held: it may come back with every try."""
+        if trouble not in self._told and len(self._told) < MOST_TOLD:
+            self._told[trouble] = None
+            log.warning("%s", trouble)
+
+    def _connect_once(self, stop: Event, tick_s: float) -> None:
+        self._refused = self._taken_over = False
+        self._client = self._new_client()
+        poll = select.poll()
+        poll.register(self._wake_fd, select.POLLIN)
+        is_answered = False
+        try:
+            self.progress.mark(CONNECT_S)
+            self._client.connect()
+            answer_by = time.monotonic() + ANSWER_S
+            while (descriptor := self._client.descriptor) is not None:
+                left_s = tick_s if self._up else max(0.0, answer_by - time.monotonic())
+                self._turn(poll, descriptor, ENDING_TICK_S if stop.is_set() else min(tick_s, left_s))
+                is_answered = is_answered or self._up
+                if not self._up and time.monotonic() > answer_by:
+                    break
+            if not (is_answered or self._refused or stop.is_set()):
+                self._try_the_other_protocol("did not answer as MQTT asks")
+        except OSError as error:
+            self.tell(f"no connection to the MQTT broker at {self._address}: {_why(error)}; trying again")
+        except Exception as error:  # paho raises whatever a packet that is not MQTT makes it raise
+            log.debug("in the MQTT loop", exc_info=True)
+            self._try_the_other_protocol(f"did not send MQTT ({type(error).__name__}: {error})")
+        finally:
+            self.abort()
+            if self._up:
+                self._up = False
+                self._hooks.disconnected()
+
+    def _try_the_other_protocol(self, what: str) -> None:
+        self.tell(f"the MQTT broker at {self._address} {what}; trying again with MQTT 3.1.1 and 5 in turn")
+        self._protocol = "3.1.1" if self._protocol == "5" else "5"
+
+    def _rest(self, stop: Event, rest_s: float) -> None:
+        until = time.monotonic() + rest_s
+        while (left_s := until - time.monotonic()) > 0 and not stop.is_set():
+            self.progress.mark()
+            stop.wait(min(left_s, IDLE_S))
+
+    def _turn(self, poll: "select.poll", descriptor: int, tick_s: float) -> None:
+        self.progress.mark()
+        poll.register(descriptor, select.POLLIN | (select.POLLOUT if self._client.wants_to_write else 0))
+        happened = dict(poll.poll(tick_s * 1000))
+        if self._wake_fd in happened:
+            os.eventfd_read(self._wake_fd)
+        if happened.get(descriptor, 0) & ~select.POLLOUT:
+            while self._client.read():
+                self.progress.mark()
+        if happened.get(descriptor, 0) & select.POLLOUT:
+            self._client.write()
+        self._client.keep_alive()
+        self._hooks.turn()
+
+    def _on_taken(self) -> None:
+        log.info("connected to the MQTT broker at %s, MQTT %s", self._address, self._protocol)
+        self._up, self._up_at = True, time.monotonic()
+        self._hooks.connected()
+
+    def _on_refused(self, why: str, because_of_the_protocol: bool) -> None:
+        self._refused = True
+        if because_of_the_protocol:
+            self._try_the_other_protocol("does not speak this version of MQTT")
         else:
-            context.load_verify_locations(config.ca_file)
-    except OSError as error:
-        raise Refused(f"mqtt.tls.ca_file = {config.ca_file}: {_in_words(error)}") from error
-    try:
-        if config.certificate_file is not None:
-            # an empty passphrase, because nobody is there to be asked for one
-            context.load_cert_chain(config.certificate_file, config.key_file, password="")
-    except OSError as error:
-        files = f"mqtt.tls.certificate_file = {config.certificate_file}, key_file = {config.key_file}"
-        raise Refused(
-            f"{files}: {_in_words(error)}; expected a PEM certificate and its key without passphrase"
-        ) from error
-    return context
+            self.tell(f"the MQTT broker at {self._address} refused the login: {why}; trying again")
+
+    def _on_lost(self, why: str | None, is_taken_over: bool) -> None:
+        self._taken_over = self._taken_over or is_taken_over
+        if self._up and time.monotonic() - self._up_at >= STEADY_S:
+            self._told.clear()
+        if self._up and why is not None:
+            self.tell(f"lost the MQTT broker at {self._address}: {why}; connecting again")
+
+    def _on_declined(self, why: str) -> None:
+        self.tell(f"the MQTT broker at {self._address} refused a subscription: {why}")
 
 
-def _in_words(error: OSError) -> str:
+def _why(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not to be trusted ({error.verify_message}): check mqtt.tls and the broker's name"
     if isinstance(error, ssl.SSLError):
-        return f"holds no certificate that can be used ({error.reason or error})"
+        return f"TLS failed ({error.reason or error}): check mqtt.port and mqtt.tls in config.yaml"
     return error.strerror or str(error)
-
-
-def _secret(path: Path, key: str) -> str:
-    """The first line of a file."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_SECRET_BYTES + 1)
-        if len(raw) > MAX_SECRET_BYTES:
-            raise Refused(f"{key} = {path}: larger than {MAX_SECRET_BYTES} bytes")
-        return raw.decode().split("\n")[0].rstrip("\r")
-    except OSError as error:
-        raise Refused(f"{key} = {path}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise Refused(f"{key} = {path}: not UTF-8 at byte {error.start}") from error
