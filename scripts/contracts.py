@@ -11,10 +11,10 @@ from pydantic import BaseModel
 
 from daemon import __version__
 from daemon.mqtt.commands import ORDERS, AnswerPayload
-from daemon.mqtt.discovery import DiscoveryPayload
-from daemon.mqtt.models_payload import ModelsPayload
+from daemon.mqtt.home_assistant import DiscoveryPayload
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload
-from daemon.status.health import Health
+from daemon.mqtt.update_payloads import ModelsPayload
+from daemon.node.health import Health
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "mqtt"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

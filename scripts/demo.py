@@ -20,10 +20,12 @@ import av
 import yaml
 from clip_score import Passage, Score, Seen, score
 
-from daemon.config import Config, load_config
-from daemon.errors import EXIT_REFUSED, Refused
-from daemon.mqtt import EventPayload, Narrator, Received, RecognitionPayload, watch
-from daemon.mqtt_config import MqttConfig
+from daemon.cli.render import Narrator
+from daemon.config.mqtt import MqttConfig
+from daemon.config.node import Config, load_config
+from daemon.core.errors import EXIT_REFUSED, Refused
+from daemon.mqtt.payloads import EventPayload, RecognitionPayload
+from daemon.mqtt.subscriber import Received, watch
 
 ROOT = Path(__file__).resolve().parent.parent
 START_DEADLINE_S = 10.0

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from daemon.documents import Document
-from daemon.records import MODALITIES, Modality
+from daemon.core.document import Document
+from daemon.core.records import MODALITIES, Modality
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1)]

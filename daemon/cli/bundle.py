@@ -5,13 +5,11 @@ import json
 import sys
 from collections.abc import Callable
 
-from daemon.bundles.load import load_bundle
-from daemon.errors import EXIT_REFUSED, BundleError
-from daemon.evaluate import evaluate as evaluate_rows
-from daemon.evaluate import read_manifest, render
-from daemon.offline import OfflineRecogniser
-from daemon.recogniser import load_recogniser
-from daemon.selftest import selftest
+from daemon.bundle.bundle import load_bundle
+from daemon.core.errors import EXIT_REFUSED, BundleError
+from daemon.pipeline.offline import OfflineRecogniser, read_manifest, render, selftest
+from daemon.pipeline.offline import evaluate as evaluate_rows
+from daemon.pipeline.recogniser import load_recogniser
 
 
 def evaluate(options: argparse.Namespace) -> int:

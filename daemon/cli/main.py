@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from daemon import __version__
-from daemon.cli_models import add_models
-from daemon.cli_repo import add_repo
-from daemon.errors import EXIT_REFUSED, Refused
+from daemon.cli.parser import add_models
+from daemon.cli.parser_repo import add_repo
+from daemon.core.errors import EXIT_REFUSED, Refused
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         # what it imports takes a second, in which there is nothing to close yet
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        module = importlib.import_module(f"daemon.{options.module}")
+        module = importlib.import_module(options.module)
         return int(getattr(module, options.command)(options))
     except Refused as error:
         print(error, file=sys.stderr)
@@ -90,7 +90,7 @@ def _add_run(commands: "Commands") -> None:
     _add_config(run)
     _add_broker(run)
     _add_devices_instead(run)
-    run.set_defaults(module="commands", command="run")
+    run.set_defaults(module="daemon.cli.run", command="run")
 
 
 def _add_sync_test(commands: "Commands") -> None:
@@ -107,7 +107,7 @@ def _add_sync_test(commands: "Commands") -> None:
     sync.add_argument("--for", dest="seconds", type=_watched_s, default=20.0, metavar="SECONDS", help="default: 20")
     sync.add_argument("--make", type=Path, metavar="FILE.mp4", help="write a clip of flashes and beeps instead")
     _add_json(sync)
-    sync.set_defaults(module="sync_command", command="sync_test")
+    sync.set_defaults(module="daemon.cli.sync_test", command="sync_test")
 
 
 def _watched_s(text: str) -> float:
@@ -128,19 +128,19 @@ def _add_doctor(commands: "Commands") -> None:
     )
     _add_config(doctor)
     _add_json(doctor)
-    doctor.set_defaults(module="doctor_command", command="doctor")
+    doctor.set_defaults(module="daemon.doctor.report", command="doctor")
 
 
 def _add_check_config(commands: "Commands") -> None:
     check = commands.add_parser("check-config", help="say whether a config and its bundle can be used")
     check.add_argument("config", nargs="?", type=Path, default=Path("config.yaml"), metavar="CONFIG")
-    check.set_defaults(module="commands", command="check_config")
+    check.set_defaults(module="daemon.cli.run", command="check_config")
 
 
 def _add_devices(commands: "Commands") -> None:
     devices = commands.add_parser("devices", help="list cameras and microphones")
     _add_json(devices)
-    devices.set_defaults(module="commands", command="devices")
+    devices.set_defaults(module="daemon.cli.run", command="devices")
 
 
 def _add_watch(commands: "Commands") -> None:
@@ -149,7 +149,7 @@ def _add_watch(commands: "Commands") -> None:
     _add_broker(watch)
     watch.add_argument("--node", metavar="NAME", help="the node to watch; + for every one (default: the config's)")
     _add_json(watch)
-    watch.set_defaults(module="commands", command="watch")
+    watch.set_defaults(module="daemon.cli.broker", command="watch")
 
 
 def _add_send(commands: "Commands") -> None:
@@ -170,7 +170,7 @@ def _add_send(commands: "Commands") -> None:
     send.add_argument("--stream", metavar="NAME", help="which stream (default: all)")
     send.add_argument("--level", metavar="LEVEL", help="of log_level: debug | info | warning | error")
     _add_node_options(send)
-    send.set_defaults(module="send_command", command="send")
+    send.set_defaults(module="daemon.cli.broker", command="send")
 
 
 def _add_evaluate(commands: "Commands") -> None:
@@ -184,7 +184,7 @@ def _add_evaluate(commands: "Commands") -> None:
     evaluate.add_argument("bundle", type=Path, metavar="BUNDLE")
     evaluate.add_argument("manifest", type=Path, metavar="MANIFEST.csv")
     _add_json(evaluate)
-    evaluate.set_defaults(module="bundle_commands", command="evaluate")
+    evaluate.set_defaults(module="daemon.cli.bundle", command="evaluate")
 
 
 def _add_bundle(commands: "Commands") -> None:
@@ -194,7 +194,7 @@ def _add_bundle(commands: "Commands") -> None:
         parser = actions.add_parser(action, help=words)
         parser.add_argument("bundle", type=Path, metavar="DIR")
         _add_json(parser)
-        parser.set_defaults(module="bundle_commands", command=f"bundle_{action}")
+        parser.set_defaults(module="daemon.cli.bundle", command=f"bundle_{action}")
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

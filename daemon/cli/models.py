@@ -6,21 +6,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from daemon.config import broker_and_node
-from daemon.mqtt import (
-    MAX_REASON,
-    ModelsFollower,
-    ModelsPayload,
-    NotHeard,
-    active_words,
-    ask,
-    check_words,
-    listing,
-    progress_words,
-    result_words,
-    stage_words,
-)
-from daemon.send_command import ANSWER_S, in_words
+from daemon.cli.broker import ANSWER_S, in_words
+from daemon.cli.render import active_words, check_words, listing, progress_words, result_words, stage_words
+from daemon.config.node import broker_and_node
+from daemon.mqtt.requests import ModelsFollower, NotHeard, ask
+from daemon.mqtt.update_payloads import MAX_REASON, ModelsPayload
 
 NEWS_S = 30.0
 """A node that runs tells its health every 10 s: one that says nothing for so long is not there any more."""

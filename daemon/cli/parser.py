@@ -22,7 +22,7 @@ def add_models(commands: "Commands", add_common: Callable[[argparse.ArgumentPars
     def add(action: str, words: str) -> argparse.ArgumentParser:
         parser = actions.add_parser(action, help=words, description=f"{words[0].upper()}{words[1:]}.")
         add_common(parser)
-        parser.set_defaults(module="models_command", command=f"models_{action}")
+        parser.set_defaults(module="daemon.cli.models", command=f"models_{action}")
         return parser
 
     add("list", "show what runs, what could, and what was refused and why")

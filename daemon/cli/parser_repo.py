@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from daemon import __version__
-from daemon.lifetimes import DEFAULT_DAYS, MOST_DAYS, ROLES
+from daemon.bundle.release import DEFAULT_DAYS, MOST_DAYS, ROLES
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -136,7 +136,7 @@ def _add_common(parser: argparse.ArgumentParser, command: str) -> None:
 
 def _add_json(parser: argparse.ArgumentParser, command: str) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    parser.set_defaults(module="repo_command", command=command)
+    parser.set_defaults(module="daemon.cli.repo", command=command)
 
 
 def _add_keys(parser: argparse.ArgumentParser, default: str = "keys in the repository") -> None:

@@ -8,15 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from daemon.bundles.load import load_bundle
-from daemon.errors import Refused
-from daemon.lifetimes import ROLES
-from daemon.publisher.begin import begin
+from daemon.bundle.bundle import load_bundle
+from daemon.bundle.release import ROLES
+from daemon.core.errors import Refused
+from daemon.pipeline.trial import try_bundle
 from daemon.publisher.contents import release_of
 from daemon.publisher.keys import VARIABLE, KeyRing
-from daemon.publisher.report import Report, release_json, release_words, render, report
-from daemon.publisher.repository import PUBLIC, ROOT, Repository, opened, utc_now
-from daemon.repo_trial import try_bundle
+from daemon.publisher.repository import PUBLIC, ROOT, Repository, begin, opened, utc_now
+from daemon.publisher.status import Report, release_json, release_words, render, report
 
 KEYS = "keys"
 """Where the keys lie in a repository's directory, unless --keys says otherwise."""

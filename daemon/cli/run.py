@@ -13,29 +13,31 @@ from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
-from daemon.accelerate import accelerate
-from daemon.app import Node
-from daemon.bundles.choice import Own
-from daemon.bundles.journal import stored_state
-from daemon.bundles.load import load_bundle
-from daemon.bundles.start import STATE, Start
-from daemon.config import Config, absent_files, broker_and_node, load_config, override_devices, unusable_root
-from daemon.documents import Loaded
-from daemon.errors import Refused, SourceError, UpdateError
-from daemon.logs import start_logging
-from daemon.mqtt import Malformed, Narrator, Received
-from daemon.mqtt import watch as subscribe
-from daemon.mqtt_config import broker_at
-from daemon.places import models_directory
-from daemon.recogniser import Recogniser, check_fit, load_recogniser
-from daemon.replacing import Bundles
-from daemon.sources import MicrophoneDevice, list_cameras, list_microphones
-from daemon.status.notify import Notifier
+from daemon.bundle.bundle import load_bundle
+from daemon.config.mqtt import broker_at
+from daemon.config.node import (
+    Config,
+    absent_files,
+    load_config,
+    models_directory,
+    override_devices,
+    unusable_root,
+)
+from daemon.core.document import Loaded
+from daemon.core.errors import Refused, SourceError, UpdateError
+from daemon.core.logs import start_logging
+from daemon.node.bundle_updates import Bundles
+from daemon.node.node import Node
+from daemon.node.systemd import Notifier
+from daemon.pipeline.acceleration import accelerate
+from daemon.pipeline.recogniser import Recogniser, check_fit, load_recogniser
+from daemon.sources.microphone import MicrophoneDevice, list_microphones
+from daemon.sources.v4l2 import list_cameras
+from daemon.updates.policy import Own
+from daemon.updates.startup import STATE, Start
+from daemon.updates.state_file import stored_state
 
 log = logging.getLogger(__name__)
-
-SILENCE_S = 5.0
-"""After so long without a message, `watch` says so: the retained ones come at once."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -102,28 +104,6 @@ def _microphones() -> tuple[list[MicrophoneDevice], str | None]:
         return [], str(error)
 
 
-def watch(options: argparse.Namespace) -> int:
-    """Show what nodes publish until Ctrl-C."""
-    mqtt, named = broker_and_node(options.broker, options.node, options.config)
-    node = None if named == "+" else named
-    narrator = Narrator(colour=sys.stdout.isatty(), with_node=node is None)
-
-    def show(received: Received) -> None:
-        silence.cancel()
-        line = _as_json(received) if options.json else narrator.tell(received)
-        if line is not None:
-            print(line, flush=True)
-
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    nothing = f"nothing heard yet from {f'node {node}' if node else 'any node'} at {mqtt.host}:{mqtt.port}"
-    silence = threading.Timer(SILENCE_S, print, [nothing], {"file": sys.stderr})
-    silence.daemon = True
-    silence.start()
-    subscribe(mqtt, node, emit=show, stop=stop)
-    return 0
-
-
 def _loaded(config: Config, directory: Path) -> Recogniser:
     """A bundle with its encoders where the config wants them."""
     return accelerate(load_recogniser(load_bundle(directory)), config.devices)
@@ -160,18 +140,3 @@ def _first(config: Loaded[Config], bundles: Bundles | None) -> Recogniser:
         recogniser = bundles.start.load(lambda directory, _: bundles.load(directory))
     check_fit(recogniser.bundle.manifest, config)
     return recogniser
-
-
-def _as_json(received: Received) -> str:
-    """A message on one line: where it came from, how long it took, and its payload as it was sent."""
-    payload = received.payload.decode("utf-8", errors="replace")
-    is_json = received.kind != "availability" and not isinstance(received.content, Malformed)
-    fields = {
-        "node": received.node,
-        "stream": received.stream,
-        "kind": received.kind,
-        "retained": received.retained,
-        "latency_ms": received.latency_ms,
-        "payload": json.loads(payload) if is_json else payload,
-    }
-    return json.dumps(fields, ensure_ascii=False)

@@ -8,14 +8,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from daemon.clock import NS_PER_MS, NS_PER_S, monotonic_ns, seconds_until
-from daemon.config import StreamConfig, load_config, override_devices
-from daemon.errors import Refused, SourceError
-from daemon.ports import Source
-from daemon.records import MODALITIES, Block, Captured, Counters, Frame
-from daemon.redact import redact
-from daemon.sources import build_sources
-from daemon.sync import Pairing, brightness, find_beeps, find_flashes, pair
+from daemon.config.node import load_config, override_devices
+from daemon.config.streams import StreamConfig
+from daemon.core.errors import Refused, SourceError
+from daemon.core.ports import Source
+from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame
+from daemon.core.text import redact
+from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, seconds_until
+from daemon.sources.av_sync import Pairing, brightness, find_beeps, find_flashes, pair
+from daemon.sources.factory import build_sources
 
 SAMPLE_RATE_HZ = 16_000
 
@@ -74,7 +75,7 @@ class Capture:
 def sync_test(options: argparse.Namespace) -> int:
     """Measure how far sound is off against picture; 1 when it could not be told."""
     if options.make is not None:
-        from daemon.sources.flashes import write_flash_clip
+        from daemon.sources.av_sync import write_flash_clip
 
         write_flash_clip(options.make)
         print(f"{options.make}: a minute of flashes and beeps; play it before the camera and the microphone")

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator
 
-from daemon.documents import Document
-from daemon.manifest import Number
-from daemon.records import Modality
+from daemon.bundle.manifest import Number
+from daemon.core.document import Document
+from daemon.core.records import Modality
 
 NAMES = re.compile(r"auto|cpu|gpu|edgetpu(:(usb|pci)(:(0|[1-9][0-9]?))?)?")
 

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from daemon.documents import Document
-from daemon.errors import DocumentError
-from daemon.manifest import Number
-from daemon.redact import redact
+from daemon.bundle.manifest import Number
+from daemon.core.document import Document
+from daemon.core.errors import DocumentError
+from daemon.core.text import redact
 
 
 def _topic_level(name: str) -> str:

@@ -1,11 +1,14 @@
 """The schema of `gates:` of a stream in config.yaml: when encoders rest."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from daemon.documents import Document
-from daemon.manifest import Number
+from daemon.bundle.manifest import Number, Threshold
+from daemon.config.mqtt import TopicLevel
+from daemon.core.document import Document
 
 Part = Annotated[Number, Field(gt=0, le=1)]
 Decibels = Annotated[Number, Field(gt=0, le=90)]
@@ -50,3 +53,189 @@ class GatesConfig(Document):
 
     motion: MotionConfig | None = None
     sound: SoundConfig | None = None
+
+
+URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
+
+
+def _stream_name(name: str) -> str:
+    if name == "command":
+        raise ValueError("expected another name: perceptd/<node>/command/... is where commands go")
+    return name
+
+
+StreamName = Annotated[TopicLevel, AfterValidator(_stream_name)]
+Seconds = Annotated[Number, Field(ge=0, le=86_400)]
+PositiveSeconds = Annotated[Number, Field(ge=0.1, le=86_400)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+Point = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
+Polygon = Annotated[list[Point], Field(min_length=3, max_length=64)]
+
+
+def is_url(device: object) -> bool:
+    """Whether a camera is a network stream rather than a device or a file."""
+    return isinstance(device, str) and "://" in device
+
+
+def _camera_device(device: int | str) -> int | str:
+    if isinstance(device, int):
+        if device < 0:
+            raise ValueError("expected a camera's number from 0 up")
+    elif is_url(device):
+        _check_url(device)
+    elif not device:
+        raise ValueError("expected a number, a path or a URL")
+    return device
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in URL_SCHEMES:
+        raise ValueError(f"expected a URL of {', '.join(URL_SCHEMES)}")
+    # a password with one of these characters would end the host early, and be taken for a part of it
+    if "@" in url and "@" not in parts.netloc:
+        raise ValueError("expected / ? # @ in user, password and path to be written as %2F %3F %23 %40")
+    try:
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError("expected a host, and a number as its port") from error
+    if not host:
+        raise ValueError("expected a host")
+
+
+def _device_alone(value: object) -> object:
+    """`camera: 0` says the same as `camera: {device: 0}`."""
+    return {"device": value} if isinstance(value, (int, str)) and not isinstance(value, bool) else value
+
+
+class Region(Document):
+    """A part of the picture, as fractions of its width and height."""
+
+    left: Fraction = 0.0
+    top: Fraction = 0.0
+    right: Fraction = 1.0
+    bottom: Fraction = 1.0
+
+    @model_validator(mode="after")
+    def _has_an_area(self) -> "Region":
+        if self.right - self.left < 0.01 or self.bottom - self.top < 0.01:
+            raise ValueError("right must be beyond left and bottom beyond top, by 0.01 at least")
+        return self
+
+
+class DeviceConfig(Document):
+    """What cameras and microphones have in common."""
+
+    stall_after_s: Annotated[Number, Field(ge=0.5, le=3600)] = 2.5
+    offset_ms: Annotated[Number, Field(ge=-5000, le=0)] = 0.0
+
+
+class PictureConfig(Document):
+    """What is done to every picture before anything else sees it: masks, then rotation, then the region."""
+
+    rotate: Literal[0, 90, 180, 270] = 0
+    region: Region = Region()
+    masks: Annotated[list[Polygon], Field(max_length=32)] = []
+
+
+class CameraConfig(PictureConfig, DeviceConfig):
+    """A V4L2 device, a network stream, or a file that is played as if it were one."""
+
+    device: Annotated[int | str, AfterValidator(_camera_device)]
+    width: Annotated[int, Field(ge=16, le=7680)] | None = None
+    height: Annotated[int, Field(ge=16, le=4320)] | None = None
+    fps: Annotated[Number, Field(gt=0, le=240)] | None = None
+    loop: bool = True
+
+    @property
+    def is_file(self) -> bool:
+        """Whether a file is played as if it were a camera."""
+        return isinstance(self.device, str) and not is_url(self.device) and not self.device.startswith("/dev/")
+
+
+class MicrophoneConfig(DeviceConfig):
+    """A sound device by name or number, or `camera` for the sound of the camera's own stream."""
+
+    device: int | str = "default"
+    channel: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = "auto"
+
+    @property
+    def channel_index(self) -> int | None:
+        """The channel counted from 0; None: the first that carries sound."""
+        return None if self.channel == "auto" else self.channel - 1
+
+
+class ReplayConfig(PictureConfig):
+    """A video file with sound and, beside it, timed text."""
+
+    file: str
+    text: str | None = None
+    loop: bool = True
+    pace: Literal["realtime", "fast"] = "realtime"
+
+    @model_validator(mode="after")
+    def _fast_ends(self) -> "ReplayConfig":
+        if self.loop and self.pace == "fast":
+            raise ValueError("pace: fast needs loop: false, or it would never end")
+        return self
+
+
+class TextConfig(Document):
+    """The text inlet of a stream."""
+
+    enabled: bool = True
+
+
+class FusionConfig(Document):
+    """How often moments are made."""
+
+    max_rate_hz: Annotated[Number, Field(ge=0.001, le=1000)] = 60.0
+
+
+class EventsConfig(Document):
+    """How scores become events; every duration is a time constant, independent of how often moments come."""
+
+    smoothing_s: Seconds = 0.3
+    min_duration_s: Seconds = 0.2
+    max_duration_s: PositiveSeconds = 300.0
+    update_every_s: PositiveSeconds = 5.0
+    thresholds: dict[str, Threshold] = {}
+
+
+class StreamConfig(Document):
+    """One place that is watched."""
+
+    camera: Annotated[CameraConfig | None, BeforeValidator(_device_alone)] = None
+    microphone: Annotated[MicrophoneConfig | None, BeforeValidator(_device_alone)] = None
+    replay: ReplayConfig | None = None
+    text: TextConfig = TextConfig()
+    gates: GatesConfig = GatesConfig()
+    fusion: FusionConfig = FusionConfig()
+    events: EventsConfig = EventsConfig()
+
+    @model_validator(mode="after")
+    def _sources_fit(self) -> "StreamConfig":
+        if self.replay and (self.camera or self.microphone):
+            raise ValueError("replay takes the place of camera and microphone: give one or the other")
+        if not (self.replay or self.camera or self.microphone or self.text.enabled):
+            raise ValueError("a stream needs at least one of replay, camera, microphone, text")
+        if self.microphone and self.microphone.device == "camera" and not self.camera_has_sound:
+            raise ValueError("microphone.device: camera needs a camera that is a URL or a file")
+        return self
+
+    @property
+    def camera_has_sound(self) -> bool:
+        """Whether the camera is read through a container that may carry sound."""
+        return self.camera is not None and (is_url(self.camera.device) or self.camera.is_file)
+
+
+def stream_with_absolute_paths(stream: StreamConfig, base: Path) -> StreamConfig:
+    """Return the stream with its files relative to `base`."""
+    update: dict[str, object] = {}
+    if stream.replay:
+        replay = stream.replay
+        paths = {"file": str(base / replay.file), "text": replay.text and str(base / replay.text)}
+        update["replay"] = replay.model_copy(update=paths)
+    if stream.camera and isinstance(stream.camera.device, str) and not is_url(stream.camera.device):
+        update["camera"] = stream.camera.model_copy(update={"device": str(base / stream.camera.device)})
+    return stream.model_copy(update=update)

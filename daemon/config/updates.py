@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from daemon.documents import Document
-from daemon.files import read_bounded
-from daemon.manifest import Number
+from daemon.bundle.manifest import Number
+from daemon.core.document import Document
+from daemon.core.files import read_bounded
 
 SCHEMES = ("https", "http", "file")
 """Over http nobody can change anything either: what comes is trusted by its signatures alone."""

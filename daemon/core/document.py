@@ -10,8 +10,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from daemon.errors import DocumentError
-from daemon.redact import redact
+from daemon.core.errors import DocumentError
+from daemon.core.text import redact
 
 MAX_DOCUMENT_BYTES = 1_000_000
 """A config or manifest is a few kilobytes; anything near this is not one."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 QUIET_S = 600.0
-PER_ITEM = ("daemon.flow", "daemon.publish", "daemon.runtime.worker")
+PER_ITEM = ("daemon.pipeline", "daemon.node.stream_publisher", "daemon.runtime.worker")
 """Whose messages may come with every frame. The others tell of changes, and each change is told."""
 
 MAX_REMEMBERED = 1000

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from threading import Event
 from typing import Protocol, TypeVar
 
-from daemon.records import Captured, Embedding, Modality, Tensor
+from daemon.core.records import Captured, Embedding, Modality, Tensor
 
 Deliver = Callable[[Captured], None]
 """Takes a frame, block or line from a source's thread. Never blocks in live use; in replay as fast as possible

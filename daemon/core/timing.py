@@ -1,6 +1,8 @@
 """The two clocks: monotonic for everything that is measured, wall time only where a payload is made."""
 
+import random
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 NS_PER_S = 1_000_000_000
@@ -32,3 +34,41 @@ def wall_time_of(epoch_s: float) -> str:
 def _iso_8601(epoch_ns: int) -> str:
     instant = EPOCH + timedelta(microseconds=epoch_ns // 1000)
     return f"{instant.isoformat(timespec='microseconds')}Z"
+
+
+class FrameRate:
+    """Says of each frame, by its time, whether it is taken; without a limit every one is."""
+
+    def __init__(self, fps: float | None) -> None:
+        self._period_ns = int(NS_PER_S / fps) if fps else 0
+        self._next_ns: int | None = None
+
+    def takes(self, at_ns: int) -> bool:
+        """Whether the frame of this time is taken; a sixth of a period too early still is, against jitter."""
+        if self._next_ns is None:
+            self._next_ns = at_ns
+        if at_ns < self._next_ns - self._period_ns // 6:
+            if at_ns > self._next_ns - 2 * self._period_ns:
+                return False
+            self._next_ns = at_ns  # the stream's time has begun anew
+        self._next_ns = max(self._next_ns, at_ns - self._period_ns) + self._period_ns
+        return True
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Waits that double from `first_s` up to `longest_s`, each cut to a random half to whole of itself."""
+
+    first_s: float
+    longest_s: float
+    failures: int = 0
+
+    def next_s(self) -> float:
+        """The next wait in seconds."""
+        whole_s: float = min(self.longest_s, self.first_s * 2 ** min(self.failures, 32))
+        self.failures += 1
+        return whole_s * random.uniform(0.5, 1.0)  # noqa: S311  (spreads load, keeps no secret)
+
+    def reset(self) -> None:
+        """It works again: the next wait is a short one."""
+        self.failures = 0

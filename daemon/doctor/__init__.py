@@ -1,1 +1,1 @@
-"""What `perceptd doctor` looks at: this machine, its libraries and its accelerators; nothing heavy is imported here."""
+"""Finds what is wrong with a machine and with what a node depends on."""

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.doctor.access import access
-from daemon.doctor.finding import Finding
-from daemon.doctor.trial import VERSION, Trial, tried
-from daemon.doctor.versions import LITERT, TFLITE, Installed, number
+from daemon.doctor.finding import VERSION, Finding, Trial, tried
+from daemon.doctor.libraries import LITERT, TFLITE, Installed, number
+from daemon.doctor.machine import access
 from daemon.inference.hardware import EDGETPU_LIBRARY, EdgeTpu, edge_tpus
 
 PACKAGES = ("libedgetpu1-std", "libedgetpu1-max")

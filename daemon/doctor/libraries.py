@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from daemon.doctor.finding import Finding
-from daemon.doctor.trial import IMPORT, Trial, tried
+from daemon.doctor.finding import IMPORT, Finding, Trial, tried
 
 LITERT, TFLITE = "ai-edge-litert", "tflite-runtime"
 RUNTIMES = {LITERT: "ai_edge_litert.interpreter", TFLITE: "tflite_runtime.interpreter"}

@@ -1,11 +1,16 @@
 """Memory, disk and clock."""
 
 import ctypes
+import grp
 import os
+import platform
 import re
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.doctor.finding import Finding
+from daemon.inference.hardware import gpu_nodes, jetson_release
 
 MB = 1024 * 1024
 
@@ -98,3 +103,100 @@ def judge_clock(status: int, most_wrong_us: int) -> Finding:
         return Finding("clock", "good", "synchronised")
     remedy = "see that systemd-timesyncd or chrony runs: times in messages, and TLS, need the right time"
     return Finding("clock", "warning", "no sign that anything keeps it right", remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """What the kernels of one architecture need and what makes int8 models fast: names of /proc/cpuinfo."""
+
+    needed: str
+    fast: str
+    fast_words: str
+    gpu: str | None = None
+    """What LiteRT's GPU accelerator needs: 2.3 ends its process by SIGILL without it (LiteRT's issue 5675)."""
+
+
+ARCHITECTURES = {
+    "aarch64": Kernels("asimd", "asimddp", "dot product instructions", gpu="atomics"),
+    "armv7l": Kernels("neon", "asimddp", "dot product instructions"),
+    "x86_64": Kernels("sse2", "avx2", "AVX2"),
+}
+"""XNNPACK, which runs the models, needs NEON on ARM (its README, "Supported Architectures") and what every x86-64 has;
+it takes faster kernels where it finds their instructions. An Arm Cortex-A76 (Pi 5) has a dot product, a Cortex-A72
+(Pi 4) has none."""
+
+
+def processor(root: Path = Path("/"), machine: str | None = None) -> Finding:
+    """The processor of this machine; `machine` is its architecture as uname names it."""
+    try:
+        text = (root / "proc" / "cpuinfo").read_text("utf-8", "replace")
+    except OSError as error:
+        return Finding("processor", "warning", f"/proc/cpuinfo cannot be read: {error.strerror}", "mount /proc")
+    return judge_processor(machine or platform.machine(), text)
+
+
+def judge_processor(machine: str, cpuinfo: str) -> Finding:
+    """Whether it can run models, and how fast those of int8."""
+    cores = [set(features.split()) for features in re.findall(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)]
+    everywhere: Set[str] = set.intersection(*cores) if cores else set()
+    kernels = ARCHITECTURES.get("armv7l" if machine.startswith("armv") else machine)
+    found = f"{machine}, {len(cores)} cores" if len(cores) != 1 else f"{machine}, 1 core"
+    if kernels is None:
+        return Finding(
+            "processor", "warning", f"{found}: perceptd was not tried on it", "see whether the self-test runs"
+        )
+    if kernels.needed not in everywhere:
+        remedy = "use a machine that has it; in a virtual one, let it show the host's processor"
+        return Finding("processor", "failure", f"{found}, without {kernels.needed}, which TFLite needs", remedy)
+    is_fast = kernels.fast in everywhere
+    found += f", with {kernels.fast_words}" if is_fast else f", no {kernels.fast_words}: int8 models run, but slower"
+    if kernels.gpu is not None and kernels.gpu not in everywhere:
+        found += f"; no {kernels.gpu}: LiteRT's GPU accelerator cannot run"
+    return Finding("processor", "good", found)
+
+
+def access(check: str, node: Path, found: str, remedy: str, mode: int = os.R_OK | os.W_OK) -> Finding:
+    """Good if this user may open the node in this mode, one of `os.access`; `remedy` says what to do if not."""
+    if not node.exists():
+        return Finding(check, "warning", f"{found}: there is no such node", "in a container, pass the device in")
+    if not os.access(node, mode):
+        return Finding(check, "warning", f"{found}: this user may not use it", remedy)
+    return Finding(check, "good", found)
+
+
+def group_of(node: Path) -> str:
+    """The group that owns a node, by name where it has one."""
+    try:
+        number = node.stat().st_gid
+    except OSError:
+        return "video"
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def gpu_findings(root: Path = Path("/")) -> Iterator[Finding]:
+    """Which Jetson this is, if it is one, and each node of a GPU."""
+    release, nodes = jetson_release(root), gpu_nodes(root)
+    if release is not None:
+        yield judge_release(release, nodes)
+    elif not nodes:
+        yield Finding("gpu", "good", "none here, and none needed")
+    for node in nodes:
+        # a Jetson's nvmap is read-only to its group
+        yield access(f"gpu {node.name}", node, str(node), remedy_of(group_of(node)), os.R_OK)
+
+
+def remedy_of(group: str) -> str:
+    """How a user gets to use a node that belongs to a group."""
+    if group == "root":
+        return "only root may use it: a udev rule must give it to the group video"
+    return f"add this user to the group {group}: sudo usermod -aG {group} USER, and log in anew"
+
+
+def judge_release(release: str, nodes: list[Path]) -> Finding:
+    """A Jetson without nodes of a GPU is mostly a container that was not given them."""
+    if nodes:
+        return Finding("jetson", "good", release)
+    return Finding("jetson", "warning", f"{release}, but no GPU node", "in a container, use --runtime nvidia")

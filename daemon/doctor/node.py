@@ -4,23 +4,21 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from daemon.bundles.choice import Own
-from daemon.bundles.load import Bundle, load_bundle
-from daemon.bundles.preview import Preview, preview
-from daemon.config import Config, load_config
-from daemon.doctor.finding import Finding
+from daemon.bundle.bundle import Bundle, load_bundle
+from daemon.config.mqtt import MqttConfig
+from daemon.config.node import Config, load_config, models_directory, state_directory
+from daemon.core.document import Loaded
+from daemon.core.errors import Refused
+from daemon.doctor.accelerators import accelerator_findings
+from daemon.doctor.finding import Finding, tried
 from daemon.doctor.machine import disk
-from daemon.doctor.trial import tried
-from daemon.doctor_devices import accelerator_findings
-from daemon.doctor_models import models_findings
-from daemon.doctor_sources import source_findings
-from daemon.documents import Loaded
-from daemon.errors import Refused
-from daemon.mqtt import try_broker
-from daemon.mqtt_config import MqttConfig
-from daemon.places import models_directory, state_directory
-from daemon.recogniser import check_fit
-from daemon.selftest import IN_CHILD, failures_in_short
+from daemon.doctor.sources import source_findings
+from daemon.doctor.updates import models_findings
+from daemon.mqtt.requests import try_broker
+from daemon.pipeline.offline import IN_CHILD, failures_in_short
+from daemon.pipeline.recogniser import check_fit
+from daemon.updates.policy import Own
+from daemon.updates.startup import Preview, preview
 
 SELFTEST_S = 120.0
 """Loading alone takes a minute on a small board with a slow card."""

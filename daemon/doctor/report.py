@@ -16,10 +16,8 @@ from dataclasses import dataclass, field
 
 from daemon.doctor.edgetpu import edge_tpu_findings
 from daemon.doctor.finding import Finding, exit_code
-from daemon.doctor.gpu import gpu_findings
-from daemon.doctor.machine import clock, memory
-from daemon.doctor.processor import processor
-from daemon.doctor.versions import installed, judge_versions, try_libraries
+from daemon.doctor.libraries import installed, judge_versions, try_libraries
+from daemon.doctor.machine import clock, gpu_findings, memory, processor
 from daemon.inference.hardware import EDGETPU_LIBRARY
 
 PATIENCE_S = 2.0
@@ -64,7 +62,7 @@ def doctor(options: argparse.Namespace) -> int:
     node = None
     if exit_code(report.findings) == 0:
         with _patience("reading config and bundles"):
-            node = importlib.import_module("daemon.doctor_node").NodeChecks(options.config)
+            node = importlib.import_module("daemon.doctor.node").NodeChecks(options.config)
     report.take("machine", [processor(), memory(), *(node.state_disk() if node else ()), clock()])
     report.take(f"loading {EDGETPU_LIBRARY}", edge_tpu_findings(have))
     report.take("gpu", gpu_findings())

@@ -5,14 +5,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from daemon.clock import NS_PER_S, monotonic_ns, seconds_until
-from daemon.config import Config, StreamConfig
+from daemon.bundle.manifest import Manifest
+from daemon.config.node import Config
+from daemon.config.streams import StreamConfig
+from daemon.core.errors import DocumentError, SourceError
+from daemon.core.ports import Source
+from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame
+from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.doctor.finding import Finding
-from daemon.errors import DocumentError, SourceError
-from daemon.manifest import Manifest
-from daemon.ports import Source
-from daemon.records import MODALITIES, Block, Captured, Counters, Frame
-from daemon.sources import build_sources
+from daemon.sources.factory import build_sources
 
 DELIVERS_S = 10.0
 """Network cameras have 2.5 s for each step of opening, a sound server a few seconds."""

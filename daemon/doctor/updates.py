@@ -10,19 +10,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from daemon import __version__
-from daemon.bundles.choice import Own, active_id
-from daemon.bundles.clock import clock_problem
-from daemon.bundles.preview import Kept, Preview
-from daemon.bundles.requests import LookResult, SourceRequest
-from daemon.bundles.runner import ChildRunner
-from daemon.bundles.stages import Stages
-from daemon.bundles.state import Refusal, State
-from daemon.bundles.store import Store
+from daemon.bundle.release import DAYS, DEFAULT_DAYS, ROLES, Offer, days_left, is_urgent, version_key
+from daemon.config.updates import root_problem
+from daemon.core.errors import UpdateError, UpdateFault
 from daemon.doctor.finding import Finding
-from daemon.errors import UpdateError, UpdateFault
-from daemon.lifetimes import DAYS, DEFAULT_DAYS, ROLES, days_left, is_urgent
-from daemon.models_config import root_problem
-from daemon.release import Offer, version_key
+from daemon.updates.messages import LookResult, SourceRequest
+from daemon.updates.policy import Own, active_id, clock_problem
+from daemon.updates.slots import Store
+from daemon.updates.startup import Kept, Preview
+from daemon.updates.state import Refusal, State
+from daemon.updates.steps import ChildRunner, Stages
 
 SOON_DAYS = 2.0
 """A refresh that runs every day leaves more; roles whose keys lie elsewhere may come closer, and are not waited for."""

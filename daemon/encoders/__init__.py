@@ -1,1 +1,1 @@
-"""From frames, sound and lines to embeddings."""
+"""Turns frames, sound and lines into embeddings."""

@@ -4,10 +4,10 @@ from functools import partial
 
 import numpy as np
 
-from daemon.encoders.embed import Embedder
-from daemon.manifest import TextSpec
-from daemon.ports import Model
-from daemon.records import Embedding, Line, Modality, Tensor
+from daemon.bundle.manifest import TextSpec
+from daemon.core.ports import Model
+from daemon.core.records import Embedding, Line, Modality, Tensor
+from daemon.encoders.model_io import Embedder
 
 
 def utf8(text: str) -> bytes:

@@ -1,1 +1,1 @@
-"""From embeddings to moments, recognitions and events."""
+"""Turns embeddings into moments, recognitions and events."""

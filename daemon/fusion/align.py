@@ -7,7 +7,7 @@ the highest rate allows. So no modality can stall another, none is silently stal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from daemon.records import Embedding, Modality, Moment
+from daemon.core.records import Embedding, Modality, Moment
 
 
 @dataclass(frozen=True, slots=True)

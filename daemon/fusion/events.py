@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from daemon.records import Array, EndedBy, Event
+from daemon.core.records import Array, EndedBy, Event
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""The one door to TFLite."""
+"""Runs TFLite models, on the CPU and on accelerators, and writes small graphs."""

@@ -5,17 +5,16 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.errors import AcceleratorError, ChildError
-from daemon.inference.device import Device
-from daemon.inference.examiner import Asked, Examiner, Workload
-from daemon.inference.past import AcceleratorStatus, Past, State
-from daemon.inference.process import AcceleratorProcess
-from daemon.inference.questions import Questions
-from daemon.records import Tensor
-from daemon.runtime.backoff import Backoff
+from daemon.core.errors import AcceleratorError, ChildError
+from daemon.core.records import CPU, Tensor
+from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
+from daemon.inference.accelerator_process import AcceleratorProcess, Questions
+from daemon.inference.accelerator_status import AcceleratorStatus, Past, State
+from daemon.inference.interpreter import TfliteModel
+from daemon.inference.placement import Device
+from daemon.inference.verification import Asked, Examiner, Workload
 from daemon.runtime.child import Child
-from daemon.runtime.progress import IDLE_S, ROUND_S, Progress
+from daemon.runtime.heartbeat import IDLE_S, ROUND_S, Progress
 
 log = logging.getLogger(__name__)
 
@@ -236,3 +235,24 @@ class Accelerator:
         while (left_ns := end_ns - monotonic_ns()) > 0 and not self._stop.is_set():
             self.progress.mark()
             self._stop.wait(min(IDLE_S, left_ns / NS_PER_S))
+
+
+class TwinModel:
+    """Implements `Model`: every input gets its output, whatever the accelerator does."""
+
+    def __init__(self, accelerator: Accelerator, number: int, cpu: TfliteModel) -> None:
+        """`number` is the workload's in the accelerator, whose twin is `cpu`."""
+        self._accelerator = accelerator
+        self._number = number
+        self._cpu = cpu
+        self.input: Tensor = cpu.input
+        self.device = CPU
+
+    def invoke(self) -> list[Tensor]:
+        """Run on what `input` holds. Raises ModelError when the CPU, asked instead, fails too."""
+        output = self._accelerator.run(self._number)
+        if output is None:
+            self.device = CPU
+            return self._cpu.invoke()
+        self.device = self._accelerator.device.name
+        return [output]

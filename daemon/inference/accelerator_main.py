@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from daemon.inference.litert import Interpreter, load_delegate
-from daemon.runtime.inside import Failed
+from daemon.runtime.child_main import Failed
 
 SCALE_TOLERANCE = 1e-5
 """Relative: scales come as decimal text, the model holds float32."""

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-from daemon.errors import FaultKind
+from daemon.core.errors import FaultKind
 
 State = Literal["starting", "in_use", "absent", "failed", "stopped"]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from daemon.errors import MismatchError, ModelError
+from daemon.bundle.manifest import TensorSpec
+from daemon.core.errors import MismatchError, ModelError
+from daemon.core.records import CPU, Tensor
 from daemon.inference.litert import Interpreter
-from daemon.manifest import TensorSpec
-from daemon.records import CPU, Tensor
 
 MAX_MODEL_BYTES = 256 * 1024 * 1024
 EDGETPU_OPERATOR = "edgetpu-custom-op"

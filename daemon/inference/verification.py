@@ -1,20 +1,117 @@
 """Whether an accelerator's process computes rightly, and as fast as before: what is asked of it, and what must come."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.errors import AcceleratorError
-from daemon.inference.device import Device
-from daemon.inference.known import disagreement
-from daemon.inference.model import TfliteModel
-from daemon.inference.pace import RECENT, Pace
-from daemon.inference.process import Served
-from daemon.inference.questions import Questions
-from daemon.records import Modality, Tensor
+from daemon.bundle.manifest import TensorSpec
+from daemon.core.errors import AcceleratorError
+from daemon.core.records import Modality, Tensor
+from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns
+from daemon.inference.accelerator_process import Questions, Served
+from daemon.inference.interpreter import TfliteModel
+from daemon.inference.placement import Device
+
+SPREAD_TOLERANCE = 0.1
+STEPS_TOLERANCE = 2
+LARGEST_TOLERANCE = 0.01
+"""How far an output may be off: a tenth of how far the CPU's outputs lie apart, two steps of their quantization, and a
+hundredth of the largest, for a GPU may compute in half precision. What computes wrongly is off by the spread itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAnswer:
+    """An input, and what the CPU made of it."""
+
+    question: Tensor
+    answer: Tensor
+
+
+def disagreement(answer: Tensor, given: Tensor, spec: TensorSpec) -> str | None:
+    """How an accelerator's answer differs from the CPU's, in words; None when it is the same within tolerance.
+
+    Both have the shape and dtype of `spec`, the model's output.
+    """
+    expected, found = answer.astype(np.float64), given.astype(np.float64)
+    step = 0.0 if spec.scale is None else 1.0
+    largest = 0.0 if spec.scale is not None else float(np.abs(expected).max())
+    tolerance = SPREAD_TOLERANCE * float(np.ptp(expected)) + STEPS_TOLERANCE * step + LARGEST_TOLERANCE * largest
+    off = float(np.abs(expected - found).max())
+    if off <= tolerance:  # also false where it is no number
+        return None
+    return f"computes wrongly: an output of a known input is off by {off:.4g}, {tolerance:.4g} would be the most"
+
+
+LEAST_DEADLINE_NS = 20 * NS_PER_MS
+DEADLINE_FACTOR = 5
+"""An answer is waited for as long as five times the p99 of those before, 20 ms at least."""
+
+MOST_DEADLINE_NS = 1500 * NS_PER_MS
+"""And no longer than this: an encoder that waits twice, and then computes, must not seem to hang (progress.ROUND_S)."""
+
+HISTORY = 512
+"""Enough for a p99 that rests on five answers."""
+
+RECENT = 16
+"""Half a second of pictures at 30 a second: the median of so many is not moved by a machine that was busy."""
+
+SLOW_FACTOR = 4
+SLACK_NS = 5 * NS_PER_MS
+"""Slow is what takes four times as long as before, and 5 ms: so long a process may wait for a busy processor."""
+
+
+class Pace:
+    """The durations of one model's invokes, the latest of them apart from those before."""
+
+    def __init__(self) -> None:
+        self._history: deque[int] = deque(maxlen=HISTORY)
+        self._recent: deque[int] = deque(maxlen=RECENT)
+        self._late: deque[bool] = deque(maxlen=RECENT)
+        self._since = 0
+        self.p50_ns: int | None = None
+        self.p99_ns: int | None = None
+        self.deadline_ns = LEAST_DEADLINE_NS
+        self.is_slow = False
+
+    @property
+    def recent_ns(self) -> int:
+        """The median of the latest."""
+        return _percentile(self._recent, 50)
+
+    def add(self, took_ns: int) -> None:
+        """Note one duration, and whether most of the latest are slow against those before."""
+        if len(self._recent) == RECENT:
+            self._history.append(self._recent[0])
+        self._recent.append(took_ns)
+        self._late.append(self.p50_ns is not None and took_ns > SLOW_FACTOR * self.p50_ns + SLACK_NS)
+        self.is_slow = len(self._late) == RECENT and sum(self._late) > RECENT // 2
+        self._since += 1
+        if self._since >= RECENT:
+            self._take_stock()
+
+    def begin_anew(self) -> None:
+        """The latest were another process's, and are now among those before: what lasts is slow no more."""
+        self._history.extend(self._recent)
+        if self._history:
+            self._take_stock()
+        self._recent.clear()
+        self._late.clear()
+        self._since, self.is_slow = 0, False
+
+    def _take_stock(self) -> None:
+        self._since = 0
+        known = self._history or self._recent
+        self.p50_ns, self.p99_ns = _percentile(known, 50), _percentile(known, 99)
+        self.deadline_ns = min(max(LEAST_DEADLINE_NS, DEADLINE_FACTOR * self.p99_ns), MOST_DEADLINE_NS)
+
+
+def _percentile(durations_ns: Iterable[int], percent: int) -> int:
+    ordered = sorted(durations_ns)
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+
 
 FIRST_NS = 10 * NS_PER_S
 """For the first answer, before which an Edge TPU is sent the weights."""

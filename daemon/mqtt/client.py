@@ -12,8 +12,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from daemon.mqtt.outgoing import Outbound
-from daemon.mqtt_config import MqttConfig
+from daemon.config.mqtt import MqttConfig
+from daemon.mqtt.send_queue import Outbound
 
 Protocol = Literal["5", "3.1.1"]
 

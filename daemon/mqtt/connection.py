@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
 
+from daemon.config.mqtt import MqttConfig
+from daemon.core.timing import Backoff
 from daemon.mqtt.client import Answers, BrokerClient, Inbound, Protocol, Way
-from daemon.mqtt.connection import login, tls_context
-from daemon.mqtt.outgoing import Outbound
-from daemon.mqtt_config import MqttConfig
-from daemon.runtime.backoff import Backoff
-from daemon.runtime.progress import IDLE_S, Progress
+from daemon.mqtt.credentials import login, tls_context
+from daemon.mqtt.send_queue import Outbound
+from daemon.runtime.heartbeat import IDLE_S, Progress
 
 log = logging.getLogger(__name__)
 

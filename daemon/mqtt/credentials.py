@@ -5,8 +5,8 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
-from daemon.errors import Refused
-from daemon.mqtt_config import MqttConfig, TlsConfig
+from daemon.config.mqtt import MqttConfig, TlsConfig
+from daemon.core.errors import Refused
 
 MAX_SECRET_BYTES = 4096
 CREDENTIALS = {"username": "mqtt-username", "password": "mqtt-password"}

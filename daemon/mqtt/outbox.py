@@ -11,10 +11,10 @@ from typing import TypedDict
 
 from pydantic import ValidationError
 
+from daemon.config.mqtt import OutboxConfig
+from daemon.core.records import Counters
+from daemon.mqtt.outbox_store import Entry, Store
 from daemon.mqtt.payloads import EventPayload, ended_by_restart
-from daemon.mqtt.store import Entry, Store
-from daemon.mqtt_config import OutboxConfig
-from daemon.records import Counters
 
 log = logging.getLogger(__name__)
 

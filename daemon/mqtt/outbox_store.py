@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.clock import NS_PER_S, monotonic_ns
+from daemon.core.timing import NS_PER_S, monotonic_ns
 
 VERSION = 1
 ROW_BYTES = 160

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from daemon.clock import NS_PER_MS, NS_PER_S
-from daemon.errors import InputError
-from daemon.records import CPU, MODALITIES, EndedBy, Event, EventPhase, Modality, Moment, Recognition
+from daemon.core.errors import InputError
+from daemon.core.records import CPU, MODALITIES, EndedBy, Event, EventPhase, Modality, Moment, Recognition
+from daemon.core.timing import NS_PER_MS, NS_PER_S
 
 SCHEMA: Literal[1] = 1
 """Goes up when a field changes its meaning or disappears; a new field leaves it as it is."""

@@ -6,16 +6,16 @@ import uuid
 from pathlib import Path
 from typing import TypedDict
 
-from daemon.clock import NS_PER_S, monotonic_ns
+from daemon.config.mqtt import MqttConfig
+from daemon.core.records import Counters
+from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.mqtt.client import Inbound
-from daemon.mqtt.link import MAX_AWAITING_ACK, Hooks, Link
+from daemon.mqtt.commands import OnCommand, OnText, Reception
+from daemon.mqtt.connection import MAX_AWAITING_ACK, Hooks, Link
 from daemon.mqtt.outbox import Outbox, OutboxStatus
-from daemon.mqtt.outgoing import MAX_EVENTS, Outbound, Outgoing
+from daemon.mqtt.outbox_store import Entry
 from daemon.mqtt.payloads import EventPayload, instance_of
-from daemon.mqtt.reception import OnCommand, OnText, Reception
-from daemon.mqtt.store import Entry
-from daemon.mqtt_config import MqttConfig
-from daemon.records import Counters
+from daemon.mqtt.send_queue import MAX_EVENTS, Outbound, Outgoing
 
 log = logging.getLogger(__name__)
 

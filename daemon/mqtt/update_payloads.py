@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from daemon.core.records import UpdateStage
+from daemon.core.text import redact
 from daemon.mqtt.payloads import Name, Part, Payload, Time
-from daemon.records import UpdateStage
-from daemon.redact import redact
 
 MAX_REASON = 500
 """Characters of a reason. It may quote a bundle or a server, and 34 of them are in one payload."""

@@ -3,15 +3,14 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from daemon.clock import NS_PER_S, monotonic_ns, seconds_until
-from daemon.flow.encode import Encoders
-from daemon.flow.live import HOLD_S, LiveFusion, LiveStream
-from daemon.manifest import Manifest
-from daemon.publish import Shown
-from daemon.recogniser import Recogniser
-from daemon.runtime.progress import Progress
-from daemon.stream import Stream
-from daemon.vitals import VitalSigns
+from daemon.bundle.manifest import Manifest
+from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
+from daemon.node.stream import Stream
+from daemon.node.stream_publisher import Shown, VitalSigns
+from daemon.pipeline.encode import Encoders
+from daemon.pipeline.live import HOLD_S, LiveFusion, LiveStream
+from daemon.pipeline.recogniser import Recogniser
+from daemon.runtime.heartbeat import Progress
 
 log = logging.getLogger(__name__)
 

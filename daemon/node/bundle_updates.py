@@ -6,19 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daemon import __version__
-from daemon.bundles.choice import Own, active_id
-from daemon.bundles.ports import Host
-from daemon.bundles.runner import ChildRunner
-from daemon.bundles.start import Start
-from daemon.bundles.state import Check, Refusal, Result, State
-from daemon.bundles.updater import Snapshot, Updater
-from daemon.clock import NS_PER_S, monotonic_ns, wall_time_of
-from daemon.config import Config
-from daemon.manifest import Manifest
-from daemon.mqtt import BundlePart, CandidatePart, CheckPart, ModelsPayload, ResultPart, Session
-from daemon.recogniser import Recogniser
-from daemon.records import UPDATE_STAGES
-from daemon.release import Offer, version_key
+from daemon.bundle.manifest import Manifest
+from daemon.bundle.release import Offer, version_key
+from daemon.config.node import Config
+from daemon.core.records import UPDATE_STAGES
+from daemon.core.timing import NS_PER_S, monotonic_ns, wall_time_of
+from daemon.mqtt.session import Session
+from daemon.mqtt.update_payloads import BundlePart, CandidatePart, CheckPart, ModelsPayload, ResultPart
+from daemon.pipeline.recogniser import Recogniser
+from daemon.updates.policy import Own, active_id
+from daemon.updates.startup import Start
+from daemon.updates.state import Check, Refusal, Result, State
+from daemon.updates.steps import ChildRunner, Host
+from daemon.updates.updater import Snapshot, Updater
 
 BYTES_EVERY_NS = 5 * NS_PER_S
 """How often it is told how much has been fetched: on a slow link each time takes from what is fetched."""

@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from daemon import __version__
-from daemon.clock import monotonic_ns, wall_time
-from daemon.config import Config, is_url
-from daemon.mqtt import (
+from daemon.config.node import Config
+from daemon.config.streams import is_url
+from daemon.core.ports import Updates
+from daemon.core.timing import monotonic_ns, wall_time
+from daemon.mqtt.commands import (
     AnswerPayload,
     OfDevice,
     OfInstall,
@@ -25,9 +27,8 @@ from daemon.mqtt import (
     Unfit,
     read_order,
 )
-from daemon.ports import Updates
-from daemon.stream import Stream
-from daemon.switches import Switch, save_switches
+from daemon.node.stream import Stream
+from daemon.node.switches import Switch, save_switches
 
 log = logging.getLogger(__name__)
 

@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from daemon.clock import NS_PER_MS, NS_PER_S, monotonic_ns, wall_time
-from daemon.errors import FaultKind
+from daemon.core.errors import FaultKind
+from daemon.core.records import CPU, Counters, Modality
+from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, wall_time
 from daemon.inference.accelerator import Accelerator
-from daemon.inference.past import State as AcceleratorState
+from daemon.inference.accelerator_status import State as AcceleratorState
 from daemon.inference.placement import Placement
-from daemon.records import CPU, Counters, Modality
 from daemon.runtime.child import tally
 from daemon.runtime.liveness import State
 from daemon.runtime.supervisor import SupervisedSource

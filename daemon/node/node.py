@@ -7,27 +7,23 @@ from contextlib import ExitStack
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from daemon.announce import announce
-from daemon.bundles.rules import Vitals
-from daemon.bundles.updater import Updater
-from daemon.clock import NS_PER_S, monotonic_ns, wall_time
-from daemon.config import Config
-from daemon.control import Control
-from daemon.errors import Refused
-from daemon.in_use import InUse, errors_of, shown, take_the_same
-from daemon.mqtt import Session, without_updates
-from daemon.places import state_directory
-from daemon.publish import Identity, Shown, StreamPublisher
-from daemon.recogniser import Recogniser
-from daemon.replacing import Bundles, Replacing
-from daemon.report import Reporter, accelerators_health
-from daemon.runtime.progress import Progress
-from daemon.runtime.turns import short_turns
-from daemon.status.latency import Latencies
-from daemon.status.notify import Notifier
-from daemon.status.service import Service
-from daemon.stream import Stream, is_in_order
-from daemon.switches import load_switches
+from daemon.config.node import Config, state_directory
+from daemon.core.errors import Refused
+from daemon.core.timing import NS_PER_S, monotonic_ns, wall_time
+from daemon.mqtt.session import Session
+from daemon.mqtt.update_payloads import without_updates
+from daemon.node.active_bundle import InUse, errors_of, shown, take_the_same
+from daemon.node.bundle_updates import Bundles, Replacing
+from daemon.node.control import Control
+from daemon.node.reports import Reporter, accelerators_health, announce
+from daemon.node.stream import Stream, is_in_order
+from daemon.node.stream_publisher import Identity, Latencies, Shown, StreamPublisher
+from daemon.node.switches import load_switches
+from daemon.node.systemd import Notifier, Service
+from daemon.pipeline.recogniser import Recogniser
+from daemon.runtime.heartbeat import Progress, short_turns
+from daemon.updates.state import Vitals
+from daemon.updates.updater import Updater
 
 log = logging.getLogger(__name__)
 

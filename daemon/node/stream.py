@@ -4,26 +4,26 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from daemon.clock import NS_PER_MS, seconds_until
-from daemon.config import StreamConfig
-from daemon.errors import Refused
-from daemon.flow.encode import Encoders, Preparation
-from daemon.flow.gated import Gates, Kept
-from daemon.flow.lane import Lane, LiveFlow
-from daemon.flow.live import LiveFusion, LiveStream, Order
-from daemon.flow.ordered import OrderedFlow
-from daemon.fusion.head import FusionHead
-from daemon.fusion.stream import StreamFusion
-from daemon.gates.keep_alive import KeepAlive, rules_of
-from daemon.ports import Deliver
-from daemon.publish import Shown, StreamPublisher
-from daemon.recogniser import Recogniser
-from daemon.records import MODALITIES, Captured, Counters, Modality, modality_of, moved
+from daemon.config.streams import StreamConfig
+from daemon.core.errors import Refused
+from daemon.core.ports import Deliver
+from daemon.core.records import MODALITIES, Captured, Counters, Modality, modality_of, moved
+from daemon.core.timing import NS_PER_MS, seconds_until
+from daemon.fusion.fuse import FusionHead, StreamFusion
+from daemon.node.health import StreamHealth, input_health, source_health
+from daemon.node.stream_publisher import Shown, StreamPublisher
+from daemon.node.switches import Switch
+from daemon.pipeline.encode import Encoders, Preparation
+from daemon.pipeline.keep_alive import Gates, KeepAlive, Kept, rules_of
+from daemon.pipeline.lane import Lane, LiveFlow
+from daemon.pipeline.live import LiveFusion, LiveStream, Order
+from daemon.pipeline.ordered import OrderedFlow
+from daemon.pipeline.recogniser import Recogniser
 from daemon.runtime.liveness import DELIVERS
 from daemon.runtime.supervisor import SupervisedSource
-from daemon.sources import Inspector, TextInlet, build_sources, watch_of
-from daemon.status.health import StreamHealth, input_health, source_health
-from daemon.switches import Switch
+from daemon.sources.factory import build_sources, watch_of
+from daemon.sources.quality import Inspector
+from daemon.sources.text import TextInlet
 
 
 def is_in_order(config: StreamConfig) -> bool:

@@ -1,17 +1,118 @@
 """Says over MQTT what one stream has recognised."""
 
 import logging
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from daemon.clock import monotonic_ns, wall_time
-from daemon.errors import InputError
-from daemon.fusion.stream import Fused
-from daemon.mqtt import RecognitionGate, Session, event_payload, recognition_json, state_payload
-from daemon.mqtt_config import RecognitionsConfig
-from daemon.records import Event, Recognition
-from daemon.status.latency import Latencies
-from daemon.vitals import VitalSigns
+from daemon.config.mqtt import RecognitionsConfig
+from daemon.core.errors import InputError
+from daemon.core.records import Event, Modality, Recognition
+from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, wall_time
+from daemon.fusion.fuse import Fused
+from daemon.mqtt.payloads import event_payload, recognition_json, state_payload
+from daemon.mqtt.session import Session
+from daemon.updates.state import Vitals
+
+
+class RecognitionGate:
+    """Decides, moment by moment, for one stream. Depends on moment times alone, so a replay repeats it.
+
+    `rate` keeps a schedule: a recognition passes up to half a period before it is due, and one that comes up to half
+    a period late does not push the next one back. So 20 a second of 30 frames a second are 20, not the 15 that a
+    shortest distance would leave. In any T seconds at most `max_rate_hz` * T + 2 pass.
+    """
+
+    def __init__(self, config: RecognitionsConfig) -> None:
+        self._publish = config.publish
+        self._period_ns = round(NS_PER_S / config.max_rate_hz)
+        self._due_ns: int | None = None
+        self._last: tuple[str, frozenset[Modality]] | None = None
+
+    def passes(self, recognition: Recognition, label: str) -> bool:
+        """Whether to publish; `label` is the top one. An empty moment never passes."""
+        present = frozenset(recognition.moment.embeddings)
+        changed = (label, present) != self._last
+        self._last = (label, present)
+        if not present:
+            return False
+        if self._publish == "rate":
+            return self._is_due(recognition.moment.time_ns)
+        return changed or self._publish == "every"
+
+    def _is_due(self, time_ns: int) -> bool:
+        half_ns = self._period_ns // 2
+        if self._due_ns is None:
+            self._due_ns = time_ns
+        early_ns = self._due_ns - time_ns
+        if early_ns > half_ns:
+            return False
+        on_schedule = early_ns >= -half_ns
+        self._due_ns = (self._due_ns if on_schedule else time_ns) + self._period_ns
+        return True
+
+
+LATEST_MOMENTS = 500
+"""Enough for a p99 that rests on five of them."""
+
+
+class VitalSigns:
+    """Of one bundle; the thread that fuses takes them, another reads.
+
+    `errors` counts what has failed since the daemon started, under whichever bundle.
+    """
+
+    def __init__(self, errors: Callable[[], int]) -> None:
+        self._errors = errors
+        self._errors_before = errors()
+        self._latest: deque[tuple[int, float]] = deque(maxlen=LATEST_MOMENTS)
+        self._moments = 0
+
+    def begin(self) -> None:
+        """The bundle takes over: what failed until now was another's."""
+        self._errors_before = self._errors()
+
+    def take(self, latency_ns: int, top_score: float) -> None:
+        """Note one moment: how long after its capture it was recognised, and the score of its best label."""
+        self._latest.append((latency_ns, top_score))
+        self._moments += 1
+
+    def read(self) -> Vitals:
+        """Moments and errors since it took over, latencies and scores of the latest moments."""
+        latest, errors = self._latest.copy(), self._errors() - self._errors_before
+        if not latest:
+            return Vitals(moments=0, errors=errors, p99_ms=None, mean_top_score=None)
+        latencies_ns = sorted(latency_ns for latency_ns, _ in latest)
+        return Vitals(
+            moments=self._moments,
+            errors=errors,
+            p99_ms=latencies_ns[min(len(latest) - 1, len(latest) * 99 // 100)] / NS_PER_MS,
+            mean_top_score=sum(score for _, score in latest) / len(latest),
+        )
+
+
+KEPT = 512
+"""Enough for a p99 that rests on five samples; the last quarter of a minute at 30 a second."""
+
+
+class Latencies:
+    """The latest `KEPT` durations; one thread adds while another reads."""
+
+    def __init__(self) -> None:
+        self._durations_ns: deque[int] = deque(maxlen=KEPT)
+
+    def add(self, duration_ns: int) -> None:
+        """Note one duration."""
+        self._durations_ns.append(duration_ns)
+
+    def percentile_ms(self, percent: float) -> float | None:
+        """The given percentile in milliseconds, or None when there are none yet."""
+        ordered = sorted(self._durations_ns.copy())
+        if not ordered:
+            return None
+        index = min(len(ordered) - 1, int(len(ordered) * percent / 100))
+        return round(ordered[index] / NS_PER_MS, 3)
+
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
-from daemon.files import read_bounded, replace_file
+from daemon.core.files import read_bounded, replace_file
 
 log = logging.getLogger(__name__)
 

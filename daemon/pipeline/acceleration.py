@@ -4,29 +4,69 @@ The pictures' encoder, where it stays on the CPU, gets the helpers that the conf
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from daemon.bundles.selftest import CASES, DIRECTORY, load_cases
-from daemon.clock import NS_PER_S
-from daemon.device_config import DevicesConfig
-from daemon.errors import ChildError, InputError
-from daemon.inference.accelerator import Accelerator
-from daemon.inference.device import Device
-from daemon.inference.examiner import Workload
-from daemon.inference.placement import Machine, Placement, look_around, place
-from daemon.inference.process import Served
-from daemon.inference.twin import TwinModel
-from daemon.inference.upkeep import upkeep_of
-from daemon.manifest import Manifest, TensorSpec
-from daemon.offline import Item, encoder_inputs, item_of
-from daemon.recogniser import Recogniser, load_helpers, new_encoder
-from daemon.records import Modality, Tensor
-from daemon.runtime.backoff import Backoff
+from daemon.bundle.bundle import CASES, DIRECTORY, load_cases
+from daemon.bundle.manifest import Manifest, TensorSpec
+from daemon.config.devices import DevicesConfig
+from daemon.core.errors import ChildError, InputError
+from daemon.core.records import Modality, Tensor
+from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
+from daemon.inference.accelerator import Accelerator, TwinModel, Upkeep
+from daemon.inference.accelerator_process import Served
+from daemon.inference.hardware import USB_IDS, EdgeTpu, edge_tpus, reset_usb
+from daemon.inference.placement import Device, Machine, Placement, look_around, place
+from daemon.inference.verification import Workload
+from daemon.pipeline.offline import Item, encoder_inputs, item_of
+from daemon.pipeline.recogniser import Recogniser, load_helpers, new_encoder
 
 log = logging.getLogger(__name__)
+
+BACK_S = 5.0
+"""A USB device that was reset is there again in a second; nobody waits for it longer."""
+
+LOOK_S = 0.1
+
+
+def upkeep_of(device: Device, root: Path = Path("/")) -> Upkeep:
+    """What is to be done for a device: nothing, but for an Edge TPU that was asked for by this name."""
+    kind, _, where = device.name.partition(":")
+    if kind != "edgetpu":
+        return Upkeep()
+    return Upkeep(partial(_absence, where, root), partial(_revive, where, root))
+
+
+def _found(where: str, root: Path) -> EdgeTpu | None:
+    return next((tpu for tpu in edge_tpus(root) if tpu.device == where), None)
+
+
+def _absence(where: str, root: Path) -> str | None:
+    if _found(where, root) is not None:
+        return None
+    if where.startswith("pci"):
+        return f"there is no Edge TPU {where}: no /dev/apex_{where.partition(':')[2]}; is its driver (gasket) loaded?"
+    return f"there is no Edge TPU {where}: no USB device {' or '.join(USB_IDS)} is plugged in"
+
+
+def _revive(where: str, root: Path) -> None:
+    tpu = _found(where, root)
+    if tpu is None or tpu.usb_id is None:
+        return
+    try:
+        reset_usb(tpu.node)
+    except OSError as error:
+        log.warning("edgetpu:%s: could not be reset: %s: %s", where, tpu.node, error.strerror)
+        return
+    end_ns = monotonic_ns() + round(BACK_S * NS_PER_S)
+    while _found(where, root) is None and monotonic_ns() < end_ns:
+        time.sleep(LOOK_S)
+
 
 MOST_QUESTIONS = 3
 """From the bundle's self-test: enough that an answer which never changes is wrong for one of them."""

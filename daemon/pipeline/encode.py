@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.clock import NS_PER_S, monotonic_ns, seconds_until
+from daemon.bundle.manifest import Manifest
+from daemon.core.errors import InputError, ModelError
+from daemon.core.ports import Encoder
+from daemon.core.records import Block, Captured, Counters, Embedding, Frame, Modality
+from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.encoders.audio import AudioFrontEnd, Patch
 from daemon.encoders.text import utf8
-from daemon.errors import InputError, ModelError
-from daemon.manifest import Manifest
-from daemon.ports import Encoder
-from daemon.records import Block, Captured, Counters, Embedding, Frame, Modality
-from daemon.runtime.progress import Progress
+from daemon.runtime.heartbeat import Progress
 from daemon.runtime.worker import Worker
 
 log = logging.getLogger(__name__)

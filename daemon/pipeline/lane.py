@@ -2,14 +2,67 @@
 
 import threading
 from collections import deque
+from dataclasses import dataclass
 from functools import partial
+from typing import Generic, TypeVar
 
-from daemon.clock import NS_PER_S
-from daemon.flow.encode import Encoders, Preparation
-from daemon.flow.gated import NO_GATES, Gates, Kept
-from daemon.flow.live import LiveFusion, LiveStream
-from daemon.flow.reorder import Place, ReorderBuffer
-from daemon.records import MODALITIES, Block, Captured, Embedding, Modality, ended_ns
+from daemon.core.records import MODALITIES, Block, Captured, Embedding, Modality, ended_ns
+from daemon.core.timing import NS_PER_S
+from daemon.pipeline.encode import Encoders, Preparation
+from daemon.pipeline.keep_alive import NO_GATES, Gates, Kept
+from daemon.pipeline.live import LiveFusion, LiveStream
+
+Item = TypeVar("Item")
+
+
+@dataclass(slots=True, eq=False)
+class Place(Generic[Item]):
+    """Of one item; None until it is finished."""
+
+    item: Item | None = None
+
+
+class ReorderBuffer(Generic[Item]):
+    """Gives items in the order of their places, each as soon as those before it are finished.
+
+    One that is not finished while more than `most` behind it wait is waited for no longer: it is given whenever it
+    comes.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._places: deque[Place[Item]] = deque()
+        self._waiting = 0
+
+    def begin(self) -> Place[Item]:
+        """The next place."""
+        place: Place[Item] = Place()
+        self._places.append(place)
+        return place
+
+    def finish(self, place: Place[Item], item: Item | None) -> list[Item]:
+        """Take what came of a place, once (None: nothing did); give all that need wait no longer."""
+        if place not in self._places:
+            return [] if item is None else [item]
+        if item is None:
+            self._places.remove(place)
+        else:
+            place.item = item
+            self._waiting += 1
+        ready = self._ready()
+        if self._waiting > self._most:
+            self._places.popleft()
+            ready += self._ready()
+        return ready
+
+    def _ready(self) -> list[Item]:
+        ready = []
+        while self._places and (item := self._places[0].item) is not None:
+            self._places.popleft()
+            self._waiting -= 1
+            ready.append(item)
+        return ready
+
 
 RETAINED_NS = 4 * NS_PER_S
 """Of sound, for the front end of a bundle to come: longer than the patches of what listens to birds or speech (3 s)."""

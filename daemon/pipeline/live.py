@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from daemon.clock import NS_PER_S, monotonic_ns, seconds_until
-from daemon.fusion.stream import Fused, StreamFusion
-from daemon.records import Counters, Embedding, Modality
-from daemon.runtime.progress import IDLE_S, Progress
+from daemon.core.records import Counters, Embedding, Modality
+from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
+from daemon.fusion.fuse import Fused, StreamFusion
+from daemon.runtime.heartbeat import IDLE_S, Progress
 
 log = logging.getLogger(__name__)
 

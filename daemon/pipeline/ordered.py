@@ -9,13 +9,12 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.clock import NS_PER_MS
-from daemon.flow.encode import Encoders, Preparation
-from daemon.flow.gated import NO_GATES, Gates, at
-from daemon.flow.live import Publish
-from daemon.fusion.stream import StreamFusion
-from daemon.gates.keep_alive import KeepAlive
-from daemon.records import MODALITIES, Captured, Counters, Embedding, Modality, ended_ns, modality_of
+from daemon.core.records import MODALITIES, Captured, Counters, Embedding, Modality, ended_ns, modality_of
+from daemon.core.timing import NS_PER_MS
+from daemon.fusion.fuse import StreamFusion
+from daemon.pipeline.encode import Encoders, Preparation
+from daemon.pipeline.keep_alive import NO_GATES, Gates, KeepAlive, at
+from daemon.pipeline.live import Publish
 
 BLOCK_NS = 20 * NS_PER_MS
 """An embedding of sound ends at most one block before the block that completed it."""

@@ -6,24 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from daemon.bundles.load import Bundle
-from daemon.config import Config, EventsConfig, FusionConfig
-from daemon.documents import Loaded
+from daemon.bundle.bundle import Bundle
+from daemon.bundle.manifest import AudioSpec, ImageSpec, Manifest, TensorSpec, TextSpec, Threshold
+from daemon.config.node import Config
+from daemon.config.streams import EventsConfig, FusionConfig
+from daemon.core.document import Loaded
+from daemon.core.errors import BundleError, DocumentError, MismatchError, ModelError
+from daemon.core.ports import Encoder, Model
+from daemon.core.records import Array, Modality
 from daemon.encoders.audio import AudioEncoder
 from daemon.encoders.image import ImageEncoder
 from daemon.encoders.text import TextEncoder
-from daemon.errors import BundleError, DocumentError, MismatchError, ModelError
 from daemon.fusion.align import AlignRules
-from daemon.fusion.decide import DecideRules
-from daemon.fusion.head import FusionHead
-from daemon.fusion.stream import StreamFusion
-from daemon.gates.keep_alive import too_late
+from daemon.fusion.events import DecideRules
+from daemon.fusion.fuse import FusionHead, StreamFusion
 from daemon.inference.accelerator import Accelerator
-from daemon.inference.model import TfliteModel
+from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import Placement
-from daemon.manifest import AudioSpec, ImageSpec, Manifest, TensorSpec, TextSpec, Threshold
-from daemon.ports import Encoder, Model
-from daemon.records import Array, Modality
+from daemon.pipeline.keep_alive import too_late
 
 NS_PER_MS = 1_000_000
 

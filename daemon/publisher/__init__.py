@@ -1,1 +1,1 @@
-"""Makes and signs the repository that bundles are replaced from; runs on the publisher's machine alone."""
+"""Makes and signs the repository from which devices fetch bundles. No device runs it."""

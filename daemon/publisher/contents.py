@@ -4,16 +4,19 @@ import hashlib
 import os
 import re
 import stat
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+from tuf.api.metadata import TargetFile, Targets
 
-from daemon.errors import BundleError
-from daemon.files import sync_directory, unfinished
-from daemon.manifest import Manifest
-from daemon.release import MANIFEST, SELFTEST, FileEntry, Release, Signed
+from daemon.bundle.manifest import Manifest
+from daemon.bundle.release import MANIFEST, SELFTEST, FileEntry, Release, Signed, version_key
+from daemon.core.errors import BundleError
+from daemon.core.files import sync_directory, unfinished
 
 LICENCES = ("LICENCE", "LICENSE")
 """Published with the models where it is there, under either name."""
@@ -115,3 +118,35 @@ def _hash(reader: BinaryIO, writer: BinaryIO | None = None) -> tuple[int, str]:
         if writer is not None:
             writer.write(chunk)
     return length, digest.hexdigest()
+
+
+CUSTOM = "perceptd"
+"""Below `custom` of the manifest's target."""
+
+
+def add_release(targets: Targets, release: Release) -> None:
+    """Every file becomes a target; the manifest's says what the whole is."""
+    for entry in release.files:
+        name = target_name(release, entry)
+        more = {"custom": {CUSTOM: release.signed.model_dump()}} if entry.path == MANIFEST else {}
+        targets.targets[name] = TargetFile(entry.length, {"sha256": entry.sha256}, name, more)
+
+
+def releases(targets: Targets) -> list[Release]:
+    """All that was published, in the order of names and versions."""
+    files = defaultdict(list)
+    signed = {}
+    for name, target in targets.targets.items():
+        bundle, version, path = name.split("/", 2)
+        files[bundle, version].append(FileEntry(path=path, length=target.length, sha256=target.hashes["sha256"]))
+        if path == MANIFEST:
+            signed[bundle, version] = Signed.model_validate(target.custom[CUSTOM])
+    return in_order(
+        Release(signed=signed[key], files=tuple(sorted(entries, key=lambda entry: entry.path)))
+        for key, entries in files.items()
+    )
+
+
+def in_order(unordered: Iterable[Release]) -> list[Release]:
+    """By name, then version."""
+    return sorted(unordered, key=lambda release: (release.signed.name, version_key(release.signed.version)))

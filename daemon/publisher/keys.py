@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
-from daemon.errors import Refused
-from daemon.files import sync_directory, unfinished
+from daemon.core.errors import Refused
+from daemon.core.files import sync_directory, unfinished
 
 VARIABLE = "PERCEPTD_KEY_"
 """Before the role, and a root key's number: PERCEPTD_KEY_TIMESTAMP, PERCEPTD_KEY_ROOT_1."""

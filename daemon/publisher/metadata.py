@@ -11,8 +11,8 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 
-from daemon.errors import Refused
-from daemon.lifetimes import DAYS, DEFAULT_DAYS, expiry
+from daemon.bundle.release import DAYS, DEFAULT_DAYS, expiry
+from daemon.core.errors import Refused
 from daemon.publisher.keys import KeyRing
 
 ORDER = ("targets", "snapshot", "timestamp")

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from daemon.lifetimes import ROLES, days_left, is_urgent
-from daemon.publisher.catalogue import releases
-from daemon.publisher.edition import Edition, days
-from daemon.release import Release
+from daemon.bundle.release import ROLES, Release, days_left, is_ahead, is_due, is_urgent
+from daemon.core.errors import Refused
+from daemon.publisher.contents import releases
+from daemon.publisher.keys import KeyRing
+from daemon.publisher.metadata import ORDER, Edition, days, file_name
 
 KEY_ID_CHARS = 12
 """Of a key's id, shown to people: enough to tell keys from each other."""
@@ -124,3 +125,61 @@ def _role_lines(role: RoleReport) -> list[str]:
         f"{role.role:<9}  version {role.version} {role.state}{remedy}",
         f"{'':<9}  {role.threshold} of {len(role.keys)} keys: {names}",
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Whether root is renewed, and from which role on the others; `troubles` are keys that cannot be read, in words."""
+
+    root: bool
+    first: str
+    troubles: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """The roles that were renewed, and what hindered others, in words."""
+
+    roles: Sequence[str]
+    troubles: Sequence[str]
+
+
+def plan(edition: Edition, keys: KeyRing, now: datetime) -> Plan:
+    """The timestamp is renewed always, others when they are due and can be signed, with all that depends on them."""
+    due = [role for role in ROLES[:-1] if _is_due(edition, role, now)]
+    needed = [*due, "snapshot"] if "targets" in due and "snapshot" not in due else due
+    troubles: list[str] = []
+    able = [role for role in needed if _can_sign(edition, role, keys, troubles)]
+    first = "timestamp"
+    if "snapshot" in able:
+        first = next((role for role in ORDER[:-1] if role in due and role in able), first)
+    return Plan("root" in able, first, troubles)
+
+
+def refuse_wrong_clock(edition: Edition, now: datetime) -> None:
+    """What it would sign devices might take for expired. Raises Refused."""
+    for role in reversed(ROLES):
+        document, lifetime = edition.document(role).signed, days(edition.root.signed, role)
+        if is_ahead(document.expires, lifetime, now):
+            signed = document.expires - timedelta(days=lifetime)
+            name = file_name(role, document.version)
+            raise Refused(
+                f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, but {name} was signed on "
+                f"{signed:%Y-%m-%d}: set the clock; if it is right, and was wrong then, sign anew with "
+                "perceptd repo refresh --clock-is-right, with all keys (--keys)"
+            )
+
+
+def _is_due(edition: Edition, role: str, now: datetime) -> bool:
+    return is_due(edition.document(role).signed.expires, days(edition.root.signed, role), now)
+
+
+def _can_sign(edition: Edition, role: str, keys: KeyRing, troubles: list[str]) -> bool:
+    signers = edition.root.signed.roles[role]
+    try:
+        return len(keys.signers(role, signers.keyids)) >= signers.threshold
+    except Refused as error:
+        troubles.append(f"{role} is not renewed: {error}")
+    except OSError as error:
+        troubles.append(f"{role} is not renewed: {error.filename}: {error.strerror}")
+    return False

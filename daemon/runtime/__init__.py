@@ -1,1 +1,1 @@
-"""Threads, bounded queues, supervision and restart with backoff."""
+"""Threads, child processes, supervision and bounded downloads."""

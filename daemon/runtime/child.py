@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
 
-from daemon.errors import ChildError, Crashed, Late
-from daemon.redact import redact
-from daemon.runtime.inside import EXIT_FAILED
-from daemon.runtime.ring import Record, RingReader
+from daemon.core.errors import ChildError, Crashed, Late
+from daemon.core.text import redact
+from daemon.runtime.child_main import EXIT_FAILED
+from daemon.runtime.shared_ring import Record, RingReader
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from urllib3.exceptions import (
 )
 from urllib3.util import make_headers
 
-from daemon.errors import UpdateError
-from daemon.redact import redact
+from daemon.core.errors import UpdateError
+from daemon.core.text import redact
 
 TIMEOUT_S = 10.0
 """For a connection, and for the next byte: a web server that is there answers within a second or two."""

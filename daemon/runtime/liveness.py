@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from daemon.clock import NS_PER_S
-from daemon.records import MODALITIES, Modality
+from daemon.core.records import MODALITIES, Modality
+from daemon.core.timing import NS_PER_S
 
 State = Literal["recovering", "healthy", "degraded", "stalled", "backing_off", "paused", "ended", "stopped"]
 """`recovering`: being opened, for the first time or again; `healthy`: delivers; `degraded`: delivers, but something is

@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from daemon.errors import ChildError
+from daemon.core.errors import ChildError
 
 Part: TypeAlias = bytes | memoryview
 """Of a record; a memoryview is one of bytes, in one dimension."""

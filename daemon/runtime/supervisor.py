@@ -6,14 +6,13 @@ import traceback
 from collections.abc import Callable
 from typing import Literal
 
-from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.errors import SourceError
-from daemon.ports import Deliver, Source
-from daemon.records import Captured, modality_of
-from daemon.redact import redact
-from daemon.runtime.backoff import Backoff
+from daemon.core.errors import SourceError
+from daemon.core.ports import Deliver, Source
+from daemon.core.records import Captured, modality_of
+from daemon.core.text import redact
+from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
+from daemon.runtime.heartbeat import IDLE_S
 from daemon.runtime.liveness import DELIVERS, Complaint, Liveness, SourceStatus, Watch
-from daemon.runtime.progress import IDLE_S
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from daemon.clock import NS_PER_S, monotonic_ns, seconds_until
-from daemon.runtime.progress import IDLE_S, Progress
+from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
+from daemon.runtime.heartbeat import IDLE_S, Progress
 
 Job = TypeVar("Job")
 log = logging.getLogger(__name__)

@@ -8,20 +8,19 @@ from threading import Event
 
 import numpy as np
 
-from daemon.children.pieces import SLOT_BYTES, WAITING_PIECES, unpack
-from daemon.clock import NS_PER_MS, monotonic_ns
-from daemon.errors import ChildError, SourceError
-from daemon.ports import Deliver
-from daemon.records import Block, Counters, Modality
+from daemon.core.errors import ChildError, SourceError
+from daemon.core.ports import Deliver
+from daemon.core.records import Block, Counters, Modality
+from daemon.core.timing import NS_PER_MS, monotonic_ns
 from daemon.runtime.child import Child, RecordInlet
-from daemon.runtime.ring import Record
-from daemon.sources.drift import DriftMeter
-from daemon.sources.sound import BlockCutter
+from daemon.runtime.shared_ring import Record
+from daemon.sources.capture.messages import SOUND_SLOT_BYTES, WAITING_PIECES, unpack_sound
+from daemon.sources.stamping import BlockCutter, DriftMeter
 
 log = logging.getLogger(__name__)
 
-LISTEN = "daemon.children.microphone:listen"
-DESCRIBE = "daemon.children.microphone:describe"
+LISTEN = "daemon.sources.capture.microphone:listen"
+DESCRIBE = "daemon.sources.capture.microphone:describe"
 
 PATIENCE_S = 2.0
 """A process that did not find its microphone is followed by one that looks for so long: to start one costs more than to
@@ -80,7 +79,7 @@ class Microphone:
         try:
             if self._child is not None:
                 self._child.check_gone()
-            with RecordInlet(WAITING_PIECES, SLOT_BYTES) as inlet, self._listener(inlet) as child:
+            with RecordInlet(WAITING_PIECES, SOUND_SLOT_BYTES) as inlet, self._listener(inlet) as child:
                 self._child = child
                 self._pump(child, inlet, deliver, stop)
         except ChildError as error:
@@ -102,7 +101,7 @@ class Microphone:
                     self._take(record, cutter, deliver)
 
     def _take(self, record: Record, cutter: BlockCutter, deliver: Deliver) -> None:
-        piece = unpack(record.payload)
+        piece = unpack_sound(record.payload)
         blocks = []
         lost = record.lost + piece.overflows
         if lost:

@@ -9,15 +9,13 @@ from urllib.parse import urlsplit
 import av
 from av.container import InputContainer
 
-from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.errors import SourceError
-from daemon.ports import Deliver
-from daemon.rate import FrameRate
-from daemon.records import Counters, Modality, moved
-from daemon.sources.arrival import ArrivalClock
+from daemon.core.errors import SourceError
+from daemon.core.ports import Deliver
+from daemon.core.records import Counters, Modality, moved
+from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
 from daemon.sources.container import NO_ANSWER, failure, open_container, pts_ns, to_frame, to_samples, use_one_thread
 from daemon.sources.picture import PicturePreparation
-from daemon.sources.sound import BlockCutter
+from daemon.sources.stamping import ArrivalClock, BlockCutter
 
 log = logging.getLogger(__name__)
 

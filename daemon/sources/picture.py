@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.config import PictureConfig, Region
-from daemon.records import Frame, Plane
+from daemon.config.streams import PictureConfig, Region
+from daemon.core.records import Frame, Plane
 
 Mask = NDArray[np.bool_]
 Shapes = list[tuple[int, ...]]

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.errors import InputError
-from daemon.records import Block, Captured, Frame
+from daemon.core.errors import InputError
+from daemon.core.records import Block, Captured, Frame
+from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.runtime.liveness import Complaint
 
 PATIENCE_NS = 30 * NS_PER_S

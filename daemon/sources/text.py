@@ -2,10 +2,10 @@
 
 import json
 
-from daemon.clock import monotonic_ns
-from daemon.errors import InputError
-from daemon.ports import Deliver
-from daemon.records import Counters, Line
+from daemon.core.errors import InputError
+from daemon.core.ports import Deliver
+from daemon.core.records import Counters, Line
+from daemon.core.timing import monotonic_ns
 
 MAX_PAYLOAD_BYTES = 4096
 

@@ -1,23 +1,86 @@
 """A camera of the machine's own, through V4L2, captured in a child process."""
 
+import fcntl
 import json
-from collections.abc import Mapping
+import os
+import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
 import numpy as np
 
-from daemon.children.pictures import SLOT_BYTES, WAITING_PICTURES, unpack
-from daemon.errors import ChildError, SourceError
-from daemon.ports import Deliver
-from daemon.records import Counters, Frame, Modality
+from daemon.core.errors import ChildError, SourceError
+from daemon.core.ports import Deliver
+from daemon.core.records import Counters, Frame, Modality
 from daemon.runtime.child import Child, RecordInlet
-from daemon.runtime.ring import Record
-from daemon.sources.devices import list_cameras
+from daemon.runtime.shared_ring import Record
+from daemon.sources.capture.messages import PICTURE_SLOT_BYTES, WAITING_PICTURES, unpack_picture
 from daemon.sources.picture import PicturePreparation
 
-WATCH = "daemon.children.camera:watch"
+DEVICES = Path("/dev")
+NAMES = Path("/sys/class/video4linux")
+
+VIDIOC_QUERYCAP = 0x8068_5600
+QUERYCAP_BYTES = 104
+CAPS_OFFSET = 84
+VIDEO_CAPTURE = 0x0000_0001
+"""From linux/videodev2.h: the request, the size of struct v4l2_capability, where its `capabilities` and `device_caps`
+stand, and V4L2_CAP_VIDEO_CAPTURE."""
+
+
+@dataclass(frozen=True)
+class CameraDevice:
+    """A camera: the name config.yaml takes, its number, and what it calls itself."""
+
+    device: str
+    number: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.device}  (number {self.number}: {self.name})"
+
+
+def captures_video(path: Path) -> bool:
+    """Whether the device is a camera, and not its metadata or a codec; where it may not be opened, it may be."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    try:
+        answer = fcntl.ioctl(descriptor, VIDIOC_QUERYCAP, bytes(QUERYCAP_BYTES))
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    _, device_caps = struct.unpack_from("=II", answer, CAPS_OFFSET)
+    return bool(device_caps & VIDEO_CAPTURE)
+
+
+def list_cameras(
+    devices: Path = DEVICES, names: Path = NAMES, is_camera: Callable[[Path], bool] = captures_video
+) -> list[CameraDevice]:
+    """The V4L2 cameras, each by its lasting name under by-id where it has one."""
+    lasting = {link.resolve(): link for link in sorted(devices.glob("v4l/by-id/*"))}
+    numbered = [(int(path.name[5:]), path) for path in devices.glob("video*") if path.name[5:].isdecimal()]
+    return [
+        CameraDevice(str(lasting.get(path.resolve(), path)), number, _name(names / path.name / "name"))
+        for number, path in sorted(numbered)
+        if is_camera(path)
+    ]
+
+
+def _name(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except OSError:
+        return "unknown"
+
+
+WATCH = "daemon.sources.capture.camera:watch"
 
 LOOK_S = 0.1
 """How often we look whether to stop while there is no picture."""
@@ -46,7 +109,7 @@ class V4l2Camera:
         try:
             if self._child is not None:
                 self._child.check_gone()
-            with RecordInlet(WAITING_PICTURES, SLOT_BYTES) as inlet, self._watcher(inlet) as child:
+            with RecordInlet(WAITING_PICTURES, PICTURE_SLOT_BYTES) as inlet, self._watcher(inlet) as child:
                 self._child = child
                 self._pump(child, inlet, deliver, stop)
         except ChildError as error:
@@ -69,7 +132,7 @@ class V4l2Camera:
                     self._take(record, deliver)
 
     def _take(self, record: Record, deliver: Deliver) -> None:
-        picture = unpack(record.payload)
+        picture = unpack_picture(record.payload)
         if record.lost:
             self.counters["image"].drop("overflow", record.lost)
         if picture.is_damaged:

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from daemon.bundles.state import REASON_CHARS
-from daemon.errors import UpdateError
-from daemon.manifest import Name, Version
-from daemon.release import OFFERS_MOST, Offer, Release
+from daemon.bundle.manifest import Name, Version
+from daemon.bundle.release import OFFERS_MOST, Offer, Release
+from daemon.core.errors import UpdateError
+from daemon.updates.state import REASON_CHARS
 
 SKIPPED_MOST = 20
 """How many reasons for leaving something out are told; a hostile source has thousands."""

@@ -1,34 +1,21 @@
 """Whether a bundle that has just taken over does as well as the one before it. Pure."""
 
+import random
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from daemon.manifest import Number
+from daemon.bundle.release import Offer, version_key
+from daemon.core.timing import Backoff
+from daemon.updates.state import State, Vitals
+from daemon.updates.transitions import based_on, own_again
 
 SLOWER = 1.5
 """Times the old p99 latency: more is a slower bundle rather than a busier moment."""
 
 WEAKER = 0.8
 """Times the old mean top score: less is a bundle that recognises less, for the same scenes follow each other."""
-
-Count = Annotated[int, Field(ge=0)]
-
-
-class Vitals(BaseModel):
-    """How a bundle does: of its latest moments, at most a window of them, or of all since it took over.
-
-    `p99_ms` is the latency from capture to recognition, `mean_top_score` the mean of the highest score of each moment;
-    None where there is no moment to tell from.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-    moments: Count
-    errors: Count
-    p99_ms: Annotated[Number, Field(ge=0)] | None
-    mean_top_score: Annotated[Number, Field(ge=0)] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +84,127 @@ def _weaker(before: Vitals, now: Vitals) -> str | None:
 
 def _times(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The config's own bundle: the one that runs unless another was activated, and the last resort."""
+
+    id: str
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.id.partition("@")[0]
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+        return self.id.partition("@")[2]
+
+
+def active_id(state: State, own: Own) -> str:
+    """Name and version of the bundle that runs."""
+    return own.id if state.active is None else state.active.id
+
+
+def newest(state: State, own: Own, perceptd: str) -> Offer | None:
+    """The newest release of the active bundle's name that this version of the program can run, if newer."""
+    name, _, version = active_id(state, own).partition("@")
+    newer = [offer for offer in state.available if offer.name == name and _can_replace(offer, version, perceptd)]
+    return max(newer, key=lambda offer: version_key(offer.version), default=None)
+
+
+def latest_of(state: State, own: Own, name: str, perceptd: str) -> Offer | None:
+    """The newest release of a name to install where no version is named; of the active bundle's name a newer one."""
+    if name == active_id(state, own).partition("@")[0]:
+        return newest(state, own, perceptd)
+    known = [offer for offer in state.available if offer.name == name and _is_for(offer, perceptd)]
+    return max(known, key=lambda offer: version_key(offer.version), default=None)
+
+
+def to_try(state: State, own: Own, perceptd: str) -> Offer | None:
+    """The release to install by itself: the newest, unless the active one is pinned.
+
+    Where versions were refused, only what is newer than all of them: who went back does not want the one between.
+    """
+    offer = None if state.pinned else newest(state, own, perceptd)
+    if offer is None:
+        return None
+    refused = [refusal.id.partition("@") for refusal in state.refused]
+    versions = [version_key(version) for name, _, version in refused if name == offer.name]
+    return offer if all(version_key(offer.version) > version for version in versions) else None
+
+
+def after_config(state: State, own: Own) -> tuple[State, str | None]:
+    """What is active when the daemon starts with this bundle of its config, and what there is to say of it.
+
+    Another one than was there before wins, for somebody changed it, unless it is only an older version.
+    """
+    if state.active is None or state.base == own.id:
+        return state, None
+    if own.name == state.active.name and version_key(own.version) < version_key(state.active.version):
+        return based_on(state, own.id), None
+    remark = f"the config's bundle is {own.id} now, it was {state.base}: it takes over from {state.active.id}"
+    return own_again(state), remark
+
+
+def _can_replace(offer: Offer, version: str, perceptd: str) -> bool:
+    return version_key(offer.version) > version_key(version) and _is_for(offer, perceptd)
+
+
+def _is_for(offer: Offer, perceptd: str) -> bool:
+    return version_key(offer.needs_perceptd) <= version_key(perceptd)
+
+
+HOUR_S = 3600.0
+FIRST_RETRY_S = 60.0
+"""A network that is away comes back in minutes; a first look waits as long, for the node to settle."""
+
+
+class Schedule:
+    """The next look at the source; instants are seconds of a clock that is never set."""
+
+    def __init__(self, period_s: float, now_s: float) -> None:
+        """The first look comes within an hour, or within the period where that is shorter."""
+        self._period_s = period_s
+        self._backoff = Backoff(FIRST_RETRY_S, period_s)
+        first_s = min(HOUR_S, period_s)
+        self._due_s = now_s + _between(min(FIRST_RETRY_S, first_s), first_s)
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether to look now."""
+        return now_s >= self._due_s
+
+    def ask(self, now_s: float) -> None:
+        """Somebody wants a look now."""
+        self._due_s = now_s
+
+    def settled(self, now_s: float) -> None:
+        """A look found what there is to know: the next one comes after a period, give or take a quarter."""
+        self._backoff.reset()
+        self._due_s = now_s + self._period_s * _between(0.75, 1.25)
+
+    def failed(self, now_s: float) -> None:
+        """A look, or what it led to, failed for now: the next one comes sooner, but later each time."""
+        self._due_s = now_s + self._backoff.next_s()
+
+
+def _between(low: float, high: float) -> float:
+    return random.uniform(low, high)  # noqa: S311  (spreads load, keeps no secret)
+
+
+SLACK_S = 60.0
+"""A clock that is set is put back by less now and then."""
+
+
+def clock_problem(now_s: float, seen_s: float) -> str | None:
+    """Why the clock cannot be right, which says `now_s` where it was `seen_s` before; None if it can."""
+    if now_s >= seen_s - SLACK_S:
+        return None
+    return f"the clock says {_words(now_s)}, before {_words(seen_s)}: waiting for it to be set"
+
+
+def _words(wall_s: float) -> str:
+    return f"{datetime.fromtimestamp(wall_s, timezone.utc):%Y-%m-%d %H:%M}"

@@ -3,20 +3,35 @@
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from daemon.bundles.choice import Own, after_config
-from daemon.bundles.journal import Ledger
-from daemon.bundles.loading import loaded
-from daemon.bundles.state import Slot, State
-from daemon.bundles.store import SLOTS
-from daemon.bundles.transitions import MOST_STARTS, found_unfinished, left, started
-from daemon.bundles.whole import check_whole
-from daemon.errors import UpdateError
+from daemon.core.errors import Refused, UpdateError
+from daemon.updates.policy import Own, after_config
+from daemon.updates.slots import SLOTS, check_whole
+from daemon.updates.state import Slot, State
+from daemon.updates.state_file import Ledger, stored_state
+from daemon.updates.transitions import MOST_STARTS, found_unfinished, left, started
+
+Prepared = TypeVar("Prepared")
+log = logging.getLogger(__name__)
+
+
+def loaded(load: Callable[[], Prepared]) -> Prepared:
+    """What loading gives. Raises UpdateError of kind bundle, where anything goes wrong."""
+    try:
+        return load()
+    except Refused as error:
+        raise UpdateError("bundle", str(error)) from error
+    except MemoryError as error:
+        raise UpdateError("memory", "there is too little memory to load it") from error
+    except Exception as error:
+        log.exception("a bundle could not be loaded")
+        raise UpdateError("bundle", f"cannot be loaded: {type(error).__name__}: {error}") from error
+
 
 Loaded = TypeVar("Loaded")
-log = logging.getLogger(__name__)
 
 STATE = "state.json"
 
@@ -80,3 +95,44 @@ class Start:
             # uncounted, a bundle that brings the daemon down would do so for ever
             return left(state, "probation", f"the start could not be counted: {error}", now_s, refuse=False)
         return self.ledger.state
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A bundle in the store; `damage` says what is not whole of it."""
+
+    slot: Slot
+    directory: Path
+    damage: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The state that a start would find, and its bundles, the active one first; `trouble` says why it is not known."""
+
+    state: State
+    kept: tuple[Kept, ...] = ()
+    trouble: str | None = None
+
+    @property
+    def runs(self) -> Kept | None:
+        """What would run; None: the config's own bundle."""
+        return next((kept for kept in self.kept if kept.damage is None), None)
+
+
+def preview(directory: Path, own: Own) -> Preview:
+    """What is in the directory of replaced bundles; each of their files is read once."""
+    try:
+        state, _ = after_config(stored_state(directory / STATE), own)
+    except UpdateError as error:
+        return Preview(State(), trouble=str(error))
+    slots = (slot for slot in (state.active, state.previous) if slot is not None)
+    return Preview(state, tuple(_kept(slot, directory / SLOTS / slot.content) for slot in slots))
+
+
+def _kept(slot: Slot, directory: Path) -> Kept:
+    try:
+        check_whole(directory, slot.content, lambda: None)
+    except UpdateError as error:
+        return Kept(slot, directory, str(error))
+    return Kept(slot, directory, None)

@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from daemon.bundles.rules import Vitals
-from daemon.manifest import Name, Number, Version
-from daemon.records import UpdateStage
-from daemon.release import OFFERS_MOST, Offer, Release, Sha256
+from daemon.bundle.manifest import Name, Number, Version
+from daemon.bundle.release import OFFERS_MOST, Offer, Release, Sha256
+from daemon.core.records import UpdateStage
 
 REFUSED = 32
 """So many versions that are left alone are remembered, the latest: a publisher withdraws them sooner."""
@@ -20,10 +19,24 @@ REASON_CHARS = 500
 
 Reason = Annotated[str, Field(max_length=REASON_CHARS)]
 Id = Annotated[str, Field(max_length=100)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class Vitals(_Part):
+    """How a bundle does: of its latest moments, at most a window of them, or of all since it took over.
+
+    `p99_ms` is the latency from capture to recognition, `mean_top_score` the mean of the highest score of each moment;
+    None where there is no moment to tell from.
+    """
+
+    moments: Count
+    errors: Count
+    p99_ms: Annotated[Number, Field(ge=0)] | None
+    mean_top_score: Annotated[Number, Field(ge=0)] | None
 
 
 class Slot(_Part):

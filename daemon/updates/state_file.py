@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from daemon.bundles.state import State
-from daemon.errors import UpdateError
-from daemon.files import read_bounded, replace_file
+from daemon.core.errors import UpdateError
+from daemon.core.files import read_bounded, replace_file
+from daemon.updates.state import State
 
 log = logging.getLogger(__name__)
 

@@ -3,15 +3,17 @@
 import json
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from daemon.bundles.endings import of_fetch, of_trial
-from daemon.bundles.ports import Beat, Runner, Step
-from daemon.bundles.requests import (
+from daemon.bundle.release import Release
+from daemon.core.errors import ChildError, Crashed, Late, UpdateError, UpdateFault
+from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.runtime.child import Child, shared_memory
+from daemon.updates.messages import (
     CHECK_S,
     SELFTEST_S,
     CheckRequest,
@@ -23,10 +25,69 @@ from daemon.bundles.requests import (
     SourceRequest,
     VerifyRequest,
 )
-from daemon.bundles.state import Slot
-from daemon.errors import ChildError, UpdateError, UpdateFault
-from daemon.release import Release
-from daemon.runtime.child import shared_memory
+from daemon.updates.state import Slot, Vitals
+
+KILLED, ABORTED = "SIGKILL", "SIGABRT"
+"""How the system ends whoever it takes memory from, and how C++ ends that gets none."""
+
+
+def of_trial(error: ChildError, memory_mb: int) -> UpdateError:
+    """The process that tried a bundle, for which so much memory was declared: mostly it is the bundle's fault."""
+    if isinstance(error, Crashed) and error.signal_name == KILLED:
+        return UpdateError("memory", f"{error}: the system may have had no memory left")
+    return UpdateError("bundle", _tried(error, memory_mb))
+
+
+def of_fetch(error: ChildError) -> UpdateError:
+    """A process that fetches: what is read there comes from the source."""
+    return UpdateError("source", f"not done within {error.deadline_s:g} s" if isinstance(error, Late) else str(error))
+
+
+def _tried(error: ChildError, memory_mb: int) -> str:
+    if isinstance(error, Late):
+        return f"is not done within {error.deadline_s:g} s"
+    if not isinstance(error, Crashed):
+        return str(error)
+    if error.signal_name == "SIGXCPU":
+        return "uses up its processor time, and is not done"
+    if error.signal_name == ABORTED:
+        return f"{error}, as where more than the {memory_mb} MB that were declared are needed"
+    return f"its models crash the runtime: {error}"
+
+
+Beat = Callable[[], None]
+"""Called at least once a second by what takes long; raises Closing when it is to be given up."""
+
+Step = Literal["look", "resolve", "download", "verify", "check", "selftest"]
+"""What is done in a child process: a look at the source, and the stages before the switch."""
+
+
+class Closing(Exception):
+    """The daemon stops: what is being done is given up."""
+
+
+class Host(Protocol):
+    """The node; called by the updater's thread."""
+
+    def prepare(self, directory: Path, bundle: str) -> Callable[[], None]:
+        """Load a bundle beside the running one; what is returned switches to it, and cannot fail.
+
+        `bundle` is its id, name@version. Raises Refused when it cannot be used.
+        """
+
+    def vitals(self) -> Vitals:
+        """How the running bundle does: in its latest 500 moments, or since it took over if it is on probation."""
+
+
+class Runner(Protocol):
+    """Runs what a step does, where it can harm nobody."""
+
+    def run(self, step: Step, request: str, deadline_s: float, beat: Beat, inherits: Sequence[int] = ()) -> str:
+        """The step's answer: one JSON object. `inherits` are descriptors it may use.
+
+        Raises ChildError when it fails (Late: not done in time), UpdateError when it cannot even begin.
+        """
+
 
 LOOK_S = 300.0
 """For four small files of metadata from a slow source; each has a time of its own, which ends sooner."""
@@ -150,3 +211,41 @@ def _senseless(step: Step, kind: UpdateFault, error: ValidationError) -> UpdateE
     problem = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, problem["loc"])) or "all of it"
     return UpdateError(kind, f"the answer of {step} makes no sense: {where}: {problem['msg']}")
+
+
+TARGETS: Mapping[Step, str] = {
+    "look": "daemon.updates.fetch.main:look",
+    "resolve": "daemon.updates.fetch.main:resolve",
+    "download": "daemon.updates.fetch.main:download",
+    "verify": "daemon.updates.fetch.main:verify",
+    "check": "daemon.pipeline.trial:check",
+    "selftest": "daemon.pipeline.trial:selftest",
+}
+"""What each step calls."""
+
+POLL_S = 0.1
+"""How often it is asked meanwhile whether to go on."""
+
+
+class ChildRunner:
+    """Implements Runner."""
+
+    def __init__(self, targets: Mapping[Step, str] = TARGETS) -> None:
+        self._targets = targets
+
+    def run(self, step: Step, request: str, deadline_s: float, beat: Beat, inherits: Sequence[int] = ()) -> str:
+        """What the step printed.
+
+        Raises ChildError when it failed, Late when it took too long, UpdateError when there is no room for a process.
+        """
+        try:
+            child = Child(self._targets[step], request, inherits=inherits)
+        except ChildError as error:
+            raise UpdateError("memory", str(error)) from error
+        deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
+        with child:
+            while not child.has_ended(POLL_S):
+                beat()
+                if monotonic_ns() > deadline_ns:
+                    raise Late(deadline_s)
+            return child.result(0)

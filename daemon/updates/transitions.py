@@ -5,20 +5,9 @@
 
 from collections.abc import Iterable
 
-from daemon.bundles.rules import Vitals
-from daemon.bundles.state import (
-    REFUSED,
-    Candidate,
-    Check,
-    Probation,
-    Refusal,
-    Result,
-    Slot,
-    State,
-    one_line,
-)
-from daemon.records import UpdateStage
-from daemon.release import OFFERS_MOST, Offer, Release
+from daemon.bundle.release import OFFERS_MOST, Offer, Release
+from daemon.core.records import UpdateStage
+from daemon.updates.state import REFUSED, Candidate, Check, Probation, Refusal, Result, Slot, State, Vitals, one_line
 
 MOST_ENDINGS = 3
 """So often may the daemon end in one stage of a bundle, by a crash or a power cut: it may be the bundle's doing."""

@@ -6,19 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.bundles.choice import active_id, newest
-from daemon.bundles.orders import Orders
-from daemon.bundles.ports import Closing, Host, Runner
-from daemon.bundles.requests import SourceRequest
-from daemon.bundles.rounds import WITHDRAWN, Rounds
-from daemon.bundles.rules import ProbationRules
-from daemon.bundles.stages import Stages
-from daemon.bundles.start import Start
-from daemon.bundles.state import State
-from daemon.bundles.store import MB, Store
-from daemon.bundles.transitions import closed, dropped, pinned
-from daemon.models_config import ModelsConfig
-from daemon.runtime.progress import IDLE_S, Progress
+from daemon.config.updates import ModelsConfig
+from daemon.runtime.heartbeat import IDLE_S, Progress
+from daemon.updates.cycle import WITHDRAWN, Orders, Rounds
+from daemon.updates.messages import SourceRequest
+from daemon.updates.policy import ProbationRules, active_id, newest
+from daemon.updates.slots import MB, Store
+from daemon.updates.startup import Start
+from daemon.updates.state import State
+from daemon.updates.steps import Closing, Host, Runner, Stages
+from daemon.updates.transitions import closed, dropped, pinned
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from ai_edge_litert.interpreter import Interpreter
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from daemon.encoders.logmel import LogMel
-from daemon.manifest import Manifest
+from daemon.bundle.manifest import Manifest
+from daemon.encoders.audio import LogMel
 
 
 class Net:

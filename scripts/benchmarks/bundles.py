@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from daemon.inference.head import write_head
+from daemon.inference.graphs import write_head
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED_MODELS = ROOT.parent / "shared" / "models"

@@ -21,7 +21,7 @@ from demo import broker
 from benchmarks.bundles import bundles
 from benchmarks.clip import write_clip
 from benchmarks.config import write_config
-from daemon.cli import main as perceptd
+from daemon.cli.main import main as perceptd
 
 EVERY_S = 0.001
 WARM_UP_S = 6.0
@@ -33,7 +33,7 @@ COLOURS = {
     "ai_edge_litert": "#c1574a",
     "daemon.encoders": "#d98c7a",
     "daemon.sources": "#e9cf8f",
-    "daemon.flow": "#a9b8c9",
+    "daemon.pipeline": "#a9b8c9",
     "daemon.fusion": "#7fa99b",
     "daemon.mqtt": "#8d9fd1",
     "paho": "#6f86c9",

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.inference.accelerator import Accelerator
-from daemon.inference.device import PROCESSOR
-from daemon.inference.examiner import Workload
-from daemon.inference.model import TfliteModel
-from daemon.inference.process import Served
-from daemon.inference.twin import TwinModel
-from daemon.manifest import TensorSpec
+from daemon.bundle.manifest import TensorSpec
+from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.inference.accelerator import Accelerator, TwinModel
+from daemon.inference.accelerator_process import Served
+from daemon.inference.interpreter import TfliteModel
+from daemon.inference.placement import PROCESSOR
+from daemon.inference.verification import Workload
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT.parent / "shared" / "models" / "tf2_mobilenet_v2_1.0_224_ptq.tflite"

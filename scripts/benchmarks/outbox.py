@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.mqtt import Session
-from daemon.mqtt.store import Entry, Store
-from daemon.mqtt_config import MqttConfig
+from daemon.config.mqtt import MqttConfig
+from daemon.mqtt.outbox_store import Entry, Store
+from daemon.mqtt.session import Session
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.proxy import Proxy
 

@@ -5,9 +5,10 @@ import time
 import uuid
 from pathlib import Path
 
-from daemon.clock import monotonic_ns, wall_time
-from daemon.mqtt import EventPayload, Session
-from daemon.mqtt_config import MqttConfig
+from daemon.config.mqtt import MqttConfig
+from daemon.core.timing import monotonic_ns, wall_time
+from daemon.mqtt.payloads import EventPayload
+from daemon.mqtt.session import Session
 
 AHEAD = 900
 """Events that may wait to be written: a little less than what the outbox takes."""

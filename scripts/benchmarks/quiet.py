@@ -8,11 +8,11 @@ import numpy as np
 import yaml
 
 from benchmarks.bundles import build_real_bundle
-from daemon.bundles.load import load_bundle
+from daemon.bundle.bundle import load_bundle
+from daemon.core.records import Block, Frame
 from daemon.encoders.audio import AudioFrontEnd
-from daemon.inference.head import write_head
-from daemon.recogniser import Recogniser, load_recogniser
-from daemon.records import Block, Frame
+from daemon.inference.graphs import write_head
+from daemon.pipeline.recogniser import Recogniser, load_recogniser
 
 WIDTH, HEIGHT, FPS, RATE_HZ = 640, 480, 30, 16_000
 ACTIVE_PART = 0.1

@@ -11,17 +11,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from daemon.accelerate import accelerate
-from daemon.bundles.load import load_bundle
-from daemon.clock import NS_PER_MS, NS_PER_S, monotonic_ns
-from daemon.config import FusionConfig, ReplayConfig, StreamConfig
-from daemon.device_config import ON_CPU
-from daemon.fusion.stream import Fused
-from daemon.in_use import InUse, shown
-from daemon.publish import Shown
-from daemon.recogniser import Recogniser, load_recogniser
-from daemon.runtime.turns import short_turns
-from daemon.stream import Stream
+from daemon.bundle.bundle import load_bundle
+from daemon.config.devices import ON_CPU
+from daemon.config.streams import FusionConfig, ReplayConfig, StreamConfig
+from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns
+from daemon.fusion.fuse import Fused
+from daemon.node.active_bundle import InUse, shown
+from daemon.node.stream import Stream
+from daemon.node.stream_publisher import Shown
+from daemon.pipeline.acceleration import accelerate
+from daemon.pipeline.recogniser import Recogniser, load_recogniser
+from daemon.runtime.heartbeat import short_turns
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "models" / "digits"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
 
-from daemon.errors import Refused
+from daemon.core.errors import Refused
 from evaluation.baseline import rows as baseline_rows
 from evaluation.footprint import size_rows, speed_rows
 from evaluation.fused import contradiction_rows, fused_rows

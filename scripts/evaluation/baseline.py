@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from training.glyphs import load_digits
 
-from daemon.bundles.load import MANIFEST, load_bundle
-from daemon.fusion.head import FusionHead
-from daemon.recogniser import Recogniser, load_recogniser
-from daemon.records import Embedding, Line, Moment
+from daemon.bundle.bundle import MANIFEST, load_bundle
+from daemon.core.records import Embedding, Line, Moment
+from daemon.fusion.fuse import FusionHead
+from daemon.pipeline.recogniser import Recogniser, load_recogniser
 from evaluation.frames import bare_frame, digit_frame
 from evaluation.progress import shown, tell
 from evaluation.rows import Row, plain, share

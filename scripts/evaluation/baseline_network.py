@@ -35,10 +35,10 @@ from training.glyphs import load_digits
 from training.lines import make_lines
 from training.specs import NONE, SEED
 
-from daemon.encoders.pixels import fit
+from daemon.bundle.manifest import ImagePreprocessing, ImageSpec, TensorSpec
+from daemon.encoders.image import fit
 from daemon.encoders.text import byte_ids
-from daemon.inference.head import write_head
-from daemon.manifest import ImagePreprocessing, ImageSpec, TensorSpec
+from daemon.inference.graphs import write_head
 from evaluation.frames import Grey, bare_frame
 
 SIZE = 64

@@ -6,10 +6,10 @@ from itertools import cycle
 
 import numpy as np
 
+from daemon.bundle.manifest import TensorSpec
+from daemon.core.records import Block, Embedding, Frame, Line, Moment
 from daemon.encoders.audio import AudioFrontEnd
-from daemon.inference.model import TfliteModel
-from daemon.manifest import TensorSpec
-from daemon.records import Block, Embedding, Frame, Line, Moment
+from daemon.inference.interpreter import TfliteModel
 from evaluation.frames import HEIGHT, WIDTH
 from evaluation.held_out import SEED
 from evaluation.rows import Row, at_most, plain

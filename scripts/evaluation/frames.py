@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.records import Frame
+from daemon.core.records import Frame
 
 Grey = NDArray[np.uint8]
 Field = NDArray[np.float32]

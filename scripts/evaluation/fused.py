@@ -5,7 +5,7 @@ from itertools import combinations, product
 
 import numpy as np
 
-from daemon.records import MODALITIES, Modality
+from daemon.core.records import MODALITIES, Modality
 from evaluation.held_out import SEED, Condition, Embedded, Labels
 from evaluation.progress import shown
 from evaluation.rows import Row, at_least, at_most, plain, share

@@ -13,7 +13,7 @@ from training.glyphs import load_digits
 from training.specs import NONE
 from training.speech import Sound, recorded_digits, sounds
 
-from daemon.records import Array, Frame, Modality
+from daemon.core.records import Array, Frame, Modality
 from evaluation.frames import Grey, digit_frame, empty_frame
 from evaluation.hearing import stretches, windows
 from evaluation.progress import shown

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from training.specs import NONE
 
-from daemon.records import MODALITIES, Array, Modality
+from daemon.core.records import MODALITIES, Array, Modality
 from evaluation.fused import SUBSETS
 from evaluation.held_out import SEED, Condition, Embedded, Labels
 from evaluation.progress import shown, tell

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.offline import Item, OfflineRecogniser
-from daemon.records import Array, Modality
+from daemon.core.records import Array, Modality
+from daemon.pipeline.offline import Item, OfflineRecogniser
 from evaluation.frames import bare_frame
 from evaluation.hearing import windows
 from evaluation.held_out import PLACES, SEED, Embedded, Labels

@@ -8,8 +8,8 @@ from itertools import combinations, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.clock import NS_PER_S
-from daemon.records import MODALITIES, Array, Block, Captured, Frame, Line, Modality, modality_of
+from daemon.core.records import MODALITIES, Array, Block, Captured, Frame, Line, Modality, modality_of
+from daemon.core.timing import NS_PER_S
 from evaluation.frames import digit_frame
 from evaluation.stream_score import Shown
 from evaluation.stream_surfaces import Light, as_filmed, sensor_noise

@@ -4,12 +4,12 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from daemon.clock import NS_PER_S
-from daemon.config import load_config
-from daemon.flow.encode import Encoders, Preparation
-from daemon.flow.ordered import OrderedFlow
-from daemon.recogniser import Recogniser
-from daemon.records import MODALITIES, Captured, Counters, Event, Modality
+from daemon.config.node import load_config
+from daemon.core.records import MODALITIES, Captured, Counters, Event, Modality
+from daemon.core.timing import NS_PER_S
+from daemon.pipeline.encode import Encoders, Preparation
+from daemon.pipeline.ordered import OrderedFlow
+from daemon.pipeline.recogniser import Recogniser
 from evaluation.stream_score import Seen
 
 CONFIG = Path("config.yaml")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from daemon.records import Modality
+from daemon.core.records import Modality
 
 GRACE_S = 0.8
 """An event may start so long after its digit is gone: sound is recognised once it is complete."""

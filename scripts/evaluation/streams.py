@@ -10,11 +10,11 @@ from training.specs import NONE
 from training.speech import recorded_digits
 from training.splits import part_of_sound
 
-from daemon.bundles.load import load_bundle
-from daemon.clock import NS_PER_S
-from daemon.recogniser import Recogniser, load_recogniser
-from daemon.records import Array, Block, Frame
-from daemon.sources.files import read_sound
+from daemon.bundle.bundle import load_bundle
+from daemon.core.records import Array, Block, Frame
+from daemon.core.timing import NS_PER_S
+from daemon.pipeline.recogniser import Recogniser, load_recogniser
+from daemon.sources.container import read_sound
 from evaluation.progress import shown, tell
 from evaluation.rows import Row, Target, at_least, at_most, plain, share
 from evaluation.sentences import sentences

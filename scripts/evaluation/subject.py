@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.bundles.load import load_bundle
+from daemon.bundle.bundle import load_bundle
+from daemon.core.records import Array, Block, Embedding, Frame, Line, Modality, Moment, Recognition
 from daemon.encoders.audio import AudioFrontEnd
-from daemon.recogniser import load_recogniser
-from daemon.records import Array, Block, Embedding, Frame, Line, Modality, Moment, Recognition
+from daemon.pipeline.recogniser import load_recogniser
 
 DIGITS = [str(digit) for digit in range(10)]
 

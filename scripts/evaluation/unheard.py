@@ -13,7 +13,7 @@ import yaml
 from training.speech import Sound, Utterance, recorded_digits
 from training.splits import SPEAKERS
 
-from daemon.bundles.load import MANIFEST, Bundle
+from daemon.bundle.bundle import MANIFEST, Bundle
 from evaluation.hearing import windows
 from evaluation.held_out import SEED
 from evaluation.progress import tell

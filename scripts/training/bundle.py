@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import yaml
 
-from daemon.bundles.load import load_bundle
-from daemon.documents import Document
-from daemon.manifest import AudioSpec, ImageSpec, TextSpec
-from daemon.offline import Item, OfflineRecogniser
-from daemon.recogniser import load_recogniser
+from daemon.bundle.bundle import load_bundle
+from daemon.bundle.manifest import AudioSpec, ImageSpec, TextSpec
+from daemon.core.document import Document
+from daemon.pipeline.offline import Item, OfflineRecogniser
+from daemon.pipeline.recogniser import load_recogniser
 from training import convert, speech, voices
 from training.scenes import FRAME
 from training.specs import AUDIO, IMAGE, LABELS, SEED

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from daemon.records import MODALITIES, Array, Modality
+from daemon.core.records import MODALITIES, Array, Modality
 from training.moments import ALL_SUBSETS, Heard, make_moments
 from training.specs import LABELS, NONE
 

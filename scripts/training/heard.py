@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from daemon.core.records import Embedding, Frame, Line, Modality
 from daemon.encoders.audio import AudioEncoder, Patch
 from daemon.encoders.image import ImageEncoder
 from daemon.encoders.text import TextEncoder
-from daemon.inference.model import TfliteModel
-from daemon.records import Embedding, Frame, Line, Modality
+from daemon.inference.interpreter import TfliteModel
 from training import audios
 from training.bundle import specs
 from training.glyphs import load_digits

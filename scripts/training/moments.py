@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.records import MODALITIES, Array, Modality
+from daemon.core.records import MODALITIES, Array, Modality
 from training.specs import LABELS, NONE
 
 Labels = NDArray[np.int64]

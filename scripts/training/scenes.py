@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.encoders.pixels import fit
-from daemon.records import Frame
+from daemon.core.records import Frame
+from daemon.encoders.image import fit
 from training.cells import LEVELS
 from training.clutter import Box, Mask, add_pile, add_shapes, add_sheet
 from training.glyphs import Faded, box_of, pen_changed, rewritten

@@ -1,6 +1,6 @@
 """How the encoders hear, see and read: what training and the manifest share."""
 
-from daemon.manifest import AudioPreprocessing, ImagePreprocessing, ImageSpec, TensorSpec
+from daemon.bundle.manifest import AudioPreprocessing, ImagePreprocessing, ImageSpec, TensorSpec
 
 SEED = 20261123
 EVIDENCE_SPAN = 6.0

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from daemon.inference.head import write_head
+from daemon.inference.graphs import write_head
 from training import audios, bundle, images, texts
 from training.fusion import fit_head, start_threshold
 from training.heard import listen

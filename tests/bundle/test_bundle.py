@@ -9,17 +9,16 @@ import pytest
 import yaml
 from benchmarks.bundles import build_real_bundle
 
-from daemon.accelerate import accelerate
-from daemon.bundles.load import load_bundle
-from daemon.cli import main
-from daemon.device_config import DevicesConfig
+from daemon.bundle.bundle import load_bundle
+from daemon.cli.main import main
+from daemon.config.devices import DevicesConfig
+from daemon.core.errors import Refused
 from daemon.encoders.audio import Patch
-from daemon.errors import Refused
-from daemon.inference.device import edgetpu
-from daemon.inference.head import write_head
-from daemon.inference.placement import Machine
-from daemon.recogniser import load_recogniser
-from tests.bundles.builder import SIDE, manifest, write_bundle, write_encoder
+from daemon.inference.graphs import write_head
+from daemon.inference.placement import Machine, edgetpu
+from daemon.pipeline.acceleration import accelerate
+from daemon.pipeline.recogniser import load_recogniser
+from tests.helpers.bundle_builder import SIDE, manifest, write_bundle, write_encoder
 from tests.helpers.mosquitto import wait_until
 from tests.shared import SHARED, needs_shared
 

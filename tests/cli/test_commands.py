@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli import main
-from tests.app.test_shipped import shipped
+from daemon.cli.main import main
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, wait_until
+from tests.node.test_shipped import shipped
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from daemon.cli import main
-from tests.bundles.builder import write_bundle
+from daemon.cli.main import main
+from tests.helpers.bundle_builder import write_bundle
 
 
 @pytest.fixture

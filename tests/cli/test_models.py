@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from daemon import models_command
-from daemon.cli import main
-from daemon.config import Config
-from daemon.control import Control
-from daemon.mqtt import ModelsPayload, Narrator, Session, parse
-from daemon.mqtt_config import MqttConfig
+from daemon.cli import models as models_command
+from daemon.cli.main import main
+from daemon.cli.render import Narrator
+from daemon.config.mqtt import MqttConfig
+from daemon.config.node import Config
+from daemon.mqtt.session import Session
+from daemon.mqtt.subscriber import parse
+from daemon.mqtt.update_payloads import ModelsPayload
+from daemon.node.control import Control
 from tests.fakes.updates import Failure, FakeUpdates, bundle, models, result
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until

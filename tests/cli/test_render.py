@@ -6,17 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt import (
-    Narrator,
-    Received,
-    RecognitionPayload,
-    event_payload,
-    parse,
-    recognition_json,
-    render,
-    state_payload,
-)
-from daemon.records import Event
+from daemon.cli.render import Narrator, render
+from daemon.core.records import Event
+from daemon.mqtt.payloads import RecognitionPayload, event_payload, recognition_json, state_payload
+from daemon.mqtt.subscriber import Received, parse
 from tests.fakes.updates import bundle, candidate, models, result
 from tests.mqtt.records import LABELS, recognition
 

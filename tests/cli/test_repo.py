@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import yaml
 
-from daemon import __version__, repo_command, repo_trial
-from daemon.cli import main
+from daemon import __version__
+from daemon.cli import repo as repo_command
+from daemon.cli.main import main
+from daemon.pipeline import trial as repo_trial
+from daemon.pipeline.trial import LEAST_MB, declared_mb
 from daemon.publisher.repository import utc_now
-from daemon.repo_trial import LEAST_MB, declared_mb
-from tests.bundles.builder import manifest, write_bundle, write_encoder
+from tests.helpers.bundle_builder import manifest, write_bundle, write_encoder
 from tests.helpers.daemon import ROOT
 from tests.publisher.device import Device
 

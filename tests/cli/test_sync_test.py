@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli import main
-from daemon.sync import INTERVALS_S
+from daemon.cli.main import main
+from daemon.sources.av_sync import INTERVALS_S
 from tests.helpers.clips import write_clip
 from tests.helpers.rtsp import rtsp_camera
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt import active_words, check_words, listing, progress_words, result_words, stage_words
-from daemon.mqtt.models_payload import CheckPart, ModelsPayload, without_updates
+from daemon.cli.render import active_words, check_words, listing, progress_words, result_words, stage_words
+from daemon.mqtt.update_payloads import CheckPart, ModelsPayload, without_updates
 from tests.fakes.updates import TIME, bundle, candidate, models, result
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)

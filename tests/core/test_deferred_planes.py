@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from daemon.deferred import Deferred
+from daemon.core.records import Deferred
 
 
 class Matter:

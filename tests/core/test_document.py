@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.config import load_config
-from daemon.documents import load_document
-from daemon.errors import DocumentError
-from daemon.manifest import Manifest
-from daemon.mqtt_config import MqttConfig, broker_at
+from daemon.bundle.manifest import Manifest
+from daemon.config.mqtt import MqttConfig, broker_at
+from daemon.config.node import load_config
+from daemon.core.document import load_document
+from daemon.core.errors import DocumentError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = (ROOT / "config.yaml").read_text()
 
 
@@ -162,8 +162,8 @@ def test_hostile_bytes_are_refused_and_never_crash(tmp_path_factory: pytest.Temp
 
 
 def test_the_shipped_config_names_every_key() -> None:
-    from daemon.config import Config
-    from daemon.documents import Document
+    from daemon.config.node import Config
+    from daemon.core.document import Document
 
     def keys(model: type[Document]) -> set[str]:
         found = set(model.model_fields)

@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.clock import NS_PER_S
-from daemon.rate import FrameRate
+from daemon.core.timing import NS_PER_S, FrameRate
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@
 
 import logging
 
-from daemon.logs import MAX_REMEMBERED, QUIET_S, RepeatFilter
+from daemon.core.logs import MAX_REMEMBERED, QUIET_S, RepeatFilter
 
 
 def record(message: str) -> logging.LogRecord:
-    return logging.LogRecord("daemon.flow.encode", logging.WARNING, "", 0, message, (), None)
+    return logging.LogRecord("daemon.pipeline.encode", logging.WARNING, "", 0, message, (), None)
 
 
 def test_a_message_passes_once_and_tells_how_often_it_was_held_back() -> None:
@@ -22,7 +22,7 @@ def test_a_message_passes_once_and_tells_how_often_it_was_held_back() -> None:
 
 def test_changes_are_always_told() -> None:
     repeats = RepeatFilter()
-    connected = logging.LogRecord("daemon.mqtt.link", logging.INFO, "", 0, "connected", (), None)
+    connected = logging.LogRecord("daemon.mqtt.connection", logging.INFO, "", 0, "connected", (), None)
     assert all(repeats.filter(connected) for _ in range(3))
 
 

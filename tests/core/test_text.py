@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.redact import redact
+from daemon.core.text import redact
 
 
 @given(

@@ -126,7 +126,7 @@ class Node:
         note(f"{device.source} is told to be {told['state']} after {time.monotonic() - began:.2f} s ({told['reason']})")
 
     def children(self) -> list[int]:
-        return children_of(self.daemon.process.pid, "daemon.children")
+        return children_of(self.daemon.process.pid, "daemon.sources.capture")
 
 
 def note(line: str) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.inference.device import edgetpu
 from daemon.inference.hardware import EdgeTpu, edge_tpus, reset_usb
-from daemon.inference.upkeep import upkeep_of
+from daemon.inference.placement import edgetpu
+from daemon.pipeline.acceleration import upkeep_of
 from tests.helpers.mosquitto import wait_until
 
 PLUG = "modprobe g_serial idVendor=0x1a6e idProduct=0x089a"

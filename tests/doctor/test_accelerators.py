@@ -7,26 +7,25 @@ from pathlib import Path
 import pytest
 import yaml
 
-from daemon import doctor_devices, doctor_node
-from daemon.bundles.load import Bundle, load_bundle
-from daemon.config import Config
-from daemon.device_config import DelegateConfig, DevicesConfig
+from daemon.bundle.bundle import Bundle, load_bundle
+from daemon.config.devices import DelegateConfig, DevicesConfig
+from daemon.config.node import Config
+from daemon.core.errors import ENDED_BY
+from daemon.doctor import accelerators as doctor_devices
+from daemon.doctor import node as doctor_node
+from daemon.doctor.accelerators import Attempt, Part, accelerator_findings, cpu_placements, judge
 from daemon.doctor.finding import Finding
-from daemon.doctor.versions import LITERT, Installed
-from daemon.doctor_attempt import Attempt, Part, judge
-from daemon.doctor_devices import accelerator_findings, cpu_placements
-from daemon.errors import ENDED_BY
-from daemon.inference.device import Device, edgetpu
+from daemon.doctor.libraries import LITERT, Installed
+from daemon.inference.accelerator_status import Change
 from daemon.inference.hardware import EdgeTpu
-from daemon.inference.past import Change
-from daemon.inference.placement import Machine, Placement
-from tests.app.test_shipped import shipped
-from tests.bundles.builder import write_bundle
-from tests.doctor.test_command import found, written
+from daemon.inference.placement import Device, Machine, Placement, edgetpu
+from tests.doctor.test_report import found, written
 from tests.helpers import libraries
 from tests.helpers.accelerators import delegate_config
+from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import Mosquitto
+from tests.node.test_shipped import shipped
 
 HAVE = Installed((3, 11, 2), "2.1.0", LITERT, "2.3.0")
 OWN = Device("libown.so", "delegate", "/opt/libown.so")

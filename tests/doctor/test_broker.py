@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from daemon.config.mqtt import MqttConfig, TlsConfig
 from daemon.doctor.finding import Finding
-from daemon.doctor_node import broker_finding
-from daemon.mqtt import trial
-from daemon.mqtt_config import MqttConfig, TlsConfig
+from daemon.doctor.node import broker_finding
+from daemon.mqtt import requests as trial
 from tests.helpers.certificates import Authority
 from tests.helpers.mosquitto import Mosquitto, Subscriber, steady_port, wait_until
-from tests.mqtt.test_connection import Old, tls_lines
+from tests.mqtt.test_credentials import Old, tls_lines
 
 SECRET, WRONG = "correct horse", "battery staple"
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from daemon.doctor.edgetpu import Driver, edge_tpu_findings, judge_library, package_version
-from daemon.doctor.finding import Finding
-from daemon.doctor.trial import Trial
-from daemon.doctor.versions import LITERT, TFLITE, Installed
+from daemon.doctor.finding import Finding, Trial
+from daemon.doctor.libraries import LITERT, TFLITE, Installed
 from daemon.inference.hardware import EdgeTpu
 from tests.helpers import libraries
 from tests.inference.test_hardware import plug_in, touch

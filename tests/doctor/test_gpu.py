@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.doctor.access import group_of
-from daemon.doctor.gpu import gpu_findings, remedy_of
+from daemon.doctor.machine import gpu_findings, group_of, remedy_of
 from tests.inference.test_hardware import touch
 
 RELEASE = "# R36 (release), REVISION: 4.0, GCID: 37537400\n"

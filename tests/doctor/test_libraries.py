@@ -2,8 +2,8 @@
 
 import pytest
 
-from daemon.doctor.trial import Trial
-from daemon.doctor.versions import (
+from daemon.doctor.finding import Trial
+from daemon.doctor.libraries import (
     LIBRARIES,
     LITERT,
     TFLITE,

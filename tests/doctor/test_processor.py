@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.doctor.processor import judge_processor, processor
+from daemon.doctor.machine import judge_processor, processor
 
 PI_4 = "Features\t: fp asimd evtstrm crc32 cpuid\nCPU part\t: 0xd08\n"
 PI_5 = (

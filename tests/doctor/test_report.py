@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 import yaml
 
-from daemon import doctor_command
-from daemon.bundles.load import load_bundle
-from daemon.bundles.state import State
-from daemon.cli import main
+from daemon.bundle.bundle import load_bundle
+from daemon.cli.main import main
+from daemon.doctor import report as doctor_command
 from daemon.doctor.finding import Finding
-from daemon.doctor_command import Report
-from tests.app.test_shipped import shipped
-from tests.bundles.builder import write_bundle
-from tests.bundles.fetching import held
+from daemon.doctor.report import Report
+from daemon.updates.state import State
 from tests.helpers import libraries
+from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import Mosquitto, wait_until
 from tests.helpers.publishing import Repository
 from tests.helpers.slots import put
 from tests.helpers.webserver import WebServer
+from tests.node.test_shipped import shipped
+from tests.updates.fetching import held
 
 DEADLINE_S = 120
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from daemon import doctor_sources
-from daemon.bundles.load import load_bundle
-from daemon.config import Config
+from daemon.bundle.bundle import load_bundle
+from daemon.config.node import Config
+from daemon.core.errors import SourceError
+from daemon.core.ports import Deliver
+from daemon.doctor import sources as doctor_sources
 from daemon.doctor.finding import Finding
-from daemon.doctor_sources import Attempt, source_findings
-from daemon.errors import SourceError
-from daemon.ports import Deliver
-from tests.bundles.builder import write_bundle
+from daemon.doctor.sources import Attempt, source_findings
+from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.clips import write_clip
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import steady_port

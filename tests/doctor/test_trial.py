@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.doctor.trial import IMPORT, VERSION, tried
+from daemon.doctor.finding import IMPORT, VERSION, tried
 from tests.helpers import libraries
 
 FUNCTION = "edgetpu_version"

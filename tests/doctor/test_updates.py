@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from daemon import __version__
-from daemon.bundles.choice import Own
-from daemon.bundles.preview import Preview
-from daemon.bundles.requests import LookResult
-from daemon.bundles.state import State
+from daemon.bundle.release import Offer
 from daemon.doctor.finding import Finding
-from daemon.doctor_models import Expiry, Look, judge_look, models_findings
+from daemon.doctor.updates import Expiry, Look, judge_look, models_findings
 from daemon.publisher.repository import utc_now
-from daemon.release import Offer
-from tests.bundles.builder import write_bundle
-from tests.bundles.fetching import Device, held
+from daemon.updates.messages import LookResult
+from daemon.updates.policy import Own
+from daemon.updates.startup import Preview
+from daemon.updates.state import State
+from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.publishing import Repository
 from tests.helpers.webserver import Fault, WebServer
+from tests.updates.fetching import Device, held
 
 OWN = Own("brightness@1.0.0", Path("/own"))
 UNKNOWN = Preview(State())

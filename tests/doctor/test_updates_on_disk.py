@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.bundles.choice import Own
-from daemon.bundles.preview import Kept, Preview
-from daemon.bundles.rules import Vitals
-from daemon.bundles.state import Probation, Refusal, Slot, State
-from daemon.doctor_models import judge_store
+from daemon.doctor.updates import judge_store
+from daemon.updates.policy import Own
+from daemon.updates.startup import Kept, Preview
+from daemon.updates.state import Probation, Refusal, Slot, State, Vitals
 
 OWN = Own("digits@0.4.0", Path("/own"))
 BEFORE = Vitals(moments=500, errors=0, p99_ms=None, mean_top_score=None)

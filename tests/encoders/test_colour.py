@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
-from daemon.encoders.colour import rgb_from_yuv
-from daemon.encoders.pixels import fit
-from daemon.records import Colours, Frame
+from daemon.core.records import Colours, Frame
+from daemon.encoders.image import fit
+from daemon.encoders.resize import rgb_from_yuv
 from daemon.sources.container import to_frame
 from tests.encoders.test_image import spec
 

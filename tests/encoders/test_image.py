@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.encoders.image import ImageEncoder
-from daemon.encoders.pixels import fit
-from daemon.manifest import ImageSpec
-from daemon.records import Frame, Tensor
+from daemon.bundle.manifest import ImageSpec
+from daemon.core.records import Frame, Tensor
+from daemon.encoders.image import ImageEncoder, fit
 
 
 def spec(width: int, height: int, how: str = "stretch", colour: str = "rgb", **tensor: object) -> ImageSpec:

@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from daemon.encoders.audio import AudioFrontEnd
-from daemon.encoders.logmel import LogMel, PatchStream
-from daemon.manifest import AudioPreprocessing
-from daemon.records import Block
+from daemon.bundle.manifest import AudioPreprocessing
+from daemon.core.records import Block
+from daemon.encoders.audio import AudioFrontEnd, LogMel, PatchStream
 from tests.shared import SHARED, needs_shared
 
 YAMNET = AudioPreprocessing(

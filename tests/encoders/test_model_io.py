@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.encoders.tensors import OutputReader, quantize
-from daemon.manifest import TensorSpec
+from daemon.bundle.manifest import TensorSpec
+from daemon.encoders.model_io import OutputReader, quantize
 
 
 @given(st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=20), st.floats(0.02, 0.05), st.integers(-20, 20))

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon.bundle.manifest import AudioSpec, ImageSpec, TensorSpec, TextSpec
+from daemon.core.errors import ModelError
+from daemon.core.records import CPU, Colours, Frame, Line, Tensor
 from daemon.encoders.audio import AudioEncoder, Patch
 from daemon.encoders.image import ImageEncoder
 from daemon.encoders.text import TextEncoder
-from daemon.errors import ModelError
-from daemon.manifest import AudioSpec, ImageSpec, TensorSpec, TextSpec
-from daemon.records import CPU, Colours, Frame, Line, Tensor
 from tests.encoders.test_image import spec
 from tests.encoders.test_logmel import SMALL
 

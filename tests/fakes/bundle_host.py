@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from daemon.bundles.rules import Vitals
-from daemon.errors import Refused
+from daemon.core.errors import Refused
+from daemon.updates.state import Vitals
 
 WELL = Vitals(moments=500, errors=0, p99_ms=100.0, mean_top_score=0.9)
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from daemon.children.camera import POS_MSEC
-from daemon.records import Plane
+from daemon.core.records import Plane
+from daemon.sources.capture.camera import POS_MSEC
 
 PERIOD_MS = 100.0
 

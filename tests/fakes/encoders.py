@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from daemon.records import Embedding, Modality
+from daemon.core.records import Embedding, Modality
 
 
 class SlowEncoder:

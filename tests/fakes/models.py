@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from daemon.records import Array, Tensor
+from daemon.core.records import Array, Tensor
 
 
 class PlainHead:

@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Iterable
 
-from daemon.errors import SourceError
-from daemon.ports import Deliver
-from daemon.records import Captured
+from daemon.core.errors import SourceError
+from daemon.core.ports import Deliver
+from daemon.core.records import Captured
 
 
 class ScriptedSource:

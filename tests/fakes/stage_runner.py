@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from daemon.bundles.ports import Beat, Step
-from daemon.files import replace_file, sync_directory
-from daemon.release import LISTING, Release, listing
+from daemon.bundle.release import LISTING, Release, listing
+from daemon.core.files import replace_file, sync_directory
+from daemon.updates.steps import Beat, Step
 from tests.helpers.plain_bundles import entries_of, release_of
 
 Fault = Exception | dict[str, Any]

@@ -4,8 +4,8 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 
-from daemon.mqtt.models_payload import BundlePart, CandidatePart, CheckPart, ModelsPayload, ResultPart, without_updates
-from daemon.records import UPDATE_STAGES, UpdateStage
+from daemon.core.records import UPDATE_STAGES, UpdateStage
+from daemon.mqtt.update_payloads import BundlePart, CandidatePart, CheckPart, ModelsPayload, ResultPart, without_updates
 
 TIME = "2026-01-31T12:00:04.300110Z"
 SIZE = 1000

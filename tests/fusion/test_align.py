@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.core.records import Embedding, Modality
 from daemon.fusion.align import Alignment, AlignRules, advance, deliver, next_due_ns
-from daemon.records import Embedding, Modality
 
 MS = 1_000_000
 RULES = AlignRules({"image": 100 * MS, "audio": 300 * MS, "text": 1000 * MS}, min_interval_ns=10 * MS)

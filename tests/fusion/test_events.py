@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.fusion.decide import DecideRules, advance, next_due_ns, nothing, take
-from daemon.records import Event
+from daemon.core.records import Event
+from daemon.fusion.events import DecideRules, advance, next_due_ns, nothing, take
 
 MS = 1_000_000
 LABELS = ["a", "b", "nothing"]

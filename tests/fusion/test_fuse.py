@@ -2,11 +2,10 @@
 
 import numpy as np
 
+from daemon.core.records import Embedding
 from daemon.fusion.align import AlignRules
-from daemon.fusion.decide import DecideRules
-from daemon.fusion.head import FusionHead
-from daemon.fusion.stream import StreamFusion
-from daemon.records import Embedding
+from daemon.fusion.events import DecideRules
+from daemon.fusion.fuse import FusionHead, StreamFusion
 from tests.fakes.models import PlainHead
 
 MS = 1_000_000

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.errors import ModelError
-from daemon.fusion.head import FusionHead
-from daemon.inference.head import write_head
-from daemon.inference.model import TfliteModel
-from daemon.manifest import TensorSpec
-from daemon.records import MODALITIES, Embedding, Modality, Moment
+from daemon.bundle.manifest import TensorSpec
+from daemon.core.errors import ModelError
+from daemon.core.records import MODALITIES, Embedding, Modality, Moment
+from daemon.fusion.fuse import FusionHead
+from daemon.inference.graphs import write_head
+from daemon.inference.interpreter import TfliteModel
 from tests.fakes.models import PlainHead
 
 SIZES: dict[Modality, int] = {"image": 4, "audio": 3, "text": 2}

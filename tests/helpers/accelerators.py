@@ -7,17 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.clock import NS_PER_S
-from daemon.device_config import DelegateConfig, DevicesConfig
-from daemon.inference.accelerator import Accelerator, Upkeep
-from daemon.inference.device import Device
-from daemon.inference.examiner import Workload
-from daemon.inference.model import TfliteModel
-from daemon.inference.process import Served
-from daemon.inference.twin import TwinModel
-from daemon.manifest import TensorSpec
-from daemon.records import Array
-from daemon.runtime.backoff import Backoff
+from daemon.bundle.manifest import TensorSpec
+from daemon.config.devices import DelegateConfig, DevicesConfig
+from daemon.core.records import Array
+from daemon.core.timing import NS_PER_S, Backoff
+from daemon.inference.accelerator import Accelerator, TwinModel, Upkeep
+from daemon.inference.accelerator_process import Served
+from daemon.inference.interpreter import TfliteModel
+from daemon.inference.placement import Device
+from daemon.inference.verification import Workload
 from tests.helpers.mosquitto import wait_until
 from tests.inference.layers import write_layer
 
@@ -103,6 +101,6 @@ def serving_children(pids: Sequence[int]) -> list[dict]:
     orders = []
     for pid in pids:
         words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-        if "daemon.inference.served:serve" in words:
-            orders.append(json.loads(words[words.index("daemon.inference.served:serve") + 1]))
+        if "daemon.inference.accelerator_main:serve" in words:
+            orders.append(json.loads(words[words.index("daemon.inference.accelerator_main:serve") + 1]))
     return orders

@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 import yaml
 
-from daemon.inference.graph import Graph
-from daemon.inference.head import write_head
-from daemon.release import FileEntry, Release, Signed
+from daemon.bundle.release import FileEntry, Release, Signed
+from daemon.inference.graphs import Graph, write_head
 
 LABELS = ["dark", "bright", "nothing"]
 SIDE = 4

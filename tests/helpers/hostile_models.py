@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from daemon.inference.graph import Graph
+from daemon.inference.graphs import Graph
 from tests.inference.layers import edited
 
 FRAME = [1, 4, 4, 1]

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from daemon.release import FileEntry, Release, Signed
+from daemon.bundle.release import FileEntry, Release, Signed
 
 SIZES = {"audio.tflite": 9_000, "head.tflite": 1_500, "selftest/cases.yaml": 700}
 

@@ -5,15 +5,12 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
-from daemon.bundles.load import load_bundle
-from daemon.lifetimes import DEFAULT_DAYS
-from daemon.publisher.begin import begin
+from daemon.bundle.bundle import load_bundle
+from daemon.bundle.release import DEFAULT_DAYS, Release
 from daemon.publisher.contents import release_of
 from daemon.publisher.keys import KeyRing
-from daemon.publisher.renewal import Refreshed
-from daemon.publisher.report import Report, report
-from daemon.publisher.repository import opened, utc_now
-from daemon.release import Release
+from daemon.publisher.repository import begin, opened, utc_now
+from daemon.publisher.status import Refreshed, Report, report
 
 
 def another_version(bundle: Path, version: str, directory: Path) -> Path:

@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from daemon.bundles.stages import slot_of
-from daemon.bundles.state import Slot
-from daemon.release import LISTING, Release, listing
+from daemon.bundle.release import LISTING, Release, listing
+from daemon.updates.state import Slot
+from daemon.updates.steps import slot_of
 
 
 def put(store: Path, bundle: Path, release: Release) -> Slot:

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from daemon.inference.served import compiled
+from daemon.inference.accelerator_main import compiled
 
 
 def compute(model: str, question: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, load_delegate
 
-from daemon.records import Array
-from daemon.runtime.inside import Failed, RecordOutlet
+from daemon.core.records import Array
+from daemon.runtime.child_main import Failed, RecordOutlet
 
 CHARACTERS = 257
 """The shipped text model looks them up in a table of so many rows."""

@@ -6,8 +6,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from daemon.inference.graph import FILE_IDENTIFIER, Graph
-from daemon.records import Array
+from daemon.core.records import Array
+from daemon.inference.graphs import FILE_IDENTIFIER, Graph
 
 KINDS = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,

@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.bundles.load import load_bundle
-from daemon.errors import AcceleratorError, ModelError
+from daemon.bundle.bundle import load_bundle
+from daemon.bundle.manifest import TensorSpec
+from daemon.core.errors import AcceleratorError, ModelError
+from daemon.core.records import Tensor
+from daemon.core.timing import Backoff
 from daemon.inference.accelerator import Upkeep
-from daemon.inference.device import PROCESSOR, Device
-from daemon.inference.model import TfliteModel
-from daemon.inference.process import AcceleratorProcess, Served
-from daemon.inference.questions import Questions
-from daemon.manifest import TensorSpec
-from daemon.records import Tensor
-from daemon.runtime.backoff import Backoff
+from daemon.inference.accelerator_process import AcceleratorProcess, Questions, Served
+from daemon.inference.interpreter import TfliteModel
+from daemon.inference.placement import PROCESSOR, Device
 from daemon.runtime.child import Child
 from tests.helpers.accelerators import EXAMINED, INPUT, OUTPUT, SmallAccelerator, delegate_device
 from tests.helpers.daemon import ROOT

@@ -67,4 +67,4 @@ def test_a_thousand_restarts_leave_nothing_behind(
     gc.collect()
     assert held() == before
     assert anonymous_mb() - before_mb < MOST_GROWTH_MB
-    assert children_of(os.getpid(), "daemon.inference.served") == []
+    assert children_of(os.getpid(), "daemon.inference.accelerator_main") == []

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.inference.graph import Graph
-from daemon.inference.head import write_head
-from daemon.records import Array
-from tests.bundles.builder import write_encoder
+from daemon.core.records import Array
+from daemon.inference.graphs import Graph, write_head
+from tests.helpers.bundle_builder import write_encoder
 from tests.inference.delegated import Delegated
 from tests.inference.layers import Scales, cut_layer, write_layer, write_product
 from tests.shared import SHARED, needs_shared

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.errors import ChildError
-from daemon.records import Array
+from daemon.core.errors import ChildError
+from daemon.core.records import Array
 from daemon.runtime.child import Child, RecordInlet
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.processes import is_running

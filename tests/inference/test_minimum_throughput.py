@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.clock import NS_PER_MS
-from daemon.inference.pace import HISTORY, RECENT, Pace
+from daemon.core.timing import NS_PER_MS
+from daemon.inference.verification import HISTORY, RECENT, Pace
 
 
 def pace_of(*durations_ms: float) -> Pace:

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.device_config import Choice, DelegateConfig
-from daemon.inference.device import Device, edgetpu
+from daemon.config.devices import Choice, DelegateConfig
 from daemon.inference.hardware import EdgeTpu
-from daemon.inference.placement import Machine, look_around, place
+from daemon.inference.placement import Device, Machine, edgetpu, look_around, place
 
 NOTHING = Machine()
 USB = EdgeTpu("usb:0", Path("/dev/bus/usb/001/004"), "18d1:9302")

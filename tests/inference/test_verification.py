@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from daemon.inference.known import disagreement
-from daemon.manifest import TensorSpec
+from daemon.bundle.manifest import TensorSpec
+from daemon.inference.verification import disagreement
 
 INT8 = TensorSpec(shape=[1, 4], dtype="int8", scale=0.02, zero_point=-128)
 FLOAT = TensorSpec(shape=[1, 4], dtype="float32")

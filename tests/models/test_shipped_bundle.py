@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import yaml
 
-from daemon.bundles.load import load_bundle
-from daemon.bundles.selftest import case_file, load_cases
-from daemon.offline import Item, OfflineRecogniser
-from daemon.recogniser import load_recogniser
+from daemon.bundle.bundle import case_file, load_bundle, load_cases
+from daemon.pipeline.offline import Item, OfflineRecogniser
+from daemon.pipeline.recogniser import load_recogniser
 
-BUNDLE = Path(__file__).parent.parent / "models" / "digits"
+BUNDLE = Path(__file__).resolve().parents[2] / "models" / "digits"
 DEMO = BUNDLE / "demo"
 KINDS = {"both", "image", "audio", "text", "neither", "contradiction"}
 

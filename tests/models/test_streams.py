@@ -8,8 +8,8 @@ from evaluation.stream_digits import COUNT, LENGTH_S, PAUSE_S, Pool, captured, p
 from evaluation.stream_frames import SCENE_S, empty_frames
 from evaluation.stream_score import GRACE_S, Seen, Shown, score
 
-from daemon.clock import NS_PER_S
-from daemon.records import Block, Frame, Line
+from daemon.core.records import Block, Frame, Line
+from daemon.core.timing import NS_PER_S
 
 THREE = Shown("3", 1.0, 2.0, ("image",))
 SEVEN = Shown("7", 4.0, 5.0, ("audio",))

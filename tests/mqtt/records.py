@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from daemon.mqtt import EventPayload
-from daemon.records import MODALITIES, Embedding, Moment, Recognition
+from daemon.core.records import MODALITIES, Embedding, Moment, Recognition
+from daemon.mqtt.payloads import EventPayload
 
 LABELS = [*"0123456789", "none"]
 

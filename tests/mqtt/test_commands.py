@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt import AnswerPayload, OfInstall, OfStream, Request, Session, Unfit, read_order
+from daemon.config.mqtt import Command, MqttConfig
 from daemon.mqtt.client import Inbound
-from daemon.mqtt.commands import ORDERS, answer_topic
-from daemon.mqtt_config import Command, MqttConfig
+from daemon.mqtt.commands import ORDERS, AnswerPayload, OfInstall, OfStream, Request, Unfit, answer_topic, read_order
+from daemon.mqtt.session import Session
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),

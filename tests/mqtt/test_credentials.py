@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from daemon.errors import Refused
-from daemon.mqtt import Session
-from daemon.mqtt.connection import login, tls_context
-from daemon.mqtt_config import MqttConfig, TlsConfig
+from daemon.config.mqtt import MqttConfig, TlsConfig
+from daemon.core.errors import Refused
+from daemon.mqtt.credentials import login, tls_context
+from daemon.mqtt.session import Session
 from tests.helpers.certificates import Authority
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.proxy import Proxy

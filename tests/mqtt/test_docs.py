@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from daemon.mqtt import Malformed, parse
+from daemon.core.records import UPDATE_STAGES
 from daemon.mqtt.commands import ORDERS
-from daemon.mqtt.models_payload import MAX_AVAILABLE, MAX_REASON, ModelsPayload
 from daemon.mqtt.outbox import MAX_WAITING
-from daemon.mqtt.outgoing import MAX_PASSING
 from daemon.mqtt.payloads import EventPayload, LabelPart, Payload, RecognitionPayload, StatePayload
-from daemon.records import UPDATE_STAGES
+from daemon.mqtt.send_queue import MAX_PASSING
+from daemon.mqtt.subscriber import Malformed, parse
+from daemon.mqtt.update_payloads import MAX_AVAILABLE, MAX_REASON, ModelsPayload
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "mqtt.md").read_text(encoding="utf-8")
 SECTIONS = {part.split("\n", 1)[0]: part for part in TEXT.split("\n## ")[1:]}

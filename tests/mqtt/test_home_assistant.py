@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt import StreamEntities, discovery_payload, discovery_topic, platforms
 from daemon.mqtt.commands import OfDevice, Request, read_order
-from daemon.mqtt.discovery import MOST_LABELS, DiscoveryPayload, object_id
+from daemon.mqtt.home_assistant import (
+    MOST_LABELS,
+    DiscoveryPayload,
+    StreamEntities,
+    discovery_payload,
+    discovery_topic,
+    object_id,
+    platforms,
+)
 from daemon.mqtt.payloads import state_payload
 from tests.mqtt.records import event
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt import OfInstall, OfPin, discovery_payload, platforms, read_order
-from daemon.mqtt.commands import OfNothing, Request
-from daemon.mqtt.models_payload import CheckPart, ModelsPayload
+from daemon.mqtt.commands import OfInstall, OfNothing, OfPin, Request, read_order
+from daemon.mqtt.home_assistant import discovery_payload, platforms
+from daemon.mqtt.update_payloads import CheckPart, ModelsPayload
 from tests.fakes.updates import TIME, bundle, candidate, models, result
-from tests.mqtt.test_discovery import rendered
+from tests.mqtt.test_home_assistant import rendered
 
 ENTITIES = discovery_payload("node", "1.0", [], {}, has_updates=True).components
 NOT_LOOKED = CheckPart(ok=False, reason="models.example does not answer", time=TIME)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.config.mqtt import OutboxConfig
+from daemon.core.records import Counters
 from daemon.mqtt.outbox import MAX_WAITING, Outbox
+from daemon.mqtt.outbox_store import Entry, Store
 from daemon.mqtt.payloads import EventPayload
-from daemon.mqtt.store import Entry, Store
-from daemon.mqtt_config import OutboxConfig
-from daemon.records import Counters
 from tests.helpers.mosquitto import wait_until
 from tests.mqtt.records import event
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt import store as module
-from daemon.mqtt.store import ROW_BYTES, Entry, Store
+from daemon.mqtt import outbox_store as module
+from daemon.mqtt.outbox_store import ROW_BYTES, Entry, Store
 
 
 def entry(sequence: int, event: str = "e", phase: str = "start", size: int = 10) -> Entry:

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.errors import InputError
-from daemon.mqtt import (
+from daemon.core.errors import InputError
+from daemon.core.records import MODALITIES, Event, Moment, Recognition
+from daemon.mqtt.payloads import (
     EventPayload,
     RecognitionPayload,
     StatePayload,
@@ -14,7 +15,6 @@ from daemon.mqtt import (
     recognition_json,
     state_payload,
 )
-from daemon.records import MODALITIES, Event, Moment, Recognition
 from tests.mqtt.records import LABELS, recognition
 
 TIME = "2026-01-31T12:00:00.000001Z"

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt import EventPayload, Malformed, ModelsPayload, RecognitionPayload, StatePayload, parse, state_payload
-from daemon.mqtt.received import MAX_PAYLOAD_BYTES, HealthReport
+from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload, state_payload
+from daemon.mqtt.subscriber import MAX_PAYLOAD_BYTES, HealthReport, Malformed, parse
+from daemon.mqtt.update_payloads import ModelsPayload
 from tests.fakes.updates import models
 from tests.mqtt.records import recognition
 from tests.mqtt.test_payloads import TIME, build

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt.outgoing import MAX_EVENTS, Outbound, Outgoing
+from daemon.mqtt.send_queue import MAX_EVENTS, Outbound, Outgoing
 
 
 def drain(outgoing: Outgoing, may_await_ack: bool = True) -> list[bytes]:

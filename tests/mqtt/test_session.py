@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from daemon.mqtt import Session
-from daemon.mqtt_config import MqttConfig
+from daemon.config.mqtt import MqttConfig
+from daemon.mqtt.session import Session
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.mqtt.records import event
 

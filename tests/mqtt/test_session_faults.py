@@ -15,9 +15,10 @@ import pytest
 from paho.mqtt.client import Client
 from pydantic import SecretStr
 
-from daemon.mqtt import Session, link
-from daemon.mqtt.outgoing import MAX_EVENTS, MAX_PASSING
-from daemon.mqtt_config import MqttConfig
+from daemon.config.mqtt import MqttConfig
+from daemon.mqtt import connection as link
+from daemon.mqtt.send_queue import MAX_EVENTS, MAX_PASSING
+from daemon.mqtt.session import Session
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
 from tests.mqtt.records import event
 from tests.mqtt.test_session import numbers, session

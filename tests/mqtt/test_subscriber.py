@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
-from daemon.mqtt import Malformed, RecognitionPayload, event_payload, state_payload, watch
-from daemon.mqtt.received import Received
-from daemon.mqtt_config import MqttConfig
-from daemon.records import Counters, Event
+from daemon.config.mqtt import MqttConfig
+from daemon.core.records import Counters, Event
+from daemon.mqtt.payloads import RecognitionPayload, event_payload, state_payload
+from daemon.mqtt.subscriber import Malformed, Received, watch
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
 from tests.mqtt.records import recognition
 from tests.mqtt.test_payloads import TIME, build

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt import ModelsPayload
-from daemon.mqtt.models_payload import MAX_AVAILABLE, MAX_REASON, MAX_REFUSED, CheckPart, ResultPart
-from daemon.mqtt.received import MAX_PAYLOAD_BYTES
+from daemon.mqtt.subscriber import MAX_PAYLOAD_BYTES
+from daemon.mqtt.update_payloads import MAX_AVAILABLE, MAX_REASON, MAX_REFUSED, CheckPart, ModelsPayload, ResultPart
 from tests.fakes.updates import TIME, bundle, models, result
 
 

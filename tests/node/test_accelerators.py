@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.app.test_daemon import parsed
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.processes import children_of, is_running
 from tests.helpers.publishing import Repository, another_version
+from tests.node.test_daemon import parsed
 
-SERVED = "daemon.inference.served"
+SERVED = "daemon.inference.accelerator_main"
 DIGITS = ROOT / "models" / "digits"
 DEMO = DIGITS / "demo"
 

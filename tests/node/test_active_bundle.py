@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from daemon.bundles.load import load_bundle
-from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.config import ReplayConfig, StreamConfig
-from daemon.fusion.stream import Fused
-from daemon.in_use import InUse, shown, take_the_same
-from daemon.manifest import Manifest
-from daemon.publish import Shown
-from daemon.recogniser import Recogniser, load_recogniser
-from daemon.stream import Stream
-from tests.app import test_daemon
-from tests.bundles.builder import manifest
-from tests.flow.test_ordered import three_senses
+from daemon.bundle.bundle import load_bundle
+from daemon.bundle.manifest import Manifest
+from daemon.config.streams import ReplayConfig, StreamConfig
+from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.fusion.fuse import Fused
+from daemon.node.active_bundle import InUse, shown, take_the_same
+from daemon.node.stream import Stream
+from daemon.node.stream_publisher import Shown
+from daemon.pipeline.recogniser import Recogniser, load_recogniser
+from tests.helpers.bundle_builder import manifest
 from tests.helpers.mosquitto import wait_until
+from tests.node import test_daemon
+from tests.pipeline.test_ordered import three_senses
 
 material = test_daemon.material
 

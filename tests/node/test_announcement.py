@@ -5,8 +5,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from daemon.announce import announce
-from daemon.config import Config
+from daemon.config.node import Config
+from daemon.node.reports import announce
 
 MODELS = {"models", "models_check", "models_pin"}
 

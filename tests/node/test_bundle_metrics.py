@@ -1,6 +1,6 @@
 """How a bundle does: what is counted since it took over, and what of its latest moments."""
 
-from daemon.vitals import LATEST_MOMENTS, VitalSigns
+from daemon.node.stream_publisher import LATEST_MOMENTS, VitalSigns
 
 MS = 1_000_000
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config import Config
-from daemon.control import Control, _device_turned
-from daemon.mqtt import AnswerPayload, Request
-from daemon.mqtt_config import MqttConfig
-from daemon.ports import Updates
-from daemon.switches import Switch, load_switches
+from daemon.config.mqtt import MqttConfig
+from daemon.config.node import Config
+from daemon.core.ports import Updates
+from daemon.mqtt.commands import AnswerPayload, Request
+from daemon.node.control import Control, _device_turned
+from daemon.node.switches import Switch, load_switches
 
 OPEN, PAUSED = Switch(), Switch(paused=True)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.app import test_daemon
-from tests.app.test_daemon import parsed
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.node import test_daemon
+from tests.node.test_daemon import parsed
 
 Config = Callable[..., dict]
 config, material = test_daemon.config, test_daemon.material

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.bundles.builder import write_bundle
+from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Heard, Mosquitto, Subscriber, wait_until
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from daemon.sources.files import read_sound
+from daemon.sources.container import read_sound
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 

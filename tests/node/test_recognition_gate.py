@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.clock import NS_PER_S
-from daemon.mqtt import RecognitionGate
-from daemon.mqtt_config import RecognitionsConfig
+from daemon.config.mqtt import RecognitionsConfig
+from daemon.core.timing import NS_PER_S
+from daemon.node.stream_publisher import RecognitionGate
 from tests.mqtt.records import recognition
 
 SECONDS = 20

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.app.test_daemon import parsed, replayed, stripped
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.processes import children_of, is_running
 from tests.helpers.pulse import PulseServer, pulse_server
 from tests.helpers.rtsp import rtsp_camera
+from tests.node.test_daemon import parsed, replayed, stripped
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_a_sound_server_that_hangs_does_not_keep_it_from_stopping(
 def test_a_daemon_that_is_killed_leaves_no_child(tmp_path: Path, broker: Mosquitto) -> None:
     with DaemonProcess(listening("killed", broker), tmp_path) as daemon:
         wait_until(lambda: "demo/microphone: delivers" in daemon.log, "sound")
-        children = children_of(daemon.process.pid, "daemon.children.microphone")
+        children = children_of(daemon.process.pid, "daemon.sources.capture.microphone")
         assert len(children) == 1
         daemon.process.kill()
         wait_until(lambda: not is_running(children[0]), "the child has ended")

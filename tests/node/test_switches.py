@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.switches import Switch, load_switches, save_switches
+from daemon.node.switches import Switch, load_switches, save_switches
 
 SWITCHES = st.dictionaries(
     st.text(min_size=1, max_size=20), st.builds(Switch, paused=st.booleans(), muted=st.booleans())

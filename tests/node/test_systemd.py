@@ -3,12 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from daemon.clock import NS_PER_S
-from daemon.inference.past import State as AcceleratorState
-from daemon.runtime.progress import Progress, Round, stuck
-from daemon.status.health import AcceleratorHealth, SourceHealth, WorkloadHealth, overall
-from daemon.status.notify import Notifier
-from daemon.status.service import Service, words
+from daemon.core.timing import NS_PER_S
+from daemon.inference.accelerator_status import State as AcceleratorState
+from daemon.node.health import AcceleratorHealth, SourceHealth, WorkloadHealth, overall
+from daemon.node.systemd import Notifier, Service, words
+from daemon.runtime.heartbeat import Progress, Round, stuck
 
 WORK = WorkloadHealth(ran=3, on_cpu=1, p50_ms=2.5, p99_ms=4.0)
 

@@ -12,16 +12,16 @@ import pytest
 import yaml
 from ai_edge_litert import schema_py_generated as schema
 
-from daemon.errors import EXIT_REFUSED
-from daemon.inference.head import write_head
-from tests.app import test_daemon
-from tests.app.test_daemon import parsed
-from tests.bundles.builder import write_bundle
+from daemon.core.errors import EXIT_REFUSED
+from daemon.inference.graphs import write_head
 from tests.helpers import hostile_models
+from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.daemon import DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.publishing import Repository
 from tests.helpers.webserver import WebServer
+from tests.node import test_daemon
+from tests.node.test_daemon import parsed
 
 Config = Callable[..., dict]
 config, material = test_daemon.config, test_daemon.material

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from daemon.accelerate import accelerate
-from daemon.bundles.load import load_bundle
-from daemon.config import load_config
-from daemon.device_config import DelegateConfig, DevicesConfig
-from daemon.errors import BundleError, DocumentError
+from daemon.bundle.bundle import load_bundle
+from daemon.config.devices import DelegateConfig, DevicesConfig
+from daemon.config.node import load_config
+from daemon.core.errors import BundleError, DocumentError
 from daemon.inference.placement import Machine
-from daemon.recogniser import Recogniser, load_recogniser
-from tests.bundles.builder import write_bundle
+from daemon.pipeline.acceleration import accelerate
+from daemon.pipeline.recogniser import Recogniser, load_recogniser
+from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.daemon import ROOT
 
 DIGITS = ROOT / "models" / "digits"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.inference.device import Device, edgetpu
-from daemon.inference.upkeep import upkeep_of
+from daemon.inference.placement import Device, edgetpu
+from daemon.pipeline.acceleration import upkeep_of
 
 
 def plug_in(root: Path, usb_id: str = "18d1:9302") -> Path:

@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from daemon.flow.encode import Encoders
-from daemon.records import MODALITIES, Counters, Embedding, Modality
+from daemon.core.records import MODALITIES, Counters, Embedding, Modality
+from daemon.pipeline.encode import Encoders
 from tests.helpers.mosquitto import wait_until
 
 

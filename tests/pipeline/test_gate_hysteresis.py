@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.gates.hysteresis import Hysteresis
+from daemon.pipeline.gates import Hysteresis
 
 
 def test_it_opens_at_one_measure_and_closes_at_another_after_a_while() -> None:

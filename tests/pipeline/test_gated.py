@@ -6,21 +6,31 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from daemon.clock import monotonic_ns
-from daemon.deferred import Deferred
-from daemon.errors import InputError, ModelError
-from daemon.flow.encode import Encoders, Preparation
-from daemon.flow.gated import Gates, Kept, at
-from daemon.flow.lane import Lane, LiveFlow
-from daemon.flow.live import LiveFusion, LiveStream
-from daemon.flow.ordered import OrderedFlow
-from daemon.fusion.stream import Fused
-from daemon.gates.keep_alive import KeepAlive, rules_of
-from daemon.gates_config import GatesConfig, MotionConfig, SoundConfig
-from daemon.records import MODALITIES, Block, Captured, Counters, Embedding, Frame, Line, Modality, Plane, ended_ns
+from daemon.config.streams import GatesConfig, MotionConfig, SoundConfig
+from daemon.core.errors import InputError, ModelError
+from daemon.core.records import (
+    MODALITIES,
+    Block,
+    Captured,
+    Counters,
+    Deferred,
+    Embedding,
+    Frame,
+    Line,
+    Modality,
+    Plane,
+    ended_ns,
+)
+from daemon.core.timing import monotonic_ns
+from daemon.fusion.fuse import Fused
+from daemon.pipeline.encode import Encoders, Preparation
+from daemon.pipeline.keep_alive import Gates, KeepAlive, Kept, at, rules_of
+from daemon.pipeline.lane import Lane, LiveFlow
+from daemon.pipeline.live import LiveFusion, LiveStream
+from daemon.pipeline.ordered import OrderedFlow
 from tests.fakes.encoders import SlowEncoder
-from tests.flow.test_ordered import MS, new_fusion, three_senses
 from tests.helpers.mosquitto import wait_until
+from tests.pipeline.test_ordered import MS, new_fusion, three_senses
 
 GATES = GatesConfig(
     motion=MotionConfig(hold_s=0.1, keep_alive_s=0.07), sound=SoundConfig(hold_s=0.1, pre_roll_s=0.06, keep_alive_s=0.1)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from daemon.gates.keep_alive import KeepAlive, KeepAliveRule, rules_of, too_late
-from daemon.gates_config import GatesConfig, MotionConfig, SoundConfig
-from daemon.manifest import Modalities
-from tests.flow.test_ordered import three_senses
+from daemon.bundle.manifest import Modalities
+from daemon.config.streams import GatesConfig, MotionConfig, SoundConfig
+from daemon.pipeline.keep_alive import KeepAlive, KeepAliveRule, rules_of, too_late
+from tests.pipeline.test_ordered import three_senses
 
 MS = 1_000_000
 BOTH = GatesConfig(motion=MotionConfig(), sound=SoundConfig(pre_roll_s=0.1))

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.clock import monotonic_ns
+from daemon.bundle.manifest import Manifest
+from daemon.core.ports import Encoder
+from daemon.core.records import MODALITIES, Block, Counters, Embedding, EndedBy, Frame, Line, Modality
+from daemon.core.timing import monotonic_ns
 from daemon.encoders.audio import Patch
-from daemon.flow.encode import Encoders, Preparation
-from daemon.flow.lane import Lane, LiveFlow
-from daemon.flow.live import LiveFusion, LiveStream
-from daemon.fusion.stream import Fused
-from daemon.manifest import Manifest
-from daemon.ports import Encoder
-from daemon.records import MODALITIES, Block, Counters, Embedding, EndedBy, Frame, Line, Modality
+from daemon.fusion.fuse import Fused
+from daemon.pipeline.encode import Encoders, Preparation
+from daemon.pipeline.lane import Lane, LiveFlow
+from daemon.pipeline.live import LiveFusion, LiveStream
 from tests.fakes.encoders import SlowEncoder
-from tests.flow.test_ordered import MS, new_fusion, three_senses
 from tests.helpers.mosquitto import wait_until
+from tests.pipeline.test_ordered import MS, new_fusion, three_senses
 
 FRAMES = 90
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from daemon.clock import monotonic_ns
-from daemon.errors import ModelError
-from daemon.flow.live import LiveFusion, LiveStream
-from daemon.fusion.stream import Fused
-from daemon.records import MODALITIES, Counters, Embedding
-from tests.flow.test_ordered import MS, new_fusion
+from daemon.core.errors import ModelError
+from daemon.core.records import MODALITIES, Counters, Embedding
+from daemon.core.timing import monotonic_ns
+from daemon.fusion.fuse import Fused
+from daemon.pipeline.live import LiveFusion, LiveStream
 from tests.helpers.mosquitto import wait_until
+from tests.pipeline.test_ordered import MS, new_fusion
 
 
 class Listener:

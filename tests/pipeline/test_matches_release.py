@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from daemon.bundles.fit import must_be
-from daemon.bundles.load import load_bundle
-from daemon.errors import BundleError
-from daemon.release import Release
-from tests.bundles.builder import manifest, release_of, write_bundle
+from daemon.bundle.bundle import load_bundle
+from daemon.bundle.release import Release
+from daemon.core.errors import BundleError
+from daemon.pipeline.trial import must_be
+from tests.helpers.bundle_builder import manifest, release_of, write_bundle
 
 
 def refusal(directory: Path, release: Release) -> str:

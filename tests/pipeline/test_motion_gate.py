@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from daemon.gates.motion import MotionGate, changed_part, small_luma
-from daemon.gates_config import MotionConfig
-from daemon.records import Frame
+from daemon.config.streams import MotionConfig
+from daemon.core.records import Frame
+from daemon.pipeline.gates import MotionGate, changed_part, small_luma
 
 MS = 1_000_000
 HEIGHT, WIDTH = 240, 320

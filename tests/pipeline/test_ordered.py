@@ -6,17 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from daemon.flow.encode import Encoders, Preparation
-from daemon.flow.ordered import OrderedFlow
+from daemon.bundle.manifest import Manifest
+from daemon.core.records import MODALITIES, Block, Captured, Counters, Embedding, Event, Frame, Line, Modality
 from daemon.fusion.align import AlignRules
-from daemon.fusion.decide import DecideRules
-from daemon.fusion.head import FusionHead
-from daemon.fusion.stream import Fused, StreamFusion
-from daemon.manifest import Manifest
-from daemon.records import MODALITIES, Block, Captured, Counters, Embedding, Event, Frame, Line, Modality
-from tests.bundles.builder import manifest
+from daemon.fusion.events import DecideRules
+from daemon.fusion.fuse import Fused, FusionHead, StreamFusion
+from daemon.pipeline.encode import Encoders, Preparation
+from daemon.pipeline.ordered import OrderedFlow
 from tests.fakes.encoders import SlowEncoder
 from tests.fakes.models import PlainHead
+from tests.helpers.bundle_builder import manifest
 
 MS = 1_000_000
 SIZES: dict[Modality, int] = {"image": 1, "audio": 1, "text": 1}

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.flow.reorder import Place, ReorderBuffer
+from daemon.pipeline.lane import Place, ReorderBuffer
 
 
 @given(order=st.permutations(range(12)), empty=st.sets(st.integers(0, 11)), ahead=st.integers(1, 12))

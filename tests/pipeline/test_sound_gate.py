@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.gates.sound import QUIETEST_DB, SoundGate, followed, level
-from daemon.gates_config import SoundConfig
-from daemon.records import Block
+from daemon.config.streams import SoundConfig
+from daemon.core.records import Block
+from daemon.pipeline.gates import QUIETEST_DB, SoundGate, followed, level
 
 MS = 1_000_000
 RATE_HZ = 8000

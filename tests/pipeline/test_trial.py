@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 import yaml
 
-from daemon.bundles.endings import of_trial
-from daemon.bundles.load import MANIFEST
-from daemon.bundles.requests import CHECK_S, SELFTEST_S, CheckRequest, SelftestRequest
-from daemon.errors import ChildError
-from daemon.inference.head import write_head
-from daemon.release import Release
+from daemon.bundle.bundle import MANIFEST
+from daemon.bundle.release import Release
+from daemon.core.errors import ChildError
+from daemon.inference.graphs import write_head
 from daemon.runtime.child import REASON_CHARS, Child
-from tests.bundles.builder import SIDE, release_of, write_bundle, write_encoder
+from daemon.updates.messages import CHECK_S, SELFTEST_S, CheckRequest, SelftestRequest
+from daemon.updates.steps import of_trial
 from tests.helpers import hostile_models
+from tests.helpers.bundle_builder import SIDE, release_of, write_bundle, write_encoder
 
-DIGITS = Path(__file__).parent.parent / "models" / "digits"
+DIGITS = Path(__file__).resolve().parents[2] / "models" / "digits"
 DIGITS_MB = 16
 """What running its self-test adds to the memory of a process."""
 
@@ -51,7 +51,7 @@ def tried(
     asked = SelftestRequest(release=release, directory=str(directory), memory_mb=memory_mb)
     check = CheckRequest(**dict(asked), config=config and str(config))
     for stage, request, most_s in (("check", check, CHECK_S), ("selftest", asked, deadline_s)):
-        with Child(f"daemon.trial:{stage}", request.model_dump_json()) as child:
+        with Child(f"daemon.pipeline.trial:{stage}", request.model_dump_json()) as child:
             try:
                 answer = json.loads(child.result(most_s))
             except ChildError as error:
@@ -219,7 +219,7 @@ def test_a_config_that_cannot_be_read_is_no_fault_of_the_bundle(tmp_path: Path) 
         memory_mb=MEMORY_MB,
         config=str(tmp_path / "none"),
     )
-    with Child("daemon.trial:check", asked.model_dump_json()) as child:
+    with Child("daemon.pipeline.trial:check", asked.model_dump_json()) as child:
         answer = json.loads(child.result(CHECK_S))
     assert (answer["ok"], answer["kind"]) == (False, "disk")
     assert answer["reason"].startswith("the node's config cannot be used: ")

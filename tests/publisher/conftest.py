@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundles.builder import write_bundle
+from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.publishing import Repository
 from tests.publisher.device import Device
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import Refused
-from tests.bundles.builder import write_bundle
+from daemon.core.errors import Refused
+from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.publishing import Repository
 from tests.publisher.device import Device
 
@@ -103,7 +103,7 @@ def test_the_making_of_a_repository_may_end_at_any_step(tmp_path: Path, monkeypa
 def test_a_rotation_that_was_cut_short_is_finished(repository: Repository, device: Device) -> None:
     waiting = repository.directory / "pending"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("daemon.publisher.pending.Pending.finish", lambda _: None)
+        patch.setattr("daemon.publisher.files.Pending.finish", lambda _: None)
         repository.rotate("timestamp")
     assert waiting.is_dir()
     device.refresh()

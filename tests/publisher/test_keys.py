@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from securesystemslib.signer import CryptoSigner
 
-from daemon.errors import Refused
+from daemon.core.errors import Refused
 from daemon.publisher.keys import KeyRing
 from tests.helpers.publishing import Repository
 from tests.publisher.device import Device

@@ -11,11 +11,11 @@ from threading import Thread
 import pytest
 from tuf.api.metadata import Metadata, MetaFile
 
-from daemon.errors import Refused
+from daemon.core.errors import Refused
+from daemon.publisher.files import locked
 from daemon.publisher.keys import KeyRing
-from daemon.publisher.lock import locked
 from daemon.publisher.repository import opened, utc_now
-from tests.bundles.builder import write_bundle
+from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.publishing import Repository
 from tests.publisher.device import Device
 from tests.publisher.test_rotation import signer_of

@@ -11,9 +11,9 @@ from threading import Thread
 import pytest
 from tuf.api.exceptions import ExpiredMetadataError
 
-from daemon.errors import BundleError, Refused
-from daemon.release import Release, Signed
-from tests.bundles.builder import write_bundle
+from daemon.bundle.release import Release, Signed
+from daemon.core.errors import BundleError, Refused
+from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.daemon import ROOT
 from tests.helpers.publishing import Repository
 from tests.publisher.device import Device

@@ -8,8 +8,8 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
-from daemon.errors import Refused
-from tests.bundles.builder import write_bundle
+from daemon.core.errors import Refused
+from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.publishing import Repository
 from tests.publisher.device import Device
 

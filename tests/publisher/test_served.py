@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from daemon.errors import BundleError, Refused
+from daemon.bundle.release import Signed
+from daemon.core.errors import BundleError, Refused
 from daemon.publisher.contents import copy_file
-from daemon.release import Signed
-from tests.bundles.builder import write_bundle
+from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.publishing import Repository, another_version
 from tests.publisher.device import Device
 

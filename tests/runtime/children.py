@@ -9,8 +9,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from daemon.runtime.confine import confine
-from daemon.runtime.inside import Failed, RecordOutlet
+from daemon.runtime.child_main import Failed, RecordOutlet, confine
 
 
 def say(text: str) -> None:

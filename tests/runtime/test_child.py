@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import ChildError, Late
+from daemon.core.errors import ChildError, Late
 from daemon.runtime.child import START, Child, RecordInlet, tally
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.processes import children_of, is_running

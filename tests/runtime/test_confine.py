@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import ChildError
+from daemon.core.errors import ChildError
 from daemon.runtime.child import Child
-from daemon.runtime.confine import FIRST_TO_GO, MOST_FILES, NICER
+from daemon.runtime.child_main import FIRST_TO_GO, MOST_FILES, NICER
 
 DEADLINE_S = 20.0
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.clock import NS_PER_S
+from daemon.core.timing import NS_PER_S
 from daemon.runtime.liveness import DELIVERS, REOPEN_EVERY_NS, Complaint, Liveness, Watch
 
 STALL_S, OPENING_S = 3, 5

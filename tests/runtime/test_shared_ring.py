@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.errors import ChildError
-from daemon.runtime.ring import HEADER, Record, RingReader, RingWriter
+from daemon.core.errors import ChildError
+from daemon.runtime.shared_ring import HEADER, Record, RingReader, RingWriter
 
 SLOTS, SLOT_BYTES = 3, HEADER.size + 8
 STEPS = st.lists(st.one_of(st.binary(max_size=8), st.sampled_from(["tell filled", "read", "tell freed"])), max_size=200)

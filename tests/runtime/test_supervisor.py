@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.clock import NS_PER_MS, NS_PER_S
-from daemon.ports import Deliver
-from daemon.records import Captured, Line
-from daemon.runtime.backoff import Backoff
+from daemon.core.ports import Deliver
+from daemon.core.records import Captured, Line
+from daemon.core.timing import NS_PER_MS, NS_PER_S, Backoff
 from daemon.runtime.liveness import Complaint, Watch
 from daemon.runtime.supervisor import SupervisedSource
 from tests.fakes.sources import ScriptedSource

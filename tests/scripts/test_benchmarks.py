@@ -11,9 +11,9 @@ from benchmarks.process import Footprint
 from benchmarks.repeat import write_repeated
 from benchmarks.sharing import figures, is_overloaded, misses, pss_a_stream_mb
 
-from daemon.config import ReplayConfig, StreamConfig
-from daemon.records import MODALITIES, Block, Captured, Counters, Frame
-from daemon.sources import build_sources
+from daemon.config.streams import ReplayConfig, StreamConfig
+from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame
+from daemon.sources.factory import build_sources
 from tests.helpers.clips import write_clip
 
 HELD = Footprint(pss_mb=100.0, allocated_mb=60.0, descriptors=12, threads=8)

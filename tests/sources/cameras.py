@@ -5,8 +5,8 @@ import os
 import time
 from typing import NoReturn
 
-from daemon.children.camera import send_pictures
-from daemon.runtime.inside import Failed, RecordOutlet
+from daemon.runtime.child_main import Failed, RecordOutlet
+from daemon.sources.capture.camera import send_pictures
 from tests.fakes.capture import FakeCapture, now_ms
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.clock import NS_PER_MS, NS_PER_S
-from daemon.records import Block, Frame
-from daemon.sync import INTERVALS_S, brightness, find_beeps, find_flashes, pair
+from daemon.core.records import Block, Frame
+from daemon.core.timing import NS_PER_MS, NS_PER_S
+from daemon.sources.av_sync import INTERVALS_S, brightness, find_beeps, find_flashes, pair
 
 RATE_HZ = 16_000
 BEGINS_S = list(accumulate(islice(cycle(INTERVALS_S), 12)))

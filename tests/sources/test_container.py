@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from daemon.config import PictureConfig
-from daemon.records import moved
+from daemon.config.streams import PictureConfig
+from daemon.core.records import moved
 from daemon.sources.container import to_frame
 from daemon.sources.picture import PicturePreparation
 

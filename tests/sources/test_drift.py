@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.clock import NS_PER_MS, NS_PER_S
-from daemon.sources.drift import DriftMeter, Minima
+from daemon.core.timing import NS_PER_MS, NS_PER_S
+from daemon.sources.stamping import DriftMeter, Minima
 
 
 def test_a_bucket_keeps_its_smallest_value_and_the_oldest_is_forgotten() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config import StreamConfig
-from daemon.sources import build_sources
+from daemon.config.streams import StreamConfig
+from daemon.sources.factory import build_sources
 from daemon.sources.microphone import Microphone
 from daemon.sources.network import NetworkCamera, label_of
 from daemon.sources.replay import ReplaySource

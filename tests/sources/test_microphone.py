@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.clock import monotonic_ns
-from daemon.errors import SourceError
-from daemon.records import Block, Captured, Counters
+from daemon.core.errors import SourceError
+from daemon.core.records import Block, Captured, Counters
+from daemon.core.timing import monotonic_ns
 from daemon.sources.microphone import Microphone, list_microphones
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.processes import children_of
@@ -117,7 +117,7 @@ def use(server: PulseServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def processes() -> list[int]:
-    return children_of(os.getpid(), "daemon.children.microphone")
+    return children_of(os.getpid(), "daemon.sources.capture.microphone")
 
 
 @pytest.mark.parametrize("channel", [0, 1])

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.config import CameraConfig, MicrophoneConfig, StreamConfig
-from daemon.errors import SourceError
-from daemon.records import MODALITIES, Block, Captured, Counters, Frame, Modality
-from daemon.sources import build_sources
+from daemon.config.streams import CameraConfig, MicrophoneConfig, StreamConfig
+from daemon.core.errors import SourceError
+from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame, Modality
+from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.sources.factory import build_sources
 from tests.helpers.mjpeg import MjpegCamera
 from tests.helpers.rtsp import rtsp_camera
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from daemon.config import PictureConfig, Region
-from daemon.records import Colours, Frame
+from daemon.config.streams import PictureConfig, Region
+from daemon.core.records import Colours, Frame
 from daemon.sources.picture import PicturePreparation
 
 sizes = st.tuples(st.integers(8, 40).map(lambda n: 2 * n), st.integers(8, 40).map(lambda n: 2 * n))

@@ -7,10 +7,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from daemon.clock import NS_PER_S
-from daemon.deferred import Deferred
-from daemon.errors import InputError
-from daemon.records import Block, Colours, Frame, Line
+from daemon.core.errors import InputError
+from daemon.core.records import Block, Colours, Deferred, Frame, Line
+from daemon.core.timing import NS_PER_S
 from daemon.sources.quality import Inspector
 
 RNG = np.random.default_rng(7)

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.config import CameraConfig, MicrophoneConfig, ReplayConfig, StreamConfig
-from daemon.errors import DocumentError, SourceError
-from daemon.records import MODALITIES, Block, Captured, Colours, Counters, Frame, Line
-from daemon.sources import build_sources
+from daemon.config.streams import CameraConfig, MicrophoneConfig, ReplayConfig, StreamConfig
+from daemon.core.errors import DocumentError, SourceError
+from daemon.core.records import MODALITIES, Block, Captured, Colours, Counters, Frame, Line
+from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.sources.factory import build_sources
 from daemon.sources.picture import PicturePreparation
 from tests.helpers.clips import BEEP_S, write_clip
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.clock import NS_PER_MS, NS_PER_S
-from daemon.sources.sound import BlockCutter
+from daemon.core.timing import NS_PER_MS, NS_PER_S
+from daemon.sources.stamping import BlockCutter
 
 RATE_HZ = 16_000
 BLOCK = 320

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.clock import NS_PER_MS, NS_PER_S
-from daemon.sources.arrival import ArrivalClock
+from daemon.core.timing import NS_PER_MS, NS_PER_S
+from daemon.sources.stamping import ArrivalClock
 
 PTS_0_NS = 5000 * NS_PER_S
 BASE_NS = 10**15

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.errors import InputError
-from daemon.records import Captured, Counters, Line
+from daemon.core.errors import InputError
+from daemon.core.records import Captured, Counters, Line
 from daemon.sources.text import MAX_PAYLOAD_BYTES, TextInlet, parse_line
 
 

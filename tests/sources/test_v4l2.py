@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.config import PictureConfig
-from daemon.errors import SourceError
-from daemon.records import Captured, Counters, Frame
-from daemon.sources.devices import CameraDevice, captures_video, list_cameras
+from daemon.config.streams import PictureConfig
+from daemon.core.errors import SourceError
+from daemon.core.records import Captured, Counters, Frame
+from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.sources.picture import PicturePreparation
-from daemon.sources.v4l2 import V4l2Camera
+from daemon.sources.v4l2 import CameraDevice, V4l2Camera, captures_video, list_cameras
 from tests.helpers.processes import children_of
 
 STOPPED_S = 1.0

@@ -2,8 +2,8 @@
 
 import pytest
 
-from daemon.config import StreamConfig
-from daemon.sources.watch import watch_of
+from daemon.config.streams import StreamConfig
+from daemon.sources.factory import watch_of
 
 BOTH = frozenset({"image", "audio"})
 

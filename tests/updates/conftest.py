@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundles.fetching import FILES, Device
 from tests.helpers.tufrepo import TufRepo
 from tests.helpers.webserver import WebServer
+from tests.updates.fetching import FILES, Device
 
 
 @pytest.fixture

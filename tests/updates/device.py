@@ -4,11 +4,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from daemon.bundles.choice import Own
-from daemon.bundles.rules import ProbationRules
-from daemon.bundles.start import Start
-from daemon.bundles.updater import Snapshot, Updater
-from daemon.models_config import ModelsConfig
+from daemon.config.updates import ModelsConfig
+from daemon.updates.policy import Own, ProbationRules
+from daemon.updates.startup import Start
+from daemon.updates.updater import Snapshot, Updater
 from tests.fakes.bundle_host import FakeHost
 from tests.fakes.stage_runner import LocalRunner
 from tests.helpers.plain_bundles import write_bundle

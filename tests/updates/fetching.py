@@ -11,11 +11,11 @@ from typing import TypeVar
 import pytest
 from pydantic import BaseModel
 
-from daemon.bundles import fetch
-from daemon.bundles.requests import DownloadResult, LookResult, ResolveResult, VerifyResult
-from daemon.errors import UpdateError
-from daemon.release import Release
+from daemon.bundle.release import Release
+from daemon.core.errors import UpdateError
 from daemon.runtime.child import shared_memory
+from daemon.updates.fetch import main as fetch
+from daemon.updates.messages import DownloadResult, LookResult, ResolveResult, VerifyResult
 
 FILES = {
     "bundle.yaml": b"name: digits\n",

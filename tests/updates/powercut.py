@@ -21,14 +21,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from daemon.bundles import fetch
-from daemon.bundles.ports import Beat, Step
-from daemon.bundles.rules import ProbationRules, Vitals
-from daemon.bundles.state import State
-from tests.bundles.device import Device
+from daemon.updates.fetch import main as fetch
+from daemon.updates.policy import ProbationRules
+from daemon.updates.state import State, Vitals
+from daemon.updates.steps import Beat, Step
 from tests.fakes.stage_runner import LocalRunner
 from tests.helpers.plain_bundles import entries_of
 from tests.helpers.tufrepo import TufRepo
+from tests.updates.device import Device
 
 OLD, NEW = "digits@0.5.0", "digits@0.6.0"
 MANNERS = {"never": 0, "EIO once": 1, "EROFS from": 2, "ENOSPC from": 3, "short once": 4, "kill": 5}

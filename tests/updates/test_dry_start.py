@@ -4,14 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from daemon.bundles.choice import Own
-from daemon.bundles.preview import Preview, preview
-from daemon.bundles.rules import Vitals
-from daemon.bundles.start import Start
-from daemon.bundles.state import Probation, State
-from tests.bundles.fetching import held
+from daemon.updates.policy import Own
+from daemon.updates.startup import Preview, Start, preview
+from daemon.updates.state import Probation, State, Vitals
 from tests.helpers.plain_bundles import release_of, write_bundle
 from tests.helpers.slots import put
+from tests.updates.fetching import held
 
 BEFORE = Vitals(moments=500, errors=0, p99_ms=None, mean_top_score=None)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from daemon.bundles.endings import of_fetch, of_trial
-from daemon.errors import ChildError, Crashed, Late
+from daemon.core.errors import ChildError, Crashed, Late
+from daemon.updates.steps import of_fetch, of_trial
 
 ENDED = "its process was ended by "
 

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from daemon.bundles.rules import ProbationRules, Vitals, judge
+from daemon.updates.policy import ProbationRules, judge
+from daemon.updates.state import Vitals
 
 RULES = ProbationRules()
 

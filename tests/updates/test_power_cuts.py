@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tests.bundles.powercut import NEW, OLD
 from tests.helpers.compiled import compile_library
+from tests.updates.powercut import NEW, OLD
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "tests/powercut/cut.c"

@@ -4,10 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bundles.choice import Own, active_id, after_config, latest_of, newest, to_try
-from daemon.bundles.clock import SLACK_S, clock_problem
-from daemon.bundles.schedule import FIRST_RETRY_S, Schedule
-from daemon.bundles.state import Offer, Refusal, Slot, State
+from daemon.updates.policy import (
+    FIRST_RETRY_S,
+    SLACK_S,
+    Own,
+    Schedule,
+    active_id,
+    after_config,
+    clock_problem,
+    latest_of,
+    newest,
+    to_try,
+)
+from daemon.updates.state import Offer, Refusal, Slot, State
 
 OWN = Own("digits@0.4.0", Path("/x"))
 ACTIVE = Slot(name="digits", version="0.5.0", content="0" * 64, memory_mb=1)

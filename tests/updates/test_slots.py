@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from daemon.bundles.journal import Ledger, read_state
-from daemon.bundles.state import State
-from daemon.bundles.store import MB, RESERVE_BYTES, Store, room_problem
-from daemon.bundles.transitions import pinned
-from daemon.bundles.whole import check_whole
-from daemon.errors import UpdateError
-from daemon.release import LISTING, Release, listing
+from daemon.bundle.release import LISTING, Release, listing
+from daemon.core.errors import UpdateError
+from daemon.updates.slots import MB, RESERVE_BYTES, Store, check_whole, room_problem
+from daemon.updates.state import State
+from daemon.updates.state_file import Ledger, read_state
+from daemon.updates.transitions import pinned
 from tests.helpers.plain_bundles import release_of, write_bundle
 
 ROOM = 10 * MB

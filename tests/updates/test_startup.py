@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.bundles.rules import Vitals
-from daemon.bundles.start import Start
-from daemon.errors import Refused
-from tests.bundles.device import NOW_S, OWN, Device
+from daemon.core.errors import Refused
+from daemon.updates.startup import Start
+from daemon.updates.state import Vitals
+from tests.updates.device import NOW_S, OWN, Device
 
 NOT_YET = Vitals(moments=0, errors=0, p99_ms=None, mean_top_score=None)
 OLD, NEW = "digits@0.5.0", "digits@0.6.0"

@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bundles import transitions as to
-from daemon.bundles.rules import Vitals
-from daemon.bundles.state import REASON_CHARS, REFUSED, Candidate, Slot, State
-from daemon.records import UPDATE_STAGES
+from daemon.core.records import UPDATE_STAGES
+from daemon.updates import transitions as to
+from daemon.updates.state import REASON_CHARS, REFUSED, Candidate, Slot, State, Vitals
 
 BEFORE = Vitals(moments=0, errors=0, p99_ms=None, mean_top_score=None)
 SLOTS = [Slot(name="digits", version=f"0.{number}.0", content=f"{number:064x}", memory_mb=1) for number in range(5)]

@@ -4,12 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.bundles.ports import Closing
-from daemon.bundles.requests import SourceRequest
-from daemon.bundles.runner import TARGETS, ChildRunner
-from daemon.bundles.stages import Stages
-from daemon.errors import Late, UpdateError
-from daemon.release import Release
+from daemon.bundle.release import Release
+from daemon.core.errors import Late, UpdateError
+from daemon.updates.messages import SourceRequest
+from daemon.updates.steps import TARGETS, ChildRunner, Closing, Stages
 from tests.fakes.stage_runner import LocalRunner
 from tests.helpers.plain_bundles import release_of, write_bundle
 

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from daemon.bundles import stages
-from daemon.bundles.requests import SourceRequest
-from daemon.bundles.runner import ChildRunner
-from daemon.bundles.stages import Stages
-from daemon.errors import Late, UpdateError
-from tests.bundles.builder import release_of, write_bundle
-from tests.bundles.fetching import FILES, Device
+from daemon.core.errors import Late, UpdateError
+from daemon.updates import steps as stages
+from daemon.updates.messages import SourceRequest
+from daemon.updates.steps import ChildRunner, Stages
 from tests.helpers import hostile_models
+from tests.helpers.bundle_builder import release_of, write_bundle
+from tests.updates.fetching import FILES, Device
 
 ORIGIN = SourceRequest(source="file:///none", root="/none", metadata="/none", perceptd="0.1.0")
 SHORT_S = 1.0

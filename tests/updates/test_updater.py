@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from daemon.bundles.rules import ProbationRules, Vitals
-from daemon.errors import ChildError, Crashed, Late, Refused
-from daemon.models_config import ModelsConfig
-from tests.bundles.device import OWN, PATIENCE_S, Device
+from daemon.config.updates import ModelsConfig
+from daemon.core.errors import ChildError, Crashed, Late, Refused
+from daemon.updates.policy import ProbationRules
+from daemon.updates.state import Vitals
+from tests.updates.device import OWN, PATIENCE_S, Device
 
 
 @pytest.fixture

@@ -5,11 +5,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from daemon.children.pictures import MOST_PIXELS, Picture, capture_time
-from daemon.clock import monotonic_ns
-from daemon.rate import FrameRate
-from daemon.runtime.inside import Failed, RecordOutlet
-from daemon.runtime.ring import Part
+from daemon.core.timing import FrameRate, monotonic_ns
+from daemon.runtime.child_main import Failed, RecordOutlet
+from daemon.runtime.shared_ring import Part
+from daemon.sources.capture.messages import MOST_PIXELS, Picture, capture_time
 
 PATIENCE_S = 3600
 """How long OpenCV waits for a picture: the longest `stall_after_s` there is. When it is too long, the daemon says."""

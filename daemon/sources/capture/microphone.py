@@ -8,15 +8,35 @@ initialises PortAudio anew for every look.
 import json
 import os
 import time
+from collections.abc import Sequence
 from threading import Event
 from typing import Any
 
-from daemon.children.channels import ChannelChoice
-from daemon.children.jack import locks_watched
-from daemon.children.pieces import MOST_SAMPLES, Piece
-from daemon.children.sound_server import ServedSource, SoundServer, sound_server
-from daemon.clock import NS_PER_S, monotonic_ns
-from daemon.runtime.inside import Failed, RecordOutlet
+from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.runtime.child_main import Failed, RecordOutlet
+from daemon.sources.capture.messages import MOST_SAMPLES, Piece
+from daemon.sources.capture.sound_system import ServedSource, SoundServer, locks_watched, sound_server
+
+
+class ChannelChoice:
+    """Follows which channels are digital silence, piece by piece.
+
+    The channel in use is left once it has been silent for `patience` pieces while another carries sound: one of two
+    microphones of a stereo pair may not be there.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+        self._silent_for = 0
+        self.used = 0
+
+    def choose(self, silent: Sequence[bool]) -> int:
+        """The channel to take of a piece, by which of its channels are silent in it."""
+        self._silent_for = self._silent_for + 1 if silent[self.used] else 0
+        if self._silent_for >= self._patience and not all(silent):
+            self.used, self._silent_for = silent.index(False), 0
+        return self.used
+
 
 PIECES_PER_S = 50
 

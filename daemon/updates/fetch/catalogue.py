@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
-from daemon.errors import UpdateError
-from daemon.manifest import Name, Version
-from daemon.release import MANIFEST, FileEntry, Release, Signed, version_key
+from daemon.bundle.manifest import Name, Version
+from daemon.bundle.release import MANIFEST, FileEntry, Release, Signed, version_key
+from daemon.core.errors import UpdateError
 
 SHOWN_CHARS = 80
 """How much of a name from afar is told."""

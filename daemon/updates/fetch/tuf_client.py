@@ -25,12 +25,12 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 from tuf.api.serialization import DeserializationError
 from tuf.ngclient import Updater
 
-from daemon.bundles.catalogue import Target
-from daemon.bundles.transport import METADATA_S, Transport
-from daemon.errors import UpdateError
-from daemon.files import read_bounded
-from daemon.models_config import EXPECTED_ROOT, ROOT_BYTES_MOST
-from daemon.release import FileEntry
+from daemon.bundle.release import FileEntry
+from daemon.config.updates import EXPECTED_ROOT, ROOT_BYTES_MOST
+from daemon.core.errors import UpdateError
+from daemon.core.files import read_bounded
+from daemon.updates.fetch.catalogue import Target
+from daemon.updates.fetch.download import METADATA_S, Transport
 
 ROLES = ("root", "timestamp", "snapshot", "targets")
 """In the order in which TUF checks them; their metadata expires one by one."""

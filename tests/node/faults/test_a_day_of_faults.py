@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.node import WatchedNode
-from tests.faults.restartable import FaultyRtsp, RestartableMjpeg
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber
 from tests.helpers.processes import children_of
 from tests.helpers.pulse import PulseServer
+from tests.node.faults.restartable import FaultyRtsp, RestartableMjpeg
+from tests.node.faults.watched_node import WatchedNode
 
 FAULTS = 1000
 SEED = 20_260

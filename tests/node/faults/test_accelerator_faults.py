@@ -10,19 +10,19 @@ import av
 import numpy as np
 import pytest
 
-from daemon.accelerate import accelerate
-from daemon.bundles.load import load_bundle
-from daemon.config import EventsConfig, FusionConfig, ReplayConfig, StreamConfig
-from daemon.device_config import ON_CPU, DevicesConfig
-from daemon.flow.encode import Encoders, Preparation
-from daemon.flow.ordered import OrderedFlow
-from daemon.fusion.stream import Fused
+from daemon.bundle.bundle import load_bundle
+from daemon.config.devices import ON_CPU, DevicesConfig
+from daemon.config.streams import EventsConfig, FusionConfig, ReplayConfig, StreamConfig
+from daemon.core.records import MODALITIES, Array, Counters, Modality
+from daemon.fusion.fuse import Fused
 from daemon.inference.accelerator import Accelerator
-from daemon.recogniser import Recogniser, load_recogniser
-from daemon.records import MODALITIES, Array, Counters, Modality
-from daemon.sources import build_sources
-from tests.bundles.builder import write_bundle
+from daemon.pipeline.acceleration import accelerate
+from daemon.pipeline.encode import Encoders, Preparation
+from daemon.pipeline.ordered import OrderedFlow
+from daemon.pipeline.recogniser import Recogniser, load_recogniser
+from daemon.sources.factory import build_sources
 from tests.helpers.accelerators import AT_ONCE, delegate_config
+from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import wait_until
 

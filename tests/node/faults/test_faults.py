@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.node import DELIVERS, TROUBLE, WatchedNode
-from tests.faults.restartable import FaultyRtsp, RestartableMjpeg
 from tests.helpers.clips import write_clip
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mjpeg import MjpegCamera
 from tests.helpers.mosquitto import Mosquitto, Subscriber
 from tests.helpers.processes import children_of
 from tests.helpers.pulse import PulseServer
+from tests.node.faults.restartable import FaultyRtsp, RestartableMjpeg
+from tests.node.faults.watched_node import DELIVERS, TROUBLE, WatchedNode
 
 TOLD_WITHIN_S = 3.0
 BACK_WITHIN_S = 2.0

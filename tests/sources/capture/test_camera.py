@@ -6,21 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.children import camera
-from daemon.children.pictures import (
-    HEADER,
+from daemon.core.errors import ChildError
+from daemon.core.timing import NS_PER_S
+from daemon.runtime import shared_ring as ring
+from daemon.runtime.child_main import Failed
+from daemon.runtime.shared_ring import RingReader, RingWriter
+from daemon.sources.capture import camera
+from daemon.sources.capture.messages import (
     MOST_PIXELS,
-    SLOT_BYTES,
+    PICTURE_HEADER,
+    PICTURE_SLOT_BYTES,
     WAITING_PICTURES,
     Picture,
     capture_time,
-    unpack,
+    unpack_picture,
 )
-from daemon.clock import NS_PER_S
-from daemon.errors import ChildError
-from daemon.runtime import ring
-from daemon.runtime.inside import Failed
-from daemon.runtime.ring import RingReader, RingWriter
 from tests.fakes.capture import PERIOD_MS, FakeCapture, now_ms
 
 SMALL, LARGE = (64, 48), (1920, 1080)
@@ -37,7 +37,7 @@ def sent(capture: FakeCapture, fps: float | None = None) -> list[bytes]:
 def test_every_picture_is_sent_with_its_size_and_time() -> None:
     capture = FakeCapture([SMALL, LARGE, None, SMALL], began_ms=now_ms() - 500)
     records = sent(capture)
-    pictures = [unpack(record) for record in records]
+    pictures = [unpack_picture(record) for record in records]
     assert [(picture.width, picture.height) for picture in pictures] == [SMALL, LARGE, (0, 0), SMALL]
     assert [picture.is_damaged for picture in pictures] == [False, False, True, False]
     assert {*records[1][pictures[1].offset :]} == {2}
@@ -107,9 +107,9 @@ def test_no_stamp_is_in_the_future_or_old(age_ms: float, read_ns: int) -> None:
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=64))
 def test_anything_else_is_an_error_or_a_picture(width: int, height: int, rest: bytes) -> None:
-    for record in (rest, HEADER.pack(0, width, height) + rest):
+    for record in (rest, PICTURE_HEADER.pack(0, width, height) + rest):
         try:
-            picture = unpack(record)
+            picture = unpack_picture(record)
         except ChildError as error:
             assert "are not a picture" in str(error)
         else:
@@ -117,7 +117,7 @@ def test_anything_else_is_an_error_or_a_picture(width: int, height: int, rest: b
 
 
 def test_the_largest_picture_fits_into_a_slot_and_a_larger_one_is_named() -> None:
-    assert ring.HEADER.size + len(Picture(8192, 6144, 0).header()) + MOST_PIXELS * 3 == SLOT_BYTES
+    assert ring.HEADER.size + len(Picture(8192, 6144, 0).header()) + MOST_PIXELS * 3 == PICTURE_SLOT_BYTES
     with pytest.raises(Failed, match="of 8192x6145 are too large; ask for a smaller width and height"):
         camera.send_pictures(Enormous([(1, 1)]), lambda *parts: None, None)
 
@@ -134,5 +134,5 @@ def test_a_picture_is_copied_into_its_slot_from_wherever_its_parts_are() -> None
     assert writer.write(Picture(4, 4, 7).header(), memoryview(pixels).cast("B"))
     reader.filled(1)
     record = reader.read()
-    assert record is not None and unpack(record.payload) == Picture(4, 4, 7)
-    assert np.frombuffer(record.payload, np.uint8, offset=HEADER.size).tolist() == list(range(48))
+    assert record is not None and unpack_picture(record.payload) == Picture(4, 4, 7)
+    assert np.frombuffer(record.payload, np.uint8, offset=PICTURE_HEADER.size).tolist() == list(range(48))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.children.channels import ChannelChoice
+from daemon.sources.capture.microphone import ChannelChoice
 
 
 @pytest.mark.parametrize(

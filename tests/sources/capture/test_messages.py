@@ -4,9 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.children.pieces import HEADER, MOST_SAMPLES, SAMPLE_BYTES, SLOT_BYTES, Piece, unpack
-from daemon.errors import ChildError
-from daemon.runtime import ring
+from daemon.core.errors import ChildError
+from daemon.runtime import shared_ring as ring
+from daemon.sources.capture.messages import (
+    MOST_SAMPLES,
+    SAMPLE_BYTES,
+    SOUND_HEADER,
+    SOUND_SLOT_BYTES,
+    Piece,
+    unpack_sound,
+)
 
 SOUND = st.lists(st.binary(min_size=SAMPLE_BYTES, max_size=SAMPLE_BYTES), max_size=50).map(b"".join)
 
@@ -14,19 +21,19 @@ SOUND = st.lists(st.binary(min_size=SAMPLE_BYTES, max_size=SAMPLE_BYTES), max_si
 @given(SOUND, st.integers(-(2**63), 2**63 - 1), st.integers(1, 2**32 - 1), st.integers(0, 1))
 def test_a_piece_comes_as_it_went(samples: bytes, start_ns: int, rate_hz: int, overflows: int) -> None:
     piece = Piece(samples, start_ns, rate_hz, overflows)
-    assert unpack(piece.pack()) == piece
+    assert unpack_sound(piece.pack()) == piece
 
 
 @given(st.binary(max_size=64))
 def test_anything_else_is_an_error_or_a_piece(record: bytes) -> None:
     try:
-        assert unpack(record).pack() == record
+        assert unpack_sound(record).pack() == record
     except ChildError as error:
         assert "piece of sound" in str(error)
 
 
 def test_the_longest_piece_fits_into_a_slot() -> None:
     longest = Piece(bytes(MOST_SAMPLES * SAMPLE_BYTES), 0, 96_000, 0).pack()
-    assert ring.HEADER.size + len(longest) <= SLOT_BYTES
+    assert ring.HEADER.size + len(longest) <= SOUND_SLOT_BYTES
     with pytest.raises(ChildError, match="without a rate"):
-        unpack(HEADER.pack(0, 0, 0, 0))
+        unpack_sound(SOUND_HEADER.pack(0, 0, 0, 0))

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bundles.catalogue import Target, catalogue, choose, newest
-from daemon.errors import UpdateError
-from daemon.release import BUNDLE_BYTES_MOST, Release
+from daemon.bundle.release import BUNDLE_BYTES_MOST, Release
+from daemon.core.errors import UpdateError
+from daemon.updates.fetch.catalogue import Target, catalogue, choose, newest
 from tests.helpers.tufrepo import signed_part
 
 SHA256 = hashlib.sha256(b"").hexdigest()

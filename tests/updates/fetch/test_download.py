@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from daemon.bundles import paced, transport
-from daemon.bundles import web as web_module
-from daemon.bundles.transport import Transport
-from daemon.errors import UpdateError
-from tests.bundles.fetching import Device
+from daemon.core.errors import UpdateError
+from daemon.runtime import http as web_module
+from daemon.updates.fetch import download as paced
+from daemon.updates.fetch import download as transport
+from daemon.updates.fetch.download import Transport
 from tests.helpers.certificates import Authority
 from tests.helpers.tufrepo import TufRepo
 from tests.helpers.webserver import Fault, WebServer
+from tests.updates.fetching import Device
 
 TIMESTAMP = "/metadata/timestamp.json"
 MODEL = "/targets/*image.tflite"
@@ -107,7 +108,7 @@ def test_data_that_is_slow_but_not_too_slow(device: Device, web: WebServer, monk
 
 @pytest.mark.usefixtures("impatient")
 def test_a_metadata_file_may_not_take_for_ever(device: Device, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.bundles.trust.METADATA_S", 1.0)
+    monkeypatch.setattr("daemon.updates.fetch.tuf_client.METADATA_S", 1.0)
     monkeypatch.setattr(paced, "GRACE_S", 60.0)
     web.faults[TIMESTAMP] = Fault(bytes_per_s=100)
     check_source_refused(device, "bytes have come in 1 s")

@@ -13,12 +13,12 @@ from random import Random
 
 import pytest
 
-from daemon.bundles.fetch import disk_fault
-from daemon.errors import UpdateError
+from daemon.core.errors import UpdateError
 from daemon.runtime.child import Child, shared_memory
-from tests.bundles.fetching import FILES, Device, call, held
+from daemon.updates.fetch.main import disk_fault
 from tests.helpers.tufrepo import TufRepo, signed_part
 from tests.helpers.webserver import Fault, WebServer
+from tests.updates.fetching import FILES, Device, call, held
 
 KILLS = 30
 """At random moments of a fetch, which takes a tenth of a second here."""
@@ -41,7 +41,7 @@ def test_a_bundle_is_found_fetched_and_verified(device: Device) -> None:
 
 def test_every_stage_runs_in_a_child_process(device: Device) -> None:
     def run(stage: str, request: dict, *inherits: int) -> dict:
-        with Child(f"daemon.bundles.fetch:{stage}", json.dumps(request), inherits=inherits) as child:
+        with Child(f"daemon.updates.fetch.main:{stage}", json.dumps(request), inherits=inherits) as child:
             return json.loads(child.result(60))
 
     source = device.from_source()

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from securesystemslib.signer import CryptoSigner
 
-from daemon.errors import UpdateError
-from tests.bundles.fetching import FILES, Device, held
+from daemon.core.errors import UpdateError
 from tests.helpers.tufrepo import TufRepo, in_days
 from tests.helpers.webserver import Fault, WebServer
+from tests.updates.fetching import FILES, Device, held
 
 NEW = {**FILES, "head.tflite": b"another head"}
 ROLES = ["timestamp", "snapshot", "targets"]

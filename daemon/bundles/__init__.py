@@ -1,1 +1,0 @@
-"""Bundles on disk."""

@@ -1,0 +1,1 @@
+"""The running daemon, and the only place that composes one."""

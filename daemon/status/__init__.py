@@ -1,1 +1,0 @@
-"""What the daemon says of its own state."""

@@ -1,0 +1,1 @@
+"""Replaces the active bundle: fetches, verifies, tries and switches to another, and goes back."""

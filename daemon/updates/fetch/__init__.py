@@ -1,0 +1,1 @@
+"""Fetches releases of a source that The Update Framework signs; runs in child processes."""
