@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from daemon import __version__
-from daemon.bundle.release import DEFAULT_DAYS, MOST_DAYS, ROLES
+from daemon.bundle.signature_lifetimes import DEFAULT_DAYS, MOST_DAYS, ROLES
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daemon.bundle.bundle import load_bundle
-from daemon.bundle.release import ROLES
+from daemon.bundle.signature_lifetimes import ROLES
 from daemon.core.errors import Refused
 from daemon.pipeline.trial import try_bundle
 from daemon.publisher.contents import release_of

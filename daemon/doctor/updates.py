@@ -10,7 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from daemon import __version__
-from daemon.bundle.release import DAYS, DEFAULT_DAYS, ROLES, Offer, days_left, is_urgent, version_key
+from daemon.bundle.release import Offer, version_key
+from daemon.bundle.signature_lifetimes import DAYS, DEFAULT_DAYS, ROLES, days_left, is_urgent
 from daemon.config.updates import root_problem
 from daemon.core.errors import UpdateError, UpdateFault
 from daemon.doctor.finding import Finding

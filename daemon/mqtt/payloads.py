@@ -24,7 +24,7 @@ YEARS = range(1970, 2200)
 
 
 def parse_time(text: str) -> datetime:
-    """An instant in UTC, as `daemon.clock.wall_time` writes it. Raises ValueError."""
+    """An instant in UTC, as `daemon.core.timing.wall_time` writes it. Raises ValueError."""
     if not text.endswith("Z") or (instant := datetime.fromisoformat(text[:-1] + "+00:00")).year not in YEARS:
         raise ValueError("expected a time like 2026-01-31T12:00:00.000000Z")
     return instant

@@ -11,7 +11,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 
-from daemon.bundle.release import DAYS, DEFAULT_DAYS, expiry
+from daemon.bundle.signature_lifetimes import DAYS, DEFAULT_DAYS, expiry
 from daemon.core.errors import Refused
 from daemon.publisher.keys import KeyRing
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from securesystemslib.signer import SSlibKey
 from tuf.api.metadata import Root
 
-from daemon.bundle.release import DAYS, ROLES, Release
+from daemon.bundle.release import Release
+from daemon.bundle.signature_lifetimes import DAYS, ROLES
 from daemon.core.errors import BundleError, Refused
 from daemon.publisher.contents import add_release, releases
 from daemon.publisher.files import LastSigned, Pending, Staging, flaws, locked, make_served, put_back, serve

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from daemon.bundle.release import ROLES, Release, days_left, is_ahead, is_due, is_urgent
+from daemon.bundle.release import Release
+from daemon.bundle.signature_lifetimes import ROLES, days_left, is_ahead, is_due, is_urgent
 from daemon.core.errors import Refused
 from daemon.publisher.contents import releases
 from daemon.publisher.keys import KeyRing

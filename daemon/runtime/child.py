@@ -37,7 +37,9 @@ SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 F_SEAL_FUTURE_WRITE = 0x0010
 """From linux/fcntl.h: who maps the memory from now on cannot write it."""
 
-START = "import sys; sys.path[:] = sys.argv[1].split(':'); from daemon.runtime.inside import main; main(*sys.argv[2:])"
+START = (
+    "import sys; sys.path[:] = sys.argv[1].split(':'); from daemon.runtime.child_main import main; main(*sys.argv[2:])"
+)
 """Isolated from the environment and the working directory, a child imports what its parent would."""
 
 

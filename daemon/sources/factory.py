@@ -13,7 +13,7 @@ from daemon.core.timing import NS_PER_S
 from daemon.runtime.liveness import Watch
 from daemon.sources.microphone import Microphone
 from daemon.sources.picture import PicturePreparation
-from daemon.sources.replay import load_lines
+from daemon.sources.text import load_lines
 from daemon.sources.v4l2 import V4l2Camera
 
 OPENING_S = {"device": 2.0, "network": 7.0}

@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import av
 from av.container import InputContainer
-from pydantic import Field
 
-from daemon.core.document import Document, load_document
 from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver
 from daemon.core.records import Block, Captured, Counters, Line, Modality, moved
@@ -236,26 +234,3 @@ def _dated_blocks(blocks: list[Block]) -> Iterator[Dated]:
 
 def _dated_lines(lines: tuple[Line, ...]) -> Iterator[Dated]:
     return ((line.captured_ns, TEXT, line) for line in lines)
-
-
-LONGEST_AT_S = 7 * 86_400.0
-
-
-class TimedLine(Document):
-    """A text and when it comes, in seconds from the start of the recording."""
-
-    at_s: Annotated[float, Field(ge=0, le=LONGEST_AT_S, allow_inf_nan=False)]
-    text: Annotated[str, Field(min_length=1, max_length=4096)]
-
-
-class TimedLines(Document):
-    """A whole sidecar."""
-
-    lines: Annotated[list[TimedLine], Field(max_length=100_000)]
-
-
-def load_lines(path: Path) -> tuple[Line, ...]:
-    """The lines in the order of their time, stamped from the recording's start on. Raises DocumentError."""
-    lines = load_document(path, TimedLines).document.lines
-    dated = [Line(line.text, round(line.at_s * NS_PER_S)) for line in lines]
-    return tuple(sorted(dated, key=lambda line: line.captured_ns))

@@ -1,13 +1,20 @@
 """Lines of text as they come in over MQTT."""
 
 import json
+from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
+
+from daemon.core.document import Document, load_document
 from daemon.core.errors import InputError
 from daemon.core.ports import Deliver
 from daemon.core.records import Counters, Line
-from daemon.core.timing import monotonic_ns
+from daemon.core.timing import NS_PER_S, monotonic_ns
 
 MAX_PAYLOAD_BYTES = 4096
+
+LONGEST_AT_S = 7 * 86_400.0
 
 _CONTROL_TO_SPACE = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), " ")
 
@@ -70,3 +77,23 @@ class TextInlet:
             self._counters.drop(error.reason)
             return
         self._deliver(Line(text, captured_ns))
+
+
+class TimedLine(Document):
+    """A text and when it comes, in seconds from the start of the recording."""
+
+    at_s: Annotated[float, Field(ge=0, le=LONGEST_AT_S, allow_inf_nan=False)]
+    text: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class TimedLines(Document):
+    """A whole sidecar."""
+
+    lines: Annotated[list[TimedLine], Field(max_length=100_000)]
+
+
+def load_lines(path: Path) -> tuple[Line, ...]:
+    """The lines in the order of their time, stamped from the recording's start on. Raises DocumentError."""
+    lines = load_document(path, TimedLines).document.lines
+    dated = [Line(line.text, round(line.at_s * NS_PER_S)) for line in lines]
+    return tuple(sorted(dated, key=lambda line: line.captured_ns))

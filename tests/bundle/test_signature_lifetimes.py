@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bundle.release import DEFAULT_DAYS, ROLES, days_left, expiry, is_due, is_urgent
+from daemon.bundle.signature_lifetimes import DEFAULT_DAYS, ROLES, days_left, expiry, is_due, is_urgent
 
 NOW = datetime(2026, 11, 27, 8, tzinfo=timezone.utc)
 

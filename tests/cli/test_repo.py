@@ -334,7 +334,7 @@ def test_cron_signs_with_a_key_of_its_environment_that_is_never_shown(repo: Shel
 
 def test_help_is_answered_without_what_signing_needs() -> None:
     program = (
-        "import sys; from daemon.cli import main\n"
+        "import sys; from daemon.cli.main import main\n"
         "try: main(['repo', 'refresh', '--help'])\n"
         "finally: print([name for name in ('tuf', 'cryptography', 'pydantic', 'numpy') if name in sys.modules])"
     )

@@ -209,7 +209,7 @@ def test_what_fetches_is_never_imported_here(sourced: tuple[Path, Repository], c
         "import atexit, sys\n"
         "heavy = ('tuf', 'urllib3', 'cryptography', 'securesystemslib')\n"
         "atexit.register(lambda: print('HEAVY', [name for name in heavy if name in sys.modules], file=sys.stderr))\n"
-        "from daemon.cli import main\n"
+        "from daemon.cli.main import main\n"
         f"sys.exit(main({arguments}))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S)

@@ -6,7 +6,8 @@ from datetime import datetime
 from pathlib import Path
 
 from daemon.bundle.bundle import load_bundle
-from daemon.bundle.release import DEFAULT_DAYS, Release
+from daemon.bundle.release import Release
+from daemon.bundle.signature_lifetimes import DEFAULT_DAYS
 from daemon.publisher.contents import release_of
 from daemon.publisher.keys import KeyRing
 from daemon.publisher.repository import begin, opened, utc_now

@@ -134,7 +134,7 @@ def test_a_damaged_file_is_said_to_be_one(path: Path, damage: bytes) -> None:
 
 def test_what_a_killed_process_had_written_is_whole(path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from daemon.mqtt.store import Entry, Store\n"
+        "import sys; from pathlib import Path; from daemon.mqtt.outbox_store import Entry, Store\n"
         f"store = Store(Path({str(path)!r}))\n"
         "for n in range(1, 100_000):\n"
         "    store.write([Entry(n, 't', str(n), 'start', b'x' * 500)], [], handed=n)\n"

@@ -118,7 +118,7 @@ def test_what_a_frozen_broker_does_not_take_is_bounded_and_counted(broker):
 def test_the_will_says_offline_when_the_process_is_killed(broker, tmp_path):
     program = (
         "import time; from pathlib import Path\n"
-        "from daemon.mqtt import Session; from daemon.mqtt_config import MqttConfig\n"
+        "from daemon.mqtt.session import Session; from daemon.config.mqtt import MqttConfig\n"
         f"s = Session(MqttConfig(port={broker.port}), 'node', Path({str(tmp_path)!r}), on_text=print)\n"
         "s.start(); time.sleep(60)"
     )

@@ -59,7 +59,7 @@ def test_a_url_is_named_without_anything_that_may_be_secret(url: str, label: str
 
 def test_devices_of_its_own_cost_a_node_neither_pyav_nor_portaudio_before_they_are_opened() -> None:
     script = (
-        "import sys; from daemon.config import StreamConfig; from daemon.sources import build_sources;"
+        "import sys; from daemon.config.streams import StreamConfig; from daemon.sources.factory import build_sources;"
         "config = StreamConfig.model_validate({'camera': 0, 'microphone': 'default'});"
         "print(sorted(build_sources(config, sample_rate_hz=16000, picture=True, counters={})),"
         " sorted({'av', 'sounddevice'} & set(sys.modules)))"
