@@ -1,178 +1,240 @@
-"""A file from a web server, in chunks, or in words why not. The only module that imports urllib3."""
+"""Downloads over HTTP, bounded in bytes and time. The only module that imports urllib3."""
 
 import base64
+import re
 import ssl
+import threading
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
+from queue import Empty, SimpleQueue
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import urllib3
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    IncompleteRead,
-    NameResolutionError,
-    NewConnectionError,
-    ProtocolError,
-    ProxyError,
-    ReadTimeoutError,
-    SSLError,
-)
-from urllib3.util import make_headers
+from urllib3 import exceptions
+from urllib3.util import make_headers, parse_url
 
-from daemon.core.errors import UpdateError
+from daemon.core.errors import PerceptdError
 from daemon.core.text import redact
 
+# for a connection, and for the next byte: a web server that is reachable answers within a second or two
 TIMEOUT_S = 10.0
-"""For a connection, and for the next byte: a web server that is there answers within a second or two."""
 
-REDIRECTS_MOST = 5
-"""Object stores redirect once, to another host; more than a few go round in circles."""
+# twice the time-out: name resolution, connecting and a TLS handshake take seconds over a slow radio link
+GRACE_S = 20.0
+
+# 10 MB take three hours at this rate; the slowest mobile data (GPRS) is faster, so a slower sender is an attack
+LEAST_BYTES_PER_S = 1000
+
+# object stores redirect once, to another host
+MAX_REDIRECTS = 5
 
 CHUNK_BYTES = 64 * 1024
-"""At most so much is passed on at once; what comes slowly, as it comes."""
+
+# of a URL in a message, since a redirect can make it long
+SHOWN_CHARS = 300
 
 PORTS = {"http": 80, "https": 443}
-"""Where a URL says none: the same server with it and without."""
 
-CAUSES = {
+STATUS_TEXTS = {
     400: "does not understand the request",
     401: "wants other credentials",
     403: "refuses",
     404: "has no such file",
+    407: "the login is missing or wrong",
 }
-"""What a status means that the operator or the publisher can do something about."""
+
+# http.client gives the status of a refused CONNECT in its message only
+REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
 
 
-SHOWN_CHARS = 300
-"""How much of a URL is told where a redirect has made it."""
+class TransferError(PerceptdError):
+    """A file cannot be fetched; `status` is the HTTP status of the answer that says so, or 0."""
 
-
-class Missing(UpdateError):
-    """The source has no such file, or does not give it: `status` as HTTP has it, 403 or 404."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__("source", message)
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
         self.status = status
 
 
-def without_credentials(url: str) -> str:
-    """The URL as it may be shown."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+class HttpClient:
+    """Fetches the files of one web server; the user and password in its URL are sent to that server only.
 
+    Proxies come from the environment (http_proxy, https_proxy, all_proxy, no_proxy), and may have a login.
+    """
 
-def redirected(url: str, location: str) -> str:
-    """Where a redirect leads. Raises UpdateError when it leaves http(s), or is from https to http."""
-    try:
-        there = urljoin(url, location)
-        scheme, host, _ = _origin(there)
-    except ValueError as error:
-        raise UpdateError("source", f"{_shown(url)}: sends us on to what is no URL") from error
-    allowed = ("https",) if urlsplit(url).scheme == "https" else ("https", "http")
-    if scheme not in allowed or host is None:
-        raise UpdateError("source", f"{_shown(url)}: sends us on to {scheme}://, which is not followed from here")
-    return without_credentials(there)
-
-
-def _shown(url: str) -> str:
-    """Without what an object store may have signed into it."""
-    url = url.partition("?")[0]
-    return url if len(url) <= SHOWN_CHARS else f"{url[:SHOWN_CHARS]}..."
-
-
-class Web:
-    """What is below one URL, whose user and password are sent to that host alone."""
-
-    def __init__(self, source: str, agent: str) -> None:
-        parts = urlsplit(source)
-        self._origin = _origin(source)
+    def __init__(self, server: str, agent: str) -> None:
+        self._origin = _origin(server)
         self._headers = make_headers(accept_encoding="identity", user_agent=agent)
-        self._login = {} if parts.username is None else _login(parts.username, parts.password or "")
+        self._login = _login("Authorization", urlsplit(server).netloc.rpartition("@")[0])
         self._proxies = urllib.request.getproxies()
         self._pools: dict[str | None, urllib3.PoolManager] = {}
 
-    def chunks(self, url: str) -> Iterator[bytes]:
-        """The content, as it is sent. Raises UpdateError, or Missing."""
-        at = url
+    def chunks(self, url: str) -> Generator[bytes, None, None]:
+        """The content of a file, as it arrives. Raises TransferError. Nothing is tried twice."""
+        current = url
         try:
-            for _ in range(REDIRECTS_MOST + 1):
-                with closing(self._request(at)) as response:
+            for _ in range(MAX_REDIRECTS + 1):
+                with closing(self._request(current)) as response:
                     if location := response.get_redirect_location():
-                        at = redirected(at, location)
+                        current = redirected(current, location)
                         continue
-                    _check(response, _shown(at))
+                    _check(response, _shown(current))
                     while chunk := response.read1(CHUNK_BYTES, decode_content=False):
                         yield chunk
                     response.release_conn()
                     return
-        except (HTTPError, OSError) as error:
-            raise UpdateError("source", f"{_shown(at)}: {in_words(error)}") from error
-        raise UpdateError("source", f"{url}: sends us on more than {REDIRECTS_MOST} times")
+        except (exceptions.HTTPError, OSError) as error:
+            raise TransferError(f"{_shown(current)}: {_error_text(error)}") from error
+        raise TransferError(f"{url}: sends us on more than {MAX_REDIRECTS} times")
 
     def _request(self, url: str) -> urllib3.BaseHTTPResponse:
         parts = urlsplit(url)
-        headers = {**self._headers, **(self._login if _origin(url) == self._origin else {})}
+        headers = self._headers | (self._login if _origin(url) == self._origin else {})
         bypassed = urllib.request.proxy_bypass(parts.netloc)
         proxy = None if bypassed else self._proxies.get(parts.scheme, self._proxies.get("all"))
         if proxy not in self._pools:
-            self._pools[proxy] = urllib3.PoolManager() if proxy is None else urllib3.ProxyManager(proxy)
+            try:
+                self._pools[proxy] = urllib3.PoolManager() if proxy is None else _proxy_pool(proxy)
+            except exceptions.LocationValueError:  # its message may have the login
+                raise TransferError(f"{_shown(url)}: its proxy: the environment has no http or https URL") from None
         timeout = urllib3.Timeout(connect=TIMEOUT_S, read=TIMEOUT_S)
         return self._pools[proxy].request(
             "GET", url, headers=headers, timeout=timeout, retries=False, redirect=False, preload_content=False
         )
 
 
-def in_words(error: Exception) -> str:
-    """What went wrong on the way, for a person."""
-    if isinstance(error, NameResolutionError):
-        return "its host's name is not known, or nobody can be asked for it"
-    if isinstance(error, NewConnectionError):
-        return _unreachable(error.__cause__ or error.__context__)
-    if isinstance(error, ConnectTimeoutError):
-        return f"does not answer within {TIMEOUT_S:g} s"
-    if isinstance(error, ReadTimeoutError):
-        return f"has sent nothing for {TIMEOUT_S:g} s"
-    if isinstance(error, SSLError):
-        return _insecure(error)
-    if isinstance(error, ProxyError):
-        return f"its proxy: {in_words(error.original_error)}"
-    if isinstance(error, ProtocolError | IncompleteRead):
-        return "the connection was cut before all had come"
-    return f"cannot be fetched: {redact(str(error))}"
+def without_credentials(url: str) -> str:
+    """The URL without user and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _login(user: str, password: str) -> dict[str, str]:
-    told = f"{unquote(user)}:{unquote(password)}".encode()
-    return {"Authorization": f"Basic {base64.b64encode(told).decode()}"}
+def redirected(url: str, location: str) -> str:
+    """The URL that a redirect leads to. Raises TransferError when it leaves http(s), or goes from https to http."""
+    try:
+        target = urljoin(url, location)
+        scheme, host, _ = _origin(target)
+    except ValueError as error:
+        raise TransferError(f"{_shown(url)}: sends us on to what is no URL") from error
+    allowed = ("https",) if urlsplit(url).scheme == "https" else ("https", "http")
+    if scheme not in allowed or host is None:
+        raise TransferError(f"{_shown(url)}: sends us on to {scheme}://, which is not followed from here")
+    return without_credentials(target)
 
 
-def _insecure(error: SSLError) -> str:
-    cause = error.args[0] if error.args else None
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted here: {cause.verify_message}"
-    return f"TLS fails: {redact(str(error))}"
+def patience_s(received: int) -> float:
+    """The seconds that a sender of so many bytes may have taken before the next ones."""
+    return GRACE_S + received / LEAST_BYTES_PER_S
 
 
-def _unreachable(cause: BaseException | None) -> str:
-    if isinstance(cause, ConnectionRefusedError):
-        return "refuses connections: is a web server running there?"
-    return f"cannot be reached: {(cause.strerror if isinstance(cause, OSError) else None) or 'no connection'}"
+def bounded(
+    chunks: Generator[bytes, None, None], name: str, max_bytes: int, limit_s: float = float("inf")
+) -> Generator[bytes, None, None]:
+    """The same chunks. Raises TransferError when they are too large, come too slowly or take longer than `limit_s`.
+
+    Only the time spent waiting for chunks counts. A thread reads them, since no time-out of a library covers name
+    resolution, headers that come byte by byte and a disk that hangs. A thread that hangs stays until the process ends.
+    """
+    requests: SimpleQueue[bool] = SimpleQueue()
+    answers: SimpleQueue[bytes | Exception] = SimpleQueue()
+    threading.Thread(target=_read, args=(chunks, requests, answers), name="reader", daemon=True).start()
+    waited, received = 0.0, 0
+    requests.put(True)
+    try:
+        while True:
+            asked = time.monotonic()
+            try:
+                answer = answers.get(timeout=max(0.0, min(patience_s(received), limit_s) - waited))
+            except Empty:
+                amount = f"only {received} bytes have" if received else "nothing has"
+                elapsed = waited + time.monotonic() - asked
+                raise TransferError(f"{name}: {amount} come {'in' if received else 'for'} {elapsed:.0f} s") from None
+            waited += time.monotonic() - asked
+            if isinstance(answer, Exception):
+                raise answer
+            if not answer:
+                return
+            received += len(answer)
+            if received > max_bytes:
+                raise TransferError(f"{name}: sends more than the {max_bytes} bytes that it may have")
+            requests.put(True)  # the next chunk is read while this one is written
+            yield answer
+    finally:
+        requests.put(False)
 
 
-def _check(response: urllib3.BaseHTTPResponse, url: str) -> None:
-    status = response.status
-    if status in (403, 404):
-        raise Missing(f"{url}: {CAUSES[status]} ({status})", status)
-    if status >= 500:
-        raise UpdateError("source", f"{url}: the server has a fault of its own ({status})")
-    if status != 200:
-        raise UpdateError("source", f"{url}: {CAUSES.get(status, 'expected 200')} ({status})")
-    if (encoding := response.headers.get("Content-Encoding", "identity").lower()) != "identity":
-        raise UpdateError("source", f"{url}: is sent as {encoding[:20]}; files must be served as they are")
+def _read(
+    chunks: Generator[bytes, None, None], requests: SimpleQueue[bool], answers: SimpleQueue[bytes | Exception]
+) -> None:
+    """Answers each request with the next chunk, b"" at the end, or the exception; the request False ends it."""
+    with closing(chunks):
+        try:
+            while requests.get():
+                answers.put(next(chunks, b""))
+        except Exception as error:  # noqa: BLE001  (raised where the chunks are used)
+            answers.put(error)
+
+
+def _proxy_pool(proxy: str) -> urllib3.ProxyManager:
+    """urllib3 does not send the login of a proxy's URL by itself."""
+    url = parse_url(proxy if "://" in proxy else f"http://{proxy}")
+    return urllib3.ProxyManager(
+        url._replace(auth=None).url, proxy_headers=_login("Proxy-Authorization", url.auth or "")
+    )
+
+
+def _login(header: str, user_info: str) -> dict[str, str]:
+    """The header for the user and password of a URL; none without them."""
+    user, _, password = user_info.partition(":")
+    login = f"{unquote(user)}:{unquote(password)}".encode()
+    return {header: f"Basic {base64.b64encode(login).decode()}"} if user_info else {}
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)
+
+
+def _shown(url: str) -> str:
+    """The URL without its query, which may have an object store's signature."""
+    url = url.partition("?")[0]
+    return url if len(url) <= SHOWN_CHARS else f"{url[:SHOWN_CHARS]}..."
+
+
+def _check(response: urllib3.BaseHTTPResponse, url: str) -> None:
+    if response.status != 200:
+        proxy = "its proxy: " if response.status == 407 else ""
+        raise TransferError(f"{url}: {proxy}{_status_text(response.status)}", response.status)
+    if (encoding := response.headers.get("Content-Encoding", "identity").lower()) != "identity":
+        raise TransferError(f"{url}: is sent as {encoding[:20]}; files must be served as they are")
+
+
+def _status_text(status: int) -> str:
+    default = "the server has a fault of its own" if status >= 500 else "expected 200"
+    return f"{STATUS_TEXTS.get(status, default)} ({status})"
+
+
+def _error_text(error: Exception) -> str:
+    """What went wrong on the way, for a person."""
+    match error:
+        case exceptions.ProxyError(original_error=inner):
+            refused = REFUSED_TUNNEL.match(str(inner))
+            return f"its proxy: {_status_text(int(refused[1])) if refused else _error_text(inner)}"
+        case exceptions.NameResolutionError():
+            return "its host's name is not known, or nobody can be asked for it"
+        case exceptions.NewConnectionError(__cause__=ConnectionRefusedError()):
+            return "refuses connections: is a web server running there?"
+        case exceptions.NewConnectionError(__cause__=cause):
+            return f"cannot be reached: {getattr(cause, 'strerror', None) or 'no connection'}"
+        case exceptions.ConnectTimeoutError():
+            return f"does not answer within {TIMEOUT_S:g} s"
+        case exceptions.ReadTimeoutError():
+            return f"has sent nothing for {TIMEOUT_S:g} s"
+        case exceptions.SSLError(args=(ssl.SSLCertVerificationError(verify_message=reason), *_)):
+            return f"its certificate is not trusted here: {reason}"
+        case exceptions.SSLError():
+            return f"TLS fails: {redact(str(error))}"
+        case exceptions.ProtocolError() | exceptions.IncompleteRead():
+            return "the connection was cut before all had come"
+    return f"cannot be fetched: {redact(str(error))}"

@@ -1,8 +1,10 @@
-"""A TCP proxy on loopback whose connections can be cut, and which remembers all that went through."""
+"""Proxies on loopback: one for TCP whose connections can be cut, and one for HTTP that asks for a login."""
 
+import base64
 import contextlib
 import socket
 import threading
+from urllib.parse import urlsplit
 
 
 class Proxy:
@@ -69,3 +71,46 @@ class Proxy:
         for end in (one, other):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+class HttpProxy(Proxy):
+    """Forwards HTTP requests and CONNECT tunnels to the port, whatever host they name.
+
+    Requests without `login` ("user:password") get the status 407. `requests` has every request line.
+    """
+
+    def __init__(self, target: int, login: str) -> None:
+        super().__init__(target)
+        self._expected = f"Basic {base64.b64encode(login.encode()).decode()}"
+        self.requests: list[str] = []
+
+    def url(self, login: str = "") -> str:
+        """As environment variables have it; `login` is percent-encoded."""
+        return f"http://{login and login + '@'}127.0.0.1:{self.port}"
+
+    def admit(self, near: socket.socket) -> bytes | None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            data = near.recv(65_536)
+            if not data:
+                return None
+            head += data
+        request, *lines = head.decode("ascii").split("\r\n")[:-2]
+        self.requests.append(request)
+        headers = dict(line.split(": ", 1) for line in lines)
+        if headers.pop("Proxy-Authorization", None) != self._expected:
+            near.sendall(
+                b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=proxy\r\n"
+                b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+            )
+            return None
+        method, url, version = request.split(" ")
+        if method == "CONNECT":
+            near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            return b""
+        headers["Connection"] = "close"  # only the first request of a connection is looked at
+        forwarded = [
+            f"{method} {urlsplit(url).path} {version}",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
+        return "".join(f"{line}\r\n" for line in [*forwarded, ""]).encode("ascii")

@@ -138,7 +138,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Transfer-Encoding", "chunked")
         elif length is not None:
             self.send_header("Content-Length", str(length))
-        else:
+        if length is None or self.close_connection:
             self.send_header("Connection", "close")
         if fault.location is not None:
             self.send_header("Location", fault.location)

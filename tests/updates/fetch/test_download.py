@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from daemon.core.errors import UpdateError
-from daemon.runtime import http as web_module
-from daemon.updates.fetch import download as paced
+from daemon.runtime import http
+from daemon.runtime.http import TransferError
 from daemon.updates.fetch import download as transport
 from daemon.updates.fetch.download import Transport
 from tests.helpers.certificates import Authority
+from tests.helpers.proxy import HttpProxy
 from tests.helpers.tufrepo import TufRepo
 from tests.helpers.webserver import Fault, WebServer
 from tests.updates.fetching import Device
@@ -23,8 +24,8 @@ MODEL = "/targets/*image.tflite"
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paced, "GRACE_S", 1.0)
-    monkeypatch.setattr(web_module, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(http, "GRACE_S", 1.0)
+    monkeypatch.setattr(http, "TIMEOUT_S", 0.5)
 
 
 def check_source_refused(device: Device, words: str) -> str:
@@ -101,7 +102,7 @@ def test_slow_data(device: Device, web: WebServer, path: str, fault: Fault, word
 
 
 def test_data_that_is_slow_but_not_too_slow(device: Device, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paced, "GRACE_S", 5.0)
+    monkeypatch.setattr(http, "GRACE_S", 5.0)
     web.faults[MODEL] = Fault(bytes_per_s=100_000)
     device.fetch()
 
@@ -109,15 +110,15 @@ def test_data_that_is_slow_but_not_too_slow(device: Device, web: WebServer, monk
 @pytest.mark.usefixtures("impatient")
 def test_a_metadata_file_may_not_take_for_ever(device: Device, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daemon.updates.fetch.tuf_client.METADATA_S", 1.0)
-    monkeypatch.setattr(paced, "GRACE_S", 60.0)
+    monkeypatch.setattr(http, "GRACE_S", 60.0)
     web.faults[TIMESTAMP] = Fault(bytes_per_s=100)
     check_source_refused(device, "bytes have come in 1 s")
 
 
 @pytest.mark.parametrize(("received", "seconds"), [(0, 20), (1000, 21), (1_000_000, 1020)])
 def test_the_pace_that_is_asked_for(received: int, seconds: float) -> None:
-    assert paced.patience_s(received) == seconds
-    assert transport.METADATA_S > paced.GRACE_S > 0
+    assert http.patience_s(received) == seconds
+    assert transport.METADATA_S > http.GRACE_S > 0
 
 
 def test_a_reader_whose_chunks_are_not_wanted_ends() -> None:
@@ -130,13 +131,23 @@ def test_a_reader_whose_chunks_are_not_wanted_ends() -> None:
         finally:
             ended.append(True)
 
-    chunks = paced.paced(endless, "name")
+    chunks = http.bounded(endless(), "name", 1000)
     assert next(chunks) == b"x"
     chunks.close()
     for _ in range(100):
         if not ended:
             time.sleep(0.05)
     assert ended
+
+
+def test_the_time_to_write_a_chunk_is_not_the_senders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "GRACE_S", 0.3)
+    pieces = [b"x"] * 6
+    received = []
+    for chunk in http.bounded((piece for piece in pieces), "name", 6):
+        received.append(chunk)
+        time.sleep(0.5 if len(received) == 1 else 0.0)
+    assert received == pieces
 
 
 def test_a_source_that_is_not_there(device: Device) -> None:
@@ -212,10 +223,10 @@ def test_a_redirect_to_elsewhere_is_not(device: Device, web: WebServer, location
 )
 def test_where_a_redirect_leads(url: str, location: str, leads_to: str | None) -> None:
     if leads_to is None:
-        with pytest.raises(UpdateError):
-            web_module.redirected(url, location)
+        with pytest.raises(TransferError):
+            http.redirected(url, location)
     else:
-        assert web_module.redirected(url, location) == leads_to
+        assert http.redirected(url, location) == leads_to
 
 
 def test_credentials_are_used_and_never_shown(repo: TufRepo, device: Device, web: WebServer) -> None:
@@ -258,11 +269,70 @@ def test_a_proxy_of_the_environment_is_asked(
     check_source_refused(device, "its host's name is not known")
 
 
+PROXY_LOGIN = "gate:s3cret/@ ŋ"
+PROXY_LOGIN_QUOTED = "gate:s3cret%2F%40%20%C5%8B"
+
+
+def test_a_proxy_with_a_login(repo: TufRepo, device: Device, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    web.login = "pub:own"
+    with HttpProxy(web.port, PROXY_LOGIN) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url(PROXY_LOGIN_QUOTED))
+        device.source = "http://pub:own@models.invalid"
+        device.fetch()
+        assert f"GET http://models.invalid{TIMESTAMP} HTTP/1.1" in proxy.requests
+
+
+def test_a_proxy_with_a_login_over_tls(
+    repo: TufRepo, device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
+    monkeypatch.delenv("no_proxy", raising=False)
+    with (
+        WebServer(repo.directory, tls=authority.issue("server")).serving() as server,
+        HttpProxy(server.port, PROXY_LOGIN) as proxy,
+    ):
+        monkeypatch.setenv("https_proxy", proxy.url(PROXY_LOGIN_QUOTED))
+        device.source = server.url
+        device.fetch()
+        assert set(proxy.requests) == {f"CONNECT 127.0.0.1:{server.port} HTTP/1.0"}
+
+
+@pytest.mark.parametrize("login", ["", "gate:s3cret-wrong", "s3cret-user"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_whose_login_is_missing_or_wrong(
+    device: Device, web: WebServer, monkeypatch: pytest.MonkeyPatch, scheme: str, login: str
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    with HttpProxy(web.port, PROXY_LOGIN) as proxy:
+        monkeypatch.setenv(f"{scheme}_proxy", proxy.url(login))
+        device.source = f"{scheme}://models.invalid"
+        message = check_source_refused(device, "2.root.json: its proxy: the login is missing or wrong (407)")
+        assert "s3cret" not in message
+        assert len(proxy.requests) == 1
+    assert web.requests == []
+
+
+@pytest.mark.parametrize(
+    "proxy", ["gate:s3cret@127.0.0.1:{}", "http://gate:s3cret/[@127.0.0.1:{}", "socks5://gate:s3cret@127.0.0.1:{}"]
+)
+def test_the_login_of_a_proxy_is_never_shown(
+    device: Device, web: WebServer, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("http_proxy", proxy.format(web.port))
+    device.source = "http://models.invalid"
+    message = check_source_refused(device, "models.invalid")
+    assert "gate" not in message
+    assert "s3cret" not in message
+
+
 def test_a_connection_is_used_again(web: WebServer) -> None:
     over = Transport(web.url)
     for _ in range(3):
         over.download_bytes(over.base + "metadata/timestamp.json", 10_000)
-    assert len(over._web._pools[None].pools.keys()) == 1
+    assert len(over._client._pools[None].pools.keys()) == 1
 
 
 def test_a_directory_is_a_source(repo: TufRepo, device: Device, tmp_path: Path) -> None:
