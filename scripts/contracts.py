@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from daemon import __version__
-from daemon.mqtt.commands import ORDERS, AnswerPayload
+from daemon.mqtt.commands import ARGUMENTS, AnswerPayload
 from daemon.mqtt.home_assistant import DiscoveryPayload
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload
 from daemon.mqtt.update_payloads import ModelsPayload
@@ -64,14 +64,14 @@ CHANNELS = (
     Channel("text", "perceptd/{node}/{stream}/text", "receive", None, 1, False),
     *(
         Channel(f"command_{name}", f"perceptd/{{node}}/command/{name}", "receive", model, 1, False)
-        for name, model in ORDERS.items()
+        for name, model in ARGUMENTS.items()
     ),
 )
 PARAMETERS = {
     "node": {"description": "The name of the device in its config.yaml."},
     "stream": {"description": "The name of the place being watched in config.yaml."},
     "object": {"description": "perceptd_ and the name of the device."},
-    "command": {"description": "The command that is answered.", "enum": list(ORDERS)},
+    "command": {"description": "The command that is answered.", "enum": list(ARGUMENTS)},
 }
 
 

@@ -11,7 +11,7 @@ from daemon.config.node import (
     broker_and_node,
 )
 from daemon.mqtt.commands import AnswerPayload
-from daemon.mqtt.requests import ask
+from daemon.mqtt.requests import send_request
 from daemon.mqtt.subscriber import Malformed, Received
 from daemon.mqtt.subscriber import watch as subscribe
 
@@ -22,7 +22,7 @@ def send(options: argparse.Namespace) -> int:
     """Send one command; 0 when it was obeyed, 1 when it was refused or nobody answered."""
     mqtt, node = broker_and_node(options.broker, options.node, options.config)
     arguments = {key: value for key in ("stream", "level") if (value := getattr(options, key)) is not None}
-    answer = ask(mqtt, node, options.name, json.dumps(arguments).encode(), ANSWER_S)
+    answer = send_request(mqtt, node, options.name, json.dumps(arguments).encode(), ANSWER_S)
     if answer is None:
         print(
             f"{options.name}: no answer from node {node} at {mqtt.host}:{mqtt.port} in {ANSWER_S:g} s", file=sys.stderr

@@ -9,7 +9,7 @@ from typing import Any
 from daemon.cli.broker import ANSWER_S, in_words
 from daemon.cli.render import active_words, check_words, listing, progress_words, result_words, stage_words
 from daemon.config.node import broker_and_node
-from daemon.mqtt.requests import ModelsFollower, NotHeard, ask
+from daemon.mqtt.requests import ModelsFollower, NoAnswer, send_request
 from daemon.mqtt.update_payloads import MAX_REASON, ModelsPayload
 
 NEWS_S = 30.0
@@ -28,7 +28,7 @@ def models_list(options: argparse.Namespace) -> int:
     with ModelsFollower(mqtt, node) as follower:
         try:
             payload = follower.first(ANSWER_S)
-        except NotHeard as error:
+        except NoAnswer as error:
             return _failed(str(error))
         print(follower.raw.decode() if options.json else "\n".join(listing(payload)))
         if follower.is_offline:
@@ -114,14 +114,14 @@ def _ask(options: argparse.Namespace, order: dict[str, Any], judge: Judge) -> in
             before = follower.first(ANSWER_S)
             if follower.is_offline:
                 return _failed(f"{follower.where} is offline")
-            answer = ask(mqtt, node, options.command, json.dumps(order).encode(), ANSWER_S)
+            answer = send_request(mqtt, node, options.command, json.dumps(order).encode(), ANSWER_S)
             if answer is None:
                 return _failed(f"{options.command}: no answer from {follower.where} in {ANSWER_S:g} s")
             if not answer.ok or not options.wait:
                 print(answer.to_json().decode() if options.json else in_words(answer))
                 return 0 if answer.ok else 1
             ok, words = _end(follower, before, judge, Display(silent=options.json))
-        except NotHeard as error:
+        except NoAnswer as error:
             return _failed(f"{error}; perceptd models list tells what it said last")
         print(follower.raw.decode() if options.json else words)
     return 0 if ok else 1

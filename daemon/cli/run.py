@@ -30,11 +30,11 @@ from daemon.node.bundle_updates import Bundles
 from daemon.node.node import Node
 from daemon.node.systemd import Notifier
 from daemon.pipeline.acceleration import accelerate
-from daemon.pipeline.recogniser import Recogniser, check_fit, load_recogniser
+from daemon.pipeline.recogniser import Recogniser, check_matches_config, load_recogniser
 from daemon.sources.microphone import MicrophoneDevice, list_microphones
 from daemon.sources.v4l2 import list_cameras
-from daemon.updates.policy import Own
-from daemon.updates.startup import STATE, Start
+from daemon.updates.policy import BuiltInBundle
+from daemon.updates.startup import STATE, Startup
 from daemon.updates.state_file import stored_state
 
 log = logging.getLogger(__name__)
@@ -112,15 +112,15 @@ def _loaded(config: Config, directory: Path) -> Recogniser:
 def _bundles(config: Loaded[Config]) -> Bundles:
     """What is known of bundles from afar when the daemon starts."""
     directory = models_directory(config.document)
-    own = _own(Path(config.document.bundle), directory)
-    fits = partial(check_fit, config=config)
-    return Bundles(Start(directory, own), partial(_loaded, config.document), fits, config.path)
+    built_in = _built_in(Path(config.document.bundle), directory)
+    fits = partial(check_matches_config, config=config)
+    return Bundles(Startup(directory, built_in), partial(_loaded, config.document), fits, config.path)
 
 
-def _own(directory: Path, models: Path) -> Own:
+def _built_in(directory: Path, models: Path) -> BuiltInBundle:
     """The config's own bundle, even where it is damaged: it is not needed while another one runs."""
     try:
-        return Own(load_bundle(directory).manifest.id, directory)
+        return BuiltInBundle(load_bundle(directory).manifest.id, directory)
     except Refused as error:
         try:
             base = stored_state(models / STATE).base
@@ -129,7 +129,7 @@ def _own(directory: Path, models: Path) -> Own:
         if base is None:
             raise
         log.error("the config's own bundle cannot be used: %s", error)
-        return Own(base, directory)
+        return BuiltInBundle(base, directory)
 
 
 def _first(config: Loaded[Config], bundles: Bundles | None) -> Recogniser:
@@ -138,5 +138,5 @@ def _first(config: Loaded[Config], bundles: Bundles | None) -> Recogniser:
         recogniser = _loaded(config.document, Path(config.document.bundle))
     else:
         recogniser = bundles.start.load(lambda directory, _: bundles.load(directory))
-    check_fit(recogniser.bundle.manifest, config)
+    check_matches_config(recogniser.bundle.manifest, config)
     return recogniser

@@ -75,7 +75,7 @@ ENDED_BY = "its process was ended by "
 """Before the signal's name, wherever a crash is told."""
 
 
-class Crashed(ChildError):
+class ChildCrashed(ChildError):
     """A child process was ended by a signal, as a library's fault ends it."""
 
     def __init__(self, signal_name: str) -> None:
@@ -83,7 +83,7 @@ class Crashed(ChildError):
         self.signal_name = signal_name
 
 
-class Late(ChildError):
+class ChildTimeout(ChildError):
     """A child process was not done by its deadline, in seconds."""
 
     def __init__(self, deadline_s: float) -> None:

@@ -236,14 +236,14 @@ def _tried_once(accelerator: Accelerator, recogniser: Recogniser) -> Attempt:
             began = time.monotonic()
             wrong = selftest(recogniser.bundle, recogniser)
             seconds = time.monotonic() - began
-            if any(examiner.share.on_cpu for examiner in accelerator.examiners):
+            if any(verifier.share.on_cpu for verifier in accelerator.verifiers):
                 _wait_until(lambda: accelerator.status.state != "in_use", FALL_S)
         history = accelerator.status.history
     finally:
         is_closed = accelerator.close(CLOSE_S)
     parts = [
-        Part(examiner.name, examiner.share.ran, examiner.share.on_cpu, examiner.pace.p50_ns)
-        for examiner in accelerator.examiners
+        Part(verifier.name, verifier.share.ran, verifier.share.on_cpu, verifier.pace.p50_ns)
+        for verifier in accelerator.verifiers
     ]
     return Attempt(accelerator.device, history, parts, seconds, wrong, is_closed=is_closed)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from daemon.core.errors import ChildError, Crashed
+from daemon.core.errors import ChildCrashed, ChildError
 from daemon.core.text import redact
 from daemon.runtime.child import Child
 from daemon.runtime.child_main import Failed
@@ -74,7 +74,7 @@ def tried(library: str, target: str, *arguments: str, deadline_s: float = LOAD_S
     try:
         with Child(target, *arguments) as child:
             return Trial(child.result(deadline_s))
-    except Crashed as error:
+    except ChildCrashed as error:
         return Trial("", f"{library} crashed: {error.signal_name}")
     except ChildError as error:
         return Trial("", f"{library}: {error}" if not str(error).startswith(library) else str(error))

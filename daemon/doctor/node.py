@@ -16,9 +16,9 @@ from daemon.doctor.sources import source_findings
 from daemon.doctor.updates import models_findings
 from daemon.mqtt.requests import try_broker
 from daemon.pipeline.offline import IN_CHILD, failures_in_short
-from daemon.pipeline.recogniser import check_fit
-from daemon.updates.policy import Own
-from daemon.updates.startup import Preview, preview
+from daemon.pipeline.recogniser import check_matches_config
+from daemon.updates.policy import BuiltInBundle
+from daemon.updates.startup import DryStart, dry_start
 
 SELFTEST_S = 120.0
 """Loading alone takes a minute on a small board with a slow card."""
@@ -30,8 +30,8 @@ class NodeChecks:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._loaded: Loaded[Config] | None = None
-        self._own: Own | None = None
-        self._kept: Preview | None = None
+        self._built_in: BuiltInBundle | None = None
+        self._kept: DryStart | None = None
         self._bundle: Bundle | None = None
         self._config_trouble = self._bundle_trouble = ""
         try:
@@ -41,7 +41,7 @@ class NodeChecks:
             return
         try:
             self._bundle = self._to_run(self._loaded.document)
-            check_fit(self._bundle.manifest, self._loaded)
+            check_matches_config(self._bundle.manifest, self._loaded)
         except Refused as error:
             self._bundle_trouble = str(error)
 
@@ -73,12 +73,12 @@ class NodeChecks:
 
     def models(self) -> Iterator[Finding]:
         """Whether the source of bundles answers, and what came of it before is whole."""
-        if self._loaded is None or self._own is None or self._kept is None:
+        if self._loaded is None or self._built_in is None or self._kept is None:
             return
         models = self._loaded.document.models
         if models.source is not None and models.root is not None:
             directory = models_directory(self._loaded.document)
-            yield from models_findings(models.source, Path(models.root), directory, self._own, self._kept)
+            yield from models_findings(models.source, Path(models.root), directory, self._built_in, self._kept)
 
     def bundle(self) -> Iterator[Finding]:
         """Whether the bundle is whole, and runs on each device."""
@@ -93,12 +93,12 @@ class NodeChecks:
 
     def _to_run(self, config: Config) -> Bundle:
         """The bundle that a start would load: an active one that is whole, or the config's own. Raises Refused."""
-        own = load_bundle(Path(config.bundle))
-        self._own = Own(own.manifest.id, own.directory)
+        built_in = load_bundle(Path(config.bundle))
+        self._built_in = BuiltInBundle(built_in.manifest.id, built_in.directory)
         if config.models.source is None:
-            return own
-        self._kept = preview(models_directory(config), self._own)
-        return own if self._kept.runs is None else load_bundle(self._kept.runs.directory)
+            return built_in
+        self._kept = dry_start(models_directory(config), self._built_in)
+        return built_in if self._kept.runs is None else load_bundle(self._kept.runs.directory)
 
     def _remedy(self) -> str:
         if self._kept is not None and self._kept.runs is not None:

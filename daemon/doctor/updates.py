@@ -16,11 +16,11 @@ from daemon.config.updates import root_problem
 from daemon.core.errors import UpdateError, UpdateFault
 from daemon.doctor.finding import Finding
 from daemon.updates.messages import LookResult, SourceRequest
-from daemon.updates.policy import Own, active_id, clock_problem
-from daemon.updates.slots import Store
-from daemon.updates.startup import Kept, Preview
-from daemon.updates.state import Refusal, State
-from daemon.updates.steps import ChildRunner, Stages
+from daemon.updates.policy import BuiltInBundle, active_id, clock_problem
+from daemon.updates.slots import Slots
+from daemon.updates.startup import DryStart, StoredBundle
+from daemon.updates.state import Refusal, UpdateState
+from daemon.updates.steps import ChildRunner, Steps
 
 SOON_DAYS = 2.0
 """A refresh that runs every day leaves more; roles whose keys lie elsewhere may come closer, and are not waited for."""
@@ -53,11 +53,13 @@ class Look:
     unseen: str | None
 
 
-def models_findings(source: str, root: Path, directory: Path, own: Own, kept: Preview) -> Iterator[Finding]:
+def models_findings(
+    source: str, root: Path, directory: Path, built_in: BuiltInBundle, kept: DryStart
+) -> Iterator[Finding]:
     """The source, and the store of bundles in `directory`."""
-    running = None if kept.trouble is not None else active_id(kept.state, own)
-    yield source_finding(source, root, Store(directory, 0).metadata, running, kept.state.seen_time)
-    yield judge_store(kept, own)
+    running = None if kept.trouble is not None else active_id(kept.state, built_in)
+    yield source_finding(source, root, Slots(directory, 0).metadata, running, kept.state.seen_time)
+    yield judge_store(kept, built_in)
 
 
 def source_finding(source: str, root: Path, metadata: Path, running: str | None, seen_s: float) -> Finding:
@@ -95,18 +97,18 @@ def judge_look(source: str, look: Look, running: str | None) -> Finding:
     return Finding("models", "good", found)
 
 
-def judge_store(kept: Preview, own: Own) -> Finding:
+def judge_store(kept: DryStart, built_in: BuiltInBundle) -> Finding:
     """From what is kept here."""
     check = "models on disk"
     if kept.trouble is not None:
-        found = f"{kept.trouble}; the config's own {own.id} is tried below"
+        found = f"{kept.trouble}; the config's own {built_in.id} is tried below"
         remedy = "run doctor as the user of the service; where it is damaged, the next start sets it aside"
         return Finding(check, "warning", found, remedy)
     for one in kept.kept:
         if one.damage is not None:
-            return Finding(check, "warning", f"{one.slot.id}: {one.damage}", _repair(kept, own, one))
-    found = _kept_words(kept, own)
-    refusal = _newer_refused(kept.state, active_id(kept.state, own))
+            return Finding(check, "warning", f"{one.slot.id}: {one.damage}", _repair(kept, built_in, one))
+    found = _kept_words(kept, built_in)
+    refusal = _newer_refused(kept.state, active_id(kept.state, built_in))
     if refusal is not None:
         found += f"; has given up {refusal.id} in {refusal.stage}: {refusal.reason}"
         remedy = f"tell the publisher, or try it again: perceptd models install {refusal.id.replace('@', ' ')}"
@@ -133,7 +135,7 @@ def _look(source: str, root: Path, metadata: Path) -> Look:
             seen = Path(temporary) / "tuf"
             unseen = _copy(metadata, seen)
             request = SourceRequest(source=source, root=str(root), metadata=str(seen), perceptd=__version__)
-            found = Stages(ChildRunner(), request, None).look(lambda: None)
+            found = Steps(ChildRunner(), request, None).look(lambda: None)
             return Look(found, expiring(seen, datetime.now(timezone.utc)), unseen)
     except OSError as error:
         raise UpdateError("disk", f"{error.filename or 'temporary files'}: {error.strerror or error}") from error
@@ -167,23 +169,23 @@ def _newest_words(releases: Sequence[Offer], running: str) -> str:
     return words
 
 
-def _kept_words(kept: Preview, own: Own) -> str:
+def _kept_words(kept: DryStart, built_in: BuiltInBundle) -> str:
     state = kept.state
     if state.active is None:
-        return f"none installed: the config's own {own.id} runs"
+        return f"none installed: the config's own {built_in.id} runs"
     trial = "" if state.probation is None else f" on probation (starts since: {state.probation.starts})"
-    before = own.id if state.previous is None else state.previous.id
+    before = built_in.id if state.previous is None else state.previous.id
     return f"{state.active.id} runs{trial}, {before} is the one before it, both whole"
 
 
-def _repair(kept: Preview, own: Own, damaged: Kept) -> str:
+def _repair(kept: DryStart, built_in: BuiltInBundle, damaged: StoredBundle) -> str:
     if damaged.slot == kept.state.active:
-        after = own.id if kept.runs is None else kept.runs.slot.id
+        after = built_in.id if kept.runs is None else kept.runs.slot.id
         return f"restart perceptd, which then runs {after}, and install it again; look after the disk, or its card"
     return "it cannot be gone back to; look after the disk, or its card"
 
 
-def _newer_refused(state: State, running: str) -> Refusal | None:
+def _newer_refused(state: UpdateState, running: str) -> Refusal | None:
     """The newest version that should run and does not."""
     name, _, version = running.partition("@")
     newer = [

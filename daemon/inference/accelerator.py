@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from daemon.core.errors import AcceleratorError, ChildError
 from daemon.core.records import CPU, Tensor
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
-from daemon.inference.accelerator_process import AcceleratorProcess, Questions
-from daemon.inference.accelerator_status import AcceleratorStatus, Past, State
+from daemon.inference.accelerator_process import AcceleratorProcess, SharedInputs
+from daemon.inference.accelerator_status import AcceleratorState, AcceleratorStatus, StatusHistory
 from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import Device
-from daemon.inference.verification import Asked, Examiner, Workload
+from daemon.inference.verification import Asked, Verifier, Workload
 from daemon.runtime.child import Child
-from daemon.runtime.heartbeat import IDLE_S, ROUND_S, Progress
+from daemon.runtime.heartbeat import IDLE_S, ROUND_S, Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +67,9 @@ class Accelerator:
         self._check_every_ns = check_every_ns
         self._upkeep = upkeep or Upkeep()
         self._backoff = backoff or Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
-        self._questions = Questions([work.cpu.input for work in workloads], [work.questions for work in workloads])
-        self.examiners = [Examiner(work, self._questions, model) for model, work in enumerate(workloads)]
-        self._past = Past(monotonic_ns())
+        self._inputs = SharedInputs([work.cpu.input for work in workloads], [work.questions for work in workloads])
+        self.verifiers = [Verifier(work, self._inputs, model) for model, work in enumerate(workloads)]
+        self._history = StatusHistory(monotonic_ns())
         self._turn = threading.Lock()
         self._process: AcceleratorProcess | None = None
         self._fault: ChildError | None = None
@@ -78,13 +78,13 @@ class Accelerator:
         self._wake, self._stop = threading.Event(), threading.Event()
         self._on_change: Callable[[], None] = lambda: None
         name = f"accelerator-{device.name}"
-        self.progress = Progress(name)
+        self.progress = Heartbeat(name)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
     def status(self) -> AcceleratorStatus:
         """A snapshot; callable from any thread."""
-        return self._past.status
+        return self._history.status
 
     def start(self, on_change: Callable[[], None] = lambda: None) -> None:
         """Begin to start its process. `on_change` is called by its thread whenever the status changes."""
@@ -102,9 +102,9 @@ class Accelerator:
         """What it makes of a workload's input; None: the CPU must compute it. By one thread for each workload."""
         output = self._run_in_turn(model)
         if output is None:
-            self.examiners[model].share.on_cpu += 1
+            self.verifiers[model].share.on_cpu += 1
         else:
-            self.examiners[model].share.ran += 1
+            self.verifiers[model].share.ran += 1
         return output
 
     def _run_in_turn(self, model: int) -> Tensor | None:
@@ -113,9 +113,9 @@ class Accelerator:
         try:
             if (process := self._process) is None:
                 return None
-            examiner = self.examiners[model]
-            output = examiner.run(process, self._check_every_ns)
-            if (slowness := examiner.slowness()) is not None:
+            verifier = self.verifiers[model]
+            output = verifier.run(process, self._check_every_ns)
+            if (slowness := verifier.slowness()) is not None:
                 self._fall(slowness)
             return output
         except ChildError as error:
@@ -142,11 +142,11 @@ class Accelerator:
                 wait_s = self._failed(AcceleratorError("died", str(error)))
             else:
                 continue
-            way = None if self._was_used or self._past.status.state == "absent" else way.instead
+            way = None if self._was_used or self._history.status.state == "absent" else way.instead
             if way is None:
                 self._wait(wait_s)
         self._tell("stopped", None)
-        self._questions.close()
+        self._inputs.close()
 
     def _use(self, way: Device) -> None:
         """Start a process, examine it, and let it be used until it fails or we stop. Raises ChildError."""
@@ -155,18 +155,18 @@ class Accelerator:
             raise AcceleratorError("absent", absence)
         if self._child is not None:
             self._child.check_gone()
-        for examiner in self.examiners:
-            examiner.goes(way)
+        for verifier in self.verifiers:
+            verifier.goes(way)
         self.progress.mark(LOAD_S + ROUND_S)
-        if self._past.has_failed:
+        if self._history.has_failed:
             self._upkeep.revive()
             self.progress.mark(LOAD_S + ROUND_S)
-        self._tell("starting", self._past.status.reason)
-        with AcceleratorProcess(way, self._served, self._questions) as process:
+        self._tell("starting", self._history.status.reason)
+        with AcceleratorProcess(way, self._served, self._inputs) as process:
             self._child = process.child
             process.wait_until_loaded(LOAD_S, self._stop)
-            for examiner in self.examiners:
-                examiner.examine(process, self._going_on)
+            for verifier in self.verifiers:
+                verifier.examine(process, self._going_on)
             if not self._stop.is_set():
                 self._hand_out(process)
 
@@ -193,16 +193,16 @@ class Accelerator:
             if self._wake.wait(IDLE_S) and self._fault is not None:
                 raise self._fault
             process.child.check_running()
-            for examiner in self.examiners:
+            for verifier in self.verifiers:
                 self.progress.mark()
                 with self._turn:
-                    self._check_idle(process, examiner)
+                    self._check_idle(process, verifier)
 
-    def _check_idle(self, process: Asked, examiner: Examiner) -> None:
+    def _check_idle(self, process: Asked, verifier: Verifier) -> None:
         if self._process is None:
             return
         try:
-            examiner.check(process, IDLE_CHECK_NS)
+            verifier.check(process, IDLE_CHECK_NS)
         except ChildError:
             self._process = None  # while it is our turn: what it still answers, nobody may take for an answer to him
             raise
@@ -218,15 +218,15 @@ class Accelerator:
             self._backoff.reset()
         if reason != before.reason:
             log.warning("%s: %s; the CPU computes instead, and it is tried again", self.device.name, reason)
-        self._past.fails(error.kind, reason, now_ns)
+        self._history.fails(error.kind, reason, now_ns)
         self._on_change()
         return self._backoff.next_s()
 
-    def _tell(self, state: State, reason: str | None) -> None:
-        if not self._past.becomes(state, reason, monotonic_ns()):
+    def _tell(self, state: AcceleratorState, reason: str | None) -> None:
+        if not self._history.becomes(state, reason, monotonic_ns()):
             return
         if state in ("in_use", "absent"):
-            names = ", ".join(examiner.name for examiner in self.examiners)
+            names = ", ".join(verifier.name for verifier in self.verifiers)
             log.info("%s: %s", self.device.name, reason or f"runs {names}")
         self._on_change()
 
@@ -237,7 +237,7 @@ class Accelerator:
             self._stop.wait(min(IDLE_S, left_ns / NS_PER_S))
 
 
-class TwinModel:
+class FallbackModel:
     """Implements `Model`: every input gets its output, whatever the accelerator does."""
 
     def __init__(self, accelerator: Accelerator, number: int, cpu: TfliteModel) -> None:

@@ -37,7 +37,7 @@ class Region:
     offset: int
 
 
-class Questions:
+class SharedInputs:
     """One input for every model, to be written before each invoke, and its fixed questions, written once.
 
     Raises ChildError without memory.
@@ -88,7 +88,7 @@ LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class AcceleratorModel:
     """A model that an accelerator's process loads: the file, and what its only input and output are."""
 
     path: Path
@@ -103,7 +103,7 @@ class AcceleratorProcess:
     when there is no room for a process.
     """
 
-    def __init__(self, device: Device, models: Sequence[Served], questions: Questions) -> None:
+    def __init__(self, device: Device, models: Sequence[AcceleratorModel], questions: SharedInputs) -> None:
         self._regions = questions.regions
         with ExitStack() as stack:
             offsets, size = _offsets(models)
@@ -178,7 +178,7 @@ class AcceleratorProcess:
         self._held.close()
 
 
-def _offsets(models: Sequence[Served]) -> tuple[list[int], int]:
+def _offsets(models: Sequence[AcceleratorModel]) -> tuple[list[int], int]:
     """Where each model's answer begins, and where the last one ends, in bytes."""
     offsets, size = [], 0
     for model in models:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from daemon.core.errors import FaultKind
 
-State = Literal["starting", "in_use", "absent", "failed", "stopped"]
+AcceleratorState = Literal["starting", "in_use", "absent", "failed", "stopped"]
 
 KEPT_CHANGES = 20
 
@@ -16,7 +16,7 @@ class Change:
     """A state and why it came about; `kind` is that of a failure."""
 
     at_ns: int
-    state: State
+    state: AcceleratorState
     kind: FaultKind | None
     reason: str | None
 
@@ -25,7 +25,7 @@ class Change:
 class AcceleratorStatus:
     """A snapshot; `reason` is the latest trouble while it is not in use, `history` the latest changes, oldest first."""
 
-    state: State
+    state: AcceleratorState
     since_ns: int
     reason: str | None = None
     starts: int = 0
@@ -33,7 +33,7 @@ class AcceleratorStatus:
     history: tuple[Change, ...] = ()
 
 
-class Past:
+class StatusHistory:
     """Written by the accelerator's thread; its status may be read by any."""
 
     def __init__(self, now_ns: int) -> None:
@@ -45,7 +45,7 @@ class Past:
         """Whether the latest process failed, rather than that there was none."""
         return any(change.state == "failed" for change in self._changes)
 
-    def becomes(self, state: State, reason: str | None, now_ns: int) -> bool:
+    def becomes(self, state: AcceleratorState, reason: str | None, now_ns: int) -> bool:
         """Note a state; says whether that is a change."""
         before = self.status
         if (before.state, before.reason) == (state, reason) and state != "starting":

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
 
-from daemon.config.devices import Choice, DelegateConfig
+from daemon.config.devices import DelegateConfig, DeviceChoice
 from daemon.core.records import CPU
 from daemon.inference.hardware import EDGETPU_LIBRARY, EdgeTpu, edge_tpus, gpu_nodes, jetson_release
 
@@ -66,7 +66,9 @@ def look_around(root: Path = Path("/")) -> Machine:
     return Machine(tuple(edge_tpus(root)), jetson_release(root) is not None and bool(gpu_nodes(root)))
 
 
-def place(choice: Choice, machine: Machine, *, is_compiled: bool, gpu_delegate: DelegateConfig | None) -> Placement:
+def place(
+    choice: DeviceChoice, machine: Machine, *, is_compiled: bool, gpu_delegate: DelegateConfig | None
+) -> Placement:
     """Where an encoder goes; `is_compiled`: the bundle has its model for an Edge TPU too."""
     if isinstance(choice, DelegateConfig):
         name = Path(choice.library).name

@@ -11,7 +11,7 @@ from daemon.bundle.manifest import TensorSpec
 from daemon.core.errors import AcceleratorError
 from daemon.core.records import Modality, Tensor
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns
-from daemon.inference.accelerator_process import Questions, Served
+from daemon.inference.accelerator_process import AcceleratorModel, SharedInputs
 from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import Device
 
@@ -63,7 +63,7 @@ SLACK_NS = 5 * NS_PER_MS
 """Slow is what takes four times as long as before, and 5 ms: so long a process may wait for a busy processor."""
 
 
-class Pace:
+class LatencyStats:
     """The durations of one model's invokes, the latest of them apart from those before."""
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ class Workload:
     """A model on an accelerator: what its process loads, its CPU twin, and questions that the CPU is asked first."""
 
     name: Modality
-    served: Served
+    served: AcceleratorModel
     cpu: TfliteModel
     questions: Sequence[Tensor]
 
@@ -145,13 +145,13 @@ class Share:
     on_cpu: int = 0
 
 
-class Examiner:
+class Verifier:
     """Asks one workload's questions, live ones and those whose answer is known; by one thread at a time.
 
     From now on the CPU twin takes its input from `live`. Raises ModelError when the twin does not run.
     """
 
-    def __init__(self, work: Workload, questions: Questions, model: int) -> None:
+    def __init__(self, work: Workload, questions: SharedInputs, model: int) -> None:
         self.name, self._model, self._output = work.name, model, work.served.output
         self.live = work.cpu.input = questions.live[model]
         answers = [(region, self._answer(work.cpu, questions.at(region))) for region in questions.of(model)]
@@ -159,12 +159,12 @@ class Examiner:
         self._known = [(region, answer) for region, answer in answers if np.isfinite(answer).all()]
         self._next = 0
         self._checked_ns = 0
-        self._paces: dict[Device, tuple[Pace, Pace]] = {}
-        self._examined, self._live = Pace(), Pace()
+        self._paces: dict[Device, tuple[LatencyStats, LatencyStats]] = {}
+        self._examined, self._live = LatencyStats(), LatencyStats()
         self.share = Share()
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> LatencyStats:
         """How long it takes in use; until that is known, when it was examined."""
         return self._examined if self._live.p50_ns is None else self._live
 
@@ -173,7 +173,7 @@ class Examiner:
 
         Each way has a pace of its own; so have examinations, for what is asked without a break may be answered sooner.
         """
-        self._examined, self._live = self._paces.setdefault(way, (Pace(), Pace()))
+        self._examined, self._live = self._paces.setdefault(way, (LatencyStats(), LatencyStats()))
         self._examined.begin_anew()
         self._live.begin_anew()
 
@@ -213,7 +213,7 @@ class Examiner:
         """What to say when it has become slow in use."""
         return self._slowness(self._live)
 
-    def _slowness(self, pace: Pace) -> AcceleratorError | None:
+    def _slowness(self, pace: LatencyStats) -> AcceleratorError | None:
         if not pace.is_slow:
             return None
         recent_ms, before_ms = pace.recent_ns / 1e6, (pace.p50_ns or 0) / 1e6
@@ -223,13 +223,13 @@ class Examiner:
     def _deadline_ns(self) -> int:
         return max(self._live.deadline_ns, self._examined.deadline_ns)
 
-    def _ask_known(self, process: Asked, deadline_ns: int, pace: Pace) -> None:
+    def _ask_known(self, process: Asked, deadline_ns: int, pace: LatencyStats) -> None:
         region, answer = self._known[self._next]
         self._next = (self._next + 1) % len(self._known)
         self._compare(answer, self._timed(process, region, deadline_ns, pace))
 
     @staticmethod
-    def _timed(process: Asked, region: int, deadline_ns: int, pace: Pace) -> Tensor:
+    def _timed(process: Asked, region: int, deadline_ns: int, pace: LatencyStats) -> Tensor:
         started_ns = monotonic_ns()
         output = process.ask(region, deadline_ns)
         pace.add(monotonic_ns() - started_ns)

@@ -20,61 +20,61 @@ MAX_RESPONSE_TOPIC = 256
 MAX_NAME = 64
 
 
-class Order(BaseModel):
+class Arguments(BaseModel):
     """What the payload of a command may say: JSON, or nothing at all."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
-class OfStream(Order):
+class StreamArguments(Arguments, title="OfStream"):
     """Which stream is meant; none named: all."""
 
     stream: Name | None = None
 
 
-class OfDevice(Order):
+class DeviceArguments(Arguments, title="OfDevice"):
     """Whether the camera or microphone of a stream is to be open."""
 
     stream: Name
     on: bool
 
 
-class OfLogLevel(Order):
+class LogLevelArguments(Arguments, title="OfLogLevel"):
     """From which level on is logged."""
 
     level: Literal["debug", "info", "warning", "error"]
 
 
-class OfInstall(Order):
+class InstallArguments(Arguments, title="OfInstall"):
     """Which bundle to install; without a version the latest, without a name the running bundle's."""
 
     name: BundleName | None = None
     version: Version | None = None
 
 
-class OfPin(Order):
+class PinArguments(Arguments, title="OfPin"):
     """Whether the running bundle is to stay until somebody asks for another."""
 
     on: bool
 
 
-class OfNothing(Order):
+class NoArguments(Arguments, title="OfNothing"):
     """A command that takes no arguments."""
 
 
-ORDERS: dict[str, type[Order]] = {
-    "pause": OfStream,
-    "resume": OfStream,
-    "mute": OfStream,
-    "unmute": OfStream,
-    "camera": OfDevice,
-    "microphone": OfDevice,
-    "log_level": OfLogLevel,
-    "describe": OfNothing,
-    "models_check": OfNothing,
-    "models_install": OfInstall,
-    "models_rollback": OfNothing,
-    "models_pin": OfPin,
+ARGUMENTS: dict[str, type[Arguments]] = {
+    "pause": StreamArguments,
+    "resume": StreamArguments,
+    "mute": StreamArguments,
+    "unmute": StreamArguments,
+    "camera": DeviceArguments,
+    "microphone": DeviceArguments,
+    "log_level": LogLevelArguments,
+    "describe": NoArguments,
+    "models_check": NoArguments,
+    "models_install": InstallArguments,
+    "models_rollback": NoArguments,
+    "models_pin": PinArguments,
 }
 
 
@@ -98,23 +98,23 @@ class AnswerPayload(Payload):
     result: dict[str, Any] | None = None
 
 
-class Unfit(ValueError):
+class InvalidCommand(ValueError):
     """A command that cannot be obeyed; the message is the answer's reason."""
 
 
-def read_order(request: Request) -> Order:
+def parse_arguments(request: Request) -> Arguments:
     """What is asked. Raises Unfit."""
-    model = ORDERS.get(request.name)
+    model = ARGUMENTS.get(request.name)
     if model is None:
-        raise Unfit(f"unknown command; known are {', '.join(ORDERS)}")
+        raise InvalidCommand(f"unknown command; known are {', '.join(ARGUMENTS)}")
     if len(request.payload) > MAX_COMMAND_BYTES:
-        raise Unfit(f"{len(request.payload)} bytes; at most {MAX_COMMAND_BYTES} are taken")
+        raise InvalidCommand(f"{len(request.payload)} bytes; at most {MAX_COMMAND_BYTES} are taken")
     try:
         return model.model_validate_json(request.payload.strip() or b"{}")
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(level) for level in first["loc"])
-        raise Unfit(f"{where}: {first['msg']}" if where else first["msg"]) from error
+        raise InvalidCommand(f"{where}: {first['msg']}" if where else first["msg"]) from error
 
 
 def answer_topic(request: Request, base: str, reserved: Collection[str]) -> str:

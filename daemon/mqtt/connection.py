@@ -14,7 +14,7 @@ from daemon.core.timing import Backoff
 from daemon.mqtt.client import Answers, BrokerClient, Inbound, Protocol, Way
 from daemon.mqtt.credentials import login, tls_context
 from daemon.mqtt.send_queue import Outbound
-from daemon.runtime.heartbeat import IDLE_S, Progress
+from daemon.runtime.heartbeat import IDLE_S, Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Hooks:
     turn: Callable[[], None]
 
 
-class Link:
+class Connection:
     """One client after the other, used by the one thread that calls `run`; only `wake` may be called from others.
 
     Given no username or password it logs in without. The password goes nowhere but into CONNECT.
@@ -74,7 +74,7 @@ class Link:
         self._refused = self._taken_over = False
         self._protocol: Protocol = "5"
         self._client = self._new_client()
-        self.progress = Progress("mqtt")
+        self.progress = Heartbeat("mqtt")
 
     def _new_client(self) -> BrokerClient:
         return BrokerClient(self._way, self._protocol, self._answers)

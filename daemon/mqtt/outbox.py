@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from daemon.config.mqtt import OutboxConfig
 from daemon.core.records import Counters
-from daemon.mqtt.outbox_store import Entry, Store
+from daemon.mqtt.outbox_store import Entry, OutboxStore
 from daemon.mqtt.payloads import EventPayload, ended_by_restart
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Outbox:
         self._acknowledged: list[int] = []
         self._woken = self._closing = self._has_opened = False
         self._last = self._handed = self._coalesced = 0
-        self._store: Store | None = None
+        self._store: OutboxStore | None = None
         self._trouble: str | None = None
         # handed on without being stored: the store learns of it when it works again
         self._unsafe: deque[Entry] = deque(maxlen=MAX_WAITING)
@@ -248,17 +248,17 @@ class Outbox:
             return
         self._store, self._has_opened = store, True
 
-    def _opened(self) -> Store | None:
+    def _opened(self) -> OutboxStore | None:
         """The store, a new one in place of one that is damaged, or None when there can be none."""
         try:
-            return Store(self._path)
+            return OutboxStore(self._path)
         except (sqlite3.OperationalError, OSError) as error:
             self._say(f"the outbox {self._path} cannot be opened: {error}; events are kept in memory")
             return None
         except sqlite3.DatabaseError as error:
             return self._renewed(error)
 
-    def _renewed(self, error: sqlite3.DatabaseError) -> Store | None:
+    def _renewed(self, error: sqlite3.DatabaseError) -> OutboxStore | None:
         """A new store; the damaged one is set aside, in place of one set aside before."""
         aside = self._path.with_suffix(".damaged")
         self._count("outbox_damaged", 1)
@@ -267,14 +267,14 @@ class Outbox:
             for ending in ("-wal", "-shm"):
                 self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
             self._path.replace(aside)
-            store = Store(self._path)
+            store = OutboxStore(self._path)
             store.count_on_from(self._last)
         except (sqlite3.Error, OSError) as again:
             self._say(f"the outbox {self._path} cannot be made anew: {again}; events are kept in memory")
             return None
         return store
 
-    def _end_after_restart(self, entry: Entry, store: Store) -> None:
+    def _end_after_restart(self, entry: Entry, store: OutboxStore) -> None:
         try:
             payload = EventPayload.model_validate_json(entry.payload)
         except ValidationError:

@@ -49,7 +49,7 @@ class Entry:
         return len(self.payload) + ROW_BYTES
 
 
-class Store:
+class OutboxStore:
     """A file that is there whole or not at all after a power cut: what `write` was given is on disk when it returns.
 
     All methods raise sqlite3.Error when the disk is full, gone or damaged.

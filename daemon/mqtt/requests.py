@@ -22,7 +22,9 @@ from daemon.mqtt.update_payloads import ModelsPayload
 log = logging.getLogger(__name__)
 
 
-def ask(config: MqttConfig, node: str, command: str, payload: bytes, deadline_s: float) -> AnswerPayload | None:
+def send_request(
+    config: MqttConfig, node: str, command: str, payload: bytes, deadline_s: float
+) -> AnswerPayload | None:
     """The answer of the node, or None when none came in time.
 
     In MQTT 5 it comes under a topic of our own. In 3.1.1 it comes where all answers to this command go.
@@ -40,9 +42,9 @@ class _Question:
     def __init__(self, config: MqttConfig, node: str, command: str, payload: bytes) -> None:
         self.answers: queue.Queue[AnswerPayload] = queue.Queue()
         self._id = uuid.uuid4().hex
-        topic, own = f"perceptd/{node}/command/{command}", f"perceptd-send/{self._id}"
-        self._topics = (own, f"{topic}/result")
-        self._message = Outbound(topic, payload, qos=1, response_topic=own, correlation=self._id.encode())
+        topic, answer_topic = f"perceptd/{node}/command/{command}", f"perceptd-send/{self._id}"
+        self._topics = (answer_topic, f"{topic}/result")
+        self._message = Outbound(topic, payload, qos=1, response_topic=answer_topic, correlation=self._id.encode())
         self._sent = False
         hooks = Hooks(self._subscribe, lambda: None, self._take, lambda _mid, _refusal: None, self._turn)
         self._background = BackgroundLink(config, f"perceptd-send-{self._id[:8]}", hooks, "mqtt-send")
@@ -71,7 +73,7 @@ class _Question:
             log.warning("%s: an answer that makes no sense was ignored", message.topic)
 
 
-class NotHeard(PerceptdError):
+class NoAnswer(PerceptdError):
     """A node, or its broker, says nothing, or nothing that can be read."""
 
 
@@ -98,14 +100,14 @@ class ModelsFollower:
         while (received := self._next(deadline - time.monotonic())) is not None:
             if (payload := self._read(received)) is not None:
                 return payload
-        raise NotHeard(f"{self.where} has said nothing of its models in {within_s:g} s")
+        raise NoAnswer(f"{self.where} has said nothing of its models in {within_s:g} s")
 
     def following(self, silence_s: float) -> ModelsPayload:
         """What it says next. Raises NotHeard when nothing at all comes of it for so long, not even its health."""
         while (received := self._next(silence_s)) is not None:
             if (payload := self._read(received)) is not None:
                 return payload
-        raise NotHeard(f"{self.where} has said nothing for {silence_s:g} s")
+        raise NoAnswer(f"{self.where} has said nothing for {silence_s:g} s")
 
     def _next(self, within_s: float) -> Received | None:
         try:
@@ -117,7 +119,7 @@ class ModelsFollower:
         """What a message says of bundles; None if it is about something else. Raises NotHeard."""
         content = received.content
         if received.kind == "models" and isinstance(content, Malformed):
-            raise NotHeard(f"{self.where} says of its models what cannot be read here: {clean(content.reason)}")
+            raise NoAnswer(f"{self.where} says of its models what cannot be read here: {clean(content.reason)}")
         if received.kind == "availability":
             self.is_offline = content == "offline"
         if not isinstance(content, ModelsPayload):

@@ -33,7 +33,7 @@ class Outbound:
         return self.topic.rpartition("/")[2]
 
 
-class Outgoing:
+class SendQueue:
     """The messages to send, bounded. Not thread-safe: its owner holds a lock around each call."""
 
     def __init__(self) -> None:

@@ -11,11 +11,11 @@ from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.mqtt.client import Inbound
 from daemon.mqtt.commands import OnCommand, OnText, Reception
-from daemon.mqtt.connection import MAX_AWAITING_ACK, Hooks, Link
+from daemon.mqtt.connection import MAX_AWAITING_ACK, Connection, Hooks
 from daemon.mqtt.outbox import Outbox, OutboxStatus
 from daemon.mqtt.outbox_store import Entry
 from daemon.mqtt.payloads import EventPayload, instance_of
-from daemon.mqtt.send_queue import MAX_EVENTS, Outbound, Outgoing
+from daemon.mqtt.send_queue import MAX_EVENTS, Outbound, SendQueue
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Session:
         birth_topic = f"{home_assistant.prefix}/status" if home_assistant.discovery else None
         self._reception = Reception(self._base, birth_topic, self.counters, on_text, on_command)
         self._changed = threading.Condition()
-        self._outgoing = Outgoing()
+        self._send_queue = SendQueue()
         self._outbox = Outbox(
             state / "outbox.sqlite3", config.outbox, self.counters, hand_on=self._take_events, room=self._room
         )
@@ -83,10 +83,10 @@ class Session:
         hooks = Hooks(self._on_connected, self._on_disconnected, self._on_received, self._on_acknowledged, self._turn)
         # A name of its own and always the same: a reconnect then ends the session before it at the broker, and the
         # will of a connection that died half-open cannot come after the new "online".
-        self._link = Link(config, f"perceptd-{node}", hooks, will=self._availability(OFFLINE))
+        self._link = Connection(config, f"perceptd-{node}", hooks, will=self._availability(OFFLINE))
         self.progress = self._link.progress
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
-        self._outgoing.retain(self._availability(ONLINE))
+        self._send_queue.retain(self._availability(ONLINE))
 
     def start(self) -> None:
         """Connect in the background, for as long as it takes. Neither raises nor blocks without a broker."""
@@ -183,37 +183,37 @@ class Session:
         if self._stop.is_set():
             return "stopped"
         if message.retain:
-            self._outgoing.retain(message)
+            self._send_queue.retain(message)
         elif message.qos > 0:
-            if self._outgoing.room == 0:
+            if self._send_queue.room == 0:
                 return "backlog"
-            self._outgoing.add_event(message)
+            self._send_queue.add_event(message)
         elif not self._connected:
             return "not_connected"
-        elif self._outgoing.passing_full:
+        elif self._send_queue.passing_full:
             return "backlog"
         else:
-            self._outgoing.add_passing(message)
+            self._send_queue.add_passing(message)
         return None
 
     def _is_in_turn(self, message: Outbound) -> bool:
-        return self._connected and not self._outbox.is_behind and self._outgoing.is_in_turn(message)
+        return self._connected and not self._outbox.is_behind and self._send_queue.is_in_turn(message)
 
     def _may_follow(self) -> bool:
         """Whether an event would overtake nothing."""
-        return self._connected and self._outgoing.has_only_events
+        return self._connected and self._send_queue.has_only_events
 
     def _room(self) -> int:
         """For how many events there is room; none when it is time to say goodbye. Called by the outbox."""
         with self._changed:
-            return 0 if self._is_past(self._last_call_ns) else self._outgoing.room
+            return 0 if self._is_past(self._last_call_ns) else self._send_queue.room
 
     def _take_events(self, entries: list[Entry]) -> None:
         """What is stored, to be sent. Called by the outbox, on its thread."""
         with self._changed:
             for entry in entries:
                 topic = self._base + entry.topic
-                self._outgoing.add_event(Outbound(topic, entry.payload, qos=1, sequence=entry.sequence))
+                self._send_queue.add_event(Outbound(topic, entry.payload, qos=1, sequence=entry.sequence))
             self._changed.notify_all()
             self._wake()
 
@@ -235,7 +235,7 @@ class Session:
         self._link.run(self._stop)
         with self._changed:
             # what is in the outbox is not lost
-            for message in self._outgoing.drop_events():
+            for message in self._send_queue.drop_events():
                 if message.sequence is None:
                     self.counters.drop(f"{message.kind}_stopped")
             for message in self._awaiting_ack.values():
@@ -249,16 +249,16 @@ class Session:
         with self._changed:
             self._connected, self._since_ns = True, monotonic_ns()
             self._connects += 1
-            self._outgoing.repeat_retained()
+            self._send_queue.repeat_retained()
             self._changed.notify_all()
 
     def _on_disconnected(self) -> None:
         with self._changed:
             self._connected, self._since_ns = False, monotonic_ns()
             self._is_heard = False
-            self._outgoing.put_back(list(self._awaiting_ack.values()))
+            self._send_queue.put_back(list(self._awaiting_ack.values()))
             self._awaiting_ack.clear()
-            for message in self._outgoing.drop_passing():
+            for message in self._send_queue.drop_passing():
                 self.counters.drop(f"{message.kind}_not_connected")
 
     def _on_received(self, message: Inbound) -> None:
@@ -268,7 +268,7 @@ class Session:
         answer = self._reception.take(message)
         with self._changed:
             if self._reception.is_birth(message):
-                self._outgoing.repeat_retained()
+                self._send_queue.repeat_retained()
             if answer is not None and (reason := self._queue(answer)) is not None:
                 self.counters.drop(f"answer_{reason}")
 
@@ -314,8 +314,8 @@ class Session:
             if self._awaiting_ack and not self._is_heard:
                 # a broker that refuses what we say may cut us off, and why is lost if more is on the way
                 return None
-            message = self._outgoing.take(may_await_ack=len(self._awaiting_ack) < MAX_AWAITING_ACK)
-            if self._outbox.is_behind and self._outgoing.room >= MAX_EVENTS // 2:
+            message = self._send_queue.take(may_await_ack=len(self._awaiting_ack) < MAX_AWAITING_ACK)
+            if self._outbox.is_behind and self._send_queue.room >= MAX_EVENTS // 2:
                 self._outbox.wake()
             self._changed.notify_all()
             return message
@@ -326,11 +326,11 @@ class Session:
             self._link.abort()
         elif self._outbox.is_behind and not self._is_past(self._last_call_ns):
             return
-        elif self._link.ready and not self._awaiting_ack and not len(self._outgoing):
+        elif self._link.ready and not self._awaiting_ack and not len(self._send_queue):
             if self._said_goodbye:
                 self._link.disconnect()
             else:
                 self._said_goodbye = True
                 with self._changed:
-                    self._outgoing.retain(self._availability(OFFLINE))
+                    self._send_queue.retain(self._availability(OFFLINE))
                 self._turn()

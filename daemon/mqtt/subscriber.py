@@ -14,7 +14,7 @@ from daemon.config.mqtt import MqttConfig
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.mqtt.client import Inbound
-from daemon.mqtt.connection import Hooks, Link
+from daemon.mqtt.connection import Connection, Hooks
 from daemon.mqtt.payloads import EventPayload, Name, Part, Payload, RecognitionPayload, StatePayload, parse_time
 from daemon.mqtt.update_payloads import ModelsPayload
 
@@ -27,7 +27,7 @@ class BackgroundLink:
     def __init__(self, config: MqttConfig, client_id: str, hooks: Hooks, name: str) -> None:
         """`hooks.turn` must disconnect the link once `is_closing`; `name` is the thread's."""
         self._ended = threading.Event()
-        self.link = Link(config, client_id, hooks)
+        self.link = Connection(config, client_id, hooks)
         self._thread = threading.Thread(target=self.link.run, args=(self._ended,), name=name, daemon=True)
 
     def start(self) -> None:

@@ -10,7 +10,7 @@ from daemon.node.stream_publisher import Shown, VitalSigns
 from daemon.pipeline.encode import Encoders
 from daemon.pipeline.live import HOLD_S, LiveFusion, LiveStream
 from daemon.pipeline.recogniser import Recogniser
-from daemon.runtime.heartbeat import Progress
+from daemon.runtime.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def take_the_same(one: Manifest, other: Manifest) -> bool:
     return one.modalities.present().keys() == other.modalities.present().keys() and rates[0] == rates[1]
 
 
-class InUse:
+class ActiveBundle:
     """Runs one bundle for all streams of a node: the live ones on one fusion thread, all on the same encoders."""
 
     def __init__(
@@ -58,7 +58,7 @@ class InUse:
             stream.start_live(self._fusion.stream(stream.name), self.encoders, self._fusion)
 
     @property
-    def progress(self) -> list[Progress]:
+    def progress(self) -> list[Heartbeat]:
         """Of every loop there is now."""
         accelerators = [accelerator.progress for accelerator in self.recogniser.accelerators]
         return [self._fusion.progress, *self.encoders.progress, *accelerators]

@@ -14,9 +14,9 @@ from daemon.core.timing import NS_PER_S, monotonic_ns, wall_time_of
 from daemon.mqtt.session import Session
 from daemon.mqtt.update_payloads import BundlePart, CandidatePart, CheckPart, ModelsPayload, ResultPart
 from daemon.pipeline.recogniser import Recogniser
-from daemon.updates.policy import Own, active_id
-from daemon.updates.startup import Start
-from daemon.updates.state import Check, Refusal, Result, State
+from daemon.updates.policy import BuiltInBundle, active_id
+from daemon.updates.startup import Startup
+from daemon.updates.state import Check, Refusal, Result, UpdateState
 from daemon.updates.steps import ChildRunner, Host
 from daemon.updates.updater import Snapshot, Updater
 
@@ -31,18 +31,18 @@ class Bundles:
     `check` raises Refused for a manifest that does not fit the config, which is the file `config`.
     """
 
-    start: Start
+    start: Startup
     load: Callable[[Path], Recogniser]
     check: Callable[[Manifest], None]
     config: Path
 
 
-class Replacing:
+class BundleUpdates:
     """Owns the updater, and publishes what there is to say of it."""
 
     def __init__(self, config: Config, bundles: Bundles, host: Host, session: Session) -> None:
         self._node, self._source = config.node, config.models.source
-        self._own = bundles.start.own
+        self._built_in = bundles.start.built_in
         self._session = session
         self._told: Snapshot | None = None
         self._told_ns = 0
@@ -58,19 +58,21 @@ class Replacing:
         are_bytes_alone = self._told is not None and replace(snapshot, bytes_done=self._told.bytes_done) == self._told
         if not are_bytes_alone or now_ns - self._told_ns >= BYTES_EVERY_NS:
             self._told, self._told_ns = snapshot, now_ns
-            payload = models_payload(self._node, self._source, self._own, snapshot, time.time())
+            payload = models_payload(self._node, self._source, self._built_in, snapshot, time.time())
             self._session.publish("models", payload.to_json(), retain=True, qos=1)
 
 
-def models_payload(node: str, source: str | None, own: Own, snapshot: Snapshot, now_s: float) -> ModelsPayload:
+def models_payload(
+    node: str, source: str | None, built_in: BuiltInBundle, snapshot: Snapshot, now_s: float
+) -> ModelsPayload:
     """What is said of a node's bundles."""
     state = snapshot.state
     return ModelsPayload(
         node=node,
         time=wall_time_of(now_s),
         source=source,
-        active=_bundle(active_id(state, own), is_shipped=state.active is None),
-        previous=_previous(state, own),
+        active=_bundle(active_id(state, built_in), is_shipped=state.active is None),
+        previous=_previous(state, built_in),
         candidate=_candidate(snapshot),
         latest=snapshot.latest,
         available=[offer.id for offer in _newest_first(state.available)],
@@ -82,11 +84,11 @@ def models_payload(node: str, source: str | None, own: Own, snapshot: Snapshot, 
     )
 
 
-def _previous(state: State, own: Own) -> BundlePart | None:
+def _previous(state: UpdateState, built_in: BuiltInBundle) -> BundlePart | None:
     if state.active is None:
         return None
     if state.previous is None:
-        return _bundle(own.id, is_shipped=True)
+        return _bundle(built_in.id, is_shipped=True)
     return _bundle(state.previous.id, is_shipped=False)
 
 
@@ -115,7 +117,7 @@ def _candidate(snapshot: Snapshot) -> CandidatePart | None:
     )
 
 
-def _on_probation(state: State) -> CandidatePart | None:
+def _on_probation(state: UpdateState) -> CandidatePart | None:
     if state.active is None or state.probation is None:
         return None
     return CandidatePart(

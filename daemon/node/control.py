@@ -17,15 +17,15 @@ from daemon.core.ports import Updates
 from daemon.core.timing import monotonic_ns, wall_time
 from daemon.mqtt.commands import (
     AnswerPayload,
-    OfDevice,
-    OfInstall,
-    OfLogLevel,
-    OfPin,
-    OfStream,
-    Order,
+    Arguments,
+    DeviceArguments,
+    InstallArguments,
+    InvalidCommand,
+    LogLevelArguments,
+    PinArguments,
     Request,
-    Unfit,
-    read_order,
+    StreamArguments,
+    parse_arguments,
 )
 from daemon.node.stream import Stream
 from daemon.node.switches import Switch, save_switches
@@ -66,41 +66,41 @@ class Control:
         result: dict[str, Any] | None = None
         reason: str | None = None
         try:
-            order = read_order(request)
+            order = parse_arguments(request)
             if _meanings(request.name, order) & set(self._config.mqtt.commands.forbidden):
-                raise Unfit("mqtt.commands.forbidden in config.yaml forbids it")
+                raise InvalidCommand("mqtt.commands.forbidden in config.yaml forbids it")
             reason, result = self._do(request.name, order)
-        except Unfit as error:
+        except InvalidCommand as error:
             log.warning("command %s: refused: %s", request.name[:32], error)
             return self._answer(request.name, ok=False, reason=str(error))
         log.info("command %s: done%s", request.name, f": {reason}" if reason else "")
         return self._answer(request.name, ok=True, reason=reason, result=result)
 
-    def _do(self, name: str, order: Order) -> tuple[str | None, dict[str, Any] | None]:
+    def _do(self, name: str, order: Arguments) -> tuple[str | None, dict[str, Any] | None]:
         """Gives what is to be said though it is done, and what was asked for."""
-        if isinstance(order, OfStream):
+        if isinstance(order, StreamArguments):
             return self._turn(order.stream, lambda switch: switch.model_copy(update=CHANGES[name])), None
-        if isinstance(order, OfDevice):
+        if isinstance(order, DeviceArguments):
             return self._turn(order.stream, lambda switch: _device_turned(switch, name, order.on), name), None
-        if isinstance(order, OfLogLevel):
+        if isinstance(order, LogLevelArguments):
             logging.getLogger().setLevel(order.level.upper())
             return None, None
         if name == "describe":
             return None, self._describe()
         if self._updates is None:
-            raise Unfit(NO_SOURCE)
+            raise InvalidCommand(NO_SOURCE)
         return _begun(self._updates, name, order), None
 
     def _turn(self, stream: str | None, turned: Callable[[Switch], Switch], device: str | None = None) -> str | None:
         """Turn the switch of one stream, or of all; gives what is to be said though it is done."""
         if stream is not None and stream not in self._streams:
-            raise Unfit(f"no stream {stream[:64]!r}; there are {', '.join(self._streams)}")
+            raise InvalidCommand(f"no stream {stream[:64]!r}; there are {', '.join(self._streams)}")
         meant = [known for name, known in self._streams.items() if stream == name or (stream is None and known.is_live)]
         if not all(each.is_live for each in meant):
-            raise Unfit(f"stream {stream} is replayed as fast as possible, which cannot be paused")
+            raise InvalidCommand(f"stream {stream} is replayed as fast as possible, which cannot be paused")
         for each in meant:
             if device is not None and device not in each.devices:
-                raise Unfit(f"stream {each.name} has no {device} of its own")
+                raise InvalidCommand(f"stream {each.name} has no {device} of its own")
         before = {name: known.switch for name, known in self._streams.items()}
         for each in meant:
             each.turn(turned(each.switch))
@@ -131,24 +131,24 @@ class Control:
         return AnswerPayload(command=name[:64], ok=ok, reason=reason, time=wall_time(monotonic_ns()), result=result)
 
 
-def _begun(updates: Updates, name: str, order: Order) -> str | None:
+def _begun(updates: Updates, name: str, order: Arguments) -> str | None:
     """Pass on what bundles are to be; gives what is to be said of it. Raises Unfit when it is not taken."""
-    if isinstance(order, OfInstall):
+    if isinstance(order, InstallArguments):
         refusal = updates.install(order.name, order.version)
-    elif isinstance(order, OfPin):
+    elif isinstance(order, PinArguments):
         refusal = updates.pin(order.on)
     elif name == "models_rollback":
         refusal = updates.rollback()
     else:
         refusal = updates.check()
     if refusal is not None:
-        raise Unfit(refusal)
-    return None if isinstance(order, OfPin) else BEGUN
+        raise InvalidCommand(refusal)
+    return None if isinstance(order, PinArguments) else BEGUN
 
 
-def _meanings(name: str, order: Order) -> set[str]:
+def _meanings(name: str, order: Arguments) -> set[str]:
     """The commands that this one amounts to, all of which must be allowed: opening a microphone is unmuting it."""
-    if not isinstance(order, OfDevice):
+    if not isinstance(order, DeviceArguments):
         return {name}
     if order.on:  # of a paused stream it resumes a part
         return {name, "resume", *(["unmute"] if name == "microphone" else [])}

@@ -10,10 +10,10 @@ from daemon.core.errors import FaultKind
 from daemon.core.records import CPU, Counters, Modality
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, wall_time
 from daemon.inference.accelerator import Accelerator
-from daemon.inference.accelerator_status import State as AcceleratorState
+from daemon.inference.accelerator_status import AcceleratorState
 from daemon.inference.placement import Placement
 from daemon.runtime.child import tally
-from daemon.runtime.liveness import State
+from daemon.runtime.liveness import SourceState
 from daemon.runtime.supervisor import SupervisedSource
 
 Status = Literal["ok", "degraded", "stopped"]
@@ -29,7 +29,7 @@ class SourceHealth(_Part):
     `drift_ppm` is how fast its clock runs against this machine's; null: not known.
     """
 
-    state: State
+    state: SourceState
     since: str
     reason: str | None
     failures: int
@@ -222,7 +222,7 @@ def accelerator_health(accelerator: Accelerator) -> AcceleratorHealth:
             work.name: WorkloadHealth(
                 ran=work.share.ran, on_cpu=work.share.on_cpu, p50_ms=_ms(work.pace.p50_ns), p99_ms=_ms(work.pace.p99_ns)
             )
-            for work in accelerator.examiners
+            for work in accelerator.verifiers
         },
         history=[
             ChangeHealth(time=wall_time(change.at_ns), state=change.state, failure=change.kind, reason=change.reason)

@@ -12,8 +12,8 @@ from daemon.core.errors import Refused
 from daemon.core.timing import NS_PER_S, monotonic_ns, wall_time
 from daemon.mqtt.session import Session
 from daemon.mqtt.update_payloads import without_updates
-from daemon.node.active_bundle import InUse, errors_of, shown, take_the_same
-from daemon.node.bundle_updates import Bundles, Replacing
+from daemon.node.active_bundle import ActiveBundle, errors_of, shown, take_the_same
+from daemon.node.bundle_updates import Bundles, BundleUpdates
 from daemon.node.control import Control
 from daemon.node.reports import Reporter, accelerators_health, announce
 from daemon.node.stream import Stream, is_in_order
@@ -21,8 +21,8 @@ from daemon.node.stream_publisher import Identity, Latencies, Shown, StreamPubli
 from daemon.node.switches import load_switches
 from daemon.node.systemd import Notifier, Service
 from daemon.pipeline.recogniser import Recogniser
-from daemon.runtime.heartbeat import Progress, short_turns
-from daemon.updates.state import Vitals
+from daemon.runtime.heartbeat import Heartbeat, short_turns
+from daemon.updates.state import BundleMetrics
 from daemon.updates.updater import Updater
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ UPDATER_CLOSE_S = 0.4
 SESSION_CLOSE_S = 1.5
 """Together with what closes in between, well under the 5 s within which the service promises to stop."""
 
-NOTHING_YET = Vitals(moments=0, errors=0, p99_ms=None, mean_top_score=None)
+NOTHING_YET = BundleMetrics(moments=0, errors=0, p99_ms=None, mean_top_score=None)
 
 BEGINS_AGAIN_S = 90.0
 """For closing, loading a bundle and opening sources: as long as the unit allows for a start."""
@@ -64,12 +64,12 @@ class Node:
         for name in config.streams:
             self._streams[name] = self._new_stream(name, recogniser, first)
         self._live = [stream for stream in self._streams.values() if stream.is_live]
-        self._in_use = InUse(recogniser, first, self._live, on_change=self._changed.set)
+        self._active_bundle = ActiveBundle(recogniser, first, self._live, on_change=self._changed.set)
         self._reporter = Reporter(config.node, monotonic_ns(), self._session, self._streams, self._latencies)
         self._bundles = bundles
-        self._replacing = None if bundles is None else Replacing(config, bundles, self, self._session)
-        updater = None if self._replacing is None else self._replacing.updater
-        self._control = Control(config, self._streams, self._switches, lambda: self._in_use.bundle.id, updater)
+        self._bundle_updates = None if bundles is None else BundleUpdates(config, bundles, self, self._session)
+        updater = None if self._bundle_updates is None else self._bundle_updates.updater
+        self._control = Control(config, self._streams, self._switches, lambda: self._active_bundle.bundle.id, updater)
         self._stop: SimpleQueue[None] = SimpleQueue()
         self._begins_again = self._is_stopping = False
 
@@ -88,20 +88,20 @@ class Node:
             self._turn_as_left()
             self._announce()
             self._publish_models()
-            for remark in self._in_use.recogniser.stays_on_cpu:
+            for remark in self._active_bundle.recogniser.stays_on_cpu:
                 log.warning("%s", remark)
-            self._in_use.start()
-            stack.callback(self._in_use.close_accelerators)
-            stack.callback(self._in_use.close_fusion)
-            stack.callback(self._in_use.close_encoders)
+            self._active_bundle.start()
+            stack.callback(self._active_bundle.close_accelerators)
+            stack.callback(self._active_bundle.close_fusion)
+            stack.callback(self._active_bundle.close_encoders)
             stack.callback(self._close_sources)
             self._session.start()  # now that there are inlets for what comes at once
             for stream in self._streams.values():
                 if not stream.is_live:
-                    stream.start_in_order(self._in_use.encoders)
-            if self._replacing is not None:
-                self._replacing.updater.start()
-                stack.callback(self._close_updater, self._replacing.updater)
+                    stream.start_in_order(self._active_bundle.encoders)
+            if self._bundle_updates is not None:
+                self._bundle_updates.updater.start()
+                stack.callback(self._close_updater, self._bundle_updates.updater)
             notifier.wait_as_usual()
             self._watch_over(stop, Service(notifier, self._loops))
             self._is_stopping = True
@@ -127,11 +127,11 @@ class Node:
                 raise Refused(f"{directory}: is {found}, expected {bundle}")
             self._bundles.check(recogniser.bundle.manifest)
             bundle_shown = shown(recogniser, self._errors)
-            if not take_the_same(self._in_use.recogniser.bundle.manifest, recogniser.bundle.manifest):
+            if not take_the_same(self._active_bundle.recogniser.bundle.manifest, recogniser.bundle.manifest):
                 for name in self._config.streams:  # which are made anew then: now it can still be refused
                     self._new_stream(name, recogniser, bundle_shown)
                 return self._begin_again
-            change = self._in_use.prepare(recogniser, bundle_shown)
+            change = self._active_bundle.prepare(recogniser, bundle_shown)
 
         def switch() -> None:
             change()
@@ -140,11 +140,11 @@ class Node:
 
         return switch
 
-    def vitals(self) -> Vitals:
+    def bundle_metrics(self) -> BundleMetrics:
         """How the running bundle does. Implements Host."""
         if self._begins_again:  # what still runs is not the one that is asked for
             return NOTHING_YET
-        return self._in_use.bundle.signs.read()
+        return self._active_bundle.bundle.signs.read()
 
     def _begin_again(self) -> None:
         if not self._is_stopping:
@@ -163,7 +163,7 @@ class Node:
             stream.turn(switches[stream.name])
 
     def _announce(self) -> None:
-        manifest = self._in_use.recogniser.bundle.manifest
+        manifest = self._active_bundle.recogniser.bundle.manifest
         announce(self._config, manifest, self._streams, self._session, self._announced)
 
     def _close_sources(self) -> None:
@@ -189,7 +189,7 @@ class Node:
                 published_ns = now_ns
             service.look(
                 self._reporter.sources(),
-                accelerators_health(self._in_use.recogniser.accelerators),
+                accelerators_health(self._active_bundle.recogniser.accelerators),
                 streams=len(self._streams),
                 connected=self._session.connected,
             )
@@ -202,19 +202,19 @@ class Node:
                 continue
             return
 
-    def _loops(self) -> list[Progress]:
-        updater = [] if self._replacing is None else [self._replacing.updater.progress]
-        return [self._session.progress, *self._in_use.progress, *updater]
+    def _loops(self) -> list[Heartbeat]:
+        updater = [] if self._bundle_updates is None else [self._bundle_updates.updater.progress]
+        return [self._session.progress, *self._active_bundle.progress, *updater]
 
     def _publish_health(self) -> None:
-        health = self._reporter.health(self._in_use.recogniser)
+        health = self._reporter.health(self._active_bundle.recogniser)
         self._session.publish("health", health.to_json(), retain=True, qos=1)
 
     def _publish_models(self) -> None:
-        if self._replacing is not None:
-            self._replacing.tell()
+        if self._bundle_updates is not None:
+            self._bundle_updates.tell()
             return
-        manifest = self._in_use.recogniser.bundle.manifest
+        manifest = self._active_bundle.recogniser.bundle.manifest
         payload = without_updates(self._config.node, manifest.name, manifest.version, wall_time(monotonic_ns()))
         self._session.publish("models", payload.to_json(), retain=True, qos=1)
 

@@ -12,7 +12,7 @@ from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, wall_time
 from daemon.fusion.fuse import Fused
 from daemon.mqtt.payloads import event_payload, recognition_json, state_payload
 from daemon.mqtt.session import Session
-from daemon.updates.state import Vitals
+from daemon.updates.state import BundleMetrics
 
 
 class RecognitionGate:
@@ -77,13 +77,13 @@ class VitalSigns:
         self._latest.append((latency_ns, top_score))
         self._moments += 1
 
-    def read(self) -> Vitals:
+    def read(self) -> BundleMetrics:
         """Moments and errors since it took over, latencies and scores of the latest moments."""
         latest, errors = self._latest.copy(), self._errors() - self._errors_before
         if not latest:
-            return Vitals(moments=0, errors=errors, p99_ms=None, mean_top_score=None)
+            return BundleMetrics(moments=0, errors=errors, p99_ms=None, mean_top_score=None)
         latencies_ns = sorted(latency_ns for latency_ns, _ in latest)
-        return Vitals(
+        return BundleMetrics(
             moments=self._moments,
             errors=errors,
             p99_ms=latencies_ns[min(len(latest) - 1, len(latest) * 99 // 100)] / NS_PER_MS,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.node.health import AcceleratorHealth, SourceHealth, fails, is_opened_first
-from daemon.runtime.heartbeat import Progress, stuck
+from daemon.runtime.heartbeat import Heartbeat, stuck
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Service:
     The watchdog is fed from here alone. As soon as a loop hangs or has ended, it is told to bite.
     """
 
-    def __init__(self, notifier: Notifier, loops: Callable[[], Sequence[Progress]]) -> None:
+    def __init__(self, notifier: Notifier, loops: Callable[[], Sequence[Heartbeat]]) -> None:
         """`loops` gives those there are now."""
         self._notifier = notifier
         self._loops = loops

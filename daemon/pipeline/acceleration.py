@@ -18,8 +18,8 @@ from daemon.config.devices import DevicesConfig
 from daemon.core.errors import ChildError, InputError
 from daemon.core.records import Modality, Tensor
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
-from daemon.inference.accelerator import Accelerator, TwinModel, Upkeep
-from daemon.inference.accelerator_process import Served
+from daemon.inference.accelerator import Accelerator, FallbackModel, Upkeep
+from daemon.inference.accelerator_process import AcceleratorModel
 from daemon.inference.hardware import USB_IDS, EdgeTpu, edge_tpus, reset_usb
 from daemon.inference.placement import Device, Machine, Placement, look_around, place
 from daemon.inference.verification import Workload
@@ -108,7 +108,7 @@ def accelerate(
                 placements[modality] = Placement(placements[modality].wanted, reason=f"{device.name}: {error}")
             continue
         for number, (modality, work) in enumerate(zip(modalities, workloads, strict=True)):
-            encoders[modality] = new_encoder(specs[modality], TwinModel(accelerator, number, work.cpu))
+            encoders[modality] = new_encoder(specs[modality], FallbackModel(accelerator, number, work.cpu))
         accelerators.append(accelerator)
     moved = replace(recogniser, encoders=encoders, placements=placements, accelerators=accelerators)
     return _with_helpers(moved, devices.image_workers)
@@ -148,7 +148,7 @@ def placements_of(manifest: Manifest, devices: DevicesConfig, machine: Machine) 
 def _workload(recogniser: Recogniser, modality: Modality, device: Device) -> Workload:
     spec = recogniser.bundle.manifest.modalities.present()[modality]
     file = spec.edgetpu if device.is_edgetpu and spec.edgetpu else spec.model
-    served = Served(recogniser.bundle.file(file), spec.input, spec.output)
+    served = AcceleratorModel(recogniser.bundle.file(file), spec.input, spec.output)
     questions = [*_from_cases(recogniser, modality), _noise(spec.input)]
     return Workload(modality, served, recogniser.models[modality], questions)
 

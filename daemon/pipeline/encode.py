@@ -13,7 +13,7 @@ from daemon.core.records import Block, Captured, Counters, Embedding, Frame, Mod
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.encoders.audio import AudioFrontEnd, Patch
 from daemon.encoders.text import utf8
-from daemon.runtime.heartbeat import Progress
+from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Encoders:
             worker.start()
 
     @property
-    def progress(self) -> list[Progress]:
+    def progress(self) -> list[Heartbeat]:
         """Of every thread."""
         return [progress for worker in self._workers.values() for progress in worker.progress]
 

@@ -10,7 +10,7 @@ from typing import Literal
 from daemon.core.records import Counters, Embedding, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.fusion.fuse import Fused, StreamFusion
-from daemon.runtime.heartbeat import IDLE_S, Progress
+from daemon.runtime.heartbeat import IDLE_S, Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class LiveFusion:
         self._falls_due = threading.Condition()
         """Guards all of the above."""
         self._sleeps_until_ns = 0
-        self.progress = Progress("fusion")
+        self.progress = Heartbeat("fusion")
         self._thread = threading.Thread(target=self._run, name="fusion", daemon=True)
 
     def start(self) -> None:

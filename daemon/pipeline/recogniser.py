@@ -101,7 +101,7 @@ def decide_rules(manifest: Manifest, config: EventsConfig) -> DecideRules:
     )
 
 
-def check_fit(manifest: Manifest, config: Loaded[Config]) -> None:
+def check_matches_config(manifest: Manifest, config: Loaded[Config]) -> None:
     """Raises DocumentError when what the config says of events and gates cannot be used with the bundle."""
     if problems := [*_threshold_problems(manifest, config), *_gate_problems(manifest, config)]:
         raise DocumentError(problems)

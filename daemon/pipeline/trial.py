@@ -31,7 +31,7 @@ from daemon.core.errors import (
 )
 from daemon.pipeline.offline import failures_in_short, tried
 from daemon.pipeline.offline import selftest as run_cases
-from daemon.pipeline.recogniser import check_fit, load_recogniser
+from daemon.pipeline.recogniser import check_matches_config, load_recogniser
 from daemon.runtime.child import REASON_CHARS, SAYS_BYTES, Child
 from daemon.runtime.child_main import Failed, confine
 from daemon.updates.messages import CHECK_S, SELFTEST_S, CheckRequest, SelftestRequest
@@ -148,7 +148,7 @@ def _check(order: CheckRequest) -> dict[str, float]:
     bundle = load_bundle(Path(order.directory))
     must_be(order.release, bundle)
     if order.config is not None:
-        check_fit(bundle.manifest, _config(order.config))
+        check_matches_config(bundle.manifest, _config(order.config))
     load_recogniser(bundle)
     return {}
 

@@ -69,8 +69,8 @@ def target_name(release: Release, entry: FileEntry) -> str:
 
 def served_name(name: str, sha256: str) -> str:
     """Where a target lies below targets/: its hash stands before its own name."""
-    parent, _, own = name.rpartition("/")
-    return f"{parent}/{sha256}.{own}"
+    parent, _, file_name = name.rpartition("/")
+    return f"{parent}/{sha256}.{file_name}"
 
 
 def _paths(directory: Path, manifest: Manifest) -> list[str]:

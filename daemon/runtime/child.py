@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
 
-from daemon.core.errors import ChildError, Crashed, Late
+from daemon.core.errors import ChildCrashed, ChildError, ChildTimeout
 from daemon.core.text import redact
 from daemon.runtime.child_main import EXIT_FAILED
 from daemon.runtime.shared_ring import Record, RingReader
@@ -139,7 +139,7 @@ class Child:
         Raises ChildError when it fails, Late when it has not returned by the deadline.
         """
         if not self.has_ended(deadline_s):
-            raise Late(deadline_s)
+            raise ChildTimeout(deadline_s)
         if self._process.wait() != 0:
             raise self._ending_as_error()
         return _written(self._says)
@@ -172,7 +172,7 @@ class Child:
         code = self._process.wait()  # it has ended: this only asks how
         if code == EXIT_FAILED and (reason := _written(self._says).strip()):
             return ChildError(_clean(" ".join(reason.split()))[:REASON_CHARS])
-        error = Crashed(_signal_name(-code)) if code < 0 else ChildError(f"its process ended with code {code}")
+        error = ChildCrashed(_signal_name(-code)) if code < 0 else ChildError(f"its process ended with code {code}")
         complaints = "\n".join(map(_clean, _written(self._complains).splitlines()))
         log.warning("a child process: %s%s", error, f", and said:\n{complaints}" if complaints else "")
         return error

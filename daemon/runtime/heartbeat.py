@@ -29,7 +29,7 @@ class Round:
     due_ns: int
 
 
-class Progress:
+class Heartbeat:
     """The rounds of one loop, marked by its own thread and looked at by another."""
 
     def __init__(self, loop: str) -> None:

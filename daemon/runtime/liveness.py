@@ -6,12 +6,12 @@ from typing import Literal
 from daemon.core.records import MODALITIES, Modality
 from daemon.core.timing import NS_PER_S
 
-State = Literal["recovering", "healthy", "degraded", "stalled", "backing_off", "paused", "ended", "stopped"]
+SourceState = Literal["recovering", "healthy", "degraded", "stalled", "backing_off", "paused", "ended", "stopped"]
 """`recovering`: being opened, for the first time or again; `healthy`: delivers; `degraded`: delivers, but something is
 wrong with it; `stalled`: has ceased to deliver, and is being closed; `backing_off`: has failed, and is opened again
 soon; `paused`: closed until somebody resumes it."""
 
-DELIVERS: frozenset[State] = frozenset({"healthy", "degraded"})
+DELIVERS: frozenset[SourceState] = frozenset({"healthy", "degraded"})
 
 REOPEN_EVERY_NS = 600 * NS_PER_S
 """A room may be dark and silent for days: what only looks wrong is opened again no more often than this."""
@@ -47,7 +47,7 @@ class SourceStatus:
     often it delivered again after a failure, `reopened` how often it was opened again because it was degraded.
     """
 
-    state: State
+    state: SourceState
     since_ns: int
     reason: str | None = None
     failures: int = 0
@@ -172,6 +172,6 @@ class Liveness:
         self.status = replace(self.status, reopened=self.status.reopened + 1)
         return True
 
-    def _enter(self, state: State, now_ns: int) -> None:
+    def _enter(self, state: SourceState, now_ns: int) -> None:
         if state != self.status.state:
             self.status = replace(self.status, state=state, since_ns=now_ns)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
-from daemon.runtime.heartbeat import IDLE_S, Progress
+from daemon.runtime.heartbeat import IDLE_S, Heartbeat
 
 Job = TypeVar("Job")
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Worker(Generic[Job]):
         self._changed = threading.Condition()
         self._started = self._closing = False
         self._threads: list[threading.Thread] = []
-        self.progress: list[Progress] = []
+        self.progress: list[Heartbeat] = []
         self.grow(threads)
 
     def start(self) -> None:
@@ -56,7 +56,7 @@ class Worker(Generic[Job]):
         """Have so many threads at least."""
         for index in range(len(self._threads), threads):
             name = self._name if index == 0 else f"{self._name}-{index + 1}"
-            self.progress.append(progress := Progress(name))
+            self.progress.append(progress := Heartbeat(name))
             thread = threading.Thread(target=self._run, args=(index, progress), name=name, daemon=True)
             self._threads.append(thread)
             if self._started:
@@ -89,7 +89,7 @@ class Worker(Generic[Job]):
         queue.append(job)
         self._changed.notify(len(self._threads))  # the one that wakes up may not be one that can do it
 
-    def _run(self, index: int, progress: Progress) -> None:
+    def _run(self, index: int, progress: Heartbeat) -> None:
         progress.begin()
         while (job := self._next(index, progress)) is not None:
             progress.mark()
@@ -98,7 +98,7 @@ class Worker(Generic[Job]):
             except Exception:
                 log.exception("%s: a job failed", self._threads[index].name)
 
-    def _next(self, index: int, progress: Progress) -> Job | None:
+    def _next(self, index: int, progress: Heartbeat) -> Job | None:
         with self._changed:
             while (key := self._turn(index)) is None:
                 if self._closing and not self._queues:

@@ -11,8 +11,8 @@ from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.updates.installer import Installer, Probation, Retreat
 from daemon.updates.policy import (
     HOUR_S,
-    Own,
-    ProbationRules,
+    BuiltInBundle,
+    ProbationPolicy,
     Schedule,
     Verdict,
     active_id,
@@ -20,10 +20,10 @@ from daemon.updates.policy import (
     latest_of,
     to_try,
 )
-from daemon.updates.slots import Store
-from daemon.updates.state import Candidate, State
-from daemon.updates.state_file import Ledger
-from daemon.updates.steps import Beat, Host, Stages
+from daemon.updates.slots import Slots
+from daemon.updates.state import Candidate, UpdateState
+from daemon.updates.state_file import StateFile
+from daemon.updates.steps import Beat, Host, Steps
 from daemon.updates.transitions import check_failed, checked, dropped, sought
 
 
@@ -49,11 +49,11 @@ class Rollback:
 Change = Install | Rollback
 
 
-class Orders:
+class PendingRequests:
     """At most one of each kind waits; the methods never block, and say why an order is not taken."""
 
-    def __init__(self, own: Own, perceptd: str, wake: Callable[[], None]) -> None:
-        self._own = own
+    def __init__(self, built_in: BuiltInBundle, perceptd: str, wake: Callable[[], None]) -> None:
+        self._built_in = built_in
         self._perceptd = perceptd
         self._wake = wake
         self._lock = threading.Lock()
@@ -61,7 +61,7 @@ class Orders:
         self._check = False
         self._pin: bool | None = None
 
-    def check(self, state: State) -> str | None:
+    def check(self, state: UpdateState) -> str | None:
         """Look at the source now."""
         with self._lock:
             if reason := self._busy(state) or self._on_probation(state):
@@ -70,12 +70,12 @@ class Orders:
         self._wake()
         return None
 
-    def install(self, state: State, name: str | None, version: str | None) -> str | None:
+    def install(self, state: UpdateState, name: str | None, version: str | None) -> str | None:
         """Install a version: without a name of the active bundle, without a version the newest that is known."""
-        active = active_id(state, self._own)
+        active = active_id(state, self._built_in)
         name = name or active.partition("@")[0]
         if version is None:
-            offer = latest_of(state, self._own, name, self._perceptd)
+            offer = latest_of(state, self._built_in, name, self._perceptd)
             if offer is None:
                 newer = f" that is newer than {active}" if name == active.partition("@")[0] else ""
                 return f"no version of {name} is known{newer} and can be run"
@@ -86,10 +86,10 @@ class Orders:
             return None  # it is on its way already
         return self._on_probation(state) or self._put(state, Install(name, version))
 
-    def rollback(self, state: State) -> str | None:
+    def rollback(self, state: UpdateState) -> str | None:
         """Go back to the bundle before the active one; what is being installed is given up, whatever waits too."""
         if state.active is None and state.candidate is None:
-            return f"{self._own.id} is the config's own bundle: there is none before it"
+            return f"{self._built_in.id} is the config's own bundle: there is none before it"
         with self._lock:
             self._change = Rollback()
         self._wake()
@@ -126,7 +126,7 @@ class Orders:
             wanted, self._pin = self._pin, None
         return wanted
 
-    def _put(self, state: State, change: Change) -> str | None:
+    def _put(self, state: UpdateState, change: Change) -> str | None:
         with self._lock:
             if reason := self._busy(state):
                 return reason
@@ -134,12 +134,14 @@ class Orders:
         self._wake()
         return None
 
-    def _on_probation(self, state: State) -> str | None:
+    def _on_probation(self, state: UpdateState) -> str | None:
         if state.probation is None:
             return None
-        return f"{active_id(state, self._own)} is on probation: it can be rolled back, or replaced when that is over"
+        return (
+            f"{active_id(state, self._built_in)} is on probation: it can be rolled back, or replaced when that is over"
+        )
 
-    def _busy(self, state: State) -> str | None:
+    def _busy(self, state: UpdateState) -> str | None:
         if state.candidate is not None:
             return f"{state.candidate.id} is being installed ({state.candidate.stage})"
         if self._change is not None:
@@ -152,28 +154,28 @@ log = logging.getLogger(__name__)
 WITHDRAWN = "somebody asked to go back"
 
 
-class Rounds:
+class UpdateCycle:
     """The updater's duties; used by its thread alone. Everything may raise Closing, as `beat` does."""
 
     def __init__(
         self,
         config: ModelsConfig,
-        ledger: Ledger,
-        store: Store,
-        stages: Stages,
+        state_file: StateFile,
+        store: Slots,
+        stages: Steps,
         host: Host,
-        orders: Orders,
+        orders: PendingRequests,
         *,
-        own: Own,
+        built_in: BuiltInBundle,
         perceptd: str,
-        rules: ProbationRules,
+        rules: ProbationPolicy,
         beat: Beat,
     ) -> None:
         self._automatic, self._period_s = config.automatic, config.check_every_h * HOUR_S
-        self._ledger, self._store, self._stages, self._host = ledger, store, stages, host
-        self._orders, self._own, self._perceptd, self._rules, self._beat = orders, own, perceptd, rules, beat
-        self._installer = Installer(ledger, store, stages, host, own)
-        self._retreat = Retreat(ledger, store, host, own)
+        self._state_file, self._store, self._steps, self._host = state_file, store, stages, host
+        self._orders, self._built_in, self._perceptd, self._rules, self._beat = orders, built_in, perceptd, rules, beat
+        self._installer = Installer(state_file, store, stages, host, built_in)
+        self._retreat = Retreat(state_file, store, host, built_in)
         self._probation: Probation | None = None
         self._doubt: str | None = None
         self._waits_for_clock = False
@@ -181,18 +183,18 @@ class Rounds:
 
     def begin(self) -> None:
         """Remove from the store what nobody needs; nothing goes while it is unknown what a next start would need."""
-        if self._ledger.trouble is not None or not self._ledger.is_known:
+        if self._state_file.trouble is not None or not self._state_file.is_known:
             return
         try:
-            self._store.sweep(self._ledger.state.kept)
+            self._store.sweep(self._state_file.state.kept)
         except UpdateError as error:
             log.error("%s", error)
 
     def round(self) -> bool:
         """Do what is due; says whether more may be."""
-        self._ledger.retry()
+        self._state_file.retry()
         self._obey()
-        state = self._ledger.state
+        state = self._state_file.state
         if state.probation is not None:
             return self._watch()
         if self._clock_is_behind():
@@ -209,23 +211,23 @@ class Rounds:
 
     def give_up(self, reason: str) -> None:
         """Whatever is being done fails in a way that nobody foresaw."""
-        self._doubt = None if self._ledger.state.probation is None else reason
+        self._doubt = None if self._state_file.state.probation is None else reason
         self._schedule.failed(_monotonic_s())
-        self._ledger.note(dropped(self._ledger.state, reason, self._ledger.now_s()))
+        self._state_file.note(dropped(self._state_file.state, reason, self._state_file.now_s()))
 
     def _obey(self) -> None:
         change = self._orders.take_change()
         if isinstance(change, Install):
-            if self._ledger.state.probation is None:
-                now_s = self._ledger.now_s()
-                self._ledger.note(sought(self._ledger.state, change.name, change.version, now_s, asked=True))
+            if self._state_file.state.probation is None:
+                now_s = self._state_file.now_s()
+                self._state_file.note(sought(self._state_file.state, change.name, change.version, now_s, asked=True))
         elif change is not None:
-            self._ledger.note(dropped(self._ledger.state, WITHDRAWN, self._ledger.now_s()))
+            self._state_file.note(dropped(self._state_file.state, WITHDRAWN, self._state_file.now_s()))
             self._retreat.go("switch", "somebody asked for the one before it", self._beat)
 
     def _watch(self) -> bool:
         if self._probation is None:
-            self._probation = Probation(self._ledger, self._host, self._rules)
+            self._probation = Probation(self._state_file, self._host, self._rules)
         doubt, self._doubt = self._doubt, None
         verdict = self._probation.look() if doubt is None else Verdict("back", doubt)
         if verdict.decision == "wait":
@@ -245,25 +247,25 @@ class Rounds:
     def _look(self) -> None:
         try:
             self._store.make()
-            looked = self._stages.look(self._beat)
+            looked = self._steps.look(self._beat)
         except UpdateError as error:
             log.warning("the source of bundles: %s", error)
-            self._ledger.note(check_failed(self._ledger.state, str(error), self._ledger.now_s()))
+            self._state_file.note(check_failed(self._state_file.state, str(error), self._state_file.now_s()))
             self._schedule.failed(_monotonic_s())
             return
         for reason in looked.skipped:
             log.warning("the source of bundles: %s", reason)
-        now_s = self._ledger.now_s()
-        state = checked(self._ledger.state, now_s, looked.releases)
-        offer = to_try(state, self._own, self._perceptd) if self._automatic else None
+        now_s = self._state_file.now_s()
+        state = checked(self._state_file.state, now_s, looked.releases)
+        offer = to_try(state, self._built_in, self._perceptd) if self._automatic else None
         if offer is None:
             self._schedule.settled(_monotonic_s())
         else:
             state = sought(state, offer.name, offer.version, now_s, asked=False)
-        self._ledger.note(state)
+        self._state_file.note(state)
 
     def _clock_is_behind(self) -> bool:
-        state, now_s = self._ledger.state, self._ledger.now_s()
+        state, now_s = self._state_file.state, self._state_file.now_s()
         reason = clock_problem(now_s, state.seen_time)
         if reason is None:
             if self._waits_for_clock:
@@ -273,7 +275,7 @@ class Rounds:
         if not self._waits_for_clock or self._orders.take_check():
             self._waits_for_clock = True
             log.warning("%s", reason)
-            self._ledger.note(check_failed(state, reason, now_s))
+            self._state_file.note(check_failed(state, reason, now_s))
         return True
 
 

@@ -7,13 +7,13 @@ from daemon.bundle.release import Release
 from daemon.core.errors import UpdateError
 from daemon.core.records import UpdateStage
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.updates.policy import Own, ProbationRules, Verdict, judge
-from daemon.updates.slots import Store, check_whole
-from daemon.updates.startup import loaded
+from daemon.updates.policy import BuiltInBundle, ProbationPolicy, Verdict, judge
+from daemon.updates.slots import Slots, check_integrity
+from daemon.updates.startup import guarded_load
 from daemon.updates.state import Candidate, Slot
-from daemon.updates.state_file import Ledger
-from daemon.updates.steps import Beat, Host, Stages, slot_of
-from daemon.updates.transitions import confirmed, dropped, entered, left, own_again, refused, stays, switched
+from daemon.updates.state_file import StateFile
+from daemon.updates.steps import Beat, Host, Steps, slot_of
+from daemon.updates.transitions import confirmed, dropped, entered, left, refused, revert_to_built_in, stays, switched
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +27,12 @@ class _Withdrawn(Exception):
 class Installer:
     """Installs bundles; used by one thread."""
 
-    def __init__(self, ledger: Ledger, store: Store, stages: Stages, host: Host, own: Own) -> None:
-        self._ledger = ledger
+    def __init__(self, state_file: StateFile, store: Slots, stages: Steps, host: Host, built_in: BuiltInBundle) -> None:
+        self._state_file = state_file
         self._store = store
-        self._stages = stages
+        self._steps = stages
         self._host = host
-        self._own = own
+        self._built_in = built_in
 
     def run(self, candidate: Candidate, beat: Beat) -> bool:
         """Install it, up to its probation. Says whether that is settled: else it may be tried again later.
@@ -42,7 +42,7 @@ class Installer:
 
         def wanted() -> None:
             beat()
-            if self._ledger.state.candidate is None:
+            if self._state_file.state.candidate is None:
                 raise _Withdrawn
 
         log.info("installing %s", candidate.id)
@@ -58,54 +58,56 @@ class Installer:
         return True
 
     def _given_up(self, candidate: Candidate, error: UpdateError) -> bool:
-        state, now_s = self._ledger.state, self._ledger.now_s()
+        state, now_s = self._state_file.state, self._state_file.now_s()
         stage = candidate.stage if state.candidate is None else state.candidate.stage
         log.error("%s is not installed: %s: %s", candidate.id, stage, error)
         settled = error.kind == "bundle"
-        self._ledger.note((refused if settled else dropped)(state, str(error), now_s))
+        self._state_file.note((refused if settled else dropped)(state, str(error), now_s))
         return settled
 
     def _through(self, candidate: Candidate, beat: Beat) -> None:
         self._enter("resolve", beat)
         self._store.make()
-        release = self._stages.resolve(candidate.name, candidate.version, beat)
+        release = self._steps.resolve(candidate.name, candidate.version, beat)
         check_memory(release.signed.memory_mb)
         self._bring(release, beat)
         slot = self._store.slot(release.content)
         self._enter("check", beat, release)
         check_memory(release.signed.memory_mb)
-        self._stages.check(release, slot, beat)
+        self._steps.check(release, slot, beat)
         self._enter("selftest", beat)
-        self._stages.selftest(release, slot, beat)
+        self._steps.selftest(release, slot, beat)
         self._enter("switch", beat)
         self._switch(release, slot, beat)
 
     def _bring(self, release: Release, beat: Beat) -> None:
-        if self._store.is_whole(release.content, beat):
+        if self._store.is_intact(release.content, beat):
             return
         self._enter("download", beat, release)
-        kept = self._ledger.state.kept
+        kept = self._state_file.state.kept
         self._store.sweep(kept)
         partial = self._store.gather(release.content)
         self._store.check_room(release, kept)
         have = [self._store.slot(content) for content in sorted(kept - {release.content})]
-        self._stages.download(release, partial, [*have, self._own.directory], beat)
+        self._steps.download(release, partial, [*have, self._built_in.directory], beat)
         self._enter("verify", beat)
-        self._stages.verify(release, partial, beat)
+        self._steps.verify(release, partial, beat)
         self._store.adopt(release.content)
 
     def _switch(self, release: Release, directory: Path, beat: Beat) -> None:
         slot = slot_of(release)
-        check_whole(directory, slot.content, beat)
-        commit = loaded(lambda: self._host.prepare(directory, slot.id))
+        check_integrity(directory, slot.content, beat)
+        commit = guarded_load(lambda: self._host.prepare(directory, slot.id))
         beat()  # loading may take long: nothing is switched any more once the daemon stops
-        before = self._host.vitals()
-        self._ledger.keep(switched(self._ledger.state, slot, self._own.id, before, self._ledger.now_s()))
+        before = self._host.bundle_metrics()
+        self._state_file.keep(
+            switched(self._state_file.state, slot, self._built_in.id, before, self._state_file.now_s())
+        )
         commit()
 
     def _enter(self, stage: UpdateStage, beat: Beat, release: Release | None = None) -> None:
         beat()
-        self._ledger.keep(entered(self._ledger.state, stage, self._ledger.now_s(), release))
+        self._state_file.keep(entered(self._state_file.state, stage, self._state_file.now_s(), release))
 
 
 def check_memory(needed_mb: int) -> None:
@@ -125,8 +127,8 @@ def memory_available_mb() -> int:
 class Probation:
     """The probation of one bundle, from here on: its time begins anew when the daemon was started meanwhile."""
 
-    def __init__(self, ledger: Ledger, host: Host, rules: ProbationRules) -> None:
-        self._ledger = ledger
+    def __init__(self, state_file: StateFile, host: Host, rules: ProbationPolicy) -> None:
+        self._state_file = state_file
         self._host = host
         self._rules = rules
         self._began_ns = monotonic_ns()
@@ -134,53 +136,53 @@ class Probation:
 
     def look(self) -> Verdict:
         """Judge the bundle now; one that is kept is confirmed."""
-        state = self._ledger.state
+        state = self._state_file.state
         if state.probation is None or state.active is None:
             return Verdict("keep")
-        now = self._host.vitals()
+        now = self._host.bundle_metrics()
         elapsed_s = (monotonic_ns() - self._began_ns) / NS_PER_S
         verdict = judge(state.probation.before, now, elapsed_s, self._windows_judged, self._rules)
         self._windows_judged = max(self._windows_judged, now.moments // self._rules.window_moments)
         if verdict.decision == "keep":
             log.info("%s is confirmed", state.active.id)
-            self._ledger.note(confirmed(state, self._ledger.now_s()))
+            self._state_file.note(confirmed(state, self._state_file.now_s()))
         return verdict
 
 
 class Retreat:
     """The way back to the bundle before the active one, or to the config's own."""
 
-    def __init__(self, ledger: Ledger, store: Store, host: Host, own: Own) -> None:
-        self._ledger = ledger
+    def __init__(self, state_file: StateFile, store: Slots, host: Host, built_in: BuiltInBundle) -> None:
+        self._state_file = state_file
         self._store = store
         self._host = host
-        self._own = own
+        self._built_in = built_in
 
     def go(self, stage: UpdateStage, reason: str, beat: Beat) -> None:
         """Leave the active bundle, which is refused from now on.
 
         What runs is switched first, for a disk may not let itself be written.
         """
-        active, previous = self._ledger.state.active, self._ledger.state.previous
+        active, previous = self._state_file.state.active, self._state_file.state.previous
         if active is None:
             return
         log.warning("%s makes way: %s", active.id, reason)
         try:
             to_own = not (previous is not None and self._switched_to(previous, beat))
             if to_own:
-                self._switch(self._own.directory, self._own.id, beat)
+                self._switch(self._built_in.directory, self._built_in.id, beat)
         except UpdateError as error:
             log.error("%s stays: there is no other to go back to: %s", active.id, error)
             reason = f"{reason}; and there is no other to go back to: {error}"
-            self._ledger.note(stays(self._ledger.state, stage, reason, self._ledger.now_s()))
+            self._state_file.note(stays(self._state_file.state, stage, reason, self._state_file.now_s()))
             return
-        after = left(self._ledger.state, stage, reason, self._ledger.now_s())
-        self._ledger.note(own_again(after) if to_own else after)
+        after = left(self._state_file.state, stage, reason, self._state_file.now_s())
+        self._state_file.note(revert_to_built_in(after) if to_own else after)
 
     def _switched_to(self, slot: Slot, beat: Beat) -> bool:
         directory = self._store.slot(slot.content)
         try:
-            check_whole(directory, slot.content, beat)
+            check_integrity(directory, slot.content, beat)
             self._switch(directory, slot.id, beat)
         except UpdateError as error:
             log.error("%s cannot be used, the config's own takes over: %s", slot.id, error)
@@ -188,6 +190,6 @@ class Retreat:
         return True
 
     def _switch(self, directory: Path, bundle: str, beat: Beat) -> None:
-        commit = loaded(lambda: self._host.prepare(directory, bundle))
+        commit = guarded_load(lambda: self._host.prepare(directory, bundle))
         beat()  # loading may take long: nothing is switched any more once the daemon stops
         commit()

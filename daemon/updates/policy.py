@@ -8,8 +8,8 @@ from typing import Literal
 
 from daemon.bundle.release import Offer, version_key
 from daemon.core.timing import Backoff
-from daemon.updates.state import State, Vitals
-from daemon.updates.transitions import based_on, own_again
+from daemon.updates.state import BundleMetrics, UpdateState
+from daemon.updates.transitions import based_on, revert_to_built_in
 
 SLOWER = 1.5
 """Times the old p99 latency: more is a slower bundle rather than a busier moment."""
@@ -19,7 +19,7 @@ WEAKER = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class ProbationRules:
+class ProbationPolicy:
     """A bundle is judged after so many moments, and again after each so many more; after `longest_s` for good."""
 
     window_moments: int = 500
@@ -34,7 +34,9 @@ class Verdict:
     reason: str | None = None
 
 
-def judge(before: Vitals, now: Vitals, elapsed_s: float, windows_judged: int, rules: ProbationRules) -> Verdict:
+def judge(
+    before: BundleMetrics, now: BundleMetrics, elapsed_s: float, windows_judged: int, rules: ProbationPolicy
+) -> Verdict:
     """The verdict on a bundle that took over `elapsed_s` ago and was judged after so many whole windows already.
 
     A bundle with more errors goes at once; one that is slow or weak may yet recover until the time is over.
@@ -52,7 +54,7 @@ def judge(before: Vitals, now: Vitals, elapsed_s: float, windows_judged: int, ru
     return Verdict("back", reason) if over else Verdict("wait")
 
 
-def _more_errors(before: Vitals, now: Vitals, window_moments: int) -> str | None:
+def _more_errors(before: BundleMetrics, now: BundleMetrics, window_moments: int) -> str | None:
     # as many as the old one makes in a whole window may come at once; beyond it, what counts is their rate
     allowed = before.errors * max(now.moments, window_moments) / max(before.moments, 1)
     if before.errors == 0 or before.moments == 0:
@@ -65,13 +67,13 @@ def _more_errors(before: Vitals, now: Vitals, window_moments: int) -> str | None
     )
 
 
-def _slower(before: Vitals, now: Vitals) -> str | None:
+def _slower(before: BundleMetrics, now: BundleMetrics) -> str | None:
     if before.p99_ms is None or now.p99_ms is None or now.p99_ms <= SLOWER * before.p99_ms:
         return None
     return f"p99 latency is {now.p99_ms:.0f} ms, more than {SLOWER:g} times the {before.p99_ms:.0f} ms before"
 
 
-def _weaker(before: Vitals, now: Vitals) -> str | None:
+def _weaker(before: BundleMetrics, now: BundleMetrics) -> str | None:
     if before.mean_top_score is None or now.mean_top_score is None:
         return None
     if now.mean_top_score >= WEAKER * before.mean_top_score:
@@ -87,7 +89,7 @@ def _times(count: int, what: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class BuiltInBundle:
     """The config's own bundle: the one that runs unless another was activated, and the last resort."""
 
     id: str
@@ -104,32 +106,32 @@ class Own:
         return self.id.partition("@")[2]
 
 
-def active_id(state: State, own: Own) -> str:
+def active_id(state: UpdateState, built_in: BuiltInBundle) -> str:
     """Name and version of the bundle that runs."""
-    return own.id if state.active is None else state.active.id
+    return built_in.id if state.active is None else state.active.id
 
 
-def newest(state: State, own: Own, perceptd: str) -> Offer | None:
+def newest(state: UpdateState, built_in: BuiltInBundle, perceptd: str) -> Offer | None:
     """The newest release of the active bundle's name that this version of the program can run, if newer."""
-    name, _, version = active_id(state, own).partition("@")
+    name, _, version = active_id(state, built_in).partition("@")
     newer = [offer for offer in state.available if offer.name == name and _can_replace(offer, version, perceptd)]
     return max(newer, key=lambda offer: version_key(offer.version), default=None)
 
 
-def latest_of(state: State, own: Own, name: str, perceptd: str) -> Offer | None:
+def latest_of(state: UpdateState, built_in: BuiltInBundle, name: str, perceptd: str) -> Offer | None:
     """The newest release of a name to install where no version is named; of the active bundle's name a newer one."""
-    if name == active_id(state, own).partition("@")[0]:
-        return newest(state, own, perceptd)
+    if name == active_id(state, built_in).partition("@")[0]:
+        return newest(state, built_in, perceptd)
     known = [offer for offer in state.available if offer.name == name and _is_for(offer, perceptd)]
     return max(known, key=lambda offer: version_key(offer.version), default=None)
 
 
-def to_try(state: State, own: Own, perceptd: str) -> Offer | None:
+def to_try(state: UpdateState, built_in: BuiltInBundle, perceptd: str) -> Offer | None:
     """The release to install by itself: the newest, unless the active one is pinned.
 
     Where versions were refused, only what is newer than all of them: who went back does not want the one between.
     """
-    offer = None if state.pinned else newest(state, own, perceptd)
+    offer = None if state.pinned else newest(state, built_in, perceptd)
     if offer is None:
         return None
     refused = [refusal.id.partition("@") for refusal in state.refused]
@@ -137,17 +139,17 @@ def to_try(state: State, own: Own, perceptd: str) -> Offer | None:
     return offer if all(version_key(offer.version) > version for version in versions) else None
 
 
-def after_config(state: State, own: Own) -> tuple[State, str | None]:
+def after_config(state: UpdateState, built_in: BuiltInBundle) -> tuple[UpdateState, str | None]:
     """What is active when the daemon starts with this bundle of its config, and what there is to say of it.
 
     Another one than was there before wins, for somebody changed it, unless it is only an older version.
     """
-    if state.active is None or state.base == own.id:
+    if state.active is None or state.base == built_in.id:
         return state, None
-    if own.name == state.active.name and version_key(own.version) < version_key(state.active.version):
-        return based_on(state, own.id), None
-    remark = f"the config's bundle is {own.id} now, it was {state.base}: it takes over from {state.active.id}"
-    return own_again(state), remark
+    if built_in.name == state.active.name and version_key(built_in.version) < version_key(state.active.version):
+        return based_on(state, built_in.id), None
+    remark = f"the config's bundle is {built_in.id} now, it was {state.base}: it takes over from {state.active.id}"
+    return revert_to_built_in(state), remark
 
 
 def _can_replace(offer: Offer, version: str, perceptd: str) -> bool:

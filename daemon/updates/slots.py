@@ -21,7 +21,7 @@ CHUNK_BYTES = 1024 * 1024
 """The slowest boards hash so much in a tenth of a second."""
 
 
-def check_whole(directory: Path, content: str, beat: Beat) -> None:
+def check_integrity(directory: Path, content: str, beat: Beat) -> None:
     """Raises UpdateError when the directory is not whole: `content` names its listing, which names all its files."""
     try:
         files = _listed(directory / LISTING, content)
@@ -65,7 +65,7 @@ RESERVE_BYTES = 64 * MB
 """Left free on the disk: events that wait for a broker, and everybody's logs, need room too."""
 
 
-class Store:
+class Slots:
     """The directories below `directory`; its methods raise UpdateError when the disk is full, read-only or damaged."""
 
     def __init__(self, directory: Path, quota_bytes: int) -> None:
@@ -78,10 +78,10 @@ class Store:
         """Where a whole bundle is, or would be."""
         return self._slots / content
 
-    def is_whole(self, content: str, beat: Beat) -> bool:
+    def is_intact(self, content: str, beat: Beat) -> bool:
         """Whether the slot is there, and what it should be."""
         try:
-            check_whole(self.slot(content), content, beat)
+            check_integrity(self.slot(content), content, beat)
         except UpdateError:  # then it is made anew
             return False
         return True

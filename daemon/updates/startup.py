@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from daemon.core.errors import Refused, UpdateError
-from daemon.updates.policy import Own, after_config
-from daemon.updates.slots import SLOTS, check_whole
-from daemon.updates.state import Slot, State
-from daemon.updates.state_file import Ledger, stored_state
+from daemon.updates.policy import BuiltInBundle, after_config
+from daemon.updates.slots import SLOTS, check_integrity
+from daemon.updates.state import Slot, UpdateState
+from daemon.updates.state_file import StateFile, stored_state
 from daemon.updates.transitions import MOST_STARTS, found_unfinished, left, started
 
 Prepared = TypeVar("Prepared")
 log = logging.getLogger(__name__)
 
 
-def loaded(load: Callable[[], Prepared]) -> Prepared:
+def guarded_load(load: Callable[[], Prepared]) -> Prepared:
     """What loading gives. Raises UpdateError of kind bundle, where anything goes wrong."""
     try:
         return load()
@@ -36,30 +36,30 @@ Loaded = TypeVar("Loaded")
 STATE = "state.json"
 
 
-class Start:
-    """The beginning of a daemon's life: from here on `ledger` knows what is active.
+class Startup:
+    """The beginning of a daemon's life: from here on `state_file` knows what is active.
 
     What changes is written before anything is loaded, so that a bundle that brings the daemon down is left behind.
     """
 
-    def __init__(self, directory: Path, own: Own, now_s: Callable[[], float] = time.time) -> None:
-        """`directory` is the one of replaced bundles, `own` the config's bundle, `now_s` the wall clock."""
+    def __init__(self, directory: Path, built_in: BuiltInBundle, now_s: Callable[[], float] = time.time) -> None:
+        """`directory` is the one of replaced bundles, `built_in` the config's bundle, `now_s` the wall clock."""
         self.directory = directory
-        self.own = own
-        self.ledger = Ledger(directory / STATE, now_s)
-        state, remark = after_config(self.ledger.state, own)
+        self.built_in = built_in
+        self.state_file = StateFile(directory / STATE, now_s)
+        state, remark = after_config(self.state_file.state, built_in)
         if remark is not None:
             log.warning("%s", remark)
         state = self._counted(found_unfinished(state, now_s()))
-        if state != self.ledger.state:
-            self.ledger.note(state)
+        if state != self.state_file.state:
+            self.state_file.note(state)
 
     def load(self, load: Callable[[Path, str], Loaded]) -> Loaded:
         """Load the bundle that is to run, given its directory and id.
 
         What the last resort raises is raised, and nothing is changed then: it may not be the bundles' fault.
         """
-        state = self.ledger.state
+        state = self.state_file.state
         while (slot := state.active) is not None:
             try:
                 found = self._load_slot(slot, load)
@@ -68,37 +68,37 @@ class Start:
                 log.error("%s cannot be used, the one before it takes over: %s", slot.id, error)
                 # damage is the disk's fault: the same version may come again
                 is_refused = error.kind == "bundle"
-                state = left(state, "switch", str(error), self.ledger.now_s(), refuse=is_refused)
+                state = left(state, "switch", str(error), self.state_file.now_s(), refuse=is_refused)
         else:
-            found = load(self.own.directory, self.own.id)
-        if state != self.ledger.state:
-            self.ledger.note(state)
+            found = load(self.built_in.directory, self.built_in.id)
+        if state != self.state_file.state:
+            self.state_file.note(state)
         return found
 
     def _load_slot(self, slot: Slot, load: Callable[[Path, str], Loaded]) -> Loaded:
         directory = self.directory / SLOTS / slot.content
-        check_whole(directory, slot.content, lambda: None)
-        return loaded(lambda: load(directory, slot.id))
+        check_integrity(directory, slot.content, lambda: None)
+        return guarded_load(lambda: load(directory, slot.id))
 
-    def _counted(self, state: State) -> State:
+    def _counted(self, state: UpdateState) -> UpdateState:
         if state.active is None or state.probation is None:
             return state
-        now_s = self.ledger.now_s()
+        now_s = self.state_file.now_s()
         counted = started(state)
         if counted.probation is not None and counted.probation.starts >= MOST_STARTS:
             reason = f"the daemon was started {MOST_STARTS} times while it was on probation"
             log.error("%s is left: %s", state.active.id, reason)
             return left(state, "probation", reason, now_s)
         try:
-            self.ledger.keep(counted)
+            self.state_file.keep(counted)
         except UpdateError as error:
             # uncounted, a bundle that brings the daemon down would do so for ever
             return left(state, "probation", f"the start could not be counted: {error}", now_s, refuse=False)
-        return self.ledger.state
+        return self.state_file.state
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredBundle:
     """A bundle in the store; `damage` says what is not whole of it."""
 
     slot: Slot
@@ -107,32 +107,32 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
+class DryStart:
     """The state that a start would find, and its bundles, the active one first; `trouble` says why it is not known."""
 
-    state: State
-    kept: tuple[Kept, ...] = ()
+    state: UpdateState
+    kept: tuple[StoredBundle, ...] = ()
     trouble: str | None = None
 
     @property
-    def runs(self) -> Kept | None:
+    def runs(self) -> StoredBundle | None:
         """What would run; None: the config's own bundle."""
         return next((kept for kept in self.kept if kept.damage is None), None)
 
 
-def preview(directory: Path, own: Own) -> Preview:
+def dry_start(directory: Path, built_in: BuiltInBundle) -> DryStart:
     """What is in the directory of replaced bundles; each of their files is read once."""
     try:
-        state, _ = after_config(stored_state(directory / STATE), own)
+        state, _ = after_config(stored_state(directory / STATE), built_in)
     except UpdateError as error:
-        return Preview(State(), trouble=str(error))
+        return DryStart(UpdateState(), trouble=str(error))
     slots = (slot for slot in (state.active, state.previous) if slot is not None)
-    return Preview(state, tuple(_kept(slot, directory / SLOTS / slot.content) for slot in slots))
+    return DryStart(state, tuple(_kept(slot, directory / SLOTS / slot.content) for slot in slots))
 
 
-def _kept(slot: Slot, directory: Path) -> Kept:
+def _kept(slot: Slot, directory: Path) -> StoredBundle:
     try:
-        check_whole(directory, slot.content, lambda: None)
+        check_integrity(directory, slot.content, lambda: None)
     except UpdateError as error:
-        return Kept(slot, directory, str(error))
-    return Kept(slot, directory, None)
+        return StoredBundle(slot, directory, str(error))
+    return StoredBundle(slot, directory, None)

@@ -26,7 +26,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
-class Vitals(_Part):
+class BundleMetrics(_Part):
     """How a bundle does: of its latest moments, at most a window of them, or of all since it took over.
 
     `p99_ms` is the latency from capture to recognition, `mean_top_score` the mean of the highest score of each moment;
@@ -80,7 +80,7 @@ class Probation(_Part):
 
     since: Number
     starts: Annotated[int, Field(ge=0)]
-    before: Vitals
+    before: BundleMetrics
 
 
 class Refusal(_Part):
@@ -111,7 +111,7 @@ class Result(_Part):
     time: Number
 
 
-class State(_Part):
+class UpdateState(_Part):
     """The whole of it. Without `active` the config's own bundle runs; `base` is its id when another was activated."""
 
     format: Literal[1] = 1
@@ -128,7 +128,7 @@ class State(_Part):
     seen_time: Number = 0.0
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "State":
+    def _fits_together(self) -> "UpdateState":
         if self.active is None and (self.previous is not None or self.probation is not None or self.base is not None):
             raise ValueError("nothing is active, so there is nothing before it, nor on probation")
         return self

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from daemon.core.errors import UpdateError
 from daemon.core.files import read_bounded, replace_file
-from daemon.updates.state import State
+from daemon.updates.state import UpdateState
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ MOST_BYTES = 4 * 1024 * 1024
 """Far more than a state has: 60 kB for a candidate's files, and as much for offers and refusals."""
 
 
-class Ledger:
+class StateFile:
     """The one who changes the state. The updater's thread writes it; any thread may read `state` and `trouble`.
 
     `trouble` says why the file does not hold the state, and is None while it does. `is_known` says whether the state
@@ -29,14 +29,14 @@ class Ledger:
         self._on_change: Callable[[], None] = lambda: None
         self.now_s = now_s
         found = read_state(path)
-        self.state, self.is_known = found or State(), found is not None
+        self.state, self.is_known = found or UpdateState(), found is not None
         self.trouble: str | None = None
 
     def tell(self, on_change: Callable[[], None]) -> None:
         """Call this after each change from now on."""
         self._on_change = on_change
 
-    def keep(self, state: State) -> None:
+    def keep(self, state: UpdateState) -> None:
         """Change the state once it is on disk. Raises UpdateError when it cannot be written; nothing has changed then.
 
         The file may have been replaced even so, where only the last of several steps failed.
@@ -46,7 +46,7 @@ class Ledger:
         finally:
             self._on_change()
 
-    def note(self, state: State) -> None:
+    def note(self, state: UpdateState) -> None:
         """Change the state at once, and on disk as soon as that can be written: see `retry`."""
         self.state = state
         self._try()
@@ -64,7 +64,7 @@ class Ledger:
             return False
         return True
 
-    def _write(self, state: State) -> None:
+    def _write(self, state: UpdateState) -> None:
         try:
             replace_file(self._path, state.model_dump_json().encode())
         except OSError as error:
@@ -79,7 +79,7 @@ class Ledger:
         self.trouble = None
 
 
-def read_state(path: Path) -> State | None:
+def read_state(path: Path) -> UpdateState | None:
     """What the file says. One that cannot be read, or makes no sense, is set aside, and nothing is known then.
 
     Nor is it where one was set aside before, and none was written since.
@@ -94,12 +94,12 @@ def read_state(path: Path) -> State | None:
         return None
 
 
-def stored_state(path: Path) -> State:
+def stored_state(path: Path) -> UpdateState:
     """What the file says; where there is none, that nothing is known. Raises UpdateError; writes nothing."""
     try:
-        return State.model_validate_json(read_bounded(path, MOST_BYTES))
+        return UpdateState.model_validate_json(read_bounded(path, MOST_BYTES))
     except FileNotFoundError:
-        return State()
+        return UpdateState()
     except OSError as error:
         raise UpdateError("disk", f"{path} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:

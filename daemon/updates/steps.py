@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from daemon.bundle.release import Release
-from daemon.core.errors import ChildError, Crashed, Late, UpdateError, UpdateFault
+from daemon.core.errors import ChildCrashed, ChildError, ChildTimeout, UpdateError, UpdateFault
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.runtime.child import Child, shared_memory
 from daemon.updates.messages import (
@@ -25,7 +25,7 @@ from daemon.updates.messages import (
     SourceRequest,
     VerifyRequest,
 )
-from daemon.updates.state import Slot, Vitals
+from daemon.updates.state import BundleMetrics, Slot
 
 KILLED, ABORTED = "SIGKILL", "SIGABRT"
 """How the system ends whoever it takes memory from, and how C++ ends that gets none."""
@@ -33,20 +33,22 @@ KILLED, ABORTED = "SIGKILL", "SIGABRT"
 
 def of_trial(error: ChildError, memory_mb: int) -> UpdateError:
     """The process that tried a bundle, for which so much memory was declared: mostly it is the bundle's fault."""
-    if isinstance(error, Crashed) and error.signal_name == KILLED:
+    if isinstance(error, ChildCrashed) and error.signal_name == KILLED:
         return UpdateError("memory", f"{error}: the system may have had no memory left")
     return UpdateError("bundle", _tried(error, memory_mb))
 
 
 def of_fetch(error: ChildError) -> UpdateError:
     """A process that fetches: what is read there comes from the source."""
-    return UpdateError("source", f"not done within {error.deadline_s:g} s" if isinstance(error, Late) else str(error))
+    return UpdateError(
+        "source", f"not done within {error.deadline_s:g} s" if isinstance(error, ChildTimeout) else str(error)
+    )
 
 
 def _tried(error: ChildError, memory_mb: int) -> str:
-    if isinstance(error, Late):
+    if isinstance(error, ChildTimeout):
         return f"is not done within {error.deadline_s:g} s"
-    if not isinstance(error, Crashed):
+    if not isinstance(error, ChildCrashed):
         return str(error)
     if error.signal_name == "SIGXCPU":
         return "uses up its processor time, and is not done"
@@ -75,7 +77,7 @@ class Host(Protocol):
         `bundle` is its id, name@version. Raises Refused when it cannot be used.
         """
 
-    def vitals(self) -> Vitals:
+    def bundle_metrics(self) -> BundleMetrics:
         """How the running bundle does: in its latest 500 moments, or since it took over if it is on probation."""
 
 
@@ -113,7 +115,7 @@ class _Answer(BaseModel):
     result: dict[str, Any] = {}
 
 
-class Stages:
+class Steps:
     """The steps, each of which raises UpdateError when it fails, and Closing when `beat` does."""
 
     def __init__(self, runner: Runner, origin: SourceRequest, config: Path | None) -> None:
@@ -247,5 +249,5 @@ class ChildRunner:
             while not child.has_ended(POLL_S):
                 beat()
                 if monotonic_ns() > deadline_ns:
-                    raise Late(deadline_s)
+                    raise ChildTimeout(deadline_s)
             return child.result(0)

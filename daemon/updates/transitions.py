@@ -7,7 +7,18 @@ from collections.abc import Iterable
 
 from daemon.bundle.release import OFFERS_MOST, Offer, Release
 from daemon.core.records import UpdateStage
-from daemon.updates.state import REFUSED, Candidate, Check, Probation, Refusal, Result, Slot, State, Vitals, one_line
+from daemon.updates.state import (
+    REFUSED,
+    BundleMetrics,
+    Candidate,
+    Check,
+    Probation,
+    Refusal,
+    Result,
+    Slot,
+    UpdateState,
+    one_line,
+)
 
 MOST_ENDINGS = 3
 """So often may the daemon end in one stage of a bundle, by a crash or a power cut: it may be the bundle's doing."""
@@ -19,13 +30,13 @@ OF_CONTENT: tuple[UpdateStage, ...] = ("check", "selftest", "switch")
 """Stages in which a bundle can be the cause of the daemon's end: before them it is bytes that nobody reads."""
 
 
-def sought(state: State, name: str, version: str, now_s: float, *, asked: bool) -> State:
+def sought(state: UpdateState, name: str, version: str, now_s: float, *, asked: bool) -> UpdateState:
     """A version is to be installed."""
     candidate = Candidate(name=name, version=version, stage="resolve", since=now_s, asked=asked)
     return state.model_copy(update={"candidate": candidate})
 
 
-def entered(state: State, stage: UpdateStage, now_s: float, release: Release | None = None) -> State:
+def entered(state: UpdateState, stage: UpdateStage, now_s: float, release: Release | None = None) -> UpdateState:
     """The candidate is about to begin a stage."""
     if state.candidate is None:
         return state
@@ -33,14 +44,14 @@ def entered(state: State, stage: UpdateStage, now_s: float, release: Release | N
     return state.model_copy(update={"candidate": state.candidate.model_copy(update=update)})
 
 
-def closed(state: State) -> State:
+def closed(state: UpdateState) -> UpdateState:
     """The daemon stops in order, in the middle of the candidate's stage."""
     if state.candidate is None:
         return state
     return state.model_copy(update={"candidate": state.candidate.model_copy(update={"closed": True})})
 
 
-def found_unfinished(state: State, now_s: float) -> State:
+def found_unfinished(state: UpdateState, now_s: float) -> UpdateState:
     """The daemon starts and finds the candidate of the time before: it begins again, unless it has ended too many."""
     candidate = state.candidate
     if candidate is None or candidate.closed or candidate.stage not in OF_CONTENT:
@@ -52,7 +63,7 @@ def found_unfinished(state: State, now_s: float) -> State:
     return refused(state, f"ended with the daemon three times in {candidate.stage}", now_s)
 
 
-def dropped(state: State, reason: str, now_s: float) -> State:
+def dropped(state: UpdateState, reason: str, now_s: float) -> UpdateState:
     """The candidate cannot be installed now; it may be tried again."""
     candidate = state.candidate
     if candidate is None:
@@ -61,7 +72,7 @@ def dropped(state: State, reason: str, now_s: float) -> State:
     return state.model_copy(update={"candidate": None, "last_result": result})
 
 
-def refused(state: State, reason: str, now_s: float) -> State:
+def refused(state: UpdateState, reason: str, now_s: float) -> UpdateState:
     """The candidate is no good: it is not tried again by itself."""
     candidate = state.candidate
     if candidate is None:
@@ -70,7 +81,7 @@ def refused(state: State, reason: str, now_s: float) -> State:
     return _with_refusal(dropped(state, reason, now_s), candidate.id, content, candidate.stage, reason, now_s)
 
 
-def switched(state: State, slot: Slot, base: str, before: Vitals, now_s: float) -> State:
+def switched(state: UpdateState, slot: Slot, base: str, before: BundleMetrics, now_s: float) -> UpdateState:
     """The candidate takes over, on probation; `base` is the config's own bundle."""
     return state.model_copy(
         update={
@@ -84,7 +95,7 @@ def switched(state: State, slot: Slot, base: str, before: Vitals, now_s: float) 
     )
 
 
-def confirmed(state: State, now_s: float) -> State:
+def confirmed(state: UpdateState, now_s: float) -> UpdateState:
     """The active bundle has done well."""
     if state.active is None:
         return state
@@ -92,7 +103,7 @@ def confirmed(state: State, now_s: float) -> State:
     return state.model_copy(update={"probation": None, "last_result": result})
 
 
-def started(state: State) -> State:
+def started(state: UpdateState) -> UpdateState:
     """The daemon starts, and the active bundle is on probation."""
     if state.probation is None:
         return state
@@ -100,7 +111,7 @@ def started(state: State) -> State:
     return state.model_copy(update={"probation": state.probation.model_copy(update={"starts": starts})})
 
 
-def left(state: State, stage: UpdateStage, reason: str, now_s: float, *, refuse: bool = True) -> State:
+def left(state: UpdateState, stage: UpdateStage, reason: str, now_s: float, *, refuse: bool = True) -> UpdateState:
     """The active bundle makes way for the one before it; without one, for the config's own."""
     slot = state.active
     if slot is None:
@@ -117,43 +128,43 @@ def left(state: State, stage: UpdateStage, reason: str, now_s: float, *, refuse:
     return _with_refusal(state, slot.id, slot.content, stage, reason, now_s) if refuse else state
 
 
-def stays(state: State, stage: UpdateStage, reason: str, now_s: float) -> State:
+def stays(state: UpdateState, stage: UpdateStage, reason: str, now_s: float) -> UpdateState:
     """The active bundle was to make way and must stay: there is no other."""
     if state.active is None:
         return state
     return state.model_copy(update={"probation": None, "last_result": _failure(state.active.id, stage, reason, now_s)})
 
 
-def own_again(state: State) -> State:
+def revert_to_built_in(state: UpdateState) -> UpdateState:
     """The config's own bundle takes over from whatever was active."""
     return state.model_copy(update={"base": None, "active": None, "previous": None, "probation": None})
 
 
-def based_on(state: State, base: str) -> State:
+def based_on(state: UpdateState, base: str) -> UpdateState:
     """The config's own bundle is another now, and stays beneath the active one."""
     return state if state.active is None else state.model_copy(update={"base": base})
 
 
-def checked(state: State, now_s: float, offers: Iterable[Offer]) -> State:
+def checked(state: UpdateState, now_s: float, offers: Iterable[Offer]) -> UpdateState:
     """The source was looked at, and has these."""
     check = Check(ok=True, reason=None, time=now_s)
     state = seen(state, now_s)
     return state.model_copy(update={"last_check": check, "available": tuple(offers)[:OFFERS_MOST]})
 
 
-def check_failed(state: State, reason: str, now_s: float) -> State:
+def check_failed(state: UpdateState, reason: str, now_s: float) -> UpdateState:
     """The source could not be looked at."""
     return state.model_copy(update={"last_check": Check(ok=False, reason=one_line(reason), time=now_s)})
 
 
-def pinned(state: State, now_s: float, *, on: bool) -> State:
+def pinned(state: UpdateState, now_s: float, *, on: bool) -> UpdateState:
     """Whether what is active stays until somebody asks for another; a candidate nobody asked for is given up."""
     if on and state.candidate is not None and not state.candidate.asked:
         state = dropped(state, "the active bundle was pinned", now_s)
     return state.model_copy(update={"pinned": on})
 
 
-def seen(state: State, now_s: float) -> State:
+def seen(state: UpdateState, now_s: float) -> UpdateState:
     """It was so late once: the clock cannot be right when it shows less.
 
     Noted when signed metadata was valid at that time, which bounds how far a clock that is wrong can lead us astray.
@@ -166,8 +177,8 @@ def _failure(bundle: str, stage: UpdateStage, reason: str, now_s: float) -> Resu
 
 
 def _with_refusal(
-    state: State, bundle: str, content: str | None, stage: UpdateStage, reason: str, now_s: float
-) -> State:
+    state: UpdateState, bundle: str, content: str | None, stage: UpdateStage, reason: str, now_s: float
+) -> UpdateState:
     refusal = Refusal(id=bundle, content=content, stage=stage, reason=one_line(reason), time=now_s)
     others = [known for known in state.refused if known.id != bundle]
     return state.model_copy(update={"refused": (*others, refusal)[-REFUSED:]})

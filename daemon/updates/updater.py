@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.config.updates import ModelsConfig
-from daemon.runtime.heartbeat import IDLE_S, Progress
-from daemon.updates.cycle import WITHDRAWN, Orders, Rounds
+from daemon.runtime.heartbeat import IDLE_S, Heartbeat
+from daemon.updates.cycle import WITHDRAWN, PendingRequests, UpdateCycle
 from daemon.updates.messages import SourceRequest
-from daemon.updates.policy import ProbationRules, active_id, newest
-from daemon.updates.slots import MB, Store
-from daemon.updates.startup import Start
-from daemon.updates.state import State
-from daemon.updates.steps import Closing, Host, Runner, Stages
+from daemon.updates.policy import ProbationPolicy, active_id, newest
+from daemon.updates.slots import MB, Slots
+from daemon.updates.startup import Startup
+from daemon.updates.state import UpdateState
+from daemon.updates.steps import Closing, Host, Runner, Steps
 from daemon.updates.transitions import closed, dropped, pinned
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Snapshot:
     latest download; `trouble` says why the state cannot be written, and is None while it can.
     """
 
-    state: State
+    state: UpdateState
     latest: str
     bytes_done: int
     trouble: str | None
@@ -43,12 +43,12 @@ class Updater:
     def __init__(
         self,
         config: ModelsConfig,
-        start: Start,
+        start: Startup,
         runner: Runner,
         host: Host,
         perceptd: str,
         config_path: Path | None = None,
-        rules: ProbationRules = ProbationRules(),  # noqa: B008  (frozen)
+        rules: ProbationPolicy = ProbationPolicy(),  # noqa: B008  (frozen)
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """`perceptd` is this program's version, `config_path` the config that bundles must fit.
@@ -57,27 +57,32 @@ class Updater:
         """
         if config.source is None or config.root is None:
             raise ValueError("models.source is not set")
-        self._own, self._ledger, self._perceptd, self._on_change = start.own, start.ledger, perceptd, on_change
-        store = Store(start.directory, round(config.quota_mb * MB))
+        self._built_in, self._state_file, self._perceptd, self._on_change = (
+            start.built_in,
+            start.state_file,
+            perceptd,
+            on_change,
+        )
+        store = Slots(start.directory, round(config.quota_mb * MB))
         origin = SourceRequest(source=config.source, root=config.root, metadata=str(store.metadata), perceptd=perceptd)
-        self._stages = Stages(runner, origin, config_path)
+        self._steps = Steps(runner, origin, config_path)
         self._wake, self._closing = threading.Event(), threading.Event()
-        self._orders = Orders(start.own, perceptd, self._wake.set)
-        self._rounds = Rounds(
+        self._orders = PendingRequests(start.built_in, perceptd, self._wake.set)
+        self._cycle = UpdateCycle(
             config,
-            start.ledger,
+            start.state_file,
             store,
-            self._stages,
+            self._steps,
             host,
             self._orders,
-            own=start.own,
+            built_in=start.built_in,
             perceptd=perceptd,
             rules=rules,
             beat=self._beat,
         )
         self._shown_bytes = 0
-        self._ledger.tell(on_change)
-        self.progress = Progress("updater")
+        self._state_file.tell(on_change)
+        self.progress = Heartbeat("updater")
         self._thread = threading.Thread(target=self._run, name="updater", daemon=True)
 
     def start(self) -> None:
@@ -93,22 +98,22 @@ class Updater:
 
     def status(self) -> Snapshot:
         """What there is to show."""
-        state = self._ledger.state
-        offer = newest(state, self._own, self._perceptd)
-        latest = active_id(state, self._own).partition("@")[2] if offer is None else offer.version
-        return Snapshot(state, latest, self._stages.bytes_done, self._ledger.trouble)
+        state = self._state_file.state
+        offer = newest(state, self._built_in, self._perceptd)
+        latest = active_id(state, self._built_in).partition("@")[2] if offer is None else offer.version
+        return Snapshot(state, latest, self._steps.bytes_done, self._state_file.trouble)
 
     def check(self) -> str | None:
         """Look at the source now."""
-        return self._orders.check(self._ledger.state)
+        return self._orders.check(self._state_file.state)
 
     def install(self, name: str | None = None, version: str | None = None) -> str | None:
         """Install a version: without a name of the active bundle, without a version the newest that is known."""
-        return self._orders.install(self._ledger.state, name, version)
+        return self._orders.install(self._state_file.state, name, version)
 
     def rollback(self) -> str | None:
         """Go back to the bundle before the active one, and leave this one alone."""
-        return self._orders.rollback(self._ledger.state)
+        return self._orders.rollback(self._state_file.state)
 
     def pin(self, on: bool) -> str | None:
         """Keep the active bundle until somebody asks for another, or no longer."""
@@ -118,23 +123,23 @@ class Updater:
         self.progress.begin()
         self.progress.mark(PATIENCE_S)
         try:
-            self._rounds.begin()
+            self._cycle.begin()
             while True:
                 if not self._round():
                     self._wake.wait(IDLE_S)
                     self._wake.clear()
         except Closing:
-            self._ledger.note(closed(self._ledger.state))
+            self._state_file.note(closed(self._state_file.state))
 
     def _round(self) -> bool:
         self._beat()
         try:
-            return self._rounds.round()
+            return self._cycle.round()
         except Closing:
             raise
         except Exception as error:
             log.exception("the updater failed, and goes on")
-            self._rounds.give_up(f"unforeseen: {type(error).__name__}: {error}")
+            self._cycle.give_up(f"unforeseen: {type(error).__name__}: {error}")
             return False
 
     def _beat(self) -> None:
@@ -142,10 +147,10 @@ class Updater:
         if self._closing.is_set():
             raise Closing
         if (on := self._orders.take_pin()) is not None:
-            self._ledger.note(pinned(self._ledger.state, self._ledger.now_s(), on=on))
-        if self._orders.wants_back and self._ledger.state.candidate is not None:
-            self._ledger.note(dropped(self._ledger.state, WITHDRAWN, self._ledger.now_s()))
-        done = self._stages.bytes_done
+            self._state_file.note(pinned(self._state_file.state, self._state_file.now_s(), on=on))
+        if self._orders.wants_back and self._state_file.state.candidate is not None:
+            self._state_file.note(dropped(self._state_file.state, WITHDRAWN, self._state_file.now_s()))
+        done = self._steps.bytes_done
         if done != self._shown_bytes:
             self._shown_bytes = done
             self._on_change()

@@ -12,8 +12,8 @@ import numpy as np
 
 from daemon.bundle.manifest import TensorSpec
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.inference.accelerator import Accelerator, TwinModel
-from daemon.inference.accelerator_process import Served
+from daemon.inference.accelerator import Accelerator, FallbackModel
+from daemon.inference.accelerator_process import AcceleratorModel
 from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import PROCESSOR
 from daemon.inference.verification import Workload
@@ -41,13 +41,13 @@ def main() -> int:
     here = TfliteModel(MODEL, INPUT, [OUTPUT])
     twin = TfliteModel(MODEL, INPUT, [OUTPUT])
     pictures = np.random.default_rng(1).integers(0, 256, (16, *INPUT.shape)).astype(np.uint8)
-    work = Workload("image", Served(MODEL, INPUT, OUTPUT), twin, [pictures[0]])
+    work = Workload("image", AcceleratorModel(MODEL, INPUT, OUTPUT), twin, [pictures[0]])
     accelerator = Accelerator(PROCESSOR, [work], check_every_ns=NEVER_NS)
     accelerator.start()
     try:
         _wait_until_in_use(accelerator)
-        result = _result(*_measured(here, TwinModel(accelerator, 0, twin), pictures, options.calls))
-        share = accelerator.examiners[0].share
+        result = _result(*_measured(here, FallbackModel(accelerator, 0, twin), pictures, options.calls))
+        share = accelerator.verifiers[0].share
     finally:
         accelerator.close(2.0)
     if share.on_cpu:
@@ -64,7 +64,9 @@ def _wait_until_in_use(accelerator: Accelerator) -> None:
         time.sleep(0.01)
 
 
-def _measured(here: TfliteModel, there: TwinModel, pictures: np.ndarray, calls: int) -> tuple[list[float], list[float]]:
+def _measured(
+    here: TfliteModel, there: FallbackModel, pictures: np.ndarray, calls: int
+) -> tuple[list[float], list[float]]:
     """Milliseconds of each call, here and in the other process, on the same picture; each is the first in turn."""
     here_ms, there_ms = [], []
     both = [(here, here_ms), (there, there_ms)]
@@ -77,7 +79,7 @@ def _measured(here: TfliteModel, there: TwinModel, pictures: np.ndarray, calls: 
     return here_ms[WARM_UP:], there_ms[WARM_UP:]
 
 
-def _timed(model: TfliteModel | TwinModel, picture: np.ndarray, times_ms: list[float]) -> np.ndarray:
+def _timed(model: TfliteModel | FallbackModel, picture: np.ndarray, times_ms: list[float]) -> np.ndarray:
     start = time.perf_counter()
     model.input[...] = picture
     output = model.invoke()[0]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from daemon.config.mqtt import MqttConfig
-from daemon.mqtt.outbox_store import Entry, Store
+from daemon.mqtt.outbox_store import Entry, OutboxStore
 from daemon.mqtt.session import Session
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.proxy import Proxy
@@ -98,7 +98,7 @@ def drain(count: int) -> float:
 
 def fill(state: Path, count: int) -> None:
     """An outbox as it is after an outage: `count` events, as long as real ones are."""
-    store = Store(state / "outbox.sqlite3")
+    store = OutboxStore(state / "outbox.sqlite3")
     text = '{"schema":1,"sequence":%d,"filler":"' + "x" * 300 + '"}'
     for start in range(1, count + 1, 1000):
         numbers = range(start, min(start + 1000, count + 1))
@@ -112,7 +112,7 @@ def _start(port: int, state: Path, run: int, count: int, rate: float) -> "subpro
 
 
 def _in_store(state: Path) -> tuple[int, int]:
-    store = Store(state / "outbox.sqlite3")
+    store = OutboxStore(state / "outbox.sqlite3")
     try:
         return store.last_sequence, store.count
     finally:

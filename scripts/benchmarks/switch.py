@@ -16,7 +16,7 @@ from daemon.config.devices import ON_CPU
 from daemon.config.streams import FusionConfig, ReplayConfig, StreamConfig
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns
 from daemon.fusion.fuse import Fused
-from daemon.node.active_bundle import InUse, shown
+from daemon.node.active_bundle import ActiveBundle, shown
 from daemon.node.stream import Stream
 from daemon.node.stream_publisher import Shown
 from daemon.pipeline.acceleration import accelerate
@@ -64,7 +64,7 @@ def main() -> int:
     first = _loaded()
     bundle = shown(first, lambda: 0)
     stream = Stream("s", config, first, bundle, recorder, on_change=lambda: None)  # type: ignore[arg-type]
-    in_use = InUse(first, bundle, [stream], on_change=lambda: None)
+    in_use = ActiveBundle(first, bundle, [stream], on_change=lambda: None)
     in_use.start()
     changed_ns = _change(in_use, options.changes, options.every)
     time.sleep(options.every)
@@ -74,15 +74,15 @@ def main() -> int:
     in_use.close_fusion()
     result = _result(stream, recorder, changed_ns)
     print(json.dumps(result) if options.json else _table(result))
-    is_whole = result["longest_step_ms"] < 1.5 * result["usual_step_ms"]
-    return 0 if is_whole and result["lost"] == 0 and not result["dropped"] and result["held_up_ms"] <= FRAME_MS else 1
+    is_intact = result["longest_step_ms"] < 1.5 * result["usual_step_ms"]
+    return 0 if is_intact and result["lost"] == 0 and not result["dropped"] and result["held_up_ms"] <= FRAME_MS else 1
 
 
 def _loaded() -> Recogniser:
     return accelerate(load_recogniser(load_bundle(BUNDLE)), ON_CPU)
 
 
-def _change(in_use: InUse, changes: int, every_s: float) -> list[tuple[int, int]]:
+def _change(in_use: ActiveBundle, changes: int, every_s: float) -> list[tuple[int, int]]:
     """As the updater does, on a thread of its own: load, make ready, change. Gives when each began and ended."""
     times_ns: list[tuple[int, int]] = []
 

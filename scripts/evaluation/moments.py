@@ -74,9 +74,9 @@ def _against(embedded: Embedded, moments: Moments, condition: Condition, weights
     """How many are right by the bundle's head, and by how many points the other head is better."""
     fused = int((embedded.subject.scores(moments.vectors).argmax(axis=1) == moments.labels).sum())
     features = _features(embedded, moments)
-    own = int(((features @ weights.T + bias).argmax(axis=1) == moments.labels).sum())
+    built_in = int(((features @ weights.T + bias).argmax(axis=1) == moments.labels).sum())
     name, count = f"{' + '.join(moments.vectors)}, {condition}", len(moments.labels)
-    lost = 100 * (own - fused) / count
+    lost = 100 * (built_in - fused) / count
     return [
         share("missing modality", f"{name}: the fused head", fused, count),
         plain("missing modality", f"{name}: behind a head of its own", lost, "points", at_most(0.5), count),

@@ -91,8 +91,8 @@ def _beside(letter: str) -> str:
 def _is_clear(made: str, word: str, part: dict[str, list[str]]) -> bool:
     """Whether only one digit can be meant: no other digit's word is as near, and it is no other word."""
     others = [other for other in part["words"] if other != word]
-    own = distance(made, word)
-    return made not in part["mistakable"] and own > 0 and all(distance(made, other) > own for other in others)
+    built_in = distance(made, word)
+    return made not in part["mistakable"] and built_in > 0 and all(distance(made, other) > built_in for other in others)
 
 
 def distance(one: str, other: str) -> int:

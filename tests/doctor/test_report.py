@@ -16,7 +16,7 @@ from daemon.cli.main import main
 from daemon.doctor import report as doctor_command
 from daemon.doctor.finding import Finding
 from daemon.doctor.report import Report
-from daemon.updates.state import State
+from daemon.updates.state import UpdateState
 from tests.helpers import libraries
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.daemon import ROOT
@@ -167,7 +167,7 @@ def sourced(tmp_path: Path, broker: Mosquitto) -> Iterator[tuple[Path, Repositor
         store = tmp_path / "state" / "models"
         active = put(store, bundle, release)
         base = load_bundle(ROOT / "models" / "digits").manifest.id
-        (store / "state.json").write_text(State(base=base, active=active).model_dump_json())
+        (store / "state.json").write_text(UpdateState(base=base, active=active).model_dump_json())
         yield path, repository
 
 

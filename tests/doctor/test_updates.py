@@ -14,16 +14,16 @@ from daemon.doctor.finding import Finding
 from daemon.doctor.updates import Expiry, Look, judge_look, models_findings
 from daemon.publisher.repository import utc_now
 from daemon.updates.messages import LookResult
-from daemon.updates.policy import Own
-from daemon.updates.startup import Preview
-from daemon.updates.state import State
+from daemon.updates.policy import BuiltInBundle
+from daemon.updates.startup import DryStart
+from daemon.updates.state import UpdateState
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.publishing import Repository
 from tests.helpers.webserver import Fault, WebServer
 from tests.updates.fetching import Device, held
 
-OWN = Own("brightness@1.0.0", Path("/own"))
-UNKNOWN = Preview(State())
+OWN = BuiltInBundle("brightness@1.0.0", Path("/own"))
+UNKNOWN = DryStart(UpdateState())
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def device(tmp_path: Path, repository: Repository, web: WebServer) -> Device:
     return Device(tmp_path / "device", web.url, repository.root)
 
 
-def looked(device: Device, kept: Preview = UNKNOWN) -> Finding:
+def looked(device: Device, kept: DryStart = UNKNOWN) -> Finding:
     """The line on the source; nothing of the device's own may change."""
     before = held(device.store) if device.store.exists() else None
     finding, store = models_findings(device.source, device.root, device.store, OWN, kept)
@@ -148,7 +148,7 @@ def test_a_root_that_cannot_be_used(tmp_path: Path, device: Device, content: byt
 
 def test_while_the_clock_is_behind_the_source_is_not_looked_at(device: Device, web: WebServer) -> None:
     tomorrow_s = datetime.now(timezone.utc).timestamp() + 86_400
-    warned(looked(device, Preview(State(seen_time=tomorrow_s))), "waiting for it to be set", "set the clock")
+    warned(looked(device, DryStart(UpdateState(seen_time=tomorrow_s))), "waiting for it to be set", "set the clock")
     assert web.requests == []
 
 
@@ -190,5 +190,5 @@ def test_what_is_left_out_expires_or_was_not_compared_is_told() -> None:
 
 
 def test_where_it_is_not_known_what_runs_nothing_is_said_of_it(device: Device) -> None:
-    kept = Preview(State(), trouble="state.json cannot be read")
+    kept = DryStart(UpdateState(), trouble="state.json cannot be read")
     assert looked(device, kept) == Finding("models", "good", f"{device.source}: 1 bundle")

@@ -5,27 +5,27 @@ from pathlib import Path
 import pytest
 
 from daemon.doctor.updates import judge_store
-from daemon.updates.policy import Own
-from daemon.updates.startup import Kept, Preview
-from daemon.updates.state import Probation, Refusal, Slot, State, Vitals
+from daemon.updates.policy import BuiltInBundle
+from daemon.updates.startup import DryStart, StoredBundle
+from daemon.updates.state import BundleMetrics, Probation, Refusal, Slot, UpdateState
 
-OWN = Own("digits@0.4.0", Path("/own"))
-BEFORE = Vitals(moments=500, errors=0, p99_ms=None, mean_top_score=None)
+OWN = BuiltInBundle("digits@0.4.0", Path("/own"))
+BEFORE = BundleMetrics(moments=500, errors=0, p99_ms=None, mean_top_score=None)
 
 
 def slot(version: str) -> Slot:
     return Slot(name="digits", version=version, content="0" * 64, memory_mb=1)
 
 
-def state(**changes: object) -> State:
+def state(**changes: object) -> UpdateState:
     installed = {"base": OWN.id, "active": slot("0.6.0"), "previous": slot("0.5.0")}
-    return State(**{**installed, **changes})
+    return UpdateState(**{**installed, **changes})
 
 
-def kept(found: State, *damage: str | None) -> Preview:
+def kept(found: UpdateState, *damage: str | None) -> DryStart:
     slots = [one for one in (found.active, found.previous) if one is not None]
     damages = damage or (None,) * len(slots)
-    return Preview(found, tuple(Kept(one, Path("/s"), why) for one, why in zip(slots, damages, strict=True)))
+    return DryStart(found, tuple(StoredBundle(one, Path("/s"), why) for one, why in zip(slots, damages, strict=True)))
 
 
 def refusal(bundle: str) -> Refusal:
@@ -35,7 +35,7 @@ def refusal(bundle: str) -> Refusal:
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (State(), "none installed: the config's own digits@0.4.0 runs"),
+        (UpdateState(), "none installed: the config's own digits@0.4.0 runs"),
         (state(), "digits@0.6.0 runs, digits@0.5.0 is the one before it, both whole"),
         (state(previous=None), "digits@0.6.0 runs, digits@0.4.0 is the one before it, both whole"),
         (
@@ -48,7 +48,7 @@ def refusal(bundle: str) -> Refusal:
         ),
     ],
 )
-def test_what_is_good(found: State, words: str) -> None:
+def test_what_is_good(found: UpdateState, words: str) -> None:
     finding = judge_store(kept(found), OWN)
     assert (finding.check, finding.level, finding.found) == ("models on disk", "good", words)
 
@@ -77,7 +77,7 @@ def test_what_is_not_whole_is_told(damage: tuple[str | None, ...], found: str, r
 
 
 def test_a_state_that_cannot_be_read_is_told() -> None:
-    finding = judge_store(Preview(State(), trouble="/s/state.json cannot be read"), OWN)
+    finding = judge_store(DryStart(UpdateState(), trouble="/s/state.json cannot be read"), OWN)
     assert finding.level == "warning"
     assert finding.found == "/s/state.json cannot be read; the config's own digits@0.4.0 is tried below"
     assert finding.remedy is not None and "as the user of the service" in finding.remedy

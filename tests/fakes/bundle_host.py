@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from daemon.core.errors import Refused
-from daemon.updates.state import Vitals
+from daemon.updates.state import BundleMetrics
 
-WELL = Vitals(moments=500, errors=0, p99_ms=100.0, mean_top_score=0.9)
+WELL = BundleMetrics(moments=500, errors=0, p99_ms=100.0, mean_top_score=0.9)
 
 
 class FakeHost:
@@ -16,7 +16,7 @@ class FakeHost:
         self.runs = bundle
         self.history = [bundle]
         self.refuses: dict[str, Exception] = {}
-        self.does: dict[str, Vitals] = {}
+        self.does: dict[str, BundleMetrics] = {}
         self.before_commit: Callable[[], None] = lambda: None
         self.after_commit: Callable[[], None] = lambda: None
 
@@ -35,5 +35,5 @@ class FakeHost:
 
         return commit
 
-    def vitals(self) -> Vitals:
+    def bundle_metrics(self) -> BundleMetrics:
         return self.does.get(self.runs, WELL)

@@ -11,8 +11,8 @@ from daemon.bundle.manifest import TensorSpec
 from daemon.config.devices import DelegateConfig, DevicesConfig
 from daemon.core.records import Array
 from daemon.core.timing import NS_PER_S, Backoff
-from daemon.inference.accelerator import Accelerator, TwinModel, Upkeep
-from daemon.inference.accelerator_process import Served
+from daemon.inference.accelerator import Accelerator, FallbackModel, Upkeep
+from daemon.inference.accelerator_process import AcceleratorModel
 from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import Device
 from daemon.inference.verification import Workload
@@ -55,7 +55,7 @@ class SmallAccelerator:
         path.write_bytes(write_layer(WEIGHTS, None, rows=1))
         cpu = TfliteModel(path, INPUT, [OUTPUT])
         questions = np.random.default_rng(6).normal(size=(2, 1, 6)).astype(np.float32)
-        work = Workload("image", Served(path, INPUT, OUTPUT), cpu, list(questions))
+        work = Workload("image", AcceleratorModel(path, INPUT, OUTPUT), cpu, list(questions))
         self.accelerator = Accelerator(
             device,
             [work],
@@ -63,7 +63,7 @@ class SmallAccelerator:
             upkeep=upkeep,
             backoff=Backoff(backoff.first_s, backoff.longest_s),
         )
-        self.model = TwinModel(self.accelerator, 0, cpu)
+        self.model = FallbackModel(self.accelerator, 0, cpu)
         self._random = np.random.default_rng(7)
         self.changed = threading.Event()
 

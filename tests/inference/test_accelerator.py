@@ -16,7 +16,7 @@ from daemon.core.errors import AcceleratorError, ModelError
 from daemon.core.records import Tensor
 from daemon.core.timing import Backoff
 from daemon.inference.accelerator import Upkeep
-from daemon.inference.accelerator_process import AcceleratorProcess, Questions, Served
+from daemon.inference.accelerator_process import AcceleratorModel, AcceleratorProcess, SharedInputs
 from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import PROCESSOR, Device
 from daemon.runtime.child import Child
@@ -34,9 +34,9 @@ def test_it_computes_once_it_has_been_examined(tmp_path: Path, delegate: Path) -
     with SmallAccelerator(tmp_path, delegate_device(delegate)) as small:
         small.wait_for("in_use")
         assert {small.ask() for _ in range(50)} == {"test"}
-        share = small.accelerator.examiners[0].share
+        share = small.accelerator.verifiers[0].share
         assert (share.ran, share.on_cpu) == (50, 0)
-        assert small.accelerator.examiners[0].pace.p50_ns is not None
+        assert small.accelerator.verifiers[0].pace.p50_ns is not None
     assert small.accelerator.status.state == "stopped"
     assert small.ask() == "cpu", "when it has been stopped the CPU still computes"
 
@@ -185,11 +185,11 @@ def test_a_late_answer_to_a_known_question_is_no_answer_to_another(tmp_path: Pat
     with SmallAccelerator(tmp_path, delegate_device(delegate)) as small:
         small.wait_for("in_use")
         accelerator = small.accelerator
-        (examiner,) = accelerator.examiners
-        examiner._checked_ns = -(10**15)
+        (verifier,) = accelerator.verifiers
+        verifier._checked_ns = -(10**15)
         with accelerator._turn:
             with pytest.raises(AcceleratorError):
-                accelerator._check_idle(Late(), examiner)
+                accelerator._check_idle(Late(), verifier)
             assert accelerator._process is None
         assert small.ask() == "cpu"
 
@@ -201,9 +201,9 @@ def test_the_runtimes_own_gpu_accelerator_says_so_where_it_does_not_work(tmp_pat
         assert small.ask() == "cpu"
 
 
-def refusal(served: Served) -> str:
+def refusal(served: AcceleratorModel) -> str:
     """What a process says that cannot load the model."""
-    questions = Questions([np.zeros(served.input.shape, served.input.dtype)], [[]])
+    questions = SharedInputs([np.zeros(served.input.shape, served.input.dtype)], [[]])
     try:
         raises = pytest.raises(AcceleratorError)
         with AcceleratorProcess(PROCESSOR, [served], questions) as process, raises as caught:
@@ -217,12 +217,12 @@ def refusal(served: Served) -> str:
 def test_a_model_that_is_not_like_its_twin_is_refused(tmp_path: Path, delegate: Path) -> None:
     SmallAccelerator(tmp_path, delegate_device(delegate))
     other = TensorSpec(shape=[1, 4], dtype="float32")
-    said = refusal(Served(tmp_path / "small.tflite", other, OUTPUT))
+    said = refusal(AcceleratorModel(tmp_path / "small.tflite", other, OUTPUT))
     assert "its input is float32 [1, 6], not like the CPU model's float32 [1, 4]" in said
 
 
 def test_a_process_cannot_write_what_it_is_asked(tmp_path: Path) -> None:
-    questions = Questions([np.zeros((1, 6), np.float32)], [[]])
+    questions = SharedInputs([np.zeros((1, 6), np.float32)], [[]])
     size = os.fstat(questions.descriptor).st_size
     with pytest.raises(PermissionError):
         mmap.mmap(questions.descriptor, size)
@@ -244,7 +244,7 @@ def test_a_model_for_an_edge_tpu_does_not_load_without_one() -> None:
     """The operator is found by libedgetpu's delegate alone."""
     spec = TensorSpec(shape=[1, 96, 64], dtype="float32")
     scores = TensorSpec(shape=[1, 521], dtype="float32")
-    served = Served(SHARED / "models" / "yamnet_spectra_in_edgetpu.tflite", spec, scores)
+    served = AcceleratorModel(SHARED / "models" / "yamnet_spectra_in_edgetpu.tflite", spec, scores)
     assert "edgetpu-custom-op" in refusal(served)
 
 

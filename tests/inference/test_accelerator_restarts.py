@@ -50,8 +50,8 @@ def restart_both(directory: Path, delegate: Path, times: int) -> None:
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool, ExitStack() as stack:
         both = []
         for number in range(SIDE_BY_SIDE):
-            (own := directory / str(number)).mkdir(exist_ok=True)
-            both.append(stack.enter_context(SmallAccelerator(own, device)))
+            (directory_of_one := directory / str(number)).mkdir(exist_ok=True)
+            both.append(stack.enter_context(SmallAccelerator(directory_of_one, device)))
         list(pool.map(restarted, both, [times // SIDE_BY_SIDE] * SIDE_BY_SIDE))
         assert sum(small.accelerator.status.starts for small in both) >= times
 

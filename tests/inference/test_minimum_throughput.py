@@ -4,23 +4,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.timing import NS_PER_MS
-from daemon.inference.verification import HISTORY, RECENT, Pace
+from daemon.inference.verification import HISTORY, RECENT, LatencyStats
 
 
-def pace_of(*durations_ms: float) -> Pace:
-    pace = Pace()
+def pace_of(*durations_ms: float) -> LatencyStats:
+    pace = LatencyStats()
     for duration_ms in durations_ms:
         pace.add(round(duration_ms * NS_PER_MS))
     return pace
 
 
-def became_slow(pace: Pace, duration_ms: float) -> bool:
+def became_slow(pace: LatencyStats, duration_ms: float) -> bool:
     pace.add(round(duration_ms * NS_PER_MS))
     return pace.is_slow
 
 
 def test_the_deadline_is_five_times_the_p99_and_20_ms_at_least() -> None:
-    assert Pace().deadline_ns == 20 * NS_PER_MS
+    assert LatencyStats().deadline_ns == 20 * NS_PER_MS
     assert pace_of(*[3] * RECENT).deadline_ns == 20 * NS_PER_MS
     assert pace_of(*[7] * RECENT).deadline_ns == 35 * NS_PER_MS
     assert pace_of(*[900] * RECENT).deadline_ns == 1500 * NS_PER_MS
@@ -34,7 +34,7 @@ def test_ten_times_as_long_is_slow_as_soon_as_the_median_says_so() -> None:
 
 
 def test_a_machine_that_is_busy_now_and_then_makes_nothing_slow() -> None:
-    pace = Pace()
+    pace = LatencyStats()
     for number in range(1000):
         assert not became_slow(pace, 60 if number % RECENT < RECENT // 2 else 2)
 
@@ -66,14 +66,14 @@ def test_what_takes_a_few_milliseconds_longer_is_not_slow() -> None:
 
 
 def test_the_first_process_is_not_slow_whatever_it_takes() -> None:
-    pace = Pace()
+    pace = LatencyStats()
     assert not any(became_slow(pace, 500) for _ in range(RECENT))
     assert pace.p50_ns == 500 * NS_PER_MS
 
 
 @given(st.lists(st.integers(1, 10**9), min_size=RECENT, max_size=2 * HISTORY))
 def test_what_is_told_lies_among_what_was_measured(durations_ns: list[int]) -> None:
-    pace = Pace()
+    pace = LatencyStats()
     for duration_ns in durations_ns:
         pace.add(duration_ns)
     assert pace.p50_ns is not None and pace.p99_ns is not None

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from daemon.config.mqtt import Command, MqttConfig
 from daemon.mqtt.client import Inbound
-from daemon.mqtt.commands import ORDERS, AnswerPayload, OfInstall, OfStream, Request, Unfit, answer_topic, read_order
+from daemon.mqtt.commands import (
+    ARGUMENTS,
+    AnswerPayload,
+    InstallArguments,
+    InvalidCommand,
+    Request,
+    StreamArguments,
+    answer_topic,
+    parse_arguments,
+)
 from daemon.mqtt.session import Session
 
 ANYTHING = st.recursive(
@@ -24,7 +33,7 @@ PAYLOADS = st.binary(max_size=6000) | (ANYTHING | ORDER).map(lambda value: json.
 
 @pytest.mark.parametrize("payload", [b"", b"  ", b"{}", b'{"stream": null}'])
 def test_no_stream_named_means_all(payload: bytes) -> None:
-    assert read_order(Request("pause", payload)) == OfStream(stream=None)
+    assert parse_arguments(Request("pause", payload)) == StreamArguments(stream=None)
 
 
 @pytest.mark.parametrize(
@@ -49,24 +58,24 @@ def test_no_stream_named_means_all(payload: bytes) -> None:
     ],
 )
 def test_what_cannot_be_obeyed_is_refused_with_a_reason(name: str, payload: bytes, words: str) -> None:
-    with pytest.raises(Unfit, match=words):
-        read_order(Request(name, payload))
+    with pytest.raises(InvalidCommand, match=words):
+        parse_arguments(Request(name, payload))
 
 
 @pytest.mark.parametrize(
     ("payload", "order"),
     [
-        (b"", OfInstall()),
-        (b'{"version": "0.5.0"}', OfInstall(version="0.5.0")),
-        (b'{"name": "digits", "version": null}', OfInstall(name="digits")),
+        (b"", InstallArguments()),
+        (b'{"version": "0.5.0"}', InstallArguments(version="0.5.0")),
+        (b'{"name": "digits", "version": null}', InstallArguments(name="digits")),
     ],
 )
-def test_what_to_install_may_be_left_open(payload: bytes, order: OfInstall) -> None:
-    assert read_order(Request("models_install", payload)) == order
+def test_what_to_install_may_be_left_open(payload: bytes, order: InstallArguments) -> None:
+    assert parse_arguments(Request("models_install", payload)) == order
 
 
 def test_every_command_can_be_forbidden() -> None:
-    assert list(get_args(Command)) == list(ORDERS)
+    assert list(get_args(Command)) == list(ARGUMENTS)
 
 
 @pytest.mark.parametrize(
@@ -104,8 +113,8 @@ class Handed:
     def _obey(self, request: Request) -> AnswerPayload:
         self.asked += 1
         try:
-            read_order(request)
-        except Unfit as error:
+            parse_arguments(request)
+        except InvalidCommand as error:
             return _answer(request.name, ok=False, reason=str(error))
         return _answer(request.name, ok=True)
 
@@ -115,7 +124,7 @@ def _answer(name: str, *, ok: bool, reason: str | None = None) -> AnswerPayload:
 
 
 @given(
-    st.sampled_from([*ORDERS, "x", "", "text"]) | st.text(max_size=300),
+    st.sampled_from([*ARGUMENTS, "x", "", "text"]) | st.text(max_size=300),
     PAYLOADS,
     st.booleans(),
     st.none() | st.text(max_size=300),
@@ -126,7 +135,7 @@ def test_every_command_is_answered_or_counted(
 ) -> None:
     handed = Handed(tmp_path_factory.getbasetemp())
     handed.session._on_received(Inbound(f"perceptd/node/command/{name}", payload, retained, response, correlation))
-    answers = len(handed.session._outgoing) - 1  # "online" waits too
+    answers = len(handed.session._send_queue) - 1  # "online" waits too
     assert answers + sum(handed.session.counters.dropped.values()) == 1
     assert answers == (0 if retained else 1)
 
@@ -137,4 +146,4 @@ def test_every_other_message_reaches_its_taker(tmp_path_factory, stream: str, pa
     handed.session._on_received(Inbound(f"perceptd/node/{stream}/text", payload, retained))
     is_command = stream.split("/")[0] == "command"
     assert handed.asked + sum(handed.session.counters.dropped.values()) == 1
-    assert len(handed.session._outgoing) == 1 + (is_command and not retained)
+    assert len(handed.session._send_queue) == 1 + (is_command and not retained)

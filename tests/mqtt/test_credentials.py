@@ -36,7 +36,7 @@ def started(config: MqttConfig, state: Path) -> Session:
     return session
 
 
-def is_whole(session: Session) -> None:
+def is_intact(session: Session) -> None:
     """It connects, and a large message and many small ones arrive."""
     try:
         wait_until(lambda: session.connected, f"connected ({session.status()['reason']})")
@@ -65,13 +65,13 @@ def is_told(session: Session, words: str, caplog: pytest.LogCaptureFixture) -> N
 def test_a_broker_with_tls_is_verified_by_its_authority(authority: Authority, tmp_path: Path) -> None:
     with Mosquitto(more=tls_lines(authority)) as broker:
         tls = TlsConfig(ca_file=str(authority.ca_file))
-        is_whole(started(MqttConfig(port=broker.port, tls=tls), tmp_path / "state"))
+        is_intact(started(MqttConfig(port=broker.port, tls=tls), tmp_path / "state"))
 
 
 def test_a_broker_is_reached_by_websocket(broker: Mosquitto, tmp_path: Path) -> None:
     with WebSocketBridge(broker.port, "/way/in") as bridge:
         config = MqttConfig(port=bridge.port, transport="websockets", websocket_path="/way/in")
-        is_whole(started(config, tmp_path / "state"))
+        is_intact(started(config, tmp_path / "state"))
 
 
 def test_a_wrong_websocket_path_is_told(broker: Mosquitto, tmp_path: Path, caplog) -> None:
@@ -83,9 +83,9 @@ def test_a_wrong_websocket_path_is_told(broker: Mosquitto, tmp_path: Path, caplo
 def test_a_certificate_of_our_own_lets_us_in(authority: Authority, tmp_path: Path, caplog) -> None:
     certificate, key = authority.issue("device")
     with Mosquitto(more=tls_lines(authority, "require_certificate true")) as broker:
-        own = {"certificate_file": str(certificate), "key_file": str(key)}
-        tls = TlsConfig(ca_file=str(authority.ca_file), **own)
-        is_whole(started(MqttConfig(port=broker.port, tls=tls), tmp_path / "state"))
+        files = {"certificate_file": str(certificate), "key_file": str(key)}
+        tls = TlsConfig(ca_file=str(authority.ca_file), **files)
+        is_intact(started(MqttConfig(port=broker.port, tls=tls), tmp_path / "state"))
         without = MqttConfig(port=broker.port, tls=TlsConfig(ca_file=str(authority.ca_file)))
         is_told(started(without, tmp_path / "state"), "trying again", caplog)
 
@@ -128,7 +128,7 @@ def test_a_broker_that_speaks_3_1_1_alone_gets_it(tmp_path: Path, caplog) -> Non
     caplog.set_level(logging.INFO)
     with Mosquitto() as broker, Old(broker.port) as old, Subscriber(broker) as subscriber:
         session = started(MqttConfig(port=old.port), tmp_path / "state")
-        is_whole(session)
+        is_intact(session)
         assert len(subscriber.payloads("perceptd/node/front/event")) == 300
         wait_until(lambda: subscriber.heard[-1].payload == b"offline", "offline at the end")
     assert "MQTT 3.1.1" in caplog.text

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.core.records import UPDATE_STAGES
-from daemon.mqtt.commands import ORDERS
+from daemon.mqtt.commands import ARGUMENTS
 from daemon.mqtt.outbox import MAX_WAITING
 from daemon.mqtt.payloads import EventPayload, LabelPart, Payload, RecognitionPayload, StatePayload
 from daemon.mqtt.send_queue import MAX_PASSING
@@ -64,7 +64,7 @@ def test_each_command_is_described():
     described = re.findall(
         r"`(\w+)`", "\n".join(re.findall(r"^\| (`[a-z_`, ]+) \| ", SECTIONS["command"], re.MULTILINE))
     )
-    assert [name for name in described if name in ORDERS] == list(ORDERS)
+    assert [name for name in described if name in ARGUMENTS] == list(ARGUMENTS)
 
 
 def test_the_bounds_are_those_of_the_code():

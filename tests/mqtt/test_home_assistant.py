@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt.commands import OfDevice, Request, read_order
+from daemon.mqtt.commands import DeviceArguments, Request, parse_arguments
 from daemon.mqtt.home_assistant import (
     MOST_LABELS,
     DiscoveryPayload,
@@ -77,8 +77,8 @@ def test_a_switch_shows_whether_the_device_is_open_and_asks_what_can_be_obeyed(
         health = json.dumps({"streams": {"door": {device: is_open, "available": True}}}).encode()
         assert rendered(switch["value_template"], health) == shown
         for payload, wanted in ((switch["payload_on"], True), (switch["payload_off"], False)):
-            order = read_order(Request(switch["command_topic"].rpartition("/")[2], payload.encode()))
-            assert order == OfDevice(stream="door", on=wanted)
+            order = parse_arguments(Request(switch["command_topic"].rpartition("/")[2], payload.encode()))
+            assert order == DeviceArguments(stream="door", on=wanted)
 
 
 @pytest.mark.parametrize(("available", "shown"), [(True, "online"), (False, "offline")])
@@ -99,7 +99,7 @@ def test_names_of_any_kind_reach_templates_and_commands_unharmed(node: str, stre
     assert rendered(sensor["value_template"], state) == "ON"
     switch = found.components[f"{key}_camera"]
     assert rendered(switch["value_template"], json.dumps({"streams": {stream: {"camera": True}}}).encode()) == "ON"
-    assert read_order(Request("camera", switch["payload_on"].encode())) == OfDevice(stream=stream, on=True)
+    assert parse_arguments(Request("camera", switch["payload_on"].encode())) == DeviceArguments(stream=stream, on=True)
     for part in discovery_topic("homeassistant", node).split("/")[2:]:
         assert part.replace("_", "").replace("-", "").isascii()
         assert part.replace("_", "").replace("-", "").isalnum()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt.commands import OfInstall, OfNothing, OfPin, Request, read_order
+from daemon.mqtt.commands import InstallArguments, NoArguments, PinArguments, Request, parse_arguments
 from daemon.mqtt.home_assistant import discovery_payload, platforms
 from daemon.mqtt.update_payloads import CheckPart, ModelsPayload
 from tests.fakes.updates import TIME, bundle, candidate, models, result
@@ -78,10 +78,10 @@ def test_attributes_tell_the_rest() -> None:
 @pytest.mark.parametrize(
     ("key", "payload", "order"),
     [
-        ("models", "payload_install", OfInstall()),
-        ("models_check", "payload_press", OfNothing()),
-        ("models_pin", "payload_on", OfPin(on=True)),
-        ("models_pin", "payload_off", OfPin(on=False)),
+        ("models", "payload_install", InstallArguments()),
+        ("models_check", "payload_press", NoArguments()),
+        ("models_pin", "payload_on", PinArguments(on=True)),
+        ("models_pin", "payload_off", PinArguments(on=False)),
     ],
 )
 def test_what_they_ask_can_be_obeyed(key: str, payload: str, order: object) -> None:
@@ -89,7 +89,7 @@ def test_what_they_ask_can_be_obeyed(key: str, payload: str, order: object) -> N
     base, _, name = entity["command_topic"].rpartition("/")
     assert (base, entity["qos"]) == ("perceptd/node/command", 1)
     assert entity["availability"] == [{"topic": "perceptd/node/availability"}]
-    assert read_order(Request(name, entity[payload].encode())) == order
+    assert parse_arguments(Request(name, entity[payload].encode())) == order
 
 
 @pytest.mark.parametrize(("pinned", "shown"), [(True, "ON"), (False, "OFF")])

@@ -11,7 +11,7 @@ import pytest
 from daemon.config.mqtt import OutboxConfig
 from daemon.core.records import Counters
 from daemon.mqtt.outbox import MAX_WAITING, Outbox
-from daemon.mqtt.outbox_store import Entry, Store
+from daemon.mqtt.outbox_store import Entry, OutboxStore
 from daemon.mqtt.payloads import EventPayload
 from tests.helpers.mosquitto import wait_until
 from tests.mqtt.records import event
@@ -51,20 +51,20 @@ def outbox(path: Path, reader: Reader, **config: float) -> Iterator[Outbox]:
 
 def failing(monkeypatch: pytest.MonkeyPatch, method: str, reason: str) -> threading.Event:
     """While the event is set, the store's method fails as it does on a bad disk."""
-    fails, works = threading.Event(), getattr(Store, method)
+    fails, works = threading.Event(), getattr(OutboxStore, method)
 
-    def sometimes(store: Store, *arguments, **keywords):
+    def sometimes(store: OutboxStore, *arguments, **keywords):
         if fails.is_set():
             raise sqlite3.OperationalError(reason)
         return works(store, *arguments, **keywords)
 
-    monkeypatch.setattr(Store, method, sometimes)
+    monkeypatch.setattr(OutboxStore, method, sometimes)
     return fails
 
 
 def stored(path: Path) -> list[int]:
     """What a new run would find."""
-    store = Store(path)
+    store = OutboxStore(path)
     found = [entry.sequence for entry in store.read(0, 1_000_000)]
     store.close()
     return found
@@ -129,7 +129,7 @@ def test_what_was_open_when_the_daemon_ended_is_ended_by_restart_once(path: Path
 
 
 def test_an_open_event_of_another_version_is_counted_and_forgotten(path: Path) -> None:
-    store = Store(path)
+    store = OutboxStore(path)
     store.write([Entry(1, "front/event", "x", "start", b'{"schema":99}')], [1], handed=1)
     store.close()
     counters = Counters()
@@ -239,13 +239,13 @@ def test_a_disk_that_fails_for_a_while_costs_neither_events_nor_their_order(path
 
 def test_while_the_disk_hangs_nobody_waits_and_what_is_too_much_is_counted(path: Path, monkeypatch) -> None:
     hangs = threading.Event()
-    write = Store.write
+    write = OutboxStore.write
 
-    def hanging(store: Store, *arguments, **keywords) -> int:
+    def hanging(store: OutboxStore, *arguments, **keywords) -> int:
         hangs.wait(20)
         return write(store, *arguments, **keywords)
 
-    monkeypatch.setattr(Store, "write", hanging)
+    monkeypatch.setattr(OutboxStore, "write", hanging)
     reader, counters = Reader(2 * MAX_WAITING), Counters()
     ours = Outbox(path, OutboxConfig(), counters, hand_on=reader.take, room=lambda: reader.room)
     ours.start()
@@ -296,7 +296,7 @@ def test_an_event_that_ended_while_the_disk_failed_does_not_end_again(path: Path
 
 
 def test_a_store_that_was_taken_is_used_as_soon_as_it_is_free(path: Path) -> None:
-    other = Store(path)
+    other = OutboxStore(path)
     other.write([Entry(1, "front/event", "x", "end", b"from before")], [], handed=0)
     reader = Reader(100)
     with outbox(path, reader) as ours:
@@ -317,7 +317,7 @@ def test_what_an_earlier_run_left_open_is_ended_also_when_the_store_could_be_ope
         ours.add("front/event", event(1, "start", "a"))
         wait_until(lambda: first.sequences == [1], "the start")
         ours.acknowledged(1)
-    other = Store(path)
+    other = OutboxStore(path)
     reader = Reader(100)
     with outbox(path, reader):
         other.close()

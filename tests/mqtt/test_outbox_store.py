@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.mqtt import outbox_store as module
-from daemon.mqtt.outbox_store import ROW_BYTES, Entry, Store
+from daemon.mqtt.outbox_store import ROW_BYTES, Entry, OutboxStore
 
 
 def entry(sequence: int, event: str = "e", phase: str = "start", size: int = 10) -> Entry:
@@ -23,31 +23,31 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "made" / "outbox.sqlite3"
 
 
-def sequences(store: Store, after: int = 0) -> list[int]:
+def sequences(store: OutboxStore, after: int = 0) -> list[int]:
     return [found.sequence for found in store.read(after, 1000)]
 
 
 def test_what_was_written_is_there_after_opening_again_and_numbers_go_on(path: Path) -> None:
-    first = Store(path)
+    first = OutboxStore(path)
     first.write([entry(1), entry(2, phase="end"), entry(3, "f")], [], handed=0)
     first.write([], [1, 2, 3], handed=3)
     first.write([entry(4, "g", size=7)], [], handed=3)
     first.close()
-    again = Store(path)
+    again = OutboxStore(path)
     assert again.read(0, 10) == [entry(4, "g", size=7)]
     assert (again.last_sequence, again.count, again.size_bytes) == (4, 1, 7 + ROW_BYTES)
     again.write([], [4], handed=4)
     again.close()
-    assert Store(path).last_sequence == 4
+    assert OutboxStore(path).last_sequence == 4
 
 
 def test_the_directory_is_for_its_owner_alone(path: Path) -> None:
-    Store(path).close()
+    OutboxStore(path).close()
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_later_step_makes_updates_needless_that_were_not_handed_on(path: Path) -> None:
-    store = Store(path)
+    store = OutboxStore(path)
     store.write([entry(1), entry(2, phase="update"), entry(3, "other", "update")], [], handed=0)
     assert store.write([entry(4, phase="update")], [], handed=2) == 0
     assert store.write([entry(5, phase="update"), entry(6, phase="end")], [], handed=2) == 2
@@ -55,7 +55,7 @@ def test_a_later_step_makes_updates_needless_that_were_not_handed_on(path: Path)
 
 
 def test_what_is_written_again_after_a_failure_is_there_once(path: Path) -> None:
-    store = Store(path)
+    store = OutboxStore(path)
     entries = [entry(1), entry(2, phase="update"), entry(3, "other")]
     for _ in range(2):
         store.write(entries, [], handed=0)
@@ -64,7 +64,7 @@ def test_what_is_written_again_after_a_failure_is_there_once(path: Path) -> None
 
 
 def test_what_went_out_without_being_written_ends_events_and_takes_numbers(path: Path) -> None:
-    store = Store(path)
+    store = OutboxStore(path)
     store.write([entry(1, "a")], [], handed=0)
     store.write([], [1], handed=1, sent=[entry(2, "a", "end"), entry(3, "b")])
     assert [found.event for found in store.open_events()] == ["b"]
@@ -72,13 +72,13 @@ def test_what_went_out_without_being_written_ends_events_and_takes_numbers(path:
 
 
 def test_open_events_are_those_without_an_end(path: Path) -> None:
-    store = Store(path)
+    store = OutboxStore(path)
     store.write(
         [entry(1, "a"), entry(2, "b", size=1), entry(3, "a", "end"), entry(4, "b", "update", size=2)], [], handed=0
     )
     store.write([], [1, 2, 3, 4], handed=4)
     store.close()
-    again = Store(path)
+    again = OutboxStore(path)
     assert [(found.event, len(found.payload)) for found in again.open_events()] == [("b", 2)]
     again.forget_open("b")
     assert again.open_events() == []
@@ -86,7 +86,7 @@ def test_open_events_are_those_without_an_end(path: Path) -> None:
 
 @given(st.lists(st.integers(0, 3000), max_size=30), st.integers(0, 20_000), st.integers(0, 30))
 def test_beyond_the_bound_the_oldest_go_that_were_not_handed_on(sizes: list[int], most: int, handed: int) -> None:
-    store = Store(Path(":memory:"))
+    store = OutboxStore(Path(":memory:"))
     store.write([entry(n, str(n), size=size) for n, size in enumerate(sizes, 1)], [], handed=0)
     dropped = store.drop_beyond(most, handed=handed)
     kept = sequences(store)
@@ -100,7 +100,7 @@ def test_beyond_the_bound_the_oldest_go_that_were_not_handed_on(sizes: list[int]
 
 
 def test_what_is_too_old_goes_by_the_clock_that_can_be_trusted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(path)
+    store = OutboxStore(path)
     monkeypatch.setattr(module, "_boot_id", lambda: "before")
     store.write([entry(1, "a")], [], handed=0)
     monkeypatch.setattr(module, "_boot_id", lambda: "now")
@@ -117,9 +117,9 @@ def test_what_is_too_old_goes_by_the_clock_that_can_be_trusted(path: Path, monke
 
 
 def test_a_second_user_of_the_file_is_refused(path: Path) -> None:
-    first = Store(path)
+    first = OutboxStore(path)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        Store(path)
+        OutboxStore(path)
     first.close()
 
 
@@ -128,7 +128,7 @@ def test_a_damaged_file_is_said_to_be_one(path: Path, damage: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(damage)
     with pytest.raises(sqlite3.DatabaseError) as found:
-        Store(path)
+        OutboxStore(path)
     assert not isinstance(found.value, sqlite3.OperationalError)
 
 
@@ -146,6 +146,6 @@ def test_what_a_killed_process_had_written_is_whole(path: Path) -> None:
             process.stdout.readline()
         process.kill()
         said = [50, *map(int, process.stdout.read().split())][-1]
-    store = Store(path)
+    store = OutboxStore(path)
     assert sequences(store) == list(range(1, store.last_sequence + 1))
     assert store.last_sequence in (said, said + 1)

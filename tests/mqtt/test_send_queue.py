@@ -1,10 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt.send_queue import MAX_EVENTS, Outbound, Outgoing
+from daemon.mqtt.send_queue import MAX_EVENTS, Outbound, SendQueue
 
 
-def drain(outgoing: Outgoing, may_await_ack: bool = True) -> list[bytes]:
+def drain(outgoing: SendQueue, may_await_ack: bool = True) -> list[bytes]:
     taken = []
     while (message := outgoing.take(may_await_ack)) is not None:
         taken.append(message.payload)
@@ -13,7 +13,7 @@ def drain(outgoing: Outgoing, may_await_ack: bool = True) -> list[bytes]:
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.binary(max_size=2))))
 def test_of_a_retained_topic_only_the_latest_value_is_sent_and_can_be_repeated(values):
-    outgoing = Outgoing()
+    outgoing = SendQueue()
     for topic, payload in values:
         outgoing.retain(Outbound(topic, payload, retain=True))
     latest = dict(values)
@@ -25,7 +25,7 @@ def test_of_a_retained_topic_only_the_latest_value_is_sent_and_can_be_repeated(v
 
 
 def test_room_for_events_is_bounded_and_comes_back():
-    outgoing = Outgoing()
+    outgoing = SendQueue()
     for n in range(MAX_EVENTS):
         assert outgoing.room == MAX_EVENTS - n
         outgoing.add_event(Outbound("n/s/event", b"%d" % n, qos=1))
@@ -35,7 +35,7 @@ def test_room_for_events_is_bounded_and_comes_back():
 
 
 def test_while_the_broker_must_acknowledge_first_only_qos_0_goes_on():
-    outgoing = Outgoing()
+    outgoing = SendQueue()
     outgoing.retain(Outbound("n/availability", b"online", qos=1, retain=True))
     outgoing.retain(Outbound("n/health", b"well", qos=0, retain=True))
     outgoing.add_event(Outbound("n/s/event", b"e", qos=1))
@@ -45,7 +45,7 @@ def test_while_the_broker_must_acknowledge_first_only_qos_0_goes_on():
 
 
 def test_what_is_dropped_is_told():
-    outgoing = Outgoing()
+    outgoing = SendQueue()
     outgoing.add_event(Outbound("n/s/event", b"e", qos=1))
     outgoing.add_passing(Outbound("n/s/recognition", b"r"))
     assert [message.kind for message in outgoing.drop_passing() + outgoing.drop_events()] == ["recognition", "event"]

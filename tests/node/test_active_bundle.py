@@ -11,7 +11,7 @@ from daemon.bundle.manifest import Manifest
 from daemon.config.streams import ReplayConfig, StreamConfig
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.fusion.fuse import Fused
-from daemon.node.active_bundle import InUse, shown, take_the_same
+from daemon.node.active_bundle import ActiveBundle, shown, take_the_same
 from daemon.node.stream import Stream
 from daemon.node.stream_publisher import Shown
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
@@ -45,7 +45,7 @@ def test_nothing_of_the_old_bundle_stays_in_memory(material: Path) -> None:
     known = [weakref.ref(first)]
     bundle = shown(first, lambda: 0)
     stream = Stream("s", config, first, bundle, recorder, on_change=lambda: None)  # type: ignore[arg-type]
-    in_use = InUse(first, bundle, [stream], on_change=lambda: None)
+    in_use = ActiveBundle(first, bundle, [stream], on_change=lambda: None)
     in_use.start()
     del first
     for _ in range(3):

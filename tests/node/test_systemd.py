@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from daemon.core.timing import NS_PER_S
-from daemon.inference.accelerator_status import State as AcceleratorState
+from daemon.inference.accelerator_status import AcceleratorState as AcceleratorState
 from daemon.node.health import AcceleratorHealth, SourceHealth, WorkloadHealth, overall
 from daemon.node.systemd import Notifier, Service, words
-from daemon.runtime.heartbeat import Progress, Round, stuck
+from daemon.runtime.heartbeat import Heartbeat, Round, stuck
 
 WORK = WorkloadHealth(ran=3, on_cpu=1, p50_ms=2.5, p99_ms=4.0)
 
@@ -79,7 +79,7 @@ def test_it_is_ready_once_every_source_has_spoken_and_feeds_the_watchdog(tmp_pat
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(address)
         manager.settimeout(5)
-        loop = Progress("loop")
+        loop = Heartbeat("loop")
         service = Service(Notifier.from_environment(environment), lambda: [loop])
         assert environment == {}
         service.look({"a/camera": source("recovering")}, {}, streams=1, connected=True)

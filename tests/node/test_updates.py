@@ -201,14 +201,14 @@ def test_newer_versions_come_by_themselves_unless_pinned(device: Device) -> None
 
 def test_a_damaged_bundle_of_the_config_is_not_needed_while_another_runs(device: Device) -> None:
     device.publish()
-    own = Path(shutil.copytree(device.settings["bundle"], device.directory / "own"))
-    device.settings["bundle"] = str(own)
+    built_in = Path(shutil.copytree(device.settings["bundle"], device.directory / "own"))
+    device.settings["bundle"] = str(built_in)
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
         device.tell("models_install", version="1.3.0")
         wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises", timeout_s=30)
         assert daemon.stop() == 0
-    (own / "bundle.yaml").write_bytes(b"")
+    (built_in / "bundle.yaml").write_bytes(b"")
     with device.run() as daemon:
         device.goes_on(NEW)
         assert "the config's own bundle cannot be used" in daemon.log

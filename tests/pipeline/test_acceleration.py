@@ -24,7 +24,7 @@ def placed(devices: DevicesConfig, bundle: Path = DIGITS) -> Recogniser:
 
 def test_encoders_on_one_device_share_one_process() -> None:
     recogniser = placed(DevicesConfig(default=DelegateConfig(library="libx.so")))
-    assert [[examiner.name for examiner in one.examiners] for one in recogniser.accelerators] == [
+    assert [[verifier.name for verifier in one.verifiers] for one in recogniser.accelerators] == [
         ["image", "audio", "text"]
     ]
     assert {place.wanted for place in recogniser.placements.values()} == {"libx.so"}

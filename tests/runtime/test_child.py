@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core.errors import ChildError, Late
+from daemon.core.errors import ChildError, ChildTimeout
 from daemon.runtime.child import START, Child, RecordInlet, tally
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.processes import children_of, is_running
@@ -63,7 +63,7 @@ def test_arguments_may_be_long_and_are_shown_to_nobody() -> None:
 
 def test_what_hangs_is_killed_at_its_deadline() -> None:
     with child("hang") as hanging:
-        with pytest.raises(Late, match=r"the system has not answered for 0\.5 s"):
+        with pytest.raises(ChildTimeout, match=r"the system has not answered for 0\.5 s"):
             hanging.result(0.5)
         assert is_running(hanging.pid)
     assert not is_running(hanging.pid)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from daemon.config.updates import ModelsConfig
-from daemon.updates.policy import Own, ProbationRules
-from daemon.updates.startup import Start
+from daemon.updates.policy import BuiltInBundle, ProbationPolicy
+from daemon.updates.startup import Startup
 from daemon.updates.updater import Snapshot, Updater
 from tests.fakes.bundle_host import FakeHost
 from tests.fakes.stage_runner import LocalRunner
@@ -25,11 +25,11 @@ class Device:
     ) -> None:
         self.directory = directory / "models"
         self.runner = LocalRunner(directory / "source")
-        self.own = Own(OWN, write_bundle(directory / "own", "0.4.0"))
+        self.built_in = BuiltInBundle(OWN, write_bundle(directory / "own", "0.4.0"))
         self.config = ModelsConfig(
             source=f"file://{directory}/{source}", root=f"{directory}/root.json", automatic=automatic, quota_mb=quota_mb
         )
-        self.rules = ProbationRules()
+        self.rules = ProbationPolicy()
         self.now_s = NOW_S
         self.host = FakeHost("")
         self.changes = 0
@@ -38,7 +38,7 @@ class Device:
         return write_bundle(self.runner.source, version)
 
     def __enter__(self) -> "Device":
-        self.begin = Start(self.directory, self.own, lambda: self.now_s)
+        self.begin = Startup(self.directory, self.built_in, lambda: self.now_s)
         self.host.runs = self.begin.load(lambda directory, bundle: (directory / "bundle.yaml").read_text().strip())
         self.host.history = [self.host.runs]
         self.updater = Updater(

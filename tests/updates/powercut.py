@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from daemon.updates.fetch import main as fetch
-from daemon.updates.policy import ProbationRules
-from daemon.updates.state import State, Vitals
+from daemon.updates.policy import ProbationPolicy
+from daemon.updates.state import BundleMetrics, UpdateState
 from daemon.updates.steps import Beat, Step
 from tests.fakes.stage_runner import LocalRunner
 from tests.helpers.plain_bundles import entries_of
@@ -47,7 +47,7 @@ def update(device: Device) -> None:
 
 def go_back(device: Device) -> None:
     """The new version is installed, and fails its probation: whatever the disk does, the old one runs."""
-    device.host.does = {NEW: Vitals(moments=1, errors=1, p99_ms=None, mean_top_score=None)}
+    device.host.does = {NEW: BundleMetrics(moments=1, errors=1, p99_ms=None, mean_top_score=None)}
     device.install("0.6.0")
     assert device.host.runs == OLD
 
@@ -149,8 +149,8 @@ class Cuts:
             device.install("0.5.0")
         shutil.copytree(self._template / "update", self._template / "restart")
         device = _device(self._template / "restart")
-        device.rules = ProbationRules()
-        device.host.does = {NEW: Vitals(moments=0, errors=0, p99_ms=None, mean_top_score=None)}
+        device.rules = ProbationPolicy()
+        device.host.does = {NEW: BundleMetrics(moments=0, errors=0, p99_ms=None, mean_top_score=None)}
         with device:
             device.updater.install("digits", "0.6.0")
             device.until(lambda status: status.state.probation)
@@ -211,7 +211,7 @@ def _device(directory: Path, act: str = "update") -> Device:
     device = Device(directory, source="public")
     if act == "update":  # the others differ in what comes after it was fetched
         device.runner = FetchRunner(directory / "source")
-    device.rules = ProbationRules(longest_s=0.0)
+    device.rules = ProbationPolicy(longest_s=0.0)
     return device
 
 
@@ -231,7 +231,7 @@ def _afterwards(directory: Path, act: str, report: Callable[[str], None]) -> Non
         kept = device.status().state.kept
     assert {path.name for path in (directory / "models/slots").iterdir()} == kept, "something is left in the store"
     assert not list((directory / "models").glob("trash*")), "something is left in the trash"
-    State.model_validate_json((directory / "models/state.json").read_bytes())
+    UpdateState.model_validate_json((directory / "models/state.json").read_bytes())
     report(runs)
 
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from daemon.updates.policy import Own
-from daemon.updates.startup import Preview, Start, preview
-from daemon.updates.state import Probation, State, Vitals
+from daemon.updates.policy import BuiltInBundle
+from daemon.updates.startup import DryStart, Startup, dry_start
+from daemon.updates.state import BundleMetrics, Probation, UpdateState
 from tests.helpers.plain_bundles import release_of, write_bundle
 from tests.helpers.slots import put
 from tests.updates.fetching import held
 
-BEFORE = Vitals(moments=500, errors=0, p99_ms=None, mean_top_score=None)
+BEFORE = BundleMetrics(moments=500, errors=0, p99_ms=None, mean_top_score=None)
 
 
 class Store:
@@ -19,31 +19,33 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "models"
-        own, old, new = (write_bundle(directory / "source", version) for version in ("0.4.0", "0.5.0", "0.6.0"))
-        self.own = Own("digits@0.4.0", own)
+        built_in, old, new = (write_bundle(directory / "source", version) for version in ("0.4.0", "0.5.0", "0.6.0"))
+        self.built_in = BuiltInBundle("digits@0.4.0", built_in)
         self.old, self.new = (put(self.directory, one, release_of(one)) for one in (old, new))
-        self.write(State(base=self.own.id, active=self.new, previous=self.old, probation=_probation(starts=2)))
+        self.write(
+            UpdateState(base=self.built_in.id, active=self.new, previous=self.old, probation=_probation(starts=2))
+        )
 
-    def write(self, state: State) -> None:
+    def write(self, state: UpdateState) -> None:
         (self.directory / "state.json").write_text(state.model_dump_json())
 
     def damage(self, *contents: str) -> None:
         for content in contents:
             (self.directory / "slots" / content / "head.tflite").write_bytes(b"half")
 
-    def seen(self) -> Preview:
+    def seen(self) -> DryStart:
         before = held(self.directory)
-        found = preview(self.directory, self.own)
+        found = dry_start(self.directory, self.built_in)
         assert held(self.directory) == before
         return found
 
     def runs(self) -> str:
         runs = self.seen().runs
-        return self.own.id if runs is None else runs.slot.id
+        return self.built_in.id if runs is None else runs.slot.id
 
     def started(self) -> str:
         """What a start really runs."""
-        return Start(self.directory, self.own).load(lambda _, bundle: bundle)
+        return Startup(self.directory, self.built_in).load(lambda _, bundle: bundle)
 
 
 def _probation(starts: int) -> Probation:
@@ -73,19 +75,19 @@ def test_a_look_is_no_start(store: Store) -> None:
     ],
 )
 def test_what_is_not_whole_would_not_run(store: Store, damaged: list[str], runs: str) -> None:
-    store.write(State(base=store.own.id, active=store.new, previous=store.old))
+    store.write(UpdateState(base=store.built_in.id, active=store.new, previous=store.old))
     store.damage(*(getattr(store, name).content for name in damaged))
     assert store.runs() == runs == store.started()
 
 
 def test_a_bundle_of_the_config_that_is_another_would_run(store: Store) -> None:
-    store.own = Own("digits@0.7.0", store.own.directory)
+    store.built_in = BuiltInBundle("digits@0.7.0", store.built_in.directory)
     assert store.runs() == "digits@0.7.0" == store.started()
 
 
 def test_where_nothing_is_known_the_configs_own_would_run(store: Store, tmp_path: Path) -> None:
     store.directory = tmp_path / "none"
-    assert store.seen() == Preview(State())
+    assert store.seen() == DryStart(UpdateState())
     assert not store.directory.exists()
 
 

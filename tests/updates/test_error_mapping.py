@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.core.errors import ChildError, Crashed, Late
+from daemon.core.errors import ChildCrashed, ChildError, ChildTimeout
 from daemon.updates.steps import of_fetch, of_trial
 
 ENDED = "its process was ended by "
@@ -11,10 +11,10 @@ ENDED = "its process was ended by "
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (Late(120.0), "is not done within 120 s"),
-        (Crashed("SIGSEGV"), f"its models crash the runtime: {ENDED}SIGSEGV"),
-        (Crashed("SIGXCPU"), "uses up its processor time, and is not done"),
-        (Crashed("SIGABRT"), f"{ENDED}SIGABRT, as where more than the 16 MB that were declared are needed"),
+        (ChildTimeout(120.0), "is not done within 120 s"),
+        (ChildCrashed("SIGSEGV"), f"its models crash the runtime: {ENDED}SIGSEGV"),
+        (ChildCrashed("SIGXCPU"), "uses up its processor time, and is not done"),
+        (ChildCrashed("SIGABRT"), f"{ENDED}SIGABRT, as where more than the 16 MB that were declared are needed"),
         (ChildError("cannot be tried: KeyError: 'x'"), "cannot be tried: KeyError: 'x'"),
     ],
 )
@@ -26,8 +26,8 @@ def test_of_a_trial_it_is_the_bundles_fault(error: ChildError, words: str) -> No
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (Late(300.0), "not done within 300 s"),
-        (Crashed("SIGSEGV"), f"{ENDED}SIGSEGV"),
+        (ChildTimeout(300.0), "not done within 300 s"),
+        (ChildCrashed("SIGSEGV"), f"{ENDED}SIGSEGV"),
         (ChildError("its process ended with code 1"), "its process ended with code 1"),
     ],
 )
@@ -37,5 +37,5 @@ def test_of_a_fetch_it_is_the_sources(error: ChildError, words: str) -> None:
 
 
 def test_whom_the_system_ends_it_may_have_had_no_memory_for() -> None:
-    ended = of_trial(Crashed("SIGKILL"), 16)
+    ended = of_trial(ChildCrashed("SIGKILL"), 16)
     assert (ended.kind, str(ended)) == ("memory", f"{ENDED}SIGKILL: the system may have had no memory left")

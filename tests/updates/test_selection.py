@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from daemon.updates.policy import (
     FIRST_RETRY_S,
     SLACK_S,
-    Own,
+    BuiltInBundle,
     Schedule,
     active_id,
     after_config,
@@ -16,9 +16,9 @@ from daemon.updates.policy import (
     newest,
     to_try,
 )
-from daemon.updates.state import Offer, Refusal, Slot, State
+from daemon.updates.state import Offer, Refusal, Slot, UpdateState
 
-OWN = Own("digits@0.4.0", Path("/x"))
+OWN = BuiltInBundle("digits@0.4.0", Path("/x"))
 ACTIVE = Slot(name="digits", version="0.5.0", content="0" * 64, memory_mb=1)
 
 
@@ -34,31 +34,33 @@ def refusal(bundle: str) -> Refusal:
 @pytest.mark.parametrize(
     ("state", "known", "tried"),
     [
-        (State(), None, None),
-        (State(available=offers("digits@0.4.0", "digits@0.3.9", "words@9.0.0")), None, None),
-        (State(available=offers("digits@0.9.0", "digits@0.10.0")), "digits@0.10.0", "digits@0.10.0"),
-        (State(available=offers("digits@0.9.0", needs="0.1.1")), None, None),
-        (State(available=offers("digits@0.5.0"), active=ACTIVE, base=OWN.id), None, None),
-        (State(available=offers("digits@0.5.0"), pinned=True), "digits@0.5.0", None),
+        (UpdateState(), None, None),
+        (UpdateState(available=offers("digits@0.4.0", "digits@0.3.9", "words@9.0.0")), None, None),
+        (UpdateState(available=offers("digits@0.9.0", "digits@0.10.0")), "digits@0.10.0", "digits@0.10.0"),
+        (UpdateState(available=offers("digits@0.9.0", needs="0.1.1")), None, None),
+        (UpdateState(available=offers("digits@0.5.0"), active=ACTIVE, base=OWN.id), None, None),
+        (UpdateState(available=offers("digits@0.5.0"), pinned=True), "digits@0.5.0", None),
         (
-            State(available=offers("digits@0.5.0", "digits@0.6.0"), refused=(refusal("digits@0.6.0"),)),
+            UpdateState(available=offers("digits@0.5.0", "digits@0.6.0"), refused=(refusal("digits@0.6.0"),)),
             "digits@0.6.0",
             None,
         ),
         (
-            State(available=offers("digits@0.7.0"), refused=(refusal("digits@0.6.0"), refusal("words@9.0.0"))),
+            UpdateState(available=offers("digits@0.7.0"), refused=(refusal("digits@0.6.0"), refusal("words@9.0.0"))),
             "digits@0.7.0",
             "digits@0.7.0",
         ),
     ],
 )
-def test_which_release_is_the_newest_and_which_is_tried(state: State, known: str | None, tried: str | None) -> None:
+def test_which_release_is_the_newest_and_which_is_tried(
+    state: UpdateState, known: str | None, tried: str | None
+) -> None:
     found = [newest(state, OWN, "0.1.0"), to_try(state, OWN, "0.1.0")]
     assert [offer and offer.id for offer in found] == [known, tried]
 
 
 @pytest.mark.parametrize(
-    ("own", "base", "runs", "remarked"),
+    ("built_in", "base", "runs", "remarked"),
     [
         ("digits@0.4.0", "digits@0.4.0", "digits@0.5.0", False),
         ("digits@0.4.1", "digits@0.4.0", "digits@0.5.0", False),  # the program was upgraded: what is newer stays
@@ -67,9 +69,11 @@ def test_which_release_is_the_newest_and_which_is_tried(state: State, known: str
         ("words@0.1.0", "digits@0.4.0", "words@0.1.0", True),
     ],
 )
-def test_another_bundle_in_the_config_wins_unless_it_is_older(own: str, base: str, runs: str, remarked: bool) -> None:
-    mine = Own(own, Path("/x"))
-    state, remark = after_config(State(active=ACTIVE, base=base), mine)
+def test_another_bundle_in_the_config_wins_unless_it_is_older(
+    built_in: str, base: str, runs: str, remarked: bool
+) -> None:
+    mine = BuiltInBundle(built_in, Path("/x"))
+    state, remark = after_config(UpdateState(active=ACTIVE, base=base), mine)
     assert (active_id(state, mine), remark is not None) == (runs, remarked)
     assert after_config(state, mine) == (state, None)
 
@@ -109,6 +113,6 @@ def test_looks_come_at_random_within_bounds(period_s: float, failures: int) -> N
     ],
 )
 def test_the_latest_of_another_name_may_have_any_version(name: str, needs: str, found: str | None) -> None:
-    state = State(available=offers("words@0.1.0", "words@0.2.0", "digits@0.3.0", needs=needs))
+    state = UpdateState(available=offers("words@0.1.0", "words@0.2.0", "digits@0.3.0", needs=needs))
     offer = latest_of(state, OWN, name, "0.1.0")
     assert (offer and offer.id) == found

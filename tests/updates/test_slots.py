@@ -7,16 +7,16 @@ import pytest
 
 from daemon.bundle.release import LISTING, Release, listing
 from daemon.core.errors import UpdateError
-from daemon.updates.slots import MB, RESERVE_BYTES, Store, check_whole, room_problem
-from daemon.updates.state import State
-from daemon.updates.state_file import Ledger, read_state
+from daemon.updates.slots import MB, RESERVE_BYTES, Slots, check_integrity, room_problem
+from daemon.updates.state import UpdateState
+from daemon.updates.state_file import StateFile, read_state
 from daemon.updates.transitions import pinned
 from tests.helpers.plain_bundles import release_of, write_bundle
 
 ROOM = 10 * MB
 
 
-def gathered(store: Store, tmp_path: Path, version: str) -> Release:
+def gathered(store: Slots, tmp_path: Path, version: str) -> Release:
     directory = write_bundle(tmp_path / "source", version)
     release = release_of(directory)
     store.make()
@@ -30,16 +30,16 @@ def nothing() -> None: ...
 
 
 def test_what_is_adopted_is_whole(tmp_path: Path) -> None:
-    store = Store(tmp_path / "models", ROOM)
+    store = Slots(tmp_path / "models", ROOM)
     release = gathered(store, tmp_path, "0.5.0")
-    assert not store.is_whole(release.content, nothing)
+    assert not store.is_intact(release.content, nothing)
     store.adopt(release.content)
-    assert store.is_whole(release.content, nothing)
+    assert store.is_intact(release.content, nothing)
     gathered(store, tmp_path, "0.5.0")
     (store.slot(release.content) / "bundle.yaml").unlink()
-    assert not store.is_whole(release.content, nothing)
+    assert not store.is_intact(release.content, nothing)
     store.adopt(release.content)  # in the place of one that is not whole
-    assert store.is_whole(release.content, nothing)
+    assert store.is_intact(release.content, nothing)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_what_is_adopted_is_whole(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_whole_is_said(tmp_path: Path, path: str, content: bytes | None, reason: str) -> None:
-    store = Store(tmp_path / "models", ROOM)
+    store = Slots(tmp_path / "models", ROOM)
     release = gathered(store, tmp_path, "0.5.0")
     store.adopt(release.content)
     file = store.slot(release.content) / path
@@ -61,12 +61,12 @@ def test_what_is_not_whole_is_said(tmp_path: Path, path: str, content: bytes | N
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(UpdateError, match=reason) as caught:
-        check_whole(store.slot(release.content), release.content, nothing)
+        check_integrity(store.slot(release.content), release.content, nothing)
     assert caught.value.kind == "disk"
 
 
 def test_a_sweep_leaves_what_is_kept_and_what_was_gathered_last(tmp_path: Path) -> None:
-    store = Store(tmp_path / "models", ROOM)
+    store = Slots(tmp_path / "models", ROOM)
     kept, gone = (gathered(store, tmp_path, version) for version in ("0.5.0", "0.6.0"))
     store.adopt(kept.content)
     store.adopt(gone.content)
@@ -97,7 +97,7 @@ def test_room(missing: int, free: int, kept: int, quota: int, problem: str | Non
 def test_a_store_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file where the directory should be")
     with pytest.raises(UpdateError, match=r"the store of bundles: .*models") as caught:
-        Store(tmp_path / "models", ROOM).make()
+        Slots(tmp_path / "models", ROOM).make()
     assert caught.value.kind == "disk"
 
 
@@ -109,25 +109,25 @@ def test_a_damaged_state_is_set_aside(tmp_path: Path, content: bytes, caplog: py
         assert read_state(path) is None
     assert f"{path} is damaged" in caplog.text
     assert not path.exists() and (tmp_path / "state.damaged").read_bytes() == content
-    again = Ledger(path, lambda: 0.0)
-    assert again.state == State() and not again.is_known
+    again = StateFile(path, lambda: 0.0)
+    assert again.state == UpdateState() and not again.is_known
     again.note(again.state)
-    assert Ledger(path, lambda: 0.0).is_known
+    assert StateFile(path, lambda: 0.0).is_known
 
 
 def test_what_cannot_be_kept_changes_nothing_and_what_is_noted_comes_later(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ledger = Ledger(tmp_path / "state.json", lambda: 5.0)
+    state_file = StateFile(tmp_path / "state.json", lambda: 5.0)
     (tmp_path / "state.new").mkdir()
-    wanted = pinned(ledger.state, 0.0, on=True)
+    wanted = pinned(state_file.state, 0.0, on=True)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
             with pytest.raises(UpdateError, match=r"state\.json cannot be written: Is a directory"):
-                ledger.keep(wanted)
-    assert ledger.state == State() and len(caplog.records) == 1  # one clear line
-    ledger.note(wanted)
-    assert ledger.state.pinned and ledger.trouble is not None
+                state_file.keep(wanted)
+    assert state_file.state == UpdateState() and len(caplog.records) == 1  # one clear line
+    state_file.note(wanted)
+    assert state_file.state.pinned and state_file.trouble is not None
     (tmp_path / "state.new").rmdir()
-    ledger.retry()
-    assert ledger.trouble is None and read_state(tmp_path / "state.json") == ledger.state
+    state_file.retry()
+    assert state_file.trouble is None and read_state(tmp_path / "state.json") == state_file.state

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from daemon.core.errors import Refused
-from daemon.updates.startup import Start
-from daemon.updates.state import Vitals
+from daemon.updates.startup import Startup
+from daemon.updates.state import BundleMetrics
 from tests.updates.device import NOW_S, OWN, Device
 
-NOT_YET = Vitals(moments=0, errors=0, p99_ms=None, mean_top_score=None)
+NOT_YET = BundleMetrics(moments=0, errors=0, p99_ms=None, mean_top_score=None)
 OLD, NEW = "digits@0.5.0", "digits@0.6.0"
 
 
@@ -26,11 +26,11 @@ def device(tmp_path: Path) -> Device:
     return made
 
 
-def began(device: Device) -> Start:
-    return Start(device.directory, device.own, lambda: NOW_S)
+def began(device: Device) -> Startup:
+    return Startup(device.directory, device.built_in, lambda: NOW_S)
 
 
-def runs(start: Start, *refused: str) -> str:
+def runs(start: Startup, *refused: str) -> str:
     def load(directory: Path, bundle: str) -> str:
         if bundle in refused:
             raise Refused(f"{bundle} does not load")
@@ -41,7 +41,7 @@ def runs(start: Start, *refused: str) -> str:
 
 def test_the_third_start_inside_probation_goes_back(device: Device) -> None:
     assert [runs(began(device)) for _ in range(4)] == [NEW, NEW, OLD, OLD]
-    (refusal,) = began(device).ledger.state.refused
+    (refusal,) = began(device).state_file.state.refused
     assert (refusal.id, refusal.stage) == (NEW, "probation")
     assert refusal.reason == "the daemon was started 3 times while it was on probation"
 
@@ -50,7 +50,7 @@ def test_a_start_that_cannot_be_counted_goes_back_without_blame(device: Device) 
     (device.directory / "state.new").mkdir()
     start = began(device)
     assert runs(start) == OLD
-    assert start.ledger.state.refused == () and start.ledger.trouble is not None
+    assert start.state_file.state.refused == () and start.state_file.trouble is not None
     (device.directory / "state.new").rmdir()
     assert runs(began(device)) == NEW
 
@@ -58,7 +58,7 @@ def test_a_start_that_cannot_be_counted_goes_back_without_blame(device: Device) 
 def test_what_does_not_load_makes_way_for_what_was_before_and_at_last_for_the_configs_own(device: Device) -> None:
     start = began(device)
     assert runs(start, NEW, OLD) == OWN
-    assert [(entry.id, entry.stage, entry.reason) for entry in start.ledger.state.refused] == [
+    assert [(entry.id, entry.stage, entry.reason) for entry in start.state_file.state.refused] == [
         (NEW, "switch", f"{NEW} does not load"),
         (OLD, "switch", f"{OLD} does not load"),
     ]
@@ -75,7 +75,7 @@ def test_what_is_damaged_makes_way_without_blame(device: Device, caplog: pytest.
         start = began(device)
         assert runs(start) == OLD
     assert "head.tflite is damaged" in caplog.text
-    assert start.ledger.state.refused == ()
+    assert start.state_file.state.refused == ()
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"{}"])
@@ -85,8 +85,8 @@ def test_without_a_state_the_configs_own_runs(device: Device, content: bytes) ->
 
 
 def test_another_bundle_in_the_config_takes_over(device: Device, caplog: pytest.LogCaptureFixture) -> None:
-    (device.own.directory / "bundle.yaml").write_text("words@0.1.0\n")
-    device.own = type(device.own)("words@0.1.0", device.own.directory)
+    (device.built_in.directory / "bundle.yaml").write_text("words@0.1.0\n")
+    device.built_in = type(device.built_in)("words@0.1.0", device.built_in.directory)
     with caplog.at_level(logging.WARNING):
         assert runs(began(device)) == "words@0.1.0"
     assert caplog.messages[-1] == (f"the config's bundle is words@0.1.0 now, it was {OWN}: it takes over from {NEW}")
@@ -95,11 +95,11 @@ def test_another_bundle_in_the_config_takes_over(device: Device, caplog: pytest.
 
 def test_where_nothing_loads_nothing_is_changed(device: Device) -> None:
     """It may be the config's fault: a name in it that no bundle has."""
-    before = began(device).ledger.state
+    before = began(device).state_file.state
     start = began(device)
     with pytest.raises(Refused, match=f"{OWN} does not load"):
         runs(start, NEW, OLD, OWN)
-    assert start.ledger.state.active == before.active and start.ledger.state.refused == ()
+    assert start.state_file.state.active == before.active and start.state_file.state.refused == ()
 
 
 def test_for_want_of_memory_nobody_is_blamed(device: Device) -> None:
@@ -110,4 +110,4 @@ def test_for_want_of_memory_nobody_is_blamed(device: Device) -> None:
 
     start = began(device)
     assert start.load(load) == OLD
-    assert start.ledger.state.refused == ()
+    assert start.state_file.state.refused == ()

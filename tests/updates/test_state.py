@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from daemon.core.records import UPDATE_STAGES
 from daemon.updates import transitions as to
-from daemon.updates.state import REASON_CHARS, REFUSED, Candidate, Slot, State, Vitals
+from daemon.updates.state import REASON_CHARS, REFUSED, BundleMetrics, Candidate, Slot, UpdateState
 
-BEFORE = Vitals(moments=0, errors=0, p99_ms=None, mean_top_score=None)
+BEFORE = BundleMetrics(moments=0, errors=0, p99_ms=None, mean_top_score=None)
 SLOTS = [Slot(name="digits", version=f"0.{number}.0", content=f"{number:064x}", memory_mb=1) for number in range(5)]
 
-Step = Callable[[State, float], State]
+Step = Callable[[UpdateState, float], UpdateState]
 
 
 def steps() -> st.SearchStrategy[Step]:
@@ -31,7 +31,7 @@ def steps() -> st.SearchStrategy[Step]:
             lambda stage, reason, no: lambda s, t: to.left(s, stage, reason, t, refuse=no), stages, reasons, flags
         ),
         st.builds(lambda stage, reason: lambda s, t: to.stays(s, stage, reason, t), stages, reasons),
-        st.just(lambda s, t: to.own_again(s)),
+        st.just(lambda s, t: to.revert_to_built_in(s)),
         st.builds(lambda reason: lambda s, t: to.check_failed(s, reason, t), reasons),
         st.builds(lambda on: lambda s, t: to.pinned(s, t, on=on), flags),
         st.just(to.seen),
@@ -40,17 +40,17 @@ def steps() -> st.SearchStrategy[Step]:
 
 @given(st.lists(st.tuples(steps(), st.floats(0, 1e10)), max_size=60))
 def test_whatever_happens_the_state_can_be_written_and_read(taken: list[tuple[Step, float]]) -> None:
-    state = State()
+    state = UpdateState()
     for step, now_s in taken:
         seen_s = state.seen_time
         state = step(state, now_s)
-        assert State.model_validate_json(state.model_dump_json()) == state
+        assert UpdateState.model_validate_json(state.model_dump_json()) == state
         assert state.seen_time >= seen_s
         assert len({refusal.id for refusal in state.refused}) == len(state.refused)
 
 
 def test_the_latest_refusals_are_remembered() -> None:
-    state = State()
+    state = UpdateState()
     for number in range(REFUSED + 5):
         state = to.refused(to.sought(state, "digits", f"0.{number}.0", 0.0, asked=False), "no", 0.0)
     assert [state.refused[0].id, state.refused[-1].id] == ["digits@0.5.0", f"digits@0.{REFUSED + 4}.0"]
@@ -70,7 +70,7 @@ def test_the_latest_refusals_are_remembered() -> None:
 def test_a_bundle_with_which_the_daemon_ends_again_and_again_is_given_up(
     stage: str, closed: bool, tries: int | None
 ) -> None:
-    state = to.sought(State(), "digits", "0.5.0", 0.0, asked=True)
+    state = to.sought(UpdateState(), "digits", "0.5.0", 0.0, asked=True)
     ended = 0
     while state.candidate is not None and ended < 20:
         state = to.entered(to.entered(state, "resolve", 0.0), stage, 0.0)  # type: ignore[arg-type]
@@ -82,14 +82,14 @@ def test_a_bundle_with_which_the_daemon_ends_again_and_again_is_given_up(
 
 
 def test_ends_in_different_stages_do_not_add_up() -> None:
-    state = to.sought(State(), "digits", "0.5.0", 0.0, asked=True)
+    state = to.sought(UpdateState(), "digits", "0.5.0", 0.0, asked=True)
     for stage in ("check", "selftest", "check", "selftest"):
         state = to.found_unfinished(to.entered(state, stage, 0.0), 0.0)
     assert state.candidate is not None
 
 
 def test_what_must_stay_in_the_store() -> None:
-    state = to.switched(to.switched(State(), SLOTS[1], "x@1.0.0", BEFORE, 0.0), SLOTS[2], "x@1.0.0", BEFORE, 0.0)
+    state = to.switched(to.switched(UpdateState(), SLOTS[1], "x@1.0.0", BEFORE, 0.0), SLOTS[2], "x@1.0.0", BEFORE, 0.0)
     assert state.kept == {SLOTS[1].content, SLOTS[2].content}
     assert to.left(state, "probation", "", 0.0).kept == {SLOTS[1].content}
     assert Candidate(name="a", version="1.0.0", stage="check", since=0.0, asked=False).id == "a@1.0.0"

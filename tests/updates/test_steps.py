@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from daemon.bundle.release import Release
-from daemon.core.errors import Late, UpdateError
+from daemon.core.errors import ChildTimeout, UpdateError
 from daemon.updates.messages import SourceRequest
-from daemon.updates.steps import TARGETS, ChildRunner, Closing, Stages
+from daemon.updates.steps import TARGETS, ChildRunner, Closing, Steps
 from tests.fakes.stage_runner import LocalRunner
 from tests.helpers.plain_bundles import release_of, write_bundle
 
@@ -19,9 +19,9 @@ def source(tmp_path: Path) -> SourceRequest:
     return SourceRequest(source="file:///x", root="/root.json", metadata=str(tmp_path), perceptd="0.1.0")
 
 
-def in_children(tmp_path: Path, function: str) -> Stages:
+def in_children(tmp_path: Path, function: str) -> Steps:
     runner = ChildRunner(dict.fromkeys(TARGETS, f"tests.bundles.steps:{function}"))
-    return Stages(runner, source(tmp_path), None)
+    return Steps(runner, source(tmp_path), None)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_child_that_fails_fails_its_stage(
 
 def test_a_child_that_hangs_is_given_up(tmp_path: Path) -> None:
     runner = ChildRunner(dict.fromkeys(TARGETS, "tests.bundles.steps:hangs"))
-    with pytest.raises(Late):
+    with pytest.raises(ChildTimeout):
         runner.run("check", "{}", 0.1, nothing)
 
 
@@ -81,6 +81,6 @@ def test_a_child_is_left_when_the_daemon_stops(tmp_path: Path) -> None:
 def test_another_release_than_was_asked_for_is_no_answer(tmp_path: Path, release: Release) -> None:
     runner = LocalRunner(tmp_path)
     runner.faults["resolve"] = [{"ok": True, "result": {"release": json.loads(release.model_dump_json())}}]
-    stages = Stages(runner, source(tmp_path), None)
+    stages = Steps(runner, source(tmp_path), None)
     with pytest.raises(UpdateError, match=r"digits@9\.0\.0 was asked for, and digits@0\.5\.0 answered"):
         stages.resolve("digits", "9.0.0", nothing)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core.errors import Late, UpdateError
+from daemon.core.errors import ChildTimeout, UpdateError
 from daemon.updates import steps as stages
 from daemon.updates.messages import SourceRequest
-from daemon.updates.steps import ChildRunner, Stages
+from daemon.updates.steps import ChildRunner, Steps
 from tests.helpers import hostile_models
 from tests.helpers.bundle_builder import release_of, write_bundle
 from tests.updates.fetching import FILES, Device
@@ -20,8 +20,8 @@ def beat() -> None:
     """Go on."""
 
 
-def steps(origin: SourceRequest = ORIGIN, runner: ChildRunner | None = None) -> Stages:
-    return Stages(runner or ChildRunner(), origin, None)
+def steps(origin: SourceRequest = ORIGIN, runner: ChildRunner | None = None) -> Steps:
+    return Steps(runner or ChildRunner(), origin, None)
 
 
 def test_a_bundle_comes_through_all_steps_up_to_the_check(device: Device, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_what_never_returns_is_ended_at_the_deadline(
     release = release_of(write_bundle(tmp_path / "bundle"))
     with pytest.raises(UpdateError, match=f"^{words}$") as caught:
         asked.look(beat) if step == "look" else asked.check(release, tmp_path, beat)
-    assert isinstance(caught.value.__cause__, Late)
+    assert isinstance(caught.value.__cause__, ChildTimeout)
 
 
 @pytest.mark.parametrize(("said", "words"), [("[]", "all of it: "), ('{"ok":true,"result":{}}', "releases: Field req")])
@@ -71,4 +71,4 @@ def test_an_answer_that_makes_no_sense_is_no_answer(said: str, words: str) -> No
             return said
 
     with pytest.raises(UpdateError, match=f"^the answer of look makes no sense: {words}"):
-        Stages(Runner(), ORIGIN, None).look(beat)
+        Steps(Runner(), ORIGIN, None).look(beat)

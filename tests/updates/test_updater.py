@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from daemon.config.updates import ModelsConfig
-from daemon.core.errors import ChildError, Crashed, Late, Refused
-from daemon.updates.policy import ProbationRules
-from daemon.updates.state import Vitals
+from daemon.core.errors import ChildCrashed, ChildError, ChildTimeout, Refused
+from daemon.updates.policy import ProbationPolicy
+from daemon.updates.state import BundleMetrics
 from tests.updates.device import OWN, PATIENCE_S, Device
 
 
@@ -101,10 +101,10 @@ def test_a_bundle_that_is_no_good_is_not_tried_again_by_itself(tmp_path: Path, s
 @pytest.mark.parametrize(
     ("step", "error", "reason", "refused"),
     [
-        ("resolve", Late(300.0), "not done within 300 s", False),
-        ("download", Crashed("SIGSEGV"), "its process was ended by SIGSEGV", False),
-        ("check", Crashed("SIGSEGV"), "its models crash the runtime: its process was ended by SIGSEGV", True),
-        ("selftest", Late(120.0), "is not done within 120 s", True),
+        ("resolve", ChildTimeout(300.0), "not done within 300 s", False),
+        ("download", ChildCrashed("SIGSEGV"), "its process was ended by SIGSEGV", False),
+        ("check", ChildCrashed("SIGSEGV"), "its models crash the runtime: its process was ended by SIGSEGV", True),
+        ("selftest", ChildTimeout(120.0), "is not done within 120 s", True),
     ],
 )
 def test_a_child_that_fails_is_the_bundles_fault_where_it_reads_it(
@@ -148,14 +148,14 @@ def test_a_slot_that_was_damaged_is_not_switched_to(device: Device) -> None:
 @pytest.mark.parametrize(
     ("vitals", "reason"),
     [
-        (Vitals(moments=3, errors=1, p99_ms=10.0, mean_top_score=0.9), "1 error in 3 moments"),
-        (Vitals(moments=500, errors=0, p99_ms=151.0, mean_top_score=0.9), "p99 latency is 151 ms"),
-        (Vitals(moments=500, errors=0, p99_ms=90.0, mean_top_score=0.71), "the mean top score is 0.71"),
+        (BundleMetrics(moments=3, errors=1, p99_ms=10.0, mean_top_score=0.9), "1 error in 3 moments"),
+        (BundleMetrics(moments=500, errors=0, p99_ms=151.0, mean_top_score=0.9), "p99 latency is 151 ms"),
+        (BundleMetrics(moments=500, errors=0, p99_ms=90.0, mean_top_score=0.71), "the mean top score is 0.71"),
     ],
 )
-def test_one_that_does_worse_on_probation_makes_way(device: Device, vitals: Vitals, reason: str) -> None:
-    device.rules = ProbationRules(longest_s=0.0)
-    device.host.does = {"digits@0.6.0": vitals}
+def test_one_that_does_worse_on_probation_makes_way(device: Device, bundle_metrics: BundleMetrics, reason: str) -> None:
+    device.rules = ProbationPolicy(longest_s=0.0)
+    device.host.does = {"digits@0.6.0": bundle_metrics}
     with device:
         device.install("0.5.0")
         state = device.install("0.6.0").state
@@ -166,8 +166,8 @@ def test_one_that_does_worse_on_probation_makes_way(device: Device, vitals: Vita
 
 
 def test_going_back_needs_no_disk(device: Device) -> None:
-    device.rules = ProbationRules(longest_s=0.0)
-    device.host.does = {"digits@0.5.0": Vitals(moments=1, errors=1, p99_ms=None, mean_top_score=None)}
+    device.rules = ProbationPolicy(longest_s=0.0)
+    device.host.does = {"digits@0.5.0": BundleMetrics(moments=1, errors=1, p99_ms=None, mean_top_score=None)}
     blocker = device.directory / "state.new"
     device.host.after_commit = lambda: blocker.mkdir(exist_ok=True)  # from now on nothing can be written there
     with device:
@@ -254,7 +254,7 @@ def test_an_order_that_cannot_be_taken_is_answered_with_the_reason(device: Devic
 
 
 def test_on_probation_it_can_only_be_rolled_back(device: Device) -> None:
-    device.host.does = {"digits@0.5.0": Vitals(moments=0, errors=0, p99_ms=None, mean_top_score=None)}
+    device.host.does = {"digits@0.5.0": BundleMetrics(moments=0, errors=0, p99_ms=None, mean_top_score=None)}
     with device:
         assert device.updater.install("digits", "0.5.0") is None
         device.until(lambda status: status.state.probation)
@@ -443,8 +443,8 @@ def test_a_bundle_that_is_loaded_when_the_daemon_stops_does_not_take_over_any_mo
 
 
 def test_of_silence_nothing_is_said(device: Device) -> None:
-    device.rules = ProbationRules(longest_s=0.0)
-    device.host.does = {"digits@0.5.0": Vitals(moments=0, errors=0, p99_ms=None, mean_top_score=None)}
+    device.rules = ProbationPolicy(longest_s=0.0)
+    device.host.does = {"digits@0.5.0": BundleMetrics(moments=0, errors=0, p99_ms=None, mean_top_score=None)}
     with device:
         assert device.updater.install("digits", "0.5.0") is None
         device.until(lambda status: status.state.probation)
@@ -456,12 +456,12 @@ def test_of_silence_nothing_is_said(device: Device) -> None:
 
 
 def test_what_nobody_foresaw_on_probation_goes_back(device: Device, caplog: pytest.LogCaptureFixture) -> None:
-    def vitals() -> Vitals:
+    def bundle_metrics() -> BundleMetrics:
         if device.host.runs != OWN:
             raise ZeroDivisionError("division by zero")
-        return Vitals(moments=500, errors=0, p99_ms=1.0, mean_top_score=0.9)
+        return BundleMetrics(moments=500, errors=0, p99_ms=1.0, mean_top_score=0.9)
 
-    device.host.vitals = vitals  # type: ignore[method-assign]
+    device.host.bundle_metrics = bundle_metrics  # type: ignore[method-assign]
     with device:
         assert device.updater.install("digits", "0.5.0") is None
         state = device.until(lambda status: status.state.refused).state

@@ -59,13 +59,13 @@ def test_every_stage_runs_in_a_child_process(device: Device) -> None:
 def test_what_came_with_the_program_is_not_fetched_if_it_is_the_same(
     device: Device, web: WebServer, tmp_path: Path
 ) -> None:
-    own = tmp_path / "own"
-    (own / "selftest").mkdir(parents=True)
-    (own / "image.tflite").write_bytes(FILES["image.tflite"])
-    (own / "head.tflite").write_bytes(bytes(len(FILES["head.tflite"])))  # as long, and another one
+    local = tmp_path / "own"
+    (local / "selftest").mkdir(parents=True)
+    (local / "image.tflite").write_bytes(FILES["image.tflite"])
+    (local / "head.tflite").write_bytes(bytes(len(FILES["head.tflite"])))  # as long, and another one
     release = device.resolve()
     web.requests.clear()
-    result = device.download(release, own)
+    result = device.download(release, local)
     assert result.reused == len(FILES["image.tflite"])
     assert not any("image.tflite" in path for path in web.requests)
     assert held(device.into(release)) == FILES
