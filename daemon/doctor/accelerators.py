@@ -145,8 +145,6 @@ def _doubt(attempt: Attempt) -> tuple[str, str] | None:
     return None
 
 
-IN_CHILD = "daemon.doctor.accelerators:try_in_child"
-
 TRIAL_S = 300.0
 """Two ways to a device that both hang while they load take two minutes, and its examination one."""
 
@@ -207,7 +205,7 @@ def try_in_child(directory: str, devices: str, modality: Modality) -> None:
 def _finding_of(device: Device, modality: Modality, devices: DevicesConfig, bundle: Bundle) -> Finding:
     """By a process that in turn has one for the accelerator: TFLite is never loaded into this one."""
     arguments = (str(bundle.directory), devices.model_dump_json(), modality)
-    trial = tried("TFLite", IN_CHILD, *arguments, deadline_s=TRIAL_S)
+    trial = tried("TFLite", try_in_child, *arguments, deadline_s=TRIAL_S)
     if trial.trouble is not None:
         return Finding(f"self-test {device.name}", "warning", trial.trouble, CPU_INSTEAD)
     return Finding(**json.loads(trial.said))

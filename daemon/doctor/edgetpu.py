@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.doctor.finding import VERSION, Finding, Trial, tried
+from daemon.doctor.finding import Finding, Trial, print_library_version, tried
 from daemon.doctor.libraries import LITERT, TFLITE, Installed, number
 from daemon.doctor.machine import access
 from daemon.inference.hardware import EDGETPU_LIBRARY, EdgeTpu, edge_tpus
@@ -48,7 +48,7 @@ class Driver:
 def edge_tpu_findings(have: Installed, root: Path = Path("/"), library: str = EDGETPU_LIBRARY) -> Iterator[Finding]:
     """The library, and each Edge TPU."""
     tpus = edge_tpus(root)
-    driver = Driver(tried(library, VERSION, library, "edgetpu_version"), package_version(root))
+    driver = Driver(tried(library, print_library_version, library, "edgetpu_version"), package_version(root))
     yield judge_library(library, driver, have, tpus)
     yield from (finding for finding in (_pci_without_driver(root, tpus),) if finding is not None)
     for tpu in tpus:

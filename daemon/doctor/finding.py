@@ -3,7 +3,7 @@
 import ctypes
 import importlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,8 +50,6 @@ def exit_code(findings: Iterable[Finding]) -> int:
 LOAD_S = 60.0
 """A slow card takes many seconds to read what TFLite and OpenCV are made of."""
 
-IMPORT = "daemon.doctor.finding:import_module"
-VERSION = "daemon.doctor.finding:print_library_version"
 
 MISSING = "is not installed"
 
@@ -69,7 +67,7 @@ class Trial:
         return self.trouble is not None and self.trouble.endswith(MISSING)
 
 
-def tried(library: str, target: str, *arguments: str, deadline_s: float = LOAD_S) -> Trial:
+def tried(library: str, target: Callable[..., None], *arguments: str, deadline_s: float = LOAD_S) -> Trial:
     """Run a child's function that uses the library; a crash is told by its name and signal."""
     try:
         with Child(target, *arguments) as child:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from daemon.doctor.finding import IMPORT, Finding, Trial, tried
+from daemon.doctor.finding import Finding, Trial, import_module, tried
 
 LITERT, TFLITE = "ai-edge-litert", "tflite-runtime"
 RUNTIMES = {LITERT: "ai_edge_litert.interpreter", TFLITE: "tflite_runtime.interpreter"}
@@ -73,7 +73,7 @@ def try_libraries(have: Installed, attempt: Callable[..., Trial] = tried) -> Ite
     modules = {"numpy": "numpy"} | ({have.runtime: RUNTIMES[have.runtime]} if have.runtime else {}) | LIBRARIES
     loaded = []
     for package, module in modules.items():
-        trial = attempt(package, IMPORT, module)
+        trial = attempt(package, import_module, module)
         if trial.trouble is None:
             loaded.append(package)
         else:

@@ -15,6 +15,7 @@ from daemon.bundle.signature_lifetimes import DAYS, DEFAULT_DAYS, ROLES, days_le
 from daemon.config.updates import root_problem
 from daemon.core.errors import UpdateError, UpdateFault
 from daemon.doctor.finding import Finding
+from daemon.updates.fetch.main import look
 from daemon.updates.messages import LookResult, SourceRequest
 from daemon.updates.policy import BuiltInBundle, active_id, clock_problem
 from daemon.updates.slots import Slots
@@ -135,7 +136,7 @@ def _look(source: str, root: Path, metadata: Path) -> Look:
             seen = Path(temporary) / "tuf"
             unseen = _copy(metadata, seen)
             request = SourceRequest(source=source, root=str(root), metadata=str(seen), perceptd=__version__)
-            found = Steps(ChildRunner(), request, None).look(lambda: None)
+            found = Steps(ChildRunner({"look": look}), request, None).look(lambda: None)
             return Look(found, expiring(seen, datetime.now(timezone.utc)), unseen)
     except OSError as error:
         raise UpdateError("disk", f"{error.filename or 'temporary files'}: {error.strerror or error}") from error

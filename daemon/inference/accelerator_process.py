@@ -17,6 +17,7 @@ from daemon.bundle.manifest import TensorSpec
 from daemon.core.errors import AcceleratorError, ChildError
 from daemon.core.records import Tensor
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
+from daemon.inference.accelerator_main import serve
 from daemon.inference.placement import Device
 from daemon.runtime.child import Child, event_counter, memory_to_read, owned, shared_memory
 
@@ -81,8 +82,6 @@ class SharedInputs:
         self._file.close()
 
 
-SERVE = "daemon.inference.accelerator_main:serve"
-
 LOOK_S = 0.1
 """How often we look whether to stop while it loads."""
 
@@ -135,7 +134,7 @@ class AcceleratorProcess:
                 "answered": self._answered,
             }
             inherits = (questions.descriptor, answers, self._asked, self._answered)
-            self.child = stack.enter_context(Child(SERVE, json.dumps(order), inherits=inherits))
+            self.child = stack.enter_context(Child(serve, json.dumps(order), inherits=inherits))
             self._held = stack.pop_all()
 
     def wait_until_loaded(self, deadline_s: float, stop: Event) -> None:

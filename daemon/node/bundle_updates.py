@@ -1,7 +1,7 @@
 """The bundles of a node: what is said of them, and, where there is a source, what replaces them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,15 +13,27 @@ from daemon.core.records import UPDATE_STAGES
 from daemon.core.timing import NS_PER_S, monotonic_ns, wall_time_of
 from daemon.mqtt.session import Session
 from daemon.mqtt.update_payloads import BundlePart, CandidatePart, CheckPart, ModelsPayload, ResultPart
+from daemon.pipeline import trial
 from daemon.pipeline.recogniser import Recogniser
+from daemon.updates.fetch import main as fetch
 from daemon.updates.policy import BuiltInBundle, active_id
 from daemon.updates.startup import Startup
 from daemon.updates.state import Check, Refusal, Result, UpdateState
-from daemon.updates.steps import ChildRunner, Host
+from daemon.updates.steps import ChildRunner, Host, Step
 from daemon.updates.updater import Snapshot, Updater
 
 BYTES_EVERY_NS = 5 * NS_PER_S
 """How often it is told how much has been fetched: on a slow link each time takes from what is fetched."""
+
+
+UPDATE_STEPS: Mapping[Step, Callable[[str], None]] = {
+    "look": fetch.look,
+    "resolve": fetch.resolve,
+    "download": fetch.download,
+    "verify": fetch.verify,
+    "check": trial.check,
+    "selftest": trial.selftest,
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,13 @@ class BundleUpdates:
         self._told: Snapshot | None = None
         self._told_ns = 0
         self.updater = Updater(
-            config.models, bundles.start, ChildRunner(), host, __version__, bundles.config, on_change=self.tell
+            config.models,
+            bundles.start,
+            ChildRunner(UPDATE_STEPS),
+            host,
+            __version__,
+            bundles.config,
+            on_change=self.tell,
         )
 
     def tell(self) -> None:

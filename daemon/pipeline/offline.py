@@ -106,8 +106,6 @@ def _padded(sound: Array, audio: AudioPreprocessing) -> Iterator[Block]:
         yield Block(samples[start : start + size], rate_hz, start * 1_000_000_000 // rate_hz)
 
 
-IN_CHILD = "daemon.pipeline.offline:run_in_child"
-
 MOST_FAILURES = 3
 """Of a self-test, told on one line."""
 

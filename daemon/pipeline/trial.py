@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -87,6 +88,9 @@ WARM_SIDE = 256
 """Of a product large enough for OpenBLAS to take its buffer."""
 
 
+RequestT = TypeVar("RequestT", bound=SelftestRequest)
+
+
 def check(request: str) -> None:
     """In a child process: whether manifest, files, tensors and config fit together.
 
@@ -95,7 +99,7 @@ def check(request: str) -> None:
     """
     order = CheckRequest.model_validate_json(request)
     _prepare(order, CHECK_S)
-    _answer(order, lambda: _check(order))
+    _answer(order, _check)
 
 
 def selftest(request: str) -> None:
@@ -106,7 +110,7 @@ def selftest(request: str) -> None:
     """
     order = SelftestRequest.model_validate_json(request)
     _prepare(order, SELFTEST_S)
-    _answer(order, lambda: _selftest(order))
+    _answer(order, _selftest)
 
 
 def _prepare(order: SelftestRequest, seconds: float) -> None:
@@ -116,18 +120,18 @@ def _prepare(order: SelftestRequest, seconds: float) -> None:
     confine(order.memory_mb + ALLOWANCE_MB, seconds, SAYS_BYTES)
 
 
-def _answer(order: SelftestRequest, work: Callable[[], dict[str, float]]) -> None:
+def _answer(order: RequestT, work: Callable[[RequestT], dict[str, float]]) -> None:
     """Print what came of the work."""
     said = None
     with suppress(MemoryError):  # to say so takes memory: what the work holds is given back when this block is left
-        said = _said_of(work, order)
+        said = _said_of(order, work)
     answer = said or _fault("bundle", f"needs more than the {order.memory_mb} MB that were declared")
     print(json.dumps(answer))  # noqa: T201  (the parent reads it)
 
 
-def _said_of(work: Callable[[], dict[str, float]], order: SelftestRequest) -> dict[str, object]:
+def _said_of(order: RequestT, work: Callable[[RequestT], dict[str, float]]) -> dict[str, object]:
     try:
-        return {"ok": True, "result": work()}
+        return {"ok": True, "result": work(order)}
     except MemoryError:
         raise
     except UpdateError as error:
@@ -179,8 +183,6 @@ def _in_words(error: Refused, order: SelftestRequest) -> str:
     return reason
 
 
-IN_CHILD = "daemon.pipeline.trial:measure_in_child"
-
 TRIAL_S = 120.0
 """What takes longer on the machine of a publisher is none for a small device."""
 
@@ -202,7 +204,7 @@ class Trial:
 def try_bundle(directory: Path) -> Trial:
     """Load a bundle and run its self-test, as devices will. Raises BundleError with all that is wrong."""
     try:
-        with Child(IN_CHILD, str(directory)) as child:
+        with Child(measure_in_child, str(directory)) as child:
             result = json.loads(child.result(TRIAL_S))
     except ChildError as error:
         raise BundleError(f"{directory}: cannot be published: loading it or its self-test: {error}") from error

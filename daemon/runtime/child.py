@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
 
@@ -69,8 +69,10 @@ class Child:
     A context manager.
     """
 
-    def __init__(self, target: str, *arguments: str, inherits: Sequence[int] = ()) -> None:
-        """`target` is "module:function", called with the arguments; `inherits` are the descriptors it may use.
+    def __init__(self, target: Callable[..., None], *arguments: str, inherits: Sequence[int] = ()) -> None:
+        """Start a process that imports the module of `target` and calls it with the arguments.
+
+        `target` is a function of a module. `inherits` are the descriptors that it may use.
 
         The arguments go through memory: a command line is short, and shown to everybody on the machine.
         Raises ChildError when there is no room for a process.
@@ -86,7 +88,7 @@ class Child:
                     START,
                     ":".join(map(str, sys.path)),
                     str(os.getpid()),
-                    target,
+                    f"{target.__module__}:{target.__qualname__}",
                     str(asks),
                 ]
                 self._process = subprocess.Popen(  # noqa: S603  (this program itself)

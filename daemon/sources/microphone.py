@@ -15,12 +15,11 @@ from daemon.core.timing import NS_PER_MS, monotonic_ns
 from daemon.runtime.child import Child, RecordInlet
 from daemon.runtime.shared_ring import Record
 from daemon.sources.capture.messages import SOUND_SLOT_BYTES, WAITING_PIECES, unpack_sound
+from daemon.sources.capture.microphone import describe, listen
 from daemon.sources.stamping import BlockCutter, DriftMeter
 
 log = logging.getLogger(__name__)
 
-LISTEN = "daemon.sources.capture.microphone:listen"
-DESCRIBE = "daemon.sources.capture.microphone:describe"
 
 PATIENCE_S = 2.0
 """A process that did not find its microphone is followed by one that looks for so long: to start one costs more than to
@@ -88,7 +87,7 @@ class Microphone:
 
     def _listener(self, inlet: RecordInlet) -> Child:
         settings = {**self._wanted, "patience_s": PATIENCE_S if self._is_missing else 0}
-        return Child(LISTEN, inlet.address, json.dumps(settings), inherits=inlet.descriptors)
+        return Child(listen, inlet.address, json.dumps(settings), inherits=inlet.descriptors)
 
     def _pump(self, child: Child, inlet: RecordInlet, deliver: Deliver, stop: Event) -> None:
         cutter = BlockCutter(self._sample_rate_hz, TOLERANCE_NS)
@@ -128,7 +127,7 @@ class Microphone:
 def list_microphones() -> list[MicrophoneDevice]:
     """The microphones of this machine. Raises SourceError when the sound system cannot be asked."""
     try:
-        with Child(DESCRIBE) as child:
+        with Child(describe) as child:
             return [MicrophoneDevice(**fields) for fields in json.loads(child.result(ASK_S))]
     except (ChildError, ValueError, TypeError) as error:
         raise SourceError(f"microphones: {error}") from error

@@ -16,6 +16,7 @@ from daemon.core.ports import Deliver
 from daemon.core.records import Counters, Frame, Modality
 from daemon.runtime.child import Child, RecordInlet
 from daemon.runtime.shared_ring import Record
+from daemon.sources.capture.camera import watch
 from daemon.sources.capture.messages import PICTURE_SLOT_BYTES, WAITING_PICTURES, unpack_picture
 from daemon.sources.picture import PicturePreparation
 
@@ -80,8 +81,6 @@ def _name(path: Path) -> str:
         return "unknown"
 
 
-WATCH = "daemon.sources.capture.camera:watch"
-
 LOOK_S = 0.1
 """How often we look whether to stop while there is no picture."""
 
@@ -90,7 +89,7 @@ LOOK_S = 0.1
 class V4l2Camera:
     """Delivers every frame of a V4L2 device, stamped by its driver.
 
-    A frame owns its pixels, copied once out of the memory that is shared with the `program`.
+    A frame owns its pixels, copied once out of the memory that is shared with the child process.
     """
 
     device: int | str
@@ -99,7 +98,6 @@ class V4l2Camera:
     width: int | None = None
     height: int | None = None
     fps: float | None = None
-    program: str = WATCH
     drift_ppm: float | None = field(default=None, init=False)
     _child: Child | None = field(default=None, init=False)
 
@@ -123,7 +121,7 @@ class V4l2Camera:
 
     def _watcher(self, inlet: RecordInlet) -> Child:
         settings = {name: getattr(self, name) for name in ("device", "width", "height", "fps")}
-        return Child(self.program, inlet.address, json.dumps(settings), inherits=inlet.descriptors)
+        return Child(watch, inlet.address, json.dumps(settings), inherits=inlet.descriptors)
 
     def _pump(self, child: Child, inlet: RecordInlet, deliver: Deliver, stop: Event) -> None:
         while not stop.is_set():

@@ -215,25 +215,16 @@ def _senseless(step: Step, kind: UpdateFault, error: ValidationError) -> UpdateE
     return UpdateError(kind, f"the answer of {step} makes no sense: {where}: {problem['msg']}")
 
 
-TARGETS: Mapping[Step, str] = {
-    "look": "daemon.updates.fetch.main:look",
-    "resolve": "daemon.updates.fetch.main:resolve",
-    "download": "daemon.updates.fetch.main:download",
-    "verify": "daemon.updates.fetch.main:verify",
-    "check": "daemon.pipeline.trial:check",
-    "selftest": "daemon.pipeline.trial:selftest",
-}
-"""What each step calls."""
-
 POLL_S = 0.1
 """How often it is asked meanwhile whether to go on."""
 
 
 class ChildRunner:
-    """Implements Runner."""
+    """Runs each step in a child process of its own. Implements Runner."""
 
-    def __init__(self, targets: Mapping[Step, str] = TARGETS) -> None:
-        self._targets = targets
+    def __init__(self, functions: Mapping[Step, Callable[[str], None]]) -> None:
+        """`functions` are what the child processes call with a step's request."""
+        self._functions = functions
 
     def run(self, step: Step, request: str, deadline_s: float, beat: Beat, inherits: Sequence[int] = ()) -> str:
         """What the step printed.
@@ -241,7 +232,7 @@ class ChildRunner:
         Raises ChildError when it failed, Late when it took too long, UpdateError when there is no room for a process.
         """
         try:
-            child = Child(self._targets[step], request, inherits=inherits)
+            child = Child(self._functions[step], request, inherits=inherits)
         except ChildError as error:
             raise UpdateError("memory", str(error)) from error
         deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)

@@ -24,6 +24,7 @@ from tests.helpers.accelerators import EXAMINED, INPUT, OUTPUT, SmallAccelerator
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.processes import is_running
+from tests.inference import compiled
 from tests.shared import SHARED, needs_shared
 
 SLOWLY = Backoff(60.0, 60.0)
@@ -260,6 +261,6 @@ def test_the_runtimes_own_accelerator_computes_what_the_interpreter_does() -> No
         "input": spec.input.model_dump(),
         "output": spec.output.model_dump(),
     }
-    with Child("tests.inference.compiled:compute", json.dumps(told), json.dumps(model.input.tolist())) as child:
+    with Child(compiled.compute, json.dumps(told), json.dumps(model.input.tolist())) as child:
         answer = np.array(json.loads(child.result(60)), np.int8)
     np.testing.assert_allclose(answer, model.invoke()[0], atol=1)

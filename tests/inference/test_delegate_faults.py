@@ -14,6 +14,7 @@ from daemon.core.records import Array
 from daemon.runtime.child import Child, RecordInlet
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.processes import is_running
+from tests.inference import delegated
 from tests.inference.delegated import Delegated
 from tests.inference.layers import write_layer
 
@@ -63,9 +64,7 @@ def invoking(directory: Path, delegate: Path, times: int, **options: object) -> 
     arguments = [str(directory / "model.tflite"), str(delegate), json.dumps(options), json.dumps(INPUT.tolist())]
     with (
         RecordInlet(64, 128) as inlet,
-        Child(
-            "tests.inference.delegated:invoke", inlet.address, *arguments, str(times), inherits=inlet.descriptors
-        ) as child,
+        Child(delegated.invoke, inlet.address, *arguments, str(times), inherits=inlet.descriptors) as child,
     ):
         yield Invoking(child, inlet)
 

@@ -17,6 +17,7 @@ from daemon.bundle.bundle import MANIFEST
 from daemon.bundle.release import Release
 from daemon.core.errors import ChildError
 from daemon.inference.graphs import write_head
+from daemon.pipeline import trial
 from daemon.runtime.child import REASON_CHARS, Child
 from daemon.updates.messages import CHECK_S, SELFTEST_S, CheckRequest, SelftestRequest
 from daemon.updates.steps import of_trial
@@ -50,8 +51,11 @@ def tried(
     memory_mb = release.signed.memory_mb
     asked = SelftestRequest(release=release, directory=str(directory), memory_mb=memory_mb)
     check = CheckRequest(**dict(asked), config=config and str(config))
-    for stage, request, most_s in (("check", check, CHECK_S), ("selftest", asked, deadline_s)):
-        with Child(f"daemon.pipeline.trial:{stage}", request.model_dump_json()) as child:
+    for stage, run, request, most_s in (
+        ("check", trial.check, check, CHECK_S),
+        ("selftest", trial.selftest, asked, deadline_s),
+    ):
+        with Child(run, request.model_dump_json()) as child:
             try:
                 answer = json.loads(child.result(most_s))
             except ChildError as error:
@@ -219,7 +223,7 @@ def test_a_config_that_cannot_be_read_is_no_fault_of_the_bundle(tmp_path: Path) 
         memory_mb=MEMORY_MB,
         config=str(tmp_path / "none"),
     )
-    with Child("daemon.pipeline.trial:check", asked.model_dump_json()) as child:
+    with Child(trial.check, asked.model_dump_json()) as child:
         answer = json.loads(child.result(CHECK_S))
     assert (answer["ok"], answer["kind"]) == (False, "disk")
     assert answer["reason"].startswith("the node's config cannot be used: ")

@@ -6,6 +6,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -116,3 +117,12 @@ def rave(address: str) -> None:
     RecordOutlet(address)
     os.eventfd_write(int(address.split(":")[2]), 1_000_000)
     hang()
+
+
+def _not_importable() -> Callable[[], None]:
+    def inner() -> None: ...
+
+    return inner
+
+
+not_there = _not_importable()

@@ -13,6 +13,7 @@ from daemon.core.errors import ChildError, ChildTimeout
 from daemon.runtime.child import START, Child, RecordInlet, tally
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.processes import children_of, is_running
+from tests.runtime import children
 
 DEADLINE_S = 20.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def child(function: str, *arguments: str, inlet: RecordInlet | None = None) -> Child:
     inherits = inlet.descriptors if inlet else ()
-    return Child(f"tests.runtime.children:{function}", *arguments, inherits=inherits)
+    return Child(getattr(children, function), *arguments, inherits=inherits)
 
 
 def descriptors() -> list[str]:
@@ -88,8 +89,8 @@ def test_it_ends_by_its_parent_alone() -> None:
 
 def test_a_parent_that_is_killed_leaves_no_child() -> None:
     script = (
-        "import time; from daemon.runtime.child import Child\n"
-        "print(Child('tests.runtime.children:hang').pid, flush=True); time.sleep(60)"
+        "import time; from daemon.runtime.child import Child; from tests.runtime import children\n"
+        "print(Child(children.hang).pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert parent.stdout
@@ -177,16 +178,16 @@ def test_nothing_is_left_of_twenty_children() -> None:
 
 
 def test_a_process_that_lives_on_is_not_to_be_joined_by_another() -> None:
-    with Child("tests.runtime.children:hang") as child, pytest.raises(ChildError, match=f"process {child.pid} hangs"):
+    with Child(children.hang) as child, pytest.raises(ChildError, match=f"process {child.pid} hangs"):
         child.check_gone()
     child.check_gone()
 
 
 def test_what_is_killed_is_counted_and_what_has_ended_is_not() -> None:
     before = tally.killed, tally.left_behind
-    with Child("tests.runtime.children:hang"):
+    with Child(children.hang):
         pass
     assert (tally.killed, tally.left_behind) == (before[0] + 1, before[1])
-    with Child("tests.runtime.children:say", "done") as child:
+    with Child(children.say, "done") as child:
         assert child.result(5).strip() == "done"
     assert tally.killed == before[0] + 1

@@ -8,12 +8,13 @@ import pytest
 from daemon.core.errors import ChildError
 from daemon.runtime.child import Child
 from daemon.runtime.child_main import FIRST_TO_GO, MOST_FILES, NICER
+from tests.runtime import children
 
 DEADLINE_S = 20.0
 
 
 def result_of(function: str, *arguments: str) -> str:
-    with Child(f"tests.runtime.children:{function}", *arguments) as child:
+    with Child(getattr(children, function), *arguments) as child:
         try:
             return child.result(DEADLINE_S).strip()
         except ChildError as error:

@@ -31,7 +31,7 @@ def memory() -> Iterator[str]:
 
 
 def run(shim: Path, directory: str, *arguments: str) -> dict[str, object]:
-    command = [sys.executable, "-m", "tests.bundles.powercut", directory, str(shim), *arguments]
+    command = [sys.executable, "-m", "tests.updates.powercut", directory, str(shim), *arguments]
     environment = os.environ | {"LD_PRELOAD": str(shim), "PYTHONPATH": f"{ROOT}"}
     ran = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=DEADLINE_S, cwd=ROOT, env=environment

@@ -1,15 +1,17 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from daemon.bundle.release import Release
 from daemon.core.errors import ChildTimeout, UpdateError
 from daemon.updates.messages import SourceRequest
-from daemon.updates.steps import TARGETS, ChildRunner, Closing, Steps
+from daemon.updates.steps import ChildRunner, Closing, Step, Steps
 from tests.fakes.stage_runner import LocalRunner
 from tests.helpers.plain_bundles import release_of, write_bundle
+from tests.updates import walk
 
 
 def nothing() -> None: ...
@@ -19,8 +21,8 @@ def source(tmp_path: Path) -> SourceRequest:
     return SourceRequest(source="file:///x", root="/root.json", metadata=str(tmp_path), perceptd="0.1.0")
 
 
-def in_children(tmp_path: Path, function: str) -> Steps:
-    runner = ChildRunner(dict.fromkeys(TARGETS, f"tests.bundles.steps:{function}"))
+def in_children(tmp_path: Path, function: Callable[[str], None]) -> Steps:
+    runner = ChildRunner(dict.fromkeys(get_args(Step), function))
     return Steps(runner, source(tmp_path), None)
 
 
@@ -30,7 +32,7 @@ def release(tmp_path: Path) -> Release:
 
 
 def test_a_child_answers_and_shows_how_far_it_is(tmp_path: Path, release: Release) -> None:
-    stages = in_children(tmp_path, "answers")
+    stages = in_children(tmp_path, walk.answers)
     assert stages.bytes_done == 0
     stages.download(release, tmp_path, [], nothing)
     assert stages.bytes_done == 7
@@ -40,14 +42,14 @@ def test_a_child_answers_and_shows_how_far_it_is(tmp_path: Path, release: Releas
 @pytest.mark.parametrize(
     ("function", "fetching", "trying", "reason"),
     [
-        ("refuses", "trust", "trust", "signed by a stranger"),
-        ("crashes", "source", "bundle", ".*its process was ended by SIGSEGV"),
-        ("raves", "source", "bundle", "the answer of .* makes no sense: all of it: .*"),
-        ("absent", "source", "bundle", "its process ended with code .*"),
+        (walk.refuses, "trust", "trust", "signed by a stranger"),
+        (walk.crashes, "source", "bundle", ".*its process was ended by SIGSEGV"),
+        (walk.raves, "source", "bundle", "the answer of .* makes no sense: all of it: .*"),
+        (walk.not_importable(), "source", "bundle", "its process ended with code .*"),
     ],
 )
 def test_a_child_that_fails_fails_its_stage(
-    tmp_path: Path, release: Release, function: str, fetching: str, trying: str, reason: str
+    tmp_path: Path, release: Release, function: Callable[[str], None], fetching: str, trying: str, reason: str
 ) -> None:
     stages = in_children(tmp_path, function)
     asks: list[tuple[str, Callable[[], object]]] = [
@@ -64,7 +66,7 @@ def test_a_child_that_fails_fails_its_stage(
 
 
 def test_a_child_that_hangs_is_given_up(tmp_path: Path) -> None:
-    runner = ChildRunner(dict.fromkeys(TARGETS, "tests.bundles.steps:hangs"))
+    runner = ChildRunner(dict.fromkeys(get_args(Step), walk.hangs))
     with pytest.raises(ChildTimeout):
         runner.run("check", "{}", 0.1, nothing)
 
@@ -73,7 +75,7 @@ def test_a_child_is_left_when_the_daemon_stops(tmp_path: Path) -> None:
     def stop() -> None:
         raise Closing
 
-    runner = ChildRunner(dict.fromkeys(TARGETS, "tests.bundles.steps:hangs"))
+    runner = ChildRunner(dict.fromkeys(get_args(Step), walk.hangs))
     with pytest.raises(Closing):
         runner.run("check", "{}", 3600.0, stop)
 

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from daemon.core.errors import ChildTimeout, UpdateError
+from daemon.node.bundle_updates import UPDATE_STEPS
 from daemon.updates import steps as stages
 from daemon.updates.messages import SourceRequest
 from daemon.updates.steps import ChildRunner, Steps
 from tests.helpers import hostile_models
 from tests.helpers.bundle_builder import release_of, write_bundle
+from tests.runtime import children
 from tests.updates.fetching import FILES, Device
 
 ORIGIN = SourceRequest(source="file:///none", root="/none", metadata="/none", perceptd="0.1.0")
@@ -21,7 +23,7 @@ def beat() -> None:
 
 
 def steps(origin: SourceRequest = ORIGIN, runner: ChildRunner | None = None) -> Steps:
-    return Steps(runner or ChildRunner(), origin, None)
+    return Steps(runner or ChildRunner(UPDATE_STEPS), origin, None)
 
 
 def test_a_bundle_comes_through_all_steps_up_to_the_check(device: Device, tmp_path: Path) -> None:
@@ -57,7 +59,7 @@ def test_what_never_returns_is_ended_at_the_deadline(
 ) -> None:
     for name in ("CHECK_S", "LOOK_S"):
         monkeypatch.setattr(stages, name, SHORT_S)
-    asked = steps(runner=ChildRunner(dict.fromkeys(("check", "look"), "tests.runtime.children:hang_told")))
+    asked = steps(runner=ChildRunner(dict.fromkeys(("check", "look"), children.hang_told)))
     release = release_of(write_bundle(tmp_path / "bundle"))
     with pytest.raises(UpdateError, match=f"^{words}$") as caught:
         asked.look(beat) if step == "look" else asked.check(release, tmp_path, beat)

@@ -146,7 +146,7 @@ def test_a_slot_that_was_damaged_is_not_switched_to(device: Device) -> None:
 
 
 @pytest.mark.parametrize(
-    ("vitals", "reason"),
+    ("bundle_metrics", "reason"),
     [
         (BundleMetrics(moments=3, errors=1, p99_ms=10.0, mean_top_score=0.9), "1 error in 3 moments"),
         (BundleMetrics(moments=500, errors=0, p99_ms=151.0, mean_top_score=0.9), "p99 latency is 151 ms"),

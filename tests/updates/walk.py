@@ -1,9 +1,10 @@
-"""What the children of test_stages.py do."""
+"""Functions that the child processes of test_steps.py run."""
 
 import json
 import os
 import signal
 import time
+from collections.abc import Callable
 
 
 def answers(request: str) -> None:
@@ -28,3 +29,9 @@ def raves(request: str) -> None:
 
 def hangs(request: str) -> None:
     time.sleep(3600)
+
+
+def not_importable() -> Callable[[str], None]:
+    def inner(request: str) -> None: ...
+
+    return inner

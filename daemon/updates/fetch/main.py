@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
@@ -18,8 +19,6 @@ from daemon.bundle.release import LISTING, OFFERS_MOST, FileEntry, Offer, Releas
 from daemon.core.errors import UpdateError
 from daemon.core.files import read_bounded, replace_file
 from daemon.updates.fetch.catalogue import Catalogue, catalogue, choose, newest
-from daemon.updates.fetch.download import Transport
-from daemon.updates.fetch.tuf_client import matches, trusted_targets
 from daemon.updates.messages import (
     SKIPPED_MOST,
     DownloadRequest,
@@ -33,6 +32,11 @@ from daemon.updates.messages import (
     failure,
     success,
 )
+
+if TYPE_CHECKING:
+    from daemon.updates.fetch.download import Transport
+
+RequestT = TypeVar("RequestT", bound=BaseModel)
 
 FETCHING = ".fetching"
 """The file that is not whole yet; no file of a bundle begins with a dot."""
@@ -130,6 +134,8 @@ def namesake(directories: Iterable[str], entry: FileEntry) -> Path | None:
 
 
 def _is(path: Path, entry: FileEntry) -> bool:
+    from daemon.updates.fetch.tuf_client import matches
+
     try:
         with path.open("rb") as file:
             return matches(file, entry)
@@ -168,22 +174,22 @@ DISK_FAULTS = {
 
 def look(request: str) -> None:
     """What the source has: SourceRequest -> LookResult."""
-    _answer(lambda: look_at(SourceRequest.model_validate_json(request)))
+    _answer(look_at, SourceRequest.model_validate_json(request))
 
 
 def resolve(request: str) -> None:
     """One version, with its files: ResolveRequest -> ResolveResult."""
-    _answer(lambda: resolve_one(ResolveRequest.model_validate_json(request)))
+    _answer(resolve_one, ResolveRequest.model_validate_json(request))
 
 
 def download(request: str) -> None:
     """Its files, each whole: DownloadRequest -> DownloadResult."""
-    _answer(lambda: download_all(DownloadRequest.model_validate_json(request)))
+    _answer(download_all, DownloadRequest.model_validate_json(request))
 
 
 def verify(request: str) -> None:
     """Its files, on the disk: VerifyRequest -> VerifyResult."""
-    _answer(lambda: verify_all(VerifyRequest.model_validate_json(request)))
+    _answer(verify_all, VerifyRequest.model_validate_json(request))
 
 
 def look_at(request: SourceRequest) -> LookResult:
@@ -202,6 +208,8 @@ def resolve_one(request: ResolveRequest) -> ResolveResult:
 
 def download_all(request: DownloadRequest) -> DownloadResult:
     """What `download` does: what is there, or in another slot, is not sent again. Raises UpdateError, OSError."""
+    from daemon.updates.fetch.download import Transport
+
     partial = Partial(Path(request.into), request.release)
     partial.prepare()
     known = {key: path for slot in request.have for key, path in contents(Path(slot)).items()}
@@ -246,9 +254,9 @@ class _Progress:
             self.add(len(chunk))
 
 
-def _answer(work: Callable[[], BaseModel]) -> None:
+def _answer(work: Callable[[RequestT], BaseModel], request: RequestT) -> None:
     try:
-        answer = success(work())
+        answer = success(work(request))
     except UpdateError as error:
         answer = failure(error)
     except OSError as error:  # the network's have become UpdateErrors: this is our own disk
@@ -257,6 +265,8 @@ def _answer(work: Callable[[], BaseModel]) -> None:
 
 
 def _offered(request: SourceRequest) -> Catalogue:
+    from daemon.updates.fetch.tuf_client import trusted_targets
+
     return catalogue(trusted_targets(request.source, Path(request.root), Path(request.metadata)))
 
 
@@ -264,7 +274,7 @@ def _offer(release: Release) -> Offer:
     return Offer(**release.signed.model_dump(), size=release.size)
 
 
-def _fetch(transport: Transport, release: Release, entry: FileEntry, partial: Partial, progress: _Progress) -> None:
+def _fetch(transport: "Transport", release: Release, entry: FileEntry, partial: Partial, progress: _Progress) -> None:
     folder, _, name = f"{release.signed.name}/{release.signed.version}/{entry.path}".rpartition("/")
     url = f"{transport.base}targets/{folder}/{entry.sha256}.{name}"
     if not partial.take(entry, progress.passed(transport.chunks(url, entry.length))):

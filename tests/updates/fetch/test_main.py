@@ -15,6 +15,7 @@ import pytest
 
 from daemon.core.errors import UpdateError
 from daemon.runtime.child import Child, shared_memory
+from daemon.updates.fetch import main
 from daemon.updates.fetch.main import disk_fault
 from tests.helpers.tufrepo import TufRepo, signed_part
 from tests.helpers.webserver import Fault, WebServer
@@ -41,7 +42,7 @@ def test_a_bundle_is_found_fetched_and_verified(device: Device) -> None:
 
 def test_every_stage_runs_in_a_child_process(device: Device) -> None:
     def run(stage: str, request: dict, *inherits: int) -> dict:
-        with Child(f"daemon.updates.fetch.main:{stage}", json.dumps(request), inherits=inherits) as child:
+        with Child(getattr(main, stage), json.dumps(request), inherits=inherits) as child:
             return json.loads(child.result(60))
 
     source = device.from_source()
