@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from daemon.bundle.bundle import load_bundle
 from daemon.core.errors import EXIT_REFUSED, BundleError
-from daemon.pipeline.offline import OfflineRecogniser, read_manifest, render, selftest
+from daemon.pipeline.offline import OfflineRecogniser, read_manifest, render, run_selftest
 from daemon.pipeline.offline import evaluate as evaluate_rows
 from daemon.pipeline.recogniser import load_recogniser
 
@@ -50,7 +50,7 @@ def bundle_show(options: argparse.Namespace) -> int:
 def bundle_verify(options: argparse.Namespace) -> int:
     """Check a bundle: manifest, files, tensors, self-test."""
     bundle = load_bundle(options.bundle)
-    failures = selftest(bundle, load_recogniser(bundle))
+    failures = run_selftest(bundle, load_recogniser(bundle))
     if options.json:
         print(json.dumps({"bundle": bundle.manifest.id, "good": not failures, "failures": failures}, indent=2))
     elif not failures:

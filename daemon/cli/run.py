@@ -70,7 +70,7 @@ def check_config(options: argparse.Namespace) -> int:
     loaded = load_config(options.config)
     recogniser = _first(loaded, None)
     Node(loaded.document, recogniser)
-    for remark in [*absent_files(loaded), *unusable_root(loaded), *recogniser.stays_on_cpu]:
+    for remark in [*absent_files(loaded), *unusable_root(loaded), *recogniser.cpu_remarks]:
         print(remark, file=sys.stderr)
     streams = ", ".join(loaded.document.streams)
     print(f"{options.config}: good; bundle {recogniser.bundle.manifest.id}, streams: {streams}")

@@ -17,11 +17,11 @@ from daemon.doctor.edgetpu import INSTALL
 from daemon.doctor.finding import Finding, tried
 from daemon.doctor.libraries import Installed, installed
 from daemon.inference.accelerator import LOAD_S, Accelerator
-from daemon.inference.accelerator_status import Change
+from daemon.inference.accelerator_status import StatusChange
 from daemon.inference.hardware import EDGETPU_LIBRARY
-from daemon.inference.placement import Device, Placement, look_around
+from daemon.inference.placement import Device, Placement, detect_machine
 from daemon.pipeline.acceleration import accelerate, placements_of
-from daemon.pipeline.offline import failures_in_short, selftest
+from daemon.pipeline.offline import failures_in_short, run_selftest
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
 from daemon.runtime.child_main import Failed
 
@@ -60,7 +60,7 @@ class Attempt:
     """An accelerator's changes, and, if it came to be in use, what the self-test found `wrong` and its `seconds`."""
 
     device: Device
-    history: Sequence[Change]
+    history: Sequence[StatusChange]
     parts: Sequence[Part]
     seconds: float = 0.0
     wrong: Sequence[str] = ()
@@ -96,7 +96,7 @@ def judge(attempt: Attempt, have: Installed) -> Finding:
     return Finding(check, "good", "; ".join([f"good in {attempt.seconds * 1000:.0f} ms", ", ".join(paces), *told]))
 
 
-def _faults(attempt: Attempt) -> tuple[list[str], Change | None]:
+def _faults(attempt: Attempt) -> tuple[list[str], StatusChange | None]:
     """Each fault in words, with the library whose it is; and the last, unless another way has got round it."""
     history = attempt.history
     until_used = list(takewhile(lambda change: change.state != "in_use", history))
@@ -108,7 +108,7 @@ def _faults(attempt: Attempt) -> tuple[list[str], Change | None]:
     return told, faults[-1] if len(faults) > got_round else None
 
 
-def _told(way: Device, fault: Change) -> str:
+def _told(way: Device, fault: StatusChange) -> str:
     library, reason = way.library or GPU, fault.reason or ""
     _, crashed, signal_name = reason.partition(ENDED_BY)
     if crashed:
@@ -116,7 +116,7 @@ def _told(way: Device, fault: Change) -> str:
     return reason if library in reason or fault.state == "absent" else f"{library}: {reason}"
 
 
-def _remedy(fault: Change, device: Device, have: Installed) -> str:
+def _remedy(fault: StatusChange, device: Device, have: Installed) -> str:
     is_crash = ENDED_BY in (fault.reason or "")
     if device.library == EDGETPU_LIBRARY and (is_crash or "cannot be loaded" in (fault.reason or "")):
         return INSTALL
@@ -168,7 +168,7 @@ ONCE = Backoff(3600.0, 3600.0)
 
 def accelerator_findings(devices: DevicesConfig, bundle: Bundle) -> Iterator[Finding]:
     """What each accelerator makes of the self-test, and which encoders stay on the CPU and why."""
-    placements = placements_of(bundle.manifest, devices, look_around())
+    placements = placements_of(bundle.manifest, devices, detect_machine())
     yield from cpu_placements(placements)
     by_device = {placement.device: modality for modality, placement in placements.items()}
     for device, modality in by_device.items():
@@ -232,7 +232,7 @@ def _tried_once(accelerator: Accelerator, recogniser: Recogniser) -> Attempt:
         _wait_until(lambda: _is_settled(accelerator), load_s + EXAMINE_S)
         if any(change.state == "in_use" for change in accelerator.status.history):
             began = time.monotonic()
-            wrong = selftest(recogniser.bundle, recogniser)
+            wrong = run_selftest(recogniser.bundle, recogniser)
             seconds = time.monotonic() - began
             if any(verifier.share.on_cpu for verifier in accelerator.verifiers):
                 _wait_until(lambda: accelerator.status.state != "in_use", FALL_S)

@@ -15,7 +15,7 @@ from daemon.doctor.machine import disk
 from daemon.doctor.sources import source_findings
 from daemon.doctor.updates import models_findings
 from daemon.mqtt.requests import try_broker
-from daemon.pipeline.offline import failures_in_short, run_in_child
+from daemon.pipeline.offline import failures_in_short, print_selftest
 from daemon.pipeline.recogniser import check_matches_config
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.startup import DryStart, dry_start
@@ -130,7 +130,7 @@ def device_findings(config: Config, bundle: Bundle) -> Iterator[Finding]:
 def cpu_selftest(bundle: Bundle) -> Finding:
     """The self-test on the CPU, in a child process: a kernel may use instructions that the processor lacks."""
     check = "self-test cpu"
-    trial = tried("TFLite", run_in_child, str(bundle.directory), deadline_s=SELFTEST_S)
+    trial = tried("TFLite", print_selftest, str(bundle.directory), deadline_s=SELFTEST_S)
     if trial.trouble is not None:
         return Finding(check, "failure", trial.trouble, "install the bundle, or a runtime for this processor, anew")
     result = json.loads(trial.said)

@@ -12,7 +12,7 @@ from daemon.inference.accelerator_process import AcceleratorProcess, SharedInput
 from daemon.inference.accelerator_status import AcceleratorState, AcceleratorStatus, StatusHistory
 from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import Device
-from daemon.inference.verification import Asked, Verifier, Workload
+from daemon.inference.verification import Invoker, Verifier, Workload
 from daemon.runtime.child import Child
 from daemon.runtime.heartbeat import IDLE_S, ROUND_S, Heartbeat
 
@@ -198,7 +198,7 @@ class Accelerator:
                 with self._turn:
                     self._check_idle(process, verifier)
 
-    def _check_idle(self, process: Asked, verifier: Verifier) -> None:
+    def _check_idle(self, process: Invoker, verifier: Verifier) -> None:
         if self._process is None:
             return
         try:

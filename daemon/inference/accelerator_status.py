@@ -8,11 +8,11 @@ from daemon.core.errors import FaultKind
 
 AcceleratorState = Literal["starting", "in_use", "absent", "failed", "stopped"]
 
-KEPT_CHANGES = 20
+MAX_CHANGES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class StatusChange:
     """A state and why it came about; `kind` is that of a failure."""
 
     at_ns: int
@@ -30,14 +30,14 @@ class AcceleratorStatus:
     reason: str | None = None
     starts: int = 0
     failures: dict[FaultKind, int] = field(default_factory=dict)
-    history: tuple[Change, ...] = ()
+    history: tuple[StatusChange, ...] = ()
 
 
 class StatusHistory:
     """Written by the accelerator's thread; its status may be read by any."""
 
     def __init__(self, now_ns: int) -> None:
-        self._changes: deque[Change] = deque(maxlen=KEPT_CHANGES)
+        self._changes: deque[StatusChange] = deque(maxlen=MAX_CHANGES)
         self.status = AcceleratorStatus("starting", now_ns)
 
     @property
@@ -51,16 +51,16 @@ class StatusHistory:
         if (before.state, before.reason) == (state, reason) and state != "starting":
             return False
         starts = before.starts + (state == "starting")
-        self._changed(Change(now_ns, state, None, reason), starts, before.failures)
+        self._changed(StatusChange(now_ns, state, None, reason), starts, before.failures)
         return True
 
     def fails(self, kind: FaultKind, reason: str, now_ns: int) -> None:
         """Note a failure."""
         before = self.status
         failures = {**before.failures, kind: before.failures.get(kind, 0) + 1}
-        self._changed(Change(now_ns, "failed", kind, reason), before.starts, failures)
+        self._changed(StatusChange(now_ns, "failed", kind, reason), before.starts, failures)
 
-    def _changed(self, change: Change, starts: int, failures: dict[FaultKind, int]) -> None:
+    def _changed(self, change: StatusChange, starts: int, failures: dict[FaultKind, int]) -> None:
         # that it is started again tells nothing which its failure and its use do not
         if change.state != "starting":
             self._changes.append(change)

@@ -32,7 +32,7 @@ class Device:
         return self.library is not None and PurePath(self.library).name.startswith("libedgetpu.so")
 
 
-PROCESSOR = Device(CPU, "cpu")
+CPU_DEVICE = Device(CPU, "cpu")
 """The CPU, in a process of its own: to measure what the isolation costs, and for nothing else."""
 
 
@@ -61,7 +61,7 @@ class Placement:
     reason: str | None = None
 
 
-def look_around(root: Path = Path("/")) -> Machine:
+def detect_machine(root: Path = Path("/")) -> Machine:
     """What is there. Only a Jetson's GPU is taken unasked: others are mostly slower than the CPU beside them."""
     return Machine(tuple(edge_tpus(root)), jetson_release(root) is not None and bool(gpu_nodes(root)))
 

@@ -52,10 +52,10 @@ DEADLINE_FACTOR = 5
 MOST_DEADLINE_NS = 1500 * NS_PER_MS
 """And no longer than this: an encoder that waits twice, and then computes, must not seem to hang (progress.ROUND_S)."""
 
-HISTORY = 512
+HISTORY_SIZE = 512
 """Enough for a p99 that rests on five answers."""
 
-RECENT = 16
+RECENT_SIZE = 16
 """Half a second of pictures at 30 a second: the median of so many is not moved by a machine that was busy."""
 
 SLOW_FACTOR = 4
@@ -67,9 +67,9 @@ class LatencyStats:
     """The durations of one model's invokes, the latest of them apart from those before."""
 
     def __init__(self) -> None:
-        self._history: deque[int] = deque(maxlen=HISTORY)
-        self._recent: deque[int] = deque(maxlen=RECENT)
-        self._late: deque[bool] = deque(maxlen=RECENT)
+        self._history: deque[int] = deque(maxlen=HISTORY_SIZE)
+        self._recent: deque[int] = deque(maxlen=RECENT_SIZE)
+        self._late: deque[bool] = deque(maxlen=RECENT_SIZE)
         self._since = 0
         self.p50_ns: int | None = None
         self.p99_ns: int | None = None
@@ -83,16 +83,16 @@ class LatencyStats:
 
     def add(self, took_ns: int) -> None:
         """Note one duration, and whether most of the latest are slow against those before."""
-        if len(self._recent) == RECENT:
+        if len(self._recent) == RECENT_SIZE:
             self._history.append(self._recent[0])
         self._recent.append(took_ns)
         self._late.append(self.p50_ns is not None and took_ns > SLOW_FACTOR * self.p50_ns + SLACK_NS)
-        self.is_slow = len(self._late) == RECENT and sum(self._late) > RECENT // 2
+        self.is_slow = len(self._late) == RECENT_SIZE and sum(self._late) > RECENT_SIZE // 2
         self._since += 1
-        if self._since >= RECENT:
+        if self._since >= RECENT_SIZE:
             self._take_stock()
 
-    def begin_anew(self) -> None:
+    def begin_process(self) -> None:
         """The latest were another process's, and are now among those before: what lasts is slow no more."""
         self._history.extend(self._recent)
         if self._history:
@@ -120,7 +120,7 @@ REMEASURE_NS = NS_PER_S
 """For each answer while it is examined: it may have become slow, not hang."""
 
 
-class Asked(Protocol):
+class Invoker(Protocol):
     """What is used of an AcceleratorProcess."""
 
     def ask(self, region: int, deadline_ns: int) -> Tensor:
@@ -138,7 +138,7 @@ class Workload:
 
 
 @dataclass(slots=True)
-class Share:
+class WorkloadCounts:
     """Of a workload's inputs, how many the accelerator computed, and how many the CPU; written by one thread."""
 
     ran: int = 0
@@ -161,7 +161,7 @@ class Verifier:
         self._checked_ns = 0
         self._paces: dict[Device, tuple[LatencyStats, LatencyStats]] = {}
         self._examined, self._live = LatencyStats(), LatencyStats()
-        self.share = Share()
+        self.share = WorkloadCounts()
 
     @property
     def pace(self) -> LatencyStats:
@@ -174,10 +174,10 @@ class Verifier:
         Each way has a pace of its own; so have examinations, for what is asked without a break may be answered sooner.
         """
         self._examined, self._live = self._paces.setdefault(way, (LatencyStats(), LatencyStats()))
-        self._examined.begin_anew()
-        self._live.begin_anew()
+        self._examined.begin_process()
+        self._live.begin_process()
 
-    def run(self, process: Asked, check_every_ns: int) -> Tensor:
+    def run(self, process: Invoker, check_every_ns: int) -> Tensor:
         """The answer to the live question. It is held back for a known one when the latest of them is older.
 
         Raises ChildError when it cannot be trusted.
@@ -186,12 +186,12 @@ class Verifier:
         self.check(process, check_every_ns)
         return output
 
-    def check(self, process: Asked, every_ns: int) -> None:
+    def check(self, process: Invoker, every_ns: int) -> None:
         """Ask a question whose answer is known, unless that was done since. Raises ChildError."""
         if monotonic_ns() - self._checked_ns >= every_ns:
             self._ask_known(process, self._deadline_ns, self._live)
 
-    def examine(self, process: Asked, going_on: Callable[[float], bool]) -> None:
+    def examine(self, process: Invoker, going_on: Callable[[float], bool]) -> None:
         """Ask a new process everything, and how long it takes. Raises ChildError when it fails.
 
         `going_on` is told how many seconds the next step may take, and says whether to take it.
@@ -202,7 +202,7 @@ class Verifier:
             if not going_on(FIRST_NS / NS_PER_S):
                 return
             self._compare(answer, process.ask(region, FIRST_NS))
-        for _ in range(RECENT):
+        for _ in range(RECENT_SIZE):
             if not going_on(REMEASURE_NS / NS_PER_S):
                 return
             self._ask_known(process, REMEASURE_NS, self._examined)
@@ -223,13 +223,13 @@ class Verifier:
     def _deadline_ns(self) -> int:
         return max(self._live.deadline_ns, self._examined.deadline_ns)
 
-    def _ask_known(self, process: Asked, deadline_ns: int, pace: LatencyStats) -> None:
+    def _ask_known(self, process: Invoker, deadline_ns: int, pace: LatencyStats) -> None:
         region, answer = self._known[self._next]
         self._next = (self._next + 1) % len(self._known)
         self._compare(answer, self._timed(process, region, deadline_ns, pace))
 
     @staticmethod
-    def _timed(process: Asked, region: int, deadline_ns: int, pace: LatencyStats) -> Tensor:
+    def _timed(process: Invoker, region: int, deadline_ns: int, pace: LatencyStats) -> Tensor:
         started_ns = monotonic_ns()
         output = process.ask(region, deadline_ns)
         pace.add(monotonic_ns() - started_ns)

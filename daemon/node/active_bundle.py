@@ -7,8 +7,8 @@ from daemon.bundle.manifest import Manifest
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.node.stream import Stream
 from daemon.node.stream_publisher import Shown, VitalSigns
-from daemon.pipeline.encode import Encoders
-from daemon.pipeline.live import HOLD_S, LiveFusion, LiveStream
+from daemon.pipeline.encode import EncoderPool
+from daemon.pipeline.live import DRAIN_S, LiveFusion, LiveStream
 from daemon.pipeline.recogniser import Recogniser
 from daemon.runtime.heartbeat import Heartbeat
 
@@ -18,7 +18,7 @@ ENCODERS_CLOSE_S = 0.4
 FUSION_CLOSE_S = 0.4
 ACCELERATORS_CLOSE_S = 0.4
 
-LEAVE_S = HOLD_S + 0.2
+LEAVE_S = DRAIN_S + 0.2
 """By then every stream has changed, whatever the encoders do."""
 
 
@@ -42,7 +42,7 @@ class ActiveBundle:
         self, recogniser: Recogniser, bundle: Shown, live: Sequence[Stream], *, on_change: Callable[[], None]
     ) -> None:
         self.recogniser, self.bundle = recogniser, bundle
-        self.encoders = Encoders(recogniser.crews)
+        self.encoders = EncoderPool(recogniser.parallel_encoders)
         self._streams = live
         self._on_change = on_change
         head = recogniser.new_head()
@@ -70,7 +70,7 @@ class ActiveBundle:
         An accelerator, of which there is one, is closed for the old bundle before it is started for the new; meanwhile
         the CPU computes.
         """
-        encoders, head = self.encoders.followed_by(recogniser.crews), recogniser.new_head()
+        encoders, head = self.encoders.followed_by(recogniser.parallel_encoders), recogniser.new_head()
         changes = [stream.prepare_change(recogniser, bundle, head, encoders, self._fusion) for stream in self._streams]
 
         def change() -> None:
@@ -102,7 +102,7 @@ class ActiveBundle:
 def _wait_for(left: Sequence[LiveStream]) -> None:
     deadline_ns = monotonic_ns() + round(LEAVE_S * NS_PER_S)
     for stream in left:
-        if not stream.has_left.wait(seconds_until(deadline_ns)):
+        if not stream.has_switched.wait(seconds_until(deadline_ns)):
             log.error("%s: fusion has not changed to the next bundle within %.1f s", stream.name, LEAVE_S)
 
 

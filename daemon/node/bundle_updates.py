@@ -31,8 +31,8 @@ UPDATE_STEPS: Mapping[Step, Callable[[str], None]] = {
     "resolve": fetch.resolve,
     "download": fetch.download,
     "verify": fetch.verify,
-    "check": trial.check,
-    "selftest": trial.selftest,
+    "check": trial.answer_check,
+    "selftest": trial.answer_selftest,
 }
 
 

@@ -88,7 +88,7 @@ class Node:
             self._turn_as_left()
             self._announce()
             self._publish_models()
-            for remark in self._active_bundle.recogniser.stays_on_cpu:
+            for remark in self._active_bundle.recogniser.cpu_remarks:
                 log.warning("%s", remark)
             self._active_bundle.start()
             stack.callback(self._active_bundle.close_accelerators)

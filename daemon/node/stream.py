@@ -13,8 +13,8 @@ from daemon.fusion.fuse import FusionHead, StreamFusion
 from daemon.node.health import StreamHealth, input_health, source_health
 from daemon.node.stream_publisher import Shown, StreamPublisher
 from daemon.node.switches import Switch
-from daemon.pipeline.encode import Encoders, Preparation
-from daemon.pipeline.keep_alive import Gates, KeepAlive, Kept, rules_of
+from daemon.pipeline.encode import EncoderPool, Preparation
+from daemon.pipeline.keep_alive import EmbeddingRepeater, Gates, KeepAlive, keep_alive_rules
 from daemon.pipeline.lane import Lane, LiveFlow
 from daemon.pipeline.live import LiveFusion, LiveStream, Order
 from daemon.pipeline.ordered import OrderedFlow
@@ -79,7 +79,7 @@ class Stream:
             self.name, self._new_fusion(recogniser, head), partial(self._publisher.publish, shown), self.counters
         )
 
-    def start_live(self, live: LiveStream, encoders: Encoders, fusion: LiveFusion) -> None:
+    def start_live(self, live: LiveStream, encoders: EncoderPool, fusion: LiveFusion) -> None:
         """Begin to capture, with text from MQTT where it is enabled."""
         flow = self._flow = LiveFlow(self._lane(self._recogniser, live, encoders, fusion), self._gates)
         self._order = lambda order: fusion.order(flow.stream, order)
@@ -88,7 +88,7 @@ class Stream:
         self._start_sources(flow.deliver)
 
     def prepare_change(
-        self, recogniser: Recogniser, shown: Shown, head: FusionHead, encoders: Encoders, fusion: LiveFusion
+        self, recogniser: Recogniser, shown: Shown, head: FusionHead, encoders: EncoderPool, fusion: LiveFusion
     ) -> Callable[[], LiveStream]:
         """Make ready for another bundle that takes what this one does; what is returned changes to it.
 
@@ -106,7 +106,7 @@ class Stream:
 
         return change
 
-    def start_in_order(self, encoders: Encoders) -> None:
+    def start_in_order(self, encoders: EncoderPool) -> None:
         """Begin to replay as fast as the encoders can."""
         manifest = self._recogniser.bundle.manifest
         flow = OrderedFlow(
@@ -118,7 +118,7 @@ class Stream:
             self.counters,
             self._stop,
             self._gates,
-            KeepAlive(rules_of(manifest.modalities, self._config.gates)),
+            KeepAlive(keep_alive_rules(manifest.modalities, self._config.gates)),
         )
         # after a failure it would begin again at another time than its fusion has come to
         self._start_sources(flow.deliver, on_end=flow.finish, resumes=False)
@@ -215,10 +215,10 @@ class Stream:
         """Whether the camera is the microphone too."""
         return self._config.microphone is not None and self._config.microphone.device == "camera"
 
-    def _lane(self, recogniser: Recogniser, live: LiveStream, encoders: Encoders, fusion: LiveFusion) -> Lane:
+    def _lane(self, recogniser: Recogniser, live: LiveStream, encoders: EncoderPool, fusion: LiveFusion) -> Lane:
         manifest = recogniser.bundle.manifest
-        rules = rules_of(manifest.modalities, self._config.gates)
-        kept = Kept(rules) if rules else None  # without gates nothing stands for anything
+        rules = keep_alive_rules(manifest.modalities, self._config.gates)
+        kept = EmbeddingRepeater(rules) if rules else None  # without gates nothing stands for anything
         return Lane(live, Preparation(manifest, self.counters), encoders, fusion, kept)
 
     def _new_fusion(self, recogniser: Recogniser, head: FusionHead) -> StreamFusion:

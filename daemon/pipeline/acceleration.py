@@ -21,10 +21,10 @@ from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
 from daemon.inference.accelerator import Accelerator, FallbackModel, Upkeep
 from daemon.inference.accelerator_process import AcceleratorModel
 from daemon.inference.hardware import USB_IDS, EdgeTpu, edge_tpus, reset_usb
-from daemon.inference.placement import Device, Machine, Placement, look_around, place
+from daemon.inference.placement import Device, Machine, Placement, detect_machine, place
 from daemon.inference.verification import Workload
 from daemon.pipeline.offline import Item, encoder_inputs, item_of
-from daemon.pipeline.recogniser import Recogniser, load_helpers, new_encoder
+from daemon.pipeline.recogniser import Recogniser, load_extra_encoders, new_encoder
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def accelerate(
     `machine` is what is there (default: looked for), `retries` how long to wait before an accelerator is tried again.
     Raises Refused when a case of the bundle's self-test, from which known answers are made, cannot be used.
     """
-    machine = look_around() if machine is None else machine
+    machine = detect_machine() if machine is None else machine
     specs = recogniser.bundle.manifest.modalities.present()
     placements = placements_of(recogniser.bundle.manifest, devices, machine)
     together: dict[Device, list[Modality]] = {}
@@ -122,7 +122,7 @@ def _with_helpers(recogniser: Recogniser, image_workers: int) -> Recogniser:
     if image.device is not None:
         log.warning("devices.image_workers is passed over: %s takes one picture at a time", image.device.name)
         return recogniser
-    return replace(recogniser, helpers={"image": load_helpers(recogniser.bundle, "image", image_workers - 1)})
+    return replace(recogniser, helpers={"image": load_extra_encoders(recogniser.bundle, "image", image_workers - 1)})
 
 
 def placements_of(manifest: Manifest, devices: DevicesConfig, machine: Machine) -> dict[Modality, Placement]:

@@ -36,7 +36,7 @@ class _Job:
     counters: Counters
 
 
-class Encoders:
+class EncoderPool:
     """Takes prepared input of any stream and encodes it on the modality's own threads, one for each of its encoders."""
 
     def __init__(
@@ -52,12 +52,12 @@ class Encoders:
         for modality, alike in encoders.items():
             self._workers[modality].grow(len(alike))
 
-    def followed_by(self, encoders: Mapping[Modality, Sequence[Encoder[Any]]]) -> "Encoders":
+    def followed_by(self, encoders: Mapping[Modality, Sequence[Encoder[Any]]]) -> "EncoderPool":
         """Another bundle's encoders of the same modalities, on the same threads: what comes first is encoded first.
 
         Where there are fewer of them, some threads have nothing to do.
         """
-        return Encoders(encoders, self._workers)
+        return EncoderPool(encoders, self._workers)
 
     def start(self) -> None:
         """Start the threads."""
@@ -141,11 +141,11 @@ class Preparation:
             self._counters["text"].drop("cut")
         return [("text", captured)]
 
-    def hears_like(self, other: "Preparation") -> bool:
+    def shares_front_end(self, other: "Preparation") -> bool:
         """Whether another bundle's makes the same patches of the same sound."""
         return self._hears == other._hears
 
-    def hear_on(self, other: "Preparation") -> None:
+    def adopt_front_end(self, other: "Preparation") -> None:
         """Go on where another one stands that hears alike."""
         self._front_end = other._front_end
 

@@ -134,19 +134,19 @@ class SoundGate:
 
         So a sound that lasted until the floor had come up to it is heard to end, and so is a slow change.
         """
-        level_db = level(block.samples)
+        level_db = rms_db(block.samples)
         floor_db = level_db if math.isnan(self._floor_db) else self._floor_db
-        self._floor_db = followed(floor_db, level_db, len(block.samples) / block.sample_rate_hz)
+        self._floor_db = next_floor_db(floor_db, level_db, len(block.samples) / block.sample_rate_hz)
         return max(level_db - floor_db, abs(self._floor_db - self._passed_db))
 
 
-def level(samples: Array) -> float:
+def rms_db(samples: Array) -> float:
     """The RMS level of samples in [-1, 1], in dB of full scale: QUIETEST_DB to 0."""
     power = float(samples @ samples) / max(1, len(samples))
     return min(0.0, max(QUIETEST_DB, 10 * math.log10(power))) if power > 0 else QUIETEST_DB
 
 
-def followed(floor_db: float, level_db: float, duration_s: float) -> float:
+def next_floor_db(floor_db: float, level_db: float, duration_s: float) -> float:
     """The floor after a level has lasted for so long: down with FALL_S, up by RISE_DB_PER_S."""
     if level_db < floor_db:
         return level_db + (floor_db - level_db) * math.exp(-duration_s / FALL_S)

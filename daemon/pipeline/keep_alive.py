@@ -20,7 +20,7 @@ class KeepAliveRule:
     max_age_ns: int
 
 
-def rules_of(modalities: Modalities, gates: GatesConfig) -> dict[Modality, KeepAliveRule]:
+def keep_alive_rules(modalities: Modalities, gates: GatesConfig) -> dict[Modality, KeepAliveRule]:
     """The rules of the modalities that have a gate; one that the bundle lacks has none.
 
     Without keep_alive_s it is half of max_age, of sound half of what pre_roll_s leaves of it.
@@ -39,7 +39,7 @@ def _rule(max_age_ms: int, keep_alive_s: float | None, pre_roll_s: float) -> Kee
     return KeepAliveRule(default_ns if keep_alive_s is None else round(keep_alive_s * NS_PER_S), max_age_ns)
 
 
-def too_late(modalities: Modalities, gates: GatesConfig) -> list[tuple[tuple[str, str], float, str]]:
+def keep_alive_problems(modalities: Modalities, gates: GatesConfig) -> list[tuple[tuple[str, str], float, str]]:
     """What of the config lets an embedding grow too old: key below `gates`, value, and what was expected instead."""
     found: list[tuple[tuple[str, str], float, str]] = []
     if gates.motion and modalities.image:
@@ -110,7 +110,7 @@ class Gates:
             samples = spectra * taken.hop_samples + taken.window_samples
             self._sound.hold_at_least(samples * NS_PER_S // taken.sample_rate_hz)
 
-    def pass_(self, captured: Captured) -> list[tuple[Captured, bool]]:
+    def filter(self, captured: Captured) -> list[tuple[Captured, bool]]:
         """What goes on now, in its order, and whether its encoder is wanted. Sound may be held back for a while."""
         if isinstance(captured, Frame) and self._motion is not None:
             return [(captured, _passes(self._motion, captured))]
@@ -130,7 +130,7 @@ def _passes(motion: MotionGate, frame: Frame) -> bool:
         return True
 
 
-class Kept:
+class EmbeddingRepeater:
     """The latest embedding of each modality of one lane: told again while a closed gate holds back what is like it."""
 
     def __init__(self, rules: Mapping[Modality, KeepAliveRule]) -> None:
@@ -172,10 +172,10 @@ class Kept:
             if latest is None or self._under_way[modality] or not self._keep_alive.is_due(modality, end_ns):
                 return None
             self._keep_alive.tell(modality, end_ns)
-        return at(latest, end_ns)
+        return restamped(latest, end_ns)
 
 
-def at(embedding: Embedding, end_ns: int) -> Embedding:
+def restamped(embedding: Embedding, end_ns: int) -> Embedding:
     """The same embedding, as if made of what ended then."""
     return replace(embedding, start_ns=embedding.start_ns + end_ns - embedding.end_ns, end_ns=end_ns)
 

@@ -8,15 +8,15 @@ from typing import Generic, TypeVar
 
 from daemon.core.records import MODALITIES, Block, Captured, Embedding, Modality, ended_ns
 from daemon.core.timing import NS_PER_S
-from daemon.pipeline.encode import Encoders, Preparation
-from daemon.pipeline.keep_alive import NO_GATES, Gates, Kept
+from daemon.pipeline.encode import EncoderPool, Preparation
+from daemon.pipeline.keep_alive import NO_GATES, EmbeddingRepeater, Gates
 from daemon.pipeline.live import LiveFusion, LiveStream
 
 Item = TypeVar("Item")
 
 
 @dataclass(slots=True, eq=False)
-class Place(Generic[Item]):
+class Ticket(Generic[Item]):
     """Of one item; None until it is finished."""
 
     item: Item | None = None
@@ -31,16 +31,16 @@ class ReorderBuffer(Generic[Item]):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._places: deque[Place[Item]] = deque()
+        self._places: deque[Ticket[Item]] = deque()
         self._waiting = 0
 
-    def begin(self) -> Place[Item]:
+    def begin(self) -> Ticket[Item]:
         """The next place."""
-        place: Place[Item] = Place()
+        place: Ticket[Item] = Ticket()
         self._places.append(place)
         return place
 
-    def finish(self, place: Place[Item], item: Item | None) -> list[Item]:
+    def finish(self, place: Ticket[Item], item: Item | None) -> list[Item]:
         """Take what came of a place, once (None: nothing did); give all that need wait no longer."""
         if place not in self._places:
             return [] if item is None else [item]
@@ -81,9 +81,9 @@ class Lane:
         self,
         stream: LiveStream,
         preparation: Preparation,
-        encoders: Encoders,
+        encoders: EncoderPool,
         fusion: LiveFusion,
-        kept: Kept | None = None,
+        kept: EmbeddingRepeater | None = None,
     ) -> None:
         """`kept` is needed where something may not be wanted."""
         self.stream = stream
@@ -120,7 +120,7 @@ class Lane:
         if is_empty:
             self._fusion.order(self.stream, "leave")
 
-    def _done(self, modality: Modality, place: Place[Embedding], end_ns: int, embedding: Embedding | None) -> None:
+    def _done(self, modality: Modality, place: Ticket[Embedding], end_ns: int, embedding: Embedding | None) -> None:
         with self._lock:
             ready = self._order[modality].finish(place, embedding)
             self._in_order.extend(ready)
@@ -157,7 +157,7 @@ class LiveFlow:
     def deliver(self, captured: Captured) -> None:
         """Send what passes the gates along the lane."""
         with self._lock:
-            for passed, wanted in self._gates.pass_(captured):
+            for passed, wanted in self._gates.filter(captured):
                 if isinstance(passed, Block):
                     self._retain(passed)
                 self._lane.take(passed, wanted)
@@ -167,13 +167,13 @@ class LiveFlow:
 
         Gives the stream as it was, which has left once all that is under way has been fused.
         """
-        is_alike = lane.preparation.hears_like(self._lane.preparation)
+        is_alike = lane.preparation.shares_front_end(self._lane.preparation)
         heard = [] if is_alike else self._heard()
         lane.preparation.hear(heard)  # without the lock: on small boards it takes longer than a frame
         with self._lock:
             old, self._lane = self._lane, lane
             if is_alike:
-                lane.preparation.hear_on(old.preparation)
+                lane.preparation.adopt_front_end(old.preparation)
             else:
                 lane.preparation.hear(block for block in self._retained if not heard or block.end_ns > heard[-1].end_ns)
             old.stream.successor = lane.stream

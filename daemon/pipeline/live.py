@@ -14,7 +14,7 @@ from daemon.runtime.heartbeat import IDLE_S, Heartbeat
 
 log = logging.getLogger(__name__)
 
-HOLD_S = 1.0
+DRAIN_S = 1.0
 """How long what a new bundle's encoders make waits for the last of the old one's: far longer than an encoder takes."""
 
 Publish = Callable[[Fused], None]
@@ -25,7 +25,7 @@ Order = Literal["pause", "resume", "leave"]
 class LiveStream:
     """What live fusion needs of one stream under one bundle; `successor` is the same stream under the next.
 
-    `has_left` is set when the successor has taken over.
+    `has_switched` is set when the successor has taken over.
     """
 
     name: str
@@ -33,7 +33,7 @@ class LiveStream:
     publish: Publish
     counters: dict[Modality, Counters]
     successor: "LiveStream | None" = None
-    has_left: threading.Event = field(default_factory=threading.Event)
+    has_switched: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)
@@ -131,7 +131,7 @@ class LiveFusion:
         if stream is present:
             self._take(stream, embedding)
         elif stream is present.successor:
-            held = self._held.setdefault(stream.name, _Held(monotonic_ns() + round(HOLD_S * NS_PER_S)))
+            held = self._held.setdefault(stream.name, _Held(monotonic_ns() + round(DRAIN_S * NS_PER_S)))
             held.embeddings.append(embedding)
         else:
             stream.counters[embedding.modality].drop("bundle")
@@ -160,7 +160,7 @@ class LiveFusion:
         self._step(stream, _leave)
         self._streams[stream.name] = successor
         self._due_ns[stream.name] = None
-        stream.has_left.set()
+        stream.has_switched.set()
         held = self._held.pop(stream.name, None)
         for embedding in held.embeddings if held else ():
             self._take(successor, embedding)

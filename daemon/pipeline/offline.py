@@ -110,7 +110,7 @@ MOST_FAILURES = 3
 """Of a self-test, told on one line."""
 
 
-def selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
+def run_selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
     """What the stored cases find wrong, in words. Raises ModelError when a model does not run."""
     offline = OfflineRecogniser(recogniser)
     tolerance = bundle.manifest.selftest.tolerance
@@ -137,13 +137,13 @@ def failures_in_short(failures: Sequence[str]) -> str:
     return "; ".join(told) + more
 
 
-def run_in_child(directory: str) -> None:
-    """In a child process: write what `tried` says, as JSON."""
-    failures, seconds = tried(Path(directory))
+def print_selftest(directory: str) -> None:
+    """In a child process: write what `timed_selftest` says, as JSON."""
+    failures, seconds = timed_selftest(Path(directory))
     print(json.dumps({"failures": failures, "seconds": seconds}))  # noqa: T201  (the parent reads it)
 
 
-def tried(directory: Path) -> tuple[list[str], float]:
+def timed_selftest(directory: Path) -> tuple[list[str], float]:
     """What the self-test of the bundle there finds wrong, and how many seconds it took.
 
     A bundle that cannot be used is wrong at once.
@@ -153,7 +153,7 @@ def tried(directory: Path) -> tuple[list[str], float]:
         bundle = load_bundle(directory)
         recogniser = load_recogniser(bundle)
         began = time.monotonic()
-        failures = selftest(bundle, recogniser)
+        failures = run_selftest(bundle, recogniser)
     except Refused as error:
         failures = str(error).splitlines()
     return failures, time.monotonic() - began

@@ -12,8 +12,8 @@ from typing import Any
 from daemon.core.records import MODALITIES, Captured, Counters, Embedding, Modality, ended_ns, modality_of
 from daemon.core.timing import NS_PER_MS
 from daemon.fusion.fuse import StreamFusion
-from daemon.pipeline.encode import Encoders, Preparation
-from daemon.pipeline.keep_alive import NO_GATES, Gates, KeepAlive, at
+from daemon.pipeline.encode import EncoderPool, Preparation
+from daemon.pipeline.keep_alive import NO_GATES, Gates, KeepAlive, restamped
 from daemon.pipeline.live import Publish
 
 BLOCK_NS = 20 * NS_PER_MS
@@ -40,7 +40,7 @@ class OrderedFlow:
         self,
         name: str,
         preparation: Preparation,
-        encoders: Encoders,
+        encoders: EncoderPool,
         fusion: StreamFusion,
         publish: Publish,
         counters: Mapping[Modality, Counters],
@@ -68,7 +68,7 @@ class OrderedFlow:
 
     def deliver(self, captured: Captured) -> None:
         """Take the next item; returns once there is room for a further one of its kind."""
-        for passed, wanted in self._gates.pass_(captured):
+        for passed, wanted in self._gates.filter(captured):
             self._take(passed, wanted)
 
     def _take(self, captured: Captured, wanted: bool) -> None:
@@ -129,7 +129,7 @@ class OrderedFlow:
         """The embedding that came of it; where an encoder made none, the next item goes through it."""
         if isinstance(result, _Hold):
             latest = self._latest.get(modality)
-            return latest and at(latest, result.end_ns)
+            return latest and restamped(latest, result.end_ns)
         if result is None:
             self._keep_alive.forget(modality, end_ns)
         return result

@@ -23,7 +23,7 @@ from daemon.fusion.fuse import FusionHead, StreamFusion
 from daemon.inference.accelerator import Accelerator
 from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import Placement
-from daemon.pipeline.keep_alive import too_late
+from daemon.pipeline.keep_alive import keep_alive_problems
 
 NS_PER_MS = 1_000_000
 
@@ -44,12 +44,12 @@ class Recogniser:
     helpers: Mapping[Modality, Sequence[Encoder[Any]]] = field(default_factory=dict)
 
     @property
-    def crews(self) -> dict[Modality, Sequence[Encoder[Any]]]:
+    def parallel_encoders(self) -> dict[Modality, Sequence[Encoder[Any]]]:
         """Of each modality, all encoders that can work at once."""
         return {modality: (encoder, *self.helpers.get(modality, ())) for modality, encoder in self.encoders.items()}
 
     @property
-    def stays_on_cpu(self) -> list[str]:
+    def cpu_remarks(self) -> list[str]:
         """Which encoders run on the CPU though something else was wanted, or might be expected, and why."""
         return [f"{name} runs on the CPU: {place.reason}" for name, place in self.placements.items() if place.reason]
 
@@ -73,7 +73,7 @@ def load_recogniser(bundle: Bundle) -> Recogniser:
     return recogniser
 
 
-def load_helpers(bundle: Bundle, modality: Modality, count: int) -> list[Encoder[Any]]:
+def load_extra_encoders(bundle: Bundle, modality: Modality, count: int) -> list[Encoder[Any]]:
     """So many more encoders of a modality, on the CPU. Raises BundleError as `load_recogniser` does."""
     spec = bundle.manifest.modalities.present()[modality]
     return [new_encoder(spec, _load_model(bundle, modality, spec)) for _ in range(count)]
@@ -124,7 +124,7 @@ def _gate_problems(manifest: Manifest, config: Loaded[Config]) -> list[str]:
     return [
         f"{config.where('streams', name, 'gates', *key)} = {value:g}: {manifest.id} {expected}"
         for name, stream in config.document.streams.items()
-        for key, value, expected in too_late(manifest.modalities, stream.gates)
+        for key, value, expected in keep_alive_problems(manifest.modalities, stream.gates)
     ]
 
 

@@ -30,15 +30,15 @@ from daemon.core.errors import (
     UpdateError,
     UpdateFault,
 )
-from daemon.pipeline.offline import failures_in_short, tried
-from daemon.pipeline.offline import selftest as run_cases
+from daemon.pipeline.offline import failures_in_short, timed_selftest
+from daemon.pipeline.offline import run_selftest as run_cases
 from daemon.pipeline.recogniser import check_matches_config, load_recogniser
 from daemon.runtime.child import REASON_CHARS, SAYS_BYTES, Child
 from daemon.runtime.child_main import Failed, confine
 from daemon.updates.messages import CHECK_S, SELFTEST_S, CheckRequest, SelftestRequest
 
 
-def must_be(release: Release, bundle: Bundle) -> None:
+def check_matches_release(release: Release, bundle: Bundle) -> None:
     """Raises BundleError when the bundle is not the release, names files that are not signed, or cannot be tried."""
     for key in ("name", "version"):
         found, signed = getattr(bundle.manifest, key), getattr(release.signed, key)
@@ -91,7 +91,7 @@ WARM_SIDE = 256
 RequestT = TypeVar("RequestT", bound=SelftestRequest)
 
 
-def check(request: str) -> None:
+def answer_check(request: str) -> None:
     """In a child process: whether manifest, files, tensors and config fit together.
 
     `request` is a CheckRequest as JSON. Prints the answer as JSON. Raises Failed when the bundle does what nobody
@@ -102,7 +102,7 @@ def check(request: str) -> None:
     _answer(order, _check)
 
 
-def selftest(request: str) -> None:
+def answer_selftest(request: str) -> None:
     """In a child process: whether the stored cases come out as stored.
 
     `request` is a SelftestRequest as JSON. Prints the answer as JSON, with the seconds they took. Raises Failed when
@@ -150,7 +150,7 @@ def _fault(kind: UpdateFault, reason: str) -> dict[str, object]:
 
 def _check(order: CheckRequest) -> dict[str, float]:
     bundle = load_bundle(Path(order.directory))
-    must_be(order.release, bundle)
+    check_matches_release(order.release, bundle)
     if order.config is not None:
         check_matches_config(bundle.manifest, _config(order.config))
     load_recogniser(bundle)
@@ -194,23 +194,23 @@ LEAST_MB = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Measurement:
     """A bundle whose self-test is good: how many seconds that took, and how much memory to declare."""
 
     seconds: float
     memory_mb: int
 
 
-def try_bundle(directory: Path) -> Trial:
+def measure_bundle(directory: Path) -> Measurement:
     """Load a bundle and run its self-test, as devices will. Raises BundleError with all that is wrong."""
     try:
-        with Child(measure_in_child, str(directory)) as child:
+        with Child(print_measurement, str(directory)) as child:
             result = json.loads(child.result(TRIAL_S))
     except ChildError as error:
         raise BundleError(f"{directory}: cannot be published: loading it or its self-test: {error}") from error
     if result["failures"]:
         raise BundleError("\n".join([f"{directory}: cannot be published:", *result["failures"]]))
-    return Trial(result["seconds"], declared_mb(result["memory_kb"]))
+    return Measurement(result["seconds"], declared_mb(result["memory_kb"]))
 
 
 def declared_mb(memory_kb: int) -> int:
@@ -219,13 +219,13 @@ def declared_mb(memory_kb: int) -> int:
     return max(LEAST_MB, STEP_MB * steps)
 
 
-def measure_in_child(directory: str) -> None:
+def print_measurement(directory: str) -> None:
     """In a child process: write what the self-test says, and by how much memory grew at most, as JSON."""
     with suppress(OSError):
         # proc(5): the peak begins anew here; else it is that of the imports, and the need may be told too high
         Path("/proc/self/clear_refs").write_text("5")
     before_kb = _status_kb("VmRSS")
-    failures, seconds = tried(Path(directory))
+    failures, seconds = timed_selftest(Path(directory))
     grown_kb = max(0, _status_kb("VmHWM") - before_kb)
     print(json.dumps({"failures": failures, "seconds": seconds, "memory_kb": grown_kb}))  # noqa: T201  (parent reads)
 

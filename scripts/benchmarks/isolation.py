@@ -15,7 +15,7 @@ from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.inference.accelerator import Accelerator, FallbackModel
 from daemon.inference.accelerator_process import AcceleratorModel
 from daemon.inference.interpreter import TfliteModel
-from daemon.inference.placement import PROCESSOR
+from daemon.inference.placement import CPU_DEVICE
 from daemon.inference.verification import Workload
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ def main() -> int:
     twin = TfliteModel(MODEL, INPUT, [OUTPUT])
     pictures = np.random.default_rng(1).integers(0, 256, (16, *INPUT.shape)).astype(np.uint8)
     work = Workload("image", AcceleratorModel(MODEL, INPUT, OUTPUT), twin, [pictures[0]])
-    accelerator = Accelerator(PROCESSOR, [work], check_every_ns=NEVER_NS)
+    accelerator = Accelerator(CPU_DEVICE, [work], check_every_ns=NEVER_NS)
     accelerator.start()
     try:
         _wait_until_in_use(accelerator)

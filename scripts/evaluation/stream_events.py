@@ -7,7 +7,7 @@ from pathlib import Path
 from daemon.config.node import load_config
 from daemon.core.records import MODALITIES, Captured, Counters, Event, Modality
 from daemon.core.timing import NS_PER_S
-from daemon.pipeline.encode import Encoders, Preparation
+from daemon.pipeline.encode import EncoderPool, Preparation
 from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.recogniser import Recogniser
 from evaluation.stream_score import Seen
@@ -20,7 +20,7 @@ def events_of(recogniser: Recogniser, stream: Iterable[Captured]) -> list[Seen]:
     config = next(iter(load_config(CONFIG).document.streams.values()))
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
     events: list[Event] = []
-    encoders = Encoders(recogniser.encoders)
+    encoders = EncoderPool(recogniser.encoders)
     flow = OrderedFlow(
         "evaluated",
         Preparation(recogniser.bundle.manifest, counters),

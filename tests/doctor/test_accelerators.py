@@ -16,7 +16,7 @@ from daemon.doctor import node as doctor_node
 from daemon.doctor.accelerators import Attempt, Part, accelerator_findings, cpu_placements, judge
 from daemon.doctor.finding import Finding
 from daemon.doctor.libraries import LITERT, Installed
-from daemon.inference.accelerator_status import Change
+from daemon.inference.accelerator_status import StatusChange
 from daemon.inference.hardware import EdgeTpu
 from daemon.inference.placement import Device, Machine, Placement, edgetpu
 from tests.doctor.test_report import found, written
@@ -31,11 +31,11 @@ HAVE = Installed((3, 11, 2), "2.1.0", LITERT, "2.3.0")
 OWN = Device("libown.so", "delegate", "/opt/libown.so")
 GPU = Device("gpu", "gpu")
 TWO_WAYS = Device("gpu", "gpu", instead=Device("gpu", "delegate", "/opt/libgl.so"))
-USED = Change(2, "in_use", None, None)
-NO_GPU = Change(1, "failed", "refused", "the runtime's own GPU accelerator does not work here: no OpenCL")
-CRASHED = Change(3, "failed", "died", f"{ENDED_BY}SIGSEGV")
-CRASHED_AT_LOAD = Change(1, "failed", "refused", f"{ENDED_BY}SIGABRT")
-ABSENT = Change(1, "absent", None, "there is no Edge TPU usb:0: none is plugged in")
+USED = StatusChange(2, "in_use", None, None)
+NO_GPU = StatusChange(1, "failed", "refused", "the runtime's own GPU accelerator does not work here: no OpenCL")
+CRASHED = StatusChange(3, "failed", "died", f"{ENDED_BY}SIGSEGV")
+CRASHED_AT_LOAD = StatusChange(1, "failed", "refused", f"{ENDED_BY}SIGABRT")
+ABSENT = StatusChange(1, "absent", None, "there is no Edge TPU usb:0: none is plugged in")
 RAN = Part("image", ran=5, p50_ns=2_900_000)
 
 EXAMINED = 39
@@ -84,7 +84,7 @@ The delegate takes fully connected layers alone, of which the picture model has 
         ),
         (Attempt(TWO_WAYS, [USED, CRASHED], [RAN]), "warning", "GPU accelerator crashed: SIGSEGV", "one that fits"),
         (
-            Attempt(OWN, [USED, Change(3, "failed", "hung", "gave no answer within 20 ms")], [RAN]),
+            Attempt(OWN, [USED, StatusChange(3, "failed", "hung", "gave no answer within 20 ms")], [RAN]),
             "warning",
             "/opt/libown.so: gave no answer within 20 ms",
             "power supply",
@@ -230,14 +230,14 @@ def no_children(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_children")
 @pytest.mark.parametrize("choice", ["auto", "cpu"])
 def test_without_accelerators_nothing_more_is_said(choice: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_devices, "look_around", Machine)
+    monkeypatch.setattr(doctor_devices, "detect_machine", Machine)
     assert tried_on(DevicesConfig(default=choice)) == []
 
 
 @pytest.mark.usefixtures("no_children")
 def test_an_edge_tpu_that_the_bundle_has_no_model_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine((EdgeTpu("pci:0", Path("/dev/apex_0"), None),))
-    monkeypatch.setattr(doctor_devices, "look_around", lambda: machine)
+    monkeypatch.setattr(doctor_devices, "detect_machine", lambda: machine)
     (finding,) = tried_on(DevicesConfig())
     assert (finding.check, finding.level) == ("device auto", "good")
     assert finding.found.startswith("the CPU runs image, audio, text: there is an Edge TPU")

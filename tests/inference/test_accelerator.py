@@ -18,7 +18,7 @@ from daemon.core.timing import Backoff
 from daemon.inference.accelerator import Upkeep
 from daemon.inference.accelerator_process import AcceleratorModel, AcceleratorProcess, SharedInputs
 from daemon.inference.interpreter import TfliteModel
-from daemon.inference.placement import PROCESSOR, Device
+from daemon.inference.placement import CPU_DEVICE, Device
 from daemon.runtime.child import Child
 from tests.helpers.accelerators import EXAMINED, INPUT, OUTPUT, SmallAccelerator, delegate_device
 from tests.helpers.daemon import ROOT
@@ -207,7 +207,7 @@ def refusal(served: AcceleratorModel) -> str:
     questions = SharedInputs([np.zeros(served.input.shape, served.input.dtype)], [[]])
     try:
         raises = pytest.raises(AcceleratorError)
-        with AcceleratorProcess(PROCESSOR, [served], questions) as process, raises as caught:
+        with AcceleratorProcess(CPU_DEVICE, [served], questions) as process, raises as caught:
             process.wait_until_loaded(20, threading.Event())
         assert caught.value.kind == "refused"
         return str(caught.value)

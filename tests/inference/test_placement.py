@@ -6,7 +6,7 @@ import pytest
 
 from daemon.config.devices import DelegateConfig, DeviceChoice
 from daemon.inference.hardware import EdgeTpu
-from daemon.inference.placement import Device, Machine, edgetpu, look_around, place
+from daemon.inference.placement import Device, Machine, detect_machine, edgetpu, place
 
 NOTHING = Machine()
 USB = EdgeTpu("usb:0", Path("/dev/bus/usb/001/004"), "18d1:9302")
@@ -57,13 +57,13 @@ def test_a_gpu_is_tried_by_the_runtimes_own_way_then_by_the_configured_library()
 
 
 def test_what_is_there_is_seen(tmp_path: Path) -> None:
-    assert look_around(tmp_path) == Machine()
+    assert detect_machine(tmp_path) == Machine()
     (tmp_path / "dev" / "dri").mkdir(parents=True)
     (tmp_path / "dev" / "dri" / "renderD128").touch()
-    assert look_around(tmp_path) == Machine(), "no GPU is taken unasked but a Jetson's"
+    assert detect_machine(tmp_path) == Machine(), "no GPU is taken unasked but a Jetson's"
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "nv_tegra_release").write_text("# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref")
     (tmp_path / "dev" / "apex_0").touch()
-    machine = look_around(tmp_path)
+    machine = detect_machine(tmp_path)
     assert machine.has_gpu
     assert [tpu.device for tpu in machine.edge_tpus] == ["pci:0"]

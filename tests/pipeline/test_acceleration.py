@@ -31,12 +31,12 @@ def test_encoders_on_one_device_share_one_process() -> None:
 
 
 def test_pictures_have_several_encoders_on_the_cpu_and_one_on_an_accelerator(caplog: pytest.LogCaptureFixture) -> None:
-    crews = placed(DevicesConfig(image_workers=3)).crews
-    assert {modality: len(crew) for modality, crew in crews.items()} == {"image": 3, "audio": 1, "text": 1}
-    assert len(set(map(id, crews["image"]))) == 3
+    parallel_encoders = placed(DevicesConfig(image_workers=3)).parallel_encoders
+    assert {modality: len(crew) for modality, crew in parallel_encoders.items()} == {"image": 3, "audio": 1, "text": 1}
+    assert len(set(map(id, parallel_encoders["image"]))) == 3
     assert not caplog.records
     away = placed(DevicesConfig(image=DelegateConfig(library="libx.so"), image_workers=3))
-    assert len(away.crews["image"]) == 1
+    assert len(away.parallel_encoders["image"]) == 1
     assert "devices.image_workers is passed over: libx.so takes one picture at a time" in caplog.text
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from daemon.core.records import MODALITIES, Counters, Embedding, Modality
-from daemon.pipeline.encode import Encoders
+from daemon.pipeline.encode import EncoderPool
 from tests.helpers.mosquitto import wait_until
 
 
@@ -30,7 +30,7 @@ def test_stuck_encoders_are_left_behind_and_failures_counted(
     let_go, done = threading.Event(), []
     stuck = {modality: StuckEncoder(modality, let_go) for modality in MODALITIES}
     counters = {modality: Counters() for modality in MODALITIES}
-    encoders = Encoders({modality: [encoder] for modality, encoder in stuck.items()})
+    encoders = EncoderPool({modality: [encoder] for modality, encoder in stuck.items()})
     encoders.start()
     for modality in MODALITIES:
         encoders.offer("s", modality, "item", done.append, counters[modality])
@@ -61,7 +61,7 @@ class GatedEncoder:
 def test_at_overload_each_stream_keeps_its_share_and_counts_its_own_drops(count: int) -> None:
     """Four streams deliver two pictures while one is encoded, a fifth one in every ten of them."""
     gate = threading.Semaphore(0)
-    encoders = Encoders({"image": [GatedEncoder(gate) for _ in range(count)]})
+    encoders = EncoderPool({"image": [GatedEncoder(gate) for _ in range(count)]})
     encoders.start()
     counters = {name: Counters() for name in ("a", "b", "c", "d", "seldom")}
     done: dict[str, list[Embedding | None]] = {name: [] for name in counters}
@@ -87,7 +87,7 @@ def test_a_bundle_with_fewer_encoders_leaves_threads_idle_and_one_with_more_gets
     gate = threading.Semaphore(0)
     crews = [[GatedEncoder(gate) for _ in range(count)] for count in (2, 1, 3)]
     counters, done = Counters(), []
-    encoders = Encoders({"image": crews[0]})
+    encoders = EncoderPool({"image": crews[0]})
     encoders.start()
     for crew in crews:
         encoders = encoders.followed_by({"image": crew})
@@ -107,7 +107,7 @@ def test_who_still_works_for_the_bundle_before_is_waited_for_by_the_next() -> No
     gate = threading.Semaphore(0)
     before, after = [GatedEncoder(gate)], [GatedEncoder(gate) for _ in range(3)]
     counters, done = Counters(), []
-    encoders = Encoders({"image": before})
+    encoders = EncoderPool({"image": before})
     encoders.start()
     for crew in (before, after):
         encoders = encoders.followed_by({"image": crew})

@@ -23,8 +23,8 @@ from daemon.core.records import (
 )
 from daemon.core.timing import monotonic_ns
 from daemon.fusion.fuse import Fused
-from daemon.pipeline.encode import Encoders, Preparation
-from daemon.pipeline.keep_alive import Gates, KeepAlive, Kept, at, rules_of
+from daemon.pipeline.encode import EncoderPool, Preparation
+from daemon.pipeline.keep_alive import EmbeddingRepeater, Gates, KeepAlive, keep_alive_rules, restamped
 from daemon.pipeline.lane import Lane, LiveFlow
 from daemon.pipeline.live import LiveFusion, LiveStream
 from daemon.pipeline.ordered import OrderedFlow
@@ -96,10 +96,10 @@ def counters() -> dict[Modality, Counters]:
 def in_order(gates: GatesConfig, seed: int, fails: set[int] | None = None) -> tuple[Heard, dict[Modality, Counters]]:
     heard, counted = Heard(), counters()
     alike = {modality: [Sometimes(modality, seed + index, fails)] for index, modality in enumerate(MODALITIES)}
-    encoders = Encoders(alike)
+    encoders = EncoderPool(alike)
     encoders.start()
     manifest = three_senses()
-    made, kept = Gates(gates), KeepAlive(rules_of(manifest.modalities, gates))
+    made, kept = Gates(gates), KeepAlive(keep_alive_rules(manifest.modalities, gates))
     made.suit(manifest)
     preparation, stop = Preparation(manifest, counted), threading.Event()
     flow = OrderedFlow("s", preparation, encoders, new_fusion(), heard.publish, counted, stop, made, kept)
@@ -154,7 +154,7 @@ class Rig:
         self.heard, self.counted = Heard(), counters()
         self.encoder = Sometimes("image", 1, fails)
         self.ears = Sometimes("audio", 2)
-        self.encoders = Encoders({"image": [self.encoder], "audio": [self.ears], "text": [Sometimes("text", 3)]})
+        self.encoders = EncoderPool({"image": [self.encoder], "audio": [self.ears], "text": [Sometimes("text", 3)]})
         self.fusion = LiveFusion([stream := self.stream()])
         self.flow = LiveFlow(self.lane(stream), Gates(GATES))
         self.encoders.start()
@@ -165,7 +165,7 @@ class Rig:
 
     def lane(self, stream: LiveStream) -> Lane:
         manifest = three_senses()
-        kept = Kept(rules_of(manifest.modalities, GATES))
+        kept = EmbeddingRepeater(keep_alive_rules(manifest.modalities, GATES))
         return Lane(stream, Preparation(manifest, self.counted), self.encoders, self.fusion, kept)
 
     def deliver(self, *items: Captured) -> None:
@@ -242,26 +242,26 @@ def test_without_gates_everything_is_wanted_at_once() -> None:
     gates = Gates(GatesConfig())
     gates.suit(three_senses())
     for item in (frame(1), block(1), Line("x", 0)):
-        assert gates.pass_(item) == [(item, True)]
+        assert gates.filter(item) == [(item, True)]
     assert gates.finish() == []
 
 
 def test_what_stands_for_what_is_newer_is_the_same_but_for_its_time() -> None:
     made = Embedding("audio", np.ones(3, np.float32), 100, 300, "edgetpu")
-    moved = at(made, 1000)
+    moved = restamped(made, 1000)
     assert (moved.start_ns, moved.end_ns, moved.device) == (800, 1000, "edgetpu")
     assert moved.vector is made.vector
 
 
 def test_what_is_on_its_way_is_not_spoken_for() -> None:
-    kept = Kept(rules_of(three_senses().modalities, GATES))
+    kept = EmbeddingRepeater(keep_alive_rules(three_senses().modalities, GATES))
     made = Embedding("image", np.ones(1, np.float32), 0, 0)
     kept.begin("image", 0)
     assert kept.again(frame(10)) is None
     kept.finish("image", 0, made)
     kept.begin("image", 33 * MS)
     assert kept.again(frame(10)) is None
-    kept.finish("image", 33 * MS, at(made, 33 * MS))
+    kept.finish("image", 33 * MS, restamped(made, 33 * MS))
     told = kept.again(frame(10))
     assert told is not None
     assert told.end_ns == 330 * MS
@@ -269,7 +269,7 @@ def test_what_is_on_its_way_is_not_spoken_for() -> None:
 
 
 def test_a_picture_that_a_newer_one_displaced_does_not_open_the_gate() -> None:
-    kept = Kept(rules_of(three_senses().modalities, GATES))
+    kept = EmbeddingRepeater(keep_alive_rules(three_senses().modalities, GATES))
     kept.begin("image", 0)
     kept.begin("image", 33 * MS)
     kept.finish("image", 0, None)
@@ -280,7 +280,7 @@ def test_a_picture_that_a_newer_one_displaced_does_not_open_the_gate() -> None:
 
 def test_what_an_accelerator_made_stands_for_seconds_alone() -> None:
     for device, is_stale in (("cpu", False), ("edgetpu", True)):
-        kept = Kept(rules_of(three_senses().modalities, GATES))
+        kept = EmbeddingRepeater(keep_alive_rules(three_senses().modalities, GATES))
         kept.begin("image", 0)
         kept.finish("image", 0, Embedding("image", np.ones(1, np.float32), 0, 0, device))
         for index in range(1, 5000 // 33 + 1):
@@ -295,4 +295,4 @@ def test_a_picture_that_cannot_be_converted_is_left_to_its_encoder() -> None:
 
     gates = Gates(GATES)
     bad = Frame(Deferred(fail), 0)
-    assert gates.pass_(bad) == [(bad, True)]
+    assert gates.filter(bad) == [(bad, True)]

@@ -4,7 +4,7 @@ import pytest
 
 from daemon.bundle.manifest import Modalities
 from daemon.config.streams import GatesConfig, MotionConfig, SoundConfig
-from daemon.pipeline.keep_alive import KeepAlive, KeepAliveRule, rules_of, too_late
+from daemon.pipeline.keep_alive import KeepAlive, KeepAliveRule, keep_alive_problems, keep_alive_rules
 from tests.pipeline.test_ordered import three_senses
 
 MS = 1_000_000
@@ -18,14 +18,14 @@ def senses() -> Modalities:
 
 def test_the_default_is_half_of_what_is_left() -> None:
     rules = {"image": KeepAliveRule(250 * MS, 500 * MS), "audio": KeepAliveRule(50 * MS, 200 * MS)}
-    assert rules_of(senses(), BOTH) == rules
+    assert keep_alive_rules(senses(), BOTH) == rules
     given = GatesConfig(motion=MotionConfig(keep_alive_s=0.1), sound=SoundConfig(keep_alive_s=0.06))
-    assert [rule.every_ns for rule in rules_of(senses(), given).values()] == [100 * MS, 60 * MS]
+    assert [rule.every_ns for rule in keep_alive_rules(senses(), given).values()] == [100 * MS, 60 * MS]
 
 
 def test_there_are_no_rules_without_gates_or_for_a_sense_that_the_bundle_lacks() -> None:
-    assert rules_of(senses(), GatesConfig()) == {}
-    assert rules_of(senses().model_copy(update={"image": None}), BOTH).keys() == {"audio"}
+    assert keep_alive_rules(senses(), GatesConfig()) == {}
+    assert keep_alive_rules(senses().model_copy(update={"image": None}), BOTH).keys() == {"audio"}
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_there_are_no_rules_without_gates_or_for_a_sense_that_the_bundle_lacks()
     ],
 )
 def test_what_would_be_told_too_late_is_found(gates: GatesConfig, keys: list[tuple[str, str]]) -> None:
-    assert [key for key, _, _ in too_late(senses(), gates)] == keys
+    assert [key for key, _, _ in keep_alive_problems(senses(), gates)] == keys
 
 
 def test_it_is_due_in_time_and_stale_before_the_first_and_after_a_pause() -> None:

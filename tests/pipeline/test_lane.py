@@ -14,7 +14,7 @@ from daemon.core.records import MODALITIES, Block, Counters, Embedding, EndedBy,
 from daemon.core.timing import monotonic_ns
 from daemon.encoders.audio import Patch
 from daemon.fusion.fuse import Fused
-from daemon.pipeline.encode import Encoders, Preparation
+from daemon.pipeline.encode import EncoderPool, Preparation
 from daemon.pipeline.lane import Lane, LiveFlow
 from daemon.pipeline.live import LiveFusion, LiveStream
 from tests.fakes.encoders import SlowEncoder
@@ -34,7 +34,7 @@ class Rig:
         self.started: list[int] = []
         self.ended: list[tuple[int, EndedBy | None]] = []
         self.bundle = 0
-        self.encoders = Encoders(self.new_encoders())
+        self.encoders = EncoderPool(self.new_encoders())
         self.fusion = LiveFusion([first := self.part(0)])
         self.flow = LiveFlow(Lane(first, Preparation(three_senses(), self.counters), self.encoders, self.fusion))
         self.encoders.start()
@@ -91,7 +91,7 @@ def play(rig: Rig) -> list[int]:
         thread.start()
     for _ in range(8):
         time.sleep(0.3)
-        assert rig.change().has_left.wait(5)
+        assert rig.change().has_switched.wait(5)
     for thread in threads:
         thread.join()
     return stamps
@@ -119,7 +119,7 @@ def test_open_events_end_with_the_bundle() -> None:
     six_ns = now_ns - (now_ns // MS - 6) % 7 * MS  # of which the encoder makes a 6, and the head a sure thing
     rig.flow.deliver(Line("x", six_ns))
     wait_until(lambda: rig.started == [0], "an event starts")
-    assert rig.change().has_left.wait(5)
+    assert rig.change().has_switched.wait(5)
     assert rig.ended == [(0, "bundle")]
     rig.close()
     assert rig.ended == [(0, "bundle")]
@@ -153,7 +153,7 @@ def test_fusion_gets_all_frames_in_order_whichever_encoder_is_done_first() -> No
     one.finished = two.finished = {base_ns + number: threading.Event() for number in range(20)}
     rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"image": [one, two]})
     lane = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
-    assert rig.flow.change(lane).has_left.wait(5)
+    assert rig.flow.change(lane).has_switched.wait(5)
     for number in range(0, 20, 2):
         rig.flow.deliver(Frame((np.zeros((4, 4, 3), np.uint8),), base_ns + number))
         assert one.begun.acquire(timeout=10)
@@ -184,16 +184,16 @@ def test_what_the_old_encoder_still_works_on_is_waited_for_and_comes_first() -> 
     stuck = StuckEncoder()
     rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": [stuck]})
     held_up = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
-    assert rig.flow.change(held_up).has_left.wait(5)
+    assert rig.flow.change(held_up).has_switched.wait(5)
     text_ns = monotonic_ns()
     rig.flow.deliver(Line("x", text_ns))
     left = rig.change()
     picture_ns = monotonic_ns()
     rig.flow.deliver(Frame((np.zeros((4, 4, 3), np.uint8),), picture_ns))
     wait_until(lambda: rig.counters["image"].encoded == 1, "the new bundle's encoder is done")
-    assert not left.has_left.is_set()
+    assert not left.has_switched.is_set()
     stuck.go_on.set()
-    assert left.has_left.wait(5)
+    assert left.has_switched.wait(5)
     rig.close()
     assert rig.moments == [(0, {"text": text_ns}), (1, {"image": picture_ns})]
 
@@ -203,11 +203,11 @@ def test_who_never_comes_back_holds_up_nobody_for_long() -> None:
     stuck = StuckEncoder()
     rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": [stuck]})
     held_up = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
-    assert rig.flow.change(held_up).has_left.wait(5)
+    assert rig.flow.change(held_up).has_switched.wait(5)
     rig.flow.deliver(Line("x", monotonic_ns()))
     left = rig.change()
     rig.flow.deliver(Frame((np.zeros((4, 4, 3), np.uint8),), monotonic_ns()))
-    assert left.has_left.wait(5)
+    assert left.has_switched.wait(5)
     picture_ns = monotonic_ns()
     rig.flow.deliver(Frame((np.zeros((4, 4, 3), np.uint8),), picture_ns))
     wait_until(lambda: rig.moments, "the new bundle recognises")
@@ -237,7 +237,7 @@ def test_other_ears_know_what_was_heard_before(heard: bool, comes_after_ms: int)
     blocks = [Block(sound, 8000, index * 20 * MS) for index in range(100)]
     for block in blocks[:50]:
         old.prepare(block)
-    assert not new.hears_like(old)
+    assert not new.shares_front_end(old)
     new.hear(blocks[:50] if heard else [])
     patches = [patch for block in blocks[50:62] for _, patch in new.prepare(block)]
     assert isinstance(patches[0], Patch)
@@ -253,8 +253,8 @@ def test_alike_ears_hear_on_where_they_were() -> None:
     blocks = [Block(samples, 8000, index * 20 * MS) for index, samples in enumerate(sound)]
     whole = [patch for block in blocks for _, patch in one.prepare(block)]
     parts = [patch for block in blocks[:47] for _, patch in first.prepare(block)]
-    assert second.hears_like(first)
-    second.hear_on(first)
+    assert second.shares_front_end(first)
+    second.adopt_front_end(first)
     parts += [patch for block in blocks[47:] for _, patch in second.prepare(block)]
     assert [patch.end_ns for patch in parts] == [patch.end_ns for patch in whole]
     assert all(np.array_equal(a.spectra, b.spectra) for a, b in zip(parts, whole, strict=True))

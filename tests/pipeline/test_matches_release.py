@@ -8,13 +8,13 @@ import yaml
 from daemon.bundle.bundle import load_bundle
 from daemon.bundle.release import Release
 from daemon.core.errors import BundleError
-from daemon.pipeline.trial import must_be
+from daemon.pipeline.trial import check_matches_release
 from tests.helpers.bundle_builder import manifest, release_of, write_bundle
 
 
 def refusal(directory: Path, release: Release) -> str:
     with pytest.raises(BundleError) as caught:
-        must_be(release, load_bundle(directory))
+        check_matches_release(release, load_bundle(directory))
     return str(caught.value).replace(str(directory), "DIR").partition(": ")[2]
 
 
@@ -24,7 +24,7 @@ def without(release: Release, path: str) -> Release:
 
 def test_what_was_signed_is_what_it_must_be(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
-    must_be(release_of(bundle), load_bundle(bundle))
+    check_matches_release(release_of(bundle), load_bundle(bundle))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from daemon.core.records import MODALITIES, Block, Captured, Counters, Embedding
 from daemon.fusion.align import AlignRules
 from daemon.fusion.events import DecideRules
 from daemon.fusion.fuse import Fused, FusionHead, StreamFusion
-from daemon.pipeline.encode import Encoders, Preparation
+from daemon.pipeline.encode import EncoderPool, Preparation
 from daemon.pipeline.ordered import OrderedFlow
 from tests.fakes.encoders import SlowEncoder
 from tests.fakes.models import PlainHead
@@ -81,7 +81,7 @@ def replay(seed: int, image_workers: int = 1) -> tuple[list[tuple], dict[Modalit
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
     alike = {modality: [SlowEncoder(modality, seed + index)] for index, modality in enumerate(MODALITIES)}
     alike["image"] += [SlowEncoder("image", seed + 10 + index) for index in range(image_workers - 1)]
-    encoders = Encoders(alike)
+    encoders = EncoderPool(alike)
     encoders.start()
     flow = OrderedFlow(
         "s", Preparation(three_senses(), counters), encoders, new_fusion(), publish, counters, threading.Event()
@@ -117,7 +117,7 @@ def test_several_image_workers_give_the_same() -> None:
 
 def test_it_stops_waiting_for_encoders_that_hang_when_the_daemon_stops() -> None:
     stop = threading.Event()
-    never_started = Encoders({"text": [SlowEncoder("text", 1)]})
+    never_started = EncoderPool({"text": [SlowEncoder("text", 1)]})
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
     flow = OrderedFlow(
         "s", Preparation(three_senses(), counters), never_started, new_fusion(), lambda _: None, counters, stop
@@ -147,7 +147,7 @@ def test_open_events_end_when_the_daemon_stops() -> None:
     events: list[Event] = []
     stop = threading.Event()
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
-    encoders = Encoders({"text": [Steady("text", 1)]})
+    encoders = EncoderPool({"text": [Steady("text", 1)]})
     encoders.start()
     flow = OrderedFlow(
         "s",

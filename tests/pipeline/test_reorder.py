@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.pipeline.lane import Place, ReorderBuffer
+from daemon.pipeline.lane import ReorderBuffer, Ticket
 
 
 @given(order=st.permutations(range(12)), empty=st.sets(st.integers(0, 11)), ahead=st.integers(1, 12))
@@ -11,7 +11,7 @@ def test_all_are_handed_on_in_order_and_once(order: list[int], empty: set[int], 
     """At most `ahead` are under way at once, and finish in any order."""
     handed: list[int] = []
     buffer = ReorderBuffer[int](most=12)
-    under_way: dict[int, Place[int]] = {}
+    under_way: dict[int, Ticket[int]] = {}
     begun = 0
     for _ in range(12):
         while begun < 12 and len(under_way) < ahead:

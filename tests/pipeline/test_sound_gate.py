@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from daemon.config.streams import SoundConfig
 from daemon.core.records import Block
-from daemon.pipeline.gates import QUIETEST_DB, SoundGate, followed, level
+from daemon.pipeline.gates import QUIETEST_DB, SoundGate, next_floor_db, rms_db
 
 MS = 1_000_000
 RATE_HZ = 8000
@@ -91,14 +91,14 @@ def test_whatever_comes_every_block_goes_on_once_in_order_and_none_is_held_longe
 
 def test_levels() -> None:
     sine = np.sin(2 * np.pi * 100 * np.arange(800) / 8000).astype(np.float32)
-    assert level(sine) == pytest.approx(-3.01, abs=0.01)
-    assert level(sine / 10) == pytest.approx(-23.01, abs=0.01)
-    assert level(np.zeros(160, np.float32)) == level(np.zeros(0, np.float32)) == QUIETEST_DB
-    assert level(np.full(160, np.nan, np.float32)) == QUIETEST_DB
-    assert level(np.full(160, 7.0, np.float32)) == 0.0
+    assert rms_db(sine) == pytest.approx(-3.01, abs=0.01)
+    assert rms_db(sine / 10) == pytest.approx(-23.01, abs=0.01)
+    assert rms_db(np.zeros(160, np.float32)) == rms_db(np.zeros(0, np.float32)) == QUIETEST_DB
+    assert rms_db(np.full(160, np.nan, np.float32)) == QUIETEST_DB
+    assert rms_db(np.full(160, 7.0, np.float32)) == 0.0
 
 
 def test_the_floor_falls_fast_rises_slowly_and_never_passes_the_level() -> None:
-    assert followed(-40.0, -60.0, 0.2) == pytest.approx(-60 + 20 / math.e)
-    assert followed(-60.0, -40.0, 2.0) == -58.0
-    assert followed(-60.0, -59.9, 2.0) == -59.9
+    assert next_floor_db(-40.0, -60.0, 0.2) == pytest.approx(-60 + 20 / math.e)
+    assert next_floor_db(-60.0, -40.0, 2.0) == -58.0
+    assert next_floor_db(-60.0, -59.9, 2.0) == -59.9

@@ -52,8 +52,8 @@ def tried(
     asked = SelftestRequest(release=release, directory=str(directory), memory_mb=memory_mb)
     check = CheckRequest(**dict(asked), config=config and str(config))
     for stage, run, request, most_s in (
-        ("check", trial.check, check, CHECK_S),
-        ("selftest", trial.selftest, asked, deadline_s),
+        ("check", trial.answer_check, check, CHECK_S),
+        ("selftest", trial.answer_selftest, asked, deadline_s),
     ):
         with Child(run, request.model_dump_json()) as child:
             try:
@@ -223,7 +223,7 @@ def test_a_config_that_cannot_be_read_is_no_fault_of_the_bundle(tmp_path: Path) 
         memory_mb=MEMORY_MB,
         config=str(tmp_path / "none"),
     )
-    with Child(trial.check, asked.model_dump_json()) as child:
+    with Child(trial.answer_check, asked.model_dump_json()) as child:
         answer = json.loads(child.result(CHECK_S))
     assert (answer["ok"], answer["kind"]) == (False, "disk")
     assert answer["reason"].startswith("the node's config cannot be used: ")

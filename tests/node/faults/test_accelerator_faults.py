@@ -17,7 +17,7 @@ from daemon.core.records import MODALITIES, Array, Counters, Modality
 from daemon.fusion.fuse import Fused
 from daemon.inference.accelerator import Accelerator
 from daemon.pipeline.acceleration import accelerate
-from daemon.pipeline.encode import Encoders, Preparation
+from daemon.pipeline.encode import EncoderPool, Preparation
 from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
 from daemon.sources.factory import build_sources
@@ -62,7 +62,7 @@ class Node:
     def __init__(self, bundle: Path, clip: Path, devices: DevicesConfig, text: Path | None = None) -> None:
         loaded: Recogniser = load_recogniser(load_bundle(bundle))
         self.recogniser = accelerate(loaded, devices, retries=AT_ONCE)
-        self._encoders = Encoders(self.recogniser.crews)
+        self._encoders = EncoderPool(self.recogniser.parallel_encoders)
         recording = ReplayConfig(file=str(clip), text=text and str(text), loop=False, pace="fast")
         self._config = StreamConfig(replay=recording)
 
