@@ -64,11 +64,17 @@ than before, computes wrongly."""
 
 
 class AcceleratorError(ChildError):
-    """An accelerator failed in one of the ways they do; the CPU computes instead."""
+    """An accelerator failed, and the CPU computes instead; `signal_name` is set where a signal ended its process."""
 
-    def __init__(self, kind: FaultKind, message: str) -> None:
+    def __init__(self, kind: FaultKind, message: str, signal_name: str | None = None) -> None:
         super().__init__(message)
         self.kind = kind
+        self.signal_name = signal_name
+
+    @classmethod
+    def from_child(cls, kind: FaultKind, error: ChildError) -> "AcceleratorError":
+        """Return the same error as a fault of this kind."""
+        return cls(kind, str(error), error.signal_name if isinstance(error, ChildCrashed) else None)
 
 
 ENDED_BY = "its process was ended by "

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from daemon.bundle.bundle import Bundle, load_bundle
 from daemon.config.devices import DevicesConfig
-from daemon.core.errors import ENDED_BY, ChildError, FaultKind, Refused
+from daemon.core.errors import ChildError, FaultKind, Refused
 from daemon.core.records import Modality
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
 from daemon.doctor.edgetpu import INSTALL
@@ -69,7 +69,7 @@ class Attempt:
 
 def ways(device: Device) -> list[Device]:
     """The device, and the other way to it, in the order in which they are tried."""
-    return [device] if device.instead is None else [device, device.instead]
+    return [device] if device.alternative is None else [device, device.alternative]
 
 
 def is_late(attempt: Attempt) -> bool:
@@ -110,19 +110,18 @@ def _faults(attempt: Attempt) -> tuple[list[str], StatusChange | None]:
 
 def _told(way: Device, fault: StatusChange) -> str:
     library, reason = way.library or GPU, fault.reason or ""
-    _, crashed, signal_name = reason.partition(ENDED_BY)
-    if crashed:
-        return f"{library} crashed: {signal_name}"
+    if fault.signal_name is not None:
+        return f"{library} crashed: {fault.signal_name}"
     return reason if library in reason or fault.state == "absent" else f"{library}: {reason}"
 
 
 def _remedy(fault: StatusChange, device: Device, have: Installed) -> str:
-    is_crash = ENDED_BY in (fault.reason or "")
+    is_crash = fault.signal_name is not None
     if device.library == EDGETPU_LIBRARY and (is_crash or "cannot be loaded" in (fault.reason or "")):
         return INSTALL
     if is_crash:
         return f"it may be made for another runtime than {have.runtime} {have.runtime_version}: install one that fits"
-    if device.kind == "gpu" and device.instead is None and fault.kind == "refused":
+    if device.kind == "gpu" and device.alternative is None and fault.kind == "refused":
         return "name a delegate for it under devices: gpu_delegate"
     return REMEDIES[fault.kind or "absent"]
 
@@ -184,9 +183,9 @@ def cpu_placements(placements: Mapping[Modality, Placement]) -> Iterator[Finding
             together.setdefault(placement, []).append(modality)
     for placement, modalities in together.items():
         found = f"the CPU runs {', '.join(modalities)}: {placement.reason}"
-        is_unasked = placement.wanted == "auto"
+        is_unasked = placement.requested == "auto"
         remedy = None if is_unasked else f"use a bundle that has one, or {CPU_INSTEAD}"
-        yield Finding(f"device {placement.wanted}", "good" if is_unasked else "warning", found, remedy)
+        yield Finding(f"device {placement.requested}", "good" if is_unasked else "warning", found, remedy)
 
 
 def try_in_child(directory: str, devices: str, modality: Modality) -> None:
@@ -234,13 +233,13 @@ def _tried_once(accelerator: Accelerator, recogniser: Recogniser) -> Attempt:
             began = time.monotonic()
             wrong = run_selftest(recogniser.bundle, recogniser)
             seconds = time.monotonic() - began
-            if any(verifier.share.on_cpu for verifier in accelerator.verifiers):
+            if any(verifier.counts.on_cpu for verifier in accelerator.verifiers):
                 _wait_until(lambda: accelerator.status.state != "in_use", FALL_S)
         history = accelerator.status.history
     finally:
         is_closed = accelerator.close(CLOSE_S)
     parts = [
-        Part(verifier.name, verifier.share.ran, verifier.share.on_cpu, verifier.pace.p50_ns)
+        Part(verifier.modality, verifier.counts.ran, verifier.counts.on_cpu, verifier.latency.p50_ns)
         for verifier in accelerator.verifiers
     ]
     return Attempt(accelerator.device, history, parts, seconds, wrong, is_closed=is_closed)

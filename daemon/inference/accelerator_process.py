@@ -1,4 +1,4 @@
-"""The process of an accelerator, seen from the daemon: asks it questions, each with a deadline."""
+"""The process of an accelerator, seen from the daemon: invokes its models, each time with a deadline."""
 
 import dataclasses
 import json
@@ -21,74 +21,68 @@ from daemon.inference.accelerator_main import serve
 from daemon.inference.placement import Device
 from daemon.runtime.child import Child, event_counter, memory_to_read, owned, shared_memory
 
+# The cache line of every supported processor, in bytes.
 ALIGNMENT = 64
-"""Bytes; a cache line of all processors this runs on."""
 
-
-def aligned(size: int) -> int:
-    """So many bytes, and what is left of their last cache line."""
-    return -(-size // ALIGNMENT) * ALIGNMENT
+# How often the daemon looks whether to stop while models load.
+POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Where one input lies, and the model it is for, both as its number and as bytes from the start."""
+    """Where one input lies in the shared memory: the number of its model, and the offset in bytes."""
 
     model: int
     offset: int
 
 
 class SharedInputs:
-    """One input for every model, to be written before each invoke, and its fixed questions, written once.
+    """Shared memory with the live input of every model, and with test inputs that are written once.
 
-    Raises ChildError without memory.
+    The process may only read this memory. Raises ChildError without memory.
     """
 
-    def __init__(self, inputs: Sequence[Tensor], fixed: Sequence[Sequence[Tensor]]) -> None:
-        """`inputs` have each model's shape and dtype; `fixed[m]` are the questions of model m."""
-        held = [(model, tensor) for model, tensor in enumerate(inputs)]
-        held += [(model, tensor) for model, tensors in enumerate(fixed) for tensor in tensors]
+    def __init__(self, live: Sequence[Tensor], tests: Sequence[Sequence[Tensor]]) -> None:
+        """`live` holds one tensor of each model's input shape and dtype; `tests[m]` are the test inputs of model m."""
+        tensors = [(model, tensor) for model, tensor in enumerate(live)]
+        tensors += [(model, tensor) for model, inputs in enumerate(tests) for tensor in inputs]
         size, self.regions = 0, []
-        for model, tensor in held:
+        for model, tensor in tensors:
             self.regions.append(Region(model, size))
-            size += aligned(tensor.nbytes)
+            size += _aligned(tensor.nbytes)
         descriptor, memory = memory_to_read(size)
-        self._file = os.fdopen(descriptor, "r+b", buffering=0)  # closed with us, if we are never used
-        views = [
+        # A file object closes the descriptor even when this object is never used.
+        self._file = os.fdopen(descriptor, "r+b", buffering=0)
+        self._views = [
             np.frombuffer(memory, tensor.dtype, tensor.size, region.offset).reshape(tensor.shape)
-            for region, (_, tensor) in zip(self.regions, held, strict=True)
+            for region, (_, tensor) in zip(self.regions, tensors, strict=True)
         ]
-        for view, (_, tensor) in zip(views, held, strict=True):
+        for view, (_, tensor) in zip(self._views, tensors, strict=True):
             view[...] = tensor
-        self._views = views
-        self.live = views[: len(inputs)]
+        self.live = self._views[: len(live)]
 
     @property
     def descriptor(self) -> int:
-        """Of the memory, until it is closed."""
+        """The descriptor of the memory, until `close`."""
         return self._file.fileno()
 
     def at(self, region: int) -> Tensor:
-        """What a region holds."""
+        """Return the tensor in a region."""
         return self._views[region]
 
-    def of(self, model: int) -> list[int]:
-        """The numbers of the regions that hold a model's fixed questions, in order."""
+    def test_regions(self, model: int) -> list[int]:
+        """Return the numbers of the regions with a model's test inputs, in order."""
         first = len(self.live)
         return [first + number for number, region in enumerate(self.regions[first:]) if region.model == model]
 
     def close(self) -> None:
-        """Share the memory no more; what was handed out stays."""
+        """Close the descriptor. Tensors that were handed out stay valid."""
         self._file.close()
-
-
-LOOK_S = 0.1
-"""How often we look whether to stop while it loads."""
 
 
 @dataclass(frozen=True, slots=True)
 class AcceleratorModel:
-    """A model that an accelerator's process loads: the file, and what its only input and output are."""
+    """A model that an accelerator's process loads: its file, its only input and its only output."""
 
     path: Path
     input: TensorSpec
@@ -96,77 +90,76 @@ class AcceleratorModel:
 
 
 class AcceleratorProcess:
-    """One process with all models of one accelerator; used by one thread at a time.
+    """One process with all models of one accelerator. Used by one thread at a time. A context manager.
 
-    It must be made, and lives no longer than, in one thread: it dies with it. A context manager. Raises ChildError
-    when there is no room for a process.
+    The process ends with the thread that makes this object. Raises ChildError when no process can be started.
     """
 
-    def __init__(self, device: Device, models: Sequence[AcceleratorModel], questions: SharedInputs) -> None:
-        self._regions = questions.regions
+    def __init__(self, device: Device, models: Sequence[AcceleratorModel], inputs: SharedInputs) -> None:
+        self._regions = inputs.regions
         with ExitStack() as stack:
-            offsets, size = _offsets(models)
+            offsets, size = _output_offsets(models)
             try:
-                answers = owned(stack, shared_memory(size))
-                memory = mmap.mmap(answers, size)
-                self._asked, self._answered = (owned(stack, event_counter()) for _ in range(2))
+                outputs = owned(stack, shared_memory(size))
+                memory = mmap.mmap(outputs, size)
+                self._requested, self._completed = (owned(stack, event_counter()) for _ in range(2))
             except OSError as error:
                 raise ChildError(f"no memory could be shared: {error}") from error
-            self._answers = [
+            self._outputs = [
                 np.frombuffer(memory, model.output.dtype, model.output.size, offset).reshape(model.output.shape)
                 for model, offset in zip(models, offsets, strict=True)
             ]
-            order = {
+            request = {
                 "device": dataclasses.asdict(device),
                 "models": [
                     {
                         "path": str(model.path),
                         "input": model.input.model_dump(),
                         "output": model.output.model_dump(),
-                        "answer_offset": offset,
+                        "output_offset": offset,
                     }
                     for model, offset in zip(models, offsets, strict=True)
                 ],
-                "regions": [dataclasses.asdict(region) for region in questions.regions],
-                "questions": questions.descriptor,
-                "answers": answers,
-                "asked": self._asked,
-                "answered": self._answered,
+                "regions": [dataclasses.asdict(region) for region in inputs.regions],
+                "inputs": inputs.descriptor,
+                "outputs": outputs,
+                "requested": self._requested,
+                "completed": self._completed,
             }
-            inherits = (questions.descriptor, answers, self._asked, self._answered)
-            self.child = stack.enter_context(Child(serve, json.dumps(order), inherits=inherits))
-            self._held = stack.pop_all()
+            inherits = (inputs.descriptor, outputs, self._requested, self._completed)
+            self.child = stack.enter_context(Child(serve, json.dumps(request), inherits=inherits))
+            self._resources = stack.pop_all()
 
     def wait_until_loaded(self, deadline_s: float, stop: Event) -> None:
-        """Return once it has loaded its models, or is to stop. Raises ChildError when it fails or takes too long."""
+        """Return once the models are loaded, or `stop` is set. Raises ChildError when loading fails or takes longer."""
         end_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
         while not stop.is_set():
             try:
-                if self.child.wait_for(self._answered, min(LOOK_S, seconds_until(end_ns))):
-                    self._take_answer()
+                if self.child.wait_for(self._completed, min(POLL_S, seconds_until(end_ns))):
+                    self._take_completion()
                     return
             except ChildError as error:
-                raise AcceleratorError("refused", str(error)) from error
+                raise AcceleratorError.from_child("refused", error) from error
             if monotonic_ns() >= end_ns:
                 raise AcceleratorError("hung", f"has not loaded its models within {deadline_s:g} s")
 
-    def ask(self, region: int, deadline_ns: int) -> Tensor:
-        """The answer to the question in a region: a copy. Raises ChildError when none came in time."""
+    def invoke(self, region: int, deadline_ns: int) -> Tensor:
+        """Return a copy of the output for the input in a region. Raises ChildError when it does not come in time."""
         try:
-            os.eventfd_write(self._asked, region + 1)
-        except BlockingIOError as error:  # only where the process has counted it full itself
-            raise AcceleratorError("died", "its process runs wild") from error
-        if not self.child.wait_for(self._answered, deadline_ns / NS_PER_S):
+            os.eventfd_write(self._requested, region + 1)
+        except BlockingIOError as error:  # only after the process itself has filled the counter
+            raise AcceleratorError("died", "its process misuses the shared counters") from error
+        if not self.child.wait_for(self._completed, deadline_ns / NS_PER_S):
             raise AcceleratorError("hung", f"gave no answer within {deadline_ns / 1e6:.0f} ms")
-        self._take_answer()
-        answer: Tensor = self._answers[self._regions[region].model].copy()
-        return answer
+        self._take_completion()
+        output: Tensor = self._outputs[self._regions[region].model].copy()
+        return output
 
-    def _take_answer(self) -> None:
+    def _take_completion(self) -> None:
         try:
-            os.eventfd_read(self._answered)
-        except BlockingIOError as error:  # only where the process has read what it wrote for us
-            raise AcceleratorError("died", "its process runs wild") from error
+            os.eventfd_read(self._completed)
+        except BlockingIOError as error:  # only after the process itself has emptied the counter
+            raise AcceleratorError("died", "its process misuses the shared counters") from error
 
     def __enter__(self) -> "AcceleratorProcess":
         return self
@@ -174,13 +167,17 @@ class AcceleratorProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._held.close()
+        self._resources.close()
 
 
-def _offsets(models: Sequence[AcceleratorModel]) -> tuple[list[int], int]:
-    """Where each model's answer begins, and where the last one ends, in bytes."""
+def _output_offsets(models: Sequence[AcceleratorModel]) -> tuple[list[int], int]:
+    """Return where each model's output begins, and where the last one ends, in bytes."""
     offsets, size = [], 0
     for model in models:
         offsets.append(size)
-        size += aligned(model.output.size * np.dtype(model.output.dtype).itemsize)
+        size += _aligned(model.output.size * np.dtype(model.output.dtype).itemsize)
     return offsets, size
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT

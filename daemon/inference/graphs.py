@@ -1,4 +1,4 @@
-"""Small TFLite graphs, written through the flatbuffer schema that comes with the runtime: no TensorFlow needed."""
+"""Writes small TFLite graphs with the flatbuffer schema of the runtime. TensorFlow is not needed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,16 +14,16 @@ FILE_IDENTIFIER = b"TFL3"
 
 
 class Graph:
-    """Collects tensors and operators of one subgraph in the schema's object form."""
+    """Collects the tensors and operators of a graph, in the object form of the schema."""
 
     def __init__(self) -> None:
         self._subgraph = schema.SubGraphT()
         self._subgraph.tensors, self._subgraph.operators = [], []
-        self._buffers = [schema.BufferT()]  # by the format's rule the first buffer is empty
+        self._buffers = [schema.BufferT()]  # the format requires an empty first buffer
         self._codes: list[int] = []
 
     def tensor(self, name: str, shape: list[int], data: Any = None, kind: int = schema.TensorType.FLOAT32) -> int:
-        """Add a tensor, a constant when `data` is given; gives its index."""
+        """Add a tensor, and return its index. With `data` it is a constant."""
         tensor = schema.TensorT()
         tensor.name, tensor.shape, tensor.type, tensor.buffer = name.encode(), shape, kind, 0
         if data is not None:
@@ -35,22 +35,22 @@ class Graph:
         return len(self._subgraph.tensors) - 1
 
     def constant(self, name: str, values: Array) -> int:
-        """Add a float32 constant."""
+        """Add a float32 constant, and return its index."""
         return self.tensor(name, list(values.shape), values)
 
     def fully_connected(self, inputs: list[int], output: int) -> None:
-        """Add output = input x weights^T + bias; `inputs` are their indices, -1 for no bias."""
+        """Add output = input x weights^T + bias. `inputs` are the indices of the three, -1 for no bias."""
         options = schema.FullyConnectedOptionsT()
         self._operator("FULLY_CONNECTED", inputs, output, schema.BuiltinOptions.FullyConnectedOptions, options)
 
     def softmax(self, source: int, output: int) -> None:
-        """Softmax over the last axis."""
+        """Add a softmax over the last axis."""
         options = schema.SoftmaxOptionsT()
         options.beta = 1.0
         self._operator("SOFTMAX", [source], output, schema.BuiltinOptions.SoftmaxOptions, options)
 
     def reshape(self, source: int, output: int, shape: list[int]) -> None:
-        """The same numbers in another shape."""
+        """Add a reshape to `shape`."""
         options = schema.ReshapeOptionsT()
         options.newShape = shape
         target = self.tensor("new_shape", [len(shape)], np.array(shape, np.int32), schema.TensorType.INT32)
@@ -66,7 +66,7 @@ class Graph:
         self._subgraph.operators.append(operator)
 
     def serialize(self, inputs: list[int], outputs: list[int]) -> bytes:
-        """The model as the bytes of a `.tflite` file."""
+        """Return the model as the bytes of a `.tflite` file."""
         self._subgraph.inputs, self._subgraph.outputs = inputs, outputs
         model = schema.ModelT()
         model.version, model.description = SCHEMA_VERSION, b"written by perceptd"
@@ -81,13 +81,13 @@ class Graph:
 
 
 def write_head(weights: Array, bias: Array, sizes: Sequence[int]) -> bytes:
-    """The model that maps F (1, D + M) to scores (1, L) and shares (1, M, L), all float32.
+    """Return the model that maps F (1, D + M) to scores (1, L) and shares (1, M, L), all float32.
 
     `weights` has shape (L, D + M) with D the sum of `sizes`, the embedding lengths of the M modalities; its last M
     columns belong to the `present` entries. `bias` has shape (L,).
 
-    Three operators do it: F times a block matrix gives every modality's share, a sum over the modalities plus the bias
-    gives the logits, softmax gives the scores.
+    F times a block matrix gives the share of every modality. The sum over the modalities plus the bias gives the
+    logits, and softmax gives the scores.
     """
     labels, modalities = len(bias), len(sizes)
     if weights.shape != (labels, sum(sizes) + modalities):
@@ -109,7 +109,7 @@ def write_head(weights: Array, bias: Array, sizes: Sequence[int]) -> bytes:
 
 
 def _share_matrix(weights: Array, sizes: Sequence[int]) -> Array:
-    """Shape (M * L, D + M): row block m holds the columns of modality m and its present entry, zeros elsewhere."""
+    """Return the block matrix (M * L, D + M): row block m has the columns of modality m and of its present entry."""
     labels = weights.shape[0]
     matrix = np.zeros((len(sizes) * labels, weights.shape[1]), np.float32)
     start = 0

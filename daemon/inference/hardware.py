@@ -1,4 +1,4 @@
-"""The accelerators this machine has, read from sysfs and /dev; light, so that child processes may ask too."""
+"""Finds the accelerators of this machine in sysfs and /dev. Light: child processes import it."""
 
 import fcntl
 import os
@@ -7,33 +7,35 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+# A Coral USB Accelerator before its first use, and after libedgetpu has loaded the firmware.
+# Source: beagle_usb_driver_provider.cc of libedgetpu.
 USB_IDS = ("1a6e:089a", "18d1:9302")
-"""A Coral USB Accelerator as it comes, and once libedgetpu has loaded its firmware, at its first use (libedgetpu's
-beagle_usb_driver_provider.cc)."""
 
+# The driver library of every Edge TPU.
 EDGETPU_LIBRARY = "libedgetpu.so.1"
-"""By which every Edge TPU is driven."""
 
+# _IO('U', 20) of linux/usbdevice_fs.h. The effect is that of unplugging the device and plugging it in again.
 USBDEVFS_RESET = 0x5514
-"""_IO('U', 20) of linux/usbdevice_fs.h: as if the device were unplugged and plugged in again."""
 
+# Below /dev: a Jetson's GPU in JetPack 4, in JetPack 5 and later, and its memory; Mali; every GPU with DRM.
 GPU_NODES = ("nvhost-gpu", "nvgpu/igpu0/ctrl", "nvmap", "mali0", "dri/renderD*")
-"""Below /dev: a Jetson's GPU in JetPack 4, in JetPack 5 and later, its memory; Mali; any with DRM."""
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeTpu:
-    """One Edge TPU, plugged in or soldered on."""
+    """One Edge TPU, on USB or PCI.
+
+    `device` is its address as libedgetpu's option `device` takes it: usb:0, pci:0, numbered in the order found.
+    `usb_id` is None on PCI.
+    """
 
     device: str
-    """As libedgetpu's option `device` takes it: usb:0, pci:0, numbered in the order found."""
     node: Path
     usb_id: str | None
-    """None on PCI."""
 
 
 def edge_tpus(root: Path = Path("/")) -> list[EdgeTpu]:
-    """The Edge TPUs here, those on PCI first. One that is unplugged meanwhile is left out."""
+    """Return the Edge TPUs of this machine, those on PCI first. A device that disappears meanwhile is left out."""
     pci = sorted((root / "dev").glob("apex_[0-9]*"), key=lambda node: int(re.sub(r"\D", "", node.name)))
     found = [EdgeTpu(f"pci:{number}", node, None) for number, node in enumerate(pci)]
     usb = enumerate(_usb_accelerators(root))
@@ -41,7 +43,7 @@ def edge_tpus(root: Path = Path("/")) -> list[EdgeTpu]:
 
 
 def reset_usb(node: Path) -> None:
-    """Let the kernel reset the USB device with this node of /dev/bus/usb. Raises OSError."""
+    """Let the kernel reset a USB device. `node` is its file in /dev/bus/usb. Raises OSError."""
     descriptor = os.open(node, os.O_WRONLY | os.O_CLOEXEC)
     try:
         fcntl.ioctl(descriptor, USBDEVFS_RESET, 0)
@@ -50,7 +52,7 @@ def reset_usb(node: Path) -> None:
 
 
 def jetson_release(root: Path = Path("/")) -> str | None:
-    """Which Jetson Linux this is, or at least which Tegra; None: no Jetson."""
+    """Return the release of Jetson Linux, or at least the Tegra chip; None on any other machine."""
     release = _text(root / "etc" / "nv_tegra_release")
     if release is not None:
         return _short_release(release)
@@ -60,7 +62,7 @@ def jetson_release(root: Path = Path("/")) -> str | None:
 
 
 def gpu_nodes(root: Path = Path("/")) -> list[Path]:
-    """The device nodes of GPUs that exist."""
+    """Return the device nodes of GPUs that exist."""
     return [node for pattern in GPU_NODES for node in sorted((root / "dev").glob(pattern))]
 
 
@@ -75,14 +77,14 @@ def _usb_accelerators(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _short_release(text: str) -> str:
-    """`# R32 (release), REVISION: 7.1, GCID: ...` in short words, as NVIDIA names releases."""
+    """Return NVIDIA's short name of a release, from the line `# R32 (release), REVISION: 7.1, GCID: ...`."""
     line = text.splitlines()[0] if text else ""
     found = re.match(r"#\s*(R\d+).*?REVISION:\s*([\d.]+)", line)
     return f"Jetson Linux {found[1]}.{found[2]}" if found else f"Jetson Linux, {line.strip('# ') or 'unknown release'}"
 
 
 def _text(path: Path) -> str | None:
-    """What a small file says; None where it is not there, or not any more."""
+    """Return the text of a small file; None when it does not exist."""
     try:
         return path.read_text("utf-8", "replace").strip()
     except OSError:

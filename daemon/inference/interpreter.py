@@ -1,4 +1,4 @@
-"""A loaded `.tflite` model on the CPU: checked against its manifest once, then invoked by one thread at a time."""
+"""A `.tflite` model on the CPU: loaded, checked against the manifest, and invoked."""
 
 import re
 from collections.abc import Sequence
@@ -13,23 +13,28 @@ from daemon.core.records import CPU, Tensor
 from daemon.inference.litert import Interpreter
 
 MAX_MODEL_BYTES = 256 * 1024 * 1024
-EDGETPU_OPERATOR = "edgetpu-custom-op"
-"""What the Edge TPU's compiler puts in the place of the operators that the chip runs."""
 
+# The Edge TPU compiler replaces the operators that the chip runs by this one.
+EDGETPU_OPERATOR = "edgetpu-custom-op"
+
+# Relative. A manifest holds scales as decimal text, the model holds them as float32.
 SCALE_TOLERANCE = 1e-5
-"""Relative: a manifest holds scales as decimal text, the model as float32."""
 
 
 class TfliteModel:
-    """One interpreter with one thread. `input` may be exchanged for other memory of its shape and dtype.
+    """Implements `Model` with an interpreter of one thread. Used by one thread at a time.
 
-    Raises ModelError when the file is not a model or needs an operator the runtime lacks, MismatchError when it has
-    tensors other than stated.
+    `input` may be replaced by another array of the same shape and dtype.
     """
 
     device = CPU
 
     def __init__(self, path: Path, inputs: TensorSpec, outputs: Sequence[TensorSpec]) -> None:
+        """Load the file.
+
+        Raises ModelError when the file is not a model, or needs an operator that the runtime lacks.
+        Raises MismatchError when its tensors are not those of `inputs` and `outputs`.
+        """
         self._interpreter = _open(path)
         details = self._interpreter.get_input_details()
         if len(details) != 1:
@@ -40,10 +45,9 @@ class TfliteModel:
         self._outputs = _match_outputs(path, self._interpreter.get_output_details(), outputs)
 
     def invoke(self) -> list[Tensor]:
-        """Run the model on what `input` holds.
+        """Run the model on `input`, and return copies of the outputs in the order of the constructor's specs.
 
-        Returns copies of the outputs in the order of the specs given at construction. Raises ModelError when the
-        runtime fails.
+        Raises ModelError when the runtime fails.
         """
         try:
             self._interpreter.set_tensor(self._index, self.input)
@@ -59,7 +63,7 @@ def _open(path: Path) -> Any:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     if size > MAX_MODEL_BYTES:
-        raise ModelError(f"{path}: {size} bytes, more than the {MAX_MODEL_BYTES} a model may have")
+        raise ModelError(f"{path}: {size} bytes; a model may have {MAX_MODEL_BYTES} at most")
     try:
         interpreter = Interpreter(model_path=str(path), num_threads=1)
         interpreter.allocate_tensors()
@@ -69,7 +73,7 @@ def _open(path: Path) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or "the runtime gives no reason, as where it lacks memory"
+    return " ".join(str(error).split()).rstrip(".") or "the runtime gives no reason; it may lack memory"
 
 
 def _why_not_loaded(path: Path, reason: str) -> str:
@@ -78,15 +82,14 @@ def _why_not_loaded(path: Path, reason: str) -> str:
         return f"{path}: cannot be loaded: {reason}"
     if custom[1] == EDGETPU_OPERATOR:
         return (
-            f"{path}: is compiled for an Edge TPU (its operator {EDGETPU_OPERATOR} is a program for that chip), and "
-            "the CPU cannot run it; the model that it was compiled from is missing: name that one here, and this file "
-            "as edgetpu beside it"
+            f"{path}: is compiled for an Edge TPU (operator {EDGETPU_OPERATOR}), so the CPU cannot run it; "
+            "the model that it was compiled from is missing: name that model here, and this file under edgetpu"
         )
-    return f"{path}: needs the operator {custom[1]}, which is none of TFLite's own, and the CPU cannot run it"
+    return f"{path}: needs the operator {custom[1]}, which is none of TFLite's own, so the CPU cannot run it"
 
 
 def _match_outputs(path: Path, details: list[dict[str, Any]], specs: Sequence[TensorSpec]) -> list[int]:
-    """The index of the output that has each spec's shape: converters do not keep the order of outputs."""
+    """Return the index of the output with each spec's shape. Converters do not keep the order of outputs."""
     if len(details) != len(specs):
         raise MismatchError(f"{path.name} has {len(details)} outputs, expected {len(specs)}", "output")
     if len(specs) == 1:

@@ -1,4 +1,4 @@
-"""The TFLite runtime, whichever of its two packages is installed; light: the processes of accelerators import it."""
+"""The TFLite runtime, from whichever of its two packages is installed. Light: accelerator processes import it."""
 
 try:
     from ai_edge_litert.interpreter import Interpreter, load_delegate

@@ -1,4 +1,4 @@
-"""Which device runs an encoder: from what the config says, what the bundle has, and what is there."""
+"""Decides which device runs an encoder: from the config, the bundle, and the hardware of this machine."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -15,35 +15,35 @@ Kind = Literal["cpu", "gpu", "delegate"]
 class Device:
     """One device and how to reach it.
 
-    `delegate` is a library with the ABI of TFLite's external delegates, asked for with `options`; `gpu` the runtime's
-    own GPU accelerator. `name` is what recognitions and health call it. `instead` is another way to the same device,
-    taken where this one does not load.
+    `name` is the name in recognitions and in the health message. Kind `gpu` is the runtime's own GPU accelerator. Kind
+    `delegate` is a `library` with the ABI of TFLite's external delegates, which gets `options`. `alternative` reaches
+    the same device in another way; it is tried when this one does not load.
     """
 
     name: str
     kind: Kind
     library: str | None = None
     options: tuple[tuple[str, str], ...] = ()
-    instead: "Device | None" = None
+    alternative: "Device | None" = None
 
     @property
     def is_edgetpu(self) -> bool:
-        """Whether it runs models that are compiled for an Edge TPU, by its own name or as a library."""
+        """Whether the device runs models compiled for an Edge TPU. Recognises libedgetpu under any path."""
         return self.library is not None and PurePath(self.library).name.startswith("libedgetpu.so")
 
 
+# The CPU in a child process. It only serves to measure what the isolation costs, and to test the process.
 CPU_DEVICE = Device(CPU, "cpu")
-"""The CPU, in a process of its own: to measure what the isolation costs, and for nothing else."""
 
 
-def edgetpu(where: str) -> Device:
-    """An Edge TPU; `where` as libedgetpu takes it: usb:0, pci:0."""
-    return Device(f"edgetpu:{where}", "delegate", EDGETPU_LIBRARY, (("device", where),))
+def edgetpu(address: str) -> Device:
+    """Return an Edge TPU by its address, written as libedgetpu takes it: usb:0, pci:0."""
+    return Device(f"edgetpu:{address}", "delegate", EDGETPU_LIBRARY, (("device", address),))
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What of accelerators is there; `has_gpu`: one that `auto` takes."""
+    """The accelerators of a machine. `has_gpu` is true for a GPU that `auto` takes."""
 
     edge_tpus: tuple[EdgeTpu, ...] = ()
     has_gpu: bool = False
@@ -51,28 +51,29 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What was `wanted`, as the config says it, and what came of it; None: the CPU.
+    """Where an encoder runs. `requested` is the config's choice; `device` is None for the CPU.
 
-    `reason` says why it is the CPU where something else was wanted, or might be expected.
+    `reason` says why the CPU runs the encoder although the config requests, or `auto` might take, another device.
     """
 
-    wanted: str
+    requested: str
     device: Device | None = None
     reason: str | None = None
 
 
 def detect_machine(root: Path = Path("/")) -> Machine:
-    """What is there. Only a Jetson's GPU is taken unasked: others are mostly slower than the CPU beside them."""
+    """Return the accelerators of this machine. `root` holds /sys, /dev, /etc and /proc."""
+    # `auto` takes a Jetson's GPU only: other GPUs are mostly slower than the CPU beside them.
     return Machine(tuple(edge_tpus(root)), jetson_release(root) is not None and bool(gpu_nodes(root)))
 
 
 def place(
     choice: DeviceChoice, machine: Machine, *, is_compiled: bool, gpu_delegate: DelegateConfig | None
 ) -> Placement:
-    """Where an encoder goes; `is_compiled`: the bundle has its model for an Edge TPU too."""
+    """Return where an encoder runs. `is_compiled`: the bundle has a model of the encoder for an Edge TPU too."""
     if isinstance(choice, DelegateConfig):
         name = Path(choice.library).name
-        return Placement(name, Device(name, "delegate", choice.library, _pairs(choice)))
+        return Placement(name, Device(name, "delegate", choice.library, _sorted_options(choice)))
     if choice == "auto":
         return _automatic(machine, is_compiled, gpu_delegate)
     if choice == "gpu":
@@ -80,7 +81,7 @@ def place(
     if choice.startswith("edgetpu"):
         if not is_compiled:
             return Placement(choice, reason="the bundle has no model of this encoder that is compiled for an Edge TPU")
-        return Placement(choice, edgetpu(_which(choice, machine)))
+        return Placement(choice, edgetpu(_edge_tpu_address(choice, machine)))
     return Placement(choice)
 
 
@@ -94,19 +95,19 @@ def _automatic(machine: Machine, is_compiled: bool, gpu_delegate: DelegateConfig
     return Placement("auto")
 
 
-def _which(choice: str, machine: Machine) -> str:
-    """One physical Edge TPU has one name, however it is asked for; one that is not there is looked for on USB."""
-    _, _, where = choice.partition(":")
-    if where:
-        return where if ":" in where else f"{where}:0"
+def _edge_tpu_address(choice: str, machine: Machine) -> str:
+    """Return the full address, so that one Edge TPU has one name. Without a bus and a match here it is usb:0."""
+    _, _, address = choice.partition(":")
+    if address:
+        return address if ":" in address else f"{address}:0"
     return machine.edge_tpus[0].device if machine.edge_tpus else "usb:0"
 
 
 def _gpu(delegate: DelegateConfig | None) -> Device:
-    """The runtime's own way, and the configured library where that does not work."""
-    by_library = None if delegate is None else Device("gpu", "delegate", delegate.library, _pairs(delegate))
-    return Device("gpu", "gpu", instead=by_library)
+    """Return the runtime's own GPU accelerator, with the configured library as the alternative."""
+    by_library = None if delegate is None else Device("gpu", "delegate", delegate.library, _sorted_options(delegate))
+    return Device("gpu", "gpu", alternative=by_library)
 
 
-def _pairs(delegate: DelegateConfig) -> tuple[tuple[str, str], ...]:
+def _sorted_options(delegate: DelegateConfig) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(delegate.options.items()))

@@ -219,10 +219,13 @@ def accelerator_health(accelerator: Accelerator) -> AcceleratorHealth:
         starts=status.starts,
         failures=status.failures,
         encoders={
-            work.name: WorkloadHealth(
-                ran=work.share.ran, on_cpu=work.share.on_cpu, p50_ms=_ms(work.pace.p50_ns), p99_ms=_ms(work.pace.p99_ns)
+            verifier.modality: WorkloadHealth(
+                ran=verifier.counts.ran,
+                on_cpu=verifier.counts.on_cpu,
+                p50_ms=_ms(verifier.latency.p50_ns),
+                p99_ms=_ms(verifier.latency.p99_ns),
             )
-            for work in accelerator.verifiers
+            for verifier in accelerator.verifiers
         },
         history=[
             ChangeHealth(time=wall_time(change.at_ns), state=change.state, failure=change.kind, reason=change.reason)
@@ -236,9 +239,9 @@ def encoder_health(placement: Placement, accelerators: Mapping[str, AcceleratorH
     name = CPU if placement.device is None else placement.device.name
     accelerator = accelerators.get(name)
     if accelerator is None or accelerator.state == "in_use":
-        return EncoderHealth(wanted=placement.wanted, device=name, reason=placement.reason)
+        return EncoderHealth(wanted=placement.requested, device=name, reason=placement.reason)
     reason = accelerator.reason or f"{name} is being started"
-    return EncoderHealth(wanted=placement.wanted, device=CPU, reason=reason)
+    return EncoderHealth(wanted=placement.requested, device=CPU, reason=reason)
 
 
 def _ms(duration_ns: int | None) -> float | None:

@@ -1,4 +1,4 @@
-"""A bundle made ready to run: its encoders and its head, every tensor checked against the manifest."""
+"""Loads a bundle's encoders and head, and checks every tensor against the manifest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from daemon.core.document import Loaded
 from daemon.core.errors import BundleError, DocumentError, MismatchError, ModelError
 from daemon.core.ports import Encoder, Model
 from daemon.core.records import Array, Modality
+from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.encoders.audio import AudioEncoder
 from daemon.encoders.image import ImageEncoder
 from daemon.encoders.text import TextEncoder
@@ -25,15 +26,13 @@ from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import Placement
 from daemon.pipeline.keep_alive import keep_alive_problems
 
-NS_PER_MS = 1_000_000
-
 
 @dataclass(frozen=True)
 class Recogniser:
-    """The loaded encoders of a bundle, and heads and fusions made from it on demand.
+    """The loaded encoders of a bundle. Makes heads and fusions on request.
 
-    `models` are those of the encoders on the CPU; `accelerators` run those that were placed elsewhere. `helpers` are
-    further encoders, each with a model of its own, so that several threads can encode at once.
+    `models` are the models of all encoders on the CPU. `accelerators` run the encoders that `placements` put on another
+    device. `extra_encoders` let several threads encode at the same time; each has a model of its own.
     """
 
     bundle: Bundle
@@ -41,86 +40,88 @@ class Recogniser:
     encoders: Mapping[Modality, Encoder[Any]]
     placements: Mapping[Modality, Placement] = field(default_factory=dict)
     accelerators: Sequence[Accelerator] = ()
-    helpers: Mapping[Modality, Sequence[Encoder[Any]]] = field(default_factory=dict)
+    extra_encoders: Mapping[Modality, Sequence[Encoder[Any]]] = field(default_factory=dict)
 
     @property
     def parallel_encoders(self) -> dict[Modality, Sequence[Encoder[Any]]]:
-        """Of each modality, all encoders that can work at once."""
-        return {modality: (encoder, *self.helpers.get(modality, ())) for modality, encoder in self.encoders.items()}
+        """The encoders of each modality that can work at the same time."""
+        return {
+            modality: (encoder, *self.extra_encoders.get(modality, ())) for modality, encoder in self.encoders.items()
+        }
 
     @property
     def cpu_remarks(self) -> list[str]:
-        """Which encoders run on the CPU though something else was wanted, or might be expected, and why."""
+        """A message for each encoder that the CPU runs although another device is requested or might be expected."""
         return [f"{name} runs on the CPU: {place.reason}" for name, place in self.placements.items() if place.reason]
 
     def new_head(self) -> FusionHead:
-        """A fusion head for one more thread."""
+        """Load a fusion head for one more thread."""
         return _load_head(self.bundle)
 
     def new_fusion(self, head: FusionHead, fusion: FusionConfig, events: EventsConfig) -> StreamFusion:
-        """The fusion of one stream, with the stream's own settings."""
+        """Return the fusion of one stream, with the stream's own settings."""
         manifest = self.bundle.manifest
         return StreamFusion(head, align_rules(manifest, fusion), decide_rules(manifest, events))
 
 
 def load_recogniser(bundle: Bundle) -> Recogniser:
-    """Load every model, on the CPU. Raises BundleError that names the manifest's line of what does not fit."""
+    """Load every model on the CPU. Raises BundleError, with the line of the manifest that does not match a model."""
     specs = bundle.manifest.modalities.present()
     models = {modality: _load_model(bundle, modality, spec) for modality, spec in specs.items()}
     encoders = {modality: new_encoder(spec, models[modality]) for modality, spec in specs.items()}
     recogniser = Recogniser(bundle, models, encoders)
-    recogniser.new_head()
+    recogniser.new_head()  # raises when the head does not match the manifest
     return recogniser
 
 
 def load_extra_encoders(bundle: Bundle, modality: Modality, count: int) -> list[Encoder[Any]]:
-    """So many more encoders of a modality, on the CPU. Raises BundleError as `load_recogniser` does."""
+    """Load `count` more encoders of a modality, on the CPU. Raises BundleError as `load_recogniser` does."""
     spec = bundle.manifest.modalities.present()[modality]
     return [new_encoder(spec, _load_model(bundle, modality, spec)) for _ in range(count)]
 
 
 def align_rules(manifest: Manifest, config: FusionConfig) -> AlignRules:
-    """How old each modality of the bundle may be, and how often moments are made."""
+    """Return the maximum age of each modality, and the minimum interval of moments."""
     specs = manifest.modalities.present()
     max_age_ns = {modality: spec.max_age_ms * NS_PER_MS for modality, spec in specs.items()}
-    return AlignRules(max_age_ns, round(1e9 / config.max_rate_hz))
+    return AlignRules(max_age_ns, round(NS_PER_S / config.max_rate_hz))
 
 
 def decide_rules(manifest: Manifest, config: EventsConfig) -> DecideRules:
-    """The bundle's thresholds with the config's over them, and the config's time constants."""
+    """Return the thresholds and the time constants of events. The config's thresholds replace the bundle's."""
     thresholds = [config.thresholds.get(label, manifest.thresholds.of(label)) for label in manifest.labels]
     return DecideRules(
         labels=manifest.labels,
         makes_events=[label not in manifest.background for label in manifest.labels],
         start=_column(thresholds, "start"),
         end=_column(thresholds, "end"),
-        smoothing_ns=round(config.smoothing_s * 1e9),
-        min_duration_ns=round(config.min_duration_s * 1e9),
-        max_duration_ns=round(config.max_duration_s * 1e9),
-        update_every_ns=round(config.update_every_s * 1e9),
+        smoothing_ns=round(config.smoothing_s * NS_PER_S),
+        min_duration_ns=round(config.min_duration_s * NS_PER_S),
+        max_duration_ns=round(config.max_duration_s * NS_PER_S),
+        update_every_ns=round(config.update_every_s * NS_PER_S),
     )
 
 
 def check_matches_config(manifest: Manifest, config: Loaded[Config]) -> None:
-    """Raises DocumentError when what the config says of events and gates cannot be used with the bundle."""
+    """Raises DocumentError when the config's events or gates cannot be used with the bundle."""
     if problems := [*_threshold_problems(manifest, config), *_gate_problems(manifest, config)]:
         raise DocumentError(problems)
 
 
 def _threshold_problems(manifest: Manifest, config: Loaded[Config]) -> list[str]:
-    """Thresholds for labels of which the bundle makes no events."""
-    known = [label for label in manifest.labels if label not in manifest.background]
+    """Return a message for each threshold of a label that makes no events."""
+    labels = [label for label in manifest.labels if label not in manifest.background]
     return [
         f"{config.where('streams', name, 'events', 'thresholds', label)}: {manifest.id} makes no event of it; "
-        f"expected one of {', '.join(known)}"
+        f"expected one of {', '.join(labels)}"
         for name, stream in config.document.streams.items()
         for label in stream.events.thresholds
-        if label not in known
+        if label not in labels
     ]
 
 
 def _gate_problems(manifest: Manifest, config: Loaded[Config]) -> list[str]:
-    """Gates behind which what was encoded last would be too old before it is told again."""
+    """Return a message for each gate that lets an embedding expire before it is repeated."""
     return [
         f"{config.where('streams', name, 'gates', *key)} = {value:g}: {manifest.id} {expected}"
         for name, stream in config.document.streams.items()
@@ -133,7 +134,7 @@ def _column(thresholds: Sequence[Threshold], name: str) -> Array:
 
 
 def new_encoder(spec: ImageSpec | AudioSpec | TextSpec, model: Model) -> Encoder[Any]:
-    """The encoder of a modality by its model."""
+    """Return the encoder of a modality with this model."""
     if isinstance(spec, ImageSpec):
         return ImageEncoder(spec, model)
     return AudioEncoder(spec, model) if isinstance(spec, AudioSpec) else TextEncoder(spec, model)

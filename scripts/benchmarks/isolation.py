@@ -47,11 +47,11 @@ def main() -> int:
     try:
         _wait_until_in_use(accelerator)
         result = _result(*_measured(here, FallbackModel(accelerator, 0, twin), pictures, options.calls))
-        share = accelerator.verifiers[0].share
+        counts = accelerator.verifiers[0].counts
     finally:
         accelerator.close(2.0)
-    if share.on_cpu:
-        raise SystemExit(f"{share.on_cpu} of {share.ran + share.on_cpu} calls were not answered by the process")
+    if counts.on_cpu:
+        raise SystemExit(f"{counts.on_cpu} of {counts.ran + counts.on_cpu} calls were not answered by the process")
     print(json.dumps(result) if options.json else _table(result))
     return 0 if result["cost_ms"]["p50"] <= TARGET_MS else 1
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.inference.hardware import EdgeTpu, edge_tpus, reset_usb
-from daemon.inference.placement import edgetpu
-from daemon.pipeline.acceleration import upkeep_of
+from daemon.inference.upkeep import EdgeTpuUpkeep
 from tests.helpers.mosquitto import wait_until
 
 PLUG = "modprobe g_serial idVendor=0x1a6e idProduct=0x089a"
@@ -76,14 +75,14 @@ def test_it_is_reset_and_found_again(coral: EdgeTpu) -> None:
 
 def test_after_a_failure_its_upkeep_resets_it(coral: EdgeTpu) -> None:
     before = resets()
-    upkeep = upkeep_of(edgetpu(coral.device))
-    upkeep.revive()
+    upkeep = EdgeTpuUpkeep(coral.device)
+    upkeep.reset()
     assert resets() == before + 1
     assert upkeep.absence() is None
 
 
 def test_one_that_is_unplugged_is_said_to_be_absent_until_it_is_back(bus: None) -> None:
-    upkeep = upkeep_of(edgetpu("usb:0"))
+    upkeep = EdgeTpuUpkeep("usb:0")
     for _ in range(2):
         wait_until(lambda: upkeep.absence() is not None, "it is absent", WAIT_S)
         assert upkeep.absence() == "there is no Edge TPU usb:0: no USB device 1a6e:089a or 18d1:9302 is plugged in"

@@ -10,7 +10,6 @@ import yaml
 from daemon.bundle.bundle import Bundle, load_bundle
 from daemon.config.devices import DelegateConfig, DevicesConfig
 from daemon.config.node import Config
-from daemon.core.errors import ENDED_BY
 from daemon.doctor import accelerators as doctor_devices
 from daemon.doctor import node as doctor_node
 from daemon.doctor.accelerators import Attempt, Part, accelerator_findings, cpu_placements, judge
@@ -30,15 +29,15 @@ from tests.node.test_shipped import shipped
 HAVE = Installed((3, 11, 2), "2.1.0", LITERT, "2.3.0")
 OWN = Device("libown.so", "delegate", "/opt/libown.so")
 GPU = Device("gpu", "gpu")
-TWO_WAYS = Device("gpu", "gpu", instead=Device("gpu", "delegate", "/opt/libgl.so"))
+TWO_WAYS = Device("gpu", "gpu", alternative=Device("gpu", "delegate", "/opt/libgl.so"))
 USED = StatusChange(2, "in_use", None, None)
 NO_GPU = StatusChange(1, "failed", "refused", "the runtime's own GPU accelerator does not work here: no OpenCL")
-CRASHED = StatusChange(3, "failed", "died", f"{ENDED_BY}SIGSEGV")
-CRASHED_AT_LOAD = StatusChange(1, "failed", "refused", f"{ENDED_BY}SIGABRT")
+CRASHED = StatusChange(3, "failed", "died", "its process was ended by SIGSEGV", "SIGSEGV")
+CRASHED_AT_LOAD = StatusChange(1, "failed", "refused", "its process was ended by SIGABRT", "SIGABRT")
 ABSENT = StatusChange(1, "absent", None, "there is no Edge TPU usb:0: none is plugged in")
 RAN = Part("image", ran=5, p50_ns=2_900_000)
 
-EXAMINED = 39
+VERIFIED = 39
 """Invokes before the digits are in use: three known answers for sound and four for text, and sixteen more of each.
 
 The delegate takes fully connected layers alone, of which the picture model has none.
@@ -151,12 +150,12 @@ def test_a_device_that_works_is_told_with_its_times(delegate: Path) -> None:
     [
         ({"fault": "segfault"}, "{library} crashed: SIGSEGV"),
         ({"fault": "abort"}, "{library} crashed: SIGABRT"),
-        ({"fault": "segfault", "after": EXAMINED + 5}, "{library} crashed: SIGSEGV"),
+        ({"fault": "segfault", "after": VERIFIED + 5}, "{library} crashed: SIGSEGV"),
         ({"fault": "refuse"}, "{library} refuses: refused, as asked"),
         ({"fault": "error"}, "{library}: its invoke failed: failed, as asked"),
         ({"fault": "hang"}, "{library}: gave no answer within 10000 ms"),
-        ({"fault": "hang", "after": EXAMINED + 5}, "{library}: gave no answer within "),
-        ({"fault": "wrong"}, "computes wrongly: an output of a known input is off by"),
+        ({"fault": "hang", "after": VERIFIED + 5}, "{library}: gave no answer within "),
+        ({"fault": "wrong"}, "computes wrongly: the output of a test input differs by"),
     ],
 )
 def test_a_fault_is_a_warning_that_names_the_library(delegate: Path, options: dict[str, object], said: str) -> None:
@@ -168,7 +167,7 @@ def test_a_fault_is_a_warning_that_names_the_library(delegate: Path, options: di
 
 
 def test_wrong_scores_are_noticed_though_it_was_right_when_examined(delegate: Path) -> None:
-    (finding,) = tried_on(delegate_config(delegate, check_every_s=3600, fault="wrong", after=EXAMINED))
+    (finding,) = tried_on(delegate_config(delegate, check_every_s=3600, fault="wrong", after=VERIFIED))
     assert finding.level == "warning"
     assert "scored" in finding.found and "expected" in finding.found
 

@@ -1,8 +1,6 @@
 """Accelerators of the tests: the tests' own delegate, asked for by a config's `devices`, or by hand."""
 
-import json
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +9,11 @@ from daemon.bundle.manifest import TensorSpec
 from daemon.config.devices import DelegateConfig, DevicesConfig
 from daemon.core.records import Array
 from daemon.core.timing import NS_PER_S, Backoff
-from daemon.inference.accelerator import Accelerator, FallbackModel, Upkeep
+from daemon.inference.accelerator import Accelerator, FallbackModel
 from daemon.inference.accelerator_process import AcceleratorModel
 from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import Device
+from daemon.inference.upkeep import Upkeep
 from daemon.inference.verification import Workload
 from tests.helpers.mosquitto import wait_until
 from tests.inference.layers import write_layer
@@ -22,8 +21,8 @@ from tests.inference.layers import write_layer
 INPUT = TensorSpec(shape=[1, 6], dtype="float32")
 OUTPUT = TensorSpec(shape=[1, 3], dtype="float32")
 WEIGHTS = np.random.default_rng(5).normal(size=(3, 6)).astype(np.float32)
-EXAMINED = 18
-"""How often the process of one small model is asked while it is examined: two known answers, then sixteen times."""
+# How many invokes the verification of one small model takes: its two test inputs, then sixteen more.
+VERIFIED = 18
 
 AT_ONCE = Backoff(0.001, 0.002)
 
@@ -54,8 +53,8 @@ class SmallAccelerator:
         path = directory / "small.tflite"
         path.write_bytes(write_layer(WEIGHTS, None, rows=1))
         cpu = TfliteModel(path, INPUT, [OUTPUT])
-        questions = np.random.default_rng(6).normal(size=(2, 1, 6)).astype(np.float32)
-        work = Workload("image", AcceleratorModel(path, INPUT, OUTPUT), cpu, list(questions))
+        test_inputs = np.random.default_rng(6).normal(size=(2, 1, 6)).astype(np.float32)
+        work = Workload("image", AcceleratorModel(path, INPUT, OUTPUT), cpu, list(test_inputs))
         self.accelerator = Accelerator(
             device,
             [work],
@@ -78,12 +77,12 @@ class SmallAccelerator:
         """Until it has come to a state."""
         wait_until(lambda: self.accelerator.status.state == state, f"{state}: {self.accelerator.status}", 20)
 
-    def ask(self) -> str:
-        """Compute one random input; gives the device that did. The answer must be right."""
-        question = self._random.normal(size=(1, 6)).astype(np.float32)
-        self.model.input[...] = question
-        (answer,) = self.model.invoke()
-        assert_right(question, answer)
+    def compute(self) -> str:
+        """Compute one random input, and return the device that did. The output must be right."""
+        source = self._random.normal(size=(1, 6)).astype(np.float32)
+        self.model.input[...] = source
+        (output,) = self.model.invoke()
+        assert_right(source, output)
         return self.model.device
 
     def failures(self, kind: str) -> int:
@@ -91,16 +90,6 @@ class SmallAccelerator:
         return dict(self.accelerator.status.failures).get(kind, 0)
 
 
-def assert_right(question: Array, answer: Array) -> None:
-    """The answer is the layer's, to the precision of float32."""
-    np.testing.assert_allclose(answer, question @ WEIGHTS.T, rtol=1e-4, atol=1e-5)
-
-
-def serving_children(pids: Sequence[int]) -> list[dict]:
-    """What the processes among these that serve an accelerator were told."""
-    orders = []
-    for pid in pids:
-        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-        if "daemon.inference.accelerator_main:serve" in words:
-            orders.append(json.loads(words[words.index("daemon.inference.accelerator_main:serve") + 1]))
-    return orders
+def assert_right(source: Array, output: Array) -> None:
+    """The output is the layer's, to the precision of float32."""
+    np.testing.assert_allclose(output, source @ WEIGHTS.T, rtol=1e-4, atol=1e-5)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.accelerators import EXAMINED, SmallAccelerator, delegate_device
+from tests.helpers.accelerators import VERIFIED, SmallAccelerator, delegate_device
 from tests.helpers.processes import children_of
 
 RESTARTS = 1000
@@ -28,7 +28,7 @@ def restarted(small: SmallAccelerator, times: int) -> None:
     while small.failures("died") < wanted:
         small.changed.wait(0.05)
         small.changed.clear()
-        small.ask()
+        small.compute()
 
 
 def held() -> Counter[str]:
@@ -46,7 +46,7 @@ def anonymous_mb() -> float:
 
 def restart_both(directory: Path, delegate: Path, times: int) -> None:
     """Two accelerators, each of which fails so often."""
-    device = delegate_device(delegate, fault="error", after=EXAMINED)
+    device = delegate_device(delegate, fault="error", after=VERIFIED)
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool, ExitStack() as stack:
         both = []
         for number in range(SIDE_BY_SIDE):

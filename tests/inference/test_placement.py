@@ -1,4 +1,4 @@
-"""Where an encoder goes: a table of what is wanted, what the bundle has, and what is there."""
+"""Where an encoder runs: a table of the config's choice, the bundle, and the hardware."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ GPU = Device("gpu", "gpu")
         ("auto", Machine((USB,), has_gpu=True), False, GPU, None),
         ("edgetpu", BOTH, True, edgetpu("pci:0"), None),
         ("edgetpu", Machine((USB,)), True, edgetpu("usb:0"), None),
-        ("edgetpu", NOTHING, True, edgetpu("usb:0"), None),  # it may yet be plugged in
+        ("edgetpu", NOTHING, True, edgetpu("usb:0"), None),  # it may be plugged in later
         ("edgetpu", BOTH, False, None, "no model of this encoder"),
         ("edgetpu:usb", BOTH, True, edgetpu("usb:0"), None),
         ("edgetpu:usb:0", BOTH, True, edgetpu("usb:0"), None),
@@ -41,26 +41,26 @@ GPU = Device("gpu", "gpu")
         (OWN, NOTHING, False, Device("libmine.so", "delegate", "/opt/libmine.so", (("a", "1"), ("b", "2"))), None),
     ],
 )
-def test_where_it_goes(
+def test_where_an_encoder_runs(
     choice: DeviceChoice, machine: Machine, is_compiled: bool, device: Device | None, reason: str | None
 ) -> None:
     placement = place(choice, machine, is_compiled=is_compiled, gpu_delegate=None)
     assert placement.device == device
     assert (placement.reason is None) if reason is None else (reason in (placement.reason or ""))
-    assert placement.wanted == (choice if isinstance(choice, str) else "libmine.so")
+    assert placement.requested == (choice if isinstance(choice, str) else "libmine.so")
 
 
 def test_a_gpu_is_tried_by_the_runtimes_own_way_then_by_the_configured_library() -> None:
     placement = place("gpu", NOTHING, is_compiled=False, gpu_delegate=OWN)
-    instead = Device("gpu", "delegate", "/opt/libmine.so", (("a", "1"), ("b", "2")))
-    assert placement.device == Device("gpu", "gpu", instead=instead)
+    by_library = Device("gpu", "delegate", "/opt/libmine.so", (("a", "1"), ("b", "2")))
+    assert placement.device == Device("gpu", "gpu", alternative=by_library)
 
 
-def test_what_is_there_is_seen(tmp_path: Path) -> None:
+def test_the_hardware_of_a_machine_is_detected(tmp_path: Path) -> None:
     assert detect_machine(tmp_path) == Machine()
     (tmp_path / "dev" / "dri").mkdir(parents=True)
     (tmp_path / "dev" / "dri" / "renderD128").touch()
-    assert detect_machine(tmp_path) == Machine(), "no GPU is taken unasked but a Jetson's"
+    assert detect_machine(tmp_path) == Machine(), "auto takes a Jetson's GPU only"
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "nv_tegra_release").write_text("# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref")
     (tmp_path / "dev" / "apex_0").touch()

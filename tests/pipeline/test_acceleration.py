@@ -24,10 +24,10 @@ def placed(devices: DevicesConfig, bundle: Path = DIGITS) -> Recogniser:
 
 def test_encoders_on_one_device_share_one_process() -> None:
     recogniser = placed(DevicesConfig(default=DelegateConfig(library="libx.so")))
-    assert [[verifier.name for verifier in one.verifiers] for one in recogniser.accelerators] == [
+    assert [[verifier.modality for verifier in one.verifiers] for one in recogniser.accelerators] == [
         ["image", "audio", "text"]
     ]
-    assert {place.wanted for place in recogniser.placements.values()} == {"libx.so"}
+    assert {place.requested for place in recogniser.placements.values()} == {"libx.so"}
 
 
 def test_pictures_have_several_encoders_on_the_cpu_and_one_on_an_accelerator(caplog: pytest.LogCaptureFixture) -> None:
@@ -37,7 +37,7 @@ def test_pictures_have_several_encoders_on_the_cpu_and_one_on_an_accelerator(cap
     assert not caplog.records
     away = placed(DevicesConfig(image=DelegateConfig(library="libx.so"), image_workers=3))
     assert len(away.parallel_encoders["image"]) == 1
-    assert "devices.image_workers is passed over: libx.so takes one picture at a time" in caplog.text
+    assert "devices.image_workers is ignored: libx.so takes one picture at a time" in caplog.text
 
 
 def test_no_two_devices_have_the_same_name() -> None:
@@ -57,7 +57,7 @@ def test_an_edge_tpus_library_by_its_path_runs_the_models_compiled_for_it(tmp_pa
     (bundle / "twin.tflite").write_bytes((bundle / "image.tflite").read_bytes())
     for library, file in (("/usr/lib/libedgetpu.so.1.0", "twin.tflite"), ("/usr/lib/libx.so", "image.tflite")):
         (accelerator,) = placed(DevicesConfig(image=DelegateConfig(library=library)), bundle).accelerators
-        assert accelerator._served[0].path.name == file
+        assert accelerator.models[0].path.name == file
 
 
 def test_a_case_of_the_selftest_that_cannot_be_read_is_refused_with_its_place(tmp_path: Path) -> None:

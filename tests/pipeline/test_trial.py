@@ -128,7 +128,7 @@ def test_the_allowance_covers_what_is_no_model(tmp_path: Path) -> None:
         (hostile_models.unresolved, "check", "needs the operator OpenTheDoor, which is none of TFLite's own"),
         (hostile_models.split_into_none, "check", "its models crash the runtime: its process was ended by SIGSEGV"),
         (hostile_models.loop_in_itself, "check", "its models crash the runtime: its process was ended by SIGSEGV"),
-        (hostile_models.tiled_to_8_gb, "check", "cannot be loaded: the runtime gives no reason, as where it lacks mem"),
+        (hostile_models.tiled_to_8_gb, "check", "cannot be loaded: the runtime gives no reason; it may lack memory"),
         (
             hostile_models.filled_to_8_gb,
             "selftest",

@@ -30,7 +30,7 @@ FAULTS = 50
 FRAMES = 150
 MOST_REPLAYS = 3000
 DIGITS = ROOT / "models" / "digits"
-EXAMINED = 18
+VERIFIED = 18
 """How often the image encoder is asked before it is used: the bundle's one picture, noise, and sixteen times."""
 
 FLOAT_TOLERANCE = 1e-4
@@ -144,12 +144,12 @@ def counted(accelerator: Accelerator, kind: str) -> int:
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
-        ("hung", {"fault": "hang", "after": EXAMINED + 5}),
-        ("died", {"fault": "abort", "after": EXAMINED + 5}),
-        ("died", {"fault": "segfault", "after": EXAMINED + 5}),
-        ("died", {"fault": "error", "after": EXAMINED + 5}),
-        ("slow", {"fault": "slow", "after": EXAMINED + 40, "delay_us": 1700}),
-        ("wrong", {"fault": "wrong", "after": EXAMINED + 5}),
+        ("hung", {"fault": "hang", "after": VERIFIED + 5}),
+        ("died", {"fault": "abort", "after": VERIFIED + 5}),
+        ("died", {"fault": "segfault", "after": VERIFIED + 5}),
+        ("died", {"fault": "error", "after": VERIFIED + 5}),
+        ("slow", {"fault": "slow", "after": VERIFIED + 40, "delay_us": 1700}),
+        ("wrong", {"fault": "wrong", "after": VERIFIED + 5}),
         ("refused", {"fault": "refuse"}),
     ],
     ids=lambda value: value if isinstance(value, str) else value["fault"],

@@ -1,4 +1,4 @@
-"""What is done for an Edge TPU beside its process."""
+"""The upkeep of an Edge TPU: its absence is reported, and it is reset after a failure."""
 
 import logging
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.inference.placement import Device, edgetpu
-from daemon.pipeline.acceleration import upkeep_of
+from daemon.inference.upkeep import EdgeTpuUpkeep, upkeep_of
 
 
 def plug_in(root: Path, usb_id: str = "18d1:9302") -> Path:
@@ -22,27 +22,29 @@ def plug_in(root: Path, usb_id: str = "18d1:9302") -> Path:
     return node
 
 
-def test_an_edge_tpu_that_is_not_there_is_not_tried(tmp_path: Path) -> None:
-    usb, pci = upkeep_of(edgetpu("usb:0"), tmp_path), upkeep_of(edgetpu("pci:0"), tmp_path)
+def test_the_absence_of_an_edge_tpu_is_reported(tmp_path: Path) -> None:
+    usb, pci = EdgeTpuUpkeep("usb:0", tmp_path), EdgeTpuUpkeep("pci:0", tmp_path)
     assert "no USB device 1a6e:089a or 18d1:9302 is plugged in" in (usb.absence() or "")
     assert "no /dev/apex_0" in (pci.absence() or "")
     plug_in(tmp_path, "1a6e:089a")
     assert usb.absence() is None
     assert pci.absence() is not None
-    assert upkeep_of(edgetpu("usb:1"), tmp_path).absence() is not None
+    assert EdgeTpuUpkeep("usb:1", tmp_path).absence() is not None
 
 
-def test_one_that_cannot_be_reset_is_told_and_used_all_the_same(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_reset_that_fails_is_logged_and_raises_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     node = plug_in(tmp_path)
     with caplog.at_level(logging.WARNING):
-        upkeep_of(edgetpu("usb:0"), tmp_path).revive()
+        EdgeTpuUpkeep("usb:0", tmp_path).reset()
     assert f"edgetpu:usb:0: could not be reset: {node}: Inappropriate ioctl for device" in caplog.text
 
 
-def test_nothing_is_done_for_other_devices(tmp_path: Path) -> None:
+def test_an_edge_tpu_by_its_address_has_an_upkeep(tmp_path: Path) -> None:
+    upkeep = upkeep_of(edgetpu("usb:0"), tmp_path)
+    assert upkeep is not None
+    assert "there is no Edge TPU usb:0: " in (upkeep.absence() or "")
+
+
+def test_other_devices_have_no_upkeep(tmp_path: Path) -> None:
     for device in (Device("libx.so", "delegate", "libx.so"), Device("libedgetpu.so.1", "delegate", "libedgetpu.so.1")):
-        upkeep = upkeep_of(device, tmp_path)
-        assert upkeep.absence() is None
-        upkeep.revive()
+        assert upkeep_of(device, tmp_path) is None
