@@ -3,21 +3,24 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from functools import partial
 
 from daemon.bundle.bundle import load_bundle
+from daemon.cli.evaluation import evaluate_rows, read_rows, render
 from daemon.core.errors import EXIT_REFUSED, BundleError
-from daemon.pipeline.offline import OfflineRecogniser, read_manifest, render, run_selftest
-from daemon.pipeline.offline import evaluate as evaluate_rows
+from daemon.pipeline.offline import OfflineRecogniser
 from daemon.pipeline.recogniser import load_recogniser
+from daemon.pipeline.selftest import run_selftest
 
 
 def evaluate(options: argparse.Namespace) -> int:
     """Score a bundle on labelled data."""
     recogniser = OfflineRecogniser(load_recogniser(load_bundle(options.bundle)))
-    rows = read_manifest(options.manifest, recogniser.labels)
-    tally = evaluate_rows(recogniser, rows, _progress(len(rows)))
-    print(json.dumps(tally.to_json(), indent=2) if options.json else "\n".join(render(tally)))
+    rows = read_rows(options.manifest, recogniser.labels)
+    # a person looks at a terminal only
+    on_progress = partial(_show_progress, len(rows)) if sys.stderr.isatty() else None
+    evaluation = evaluate_rows(recogniser, rows, on_progress)
+    print(json.dumps(evaluation.to_json(), indent=2) if options.json else "\n".join(render(evaluation)))
     return 0
 
 
@@ -60,13 +63,6 @@ def bundle_verify(options: argparse.Namespace) -> int:
     return EXIT_REFUSED if failures else 0
 
 
-def _progress(total: int) -> Callable[[int], None]:
-    """A counter on standard error, where a person is looking."""
-    if not sys.stderr.isatty():
-        return lambda _: None
-
-    def show(done: int) -> None:
-        if done % 25 == 0 or done == total:
-            print(f"\r{done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
-
-    return show
+def _show_progress(total: int, done: int) -> None:
+    if done % 25 == 0 or done == total:
+        print(f"\r{done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)

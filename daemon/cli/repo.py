@@ -11,7 +11,7 @@ from pathlib import Path
 from daemon.bundle.bundle import load_bundle
 from daemon.bundle.signature_lifetimes import ROLES
 from daemon.core.errors import Refused
-from daemon.pipeline.trial import measure_bundle
+from daemon.pipeline.selftest import measure_bundle
 from daemon.publisher.contents import release_of
 from daemon.publisher.keys import VARIABLE, KeyRing
 from daemon.publisher.repository import PUBLIC, ROOT, Repository, begin, opened, utc_now
@@ -55,14 +55,13 @@ def repo_add(options: argparse.Namespace) -> int:
             words += f"; {put_back} of its files were missing or damaged, and are back" if put_back else ""
             _say(options, {**release_json(there), "staged": False, "put_back": put_back}, words)
             return 0
-        trial = measure_bundle(options.bundle)
-        memory_mb = options.memory_mb or trial.memory_mb
+        measurement = measure_bundle(options.bundle)
+        memory_mb = options.memory_mb or measurement.memory_mb
         release = release.model_copy(update={"signed": release.signed.model_copy(update={"memory_mb": memory_mb})})
         with opened(options.repo) as repository:
             repository.stage(release, options.bundle)
-    words = (
-        f"{release_words(release)}; self-test good in {trial.seconds * 1000:.0f} ms; staged for perceptd repo publish"
-    )
+    selftest = f"self-test good in {measurement.seconds * 1000:.0f} ms"
+    words = f"{release_words(release)}; {selftest}; staged for perceptd repo publish"
     _say(options, {**release_json(release), "staged": True}, words)
     return 0
 

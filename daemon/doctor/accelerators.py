@@ -21,8 +21,8 @@ from daemon.inference.accelerator_status import StatusChange
 from daemon.inference.hardware import EDGETPU_LIBRARY
 from daemon.inference.placement import Device, Placement, detect_machine
 from daemon.pipeline.acceleration import accelerate, placements_of
-from daemon.pipeline.offline import failures_in_short, run_selftest
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
+from daemon.pipeline.selftest import first_failures, run_selftest
 from daemon.runtime.child_main import Failed
 
 CPU_INSTEAD = "set devices to cpu in config.yaml"
@@ -131,7 +131,7 @@ def _doubt(attempt: Attempt) -> tuple[str, str] | None:
     if not any(change.state == "in_use" for change in attempt.history):
         return "is neither in use nor refused, after minutes", CPU_INSTEAD
     if attempt.wrong:
-        return failures_in_short(attempt.wrong), f"{REMEDIES['wrong']}, or {CPU_INSTEAD}"
+        return first_failures(attempt.wrong), f"{REMEDIES['wrong']}, or {CPU_INSTEAD}"
     for part in attempt.parts:
         if part.on_cpu:
             found = f"{part.modality}: the CPU computed {part.on_cpu} of {part.ran + part.on_cpu}"

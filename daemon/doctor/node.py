@@ -15,8 +15,8 @@ from daemon.doctor.machine import disk
 from daemon.doctor.sources import source_findings
 from daemon.doctor.updates import models_findings
 from daemon.mqtt.requests import try_broker
-from daemon.pipeline.offline import failures_in_short, print_selftest
 from daemon.pipeline.recogniser import check_matches_config
+from daemon.pipeline.selftest import first_failures, print_selftest
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.startup import DryStart, dry_start
 
@@ -138,4 +138,4 @@ def cpu_selftest(bundle: Bundle) -> Finding:
     if not failures:
         return Finding(check, "good", f"good in {result['seconds'] * 1000:.0f} ms")
     remedy = f"perceptd bundle verify {bundle.directory} lists all"
-    return Finding(check, "failure", failures_in_short(failures), remedy)
+    return Finding(check, "failure", first_failures(failures), remedy)

@@ -14,9 +14,10 @@ from daemon.node.health import StreamHealth, input_health, source_health
 from daemon.node.stream_publisher import Shown, StreamPublisher
 from daemon.node.switches import Switch
 from daemon.pipeline.encode import EncoderPool, Preparation
-from daemon.pipeline.keep_alive import EmbeddingRepeater, Gates, KeepAlive, keep_alive_rules
+from daemon.pipeline.gates import Gates
+from daemon.pipeline.keep_alive import EmbeddingRepeater, KeepAlive, keep_alive_rules
 from daemon.pipeline.lane import Lane, LiveFlow
-from daemon.pipeline.live import LiveFusion, LiveStream, Order
+from daemon.pipeline.live import LiveFusion, LiveStream
 from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.recogniser import Recogniser
 from daemon.runtime.liveness import DELIVERS
@@ -55,11 +56,10 @@ class Stream:
         self._stop = threading.Event()
         self.counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
         self._gates = Gates(config.gates)
-        self._gates.suit(recogniser.bundle.manifest)
+        self._gates.adapt_to(recogniser.bundle.manifest)
         self._sources: dict[str, SupervisedSource] = {}
         self._switch = Switch()
         self._flow: LiveFlow | None = None
-        self._order: Callable[[Order], None] = lambda _: None
         self.inlet: TextInlet | None = None
         modalities = recogniser.bundle.manifest.modalities
         self._wanted = frozenset(modalities.present())
@@ -82,7 +82,6 @@ class Stream:
     def start_live(self, live: LiveStream, encoders: EncoderPool, fusion: LiveFusion) -> None:
         """Begin to capture, with text from MQTT where it is enabled."""
         flow = self._flow = LiveFlow(self._lane(self._recogniser, live, encoders, fusion), self._gates)
-        self._order = lambda order: fusion.order(flow.stream, order)
         if self._takes_text:
             self.inlet = TextInlet(self._counted(flow.deliver), self.counters["text"])
         self._start_sources(flow.deliver)
@@ -99,8 +98,8 @@ class Stream:
         flow, lane = self._flow, self._lane(recogniser, self.live(recogniser, shown, head), encoders, fusion)
 
         def change() -> LiveStream:
-            self._gates.suit(recogniser.bundle.manifest)
-            left = flow.change(lane)
+            self._gates.adapt_to(recogniser.bundle.manifest)
+            left = flow.switch_to(lane)
             self._recogniser = recogniser
             return left
 
@@ -149,8 +148,11 @@ class Stream:
         was_paused, self._switch = self._switch.paused, switch
         for name, source in self._sources.items():
             self._open_or_close(name, source)
-        if switch.paused != was_paused:
-            self._order("pause" if switch.paused else "resume")
+        if switch.paused != was_paused and self._flow is not None:
+            if switch.paused:
+                self._flow.pause()
+            else:
+                self._flow.resume()
         self._on_change()
 
     def take_text(self, payload: bytes, retained: bool) -> bool:
@@ -218,8 +220,8 @@ class Stream:
     def _lane(self, recogniser: Recogniser, live: LiveStream, encoders: EncoderPool, fusion: LiveFusion) -> Lane:
         manifest = recogniser.bundle.manifest
         rules = keep_alive_rules(manifest.modalities, self._config.gates)
-        kept = EmbeddingRepeater(rules) if rules else None  # without gates nothing stands for anything
-        return Lane(live, Preparation(manifest, self.counters), encoders, fusion, kept)
+        repeater = EmbeddingRepeater(rules) if rules else None
+        return Lane(live, Preparation(manifest, self.counters), encoders, fusion, repeater)
 
     def _new_fusion(self, recogniser: Recogniser, head: FusionHead) -> StreamFusion:
         return recogniser.new_fusion(head, self._config.fusion, self._config.events)

@@ -1,4 +1,4 @@
-"""The encoders of a bundle at work: a thread for each, shared by all streams."""
+"""The encoders of a bundle on their threads, shared by all streams, and the preparation of their inputs."""
 
 import logging
 import threading
@@ -18,44 +18,44 @@ from daemon.runtime.worker import Worker
 
 log = logging.getLogger(__name__)
 
+# How many jobs of one stream may wait. Of pictures only the newest counts; some sound and text may queue.
 CAPACITY: Mapping[Modality, int] = {"image": 1, "audio": 8, "text": 16}
-"""Jobs that wait, per stream: of pictures only the newest counts, of sound and text some may queue."""
 
-Done = Callable[[Embedding | None], None]
-"""Takes the embedding, or None when there is none, on the encoder's thread."""
+# Takes the embedding of an item, or None when there is none. Runs on the encoder's thread.
+OnEncoded = Callable[[Embedding | None], None]
 
-_counting = threading.Lock()
-"""Several threads may encode for one stream."""
+# Several threads may encode for one stream, and so count with the same counters.
+_counters_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     encoders: Sequence[Encoder[Any]]
     item: Any
-    done: Done
+    on_encoded: OnEncoded
     counters: Counters
 
 
 class EncoderPool:
-    """Takes prepared input of any stream and encodes it on the modality's own threads, one for each of its encoders."""
+    """Encodes the prepared items of all streams. Each encoder of a modality has a thread."""
 
     def __init__(
         self,
         encoders: Mapping[Modality, Sequence[Encoder[Any]]],
         workers: "Mapping[Modality, Worker[_Job]] | None" = None,
     ) -> None:
-        """`workers` are the threads of other encoders, to share them."""
+        """`workers` are the threads of another pool, which this pool then shares."""
         self._encoders = encoders
         self._workers = workers or {
-            modality: Worker(f"encode-{modality}", _work, CAPACITY[modality], hands=_hands) for modality in encoders
+            modality: Worker(f"encode-{modality}", _encode, CAPACITY[modality], hands=_hands) for modality in encoders
         }
         for modality, alike in encoders.items():
             self._workers[modality].grow(len(alike))
 
     def followed_by(self, encoders: Mapping[Modality, Sequence[Encoder[Any]]]) -> "EncoderPool":
-        """Another bundle's encoders of the same modalities, on the same threads: what comes first is encoded first.
+        """Return the pool of another bundle with the same modalities, on the same threads and queues.
 
-        Where there are fewer of them, some threads have nothing to do.
+        When the other bundle has fewer encoders, some threads stay idle.
         """
         return EncoderPool(encoders, self._workers)
 
@@ -66,108 +66,89 @@ class EncoderPool:
 
     @property
     def progress(self) -> list[Heartbeat]:
-        """Of every thread."""
+        """The heartbeats of all threads."""
         return [progress for worker in self._workers.values() for progress in worker.progress]
 
     def room(self, modality: Modality) -> int:
-        """How many items of one stream can be at work and waiting."""
+        """Return how many items of one stream can be encoded and wait at the same time."""
         return len(self._encoders[modality]) + CAPACITY[modality]
 
-    def offer(self, stream: str, modality: Modality, item: Any, done: Done, counters: Counters) -> None:
-        """Queue an item without blocking; what it displaces is counted as `busy`, and done with None."""
-        displaced = self._workers[modality].offer(stream, _Job(self._encoders[modality], item, done, counters))
+    def offer(self, stream: str, modality: Modality, item: Any, on_encoded: OnEncoded, counters: Counters) -> None:
+        """Queue an item without blocking.
+
+        When the queue is full, its oldest item is dropped: counted as `busy`, and its `on_encoded` gets None.
+        """
+        displaced = self._workers[modality].offer(stream, _Job(self._encoders[modality], item, on_encoded, counters))
         if displaced is not None:
             displaced.counters.drop("busy")
-            displaced.done(None)
+            displaced.on_encoded(None)
 
-    def queue(self, stream: str, modality: Modality, item: Any, done: Done, counters: Counters) -> None:
-        """Queue an item that displaces none; who uses this has no more than `room` under way."""
-        self._workers[modality].queue(stream, _Job(self._encoders[modality], item, done, counters))
+    def queue(self, stream: str, modality: Modality, item: Any, on_encoded: OnEncoded, counters: Counters) -> None:
+        """Queue an item and drop none. The caller has no more than `room` items in the pool."""
+        self._workers[modality].queue(stream, _Job(self._encoders[modality], item, on_encoded, counters))
 
     def close(self, deadline_s: float) -> None:
-        """Encode what is queued, then end the threads."""
+        """Encode the queued items, then end the threads."""
         deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
         for modality, worker in self._workers.items():
             if not worker.close(seconds_until(deadline_ns)):
                 log.error("the %s encoder did not finish within %.1f s; left behind", modality, deadline_s)
 
 
-def _hands(job: _Job) -> int:
-    return len(job.encoders)
-
-
-def _work(job: _Job, index: int) -> None:
-    encoder, embedding = job.encoders[index], None
-    try:
-        embedding = encoder.encode(job.item)
-    except (InputError, ModelError) as error:
-        log.warning("%s: %s", encoder.modality, error)
-    finally:
-        _count(job.counters, embedding)
-        job.done(embedding)
-
-
-def _count(counters: Counters, embedding: Embedding | None) -> None:
-    with _counting:
-        if embedding is None:
-            counters.drop("encoder_failed")
-        else:
-            counters.encoded += 1
-
-
 class Preparation:
-    """Turns what one stream captures into what the encoders take; what no encoder wants is passed over."""
+    """Turns the captured items of one stream into encoder inputs for one bundle."""
 
     def __init__(self, manifest: Manifest, counters: Mapping[Modality, Counters]) -> None:
-        self._wanted = manifest.modalities.present().keys()
+        self._modalities = manifest.modalities.present().keys()
         self._counters = counters
         audio, text = manifest.modalities.audio, manifest.modalities.text
-        self._hears = audio.preprocessing if audio else None
+        self._preprocessing = audio.preprocessing if audio else None
         self._front_end = AudioFrontEnd(audio.preprocessing) if audio else None
         self._max_text_bytes = text.input.shape[1] if text else 0
 
-    def prepare(self, captured: Captured, wanted: bool = True) -> list[tuple[Modality, Any]]:
-        """The modality and the items to encode; what cannot be used, or not whole, is counted.
+    def prepare(self, captured: Captured, encode: bool = True) -> list[tuple[Modality, Any]]:
+        """Return the encoder inputs with their modality.
 
-        Of what is not `wanted`, because its gate is closed, nothing comes: each item left out is counted.
+        With `encode` false the gate is closed: the result is empty, and each input left out is counted. An item that
+        cannot be used, or is cut, is counted too. An item of a modality that the bundle lacks is ignored.
         """
         if isinstance(captured, Block):
-            return [("audio", patch) for patch in self._patches(captured, wanted)]
+            return [("audio", patch) for patch in self._patches(captured, encode)]
         if isinstance(captured, Frame):
-            return self._picture(captured, wanted)
-        if "text" not in self._wanted:
+            return self._picture(captured, encode)
+        if "text" not in self._modalities:
             return []
         if len(utf8(captured.text)) > self._max_text_bytes:
             self._counters["text"].drop("cut")
         return [("text", captured)]
 
     def shares_front_end(self, other: "Preparation") -> bool:
-        """Whether another bundle's makes the same patches of the same sound."""
-        return self._hears == other._hears
+        """Whether both make the same patches of the same sound."""
+        return self._preprocessing == other._preprocessing
 
     def adopt_front_end(self, other: "Preparation") -> None:
-        """Go on where another one stands that hears alike."""
+        """Continue in the middle of the other's sound; `shares_front_end` must be true."""
         self._front_end = other._front_end
 
-    def hear(self, heard: Iterable[Block]) -> None:
-        """Know what was heard before; the patches of it were another bundle's to recognise."""
-        for block in heard:
+    def warm_up(self, blocks: Iterable[Block]) -> None:
+        """Fill the front end with earlier blocks. Their patches are discarded."""
+        for block in blocks:
             self._patches(block)
 
-    def _picture(self, frame: Frame, wanted: bool) -> list[tuple[Modality, Any]]:
-        if "image" not in self._wanted:
+    def _picture(self, frame: Frame, encode: bool) -> list[tuple[Modality, Any]]:
+        if "image" not in self._modalities:
             return []
-        if not wanted:
+        if not encode:
             self._counters["image"].drop("gate_closed")
             return []
         return [("image", frame)]
 
-    def _patches(self, block: Block, wanted: bool = True) -> list[Patch]:
+    def _patches(self, block: Block, encode: bool = True) -> list[Patch]:
         if self._front_end is None:
             return []
         skipped_before = self._front_end.skipped
         try:
-            patches = self._front_end.push(block, wanted)
+            patches = self._front_end.push(block, encode)
             if skipped := self._front_end.skipped - skipped_before:
                 self._counters["audio"].drop("gate_closed", skipped)
             return patches
@@ -175,3 +156,26 @@ class Preparation:
             self._counters["audio"].drop("wrong_rate")
             log.warning("%s", error)
             return []
+
+
+def _hands(job: _Job) -> int:
+    return len(job.encoders)
+
+
+def _encode(job: _Job, index: int) -> None:
+    encoder, embedding = job.encoders[index], None
+    try:
+        embedding = encoder.encode(job.item)
+    except (InputError, ModelError) as error:
+        log.warning("%s: %s", encoder.modality, error)
+    finally:
+        _count(job.counters, embedding)
+        job.on_encoded(embedding)
+
+
+def _count(counters: Counters, embedding: Embedding | None) -> None:
+    with _counters_lock:
+        if embedding is None:
+            counters.drop("encoder_failed")
+        else:
+            counters.encoded += 1

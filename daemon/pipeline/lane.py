@@ -1,4 +1,4 @@
-"""The way of what one live stream captures to fusion: a lane for each bundle, and the change from one to the next."""
+"""The path from one live stream's capture to fusion: one lane per bundle, and the switch between two lanes."""
 
 import threading
 from collections import deque
@@ -9,72 +9,72 @@ from typing import Generic, TypeVar
 from daemon.core.records import MODALITIES, Block, Captured, Embedding, Modality, ended_ns
 from daemon.core.timing import NS_PER_S
 from daemon.pipeline.encode import EncoderPool, Preparation
-from daemon.pipeline.keep_alive import NO_GATES, EmbeddingRepeater, Gates
+from daemon.pipeline.gates import NO_GATES, Gates
+from daemon.pipeline.keep_alive import EmbeddingRepeater
 from daemon.pipeline.live import LiveFusion, LiveStream
 
-Item = TypeVar("Item")
+# How much recent sound is kept to warm up the front end of the next bundle. Patches for birds or speech last 3 s.
+RECENT_SOUND_NS = 4 * NS_PER_S
+
+# How many embeddings wait for an earlier one: a second of pictures. An encoder that takes longer hangs.
+MAX_WAITING = 32
+
+ItemT = TypeVar("ItemT")
 
 
 @dataclass(slots=True, eq=False)
-class Ticket(Generic[Item]):
-    """Of one item; None until it is finished."""
+class Ticket(Generic[ItemT]):
+    """The place of one item in the order; `item` is None until it is finished."""
 
-    item: Item | None = None
+    item: ItemT | None = None
 
 
-class ReorderBuffer(Generic[Item]):
-    """Gives items in the order of their places, each as soon as those before it are finished.
+class ReorderBuffer(Generic[ItemT]):
+    """Returns items in the order of their tickets, each as soon as all earlier ones are finished.
 
-    One that is not finished while more than `most` behind it wait is waited for no longer: it is given whenever it
-    comes.
+    When more than `max_waiting` items wait for an unfinished one, they stop waiting. That item is returned whenever it
+    is finished.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._places: deque[Ticket[Item]] = deque()
+    def __init__(self, max_waiting: int) -> None:
+        self._max_waiting = max_waiting
+        self._tickets: deque[Ticket[ItemT]] = deque()
         self._waiting = 0
 
-    def begin(self) -> Ticket[Item]:
-        """The next place."""
-        place: Ticket[Item] = Ticket()
-        self._places.append(place)
-        return place
+    def begin(self) -> Ticket[ItemT]:
+        """Return the next ticket."""
+        ticket: Ticket[ItemT] = Ticket()
+        self._tickets.append(ticket)
+        return ticket
 
-    def finish(self, place: Ticket[Item], item: Item | None) -> list[Item]:
-        """Take what came of a place, once (None: nothing did); give all that need wait no longer."""
-        if place not in self._places:
+    def finish(self, ticket: Ticket[ItemT], item: ItemT | None) -> list[ItemT]:
+        """Finish a ticket, once; None means that there is no item. Returns the items that need not wait any longer."""
+        if ticket not in self._tickets:
             return [] if item is None else [item]
         if item is None:
-            self._places.remove(place)
+            self._tickets.remove(ticket)
         else:
-            place.item = item
+            ticket.item = item
             self._waiting += 1
         ready = self._ready()
-        if self._waiting > self._most:
-            self._places.popleft()
+        if self._waiting > self._max_waiting:
+            self._tickets.popleft()
             ready += self._ready()
         return ready
 
-    def _ready(self) -> list[Item]:
+    def _ready(self) -> list[ItemT]:
         ready = []
-        while self._places and (item := self._places[0].item) is not None:
-            self._places.popleft()
+        while self._tickets and (item := self._tickets[0].item) is not None:
+            self._tickets.popleft()
             self._waiting -= 1
             ready.append(item)
         return ready
 
 
-RETAINED_NS = 4 * NS_PER_S
-"""Of sound, for the front end of a bundle to come: longer than the patches of what listens to birds or speech (3 s)."""
-
-MOST_AHEAD = 32
-"""Embeddings that wait for one before them, a second of pictures: an encoder that is still at work by then hangs."""
-
-
 class Lane:
-    """What one stream captures goes along here while one bundle is in use.
+    """Sends the captured items of one stream to the encoders and the fusion of one bundle.
 
-    Fusion gets the embeddings of one modality in the order of what was captured, whichever encoder is done first.
+    Fusion gets the embeddings of each modality in the order of capture, whichever encoder finishes first.
     """
 
     def __init__(
@@ -83,108 +83,125 @@ class Lane:
         preparation: Preparation,
         encoders: EncoderPool,
         fusion: LiveFusion,
-        kept: EmbeddingRepeater | None = None,
+        repeater: EmbeddingRepeater | None = None,
     ) -> None:
-        """`kept` is needed where something may not be wanted."""
+        """`repeater` is needed when the stream has gates."""
         self.stream = stream
         self.preparation = preparation
         self._encoders = encoders
         self._fusion = fusion
-        self._kept = kept
+        self._repeater = repeater
         self._lock = threading.Lock()
-        self._order: dict[Modality, ReorderBuffer[Embedding]] = {m: ReorderBuffer(MOST_AHEAD) for m in MODALITIES}
-        self._in_order: deque[Embedding] = deque()
-        self._under_way = 0
+        self._order: dict[Modality, ReorderBuffer[Embedding]] = {m: ReorderBuffer(MAX_WAITING) for m in MODALITIES}
+        self._ordered: deque[Embedding] = deque()
+        self._encoding = 0
         self._is_closed = False
-        self._handing_on = threading.Lock()
+        self._forwarding = threading.Lock()
 
-    def take(self, captured: Captured, wanted: bool = True) -> None:
-        """Prepare and hand on to the encoders, without blocking. For what is not wanted the latest embedding stands."""
-        wanted = wanted or (self._kept is not None and self._kept.is_stale(captured))
-        for modality, item in self.preparation.prepare(captured, wanted):
-            if self._kept is not None:
-                self._kept.begin(modality, ended_ns(captured))
+    def take(self, captured: Captured, encode: bool = True) -> None:
+        """Queue an item for its encoder, without blocking.
+
+        With `encode` false the latest embedding is repeated, unless it is too old.
+        """
+        encode = encode or (self._repeater is not None and self._repeater.is_stale(captured))
+        for modality, item in self.preparation.prepare(captured, encode):
+            if self._repeater is not None:
+                self._repeater.begin(modality, ended_ns(captured))
             with self._lock:
-                self._under_way += 1
-                place = self._order[modality].begin()
-            done = partial(self._done, modality, place, ended_ns(captured))
-            self._encoders.offer(self.stream.name, modality, item, done, self.stream.counters[modality])
-        if not wanted and self._kept is not None and (embedding := self._kept.again(captured)) is not None:
+                self._encoding += 1
+                ticket = self._order[modality].begin()
+            on_encoded = partial(self._on_encoded, modality, ticket, ended_ns(captured))
+            self._encoders.offer(self.stream.name, modality, item, on_encoded, self.stream.counters[modality])
+        if not encode and self._repeater is not None and (embedding := self._repeater.repeat(captured)) is not None:
             self._fusion.offer(self.stream, embedding)
 
+    def pause(self) -> None:
+        """Pause the fusion of the stream."""
+        self._fusion.pause(self.stream)
+
+    def resume(self) -> None:
+        """Resume the fusion of the stream."""
+        self._fusion.resume(self.stream)
+
     def close(self) -> None:
-        """Nothing more comes: when what is under way has reached fusion, the stream's successor takes over."""
+        """Take no more items. The stream's successor takes over when fusion has the last embedding of this lane."""
         with self._lock:
             self._is_closed = True
-            is_empty = self._under_way == 0
+            is_empty = self._encoding == 0
         if is_empty:
-            self._fusion.order(self.stream, "leave")
+            self._fusion.switch_to_successor(self.stream)
 
-    def _done(self, modality: Modality, place: Ticket[Embedding], end_ns: int, embedding: Embedding | None) -> None:
+    def _on_encoded(
+        self, modality: Modality, ticket: Ticket[Embedding], end_ns: int, embedding: Embedding | None
+    ) -> None:
         with self._lock:
-            ready = self._order[modality].finish(place, embedding)
-            self._in_order.extend(ready)
+            ready = self._order[modality].finish(ticket, embedding)
+            self._ordered.extend(ready)
         if ready:
-            self._hand_on()
-        if self._kept is not None:
-            self._kept.finish(modality, end_ns, embedding)
+            self._forward()
+        if self._repeater is not None:
+            self._repeater.finish(modality, end_ns, embedding)
         with self._lock:
-            self._under_way -= 1
-            is_last = self._is_closed and self._under_way == 0
+            self._encoding -= 1
+            is_last = self._is_closed and self._encoding == 0
         if is_last:
-            self._fusion.order(self.stream, "leave")
+            self._fusion.switch_to_successor(self.stream)
 
-    def _hand_on(self) -> None:
-        with self._handing_on:  # not the lock that `take` needs, for fusing takes a while
-            while self._in_order:
-                self._fusion.offer(self.stream, self._in_order.popleft())
+    def _forward(self) -> None:
+        with self._forwarding:  # another lock than that of `take`, because fusing takes a while
+            while self._ordered:
+                self._fusion.offer(self.stream, self._ordered.popleft())
 
 
 class LiveFlow:
-    """Takes what one stream captures, on the sources' threads, and never waits longer than a lane takes to change."""
+    """Takes the captured items of one live stream, on the sources' threads. Waits only while the lane is switched."""
 
     def __init__(self, lane: Lane, gates: Gates = NO_GATES) -> None:
         self._lane = lane
         self._gates = gates
         self._lock = threading.Lock()
-        self._retained: deque[Block] = deque()
-
-    @property
-    def stream(self) -> LiveStream:
-        """The stream under the bundle that what comes next is recognised by."""
-        return self._lane.stream
+        self._recent_sound: deque[Block] = deque()
 
     def deliver(self, captured: Captured) -> None:
-        """Send what passes the gates along the lane."""
+        """Send an item through the gates to the lane."""
         with self._lock:
-            for passed, wanted in self._gates.filter(captured):
-                if isinstance(passed, Block):
-                    self._retain(passed)
-                self._lane.take(passed, wanted)
+            for released, encode in self._gates.filter(captured):
+                if isinstance(released, Block):
+                    self._remember(released)
+                self._lane.take(released, encode)
 
-    def change(self, lane: Lane) -> LiveStream:
-        """Send what comes from now on along another lane, whose ears are warmed by what was heard last.
+    def pause(self) -> None:
+        """Pause the stream's fusion, which ends its open events."""
+        self._lane.pause()
 
-        Gives the stream as it was, which has left once all that is under way has been fused.
+    def resume(self) -> None:
+        """Resume the stream's fusion."""
+        self._lane.resume()
+
+    def switch_to(self, lane: Lane) -> LiveStream:
+        """Send the following items to another lane, whose audio front end continues with the recent sound.
+
+        Returns the stream of the old lane. Its `has_switched` is set once its last embedding has been fused.
         """
-        is_alike = lane.preparation.shares_front_end(self._lane.preparation)
-        heard = [] if is_alike else self._heard()
-        lane.preparation.hear(heard)  # without the lock: on small boards it takes longer than a frame
+        is_shared = lane.preparation.shares_front_end(self._lane.preparation)
+        sound = [] if is_shared else self._sound_so_far()
+        lane.preparation.warm_up(sound)  # without the lock: on small boards it takes longer than a frame
         with self._lock:
             old, self._lane = self._lane, lane
-            if is_alike:
+            if is_shared:
                 lane.preparation.adopt_front_end(old.preparation)
             else:
-                lane.preparation.hear(block for block in self._retained if not heard or block.end_ns > heard[-1].end_ns)
+                missed = [block for block in self._recent_sound if not sound or block.end_ns > sound[-1].end_ns]
+                lane.preparation.warm_up(missed)
             old.stream.successor = lane.stream
             old.close()
         return old.stream
 
-    def _heard(self) -> list[Block]:
+    def _sound_so_far(self) -> list[Block]:
         with self._lock:
-            return list(self._retained)
+            return list(self._recent_sound)
 
-    def _retain(self, block: Block) -> None:
-        self._retained.append(block)
-        while block.end_ns - self._retained[0].end_ns >= RETAINED_NS:
-            self._retained.popleft()
+    def _remember(self, block: Block) -> None:
+        self._recent_sound.append(block)
+        while block.end_ns - self._recent_sound[0].end_ns >= RECENT_SOUND_NS:
+            self._recent_sound.popleft()

@@ -1,11 +1,10 @@
-"""Live fusion: the embeddings of all live streams are fused as they come, and a thread lets their time pass."""
+"""Live fusion: fuses the embeddings of all live streams when they come, and lets time pass for them."""
 
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
 
 from daemon.core.records import Counters, Embedding, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
@@ -14,18 +13,18 @@ from daemon.runtime.heartbeat import IDLE_S, Heartbeat
 
 log = logging.getLogger(__name__)
 
+# During a switch, embeddings of the new bundle wait this long for the old encoders to drain.
+# An encoder takes far less.
 DRAIN_S = 1.0
-"""How long what a new bundle's encoders make waits for the last of the old one's: far longer than an encoder takes."""
 
 Publish = Callable[[Fused], None]
-Order = Literal["pause", "resume", "leave"]
 
 
 @dataclass(slots=True, eq=False)
 class LiveStream:
-    """What live fusion needs of one stream under one bundle; `successor` is the same stream under the next.
+    """One stream under one bundle, for live fusion.
 
-    `has_switched` is set when the successor has taken over.
+    `successor` is the same stream under the next bundle. `has_switched` is set when the successor has taken over.
     """
 
     name: str
@@ -37,154 +36,158 @@ class LiveStream:
 
 
 @dataclass(slots=True)
-class _Held:
-    """What came for a successor before its turn, and when its turn comes at the latest."""
+class _Pending:
+    """Embeddings of a successor that wait for the switch, and when the switch happens at the latest."""
 
     until_ns: int
     embeddings: list[Embedding] = field(default_factory=list)
 
 
 class LiveFusion:
-    """Owns the fusion of all live streams, one step at a time.
+    """Owns the fusion of all live streams, and runs one step at a time. Thread-safe.
 
-    An embedding is fused on the thread that made it: handing it to another would cost more than fusing it. A thread of
-    its own does what falls due while nothing comes.
+    An embedding is fused on the thread of its encoder: a hand-over to another thread would cost more than the fusion.
+    A thread of this object runs the steps that fall due while no embedding comes.
 
-    An embedding is fused under the bundle whose encoder made it, or not at all. A stream changes to its successor
-    between two moments: after the last embedding that is on its way under the old bundle, and before the first under
-    the new, which waits for it.
+    An embedding is fused under the bundle whose encoder made it, or dropped. A stream switches to its successor between
+    two moments: after the last embedding of the old bundle, and before the first of the new one, which waits for it.
     """
 
     def __init__(self, streams: list[LiveStream]) -> None:
         self._streams = {stream.name: stream for stream in streams}
-        self._held: dict[str, _Held] = {}
+        self._pending: dict[str, _Pending] = {}
         self._due_ns: dict[str, int | None] = {}
         self._paused: set[str] = set()
         self._is_closing = self._has_closed = False
-        self._falls_due = threading.Condition()
-        """Guards all of the above."""
-        self._sleeps_until_ns = 0
+        self._wakes_ns = 0
+        self._condition = threading.Condition()  # guards all attributes above
         self.progress = Heartbeat("fusion")
         self._thread = threading.Thread(target=self._run, name="fusion", daemon=True)
 
     def start(self) -> None:
-        """Begin to let time pass."""
+        """Start the thread."""
         self._thread.start()
 
     def stream(self, name: str) -> LiveStream:
-        """A stream as it is now."""
+        """Return a stream under the bundle that is in use for it."""
         return self._streams[name]
 
     def offer(self, stream: LiveStream, embedding: Embedding) -> None:
-        """Fuse an embedding, as soon as no other is being fused; that takes well under a millisecond.
+        """Fuse an embedding. Waits while another one is fused, which takes well under a millisecond.
 
-        Once closed, it is dropped and counted as `stopped`.
+        After `close` the embedding is dropped and counted as `stopped`.
         """
-        with self._falls_due:
+        with self._condition:
             if self._has_closed:
                 stream.counters[embedding.modality].drop("stopped")
                 return
-            self._sort(stream, embedding)
+            self._dispatch(stream, embedding)
             self._wake_if_due()
 
-    def order(self, stream: LiveStream, order: Order) -> None:
-        """Pause a stream, which ends its open events, or resume it, or let its successor take over."""
-        with self._falls_due:
+    def pause(self, stream: LiveStream) -> None:
+        """End the open events of a stream, and drop its embeddings until `resume`."""
+        with self._condition:
             if not self._has_closed:
-                self._obey(stream, order)
+                self._paused.add(stream.name)
+                self._step(self._streams[stream.name], _pause)
+                self._wake_if_due()
+
+    def resume(self, stream: LiveStream) -> None:
+        """Fuse the embeddings of a stream again."""
+        with self._condition:
+            self._paused.discard(stream.name)
+
+    def switch_to_successor(self, stream: LiveStream) -> None:
+        """Let the successor of a stream take over, with its embeddings that wait. Only the first call has an effect."""
+        with self._condition:
+            if not self._has_closed:
+                self._switch(stream)
                 self._wake_if_due()
 
     def close(self, deadline_s: float) -> None:
         """End the thread and all open events."""
         deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
-        if self._falls_due.acquire(timeout=deadline_s):
+        if self._condition.acquire(timeout=deadline_s):
             self._is_closing = True
-            self._falls_due.notify()
-            self._falls_due.release()
+            self._condition.notify()
+            self._condition.release()
             self._thread.join(seconds_until(deadline_ns))
         if self._thread.is_alive():
             log.error("fusion did not finish within %.1f s; left behind", deadline_s)
 
     def _run(self) -> None:
         self.progress.begin()
-        with self._falls_due:
+        with self._condition:
             while not self._is_closing:
                 self.progress.mark()
-                self._let_time_pass()
+                self._run_due_steps()
                 wait_s = self._wait_s()
-                self._sleeps_until_ns = monotonic_ns() + round(wait_s * NS_PER_S)
-                self._falls_due.wait(wait_s)
+                self._wakes_ns = monotonic_ns() + round(wait_s * NS_PER_S)
+                self._condition.wait(wait_s)
             for stream in self._streams.values():
                 self._step(stream, _finish)
             self._has_closed = True
 
     def _wake_if_due(self) -> None:
-        """Something may fall due before the thread wakes up by itself; mostly only what is due gets later."""
+        """Wake the thread when a step falls due before the thread wakes up by itself, which is rare."""
         first_ns = self._first_due_ns()
-        if first_ns is not None and first_ns < self._sleeps_until_ns:
-            self._sleeps_until_ns = first_ns
-            self._falls_due.notify()
+        if first_ns is not None and first_ns < self._wakes_ns:
+            self._wakes_ns = first_ns
+            self._condition.notify()
 
-    def _sort(self, stream: LiveStream, embedding: Embedding) -> None:
-        """Take an embedding of the stream as it is now, keep one of its successor, drop one of what it was before."""
-        present = self._streams[stream.name]
-        if stream is present:
-            self._take(stream, embedding)
-        elif stream is present.successor:
-            held = self._held.setdefault(stream.name, _Held(monotonic_ns() + round(DRAIN_S * NS_PER_S)))
-            held.embeddings.append(embedding)
+    def _dispatch(self, stream: LiveStream, embedding: Embedding) -> None:
+        """Fuse an embedding of the current stream, keep one of its successor, and drop one of a predecessor."""
+        current = self._streams[stream.name]
+        if stream is current:
+            self._fuse(stream, embedding)
+        elif stream is current.successor:
+            until_ns = monotonic_ns() + round(DRAIN_S * NS_PER_S)
+            self._pending.setdefault(stream.name, _Pending(until_ns)).embeddings.append(embedding)
         else:
             stream.counters[embedding.modality].drop("bundle")
 
-    def _take(self, stream: LiveStream, embedding: Embedding) -> None:
+    def _fuse(self, stream: LiveStream, embedding: Embedding) -> None:
         counters = stream.counters[embedding.modality]
         if stream.name in self._paused:
             counters.drop("paused")
         elif not self._step(stream, partial(_deliver, embedding=embedding)):
             counters.drop("fusion_failed")
 
-    def _obey(self, stream: LiveStream, order: Order) -> None:
-        if order == "leave":
-            self._change(stream)
-        elif order == "pause":
-            self._paused.add(stream.name)
-            self._step(self._streams[stream.name], _pause)
-        else:
-            self._paused.discard(stream.name)
-
-    def _change(self, stream: LiveStream) -> None:
-        """Let the successor take over, with all that has waited for it; only once."""
+    def _switch(self, stream: LiveStream) -> None:
         successor = stream.successor
         if successor is None or self._streams[stream.name] is not stream:
             return
-        self._step(stream, _leave)
+        self._step(stream, _end_bundle)
         self._streams[stream.name] = successor
         self._due_ns[stream.name] = None
         stream.has_switched.set()
-        held = self._held.pop(stream.name, None)
-        for embedding in held.embeddings if held else ():
-            self._take(successor, embedding)
+        pending = self._pending.pop(stream.name, None)
+        for embedding in pending.embeddings if pending else ():
+            self._fuse(successor, embedding)
 
     def _first_due_ns(self) -> int | None:
         times_ns = [at_ns for at_ns in self._due_ns.values() if at_ns is not None]
-        times_ns += [held.until_ns for held in self._held.values()]
+        times_ns += [pending.until_ns for pending in self._pending.values()]
         return min(times_ns, default=None)
 
     def _wait_s(self) -> float:
         first_ns = self._first_due_ns()
         return IDLE_S if first_ns is None else min(IDLE_S, seconds_until(first_ns))
 
-    def _let_time_pass(self) -> None:
+    def _run_due_steps(self) -> None:
         now_ns = monotonic_ns()
-        for name in [name for name, held in self._held.items() if held.until_ns <= now_ns]:
-            self._change(self._streams[name])
+        for name in [name for name, pending in self._pending.items() if pending.until_ns <= now_ns]:
+            self._switch(self._streams[name])
         for stream in self._streams.values():
             due_ns = self._due_ns.get(stream.name)
             if due_ns is not None and due_ns <= now_ns:
                 self._step(stream, _advance)
 
     def _step(self, stream: LiveStream, step: Callable[[LiveStream], Fused]) -> bool:
-        """Take one step of one stream's fusion, whose failure must not end the others; says whether it went well."""
+        """Run one step of one stream and publish its results. Returns whether it succeeded.
+
+        A failure is logged, and does not end the other streams.
+        """
         try:
             stream.publish(step(stream))
         except Exception:
@@ -203,7 +206,7 @@ def _pause(stream: LiveStream) -> Fused:
     return stream.fusion.finish(monotonic_ns(), "paused")
 
 
-def _leave(stream: LiveStream) -> Fused:
+def _end_bundle(stream: LiveStream) -> Fused:
     return stream.fusion.finish(monotonic_ns(), "bundle")
 
 

@@ -1,4 +1,4 @@
-"""Fusion in order, for replay as fast as possible: nothing is lost, and the same file gives the same results."""
+"""Ordered fusion, for replay as fast as possible: nothing is lost, and the same file gives the same results."""
 
 import heapq
 import threading
@@ -13,27 +13,31 @@ from daemon.core.records import MODALITIES, Captured, Counters, Embedding, Modal
 from daemon.core.timing import NS_PER_MS
 from daemon.fusion.fuse import StreamFusion
 from daemon.pipeline.encode import EncoderPool, Preparation
-from daemon.pipeline.keep_alive import NO_GATES, Gates, KeepAlive, restamped
+from daemon.pipeline.gates import NO_GATES, Gates
+from daemon.pipeline.keep_alive import KeepAlive, restamped
 from daemon.pipeline.live import Publish
 
+# An embedding of sound ends at most one block before the block that completed it.
 BLOCK_NS = 20 * NS_PER_MS
-"""An embedding of sound ends at most one block before the block that completed it."""
 
-LOOK_S = 0.5
-"""How often a wait looks whether the daemon stops."""
+# How often a wait for an encoder looks whether the daemon stops.
+POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Hold:
-    """Stands for an embedding: the latest of its modality holds until `end_ns`."""
+class _Repeat:
+    """Stands for an embedding: the latest one of its modality is repeated at `end_ns`."""
 
     end_ns: int
 
 
-class OrderedFlow:
-    """Encodes and fuses one stream on its source's thread, which waits whenever the encoders are busy.
+_Result = Embedding | _Repeat | None
 
-    Captured items come in the order of their end; embeddings are fused in `(end_ns, modality)` order.
+
+class OrderedFlow:
+    """Encodes and fuses one stream on its source's thread, which waits while the encoders are busy.
+
+    Captured items come in the order of their end. Embeddings are fused in the order of `(end_ns, modality)`.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class OrderedFlow:
         gates: Gates = NO_GATES,
         keep_alive: KeepAlive | None = None,
     ) -> None:
-        """`keep_alive` is needed with gates."""
+        """`keep_alive` is needed when the stream has gates."""
         self._name = name
         self._preparation = preparation
         self._encoders = encoders
@@ -58,52 +62,27 @@ class OrderedFlow:
         self._stop = stop
         self._gates = gates
         self._keep_alive = keep_alive or KeepAlive({})
-        # sound that a gate holds back comes later than pictures of its time, by whole blocks
+        # Sound that the gate buffers comes later than pictures of its time, by complete blocks.
         self._slack_ns = BLOCK_NS + (gates.pre_roll_ns + BLOCK_NS if gates.pre_roll_ns else 0)
         self._latest: dict[Modality, Embedding] = {}
-        self._at_work: deque[tuple[int, Modality, Future[Embedding | _Hold | None]]] = deque()
-        self._encoded: list[tuple[int, int, int, Embedding]] = []
+        self._encoding: deque[tuple[int, Modality, Future[_Result]]] = deque()
+        self._encoded: list[tuple[int, int, int, Embedding]] = []  # a heap: end_ns, modality, sequence number
         self._sequence = 0
         self._fused_ns = 0
 
     def deliver(self, captured: Captured) -> None:
-        """Take the next item; returns once there is room for a further one of its kind."""
-        for passed, wanted in self._gates.filter(captured):
-            self._take(passed, wanted)
-
-    def _take(self, captured: Captured, wanted: bool) -> None:
-        end_ns = ended_ns(captured)
-        for modality, item in self._items(captured, wanted):
-            while self._waiting(modality) >= self._encoders.room(modality):
-                self._collect_oldest()
-            future: Future[Embedding | _Hold | None] = Future()
-            if isinstance(item, _Hold):
-                future.set_result(item)
-            else:
-                self._encoders.queue(self._name, modality, item, future.set_result, self._counters[modality])
-            self._at_work.append((end_ns, modality, future))
-            self._keep_alive.tell(modality, end_ns)
-        while self._at_work and self._at_work[0][2].done():
-            self._collect_oldest()
-        if not self._at_work:
-            self._fuse_until(end_ns - self._slack_ns)
-
-    def _items(self, captured: Captured, wanted: bool) -> list[tuple[Modality, Any]]:
-        """What is to be encoded of it, or that the latest embedding of its modality holds."""
-        modality, end_ns = modality_of(captured), ended_ns(captured)
-        wanted = wanted or self._keep_alive.is_stale(modality, end_ns)
-        items = self._preparation.prepare(captured, wanted)
-        holds = not wanted and self._keep_alive.is_due(modality, end_ns)
-        return [(modality, _Hold(end_ns))] if holds else items
+        """Take the next item. Returns when there is room for another item of its modality."""
+        for released, encode in self._gates.filter(captured):
+            self._take(released, encode)
 
     def finish(self) -> None:
-        """Fuse all that is left, then let time pass until every embedding has expired and every event has ended.
+        """Fuse the remaining items, then let time pass until all embeddings have expired and all events have ended.
 
-        When the daemon stops, what is still being encoded is left, and open events end at once.
+        When the daemon stops, items that are still being encoded are dropped, and open events end at once.
         """
-        for passed, wanted in self._gates.finish():
-            self._take(passed, wanted)
-        while self._at_work:
+        for released, encode in self._gates.finish():
+            self._take(released, encode)
+        while self._encoding:
             self._collect_oldest()
         while self._encoded:
             self._fuse_until(self._encoded[0][0])
@@ -112,12 +91,37 @@ class OrderedFlow:
         if self._stop.is_set():
             self._publish(self._fusion.finish(self._fused_ns))
 
-    def _waiting(self, modality: Modality) -> int:
-        return sum(1 for _, kind, _ in self._at_work if kind == modality)
+    def _take(self, captured: Captured, encode: bool) -> None:
+        end_ns = ended_ns(captured)
+        for modality, item in self._items(captured, encode):
+            while self._count(modality) >= self._encoders.room(modality):
+                self._collect_oldest()
+            future: Future[_Result] = Future()
+            if isinstance(item, _Repeat):
+                future.set_result(item)
+            else:
+                self._encoders.queue(self._name, modality, item, future.set_result, self._counters[modality])
+            self._encoding.append((end_ns, modality, future))
+            self._keep_alive.cover(modality, end_ns)
+        while self._encoding and self._encoding[0][2].done():
+            self._collect_oldest()
+        if not self._encoding:
+            self._fuse_until(end_ns - self._slack_ns)
+
+    def _items(self, captured: Captured, encode: bool) -> list[tuple[Modality, Any]]:
+        """Return the encoder inputs of an item, or a `_Repeat` when the latest embedding is due instead."""
+        modality, end_ns = modality_of(captured), ended_ns(captured)
+        encode = encode or self._keep_alive.is_stale(modality, end_ns)
+        items = self._preparation.prepare(captured, encode)
+        is_repeated = not encode and self._keep_alive.is_due(modality, end_ns)
+        return [(modality, _Repeat(end_ns))] if is_repeated else items
+
+    def _count(self, modality: Modality) -> int:
+        return sum(1 for _, other, _ in self._encoding if other == modality)
 
     def _collect_oldest(self) -> None:
-        end_ns, modality, future = self._at_work.popleft()
-        embedding = self._made(modality, end_ns, self._result(future))
+        end_ns, modality, future = self._encoding.popleft()
+        embedding = self._embedding(modality, end_ns, self._wait_for(future))
         if embedding is not None:
             self._latest[modality] = embedding
             self._sequence += 1
@@ -125,25 +129,25 @@ class OrderedFlow:
             heapq.heappush(self._encoded, (embedding.end_ns, order, self._sequence, embedding))
         self._fuse_until(end_ns - self._slack_ns)
 
-    def _made(self, modality: Modality, end_ns: int, result: Embedding | _Hold | None) -> Embedding | None:
-        """The embedding that came of it; where an encoder made none, the next item goes through it."""
-        if isinstance(result, _Hold):
+    def _embedding(self, modality: Modality, end_ns: int, result: _Result) -> Embedding | None:
+        if isinstance(result, _Repeat):
             latest = self._latest.get(modality)
             return latest and restamped(latest, result.end_ns)
         if result is None:
-            self._keep_alive.forget(modality, end_ns)
+            self._keep_alive.uncover(modality, end_ns)  # the next item is encoded, even behind a closed gate
         return result
 
-    def _result(self, future: "Future[Embedding | _Hold | None]") -> Embedding | _Hold | None:
+    def _wait_for(self, future: Future[_Result]) -> _Result:
+        """Return the result of a future; None when the daemon stops."""
         while not self._stop.is_set():
             try:
-                return future.result(timeout=LOOK_S)
+                return future.result(timeout=POLL_S)
             except FutureTimeoutError:
                 continue
         return None
 
     def _fuse_until(self, end_ns: int) -> None:
-        """Fuse what no later item can precede any more."""
+        """Fuse the embeddings up to `end_ns`. No later item can precede them."""
         while self._encoded and self._encoded[0][0] <= end_ns:
             embedding = heapq.heappop(self._encoded)[-1]
             self._fused_ns = embedding.end_ns

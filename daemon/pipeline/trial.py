@@ -1,17 +1,15 @@
-"""What a bundle from afar must pass in a child process before anything of it is loaded here.
+"""Tries a downloaded bundle in a confined child process, before this node loads anything of it.
 
-It is signed, but its publisher may have been careless. So nothing it says is believed, and the child it is tried in has
-no more memory and time than a good one needs.
+The bundle is signed, but its publisher may have been careless. The child therefore trusts nothing in the bundle, and
+has no more memory and time than a good bundle needs.
 """
 
 import json
-import re
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 import numpy as np
@@ -22,7 +20,6 @@ from daemon.config.node import Config, load_config
 from daemon.core.document import Loaded
 from daemon.core.errors import (
     BundleError,
-    ChildError,
     DocumentError,
     MismatchError,
     ModelError,
@@ -30,42 +27,71 @@ from daemon.core.errors import (
     UpdateError,
     UpdateFault,
 )
-from daemon.pipeline.offline import failures_in_short, timed_selftest
-from daemon.pipeline.offline import run_selftest as run_cases
 from daemon.pipeline.recogniser import check_matches_config, load_recogniser
-from daemon.runtime.child import REASON_CHARS, SAYS_BYTES, Child
+from daemon.pipeline.selftest import first_failures, run_selftest
+from daemon.runtime.child import REASON_CHARS, SAYS_BYTES
 from daemon.runtime.child_main import Failed, confine
 from daemon.updates.messages import CHECK_S, SELFTEST_S, CheckRequest, SelftestRequest
 
+# Memory beside the declared one, which is for the models. It serves to read the manifest, a picture (24 MB for one of
+# 8 million pixels) and a sound (12 MB for a minute at 16 kHz: decoded, resampled, padded), and for the allocator.
+ALLOWANCE_MB = 64
+
+# A product of matrices with this side makes OpenBLAS allocate its buffer.
+WARM_UP_SIDE = 256
+
+RequestT = TypeVar("RequestT", bound=SelftestRequest)
+
+
+def answer_check(request_json: str) -> None:
+    """In a child process: check that manifest, files, tensors and config match each other.
+
+    `request_json` is a CheckRequest. Prints the answer as JSON. Raises Failed after an unexpected error.
+    """
+    request = CheckRequest.model_validate_json(request_json)
+    _confine(request, CHECK_S)
+    _print_answer(request, _check)
+
+
+def answer_selftest(request_json: str) -> None:
+    """In a child process: run the bundle's self-test.
+
+    `request_json` is a SelftestRequest. Prints the answer as JSON, with the seconds that the self-test took. Raises
+    Failed after an unexpected error.
+    """
+    request = SelftestRequest.model_validate_json(request_json)
+    _confine(request, SELFTEST_S)
+    _print_answer(request, _selftest)
+
 
 def check_matches_release(release: Release, bundle: Bundle) -> None:
-    """Raises BundleError when the bundle is not the release, names files that are not signed, or cannot be tried."""
+    """Raises BundleError when the bundle is not the release, uses files that are not signed, or lacks a self-test."""
     for key in ("name", "version"):
         found, signed = getattr(bundle.manifest, key), getattr(release.signed, key)
         if found != signed:
             raise bundle.problem(f"is {found}, but was signed as {signed}", key)
     files = {entry.path for entry in release.files}
     if SELFTEST + CASES not in files:
-        raise bundle.problem(f"there is no {SELFTEST}{CASES}, and what cannot be tried is not used", "selftest")
+        raise bundle.problem(f"there is no {SELFTEST}{CASES}; a bundle without a self-test is refused", "selftest")
     cases = [case for case, _ in load_cases(bundle)]
-    _must_be_signed(bundle, cases, files)
-    _must_try_all(bundle, cases)
+    _check_signed(bundle, cases, files)
+    _check_cases_cover_modalities(bundle, cases)
 
 
-def _must_be_signed(bundle: Bundle, cases: Sequence[Case], files: Set[str]) -> None:
-    for name, where in (*_models(bundle), *_inputs(cases)):
+def _check_signed(bundle: Bundle, cases: Sequence[Case], files: Set[str]) -> None:
+    for name, key in (*_model_files(bundle), *_case_files(cases)):
         if name not in files:
-            raise bundle.problem(f"{name} is not among its signed files", *where)
+            raise bundle.problem(f"{name} is not among its signed files", *key)
 
 
-def _must_try_all(bundle: Bundle, cases: Sequence[Case]) -> None:
+def _check_cases_cover_modalities(bundle: Bundle, cases: Sequence[Case]) -> None:
     for modality in bundle.manifest.modalities.present():
         if all(getattr(case, modality) is None for case in cases):
-            raise bundle.problem(f"no case has {modality}, so that its model cannot be tried", "selftest")
+            raise bundle.problem(f"no case has {modality}, so its model is not tested", "selftest")
 
 
-def _models(bundle: Bundle) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each model's file, with the key that names it in the manifest."""
+def _model_files(bundle: Bundle) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the file of each model, with the key that names it in the manifest."""
     for modality, spec in bundle.manifest.modalities.present().items():
         yield spec.model, ("modalities", modality, "model")
         if spec.edgetpu is not None:
@@ -73,165 +99,81 @@ def _models(bundle: Bundle) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield bundle.manifest.head.model, ("head", "model")
 
 
-def _inputs(cases: Sequence[Case]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _case_files(cases: Sequence[Case]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for case in cases:
         for name in (case.image, case.audio):
             if name is not None:
                 yield SELFTEST + name, ("selftest",)
 
 
-ALLOWANCE_MB = 64
-"""Beside what was declared for the models: for what reads a manifest, a picture (24 MB for one of 8 million pixels), a
-sound (12 MB for a minute at 16 kHz: decoded, resampled, padded), and for the allocator's own share."""
-
-WARM_SIDE = 256
-"""Of a product large enough for OpenBLAS to take its buffer."""
-
-
-RequestT = TypeVar("RequestT", bound=SelftestRequest)
-
-
-def answer_check(request: str) -> None:
-    """In a child process: whether manifest, files, tensors and config fit together.
-
-    `request` is a CheckRequest as JSON. Prints the answer as JSON. Raises Failed when the bundle does what nobody
-    has foreseen.
-    """
-    order = CheckRequest.model_validate_json(request)
-    _prepare(order, CHECK_S)
-    _answer(order, _check)
-
-
-def answer_selftest(request: str) -> None:
-    """In a child process: whether the stored cases come out as stored.
-
-    `request` is a SelftestRequest as JSON. Prints the answer as JSON, with the seconds they took. Raises Failed when
-    the bundle does what nobody has foreseen.
-    """
-    order = SelftestRequest.model_validate_json(request)
-    _prepare(order, SELFTEST_S)
-    _answer(order, _selftest)
-
-
-def _prepare(order: SelftestRequest, seconds: float) -> None:
-    """Take first what the libraries take once, whatever the bundle: it shall not count as the bundle's."""
-    product = np.ones((WARM_SIDE, WARM_SIDE), np.float32)
+def _confine(request: SelftestRequest, seconds: float) -> None:
+    """Limit memory and time of this process."""
+    # OpenBLAS allocates its buffer once, for any bundle. The buffer must not count as memory of this one.
+    product = np.ones((WARM_UP_SIDE, WARM_UP_SIDE), np.float32)
     np.matmul(product, product)
-    confine(order.memory_mb + ALLOWANCE_MB, seconds, SAYS_BYTES)
+    confine(request.memory_mb + ALLOWANCE_MB, seconds, SAYS_BYTES)
 
 
-def _answer(order: RequestT, work: Callable[[RequestT], dict[str, float]]) -> None:
-    """Print what came of the work."""
-    said = None
-    with suppress(MemoryError):  # to say so takes memory: what the work holds is given back when this block is left
-        said = _said_of(order, work)
-    answer = said or _fault("bundle", f"needs more than the {order.memory_mb} MB that were declared")
+def _print_answer(request: RequestT, step: Callable[[RequestT], dict[str, float]]) -> None:
+    answer = None
+    # An answer needs memory. The memory of the step is free again when this block is left.
+    with suppress(MemoryError):
+        answer = _answer(request, step)
+    if answer is None:
+        answer = _failure("bundle", f"needs more than the {request.memory_mb} MB that its release declares")
     print(json.dumps(answer))  # noqa: T201  (the parent reads it)
 
 
-def _said_of(order: RequestT, work: Callable[[RequestT], dict[str, float]]) -> dict[str, object]:
+def _answer(request: RequestT, step: Callable[[RequestT], dict[str, float]]) -> dict[str, object]:
     try:
-        return {"ok": True, "result": work(order)}
+        return {"ok": True, "result": step(request)}
     except MemoryError:
         raise
     except UpdateError as error:
-        return _fault(error.kind, str(error))
+        return _failure(error.kind, str(error))
     except Refused as error:
-        return _fault("bundle", _in_words(error, order))
-    except Exception as error:  # whatever it is, this bundle brings it about
+        return _failure("bundle", _reason(error, request))
+    except Exception as error:  # any error here is caused by this bundle
         traceback.print_exc()
         raise Failed(f"cannot be tried: {type(error).__name__}: {error}") from error
 
 
-def _fault(kind: UpdateFault, reason: str) -> dict[str, object]:
+def _failure(kind: UpdateFault, reason: str) -> dict[str, object]:
     printable = "".join(char if char.isprintable() else " " for char in reason)
     return {"ok": False, "kind": kind, "reason": printable[:REASON_CHARS]}
 
 
-def _check(order: CheckRequest) -> dict[str, float]:
-    bundle = load_bundle(Path(order.directory))
-    check_matches_release(order.release, bundle)
-    if order.config is not None:
-        check_matches_config(bundle.manifest, _config(order.config))
+def _check(request: CheckRequest) -> dict[str, float]:
+    bundle = load_bundle(Path(request.directory))
+    check_matches_release(request.release, bundle)
+    if request.config is not None:
+        check_matches_config(bundle.manifest, _config(request.config))
     load_recogniser(bundle)
     return {}
 
 
-def _selftest(order: SelftestRequest) -> dict[str, float]:
-    bundle = load_bundle(Path(order.directory))
+def _selftest(request: SelftestRequest) -> dict[str, float]:
+    bundle = load_bundle(Path(request.directory))
     recogniser = load_recogniser(bundle)
-    began = time.monotonic()
-    failures = run_cases(bundle, recogniser)
+    began_s = monotonic()
+    failures = run_selftest(bundle, recogniser)
     if failures:
-        raise BundleError(failures_in_short(failures))
-    return {"seconds": time.monotonic() - began}
+        raise BundleError(first_failures(failures))
+    return {"seconds": monotonic() - began_s}
 
 
 def _config(path: str) -> Loaded[Config]:
-    """The node's config; one that somebody is changing just now is no fault of the bundle."""
+    """Return the node's config. A config that is being edited is no fault of the bundle: that raises UpdateError."""
     try:
         return load_config(Path(path))
     except DocumentError as error:
-        raise UpdateError("disk", f"the node's config cannot be used: {failures_in_short(error.problems)}") from error
+        raise UpdateError("disk", f"the node's config cannot be used: {first_failures(error.problems)}") from error
 
 
-def _in_words(error: Refused, order: SelftestRequest) -> str:
-    """On one line, with names of files as they stand in the bundle."""
-    reason = failures_in_short(str(error).splitlines()).replace(f"{order.directory}/", "")
+def _reason(error: Refused, request: SelftestRequest) -> str:
+    """Return the reason on one line, with file names relative to the bundle."""
+    reason = first_failures(str(error).splitlines()).replace(f"{request.directory}/", "")
     if any(isinstance(one, ModelError) and not isinstance(one, MismatchError) for one in (error, error.__cause__)):
-        return f"{reason}; it had the {order.memory_mb} MB that were declared"  # it seldom says that it lacks memory
+        # The runtime seldom reports that it lacks memory.
+        return f"{reason}; it had the {request.memory_mb} MB that its release declares"
     return reason
-
-
-TRIAL_S = 120.0
-"""What takes longer on the machine of a publisher is none for a small device."""
-
-STEP_MB = 8
-"""Memory needs are rounded up to this: two measurements differ by a page here and there, and so do processors."""
-
-LEAST_MB = 16
-"""The runtime itself takes some megabytes that were in memory already when this was measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """A bundle whose self-test is good: how many seconds that took, and how much memory to declare."""
-
-    seconds: float
-    memory_mb: int
-
-
-def measure_bundle(directory: Path) -> Measurement:
-    """Load a bundle and run its self-test, as devices will. Raises BundleError with all that is wrong."""
-    try:
-        with Child(print_measurement, str(directory)) as child:
-            result = json.loads(child.result(TRIAL_S))
-    except ChildError as error:
-        raise BundleError(f"{directory}: cannot be published: loading it or its self-test: {error}") from error
-    if result["failures"]:
-        raise BundleError("\n".join([f"{directory}: cannot be published:", *result["failures"]]))
-    return Measurement(result["seconds"], declared_mb(result["memory_kb"]))
-
-
-def declared_mb(memory_kb: int) -> int:
-    """What is declared for a measured need."""
-    steps = -(-memory_kb // (STEP_MB * 1024))
-    return max(LEAST_MB, STEP_MB * steps)
-
-
-def print_measurement(directory: str) -> None:
-    """In a child process: write what the self-test says, and by how much memory grew at most, as JSON."""
-    with suppress(OSError):
-        # proc(5): the peak begins anew here; else it is that of the imports, and the need may be told too high
-        Path("/proc/self/clear_refs").write_text("5")
-    before_kb = _status_kb("VmRSS")
-    failures, seconds = timed_selftest(Path(directory))
-    grown_kb = max(0, _status_kb("VmHWM") - before_kb)
-    print(json.dumps({"failures": failures, "seconds": seconds, "memory_kb": grown_kb}))  # noqa: T201  (parent reads)
-
-
-def _status_kb(name: str) -> int:
-    """Of this program alone; what getrusage gives as its peak began with that of the process it was forked from."""
-    found = re.search(rf"^{name}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found is not None  # noqa: S101  (proc(5) promises it)
-    return int(found[1])

@@ -206,8 +206,8 @@ def test_a_model_for_an_edge_tpu_alone_is_told_in_plain_words(
     assert main(["bundle", "verify", str(bundle)]) == 78
     said = capsys.readouterr().err
     assert f"bundle.yaml:{line_of(bundle, 'model: image.tflite')}: modalities.image.model: " in said
-    assert "is compiled for an Edge TPU (its operator edgetpu-custom-op is a program for that chip)" in said
-    assert "the model that it was compiled from is missing: name that one here" in said
+    assert "is compiled for an Edge TPU (operator edgetpu-custom-op), so the CPU cannot run it" in said
+    assert "the model that it was compiled from is missing: name that model here" in said
 
 
 @needs_shared

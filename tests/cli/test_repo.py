@@ -14,8 +14,8 @@ import yaml
 from daemon import __version__
 from daemon.cli import repo as repo_command
 from daemon.cli.main import main
-from daemon.pipeline import trial as repo_trial
-from daemon.pipeline.trial import LEAST_MB, declared_mb
+from daemon.pipeline import selftest
+from daemon.pipeline.selftest import MIN_MB, declared_mb
 from daemon.publisher.repository import utc_now
 from tests.helpers.bundle_builder import manifest, write_bundle, write_encoder
 from tests.helpers.daemon import ROOT
@@ -106,7 +106,7 @@ def test_what_is_said_for_scripts(tmp_path: Path, repo: Shell) -> None:
 def test_the_memory_that_a_bundle_needs_is_measured(tmp_path: Path, repo: Shell) -> None:
     assert repo("add", str(write_bundle(tmp_path / "bundle")), "--json") == 0
     added = json.loads(repo.out)
-    assert added["memory_mb"] == LEAST_MB
+    assert added["memory_mb"] == MIN_MB
     assert added["needs_perceptd"] == __version__
 
 
@@ -147,7 +147,7 @@ def test_a_bundle_that_does_not_pass_is_refused_with_the_reason(tmp_path: Path, 
 
 
 def test_a_bundle_that_never_answers_is_refused(tmp_path: Path, repo: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repo_trial, "TRIAL_S", 0.0)
+    monkeypatch.setattr(selftest, "MEASUREMENT_S", 0.0)
     bundle = write_bundle(tmp_path / "bundle")
     assert repo("add", str(bundle)) == 78
     assert repo.err.startswith(f"{bundle}: cannot be published: loading it or its self-test: the system has not ")

@@ -17,13 +17,13 @@ def test_it_opens_at_one_measure_and_closes_at_another_after_a_while() -> None:
         (50, 0.0, False),
         (60, 8.9, False),
     ]
-    assert [gate.take(measure, at_ns) for at_ns, measure, _ in measures] == [is_open for _, _, is_open in measures]
+    assert [gate.update(measure, at_ns) for at_ns, measure, _ in measures] == [is_open for _, _, is_open in measures]
 
 
 def test_it_is_closed_after_a_long_time_without_anything_to_measure() -> None:
     gate = Hysteresis(1.0, 1.0, 30)
-    assert gate.take(1.0, 0)
-    assert not gate.take(0.5, 10_000)
+    assert gate.update(1.0, 0)
+    assert not gate.update(0.5, 10_000)
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.floats(0, 12)), max_size=60))
@@ -33,5 +33,5 @@ def test_it_is_open_exactly_while_something_was_active_within_the_hold(steps: li
         at_ns += step_ns
         if measure >= (6.0 if was_open else 9.0):
             active_ns = at_ns
-        was_open = gate.take(measure, at_ns)
+        was_open = gate.update(measure, at_ns)
         assert was_open == (at_ns - active_ns < 100)

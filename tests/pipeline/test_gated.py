@@ -24,7 +24,8 @@ from daemon.core.records import (
 from daemon.core.timing import monotonic_ns
 from daemon.fusion.fuse import Fused
 from daemon.pipeline.encode import EncoderPool, Preparation
-from daemon.pipeline.keep_alive import EmbeddingRepeater, Gates, KeepAlive, keep_alive_rules, restamped
+from daemon.pipeline.gates import Gates
+from daemon.pipeline.keep_alive import EmbeddingRepeater, KeepAlive, keep_alive_rules, restamped
 from daemon.pipeline.lane import Lane, LiveFlow
 from daemon.pipeline.live import LiveFusion, LiveStream
 from daemon.pipeline.ordered import OrderedFlow
@@ -99,10 +100,10 @@ def in_order(gates: GatesConfig, seed: int, fails: set[int] | None = None) -> tu
     encoders = EncoderPool(alike)
     encoders.start()
     manifest = three_senses()
-    made, kept = Gates(gates), KeepAlive(keep_alive_rules(manifest.modalities, gates))
-    made.suit(manifest)
+    made, keep_alive = Gates(gates), KeepAlive(keep_alive_rules(manifest.modalities, gates))
+    made.adapt_to(manifest)
     preparation, stop = Preparation(manifest, counted), threading.Event()
-    flow = OrderedFlow("s", preparation, encoders, new_fusion(), heard.publish, counted, stop, made, kept)
+    flow = OrderedFlow("s", preparation, encoders, new_fusion(), heard.publish, counted, stop, made, keep_alive)
     for item in captured():
         flow.deliver(item)
     flow.finish()
@@ -165,14 +166,14 @@ class Rig:
 
     def lane(self, stream: LiveStream) -> Lane:
         manifest = three_senses()
-        kept = EmbeddingRepeater(keep_alive_rules(manifest.modalities, GATES))
-        return Lane(stream, Preparation(manifest, self.counted), self.encoders, self.fusion, kept)
+        repeater = EmbeddingRepeater(keep_alive_rules(manifest.modalities, GATES))
+        return Lane(stream, Preparation(manifest, self.counted), self.encoders, self.fusion, repeater)
 
     def deliver(self, *items: Captured) -> None:
         """One after the other, each when the encoders are done with those before."""
         for item in items:
             self.flow.deliver(item)
-            wait_until(lambda: not self.flow._lane._under_way, "encoded")
+            wait_until(lambda: not self.flow._lane._encoding, "encoded")
 
     def seen(self) -> list[int]:
         self.fusion.close(5)
@@ -214,7 +215,7 @@ def test_live_a_new_bundle_sees_and_hears_before_anything_is_held_back(rig: Rig)
     now_ns = monotonic_ns()
     rig.deliver(*still(now_ns, range(6)), *(block(index, now_ns) for index in range(30)))
     seen, heard = len(rig.encoder.encoded), len(rig.ears.encoded)
-    rig.flow.change(rig.lane(rig.stream()))
+    rig.flow.switch_to(rig.lane(rig.stream()))
     rig.deliver(*still(now_ns, range(6, 9)), *(block(index, now_ns) for index in range(30, 50)))
     assert len(rig.encoder.encoded) == seen + 1
     assert len(rig.ears.encoded) == heard + 1
@@ -233,14 +234,14 @@ def test_live_after_a_failure_the_next_picture_is_encoded() -> None:
 def test_blocks_held_back_are_retained_for_the_next_bundle_once_and_in_order(rig: Rig) -> None:
     now_ns = monotonic_ns()
     rig.deliver(*(block(index, now_ns) for index in range(120)))
-    starts = [kept.start_ns for kept in rig.flow._retained]
+    starts = [sound.start_ns for sound in rig.flow._recent_sound]
     assert starts == [now_ns + index * 20 * MS for index in range(len(starts))]
     assert 115 <= len(starts) <= 120
 
 
 def test_without_gates_everything_is_wanted_at_once() -> None:
     gates = Gates(GatesConfig())
-    gates.suit(three_senses())
+    gates.adapt_to(three_senses())
     for item in (frame(1), block(1), Line("x", 0)):
         assert gates.filter(item) == [(item, True)]
     assert gates.finish() == []
@@ -254,39 +255,39 @@ def test_what_stands_for_what_is_newer_is_the_same_but_for_its_time() -> None:
 
 
 def test_what_is_on_its_way_is_not_spoken_for() -> None:
-    kept = EmbeddingRepeater(keep_alive_rules(three_senses().modalities, GATES))
+    repeater = EmbeddingRepeater(keep_alive_rules(three_senses().modalities, GATES))
     made = Embedding("image", np.ones(1, np.float32), 0, 0)
-    kept.begin("image", 0)
-    assert kept.again(frame(10)) is None
-    kept.finish("image", 0, made)
-    kept.begin("image", 33 * MS)
-    assert kept.again(frame(10)) is None
-    kept.finish("image", 33 * MS, restamped(made, 33 * MS))
-    told = kept.again(frame(10))
-    assert told is not None
-    assert told.end_ns == 330 * MS
-    assert kept.again(frame(11)) is None
+    repeater.begin("image", 0)
+    assert repeater.repeat(frame(10)) is None
+    repeater.finish("image", 0, made)
+    repeater.begin("image", 33 * MS)
+    assert repeater.repeat(frame(10)) is None
+    repeater.finish("image", 33 * MS, restamped(made, 33 * MS))
+    repeated = repeater.repeat(frame(10))
+    assert repeated is not None
+    assert repeated.end_ns == 330 * MS
+    assert repeater.repeat(frame(11)) is None
 
 
 def test_a_picture_that_a_newer_one_displaced_does_not_open_the_gate() -> None:
-    kept = EmbeddingRepeater(keep_alive_rules(three_senses().modalities, GATES))
-    kept.begin("image", 0)
-    kept.begin("image", 33 * MS)
-    kept.finish("image", 0, None)
-    assert not kept.is_stale(frame(2))
-    kept.finish("image", 33 * MS, None)
-    assert kept.is_stale(frame(2)), "of nothing that has been told anything is left"
+    repeater = EmbeddingRepeater(keep_alive_rules(three_senses().modalities, GATES))
+    repeater.begin("image", 0)
+    repeater.begin("image", 33 * MS)
+    repeater.finish("image", 0, None)
+    assert not repeater.is_stale(frame(2))
+    repeater.finish("image", 33 * MS, None)
+    assert repeater.is_stale(frame(2)), "no embedding came of either picture"
 
 
 def test_what_an_accelerator_made_stands_for_seconds_alone() -> None:
     for device, is_stale in (("cpu", False), ("edgetpu", True)):
-        kept = EmbeddingRepeater(keep_alive_rules(three_senses().modalities, GATES))
-        kept.begin("image", 0)
-        kept.finish("image", 0, Embedding("image", np.ones(1, np.float32), 0, 0, device))
+        repeater = EmbeddingRepeater(keep_alive_rules(three_senses().modalities, GATES))
+        repeater.begin("image", 0)
+        repeater.finish("image", 0, Embedding("image", np.ones(1, np.float32), 0, 0, device))
         for index in range(1, 5000 // 33 + 1):
-            assert not kept.is_stale(frame(index))
-            kept.again(frame(index))
-        assert kept.is_stale(frame(5000 // 33 + 1)) == is_stale
+            assert not repeater.is_stale(frame(index))
+            repeater.repeat(frame(index))
+        assert repeater.is_stale(frame(5000 // 33 + 1)) == is_stale
 
 
 def test_a_picture_that_cannot_be_converted_is_left_to_its_encoder() -> None:

@@ -1,4 +1,4 @@
-"""What was encoded last stands for what is held back: as often as it must, and never when it is too old."""
+"""The latest embedding is repeated behind a closed gate: often enough, and never when it is too old."""
 
 import pytest
 
@@ -16,14 +16,14 @@ def senses() -> Modalities:
     return three_senses().modalities
 
 
-def test_the_default_is_half_of_what_is_left() -> None:
+def test_the_default_is_half_of_max_age_less_pre_roll() -> None:
     rules = {"image": KeepAliveRule(250 * MS, 500 * MS), "audio": KeepAliveRule(50 * MS, 200 * MS)}
     assert keep_alive_rules(senses(), BOTH) == rules
     given = GatesConfig(motion=MotionConfig(keep_alive_s=0.1), sound=SoundConfig(keep_alive_s=0.06))
     assert [rule.every_ns for rule in keep_alive_rules(senses(), given).values()] == [100 * MS, 60 * MS]
 
 
-def test_there_are_no_rules_without_gates_or_for_a_sense_that_the_bundle_lacks() -> None:
+def test_there_are_no_rules_without_gates_or_for_a_modality_that_the_bundle_lacks() -> None:
     assert keep_alive_rules(senses(), GatesConfig()) == {}
     assert keep_alive_rules(senses().model_copy(update={"image": None}), BOTH).keys() == {"audio"}
 
@@ -41,20 +41,20 @@ def test_there_are_no_rules_without_gates_or_for_a_sense_that_the_bundle_lacks()
         (GatesConfig(sound=SoundConfig(pre_roll_s=0.125, keep_alive_s=0.08)), [("sound", "keep_alive_s")]),
     ],
 )
-def test_what_would_be_told_too_late_is_found(gates: GatesConfig, keys: list[tuple[str, str]]) -> None:
+def test_a_setting_that_repeats_too_late_is_found(gates: GatesConfig, keys: list[tuple[str, str]]) -> None:
     assert [key for key, _, _ in keep_alive_problems(senses(), gates)] == keys
 
 
-def test_it_is_due_in_time_and_stale_before_the_first_and_after_a_pause() -> None:
-    kept = KeepAlive({"image": KeepAliveRule(250 * MS, 500 * MS)})
-    assert kept.is_stale("image", 0)
-    kept.tell("image", 0)
-    assert not kept.is_stale("image", 500 * MS)
-    assert kept.is_stale("image", 501 * MS)
-    assert not kept.is_due("image", 249 * MS)
-    assert kept.is_due("image", 250 * MS)
-    kept.forget("image", -1)
-    assert not kept.is_stale("image", 10 * MS), "more has been told since"
-    kept.forget("image", 0)
-    assert kept.is_stale("image", 10 * MS)
-    assert not kept.is_due("image", 10_000 * MS)
+def test_it_is_due_in_time_and_stale_before_the_first_embedding_and_after_a_pause() -> None:
+    keep_alive = KeepAlive({"image": KeepAliveRule(250 * MS, 500 * MS)})
+    assert keep_alive.is_stale("image", 0)
+    keep_alive.cover("image", 0)
+    assert not keep_alive.is_stale("image", 500 * MS)
+    assert keep_alive.is_stale("image", 501 * MS)
+    assert not keep_alive.is_due("image", 249 * MS)
+    assert keep_alive.is_due("image", 250 * MS)
+    keep_alive.uncover("image", -1)
+    assert not keep_alive.is_stale("image", 10 * MS), "a later embedding still counts"
+    keep_alive.uncover("image", 0)
+    assert keep_alive.is_stale("image", 10 * MS)
+    assert not keep_alive.is_due("image", 10_000 * MS)

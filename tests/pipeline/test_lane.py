@@ -59,7 +59,7 @@ class Rig:
         self.bundle += 1
         self.encoders = self.encoders.followed_by(self.new_encoders())
         preparation = Preparation(manifest or three_senses(), self.counters)
-        return self.flow.change(Lane(self.part(self.bundle), preparation, self.encoders, self.fusion))
+        return self.flow.switch_to(Lane(self.part(self.bundle), preparation, self.encoders, self.fusion))
 
     def close(self) -> None:
         self.encoders.close(5)
@@ -153,7 +153,7 @@ def test_fusion_gets_all_frames_in_order_whichever_encoder_is_done_first() -> No
     one.finished = two.finished = {base_ns + number: threading.Event() for number in range(20)}
     rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"image": [one, two]})
     lane = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
-    assert rig.flow.change(lane).has_switched.wait(5)
+    assert rig.flow.switch_to(lane).has_switched.wait(5)
     for number in range(0, 20, 2):
         rig.flow.deliver(Frame((np.zeros((4, 4, 3), np.uint8),), base_ns + number))
         assert one.begun.acquire(timeout=10)
@@ -184,7 +184,7 @@ def test_what_the_old_encoder_still_works_on_is_waited_for_and_comes_first() -> 
     stuck = StuckEncoder()
     rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": [stuck]})
     held_up = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
-    assert rig.flow.change(held_up).has_switched.wait(5)
+    assert rig.flow.switch_to(held_up).has_switched.wait(5)
     text_ns = monotonic_ns()
     rig.flow.deliver(Line("x", text_ns))
     left = rig.change()
@@ -203,7 +203,7 @@ def test_who_never_comes_back_holds_up_nobody_for_long() -> None:
     stuck = StuckEncoder()
     rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": [stuck]})
     held_up = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
-    assert rig.flow.change(held_up).has_switched.wait(5)
+    assert rig.flow.switch_to(held_up).has_switched.wait(5)
     rig.flow.deliver(Line("x", monotonic_ns()))
     left = rig.change()
     rig.flow.deliver(Frame((np.zeros((4, 4, 3), np.uint8),), monotonic_ns()))
@@ -238,7 +238,7 @@ def test_other_ears_know_what_was_heard_before(heard: bool, comes_after_ms: int)
     for block in blocks[:50]:
         old.prepare(block)
     assert not new.shares_front_end(old)
-    new.hear(blocks[:50] if heard else [])
+    new.warm_up(blocks[:50] if heard else [])
     patches = [patch for block in blocks[50:62] for _, patch in new.prepare(block)]
     assert isinstance(patches[0], Patch)
     assert 1000 * MS < patches[0].end_ns <= (1000 + comes_after_ms) * MS

@@ -46,7 +46,7 @@ def test_another_name_or_version_is_refused(tmp_path: Path, named: dict[str, str
         ("twin.tflite", "modalities.image.edgetpu: twin.tflite is not among its signed files"),
         ("head.tflite", "head.model: head.tflite is not among its signed files"),
         ("selftest/white.png", "selftest: selftest/white.png is not among its signed files"),
-        ("selftest/cases.yaml", "selftest: there is no selftest/cases.yaml, and what cannot be tried is not used"),
+        ("selftest/cases.yaml", "selftest: there is no selftest/cases.yaml; a bundle without a self-test is refused"),
     ],
 )
 def test_a_file_that_was_not_signed_is_not_used(tmp_path: Path, path: str, words: str) -> None:
@@ -60,5 +60,5 @@ def test_every_model_must_be_tried(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     cases = {"cases": [{"text": "a line", "scores": {"bright": 1.0}}]}
     (bundle / "selftest" / "cases.yaml").write_text(yaml.safe_dump(cases))
-    words = "selftest: no case has image, so that its model cannot be tried"
+    words = "selftest: no case has image, so its model is not tested"
     assert refusal(bundle, release_of(bundle)) == words

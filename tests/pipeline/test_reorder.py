@@ -10,7 +10,7 @@ from daemon.pipeline.lane import ReorderBuffer, Ticket
 def test_all_are_handed_on_in_order_and_once(order: list[int], empty: set[int], ahead: int) -> None:
     """At most `ahead` are under way at once, and finish in any order."""
     handed: list[int] = []
-    buffer = ReorderBuffer[int](most=12)
+    buffer = ReorderBuffer[int](max_waiting=12)
     under_way: dict[int, Ticket[int]] = {}
     begun = 0
     for _ in range(12):
@@ -26,7 +26,7 @@ def test_all_are_handed_on_in_order_and_once(order: list[int], empty: set[int], 
 
 def test_one_that_hangs_is_waited_for_until_too_many_wait() -> None:
     handed: list[int] = []
-    buffer = ReorderBuffer[int](most=3)
+    buffer = ReorderBuffer[int](max_waiting=3)
     first, *others = [buffer.begin() for _ in range(6)]
     for number in (1, 2, 3):
         handed += buffer.finish(others[number - 1], number)
@@ -40,8 +40,8 @@ def test_one_that_hangs_is_waited_for_until_too_many_wait() -> None:
 
 def test_the_one_that_was_waited_for_is_not_lost_however_many_wait() -> None:
     handed: list[int] = []
-    buffer = ReorderBuffer[int](most=2)
-    places = [buffer.begin() for _ in range(3)]
+    buffer = ReorderBuffer[int](max_waiting=2)
+    tickets = [buffer.begin() for _ in range(3)]
     for number in (2, 1, 0):
-        handed += buffer.finish(places[number], number)
+        handed += buffer.finish(tickets[number], number)
     assert handed == [0, 1, 2]

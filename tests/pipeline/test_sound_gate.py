@@ -24,7 +24,7 @@ def blocks(levels_db: list[float], seed: int = 0) -> list[Block]:
 
 def wanted(gate: SoundGate, sound: list[Block]) -> list[int]:
     """Which blocks the encoder should have, by their place."""
-    gone = [item for block in sound for item in gate.passes(block)] + gate.finish()
+    gone = [item for block in sound for item in gate.filter(block)] + gate.finish()
     assert [block.start_ns for block, _ in gone] == [block.start_ns for block in sound], "all go on, in order, once"
     return [index for index, (_, is_wanted) in enumerate(gone) if is_wanted]
 
@@ -84,7 +84,7 @@ def test_whatever_comes_every_block_goes_on_once_in_order_and_none_is_held_longe
     gate = SoundGate(SoundConfig(hold_s=0.1, pre_roll_s=pre_roll_s))
     sound, gone = blocks([db for db, count in parts for _ in range(count)]), 0
     for index, block in enumerate(sound):
-        gone += len(gate.passes(block))
+        gone += len(gate.filter(block))
         assert index + 1 - gone <= math.ceil(pre_roll_s * 50)
     assert gone + len(gate.finish()) == len(sound)
 

@@ -235,7 +235,10 @@ def test_a_config_that_cannot_be_read_is_no_fault_of_the_bundle(tmp_path: Path) 
         ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "bundle.yaml:2: aliases (*) are not used here"),
         ("[" * 100_000, "bundle.yaml: not YAML: "),
         ("# " + "x" * 2_000_000, "bundle.yaml: larger than 1000000 bytes"),
-        ("labels: " + "[" * 250 + "x," * 30_000 + "x" + "]" * 250, "needs more than the 1 MB that were declared"),
+        (
+            "labels: " + "[" * 250 + "x," * 30_000 + "x" + "]" * 250,
+            "needs more than the 1 MB that its release declares",
+        ),
         ("\0", "bundle.yaml: not YAML: "),
     ],
     ids=["aliases", "depth", "size", "many", "zero"],
@@ -262,7 +265,7 @@ def test_a_bundle_without_a_selftest_is_refused(tmp_path: Path) -> None:
     (bundle / "selftest" / "cases.yaml").unlink()
     outcome = refused(bundle)
     assert outcome.stage == "check"
-    assert outcome.reason.endswith("there is no selftest/cases.yaml, and what cannot be tried is not used")
+    assert outcome.reason.endswith("there is no selftest/cases.yaml; a bundle without a self-test is refused")
 
 
 @pytest.mark.parametrize(("off", "stage"), [(0.04, "passed"), (0.06, "selftest")])
