@@ -27,4 +27,4 @@ def block(page: str, first_line: str) -> str:
     """The code block of docs/<page> that begins with this line."""
     text = (DOCS / page).read_text(encoding="utf-8")
     blocks = re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return next(found for found in blocks if found.startswith(first_line))
+    return str(next(found for found in blocks if found.startswith(first_line)))

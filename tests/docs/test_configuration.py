@@ -1,12 +1,15 @@
 """docs/configuration.md names every key of config.yaml, with its default."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.docs.pages import ROOT, rows, sections
+from tests.docs.pages import ROOT, block, rows, sections
 
 TEXT = (ROOT / "config.yaml").read_text(encoding="utf-8")
 COMMENTED_KEY = re.compile(r"^( *)# ( *(?:[a-z_]+:|- \[\[).*)$", re.MULTILINE)
@@ -52,3 +55,12 @@ def test_the_defaults_are_those_of_the_config(heading: str) -> None:
     for key, default, *_ in rows(PAGE[heading]):
         if default not in ("none", "required", "see below"):
             assert yaml.safe_load(default.strip("`")) == values[key.strip("`")], key
+
+
+def test_the_smallest_file_can_be_used(tmp_path: Path) -> None:
+    text = block("configuration.md", "node: hall").replace("/opt/perceptd", str(ROOT))
+    (tmp_path / "config.yaml").write_text(text)
+    (tmp_path / "mqtt-password").write_text("secret\n")
+    command = (sys.executable, "-m", "daemon", "check-config", str(tmp_path / "config.yaml"))
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.endswith("streams: door\n")) == (0, True), done.stderr

@@ -1,4 +1,4 @@
-"""The messages that docs/operations.md quotes are messages of the program."""
+"""The messages that the pages quote in their tables of symptoms are messages of the program."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ import pytest
 from tests.docs.pages import ROOT, rows, sections
 
 SYSTEMD = "(systemd)"
-NO_MESSAGE = re.compile(r"perceptd |systemctl|status=|microphone: camera|thresholds|bundle$|start$|switches\.json")
+NO_MESSAGE = re.compile(r"perceptd |systemctl|status=")
 
 
 def constants() -> list[str]:
@@ -19,7 +19,13 @@ def constants() -> list[str]:
 
 
 SAID = "\n".join(constants())
-TABLES = [section for heading, section in sections("operations.md").items() if rows(section) and "| Symptom" in section]
+HEADS = re.compile(r"^\| (Symptom|Message) \|", re.MULTILINE)
+TABLES = [
+    section
+    for page in ("operations.md", "own-models.md")
+    for section in sections(page).values()
+    if HEADS.search(section)
+]
 QUOTED = [
     quoted
     for section in TABLES
