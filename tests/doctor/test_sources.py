@@ -15,7 +15,7 @@ from daemon.ports import Deliver
 from tests.bundles.builder import write_bundle
 from tests.helpers.clips import write_clip
 from tests.helpers.daemon import ROOT
-from tests.helpers.mosquitto import steady_port
+from tests.helpers.ports import free_port
 from tests.helpers.pulse import pulse_server
 from tests.helpers.rtsp import rtsp_camera
 
@@ -38,7 +38,7 @@ def test_a_camera_with_sound_a_recording_and_what_is_not_there_are_told_each(tmp
             {
                 "door": {"camera": camera.url("viewer:s3cret@"), "microphone": "camera"},
                 "hall": {"camera": camera.url("viewer:wr0ng@")},
-                "yard": {"camera": f"rtsp://u:s3cret@127.0.0.1:{steady_port()}/x"},
+                "yard": {"camera": f"rtsp://u:s3cret@127.0.0.1:{free_port()}/x"},
                 "desk": {"camera": "/dev/video77"},
                 "file": {"camera": str(clip)},
                 "demo": {"replay": {"file": str(clip)}},

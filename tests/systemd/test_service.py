@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
-from tests.helpers.nspawn import Guest, installed_system
+from tests.helpers.nspawn import Guest, installed_guest
 from tests.helpers.publishing import Repository, another_version
 from tests.helpers.webserver import WebServer
 
@@ -38,7 +38,7 @@ HOLD = Path(__file__).parents[1] / "helpers" / "hold_thread.py"
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
     logs = tmp_path_factory.mktemp("guest")
-    with Guest(installed_system(logs / "install.log"), logs / "guest.log") as running:
+    with installed_guest(logs / "guest.log") as running:
         yield running
 
 
