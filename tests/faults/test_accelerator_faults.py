@@ -1,4 +1,4 @@
-"""A replay on an accelerator that fails fifty times in every way there is: no frame is lost, no answer is wrong."""
+"""A replay on an accelerator that fails in every way, again and again: no frame is lost, no answer is wrong."""
 
 import threading
 from collections import Counter
@@ -23,10 +23,11 @@ from daemon.records import MODALITIES, Array, Counters, Modality
 from daemon.sources import build_sources
 from tests.bundles.builder import write_bundle
 from tests.helpers.accelerators import AT_ONCE, delegate_config
+from tests.helpers.campaign import repetitions
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import wait_until
 
-FAULTS = 50
+FAULTS = repetitions(6, campaign=50)
 FRAMES = 150
 MOST_REPLAYS = 3000
 DIGITS = ROOT / "models" / "digits"
@@ -141,6 +142,7 @@ def counted(accelerator: Accelerator, kind: str) -> int:
     return failures.get(kind, 0) + (failures.get("hung", 0) if kind == "slow" else 0)
 
 
+@pytest.mark.campaign("accelerator-faults")
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
@@ -154,7 +156,7 @@ def counted(accelerator: Accelerator, kind: str) -> int:
     ],
     ids=lambda value: value if isinstance(value, str) else value["fault"],
 )
-def test_fifty_faults(
+def test_a_fault_that_comes_again_and_again(
     kind: str, options: dict[str, object], bundle: Path, clip: Path, on_cpu: Replayed, delegate: Path
 ) -> None:
     """Silent wrong numbers among them: where every result waits for a known answer, none of them is used."""

@@ -25,6 +25,7 @@ def _seed() -> str:
 
 
 SEED = _seed()
+os.environ[SEED_VARIABLE] = SEED  # child processes take the same
 IS_CAMPAIGN = os.environ.get(CAMPAIGN_VARIABLE) == "1"
 
 
