@@ -18,9 +18,7 @@ settings.load_profile("ci" if "CI" in os.environ else "campaign" if IS_CAMPAIGN 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("campaigns")
-    group.addoption("--campaign", action="append", metavar="NAME", help="run only the tests of this campaign")
-    group.addoption("--list-campaigns", action="store_true", help="list the campaigns and how many tests each has")
+    parser.addoption("--campaign", action="append", metavar="NAME", help="run only the tests of this campaign")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -41,10 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.campaign("properties"))
-    if config.getoption("list_campaigns"):
-        _list(config, items)
-        items.clear()
-    elif wanted := config.getoption("campaign"):
+    if wanted := config.getoption("campaign"):
         left = [item for item in items if not _campaigns(item) & set(wanted)]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if _campaigns(item) & set(wanted)]
@@ -59,14 +54,6 @@ def _campaigns(item: pytest.Item) -> set[str]:
 def _rank(item: pytest.Item) -> int:
     is_long = _campaigns(item) - {"properties"}
     return 0 if item.get_closest_marker("xdist_group") else 1 if is_long else 2
-
-
-def _list(config: pytest.Config, items: list[pytest.Item]) -> None:
-    names = sorted({name for item in items for name in _campaigns(item)})
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    for name in names:
-        count = sum(name in _campaigns(item) for item in items)
-        reporter.write_line(f"{name:24} {count} tests")
 
 
 @pytest.fixture(autouse=True, scope="session")

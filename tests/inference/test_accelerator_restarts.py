@@ -58,9 +58,7 @@ def restart_both(directory: Path, delegate: Path, times: int) -> None:
 
 
 @pytest.mark.campaign("accelerator-restarts")
-def test_restarts_leave_nothing_behind(
-    tmp_path: Path, delegate: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_restarts_leave_nothing_behind(tmp_path: Path, delegate: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)  # each is logged, and what is logged is kept
     restart_both(tmp_path, delegate, WARM_UP)
     gc.collect()
