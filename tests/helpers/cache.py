@@ -32,37 +32,39 @@ def cached(name: str, key: str, make: Callable[[Path], None]) -> Iterator[Path]:
     """
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     path = DIRECTORY / f"{name}-{key}"
-    with _lock(path, fcntl.LOCK_EX) as lock:
-        if not path.exists():
-            begun = path.with_suffix(".begun")
-            _remove(begun)
-            make(begun)
-            begun.rename(path)
-        os.utime(lock)
-        fcntl.flock(lock, fcntl.LOCK_SH)
+    with contextlib.ExitStack() as in_use:
+        with _locked(path, "making", fcntl.LOCK_EX):
+            if not path.exists():
+                begun = path.with_suffix(".begun")
+                _remove(begun)
+                make(begun)
+                begun.rename(path)
+            in_use.enter_context(_locked(path, "used", fcntl.LOCK_SH))
+        path.with_suffix(".used").touch()
         _remove_old(name, path)
         yield path
 
 
 @contextlib.contextmanager
-def _lock(path: Path, kind: int) -> Iterator[int]:
-    """Hold the lock of an entry; the time of its file is when the entry was last used."""
-    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _locked(entry: Path, what: str, kind: int) -> Iterator[None]:
+    """Hold a lock of an entry."""
+    descriptor = os.open(entry.with_suffix(f".{what}"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, kind)
-        yield descriptor
+        yield
     finally:
         os.close(descriptor)
 
 
 def _remove_old(name: str, but: Path) -> None:
     """Remove entries of this name that were not used for long, or that are too many; not those in use."""
-    used = {lock.with_suffix(""): lock.stat().st_mtime for lock in DIRECTORY.glob(f"{name}-*.lock")}
+    used = {path.with_suffix(""): path.stat().st_mtime for path in DIRECTORY.glob(f"{name}-*.used")}
     entries = sorted((entry for entry in used if entry.exists()), key=lambda entry: used[entry], reverse=True)
+    at_once = fcntl.LOCK_EX | fcntl.LOCK_NB
     for place, entry in enumerate(entries):
         if entry == but or (place < MOST and time.time() - used[entry] < UNUSED_S):
             continue
-        with contextlib.suppress(BlockingIOError), _lock(entry, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        with contextlib.suppress(BlockingIOError), _locked(entry, "making", at_once), _locked(entry, "used", at_once):
             _remove(entry)
 
 
