@@ -62,6 +62,7 @@ def test_a_camera_with_sound_a_recording_and_what_is_not_there_are_told_each(tmp
     assert all((finding.remedy is None) == (finding.level == "good") for finding in findings.values())
 
 
+@pytest.mark.xdist_group("sound")
 def test_microphones_of_a_sound_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pulse_server(tmp_path) as server:
         for name, value in server.environment.items():

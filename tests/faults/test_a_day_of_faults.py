@@ -71,6 +71,7 @@ def child_of(daemon: DaemonProcess, of: str, number: signal.Signals) -> None:
 
 
 @pytest.mark.campaign("day-of-faults")
+@pytest.mark.xdist_group("sound")
 def test_a_day_of_faults(tmp_path: Path) -> None:
     rtsp, other_rtsp, mjpeg, sound = (
         FaultyRtsp("aac"),

@@ -22,6 +22,8 @@ from tests.helpers.mosquitto import Mosquitto, Subscriber
 from tests.helpers.processes import children_of
 from tests.helpers.pulse import PulseServer
 
+pytestmark = pytest.mark.xdist_group("sound")
+
 TOLD_WITHIN_S = 3.0
 BACK_WITHIN_S = 2.0
 """What is promised of every fault."""

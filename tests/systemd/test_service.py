@@ -15,6 +15,8 @@ from tests.helpers.nspawn import Guest, installed_guest
 from tests.helpers.publishing import Repository, another_version
 from tests.helpers.webserver import WebServer
 
+pytestmark = pytest.mark.xdist_group("guest")
+
 SERVICE = "perceptd.service"
 CONFIG = "/etc/perceptd/config.yaml"
 DROP_IN = f"/etc/systemd/system/{SERVICE}.d"
