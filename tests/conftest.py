@@ -47,6 +47,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=_rank)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fail where pytest-xdist ignores the groups, as it does under a pytest that it does not know."""
+    if session.config.getoption("loadgroup", False):
+        grouped = [item.nodeid for item in session.items if item.get_closest_marker("xdist_group")]
+        assert all("@" in nodeid for nodeid in grouped), "pytest-xdist ignores xdist_group"
+
+
 def _campaigns(item: pytest.Item) -> set[str]:
     return {str(mark.args[0]) for mark in item.iter_markers("campaign")}
 

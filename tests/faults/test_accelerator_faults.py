@@ -27,7 +27,7 @@ from tests.helpers.campaign import repetitions
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import wait_until
 
-FAULTS = repetitions(6, campaign=50)
+FAULTS = repetitions(5, campaign=50)
 FRAMES = 150
 MOST_REPLAYS = 3000
 SLOW_US = 19_000
