@@ -2,12 +2,11 @@
 
 import argparse
 import json
-import sys
-from functools import partial
 
 from daemon.bundle.bundle import load_bundle
 from daemon.cli.evaluation import evaluate_rows, read_rows, render
 from daemon.core.errors import EXIT_REFUSED, BundleError
+from daemon.core.status_line import StatusLine
 from daemon.pipeline.offline import OfflineRecogniser
 from daemon.pipeline.recogniser import load_recogniser
 from daemon.pipeline.selftest import run_selftest
@@ -17,9 +16,12 @@ def evaluate(options: argparse.Namespace) -> int:
     """Score a bundle on labelled data."""
     recogniser = OfflineRecogniser(load_recogniser(load_bundle(options.bundle)))
     rows = read_rows(options.manifest, recogniser.labels)
-    # a person looks at a terminal only
-    on_progress = partial(_show_progress, len(rows)) if sys.stderr.isatty() else None
-    evaluation = evaluate_rows(recogniser, rows, on_progress)
+    with StatusLine() as status:
+
+        def show(done: int) -> None:
+            status.show(f"{done} of {len(rows)}")
+
+        evaluation = evaluate_rows(recogniser, rows, show)
     print(json.dumps(evaluation.to_json(), indent=2) if options.json else "\n".join(render(evaluation)))
     return 0
 
@@ -37,8 +39,8 @@ def bundle_show(options: argparse.Namespace) -> int:
     for modality, spec in manifest.modalities.present().items():
         size_kb = bundle.file(spec.model).stat().st_size / 1024
         shapes = f"{spec.input.dtype} {spec.input.shape} -> {spec.output.size}"
-        twin = f"; for an Edge TPU {spec.edgetpu}" if spec.edgetpu else ""
-        print(f"{modality:<10}  {spec.model}, {size_kb:.0f} KB, {shapes}, kept for {spec.max_age_ms} ms{twin}")
+        edgetpu = f"; for an Edge TPU {spec.edgetpu}" if spec.edgetpu else ""
+        print(f"{modality:<10}  {spec.model}, {size_kb:.0f} KB, {shapes}, kept for {spec.max_age_ms} ms{edgetpu}")
     threshold = manifest.thresholds.default
     print(f"events      start at {threshold.start}, end below {threshold.end}")
     for label, threshold in manifest.thresholds.labels.items():
@@ -61,8 +63,3 @@ def bundle_verify(options: argparse.Namespace) -> int:
     if failures and not options.json:
         raise BundleError("\n".join(failures))
     return EXIT_REFUSED if failures else 0
-
-
-def _show_progress(total: int, done: int) -> None:
-    if done % 25 == 0 or done == total:
-        print(f"\r{done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)

@@ -73,7 +73,7 @@ def read_rows(path: Path, labels: list[str]) -> list[Row]:
 
 
 def evaluate_rows(
-    recogniser: OfflineRecogniser, rows: list[Row], on_progress: Callable[[int], None] | None
+    recogniser: OfflineRecogniser, rows: list[Row], on_progress: Callable[[int], None]
 ) -> Evaluation:
     """Recognise every row. `on_progress` gets the number of rows done. Raises Refused when a row cannot be used."""
     evaluation = Evaluation()
@@ -83,8 +83,7 @@ def evaluate_rows(
         except InputError as error:
             raise Refused(f"{row.where}: {error}") from error
         evaluation.add(row, recogniser.labels[int(np.argmax(recognition.scores))])
-        if on_progress is not None:
-            on_progress(done)
+        on_progress(done)
     return evaluation
 
 
