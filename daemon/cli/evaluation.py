@@ -72,9 +72,7 @@ def read_rows(path: Path, labels: list[str]) -> list[Row]:
     return rows
 
 
-def evaluate_rows(
-    recogniser: OfflineRecogniser, rows: list[Row], on_progress: Callable[[int], None]
-) -> Evaluation:
+def evaluate_rows(recogniser: OfflineRecogniser, rows: list[Row], on_progress: Callable[[int], None]) -> Evaluation:
     """Recognise every row. `on_progress` gets the number of rows done. Raises Refused when a row cannot be used."""
     evaluation = Evaluation()
     for done, row in enumerate(rows, start=1):

@@ -1,4 +1,4 @@
-"""A model on the CPU or with the delegate; also what the tests run in child processes."""
+"""Runs a model on the CPU or with the delegate, also in child processes of the tests."""
 
 import json
 from pathlib import Path
@@ -10,15 +10,15 @@ from ai_edge_litert.interpreter import Interpreter, load_delegate
 from daemon.core.records import Array
 from daemon.runtime.child_main import Failed, RecordOutlet
 
+# The number of rows in the embedding table of the shipped text model.
 CHARACTERS = 257
-"""The shipped text model looks them up in a table of so many rows."""
 
+# Spreads of quantized inputs, so that outputs lie at their limits now and then.
 SPREADS = [2, 10, 50, 250]
-"""Of quantized values: an output is neither always at its limits, nor never."""
 
 
 class Delegated:
-    """An interpreter of a model, on the CPU where no delegate is given; `options` are the delegate's."""
+    """An interpreter of a model. It runs on the CPU without a delegate; `options` are the delegate's."""
 
     def __init__(self, model: bytes, delegate: Path | None = None, **options: object) -> None:
         delegates = [load_delegate(str(delegate), options)] if delegate else []
@@ -26,11 +26,11 @@ class Delegated:
         self._interpreter.allocate_tensors()
 
     def random_inputs(self, rng: np.random.Generator) -> list[Array]:
-        """Normal ones; of integers those around the zero point, near or far."""
+        """Return normally distributed inputs; integers are spread around the zero point."""
         return [_random(detail, rng) for detail in self._interpreter.get_input_details()]
 
     def invoke(self, inputs: list[Array]) -> list[Array]:
-        """The outputs."""
+        """Return the outputs."""
         for detail, values in zip(self._interpreter.get_input_details(), inputs, strict=True):
             self._interpreter.set_tensor(detail["index"], values)
         self._interpreter.invoke()
@@ -49,7 +49,7 @@ def _random(detail: dict[str, Any], rng: np.random.Generator) -> Array:
 
 
 def invoke(address: str, model: str, delegate: str, options: str, inputs: str, times: str) -> None:
-    """Send the first output of every invoke; in a child process, whose reason is the runtime's."""
+    """In a child process: send the first output of every invoke. Raises Failed with the runtime's reason."""
     outlet = RecordOutlet(address)
     values = [np.array(json.loads(inputs), np.float32)]
     try:

@@ -1,4 +1,4 @@
-"""Models of one FULLY_CONNECTED layer: written anew, or cut out of a model."""
+"""Writes models of one FULLY_CONNECTED layer, or cuts the layer out of a model."""
 
 from collections.abc import Callable
 
@@ -15,14 +15,14 @@ KINDS = {
     np.dtype(np.int8): schema.TensorType.INT8,
 }
 
+# The scales and zero points of each tensor by name: one of each, or one of each per row.
 Scales = dict[str, tuple[Array, Array]]
-"""Of a tensor, by its name: scales and zero points, one each or one each a row."""
 
 
 def write_layer(
     weights: Array, bias: Array | None, rows: int, activation: str = "NONE", scales: Scales | None = None
 ) -> bytes:
-    """The layer with weights (L, D) and bias (L,), from (rows, D) to (rows, L).
+    """Return the layer with weights (L, D) and bias (L,), from (rows, D) to (rows, L).
 
     Input and output are int8 where `scales` has theirs, float32 otherwise.
     """
@@ -50,7 +50,7 @@ def write_layer(
 
 
 def write_product(rows: int, depth: int, channels: int) -> bytes:
-    """The layer whose weights are an input too."""
+    """Return the layer whose weights are an input too."""
     graph = Graph()
     source, weights = graph.tensor("input", [rows, depth]), graph.tensor("weights", [channels, depth])
     target = graph.tensor("output", [rows, channels])
@@ -59,7 +59,7 @@ def write_product(rows: int, depth: int, channels: int) -> bytes:
 
 
 def cut_layer(model: bytes) -> bytes:
-    """The only FULLY_CONNECTED of a model, without what comes before and after."""
+    """Return the only FULLY_CONNECTED of a model as a model."""
 
     def cut(model: schema.ModelT) -> None:
         (subgraph,) = model.subgraphs
@@ -79,7 +79,7 @@ def _quantization(scales: Array, zero_points: Array) -> schema.QuantizationParam
 
 
 def edited(model: bytes, edit: Callable[[schema.ModelT], None]) -> bytes:
-    """The model after a change to its objects."""
+    """Return the model after `edit` has changed its objects."""
     unpacked = schema.ModelT.InitFromPackedBuf(model, 0)
     edit(unpacked)
     builder = flatbuffers.Builder(4096)

@@ -75,17 +75,17 @@ def test_a_fault_is_reported_and_costs_no_output(
         assert status.history[-1].signal_name == (reason.rpartition(" ")[2] if "SIG" in reason else None)
 
 
-def test_silent_wrong_numbers_are_noticed_within_the_checks_interval(tmp_path: Path, delegate: Path) -> None:
+def test_wrong_outputs_are_detected_within_the_interval_of_checks(tmp_path: Path, delegate: Path) -> None:
     device = delegate_device(delegate, fault="wrong", after=VERIFIED)
     with SmallAccelerator(tmp_path, device, check_every_s=0.3, backoff=SLOWLY) as small:
         small.wait_for("in_use")
         small.model.input[...] = np.ones((1, 6), np.float32)
 
-        def is_noticed() -> bool:
+        def is_detected() -> bool:
             small.model.invoke()
             return small.accelerator.status.failures == {"wrong": 1}
 
-        wait_until(is_noticed, "it is noticed")
+        wait_until(is_detected, "it is detected")
         assert small.compute() == "cpu"
 
 
@@ -113,13 +113,13 @@ def test_one_that_refuses_is_tried_again_until_it_loads(tmp_path: Path, delegate
         assert small.accelerator.status.reason is None
 
 
-def test_one_that_dies_while_nothing_is_asked_is_replaced(tmp_path: Path, delegate: Path) -> None:
+def test_one_that_dies_while_idle_is_replaced(tmp_path: Path, delegate: Path) -> None:
     with SmallAccelerator(tmp_path, delegate_device(delegate)) as small:
         small.wait_for("in_use")
         process = small.accelerator._process
         assert process is not None
         os.kill(process.child.pid, signal.SIGKILL)
-        wait_until(lambda: small.failures("died") == 1, "it is noticed", 10)
+        wait_until(lambda: small.failures("died") == 1, "it is detected", 10)
         small.wait_for("in_use")
         assert small.compute() == "test"
         assert not is_running(process.child.pid)
@@ -208,7 +208,7 @@ def test_the_late_output_of_a_check_is_not_taken_for_another_output(tmp_path: Pa
         assert small.compute() == "cpu"
 
 
-def test_the_runtimes_own_gpu_accelerator_says_so_where_it_does_not_work(tmp_path: Path) -> None:
+def test_the_runtimes_own_gpu_accelerator_reports_that_it_does_not_work(tmp_path: Path) -> None:
     with SmallAccelerator(tmp_path, Device("gpu", "gpu"), backoff=SLOWLY) as small:
         small.wait_for("failed")
         assert "GPU accelerator does not work here" in (small.accelerator.status.reason or "")

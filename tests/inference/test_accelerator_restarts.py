@@ -16,24 +16,24 @@ from tests.helpers.processes import children_of
 
 RESTARTS = repetitions(60, campaign=1000)
 SIDE_BY_SIDE = 2
+# Restarts before the measurement, until this process has what it needs.
 WARM_UP = repetitions(20, campaign=50)
-"""In which the process comes to what it needs."""
 
-MOST_GROWTH_MB = 4.0
-"""A restart that leaked one page of 4 kB would come to this in a thousand."""
+# A thousand restarts that leak one page of 4 kB each come to this.
+MAX_GROWTH_MB = 4.0
 
 
 def restarted(small: SmallAccelerator, times: int) -> None:
-    """Let its process fail so often, at its first answer after it was examined."""
-    wanted = small.failures("died") + times
-    while small.failures("died") < wanted:
+    """Let the process fail `times` times, at its first output after the verification."""
+    expected = small.failures("died") + times
+    while small.failures("died") < expected:
         small.changed.wait(0.05)
         small.changed.clear()
         small.compute()
 
 
-def held() -> Counter[str]:
-    """What this process has open and mapped, by kind, of what a restart makes anew."""
+def open_resources() -> Counter[str]:
+    """Count the descriptors and mappings of this process that a restart creates, by kind."""
     links = [str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
     kinds = Counter(link.partition(":")[0] for link in links if not link.startswith("/proc"))
     kinds["mapped"] = Path("/proc/self/maps").read_text().count("memfd:perceptd")
@@ -46,7 +46,7 @@ def anonymous_mb() -> float:
 
 
 def restart_both(directory: Path, delegate: Path, times: int) -> None:
-    """Two accelerators, each of which fails so often."""
+    """Let two accelerators fail `times` times together."""
     device = delegate_device(delegate, fault="error", after=VERIFIED)
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool, ExitStack() as stack:
         both = []
@@ -62,9 +62,9 @@ def test_restarts_leave_nothing_behind(tmp_path: Path, delegate: Path, caplog: p
     caplog.set_level(logging.CRITICAL)  # each is logged, and what is logged is kept
     restart_both(tmp_path, delegate, WARM_UP)
     gc.collect()
-    before, before_mb = held(), anonymous_mb()
+    before, before_mb = open_resources(), anonymous_mb()
     restart_both(tmp_path, delegate, RESTARTS)
     gc.collect()
-    assert held() == before
-    assert anonymous_mb() - before_mb < MOST_GROWTH_MB
+    assert open_resources() == before
+    assert anonymous_mb() - before_mb < MAX_GROWTH_MB
     assert children_of(os.getpid(), "daemon.inference.accelerator_main") == []

@@ -1,4 +1,4 @@
-"""The tests' own delegate takes the FULLY_CONNECTED nodes over from the CPU, and computes what it would."""
+"""The tests' own delegate runs the FULLY_CONNECTED nodes, and computes what the CPU computes."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def head() -> bytes:
 
 
 def neighbours() -> bytes:
-    """Two layers, one after the other."""
+    """Return two layers, one after the other."""
     rng = np.random.default_rng(8)
     graph = Graph()
     source, between, target = (graph.tensor(name, [2, size]) for name, size in (("a", 7), ("b", 5), ("c", 3)))
@@ -56,7 +56,7 @@ def assert_close(ours: list[Array], theirs: list[Array]) -> None:
 
 
 def compare(model: bytes, delegate: Path, *, times: int) -> None:
-    """The delegate has taken the layer, and its outputs are the CPU's, over random inputs."""
+    """Check that the delegate runs the layer, and that its outputs for random inputs are the CPU's."""
     rng = np.random.default_rng(3)
     cpu, delegated = Delegated(model), Delegated(model, delegate)
     for _ in range(times):
@@ -116,7 +116,7 @@ def test_any_int8_layer(
 
 
 def int8_scales(rng: np.random.Generator, channels: int) -> Scales:
-    """Such that the outputs lie all over the range, and beyond it."""
+    """Return scales with which the outputs lie all over the range, and beyond it."""
     source, factors = rng.uniform(0.01, 0.1, 1), rng.uniform(0.002, 0.01, channels)
     nowhere = np.zeros(channels)
     return {
@@ -130,7 +130,7 @@ def int8_scales(rng: np.random.Generator, channels: int) -> Scales:
 @pytest.mark.parametrize(
     "model", [encoder(), head(), digits("audio"), digits("text")], ids=["encoder", "head", "audio", "text"]
 )
-def test_it_has_really_taken_the_nodes(model: bytes, delegate: Path) -> None:
+def test_the_delegate_computes_the_nodes(model: bytes, delegate: Path) -> None:
     inputs = Delegated(model).random_inputs(np.random.default_rng(4))
     sound, wrong = (Delegated(model, delegate, fault=fault).invoke(inputs) for fault in ("none", "wrong"))
     for right, spoiled in zip(sound, wrong, strict=True):
@@ -151,7 +151,7 @@ def test_a_wrong_output_is_wrong_in_every_value_and_the_other_way_round(delegate
             assert np.all(np.diff(np.take_along_axis(spoiled, right.argsort(axis=-1), axis=-1)) <= 0)
 
 
-def left_to_the_cpu() -> dict[str, bytes]:
+def models_for_the_cpu() -> dict[str, bytes]:
     rng = np.random.default_rng(6)
     weights = rng.normal(size=(3, 8)).astype(np.float32)
     hybrid = {"weights": (np.full(1, 0.01), np.zeros(1))}
@@ -170,11 +170,11 @@ def assert_untouched(model: bytes, delegate: Path) -> None:
         assert np.array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("what", left_to_the_cpu())
-def test_the_rest_it_leaves_to_the_cpu(what: str, delegate: Path) -> None:
-    assert_untouched(left_to_the_cpu()[what], delegate)
+@pytest.mark.parametrize("what", models_for_the_cpu())
+def test_other_nodes_stay_on_the_cpu(what: str, delegate: Path) -> None:
+    assert_untouched(models_for_the_cpu()[what], delegate)
 
 
 @needs_shared
-def test_a_classifier_written_as_a_convolution_it_leaves_to_the_cpu(delegate: Path) -> None:
+def test_a_classifier_written_as_a_convolution_stays_on_the_cpu(delegate: Path) -> None:
     assert_untouched(shared("tf2_mobilenet_v2_1.0_224_ptq"), delegate)

@@ -1,4 +1,4 @@
-"""The tests' own delegate has the fault it is told to, from the moment on it is told."""
+"""The tests' own delegate has the requested fault from the requested invoke on."""
 
 import json
 import time
@@ -19,14 +19,14 @@ from tests.inference.delegated import Delegated
 from tests.inference.layers import write_layer
 
 DEADLINE_S = 30.0
+# An invoke without a result for so long has not returned. On a slow machine this is no stricter.
 HANGS_S = 0.5
-"""What has not answered for so long has not returned; a slow machine makes this no stricter."""
 
 WEIGHTS = np.array([[1, 2], [3, -1], [0, 1]], np.float32)
 INPUT = np.array([[5, 7]], np.float32)
 RIGHT = INPUT @ WEIGHTS.T
+# The negated output, less its largest value.
 WRONG = np.array([[-38, -27, -26]], np.float32)
-"""Negated, and less the largest."""
 
 
 @pytest.fixture
@@ -42,14 +42,14 @@ def sound_file(tmp_path: Path) -> Path:
 
 
 class Invoking:
-    """A child process that invokes the model with the delegate, and what has come of it."""
+    """A child process that invokes the model with the delegate, and its outputs so far."""
 
     def __init__(self, child: Child, inlet: RecordInlet) -> None:
         self.child, self._inlet = child, inlet
         self.outputs: list[Array] = []
 
     def receive(self, count: int) -> None:
-        """Wait for so many outputs. Raises ChildError when the process has ended."""
+        """Wait for `count` outputs. Raises ChildError when the process has ended."""
         while len(self.outputs) < count:
             records = self._inlet.receive(self.child, DEADLINE_S)
             assert records, f"nothing came for {DEADLINE_S} s"
@@ -94,7 +94,7 @@ def test_a_fault_ends_what_it_should_after_so_many_invokes(
 
 @pytest.mark.usefixtures("model")
 @pytest.mark.parametrize("after", [0, 1, 4])
-def test_wrong_begins_exactly_then_and_says_nothing(tmp_path: Path, delegate: Path, after: int) -> None:
+def test_wrong_outputs_begin_exactly_then_and_raise_nothing(tmp_path: Path, delegate: Path, after: int) -> None:
     with invoking(tmp_path, delegate, 6, fault="wrong", after=after) as running:
         running.receive(6)
         assert running.child.result(DEADLINE_S) == ""
@@ -102,7 +102,9 @@ def test_wrong_begins_exactly_then_and_says_nothing(tmp_path: Path, delegate: Pa
 
 
 @pytest.mark.usefixtures("model")
-def test_a_hang_neither_returns_nor_works_nor_ends_by_itself(tmp_path: Path, delegate: Path, sound_file: Path) -> None:
+def test_a_hang_neither_returns_nor_uses_the_processor_nor_ends(
+    tmp_path: Path, delegate: Path, sound_file: Path
+) -> None:
     with invoking(tmp_path, delegate, 10, fault="hang", after=2, unless=sound_file.as_posix()) as running:
         running.receive(2)
         wait_until(lambda: states_of(running.child.pid) == {"S"}, "it sleeps")
@@ -115,16 +117,14 @@ def test_a_hang_neither_returns_nor_works_nor_ends_by_itself(tmp_path: Path, del
 
 
 def states_of(pid: int) -> set[str]:
-    """Those of its threads, as the system has them: S for one that sleeps."""
+    """Return the states of the process's threads from /proc; S is a thread that sleeps."""
     stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
     return {stat.rpartition(")")[2].split()[0] for stat in stats}
 
 
 @pytest.mark.usefixtures("model")
 @pytest.mark.parametrize("fault", ["hang", "abort", "segfault", "error", "wrong", "refuse"])
-def test_while_there_is_the_file_there_is_no_fault(
-    tmp_path: Path, delegate: Path, sound_file: Path, fault: str
-) -> None:
+def test_there_is_no_fault_while_the_file_exists(tmp_path: Path, delegate: Path, sound_file: Path, fault: str) -> None:
     sound_file.touch()
     with invoking(tmp_path, delegate, 3, fault=fault, unless=sound_file.as_posix()) as running:
         running.receive(3)
@@ -152,7 +152,7 @@ def test_it_refuses_as_long_as_it_is_asked_to(model: bytes, delegate: Path, soun
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"speed": "11"}, "option speed is '11', expected only the options fault, after, delay_us, slow_us, unless"),
         ({"fault": "slower"}, "option fault is 'slower', expected one of none, hang, abort, "),
@@ -162,10 +162,10 @@ def test_it_refuses_as_long_as_it_is_asked_to(model: bytes, delegate: Path, soun
         ({"unless": "/" * 5000}, "option unless is '///"),
     ],
 )
-def test_an_option_it_does_not_know_is_named(model: bytes, delegate: Path, options: dict[str, str], words: str) -> None:
+def test_an_unknown_option_is_named(model: bytes, delegate: Path, options: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match="Failed to load delegate") as refused:
         Delegated(model, delegate, **options)
-    assert words in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_the_invokes_of_a_process_are_counted_over_all_its_delegates(model: bytes, delegate: Path) -> None:

@@ -1,4 +1,4 @@
-"""Accelerators, found in trees laid out as sysfs and /dev are."""
+"""Accelerators are found in directories laid out like sysfs and /dev."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from daemon.inference.hardware import EdgeTpu, edge_tpus, gpu_nodes, jetson_rele
 
 
 def plug_in(root: Path, name: str, usb_id: str, bus: int, number: int) -> Path:
-    """A USB device as sysfs shows it; gives its node."""
+    """Add a USB device to sysfs, and return its node."""
     directory = root / "sys/bus/usb/devices" / name
     directory.mkdir(parents=True)
     vendor, product = usb_id.split(":")
@@ -52,7 +52,7 @@ def test_a_device_that_vanishes_meanwhile_is_left_out(tmp_path: Path, attribute:
     assert edge_tpus(tmp_path) == [EdgeTpu("usb:0", staying, "1a6e:089a")]
 
 
-def test_what_cannot_be_reset_is_said(tmp_path: Path) -> None:
+def test_a_failing_reset_raises_oserror(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         reset_usb(tmp_path / "001")
     touch(tmp_path, "001")

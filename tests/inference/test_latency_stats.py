@@ -39,7 +39,7 @@ def test_a_machine_that_is_busy_now_and_then_makes_nothing_slow() -> None:
         assert not became_slow(stats, 60 if number % RECENT_SIZE < RECENT_SIZE // 2 else 2)
 
 
-def test_another_process_is_measured_against_the_one_before() -> None:
+def test_a_process_is_compared_with_the_previous_one() -> None:
     stats = stats_of(*[2] * 100)
     for _ in range(RECENT_SIZE):
         stats.add(20 * NS_PER_MS)
@@ -50,7 +50,7 @@ def test_another_process_is_measured_against_the_one_before() -> None:
     assert not any(became_slow(stats, 2) for _ in range(RECENT_SIZE))
 
 
-def test_what_lasts_is_slow_no_more() -> None:
+def test_a_lasting_slowness_becomes_normal() -> None:
     stats = stats_of(*[2] * RECENT_SIZE)
     is_slow = []
     for _ in range(3):
@@ -59,7 +59,7 @@ def test_what_lasts_is_slow_no_more() -> None:
     assert is_slow == [True, False, False]
 
 
-def test_what_takes_a_few_milliseconds_longer_is_not_slow() -> None:
+def test_a_few_milliseconds_more_are_not_slow() -> None:
     """A process may wait for a busy processor for 5 ms."""
     stats = stats_of(*[0.2] * 100)
     assert not any(became_slow(stats, 5) for _ in range(100))

@@ -50,7 +50,7 @@ def test_where_an_encoder_runs(
     assert placement.requested == (choice if isinstance(choice, str) else "libmine.so")
 
 
-def test_a_gpu_is_tried_by_the_runtimes_own_way_then_by_the_configured_library() -> None:
+def test_the_configured_library_is_the_alternative_to_the_runtimes_own_gpu_accelerator() -> None:
     placement = place("gpu", NOTHING, is_compiled=False, gpu_delegate=OWN)
     by_library = Device("gpu", "delegate", "/opt/libmine.so", (("a", "1"), ("b", "2")))
     assert placement.device == Device("gpu", "gpu", alternative=by_library)

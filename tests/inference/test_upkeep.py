@@ -10,7 +10,7 @@ from daemon.inference.upkeep import EdgeTpuUpkeep, upkeep_of
 
 
 def plug_in(root: Path, usb_id: str = "18d1:9302") -> Path:
-    """A Coral USB Accelerator as sysfs shows it; its node is a plain file, which cannot be reset."""
+    """Add a Coral USB Accelerator to sysfs. Its node is a plain file, which cannot be reset."""
     device = root / "sys" / "bus" / "usb" / "devices" / "2-1"
     device.mkdir(parents=True)
     vendor, product = usb_id.split(":")

@@ -1,4 +1,4 @@
-"""Where a config puts a bundle's encoders, and what cannot be used."""
+"""The config decides which devices run a bundle's encoders."""
 
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def test_an_edge_tpus_library_by_its_path_runs_the_models_compiled_for_it(tmp_pa
         assert accelerator.models[0].path.name == file
 
 
-def test_a_case_of_the_selftest_that_cannot_be_read_is_refused_with_its_place(tmp_path: Path) -> None:
+def test_an_unreadable_case_of_the_selftest_is_refused_with_file_and_line(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     (bundle / "selftest" / "white.png").write_bytes(b"no picture")
     with pytest.raises(BundleError, match=r"cases\.yaml:2: cases\.0: .*white\.png: not a picture"):
@@ -83,7 +83,7 @@ def test_a_mistake_is_named(tmp_path: Path, written: str, problem: str) -> None:
     path.write_text(f"node: n\nbundle: b\nstreams: {{s: {{}}}}\ndevices: {written}\n")
     with pytest.raises(DocumentError) as caught:
         load_config(path)
-    assert any(said.startswith(f"{path}:4: {problem}") for said in caught.value.problems), caught.value.problems
+    assert any(line.startswith(f"{path}:4: {problem}") for line in caught.value.problems), caught.value.problems
 
 
 def test_libraries_are_found_beside_the_config_and_options_are_text(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Encoders that hang or fail, that have too much to do, and several alike."""
+"""The encoder pool: encoders that hang or fail, overload, and several encoders of a modality."""
 
 import threading
 
@@ -11,39 +11,39 @@ from tests.helpers.mosquitto import wait_until
 
 
 class StuckEncoder:
-    """Implements `Encoder`: does not come back until it is let go, then fails as nobody foresaw."""
+    """Implements `Encoder`: blocks until it is released, then raises an unexpected error."""
 
-    def __init__(self, modality: Modality, let_go: threading.Event) -> None:
+    def __init__(self, modality: Modality, release: threading.Event) -> None:
         self.modality = modality
-        self.entered = threading.Event()
-        self._let_go = let_go
+        self.started = threading.Event()
+        self._release = release
 
     def encode(self, item: object) -> Embedding:
-        self.entered.set()
-        self._let_go.wait(30)
+        self.started.set()
+        self._release.wait(30)
         raise RuntimeError("odd")
 
 
 def test_stuck_encoders_are_left_behind_and_failures_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    let_go, done = threading.Event(), []
-    stuck = {modality: StuckEncoder(modality, let_go) for modality in MODALITIES}
+    release, done = threading.Event(), []
+    stuck = {modality: StuckEncoder(modality, release) for modality in MODALITIES}
     counters = {modality: Counters() for modality in MODALITIES}
     encoders = EncoderPool({modality: [encoder] for modality, encoder in stuck.items()})
     encoders.start()
     for modality in MODALITIES:
         encoders.offer("s", modality, "item", done.append, counters[modality])
-        assert stuck[modality].entered.wait(10)
+        assert stuck[modality].started.wait(10)
     encoders.close(0.3)
     assert caplog.text.count("left behind") == 3
-    let_go.set()
-    wait_until(lambda: len(done) == 3, "all are done with")
+    release.set()
+    wait_until(lambda: len(done) == 3, "all are done")
     assert [counters[modality].dropped for modality in MODALITIES] == [{"encoder_failed": 1}] * 3
 
 
 class GatedEncoder:
-    """Implements `Encoder`: encodes a picture whenever it is let through; knows how many it has got."""
+    """Implements `Encoder`: encodes one picture for each release of a semaphore; `got` counts the pictures."""
 
     modality: Modality = "image"
 
@@ -58,8 +58,8 @@ class GatedEncoder:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_at_overload_each_stream_keeps_its_share_and_counts_its_own_drops(count: int) -> None:
-    """Four streams deliver two pictures while one is encoded, a fifth one in every ten of them."""
+def test_at_overload_each_stream_gets_an_equal_part_and_counts_its_drops(count: int) -> None:
+    """While one picture is encoded, four streams deliver two. A fifth stream delivers one in ten of these rounds."""
     gate = threading.Semaphore(0)
     encoders = EncoderPool({"image": [GatedEncoder(gate) for _ in range(count)]})
     encoders.start()
@@ -73,8 +73,8 @@ def test_at_overload_each_stream_keeps_its_share_and_counts_its_own_drops(count:
         wait_until(lambda number=number: sum(found.encoded for found in counters.values()) > number, "one is encoded")
     gate.release(100)
     encoders.close(10)
-    shares = [counters[name].encoded for name in "abcd"]
-    assert max(shares) - min(shares) <= count + 1
+    parts = [counters[name].encoded for name in "abcd"]
+    assert max(parts) - min(parts) <= count + 1
     assert (counters["seldom"].encoded, counters["seldom"].dropped) == (20, {})
     for name, found in counters.items():
         assert found.encoded == sum(embedding is not None for embedding in done[name])
@@ -85,32 +85,32 @@ def test_at_overload_each_stream_keeps_its_share_and_counts_its_own_drops(count:
 
 def test_a_bundle_with_fewer_encoders_leaves_threads_idle_and_one_with_more_gets_them() -> None:
     gate = threading.Semaphore(0)
-    crews = [[GatedEncoder(gate) for _ in range(count)] for count in (2, 1, 3)]
+    groups = [[GatedEncoder(gate) for _ in range(count)] for count in (2, 1, 3)]
     counters, done = Counters(), []
-    encoders = EncoderPool({"image": crews[0]})
+    encoders = EncoderPool({"image": groups[0]})
     encoders.start()
-    for crew in crews:
-        encoders = encoders.followed_by({"image": crew})
+    for group in groups:
+        encoders = encoders.followed_by({"image": group})
         for number in range(20):
             encoders.queue(str(number % 5), "image", number, done.append, counters)
-        assert len(encoders.progress) == max(2, len(crew))
-        gate.release(20 - len(crew))
-        wait_until(lambda crew=crew: sum(encoder.got for encoder in crew) == 20, "all are at work or done")
-        assert all(encoder.got for encoder in crew)
-        gate.release(len(crew))
-        wait_until(lambda crew=crew: all(embedding for embedding in done) and len(done) % 20 == 0, "all are done")
+        assert len(encoders.progress) == max(2, len(group))
+        gate.release(20 - len(group))
+        wait_until(lambda group=group: sum(encoder.got for encoder in group) == 20, "all are at work or done")
+        assert all(encoder.got for encoder in group)
+        gate.release(len(group))
+        wait_until(lambda group=group: all(embedding for embedding in done) and len(done) % 20 == 0, "all are done")
     encoders.close(10)
     assert (counters.encoded, counters.dropped, len(done)) == (60, {}, 60)
 
 
-def test_who_still_works_for_the_bundle_before_is_waited_for_by_the_next() -> None:
+def test_the_next_bundle_waits_for_an_encoder_of_the_previous_one() -> None:
     gate = threading.Semaphore(0)
     before, after = [GatedEncoder(gate)], [GatedEncoder(gate) for _ in range(3)]
     counters, done = Counters(), []
     encoders = EncoderPool({"image": before})
     encoders.start()
-    for crew in (before, after):
-        encoders = encoders.followed_by({"image": crew})
+    for group in (before, after):
+        encoders = encoders.followed_by({"image": group})
         for number in range(4):
             encoders.queue("s", "image", number, done.append, counters)
     wait_until(lambda: before[0].got == 1, "the first is at work")

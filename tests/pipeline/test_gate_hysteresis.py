@@ -20,7 +20,7 @@ def test_it_opens_at_one_measure_and_closes_at_another_after_a_while() -> None:
     assert [gate.update(measure, at_ns) for at_ns, measure, _ in measures] == [is_open for _, _, is_open in measures]
 
 
-def test_it_is_closed_after_a_long_time_without_anything_to_measure() -> None:
+def test_it_is_closed_after_a_long_time_without_a_measure() -> None:
     gate = Hysteresis(1.0, 1.0, 30)
     assert gate.update(1.0, 0)
     assert not gate.update(0.5, 10_000)

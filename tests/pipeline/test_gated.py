@@ -1,4 +1,4 @@
-"""Behind a closed gate nothing is encoded, and what was encoded last goes on being told, live and in order."""
+"""Behind a closed gate nothing is encoded and the latest embedding is repeated, live and in order."""
 
 import threading
 from collections.abc import Iterator
@@ -33,38 +33,38 @@ from tests.fakes.encoders import SlowEncoder
 from tests.helpers.mosquitto import wait_until
 from tests.pipeline.test_ordered import MS, new_fusion, three_senses
 
+# Shorter than the maximum ages of three_senses and new_fusion: 100 ms for pictures, 200 ms for sound.
 GATES = GatesConfig(
     motion=MotionConfig(hold_s=0.1, keep_alive_s=0.07), sound=SoundConfig(hold_s=0.1, pre_roll_s=0.06, keep_alive_s=0.1)
 )
-"""Shorter than what three_senses and new_fusion allow: pictures count for 100 ms there, sound for 200."""
 
 MOVES = range(60, 70)
 SOUNDS = range(90, 110)
 
 
 def frame(index: int, origin_ns: int = 0, picture: int | None = None) -> Frame:
-    """Grey, and another grey in each frame while something moves."""
+    """A grey frame; the grey differs from frame to frame during MOVES."""
     grey = 100 + (index * 40 % 120 if index in MOVES else 0) if picture is None else picture
     return Frame((np.full((16, 16, 3), grey, np.uint8),), origin_ns + index * 33 * MS)
 
 
 def block(index: int, origin_ns: int = 0) -> Block:
-    """Faint noise, and loud noise while there is a sound."""
+    """Faint noise; loud noise during SOUNDS."""
     loudness = 0.3 if index in SOUNDS else 0.001
     samples = np.random.default_rng(index).normal(0, loudness, 160).astype(np.float32)
     return Block(samples, 8000, origin_ns + index * 20 * MS, gap=index == 0)
 
 
 def captured() -> list[Captured]:
-    """Five seconds in which little happens, in the order of its end."""
+    """Five seconds with one motion and one sound, in the order of their end."""
     items: list[Captured] = [frame(index) for index in range(1, 150)]
     items += [block(index) for index in range(250)]
     items += [Line("x", 1400 * MS)]
     return sorted(items, key=ended_ns)
 
 
-class Heard:
-    """What fusion said, to compare."""
+class Moments:
+    """The published moments, to compare them."""
 
     def __init__(self) -> None:
         self.moments: list[tuple[int, dict[Modality, int], bytes]] = []
@@ -75,8 +75,8 @@ class Heard:
             self.moments.append((made.moment.time_ns, ends, made.scores.tobytes()))
 
 
-class Sometimes(SlowEncoder):
-    """Fails for the items that it is told to."""
+class FailingEncoder(SlowEncoder):
+    """Fails for the items with the numbers `fails`."""
 
     def __init__(self, modality: Modality, seed: int, fails: set[int] | None = None) -> None:
         super().__init__(modality, seed)
@@ -94,43 +94,45 @@ def counters() -> dict[Modality, Counters]:
     return {modality: Counters() for modality in MODALITIES}
 
 
-def in_order(gates: GatesConfig, seed: int, fails: set[int] | None = None) -> tuple[Heard, dict[Modality, Counters]]:
-    heard, counted = Heard(), counters()
-    alike = {modality: [Sometimes(modality, seed + index, fails)] for index, modality in enumerate(MODALITIES)}
+def in_order(gates: GatesConfig, seed: int, fails: set[int] | None = None) -> tuple[Moments, dict[Modality, Counters]]:
+    published, counted = Moments(), counters()
+    alike = {modality: [FailingEncoder(modality, seed + index, fails)] for index, modality in enumerate(MODALITIES)}
     encoders = EncoderPool(alike)
     encoders.start()
     manifest = three_senses()
     made, keep_alive = Gates(gates), KeepAlive(keep_alive_rules(manifest.modalities, gates))
     made.adapt_to(manifest)
     preparation, stop = Preparation(manifest, counted), threading.Event()
-    flow = OrderedFlow("s", preparation, encoders, new_fusion(), heard.publish, counted, stop, made, keep_alive)
+    flow = OrderedFlow("s", preparation, encoders, new_fusion(), published.publish, counted, stop, made, keep_alive)
     for item in captured():
         flow.deliver(item)
     flow.finish()
     encoders.close(5)
-    return heard, counted
+    return published, counted
 
 
 def test_in_order_little_is_encoded_nothing_expires_and_timing_changes_nothing() -> None:
-    all_of_it = in_order(GatesConfig(), 1)[1]
-    heard, counted = in_order(GATES, 1)
+    ungated = in_order(GatesConfig(), 1)[1]
+    published, counted = in_order(GATES, 1)
     for modality in ("image", "audio"):
         taken = counted[modality]
         assert set(taken.dropped) == {"gate_closed"}
-        assert taken.encoded + taken.dropped["gate_closed"] == all_of_it[modality].encoded
-        assert taken.encoded < 0.4 * all_of_it[modality].encoded
+        assert taken.encoded + taken.dropped["gate_closed"] == ungated[modality].encoded
+        assert taken.encoded < 0.4 * ungated[modality].encoded
     assert counted["text"].encoded == 1
-    assert all_of_it["image"].dropped == all_of_it["audio"].dropped == {}
-    times_ns = [time_ns for time_ns, _, _ in heard.moments]
+    assert ungated["image"].dropped == ungated["audio"].dropped == {}
+    times_ns = [time_ns for time_ns, _, _ in published.moments]
     assert times_ns == sorted(times_ns)
-    begun = next(index for index, (_, ends, _) in enumerate(heard.moments) if len(ends) == 2)
-    assert all({"image", "audio"} <= ends.keys() for time_ns, ends, _ in heard.moments[begun:] if time_ns < 4900 * MS)
-    assert in_order(GATES, 40)[0].moments == heard.moments
+    begun = next(index for index, (_, ends, _) in enumerate(published.moments) if len(ends) == 2)
+    assert all(
+        {"image", "audio"} <= ends.keys() for time_ns, ends, _ in published.moments[begun:] if time_ns < 4900 * MS
+    )
+    assert in_order(GATES, 40)[0].moments == published.moments
 
 
-def test_in_order_what_moves_and_sounds_is_encoded_like_without_gates() -> None:
-    def patches_and_pictures(heard: Heard, first_ns: int, last_ns: int) -> set[tuple[int, int]]:
-        found = {(ends.get("image", 0), ends.get("audio", 0)) for _, ends, _ in heard.moments}
+def test_in_order_motion_and_sounds_are_encoded_as_without_gates() -> None:
+    def patches_and_pictures(published: Moments, first_ns: int, last_ns: int) -> set[tuple[int, int]]:
+        found = {(ends.get("image", 0), ends.get("audio", 0)) for _, ends, _ in published.moments}
         return {pair for pair in found if first_ns <= min(pair) and max(pair) <= last_ns}
 
     plain, gated = in_order(GatesConfig(), 1)[0], in_order(GATES, 1)[0]
@@ -140,29 +142,31 @@ def test_in_order_what_moves_and_sounds_is_encoded_like_without_gates() -> None:
 
 
 @pytest.mark.parametrize("fails", [{1}, {1, 2, 3}, {4}, {5, 6}])
-def test_in_order_a_failing_encoder_is_asked_again(fails: set[int]) -> None:
-    heard, counted = in_order(GATES, 1, fails)
+def test_in_order_the_item_after_a_failure_is_encoded(fails: set[int]) -> None:
+    published, counted = in_order(GATES, 1, fails)
     assert counted["image"].dropped["encoder_failed"] == len(fails)
-    late = [ends for time_ns, ends, _ in heard.moments if 3000 * MS < time_ns < 4900 * MS]
+    late = [ends for time_ns, ends, _ in published.moments if 3000 * MS < time_ns < 4900 * MS]
     assert late
     assert all({"image", "audio"} <= ends.keys() for ends in late)
 
 
 class Rig:
-    """One live stream with gates, whose items are delivered by hand."""
+    """One live stream with gates. The test delivers its items."""
 
     def __init__(self, fails: set[int] | None = None) -> None:
-        self.heard, self.counted = Heard(), counters()
-        self.encoder = Sometimes("image", 1, fails)
-        self.ears = Sometimes("audio", 2)
-        self.encoders = EncoderPool({"image": [self.encoder], "audio": [self.ears], "text": [Sometimes("text", 3)]})
+        self.published, self.counted = Moments(), counters()
+        self.encoder = FailingEncoder("image", 1, fails)
+        self.sound_encoder = FailingEncoder("audio", 2)
+        self.encoders = EncoderPool(
+            {"image": [self.encoder], "audio": [self.sound_encoder], "text": [FailingEncoder("text", 3)]}
+        )
         self.fusion = LiveFusion([stream := self.stream()])
         self.flow = LiveFlow(self.lane(stream), Gates(GATES))
         self.encoders.start()
         self.fusion.start()
 
     def stream(self) -> LiveStream:
-        return LiveStream("s", new_fusion(0), self.heard.publish, self.counted)
+        return LiveStream("s", new_fusion(0), self.published.publish, self.counted)
 
     def lane(self, stream: LiveStream) -> Lane:
         manifest = three_senses()
@@ -170,14 +174,14 @@ class Rig:
         return Lane(stream, Preparation(manifest, self.counted), self.encoders, self.fusion, repeater)
 
     def deliver(self, *items: Captured) -> None:
-        """One after the other, each when the encoders are done with those before."""
+        """Deliver items, each after the one before has been encoded."""
         for item in items:
             self.flow.deliver(item)
             wait_until(lambda: not self.flow._lane._encoding, "encoded")
 
-    def seen(self) -> list[int]:
+    def pictures(self) -> list[int]:
         self.fusion.close(5)
-        return list(dict.fromkeys(ends["image"] for _, ends, _ in self.heard.moments if "image" in ends))
+        return list(dict.fromkeys(ends["image"] for _, ends, _ in self.published.moments if "image" in ends))
 
 
 @pytest.fixture
@@ -192,33 +196,33 @@ def still(origin_ns: int, indices: range) -> list[Frame]:
     return [frame(index, origin_ns, 100) for index in indices]
 
 
-def test_live_the_latest_embedding_is_told_again_without_the_encoder(rig: Rig) -> None:
+def test_live_the_latest_embedding_is_repeated_without_the_encoder(rig: Rig) -> None:
     now_ns = monotonic_ns()
     rig.deliver(*still(now_ns, range(12)))
     stamps = [now_ns + index * 33 * MS for index in range(12)]
     # the first opens the gate for 100 ms; then every 70 ms, as far as frames come
     assert rig.encoder.encoded == stamps[:4]
-    assert rig.seen() == [*stamps[:4], stamps[6], stamps[9]]
+    assert rig.pictures() == [*stamps[:4], stamps[6], stamps[9]]
     assert rig.counted["image"].dropped == {"gate_closed": 8}
 
 
-def test_live_a_camera_that_delivers_nothing_is_not_kept_alive_and_begins_with_a_picture(rig: Rig) -> None:
+def test_live_nothing_is_repeated_without_frames_and_the_next_frame_is_encoded(rig: Rig) -> None:
     now_ns = monotonic_ns()
     rig.deliver(*still(now_ns, range(8)))
     later_ns = now_ns + 3_600_000 * MS
     rig.deliver(*still(later_ns, range(3)))
-    assert rig.encoder.encoded[-1] == later_ns, "the first after a pause is encoded though nothing has changed"
+    assert rig.encoder.encoded[-1] == later_ns, "the first frame after a break is encoded although nothing has changed"
     assert len(rig.encoder.encoded) == 4 + 1
 
 
-def test_live_a_new_bundle_sees_and_hears_before_anything_is_held_back(rig: Rig) -> None:
+def test_live_a_new_bundle_encodes_a_picture_and_a_patch_behind_closed_gates(rig: Rig) -> None:
     now_ns = monotonic_ns()
     rig.deliver(*still(now_ns, range(6)), *(block(index, now_ns) for index in range(30)))
-    seen, heard = len(rig.encoder.encoded), len(rig.ears.encoded)
+    pictures, patches = len(rig.encoder.encoded), len(rig.sound_encoder.encoded)
     rig.flow.switch_to(rig.lane(rig.stream()))
     rig.deliver(*still(now_ns, range(6, 9)), *(block(index, now_ns) for index in range(30, 50)))
-    assert len(rig.encoder.encoded) == seen + 1
-    assert len(rig.ears.encoded) == heard + 1
+    assert len(rig.encoder.encoded) == pictures + 1
+    assert len(rig.sound_encoder.encoded) == patches + 1
 
 
 def test_live_after_a_failure_the_next_picture_is_encoded() -> None:
@@ -231,7 +235,7 @@ def test_live_after_a_failure_the_next_picture_is_encoded() -> None:
     rig.fusion.close(5)
 
 
-def test_blocks_held_back_are_retained_for_the_next_bundle_once_and_in_order(rig: Rig) -> None:
+def test_buffered_blocks_are_remembered_for_the_next_bundle_once_and_in_order(rig: Rig) -> None:
     now_ns = monotonic_ns()
     rig.deliver(*(block(index, now_ns) for index in range(120)))
     starts = [sound.start_ns for sound in rig.flow._recent_sound]
@@ -239,7 +243,7 @@ def test_blocks_held_back_are_retained_for_the_next_bundle_once_and_in_order(rig
     assert 115 <= len(starts) <= 120
 
 
-def test_without_gates_everything_is_wanted_at_once() -> None:
+def test_without_gates_every_item_is_to_be_encoded_at_once() -> None:
     gates = Gates(GatesConfig())
     gates.adapt_to(three_senses())
     for item in (frame(1), block(1), Line("x", 0)):
@@ -247,14 +251,14 @@ def test_without_gates_everything_is_wanted_at_once() -> None:
     assert gates.finish() == []
 
 
-def test_what_stands_for_what_is_newer_is_the_same_but_for_its_time() -> None:
+def test_a_repeated_embedding_differs_by_its_time_only() -> None:
     made = Embedding("audio", np.ones(3, np.float32), 100, 300, "edgetpu")
     moved = restamped(made, 1000)
     assert (moved.start_ns, moved.end_ns, moved.device) == (800, 1000, "edgetpu")
     assert moved.vector is made.vector
 
 
-def test_what_is_on_its_way_is_not_spoken_for() -> None:
+def test_nothing_is_repeated_while_an_item_is_being_encoded() -> None:
     repeater = EmbeddingRepeater(keep_alive_rules(three_senses().modalities, GATES))
     made = Embedding("image", np.ones(1, np.float32), 0, 0)
     repeater.begin("image", 0)
@@ -269,7 +273,7 @@ def test_what_is_on_its_way_is_not_spoken_for() -> None:
     assert repeater.repeat(frame(11)) is None
 
 
-def test_a_picture_that_a_newer_one_displaced_does_not_open_the_gate() -> None:
+def test_a_dropped_picture_is_not_stale_while_a_newer_one_is_encoded() -> None:
     repeater = EmbeddingRepeater(keep_alive_rules(three_senses().modalities, GATES))
     repeater.begin("image", 0)
     repeater.begin("image", 33 * MS)
@@ -279,7 +283,7 @@ def test_a_picture_that_a_newer_one_displaced_does_not_open_the_gate() -> None:
     assert repeater.is_stale(frame(2)), "no embedding came of either picture"
 
 
-def test_what_an_accelerator_made_stands_for_seconds_alone() -> None:
+def test_an_embedding_of_an_accelerator_is_repeated_for_seconds_only() -> None:
     for device, is_stale in (("cpu", False), ("edgetpu", True)):
         repeater = EmbeddingRepeater(keep_alive_rules(three_senses().modalities, GATES))
         repeater.begin("image", 0)

@@ -12,7 +12,7 @@ BOTH = GatesConfig(motion=MotionConfig(), sound=SoundConfig(pre_roll_s=0.1))
 
 
 def senses() -> Modalities:
-    """Pictures count for 500 ms, sound for 200."""
+    """The maximum age is 500 ms for pictures, and 200 ms for sound."""
     return three_senses().modalities
 
 

@@ -1,4 +1,4 @@
-"""Another bundle takes over while streams go on: no moment is lost, none comes twice, none mixes the two."""
+"""A stream switches to another bundle: no moment is lost, none comes twice, and none mixes the two bundles."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ FRAMES = 90
 
 
 class Rig:
-    """One live stream with three senses; `change` gives it the next bundle. Who fused what is kept in order."""
+    """One live stream with three modalities; `switch` gives it the next bundle. Notes the moments of each bundle."""
 
     def __init__(self, image_workers: int = 1) -> None:
         self.image_workers = image_workers
@@ -55,7 +55,7 @@ class Rig:
 
         return LiveStream("s", new_fusion(min_interval_ns=0), publish, self.counters)
 
-    def change(self, manifest: Manifest | None = None) -> LiveStream:
+    def switch(self, manifest: Manifest | None = None) -> LiveStream:
         self.bundle += 1
         self.encoders = self.encoders.followed_by(self.new_encoders())
         preparation = Preparation(manifest or three_senses(), self.counters)
@@ -70,35 +70,35 @@ class Rig:
 
 
 def play(rig: Rig) -> list[int]:
-    """Three seconds at 30 frames a second, with sound, on two threads as a camera and a microphone would."""
+    """Deliver three seconds of frames at 30 a second, and of sound, on two threads. Switch eight times meanwhile."""
     origin_ns = monotonic_ns()
     stamps = [origin_ns + index * 33 * MS for index in range(1, FRAMES + 1)]
 
-    def film() -> None:
+    def deliver_frames() -> None:
         for stamp_ns in stamps:
             time.sleep(max(0, stamp_ns - monotonic_ns()) / 1e9)
             rig.flow.deliver(Frame((np.zeros((4, 4, 3), np.uint8),), stamp_ns))
 
-    def listen() -> None:
+    def deliver_sound() -> None:
         sound = np.random.default_rng(1).normal(size=160).astype(np.float32)
         for index in range(FRAMES * 33 // 20):
             start_ns = origin_ns + index * 20 * MS
             time.sleep(max(0, start_ns + 20 * MS - monotonic_ns()) / 1e9)
             rig.flow.deliver(Block(sound, 8000, start_ns))
 
-    threads = [threading.Thread(target=film), threading.Thread(target=listen)]
+    threads = [threading.Thread(target=deliver_frames), threading.Thread(target=deliver_sound)]
     for thread in threads:
         thread.start()
     for _ in range(8):
         time.sleep(0.3)
-        assert rig.change().has_switched.wait(5)
+        assert rig.switch().has_switched.wait(5)
     for thread in threads:
         thread.join()
     return stamps
 
 
 @pytest.mark.parametrize("image_workers", [1, 3])
-def test_eight_changes_lose_no_frame_and_no_sound(image_workers: int) -> None:
+def test_eight_switches_lose_no_frame_and_no_sound(image_workers: int) -> None:
     rig = Rig(image_workers)
     stamps = play(rig)
     rig.close()
@@ -107,7 +107,7 @@ def test_eight_changes_lose_no_frame_and_no_sound(image_workers: int) -> None:
     first_of = {stamp: bundle for bundle, stamp in reversed(pictures)}
     assert list(dict.fromkeys(stamp for _, stamp in pictures)) == stamps
     patches = sorted({ends["audio"] for _, ends in rig.moments if "audio" in ends})
-    assert set(np.diff(patches)) == {30 * MS}  # the stride: ears that are alike hear on where they were
+    assert set(np.diff(patches)) == {30 * MS}  # the stride: the front end is shared
     bundles = [bundle for bundle, _ in rig.moments]
     assert bundles == sorted(bundles)
     assert set(first_of.values()) == set(range(9))
@@ -116,17 +116,17 @@ def test_eight_changes_lose_no_frame_and_no_sound(image_workers: int) -> None:
 def test_open_events_end_with_the_bundle() -> None:
     rig = Rig()
     now_ns = monotonic_ns()
-    six_ns = now_ns - (now_ns // MS - 6) % 7 * MS  # of which the encoder makes a 6, and the head a sure thing
+    six_ns = now_ns - (now_ns // MS - 6) % 7 * MS  # the encoder makes a 6 of this time, and the head a high score
     rig.flow.deliver(Line("x", six_ns))
     wait_until(lambda: rig.started == [0], "an event starts")
-    assert rig.change().has_switched.wait(5)
+    assert rig.switch().has_switched.wait(5)
     assert rig.ended == [(0, "bundle")]
     rig.close()
     assert rig.ended == [(0, "bundle")]
 
 
 class EveryOther:
-    """Implements `Encoder`: two of them finish what they are given in reverse, pair by pair."""
+    """Implements `Encoder`: two of these finish each pair of frames in reverse order."""
 
     modality: Modality = "image"
 
@@ -167,7 +167,7 @@ def test_fusion_gets_all_frames_in_order_whichever_encoder_is_done_first() -> No
 
 
 class StuckEncoder:
-    """Implements `Encoder`: does not come back before it is told to."""
+    """Implements `Encoder`: blocks until `go_on` is set."""
 
     modality: Modality = "text"
 
@@ -179,47 +179,47 @@ class StuckEncoder:
         return Embedding("text", np.ones(1, np.float32), item.captured_ns, item.captured_ns)
 
 
-def test_what_the_old_encoder_still_works_on_is_waited_for_and_comes_first() -> None:
+def test_fusion_waits_for_the_last_embedding_of_the_old_bundle() -> None:
     rig = Rig()
     stuck = StuckEncoder()
     rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": [stuck]})
-    held_up = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
-    assert rig.flow.switch_to(held_up).has_switched.wait(5)
+    stuck_lane = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
+    assert rig.flow.switch_to(stuck_lane).has_switched.wait(5)
     text_ns = monotonic_ns()
     rig.flow.deliver(Line("x", text_ns))
-    left = rig.change()
+    old = rig.switch()
     picture_ns = monotonic_ns()
     rig.flow.deliver(Frame((np.zeros((4, 4, 3), np.uint8),), picture_ns))
     wait_until(lambda: rig.counters["image"].encoded == 1, "the new bundle's encoder is done")
-    assert not left.has_switched.is_set()
+    assert not old.has_switched.is_set()
     stuck.go_on.set()
-    assert left.has_switched.wait(5)
+    assert old.has_switched.wait(5)
     rig.close()
     assert rig.moments == [(0, {"text": text_ns}), (1, {"image": picture_ns})]
 
 
-def test_who_never_comes_back_holds_up_nobody_for_long() -> None:
+def test_an_encoder_that_hangs_delays_the_switch_for_a_limited_time() -> None:
     rig = Rig()
     stuck = StuckEncoder()
     rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": [stuck]})
-    held_up = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
-    assert rig.flow.switch_to(held_up).has_switched.wait(5)
+    stuck_lane = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
+    assert rig.flow.switch_to(stuck_lane).has_switched.wait(5)
     rig.flow.deliver(Line("x", monotonic_ns()))
-    left = rig.change()
+    old = rig.switch()
     rig.flow.deliver(Frame((np.zeros((4, 4, 3), np.uint8),), monotonic_ns()))
-    assert left.has_switched.wait(5)
+    assert old.has_switched.wait(5)
     picture_ns = monotonic_ns()
     rig.flow.deliver(Frame((np.zeros((4, 4, 3), np.uint8),), picture_ns))
     wait_until(lambda: rig.moments, "the new bundle recognises")
     stuck.go_on.set()
-    told = {"image": {"late": 1}, "text": {"bundle": 1}}
-    wait_until(lambda: rig.dropped() == told, "what waited, or comes, too long is counted")
+    expected = {"image": {"late": 1}, "text": {"bundle": 1}}
+    wait_until(lambda: rig.dropped() == expected, "late and stuck embeddings are counted")
     rig.close()
     assert rig.moments == [(1, {"image": picture_ns})]
 
 
-def other_ears() -> Manifest:
-    """The same sample rate, other spectra."""
+def other_preprocessing() -> Manifest:
+    """A bundle with the same sample rate and other patches."""
     manifest = three_senses()
     audio = manifest.modalities.audio
     assert audio is not None
@@ -228,25 +228,25 @@ def other_ears() -> Manifest:
     return manifest.model_copy(update={"modalities": manifest.modalities.model_copy(update={"audio": audio})})
 
 
-@pytest.mark.parametrize(("heard", "comes_after_ms"), [(True, 60), (False, 220)])
-def test_other_ears_know_what_was_heard_before(heard: bool, comes_after_ms: int) -> None:
-    """Patches of 20 frames, 10 ms each: without what was heard, the first comes when so much has been heard anew."""
+@pytest.mark.parametrize(("is_warm", "comes_after_ms"), [(True, 60), (False, 220)])
+def test_another_front_end_continues_with_the_earlier_sound(is_warm: bool, comes_after_ms: int) -> None:
+    """A patch has 20 spectra of 10 ms. Without a warm-up, the first patch comes after so much new sound."""
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
-    old, new = Preparation(three_senses(), counters), Preparation(other_ears(), counters)
+    old, new = Preparation(three_senses(), counters), Preparation(other_preprocessing(), counters)
     sound = np.random.default_rng(1).normal(size=160).astype(np.float32)
     blocks = [Block(sound, 8000, index * 20 * MS) for index in range(100)]
     for block in blocks[:50]:
         old.prepare(block)
     assert not new.shares_front_end(old)
-    new.warm_up(blocks[:50] if heard else [])
+    new.warm_up(blocks[:50] if is_warm else [])
     patches = [patch for block in blocks[50:62] for _, patch in new.prepare(block)]
     assert isinstance(patches[0], Patch)
     assert 1000 * MS < patches[0].end_ns <= (1000 + comes_after_ms) * MS
-    if not heard:
+    if not is_warm:
         assert patches[0].end_ns > 1200 * MS
 
 
-def test_alike_ears_hear_on_where_they_were() -> None:
+def test_a_shared_front_end_continues_in_the_middle_of_the_sound() -> None:
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
     one, first, second = (Preparation(three_senses(), counters) for _ in range(3))
     sound = np.random.default_rng(1).normal(size=(100, 160)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Live fusion lets time pass by itself, keeps streams apart, and outlives what fails."""
+"""Live fusion lets time pass by itself, keeps streams apart, and survives failures."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from tests.pipeline.test_ordered import MS, new_fusion
 
 
 class Listener:
-    """Keeps what is published, or fails when told to."""
+    """Notes what is published, or fails while `fails` is true."""
 
     def __init__(self) -> None:
         self.moments: list[tuple[str, ...]] = []
@@ -37,7 +37,7 @@ def text(number: float) -> Embedding:
     return Embedding("text", np.full(1, number, np.float32), now_ns, now_ns)
 
 
-def test_what_nobody_renews_expires_and_ends_its_event() -> None:
+def test_an_embedding_expires_and_its_event_ends() -> None:
     one, listener = stream("one")
     fusion = LiveFusion([one])
     fusion.start()
@@ -64,7 +64,7 @@ def test_a_failure_is_counted_and_ends_neither_its_stream_nor_another() -> None:
     assert good.counters["text"].dropped == {}
 
 
-def test_closing_ends_open_events_and_drops_what_is_late() -> None:
+def test_close_ends_open_events_and_drops_late_embeddings() -> None:
     one, listener = stream("one")
     fusion = LiveFusion([one])
     fusion.start()
@@ -77,7 +77,7 @@ def test_closing_ends_open_events_and_drops_what_is_late() -> None:
     assert one.counters["audio"].dropped == {"late": 1}
 
 
-def test_what_comes_after_the_end_is_counted() -> None:
+def test_an_embedding_after_close_is_dropped_and_counted() -> None:
     one, listener = stream("one")
     fusion = LiveFusion([one])
     fusion.start()

@@ -1,4 +1,4 @@
-"""The gate of pictures opens for what moves, comes, goes or creeps, and not for the noise of a sensor."""
+"""The motion gate opens for fast and slow changes of the picture, and not for the noise of a sensor."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def bgr(luma: np.ndarray, at_ns: int) -> Frame:
 
 
 @pytest.mark.parametrize("made", [yuv, bgr])
-def test_it_opens_for_what_moves_and_closes_a_while_after_it_has_stopped(made: object) -> None:
+def test_it_opens_for_motion_and_closes_a_while_after_the_motion(made: object) -> None:
     gate = MotionGate(MotionConfig(hold_s=0.5))
     lefts = [0] * 30 + list(range(0, 120, 6)) + [120] * 30
     passed = [gate.passes(made(with_square(grey(), left), index * 33 * MS)) for index, left in enumerate(lefts)]  # type: ignore[operator]
@@ -47,7 +47,7 @@ def test_noise_does_not_open_it(noise: float) -> None:
     assert passed == [True] + [False] * 59
 
 
-def test_what_is_too_slow_to_be_seen_from_picture_to_picture_adds_up() -> None:
+def test_a_slow_change_adds_up() -> None:
     gate = MotionGate(MotionConfig(hold_s=0.0))
     passed = [gate.passes(yuv(grey(60 + index * 0.5), index * 33 * MS)) for index in range(60)]
     assert 2 <= sum(passed) <= 5
@@ -55,7 +55,7 @@ def test_what_is_too_slow_to_be_seen_from_picture_to_picture_adds_up() -> None:
     assert passed[1:9] == [False] * 8
 
 
-def test_what_came_or_went_while_it_was_closed_is_noticed_whenever_it_is_looked_at() -> None:
+def test_a_change_without_frames_opens_it_at_the_next_frame() -> None:
     gate = MotionGate(MotionConfig(hold_s=0.0))
     assert gate.passes(yuv(grey(), 0))
     assert not gate.passes(yuv(grey(), 33 * MS))

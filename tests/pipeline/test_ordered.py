@@ -1,4 +1,4 @@
-"""Replay as fast as possible loses nothing, keeps order, and gives the same whatever the timing."""
+"""Replay as fast as possible loses nothing, keeps the order, and gives the same results whatever the timing."""
 
 import itertools
 import threading
@@ -51,7 +51,7 @@ def three_senses() -> Manifest:
 
 
 def captured() -> list[Captured]:
-    """Two seconds: frames every 33 ms, 20 ms blocks, three lines; in the order of their end."""
+    """Two seconds of frames every 33 ms, blocks of 20 ms, and three lines, in the order of their end."""
     frames: list[Captured] = [Frame((np.zeros((4, 4, 3), np.uint8),), index * 33 * MS) for index in range(1, 60)]
     sound = np.random.default_rng(1).normal(size=160).astype(np.float32)
     blocks: list[Captured] = [Block(sound, 8000, index * 20 * MS) for index in range(100)]
@@ -72,11 +72,11 @@ def new_fusion(min_interval_ns: int = 5 * MS) -> StreamFusion:
 
 
 def replay(seed: int, image_workers: int = 1) -> tuple[list[tuple], dict[Modality, Counters]]:
-    told: list[tuple] = []
+    results: list[tuple] = []
 
     def publish(fused: Fused) -> None:
-        told.extend((r.moment.time_ns, tuple(r.moment.embeddings), r.scores.tobytes()) for r in fused.recognitions)
-        told.extend((e.phase, e.label, e.time_ns, e.score, e.peak) for e in fused.events)
+        results.extend((r.moment.time_ns, tuple(r.moment.embeddings), r.scores.tobytes()) for r in fused.recognitions)
+        results.extend((e.phase, e.label, e.time_ns, e.score, e.peak) for e in fused.events)
 
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
     alike = {modality: [SlowEncoder(modality, seed + index)] for index, modality in enumerate(MODALITIES)}
@@ -90,28 +90,28 @@ def replay(seed: int, image_workers: int = 1) -> tuple[list[tuple], dict[Modalit
         flow.deliver(item)
     flow.finish()
     encoders.close(5)
-    return told, counters
+    return results, counters
 
 
 def test_nothing_is_lost_and_timing_changes_nothing() -> None:
-    told, counters = replay(1)
+    results, counters = replay(1)
     assert [counters[modality].dropped for modality in MODALITIES] == [{}, {}, {}]
     assert counters["image"].encoded == 59
     assert counters["audio"].encoded == len(range(0, 16_000 - (9 * 80 + 100) + 1, 240))
     assert counters["text"].encoded == 3
-    moments = [entry for entry in told if isinstance(entry[0], int)]
+    moments = [entry for entry in results if isinstance(entry[0], int)]
     assert [time_ns for time_ns, _, _ in moments] == sorted(time_ns for time_ns, _, _ in moments)
-    phases = [entry[0] for entry in told if isinstance(entry[0], str)]
+    phases = [entry[0] for entry in results if isinstance(entry[0], str)]
     assert phases.count("start") == phases.count("end") > 0
     for seed in (20, 300):
-        assert replay(seed)[0] == told
+        assert replay(seed)[0] == results
 
 
 def test_several_image_workers_give_the_same() -> None:
-    told, _ = replay(1)
+    results, _ = replay(1)
     for workers in (2, 3, 8):
         same, counters = replay(workers, workers)
-        assert same == told
+        assert same == results
         assert counters["image"].encoded == 59
 
 
@@ -137,7 +137,7 @@ def test_it_stops_waiting_for_encoders_that_hang_when_the_daemon_stops() -> None
 
 
 class Steady(SlowEncoder):
-    """Always the same embedding."""
+    """Always returns the same vector."""
 
     def encode(self, item: Line) -> Embedding:
         return replace(super().encode(item), vector=np.full(1, 6.0, np.float32))

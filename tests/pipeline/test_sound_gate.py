@@ -1,4 +1,4 @@
-"""The gate of sound opens for what is louder than the place and for a sound that ends, with what came before."""
+"""The sound gate opens for a sound above the floor and for its end, and passes the pre-roll too."""
 
 import math
 
@@ -16,40 +16,42 @@ RATE_HZ = 8000
 
 
 def blocks(levels_db: list[float], seed: int = 0) -> list[Block]:
-    """A block of noise of each level, 20 ms each."""
+    """Return a block of 20 ms of noise for each level."""
     generator = np.random.default_rng(seed)
     made = [generator.normal(0, 10 ** (db / 20), 160).astype(np.float32) for db in levels_db]
     return [Block(samples, RATE_HZ, index * 20 * MS) for index, samples in enumerate(made)]
 
 
-def wanted(gate: SoundGate, sound: list[Block]) -> list[int]:
-    """Which blocks the encoder should have, by their place."""
-    gone = [item for block in sound for item in gate.filter(block)] + gate.finish()
-    assert [block.start_ns for block, _ in gone] == [block.start_ns for block in sound], "all go on, in order, once"
-    return [index for index, (_, is_wanted) in enumerate(gone) if is_wanted]
+def encoded(gate: SoundGate, sound: list[Block]) -> list[int]:
+    """Return the numbers of the blocks that are to be encoded."""
+    released = [item for block in sound for item in gate.filter(block)] + gate.finish()
+    assert [block.start_ns for block, _ in released] == [block.start_ns for block in sound], (
+        "every block is released once, in order"
+    )
+    return [index for index, (_, encode) in enumerate(released) if encode]
 
 
-def test_a_sound_comes_with_what_was_just_before_it_and_a_while_after() -> None:
+def test_a_sound_passes_with_the_pre_roll_and_the_hold_time() -> None:
     gate = SoundGate(SoundConfig(hold_s=0.5, pre_roll_s=0.3))
-    found = wanted(gate, blocks([-60] * 200 + [-40] * 10 + [-60] * 100))
+    found = encoded(gate, blocks([-60] * 200 + [-40] * 10 + [-60] * 100))
     # the beginning opens it; then 15 blocks of pre-roll, the one that opens among them, and 25 of hold
     assert [index for index in found if index >= 100] == list(range(185, 234))
 
 
 @pytest.mark.parametrize("db", [-80.0, -50.0, -20.0])
-def test_the_noise_of_a_place_does_not_keep_it_open(db: float) -> None:
-    found = wanted(SoundGate(SoundConfig(hold_s=0.2)), blocks([db] * 1000))
+def test_steady_noise_does_not_keep_it_open(db: float) -> None:
+    found = encoded(SoundGate(SoundConfig(hold_s=0.2)), blocks([db] * 1000))
     assert max(found) < 50
 
 
 def test_silence_never_opens_it() -> None:
     silent = [Block(np.zeros(160, np.float32), RATE_HZ, index * 20 * MS) for index in range(100)]
-    assert wanted(SoundGate(SoundConfig()), silent) == []
+    assert encoded(SoundGate(SoundConfig()), silent) == []
 
 
-def test_a_sound_that_lasts_becomes_the_floor_and_is_heard_to_end() -> None:
+def test_a_long_sound_becomes_the_floor_and_its_end_opens_the_gate() -> None:
     gate = SoundGate(SoundConfig(hold_s=0.5))
-    found = wanted(gate, blocks([-60] * 100 + [-35] * 2500 + [-60] * 200))
+    found = encoded(gate, blocks([-60] * 100 + [-35] * 2500 + [-60] * 200))
     closed = set(range(100, 2800)) - set(found)
     assert closed & set(range(1500, 2550)), "it closes while the sound lasts"
     assert set(range(2600, 2620)) <= set(found), "what follows it goes through"
@@ -58,18 +60,18 @@ def test_a_sound_that_lasts_becomes_the_floor_and_is_heard_to_end() -> None:
 
 def test_a_slow_fade_is_noticed() -> None:
     gate = SoundGate(SoundConfig(hold_s=0.1))
-    found = wanted(gate, blocks([-30 - index * 0.01 for index in range(3000)]))
+    found = encoded(gate, blocks([-30 - index * 0.01 for index in range(3000)]))
     late = [index for index in found if index >= 500]
     assert 20 < len(late) < 600
 
 
-def test_it_stays_open_at_least_as_long_as_it_is_told_to() -> None:
+def test_it_stays_open_for_the_minimum_hold_time() -> None:
     gate = SoundGate(SoundConfig(hold_s=0.1, pre_roll_s=0.0))
     gate.hold_at_least(1000 * MS)
-    found = wanted(gate, blocks([-60] * 200 + [-40] + [-60] * 100))
+    found = encoded(gate, blocks([-60] * 200 + [-40] + [-60] * 100))
     assert [index for index in found if index >= 100] == list(range(200, 250))
     gate.hold_at_least(0)
-    found = wanted(gate, blocks([-60] * 200 + [-40] + [-60] * 100))
+    found = encoded(gate, blocks([-60] * 200 + [-40] + [-60] * 100))
     assert [index for index in found if index >= 100] == list(range(200, 205))
 
 
@@ -77,15 +79,15 @@ def test_it_stays_open_at_least_as_long_as_it_is_told_to() -> None:
     st.lists(st.tuples(st.sampled_from([-70.0, -50.0, -20.0]), st.integers(1, 40)), max_size=8),
     st.sampled_from([0.0, 0.05, 0.3]),
 )
-def test_whatever_comes_every_block_goes_on_once_in_order_and_none_is_held_longer(
+def test_every_block_is_released_once_in_order_within_the_pre_roll(
     parts: list[tuple[float, int]], pre_roll_s: float
 ) -> None:
     gate = SoundGate(SoundConfig(hold_s=0.1, pre_roll_s=pre_roll_s))
-    sound, gone = blocks([db for db, count in parts for _ in range(count)]), 0
+    sound, released = blocks([db for db, count in parts for _ in range(count)]), 0
     for index, block in enumerate(sound):
-        gone += len(gate.filter(block))
-        assert index + 1 - gone <= math.ceil(pre_roll_s * 50)
-    assert gone + len(gate.finish()) == len(sound)
+        released += len(gate.filter(block))
+        assert index + 1 - released <= math.ceil(pre_roll_s * 50)
+    assert released + len(gate.finish()) == len(sound)
 
 
 def test_levels() -> None:

@@ -1,4 +1,4 @@
-"""Bundles signed by a careless publisher are refused by the processes that try them, with stage and reason."""
+"""The child processes that try a bundle refuse a bad one, with stage and reason."""
 
 import json
 import shutil
@@ -25,16 +25,14 @@ from tests.helpers import hostile_models
 from tests.helpers.bundle_builder import SIDE, release_of, write_bundle, write_encoder
 
 DIGITS = Path(__file__).resolve().parents[2] / "models" / "digits"
-DIGITS_MB = 16
-"""What running its self-test adds to the memory of a process."""
+DIGITS_MB = 16  # what its self-test adds to the memory of a process
 
 MEMORY_MB = 32
-SHORT_S = 5.0
-"""For what never ends; starting takes a second."""
+SHORT_S = 5.0  # the deadline of a self-test that never ends; a process starts in a second
 
 
 class Outcome(NamedTuple):
-    """How far a bundle has come: `stage` is the one that refused it, or passed."""
+    """The result of a trial. `stage` is the one that refused the bundle, or `passed`."""
 
     stage: str
     reason: str
@@ -43,19 +41,19 @@ class Outcome(NamedTuple):
 PASSED = Outcome("passed", "")
 
 
-def tried(
+def outcome_of(
     directory: Path, release: Release | None = None, config: Path | None = None, deadline_s: float = SELFTEST_S
 ) -> Outcome:
-    """What the daemon's updater does: one process for each stage, until one refuses."""
+    """Try a bundle as the updater does: in one process for each stage, until one refuses."""
     release = release or release_of(directory, memory_mb=MEMORY_MB)
     memory_mb = release.signed.memory_mb
-    asked = SelftestRequest(release=release, directory=str(directory), memory_mb=memory_mb)
-    check = CheckRequest(**dict(asked), config=config and str(config))
-    for stage, run, request, most_s in (
+    request = SelftestRequest(release=release, directory=str(directory), memory_mb=memory_mb)
+    check = CheckRequest(**dict(request), config=config and str(config))
+    for stage, run, payload, most_s in (
         ("check", trial.answer_check, check, CHECK_S),
-        ("selftest", trial.answer_selftest, asked, deadline_s),
+        ("selftest", trial.answer_selftest, request, deadline_s),
     ):
-        with Child(run, request.model_dump_json()) as child:
+        with Child(run, payload.model_dump_json()) as child:
             try:
                 answer = json.loads(child.result(most_s))
             except ChildError as error:
@@ -67,8 +65,8 @@ def tried(
 
 
 def refused(directory: Path, **how: object) -> Outcome:
-    """The outcome, which must be a refusal that one line tells."""
-    outcome = tried(directory, **how)  # type: ignore[arg-type]
+    """Return the outcome, which must be a refusal with a reason of one line."""
+    outcome = outcome_of(directory, **how)  # type: ignore[arg-type]
     assert outcome.reason
     assert outcome.reason.isprintable()
     assert len(outcome.reason) <= REASON_CHARS
@@ -77,31 +75,31 @@ def refused(directory: Path, **how: object) -> Outcome:
 
 
 def with_encoder(directory: Path, model: bytes) -> Path:
-    """A bundle that is good but for its encoder."""
+    """Return a bundle that is good but for its encoder."""
     bundle = write_bundle(directory / "bundle")
     (bundle / "image.tflite").write_bytes(model)
     return bundle
 
 
 def digits(directory: Path) -> Path:
-    """A copy of the shipped bundle."""
+    """Return a copy of the shipped bundle."""
     return Path(shutil.copytree(DIGITS, directory / "digits", ignore=shutil.ignore_patterns("demo")))
 
 
 def digits_release(bundle: Path) -> Release:
-    """Of the shipped bundle, or a copy."""
+    """Return the release of the shipped bundle, or of a copy."""
     return release_of(bundle, "digits", yaml.safe_load((bundle / MANIFEST).read_text())["version"], DIGITS_MB)
 
 
 def replaced(path: Path, old: str, new: str) -> None:
-    """Change the first such place in a file."""
+    """Replace the first occurrence in a file."""
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
 
 
 def blank_png(side: int) -> bytes:
-    """A black picture of side x side pixels in a few kilobytes."""
+    """Return a black picture of side x side pixels, in a few kilobytes."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -113,17 +111,17 @@ def blank_png(side: int) -> bytes:
 
 
 def test_the_shipped_bundle_passes() -> None:
-    assert tried(DIGITS, digits_release(DIGITS), DIGITS.parent.parent / "config.yaml") == PASSED
+    assert outcome_of(DIGITS, digits_release(DIGITS), DIGITS.parent.parent / "config.yaml") == PASSED
 
 
-def test_the_allowance_covers_what_is_no_model(tmp_path: Path) -> None:
+def test_the_allowance_covers_a_large_picture(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     cv2.imwrite(str(bundle / "selftest" / "white.png"), np.full((2448, 3264, 3), 255, np.uint8))
-    assert tried(bundle, release_of(bundle, memory_mb=1)) == PASSED
+    assert outcome_of(bundle, release_of(bundle, memory_mb=1)) == PASSED
 
 
 @pytest.mark.parametrize(
-    ("model", "stage", "words"),
+    ("model", "stage", "message"),
     [
         (hostile_models.unresolved, "check", "needs the operator OpenTheDoor, which is none of TFLite's own"),
         (hostile_models.split_into_none, "check", "its models crash the runtime: its process was ended by SIGSEGV"),
@@ -136,10 +134,10 @@ def test_the_allowance_covers_what_is_no_model(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_hostile_model_is_refused(tmp_path: Path, model: Callable[[], bytes], stage: str, words: str) -> None:
+def test_a_hostile_model_is_refused(tmp_path: Path, model: Callable[[], bytes], stage: str, message: str) -> None:
     outcome = refused(with_encoder(tmp_path, model()))
     assert outcome.stage == stage
-    assert words in outcome.reason
+    assert message in outcome.reason
 
 
 def test_a_model_that_never_returns_is_ended_at_the_deadline(tmp_path: Path) -> None:
@@ -147,20 +145,20 @@ def test_a_model_that_never_returns_is_ended_at_the_deadline(tmp_path: Path) -> 
     assert outcome == ("selftest", "is not done within 5 s")
 
 
-def test_scores_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+def test_scores_of_nan_are_refused(tmp_path: Path) -> None:
     weights = np.full((2, SIDE * SIDE + 1), np.nan, np.float32)
     outcome = refused(with_encoder(tmp_path, write_encoder(weights, [1, SIDE, SIDE, 1])))
     assert outcome == ("selftest", "selftest/cases.yaml:2: cases.0: bright scored nan, expected 1.000 within 0.05")
 
 
-def test_a_head_that_gives_no_numbers_is_refused(tmp_path: Path) -> None:
+def test_a_head_that_gives_nan_is_refused(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     (bundle / "head.tflite").write_bytes(write_head(np.zeros((3, 3)), np.full(3, np.nan), [2]))
     assert refused(bundle).stage == "check"
 
 
 @pytest.mark.parametrize(
-    ("line", "instead", "words"),
+    ("line", "instead", "message"),
     [
         ("shape: [1, 120, 160, 1]", "shape: [1, 160, 120, 1]", "input of shape [1, 120, 160, 1], expected [1, 160, 12"),
         ("shape: [1, 48]", "shape: [1, 2147483647]", "text.tflite has an input of shape [1, 48], expected [1, 2147483"),
@@ -173,32 +171,34 @@ def test_a_head_that_gives_no_numbers_is_refused(tmp_path: Path) -> None:
         ("head.tflite", "other.tflite", "bundle.yaml:48: head.model: other.tflite is not among its signed files"),
     ],
 )
-def test_a_manifest_that_does_not_fit_is_refused(tmp_path: Path, line: str, instead: str, words: str) -> None:
+def test_a_manifest_that_differs_from_the_files_is_refused(
+    tmp_path: Path, line: str, instead: str, message: str
+) -> None:
     bundle = digits(tmp_path)
     release = digits_release(bundle)
     replaced(bundle / MANIFEST, line, instead)
     (bundle / "other.tflite").write_bytes((bundle / "head.tflite").read_bytes())
     outcome = refused(bundle, release=release)
     assert outcome.stage == "check"
-    assert words in outcome.reason
+    assert message in outcome.reason
 
 
 @pytest.mark.parametrize(
-    ("labels", "stage", "words"),
+    ("labels", "stage", "message"),
     [
         (["bright", "dark", "nothing"], "selftest", "cases.0: bright scored 0.000, expected 1.000 within 0.05"),
         (["dim", "light", "nothing"], "check", "expects scores of ['bright'], which are not here"),
         (["dark", "bright", "nothing", "more"], "check", "4 labels do not match the head: "),
     ],
 )
-def test_wrong_labels_are_refused(tmp_path: Path, labels: list[str], stage: str, words: str) -> None:
+def test_wrong_labels_are_refused(tmp_path: Path, labels: list[str], stage: str, message: str) -> None:
     outcome = refused(write_bundle(tmp_path / "bundle", labels=labels))
     assert outcome.stage == stage
-    assert words in outcome.reason
+    assert message in outcome.reason
 
 
 @pytest.mark.parametrize(
-    ("events", "words"),
+    ("events", "message"),
     [
         (
             {"thresholds": {"seven": {"start": 0.5, "end": 0.4}}},
@@ -207,30 +207,30 @@ def test_wrong_labels_are_refused(tmp_path: Path, labels: list[str], stage: str,
         ({}, ""),
     ],
 )
-def test_a_bundle_must_be_fit_for_the_nodes_config(tmp_path: Path, events: dict, words: str) -> None:
+def test_a_bundle_must_match_the_nodes_config(tmp_path: Path, events: dict, message: str) -> None:
     bundle, config = write_bundle(tmp_path / "bundle"), tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump({"node": "n", "bundle": "other", "streams": {"s": {"events": events}}}))
-    outcome = tried(bundle, config=config)
-    assert outcome.stage == ("check" if words else "passed")
-    assert words in outcome.reason
+    outcome = outcome_of(bundle, config=config)
+    assert outcome.stage == ("check" if message else "passed")
+    assert message in outcome.reason
 
 
 def test_a_config_that_cannot_be_read_is_no_fault_of_the_bundle(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
-    asked = CheckRequest(
+    request = CheckRequest(
         release=release_of(bundle, memory_mb=1),
         directory=str(bundle),
         memory_mb=MEMORY_MB,
         config=str(tmp_path / "none"),
     )
-    with Child(trial.answer_check, asked.model_dump_json()) as child:
+    with Child(trial.answer_check, request.model_dump_json()) as child:
         answer = json.loads(child.result(CHECK_S))
     assert (answer["ok"], answer["kind"]) == (False, "disk")
     assert answer["reason"].startswith("the node's config cannot be used: ")
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "bundle.yaml:2: aliases (*) are not used here"),
         ("[" * 100_000, "bundle.yaml: not YAML: "),
@@ -243,13 +243,13 @@ def test_a_config_that_cannot_be_read_is_no_fault_of_the_bundle(tmp_path: Path) 
     ],
     ids=["aliases", "depth", "size", "many", "zero"],
 )
-def test_a_manifest_that_is_a_bomb_is_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_a_manifest_that_is_a_bomb_is_refused(tmp_path: Path, text: str, message: str) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     release = release_of(bundle, memory_mb=1)
     (bundle / MANIFEST).write_text(text)
     outcome = refused(bundle, release=release)
     assert outcome.stage == "check"
-    assert outcome.reason.startswith(words)
+    assert outcome.reason.startswith(message)
 
 
 def test_a_picture_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
@@ -272,4 +272,4 @@ def test_a_bundle_without_a_selftest_is_refused(tmp_path: Path) -> None:
 def test_a_selftest_may_be_off_by_its_tolerance(tmp_path: Path, off: float, stage: str) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     replaced(bundle / "selftest" / "cases.yaml", "1.0", f"{1 - off:.2f}")
-    assert tried(bundle).stage == stage
+    assert outcome_of(bundle).stage == stage
