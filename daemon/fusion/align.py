@@ -11,7 +11,7 @@ from daemon.core.records import Embedding, Modality, Moment
 
 
 @dataclass(frozen=True, slots=True)
-class AlignRules:
+class AlignmentSettings:
     """How old an embedding of each modality may be, and how close moments may follow each other."""
 
     max_age_ns: Mapping[Modality, int]
@@ -29,7 +29,7 @@ class Alignment:
 
 
 def deliver(
-    state: Alignment, embedding: Embedding, now_ns: int, rules: AlignRules
+    state: Alignment, embedding: Embedding, now_ns: int, rules: AlignmentSettings
 ) -> tuple[Alignment, list[Moment], bool]:
     """Take an embedding at `now_ns`. Gives the new state, the moments made, and whether the embedding was in time.
 
@@ -46,7 +46,7 @@ def deliver(
     return state, moments + made, True
 
 
-def advance(state: Alignment, now_ns: int, rules: AlignRules) -> tuple[Alignment, list[Moment]]:
+def advance(state: Alignment, now_ns: int, rules: AlignmentSettings) -> tuple[Alignment, list[Moment]]:
     """Let time pass until `now_ns`. Gives the new state and the moments that fell due on the way."""
     moments: list[Moment] = []
     while (due_ns := next_due_ns(state, rules)) is not None and due_ns <= now_ns:
@@ -55,7 +55,7 @@ def advance(state: Alignment, now_ns: int, rules: AlignRules) -> tuple[Alignment
     return state, moments
 
 
-def next_due_ns(state: Alignment, rules: AlignRules) -> int | None:
+def next_due_ns(state: Alignment, rules: AlignmentSettings) -> int | None:
     """When `advance` next has something to do, or None."""
     due = [_expiry_ns(embedding, rules) for embedding in state.latest.values()]
     if state.pending:
@@ -63,7 +63,7 @@ def next_due_ns(state: Alignment, rules: AlignRules) -> int | None:
     return min(due, default=None)
 
 
-def _step(state: Alignment, at_ns: int, rules: AlignRules) -> tuple[Alignment, list[Moment]]:
+def _step(state: Alignment, at_ns: int, rules: AlignmentSettings) -> tuple[Alignment, list[Moment]]:
     """Drop what has expired by `at_ns`, then make the pending moment if the rate allows it."""
     expired = [expiry for kept in state.latest.values() if (expiry := _expiry_ns(kept, rules)) <= at_ns]
     if expired:
@@ -74,10 +74,10 @@ def _step(state: Alignment, at_ns: int, rules: AlignRules) -> tuple[Alignment, l
     return Alignment(state.latest, state.time_ns, at_ns, pending=False), [Moment(state.time_ns, state.latest)]
 
 
-def _expiry_ns(embedding: Embedding, rules: AlignRules) -> int:
+def _expiry_ns(embedding: Embedding, rules: AlignmentSettings) -> int:
     """The first instant at which the embedding is older than its modality allows."""
     return embedding.end_ns + rules.max_age_ns[embedding.modality] + 1
 
 
-def _allowed_ns(state: Alignment, rules: AlignRules) -> int:
+def _allowed_ns(state: Alignment, rules: AlignmentSettings) -> int:
     return state.time_ns if state.made_ns is None else state.made_ns + rules.min_interval_ns

@@ -16,7 +16,7 @@ from daemon.core.records import Array, EndedBy, Event
 
 
 @dataclass(frozen=True, slots=True)
-class DecideRules:
+class EventSettings:
     """Labels, which of them make events, their thresholds of shape (L,), and the time constants."""
 
     labels: Sequence[str]
@@ -40,7 +40,7 @@ class OpenEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class EventState:
     """The state of one stream.
 
     `held` (L,) are the scores since `since_ns`, `smoothed` (L,) their smoothed values at that instant. `above_ns` says
@@ -60,15 +60,15 @@ Value = TypeVar("Value")
 Step = Literal["rise", "fall", "start", "update", "absent", "timeout"]
 
 
-def nothing(rules: DecideRules) -> Decision:
+def initial_state(rules: EventSettings) -> EventState:
     """The state before the first moment."""
     zeros = np.zeros(len(rules.labels), np.float32)
-    return Decision(zeros, zeros)
+    return EventState(zeros, zeros)
 
 
-def take(
-    state: Decision, scores: Array | None, at_ns: int, rules: DecideRules, new_id: Callable[[], str]
-) -> tuple[Decision, list[Event]]:
+def add_scores(
+    state: EventState, scores: Array | None, at_ns: int, rules: EventSettings, new_id: Callable[[], str]
+) -> tuple[EventState, list[Event]]:
     """Take the scores (L,) of a moment, or None for an empty one, which ends every event at once."""
     at_ns = max(at_ns, state.since_ns, state.reached_ns)
     state, events = advance(state, at_ns, rules, new_id)
@@ -82,8 +82,8 @@ def take(
 
 
 def advance(
-    state: Decision, now_ns: int, rules: DecideRules, new_id: Callable[[], str]
-) -> tuple[Decision, list[Event]]:
+    state: EventState, now_ns: int, rules: EventSettings, new_id: Callable[[], str]
+) -> tuple[EventState, list[Event]]:
     """Let time pass until `now_ns`. Gives the new state and the events that fell due on the way, in order."""
     events: list[Event] = []
     while (due := _next_step(state, rules)) is not None and due[0] <= now_ns:
@@ -92,20 +92,20 @@ def advance(
     return state, events
 
 
-def next_due_ns(state: Decision, rules: DecideRules) -> int | None:
+def next_due_ns(state: EventState, rules: EventSettings) -> int | None:
     """When `advance` next has something to do, or None."""
     due = _next_step(state, rules)
     return None if due is None else due[0]
 
 
-def end_all(state: Decision, at_ns: int, ended_by: EndedBy, rules: DecideRules) -> tuple[Decision, list[Event]]:
+def end_all(state: EventState, at_ns: int, ended_by: EndedBy, rules: EventSettings) -> tuple[EventState, list[Event]]:
     """End every open event and forget all scores."""
     at_ns = max(at_ns, state.since_ns, state.reached_ns)
     events = [_event("end", state, label, at_ns, rules, ended_by) for label in sorted(state.open)]
-    return replace(nothing(rules), since_ns=at_ns), events
+    return replace(initial_state(rules), since_ns=at_ns), events
 
 
-def _next_step(state: Decision, rules: DecideRules) -> tuple[int, int, Step] | None:
+def _next_step(state: EventState, rules: EventSettings) -> tuple[int, int, Step] | None:
     """The next instant at which something changes if the held scores stay: (when, label, what)."""
     rising = np.flatnonzero(state.held >= rules.start).tolist()
     labels = sorted({*rising, *state.above_ns, *state.open})
@@ -113,7 +113,7 @@ def _next_step(state: Decision, rules: DecideRules) -> tuple[int, int, Step] | N
     return min(steps, default=None)
 
 
-def _steps_of(state: Decision, label: int, rules: DecideRules) -> list[tuple[int, int, Step]]:
+def _steps_of(state: EventState, label: int, rules: EventSettings) -> list[tuple[int, int, Step]]:
     if label in state.open:
         event = state.open[label]
         fading = _crossing_ns(state, label, float(rules.end[label]), rules, falling=True)
@@ -132,8 +132,8 @@ def _steps_of(state: Decision, label: int, rules: DecideRules) -> list[tuple[int
 
 
 def _apply(
-    state: Decision, at_ns: int, label: int, step: Step, rules: DecideRules, new_id: Callable[[], str]
-) -> tuple[Decision, list[Event]]:
+    state: EventState, at_ns: int, label: int, step: Step, rules: EventSettings, new_id: Callable[[], str]
+) -> tuple[EventState, list[Event]]:
     at_ns = max(at_ns, state.since_ns, state.reached_ns)
     state = replace(state, reached_ns=at_ns)
     if step == "rise":
@@ -155,17 +155,17 @@ def _apply(
     return replace(state, open=_without(state.open, label), above_ns=above), [ended]
 
 
-def _why_it_faded(state: Decision, label: int, rules: DecideRules) -> EndedBy:
+def _why_it_faded(state: EventState, label: int, rules: EventSettings) -> EndedBy:
     top = int(np.argmax(state.held))
     return "other" if top != label and rules.makes_events[top] else "absent"
 
 
 def _event(
     phase: Literal["start", "update", "end"],
-    state: Decision,
+    state: EventState,
     label: int,
     at_ns: int,
-    rules: DecideRules,
+    rules: EventSettings,
     ended_by: EndedBy | None = None,
 ) -> Event:
     event, score = state.open[label], _score_at(state, label, at_ns, rules)
@@ -173,7 +173,7 @@ def _event(
     return Event(phase, rules.labels[label], event.id, event.started_ns, at_ns, score, peak, ended_by)
 
 
-def _crossing_ns(state: Decision, label: int, threshold: float, rules: DecideRules, *, falling: bool) -> int | None:
+def _crossing_ns(state: EventState, label: int, threshold: float, rules: EventSettings, *, falling: bool) -> int | None:
     """When the smoothed score reaches the threshold from the other side, or None if it never does.
 
     From s(t) = p + (s - p) exp(-t / tau): t = tau ln((s - p) / (threshold - p)).
@@ -190,7 +190,7 @@ def _crossing_ns(state: Decision, label: int, threshold: float, rules: DecideRul
     return state.since_ns + math.ceil(rules.smoothing_ns * math.log(ratio))
 
 
-def _smoothed_at(state: Decision, at_ns: int, rules: DecideRules) -> Array:
+def _smoothed_at(state: EventState, at_ns: int, rules: EventSettings) -> Array:
     if rules.smoothing_ns == 0:
         return state.held
     weight = np.float32(math.exp((state.since_ns - at_ns) / rules.smoothing_ns))
@@ -198,7 +198,7 @@ def _smoothed_at(state: Decision, at_ns: int, rules: DecideRules) -> Array:
     return smoothed
 
 
-def _score_at(state: Decision, label: int, at_ns: int, rules: DecideRules) -> float:
+def _score_at(state: EventState, label: int, at_ns: int, rules: EventSettings) -> float:
     return float(_smoothed_at(state, at_ns, rules)[label])
 
 

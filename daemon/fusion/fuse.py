@@ -12,8 +12,8 @@ from daemon.core.ports import Model
 from daemon.core.records import Array, Embedding, EndedBy, Event, Modality, Moment, Recognition
 from daemon.fusion import align
 from daemon.fusion import events as decide
-from daemon.fusion.align import Alignment, AlignRules
-from daemon.fusion.events import DecideRules
+from daemon.fusion.align import Alignment, AlignmentSettings
+from daemon.fusion.events import EventSettings
 
 
 class FusionHead:
@@ -75,11 +75,11 @@ class Fused:
 class StreamFusion:
     """Turns the embeddings of one stream into recognitions and events. Used by one thread."""
 
-    def __init__(self, head: FusionHead, align_rules: AlignRules, decide_rules: DecideRules) -> None:
+    def __init__(self, head: FusionHead, align_rules: AlignmentSettings, decide_rules: EventSettings) -> None:
         self._head = head
         self._align_rules, self._decide_rules = align_rules, decide_rules
         self._alignment = Alignment()
-        self._decision = decide.nothing(decide_rules)
+        self._decision = decide.initial_state(decide_rules)
 
     def deliver(self, embedding: Embedding, now_ns: int) -> Fused:
         """Take an embedding at `now_ns`."""
@@ -120,7 +120,9 @@ class StreamFusion:
             if recognition and not math.isfinite(np.add.reduce(recognition.scores)):
                 recognition, fused.not_finite = None, fused.not_finite + 1
             scores = recognition.scores if recognition else None
-            self._decision, events = decide.take(self._decision, scores, moment.time_ns, self._decide_rules, _new_id)
+            self._decision, events = decide.add_scores(
+                self._decision, scores, moment.time_ns, self._decide_rules, _new_id
+            )
             fused.events += events
             if recognition:
                 fused.recognitions.append(recognition)

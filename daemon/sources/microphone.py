@@ -14,8 +14,8 @@ from daemon.core.records import Block, Counters, Modality
 from daemon.core.timing import NS_PER_MS, monotonic_ns
 from daemon.runtime.child import Child, RecordInlet
 from daemon.runtime.shared_ring import Record
-from daemon.sources.capture.messages import SOUND_SLOT_BYTES, WAITING_PIECES, unpack_sound
-from daemon.sources.capture.microphone import describe, listen
+from daemon.sources.capture.messages import SOUND_SLOT_BYTES, WAITING_CHUNKS, unpack_sound
+from daemon.sources.capture.microphone import capture_microphone, print_microphones
 from daemon.sources.stamping import BlockCutter, DriftMeter
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Microphone:
         try:
             if self._child is not None:
                 self._child.check_gone()
-            with RecordInlet(WAITING_PIECES, SOUND_SLOT_BYTES) as inlet, self._listener(inlet) as child:
+            with RecordInlet(WAITING_CHUNKS, SOUND_SLOT_BYTES) as inlet, self._listener(inlet) as child:
                 self._child = child
                 self._pump(child, inlet, deliver, stop)
         except ChildError as error:
@@ -87,7 +87,7 @@ class Microphone:
 
     def _listener(self, inlet: RecordInlet) -> Child:
         settings = {**self._wanted, "patience_s": PATIENCE_S if self._is_missing else 0}
-        return Child(listen, inlet.address, json.dumps(settings), inherits=inlet.descriptors)
+        return Child(capture_microphone, inlet.address, json.dumps(settings), inherits=inlet.descriptors)
 
     def _pump(self, child: Child, inlet: RecordInlet, deliver: Deliver, stop: Event) -> None:
         cutter = BlockCutter(self._sample_rate_hz, TOLERANCE_NS)
@@ -127,7 +127,7 @@ class Microphone:
 def list_microphones() -> list[MicrophoneDevice]:
     """The microphones of this machine. Raises SourceError when the sound system cannot be asked."""
     try:
-        with Child(describe) as child:
+        with Child(print_microphones) as child:
             return [MicrophoneDevice(**fields) for fields in json.loads(child.result(ASK_S))]
     except (ChildError, ValueError, TypeError) as error:
         raise SourceError(f"microphones: {error}") from error

@@ -16,7 +16,7 @@ from daemon.core.ports import Deliver
 from daemon.core.records import Counters, Frame, Modality
 from daemon.runtime.child import Child, RecordInlet
 from daemon.runtime.shared_ring import Record
-from daemon.sources.capture.camera import watch
+from daemon.sources.capture.camera import capture_camera
 from daemon.sources.capture.messages import PICTURE_SLOT_BYTES, WAITING_PICTURES, unpack_picture
 from daemon.sources.picture import PicturePreparation
 
@@ -121,7 +121,7 @@ class V4l2Camera:
 
     def _watcher(self, inlet: RecordInlet) -> Child:
         settings = {name: getattr(self, name) for name in ("device", "width", "height", "fps")}
-        return Child(watch, inlet.address, json.dumps(settings), inherits=inlet.descriptors)
+        return Child(capture_camera, inlet.address, json.dumps(settings), inherits=inlet.descriptors)
 
     def _pump(self, child: Child, inlet: RecordInlet, deliver: Deliver, stop: Event) -> None:
         while not stop.is_set():

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.records import Embedding, Modality
-from daemon.fusion.align import Alignment, AlignRules, advance, deliver, next_due_ns
+from daemon.fusion.align import Alignment, AlignmentSettings, advance, deliver, next_due_ns
 
 MS = 1_000_000
-RULES = AlignRules({"image": 100 * MS, "audio": 300 * MS, "text": 1000 * MS}, min_interval_ns=10 * MS)
+RULES = AlignmentSettings({"image": 100 * MS, "audio": 300 * MS, "text": 1000 * MS}, min_interval_ns=10 * MS)
 
 
 def embedding(modality: Modality, end_ms: float) -> Embedding:
@@ -16,7 +16,7 @@ def embedding(modality: Modality, end_ms: float) -> Embedding:
 
 
 def play(
-    steps: list[tuple[Modality, float]], until_ms: float, rules: AlignRules = RULES
+    steps: list[tuple[Modality, float]], until_ms: float, rules: AlignmentSettings = RULES
 ) -> list[tuple[float, dict[str, float]]]:
     """The moments that come of embeddings delivered at their end: (time, {modality: age}) in milliseconds."""
     state, moments = Alignment(), []
@@ -72,7 +72,7 @@ arrivals = st.lists(
 
 @given(arrivals, st.integers(1, 80))
 def test_whatever_arrives_the_promises_hold(steps: list[tuple[Modality, int, int]], interval_ms: int) -> None:
-    rules = AlignRules(RULES.max_age_ns, interval_ms * MS)
+    rules = AlignmentSettings(RULES.max_age_ns, interval_ms * MS)
     state, now_ms, made_at = Alignment(), 5000, []
     for modality, wait_ms, delay_ms in steps:
         now_ms += wait_ms

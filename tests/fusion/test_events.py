@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.records import Event
-from daemon.fusion.events import DecideRules, advance, next_due_ns, nothing, take
+from daemon.fusion.events import EventSettings, add_scores, advance, initial_state, next_due_ns
 
 MS = 1_000_000
 LABELS = ["a", "b", "nothing"]
@@ -17,27 +17,27 @@ LABELS = ["a", "b", "nothing"]
 
 def rules(
     smoothing_ms: float = 100, min_ms: float = 50, max_ms: float = 60_000, update_ms: float = 60_000
-) -> DecideRules:
+) -> EventSettings:
     start, end = np.full(3, 0.7, np.float32), np.full(3, 0.4, np.float32)
     in_ns = [round(value * MS) for value in (smoothing_ms, min_ms, max_ms, update_ms)]
-    return DecideRules(LABELS, [True, True, False], start, end, *in_ns)
+    return EventSettings(LABELS, [True, True, False], start, end, *in_ns)
 
 
 def play(
     steps: list[tuple[float, list[float] | None]],
     until_ms: float,
-    how: DecideRules,
+    how: EventSettings,
     looks_ms: list[float] | None = None,
 ) -> list[Event]:
     ids = itertools.count()
-    state, events = nothing(how), []
+    state, events = initial_state(how), []
     pending = sorted(looks_ms or [])
     for at_ms, scores in steps:
         while pending and pending[0] < at_ms:
             state, made = advance(state, round(pending.pop(0) * MS), how, lambda: str(next(ids)))
             events += made
         vector = None if scores is None else np.array(scores, np.float32)
-        state, made = take(state, vector, round(at_ms * MS), how, lambda: str(next(ids)))
+        state, made = add_scores(state, vector, round(at_ms * MS), how, lambda: str(next(ids)))
         events += made
     state, made = advance(state, round(until_ms * MS), how, lambda: str(next(ids)))
     return events + made
@@ -52,11 +52,11 @@ A, B, NOTHING = [0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.02, 0.02, 0.96]
 
 def test_a_moment_that_comes_late_does_not_turn_back_what_was_decided() -> None:
     how, ids = rules(smoothing_ms=300, min_ms=0), itertools.count()
-    state, events = nothing(how), []
+    state, events = initial_state(how), []
     for scores, at_ms, comes_ms in ((A, 1000, 1010), (NOTHING, 1040, 1500), (NOTHING, 1500, 3000)):
         state, made = advance(state, comes_ms * MS, how, lambda: str(next(ids)))
         events += made
-        state, made = take(state, np.array(scores, np.float32), at_ms * MS, how, lambda: str(next(ids)))
+        state, made = add_scores(state, np.array(scores, np.float32), at_ms * MS, how, lambda: str(next(ids)))
         events += made
     start, end = events
     assert (start.phase, end.phase) == ("start", "end")
@@ -129,7 +129,7 @@ def absolute(timeline: list[tuple[int, list[float] | None]]) -> list[tuple[float
 
 
 @given(timelines, settings_of_rules)
-def test_every_event_is_one_story(timeline: list[tuple[int, list[float] | None]], how: DecideRules) -> None:
+def test_every_event_is_one_story(timeline: list[tuple[int, list[float] | None]], how: EventSettings) -> None:
     steps = absolute(timeline)
     end_ms = (steps[-1][0] if steps else 0) + 1
     events = play([*steps, (end_ms, None)], end_ms + 10_000, how)
@@ -146,7 +146,7 @@ def test_every_event_is_one_story(timeline: list[tuple[int, list[float] | None]]
 
 @given(timelines, settings_of_rules, st.lists(st.integers(0, 20_000), max_size=30))
 def test_looking_more_often_changes_nothing(
-    timeline: list[tuple[int, list[float] | None]], how: DecideRules, looks_ms: list[int]
+    timeline: list[tuple[int, list[float] | None]], how: EventSettings, looks_ms: list[int]
 ) -> None:
     steps = absolute(timeline)
     assert play(steps, 30_000, how, looks_ms) == play(steps, 30_000, how)
@@ -154,10 +154,10 @@ def test_looking_more_often_changes_nothing(
 
 @given(timelines, settings_of_rules)
 def test_there_is_nothing_to_wait_for_after_an_empty_moment(
-    timeline: list[tuple[int, list[float] | None]], how: DecideRules
+    timeline: list[tuple[int, list[float] | None]], how: EventSettings
 ) -> None:
-    state = nothing(how)
+    state = initial_state(how)
     for at_ms, scores in [*absolute(timeline), (50_000.0, None)]:
         vector = None if scores is None else np.array(scores, np.float32)
-        state, _ = take(state, vector, round(at_ms * MS), how, lambda: "x")
+        state, _ = add_scores(state, vector, round(at_ms * MS), how, lambda: "x")
     assert next_due_ns(state, how) is None

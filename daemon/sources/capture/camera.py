@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from daemon.core.timing import FrameRate, monotonic_ns
 from daemon.runtime.child_main import Failed, RecordOutlet
 from daemon.runtime.shared_ring import Part
-from daemon.sources.capture.messages import MOST_PIXELS, Picture, capture_time
+from daemon.sources.capture.messages import MAX_PIXELS, Picture, capture_time
 
 PATIENCE_S = 3600
 """How long OpenCV waits for a picture: the longest `stall_after_s` there is. When it is too long, the daemon says."""
@@ -39,7 +39,7 @@ class Capture(Protocol):
         """Decode the picture that was grabbed: BGR, uint8 (height, width, 3)."""
 
 
-def watch(address: str, settings: str) -> None:
+def capture_camera(address: str, settings: str) -> None:
     """Send pictures to the inlet until killed. Raises Failed when the camera cannot be opened, or ends.
 
     `settings` is JSON: `device`, and `width`, `height`, `fps`, which may be null.
@@ -90,6 +90,6 @@ def _record(is_good: bool, pixels: Any, captured_ns: int) -> tuple[Part, ...]:
     if not is_good:
         return (Picture(0, 0, captured_ns).header(),)
     height, width = pixels.shape[:2]
-    if height * width > MOST_PIXELS:
+    if height * width > MAX_PIXELS:
         raise Failed(f"its pictures of {width}x{height} are too large; ask for a smaller width and height")
     return Picture(width, height, captured_ns).header(), memoryview(pixels).cast("B")

@@ -11,11 +11,11 @@ PICTURE_HEADER = struct.Struct("=qII")
 
 BGR_BYTES = 3
 
-MOST_PIXELS = 8192 * 6144
+MAX_PIXELS = 8192 * 6144
 """The largest picture that is taken. A slot costs memory only as far as pictures reach into it, so a generous one is
 free; a camera may change the size of its pictures as it likes."""
 
-PICTURE_SLOT_BYTES = ring.HEADER.size + PICTURE_HEADER.size + MOST_PIXELS * BGR_BYTES
+PICTURE_SLOT_BYTES = ring.HEADER.size + PICTURE_HEADER.size + MAX_PIXELS * BGR_BYTES
 
 WAITING_PICTURES = 3
 """A tenth of a second at 30 a second: a picture that waits longer for the daemon is better lost."""
@@ -66,18 +66,18 @@ def capture_time(driver_ms: float, read_ns: int) -> int:
 SOUND_HEADER = struct.Struct("=qIII")
 SAMPLE_BYTES = 4
 
-WAITING_PIECES = 250
+WAITING_CHUNKS = 250
 """Five seconds of sound in pieces of 20 ms may wait for the daemon."""
 
 SOUND_SLOT_BYTES = 4096
 """One page of memory for each piece."""
 
-MOST_SAMPLES = 1000
+MAX_SAMPLES = 1000
 """What fits into a slot beside the headers; 960 are 20 ms at 48 kHz. At higher rates pieces are shorter."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class SoundChunk:
     """Consecutive samples of one channel: float32 in native order, the first captured at `start_ns` (monotonic).
 
     `overflows` counts the reports of the sound system that samples before this piece were lost; `channel`, from 0, is
@@ -95,11 +95,11 @@ class Piece:
         return SOUND_HEADER.pack(self.start_ns, self.rate_hz, self.overflows, self.channel) + self.samples
 
 
-def unpack_sound(record: bytes) -> Piece:
+def unpack_sound(record: bytes) -> SoundChunk:
     """The piece in a record. Raises ChildError when it is none."""
     if len(record) < SOUND_HEADER.size or (len(record) - SOUND_HEADER.size) % SAMPLE_BYTES:
         raise ChildError(f"{len(record)} bytes are not a piece of sound")
     start_ns, rate_hz, overflows, channel = SOUND_HEADER.unpack_from(record)
     if rate_hz == 0:
         raise ChildError("a piece of sound without a rate")
-    return Piece(record[SOUND_HEADER.size :], start_ns, rate_hz, overflows, channel)
+    return SoundChunk(record[SOUND_HEADER.size :], start_ns, rate_hz, overflows, channel)

@@ -14,7 +14,7 @@ from typing import Any
 
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.runtime.child_main import Failed, RecordOutlet
-from daemon.sources.capture.messages import MOST_SAMPLES, Piece
+from daemon.sources.capture.messages import MAX_SAMPLES, SoundChunk
 from daemon.sources.capture.sound_system import ServedSource, SoundServer, locks_watched, sound_server
 
 
@@ -60,7 +60,7 @@ LOOK_S = 0.5
 """How often we look which source the sound server gives us."""
 
 
-def listen(address: str, settings: str) -> None:
+def capture_microphone(address: str, settings: str) -> None:
     """Send pieces of sound to the inlet until killed. Raises Failed when the microphone is missing, or ends.
 
     `settings` is JSON: `device` (null: the system's default), `channel` (from 0; null: the first that carries sound),
@@ -121,7 +121,7 @@ class _Listener:
                 samplerate=rate_hz,
                 channels=channels,
                 dtype="float32",
-                blocksize=min(rate_hz // PIECES_PER_S, MOST_SAMPLES),
+                blocksize=min(rate_hz // PIECES_PER_S, MAX_SAMPLES),
                 device=device,
                 callback=callback,
                 finished_callback=end,
@@ -167,7 +167,7 @@ def _stay_with(server: SoundServer | None, first: ServedSource | None, has_ended
             raise Failed(f"the sound server {instead} {first.name}")
 
 
-def describe() -> None:
+def print_microphones() -> None:
     """Write the microphones there are to standard output, as JSON. Raises Failed without a sound system."""
     found = _microphones(_portaudio())
     with sound_server() as server:
@@ -252,7 +252,7 @@ class _Callback:
             age_ns = length_ns
         start_ns = monotonic_ns() - age_ns
         channel, samples = self._chosen(memoryview(sound).cast("B").cast("f"))
-        self._outlet.send(Piece(samples, start_ns, self._rate_hz, int(status.input_overflow), channel).pack())
+        self._outlet.send(SoundChunk(samples, start_ns, self._rate_hz, int(status.input_overflow), channel).pack())
 
     def _chosen(self, interleaved: "memoryview[float]") -> tuple[int, bytes]:
         if self._channel is not None:

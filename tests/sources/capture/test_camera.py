@@ -13,7 +13,7 @@ from daemon.runtime.child_main import Failed
 from daemon.runtime.shared_ring import RingReader, RingWriter
 from daemon.sources.capture import camera
 from daemon.sources.capture.messages import (
-    MOST_PIXELS,
+    MAX_PIXELS,
     PICTURE_HEADER,
     PICTURE_SLOT_BYTES,
     WAITING_PICTURES,
@@ -117,7 +117,7 @@ def test_anything_else_is_an_error_or_a_picture(width: int, height: int, rest: b
 
 
 def test_the_largest_picture_fits_into_a_slot_and_a_larger_one_is_named() -> None:
-    assert ring.HEADER.size + len(Picture(8192, 6144, 0).header()) + MOST_PIXELS * 3 == PICTURE_SLOT_BYTES
+    assert ring.HEADER.size + len(Picture(8192, 6144, 0).header()) + MAX_PIXELS * 3 == PICTURE_SLOT_BYTES
     with pytest.raises(Failed, match="of 8192x6145 are too large; ask for a smaller width and height"):
         camera.send_pictures(Enormous([(1, 1)]), lambda *parts: None, None)
 
