@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.timing import NS_PER_MS, NS_PER_S
@@ -118,7 +118,6 @@ def test_stamps_follow_a_drifting_clock_for_an_hour_within_40_ms(ppm: int) -> No
     assert clock.drift_ppm == pytest.approx(ppm, abs=10)
 
 
-@settings(max_examples=30)
 @given(
     st.floats(-300, 300),
     st.floats(0, 60),
