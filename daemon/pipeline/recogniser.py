@@ -18,8 +18,8 @@ from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.encoders.audio import AudioEncoder
 from daemon.encoders.image import ImageEncoder
 from daemon.encoders.text import TextEncoder
-from daemon.fusion.align import AlignRules
-from daemon.fusion.events import DecideRules
+from daemon.fusion.align import AlignmentSettings
+from daemon.fusion.events import EventSettings
 from daemon.fusion.fuse import FusionHead, StreamFusion
 from daemon.inference.accelerator import Accelerator
 from daemon.inference.interpreter import TfliteModel
@@ -61,7 +61,7 @@ class Recogniser:
     def new_fusion(self, head: FusionHead, fusion: FusionConfig, events: EventsConfig) -> StreamFusion:
         """Return the fusion of one stream, with the stream's own settings."""
         manifest = self.bundle.manifest
-        return StreamFusion(head, align_rules(manifest, fusion), decide_rules(manifest, events))
+        return StreamFusion(head, alignment_settings(manifest, fusion), event_settings(manifest, events))
 
 
 def load_recogniser(bundle: Bundle) -> Recogniser:
@@ -80,17 +80,17 @@ def load_extra_encoders(bundle: Bundle, modality: Modality, count: int) -> list[
     return [new_encoder(spec, _load_model(bundle, modality, spec)) for _ in range(count)]
 
 
-def align_rules(manifest: Manifest, config: FusionConfig) -> AlignRules:
+def alignment_settings(manifest: Manifest, config: FusionConfig) -> AlignmentSettings:
     """Return the maximum age of each modality, and the minimum interval of moments."""
     specs = manifest.modalities.present()
     max_age_ns = {modality: spec.max_age_ms * NS_PER_MS for modality, spec in specs.items()}
-    return AlignRules(max_age_ns, round(NS_PER_S / config.max_rate_hz))
+    return AlignmentSettings(max_age_ns, round(NS_PER_S / config.max_rate_hz))
 
 
-def decide_rules(manifest: Manifest, config: EventsConfig) -> DecideRules:
+def event_settings(manifest: Manifest, config: EventsConfig) -> EventSettings:
     """Return the thresholds and the time constants of events. The config's thresholds replace the bundle's."""
     thresholds = [config.thresholds.get(label, manifest.thresholds.of(label)) for label in manifest.labels]
-    return DecideRules(
+    return EventSettings(
         labels=manifest.labels,
         makes_events=[label not in manifest.background for label in manifest.labels],
         start=_column(thresholds, "start"),
