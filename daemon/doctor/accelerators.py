@@ -145,10 +145,10 @@ def _doubt(attempt: Attempt) -> tuple[str, str] | None:
 
 
 TRIAL_S = 300.0
-"""Two ways to a device that both hang while they load take two minutes, and its examination one."""
+"""Two ways to a device that both hang while they load take two minutes, and its verification one."""
 
 EXAMINE_S = 60.0
-"""For its examination: each answer has a deadline of its own, and seldom takes a tenth of a second."""
+"""For its verification: each answer has a deadline of its own, and seldom takes a tenth of a second."""
 
 FALL_S = 5.0
 """Within which it is known why it stopped computing: its thread is woken at once."""
