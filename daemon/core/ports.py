@@ -30,6 +30,13 @@ class Source(Protocol):
         """
 
 
+class TextSink(Protocol):
+    """Takes the texts that are received for one stream."""
+
+    def take(self, payload: bytes, retained: bool) -> None:
+        """Takes one text; `retained` says that it was stored before. Called on the MQTT thread: never blocks."""
+
+
 class Encoder(Protocol[Item]):
     """Turns prepared input of one modality into an embedding; used by one thread at a time."""
 

@@ -14,6 +14,7 @@ from daemon.mqtt.session import Session
 from daemon.mqtt.update_payloads import without_updates
 from daemon.node.active_bundle import ActiveBundle, errors_of, shown, take_the_same
 from daemon.node.bundle_updates import Bundles, BundleUpdates
+from daemon.node.command_thread import CommandThread
 from daemon.node.control import Control
 from daemon.node.reports import Reporter, accelerators_health, announce
 from daemon.node.stream import Stream, is_in_order
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 SOURCES_CLOSE_S = 1.5
 UPDATER_CLOSE_S = 0.4
+COMMANDS_CLOSE_S = 0.3
 SESSION_CLOSE_S = 1.5
 """Together with what closes in between, well under the 5 s within which the service promises to stop."""
 
@@ -51,13 +53,7 @@ class Node:
         self._changed = threading.Event()
         state = state_directory(config)
         self._switches, self._announced = state / "switches.json", state / "announced.json"
-        self._session = Session(
-            config.mqtt,
-            config.node,
-            state,
-            on_text=self._take_text,
-            on_command=lambda request: self._control.obey(request),
-        )
+        self._session = Session(config.mqtt, config.node, state)
         self._streams: dict[str, Stream] = {}
         first = shown(recogniser, self._errors)
         self._publishers = {name: self._new_publisher(name) for name in config.streams}
@@ -69,7 +65,8 @@ class Node:
         self._bundles = bundles
         self._bundle_updates = None if bundles is None else BundleUpdates(config, bundles, self, self._session)
         updater = None if self._bundle_updates is None else self._bundle_updates.updater
-        self._control = Control(config, self._streams, self._switches, lambda: self._active_bundle.bundle.id, updater)
+        control = Control(config, self._streams, self._switches, lambda: self._active_bundle.bundle.id, updater)
+        self._commands = CommandThread(control, self._session)
         self._stop: SimpleQueue[None] = SimpleQueue()
         self._begins_again = self._is_stopping = False
 
@@ -83,6 +80,8 @@ class Node:
         with ExitStack() as stack:
             stack.callback(self._session.stop, SESSION_CLOSE_S)
             stack.callback(self._publish_health)
+            self._commands.start()
+            stack.callback(self._close_commands)
             for publisher in self._publishers.values():
                 publisher.begin()
             self._turn_as_left()
@@ -95,7 +94,10 @@ class Node:
             stack.callback(self._active_bundle.close_fusion)
             stack.callback(self._active_bundle.close_encoders)
             stack.callback(self._close_sources)
-            self._session.start()  # now that there are inlets for what comes at once
+            # retained texts and commands come at once: the inlets and the thread for commands exist now
+            self._session.start(
+                {name: stream for name, stream in self._streams.items() if stream.inlet is not None}, self._commands
+            )
             for stream in self._streams.values():
                 if not stream.is_live:
                     stream.start_in_order(self._active_bundle.encoders)
@@ -156,6 +158,10 @@ class Node:
         if not updater.close(UPDATER_CLOSE_S):
             log.warning("the updater did not stop within %.1f s; left behind", UPDATER_CLOSE_S)
 
+    def _close_commands(self) -> None:
+        if not self._commands.close(COMMANDS_CLOSE_S):
+            log.warning("the commands did not end within %.1f s and are abandoned: the disk is slow", COMMANDS_CLOSE_S)
+
     def _turn_as_left(self) -> None:
         """Close what was closed when the daemon ended."""
         switches = load_switches(self._switches, list(self._streams))
@@ -204,7 +210,7 @@ class Node:
 
     def _loops(self) -> list[Heartbeat]:
         updater = [] if self._bundle_updates is None else [self._bundle_updates.updater.progress]
-        return [self._session.progress, *self._active_bundle.progress, *updater]
+        return [self._session.progress, self._commands.progress, *self._active_bundle.progress, *updater]
 
     def _publish_health(self) -> None:
         health = self._reporter.health(self._active_bundle.recogniser)
@@ -231,8 +237,3 @@ class Node:
     def _new_stream(self, name: str, recogniser: Recogniser, bundle: Shown) -> Stream:
         config, publisher = self._config.streams[name], self._publishers[name]
         return Stream(name, config, recogniser, bundle, publisher, on_change=self._changed.set)
-
-    def _take_text(self, stream: str, payload: bytes, retained: bool) -> None:
-        known = self._streams.get(stream)
-        if known is None or not known.take_text(payload, retained):
-            self._session.counters.drop("text_for_no_stream")

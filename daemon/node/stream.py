@@ -153,15 +153,12 @@ class Stream:
             self._order("pause" if switch.paused else "resume")
         self._on_change()
 
-    def take_text(self, payload: bytes, retained: bool) -> bool:
-        """Take a text for the inlet; False when there is none."""
-        if self.inlet is None:
-            return False
+    def take(self, payload: bytes, retained: bool) -> None:
+        """Hands a text to the inlet, unless the stream is paused. Implements TextSink, for streams with an inlet."""
         if self._switch.paused:
             self.counters["text"].drop("paused")
-        else:
+        elif self.inlet is not None:
             self.inlet.receive(payload, retained)
-        return True
 
     def look(self) -> None:
         """See whether every source still delivers what it should."""

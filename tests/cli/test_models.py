@@ -20,6 +20,7 @@ from daemon.config.node import Config
 from daemon.mqtt.session import Session
 from daemon.mqtt.subscriber import parse
 from daemon.mqtt.update_payloads import ModelsPayload
+from daemon.node.command_thread import CommandThread
 from daemon.node.control import Control
 from tests.fakes.updates import Failure, FakeUpdates, bundle, models, result
 from tests.helpers.daemon import ROOT
@@ -39,17 +40,14 @@ class UpdatingNode:
     def __enter__(self) -> "UpdatingNode":
         state = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         settings = {"node": "node", "bundle": "b", "streams": {"s": {"camera": 0}}}
-        self._session = Session(
-            MqttConfig(port=self._broker.port),
-            "node",
-            state,
-            on_text=lambda *_: None,
-            on_command=lambda request: control.obey(request),
-        )
+        self._session = Session(MqttConfig(port=self._broker.port), "node", state)
         updates = FakeUpdates(self._publish, self._source)
         control = Control(Config.model_validate(settings), {}, state / "switches.json", "digits@0.4.0", updates)
-        self._session.start()
+        commands = CommandThread(control, self._session)
+        commands.start()
+        self._session.start({}, commands)
         self._stack.callback(self._session.stop, 3.0)
+        self._stack.callback(commands.close, 1.0)
         wait_until(lambda: self._session.connected, "connected")
         self._stack.enter_context(updates)
         return self
@@ -178,7 +176,7 @@ def test_a_node_that_says_nothing_is_told_so(broker: Mosquitto, told: Told, monk
     for action in ("list", "check"):
         code, said, trouble = told(action)
         assert (code, said) == (1, "")
-        assert trouble.startswith(f"{where} has said nothing of its models in 0.3 s")
+        assert trouble.startswith(f"{where} has not published its models within 0.3 s")
 
 
 def test_the_last_word_of_a_node_that_is_gone_is_shown_and_it_is_not_waited_for(
@@ -209,7 +207,7 @@ def test_a_node_that_falls_silent_is_not_waited_for(
     with UpdatingNode(broker):
         code, _, trouble = told("install")
     assert code == 1
-    assert "has said nothing for 0.5 s; perceptd models list tells what it said last" in trouble
+    assert "has published nothing for 0.5 s; perceptd models list tells what it said last" in trouble
 
 
 def test_what_cannot_be_read_is_said(broker: Mosquitto, told: Told) -> None:

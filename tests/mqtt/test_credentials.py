@@ -31,8 +31,8 @@ def tls_lines(authority: Authority, *more: str) -> list[str]:
 
 
 def started(config: MqttConfig, state: Path) -> Session:
-    session = Session(config, "node", state, on_text=lambda *_: None)
-    session.start()
+    session = Session(config, "node", state)
+    session.start({})
     return session
 
 
@@ -94,13 +94,13 @@ def test_an_authority_that_did_not_sign_it_is_told(authority: Authority, tmp_pat
     stranger = Authority(tmp_path, "stranger")
     with Mosquitto(more=tls_lines(authority)) as broker:
         config = MqttConfig(port=broker.port, tls=TlsConfig(ca_file=str(stranger.ca_file)))
-        is_told(started(config, tmp_path / "state"), "its certificate is not to be trusted", caplog)
+        is_told(started(config, tmp_path / "state"), "its certificate cannot be trusted", caplog)
 
 
 def test_the_name_in_the_certificate_counts(authority: Authority, tmp_path: Path, caplog) -> None:
     with Mosquitto(more=tls_lines(authority)) as broker:
         config = MqttConfig(host="localhost", port=broker.port, tls=TlsConfig(ca_file=str(authority.ca_file)))
-        is_told(started(config, tmp_path / "state"), "its certificate is not to be trusted", caplog)
+        is_told(started(config, tmp_path / "state"), "its certificate cannot be trusted", caplog)
 
 
 def test_tls_to_a_port_without_is_told(broker: Mosquitto, authority: Authority, tmp_path: Path, caplog) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from daemon.mqtt.commands import DeviceArguments, Request, parse_arguments
 from daemon.mqtt.home_assistant import (
-    MOST_LABELS,
+    MAX_LABEL_SENSORS,
     DiscoveryPayload,
     StreamEntities,
     discovery_payload,
@@ -121,11 +121,11 @@ def test_what_is_gone_is_named_with_its_platform_alone_and_stays_gone() -> None:
 
 
 def test_a_bundle_of_a_thousand_labels_makes_no_thousand_entities() -> None:
-    many = StreamEntities("s", [str(n) for n in range(MOST_LABELS + 1)], frozenset())
+    many = StreamEntities("s", [str(n) for n in range(MAX_LABEL_SENSORS + 1)], frozenset())
     assert not [key for key in entities(many) if "_label_" in key]
     assert (
         len([key for key in entities(StreamEntities("s", many.labels[:-1], frozenset())) if "_label_" in key])
-        == MOST_LABELS
+        == MAX_LABEL_SENSORS
     )
 
 
