@@ -30,13 +30,6 @@ class Source(Protocol):
         """
 
 
-class TextSink(Protocol):
-    """Takes the texts that are received for one stream."""
-
-    def take(self, payload: bytes, retained: bool) -> None:
-        """Takes one text; `retained` says that it was stored before. Called on the MQTT thread: never blocks."""
-
-
 class Encoder(Protocol[Item]):
     """Turns prepared input of one modality into an embedding; used by one thread at a time."""
 
@@ -59,6 +52,13 @@ class Model(Protocol):
 
     def invoke(self) -> list[Tensor]:
         """Run on what `input` holds; returns copies of all outputs. Raises ModelError when it fails."""
+
+
+class TextSink(Protocol):
+    """Takes the texts that come over MQTT for one stream, on the MQTT thread."""
+
+    def take(self, payload: bytes, retained: bool) -> None:
+        """Take one text; never blocks."""
 
 
 class Updates(Protocol):

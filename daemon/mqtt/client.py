@@ -60,22 +60,22 @@ class MqttCallbacks:
     """
 
     def on_connected(self) -> None:
-        """The broker has accepted the login. Subscribe here."""
+        """Handle that the broker has accepted the login. Subscribe here."""
 
     def on_disconnected(self) -> None:
-        """The connection has ended; another one follows. Called only after `on_connected`."""
+        """Handle that the connection has ended. Called only after `on_connected`."""
 
     def on_message(self, message: Inbound) -> None:
-        """A message has arrived under a topic that was subscribed to."""
+        """Handle a message under a subscribed topic."""
 
     def on_acknowledged(self, message_id: int, refusal: BrokerReason | None) -> None:
-        """The broker has acknowledged a message of QoS 1, or refused it.
+        """Handle that the broker has acknowledged a message of QoS 1, or refused it.
 
         Also called for some messages of QoS 0 when they were written.
         """
 
     def on_turn(self) -> None:
-        """One turn of the connection's loop has ended. Send here what waits; end the connection here."""
+        """Handle the end of one turn of the loop. Send queued messages here, and end the connection here."""
 
 
 class BrokerClient:
@@ -128,7 +128,7 @@ class BrokerClient:
         return client
 
     def connect(self) -> None:
-        """Opens the connection and sends CONNECT; blocks for the network. Raises OSError."""
+        """Open the connection and send CONNECT; blocks for the network. Raises OSError."""
         self._client.reconnect()
         self._set_tcp_option(socket.TCP_NODELAY)
 
@@ -144,7 +144,7 @@ class BrokerClient:
         return self._client.want_write()
 
     def read(self) -> bool:
-        """Reads a packet; returns whether to call it again at once.
+        """Read a packet; return whether to call it again at once.
 
         TLS decrypts ahead, and the descriptor does not show what was decrypted.
         """
@@ -158,32 +158,32 @@ class BrokerClient:
         return sock is not None and hasattr(sock, "pending") and sock.pending() > 0
 
     def write(self) -> None:
-        """Writes the packets that wait."""
+        """Write the packets that wait."""
         self._client.loop_write()
 
     def keep_alive(self) -> None:
-        """Sends a ping when one is due, and ends a connection whose broker does not answer. Call it often."""
+        """Send a ping when one is due, and end a connection whose broker does not answer. Call it often."""
         self._client.loop_misc()
 
     def subscribe(self, topic_filter: str) -> None:
-        """Subscribes to a filter with QoS 1."""
+        """Subscribe to a filter with QoS 1."""
         self._client.subscribe(topic_filter, qos=1)
 
     def unsubscribe(self, topic_filter: str) -> None:
-        """Ends the subscription to a filter."""
+        """End the subscription to a filter."""
         self._client.unsubscribe(topic_filter)
 
     def publish(self, message: Outbound) -> int:
-        """Sends one message; returns the id by which the broker acknowledges it, if its QoS is 1."""
+        """Send one message; return the id by which the broker acknowledges it, if its QoS is 1."""
         properties = self._properties(message) if self._is_5 else None
         return self._client.publish(message.topic, message.payload, message.qos, message.retain, properties).mid
 
     def disconnect(self) -> None:
-        """Ends the connection in order, so that the broker does not publish the last will."""
+        """End the connection in order, so that the broker does not publish the last will."""
         self._client.disconnect()
 
     def abort(self) -> None:
-        """Cuts the connection, so that the broker publishes the last will."""
+        """Cut the connection, so that the broker publishes the last will."""
         if (sock := self._client.socket()) is not None:
             sock.close()
 
@@ -195,7 +195,7 @@ class BrokerClient:
         return self._properties_by_expiry[message.expiry_s]
 
     def _set_tcp_option(self, option: int) -> None:
-        """Sets a TCP option that avoids a delay of up to 40 ms for each small packet.
+        """Set a TCP option that avoids a delay of up to 40 ms for each small packet.
 
         By default TCP holds a small packet back until the one before it is acknowledged.
         NODELAY ends that for sent packets. QUICKACK ends it for the broker's packets; the kernel resets it.
@@ -243,7 +243,7 @@ class _PublishProperties(Properties):
         object.__setattr__(self, "_packed", super().pack())  # type: ignore[no-untyped-call]
 
     def pack(self) -> bytes:
-        """Returns the bytes of the properties in the packet."""
+        """Return the bytes of the properties in the packet."""
         return self._packed
 
 

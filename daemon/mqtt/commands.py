@@ -99,7 +99,7 @@ class CommandSink(Protocol):
     """Takes the commands that a session receives, and answers each with `Session.publish_answer`."""
 
     def take(self, request: Request) -> None:
-        """Takes one command. Called on the MQTT thread: never blocks and never waits for a disk."""
+        """Take one command. Called on the MQTT thread: never blocks and never waits for a disk."""
 
 
 class InvalidCommand(ValueError):
@@ -107,7 +107,7 @@ class InvalidCommand(ValueError):
 
 
 def parse_arguments(request: Request) -> Arguments:
-    """Returns the arguments of a command. Raises InvalidCommand."""
+    """Return the arguments of a command. Raises InvalidCommand."""
     model = ARGUMENTS.get(request.name)
     if model is None:
         raise InvalidCommand(f"unknown command; the commands are {', '.join(ARGUMENTS)}")
@@ -122,13 +122,13 @@ def parse_arguments(request: Request) -> Arguments:
 
 
 def answer_message(request: Request, answer: AnswerPayload, base: str, reserved: Collection[str]) -> Outbound:
-    """Returns the message that answers a command. For `base` and `reserved` see `answer_topic`."""
+    """Return the message that answers a command. For `base` and `reserved` see `answer_topic`."""
     correlation = (request.correlation or b"")[:MAX_CORRELATION_BYTES] or None
     return Outbound(answer_topic(request, base, reserved), answer.to_json(), qos=1, correlation=correlation)
 
 
 def answer_topic(request: Request, base: str, reserved: Collection[str]) -> str:
-    """Returns the sender's response topic, or else the command's own result topic under `base`.
+    """Return the sender's response topic, or else the command's own result topic under `base`.
 
     Response topics whose first level is in `reserved` or begins with `$` are not used.
     A sender of commands may have no right to publish there, and the daemon does not lend its rights.

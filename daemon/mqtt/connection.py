@@ -61,19 +61,19 @@ class Waker:
         self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def fileno(self) -> int:
-        """Returns the descriptor that becomes readable after `wake`."""
+        """Return the descriptor that becomes readable after `wake`."""
         return self._descriptor
 
     def wake(self) -> None:
-        """Makes the connection's loop take a turn now. Never blocks; callable from any thread until `close`."""
+        """Make the connection's loop take a turn now. Never blocks; callable from any thread until `close`."""
         os.eventfd_write(self._descriptor, 1)
 
     def clear(self) -> None:
-        """Makes the descriptor unreadable again."""
+        """Make the descriptor unreadable again."""
         os.eventfd_read(self._descriptor)
 
     def close(self) -> None:
-        """Closes the descriptor. The loop must have ended, and nobody may call `wake` any more."""
+        """Close the descriptor. The loop must have ended, and nobody may call `wake` any more."""
         os.close(self._descriptor)
 
 
@@ -96,7 +96,7 @@ class Connection:
         self._client = self._new_client()
 
     def run(self, stop: Event, tick_s: float = IDLE_S) -> None:
-        """Stays connected until `stop` is set and the owner has ended the connection, if there is one.
+        """Stay connected until `stop` is set and the owner has ended the connection, if there is one.
 
         Never raises because of a network or a broker. Waits a random, bounded time between attempts.
         """
@@ -119,29 +119,29 @@ class Connection:
         return self._is_up and not self._client.wants_to_write
 
     def subscribe(self, topic_filter: str) -> None:
-        """Subscribes to a filter with QoS 1."""
+        """Subscribe to a filter with QoS 1."""
         self._client.subscribe(topic_filter)
 
     def unsubscribe(self, topic_filter: str) -> None:
-        """Ends the subscription to a filter."""
+        """End the subscription to a filter."""
         self._client.unsubscribe(topic_filter)
 
     def publish(self, message: Outbound) -> int:
-        """Sends one message; returns the id by which this connection acknowledges it, if its QoS is 1."""
+        """Send one message; return the id by which this connection acknowledges it, if its QoS is 1."""
         return self._client.publish(message)
 
     def disconnect(self) -> None:
-        """Ends the connection in order, so that the broker does not publish the last will."""
+        """End the connection in order, so that the broker does not publish the last will."""
         self._client.disconnect()
 
     def give_way(self, trouble: Trouble) -> None:
-        """Reports that another client uses the same name, and disconnects for a minute or more."""
+        """Report that another client uses the same name, and disconnect for a minute or more."""
         self.report(trouble)
         self._is_taken_over = True
         self._client.disconnect()
 
     def abort(self) -> None:
-        """Cuts the connection, so that the broker publishes the last will."""
+        """Cut the connection, so that the broker publishes the last will."""
         self._client.abort()
 
     @property
@@ -150,7 +150,7 @@ class Connection:
         return list(self._troubles.copy())
 
     def report(self, trouble: Trouble) -> None:
-        """Logs a trouble once until a connection was steady, because each attempt may meet it again."""
+        """Log a trouble once until a connection was steady, because each attempt may meet it again."""
         if trouble not in self._troubles and len(self._troubles) < MAX_TROUBLES:
             self._troubles[trouble] = None
             log.warning("%s", trouble)
@@ -212,7 +212,7 @@ class Connection:
         self._callbacks.on_turn()
 
     def _report_end(self, client: BrokerClient) -> None:
-        """Reports why the login was refused or the connection was lost, if one of them happened."""
+        """Report why the login was refused or the connection was lost, if one of them happened."""
         if self._is_up and time.monotonic() - self._up_at >= STEADY_S:
             self._troubles.clear()
         refusal, loss = client.refusal, client.loss
@@ -251,16 +251,16 @@ class BackgroundClient(MqttCallbacks):
         self._thread = Thread(target=self.connection.run, args=(self._closing,), name=thread_name, daemon=True)
 
     def start(self) -> None:
-        """Begins to connect, and goes on until `close`."""
+        """Begin to connect, and go on until `close`."""
         self._thread.start()
 
     def on_turn(self) -> None:
-        """Ends the connection once `close` was called."""
+        """End the connection once `close` was called."""
         if self._closing.is_set():
             self.connection.disconnect()
 
     def close(self) -> None:
-        """Disconnects and ends the thread; a thread that hangs is abandoned."""
+        """Disconnect and end the thread; a thread that hangs is abandoned."""
         self._closing.set()
         self._waker.wake()
         self._thread.join(JOIN_S)
@@ -269,7 +269,7 @@ class BackgroundClient(MqttCallbacks):
 
 
 def _cause(error: OSError) -> tuple[str, str | None]:
-    """Returns why connecting failed, and what to do (None: not known)."""
+    """Return why connecting failed, and what to do (None: not known)."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate cannot be trusted ({error.verify_message})", "check mqtt.tls and the broker's name"
     if isinstance(error, ssl.SSLError):

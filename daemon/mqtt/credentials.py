@@ -33,7 +33,7 @@ class Endpoint:
 
 
 def endpoint_of(config: MqttConfig, client_id: str, will: Outbound | None = None) -> Endpoint:
-    """Returns the endpoint that the config describes; reads the files that the config names.
+    """Return the endpoint that the config describes; reads the files that the config names.
 
     Raises Refused when the password or a certificate cannot be read.
     """
@@ -42,7 +42,7 @@ def endpoint_of(config: MqttConfig, client_id: str, will: Outbound | None = None
 
 
 def login(config: MqttConfig, environment: Mapping[str, str] = os.environ) -> tuple[str | None, str | None]:
-    """Returns user name and password; each is None where none is configured.
+    """Return user name and password; each is None where none is configured.
 
     The config comes first, then its password_file, then systemd's credentials directory.
     Raises Refused when a file with a secret cannot be read.
@@ -61,7 +61,7 @@ def login(config: MqttConfig, environment: Mapping[str, str] = os.environ) -> tu
 
 
 def tls_context(config: TlsConfig) -> ssl.SSLContext:
-    """Returns the context that verifies the broker and shows the client certificate, if one is configured.
+    """Return the context that verifies the broker and shows the client certificate, if one is configured.
 
     Raises Refused when a certificate file cannot be used.
     """
@@ -92,7 +92,7 @@ def _file_fault(error: OSError) -> str:
 
 
 def _secret(path: Path, key: str) -> str:
-    """Returns the first line of a file. Raises Refused; the message names the file and never quotes it."""
+    """Return the first line of a file. Raises Refused; the message names the file and never quotes it."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_SECRET_BYTES + 1)

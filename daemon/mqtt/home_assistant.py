@@ -59,25 +59,25 @@ class DiscoveryPayload(BaseModel):
     components: dict[str, dict[str, Any]]
 
     def to_json(self) -> bytes:
-        """Returns the payload as it is sent to the broker."""
+        """Return the payload as it is sent to the broker."""
         return self.model_dump_json().encode()
 
 
 def object_id(name: str) -> str:
-    """Returns a name in the characters of discovery topics and entity ids; different names give different ids."""
+    """Return a name in the characters of discovery topics and entity ids; different names give different ids."""
     safe = re.sub(r"[^a-zA-Z0-9_-]", "_", name)
     return safe if safe == name else f"{safe}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def discovery_topic(prefix: str, node: str) -> str:
-    """Returns the topic under which a node is announced."""
+    """Return the topic under which a node is announced."""
     return f"{prefix}/device/perceptd_{object_id(node)}/config"
 
 
 def discovery_payload(
     node: str, version: str, streams: Sequence[StreamEntities], announced: Mapping[str, str], *, has_updates: bool
 ) -> DiscoveryPayload:
-    """Returns the device of a node with all its entities; those about bundles only where `has_updates`.
+    """Return the device of a node with all its entities; those about bundles only where `has_updates`.
 
     `announced` has the platform of every component that was announced before. Home Assistant removes a component that
     comes with its platform alone, so components that no longer exist are listed that way.
@@ -101,7 +101,7 @@ def discovery_payload(
 
 
 def platforms(payload: DiscoveryPayload) -> dict[str, str]:
-    """Returns the platform of every component of a payload, including removed ones."""
+    """Return the platform of every component of a payload, including removed ones."""
     return {key: component["platform"] for key, component in payload.components.items()}
 
 
@@ -148,7 +148,7 @@ def _node_components(node: str) -> Components:
 
 
 def _models_components(node: str) -> Components:
-    """Returns an update entity of the active bundle, a button that looks at the source, and a switch that pins."""
+    """Return an update entity of the active bundle, a button that looks at the source, and a switch that pins."""
     base = f"perceptd/{node}"
     common = {"availability": [_node_availability(node)], "entity_category": "config", "qos": 1}
     return {
@@ -233,7 +233,7 @@ def _stream_components(node: str, stream: StreamEntities) -> Components:
 
 
 def _switch(node: str, stream: str, device: str) -> dict[str, Any]:
-    """Returns a switch that shows whether the device is really open. It also works while the stream is paused."""
+    """Return a switch that shows whether the device is really open. It also works while the stream is paused."""
     command = f'{{"stream": {_quoted(stream)}, "on": %s}}'
     return {
         "platform": "switch",
@@ -261,5 +261,5 @@ def _stream_availability(node: str, stream: str) -> dict[str, str]:
 
 
 def _quoted(text: str) -> str:
-    """Returns a name as a string literal that templates and JSON read alike: special characters are escaped."""
+    """Return a name as a string literal that templates and JSON read alike: special characters are escaped."""
     return re.sub(r"[{}%#'<>&]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))

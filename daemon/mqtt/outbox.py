@@ -44,10 +44,10 @@ class EventQueue(Protocol):
     """Takes the events that may be sent now. Both methods run on the outbox's thread."""
 
     def room(self) -> int:
-        """Returns how many more events can be queued."""
+        """Return how many more events can be queued."""
 
     def put(self, entries: list[Entry]) -> None:
-        """Queues events to be sent, in order; there are at most `room()`."""
+        """Queue events to be sent, in order; there are at most `room()`."""
 
 
 class Outbox:
@@ -72,12 +72,12 @@ class Outbox:
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
 
     def start(self) -> None:
-        """Opens the store, ends the events that an earlier run left open, and starts the thread."""
+        """Open the store, end the events that an earlier run left open, and start the thread."""
         self._open()
         self._thread.start()
 
     def add(self, topic: str, payload: EventPayload) -> bool:
-        """Numbers an event and queues it to be written. Never blocks; returns False when it was dropped and counted."""
+        """Number an event and queue it to be written. Never blocks; return False when it was dropped and counted."""
         with self._changed:
             if self._is_closing or len(self._incoming) >= MAX_UNWRITTEN:
                 self._counters.drop("event_stopped" if self._is_closing else "event_unwritten")
@@ -89,13 +89,13 @@ class Outbox:
             return True
 
     def acknowledged(self, sequence: int) -> None:
-        """Removes an event that the broker has, or never accepts. Callable from any thread."""
+        """Remove an event that the broker has, or never accepts. Callable from any thread."""
         with self._changed:
             self._acknowledged.append(sequence)
             self._changed.notify()
 
     def wake(self) -> None:
-        """Makes the outbox fill the send queue, where there is room again. Callable from any thread."""
+        """Make the outbox fill the send queue, where there is room again. Callable from any thread."""
         with self._changed:
             self._is_woken = True
             self._changed.notify()
@@ -111,7 +111,7 @@ class Outbox:
         return self._queued < self._last
 
     def status(self) -> OutboxStatus:
-        """Returns a snapshot for health."""
+        """Return a snapshot for health."""
         store = self._store
         return {
             "waiting": len(self._incoming),
@@ -122,7 +122,7 @@ class Outbox:
         }
 
     def close(self, deadline_s: float) -> bool:
-        """Writes what waits, closes the file and ends the thread; returns whether that met the deadline."""
+        """Write what waits, close the file and end the thread; return whether that met the deadline."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
@@ -149,7 +149,7 @@ class Outbox:
         self._count("event_unwritten", len(self._incoming))
 
     def _next_batch(self) -> tuple[list[Entry], list[int], bool]:
-        """Waits for work. Entries stay in `_incoming` until they are written; after a failure it retries each second.
+        """Wait for work. Entries stay in `_incoming` until they are written; after a failure it retries each second.
 
         Returns the entries to write, the numbers to remove, and whether this is the last batch.
         """
@@ -164,7 +164,7 @@ class Outbox:
         return (has_batch and self._trouble is None) or self._is_woken or self._is_closing
 
     def _write(self, entries: list[Entry], acknowledged: list[int]) -> bool:
-        """Writes and removes in one transaction; returns whether everything is on disk now."""
+        """Write and remove in one transaction; return whether everything is on disk now."""
         if self._store is None:
             self._open()
         if self._store is None:
@@ -185,7 +185,7 @@ class Outbox:
         return True
 
     def _enforce_limits(self) -> None:
-        """Drops events that are too old, or beyond the size."""
+        """Drop events that are too old, or beyond the size."""
         if self._store is None:
             return
         try:
@@ -200,7 +200,7 @@ class Outbox:
             self._set_trouble(f"old events of the outbox {self._path} cannot be removed: {error}")
 
     def _fill_send_queue(self, entries: list[Entry], is_written: bool) -> int:
-        """Queues as many events as there is room for, stored ones first; returns how many `entries` are done with."""
+        """Queue as many events as there is room for, stored ones first; return how many `entries` are done with."""
         room = self._send_queue.room()
         stored = self._read(room)
         if stored is None:  # new events must not overtake the stored ones
@@ -216,7 +216,7 @@ class Outbox:
         return len(unstored)
 
     def _read(self, limit: int) -> list[Entry] | None:
-        """Returns the next entries of the store; None when it cannot be read."""
+        """Return the next entries of the store; None when it cannot be read."""
         if self._store is None or limit <= 0:
             return []
         try:
@@ -231,7 +231,7 @@ class Outbox:
             self._send_queue.put(entries)
 
     def _open(self) -> None:
-        """Tries to open the store. Numbers continue above the store's and above our own.
+        """Try to open the store. Numbers continue above the store's and above our own.
 
         Events that are open at the first time were left so by an earlier run: this run has stored none yet.
         """
@@ -252,7 +252,7 @@ class Outbox:
         self._store, self._was_opened = store, True
 
     def _open_or_replace(self) -> OutboxStore | None:
-        """Returns the store, or a new one in place of a damaged one; None when there can be none."""
+        """Return the store, or a new one in place of a damaged one; None when there can be none."""
         try:
             return OutboxStore(self._path)
         except (sqlite3.OperationalError, OSError) as error:
@@ -262,7 +262,7 @@ class Outbox:
             return self._replace_damaged(error)
 
     def _replace_damaged(self, error: sqlite3.DatabaseError) -> OutboxStore | None:
-        """Renames the damaged store, replacing an older damaged one, and returns a new store; None if it cannot."""
+        """Rename the damaged store, replacing an older damaged one, and return a new store; None if it cannot."""
         aside = self._path.with_suffix(".damaged")
         self._count("outbox_damaged", 1)
         log.error("the outbox %s is damaged (%s); it was renamed to %s and a new one begins", self._path, error, aside)
@@ -288,7 +288,7 @@ class Outbox:
         self.add(entry.topic, ended_by_restart(payload))
 
     def _set_trouble(self, trouble: str | None) -> None:
-        """Sets the status's trouble, and logs it when it is new."""
+        """Set the status's trouble, and log it when it is new."""
         if trouble is not None and trouble != self._trouble:
             log.error("%s", trouble)
         self._trouble = trouble

@@ -58,7 +58,7 @@ class OutboxStore:
     """
 
     def __init__(self, path: Path) -> None:
-        """Opens or creates the file, and its directory.
+        """Open or create the file, and its directory.
 
         Raises sqlite3.DatabaseError when the file is damaged, and OSError when the directory cannot be made.
         """
@@ -89,7 +89,7 @@ class OutboxStore:
     def write(
         self, entries: Sequence[Entry], acknowledged: Iterable[int], *, queued: int, unstored: Iterable[Entry] = ()
     ) -> int:
-        """Adds entries and removes acknowledged ones in one transaction; returns how many updates were coalesced.
+        """Add entries and remove acknowledged ones in one transaction; return how many updates were coalesced.
 
         A stored update is removed once a later step of its event is written, unless it was queued to be sent.
         `queued` is the highest number that was queued. `unstored` entries were queued without being written: of those
@@ -115,7 +115,7 @@ class OutboxStore:
         return coalesced
 
     def read(self, after: int, limit: int) -> list[Entry]:
-        """Returns the next entries with a sequence above `after`, oldest first."""
+        """Return the next entries with a sequence above `after`, oldest first."""
         rows = self._database.execute(
             "SELECT sequence, topic, event, phase, payload FROM entries WHERE sequence > ? ORDER BY sequence LIMIT ?",
             (after, limit),
@@ -123,16 +123,16 @@ class OutboxStore:
         return [Entry(*row) for row in rows]
 
     def open_events(self) -> list[Entry]:
-        """Returns the latest step of every event that has not ended, in order."""
+        """Return the latest step of every event that has not ended, in order."""
         rows = self._database.execute("SELECT event, topic, payload FROM open_events ORDER BY rowid")
         return [Entry(0, topic, event, "update", payload) for event, topic, payload in rows]
 
     def forget_open(self, event: str) -> None:
-        """Removes an event from the open ones."""
+        """Remove an event from the open ones."""
         self._database.execute("DELETE FROM open_events WHERE event = ?", (event,))
 
     def drop_old(self, max_age_s: float, *, queued: int) -> int:
-        """Removes entries above `queued` that were written more than `max_age_s` ago; returns how many.
+        """Remove entries above `queued` that were written more than `max_age_s` ago; return how many.
 
         The age is by the monotonic clock within this boot of the machine, and by the wall clock from earlier boots.
         """
@@ -146,7 +146,7 @@ class OutboxStore:
         return dropped
 
     def drop_beyond(self, max_bytes: int, *, queued: int) -> int:
-        """Removes the oldest entries above `queued` until at most `max_bytes` are left; returns how many."""
+        """Remove the oldest entries above `queued` until at most `max_bytes` are left; return how many."""
         excess, last, dropped = self.size_bytes - max_bytes, queued, 0
         sizes = self._database.execute(
             "SELECT sequence, LENGTH(payload) FROM entries WHERE sequence > ? ORDER BY sequence", (queued,)
@@ -162,12 +162,12 @@ class OutboxStore:
         return dropped
 
     def continue_from(self, sequence: int) -> None:
-        """Makes the numbers continue above `sequence`, if they are not higher already."""
+        """Make the numbers continue above `sequence`, if they are not higher already."""
         _note_sequence(self._database, sequence)
         self._read_totals()
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._database.close()
 
     def _read_totals(self) -> None:
@@ -177,7 +177,7 @@ class OutboxStore:
 
 @contextmanager
 def _transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Commits the block's statements, or undoes all of them when the block raises."""
+    """Commit the block's statements, or undo all of them when the block raises."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield database
@@ -202,5 +202,5 @@ def _note_sequence(database: sqlite3.Connection, sequence: int) -> None:
 
 
 def _boot_id() -> str:
-    """Returns the id of this boot of the machine. Monotonic times can be compared within one boot only."""
+    """Return the id of this boot of the machine. Monotonic times can be compared within one boot only."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

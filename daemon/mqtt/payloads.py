@@ -24,7 +24,7 @@ _COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 
 
 def parse_time(text: str) -> datetime:
-    """Returns the instant, in UTC, that `daemon.core.timing.wall_time` has written as text. Raises ValueError."""
+    """Return the instant, in UTC, that `daemon.core.timing.wall_time` has written as text. Raises ValueError."""
     if not text.endswith("Z") or (instant := datetime.fromisoformat(text[:-1] + "+00:00")).year not in YEARS:
         raise ValueError("expected a time like 2026-01-31T12:00:00.000000Z")
     return instant
@@ -53,7 +53,7 @@ class Payload(Part):
     schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
 
     def to_json(self) -> bytes:
-        """Returns UTF-8 JSON on one line, with the keys in the order of the model's fields."""
+        """Return UTF-8 JSON on one line, with the keys in the order of the model's fields."""
         return self.model_dump_json(by_alias=True).encode()
 
 
@@ -130,7 +130,7 @@ class StatePayload(Payload):
 def recognition_json(
     recognition: Recognition, *, labels: Sequence[str], node: str, stream: str, bundle_id: str, top: int, time: str
 ) -> bytes:
-    """Returns the JSON of a `RecognitionPayload` with the `top` best labels; `time` is the wall time of its moment.
+    """Return the JSON of a `RecognitionPayload` with the `top` best labels; `time` is the wall time of its moment.
 
     `labels` names the L entries of scores, bias and shares. Raises InputError when a number in them is not finite.
     The model is not used: it takes twice as long, and there may be a recognition at every moment. A test compares.
@@ -170,7 +170,7 @@ def _label_part(recognition: Recognition, index: int, label: str) -> dict[str, o
 
 
 def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time: str, started: str) -> EventPayload:
-    """Returns the payload of an event; `time` and `started` are the wall times of its two instants."""
+    """Return the payload of an event; `time` and `started` are the wall times of its two instants."""
     return EventPayload(
         id=event.id,
         phase=event.phase,
@@ -188,7 +188,7 @@ def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time:
 
 
 def instance_of(health: bytes) -> str | None:
-    """Returns the instance in a health payload; None where there is none."""
+    """Return the instance in a health payload; None where there is none."""
     try:
         return _HealthInstance.model_validate_json(health).instance
     except ValidationError:
@@ -196,14 +196,14 @@ def instance_of(health: bytes) -> str | None:
 
 
 def ended_by_restart(latest: EventPayload) -> EventPayload:
-    """Returns the end of an event that was open when the daemon ended; all else is as in its latest step."""
+    """Return the end of an event that was open when the daemon ended; all else is as in its latest step."""
     return latest.model_copy(update={"phase": "end", "ended_by": "restart"})
 
 
 def state_payload(
     *, label: str | None, score: float | None, since: str, open_labels: Sequence[str] = ()
 ) -> StatePayload:
-    """Returns the state of a stream; without an open event both label and score are None."""
+    """Return the state of a stream; without an open event both label and score are None."""
     return StatePayload(
         label=label, score=None if score is None else _score(score), since=since, open=sorted(open_labels)
     )

@@ -37,7 +37,7 @@ class NoAnswer(PerceptdError):
 def send_request(
     config: MqttConfig, node: str, command: str, payload: bytes, deadline_s: float
 ) -> AnswerPayload | None:
-    """Sends a command to a node; returns the answer, or None when none came in time.
+    """Send a command to a node; return the answer, or None when none came in time.
 
     In MQTT 5 the answer comes under a response topic. In 3.1.1 it comes under the command's own result topic.
     """
@@ -51,7 +51,7 @@ def send_request(
 
 
 def try_broker(config: MqttConfig) -> list[Trouble]:
-    """Connects and logs in once; returns the troubles that prevented it, or an empty list.
+    """Connect and log in once; return the troubles that prevented it, or an empty list.
 
     Raises Refused when the password or a certificate that the config names cannot be used.
     """
@@ -83,7 +83,7 @@ class ModelsFollower:
         self._watcher.close()
 
     def first(self, within_s: float) -> ModelsPayload:
-        """Returns the retained payload, or the first that comes within the time. Raises NoAnswer."""
+        """Return the retained payload, or the first that comes within the time. Raises NoAnswer."""
         deadline = time.monotonic() + within_s
         while (received := self._next(deadline - time.monotonic())) is not None:
             if (payload := self._payload_of(received)) is not None:
@@ -91,7 +91,7 @@ class ModelsFollower:
         raise NoAnswer(f"{self.where} has not published its models within {within_s:g} s")
 
     def following(self, silence_s: float) -> ModelsPayload:
-        """Returns the next payload. Raises NoAnswer after `silence_s` without any message, not even health."""
+        """Return the next payload. Raises NoAnswer after `silence_s` without any message, not even health."""
         while (received := self._next(silence_s)) is not None:
             if (payload := self._payload_of(received)) is not None:
                 return payload
@@ -104,7 +104,7 @@ class ModelsFollower:
             return None
 
     def _payload_of(self, received: Received) -> ModelsPayload | None:
-        """Returns the models in a message; None if it is about something else. Raises NoAnswer."""
+        """Return the models in a message; None if it is about something else. Raises NoAnswer."""
         content = received.content
         if received.kind == "models" and isinstance(content, Malformed):
             raise NoAnswer(f"this version cannot read the models of {self.where}: {clean(content.reason)}")
@@ -132,12 +132,12 @@ class _PendingRequest(BackgroundClient):
         self.start()
 
     def on_connected(self) -> None:
-        """Subscribes to both topics on which the answer may come."""
+        """Subscribe to both topics on which the answer may come."""
         for topic in (self._response_topic, self._result_topic):
             self.connection.subscribe(topic)
 
     def on_message(self, message: Inbound) -> None:
-        """Takes an answer, unless it is an old one or for somebody else."""
+        """Take an answer, unless it is an old one or for somebody else."""
         if message.topic == self._result_topic and (message.retained or message.correlation is not None):
             return
         try:
@@ -146,7 +146,7 @@ class _PendingRequest(BackgroundClient):
             log.warning("%s: ignored an answer that does not have the format of answers", message.topic)
 
     def on_turn(self) -> None:
-        """Sends the command once."""
+        """Send the command once."""
         super().on_turn()
         if self.connection.is_ready and not self._is_sent:
             # a broker handles the packets of one client in order: the subscriptions come first
@@ -165,7 +165,7 @@ class _LoginProbe(BackgroundClient):
         self._is_connected.set()
 
     def wait(self) -> list[Trouble]:
-        """Waits for the login; returns the troubles, see `try_broker`."""
+        """Wait for the login; return the troubles, see `try_broker`."""
         remaining_s = LOGIN_S
         while remaining_s > 0 and not self._is_connected.wait(POLL_S):
             remaining_s -= POLL_S

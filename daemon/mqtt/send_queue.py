@@ -47,12 +47,12 @@ class SendQueue:
         return len(self._due) + len(self._qos1) + len(self._qos0)
 
     def retain(self, message: Outbound) -> None:
-        """Stores the value of a retained topic; only the latest value is sent."""
+        """Store the value of a retained topic; only the latest value is sent."""
         self._retained[message.topic] = message
         self._due[message.topic] = None
 
     def resend_retained(self) -> None:
-        """Makes every retained topic due again."""
+        """Make every retained topic due again."""
         self._due = dict.fromkeys(self._retained)
 
     @property
@@ -61,11 +61,11 @@ class SendQueue:
         return max(0, MAX_QOS1 - len(self._qos1))
 
     def add_qos1(self, message: Outbound) -> None:
-        """Appends a QoS 1 message. The caller has checked that there is room."""
+        """Append a QoS 1 message. The caller has checked that there is room."""
         self._qos1.append(message)
 
     def requeue(self, messages: list[Outbound]) -> None:
-        """Puts messages first that a lost connection did not acknowledge; retained topics become due anyway."""
+        """Put messages first that a lost connection did not acknowledge; retained topics become due anyway."""
         self._qos1.extendleft(message for message in reversed(messages) if not message.retain)
 
     @property
@@ -74,11 +74,11 @@ class SendQueue:
         return len(self._qos0) >= MAX_QOS0
 
     def add_qos0(self, message: Outbound) -> None:
-        """Appends a QoS 0 message. The caller has checked that there is room."""
+        """Append a QoS 0 message. The caller has checked that there is room."""
         self._qos0.append(message)
 
     def take(self, may_await_ack: bool) -> Outbound | None:
-        """Removes and returns the next message to send: retained values first, then QoS 1, then QoS 0.
+        """Remove and return the next message to send: retained values first, then QoS 1, then QoS 0.
 
         Returns messages of QoS 1 only while `may_await_ack`: the broker limits how many are unacknowledged.
         """
@@ -104,13 +104,13 @@ class SendQueue:
         return not self._due and not self._qos0 and self.qos1_room > 0
 
     def drop_qos0(self) -> list[Outbound]:
-        """Removes and returns the QoS 0 messages."""
+        """Remove and return the QoS 0 messages."""
         dropped = list(self._qos0)
         self._qos0.clear()
         return dropped
 
     def drop_qos1(self) -> list[Outbound]:
-        """Removes and returns the QoS 1 messages."""
+        """Remove and return the QoS 1 messages."""
         dropped = list(self._qos1)
         self._qos1.clear()
         return dropped

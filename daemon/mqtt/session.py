@@ -67,7 +67,7 @@ class Session:
         self._thread: SessionThread | None = None
 
     def start(self, text_sinks: Mapping[str, TextSink], commands: CommandSink | None = None) -> None:
-        """Connects in the background, for as long as it takes. Neither raises nor blocks without a broker.
+        """Connect in the background, for as long as it takes. Neither raises nor blocks without a broker.
 
         `text_sinks` take the texts of streams, by name. Without `commands` the session receives none.
         """
@@ -82,7 +82,7 @@ class Session:
         return self._state.connected
 
     def status(self) -> SessionStatus:
-        """Returns a snapshot for health."""
+        """Return a snapshot for health."""
         state, thread = self._state, self._thread
         troubles = [] if thread is None else thread.troubles
         with state.changed:
@@ -104,7 +104,7 @@ class Session:
     def publish(
         self, topic_suffix: str, payload: bytes, *, retain: bool = False, qos: int = 0, wait_s: float = 0.0
     ) -> bool:
-        """Queues a message for `perceptd/<node>/<topic_suffix>`; returns False when it was dropped and counted.
+        """Queue a message for `perceptd/<node>/<topic_suffix>`; return False when it was dropped and counted.
 
         Never blocks while `wait_s` is 0. Otherwise it waits up to that long for a connection, room and its turn.
         Messages that one thread publishes with a wait are sent in their order, whatever their topics are.
@@ -118,7 +118,7 @@ class Session:
             return self._queue(message, message.kind)
 
     def publish_event(self, topic_suffix: str, payload: EventPayload, *, wait_s: float = 0.0) -> bool:
-        """Adds an event to the outbox, which sends events in order; returns False when it was dropped and counted.
+        """Add an event to the outbox, which sends events in order; return False when it was dropped and counted.
 
         `wait_s` as for `publish`.
         """
@@ -132,15 +132,15 @@ class Session:
         return self._outbox.add(topic_suffix, payload)
 
     def publish_answer(self, request: Request, answer: AnswerPayload) -> bool:
-        """Queues the answer to a command; returns False when it was dropped and counted. Never blocks."""
+        """Queue the answer to a command; return False when it was dropped and counted. Never blocks."""
         return self._queue(answer_message(request, answer, self._topics.base, self._reserved), "answer")
 
     def announce(self, topic: str, payload: bytes) -> None:
-        """Publishes a retained message under a topic outside of the node's own, again at every connect."""
+        """Publish a retained message under a topic outside of the node's own, again at every connect."""
         self._queue(Outbound(topic, payload, qos=1, retain=True), "announcement")
 
     def stop(self, deadline_s: float) -> None:
-        """Sends what is queued, then a retained "offline", disconnects and joins, all within `deadline_s`.
+        """Send what is queued, then a retained "offline", disconnect and join, all within `deadline_s`.
 
         Half of that time is for events of the outbox; the rest of them waits there for the next start. Other messages
         that could not be sent are dropped and counted. A broker that does not answer publishes the last will.

@@ -31,7 +31,7 @@ class NodeTopics:
         return f"{self.base}health"
 
     def availability(self, payload: bytes) -> Outbound:
-        """Returns the retained message that says whether the node is online."""
+        """Return the retained message that says whether the node is online."""
         return Outbound(f"{self.base}availability", payload, qos=1, retain=True)
 
 
@@ -56,7 +56,7 @@ class SharedState:
         self._send_until_ns: int | None = None
 
     def queue(self, message: Outbound) -> str | None:
-        """Queues a message; returns why it was dropped, or None."""
+        """Queue a message; return why it was dropped, or None."""
         if self.stop.is_set():
             return "stopped"
         if message.retain:
@@ -74,13 +74,13 @@ class SharedState:
         return None
 
     def wake(self) -> None:
-        """Makes the MQTT thread send what is queued; it need not be woken twice."""
+        """Make the MQTT thread send what is queued; it need not be woken twice."""
         if self.connected and not self.is_woken:
             self.is_woken = True
             self.waker.wake()
 
     def begin_stop(self, send_s: float) -> None:
-        """Refuses further messages. The MQTT thread sends for `send_s`; the outbox adds events for half of that."""
+        """Refuse further messages. The MQTT thread sends for `send_s`; the outbox adds events for half of that."""
         now_ns = monotonic_ns()
         self._send_until_ns = now_ns + round(send_s * NS_PER_S)
         self._outbox_until_ns = now_ns + round(send_s / 2 * NS_PER_S)
@@ -99,12 +99,12 @@ class SharedState:
         return self._send_until_ns is not None and monotonic_ns() >= self._send_until_ns
 
     def room(self) -> int:
-        """Returns how many more events of the outbox can be queued. Called on the outbox's thread."""
+        """Return how many more events of the outbox can be queued. Called on the outbox's thread."""
         with self.changed:
             return 0 if self.is_outbox_over else self.send_queue.qos1_room
 
     def put(self, entries: list[Entry]) -> None:
-        """Queues events of the outbox. Called on the outbox's thread."""
+        """Queue events of the outbox. Called on the outbox's thread."""
         with self.changed:
             for entry in entries:
                 self.send_queue.add_qos1(

@@ -46,11 +46,11 @@ class SessionThread(MqttCallbacks):
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
     def start(self) -> None:
-        """Begins to connect."""
+        """Begin to connect."""
         self._thread.start()
 
     def join(self, deadline_s: float) -> bool:
-        """Waits for the thread; returns whether it has ended."""
+        """Wait for the thread; return whether it has ended."""
         self._thread.join(deadline_s)
         return not self._thread.is_alive()
 
@@ -60,7 +60,7 @@ class SessionThread(MqttCallbacks):
         return self._connection.troubles
 
     def on_connected(self) -> None:
-        """Subscribes, and makes every retained topic due."""
+        """Subscribe, and make every retained topic due."""
         filters = [self._topics.health, f"{self._topics.base}+/text"]
         if self._commands is not None:
             filters.append(f"{self._topics.base}command/+")
@@ -76,7 +76,7 @@ class SessionThread(MqttCallbacks):
             state.changed.notify_all()
 
     def on_disconnected(self) -> None:
-        """Queues again what was not acknowledged, and drops the QoS 0 messages."""
+        """Queue again what was not acknowledged, and drop the QoS 0 messages."""
         state = self._state
         with state.changed:
             state.connected, state.since_ns = False, monotonic_ns()
@@ -87,7 +87,7 @@ class SessionThread(MqttCallbacks):
         self._is_first_acknowledged = False
 
     def on_message(self, message: Inbound) -> None:
-        """Hands a message on; counts a message that cannot be handed on."""
+        """Hand a message on; count a message that cannot be handed on."""
         if message.topic == self._topics.health:
             self._check_for_namesake(message)
         elif message.topic == self._topics.birth:
@@ -98,7 +98,7 @@ class SessionThread(MqttCallbacks):
             self._hand_on(message)
 
     def on_acknowledged(self, message_id: int, refusal: BrokerReason | None) -> None:
-        """Tells the outbox that the broker has an event, or never accepts it."""
+        """Tell the outbox that the broker has an event, or never accepts it."""
         message = self._awaiting_ack.pop(message_id, None)
         if message is None:  # a QoS 0 message that was written while something was read
             return
@@ -114,7 +114,7 @@ class SessionThread(MqttCallbacks):
             self._outbox.acknowledged(message.sequence)
 
     def on_turn(self) -> None:
-        """Sends what is queued; ends the connection during a stop."""
+        """Send what is queued; end the connection during a stop."""
         while self._connection.is_ready and (message := self._next()) is not None:
             message_id = self._connection.publish(message)
             if message.qos > 0:
@@ -151,7 +151,7 @@ class SessionThread(MqttCallbacks):
             return message
 
     def _finish(self) -> None:
-        """One step of a stop: everything is acknowledged, then "offline" is acknowledged, then disconnect."""
+        """Do one step of a stop: send everything, then "offline", then disconnect. Each waits for acknowledgements."""
         state = self._state
         if state.is_sending_over:
             self._connection.abort()
@@ -169,7 +169,7 @@ class SessionThread(MqttCallbacks):
         self.on_turn()
 
     def _check_for_namesake(self, message: Inbound) -> None:
-        """Gives way if another instance has overwritten the retained health: a second device uses this node name.
+        """Give way if another instance has overwritten the retained health: a second device uses this node name.
 
         Each of the two cuts off the other by connecting. The instance that notices first disconnects.
         """

@@ -96,7 +96,7 @@ class Received:
 
 
 def watch(config: MqttConfig, node: str | None, *, emit: Callable[[Received], None], stop: threading.Event) -> Counters:
-    """Calls `emit` on the caller's thread with every message until `stop` is set; returns the counts of dropped ones.
+    """Call `emit` on the caller's thread with every message until `stop` is set; return the counts of dropped ones.
 
     Connects for as long as it takes, and again whenever the connection is lost. An error of `emit` ends the watching.
     Counts `watch_backlog` (the caller was too slow) and `malformed` (which is emitted all the same).
@@ -116,7 +116,7 @@ def watch(config: MqttConfig, node: str | None, *, emit: Callable[[Received], No
 
 
 def topic_filters(node: str | None) -> list[str]:
-    """Returns the filters for all topics of a node; None: of every node."""
+    """Return the filters for all topics of a node; None: of every node."""
     base = f"perceptd/{node or '+'}"
     return [f"{base}/{kind}" for kind in NODE_KINDS] + [f"{base}/+/{kind}" for kind in STREAM_KINDS]
 
@@ -135,12 +135,12 @@ class Watcher(BackgroundClient):
         self.start()
 
     def on_connected(self) -> None:
-        """Subscribes to the filters."""
+        """Subscribe to the filters."""
         for topic_filter in self._filters:
             self.connection.subscribe(topic_filter)
 
     def on_message(self, message: Inbound) -> None:
-        """Checks a message and puts it into the inbox."""
+        """Check a message and put it into the inbox."""
         received = parse(message.topic, message.payload, message.retained, time.time_ns())
         if received is None:
             return
@@ -153,7 +153,7 @@ class Watcher(BackgroundClient):
 
 
 def parse(topic: str, payload: bytes, retained: bool, received_ns: int) -> Received | None:
-    """Returns a checked message; None when its topic is not one that a node publishes to."""
+    """Return a checked message; None when its topic is not one that a node publishes to."""
     match topic.split("/"):
         case ["perceptd", node, level] if level in NODE_KINDS:
             stream = None

@@ -16,7 +16,7 @@ MAX_REFUSED = 32
 
 
 def _redact_and_shorten(value: object) -> object:
-    """Returns a text of a bundle or server without passwords, and at most `MAX_REASON` characters of it."""
+    """Return a text of a bundle or server without passwords, and at most `MAX_REASON` characters of it."""
     if not isinstance(value, str):
         return value
     text = redact(value)
@@ -93,7 +93,7 @@ class ModelsPayload(Payload):
 
 
 def without_updates(node: str, name: str, version: str, time: str) -> ModelsPayload:
-    """Returns the payload of a node whose config names no source, so that the config's bundle always runs."""
+    """Return the payload of a node whose config names no source, so that the config's bundle always runs."""
     return ModelsPayload(
         node=node,
         time=time,

@@ -43,12 +43,12 @@ class CommandThread:
         self._thread = threading.Thread(target=self._run, name="commands", daemon=True)
 
     def start(self) -> None:
-        """Begins to obey."""
+        """Begin to obey."""
         self.progress.mark()
         self._thread.start()
 
     def take(self, request: Request) -> None:
-        """Queues a command. Refuses it when too many wait or the daemon stops. Never blocks."""
+        """Queue a command, or refuse it when too many wait or the daemon stops. Never blocks."""
         with self._changed:
             if self._is_closing:
                 self._refuse(request, "command_stopping", STOPPING)
@@ -59,7 +59,7 @@ class CommandThread:
                 self._changed.notify()
 
     def close(self, deadline_s: float) -> bool:
-        """Obeys what is queued, then ends; returns whether the thread ended within the deadline.
+        """Obey what is queued, then end; return whether the thread ended within the deadline.
 
         Commands that are still queued at the deadline are refused. A command that is under way then gets no answer.
         Both are counted.
@@ -88,7 +88,7 @@ class CommandThread:
                     self._session.publish_answer(request, answer)
 
     def _next(self) -> Request | None:
-        """Waits for a command; returns None when the thread is to end."""
+        """Wait for a command; return None when the thread is to end."""
         with self._changed:
             while not self._queued:
                 if self._is_closing:

@@ -97,13 +97,13 @@ class Installer:
     def _switch(self, release: Release, directory: Path, beat: Beat) -> None:
         slot = slot_of(release)
         check_integrity(directory, slot.content, beat)
-        commit = guarded_load(lambda: self._host.prepare(directory, slot.id))
+        prepared = guarded_load(lambda: self._host.prepare(directory, slot.id))
         beat()  # loading may take long: nothing is switched any more once the daemon stops
         before = self._host.bundle_metrics()
         self._state_file.keep(
             switched(self._state_file.state, slot, self._built_in.id, before, self._state_file.now_s())
         )
-        commit()
+        prepared.commit()
 
     def _enter(self, stage: UpdateStage, beat: Beat, release: Release | None = None) -> None:
         beat()
@@ -190,6 +190,6 @@ class Retreat:
         return True
 
     def _switch(self, directory: Path, bundle: str, beat: Beat) -> None:
-        commit = guarded_load(lambda: self._host.prepare(directory, bundle))
+        prepared = guarded_load(lambda: self._host.prepare(directory, bundle))
         beat()  # loading may take long: nothing is switched any more once the daemon stops
-        commit()
+        prepared.commit()

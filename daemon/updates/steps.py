@@ -68,11 +68,18 @@ class Closing(Exception):
     """The daemon stops: what is being done is given up."""
 
 
+class PreparedSwitch(Protocol):
+    """A bundle that is loaded and ready to take over."""
+
+    def commit(self) -> None:
+        """Switch to the bundle. Cannot fail."""
+
+
 class Host(Protocol):
     """The node; called by the updater's thread."""
 
-    def prepare(self, directory: Path, bundle: str) -> Callable[[], None]:
-        """Load a bundle beside the running one; what is returned switches to it, and cannot fail.
+    def prepare(self, directory: Path, bundle: str) -> PreparedSwitch:
+        """Load a bundle beside the active one; what is returned switches to it.
 
         `bundle` is its id, name@version. Raises Refused when it cannot be used.
         """

@@ -81,12 +81,14 @@ class Updater:
             beat=self._beat,
         )
         self._shown_bytes = 0
-        self._state_file.tell(on_change)
         self.progress = Heartbeat("updater")
         self._thread = threading.Thread(target=self._run, name="updater", daemon=True)
 
-    def start(self) -> None:
-        """Begin."""
+    def start(self, on_change: Callable[[], None] | None = None) -> None:
+        """Begin. `on_change` is called by the thread whenever there is something new to show."""
+        if on_change is not None:
+            self._on_change = on_change
+        self._state_file.tell(self._on_change)
         self._thread.start()
 
     def close(self, deadline_s: float) -> bool:

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -22,11 +24,15 @@ from daemon.mqtt.subscriber import parse
 from daemon.mqtt.update_payloads import ModelsPayload
 from daemon.node.command_thread import CommandThread
 from daemon.node.control import Control
+from daemon.node.switches import SwitchFile
 from tests.fakes.updates import Failure, FakeUpdates, bundle, models, result
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 
 GOOD: Mapping[str, Failure | None] = {"0.4.0": None, "0.5.0": None, "0.6.0": ("selftest", "case 3: 7 instead of 4")}
+
+
+ACTIVE: Any = SimpleNamespace(bundle=SimpleNamespace(id="digits@0.4.0"))
 
 
 class UpdatingNode:
@@ -42,7 +48,7 @@ class UpdatingNode:
         settings = {"node": "node", "bundle": "b", "streams": {"s": {"camera": 0}}}
         self._session = Session(MqttConfig(port=self._broker.port), "node", state)
         updates = FakeUpdates(self._publish, self._source)
-        control = Control(Config.model_validate(settings), {}, state / "switches.json", "digits@0.4.0", updates)
+        control = Control(Config.model_validate(settings), {}, SwitchFile(state / "switches.json"), ACTIVE, updates)
         commands = CommandThread(control, self._session)
         commands.start()
         self._session.start({}, commands)
@@ -176,7 +182,7 @@ def test_a_node_that_says_nothing_is_told_so(broker: Mosquitto, told: Told, monk
     for action in ("list", "check"):
         code, said, trouble = told(action)
         assert (code, said) == (1, "")
-        assert trouble.startswith(f"{where} has not published its models within 0.3 s")
+        assert trouble.startswith(f"{where} has said nothing of its models in 0.3 s")
 
 
 def test_the_last_word_of_a_node_that_is_gone_is_shown_and_it_is_not_waited_for(
@@ -207,7 +213,7 @@ def test_a_node_that_falls_silent_is_not_waited_for(
     with UpdatingNode(broker):
         code, _, trouble = told("install")
     assert code == 1
-    assert "has published nothing for 0.5 s; perceptd models list tells what it said last" in trouble
+    assert "has said nothing for 0.5 s; perceptd models list tells what it said last" in trouble
 
 
 def test_what_cannot_be_read_is_said(broker: Mosquitto, told: Told) -> None:
@@ -227,7 +233,7 @@ def test_what_cannot_be_read_is_said(broker: Mosquitto, told: Told) -> None:
     ],
 )
 def test_a_version_may_stand_alone(named: tuple[str | None, str | None], order: dict[str, str]) -> None:
-    assert models_command.wanted(*named) == order
+    assert models_command.requested(*named) == order
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A node whose bundle can be replaced, without anything it recognises with."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.core.errors import Refused
@@ -20,20 +21,28 @@ class FakeHost:
         self.before_commit: Callable[[], None] = lambda: None
         self.after_commit: Callable[[], None] = lambda: None
 
-    def prepare(self, directory: Path, bundle: str) -> Callable[[], None]:
+    def prepare(self, directory: Path, bundle: str) -> "FakeSwitch":
         if bundle in self.refuses:
             raise self.refuses[bundle]
         found = (directory / "bundle.yaml").read_text().strip()
         if found != bundle:
             raise Refused(f"{directory} is {found}")
 
-        def commit() -> None:
-            self.before_commit()
-            self.runs = bundle
-            self.history.append(bundle)
-            self.after_commit()
-
-        return commit
+        return FakeSwitch(self, bundle)
 
     def bundle_metrics(self) -> BundleMetrics:
         return self.does.get(self.runs, WELL)
+
+
+@dataclass
+class FakeSwitch:
+    """Implements PreparedSwitch."""
+
+    host: FakeHost
+    bundle: str
+
+    def commit(self) -> None:
+        self.host.before_commit()
+        self.host.runs = self.bundle
+        self.host.history.append(self.bundle)
+        self.host.after_commit()

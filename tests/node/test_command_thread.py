@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +17,7 @@ from daemon.mqtt.commands import AnswerPayload, Request
 from daemon.mqtt.session import Session
 from daemon.node.command_thread import MAX_QUEUED, CommandThread
 from daemon.node.control import Control
-from daemon.node.switches import Switch, load_switches
+from daemon.node.switches import Switch, SwitchFile
 from daemon.runtime.heartbeat import Round, stuck
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.node.test_control import FakeStream
@@ -53,11 +54,12 @@ class Node:
     """A session with a thread for commands and one stream, `door`. A context manager."""
 
     def __init__(self, broker: Mosquitto, state: Path) -> None:
-        self.switches = state / "switches.json"
+        self.switches = SwitchFile(state / "switches.json")
         self.door = FakeStream("door")
         self.session = Session(MqttConfig(port=broker.port), "node", state)
         streams = {"door": self.door}
-        control = Control(Config.model_validate(SETTINGS), streams, self.switches, lambda: "b@1")  # type: ignore[arg-type]
+        active = SimpleNamespace(bundle=SimpleNamespace(id="b@1"))
+        control = Control(Config.model_validate(SETTINGS), streams, self.switches, active)  # type: ignore[arg-type]
         self.commands = CommandThread(control, self.session)
 
     def __enter__(self) -> "Node":
@@ -118,11 +120,11 @@ def test_while_the_disk_is_slow_the_mqtt_thread_goes_on_and_the_answer_waits(
     assert monotonic_ns() - mqtt.began_ns < 1.5 * NS_PER_S
     assert len(subscriber.wait_for("perceptd/node/door/recognition", 25)) >= 25
     assert answers(subscriber, "pause") == []
-    assert load_switches(node.switches, ["door"]) == {"door": Switch()}
+    assert node.switches.load(["door"]) == {"door": Switch()}
     disk.fast()
     subscriber.wait_for("perceptd/node/command/pause/result")
     assert answers(subscriber, "pause")[0]["ok"] is True
-    assert load_switches(node.switches, ["door"]) == {"door": Switch(paused=True)}
+    assert node.switches.load(["door"]) == {"door": Switch(paused=True)}
     assert node.session.counters.dropped == {}
 
 
@@ -155,7 +157,7 @@ def test_a_stop_obeys_what_is_queued(broker: Mosquitto, tmp_path: Path, subscrib
         assert node.commands.close(3.0)
     wait_until(lambda: subscriber.payloads("perceptd/node/availability")[-1:] == [b"offline"], "offline")
     assert [answers(subscriber, name)[0]["ok"] for name in ("pause", "mute", "resume")] == [True] * 3
-    assert load_switches(node.switches, ["door"]) == {"door": Switch(muted=True)}
+    assert node.switches.load(["door"]) == {"door": Switch(muted=True)}
     assert node.session.counters.dropped == {}
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 README_LINES = 150
 
 
@@ -31,7 +32,7 @@ def test_each_link_leads_somewhere(page: Path) -> None:
 
 
 def test_readme_is_short() -> None:
-    assert len(PAGES[0].read_text(encoding="utf-8").splitlines()) < README_LINES
+    assert len(README.read_text(encoding="utf-8").splitlines()) < README_LINES
 
 
 def test_the_config_of_getting_started_can_be_used(tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_the_config_of_getting_started_can_be_used(tmp_path: Path) -> None:
 
 
 def test_the_scripts_that_readme_names_are_there() -> None:
-    text = PAGES[0].read_text(encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
     scripts = set(re.findall(r"\bscripts/[\w-]+", text))
     assert {"scripts/run", "scripts/test", "scripts/install"} <= scripts
     assert all((ROOT / script).is_file() for script in scripts)
