@@ -153,7 +153,7 @@ def recognition_json(
     try:
         return _COMPACT.encode(fields).encode()
     except ValueError as error:
-        raise InputError(f"stream {stream}: the head's output has numbers that are not finite") from error
+        raise InputError(f"stream {stream}: the head gave numbers that are not finite") from error
 
 
 def _modality_part(moment: Moment, modality: Modality) -> dict[str, object]:

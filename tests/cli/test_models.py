@@ -182,7 +182,7 @@ def test_a_node_that_says_nothing_is_told_so(broker: Mosquitto, told: Told, monk
     for action in ("list", "check"):
         code, said, trouble = told(action)
         assert (code, said) == (1, "")
-        assert trouble.startswith(f"{where} has said nothing of its models in 0.3 s")
+        assert trouble.startswith(f"{where} has not published its models within 0.3 s")
 
 
 def test_the_last_word_of_a_node_that_is_gone_is_shown_and_it_is_not_waited_for(
@@ -213,14 +213,14 @@ def test_a_node_that_falls_silent_is_not_waited_for(
     with UpdatingNode(broker):
         code, _, trouble = told("install")
     assert code == 1
-    assert "has said nothing for 0.5 s; perceptd models list tells what it said last" in trouble
+    assert "has published nothing for 0.5 s; perceptd models list tells what it said last" in trouble
 
 
 def test_what_cannot_be_read_is_said(broker: Mosquitto, told: Told) -> None:
     broker.publish("perceptd/node/models", b'{"schema": 2}', retain=True)
     code, _, trouble = told("list")
     assert code == 1
-    assert "what cannot be read here: " in trouble
+    assert "this version cannot read the models of node node at " in trouble
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_bias_and_shares_add_up_to_the_logit_as_printed(seed, labels, present, t
 def test_a_head_that_gives_no_numbers_is_refused(bad):
     of = recognition()
     of.shares["audio"][...] = bad  # centred, one number that is none makes all so
-    with pytest.raises(InputError, match="front: the head's output has numbers that are not finite"):
+    with pytest.raises(InputError, match="front: the head gave numbers that are not finite"):
         build(of)
 
 
