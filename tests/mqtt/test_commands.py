@@ -1,4 +1,4 @@
-"""Commands: whatever comes, there is an answer or a count, and the answer goes nowhere it must not."""
+"""Commands: each one is answered or counted, and no answer goes to a topic that is reserved."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_no_stream_named_means_all(payload: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "payload", "words"),
+    ("name", "payload", "reason"),
     [
         ("reboot", b"", "unknown command"),
         ("pause", b'{"stream": 7}', "stream: Input should be a valid string"),
@@ -57,8 +57,8 @@ def test_no_stream_named_means_all(payload: bytes) -> None:
         ("models_pin", b'{"on": "yes"}', "on: Input should be a valid boolean"),
     ],
 )
-def test_what_cannot_be_obeyed_is_refused_with_a_reason(name: str, payload: bytes, words: str) -> None:
-    with pytest.raises(InvalidCommand, match=words):
+def test_what_cannot_be_obeyed_is_refused_with_a_reason(name: str, payload: bytes, reason: str) -> None:
+    with pytest.raises(InvalidCommand, match=reason):
         parse_arguments(Request(name, payload))
 
 
@@ -79,7 +79,7 @@ def test_every_command_can_be_forbidden() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "used"),
+    ("requested", "used"),
     [
         ("replies/17", True),
         ("perceptd-send/abc", True),
@@ -95,9 +95,9 @@ def test_every_command_can_be_forbidden() -> None:
         ("a\0b", False),
     ],
 )
-def test_an_answer_goes_only_where_anybody_may_write(wanted: str | None, used: bool) -> None:
-    topic = answer_topic(Request("pause", b"", wanted), "perceptd/node/", ("perceptd", "homeassistant", "ha"))
-    assert topic == (wanted if used else "perceptd/node/command/pause/result")
+def test_an_answer_goes_only_where_anybody_may_write(requested: str | None, used: bool) -> None:
+    topic = answer_topic(Request("pause", b"", requested), "perceptd/node/", ("perceptd", "homeassistant", "ha"))
+    assert topic == (requested if used else "perceptd/node/command/pause/result")
 
 
 class Received:

@@ -1,4 +1,4 @@
-"""docs/mqtt.md must say what the daemon sends."""
+"""docs/mqtt.md describes what the daemon sends."""
 
 import re
 from pathlib import Path

@@ -66,7 +66,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, method: str, reason: str) -> thread
 
 
 def stored(path: Path) -> list[int]:
-    """What a new run would find."""
+    """The numbers of the events that a new run finds."""
     store = OutboxStore(path)
     found = [entry.sequence for entry in store.read(0, 1_000_000)]
     store.close()
@@ -185,9 +185,9 @@ def test_beyond_the_bound_the_oldest_are_dropped_and_counted(path: Path) -> None
         wait_until(lambda: ours.add("front/event", event(number)), "room in memory")  # noqa: B023
     wait_until(lambda: ours.status()["waiting"] == 0, "written")
     assert ours.close(10.0)
-    left = stored(path)
-    assert left == list(range(left[0], left[-1] + 1))
-    assert counters.dropped["event_overflow"] == left[0] - 1
+    remaining = stored(path)
+    assert remaining == list(range(remaining[0], remaining[-1] + 1))
+    assert counters.dropped["event_overflow"] == remaining[0] - 1
     assert 0.95 < ours.status()["stored_bytes"] / (1 << 20) <= 1
 
 
@@ -206,7 +206,7 @@ def test_a_damaged_store_is_set_aside_and_counted_and_a_new_one_begins(path: Pat
     assert "is damaged" in caplog.text
 
 
-def test_without_a_disk_events_go_on_from_memory_and_it_is_said(tmp_path: Path, caplog) -> None:
+def test_without_a_disk_events_are_sent_from_memory_and_status_says_so(tmp_path: Path, caplog) -> None:
     (tmp_path / "a file").write_text("no directory")
     reader = Reader(10)
     with outbox(tmp_path / "a file" / "outbox.sqlite3", reader) as ours:

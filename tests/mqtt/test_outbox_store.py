@@ -1,4 +1,4 @@
-"""Events on disk: whole after any end, bounded, in order."""
+"""Events on disk: complete however the process ends, bounded, in order."""
 
 import sqlite3
 import subprocess
@@ -46,7 +46,7 @@ def test_the_directory_is_for_its_owner_alone(path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_later_step_makes_updates_needless_that_were_not_queued(path: Path) -> None:
+def test_a_later_step_coalesces_updates_that_were_not_queued(path: Path) -> None:
     store = OutboxStore(path)
     store.write([entry(1), entry(2, phase="update"), entry(3, "other", "update")], [], queued=0)
     assert store.write([entry(4, phase="update")], [], queued=2) == 0
@@ -85,17 +85,17 @@ def test_open_events_are_those_without_an_end(path: Path) -> None:
 
 
 @given(st.lists(st.integers(0, 3000), max_size=30), st.integers(0, 20_000), st.integers(0, 30))
-def test_beyond_the_bound_the_oldest_go_that_were_not_queued(sizes: list[int], most: int, queued: int) -> None:
+def test_beyond_the_bound_the_oldest_go_that_were_not_queued(sizes: list[int], max_bytes: int, queued: int) -> None:
     store = OutboxStore(Path(":memory:"))
     store.write([entry(n, str(n), size=size) for n, size in enumerate(sizes, 1)], [], queued=0)
-    dropped = store.drop_beyond(most, queued=queued)
-    kept = sequences(store)
+    dropped = store.drop_beyond(max_bytes, queued=queued)
+    remaining = sequences(store)
     free = [n for n in range(1, len(sizes) + 1) if n > queued]
-    assert kept == [n for n in range(1, len(sizes) + 1) if n <= queued] + free[dropped:]
-    assert store.size_bytes == sum(sizes[n - 1] + ROW_BYTES for n in kept)
-    assert store.size_bytes <= most or all(n <= queued for n in kept)
+    assert remaining == [n for n in range(1, len(sizes) + 1) if n <= queued] + free[dropped:]
+    assert store.size_bytes == sum(sizes[n - 1] + ROW_BYTES for n in remaining)
+    assert store.size_bytes <= max_bytes or all(n <= queued for n in remaining)
     if dropped:  # not one more than necessary
-        assert store.size_bytes + sizes[free[dropped - 1] - 1] + ROW_BYTES > most
+        assert store.size_bytes + sizes[free[dropped - 1] - 1] + ROW_BYTES > max_bytes
     store.close()
 
 
@@ -124,7 +124,7 @@ def test_a_second_user_of_the_file_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(5000)])
-def test_a_damaged_file_is_said_to_be_one(path: Path, damage: bytes) -> None:
+def test_a_damaged_file_raises_a_database_error(path: Path, damage: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(damage)
     with pytest.raises(sqlite3.DatabaseError) as found:
@@ -132,7 +132,7 @@ def test_a_damaged_file_is_said_to_be_one(path: Path, damage: bytes) -> None:
     assert not isinstance(found.value, sqlite3.OperationalError)
 
 
-def test_what_a_killed_process_had_written_is_whole(path: Path) -> None:
+def test_a_killed_process_leaves_complete_transactions(path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from daemon.mqtt.outbox_store import Entry, OutboxStore\n"
         f"store = OutboxStore(Path({str(path)!r}))\n"
@@ -145,7 +145,7 @@ def test_what_a_killed_process_had_written_is_whole(path: Path) -> None:
         for _ in range(50):
             process.stdout.readline()
         process.kill()
-        said = [50, *map(int, process.stdout.read().split())][-1]
+        last_printed = [50, *map(int, process.stdout.read().split())][-1]
     store = OutboxStore(path)
     assert sequences(store) == list(range(1, store.last_sequence + 1))
-    assert store.last_sequence in (said, said + 1)
+    assert store.last_sequence in (last_printed, last_printed + 1)

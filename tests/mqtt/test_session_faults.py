@@ -96,8 +96,8 @@ def test_events_on_the_way_when_the_broker_dies_arrive_at_least_once(broker):
         with Subscriber(broker) as subscriber:
             wait_until(lambda: ours.status()["published"] == 102, "all acknowledged")
             got = numbers(subscriber.payloads("perceptd/node/front/event"))
-            seen = list(dict.fromkeys(got))
-            assert seen == sorted(seen)
+            distinct = list(dict.fromkeys(got))
+            assert distinct == sorted(distinct)
     assert ours.status()["dropped"] == {}
 
 
@@ -132,13 +132,13 @@ def test_the_will_says_offline_when_the_process_is_killed(broker, tmp_path):
 
 
 def test_a_second_session_of_the_same_node_ends_the_first_and_online_wins(broker):
-    """As after a power cut: the broker still holds the connection of before."""
+    """As after a power cut: the broker still has the old connection."""
     with Subscriber(broker) as subscriber, session(broker) as first:
         wait_until(lambda: first.connected, "connected")
         with session(broker) as second:
             wait_until(lambda: second.connected, "connected")
-            words = subscriber.wait_for("perceptd/node/availability", 3)
-            assert words[:3] == [b"online", b"offline", b"online"]
+            published = subscriber.wait_for("perceptd/node/availability", 3)
+            assert published[:3] == [b"online", b"offline", b"online"]
 
 
 def stop_within(ours: Session, deadline_s: float) -> None:
@@ -202,8 +202,8 @@ def test_a_refused_login_is_explained_once_and_the_password_stays_secret(caplog,
         ours.stop(3.0)
         assert caplog.text.count("refused the login") == 1
         assert "check mqtt.username and mqtt.password" in caplog.text
-        for told in (caplog.text, repr(ours), repr(vars(ours)), repr(wrong), str(ours.status())):
-            assert "battery staple" not in told
+        for text in (caplog.text, repr(ours), repr(vars(ours)), repr(wrong), str(ours.status())):
+            assert "battery staple" not in text
 
         right = MqttConfig(port=broker.port, username="device", password=SecretStr(PASSWORD))
         ours = Session(right, "node", tmp_path)
@@ -248,8 +248,8 @@ def test_what_is_not_an_mqtt_5_broker_is_tried_again_and_harms_nothing(answer, c
     assert "Traceback" not in caplog.text
 
 
-def test_a_second_device_of_the_same_name_is_told_and_not_fought_over(broker, caplog):
-    """Each cuts off the other by connecting; this mosquitto does not say why."""
+def test_the_first_of_two_devices_with_one_name_gives_way_and_reports_it(broker, caplog):
+    """Each cuts off the other by connecting; this version of mosquitto does not give the reason."""
 
     def healthy(ours: Session) -> None:
         ours.publish("health", json.dumps({"instance": ours.instance}).encode(), retain=True, qos=1)
@@ -259,22 +259,22 @@ def test_a_second_device_of_the_same_name_is_told_and_not_fought_over(broker, ca
         healthy(first)
         with session(broker) as second:
             healthy(second)
-            told = "another device connects to the MQTT broker as node node"
-            wait_until(lambda: told in str(first.status()["reason"]), "the first has come back and seen it")
+            text = "another device connects to the MQTT broker as node node"
+            wait_until(lambda: text in str(first.status()["reason"]), "the first has come back and seen it")
             wait_until(lambda: second.connected and second.status()["reconnects"] == 1, "the second is back")
             time.sleep(4 * connection.FIRST_RETRY_S)  # as long as several tries after any other loss
             assert second.connected
             assert not first.connected
             assert second.status()["reconnects"] == 1
-            assert told not in str(second.status()["reason"])
-        assert caplog.text.count(told) == 1
+            assert text not in str(second.status()["reason"])
+        assert caplog.text.count(text) == 1
 
 
 @pytest.mark.parametrize("answers", [False, True])
-def test_a_broker_that_says_nothing_or_drops_everybody_is_told_once_and_costs_nothing(
+def test_a_broker_that_is_silent_or_drops_everybody_is_reported_once_and_costs_nothing(
     answers, monkeypatch, tmp_path, caplog
 ):
-    """It takes the connection and is silent, or ends it; hundreds of tries later nothing has grown."""
+    """The broker accepts the connection and is silent, or ends it. After hundreds of attempts nothing has grown."""
     for name, seconds in (("CONNACK_S", 0.02), ("FIRST_RETRY_S", 0.01), ("LONGEST_RETRY_S", 0.01)):
         monkeypatch.setattr(connection, name, seconds)
     tries = itertools.count(1)
