@@ -262,4 +262,8 @@ def _stream_availability(node: str, stream: str) -> dict[str, str]:
 
 def _quoted(text: str) -> str:
     """Return a name as a string literal that templates and JSON read alike: special characters are escaped."""
-    return re.sub(r"[{}%#'<>&]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
+    return re.sub(r"[{}%#'<>&]", _escape, json.dumps(text, ensure_ascii=False))
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
