@@ -107,14 +107,15 @@ class NodeChecks:
 
 
 def broker_finding(mqtt: MqttConfig) -> Finding:
-    """Whether a node could connect, in the link's own words if not."""
+    """Returns whether a node could connect, or the troubles that prevented it."""
     try:
-        trouble = try_broker(mqtt)
+        troubles = try_broker(mqtt)
     except Refused as error:
         return Finding("broker", "failure", str(error), "correct it in config.yaml")
-    if trouble is not None:
-        remedy = None if "check" in trouble else "check that the broker runs there, and mqtt in config.yaml"
-        return Finding("broker", "failure", trouble.replace("; trying again", ""), remedy)
+    if troubles:
+        remedies = [trouble.remedy for trouble in troubles if trouble.remedy is not None]
+        remedy = "; ".join(remedies) or "check that the broker runs there, and mqtt in config.yaml"
+        return Finding("broker", "failure", "; ".join(trouble.finding for trouble in troubles), remedy)
     tls = "without TLS" if mqtt.tls is None else "TLS verified"
     return Finding("broker", "good", f"{mqtt.host}:{mqtt.port} answers, {tls}, lets us in")
 

@@ -1,16 +1,13 @@
-"""Commands as they come over MQTT: what may be asked, and how it is answered. Pure."""
+"""Commands over MQTT: which there are, their arguments, and where the answer goes. Pure."""
 
-import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from daemon.bundle.manifest import Name as BundleName
 from daemon.bundle.manifest import Version
-from daemon.core.records import Counters
-from daemon.mqtt.client import Inbound
 from daemon.mqtt.payloads import Name, Payload, Time
 from daemon.mqtt.send_queue import Outbound
 
@@ -21,39 +18,39 @@ MAX_NAME = 64
 
 
 class Arguments(BaseModel):
-    """What the payload of a command may say: JSON, or nothing at all."""
+    """The payload of a command: a JSON object, or nothing at all."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class StreamArguments(Arguments, title="OfStream"):
-    """Which stream is meant; none named: all."""
+    """The stream to change; without a name, all streams."""
 
     stream: Name | None = None
 
 
 class DeviceArguments(Arguments, title="OfDevice"):
-    """Whether the camera or microphone of a stream is to be open."""
+    """Whether to open or close the camera or microphone of a stream."""
 
     stream: Name
     on: bool
 
 
 class LogLevelArguments(Arguments, title="OfLogLevel"):
-    """From which level on is logged."""
+    """The lowest level that is logged."""
 
     level: Literal["debug", "info", "warning", "error"]
 
 
 class InstallArguments(Arguments, title="OfInstall"):
-    """Which bundle to install; without a version the latest, without a name the running bundle's."""
+    """The bundle to install; without a version the latest, without a name the active bundle's."""
 
     name: BundleName | None = None
     version: Version | None = None
 
 
 class PinArguments(Arguments, title="OfPin"):
-    """Whether the running bundle is to stay until somebody asks for another."""
+    """Whether the active bundle stays until somebody asks for another."""
 
     on: bool
 
@@ -80,7 +77,7 @@ ARGUMENTS: dict[str, type[Arguments]] = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A command as it came, and where its answer goes if its sender said so (MQTT 5)."""
+    """A command as it was received, and where its sender wants the answer (MQTT 5)."""
 
     name: str
     payload: bytes
@@ -89,7 +86,7 @@ class Request:
 
 
 class AnswerPayload(Payload):
-    """What became of a command: done, or not and why. `result` is what `describe` tells."""
+    """The answer to a command: done, or refused and why. `result` is the answer of `describe`."""
 
     command: Name
     ok: bool
@@ -98,91 +95,52 @@ class AnswerPayload(Payload):
     result: dict[str, Any] | None = None
 
 
+class CommandSink(Protocol):
+    """Takes the commands that a session receives, and answers each with `Session.publish_answer`."""
+
+    def take(self, request: Request) -> None:
+        """Take one command. Called on the MQTT thread: never blocks and never waits for a disk."""
+
+
 class InvalidCommand(ValueError):
-    """A command that cannot be obeyed; the message is the answer's reason."""
+    """A command that cannot be obeyed; the message is the reason in the answer."""
 
 
 def parse_arguments(request: Request) -> Arguments:
-    """What is asked. Raises Unfit."""
+    """Return the arguments of a command. Raises InvalidCommand."""
     model = ARGUMENTS.get(request.name)
     if model is None:
-        raise InvalidCommand(f"unknown command; known are {', '.join(ARGUMENTS)}")
+        raise InvalidCommand(f"unknown command; the commands are {', '.join(ARGUMENTS)}")
     if len(request.payload) > MAX_COMMAND_BYTES:
-        raise InvalidCommand(f"{len(request.payload)} bytes; at most {MAX_COMMAND_BYTES} are taken")
+        raise InvalidCommand(f"the payload has {len(request.payload)} bytes; at most {MAX_COMMAND_BYTES} are accepted")
     try:
         return model.model_validate_json(request.payload.strip() or b"{}")
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(level) for level in first["loc"])
-        raise InvalidCommand(f"{where}: {first['msg']}" if where else first["msg"]) from error
+        field = ".".join(str(level) for level in first["loc"])
+        raise InvalidCommand(f"{field}: {first['msg']}" if field else first["msg"]) from error
+
+
+def answer_message(request: Request, answer: AnswerPayload, base: str, reserved: Collection[str]) -> Outbound:
+    """Return the message that answers a command. For `base` and `reserved` see `answer_topic`."""
+    correlation = (request.correlation or b"")[:MAX_CORRELATION_BYTES] or None
+    return Outbound(answer_topic(request, base, reserved), answer.to_json(), qos=1, correlation=correlation)
 
 
 def answer_topic(request: Request, base: str, reserved: Collection[str]) -> str:
-    """Where the answer goes: what the sender asked for, if it is a topic that is not for others to write to.
+    """Return the sender's response topic, or else the command's own result topic under `base`.
 
-    Whoever may send commands need not be allowed to speak as this node, or to Home Assistant: the daemon does not lend
-    out its rights. `reserved` are the first levels of the topics that it may write to.
+    Response topics whose first level is in `reserved` or begins with `$` are not used.
+    A sender of commands may have no right to publish there, and the daemon does not lend its rights.
     """
-    wanted = request.response_topic
-    if wanted and len(wanted) <= MAX_RESPONSE_TOPIC and wanted.isprintable() and not set(wanted) & set("+#"):
-        first = wanted.split("/")[0]
-        if first not in reserved and not first.startswith("$"):
-            return wanted
+    requested = request.response_topic
+    if (
+        requested
+        and len(requested) <= MAX_RESPONSE_TOPIC
+        and requested.isprintable()
+        and not set(requested) & set("+#")
+    ):
+        first_level = requested.split("/")[0]
+        if first_level not in reserved and not first_level.startswith("$"):
+            return requested
     return f"{base}command/{request.name[:MAX_NAME]}/result"
-
-
-log = logging.getLogger(__name__)
-
-OnText = Callable[[str, bytes, bool], None]
-"""Takes the stream's name, the raw payload, and whether the broker had it retained."""
-OnCommand = Callable[[Request], AnswerPayload]
-"""Obeys a command, or says why not."""
-
-
-class Reception:
-    """Hands on what comes under the topics of one node; what cannot be handed on is counted, and never raised."""
-
-    def __init__(
-        self, base: str, birth_topic: str | None, counters: Counters, on_text: OnText, on_command: OnCommand | None
-    ) -> None:
-        """`base` begins the node's topics; `birth_topic` is where Home Assistant says "online", if that matters."""
-        self._base, self._birth_topic, self._counters = base, birth_topic, counters
-        self._reserved = {"perceptd", "homeassistant", *([birth_topic.split("/")[0]] if birth_topic else [])}
-        self._on_text, self._on_command = on_text, on_command
-
-    @property
-    def filters(self) -> list[str]:
-        """What to subscribe to."""
-        filters = [f"{self._base}+/text"]
-        if self._on_command is not None:
-            filters.append(f"{self._base}command/+")
-        if self._birth_topic is not None:
-            filters.append(self._birth_topic)
-        return filters
-
-    def is_birth(self, message: Inbound) -> bool:
-        """Whether Home Assistant has just started, and is to be told everything again."""
-        return message.topic == self._birth_topic and message.payload == b"online" and not message.retained
-
-    def take(self, message: Inbound) -> Outbound | None:
-        """Hand on one message; gives the answer to send, if one is due."""
-        if message.topic == self._birth_topic:
-            return None
-        kind, _, name = message.topic.removeprefix(self._base).partition("/")
-        try:
-            if kind == "command" and self._on_command is not None:
-                return self._obeyed(name, message, self._on_command)
-            self._on_text(kind, message.payload, message.retained)
-        except Exception:
-            log.exception("taking a message under %s failed", message.topic)
-            self._counters.drop("command_failed" if kind == "command" else "text_failed")
-        return None
-
-    def _obeyed(self, name: str, message: Inbound, obey: OnCommand) -> Outbound | None:
-        if message.retained:  # nobody can say when it was meant
-            self._counters.drop("command_retained")
-            return None
-        request = Request(name, message.payload, message.response_topic, message.correlation)
-        payload = obey(request).to_json()
-        correlation = (message.correlation or b"")[:MAX_CORRELATION_BYTES] or None
-        return Outbound(answer_topic(request, self._base, self._reserved), payload, qos=1, correlation=correlation)

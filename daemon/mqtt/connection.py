@@ -1,18 +1,17 @@
-"""Keeps connected to the broker: connects again for ever, in the protocol it speaks, and says what goes wrong once."""
+"""Keeps a connection to the broker: reconnects forever, finds the protocol version, logs each trouble once."""
 
 import logging
 import os
 import select
 import ssl
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Event
+from threading import Event, Thread
 
 from daemon.config.mqtt import MqttConfig
 from daemon.core.timing import Backoff
-from daemon.mqtt.client import Answers, BrokerClient, Inbound, Protocol, Way
-from daemon.mqtt.credentials import login, tls_context
+from daemon.mqtt.client import TAKEN_OVER, UNSUPPORTED_PROTOCOL, BrokerClient, MqttCallbacks, ProtocolVersion
+from daemon.mqtt.credentials import Endpoint, endpoint_of
 from daemon.mqtt.send_queue import Outbound
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
 
@@ -20,211 +19,259 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 30.0
+
+# A connection that lasted this long was a working one: the next wait is a short one again.
 STEADY_S = 5.0
-"""A connection that lasted this long worked: the next wait is a short one."""
 
+# QoS 1 messages that are sent and not acknowledged. Brokers cut off a client above their limit (mosquitto's is 20).
 MAX_AWAITING_ACK = 10
-"""QoS 1 messages on the way at once. Brokers cut off a client that exceeds their limit (mosquitto's is 20)."""
 
+# The system's resolver asks every name server twice for 5 s; connecting then takes up to 5 s for each address.
 CONNECT_S = 120.0
-"""Connecting waits for the system's resolver, which asks every name server twice for 5 s, and for 5 s per address."""
 
-ENDING_TICK_S = 0.05
+# A broker that has not answered CONNECT by then is given up.
+CONNACK_S = 10.0
 
-ANSWER_S = 10.0
-"""A broker that has not taken or refused the login by then will not."""
+CLOSING_TICK_S = 0.05
+JOIN_S = 2.0
 
-FIRST_EVASION_S, LONGEST_EVASION_S = 60.0, 3600.0
-"""Between tries while another client uses our name: each try cuts it off."""
+# Waits between attempts while another client uses the same name, because each attempt cuts off that client.
+FIRST_TAKEOVER_WAIT_S, LONGEST_TAKEOVER_WAIT_S = 60.0, 3600.0
 
-MOST_TOLD = 8
-"""Different troubles: a hostile peer may give each try another."""
+# Bounds the memory for different troubles: a hostile peer may give each attempt another one.
+MAX_TROUBLES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Hooks:
-    """What a link's owner wants to hear; all are called on the thread that runs the link, and must be quick."""
+class Trouble:
+    """Something that went wrong: what was found, what to do (None: not known), and what the program does next."""
 
-    connected: Callable[[], None]
-    disconnected: Callable[[], None]
-    received: Callable[[Inbound], None]
-    acknowledged: Callable[[int, str | None], None]
-    turn: Callable[[], None]
+    finding: str
+    remedy: str | None = None
+    next_step: str | None = None
+
+    def __str__(self) -> str:
+        return "; ".join(part for part in (self.finding, self.remedy, self.next_step) if part is not None)
+
+
+class Waker:
+    """Lets other threads interrupt the poll of a connection's thread."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable after `wake`."""
+        return self._descriptor
+
+    def wake(self) -> None:
+        """Make the connection's loop take a turn now. Never blocks; callable from any thread until `close`."""
+        os.eventfd_write(self._descriptor, 1)
+
+    def clear(self) -> None:
+        """Make the descriptor unreadable again."""
+        os.eventfd_read(self._descriptor)
+
+    def close(self) -> None:
+        """Close the descriptor. The loop must have ended, and nobody may call `wake` any more."""
+        os.close(self._descriptor)
 
 
 class Connection:
-    """One client after the other, used by the one thread that calls `run`; only `wake` may be called from others.
+    """Uses one client after another. Belongs to the thread that calls `run`; only `troubles` is for other threads too.
 
-    Given no username or password it logs in without. The password goes nowhere but into CONNECT.
+    Without username and password it logs in anonymously. The password is sent in CONNECT and nowhere else.
     """
 
-    def __init__(self, config: MqttConfig, client_id: str, hooks: Hooks, will: Outbound | None = None) -> None:
-        """Raises Refused when a password or a certificate that the config names is no good."""
-        tls = None if config.tls is None else tls_context(config.tls)
-        self._way = Way(config, client_id, login(config), tls, will)
-        self._hooks = hooks
-        self._answers = Answers(
-            self._on_taken, self._on_refused, self._on_lost, hooks.received, hooks.acknowledged, self._on_declined
-        )
-        self._address = f"{config.host}:{config.port}"
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._told: dict[str, None] = {}
-        self._up = False
+    def __init__(self, endpoint: Endpoint, callbacks: MqttCallbacks, waker: Waker, heartbeat: Heartbeat) -> None:
+        self._endpoint = endpoint
+        self._callbacks = callbacks
+        self._waker = waker
+        self._heartbeat = heartbeat
+        self._troubles: dict[Trouble, None] = {}
+        self._is_up = False
         self._up_at = 0.0
-        self._refused = self._taken_over = False
-        self._protocol: Protocol = "5"
+        self._is_taken_over = False
+        self._protocol: ProtocolVersion = "5"
         self._client = self._new_client()
-        self.progress = Heartbeat("mqtt")
-
-    def _new_client(self) -> BrokerClient:
-        return BrokerClient(self._way, self._protocol, self._answers)
 
     def run(self, stop: Event, tick_s: float = IDLE_S) -> None:
-        """Keep connected until `stop` is set and the connection, if there is one, was ended by the owner.
+        """Stay connected until `stop` is set and the owner has ended the connection, if there is one.
 
-        Never raises for anything a network or a broker does. Between tries it waits a jittered, capped time.
+        Never raises because of a network or a broker. Waits a random, bounded time between attempts.
         """
-        self.progress.begin()
-        backoff, evasion = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S), Backoff(FIRST_EVASION_S, LONGEST_EVASION_S)
+        self._heartbeat.begin()
+        backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
+        takeover_backoff = Backoff(FIRST_TAKEOVER_WAIT_S, LONGEST_TAKEOVER_WAIT_S)
         while not stop.is_set():
             began = time.monotonic()
             self._connect_once(stop, tick_s)
             lasted_s = time.monotonic() - began
             if lasted_s >= STEADY_S:
                 backoff.reset()
-            if lasted_s >= LONGEST_EVASION_S:
-                evasion.reset()
-            self._rest(stop, evasion.next_s() if self._taken_over else backoff.next_s())
-
-    def close(self) -> None:
-        """Give back the descriptor; `run` has returned and nobody calls `wake` any more."""
-        os.close(self._wake_fd)
-
-    def wake(self) -> None:
-        """Make `run` take a turn now. Never blocks."""
-        os.eventfd_write(self._wake_fd, 1)
+            if lasted_s >= LONGEST_TAKEOVER_WAIT_S:
+                takeover_backoff.reset()
+            self._wait(stop, takeover_backoff.next_s() if self._is_taken_over else backoff.next_s())
 
     @property
-    def ready(self) -> bool:
-        """Whether all that was handed over has been written to the socket."""
-        return self._up and not self._client.wants_to_write
+    def is_ready(self) -> bool:
+        """Whether the connection is up and all earlier messages are written to the socket."""
+        return self._is_up and not self._client.wants_to_write
 
     def subscribe(self, topic_filter: str) -> None:
-        """Ask for messages up to QoS 1."""
+        """Subscribe to a filter with QoS 1."""
         self._client.subscribe(topic_filter)
 
     def unsubscribe(self, topic_filter: str) -> None:
-        """Ask for them no more."""
+        """End the subscription to a filter."""
         self._client.unsubscribe(topic_filter)
 
     def publish(self, message: Outbound) -> int:
-        """Send one message; gives its id, by which it is acknowledged on this connection, if of QoS 1."""
+        """Send one message; return the id by which this connection acknowledges it, if its QoS is 1."""
         return self._client.publish(message)
 
     def disconnect(self) -> None:
-        """End the connection so that the broker forgets the last will."""
+        """End the connection in order, so that the broker does not publish the last will."""
         self._client.disconnect()
 
-    def evade(self, why: str) -> None:
-        """Leave the broker to another client of our name for a minute or more, and say why."""
-        self.tell(why)
-        self._taken_over = True
+    def give_way(self, trouble: Trouble) -> None:
+        """Report that another client uses the same name, and disconnect for a minute or more."""
+        self.report(trouble)
+        self._is_taken_over = True
         self._client.disconnect()
 
     def abort(self) -> None:
-        """Cut the connection: the broker then publishes the last will."""
+        """Cut the connection, so that the broker publishes the last will."""
         self._client.abort()
 
     @property
-    def trouble(self) -> str | None:
-        """What has gone wrong since a connection last held; None: nothing."""
-        return "; ".join(self._told.copy()) or None
+    def troubles(self) -> list[Trouble]:
+        """The troubles since a connection last was steady. Callable from any thread."""
+        return list(self._troubles.copy())
 
-    def tell(self, trouble: str) -> None:
-        """Log a trouble once until a connection has held: it may come back with every try."""
-        if trouble not in self._told and len(self._told) < MOST_TOLD:
-            self._told[trouble] = None
+    def report(self, trouble: Trouble) -> None:
+        """Log a trouble once until a connection was steady, because each attempt may meet it again."""
+        if trouble not in self._troubles and len(self._troubles) < MAX_TROUBLES:
+            self._troubles[trouble] = None
             log.warning("%s", trouble)
 
-    def _connect_once(self, stop: Event, tick_s: float) -> None:
-        self._refused = self._taken_over = False
-        self._client = self._new_client()
-        poll = select.poll()
-        poll.register(self._wake_fd, select.POLLIN)
-        is_answered = False
-        try:
-            self.progress.mark(CONNECT_S)
-            self._client.connect()
-            answer_by = time.monotonic() + ANSWER_S
-            while (descriptor := self._client.descriptor) is not None:
-                left_s = tick_s if self._up else max(0.0, answer_by - time.monotonic())
-                self._turn(poll, descriptor, ENDING_TICK_S if stop.is_set() else min(tick_s, left_s))
-                is_answered = is_answered or self._up
-                if not self._up and time.monotonic() > answer_by:
-                    break
-            if not (is_answered or self._refused or stop.is_set()):
-                self._try_the_other_protocol("did not answer as MQTT asks")
-        except OSError as error:
-            self.tell(f"no connection to the MQTT broker at {self._address}: {_why(error)}; trying again")
-        except Exception as error:  # paho raises whatever a packet that is not MQTT makes it raise
-            log.debug("in the MQTT loop", exc_info=True)
-            self._try_the_other_protocol(f"did not send MQTT ({type(error).__name__}: {error})")
-        finally:
-            self.abort()
-            if self._up:
-                self._up = False
-                self._hooks.disconnected()
+    def _new_client(self) -> BrokerClient:
+        return BrokerClient(self._endpoint, self._protocol, self._callbacks)
 
-    def _try_the_other_protocol(self, what: str) -> None:
-        self.tell(f"the MQTT broker at {self._address} {what}; trying again with MQTT 3.1.1 and 5 in turn")
+    def _connect_once(self, stop: Event, tick_s: float) -> None:
+        self._is_taken_over = False
+        client = self._client = self._new_client()
+        poll = select.poll()
+        poll.register(self._waker, select.POLLIN)
+        try:
+            self._heartbeat.mark(CONNECT_S)
+            client.connect()
+            give_up_at = time.monotonic() + CONNACK_S
+            while (descriptor := client.descriptor) is not None:
+                wait_s = tick_s if self._is_up else min(tick_s, max(0.0, give_up_at - time.monotonic()))
+                self._turn(poll, descriptor, min(wait_s, CLOSING_TICK_S) if stop.is_set() else wait_s)
+                if not self._is_up and time.monotonic() > give_up_at:
+                    break
+            self._report_end(client)
+            if not (client.is_accepted or client.refusal or stop.is_set()):
+                self._try_other_protocol("did not answer as MQTT requires")
+        except OSError as error:
+            cause, remedy = _cause(error)
+            finding = f"no connection to the MQTT broker at {self._endpoint.address}: {cause}"
+            self.report(Trouble(finding, remedy, "trying again"))
+        except Exception as error:  # a packet that is not MQTT makes paho raise many different errors
+            log.debug("in the MQTT loop", exc_info=True)
+            self._try_other_protocol(f"did not send MQTT ({type(error).__name__}: {error})")
+        finally:
+            client.abort()
+            if self._is_up:
+                self._is_up = False
+                self._callbacks.on_disconnected()
+
+    def _turn(self, poll: "select.poll", descriptor: int, wait_s: float) -> None:
+        self._heartbeat.mark()
+        client = self._client
+        poll.register(descriptor, select.POLLIN | (select.POLLOUT if client.wants_to_write else 0))
+        ready = dict(poll.poll(wait_s * 1000))
+        if self._waker.fileno() in ready:
+            self._waker.clear()
+        if ready.get(descriptor, 0) & ~select.POLLOUT:
+            while client.read():
+                self._heartbeat.mark()
+        if ready.get(descriptor, 0) & select.POLLOUT:
+            client.write()
+        client.keep_alive()
+        if client.is_accepted and not self._is_up:
+            log.info("connected to the MQTT broker at %s, MQTT %s", self._endpoint.address, self._protocol)
+            self._is_up, self._up_at = True, time.monotonic()
+            self._callbacks.on_connected()
+        while client.refused_subscriptions:
+            reason = client.refused_subscriptions.pop()
+            finding = f"the MQTT broker at {self._endpoint.address} refused a subscription: {reason.name}"
+            self.report(Trouble(finding, reason.remedy))
+        self._callbacks.on_turn()
+
+    def _report_end(self, client: BrokerClient) -> None:
+        """Report why the login was refused or the connection was lost, if one of them happened."""
+        if self._is_up and time.monotonic() - self._up_at >= STEADY_S:
+            self._troubles.clear()
+        refusal, loss = client.refusal, client.loss
+        if refusal is not None and refusal.code == UNSUPPORTED_PROTOCOL:
+            self._try_other_protocol("does not speak this version of MQTT")
+        elif refusal is not None:
+            finding = f"the MQTT broker at {self._endpoint.address} refused the login: {refusal.name}"
+            self.report(Trouble(finding, refusal.remedy, "trying again"))
+        if loss is not None:
+            self._is_taken_over = self._is_taken_over or loss.code == TAKEN_OVER
+            if self._is_up:
+                finding = f"lost the MQTT broker at {self._endpoint.address}: {loss.name}"
+                self.report(Trouble(finding, loss.remedy, "connecting again"))
+
+    def _try_other_protocol(self, fault: str) -> None:
+        finding = f"the MQTT broker at {self._endpoint.address} {fault}"
+        self.report(Trouble(finding, next_step="trying again with MQTT 3.1.1 and 5 alternately"))
         self._protocol = "3.1.1" if self._protocol == "5" else "5"
 
-    def _rest(self, stop: Event, rest_s: float) -> None:
-        until = time.monotonic() + rest_s
-        while (left_s := until - time.monotonic()) > 0 and not stop.is_set():
-            self.progress.mark()
-            stop.wait(min(left_s, IDLE_S))
-
-    def _turn(self, poll: "select.poll", descriptor: int, tick_s: float) -> None:
-        self.progress.mark()
-        poll.register(descriptor, select.POLLIN | (select.POLLOUT if self._client.wants_to_write else 0))
-        happened = dict(poll.poll(tick_s * 1000))
-        if self._wake_fd in happened:
-            os.eventfd_read(self._wake_fd)
-        if happened.get(descriptor, 0) & ~select.POLLOUT:
-            while self._client.read():
-                self.progress.mark()
-        if happened.get(descriptor, 0) & select.POLLOUT:
-            self._client.write()
-        self._client.keep_alive()
-        self._hooks.turn()
-
-    def _on_taken(self) -> None:
-        log.info("connected to the MQTT broker at %s, MQTT %s", self._address, self._protocol)
-        self._up, self._up_at = True, time.monotonic()
-        self._hooks.connected()
-
-    def _on_refused(self, why: str, because_of_the_protocol: bool) -> None:
-        self._refused = True
-        if because_of_the_protocol:
-            self._try_the_other_protocol("does not speak this version of MQTT")
-        else:
-            self.tell(f"the MQTT broker at {self._address} refused the login: {why}; trying again")
-
-    def _on_lost(self, why: str | None, is_taken_over: bool) -> None:
-        self._taken_over = self._taken_over or is_taken_over
-        if self._up and time.monotonic() - self._up_at >= STEADY_S:
-            self._told.clear()
-        if self._up and why is not None:
-            self.tell(f"lost the MQTT broker at {self._address}: {why}; connecting again")
-
-    def _on_declined(self, why: str) -> None:
-        self.tell(f"the MQTT broker at {self._address} refused a subscription: {why}")
+    def _wait(self, stop: Event, wait_s: float) -> None:
+        until = time.monotonic() + wait_s
+        while (remaining_s := until - time.monotonic()) > 0 and not stop.is_set():
+            self._heartbeat.mark()
+            stop.wait(min(remaining_s, IDLE_S))
 
 
-def _why(error: OSError) -> str:
+class BackgroundClient(MqttCallbacks):
+    """A connection with a thread of its own, for programs that only ask or listen. Start it; close it at the end."""
+
+    def __init__(self, config: MqttConfig, client_id: str, thread_name: str) -> None:
+        """Raises Refused when the password or a certificate that the config names cannot be used."""
+        endpoint = endpoint_of(config, client_id)
+        self._closing = Event()
+        self._waker = Waker()
+        self.connection = Connection(endpoint, self, self._waker, Heartbeat(thread_name))
+        self._thread = Thread(target=self.connection.run, args=(self._closing,), name=thread_name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect, and go on until `close`."""
+        self._thread.start()
+
+    def on_turn(self) -> None:
+        """End the connection once `close` was called."""
+        if self._closing.is_set():
+            self.connection.disconnect()
+
+    def close(self) -> None:
+        """Disconnect and end the thread; a thread that hangs is abandoned."""
+        self._closing.set()
+        self._waker.wake()
+        self._thread.join(JOIN_S)
+        if not self._thread.is_alive():
+            self._waker.close()
+
+
+def _cause(error: OSError) -> tuple[str, str | None]:
+    """Return why connecting failed, and what to do (None: not known)."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not to be trusted ({error.verify_message}): check mqtt.tls and the broker's name"
+        return f"its certificate cannot be trusted ({error.verify_message})", "check mqtt.tls and the broker's name"
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({error.reason or error}): check mqtt.port and mqtt.tls in config.yaml"
-    return error.strerror or str(error)
+        return f"TLS failed ({error.reason or error})", "check mqtt.port and mqtt.tls in config.yaml"
+    return error.strerror or str(error), None

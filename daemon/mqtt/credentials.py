@@ -1,38 +1,70 @@
-"""How to reach the broker and who we are there: TLS, transport, login."""
+"""How to reach the broker and which identity to show it: address, TLS and login."""
 
 import os
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from daemon.config.mqtt import MqttConfig, TlsConfig
 from daemon.core.errors import Refused
+from daemon.mqtt.send_queue import Outbound
 
 MAX_SECRET_BYTES = 4096
+
+# Names in systemd's credentials directory, as `LoadCredential=mqtt-password:/etc/...` makes them (systemd.exec(5)).
 CREDENTIALS = {"username": "mqtt-username", "password": "mqtt-password"}
-"""Names in systemd's credentials directory, as `LoadCredential=mqtt-password:/etc/...` makes them (systemd.exec(5))."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A broker and the identity of one client there. `will` is the message that the broker publishes at a loss."""
+
+    config: MqttConfig
+    client_id: str
+    login: tuple[str | None, str | None] = field(repr=False)
+    tls: ssl.SSLContext | None
+    will: Outbound | None
+
+    @property
+    def address(self) -> str:
+        """Host and port, for messages."""
+        return f"{self.config.host}:{self.config.port}"
+
+
+def endpoint_of(config: MqttConfig, client_id: str, will: Outbound | None = None) -> Endpoint:
+    """Return the endpoint that the config describes; reads the files that the config names.
+
+    Raises Refused when the password or a certificate cannot be read.
+    """
+    tls = None if config.tls is None else tls_context(config.tls)
+    return Endpoint(config, client_id, login(config), tls, will)
 
 
 def login(config: MqttConfig, environment: Mapping[str, str] = os.environ) -> tuple[str | None, str | None]:
-    """User and password: from the config, its password_file, or systemd's credentials directory, in this order.
+    """Return user name and password; each is None where none is configured.
 
-    Raises Refused when a file that should hold one cannot be read.
+    The config comes first, then its password_file, then systemd's credentials directory.
+    Raises Refused when a file with a secret cannot be read.
     """
     username, password = config.username, config.password.get_secret_value() if config.password else None
     if password is None and config.password_file is not None:
         password = _secret(Path(config.password_file), "mqtt.password_file")
     directory = environment.get("CREDENTIALS_DIRECTORY")
     if directory is not None:
-        given = {key: Path(directory) / name for key, name in CREDENTIALS.items()}
-        if username is None and given["username"].is_file():
-            username = _secret(given["username"], "credential")
-        if password is None and given["password"].is_file():
-            password = _secret(given["password"], "credential")
+        files = {key: Path(directory) / name for key, name in CREDENTIALS.items()}
+        if username is None and files["username"].is_file():
+            username = _secret(files["username"], "credential")
+        if password is None and files["password"].is_file():
+            password = _secret(files["password"], "credential")
     return username, password
 
 
 def tls_context(config: TlsConfig) -> ssl.SSLContext:
-    """What verifies the broker, and shows our certificate if there is one. Raises Refused when a file is no good."""
+    """Return the context that verifies the broker and shows the client certificate, if one is configured.
+
+    Raises Refused when a certificate file cannot be used.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks the broker's certificate and name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -41,27 +73,26 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext:
         else:
             context.load_verify_locations(config.ca_file)
     except OSError as error:
-        raise Refused(f"mqtt.tls.ca_file = {config.ca_file}: {_in_words(error)}") from error
+        raise Refused(f"mqtt.tls.ca_file = {config.ca_file}: {_file_fault(error)}") from error
     try:
         if config.certificate_file is not None:
-            # an empty passphrase, because nobody is there to be asked for one
+            # without a passphrase OpenSSL would ask for one at a terminal; an empty one makes it fail instead
             context.load_cert_chain(config.certificate_file, config.key_file, password="")
     except OSError as error:
         files = f"mqtt.tls.certificate_file = {config.certificate_file}, key_file = {config.key_file}"
-        raise Refused(
-            f"{files}: {_in_words(error)}; expected a PEM certificate and its key without passphrase"
-        ) from error
+        expected = "expected a PEM certificate and its key without passphrase"
+        raise Refused(f"{files}: {_file_fault(error)}; {expected}") from error
     return context
 
 
-def _in_words(error: OSError) -> str:
+def _file_fault(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        return f"holds no certificate that can be used ({error.reason or error})"
+        return f"contains no usable certificate ({error.reason or error})"
     return error.strerror or str(error)
 
 
 def _secret(path: Path, key: str) -> str:
-    """The first line of a file."""
+    """Return the first line of a file. Raises Refused; the message names the file and never quotes it."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_SECRET_BYTES + 1)

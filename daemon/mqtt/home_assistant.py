@@ -1,4 +1,4 @@
-"""What Home Assistant is told of a node, so that it finds it by itself: MQTT discovery of one device. Pure.
+"""MQTT discovery for Home Assistant: the message that announces a node as one device with its entities. Pure.
 
 https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery, "device discovery payload".
 """
@@ -12,6 +12,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+Components = dict[str, dict[str, Any]]
+
+# Every label gets a binary sensor in bundles of at most this many labels.
+MAX_LABEL_SENSORS = 50
+
+# The state of the update entity, see https://www.home-assistant.io/integrations/update.mqtt/.
+# Home Assistant accepts at most 255 characters of summary, and null for the percentage alone.
+# A bundle on probation is installed already.
 MODELS_STATE = (
     "{% set candidate, result, check = value_json.candidate, value_json.last_result, value_json.last_check %}"
     "{% set fetching = candidate is not none and candidate.stage == 'download' and candidate.bytes_total > 0 %}"
@@ -25,10 +33,6 @@ MODELS_STATE = (
     "'The source could not be looked at' ~ (': ' ~ check.reason if check.reason else '') "
     "if check is not none and not check.ok else '')[:255]} | tojson }}"
 )
-"""The state of an update entity, which takes no more than 255 characters of summary, and no null but as percentage.
-
-https://www.home-assistant.io/integrations/update.mqtt/. In probation a bundle runs already.
-"""
 
 MODELS_ATTRIBUTES = (
     "{{ {'last_check': value_json.last_check, 'last_result': value_json.last_result, "
@@ -36,58 +40,9 @@ MODELS_ATTRIBUTES = (
 )
 
 
-def models_components(node: str, alive: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Which bundle runs, and which could be installed; a look at the source; whether the one that runs stays.
-
-    `alive` says where it is told whether the node is there.
-    """
-    base = f"perceptd/{node}"
-    ours = {"availability": [alive], "entity_category": "config", "qos": 1}
-    return {
-        "models": ours
-        | {
-            "platform": "update",
-            "name": "Models",
-            "state_topic": f"{base}/models",
-            "value_template": MODELS_STATE,
-            "json_attributes_topic": f"{base}/models",
-            "json_attributes_template": MODELS_ATTRIBUTES,
-            "command_topic": f"{base}/command/models_install",
-            "payload_install": "{}",
-        },
-        "models_check": ours
-        | {
-            "platform": "button",
-            "name": "Look for new models",
-            "icon": "mdi:update",
-            "command_topic": f"{base}/command/models_check",
-            "payload_press": "{}",
-        },
-        "models_pin": ours
-        | {
-            "platform": "switch",
-            "name": "Pin models",
-            "icon": "mdi:pin",
-            "state_topic": f"{base}/models",
-            "value_template": "{{ 'ON' if value_json.pinned else 'OFF' }}",
-            "command_topic": f"{base}/command/models_pin",
-            "payload_on": '{"on": true}',
-            "payload_off": '{"on": false}',
-            "state_on": "ON",
-            "state_off": "OFF",
-        },
-    }
-
-
-MOST_LABELS = 50
-"""Labels of a bundle that still get a sensor each; of more, only the one that is open shows."""
-
-Components = dict[str, dict[str, Any]]
-
-
 @dataclass(frozen=True, slots=True)
 class StreamEntities:
-    """What a stream has to show: labels that make events, and which devices can be opened and closed."""
+    """A stream as Home Assistant shows it: the labels that make events, and the devices that can be closed."""
 
     name: str
     labels: Sequence[str]
@@ -95,7 +50,7 @@ class StreamEntities:
 
 
 class DiscoveryPayload(BaseModel):
-    """The retained payload under `<prefix>/device/<object>/config`; names as Home Assistant has them."""
+    """The retained payload under `<prefix>/device/<object>/config`; Home Assistant defines the names of its fields."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -104,35 +59,35 @@ class DiscoveryPayload(BaseModel):
     components: dict[str, dict[str, Any]]
 
     def to_json(self) -> bytes:
-        """As it goes to the broker."""
+        """Return the payload as it is sent to the broker."""
         return self.model_dump_json().encode()
 
 
 def object_id(name: str) -> str:
-    """A name as topics of discovery and entity ids may have it; different for different names."""
+    """Return a name in the characters of discovery topics and entity ids; different names give different ids."""
     safe = re.sub(r"[^a-zA-Z0-9_-]", "_", name)
     return safe if safe == name else f"{safe}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def discovery_topic(prefix: str, node: str) -> str:
-    """Where the node is announced."""
+    """Return the topic under which a node is announced."""
     return f"{prefix}/device/perceptd_{object_id(node)}/config"
 
 
 def discovery_payload(
-    node: str, version: str, streams: Sequence[StreamEntities], gone: Mapping[str, str], *, has_updates: bool
+    node: str, version: str, streams: Sequence[StreamEntities], announced: Mapping[str, str], *, has_updates: bool
 ) -> DiscoveryPayload:
-    """The node's device with all its entities; those of its bundles only where these can be replaced.
+    """Return the device of a node with all its entities; those about bundles only where `has_updates`.
 
-    `gone` are components that were announced once and are not there any more, with their platforms: named with nothing
-    else, they are removed.
+    `announced` has the platform of every component that was announced before. Home Assistant removes a component that
+    comes with its platform alone, so components that no longer exist are listed that way.
     """
-    components = _of_node(node)
+    components = _node_components(node)
     if has_updates:
-        components |= models_components(node, _alive(node))
+        components |= _models_components(node)
     for stream in streams:
-        components |= _of_stream(node, stream)
-    removed = {key: {"platform": platform} for key, platform in gone.items() if key not in components}
+        components |= _stream_components(node, stream)
+    removed = {key: {"platform": platform} for key, platform in announced.items() if key not in components}
     return DiscoveryPayload(
         device={
             "identifiers": [f"perceptd_{object_id(node)}"],
@@ -146,7 +101,7 @@ def discovery_payload(
 
 
 def platforms(payload: DiscoveryPayload) -> dict[str, str]:
-    """Every component of a payload, also removed ones, with its platform."""
+    """Return the platform of every component of a payload, including removed ones."""
     return {key: component["platform"] for key, component in payload.components.items()}
 
 
@@ -155,9 +110,13 @@ def _with_id(node: str, key: str, component: dict[str, Any]) -> dict[str, Any]:
     return component | {"unique_id": unique, "object_id": unique}
 
 
-def _of_node(node: str) -> Components:
+def _node_components(node: str) -> Components:
     base = f"perceptd/{node}"
-    health = {"state_topic": f"{base}/health", "availability": [_alive(node)], "entity_category": "diagnostic"}
+    health = {
+        "state_topic": f"{base}/health",
+        "availability": [_node_availability(node)],
+        "entity_category": "diagnostic",
+    }
     return {
         "connectivity": {
             "platform": "binary_sensor",
@@ -188,10 +147,51 @@ def _of_node(node: str) -> Components:
     }
 
 
-def _of_stream(node: str, stream: StreamEntities) -> Components:
+def _models_components(node: str) -> Components:
+    """Return an update entity of the active bundle, a button that looks at the source, and a switch that pins."""
+    base = f"perceptd/{node}"
+    common = {"availability": [_node_availability(node)], "entity_category": "config", "qos": 1}
+    return {
+        "models": common
+        | {
+            "platform": "update",
+            "name": "Models",
+            "state_topic": f"{base}/models",
+            "value_template": MODELS_STATE,
+            "json_attributes_topic": f"{base}/models",
+            "json_attributes_template": MODELS_ATTRIBUTES,
+            "command_topic": f"{base}/command/models_install",
+            "payload_install": "{}",
+        },
+        "models_check": common
+        | {
+            "platform": "button",
+            "name": "Look for new models",
+            "icon": "mdi:update",
+            "command_topic": f"{base}/command/models_check",
+            "payload_press": "{}",
+        },
+        "models_pin": common
+        | {
+            "platform": "switch",
+            "name": "Pin models",
+            "icon": "mdi:pin",
+            "state_topic": f"{base}/models",
+            "value_template": "{{ 'ON' if value_json.pinned else 'OFF' }}",
+            "command_topic": f"{base}/command/models_pin",
+            "payload_on": '{"on": true}',
+            "payload_off": '{"on": false}',
+            "state_on": "ON",
+            "state_off": "OFF",
+        },
+    }
+
+
+def _stream_components(node: str, stream: StreamEntities) -> Components:
     base, key = f"perceptd/{node}/{stream.name}", object_id(stream.name)
-    seen = {"availability": [_alive(node), _available(node, stream.name)], "availability_mode": "all"}
-    state = seen | {"state_topic": f"{base}/state"}
+    availability = [_node_availability(node), _stream_availability(node, stream.name)]
+    common = {"availability": availability, "availability_mode": "all"}
+    state = common | {"state_topic": f"{base}/state"}
     components: Components = {
         f"{key}_label": state
         | {
@@ -209,7 +209,7 @@ def _of_stream(node: str, stream: StreamEntities) -> Components:
             "state_class": "measurement",
             "suggested_display_precision": 0,
         },
-        f"{key}_event": seen
+        f"{key}_event": common
         | {
             "platform": "event",
             "name": f"{stream.name} event",
@@ -220,7 +220,7 @@ def _of_stream(node: str, stream: StreamEntities) -> Components:
             "'id': value_json.id} | tojson }}",
         },
     }
-    if len(stream.labels) <= MOST_LABELS:
+    if len(stream.labels) <= MAX_LABEL_SENSORS:
         for label in stream.labels:
             components[f"{key}_label_{object_id(label)}"] = state | {
                 "platform": "binary_sensor",
@@ -233,8 +233,8 @@ def _of_stream(node: str, stream: StreamEntities) -> Components:
 
 
 def _switch(node: str, stream: str, device: str) -> dict[str, Any]:
-    """Shows whether the device is really open; works while the stream is paused too."""
-    order = f'{{"stream": {_quoted(stream)}, "on": %s}}'
+    """Return a switch that shows whether the device is really open. It also works while the stream is paused."""
+    command = f'{{"stream": {_quoted(stream)}, "on": %s}}'
     return {
         "platform": "switch",
         "name": f"{stream} {device}",
@@ -242,24 +242,28 @@ def _switch(node: str, stream: str, device: str) -> dict[str, Any]:
         "state_topic": f"perceptd/{node}/health",
         "value_template": f"{{{{ 'ON' if value_json.streams[{_quoted(stream)}].{device} else 'OFF' }}}}",
         "command_topic": f"perceptd/{node}/command/{device}",
-        "payload_on": order % "true",
-        "payload_off": order % "false",
+        "payload_on": command % "true",
+        "payload_off": command % "false",
         "state_on": "ON",
         "state_off": "OFF",
         "qos": 1,
-        "availability": [_alive(node)],
+        "availability": [_node_availability(node)],
     }
 
 
-def _alive(node: str) -> dict[str, str]:
+def _node_availability(node: str) -> dict[str, str]:
     return {"topic": f"perceptd/{node}/availability"}
 
 
-def _available(node: str, stream: str) -> dict[str, str]:
+def _stream_availability(node: str, stream: str) -> dict[str, str]:
     template = f"{{{{ 'online' if value_json.streams[{_quoted(stream)}].available else 'offline' }}}}"
     return {"topic": f"perceptd/{node}/health", "value_template": template}
 
 
 def _quoted(text: str) -> str:
-    """A name as a string of a template, of JSON, or of both: what is not plain is escaped, as both understand it."""
-    return re.sub(r"[{}%#'<>&]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
+    """Return a name as a string literal that templates and JSON read alike: special characters are escaped."""
+    return re.sub(r"[{}%#'<>&]", _escape, json.dumps(text, ensure_ascii=False))
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"

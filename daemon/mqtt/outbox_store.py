@@ -1,4 +1,4 @@
-"""Events on disk until the broker has acknowledged them. SQLite: one file, one connection, one thread."""
+"""The file of the outbox: an SQLite database, used by one connection on one thread."""
 
 import sqlite3
 import time
@@ -10,8 +10,9 @@ from pathlib import Path
 from daemon.core.timing import NS_PER_S, monotonic_ns
 
 VERSION = 1
+
+# What a row takes besides its payload: topic, id, times, and entries in two trees. Measured on full stores.
 ROW_BYTES = 160
-"""What a row takes besides its payload: topic, id, times, and their places in two trees. Measured on full stores."""
 
 _TABLES = """
 CREATE TABLE entries (
@@ -35,7 +36,7 @@ END;
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One step of an event as it goes to the broker; `topic` is what follows the node's name."""
+    """One step of an event as it is sent to the broker; `topic` is the part after the node's name."""
 
     sequence: int
     topic: str
@@ -45,20 +46,24 @@ class Entry:
 
     @property
     def size_bytes(self) -> int:
-        """What it takes in the store, about."""
+        """About how much room it takes in the store."""
         return len(self.payload) + ROW_BYTES
 
 
 class OutboxStore:
-    """A file that is there whole or not at all after a power cut: what `write` was given is on disk when it returns.
+    """Events on disk. Each `write` is one transaction, which is on disk when the method returns.
 
+    After a power cut the file has each transaction completely or not at all.
     All methods raise sqlite3.Error when the disk is full, gone or damaged.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open or make it. Raises sqlite3.DatabaseError when it is damaged, or OSError when there is no such place."""
+        """Open or create the file, and its directory.
+
+        Raises sqlite3.DatabaseError when the file is damaged, and OSError when the directory cannot be made.
+        """
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # the thread that opens it hands it over to the one that uses it
+        # one thread opens the store, and another uses it afterwards
         self._database = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
         try:
             self._prepare()
@@ -67,49 +72,50 @@ class OutboxStore:
             raise
 
     def _prepare(self) -> None:
-        # EXCLUSIVE: a second daemon on the same file is refused instead of sending everything twice
+        # EXCLUSIVE: a second daemon on the same file fails, where it would otherwise send every event again
         for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL", "trusted_schema = OFF"):
             self._database.execute(f"PRAGMA {pragma}")
-        (found,) = self._database.execute("PRAGMA user_version").fetchone()
-        if found == 0:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version == 0:
             tables = _TABLES.format(row_bytes=ROW_BYTES)
             self._database.executescript(f"BEGIN IMMEDIATE; {tables} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif found != VERSION:
-            raise sqlite3.DatabaseError(f"of version {found}, expected {VERSION}")
-        (verdict,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(str(verdict))
-        self._measure()
+        elif version != VERSION:
+            raise sqlite3.DatabaseError(f"the format has version {version}, expected {VERSION}")
+        (fault,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
+        if fault != "ok":
+            raise sqlite3.DatabaseError(str(fault))
+        self._read_totals()
 
     def write(
-        self, entries: Sequence[Entry], acknowledged: Iterable[int], *, handed: int, sent: Iterable[Entry] = ()
+        self, entries: Sequence[Entry], acknowledged: Iterable[int], *, queued: int, unstored: Iterable[Entry] = ()
     ) -> int:
-        """Add entries and remove those acknowledged, in one transaction; returns how many updates it made needless.
+        """Add entries and remove acknowledged ones in one transaction; return how many updates were coalesced.
 
-        An update is needless once a later step of its event is written, unless it was handed on: `handed` is the
-        highest sequence that was. `sent` went out without being written: what they say of open events is noted, and
-        their numbers. What is there already is left as it is, for a failure may come after it was written.
+        A stored update is removed once a later step of its event is written, unless it was queued to be sent.
+        `queued` is the highest number that was queued. `unstored` entries were queued without being written: of those
+        the store notes the numbers, and which events are open.
+        Entries that are there already stay as they are: the caller repeats a batch after a failure.
         """
         now = (_boot_id(), monotonic_ns(), time.time())
-        needless = 0
+        coalesced = 0
         with _transaction(self._database) as database:
             database.executemany("DELETE FROM entries WHERE sequence = ?", [(number,) for number in acknowledged])
-            for entry in sent:
+            for entry in unstored:
                 _note_open(database, entry)
                 _note_sequence(database, entry.sequence)
             for entry in entries:
-                needless += database.execute(
+                coalesced += database.execute(
                     "DELETE FROM entries WHERE phase = 'update' AND event = ? AND sequence > ? AND sequence < ?",
-                    (entry.event, handed, entry.sequence),
+                    (entry.event, queued, entry.sequence),
                 ).rowcount
                 row = (entry.sequence, entry.topic, entry.event, entry.phase, entry.payload)
                 database.execute("INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row + now)
                 _note_open(database, entry)
-        self._measure()
-        return needless
+        self._read_totals()
+        return coalesced
 
     def read(self, after: int, limit: int) -> list[Entry]:
-        """The next entries with a sequence above `after`, oldest first."""
+        """Return the next entries with a sequence above `after`, oldest first."""
         rows = self._database.execute(
             "SELECT sequence, topic, event, phase, payload FROM entries WHERE sequence > ? ORDER BY sequence LIMIT ?",
             (after, limit),
@@ -117,33 +123,33 @@ class OutboxStore:
         return [Entry(*row) for row in rows]
 
     def open_events(self) -> list[Entry]:
-        """The latest step of every event that has not ended, in order."""
+        """Return the latest step of every event that has not ended, in order."""
         rows = self._database.execute("SELECT event, topic, payload FROM open_events ORDER BY rowid")
         return [Entry(0, topic, event, "update", payload) for event, topic, payload in rows]
 
     def forget_open(self, event: str) -> None:
-        """Take an event as ended without saying so."""
+        """Remove an event from the open ones."""
         self._database.execute("DELETE FROM open_events WHERE event = ?", (event,))
 
-    def drop_old(self, max_age_s: float, *, handed: int) -> int:
-        """Remove what was written longer ago, and was not handed on; returns how many.
+    def drop_old(self, max_age_s: float, *, queued: int) -> int:
+        """Remove entries above `queued` that were written more than `max_age_s` ago; return how many.
 
-        Of this boot by the monotonic clock; of earlier ones by the wall's, which may have been wrong.
+        The age is by the monotonic clock within this boot of the machine, and by the wall clock from earlier boots.
         """
         boot, now_ns, now_s = _boot_id(), monotonic_ns(), time.time()
         with _transaction(self._database) as database:
             dropped = database.execute(
                 "DELETE FROM entries WHERE sequence > ? AND CASE boot WHEN ? THEN monotonic_ns < ? ELSE wall_s < ? END",
-                (handed, boot, now_ns - round(max_age_s * NS_PER_S), now_s - max_age_s),
+                (queued, boot, now_ns - round(max_age_s * NS_PER_S), now_s - max_age_s),
             ).rowcount
-        self._measure()
+        self._read_totals()
         return dropped
 
-    def drop_beyond(self, max_bytes: int, *, handed: int) -> int:
-        """Remove the oldest, of what was not handed on, until no more than `max_bytes` are left; returns how many."""
-        excess, last, dropped = self.size_bytes - max_bytes, handed, 0
+    def drop_beyond(self, max_bytes: int, *, queued: int) -> int:
+        """Remove the oldest entries above `queued` until at most `max_bytes` are left; return how many."""
+        excess, last, dropped = self.size_bytes - max_bytes, queued, 0
         sizes = self._database.execute(
-            "SELECT sequence, LENGTH(payload) FROM entries WHERE sequence > ? ORDER BY sequence", (handed,)
+            "SELECT sequence, LENGTH(payload) FROM entries WHERE sequence > ? ORDER BY sequence", (queued,)
         )
         for sequence, size in sizes:
             if excess <= 0:
@@ -151,33 +157,33 @@ class OutboxStore:
             excess, last, dropped = excess - size - ROW_BYTES, sequence, dropped + 1
         if dropped:
             with _transaction(self._database) as database:
-                database.execute("DELETE FROM entries WHERE sequence > ? AND sequence <= ?", (handed, last))
-            self._measure()
+                database.execute("DELETE FROM entries WHERE sequence > ? AND sequence <= ?", (queued, last))
+            self._read_totals()
         return dropped
 
-    def count_on_from(self, sequence: int) -> None:
-        """Take this as the last sequence there was."""
+    def continue_from(self, sequence: int) -> None:
+        """Make the numbers continue above `sequence`, if they are not higher already."""
         _note_sequence(self._database, sequence)
-        self._measure()
+        self._read_totals()
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._database.close()
 
-    def _measure(self) -> None:
+    def _read_totals(self) -> None:
         row = self._database.execute("SELECT last_sequence, count, size_bytes FROM totals").fetchone()
         self.last_sequence, self.count, self.size_bytes = row
 
 
 @contextmanager
 def _transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All of it or nothing; what raises in it is raised again when it is undone."""
+    """Commit the block's statements, or undo all of them when the block raises."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield database
         database.execute("COMMIT")
     except BaseException:
-        # a full disk may have ended the transaction already
+        # after an error such as a full disk, SQLite may have undone the transaction already
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise
@@ -196,5 +202,5 @@ def _note_sequence(database: sqlite3.Connection, sequence: int) -> None:
 
 
 def _boot_id() -> str:
-    """Which boot of the machine this is: only within one can monotonic times be compared."""
+    """Return the id of this boot of the machine. Monotonic times can be compared within one boot only."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -1,4 +1,4 @@
-"""What goes over the wire: the payload models, and the functions that build them from the daemon's records."""
+"""The payloads of recognitions, events and states, and the functions that build them from the daemon's records."""
 
 import json
 import os
@@ -12,19 +12,19 @@ from daemon.core.errors import InputError
 from daemon.core.records import CPU, MODALITIES, EndedBy, Event, EventPhase, Modality, Moment, Recognition
 from daemon.core.timing import NS_PER_MS, NS_PER_S
 
+# The number goes up when a field changes its meaning or disappears. A new field does not change it.
 SCHEMA: Literal[1] = 1
-"""Goes up when a field changes its meaning or disappears; a new field leaves it as it is."""
 
 DECIMALS = 4
 
-_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
+# Outside of these years, arithmetic on a time may overflow.
 YEARS = range(1970, 2200)
-"""Outside of these, arithmetic on a time may overflow."""
+
+_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def parse_time(text: str) -> datetime:
-    """An instant in UTC, as `daemon.core.timing.wall_time` writes it. Raises ValueError."""
+    """Return the instant, in UTC, that `daemon.core.timing.wall_time` has written as text. Raises ValueError."""
     if not text.endswith("Z") or (instant := datetime.fromisoformat(text[:-1] + "+00:00")).year not in YEARS:
         raise ValueError("expected a time like 2026-01-31T12:00:00.000000Z")
     return instant
@@ -42,30 +42,30 @@ Score = Annotated[Number, Field(ge=0, le=1)]
 
 
 class Part(BaseModel):
-    """The base of payloads and their parts. Readers ignore fields they do not know: a newer daemon may add some."""
+    """The base of payloads and their parts. Readers ignore unknown fields, because a newer daemon may add some."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
 
 
 class Payload(Part):
-    """A whole payload."""
+    """The base of complete payloads."""
 
     schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
 
     def to_json(self) -> bytes:
-        """UTF-8 JSON on one line, keys in the order of the model's fields."""
+        """Return UTF-8 JSON on one line, with the keys in the order of the model's fields."""
         return self.model_dump_json(by_alias=True).encode()
 
 
 class ModalityPart(Part):
-    """A modality that took part: how old its embedding was at the moment, in milliseconds, and what ran its encoder."""
+    """A modality that took part: the age of its embedding in milliseconds, and the device that ran its encoder."""
 
     age_ms: Number
     device: Name = CPU
 
 
 class LabelPart(Part):
-    """One label: its score in [0, 1] and its logit, centred over all labels; logit = bias + the sum of shares."""
+    """One label: its score in [0, 1], and its logit, centred over all labels. The logit is bias plus all shares."""
 
     label: Name
     score: Score
@@ -75,7 +75,7 @@ class LabelPart(Part):
 
 
 class RecognitionPayload(Payload):
-    """What is recognised at one moment; `labels` are the best ones, best first, and `label` the first of them."""
+    """The result of one moment. `labels` are the best labels, best first; `label` is the first of them."""
 
     id: Name
     time: Time
@@ -89,9 +89,9 @@ class RecognitionPayload(Payload):
 
 
 class EventPayload(Payload):
-    """A step in the life of one continuous presence of a label; all steps of one event have its id.
+    """One step of an event, which is one continuous presence of a label. All steps of one event have its id.
 
-    `sequence` counts the steps of all events of a node; one that comes again is the same.
+    `sequence` counts the steps of all events of a node. A step that is delivered twice has the same number.
     """
 
     sequence: Annotated[int, Field(ge=0)] = 0
@@ -109,16 +109,16 @@ class EventPayload(Payload):
     bundle: Name
 
 
-class _OfInstance(Part):
-    """Of the health payload, which run of the daemon it is of."""
+class _HealthInstance(Part):
+    """The field of the health payload that identifies a run of the daemon."""
 
     instance: Name
 
 
 class StatePayload(Payload):
-    """What is going on now: the label of the open event, or null; `since` is when that began.
+    """The present state of a stream: the label of the strongest open event, or null, and since when.
 
-    `open` are the labels of all open events.
+    `open` has the labels of all open events.
     """
 
     label: Name | None
@@ -130,15 +130,15 @@ class StatePayload(Payload):
 def recognition_json(
     recognition: Recognition, *, labels: Sequence[str], node: str, stream: str, bundle_id: str, top: int, time: str
 ) -> bytes:
-    """A `RecognitionPayload` of the `top` best labels; `time` is the wall time of its moment.
+    """Return the JSON of a `RecognitionPayload` with the `top` best labels; `time` is the wall time of its moment.
 
-    Written without that model, because every moment may be one and it costs twice as much; tests compare the two.
     `labels` names the L entries of scores, bias and shares. Raises InputError when a number in them is not finite.
+    The model is not used: it takes twice as long, and there may be a recognition at every moment. A test compares.
     """
     moment = recognition.moment
     best = (-recognition.scores).argsort(kind="stable")[:top].tolist()
     parts = [_label_part(recognition, index, labels[index]) for index in best]
-    said = {
+    fields = {
         "schema": SCHEMA,
         "id": os.urandom(16).hex(),
         "time": time,
@@ -151,7 +151,7 @@ def recognition_json(
         "labels": parts,
     }
     try:
-        return _COMPACT.encode(said).encode()
+        return _COMPACT.encode(fields).encode()
     except ValueError as error:
         raise InputError(f"stream {stream}: the head gave numbers that are not finite") from error
 
@@ -164,13 +164,13 @@ def _modality_part(moment: Moment, modality: Modality) -> dict[str, object]:
 def _label_part(recognition: Recognition, index: int, label: str) -> dict[str, object]:
     bias = _rounded(recognition.bias[index])
     shares = {m: _rounded(recognition.shares[m][index]) for m in MODALITIES if m in recognition.shares}
-    # The logit is the sum of the rounded parts, so that a reader who adds them up finds it.
+    # the sum of the rounded parts, so that a reader who adds them up gets the logit
     logit = _rounded(bias + sum(shares.values()))
     return {"label": label, "score": _score(recognition.scores[index]), "logit": logit, "bias": bias, "shares": shares}
 
 
 def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time: str, started: str) -> EventPayload:
-    """An event; `time` and `started` are the wall times of its two instants."""
+    """Return the payload of an event; `time` and `started` are the wall times of its two instants."""
     return EventPayload(
         id=event.id,
         phase=event.phase,
@@ -188,22 +188,22 @@ def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time:
 
 
 def instance_of(health: bytes) -> str | None:
-    """Which run of the daemon a health payload is of; None when it does not say so."""
+    """Return the instance in a health payload; None where there is none."""
     try:
-        return _OfInstance.model_validate_json(health).instance
+        return _HealthInstance.model_validate_json(health).instance
     except ValidationError:
         return None
 
 
 def ended_by_restart(latest: EventPayload) -> EventPayload:
-    """The end of an event that the daemon did not live to see: as it was when it was last heard of."""
+    """Return the end of an event that was open when the daemon ended; all else is as in its latest step."""
     return latest.model_copy(update={"phase": "end", "ended_by": "restart"})
 
 
 def state_payload(
     *, label: str | None, score: float | None, since: str, open_labels: Sequence[str] = ()
 ) -> StatePayload:
-    """What a stream shows now; without an open event both label and score are None."""
+    """Return the state of a stream; without an open event both label and score are None."""
     return StatePayload(
         label=label, score=None if score is None else _score(score), since=since, open=sorted(open_labels)
     )
@@ -214,5 +214,5 @@ def _rounded(number: float) -> float:
 
 
 def _score(score: float) -> float:
-    """Float32 softmax may sum to a hair more than 1."""
+    # softmax in float32 may sum to slightly more than 1
     return min(1.0, max(0.0, _rounded(score)))

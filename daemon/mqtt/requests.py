@@ -1,4 +1,4 @@
-"""Sends one command to a node and waits for its answer."""
+"""Asks a node or a broker: sends a command, follows the topic `models`, tries the login."""
 
 import logging
 import queue
@@ -14,71 +14,59 @@ from daemon.core.errors import PerceptdError
 from daemon.core.text import clean
 from daemon.mqtt.client import Inbound
 from daemon.mqtt.commands import AnswerPayload
-from daemon.mqtt.connection import Hooks
+from daemon.mqtt.connection import BackgroundClient, Trouble
 from daemon.mqtt.send_queue import Outbound
-from daemon.mqtt.subscriber import NODE_KINDS, BackgroundLink, Malformed, Received, Watcher
+from daemon.mqtt.subscriber import NODE_KINDS, Malformed, Received, Watcher
 from daemon.mqtt.update_payloads import ModelsPayload
 
 log = logging.getLogger(__name__)
+
+# How long `try_broker` waits. A connection reports a broker that does not answer CONNECT after 10 s.
+LOGIN_S = 20.0
+
+# After a first trouble: the connection tries again within a second, maybe with the broker's other protocol version.
+SECOND_ATTEMPT_S = 3.0
+
+POLL_S = 0.05
+
+
+class NoAnswer(PerceptdError):
+    """A node or its broker sends nothing, or nothing that can be read."""
 
 
 def send_request(
     config: MqttConfig, node: str, command: str, payload: bytes, deadline_s: float
 ) -> AnswerPayload | None:
-    """The answer of the node, or None when none came in time.
+    """Send a command to a node; return the answer, or None when none came in time.
 
-    In MQTT 5 it comes under a topic of our own. In 3.1.1 it comes where all answers to this command go.
+    In MQTT 5 the answer comes under a response topic. In 3.1.1 it comes under the command's own result topic.
     """
-    asked = _Question(config, node, command, payload)
+    request = _PendingRequest(config, node, command, payload)
     try:
-        return asked.answers.get(timeout=deadline_s)
+        return request.answers.get(timeout=deadline_s)
     except queue.Empty:
         return None
     finally:
-        asked.close()
+        request.close()
 
 
-class _Question:
-    def __init__(self, config: MqttConfig, node: str, command: str, payload: bytes) -> None:
-        self.answers: queue.Queue[AnswerPayload] = queue.Queue()
-        self._id = uuid.uuid4().hex
-        topic, answer_topic = f"perceptd/{node}/command/{command}", f"perceptd-send/{self._id}"
-        self._topics = (answer_topic, f"{topic}/result")
-        self._message = Outbound(topic, payload, qos=1, response_topic=answer_topic, correlation=self._id.encode())
-        self._sent = False
-        hooks = Hooks(self._subscribe, lambda: None, self._take, lambda _mid, _refusal: None, self._turn)
-        self._background = BackgroundLink(config, f"perceptd-send-{self._id[:8]}", hooks, "mqtt-send")
-        self._link = self._background.link
-        self.close = self._background.close
-        self._background.start()
+def try_broker(config: MqttConfig) -> list[Trouble]:
+    """Connect and log in once; return the troubles that prevented it, or an empty list.
 
-    def _subscribe(self) -> None:
-        for topic in self._topics:
-            self._link.subscribe(topic)
-
-    def _turn(self) -> None:
-        if self._background.is_closing:
-            self._link.disconnect()
-        elif self._link.ready and not self._sent:
-            # a broker works off what one client sends in order: the subscriptions come first
-            self._sent = True
-            self._link.publish(self._message)
-
-    def _take(self, message: Inbound) -> None:
-        if message.topic == self._topics[1] and (message.retained or message.correlation is not None):
-            return  # of some other time, or to somebody else
-        try:
-            self.answers.put(AnswerPayload.model_validate_json(message.payload))
-        except ValidationError:
-            log.warning("%s: an answer that makes no sense was ignored", message.topic)
-
-
-class NoAnswer(PerceptdError):
-    """A node, or its broker, says nothing, or nothing that can be read."""
+    Raises Refused when the password or a certificate that the config names cannot be used.
+    """
+    probe = _LoginProbe(config)
+    try:
+        return probe.wait()
+    finally:
+        probe.close()
 
 
 class ModelsFollower:
-    """A context manager. `raw` is the latest payload as it came; `is_offline` whether the node was said to be gone."""
+    """Follows the topic `models` of a node. A context manager.
+
+    `raw` is the latest payload as it was received; `is_offline` says whether the node was reported offline.
+    """
 
     def __init__(self, config: MqttConfig, node: str) -> None:
         self.where = f"node {node} at {config.host}:{config.port}"
@@ -95,19 +83,19 @@ class ModelsFollower:
         self._watcher.close()
 
     def first(self, within_s: float) -> ModelsPayload:
-        """What the broker has kept, or what comes within that time. Raises NotHeard."""
+        """Return the retained payload, or the first that comes within the time. Raises NoAnswer."""
         deadline = time.monotonic() + within_s
         while (received := self._next(deadline - time.monotonic())) is not None:
-            if (payload := self._read(received)) is not None:
+            if (payload := self._payload_of(received)) is not None:
                 return payload
-        raise NoAnswer(f"{self.where} has said nothing of its models in {within_s:g} s")
+        raise NoAnswer(f"{self.where} has not published its models within {within_s:g} s")
 
     def following(self, silence_s: float) -> ModelsPayload:
-        """What it says next. Raises NotHeard when nothing at all comes of it for so long, not even its health."""
+        """Return the next payload. Raises NoAnswer after `silence_s` without any message, not even health."""
         while (received := self._next(silence_s)) is not None:
-            if (payload := self._read(received)) is not None:
+            if (payload := self._payload_of(received)) is not None:
                 return payload
-        raise NoAnswer(f"{self.where} has said nothing for {silence_s:g} s")
+        raise NoAnswer(f"{self.where} has published nothing for {silence_s:g} s")
 
     def _next(self, within_s: float) -> Received | None:
         try:
@@ -115,11 +103,11 @@ class ModelsFollower:
         except queue.Empty:
             return None
 
-    def _read(self, received: Received) -> ModelsPayload | None:
-        """What a message says of bundles; None if it is about something else. Raises NotHeard."""
+    def _payload_of(self, received: Received) -> ModelsPayload | None:
+        """Return the models in a message; None if it is about something else. Raises NoAnswer."""
         content = received.content
         if received.kind == "models" and isinstance(content, Malformed):
-            raise NoAnswer(f"{self.where} says of its models what cannot be read here: {clean(content.reason)}")
+            raise NoAnswer(f"this version cannot read the models of {self.where}: {clean(content.reason)}")
         if received.kind == "availability":
             self.is_offline = content == "offline"
         if not isinstance(content, ModelsPayload):
@@ -128,49 +116,63 @@ class ModelsFollower:
         return content
 
 
-ANSWER_S = 20.0
-"""A broker that takes connections and says nothing is told after 10 s by the link."""
+class _PendingRequest(BackgroundClient):
+    """One command, sent as soon as there is a connection; its answers come into `answers`."""
 
-SECOND_TRY_S = 3.0
-"""After a trouble the link tries again within a second, maybe in the broker's other protocol."""
+    def __init__(self, config: MqttConfig, node: str, command: str, payload: bytes) -> None:
+        request_id = uuid.uuid4().hex
+        super().__init__(config, f"perceptd-send-{request_id[:8]}", "mqtt-send")
+        self.answers: queue.Queue[AnswerPayload] = queue.Queue()
+        topic = f"perceptd/{node}/command/{command}"
+        self._response_topic, self._result_topic = f"perceptd-send/{request_id}", f"{topic}/result"
+        self._message = Outbound(
+            topic, payload, qos=1, response_topic=self._response_topic, correlation=request_id.encode()
+        )
+        self._is_sent = False
+        self.start()
 
-LOOK_S = 0.05
+    def on_connected(self) -> None:
+        """Subscribe to both topics on which the answer may come."""
+        for topic in (self._response_topic, self._result_topic):
+            self.connection.subscribe(topic)
+
+    def on_message(self, message: Inbound) -> None:
+        """Take an answer, unless it is an old one or for somebody else."""
+        if message.topic == self._result_topic and (message.retained or message.correlation is not None):
+            return
+        try:
+            self.answers.put(AnswerPayload.model_validate_json(message.payload))
+        except ValidationError:
+            log.warning("%s: ignored an answer that does not have the format of answers", message.topic)
+
+    def on_turn(self) -> None:
+        """Send the command once."""
+        super().on_turn()
+        if self.connection.is_ready and not self._is_sent:
+            # a broker handles the packets of one client in order: the subscriptions come first
+            self._is_sent = True
+            self.connection.publish(self._message)
 
 
-def try_broker(config: MqttConfig) -> str | None:
-    """What keeps a node from the broker, in words; None: it is reached, verified, and takes the login.
-
-    Raises Refused when a password or a certificate that the config names is no good.
-    """
-    attempt = _Attempt(config)
-    try:
-        return attempt.wait()
-    finally:
-        attempt.close()
-
-
-class _Attempt:
+class _LoginProbe(BackgroundClient):
     def __init__(self, config: MqttConfig) -> None:
-        self._connected = threading.Event()
-        hooks = Hooks(self._connected.set, lambda: None, lambda _message: None, lambda _mid, _refusal: None, self._turn)
-        self._background = BackgroundLink(config, f"perceptd-doctor-{uuid.uuid4().hex[:8]}", hooks, "mqtt-doctor")
+        super().__init__(config, f"perceptd-doctor-{uuid.uuid4().hex[:8]}", "mqtt-doctor")
+        self._is_connected = threading.Event()
         self._address = f"{config.host}:{config.port}"
-        self.close = self._background.close
-        self._background.start()
+        self.start()
 
-    def wait(self) -> str | None:
-        """See `try_broker`."""
-        left_s = ANSWER_S
-        while left_s > 0 and not self._connected.wait(LOOK_S):
-            left_s -= LOOK_S
-            if self._background.link.trouble is not None:
-                self._connected.wait(SECOND_TRY_S)
+    def on_connected(self) -> None:
+        self._is_connected.set()
+
+    def wait(self) -> list[Trouble]:
+        """Wait for the login; return the troubles, see `try_broker`."""
+        remaining_s = LOGIN_S
+        while remaining_s > 0 and not self._is_connected.wait(POLL_S):
+            remaining_s -= POLL_S
+            if self.connection.troubles:
+                self._is_connected.wait(SECOND_ATTEMPT_S)
                 break
-        if self._connected.is_set():
-            return None
-        trouble = self._background.link.trouble
-        return trouble or f"the MQTT broker at {self._address} has not answered for {ANSWER_S:g} s"
-
-    def _turn(self) -> None:
-        if self._background.is_closing:
-            self._background.link.disconnect()
+        if self._is_connected.is_set():
+            return []
+        silence = Trouble(f"the MQTT broker at {self._address} has not answered for {LOGIN_S:g} s")
+        return self.connection.troubles or [silence]

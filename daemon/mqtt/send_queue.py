@@ -1,21 +1,22 @@
-"""What waits to be sent: the latest value of each retained topic, QoS 1 in order, and passing messages."""
+"""The messages that wait to be sent: the latest value of each retained topic, QoS 1 in order, QoS 0 in order."""
 
 from collections import deque
 from dataclasses import dataclass
 
-MAX_EVENTS = 200
-"""QoS 1 messages in memory, on their way from the outbox to the broker: enough to keep the broker busy."""
+# QoS 1 messages in memory, between the outbox and the broker: enough to keep the broker busy.
+MAX_QOS1 = 200
 
-MAX_PASSING = 500
-"""QoS 0 messages not yet written to the socket: some seconds of every recognition of a few streams."""
+# QoS 0 messages not yet written to the socket: a few seconds of every recognition of a few streams.
+MAX_QOS0 = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """One message as it goes to the broker.
+    """One message to the broker.
 
-    What comes from the outbox has its `sequence` there. In MQTT 5 alone: the broker forgets it after `expiry_s`, an
-    answer is asked for under `response_topic`, and `correlation` says what it belongs to.
+    `sequence` is its number in the outbox, if it comes from there.
+    The last three fields exist in MQTT 5 alone. After `expiry_s` the broker drops the message.
+    The receiver answers under `response_topic`, and repeats `correlation`.
     """
 
     topic: str
@@ -29,7 +30,7 @@ class Outbound:
 
     @property
     def kind(self) -> str:
-        """The last level of the topic: what counters call it."""
+        """The last level of the topic, which begins the names of counters."""
         return self.topic.rpartition("/")[2]
 
 
@@ -39,77 +40,77 @@ class SendQueue:
     def __init__(self) -> None:
         self._retained: dict[str, Outbound] = {}
         self._due: dict[str, None] = {}
-        self._events: deque[Outbound] = deque()
-        self._passing: deque[Outbound] = deque()
+        self._qos1: deque[Outbound] = deque()
+        self._qos0: deque[Outbound] = deque()
 
     def __len__(self) -> int:
-        return len(self._due) + len(self._events) + len(self._passing)
+        return len(self._due) + len(self._qos1) + len(self._qos0)
 
     def retain(self, message: Outbound) -> None:
-        """Remember the value of a retained topic; only the latest value is sent."""
+        """Store the value of a retained topic; only the latest value is sent."""
         self._retained[message.topic] = message
         self._due[message.topic] = None
 
-    def repeat_retained(self) -> None:
-        """Every retained topic is due again."""
+    def resend_retained(self) -> None:
+        """Make every retained topic due again."""
         self._due = dict.fromkeys(self._retained)
 
     @property
-    def room(self) -> int:
-        """For how many QoS 1 messages there is room."""
-        return max(0, MAX_EVENTS - len(self._events))
+    def qos1_room(self) -> int:
+        """For how many more QoS 1 messages there is room."""
+        return max(0, MAX_QOS1 - len(self._qos1))
 
-    def add_event(self, message: Outbound) -> None:
-        """Append a QoS 1 message; the caller has seen that there is room."""
-        self._events.append(message)
+    def add_qos1(self, message: Outbound) -> None:
+        """Append a QoS 1 message. The caller has checked that there is room."""
+        self._qos1.append(message)
 
-    def put_back(self, messages: list[Outbound]) -> None:
-        """What was not acknowledged on a connection that is lost comes first again; retained values are due anyway."""
-        self._events.extendleft(message for message in reversed(messages) if not message.retain)
+    def requeue(self, messages: list[Outbound]) -> None:
+        """Put messages first that a lost connection did not acknowledge; retained topics become due anyway."""
+        self._qos1.extendleft(message for message in reversed(messages) if not message.retain)
 
     @property
-    def passing_full(self) -> bool:
+    def is_qos0_full(self) -> bool:
         """Whether there is no room for a QoS 0 message."""
-        return len(self._passing) >= MAX_PASSING
+        return len(self._qos0) >= MAX_QOS0
 
-    def add_passing(self, message: Outbound) -> None:
-        """Append a QoS 0 message; the caller has seen that there is room."""
-        self._passing.append(message)
+    def add_qos0(self, message: Outbound) -> None:
+        """Append a QoS 0 message. The caller has checked that there is room."""
+        self._qos0.append(message)
 
     def take(self, may_await_ack: bool) -> Outbound | None:
-        """The next message to send: retained values, then events, then the rest.
+        """Remove and return the next message to send: retained values first, then QoS 1, then QoS 0.
 
-        Messages of QoS 1 only while `may_await_ack`: the broker limits how many it has not acknowledged.
+        Returns messages of QoS 1 only while `may_await_ack`: the broker limits how many are unacknowledged.
         """
         for topic in self._due:
             if may_await_ack or self._retained[topic].qos == 0:
                 del self._due[topic]
                 return self._retained[topic]
-        if may_await_ack and self._events:
-            return self._events.popleft()
-        return self._passing.popleft() if self._passing else None
+        if may_await_ack and self._qos1:
+            return self._qos1.popleft()
+        return self._qos0.popleft() if self._qos0 else None
 
-    def is_in_turn(self, message: Outbound) -> bool:
-        """Whether there is room for a message, and nothing of another kind that it could overtake."""
+    def keeps_order(self, message: Outbound) -> bool:
+        """Whether there is room for a message, and it would overtake no message of another kind."""
         if message.retain:
-            return not self._events and not self._passing and message.topic not in self._due
+            return not self._qos1 and not self._qos0 and message.topic not in self._due
         if message.qos > 0:
-            return self.has_only_events
-        return not self._due and not self._events and not self.passing_full
+            return self.qos1_keeps_order
+        return not self._due and not self._qos1 and not self.is_qos0_full
 
     @property
-    def has_only_events(self) -> bool:
-        """Whether one more QoS 1 message, if there is room for it, would overtake nothing."""
-        return not self._due and not self._passing and self.room > 0
+    def qos1_keeps_order(self) -> bool:
+        """The same for any QoS 1 message."""
+        return not self._due and not self._qos0 and self.qos1_room > 0
 
-    def drop_passing(self) -> list[Outbound]:
+    def drop_qos0(self) -> list[Outbound]:
         """Remove and return the QoS 0 messages."""
-        dropped = list(self._passing)
-        self._passing.clear()
+        dropped = list(self._qos0)
+        self._qos0.clear()
         return dropped
 
-    def drop_events(self) -> list[Outbound]:
-        """Remove and return the events."""
-        dropped = list(self._events)
-        self._events.clear()
+    def drop_qos1(self) -> list[Outbound]:
+        """Remove and return the QoS 1 messages."""
+        dropped = list(self._qos1)
+        self._qos1.clear()
         return dropped

@@ -1,4 +1,4 @@
-"""A link in a thread of its own, for who only asks or listens."""
+"""Receives what nodes publish: checks each message, and calls a program with it."""
 
 import queue
 import threading
@@ -14,63 +14,38 @@ from daemon.config.mqtt import MqttConfig
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.mqtt.client import Inbound
-from daemon.mqtt.connection import Connection, Hooks
+from daemon.mqtt.connection import BackgroundClient
 from daemon.mqtt.payloads import EventPayload, Name, Part, Payload, RecognitionPayload, StatePayload, parse_time
 from daemon.mqtt.update_payloads import ModelsPayload
-
-JOIN_S = 2.0
-
-
-class BackgroundLink:
-    """Connects when it is made, and for as long as it takes; until it is closed."""
-
-    def __init__(self, config: MqttConfig, client_id: str, hooks: Hooks, name: str) -> None:
-        """`hooks.turn` must disconnect the link once `is_closing`; `name` is the thread's."""
-        self._ended = threading.Event()
-        self.link = Connection(config, client_id, hooks)
-        self._thread = threading.Thread(target=self.link.run, args=(self._ended,), name=name, daemon=True)
-
-    def start(self) -> None:
-        """Begin to connect."""
-        self._thread.start()
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether it is time to disconnect."""
-        return self._ended.is_set()
-
-    def close(self) -> None:
-        """Disconnect and end the thread; one that hangs is left behind."""
-        self._ended.set()
-        self.link.wake()
-        self._thread.join(JOIN_S)
-        if not self._thread.is_alive():
-            self.link.close()
-
 
 Kind = Literal["availability", "health", "models", "state", "recognition", "event"]
 NODE_KINDS: tuple[Kind, ...] = ("availability", "health", "models")
 STREAM_KINDS: tuple[Kind, ...] = ("state", "recognition", "event")
 
+# Far above every payload of the daemon: a recognition with 64 labels has 12 KB.
 MAX_PAYLOAD_BYTES = 262_144
-"""Far beyond any payload of the daemon: a recognition with 64 labels is 12 KB."""
+
+# Messages that wait for a slow program; further ones are dropped and counted.
+MAX_INBOX = 1000
+
+TICK_S = 0.2
 
 
 class SourceReport(Part):
-    """Of a source, what a reader is told."""
+    """The fields of a source's health that readers use."""
 
     state: Name
     reason: Annotated[str, Field(max_length=4096)] | None = None
 
 
 class StreamReport(Part):
-    """Of a stream's health, what a reader is told."""
+    """The fields of a stream's health that readers use."""
 
     sources: Annotated[dict[Name, SourceReport], Field(max_length=64)] = {}
 
 
 class HealthReport(Payload):
-    """Of the health payload, what a reader is told."""
+    """The fields of the health payload that readers use."""
 
     status: Name
     streams: Annotated[dict[Name, StreamReport], Field(max_length=64)] = {}
@@ -78,15 +53,15 @@ class HealthReport(Payload):
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A payload that is not what its topic promises, and why."""
+    """A payload that does not have the format of its topic, and why."""
 
     reason: str
 
 
-Described = RecognitionPayload | EventPayload | StatePayload | HealthReport | ModelsPayload
-Content = Described | Literal["online", "offline"] | Malformed
+ParsedPayload = RecognitionPayload | EventPayload | StatePayload | HealthReport | ModelsPayload
+Content = ParsedPayload | Literal["online", "offline"] | Malformed
 
-MODELS: dict[Kind, type[Described]] = {
+PAYLOAD_MODELS: dict[Kind, type[ParsedPayload]] = {
     "recognition": RecognitionPayload,
     "event": EventPayload,
     "state": StatePayload,
@@ -97,7 +72,7 @@ MODELS: dict[Kind, type[Described]] = {
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message. `received_ns` is nanoseconds since 1970 on the subscriber's wall clock; `payload` is as it came."""
+    """One message, with its unchanged payload. `received_ns` is nanoseconds since 1970, by the subscriber's clock."""
 
     node: str
     stream: str | None
@@ -109,7 +84,10 @@ class Received:
 
     @property
     def latency_ms(self) -> float | None:
-        """From capture to this subscriber, by two wall clocks: exact on one machine. None for what is no moment."""
+        """The time from capture to this subscriber, by two wall clocks, so exact on one machine only.
+
+        None for messages that have no time of capture, and for retained ones.
+        """
         if not isinstance(self.content, (RecognitionPayload, EventPayload)) or self.retained:
             return None
         instant = parse_time(self.content.time)
@@ -117,50 +95,11 @@ class Received:
         return (self.received_ns - captured_ns) / NS_PER_MS
 
 
-def parse(topic: str, payload: bytes, retained: bool, received_ns: int) -> Received | None:
-    """Check one message; None when its topic is none that a watcher shows."""
-    match topic.split("/"):
-        case ["perceptd", node, kind] if kind in NODE_KINDS:
-            stream = None
-        case ["perceptd", node, stream, kind] if kind in STREAM_KINDS:
-            pass
-        case _:
-            return None
-    known: Kind = next(k for k in get_args(Kind) if k == kind)
-    return Received(node, stream, known, _content(known, payload), retained, received_ns, payload)
-
-
-def _content(kind: Kind, payload: bytes) -> Content:
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        return Malformed(f"{len(payload)} bytes, more than {MAX_PAYLOAD_BYTES}")
-    if kind == "availability":
-        words: dict[bytes, Content] = {b"online": "online", b"offline": "offline"}
-        return words.get(payload, Malformed("neither online nor offline"))
-    try:
-        return MODELS[kind].model_validate_json(payload)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(level) for level in first["loc"])
-        return Malformed(f"{where}: {first['msg']}" if where else first["msg"])
-
-
-MAX_WAITING = 1000
-"""Messages that wait for a slow reader; what comes beyond is dropped and counted."""
-
-TICK_S = 0.2
-
-
-def topic_filters(node: str | None) -> list[str]:
-    """What to subscribe to; without a node, all of them."""
-    base = f"perceptd/{node or '+'}"
-    return [f"{base}/{kind}" for kind in NODE_KINDS] + [f"{base}/+/{kind}" for kind in STREAM_KINDS]
-
-
 def watch(config: MqttConfig, node: str | None, *, emit: Callable[[Received], None], stop: threading.Event) -> Counters:
-    """Call `emit` on the caller's thread with every message that comes before `stop` is set; returns what was dropped.
+    """Call `emit` on the caller's thread with every message until `stop` is set; return the counts of dropped ones.
 
-    Connects for as long as it takes, and again whenever the connection is lost. What `emit` raises ends the watching
-    and reaches the caller. Counts `watch_backlog` (the reader was too slow) and `malformed` (also emitted).
+    Connects for as long as it takes, and again whenever the connection is lost. An error of `emit` ends the watching.
+    Counts `watch_backlog` (the caller was too slow) and `malformed` (which is emitted all the same).
     """
     watcher = Watcher(config, topic_filters(node))
     try:
@@ -176,27 +115,32 @@ def watch(config: MqttConfig, node: str | None, *, emit: Callable[[Received], No
     return watcher.counters
 
 
-class Watcher:
-    """Puts what comes into `inbox` until it is closed.
+def topic_filters(node: str | None) -> list[str]:
+    """Return the filters for all topics of a node; None: of every node."""
+    base = f"perceptd/{node or '+'}"
+    return [f"{base}/{kind}" for kind in NODE_KINDS] + [f"{base}/+/{kind}" for kind in STREAM_KINDS]
 
-    The link has a thread of its own, so that messages are stamped when they come, however slow the reader is.
+
+class Watcher(BackgroundClient):
+    """Puts every message into `inbox` until it is closed; begins to connect at once.
+
+    Messages get the time of their arrival on the connection's thread, however slow the reader of `inbox` is.
     """
 
     def __init__(self, config: MqttConfig, filters: Sequence[str]) -> None:
-        self.inbox: queue.Queue[Received] = queue.Queue(MAX_WAITING)
+        super().__init__(config, f"perceptd-watch-{uuid.uuid4().hex[:8]}", "mqtt-watch")
+        self.inbox: queue.Queue[Received] = queue.Queue(MAX_INBOX)
         self.counters = Counters()
         self._filters = filters
-        hooks = Hooks(self._on_connected, lambda: None, self._on_received, lambda _mid, _refusal: None, self._turn)
-        self._background = BackgroundLink(config, f"perceptd-watch-{uuid.uuid4().hex[:8]}", hooks, "mqtt-watch")
-        self._link = self._background.link
-        self.close = self._background.close
-        self._background.start()
+        self.start()
 
-    def _on_connected(self) -> None:
+    def on_connected(self) -> None:
+        """Subscribe to the filters."""
         for topic_filter in self._filters:
-            self._link.subscribe(topic_filter)
+            self.connection.subscribe(topic_filter)
 
-    def _on_received(self, message: Inbound) -> None:
+    def on_message(self, message: Inbound) -> None:
+        """Check a message and put it into the inbox."""
         received = parse(message.topic, message.payload, message.retained, time.time_ns())
         if received is None:
             return
@@ -207,6 +151,29 @@ class Watcher:
         except queue.Full:
             self.counters.drop("watch_backlog")
 
-    def _turn(self) -> None:
-        if self._background.is_closing:
-            self._link.disconnect()
+
+def parse(topic: str, payload: bytes, retained: bool, received_ns: int) -> Received | None:
+    """Return a checked message; None when its topic is not one that a node publishes to."""
+    match topic.split("/"):
+        case ["perceptd", node, level] if level in NODE_KINDS:
+            stream = None
+        case ["perceptd", node, stream, level] if level in STREAM_KINDS:
+            pass
+        case _:
+            return None
+    kind: Kind = next(each for each in get_args(Kind) if each == level)
+    return Received(node, stream, kind, _content(kind, payload), retained, received_ns, payload)
+
+
+def _content(kind: Kind, payload: bytes) -> Content:
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        return Malformed(f"{len(payload)} bytes, more than {MAX_PAYLOAD_BYTES}")
+    if kind == "availability":
+        values: dict[bytes, Content] = {b"online": "online", b"offline": "offline"}
+        return values.get(payload, Malformed("neither online nor offline"))
+    try:
+        return PAYLOAD_MODELS[kind].model_validate_json(payload)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = ".".join(str(level) for level in first["loc"])
+        return Malformed(f"{field}: {first['msg']}" if field else first["msg"])

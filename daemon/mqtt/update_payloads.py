@@ -1,4 +1,4 @@
-"""The retained `models` payload: which bundle runs, which could, and what became of the latest try."""
+"""The payload of the retained topic `models`: the bundles of a node, and the result of the latest update."""
 
 from typing import Annotated
 
@@ -8,28 +8,27 @@ from daemon.core.records import UpdateStage
 from daemon.core.text import redact
 from daemon.mqtt.payloads import Name, Part, Payload, Time
 
+# Characters of a reason. Reasons may quote a bundle or a server, and one payload has up to 34 of them.
 MAX_REASON = 500
-"""Characters of a reason. It may quote a bundle or a server, and 34 of them are in one payload."""
 
 MAX_AVAILABLE = 100
 MAX_REFUSED = 32
 
-Bytes = Annotated[int, Field(ge=0)]
 
-
-def _fit_to_be_told(value: object) -> object:
-    """What comes from a bundle or a server, cut, and without passwords."""
+def _redact_and_shorten(value: object) -> object:
+    """Return a text of a bundle or server without passwords, and at most `MAX_REASON` characters of it."""
     if not isinstance(value, str):
         return value
-    told = redact(value)
-    return told if len(told) <= MAX_REASON else told[: MAX_REASON - 1] + "…"
+    text = redact(value)
+    return text if len(text) <= MAX_REASON else text[: MAX_REASON - 1] + "…"
 
 
-Told = Annotated[str, BeforeValidator(_fit_to_be_told), Field(max_length=MAX_REASON)]
+Bytes = Annotated[int, Field(ge=0)]
+SafeText = Annotated[str, BeforeValidator(_redact_and_shorten), Field(max_length=MAX_REASON)]
 
 
 class BundlePart(Part):
-    """One bundle; `shipped` says that it is the config's own rather than one from afar."""
+    """One bundle; `shipped` says that it is the config's own, and did not come from the source."""
 
     id: Name
     name: Name
@@ -38,7 +37,7 @@ class BundlePart(Part):
 
 
 class CandidatePart(Part):
-    """The bundle that is being installed: its stage, since when, and how much of it has been fetched, in bytes."""
+    """The bundle that is being installed: its stage, since when, and how many bytes have been fetched."""
 
     id: Name
     name: Name
@@ -50,49 +49,51 @@ class CandidatePart(Part):
 
 
 class CheckPart(Part):
-    """The latest look at the source."""
+    """The result of the latest look at the source."""
 
     ok: bool
-    reason: Told | None
+    reason: SafeText | None
     time: Time
 
 
 class ResultPart(Part):
-    """What became of a bundle: installed, or at which stage it was given up, and why."""
+    """The result of a bundle: installed, or the stage at which it was given up, and why."""
 
     bundle: Name
     ok: bool
     stage: UpdateStage
-    reason: Told | None
+    reason: SafeText | None
     time: Time
 
 
 class ModelsPayload(Payload):
-    """What a node says of its bundles.
+    """The bundles of a node.
 
-    `source` is null where bundles are not replaced. `latest` is the newest version of the active bundle's name that the
-    source has and this program can run, or the active one's. `available` are the newest ids the source has. `refused`
-    are versions that are not tried again by themselves. `trouble` says why what happens cannot be written
-    down. In the stage `probation` the candidate is active already.
+    `source` is null where bundles are not replaced. `available` are the newest ids of the source.
+    `latest` is the newest version of the active bundle's name that the source has and this program can run.
+    It is the active version where the source has no newer one.
+    `refused` are versions that are not tried again automatically.
+    `trouble` says why the state cannot be written to disk.
+    In the stage `probation` the candidate is active already.
     """
 
     node: Name
     time: Time
-    source: Told | None
+    source: SafeText | None
     active: BundlePart
     previous: BundlePart | None
     candidate: CandidatePart | None
     latest: Name
     available: Annotated[list[Name], Field(max_length=MAX_AVAILABLE)]
     pinned: bool
-    trouble: Told | None = None
+    trouble: SafeText | None = None
     last_check: CheckPart | None
     last_result: ResultPart | None
     refused: Annotated[list[ResultPart], Field(max_length=MAX_REFUSED)]
 
 
 def without_updates(node: str, name: str, version: str, time: str) -> ModelsPayload:
-    """Of a node whose config names no source: its own bundle runs, always."""
+    """Return the payload of a node whose config names no source, so that the config's bundle always runs."""
     return ModelsPayload(
         node=node,
         time=time,

@@ -13,7 +13,7 @@ from daemon.mqtt.update_payloads import without_updates
 from daemon.node.active_bundle import ActiveBundle
 from daemon.node.announcement import Announcement
 from daemon.node.bundle_updates import ModelsTopic
-from daemon.node.control import Control
+from daemon.node.command_thread import CommandThread
 from daemon.node.reports import Reporter, accelerators_health
 from daemon.node.stop_request import StopRequest
 from daemon.node.stream import Stream
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 # together with what closes in between, well under the 5 s within which the service promises to stop
 SOURCES_CLOSE_S = 1.5
 UPDATER_CLOSE_S = 0.4
+COMMANDS_CLOSE_S = 0.3
 SESSION_CLOSE_S = 1.5
 
 # for closing, loading a bundle and opening sources: as long as the unit allows for a start
@@ -57,7 +58,7 @@ class Node:
     announcement: Announcement
     updates: Updates | None
     switches: SwitchFile
-    control: Control
+    commands: CommandThread
     reporter: Reporter
     changed: threading.Event
     stop: StopRequest
@@ -87,6 +88,8 @@ class Node:
         """Start everything, and push onto the stack how to stop it."""
         stack.callback(self.session.stop, SESSION_CLOSE_S)
         stack.callback(self._publish_health)
+        self.commands.start()
+        stack.callback(self._close_commands)
         for publisher in self.publishers.values():
             publisher.begin()
         self._close_what_was_closed()
@@ -99,9 +102,7 @@ class Node:
         stack.callback(self.active.close_fusion)
         stack.callback(self.active.close_encoders)
         stack.callback(self._close_sources)
-        self.session.start(
-            {name: stream for name, stream in self.streams.items() if stream.takes_text}, self.control.obey
-        )
+        self.session.start({name: stream for name, stream in self.streams.items() if stream.takes_text}, self.commands)
         for stream in self.streams.values():
             if not stream.is_live:
                 stream.start_in_order(self.active.encoders)
@@ -142,7 +143,7 @@ class Node:
 
     def _heartbeats(self) -> list[Heartbeat]:
         updater = [] if self.updates is None else [self.updates.updater.progress]
-        return [self.session.progress, *self.active.heartbeats, *updater]
+        return [self.session.progress, self.commands.progress, *self.active.heartbeats, *updater]
 
     def _publish_health(self) -> None:
         health = self.reporter.health(self.active.recogniser)
@@ -155,6 +156,10 @@ class Node:
         manifest = self.active.recogniser.bundle.manifest
         payload = without_updates(self.config.node, manifest.name, manifest.version, wall_time(monotonic_ns()))
         self.session.publish("models", payload.to_json(), retain=True, qos=1)
+
+    def _close_commands(self) -> None:
+        if not self.commands.close(COMMANDS_CLOSE_S):
+            log.warning("the disk has not answered a command within %.1f s; the daemon stops", COMMANDS_CLOSE_S)
 
     def _close_sources(self) -> None:
         for stream in self.streams.values():

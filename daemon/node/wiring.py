@@ -19,6 +19,7 @@ from daemon.mqtt.session import Session
 from daemon.node.active_bundle import ActiveBundle, published_bundle
 from daemon.node.announcement import Announcement
 from daemon.node.bundle_updates import UPDATE_STEPS, BundleLoader, ModelsTopic, UpdateHost
+from daemon.node.command_thread import CommandThread
 from daemon.node.control import Control
 from daemon.node.latency import ErrorCount, Latencies
 from daemon.node.node import Node, Updates
@@ -62,6 +63,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     updates = None if startup is None else _updates(config, startup, host, session)
     switches = SwitchFile(state / "switches.json")
     control = Control(settings, streams, switches, active, None if updates is None else updates.updater)
+    commands = CommandThread(control, session)
     reporter = Reporter(settings.node, monotonic_ns(), session, streams, latencies)
     return Node(
         config=settings,
@@ -72,7 +74,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
         announcement=announcement,
         updates=updates,
         switches=switches,
-        control=control,
+        commands=commands,
         reporter=reporter,
         changed=changed,
         stop=stop,

@@ -85,9 +85,9 @@ def drain(count: int) -> float:
         state = Path(directory)
         fill(state, count)
         with Subscriber(broker, TOPIC) as subscriber:
-            session = Session(MqttConfig(port=broker.port), NODE, state, on_text=lambda *_: None)
+            session = Session(MqttConfig(port=broker.port), NODE, state)
             began = time.monotonic()
-            session.start()
+            session.start({})
             wait_until(lambda: len(subscriber.heard) >= count, f"{count} events", DONE_S)
             took_s = time.monotonic() - began
             session.stop(5.0)
@@ -102,7 +102,7 @@ def fill(state: Path, count: int) -> None:
     text = '{"schema":1,"sequence":%d,"filler":"' + "x" * 300 + '"}'
     for start in range(1, count + 1, 1000):
         numbers = range(start, min(start + 1000, count + 1))
-        store.write([Entry(n, "bench/event", str(n), "end", (text % n).encode()) for n in numbers], [], handed=0)
+        store.write([Entry(n, "bench/event", str(n), "end", (text % n).encode()) for n in numbers], [], queued=0)
     store.close()
 
 

@@ -17,8 +17,8 @@ AHEAD = 900
 def main() -> None:
     """Every event has a start and an end; the label says which run it is of."""
     arguments = _parser().parse_args()
-    session = Session(MqttConfig(port=arguments.port), arguments.node, arguments.state, on_text=lambda *_: None)
-    session.start()
+    session = Session(MqttConfig(port=arguments.port), arguments.node, arguments.state)
+    session.start({})
     pause_s = 1 / arguments.rate
     due_s = time.monotonic()
     step: EventPayload | None = None

@@ -22,6 +22,7 @@ from daemon.config.node import Config
 from daemon.mqtt.session import Session
 from daemon.mqtt.subscriber import parse
 from daemon.mqtt.update_payloads import ModelsPayload
+from daemon.node.command_thread import CommandThread
 from daemon.node.control import Control
 from daemon.node.switches import SwitchFile
 from tests.fakes.updates import Failure, FakeUpdates, bundle, models, result
@@ -45,15 +46,14 @@ class UpdatingNode:
     def __enter__(self) -> "UpdatingNode":
         state = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         settings = {"node": "node", "bundle": "b", "streams": {"s": {"camera": 0}}}
-        self._session = Session(
-            MqttConfig(port=self._broker.port),
-            "node",
-            state,
-        )
+        self._session = Session(MqttConfig(port=self._broker.port), "node", state)
         updates = FakeUpdates(self._publish, self._source)
         control = Control(Config.model_validate(settings), {}, SwitchFile(state / "switches.json"), ACTIVE, updates)
-        self._session.start({}, control.obey)
+        commands = CommandThread(control, self._session)
+        commands.start()
+        self._session.start({}, commands)
         self._stack.callback(self._session.stop, 3.0)
+        self._stack.callback(commands.close, 1.0)
         wait_until(lambda: self._session.connected, "connected")
         self._stack.enter_context(updates)
         return self
@@ -182,7 +182,7 @@ def test_a_node_that_says_nothing_is_told_so(broker: Mosquitto, told: Told, monk
     for action in ("list", "check"):
         code, said, trouble = told(action)
         assert (code, said) == (1, "")
-        assert trouble.startswith(f"{where} has said nothing of its models in 0.3 s")
+        assert trouble.startswith(f"{where} has not published its models within 0.3 s")
 
 
 def test_the_last_word_of_a_node_that_is_gone_is_shown_and_it_is_not_waited_for(
@@ -213,14 +213,14 @@ def test_a_node_that_falls_silent_is_not_waited_for(
     with UpdatingNode(broker):
         code, _, trouble = told("install")
     assert code == 1
-    assert "has said nothing for 0.5 s; perceptd models list shows what it published last" in trouble
+    assert "has published nothing for 0.5 s; perceptd models list shows what it published last" in trouble
 
 
 def test_what_cannot_be_read_is_said(broker: Mosquitto, told: Told) -> None:
     broker.publish("perceptd/node/models", b'{"schema": 2}', retain=True)
     code, _, trouble = told("list")
     assert code == 1
-    assert "what cannot be read here: " in trouble
+    assert "this version cannot read the models of node node at " in trouble
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from daemon.config.mqtt import MqttConfig, TlsConfig
 from daemon.doctor.finding import Finding
 from daemon.doctor.node import broker_finding
-from daemon.mqtt import requests as trial
+from daemon.mqtt import requests
 from tests.helpers.certificates import Authority
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.ports import free_port
@@ -43,7 +43,7 @@ def test_one_with_tls_and_a_login_that_is_good_and_one_that_is_not(authority: Au
         refused = told(settings(broker, authority, WRONG))
     assert refused.level == "failure"
     assert "refused the login" in refused.found
-    assert "check mqtt.username and mqtt.password" in refused.found
+    assert "check mqtt.username and mqtt.password" in (refused.remedy or "")
 
 
 def test_one_whose_authority_is_unknown(authority: Authority, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_one_whose_authority_is_unknown(authority: Authority, tmp_path: Path) ->
     with Mosquitto(("device", SECRET), more=tls_lines(authority)) as broker:
         finding = told(settings(broker, stranger))
     assert finding.level == "failure"
-    assert "its certificate is not to be trusted" in finding.found
+    assert "its certificate cannot be trusted" in finding.found
 
 
 def test_nobody_at_the_port() -> None:
@@ -62,7 +62,7 @@ def test_nobody_at_the_port() -> None:
 
 
 def test_one_that_takes_connections_and_says_nothing(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "ANSWER_S", 1.0)
+    monkeypatch.setattr(requests, "LOGIN_S", 1.0)
     broker.freeze()
     assert told(MqttConfig(port=broker.port)).found.endswith("has not answered for 1 s")
 

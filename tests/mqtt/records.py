@@ -26,7 +26,7 @@ def recognition(
 
 
 def event(number: int, phase: str = "start", event_id: str | None = None) -> EventPayload:
-    """One step of an event, labelled by its number; of an event of its own unless told which."""
+    """One step of an event, labelled by its number; without `event_id`, of a new event."""
     time = "2026-01-31T12:00:04.300110Z"
     return EventPayload(
         id=event_id or f"{number:032x}",

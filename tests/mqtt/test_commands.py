@@ -1,4 +1,4 @@
-"""Commands: whatever comes, there is an answer or a count, and the answer goes nowhere it must not."""
+"""Commands: each one is answered or counted, and no answer goes to a topic that is reserved."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_no_stream_named_means_all(payload: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "payload", "words"),
+    ("name", "payload", "reason"),
     [
         ("reboot", b"", "unknown command"),
         ("pause", b'{"stream": 7}', "stream: Input should be a valid string"),
@@ -57,8 +57,8 @@ def test_no_stream_named_means_all(payload: bytes) -> None:
         ("models_pin", b'{"on": "yes"}', "on: Input should be a valid boolean"),
     ],
 )
-def test_what_cannot_be_obeyed_is_refused_with_a_reason(name: str, payload: bytes, words: str) -> None:
-    with pytest.raises(InvalidCommand, match=words):
+def test_what_cannot_be_obeyed_is_refused_with_a_reason(name: str, payload: bytes, reason: str) -> None:
+    with pytest.raises(InvalidCommand, match=reason):
         parse_arguments(Request(name, payload))
 
 
@@ -79,7 +79,7 @@ def test_every_command_can_be_forbidden() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "used"),
+    ("requested", "used"),
     [
         ("replies/17", True),
         ("perceptd-send/abc", True),
@@ -95,32 +95,60 @@ def test_every_command_can_be_forbidden() -> None:
         ("a\0b", False),
     ],
 )
-def test_an_answer_goes_only_where_anybody_may_write(wanted: str | None, used: bool) -> None:
-    topic = answer_topic(Request("pause", b"", wanted), "perceptd/node/", ("perceptd", "homeassistant", "ha"))
-    assert topic == (wanted if used else "perceptd/node/command/pause/result")
+def test_an_answer_goes_only_where_anybody_may_write(requested: str | None, used: bool) -> None:
+    topic = answer_topic(Request("pause", b"", requested), "perceptd/node/", ("perceptd", "homeassistant", "ha"))
+    assert topic == (requested if used else "perceptd/node/command/pause/result")
 
 
-class Handed:
-    """A session without a broker that is given messages as its link would."""
+class Received:
+    """A session without a broker, which is given messages as its connection would. A context manager.
 
-    def __init__(self, state: Path) -> None:
-        self.asked = 0
-        self.session = Session(MqttConfig(), "node", state, on_text=self._text, on_command=self._obey)
+    It is its own command sink, which answers at once, and the text sink of one stream.
+    """
 
-    def _text(self, _stream: str, _payload: bytes, _retained: bool) -> None:
-        self.asked += 1
+    def __init__(self, state: Path, stream: str = "") -> None:
+        self.texts = 0
+        self.session = Session(MqttConfig(), "node", state)
+        self._thread = self.session._new_thread({stream: TextCounter(self)}, self)
 
-    def _obey(self, request: Request) -> AnswerPayload:
-        self.asked += 1
+    def __enter__(self) -> "Received":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session._state.waker.close()
+
+    def message(self, message: Inbound) -> None:
+        self._thread.on_message(message)
+
+    @property
+    def answers(self) -> int:
+        return len(self.session._state.send_queue) - 1  # "online" waits too
+
+    @property
+    def dropped(self) -> int:
+        return sum(self.session.counters.dropped.values())
+
+    def take(self, request: Request) -> None:
         try:
             parse_arguments(request)
         except InvalidCommand as error:
-            return _answer(request.name, ok=False, reason=str(error))
-        return _answer(request.name, ok=True)
+            self._answer(request, ok=False, reason=str(error))
+        else:
+            self._answer(request, ok=True)
+
+    def _answer(self, request: Request, *, ok: bool, reason: str | None = None) -> None:
+        answer = AnswerPayload(command=request.name[:64], ok=ok, reason=reason, time="2026-01-31T12:00:04.300110Z")
+        assert self.session.publish_answer(request, answer)
 
 
-def _answer(name: str, *, ok: bool, reason: str | None = None) -> AnswerPayload:
-    return AnswerPayload(command=name[:64], ok=ok, reason=reason, time="2026-01-31T12:00:04.300110Z")
+class TextCounter:
+    """A TextSink that counts."""
+
+    def __init__(self, received: Received) -> None:
+        self._received = received
+
+    def take(self, _payload: bytes, _retained: bool) -> None:
+        self._received.texts += 1
 
 
 @given(
@@ -133,17 +161,20 @@ def _answer(name: str, *, ok: bool, reason: str | None = None) -> AnswerPayload:
 def test_every_command_is_answered_or_counted(
     tmp_path_factory, name: str, payload: bytes, retained: bool, response: str | None, correlation: bytes | None
 ) -> None:
-    handed = Handed(tmp_path_factory.getbasetemp())
-    handed.session._on_received(Inbound(f"perceptd/node/command/{name}", payload, retained, response, correlation))
-    answers = len(handed.session._send_queue) - 1  # "online" waits too
-    assert answers + sum(handed.session.counters.dropped.values()) == 1
-    assert answers == (0 if retained else 1)
+    with Received(tmp_path_factory.getbasetemp()) as received:
+        received.message(Inbound(f"perceptd/node/command/{name}", payload, retained, response, correlation))
+        assert received.answers + received.dropped == 1
+        assert received.answers == (0 if retained else 1)
 
 
-@given(st.text(max_size=80), PAYLOADS, st.booleans())
-def test_every_other_message_reaches_its_taker(tmp_path_factory, stream: str, payload: bytes, retained: bool) -> None:
-    handed = Handed(tmp_path_factory.getbasetemp())
-    handed.session._on_received(Inbound(f"perceptd/node/{stream}/text", payload, retained))
-    is_command = stream.split("/")[0] == "command"
-    assert handed.asked + sum(handed.session.counters.dropped.values()) == 1
-    assert len(handed.session._send_queue) == 1 + (is_command and not retained)
+@given(st.text(max_size=80), PAYLOADS, st.booleans(), st.booleans())
+def test_every_other_message_reaches_its_sink_or_is_counted(
+    tmp_path_factory, stream: str, payload: bytes, retained: bool, is_sink: bool
+) -> None:
+    first_level = stream.split("/")[0]
+    is_command = first_level == "command"
+    with Received(tmp_path_factory.getbasetemp(), first_level if is_sink else first_level + "x") as received:
+        received.message(Inbound(f"perceptd/node/{stream}/text", payload, retained))
+        assert received.texts + received.answers + received.dropped == 1
+        assert received.texts == (is_sink and not is_command)
+        assert received.answers == (is_command and not retained)

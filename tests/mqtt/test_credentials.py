@@ -31,13 +31,13 @@ def tls_lines(authority: Authority, *more: str) -> list[str]:
 
 
 def started(config: MqttConfig, state: Path) -> Session:
-    session = Session(config, "node", state, on_text=lambda *_: None)
-    session.start()
+    session = Session(config, "node", state)
+    session.start({})
     return session
 
 
-def is_intact(session: Session) -> None:
-    """It connects, and a large message and many small ones arrive."""
+def works(session: Session) -> None:
+    """Check that it connects, and that a large message and many small ones arrive."""
     try:
         wait_until(lambda: session.connected, f"connected ({session.status()['reason']})")
         session.publish("health", bytes(200_000), qos=1, retain=True)
@@ -48,67 +48,67 @@ def is_intact(session: Session) -> None:
         session.stop(3.0)
 
 
-def is_told(session: Session, words: str, caplog: pytest.LogCaptureFixture) -> None:
-    """It does not connect, and says why, once, in log and health."""
+def is_refused(session: Session, message: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Check that it does not connect, and reports why, once, in log and health."""
     try:
-        wait_until(lambda: words in caplog.text, words)
+        wait_until(lambda: message in caplog.text, message)
         reason = session.status()["reason"]
         assert reason is not None
-        assert words in reason
+        assert message in reason
         assert not session.connected
     finally:
         session.stop(3.0)
-    assert caplog.text.count(words) == 1
+    assert caplog.text.count(message) == 1
     assert "Traceback" not in caplog.text
 
 
 def test_a_broker_with_tls_is_verified_by_its_authority(authority: Authority, tmp_path: Path) -> None:
     with Mosquitto(more=tls_lines(authority)) as broker:
         tls = TlsConfig(ca_file=str(authority.ca_file))
-        is_intact(started(MqttConfig(port=broker.port, tls=tls), tmp_path / "state"))
+        works(started(MqttConfig(port=broker.port, tls=tls), tmp_path / "state"))
 
 
 def test_a_broker_is_reached_by_websocket(broker: Mosquitto, tmp_path: Path) -> None:
     with WebSocketBridge(broker.port, "/way/in") as bridge:
         config = MqttConfig(port=bridge.port, transport="websockets", websocket_path="/way/in")
-        is_intact(started(config, tmp_path / "state"))
+        works(started(config, tmp_path / "state"))
 
 
-def test_a_wrong_websocket_path_is_told(broker: Mosquitto, tmp_path: Path, caplog) -> None:
+def test_a_wrong_websocket_path_is_reported(broker: Mosquitto, tmp_path: Path, caplog) -> None:
     with WebSocketBridge(broker.port) as bridge:
         config = MqttConfig(port=bridge.port, transport="websockets", websocket_path="/elsewhere")
-        is_told(started(config, tmp_path / "state"), "trying again", caplog)
+        is_refused(started(config, tmp_path / "state"), "trying again", caplog)
 
 
-def test_a_certificate_of_our_own_lets_us_in(authority: Authority, tmp_path: Path, caplog) -> None:
+def test_a_client_certificate_is_accepted(authority: Authority, tmp_path: Path, caplog) -> None:
     certificate, key = authority.issue("device")
     with Mosquitto(more=tls_lines(authority, "require_certificate true")) as broker:
         files = {"certificate_file": str(certificate), "key_file": str(key)}
         tls = TlsConfig(ca_file=str(authority.ca_file), **files)
-        is_intact(started(MqttConfig(port=broker.port, tls=tls), tmp_path / "state"))
+        works(started(MqttConfig(port=broker.port, tls=tls), tmp_path / "state"))
         without = MqttConfig(port=broker.port, tls=TlsConfig(ca_file=str(authority.ca_file)))
-        is_told(started(without, tmp_path / "state"), "trying again", caplog)
+        is_refused(started(without, tmp_path / "state"), "trying again", caplog)
 
 
-def test_an_authority_that_did_not_sign_it_is_told(authority: Authority, tmp_path: Path, caplog) -> None:
+def test_an_unknown_authority_is_reported(authority: Authority, tmp_path: Path, caplog) -> None:
     stranger = Authority(tmp_path, "stranger")
     with Mosquitto(more=tls_lines(authority)) as broker:
         config = MqttConfig(port=broker.port, tls=TlsConfig(ca_file=str(stranger.ca_file)))
-        is_told(started(config, tmp_path / "state"), "its certificate is not to be trusted", caplog)
+        is_refused(started(config, tmp_path / "state"), "its certificate cannot be trusted", caplog)
 
 
-def test_the_name_in_the_certificate_counts(authority: Authority, tmp_path: Path, caplog) -> None:
+def test_a_certificate_for_another_name_is_reported(authority: Authority, tmp_path: Path, caplog) -> None:
     with Mosquitto(more=tls_lines(authority)) as broker:
         config = MqttConfig(host="localhost", port=broker.port, tls=TlsConfig(ca_file=str(authority.ca_file)))
-        is_told(started(config, tmp_path / "state"), "its certificate is not to be trusted", caplog)
+        is_refused(started(config, tmp_path / "state"), "its certificate cannot be trusted", caplog)
 
 
-def test_tls_to_a_port_without_is_told(broker: Mosquitto, authority: Authority, tmp_path: Path, caplog) -> None:
+def test_tls_to_a_port_without_tls_is_reported(broker: Mosquitto, authority: Authority, tmp_path: Path, caplog) -> None:
     config = MqttConfig(port=broker.port, tls=TlsConfig(ca_file=str(authority.ca_file)))
-    is_told(started(config, tmp_path / "state"), "trying again", caplog)
+    is_refused(started(config, tmp_path / "state"), "trying again", caplog)
 
 
-def test_a_login_that_may_publish_nothing_is_told_once_and_fills_no_memory(tmp_path: Path, caplog) -> None:
+def test_a_login_without_the_right_to_publish_is_reported_once_and_fills_no_memory(tmp_path: Path, caplog) -> None:
     acl = tmp_path / "acl"
     acl.write_text("user device\ntopic readwrite elsewhere/#\n")
     with Mosquitto(login=("device", SECRET), more=[f"acl_file {acl}"]) as broker:
@@ -124,18 +124,18 @@ def test_a_login_that_may_publish_nothing_is_told_once_and_fills_no_memory(tmp_p
 
 
 def test_a_broker_that_speaks_3_1_1_alone_gets_it(tmp_path: Path, caplog) -> None:
-    """mosquitto speaks both; a proxy answers CONNECTs of MQTT 5 as an old broker does."""
+    """mosquitto speaks both versions; a proxy answers CONNECTs of MQTT 5 as an old broker does."""
     caplog.set_level(logging.INFO)
     with Mosquitto() as broker, Old(broker.port) as old, Subscriber(broker) as subscriber:
         session = started(MqttConfig(port=old.port), tmp_path / "state")
-        is_intact(session)
+        works(session)
         assert len(subscriber.payloads("perceptd/node/front/event")) == 300
         wait_until(lambda: subscriber.heard[-1].payload == b"offline", "offline at the end")
     assert "MQTT 3.1.1" in caplog.text
 
 
 class Old(Proxy):
-    """Refuses MQTT 5 as MQTT 3.1.1 says (section 3.2.2.3)."""
+    """A proxy that refuses MQTT 5 as MQTT 3.1.1 requires (section 3.2.2.3)."""
 
     def admit(self, near: socket.socket) -> bytes | None:
         connect = near.recv(65_536)
@@ -168,19 +168,21 @@ def test_where_the_login_comes_from(tmp_path: Path, config: dict, credentials: d
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(None, "cannot be read"), (b"\xff", "not UTF-8"), (bytes(5000), "larger")]
+    ("content", "message"), [(None, "cannot be read"), (b"\xff", "not UTF-8"), (bytes(5000), "larger")]
 )
-def test_a_password_file_that_is_none_is_refused_by_name(tmp_path: Path, content: bytes | None, words: str) -> None:
+def test_a_password_file_that_cannot_be_used_is_refused_by_name(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
     path = tmp_path / "secret"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(Refused, match=f"mqtt.password_file = .*secret: {words}"):
+    with pytest.raises(Refused, match=f"mqtt.password_file = .*secret: {message}"):
         login(MqttConfig(password_file=str(path)), {})
 
 
 @pytest.mark.parametrize("key", ["ca_file", "certificate_file"])
 @pytest.mark.parametrize("content", [None, b"no certificate"])
-def test_a_certificate_that_is_none_is_refused_by_name(tmp_path: Path, key: str, content: bytes | None) -> None:
+def test_a_certificate_that_cannot_be_used_is_refused_by_name(tmp_path: Path, key: str, content: bytes | None) -> None:
     path = tmp_path / "file.pem"
     if content is not None:
         path.write_bytes(content)

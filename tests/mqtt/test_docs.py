@@ -1,4 +1,4 @@
-"""docs/mqtt.md must say what the daemon sends."""
+"""docs/mqtt.md describes what the daemon sends."""
 
 import re
 from pathlib import Path
@@ -7,9 +7,9 @@ import pytest
 
 from daemon.core.records import UPDATE_STAGES
 from daemon.mqtt.commands import ARGUMENTS
-from daemon.mqtt.outbox import MAX_WAITING
+from daemon.mqtt.outbox import MAX_UNWRITTEN
 from daemon.mqtt.payloads import EventPayload, LabelPart, Payload, RecognitionPayload, StatePayload
-from daemon.mqtt.send_queue import MAX_PASSING
+from daemon.mqtt.send_queue import MAX_QOS0
 from daemon.mqtt.subscriber import Malformed, parse
 from daemon.mqtt.update_payloads import MAX_AVAILABLE, MAX_REASON, ModelsPayload
 
@@ -68,7 +68,7 @@ def test_each_command_is_described():
 
 
 def test_the_bounds_are_those_of_the_code():
-    assert f"more than {MAX_WAITING} waited" in TEXT
-    assert f"more than {MAX_PASSING} waited" in TEXT
+    assert f"more than {MAX_UNWRITTEN} waited" in TEXT
+    assert f"more than {MAX_QOS0} waited" in TEXT
     assert f"at most {MAX_REASON} characters" in SECTIONS["models"]
     assert f"the newest {MAX_AVAILABLE} bundles" in SECTIONS["models"]

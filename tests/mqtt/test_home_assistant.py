@@ -1,4 +1,4 @@
-"""What Home Assistant is told: its templates, rendered as it renders them, give what they should from real payloads."""
+"""Discovery: the templates, rendered as Home Assistant renders them, give the right values from real payloads."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from daemon.mqtt.commands import DeviceArguments, Request, parse_arguments
 from daemon.mqtt.home_assistant import (
-    MOST_LABELS,
+    MAX_LABEL_SENSORS,
     DiscoveryPayload,
     StreamEntities,
     discovery_payload,
@@ -29,18 +29,18 @@ NAMES = st.text(
 
 
 def rendered(template: str, payload: bytes) -> str:
-    """As Home Assistant's value_template."""
+    """The value that Home Assistant gets from a value_template."""
     return jinja2.Environment().from_string(template).render(value_json=json.loads(payload))
 
 
-def told(
+def discovery(
     streams: Sequence[StreamEntities], gone: Mapping[str, str] | None = None, node: str = "node", version: str = "1.0"
 ) -> DiscoveryPayload:
     return discovery_payload(node, version, streams, gone or {}, has_updates=False)
 
 
 def entities(*streams: StreamEntities) -> dict[str, dict[str, Any]]:
-    return told(streams).components
+    return discovery(streams).components
 
 
 DOOR = StreamEntities("door", ["7", "8"], frozenset({"camera", "microphone"}))
@@ -76,9 +76,9 @@ def test_a_switch_shows_whether_the_device_is_open_and_asks_what_can_be_obeyed(
         switch = found[f"door_{device}"]
         health = json.dumps({"streams": {"door": {device: is_open, "available": True}}}).encode()
         assert rendered(switch["value_template"], health) == shown
-        for payload, wanted in ((switch["payload_on"], True), (switch["payload_off"], False)):
+        for payload, on in ((switch["payload_on"], True), (switch["payload_off"], False)):
             order = parse_arguments(Request(switch["command_topic"].rpartition("/")[2], payload.encode()))
-            assert order == DeviceArguments(stream="door", on=wanted)
+            assert order == DeviceArguments(stream="door", on=on)
 
 
 @pytest.mark.parametrize(("available", "shown"), [(True, "online"), (False, "offline")])
@@ -92,7 +92,7 @@ def test_a_stream_is_available_when_the_node_is_and_the_stream_is(available: boo
 
 @given(NAMES, NAMES, NAMES)
 def test_names_of_any_kind_reach_templates_and_commands_unharmed(node: str, stream: str, label: str) -> None:
-    found = told([StreamEntities(stream, [label], frozenset({"camera"}))], node=node)
+    found = discovery([StreamEntities(stream, [label], frozenset({"camera"}))], node=node)
     key = object_id(stream)
     sensor = found.components[f"{key}_label_{object_id(label)}"]
     state = state_payload(label=label, score=1, since=TIME, open_labels=[label]).to_json()
@@ -110,25 +110,25 @@ def test_different_names_have_different_ids(names: list[str]) -> None:
     assert len({object_id(name) for name in names}) == len(names)
 
 
-def test_what_is_gone_is_named_with_its_platform_alone_and_stays_gone() -> None:
-    before = told([DOOR, StreamEntities("yard", [], frozenset())])
-    after = told([StreamEntities("door", ["7"], frozenset())], platforms(before), version="1.1")
+def test_a_removed_component_is_listed_with_its_platform_alone() -> None:
+    before = discovery([DOOR, StreamEntities("yard", [], frozenset())])
+    after = discovery([StreamEntities("door", ["7"], frozenset())], platforms(before), version="1.1")
     removed = {key for key, component in after.components.items() if set(component) == {"platform"}}
     assert removed == {"door_label_8", "door_camera", "door_microphone", "yard_label", "yard_score", "yard_event"}
     assert platforms(after) == platforms(before)
-    again = told([DOOR], platforms(after), version="1.2")
+    again = discovery([DOOR], platforms(after), version="1.2")
     assert set(again.components["door_camera"]) > {"platform", "command_topic"}
 
 
-def test_a_bundle_of_a_thousand_labels_makes_no_thousand_entities() -> None:
-    many = StreamEntities("s", [str(n) for n in range(MOST_LABELS + 1)], frozenset())
+def test_a_bundle_of_many_labels_gets_no_sensor_for_each() -> None:
+    many = StreamEntities("s", [str(n) for n in range(MAX_LABEL_SENSORS + 1)], frozenset())
     assert not [key for key in entities(many) if "_label_" in key]
     assert (
         len([key for key in entities(StreamEntities("s", many.labels[:-1], frozenset())) if "_label_" in key])
-        == MOST_LABELS
+        == MAX_LABEL_SENSORS
     )
 
 
-def test_every_entity_has_an_id_of_its_own() -> None:
+def test_every_entity_has_another_id() -> None:
     ids = [component["unique_id"] for component in entities(DOOR, StreamEntities("yard", ["7"], frozenset())).values()]
     assert len(set(ids)) == len(ids)

@@ -1,4 +1,4 @@
-"""What Home Assistant is told of bundles: templates give what an update entity takes, and commands are known ones."""
+"""Discovery of bundles: templates give values that an update entity accepts, and commands exist."""
 
 import json
 from typing import Any
@@ -61,17 +61,19 @@ def test_the_update_entity_shows_what_is_there_and_how_it_goes(payload: ModelsPa
 
 @given(st.text(max_size=2000), st.integers(0, 2**40), st.integers(0, 2**40))
 def test_the_state_is_always_one_that_is_taken(reason: str, done: int, total: int) -> None:
-    told = models(last_result=result("0.5.0", "check", reason), candidate=candidate("download", done=done, total=total))
-    shown = state(told)
+    payload = models(
+        last_result=result("0.5.0", "check", reason), candidate=candidate("download", done=done, total=total)
+    )
+    shown = state(payload)
     assert len(shown["release_summary"]) <= 255
     assert shown["in_progress"] is True
     assert shown["update_percentage"] is None or 0 <= shown["update_percentage"] <= 100
     assert all(isinstance(shown[key], str) for key in ("installed_version", "latest_version", "title"))
 
 
-def test_attributes_tell_the_rest() -> None:
-    told = models(previous=bundle("0.3.0"), last_check=NOT_LOOKED)
-    shown = json.loads(rendered(ENTITIES["models"]["json_attributes_template"], told.to_json()))
+def test_attributes_have_the_latest_results() -> None:
+    payload = models(previous=bundle("0.3.0"), last_check=NOT_LOOKED)
+    shown = json.loads(rendered(ENTITIES["models"]["json_attributes_template"], payload.to_json()))
     assert shown == {"last_check": NOT_LOOKED.model_dump(), "last_result": None, "previous": "digits@0.3.0"}
 
 

@@ -1,4 +1,4 @@
-"""The outbox: written before it is handed on, in order, and never in the way of who publishes."""
+"""The outbox: events are written before they are sent, in order, and publishers never wait."""
 
 import sqlite3
 import threading
@@ -10,7 +10,7 @@ import pytest
 
 from daemon.config.mqtt import OutboxConfig
 from daemon.core.records import Counters
-from daemon.mqtt.outbox import MAX_WAITING, Outbox
+from daemon.mqtt.outbox import MAX_UNWRITTEN, Outbox
 from daemon.mqtt.outbox_store import Entry, OutboxStore
 from daemon.mqtt.payloads import EventPayload
 from tests.helpers.mosquitto import wait_until
@@ -18,15 +18,18 @@ from tests.mqtt.records import event
 
 
 class Reader:
-    """Takes what is handed on, as far as it has room."""
+    """An EventQueue with room for as many events as a test sets free."""
 
-    def __init__(self, room: int) -> None:
-        self.room = room
+    def __init__(self, free: int) -> None:
+        self.free = free
         self.got: list[Entry] = []
 
-    def take(self, entries: list[Entry]) -> None:
-        assert len(entries) <= self.room
-        self.room -= len(entries)
+    def room(self) -> int:
+        return self.free
+
+    def put(self, entries: list[Entry]) -> None:
+        assert len(entries) <= self.free
+        self.free -= len(entries)
         self.got += entries
 
     @property
@@ -41,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 
 @contextmanager
 def outbox(path: Path, reader: Reader, **config: float) -> Iterator[Outbox]:
-    made = Outbox(path, OutboxConfig(**config), Counters(), hand_on=reader.take, room=lambda: reader.room)
+    made = Outbox(path, OutboxConfig(**config), Counters(), reader)
     made.start()
     try:
         yield made
@@ -63,28 +66,28 @@ def failing(monkeypatch: pytest.MonkeyPatch, method: str, reason: str) -> thread
 
 
 def stored(path: Path) -> list[int]:
-    """What a new run would find."""
+    """The numbers of the events that a new run finds."""
     store = OutboxStore(path)
     found = [entry.sequence for entry in store.read(0, 1_000_000)]
     store.close()
     return found
 
 
-def test_events_are_on_disk_when_they_are_handed_on(path: Path) -> None:
+def test_events_are_on_disk_before_they_are_queued_to_be_sent(path: Path) -> None:
     on_disk: list[bool] = []
 
     class Checking(Reader):
-        def take(self, entries: list[Entry]) -> None:
+        def put(self, entries: list[Entry]) -> None:
             # another process must not open the file, but may read it
             raw = b"".join(part.read_bytes() for part in path.parent.iterdir() if not part.name.endswith("-shm"))
             on_disk.extend(entry.payload in raw for entry in entries)
-            super().take(entries)
+            super().put(entries)
 
     reader = Checking(1000)
     with outbox(path, reader) as ours:
         for number in range(100):
             assert ours.add("front/event", event(number))
-        wait_until(lambda: len(reader.got) == 100, "all handed on")
+        wait_until(lambda: len(reader.got) == 100, "all queued")
     assert on_disk == [True] * 100
     assert reader.sequences == list(range(1, 101))
 
@@ -94,7 +97,7 @@ def test_what_is_acknowledged_is_removed_and_the_rest_comes_again(path: Path) ->
     with outbox(path, reader) as ours:
         for number in range(10):
             ours.add("front/event", event(number, "start"))
-        wait_until(lambda: len(reader.got) == 10, "all handed on")
+        wait_until(lambda: len(reader.got) == 10, "all queued")
         for sequence in range(1, 8):
             ours.acknowledged(sequence)
         wait_until(lambda: ours.status()["stored"] == 3, "removed within a second")
@@ -112,7 +115,7 @@ def test_what_was_open_when_the_daemon_ended_is_ended_by_restart_once(path: Path
         ours.add("back/event", event(2, "start", "b"))
         ours.add("front/event", event(1, "end", "a"))
         ours.add("back/event", event(3, "update", "b"))
-        wait_until(lambda: len(reader.got) == 4, "all handed on")
+        wait_until(lambda: len(reader.got) == 4, "all queued")
     again = Reader(1000)
     with outbox(path, again):
         wait_until(
@@ -130,11 +133,11 @@ def test_what_was_open_when_the_daemon_ended_is_ended_by_restart_once(path: Path
 
 def test_an_open_event_of_another_version_is_counted_and_forgotten(path: Path) -> None:
     store = OutboxStore(path)
-    store.write([Entry(1, "front/event", "x", "start", b'{"schema":99}')], [1], handed=1)
+    store.write([Entry(1, "front/event", "x", "start", b'{"schema":99}')], [1], queued=1)
     store.close()
     counters = Counters()
     for count in (1, 1):
-        made = Outbox(path, OutboxConfig(), counters, hand_on=lambda _: None, room=lambda: 0)
+        made = Outbox(path, OutboxConfig(), counters, Reader(0))
         made.start()
         assert made.close(10.0)
         assert counters.dropped == {"event_unreadable": count}
@@ -144,7 +147,7 @@ def test_while_nobody_takes_them_updates_are_coalesced_and_all_others_kept(path:
     reader = Reader(1)
     with outbox(path, reader) as ours:
         ours.add("front/event", event(0, "start", "first"))
-        wait_until(lambda: reader.sequences == [1], "the first is handed on")
+        wait_until(lambda: reader.sequences == [1], "the first is queued")
         for number in range(500):
             ours.add("front/event", event(number, "update", "first"))
             if number % 100 == 99:
@@ -153,7 +156,7 @@ def test_while_nobody_takes_them_updates_are_coalesced_and_all_others_kept(path:
         wait_until(lambda: ours.status()["waiting"] == 0, "written")
         assert ours.status()["stored"] == 3
         assert ours.status()["coalesced"] == 499
-        reader.room = 10
+        reader.free = 10
         ours.wake()
         wait_until(lambda: len(reader.got) == 3, "the rest")
         assert not ours.is_behind
@@ -167,7 +170,7 @@ def test_room_is_never_exceeded_and_a_long_backlog_comes_in_order(path: Path) ->
             assert ours.add("front/event", event(number))
         for _ in range(70):
             before = len(reader.got)
-            reader.room = 10
+            reader.free = 10
             ours.wake()
             wait_until(lambda before=before: len(reader.got) == before + 10, "ten more")
     assert reader.sequences == list(range(1, 701))
@@ -175,26 +178,26 @@ def test_room_is_never_exceeded_and_a_long_backlog_comes_in_order(path: Path) ->
 
 def test_beyond_the_bound_the_oldest_are_dropped_and_counted(path: Path) -> None:
     reader, counters = Reader(0), Counters()
-    ours = Outbox(path, OutboxConfig(max_mb=1), counters, hand_on=reader.take, room=lambda: reader.room)
+    ours = Outbox(path, OutboxConfig(max_mb=1), counters, reader)
     ours.start()
     count = 3000
     for number in range(count):
         wait_until(lambda: ours.add("front/event", event(number)), "room in memory")  # noqa: B023
     wait_until(lambda: ours.status()["waiting"] == 0, "written")
     assert ours.close(10.0)
-    left = stored(path)
-    assert left == list(range(left[0], left[-1] + 1))
-    assert counters.dropped["event_overflow"] == left[0] - 1
+    remaining = stored(path)
+    assert remaining == list(range(remaining[0], remaining[-1] + 1))
+    assert counters.dropped["event_overflow"] == remaining[0] - 1
     assert 0.95 < ours.status()["stored_bytes"] / (1 << 20) <= 1
 
 
 def test_a_damaged_store_is_set_aside_and_counted_and_a_new_one_begins(path: Path, caplog) -> None:
     path.write_bytes(b"scribbled over" * 1000)
     reader, counters = Reader(10), Counters()
-    ours = Outbox(path, OutboxConfig(), counters, hand_on=reader.take, room=lambda: reader.room)
+    ours = Outbox(path, OutboxConfig(), counters, reader)
     ours.start()
     ours.add("front/event", event(1))
-    wait_until(lambda: reader.sequences == [1], "handed on")
+    wait_until(lambda: reader.sequences == [1], "queued")
     assert ours.close(10.0)
     assert counters.dropped == {"outbox_damaged": 1}
     assert ours.status()["trouble"] is None
@@ -203,13 +206,13 @@ def test_a_damaged_store_is_set_aside_and_counted_and_a_new_one_begins(path: Pat
     assert "is damaged" in caplog.text
 
 
-def test_without_a_disk_events_go_on_from_memory_and_it_is_said(tmp_path: Path, caplog) -> None:
+def test_without_a_disk_events_are_sent_from_memory_and_status_says_so(tmp_path: Path, caplog) -> None:
     (tmp_path / "a file").write_text("no directory")
     reader = Reader(10)
     with outbox(tmp_path / "a file" / "outbox.sqlite3", reader) as ours:
         for number in range(3):
             ours.add("front/event", event(number))
-        wait_until(lambda: reader.sequences == [1, 2, 3], "handed on all the same")
+        wait_until(lambda: reader.sequences == [1, 2, 3], "queued all the same")
         assert "cannot be opened" in str(ours.status()["trouble"])
     assert caplog.text.count("cannot be opened") == 1
 
@@ -225,12 +228,12 @@ def test_a_disk_that_fails_for_a_while_costs_neither_events_nor_their_order(path
         for number in range(5, 10):
             ours.add("front/event", event(number))
         wait_until(lambda: ours.status()["trouble"] is not None, "the failure is seen")
-        reader.room = 8
+        reader.free = 8
         ours.wake()
         wait_until(lambda: len(reader.got) == 8, "from the disk, then from memory")
         fails.clear()
         wait_until(lambda: ours.status()["trouble"] is None, "the disk works again")
-        reader.room = 8
+        reader.free = 8
         ours.wake()
         wait_until(lambda: len(reader.got) == 10, "the rest")
     assert reader.sequences == list(range(1, 11))
@@ -246,14 +249,14 @@ def test_while_the_disk_hangs_nobody_waits_and_what_is_too_much_is_counted(path:
         return write(store, *arguments, **keywords)
 
     monkeypatch.setattr(OutboxStore, "write", hanging)
-    reader, counters = Reader(2 * MAX_WAITING), Counters()
-    ours = Outbox(path, OutboxConfig(), counters, hand_on=reader.take, room=lambda: reader.room)
+    reader, counters = Reader(2 * MAX_UNWRITTEN), Counters()
+    ours = Outbox(path, OutboxConfig(), counters, reader)
     ours.start()
-    taken = sum(ours.add("front/event", event(number)) for number in range(MAX_WAITING + 5))
-    assert taken == MAX_WAITING
+    taken = sum(ours.add("front/event", event(number)) for number in range(MAX_UNWRITTEN + 5))
+    assert taken == MAX_UNWRITTEN
     assert counters.dropped == {"event_unwritten": 5}
     hangs.set()
-    wait_until(lambda: len(reader.got) == MAX_WAITING, "all that were taken")
+    wait_until(lambda: len(reader.got) == MAX_UNWRITTEN, "all that were taken")
     assert ours.close(10.0)
 
 
@@ -265,7 +268,7 @@ def test_a_read_that_fails_once_skips_nothing(path: Path, monkeypatch) -> None:
             ours.add("front/event", event(number))
         wait_until(lambda: ours.status()["stored"] == 5, "written")
         fails.set()
-        reader.room = 100
+        reader.free = 100
         ours.wake()
         wait_until(lambda: ours.status()["trouble"] is not None, "the failure is seen")
         fails.clear()
@@ -297,7 +300,7 @@ def test_an_event_that_ended_while_the_disk_failed_does_not_end_again(path: Path
 
 def test_a_store_that_was_taken_is_used_as_soon_as_it_is_free(path: Path) -> None:
     other = OutboxStore(path)
-    other.write([Entry(1, "front/event", "x", "end", b"from before")], [], handed=0)
+    other.write([Entry(1, "front/event", "x", "end", b"from before")], [], queued=0)
     reader = Reader(100)
     with outbox(path, reader) as ours:
         assert "locked" in str(ours.status()["trouble"])

@@ -1,4 +1,4 @@
-"""Events on disk: whole after any end, bounded, in order."""
+"""Events on disk: complete however the process ends, bounded, in order."""
 
 import sqlite3
 import subprocess
@@ -29,14 +29,14 @@ def sequences(store: OutboxStore, after: int = 0) -> list[int]:
 
 def test_what_was_written_is_there_after_opening_again_and_numbers_go_on(path: Path) -> None:
     first = OutboxStore(path)
-    first.write([entry(1), entry(2, phase="end"), entry(3, "f")], [], handed=0)
-    first.write([], [1, 2, 3], handed=3)
-    first.write([entry(4, "g", size=7)], [], handed=3)
+    first.write([entry(1), entry(2, phase="end"), entry(3, "f")], [], queued=0)
+    first.write([], [1, 2, 3], queued=3)
+    first.write([entry(4, "g", size=7)], [], queued=3)
     first.close()
     again = OutboxStore(path)
     assert again.read(0, 10) == [entry(4, "g", size=7)]
     assert (again.last_sequence, again.count, again.size_bytes) == (4, 1, 7 + ROW_BYTES)
-    again.write([], [4], handed=4)
+    again.write([], [4], queued=4)
     again.close()
     assert OutboxStore(path).last_sequence == 4
 
@@ -46,11 +46,11 @@ def test_the_directory_is_for_its_owner_alone(path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_later_step_makes_updates_needless_that_were_not_handed_on(path: Path) -> None:
+def test_a_later_step_coalesces_updates_that_were_not_queued(path: Path) -> None:
     store = OutboxStore(path)
-    store.write([entry(1), entry(2, phase="update"), entry(3, "other", "update")], [], handed=0)
-    assert store.write([entry(4, phase="update")], [], handed=2) == 0
-    assert store.write([entry(5, phase="update"), entry(6, phase="end")], [], handed=2) == 2
+    store.write([entry(1), entry(2, phase="update"), entry(3, "other", "update")], [], queued=0)
+    assert store.write([entry(4, phase="update")], [], queued=2) == 0
+    assert store.write([entry(5, phase="update"), entry(6, phase="end")], [], queued=2) == 2
     assert sequences(store) == [1, 2, 3, 6]
 
 
@@ -58,15 +58,15 @@ def test_what_is_written_again_after_a_failure_is_there_once(path: Path) -> None
     store = OutboxStore(path)
     entries = [entry(1), entry(2, phase="update"), entry(3, "other")]
     for _ in range(2):
-        store.write(entries, [], handed=0)
+        store.write(entries, [], queued=0)
     assert sequences(store) == [1, 2, 3]
     assert (store.count, store.size_bytes) == (3, 3 * (10 + ROW_BYTES))
 
 
 def test_what_went_out_without_being_written_ends_events_and_takes_numbers(path: Path) -> None:
     store = OutboxStore(path)
-    store.write([entry(1, "a")], [], handed=0)
-    store.write([], [1], handed=1, sent=[entry(2, "a", "end"), entry(3, "b")])
+    store.write([entry(1, "a")], [], queued=0)
+    store.write([], [1], queued=1, unstored=[entry(2, "a", "end"), entry(3, "b")])
     assert [found.event for found in store.open_events()] == ["b"]
     assert (store.last_sequence, store.count) == (3, 0)
 
@@ -74,9 +74,9 @@ def test_what_went_out_without_being_written_ends_events_and_takes_numbers(path:
 def test_open_events_are_those_without_an_end(path: Path) -> None:
     store = OutboxStore(path)
     store.write(
-        [entry(1, "a"), entry(2, "b", size=1), entry(3, "a", "end"), entry(4, "b", "update", size=2)], [], handed=0
+        [entry(1, "a"), entry(2, "b", size=1), entry(3, "a", "end"), entry(4, "b", "update", size=2)], [], queued=0
     )
-    store.write([], [1, 2, 3, 4], handed=4)
+    store.write([], [1, 2, 3, 4], queued=4)
     store.close()
     again = OutboxStore(path)
     assert [(found.event, len(found.payload)) for found in again.open_events()] == [("b", 2)]
@@ -85,35 +85,35 @@ def test_open_events_are_those_without_an_end(path: Path) -> None:
 
 
 @given(st.lists(st.integers(0, 3000), max_size=30), st.integers(0, 20_000), st.integers(0, 30))
-def test_beyond_the_bound_the_oldest_go_that_were_not_handed_on(sizes: list[int], most: int, handed: int) -> None:
+def test_beyond_the_bound_the_oldest_go_that_were_not_queued(sizes: list[int], max_bytes: int, queued: int) -> None:
     store = OutboxStore(Path(":memory:"))
-    store.write([entry(n, str(n), size=size) for n, size in enumerate(sizes, 1)], [], handed=0)
-    dropped = store.drop_beyond(most, handed=handed)
-    kept = sequences(store)
-    free = [n for n in range(1, len(sizes) + 1) if n > handed]
-    assert kept == [n for n in range(1, len(sizes) + 1) if n <= handed] + free[dropped:]
-    assert store.size_bytes == sum(sizes[n - 1] + ROW_BYTES for n in kept)
-    assert store.size_bytes <= most or all(n <= handed for n in kept)
+    store.write([entry(n, str(n), size=size) for n, size in enumerate(sizes, 1)], [], queued=0)
+    dropped = store.drop_beyond(max_bytes, queued=queued)
+    remaining = sequences(store)
+    free = [n for n in range(1, len(sizes) + 1) if n > queued]
+    assert remaining == [n for n in range(1, len(sizes) + 1) if n <= queued] + free[dropped:]
+    assert store.size_bytes == sum(sizes[n - 1] + ROW_BYTES for n in remaining)
+    assert store.size_bytes <= max_bytes or all(n <= queued for n in remaining)
     if dropped:  # not one more than necessary
-        assert store.size_bytes + sizes[free[dropped - 1] - 1] + ROW_BYTES > most
+        assert store.size_bytes + sizes[free[dropped - 1] - 1] + ROW_BYTES > max_bytes
     store.close()
 
 
 def test_what_is_too_old_goes_by_the_clock_that_can_be_trusted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = OutboxStore(path)
     monkeypatch.setattr(module, "_boot_id", lambda: "before")
-    store.write([entry(1, "a")], [], handed=0)
+    store.write([entry(1, "a")], [], queued=0)
     monkeypatch.setattr(module, "_boot_id", lambda: "now")
-    store.write([entry(2, "b")], [], handed=0)
+    store.write([entry(2, "b")], [], queued=0)
     day = 86_400
     later_s, later_ns = time.time() + day, time.monotonic_ns()
     monkeypatch.setattr(module.time, "time", lambda: later_s)  # the clock was set: a day ahead, within a second
     monkeypatch.setattr(module, "monotonic_ns", lambda: later_ns)
-    assert store.drop_old(day / 2, handed=1) == 0
-    assert store.drop_old(day / 2, handed=0) == 1
+    assert store.drop_old(day / 2, queued=1) == 0
+    assert store.drop_old(day / 2, queued=0) == 1
     assert sequences(store) == [2]
     monkeypatch.setattr(module, "monotonic_ns", lambda: later_ns + day * 10**9)
-    assert store.drop_old(day / 2, handed=0) == 1
+    assert store.drop_old(day / 2, queued=0) == 1
 
 
 def test_a_second_user_of_the_file_is_refused(path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_second_user_of_the_file_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(5000)])
-def test_a_damaged_file_is_said_to_be_one(path: Path, damage: bytes) -> None:
+def test_a_damaged_file_raises_a_database_error(path: Path, damage: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(damage)
     with pytest.raises(sqlite3.DatabaseError) as found:
@@ -132,12 +132,12 @@ def test_a_damaged_file_is_said_to_be_one(path: Path, damage: bytes) -> None:
     assert not isinstance(found.value, sqlite3.OperationalError)
 
 
-def test_what_a_killed_process_had_written_is_whole(path: Path) -> None:
+def test_a_killed_process_leaves_complete_transactions(path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from daemon.mqtt.outbox_store import Entry, Store\n"
-        f"store = Store(Path({str(path)!r}))\n"
+        "import sys; from pathlib import Path; from daemon.mqtt.outbox_store import Entry, OutboxStore\n"
+        f"store = OutboxStore(Path({str(path)!r}))\n"
         "for n in range(1, 100_000):\n"
-        "    store.write([Entry(n, 't', str(n), 'start', b'x' * 500)], [], handed=n)\n"
+        "    store.write([Entry(n, 't', str(n), 'start', b'x' * 500)], [], queued=n)\n"
         "    print(n, flush=True)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
@@ -145,7 +145,7 @@ def test_what_a_killed_process_had_written_is_whole(path: Path) -> None:
         for _ in range(50):
             process.stdout.readline()
         process.kill()
-        said = [50, *map(int, process.stdout.read().split())][-1]
+        last_printed = [50, *map(int, process.stdout.read().split())][-1]
     store = OutboxStore(path)
     assert sequences(store) == list(range(1, store.last_sequence + 1))
-    assert store.last_sequence in (said, said + 1)
+    assert store.last_sequence in (last_printed, last_printed + 1)

@@ -21,29 +21,34 @@ TIME = "2026-01-31T12:00:00.000001Z"
 
 
 def build(of: Recognition, top: int = 3, labels=LABELS) -> RecognitionPayload:
-    said = recognition_json(
+    fields = recognition_json(
         of, labels=labels, node="node", stream="front", bundle_id="digits@0.1.0", top=top, time=TIME
     )
-    payload = RecognitionPayload.model_validate_json(said)
-    assert payload.to_json() == said, "written by hand, it is what the model writes"
+    payload = RecognitionPayload.model_validate_json(fields)
+    assert payload.to_json() == fields, "written by hand, it is what the model writes"
     return payload
 
 
 def test_a_recognition_has_exactly_these_fields_in_this_order():
-    said = json.loads(build(recognition(("image", "audio"), ages_ns=(0, 123_456_789)), top=2).to_json())
-    assert list(said) == [
+    fields = json.loads(build(recognition(("image", "audio"), ages_ns=(0, 123_456_789)), top=2).to_json())
+    assert list(fields) == [
         "schema", "id", "time", "node", "stream", "bundle", "label", "score", "modalities", "labels",
     ]  # fmt: skip
-    assert said["schema"] == 1
-    assert (said["time"], said["node"], said["stream"], said["bundle"]) == (TIME, "node", "front", "digits@0.1.0")
-    assert said["modalities"] == {
+    assert fields["schema"] == 1
+    assert (fields["time"], fields["node"], fields["stream"], fields["bundle"]) == (
+        TIME,
+        "node",
+        "front",
+        "digits@0.1.0",
+    )
+    assert fields["modalities"] == {
         "image": {"age_ms": 0.0, "device": "cpu"},
         "audio": {"age_ms": 123.5, "device": "cpu"},
     }
-    assert len(said["labels"]) == 2
-    assert list(said["labels"][0]) == ["label", "score", "logit", "bias", "shares"]
-    assert (said["label"], said["score"]) == (said["labels"][0]["label"], said["labels"][0]["score"])
-    assert len(said["id"]) == 32
+    assert len(fields["labels"]) == 2
+    assert list(fields["labels"][0]) == ["label", "score", "logit", "bias", "shares"]
+    assert (fields["label"], fields["score"]) == (fields["labels"][0]["label"], fields["labels"][0]["score"])
+    assert len(fields["id"]) == 32
 
 
 def test_the_same_recognition_gives_the_same_bytes_apart_from_its_id():
@@ -67,26 +72,26 @@ def test_the_best_labels_come_first_and_equal_ones_in_the_bundles_order():
 )
 def test_bias_and_shares_add_up_to_the_logit_as_printed(seed, labels, present, top):
     of = recognition(present, labels=labels, seed=seed)
-    said = json.loads(build(of, top, [str(n) for n in range(labels)]).to_json())
-    assert len(said["labels"]) == min(top, labels)
-    for part in said["labels"]:
+    fields = json.loads(build(of, top, [str(n) for n in range(labels)]).to_json())
+    assert len(fields["labels"]) == min(top, labels)
+    for part in fields["labels"]:
         assert part["bias"] + sum(part["shares"].values()) == pytest.approx(part["logit"], abs=1e-9)
         exact = of.bias[int(part["label"])] + sum(of.shares[m][int(part["label"])] for m in of.shares)
         assert part["logit"] == pytest.approx(exact, abs=3e-4)
-        assert set(part["shares"]) == set(present) == set(said["modalities"])
-    assert [part["score"] for part in said["labels"]] == sorted((p["score"] for p in said["labels"]), reverse=True)
-    assert RecognitionPayload.model_validate(said).labels[0].label == said["label"]
+        assert set(part["shares"]) == set(present) == set(fields["modalities"])
+    assert [part["score"] for part in fields["labels"]] == sorted((p["score"] for p in fields["labels"]), reverse=True)
+    assert RecognitionPayload.model_validate(fields).labels[0].label == fields["label"]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_head_that_gives_no_numbers_is_refused(bad):
+def test_numbers_that_are_not_finite_are_refused(bad):
     of = recognition()
     of.shares["audio"][...] = bad  # centred, one number that is none makes all so
     with pytest.raises(InputError, match="front: the head gave numbers that are not finite"):
         build(of)
 
 
-def test_scores_a_hair_beyond_1_are_1():
+def test_scores_slightly_beyond_1_are_1():
     scores = np.array([1.0000002, -1e-9], np.float32)
     zeros = np.zeros(2, np.float32)
     of = Recognition(recognition().moment, scores, zeros, {"image": zeros})
@@ -94,7 +99,7 @@ def test_scores_a_hair_beyond_1_are_1():
     assert b"-0.0" not in build(of, labels=["a", "b"]).to_json()
 
 
-def test_an_event_tells_its_whole_story():
+def test_an_event_has_exactly_these_fields():
     event = Event("end", "7", "abc", 1_000_000_000, 4_200_000_000, 0.31, 0.98765, "absent")
     made = event_payload(event, node="node", stream="front", bundle_id="digits@0.1.0", time=TIME, started=TIME)
     assert json.loads(made.to_json()) == {

@@ -35,7 +35,7 @@ def of_bytes(value: object) -> str | None:
     ],
     ids=of_bytes,
 )
-def test_what_the_daemon_says_is_understood(topic, payload, kind):
+def test_payloads_of_the_daemon_are_parsed(topic, payload, kind):
     received = parse(topic, payload, False, 1)
     assert received is not None
     assert isinstance(received.content, kind)
@@ -45,7 +45,7 @@ def test_what_the_daemon_says_is_understood(topic, payload, kind):
 @pytest.mark.parametrize(
     "topic", ["perceptd/n/s/text", "perceptd/n/s/models", "perceptd/n", "x/n/s/event", "perceptd/n/s/event/x", ""]
 )
-def test_other_topics_are_none_of_ours(topic):
+def test_other_topics_are_ignored(topic):
     assert parse(topic, b"{}", False, 1) is None
 
 
@@ -70,14 +70,14 @@ def test_other_topics_are_none_of_ours(topic):
     ],
     ids=of_bytes,
 )
-def test_what_is_wrong_is_said(payload, reason):
+def test_the_reason_names_the_fault(payload, reason):
     received = parse("perceptd/n/s/recognition", payload, False, 1)
     assert received is not None
     assert isinstance(received.content, Malformed)
     assert reason in received.content.reason
 
 
-def test_availability_is_one_of_two_words():
+def test_availability_is_online_or_offline():
     received = parse("perceptd/n/availability", b"perhaps", False, 1)
     assert received is not None
     assert received.content == Malformed("neither online nor offline")

@@ -2,25 +2,38 @@ import contextlib
 import json
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from daemon.config.mqtt import MqttConfig
+from daemon.core.ports import TextSink
 from daemon.mqtt.session import Session
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.mqtt.records import event
 
-Text = tuple[str, bytes, bool]
+
+class Texts:
+    """A TextSink that remembers what it was given, or fails."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.taken: list[tuple[bytes, bool]] = []
+        self._error = error
+
+    def take(self, payload: bytes, retained: bool) -> None:
+        if self._error is not None:
+            raise self._error
+        self.taken.append((payload, retained))
 
 
 @contextlib.contextmanager
 def session(
-    broker: Mosquitto, on_text: Callable[[str, bytes, bool], None] = lambda *_: None, keepalive_s: int = 30
+    broker: Mosquitto, text_sinks: Mapping[str, TextSink] = MappingProxyType({}), keepalive_s: int = 30
 ) -> Iterator[Session]:
     config = MqttConfig(port=broker.port, keepalive_s=keepalive_s)
     with tempfile.TemporaryDirectory() as state:
-        made = Session(config, "node", Path(state), on_text=on_text)
-        made.start()
+        made = Session(config, "node", Path(state))
+        made.start(text_sinks)
         try:
             yield made
         finally:
@@ -85,9 +98,9 @@ def test_stop_sends_what_is_queued_and_then_a_retained_offline(broker):
 
 
 def test_stop_right_after_start_still_says_offline(broker, tmp_path):
-    ours = Session(MqttConfig(port=broker.port), "node", tmp_path, on_text=lambda *_: None)
+    ours = Session(MqttConfig(port=broker.port), "node", tmp_path)
     with Subscriber(broker) as subscriber:
-        ours.start()
+        ours.start({})
         ours.publish_event("front/event", event(1))
         wait_until(lambda: ours.connected, "connected")
         ours.stop(3.0)
@@ -105,27 +118,33 @@ def test_after_stop_nothing_is_taken_any_more(broker):
 
 
 def test_texts_arrive_with_their_stream_and_whether_they_were_retained(broker):
-    texts: list[Text] = []
+    front, back = Texts(), Texts()
     broker.publish("perceptd/node/back/text", b"old news", retain=True)
-    with session(broker, lambda *text: texts.append(text)) as ours:
+    with session(broker, {"front": front, "back": back}) as ours:
         wait_until(lambda: ours.connected, "connected")
-        wait_until(lambda: texts, "the retained text")
+        wait_until(lambda: back.taken, "the retained text")
         broker.publish("perceptd/node/front/text", b"room \xff seven")
         broker.publish("perceptd/other/front/text", b"not ours")
         broker.publish("perceptd/node/front/text", b"x" * 100_000)
-        wait_until(lambda: len(texts) == 3, "three texts")
-    assert texts == [
-        ("back", b"old news", True),
-        ("front", b"room \xff seven", False),
-        ("front", b"x" * 100_000, False),
-    ]
+        wait_until(lambda: len(front.taken) == 2, "three texts")
+        assert ours.status()["dropped"] == {}
+    assert back.taken == [(b"old news", True)]
+    assert front.taken == [(b"room \xff seven", False), (b"x" * 100_000, False)]
 
 
-def test_a_failing_text_callback_is_counted_and_harms_nothing(broker, caplog):
-    def fail(*_: object) -> None:
-        raise RuntimeError("no inlet")
+def test_a_text_for_a_stream_that_takes_none_is_counted(broker):
+    front = Texts()
+    with session(broker, {"front": front}) as ours:
+        wait_until(lambda: ours.connected, "connected")
+        for stream in ("back", "front"):
+            broker.publish(f"perceptd/node/{stream}/text", b"seven")
+        wait_until(lambda: front.taken, "the text for the other stream")
+        assert ours.status()["dropped"] == {"text_for_no_stream": 1}
 
-    with Subscriber(broker) as subscriber, session(broker, fail) as ours:
+
+def test_a_text_sink_that_fails_is_counted_and_harms_nothing(broker, caplog):
+    failing = Texts(RuntimeError("no inlet"))
+    with Subscriber(broker) as subscriber, session(broker, {"front": failing}) as ours:
         wait_until(lambda: ours.connected, "connected")
         broker.publish("perceptd/node/front/text", b"one")
         broker.publish("perceptd/node/front/text", b"two")

@@ -16,19 +16,19 @@ from tests.mqtt.test_session import session
 
 
 class Watching:
-    """`watch` on a thread of its own."""
+    """Runs `watch` on another thread."""
 
     def __init__(self, port: int, node: str | None = "node") -> None:
-        self.seen: list[Received] = []
+        self.received_messages: list[Received] = []
         self.counters: Counters | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, args=(MqttConfig(port=port), node))
 
     def _watch(self, config: MqttConfig, node: str | None) -> None:
-        self.counters = watch(config, node, emit=self.seen.append, stop=self._stop)
+        self.counters = watch(config, node, emit=self.received_messages.append, stop=self._stop)
 
     def kinds(self) -> list[str]:
-        return [received.kind for received in self.seen.copy()]
+        return [received.kind for received in self.received_messages.copy()]
 
     def __enter__(self) -> "Watching":
         self._thread.start()
@@ -49,29 +49,29 @@ def test_a_watcher_sees_what_a_session_publishes_and_what_is_malformed(broker):
         ours.publish("front/event", b"\x1b[2J", qos=1)
         ours.publish("front/other", b"not for watchers", qos=1)
         wait_until(lambda: {"recognition", "event"} <= set(watching.kinds()), "recognition and event")
-        seen = {received.kind: received.content for received in watching.seen}
-        assert seen["recognition"] == sent
-        assert isinstance(seen["event"], Malformed)
+        received_messages = {received.kind: received.content for received in watching.received_messages}
+        assert received_messages["recognition"] == sent
+        assert isinstance(received_messages["event"], Malformed)
     assert watching.counters is not None
     assert watching.counters.dropped == {"malformed": 1}
-    assert len(watching.seen) == 4
+    assert len(watching.received_messages) == 4
 
 
 def test_a_watcher_waits_for_its_broker_and_comes_back_after_a_restart():
     broker = Mosquitto()
     with Watching(broker.port, None) as watching, broker:
         broker.publish("perceptd/one/availability", b"online", retain=True)
-        wait_until(lambda: len(watching.seen) == 1, "online seen")
+        wait_until(lambda: len(watching.received_messages) == 1, "online seen")
         broker.restart()
         broker.publish("perceptd/two/availability", b"online", retain=True)
-        wait_until(lambda: len(watching.seen) == 2, "the other node seen")
-    assert [received.node for received in watching.seen] == ["one", "two"]
+        wait_until(lambda: len(watching.received_messages) == 2, "the other node seen")
+    assert [received.node for received in watching.received_messages] == ["one", "two"]
 
 
 def test_watching_ends_without_a_broker_too():
     with Watching(free_port()) as watching:
         pass
-    assert watching.seen == []
+    assert watching.received_messages == []
     assert watching.counters == Counters()
 
 
@@ -86,20 +86,20 @@ def test_what_the_reader_raises_ends_the_watching(broker):
     assert "mqtt-watch" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_what_came_before_the_end_is_still_shown(broker):
-    stop, seen = threading.Event(), []
+def test_messages_from_before_the_end_are_still_emitted(broker):
+    stop, received_messages = threading.Event(), []
 
     def slowly(received: Received) -> None:
-        if not seen:
+        if not received_messages:
             broker.publish("perceptd/node/availability", b"offline")
             subscriber.wait_for("perceptd/node/availability", 2)
             stop.set()
-        seen.append(received.content)
+        received_messages.append(received.content)
 
     broker.publish("perceptd/node/availability", b"online", retain=True)
     with Subscriber(broker) as subscriber:
         watch(MqttConfig(port=broker.port), "node", emit=slowly, stop=stop)
-    assert seen == ["online", "offline"]
+    assert received_messages == ["online", "offline"]
 
 
 def test_a_foreign_client_reads_the_payloads_as_documented(broker):
@@ -116,10 +116,10 @@ def test_a_foreign_client_reads_the_payloads_as_documented(broker):
         lines = subprocess.run(command, capture_output=True, check=True).stdout.decode().splitlines()
     heard = dict(line.split(" ", 1) for line in lines)
     assert heard["perceptd/node/availability"] == "online"
-    said = json.loads(heard["perceptd/node/front/recognition"])
-    assert said["schema"] == 1
-    assert said["labels"][0]["logit"] == pytest.approx(
-        said["labels"][0]["bias"] + sum(said["labels"][0]["shares"].values())
+    fields = json.loads(heard["perceptd/node/front/recognition"])
+    assert fields["schema"] == 1
+    assert fields["labels"][0]["logit"] == pytest.approx(
+        fields["labels"][0]["bias"] + sum(fields["labels"][0]["shares"].values())
     )
-    assert RecognitionPayload.model_validate(said).label == said["label"]
+    assert RecognitionPayload.model_validate(fields).label == fields["label"]
     assert json.loads(heard["perceptd/node/front/event"])["phase"] == "start"

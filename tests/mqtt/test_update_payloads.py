@@ -1,4 +1,4 @@
-"""The payload of bundles: what it never tells, and that a hostile reason makes it no bigger."""
+"""The payload of bundles: it hides passwords, and a hostile reason makes it no bigger."""
 
 import pytest
 from hypothesis import given
@@ -11,15 +11,15 @@ from tests.fakes.updates import TIME, bundle, models, result
 
 @given(st.text(max_size=3000))
 def test_a_reason_is_cut_and_nothing_else_is_lost(reason: str) -> None:
-    told = CheckPart(ok=False, reason=reason, time=TIME).reason
-    assert told is not None
-    assert len(told) <= MAX_REASON
-    assert told == reason or "***@" in told or told.endswith("…")
+    text = CheckPart(ok=False, reason=reason, time=TIME).reason
+    assert text is not None
+    assert len(text) <= MAX_REASON
+    assert text == reason or "***@" in text or text.endswith("…")
 
 
-def test_passwords_in_addresses_are_not_told() -> None:
-    whole = models().model_dump(by_alias=True) | {"source": "https://me:secret@models.example/repo"}
-    payload = ModelsPayload.model_validate(whole)
+def test_passwords_in_addresses_are_hidden() -> None:
+    fields = models().model_dump(by_alias=True) | {"source": "https://me:secret@models.example/repo"}
+    payload = ModelsPayload.model_validate(fields)
     assert payload.source == "https://***@models.example/repo"
     refused = ResultPart(bundle="a", ok=False, stage="check", reason="https://me:secret@x: 404", time=TIME)
     assert refused.reason == "https://***@x: 404"

@@ -1,0 +1,200 @@
+"""The part of a session that runs on the MQTT thread: sends what is queued, hands on what is received."""
+
+import logging
+import threading
+from collections.abc import Mapping
+
+from daemon.core.ports import TextSink
+from daemon.core.timing import monotonic_ns
+from daemon.mqtt.client import BrokerReason, Inbound, MqttCallbacks
+from daemon.mqtt.commands import CommandSink, Request
+from daemon.mqtt.connection import MAX_AWAITING_ACK, Connection, Trouble
+from daemon.mqtt.credentials import Endpoint
+from daemon.mqtt.outbox import Outbox
+from daemon.mqtt.payloads import instance_of
+from daemon.mqtt.send_queue import MAX_QOS1, Outbound
+from daemon.mqtt.session_state import OFFLINE, ONLINE, NodeTopics, SharedState
+from daemon.runtime.heartbeat import Heartbeat
+
+log = logging.getLogger(__name__)
+
+
+class SessionThread(MqttCallbacks):
+    """Sends the queued messages and hands received ones on. One thread, named `mqtt`, which never waits for a disk."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        topics: NodeTopics,
+        instance: str,
+        state: SharedState,
+        outbox: Outbox,
+        text_sinks: Mapping[str, TextSink],
+        commands: CommandSink | None,
+        heartbeat: Heartbeat,
+    ) -> None:
+        """`instance` identifies this run of the daemon in the node's health. `published` counts sent messages."""
+        self._topics, self._instance = topics, instance
+        self._state, self._outbox = state, outbox
+        self._text_sinks, self._commands = text_sinks, commands
+        self.published = 0
+        self._awaiting_ack: dict[int, Outbound] = {}
+        self._is_first_acknowledged = False
+        self._has_published_health = False
+        self._is_offline_queued = False
+        self._connection = Connection(endpoint, self, state.waker, heartbeat)
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._thread.start()
+
+    def join(self, deadline_s: float) -> bool:
+        """Wait for the thread; return whether it has ended."""
+        self._thread.join(deadline_s)
+        return not self._thread.is_alive()
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """The troubles since a connection last was steady. Callable from any thread."""
+        return self._connection.troubles
+
+    def on_connected(self) -> None:
+        """Subscribe, and make every retained topic due."""
+        filters = [self._topics.health, f"{self._topics.base}+/text"]
+        if self._commands is not None:
+            filters.append(f"{self._topics.base}command/+")
+        if self._topics.birth is not None:
+            filters.append(self._topics.birth)
+        for topic_filter in filters:
+            self._connection.subscribe(topic_filter)
+        state = self._state
+        with state.changed:
+            state.connected, state.since_ns = True, monotonic_ns()
+            state.connects += 1
+            state.send_queue.resend_retained()
+            state.changed.notify_all()
+
+    def on_disconnected(self) -> None:
+        """Queue again what was not acknowledged, and drop the QoS 0 messages."""
+        state = self._state
+        with state.changed:
+            state.connected, state.since_ns = False, monotonic_ns()
+            state.send_queue.requeue(list(self._awaiting_ack.values()))
+            for message in state.send_queue.drop_qos0():
+                state.counters.drop(f"{message.kind}_not_connected")
+        self._awaiting_ack.clear()
+        self._is_first_acknowledged = False
+
+    def on_message(self, message: Inbound) -> None:
+        """Hand a message on; count a message that cannot be handed on."""
+        if message.topic == self._topics.health:
+            self._check_for_namesake(message)
+        elif message.topic == self._topics.birth:
+            if message.payload == ONLINE and not message.retained:  # Home Assistant has just started
+                with self._state.changed:
+                    self._state.send_queue.resend_retained()
+        else:
+            self._hand_on(message)
+
+    def on_acknowledged(self, message_id: int, refusal: BrokerReason | None) -> None:
+        """Tell the outbox that the broker has an event, or never accepts it."""
+        message = self._awaiting_ack.pop(message_id, None)
+        if message is None:  # a QoS 0 message that was written while something was read
+            return
+        self._is_first_acknowledged = True
+        if refusal is None:
+            self.published += 1
+            self._has_published_health |= message.topic == self._topics.health
+        else:
+            self._state.counters.drop(f"{message.kind}_refused")
+            finding = f"the MQTT broker refused {message.kind}: {refusal.name}"
+            self._connection.report(Trouble(finding, refusal.remedy))
+        if message.sequence is not None:
+            self._outbox.acknowledged(message.sequence)
+
+    def on_turn(self) -> None:
+        """Send what is queued; end the connection during a stop."""
+        while self._connection.is_ready and (message := self._next()) is not None:
+            message_id = self._connection.publish(message)
+            if message.qos > 0:
+                self._awaiting_ack[message_id] = message
+            else:
+                self.published += 1
+        if self._state.stop.is_set():
+            self._finish()
+
+    def _run(self) -> None:
+        state = self._state
+        self._connection.run(state.stop)
+        with state.changed:
+            # events of the outbox are on disk and wait there
+            for message in state.send_queue.drop_qos1():
+                if message.sequence is None:
+                    state.counters.drop(f"{message.kind}_stopped")
+            for message in self._awaiting_ack.values():
+                if message.sequence is None:
+                    state.counters.drop(f"{message.kind}_unacknowledged")
+            state.waker.close()
+
+    def _next(self) -> Outbound | None:
+        state = self._state
+        with state.changed:
+            state.is_woken = False
+            if self._awaiting_ack and not self._is_first_acknowledged:
+                # a broker that refuses the first message may cut the connection: its reason is lost if more is sent
+                return None
+            message = state.send_queue.take(may_await_ack=len(self._awaiting_ack) < MAX_AWAITING_ACK)
+            if self._outbox.is_behind and state.send_queue.qos1_room >= MAX_QOS1 // 2:
+                self._outbox.wake()
+            state.changed.notify_all()
+            return message
+
+    def _finish(self) -> None:
+        """Do one step of a stop: send everything, then "offline", then disconnect. Each waits for acknowledgements."""
+        state = self._state
+        if state.is_sending_over:
+            self._connection.abort()
+            return
+        if self._outbox.is_behind and not state.is_outbox_over:
+            return
+        if not self._connection.is_ready or self._awaiting_ack or len(state.send_queue):
+            return
+        if self._is_offline_queued:
+            self._connection.disconnect()
+            return
+        self._is_offline_queued = True
+        with state.changed:
+            state.send_queue.retain(self._topics.availability(OFFLINE))
+        self.on_turn()
+
+    def _check_for_namesake(self, message: Inbound) -> None:
+        """Give way if another instance has overwritten the retained health: a second device uses this node name.
+
+        Each of the two cuts off the other by connecting. The instance that notices first disconnects.
+        """
+        self._connection.unsubscribe(self._topics.health)  # the next message would be our own
+        if not (message.retained and self._has_published_health):
+            return
+        if instance_of(message.payload) not in (None, self._instance):
+            finding = f"another device connects to the MQTT broker as node {self._topics.node}"
+            self._connection.give_way(Trouble(finding, "give each device its own node in config.yaml"))
+
+    def _hand_on(self, message: Inbound) -> None:
+        first_level, _, rest = message.topic.removeprefix(self._topics.base).partition("/")
+        try:
+            if first_level == "command" and self._commands is not None:
+                self._take_command(self._commands, rest, message)
+            elif (sink := self._text_sinks.get(first_level)) is not None:
+                sink.take(message.payload, message.retained)
+            else:
+                self._state.counters.drop("text_for_no_stream")
+        except Exception:
+            log.exception("a message under %s could not be handed on", message.topic)
+            self._state.counters.drop("command_failed" if first_level == "command" else "text_failed")
+
+    def _take_command(self, commands: CommandSink, name: str, message: Inbound) -> None:
+        if message.retained:  # nobody can say when it was meant
+            self._state.counters.drop("command_retained")
+            return
+        commands.take(Request(name, message.payload, message.response_topic, message.correlation))
