@@ -6,6 +6,7 @@ import pytest
 
 from daemon.doctor.finding import import_module, print_library_version, tried
 from tests.helpers import libraries
+from tests.runtime import children
 
 FUNCTION = "edgetpu_version"
 
@@ -41,7 +42,7 @@ def test_one_that_cannot_be_used_is_told_from_one_that_is_missing(tmp_path: Path
 def test_modules() -> None:
     assert tried("json", import_module, "json").trouble is None
     assert tried("nowhere", import_module, "nowhere").trouble == "nowhere is not installed"
-    assert tried("crasher", "tests.runtime.children:read_nowhere").trouble == "crasher crashed: SIGSEGV"
-    assert tried("hanger", "tests.runtime.children:hang", deadline_s=0.5).trouble == (
+    assert tried("crasher", children.read_nowhere).trouble == "crasher crashed: SIGSEGV"
+    assert tried("hanger", children.hang, deadline_s=0.5).trouble == (
         "hanger: the system has not answered for 0.5 s"
     )
