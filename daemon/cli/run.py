@@ -34,8 +34,8 @@ from daemon.pipeline.recogniser import Recogniser, check_matches_config, load_re
 from daemon.sources.microphone import MicrophoneDevice, list_microphones
 from daemon.sources.v4l2 import list_cameras
 from daemon.updates.policy import BuiltInBundle
-from daemon.updates.startup import STATE, Startup
-from daemon.updates.state_file import stored_state
+from daemon.updates.startup import STATE_FILE, Startup
+from daemon.updates.state_file import read_state
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def _built_in(directory: Path, models: Path) -> BuiltInBundle:
         return BuiltInBundle(load_bundle(directory).manifest.id, directory)
     except Refused as error:
         try:
-            base = stored_state(models / STATE).base
+            base = read_state(models / STATE_FILE).base
         except UpdateError:  # which a start will say
             base = None
         if base is None:

@@ -14,7 +14,7 @@ from daemon.core.errors import ENDED_BY, ChildError, FaultKind, Refused
 from daemon.core.records import Modality
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
 from daemon.doctor.edgetpu import INSTALL
-from daemon.doctor.finding import Finding, tried
+from daemon.doctor.finding import Finding, probe
 from daemon.doctor.libraries import Installed, installed
 from daemon.inference.accelerator import LOAD_S, Accelerator
 from daemon.inference.accelerator_status import Change
@@ -43,7 +43,7 @@ REMEDIES: dict[FaultKind, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class EncoderCounts:
     """One encoder's inputs during the self-test: how many the accelerator computed, how many the CPU instead.
 
     `p50_ns` is how long one takes on the accelerator, half the time at least.
@@ -56,12 +56,12 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class AcceleratorRun:
     """An accelerator's changes, and, if it came to be in use, what the self-test found `wrong` and its `seconds`."""
 
     device: Device
     history: Sequence[Change]
-    parts: Sequence[Part]
+    parts: Sequence[EncoderCounts]
     seconds: float = 0.0
     wrong: Sequence[str] = ()
     is_closed: bool = True
@@ -72,13 +72,13 @@ def ways(device: Device) -> list[Device]:
     return [device] if device.instead is None else [device, device.instead]
 
 
-def is_late(attempt: Attempt) -> bool:
+def is_late(attempt: AcceleratorRun) -> bool:
     """Whether it worked until an answer came late."""
     states = [change.state for change in attempt.history]
     return "in_use" in states and attempt.history[-1].kind in ("hung", "slow")
 
 
-def judge(attempt: Attempt, have: Installed) -> Finding:
+def assess_run(attempt: AcceleratorRun, have: Installed) -> Finding:
     """A warning at worst: the CPU computes what an accelerator does not."""
     check = f"self-test {attempt.device.name}"
     told, worst = _faults(attempt)
@@ -96,7 +96,7 @@ def judge(attempt: Attempt, have: Installed) -> Finding:
     return Finding(check, "good", "; ".join([f"good in {attempt.seconds * 1000:.0f} ms", ", ".join(paces), *told]))
 
 
-def _faults(attempt: Attempt) -> tuple[list[str], Change | None]:
+def _faults(attempt: AcceleratorRun) -> tuple[list[str], Change | None]:
     """Each fault in words, with the library whose it is; and the last, unless another way has got round it."""
     history = attempt.history
     until_used = list(takewhile(lambda change: change.state != "in_use", history))
@@ -127,7 +127,7 @@ def _remedy(fault: Change, device: Device, have: Installed) -> str:
     return REMEDIES[fault.kind or "absent"]
 
 
-def _doubt(attempt: Attempt) -> tuple[str, str] | None:
+def _doubt(attempt: AcceleratorRun) -> tuple[str, str] | None:
     """What is wrong although no fault is known, and what to do."""
     if not any(change.state == "in_use" for change in attempt.history):
         return "is neither in use nor refused, after minutes", CPU_INSTEAD
@@ -199,19 +199,19 @@ def try_in_child(directory: str, devices: str, modality: Modality) -> None:
         attempt = _tried(load_bundle(Path(directory)), DevicesConfig.model_validate_json(devices), modality)
     except (Refused, ChildError) as error:
         raise Failed(str(error)) from error
-    print(json.dumps(judge(attempt, installed()).to_json()))  # noqa: T201  (the parent reads it)
+    print(json.dumps(assess_run(attempt, installed()).to_json()))  # noqa: T201  (the parent reads it)
 
 
 def _finding_of(device: Device, modality: Modality, devices: DevicesConfig, bundle: Bundle) -> Finding:
     """By a process that in turn has one for the accelerator: TFLite is never loaded into this one."""
     arguments = (str(bundle.directory), devices.model_dump_json(), modality)
-    trial = tried("TFLite", try_in_child, *arguments, deadline_s=TRIAL_S)
+    trial = probe("TFLite", try_in_child, *arguments, deadline_s=TRIAL_S)
     if trial.trouble is not None:
         return Finding(f"self-test {device.name}", "warning", trial.trouble, CPU_INSTEAD)
     return Finding(**json.loads(trial.said))
 
 
-def _tried(bundle: Bundle, devices: DevicesConfig, modality: Modality) -> Attempt:
+def _tried(bundle: Bundle, devices: DevicesConfig, modality: Modality) -> AcceleratorRun:
     for _ in range(MOST_TRIES):
         recogniser = accelerate(load_recogniser(bundle), devices, retries=ONCE)
         device = recogniser.placements[modality].device
@@ -224,7 +224,7 @@ def _tried(bundle: Bundle, devices: DevicesConfig, modality: Modality) -> Attemp
     return attempt
 
 
-def _tried_once(accelerator: Accelerator, recogniser: Recogniser) -> Attempt:
+def _tried_once(accelerator: Accelerator, recogniser: Recogniser) -> AcceleratorRun:
     seconds, wrong = 0.0, []
     load_s = LOAD_S * len(ways(accelerator.device))
     accelerator.start()
@@ -240,10 +240,10 @@ def _tried_once(accelerator: Accelerator, recogniser: Recogniser) -> Attempt:
     finally:
         is_closed = accelerator.close(CLOSE_S)
     parts = [
-        Part(verifier.name, verifier.share.ran, verifier.share.on_cpu, verifier.pace.p50_ns)
+        EncoderCounts(verifier.name, verifier.share.ran, verifier.share.on_cpu, verifier.pace.p50_ns)
         for verifier in accelerator.verifiers
     ]
-    return Attempt(accelerator.device, history, parts, seconds, wrong, is_closed=is_closed)
+    return AcceleratorRun(accelerator.device, history, parts, seconds, wrong, is_closed=is_closed)
 
 
 def _is_settled(accelerator: Accelerator) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.doctor.finding import Finding, Trial, print_library_version, tried
-from daemon.doctor.libraries import LITERT, TFLITE, Installed, number
-from daemon.doctor.machine import access
+from daemon.doctor.finding import Finding, ProbeResult, print_library_version, probe
+from daemon.doctor.libraries import LITERT, TFLITE, Installed, major_minor
+from daemon.doctor.machine import access_finding
 from daemon.inference.hardware import EDGETPU_LIBRARY, EdgeTpu, edge_tpus
 
 PACKAGES = ("libedgetpu1-std", "libedgetpu1-max")
@@ -41,21 +41,21 @@ RULES_DIRECTORIES = ("etc/udev/rules.d", "run/udev/rules.d", "usr/lib/udev/rules
 class Driver:
     """What is known of the library: what it says of itself, or what went wrong, and its Debian package's version."""
 
-    trial: Trial
+    trial: ProbeResult
     package: str | None
 
 
 def edge_tpu_findings(have: Installed, root: Path = Path("/"), library: str = EDGETPU_LIBRARY) -> Iterator[Finding]:
     """The library, and each Edge TPU."""
     tpus = edge_tpus(root)
-    driver = Driver(tried(library, print_library_version, library, "edgetpu_version"), package_version(root))
-    yield judge_library(library, driver, have, tpus)
+    driver = Driver(probe(library, print_library_version, library, "edgetpu_version"), package_version(root))
+    yield assess_library(library, driver, have, tpus)
     yield from (finding for finding in (_pci_without_driver(root, tpus),) if finding is not None)
     for tpu in tpus:
         yield _accessible(tpu, root)
 
 
-def judge_library(library: str, driver: Driver, have: Installed, tpus: list[EdgeTpu]) -> Finding:
+def assess_library(library: str, driver: Driver, have: Installed, tpus: list[EdgeTpu]) -> Finding:
     """Whether the library loads, and goes with the runtime. Without an Edge TPU none is needed."""
     trouble = driver.trial.trouble
     if trouble is not None:
@@ -94,9 +94,9 @@ def _mismatch(package: str | None, have: Installed) -> str | None:
     runtime = f"{have.runtime} {have.runtime_version}"
     made_for = re.search(r"tf(\d+\.\d+)", package, re.IGNORECASE)
     if made_for is None:
-        is_newer = have.runtime == LITERT or number(have.runtime_version) > GOOGLES_NEWEST_TFLITE
+        is_newer = have.runtime == LITERT or major_minor(have.runtime_version) > GOOGLES_NEWEST_TFLITE
         return f"made for TFLite up to 2.11, and crashes {runtime}" if is_newer else None
-    if have.runtime == TFLITE and number(made_for[1]) < number(have.runtime_version):
+    if have.runtime == TFLITE and major_minor(made_for[1]) < major_minor(have.runtime_version):
         return f"made for TFLite up to {made_for[1]}, not for {runtime}"
     return None
 
@@ -120,7 +120,7 @@ def _accessible(tpu: EdgeTpu, root: Path) -> Finding:
             f"put {' and '.join(USB_RULES)} into /etc/udev/rules.d/99-edgetpu-accelerator.rules, run udevadm control "
             "--reload-rules, add this user to the group plugdev, log in anew, and plug it in again"
         )
-    return access(f"edge tpu {tpu.device}", tpu.node, found, remedy)
+    return access_finding(f"edge tpu {tpu.device}", tpu.node, found, remedy)
 
 
 def _has_usb_rules(root: Path) -> bool:

@@ -55,7 +55,7 @@ MISSING = "is not installed"
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class ProbeResult:
     """What the child has said, or else what went wrong."""
 
     said: str
@@ -67,15 +67,15 @@ class Trial:
         return self.trouble is not None and self.trouble.endswith(MISSING)
 
 
-def tried(library: str, target: Callable[..., None], *arguments: str, deadline_s: float = LOAD_S) -> Trial:
+def probe(library: str, target: Callable[..., None], *arguments: str, deadline_s: float = LOAD_S) -> ProbeResult:
     """Run a child's function that uses the library; a crash is told by its name and signal."""
     try:
         with Child(target, *arguments) as child:
-            return Trial(child.result(deadline_s))
+            return ProbeResult(child.result(deadline_s))
     except ChildCrashed as error:
-        return Trial("", f"{library} crashed: {error.signal_name}")
+        return ProbeResult("", f"{library} crashed: {error.signal_name}")
     except ChildError as error:
-        return Trial("", f"{library}: {error}" if not str(error).startswith(library) else str(error))
+        return ProbeResult("", f"{library}: {error}" if not str(error).startswith(library) else str(error))
 
 
 def import_module(name: str) -> None:

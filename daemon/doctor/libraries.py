@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from daemon.doctor.finding import Finding, Trial, import_module, tried
+from daemon.doctor.finding import Finding, ProbeResult, import_module, probe
 
 LITERT, TFLITE = "ai-edge-litert", "tflite-runtime"
 RUNTIMES = {LITERT: "ai_edge_litert.interpreter", TFLITE: "tflite_runtime.interpreter"}
@@ -53,7 +53,7 @@ def installed() -> Installed:
     return Installed(sys.version_info[:3], numpy, runtime, _version(runtime) if runtime else None)
 
 
-def judge_versions(have: Installed) -> Finding:
+def assess_versions(have: Installed) -> Finding:
     """Whether the versions go together."""
     trouble = _trouble(have)
     if trouble is None:
@@ -62,13 +62,13 @@ def judge_versions(have: Installed) -> Finding:
     return Finding("python", "failure", f"{have}: {words}", remedy)
 
 
-def number(text: str) -> tuple[int, int]:
+def major_minor(text: str) -> tuple[int, int]:
     """Major and minor number of a version; (0, 0) where it has none."""
     found = re.match(r"(\d+)\.(\d+)", text)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def try_libraries(have: Installed, attempt: Callable[..., Trial] = tried) -> Iterator[Finding]:
+def library_findings(have: Installed, attempt: Callable[..., ProbeResult] = probe) -> Iterator[Finding]:
     """Import each library in a child process: one that does not fit the processor ends it."""
     modules = {"numpy": "numpy"} | ({have.runtime: RUNTIMES[have.runtime]} if have.runtime else {}) | LIBRARIES
     loaded = []
@@ -90,18 +90,22 @@ def _trouble(have: Installed) -> tuple[str, str] | None:
         if have.python[:2] > NEWEST_PYTHON:
             return "there is none for this Python", "use Python 3.10 to 3.14"
         return "models cannot run", 'pip install "ai-edge-litert>=2.3"'
-    numpy = number(have.numpy) if have.numpy else (0, 0)
+    numpy = major_minor(have.numpy) if have.numpy else (0, 0)
     if have.runtime == TFLITE and (numpy >= (2, 0) or numpy < OLDEST_NUMPY):
         # what is compiled against numpy 1 cannot be run with numpy 2 (numpy's migration guide)
         return "tflite-runtime is made for numpy 1", 'pip install "numpy>=1.26,<2"'
     if numpy < OLDEST_NUMPY:
         return "perceptd needs numpy 1.26 or newer", 'pip install "numpy>=1.26"'
-    if have.runtime == LITERT and have.runtime_version != "?" and number(have.runtime_version or "") < OLDEST_LITERT:
+    if (
+        have.runtime == LITERT
+        and have.runtime_version != "?"
+        and major_minor(have.runtime_version or "") < OLDEST_LITERT
+    ):
         return "perceptd needs ai-edge-litert 2.3 or newer", 'pip install "ai-edge-litert>=2.3"'
     return None
 
 
-def _repair(package: str, trial: Trial) -> str:
+def _repair(package: str, trial: ProbeResult) -> str:
     if trial.is_missing:
         return f"pip install {package}"
     if str(trial.trouble).endswith("SIGILL"):

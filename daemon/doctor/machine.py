@@ -39,16 +39,16 @@ class Timex(ctypes.Structure):
     )
 
 
-def memory(root: Path = Path("/")) -> Finding:
+def memory_finding(root: Path = Path("/")) -> Finding:
     """How much memory is left for a node."""
     try:
         text = (root / "proc" / "meminfo").read_text()
     except OSError as error:
         return Finding("memory", "warning", f"/proc/meminfo cannot be read: {error.strerror}", "mount /proc")
-    return judge_memory(text)
+    return assess_memory(text)
 
 
-def judge_memory(meminfo: str) -> Finding:
+def assess_memory(meminfo: str) -> Finding:
     """From /proc/meminfo."""
     kb = {name: int(value) for name, value in re.findall(r"^(\w+):\s*(\d+) kB$", meminfo, re.MULTILINE)}
     available_mb, total_mb = kb.get("MemAvailable", 0) // 1024, kb.get("MemTotal", 0) // 1024
@@ -60,19 +60,19 @@ def judge_memory(meminfo: str) -> Finding:
     )
 
 
-def disk(directory: Path, outbox_mb: float) -> Finding:
+def disk_finding(directory: Path, outbox_mb: float) -> Finding:
     """Whether the state directory can be written, and has room for the outbox; it need not exist yet."""
     there = next(parent for parent in (directory, *directory.absolute().parents) if parent.exists())
     try:
         status = os.statvfs(there)
     except OSError as error:
         return Finding("disk", "failure", f"{there}: {error.strerror}", "choose another state_directory in config.yaml")
-    return judge_disk(
+    return assess_disk(
         directory, status.f_bavail * status.f_frsize / MB, outbox_mb, is_writable=os.access(there, os.W_OK | os.X_OK)
     )
 
 
-def judge_disk(directory: Path, free_mb: float, outbox_mb: float, *, is_writable: bool) -> Finding:
+def assess_disk(directory: Path, free_mb: float, outbox_mb: float, *, is_writable: bool) -> Finding:
     """Where events wait for the broker."""
     found = f"{free_mb:.0f} MB free for {directory}"
     if not is_writable:
@@ -85,7 +85,7 @@ def judge_disk(directory: Path, free_mb: float, outbox_mb: float, *, is_writable
     return Finding("disk", "good", found)
 
 
-def clock() -> Finding:
+def clock_finding() -> Finding:
     """Whether something keeps the clock right."""
     timex = Timex()
     libc = ctypes.CDLL(None, use_errno=True)
@@ -94,10 +94,10 @@ def clock() -> Finding:
         return Finding(
             "clock", "warning", f"the kernel does not say whether it is synchronised: {why}", "run timedatectl"
         )
-    return judge_clock(timex.status, timex.maxerror)
+    return assess_clock(timex.status, timex.maxerror)
 
 
-def judge_clock(status: int, most_wrong_us: int) -> Finding:
+def assess_clock(status: int, most_wrong_us: int) -> Finding:
     """From the status bits and the largest error of adjtimex(2)."""
     if not status & STA_UNSYNC or most_wrong_us < UNKNOWN_ERROR_US:
         return Finding("clock", "good", "synchronised")
@@ -126,16 +126,16 @@ it takes faster kernels where it finds their instructions. An Arm Cortex-A76 (Pi
 (Pi 4) has none."""
 
 
-def processor(root: Path = Path("/"), machine: str | None = None) -> Finding:
+def processor_finding(root: Path = Path("/"), machine: str | None = None) -> Finding:
     """The processor of this machine; `machine` is its architecture as uname names it."""
     try:
         text = (root / "proc" / "cpuinfo").read_text("utf-8", "replace")
     except OSError as error:
         return Finding("processor", "warning", f"/proc/cpuinfo cannot be read: {error.strerror}", "mount /proc")
-    return judge_processor(machine or platform.machine(), text)
+    return assess_processor(machine or platform.machine(), text)
 
 
-def judge_processor(machine: str, cpuinfo: str) -> Finding:
+def assess_processor(machine: str, cpuinfo: str) -> Finding:
     """Whether it can run models, and how fast those of int8."""
     cores = [set(features.split()) for features in re.findall(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)]
     everywhere: Set[str] = set.intersection(*cores) if cores else set()
@@ -155,7 +155,7 @@ def judge_processor(machine: str, cpuinfo: str) -> Finding:
     return Finding("processor", "good", found)
 
 
-def access(check: str, node: Path, found: str, remedy: str, mode: int = os.R_OK | os.W_OK) -> Finding:
+def access_finding(check: str, node: Path, found: str, remedy: str, mode: int = os.R_OK | os.W_OK) -> Finding:
     """Good if this user may open the node in this mode, one of `os.access`; `remedy` says what to do if not."""
     if not node.exists():
         return Finding(check, "warning", f"{found}: there is no such node", "in a container, pass the device in")
@@ -180,22 +180,22 @@ def gpu_findings(root: Path = Path("/")) -> Iterator[Finding]:
     """Which Jetson this is, if it is one, and each node of a GPU."""
     release, nodes = jetson_release(root), gpu_nodes(root)
     if release is not None:
-        yield judge_release(release, nodes)
+        yield assess_jetson(release, nodes)
     elif not nodes:
         yield Finding("gpu", "good", "none here, and none needed")
     for node in nodes:
         # a Jetson's nvmap is read-only to its group
-        yield access(f"gpu {node.name}", node, str(node), remedy_of(group_of(node)), os.R_OK)
+        yield access_finding(f"gpu {node.name}", node, str(node), access_remedy(group_of(node)), os.R_OK)
 
 
-def remedy_of(group: str) -> str:
+def access_remedy(group: str) -> str:
     """How a user gets to use a node that belongs to a group."""
     if group == "root":
         return "only root may use it: a udev rule must give it to the group video"
     return f"add this user to the group {group}: sudo usermod -aG {group} USER, and log in anew"
 
 
-def judge_release(release: str, nodes: list[Path]) -> Finding:
+def assess_jetson(release: str, nodes: list[Path]) -> Finding:
     """A Jetson without nodes of a GPU is mostly a container that was not given them."""
     if nodes:
         return Finding("jetson", "good", release)

@@ -10,8 +10,8 @@ from daemon.config.node import Config, load_config, models_directory, state_dire
 from daemon.core.document import Loaded
 from daemon.core.errors import Refused
 from daemon.doctor.accelerators import accelerator_findings
-from daemon.doctor.finding import Finding, tried
-from daemon.doctor.machine import disk
+from daemon.doctor.finding import Finding, probe
+from daemon.doctor.machine import disk_finding
 from daemon.doctor.sources import source_findings
 from daemon.doctor.updates import models_findings
 from daemon.mqtt.requests import try_broker
@@ -49,7 +49,7 @@ class NodeChecks:
         """Where events will wait for the broker."""
         if self._loaded is not None:
             config = self._loaded.document
-            yield disk(state_directory(config), config.mqtt.outbox.max_mb)
+            yield disk_finding(state_directory(config), config.mqtt.outbox.max_mb)
 
     def config(self) -> Iterator[Finding]:
         """Whether the config can be read."""
@@ -130,7 +130,7 @@ def device_findings(config: Config, bundle: Bundle) -> Iterator[Finding]:
 def cpu_selftest(bundle: Bundle) -> Finding:
     """The self-test on the CPU, in a child process: a kernel may use instructions that the processor lacks."""
     check = "self-test cpu"
-    trial = tried("TFLite", run_in_child, str(bundle.directory), deadline_s=SELFTEST_S)
+    trial = probe("TFLite", run_in_child, str(bundle.directory), deadline_s=SELFTEST_S)
     if trial.trouble is not None:
         return Finding(check, "failure", trial.trouble, "install the bundle, or a runtime for this processor, anew")
     result = json.loads(trial.said)

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from daemon.doctor.edgetpu import edge_tpu_findings
 from daemon.doctor.finding import Finding, exit_code
-from daemon.doctor.libraries import installed, judge_versions, try_libraries
-from daemon.doctor.machine import clock, gpu_findings, memory, processor
+from daemon.doctor.libraries import assess_versions, installed, library_findings
+from daemon.doctor.machine import clock_finding, gpu_findings, memory_finding, processor_finding
 from daemon.inference.hardware import EDGETPU_LIBRARY
 
 PATIENCE_S = 2.0
@@ -57,13 +57,15 @@ def doctor(options: argparse.Namespace) -> int:
     logging.disable(logging.CRITICAL)  # what goes wrong is told once, as a finding
     report = Report(options.json)
     have = installed()
-    report.take("python", [judge_versions(have)])
-    report.take("loading libraries", try_libraries(have))
+    report.take("python", [assess_versions(have)])
+    report.take("loading libraries", library_findings(have))
     node = None
     if exit_code(report.findings) == 0:
         with _patience("reading config and bundles"):
             node = importlib.import_module("daemon.doctor.node").NodeChecks(options.config)
-    report.take("machine", [processor(), memory(), *(node.state_disk() if node else ()), clock()])
+    report.take(
+        "machine", [processor_finding(), memory_finding(), *(node.state_disk() if node else ()), clock_finding()]
+    )
     report.take(f"loading {EDGETPU_LIBRARY}", edge_tpu_findings(have))
     report.take("gpu", gpu_findings())
     if node is None:

@@ -34,7 +34,7 @@ REMEDIES = {
 
 
 @dataclass
-class Attempt:
+class SourceRun:
     """One source, run until it has delivered each kind of what is wanted; nothing named: anything at all."""
 
     name: str
@@ -101,7 +101,7 @@ class Attempt:
 
 def source_findings(config: Config, manifest: Manifest | None) -> Iterator[Finding]:
     """One finding for each source, as it is known; without a manifest, everything is wanted."""
-    pending: list[Attempt] = []
+    pending: list[SourceRun] = []
     for name, stream in config.streams.items():
         try:
             attempts = _attempts(name, stream, manifest)
@@ -114,7 +114,7 @@ def source_findings(config: Config, manifest: Manifest | None) -> Iterator[Findi
     yield from _settled(pending)
 
 
-def _attempts(name: str, stream: StreamConfig, manifest: Manifest | None) -> list[Attempt]:
+def _attempts(name: str, stream: StreamConfig, manifest: Manifest | None) -> list[SourceRun]:
     audio = manifest.modalities.audio if manifest else None
     rate_hz = SAMPLE_RATE_HZ if manifest is None else audio.preprocessing.sample_rate_hz if audio else None
     picture = manifest is None or manifest.modalities.image is not None
@@ -127,7 +127,7 @@ def _attempts(name: str, stream: StreamConfig, manifest: Manifest | None) -> lis
         "microphone": frozenset({"sound"}),
         "replay": frozenset[str](),
     }
-    return [Attempt(f"{name}/{part}", source, wanted[part]) for part, source in sources.items()]
+    return [SourceRun(f"{name}/{part}", source, wanted[part]) for part, source in sources.items()]
 
 
 def _without_sources(name: str, stream: StreamConfig, manifest: Manifest | None) -> Finding:
@@ -136,7 +136,7 @@ def _without_sources(name: str, stream: StreamConfig, manifest: Manifest | None)
     return Finding(name, "failure", "captures nothing that the bundle takes", "change the stream, or the bundle")
 
 
-def _settled(pending: list[Attempt]) -> Iterator[Finding]:
+def _settled(pending: list[SourceRun]) -> Iterator[Finding]:
     all_of_them = list(pending)
     deadline_ns = monotonic_ns() + round(DELIVERS_S * NS_PER_S)
     try:
@@ -152,7 +152,7 @@ def _settled(pending: list[Attempt]) -> Iterator[Finding]:
     yield from _left_behind(all_of_them)
 
 
-def _left_behind(attempts: list[Attempt]) -> Iterator[Finding]:
+def _left_behind(attempts: list[SourceRun]) -> Iterator[Finding]:
     close_ns = monotonic_ns() + round(CLOSE_S * NS_PER_S)
     for attempt in attempts:
         attempt.thread.join(seconds_until(close_ns))

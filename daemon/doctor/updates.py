@@ -15,8 +15,8 @@ from daemon.bundle.signature_lifetimes import DAYS, DEFAULT_DAYS, ROLES, days_le
 from daemon.config.updates import root_problem
 from daemon.core.errors import UpdateError, UpdateFault
 from daemon.doctor.finding import Finding
-from daemon.updates.fetch.main import look
-from daemon.updates.messages import LookResult, SourceRequest
+from daemon.updates.fetch.main import list_releases
+from daemon.updates.messages import ReleaseList, SourceRequest
 from daemon.updates.policy import BuiltInBundle, active_id, clock_problem
 from daemon.updates.slots import Slots
 from daemon.updates.startup import DryStart, StoredBundle
@@ -46,10 +46,10 @@ class Expiry:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class SourceStatus:
     """What the source has, what of it expires soon, and whether it was compared with what was seen before."""
 
-    found: LookResult
+    found: ReleaseList
     expiring: Expiry | None
     unseen: str | None
 
@@ -60,7 +60,7 @@ def models_findings(
     """The source, and the store of bundles in `directory`."""
     running = None if kept.trouble is not None else active_id(kept.state, built_in)
     yield source_finding(source, root, Slots(directory, 0).metadata, running, kept.state.seen_time)
-    yield judge_store(kept, built_in)
+    yield assess_store(kept, built_in)
 
 
 def source_finding(source: str, root: Path, metadata: Path, running: str | None, seen_s: float) -> Finding:
@@ -77,10 +77,10 @@ def source_finding(source: str, root: Path, metadata: Path, running: str | None,
         look = _look(source, root, metadata)
     except UpdateError as error:
         return Finding("models", "warning", str(error), REMEDIES[error.kind])
-    return judge_look(source, look, running)
+    return assess_source(source, look, running)
 
 
-def judge_look(source: str, look: Look, running: str | None) -> Finding:
+def assess_source(source: str, look: SourceStatus, running: str | None) -> Finding:
     """From what the source has, and the id of the bundle that runs, if that is known."""
     found = f"{source.rstrip('/')}: {_counted(look.found.releases)}"
     if running is not None:
@@ -98,7 +98,7 @@ def judge_look(source: str, look: Look, running: str | None) -> Finding:
     return Finding("models", "good", found)
 
 
-def judge_store(kept: DryStart, built_in: BuiltInBundle) -> Finding:
+def assess_store(kept: DryStart, built_in: BuiltInBundle) -> Finding:
     """From what is kept here."""
     check = "models on disk"
     if kept.trouble is not None:
@@ -129,15 +129,15 @@ def expiring(metadata: Path, now: datetime) -> Expiry | None:
     return min(found, key=lambda one: one.expires, default=None)
 
 
-def _look(source: str, root: Path, metadata: Path) -> Look:
+def _look(source: str, root: Path, metadata: Path) -> SourceStatus:
     """In a directory of its own, with what the service has seen, so that older metadata are noticed."""
     try:
         with TemporaryDirectory(prefix="perceptd-") as temporary:
             seen = Path(temporary) / "tuf"
             unseen = _copy(metadata, seen)
             request = SourceRequest(source=source, root=str(root), metadata=str(seen), perceptd=__version__)
-            found = Steps(ChildRunner({"look": look}), request, None).look(lambda: None)
-            return Look(found, expiring(seen, datetime.now(timezone.utc)), unseen)
+            found = Steps(ChildRunner({"look": list_releases}), request, None).look(lambda: None)
+            return SourceStatus(found, expiring(seen, datetime.now(timezone.utc)), unseen)
     except OSError as error:
         raise UpdateError("disk", f"{error.filename or 'temporary files'}: {error.strerror or error}") from error
 

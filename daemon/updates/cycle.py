@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from daemon.config.updates import ModelsConfig
 from daemon.core.errors import UpdateError
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.updates.installer import Installer, Probation, Retreat
+from daemon.updates.installer import Installer, ProbationWatch, Rollback
 from daemon.updates.policy import (
     HOUR_S,
     BuiltInBundle,
@@ -16,19 +16,19 @@ from daemon.updates.policy import (
     Schedule,
     Verdict,
     active_id,
+    automatic_offer,
     clock_problem,
-    latest_of,
-    to_try,
+    newest_offer,
 )
 from daemon.updates.slots import Slots
 from daemon.updates.state import Candidate, UpdateState
 from daemon.updates.state_file import StateFile
 from daemon.updates.steps import Beat, Host, Steps
-from daemon.updates.transitions import check_failed, checked, dropped, sought
+from daemon.updates.transitions import begin_install, drop, note_check, note_failed_check
 
 
 @dataclass(frozen=True, slots=True)
-class Install:
+class InstallRequest:
     """A version is wanted."""
 
     name: str
@@ -39,14 +39,14 @@ class Install:
 
 
 @dataclass(frozen=True, slots=True)
-class Rollback:
+class RollbackRequest:
     """The bundle before the active one is wanted, and none that is being installed."""
 
     def __str__(self) -> str:
         return "to roll back"
 
 
-Change = Install | Rollback
+ChangeRequest = InstallRequest | RollbackRequest
 
 
 class PendingRequests:
@@ -57,7 +57,7 @@ class PendingRequests:
         self._perceptd = perceptd
         self._wake = wake
         self._lock = threading.Lock()
-        self._change: Change | None = None
+        self._change: ChangeRequest | None = None
         self._check = False
         self._pin: bool | None = None
 
@@ -75,7 +75,7 @@ class PendingRequests:
         active = active_id(state, self._built_in)
         name = name or active.partition("@")[0]
         if version is None:
-            offer = latest_of(state, self._built_in, name, self._perceptd)
+            offer = newest_offer(state, self._built_in, name, self._perceptd)
             if offer is None:
                 newer = f" that is newer than {active}" if name == active.partition("@")[0] else ""
                 return f"no version of {name} is known{newer} and can be run"
@@ -84,14 +84,14 @@ class PendingRequests:
             return f"{active} is active"
         if state.candidate is not None and state.candidate.id == f"{name}@{version}":
             return None  # it is on its way already
-        return self._on_probation(state) or self._put(state, Install(name, version))
+        return self._on_probation(state) or self._put(state, InstallRequest(name, version))
 
     def rollback(self, state: UpdateState) -> str | None:
         """Go back to the bundle before the active one; what is being installed is given up, whatever waits too."""
         if state.active is None and state.candidate is None:
             return f"{self._built_in.id} is the config's own bundle: there is none before it"
         with self._lock:
-            self._change = Rollback()
+            self._change = RollbackRequest()
         self._wake()
         return None
 
@@ -102,7 +102,7 @@ class PendingRequests:
         self._wake()
         return None
 
-    def take_change(self) -> Change | None:
+    def take_change(self) -> ChangeRequest | None:
         """The install or rollback that waits."""
         with self._lock:
             change, self._change = self._change, None
@@ -112,7 +112,7 @@ class PendingRequests:
     def wants_back(self) -> bool:
         """Whether a rollback waits."""
         with self._lock:
-            return isinstance(self._change, Rollback)
+            return isinstance(self._change, RollbackRequest)
 
     def take_check(self) -> bool:
         """Whether somebody wants a look."""
@@ -126,7 +126,7 @@ class PendingRequests:
             wanted, self._pin = self._pin, None
         return wanted
 
-    def _put(self, state: UpdateState, change: Change) -> str | None:
+    def _put(self, state: UpdateState, change: ChangeRequest) -> str | None:
         with self._lock:
             if reason := self._busy(state):
                 return reason
@@ -151,7 +151,7 @@ class PendingRequests:
 
 log = logging.getLogger(__name__)
 
-WITHDRAWN = "somebody asked to go back"
+WITHDRAWN_REASON = "somebody asked to go back"
 
 
 class UpdateCycle:
@@ -175,8 +175,8 @@ class UpdateCycle:
         self._state_file, self._store, self._steps, self._host = state_file, store, stages, host
         self._orders, self._built_in, self._perceptd, self._rules, self._beat = orders, built_in, perceptd, rules, beat
         self._installer = Installer(state_file, store, stages, host, built_in)
-        self._retreat = Retreat(state_file, store, host, built_in)
-        self._probation: Probation | None = None
+        self._retreat = Rollback(state_file, store, host, built_in)
+        self._probation: ProbationWatch | None = None
         self._doubt: str | None = None
         self._waits_for_clock = False
         self._schedule = Schedule(self._period_s, _monotonic_s())
@@ -213,21 +213,23 @@ class UpdateCycle:
         """Whatever is being done fails in a way that nobody foresaw."""
         self._doubt = None if self._state_file.state.probation is None else reason
         self._schedule.failed(_monotonic_s())
-        self._state_file.note(dropped(self._state_file.state, reason, self._state_file.now_s()))
+        self._state_file.note(drop(self._state_file.state, reason, self._state_file.now_s()))
 
     def _obey(self) -> None:
         change = self._orders.take_change()
-        if isinstance(change, Install):
+        if isinstance(change, InstallRequest):
             if self._state_file.state.probation is None:
                 now_s = self._state_file.now_s()
-                self._state_file.note(sought(self._state_file.state, change.name, change.version, now_s, asked=True))
+                self._state_file.note(
+                    begin_install(self._state_file.state, change.name, change.version, now_s, asked=True)
+                )
         elif change is not None:
-            self._state_file.note(dropped(self._state_file.state, WITHDRAWN, self._state_file.now_s()))
+            self._state_file.note(drop(self._state_file.state, WITHDRAWN_REASON, self._state_file.now_s()))
             self._retreat.go("switch", "somebody asked for the one before it", self._beat)
 
     def _watch(self) -> bool:
         if self._probation is None:
-            self._probation = Probation(self._state_file, self._host, self._rules)
+            self._probation = ProbationWatch(self._state_file, self._host, self._rules)
         doubt, self._doubt = self._doubt, None
         verdict = self._probation.look() if doubt is None else Verdict("back", doubt)
         if verdict.decision == "wait":
@@ -250,18 +252,18 @@ class UpdateCycle:
             looked = self._steps.look(self._beat)
         except UpdateError as error:
             log.warning("the source of bundles: %s", error)
-            self._state_file.note(check_failed(self._state_file.state, str(error), self._state_file.now_s()))
+            self._state_file.note(note_failed_check(self._state_file.state, str(error), self._state_file.now_s()))
             self._schedule.failed(_monotonic_s())
             return
         for reason in looked.skipped:
             log.warning("the source of bundles: %s", reason)
         now_s = self._state_file.now_s()
-        state = checked(self._state_file.state, now_s, looked.releases)
-        offer = to_try(state, self._built_in, self._perceptd) if self._automatic else None
+        state = note_check(self._state_file.state, now_s, looked.releases)
+        offer = automatic_offer(state, self._built_in, self._perceptd) if self._automatic else None
         if offer is None:
             self._schedule.settled(_monotonic_s())
         else:
-            state = sought(state, offer.name, offer.version, now_s, asked=False)
+            state = begin_install(state, offer.name, offer.version, now_s, asked=False)
         self._state_file.note(state)
 
     def _clock_is_behind(self) -> bool:
@@ -275,7 +277,7 @@ class UpdateCycle:
         if not self._waits_for_clock or self._orders.take_check():
             self._waits_for_clock = True
             log.warning("%s", reason)
-            self._state_file.note(check_failed(state, reason, now_s))
+            self._state_file.note(note_failed_check(state, reason, now_s))
         return True
 
 

@@ -7,13 +7,22 @@ from daemon.bundle.release import Release
 from daemon.core.errors import UpdateError
 from daemon.core.records import UpdateStage
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.updates.policy import BuiltInBundle, ProbationPolicy, Verdict, judge
+from daemon.updates.policy import BuiltInBundle, ProbationPolicy, Verdict, evaluate_probation
 from daemon.updates.slots import Slots, check_integrity
 from daemon.updates.startup import guarded_load
 from daemon.updates.state import Candidate, Slot
 from daemon.updates.state_file import StateFile
 from daemon.updates.steps import Beat, Host, Steps, slot_of
-from daemon.updates.transitions import confirmed, dropped, entered, left, refused, revert_to_built_in, stays, switched
+from daemon.updates.transitions import (
+    begin_stage,
+    confirm,
+    drop,
+    keep_active,
+    refuse,
+    revert,
+    revert_to_built_in,
+    switch,
+)
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +71,7 @@ class Installer:
         stage = candidate.stage if state.candidate is None else state.candidate.stage
         log.error("%s is not installed: %s: %s", candidate.id, stage, error)
         settled = error.kind == "bundle"
-        self._state_file.note((refused if settled else dropped)(state, str(error), now_s))
+        self._state_file.note((refuse if settled else drop)(state, str(error), now_s))
         return settled
 
     def _through(self, candidate: Candidate, beat: Beat) -> None:
@@ -100,31 +109,29 @@ class Installer:
         commit = guarded_load(lambda: self._host.prepare(directory, slot.id))
         beat()  # loading may take long: nothing is switched any more once the daemon stops
         before = self._host.bundle_metrics()
-        self._state_file.keep(
-            switched(self._state_file.state, slot, self._built_in.id, before, self._state_file.now_s())
-        )
+        self._state_file.keep(switch(self._state_file.state, slot, self._built_in.id, before, self._state_file.now_s()))
         commit()
 
     def _enter(self, stage: UpdateStage, beat: Beat, release: Release | None = None) -> None:
         beat()
-        self._state_file.keep(entered(self._state_file.state, stage, self._state_file.now_s(), release))
+        self._state_file.keep(begin_stage(self._state_file.state, stage, self._state_file.now_s(), release))
 
 
 def check_memory(needed_mb: int) -> None:
     """Raises UpdateError when so much is not free."""
-    available_mb = memory_available_mb()
+    available_mb = available_memory_mb()
     if needed_mb > available_mb:
         raise UpdateError("memory", f"needs {needed_mb} MB of memory, {available_mb} MB are free")
 
 
-def memory_available_mb() -> int:
+def available_memory_mb() -> int:
     """What programs could have without others being pushed out, see proc(5)."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     kb = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     return kb // KB_PER_MB
 
 
-class Probation:
+class ProbationWatch:
     """The probation of one bundle, from here on: its time begins anew when the daemon was started meanwhile."""
 
     def __init__(self, state_file: StateFile, host: Host, rules: ProbationPolicy) -> None:
@@ -141,15 +148,15 @@ class Probation:
             return Verdict("keep")
         now = self._host.bundle_metrics()
         elapsed_s = (monotonic_ns() - self._began_ns) / NS_PER_S
-        verdict = judge(state.probation.before, now, elapsed_s, self._windows_judged, self._rules)
+        verdict = evaluate_probation(state.probation.before, now, elapsed_s, self._windows_judged, self._rules)
         self._windows_judged = max(self._windows_judged, now.moments // self._rules.window_moments)
         if verdict.decision == "keep":
             log.info("%s is confirmed", state.active.id)
-            self._state_file.note(confirmed(state, self._state_file.now_s()))
+            self._state_file.note(confirm(state, self._state_file.now_s()))
         return verdict
 
 
-class Retreat:
+class Rollback:
     """The way back to the bundle before the active one, or to the config's own."""
 
     def __init__(self, state_file: StateFile, store: Slots, host: Host, built_in: BuiltInBundle) -> None:
@@ -174,9 +181,9 @@ class Retreat:
         except UpdateError as error:
             log.error("%s stays: there is no other to go back to: %s", active.id, error)
             reason = f"{reason}; and there is no other to go back to: {error}"
-            self._state_file.note(stays(self._state_file.state, stage, reason, self._state_file.now_s()))
+            self._state_file.note(keep_active(self._state_file.state, stage, reason, self._state_file.now_s()))
             return
-        after = left(self._state_file.state, stage, reason, self._state_file.now_s())
+        after = revert(self._state_file.state, stage, reason, self._state_file.now_s())
         self._state_file.note(revert_to_built_in(after) if to_own else after)
 
     def _switched_to(self, slot: Slot, beat: Beat) -> bool:

@@ -10,7 +10,7 @@ from daemon.bundle.release import OFFERS_MOST, Offer, Release
 from daemon.core.errors import UpdateError
 from daemon.updates.state import REASON_CHARS
 
-SKIPPED_MOST = 20
+MAX_SKIPPED = 20
 """How many reasons for leaving something out are told; a hostile source has thousands."""
 
 CHECK_S = 60.0
@@ -77,11 +77,11 @@ class CheckRequest(SelftestRequest):
     config: str | None = None
 
 
-class LookResult(_Message):
+class ReleaseList(_Message):
     """The newest versions of every name, by name and version; and why others were left out."""
 
     releases: Annotated[tuple[Offer, ...], Field(max_length=OFFERS_MOST)]
-    skipped: Annotated[tuple[str, ...], Field(max_length=SKIPPED_MOST)]
+    skipped: Annotated[tuple[str, ...], Field(max_length=MAX_SKIPPED)]
 
 
 class ResolveResult(_Message):

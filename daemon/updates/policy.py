@@ -9,7 +9,7 @@ from typing import Literal
 from daemon.bundle.release import Offer, version_key
 from daemon.core.timing import Backoff
 from daemon.updates.state import BundleMetrics, UpdateState
-from daemon.updates.transitions import based_on, revert_to_built_in
+from daemon.updates.transitions import rebase, revert_to_built_in
 
 SLOWER = 1.5
 """Times the old p99 latency: more is a slower bundle rather than a busier moment."""
@@ -34,7 +34,7 @@ class Verdict:
     reason: str | None = None
 
 
-def judge(
+def evaluate_probation(
     before: BundleMetrics, now: BundleMetrics, elapsed_s: float, windows_judged: int, rules: ProbationPolicy
 ) -> Verdict:
     """The verdict on a bundle that took over `elapsed_s` ago and was judged after so many whole windows already.
@@ -111,27 +111,27 @@ def active_id(state: UpdateState, built_in: BuiltInBundle) -> str:
     return built_in.id if state.active is None else state.active.id
 
 
-def newest(state: UpdateState, built_in: BuiltInBundle, perceptd: str) -> Offer | None:
+def newer_offer(state: UpdateState, built_in: BuiltInBundle, perceptd: str) -> Offer | None:
     """The newest release of the active bundle's name that this version of the program can run, if newer."""
     name, _, version = active_id(state, built_in).partition("@")
     newer = [offer for offer in state.available if offer.name == name and _can_replace(offer, version, perceptd)]
     return max(newer, key=lambda offer: version_key(offer.version), default=None)
 
 
-def latest_of(state: UpdateState, built_in: BuiltInBundle, name: str, perceptd: str) -> Offer | None:
+def newest_offer(state: UpdateState, built_in: BuiltInBundle, name: str, perceptd: str) -> Offer | None:
     """The newest release of a name to install where no version is named; of the active bundle's name a newer one."""
     if name == active_id(state, built_in).partition("@")[0]:
-        return newest(state, built_in, perceptd)
+        return newer_offer(state, built_in, perceptd)
     known = [offer for offer in state.available if offer.name == name and _is_for(offer, perceptd)]
     return max(known, key=lambda offer: version_key(offer.version), default=None)
 
 
-def to_try(state: UpdateState, built_in: BuiltInBundle, perceptd: str) -> Offer | None:
+def automatic_offer(state: UpdateState, built_in: BuiltInBundle, perceptd: str) -> Offer | None:
     """The release to install by itself: the newest, unless the active one is pinned.
 
     Where versions were refused, only what is newer than all of them: who went back does not want the one between.
     """
-    offer = None if state.pinned else newest(state, built_in, perceptd)
+    offer = None if state.pinned else newer_offer(state, built_in, perceptd)
     if offer is None:
         return None
     refused = [refusal.id.partition("@") for refusal in state.refused]
@@ -139,7 +139,7 @@ def to_try(state: UpdateState, built_in: BuiltInBundle, perceptd: str) -> Offer 
     return offer if all(version_key(offer.version) > version for version in versions) else None
 
 
-def after_config(state: UpdateState, built_in: BuiltInBundle) -> tuple[UpdateState, str | None]:
+def apply_config(state: UpdateState, built_in: BuiltInBundle) -> tuple[UpdateState, str | None]:
     """What is active when the daemon starts with this bundle of its config, and what there is to say of it.
 
     Another one than was there before wins, for somebody changed it, unless it is only an older version.
@@ -147,7 +147,7 @@ def after_config(state: UpdateState, built_in: BuiltInBundle) -> tuple[UpdateSta
     if state.active is None or state.base == built_in.id:
         return state, None
     if built_in.name == state.active.name and version_key(built_in.version) < version_key(state.active.version):
-        return based_on(state, built_in.id), None
+        return rebase(state, built_in.id), None
     remark = f"the config's bundle is {built_in.id} now, it was {state.base}: it takes over from {state.active.id}"
     return revert_to_built_in(state), remark
 
@@ -197,13 +197,13 @@ def _between(low: float, high: float) -> float:
     return random.uniform(low, high)  # noqa: S311  (spreads load, keeps no secret)
 
 
-SLACK_S = 60.0
+CLOCK_SLACK_S = 60.0
 """A clock that is set is put back by less now and then."""
 
 
 def clock_problem(now_s: float, seen_s: float) -> str | None:
     """Why the clock cannot be right, which says `now_s` where it was `seen_s` before; None if it can."""
-    if now_s >= seen_s - SLACK_S:
+    if now_s >= seen_s - CLOCK_SLACK_S:
         return None
     return f"the clock says {_words(now_s)}, before {_words(seen_s)}: waiting for it to be set"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from daemon.core.errors import Refused, UpdateError
-from daemon.updates.policy import BuiltInBundle, after_config
+from daemon.updates.policy import BuiltInBundle, apply_config
 from daemon.updates.slots import SLOTS, check_integrity
 from daemon.updates.state import Slot, UpdateState
-from daemon.updates.state_file import StateFile, stored_state
-from daemon.updates.transitions import MOST_STARTS, found_unfinished, left, started
+from daemon.updates.state_file import StateFile, read_state
+from daemon.updates.transitions import MAX_STARTS, count_start, resume, revert
 
 Prepared = TypeVar("Prepared")
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def guarded_load(load: Callable[[], Prepared]) -> Prepared:
 
 Loaded = TypeVar("Loaded")
 
-STATE = "state.json"
+STATE_FILE = "state.json"
 
 
 class Startup:
@@ -46,11 +46,11 @@ class Startup:
         """`directory` is the one of replaced bundles, `built_in` the config's bundle, `now_s` the wall clock."""
         self.directory = directory
         self.built_in = built_in
-        self.state_file = StateFile(directory / STATE, now_s)
-        state, remark = after_config(self.state_file.state, built_in)
+        self.state_file = StateFile(directory / STATE_FILE, now_s)
+        state, remark = apply_config(self.state_file.state, built_in)
         if remark is not None:
             log.warning("%s", remark)
-        state = self._counted(found_unfinished(state, now_s()))
+        state = self._counted(resume(state, now_s()))
         if state != self.state_file.state:
             self.state_file.note(state)
 
@@ -68,7 +68,7 @@ class Startup:
                 log.error("%s cannot be used, the one before it takes over: %s", slot.id, error)
                 # damage is the disk's fault: the same version may come again
                 is_refused = error.kind == "bundle"
-                state = left(state, "switch", str(error), self.state_file.now_s(), refuse=is_refused)
+                state = revert(state, "switch", str(error), self.state_file.now_s(), refuse=is_refused)
         else:
             found = load(self.built_in.directory, self.built_in.id)
         if state != self.state_file.state:
@@ -84,16 +84,16 @@ class Startup:
         if state.active is None or state.probation is None:
             return state
         now_s = self.state_file.now_s()
-        counted = started(state)
-        if counted.probation is not None and counted.probation.starts >= MOST_STARTS:
-            reason = f"the daemon was started {MOST_STARTS} times while it was on probation"
+        counted = count_start(state)
+        if counted.probation is not None and counted.probation.starts >= MAX_STARTS:
+            reason = f"the daemon was started {MAX_STARTS} times while it was on probation"
             log.error("%s is left: %s", state.active.id, reason)
-            return left(state, "probation", reason, now_s)
+            return revert(state, "probation", reason, now_s)
         try:
             self.state_file.keep(counted)
         except UpdateError as error:
             # uncounted, a bundle that brings the daemon down would do so for ever
-            return left(state, "probation", f"the start could not be counted: {error}", now_s, refuse=False)
+            return revert(state, "probation", f"the start could not be counted: {error}", now_s, refuse=False)
         return self.state_file.state
 
 
@@ -123,7 +123,7 @@ class DryStart:
 def dry_start(directory: Path, built_in: BuiltInBundle) -> DryStart:
     """What is in the directory of replaced bundles; each of their files is read once."""
     try:
-        state, _ = after_config(stored_state(directory / STATE), built_in)
+        state, _ = apply_config(read_state(directory / STATE_FILE), built_in)
     except UpdateError as error:
         return DryStart(UpdateState(), trouble=str(error))
     slots = (slot for slot in (state.active, state.previous) if slot is not None)

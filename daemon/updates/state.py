@@ -11,7 +11,7 @@ from daemon.bundle.manifest import Name, Number, Version
 from daemon.bundle.release import OFFERS_MOST, Offer, Release, Sha256
 from daemon.core.records import UpdateStage
 
-REFUSED = 32
+MAX_REFUSALS = 32
 """So many versions that are left alone are remembered, the latest: a publisher withdraws them sooner."""
 
 REASON_CHARS = 500
@@ -121,7 +121,7 @@ class UpdateState(_Part):
     pinned: bool = False
     candidate: Candidate | None = None
     probation: Probation | None = None
-    refused: Annotated[tuple[Refusal, ...], Field(max_length=REFUSED)] = ()
+    refused: Annotated[tuple[Refusal, ...], Field(max_length=MAX_REFUSALS)] = ()
     last_check: Check | None = None
     last_result: Result | None = None
     available: Annotated[tuple[Offer, ...], Field(max_length=OFFERS_MOST)] = ()

@@ -28,7 +28,7 @@ class StateFile:
         self._path = path
         self._on_change: Callable[[], None] = lambda: None
         self.now_s = now_s
-        found = read_state(path)
+        found = load_or_set_aside(path)
         self.state, self.is_known = found or UpdateState(), found is not None
         self.trouble: str | None = None
 
@@ -79,7 +79,7 @@ class StateFile:
         self.trouble = None
 
 
-def read_state(path: Path) -> UpdateState | None:
+def load_or_set_aside(path: Path) -> UpdateState | None:
     """What the file says. One that cannot be read, or makes no sense, is set aside, and nothing is known then.
 
     Nor is it where one was set aside before, and none was written since.
@@ -87,14 +87,14 @@ def read_state(path: Path) -> UpdateState | None:
     if not path.exists() and _aside(path).exists():
         return None
     try:
-        return stored_state(path)
+        return read_state(path)
     except UpdateError as error:
         log.error("%s; the config's own bundle runs", error)
         _set_aside(path)
         return None
 
 
-def stored_state(path: Path) -> UpdateState:
+def read_state(path: Path) -> UpdateState:
     """What the file says; where there is none, that nothing is known. Raises UpdateError; writes nothing."""
     try:
         return UpdateState.model_validate_json(read_bounded(path, MOST_BYTES))

@@ -18,7 +18,7 @@ from daemon.updates.messages import (
     SELFTEST_S,
     CheckRequest,
     DownloadRequest,
-    LookResult,
+    ReleaseList,
     ResolveRequest,
     ResolveResult,
     SelftestRequest,
@@ -31,14 +31,14 @@ KILLED, ABORTED = "SIGKILL", "SIGABRT"
 """How the system ends whoever it takes memory from, and how C++ ends that gets none."""
 
 
-def of_trial(error: ChildError, memory_mb: int) -> UpdateError:
+def bundle_failure(error: ChildError, memory_mb: int) -> UpdateError:
     """The process that tried a bundle, for which so much memory was declared: mostly it is the bundle's fault."""
     if isinstance(error, ChildCrashed) and error.signal_name == KILLED:
         return UpdateError("memory", f"{error}: the system may have had no memory left")
     return UpdateError("bundle", _tried(error, memory_mb))
 
 
-def of_fetch(error: ChildError) -> UpdateError:
+def fetch_failure(error: ChildError) -> UpdateError:
     """A process that fetches: what is read there comes from the source."""
     return UpdateError(
         "source", f"not done within {error.deadline_s:g} s" if isinstance(error, ChildTimeout) else str(error)
@@ -131,9 +131,9 @@ class Steps:
         done: int = _DONE.unpack(os.pread(self._done.fileno(), _DONE.size, 0))[0]
         return done
 
-    def look(self, beat: Beat) -> LookResult:
+    def look(self, beat: Beat) -> ReleaseList:
         """What the source has, and why some of it is skipped."""
-        return _result("look", self._fetch("look", self._origin, LOOK_S, beat), LookResult)
+        return _result("look", self._fetch("look", self._origin, LOOK_S, beat), ReleaseList)
 
     def resolve(self, name: str, version: str, beat: Beat) -> Release:
         """The files of one version."""
@@ -174,14 +174,14 @@ class Steps:
         try:
             text = self._runner.run(step, request.model_dump_json(), deadline_s, beat, inherits)
         except ChildError as error:
-            raise of_fetch(error) from error
+            raise fetch_failure(error) from error
         return _answer(step, text, "source")
 
     def _try(self, step: Step, request: SelftestRequest, deadline_s: float, beat: Beat) -> None:
         try:
             text = self._runner.run(step, request.model_dump_json(), deadline_s, beat)
         except ChildError as error:
-            raise of_trial(error, request.memory_mb) from error
+            raise bundle_failure(error, request.memory_mb) from error
         _answer(step, text, "bundle")
 
 

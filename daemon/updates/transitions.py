@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from daemon.bundle.release import OFFERS_MOST, Offer, Release
 from daemon.core.records import UpdateStage
 from daemon.updates.state import (
-    REFUSED,
+    MAX_REFUSALS,
     BundleMetrics,
     Candidate,
     Check,
@@ -20,23 +20,23 @@ from daemon.updates.state import (
     one_line,
 )
 
-MOST_ENDINGS = 3
+MAX_UNCLEAN_ENDS = 3
 """So often may the daemon end in one stage of a bundle, by a crash or a power cut: it may be the bundle's doing."""
 
-MOST_STARTS = 3
+MAX_STARTS = 3
 """The start inside probation with which the daemon goes back: two may have been power cuts."""
 
-OF_CONTENT: tuple[UpdateStage, ...] = ("check", "selftest", "switch")
+BUNDLE_STAGES: tuple[UpdateStage, ...] = ("check", "selftest", "switch")
 """Stages in which a bundle can be the cause of the daemon's end: before them it is bytes that nobody reads."""
 
 
-def sought(state: UpdateState, name: str, version: str, now_s: float, *, asked: bool) -> UpdateState:
+def begin_install(state: UpdateState, name: str, version: str, now_s: float, *, asked: bool) -> UpdateState:
     """A version is to be installed."""
     candidate = Candidate(name=name, version=version, stage="resolve", since=now_s, asked=asked)
     return state.model_copy(update={"candidate": candidate})
 
 
-def entered(state: UpdateState, stage: UpdateStage, now_s: float, release: Release | None = None) -> UpdateState:
+def begin_stage(state: UpdateState, stage: UpdateStage, now_s: float, release: Release | None = None) -> UpdateState:
     """The candidate is about to begin a stage."""
     if state.candidate is None:
         return state
@@ -44,26 +44,26 @@ def entered(state: UpdateState, stage: UpdateStage, now_s: float, release: Relea
     return state.model_copy(update={"candidate": state.candidate.model_copy(update=update)})
 
 
-def closed(state: UpdateState) -> UpdateState:
+def note_shutdown(state: UpdateState) -> UpdateState:
     """The daemon stops in order, in the middle of the candidate's stage."""
     if state.candidate is None:
         return state
     return state.model_copy(update={"candidate": state.candidate.model_copy(update={"closed": True})})
 
 
-def found_unfinished(state: UpdateState, now_s: float) -> UpdateState:
+def resume(state: UpdateState, now_s: float) -> UpdateState:
     """The daemon starts and finds the candidate of the time before: it begins again, unless it has ended too many."""
     candidate = state.candidate
-    if candidate is None or candidate.closed or candidate.stage not in OF_CONTENT:
+    if candidate is None or candidate.closed or candidate.stage not in BUNDLE_STAGES:
         return state
     ended_in = (*candidate.ended_in, candidate.stage)
     state = state.model_copy(update={"candidate": candidate.model_copy(update={"ended_in": ended_in})})
-    if ended_in.count(candidate.stage) < MOST_ENDINGS:
+    if ended_in.count(candidate.stage) < MAX_UNCLEAN_ENDS:
         return state
-    return refused(state, f"ended with the daemon three times in {candidate.stage}", now_s)
+    return refuse(state, f"ended with the daemon three times in {candidate.stage}", now_s)
 
 
-def dropped(state: UpdateState, reason: str, now_s: float) -> UpdateState:
+def drop(state: UpdateState, reason: str, now_s: float) -> UpdateState:
     """The candidate cannot be installed now; it may be tried again."""
     candidate = state.candidate
     if candidate is None:
@@ -72,16 +72,16 @@ def dropped(state: UpdateState, reason: str, now_s: float) -> UpdateState:
     return state.model_copy(update={"candidate": None, "last_result": result})
 
 
-def refused(state: UpdateState, reason: str, now_s: float) -> UpdateState:
+def refuse(state: UpdateState, reason: str, now_s: float) -> UpdateState:
     """The candidate is no good: it is not tried again by itself."""
     candidate = state.candidate
     if candidate is None:
         return state
     content = None if candidate.release is None else candidate.release.content
-    return _with_refusal(dropped(state, reason, now_s), candidate.id, content, candidate.stage, reason, now_s)
+    return _with_refusal(drop(state, reason, now_s), candidate.id, content, candidate.stage, reason, now_s)
 
 
-def switched(state: UpdateState, slot: Slot, base: str, before: BundleMetrics, now_s: float) -> UpdateState:
+def switch(state: UpdateState, slot: Slot, base: str, before: BundleMetrics, now_s: float) -> UpdateState:
     """The candidate takes over, on probation; `base` is the config's own bundle."""
     return state.model_copy(
         update={
@@ -95,7 +95,7 @@ def switched(state: UpdateState, slot: Slot, base: str, before: BundleMetrics, n
     )
 
 
-def confirmed(state: UpdateState, now_s: float) -> UpdateState:
+def confirm(state: UpdateState, now_s: float) -> UpdateState:
     """The active bundle has done well."""
     if state.active is None:
         return state
@@ -103,7 +103,7 @@ def confirmed(state: UpdateState, now_s: float) -> UpdateState:
     return state.model_copy(update={"probation": None, "last_result": result})
 
 
-def started(state: UpdateState) -> UpdateState:
+def count_start(state: UpdateState) -> UpdateState:
     """The daemon starts, and the active bundle is on probation."""
     if state.probation is None:
         return state
@@ -111,7 +111,7 @@ def started(state: UpdateState) -> UpdateState:
     return state.model_copy(update={"probation": state.probation.model_copy(update={"starts": starts})})
 
 
-def left(state: UpdateState, stage: UpdateStage, reason: str, now_s: float, *, refuse: bool = True) -> UpdateState:
+def revert(state: UpdateState, stage: UpdateStage, reason: str, now_s: float, *, refuse: bool = True) -> UpdateState:
     """The active bundle makes way for the one before it; without one, for the config's own."""
     slot = state.active
     if slot is None:
@@ -128,7 +128,7 @@ def left(state: UpdateState, stage: UpdateStage, reason: str, now_s: float, *, r
     return _with_refusal(state, slot.id, slot.content, stage, reason, now_s) if refuse else state
 
 
-def stays(state: UpdateState, stage: UpdateStage, reason: str, now_s: float) -> UpdateState:
+def keep_active(state: UpdateState, stage: UpdateStage, reason: str, now_s: float) -> UpdateState:
     """The active bundle was to make way and must stay: there is no other."""
     if state.active is None:
         return state
@@ -140,31 +140,31 @@ def revert_to_built_in(state: UpdateState) -> UpdateState:
     return state.model_copy(update={"base": None, "active": None, "previous": None, "probation": None})
 
 
-def based_on(state: UpdateState, base: str) -> UpdateState:
+def rebase(state: UpdateState, base: str) -> UpdateState:
     """The config's own bundle is another now, and stays beneath the active one."""
     return state if state.active is None else state.model_copy(update={"base": base})
 
 
-def checked(state: UpdateState, now_s: float, offers: Iterable[Offer]) -> UpdateState:
+def note_check(state: UpdateState, now_s: float, offers: Iterable[Offer]) -> UpdateState:
     """The source was looked at, and has these."""
     check = Check(ok=True, reason=None, time=now_s)
-    state = seen(state, now_s)
+    state = note_time(state, now_s)
     return state.model_copy(update={"last_check": check, "available": tuple(offers)[:OFFERS_MOST]})
 
 
-def check_failed(state: UpdateState, reason: str, now_s: float) -> UpdateState:
+def note_failed_check(state: UpdateState, reason: str, now_s: float) -> UpdateState:
     """The source could not be looked at."""
     return state.model_copy(update={"last_check": Check(ok=False, reason=one_line(reason), time=now_s)})
 
 
-def pinned(state: UpdateState, now_s: float, *, on: bool) -> UpdateState:
+def pin(state: UpdateState, now_s: float, *, on: bool) -> UpdateState:
     """Whether what is active stays until somebody asks for another; a candidate nobody asked for is given up."""
     if on and state.candidate is not None and not state.candidate.asked:
-        state = dropped(state, "the active bundle was pinned", now_s)
+        state = drop(state, "the active bundle was pinned", now_s)
     return state.model_copy(update={"pinned": on})
 
 
-def seen(state: UpdateState, now_s: float) -> UpdateState:
+def note_time(state: UpdateState, now_s: float) -> UpdateState:
     """It was so late once: the clock cannot be right when it shows less.
 
     Noted when signed metadata was valid at that time, which bounds how far a clock that is wrong can lead us astray.
@@ -181,4 +181,4 @@ def _with_refusal(
 ) -> UpdateState:
     refusal = Refusal(id=bundle, content=content, stage=stage, reason=one_line(reason), time=now_s)
     others = [known for known in state.refused if known.id != bundle]
-    return state.model_copy(update={"refused": (*others, refusal)[-REFUSED:]})
+    return state.model_copy(update={"refused": (*others, refusal)[-MAX_REFUSALS:]})

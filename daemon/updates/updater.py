@@ -8,14 +8,14 @@ from pathlib import Path
 
 from daemon.config.updates import ModelsConfig
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
-from daemon.updates.cycle import WITHDRAWN, PendingRequests, UpdateCycle
+from daemon.updates.cycle import WITHDRAWN_REASON, PendingRequests, UpdateCycle
 from daemon.updates.messages import SourceRequest
-from daemon.updates.policy import ProbationPolicy, active_id, newest
+from daemon.updates.policy import ProbationPolicy, active_id, newer_offer
 from daemon.updates.slots import MB, Slots
 from daemon.updates.startup import Startup
 from daemon.updates.state import UpdateState
 from daemon.updates.steps import Closing, Host, Runner, Steps
-from daemon.updates.transitions import closed, dropped, pinned
+from daemon.updates.transitions import drop, note_shutdown, pin
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class Updater:
     def status(self) -> Snapshot:
         """What there is to show."""
         state = self._state_file.state
-        offer = newest(state, self._built_in, self._perceptd)
+        offer = newer_offer(state, self._built_in, self._perceptd)
         latest = active_id(state, self._built_in).partition("@")[2] if offer is None else offer.version
         return Snapshot(state, latest, self._steps.bytes_done, self._state_file.trouble)
 
@@ -129,7 +129,7 @@ class Updater:
                     self._wake.wait(IDLE_S)
                     self._wake.clear()
         except Closing:
-            self._state_file.note(closed(self._state_file.state))
+            self._state_file.note(note_shutdown(self._state_file.state))
 
     def _round(self) -> bool:
         self._beat()
@@ -147,9 +147,9 @@ class Updater:
         if self._closing.is_set():
             raise Closing
         if (on := self._orders.take_pin()) is not None:
-            self._state_file.note(pinned(self._state_file.state, self._state_file.now_s(), on=on))
+            self._state_file.note(pin(self._state_file.state, self._state_file.now_s(), on=on))
         if self._orders.wants_back and self._state_file.state.candidate is not None:
-            self._state_file.note(dropped(self._state_file.state, WITHDRAWN, self._state_file.now_s()))
+            self._state_file.note(drop(self._state_file.state, WITHDRAWN_REASON, self._state_file.now_s()))
         done = self._steps.bytes_done
         if done != self._shown_bytes:
             self._shown_bytes = done

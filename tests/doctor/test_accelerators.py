@@ -13,7 +13,7 @@ from daemon.config.node import Config
 from daemon.core.errors import ENDED_BY
 from daemon.doctor import accelerators as doctor_devices
 from daemon.doctor import node as doctor_node
-from daemon.doctor.accelerators import Attempt, Part, accelerator_findings, cpu_placements, judge
+from daemon.doctor.accelerators import AcceleratorRun, EncoderCounts, accelerator_findings, assess_run, cpu_placements
 from daemon.doctor.finding import Finding
 from daemon.doctor.libraries import LITERT, Installed
 from daemon.inference.accelerator_status import Change
@@ -36,7 +36,7 @@ NO_GPU = Change(1, "failed", "refused", "the runtime's own GPU accelerator does 
 CRASHED = Change(3, "failed", "died", f"{ENDED_BY}SIGSEGV")
 CRASHED_AT_LOAD = Change(1, "failed", "refused", f"{ENDED_BY}SIGABRT")
 ABSENT = Change(1, "absent", None, "there is no Edge TPU usb:0: none is plugged in")
-RAN = Part("image", ran=5, p50_ns=2_900_000)
+RAN = EncoderCounts("image", ran=5, p50_ns=2_900_000)
 
 EXAMINED = 39
 """Invokes before the digits are in use: three known answers for sound and four for text, and sixteen more of each.
@@ -48,71 +48,96 @@ The delegate takes fully connected layers alone, of which the picture model has 
 @pytest.mark.parametrize(
     ("attempt", "level", "said", "remedy"),
     [
-        (Attempt(OWN, [USED], [RAN], 0.41), "good", "good in 410 ms; 2.9 ms a picture", None),
+        (AcceleratorRun(OWN, [USED], [RAN], 0.41), "good", "good in 410 ms; 2.9 ms a picture", None),
         (
-            Attempt(TWO_WAYS, [NO_GPU, USED], [RAN], 0.41),
+            AcceleratorRun(TWO_WAYS, [NO_GPU, USED], [RAN], 0.41),
             "good",
             "good in 410 ms; 2.9 ms a picture; the runtime's own GPU accelerator does not work here: no OpenCL",
             None,
         ),
         (
-            Attempt(OWN, [USED, CRASHED], [RAN]),
+            AcceleratorRun(OWN, [USED, CRASHED], [RAN]),
             "warning",
             "/opt/libown.so crashed: SIGSEGV",
             "than ai-edge-litert 2.3.0",
         ),
-        (Attempt(OWN, [CRASHED_AT_LOAD], []), "warning", "/opt/libown.so crashed: SIGABRT", "install one that fits"),
-        (Attempt(edgetpu("usb:0"), [CRASHED], []), "warning", "libedgetpu.so.1 crashed: SIGSEGV", "libedgetpu1-std"),
         (
-            Attempt(edgetpu("usb:0"), [ABSENT], []),
+            AcceleratorRun(OWN, [CRASHED_AT_LOAD], []),
+            "warning",
+            "/opt/libown.so crashed: SIGABRT",
+            "install one that fits",
+        ),
+        (
+            AcceleratorRun(edgetpu("usb:0"), [CRASHED], []),
+            "warning",
+            "libedgetpu.so.1 crashed: SIGSEGV",
+            "libedgetpu1-std",
+        ),
+        (
+            AcceleratorRun(edgetpu("usb:0"), [ABSENT], []),
             "warning",
             "there is no Edge TPU usb:0: none is",
             "plug it in, or set",
         ),
-        (Attempt(GPU, [NO_GPU], []), "warning", "the runtime's own GPU accelerator does not work here", "gpu_delegate"),
         (
-            Attempt(TWO_WAYS, [NO_GPU, CRASHED_AT_LOAD], []),
+            AcceleratorRun(GPU, [NO_GPU], []),
+            "warning",
+            "the runtime's own GPU accelerator does not work here",
+            "gpu_delegate",
+        ),
+        (
+            AcceleratorRun(TWO_WAYS, [NO_GPU, CRASHED_AT_LOAD], []),
             "warning",
             "the runtime's own GPU accelerator does not work here: no OpenCL; /opt/libgl.so crashed: SIGABRT",
             "install one that fits",
         ),
         (
-            Attempt(TWO_WAYS, [NO_GPU, USED, CRASHED], [RAN]),
+            AcceleratorRun(TWO_WAYS, [NO_GPU, USED, CRASHED], [RAN]),
             "warning",
             "the runtime's own GPU accelerator does not work here: no OpenCL; /opt/libgl.so crashed: SIGSEGV",
             "install one that fits",
         ),
-        (Attempt(TWO_WAYS, [USED, CRASHED], [RAN]), "warning", "GPU accelerator crashed: SIGSEGV", "one that fits"),
         (
-            Attempt(OWN, [USED, Change(3, "failed", "hung", "gave no answer within 20 ms")], [RAN]),
+            AcceleratorRun(TWO_WAYS, [USED, CRASHED], [RAN]),
+            "warning",
+            "GPU accelerator crashed: SIGSEGV",
+            "one that fits",
+        ),
+        (
+            AcceleratorRun(OWN, [USED, Change(3, "failed", "hung", "gave no answer within 20 ms")], [RAN]),
             "warning",
             "/opt/libown.so: gave no answer within 20 ms",
             "power supply",
         ),
         (
-            Attempt(OWN, [USED], [RAN], wrong=["a", "b", "c", "d"]),
+            AcceleratorRun(OWN, [USED], [RAN], wrong=["a", "b", "c", "d"]),
             "warning",
             "a; b; c and 1 more",
             "update its library",
         ),
         (
-            Attempt(OWN, [USED], [Part("image", 3, 1)]),
+            AcceleratorRun(OWN, [USED], [EncoderCounts("image", 3, 1)]),
             "warning",
             "image: the CPU computed 1 of 4",
             "something else uses",
         ),
-        (Attempt(OWN, [USED], [Part("text")]), "warning", "the self-test has no line of text", "cases.yaml"),
-        (Attempt(OWN, [], []), "warning", "is neither in use nor refused", "devices to cpu"),
         (
-            Attempt(OWN, [USED, CRASHED], [RAN], is_closed=False),
+            AcceleratorRun(OWN, [USED], [EncoderCounts("text")]),
+            "warning",
+            "the self-test has no line of text",
+            "cases.yaml",
+        ),
+        (AcceleratorRun(OWN, [], []), "warning", "is neither in use nor refused", "devices to cpu"),
+        (
+            AcceleratorRun(OWN, [USED, CRASHED], [RAN], is_closed=False),
             "warning",
             "cannot be ended (/opt/libown.so crashed: SIGSEGV)",
             "reboot",
         ),
     ],
 )
-def test_attempts(attempt: Attempt, level: str, said: str, remedy: str | None) -> None:
-    finding = judge(attempt, HAVE)
+def test_attempts(attempt: AcceleratorRun, level: str, said: str, remedy: str | None) -> None:
+    finding = assess_run(attempt, HAVE)
     assert (finding.check, finding.level) == (f"self-test {attempt.device.name}", level)
     assert said in finding.found
     assert (finding.remedy is None) if remedy is None else (remedy in (finding.remedy or ""))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.doctor.edgetpu import Driver, edge_tpu_findings, judge_library, package_version
-from daemon.doctor.finding import Finding, Trial
+from daemon.doctor.edgetpu import Driver, assess_library, edge_tpu_findings, package_version
+from daemon.doctor.finding import Finding, ProbeResult
 from daemon.doctor.libraries import LITERT, TFLITE, Installed
 from daemon.inference.hardware import EdgeTpu
 from tests.helpers import libraries
@@ -15,9 +15,9 @@ from tests.inference.test_hardware import plug_in, touch
 NEW = Installed((3, 11, 2), "2.1.0", LITERT, "2.3.0")
 OLD = Installed((3, 10, 2), "1.26.4", TFLITE, "2.9.1")
 RECENT = Installed((3, 11, 2), "1.26.4", TFLITE, "2.14.0")
-SAYS = Trial('"BuildLabel(COMPILER=6.3.0), RuntimeVersion(14)"')
-MISSING = Trial("", "libedgetpu.so.1 is not installed")
-CRASHED = Trial("", "libedgetpu.so.1 crashed: SIGSEGV")
+SAYS = ProbeResult('"BuildLabel(COMPILER=6.3.0), RuntimeVersion(14)"')
+MISSING = ProbeResult("", "libedgetpu.so.1 is not installed")
+CRASHED = ProbeResult("", "libedgetpu.so.1 crashed: SIGSEGV")
 TPU = EdgeTpu("usb:0", Path("/dev/bus/usb/001/004"), "1a6e:089a")
 
 
@@ -38,11 +38,11 @@ TPU = EdgeTpu("usb:0", Path("/dev/bus/usb/001/004"), "1a6e:089a")
         (Driver(SAYS, "16.0tf2.17.1-1"), RECENT, [TPU], "good", "package 16.0tf2.17.1-1"),
         (Driver(SAYS, "16.0TF2.14.1-1"), RECENT, [TPU], "good", "package 16.0TF2.14.1-1"),
         (Driver(SAYS, "16.0tf2.18.1-1"), NEW, [TPU], "good", "package 16.0tf2.18.1-1"),
-        (Driver(Trial('"nothing known"'), None), NEW, [TPU], "good", "says no version"),
+        (Driver(ProbeResult('"nothing known"'), None), NEW, [TPU], "good", "says no version"),
     ],
 )
 def test_libraries(driver: Driver, have: Installed, tpus: list[EdgeTpu], level: str, found: str) -> None:
-    finding = judge_library("libedgetpu.so.1", driver, have, tpus)
+    finding = assess_library("libedgetpu.so.1", driver, have, tpus)
     assert finding.level == level
     assert found in finding.found
     assert (finding.remedy is None) == (level == "good")

@@ -2,16 +2,16 @@
 
 import pytest
 
-from daemon.doctor.finding import Trial
+from daemon.doctor.finding import ProbeResult
 from daemon.doctor.libraries import (
     LIBRARIES,
     LITERT,
     TFLITE,
     Installed,
+    assess_versions,
     installed,
-    judge_versions,
-    number,
-    try_libraries,
+    library_findings,
+    major_minor,
 )
 
 GOOD = Installed((3, 11, 2), "2.1.0", LITERT, "2.3.0")
@@ -28,7 +28,7 @@ GOOD = Installed((3, 11, 2), "2.1.0", LITERT, "2.3.0")
     ],
 )
 def test_what_goes_together(have: Installed) -> None:
-    finding = judge_versions(have)
+    finding = assess_versions(have)
     assert (finding.level, finding.remedy) == ("good", None)
 
 
@@ -46,7 +46,7 @@ def test_what_goes_together(have: Installed) -> None:
     ],
 )
 def test_what_does_not(have: Installed, found: str, remedy: str) -> None:
-    finding = judge_versions(have)
+    finding = assess_versions(have)
     assert finding.level == "failure"
     assert found in finding.found
     assert remedy in (finding.remedy or "")
@@ -56,13 +56,13 @@ def test_what_does_not(have: Installed, found: str, remedy: str) -> None:
     ("text", "expected"), [("2.14.0", (2, 14)), ("16.0tf2.17.1-1", (16, 0)), ("2.5.0.post1", (2, 5)), ("?", (0, 0))]
 )
 def test_numbers_of_versions(text: str, expected: tuple[int, int]) -> None:
-    assert number(text) == expected
+    assert major_minor(text) == expected
 
 
 def test_this_python_goes_together_and_its_libraries_load() -> None:
     have = installed()
-    assert judge_versions(have).level == "good"
-    (finding,) = try_libraries(have)
+    assert assess_versions(have).level == "good"
+    (finding,) = library_findings(have)
     assert finding.level == "good"
     assert all(package in finding.found for package in ("numpy", have.runtime or "", *LIBRARIES))
 
@@ -77,9 +77,9 @@ def test_this_python_goes_together_and_its_libraries_load() -> None:
     ],
 )
 def test_a_library_that_does_not_load_is_named(trouble: str, remedy: str) -> None:
-    def attempt(library: str, *_: str) -> Trial:
-        return Trial("", trouble if library == "numpy" else None)
+    def attempt(library: str, *_: str) -> ProbeResult:
+        return ProbeResult("", trouble if library == "numpy" else None)
 
-    (finding,) = try_libraries(GOOD, attempt)
+    (finding,) = library_findings(GOOD, attempt)
     assert (finding.level, finding.found) == ("failure", trouble)
     assert remedy in (finding.remedy or "")

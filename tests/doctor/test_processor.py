@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.doctor.machine import judge_processor, processor
+from daemon.doctor.machine import assess_processor, processor_finding
 
 PI_4 = "Features\t: fp asimd evtstrm crc32 cpuid\nCPU part\t: 0xd08\n"
 PI_5 = (
@@ -32,13 +32,13 @@ ATOM = "flags\t\t: fpu sse sse2 ssse3 sse4_1 sse4_2\n"
     ],
 )
 def test_processors(machine: str, cpuinfo: str, level: str, found: str) -> None:
-    finding = judge_processor(machine, cpuinfo)
+    finding = assess_processor(machine, cpuinfo)
     assert (finding.level, finding.found) == (level, found)
 
 
 def test_this_one_runs_models() -> None:
-    assert processor().level == "good"
+    assert processor_finding().level == "good"
 
 
 def test_a_machine_without_proc(tmp_path: Path) -> None:
-    assert processor(tmp_path).level == "warning"
+    assert processor_finding(tmp_path).level == "warning"

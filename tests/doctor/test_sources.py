@@ -11,7 +11,7 @@ from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver
 from daemon.doctor import sources as doctor_sources
 from daemon.doctor.finding import Finding
-from daemon.doctor.sources import Attempt, source_findings
+from daemon.doctor.sources import SourceRun, source_findings
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.clips import write_clip
 from tests.helpers.daemon import ROOT
@@ -122,7 +122,7 @@ class Hanging:
     ],
 )
 def test_a_source_that_delivers_nothing(source: Hanging, expected: str) -> None:
-    attempt = Attempt("door/camera", source, frozenset({"pictures"}))
+    attempt = SourceRun("door/camera", source, frozenset({"pictures"}))
     if "within" not in expected:
         attempt.thread.join(5)
         assert attempt.is_settled

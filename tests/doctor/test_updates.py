@@ -11,9 +11,9 @@ import pytest
 from daemon import __version__
 from daemon.bundle.release import Offer
 from daemon.doctor.finding import Finding
-from daemon.doctor.updates import Expiry, Look, judge_look, models_findings
+from daemon.doctor.updates import Expiry, SourceStatus, assess_source, models_findings
 from daemon.publisher.repository import utc_now
-from daemon.updates.messages import LookResult
+from daemon.updates.messages import ReleaseList
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.startup import DryStart
 from daemon.updates.state import UpdateState
@@ -172,20 +172,24 @@ def offer(name: str, version: str, needs: str = "0.0.1") -> Offer:
     ],
 )
 def test_what_a_source_has_in_words(offers: list[Offer], words: str) -> None:
-    finding = judge_look("https://x/", Look(LookResult(releases=tuple(offers), skipped=()), None, None), OWN.id)
+    finding = assess_source(
+        "https://x/", SourceStatus(ReleaseList(releases=tuple(offers), skipped=()), None, None), OWN.id
+    )
     assert finding.level == "good"
     assert finding.found.startswith("https://x: ") and words in finding.found
 
 
 def test_what_is_left_out_expires_or_was_not_compared_is_told() -> None:
-    look = Look(LookResult(releases=(), skipped=("a@1.0.0 has no bundle.yaml", "b")), None, None)
-    assert judge_look("https://x", look, OWN.id).found.endswith("; 2 left out: a@1.0.0 has no bundle.yaml")
+    look = SourceStatus(ReleaseList(releases=(), skipped=("a@1.0.0 has no bundle.yaml", "b")), None, None)
+    assert assess_source("https://x", look, OWN.id).found.endswith("; 2 left out: a@1.0.0 has no bundle.yaml")
     expiry = Expiry("snapshot", datetime(2026, 1, 2, tzinfo=timezone.utc))
     warned(
-        judge_look("https://x", replace(look, expiring=expiry), OWN.id), "snapshot metadata expires 2026-01-02", "re"
+        assess_source("https://x", replace(look, expiring=expiry), OWN.id), "snapshot metadata expires 2026-01-02", "re"
     )
     warned(
-        judge_look("https://x", replace(look, unseen="/t cannot be read"), OWN.id), "; /t cannot be read", "as the us"
+        assess_source("https://x", replace(look, unseen="/t cannot be read"), OWN.id),
+        "; /t cannot be read",
+        "as the us",
     )
 
 

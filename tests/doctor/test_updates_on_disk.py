@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.doctor.updates import judge_store
+from daemon.doctor.updates import assess_store
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.startup import DryStart, StoredBundle
 from daemon.updates.state import BundleMetrics, Probation, Refusal, Slot, UpdateState
@@ -49,13 +49,13 @@ def refusal(bundle: str) -> Refusal:
     ],
 )
 def test_what_is_good(found: UpdateState, words: str) -> None:
-    finding = judge_store(kept(found), OWN)
+    finding = assess_store(kept(found), OWN)
     assert (finding.check, finding.level, finding.found) == ("models on disk", "good", words)
 
 
 def test_a_newer_version_that_was_refused_is_told() -> None:
     refused = (refusal("digits@0.9.0"), refusal("digits@0.10.0"), refusal("digits@0.7.0"))
-    finding = judge_store(kept(state(refused=refused)), OWN)
+    finding = assess_store(kept(state(refused=refused)), OWN)
     assert finding.level == "warning"
     assert finding.found.endswith("both whole; has given up digits@0.10.0 in selftest: is not done within 120 s")
     assert finding.remedy is not None and finding.remedy.endswith("perceptd models install digits 0.10.0")
@@ -70,14 +70,14 @@ def test_a_newer_version_that_was_refused_is_told() -> None:
     ],
 )
 def test_what_is_not_whole_is_told(damage: tuple[str | None, ...], found: str, remedy: str) -> None:
-    finding = judge_store(kept(state(), *damage), OWN)
+    finding = assess_store(kept(state(), *damage), OWN)
     assert finding.level == "warning"
     assert finding.found.startswith(found)
     assert (finding.remedy or "").startswith(remedy)
 
 
 def test_a_state_that_cannot_be_read_is_told() -> None:
-    finding = judge_store(DryStart(UpdateState(), trouble="/s/state.json cannot be read"), OWN)
+    finding = assess_store(DryStart(UpdateState(), trouble="/s/state.json cannot be read"), OWN)
     assert finding.level == "warning"
     assert finding.found == "/s/state.json cannot be read; the config's own digits@0.4.0 is tried below"
     assert finding.remedy is not None and "as the user of the service" in finding.remedy

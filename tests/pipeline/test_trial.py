@@ -20,7 +20,7 @@ from daemon.inference.graphs import write_head
 from daemon.pipeline import trial
 from daemon.runtime.child import REASON_CHARS, Child
 from daemon.updates.messages import CHECK_S, SELFTEST_S, CheckRequest, SelftestRequest
-from daemon.updates.steps import of_trial
+from daemon.updates.steps import bundle_failure
 from tests.helpers import hostile_models
 from tests.helpers.bundle_builder import SIDE, release_of, write_bundle, write_encoder
 
@@ -59,7 +59,7 @@ def tried(
             try:
                 answer = json.loads(child.result(most_s))
             except ChildError as error:
-                return Outcome(stage, str(of_trial(error, memory_mb)))
+                return Outcome(stage, str(bundle_failure(error, memory_mb)))
         if not answer["ok"]:
             assert answer["kind"] == "bundle"
             return Outcome(stage, answer["reason"])

@@ -15,7 +15,7 @@ from daemon.bundle.release import Release
 from daemon.core.errors import UpdateError
 from daemon.runtime.child import shared_memory
 from daemon.updates.fetch import main as fetch
-from daemon.updates.messages import DownloadResult, LookResult, ResolveResult, VerifyResult
+from daemon.updates.messages import DownloadResult, ReleaseList, ResolveResult, VerifyResult
 
 FILES = {
     "bundle.yaml": b"name: digits\n",
@@ -38,8 +38,8 @@ class Device:
         self.perceptd = "0.1.0"
         self._progress = shared_memory(8)
 
-    def look(self) -> LookResult:
-        return read_answer(call("look", self.from_source()), LookResult)
+    def look(self) -> ReleaseList:
+        return read_answer(call("list_releases", self.from_source()), ReleaseList)
 
     def resolve(self, name: str = "digits", version: str = "1.0.0") -> Release:
         request = {**self.from_source(), "name": name, "version": version}

@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.core.errors import ChildCrashed, ChildError, ChildTimeout
-from daemon.updates.steps import of_fetch, of_trial
+from daemon.updates.steps import bundle_failure, fetch_failure
 
 ENDED = "its process was ended by "
 
@@ -19,7 +19,7 @@ ENDED = "its process was ended by "
     ],
 )
 def test_of_a_trial_it_is_the_bundles_fault(error: ChildError, words: str) -> None:
-    told = of_trial(error, 16)
+    told = bundle_failure(error, 16)
     assert (told.kind, str(told)) == ("bundle", words)
 
 
@@ -32,10 +32,10 @@ def test_of_a_trial_it_is_the_bundles_fault(error: ChildError, words: str) -> No
     ],
 )
 def test_of_a_fetch_it_is_the_sources(error: ChildError, words: str) -> None:
-    told = of_fetch(error)
+    told = fetch_failure(error)
     assert (told.kind, str(told)) == ("source", words)
 
 
 def test_whom_the_system_ends_it_may_have_had_no_memory_for() -> None:
-    ended = of_trial(ChildCrashed("SIGKILL"), 16)
+    ended = bundle_failure(ChildCrashed("SIGKILL"), 16)
     assert (ended.kind, str(ended)) == ("memory", f"{ENDED}SIGKILL: the system may have had no memory left")

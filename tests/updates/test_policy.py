@@ -2,7 +2,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from daemon.updates.policy import ProbationPolicy, judge
+from daemon.updates.policy import ProbationPolicy, evaluate_probation
 from daemon.updates.state import BundleMetrics
 
 RULES = ProbationPolicy()
@@ -45,7 +45,7 @@ NONE = bundle_metrics(0, 0, None, None)
     ],
 )
 def test_verdicts(before: BundleMetrics, now: BundleMetrics, elapsed_s: float, judged: int, decision: str) -> None:
-    verdict = judge(before, now, elapsed_s, judged, RULES)
+    verdict = evaluate_probation(before, now, elapsed_s, judged, RULES)
     assert verdict.decision == decision
     assert (verdict.reason is not None) == (decision == "back")
 
@@ -62,18 +62,18 @@ def test_when_the_time_is_over_there_is_a_verdict(
     before: BundleMetrics, now: BundleMetrics, elapsed_s: float, judged: int
 ) -> None:
     assume(now.moments > 0 or before.moments == 0)  # of silence nothing can be said
-    assert judge(before, now, RULES.longest_s + elapsed_s, judged, RULES).decision != "wait"
+    assert evaluate_probation(before, now, RULES.longest_s + elapsed_s, judged, RULES).decision != "wait"
 
 
 @given(some_vitals(), st.integers(1, 9999), st.floats(0, 1e4))
 def test_a_bundle_that_does_the_same_is_never_sent_back(before: BundleMetrics, moments: int, elapsed_s: float) -> None:
     errors = before.errors * moments // before.moments if before.moments else 0
     now = before.model_copy(update={"moments": moments, "errors": errors})
-    assert judge(before, now, elapsed_s, 0, RULES).decision != "back"
+    assert evaluate_probation(before, now, elapsed_s, 0, RULES).decision != "back"
 
 
 @given(some_vitals(), some_vitals(), st.floats(0, 1e4))
 def test_more_errors_never_help(before: BundleMetrics, now: BundleMetrics, elapsed_s: float) -> None:
     worse = now.model_copy(update={"errors": now.errors + 1})
-    if judge(before, now, elapsed_s, 0, RULES).decision == "back":
-        assert judge(before, worse, elapsed_s, 0, RULES).decision == "back"
+    if evaluate_probation(before, now, elapsed_s, 0, RULES).decision == "back":
+        assert evaluate_probation(before, worse, elapsed_s, 0, RULES).decision == "back"

@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.updates.policy import (
+    CLOCK_SLACK_S,
     FIRST_RETRY_S,
-    SLACK_S,
     BuiltInBundle,
     Schedule,
     active_id,
-    after_config,
+    apply_config,
+    automatic_offer,
     clock_problem,
-    latest_of,
-    newest,
-    to_try,
+    newer_offer,
+    newest_offer,
 )
 from daemon.updates.state import Offer, Refusal, Slot, UpdateState
 
@@ -55,7 +55,7 @@ def refusal(bundle: str) -> Refusal:
 def test_which_release_is_the_newest_and_which_is_tried(
     state: UpdateState, known: str | None, tried: str | None
 ) -> None:
-    found = [newest(state, OWN, "0.1.0"), to_try(state, OWN, "0.1.0")]
+    found = [newer_offer(state, OWN, "0.1.0"), automatic_offer(state, OWN, "0.1.0")]
     assert [offer and offer.id for offer in found] == [known, tried]
 
 
@@ -73,14 +73,14 @@ def test_another_bundle_in_the_config_wins_unless_it_is_older(
     built_in: str, base: str, runs: str, remarked: bool
 ) -> None:
     mine = BuiltInBundle(built_in, Path("/x"))
-    state, remark = after_config(UpdateState(active=ACTIVE, base=base), mine)
+    state, remark = apply_config(UpdateState(active=ACTIVE, base=base), mine)
     assert (active_id(state, mine), remark is not None) == (runs, remarked)
-    assert after_config(state, mine) == (state, None)
+    assert apply_config(state, mine) == (state, None)
 
 
 @pytest.mark.parametrize(
     ("now_s", "seen_s", "behind"),
-    [(0.0, 0.0, False), (0.0, SLACK_S, False), (0.0, SLACK_S + 1, True), (9.0, 1.0, False)],
+    [(0.0, 0.0, False), (0.0, CLOCK_SLACK_S, False), (0.0, CLOCK_SLACK_S + 1, True), (9.0, 1.0, False)],
 )
 def test_the_clock(now_s: float, seen_s: float, behind: bool) -> None:
     assert (clock_problem(now_s, seen_s) is not None) is behind
@@ -114,5 +114,5 @@ def test_looks_come_at_random_within_bounds(period_s: float, failures: int) -> N
 )
 def test_the_latest_of_another_name_may_have_any_version(name: str, needs: str, found: str | None) -> None:
     state = UpdateState(available=offers("words@0.1.0", "words@0.2.0", "digits@0.3.0", needs=needs))
-    offer = latest_of(state, OWN, name, "0.1.0")
+    offer = newest_offer(state, OWN, name, "0.1.0")
     assert (offer and offer.id) == found

@@ -9,8 +9,8 @@ from daemon.bundle.release import LISTING, Release, listing
 from daemon.core.errors import UpdateError
 from daemon.updates.slots import MB, RESERVE_BYTES, Slots, check_integrity, room_problem
 from daemon.updates.state import UpdateState
-from daemon.updates.state_file import StateFile, read_state
-from daemon.updates.transitions import pinned
+from daemon.updates.state_file import StateFile, load_or_set_aside
+from daemon.updates.transitions import pin
 from tests.helpers.plain_bundles import release_of, write_bundle
 
 ROOM = 10 * MB
@@ -106,7 +106,7 @@ def test_a_damaged_state_is_set_aside(tmp_path: Path, content: bytes, caplog: py
     path = tmp_path / "state.json"
     path.write_bytes(content)
     with caplog.at_level(logging.ERROR):
-        assert read_state(path) is None
+        assert load_or_set_aside(path) is None
     assert f"{path} is damaged" in caplog.text
     assert not path.exists() and (tmp_path / "state.damaged").read_bytes() == content
     again = StateFile(path, lambda: 0.0)
@@ -120,7 +120,7 @@ def test_what_cannot_be_kept_changes_nothing_and_what_is_noted_comes_later(
 ) -> None:
     state_file = StateFile(tmp_path / "state.json", lambda: 5.0)
     (tmp_path / "state.new").mkdir()
-    wanted = pinned(state_file.state, 0.0, on=True)
+    wanted = pin(state_file.state, 0.0, on=True)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
             with pytest.raises(UpdateError, match=r"state\.json cannot be written: Is a directory"):
@@ -130,4 +130,4 @@ def test_what_cannot_be_kept_changes_nothing_and_what_is_noted_comes_later(
     assert state_file.state.pinned and state_file.trouble is not None
     (tmp_path / "state.new").rmdir()
     state_file.retry()
-    assert state_file.trouble is None and read_state(tmp_path / "state.json") == state_file.state
+    assert state_file.trouble is None and load_or_set_aside(tmp_path / "state.json") == state_file.state

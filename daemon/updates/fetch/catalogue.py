@@ -41,7 +41,7 @@ class Catalogue:
     skipped: Mapping[str, str]
 
 
-def catalogue(targets: Iterable[Target]) -> Catalogue:
+def build_catalogue(targets: Iterable[Target]) -> Catalogue:
     """All bundles that are whole and harmless."""
     bundles: dict[tuple[str, str], dict[str, Target]] = defaultdict(dict)
     releases: dict[str, Release] = {}
@@ -60,7 +60,7 @@ def catalogue(targets: Iterable[Target]) -> Catalogue:
     return Catalogue(releases, skipped)
 
 
-def newest(releases: Iterable[Release], most: int) -> list[Release]:
+def newest_releases(releases: Iterable[Release], most: int) -> list[Release]:
     """So many of them by name and version: of every name the newest first, so that no name pushes another out."""
     by_name: dict[str, list[Release]] = defaultdict(list)
     for release in releases:
@@ -72,7 +72,7 @@ def newest(releases: Iterable[Release], most: int) -> list[Release]:
     )
 
 
-def choose(offered: Catalogue, name: str, version: str, perceptd: str) -> Release:
+def select_release(offered: Catalogue, name: str, version: str, perceptd: str) -> Release:
     """One version that this version of the program can run. Raises UpdateError, which says why there is none."""
     wanted = f"{name}@{version}"
     if wanted in offered.skipped:

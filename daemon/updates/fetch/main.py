@@ -18,12 +18,12 @@ from pydantic import BaseModel
 from daemon.bundle.release import LISTING, OFFERS_MOST, FileEntry, Offer, Release, listing
 from daemon.core.errors import UpdateError
 from daemon.core.files import read_bounded, replace_file
-from daemon.updates.fetch.catalogue import Catalogue, catalogue, choose, newest
+from daemon.updates.fetch.catalogue import Catalogue, build_catalogue, newest_releases, select_release
 from daemon.updates.messages import (
-    SKIPPED_MOST,
+    MAX_SKIPPED,
     DownloadRequest,
     DownloadResult,
-    LookResult,
+    ReleaseList,
     ResolveRequest,
     ResolveResult,
     SourceRequest,
@@ -45,7 +45,7 @@ LISTING_BYTES_MOST = 200_000
 """A thousand files with long names."""
 
 
-class Partial:
+class DownloadDir:
     """What is there of a release. Every method may raise OSError."""
 
     def __init__(self, directory: Path, release: Release) -> None:
@@ -172,7 +172,7 @@ DISK_FAULTS = {
 """What an operator can do something about, in words."""
 
 
-def look(request: str) -> None:
+def list_releases(request: str) -> None:
     """What the source has: SourceRequest -> LookResult."""
     _answer(look_at, SourceRequest.model_validate_json(request))
 
@@ -192,25 +192,25 @@ def verify(request: str) -> None:
     _answer(verify_all, VerifyRequest.model_validate_json(request))
 
 
-def look_at(request: SourceRequest) -> LookResult:
-    """What `look` does. Raises UpdateError, OSError."""
+def look_at(request: SourceRequest) -> ReleaseList:
+    """What `list_releases` does. Raises UpdateError, OSError."""
     offered = _offered(request)
-    return LookResult(
-        releases=tuple(_offer(release) for release in newest(offered.releases.values(), OFFERS_MOST)),
-        skipped=tuple(f"{what} {why}"[:SKIP_CHARS] for what, why in list(offered.skipped.items())[:SKIPPED_MOST]),
+    return ReleaseList(
+        releases=tuple(_offer(release) for release in newest_releases(offered.releases.values(), OFFERS_MOST)),
+        skipped=tuple(f"{what} {why}"[:SKIP_CHARS] for what, why in list(offered.skipped.items())[:MAX_SKIPPED]),
     )
 
 
 def resolve_one(request: ResolveRequest) -> ResolveResult:
     """What `resolve` does. Raises UpdateError, OSError."""
-    return ResolveResult(release=choose(_offered(request), request.name, request.version, request.perceptd))
+    return ResolveResult(release=select_release(_offered(request), request.name, request.version, request.perceptd))
 
 
 def download_all(request: DownloadRequest) -> DownloadResult:
     """What `download` does: what is there, or in another slot, is not sent again. Raises UpdateError, OSError."""
     from daemon.updates.fetch.download import Transport
 
-    partial = Partial(Path(request.into), request.release)
+    partial = DownloadDir(Path(request.into), request.release)
     partial.prepare()
     known = {key: path for slot in request.have for key, path in contents(Path(slot)).items()}
     transport, progress = Transport(request.source), _Progress(request.progress)
@@ -227,11 +227,11 @@ def download_all(request: DownloadRequest) -> DownloadResult:
 
 def verify_all(request: VerifyRequest) -> VerifyResult:
     """What `verify` does. Raises UpdateError, OSError."""
-    Partial(Path(request.into), request.release).seal()
+    DownloadDir(Path(request.into), request.release).seal()
     return VerifyResult()
 
 
-def disk_fault(error: OSError) -> UpdateError:
+def disk_error(error: OSError) -> UpdateError:
     """What a failed write, or a failed read of our own files, means: the same words each time, no temporary names."""
     words = DISK_FAULTS.get(error.errno or 0, error.strerror or str(error))
     return UpdateError("disk", f"{Path(error.filename).parent if error.filename else 'the store of bundles'}: {words}")
@@ -260,21 +260,23 @@ def _answer(work: Callable[[RequestT], BaseModel], request: RequestT) -> None:
     except UpdateError as error:
         answer = failure(error)
     except OSError as error:  # the network's have become UpdateErrors: this is our own disk
-        answer = failure(disk_fault(error))
+        answer = failure(disk_error(error))
     sys.stdout.write(answer + "\n")
 
 
 def _offered(request: SourceRequest) -> Catalogue:
     from daemon.updates.fetch.tuf_client import trusted_targets
 
-    return catalogue(trusted_targets(request.source, Path(request.root), Path(request.metadata)))
+    return build_catalogue(trusted_targets(request.source, Path(request.root), Path(request.metadata)))
 
 
 def _offer(release: Release) -> Offer:
     return Offer(**release.signed.model_dump(), size=release.size)
 
 
-def _fetch(transport: "Transport", release: Release, entry: FileEntry, partial: Partial, progress: _Progress) -> None:
+def _fetch(
+    transport: "Transport", release: Release, entry: FileEntry, partial: DownloadDir, progress: _Progress
+) -> None:
     folder, _, name = f"{release.signed.name}/{release.signed.version}/{entry.path}".rpartition("/")
     url = f"{transport.base}targets/{folder}/{entry.sha256}.{name}"
     if not partial.take(entry, progress.passed(transport.chunks(url, entry.length))):

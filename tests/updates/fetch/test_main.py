@@ -16,7 +16,7 @@ import pytest
 from daemon.core.errors import UpdateError
 from daemon.runtime.child import Child, shared_memory
 from daemon.updates.fetch import main
-from daemon.updates.fetch.main import disk_fault
+from daemon.updates.fetch.main import disk_error
 from tests.helpers.tufrepo import TufRepo, signed_part
 from tests.helpers.webserver import Fault, WebServer
 from tests.updates.fetching import FILES, Device, call, held
@@ -46,7 +46,7 @@ def test_every_stage_runs_in_a_child_process(device: Device) -> None:
             return json.loads(child.result(60))
 
     source = device.from_source()
-    assert run("look", source)["result"]["skipped"] == []
+    assert run("list_releases", source)["result"]["skipped"] == []
     release = run("resolve", {**source, "name": "digits", "version": "1.0.0"})["result"]["release"]
     into, progress = str(device.store / "into"), shared_memory(8)
     asked = {**source, "release": release, "into": into, "have": [], "progress": progress}
@@ -213,7 +213,7 @@ def test_a_write_that_fails_is_the_disks_fault_and_leaves_no_half_file(device: D
     ],
 )
 def test_a_disks_fault_is_told_in_words(number: int, words: str) -> None:
-    fault = disk_fault(OSError(number, os.strerror(number), "/store/x"))
+    fault = disk_error(OSError(number, os.strerror(number), "/store/x"))
     assert (fault.kind, str(fault)) == ("disk", f"/store: {words}")
 
 
@@ -271,7 +271,7 @@ def test_thousands_of_versions_and_of_hostile_names_find_room_in_an_answer(repo:
 
 def test_a_reason_is_one_short_line(device: Device, tmp_path: Path) -> None:
     root = tmp_path / ("line\nbreak\x1b[31m" + "x" * 100)
-    said = call("look", {**device.from_source(), "root": str(root)})
+    said = call("list_releases", {**device.from_source(), "root": str(root)})
     reason = json.loads(said)["reason"]
     assert reason.isprintable()
     assert "cannot be read: No such file or directory; expected the root.json" in reason
