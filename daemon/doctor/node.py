@@ -98,10 +98,10 @@ class NodeChecks:
         if config.models.source is None:
             return built_in
         self._kept = dry_start(models_directory(config), self._built_in)
-        return built_in if self._kept.runs is None else load_bundle(self._kept.runs.directory)
+        return built_in if self._kept.bundle_to_run is None else load_bundle(self._kept.bundle_to_run.directory)
 
     def _remedy(self) -> str:
-        if self._kept is not None and self._kept.runs is not None:
+        if self._kept is not None and self._kept.bundle_to_run is not None:
             return "correct config.yaml, or go back by perceptd models rollback"
         return "correct bundle in config.yaml, or the bundle"
 

@@ -58,7 +58,7 @@ def models_findings(
     source: str, root: Path, directory: Path, built_in: BuiltInBundle, kept: DryStart
 ) -> Iterator[Finding]:
     """The source, and the store of bundles in `directory`."""
-    running = None if kept.trouble is not None else active_id(kept.state, built_in)
+    running = None if kept.problem is not None else active_id(kept.state, built_in)
     yield source_finding(source, root, Slots(directory, 0).metadata, running, kept.state.seen_time)
     yield assess_store(kept, built_in)
 
@@ -101,11 +101,11 @@ def assess_source(source: str, look: SourceStatus, running: str | None) -> Findi
 def assess_store(kept: DryStart, built_in: BuiltInBundle) -> Finding:
     """From what is kept here."""
     check = "models on disk"
-    if kept.trouble is not None:
-        found = f"{kept.trouble}; the config's own {built_in.id} is tried below"
+    if kept.problem is not None:
+        found = f"{kept.problem}; the config's own {built_in.id} is tried below"
         remedy = "run doctor as the user of the service; where it is damaged, the next start sets it aside"
         return Finding(check, "warning", found, remedy)
-    for one in kept.kept:
+    for one in kept.bundles:
         if one.damage is not None:
             return Finding(check, "warning", f"{one.slot.id}: {one.damage}", _repair(kept, built_in, one))
     found = _kept_words(kept, built_in)
@@ -136,7 +136,7 @@ def _look(source: str, root: Path, metadata: Path) -> SourceStatus:
             seen = Path(temporary) / "tuf"
             unseen = _copy(metadata, seen)
             request = SourceRequest(source=source, root=str(root), metadata=str(seen), perceptd=__version__)
-            found = Steps(ChildRunner({"look": list_releases}), request, None).look(lambda: None)
+            found = Steps(ChildRunner({"list": list_releases}), request, None).list_releases(None)
             return SourceStatus(found, expiring(seen, datetime.now(timezone.utc)), unseen)
     except OSError as error:
         raise UpdateError("disk", f"{error.filename or 'temporary files'}: {error.strerror or error}") from error
@@ -181,7 +181,7 @@ def _kept_words(kept: DryStart, built_in: BuiltInBundle) -> str:
 
 def _repair(kept: DryStart, built_in: BuiltInBundle, damaged: StoredBundle) -> str:
     if damaged.slot == kept.state.active:
-        after = built_in.id if kept.runs is None else kept.runs.slot.id
+        after = built_in.id if kept.bundle_to_run is None else kept.bundle_to_run.slot.id
         return f"restart perceptd, which then runs {after}, and install it again; look after the disk, or its card"
     return "it cannot be gone back to; look after the disk, or its card"
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from daemon.bundle.manifest import Manifest
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
@@ -20,6 +21,17 @@ ACCELERATORS_CLOSE_S = 0.4
 
 LEAVE_S = HOLD_S + 0.2
 """By then every stream has changed, whatever the encoders do."""
+
+
+@dataclass(frozen=True)
+class FunctionSwitch:
+    """Implements PreparedSwitch by a function."""
+
+    function: Callable[[], None]
+
+    def commit(self) -> None:
+        """Call the function."""
+        self.function()
 
 
 def shown(recogniser: Recogniser, errors: Callable[[], int]) -> Shown:

@@ -27,7 +27,7 @@ BYTES_EVERY_NS = 5 * NS_PER_S
 
 
 UPDATE_STEPS: Mapping[Step, Callable[[str], None]] = {
-    "look": fetch.list_releases,
+    "list": fetch.list_releases,
     "resolve": fetch.resolve,
     "download": fetch.download,
     "verify": fetch.verify,

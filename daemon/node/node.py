@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -12,7 +11,7 @@ from daemon.core.errors import Refused
 from daemon.core.timing import NS_PER_S, monotonic_ns, wall_time
 from daemon.mqtt.session import Session
 from daemon.mqtt.update_payloads import without_updates
-from daemon.node.active_bundle import ActiveBundle, errors_of, shown, take_the_same
+from daemon.node.active_bundle import ActiveBundle, FunctionSwitch, errors_of, shown, take_the_same
 from daemon.node.bundle_updates import Bundles, BundleUpdates
 from daemon.node.control import Control
 from daemon.node.reports import Reporter, accelerators_health, announce
@@ -23,6 +22,7 @@ from daemon.node.systemd import Notifier, Service
 from daemon.pipeline.recogniser import Recogniser
 from daemon.runtime.heartbeat import Heartbeat, short_turns
 from daemon.updates.state import BundleMetrics
+from daemon.updates.steps import PreparedSwitch
 from daemon.updates.updater import Updater
 
 log = logging.getLogger(__name__)
@@ -114,8 +114,8 @@ class Node:
         log.info("stopped")
         return self._begins_again
 
-    def prepare(self, directory: Path, bundle: str) -> Callable[[], None]:
-        """Load a bundle beside the running one; what is returned switches to it. Raises Refused.
+    def prepare(self, directory: Path, bundle: str) -> PreparedSwitch:
+        """Load a bundle beside the running one; committing what is returned switches to it. Raises Refused.
 
         Implements Host, for the updater's thread.
         """
@@ -130,7 +130,7 @@ class Node:
             if not take_the_same(self._active_bundle.recogniser.bundle.manifest, recogniser.bundle.manifest):
                 for name in self._config.streams:  # which are made anew then: now it can still be refused
                     self._new_stream(name, recogniser, bundle_shown)
-                return self._begin_again
+                return FunctionSwitch(self._begin_again)
             change = self._active_bundle.prepare(recogniser, bundle_shown)
 
         def switch() -> None:
@@ -138,7 +138,7 @@ class Node:
             self._announce()
             log.info("%s has taken over", bundle)
 
-        return switch
+        return FunctionSwitch(switch)
 
     def bundle_metrics(self) -> BundleMetrics:
         """How the running bundle does. Implements Host."""

@@ -1,4 +1,4 @@
-"""How the state changes: each step gives the next state. Pure.
+"""The transitions of the update state: each function returns the next state. Pure.
 
 `now_s` is wall time in seconds since the epoch.
 """
@@ -20,24 +20,24 @@ from daemon.updates.state import (
     one_line,
 )
 
+# a candidate is refused when the daemon has crashed, or lost power, this often in one of its stages
 MAX_UNCLEAN_ENDS = 3
-"""So often may the daemon end in one stage of a bundle, by a crash or a power cut: it may be the bundle's doing."""
 
+# the daemon rolls back at this start within probation: the two starts before may have been power cuts
 MAX_STARTS = 3
-"""The start inside probation with which the daemon goes back: two may have been power cuts."""
 
+# only in these stages can a bundle make the daemon crash: before them nobody reads its files
 BUNDLE_STAGES: tuple[UpdateStage, ...] = ("check", "selftest", "switch")
-"""Stages in which a bundle can be the cause of the daemon's end: before them it is bytes that nobody reads."""
 
 
 def begin_install(state: UpdateState, name: str, version: str, now_s: float, *, asked: bool) -> UpdateState:
-    """A version is to be installed."""
+    """Make a version the candidate; `asked` says whether it was requested."""
     candidate = Candidate(name=name, version=version, stage="resolve", since=now_s, asked=asked)
     return state.model_copy(update={"candidate": candidate})
 
 
 def begin_stage(state: UpdateState, stage: UpdateStage, now_s: float, release: Release | None = None) -> UpdateState:
-    """The candidate is about to begin a stage."""
+    """Enter the candidate's next stage; `release` is stored once it is known."""
     if state.candidate is None:
         return state
     update = {"stage": stage, "since": now_s, "closed": False, "release": release or state.candidate.release}
@@ -45,14 +45,14 @@ def begin_stage(state: UpdateState, stage: UpdateStage, now_s: float, release: R
 
 
 def note_shutdown(state: UpdateState) -> UpdateState:
-    """The daemon stops in order, in the middle of the candidate's stage."""
+    """Note that the daemon stops in the normal way during the candidate's stage."""
     if state.candidate is None:
         return state
     return state.model_copy(update={"candidate": state.candidate.model_copy(update={"closed": True})})
 
 
 def resume(state: UpdateState, now_s: float) -> UpdateState:
-    """The daemon starts and finds the candidate of the time before: it begins again, unless it has ended too many."""
+    """Continue with an unfinished candidate when the daemon starts; refuse it after too many unclean ends."""
     candidate = state.candidate
     if candidate is None or candidate.closed or candidate.stage not in BUNDLE_STAGES:
         return state
@@ -60,11 +60,11 @@ def resume(state: UpdateState, now_s: float) -> UpdateState:
     state = state.model_copy(update={"candidate": candidate.model_copy(update={"ended_in": ended_in})})
     if ended_in.count(candidate.stage) < MAX_UNCLEAN_ENDS:
         return state
-    return refuse(state, f"ended with the daemon three times in {candidate.stage}", now_s)
+    return refuse(state, f"the daemon ended {MAX_UNCLEAN_ENDS} times during {candidate.stage}", now_s)
 
 
 def drop(state: UpdateState, reason: str, now_s: float) -> UpdateState:
-    """The candidate cannot be installed now; it may be tried again."""
+    """Give the candidate up for now; it may be installed automatically later."""
     candidate = state.candidate
     if candidate is None:
         return state
@@ -73,16 +73,19 @@ def drop(state: UpdateState, reason: str, now_s: float) -> UpdateState:
 
 
 def refuse(state: UpdateState, reason: str, now_s: float) -> UpdateState:
-    """The candidate is no good: it is not tried again by itself."""
+    """Give the candidate up for good; it is not installed automatically again."""
     candidate = state.candidate
     if candidate is None:
         return state
     content = None if candidate.release is None else candidate.release.content
-    return _with_refusal(drop(state, reason, now_s), candidate.id, content, candidate.stage, reason, now_s)
+    return _add_refusal(drop(state, reason, now_s), candidate.id, content, candidate.stage, reason, now_s)
 
 
 def switch(state: UpdateState, slot: Slot, base: str, before: BundleMetrics, now_s: float) -> UpdateState:
-    """The candidate takes over, on probation; `base` is the config's own bundle."""
+    """Make the candidate active, on probation.
+
+    `base` is the id of the built-in bundle, `before` the metrics of the bundle that was active until now.
+    """
     return state.model_copy(
         update={
             "base": base,
@@ -96,7 +99,7 @@ def switch(state: UpdateState, slot: Slot, base: str, before: BundleMetrics, now
 
 
 def confirm(state: UpdateState, now_s: float) -> UpdateState:
-    """The active bundle has done well."""
+    """End the probation of the active bundle with success."""
     if state.active is None:
         return state
     result = Result(id=state.active.id, ok=True, stage="probation", reason=None, time=now_s)
@@ -104,15 +107,20 @@ def confirm(state: UpdateState, now_s: float) -> UpdateState:
 
 
 def count_start(state: UpdateState) -> UpdateState:
-    """The daemon starts, and the active bundle is on probation."""
+    """Count a start of the daemon within probation."""
     if state.probation is None:
         return state
     starts = state.probation.starts + 1
     return state.model_copy(update={"probation": state.probation.model_copy(update={"starts": starts})})
 
 
-def revert(state: UpdateState, stage: UpdateStage, reason: str, now_s: float, *, refuse: bool = True) -> UpdateState:
-    """The active bundle makes way for the one before it; without one, for the config's own."""
+def revert(
+    state: UpdateState, stage: UpdateStage, reason: str, now_s: float, *, is_refused: bool = True
+) -> UpdateState:
+    """Make the previous bundle active again, or the built-in one if there is none.
+
+    `is_refused` says whether the active bundle is refused from now on.
+    """
     slot = state.active
     if slot is None:
         return state
@@ -125,49 +133,49 @@ def revert(state: UpdateState, stage: UpdateStage, reason: str, now_s: float, *,
             "last_result": _failure(slot.id, stage, reason, now_s),
         }
     )
-    return _with_refusal(state, slot.id, slot.content, stage, reason, now_s) if refuse else state
+    return _add_refusal(state, slot.id, slot.content, stage, reason, now_s) if is_refused else state
 
 
 def keep_active(state: UpdateState, stage: UpdateStage, reason: str, now_s: float) -> UpdateState:
-    """The active bundle was to make way and must stay: there is no other."""
+    """End probation with a failure, but keep the active bundle because no other bundle can run."""
     if state.active is None:
         return state
     return state.model_copy(update={"probation": None, "last_result": _failure(state.active.id, stage, reason, now_s)})
 
 
 def revert_to_built_in(state: UpdateState) -> UpdateState:
-    """The config's own bundle takes over from whatever was active."""
+    """Make the built-in bundle active."""
     return state.model_copy(update={"base": None, "active": None, "previous": None, "probation": None})
 
 
 def rebase(state: UpdateState, base: str) -> UpdateState:
-    """The config's own bundle is another now, and stays beneath the active one."""
+    """Note another built-in bundle, and keep the active one."""
     return state if state.active is None else state.model_copy(update={"base": base})
 
 
 def note_check(state: UpdateState, now_s: float, offers: Iterable[Offer]) -> UpdateState:
-    """The source was looked at, and has these."""
+    """Store the releases that the source has."""
     check = Check(ok=True, reason=None, time=now_s)
     state = note_time(state, now_s)
     return state.model_copy(update={"last_check": check, "available": tuple(offers)[:OFFERS_MOST]})
 
 
 def note_failed_check(state: UpdateState, reason: str, now_s: float) -> UpdateState:
-    """The source could not be looked at."""
+    """Note that the source could not be checked."""
     return state.model_copy(update={"last_check": Check(ok=False, reason=one_line(reason), time=now_s)})
 
 
 def pin(state: UpdateState, now_s: float, *, on: bool) -> UpdateState:
-    """Whether what is active stays until somebody asks for another; a candidate nobody asked for is given up."""
+    """Pin or unpin the active bundle; a pin drops a candidate that nobody requested."""
     if on and state.candidate is not None and not state.candidate.asked:
         state = drop(state, "the active bundle was pinned", now_s)
     return state.model_copy(update={"pinned": on})
 
 
 def note_time(state: UpdateState, now_s: float) -> UpdateState:
-    """It was so late once: the clock cannot be right when it shows less.
+    """Store the latest known time: a clock that shows less is wrong.
 
-    Noted when signed metadata was valid at that time, which bounds how far a clock that is wrong can lead us astray.
+    Called when signed metadata was valid at `now_s`. This limits how far a wrong clock can push `seen_time`.
     """
     return state if now_s <= state.seen_time else state.model_copy(update={"seen_time": now_s})
 
@@ -176,9 +184,9 @@ def _failure(bundle: str, stage: UpdateStage, reason: str, now_s: float) -> Resu
     return Result(id=bundle, ok=False, stage=stage, reason=one_line(reason), time=now_s)
 
 
-def _with_refusal(
+def _add_refusal(
     state: UpdateState, bundle: str, content: str | None, stage: UpdateStage, reason: str, now_s: float
 ) -> UpdateState:
     refusal = Refusal(id=bundle, content=content, stage=stage, reason=one_line(reason), time=now_s)
-    others = [known for known in state.refused if known.id != bundle]
+    others = [other for other in state.refused if other.id != bundle]
     return state.model_copy(update={"refused": (*others, refusal)[-MAX_REFUSALS:]})

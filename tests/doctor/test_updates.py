@@ -136,7 +136,7 @@ def test_a_source_that_is_not_there(device: Device) -> None:
         (b"[]", "is no signed root metadata"),
         (b'{"signed": {"_type": "targets"}, "signatures": [{}]}', "is no signed root metadata"),
         (b'{"signed": {"_type": "root"}, "signatures": []}', "is no signed root metadata"),
-        (b'{"signed": {"_type": "root"}, "signatures": [{}]}', "is no root.json that signs itself"),
+        (b'{"signed": {"_type": "root"}, "signatures": [{}]}', "is no root.json signed by its own keys"),
     ],
 )
 def test_a_root_that_cannot_be_used(tmp_path: Path, device: Device, content: bytes | None, found: str) -> None:
@@ -194,5 +194,5 @@ def test_what_is_left_out_expires_or_was_not_compared_is_told() -> None:
 
 
 def test_where_it_is_not_known_what_runs_nothing_is_said_of_it(device: Device) -> None:
-    kept = DryStart(UpdateState(), trouble="state.json cannot be read")
+    kept = DryStart(UpdateState(), problem="state.json cannot be read")
     assert looked(device, kept) == Finding("models", "good", f"{device.source}: 1 bundle")

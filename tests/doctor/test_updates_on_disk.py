@@ -29,7 +29,7 @@ def kept(found: UpdateState, *damage: str | None) -> DryStart:
 
 
 def refusal(bundle: str) -> Refusal:
-    return Refusal(id=bundle, content=None, stage="selftest", reason="is not done within 120 s", time=1.0)
+    return Refusal(id=bundle, content=None, stage="selftest", reason="did not finish within 120 s", time=1.0)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_newer_version_that_was_refused_is_told() -> None:
     refused = (refusal("digits@0.9.0"), refusal("digits@0.10.0"), refusal("digits@0.7.0"))
     finding = assess_store(kept(state(refused=refused)), OWN)
     assert finding.level == "warning"
-    assert finding.found.endswith("both whole; has given up digits@0.10.0 in selftest: is not done within 120 s")
+    assert finding.found.endswith("both whole; has given up digits@0.10.0 in selftest: did not finish within 120 s")
     assert finding.remedy is not None and finding.remedy.endswith("perceptd models install digits 0.10.0")
 
 
@@ -77,7 +77,7 @@ def test_what_is_not_whole_is_told(damage: tuple[str | None, ...], found: str, r
 
 
 def test_a_state_that_cannot_be_read_is_told() -> None:
-    finding = assess_store(DryStart(UpdateState(), trouble="/s/state.json cannot be read"), OWN)
+    finding = assess_store(DryStart(UpdateState(), problem="/s/state.json cannot be read"), OWN)
     assert finding.level == "warning"
     assert finding.found == "/s/state.json cannot be read; the config's own digits@0.4.0 is tried below"
     assert finding.remedy is not None and "as the user of the service" in finding.remedy

@@ -9,6 +9,9 @@ from daemon.updates.state import BundleMetrics
 WELL = BundleMetrics(moments=500, errors=0, p99_ms=100.0, mean_top_score=0.9)
 
 
+def nothing() -> None: ...
+
+
 class FakeHost:
     """Implements Host: a bundle's id is what its manifest's only line says."""
 
@@ -17,23 +20,30 @@ class FakeHost:
         self.history = [bundle]
         self.refuses: dict[str, Exception] = {}
         self.does: dict[str, BundleMetrics] = {}
-        self.before_commit: Callable[[], None] = lambda: None
-        self.after_commit: Callable[[], None] = lambda: None
+        self.before_commit: Callable[[], None] = nothing
+        self.after_commit: Callable[[], None] = nothing
 
-    def prepare(self, directory: Path, bundle: str) -> Callable[[], None]:
+    def prepare(self, directory: Path, bundle: str) -> "FakeSwitch":
         if bundle in self.refuses:
             raise self.refuses[bundle]
         found = (directory / "bundle.yaml").read_text().strip()
         if found != bundle:
             raise Refused(f"{directory} is {found}")
-
-        def commit() -> None:
-            self.before_commit()
-            self.runs = bundle
-            self.history.append(bundle)
-            self.after_commit()
-
-        return commit
+        return FakeSwitch(self, bundle)
 
     def bundle_metrics(self) -> BundleMetrics:
         return self.does.get(self.runs, WELL)
+
+
+class FakeSwitch:
+    """Implements PreparedSwitch."""
+
+    def __init__(self, host: FakeHost, bundle: str) -> None:
+        self._host = host
+        self._bundle = bundle
+
+    def commit(self) -> None:
+        self._host.before_commit()
+        self._host.runs = self._bundle
+        self._host.history.append(self._bundle)
+        self._host.after_commit()

@@ -144,7 +144,7 @@ def test_a_hostile_model_is_refused(tmp_path: Path, model: Callable[[], bytes], 
 
 def test_a_model_that_never_returns_is_ended_at_the_deadline(tmp_path: Path) -> None:
     outcome = refused(with_encoder(tmp_path, hostile_models.endless()), deadline_s=SHORT_S)
-    assert outcome == ("selftest", "is not done within 5 s")
+    assert outcome == ("selftest", "did not finish within 5 s")
 
 
 def test_scores_that_are_no_numbers_are_refused(tmp_path: Path) -> None:

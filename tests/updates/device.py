@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from daemon.config.updates import ModelsConfig
-from daemon.updates.policy import BuiltInBundle, ProbationPolicy
+from daemon.updates.policy import BuiltInBundle
+from daemon.updates.probation import ProbationPolicy
 from daemon.updates.startup import Startup
 from daemon.updates.updater import Snapshot, Updater
 from tests.fakes.bundle_host import FakeHost
@@ -29,7 +30,7 @@ class Device:
         self.config = ModelsConfig(
             source=f"file://{directory}/{source}", root=f"{directory}/root.json", automatic=automatic, quota_mb=quota_mb
         )
-        self.rules = ProbationPolicy()
+        self.policy = ProbationPolicy()
         self.now_s = NOW_S
         self.host = FakeHost("")
         self.changes = 0
@@ -42,7 +43,7 @@ class Device:
         self.host.runs = self.begin.load(lambda directory, bundle: (directory / "bundle.yaml").read_text().strip())
         self.host.history = [self.host.runs]
         self.updater = Updater(
-            self.config, self.begin, self.runner, self.host, "0.1.0", rules=self.rules, on_change=self._count
+            self.config, self.begin, self.runner, self.host, "0.1.0", policy=self.policy, on_change=self._count
         )
         self.updater.start()
         return self

@@ -40,7 +40,7 @@ class Store:
         return found
 
     def runs(self) -> str:
-        runs = self.seen().runs
+        runs = self.seen().bundle_to_run
         return self.built_in.id if runs is None else runs.slot.id
 
     def started(self) -> str:
@@ -62,7 +62,7 @@ def test_a_look_is_no_start(store: Store) -> None:
         assert store.runs() == "digits@0.6.0"
     found = store.seen()
     assert found.state.probation == _probation(starts=2)
-    assert [kept.slot.id for kept in found.kept] == ["digits@0.6.0", "digits@0.5.0"]
+    assert [bundle.slot.id for bundle in found.bundles] == ["digits@0.6.0", "digits@0.5.0"]
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_a_state_that_is_damaged_or_cannot_be_read_is_told_and_stays(store: Stor
     path = store.directory / "state.json"
     path.write_text("{")
     found = store.seen()
-    assert found.runs is None
-    assert found.trouble is not None and found.trouble.startswith(f"{path} is damaged (")
+    assert found.bundle_to_run is None
+    assert found.problem is not None and found.problem.startswith(f"{path} is damaged (")
     path.unlink()
     path.mkdir()
-    assert store.seen().trouble == f"{path} cannot be read: Is a directory"
+    assert store.seen().problem == f"{path} cannot be read: Is a directory"

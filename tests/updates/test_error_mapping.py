@@ -11,10 +11,10 @@ ENDED = "its process was ended by "
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (ChildTimeout(120.0), "is not done within 120 s"),
+        (ChildTimeout(120.0), "did not finish within 120 s"),
         (ChildCrashed("SIGSEGV"), f"its models crash the runtime: {ENDED}SIGSEGV"),
-        (ChildCrashed("SIGXCPU"), "uses up its processor time, and is not done"),
-        (ChildCrashed("SIGABRT"), f"{ENDED}SIGABRT, as where more than the 16 MB that were declared are needed"),
+        (ChildCrashed("SIGXCPU"), "used up its processor time without finishing"),
+        (ChildCrashed("SIGABRT"), f"{ENDED}SIGABRT: it may need more than the 16 MB that were declared"),
         (ChildError("cannot be tried: KeyError: 'x'"), "cannot be tried: KeyError: 'x'"),
     ],
 )
@@ -26,7 +26,7 @@ def test_of_a_trial_it_is_the_bundles_fault(error: ChildError, words: str) -> No
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (ChildTimeout(300.0), "not done within 300 s"),
+        (ChildTimeout(300.0), "did not finish within 300 s"),
         (ChildCrashed("SIGSEGV"), f"{ENDED}SIGSEGV"),
         (ChildError("its process ended with code 1"), "its process ended with code 1"),
     ],
@@ -38,4 +38,4 @@ def test_of_a_fetch_it_is_the_sources(error: ChildError, words: str) -> None:
 
 def test_whom_the_system_ends_it_may_have_had_no_memory_for() -> None:
     ended = bundle_failure(ChildCrashed("SIGKILL"), 16)
-    assert (ended.kind, str(ended)) == ("memory", f"{ENDED}SIGKILL: the system may have had no memory left")
+    assert (ended.kind, str(ended)) == ("memory", f"{ENDED}SIGKILL: the system may have run out of memory")

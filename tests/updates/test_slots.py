@@ -14,13 +14,14 @@ from daemon.updates.transitions import pin
 from tests.helpers.plain_bundles import release_of, write_bundle
 
 ROOM = 10 * MB
+NO_ROOM = "1 MB have to be written, 65 MB are free, and 64 MB must stay free"
 
 
 def gathered(store: Slots, tmp_path: Path, version: str) -> Release:
     directory = write_bundle(tmp_path / "source", version)
     release = release_of(directory)
-    store.make()
-    into = store.gather(release.content)
+    store.create()
+    into = store.create_download_dir(release.content)
     shutil.copytree(directory, into, dirs_exist_ok=True)
     (into / LISTING).write_bytes(listing(release.files))
     return release
@@ -33,12 +34,12 @@ def test_what_is_adopted_is_whole(tmp_path: Path) -> None:
     store = Slots(tmp_path / "models", ROOM)
     release = gathered(store, tmp_path, "0.5.0")
     assert not store.is_intact(release.content, nothing)
-    store.adopt(release.content)
+    store.promote(release.content)
     assert store.is_intact(release.content, nothing)
     gathered(store, tmp_path, "0.5.0")
     (store.slot(release.content) / "bundle.yaml").unlink()
     assert not store.is_intact(release.content, nothing)
-    store.adopt(release.content)  # in the place of one that is not whole
+    store.promote(release.content)  # in the place of one that is not whole
     assert store.is_intact(release.content, nothing)
 
 
@@ -55,7 +56,7 @@ def test_what_is_adopted_is_whole(tmp_path: Path) -> None:
 def test_what_is_not_whole_is_said(tmp_path: Path, path: str, content: bytes | None, reason: str) -> None:
     store = Slots(tmp_path / "models", ROOM)
     release = gathered(store, tmp_path, "0.5.0")
-    store.adopt(release.content)
+    store.promote(release.content)
     file = store.slot(release.content) / path
     file.unlink()
     if content is not None:
@@ -68,16 +69,16 @@ def test_what_is_not_whole_is_said(tmp_path: Path, path: str, content: bytes | N
 def test_a_sweep_leaves_what_is_kept_and_what_was_gathered_last(tmp_path: Path) -> None:
     store = Slots(tmp_path / "models", ROOM)
     kept, gone = (gathered(store, tmp_path, version) for version in ("0.5.0", "0.6.0"))
-    store.adopt(kept.content)
-    store.adopt(gone.content)
+    store.promote(kept.content)
+    store.promote(gone.content)
     older, newer = (gathered(store, tmp_path, version) for version in ("0.7.0", "0.8.0"))
     os.utime(tmp_path / "models/partial" / older.content, (1, 1))
     (tmp_path / "models/trash" / "left").mkdir(parents=True)
-    store.sweep({kept.content})
+    store.remove_unused({kept.content})
     names = sorted(str(path.relative_to(tmp_path / "models")) for path in (tmp_path / "models").glob("*/*"))
     assert names == sorted([f"slots/{kept.content}", f"partial/{newer.content}"])
     newest = gathered(store, tmp_path, "0.9.0")
-    store.sweep({newest.content})
+    store.remove_unused({newest.content})
     assert [path.name for path in (tmp_path / "models/partial").iterdir()] == [newest.content]
 
 
@@ -85,7 +86,13 @@ def test_a_sweep_leaves_what_is_kept_and_what_was_gathered_last(tmp_path: Path) 
     ("missing", "free", "kept", "quota", "problem"),
     [
         (MB, RESERVE_BYTES + MB, 2 * MB, 2 * MB, None),
-        (MB, RESERVE_BYTES + MB - 1, 2 * MB, 2 * MB, "1 MB are to be written, 65 MB are free, and 64 MB must stay so"),
+        (
+            MB,
+            RESERVE_BYTES + MB - 1,
+            2 * MB,
+            2 * MB,
+            NO_ROOM,
+        ),
         (0, 10**12, 2 * MB + 1, 2 * MB, "bundles would take 2 MB, models.quota_mb is 2"),
         (0, 10**12, 5 * MB // 2, 2 * MB, "bundles would take 2.5 MB, models.quota_mb is 2"),
     ],
@@ -96,8 +103,8 @@ def test_room(missing: int, free: int, kept: int, quota: int, problem: str | Non
 
 def test_a_store_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file where the directory should be")
-    with pytest.raises(UpdateError, match=r"the store of bundles: .*models") as caught:
-        Slots(tmp_path / "models", ROOM).make()
+    with pytest.raises(UpdateError, match=r"the directory of bundles: .*models") as caught:
+        Slots(tmp_path / "models", ROOM).create()
     assert caught.value.kind == "disk"
 
 
@@ -110,9 +117,9 @@ def test_a_damaged_state_is_set_aside(tmp_path: Path, content: bytes, caplog: py
     assert f"{path} is damaged" in caplog.text
     assert not path.exists() and (tmp_path / "state.damaged").read_bytes() == content
     again = StateFile(path, lambda: 0.0)
-    assert again.state == UpdateState() and not again.is_known
-    again.note(again.state)
-    assert StateFile(path, lambda: 0.0).is_known
+    assert again.state == UpdateState() and again.is_lost
+    again.update(again.state)
+    assert not StateFile(path, lambda: 0.0).is_lost
 
 
 def test_what_cannot_be_kept_changes_nothing_and_what_is_noted_comes_later(
@@ -124,9 +131,9 @@ def test_what_cannot_be_kept_changes_nothing_and_what_is_noted_comes_later(
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
             with pytest.raises(UpdateError, match=r"state\.json cannot be written: Is a directory"):
-                state_file.keep(wanted)
+                state_file.save(wanted)
     assert state_file.state == UpdateState() and len(caplog.records) == 1  # one clear line
-    state_file.note(wanted)
+    state_file.update(wanted)
     assert state_file.state.pinned and state_file.trouble is not None
     (tmp_path / "state.new").rmdir()
     state_file.retry()

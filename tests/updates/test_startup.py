@@ -43,7 +43,7 @@ def test_the_third_start_inside_probation_goes_back(device: Device) -> None:
     assert [runs(began(device)) for _ in range(4)] == [NEW, NEW, OLD, OLD]
     (refusal,) = began(device).state_file.state.refused
     assert (refusal.id, refusal.stage) == (NEW, "probation")
-    assert refusal.reason == "the daemon was started 3 times while it was on probation"
+    assert refusal.reason == "the daemon was started 3 times during probation"
 
 
 def test_a_start_that_cannot_be_counted_goes_back_without_blame(device: Device) -> None:
@@ -89,7 +89,7 @@ def test_another_bundle_in_the_config_takes_over(device: Device, caplog: pytest.
     device.built_in = type(device.built_in)("words@0.1.0", device.built_in.directory)
     with caplog.at_level(logging.WARNING):
         assert runs(began(device)) == "words@0.1.0"
-    assert caplog.messages[-1] == (f"the config's bundle is words@0.1.0 now, it was {OWN}: it takes over from {NEW}")
+    assert caplog.messages[-1] == f"config.yaml names words@0.1.0 instead of {OWN}: it replaces {NEW}"
     assert runs(began(device)) == "words@0.1.0"
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from daemon.config.updates import ModelsConfig
 from daemon.core.errors import ChildCrashed, ChildError, ChildTimeout, Refused
-from daemon.updates.policy import ProbationPolicy
+from daemon.updates.probation import ProbationPolicy
 from daemon.updates.state import BundleMetrics
+from tests.fakes.bundle_host import FakeSwitch
 from tests.updates.device import OWN, PATIENCE_S, Device
 
 
@@ -101,10 +102,10 @@ def test_a_bundle_that_is_no_good_is_not_tried_again_by_itself(tmp_path: Path, s
 @pytest.mark.parametrize(
     ("step", "error", "reason", "refused"),
     [
-        ("resolve", ChildTimeout(300.0), "not done within 300 s", False),
+        ("resolve", ChildTimeout(300.0), "did not finish within 300 s", False),
         ("download", ChildCrashed("SIGSEGV"), "its process was ended by SIGSEGV", False),
         ("check", ChildCrashed("SIGSEGV"), "its models crash the runtime: its process was ended by SIGSEGV", True),
-        ("selftest", ChildTimeout(120.0), "is not done within 120 s", True),
+        ("selftest", ChildTimeout(120.0), "did not finish within 120 s", True),
     ],
 )
 def test_a_child_that_fails_is_the_bundles_fault_where_it_reads_it(
@@ -154,7 +155,7 @@ def test_a_slot_that_was_damaged_is_not_switched_to(device: Device) -> None:
     ],
 )
 def test_one_that_does_worse_on_probation_makes_way(device: Device, bundle_metrics: BundleMetrics, reason: str) -> None:
-    device.rules = ProbationPolicy(longest_s=0.0)
+    device.policy = ProbationPolicy(max_duration_s=0.0)
     device.host.does = {"digits@0.6.0": bundle_metrics}
     with device:
         device.install("0.5.0")
@@ -166,7 +167,7 @@ def test_one_that_does_worse_on_probation_makes_way(device: Device, bundle_metri
 
 
 def test_going_back_needs_no_disk(device: Device) -> None:
-    device.rules = ProbationPolicy(longest_s=0.0)
+    device.policy = ProbationPolicy(max_duration_s=0.0)
     device.host.does = {"digits@0.5.0": BundleMetrics(moments=1, errors=1, p99_ms=None, mean_top_score=None)}
     blocker = device.directory / "state.new"
     device.host.after_commit = lambda: blocker.mkdir(exist_ok=True)  # from now on nothing can be written there
@@ -193,7 +194,7 @@ def test_where_the_switch_cannot_be_written_down_there_is_none(device: Device) -
 
 def test_rollback_goes_one_back_and_then_to_the_configs_own(device: Device) -> None:
     with device:
-        assert device.updater.rollback() == f"{OWN} is the config's own bundle: there is none before it"
+        assert device.updater.rollback() == f"{OWN} is the bundle of config.yaml: there is no bundle before it"
         device.install("0.5.0")
         device.install("0.6.0")
         for expected in ("digits@0.5.0", OWN):
@@ -201,7 +202,7 @@ def test_rollback_goes_one_back_and_then_to_the_configs_own(device: Device) -> N
             device.until(lambda status, expected=expected: device.host.runs == expected)
         state = device.until(lambda status: len(status.state.refused) == 2).state
         assert state.active is None and state.base is None
-        assert {entry.reason for entry in state.refused} == {"somebody asked for the one before it"}
+        assert {entry.reason for entry in state.refused} == {"a rollback was requested"}
 
 
 def test_a_rollback_to_what_is_damaged_goes_on_to_the_configs_own(device: Device) -> None:
@@ -222,7 +223,7 @@ def test_where_there_is_nothing_to_go_back_to_the_bundle_stays(device: Device) -
         assert device.updater.rollback() is None
         state = device.until(lambda status: status.state.last_result and not status.state.last_result.ok).state
         assert state.active is not None and device.host.runs == "digits@0.5.0"
-        assert state.last_result is not None and "no other to go back to: gone" in (state.last_result.reason or "")
+        assert state.last_result is not None and "no other bundle can run: gone" in (state.last_result.reason or "")
 
 
 def test_an_order_that_cannot_be_taken_is_answered_with_the_reason(device: Device) -> None:
@@ -249,7 +250,7 @@ def test_an_order_that_cannot_be_taken_is_answered_with_the_reason(device: Devic
         device.until(lambda status: status.state.active and not status.state.probation)
         assert device.updater.install("digits", "0.5.0") == "digits@0.5.0 is active"
         assert device.updater.install() == (
-            "no version of digits is known that is newer than digits@0.5.0 and can be run"
+            "the latest check found no version of digits newer than digits@0.5.0 that this perceptd can run"
         )
 
 
@@ -258,7 +259,7 @@ def test_on_probation_it_can_only_be_rolled_back(device: Device) -> None:
     with device:
         assert device.updater.install("digits", "0.5.0") is None
         device.until(lambda status: status.state.probation)
-        reason = "digits@0.5.0 is on probation: it can be rolled back, or replaced when that is over"
+        reason = "digits@0.5.0 is on probation: until it ends, only a rollback is possible"
         assert [device.updater.check(), device.updater.install("digits", "0.6.0")] == [reason] * 2
         assert device.updater.rollback() is None
         device.until(lambda status: status.state.active is None)
@@ -330,7 +331,7 @@ def test_a_clock_that_is_behind_is_waited_for(tmp_path: Path) -> None:
         assert state.last_check.reason.startswith("the clock says 1970-01-01 00:00, before 2026-09-21")
         assert device.updater.install("digits", "0.5.0") is None  # waits as well
         device.until(lambda status: status.state.candidate)
-        assert (device.runner.ran, device.status().state.refused) == (["look"], ())
+        assert (device.runner.ran, device.status().state.refused) == (["list"], ())
         device.now_s = set_s + 1
         device.until(lambda status: status.state.last_result)
         assert device.host.runs == "digits@0.5.0"
@@ -365,7 +366,7 @@ def test_only_what_is_active_and_before_it_stays_in_the_store(device: Device) ->
             state = device.install(version).state
     with device:
         device.until(lambda status: len(list((device.directory / "slots").iterdir())) == 2)
-        assert {path.name for path in (device.directory / "slots").iterdir()} == state.kept
+        assert {path.name for path in (device.directory / "slots").iterdir()} == state.required_contents
 
 
 def test_what_is_whole_in_the_store_is_not_fetched_again(device: Device) -> None:
@@ -383,8 +384,8 @@ def test_what_nobody_foresaw_ends_the_try_and_not_the_thread(device: Device, cap
     with device, caplog.at_level(logging.ERROR):
         state = device.install("0.5.0").state
         assert state.last_result is not None
-        assert state.last_result.reason == "unforeseen: ZeroDivisionError: division by zero"
-        assert "the updater failed, and goes on" in caplog.text
+        assert state.last_result.reason == "unexpected ZeroDivisionError: division by zero"
+        assert "the updater has failed, and continues" in caplog.text
         assert device.install("0.5.0").state.active is not None
 
 
@@ -417,7 +418,7 @@ def test_asking_to_go_back_gives_up_what_is_being_installed(device: Device) -> N
         assert reached.wait(PATIENCE_S)
         assert device.updater.rollback() is None
         state = device.until(lambda status: status.state.candidate is None).state
-        assert state.last_result is not None and state.last_result.reason == "somebody asked to go back"
+        assert state.last_result is not None and state.last_result.reason == "a rollback was requested"
         assert (state.refused, device.host.history) == ((), [OWN])
 
 
@@ -425,7 +426,7 @@ def test_a_bundle_that_is_loaded_when_the_daemon_stops_does_not_take_over_any_mo
     loading, go_on = threading.Event(), threading.Event()
     prepare = device.host.prepare
 
-    def slowly(directory: Path, bundle: str) -> Callable[[], None]:
+    def slowly(directory: Path, bundle: str) -> FakeSwitch:
         loading.set()
         assert go_on.wait(PATIENCE_S)
         return prepare(directory, bundle)
@@ -443,7 +444,7 @@ def test_a_bundle_that_is_loaded_when_the_daemon_stops_does_not_take_over_any_mo
 
 
 def test_of_silence_nothing_is_said(device: Device) -> None:
-    device.rules = ProbationPolicy(longest_s=0.0)
+    device.policy = ProbationPolicy(max_duration_s=0.0)
     device.host.does = {"digits@0.5.0": BundleMetrics(moments=0, errors=0, p99_ms=None, mean_top_score=None)}
     with device:
         assert device.updater.install("digits", "0.5.0") is None
@@ -488,7 +489,7 @@ def test_a_wrong_clock_is_not_remembered(tmp_path: Path) -> None:
         assert device.updater.check() is None
         device.until(lambda status: status.state.last_check and status.state.last_check.ok)
         set_s, device.now_s = device.now_s, 4e9  # the year 2096; a look at signed metadata finds it expired
-        device.runner.faults["look"] = [{"ok": False, "kind": "trust", "reason": "expired"}]
+        device.runner.faults["list"] = [{"ok": False, "kind": "trust", "reason": "expired"}]
         assert device.updater.check() is None
         device.until(lambda status: status.state.last_check and not status.state.last_check.ok)
         device.now_s = set_s

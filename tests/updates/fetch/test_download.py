@@ -347,11 +347,11 @@ def test_a_stick_that_is_pulled_out(repo: TufRepo, device: Device) -> None:
     release = device.resolve()
     repo.directory.rename(repo.directory.with_name("pulled out"))
     with pytest.raises(
-        UpdateError, match=r"bundle\.yaml: there is no such file: is its disk mounted, and whole\?"
+        UpdateError, match=r"bundle\.yaml: there is no such file: is its disk mounted and complete\?"
     ) as caught:
         device.download(release)
     assert caught.value.kind == "source"
-    check_source_refused(device, "/metadata/timestamp.json: there is no such file: is its disk mounted, and whole?")
+    check_source_refused(device, "/metadata/timestamp.json: there is no such file: is its disk mounted and complete?")
 
 
 def test_a_directory_where_a_file_is_expected(repo: TufRepo, device: Device) -> None:

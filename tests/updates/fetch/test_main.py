@@ -142,7 +142,7 @@ def test_what_the_disk_has_not_kept_is_noticed_and_fetched_again(device: Device)
     device.download(release)
     broken = device.into(release) / "image.tflite"
     broken.write_bytes(b"another")
-    with pytest.raises(UpdateError, match="what was written cannot be read back") as caught:
+    with pytest.raises(UpdateError, match="reads back differently than written") as caught:
         device.verify(release)
     assert caught.value.kind == "disk"
     assert not broken.exists()
@@ -199,7 +199,7 @@ def test_a_write_that_fails_is_the_disks_fault_and_leaves_no_half_file(device: D
     release = device.resolve()
     with longest_file(10_000), pytest.raises(UpdateError) as caught:
         device.download(release)
-    assert (caught.value.kind, str(caught.value)) == ("disk", "the store of bundles: File too large")
+    assert (caught.value.kind, str(caught.value)) == ("disk", "the directory of bundles: File too large")
     assert held(device.into(release)).keys() == {"bundle.yaml", "head.tflite"}
 
 
@@ -207,8 +207,8 @@ def test_a_write_that_fails_is_the_disks_fault_and_leaves_no_half_file(device: D
     ("number", "words"),
     [
         (28, "no space is left"),
-        (30, "the file system can only be read"),
-        (5, "the disk fails, or its card"),
+        (30, "the file system is read-only"),
+        (5, "the disk or card is failing"),
         (13, "Permission denied"),
     ],
 )

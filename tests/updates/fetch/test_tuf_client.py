@@ -93,7 +93,7 @@ def test_metadata_changed_after_it_was_signed(repo: TufRepo, device: Device, rol
 def test_a_file_changed_after_it_was_signed(repo: TufRepo, device: Device) -> None:
     [served] = repo.targets.rglob("*.image.tflite")
     served.write_bytes(bytes(len(FILES["image.tflite"])))
-    said = check_trust_refused(device, "is not what was signed")
+    said = check_trust_refused(device, "differs from what was signed")
     assert "image.tflite" in said
     assert not list(device.store.rglob("*image.tflite"))
 
@@ -102,7 +102,7 @@ def test_a_file_changed_after_it_was_signed(repo: TufRepo, device: Device) -> No
 def test_a_file_of_a_wrong_length(repo: TufRepo, device: Device, content: bytes) -> None:
     [served] = repo.targets.rglob("*.image.tflite")
     served.write_bytes(content)
-    check_trust_refused(device, "is not what was signed")
+    check_trust_refused(device, "differs from what was signed")
     assert not list(device.store.rglob("*image.tflite"))
 
 
@@ -242,7 +242,7 @@ def test_a_provisioned_root_that_is_not_there_or_no_root(device: Device, tmp_pat
     device.root = tmp_path / "absent.json"
     check_trust_refused(device, f"{device.root}: cannot be read: No such file or directory; expected the root.json")
     device.root.write_bytes(b"{}")
-    check_trust_refused(device, f"{device.root}: is no root.json that signs itself")
+    check_trust_refused(device, f"{device.root}: is no root.json signed by its own keys")
 
 
 def test_the_root_of_somebody_else(repo: TufRepo, device: Device, tmp_path: Path) -> None:
