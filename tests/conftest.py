@@ -3,14 +3,64 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
-from tests.helpers.delegate import build_delegate
+from tests.helpers.campaign import IS_CAMPAIGN, SEED, SEED_VARIABLE
+from tests.helpers.delegate import cached_delegate
 from tests.helpers.mosquitto import Mosquitto
 
-# a busy machine is no failure; and while CI judges a change, chance must not: people's runs go on exploring
-settings.register_profile("ours", deadline=None, derandomize="CI" in os.environ)
-settings.load_profile("ours")
+# no deadline: a busy machine is no failure
+settings.register_profile("default", deadline=None, max_examples=25)
+settings.register_profile("campaign", deadline=None, max_examples=500)
+# CI judges a change by its own seed alone, not by examples that are left of an earlier run
+settings.register_profile("ci", settings.get_profile("campaign" if IS_CAMPAIGN else "default"), database=None)
+settings.load_profile("ci" if "CI" in os.environ else "campaign" if IS_CAMPAIGN else "default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--campaign", action="append", metavar="NAME", help="run only the tests of this campaign")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the seed decide the examples of hypothesis too, unless its own option does."""
+    if config.getoption("hypothesis_seed", None) is None:
+        config.option.hypothesis_seed = SEED
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None and not hasattr(session.config, "workerinput"):
+        reporter.write_line(f"seed {SEED}; the same parts and examples again: {SEED_VARIABLE}={SEED}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker(pytest.mark.campaign("properties"))
+    if wanted := config.getoption("campaign"):
+        left = [item for item in items if not _campaigns(item) & set(wanted)]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if _campaigns(item) & set(wanted)]
+    # the long ones first, so that no worker is left alone with one at the end
+    items.sort(key=_rank)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fail where pytest-xdist ignores the groups, as it does under a pytest that it does not know."""
+    if session.config.getoption("loadgroup", False):
+        grouped = [item.nodeid for item in session.items if item.get_closest_marker("xdist_group")]
+        assert all("@" in nodeid for nodeid in grouped), "pytest-xdist ignores xdist_group"
+
+
+def _campaigns(item: pytest.Item) -> set[str]:
+    return {str(mark.args[0]) for mark in item.iter_markers("campaign")}
+
+
+def _rank(item: pytest.Item) -> int:
+    is_long = _campaigns(item) - {"properties"}
+    return 0 if item.get_closest_marker("xdist_group") else 1 if is_long else 2
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -26,6 +76,7 @@ def broker() -> Iterator[Mosquitto]:
 
 
 @pytest.fixture(scope="session")
-def delegate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def delegate() -> Iterator[Path]:
     """The library of an accelerator that can be told to have faults; its options are in tests/delegate/fault.h."""
-    return build_delegate(tmp_path_factory.mktemp("delegate"))
+    with cached_delegate() as library:
+        yield library

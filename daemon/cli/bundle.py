@@ -2,11 +2,10 @@
 
 import argparse
 import json
-import sys
-from collections.abc import Callable
 
 from daemon.bundle.bundle import load_bundle
 from daemon.core.errors import EXIT_REFUSED, BundleError
+from daemon.core.status_line import StatusLine
 from daemon.pipeline.offline import OfflineRecogniser, read_manifest, render, selftest
 from daemon.pipeline.offline import evaluate as evaluate_rows
 from daemon.pipeline.recogniser import load_recogniser
@@ -16,7 +15,12 @@ def evaluate(options: argparse.Namespace) -> int:
     """Score a bundle on labelled data."""
     recogniser = OfflineRecogniser(load_recogniser(load_bundle(options.bundle)))
     rows = read_manifest(options.manifest, recogniser.labels)
-    tally = evaluate_rows(recogniser, rows, _progress(len(rows)))
+    with StatusLine() as status:
+
+        def show(done: int) -> None:
+            status.show(f"{done} of {len(rows)}")
+
+        tally = evaluate_rows(recogniser, rows, show)
     print(json.dumps(tally.to_json(), indent=2) if options.json else "\n".join(render(tally)))
     return 0
 
@@ -34,8 +38,8 @@ def bundle_show(options: argparse.Namespace) -> int:
     for modality, spec in manifest.modalities.present().items():
         size_kb = bundle.file(spec.model).stat().st_size / 1024
         shapes = f"{spec.input.dtype} {spec.input.shape} -> {spec.output.size}"
-        twin = f"; for an Edge TPU {spec.edgetpu}" if spec.edgetpu else ""
-        print(f"{modality:<10}  {spec.model}, {size_kb:.0f} KB, {shapes}, kept for {spec.max_age_ms} ms{twin}")
+        edgetpu = f"; for an Edge TPU {spec.edgetpu}" if spec.edgetpu else ""
+        print(f"{modality:<10}  {spec.model}, {size_kb:.0f} KB, {shapes}, kept for {spec.max_age_ms} ms{edgetpu}")
     threshold = manifest.thresholds.default
     print(f"events      start at {threshold.start}, end below {threshold.end}")
     for label, threshold in manifest.thresholds.labels.items():
@@ -58,15 +62,3 @@ def bundle_verify(options: argparse.Namespace) -> int:
     if failures and not options.json:
         raise BundleError("\n".join(failures))
     return EXIT_REFUSED if failures else 0
-
-
-def _progress(total: int) -> Callable[[int], None]:
-    """A counter on standard error, where a person is looking."""
-    if not sys.stderr.isatty():
-        return lambda _: None
-
-    def show(done: int) -> None:
-        if done % 25 == 0 or done == total:
-            print(f"\r{done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
-
-    return show

@@ -4,11 +4,13 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from daemon.cli.broker import ANSWER_S, in_words
-from daemon.cli.render import active_words, check_words, listing, progress_words, result_words, stage_words
+from daemon.cli.broker import ANSWER_S, answer_text
+from daemon.cli.render import active_text, check_text, listing, progress_text, result_text, stage_text
 from daemon.config.node import broker_and_node
+from daemon.core.status_line import StatusLine
 from daemon.mqtt.requests import ModelsFollower, NoAnswer, send_request
 from daemon.mqtt.update_payloads import MAX_REASON, ModelsPayload
 
@@ -22,7 +24,19 @@ Judge = Callable[[ModelsPayload, ModelsPayload], End | None]
 """What has come of it, from what the node said before it was asked and says now; None: nothing yet."""
 
 
-def models_list(options: argparse.Namespace) -> int:
+def models(options: argparse.Namespace) -> int:
+    """Execute one action on the bundles of a running node."""
+    actions = {
+        "list": _list,
+        "check": _check,
+        "install": _install,
+        "rollback": _rollback,
+        "pin": _pin,
+    }
+    return actions[options.action](options)
+
+
+def _list(options: argparse.Namespace) -> int:
     """Show what the node says of its bundles; 1 when it says nothing."""
     mqtt, node = broker_and_node(options.broker, options.node, options.config)
     with ModelsFollower(mqtt, node) as follower:
@@ -36,18 +50,18 @@ def models_list(options: argparse.Namespace) -> int:
     return 0
 
 
-def models_check(options: argparse.Namespace) -> int:
+def _check(options: argparse.Namespace) -> int:
     """Have it look at its source; 0 when that could be looked at."""
     return _ask(options, {}, looked)
 
 
-def models_install(options: argparse.Namespace) -> int:
+def _install(options: argparse.Namespace) -> int:
     """Have it install a bundle; 0 when that runs."""
-    order = wanted(options.name, options.version)
-    return _ask(options, order, lambda before, now: installed(order, before, now))
+    arguments = requested(options.name, options.version)
+    return _ask(options, arguments, partial(installed, arguments))
 
 
-def wanted(name: str | None, version: str | None) -> dict[str, str]:
+def requested(name: str | None, version: str | None) -> dict[str, str]:
     """The order for what is named on the command line, where a version may stand alone: no name has a point in it.
 
     NAME@VERSION, as bundles are told of, is taken too.
@@ -59,71 +73,77 @@ def wanted(name: str | None, version: str | None) -> dict[str, str]:
     return {key: value for key, value in (("name", name), ("version", version)) if value is not None}
 
 
-def models_rollback(options: argparse.Namespace) -> int:
+def _rollback(options: argparse.Namespace) -> int:
     """Have it go back to the bundle before; 0 when that runs."""
     return _ask(options, {}, gone_back)
 
 
-def models_pin(options: argparse.Namespace) -> int:
+def _pin(options: argparse.Namespace) -> int:
     """Have it keep its bundle, or not any more; 0 when it does."""
     on = not options.off
-    said = "keeps its bundle until somebody asks for another" if on else "takes newer bundles again"
-    return _ask(options, {"on": on}, lambda _before, now: (True, said) if now.pinned == on else None)
+    return _ask(options, {"on": on}, partial(_pinned, on))
+
+
+def _pinned(on: bool, _before: ModelsPayload, now: ModelsPayload) -> End | None:
+    if now.pinned != on:
+        return None
+    return True, "keeps its bundle until somebody asks for another" if on else "takes newer bundles again"
 
 
 def looked(before: ModelsPayload, now: ModelsPayload) -> End | None:
     """What has come of an order to look at the source."""
     if now.last_check is None or now.last_check == before.last_check:
         return None
-    return now.last_check.ok, f"check: {check_words(now)}; {active_words(now)}"
+    return now.last_check.ok, f"check: {check_text(now)}; {active_text(now)}"
 
 
-def installed(order: dict[str, str], before: ModelsPayload, now: ModelsPayload) -> End | None:
+def installed(arguments: dict[str, str], before: ModelsPayload, now: ModelsPayload) -> End | None:
     """What has come of an order to install: it is over when the bundle runs, before its probation is.
 
     Another bundle's probation may end meanwhile, so only what is of the one that was named counts.
     """
     result = now.last_result
-    if result is not None and result != before.last_result and _is_named(order, result.bundle):
-        return result.ok, result_words(result, MAX_REASON)
-    if now.active.id != before.active.id and _is_named(order, now.active.id):
-        return True, f"{active_words(now)}; it is on probation: if it does worse, the one before comes back"
+    if result is not None and result != before.last_result and _is_named(arguments, result.bundle):
+        return result.ok, result_text(result, MAX_REASON)
+    if now.active.id != before.active.id and _is_named(arguments, now.active.id):
+        return True, f"{active_text(now)}; it is on probation: if it does worse, the one before comes back"
     return None
 
 
-def _is_named(order: dict[str, str], bundle_id: str) -> bool:
+def _is_named(arguments: dict[str, str], bundle_id: str) -> bool:
     name, _, version = bundle_id.partition("@")
-    return order.get("name", name) == name and order.get("version", version) == version
+    return arguments.get("name", name) == name and arguments.get("version", version) == version
 
 
 def gone_back(before: ModelsPayload, now: ModelsPayload) -> End | None:
     """What has come of an order to go back; that the bundle to be left was confirmed meanwhile is nothing of it."""
     if now.active.id != before.active.id:
-        return True, active_words(now)
+        return True, active_text(now)
     result = now.last_result
     if result is not None and result != before.last_result and not result.ok and result.bundle == before.active.id:
-        return False, result_words(result, MAX_REASON)
+        return False, result_text(result, MAX_REASON)
     return None
 
 
-def _ask(options: argparse.Namespace, order: dict[str, Any], judge: Judge) -> int:
+def _ask(options: argparse.Namespace, arguments: dict[str, Any], judge: Judge) -> int:
     """Send the command that is called as the function is, and wait for what comes of it."""
     mqtt, node = broker_and_node(options.broker, options.node, options.config)
+    command = f"models_{options.action}"
     with ModelsFollower(mqtt, node) as follower:
         try:
             before = follower.first(ANSWER_S)
             if follower.is_offline:
                 return _failed(f"{follower.where} is offline")
-            answer = send_request(mqtt, node, options.command, json.dumps(order).encode(), ANSWER_S)
+            answer = send_request(mqtt, node, command, json.dumps(arguments).encode(), ANSWER_S)
             if answer is None:
-                return _failed(f"{options.command}: no answer from {follower.where} in {ANSWER_S:g} s")
+                return _failed(f"{command}: no answer from {follower.where} in {ANSWER_S:g} s")
             if not answer.ok or not options.wait:
-                print(answer.to_json().decode() if options.json else in_words(answer))
+                print(answer.to_json().decode() if options.json else answer_text(answer))
                 return 0 if answer.ok else 1
-            ok, words = _end(follower, before, judge, Display(silent=options.json))
+            ok, text = _end(follower, before, judge, Display(silent=options.json))
         except NoAnswer as error:
             return _failed(f"{error}; perceptd models list tells what it said last")
-        print(follower.raw.decode() if options.json else words)
+        print(follower.raw.decode() if options.json else text)
     return 0 if ok else 1
 
 
@@ -144,23 +164,26 @@ def _failed(why: str) -> int:
 
 
 class Display:
-    """Shows how a bundle comes along: on a terminal in one line that is written anew, else in one for each stage."""
+    """Shows the progress of an installation: on a terminal on one line that is rewritten, else one line per stage."""
 
     def __init__(self, *, silent: bool) -> None:
         self._silent = silent
-        self._rewrites = sys.stdout.isatty()
+        self._line = StatusLine(sys.stdout)
         self._shown = ""
 
     def show(self, payload: ModelsPayload) -> None:
-        """What is new of it; nothing while none is being installed."""
+        """Show how far the bundle is that is being installed, if there is one."""
         if self._silent or payload.candidate is None:
             return
-        words = progress_words(payload.candidate) if self._rewrites else stage_words(payload.candidate)
-        if words != self._shown:
-            print(f"\r{words}\x1b[K" if self._rewrites else words, end="" if self._rewrites else "\n", flush=True)
-            self._shown = words
+        text = progress_text(payload.candidate) if self._line.is_shown else stage_text(payload.candidate)
+        if text == self._shown:
+            return
+        self._shown = text
+        if self._line.is_shown:
+            self._line.show(text)
+        else:
+            print(text, flush=True)
 
     def close(self) -> None:
-        """Leave the line that was written anew."""
-        if self._rewrites and self._shown:
-            print()
+        """Begin a new line after the one that was rewritten."""
+        self._line.finish()

@@ -1,41 +1,298 @@
-"""The arguments of `perceptd models`."""
+"""The arguments of all commands.
+
+The functions that execute a command import what it needs, so that `--help` and mistakes are answered at once.
+"""
 
 import argparse
-from collections.abc import Callable
+import signal
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+
+from daemon import __version__
+from daemon.cli.parser_repo import add_repo
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 
+EXAMPLES = """examples:
+  perceptd run --config config.yaml                     recognise what the config says
+  perceptd run --camera 0 --microphone default          the same, with a camera and a microphone instead
+  perceptd doctor                                       what is wrong with this machine, and what to do
+  perceptd devices                                      cameras and microphones, with the names config.yaml takes
+  perceptd watch                                        recognitions and events as they come
+  perceptd models install 0.5.0                         another version of the models, from models.source
+  perceptd evaluate models/digits test.csv --json       score a bundle on labelled data
+"""
 
-def add_models(commands: "Commands", add_common: Callable[[argparse.ArgumentParser], None]) -> None:
-    """Add the command with its actions; `add_common` adds to each what says how to reach the node."""
+COMMANDS_TO_SEND = ("pause", "resume", "mute", "unmute", "log_level", "describe")
+
+
+def new_parser() -> argparse.ArgumentParser:
+    """Return the parser; `execute` of what it parses is the function to call with that."""
+    parser = argparse.ArgumentParser(
+        prog="perceptd",
+        description="Recognises events by sight, sound and text, and publishes them over MQTT.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"perceptd {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_sync_test(commands)
+    _add_doctor(commands)
+    _add_check_config(commands)
+    _add_devices(commands)
+    _add_watch(commands)
+    _add_send(commands)
+    _add_models(commands)
+    _add_evaluate(commands)
+    _add_bundle(commands)
+    add_repo(commands)
+    return parser
+
+
+def _add_run(commands: "Commands") -> None:
+    run = commands.add_parser("run", help="recognise and publish until told to stop")
+    _add_config(run)
+    _add_broker(run)
+    _add_devices_instead(run)
+    run.set_defaults(execute=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    # the imports take a second, in which there is nothing to close yet
+    signal.signal(signal.SIGTERM, _exit)
+    from daemon.cli.run import run
+
+    return run(options)
+
+
+def _exit(*_: object) -> None:
+    sys.exit(0)
+
+
+def _add_sync_test(commands: "Commands") -> None:
+    sync = commands.add_parser(
+        "sync-test",
+        help="measure the offset between sound and picture",
+        description="Films flashes and beeps with a stream's camera and microphone, and says which offset_ms to set. "
+        "The exit code is 1 when the offset cannot be measured.",
+        epilog="example: perceptd sync-test --make flashes.mp4; play it on a telephone; perceptd sync-test",
+    )
+    _add_config(sync)
+    sync.add_argument("--stream", metavar="NAME", help="which stream of the config (default: the first)")
+    _add_devices_instead(sync)
+    sync.add_argument("--for", dest="seconds", type=_film_s, default=20.0, metavar="SECONDS", help="default: 20")
+    sync.add_argument("--make", type=Path, metavar="FILE.mp4", help="write a clip of flashes and beeps instead")
+    _add_json(sync)
+    sync.set_defaults(execute=_sync_test)
+
+
+def _sync_test(options: argparse.Namespace) -> int:
+    from daemon.cli.sync_test import sync_test
+
+    return sync_test(options)
+
+
+def _film_s(text: str) -> float:
+    seconds = float(text)
+    if not 5 <= seconds <= 120:
+        raise argparse.ArgumentTypeError("expected 5 to 120 seconds")
+    return seconds
+
+
+def _add_doctor(commands: "Commands") -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="check everything that a node depends on",
+        description="Checks versions, processor, memory, disk, clock and accelerators, and what the config names: "
+        "cameras and microphones, the broker, the bundle. Prints one line for each, with what to do where it is wrong. "
+        "The exit code is 0, 1 for warnings, 2 when the node will not work. Stop a running perceptd first: it holds "
+        "the cameras.",
+        epilog="example: perceptd doctor --config /etc/perceptd/config.yaml",
+    )
+    _add_config(doctor)
+    _add_json(doctor)
+    doctor.set_defaults(execute=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from daemon.doctor.report import doctor
+
+    return doctor(options)
+
+
+def _add_check_config(commands: "Commands") -> None:
+    check = commands.add_parser("check-config", help="check whether a config and its bundle can be used")
+    check.add_argument("config", nargs="?", type=Path, default=Path("config.yaml"), metavar="CONFIG")
+    check.set_defaults(execute=_check_config)
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    from daemon.cli.run import check_config
+
+    return check_config(options)
+
+
+def _add_devices(commands: "Commands") -> None:
+    devices = commands.add_parser("devices", help="list cameras and microphones")
+    _add_json(devices)
+    devices.set_defaults(execute=_devices)
+
+
+def _devices(options: argparse.Namespace) -> int:
+    from daemon.cli.run import devices
+
+    return devices(options)
+
+
+def _add_watch(commands: "Commands") -> None:
+    watch = commands.add_parser("watch", help="show recognitions and events as they come")
+    _add_config(watch)
+    _add_broker(watch)
+    watch.add_argument("--node", metavar="NAME", help="the node to watch; + for every one (default: the config's)")
+    _add_json(watch)
+    watch.set_defaults(execute=_watch)
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from daemon.cli.broker import watch
+
+    return watch(options)
+
+
+def _add_send(commands: "Commands") -> None:
+    send = commands.add_parser(
+        "send",
+        help="send a command to a running node",
+        description="pause and resume close and open a stream's camera and microphone, mute and unmute the microphone "
+        "alone; without --stream, those of all streams. Both outlast a restart. The exit code is 1 when the node "
+        "refuses or does not answer.",
+        epilog="example: perceptd send pause --stream door",
+    )
+    names = " | ".join(COMMANDS_TO_SEND)
+    send.add_argument("name", choices=COMMANDS_TO_SEND, metavar="COMMAND", help=names)
+    send.add_argument("--stream", metavar="NAME", help="which stream (default: all)")
+    send.add_argument("--level", metavar="LEVEL", help="of log_level: debug | info | warning | error")
+    _add_node_options(send)
+    send.set_defaults(execute=_send)
+
+
+def _send(options: argparse.Namespace) -> int:
+    from daemon.cli.broker import send
+
+    return send(options)
+
+
+def _add_models(commands: "Commands") -> None:
     models = commands.add_parser(
         "models",
         help="the models of a running node: list, check, install, rollback, pin",
-        description="Shows which models a running node has, and asks it for others. Which it takes is for its source's "
-        "signatures to say, not for who asks. The exit code is 1 when it refuses, fails, or is not heard.",
+        description="Shows which models a running node has, and asks it for others. Whoever asks, the signatures of "
+        "its source decide what it accepts. The exit code is 1 when it refuses, fails or does not answer.",
         epilog="example: perceptd models install digits 0.5.0",
     )
     actions = models.add_subparsers(required=True, metavar="ACTION")
-
-    def add(action: str, words: str) -> argparse.ArgumentParser:
-        parser = actions.add_parser(action, help=words, description=f"{words[0].upper()}{words[1:]}.")
-        add_common(parser)
-        parser.set_defaults(module="daemon.cli.models", command=f"models_{action}")
-        return parser
-
-    add("list", "show what runs, what could, and what was refused and why")
-    _add_no_wait(add("check", "look now what the source has"))
-    install = add("install", "install a bundle, and show how it goes until it runs")
-    install.add_argument("name", nargs="?", metavar="NAME", help="default: the one that runs")
+    _add_models_action(actions, "list", "show the active bundle, the available ones, and which were refused and why")
+    _add_no_wait(_add_models_action(actions, "check", "look for new versions at the source now"))
+    install = _add_models_action(actions, "install", "install a bundle, and show progress until it is active")
+    install.add_argument("name", nargs="?", metavar="NAME", help="default: the active one")
     install.add_argument("version", nargs="?", metavar="VERSION", help="like 0.5.0, also alone; default: the latest")
     _add_no_wait(install)
-    _add_no_wait(add("rollback", "go back to the bundle before, and give up what is being installed"))
-    pin = add("pin", "keep the bundle that runs until somebody asks for another")
-    pin.add_argument("--off", action="store_true", help="take newer ones again, where models.automatic is set")
+    rollback = "go back to the bundle before, and give up what is being installed"
+    _add_no_wait(_add_models_action(actions, "rollback", rollback))
+    pin = _add_models_action(actions, "pin", "keep the active bundle until somebody asks for another")
+    pin.add_argument("--off", action="store_true", help="accept newer ones again, where models.automatic is set")
     _add_no_wait(pin)
 
 
+def _add_models_action(actions: "Commands", action: str, help_text: str) -> argparse.ArgumentParser:
+    description = f"{help_text[0].upper()}{help_text[1:]}."
+    parser = actions.add_parser(action, help=help_text, description=description)
+    _add_node_options(parser)
+    parser.set_defaults(execute=_models, action=action)
+    return parser
+
+
+def _models(options: argparse.Namespace) -> int:
+    from daemon.cli.models import models
+
+    return models(options)
+
+
 def _add_no_wait(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--no-wait", dest="wait", action="store_false", help="do not wait for what comes of it")
+    parser.add_argument("--no-wait", dest="wait", action="store_false", help="do not wait for the result")
+
+
+def _add_evaluate(commands: "Commands") -> None:
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="score a bundle on labelled data",
+        description="The CSV has the columns image,audio,text,label; an empty cell is an absent modality, paths are "
+        "relative to the CSV.",
+        epilog="example: perceptd evaluate models/digits test.csv",
+    )
+    evaluate.add_argument("bundle", type=Path, metavar="BUNDLE")
+    evaluate.add_argument("manifest", type=Path, metavar="MANIFEST.csv")
+    _add_json(evaluate)
+    evaluate.set_defaults(execute=_evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from daemon.cli.bundle import evaluate
+
+    return evaluate(options)
+
+
+def _add_bundle(commands: "Commands") -> None:
+    bundle = commands.add_parser("bundle", help="show or verify a bundle")
+    actions = bundle.add_subparsers(required=True, metavar="ACTION")
+    show = actions.add_parser("show", help="print the contents of a bundle")
+    verify = actions.add_parser("verify", help="check everything and run the self-test")
+    for parser, execute in ((show, _bundle_show), (verify, _bundle_verify)):
+        parser.add_argument("bundle", type=Path, metavar="DIR")
+        _add_json(parser)
+        parser.set_defaults(execute=execute)
+
+
+def _bundle_show(options: argparse.Namespace) -> int:
+    from daemon.cli.bundle import bundle_show
+
+    return bundle_show(options)
+
+
+def _bundle_verify(options: argparse.Namespace) -> int:
+    from daemon.cli.bundle import bundle_verify
+
+    return bundle_verify(options)
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="default: config.yaml")
+
+
+def _add_devices_instead(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--camera",
+        metavar="DEVICE",
+        help="let the config's first stream watch this camera: 0, /dev/video0, rtsp://..., a file",
+    )
+    parser.add_argument(
+        "--microphone", metavar="DEVICE", help="let it listen to this microphone: default, a name, a number, camera"
+    )
+
+
+def _add_node_options(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    _add_broker(parser)
+    parser.add_argument("--node", metavar="NAME", help="the node to tell (default: the config's)")
+    _add_json(parser)
+
+
+def _add_broker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--broker", metavar="HOST[:PORT]", help="use this MQTT broker instead of the config's")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")

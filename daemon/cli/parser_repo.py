@@ -12,8 +12,8 @@ from daemon.bundle.signature_lifetimes import DEFAULT_DAYS, MOST_DAYS, ROLES
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 
+# the examples in a help text have lines of about as many characters
 WIDTH = 100
-"""Of paragraphs in a help text, whose examples are lines of about as many characters."""
 
 KEYS_EPILOG = """keys:
   Each is a PEM file (PKCS8, Ed25519) in the directory that --keys names: root-1.pem, targets.pem, snapshot.pem,
@@ -56,12 +56,12 @@ def _add_init(actions: "Commands") -> None:
         what = f"how long the signatures of {role} count (default: {default})"
         init.add_argument(f"--{role}-days", type=_days, default=default, metavar="DAYS", help=what)
     _add_keys(init, "DIR/keys")
-    _add_json(init, "repo_init")
+    _add_json(init, "init")
 
 
 def _add_add(actions: "Commands") -> None:
-    words = "The bundle's files, models and self-test are checked in a process of their own. A version never changes."
-    add = _parser(actions, "add", "try a bundle, and stage it for publish", None, words)
+    text = "The bundle's files, models and self-test are checked in a process of their own. A version never changes."
+    add = _parser(actions, "add", "try a bundle, and stage it for publish", None, text)
     add.add_argument("bundle", type=Path, metavar="BUNDLE")
     add.add_argument("--memory-mb", type=_memory, metavar="MB", help="how much its models need (default: measured)")
     add.add_argument(
@@ -71,72 +71,78 @@ def _add_add(actions: "Commands") -> None:
         metavar="VERSION",
         help=f"the oldest version of perceptd that can run it (default: this one, {__version__})",
     )
-    _add_common(add, "repo_add")
+    _add_common(add, "add")
 
 
 def _add_publish(actions: "Commands") -> None:
-    words = "Devices see all of it or nothing. Needs the keys of targets, snapshot and timestamp."
-    publish = _parser(actions, "publish", "sign what is staged, and show it to devices", KEYS_EPILOG, words)
-    _add_common(publish, "repo_publish")
+    text = "Devices see all of it or nothing. Needs the keys of targets, snapshot and timestamp."
+    publish = _parser(actions, "publish", "sign what is staged, and show it to devices", KEYS_EPILOG, text)
+    _add_common(publish, "publish")
     _add_keys(publish)
 
 
 def _add_refresh(actions: "Commands") -> None:
-    words = (
+    text = (
         "Renews the timestamp, and root, targets and snapshot when less than a third of their time is left and their "
         "keys are here. The exit code is 1 when something expires soon that could not be renewed, a key cannot be "
         "read, or a published file is missing."
     )
-    refresh = _parser(actions, "refresh", "renew what expires", f"{CRON}\n{KEYS_EPILOG}", words)
+    refresh = _parser(actions, "refresh", "renew what expires", f"{CRON}\n{KEYS_EPILOG}", text)
     clock = "sign although this clock is behind what was signed: it is right, and was ahead then"
     refresh.add_argument("--clock-is-right", action="store_true", help=clock)
-    _add_common(refresh, "repo_refresh")
+    _add_common(refresh, "refresh")
     _add_keys(refresh)
 
 
 def _add_rotate_key(actions: "Commands") -> None:
-    words = (
+    text = (
         "Makes a new key and signs with it what the old one signed. Needs the root keys, and those of the roles that "
         "depend on it; the old one need not be there, unless too few root keys would be left. A stolen key can do no "
         "more harm then, and devices to which it gave versions far ahead come back."
     )
-    rotate = _parser(actions, "rotate-key", "replace a key by a new one", KEYS_EPILOG, words)
+    rotate = _parser(actions, "rotate-key", "replace a key by a new one", KEYS_EPILOG, text)
     rotate.add_argument("role", choices=ROLES, metavar="ROLE", help=" | ".join(ROLES))
     rotate.add_argument("number", nargs="?", type=_count, default=1, metavar="N", help="which root key (default: 1)")
-    _add_common(rotate, "repo_rotate_key")
+    _add_common(rotate, "rotate-key")
     _add_keys(rotate)
 
 
 def _add_status(actions: "Commands") -> None:
-    words = (
+    text = (
         "The exit code is 1 when anything has expired, has less than a fifth of its time left, or counts longer than "
         "it could, and when a published file is missing or has another size than was signed."
     )
-    _add_common(_parser(actions, "status", "what is there, signed by whom and until when", None, words), "repo_status")
+    _add_common(_parser(actions, "status", "what is there, signed by whom and until when", None, text), "status")
 
 
 def _parser(
-    commands: "Commands", name: str, words: str, epilog: str | None, description: str | None = None
+    commands: "Commands", name: str, text: str, epilog: str | None, description: str | None = None
 ) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,
-        help=words,
+        help=text,
         description=None if description is None else textwrap.fill(description, WIDTH),
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
-def _add_common(parser: argparse.ArgumentParser, command: str) -> None:
+def _add_common(parser: argparse.ArgumentParser, action: str) -> None:
     parser.add_argument(
         "--repo", type=Path, default=Path(), metavar="DIR", help="the repository (default: the current directory)"
     )
-    _add_json(parser, command)
+    _add_json(parser, action)
 
 
-def _add_json(parser: argparse.ArgumentParser, command: str) -> None:
+def _add_json(parser: argparse.ArgumentParser, action: str) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    parser.set_defaults(module="daemon.cli.repo", command=command)
+    parser.set_defaults(execute=_repo, action=action)
+
+
+def _repo(options: argparse.Namespace) -> int:
+    from daemon.cli.repo import repo
+
+    return repo(options)
 
 
 def _add_keys(parser: argparse.ArgumentParser, default: str = "keys in the repository") -> None:

@@ -14,19 +14,19 @@ from daemon.mqtt.update_payloads import MAX_REASON, BundlePart, CandidatePart, M
 NO_SOURCE = "none: models.source in config.yaml is not set, and the config's own bundle runs, always"
 
 
-def stage_words(candidate: CandidatePart) -> str:
+def stage_text(candidate: CandidatePart) -> str:
     """Where it is: `digits@0.5.0: download`."""
     return f"{clean(candidate.id)}: {candidate.stage}"
 
 
-def progress_words(candidate: CandidatePart) -> str:
+def progress_text(candidate: CandidatePart) -> str:
     """How far it is: `digits@0.5.0: download 42 %`."""
     if candidate.stage != "download" or candidate.bytes_total == 0:
-        return stage_words(candidate)
-    return f"{stage_words(candidate)} {min(100, candidate.bytes_done * 100 // candidate.bytes_total)} %"
+        return stage_text(candidate)
+    return f"{stage_text(candidate)} {min(100, candidate.bytes_done * 100 // candidate.bytes_total)} %"
 
 
-def result_words(result: ResultPart, longest: int = MAX_SHOWN) -> str:
+def result_text(result: ResultPart, longest: int = MAX_SHOWN) -> str:
     """What became of it: that it was installed, or where it was given up, and why, in at most so many characters."""
     why = f": {clean(result.reason, longest)}" if result.reason else ""
     if result.ok:
@@ -34,7 +34,7 @@ def result_words(result: ResultPart, longest: int = MAX_SHOWN) -> str:
     return f"has given up {clean(result.bundle)} in {result.stage}{why}"
 
 
-def active_words(payload: ModelsPayload) -> str:
+def active_text(payload: ModelsPayload) -> str:
     """Which bundle runs, and whether there is a newer one."""
     newer = "" if payload.latest == payload.active.version else f"; the latest is {clean(payload.latest)}"
     return f"runs {clean(payload.active.id)}{newer}"
@@ -50,19 +50,19 @@ def listing(payload: ModelsPayload) -> list[str]:
         if payload.candidate.stage == "probation":
             rows.append(("probation", since))
         else:
-            rows.append(("installing", f"{progress_words(payload.candidate)}, {since}"))
+            rows.append(("installing", f"{progress_text(payload.candidate)}, {since}"))
     rows.append(("latest", f"{clean(payload.active.name)}@{clean(payload.latest)}"))
     rows += [("available", clean(each)) for each in payload.available]
     rows += [("refused", _refusal(each)) for each in payload.refused]
     if (result := payload.last_result) is not None:
-        rows.append(("last result", f"{result_words(result, MAX_REASON)}, {_when(result.time)}"))
+        rows.append(("last result", f"{result_text(result, MAX_REASON)}, {_when(result.time)}"))
     rows.append(("pinned", "yes: another is installed only when somebody asks" if payload.pinned else "no"))
     rows.append(("last check", _check(payload)))
     rows.append(("source", clean(payload.source, MAX_REASON) if payload.source else NO_SOURCE))
     return _aligned(rows)
 
 
-def check_words(payload: ModelsPayload) -> str:
+def check_text(payload: ModelsPayload) -> str:
     """What the latest look at the source found."""
     check = payload.last_check
     if check is None:
@@ -73,7 +73,7 @@ def check_words(payload: ModelsPayload) -> str:
 
 def _check(payload: ModelsPayload) -> str:
     check = payload.last_check
-    return check_words(payload) + ("" if check is None else f", {_when(check.time)}")
+    return check_text(payload) + ("" if check is None else f", {_when(check.time)}")
 
 
 def _bundle(bundle: BundlePart) -> str:
@@ -176,7 +176,7 @@ def render(received: Received, *, colour: bool, with_node: bool) -> str:
     elif isinstance(content, HealthReport):
         said = _health(content, paint)
     elif isinstance(content, ModelsPayload):
-        said = active_words(content) if content.candidate is None else f"installs {stage_words(content.candidate)}"
+        said = active_text(content) if content.candidate is None else f"installs {stage_text(content.candidate)}"
     else:
         said = paint(GREEN if content == "online" else RED, f"is {content}")
     return _line(received, said, paint, with_node)
@@ -252,11 +252,11 @@ def _news(before: ModelsPayload, now: ModelsPayload, paint: Paint) -> list[str]:
     """What became of a bundle since, the stage that one has come to, and which runs now."""
     news = []
     if now.last_result is not None and now.last_result != before.last_result:
-        news.append(paint(GREEN if now.last_result.ok else RED, result_words(now.last_result)))
+        news.append(paint(GREEN if now.last_result.ok else RED, result_text(now.last_result)))
     if now.candidate is not None and _step(now) != _step(before):
-        news.append(f"installs {stage_words(now.candidate)}")
+        news.append(f"installs {stage_text(now.candidate)}")
     if now.active.id != before.active.id:
-        news.append(active_words(now))
+        news.append(active_text(now))
     return news
 
 

@@ -1,4 +1,4 @@
-"""`perceptd repo`: makes the repository that devices replace their bundles from, and signs what is in it."""
+"""`perceptd repo`: makes and signs the repository from which devices fetch bundles."""
 
 import argparse
 import json
@@ -17,19 +17,32 @@ from daemon.publisher.keys import VARIABLE, KeyRing
 from daemon.publisher.repository import PUBLIC, ROOT, Repository, begin, opened, utc_now
 from daemon.publisher.status import Report, release_json, release_words, render, report
 
+# the directory of the keys in a repository, unless --keys names another
 KEYS = "keys"
-"""Where the keys lie in a repository's directory, unless --keys says otherwise."""
 
 
-def repo_init(options: argparse.Namespace) -> int:
+def repo(options: argparse.Namespace) -> int:
+    """Execute one action on a repository."""
+    actions = {
+        "init": _init,
+        "add": _add,
+        "publish": _publish,
+        "refresh": _refresh,
+        "rotate-key": _rotate_key,
+        "status": _status,
+    }
+    return actions[options.action](options)
+
+
+def _init(options: argparse.Namespace) -> int:
     """Make a repository."""
     directory, days = options.directory, {role: getattr(options, f"{role}_days") for role in ROLES}
     keys = _key_directories(options, directory)
-    with _os_errors_told():
+    with _os_errors_as_refused():
         begin(directory, KeyRing(keys, os.environ), options.root_keys, options.threshold, days, utc_now())
     signers = f"{options.threshold} of {options.root_keys} root keys must sign"
     paths = {"repository": directory, "public": directory / PUBLIC, "root": directory / ROOT, "keys": keys[0]}
-    _say(
+    _print(
         options,
         {name: str(path) for name, path in paths.items()},
         f"{directory}: a repository; {signers} whenever keys change",
@@ -41,57 +54,57 @@ def repo_init(options: argparse.Namespace) -> int:
     return 0
 
 
-def repo_add(options: argparse.Namespace) -> int:
+def _add(options: argparse.Namespace) -> int:
     """Try a bundle, and stage it."""
     bundle = load_bundle(options.bundle)
-    with _os_errors_told():
+    with _os_errors_as_refused():
         # the files are looked at first: what is staged is what was tried; the memory need is known after that
         release = release_of(options.bundle, bundle.manifest, options.needs_perceptd, options.memory_mb or 1)
         with opened(options.repo) as repository:
             there = repository.published(release)
             put_back = 0 if there is None else repository.put_back(there, options.bundle)
         if there is not None:
-            words = f"{release_words(there)}; is published already"
-            words += f"; {put_back} of its files were missing or damaged, and are back" if put_back else ""
-            _say(options, {**release_json(there), "staged": False, "put_back": put_back}, words)
+            message = f"{release_words(there)}; is published already"
+            message += f"; {put_back} of its files were missing or damaged, and are back" if put_back else ""
+            _print(options, {**release_json(there), "staged": False, "put_back": put_back}, message)
             return 0
         trial = try_bundle(options.bundle)
         memory_mb = options.memory_mb or trial.memory_mb
         release = release.model_copy(update={"signed": release.signed.model_copy(update={"memory_mb": memory_mb})})
         with opened(options.repo) as repository:
             repository.stage(release, options.bundle)
-    words = (
+    message = (
         f"{release_words(release)}; self-test good in {trial.seconds * 1000:.0f} ms; staged for perceptd repo publish"
     )
-    _say(options, {**release_json(release), "staged": True}, words)
+    _print(options, {**release_json(release), "staged": True}, message)
     return 0
 
 
-def repo_publish(options: argparse.Namespace) -> int:
+def _publish(options: argparse.Namespace) -> int:
     """Sign what is staged, and show it to devices."""
     with _repository(options) as repository:
         published = repository.publish(_keys(options, options.repo), utc_now())
         found = _report(repository)
-    words = [f"published {release_words(release)}" for release in published] or ["nothing new was staged"]
-    _say(options, {"published": [release_json(release) for release in published]}, *words)
+    message = [f"published {release_words(release)}" for release in published] or ["nothing new was staged"]
+    _print(options, {"published": [release_json(release) for release in published]}, *message)
     _remarks(found)  # all is published: what expires is no failure of this command
     return 0
 
 
-def repo_refresh(options: argparse.Namespace) -> int:
+def _refresh(options: argparse.Namespace) -> int:
     """Renew the timestamp, and what else is due."""
     with _repository(options) as repository:
         keys = _keys(options, options.repo)
         refreshed = repository.refresh(keys, utc_now(), is_clock_right=options.clock_is_right)
         found = _report(repository)
     expiries = {role.role: role.expires for role in found.roles if role.role in refreshed.roles}
-    _say(options, {"renewed": expiries}, *(f"renewed {role}, until {expires}" for role, expires in expiries.items()))
+    _print(options, {"renewed": expiries}, *(f"renewed {role}, until {expires}" for role, expires in expiries.items()))
     for trouble in refreshed.troubles:
         print(trouble, file=sys.stderr)
     return max(_remarks(found), 1 if refreshed.troubles else 0)
 
 
-def repo_rotate_key(options: argparse.Namespace) -> int:
+def _rotate_key(options: argparse.Namespace) -> int:
     """Replace a key by a new one."""
     role = options.role
     with _repository(options) as repository:
@@ -99,23 +112,23 @@ def repo_rotate_key(options: argparse.Namespace) -> int:
         version = repository.edition().root.signed.version
     where = ", ".join(map(str, paths))
     number = f"_{options.number}" if role == "root" else ""
-    words = [
+    message = [
         f"{role} has a new key, {where}; root is at version {version}, which devices find by themselves",
         f"where {VARIABLE}{role.upper()}{number} or another copy holds the old key, replace it: it signs no more",
     ]
     if role == "root":
-        words.append(
+        message.append(
             f"move it away, to where root keys are safe; new devices are given {options.repo / ROOT} as it is now"
         )
-    _say(options, {"role": role, "keys": [str(path) for path in paths], "root_version": version}, *words)
+    _print(options, {"role": role, "keys": [str(path) for path in paths], "root_version": version}, *message)
     return 0
 
 
-def repo_status(options: argparse.Namespace) -> int:
+def _status(options: argparse.Namespace) -> int:
     """Say what there is, and until when; 1 when anything has expired or soon will."""
     with _repository(options) as repository:
         found = _report(repository)
-    _say(options, found.to_json(), *render(found))
+    _print(options, found.to_json(), *render(found))
     return 1 if found.is_urgent else 0
 
 
@@ -134,7 +147,7 @@ def _remarks(found: Report) -> int:
 
 @contextmanager
 def _repository(options: argparse.Namespace) -> Iterator[Repository]:
-    with _os_errors_told(), opened(options.repo) as repository:
+    with _os_errors_as_refused(), opened(options.repo) as repository:
         yield repository
 
 
@@ -158,12 +171,12 @@ def _key_directories(options: argparse.Namespace, directory: Path) -> Sequence[P
 
 
 @contextmanager
-def _os_errors_told() -> Iterator[None]:
+def _os_errors_as_refused() -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise Refused(f"{error.filename or 'disk'}: {error.strerror or error}") from error
 
 
-def _say(options: argparse.Namespace, for_scripts: object, *for_people: str) -> None:
+def _print(options: argparse.Namespace, for_scripts: object, *for_people: str) -> None:
     print(json.dumps(for_scripts, indent=2) if options.json else "\n".join(for_people))

@@ -13,6 +13,7 @@ from daemon.config.streams import StreamConfig
 from daemon.core.errors import Refused, SourceError
 from daemon.core.ports import Source
 from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame
+from daemon.core.status_line import StatusLine
 from daemon.core.text import redact
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, seconds_until
 from daemon.sources.av_sync import Pairing, brightness, find_beeps, find_flashes, pair
@@ -141,12 +142,10 @@ def _capture(name: str, stream: StreamConfig, seconds: float) -> Capture:
 def _wait(threads: list[threading.Thread], seconds: float) -> None:
     """Wait for the time to pass or the sources to end, showing a person how long it takes."""
     end_ns = monotonic_ns() + round(seconds * NS_PER_S)
-    while (left_s := seconds_until(end_ns)) and any(thread.is_alive() for thread in threads):
-        if sys.stderr.isatty():
-            print(f"\r{left_s:3.0f} s left", end="", file=sys.stderr, flush=True)
-        time.sleep(min(LOOK_S, left_s))
-    if sys.stderr.isatty():
-        print("\r          \r", end="", file=sys.stderr, flush=True)
+    with StatusLine() as status:
+        while (remaining_s := seconds_until(end_ns)) and any(thread.is_alive() for thread in threads):
+            status.show(f"{remaining_s:3.0f} s left")
+            time.sleep(min(LOOK_S, remaining_s))
 
 
 def _in_words(name: str, finding: Finding, capture: Capture) -> list[str]:

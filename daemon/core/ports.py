@@ -54,6 +54,13 @@ class Model(Protocol):
         """Run on what `input` holds; returns copies of all outputs. Raises ModelError when it fails."""
 
 
+class TextSink(Protocol):
+    """Takes the texts that come over MQTT for one stream, on the MQTT thread."""
+
+    def take(self, payload: bytes, retained: bool) -> None:
+        """Take one text; never blocks."""
+
+
 class Updates(Protocol):
     """What may be asked of the node's bundles, from any thread.
 

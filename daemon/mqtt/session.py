@@ -3,10 +3,12 @@
 import logging
 import threading
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
 from daemon.config.mqtt import MqttConfig
+from daemon.core.ports import TextSink
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.mqtt.client import Inbound
@@ -50,7 +52,13 @@ class Session:
     """
 
     def __init__(
-        self, config: MqttConfig, node: str, state: Path, *, on_text: OnText, on_command: OnCommand | None = None
+        self,
+        config: MqttConfig,
+        node: str,
+        state: Path,
+        *,
+        on_text: OnText | None = None,
+        on_command: OnCommand | None = None,
     ) -> None:
         """Without `on_command` no commands are taken.
 
@@ -64,7 +72,9 @@ class Session:
         self._health_topic = f"{self._base}health"
         home_assistant = config.home_assistant
         birth_topic = f"{home_assistant.prefix}/status" if home_assistant.discovery else None
-        self._reception = Reception(self._base, birth_topic, self.counters, on_text, on_command)
+        self._sinks: Mapping[str, TextSink] = {}
+        self._birth_topic = birth_topic
+        self._reception = Reception(self._base, birth_topic, self.counters, on_text or self._take_text, on_command)
         self._changed = threading.Condition()
         self._send_queue = SendQueue()
         self._outbox = Outbox(
@@ -88,10 +98,20 @@ class Session:
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._send_queue.retain(self._availability(ONLINE))
 
-    def start(self) -> None:
+    def start(self, sinks: Mapping[str, TextSink] | None = None, obey: OnCommand | None = None) -> None:
         """Connect in the background, for as long as it takes. Neither raises nor blocks without a broker."""
+        if sinks is not None:
+            self._sinks = sinks
+            self._reception = Reception(self._base, self._birth_topic, self.counters, self._take_text, obey)
         self._outbox.start()
         self._thread.start()
+
+    def _take_text(self, stream: str, payload: bytes, retained: bool) -> None:
+        sink = self._sinks.get(stream)
+        if sink is None:
+            self.counters.drop("text_for_no_stream")
+        else:
+            sink.take(payload, retained)
 
     @property
     def connected(self) -> bool:

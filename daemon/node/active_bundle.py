@@ -1,13 +1,14 @@
-"""The bundle in use: its encoders, accelerators and fusion, and the change to another while all streams go on."""
+"""Runs the active bundle for all streams, and switches to another bundle while the streams go on."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from daemon.bundle.manifest import Manifest
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
-from daemon.node.stream import Stream
-from daemon.node.stream_publisher import Shown, VitalSigns
+from daemon.node.latency import BundleMonitor, ErrorCount
+from daemon.node.stream import Stream, StreamSwitch
+from daemon.node.stream_publisher import PublishedBundle
 from daemon.pipeline.encode import Encoders
 from daemon.pipeline.live import HOLD_S, LiveFusion, LiveStream
 from daemon.pipeline.recogniser import Recogniser
@@ -19,114 +20,115 @@ ENCODERS_CLOSE_S = 0.4
 FUSION_CLOSE_S = 0.4
 ACCELERATORS_CLOSE_S = 0.4
 
-LEAVE_S = HOLD_S + 0.2
-"""By then every stream has changed, whatever the encoders do."""
+# every stream has switched by then, even if an encoder hangs
+SWITCH_S = HOLD_S + 0.2
 
 
-@dataclass(frozen=True)
-class FunctionSwitch:
-    """Implements PreparedSwitch by a function."""
-
-    function: Callable[[], None]
-
-    def commit(self) -> None:
-        """Call the function."""
-        self.function()
-
-
-def shown(recogniser: Recogniser, errors: Callable[[], int]) -> Shown:
-    """A bundle as payloads show it; `errors` counts what has failed since the daemon started."""
+def published_bundle(recogniser: Recogniser, errors: ErrorCount) -> PublishedBundle:
+    """Return what payloads show of a recogniser's bundle."""
     manifest = recogniser.bundle.manifest
-    return Shown(manifest.id, manifest.labels, VitalSigns(errors))
+    return PublishedBundle(manifest.id, manifest.labels, BundleMonitor(errors.total))
 
 
-def take_the_same(one: Manifest, other: Manifest) -> bool:
-    """Whether sources that serve one bundle serve the other: the same modalities, sound at the same rate."""
+def share_sources(one: Manifest, other: Manifest) -> bool:
+    """Return whether the same sources serve both bundles: the same modalities, and sound at the same rate."""
     audio, other_audio = one.modalities.audio, other.modalities.audio
     rates = [spec.preprocessing.sample_rate_hz if spec else None for spec in (audio, other_audio)]
     return one.modalities.present().keys() == other.modalities.present().keys() and rates[0] == rates[1]
 
 
 class ActiveBundle:
-    """Runs one bundle for all streams of a node: the live ones on one fusion thread, all on the same encoders."""
+    """Runs one bundle for all streams of a node.
+
+    Live streams share one fusion thread. All streams share the encoders.
+    """
 
     def __init__(
-        self, recogniser: Recogniser, bundle: Shown, live: Sequence[Stream], *, on_change: Callable[[], None]
+        self, recogniser: Recogniser, bundle: PublishedBundle, live: Sequence[Stream], *, on_change: Callable[[], None]
     ) -> None:
+        """`on_change` is called when the bundle or the status of an accelerator has changed."""
         self.recogniser, self.bundle = recogniser, bundle
         self.encoders = Encoders(recogniser.crews)
+        self.on_change = on_change
         self._streams = live
-        self._on_change = on_change
         head = recogniser.new_head()
         self._fusion = LiveFusion([stream.live(recogniser, bundle, head) for stream in live])
 
     def start(self) -> None:
-        """Start everything but the streams that are fused in order."""
+        """Start accelerators, encoders, fusion and the live streams."""
         for accelerator in self.recogniser.accelerators:
-            accelerator.start(self._on_change)
+            accelerator.start(self.on_change)
         self.encoders.start()
         self._fusion.start()
         for stream in self._streams:
             stream.start_live(self._fusion.stream(stream.name), self.encoders, self._fusion)
 
     @property
-    def progress(self) -> list[Heartbeat]:
-        """Of every loop there is now."""
+    def heartbeats(self) -> list[Heartbeat]:
+        """The heartbeats of fusion, encoders and accelerators as they are now."""
         accelerators = [accelerator.progress for accelerator in self.recogniser.accelerators]
         return [self._fusion.progress, *self.encoders.progress, *accelerators]
 
-    def prepare(self, recogniser: Recogniser, bundle: Shown) -> Callable[[], None]:
-        """Make ready for a bundle that takes the same; what is returned changes to it, and waits until it has.
-
-        The sources go on: what they have delivered is recognised by the old bundle, what they deliver next by the new.
-        An accelerator, of which there is one, is closed for the old bundle before it is started for the new; meanwhile
-        the CPU computes.
-        """
+    def prepare(self, recogniser: Recogniser, bundle: PublishedBundle) -> "PreparedBundle":
+        """Prepare the switch to a bundle that the same sources serve. Runs on the updater's thread."""
         encoders, head = self.encoders.followed_by(recogniser.crews), recogniser.new_head()
-        changes = [stream.prepare_change(recogniser, bundle, head, encoders, self._fusion) for stream in self._streams]
-
-        def change() -> None:
-            bundle.signs.begin()
-            left = [change_one() for change_one in changes]
-            _wait_for(left)
-            old, self.recogniser = self.recogniser, recogniser
-            self.bundle, self.encoders = bundle, encoders
-            _close_accelerators(old)
-            for accelerator in recogniser.accelerators:
-                accelerator.start(self._on_change)
-            self._on_change()
-
-        return change
+        streams = [stream.prepare_switch(recogniser, bundle, head, encoders, self._fusion) for stream in self._streams]
+        return PreparedBundle(self, recogniser, bundle, encoders, streams)
 
     def close_encoders(self) -> None:
-        """Encode what is queued."""
+        """Encode what is queued, then stop the encoders."""
         self.encoders.close(ENCODERS_CLOSE_S)
 
     def close_fusion(self) -> None:
-        """Fuse what is queued, end what is open."""
+        """Fuse what is queued, end open events, then stop fusion."""
         self._fusion.close(FUSION_CLOSE_S)
 
     def close_accelerators(self) -> None:
-        """Kill their processes."""
-        _close_accelerators(self.recogniser)
+        """Kill the processes of the accelerators."""
+        close_accelerators(self.recogniser)
 
 
-def _wait_for(left: Sequence[LiveStream]) -> None:
-    deadline_ns = monotonic_ns() + round(LEAVE_S * NS_PER_S)
-    for stream in left:
-        if not stream.has_left.wait(seconds_until(deadline_ns)):
-            log.error("%s: fusion has not changed to the next bundle within %.1f s", stream.name, LEAVE_S)
+@dataclass(frozen=True)
+class PreparedBundle:
+    """A bundle that is loaded beside the active one and ready to take over."""
+
+    active: ActiveBundle
+    recogniser: Recogniser
+    bundle: PublishedBundle
+    encoders: Encoders
+    streams: Sequence[StreamSwitch]
+
+    def commit(self) -> None:
+        """Switch all streams to this bundle, and wait until they have.
+
+        The sources go on. The old bundle recognises what they have delivered so far, this bundle what comes next.
+        There is one accelerator of a kind: it is closed for the old bundle before it starts for this one. Until then
+        the CPU computes.
+        """
+        self.bundle.monitor.begin()
+        _wait_for([stream.commit() for stream in self.streams])
+        old, self.active.recogniser = self.active.recogniser, self.recogniser
+        self.active.bundle, self.active.encoders = self.bundle, self.encoders
+        close_accelerators(old)
+        for accelerator in self.recogniser.accelerators:
+            accelerator.start(self.active.on_change)
+        self.active.on_change()
 
 
-def _close_accelerators(recogniser: Recogniser) -> None:
+def close_accelerators(recogniser: Recogniser) -> None:
+    """Kill the processes of a recogniser's accelerators, within `ACCELERATORS_CLOSE_S`."""
     deadline_ns = monotonic_ns() + round(ACCELERATORS_CLOSE_S * NS_PER_S)
     for accelerator in recogniser.accelerators:
         if not accelerator.close(seconds_until(deadline_ns)):
-            log.error("%s did not stop within %.1f s; left behind", accelerator.device.name, ACCELERATORS_CLOSE_S)
+            log.error(
+                "%s did not stop within %.1f s; the daemon goes on without waiting",
+                accelerator.device.name,
+                ACCELERATORS_CLOSE_S,
+            )
 
 
-def errors_of(streams: Mapping[str, Stream]) -> int:
-    """What has failed in encoders and fusion since the daemon started."""
-    reasons = ("encoder_failed", "fusion_failed")
-    counters = [found for stream in streams.values() for found in stream.counters.values()]
-    return sum(found.dropped.get(reason, 0) for found in counters for reason in reasons)
+def _wait_for(replaced: Sequence[LiveStream]) -> None:
+    deadline_ns = monotonic_ns() + round(SWITCH_S * NS_PER_S)
+    for stream in replaced:
+        if not stream.has_left.wait(seconds_until(deadline_ns)):
+            log.error("%s: fusion has not switched to the next bundle within %.1f s", stream.name, SWITCH_S)

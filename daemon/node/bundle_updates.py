@@ -1,31 +1,38 @@
-"""The bundles of a node: what is said of them, and, where there is a source, what replaces them."""
+"""Connects the updater with the node: loads and switches bundles for it, and publishes what it does."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from daemon import __version__
+from daemon.bundle.bundle import load_bundle
 from daemon.bundle.manifest import Manifest
-from daemon.bundle.release import Offer, version_key
 from daemon.config.node import Config
-from daemon.core.records import UPDATE_STAGES
-from daemon.core.timing import NS_PER_S, monotonic_ns, wall_time_of
+from daemon.core.document import Loaded
+from daemon.core.errors import Refused
+from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.mqtt.session import Session
-from daemon.mqtt.update_payloads import BundlePart, CandidatePart, CheckPart, ModelsPayload, ResultPart
+from daemon.node.active_bundle import ActiveBundle, PreparedBundle, published_bundle, share_sources
+from daemon.node.announcement import Announcement
+from daemon.node.latency import ErrorCount
+from daemon.node.models_payload import models_payload
+from daemon.node.stop_request import StopRequest
+from daemon.node.stream import Stream
+from daemon.node.stream_publisher import PublishedBundle
 from daemon.pipeline import trial
-from daemon.pipeline.recogniser import Recogniser
+from daemon.pipeline.acceleration import accelerate
+from daemon.pipeline.recogniser import Recogniser, check_matches_config, load_recogniser
+from daemon.runtime.heartbeat import short_turns
 from daemon.updates.fetch import main as fetch
-from daemon.updates.policy import BuiltInBundle, active_id
-from daemon.updates.startup import Startup
-from daemon.updates.state import Check, Refusal, Result, UpdateState
-from daemon.updates.steps import ChildRunner, Host, Step
+from daemon.updates.policy import BuiltInBundle
+from daemon.updates.state import BundleMetrics
+from daemon.updates.steps import PreparedSwitch, Step
 from daemon.updates.updater import Snapshot, Updater
 
-BYTES_EVERY_NS = 5 * NS_PER_S
-"""How often it is told how much has been fetched: on a slow link each time takes from what is fetched."""
+log = logging.getLogger(__name__)
 
-
+# what the child processes of an update run
 UPDATE_STEPS: Mapping[Step, Callable[[str], None]] = {
     "list": fetch.list_releases,
     "resolve": fetch.resolve,
@@ -35,133 +42,127 @@ UPDATE_STEPS: Mapping[Step, Callable[[str], None]] = {
     "selftest": trial.selftest,
 }
 
+# on a slow link every message about progress takes time from the download
+PROGRESS_EVERY_NS = 5 * NS_PER_S
 
-@dataclass(frozen=True)
-class Bundles:
-    """Where a node's bundle comes from: `start` knows which, `load` makes one ready.
+NO_METRICS = BundleMetrics(moments=0, errors=0, p99_ms=None, mean_top_score=None)
 
-    `check` raises Refused for a manifest that does not fit the config, which is the file `config`.
-    """
-
-    start: Startup
-    load: Callable[[Path], Recogniser]
-    check: Callable[[Manifest], None]
-    config: Path
+NewStream = Callable[[str, Recogniser, PublishedBundle], Stream]
 
 
-class BundleUpdates:
-    """Owns the updater, and publishes what there is to say of it."""
+class BundleLoader:
+    """Loads bundles and checks that they match the config."""
 
-    def __init__(self, config: Config, bundles: Bundles, host: Host, session: Session) -> None:
+    def __init__(self, config: Loaded[Config]) -> None:
+        self._config = config
+
+    def load(self, directory: Path, bundle_id: str | None = None) -> Recogniser:
+        """Load a bundle, with its encoders on the devices that the config names.
+
+        Raises Refused when it cannot be used, or when it has another id than `bundle_id`.
+        """
+        recogniser = accelerate(load_recogniser(load_bundle(directory)), self._config.document.devices)
+        found = recogniser.bundle.manifest.id
+        if bundle_id not in (None, found):
+            raise Refused(f"{directory}: is {found}, expected {bundle_id}")
+        return recogniser
+
+    def check(self, manifest: Manifest) -> None:
+        """Raise Refused when a bundle does not match the config."""
+        check_matches_config(manifest, self._config)
+
+
+class UpdateHost:
+    """Loads and switches bundles for the updater, on the updater's thread. Implements Host."""
+
+    def __init__(
+        self,
+        loader: BundleLoader,
+        active: ActiveBundle,
+        errors: ErrorCount,
+        announcement: Announcement,
+        new_stream: NewStream,
+        streams: Mapping[str, Stream],
+        stop: StopRequest,
+    ) -> None:
+        """`new_stream` makes a stream for a bundle without starting it."""
+        self._loader = loader
+        self._active = active
+        self._errors = errors
+        self._announcement = announcement
+        self._new_stream = new_stream
+        self._streams = streams
+        self._stop = stop
+
+    def prepare(self, directory: Path, bundle: str) -> PreparedSwitch:
+        """Load a bundle beside the active one; return its switch. Raises Refused when it cannot be used.
+
+        A bundle that needs other sources than the active one restarts the node in the same process.
+        """
+        with short_turns():
+            recogniser = self._loader.load(directory, bundle)
+            self._loader.check(recogniser.bundle.manifest)
+            published = published_bundle(recogniser, self._errors)
+            if share_sources(self._active.recogniser.bundle.manifest, recogniser.bundle.manifest):
+                return _LiveSwitch(bundle, self._active.prepare(recogniser, published), self._announcement)
+            for name in self._streams:  # made only to be refused now rather than after the restart
+                self._new_stream(name, recogniser, published)
+            return _Restart(self._stop)
+
+    def bundle_metrics(self) -> BundleMetrics:
+        """Return how well the active bundle does."""
+        # until the restart, the bundle before still runs
+        return NO_METRICS if self._stop.restarts else self._active.bundle.monitor.read()
+
+
+@dataclass(frozen=True, slots=True)
+class _LiveSwitch:
+    """The switch to a bundle while the streams go on. Implements PreparedSwitch."""
+
+    bundle_id: str
+    prepared: PreparedBundle
+    announcement: Announcement
+
+    def commit(self) -> None:
+        """Switch."""
+        self.prepared.commit()
+        self.announcement.publish(self.prepared.recogniser.bundle.manifest)
+        log.info("%s is active now", self.bundle_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Restart:
+    """The switch to a bundle that needs other sources. Implements PreparedSwitch."""
+
+    stop: StopRequest
+
+    def commit(self) -> None:
+        """Restart the node in the same process."""
+        self.stop.restart()
+
+
+class ModelsTopic:
+    """Publishes the topic `models` of a node whose bundles are replaced."""
+
+    def __init__(self, config: Config, built_in: BuiltInBundle, updater: Updater, session: Session) -> None:
         self._node, self._source = config.node, config.models.source
-        self._built_in = bundles.start.built_in
+        self._built_in = built_in
+        self._updater = updater
         self._session = session
-        self._told: Snapshot | None = None
-        self._told_ns = 0
-        self.updater = Updater(
-            config.models,
-            bundles.start,
-            ChildRunner(UPDATE_STEPS),
-            host,
-            __version__,
-            bundles.config,
-            on_change=self.tell,
-        )
+        self._published: Snapshot | None = None
+        self._published_ns = 0
 
-    def tell(self) -> None:
-        """Publish what has changed since it was told last: called once at first, then by the updater's thread."""
-        snapshot, now_ns = self.updater.status(), monotonic_ns()
-        if snapshot == self._told:
+    def publish(self) -> None:
+        """Publish what has changed since the last time.
+
+        Called once before the updater starts, then on the updater's thread.
+        """
+        snapshot, now_ns = self._updater.status(), monotonic_ns()
+        before = self._published
+        if snapshot == before:
             return
-        are_bytes_alone = self._told is not None and replace(snapshot, bytes_done=self._told.bytes_done) == self._told
-        if not are_bytes_alone or now_ns - self._told_ns >= BYTES_EVERY_NS:
-            self._told, self._told_ns = snapshot, now_ns
+        is_progress_only = before is not None and replace(snapshot, bytes_done=before.bytes_done) == before
+        if not is_progress_only or now_ns - self._published_ns >= PROGRESS_EVERY_NS:
+            self._published, self._published_ns = snapshot, now_ns
             payload = models_payload(self._node, self._source, self._built_in, snapshot, time.time())
             self._session.publish("models", payload.to_json(), retain=True, qos=1)
-
-
-def models_payload(
-    node: str, source: str | None, built_in: BuiltInBundle, snapshot: Snapshot, now_s: float
-) -> ModelsPayload:
-    """What is said of a node's bundles."""
-    state = snapshot.state
-    return ModelsPayload(
-        node=node,
-        time=wall_time_of(now_s),
-        source=source,
-        active=_bundle(active_id(state, built_in), is_shipped=state.active is None),
-        previous=_previous(state, built_in),
-        candidate=_candidate(snapshot),
-        latest=snapshot.latest,
-        available=[offer.id for offer in _newest_first(state.available)],
-        pinned=state.pinned,
-        trouble=snapshot.trouble,
-        last_check=None if state.last_check is None else _check(state.last_check),
-        last_result=None if state.last_result is None else _result(state.last_result),
-        refused=[_result(refusal) for refusal in state.refused],
-    )
-
-
-def _previous(state: UpdateState, built_in: BuiltInBundle) -> BundlePart | None:
-    if state.active is None:
-        return None
-    if state.previous is None:
-        return _bundle(built_in.id, is_shipped=True)
-    return _bundle(state.previous.id, is_shipped=False)
-
-
-def _bundle(bundle: str, *, is_shipped: bool) -> BundlePart:
-    name, _, version = bundle.partition("@")
-    return BundlePart(id=bundle, name=name, version=version, shipped=is_shipped)
-
-
-def _candidate(snapshot: Snapshot) -> CandidatePart | None:
-    state = snapshot.state
-    if state.candidate is None:
-        return _on_probation(state)
-    candidate = state.candidate
-    total = candidate.release.size if candidate.release else 0
-    stage = UPDATE_STAGES.index(candidate.stage)
-    download = UPDATE_STAGES.index("download")
-    done = 0 if stage < download else snapshot.bytes_done if stage == download else total
-    return CandidatePart(
-        id=candidate.id,
-        name=candidate.name,
-        version=candidate.version,
-        stage=candidate.stage,
-        since=wall_time_of(candidate.since),
-        bytes_done=min(done, total),
-        bytes_total=total,
-    )
-
-
-def _on_probation(state: UpdateState) -> CandidatePart | None:
-    if state.active is None or state.probation is None:
-        return None
-    return CandidatePart(
-        id=state.active.id,
-        name=state.active.name,
-        version=state.active.version,
-        stage="probation",
-        since=wall_time_of(state.probation.since),
-        bytes_done=0,
-        bytes_total=0,
-    )
-
-
-def _check(check: Check) -> CheckPart:
-    return CheckPart(ok=check.ok, reason=check.reason, time=wall_time_of(check.time))
-
-
-def _result(result: Result | Refusal) -> ResultPart:
-    return ResultPart(
-        bundle=result.id,
-        ok=isinstance(result, Result) and result.ok,
-        stage=result.stage,
-        reason=result.reason,
-        time=wall_time_of(result.time),
-    )
-
-
-def _newest_first(offers: tuple[Offer, ...]) -> list[Offer]:
-    return sorted(offers, key=lambda offer: (offer.name, version_key(offer.version)), reverse=True)

@@ -3,8 +3,8 @@
 import logging
 import platform
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,8 +27,9 @@ from daemon.mqtt.commands import (
     StreamArguments,
     parse_arguments,
 )
+from daemon.node.active_bundle import ActiveBundle
 from daemon.node.stream import Stream
-from daemon.node.switches import Switch, save_switches
+from daemon.node.switches import Switch, SwitchFile
 
 log = logging.getLogger(__name__)
 
@@ -45,20 +46,20 @@ NO_SOURCE = "models.source in config.yaml is not set"
 
 
 class Control:
-    """Used by the thread that takes commands, alone; `bundle_id` gives the id of the bundle in use."""
+    """Obeys commands. Used by one thread."""
 
     def __init__(
         self,
         config: Config,
         streams: Mapping[str, Stream],
-        switches: Path,
-        bundle_id: Callable[[], str],
+        switches: SwitchFile,
+        active: ActiveBundle,
         updates: Updates | None = None,
     ) -> None:
         """Without `updates` bundles are not replaced, and commands about them are refused."""
         self._config, self._streams = config, streams
         self._switches = switches
-        self._bundle_id = bundle_id
+        self._active = active
         self._updates = updates
 
     def obey(self, request: Request) -> AnswerPayload:
@@ -79,9 +80,9 @@ class Control:
     def _do(self, name: str, order: Arguments) -> tuple[str | None, dict[str, Any] | None]:
         """Gives what is to be said though it is done, and what was asked for."""
         if isinstance(order, StreamArguments):
-            return self._turn(order.stream, lambda switch: switch.model_copy(update=CHANGES[name])), None
+            return self._turn(order.stream, partial(_stream_turned, name)), None
         if isinstance(order, DeviceArguments):
-            return self._turn(order.stream, lambda switch: _device_turned(switch, name, order.on), name), None
+            return self._turn(order.stream, partial(_device_turned, name, order.on), name), None
         if isinstance(order, LogLevelArguments):
             logging.getLogger().setLevel(order.level.upper())
             return None, None
@@ -108,9 +109,9 @@ class Control:
         if switches == before:
             return None
         try:
-            save_switches(self._switches, switches)
+            self._switches.save(switches)
         except OSError as error:
-            return f"it is forgotten at the next start: {self._switches}: {error.strerror or error}"
+            return f"it is forgotten at the next start: {self._switches.path}: {error.strerror or error}"
         return None
 
     def _describe(self) -> dict[str, Any]:
@@ -118,7 +119,7 @@ class Control:
         versions |= {name: version(name) for name in ("paho-mqtt", "opencv-python-headless", "av")}
         return {
             "node": self._config.node,
-            "bundle": self._bundle_id(),
+            "bundle": self._active.bundle.id,
             "versions": versions,
             "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
             "config": _masked(self._config.model_dump(mode="json")),
@@ -155,7 +156,11 @@ def _meanings(name: str, order: Arguments) -> set[str]:
     return {name, "mute" if name == "microphone" else "pause"}
 
 
-def _device_turned(switch: Switch, device: str, on: bool) -> Switch:
+def _stream_turned(command: str, switch: Switch) -> Switch:
+    return switch.model_copy(update=CHANGES[command])
+
+
+def _device_turned(device: str, on: bool, switch: Switch) -> Switch:
     """With the camera or microphone open or closed, and the other one as it is: of a paused stream both are closed."""
     open_now = {"camera": not (switch.paused or switch.blind), "microphone": not (switch.paused or switch.muted)}
     wanted = open_now | {device: on}

@@ -1,238 +1,172 @@
-"""The node: wires the rooms together, runs until told to stop, and stops in order."""
+"""The node: starts its parts in order, watches them until it is told to stop, and stops them in reverse order."""
 
 import logging
 import threading
+from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
-from queue import Empty, SimpleQueue
+from dataclasses import dataclass
 
-from daemon.config.node import Config, state_directory
-from daemon.core.errors import Refused
+from daemon.config.node import Config
 from daemon.core.timing import NS_PER_S, monotonic_ns, wall_time
 from daemon.mqtt.session import Session
 from daemon.mqtt.update_payloads import without_updates
-from daemon.node.active_bundle import ActiveBundle, FunctionSwitch, errors_of, shown, take_the_same
-from daemon.node.bundle_updates import Bundles, BundleUpdates
+from daemon.node.active_bundle import ActiveBundle
+from daemon.node.announcement import Announcement
+from daemon.node.bundle_updates import ModelsTopic
 from daemon.node.control import Control
-from daemon.node.reports import Reporter, accelerators_health, announce
-from daemon.node.stream import Stream, is_in_order
-from daemon.node.stream_publisher import Identity, Latencies, Shown, StreamPublisher
-from daemon.node.switches import load_switches
+from daemon.node.reports import Reporter, accelerators_health
+from daemon.node.stop_request import StopRequest
+from daemon.node.stream import Stream
+from daemon.node.stream_publisher import StreamPublisher
+from daemon.node.switches import SwitchFile
 from daemon.node.systemd import Notifier, Service
-from daemon.pipeline.recogniser import Recogniser
-from daemon.runtime.heartbeat import Heartbeat, short_turns
-from daemon.updates.state import BundleMetrics
-from daemon.updates.steps import PreparedSwitch
+from daemon.runtime.heartbeat import Heartbeat
 from daemon.updates.updater import Updater
 
 log = logging.getLogger(__name__)
 
+# together with what closes in between, well under the 5 s within which the service promises to stop
 SOURCES_CLOSE_S = 1.5
 UPDATER_CLOSE_S = 0.4
 SESSION_CLOSE_S = 1.5
-"""Together with what closes in between, well under the 5 s within which the service promises to stop."""
 
-NOTHING_YET = BundleMetrics(moments=0, errors=0, p99_ms=None, mean_top_score=None)
+# for closing, loading a bundle and opening sources: as long as the unit allows for a start
+RESTART_S = 90.0
 
-BEGINS_AGAIN_S = 90.0
-"""For closing, loading a bundle and opening sources: as long as the unit allows for a start."""
-
+# how often the node checks that its sources deliver, and looks for changes to report
 LOOK_EVERY_S = 0.25
-"""How often the node looks whether its sources deliver, and for changes to report."""
 
 
+@dataclass(frozen=True, slots=True)
+class Updates:
+    """The updater of a node whose bundles are replaced, and the topic that reports it."""
+
+    updater: Updater
+    topic: ModelsTopic
+
+
+@dataclass(frozen=True, kw_only=True)
 class Node:
-    """One daemon on one device."""
+    """One daemon on one device, as `wiring.build` composes it."""
 
-    def __init__(self, config: Config, recogniser: Recogniser, bundles: Bundles | None = None) -> None:
-        """Without `bundles` the recogniser's is used, always."""
-        self._config = config
-        self._latencies = Latencies()
-        self._changed = threading.Event()
-        state = state_directory(config)
-        self._switches, self._announced = state / "switches.json", state / "announced.json"
-        self._session = Session(
-            config.mqtt,
-            config.node,
-            state,
-            on_text=self._take_text,
-            on_command=lambda request: self._control.obey(request),
-        )
-        self._streams: dict[str, Stream] = {}
-        first = shown(recogniser, self._errors)
-        self._publishers = {name: self._new_publisher(name) for name in config.streams}
-        for name in config.streams:
-            self._streams[name] = self._new_stream(name, recogniser, first)
-        self._live = [stream for stream in self._streams.values() if stream.is_live]
-        self._active_bundle = ActiveBundle(recogniser, first, self._live, on_change=self._changed.set)
-        self._reporter = Reporter(config.node, monotonic_ns(), self._session, self._streams, self._latencies)
-        self._bundles = bundles
-        self._bundle_updates = None if bundles is None else BundleUpdates(config, bundles, self, self._session)
-        updater = None if self._bundle_updates is None else self._bundle_updates.updater
-        self._control = Control(config, self._streams, self._switches, lambda: self._active_bundle.bundle.id, updater)
-        self._stop: SimpleQueue[None] = SimpleQueue()
-        self._begins_again = self._is_stopping = False
+    config: Config
+    session: Session
+    publishers: Mapping[str, StreamPublisher]
+    streams: Mapping[str, Stream]
+    active: ActiveBundle
+    announcement: Announcement
+    updates: Updates | None
+    switches: SwitchFile
+    control: Control
+    reporter: Reporter
+    changed: threading.Event
+    stop: StopRequest
 
-    def run(self, stop: SimpleQueue[None], notifier: Notifier) -> bool:
-        """Run until there is something in `stop`, or until every source has come to its end and no text can come.
+    def run(self, notifier: Notifier) -> bool:
+        """Run until asked to stop, or until all sources have ended and no text can come.
 
-        The service manager is told of it, and its watchdog fed, through `notifier`. Says whether a new node is to go
-        on with another bundle, which wants its sources opened anew.
+        Return whether another node must run, with a bundle that needs other sources. `notifier` tells the service
+        manager and feeds its watchdog.
         """
-        self._stop = stop
+        self.stop.begin()
         with ExitStack() as stack:
-            stack.callback(self._session.stop, SESSION_CLOSE_S)
-            stack.callback(self._publish_health)
-            for publisher in self._publishers.values():
-                publisher.begin()
-            self._turn_as_left()
-            self._announce()
-            self._publish_models()
-            for remark in self._active_bundle.recogniser.stays_on_cpu:
-                log.warning("%s", remark)
-            self._active_bundle.start()
-            stack.callback(self._active_bundle.close_accelerators)
-            stack.callback(self._active_bundle.close_fusion)
-            stack.callback(self._active_bundle.close_encoders)
-            stack.callback(self._close_sources)
-            self._session.start()  # now that there are inlets for what comes at once
-            for stream in self._streams.values():
-                if not stream.is_live:
-                    stream.start_in_order(self._active_bundle.encoders)
-            if self._bundle_updates is not None:
-                self._bundle_updates.updater.start()
-                stack.callback(self._close_updater, self._bundle_updates.updater)
+            self._start(stack)
             notifier.wait_as_usual()
-            self._watch_over(stop, Service(notifier, self._loops))
-            self._is_stopping = True
-            if self._begins_again:
-                log.info("opening the sources anew for another bundle")
-                notifier.wait_longer(BEGINS_AGAIN_S)
+            self._watch(Service(notifier, self._heartbeats))
+            self.stop.close()
+            if self.stop.restarts:
+                log.info("opening the sources again for another bundle")
+                notifier.wait_longer(RESTART_S)
             else:
                 log.info("stopping")
                 notifier.send(STOPPING="1", STATUS="stopping")
         log.info("stopped")
-        return self._begins_again
+        return self.stop.restarts
 
-    def prepare(self, directory: Path, bundle: str) -> PreparedSwitch:
-        """Load a bundle beside the running one; committing what is returned switches to it. Raises Refused.
+    def _start(self, stack: ExitStack) -> None:
+        """Start everything, and push onto the stack how to stop it."""
+        stack.callback(self.session.stop, SESSION_CLOSE_S)
+        stack.callback(self._publish_health)
+        for publisher in self.publishers.values():
+            publisher.begin()
+        self._close_what_was_closed()
+        self.announcement.publish(self.active.recogniser.bundle.manifest)
+        self._publish_models()
+        for remark in self.active.recogniser.stays_on_cpu:
+            log.warning("%s", remark)
+        self.active.start()
+        stack.callback(self.active.close_accelerators)
+        stack.callback(self.active.close_fusion)
+        stack.callback(self.active.close_encoders)
+        stack.callback(self._close_sources)
+        self.session.start(
+            {name: stream for name, stream in self.streams.items() if stream.takes_text}, self.control.obey
+        )
+        for stream in self.streams.values():
+            if not stream.is_live:
+                stream.start_in_order(self.active.encoders)
+        if self.updates is not None:
+            self.updates.updater.start(self.updates.topic.publish)
+            stack.callback(self._close_updater, self.updates.updater)
 
-        Implements Host, for the updater's thread.
-        """
-        if self._bundles is None:
-            raise Refused("bundles are not replaced here")
-        with short_turns():
-            recogniser = self._bundles.load(directory)
-            if (found := recogniser.bundle.manifest.id) != bundle:
-                raise Refused(f"{directory}: is {found}, expected {bundle}")
-            self._bundles.check(recogniser.bundle.manifest)
-            bundle_shown = shown(recogniser, self._errors)
-            if not take_the_same(self._active_bundle.recogniser.bundle.manifest, recogniser.bundle.manifest):
-                for name in self._config.streams:  # which are made anew then: now it can still be refused
-                    self._new_stream(name, recogniser, bundle_shown)
-                return FunctionSwitch(self._begin_again)
-            change = self._active_bundle.prepare(recogniser, bundle_shown)
+    def _close_what_was_closed(self) -> None:
+        """Close what was closed on request when the daemon ended."""
+        live = {name: stream for name, stream in self.streams.items() if stream.is_live}
+        for name, switch in self.switches.load(list(self.streams)).items():
+            if name in live:
+                live[name].turn(switch)
 
-        def switch() -> None:
-            change()
-            self._announce()
-            log.info("%s has taken over", bundle)
+    def _watch(self, service: Service) -> None:
+        """Publish health at changes and at intervals, and keep the service informed, until it is time to stop."""
+        published_ns = None
+        while True:
+            for stream in self.streams.values():
+                stream.look()
+            now_ns = monotonic_ns()
+            due = published_ns is None or now_ns - published_ns >= self.config.health.every_s * NS_PER_S
+            if due or self.changed.is_set():
+                self.changed.clear()
+                self._publish_health()
+                published_ns = now_ns
+            service.look(
+                self.reporter.sources(),
+                accelerators_health(self.active.recogniser.accelerators),
+                streams=len(self.streams),
+                connected=self.session.connected,
+            )
+            if all(stream.has_ended for stream in self.streams.values()):
+                log.info("all sources have come to their end")
+                return
+            if self.stop.wait(LOOK_EVERY_S):
+                return
 
-        return FunctionSwitch(switch)
+    def _heartbeats(self) -> list[Heartbeat]:
+        updater = [] if self.updates is None else [self.updates.updater.progress]
+        return [self.session.progress, *self.active.heartbeats, *updater]
 
-    def bundle_metrics(self) -> BundleMetrics:
-        """How the running bundle does. Implements Host."""
-        if self._begins_again:  # what still runs is not the one that is asked for
-            return NOTHING_YET
-        return self._active_bundle.bundle.signs.read()
+    def _publish_health(self) -> None:
+        health = self.reporter.health(self.active.recogniser)
+        self.session.publish("health", health.to_json(), retain=True, qos=1)
 
-    def _begin_again(self) -> None:
-        if not self._is_stopping:
-            self._begins_again = True
-            self._stop.put(None)
+    def _publish_models(self) -> None:
+        if self.updates is not None:
+            self.updates.topic.publish()
+            return
+        manifest = self.active.recogniser.bundle.manifest
+        payload = without_updates(self.config.node, manifest.name, manifest.version, wall_time(monotonic_ns()))
+        self.session.publish("models", payload.to_json(), retain=True, qos=1)
+
+    def _close_sources(self) -> None:
+        for stream in self.streams.values():
+            stream.request_stop()
+        deadline_ns = monotonic_ns() + round(SOURCES_CLOSE_S * NS_PER_S)
+        for stream in self.streams.values():
+            if late := stream.join(deadline_ns):
+                log.warning("%s: did not close in time: %s", stream.name, ", ".join(late))
 
     @staticmethod
     def _close_updater(updater: Updater) -> None:
         if not updater.close(UPDATER_CLOSE_S):
-            log.warning("the updater did not stop within %.1f s; left behind", UPDATER_CLOSE_S)
-
-    def _turn_as_left(self) -> None:
-        """Close what was closed when the daemon ended."""
-        switches = load_switches(self._switches, list(self._streams))
-        for stream in self._live:
-            stream.turn(switches[stream.name])
-
-    def _announce(self) -> None:
-        manifest = self._active_bundle.recogniser.bundle.manifest
-        announce(self._config, manifest, self._streams, self._session, self._announced)
-
-    def _close_sources(self) -> None:
-        for stream in self._streams.values():
-            stream.request_stop()
-        deadline_ns = monotonic_ns() + round(SOURCES_CLOSE_S * NS_PER_S)
-        for stream in self._streams.values():
-            left_behind = stream.join(deadline_ns)
-            if left_behind:
-                log.warning("%s: did not close in time: %s", stream.name, ", ".join(left_behind))
-
-    def _watch_over(self, stop: SimpleQueue[None], service: Service) -> None:
-        """Publish health at changes and at intervals, and let the service look, until it is time to stop."""
-        published_ns = None
-        while True:
-            for stream in self._streams.values():
-                stream.look()
-            now_ns = monotonic_ns()
-            due = published_ns is None or now_ns - published_ns >= self._config.health.every_s * NS_PER_S
-            if due or self._changed.is_set():
-                self._changed.clear()
-                self._publish_health()
-                published_ns = now_ns
-            service.look(
-                self._reporter.sources(),
-                accelerators_health(self._active_bundle.recogniser.accelerators),
-                streams=len(self._streams),
-                connected=self._session.connected,
+            log.warning(
+                "the updater did not stop within %.1f s; the daemon stops without waiting for it", UPDATER_CLOSE_S
             )
-            if all(stream.has_ended for stream in self._streams.values()):
-                log.info("every source has come to its end")
-                return
-            try:
-                stop.get(timeout=LOOK_EVERY_S)
-            except Empty:
-                continue
-            return
-
-    def _loops(self) -> list[Heartbeat]:
-        updater = [] if self._bundle_updates is None else [self._bundle_updates.updater.progress]
-        return [self._session.progress, *self._active_bundle.progress, *updater]
-
-    def _publish_health(self) -> None:
-        health = self._reporter.health(self._active_bundle.recogniser)
-        self._session.publish("health", health.to_json(), retain=True, qos=1)
-
-    def _publish_models(self) -> None:
-        if self._bundle_updates is not None:
-            self._bundle_updates.tell()
-            return
-        manifest = self._active_bundle.recogniser.bundle.manifest
-        payload = without_updates(self._config.node, manifest.name, manifest.version, wall_time(monotonic_ns()))
-        self._session.publish("models", payload.to_json(), retain=True, qos=1)
-
-    def _errors(self) -> int:
-        return errors_of(self._streams) + self._session.counters.dropped.get("recognition_not_finite", 0)
-
-    def _new_publisher(self, name: str) -> StreamPublisher:
-        identity = Identity(self._config.node, name)
-        in_order = is_in_order(self._config.streams[name])
-        return StreamPublisher(
-            identity, self._session, self._config.mqtt.recognitions, self._latencies, in_order=in_order
-        )
-
-    def _new_stream(self, name: str, recogniser: Recogniser, bundle: Shown) -> Stream:
-        config, publisher = self._config.streams[name], self._publishers[name]
-        return Stream(name, config, recogniser, bundle, publisher, on_change=self._changed.set)
-
-    def _take_text(self, stream: str, payload: bytes, retained: bool) -> None:
-        known = self._streams.get(stream)
-        if known is None or not known.take_text(payload, retained):
-            self._session.counters.drop("text_for_no_stream")

@@ -1,22 +1,23 @@
-"""One stream of the node: its sources, its counters, and the flow that takes what they deliver."""
+"""One stream of the node: its sources, its counters, and the pipeline that takes what they deliver."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from daemon.config.streams import StreamConfig
 from daemon.core.errors import Refused
 from daemon.core.ports import Deliver
-from daemon.core.records import MODALITIES, Captured, Counters, Modality, modality_of, moved
+from daemon.core.records import Captured, Counters, Modality, modality_of, moved
 from daemon.core.timing import NS_PER_MS, seconds_until
 from daemon.fusion.fuse import FusionHead, StreamFusion
 from daemon.node.health import StreamHealth, input_health, source_health
-from daemon.node.stream_publisher import Shown, StreamPublisher
+from daemon.node.stream_publisher import PublishedBundle, StreamPublisher
 from daemon.node.switches import Switch
 from daemon.pipeline.encode import Encoders, Preparation
 from daemon.pipeline.keep_alive import Gates, KeepAlive, Kept, rules_of
 from daemon.pipeline.lane import Lane, LiveFlow
-from daemon.pipeline.live import LiveFusion, LiveStream, Order
+from daemon.pipeline.live import LiveFusion, LiveStream
 from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.recogniser import Recogniser
 from daemon.runtime.liveness import DELIVERS
@@ -27,84 +28,88 @@ from daemon.sources.text import TextInlet
 
 
 def is_in_order(config: StreamConfig) -> bool:
-    """Whether the stream is replayed as fast as possible, in order and without loss."""
+    """Return whether the stream is a replay as fast as possible, in order and without loss."""
     return config.replay is not None and config.replay.pace == "fast"
 
 
 class Stream:
-    """Wires one stream; `start_live` or `start_in_order` begins to capture.
-
-    Raises Refused when what the config says of its sources cannot be used with the bundle.
-    """
+    """Wires one stream. `start_live` or `start_in_order` begins to capture."""
 
     def __init__(
         self,
         name: str,
         config: StreamConfig,
         recogniser: Recogniser,
-        shown: Shown,
+        bundle: PublishedBundle,
         publisher: StreamPublisher,
+        counters: dict[Modality, Counters],
         *,
         on_change: Callable[[], None],
     ) -> None:
+        """Raises Refused when the bundle uses nothing that the stream's sources deliver.
+
+        `on_change` is called when the state of a source or of the switch has changed.
+        """
         self.name = name
+        self.counters = counters
         self._config = config
-        self._recogniser, self._shown = recogniser, shown
+        self._recogniser, self._bundle = recogniser, bundle
         self._publisher = publisher
         self._on_change = on_change
         self._stop = threading.Event()
-        self.counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
         self._gates = Gates(config.gates)
         self._gates.suit(recogniser.bundle.manifest)
         self._sources: dict[str, SupervisedSource] = {}
         self._switch = Switch()
-        self._flow: LiveFlow | None = None
-        self._order: Callable[[Order], None] = lambda _: None
-        self.inlet: TextInlet | None = None
+        self._live: _Live | None = None
+        self._inlet: TextInlet | None = None
         modalities = recogniser.bundle.manifest.modalities
-        self._wanted = frozenset(modalities.present())
+        self._modalities = frozenset(modalities.present())
         self._takes_text = config.text.enabled and modalities.text is not None and not is_in_order(config)
         self._new_sources = build_sources(
             config,
             sample_rate_hz=modalities.audio.preprocessing.sample_rate_hz if modalities.audio else None,
             picture=modalities.image is not None,
-            counters=self.counters,
+            counters=counters,
         )
         if not self._new_sources and not self._takes_text:
-            raise Refused(f"streams.{name}: captures nothing that the bundle {recogniser.bundle.manifest.id} takes")
+            raise Refused(f"streams.{name}: captures nothing that the bundle {recogniser.bundle.manifest.id} uses")
 
-    def live(self, recogniser: Recogniser, shown: Shown, head: FusionHead) -> LiveStream:
-        """What the shared fusion thread needs of this stream under a bundle."""
-        return LiveStream(
-            self.name, self._new_fusion(recogniser, head), partial(self._publisher.publish, shown), self.counters
-        )
+    def live(self, recogniser: Recogniser, bundle: PublishedBundle, head: FusionHead) -> LiveStream:
+        """Return what the shared fusion thread needs of this stream under a bundle."""
+        publish = partial(self._publisher.publish, bundle)
+        return LiveStream(self.name, self._new_fusion(recogniser, head), publish, self.counters)
 
     def start_live(self, live: LiveStream, encoders: Encoders, fusion: LiveFusion) -> None:
         """Begin to capture, with text from MQTT where it is enabled."""
-        flow = self._flow = LiveFlow(self._lane(self._recogniser, live, encoders, fusion), self._gates)
-        self._order = lambda order: fusion.order(flow.stream, order)
+        flow = LiveFlow(self._lane(self._recogniser, live, encoders, fusion), self._gates)
+        self._live = _Live(flow, fusion)
         if self._takes_text:
-            self.inlet = TextInlet(self._counted(flow.deliver), self.counters["text"])
+            self._inlet = TextInlet(self._intake(flow.deliver), self.counters["text"])
         self._start_sources(flow.deliver)
 
-    def prepare_change(
-        self, recogniser: Recogniser, shown: Shown, head: FusionHead, encoders: Encoders, fusion: LiveFusion
-    ) -> Callable[[], LiveStream]:
-        """Make ready for another bundle that takes what this one does; what is returned changes to it.
-
-        That gives the stream as it was before. Only for a live stream that has started.
-        """
-        if self._flow is None:
+    def prepare_switch(
+        self,
+        recogniser: Recogniser,
+        bundle: PublishedBundle,
+        head: FusionHead,
+        encoders: Encoders,
+        fusion: LiveFusion,
+    ) -> "StreamSwitch":
+        """Prepare the switch to a bundle that the same sources serve. Only for a live stream that has started."""
+        if self._live is None:
             raise RuntimeError(f"{self.name} has not started live")
-        flow, lane = self._flow, self._lane(recogniser, self.live(recogniser, shown, head), encoders, fusion)
+        lane = self._lane(recogniser, self.live(recogniser, bundle, head), encoders, fusion)
+        return StreamSwitch(self, recogniser, lane)
 
-        def change() -> LiveStream:
-            self._gates.suit(recogniser.bundle.manifest)
-            left = flow.change(lane)
-            self._recogniser = recogniser
-            return left
-
-        return change
+    def switch_lane(self, recogniser: Recogniser, lane: Lane) -> LiveStream:
+        """Send what comes from now on along another bundle's lane; return the stream under the bundle before."""
+        if self._live is None:
+            raise RuntimeError(f"{self.name} has not started live")
+        self._gates.suit(recogniser.bundle.manifest)
+        replaced = self._live.flow.change(lane)
+        self._recogniser = recogniser
+        return replaced
 
     def start_in_order(self, encoders: Encoders) -> None:
         """Begin to replay as fast as the encoders can."""
@@ -114,57 +119,61 @@ class Stream:
             Preparation(manifest, self.counters),
             encoders,
             self._new_fusion(self._recogniser, self._recogniser.new_head()),
-            partial(self._publisher.publish, self._shown),
+            partial(self._publisher.publish, self._bundle),
             self.counters,
             self._stop,
             self._gates,
             KeepAlive(rules_of(manifest.modalities, self._config.gates)),
         )
-        # after a failure it would begin again at another time than its fusion has come to
+        # a replay that has failed would start again at another time than the one that its fusion has reached
         self._start_sources(flow.deliver, on_end=flow.finish, resumes=False)
 
     @property
     def is_live(self) -> bool:
-        """Whether it can be paused: a replay as fast as possible has no breaks."""
+        """Whether the stream can be paused: a replay as fast as possible cannot."""
         return not is_in_order(self._config)
 
     @property
+    def takes_text(self) -> bool:
+        """Whether the stream has a text inlet now."""
+        return self._inlet is not None
+
+    @property
     def devices(self) -> frozenset[str]:
-        """Which of camera and microphone it has that can be opened and closed."""
-        named = {"camera": self._config.camera, "microphone": self._config.microphone}
-        return frozenset(name for name, config in named.items() if config is not None)
+        """Which of `camera` and `microphone` the stream has, to be opened and closed."""
+        devices = {"camera": self._config.camera, "microphone": self._config.microphone}
+        return frozenset(name for name, config in devices.items() if config is not None)
 
     @property
     def switch(self) -> Switch:
-        """What of the stream is to be closed."""
+        """What of the stream is closed on request."""
         return self._switch
 
     def turn(self, switch: Switch) -> None:
-        """Close or open camera and microphone, now or, before it has started, from the start.
+        """Close or open camera and microphone, now or, before the start, from the start on. Does not wait for it.
 
-        Does not wait for that. Only for a live stream.
+        Only for a live stream.
         """
         if switch == self._switch:
             return
         was_paused, self._switch = self._switch.paused, switch
         for name, source in self._sources.items():
             self._open_or_close(name, source)
-        if switch.paused != was_paused:
-            self._order("pause" if switch.paused else "resume")
+        if self._live is not None and switch.paused != was_paused:
+            self._live.fusion.order(self._live.flow.stream, "pause" if switch.paused else "resume")
         self._on_change()
 
-    def take_text(self, payload: bytes, retained: bool) -> bool:
-        """Take a text for the inlet; False when there is none."""
-        if self.inlet is None:
-            return False
+    def take(self, payload: bytes, retained: bool) -> None:
+        """Take a text that came over MQTT. Implements TextSink, for a stream that takes text."""
+        if self._inlet is None:
+            raise RuntimeError(f"{self.name} has no text inlet")
         if self._switch.paused:
             self.counters["text"].drop("paused")
         else:
-            self.inlet.receive(payload, retained)
-        return True
+            self._inlet.receive(payload, retained)
 
     def look(self) -> None:
-        """See whether every source still delivers what it should."""
+        """Check that every source delivers, and open again those that do not."""
         for source in self._sources.values():
             source.look()
 
@@ -175,38 +184,35 @@ class Stream:
             source.request_stop()
 
     def join(self, deadline_ns: int) -> list[str]:
-        """Wait for the sources to close; gives the names of those that had not by the deadline."""
+        """Wait for the sources to close; return the names of those that have not closed by the deadline."""
         return [name for name, source in self._sources.items() if not source.join(seconds_until(deadline_ns))]
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing can come any more: no inlet, and every source has come to its end."""
+        """Whether nothing can come any more: there is no text inlet, and every source has come to its end."""
         states = [source.status.state for source in self._sources.values()]
-        return self.inlet is None and all(state == "ended" for state in states)
+        return self._inlet is None and all(state == "ended" for state in states)
 
     def health(self) -> StreamHealth:
-        """A snapshot for the health payload."""
+        """Return a snapshot for the health payload."""
         present = self._recogniser.bundle.manifest.modalities.present()
+        delivers = any(source.status.state in DELIVERS for source in self._sources.values())
         return StreamHealth(
             sources={name: source_health(source) for name, source in self._sources.items()},
             inputs={modality: input_health(self.counters[modality]) for modality in present},
             recognitions=self._publisher.recognitions,
             events=self._publisher.events,
-            available=not self._switch.paused and (self.inlet is not None or self._delivers),
+            available=not self._switch.paused and (self._inlet is not None or delivers),
             camera=self._is_open("camera"),
             microphone=self._is_open("microphone"),
         )
 
-    @property
-    def _delivers(self) -> bool:
-        return any(source.status.state in DELIVERS for source in self._sources.values())
-
     def _is_open(self, device: str) -> bool | None:
-        """Whether a device is open, or to be opened; None when there is none that is used."""
+        """Return whether a device is open or is to be opened; None when none is used."""
         source = self._sources.get("camera" if self._carries_sound else device)
         if device not in self.devices or source is None:
             return None
-        # what two share stays open for one; what comes of the other is thrown away
+        # a source that serves both stays open for one of them; what comes of the other is dropped
         is_covered = self._carries_sound and (self._switch.blind if device == "camera" else self._switch.muted)
         return source.status.state != "paused" and not is_covered
 
@@ -218,8 +224,9 @@ class Stream:
     def _lane(self, recogniser: Recogniser, live: LiveStream, encoders: Encoders, fusion: LiveFusion) -> Lane:
         manifest = recogniser.bundle.manifest
         rules = rules_of(manifest.modalities, self._config.gates)
-        kept = Kept(rules) if rules else None  # without gates nothing stands for anything
-        return Lane(live, Preparation(manifest, self.counters), encoders, fusion, kept)
+        # without gates no embedding is published again
+        latest = Kept(rules) if rules else None
+        return Lane(live, Preparation(manifest, self.counters), encoders, fusion, latest)
 
     def _new_fusion(self, recogniser: Recogniser, head: FusionHead) -> StreamFusion:
         return recogniser.new_fusion(head, self._config.fusion, self._config.events)
@@ -231,11 +238,11 @@ class Stream:
             supervised = SupervisedSource(
                 f"{self.name}/{name}",
                 source,
-                self._counted(deliver),
+                self._intake(deliver),
                 on_change=self._on_change,
                 on_end=on_end,
                 resumes=resumes,
-                watch=watch_of(name, self._config, self._wanted),
+                watch=watch_of(name, self._config, self._modalities),
                 inspect=Inspector(),
             )
             self._sources[name] = supervised
@@ -254,21 +261,42 @@ class Stream:
         else:
             source.resume()
 
-    def _counted(self, deliver: Deliver) -> Deliver:
+    def _intake(self, deliver: Deliver) -> Deliver:
         camera, microphone = self._config.camera, self._config.microphone
         offsets_ns: dict[Modality, int] = {
             "image": round(camera.offset_ms * NS_PER_MS) if camera else 0,
             "audio": round(microphone.offset_ms * NS_PER_MS) if microphone else 0,
             "text": 0,
         }
+        return partial(self._take_in, deliver, offsets_ns)
 
-        def count_and_deliver(captured: Captured) -> None:
-            modality = modality_of(captured)
-            # of a camera's own stream, or a recording
-            if (modality == "audio" and self._switch.muted) or (modality == "image" and self._switch.blind):
-                self.counters[modality].drop("closed")
-                return
-            self.counters[modality].captured += 1
-            deliver(moved(captured, offsets_ns[modality]))
+    def _take_in(self, deliver: Deliver, offsets_ns: Mapping[Modality, int], captured: Captured) -> None:
+        """Count what a source has captured, correct its time, and deliver it."""
+        modality = modality_of(captured)
+        # a camera with sound, or a recording, delivers both while one of them is closed
+        if (modality == "audio" and self._switch.muted) or (modality == "image" and self._switch.blind):
+            self.counters[modality].drop("closed")
+            return
+        self.counters[modality].captured += 1
+        deliver(moved(captured, offsets_ns[modality]))
 
-        return count_and_deliver
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """The pipeline of a live stream that has started."""
+
+    flow: LiveFlow
+    fusion: LiveFusion
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSwitch:
+    """One stream's part of a prepared switch."""
+
+    stream: Stream
+    recogniser: Recogniser
+    lane: Lane
+
+    def commit(self) -> LiveStream:
+        """Switch the stream; return it under the bundle before, which still fuses what is on its way."""
+        return self.stream.switch_lane(self.recogniser, self.lane)

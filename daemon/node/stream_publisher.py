@@ -1,146 +1,46 @@
-"""Says over MQTT what one stream has recognised."""
+"""Publishes the recognitions, events and state of one stream over MQTT."""
 
 import logging
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.config.mqtt import RecognitionsConfig
 from daemon.core.errors import InputError
-from daemon.core.records import Event, Modality, Recognition
-from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, wall_time
+from daemon.core.records import Event, Recognition
+from daemon.core.timing import monotonic_ns, wall_time
 from daemon.fusion.fuse import Fused
 from daemon.mqtt.payloads import event_payload, recognition_json, state_payload
 from daemon.mqtt.session import Session
-from daemon.updates.state import BundleMetrics
-
-
-class RecognitionGate:
-    """Decides, moment by moment, for one stream. Depends on moment times alone, so a replay repeats it.
-
-    `rate` keeps a schedule: a recognition passes up to half a period before it is due, and one that comes up to half
-    a period late does not push the next one back. So 20 a second of 30 frames a second are 20, not the 15 that a
-    shortest distance would leave. In any T seconds at most `max_rate_hz` * T + 2 pass.
-    """
-
-    def __init__(self, config: RecognitionsConfig) -> None:
-        self._publish = config.publish
-        self._period_ns = round(NS_PER_S / config.max_rate_hz)
-        self._due_ns: int | None = None
-        self._last: tuple[str, frozenset[Modality]] | None = None
-
-    def passes(self, recognition: Recognition, label: str) -> bool:
-        """Whether to publish; `label` is the top one. An empty moment never passes."""
-        present = frozenset(recognition.moment.embeddings)
-        changed = (label, present) != self._last
-        self._last = (label, present)
-        if not present:
-            return False
-        if self._publish == "rate":
-            return self._is_due(recognition.moment.time_ns)
-        return changed or self._publish == "every"
-
-    def _is_due(self, time_ns: int) -> bool:
-        half_ns = self._period_ns // 2
-        if self._due_ns is None:
-            self._due_ns = time_ns
-        early_ns = self._due_ns - time_ns
-        if early_ns > half_ns:
-            return False
-        on_schedule = early_ns >= -half_ns
-        self._due_ns = (self._due_ns if on_schedule else time_ns) + self._period_ns
-        return True
-
-
-LATEST_MOMENTS = 500
-"""Enough for a p99 that rests on five of them."""
-
-
-class VitalSigns:
-    """Of one bundle; the thread that fuses takes them, another reads.
-
-    `errors` counts what has failed since the daemon started, under whichever bundle.
-    """
-
-    def __init__(self, errors: Callable[[], int]) -> None:
-        self._errors = errors
-        self._errors_before = errors()
-        self._latest: deque[tuple[int, float]] = deque(maxlen=LATEST_MOMENTS)
-        self._moments = 0
-
-    def begin(self) -> None:
-        """The bundle takes over: what failed until now was another's."""
-        self._errors_before = self._errors()
-
-    def take(self, latency_ns: int, top_score: float) -> None:
-        """Note one moment: how long after its capture it was recognised, and the score of its best label."""
-        self._latest.append((latency_ns, top_score))
-        self._moments += 1
-
-    def read(self) -> BundleMetrics:
-        """Moments and errors since it took over, latencies and scores of the latest moments."""
-        latest, errors = self._latest.copy(), self._errors() - self._errors_before
-        if not latest:
-            return BundleMetrics(moments=0, errors=errors, p99_ms=None, mean_top_score=None)
-        latencies_ns = sorted(latency_ns for latency_ns, _ in latest)
-        return BundleMetrics(
-            moments=self._moments,
-            errors=errors,
-            p99_ms=latencies_ns[min(len(latest) - 1, len(latest) * 99 // 100)] / NS_PER_MS,
-            mean_top_score=sum(score for _, score in latest) / len(latest),
-        )
-
-
-KEPT = 512
-"""Enough for a p99 that rests on five samples; the last quarter of a minute at 30 a second."""
-
-
-class Latencies:
-    """The latest `KEPT` durations; one thread adds while another reads."""
-
-    def __init__(self) -> None:
-        self._durations_ns: deque[int] = deque(maxlen=KEPT)
-
-    def add(self, duration_ns: int) -> None:
-        """Note one duration."""
-        self._durations_ns.append(duration_ns)
-
-    def percentile_ms(self, percent: float) -> float | None:
-        """The given percentile in milliseconds, or None when there are none yet."""
-        ordered = sorted(self._durations_ns.copy())
-        if not ordered:
-            return None
-        index = min(len(ordered) - 1, int(len(ordered) * percent / 100))
-        return round(ordered[index] / NS_PER_MS, 3)
-
+from daemon.node.latency import NOT_FINITE, BundleMonitor, Latencies
+from daemon.node.recognition_gate import RecognitionGate
 
 log = logging.getLogger(__name__)
 
+# a replay as fast as possible waits so long for the broker before it drops a message
 WAIT_IN_ORDER_S = 10.0
-"""How long replay as fast as possible waits for the broker before it gives a message up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What every payload of a stream says of where it comes from."""
+    """The node and stream that every payload names."""
 
     node: str
     stream: str
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A bundle as payloads show it: its id, the names of its labels; and where its vital signs are kept."""
+class PublishedBundle:
+    """The id and label names of a bundle, as payloads show them, and the monitor of its metrics."""
 
     id: str
     labels: Sequence[str]
-    signs: VitalSigns
+    monitor: BundleMonitor
 
 
 class StreamPublisher:
-    """Publishes recognitions, events and the state of one stream; used by the thread that fuses it.
+    """Publishes recognitions, events and the state of one stream. Used by the thread that fuses the stream.
 
-    With `in_order` it waits for the broker rather than dropping.
+    With `in_order` it waits for the broker and drops nothing.
     """
 
     def __init__(
@@ -164,25 +64,25 @@ class StreamPublisher:
         self.events = 0
 
     def begin(self) -> None:
-        """Say that nothing is recognised yet."""
+        """Publish the state of a stream in which nothing is recognised yet."""
         self._publish_state(None, monotonic_ns())
         self._is_patient = self._in_order
 
-    def publish(self, bundle: Shown, fused: Fused) -> None:
-        """Publish what came of one step of fusion under a bundle."""
+    def publish(self, bundle: PublishedBundle, fused: Fused) -> None:
+        """Publish the result of one step of fusion under a bundle."""
         if fused.not_finite:
             self.recognitions += fused.not_finite
-            self._session.counters.drop("recognition_not_finite", fused.not_finite)
+            self._session.counters.drop(NOT_FINITE, fused.not_finite)
         for recognition in fused.recognitions:
             self._publish_recognition(bundle, recognition)
         for event in fused.events:
             self._publish_event(bundle, event)
 
-    def _publish_recognition(self, bundle: Shown, recognition: Recognition) -> None:
+    def _publish_recognition(self, bundle: PublishedBundle, recognition: Recognition) -> None:
         self.recognitions += 1
         best = int(recognition.scores.argmax())
         label = bundle.labels[best]
-        bundle.signs.take(monotonic_ns() - recognition.moment.time_ns, float(recognition.scores[best]))
+        bundle.monitor.record(monotonic_ns() - recognition.moment.time_ns, float(recognition.scores[best]))
         if not self._gate.passes(recognition, label):
             return
         try:
@@ -196,14 +96,14 @@ class StreamPublisher:
                 time=wall_time(recognition.moment.time_ns),
             )
         except InputError as error:
-            self._session.counters.drop("recognition_not_finite")
+            self._session.counters.drop(NOT_FINITE)
             log.warning("%s: %s", self._identity.stream, error)
             return
         self._send("recognition", payload)
         if not self._in_order:
             self._latencies.add(monotonic_ns() - recognition.moment.time_ns)
 
-    def _publish_event(self, bundle: Shown, event: Event) -> None:
+    def _publish_event(self, bundle: PublishedBundle, event: Event) -> None:
         self.events += 1
         payload = event_payload(
             event,
@@ -233,6 +133,6 @@ class StreamPublisher:
         self._is_patient = self._session.publish(topic, payload, qos=qos, retain=retain, wait_s=wait_s) and wait_s > 0
 
     def _wait_s(self) -> float:
-        """How long to wait for the broker. Without one only the first message waits: else a replay would never end."""
+        """Return how long to wait for the broker. Only the first message waits without a broker: a replay must end."""
         self._is_patient = self._is_patient or (self._in_order and self._session.connected)
         return WAIT_IN_ORDER_S if self._is_patient else 0.0

@@ -1,7 +1,7 @@
-"""What somebody has switched off: kept in a file, so that a restart does not open a microphone that was muted."""
+"""Which cameras and microphones are closed on request, in memory and on disk."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
@@ -14,7 +14,7 @@ MAX_BYTES = 100_000
 
 
 class Switch(BaseModel):
-    """Of one stream: `paused` closes camera and microphone, `blind` and `muted` one of them."""
+    """What is closed of one stream: `paused` closes camera and microphone, `blind` and `muted` one of them."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -26,22 +26,29 @@ class Switch(BaseModel):
 _Switches = RootModel[dict[str, Switch]]
 
 
-def load_switches(path: Path, streams: list[str]) -> dict[str, Switch]:
-    """The switch of each stream; all are off where there is no file.
+class SwitchFile:
+    """Keeps the switches of a node's streams in a file, so that a restart does not open a muted microphone."""
 
-    When the file cannot be read everything is closed: nobody can say what was meant to stay so.
-    """
-    try:
-        found = _Switches.model_validate_json(read_bounded(path, MAX_BYTES)).root
-    except FileNotFoundError:
-        found = {}
-    except (OSError, ValidationError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is damaged"
-        log.error("%s cannot be read (%s): all streams are paused and muted until they are resumed", path, reason)
-        return dict.fromkeys(streams, Switch(paused=True, muted=True))
-    return {stream: found.get(stream, Switch()) for stream in streams}
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
+    def load(self, streams: Sequence[str]) -> dict[str, Switch]:
+        """Return the switch of each stream; all are open where there is no file.
 
-def save_switches(path: Path, switches: Mapping[str, Switch]) -> None:
-    """Replace the file, whole or not at all. Raises OSError."""
-    replace_file(path, _Switches(dict(switches)).model_dump_json().encode())
+        Where the file cannot be read everything is closed, because nobody can say what must stay closed.
+        """
+        try:
+            stored = _Switches.model_validate_json(read_bounded(self.path, MAX_BYTES)).root
+        except FileNotFoundError:
+            stored = {}
+        except (OSError, ValidationError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is damaged"
+            log.error(
+                "%s cannot be read (%s): all streams are paused and muted until they are resumed", self.path, reason
+            )
+            return dict.fromkeys(streams, Switch(paused=True, muted=True))
+        return {stream: stored.get(stream, Switch()) for stream in streams}
+
+    def save(self, switches: Mapping[str, Switch]) -> None:
+        """Replace the file, whole or not at all. Waits for the disk. Raises OSError."""
+        replace_file(self.path, _Switches(dict(switches)).model_dump_json().encode())

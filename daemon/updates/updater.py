@@ -54,19 +54,15 @@ class Updater:
         host: Host,
         perceptd: str,
         config_path: Path | None = None,
-        *,
         policy: ProbationPolicy = ProbationPolicy(),  # noqa: B008  (frozen)
-        on_change: Callable[[], None],
     ) -> None:
         """`perceptd` is this program's version, `config_path` the config file that bundles must match.
 
-        `on_change` is called by the updater's thread after every change of the status.
         Raises ValueError if the config names no source.
         """
         if config.source is None or config.root is None:
             raise ValueError("models.source is not set")
-        self._built_in, self._state_file = start.built_in, start.state_file
-        self._perceptd, self._on_change = perceptd, on_change
+        self._built_in, self._state_file, self._perceptd = start.built_in, start.state_file, perceptd
         slots = Slots(start.directory, round(config.quota_mb * MB))
         origin = SourceRequest(source=config.source, root=config.root, metadata=str(slots.metadata), perceptd=perceptd)
         self._steps = Steps(runner, origin, config_path)
@@ -84,13 +80,15 @@ class Updater:
             policy=policy,
             beat=self._beat,
         )
+        self._on_change: Callable[[], None] | None = None
         self._shown_bytes = 0
-        self._state_file.subscribe(on_change)
         self.progress = Heartbeat("updater")
         self._thread = threading.Thread(target=self._run, name="updater", daemon=True)
 
-    def start(self) -> None:
-        """Start the thread."""
+    def start(self, on_change: Callable[[], None]) -> None:
+        """Start the thread. It calls `on_change` after every change of the status."""
+        self._on_change = on_change
+        self._state_file.subscribe(on_change)
         self._thread.start()
 
     def close(self, deadline_s: float) -> bool:
@@ -158,6 +156,6 @@ class Updater:
         if self._requests.has_rollback and state.candidate is not None:
             self._state_file.update(transitions.drop(state, WITHDRAWN_REASON, now_s))
         done = self._steps.bytes_done
-        if done != self._shown_bytes:
+        if done != self._shown_bytes and self._on_change is not None:
             self._shown_bytes = done
             self._on_change()

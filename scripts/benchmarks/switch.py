@@ -14,11 +14,13 @@ from typing import Any
 from daemon.bundle.bundle import load_bundle
 from daemon.config.devices import ON_CPU
 from daemon.config.streams import FusionConfig, ReplayConfig, StreamConfig
+from daemon.core.records import MODALITIES, Counters
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns
 from daemon.fusion.fuse import Fused
-from daemon.node.active_bundle import ActiveBundle, shown
+from daemon.node.active_bundle import ActiveBundle, published_bundle
+from daemon.node.latency import ErrorCount
 from daemon.node.stream import Stream
-from daemon.node.stream_publisher import Shown
+from daemon.node.stream_publisher import PublishedBundle
 from daemon.pipeline.acceleration import accelerate
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
 from daemon.runtime.heartbeat import short_turns
@@ -40,7 +42,7 @@ class Recorder:
         self.recognised: dict[str, dict[int, int]] = {"image": {}, "audio": {}}
         self.bundles: list[int] = []
 
-    def publish(self, bundle: Shown, fused: Fused) -> None:
+    def publish(self, bundle: PublishedBundle, fused: Fused) -> None:
         """Keep what was recognised."""
         now_ns = monotonic_ns()
         for recognition in fused.recognitions:
@@ -62,27 +64,32 @@ def main() -> int:
     replay = ReplayConfig(file=str(BUNDLE / "demo" / "clip.mp4"))
     config = StreamConfig(replay=replay, fusion=FusionConfig(max_rate_hz=1000.0))  # each frame a moment
     first = _loaded()
-    bundle = shown(first, lambda: 0)
-    stream = Stream("s", config, first, bundle, recorder, on_change=lambda: None)  # type: ignore[arg-type]
-    in_use = ActiveBundle(first, bundle, [stream], on_change=lambda: None)
-    in_use.start()
-    changed_ns = _change(in_use, options.changes, options.every)
+    bundle = published_bundle(first, ErrorCount([], Counters()))
+    counters = {modality: Counters() for modality in MODALITIES}
+    stream = Stream("s", config, first, bundle, recorder, counters, on_change=nothing)  # type: ignore[arg-type]
+    active = ActiveBundle(first, bundle, [stream], on_change=nothing)
+    active.start()
+    changed_ns = _change(active, options.changes, options.every)
     time.sleep(options.every)
     stream.request_stop()
     stream.join(monotonic_ns() + 2 * NS_PER_S)
-    in_use.close_encoders()
-    in_use.close_fusion()
+    active.close_encoders()
+    active.close_fusion()
     result = _result(stream, recorder, changed_ns)
     print(json.dumps(result) if options.json else _table(result))
     is_intact = result["longest_step_ms"] < 1.5 * result["usual_step_ms"]
     return 0 if is_intact and result["lost"] == 0 and not result["dropped"] and result["held_up_ms"] <= FRAME_MS else 1
 
 
+def nothing() -> None:
+    """Do nothing at a change."""
+
+
 def _loaded() -> Recogniser:
     return accelerate(load_recogniser(load_bundle(BUNDLE)), ON_CPU)
 
 
-def _change(in_use: ActiveBundle, changes: int, every_s: float) -> list[tuple[int, int]]:
+def _change(active: ActiveBundle, changes: int, every_s: float) -> list[tuple[int, int]]:
     """As the updater does, on a thread of its own: load, make ready, change. Gives when each began and ended."""
     times_ns: list[tuple[int, int]] = []
 
@@ -92,8 +99,8 @@ def _change(in_use: ActiveBundle, changes: int, every_s: float) -> list[tuple[in
             began_ns = monotonic_ns()
             with short_turns():
                 recogniser = _loaded()
-                change = in_use.prepare(recogniser, shown(recogniser, lambda: 0))
-            change()
+                prepared = active.prepare(recogniser, published_bundle(recogniser, ErrorCount([], Counters())))
+            prepared.commit()
             times_ns.append((began_ns, monotonic_ns()))
             if sys.stderr.isatty():
                 print(f"\r{len(times_ns)} of {changes} changes", end="", file=sys.stderr, flush=True)

@@ -178,7 +178,7 @@ def test_a_keep_alive_that_comes_too_late_for_the_bundle_is_named(
     ("stream", "words"),
     [
         ({"replay": {"file": "clip.mp4", "text": "none.yaml"}}, "none.yaml: cannot be read: No such file or directory"),
-        ({"microphone": "default"}, "streams.s: captures nothing that the bundle brightness@1.2.3 takes"),
+        ({"microphone": "default"}, "streams.s: captures nothing that the bundle brightness@1.2.3 uses"),
     ],
 )
 def test_check_config_refuses_what_run_would_refuse(

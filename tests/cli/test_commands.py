@@ -57,6 +57,7 @@ def test_a_root_that_cannot_be_used_is_remarked(tmp_path: Path, capsys: pytest.C
     assert remarks[3] == ""
 
 
+@pytest.mark.xdist_group("sound")
 def test_devices_are_listed_for_scripts_and_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["devices", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

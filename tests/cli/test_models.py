@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -21,11 +23,15 @@ from daemon.mqtt.session import Session
 from daemon.mqtt.subscriber import parse
 from daemon.mqtt.update_payloads import ModelsPayload
 from daemon.node.control import Control
+from daemon.node.switches import SwitchFile
 from tests.fakes.updates import Failure, FakeUpdates, bundle, models, result
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 
 GOOD: Mapping[str, Failure | None] = {"0.4.0": None, "0.5.0": None, "0.6.0": ("selftest", "case 3: 7 instead of 4")}
+
+
+ACTIVE: Any = SimpleNamespace(bundle=SimpleNamespace(id="digits@0.4.0"))
 
 
 class UpdatingNode:
@@ -43,12 +49,10 @@ class UpdatingNode:
             MqttConfig(port=self._broker.port),
             "node",
             state,
-            on_text=lambda *_: None,
-            on_command=lambda request: control.obey(request),
         )
         updates = FakeUpdates(self._publish, self._source)
-        control = Control(Config.model_validate(settings), {}, state / "switches.json", "digits@0.4.0", updates)
-        self._session.start()
+        control = Control(Config.model_validate(settings), {}, SwitchFile(state / "switches.json"), ACTIVE, updates)
+        self._session.start({}, control.obey)
         self._stack.callback(self._session.stop, 3.0)
         wait_until(lambda: self._session.connected, "connected")
         self._stack.enter_context(updates)
@@ -229,7 +233,7 @@ def test_what_cannot_be_read_is_said(broker: Mosquitto, told: Told) -> None:
     ],
 )
 def test_a_version_may_stand_alone(named: tuple[str | None, str | None], order: dict[str, str]) -> None:
-    assert models_command.wanted(*named) == order
+    assert models_command.requested(*named) == order
 
 
 @pytest.mark.parametrize(

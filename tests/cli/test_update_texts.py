@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.cli.render import active_words, check_words, listing, progress_words, result_words, stage_words
+from daemon.cli.render import active_text, check_text, listing, progress_text, result_text, stage_text
 from daemon.mqtt.update_payloads import CheckPart, ModelsPayload, without_updates
 from tests.fakes.updates import TIME, bundle, candidate, models, result
 
@@ -26,18 +26,18 @@ def _in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (stage_words(candidate("download", done=500)), "digits@0.5.0: download"),
-        (progress_words(candidate("download", done=500)), "digits@0.5.0: download 50 %"),
-        (progress_words(candidate("download", done=5000)), "digits@0.5.0: download 100 %"),
-        (progress_words(candidate("download", total=0)), "digits@0.5.0: download"),
-        (progress_words(candidate("check", done=1000)), "digits@0.5.0: check"),
-        (result_words(result("0.5.0")), "has installed digits@0.5.0"),
-        (result_words(result("0.5.0", "check", "no")), "has given up digits@0.5.0 in check: no"),
-        (active_words(models()), "runs digits@0.4.0"),
-        (active_words(models(latest="0.5.0")), "runs digits@0.4.0; the latest is 0.5.0"),
-        (check_words(models()), "none yet"),
-        (check_words(models(last_check=CheckPart(ok=True, reason=None, time=TIME))), "good"),
-        (check_words(models(last_check=CheckPart(ok=False, reason="404", time=TIME))), "failed: 404"),
+        (stage_text(candidate("download", done=500)), "digits@0.5.0: download"),
+        (progress_text(candidate("download", done=500)), "digits@0.5.0: download 50 %"),
+        (progress_text(candidate("download", done=5000)), "digits@0.5.0: download 100 %"),
+        (progress_text(candidate("download", total=0)), "digits@0.5.0: download"),
+        (progress_text(candidate("check", done=1000)), "digits@0.5.0: check"),
+        (result_text(result("0.5.0")), "has installed digits@0.5.0"),
+        (result_text(result("0.5.0", "check", "no")), "has given up digits@0.5.0 in check: no"),
+        (active_text(models()), "runs digits@0.4.0"),
+        (active_text(models(latest="0.5.0")), "runs digits@0.4.0; the latest is 0.5.0"),
+        (check_text(models()), "none yet"),
+        (check_text(models(last_check=CheckPart(ok=True, reason=None, time=TIME))), "good"),
+        (check_text(models(last_check=CheckPart(ok=False, reason="404", time=TIME))), "failed: 404"),
     ],
 )
 def test_words(words: str, said: str) -> None:
@@ -96,6 +96,6 @@ def test_nothing_reaches_the_terminal_as_a_command(text: str) -> None:
         refused=[result("1", "check", text).model_copy(update={"bundle": text})],
     )
     assert ModelsPayload.model_validate_json(payload.to_json()).latest == text
-    for line in [*listing(payload), active_words(payload), check_words(payload)]:
+    for line in [*listing(payload), active_text(payload), check_text(payload)]:
         assert line.isprintable()
         assert len(line) < 400

@@ -47,9 +47,11 @@ static const char *read_one(Options *options, const char *key, const char *value
         return read_number(value, &options->after) ? NULL : "a number of invokes";
     if (strcmp(key, "delay_us") == 0)
         return read_number(value, &options->delay_us) ? NULL : "a number of microseconds";
+    if (strcmp(key, "slow_us") == 0)
+        return read_number(value, &options->slow_us) ? NULL : "a number of microseconds";
     if (strcmp(key, "unless") == 0)
         return read_path(value, options->unless) ? NULL : "a path";
-    return "only the options fault, after, delay_us, unless";
+    return "only the options fault, after, delay_us, slow_us, unless";
 }
 
 bool options_read(Options *options, char **keys, char **values, size_t count, void (*refuse)(const char *))
@@ -99,7 +101,8 @@ struct timespec fault_earliest_end(const Options *options, Fault fault)
 {
     struct timespec end;
     clock_gettime(CLOCK_MONOTONIC, &end);
-    long delay_us = options->delay_us * (fault == SLOW ? SLOWER : 1);
+    long slow_us = options->slow_us > 0 ? options->slow_us : options->delay_us * SLOWER;
+    long delay_us = fault == SLOW ? slow_us : options->delay_us;
     end.tv_sec += delay_us / US_PER_S;
     end.tv_nsec += delay_us % US_PER_S * NS_PER_US;
     if (end.tv_nsec >= NS_PER_S) {

@@ -13,6 +13,7 @@ typedef struct {
     Fault fault;
     long after;            /* so many invokes of a kernel in this process are sound */
     long delay_us;         /* an invoke takes so long at least */
+    long slow_us;          /* a slow one takes so long at least; 0: ten times delay_us */
     char unless[PATH_MAX]; /* while there is such a file, all are; empty: no file */
 } Options;
 

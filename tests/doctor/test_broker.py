@@ -10,7 +10,8 @@ from daemon.doctor.finding import Finding
 from daemon.doctor.node import broker_finding
 from daemon.mqtt import requests as trial
 from tests.helpers.certificates import Authority
-from tests.helpers.mosquitto import Mosquitto, Subscriber, steady_port, wait_until
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.ports import free_port
 from tests.mqtt.test_credentials import Old, tls_lines
 
 SECRET, WRONG = "correct horse", "battery staple"
@@ -54,7 +55,7 @@ def test_one_whose_authority_is_unknown(authority: Authority, tmp_path: Path) ->
 
 
 def test_nobody_at_the_port() -> None:
-    finding = told(MqttConfig(port=steady_port()))
+    finding = told(MqttConfig(port=free_port()))
     assert finding.level == "failure"
     assert "Connection refused" in finding.found
     assert "check that the broker runs there" in (finding.remedy or "")

@@ -15,7 +15,7 @@ from daemon.doctor.sources import SourceRun, source_findings
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.clips import write_clip
 from tests.helpers.daemon import ROOT
-from tests.helpers.mosquitto import steady_port
+from tests.helpers.ports import free_port
 from tests.helpers.pulse import pulse_server
 from tests.helpers.rtsp import rtsp_camera
 
@@ -38,7 +38,7 @@ def test_a_camera_with_sound_a_recording_and_what_is_not_there_are_told_each(tmp
             {
                 "door": {"camera": camera.url("viewer:s3cret@"), "microphone": "camera"},
                 "hall": {"camera": camera.url("viewer:wr0ng@")},
-                "yard": {"camera": f"rtsp://u:s3cret@127.0.0.1:{steady_port()}/x"},
+                "yard": {"camera": f"rtsp://u:s3cret@127.0.0.1:{free_port()}/x"},
                 "desk": {"camera": "/dev/video77"},
                 "file": {"camera": str(clip)},
                 "demo": {"replay": {"file": str(clip)}},
@@ -62,6 +62,7 @@ def test_a_camera_with_sound_a_recording_and_what_is_not_there_are_told_each(tmp
     assert all((finding.remedy is None) == (finding.level == "good") for finding in findings.values())
 
 
+@pytest.mark.xdist_group("sound")
 def test_microphones_of_a_sound_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pulse_server(tmp_path) as server:
         for name, value in server.environment.items():

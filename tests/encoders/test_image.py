@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.bundle.manifest import ImageSpec
@@ -38,7 +38,6 @@ def as_yuv(bgr: np.ndarray) -> Frame:
     return Frame((i420[:height], chroma[0], chroma[1]), 7)
 
 
-@settings(max_examples=60)
 @given(
     st.integers(40, 120).map(lambda n: 2 * n),
     st.integers(40, 120).map(lambda n: 2 * n),

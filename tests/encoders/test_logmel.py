@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -62,7 +62,6 @@ def test_a_tone_peaks_in_the_band_that_holds_its_frequency() -> None:
         assert abs(centres_hz[spectrum.argmax()] - tone_hz) < 0.06 * tone_hz + 40
 
 
-@settings(max_examples=60)
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=30))
 def test_however_the_sound_is_cut_the_patches_are_the_same(sizes: list[int]) -> None:
     sound = noise(sum(sizes))
@@ -77,7 +76,6 @@ def test_however_the_sound_is_cut_the_patches_are_the_same(sizes: list[int]) -> 
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-@settings(max_examples=60)
 @given(st.integers(0, 2000))
 def test_patches_are_what_the_batch_gives_at_their_place(count: int) -> None:
     sound = noise(count)
@@ -90,7 +88,6 @@ def test_patches_are_what_the_batch_gives_at_their_place(count: int) -> None:
         assert end == (first + SMALL.frames - 1) * SMALL.hop_samples + SMALL.window_samples
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 200), st.booleans()), min_size=1, max_size=60),
     st.sampled_from([(6, 2), (6, 6), (4, 9), (1, 1), (5, 4)]),

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.bundle.manifest import AudioSpec, ImageSpec, TensorSpec, TextSpec
@@ -137,7 +137,6 @@ def frames() -> Iterator[Frame]:
 FRAMES = list(frames())
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.integers(0, len(FRAMES) - 1), min_size=1, max_size=12),
     st.sampled_from(["stretch", "pad", "crop"]),

@@ -1,15 +1,13 @@
 """A node whose bundle can be replaced, without anything it recognises with."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.core.errors import Refused
 from daemon.updates.state import BundleMetrics
 
 WELL = BundleMetrics(moments=500, errors=0, p99_ms=100.0, mean_top_score=0.9)
-
-
-def nothing() -> None: ...
 
 
 class FakeHost:
@@ -20,8 +18,8 @@ class FakeHost:
         self.history = [bundle]
         self.refuses: dict[str, Exception] = {}
         self.does: dict[str, BundleMetrics] = {}
-        self.before_commit: Callable[[], None] = nothing
-        self.after_commit: Callable[[], None] = nothing
+        self.before_commit: Callable[[], None] = lambda: None
+        self.after_commit: Callable[[], None] = lambda: None
 
     def prepare(self, directory: Path, bundle: str) -> "FakeSwitch":
         if bundle in self.refuses:
@@ -29,21 +27,22 @@ class FakeHost:
         found = (directory / "bundle.yaml").read_text().strip()
         if found != bundle:
             raise Refused(f"{directory} is {found}")
+
         return FakeSwitch(self, bundle)
 
     def bundle_metrics(self) -> BundleMetrics:
         return self.does.get(self.runs, WELL)
 
 
+@dataclass
 class FakeSwitch:
     """Implements PreparedSwitch."""
 
-    def __init__(self, host: FakeHost, bundle: str) -> None:
-        self._host = host
-        self._bundle = bundle
+    host: FakeHost
+    bundle: str
 
     def commit(self) -> None:
-        self._host.before_commit()
-        self._host.runs = self._bundle
-        self._host.history.append(self._bundle)
-        self._host.after_commit()
+        self.host.before_commit()
+        self.host.runs = self.bundle
+        self.host.history.append(self.bundle)
+        self.host.after_commit()

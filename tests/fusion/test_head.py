@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.bundle.manifest import TensorSpec
@@ -46,7 +46,6 @@ def tflite_head(tmp_path_factory: pytest.TempPathFactory) -> tuple[FusionHead, n
 subsets = st.sets(st.sampled_from(MODALITIES), min_size=1)
 
 
-@settings(max_examples=60)
 @given(st.integers(0, 1000), subsets)
 def test_bias_and_shares_sum_to_the_logit_and_explain_the_scores(
     tflite_head: tuple[FusionHead, np.ndarray, np.ndarray], seed: int, present: set[Modality]
@@ -66,7 +65,6 @@ def test_bias_and_shares_sum_to_the_logit_and_explain_the_scores(
 
 
 @given(st.integers(0, 1000), subsets)
-@settings(max_examples=30)
 def test_the_graph_computes_the_formula(
     tflite_head: tuple[FusionHead, np.ndarray, np.ndarray], seed: int, present: set[Modality]
 ) -> None:

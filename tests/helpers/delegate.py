@@ -1,12 +1,29 @@
 """The accelerator of the tests: a real external delegate of TFLite, compiled from tests/delegate."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.helpers.compiled import compile_library
+from tests.helpers.cache import cached, key_of
+from tests.helpers.compiled import COMPILE, compile_library
 
 SOURCES = Path(__file__).resolve().parents[1] / "delegate"
+LIBRARY = "libtestdelegate.so"
 
 
 def build_delegate(directory: Path) -> Path:
     """The shared library, made in the directory. Raises RuntimeError with what the compiler says."""
-    return compile_library(directory / "libtestdelegate.so", sorted(SOURCES.glob("*.c")), "-lm")
+    return compile_library(directory / LIBRARY, sorted(SOURCES.glob("*.c")), "-lm")
+
+
+@contextmanager
+def cached_delegate() -> Iterator[Path]:
+    """The shared library, compiled once for all runs and their processes."""
+
+    def make(directory: Path) -> None:
+        directory.mkdir()
+        build_delegate(directory)
+
+    key = key_of(*COMPILE, *(path.read_bytes() for path in sorted(SOURCES.iterdir())))
+    with cached("delegate", key, make) as directory:
+        yield directory / LIBRARY

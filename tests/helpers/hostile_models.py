@@ -1,4 +1,4 @@
-"""Encoders for the bundle of tests/helpers/bundle_builder.py that load or run badly: what a careless publisher may sign."""
+"""Encoders that load or run badly, for the bundle of tests/helpers/bundle_builder.py."""
 
 from typing import Any
 

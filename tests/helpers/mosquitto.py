@@ -1,7 +1,6 @@
 """A real, private mosquitto on a free loopback port, and an independent subscriber to it."""
 
 import os
-import random
 import shutil
 import signal
 import socket
@@ -19,6 +18,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from tests.helpers.ports import free_port
+
 PERSISTENCE = ["persistence true", "autosave_on_changes true", "autosave_interval 1"]
 """What docs/mqtt.md says makes mosquitto lose as little as it can."""
 
@@ -32,25 +33,6 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = WA
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"
         time.sleep(0.01)
-
-
-def steady_port() -> int:
-    """A loopback port that stays free while nobody listens: outside those that connections are made from."""
-    while True:
-        port = random.randint(20_000, 30_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _tool(name: str) -> str:

@@ -1,21 +1,29 @@
 """A guest system booted by a real systemd, on this machine's network, with perceptd installed as on a device."""
 
-import hashlib
 import os
+import platform
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import pytest
 
+from tests.helpers.cache import cached, key_of
 from tests.helpers.mosquitto import wait_until
+from tests.helpers.processes import is_running
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = "bookworm"
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "libportaudio2", "ca-certificates")
+INSTALLED_BY = ("scripts/install", "scripts/setup.sh", "requirements/runtime.lock", "pyproject.toml")
+"""What decides of the packages that are installed; the daemon itself is installed anew in every run."""
+
+COPY = "guest-copy-"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 NETWORK = ("PIP_INDEX_URL", "PIP_TRUSTED_HOST", "http_proxy", "https_proxy", "no_proxy")
 BOOT_S = 30.0
@@ -24,14 +32,13 @@ INSTALL_S = 600.0
 
 
 class Guest:
-    """Boots the system in `root`; with `scratch` all that it writes is gone at the end. A context manager."""
+    """Boots the system in `root`, which it changes. A context manager."""
 
-    def __init__(self, root: Path, log: Path, *options: str, scratch: bool = True) -> None:
-        volatile = ("--volatile=overlay",) if scratch else ()
+    def __init__(self, root: Path, log: Path, *options: str) -> None:
         name = f"--machine=perceptd-{os.getpid()}"
         # --register=no and --keep-unit: this machine need not run systemd itself
         self._command = ("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe", name)
-        self._command += (*volatile, *options, f"--directory={root}", "--boot")
+        self._command += (*options, f"--directory={root}", "--boot")
         self._log = log.open("wb")
 
     def __enter__(self) -> "Guest":
@@ -97,31 +104,54 @@ class Guest:
         self._log.close()
 
 
-def installed_system(log: Path) -> Path:
-    """The root of a small Debian with this checkout installed by scripts/install; built once, which takes a minute."""
+@contextmanager
+def installed_guest(log: Path) -> Iterator[Guest]:
+    """A running guest in which scripts/install has installed this checkout; all that is written there goes at the end.
+
+    Debian and the daemon's Python packages come from an image that is made once, which takes more than a minute.
+    """
     if os.geteuid() != 0:
         pytest.fail("a guest system needs root: run these tests as root, or leave them out by --ignore=tests/systemd")
     missing = [name for name in ("systemd-nspawn", "mmdebstrap") if shutil.which(name) is None]
     if missing:
         pytest.fail(f"{', '.join(missing)} not found; the guest system needs the packages systemd-container mmdebstrap")
-    root = _base_system()
-    for left in ("etc/perceptd", "var/lib/perceptd"):
-        shutil.rmtree(root / left, ignore_errors=True)
+    made_of = (path.read_bytes() for path in (ROOT / part for part in INSTALLED_BY))
+    key = key_of(SUITE, *PACKAGES, platform.machine(), *made_of)
+    with cached("guest", key, lambda path: _make_image(path, log)) as image, _copied(image) as root:
+        for left in ("etc/perceptd", "var/lib/perceptd"):
+            shutil.rmtree(root / left, ignore_errors=True)
+        with Guest(root, log, *_binds()) as guest:
+            _install(guest)
+            yield guest
+
+
+def _make_image(root: Path, log: Path) -> None:
+    """Debian, and on it what this checkout installs."""
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with Guest(root, log, *_binds()) as guest:
+        _install(guest)
+
+
+@contextmanager
+def _copied(image: Path) -> Iterator[Path]:
+    """A copy of the image; copies that a killed run has left are removed."""
+    for left in image.parent.glob(f"{COPY}*"):
+        if not is_running(int(left.name.removeprefix(COPY))):
+            shutil.rmtree(left, ignore_errors=True)
+    copy = image.with_name(f"{COPY}{os.getpid()}")
+    try:
+        subprocess.run(["cp", "-a", "--reflink=auto", image, copy], check=True, timeout=INSTALL_S)
+        yield copy
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+
+
+def _binds() -> list[str]:
+    return [f"--bind-ro={ROOT}:/src", *([f"--bind-ro={CERTIFICATES}"] if CERTIFICATES.exists() else [])]
+
+
+def _install(guest: Guest) -> None:
     network = [f"{name}={os.environ[name]}" for name in NETWORK if name in os.environ]
-    binds = [f"--bind-ro={ROOT}:/src", *([f"--bind-ro={CERTIFICATES}"] if CERTIFICATES.exists() else [])]
-    with Guest(root, log, *binds, scratch=False) as guest:
-        guest.run("env", f"PIP_CERT={CERTIFICATES}", *network, "/src/scripts/install", timeout_s=INSTALL_S)
-    return root
-
-
-def _base_system() -> Path:
-    key = hashlib.sha256(" ".join((SUITE, *PACKAGES)).encode()).hexdigest()[:12]
-    root, begun = (ROOT / "build" / f"guest-{key}{suffix}" for suffix in ("", ".begun"))
-    if not root.exists():
-        shutil.rmtree(begun, ignore_errors=True)
-        begun.parent.mkdir(exist_ok=True)
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(begun)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-        begun.rename(root)
-    return root
+    guest.run("env", f"PIP_CERT={CERTIFICATES}", *network, "/src/scripts/install", timeout_s=INSTALL_S)

@@ -91,14 +91,14 @@ def test_silent_wrong_numbers_are_noticed_within_the_checks_interval(tmp_path: P
 
 
 def test_what_becomes_slow_is_used_no_more(tmp_path: Path, delegate: Path) -> None:
-    device = delegate_device(delegate, fault="slow", after=EXAMINED + 60, delay_us=1700)
+    device = delegate_device(delegate, fault="slow", after=EXAMINED + 60, slow_us=19_000)
     with SmallAccelerator(tmp_path, device, backoff=SLOWLY) as small:
         small.wait_for("in_use")
         while small.accelerator.status.state == "in_use":
             small.ask()
         status = small.accelerator.status
         assert sum(status.failures.values()) == 1
-        # ten times as long is slow, and on a machine that is busy besides it may be too late for the deadline
+        # 19 ms is slow, and on a machine that is busy besides it may be too late for the deadline
         assert set(status.failures) <= {"slow", "hung"}
 
 

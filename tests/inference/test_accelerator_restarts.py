@@ -1,4 +1,4 @@
-"""A thousand restarts of accelerators' processes leave nothing behind."""
+"""Restarts of accelerators' processes leave nothing behind; in a campaign a thousand of them."""
 
 import gc
 import logging
@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.accelerators import EXAMINED, SmallAccelerator, delegate_device
+from tests.helpers.campaign import repetitions
 from tests.helpers.processes import children_of
 
-RESTARTS = 1000
+RESTARTS = repetitions(60, campaign=1000)
 SIDE_BY_SIDE = 2
-WARM_UP = 50
+WARM_UP = repetitions(20, campaign=50)
 """In which the process comes to what it needs."""
 
 MOST_GROWTH_MB = 4.0
@@ -56,9 +57,8 @@ def restart_both(directory: Path, delegate: Path, times: int) -> None:
         assert sum(small.accelerator.status.starts for small in both) >= times
 
 
-def test_a_thousand_restarts_leave_nothing_behind(
-    tmp_path: Path, delegate: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.campaign("accelerator-restarts")
+def test_restarts_leave_nothing_behind(tmp_path: Path, delegate: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)  # each is logged, and what is logged is kept
     restart_both(tmp_path, delegate, WARM_UP)
     gc.collect()

@@ -154,7 +154,7 @@ def test_it_refuses_as_long_as_it_is_asked_to(model: bytes, delegate: Path, soun
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"speed": "11"}, "option speed is '11', expected only the options fault, after, delay_us, unless"),
+        ({"speed": "11"}, "option speed is '11', expected only the options fault, after, delay_us, slow_us, unless"),
         ({"fault": "slower"}, "option fault is 'slower', expected one of none, hang, abort, "),
         ({"after": "-1"}, "option after is '-1', expected a number of invokes"),
         ({"after": ""}, "option after is '', expected a number of invokes"),
@@ -175,9 +175,13 @@ def test_the_invokes_of_a_process_are_counted_over_all_its_delegates(model: byte
     assert np.array_equal(Delegated(model, delegate, fault="wrong", after=3).invoke([INPUT])[0], WRONG)
 
 
-@pytest.mark.parametrize(("fault", "least_s"), [("none", 0.02), ("wrong", 0.02), ("slow", 0.2)])
-def test_an_invoke_takes_its_time_at_least(model: bytes, delegate: Path, fault: str, least_s: float) -> None:
-    delegated = Delegated(model, delegate, fault=fault, delay_us=20_000)
+@pytest.mark.parametrize(
+    ("fault", "slow_us", "least_s"), [("none", 0, 0.02), ("wrong", 0, 0.02), ("slow", 0, 0.2), ("slow", 90_000, 0.09)]
+)
+def test_an_invoke_takes_its_time_at_least(
+    model: bytes, delegate: Path, fault: str, slow_us: int, least_s: float
+) -> None:
+    delegated = Delegated(model, delegate, fault=fault, delay_us=20_000, slow_us=slow_us)
     start = time.monotonic()
     delegated.invoke([INPUT])
     assert time.monotonic() - start >= least_s

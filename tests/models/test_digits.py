@@ -50,6 +50,7 @@ def rows() -> dict[tuple[str, str], Row]:
 
 
 @needs_shared
+@pytest.mark.xdist_group("digits")  # one process measures for all of them
 @pytest.mark.parametrize("cell", FLOORS, ids=": ".join)
 def test_recognition_has_not_got_worse(rows: dict[tuple[str, str], Row], cell: tuple[str, str]) -> None:
     assert rows[cell].value >= FLOORS[cell], rows[cell]

@@ -1,4 +1,4 @@
-"""Events outlive the daemon, its connection and its broker; the full numbers are those of `scripts/bench outbox`."""
+"""Events outlive the daemon, its connection and its broker; a campaign takes the numbers of `scripts/bench outbox`."""
 
 import os
 import sys
@@ -6,6 +6,13 @@ from pathlib import Path
 
 import pytest
 from benchmarks import outbox
+
+from tests.helpers.campaign import chance, repetitions
+
+pytestmark = pytest.mark.campaign("endurance")
+
+STEPS, RATE = repetitions(600, campaign=10_000), repetitions(250, campaign=500)
+"""Of events, and how many in a second."""
 
 SCRIPTS = Path(outbox.__file__).resolve().parents[1]
 
@@ -16,19 +23,21 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_event_arrives_in_order_though_the_daemon_is_killed_and_its_connection_cut() -> None:
-    outcome = outbox.endure(900, 250.0, ["kill"] * 3 + ["cut"] * 3, seed=1)
-    assert outcome.written >= 900
+    blows = repetitions(2, campaign=20)
+    outcome = outbox.endure(STEPS, RATE, ["kill"] * blows + ["cut"] * blows, seed=chance("endurance").getrandbits(32))
+    assert outcome.written >= STEPS
     assert (outcome.missing, outcome.left) == ([], 0)
     assert (outcome.changed, outcome.out_of_order, outcome.unended) == (0, 0, 0)
 
 
 def test_nothing_is_lost_but_what_a_killed_broker_had_acknowledged() -> None:
-    outcome = outbox.endure(600, 250.0, ["broker"] * 3, seed=2)
+    blows = repetitions(2, campaign=20)
+    outcome = outbox.endure(STEPS, RATE, ["broker"] * blows, seed=chance("killed broker").getrandbits(32))
     assert outcome.left == 0
     assert (outcome.changed, outcome.out_of_order) == (0, 0)
     # as many as a broker has on their way, each time: what it had acknowledged and not saved yet
-    assert len(outcome.missing) <= 3 * 20
+    assert len(outcome.missing) <= blows * 20
 
 
 def test_what_waited_through_an_outage_drains_in_order() -> None:
-    assert outbox.drain(3000) > 0
+    assert outbox.drain(repetitions(3000, campaign=36_000)) > 0

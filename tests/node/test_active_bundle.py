@@ -9,11 +9,13 @@ import pytest
 from daemon.bundle.bundle import load_bundle
 from daemon.bundle.manifest import Manifest
 from daemon.config.streams import ReplayConfig, StreamConfig
+from daemon.core.records import MODALITIES, Counters
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.fusion.fuse import Fused
-from daemon.node.active_bundle import ActiveBundle, shown, take_the_same
+from daemon.node.active_bundle import ActiveBundle, published_bundle, share_sources
+from daemon.node.latency import ErrorCount
 from daemon.node.stream import Stream
-from daemon.node.stream_publisher import Shown
+from daemon.node.stream_publisher import PublishedBundle
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
 from tests.helpers.bundle_builder import manifest
 from tests.helpers.mosquitto import wait_until
@@ -31,7 +33,7 @@ class Recorder:
     def __init__(self) -> None:
         self.bundles: list[str] = []
 
-    def publish(self, bundle: Shown, fused: Fused) -> None:
+    def publish(self, bundle: PublishedBundle, fused: Fused) -> None:
         self.bundles += [bundle.id for _ in fused.recognitions]
 
 
@@ -43,8 +45,8 @@ def test_nothing_of_the_old_bundle_stays_in_memory(material: Path) -> None:
     config = StreamConfig(replay=ReplayConfig(file=str(material / "clip.mp4")))
     first = load()
     known = [weakref.ref(first)]
-    bundle = shown(first, lambda: 0)
-    stream = Stream("s", config, first, bundle, recorder, on_change=lambda: None)  # type: ignore[arg-type]
+    bundle = published_bundle(first, ErrorCount([], Counters()))
+    stream = Stream("s", config, first, bundle, recorder, {m: Counters() for m in MODALITIES}, on_change=lambda: None)  # type: ignore[arg-type]
     in_use = ActiveBundle(first, bundle, [stream], on_change=lambda: None)
     in_use.start()
     del first
@@ -52,7 +54,7 @@ def test_nothing_of_the_old_bundle_stays_in_memory(material: Path) -> None:
         count = len(recorder.bundles)
         next_one = load()
         known.append(weakref.ref(next_one))
-        in_use.prepare(next_one, shown(next_one, lambda: 0))()
+        in_use.prepare(next_one, published_bundle(next_one, ErrorCount([], Counters()))).commit()
         del next_one
         wait_until(lambda count=count: len(recorder.bundles) > count + 2, "it recognises")
     gc.collect()
@@ -82,5 +84,5 @@ def at_rate(rate_hz: int) -> Manifest:
     ],
 )
 def test_sources_serve_what_takes_the_same(one: Manifest, other: Manifest, same: bool) -> None:
-    assert take_the_same(one, other) is same
-    assert take_the_same(other, one) is same
+    assert share_sources(one, other) is same
+    assert share_sources(other, one) is same

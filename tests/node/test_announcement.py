@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from daemon.config.node import Config
-from daemon.node.reports import announce
+from daemon.node.announcement import Announcement
 
 MODELS = {"models", "models_check", "models_pin"}
 
@@ -24,7 +24,7 @@ class Announced:
 def announced(models: dict[str, str], path: Path) -> dict[str, dict[str, Any]]:
     settings = {"node": "n", "bundle": "b", "streams": {"s": {"camera": 0}}, "models": models}
     manifest, session = SimpleNamespace(labels=["7"], background=[]), Announced()
-    announce(Config.model_validate(settings), manifest, {}, session, path)  # type: ignore[arg-type]
+    Announcement(Config.model_validate(settings), {}, session, path).publish(manifest)  # type: ignore[arg-type]
     return session.components
 
 

@@ -87,6 +87,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         return Run(subscriber.heard, bytes(proxy.seen), directory)
 
 
+@pytest.mark.xdist_group("contracts")
 def test_every_message_is_as_its_schema_says(run: Run) -> None:
     seen = set()
     for message in run.heard:
@@ -111,6 +112,7 @@ def _channel_of(topic: str) -> Channel:
     return next(channel for channel in CHANNELS if channel.name == "command_pause")  # the nonsense of this test
 
 
+@pytest.mark.xdist_group("contracts")
 def test_no_picture_and_no_sound_is_sent_or_written(run: Run) -> None:
     written = {path: path.read_bytes() for path in run.directory.rglob("*") if path.is_file()}
     state = run.directory / "state"

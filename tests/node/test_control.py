@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +11,7 @@ from daemon.config.node import Config
 from daemon.core.ports import Updates
 from daemon.mqtt.commands import AnswerPayload, Request
 from daemon.node.control import Control, _device_turned
-from daemon.node.switches import Switch, load_switches
+from daemon.node.switches import Switch, SwitchFile
 
 OPEN, PAUSED = Switch(), Switch(paused=True)
 
@@ -31,7 +32,7 @@ OPEN, PAUSED = Switch(), Switch(paused=True)
     ],
 )
 def test_a_device_is_opened_and_closed_alone(before: Switch, device: str, on: bool, after: Switch) -> None:
-    assert _device_turned(before, device, on) == after
+    assert _device_turned(device, on, before) == after
 
 
 class FakeStream:
@@ -60,7 +61,8 @@ class Node:
             "streams": {"door": {"camera": "http://cam/v.mjpg?user=admin&pwd=hunter2"}},
             "mqtt": {"commands": {"forbidden": forbidden}, "websocket_path": "/mqtt?token=hunter2"},
         }
-        self.control = Control(Config.model_validate(settings), self.streams, self.path, lambda: "b@1", updates)  # type: ignore[arg-type]
+        active = SimpleNamespace(bundle=SimpleNamespace(id="b@1"))
+        self.control = Control(Config.model_validate(settings), self.streams, SwitchFile(self.path), active, updates)  # type: ignore[arg-type]
 
     def tell(self, name: str, /, **order: object) -> AnswerPayload:
         return self.control.obey(Request(name, json.dumps(order).encode()))
@@ -89,7 +91,7 @@ def test_a_command_for_all_streams_is_one_for_those_that_can_and_is_kept(tmp_pat
     node = Node(tmp_path, [])
     assert node.tell("mute").ok
     assert node.door.switch == Switch(muted=True)
-    assert load_switches(node.path, ["door"]) == {"door": Switch(muted=True)}
+    assert SwitchFile(node.path).load(["door"]) == {"door": Switch(muted=True)}
     refused = node.tell("mute", stream="tape")
     assert not refused.ok
     assert "cannot be paused" in str(refused.reason)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from daemon.config.mqtt import RecognitionsConfig
 from daemon.core.timing import NS_PER_S
-from daemon.node.stream_publisher import RecognitionGate
+from daemon.node.recognition_gate import RecognitionGate
 from tests.mqtt.records import recognition
 
 SECONDS = 20

@@ -113,6 +113,7 @@ def test_an_rtsp_camera_with_its_own_sound(tmp_path: Path, broker: Mosquitto) ->
             assert "s3cret" not in daemon.log
 
 
+@pytest.mark.xdist_group("sound")
 def test_a_microphone_of_a_sound_server_instead_of_the_recording(
     tmp_path: Path, broker: Mosquitto, sound_server: PulseServer
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_microphone_of_a_sound_server_instead_of_the_recording(
         assert set(parsed(subscriber.heard, "health")[-1]["streams"]["demo"]["sources"]) == {"microphone"}
 
 
+@pytest.mark.xdist_group("sound")
 def test_a_sound_server_that_hangs_does_not_keep_it_from_stopping(
     tmp_path: Path, broker: Mosquitto, sound_server: PulseServer
 ) -> None:
@@ -150,6 +152,7 @@ def test_a_sound_server_that_hangs_does_not_keep_it_from_stopping(
         assert "did not close in time" not in daemon.log
 
 
+@pytest.mark.xdist_group("sound")
 @pytest.mark.usefixtures("sound_server")
 def test_a_daemon_that_is_killed_leaves_no_child(tmp_path: Path, broker: Mosquitto) -> None:
     with DaemonProcess(listening("killed", broker), tmp_path) as daemon:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.node.switches import Switch, load_switches, save_switches
+from daemon.node.switches import Switch, SwitchFile
 
 SWITCHES = st.dictionaries(
     st.text(min_size=1, max_size=20), st.builds(Switch, paused=st.booleans(), muted=st.booleans())
@@ -16,19 +16,19 @@ SWITCHES = st.dictionaries(
 @given(SWITCHES)
 def test_what_was_saved_is_loaded(tmp_path_factory, switches: dict[str, Switch]) -> None:
     path = tmp_path_factory.getbasetemp() / "made" / "switches.json"
-    save_switches(path, switches)
-    assert load_switches(path, list(switches)) == switches
+    SwitchFile(path).save(switches)
+    assert SwitchFile(path).load(list(switches)) == switches
     assert [found.name for found in path.parent.iterdir()] == ["switches.json"]
 
 
 def test_streams_that_are_new_are_open_and_those_that_are_gone_are_nothing(tmp_path: Path) -> None:
-    save_switches(tmp_path / "s", {"old": Switch(paused=True), "both": Switch(muted=True)})
-    assert load_switches(tmp_path / "s", ["both", "new"]) == {"both": Switch(muted=True), "new": Switch()}
-    assert load_switches(tmp_path / "absent", ["a"]) == {"a": Switch()}
+    SwitchFile(tmp_path / "s").save({"old": Switch(paused=True), "both": Switch(muted=True)})
+    assert SwitchFile(tmp_path / "s").load(["both", "new"]) == {"both": Switch(muted=True), "new": Switch()}
+    assert SwitchFile(tmp_path / "absent").load(["a"]) == {"a": Switch()}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"front": 7}', b'{"front": {"muted": "perhaps"}}', b"\xff"])
 def test_what_cannot_be_read_closes_everything(tmp_path: Path, content: bytes, caplog) -> None:
     (tmp_path / "s").write_bytes(content)
-    assert load_switches(tmp_path / "s", ["front"]) == {"front": Switch(paused=True, muted=True)}
+    assert SwitchFile(tmp_path / "s").load(["front"]) == {"front": Switch(paused=True, muted=True)}
     assert "paused and muted until they are resumed" in caplog.text

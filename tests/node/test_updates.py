@@ -246,7 +246,7 @@ def test_a_bundle_for_which_a_stream_has_nothing_is_refused(device: Device) -> N
         device.tell("models_install", version="1.3.0")
         wait_until(device.result, "it is refused", timeout_s=30)
         assert device.result()["stage"] == "switch"
-        assert device.result()["reason"] == f"streams.s: captures nothing that the bundle {NEW} takes"
+        assert device.result()["reason"] == f"streams.s: captures nothing that the bundle {NEW} uses"
         device.goes_on()
         assert daemon.stop() == 0
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.config.streams import SoundConfig
@@ -73,7 +73,6 @@ def test_it_stays_open_at_least_as_long_as_it_is_told_to() -> None:
     assert [index for index in found if index >= 100] == list(range(200, 205))
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([-70.0, -50.0, -20.0]), st.integers(1, 40)), max_size=8),
     st.sampled_from([0.0, 0.05, 0.3]),

@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.runtime.worker import Worker
@@ -94,7 +94,6 @@ def test_keys_that_always_have_jobs_get_the_same(keys: int, first: int) -> None:
     assert max(shares.values()) - min(shares.values()) <= 1
 
 
-@settings(max_examples=50, deadline=None)
 @given(keys=st.integers(1, 9), first=st.integers(1, 200), threads=st.integers(2, 4))
 def test_with_several_threads_each_may_be_one_job_behind(keys: int, first: int, threads: int) -> None:
     shares = shares_of(keys, threads, first)
@@ -137,7 +136,6 @@ def test_who_was_served_longest_ago_is_next_and_displacing_keeps_the_place() -> 
     assert gate.done == ["busy", "b", "c", "seldom", "a newer"]
 
 
-@settings(max_examples=30, deadline=None)
 @given(keys=st.integers(2, 9), served=st.integers(1, 9))
 def test_bursts_that_always_come_in_the_same_order_are_shared_equally(keys: int, served: int) -> None:
     """As of cameras that deliver at the same time, more often than all can be encoded."""

@@ -24,6 +24,8 @@ from tests.helpers.mosquitto import wait_until
 from tests.helpers.processes import children_of
 from tests.helpers.pulse import PulseServer, pulse_server
 
+pytestmark = pytest.mark.xdist_group("sound")  # what one of them locks in JACK's library is locked for all
+
 RATE_HZ = 16_000
 BLOCKS = 100
 DETECTED_S = 3.5

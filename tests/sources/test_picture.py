@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from daemon.config.streams import PictureConfig, Region
@@ -75,7 +75,6 @@ fractions = st.floats(0, 1)
 triangles = st.lists(st.lists(fractions, min_size=2, max_size=2), min_size=3, max_size=3)
 
 
-@settings(deadline=None, max_examples=60)
 @example((16, 16), [[[1.0, 0.0], [1.0, 1.0], [0.875, 0.0]]])
 @given(sizes, st.lists(triangles, min_size=1, max_size=3))
 def test_masks_black_out_all_that_lies_in_them_and_no_more(

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.timing import NS_PER_MS, NS_PER_S
@@ -31,7 +31,6 @@ def test_at_the_wanted_rate_no_sample_is_lost_doubled_or_moved(sizes: list[int],
         assert block.gap == (number == 0)
 
 
-@settings(deadline=None, max_examples=30)
 @given(
     st.sampled_from([8_000, 11_025, 22_050, 44_100, 48_000]), st.lists(st.integers(1, 5000), min_size=5, max_size=40)
 )

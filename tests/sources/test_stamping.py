@@ -2,7 +2,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.timing import NS_PER_MS, NS_PER_S
@@ -116,7 +116,6 @@ def test_an_hour_of_a_wrong_clock_stays_within_40_ms(ppm: int) -> None:
     assert clock.drift_ppm == pytest.approx(ppm, abs=10)
 
 
-@settings(max_examples=30)
 @given(
     st.floats(-300, 300),
     st.floats(0, 60),

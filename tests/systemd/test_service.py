@@ -11,9 +11,11 @@ import pytest
 import yaml
 
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
-from tests.helpers.nspawn import Guest, installed_system
+from tests.helpers.nspawn import Guest, installed_guest
 from tests.helpers.publishing import Repository, another_version
 from tests.helpers.webserver import WebServer
+
+pytestmark = pytest.mark.xdist_group("guest")
 
 SERVICE = "perceptd.service"
 CONFIG = "/etc/perceptd/config.yaml"
@@ -38,7 +40,7 @@ HOLD = Path(__file__).parents[1] / "helpers" / "hold_thread.py"
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
     logs = tmp_path_factory.mktemp("guest")
-    with Guest(installed_system(logs / "install.log"), logs / "guest.log") as running:
+    with installed_guest(logs / "guest.log") as running:
         yield running
 
 

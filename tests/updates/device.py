@@ -42,10 +42,8 @@ class Device:
         self.begin = Startup(self.directory, self.built_in, lambda: self.now_s)
         self.host.runs = self.begin.load(lambda directory, bundle: (directory / "bundle.yaml").read_text().strip())
         self.host.history = [self.host.runs]
-        self.updater = Updater(
-            self.config, self.begin, self.runner, self.host, "0.1.0", policy=self.policy, on_change=self._count
-        )
-        self.updater.start()
+        self.updater = Updater(self.config, self.begin, self.runner, self.host, "0.1.0", policy=self.policy)
+        self.updater.start(self._count)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -17,8 +17,9 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 
 from daemon.updates.fetch import main as fetch
@@ -26,6 +27,7 @@ from daemon.updates.probation import ProbationPolicy
 from daemon.updates.state import BundleMetrics, UpdateState
 from daemon.updates.steps import Beat, Step
 from tests.fakes.stage_runner import LocalRunner
+from tests.helpers.campaign import IS_CAMPAIGN, share
 from tests.helpers.plain_bundles import entries_of
 from tests.helpers.tufrepo import TufRepo
 from tests.updates.device import Device
@@ -74,8 +76,12 @@ ACTS: dict[str, Act] = {"update": update, "go back": go_back, "restart": restart
 
 @dataclass
 class Campaign:
-    """How many tries were cut, which bundle ran after how many of them, and what was not as it must be."""
+    """How many places there are to cut at, how many tries were cut, which bundle ran after how many of them.
 
+    `problems` says what was not as it must be.
+    """
+
+    places: int = 0
     cuts: int = 0
     after: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -91,35 +97,34 @@ class Cuts:
         self._try = directory / "try"
         self._make_templates()
 
-    def by_call(self, act: str, manner: str) -> Campaign:
-        """Cut at each call that changes the disk, one try for each, until one runs through."""
-        campaign = Campaign()
-        for number in range(1, 10_000):
+    def by_call(self, act: str, manner: str, part: int) -> Campaign:
+        """Cut at calls that change the disk, one try for each."""
+        campaign = Campaign(places=self._places(act, at_boundaries=False))
+        for number in _numbers(campaign.places, part, f"{act} {manner}"):
             self._begin(act)
             through = self._in_child(lambda report, number=number: self._act(act, report, number, MANNERS[manner]))
             self._count(campaign, act, f"{act}, {manner} at call {number}", through)
-            if through == "through":
-                return campaign
-        raise AssertionError("it never runs through")
+            if through == "through" and IS_CAMPAIGN:
+                break
+        return campaign
 
-    def at_boundaries(self, act: str) -> Campaign:
-        """Kill before and after each stage, and at each change of the state, one try for each."""
-        campaign = Campaign()
-        for number in range(1, 10_000):
+    def at_boundaries(self, act: str, part: int) -> Campaign:
+        """Kill before and after stages, and at changes of the state, one try for each."""
+        campaign = Campaign(places=self._places(act, at_boundaries=True))
+        for number in _numbers(campaign.places, part, f"{act} boundaries"):
             self._begin(act)
             through = self._in_child(lambda report, number=number: self._act(act, report, points=number))
             self._count(campaign, act, f"{act}, killed at boundary {number}", through)
-            if through == "through":
-                return campaign
-        raise AssertionError("it never runs through")
+            if through == "through" and IS_CAMPAIGN:
+                break
+        return campaign
 
-    def at_random(self, act: str, tries: int, seed: int) -> Campaign:
-        """Kill at random moments of the time that it takes."""
-        campaign, chance = Campaign(), random.Random(seed)
+    def at_random(self, act: str, tries: int, part: int, seed: int) -> Campaign:
+        """Kill at so many random moments of the time that it takes, or at a part of them."""
+        campaign, chance = Campaign(places=tries), random.Random(seed)
         took_s = self._time(act)
-        for _ in range(tries):
+        for moment_s in share([chance.uniform(0, took_s) for _ in range(tries)], part, f"{act} moments"):
             self._begin(act)
-            moment_s = chance.uniform(0, took_s)
             self._in_child(lambda report: self._act(act, report), kill_after_s=moment_s)
             self._count(campaign, act, f"{act}, killed after {moment_s * 1000:.1f} ms", "")
         return campaign
@@ -170,6 +175,20 @@ class Cuts:
             ACTS[act](device)
         if number == 0 or self._shim.cut_count() < number:
             report("through")
+
+    def _places(self, act: str, at_boundaries: bool) -> int:
+        """How many calls or boundaries the act has when nothing cuts it."""
+
+        def work(report: Callable[[str], None]) -> None:
+            device = _device(self._try, act)
+            passed = _kill_at(device, 0)
+            self._shim.cut_arm(str(device.directory).encode(), 0, 0, -1)
+            with device:
+                ACTS[act](device)
+            report(str(passed() if at_boundaries else self._shim.cut_count()))
+
+        self._begin(act)
+        return int(self._in_child(work))
 
     def _time(self, act: str) -> float:
         times_s = []
@@ -235,7 +254,13 @@ def _afterwards(directory: Path, act: str, report: Callable[[str], None]) -> Non
     report(runs)
 
 
-def _kill_at(device: Device, points: int) -> None:
+def _numbers(places: int, part: int, name: str) -> Iterable[int]:
+    """A part of 1 to `places` that the seed chooses; in a campaign every number, until a try runs through."""
+    return count(1) if IS_CAMPAIGN else share(range(1, places + 1), part, name)
+
+
+def _kill_at(device: Device, points: int) -> Callable[[], int]:
+    """Let it be killed at this boundary, if there are so many; gives how many it has passed."""
     passed = 0
 
     def point(*_: object) -> None:
@@ -255,6 +280,7 @@ def _kill_at(device: Device, points: int) -> None:
     device.runner.run = between  # type: ignore[assignment]
     device.host.before_commit = device.host.after_commit = point
     device._count = point  # type: ignore[method-assign]
+    return lambda: passed
 
 
 def _do(work: Callable[[Callable[[str], None]], None], to: int) -> None:
@@ -281,12 +307,14 @@ def main(directory: str, shim: str, campaign: str, *arguments: str) -> None:
     if campaign == "log":
         print(json.dumps(cuts.log(*arguments)))
     elif campaign == "random":
-        act, tries, seed = arguments
-        print(json.dumps(asdict(cuts.at_random(act, int(tries), int(seed)))))
+        act, tries, part, seed = arguments
+        print(json.dumps(asdict(cuts.at_random(act, int(tries), int(part), int(seed)))))
     elif campaign == "boundaries":
-        print(json.dumps(asdict(cuts.at_boundaries(*arguments))))
+        act, part = arguments
+        print(json.dumps(asdict(cuts.at_boundaries(act, int(part)))))
     else:
-        print(json.dumps(asdict(cuts.by_call(*arguments))))
+        act, manner, part = arguments
+        print(json.dumps(asdict(cuts.by_call(act, manner, int(part)))))
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def test_what_never_returns_is_ended_at_the_deadline(
         monkeypatch.setattr(stages, name, SHORT_S)
     asked = steps(runner=ChildRunner(dict.fromkeys(("check", "list"), children.hang_told)))
     release = release_of(write_bundle(tmp_path / "bundle"))
-    with pytest.raises(UpdateError, match="^did not finish within 1 s$") as caught:
+    with pytest.raises(UpdateError, match=r"^did not finish within 1 s$") as caught:
         asked.list_releases(beat) if step == "list" else asked.check(release, tmp_path, beat)
     assert isinstance(caught.value.__cause__, ChildTimeout)
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 from tests.helpers.mjpeg import MjpegCamera
-from tests.helpers.mosquitto import steady_port
+from tests.helpers.ports import free_port
 from tests.helpers.rtsp import SERVER
 
 
@@ -13,7 +13,7 @@ class FaultyRtsp:
     """A camera in a process of its own, at a port that stays the same."""
 
     def __init__(self, audio: str = "aac") -> None:
-        self.port = steady_port()
+        self.port = free_port()
         self.audio = audio
         self._process: subprocess.Popen[str] | None = None
 
@@ -49,7 +49,7 @@ class RestartableMjpeg:
 
     def __init__(self, login: tuple[str, str] | None) -> None:
         self._login = login
-        self.port = steady_port()
+        self.port = free_port()
         self._serving = contextlib.ExitStack()
 
     def start(self) -> None:

@@ -1,11 +1,10 @@
-"""A day of faults in minutes: a thousand kills, freezes and returns of sources, seeded, under replayed load.
+"""A day of faults in minutes: kills, freezes and returns of sources, seeded, under load; a campaign has a thousand.
 
 Nothing may leak: what the daemon holds at the end is what it held once all had come up, and every source is well.
 """
 
 import contextlib
 import os
-import random
 import signal
 import threading
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.campaign import chance, repetitions
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber
 from tests.helpers.processes import children_of
@@ -21,8 +21,10 @@ from tests.helpers.pulse import PulseServer
 from tests.node.faults.restartable import FaultyRtsp, RestartableMjpeg
 from tests.node.faults.watched_node import WatchedNode
 
-FAULTS = 1000
-SEED = 20_260
+FAULTS = repetitions(120, campaign=1000)
+WARM_UP = repetitions(40, campaign=100)
+"""Of these, so many after which the daemon holds what it needs."""
+
 HOLD_S = (0.0, 0.5)
 """A fault lasts so long, and so long is there rest after it; now and then ten times as long, so that it is noticed."""
 
@@ -47,8 +49,8 @@ def holdings(pid: int) -> dict[str, float]:
 
 
 def suffer(name: str, faults: list[Fault], count: int, failures: list[str]) -> None:
-    """Let one source have so many faults, in an order that its name decides."""
-    rng = random.Random(f"{SEED} {name}")
+    """Let one source have so many faults, in an order that the seed and its name decide."""
+    rng = chance(f"day of faults {name}")
     try:
         for _ in range(count):
             begin, end = rng.choice(faults)
@@ -68,6 +70,8 @@ def child_of(daemon: DaemonProcess, of: str, number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
+@pytest.mark.campaign("day-of-faults")
+@pytest.mark.xdist_group("sound")
 def test_a_day_of_faults(tmp_path: Path) -> None:
     rtsp, other_rtsp, mjpeg, sound = (
         FaultyRtsp("aac"),
@@ -144,9 +148,9 @@ def test_a_day_of_faults(tmp_path: Path) -> None:
                 node.takes(all_well, 20, "every source is well")
 
         node.takes(lambda: subscriber.payloads("perceptd/n/health"), 15, "health")
-        suffer_all(FAULTS // 10)
+        suffer_all(WARM_UP)
         before = holdings(daemon.process.pid)
-        suffer_all(FAULTS - FAULTS // 10)
+        suffer_all(FAULTS - WARM_UP)
         after = holdings(daemon.process.pid)
         health = node.health()
         grown_mb = after.pop("memory_mb") - before.pop("memory_mb")

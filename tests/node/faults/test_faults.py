@@ -22,6 +22,8 @@ from tests.helpers.pulse import PulseServer
 from tests.node.faults.restartable import FaultyRtsp, RestartableMjpeg
 from tests.node.faults.watched_node import DELIVERS, TROUBLE, WatchedNode
 
+pytestmark = pytest.mark.xdist_group("sound")
+
 TOLD_WITHIN_S = 3.0
 BACK_WITHIN_S = 2.0
 """What is promised of every fault."""

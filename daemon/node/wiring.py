@@ -1,0 +1,141 @@
+"""Builds a running node. The only place that does.
+
+Read from top to bottom: each object is built from objects that exist already.
+"""
+
+import logging
+import threading
+from functools import partial
+from pathlib import Path
+
+from daemon import __version__
+from daemon.bundle.bundle import load_bundle
+from daemon.config.node import Config, models_directory, state_directory
+from daemon.core.document import Loaded
+from daemon.core.errors import Refused, UpdateError
+from daemon.core.records import MODALITIES, Counters, Modality
+from daemon.core.timing import monotonic_ns
+from daemon.mqtt.session import Session
+from daemon.node.active_bundle import ActiveBundle, published_bundle
+from daemon.node.announcement import Announcement
+from daemon.node.bundle_updates import UPDATE_STEPS, BundleLoader, ModelsTopic, UpdateHost
+from daemon.node.control import Control
+from daemon.node.latency import ErrorCount, Latencies
+from daemon.node.node import Node, Updates
+from daemon.node.reports import Reporter
+from daemon.node.stop_request import StopRequest
+from daemon.node.stream import Stream, is_in_order
+from daemon.node.stream_publisher import Identity, PublishedBundle, StreamPublisher
+from daemon.node.switches import SwitchFile
+from daemon.pipeline.recogniser import Recogniser
+from daemon.updates.policy import BuiltInBundle
+from daemon.updates.startup import STATE_FILE, Startup
+from daemon.updates.state_file import read_state
+from daemon.updates.steps import ChildRunner
+from daemon.updates.updater import Updater
+
+log = logging.getLogger(__name__)
+
+
+def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) -> Node:
+    """Build a node that is ready to run. Raises Refused when the config or its bundle cannot be used.
+
+    `startup` knows the active bundle of a node whose bundles are replaced; without it the config's own bundle runs.
+    """
+    settings = config.document
+    state = state_directory(settings)
+    loader = BundleLoader(config)
+    recogniser = _first_recogniser(settings, loader, startup)
+    changed = threading.Event()
+    latencies = Latencies()
+    session = Session(settings.mqtt, settings.node, state)
+    counters = {name: {modality: Counters() for modality in MODALITIES} for name in settings.streams}
+    errors = ErrorCount(counters.values(), session.counters)
+    publishers = {name: _publisher(name, settings, session, latencies) for name in settings.streams}
+    new_stream = partial(_new_stream, settings, publishers, counters, changed)
+    bundle = published_bundle(recogniser, errors)
+    streams = {name: new_stream(name, recogniser, bundle) for name in settings.streams}
+    live = [stream for stream in streams.values() if stream.is_live]
+    active = ActiveBundle(recogniser, bundle, live, on_change=changed.set)
+    announcement = Announcement(settings, streams, session, state / "announced.json")
+    host = UpdateHost(loader, active, errors, announcement, new_stream, streams, stop)
+    updates = None if startup is None else _updates(config, startup, host, session)
+    switches = SwitchFile(state / "switches.json")
+    control = Control(settings, streams, switches, active, None if updates is None else updates.updater)
+    reporter = Reporter(settings.node, monotonic_ns(), session, streams, latencies)
+    return Node(
+        config=settings,
+        session=session,
+        publishers=publishers,
+        streams=streams,
+        active=active,
+        announcement=announcement,
+        updates=updates,
+        switches=switches,
+        control=control,
+        reporter=reporter,
+        changed=changed,
+        stop=stop,
+    )
+
+
+def find_startup(config: Config) -> Startup | None:
+    """Read which bundle is active, once per process; None when the node's bundles are not replaced.
+
+    Raises Refused when neither the config's own bundle nor another one is known.
+    """
+    if config.models.source is None:
+        return None
+    directory = models_directory(config)
+    return Startup(directory, _built_in_bundle(Path(config.bundle), directory))
+
+
+def _built_in_bundle(directory: Path, models: Path) -> BuiltInBundle:
+    """Return the config's own bundle, even if it is damaged: it is not needed while another bundle is active."""
+    try:
+        return BuiltInBundle(load_bundle(directory).manifest.id, directory)
+    except Refused as error:
+        base = _last_built_in_id(models)
+        if base is None:
+            raise
+        log.error("the config's own bundle cannot be used: %s", error)
+        return BuiltInBundle(base, directory)
+
+
+def _last_built_in_id(models: Path) -> str | None:
+    try:
+        return read_state(models / STATE_FILE).base
+    except UpdateError:  # reported when the state is read for the start
+        return None
+
+
+def _first_recogniser(settings: Config, loader: BundleLoader, startup: Startup | None) -> Recogniser:
+    """Load the bundle to run. One that does not match the config is the config's fault: it did match once."""
+    recogniser = loader.load(Path(settings.bundle)) if startup is None else startup.load(loader.load)
+    loader.check(recogniser.bundle.manifest)
+    return recogniser
+
+
+def _publisher(name: str, settings: Config, session: Session, latencies: Latencies) -> StreamPublisher:
+    in_order = is_in_order(settings.streams[name])
+    identity = Identity(settings.node, name)
+    return StreamPublisher(identity, session, settings.mqtt.recognitions, latencies, in_order=in_order)
+
+
+def _new_stream(
+    settings: Config,
+    publishers: dict[str, StreamPublisher],
+    counters: dict[str, dict[Modality, Counters]],
+    changed: threading.Event,
+    name: str,
+    recogniser: Recogniser,
+    bundle: PublishedBundle,
+) -> Stream:
+    stream = settings.streams[name]
+    return Stream(name, stream, recogniser, bundle, publishers[name], counters[name], on_change=changed.set)
+
+
+def _updates(config: Loaded[Config], startup: Startup, host: UpdateHost, session: Session) -> Updates:
+    runner = ChildRunner(UPDATE_STEPS)
+    updater = Updater(config.document.models, startup, runner, host, __version__, config.path)
+    return Updates(updater, ModelsTopic(config.document, startup.built_in, updater, session))

@@ -1,0 +1,30 @@
+"""The pages for readers, their tables and blocks."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+
+
+def sections(page: str) -> dict[str, str]:
+    """The text below each heading of docs/<page>, by the heading's words; code blocks are left out."""
+    text = re.sub(r"^```.*?^```$", "", (DOCS / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    parts = re.split(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def rows(section: str) -> list[list[str]]:
+    """The cells of every row of a section's tables, without the heads."""
+    found = []
+    for table in re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE):
+        for line in table.splitlines()[2:]:
+            found.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+    return found
+
+
+def block(page: str, first_line: str) -> str:
+    """The code block of docs/<page> that begins with this line."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return str(next(found for found in blocks if found.startswith(first_line)))

@@ -1,0 +1,66 @@
+"""docs/configuration.md names every key of config.yaml, with its default."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.docs.pages import ROOT, block, rows, sections
+
+TEXT = (ROOT / "config.yaml").read_text(encoding="utf-8")
+COMMENTED_KEY = re.compile(r"^( *)# ( *(?:[a-z_]+:|- \[\[).*)$", re.MULTILINE)
+
+
+def by_heading(text: str) -> dict[str, dict[str, Any]]:
+    """The keys of a config with their values, by the heading of each section on the page."""
+    config = yaml.safe_load(text)
+    stream = config.pop("streams")["demo"]
+    found = {"Top level": {key: value for key, value in config.items() if not isinstance(value, dict)}}
+    for name, value in [*config.items(), ("streams.<name>", stream)]:
+        found |= _parts(name, value)
+    return found
+
+
+def _parts(name: str, value: object) -> dict[str, dict[str, Any]]:
+    if not isinstance(value, dict) or name.endswith((".region", ".thresholds")):
+        return {}
+    inner = [part for key, below in value.items() for part in _parts(f"{name}.{key}", below).items()]
+    return {f"`{name}`": value} | dict(inner)
+
+
+KEYS = by_heading(COMMENTED_KEY.sub(r"\1\2", TEXT))
+"""Those that stand in comments too."""
+
+SET = by_heading(TEXT)
+PAGE = sections("configuration.md")
+
+
+@pytest.mark.parametrize("heading", list(KEYS))
+def test_a_section_of_the_page_has_the_keys_of_the_config(heading: str) -> None:
+    described = [cells[0].strip("`") for cells in rows(PAGE[heading])]
+    assert described == list(KEYS[heading])
+
+
+def test_the_page_has_no_other_sections() -> None:
+    assert [heading for heading in PAGE if heading.startswith("`")] == [name for name in KEYS if name.startswith("`")]
+
+
+@pytest.mark.parametrize("heading", list(KEYS))
+def test_the_defaults_are_those_of_the_config(heading: str) -> None:
+    values = KEYS[heading] | SET.get(heading, {})
+    for key, default, *_ in rows(PAGE[heading]):
+        if default not in ("none", "required", "see below"):
+            assert yaml.safe_load(default.strip("`")) == values[key.strip("`")], key
+
+
+def test_the_smallest_file_can_be_used(tmp_path: Path) -> None:
+    text = block("configuration.md", "node: hall").replace("/opt/perceptd", str(ROOT))
+    (tmp_path / "config.yaml").write_text(text)
+    (tmp_path / "mqtt-password").write_text("secret\n")
+    command = (sys.executable, "-m", "daemon", "check-config", str(tmp_path / "config.yaml"))
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.endswith("streams: door\n")) == (0, True), done.stderr

@@ -1,0 +1,46 @@
+"""The messages that the pages quote in their tables of symptoms are messages of the program."""
+
+import ast
+import re
+
+import pytest
+
+from tests.docs.pages import ROOT, rows, sections
+
+SYSTEMD = "(systemd)"
+NO_MESSAGE = re.compile(r"perceptd |systemctl|status=")
+
+
+def constants() -> list[str]:
+    """Every text in the sources, those between the values of an f-string too."""
+    sources = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "daemon").rglob("*.py")]
+    nodes = (node for source in sources for node in ast.walk(source) if isinstance(node, ast.Constant))
+    return [re.sub(r"%(s|d|\.1f)", "\0", node.value) for node in nodes if isinstance(node.value, str)]
+
+
+SAID = "\n".join(constants())
+HEADS = re.compile(r"^\| (Symptom|Message) \|", re.MULTILINE)
+TABLES = [
+    section
+    for page in ("operations.md", "own-models.md")
+    for section in sections(page).values()
+    if HEADS.search(section)
+]
+QUOTED = [
+    quoted
+    for section in TABLES
+    for symptom, *_ in rows(section)
+    if SYSTEMD not in symptom
+    for quoted in re.findall(r"`([^`]+)`", symptom)
+    if not NO_MESSAGE.match(quoted)
+]
+
+
+def test_there_are_messages() -> None:
+    assert len(QUOTED) > 50
+
+
+@pytest.mark.parametrize("quoted", QUOTED)
+def test_a_quoted_message_is_one_of_the_program(quoted: str) -> None:
+    for fragment in filter(None, re.split(r"…|\(…\)", quoted)):
+        assert fragment in SAID, fragment

@@ -1,0 +1,53 @@
+"""README.md and docs/: links lead somewhere, README is short, and the config of the first steps can be used."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+README_LINES = 150
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_link_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if re.match(r"https?:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) < README_LINES
+
+
+def test_the_config_of_getting_started_can_be_used(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"/etc/perceptd/config\.yaml >/dev/null <<'END'\n(.*?)END\n", page, re.DOTALL)
+    shipped = text.replace("/opt/perceptd/models", str(ROOT / "models"))
+    (tmp_path / "config.yaml").write_text(shipped, encoding="utf-8")
+    (tmp_path / yaml.safe_load(text)["mqtt"]["password_file"]).write_text("secret\n", encoding="utf-8")
+    command = [sys.executable, "-m", "daemon", "check-config", str(tmp_path / "config.yaml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.endswith("streams: door\n")) == (0, True), done.stderr
+
+
+def test_the_scripts_that_readme_names_are_there() -> None:
+    text = README.read_text(encoding="utf-8")
+    scripts = set(re.findall(r"\bscripts/[\w-]+", text))
+    assert {"scripts/run", "scripts/test", "scripts/install"} <= scripts
+    assert all((ROOT / script).is_file() for script in scripts)

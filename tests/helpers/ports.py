@@ -1,0 +1,47 @@
+"""Free loopback ports, each given out once, however many test processes ask at the same time."""
+
+import fcntl
+import os
+import random
+import socket
+import tempfile
+from pathlib import Path
+
+FIRST, LAST = 20_000, 31_999
+"""Below the ports that Linux chooses for outgoing connections: nobody else takes one of these by chance."""
+
+_RANDOM = random.Random()
+_given: set[int] = set()
+_claims: int | None = None
+
+
+def free_port() -> int:
+    """A loopback port on which nobody listens; no other call gives it while this process lives."""
+    while True:
+        port = _RANDOM.randint(FIRST, LAST)
+        if port not in _given and _claim(port) and _is_free(port):
+            return port
+
+
+def _claim(port: int) -> bool:
+    """Lock the byte of this number in a file that all test processes of this user share; its end releases it."""
+    global _claims
+    if _claims is None:
+        path = Path(tempfile.gettempdir()) / f"perceptd-tests-{os.getuid()}.ports"
+        _claims = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(_claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    _given.add(port)
+    return True
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
