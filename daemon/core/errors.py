@@ -55,7 +55,12 @@ class SourceError(PerceptdError):
 
 
 class ChildError(PerceptdError):
-    """A child process has ended, hangs, or makes no sense; another one may do better."""
+    """A child process has ended, hangs, or makes no sense; another one may do better.
+
+    `signal_name` is the signal that has ended it, or None.
+    """
+
+    signal_name: str | None = None
 
 
 FaultKind = Literal["absent", "refused", "died", "hung", "slow", "wrong"]
@@ -66,20 +71,17 @@ than before, computes wrongly."""
 class AcceleratorError(ChildError):
     """An accelerator failed in one of the ways they do; the CPU computes instead."""
 
-    def __init__(self, kind: FaultKind, message: str) -> None:
+    def __init__(self, kind: FaultKind, message: str, signal_name: str | None = None) -> None:
         super().__init__(message)
         self.kind = kind
-
-
-ENDED_BY = "its process was ended by "
-"""Before the signal's name, wherever a crash is told."""
+        self.signal_name = signal_name
 
 
 class ChildCrashed(ChildError):
     """A child process was ended by a signal, as a library's fault ends it."""
 
     def __init__(self, signal_name: str) -> None:
-        super().__init__(f"{ENDED_BY}{signal_name}")
+        super().__init__(f"its process was ended by {signal_name}")
         self.signal_name = signal_name
 
 

@@ -10,7 +10,6 @@ import yaml
 from daemon.bundle.bundle import Bundle, load_bundle
 from daemon.config.devices import DelegateConfig, DevicesConfig
 from daemon.config.node import Config
-from daemon.core.errors import ENDED_BY
 from daemon.doctor import accelerators as doctor_devices
 from daemon.doctor import node as doctor_node
 from daemon.doctor.accelerators import AcceleratorRun, EncoderCounts, accelerator_findings, assess_run, cpu_placements
@@ -33,10 +32,10 @@ GPU = Device("gpu", "gpu")
 TWO_WAYS = Device("gpu", "gpu", instead=Device("gpu", "delegate", "/opt/libgl.so"))
 USED = Change(2, "in_use", None, None)
 NO_GPU = Change(1, "failed", "refused", "the runtime's own GPU accelerator does not work here: no OpenCL")
-CRASHED = Change(3, "failed", "died", f"{ENDED_BY}SIGSEGV")
-CRASHED_AT_LOAD = Change(1, "failed", "refused", f"{ENDED_BY}SIGABRT")
+CRASHED = Change(3, "failed", "died", "its process was ended by SIGSEGV", "SIGSEGV")
+CRASHED_AT_LOAD = Change(1, "failed", "refused", "its process was ended by SIGABRT", "SIGABRT")
 ABSENT = Change(1, "absent", None, "there is no Edge TPU usb:0: none is plugged in")
-RAN = EncoderCounts("image", ran=5, p50_ns=2_900_000)
+RAN = EncoderCounts("image", on_accelerator=5, p50_ns=2_900_000)
 
 EXAMINED = 39
 """Invokes before the digits are in use: three known answers for sound and four for text, and sixteen more of each.
@@ -46,13 +45,13 @@ The delegate takes fully connected layers alone, of which the picture model has 
 
 
 @pytest.mark.parametrize(
-    ("attempt", "level", "said", "remedy"),
+    ("run", "level", "said", "remedy"),
     [
-        (AcceleratorRun(OWN, [USED], [RAN], 0.41), "good", "good in 410 ms; 2.9 ms a picture", None),
+        (AcceleratorRun(OWN, [USED], [RAN], 0.41), "good", "passed in 410 ms; 2.9 ms a picture", None),
         (
             AcceleratorRun(TWO_WAYS, [NO_GPU, USED], [RAN], 0.41),
             "good",
-            "good in 410 ms; 2.9 ms a picture; the runtime's own GPU accelerator does not work here: no OpenCL",
+            "passed in 410 ms; 2.9 ms a picture; the runtime's own GPU accelerator does not work here: no OpenCL",
             None,
         ),
         (
@@ -110,7 +109,7 @@ The delegate takes fully connected layers alone, of which the picture model has 
             "power supply",
         ),
         (
-            AcceleratorRun(OWN, [USED], [RAN], wrong=["a", "b", "c", "d"]),
+            AcceleratorRun(OWN, [USED], [RAN], failures=["a", "b", "c", "d"]),
             "warning",
             "a; b; c and 1 more",
             "update its library",
@@ -119,7 +118,7 @@ The delegate takes fully connected layers alone, of which the picture model has 
             AcceleratorRun(OWN, [USED], [EncoderCounts("image", 3, 1)]),
             "warning",
             "image: the CPU computed 1 of 4",
-            "something else uses",
+            "used by another program",
         ),
         (
             AcceleratorRun(OWN, [USED], [EncoderCounts("text")]),
@@ -127,7 +126,7 @@ The delegate takes fully connected layers alone, of which the picture model has 
             "the self-test has no line of text",
             "cases.yaml",
         ),
-        (AcceleratorRun(OWN, [], []), "warning", "is neither in use nor refused", "devices to cpu"),
+        (AcceleratorRun(OWN, [], []), "warning", "neither works nor fails", "devices to cpu"),
         (
             AcceleratorRun(OWN, [USED, CRASHED], [RAN], is_closed=False),
             "warning",
@@ -136,9 +135,9 @@ The delegate takes fully connected layers alone, of which the picture model has 
         ),
     ],
 )
-def test_attempts(attempt: AcceleratorRun, level: str, said: str, remedy: str | None) -> None:
-    finding = assess_run(attempt, HAVE)
-    assert (finding.check, finding.level) == (f"self-test {attempt.device.name}", level)
+def test_runs(run: AcceleratorRun, level: str, said: str, remedy: str | None) -> None:
+    finding = assess_run(run, HAVE)
+    assert (finding.check, finding.level) == (f"self-test {run.device.name}", level)
     assert said in finding.found
     assert (finding.remedy is None) if remedy is None else (remedy in (finding.remedy or ""))
 
@@ -166,7 +165,7 @@ def test_a_device_that_works_is_told_with_its_times(delegate: Path) -> None:
     (finding,) = tried_on(delegate_config(delegate))
     assert (finding.check, finding.level, finding.remedy) == ("self-test libtestdelegate.so", "good", None)
     good, paces = finding.found.split("; ")
-    assert good.startswith("good in ") and good.endswith(" ms")
+    assert good.startswith("passed in ") and good.endswith(" ms")
     units = [pace.split(" ", 1)[1] for pace in paces.split(", ")]
     assert units == ["ms a picture", "ms a patch of sound", "ms a line of text"]
 
@@ -220,7 +219,7 @@ def test_one_that_is_there_no_longer(delegate: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(doctor_devices, "placements_of", lambda *_: {"image": Placement("auto", device)})
     (finding,) = tried_on(DevicesConfig(default="cpu"))
     assert (finding.check, finding.level) == ("self-test edgetpu:pci:0", "warning")
-    assert "what was to run image is there no longer" in finding.found
+    assert "the accelerator for image is gone" in finding.found
 
 
 def with_twin(directory: Path) -> Bundle:
@@ -249,7 +248,7 @@ def no_children(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a child was started")
 
-    monkeypatch.setattr(doctor_devices, "tried", refuse)
+    monkeypatch.setattr(doctor_devices, "probe", refuse)
 
 
 @pytest.mark.usefixtures("no_children")

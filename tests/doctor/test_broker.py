@@ -39,7 +39,7 @@ def test_one_with_tls_and_a_login_that_is_good_and_one_that_is_not(authority: Au
     with Mosquitto(("device", SECRET), more=tls_lines(authority)) as broker:
         good = told(settings(broker, authority))
         assert (good.level, good.remedy) == ("good", None)
-        assert good.found == f"127.0.0.1:{broker.port} answers, TLS verified, lets us in"
+        assert good.found == f"127.0.0.1:{broker.port} answers, TLS verified, accepts the connection"
         refused = told(settings(broker, authority, WRONG))
     assert refused.level == "failure"
     assert "refused the login" in refused.found

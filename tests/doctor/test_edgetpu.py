@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from daemon.doctor.edgetpu import Driver, assess_library, edge_tpu_findings, package_version
-from daemon.doctor.finding import Finding, ProbeResult
+from daemon.doctor.finding import Finding
 from daemon.doctor.libraries import LITERT, TFLITE, Installed
+from daemon.doctor.probe import ProbeResult
 from daemon.inference.hardware import EdgeTpu
 from tests.helpers import libraries
 from tests.inference.test_hardware import plug_in, touch
@@ -15,30 +16,30 @@ from tests.inference.test_hardware import plug_in, touch
 NEW = Installed((3, 11, 2), "2.1.0", LITERT, "2.3.0")
 OLD = Installed((3, 10, 2), "1.26.4", TFLITE, "2.9.1")
 RECENT = Installed((3, 11, 2), "1.26.4", TFLITE, "2.14.0")
-SAYS = ProbeResult('"BuildLabel(COMPILER=6.3.0), RuntimeVersion(14)"')
-MISSING = ProbeResult("", "libedgetpu.so.1 is not installed")
-CRASHED = ProbeResult("", "libedgetpu.so.1 crashed: SIGSEGV")
+SAYS = ProbeResult("BuildLabel(COMPILER=6.3.0), RuntimeVersion(14)")
+MISSING = ProbeResult("", "libedgetpu.so.1 is not installed", is_missing=True)
+CRASHED = ProbeResult("", "libedgetpu.so.1 crashed: SIGSEGV", "SIGSEGV")
 TPU = EdgeTpu("usb:0", Path("/dev/bus/usb/001/004"), "1a6e:089a")
 
 
 @pytest.mark.parametrize(
     ("driver", "have", "tpus", "level", "found"),
     [
-        (Driver(MISSING, None), NEW, [], "good", "no Edge TPU here, and no library, which none needs"),
+        (Driver(MISSING, None), NEW, [], "good", "no Edge TPU found, so its library is not needed"),
         (Driver(MISSING, None), NEW, [TPU], "warning", "is not installed, and there are Edge TPUs: usb:0"),
         (Driver(CRASHED, None), NEW, [TPU], "failure", "libedgetpu.so.1 crashed: SIGSEGV, and there"),
         (Driver(CRASHED, None), NEW, [], "warning", "libedgetpu.so.1 crashed: SIGSEGV"),
         (Driver(SAYS, None), NEW, [TPU], "good", "libedgetpu.so.1 loads, runtime version 14"),
-        (Driver(SAYS, None), NEW, [], "good", "runtime version 14; no Edge TPU here"),
+        (Driver(SAYS, None), NEW, [], "good", "runtime version 14; no Edge TPU found"),
         (Driver(SAYS, "16.0"), OLD, [TPU], "good", "runtime version 14, package 16.0"),
         (Driver(SAYS, "16.0"), RECENT, [TPU], "warning", "up to 2.11, and crashes tflite-runtime 2.14.0"),
         (Driver(SAYS, "16.0"), NEW, [TPU], "warning", "up to 2.11, and crashes ai-edge-litert 2.3.0"),
-        (Driver(SAYS, "16.0"), NEW, [], "good", "no Edge TPU here: made for TFLite up to 2.11"),
+        (Driver(SAYS, "16.0"), NEW, [], "good", "no Edge TPU found: made for TFLite up to 2.11"),
         (Driver(SAYS, "16.0tf2.13.1-2"), RECENT, [TPU], "warning", "up to 2.13, not for tflite-runtime 2.14.0"),
         (Driver(SAYS, "16.0tf2.17.1-1"), RECENT, [TPU], "good", "package 16.0tf2.17.1-1"),
         (Driver(SAYS, "16.0TF2.14.1-1"), RECENT, [TPU], "good", "package 16.0TF2.14.1-1"),
         (Driver(SAYS, "16.0tf2.18.1-1"), NEW, [TPU], "good", "package 16.0tf2.18.1-1"),
-        (Driver(ProbeResult('"nothing known"'), None), NEW, [TPU], "good", "says no version"),
+        (Driver(ProbeResult("nothing known"), None), NEW, [TPU], "good", "states no version"),
     ],
 )
 def test_libraries(driver: Driver, have: Installed, tpus: list[EdgeTpu], level: str, found: str) -> None:

@@ -13,7 +13,7 @@ RELEASE = "# R36 (release), REVISION: 4.0, GCID: 37537400\n"
 
 def test_none_is_needed(tmp_path: Path) -> None:
     (finding,) = gpu_findings(tmp_path)
-    assert (finding.level, finding.found) == ("good", "none here, and none needed")
+    assert (finding.level, finding.found) == ("good", "no GPU found, none needed")
 
 
 def test_a_jetson_and_its_nodes(tmp_path: Path) -> None:

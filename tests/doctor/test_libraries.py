@@ -2,7 +2,6 @@
 
 import pytest
 
-from daemon.doctor.finding import ProbeResult
 from daemon.doctor.libraries import (
     LIBRARIES,
     LITERT,
@@ -13,6 +12,7 @@ from daemon.doctor.libraries import (
     library_findings,
     major_minor,
 )
+from daemon.doctor.probe import ProbeResult
 
 GOOD = Installed((3, 11, 2), "2.1.0", LITERT, "2.3.0")
 
@@ -37,7 +37,7 @@ def test_what_goes_together(have: Installed) -> None:
     [
         (Installed((3, 9, 2), "1.26.4", TFLITE, "2.14.0"), "too old", "Python 3.10 or newer"),
         (Installed((3, 11, 2), "2.1.0", None, None), "no TFLite runtime", 'pip install "ai-edge-litert>=2.3"'),
-        (Installed((3, 15, 0), "2.4.6", None, None), "none for this Python", "use Python 3.10 to 3.14"),
+        (Installed((3, 15, 0), "2.4.6", None, None), "no TFLite runtime for this Python", "use Python 3.10 to 3.14"),
         (Installed((3, 11, 2), "2.0.0", TFLITE, "2.14.0"), "made for numpy 1", 'pip install "numpy>=1.26,<2"'),
         (Installed((3, 11, 2), None, TFLITE, "2.14.0"), "no numpy", 'pip install "numpy>=1.26,<2"'),
         (Installed((3, 11, 2), "1.24.2", LITERT, "2.3.0"), "numpy 1.26 or newer", 'pip install "numpy>=1.26"'),
@@ -68,18 +68,18 @@ def test_this_python_goes_together_and_its_libraries_load() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "remedy"),
+    ("result", "remedy"),
     [
-        ("numpy crashed: SIGILL", "processor lacks"),
-        ("numpy crashed: SIGSEGV", "pip install --force-reinstall numpy"),
-        ("numpy: cannot be imported: its C part", "pip install --force-reinstall numpy"),
-        ("numpy is not installed", "pip install numpy"),
+        (ProbeResult("", "numpy crashed: SIGILL", "SIGILL"), "processor lacks"),
+        (ProbeResult("", "numpy crashed: SIGSEGV", "SIGSEGV"), "pip install --force-reinstall numpy"),
+        (ProbeResult("", "numpy: cannot be imported: its C part"), "pip install --force-reinstall numpy"),
+        (ProbeResult("", "numpy is not installed", is_missing=True), "pip install numpy"),
     ],
 )
-def test_a_library_that_does_not_load_is_named(trouble: str, remedy: str) -> None:
-    def attempt(library: str, *_: str) -> ProbeResult:
-        return ProbeResult("", trouble if library == "numpy" else None)
+def test_a_library_that_does_not_load_is_named(result: ProbeResult, remedy: str) -> None:
+    def probe(package: str, module: str) -> ProbeResult:
+        return result if package == "numpy" else ProbeResult("")
 
-    (finding,) = library_findings(GOOD, attempt)
-    assert (finding.level, finding.found) == ("failure", trouble)
+    (finding,) = library_findings(GOOD, probe)
+    assert (finding.level, finding.found) == ("failure", result.problem)
     assert remedy in (finding.remedy or "")

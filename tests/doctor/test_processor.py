@@ -28,7 +28,7 @@ ATOM = "flags\t\t: fpu sse sse2 ssse3 sse4_1 sse4_2\n"
         ("armv6l", PI_ZERO, "failure", "armv6l, 1 core, without neon, which TFLite needs"),
         ("x86_64", PC * 2, "good", "x86_64, 2 cores, with AVX2"),
         ("x86_64", ATOM, "good", "x86_64, 1 core, no AVX2: int8 models run, but slower"),
-        ("riscv64", "hart : 0\n", "warning", "riscv64, 0 cores: perceptd was not tried on it"),
+        ("riscv64", "hart : 0\n", "warning", "riscv64, 0 cores: perceptd was not tested on it"),
     ],
 )
 def test_processors(machine: str, cpuinfo: str, level: str, found: str) -> None:

@@ -74,7 +74,7 @@ def test_all_is_said_in_order_and_the_exit_code_is_of_the_worst(good: Path) -> N
         "bundle",
         "self-test cpu",
     ]
-    assert "good in" in lines[-1] and lines[-1].endswith(" ms")
+    assert "passed in" in lines[-1] and lines[-1].endswith(" ms")
     assert not (good.parent / "state").exists(), "it looks, and leaves nothing"
     assert "models" not in done.stdout.replace("models/digits", ""), "without a source there is nothing to say of it"
 
@@ -150,7 +150,7 @@ def test_a_runtime_that_crashes_is_named_and_survived(tmp_path: Path, good: Path
     assert code == 2
     assert findings["libraries"]["found"] == "ai-edge-litert crashed: SIGILL"
     assert "processor lacks" in findings["libraries"]["remedy"]
-    assert findings["config"]["found"] == "not tried, and neither is what it says"
+    assert findings["config"]["found"] == "not checked, nor anything that it configures"
     assert "memory" in findings
 
 
@@ -177,10 +177,8 @@ def test_with_a_source_that_is_looked_at_and_what_was_installed_is_tried(
     before = held(tmp_path / "state")
     _, findings = found(sourced[0])
     assert findings["models"]["level"] == "good"
-    assert findings["models"]["found"].endswith(
-        ": 1 bundle; brightness 1.2.3 is the newest of the running bundle's name"
-    )
-    assert findings["models on disk"]["found"].startswith("brightness@1.2.3 runs, digits@")
+    assert findings["models"]["found"].endswith(": 1 bundle; the newest brightness is 1.2.3")
+    assert findings["models on disk"]["found"].startswith("brightness@1.2.3 is active, digits@")
     assert findings["bundle"]["found"] == "brightness@1.2.3: 3 labels by image"
     assert findings["self-test cpu"]["level"] == "good"
     assert held(tmp_path / "state") == before, "it looks, and leaves nothing"
@@ -228,7 +226,7 @@ def test_a_person_is_told_what_takes_long_and_a_script_is_not(monkeypatch: pytes
         wait_until(lambda: not terminal.isatty() or "opening ..." in terminal.getvalue(), "it is told")
         yield Finding("some", "good", "thing")
 
-    monkeypatch.setattr(doctor_command, "PATIENCE_S", 0.02)
+    monkeypatch.setattr(doctor_command, "SHOW_CHECK_AFTER_S", 0.02)
     for terminal in (Terminal(), io.StringIO()):
         monkeypatch.setattr(sys, "stderr", terminal)
         Report(as_json=True).take("opening", long_check())

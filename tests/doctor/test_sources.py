@@ -78,7 +78,7 @@ def test_microphones_of_a_sound_server(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_camera_without_the_sound_that_is_wanted_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_sources, "DELIVERS_S", 2.0)
+    monkeypatch.setattr(doctor_sources, "DELIVER_S", 2.0)
     with rtsp_camera("none") as camera:
         findings = found({"door": {"camera": camera.url(), "microphone": "camera"}})
     finding = findings["door/camera"]
@@ -97,7 +97,7 @@ def test_lines_of_a_replay_that_are_wrong(tmp_path: Path) -> None:
 def test_a_stream_of_nothing_that_the_bundle_takes(tmp_path: Path) -> None:
     sees_only = load_bundle(write_bundle(tmp_path / "bundle")).manifest
     finding = found({"ear": {"microphone": "default"}}, sees_only)["ear"]
-    assert (finding.level, finding.found) == ("failure", "captures nothing that the bundle takes")
+    assert (finding.level, finding.found) == ("failure", "captures nothing that the bundle uses")
 
 
 class Hanging:
@@ -123,12 +123,13 @@ class Hanging:
     ],
 )
 def test_a_source_that_delivers_nothing(source: Hanging, expected: str) -> None:
-    attempt = SourceRun("door/camera", source, frozenset({"pictures"}))
+    run = SourceRun("door/camera", source, frozenset({"pictures"}))
+    run.start()
     if "within" not in expected:
-        attempt.thread.join(5)
-        assert attempt.is_settled
-    finding = attempt.finding()
+        run.thread.join(5)
+        assert run.is_settled
+    finding = run.finding()
     assert (finding.level, finding.found) == ("failure", expected)
-    attempt.stop()
-    attempt.thread.join(5)
-    assert not attempt.thread.is_alive()
+    run.stop()
+    run.thread.join(5)
+    assert not run.thread.is_alive()

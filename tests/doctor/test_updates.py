@@ -65,7 +65,7 @@ def test_a_source_that_is_as_it_must_be(device: Device) -> None:
     assert looked(device) == Finding(
         "models",
         "good",
-        f"{device.source}: 1 bundle; brightness 1.2.3 is the newest of the running bundle's name",
+        f"{device.source}: 1 bundle; the newest brightness is 1.2.3",
     )
 
 
@@ -82,7 +82,7 @@ def test_an_older_state_of_the_source_is_noticed_by_what_the_service_has_seen(
     device.look()
     assert looked(device).level == "good"
     shutil.copytree(tmp_path / "old", repository.public, dirs_exist_ok=True)
-    warned(looked(device), "timestamp.json: has another version than it must have: older than what was", "ask the pub")
+    warned(looked(device), "timestamp.json: has another version than it must have: it is older than one", "ask the pub")
 
 
 def test_metadata_that_have_expired_and_that_will(device: Device, repository: Repository) -> None:
@@ -159,15 +159,15 @@ def offer(name: str, version: str, needs: str = "0.0.1") -> Offer:
 @pytest.mark.parametrize(
     ("offers", "words"),
     [
-        ([], "0 bundles; none of them is brightness, which runs"),
-        ([offer("digits", "9.0.0")], "1 bundle; none of them is brightness, which runs"),
+        ([], "0 bundles; none of them is brightness, the active bundle"),
+        ([offer("digits", "9.0.0")], "1 bundle; none of them is brightness, the active bundle"),
         (
             [offer("brightness", "1.9.0"), offer("brightness", "1.10.0"), offer("digits", "9.0.0")],
-            "3 bundles; brightness 1.10.0 is the newest of the running bundle's name",
+            "3 bundles; the newest brightness is 1.10.0",
         ),
         (
             [offer("brightness", "2.0.0", "99.0.0")],
-            f"running bundle's name, and needs perceptd 99.0.0: this is {__version__}",
+            f"the newest brightness is 2.0.0, which needs perceptd 99.0.0: this is {__version__}",
         ),
     ],
 )
@@ -180,14 +180,14 @@ def test_what_a_source_has_in_words(offers: list[Offer], words: str) -> None:
 
 
 def test_what_is_left_out_expires_or_was_not_compared_is_told() -> None:
-    look = SourceStatus(ReleaseList(releases=(), skipped=("a@1.0.0 has no bundle.yaml", "b")), None, None)
-    assert assess_source("https://x", look, OWN.id).found.endswith("; 2 left out: a@1.0.0 has no bundle.yaml")
+    status = SourceStatus(ReleaseList(releases=(), skipped=("a@1.0.0 has no bundle.yaml", "b")), None, None)
+    assert assess_source("https://x", status, OWN.id).found.endswith("; 2 left out: a@1.0.0 has no bundle.yaml")
     expiry = Expiry("snapshot", datetime(2026, 1, 2, tzinfo=timezone.utc))
     warned(
-        assess_source("https://x", replace(look, expiring=expiry), OWN.id), "snapshot metadata expires 2026-01-02", "re"
+        assess_source("https://x", replace(status, expiry=expiry), OWN.id), "snapshot metadata expires 2026-01-02", "re"
     )
     warned(
-        assess_source("https://x", replace(look, unseen="/t cannot be read"), OWN.id),
+        assess_source("https://x", replace(status, unread="/t cannot be read"), OWN.id),
         "; /t cannot be read",
         "as the us",
     )

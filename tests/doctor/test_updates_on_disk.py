@@ -35,16 +35,16 @@ def refusal(bundle: str) -> Refusal:
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (UpdateState(), "none installed: the config's own digits@0.4.0 runs"),
-        (state(), "digits@0.6.0 runs, digits@0.5.0 is the one before it, both whole"),
-        (state(previous=None), "digits@0.6.0 runs, digits@0.4.0 is the one before it, both whole"),
+        (UpdateState(), "none installed: digits@0.4.0 of config.yaml is active"),
+        (state(), "digits@0.6.0 is active, digits@0.5.0 was active before, both are intact"),
+        (state(previous=None), "digits@0.6.0 is active, digits@0.4.0 was active before, both are intact"),
         (
             state(probation=Probation(since=1.0, starts=1, before=BEFORE)),
-            "digits@0.6.0 runs on probation (starts since: 1), digits@0.5.0 is the one before it, both whole",
+            "digits@0.6.0 is active on probation (starts so far: 1), digits@0.5.0 was active before, both are intact",
         ),
         (
             state(refused=(refusal("digits@0.5.9"), refusal("faces@9.0.0"))),
-            "digits@0.6.0 runs, digits@0.5.0 is the one before it, both whole",
+            "digits@0.6.0 is active, digits@0.5.0 was active before, both are intact",
         ),
     ],
 )
@@ -57,7 +57,9 @@ def test_a_newer_version_that_was_refused_is_told() -> None:
     refused = (refusal("digits@0.9.0"), refusal("digits@0.10.0"), refusal("digits@0.7.0"))
     finding = assess_store(kept(state(refused=refused)), OWN)
     assert finding.level == "warning"
-    assert finding.found.endswith("both whole; has given up digits@0.10.0 in selftest: did not finish within 120 s")
+    assert finding.found.endswith(
+        "both are intact; has given up digits@0.10.0 in selftest: did not finish within 120 s"
+    )
     assert finding.remedy is not None and finding.remedy.endswith("perceptd models install digits 0.10.0")
 
 
@@ -66,7 +68,7 @@ def test_a_newer_version_that_was_refused_is_told() -> None:
     [
         (("x is damaged", None), "digits@0.6.0: x is damaged", "restart perceptd, which then runs digits@0.5.0"),
         (("x is damaged", "y is damaged"), "digits@0.6.0: x", "restart perceptd, which then runs digits@0.4.0"),
-        ((None, "y is damaged"), "digits@0.5.0: y is damaged", "it cannot be gone back to"),
+        ((None, "y is damaged"), "digits@0.5.0: y is damaged", "no rollback to it is possible"),
     ],
 )
 def test_what_is_not_whole_is_told(damage: tuple[str | None, ...], found: str, remedy: str) -> None:
@@ -79,5 +81,5 @@ def test_what_is_not_whole_is_told(damage: tuple[str | None, ...], found: str, r
 def test_a_state_that_cannot_be_read_is_told() -> None:
     finding = assess_store(DryStart(UpdateState(), problem="/s/state.json cannot be read"), OWN)
     assert finding.level == "warning"
-    assert finding.found == "/s/state.json cannot be read; the config's own digits@0.4.0 is tried below"
+    assert finding.found == "/s/state.json cannot be read; digits@0.4.0 of config.yaml is checked instead"
     assert finding.remedy is not None and "as the user of the service" in finding.remedy
