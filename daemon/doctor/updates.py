@@ -52,7 +52,7 @@ class SourceStatus:
     `unread` says why the metadata that the service has seen before could not be read for comparison.
     """
 
-    list: ReleaseList
+    available: ReleaseList
     expiry: Expiry | None
     unread: str | None
 
@@ -85,7 +85,7 @@ def source_finding(source: str, root: Path, metadata: Path, active: str | None, 
 
 def assess_source(source: str, status: SourceStatus, active: str | None) -> Finding:
     """The finding of a source; `active` is the id of the active bundle, if it is known."""
-    releases, skipped = status.list.releases, status.list.skipped
+    releases, skipped = status.available.releases, status.available.skipped
     found = f"{source.rstrip('/')}: {len(releases)} bundle{'' if len(releases) == 1 else 's'}"
     if active is not None:
         found += f"; {_newest_text(releases, active)}"

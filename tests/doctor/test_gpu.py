@@ -1,4 +1,4 @@
-"""GPUs, in trees laid out as a machine's."""
+"""GPUs, in directory trees like a machine's."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.inference.test_hardware import touch
 RELEASE = "# R36 (release), REVISION: 4.0, GCID: 37537400\n"
 
 
-def test_none_is_needed(tmp_path: Path) -> None:
+def test_no_gpu_is_needed(tmp_path: Path) -> None:
     (finding,) = gpu_findings(tmp_path)
     assert (finding.level, finding.found) == ("good", "no GPU found, none needed")
 
@@ -35,7 +35,7 @@ def test_a_jetson_without_nodes(tmp_path: Path) -> None:
     assert "--runtime nvidia" in (finding.remedy or "")
 
 
-def test_a_node_that_is_not_ours_names_its_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forbidden_gpu_node_names_its_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (node,) = touch(tmp_path, "dev/nvhost-gpu")
     monkeypatch.setattr(os, "access", lambda *_: False)  # root, as which tests may run, may use everything
     (finding,) = gpu_findings(tmp_path)

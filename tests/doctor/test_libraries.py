@@ -1,4 +1,4 @@
-"""Versions against each other, by tables; and libraries that do not load."""
+"""Tables of versions that match or not, and libraries that do not load."""
 
 import pytest
 
@@ -27,7 +27,7 @@ GOOD = Installed((3, 11, 2), "2.1.0", LITERT, "2.3.0")
         Installed((3, 11, 2), "1.26.4", LITERT, "?"),
     ],
 )
-def test_what_goes_together(have: Installed) -> None:
+def test_matching_versions(have: Installed) -> None:
     finding = assess_versions(have)
     assert (finding.level, finding.remedy) == ("good", None)
 
@@ -45,7 +45,7 @@ def test_what_goes_together(have: Installed) -> None:
         (Installed((3, 11, 2), "1.26.4", LITERT, "1.0.1"), "2.3 or newer", 'pip install "ai-edge-litert>=2.3"'),
     ],
 )
-def test_what_does_not(have: Installed, found: str, remedy: str) -> None:
+def test_mismatched_versions(have: Installed, found: str, remedy: str) -> None:
     finding = assess_versions(have)
     assert finding.level == "failure"
     assert found in finding.found
@@ -59,7 +59,7 @@ def test_numbers_of_versions(text: str, expected: tuple[int, int]) -> None:
     assert major_minor(text) == expected
 
 
-def test_this_python_goes_together_and_its_libraries_load() -> None:
+def test_the_versions_and_libraries_of_this_python_are_good() -> None:
     have = installed()
     assert assess_versions(have).level == "good"
     (finding,) = library_findings(have)

@@ -46,7 +46,7 @@ def test_disks(free_mb: float, is_writable: bool, level: str, remedy: str) -> No
     assert remedy in (finding.remedy or "")
 
 
-def test_a_directory_that_is_still_to_be_made_lies_on_its_parents_disk(tmp_path: Path) -> None:
+def test_a_directory_that_does_not_exist_is_on_the_disk_of_its_parent(tmp_path: Path) -> None:
     finding = disk_finding(tmp_path / "not" / "yet", 0)
     assert (finding.level, str(tmp_path / "not" / "yet") in finding.found) == ("good", True)
     assert not (tmp_path / "not").exists()

@@ -1,4 +1,4 @@
-"""Libraries that crash, fail or are not there, in a real child process."""
+"""Libraries that crash, fail or are missing, in real child processes."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.runtime import children
 FUNCTION = "edgetpu_version"
 
 
-def test_a_library_says_its_version(tmp_path: Path) -> None:
+def test_a_library_states_its_version(tmp_path: Path) -> None:
     path = libraries.compile_library(tmp_path, libraries.TELLS)
     result = probe_shared_library(str(path), FUNCTION)
     assert result.problem is None
@@ -19,13 +19,13 @@ def test_a_library_says_its_version(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", [libraries.CRASHES, libraries.CRASHES_WHEN_LOADED])
-def test_one_that_crashes_is_named_with_its_signal(tmp_path: Path, source: str) -> None:
+def test_a_crash_is_reported_with_its_signal(tmp_path: Path, source: str) -> None:
     path = libraries.compile_library(tmp_path, source)
     result = probe_shared_library(str(path), FUNCTION)
     assert (result.problem, result.signal_name) == (f"{path} crashed: SIGSEGV", "SIGSEGV")
 
 
-def test_one_that_cannot_be_used_is_told_from_one_that_is_missing(tmp_path: Path) -> None:
+def test_unusable_and_missing_libraries_differ(tmp_path: Path) -> None:
     other = libraries.compile_library(tmp_path, libraries.LACKS_IT)
     assert probe_shared_library(str(other), FUNCTION).problem == f"{other}: has no function edgetpu_version"
     broken = libraries.compile_library(tmp_path, libraries.NEEDS_ANOTHER, "broken.so")

@@ -1,4 +1,4 @@
-"""Processors, by what Linux says of them."""
+"""Processors, by their entries in /proc/cpuinfo."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_processors(machine: str, cpuinfo: str, level: str, found: str) -> None:
     assert (finding.level, finding.found) == (level, found)
 
 
-def test_this_one_runs_models() -> None:
+def test_this_processor_runs_models() -> None:
     assert processor_finding().level == "good"
 
 

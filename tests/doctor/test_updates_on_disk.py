@@ -1,4 +1,4 @@
-"""What doctor finds of the bundles that are kept on disk."""
+"""Findings of the installed bundles."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from daemon.updates.policy import BuiltInBundle
 from daemon.updates.startup import DryStart, StoredBundle
 from daemon.updates.state import BundleMetrics, Probation, Refusal, Slot, UpdateState
 
-OWN = BuiltInBundle("digits@0.4.0", Path("/own"))
+BUILT_IN = BuiltInBundle("digits@0.4.0", Path("/own"))
 BEFORE = BundleMetrics(moments=500, errors=0, p99_ms=None, mean_top_score=None)
 
 
@@ -18,11 +18,11 @@ def slot(version: str) -> Slot:
 
 
 def state(**changes: object) -> UpdateState:
-    installed = {"base": OWN.id, "active": slot("0.6.0"), "previous": slot("0.5.0")}
+    installed = {"base": BUILT_IN.id, "active": slot("0.6.0"), "previous": slot("0.5.0")}
     return UpdateState(**{**installed, **changes})
 
 
-def kept(found: UpdateState, *damage: str | None) -> DryStart:
+def dry_start_of(found: UpdateState, *damage: str | None) -> DryStart:
     slots = [one for one in (found.active, found.previous) if one is not None]
     damages = damage or (None,) * len(slots)
     return DryStart(found, tuple(StoredBundle(one, Path("/s"), why) for one, why in zip(slots, damages, strict=True)))
@@ -33,7 +33,7 @@ def refusal(bundle: str) -> Refusal:
 
 
 @pytest.mark.parametrize(
-    ("found", "words"),
+    ("found", "text"),
     [
         (UpdateState(), "none installed: digits@0.4.0 of config.yaml is active"),
         (state(), "digits@0.6.0 is active, digits@0.5.0 was active before, both are intact"),
@@ -48,14 +48,14 @@ def refusal(bundle: str) -> Refusal:
         ),
     ],
 )
-def test_what_is_good(found: UpdateState, words: str) -> None:
-    finding = assess_store(kept(found), OWN)
-    assert (finding.check, finding.level, finding.found) == ("models on disk", "good", words)
+def test_good_states(found: UpdateState, text: str) -> None:
+    finding = assess_store(dry_start_of(found), BUILT_IN)
+    assert (finding.check, finding.level, finding.found) == ("models on disk", "good", text)
 
 
-def test_a_newer_version_that_was_refused_is_told() -> None:
+def test_a_refused_newer_version_is_reported() -> None:
     refused = (refusal("digits@0.9.0"), refusal("digits@0.10.0"), refusal("digits@0.7.0"))
-    finding = assess_store(kept(state(refused=refused)), OWN)
+    finding = assess_store(dry_start_of(state(refused=refused)), BUILT_IN)
     assert finding.level == "warning"
     assert finding.found.endswith(
         "both are intact; has given up digits@0.10.0 in selftest: did not finish within 120 s"
@@ -71,15 +71,15 @@ def test_a_newer_version_that_was_refused_is_told() -> None:
         ((None, "y is damaged"), "digits@0.5.0: y is damaged", "no rollback to it is possible"),
     ],
 )
-def test_what_is_not_whole_is_told(damage: tuple[str | None, ...], found: str, remedy: str) -> None:
-    finding = assess_store(kept(state(), *damage), OWN)
+def test_damaged_bundles_are_reported(damage: tuple[str | None, ...], found: str, remedy: str) -> None:
+    finding = assess_store(dry_start_of(state(), *damage), BUILT_IN)
     assert finding.level == "warning"
     assert finding.found.startswith(found)
     assert (finding.remedy or "").startswith(remedy)
 
 
-def test_a_state_that_cannot_be_read_is_told() -> None:
-    finding = assess_store(DryStart(UpdateState(), problem="/s/state.json cannot be read"), OWN)
+def test_an_unreadable_state_is_reported() -> None:
+    finding = assess_store(DryStart(UpdateState(), problem="/s/state.json cannot be read"), BUILT_IN)
     assert finding.level == "warning"
     assert finding.found == "/s/state.json cannot be read; digits@0.4.0 of config.yaml is checked instead"
     assert finding.remedy is not None and "as the user of the service" in finding.remedy

@@ -1,4 +1,4 @@
-"""The end of a step's process is told in words, and laid on the bundle or on the source."""
+"""The errors of a step's process as errors of the bundle, the source or the memory."""
 
 import pytest
 
@@ -9,7 +9,7 @@ ENDED = "its process was ended by "
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "text"),
     [
         (ChildTimeout(120.0), "did not finish within 120 s"),
         (ChildCrashed("SIGSEGV"), f"its models crash the runtime: {ENDED}SIGSEGV"),
@@ -18,24 +18,24 @@ ENDED = "its process was ended by "
         (ChildError("cannot be tried: KeyError: 'x'"), "cannot be tried: KeyError: 'x'"),
     ],
 )
-def test_of_a_trial_it_is_the_bundles_fault(error: ChildError, words: str) -> None:
-    told = bundle_failure(error, 16)
-    assert (told.kind, str(told)) == ("bundle", words)
+def test_a_failure_to_load_is_an_error_of_the_bundle(error: ChildError, text: str) -> None:
+    mapped = bundle_failure(error, 16)
+    assert (mapped.kind, str(mapped)) == ("bundle", text)
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "text"),
     [
         (ChildTimeout(300.0), "did not finish within 300 s"),
         (ChildCrashed("SIGSEGV"), f"{ENDED}SIGSEGV"),
         (ChildError("its process ended with code 1"), "its process ended with code 1"),
     ],
 )
-def test_of_a_fetch_it_is_the_sources(error: ChildError, words: str) -> None:
-    told = fetch_failure(error)
-    assert (told.kind, str(told)) == ("source", words)
+def test_a_failure_to_fetch_is_an_error_of_the_source(error: ChildError, text: str) -> None:
+    mapped = fetch_failure(error)
+    assert (mapped.kind, str(mapped)) == ("source", text)
 
 
-def test_whom_the_system_ends_it_may_have_had_no_memory_for() -> None:
+def test_sigkill_is_an_error_of_memory() -> None:
     ended = bundle_failure(ChildCrashed("SIGKILL"), 16)
     assert (ended.kind, str(ended)) == ("memory", f"{ENDED}SIGKILL: the system may have run out of memory")

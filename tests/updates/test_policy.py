@@ -18,7 +18,7 @@ from daemon.updates.policy import (
 )
 from daemon.updates.state import Offer, Refusal, Slot, UpdateState
 
-OWN = BuiltInBundle("digits@0.4.0", Path("/x"))
+BUILT_IN = BuiltInBundle("digits@0.4.0", Path("/x"))
 ACTIVE = Slot(name="digits", version="0.5.0", content="0" * 64, memory_mb=1)
 
 
@@ -38,7 +38,7 @@ def refusal(bundle: str) -> Refusal:
         (UpdateState(available=offers("digits@0.4.0", "digits@0.3.9", "words@9.0.0")), None, None),
         (UpdateState(available=offers("digits@0.9.0", "digits@0.10.0")), "digits@0.10.0", "digits@0.10.0"),
         (UpdateState(available=offers("digits@0.9.0", needs="0.1.1")), None, None),
-        (UpdateState(available=offers("digits@0.5.0"), active=ACTIVE, base=OWN.id), None, None),
+        (UpdateState(available=offers("digits@0.5.0"), active=ACTIVE, base=BUILT_IN.id), None, None),
         (UpdateState(available=offers("digits@0.5.0"), pinned=True), "digits@0.5.0", None),
         (
             UpdateState(available=offers("digits@0.5.0", "digits@0.6.0"), refused=(refusal("digits@0.6.0"),)),
@@ -52,10 +52,10 @@ def refusal(bundle: str) -> Refusal:
         ),
     ],
 )
-def test_which_release_is_the_newest_and_which_is_tried(
+def test_the_newest_release_and_the_one_to_install_automatically(
     state: UpdateState, known: str | None, tried: str | None
 ) -> None:
-    found = [newer_offer(state, OWN, "0.1.0"), automatic_offer(state, OWN, "0.1.0")]
+    found = [newer_offer(state, BUILT_IN, "0.1.0"), automatic_offer(state, BUILT_IN, "0.1.0")]
     assert [offer and offer.id for offer in found] == [known, tried]
 
 
@@ -69,7 +69,7 @@ def test_which_release_is_the_newest_and_which_is_tried(
         ("words@0.1.0", "digits@0.4.0", "words@0.1.0", True),
     ],
 )
-def test_another_bundle_in_the_config_wins_unless_it_is_older(
+def test_another_bundle_in_the_config_takes_over_unless_it_is_older(
     built_in: str, base: str, runs: str, remarked: bool
 ) -> None:
     mine = BuiltInBundle(built_in, Path("/x"))
@@ -87,7 +87,7 @@ def test_the_clock(now_s: float, seen_s: float, behind: bool) -> None:
 
 
 @given(st.floats(36, 1e7), st.integers(1, 50))
-def test_looks_come_at_random_within_bounds(period_s: float, failures: int) -> None:
+def test_checks_are_at_random_times_within_bounds(period_s: float, failures: int) -> None:
     schedule = Schedule(period_s, 0.0)
     first_s = min(period_s, 3600.0)
     assert schedule.is_due(first_s) and not schedule.is_due(min(FIRST_RETRY_S, first_s) - 0.1)
@@ -114,5 +114,5 @@ def test_looks_come_at_random_within_bounds(period_s: float, failures: int) -> N
 )
 def test_the_latest_of_another_name_may_have_any_version(name: str, needs: str, found: str | None) -> None:
     state = UpdateState(available=offers("words@0.1.0", "words@0.2.0", "digits@0.3.0", needs=needs))
-    offer = newest_offer(state, OWN, name, "0.1.0")
+    offer = newest_offer(state, BUILT_IN, name, "0.1.0")
     assert (offer and offer.id) == found

@@ -50,29 +50,31 @@ def test_verdicts(before: BundleMetrics, now: BundleMetrics, elapsed_s: float, j
     assert (verdict.reason is not None) == (decision == "revert")
 
 
-def some_vitals() -> st.SearchStrategy[BundleMetrics]:
+def some_metrics() -> st.SearchStrategy[BundleMetrics]:
     numbers = st.none() | st.floats(0, 1e4)
     return st.builds(
         BundleMetrics, moments=st.integers(0, 9999), errors=st.integers(0, 99), p99_ms=numbers, mean_top_score=numbers
     )
 
 
-@given(some_vitals(), some_vitals(), st.floats(0, 1e4), st.integers(0, 30))
-def test_when_the_time_is_over_there_is_a_verdict(
+@given(some_metrics(), some_metrics(), st.floats(0, 1e4), st.integers(0, 30))
+def test_at_the_end_there_is_a_verdict(
     before: BundleMetrics, now: BundleMetrics, elapsed_s: float, judged: int
 ) -> None:
     assume(now.moments > 0 or before.moments == 0)  # of silence nothing can be said
     assert evaluate_probation(before, now, POLICY.max_duration_s + elapsed_s, judged, POLICY).decision != "wait"
 
 
-@given(some_vitals(), st.integers(1, 9999), st.floats(0, 1e4))
-def test_a_bundle_that_does_the_same_is_never_sent_back(before: BundleMetrics, moments: int, elapsed_s: float) -> None:
+@given(some_metrics(), st.integers(1, 9999), st.floats(0, 1e4))
+def test_a_bundle_with_the_same_metrics_is_never_reverted(
+    before: BundleMetrics, moments: int, elapsed_s: float
+) -> None:
     errors = before.errors * moments // before.moments if before.moments else 0
     now = before.model_copy(update={"moments": moments, "errors": errors})
     assert evaluate_probation(before, now, elapsed_s, 0, POLICY).decision != "revert"
 
 
-@given(some_vitals(), some_vitals(), st.floats(0, 1e4))
+@given(some_metrics(), some_metrics(), st.floats(0, 1e4))
 def test_more_errors_never_help(before: BundleMetrics, now: BundleMetrics, elapsed_s: float) -> None:
     worse = now.model_copy(update={"errors": now.errors + 1})
     if evaluate_probation(before, now, elapsed_s, 0, POLICY).decision == "revert":

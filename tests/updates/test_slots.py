@@ -17,7 +17,7 @@ ROOM = 10 * MB
 NO_ROOM = "1 MB have to be written, 65 MB are free, and 64 MB must stay free"
 
 
-def gathered(store: Slots, tmp_path: Path, version: str) -> Release:
+def downloaded(store: Slots, tmp_path: Path, version: str) -> Release:
     directory = write_bundle(tmp_path / "source", version)
     release = release_of(directory)
     store.create()
@@ -30,13 +30,13 @@ def gathered(store: Slots, tmp_path: Path, version: str) -> Release:
 def nothing() -> None: ...
 
 
-def test_what_is_adopted_is_whole(tmp_path: Path) -> None:
+def test_a_promoted_download_is_intact(tmp_path: Path) -> None:
     store = Slots(tmp_path / "models", ROOM)
-    release = gathered(store, tmp_path, "0.5.0")
+    release = downloaded(store, tmp_path, "0.5.0")
     assert not store.is_intact(release.content, nothing)
     store.promote(release.content)
     assert store.is_intact(release.content, nothing)
-    gathered(store, tmp_path, "0.5.0")
+    downloaded(store, tmp_path, "0.5.0")
     (store.slot(release.content) / "bundle.yaml").unlink()
     assert not store.is_intact(release.content, nothing)
     store.promote(release.content)  # in the place of one that is not whole
@@ -53,9 +53,9 @@ def test_what_is_adopted_is_whole(tmp_path: Path) -> None:
         (LISTING, b"0" * 64 + b" 1 bundle.yaml\n", "files.txt is damaged"),
     ],
 )
-def test_what_is_not_whole_is_said(tmp_path: Path, path: str, content: bytes | None, reason: str) -> None:
+def test_damage_is_reported(tmp_path: Path, path: str, content: bytes | None, reason: str) -> None:
     store = Slots(tmp_path / "models", ROOM)
-    release = gathered(store, tmp_path, "0.5.0")
+    release = downloaded(store, tmp_path, "0.5.0")
     store.promote(release.content)
     file = store.slot(release.content) / path
     file.unlink()
@@ -66,18 +66,18 @@ def test_what_is_not_whole_is_said(tmp_path: Path, path: str, content: bytes | N
     assert caught.value.kind == "disk"
 
 
-def test_a_sweep_leaves_what_is_kept_and_what_was_gathered_last(tmp_path: Path) -> None:
+def test_required_slots_and_the_latest_download_are_not_removed(tmp_path: Path) -> None:
     store = Slots(tmp_path / "models", ROOM)
-    kept, gone = (gathered(store, tmp_path, version) for version in ("0.5.0", "0.6.0"))
+    kept, gone = (downloaded(store, tmp_path, version) for version in ("0.5.0", "0.6.0"))
     store.promote(kept.content)
     store.promote(gone.content)
-    older, newer = (gathered(store, tmp_path, version) for version in ("0.7.0", "0.8.0"))
+    older, newer = (downloaded(store, tmp_path, version) for version in ("0.7.0", "0.8.0"))
     os.utime(tmp_path / "models/partial" / older.content, (1, 1))
     (tmp_path / "models/trash" / "left").mkdir(parents=True)
     store.remove_unused({kept.content})
     names = sorted(str(path.relative_to(tmp_path / "models")) for path in (tmp_path / "models").glob("*/*"))
     assert names == sorted([f"slots/{kept.content}", f"partial/{newer.content}"])
-    newest = gathered(store, tmp_path, "0.9.0")
+    newest = downloaded(store, tmp_path, "0.9.0")
     store.remove_unused({newest.content})
     assert [path.name for path in (tmp_path / "models/partial").iterdir()] == [newest.content]
 
@@ -101,7 +101,7 @@ def test_room(missing: int, free: int, kept: int, quota: int, problem: str | Non
     assert room_problem(missing, free, kept, quota) == problem
 
 
-def test_a_store_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:
+def test_directories_that_cannot_be_created_are_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file where the directory should be")
     with pytest.raises(UpdateError, match=r"the directory of bundles: .*models") as caught:
         Slots(tmp_path / "models", ROOM).create()
@@ -122,7 +122,7 @@ def test_a_damaged_state_is_set_aside(tmp_path: Path, content: bytes, caplog: py
     assert not StateFile(path, lambda: 0.0).is_lost
 
 
-def test_what_cannot_be_kept_changes_nothing_and_what_is_noted_comes_later(
+def test_save_changes_nothing_if_it_fails_and_update_writes_later(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     state_file = StateFile(tmp_path / "state.json", lambda: 5.0)

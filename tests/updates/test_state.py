@@ -41,7 +41,7 @@ def steps() -> st.SearchStrategy[Step]:
 
 
 @given(st.lists(st.tuples(steps(), st.floats(0, 1e10)), max_size=60))
-def test_whatever_happens_the_state_can_be_written_and_read(taken: list[tuple[Step, float]]) -> None:
+def test_after_any_transitions_the_state_can_be_written_and_read(taken: list[tuple[Step, float]]) -> None:
     state = UpdateState()
     for step, now_s in taken:
         seen_s = state.seen_time
@@ -69,9 +69,7 @@ def test_the_latest_refusals_are_remembered() -> None:
         ("check", True, None),
     ],
 )
-def test_a_bundle_with_which_the_daemon_ends_again_and_again_is_given_up(
-    stage: str, closed: bool, tries: int | None
-) -> None:
+def test_a_bundle_is_refused_after_repeated_unclean_ends(stage: str, closed: bool, tries: int | None) -> None:
     state = to.begin_install(UpdateState(), "digits", "0.5.0", 0.0, asked=True)
     ended = 0
     while state.candidate is not None and ended < 20:
@@ -83,14 +81,14 @@ def test_a_bundle_with_which_the_daemon_ends_again_and_again_is_given_up(
         assert state.refused[0].reason == f"the daemon ended 3 times during {stage}"
 
 
-def test_ends_in_different_stages_do_not_add_up() -> None:
+def test_unclean_ends_in_different_stages_do_not_add_up() -> None:
     state = to.begin_install(UpdateState(), "digits", "0.5.0", 0.0, asked=True)
     for stage in ("check", "selftest", "check", "selftest"):
         state = to.resume(to.begin_stage(state, stage, 0.0), 0.0)
     assert state.candidate is not None
 
 
-def test_what_must_stay_in_the_store() -> None:
+def test_required_contents() -> None:
     state = to.switch(to.switch(UpdateState(), SLOTS[1], "x@1.0.0", BEFORE, 0.0), SLOTS[2], "x@1.0.0", BEFORE, 0.0)
     assert state.required_contents == {SLOTS[1].content, SLOTS[2].content}
     assert to.revert(state, "probation", "", 0.0).required_contents == {SLOTS[1].content}

@@ -31,7 +31,7 @@ def release(tmp_path: Path) -> Release:
     return release_of(write_bundle(tmp_path, "0.5.0"))
 
 
-def test_a_child_answers_and_shows_how_far_it_is(tmp_path: Path, release: Release) -> None:
+def test_a_child_answers_and_reports_progress(tmp_path: Path, release: Release) -> None:
     steps = in_children(tmp_path, walk.answers)
     assert steps.bytes_done == 0
     steps.download(release, tmp_path, [], nothing)
@@ -48,7 +48,7 @@ def test_a_child_answers_and_shows_how_far_it_is(tmp_path: Path, release: Releas
         (walk.not_importable(), "source", "bundle", "its process ended with code .*"),
     ],
 )
-def test_a_child_that_fails_fails_its_stage(
+def test_a_child_that_fails_fails_its_step(
     tmp_path: Path, release: Release, function: Callable[[str], None], fetching: str, trying: str, reason: str
 ) -> None:
     steps = in_children(tmp_path, function)
@@ -65,13 +65,13 @@ def test_a_child_that_fails_fails_its_stage(
         assert caught.value.kind == kind
 
 
-def test_a_child_that_hangs_is_given_up(tmp_path: Path) -> None:
+def test_a_child_that_hangs_is_ended_at_the_deadline(tmp_path: Path) -> None:
     runner = ChildRunner(dict.fromkeys(get_args(Step), walk.hangs))
     with pytest.raises(ChildTimeout):
         runner.run("check", "{}", 0.1, nothing)
 
 
-def test_a_child_is_left_when_the_daemon_stops(tmp_path: Path) -> None:
+def test_a_child_is_ended_when_the_daemon_stops(tmp_path: Path) -> None:
     def stop() -> None:
         raise Closing
 
@@ -80,7 +80,7 @@ def test_a_child_is_left_when_the_daemon_stops(tmp_path: Path) -> None:
         runner.run("check", "{}", 3600.0, stop)
 
 
-def test_another_release_than_was_asked_for_is_no_answer(tmp_path: Path, release: Release) -> None:
+def test_another_release_than_the_requested_one_is_an_error(tmp_path: Path, release: Release) -> None:
     runner = LocalRunner(tmp_path)
     runner.faults["resolve"] = [{"ok": True, "result": {"release": json.loads(release.model_dump_json())}}]
     steps = Steps(runner, source(tmp_path), None)

@@ -26,7 +26,7 @@ def steps(origin: SourceRequest = ORIGIN, runner: ChildRunner | None = None) -> 
     return Steps(runner or ChildRunner(UPDATE_STEPS), origin, None)
 
 
-def test_a_bundle_comes_through_all_steps_up_to_the_check(device: Device, tmp_path: Path) -> None:
+def test_a_bundle_passes_all_steps_up_to_the_check(device: Device, tmp_path: Path) -> None:
     asked, into = steps(SourceRequest(**device.from_source())), tmp_path / "into"
     into.mkdir()
     assert [offer.id for offer in asked.list_releases(beat).releases] == ["digits@1.0.0"]
@@ -39,13 +39,13 @@ def test_a_bundle_comes_through_all_steps_up_to_the_check(device: Device, tmp_pa
     assert caught.value.kind == "bundle"
 
 
-def test_a_source_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_source_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UpdateError, match="/none: cannot be read: No such file or directory") as found:
         steps(ORIGIN.model_copy(update={"metadata": str(tmp_path / "tuf")})).list_releases(beat)
     assert found.value.kind == "trust"
 
 
-def test_a_model_that_crashes_the_runtime_is_told_as_the_bundles(tmp_path: Path) -> None:
+def test_a_model_that_crashes_the_runtime_is_an_error_of_the_bundle(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     (bundle / "image.tflite").write_bytes(hostile_models.split_into_none())
     with pytest.raises(UpdateError, match=r"^its models crash the runtime: its process was ended by SIG") as caught:
@@ -54,7 +54,7 @@ def test_a_model_that_crashes_the_runtime_is_told_as_the_bundles(tmp_path: Path)
 
 
 @pytest.mark.parametrize("step", ["check", "list"])
-def test_what_never_returns_is_ended_at_the_deadline(
+def test_a_step_that_never_returns_is_ended_at_the_deadline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     for name in ("CHECK_S", "METADATA_STEP_S"):

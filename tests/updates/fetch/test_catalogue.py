@@ -128,7 +128,7 @@ def test_a_name_of_no_bundle_is_skipped(stranger: str) -> None:
         ({"perceptd": signed_part("digits", "2.0.0")}, "was signed as digits@2.0.0"),
     ],
 )
-def test_what_the_publisher_must_say_of_a_bundle(custom: object, why: str) -> None:
+def test_what_the_publisher_must_sign_for_a_bundle(custom: object, why: str) -> None:
     offered = build_catalogue([target("digits/1.0.0/bundle.yaml", custom)])
     assert offered.releases == {}
     assert why in offered.skipped["digits@1.0.0"]
@@ -147,7 +147,7 @@ def test_what_the_publisher_must_say_of_a_bundle(custom: object, why: str) -> No
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_bundle_that_is_too_much(more: list[Target], why: str) -> None:
+def test_a_bundle_that_is_too_large(more: list[Target], why: str) -> None:
     offered = build_catalogue([*bundle(), *more])
     assert offered.releases == {}
     assert why in offered.skipped["digits@1.0.0"]
@@ -164,7 +164,7 @@ def test_a_bundle_without_manifest() -> None:
         ("faces", "1.0.0", "the source has no faces@1.0.0; it has digits@1.10.0, digits@1.9.0"),
     ],
 )
-def test_a_version_that_is_not_there(name: str, version: str, said: str) -> None:
+def test_a_missing_version(name: str, version: str, said: str) -> None:
     offered = build_catalogue([*bundle("digits", "1.9.0"), *bundle("digits", "1.10.0")])
     with pytest.raises(UpdateError) as caught:
         select_release(offered, name, version, "0.1.0")
@@ -189,7 +189,7 @@ def test_the_program_must_be_new_enough(ours: str, runs: bool) -> None:
             select_release(offered, "digits", "1.0.0", ours)
 
 
-def test_no_name_pushes_another_out() -> None:
+def test_no_name_displaces_another() -> None:
     many = [release("aaa", f"1.0.{n}") for n in range(9)] + [release("zzz", "0.0.1"), release("zzz", "0.0.2")]
     assert [one.id for one in newest_releases(many, 4)] == ["aaa@1.0.7", "aaa@1.0.8", "zzz@0.0.1", "zzz@0.0.2"]
     assert newest_releases(many, 100) == sorted(many, key=lambda one: one.id)
