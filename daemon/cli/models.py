@@ -8,20 +8,20 @@ from functools import partial
 from typing import Any
 
 from daemon.cli.broker import ANSWER_S, answer_text
-from daemon.cli.render import active_text, check_text, listing, progress_text, result_text, stage_text
+from daemon.cli.models_text import active_text, check_text, listing, progress_text, result_text, stage_text
 from daemon.config.node import broker_and_node
 from daemon.core.status_line import StatusLine
 from daemon.mqtt.requests import ModelsFollower, NoAnswer, send_request
 from daemon.mqtt.update_payloads import MAX_REASON, ModelsPayload
 
-NEWS_S = 30.0
-"""A node that runs tells its health every 10 s: one that says nothing for so long is not there any more."""
+# a running node publishes its health every 10 s; one that publishes nothing for so long has gone
+SILENCE_S = 30.0
 
-End = tuple[bool, str]
-"""Whether what was asked for has come about, and in words."""
+# whether the node has done what was asked, and the message that says so
+Outcome = tuple[bool, str]
 
-Judge = Callable[[ModelsPayload, ModelsPayload], End | None]
-"""What has come of it, from what the node said before it was asked and says now; None: nothing yet."""
+# the outcome, from the payload before the command and the payload now; None while there is no outcome yet
+FindOutcome = Callable[[ModelsPayload, ModelsPayload], Outcome | None]
 
 
 def models(options: argparse.Namespace) -> int:
@@ -37,7 +37,7 @@ def models(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    """Show what the node says of its bundles; 1 when it says nothing."""
+    """Show the bundles of a node; 1 when it does not answer."""
     mqtt, node = broker_and_node(options.broker, options.node, options.config)
     with ModelsFollower(mqtt, node) as follower:
         try:
@@ -46,25 +46,36 @@ def _list(options: argparse.Namespace) -> int:
             return _failed(str(error))
         print(follower.raw.decode() if options.json else "\n".join(listing(payload)))
         if follower.is_offline:
-            print(f"{follower.where} is offline: this is what it said last", file=sys.stderr)
+            print(f"{follower.where} is offline; this is what it published last", file=sys.stderr)
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
-    """Have it look at its source; 0 when that could be looked at."""
-    return _ask(options, {}, looked)
+    """Ask the node to look at its source; 0 when the look succeeded."""
+    return _send_and_wait(options, {}, checked)
 
 
 def _install(options: argparse.Namespace) -> int:
-    """Have it install a bundle; 0 when that runs."""
-    arguments = requested(options.name, options.version)
-    return _ask(options, arguments, partial(installed, arguments))
+    """Ask the node to install a bundle; 0 when it is active."""
+    arguments = install_arguments(options.name, options.version)
+    return _send_and_wait(options, arguments, partial(installed, arguments))
 
 
-def requested(name: str | None, version: str | None) -> dict[str, str]:
-    """The order for what is named on the command line, where a version may stand alone: no name has a point in it.
+def _rollback(options: argparse.Namespace) -> int:
+    """Ask the node to go back to the bundle before; 0 when it is active."""
+    return _send_and_wait(options, {}, rolled_back)
 
-    NAME@VERSION, as bundles are told of, is taken too.
+
+def _pin(options: argparse.Namespace) -> int:
+    """Ask the node to keep its bundle, or to accept newer ones again; 0 when it does."""
+    on = not options.off
+    return _send_and_wait(options, {"on": on}, partial(_pinned, on))
+
+
+def install_arguments(name: str | None, version: str | None) -> dict[str, str]:
+    """Return the command's arguments for what the command line names.
+
+    A version may stand alone, because no name has a dot in it. NAME@VERSION is accepted too.
     """
     if name is not None and "@" in name and version is None:
         name, _, version = name.partition("@")
@@ -73,50 +84,31 @@ def requested(name: str | None, version: str | None) -> dict[str, str]:
     return {key: value for key, value in (("name", name), ("version", version)) if value is not None}
 
 
-def _rollback(options: argparse.Namespace) -> int:
-    """Have it go back to the bundle before; 0 when that runs."""
-    return _ask(options, {}, gone_back)
-
-
-def _pin(options: argparse.Namespace) -> int:
-    """Have it keep its bundle, or not any more; 0 when it does."""
-    on = not options.off
-    return _ask(options, {"on": on}, partial(_pinned, on))
-
-
-def _pinned(on: bool, _before: ModelsPayload, now: ModelsPayload) -> End | None:
-    if now.pinned != on:
-        return None
-    return True, "keeps its bundle until somebody asks for another" if on else "takes newer bundles again"
-
-
-def looked(before: ModelsPayload, now: ModelsPayload) -> End | None:
-    """What has come of an order to look at the source."""
+def checked(before: ModelsPayload, now: ModelsPayload) -> Outcome | None:
+    """Return the outcome of the command to look at the source."""
     if now.last_check is None or now.last_check == before.last_check:
         return None
     return now.last_check.ok, f"check: {check_text(now)}; {active_text(now)}"
 
 
-def installed(arguments: dict[str, str], before: ModelsPayload, now: ModelsPayload) -> End | None:
-    """What has come of an order to install: it is over when the bundle runs, before its probation is.
+def installed(arguments: dict[str, str], before: ModelsPayload, now: ModelsPayload) -> Outcome | None:
+    """Return the outcome of the command to install: it is done when the bundle is active, before its probation ends.
 
-    Another bundle's probation may end meanwhile, so only what is of the one that was named counts.
+    Another bundle's probation may end meanwhile, so only results of the requested bundle count.
     """
     result = now.last_result
-    if result is not None and result != before.last_result and _is_named(arguments, result.bundle):
+    if result is not None and result != before.last_result and _is_requested(arguments, result.bundle):
         return result.ok, result_text(result, MAX_REASON)
-    if now.active.id != before.active.id and _is_named(arguments, now.active.id):
+    if now.active.id != before.active.id and _is_requested(arguments, now.active.id):
         return True, f"{active_text(now)}; it is on probation: if it does worse, the one before comes back"
     return None
 
 
-def _is_named(arguments: dict[str, str], bundle_id: str) -> bool:
-    name, _, version = bundle_id.partition("@")
-    return arguments.get("name", name) == name and arguments.get("version", version) == version
+def rolled_back(before: ModelsPayload, now: ModelsPayload) -> Outcome | None:
+    """Return the outcome of the command to roll back.
 
-
-def gone_back(before: ModelsPayload, now: ModelsPayload) -> End | None:
-    """What has come of an order to go back; that the bundle to be left was confirmed meanwhile is nothing of it."""
+    A result that confirms the bundle to be left may come meanwhile. It is no outcome.
+    """
     if now.active.id != before.active.id:
         return True, active_text(now)
     result = now.last_result
@@ -125,8 +117,19 @@ def gone_back(before: ModelsPayload, now: ModelsPayload) -> End | None:
     return None
 
 
-def _ask(options: argparse.Namespace, arguments: dict[str, Any], judge: Judge) -> int:
-    """Send the command that is called as the function is, and wait for what comes of it."""
+def _pinned(on: bool, _before: ModelsPayload, now: ModelsPayload) -> Outcome | None:
+    if now.pinned != on:
+        return None
+    return True, "keeps its bundle until somebody asks for another" if on else "takes newer bundles again"
+
+
+def _is_requested(arguments: dict[str, str], bundle_id: str) -> bool:
+    name, _, version = bundle_id.partition("@")
+    return arguments.get("name", name) == name and arguments.get("version", version) == version
+
+
+def _send_and_wait(options: argparse.Namespace, arguments: dict[str, Any], find_outcome: FindOutcome) -> int:
+    """Send the command that belongs to the action, and wait for its outcome."""
     mqtt, node = broker_and_node(options.broker, options.node, options.config)
     command = f"models_{options.action}"
     with ModelsFollower(mqtt, node) as follower:
@@ -140,26 +143,26 @@ def _ask(options: argparse.Namespace, arguments: dict[str, Any], judge: Judge) -
             if not answer.ok or not options.wait:
                 print(answer.to_json().decode() if options.json else answer_text(answer))
                 return 0 if answer.ok else 1
-            ok, text = _end(follower, before, judge, Display(silent=options.json))
+            ok, message = _wait(follower, before, find_outcome, Display(silent=options.json))
         except NoAnswer as error:
-            return _failed(f"{error}; perceptd models list tells what it said last")
-        print(follower.raw.decode() if options.json else text)
+            return _failed(f"{error}; perceptd models list shows what it published last")
+        print(follower.raw.decode() if options.json else message)
     return 0 if ok else 1
 
 
-def _end(follower: ModelsFollower, before: ModelsPayload, judge: Judge, display: "Display") -> End:
+def _wait(follower: ModelsFollower, before: ModelsPayload, find_outcome: FindOutcome, display: "Display") -> Outcome:
     now = before
     try:
-        while (end := judge(before, now)) is None:
-            now = follower.following(NEWS_S)
+        while (outcome := find_outcome(before, now)) is None:
+            now = follower.following(SILENCE_S)
             display.show(now)
-        return end
+        return outcome
     finally:
         display.close()
 
 
-def _failed(why: str) -> int:
-    print(why, file=sys.stderr)
+def _failed(message: str) -> int:
+    print(message, file=sys.stderr)
     return 1
 
 
@@ -172,7 +175,7 @@ class Display:
         self._shown = ""
 
     def show(self, payload: ModelsPayload) -> None:
-        """Show how far the bundle is that is being installed, if there is one."""
+        """Show the progress of the bundle that is being installed, if there is one."""
         if self._silent or payload.candidate is None:
             return
         text = progress_text(payload.candidate) if self._line.is_shown else stage_text(payload.candidate)

@@ -35,7 +35,7 @@ def repo(options: argparse.Namespace) -> int:
 
 
 def _init(options: argparse.Namespace) -> int:
-    """Make a repository."""
+    """Make a repository and its keys."""
     directory, days = options.directory, {role: getattr(options, f"{role}_days") for role in ROLES}
     keys = _key_directories(options, directory)
     with _os_errors_as_refused():
@@ -55,18 +55,18 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
-    """Try a bundle, and stage it."""
+    """Try a bundle and stage it."""
     bundle = load_bundle(options.bundle)
     with _os_errors_as_refused():
-        # the files are looked at first: what is staged is what was tried; the memory need is known after that
+        # the files are hashed first, so that what is staged is what was tried; the memory need is known afterwards
         release = release_of(options.bundle, bundle.manifest, options.needs_perceptd, options.memory_mb or 1)
         with opened(options.repo) as repository:
-            there = repository.published(release)
-            put_back = 0 if there is None else repository.put_back(there, options.bundle)
-        if there is not None:
-            message = f"{release_words(there)}; is published already"
+            published = repository.published(release)
+            put_back = 0 if published is None else repository.put_back(published, options.bundle)
+        if published is not None:
+            message = f"{release_words(published)}; is published already"
             message += f"; {put_back} of its files were missing or damaged, and are back" if put_back else ""
-            _print(options, {**release_json(there), "staged": False, "put_back": put_back}, message)
+            _print(options, {**release_json(published), "staged": False, "put_back": put_back}, message)
             return 0
         trial = try_bundle(options.bundle)
         memory_mb = options.memory_mb or trial.memory_mb
@@ -81,18 +81,18 @@ def _add(options: argparse.Namespace) -> int:
 
 
 def _publish(options: argparse.Namespace) -> int:
-    """Sign what is staged, and show it to devices."""
+    """Sign what is staged, so that devices see it."""
     with _repository(options) as repository:
         published = repository.publish(_keys(options, options.repo), utc_now())
         found = _report(repository)
     message = [f"published {release_words(release)}" for release in published] or ["nothing new was staged"]
     _print(options, {"published": [release_json(release) for release in published]}, *message)
-    _remarks(found)  # all is published: what expires is no failure of this command
+    _print_urgent(found)  # everything is published; an expiry is no failure of this command
     return 0
 
 
 def _refresh(options: argparse.Namespace) -> int:
-    """Renew the timestamp, and what else is due."""
+    """Renew the timestamp, and other signatures that are due."""
     with _repository(options) as repository:
         keys = _keys(options, options.repo)
         refreshed = repository.refresh(keys, utc_now(), is_clock_right=options.clock_is_right)
@@ -101,7 +101,7 @@ def _refresh(options: argparse.Namespace) -> int:
     _print(options, {"renewed": expiries}, *(f"renewed {role}, until {expires}" for role, expires in expiries.items()))
     for trouble in refreshed.troubles:
         print(trouble, file=sys.stderr)
-    return max(_remarks(found), 1 if refreshed.troubles else 0)
+    return max(_print_urgent(found), 1 if refreshed.troubles else 0)
 
 
 def _rotate_key(options: argparse.Namespace) -> int:
@@ -125,7 +125,7 @@ def _rotate_key(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    """Say what there is, and until when; 1 when anything has expired or soon will."""
+    """Print what is published and until when it is valid; 1 when anything has expired or soon will."""
     with _repository(options) as repository:
         found = _report(repository)
     _print(options, found.to_json(), *render(found))
@@ -136,8 +136,8 @@ def _report(repository: Repository) -> Report:
     return report(repository.edition(), repository.staging.releases(), repository.flaws(), utc_now())
 
 
-def _remarks(found: Report) -> int:
-    """What is urgent goes to standard error, which cron mails; 1 if there is anything."""
+def _print_urgent(found: Report) -> int:
+    """Print what is urgent to standard error, which cron mails; return 1 if anything is."""
     for role in (role for role in found.roles if role.is_urgent):
         print(f"{role.role} {role.state}; {role.remedy}", file=sys.stderr)
     for flaw in found.flaws:
@@ -178,5 +178,5 @@ def _os_errors_as_refused() -> Iterator[None]:
         raise Refused(f"{error.filename or 'disk'}: {error.strerror or error}") from error
 
 
-def _print(options: argparse.Namespace, for_scripts: object, *for_people: str) -> None:
-    print(json.dumps(for_scripts, indent=2) if options.json else "\n".join(for_people))
+def _print(options: argparse.Namespace, data: object, *lines: str) -> None:
+    print(json.dumps(data, indent=2) if options.json else "\n".join(lines))

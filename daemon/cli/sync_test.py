@@ -1,4 +1,4 @@
-"""`perceptd sync-test`: films flashes and beeps with a stream's own devices, and says how far they are off."""
+"""`perceptd sync-test`: measures the offset between sound and picture of a stream's own devices."""
 
 import argparse
 import json
@@ -21,26 +21,25 @@ from daemon.sources.factory import build_sources
 
 SAMPLE_RATE_HZ = 16_000
 
+# sources close within this time; a source that hangs is not waited for
 CLOSE_S = 5.0
-"""Within which sources close; one that hangs is left behind."""
 
 LOOK_S = 0.25
 
+# a smaller offset is below the resolution of the measurement
 IN_STEP_MS = 10
-"""What is off by less cannot be told from how finely flashes and beeps are seen."""
 
 MAKE_CLIP = "perceptd sync-test --make flashes.mp4 writes a clip to show on a telephone"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was seen and heard, and what it says."""
+    """The measurement. `settings` are the keys of the config to change, with their new values."""
 
     flashes: int
     beeps: int
     pairing: Pairing | None
     settings: Mapping[str, float]
-    """The config's keys to change, with their new values."""
 
     @property
     def is_clear(self) -> bool:
@@ -50,7 +49,7 @@ class Finding:
 
 @dataclass
 class Capture:
-    """What one stream shows and sounds for a while, stamped as the daemon would."""
+    """What one stream captures for a while, with the time stamps that the daemon would give."""
 
     image_offset_ns: int
     audio_offset_ns: int
@@ -59,7 +58,7 @@ class Capture:
     troubles: list[str] = field(default_factory=list)
 
     def deliver(self, captured: Captured) -> None:
-        """Take note of a frame or block."""
+        """Keep the brightness of a frame, or a block."""
         if isinstance(captured, Frame):
             self.pictures.append((captured.captured_ns + self.image_offset_ns, brightness(captured)))
         elif isinstance(captured, Block):
@@ -74,7 +73,7 @@ class Capture:
 
 
 def sync_test(options: argparse.Namespace) -> int:
-    """Measure how far sound is off against picture; 1 when it could not be told."""
+    """Measure the offset between sound and picture; 1 when it cannot be measured."""
     if options.make is not None:
         from daemon.sources.av_sync import write_flash_clip
 
@@ -87,16 +86,16 @@ def sync_test(options: argparse.Namespace) -> int:
         raise Refused(f"--stream {name}: there is none; streams: {', '.join(config.streams)}")
     stream = config.streams[name]
     capture = _capture(name, stream, options.seconds)
-    finding = judge(name, stream, capture)
+    finding = measure(name, stream, capture)
     if options.json:
         print(json.dumps(_as_json(name, finding, capture.troubles), indent=2))
     else:
-        print("\n".join(_in_words(name, finding, capture)))
+        print("\n".join(_as_text(name, finding, capture)))
     return 0 if finding.is_clear else 1
 
 
-def judge(name: str, stream: StreamConfig, capture: Capture) -> Finding:
-    """Pair what was seen with what was heard, and work out the config's offsets."""
+def measure(name: str, stream: StreamConfig, capture: Capture) -> Finding:
+    """Pair flashes with beeps, and compute the offsets to set in the config."""
     flashes, beeps = (
         find_flashes(sorted(capture.pictures)),
         find_beeps(sorted(capture.blocks, key=lambda block: block.start_ns)),
@@ -135,12 +134,12 @@ def _capture(name: str, stream: StreamConfig, seconds: float) -> Capture:
     for thread in threads:
         thread.join(seconds_until(close_ns))
         if thread.is_alive():
-            capture.troubles.append(f"{thread.name}: hangs, and is left behind")
+            capture.troubles.append(f"{thread.name}: hangs; it is not waited for")
     return capture
 
 
 def _wait(threads: list[threading.Thread], seconds: float) -> None:
-    """Wait for the time to pass or the sources to end, showing a person how long it takes."""
+    """Wait until the time is over or the sources have ended, and show the time that is left."""
     end_ns = monotonic_ns() + round(seconds * NS_PER_S)
     with StatusLine() as status:
         while (remaining_s := seconds_until(end_ns)) and any(thread.is_alive() for thread in threads):
@@ -148,18 +147,18 @@ def _wait(threads: list[threading.Thread], seconds: float) -> None:
             time.sleep(min(LOOK_S, remaining_s))
 
 
-def _in_words(name: str, finding: Finding, capture: Capture) -> list[str]:
-    seen = f"{name}: flashes {finding.flashes}, beeps {finding.beeps}"
+def _as_text(name: str, finding: Finding, capture: Capture) -> list[str]:
+    counted = f"{name}: flashes {finding.flashes}, beeps {finding.beeps}"
     pairing = finding.pairing
     if pairing is None or not pairing.is_clear:
-        return [*capture.troubles, f"{seen}: {_why_not(finding, capture)}"]
+        return [*capture.troubles, f"{counted}: {_why_not(finding, capture)}"]
     late_ms, spread_ms = pairing.offset_ns / NS_PER_MS, pairing.spread_ns / NS_PER_MS
     direction = "late" if late_ms >= 0 else "early"
     found = f"sound is {abs(late_ms):.0f} ms {direction} against the picture, within {spread_ms:.0f} ms"
     advice = [f"set {key}: {value:g}" for key, value in finding.settings.items()]
     if abs(late_ms) < IN_STEP_MS:
         advice = ["nothing needs to be set"]
-    return [*capture.troubles, f"{seen}, pairs {pairing.pairs}", found, *advice]
+    return [*capture.troubles, f"{counted}, pairs {pairing.pairs}", found, *advice]
 
 
 def _why_not(finding: Finding, capture: Capture) -> str:

@@ -1,4 +1,4 @@
-"""The audio encoder: streamed sound to log-mel patches, a patch to an embedding."""
+"""The audio encoder: from streamed sound to log-mel patches, and from a patch to an embedding."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,12 @@ from daemon.bundle.manifest import AudioPreprocessing, AudioSpec
 from daemon.core.errors import InputError
 from daemon.core.ports import Model
 from daemon.core.records import Array, Array64, Block, Embedding, Modality
+from daemon.core.timing import NS_PER_S
 from daemon.encoders.model_io import Embedder, write_quantized
 
 
 class LogMel:
-    """The spectra of docs/bundle.md: Hann window, magnitude, HTK mel filters, log."""
+    """Computes the spectra that docs/bundle.md defines: Hann window, magnitude, HTK mel filters, logarithm."""
 
     def __init__(self, preprocessing: AudioPreprocessing) -> None:
         self._window_samples = preprocessing.window_samples
@@ -24,7 +25,7 @@ class LogMel:
         self._filters = mel_filters(preprocessing)
 
     def spectra(self, samples: Array) -> Array:
-        """All whole spectra of `samples` (n,): float32 of shape (1 + (n - window) // hop, mel_bands)."""
+        """Return all complete spectra of `samples` (n,): float32 (1 + (n - window) // hop, mel_bands)."""
         count = 1 + (len(samples) - self._window_samples) // self._hop_samples
         if count < 1:
             return np.empty((0, self._filters.shape[1]), np.float32)
@@ -35,9 +36,9 @@ class LogMel:
 
 
 def mel_filters(preprocessing: AudioPreprocessing) -> Array:
-    """Triangular filters as a matrix (fft_size // 2 + 1, mel_bands), evenly spaced and linear on the HTK mel scale.
+    """Return triangular filters as a matrix (fft_size // 2 + 1, mel_bands).
 
-    The bin at 0 Hz takes no part, as in the reference implementation of YAMNet's front end.
+    The filters are evenly spaced and linear on the HTK mel scale.
     """
     bins_hz = np.arange(preprocessing.fft_size // 2 + 1) * preprocessing.sample_rate_hz / preprocessing.fft_size
     bins = _hz_to_mel(bins_hz)[:, np.newaxis]
@@ -45,21 +46,21 @@ def mel_filters(preprocessing: AudioPreprocessing) -> Array:
     edges = np.linspace(low, high, preprocessing.mel_bands + 2)
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     filters = np.minimum((bins - left) / (centre - left), (right - bins) / (right - centre))
-    filters[0] = 0.0
+    filters[0] = 0.0  # the reference implementation of YAMNet leaves out the bin at 0 Hz too
     matrix: Array = np.maximum(filters, 0.0).astype(np.float32)
     return matrix
 
 
 def _hz_to_mel(hz: Array64) -> Array64:
-    """The HTK mel scale: 2595 log10(1 + f / 700)."""
+    """Return frequencies on the HTK mel scale: 2595 log10(1 + f / 700)."""
     mel: Array64 = 2595.0 * np.log10(1.0 + hz / 700.0)
     return mel
 
 
 class PatchStream:
-    """Cuts a stream of samples into log-mel patches that overlap, computing each spectrum once.
+    """Cuts a stream of samples into overlapping log-mel patches. Computes each spectrum once.
 
-    Spectra are computed when a patch is due, all new ones in one go: that costs a third of one by one.
+    `skipped` counts the patches that were not computed.
     """
 
     def __init__(self, preprocessing: AudioPreprocessing) -> None:
@@ -71,30 +72,31 @@ class PatchStream:
 
     @property
     def patch_samples(self) -> int:
-        """How many samples one patch is computed from."""
+        """The number of samples in one patch."""
         return self._samples_for(self._frames)
 
     def reset(self) -> None:
-        """Forget everything: what comes next does not continue what came before."""
+        """Forget all samples: the next ones do not continue those before."""
         self._samples = np.empty(0, np.float32)
         self._spectra = np.empty((0, self._preprocessing.mel_bands), np.float32)
         self._missing = self._frames
         self._position = 0
 
-    def push(self, samples: Array, wanted: bool = True) -> list[tuple[Array, int]]:
-        """Take consecutive samples (n,); give the patches that are now whole.
+    def push(self, samples: Array, is_needed: bool = True) -> list[tuple[Array, int]]:
+        """Take consecutive samples (n,) and return the patches that are now complete.
 
-        Each is a float32 array (frames, mel_bands) with the position just after its last sample, in samples since the
-        last reset. Where they are not wanted nothing is computed nor given, but counted in `skipped`; what comes later
-        is the same as ever.
+        A patch is a float32 array (frames, mel_bands) with the position just after its last sample.
+        Positions count samples since the last reset.
+        Without `is_needed` the patches are only counted in `skipped`. Later patches do not depend on this.
         """
         self._samples = np.concatenate((self._samples, samples))
         self._position += len(samples)
         patches = []
         while len(self._samples) >= (needed := self._samples_for(self._missing)):
-            if not wanted:
+            if not is_needed:
                 self._skip()
                 continue
+            # all new spectra of a patch at once: one by one they cost three times as much
             fresh = self._logmel.spectra(self._samples[:needed])
             self._spectra = np.concatenate((self._spectra, fresh))[-self._frames :]
             patches.append((self._spectra, self._position - len(self._samples) + needed))
@@ -103,12 +105,12 @@ class PatchStream:
         return patches
 
     def _skip(self) -> None:
-        """Leave a patch out; of its sound keep what the next one takes."""
+        """Skip a patch, and drop the samples that the next patch does not use."""
         self.skipped += 1
         self._missing += self._stride
-        needless = max(0, self._missing - max(self._frames, self._stride))
-        self._samples = self._samples[needless * self._preprocessing.hop_samples :]
-        self._missing -= needless
+        unused = max(0, self._missing - max(self._frames, self._stride))
+        self._samples = self._samples[unused * self._preprocessing.hop_samples :]
+        self._missing -= unused
 
     def _samples_for(self, spectra: int) -> int:
         return (spectra - 1) * self._preprocessing.hop_samples + self._preprocessing.window_samples
@@ -116,7 +118,7 @@ class PatchStream:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Log-mel spectra of the sound captured in `[start_ns, end_ns)`: float32 of shape (frames, mel_bands)."""
+    """Log-mel spectra of the sound captured in `[start_ns, end_ns)`: float32 (frames, mel_bands)."""
 
     spectra: Array
     start_ns: int
@@ -124,7 +126,7 @@ class Patch:
 
 
 class AudioFrontEnd:
-    """Turns the blocks of one stream into patches; a patch never spans a gap."""
+    """Turns the blocks of one stream into patches. A patch never spans a gap."""
 
     def __init__(self, preprocessing: AudioPreprocessing) -> None:
         self._rate_hz = preprocessing.sample_rate_hz
@@ -133,13 +135,13 @@ class AudioFrontEnd:
 
     @property
     def skipped(self) -> int:
-        """How many patches were not computed because nobody wanted them."""
+        """The number of patches that were not computed because they were not needed."""
         return self._patches.skipped
 
-    def push(self, block: Block, wanted: bool = True) -> list[Patch]:
-        """Take the next block; give the patches that are now whole, none where they are not wanted.
+    def push(self, block: Block, is_needed: bool = True) -> list[Patch]:
+        """Take the next block and return the patches that are now complete, none without `is_needed`.
 
-        Raises InputError when the block has another sample rate than the bundle wants.
+        Raises InputError when the block does not have the sample rate of the bundle.
         """
         if block.sample_rate_hz != self._rate_hz:
             raise InputError(f"sound at {block.sample_rate_hz} Hz, expected {self._rate_hz} Hz")
@@ -147,18 +149,18 @@ class AudioFrontEnd:
             self._patches.reset()
             self._pushed = 0
         self._pushed += len(block.samples)
-        return [self._stamp(spectra, end, block) for spectra, end in self._patches.push(block.samples, wanted)]
+        return [self._stamp(spectra, end, block) for spectra, end in self._patches.push(block.samples, is_needed)]
 
     def _stamp(self, spectra: Array, end: int, block: Block) -> Patch:
         end_ns = block.end_ns - self._duration_ns(self._pushed - end)
         return Patch(spectra, end_ns - self._duration_ns(self._patches.patch_samples), end_ns)
 
     def _duration_ns(self, samples: int) -> int:
-        return samples * 1_000_000_000 // self._rate_hz
+        return samples * NS_PER_S // self._rate_hz
 
 
 class AudioEncoder:
-    """Invokes the model on a patch that differs from the one before. Used by one thread at a time."""
+    """Invokes the model on a patch, if it differs from the one before. Used by one thread at a time."""
 
     modality: Modality = "audio"
 
@@ -171,14 +173,14 @@ class AudioEncoder:
         self._embedder = Embedder(self.modality, model, spec.output, spec.transform)
 
     def encode(self, item: Patch) -> Embedding:
-        """The embedding of one patch."""
-        is_as_before = self._is_as_before(item.spectra)
+        """Return the embedding of one patch. Raises ModelError."""
+        is_unchanged = self._is_unchanged(item.spectra)
         self._spectra = item.spectra
-        return self._embedder.embed(is_as_before, self._write, item.start_ns, item.end_ns)
+        return self._embedder.embed(is_unchanged, self._write, item.start_ns, item.end_ns)
 
     def _write(self) -> None:
         write_quantized(self._spectra, self._quantization, self._target, self._scratch)
 
-    def _is_as_before(self, spectra: Array) -> bool:
-        # sound that changes differs in its latest spectrum already
+    def _is_unchanged(self, spectra: Array) -> bool:
+        # compares the latest spectrum first: changing sound differs there
         return bool((spectra[-1] == self._spectra[-1]).all() and (spectra == self._spectra).all())

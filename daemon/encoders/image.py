@@ -1,4 +1,4 @@
-"""The image encoder: a frame to an embedding."""
+"""The image encoder: from a frame to an embedding."""
 
 import cv2
 import numpy as np
@@ -8,71 +8,74 @@ from daemon.core.ports import Model
 from daemon.core.records import Embedding, Frame, Modality, Plane, Tensor
 from daemon.encoders.model_io import Embedder, quantize
 from daemon.encoders.resize import (
+    EMPTY,
     FULL_FROM_LIMITED,
-    NOTHING,
     Size,
-    convert,
+    convert_colour,
     crop_to_shape,
-    is_as_wanted,
+    has_target_colour,
     largest_inside,
-    shrunk,
+    resize_frame,
 )
 
-AS_THEY_ARE: Plane = np.arange(256, dtype=np.uint8)
-"""The table that changes no pixel."""
+# The table that changes no pixel.
+IDENTITY_TABLE: Plane = np.arange(256, dtype=np.uint8)
 
 
 def fit(frame: Frame, spec: ImageSpec) -> Tensor:
-    """The frame as uint8 of shape (height, width, channels) of the model's input, before normalisation."""
+    """Return the frame as uint8 in the shape (height, width, channels) of the model's input, not normalised."""
     pixels = np.empty(spec.input.shape[1:], np.uint8)
-    fitter = Fitter(spec, AS_THEY_ARE, pixels)
+    fitter = Fitter(spec, IDENTITY_TABLE, pixels)
     fitter.take(frame)
     fitter.write()
     return pixels
 
 
 class Fitter:
-    """Fits frames into one model's input, in two steps. Its memory is used again and again, by one thread at a time."""
+    """Fits frames into the input of one model: `take` resizes, `write` converts and normalises.
+
+    It reuses its memory. Used by one thread at a time.
+    """
 
     def __init__(self, spec: ImageSpec, table: Tensor, target: Tensor) -> None:
-        """`target` (height, width, channels) is written to and to nobody else's; `table` says with what for each pixel.
+        """`target` has the shape (height, width, channels), and nothing else writes to it.
 
-        `table` has 256 values of the target's dtype.
+        `table` has a value in the dtype of `target` for each of the 256 values of a pixel.
         """
-        self._how = spec.preprocessing
+        self._preprocessing = spec.preprocessing
         height, width, channels = target.shape
         self._box = (width, height)
         self._target = target if channels > 1 else target[..., 0]
         self._table, self._table_of_limited = table, table[FULL_FROM_LIMITED]
-        self._is_identity = table.dtype == np.uint8 and bool((table == AS_THEY_ARE).all())
-        self._free, self._taken, self._scratch, self._pixels = np.empty((4, height * width * 3), np.uint8)
-        self._small = NOTHING
+        self._is_identity = table.dtype == np.uint8 and bool((table == IDENTITY_TABLE).all())
+        self._free, self._used, self._scratch, self._pixels = np.empty((4, height * width * 3), np.uint8)
+        self._picture = EMPTY
         self._padded_around: Size | None = None
 
     def take(self, frame: Frame) -> bool:
-        """Make the frame small. Whether that gives another picture than the frame taken before."""
-        how = self._how
+        """Resize the frame. Return whether the result differs from the one before."""
+        how = self._preprocessing
         if how.fit == "crop":
             frame = crop_to_shape(frame, *self._box)
         size = largest_inside(frame.size, self._box) if how.fit == "pad" else self._box
-        small = shrunk(frame, size, self._free, area=how.resize == "area", grey=how.colour == "grey")
-        if small.is_same(self._small):
+        picture = resize_frame(frame, size, self._free, area=how.resize == "area", grey=how.colour == "grey")
+        if picture.is_same(self._picture):
             return False
-        self._free, self._taken = self._taken, self._free
-        self._small = small
+        self._free, self._used = self._used, self._free
+        self._picture = picture
         return True
 
     def write(self) -> None:
-        """Write the frame taken last into the target; one must have been taken."""
-        small, inner = self._small, self._inner(self._small.size)
-        if is_as_wanted(small, self._how.colour):
-            is_limited = small.planes[0].ndim == 2 and not small.colours.is_full_range
-            self._look_up(small.planes[0], inner, is_limited)
+        """Write the latest frame into the target. `take` must have been called before."""
+        picture, inner, colour = self._picture, self._inner(self._picture.size), self._preprocessing.colour
+        if has_target_colour(picture, colour):
+            is_limited = picture.planes[0].ndim == 2 and not picture.colours.is_full_range
+            self._look_up(picture.planes[0], inner, is_limited)
         elif self._is_identity:
-            convert(small, self._how.colour, self._scratch, inner)
+            convert_colour(picture, colour, self._scratch, inner)
         else:
             pixels = self._pixels[: inner.size].reshape(inner.shape)
-            convert(small, self._how.colour, self._scratch, pixels)
+            convert_colour(picture, colour, self._scratch, pixels)
             cv2.LUT(pixels, self._table, inner)
 
     def _look_up(self, plane: Plane, inner: Tensor, is_limited: bool) -> None:
@@ -84,7 +87,7 @@ class Fitter:
             cv2.LUT(plane, self._table, inner)
 
     def _inner(self, size: Size) -> Tensor:
-        """The middle of the target, which the picture takes; around it is black, written when the size changes."""
+        """Return the middle of the target, of the given size. Black is written around it when the size changes."""
         (width, height), (inner_width, inner_height) = self._box, size
         if size != self._padded_around:
             self._target[...] = self._table[0]
@@ -94,21 +97,21 @@ class Fitter:
 
 
 class ImageEncoder:
-    """Fits a frame into the model's input and invokes it, if it differs from the one before. Used by one thread."""
+    """Invokes the model on a frame, if the resized picture has changed. Used by one thread at a time."""
 
     modality: Modality = "image"
 
     def __init__(self, spec: ImageSpec, model: Model) -> None:
-        # of the whole process: a picture is resized sooner than OpenCV's own threads have woken up
+        # holds for the whole process: resizing takes less time than waking OpenCV's own threads
         cv2.setNumThreads(1)
         preprocessing = spec.preprocessing
         pixels = (np.arange(256, dtype=np.float32) - np.float32(preprocessing.mean)) / np.float32(preprocessing.std)
-        # every pixel has one of 256 values: normalising and quantizing is one look-up
+        # a pixel has only 256 values, so a table normalises and quantizes in one step
         table = quantize(pixels, spec.input)
         self._fitter = Fitter(spec, table, model.input.reshape(spec.input.shape[1:]))
         self._embedder = Embedder(self.modality, model, spec.output, spec.transform)
 
     def encode(self, item: Frame) -> Embedding:
-        """The embedding of one frame."""
-        is_as_before = not self._fitter.take(item)
-        return self._embedder.embed(is_as_before, self._fitter.write, item.captured_ns, item.captured_ns)
+        """Return the embedding of one frame. Raises InputError where the frame cannot be converted, ModelError."""
+        is_unchanged = not self._fitter.take(item)
+        return self._embedder.embed(is_unchanged, self._fitter.write, item.captured_ns, item.captured_ns)

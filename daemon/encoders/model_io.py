@@ -1,4 +1,4 @@
-"""Between real numbers and a model's tensors: quantize going in, dequantize and transform coming out."""
+"""Conversion between real numbers and the tensors of a model."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,19 +9,19 @@ from daemon.bundle.manifest import TensorSpec
 from daemon.core.ports import Model
 from daemon.core.records import CPU, Array, Embedding, Modality, Tensor
 
+# docs/bundle.md: `transform: log` takes the logarithm of at least this.
 LOG_FLOOR = 1e-6
-"""docs/bundle.md: what `transform: log` takes for zero."""
 
 
 def quantize(values: Array, spec: TensorSpec) -> Tensor:
-    """Real numbers of any shape as the input's dtype: round(x / scale) + zero_point, clipped to its range."""
+    """Return real numbers of any shape in the dtype of the input: round(x / scale) + zero_point, clipped."""
     tensor: Tensor = np.empty(values.shape, spec.dtype)
     write_quantized(values, spec, tensor, np.empty(values.shape, np.float32))
     return tensor
 
 
 def write_quantized(values: Array, spec: TensorSpec, target: Tensor, scratch: Array) -> None:
-    """The same, written to `target` of the values' shape; `scratch` is memory of that shape to work in."""
+    """Write the quantized values to `target`. `target` and `scratch` (work memory) have the shape of `values`."""
     if spec.scale is None or spec.zero_point is None:
         target[...] = values
         return
@@ -34,26 +34,27 @@ def write_quantized(values: Array, spec: TensorSpec, target: Tensor, scratch: Ar
 
 
 class OutputReader:
-    """Makes a model's output an embedding: float32 of shape (D,), dequantized and transformed."""
+    """Converts the output of a model to an embedding: float32 of shape (D,), dequantized and transformed."""
 
     def __init__(self, spec: TensorSpec, transform: str) -> None:
         self._spec = spec
         self._is_log = transform == "log"
         self._is_l2 = transform == "l2"
-        # a byte has one of 256 values: what becomes of each is computed once
+        # a byte has only 256 values, so a table replaces the computation
         bytes_ = np.arange(256, dtype=np.uint8)
-        self._table = self._real(bytes_.view(spec.dtype)) if spec.dtype in ("int8", "uint8") else None
+        self._table = self._dequantize(bytes_.view(spec.dtype)) if spec.dtype in ("int8", "uint8") else None
 
     def __call__(self, output: Tensor) -> Array:
-        """The embedding that the output stands for."""
+        """Return the embedding of one output."""
         flat = output.reshape(-1)
-        vector = self._real(flat) if self._table is None else self._table[flat.view(np.uint8)]
+        vector = self._dequantize(flat) if self._table is None else self._table[flat.view(np.uint8)]
         if not self._is_l2:
             return vector
         norm = np.float32(np.linalg.norm(vector))
         return vector / norm if norm > 0 else vector
 
-    def _real(self, output: Tensor) -> Array:
+    def _dequantize(self, output: Tensor) -> Array:
+        """Return the real numbers of an output, or their logarithms with `transform: log`."""
         vector: Array = output.astype(np.float32, copy=False)
         if self._spec.scale is not None and self._spec.zero_point is not None:
             vector = (vector - np.float32(self._spec.zero_point)) * np.float32(self._spec.scale)
@@ -64,7 +65,7 @@ class OutputReader:
 
 
 class Embedder:
-    """Invokes one model for one modality. Used by one thread at a time."""
+    """Invokes one model of one modality. Used by one thread at a time."""
 
     def __init__(self, modality: Modality, model: Model, output: TensorSpec, transform: str) -> None:
         self._modality = modality
@@ -72,13 +73,14 @@ class Embedder:
         self._read = OutputReader(output, transform)
         self._latest: Embedding | None = None
 
-    def embed(self, is_as_before: bool, write: Callable[[], None], start_ns: int, end_ns: int) -> Embedding:
-        """The embedding of what `write` puts into the model's input; the one made last where that is as before.
+    def embed(self, is_unchanged: bool, write: Callable[[], None], start_ns: int, end_ns: int) -> Embedding:
+        """Return the embedding of the input that `write` puts into the model.
 
-        One that an accelerator made is not used again: it may have computed wrongly, and be found out since.
-        Raises ModelError when the model fails; then nothing is as before.
+        An unchanged input reuses the latest embedding with the new times, if the CPU computed that embedding.
+        Raises ModelError when the model fails. The next call then computes in any case.
         """
-        if is_as_before and self._latest is not None and self._latest.device == CPU:
+        # an accelerator's embedding is not reused: a wrong one may have been detected by now
+        if is_unchanged and self._latest is not None and self._latest.device == CPU:
             return replace(self._latest, start_ns=start_ns, end_ns=end_ns)
         self._latest = None
         write()

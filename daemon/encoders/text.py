@@ -1,4 +1,4 @@
-"""The text encoder: a line to an embedding, by way of its UTF-8 bytes."""
+"""The text encoder: from a line to an embedding, by its UTF-8 bytes."""
 
 from functools import partial
 
@@ -11,20 +11,20 @@ from daemon.encoders.model_io import Embedder
 
 
 def utf8(text: str) -> bytes:
-    """The bytes that are encoded."""
+    """Return the bytes that are encoded. A lone surrogate becomes a question mark."""
     return text.encode("utf-8", errors="replace")
 
 
 def byte_ids(text: str, length: int) -> Tensor:
-    """Each UTF-8 byte plus 1, then zeros: int32 of shape (1, length). What is longer is cut."""
+    """Return each UTF-8 byte plus 1, then zeros: int32 of shape (1, length). A longer text is cut."""
     ids = np.zeros((1, length), np.int32)
-    kept = np.frombuffer(utf8(text)[:length], np.uint8)
-    ids[0, : len(kept)] = kept.astype(np.int32) + 1
+    encoded = np.frombuffer(utf8(text)[:length], np.uint8)
+    ids[0, : len(encoded)] = encoded.astype(np.int32) + 1
     return ids
 
 
 class TextEncoder:
-    """Invokes the model on the bytes of a line that differs from the one before. Used by one thread at a time."""
+    """Invokes the model on the bytes of a line, if the text has changed. Used by one thread at a time."""
 
     modality: Modality = "text"
 
@@ -35,10 +35,10 @@ class TextEncoder:
         self._embedder = Embedder(self.modality, model, spec.output, spec.transform)
 
     def encode(self, item: Line) -> Embedding:
-        """The embedding of one line."""
-        is_as_before = item.text == self._text
+        """Return the embedding of one line. Raises ModelError."""
+        is_unchanged = item.text == self._text
         self._text = item.text
-        return self._embedder.embed(is_as_before, partial(self._write, item.text), item.captured_ns, item.captured_ns)
+        return self._embedder.embed(is_unchanged, partial(self._write, item.text), item.captured_ns, item.captured_ns)
 
     def _write(self, text: str) -> None:
         self._input[...] = byte_ids(text, self._length)

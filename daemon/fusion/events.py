@@ -1,8 +1,8 @@
-"""When a label is there and when it is gone: smoothing and hysteresis on time constants. Pure functions.
+"""Events: when a label starts and ends, by smoothing and hysteresis with time constants. Pure functions.
 
-Between two moments the scores of the first hold, and the smoothed score s follows them: ds/dt = (p - s) / tau. So s
-has a closed form at any instant, and so have the instants at which it crosses a threshold; how often moments come
-changes nothing.
+The scores p of a moment hold until the next moment. The smoothed score s follows them: ds/dt = (p - s) / tau.
+So s has a closed form at any instant, and so has the instant at which it crosses a threshold.
+The result does not depend on how often `advance` is called.
 """
 
 import math
@@ -12,12 +12,18 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from daemon.core.records import Array, EndedBy, Event
+from daemon.core.records import Array, EndedBy, Event, EventPhase
+
+# What happens to a label. `rise` and `fall`: its smoothed score crosses the start threshold, and it has no open event.
+# `start`, `update`: its event starts or is updated. `absent`, `timeout`: its event ends by fading or by its age.
+Transition = Literal["rise", "fall", "start", "update", "absent", "timeout"]
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class DecideRules:
-    """Labels, which of them make events, their thresholds of shape (L,), and the time constants."""
+class EventSettings:
+    """The labels, which of them make events, their thresholds of shape (L,), and the time constants."""
 
     labels: Sequence[str]
     makes_events: Sequence[bool]
@@ -31,7 +37,7 @@ class DecideRules:
 
 @dataclass(frozen=True, slots=True)
 class OpenEvent:
-    """An event that has started and not ended."""
+    """An event that has started and not ended. `peak` is its highest smoothed score."""
 
     id: str
     started_ns: int
@@ -40,15 +46,15 @@ class OpenEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class EventState:
     """The state of one stream.
 
-    `held` (L,) are the scores since `since_ns`, `smoothed` (L,) their smoothed values at that instant. `above_ns` says
-    since when a label without an open event has been above its start threshold. Up to `reached_ns` it is decided what
-    happened: what a moment that comes late would change before then is past.
+    `scores` (L,) are the scores since `since_ns`, and `smoothed` (L,) their smoothed values at that instant.
+    `above_ns` has the labels without an open event that are above their start threshold, and since when.
+    Everything up to `reached_ns` is final: a late moment changes nothing before then.
     """
 
-    held: Array
+    scores: Array
     smoothed: Array
     since_ns: int = 0
     above_ns: Mapping[int, int] = field(default_factory=dict)
@@ -56,150 +62,158 @@ class Decision:
     reached_ns: int = 0
 
 
-Value = TypeVar("Value")
-Step = Literal["rise", "fall", "start", "update", "absent", "timeout"]
+def initial_state(settings: EventSettings) -> EventState:
+    """Return the state before the first moment."""
+    zeros = np.zeros(len(settings.labels), np.float32)
+    return EventState(zeros, zeros)
 
 
-def nothing(rules: DecideRules) -> Decision:
-    """The state before the first moment."""
-    zeros = np.zeros(len(rules.labels), np.float32)
-    return Decision(zeros, zeros)
+def add_scores(
+    state: EventState, scores: Array | None, at_ns: int, settings: EventSettings, new_id: Callable[[], str]
+) -> tuple[EventState, list[Event]]:
+    """Take the scores (L,) of a moment at `at_ns`. Return the new state and the events up to then, in order.
 
-
-def take(
-    state: Decision, scores: Array | None, at_ns: int, rules: DecideRules, new_id: Callable[[], str]
-) -> tuple[Decision, list[Event]]:
-    """Take the scores (L,) of a moment, or None for an empty one, which ends every event at once."""
+    None stands for an empty moment, which ends every event at once.
+    """
     at_ns = max(at_ns, state.since_ns, state.reached_ns)
-    state, events = advance(state, at_ns, rules, new_id)
+    state, events = advance(state, at_ns, settings, new_id)
     if scores is None:
-        state, ended = end_all(state, at_ns, "absent", rules)
+        state, ended = end_all(state, at_ns, "absent", settings)
         return state, events + ended
-    smoothed = _smoothed_at(state, at_ns, rules)
-    # between moments the smoothed score is monotonic, so its peaks lie at moments
+    smoothed = _smoothed_at(state, at_ns, settings)
+    # between two moments the smoothed score is monotonic, so its peaks lie at moments
     peaks = {label: replace(event, peak=max(event.peak, float(smoothed[label]))) for label, event in state.open.items()}
-    return replace(state, held=scores, smoothed=smoothed, since_ns=at_ns, open=peaks), events
+    return replace(state, scores=scores, smoothed=smoothed, since_ns=at_ns, open=peaks), events
 
 
 def advance(
-    state: Decision, now_ns: int, rules: DecideRules, new_id: Callable[[], str]
-) -> tuple[Decision, list[Event]]:
-    """Let time pass until `now_ns`. Gives the new state and the events that fell due on the way, in order."""
+    state: EventState, now_ns: int, settings: EventSettings, new_id: Callable[[], str]
+) -> tuple[EventState, list[Event]]:
+    """Let time pass until `now_ns`. Return the new state and the events that were due until then, in order."""
     events: list[Event] = []
-    while (due := _next_step(state, rules)) is not None and due[0] <= now_ns:
-        state, event = _apply(state, *due, rules, new_id)
+    while (due := _next_transition(state, settings)) is not None and due[0] <= now_ns:
+        state, event = _apply(state, *due, settings, new_id)
         events += event
     return state, events
 
 
-def next_due_ns(state: Decision, rules: DecideRules) -> int | None:
-    """When `advance` next has something to do, or None."""
-    due = _next_step(state, rules)
+def next_due_ns(state: EventState, settings: EventSettings) -> int | None:
+    """Return the next instant at which `advance` changes something, or None."""
+    due = _next_transition(state, settings)
     return None if due is None else due[0]
 
 
-def end_all(state: Decision, at_ns: int, ended_by: EndedBy, rules: DecideRules) -> tuple[Decision, list[Event]]:
-    """End every open event and forget all scores."""
+def end_all(
+    state: EventState, at_ns: int, ended_by: EndedBy, settings: EventSettings
+) -> tuple[EventState, list[Event]]:
+    """End every open event and forget all scores. Return the new state and the end events."""
     at_ns = max(at_ns, state.since_ns, state.reached_ns)
-    events = [_event("end", state, label, at_ns, rules, ended_by) for label in sorted(state.open)]
-    return replace(nothing(rules), since_ns=at_ns), events
+    events = [_event("end", state, label, at_ns, settings, ended_by) for label in sorted(state.open)]
+    return replace(initial_state(settings), since_ns=at_ns), events
 
 
-def _next_step(state: Decision, rules: DecideRules) -> tuple[int, int, Step] | None:
-    """The next instant at which something changes if the held scores stay: (when, label, what)."""
-    rising = np.flatnonzero(state.held >= rules.start).tolist()
+def _next_transition(state: EventState, settings: EventSettings) -> tuple[int, int, Transition] | None:
+    """Return the next change while the scores hold: its instant, its label, its transition."""
+    rising = np.flatnonzero(state.scores >= settings.start).tolist()
     labels = sorted({*rising, *state.above_ns, *state.open})
-    steps = [step for label in labels if rules.makes_events[label] for step in _steps_of(state, label, rules)]
-    return min(steps, default=None)
+    due = [each for label in labels if settings.makes_events[label] for each in _transitions_of(state, label, settings)]
+    return min(due, default=None)
 
 
-def _steps_of(state: Decision, label: int, rules: DecideRules) -> list[tuple[int, int, Step]]:
+def _transitions_of(state: EventState, label: int, settings: EventSettings) -> list[tuple[int, int, Transition]]:
     if label in state.open:
         event = state.open[label]
-        fading = _crossing_ns(state, label, float(rules.end[label]), rules, falling=True)
-        steps: list[tuple[int, int, Step]] = [
-            (event.started_ns + rules.max_duration_ns, label, "timeout"),
-            (event.reported_ns + rules.update_every_ns, label, "update"),
+        fading = _crossing_ns(state, label, float(settings.end[label]), settings, falling=True)
+        due: list[tuple[int, int, Transition]] = [
+            (event.started_ns + settings.max_duration_ns, label, "timeout"),
+            (event.reported_ns + settings.update_every_ns, label, "update"),
         ]
-        return steps if fading is None else [*steps, (fading, label, "absent")]
-    start = float(rules.start[label])
+        return due if fading is None else [*due, (fading, label, "absent")]
+    start = float(settings.start[label])
     if label in state.above_ns:
-        falling = _crossing_ns(state, label, start, rules, falling=True)
-        steps = [(state.above_ns[label] + rules.min_duration_ns, label, "start")]
-        return steps if falling is None else [*steps, (falling, label, "fall")]
-    rising = _crossing_ns(state, label, start, rules, falling=False)
+        falling = _crossing_ns(state, label, start, settings, falling=True)
+        due = [(state.above_ns[label] + settings.min_duration_ns, label, "start")]
+        return due if falling is None else [*due, (falling, label, "fall")]
+    rising = _crossing_ns(state, label, start, settings, falling=False)
     return [] if rising is None else [(rising, label, "rise")]
 
 
 def _apply(
-    state: Decision, at_ns: int, label: int, step: Step, rules: DecideRules, new_id: Callable[[], str]
-) -> tuple[Decision, list[Event]]:
+    state: EventState,
+    at_ns: int,
+    label: int,
+    transition: Transition,
+    settings: EventSettings,
+    new_id: Callable[[], str],
+) -> tuple[EventState, list[Event]]:
     at_ns = max(at_ns, state.since_ns, state.reached_ns)
     state = replace(state, reached_ns=at_ns)
-    if step == "rise":
+    if transition == "rise":
         return replace(state, above_ns={**state.above_ns, label: at_ns}), []
-    if step == "fall":
+    if transition == "fall":
         return replace(state, above_ns=_without(state.above_ns, label)), []
-    score = _score_at(state, label, at_ns, rules)
-    if step == "start":
+    score = _score_at(state, label, at_ns, settings)
+    if transition == "start":
         event = OpenEvent(new_id(), state.above_ns[label], at_ns, score)
         state = replace(state, above_ns=_without(state.above_ns, label), open={**state.open, label: event})
-        return state, [_event("start", state, label, at_ns, rules)]
-    if step == "update":
+        return state, [_event("start", state, label, at_ns, settings)]
+    if transition == "update":
         event = replace(state.open[label], reported_ns=at_ns, peak=max(state.open[label].peak, score))
         state = replace(state, open={**state.open, label: event})
-        return state, [_event("update", state, label, at_ns, rules)]
-    ended_by: EndedBy = "timeout" if step == "timeout" else _why_it_faded(state, label, rules)
-    ended = _event("end", state, label, at_ns, rules, ended_by)
-    above = {**state.above_ns, label: at_ns} if step == "timeout" else state.above_ns
+        return state, [_event("update", state, label, at_ns, settings)]
+    ended_by: EndedBy = "timeout" if transition == "timeout" else _cause_of_end(state, label, settings)
+    ended = _event("end", state, label, at_ns, settings, ended_by)
+    above = {**state.above_ns, label: at_ns} if transition == "timeout" else state.above_ns
     return replace(state, open=_without(state.open, label), above_ns=above), [ended]
 
 
-def _why_it_faded(state: Decision, label: int, rules: DecideRules) -> EndedBy:
-    top = int(np.argmax(state.held))
-    return "other" if top != label and rules.makes_events[top] else "absent"
+def _cause_of_end(state: EventState, label: int, settings: EventSettings) -> EndedBy:
+    top = int(np.argmax(state.scores))
+    return "other" if top != label and settings.makes_events[top] else "absent"
 
 
 def _event(
-    phase: Literal["start", "update", "end"],
-    state: Decision,
+    phase: EventPhase,
+    state: EventState,
     label: int,
     at_ns: int,
-    rules: DecideRules,
+    settings: EventSettings,
     ended_by: EndedBy | None = None,
 ) -> Event:
-    event, score = state.open[label], _score_at(state, label, at_ns, rules)
+    event, score = state.open[label], _score_at(state, label, at_ns, settings)
     peak = max(event.peak, score)
-    return Event(phase, rules.labels[label], event.id, event.started_ns, at_ns, score, peak, ended_by)
+    return Event(phase, settings.labels[label], event.id, event.started_ns, at_ns, score, peak, ended_by)
 
 
-def _crossing_ns(state: Decision, label: int, threshold: float, rules: DecideRules, *, falling: bool) -> int | None:
-    """When the smoothed score reaches the threshold from the other side, or None if it never does.
+def _crossing_ns(
+    state: EventState, label: int, threshold: float, settings: EventSettings, *, falling: bool
+) -> int | None:
+    """Return when the smoothed score reaches the threshold from the other side, or None if it never does.
 
-    From s(t) = p + (s - p) exp(-t / tau): t = tau ln((s - p) / (threshold - p)).
+    s(t) = p + (s - p) exp(-t / tau), and hence t = tau ln((s - p) / (threshold - p)).
     """
-    held, smoothed = float(state.held[label]), float(state.smoothed[label])
-    reaches = held < threshold if falling else held >= threshold
+    score, smoothed = float(state.scores[label]), float(state.smoothed[label])
+    reaches = score < threshold if falling else score >= threshold
     if not reaches:
         return None
-    if rules.smoothing_ns == 0 or (smoothed < threshold if falling else smoothed >= threshold):
+    if settings.smoothing_ns == 0 or (smoothed < threshold if falling else smoothed >= threshold):
         return state.since_ns
-    if held == threshold:
+    if score == threshold:
         return None
-    ratio = (smoothed - held) / (threshold - held)
-    return state.since_ns + math.ceil(rules.smoothing_ns * math.log(ratio))
+    ratio = (smoothed - score) / (threshold - score)
+    return state.since_ns + math.ceil(settings.smoothing_ns * math.log(ratio))
 
 
-def _smoothed_at(state: Decision, at_ns: int, rules: DecideRules) -> Array:
-    if rules.smoothing_ns == 0:
-        return state.held
-    weight = np.float32(math.exp((state.since_ns - at_ns) / rules.smoothing_ns))
-    smoothed: Array = state.held + (state.smoothed - state.held) * weight
+def _smoothed_at(state: EventState, at_ns: int, settings: EventSettings) -> Array:
+    if settings.smoothing_ns == 0:
+        return state.scores
+    weight = np.float32(math.exp((state.since_ns - at_ns) / settings.smoothing_ns))
+    smoothed: Array = state.scores + (state.smoothed - state.scores) * weight
     return smoothed
 
 
-def _score_at(state: Decision, label: int, at_ns: int, rules: DecideRules) -> float:
-    return float(_smoothed_at(state, at_ns, rules)[label])
+def _score_at(state: EventState, label: int, at_ns: int, settings: EventSettings) -> float:
+    return float(_smoothed_at(state, at_ns, settings)[label])
 
 
 def _without(mapping: Mapping[int, Value], label: int) -> dict[int, Value]:

@@ -1,4 +1,4 @@
-"""The fusion head: from a moment to scores, and to what each modality contributed."""
+"""The fusion of one stream: from embeddings to recognitions and events."""
 
 import math
 import uuid
@@ -10,19 +10,19 @@ import numpy as np
 from daemon.core.errors import ModelError
 from daemon.core.ports import Model
 from daemon.core.records import Array, Embedding, EndedBy, Event, Modality, Moment, Recognition
-from daemon.fusion import align
-from daemon.fusion import events as decide
-from daemon.fusion.align import Alignment, AlignRules
-from daemon.fusion.events import DecideRules
+from daemon.fusion import align, events
+from daemon.fusion.align import Alignment, AlignmentSettings
+from daemon.fusion.events import EventSettings
 
 
 class FusionHead:
-    """Runs `softmax(W·F + b)` with `F = [embeddings; present]`. Used by one thread at a time.
-
-    `sizes` gives the embedding length of each modality in the head's order.
-    """
+    """Runs `softmax(W·F + b)` with `F = [embeddings; present]`. Used by one thread at a time."""
 
     def __init__(self, model: Model, sizes: Mapping[Modality, int]) -> None:
+        """`sizes` has the embedding length of each modality, in the order of the head.
+
+        Raises ModelError when the bias gives a label a score of 0.
+        """
         self._model = model
         self._sizes = dict(sizes)
         self._length = sum(sizes.values()) + len(sizes)
@@ -33,7 +33,7 @@ class FusionHead:
         self._bias = _centred(np.log(scores))
 
     def recognise(self, moment: Moment) -> Recognition:
-        """The scores at a moment, with bias and shares centred over the labels."""
+        """Return the scores at a moment, with bias and shares centred over the labels."""
         self._fill(self._model.input[0], moment)
         scores, shares = self._invoke()
         centred = _centred(shares)
@@ -41,7 +41,7 @@ class FusionHead:
         return Recognition(moment, scores, self._bias, present)
 
     def _fill(self, features: Array, moment: Moment) -> None:
-        """Write F, of shape (D + M); absent modalities are zero."""
+        """Write F, of shape (D + M). An absent modality is zeros."""
         features[...] = 0
         start, present = 0, self._length - len(self._sizes)
         for index, (modality, size) in enumerate(self._sizes.items()):
@@ -56,15 +56,12 @@ class FusionHead:
         return scores[0], shares[0]
 
 
-def _centred(values: Array) -> Array:
-    """Softmax ignores a common offset of all labels (the last axis); without it, shares of modalities compare."""
-    centred: Array = values - np.add.reduce(values, axis=-1, keepdims=True) / np.float32(values.shape[-1])
-    return centred
-
-
 @dataclass(slots=True)
 class Fused:
-    """What came of one step, each in order; `not_finite` counts recognitions left out, whose scores are no numbers."""
+    """The results of one step, each list in order.
+
+    `late` counts dropped embeddings. `not_finite` counts recognitions that were dropped because of NaN scores.
+    """
 
     recognitions: list[Recognition] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -73,42 +70,42 @@ class Fused:
 
 
 class StreamFusion:
-    """Turns the embeddings of one stream into recognitions and events. Used by one thread."""
+    """Turns the embeddings of one stream into recognitions and events. Used by one thread at a time."""
 
-    def __init__(self, head: FusionHead, align_rules: AlignRules, decide_rules: DecideRules) -> None:
+    def __init__(self, head: FusionHead, alignment_settings: AlignmentSettings, event_settings: EventSettings) -> None:
         self._head = head
-        self._align_rules, self._decide_rules = align_rules, decide_rules
+        self._alignment_settings, self._event_settings = alignment_settings, event_settings
         self._alignment = Alignment()
-        self._decision = decide.nothing(decide_rules)
+        self._event_state = events.initial_state(event_settings)
 
     def deliver(self, embedding: Embedding, now_ns: int) -> Fused:
         """Take an embedding at `now_ns`."""
-        self._alignment, moments, in_time = align.deliver(self._alignment, embedding, now_ns, self._align_rules)
+        self._alignment, moments, in_time = align.deliver(self._alignment, embedding, now_ns, self._alignment_settings)
         fused = self._recognise(moments)
         fused.late = 0 if in_time else 1
         return fused
 
     def advance(self, now_ns: int) -> Fused:
-        """Let time pass: embeddings expire, events start, are renewed and end."""
-        self._alignment, moments = align.advance(self._alignment, now_ns, self._align_rules)
+        """Let time pass until `now_ns`: embeddings expire, and events start, are updated and end."""
+        self._alignment, moments = align.advance(self._alignment, now_ns, self._alignment_settings)
         fused = self._recognise(moments)
-        self._decision, events = decide.advance(self._decision, now_ns, self._decide_rules, _new_id)
-        fused.events += events
+        self._event_state, due = events.advance(self._event_state, now_ns, self._event_settings, _new_id)
+        fused.events += due
         return fused
 
     def finish(self, now_ns: int, ended_by: EndedBy = "stopped") -> Fused:
-        """End what is open, and forget what was delivered."""
+        """End all open events, and forget all embeddings."""
         fused = self.advance(now_ns)
         self._alignment = Alignment()
-        self._decision, events = decide.end_all(self._decision, now_ns, ended_by, self._decide_rules)
-        fused.events += events
+        self._event_state, ends = events.end_all(self._event_state, now_ns, ended_by, self._event_settings)
+        fused.events += ends
         return fused
 
     def next_due_ns(self) -> int | None:
-        """When `advance` next has something to do, or None."""
+        """Return the next instant at which `advance` changes something, or None."""
         due = (
-            align.next_due_ns(self._alignment, self._align_rules),
-            decide.next_due_ns(self._decision, self._decide_rules),
+            align.next_due_ns(self._alignment, self._alignment_settings),
+            events.next_due_ns(self._event_state, self._event_settings),
         )
         return min((at_ns for at_ns in due if at_ns is not None), default=None)
 
@@ -116,15 +113,24 @@ class StreamFusion:
         fused = Fused()
         for moment in moments:
             recognition = self._head.recognise(moment) if moment.embeddings else None
-            # of scores that are no numbers nothing follows, as of an empty moment: smoothed, they would last for ever
+            # NaN counts as an empty moment: smoothing would keep it for ever
             if recognition and not math.isfinite(np.add.reduce(recognition.scores)):
                 recognition, fused.not_finite = None, fused.not_finite + 1
             scores = recognition.scores if recognition else None
-            self._decision, events = decide.take(self._decision, scores, moment.time_ns, self._decide_rules, _new_id)
-            fused.events += events
+            self._event_state, new = events.add_scores(
+                self._event_state, scores, moment.time_ns, self._event_settings, _new_id
+            )
+            fused.events += new
             if recognition:
                 fused.recognitions.append(recognition)
         return fused
+
+
+def _centred(values: Array) -> Array:
+    """Return the values less their mean over the labels, which are the last axis."""
+    # softmax ignores an offset that all labels share, and without it the shares of modalities can be compared
+    centred: Array = values - np.add.reduce(values, axis=-1, keepdims=True) / np.float32(values.shape[-1])
+    return centred
 
 
 def _new_id() -> str:

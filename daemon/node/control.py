@@ -1,4 +1,4 @@
-"""Obeys commands: pauses and mutes streams, sets the log level, describes the node, asks for other bundles."""
+"""Obeys commands: pauses and mutes streams, sets the log level, describes the node, and asks for other bundles."""
 
 import logging
 import platform
@@ -33,13 +33,13 @@ from daemon.node.switches import Switch, SwitchFile
 
 log = logging.getLogger(__name__)
 
+# what each command changes of a stream's switch
 CHANGES: dict[str, dict[str, bool]] = {
     "pause": {"paused": True},
     "resume": {"paused": False, "blind": False},
     "mute": {"muted": True},
     "unmute": {"muted": False},
 }
-"""What each command does to a stream's switch."""
 
 BEGUN = "it has begun; the topic models shows the rest"
 NO_SOURCE = "models.source in config.yaml is not set"
@@ -63,49 +63,52 @@ class Control:
         self._updates = updates
 
     def obey(self, request: Request) -> AnswerPayload:
-        """Do what is asked, or say why not. Never raises for anything a command may hold."""
+        """Obey the command, or refuse it with a reason. Raises nothing, whatever the command holds.
+
+        Waits until a switch is on disk.
+        """
         result: dict[str, Any] | None = None
         reason: str | None = None
         try:
-            order = parse_arguments(request)
-            if _meanings(request.name, order) & set(self._config.mqtt.commands.forbidden):
+            arguments = parse_arguments(request)
+            if _implied_commands(request.name, arguments) & set(self._config.mqtt.commands.forbidden):
                 raise InvalidCommand("mqtt.commands.forbidden in config.yaml forbids it")
-            reason, result = self._do(request.name, order)
+            reason, result = self._execute(request.name, arguments)
         except InvalidCommand as error:
             log.warning("command %s: refused: %s", request.name[:32], error)
             return self._answer(request.name, ok=False, reason=str(error))
         log.info("command %s: done%s", request.name, f": {reason}" if reason else "")
         return self._answer(request.name, ok=True, reason=reason, result=result)
 
-    def _do(self, name: str, order: Arguments) -> tuple[str | None, dict[str, Any] | None]:
-        """Gives what is to be said though it is done, and what was asked for."""
-        if isinstance(order, StreamArguments):
-            return self._turn(order.stream, partial(_stream_turned, name)), None
-        if isinstance(order, DeviceArguments):
-            return self._turn(order.stream, partial(_device_turned, name, order.on), name), None
-        if isinstance(order, LogLevelArguments):
-            logging.getLogger().setLevel(order.level.upper())
+    def _execute(self, name: str, arguments: Arguments) -> tuple[str | None, dict[str, Any] | None]:
+        """Execute a command; return a remark about it and its result."""
+        if isinstance(arguments, StreamArguments):
+            return self._turn(arguments.stream, partial(_stream_turned, name)), None
+        if isinstance(arguments, DeviceArguments):
+            return self._turn(arguments.stream, partial(_device_turned, name, arguments.on), name), None
+        if isinstance(arguments, LogLevelArguments):
+            logging.getLogger().setLevel(arguments.level.upper())
             return None, None
         if name == "describe":
             return None, self._describe()
         if self._updates is None:
             raise InvalidCommand(NO_SOURCE)
-        return _begun(self._updates, name, order), None
+        return _request_update(self._updates, name, arguments), None
 
     def _turn(self, stream: str | None, turned: Callable[[Switch], Switch], device: str | None = None) -> str | None:
-        """Turn the switch of one stream, or of all; gives what is to be said though it is done."""
+        """Turn the switch of one stream or of all live streams; return a remark, if there is one."""
         if stream is not None and stream not in self._streams:
             raise InvalidCommand(f"no stream {stream[:64]!r}; there are {', '.join(self._streams)}")
-        meant = [known for name, known in self._streams.items() if stream == name or (stream is None and known.is_live)]
-        if not all(each.is_live for each in meant):
+        targets = [each for name, each in self._streams.items() if stream == name or (stream is None and each.is_live)]
+        if not all(each.is_live for each in targets):
             raise InvalidCommand(f"stream {stream} is replayed as fast as possible, which cannot be paused")
-        for each in meant:
+        for each in targets:
             if device is not None and device not in each.devices:
                 raise InvalidCommand(f"stream {each.name} has no {device} of its own")
-        before = {name: known.switch for name, known in self._streams.items()}
-        for each in meant:
+        before = {name: each.switch for name, each in self._streams.items()}
+        for each in targets:
             each.turn(turned(each.switch))
-        switches: dict[str, Switch] = {name: known.switch for name, known in self._streams.items()}
+        switches: dict[str, Switch] = {name: each.switch for name, each in self._streams.items()}
         if switches == before:
             return None
         try:
@@ -132,26 +135,26 @@ class Control:
         return AnswerPayload(command=name[:64], ok=ok, reason=reason, time=wall_time(monotonic_ns()), result=result)
 
 
-def _begun(updates: Updates, name: str, order: Arguments) -> str | None:
-    """Pass on what bundles are to be; gives what is to be said of it. Raises Unfit when it is not taken."""
-    if isinstance(order, InstallArguments):
-        refusal = updates.install(order.name, order.version)
-    elif isinstance(order, PinArguments):
-        refusal = updates.pin(order.on)
+def _request_update(updates: Updates, name: str, arguments: Arguments) -> str | None:
+    """Pass a command about bundles to the updater; return a remark. Raises InvalidCommand when it is refused."""
+    if isinstance(arguments, InstallArguments):
+        refusal = updates.install(arguments.name, arguments.version)
+    elif isinstance(arguments, PinArguments):
+        refusal = updates.pin(arguments.on)
     elif name == "models_rollback":
         refusal = updates.rollback()
     else:
         refusal = updates.check()
     if refusal is not None:
         raise InvalidCommand(refusal)
-    return None if isinstance(order, PinArguments) else BEGUN
+    return None if isinstance(arguments, PinArguments) else BEGUN
 
 
-def _meanings(name: str, order: Arguments) -> set[str]:
-    """The commands that this one amounts to, all of which must be allowed: opening a microphone is unmuting it."""
-    if not isinstance(order, DeviceArguments):
+def _implied_commands(name: str, arguments: Arguments) -> set[str]:
+    """Return the commands that a command implies; all of them must be allowed. Opening a microphone unmutes it."""
+    if not isinstance(arguments, DeviceArguments):
         return {name}
-    if order.on:  # of a paused stream it resumes a part
+    if arguments.on:  # of a paused stream it resumes a part
         return {name, "resume", *(["unmute"] if name == "microphone" else [])}
     return {name, "mute" if name == "microphone" else "pause"}
 
@@ -161,18 +164,18 @@ def _stream_turned(command: str, switch: Switch) -> Switch:
 
 
 def _device_turned(device: str, on: bool, switch: Switch) -> Switch:
-    """With the camera or microphone open or closed, and the other one as it is: of a paused stream both are closed."""
+    """Return the switch with one device open or closed, and the other as it is. A paused stream has both closed."""
     open_now = {"camera": not (switch.paused or switch.blind), "microphone": not (switch.paused or switch.muted)}
-    wanted = open_now | {device: on}
-    if switch.paused and not any(wanted.values()):
+    requested = open_now | {device: on}
+    if switch.paused and not any(requested.values()):
         return switch
-    return Switch(paused=False, blind=not wanted["camera"], muted=not wanted["microphone"])
+    return Switch(paused=False, blind=not requested["camera"], muted=not requested["microphone"])
 
 
 def _masked(value: Any) -> Any:
-    """The value with no more of a URL than scheme and host: cameras take passwords in path and query too.
+    """Return the value with scheme and host of each URL only: path and query of a camera may hold a password.
 
-    Passwords of their own are stars already.
+    Keys that are passwords are masked already.
     """
     if isinstance(value, dict):
         return {key: "/***" if key == "websocket_path" else _masked(inner) for key, inner in value.items()}

@@ -1,4 +1,4 @@
-"""The health payload: what runs, what does not and why, and what was counted."""
+"""The health payload: what runs, what does not run and why, and what was counted."""
 
 import resource
 from collections.abc import Mapping
@@ -24,9 +24,9 @@ class _Part(BaseModel):
 
 
 class SourceHealth(_Part):
-    """One source: `since` is when its state began, `reason` its latest trouble; the counts are those of SourceStatus.
+    """One source. `since` is when its state began, `reason` its latest fault. The counts are those of SourceStatus.
 
-    `drift_ppm` is how fast its clock runs against this machine's; null: not known.
+    `drift_ppm` is the drift of its clock against this machine's; null: not known.
     """
 
     state: SourceState
@@ -40,7 +40,7 @@ class SourceHealth(_Part):
 
 
 class InputHealth(_Part):
-    """Counts of one modality since the start: frames, blocks or lines captured; embeddings made; drops by reason."""
+    """Counts of one modality since the start: captured frames, blocks or lines, embeddings made, drops by reason."""
 
     captured: int
     encoded: int
@@ -48,9 +48,9 @@ class InputHealth(_Part):
 
 
 class StreamHealth(_Part):
-    """One stream: `available` says whether anything may be recognised of it now.
+    """One stream. `available` says whether anything can be recognised in it now.
 
-    `camera` and `microphone` say whether they are open, or to be opened again; null: it has none of its own.
+    `camera` and `microphone` say whether they are open or will be opened again; null: the stream has none.
     """
 
     sources: dict[str, SourceHealth]
@@ -63,7 +63,7 @@ class StreamHealth(_Part):
 
 
 class EncoderHealth(_Part):
-    """What was `wanted` to run an encoder, what runs it now, and why it is the CPU where something else was wanted."""
+    """The device that the config asks for (`wanted`), the device that runs the encoder now, and why they differ."""
 
     wanted: str
     device: str
@@ -71,7 +71,7 @@ class EncoderHealth(_Part):
 
 
 class WorkloadHealth(_Part):
-    """One encoder on an accelerator: how many inputs it computed, how many the CPU instead, and how long it takes."""
+    """One encoder on an accelerator: inputs that it computed, inputs that the CPU computed instead, and durations."""
 
     ran: int
     on_cpu: int
@@ -80,7 +80,7 @@ class WorkloadHealth(_Part):
 
 
 class ChangeHealth(_Part):
-    """What became of an accelerator, when and why; `failure` is the kind of it."""
+    """A change of an accelerator's state, with its time and reason; `failure` is the kind of failure."""
 
     time: str
     state: AcceleratorState
@@ -89,9 +89,9 @@ class ChangeHealth(_Part):
 
 
 class AcceleratorHealth(_Part):
-    """One accelerator: `since` is when its state began; how often its process was started; failures by kind.
+    """One accelerator. `since` is when its state began, `starts` the number of starts of its process.
 
-    `history` are the latest changes, oldest first.
+    `failures` are counted by kind. `history` are the latest changes, oldest first.
     """
 
     state: AcceleratorState
@@ -104,11 +104,10 @@ class AcceleratorHealth(_Part):
 
 
 class OutboxHealth(_Part):
-    """Events `waiting` to be written, and those on disk that the broker has not acknowledged.
+    """Events `waiting` to be written, and events on disk that the broker has not acknowledged.
 
-    `coalesced` counts updates that a later step of their event made needless.
-
-    `trouble` says why events are kept in memory alone; null: they are on disk.
+    `coalesced` counts updates that a later message of the same event has replaced. `trouble` says why events are
+    in memory only; null: they are on disk.
     """
 
     waiting: int
@@ -119,7 +118,7 @@ class OutboxHealth(_Part):
 
 
 class MqttHealth(_Part):
-    """The connection to the broker; `reason` is its latest trouble."""
+    """The connection to the broker; `reason` is its latest fault."""
 
     connected: bool
     since: str
@@ -131,10 +130,10 @@ class MqttHealth(_Part):
 
 
 class ProcessHealth(_Part):
-    """The daemon as the system sees it: CPU time used and the highest resident memory so far.
+    """CPU time and the highest resident memory of the daemon so far.
 
-    `children_killed` counts the child processes that were killed while they ran, which is how each of them is ended;
-    `children_left_behind` those of them that the system did not end in time.
+    `children_killed` counts child processes that were killed while they ran, which is how each of them ends.
+    `children_left_behind` counts those that the system did not end in time.
     """
 
     uptime_s: float
@@ -145,7 +144,7 @@ class ProcessHealth(_Part):
 
 
 class LatencyHealth(_Part):
-    """From capture to handing the recognition to the MQTT client, over the latest recognitions."""
+    """Latency from capture until the recognition reaches the MQTT client, over the latest recognitions."""
 
     p50: float | None
     p99: float | None
@@ -154,8 +153,8 @@ class LatencyHealth(_Part):
 class Health(_Part):
     """The retained health payload.
 
-    `instance` is another one at every start of the daemon. `status` is degraded while a source or an accelerator is in
-    trouble, stopped once all sources have ended.
+    `instance` changes at every start of the daemon. `status` is `degraded` while a source or an accelerator has a
+    fault, and `stopped` once all sources have ended.
     """
 
     schema_version: Literal[1] = Field(default=1, serialization_alias="schema")
@@ -173,12 +172,12 @@ class Health(_Part):
     latency_ms: LatencyHealth
 
     def to_json(self) -> bytes:
-        """As it goes to the broker."""
+        """Return the message for the broker."""
         return self.model_dump_json(by_alias=True).encode()
 
 
 def source_health(source: SupervisedSource) -> SourceHealth:
-    """One source's status with wall time."""
+    """Return one source's status with wall time."""
     status, drift_ppm = source.status, source.drift_ppm
     return SourceHealth(
         state=status.state,
@@ -193,12 +192,12 @@ def source_health(source: SupervisedSource) -> SourceHealth:
 
 
 def input_health(counters: Counters) -> InputHealth:
-    """A snapshot of one modality's counters."""
+    """Return a snapshot of one modality's counters."""
     return InputHealth(captured=counters.captured, encoded=counters.encoded, dropped=dict(counters.dropped))
 
 
 def process_health(started_ns: int) -> ProcessHealth:
-    """What this process has used so far."""
+    """Return what this process has used so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return ProcessHealth(
         uptime_s=round((monotonic_ns() - started_ns) / NS_PER_S, 3),
@@ -210,7 +209,7 @@ def process_health(started_ns: int) -> ProcessHealth:
 
 
 def accelerator_health(accelerator: Accelerator) -> AcceleratorHealth:
-    """One accelerator's status with wall time."""
+    """Return one accelerator's status with wall time."""
     status = accelerator.status
     return AcceleratorHealth(
         state=status.state,
@@ -232,7 +231,7 @@ def accelerator_health(accelerator: Accelerator) -> AcceleratorHealth:
 
 
 def encoder_health(placement: Placement, accelerators: Mapping[str, AcceleratorHealth]) -> EncoderHealth:
-    """Where an encoder runs now; `accelerators` by name."""
+    """Return where an encoder runs now; `accelerators` by name."""
     name = CPU if placement.device is None else placement.device.name
     accelerator = accelerators.get(name)
     if accelerator is None or accelerator.state == "in_use":
@@ -246,24 +245,24 @@ def _ms(duration_ns: int | None) -> float | None:
 
 
 def fails(accelerator: AcceleratorHealth) -> bool:
-    """Whether the CPU computes because the accelerator cannot."""
+    """Return whether the CPU computes because the accelerator cannot."""
     return accelerator.state not in ("in_use", "stopped") and accelerator.reason is not None
 
 
 def overall(streams: Mapping[str, StreamHealth], accelerators: Mapping[str, AcceleratorHealth]) -> Status:
-    """Whether every source and every accelerator does its work."""
+    """Return whether every source and every accelerator works."""
     sources = [source for stream in streams.values() for source in stream.sources.values()]
     if sources and all(source.state in ("stopped", "ended") for source in sources):
         return "stopped"
-    troubled = any(map(is_in_trouble, sources)) or any(map(fails, accelerators.values()))
-    return "degraded" if troubled else "ok"
+    is_degraded = any(map(is_faulty, sources)) or any(map(fails, accelerators.values()))
+    return "degraded" if is_degraded else "ok"
 
 
-def is_opened_first(source: SourceHealth) -> bool:
-    """Whether it has neither delivered nor failed yet."""
+def is_opening(source: SourceHealth) -> bool:
+    """Return whether the source has neither delivered nor failed yet."""
     return source.state == "recovering" and source.failures == 0 and source.reopened == 0
 
 
-def is_in_trouble(source: SourceHealth) -> bool:
-    """Whether there is something to see to: it does not deliver as it should, nor is it opened for the first time."""
-    return source.state in ("recovering", "degraded", "stalled", "backing_off") and not is_opened_first(source)
+def is_faulty(source: SourceHealth) -> bool:
+    """Return whether the source does not deliver as it should, and is not being opened for the first time."""
+    return source.state in ("recovering", "degraded", "stalled", "backing_off") and not is_opening(source)

@@ -17,8 +17,8 @@ from daemon.core.records import Array, Modality
 from daemon.encoders.audio import AudioEncoder
 from daemon.encoders.image import ImageEncoder
 from daemon.encoders.text import TextEncoder
-from daemon.fusion.align import AlignRules
-from daemon.fusion.events import DecideRules
+from daemon.fusion.align import AlignmentSettings
+from daemon.fusion.events import EventSettings
 from daemon.fusion.fuse import FusionHead, StreamFusion
 from daemon.inference.accelerator import Accelerator
 from daemon.inference.interpreter import TfliteModel
@@ -60,7 +60,7 @@ class Recogniser:
     def new_fusion(self, head: FusionHead, fusion: FusionConfig, events: EventsConfig) -> StreamFusion:
         """The fusion of one stream, with the stream's own settings."""
         manifest = self.bundle.manifest
-        return StreamFusion(head, align_rules(manifest, fusion), decide_rules(manifest, events))
+        return StreamFusion(head, alignment_settings(manifest, fusion), event_settings(manifest, events))
 
 
 def load_recogniser(bundle: Bundle) -> Recogniser:
@@ -79,17 +79,17 @@ def load_helpers(bundle: Bundle, modality: Modality, count: int) -> list[Encoder
     return [new_encoder(spec, _load_model(bundle, modality, spec)) for _ in range(count)]
 
 
-def align_rules(manifest: Manifest, config: FusionConfig) -> AlignRules:
+def alignment_settings(manifest: Manifest, config: FusionConfig) -> AlignmentSettings:
     """How old each modality of the bundle may be, and how often moments are made."""
     specs = manifest.modalities.present()
     max_age_ns = {modality: spec.max_age_ms * NS_PER_MS for modality, spec in specs.items()}
-    return AlignRules(max_age_ns, round(1e9 / config.max_rate_hz))
+    return AlignmentSettings(max_age_ns, round(1e9 / config.max_rate_hz))
 
 
-def decide_rules(manifest: Manifest, config: EventsConfig) -> DecideRules:
+def event_settings(manifest: Manifest, config: EventsConfig) -> EventSettings:
     """The bundle's thresholds with the config's over them, and the config's time constants."""
     thresholds = [config.thresholds.get(label, manifest.thresholds.of(label)) for label in manifest.labels]
-    return DecideRules(
+    return EventSettings(
         labels=manifest.labels,
         makes_events=[label not in manifest.background for label in manifest.labels],
         start=_column(thresholds, "start"),

@@ -1,4 +1,4 @@
-"""Opens what FFmpeg reads, and turns what it decodes into frames and samples."""
+"""Opens files and URLs with FFmpeg, and converts decoded pictures and sound to frames and samples."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -15,57 +15,62 @@ from daemon.core.errors import InputError, SourceError
 from daemon.core.records import Array, Colours, Deferred, Frame, Plane
 from daemon.core.timing import NS_PER_S, monotonic_ns
 
+# FFmpeg's names of the pixel formats that a Frame holds without conversion. Formats with a j have full range.
 YUV_PLANES = frozenset({"yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p"})
-"""FFmpeg's names of what Frame can hold as it is; those with a j are in full range."""
 
+# AVCOL_RANGE_JPEG. Any other range is limited. FFmpeg takes an unspecified range as limited too.
 FULL_RANGE = 2
-"""AVCOL_RANGE_JPEG; the others are limited or unsaid, which counts as limited, as in FFmpeg."""
 
+# AVCOL_SPC_BT709, AVCOL_SPC_UNSPECIFIED (BT.601 in FFmpeg too), AVCOL_SPC_BT470BG and AVCOL_SPC_SMPTE170M.
 MATRICES: Mapping[int, Literal["bt601", "bt709"]] = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
-"""AVCOL_SPC_BT709, AVCOL_SPC_UNSPECIFIED (which counts as BT.601, as in FFmpeg), AVCOL_SPC_BT470BG and
-AVCOL_SPC_SMPTE170M."""
 
+# FFmpeg says "Immediate exit requested", or "Invalid data found" for an RTSP camera.
 NO_ANSWER = "no answer in time"
-"""FFmpeg's words are "Immediate exit requested", or, from an RTSP camera, "Invalid data found"."""
 
+# Answers of a camera that only the operator can correct. RTSP has the same answers as HTTP.
 REFUSALS: Mapping[type[av.FFmpegError], str] = {
     av.HTTPUnauthorizedError: "refused the login: check user and password in camera.device",
-    av.HTTPForbiddenError: "refused the login: this user may not see it; check user and password in camera.device",
+    av.HTTPForbiddenError: "refused access for this user: check user and password in camera.device",
     av.HTTPNotFoundError: "has no such path: check the path in camera.device",
 }
-"""What a camera answers that only the operator can set right; RTSP has the same answers as HTTP."""
+
+# Labelled sounds are a few seconds long. Longer ones can be played by a replay.
+MAX_SOUND_S = 600
 
 
 def open_container(
     location: str, label: str, *, options: Mapping[str, str], timeout_s: tuple[float, float] | None
 ) -> InputContainer:
-    """Open a file or URL; `timeout_s` is for opening and for each read. Raises SourceError, naming only `label`."""
-    asked_ns = monotonic_ns()
+    """Open a file or URL. `timeout_s` is for opening and for each read.
+
+    Raises SourceError, whose message names only `label`.
+    """
+    began_ns = monotonic_ns()
     try:
         return av.open(location, options=dict(options), timeout=timeout_s)
     except (av.FFmpegError, OSError, ValueError) as error:
-        if timeout_s and monotonic_ns() - asked_ns >= timeout_s[0] * NS_PER_S:
+        if timeout_s and monotonic_ns() - began_ns >= timeout_s[0] * NS_PER_S:
             raise SourceError(f"{label}: cannot be opened: {NO_ANSWER}") from None
         raise failure(label, "cannot be opened", error) from None
 
 
 def failure(label: str, what: str, error: Exception) -> SourceError:
-    """The error to raise for one of PyAV's, whose own text and filename may hold a URL with its password."""
-    for kind, words in REFUSALS.items():
+    """Return the SourceError for an error of PyAV, without the URL, which may contain a password."""
+    for kind, message in REFUSALS.items():
         if isinstance(error, kind):
-            return SourceError(f"{label}: {words}")
+            return SourceError(f"{label}: {message}")
     reason = NO_ANSWER if isinstance(error, av.ExitError) else getattr(error, "strerror", None) or type(error).__name__
     return SourceError(f"{label}: {what}: {reason}")
 
 
 def use_one_thread(container: InputContainer) -> None:
-    """Decode in the reading thread: frame threads add a frame of delay each."""
+    """Decode in the reading thread, because each decoder thread adds a frame of delay."""
     for stream in (*container.streams.video, *container.streams.audio):
         stream.codec_context.thread_count = 1
 
 
 def pts_ns(decoded: "av.VideoFrame | av.AudioFrame | av.Packet[av.stream.Stream]") -> int | None:
-    """The presentation time in nanoseconds, where there is one."""
+    """Return the presentation time in nanoseconds, or None."""
     pts, time_base = decoded.pts, decoded.time_base
     if pts is None or time_base is None:
         return None
@@ -73,45 +78,22 @@ def pts_ns(decoded: "av.VideoFrame | av.AudioFrame | av.Packet[av.stream.Stream]
 
 
 def to_frame(picture: av.VideoFrame, captured_ns: int) -> Frame:
-    """The picture as a frame: the decoder's own planes where Frame can hold them, else what they are converted to.
+    """Return the picture as a frame of the decoder's planes, or of BGR if Frame does not hold their format.
 
-    That is done when its planes are asked for, which then raises InputError where FFmpeg cannot.
+    The conversion to BGR happens when the planes are used. It raises InputError if FFmpeg cannot convert.
     """
     colours = _colours(picture)
     if colours is None:
-        return Frame(Deferred(partial(_converted, picture)), captured_ns)
+        return Frame(Deferred(partial(_to_bgr, picture)), captured_ns)
     return Frame(tuple(_view(plane) for plane in picture.planes), captured_ns, colours)
 
 
-def _colours(picture: av.VideoFrame) -> Colours | None:
-    """Those of planes that Frame can hold; None where it cannot."""
-    name, matrix = picture.format.name, MATRICES.get(picture.colorspace)
-    if name not in YUV_PLANES or matrix is None or picture.width % 2 or picture.height % 2:
-        return None
-    return Colours(matrix, name.startswith("yuvj") or picture.color_range == FULL_RANGE)
-
-
-def _converted(picture: av.VideoFrame) -> tuple[Plane, ...]:
-    try:
-        pixels: Plane = picture.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
-    except (av.FFmpegError, ValueError) as error:
-        raise InputError(f"a picture of format {picture.format.name} cannot be converted: {error}") from error
-    return (pixels,)
-
-
-def _view(plane: av.video.plane.VideoPlane) -> Plane:
-    # the array holds the plane, and the plane the decoder's buffer
-    values = np.frombuffer(memoryview(plane), np.uint8)[: plane.height * plane.line_size]
-    rows: Plane = values.reshape(plane.height, plane.line_size)
-    return rows[:, : plane.width]
-
-
 def to_samples(sound: av.AudioFrame, channel: int) -> Array:
-    """One channel, counted from 0, as float32 (n,) in [-1, 1]. Raises SourceError when there is no such channel."""
+    """Return one channel, counted from 0: float32 (n,) in [-1, 1]. Raises SourceError when the channel is missing."""
     values = sound.to_ndarray()
     channels = sound.layout.nb_channels
     if channel >= channels:
-        raise SourceError(f"channel {channel + 1} is asked for; the sound has {channels}")
+        raise SourceError(f"channel {channel + 1} is configured, but the sound has {channels}")
     values = values[channel] if sound.format.is_planar else values.reshape(-1, channels)[:, channel]
     samples: Array = values.astype(np.float32)
     if values.dtype == np.uint8:
@@ -121,12 +103,8 @@ def to_samples(sound: av.AudioFrame, channel: int) -> Array:
     return samples
 
 
-MAX_SOUND_S = 600
-"""A labelled sound is seconds long; what is longer belongs into a replay."""
-
-
 def read_picture(path: Path) -> Frame:
-    """The picture as a BGR frame stamped 0. Raises InputError when it cannot be read."""
+    """Return the picture in a file as a BGR frame with stamp 0. Raises InputError when it cannot be read."""
     try:
         pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     except (OSError, ValueError, cv2.error) as error:
@@ -138,7 +116,7 @@ def read_picture(path: Path) -> Frame:
 
 
 def read_sound(path: Path, sample_rate_hz: int) -> Array:
-    """The first channel of the file's sound at the given rate: float32 (n,). Raises InputError."""
+    """Return the first channel of the sound in a file, at the given rate: float32 (n,). Raises InputError."""
     try:
         with av.open(str(path), timeout=5.0) as container:
             stream = container.streams.audio[0]
@@ -148,9 +126,32 @@ def read_sound(path: Path, sample_rate_hz: int) -> Array:
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
         raise InputError(f"{path}: not a sound that can be decoded: {error}") from error
     if not frames:
-        raise InputError(f"{path}: holds no sound")
+        raise InputError(f"{path}: contains no sound")
     samples = np.concatenate([frame.to_ndarray()[0] for frame in frames])
     if len(samples) > MAX_SOUND_S * rate_hz:
         raise InputError(f"{path}: longer than {MAX_SOUND_S} s")
     resampled: Array = soxr.resample(samples, rate_hz, sample_rate_hz).astype(np.float32)
     return resampled
+
+
+def _colours(picture: av.VideoFrame) -> Colours | None:
+    """Return the colours of the planes, or None if Frame does not hold their format."""
+    name, matrix = picture.format.name, MATRICES.get(picture.colorspace)
+    if name not in YUV_PLANES or matrix is None or picture.width % 2 or picture.height % 2:
+        return None
+    return Colours(matrix, name.startswith("yuvj") or picture.color_range == FULL_RANGE)
+
+
+def _to_bgr(picture: av.VideoFrame) -> tuple[Plane, ...]:
+    try:
+        pixels: Plane = picture.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
+    except (av.FFmpegError, ValueError) as error:
+        raise InputError(f"a picture of format {picture.format.name} cannot be converted: {error}") from error
+    return (pixels,)
+
+
+def _view(plane: av.video.plane.VideoPlane) -> Plane:
+    # the array keeps the plane alive, and the plane the decoder's buffer
+    values = np.frombuffer(memoryview(plane), np.uint8)[: plane.height * plane.line_size]
+    rows: Plane = values.reshape(plane.height, plane.line_size)
+    return rows[:, : plane.width]

@@ -1,7 +1,4 @@
-"""From a stream's configuration to its sources.
-
-What reads containers is imported where it is needed: PyAV takes 18 MB, which a node with devices of its own can save.
-"""
+"""Builds the sources of a stream from its configuration."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,47 +13,39 @@ from daemon.sources.picture import PicturePreparation
 from daemon.sources.text import load_lines
 from daemon.sources.v4l2 import V4l2Camera
 
+# The time for opening, in addition to `stall_after_s`. The process of a device starts within two seconds.
+# A network camera may send its first complete picture after a few seconds.
 OPENING_S = {"device": 2.0, "network": 7.0}
-"""On top of the time after which a source has stalled: a device's process starts within two seconds, and a network
-camera's first whole picture may be a few seconds away."""
 
-FRAMES_AWAY = 3
-"""Where `fps` is low, so many frames must stay away before the camera has stalled."""
+# With a low `fps`, a camera has stalled when it misses this many frames.
+MISSED_FRAMES = 3
 
 
-def watch_of(name: str, stream: StreamConfig, wanted: frozenset[Modality]) -> Watch | None:
-    """What the source of this name must deliver of what is wanted; None where it may do as it likes, as a file may."""
+def watch_of(name: str, stream: StreamConfig, needed: frozenset[Modality]) -> Watch | None:
+    """Return what the source must deliver of the needed modalities, and when. None: a file, which may pause."""
     camera, microphone = stream.camera, stream.microphone
     if name == "microphone" and microphone:
-        return _watch({"audio"}, wanted, microphone.stall_after_s, "device")
+        return _watch({"audio"}, needed, microphone.stall_after_s, "device")
     if name != "camera" or camera is None or camera.is_file:
         return None
     expects: set[Modality] = {"image"}
     if microphone and microphone.device == "camera":
         expects.add("audio")
-    return _watch(expects, wanted, patience_s(camera), "network" if is_url(camera.device) else "device")
-
-
-def patience_s(camera: CameraConfig) -> float:
-    """How long nothing may come of it."""
-    return max(camera.stall_after_s, FRAMES_AWAY / camera.fps if camera.fps else 0.0)
-
-
-def _watch(expects: set[Modality], wanted: frozenset[Modality], stall_after_s: float, kind: str) -> Watch:
-    opening_s = stall_after_s + OPENING_S[kind]
-    return Watch(wanted & expects, round(stall_after_s * NS_PER_S), round(opening_s * NS_PER_S))
+    return _watch(expects, needed, stall_after_s(camera), "network" if is_url(camera.device) else "device")
 
 
 def build_sources(
     stream: StreamConfig, *, sample_rate_hz: int | None, picture: bool, counters: Mapping[Modality, Counters]
 ) -> dict[str, Source]:
-    """The configured sources by name: camera, microphone, replay.
+    """Return the configured sources by name: camera, microphone, replay.
 
-    `sample_rate_hz` is the rate at which sound is wanted (None: it is not), `picture` says whether pictures are wanted;
-    a source of nothing that is wanted is left out. Raises DocumentError when a replay's lines are wrong.
+    `sample_rate_hz` is the sample rate of the sound (None: no sound). `picture` says whether pictures are needed.
+    A source that would deliver nothing is left out.
+    Raises DocumentError when the file with the lines of a replay is wrong.
     """
     sources: dict[str, Source] = {}
     if stream.replay:
+        # PyAV takes 18 MB, so it is imported only for files and network cameras
         from daemon.sources.replay import Recording, ReplaySource
 
         replay = stream.replay
@@ -79,8 +68,18 @@ def build_sources(
     return sources
 
 
-def _preparation(config: PictureConfig, wanted: bool) -> PicturePreparation | None:
-    return PicturePreparation(config) if wanted else None
+def stall_after_s(camera: CameraConfig) -> float:
+    """Return how long the camera may deliver nothing before it has stalled."""
+    return max(camera.stall_after_s, MISSED_FRAMES / camera.fps if camera.fps else 0.0)
+
+
+def _watch(expects: set[Modality], needed: frozenset[Modality], stall_s: float, kind: str) -> Watch:
+    opening_s = stall_s + OPENING_S[kind]
+    return Watch(needed & expects, round(stall_s * NS_PER_S), round(opening_s * NS_PER_S))
+
+
+def _preparation(config: PictureConfig, is_needed: bool) -> PicturePreparation | None:
+    return PicturePreparation(config) if is_needed else None
 
 
 def _camera(
@@ -92,11 +91,10 @@ def _camera(
 ) -> Source:
     device = camera.device
     if is_url(device):
-        from daemon.sources.network import LEAST_READ_S, NetworkCamera
+        from daemon.sources.network import MIN_READ_TIMEOUT_S, NetworkCamera
 
-        return NetworkCamera(
-            str(device), counters, picture, sample_rate_hz, channel, camera.fps, max(LEAST_READ_S, patience_s(camera))
-        )
+        read_timeout_s = max(MIN_READ_TIMEOUT_S, stall_after_s(camera))
+        return NetworkCamera(str(device), counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s)
     if camera.is_file:
         from daemon.sources.replay import Recording, ReplaySource
 

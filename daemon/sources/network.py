@@ -1,4 +1,4 @@
-"""A camera behind a URL: RTSP with its sound, or MJPEG and other streams over HTTP."""
+"""A network camera with a URL: RTSP with its sound, or MJPEG and other streams over HTTP."""
 
 import logging
 from collections.abc import Mapping
@@ -17,14 +17,12 @@ from daemon.sources.container import NO_ANSWER, failure, open_container, pts_ns,
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.stamping import ArrivalClock, BlockCutter
 
-log = logging.getLogger(__name__)
+# The time for each step of opening, and for each read. Without a limit a frozen camera would block its thread for ever.
+# A stall must be reported within 3 s. Only a camera that may be silent for longer has a longer limit.
+MIN_READ_TIMEOUT_S = 2.5
 
-LEAST_READ_S = 2.5
-"""For each step of opening, and for each read: a frozen camera would otherwise hold its thread for ever. Reported, it
-must be within 3 s; only a camera that may be silent for longer has more time."""
-
+# Opens in 0.15 s instead of 2 s, because FFmpeg does not guess the frame rate from many frames.
 QUICK_START = {"fpsprobesize": "0", "analyzeduration": "200000"}
-"""Opens in 0.15 s instead of 2 s: the frame rate need not be guessed from many frames."""
 
 OPTIONS: Mapping[str, Mapping[str, str]] = {
     "rtsp": {"rtsp_transport": "tcp", **QUICK_START},
@@ -33,22 +31,19 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
     "https": {"fflags": "nobuffer", "probesize": "32768", **QUICK_START},
 }
 
+# FFmpeg's names of formats without presentation times. FFmpeg makes up times from a guessed frame rate.
 WITHOUT_TIME = frozenset({"mpjpeg", "mjpeg", "jpeg_pipe"})
-"""FFmpeg's names of formats that carry no time: it invents one from a frame rate it guesses."""
 
-
-def label_of(url: str) -> str:
-    """The URL as messages may name it: scheme, host and port. Cameras take passwords in the path and query too."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+log = logging.getLogger(__name__)
 
 
 @dataclass
 class NetworkCamera:
-    """Delivers the pictures of a stream, and its sound where that is wanted, stamped on one clock.
+    """Delivers the pictures and the sound of a stream, stamped on one clock.
 
-    Streams with presentation times are stamped by them, tied to this machine's clock by arrival; MJPEG, which has none,
-    on arrival.
+    The stamp is the presentation time, converted to this machine's clock by the arrival times.
+    MJPEG has no presentation times and is stamped on arrival.
+    `picture` None: no pictures. `sample_rate_hz` None: no sound.
     """
 
     url: str = field(repr=False)
@@ -57,14 +52,15 @@ class NetworkCamera:
     sample_rate_hz: int | None = None
     channel: int = 0
     fps: float | None = None
-    read_s: float = LEAST_READ_S
+    read_timeout_s: float = MIN_READ_TIMEOUT_S
     drift_ppm: float | None = field(default=None, init=False)
 
     def run(self, deliver: Deliver, stop: Event) -> None:
-        """Deliver until stopped. Raises SourceError when the stream cannot be opened, stalls or ends."""
+        """Deliver until stopped. Raises SourceError when the stream does not open, stalls or ends."""
         label = label_of(self.url)
         options = OPTIONS[urlsplit(self.url).scheme]
-        container = open_container(self.url, label, options=options, timeout_s=(self.read_s, self.read_s))
+        timeout_s = (self.read_timeout_s, self.read_timeout_s)
+        container = open_container(self.url, label, options=options, timeout_s=timeout_s)
         try:
             use_one_thread(container)
             _Reception(self, container, deliver).receive(label, stop)
@@ -74,8 +70,14 @@ class NetworkCamera:
             container.close()
 
 
+def label_of(url: str) -> str:
+    """Return scheme, host and port of the URL for messages, because path and query may contain a password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
 class _Reception:
-    """What holds from opening a stream to its end."""
+    """The reception of one opened stream."""
 
     def __init__(self, camera: NetworkCamera, container: InputContainer, deliver: Deliver) -> None:
         self._camera = camera
@@ -88,33 +90,33 @@ class _Reception:
         self._last_frame_ns = 0
 
     def receive(self, label: str, stop: Event) -> None:
-        """Deliver what comes, until stopped. Raises SourceError."""
-        wanted = self._wanted_streams(label)
-        asked_ns = monotonic_ns()
+        """Deliver pictures and sound until stopped. Raises SourceError when the stream stalls or ends."""
+        indexes = self._selected_streams(label)
+        began_ns = monotonic_ns()
         for packet in self._container.demux():
             if stop.is_set():
                 return
             arrived_ns = monotonic_ns()
-            if arrived_ns - asked_ns > self._camera.read_s * NS_PER_S:
-                # FFmpeg gives what it had left first, and would wait as long again before it says so
+            if arrived_ns - began_ns > self._camera.read_timeout_s * NS_PER_S:
+                # FFmpeg first returns its last packet, and would report the timeout only after waiting again
                 raise SourceError(f"{label}: stopped sending: {NO_ANSWER}")
-            if packet.stream.index in wanted:
+            if packet.stream.index in indexes:
                 self._take(packet, arrived_ns)
-            asked_ns = monotonic_ns()
+            began_ns = monotonic_ns()
         raise SourceError(f"{label}: the stream has ended")
 
-    def _wanted_streams(self, label: str) -> set[int]:
+    def _selected_streams(self, label: str) -> set[int]:
         streams = self._container.streams
-        wanted = set()
+        indexes = set()
         if self._camera.picture and streams.video:
-            wanted.add(streams.video[0].index)
+            indexes.add(streams.video[0].index)
         if self._cutter and streams.audio:
-            wanted.add(streams.audio[0].index)
+            indexes.add(streams.audio[0].index)
         elif self._cutter:
-            log.warning("%s: carries no sound", label)
-        if not wanted:
-            raise SourceError(f"{label}: carries neither a picture nor sound that is wanted")
-        return wanted
+            log.warning("%s: the stream has no sound", label)
+        if not indexes:
+            raise SourceError(f"{label}: contains neither a picture nor sound that is used")
+        return indexes
 
     def _take(self, packet: "av.Packet[av.stream.Stream]", arrived_ns: int) -> None:
         for decoded in self._decode(packet):
@@ -142,7 +144,7 @@ class _Reception:
                 self._drop("image", "no_time")
                 return
             captured_ns = at_ns + self._clock.observe("image", at_ns, arrived_ns)
-            # where the offset falls: a picture is never older than the one before it
+            # the offset may fall, but a picture is never older than the one before it
             captured_ns = self._last_frame_ns = max(captured_ns, self._last_frame_ns)
         preparation = self._camera.picture
         if preparation and self._rate.takes(captured_ns):

@@ -1,4 +1,4 @@
-"""Plays a file as if it were a camera with a microphone and a text inlet: in real time, or as fast as possible."""
+"""Plays a file as a camera with a microphone and a text inlet, in real time or as fast as possible."""
 
 import heapq
 import time
@@ -19,29 +19,31 @@ from daemon.sources.container import failure, open_container, pts_ns, to_frame, 
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.stamping import BlockCutter
 
-Dated = tuple[int, int, Captured]
-"""When an item has ended, its place among those that end together, and the item: from the file's start on."""
+# The kinds of items, in the order of items that end at the same time. Nothing is read during a rest.
+IMAGE, AUDIO, TEXT, REST = range(4)
 
-Step = Dated | tuple[int, int, None]
-"""An item, or that nothing is read before then."""
+# The end of an item since the start of the file, its kind, and the item.
+TimedItem = tuple[int, int, Captured]
+TimedItemOrRest = TimedItem | tuple[int, int, None]
 
 Decoded = TypeVar("Decoded", av.VideoFrame, av.AudioFrame)
 
-IMAGE, AUDIO, TEXT, REST = range(4)
-
+# A file whose last packet is this far before its declared end is cut off.
 CUT_OFF_NS = 2 * NS_PER_S
-"""A file whose last packet lies so far before the end it declares has lost the rest."""
 
-BRIEF_S = 0.05
-"""Up to here it is slept, which costs half the processor time of waiting for an Event: 70 us of 130."""
+# Shorter waits sleep: that takes 70 us of processor time, where waiting for an Event takes 130 us.
+SHORT_WAIT_S = 0.05
 
+# A playlist in a file reaches no network.
 FILES_ONLY = {"protocol_whitelist": "file"}
-"""A playlist in a file reaches no network."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What is played: a file, timed lines, its sound at a rate (None: no sound), its picture (None: no picture)."""
+    """A file to play, with timed lines.
+
+    `sample_rate_hz` is the rate of the blocks (None: no sound). `picture` prepares the frames (None: no pictures).
+    """
 
     path: Path
     lines: tuple[Line, ...] = ()
@@ -53,10 +55,11 @@ class Recording:
 
 @dataclass
 class ReplaySource:
-    """Plays a recording, once or in a loop, in real time or as fast as `deliver` takes it.
+    """Plays a recording, once or in a loop, in real time or as fast as `deliver` returns.
 
-    Stamps are the start of the pass plus the time in the file. Items come in the order of their end; those that end
-    together as image, audio, text. In real time each comes when its end has come, on a schedule that does not drift.
+    A stamp is the start of the pass plus the time in the file.
+    Items are delivered in the order of their end. Items that end together come as image, audio, text.
+    In real time each item is delivered at its end. The schedule does not drift.
     """
 
     recording: Recording
@@ -66,7 +69,7 @@ class ReplaySource:
     drift_ppm: float | None = field(default=None, init=False)
 
     def run(self, deliver: Deliver, stop: Event) -> None:
-        """Play until the end or until stopped. Raises SourceError when the file is missing or broken."""
+        """Play until the end or until stopped. Raises SourceError when the file is missing, broken or cut off."""
         base_ns = monotonic_ns()
         while not stop.is_set():
             length_ns = self._play(base_ns, deliver, stop)
@@ -75,15 +78,15 @@ class ReplaySource:
             base_ns += length_ns
 
     def _play(self, base_ns: int, deliver: Deliver, stop: Event) -> int:
-        """One pass; gives its length."""
+        """Play the file once. Return its length."""
         length_ns = 0
         reader = _Reader(self.recording, self.counters)
         try:
             picture_ns = 0
-            for end_ns, kind, item in reader.steps(rests=self.is_realtime):
-                # a wait costs 0.1 ms: where something came in the second half of a rest, the rest is over
-                is_over = kind == REST and 2 * length_ns >= picture_ns + end_ns
-                if self.is_realtime and not is_over:
+            for end_ns, kind, item in reader.items(rests=self.is_realtime):
+                # a wait costs 0.1 ms, so a rest is skipped after an item in the second half of it
+                is_skipped = kind == REST and 2 * length_ns >= picture_ns + end_ns
+                if self.is_realtime and not is_skipped:
                     _wait(base_ns + end_ns, stop)
                 if stop.is_set():
                     break
@@ -96,16 +99,16 @@ class ReplaySource:
             reader.close()
         length_ns = max(length_ns, reader.length_ns)
         if self.loop and length_ns == 0:
-            raise SourceError(f"{self.recording.path}: holds nothing to play in a loop")
+            raise SourceError(f"{self.recording.path}: contains nothing to play in a loop")
         if self.is_realtime:
             _wait(base_ns + length_ns, stop)
         return length_ns
 
 
 class _Reader:
-    """Reads picture and sound of a file side by side, each through a container of its own.
+    """Reads picture and sound of a file in parallel, each through its own container.
 
-    So a file that is badly interleaved needs no more memory than any other: one item of each is decoded ahead.
+    One item of each is decoded ahead. So a badly interleaved file needs no more memory than another.
     """
 
     def __init__(self, recording: Recording, counters: Mapping[Modality, Counters]) -> None:
@@ -114,10 +117,13 @@ class _Reader:
         self._containers: list[InputContainer] = []
         self.length_ns = 0
 
-    def steps(self, *, rests: bool) -> Iterator[Step]:
-        """Everything in the file in the order of its end; with a rest after each picture where that is wanted."""
+    def items(self, *, rests: bool) -> Iterator[TimedItemOrRest]:
+        """Return all items in the order of their end, with a rest after each picture if `rests` is set.
+
+        Raises SourceError when the file has neither picture nor sound that is used.
+        """
         recording = self._recording
-        parts: list[Iterator[Step]] = [_dated_lines(recording.lines)]
+        parts: list[Iterator[TimedItemOrRest]] = [_timed_lines(recording.lines)]
         container = self._open()
         if recording.picture and container.streams.video:
             frames = self._ascending("image", self._frames(container, recording.picture))
@@ -126,8 +132,8 @@ class _Reader:
         if recording.sample_rate_hz and container.streams.audio:
             parts.append(self._ascending("audio", self._blocks(container, recording.sample_rate_hz)))
         if len(parts) == 1 and not recording.lines:
-            raise SourceError(f"{recording.path}: holds neither a picture nor sound that is wanted")
-        return heapq.merge(*parts, key=lambda dated: dated[:2])
+            raise SourceError(f"{recording.path}: contains neither a picture nor sound that is used")
+        return heapq.merge(*parts, key=lambda item: item[:2])
 
     def close(self) -> None:
         """Close the file."""
@@ -142,7 +148,7 @@ class _Reader:
         self.length_ns = (container.duration or 0) * NS_PER_S // av.time_base
         return container
 
-    def _frames(self, container: InputContainer, picture: PicturePreparation) -> Iterator[Dated]:
+    def _frames(self, container: InputContainer, picture: PicturePreparation) -> Iterator[TimedItem]:
         start_ns = _start_ns(container)
         rate = FrameRate(self._recording.fps)
         for decoded in self._decode(container, container.streams.video[0].index, av.VideoFrame):
@@ -154,7 +160,7 @@ class _Reader:
             if rate.takes(at_ns):
                 yield at_ns, IMAGE, picture.prepare(to_frame(decoded, at_ns))
 
-    def _blocks(self, container: InputContainer, sample_rate_hz: int) -> Iterator[Dated]:
+    def _blocks(self, container: InputContainer, sample_rate_hz: int) -> Iterator[TimedItem]:
         start_ns = _start_ns(container)
         cutter = BlockCutter(sample_rate_hz)
         for decoded in self._decode(container, container.streams.audio[0].index, av.AudioFrame):
@@ -163,11 +169,11 @@ class _Reader:
                 self._drop("audio", "no_time")
                 continue
             samples = to_samples(decoded, self._recording.channel)
-            yield from _dated_blocks(cutter.push(samples, decoded.sample_rate, at_ns - start_ns))
-        yield from _dated_blocks(cutter.end_run())
+            yield from _timed_blocks(cutter.push(samples, decoded.sample_rate, at_ns - start_ns))
+        yield from _timed_blocks(cutter.end_run())
 
     def _decode(self, container: InputContainer, index: int, kind: type[Decoded]) -> Iterator[Decoded]:
-        """What the packets of one stream hold. Raises SourceError where the file is broken or ends too soon."""
+        """Decode the packets of one stream. Raises SourceError where the file is broken or cut off."""
         path, last = str(self._recording.path), None
         try:
             for packet in container.demux():
@@ -175,14 +181,14 @@ class _Reader:
                 if packet.stream.index == index:
                     yield from (decoded for decoded in packet.decode() if isinstance(decoded, kind))
         except (av.FFmpegError, OSError) as error:
-            raise failure(path, "cannot be read on", error) from error
-        seen_ns = ((pts_ns(last) if last else None) or 0) - _start_ns(container)
-        if self.length_ns - seen_ns > CUT_OFF_NS:
-            seen, declared = seen_ns / NS_PER_S, self.length_ns / NS_PER_S
-            raise SourceError(f"{path}: is cut off: it ends at {seen:.1f} s of {declared:.1f} s")
+            raise failure(path, "cannot be read to its end", error) from error
+        end_ns = ((pts_ns(last) if last else None) or 0) - _start_ns(container)
+        if self.length_ns - end_ns > CUT_OFF_NS:
+            end_s, declared_s = end_ns / NS_PER_S, self.length_ns / NS_PER_S
+            raise SourceError(f"{path}: the file is cut off: it ends at {end_s:.1f} s of {declared_s:.1f} s")
 
-    def _ascending(self, modality: Modality, items: Iterator[Dated]) -> Iterator[Dated]:
-        """The items without those whose time has gone back."""
+    def _ascending(self, modality: Modality, items: Iterator[TimedItem]) -> Iterator[TimedItem]:
+        """Yield the items, and drop each that ends before an earlier one."""
         last_ns = -1
         for item in items:
             if item[0] < max(0, last_ns):
@@ -196,41 +202,41 @@ class _Reader:
 
 
 def _start_ns(container: InputContainer) -> int:
-    """Where the file's own time begins."""
+    """Return where the presentation times of the file begin."""
     return (container.start_time or 0) * NS_PER_S // av.time_base
 
 
 def _wait(until_ns: int, stop: Event) -> None:
-    """Wait until then or until stopped, which is noticed within BRIEF_S."""
-    left_s = max(0, until_ns - monotonic_ns()) / NS_PER_S
-    if left_s <= BRIEF_S:
-        time.sleep(left_s)
+    """Wait until `until_ns`, or until stopped: at most SHORT_WAIT_S longer."""
+    wait_s = max(0, until_ns - monotonic_ns()) / NS_PER_S
+    if wait_s <= SHORT_WAIT_S:
+        time.sleep(wait_s)
     else:
-        stop.wait(left_s)
+        stop.wait(wait_s)
 
 
-def _with_rests(frames: Iterator[Dated], video: av.VideoStream) -> Iterator[Step]:
-    """After each frame a rest before the next is read: most of the least time from one picture to another.
+def _with_rests(frames: Iterator[TimedItem], video: av.VideoStream) -> Iterator[TimedItemOrRest]:
+    """Yield a rest after each frame: most of the shortest interval between two frames.
 
-    A camera has not sent its next picture while this one is encoded. To decode it then would take the processor, or its
-    caches, from who encodes: with one of two cores it made every picture 1 ms later (`scripts/bench pipeline`). Twice
-    the time that this one took to be read is left for the next.
+    After a rest there is time to read the next frame, even if that takes twice as long as this frame took.
     """
-    least_ns = round(NS_PER_S / video.base_rate) if video.base_rate else 0  # FFmpeg's guess, wrong at worst for once
+    # A camera would not have sent the next picture while this one is encoded. To decode it then takes processor time
+    # from the encoders: with one of two cores it delays every picture by 1 ms (`scripts/bench pipeline`).
+    shortest_ns = round(NS_PER_S / video.base_rate) if video.base_rate else 0  # a guess of FFmpeg for the first frame
     before_ns: int | None = None
-    asked_ns = monotonic_ns()
+    began_ns = monotonic_ns()
     for frame in frames:
-        at_ns, read_ns = frame[0], monotonic_ns() - asked_ns
+        at_ns, read_ns = frame[0], monotonic_ns() - began_ns
         yield frame
         if before_ns is not None:
-            least_ns = min(least_ns, at_ns - before_ns)
-        yield at_ns + max(0, min(least_ns * 3 // 4, least_ns - 2 * read_ns)), REST, None
-        before_ns, asked_ns = at_ns, monotonic_ns()
+            shortest_ns = min(shortest_ns, at_ns - before_ns)
+        yield at_ns + max(0, min(shortest_ns * 3 // 4, shortest_ns - 2 * read_ns)), REST, None
+        before_ns, began_ns = at_ns, monotonic_ns()
 
 
-def _dated_blocks(blocks: list[Block]) -> Iterator[Dated]:
+def _timed_blocks(blocks: list[Block]) -> Iterator[TimedItem]:
     return ((block.end_ns, AUDIO, block) for block in blocks)
 
 
-def _dated_lines(lines: tuple[Line, ...]) -> Iterator[Dated]:
+def _timed_lines(lines: tuple[Line, ...]) -> Iterator[TimedItem]:
     return ((line.captured_ns, TEXT, line) for line in lines)

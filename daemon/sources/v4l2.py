@@ -1,4 +1,4 @@
-"""A camera of the machine's own, through V4L2, captured in a child process."""
+"""A V4L2 camera of this machine, captured in a child process, and the list of such cameras."""
 
 import fcntl
 import json
@@ -16,24 +16,27 @@ from daemon.core.ports import Deliver
 from daemon.core.records import Counters, Frame, Modality
 from daemon.runtime.child import Child, RecordInlet
 from daemon.runtime.shared_ring import Record
-from daemon.sources.capture.camera import watch
+from daemon.sources.capture.camera import capture_camera
 from daemon.sources.capture.messages import PICTURE_SLOT_BYTES, WAITING_PICTURES, unpack_picture
 from daemon.sources.picture import PicturePreparation
 
 DEVICES = Path("/dev")
 NAMES = Path("/sys/class/video4linux")
 
+# From linux/videodev2.h: the request, the size of struct v4l2_capability, the offset of its members `capabilities`
+# and `device_caps`, and V4L2_CAP_VIDEO_CAPTURE.
 VIDIOC_QUERYCAP = 0x8068_5600
 QUERYCAP_BYTES = 104
 CAPS_OFFSET = 84
 VIDEO_CAPTURE = 0x0000_0001
-"""From linux/videodev2.h: the request, the size of struct v4l2_capability, where its `capabilities` and `device_caps`
-stand, and V4L2_CAP_VIDEO_CAPTURE."""
+
+# How often `stop` is checked while no picture comes.
+CHECK_STOP_S = 0.1
 
 
 @dataclass(frozen=True)
 class CameraDevice:
-    """A camera: the name config.yaml takes, its number, and what it calls itself."""
+    """A camera: its device name for config.yaml, its number, and the name that it reports."""
 
     device: str
     number: int
@@ -43,8 +46,68 @@ class CameraDevice:
         return f"{self.device}  (number {self.number}: {self.name})"
 
 
+@dataclass
+class V4l2Camera:
+    """Delivers the frames of a V4L2 device, stamped by its driver.
+
+    `program` runs in the child process. A frame owns its pixels, copied once from the shared memory.
+    """
+
+    device: int | str
+    counters: Mapping[Modality, Counters]
+    picture: PicturePreparation
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    program: Callable[[str, str], None] = capture_camera
+    drift_ppm: float | None = field(default=None, init=False)
+    _child: Child | None = field(default=None, init=False)
+
+    def run(self, deliver: Deliver, stop: Event) -> None:
+        """Deliver until stopped. Raises SourceError when the camera is missing, does not open, or ends."""
+        self._check_exists()
+        try:
+            if self._child is not None:
+                self._child.check_gone()
+            with RecordInlet(WAITING_PICTURES, PICTURE_SLOT_BYTES) as inlet, self._start(inlet) as child:
+                self._child = child
+                self._receive(child, inlet, deliver, stop)
+        except ChildError as error:
+            raise SourceError(f"camera {self.device}: {error}") from error
+
+    def _check_exists(self) -> None:
+        path = Path(f"/dev/video{self.device}" if isinstance(self.device, int) else self.device)
+        if not path.exists():
+            present = ", ".join(camera.device for camera in list_cameras())
+            raise SourceError(f"camera {self.device}: there is no {path}; cameras here: {present or 'none'}")
+
+    def _start(self, inlet: RecordInlet) -> Child:
+        settings = {"device": self.device, "width": self.width, "height": self.height, "fps": self.fps}
+        return Child(self.program, inlet.address, json.dumps(settings), inherits=inlet.descriptors)
+
+    def _receive(self, child: Child, inlet: RecordInlet, deliver: Deliver, stop: Event) -> None:
+        while not stop.is_set():
+            for record in inlet.receive(child, CHECK_STOP_S):
+                if record.payload:
+                    self._take(record, deliver)
+
+    def _take(self, record: Record, deliver: Deliver) -> None:
+        picture = unpack_picture(record.payload)
+        if record.lost:
+            self.counters["image"].drop("overflow", record.lost)
+        if picture.is_damaged:
+            self.counters["image"].drop("corrupt")
+            return
+        pixels = np.frombuffer(record.payload, np.uint8, offset=picture.offset)
+        plane = pixels.reshape(picture.height, picture.width, -1)
+        deliver(self.picture.prepare(Frame((plane,), picture.captured_ns)))
+
+
 def captures_video(path: Path) -> bool:
-    """Whether the device is a camera, and not its metadata or a codec; where it may not be opened, it may be."""
+    """Return whether the device is a camera, not a camera's metadata or a codec.
+
+    A device that this user may not open counts as a camera.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
     except PermissionError:
@@ -64,11 +127,11 @@ def captures_video(path: Path) -> bool:
 def list_cameras(
     devices: Path = DEVICES, names: Path = NAMES, is_camera: Callable[[Path], bool] = captures_video
 ) -> list[CameraDevice]:
-    """The V4L2 cameras, each by its lasting name under by-id where it has one."""
-    lasting = {link.resolve(): link for link in sorted(devices.glob("v4l/by-id/*"))}
+    """Return the V4L2 cameras, each by its persistent name under by-id where it has one."""
+    persistent = {link.resolve(): link for link in sorted(devices.glob("v4l/by-id/*"))}
     numbered = [(int(path.name[5:]), path) for path in devices.glob("video*") if path.name[5:].isdecimal()]
     return [
-        CameraDevice(str(lasting.get(path.resolve(), path)), number, _name(names / path.name / "name"))
+        CameraDevice(str(persistent.get(path.resolve(), path)), number, _name(names / path.name / "name"))
         for number, path in sorted(numbered)
         if is_camera(path)
     ]
@@ -79,63 +142,3 @@ def _name(path: Path) -> str:
         return path.read_text("utf-8", "replace").strip()
     except OSError:
         return "unknown"
-
-
-LOOK_S = 0.1
-"""How often we look whether to stop while there is no picture."""
-
-
-@dataclass
-class V4l2Camera:
-    """Delivers every frame of a V4L2 device, stamped by its driver.
-
-    A frame owns its pixels, copied once out of the memory that is shared with the child process.
-    """
-
-    device: int | str
-    counters: Mapping[Modality, Counters]
-    picture: PicturePreparation
-    width: int | None = None
-    height: int | None = None
-    fps: float | None = None
-    drift_ppm: float | None = field(default=None, init=False)
-    _child: Child | None = field(default=None, init=False)
-
-    def run(self, deliver: Deliver, stop: Event) -> None:
-        """Deliver until stopped. Raises SourceError when the camera is missing, cannot be opened or ends."""
-        self._look_for_it()
-        try:
-            if self._child is not None:
-                self._child.check_gone()
-            with RecordInlet(WAITING_PICTURES, PICTURE_SLOT_BYTES) as inlet, self._watcher(inlet) as child:
-                self._child = child
-                self._pump(child, inlet, deliver, stop)
-        except ChildError as error:
-            raise SourceError(f"camera {self.device}: {error}") from error
-
-    def _look_for_it(self) -> None:
-        path = Path(f"/dev/video{self.device}" if isinstance(self.device, int) else self.device)
-        if not path.exists():
-            present = ", ".join(camera.device for camera in list_cameras())
-            raise SourceError(f"camera {self.device}: there is no {path}; cameras here: {present or 'none'}")
-
-    def _watcher(self, inlet: RecordInlet) -> Child:
-        settings = {name: getattr(self, name) for name in ("device", "width", "height", "fps")}
-        return Child(watch, inlet.address, json.dumps(settings), inherits=inlet.descriptors)
-
-    def _pump(self, child: Child, inlet: RecordInlet, deliver: Deliver, stop: Event) -> None:
-        while not stop.is_set():
-            for record in inlet.receive(child, LOOK_S):
-                if record.payload:
-                    self._take(record, deliver)
-
-    def _take(self, record: Record, deliver: Deliver) -> None:
-        picture = unpack_picture(record.payload)
-        if record.lost:
-            self.counters["image"].drop("overflow", record.lost)
-        if picture.is_damaged:
-            self.counters["image"].drop("corrupt")
-            return
-        pixels = np.frombuffer(record.payload, np.uint8, offset=picture.offset)
-        plane = pixels.reshape(picture.height, picture.width, -1)
-        deliver(self.picture.prepare(Frame((plane,), picture.captured_ns)))

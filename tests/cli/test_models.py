@@ -193,7 +193,7 @@ def test_the_last_word_of_a_node_that_is_gone_is_shown_and_it_is_not_waited_for(
     code, said, trouble = told("list")
     assert code == 0
     assert said.startswith("active      digits@0.4.0 (the config's own)\n")
-    assert "is offline: this is what it said last" in trouble
+    assert "is offline; this is what it published last" in trouble
     code, said, trouble = told("rollback")
     assert (code, said) == (1, "")
     assert trouble.endswith(" is offline\n")
@@ -208,12 +208,12 @@ def test_a_node_that_falls_silent_is_not_waited_for(
     broker: Mosquitto, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The updates are never begun, as if the daemon hung."""
-    monkeypatch.setattr(models_command, "NEWS_S", 0.5)
+    monkeypatch.setattr(models_command, "SILENCE_S", 0.5)
     monkeypatch.setattr(FakeUpdates, "install", lambda *_: None)
     with UpdatingNode(broker):
         code, _, trouble = told("install")
     assert code == 1
-    assert "has said nothing for 0.5 s; perceptd models list tells what it said last" in trouble
+    assert "has said nothing for 0.5 s; perceptd models list shows what it published last" in trouble
 
 
 def test_what_cannot_be_read_is_said(broker: Mosquitto, told: Told) -> None:
@@ -233,7 +233,7 @@ def test_what_cannot_be_read_is_said(broker: Mosquitto, told: Told) -> None:
     ],
 )
 def test_a_version_may_stand_alone(named: tuple[str | None, str | None], order: dict[str, str]) -> None:
-    assert models_command.requested(*named) == order
+    assert models_command.install_arguments(*named) == order
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_an_installation_ends_with_the_bundle_that_was_named(
 def test_going_back_ends_with_another_bundle_or_with_a_failure_of_this_one(
     now: dict[str, object], ends: bool | None
 ) -> None:
-    end = models_command.gone_back(models(active=bundle("0.5.0")), models(**now))
+    end = models_command.rolled_back(models(active=bundle("0.5.0")), models(**now))
     assert (None if end is None else end[0]) == ends
 
 

@@ -1,4 +1,4 @@
-"""YUV of any range, matrix and chroma becomes the colours that FFmpeg makes of the whole picture."""
+"""YUV of any range, matrix and chroma gives the colours that FFmpeg gives for the picture at full size."""
 
 import av
 import cv2
@@ -13,11 +13,11 @@ from tests.encoders.test_image import spec
 
 BT709, BT601 = 1, 5
 LIMITED, FULL = 1, 2
-MOST_LEVELS = 2
+MAX_LEVELS = 2
 
 
-def filmed(size: tuple[int, int]) -> np.ndarray:
-    """A colourful BGR picture with edges and noise."""
+def photo(size: tuple[int, int]) -> np.ndarray:
+    """Return a colourful BGR picture with edges and noise."""
     width, height = size
     rng = np.random.default_rng(1)
     picture = cv2.GaussianBlur(rng.integers(0, 255, (height, width, 3), np.uint8), (0, 0), 9)
@@ -41,17 +41,17 @@ def filmed(size: tuple[int, int]) -> np.ndarray:
         ("yuv444p", LIMITED, BT709),
     ],
 )
-def test_small_planes_give_what_ffmpegs_whole_picture_gives(
+def test_resized_planes_match_the_picture_that_ffmpeg_converts_at_full_size(
     pixel_format: str, colour_range: int, matrix: int, to: tuple[int, int], colour: str
 ) -> None:
-    picture = av.VideoFrame.from_ndarray(filmed((320, 240)), format="bgr24")
+    picture = av.VideoFrame.from_ndarray(photo((320, 240)), format="bgr24")
     picture = picture.reformat(format=pixel_format, dst_colorspace=matrix, dst_color_range=colour_range)
     picture.color_range, picture.colorspace = colour_range, matrix
-    whole = Frame((picture.to_ndarray(format="bgr24"),), 0)
+    full_size = Frame((picture.to_ndarray(format="bgr24"),), 0)
     frame = to_frame(picture, 0)
     assert len(frame.planes) == 3
-    wanted = spec(*to, colour=colour)
-    assert np.abs(fit(frame, wanted).astype(int) - fit(whole, wanted)).mean() <= MOST_LEVELS
+    target = spec(*to, colour=colour)
+    assert np.abs(fit(frame, target).astype(int) - fit(full_size, target)).mean() <= MAX_LEVELS
 
 
 @pytest.mark.parametrize("matrix", ["bt601", "bt709"])
@@ -65,6 +65,6 @@ def test_black_white_and_grey_have_no_colour(matrix: str, is_full_range: bool) -
 
 
 def test_red_of_bt709() -> None:
-    """Y = 63, Cb = 102, Cr = 240: what limited range has for full red, by BT.709's own weights."""
+    """Full red in limited range is Y = 63, Cb = 102, Cr = 240 by the weights of BT.709."""
     rgb = rgb_from_yuv(Colours("bt709")) @ np.array([63, 102, 240, 1])
     np.testing.assert_allclose(rgb, [255, 0, 0], atol=1.5)

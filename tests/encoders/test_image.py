@@ -1,4 +1,4 @@
-"""A frame becomes the model's input, whatever its layout, shape and colour."""
+"""Frames of any layout, shape and colour become the input of the model."""
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ def spec(width: int, height: int, how: str = "stretch", colour: str = "rgb", **t
 
 
 def scene(width: int, height: int) -> np.ndarray:
-    """A smooth BGR picture: colours change slowly, as chroma at half size needs."""
+    """Return a smooth BGR picture. Its colours change slowly, so that chroma of half the size can hold them."""
     down, across = np.mgrid[0:height, 0:width]
     planes = [across * 200 / width + 20, down * 180 / height + 30, (across + down) * 150 / (width + height) + 40]
     return np.stack(planes, axis=2).astype(np.uint8)
@@ -49,16 +49,16 @@ def as_yuv(bgr: np.ndarray) -> Frame:
 def test_both_layouts_give_the_same_picture(
     width: int, height: int, to_width: int, to_height: int, how: str, colour: str
 ) -> None:
-    wanted = spec(to_width, to_height, how, colour)
+    target = spec(to_width, to_height, how, colour)
     bgr = scene(width, height)
-    from_bgr, from_yuv = fit(Frame((bgr,), 0), wanted), fit(as_yuv(bgr), wanted)
+    from_bgr, from_yuv = fit(Frame((bgr,), 0), target), fit(as_yuv(bgr), target)
     assert from_bgr.shape == from_yuv.shape == (to_height, to_width, 1 if colour == "grey" else 3)
     difference = np.abs(from_bgr.astype(int) - from_yuv.astype(int))
     assert np.median(difference) <= 4
     assert np.percentile(difference, 90) <= 25
 
 
-def test_padding_keeps_all_of_the_frame_and_cropping_its_middle() -> None:
+def test_padding_keeps_the_full_frame_and_cropping_its_middle() -> None:
     white = Frame((np.full((40, 80, 3), 255, np.uint8),), 0)
     padded = fit(white, spec(60, 60, "pad", "grey"))[..., 0]
     assert (padded[15:45] == 255).all()
@@ -69,7 +69,7 @@ def test_padding_keeps_all_of_the_frame_and_cropping_its_middle() -> None:
     assert (fit(Frame((half,), 0), spec(20, 20, "crop", "grey")) == 255).all()
 
 
-def test_colours_stand_in_the_order_the_model_wants() -> None:
+def test_channels_are_in_the_order_of_the_model() -> None:
     blue = np.zeros((8, 8, 3), np.uint8)
     blue[..., 0] = 200
     assert fit(Frame((blue,), 0), spec(4, 4, colour="rgb"))[0, 0].tolist() == [0, 0, 200]
@@ -77,12 +77,12 @@ def test_colours_stand_in_the_order_the_model_wants() -> None:
 
 
 class Recorder:
-    """Implements `Model`: its input is looked at."""
+    """Implements `Model`. A test reads its input."""
 
     device = "gpu"
 
-    def __init__(self, wanted: ImageSpec) -> None:
-        self.input: Tensor = np.zeros(wanted.input.shape, wanted.input.dtype)
+    def __init__(self, target: ImageSpec) -> None:
+        self.input: Tensor = np.zeros(target.input.shape, target.input.dtype)
 
     def invoke(self) -> list[Tensor]:
         return [np.zeros((1, 1), np.float32)]
@@ -101,13 +101,13 @@ class Recorder:
 def test_pixels_are_normalised_and_quantized_into_the_models_own_memory(
     tensor: dict, expected: list[float], colour: str
 ) -> None:
-    wanted = spec(2, 2, colour=colour, **tensor)
-    model = Recorder(wanted)
+    target = spec(2, 2, colour=colour, **tensor)
+    model = Recorder(target)
     model.input[...] = 3
     picture = np.zeros((2, 2, 3), np.uint8)
     picture[1] = 255
-    embedding = ImageEncoder(wanted, model).encode(Frame((picture,), 7))
-    for channel in range(wanted.input.shape[3]):
+    embedding = ImageEncoder(target, model).encode(Frame((picture,), 7))
+    for channel in range(target.input.shape[3]):
         found = model.input[0, :, 0, channel].tolist()
         assert found == pytest.approx(expected, abs=1.0 if tensor["dtype"] != "float32" else 1e-6)
     assert (embedding.start_ns, embedding.end_ns, embedding.device) == (7, 7, "gpu")

@@ -1,4 +1,4 @@
-"""Log-mel spectra against their definition, against a reference, and streamed in any cut."""
+"""Log-mel spectra against their definition, against a reference, and in a stream of any pieces."""
 
 import numpy as np
 import pytest
@@ -63,10 +63,10 @@ def test_a_tone_peaks_in_the_band_that_holds_its_frequency() -> None:
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=30))
-def test_however_the_sound_is_cut_the_patches_are_the_same(sizes: list[int]) -> None:
+def test_patches_do_not_depend_on_how_the_sound_is_cut(sizes: list[int]) -> None:
     sound = noise(sum(sizes))
-    whole, cut = PatchStream(SMALL), PatchStream(SMALL)
-    expected = whole.push(sound)
+    full, cut = PatchStream(SMALL), PatchStream(SMALL)
+    expected = full.push(sound)
     starts = np.cumsum([0, *sizes])
     found = [
         patch for start, size in zip(starts, sizes, strict=False) for patch in cut.push(sound[start : start + size])
@@ -77,7 +77,7 @@ def test_however_the_sound_is_cut_the_patches_are_the_same(sizes: list[int]) -> 
 
 
 @given(st.integers(0, 2000))
-def test_patches_are_what_the_batch_gives_at_their_place(count: int) -> None:
+def test_streamed_patches_equal_the_spectra_of_the_batch(count: int) -> None:
     sound = noise(count)
     spectra = LogMel(SMALL).spectra(sound)
     patches = PatchStream(SMALL).push(sound)
@@ -92,18 +92,18 @@ def test_patches_are_what_the_batch_gives_at_their_place(count: int) -> None:
     st.lists(st.tuples(st.integers(1, 200), st.booleans()), min_size=1, max_size=60),
     st.sampled_from([(6, 2), (6, 6), (4, 9), (1, 1), (5, 4)]),
 )
-def test_what_is_wanted_is_the_same_whatever_was_not(cuts: list[tuple[int, bool]], shape: tuple[int, int]) -> None:
+def test_needed_patches_do_not_depend_on_skipped_ones(cuts: list[tuple[int, bool]], shape: tuple[int, int]) -> None:
     frames, stride = shape
     preprocessing = SMALL.model_copy(update={"frames": frames, "stride_frames": stride})
     sound = noise(sum(size for size, _ in cuts))
-    whole, gated = PatchStream(preprocessing), PatchStream(preprocessing)
+    full, gated = PatchStream(preprocessing), PatchStream(preprocessing)
     expected, found, start, computed = [], [], 0, 0
-    for size, wanted in cuts:
+    for size, is_needed in cuts:
         piece = sound[start : (start := start + size)]
-        patches = whole.push(piece)
-        expected += patches if wanted else []
+        patches = full.push(piece)
+        expected += patches if is_needed else []
         computed += len(patches)
-        found += gated.push(piece, wanted)
+        found += gated.push(piece, is_needed)
         assert len(gated._samples) < 60 + 20 * max(frames, stride) + 20 * stride
     assert gated.skipped + len(found) == computed
     assert [end for _, end in found] == [end for _, end in expected]
@@ -111,10 +111,10 @@ def test_what_is_wanted_is_the_same_whatever_was_not(cuts: list[tuple[int, bool]
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_the_front_end_counts_what_was_not_wanted_and_stamps_the_rest_as_ever() -> None:
+def test_the_front_end_counts_skipped_patches_and_stamps_the_others_as_before() -> None:
     blocks = [Block(noise(160, index), 8000, index * 20_000_000) for index in range(10)]
-    whole, gated = AudioFrontEnd(SMALL), AudioFrontEnd(SMALL)
-    expected = [patch.end_ns for block in blocks for patch in whole.push(block)]
+    full, gated = AudioFrontEnd(SMALL), AudioFrontEnd(SMALL)
+    expected = [patch.end_ns for block in blocks for patch in full.push(block)]
     found = [patch.end_ns for index, block in enumerate(blocks) for patch in gated.push(block, index >= 7)]
     assert found == [end_ns for end_ns in expected if end_ns > blocks[6].end_ns]
     assert gated.skipped == len(expected) - len(found)
@@ -132,6 +132,6 @@ def test_patches_carry_the_capture_time_of_their_sound_and_never_span_a_gap() ->
     assert front_end.push(Block(noise(100), 8000, 990_000_000, gap=True)) == []
 
 
-def test_sound_between_windows_is_not_left_out() -> None:
+def test_windows_leave_no_sound_between_them() -> None:
     with pytest.raises(ValidationError, match="hop_samples must not exceed window_samples"):
         AudioPreprocessing.model_validate({**YAMNET.model_dump(), "hop_samples": 401})

@@ -1,4 +1,4 @@
-"""Numbers survive quantization to within half a step; transforms do what the format says."""
+"""Quantization is exact to half a step, and transforms follow the bundle format."""
 
 import numpy as np
 from hypothesis import given
@@ -9,7 +9,7 @@ from daemon.encoders.model_io import OutputReader, quantize
 
 
 @given(st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=20), st.floats(0.02, 0.05), st.integers(-20, 20))
-def test_what_is_quantized_comes_back(values: list[float], scale: float, zero_point: int) -> None:
+def test_dequantization_reverts_quantization(values: list[float], scale: float, zero_point: int) -> None:
     spec = TensorSpec(shape=[1, len(values)], dtype="int8", scale=scale, zero_point=zero_point)
     numbers = np.array([values], np.float32)
     limits = (np.array([-128, 127]) - zero_point) * scale

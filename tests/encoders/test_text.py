@@ -1,4 +1,4 @@
-"""Text becomes its UTF-8 bytes."""
+"""A text is encoded by its UTF-8 bytes."""
 
 import numpy as np
 from hypothesis import given

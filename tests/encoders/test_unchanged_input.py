@@ -1,4 +1,4 @@
-"""What is as before is not encoded again, and nothing else is taken for it."""
+"""An unchanged input is not encoded again, and a changed one always is."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ from tests.encoders.test_logmel import SMALL
 
 
 class Summing:
-    """Implements `Model`: its output tells inputs apart."""
+    """Implements `Model`. Its output differs between inputs."""
 
     def __init__(self, tensor: TensorSpec, device: str = CPU) -> None:
         self.device = device
@@ -35,8 +35,8 @@ class Summing:
         return [np.array([[flat.sum(), (flat * np.arange(len(flat))).sum()]], np.float32)]
 
 
-def with_output(wanted: ImageSpec) -> ImageSpec:
-    return wanted.model_copy(update={"output": TensorSpec(shape=[1, 2], dtype="float32")})
+def with_output(target: ImageSpec) -> ImageSpec:
+    return target.model_copy(update={"output": TensorSpec(shape=[1, 2], dtype="float32")})
 
 
 OUTPUT = {"model": "m.tflite", "output": {"shape": [1, 2], "dtype": "float32"}, "max_age_ms": 100}
@@ -78,10 +78,10 @@ CHANGED = {
 
 
 @pytest.mark.parametrize("modality", CASES)
-def test_the_same_again_has_a_new_time_and_the_result_of_before(modality: str) -> None:
-    encoder_class, wanted, item = CASES[modality]
-    model = Summing(wanted.input)
-    encoder = encoder_class(wanted, model)
+def test_an_unchanged_input_gives_the_same_embedding_with_new_times(modality: str) -> None:
+    encoder_class, target, item = CASES[modality]
+    model = Summing(target.input)
+    encoder = encoder_class(target, model)
     first, again = encoder.encode(item(5)), encoder.encode(item(9))
     assert model.invoked == 1
     assert (first.end_ns, again.end_ns, again.device) == (5, 9, CPU)
@@ -92,20 +92,20 @@ def test_the_same_again_has_a_new_time_and_the_result_of_before(modality: str) -
 
 
 @pytest.mark.parametrize("modality", CASES)
-def test_what_an_accelerator_made_is_made_again(modality: str) -> None:
-    encoder_class, wanted, item = CASES[modality]
-    model = Summing(wanted.input, "edgetpu")
-    encoder = encoder_class(wanted, model)
+def test_the_embedding_of_an_accelerator_is_not_reused(modality: str) -> None:
+    encoder_class, target, item = CASES[modality]
+    model = Summing(target.input, "edgetpu")
+    encoder = encoder_class(target, model)
     encoder.encode(item(5))
     encoder.encode(item(9))
     assert model.invoked == 2
 
 
 @pytest.mark.parametrize("modality", CASES)
-def test_nothing_is_used_again_after_a_failure(modality: str) -> None:
-    encoder_class, wanted, item = CASES[modality]
-    model = Summing(wanted.input)
-    encoder = encoder_class(wanted, model)
+def test_no_embedding_is_reused_after_a_failure(modality: str) -> None:
+    encoder_class, target, item = CASES[modality]
+    model = Summing(target.input)
+    encoder = encoder_class(target, model)
     good = encoder.encode(item(1))
     model.fails = True
     with pytest.raises(ModelError):
@@ -119,7 +119,7 @@ def test_nothing_is_used_again_after_a_failure(modality: str) -> None:
 
 
 def frames() -> Iterator[Frame]:
-    """Few pictures, in layouts, sizes and colours that must not be taken for each other."""
+    """Yield a few pictures whose layouts, sizes and colours must be told apart."""
     luma, half = PIXELS[:, :, 0], PIXELS[:16, :24]
     chroma = (half[..., 1], half[..., 2])
     plain = Frame((luma, *chroma), 0)
@@ -144,11 +144,11 @@ FRAMES = list(frames())
     st.sampled_from([(24, 24), (25, 23)]),
     st.sampled_from([{"dtype": "float32"}, {"dtype": "uint8", "scale": 1 / 127.5, "zero_point": 128}]),
 )
-def test_what_came_before_never_matters(
+def test_an_embedding_does_not_depend_on_earlier_frames(
     order: Sequence[int], how: str, colour: str, to: tuple[int, int], tensor: dict[str, object]
 ) -> None:
-    wanted = with_output(spec(*to, how, colour, **tensor))
-    used = ImageEncoder(wanted, Summing(wanted.input))
+    target = with_output(spec(*to, how, colour, **tensor))
+    reused = ImageEncoder(target, Summing(target.input))
     for number in order:
-        fresh = ImageEncoder(wanted, Summing(wanted.input)).encode(FRAMES[number])
-        assert np.array_equal(used.encode(FRAMES[number]).vector, fresh.vector)
+        fresh = ImageEncoder(target, Summing(target.input)).encode(FRAMES[number])
+        assert np.array_equal(reused.encode(FRAMES[number]).vector, fresh.vector)

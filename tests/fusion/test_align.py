@@ -1,14 +1,14 @@
-"""Alignment by table and by property."""
+"""Alignment, by tables and by properties."""
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.records import Embedding, Modality
-from daemon.fusion.align import Alignment, AlignRules, advance, deliver, next_due_ns
+from daemon.fusion.align import Alignment, AlignmentSettings, advance, deliver, next_due_ns
 
 MS = 1_000_000
-RULES = AlignRules({"image": 100 * MS, "audio": 300 * MS, "text": 1000 * MS}, min_interval_ns=10 * MS)
+SETTINGS = AlignmentSettings({"image": 100 * MS, "audio": 300 * MS, "text": 1000 * MS}, min_interval_ns=10 * MS)
 
 
 def embedding(modality: Modality, end_ms: float) -> Embedding:
@@ -16,14 +16,14 @@ def embedding(modality: Modality, end_ms: float) -> Embedding:
 
 
 def play(
-    steps: list[tuple[Modality, float]], until_ms: float, rules: AlignRules = RULES
+    steps: list[tuple[Modality, float]], until_ms: float, settings: AlignmentSettings = SETTINGS
 ) -> list[tuple[float, dict[str, float]]]:
-    """The moments that come of embeddings delivered at their end: (time, {modality: age}) in milliseconds."""
+    """Return the moments of embeddings that are delivered at their end: (time, {modality: age}) in milliseconds."""
     state, moments = Alignment(), []
     for modality, end_ms in steps:
-        state, made, _ = deliver(state, embedding(modality, end_ms), round(end_ms * MS), rules)
+        state, made, _ = deliver(state, embedding(modality, end_ms), round(end_ms * MS), settings)
         moments += made
-    state, made = advance(state, round(until_ms * MS), rules)
+    state, made = advance(state, round(until_ms * MS), settings)
     moments += made
     return [
         (moment.time_ns / MS, {modality: moment.age_ns(modality) / MS for modality in moment.embeddings})
@@ -31,7 +31,7 @@ def play(
     ]
 
 
-def test_a_fresh_embedding_takes_the_latest_of_the_others() -> None:
+def test_a_moment_has_the_new_embedding_and_the_latest_of_the_others() -> None:
     assert play([("audio", 1000), ("image", 1050), ("image", 1090)], 1090) == [
         (1000, {"audio": 0}),
         (1050, {"audio": 50, "image": 0}),
@@ -39,28 +39,28 @@ def test_a_fresh_embedding_takes_the_latest_of_the_others() -> None:
     ]
 
 
-def test_what_is_older_than_its_max_age_is_absent_and_its_expiry_makes_a_moment() -> None:
+def test_an_embedding_older_than_its_max_age_is_absent_and_its_expiry_makes_a_moment() -> None:
     moments = play([("image", 1000), ("audio", 1050)], 2000)
     assert moments[:2] == [(1000, {"image": 0}), (1050, {"image": 50, "audio": 0})]
     assert [set(ages) for _, ages in moments[2:]] == [{"audio"}, set()]
     assert [round(time) for time, _ in moments[2:]] == [1100, 1350]
 
 
-def test_moments_follow_each_other_no_closer_than_the_rate_allows() -> None:
+def test_two_moments_are_at_least_the_minimum_interval_apart() -> None:
     moments = play([("image", 1000), ("audio", 1004), ("text", 1006)], 1050)
     assert moments == [(1000, {"image": 0}), (1006, {"image": 6, "audio": 2, "text": 0})]
 
 
-def test_an_embedding_that_took_longer_than_it_may_be_old_is_late() -> None:
-    state, moments, in_time = deliver(Alignment(), embedding("image", 1000), 1101 * MS, RULES)
+def test_an_embedding_that_has_expired_on_arrival_is_late() -> None:
+    state, moments, in_time = deliver(Alignment(), embedding("image", 1000), 1101 * MS, SETTINGS)
     assert (state, moments, in_time) == (Alignment(), [], False)
 
 
-def test_late_embeddings_are_refused() -> None:
-    state, _, in_time = deliver(Alignment(), embedding("image", 1000), 1000 * MS, RULES)
+def test_late_embeddings_are_dropped() -> None:
+    state, _, in_time = deliver(Alignment(), embedding("image", 1000), 1000 * MS, SETTINGS)
     assert in_time
     for modality, end_ms in (("image", 999), ("image", 990), ("audio", 600)):
-        after, moments, in_time = deliver(state, embedding(modality, end_ms), 1000 * MS, RULES)
+        after, moments, in_time = deliver(state, embedding(modality, end_ms), 1000 * MS, SETTINGS)
         assert (after, moments, in_time) == (state, [], False)
 
 
@@ -71,39 +71,41 @@ arrivals = st.lists(
 
 
 @given(arrivals, st.integers(1, 80))
-def test_whatever_arrives_the_promises_hold(steps: list[tuple[Modality, int, int]], interval_ms: int) -> None:
-    rules = AlignRules(RULES.max_age_ns, interval_ms * MS)
+def test_moments_are_in_order_and_hold_no_expired_embedding(
+    steps: list[tuple[Modality, int, int]], interval_ms: int
+) -> None:
+    settings = AlignmentSettings(SETTINGS.max_age_ns, interval_ms * MS)
     state, now_ms, made_at = Alignment(), 5000, []
     for modality, wait_ms, delay_ms in steps:
         now_ms += wait_ms
         before_ns = now_ms * MS
-        state, moments, _ = deliver(state, embedding(modality, now_ms - delay_ms), before_ns, rules)
+        state, moments, _ = deliver(state, embedding(modality, now_ms - delay_ms), before_ns, settings)
         made_at += moments
-    state, moments = advance(state, (now_ms + 5000) * MS, rules)
+    state, moments = advance(state, (now_ms + 5000) * MS, settings)
     made_at += moments
     times = [moment.time_ns for moment in made_at]
     assert times == sorted(times)
     for moment in made_at:
         for modality in moment.embeddings:
-            assert 0 <= moment.age_ns(modality) <= rules.max_age_ns[modality]
+            assert 0 <= moment.age_ns(modality) <= settings.max_age_ns[modality]
     if steps:
-        assert made_at[-1].embeddings == {}, "nothing lasts for ever: the last moment is an empty one"
-    assert next_due_ns(state, rules) is None
+        assert made_at[-1].embeddings == {}, "every embedding expires, so the last moment is empty"
+    assert next_due_ns(state, settings) is None
 
 
 @given(arrivals, st.lists(st.integers(0, 16_000), max_size=30))
-def test_looking_more_often_changes_nothing(steps: list[tuple[Modality, int, int]], looks_ms: list[int]) -> None:
+def test_more_calls_of_advance_change_nothing(steps: list[tuple[Modality, int, int]], looks_ms: list[int]) -> None:
     def run(looks: list[int]) -> list[tuple[int, list[str]]]:
         state, now_ms, moments = Alignment(), 0, []
         pending = sorted(looks)
         for modality, wait_ms, _ in steps:
             now_ms += wait_ms
             while pending and pending[0] < now_ms:
-                state, made = advance(state, pending.pop(0) * MS, RULES)
+                state, made = advance(state, pending.pop(0) * MS, SETTINGS)
                 moments += made
-            state, made, _ = deliver(state, embedding(modality, now_ms), now_ms * MS, RULES)
+            state, made, _ = deliver(state, embedding(modality, now_ms), now_ms * MS, SETTINGS)
             moments += made
-        state, made = advance(state, 20_000 * MS, RULES)
+        state, made = advance(state, 20_000 * MS, SETTINGS)
         return [(moment.time_ns, sorted(moment.embeddings)) for moment in moments + made]
 
     assert run(looks_ms) == run([])

@@ -1,4 +1,4 @@
-"""The decision by table and by property."""
+"""Events, by tables and by properties."""
 
 import itertools
 import math
@@ -9,54 +9,54 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.records import Event
-from daemon.fusion.events import DecideRules, advance, next_due_ns, nothing, take
+from daemon.fusion.events import EventSettings, add_scores, advance, initial_state, next_due_ns
 
 MS = 1_000_000
 LABELS = ["a", "b", "nothing"]
 
 
-def rules(
+def event_settings(
     smoothing_ms: float = 100, min_ms: float = 50, max_ms: float = 60_000, update_ms: float = 60_000
-) -> DecideRules:
+) -> EventSettings:
     start, end = np.full(3, 0.7, np.float32), np.full(3, 0.4, np.float32)
     in_ns = [round(value * MS) for value in (smoothing_ms, min_ms, max_ms, update_ms)]
-    return DecideRules(LABELS, [True, True, False], start, end, *in_ns)
+    return EventSettings(LABELS, [True, True, False], start, end, *in_ns)
 
 
 def play(
     steps: list[tuple[float, list[float] | None]],
     until_ms: float,
-    how: DecideRules,
+    settings: EventSettings,
     looks_ms: list[float] | None = None,
 ) -> list[Event]:
-    ids = itertools.count()
-    state, events = nothing(how), []
+    ids = map(str, itertools.count())
+    state, events = initial_state(settings), []
     pending = sorted(looks_ms or [])
     for at_ms, scores in steps:
         while pending and pending[0] < at_ms:
-            state, made = advance(state, round(pending.pop(0) * MS), how, lambda: str(next(ids)))
+            state, made = advance(state, round(pending.pop(0) * MS), settings, ids.__next__)
             events += made
         vector = None if scores is None else np.array(scores, np.float32)
-        state, made = take(state, vector, round(at_ms * MS), how, lambda: str(next(ids)))
+        state, made = add_scores(state, vector, round(at_ms * MS), settings, ids.__next__)
         events += made
-    state, made = advance(state, round(until_ms * MS), how, lambda: str(next(ids)))
+    state, made = advance(state, round(until_ms * MS), settings, ids.__next__)
     return events + made
 
 
-def told(events: list[Event]) -> list[tuple[str, str, float]]:
+def summary(events: list[Event]) -> list[tuple[str, str, float]]:
     return [(event.phase, event.label, round(event.time_ns / MS, 1)) for event in events]
 
 
 A, B, NOTHING = [0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.02, 0.02, 0.96]
 
 
-def test_a_moment_that_comes_late_does_not_turn_back_what_was_decided() -> None:
-    how, ids = rules(smoothing_ms=300, min_ms=0), itertools.count()
-    state, events = nothing(how), []
+def test_a_late_moment_does_not_change_past_events() -> None:
+    settings, ids = event_settings(smoothing_ms=300, min_ms=0), map(str, itertools.count())
+    state, events = initial_state(settings), []
     for scores, at_ms, comes_ms in ((A, 1000, 1010), (NOTHING, 1040, 1500), (NOTHING, 1500, 3000)):
-        state, made = advance(state, comes_ms * MS, how, lambda: str(next(ids)))
+        state, made = advance(state, comes_ms * MS, settings, ids.__next__)
         events += made
-        state, made = take(state, np.array(scores, np.float32), at_ms * MS, how, lambda: str(next(ids)))
+        state, made = add_scores(state, np.array(scores, np.float32), at_ms * MS, settings, ids.__next__)
         events += made
     start, end = events
     assert (start.phase, end.phase) == ("start", "end")
@@ -65,7 +65,7 @@ def test_a_moment_that_comes_late_does_not_turn_back_what_was_decided() -> None:
 
 def test_an_event_starts_when_the_smoothed_score_has_stayed_above_the_threshold() -> None:
     crossing_ms = 1000 + 100 * math.log(0.9 / 0.2)
-    start, *rest = play([(1000, A)], 5000, rules())
+    start, *rest = play([(1000, A)], 5000, event_settings())
     assert (start.phase, start.label) == ("start", "a")
     assert start.started_ns / MS == pytest.approx(crossing_ms, abs=0.01)
     assert start.time_ns / MS == pytest.approx(crossing_ms + 50, abs=0.01)
@@ -73,13 +73,16 @@ def test_an_event_starts_when_the_smoothed_score_has_stayed_above_the_threshold(
 
 
 def test_one_moment_is_enough_and_one_spike_is_not() -> None:
-    assert told(play([(1000, A), (4000, None)], 5000, rules())) == [("start", "a", 1200.4), ("end", "a", 4000.0)]
-    assert play([(1000, A), (1100, NOTHING)], 5000, rules()) == []
+    assert summary(play([(1000, A), (4000, None)], 5000, event_settings())) == [
+        ("start", "a", 1200.4),
+        ("end", "a", 4000.0),
+    ]
+    assert play([(1000, A), (1100, NOTHING)], 5000, event_settings()) == []
 
 
-def test_the_end_has_its_own_threshold_and_says_why() -> None:
+def test_the_end_has_its_own_threshold_and_a_cause() -> None:
     def end_of(last: list[float] | None) -> Event:
-        return play([(1000, A), (2000, last)], 5000, rules())[1]
+        return play([(1000, A), (2000, last)], 5000, event_settings())[1]
 
     assert end_of(NOTHING).ended_by == "absent"
     assert end_of(None).ended_by == "absent"
@@ -87,11 +90,11 @@ def test_the_end_has_its_own_threshold_and_says_why() -> None:
     fading_ms = 2000 + 100 * math.log((0.9 - 0.02) / (0.4 - 0.02))
     assert end_of(NOTHING).time_ns / MS == pytest.approx(fading_ms, abs=0.1)
     assert end_of(None).time_ns / MS == 2000
-    assert told(play([(1000, A), (2000, [0.5, 0.1, 0.4])], 5000, rules())) == [("start", "a", 1200.4)]
+    assert summary(play([(1000, A), (2000, [0.5, 0.1, 0.4])], 5000, event_settings())) == [("start", "a", 1200.4)]
 
 
-def test_updates_come_at_their_interval_and_a_long_event_ends_and_starts_again() -> None:
-    events = play([(0, A)], 1000, rules(smoothing_ms=0, min_ms=0, max_ms=500, update_ms=200))
+def test_updates_come_at_their_interval_and_a_long_event_is_split() -> None:
+    events = play([(0, A)], 1000, event_settings(smoothing_ms=0, min_ms=0, max_ms=500, update_ms=200))
     assert [(event.phase, event.time_ns / MS, event.ended_by) for event in events] == [
         ("start", 0, None),
         ("update", 200, None),
@@ -106,20 +109,20 @@ def test_updates_come_at_their_interval_and_a_long_event_ends_and_starts_again()
     assert len({event.id for event in events}) == 3
 
 
-def test_labels_that_make_no_events_make_none() -> None:
-    assert play([(0, NOTHING)], 5000, rules()) == []
+def test_background_labels_make_no_events() -> None:
+    assert play([(0, NOTHING)], 5000, event_settings()) == []
 
 
 def test_the_peak_is_the_highest_smoothed_score() -> None:
-    events = play([(0, A), (2000, [0.99, 0.0, 0.01]), (4000, [0.6, 0.2, 0.2]), (6000, None)], 7000, rules())
+    events = play([(0, A), (2000, [0.99, 0.0, 0.01]), (4000, [0.6, 0.2, 0.2]), (6000, None)], 7000, event_settings())
     assert events[-1].peak == pytest.approx(0.99, abs=1e-3)
     assert events[-1].score == pytest.approx(0.6, abs=1e-3)
 
 
 score_vectors = st.lists(st.floats(0, 1), min_size=3, max_size=3).map(lambda v: [x / (sum(v) or 1.0) for x in v])
 timelines = st.lists(st.tuples(st.integers(0, 700), st.none() | score_vectors), max_size=25)
-settings_of_rules = st.builds(
-    rules, st.sampled_from([0, 30, 300]), st.sampled_from([0, 100]), st.sampled_from([200, 3000]), st.just(150)
+all_settings = st.builds(
+    event_settings, st.sampled_from([0, 30, 300]), st.sampled_from([0, 100]), st.sampled_from([200, 3000]), st.just(150)
 )
 
 
@@ -128,36 +131,38 @@ def absolute(timeline: list[tuple[int, list[float] | None]]) -> list[tuple[float
     return [(at_ms, scores) for at_ms, (_, scores) in zip(times, timeline, strict=True)]
 
 
-@given(timelines, settings_of_rules)
-def test_every_event_is_one_story(timeline: list[tuple[int, list[float] | None]], how: DecideRules) -> None:
+@given(timelines, all_settings)
+def test_every_event_starts_is_updated_and_ends(
+    timeline: list[tuple[int, list[float] | None]], settings: EventSettings
+) -> None:
     steps = absolute(timeline)
     end_ms = (steps[-1][0] if steps else 0) + 1
-    events = play([*steps, (end_ms, None)], end_ms + 10_000, how)
+    events = play([*steps, (end_ms, None)], end_ms + 10_000, settings)
     assert [event.time_ns for event in events] == sorted(event.time_ns for event in events)
     for event_id in {event.id for event in events}:
-        story = [event for event in events if event.id == event_id]
-        assert [event.phase for event in story] == ["start", *["update"] * (len(story) - 2), "end"]
-        assert len({event.label for event in story}) == 1
-        assert story[0].label != "nothing"
-        assert story[0].time_ns - story[0].started_ns == how.min_duration_ns
-        assert story[-1].time_ns - story[0].started_ns <= how.max_duration_ns
-        assert all(0 <= event.score <= event.peak + 1e-6 <= 1 + 1e-5 for event in story)
+        same = [event for event in events if event.id == event_id]
+        assert [event.phase for event in same] == ["start", *["update"] * (len(same) - 2), "end"]
+        assert len({event.label for event in same}) == 1
+        assert same[0].label != "nothing"
+        assert same[0].time_ns - same[0].started_ns == settings.min_duration_ns
+        assert same[-1].time_ns - same[0].started_ns <= settings.max_duration_ns
+        assert all(0 <= event.score <= event.peak + 1e-6 <= 1 + 1e-5 for event in same)
 
 
-@given(timelines, settings_of_rules, st.lists(st.integers(0, 20_000), max_size=30))
-def test_looking_more_often_changes_nothing(
-    timeline: list[tuple[int, list[float] | None]], how: DecideRules, looks_ms: list[int]
+@given(timelines, all_settings, st.lists(st.integers(0, 20_000), max_size=30))
+def test_more_calls_of_advance_change_nothing(
+    timeline: list[tuple[int, list[float] | None]], settings: EventSettings, looks_ms: list[int]
 ) -> None:
     steps = absolute(timeline)
-    assert play(steps, 30_000, how, looks_ms) == play(steps, 30_000, how)
+    assert play(steps, 30_000, settings, looks_ms) == play(steps, 30_000, settings)
 
 
-@given(timelines, settings_of_rules)
-def test_there_is_nothing_to_wait_for_after_an_empty_moment(
-    timeline: list[tuple[int, list[float] | None]], how: DecideRules
+@given(timelines, all_settings)
+def test_nothing_is_due_after_an_empty_moment(
+    timeline: list[tuple[int, list[float] | None]], settings: EventSettings
 ) -> None:
-    state = nothing(how)
+    state = initial_state(settings)
     for at_ms, scores in [*absolute(timeline), (50_000.0, None)]:
         vector = None if scores is None else np.array(scores, np.float32)
-        state, _ = take(state, vector, round(at_ms * MS), how, lambda: "x")
-    assert next_due_ns(state, how) is None
+        state, _ = add_scores(state, vector, round(at_ms * MS), settings, str)
+    assert next_due_ns(state, settings) is None

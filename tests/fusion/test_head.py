@@ -1,4 +1,4 @@
-"""The head: exact shares, with a plain head and with the TFLite graph."""
+"""The fusion head: scores and shares, with plain arithmetic and with the TFLite graph."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_the_graph_computes_the_formula(
         np.testing.assert_allclose(ours.shares[modality], theirs.shares[modality], atol=1e-4)
 
 
-def test_a_bias_that_rules_a_label_out_is_refused() -> None:
+def test_a_bias_that_makes_a_score_zero_is_refused() -> None:
     weights, _ = weights_of(1)
     bias = np.array([0, 0, 0, 0, -1000], np.float32)
     with pytest.raises(ModelError, match="bias"):

@@ -6,7 +6,7 @@ import pytest
 from daemon.core.timing import NS_PER_S
 from daemon.inference.accelerator_status import AcceleratorState as AcceleratorState
 from daemon.node.health import AcceleratorHealth, SourceHealth, WorkloadHealth, overall
-from daemon.node.systemd import Notifier, Service, words
+from daemon.node.systemd import Notifier, Service, status_text
 from daemon.runtime.heartbeat import Heartbeat, Round, stuck
 
 WORK = WorkloadHealth(ran=3, on_cpu=1, p50_ms=2.5, p99_ms=4.0)
@@ -49,10 +49,10 @@ def source(state: str, reason: str | None = None, failures: int = 0) -> SourceHe
         ({}, 1, True, "fusion has ended", "recognising: 1 stream; fusion has ended"),
     ],
 )  # fmt: skip
-def test_the_status_in_words(
+def test_the_status_text(
     sources: dict[str, SourceHealth], streams: int, connected: bool, trouble: str | None, expected: str
 ) -> None:
-    assert words(sources, {}, streams=streams, connected=connected, trouble=trouble) == expected
+    assert status_text(sources, {}, streams=streams, connected=connected, trouble=trouble) == expected
 
 
 def test_accelerators_in_trouble_are_named() -> None:
@@ -67,7 +67,7 @@ def test_accelerators_in_trouble_are_named() -> None:
         "b": accelerator("starting", None),
         "edgetpu:usb:0": accelerator("absent", "there is none"),
     }
-    said = words({}, troubled, streams=1, connected=True, trouble=None)
+    said = status_text({}, troubled, streams=1, connected=True, trouble=None)
     assert said == "recognising: 1 stream; gpu: refused; on the CPU; edgetpu:usb:0: there is none; on the CPU"
     assert overall({}, troubled) == "degraded"
     assert overall({}, {"a": troubled["a"], "b": troubled["b"]}) == "ok"

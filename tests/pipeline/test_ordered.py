@@ -8,8 +8,8 @@ import numpy as np
 
 from daemon.bundle.manifest import Manifest
 from daemon.core.records import MODALITIES, Block, Captured, Counters, Embedding, Event, Frame, Line, Modality
-from daemon.fusion.align import AlignRules
-from daemon.fusion.events import DecideRules
+from daemon.fusion.align import AlignmentSettings
+from daemon.fusion.events import EventSettings
 from daemon.fusion.fuse import Fused, FusionHead, StreamFusion
 from daemon.pipeline.encode import Encoders, Preparation
 from daemon.pipeline.ordered import OrderedFlow
@@ -65,9 +65,9 @@ def new_fusion(min_interval_ns: int = 5 * MS) -> StreamFusion:
     generator = np.random.default_rng(3)
     weights = generator.normal(0, 0.6, (3, 6)).astype(np.float32)
     head = FusionHead(PlainHead(weights, np.zeros(3, np.float32), [1, 1, 1]), SIZES)
-    align_rules = AlignRules({"image": 100 * MS, "audio": 200 * MS, "text": 500 * MS}, min_interval_ns)
+    align_rules = AlignmentSettings({"image": 100 * MS, "audio": 200 * MS, "text": 500 * MS}, min_interval_ns)
     limits = np.full(3, 0.6, np.float32), np.full(3, 0.4, np.float32)
-    decide_rules = DecideRules(["a", "b", "c"], [True] * 3, *limits, 20 * MS, 10 * MS, 10_000 * MS, 300 * MS)
+    decide_rules = EventSettings(["a", "b", "c"], [True] * 3, *limits, 20 * MS, 10 * MS, 10_000 * MS, 300 * MS)
     return StreamFusion(head, align_rules, decide_rules)
 
 

@@ -1,4 +1,4 @@
-"""What the tests run in place of the camera's program."""
+"""Functions that tests run in a child process in place of the camera's program."""
 
 import json
 import os
@@ -11,25 +11,25 @@ from tests.fakes.capture import FakeCapture, now_ms
 
 
 def changing(address: str, settings: str) -> None:
-    """Three pictures, the second of another size, a damaged one between; then the end."""
+    """Send three pictures, the second of another size, with a damaged one between. Then end."""
     assert json.loads(settings) == {"device": "/dev/null", "width": None, "height": None, "fps": None}
     sizes = [(64, 48), None, (1280, 960), (64, 48)]
     outlet = RecordOutlet(address)
 
-    def send_at_leisure(*parts: bytes) -> None:
+    def send_slowly(*parts: bytes) -> None:
         outlet.send(*parts)
-        time.sleep(0.2)  # as a camera does, it leaves time to make room
+        time.sleep(0.2)  # the daemon needs time to read, as it has with a real camera
 
-    send_pictures(FakeCapture(sizes, began_ms=now_ms() - 400), send_at_leisure, None)
+    send_pictures(FakeCapture(sizes, began_ms=now_ms() - 400), send_slowly, None)
 
 
 def endless(address: str, settings: str) -> None:
-    """Pictures as fast as they can be made."""
+    """Send pictures as fast as possible."""
     send_pictures(FakeCapture([(64, 48)] * 10_000_000), RecordOutlet(address).send, None)
 
 
 def silent(address: str, settings: str) -> NoReturn:
-    """Opens, and then hangs."""
+    """Start, and then hang."""
     RecordOutlet(address)
     while True:
         time.sleep(60)
@@ -40,6 +40,6 @@ def dying(address: str, settings: str) -> None:
     os.abort()
 
 
-def raving(address: str, settings: str) -> NoReturn:
+def sending_garbage(address: str, settings: str) -> NoReturn:
     RecordOutlet(address).send(b"no picture")
     raise Failed("the end")

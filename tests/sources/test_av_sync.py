@@ -1,3 +1,5 @@
+"""The offset of sound against picture, from flashes and beeps."""
+
 from itertools import accumulate, cycle, islice
 
 import numpy as np
@@ -18,7 +20,7 @@ def ns(seconds: float) -> int:
 
 
 def pictures(fps: float, low: float, high: float, noise: float, seed: int = 1) -> list[tuple[int, float]]:
-    """The brightness of pictures that see the flashes of 150 ms."""
+    """Return the times and brightnesses of pictures of the 150 ms flashes."""
     random = np.random.default_rng(seed)
     at_s = np.arange(0, BEGINS_S[-1] + 1, 1 / fps)
     lit = [any(begin <= at + 1e-9 < begin + 0.15 for begin in BEGINS_S) for at in at_s]
@@ -26,7 +28,7 @@ def pictures(fps: float, low: float, high: float, noise: float, seed: int = 1) -
 
 
 def blocks(late_s: float, loud: float, noise: float, begins_s: list[float] = BEGINS_S) -> list[Block]:
-    """Sound with beeps of 150 ms, `late_s` after the flashes."""
+    """Return sound with beeps of 150 ms, `late_s` after the flashes."""
     at_s = np.arange(round((BEGINS_S[-1] + 3) * RATE_HZ)) / RATE_HZ
     on = np.any([(at_s >= begin + late_s) & (at_s < begin + late_s + 0.15) for begin in begins_s], axis=0)
     samples = on * loud * np.sin(2 * np.pi * 1000 * at_s)
@@ -53,13 +55,13 @@ def test_beeps_are_found_within_a_segment(loud: float, noise: float) -> None:
 
 
 @pytest.mark.parametrize("noise", [0, 1, 20])
-def test_hardly_anything_is_found_where_nothing_is(noise: float) -> None:
+def test_without_flashes_and_beeps_at_most_one_is_found(noise: float) -> None:
     assert len(find_flashes(pictures(25, 100, 100, noise))) <= 1
     assert len(find_beeps(blocks(0, 0, noise / 1000))) <= 1
     assert find_flashes([]) == find_beeps([]) == []
 
 
-def test_brightness_is_that_of_luma_and_of_colour() -> None:
+def test_brightness_of_luma_and_of_bgr() -> None:
     white = np.full((48, 64, 3), 250, np.uint8)
     assert brightness(Frame((white,), 0)) == 250
     assert brightness(Frame((white[..., 0], white[::2, ::2, 0] // 2, white[::2, ::2, 0] // 2), 0)) == 250
@@ -71,7 +73,7 @@ def test_brightness_is_that_of_luma_and_of_colour() -> None:
     st.sets(st.integers(0, 11), max_size=3),
     st.lists(st.integers(-20 * NS_PER_MS, 20 * NS_PER_MS), min_size=12, max_size=12),
 )
-def test_the_offset_is_found_though_some_are_missed(
+def test_the_offset_is_found_despite_missed_flashes_and_beeps(
     late_s: float, unseen: set[int], unheard: set[int], jitter_ns: list[int]
 ) -> None:
     flashes = [ns(begin) for number, begin in enumerate(BEGINS_S) if number not in unseen]
@@ -84,7 +86,7 @@ def test_the_offset_is_found_though_some_are_missed(
     assert pairing.spread_ns <= 40 * NS_PER_MS
 
 
-def test_what_cannot_be_told_is_not_clear() -> None:
+def test_an_ambiguous_pairing_is_not_clear() -> None:
     even = [ns(second) for second in range(10)]
     shifted = [at + ns(0.3) for at in even]
     two = pair(even[:2], [even[0], even[1] + ns(0.02)])

@@ -1,4 +1,4 @@
-"""Frames of the decoder's pictures: nothing is converted before it is asked for, and nothing is overwritten after."""
+"""Frames of decoded pictures: they are converted only when they are used, and never overwritten."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ CLIP_FRAMES = 60
 
 
 class Picture:
-    """What `to_frame` uses of av.VideoFrame; counts how often it is converted."""
+    """The part of av.VideoFrame that `to_frame` uses. Counts conversions."""
 
     width, height, color_range, colorspace = 64, 48, 0, 2
 
@@ -29,7 +29,7 @@ class Picture:
         return np.full((48, 64, 3), 9, np.uint8)
 
 
-def test_a_frame_that_nobody_looks_at_is_not_converted() -> None:
+def test_an_unused_frame_is_not_converted() -> None:
     picture = Picture()
     masked = PicturePreparation(PictureConfig(rotate=90, masks=[[[0, 0], [1, 0], [0, 1]]]))
     frame = masked.prepare(moved(to_frame(picture, 7), 5))
@@ -52,13 +52,13 @@ def write(path: Path, pixel_format: str) -> None:
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj420p", "yuv420p10le"])
-def test_the_decoder_does_not_overwrite_what_a_frame_still_needs(tmp_path: Path, pixel_format: str) -> None:
+def test_the_decoder_does_not_overwrite_the_planes_of_a_frame(tmp_path: Path, pixel_format: str) -> None:
     path = tmp_path / "clip.mp4"
     write(path, pixel_format)
     with av.open(str(path)) as container:
         at_once = [[plane.copy() for plane in to_frame(each, 0).planes] for each in container.decode(video=0)]
     with av.open(str(path)) as container:
-        kept = [to_frame(each, 0) for each in container.decode(video=0)]
-    assert len(kept) == CLIP_FRAMES
-    for frame, expected in zip(kept, at_once, strict=True):
+        stored = [to_frame(each, 0) for each in container.decode(video=0)]
+    assert len(stored) == CLIP_FRAMES
+    for frame, expected in zip(stored, at_once, strict=True):
         assert all(np.array_equal(plane, copy) for plane, copy in zip(frame.planes, expected, strict=True))

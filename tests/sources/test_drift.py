@@ -1,3 +1,5 @@
+"""The drift of a source's clock."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,10 +9,10 @@ from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.sources.stamping import DriftMeter, Minima
 
 
-def test_a_bucket_keeps_its_smallest_value_and_the_oldest_is_forgotten() -> None:
+def test_a_bucket_stores_its_smallest_value_and_the_oldest_bucket_is_dropped() -> None:
     minima = Minima(10, 2)
-    seen = [(5, 1), (3, 4), (4, 9), (9, 10), (7, 31), (8, 35)]
-    assert [minima.add(value, at) for value, at in seen] == [True, False, False, True, True, False]
+    values = [(5, 1), (3, 4), (4, 9), (9, 10), (7, 31), (8, 35)]
+    assert [minima.add(value, at) for value, at in values] == [True, False, False, True, True, False]
     assert list(minima.points) == [(10, 9), (31, 7)]
 
 
@@ -25,18 +27,18 @@ def test_drift_is_found_through_jitter_and_stalls(ppm: float, seed: int) -> None
     assert meter.ppm == pytest.approx(ppm, abs=5)
 
 
-def test_nothing_is_said_before_a_minute_has_passed() -> None:
+def test_drift_is_unknown_for_the_first_minute() -> None:
     meter = DriftMeter()
-    said = []
+    is_known = []
     for second in range(90):
         meter.observe(-second * 100_000, second * NS_PER_S)
-        said.append(meter.ppm is not None)
-    assert not any(said[:60])
-    assert all(said[80:])
+        is_known.append(meter.ppm is not None)
+    assert not any(is_known[:60])
+    assert all(is_known[80:])
     assert meter.ppm == pytest.approx(100)
 
 
-def test_a_clock_that_changes_its_rate_is_known_ten_minutes_later() -> None:
+def test_a_changed_rate_of_the_clock_is_measured_after_ten_minutes() -> None:
     meter = DriftMeter()
     for second in range(2000):
         meter.observe(200_000 * min(second, 1200), second * NS_PER_S)

@@ -1,3 +1,5 @@
+"""The sources that a stream's configuration gives."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +18,7 @@ CAMERA = {"device": 0}
 URL = {"device": "rtsp://user:secret@host/path"}
 FILE = {"device": "/srv/clip.mp4"}
 REPLAY = {"file": "/srv/clip.mp4"}
-OWN = {"device": "camera"}
+SOUND_OF_CAMERA = {"device": "camera"}
 
 
 @pytest.mark.parametrize(
@@ -27,15 +29,15 @@ OWN = {"device": "camera"}
         ({"camera": {"device": "/dev/v4l/by-id/x"}}, True, True, {"camera": V4l2Camera}),
         ({"camera": FILE}, True, True, {"camera": ReplaySource}),
         ({"camera": URL, "microphone": {}}, True, True, {"camera": NetworkCamera, "microphone": Microphone}),
-        ({"camera": URL, "microphone": OWN}, True, True, {"camera": NetworkCamera}),
-        ({"camera": URL, "microphone": OWN}, True, False, {"camera": NetworkCamera}),
-        ({"camera": URL, "microphone": OWN}, False, False, {}),
+        ({"camera": URL, "microphone": SOUND_OF_CAMERA}, True, True, {"camera": NetworkCamera}),
+        ({"camera": URL, "microphone": SOUND_OF_CAMERA}, True, False, {"camera": NetworkCamera}),
+        ({"camera": URL, "microphone": SOUND_OF_CAMERA}, False, False, {}),
         ({"camera": CAMERA, "microphone": {}}, False, True, {"camera": V4l2Camera}),
         ({"camera": CAMERA, "microphone": {}}, True, False, {"microphone": Microphone}),
         ({"text": {}}, True, True, {}),
     ],
 )
-def test_a_stream_has_the_sources_that_are_configured_and_wanted(
+def test_a_stream_has_the_sources_that_are_configured_and_needed(
     stream: dict[str, object], sound: bool, picture: bool, expected: dict[str, type]
 ) -> None:
     config = StreamConfig.model_validate(stream)
@@ -52,12 +54,12 @@ def test_a_stream_has_the_sources_that_are_configured_and_wanted(
         ("https://[::1]:8443/video", "https://[::1]:8443"),
     ],
 )
-def test_a_url_is_named_without_anything_that_may_be_secret(url: str, label: str) -> None:
+def test_the_label_of_a_url_has_no_part_that_may_be_secret(url: str, label: str) -> None:
     assert label_of(url) == label
     assert "secret" not in repr(NetworkCamera(url, {}, None))
 
 
-def test_devices_of_its_own_cost_a_node_neither_pyav_nor_portaudio_before_they_are_opened() -> None:
+def test_building_sources_of_local_devices_imports_neither_pyav_nor_portaudio() -> None:
     script = (
         "import sys; from daemon.config.streams import StreamConfig; from daemon.sources.factory import build_sources;"
         "config = StreamConfig.model_validate({'camera': 0, 'microphone': 'default'});"

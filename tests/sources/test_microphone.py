@@ -1,4 +1,4 @@
-"""A microphone of a real sound server, through everything that such a server does."""
+"""Microphones of a real sound server: capture, and every fault of such a server."""
 
 import contextlib
 import mmap
@@ -28,17 +28,17 @@ pytestmark = pytest.mark.xdist_group("sound")  # what one of them locks in JACK'
 
 RATE_HZ = 16_000
 BLOCKS = 100
+# How long any fault may take to become an error.
 DETECTED_S = 3.5
-"""Within which a fault of any kind is an error."""
 STOPPED_S = 1.0
 
+# The first bytes of a pthread_mutex_t that processes share, in glibc on 64 bits (struct_mutex.h).
 FREE_MUTEX = struct.pack("5i", 0, 0, 0, 0, 128)
 LOCKED_WITH_WAITERS = struct.pack("i", 2)
-"""How a pthread_mutex_t begins that processes share, in glibc on 64 bits (struct_mutex.h)."""
 
 
 class Listener:
-    """A microphone that runs in a thread, as the supervisor would run it, until it fails or is stopped."""
+    """Runs a microphone in a thread, as the supervisor does, until it fails or is stopped."""
 
     def __init__(self, device: int | str = "default", channel: int | None = None) -> None:
         self.blocks: list[Block] = []
@@ -62,30 +62,30 @@ class Listener:
         self.ages_ns.append(monotonic_ns() - block.end_ns)
 
     def hears(self, count: int = 10) -> None:
-        """Wait for so many blocks more."""
-        wanted = len(self.blocks) + count
-        wait_until(lambda: len(self.blocks) >= wanted or self.error, "sound")
+        """Wait for `count` more blocks."""
+        target = len(self.blocks) + count
+        wait_until(lambda: len(self.blocks) >= target or self.error, "sound")
         assert self.error is None
 
     def fails(self, within_s: float = DETECTED_S) -> str:
-        """Wait for the error."""
+        """Wait for the error and return its message."""
         wait_until(lambda: self.error, "an error", within_s)
         assert self.error
         return self.error
 
     def falls_silent(self) -> None:
-        """Wait until nothing has come for a while; that it has stalled is for whoever supervises it to say."""
-        seen = [0]
+        """Wait until no block has come for a while. The supervisor, not the microphone, reports a stall."""
+        counts = [0]
 
         def nothing_new() -> bool:
-            seen.append(len(self.blocks))
-            return len(seen) > 100 and seen[-1] == seen[-100]
+            counts.append(len(self.blocks))
+            return len(counts) > 100 and counts[-1] == counts[-100]
 
         wait_until(nothing_new, "silence")
         assert self.error is None
 
     def stop(self) -> bool:
-        """Whether it has stopped in time."""
+        """Stop, and return whether that took at most STOPPED_S."""
         self._stop.set()
         self._thread.join(STOPPED_S)
         return not self._thread.is_alive()
@@ -113,7 +113,7 @@ def server(running: PulseServer, monkeypatch: pytest.MonkeyPatch) -> PulseServer
 
 
 def use(server: PulseServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the microphones that are opened from here on be this server's."""
+    """Make microphones that are opened from now on use this server."""
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
 
@@ -139,7 +139,7 @@ def test_microphones_are_listed(server: PulseServer) -> None:
     assert "default" in [microphone.device for microphone in list_microphones()]
 
 
-def test_a_frozen_server_cannot_be_asked(server: PulseServer) -> None:
+def test_a_frozen_server_lists_no_microphones(server: PulseServer) -> None:
     with server.frozen(), pytest.raises(SourceError, match=r"microphones: the system has not answered for 5 s"):
         list_microphones()
     assert processes() == []
@@ -148,8 +148,8 @@ def test_a_frozen_server_cannot_be_asked(server: PulseServer) -> None:
 @pytest.mark.parametrize(
     ("device", "channel", "problem"),
     [
-        ("no such thing", 0, "microphone no such thing: not there; microphones here: .*default"),
-        ("default", 99, "channel 100 is asked for; it has"),
+        ("no such thing", 0, "microphone no such thing: not found; microphones here: .*default"),
+        ("default", 99, "channel 100 is configured, but the device has"),
     ],
 )
 def test_a_missing_microphone_is_named(server: PulseServer, device: str, channel: int, problem: str) -> None:
@@ -157,7 +157,7 @@ def test_a_missing_microphone_is_named(server: PulseServer, device: str, channel
         assert re.search(problem, listener.fails())
 
 
-def test_a_server_that_dies_is_an_error_and_one_that_comes_back_is_found(server: PulseServer) -> None:
+def test_a_server_that_dies_is_an_error_and_is_found_when_it_is_back(server: PulseServer) -> None:
     with listening() as listener:
         listener.hears()
         server.kill()
@@ -179,23 +179,23 @@ def test_a_server_that_is_restarted_at_once_is_found_again(server: PulseServer) 
         listener.hears()
 
 
-def test_what_a_killed_process_leaves_locked_in_jacks_library_is_removed(server: PulseServer) -> None:
-    list_microphones()  # opens what JACK's library shares, where PortAudio has it
+def test_locks_that_a_killed_process_leaves_in_jacks_library_are_removed(server: PulseServer) -> None:
+    list_microphones()  # creates JACK's database, if PortAudio is linked with JACK
     with locked_for_ever(Path(f"/dev/shm/jack_db-{os.getuid()}")):
         with listening() as listener:
-            assert "held a lock of JACK's library" in listener.fails(within_s=10)
+            assert "left a lock in JACK's library" in listener.fails(within_s=10)
         with listening() as listener:
             listener.hears()
 
 
 @contextmanager
 def locked_for_ever(database: Path) -> Iterator[None]:
-    """Lock whatever can be locked, as processes do that are killed in the wrong moment."""
+    """Lock all mutexes of the database, as a process does that is killed at the wrong moment."""
     regions = list(database.glob("__db.*"))
     if not regions:
-        pytest.skip("this PortAudio shares no database of JACK's")
+        pytest.skip("this PortAudio has no database of JACK")
     if any(str(database) in maps for maps in memory_maps()):
-        pytest.skip("a program of this user works with JACK, and would hang too")
+        pytest.skip("a program of this user uses JACK, and would hang too")
     try:
         assert sum(map(lock_all, regions)) > 0
         yield
@@ -205,7 +205,7 @@ def locked_for_ever(database: Path) -> Iterator[None]:
 
 
 def lock_all(region: Path) -> int:
-    """Lock every mutex in a file; gives how many."""
+    """Lock every mutex in a file, and return their number."""
     with region.open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
         count, found = 0, memory.find(FREE_MUTEX)
         while found >= 0:
@@ -215,13 +215,13 @@ def lock_all(region: Path) -> int:
 
 
 def memory_maps() -> Iterator[str]:
-    """What every process of this user has mapped."""
+    """Yield the memory maps of every process of this user."""
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with contextlib.suppress(OSError):
             yield maps.read_text()
 
 
-def test_a_frozen_server_is_silent_and_not_for_ever(server: PulseServer) -> None:
+def test_a_frozen_server_is_silent_until_it_continues(server: PulseServer) -> None:
     with listening() as listener:
         listener.hears()
         with server.frozen():
@@ -242,7 +242,7 @@ def test_a_frozen_server_does_not_delay_stopping(server: PulseServer) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV])
-def test_a_process_that_dies_is_an_error_that_says_how(server: PulseServer, number: signal.Signals) -> None:
+def test_a_process_that_dies_is_an_error_with_its_signal(server: PulseServer, number: signal.Signals) -> None:
     with listening() as listener:
         listener.hears()
         os.kill(processes()[0], number)
@@ -257,24 +257,24 @@ def test_a_process_that_hangs_is_silent_and_killed(server: PulseServer) -> None:
     assert processes() == []
 
 
-def test_a_source_that_is_removed_is_not_replaced_without_a_word(server: PulseServer) -> None:
+def test_a_source_that_is_removed_is_an_error(server: PulseServer) -> None:
     with server.microphone("spare") as spare, listening("pulse:spare") as listener:
         listener.hears()
         server.unload(spare)
-        assert re.search("the sound server has (put .* in the place of|taken away) spare", listener.fails())
+        assert re.search("the sound server has (replaced spare by .*|removed spare)", listener.fails())
     with listening("pulse:spare") as listener:
-        assert "not there; sources of the sound server: " in listener.fails()
+        assert "not found; sources of the sound server: " in listener.fails()
     with server.microphone("spare"), listening("pulse:spare") as listener:
         assert "pulse:spare" in [microphone.device for microphone in list_microphones()]
         listener.hears()
 
 
-def test_what_the_machine_plays_does_not_stand_in_for_a_microphone(server: PulseServer) -> None:
+def test_the_sound_that_the_machine_plays_is_no_microphone(server: PulseServer) -> None:
     server.pactl("set-default-source", "speaker.monitor")
     try:
         with listening() as listener:
-            assert "only what this machine plays (speaker.monitor)" in listener.fails()
-        assert listener.blocks == [], "not even for a moment"
+            assert "only the sound that this machine plays (speaker.monitor)" in listener.fails()
+        assert listener.blocks == [], "no block may come before the check of the source"
         with server.playing(440), listening("pulse:speaker.monitor") as listener:
             listener.hears()
     finally:
@@ -295,7 +295,7 @@ def test_other_rates_and_channels(server: PulseServer, rate_hz: int, channels: i
 
 
 @pytest.mark.parametrize("dead", [0, 1])
-def test_of_a_pair_of_which_one_is_dead_the_other_is_used(server: PulseServer, dead: int) -> None:
+def test_the_channel_with_sound_is_used_if_the_other_is_silent(server: PulseServer, dead: int) -> None:
     levels = [0.0 if channel == dead else 0.5 for channel in range(2)]
     with (
         server.microphone("pair", RATE_HZ, 2),
@@ -305,10 +305,10 @@ def test_of_a_pair_of_which_one_is_dead_the_other_is_used(server: PulseServer, d
         wait_until(lambda: len(listener.blocks) > 20 and listener.blocks[-1].samples.any(), "sound")
         listener.hears(30)
     assert frequency_hz(listener.blocks[-25:]) == pytest.approx(440, abs=6)
-    assert np.abs(listener.blocks[-1].samples).max() == pytest.approx(0.5, abs=0.05), "not mixed with the dead one"
+    assert np.abs(listener.blocks[-1].samples).max() == pytest.approx(0.5, abs=0.05), "the channels are not mixed"
 
 
-def test_a_channel_that_was_named_is_that_one_alone(server: PulseServer) -> None:
+def test_a_configured_channel_is_never_changed(server: PulseServer) -> None:
     with (
         server.microphone("pair", RATE_HZ, 2),
         server.playing(440, speaker="pair_speaker", levels=(0.0, 0.5)),
@@ -320,18 +320,18 @@ def test_a_channel_that_was_named_is_that_one_alone(server: PulseServer) -> None
     assert not any(block.samples.any() for block in first.blocks)
 
 
-def test_a_named_source_that_the_server_leaves_for_a_new_default_is_told(server: PulseServer) -> None:
+def test_a_named_source_that_the_server_replaces_by_a_new_default_is_an_error(server: PulseServer) -> None:
     with server.microphone("new_default"), listening("pulse:microphone") as listener:
         listener.hears()
         server.pactl("set-default-source", "new_default")
-        assert "has put new_default in the place of microphone" in listener.fails()
+        assert "has replaced microphone by new_default" in listener.fails()
         with listening("pulse:microphone") as again:
             again.hears()
         server.pactl("set-default-source", "microphone")
 
 
 @pytest.mark.parametrize("who", ["server", "process"])
-def test_what_comes_late_and_all_at_once_is_all_there_with_its_times(server: PulseServer, who: str) -> None:
+def test_sound_that_arrives_late_in_one_burst_is_complete_and_correctly_stamped(server: PulseServer, who: str) -> None:
     with server.playing(440), listening() as listener:
         listener.hears(BLOCKS)
         assert server.process
@@ -347,13 +347,13 @@ def test_what_comes_late_and_all_at_once_is_all_there_with_its_times(server: Pul
 
 
 def frequency_hz(blocks: list[Block]) -> float:
-    """The loudest frequency."""
+    """Return the loudest frequency."""
     sound = np.concatenate([block.samples for block in blocks])
     spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
     return float(spectrum.argmax() * RATE_HZ / len(sound))
 
 
-def test_what_happens_to_one_microphone_is_nothing_to_another(
+def test_a_frozen_microphone_does_not_affect_another(
     server: PulseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pulse_server(tmp_path) as other, listening() as frozen:
@@ -367,20 +367,20 @@ def test_what_happens_to_one_microphone_is_nothing_to_another(
             assert [number for number, block in enumerate(going_on.blocks) if block.gap] == [0]
 
 
-def test_nothing_is_left_of_twenty_runs(server: PulseServer) -> None:
+def test_twenty_runs_leak_no_resources(server: PulseServer) -> None:
     def one() -> None:
         with listening() as listener:
             listener.hears(1)
 
     one()
-    before = held()
+    before = resources()
     for _ in range(20):
         one()
-    assert held() == before
+    assert resources() == before
     assert processes() == []
 
 
-def held() -> tuple[list[str], int, int]:
-    """Descriptors, threads, and pieces of shared memory of this process."""
+def resources() -> tuple[list[str], int, int]:
+    """Return the descriptors of this process, and its numbers of threads and of shared memories."""
     descriptors = sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
     return descriptors, threading.active_count(), Path("/proc/self/maps").read_text().count("memfd:perceptd")

@@ -1,3 +1,5 @@
+"""Network cameras against real RTSP and MJPEG servers."""
+
 import signal
 import socket
 import threading
@@ -19,7 +21,7 @@ DEADLINE_S = 20.0
 
 
 class Watch:
-    """Runs a camera until `is_enough` of what it has delivered, and notes by how much each item is in the past."""
+    """Runs a camera until `is_enough` returns true. Records its frames and blocks, and the age of each on delivery."""
 
     def __init__(self, url: str, *, sound: bool = True, fps: float | None = None) -> None:
         self.counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
@@ -31,14 +33,14 @@ class Watch:
         self.frames: list[Frame] = []
         self.blocks: list[Block] = []
         self.ages_ns: list[int] = []
-        self.came_ns = 0
+        self.latest_ns = 0
 
     def until(self, is_enough: Callable[["Watch"], bool]) -> "Watch":
         stop = threading.Event()
         deadline_ns = monotonic_ns() + int(DEADLINE_S * NS_PER_S)
 
         def deliver(item: Captured) -> None:
-            self.came_ns = monotonic_ns()
+            self.latest_ns = monotonic_ns()
             if isinstance(item, Frame):
                 self.frames.append(item)
                 self.ages_ns.append(monotonic_ns() - item.captured_ns)
@@ -70,7 +72,7 @@ def test_rtsp_gives_picture_and_sound_on_one_clock(audio: str) -> None:
     assert [number for number, block in enumerate(watch.blocks) if block.gap] == [0]
 
 
-def test_sound_that_is_not_asked_for_is_not_delivered_and_the_rate_is_kept() -> None:
+def test_unused_sound_is_not_delivered_and_fps_is_observed() -> None:
     with rtsp_camera("aac") as camera:
         watch = Watch(camera.url(), sound=False, fps=5).until(lambda watch: len(watch.frames) == 5)
     assert not watch.blocks
@@ -112,12 +114,12 @@ def test_no_password_shows_in_an_error(capfd: pytest.CaptureFixture[str]) -> Non
     assert "s3cret" not in output.out + output.err
 
 
-def test_a_path_that_is_not_there_is_told() -> None:
+def test_a_missing_path_is_named_in_the_error() -> None:
     with rtsp_camera("none") as camera, pytest.raises(SourceError, match="has no such path: check the path in camera"):
         Watch(camera.url() + "/s3cret").until(both)
 
 
-def test_a_camera_that_does_not_answer_is_told_within_three_seconds() -> None:
+def test_a_camera_that_does_not_answer_is_an_error_within_three_seconds() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         for scheme in ("rtsp", "http"):
             began_ns = monotonic_ns()
@@ -165,4 +167,4 @@ def test_a_stalled_camera_is_an_error_within_three_seconds() -> None:
             watch = Watch(url)
             with pytest.raises(SourceError, match="no answer in time"):
                 watch.until(stall)
-            assert monotonic_ns() - watch.came_ns < 3 * NS_PER_S
+            assert monotonic_ns() - watch.latest_ns < 3 * NS_PER_S

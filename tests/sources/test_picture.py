@@ -1,3 +1,5 @@
+"""Masks, rotation and region of pictures."""
+
 import cv2
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ def yuv(size: tuple[int, int]) -> Frame:
 
 
 @given(sizes)
-def test_with_nothing_configured_the_frame_is_passed_on(size: tuple[int, int]) -> None:
+def test_without_configuration_the_frame_is_unchanged(size: tuple[int, int]) -> None:
     frame = bgr(size)
     assert PicturePreparation(PictureConfig()).prepare(frame) is frame
 
@@ -57,14 +59,14 @@ def test_a_region_is_cut_out(size: tuple[int, int], region: Region) -> None:
 
 
 @given(sizes, regions(), st.sampled_from([0, 90]))
-def test_a_region_of_yuv_keeps_its_planes_together(size: tuple[int, int], region: Region, rotate: int) -> None:
+def test_the_planes_of_a_yuv_region_stay_aligned(size: tuple[int, int], region: Region, rotate: int) -> None:
     luma, *chroma = PicturePreparation(PictureConfig(region=region, rotate=rotate)).prepare(yuv(size)).planes
     assert luma.shape[0] % 2 == 0 and luma.shape[1] % 2 == 0 and luma.size > 0
     assert all(plane.shape == (luma.shape[0] // 2, luma.shape[1] // 2) for plane in chroma)
 
 
 def inside(polygon: list[list[float]], size: tuple[int, int], border: float) -> np.ndarray:
-    """Which pixels' middles lie in the polygon, by at least so many pixels (negative: or so near to it)."""
+    """Return which pixels have their middle at least `border` pixels inside the polygon (negative: outside)."""
     width, height = size
     corners = (np.array(polygon) * size).astype(np.float32).reshape(-1, 1, 2)
     distances = [[cv2.pointPolygonTest(corners, (x + 0.5, y + 0.5), True) for x in range(width)] for y in range(height)]
@@ -77,9 +79,7 @@ triangles = st.lists(st.lists(fractions, min_size=2, max_size=2), min_size=3, ma
 
 @example((16, 16), [[[1.0, 0.0], [1.0, 1.0], [0.875, 0.0]]])
 @given(sizes, st.lists(triangles, min_size=1, max_size=3))
-def test_masks_black_out_all_that_lies_in_them_and_no_more(
-    size: tuple[int, int], masks: list[list[list[float]]]
-) -> None:
+def test_masks_cover_every_pixel_inside_and_few_outside(size: tuple[int, int], masks: list[list[list[float]]]) -> None:
     frame = bgr(size)
     before = frame.planes[0].copy()
     after = PicturePreparation(PictureConfig(masks=masks)).prepare(frame).planes[0]
@@ -87,13 +87,13 @@ def test_masks_black_out_all_that_lies_in_them_and_no_more(
     near = np.any([inside(mask, size, -3) for mask in masks], axis=0)
     assert not after[covered].any()
     assert np.array_equal(after[~near], before[~near])
-    assert np.array_equal(frame.planes[0], before), "the decoder's own picture is not written to"
+    assert np.array_equal(frame.planes[0], before), "the plane of the decoder is unchanged"
 
 
 @pytest.mark.parametrize(
     "mask", [[[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]], [[0.1, 0.1], [0.6, 0.3], [0.3, 0.9]]]
 )
-def test_masks_of_yuv_leave_neither_light_nor_colour(mask: list[list[float]]) -> None:
+def test_masks_of_yuv_cover_luma_and_chroma(mask: list[list[float]]) -> None:
     size = (60, 40)
     luma, *chroma = PicturePreparation(PictureConfig(masks=[mask])).prepare(yuv(size)).planes
     covered = inside(mask, size, 0)
@@ -104,7 +104,7 @@ def test_masks_of_yuv_leave_neither_light_nor_colour(mask: list[list[float]]) ->
 
 @pytest.mark.parametrize(("down", "across"), [(1, 1), (1, 2), (2, 1), (2, 2)])
 @pytest.mark.parametrize("is_full_range", [False, True])
-def test_planes_of_any_chroma_stay_together(down: int, across: int, is_full_range: bool) -> None:
+def test_planes_with_any_chroma_stay_aligned(down: int, across: int, is_full_range: bool) -> None:
     rng = np.random.default_rng(4)
     shapes = (40, 60), (40 // down, 60 // across), (40 // down, 60 // across)
     planes = tuple(rng.integers(20, 120, shape, np.uint8) for shape in shapes)
@@ -121,7 +121,7 @@ def test_planes_of_any_chroma_stay_together(down: int, across: int, is_full_rang
         assert np.array_equal(plane[20 // across :], np.rot90(before, -1)[34 // across : 44 // across])
 
 
-def test_where_masks_overlap_both_hold() -> None:
+def test_overlapping_masks_have_no_hole() -> None:
     square = [[0.2, 0.2], [0.8, 0.2], [0.8, 0.8], [0.2, 0.8]]
     after = PicturePreparation(PictureConfig(masks=[square, square])).prepare(bgr((40, 40))).planes[0]
     assert not after[10:30, 10:30].any()

@@ -1,4 +1,4 @@
-"""Pictures and sound that come, but look wrong."""
+"""Complaints about pictures and sound that look wrong."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -17,7 +17,7 @@ RATE_HZ = 16_000
 
 
 class Clock:
-    """Goes on by itself with every look."""
+    """A clock that advances by a step with every call."""
 
     def __init__(self, step_s: float) -> None:
         self._step_ns = round(step_s * NS_PER_S)
@@ -46,7 +46,7 @@ def noise(level: float, spread: float, shape: tuple[int, ...] = (48, 64)) -> np.
 
 
 def first_complaint(items: Iterable[object], step_s: float) -> tuple[str | None, float]:
-    """What is said first, and after how many seconds."""
+    """Return the first complaint, and after how many seconds it comes."""
     inspector, clock = Inspector(Clock(step_s)), 0.0
     for item in items:
         clock += step_s
@@ -85,19 +85,19 @@ def pictures(kind: str) -> Iterator[Frame]:
     ],
 )
 def test_pictures(kind: str, reason: str | None) -> None:
-    said, after_s = first_complaint(pictures(kind), 0.1)
-    assert said == reason
+    found, after_s = first_complaint(pictures(kind), 0.1)
+    assert found == reason
     assert reason is None or 30 <= after_s <= 31.5
 
 
-def test_a_picture_that_changes_again_is_good_at_once() -> None:
+def test_a_picture_that_changes_again_ends_the_complaint_at_once() -> None:
     inspector = Inspector(Clock(0.1))
     for frame in pictures("still"):
         inspector(frame)
     assert inspector(yuv(noise(100, 30))) is None
 
 
-def test_a_picture_between_two_looks_is_not_even_made() -> None:
+def test_a_picture_between_two_checks_is_not_converted() -> None:
     made: list[int] = []
 
     def make(number: int) -> tuple[np.ndarray]:
@@ -110,7 +110,7 @@ def test_a_picture_between_two_looks_is_not_even_made() -> None:
     assert made == [0, 10, 20, 30]
 
 
-def test_a_picture_that_cannot_be_converted_is_told() -> None:
+def test_a_picture_that_cannot_be_converted_is_a_complaint() -> None:
     def make() -> tuple[np.ndarray]:
         raise InputError("a picture of format x cannot be converted")
 
@@ -146,18 +146,18 @@ def sounds(kind: str, seconds: int = 35) -> Iterator[Block]:
         ("loud", None, (34.9, 35)),
         ("no numbers", None, (34.9, 35)),
         ("muted", "digital silence", (30, 30.5)),
-        ("clipped", "the sound is too loud for its input, and cut off", (0, 3)),
+        ("clipped", "the sound is clipped: it is too loud for its input", (0, 3)),
         ("offset", "the sound has a constant offset", (0, 3)),
     ],
 )
 def test_sound(kind: str, reason: str | None, within_s: tuple[float, float]) -> None:
-    said, after_s = first_complaint(sounds(kind), 0.02)
-    assert said == reason
+    found, after_s = first_complaint(sounds(kind), 0.02)
+    assert found == reason
     assert within_s[0] <= after_s <= within_s[1] + 0.02
 
 
 @pytest.mark.parametrize("kind", ["muted", "clipped", "offset"])
-def test_sound_that_is_good_again_is_so_within_two_seconds(kind: str) -> None:
+def test_good_sound_ends_the_complaint_within_two_seconds(kind: str) -> None:
     inspector = Inspector(Clock(0.02))
     for sound in sounds(kind):
         inspector(sound)
@@ -165,12 +165,12 @@ def test_sound_that_is_good_again_is_so_within_two_seconds(kind: str) -> None:
     assert last is None
 
 
-def test_text_is_not_judged() -> None:
+def test_text_is_not_checked() -> None:
     assert Inspector(Clock(100))(Line("", 0)) is None
 
 
 @pytest.mark.parametrize("item", [yuv(np.full((48, 64), 16)), block(np.zeros(320))])
-def test_what_was_away_is_not_blamed_for_the_time(item: object) -> None:
+def test_the_time_of_a_pause_does_not_count(item: object) -> None:
     clock = Clock(0.5)
     inspector = Inspector(clock)
     inspector(item)

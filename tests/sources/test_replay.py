@@ -1,3 +1,5 @@
+"""Replay of files: order, times, formats and errors."""
+
 import threading
 import time
 from pathlib import Path
@@ -21,7 +23,7 @@ def end_ns(item: Captured) -> int:
 
 
 def play(stream: StreamConfig, *, picture: bool = True, sound: bool = True, until: int | None = None) -> list[Captured]:
-    """What the stream's only source delivers, all of it or until so many items have come."""
+    """Return the items of the stream's only source, all of them or the first `until`."""
     counters = {modality: Counters() for modality in MODALITIES}
     sources = build_sources(stream, sample_rate_hz=RATE_HZ if sound else None, picture=picture, counters=counters)
     (source,) = sources.values()
@@ -42,7 +44,7 @@ def fast(path: Path, text: Path | None = None) -> StreamConfig:
 
 
 def since_start(items: list[Captured]) -> list[tuple[object, ...]]:
-    """The items as values, timed from the first block's start on."""
+    """Return the items as values, with times since the start of the first block."""
     base_ns = next(item.start_ns for item in items if isinstance(item, Block))
     values: list[tuple[object, ...]] = []
     for item in items:
@@ -64,7 +66,7 @@ def lines(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("sound_hz", [RATE_HZ, 44_100, 48_000])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_flashes_beeps_and_lines_are_stamped_where_they_are(
+def test_flashes_beeps_and_lines_have_their_times_in_the_file(
     tmp_path: Path, lines: Path, sound_hz: int, suffix: str
 ) -> None:
     flashes, beeps = (0.6, 1.2), (0.5, 1.32)
@@ -86,7 +88,7 @@ def test_flashes_beeps_and_lines_are_stamped_where_they_are(
     assert [item.text for item in items if isinstance(item, Line)] == ["room seven", "later", "after"]
 
 
-def test_as_fast_as_possible_twice_gives_the_same_in_order(tmp_path: Path, lines: Path) -> None:
+def test_two_fast_passes_give_the_same_items_in_order(tmp_path: Path, lines: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", flashes_s=(0.6,), beeps_s=(0.5,))
     items = play(fast(clip, lines))
     assert since_start(items) == since_start(play(fast(clip, lines)))
@@ -95,7 +97,7 @@ def test_as_fast_as_possible_twice_gives_the_same_in_order(tmp_path: Path, lines
     assert keys == sorted(keys)
 
 
-def test_in_real_time_everything_comes_when_its_time_has_come(tmp_path: Path) -> None:
+def test_in_real_time_no_item_is_delivered_before_its_end(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=0.6)
     counters = {modality: Counters() for modality in MODALITIES}
     stream = StreamConfig(replay=ReplayConfig(file=str(clip), loop=False))
@@ -106,7 +108,7 @@ def test_in_real_time_everything_comes_when_its_time_has_come(tmp_path: Path) ->
     assert max(early_ns) <= 0
 
 
-def test_in_real_time_the_next_picture_is_not_read_while_the_last_is_encoded(
+def test_in_real_time_most_of_the_interval_passes_before_the_next_picture_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=0.6, sound_hz=None)
@@ -123,7 +125,7 @@ def test_in_real_time_the_next_picture_is_not_read_while_the_last_is_encoded(
 
 
 @pytest.mark.parametrize("missing", [range(10, 25), range(1, 16)])
-def test_pictures_at_no_steady_rate_keep_their_order_with_the_sound(tmp_path: Path, missing: range) -> None:
+def test_pictures_at_an_irregular_rate_are_in_order_with_the_sound(tmp_path: Path, missing: range) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=1.2, missing=missing)
     items = play(StreamConfig(replay=ReplayConfig(file=str(clip), loop=False)))
     assert {type(item) for item in items} == {Frame, Block}
@@ -131,7 +133,7 @@ def test_pictures_at_no_steady_rate_keep_their_order_with_the_sound(tmp_path: Pa
     assert ends == sorted(ends)
 
 
-def test_a_late_pipeline_does_not_shift_the_schedule(tmp_path: Path) -> None:
+def test_a_slow_pipeline_does_not_shift_the_schedule(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=0.6, sound_hz=None)
     stream = StreamConfig(replay=ReplayConfig(file=str(clip), loop=False))
     source = build_sources(stream, sample_rate_hz=RATE_HZ, picture=True, counters={})["replay"]
@@ -146,7 +148,7 @@ def test_a_late_pipeline_does_not_shift_the_schedule(tmp_path: Path) -> None:
     assert np.diff(stamps) == pytest.approx(40_000_000, abs=10)
 
 
-def test_a_loop_goes_on_where_it_ended_with_a_gap_in_the_sound(tmp_path: Path) -> None:
+def test_a_loop_continues_where_the_pass_ended_with_a_gap_in_the_sound(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=0.4, sound_hz=RATE_HZ)
     items = play(StreamConfig(replay=ReplayConfig(file=str(clip))), until=60)
     frames = [item.captured_ns for item in items if isinstance(item, Frame)]
@@ -158,11 +160,11 @@ def test_a_loop_goes_on_where_it_ended_with_a_gap_in_the_sound(tmp_path: Path) -
     assert starts[1] - starts[0] == pytest.approx(frames[10] - frames[0], abs=1_000_000)
 
 
-def test_what_is_not_wanted_is_not_delivered(tmp_path: Path) -> None:
+def test_unused_modalities_are_not_delivered(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=0.4)
     assert {type(item) for item in play(fast(clip), picture=False)} == {Block}
     assert {type(item) for item in play(fast(clip), sound=False)} == {Frame}
-    with pytest.raises(SourceError, match=r"clip\.mp4: holds neither"):
+    with pytest.raises(SourceError, match=r"clip\.mp4: contains neither"):
         play(fast(clip), sound=False, picture=False)
 
 
@@ -181,7 +183,7 @@ BT709 = 1
         ("yuvj444p", None, (48, 64), Colours(is_full_range=True), 60),
     ],
 )
-def test_yuv_comes_as_the_decoder_has_it(
+def test_yuv_is_not_converted(
     tmp_path: Path, pixel_format: str, matrix: int | None, chroma: tuple[int, int], colours: Colours, grey: float
 ) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=0.2, sound_hz=None, pixel_format=pixel_format, matrix=matrix)
@@ -193,7 +195,7 @@ def test_yuv_comes_as_the_decoder_has_it(
 
 
 @pytest.mark.parametrize(("pixel_format", "matrix"), [("yuv420p10le", None), ("yuv420p", 9)])
-def test_other_pictures_come_as_bgr(tmp_path: Path, pixel_format: str, matrix: int | None) -> None:
+def test_other_formats_are_converted_to_bgr(tmp_path: Path, pixel_format: str, matrix: int | None) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=0.2, sound_hz=None, pixel_format=pixel_format, matrix=matrix)
     frame = play(fast(clip))[0]
     assert isinstance(frame, Frame)
@@ -201,7 +203,7 @@ def test_other_pictures_come_as_bgr(tmp_path: Path, pixel_format: str, matrix: i
     assert frame.planes[0].mean() == pytest.approx(60, abs=3)
 
 
-def test_a_file_as_a_camera_keeps_its_rate_and_gives_its_sound(tmp_path: Path) -> None:
+def test_a_file_as_a_camera_observes_fps_and_gives_its_sound(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=0.8, sound_hz=RATE_HZ)
     camera = CameraConfig(device=str(clip), fps=5, loop=False)
     items = play(StreamConfig(camera=camera, microphone=MicrophoneConfig(device="camera")))
@@ -222,11 +224,11 @@ def test_pcm_of_any_width_is_full_scale(tmp_path: Path) -> None:
 def test_a_missing_channel_is_named(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=0.2)
     microphone = MicrophoneConfig(device="camera", channel=3)
-    with pytest.raises(SourceError, match="channel 3 is asked for; the sound has 1"):
+    with pytest.raises(SourceError, match="channel 3 is configured, but the sound has 1"):
         play(StreamConfig(camera=CameraConfig(device=str(clip)), microphone=microphone))
 
 
-def test_a_missing_or_senseless_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_invalid_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"none\.mp4: cannot be opened: No such file"):
         play(fast(tmp_path / "none.mp4"))
     (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 100)
@@ -236,9 +238,9 @@ def test_a_missing_or_senseless_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_a_file_that_is_cut_off_is_an_error(tmp_path: Path, suffix: str) -> None:
-    whole = write_clip(tmp_path / f"whole.{suffix}", seconds=6.0).read_bytes()
+    complete = write_clip(tmp_path / f"complete.{suffix}", seconds=6.0).read_bytes()
     cut = tmp_path / f"cut.{suffix}"
-    cut.write_bytes(whole[: len(whole) // 2])
+    cut.write_bytes(complete[: len(complete) // 2])
     with pytest.raises(SourceError, match=r"cut\."):
         play(fast(cut))
 

@@ -1,3 +1,5 @@
+"""Blocks that are cut from chunks of sound, and their stamps."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,7 +17,7 @@ def ramp(count: int) -> np.ndarray:
 
 
 @given(st.lists(st.integers(1, 2000), min_size=1, max_size=30), st.integers(0, 2**50))
-def test_at_the_wanted_rate_no_sample_is_lost_doubled_or_moved(sizes: list[int], start_ns: int) -> None:
+def test_without_resampling_no_sample_is_lost_doubled_or_moved(sizes: list[int], start_ns: int) -> None:
     cutter = BlockCutter(RATE_HZ)
     samples = ramp(sum(sizes))
     blocks, taken = [], 0
@@ -58,7 +60,7 @@ def test_a_jump_begins_a_new_run_with_a_gap(rate_hz: int) -> None:
     blocks += cutter.push(second, rate_hz, 3 * NS_PER_S)
     blocks += cutter.end_run()
     assert [block.start_ns for block in blocks if block.gap] == [0, 3 * NS_PER_S]
-    assert len(blocks) == 100, "each second is given whole"
+    assert len(blocks) == 100, "each second gives all of its blocks"
 
 
 def test_another_rate_begins_a_new_run() -> None:
@@ -69,28 +71,28 @@ def test_another_rate_begins_a_new_run() -> None:
 
 
 @given(st.lists(st.integers(0, 9 * NS_PER_MS), min_size=10, max_size=200))
-def test_jitter_makes_no_gap_and_no_block_ends_after_it_came(delays_ns: list[int]) -> None:
+def test_jitter_makes_no_gap_and_no_block_ends_after_its_arrival(delays_ns: list[int]) -> None:
     cutter = BlockCutter(RATE_HZ)
     blocks = []
     for number, delay_ns in enumerate(delays_ns):
-        came_ns = (number + 1) * 20 * NS_PER_MS + delay_ns
-        new = cutter.push(np.zeros(BLOCK, np.float32), RATE_HZ, came_ns - 20 * NS_PER_MS)
-        assert all(block.end_ns <= came_ns for block in new)
+        arrived_ns = (number + 1) * 20 * NS_PER_MS + delay_ns
+        new = cutter.push(np.zeros(BLOCK, np.float32), RATE_HZ, arrived_ns - 20 * NS_PER_MS)
+        assert all(block.end_ns <= arrived_ns for block in new)
         blocks += new
     assert [block.gap for block in blocks] == [True] + [False] * (len(delays_ns) - 1)
 
 
 @pytest.mark.parametrize("ppm", [-200, 200])
-def test_a_sound_card_is_followed_for_an_hour_however_its_times_jitter(ppm: int) -> None:
+def test_stamps_follow_a_sound_card_for_an_hour_despite_jitter(ppm: int) -> None:
     cutter = BlockCutter(RATE_HZ, tolerance_ns=50 * NS_PER_MS)
     piece = np.zeros(BLOCK, np.float32)
     jitter_ns = np.random.default_rng(1).exponential(15 * NS_PER_MS, 180_000).clip(max=45 * NS_PER_MS).astype(int)
-    astray_ns = []
+    errors_ns = []
     for number, late_ns in enumerate(jitter_ns.tolist()):
-        truly_ns = number * (20 * NS_PER_MS - ppm * 20)
-        (block,) = cutter.push(piece, RATE_HZ, truly_ns + late_ns)
+        true_ns = number * (20 * NS_PER_MS - ppm * 20)
+        (block,) = cutter.push(piece, RATE_HZ, true_ns + late_ns)
         assert block.gap == (number == 0)
-        astray_ns.append(block.start_ns - truly_ns)
-    assert min(astray_ns) >= 0
-    assert max(astray_ns[50:]) < 20 * NS_PER_MS
+        errors_ns.append(block.start_ns - true_ns)
+    assert min(errors_ns) >= 0
+    assert max(errors_ns[50:]) < 20 * NS_PER_MS
     assert cutter.moved_ns == pytest.approx(-ppm * 3600 * 1000, abs=45 * NS_PER_MS)

@@ -1,3 +1,5 @@
+"""Lines of text from MQTT payloads."""
+
 import json
 
 import pytest
@@ -41,7 +43,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("payload", "reason"), REFUSED.items())
-def test_what_is_no_line_is_counted_by_reason(payload: bytes, reason: str) -> None:
+def test_an_unusable_payload_is_counted_by_reason(payload: bytes, reason: str) -> None:
     counters, lines = Counters(), []
     TextInlet(lines.append, counters).receive(payload, retained=False)
     assert (counters.dropped, lines) == ({reason: 1}, [])
@@ -64,7 +66,7 @@ json_like = st.recursive(
 
 
 @given(st.binary(max_size=5000) | st.text().map(str.encode) | json_like.map(lambda value: json.dumps(value).encode()))
-def test_any_bytes_give_a_harmless_line_or_an_input_error(payload: bytes) -> None:
+def test_any_bytes_give_a_clean_line_or_an_input_error(payload: bytes) -> None:
     try:
         text = parse_line(payload)
     except InputError:

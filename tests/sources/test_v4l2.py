@@ -1,5 +1,7 @@
-"""A camera whose program is a test's own, in a real process; the program itself is tested in tests/children, and with
-real devices in tests/device."""
+"""Cameras with a test program in a real child process, and the list of cameras.
+
+The real program is tested in tests/sources/capture, and with real devices in tests/device.
+"""
 
 import os
 import threading
@@ -16,26 +18,29 @@ from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.v4l2 import CameraDevice, V4l2Camera, captures_video, list_cameras
 from tests.helpers.processes import children_of
+from tests.sources import cameras
 
 STOPPED_S = 1.0
 
+Program = Callable[[str, str], None]
+
 
 class Watched:
-    """A camera with the program `name`, and what it delivers; `on_frame` is called after each frame."""
+    """Runs a camera with a test program and stores its frames. Calls `on_frame` after each frame."""
 
-    def __init__(self, name: str, device: int | str = "/dev/null") -> None:
+    def __init__(self, program: Program) -> None:
         self.counters = Counters()
         self.frames: list[Frame] = []
         self.stop = threading.Event()
         picture = PicturePreparation(PictureConfig(rotate=90))
-        program = f"tests.sources.cameras:{name}"
-        self._camera = V4l2Camera(device, {"image": self.counters}, picture, program=program)
+        self._camera = V4l2Camera("/dev/null", {"image": self.counters}, picture, program=program)
 
-    def run(self, on_frame: Callable[[], None] = lambda: None) -> None:
+    def run(self, on_frame: Callable[[], None] | None = None) -> None:
         def take(item: Captured) -> None:
             assert isinstance(item, Frame)
             self.frames.append(item)
-            on_frame()
+            if on_frame is not None:
+                on_frame()
 
         self._camera.run(take, self.stop)
 
@@ -50,8 +55,8 @@ def processes() -> list[int]:
     return children_of(os.getpid(), "tests.sources.cameras")
 
 
-def test_frames_are_prepared_and_stamped_whatever_their_size_and_damaged_ones_counted() -> None:
-    watched = Watched("changing")
+def test_frames_of_any_size_are_prepared_and_stamped_and_damaged_ones_are_counted() -> None:
+    watched = Watched(cameras.changing)
     began_ns = monotonic_ns()
     assert watched.fails() == "camera /dev/null: stopped delivering"
     assert [frame.size for frame in watched.frames] == [(48, 64), (960, 1280), (48, 64)]
@@ -62,8 +67,8 @@ def test_frames_are_prepared_and_stamped_whatever_their_size_and_damaged_ones_co
     assert watched.counters.dropped == {"corrupt": 1}
 
 
-def test_a_frame_is_not_touched_by_those_that_come_after() -> None:
-    watched = Watched("endless")
+def test_later_frames_do_not_change_an_earlier_one() -> None:
+    watched = Watched(cameras.endless)
     copies: list[np.ndarray] = []
 
     def keep() -> None:
@@ -76,8 +81,8 @@ def test_a_frame_is_not_touched_by_those_that_come_after() -> None:
     assert processes() == []
 
 
-def test_pictures_that_find_no_room_are_counted() -> None:
-    watched = Watched("endless")
+def test_pictures_without_room_are_counted() -> None:
+    watched = Watched(cameras.endless)
 
     def wait() -> None:
         threading.Event().wait(0.01)
@@ -88,8 +93,8 @@ def test_pictures_that_find_no_room_are_counted() -> None:
     assert watched.counters.dropped["overflow"] > 0
 
 
-def test_one_that_hangs_is_killed_when_it_is_told_to_stop() -> None:
-    watched = Watched("silent")
+def test_a_hanging_camera_process_is_killed_on_stop() -> None:
+    watched = Watched(cameras.silent)
     thread = threading.Thread(target=watched.run)
     thread.start()
     watched.stop.wait(0.5)
@@ -101,9 +106,9 @@ def test_one_that_hangs_is_killed_when_it_is_told_to_stop() -> None:
 
 @pytest.mark.parametrize(
     ("program", "problem"),
-    [("dying", "its process was ended by SIGABRT"), ("raving", "10 bytes are not a picture")],
+    [(cameras.dying, "its process was ended by SIGABRT"), (cameras.sending_garbage, "10 bytes are not a picture")],
 )
-def test_one_that_goes_mad_is_an_error(program: str, problem: str) -> None:
+def test_a_faulty_camera_process_is_an_error(program: Program, problem: str) -> None:
     assert Watched(program).fails() == f"camera /dev/null: {problem}"
 
 
@@ -113,27 +118,27 @@ def test_a_camera_that_cannot_be_opened_is_an_error() -> None:
     with pytest.raises(SourceError, match="there is no /dev/v4l/by-id/usb-none; cameras here: "):
         missing.run(lambda item: None, threading.Event())
     no_camera = V4l2Camera("/dev/null", {}, picture)
-    with pytest.raises(SourceError, match="camera /dev/null: cannot be opened; it may be in use"):
+    with pytest.raises(SourceError, match="camera /dev/null: cannot be opened: another program uses it"):
         no_camera.run(lambda item: None, threading.Event())
 
 
-def test_cameras_are_listed_by_their_lasting_names(tmp_path: Path) -> None:
+def test_cameras_are_listed_by_their_persistent_names(tmp_path: Path) -> None:
     devices, names = tmp_path / "dev", tmp_path / "sys"
     (devices / "v4l" / "by-id").mkdir(parents=True)
     for number, name in ((10, "codec"), (2, "Front Door"), (0, "Desk"), (1, "Desk")):
         (devices / f"video{number}").touch()
         (names / f"video{number}").mkdir(parents=True)
         (names / f"video{number}" / "name").write_text(name + "\n")
-    lasting = devices / "v4l" / "by-id" / "usb-Desk-video-index0"
-    lasting.symlink_to("../../video0")
+    persistent = devices / "v4l" / "by-id" / "usb-Desk-video-index0"
+    persistent.symlink_to("../../video0")
     found = list_cameras(devices, names, is_camera=lambda path: path.name in ("video0", "video2"))
     assert found == [
-        CameraDevice(str(lasting), 0, "Desk"),
+        CameraDevice(str(persistent), 0, "Desk"),
         CameraDevice(str(devices / "video2"), 2, "Front Door"),
     ]
     assert str(found[1]).endswith("video2  (number 2: Front Door)")
 
 
-def test_what_does_not_answer_as_a_camera_is_none() -> None:
+def test_a_device_that_does_not_answer_as_a_camera_is_none() -> None:
     assert not captures_video(Path("/dev/null"))
     assert not captures_video(Path("/dev/none"))

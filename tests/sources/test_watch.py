@@ -1,4 +1,4 @@
-"""What is expected of which source."""
+"""The modalities and times that are expected of each source."""
 
 import pytest
 
@@ -9,7 +9,7 @@ BOTH = frozenset({"image", "audio"})
 
 
 @pytest.mark.parametrize(
-    ("name", "stream", "wanted", "expected"),
+    ("name", "stream", "needed", "expected"),
     [
         ("camera", {"camera": 0}, BOTH, ({"image"}, 2.5, 4.5)),
         ("camera", {"camera": {"device": 0, "stall_after_s": 1.5}}, BOTH, ({"image"}, 1.5, 3.5)),
@@ -22,7 +22,7 @@ BOTH = frozenset({"image", "audio"})
         ("replay", {"replay": {"file": "clip.mp4"}}, BOTH, None),
     ],
 )
-def test_watch(name: str, stream: dict, wanted: frozenset, expected: tuple | None) -> None:
-    watch = watch_of(name, StreamConfig.model_validate(stream), wanted)
+def test_watch(name: str, stream: dict, needed: frozenset, expected: tuple | None) -> None:
+    watch = watch_of(name, StreamConfig.model_validate(stream), needed)
     found = watch and (set(watch.expects), watch.stall_after_ns / 1e9, watch.opening_ns / 1e9)
     assert found == expected

@@ -1,6 +1,6 @@
-"""Which source a PulseAudio or PipeWire server has given this process: the one door to pulsectl.
+"""The source that a PulseAudio or PipeWire server gives this process, and locks that killed processes leave in JACK.
 
-Such a server moves a stream to another source when its own goes, and says nothing to who reads it.
+A sound server moves a stream to another source when its source disappears, and does not tell the reader.
 """
 
 import os
@@ -14,15 +14,21 @@ from typing import Any
 
 from daemon.runtime.child_main import Failed, leave
 
+# PA_INVALID_INDEX of pulse/def.h. A source that is no monitor of a sink has it as the number of its sink.
 NO_INDEX = 0xFFFF_FFFF
-"""PA_INVALID_INDEX of pulse/def.h: a source that is no sink's monitor has it as its sink's number."""
 
-CLIENT = "perceptd"
+CLIENT_NAME = "perceptd"
+
+# JACK's library holds a lock for microseconds. A thread that waits for the same lock at two checks waits for ever.
+CHECK_LOCK_S = 0.5
+
+# A line of /proc/PID/maps (proc(5)) that maps a file of JACK's database. The locks are in these files.
+JACK_MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ (\d+) +(/\S*/jack_db[^/\s]*/__db\.\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class ServedSource:
-    """A source of the server. A monitor is what the machine itself plays."""
+class ServerSource:
+    """A source of the sound server. A monitor is the sound that the machine itself plays."""
 
     name: str
     is_monitor: bool
@@ -31,39 +37,39 @@ class ServedSource:
 
 
 class SoundServer:
-    """A connection of its own to the server."""
+    """A connection to the sound server."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
-    def sources(self) -> Sequence[ServedSource]:
-        """All there are."""
-        return [_described(source) for source in self._connection.source_list()]
+    def sources(self) -> Sequence[ServerSource]:
+        """Return all sources of the server."""
+        return [_server_source(source) for source in self._connection.source_list()]
 
-    def ours(self) -> ServedSource | None:
-        """The source that this process records from, or None when it records from none through this server."""
+    def current_source(self) -> ServerSource | None:
+        """Return the source that this process records from, or None if it does not record through this server."""
         pid = str(os.getpid())
         numbers = {
             output.source
             for output in self._connection.source_output_list()
             if output.proplist.get("application.process.id") == pid
         }
-        found = [_described(source) for source in self._connection.source_list() if source.index in numbers]
+        found = [_server_source(source) for source in self._connection.source_list() if source.index in numbers]
         return found[0] if found else None
 
 
 @contextmanager
 def sound_server() -> Iterator[SoundServer | None]:
-    """The server of this session, or None where there is none, as for a system service with plain ALSA.
+    """Connect to the sound server of this session. Gives None without one, as in a system service with plain ALSA.
 
-    Raises Failed when it goes while it is used.
+    Raises Failed when the server ends before the block does.
     """
     try:
         import pulsectl
-    except (ImportError, OSError):  # without libpulse there is no server either
+    except (ImportError, OSError):  # libpulse is missing, and so is the server
         yield None
         return
-    connection = pulsectl.Pulse(CLIENT, connect=False)
+    connection = pulsectl.Pulse(CLIENT_NAME, connect=False)
     try:
         connection.connect(autospawn=False)
     except pulsectl.PulseError:
@@ -72,36 +78,17 @@ def sound_server() -> Iterator[SoundServer | None]:
     with connection:
         try:
             yield SoundServer(connection)
-        except (pulsectl.PulseError, pulsectl.PulseDisconnected) as error:  # the one is not the other's kind
-            raise Failed("the sound server has gone") from error
-
-
-def _described(source: Any) -> ServedSource:
-    spec = source.sample_spec
-    return ServedSource(source.name, source.monitor_of_sink != NO_INDEX, spec.channels, spec.rate)
-
-
-LOOK_S = 0.5
-"""Such a lock is held for microseconds: who waits for the same one at two looks in a row waits for a dead one."""
-
-MAPPED = re.compile(r"([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ (\d+) +(/\S*/jack_db[^/\s]*/__db\.\d+)")
-"""A line of proc(5)'s maps: the files that hold the locks are memory of every process that uses them."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Lock:
-    """What a thread waits for: a word of memory, which is a file's."""
-
-    address: int
-    file: Path
-    inode: int
+        except (pulsectl.PulseError, pulsectl.PulseDisconnected) as error:  # they have no common base class
+            raise Failed("the sound server has ended") from error
 
 
 @contextmanager
-def locks_watched() -> Iterator[None]:
-    """Until the block ends: when it waits for a lock of the dead, remove it, and let the process fail."""
+def jack_locks_watched() -> Iterator[None]:
+    """Watch the block for a wait on a lock of a killed process. Then remove the lock and end this process."""
     is_done = threading.Event()
-    watch = threading.Thread(target=_watch, args=(threading.get_native_id(), is_done), name="locks", daemon=True)
+    watch = threading.Thread(
+        target=_watch_locks, args=(threading.get_native_id(), is_done), name="jack-locks", daemon=True
+    )
     watch.start()
     try:
         yield
@@ -110,33 +97,47 @@ def locks_watched() -> Iterator[None]:
         watch.join()
 
 
-def _watch(thread: int, is_done: threading.Event) -> None:
+def _server_source(source: Any) -> ServerSource:
+    spec = source.sample_spec
+    return ServerSource(source.name, source.monitor_of_sink != NO_INDEX, spec.channels, spec.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lock:
+    """A lock that a thread waits for: an address in memory that is mapped from a file."""
+
+    address: int
+    file: Path
+    inode: int
+
+
+def _watch_locks(thread: int, is_done: threading.Event) -> None:
     before = None
-    while not is_done.wait(LOOK_S):
-        now = _awaited(thread)
+    while not is_done.wait(CHECK_LOCK_S):
+        now = _awaited_lock(thread)
         if now is not None and now == before:
-            leave(f"a process was killed while it held a lock of JACK's library: {_remove(now)}")
+            leave(f"a killed process has left a lock in JACK's library: {_remove(now)}")
         before = now
 
 
-def _awaited(thread: int) -> _Lock | None:
-    """The lock of the database that a thread of this process waits for, if it does."""
+def _awaited_lock(thread: int) -> _Lock | None:
+    """Return the lock of JACK's database that a thread of this process waits for, or None."""
     call = Path(f"/proc/self/task/{thread}/syscall").read_text().split()  # "running", or number and arguments
     address = int(call[1], 16) if len(call) > 1 else 0
-    for first, end, inode, file in MAPPED.findall(Path("/proc/self/maps").read_text()):
+    for first, end, inode, file in JACK_MAPPING.findall(Path("/proc/self/maps").read_text()):
         if int(first, 16) <= address < int(end, 16):
             return _Lock(address, Path(file), int(inode))
     return None
 
 
 def _remove(lock: _Lock) -> str:
-    """Remove the files that hold the locks, as one does when all who used them are dead; tells what came of it."""
+    """Remove the files that hold the locks. Return the outcome for the message."""
     try:
         if lock.file.stat().st_ino == lock.inode:
             for file in lock.file.parent.glob("__db.*"):
                 file.unlink(missing_ok=True)
     except FileNotFoundError:
-        pass  # another who waits has removed them
+        pass  # another waiting process has removed them
     except OSError as error:
-        return f"{error.filename} cannot be removed ({error.strerror}), so do it yourself"
-    return f"{lock.file.parent}/__db.* removed; the next try gets past it"
+        return f"{error.filename} cannot be removed ({error.strerror}); remove it yourself"
+    return f"{lock.file.parent}/__db.* is removed, and the next attempt can open the microphone"

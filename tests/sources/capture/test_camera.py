@@ -1,4 +1,4 @@
-"""What the camera's child asks for, takes and sends; and that the daemon reads what it sends."""
+"""The properties that the camera's program requests, and the records that it sends."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from daemon.runtime.child_main import Failed
 from daemon.runtime.shared_ring import RingReader, RingWriter
 from daemon.sources.capture import camera
 from daemon.sources.capture.messages import (
-    MOST_PIXELS,
+    MAX_PIXELS,
     PICTURE_HEADER,
     PICTURE_SLOT_BYTES,
     WAITING_PICTURES,
@@ -27,7 +27,7 @@ SMALL, LARGE = (64, 48), (1920, 1080)
 
 
 def sent(capture: FakeCapture, fps: float | None = None) -> list[bytes]:
-    """The records that are sent until the camera ends."""
+    """Return the records that are sent until the camera ends."""
     records: list[bytes] = []
     with pytest.raises(Failed, match="stopped delivering"):
         camera.send_pictures(capture, lambda *parts: records.append(b"".join(parts)), fps)
@@ -45,14 +45,14 @@ def test_every_picture_is_sent_with_its_size_and_time() -> None:
     assert np.diff(times).tolist() == pytest.approx([PERIOD_MS * 1e6] * 3, abs=1000)
 
 
-def test_what_is_beyond_the_limit_is_neither_decoded_nor_sent() -> None:
+def test_pictures_beyond_fps_are_neither_decoded_nor_sent() -> None:
     capture = FakeCapture([SMALL] * 8, began_ms=now_ms() - 900)
     assert len(sent(capture, fps=5)) == 4
     assert capture.decoded == [1, 3, 5, 7]
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "fps", "asked"),
+    ("width", "height", "fps", "requested"),
     [
         (None, None, None, {}),
         (None, None, 30, {cv2.CAP_PROP_FPS: 30}),
@@ -68,12 +68,12 @@ def test_what_is_beyond_the_limit_is_neither_decoded_nor_sent() -> None:
         ),
     ],
 )
-def test_what_is_configured_is_asked_for(
-    width: int | None, height: int | None, fps: float | None, asked: dict[int, float]
+def test_configured_properties_are_requested(
+    width: int | None, height: int | None, fps: float | None, requested: dict[int, float]
 ) -> None:
     capture = FakeCapture([])
-    camera.ask(capture, {"width": width, "height": height, "fps": fps})
-    assert capture.asked == {cv2.CAP_PROP_BUFFERSIZE: camera.BUFFERS, **asked}
+    camera.configure(capture, {"width": width, "height": height, "fps": fps})
+    assert capture.asked == {cv2.CAP_PROP_BUFFERSIZE: camera.BUFFERS, **requested}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_what_is_configured_is_asked_for(
         (float("inf"), 5 * NS_PER_S),
     ],
 )
-def test_the_drivers_time_is_taken_where_it_can_be_ours(driver_ms: float, expected_ns: int) -> None:
+def test_the_drivers_time_is_used_where_it_is_plausible(driver_ms: float, expected_ns: int) -> None:
     assert capture_time(driver_ms, 5 * NS_PER_S) == expected_ns
 
 
@@ -99,14 +99,14 @@ AGES_MS = st.one_of(st.floats(), st.floats(-2, 2), st.floats(0, 1100))
 
 
 @given(AGES_MS, st.integers(1, 100 * 365 * 86_400 * NS_PER_S))
-def test_no_stamp_is_in_the_future_or_old(age_ms: float, read_ns: int) -> None:
+def test_no_stamp_is_in_the_future_or_too_old(age_ms: float, read_ns: int) -> None:
     captured_ns = capture_time(read_ns / 1e6 - age_ms, read_ns)
     rounding_ns = 1000
     assert read_ns - NS_PER_S - rounding_ns <= captured_ns <= read_ns
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=64))
-def test_anything_else_is_an_error_or_a_picture(width: int, height: int, rest: bytes) -> None:
+def test_any_bytes_are_a_picture_or_an_error(width: int, height: int, rest: bytes) -> None:
     for record in (rest, PICTURE_HEADER.pack(0, width, height) + rest):
         try:
             picture = unpack_picture(record)
@@ -116,9 +116,9 @@ def test_anything_else_is_an_error_or_a_picture(width: int, height: int, rest: b
             assert picture.header() + record[picture.offset :] == record
 
 
-def test_the_largest_picture_fits_into_a_slot_and_a_larger_one_is_named() -> None:
-    assert ring.HEADER.size + len(Picture(8192, 6144, 0).header()) + MOST_PIXELS * 3 == PICTURE_SLOT_BYTES
-    with pytest.raises(Failed, match="of 8192x6145 are too large; ask for a smaller width and height"):
+def test_the_largest_picture_fits_into_a_slot_and_a_larger_one_is_an_error() -> None:
+    assert ring.HEADER.size + len(Picture(8192, 6144, 0).header()) + MAX_PIXELS * 3 == PICTURE_SLOT_BYTES
+    with pytest.raises(Failed, match="of 8192x6145 are too large: set a smaller width and height"):
         camera.send_pictures(Enormous([(1, 1)]), lambda *parts: None, None)
 
 
@@ -127,7 +127,7 @@ class Enormous(FakeCapture):
         return True, np.broadcast_to(np.uint8(0), (6145, 8192, 3))
 
 
-def test_a_picture_is_copied_into_its_slot_from_wherever_its_parts_are() -> None:
+def test_header_and_pixels_are_copied_into_one_slot() -> None:
     memory = memoryview(bytearray(WAITING_PICTURES * 1024))
     writer, reader = RingWriter(memory, 1024), RingReader(memory, 1024)
     pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)

@@ -1,12 +1,12 @@
-"""The first channel that carries sound is used, and left when it goes dead."""
+"""The first channel with sound is used, until it is silent and another has sound."""
 
 import pytest
 
-from daemon.sources.capture.microphone import ChannelChoice
+from daemon.sources.capture.microphone import ChannelSelection
 
 
 @pytest.mark.parametrize(
-    ("pieces", "used"),
+    ("chunks", "channel"),
     [
         ([], 0),
         (["..", ".."], 0),
@@ -19,13 +19,13 @@ from daemon.sources.capture.microphone import ChannelChoice
         (["sx", "sx", "xx", "sx", "sx"], 0),
     ],
 )
-def test_the_channel_used_after_pieces(pieces: list[str], used: int) -> None:
-    choice = ChannelChoice(patience=3)
-    for piece in pieces:
-        choice.choose([channel == "s" for channel in piece])
-    assert choice.used == used
+def test_the_selected_channel_after_chunks(chunks: list[str], channel: int) -> None:
+    selection = ChannelSelection(patience=3)
+    for chunk in chunks:
+        selection.select([each == "s" for each in chunk])
+    assert selection.channel == channel
 
 
-def test_one_channel_is_used_whatever_it_carries() -> None:
-    choice = ChannelChoice(patience=1)
-    assert [choice.choose([True]) for _ in range(5)] == [0] * 5
+def test_a_single_channel_is_always_used() -> None:
+    selection = ChannelSelection(patience=1)
+    assert [selection.select([True]) for _ in range(5)] == [0] * 5

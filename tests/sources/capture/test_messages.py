@@ -1,4 +1,4 @@
-"""What the microphone's child writes is what the daemon reads."""
+"""The daemon reads the chunks of sound that the microphone's program writes."""
 
 import pytest
 from hypothesis import given
@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from daemon.core.errors import ChildError
 from daemon.runtime import shared_ring as ring
 from daemon.sources.capture.messages import (
-    MOST_SAMPLES,
+    MAX_SAMPLES,
     SAMPLE_BYTES,
     SOUND_HEADER,
     SOUND_SLOT_BYTES,
-    Piece,
+    SoundChunk,
     unpack_sound,
 )
 
@@ -19,21 +19,21 @@ SOUND = st.lists(st.binary(min_size=SAMPLE_BYTES, max_size=SAMPLE_BYTES), max_si
 
 
 @given(SOUND, st.integers(-(2**63), 2**63 - 1), st.integers(1, 2**32 - 1), st.integers(0, 1))
-def test_a_piece_comes_as_it_went(samples: bytes, start_ns: int, rate_hz: int, overflows: int) -> None:
-    piece = Piece(samples, start_ns, rate_hz, overflows)
-    assert unpack_sound(piece.pack()) == piece
+def test_a_chunk_is_read_as_it_was_written(samples: bytes, start_ns: int, rate_hz: int, overflows: int) -> None:
+    chunk = SoundChunk(samples, start_ns, rate_hz, overflows)
+    assert unpack_sound(chunk.pack()) == chunk
 
 
 @given(st.binary(max_size=64))
-def test_anything_else_is_an_error_or_a_piece(record: bytes) -> None:
+def test_any_bytes_are_a_chunk_or_an_error(record: bytes) -> None:
     try:
         assert unpack_sound(record).pack() == record
     except ChildError as error:
-        assert "piece of sound" in str(error)
+        assert "chunk of sound" in str(error)
 
 
-def test_the_longest_piece_fits_into_a_slot() -> None:
-    longest = Piece(bytes(MOST_SAMPLES * SAMPLE_BYTES), 0, 96_000, 0).pack()
+def test_the_longest_chunk_fits_into_a_slot() -> None:
+    longest = SoundChunk(bytes(MAX_SAMPLES * SAMPLE_BYTES), 0, 96_000, 0).pack()
     assert ring.HEADER.size + len(longest) <= SOUND_SLOT_BYTES
-    with pytest.raises(ChildError, match="without a rate"):
+    with pytest.raises(ChildError, match="has no sample rate"):
         unpack_sound(SOUND_HEADER.pack(0, 0, 0, 0))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.cli.render import active_text, check_text, listing, progress_text, result_text, stage_text
+from daemon.cli.models_text import active_text, check_text, listing, progress_text, result_text, stage_text
 from daemon.mqtt.update_payloads import CheckPart, ModelsPayload, without_updates
 from tests.fakes.updates import TIME, bundle, candidate, models, result
 
