@@ -55,7 +55,12 @@ class SourceError(PerceptdError):
 
 
 class ChildError(PerceptdError):
-    """A child process has ended, hangs, or makes no sense; another one may do better."""
+    """A child process has ended, hangs, or makes no sense; another one may do better.
+
+    `signal_name` is the signal that has ended it, or None.
+    """
+
+    signal_name: str | None = None
 
 
 FaultKind = Literal["absent", "refused", "died", "hung", "slow", "wrong"]
@@ -64,7 +69,7 @@ than before, computes wrongly."""
 
 
 class AcceleratorError(ChildError):
-    """An accelerator failed, and the CPU computes instead; `signal_name` is set where a signal ended its process."""
+    """An accelerator failed in one of the ways they do; the CPU computes instead."""
 
     def __init__(self, kind: FaultKind, message: str, signal_name: str | None = None) -> None:
         super().__init__(message)
@@ -74,18 +79,14 @@ class AcceleratorError(ChildError):
     @classmethod
     def from_child(cls, kind: FaultKind, error: ChildError) -> "AcceleratorError":
         """Return the same error as a fault of this kind."""
-        return cls(kind, str(error), error.signal_name if isinstance(error, ChildCrashed) else None)
-
-
-ENDED_BY = "its process was ended by "
-"""Before the signal's name, wherever a crash is told."""
+        return cls(kind, str(error), error.signal_name)
 
 
 class ChildCrashed(ChildError):
     """A child process was ended by a signal, as a library's fault ends it."""
 
     def __init__(self, signal_name: str) -> None:
-        super().__init__(f"{ENDED_BY}{signal_name}")
+        super().__init__(f"its process was ended by {signal_name}")
         self.signal_name = signal_name
 
 

@@ -1,1 +1,1 @@
-"""Finds what is wrong with a machine and with what a node depends on."""
+"""Checks a machine, and everything that a node on it depends on."""

@@ -1,4 +1,4 @@
-"""Edge TPUs, and the library that drives them."""
+"""Checks Edge TPUs, and the library that drives them."""
 
 import os
 import re
@@ -6,73 +6,77 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.doctor.finding import Finding, Trial, print_library_version, tried
-from daemon.doctor.libraries import LITERT, TFLITE, Installed, number
-from daemon.doctor.machine import access
+from daemon.doctor.finding import Finding
+from daemon.doctor.libraries import LITERT, TFLITE, Installed, major_minor
+from daemon.doctor.machine import access_finding
+from daemon.doctor.probe import ProbeResult, probe_shared_library
 from daemon.inference.hardware import EDGETPU_LIBRARY, EdgeTpu, edge_tpus
 
+# Debian packages of the library, for the usual clock and for the highest
 PACKAGES = ("libedgetpu1-std", "libedgetpu1-max")
-"""Debian packages of the library: at its usual clock, and at the highest."""
 
+# Google's own builds, the last of which is 16.0, crash newer runtimes by SIGSEGV (google-coral/edgetpu, issue 812)
 GOOGLES_NEWEST_TFLITE = (2, 11)
-"""Google's own builds, the last of which is 16.0, end newer runtimes by SIGSEGV (google-coral/edgetpu, issue 812)."""
 
-INSTALL = (
+INSTALL_REMEDY = (
     "install libedgetpu1-std of the Coral repository, or a build for your runtime (github.com/feranick/libedgetpu)"
 )
 
-USB_RULES = (
+# debian/edgetpu-accelerator.rules of libedgetpu
+USB_UDEV_LINES = (
     'SUBSYSTEM=="usb",ATTRS{idVendor}=="1a6e",ATTRS{idProduct}=="089a",GROUP="plugdev"',
     'SUBSYSTEM=="usb",ATTRS{idVendor}=="18d1",ATTRS{idProduct}=="9302",GROUP="plugdev"',
 )
-"""debian/edgetpu-accelerator.rules of libedgetpu."""
 
-PCI_RULE = 'SUBSYSTEM=="apex",MODE="0660",GROUP="apex"'
-"""debian/gasket-dkms.udev of gasket-driver."""
+# debian/gasket-dkms.udev of gasket-driver
+PCI_UDEV_LINE = 'SUBSYSTEM=="apex",MODE="0660",GROUP="apex"'
 
+# an Edge TPU on PCI, as in Coral's guide, which looks for it with lspci
 PCI_ID = ("0x1ac1", "0x089a")
-"""An Edge TPU on PCI, as Coral's guide looks for it with lspci."""
 
-RULES_DIRECTORIES = ("etc/udev/rules.d", "run/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d")
-"""udev(7)."""
+# udev(7)
+UDEV_DIRECTORIES = ("etc/udev/rules.d", "run/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d")
 
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """What is known of the library: what it says of itself, or what went wrong, and its Debian package's version."""
+    """The library: the result of loading it, and the version of its Debian package."""
 
-    trial: Trial
+    probe: ProbeResult
     package: str | None
 
 
 def edge_tpu_findings(have: Installed, root: Path = Path("/"), library: str = EDGETPU_LIBRARY) -> Iterator[Finding]:
-    """The library, and each Edge TPU."""
+    """Findings of the library, and of each Edge TPU."""
     tpus = edge_tpus(root)
-    driver = Driver(tried(library, print_library_version, library, "edgetpu_version"), package_version(root))
-    yield judge_library(library, driver, have, tpus)
-    yield from (finding for finding in (_pci_without_driver(root, tpus),) if finding is not None)
+    driver = Driver(probe_shared_library(library, "edgetpu_version"), package_version(root))
+    yield assess_library(library, driver, have, tpus)
+    if (finding := _pci_without_driver(root, tpus)) is not None:
+        yield finding
     for tpu in tpus:
-        yield _accessible(tpu, root)
+        yield _access_finding(tpu, root)
 
 
-def judge_library(library: str, driver: Driver, have: Installed, tpus: list[EdgeTpu]) -> Finding:
-    """Whether the library loads, and goes with the runtime. Without an Edge TPU none is needed."""
-    trouble = driver.trial.trouble
-    if trouble is not None:
-        if driver.trial.is_missing and not tpus:
-            return Finding("libedgetpu", "good", "no Edge TPU here, and no library, which none needs")
-        found = f"{trouble}, and there are Edge TPUs: {', '.join(tpu.device for tpu in tpus)}" if tpus else trouble
-        if driver.trial.is_missing:
-            return Finding("libedgetpu", "warning", found, INSTALL)
-        return Finding("libedgetpu", "failure" if tpus else "warning", found, f"remove it, or {INSTALL}")
-    found = f"{library} {_in_short(driver)}" + ("" if tpus else "; no Edge TPU here")
+def assess_library(library: str, driver: Driver, have: Installed, tpus: list[EdgeTpu]) -> Finding:
+    """Whether the library loads and matches the runtime. Without an Edge TPU it is not needed."""
+    probe = driver.probe
+    if probe.problem is not None:
+        if probe.is_missing and not tpus:
+            return Finding("libedgetpu", "good", "no Edge TPU found, so its library is not needed")
+        devices = ", ".join(tpu.device for tpu in tpus)
+        found = f"{probe.problem}, and there are Edge TPUs: {devices}" if tpus else probe.problem
+        if probe.is_missing:
+            return Finding("libedgetpu", "warning", found, INSTALL_REMEDY)
+        return Finding("libedgetpu", "failure" if tpus else "warning", found, f"remove it, or {INSTALL_REMEDY}")
+    found = f"{library} {_summary(driver)}" + ("" if tpus else "; no Edge TPU found")
     if (mismatch := _mismatch(driver.package, have)) is not None:
-        return Finding("libedgetpu", "warning" if tpus else "good", f"{found}: {mismatch}", INSTALL if tpus else None)
+        remedy = INSTALL_REMEDY if tpus else None
+        return Finding("libedgetpu", "warning" if tpus else "good", f"{found}: {mismatch}", remedy)
     return Finding("libedgetpu", "good", found)
 
 
 def package_version(root: Path = Path("/")) -> str | None:
-    """The version of the installed Debian package of the library; None: not from a package."""
+    """The version of the library's Debian package; None if it is not installed as a package."""
     try:
         text = (root / "var" / "lib" / "dpkg" / "status").read_text("utf-8", "replace")
     except OSError:
@@ -85,46 +89,47 @@ def package_version(root: Path = Path("/")) -> str | None:
 
 
 def _mismatch(package: str | None, have: Installed) -> str | None:
-    """What the package's version says about the runtime: 16.0 is Google's own, 16.0tf2.17.1-1 is made for TFLite 2.17.
+    """Why the package does not match the runtime.
 
-    One made for a later TFLite drives runtimes from 2.11 up to that, and ai-edge-litert (LiteRT's issue 3611).
+    16.0 is Google's own build, 16.0tf2.17.1-1 is made for TFLite 2.17.
+    A build for a later TFLite drives runtimes from 2.11 up to that, and ai-edge-litert (LiteRT's issue 3611).
     """
     if package is None or have.runtime is None or have.runtime_version is None:
         return None
     runtime = f"{have.runtime} {have.runtime_version}"
     made_for = re.search(r"tf(\d+\.\d+)", package, re.IGNORECASE)
     if made_for is None:
-        is_newer = have.runtime == LITERT or number(have.runtime_version) > GOOGLES_NEWEST_TFLITE
+        is_newer = have.runtime == LITERT or major_minor(have.runtime_version) > GOOGLES_NEWEST_TFLITE
         return f"made for TFLite up to 2.11, and crashes {runtime}" if is_newer else None
-    if have.runtime == TFLITE and number(made_for[1]) < number(have.runtime_version):
+    if have.runtime == TFLITE and major_minor(made_for[1]) < major_minor(have.runtime_version):
         return f"made for TFLite up to {made_for[1]}, not for {runtime}"
     return None
 
 
-def _in_short(driver: Driver) -> str:
-    """`BuildLabel(...), RuntimeVersion(14)` in short words."""
-    found = re.search(r"RuntimeVersion\((\d+)\)", driver.trial.said)
-    runtime = f"runtime version {found[1]}" if found else "says no version"
+def _summary(driver: Driver) -> str:
+    # the library says: BuildLabel(...), RuntimeVersion(14)
+    found = re.search(r"RuntimeVersion\((\d+)\)", driver.probe.output)
+    runtime = f"runtime version {found[1]}" if found else "states no version"
     return f"loads, {runtime}" + (f", package {driver.package}" if driver.package else "")
 
 
-def _accessible(tpu: EdgeTpu, root: Path) -> Finding:
-    state = {"1a6e:089a": ", firmware not loaded yet", "18d1:9302": ", firmware loaded"}
-    found = f"{tpu.usb_id or 'PCI'} at {tpu.node}{state.get(tpu.usb_id or '', '')}"
+def _access_finding(tpu: EdgeTpu, root: Path) -> Finding:
+    firmware = {"1a6e:089a": ", firmware not loaded yet", "18d1:9302": ", firmware loaded"}
+    found = f"{tpu.usb_id or 'PCI'} at {tpu.node}{firmware.get(tpu.usb_id or '', '')}"
     if tpu.usb_id is None:
-        remedy = f"put {PCI_RULE} into /etc/udev/rules.d/65-apex.rules, add this user to the group apex, and reboot"
-    elif _has_usb_rules(root):
-        remedy = "add this user to the group plugdev, log in anew, and plug it in again"
+        remedy = f"put {PCI_UDEV_LINE} into /etc/udev/rules.d/65-apex.rules, add this user to the group apex and reboot"
+    elif _has_usb_udev_lines(root):
+        remedy = "add this user to the group plugdev, log in again, and plug it in again"
     else:
         remedy = (
-            f"put {' and '.join(USB_RULES)} into /etc/udev/rules.d/99-edgetpu-accelerator.rules, run udevadm control "
-            "--reload-rules, add this user to the group plugdev, log in anew, and plug it in again"
+            f"put {' and '.join(USB_UDEV_LINES)} into /etc/udev/rules.d/99-edgetpu-accelerator.rules, run udevadm "
+            "control --reload-rules, add this user to the group plugdev, log in again, and plug it in again"
         )
-    return access(f"edge tpu {tpu.device}", tpu.node, found, remedy)
+    return access_finding(f"edge tpu {tpu.device}", tpu.node, found, remedy)
 
 
-def _has_usb_rules(root: Path) -> bool:
-    for directory in RULES_DIRECTORIES:
+def _has_usb_udev_lines(root: Path) -> bool:
+    for directory in UDEV_DIRECTORIES:
         for file in (root / directory).glob("*.rules"):
             text = file.read_text("utf-8", "replace") if os.access(file, os.R_OK) else ""
             if "1a6e" in text and "18d1" in text:
@@ -133,7 +138,7 @@ def _has_usb_rules(root: Path) -> bool:
 
 
 def _pci_without_driver(root: Path, tpus: list[EdgeTpu]) -> Finding | None:
-    """An Edge TPU on PCI that has no node."""
+    """The finding of an Edge TPU on PCI that has no device node."""
     for device in sorted((root / "sys" / "bus" / "pci" / "devices").glob("*")):
         try:
             ids = tuple((device / name).read_text().strip() for name in ("vendor", "device"))

@@ -1,4 +1,4 @@
-"""What doctor tries of a node: its config, its sources, its broker, its source of bundles, its bundle."""
+"""The checks of one config: its sources, its broker, its source of bundles and its bundle."""
 
 import json
 from collections.abc import Iterator
@@ -10,8 +10,9 @@ from daemon.config.node import Config, load_config, models_directory, state_dire
 from daemon.core.document import Loaded
 from daemon.core.errors import Refused
 from daemon.doctor.accelerators import accelerator_findings
-from daemon.doctor.finding import Finding, tried
-from daemon.doctor.machine import disk
+from daemon.doctor.finding import Finding
+from daemon.doctor.machine import disk_finding
+from daemon.doctor.probe import probe
 from daemon.doctor.sources import source_findings
 from daemon.doctor.updates import models_findings
 from daemon.mqtt.requests import try_broker
@@ -20,94 +21,95 @@ from daemon.pipeline.selftest import first_failures, print_selftest
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.startup import DryStart, dry_start
 
+# loading alone takes a minute on a small board with a slow card
 SELFTEST_S = 120.0
-"""Loading alone takes a minute on a small board with a slow card."""
 
 
 class NodeChecks:
-    """The checks of one config; what cannot be read makes the checks that need it find nothing."""
+    """The checks of one config. A check has no findings if the document that it needs cannot be read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._loaded: Loaded[Config] | None = None
         self._built_in: BuiltInBundle | None = None
-        self._kept: DryStart | None = None
+        self._dry_start: DryStart | None = None
         self._bundle: Bundle | None = None
-        self._config_trouble = self._bundle_trouble = ""
+        self._config_problem = self._bundle_problem = ""
         try:
             self._loaded = load_config(path)
         except Refused as error:
-            self._config_trouble = str(error)
+            self._config_problem = str(error)
             return
         try:
-            self._bundle = self._to_run(self._loaded.document)
+            self._bundle = self._load_bundle(self._loaded.document)
             check_matches_config(self._bundle.manifest, self._loaded)
         except Refused as error:
-            self._bundle_trouble = str(error)
+            self._bundle_problem = str(error)
 
     def state_disk(self) -> Iterator[Finding]:
-        """Where events will wait for the broker."""
+        """Whether the outbox has room in the state directory."""
         if self._loaded is not None:
             config = self._loaded.document
-            yield disk(state_directory(config), config.mqtt.outbox.max_mb)
+            yield disk_finding(state_directory(config), config.mqtt.outbox.max_mb)
 
     def config(self) -> Iterator[Finding]:
-        """Whether the config can be read."""
+        """Whether the config is valid."""
         if self._loaded is None:
-            remedy = "correct it, or name another with --config; its devices, broker and bundle were not tried"
-            yield Finding("config", "failure", self._config_trouble, remedy)
+            remedy = "correct it, or name another with --config; its devices, broker and bundle were not checked"
+            yield Finding("config", "failure", self._config_problem, remedy)
         else:
             config = self._loaded.document
             yield Finding("config", "good", f"{self._path}: node {config.node}, streams: {', '.join(config.streams)}")
 
     def sources(self) -> Iterator[Finding]:
-        """Whether cameras, microphones and recordings deliver."""
+        """Whether cameras, microphones and recordings deliver data."""
         if self._loaded is not None:
             manifest = None if self._bundle is None else self._bundle.manifest
             yield from source_findings(self._loaded.document, manifest)
 
     def broker(self) -> Iterator[Finding]:
-        """Whether the broker is reached and lets us in."""
+        """Whether the broker answers and accepts the login."""
         if self._loaded is not None:
             yield broker_finding(self._loaded.document.mqtt)
 
     def models(self) -> Iterator[Finding]:
-        """Whether the source of bundles answers, and what came of it before is whole."""
-        if self._loaded is None or self._built_in is None or self._kept is None:
+        """Whether the source of bundles answers, and whether the installed bundles are intact."""
+        if self._loaded is None or self._built_in is None or self._dry_start is None:
             return
         models = self._loaded.document.models
         if models.source is not None and models.root is not None:
             directory = models_directory(self._loaded.document)
-            yield from models_findings(models.source, Path(models.root), directory, self._built_in, self._kept)
+            yield from models_findings(models.source, Path(models.root), directory, self._built_in, self._dry_start)
 
     def bundle(self) -> Iterator[Finding]:
-        """Whether the bundle is whole, and runs on each device."""
-        if self._bundle_trouble:
-            yield Finding("bundle", "failure", self._bundle_trouble, self._remedy())
+        """Whether the bundle is valid, and passes its self-test on each device."""
+        if self._bundle_problem:
+            yield Finding("bundle", "failure", self._bundle_problem, self._bundle_remedy())
         if self._loaded is not None and self._bundle is not None:
-            if not self._bundle_trouble:
+            if not self._bundle_problem:
                 manifest = self._bundle.manifest
-                senses = ", ".join(manifest.modalities.present())
-                yield Finding("bundle", "good", f"{manifest.id}: {len(manifest.labels)} labels by {senses}")
+                modalities = ", ".join(manifest.modalities.present())
+                yield Finding("bundle", "good", f"{manifest.id}: {len(manifest.labels)} labels by {modalities}")
             yield from device_findings(self._loaded.document, self._bundle)
 
-    def _to_run(self, config: Config) -> Bundle:
-        """The bundle that a start would load: an active one that is whole, or the config's own. Raises Refused."""
+    def _load_bundle(self, config: Config) -> Bundle:
+        """The bundle that a start would run. Raises Refused."""
         built_in = load_bundle(Path(config.bundle))
         self._built_in = BuiltInBundle(built_in.manifest.id, built_in.directory)
         if config.models.source is None:
             return built_in
-        self._kept = dry_start(models_directory(config), self._built_in)
-        return built_in if self._kept.runs is None else load_bundle(self._kept.runs.directory)
+        self._dry_start = dry_start(models_directory(config), self._built_in)
+        stored = self._dry_start.bundle_to_run
+        return built_in if stored is None else load_bundle(stored.directory)
 
-    def _remedy(self) -> str:
-        if self._kept is not None and self._kept.runs is not None:
-            return "correct config.yaml, or go back by perceptd models rollback"
+    def _bundle_remedy(self) -> str:
+        if self._dry_start is not None and self._dry_start.bundle_to_run is not None:
+            return "correct config.yaml, or run perceptd models rollback"
         return "correct bundle in config.yaml, or the bundle"
 
 
 def broker_finding(mqtt: MqttConfig) -> Finding:
-    """Returns whether a node could connect, or the troubles that prevented it."""
+    """Whether a node could connect to the broker."""
     try:
         troubles = try_broker(mqtt)
     except Refused as error:
@@ -117,11 +119,11 @@ def broker_finding(mqtt: MqttConfig) -> Finding:
         remedy = "; ".join(remedies) or "check that the broker runs there, and mqtt in config.yaml"
         return Finding("broker", "failure", "; ".join(trouble.finding for trouble in troubles), remedy)
     tls = "without TLS" if mqtt.tls is None else "TLS verified"
-    return Finding("broker", "good", f"{mqtt.host}:{mqtt.port} answers, {tls}, lets us in")
+    return Finding("broker", "good", f"{mqtt.host}:{mqtt.port} answers, {tls}, accepts the connection")
 
 
 def device_findings(config: Config, bundle: Bundle) -> Iterator[Finding]:
-    """The bundle's self-test on each device, with the time it took; on the CPU alone where that fails already."""
+    """The bundle's self-test on the CPU, and then on each accelerator if the CPU passes."""
     on_cpu = cpu_selftest(bundle)
     yield on_cpu
     if on_cpu.level == "good":
@@ -131,12 +133,12 @@ def device_findings(config: Config, bundle: Bundle) -> Iterator[Finding]:
 def cpu_selftest(bundle: Bundle) -> Finding:
     """The self-test on the CPU, in a child process: a kernel may use instructions that the processor lacks."""
     check = "self-test cpu"
-    trial = tried("TFLite", print_selftest, str(bundle.directory), deadline_s=SELFTEST_S)
-    if trial.trouble is not None:
-        return Finding(check, "failure", trial.trouble, "install the bundle, or a runtime for this processor, anew")
-    result = json.loads(trial.said)
-    failures = result["failures"]
+    result = probe("TFLite", print_selftest, str(bundle.directory), deadline_s=SELFTEST_S)
+    if result.problem is not None:
+        return Finding(check, "failure", result.problem, "reinstall the bundle, or a runtime for this processor")
+    report = json.loads(result.output)
+    failures = report["failures"]
     if not failures:
-        return Finding(check, "good", f"good in {result['seconds'] * 1000:.0f} ms")
-    remedy = f"perceptd bundle verify {bundle.directory} lists all"
+        return Finding(check, "good", f"passed in {report['seconds'] * 1000:.0f} ms")
+    remedy = f"run perceptd bundle verify {bundle.directory} for all failures"
     return Finding(check, "failure", first_failures(failures), remedy)

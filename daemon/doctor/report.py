@@ -1,41 +1,41 @@
-"""`perceptd doctor`: looks at everything a node depends on, and says what is wrong and what to do.
-
-What is heavy is imported only once it is known to load: a library that crashes must not take doctor along.
-"""
+"""`perceptd doctor`: checks everything that a node depends on, and prints what is wrong and what to do."""
 
 import argparse
-import importlib
 import json
 import logging
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 from daemon.doctor.edgetpu import edge_tpu_findings
 from daemon.doctor.finding import Finding, exit_code
-from daemon.doctor.libraries import installed, judge_versions, try_libraries
-from daemon.doctor.machine import clock, gpu_findings, memory, processor
+from daemon.doctor.libraries import assess_versions, installed, library_findings
+from daemon.doctor.machine import clock_finding, gpu_findings, memory_finding, processor_finding
 from daemon.inference.hardware import EDGETPU_LIBRARY
 
-PATIENCE_S = 2.0
-"""After so long without a finding, a person is told what is being tried."""
+if TYPE_CHECKING:
+    from daemon.doctor.node import NodeChecks
+
+# after this time without a finding, a terminal shows which check is running
+SHOW_CHECK_AFTER_S = 2.0
 
 
 @dataclass
 class Report:
-    """Says findings as they come, or all at the end as JSON."""
+    """Prints findings as they come, or all of them as JSON at the end."""
 
     as_json: bool
     findings: list[Finding] = field(default_factory=list)
 
-    def take(self, what: str, findings: Iterable[Finding]) -> None:
-        """Go through the findings of one check; `what` is told while it takes long."""
+    def take(self, work: str, findings: Iterable[Finding]) -> None:
+        """Add the findings of one check; `work` is shown while they take long."""
         remaining = iter(findings)
         while True:
-            with _patience(what):
+            with _RunningCheck(work):
                 finding = next(remaining, None)
             if finding is None:
                 return
@@ -44,63 +44,72 @@ class Report:
                 print(finding.line(), flush=True)
 
     def close(self) -> int:
-        """Say what is left to say; gives the exit code."""
+        """Print the JSON, if it was requested; returns the exit code."""
         code = exit_code(self.findings)
         if self.as_json:
-            told = {"exit_code": code, "findings": [finding.to_json() for finding in self.findings]}
-            print(json.dumps(told, indent=2, ensure_ascii=False))
+            document = {"exit_code": code, "findings": [finding.to_json() for finding in self.findings]}
+            print(json.dumps(document, indent=2, ensure_ascii=False))
         return code
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Look at everything; 0: good, 1: warnings, 2: will not work."""
-    logging.disable(logging.CRITICAL)  # what goes wrong is told once, as a finding
+    """Run all checks; 0: all good, 1: warnings, 2: a node will not work."""
+    logging.disable(logging.CRITICAL)  # problems are reported once, as findings
     report = Report(options.json)
     have = installed()
-    report.take("python", [judge_versions(have)])
-    report.take("loading libraries", try_libraries(have))
-    node = None
+    report.take("python", [assess_versions(have)])
+    report.take("loading libraries", library_findings(have))
+    checks: NodeChecks | None = None
     if exit_code(report.findings) == 0:
-        with _patience("reading config and bundles"):
-            node = importlib.import_module("daemon.doctor.node").NodeChecks(options.config)
-    report.take("machine", [processor(), memory(), *(node.state_disk() if node else ()), clock()])
+        with _RunningCheck("reading config and bundles"):
+            # imported here, once all libraries are known to load: a library that crashes must not end doctor
+            from daemon.doctor import node
+
+            checks = node.NodeChecks(options.config)
+    state_disk = () if checks is None else checks.state_disk()
+    report.take("machine", [processor_finding(), memory_finding(), *state_disk, clock_finding()])
     report.take(f"loading {EDGETPU_LIBRARY}", edge_tpu_findings(have))
     report.take("gpu", gpu_findings())
-    if node is None:
-        remedy = "first repair what is said above, then run doctor again"
-        report.take("config", [Finding("config", "failure", "not tried, and neither is what it says", remedy)])
+    if checks is None:
+        remedy = "first repair what is reported above, then run doctor again"
+        report.take("config", [Finding("config", "failure", "not checked, nor anything that it configures", remedy)])
     else:
-        report.take("config", node.config())
-        report.take("opening cameras, microphones and recordings", node.sources())
-        report.take("connecting to the broker", node.broker())
-        report.take("asking the source of bundles", node.models())
-        report.take("running the bundle's self-test", node.bundle())
+        report.take("config", checks.config())
+        report.take("opening cameras, microphones and recordings", checks.sources())
+        report.take("connecting to the broker", checks.broker())
+        report.take("checking the source of bundles", checks.models())
+        report.take("running the bundle's self-test", checks.bundle())
     code = report.close()
     if threading.active_count() > 1:
-        # a source that hangs must not come back while the interpreter is taken apart
+        # a source that hangs must not run on while the interpreter ends
         sys.stdout.flush()
         os._exit(code)
     return code
 
 
-@contextmanager
-def _patience(what: str) -> Iterator[None]:
-    """Where a person is looking, tell after a while what is being waited for."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    told = threading.Event()
+class _RunningCheck:
+    """While a check takes long, shows on a terminal what it does. A context manager."""
 
-    def tell() -> None:
-        told.set()
-        print(f"{what} ...", end="\r", file=sys.stderr, flush=True)
+    def __init__(self, work: str) -> None:
+        self._work = work
+        self._shown = threading.Event()
+        self._timer: threading.Timer | None = None
 
-    timer = threading.Timer(PATIENCE_S, tell)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-        if told.is_set():
-            print(" " * (len(what) + 4), end="\r", file=sys.stderr, flush=True)
+    def __enter__(self) -> None:
+        if sys.stderr.isatty():
+            self._timer = threading.Timer(SHOW_CHECK_AFTER_S, self._show)
+            self._timer.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is None:
+            return
+        self._timer.cancel()
+        self._timer.join()
+        if self._shown.is_set():
+            print(" " * (len(self._work) + 4), end="\r", file=sys.stderr, flush=True)
+
+    def _show(self) -> None:
+        self._shown.set()
+        print(f"{self._work} ...", end="\r", file=sys.stderr, flush=True)

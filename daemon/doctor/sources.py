@@ -1,9 +1,8 @@
-"""Opens what a config's streams capture from, all at once, and says what each delivers."""
+"""Opens all sources of a config's streams at once, and reports what each one delivers."""
 
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from daemon.bundle.manifest import Manifest
 from daemon.config.node import Config
@@ -15,148 +14,154 @@ from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.doctor.finding import Finding
 from daemon.sources.factory import build_sources
 
-DELIVERS_S = 10.0
-"""Network cameras have 2.5 s for each step of opening, a sound server a few seconds."""
+# network cameras may take 2.5 s for each step of opening, a sound server some seconds
+DELIVER_S = 10.0
 
+# a source that closes later than this is reported
 CLOSE_S = 5.0
-"""Within which sources close; one that hangs is left behind, and said to be."""
 
+POLL_S = 0.05
+
+# used if there is no bundle that states its rate
 SAMPLE_RATE_HZ = 16_000
-"""For want of a bundle that says what it listens at."""
-
-LOOK_S = 0.05
 
 REMEDIES = {
-    "camera": "look for it with perceptd devices, and see that nothing else, such as a running perceptd, holds it",
-    "microphone": "look for it with perceptd devices, and see that the sound server runs for this user",
+    "camera": "look for it with perceptd devices, and stop other programs that hold it, such as a running perceptd",
+    "microphone": "look for it with perceptd devices, and check that the sound server runs for this user",
     "replay": "check the replay's file in config.yaml",
 }
 
 
-@dataclass
-class Attempt:
-    """One source, run until it has delivered each kind of what is wanted; nothing named: anything at all."""
+def source_findings(config: Config, manifest: Manifest | None) -> Iterator[Finding]:
+    """One finding for each source, as soon as it is known. Without a manifest all modalities are expected."""
+    runs: list[SourceRun] = []
+    for name, stream in config.streams.items():
+        try:
+            of_stream = _runs(name, stream, manifest)
+        except DocumentError as error:
+            yield Finding(name, "failure", str(error), "check the replay's text in config.yaml")
+            continue
+        if not of_stream:
+            yield _finding_without_sources(name, stream, manifest)
+        runs += of_stream
+    for run in runs:
+        run.start()
+    yield from _wait_for(runs)
 
-    name: str
-    source: Source
-    wanted: frozenset[str]
-    delivered: dict[str, str] = field(default_factory=dict)
-    trouble: str | None = None
-    has_ended: bool = False
 
-    def __post_init__(self) -> None:
+class SourceRun:
+    """One source in its own thread, until it has delivered every expected kind of data.
+
+    The kinds are "pictures", "sound" and "text". If none is expected, any kind will do.
+    """
+
+    def __init__(self, name: str, source: Source, expected: frozenset[str]) -> None:
+        """`name` is that of the check: the stream, / and the part of its config."""
+        self.name = name
+        self._source = source
+        self._expected = expected
+        self._delivered: dict[str, str] = {}
+        self._problem: str | None = None
+        self._has_ended = False
         self._stop = threading.Event()
         self._began = time.monotonic()
-        self.thread = threading.Thread(target=self._run, name=f"doctor/{self.name}", daemon=True)
+        self.thread = threading.Thread(target=self._run, name=f"doctor/{name}", daemon=True)
+
+    def start(self) -> None:
+        """Open the source."""
+        self._began = time.monotonic()
         self.thread.start()
 
     @property
     def is_settled(self) -> bool:
-        """Whether waiting longer changes nothing."""
-        return self.has_ended or self._has_all
+        """Whether nothing can change any more."""
+        return self._has_ended or self._has_all
 
     def stop(self) -> None:
-        """Close it, soon."""
+        """Ask the source to close."""
         self._stop.set()
 
     def finding(self) -> Finding:
-        """What it delivered, or why not."""
-        told = ", ".join(self.delivered.values())
-        missing = sorted(self.wanted - self.delivered.keys())
+        """The data that the source has delivered, or why there is none."""
+        delivered = ", ".join(self._delivered.values())
+        missing = sorted(self._expected - self._delivered.keys())
         remedy = REMEDIES[self.name.rpartition("/")[2]]
-        if not self.delivered:
-            silence = "ended without anything" if self.has_ended else f"delivers nothing within {DELIVERS_S:g} s"
-            return Finding(self.name, "failure", self.trouble or silence, remedy)
+        if not self._delivered:
+            silence = "ended without any data" if self._has_ended else f"delivers nothing within {DELIVER_S:g} s"
+            return Finding(self.name, "failure", self._problem or silence, remedy)
         if missing:
-            why = f" ({self.trouble})" if self.trouble else ""
-            return Finding(self.name, "warning", f"{told}, but no {' and no '.join(missing)}{why}", remedy)
-        return Finding(self.name, "good", told)
+            reason = f" ({self._problem})" if self._problem else ""
+            return Finding(self.name, "warning", f"{delivered}, but no {' and no '.join(missing)}{reason}", remedy)
+        return Finding(self.name, "good", delivered)
 
     @property
     def _has_all(self) -> bool:
-        return bool(self.delivered) and self.wanted <= self.delivered.keys()
+        return bool(self._delivered) and self._expected <= self._delivered.keys()
 
     def _run(self) -> None:
         try:
-            self.source.run(self._take, self._stop)
+            self._source.run(self._take, self._stop)
         except SourceError as error:
-            self.trouble = str(error)
-        except Exception as error:  # noqa: BLE001  (a source's fault is a finding, not the end of doctor)
-            self.trouble = f"{type(error).__name__}: {error}"
+            self._problem = str(error)
+        except Exception as error:  # noqa: BLE001  (a bug in a source becomes a finding, and does not end doctor)
+            self._problem = f"{type(error).__name__}: {error}"
         finally:
-            self.has_ended = True
+            self._has_ended = True
 
     def _take(self, captured: Captured) -> None:
         after = f"after {time.monotonic() - self._began:.1f} s"
         if isinstance(captured, Frame):
             width, height = captured.size
-            self.delivered.setdefault("pictures", f"pictures of {width}x{height} {after}")
+            self._delivered.setdefault("pictures", f"pictures of {width}x{height} {after}")
         elif isinstance(captured, Block):
-            self.delivered.setdefault("sound", f"sound {after}")
+            self._delivered.setdefault("sound", f"sound {after}")
         else:
-            self.delivered.setdefault("text", f"text {after}")
+            self._delivered.setdefault("text", f"text {after}")
         if self._has_all:
             self._stop.set()
 
 
-def source_findings(config: Config, manifest: Manifest | None) -> Iterator[Finding]:
-    """One finding for each source, as it is known; without a manifest, everything is wanted."""
-    pending: list[Attempt] = []
-    for name, stream in config.streams.items():
-        try:
-            attempts = _attempts(name, stream, manifest)
-        except DocumentError as error:
-            yield Finding(name, "failure", str(error), "check the replay's text in config.yaml")
-            continue
-        if not attempts:
-            yield _without_sources(name, stream, manifest)
-        pending += attempts
-    yield from _settled(pending)
-
-
-def _attempts(name: str, stream: StreamConfig, manifest: Manifest | None) -> list[Attempt]:
+def _runs(name: str, stream: StreamConfig, manifest: Manifest | None) -> list[SourceRun]:
     audio = manifest.modalities.audio if manifest else None
     rate_hz = SAMPLE_RATE_HZ if manifest is None else audio.preprocessing.sample_rate_hz if audio else None
     picture = manifest is None or manifest.modalities.image is not None
     counters = {modality: Counters() for modality in MODALITIES}
     sources = build_sources(stream, sample_rate_hz=rate_hz, picture=picture, counters=counters)
-    is_camera_sound = stream.microphone is not None and stream.microphone.device == "camera"
-    of_camera = {"pictures": picture, "sound": is_camera_sound and rate_hz is not None}
-    wanted = {
-        "camera": frozenset(kind for kind, is_wanted in of_camera.items() if is_wanted),
+    has_camera_sound = stream.microphone is not None and stream.microphone.device == "camera"
+    of_camera = {"pictures": picture, "sound": has_camera_sound and rate_hz is not None}
+    expected = {
+        "camera": frozenset(kind for kind, is_expected in of_camera.items() if is_expected),
         "microphone": frozenset({"sound"}),
         "replay": frozenset[str](),
     }
-    return [Attempt(f"{name}/{part}", source, wanted[part]) for part, source in sources.items()]
+    return [SourceRun(f"{name}/{part}", source, expected[part]) for part, source in sources.items()]
 
 
-def _without_sources(name: str, stream: StreamConfig, manifest: Manifest | None) -> Finding:
+def _finding_without_sources(name: str, stream: StreamConfig, manifest: Manifest | None) -> Finding:
     if stream.text.enabled and (manifest is None or manifest.modalities.text is not None):
-        return Finding(name, "good", "takes text alone")
-    return Finding(name, "failure", "captures nothing that the bundle takes", "change the stream, or the bundle")
+        return Finding(name, "good", "takes text only")
+    return Finding(name, "failure", "captures nothing that the bundle uses", "change the stream, or the bundle")
 
 
-def _settled(pending: list[Attempt]) -> Iterator[Finding]:
-    all_of_them = list(pending)
-    deadline_ns = monotonic_ns() + round(DELIVERS_S * NS_PER_S)
+def _wait_for(runs: list[SourceRun]) -> Iterator[Finding]:
+    pending = list(runs)
+    deadline_ns = monotonic_ns() + round(DELIVER_S * NS_PER_S)
     try:
         while pending:
             is_over = not seconds_until(deadline_ns)
-            for attempt in [attempt for attempt in pending if is_over or attempt.is_settled]:
-                pending.remove(attempt)
-                yield attempt.finding()
-            time.sleep(LOOK_S)
+            for run in [run for run in pending if is_over or run.is_settled]:
+                pending.remove(run)
+                yield run.finding()
+            time.sleep(POLL_S)
     finally:
-        for attempt in all_of_them:
-            attempt.stop()
-    yield from _left_behind(all_of_them)
+        for run in runs:
+            run.stop()
+    yield from _unclosed_sources(runs)
 
 
-def _left_behind(attempts: list[Attempt]) -> Iterator[Finding]:
+def _unclosed_sources(runs: list[SourceRun]) -> Iterator[Finding]:
     close_ns = monotonic_ns() + round(CLOSE_S * NS_PER_S)
-    for attempt in attempts:
-        attempt.thread.join(seconds_until(close_ns))
-        if attempt.thread.is_alive():
-            yield Finding(
-                attempt.name, "warning", f"does not close within {CLOSE_S:g} s", "plug it in again, or reboot"
-            )
+    for run in runs:
+        run.thread.join(seconds_until(close_ns))
+        if run.thread.is_alive():
+            yield Finding(run.name, "warning", f"does not close within {CLOSE_S:g} s", "plug it in again, or reboot")

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 # what the child processes of an update run
 UPDATE_STEPS: Mapping[Step, Callable[[str], None]] = {
-    "look": fetch.look,
+    "list": fetch.list_releases,
     "resolve": fetch.resolve,
     "download": fetch.download,
     "verify": fetch.verify,

@@ -30,8 +30,8 @@ from daemon.node.stream_publisher import Identity, PublishedBundle, StreamPublis
 from daemon.node.switches import SwitchFile
 from daemon.pipeline.recogniser import Recogniser
 from daemon.updates.policy import BuiltInBundle
-from daemon.updates.startup import STATE, Startup
-from daemon.updates.state_file import stored_state
+from daemon.updates.startup import STATE_FILE, Startup
+from daemon.updates.state_file import read_state
 from daemon.updates.steps import ChildRunner
 from daemon.updates.updater import Updater
 
@@ -106,7 +106,7 @@ def _built_in_bundle(directory: Path, models: Path) -> BuiltInBundle:
 
 def _last_built_in_id(models: Path) -> str | None:
     try:
-        return stored_state(models / STATE).base
+        return read_state(models / STATE_FILE).base
     except UpdateError:  # reported when the state is read for the start
         return None
 

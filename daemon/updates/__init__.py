@@ -1,1 +1,1 @@
-"""Replaces the active bundle: fetches, verifies, tries and switches to another, and goes back."""
+"""Replaces bundles: fetches and tests a release, switches to it, and rolls it back if it works worse."""

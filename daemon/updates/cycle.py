@@ -1,281 +1,152 @@
-"""What the updater does each time round: obeys, watches, installs, looks at the source."""
+"""The updater's work: carries out requests, watches probation, installs bundles and checks the source."""
 
 import logging
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from daemon.config.updates import ModelsConfig
 from daemon.core.errors import UpdateError
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.updates.installer import Installer, Probation, Retreat
-from daemon.updates.policy import (
-    HOUR_S,
-    BuiltInBundle,
-    ProbationPolicy,
-    Schedule,
-    Verdict,
-    active_id,
-    clock_problem,
-    latest_of,
-    to_try,
-)
+from daemon.updates import transitions
+from daemon.updates.installer import Installer, Rollback
+from daemon.updates.policy import HOUR_S, BuiltInBundle, Schedule, automatic_offer, clock_problem
+from daemon.updates.probation import ProbationPolicy, ProbationWatch, Verdict
+from daemon.updates.requests import InstallRequest, PendingRequests
 from daemon.updates.slots import Slots
-from daemon.updates.state import Candidate, UpdateState
+from daemon.updates.state import Candidate
 from daemon.updates.state_file import StateFile
 from daemon.updates.steps import Beat, Host, Steps
-from daemon.updates.transitions import check_failed, checked, dropped, sought
 
-
-@dataclass(frozen=True, slots=True)
-class Install:
-    """A version is wanted."""
-
-    name: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"to install {self.name}@{self.version}"
-
-
-@dataclass(frozen=True, slots=True)
-class Rollback:
-    """The bundle before the active one is wanted, and none that is being installed."""
-
-    def __str__(self) -> str:
-        return "to roll back"
-
-
-Change = Install | Rollback
-
-
-class PendingRequests:
-    """At most one of each kind waits; the methods never block, and say why an order is not taken."""
-
-    def __init__(self, built_in: BuiltInBundle, perceptd: str, wake: Callable[[], None]) -> None:
-        self._built_in = built_in
-        self._perceptd = perceptd
-        self._wake = wake
-        self._lock = threading.Lock()
-        self._change: Change | None = None
-        self._check = False
-        self._pin: bool | None = None
-
-    def check(self, state: UpdateState) -> str | None:
-        """Look at the source now."""
-        with self._lock:
-            if reason := self._busy(state) or self._on_probation(state):
-                return reason
-            self._check = True
-        self._wake()
-        return None
-
-    def install(self, state: UpdateState, name: str | None, version: str | None) -> str | None:
-        """Install a version: without a name of the active bundle, without a version the newest that is known."""
-        active = active_id(state, self._built_in)
-        name = name or active.partition("@")[0]
-        if version is None:
-            offer = latest_of(state, self._built_in, name, self._perceptd)
-            if offer is None:
-                newer = f" that is newer than {active}" if name == active.partition("@")[0] else ""
-                return f"no version of {name} is known{newer} and can be run"
-            version = offer.version
-        if f"{name}@{version}" == active:
-            return f"{active} is active"
-        if state.candidate is not None and state.candidate.id == f"{name}@{version}":
-            return None  # it is on its way already
-        return self._on_probation(state) or self._put(state, Install(name, version))
-
-    def rollback(self, state: UpdateState) -> str | None:
-        """Go back to the bundle before the active one; what is being installed is given up, whatever waits too."""
-        if state.active is None and state.candidate is None:
-            return f"{self._built_in.id} is the config's own bundle: there is none before it"
-        with self._lock:
-            self._change = Rollback()
-        self._wake()
-        return None
-
-    def pin(self, on: bool) -> str | None:
-        """Keep the active bundle until somebody asks for another, or no longer."""
-        with self._lock:
-            self._pin = on
-        self._wake()
-        return None
-
-    def take_change(self) -> Change | None:
-        """The install or rollback that waits."""
-        with self._lock:
-            change, self._change = self._change, None
-        return change
-
-    @property
-    def wants_back(self) -> bool:
-        """Whether a rollback waits."""
-        with self._lock:
-            return isinstance(self._change, Rollback)
-
-    def take_check(self) -> bool:
-        """Whether somebody wants a look."""
-        with self._lock:
-            wanted, self._check = self._check, False
-        return wanted
-
-    def take_pin(self) -> bool | None:
-        """Whether somebody wants it pinned, or no longer."""
-        with self._lock:
-            wanted, self._pin = self._pin, None
-        return wanted
-
-    def _put(self, state: UpdateState, change: Change) -> str | None:
-        with self._lock:
-            if reason := self._busy(state):
-                return reason
-            self._change = change
-        self._wake()
-        return None
-
-    def _on_probation(self, state: UpdateState) -> str | None:
-        if state.probation is None:
-            return None
-        return (
-            f"{active_id(state, self._built_in)} is on probation: it can be rolled back, or replaced when that is over"
-        )
-
-    def _busy(self, state: UpdateState) -> str | None:
-        if state.candidate is not None:
-            return f"{state.candidate.id} is being installed ({state.candidate.stage})"
-        if self._change is not None:
-            return f"an order {self._change} is waiting"
-        return None
-
+WITHDRAWN_REASON = "a rollback was requested"
 
 log = logging.getLogger(__name__)
 
-WITHDRAWN = "somebody asked to go back"
-
 
 class UpdateCycle:
-    """The updater's duties; used by its thread alone. Everything may raise Closing, as `beat` does."""
+    """Runs one round after the other; used by the updater's thread only. Every method may raise what `beat` raises."""
 
     def __init__(
         self,
         config: ModelsConfig,
         state_file: StateFile,
-        store: Slots,
-        stages: Steps,
+        slots: Slots,
+        steps: Steps,
         host: Host,
-        orders: PendingRequests,
+        requests: PendingRequests,
         *,
         built_in: BuiltInBundle,
         perceptd: str,
-        rules: ProbationPolicy,
+        policy: ProbationPolicy,
         beat: Beat,
     ) -> None:
-        self._automatic, self._period_s = config.automatic, config.check_every_h * HOUR_S
-        self._state_file, self._store, self._steps, self._host = state_file, store, stages, host
-        self._orders, self._built_in, self._perceptd, self._rules, self._beat = orders, built_in, perceptd, rules, beat
-        self._installer = Installer(state_file, store, stages, host, built_in)
-        self._retreat = Retreat(state_file, store, host, built_in)
-        self._probation: Probation | None = None
-        self._doubt: str | None = None
+        self._is_automatic = config.automatic
+        self._state_file, self._slots, self._steps, self._host = state_file, slots, steps, host
+        self._requests, self._built_in, self._perceptd = requests, built_in, perceptd
+        self._policy, self._beat = policy, beat
+        self._installer = Installer(state_file, slots, steps, host, built_in)
+        self._rollback = Rollback(state_file, slots, host, built_in)
+        self._schedule = Schedule(config.check_every_h * HOUR_S, _monotonic_s())
+        self._probation: ProbationWatch | None = None
+        self._failure: str | None = None
         self._waits_for_clock = False
-        self._schedule = Schedule(self._period_s, _monotonic_s())
 
     def begin(self) -> None:
-        """Remove from the store what nobody needs; nothing goes while it is unknown what a next start would need."""
-        if self._state_file.trouble is not None or not self._state_file.is_known:
+        """Remove bundles that nobody needs, unless it is unknown which ones the next start needs."""
+        if self._state_file.trouble is not None or self._state_file.is_lost:
             return
         try:
-            self._store.sweep(self._state_file.state.kept)
+            self._slots.remove_unused(self._state_file.state.required_contents)
         except UpdateError as error:
             log.error("%s", error)
 
     def round(self) -> bool:
-        """Do what is due; says whether more may be."""
+        """Do what is due; returns whether more may be due."""
         self._state_file.retry()
-        self._obey()
+        self._carry_out_request()
         state = self._state_file.state
         if state.probation is not None:
-            return self._watch()
-        if self._clock_is_behind():
+            return self._watch_probation()
+        if self._is_clock_wrong():
             return False
         if state.candidate is not None:
             self._install(state.candidate)
             return True
-        if self._orders.take_check():
-            self._schedule.ask(_monotonic_s())
+        if self._requests.pop_check():
+            self._schedule.request(_monotonic_s())
         if self._schedule.is_due(_monotonic_s()):
-            self._look()
+            self._check_source()
             return True
         return False
 
-    def give_up(self, reason: str) -> None:
-        """Whatever is being done fails in a way that nobody foresaw."""
-        self._doubt = None if self._state_file.state.probation is None else reason
-        self._schedule.failed(_monotonic_s())
-        self._state_file.note(dropped(self._state_file.state, reason, self._state_file.now_s()))
+    def recover(self, reason: str) -> None:
+        """Continue after an unexpected exception: drop the candidate, and roll back a bundle on probation."""
+        self._failure = None if self._state_file.state.probation is None else reason
+        self._schedule.fail(_monotonic_s())
+        self._state_file.update(transitions.drop(self._state_file.state, reason, self._state_file.now_s()))
 
-    def _obey(self) -> None:
-        change = self._orders.take_change()
-        if isinstance(change, Install):
-            if self._state_file.state.probation is None:
-                now_s = self._state_file.now_s()
-                self._state_file.note(sought(self._state_file.state, change.name, change.version, now_s, asked=True))
-        elif change is not None:
-            self._state_file.note(dropped(self._state_file.state, WITHDRAWN, self._state_file.now_s()))
-            self._retreat.go("switch", "somebody asked for the one before it", self._beat)
+    def _carry_out_request(self) -> None:
+        change = self._requests.pop_change()
+        if change is None:
+            return
+        state, now_s = self._state_file.state, self._state_file.now_s()
+        if isinstance(change, InstallRequest):
+            if state.probation is None:
+                state = transitions.begin_install(state, change.name, change.version, now_s, asked=True)
+                self._state_file.update(state)
+            return
+        self._state_file.update(transitions.drop(state, WITHDRAWN_REASON, now_s))
+        self._rollback.run("switch", WITHDRAWN_REASON, self._beat)
 
-    def _watch(self) -> bool:
+    def _watch_probation(self) -> bool:
         if self._probation is None:
-            self._probation = Probation(self._state_file, self._host, self._rules)
-        doubt, self._doubt = self._doubt, None
-        verdict = self._probation.look() if doubt is None else Verdict("back", doubt)
+            self._probation = ProbationWatch(self._state_file, self._host, self._policy)
+        failure, self._failure = self._failure, None
+        verdict = self._probation.evaluate() if failure is None else Verdict("revert", failure)
         if verdict.decision == "wait":
             return False
         self._probation = None
-        if verdict.decision == "back":
-            self._retreat.go("probation", verdict.reason or "", self._beat)
+        if verdict.decision == "revert":
+            self._rollback.run("probation", verdict.reason or "", self._beat)
         return True
 
     def _install(self, candidate: Candidate) -> None:
         self._probation = None
         if self._installer.run(candidate, self._beat):
-            self._schedule.settled(_monotonic_s())
+            self._schedule.succeed(_monotonic_s())
         else:
-            self._schedule.failed(_monotonic_s())
+            self._schedule.fail(_monotonic_s())
 
-    def _look(self) -> None:
+    def _check_source(self) -> None:
         try:
-            self._store.make()
-            looked = self._steps.look(self._beat)
+            self._slots.create()
+            found = self._steps.list_releases(self._beat)
         except UpdateError as error:
-            log.warning("the source of bundles: %s", error)
-            self._state_file.note(check_failed(self._state_file.state, str(error), self._state_file.now_s()))
-            self._schedule.failed(_monotonic_s())
+            log.warning("checking models.source failed: %s", error)
+            reason, now_s = str(error), self._state_file.now_s()
+            self._state_file.update(transitions.note_failed_check(self._state_file.state, reason, now_s))
+            self._schedule.fail(_monotonic_s())
             return
-        for reason in looked.skipped:
-            log.warning("the source of bundles: %s", reason)
+        for reason in found.skipped:
+            log.warning("models.source: left out: %s", reason)
         now_s = self._state_file.now_s()
-        state = checked(self._state_file.state, now_s, looked.releases)
-        offer = to_try(state, self._built_in, self._perceptd) if self._automatic else None
+        state = transitions.note_check(self._state_file.state, now_s, found.releases)
+        offer = automatic_offer(state, self._built_in, self._perceptd) if self._is_automatic else None
         if offer is None:
-            self._schedule.settled(_monotonic_s())
+            self._schedule.succeed(_monotonic_s())
         else:
-            state = sought(state, offer.name, offer.version, now_s, asked=False)
-        self._state_file.note(state)
+            state = transitions.begin_install(state, offer.name, offer.version, now_s, asked=False)
+        self._state_file.update(state)
 
-    def _clock_is_behind(self) -> bool:
+    def _is_clock_wrong(self) -> bool:
         state, now_s = self._state_file.state, self._state_file.now_s()
-        reason = clock_problem(now_s, state.seen_time)
-        if reason is None:
+        problem = clock_problem(now_s, state.seen_time)
+        if problem is None:
             if self._waits_for_clock:
-                self._schedule.ask(_monotonic_s())
+                self._schedule.request(_monotonic_s())
             self._waits_for_clock = False
             return False
-        if not self._waits_for_clock or self._orders.take_check():
+        if not self._waits_for_clock or self._requests.pop_check():
             self._waits_for_clock = True
-            log.warning("%s", reason)
-            self._state_file.note(check_failed(state, reason, now_s))
+            log.warning("%s", problem)
+            self._state_file.update(transitions.note_failed_check(state, problem, now_s))
         return True
 
 

@@ -1,195 +1,195 @@
-"""Takes the candidate through its stages, each of which is on disk before it begins."""
+"""Installs a candidate stage by stage, and rolls an active bundle back."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from daemon.bundle.release import Release
-from daemon.core.errors import UpdateError
+from daemon.core.errors import Refused, UpdateError
 from daemon.core.records import UpdateStage
-from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.updates.policy import BuiltInBundle, ProbationPolicy, Verdict, judge
+from daemon.updates import transitions
+from daemon.updates.policy import BuiltInBundle
 from daemon.updates.slots import Slots, check_integrity
-from daemon.updates.startup import guarded_load
-from daemon.updates.state import Candidate, Slot
+from daemon.updates.state import Candidate, Slot, slot_of
 from daemon.updates.state_file import StateFile
-from daemon.updates.steps import Beat, Host, Steps, slot_of
-from daemon.updates.transitions import confirmed, dropped, entered, left, refused, revert_to_built_in, stays, switched
+from daemon.updates.steps import Beat, Host, Steps
 
 log = logging.getLogger(__name__)
 
 KB_PER_MB = 1024
 
 
-class _Withdrawn(Exception):
-    """Nobody wants the candidate any more."""
-
-
 class Installer:
-    """Installs bundles; used by one thread."""
+    """Installs candidates; used by one thread. Each stage is on disk before it begins."""
 
-    def __init__(self, state_file: StateFile, store: Slots, stages: Steps, host: Host, built_in: BuiltInBundle) -> None:
+    def __init__(self, state_file: StateFile, slots: Slots, steps: Steps, host: Host, built_in: BuiltInBundle) -> None:
         self._state_file = state_file
-        self._store = store
-        self._steps = stages
+        self._slots = slots
+        self._steps = steps
         self._host = host
         self._built_in = built_in
 
     def run(self, candidate: Candidate, beat: Beat) -> bool:
-        """Install it, up to its probation. Says whether that is settled: else it may be tried again later.
+        """Install the candidate up to its probation. Returns False if a later attempt may succeed.
 
         Raises Closing when `beat` does.
         """
-
-        def wanted() -> None:
-            beat()
-            if self._state_file.state.candidate is None:
-                raise _Withdrawn
-
         log.info("installing %s", candidate.id)
         try:
-            self._through(candidate, wanted)
+            self._install(candidate, _CandidateBeat(self._state_file, beat))
         except _Withdrawn:
             return True
         except UpdateError as error:
-            return self._given_up(candidate, error)
+            return self._fail(candidate, error)
         except OSError as error:
-            return self._given_up(candidate, UpdateError("disk", str(error)))
+            return self._fail(candidate, UpdateError("disk", str(error)))
         log.info("%s is on probation", candidate.id)
         return True
 
-    def _given_up(self, candidate: Candidate, error: UpdateError) -> bool:
+    def _fail(self, candidate: Candidate, error: UpdateError) -> bool:
         state, now_s = self._state_file.state, self._state_file.now_s()
         stage = candidate.stage if state.candidate is None else state.candidate.stage
         log.error("%s is not installed: %s: %s", candidate.id, stage, error)
-        settled = error.kind == "bundle"
-        self._state_file.note((refused if settled else dropped)(state, str(error), now_s))
-        return settled
+        is_final = error.kind == "bundle"
+        change = transitions.refuse if is_final else transitions.drop
+        self._state_file.update(change(state, str(error), now_s))
+        return is_final
 
-    def _through(self, candidate: Candidate, beat: Beat) -> None:
-        self._enter("resolve", beat)
-        self._store.make()
+    def _install(self, candidate: Candidate, beat: Beat) -> None:
+        self._begin("resolve", beat)
+        self._slots.create()
         release = self._steps.resolve(candidate.name, candidate.version, beat)
         check_memory(release.signed.memory_mb)
-        self._bring(release, beat)
-        slot = self._store.slot(release.content)
-        self._enter("check", beat, release)
+        self._download(release, beat)
+        slot = self._slots.slot(release.content)
+        self._begin("check", beat, release)
         check_memory(release.signed.memory_mb)
         self._steps.check(release, slot, beat)
-        self._enter("selftest", beat)
+        self._begin("selftest", beat)
         self._steps.selftest(release, slot, beat)
-        self._enter("switch", beat)
+        self._begin("switch", beat)
         self._switch(release, slot, beat)
 
-    def _bring(self, release: Release, beat: Beat) -> None:
-        if self._store.is_intact(release.content, beat):
+    def _download(self, release: Release, beat: Beat) -> None:
+        if self._slots.is_intact(release.content, beat):
             return
-        self._enter("download", beat, release)
-        kept = self._state_file.state.kept
-        self._store.sweep(kept)
-        partial = self._store.gather(release.content)
-        self._store.check_room(release, kept)
-        have = [self._store.slot(content) for content in sorted(kept - {release.content})]
-        self._steps.download(release, partial, [*have, self._built_in.directory], beat)
-        self._enter("verify", beat)
-        self._steps.verify(release, partial, beat)
-        self._store.adopt(release.content)
+        self._begin("download", beat, release)
+        required = self._state_file.state.required_contents
+        self._slots.remove_unused(required)
+        download_dir = self._slots.create_download_dir(release.content)
+        self._slots.check_room(release, required)
+        have = [self._slots.slot(content) for content in sorted(required - {release.content})]
+        self._steps.download(release, download_dir, [*have, self._built_in.directory], beat)
+        self._begin("verify", beat)
+        self._steps.verify(release, download_dir, beat)
+        self._slots.promote(release.content)
 
     def _switch(self, release: Release, directory: Path, beat: Beat) -> None:
         slot = slot_of(release)
         check_integrity(directory, slot.content, beat)
-        prepared = guarded_load(lambda: self._host.prepare(directory, slot.id))
-        beat()  # loading may take long: nothing is switched any more once the daemon stops
+        with guarded_load():
+            prepared = self._host.prepare(directory, slot.id)
+        beat()  # loading may take long: if the daemon stops meanwhile, nothing is switched
         before = self._host.bundle_metrics()
-        self._state_file.keep(
-            switched(self._state_file.state, slot, self._built_in.id, before, self._state_file.now_s())
-        )
+        state, now_s = self._state_file.state, self._state_file.now_s()
+        self._state_file.save(transitions.switch(state, slot, self._built_in.id, before, now_s))
         prepared.commit()
 
-    def _enter(self, stage: UpdateStage, beat: Beat, release: Release | None = None) -> None:
+    def _begin(self, stage: UpdateStage, beat: Beat, release: Release | None = None) -> None:
         beat()
-        self._state_file.keep(entered(self._state_file.state, stage, self._state_file.now_s(), release))
+        state, now_s = self._state_file.state, self._state_file.now_s()
+        self._state_file.save(transitions.begin_stage(state, stage, now_s, release))
+
+
+class Rollback:
+    """Switches back to the previous bundle, or to the built-in one; used by one thread."""
+
+    def __init__(self, state_file: StateFile, slots: Slots, host: Host, built_in: BuiltInBundle) -> None:
+        self._state_file = state_file
+        self._slots = slots
+        self._host = host
+        self._built_in = built_in
+
+    def run(self, stage: UpdateStage, reason: str, beat: Beat) -> None:
+        """Replace the active bundle, which is refused from now on. Raises Closing when `beat` does.
+
+        The switch comes before the new state is written, because the disk may be read-only or full.
+        """
+        active, previous = self._state_file.state.active, self._state_file.state.previous
+        if active is None:
+            return
+        log.warning("rolling %s back: %s", active.id, reason)
+        try:
+            to_built_in = not (previous is not None and self._switch_to_slot(previous, beat))
+            if to_built_in:
+                self._switch(self._built_in.directory, self._built_in.id, beat)
+        except UpdateError as error:
+            log.error("%s stays active: no other bundle can run: %s", active.id, error)
+            reason = f"{reason}; no other bundle can run: {error}"
+            state, now_s = self._state_file.state, self._state_file.now_s()
+            self._state_file.update(transitions.keep_active(state, stage, reason, now_s))
+            return
+        state = transitions.revert(self._state_file.state, stage, reason, self._state_file.now_s())
+        self._state_file.update(transitions.revert_to_built_in(state) if to_built_in else state)
+
+    def _switch_to_slot(self, slot: Slot, beat: Beat) -> bool:
+        directory = self._slots.slot(slot.content)
+        try:
+            check_integrity(directory, slot.content, beat)
+            self._switch(directory, slot.id, beat)
+        except UpdateError as error:
+            log.error("%s cannot be used, %s replaces it: %s", slot.id, self._built_in.id, error)
+            return False
+        return True
+
+    def _switch(self, directory: Path, bundle: str, beat: Beat) -> None:
+        with guarded_load():
+            prepared = self._host.prepare(directory, bundle)
+        beat()  # loading may take long: if the daemon stops meanwhile, nothing is switched
+        prepared.commit()
+
+
+@contextmanager
+def guarded_load() -> Iterator[None]:
+    """Turns every failure to load a bundle into an UpdateError, mostly of kind bundle."""
+    try:
+        yield
+    except Refused as error:
+        raise UpdateError("bundle", str(error)) from error
+    except MemoryError as error:
+        raise UpdateError("memory", "not enough memory to load it") from error
+    except Exception as error:
+        log.exception("a bundle could not be loaded")
+        raise UpdateError("bundle", f"cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def check_memory(needed_mb: int) -> None:
-    """Raises UpdateError when so much is not free."""
-    available_mb = memory_available_mb()
+    """Raises UpdateError when less memory than this is available."""
+    available_mb = available_memory_mb()
     if needed_mb > available_mb:
-        raise UpdateError("memory", f"needs {needed_mb} MB of memory, {available_mb} MB are free")
+        raise UpdateError("memory", f"needs {needed_mb} MB of memory, {available_mb} MB are available")
 
 
-def memory_available_mb() -> int:
-    """What programs could have without others being pushed out, see proc(5)."""
+def available_memory_mb() -> int:
+    """The memory that programs can get without swapping; see proc(5)."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     kb = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     return kb // KB_PER_MB
 
 
-class Probation:
-    """The probation of one bundle, from here on: its time begins anew when the daemon was started meanwhile."""
+class _Withdrawn(Exception):
+    """The candidate was dropped, by a rollback request or a pin."""
 
-    def __init__(self, state_file: StateFile, host: Host, rules: ProbationPolicy) -> None:
+
+class _CandidateBeat:
+    """Calls `beat`, and raises _Withdrawn once there is no candidate any more. Implements Beat."""
+
+    def __init__(self, state_file: StateFile, beat: Beat) -> None:
         self._state_file = state_file
-        self._host = host
-        self._rules = rules
-        self._began_ns = monotonic_ns()
-        self._windows_judged = 0
+        self._beat = beat
 
-    def look(self) -> Verdict:
-        """Judge the bundle now; one that is kept is confirmed."""
-        state = self._state_file.state
-        if state.probation is None or state.active is None:
-            return Verdict("keep")
-        now = self._host.bundle_metrics()
-        elapsed_s = (monotonic_ns() - self._began_ns) / NS_PER_S
-        verdict = judge(state.probation.before, now, elapsed_s, self._windows_judged, self._rules)
-        self._windows_judged = max(self._windows_judged, now.moments // self._rules.window_moments)
-        if verdict.decision == "keep":
-            log.info("%s is confirmed", state.active.id)
-            self._state_file.note(confirmed(state, self._state_file.now_s()))
-        return verdict
-
-
-class Retreat:
-    """The way back to the bundle before the active one, or to the config's own."""
-
-    def __init__(self, state_file: StateFile, store: Slots, host: Host, built_in: BuiltInBundle) -> None:
-        self._state_file = state_file
-        self._store = store
-        self._host = host
-        self._built_in = built_in
-
-    def go(self, stage: UpdateStage, reason: str, beat: Beat) -> None:
-        """Leave the active bundle, which is refused from now on.
-
-        What runs is switched first, for a disk may not let itself be written.
-        """
-        active, previous = self._state_file.state.active, self._state_file.state.previous
-        if active is None:
-            return
-        log.warning("%s makes way: %s", active.id, reason)
-        try:
-            to_own = not (previous is not None and self._switched_to(previous, beat))
-            if to_own:
-                self._switch(self._built_in.directory, self._built_in.id, beat)
-        except UpdateError as error:
-            log.error("%s stays: there is no other to go back to: %s", active.id, error)
-            reason = f"{reason}; and there is no other to go back to: {error}"
-            self._state_file.note(stays(self._state_file.state, stage, reason, self._state_file.now_s()))
-            return
-        after = left(self._state_file.state, stage, reason, self._state_file.now_s())
-        self._state_file.note(revert_to_built_in(after) if to_own else after)
-
-    def _switched_to(self, slot: Slot, beat: Beat) -> bool:
-        directory = self._store.slot(slot.content)
-        try:
-            check_integrity(directory, slot.content, beat)
-            self._switch(directory, slot.id, beat)
-        except UpdateError as error:
-            log.error("%s cannot be used, the config's own takes over: %s", slot.id, error)
-            return False
-        return True
-
-    def _switch(self, directory: Path, bundle: str, beat: Beat) -> None:
-        prepared = guarded_load(lambda: self._host.prepare(directory, bundle))
-        beat()  # loading may take long: nothing is switched any more once the daemon stops
-        prepared.commit()
+    def __call__(self) -> None:
+        self._beat()
+        if self._state_file.state.candidate is None:
+            raise _Withdrawn

@@ -1,4 +1,4 @@
-"""What the updater asks of the processes that fetch bundles and try them, and what they answer: a JSON object each."""
+"""The requests that the updater sends to its child processes, and their answers; each is one JSON object."""
 
 import json
 from typing import Annotated
@@ -10,14 +10,14 @@ from daemon.bundle.release import OFFERS_MOST, Offer, Release
 from daemon.core.errors import UpdateError
 from daemon.updates.state import REASON_CHARS
 
-SKIPPED_MOST = 20
-"""How many reasons for leaving something out are told; a hostile source has thousands."""
+# a hostile source may have thousands of targets that are left out
+MAX_SKIPPED = 20
 
+# of step `check`: importing and loading take 2 s, and most of a minute on a small board with a slow card
 CHECK_S = 60.0
-"""For `check`. Importing and loading take 2 s, most of a minute on a small board with a slow card."""
 
+# of step `selftest`: as `check`, plus the stored cases, which take some seconds on the slowest board
 SELFTEST_S = 120.0
-"""As `check`, and as long again for the stored cases: a few take 0.1 s, and as many seconds on the slowest board."""
 
 
 class _Message(BaseModel):
@@ -25,9 +25,10 @@ class _Message(BaseModel):
 
 
 class SourceRequest(_Message):
-    """Where to look, and whom to trust: a URL, the path of a root.json, the directory of TUF's cache.
+    """List the releases of a source.
 
-    `perceptd` is the version of this program. All that a look at the source needs.
+    `source` is its URL, `root` the path of the trusted root.json, `metadata` the directory of TUF's cache.
+    `perceptd` is the version of this program.
     """
 
     source: str
@@ -37,17 +38,17 @@ class SourceRequest(_Message):
 
 
 class ResolveRequest(SourceRequest):
-    """One version is looked for."""
+    """Find the signed release of one version."""
 
     name: Name
     version: Version
 
 
 class DownloadRequest(SourceRequest):
-    """The files of a release are wanted in the directory `into`.
+    """Fetch the files of a release into the directory `into`.
 
-    `have` are directories of the store that may hold some of them. `progress` is the descriptor of 8 bytes of memory,
-    which say in little endian how many bytes are there.
+    `have` are directories of other bundles, which may contain some of the files.
+    `progress` is the descriptor of 8 bytes of shared memory: the bytes on disk so far, in little endian.
     """
 
     release: Release
@@ -57,14 +58,14 @@ class DownloadRequest(SourceRequest):
 
 
 class VerifyRequest(_Message):
-    """The files in `into` are to be on disk, and to be those of the release."""
+    """Flush the files in `into` to disk and compare them with the release."""
 
     release: Release
     into: str
 
 
 class SelftestRequest(_Message):
-    """A release's files in a directory are to be tried, with the memory that was declared for it."""
+    """Run the stored cases of the bundle in `directory` within the memory that was declared for it."""
 
     release: Release
     directory: str
@@ -72,41 +73,41 @@ class SelftestRequest(_Message):
 
 
 class CheckRequest(SelftestRequest):
-    """A release's files are to be looked at; `config` is the node's, for which the bundle must be fit."""
+    """Check the bundle in `directory`; `config` is the node's config file, which it must match."""
 
     config: str | None = None
 
 
-class LookResult(_Message):
-    """The newest versions of every name, by name and version; and why others were left out."""
+class ReleaseList(_Message):
+    """The newest versions of every name, by name and version, and why others are left out."""
 
     releases: Annotated[tuple[Offer, ...], Field(max_length=OFFERS_MOST)]
-    skipped: Annotated[tuple[str, ...], Field(max_length=SKIPPED_MOST)]
+    skipped: Annotated[tuple[str, ...], Field(max_length=MAX_SKIPPED)]
 
 
 class ResolveResult(_Message):
-    """The version that was looked for."""
+    """The release that was requested."""
 
     release: Release
 
 
 class DownloadResult(_Message):
-    """How many bytes came from the source, and how many were there."""
+    """How many bytes were fetched from the source, and how many were on the device already."""
 
     fetched: int
     reused: int
 
 
 class VerifyResult(_Message):
-    """Nothing more is to be said."""
+    """All files are on disk and correct."""
 
 
 def success(result: BaseModel) -> str:
-    """The answer that all went well."""
+    """The answer with a result."""
     return f'{{"ok":true,"result":{result.model_dump_json()}}}'
 
 
 def failure(error: UpdateError) -> str:
-    """The answer that it did not, and why: in one line."""
+    """The answer with an error; its reason is shortened to one line."""
     reason = "".join(char if char.isprintable() else " " for char in str(error))
     return json.dumps({"ok": False, "kind": error.kind, "reason": " ".join(reason.split())[:REASON_CHARS]})

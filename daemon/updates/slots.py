@@ -1,4 +1,4 @@
-"""Bundles on disk: whole ones in slots, named by their content and never changed, and those that are being fetched."""
+"""The bundles on disk: complete ones in slots, which are named by their content, and unfinished downloads."""
 
 import hashlib
 import os
@@ -14,128 +14,93 @@ from daemon.core.errors import UpdateError
 from daemon.core.files import read_bounded, sync_directory
 from daemon.updates.steps import Beat
 
-LISTING_BYTES = 256 * 1024
-"""A bundle has 400 files at most (release.py), with some 200 bytes each in its listing."""
-
-CHUNK_BYTES = 1024 * 1024
-"""The slowest boards hash so much in a tenth of a second."""
-
-
-def check_integrity(directory: Path, content: str, beat: Beat) -> None:
-    """Raises UpdateError when the directory is not whole: `content` names its listing, which names all its files."""
-    try:
-        files = _listed(directory / LISTING, content)
-        for entry in files:
-            _check_file(directory / entry.path, entry, beat)
-    except OSError as error:
-        raise UpdateError("disk", f"{directory} is not whole: {error.strerror or error}: {error.filename}") from error
-
-
-def _listed(path: Path, content: str) -> list[FileEntry]:
-    text = read_bounded(path, LISTING_BYTES)
-    if hashlib.sha256(text).hexdigest() != content:
-        raise UpdateError("disk", f"{path} is damaged")
-    try:
-        return [_entry(line) for line in text.decode().splitlines()]
-    except (ValueError, ValidationError) as error:
-        raise UpdateError("disk", f"{path} makes no sense") from error
-
-
-def _entry(line: str) -> FileEntry:
-    sha256, length, path = line.split(" ")
-    return FileEntry(path=path, length=int(length), sha256=sha256)
-
-
-def _check_file(path: Path, entry: FileEntry, beat: Beat) -> None:
-    digest, length = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            beat()
-            digest.update(chunk)
-            length += len(chunk)
-    if length != entry.length or digest.hexdigest() != entry.sha256:
-        raise UpdateError("disk", f"{path} is damaged")
-
-
 SLOTS = "slots"
 
 MB = 1024 * 1024
 
+# stays free on the disk: queued events and the logs of other programs need room too
 RESERVE_BYTES = 64 * MB
-"""Left free on the disk: events that wait for a broker, and everybody's logs, need room too."""
+
+# a bundle has at most 400 files (release.py), each with about 200 bytes in the listing
+MAX_LISTING_BYTES = 256 * 1024
+
+# the slowest boards hash this much in a tenth of a second
+CHUNK_BYTES = 1024 * 1024
 
 
 class Slots:
-    """The directories below `directory`; its methods raise UpdateError when the disk is full, read-only or damaged."""
+    """The directories of bundles. Methods raise UpdateError when the disk is full, read-only or damaged."""
 
     def __init__(self, directory: Path, quota_bytes: int) -> None:
-        """All bundles kept take at most the quota."""
+        """All bundles below `directory` may take `quota_bytes` together."""
         self._quota_bytes = quota_bytes
-        self._slots, self._partial, self._trash = (directory / name for name in (SLOTS, "partial", "trash"))
+        self._slots, self._downloads, self._trash = (directory / name for name in (SLOTS, "partial", "trash"))
         self.metadata = directory / "tuf"
 
     def slot(self, content: str) -> Path:
-        """Where a whole bundle is, or would be."""
+        """The directory of a complete bundle; it need not exist."""
         return self._slots / content
 
     def is_intact(self, content: str, beat: Beat) -> bool:
-        """Whether the slot is there, and what it should be."""
+        """Whether the slot exists and all its files are correct."""
         try:
             check_integrity(self.slot(content), content, beat)
-        except UpdateError:  # then it is made anew
+        except UpdateError:  # the slot is then written again
             return False
         return True
 
-    def make(self) -> None:
-        """Make the directories there must be."""
-        with _told():
-            for directory in (self._slots, self._partial, self.metadata):
-                _make(directory)
+    def create(self) -> None:
+        """Create the directories that do not exist yet."""
+        with _disk_errors():
+            for directory in (self._slots, self._downloads, self.metadata):
+                _create_durably(directory)
 
-    def gather(self, content: str) -> Path:
-        """The directory in which a bundle is gathered, made if need be; what an earlier try left is in it."""
-        path = self._partial / content
-        with _told():
-            _make(path)
+    def create_download_dir(self, content: str) -> Path:
+        """The directory into which a bundle is downloaded; it may contain files of an earlier attempt."""
+        path = self._downloads / content
+        with _disk_errors():
+            _create_durably(path)
         return path
 
-    def check_room(self, release: Release, kept: Set[str]) -> None:
-        """Raises UpdateError when the release finds no room beside the contents that are kept."""
-        with _told():
-            others = sum(_size(self.slot(content)) for content in kept - {release.content})
-            missing = max(0, release.size - _size(self._partial / release.content))
+    def check_room(self, release: Release, required: Set[str]) -> None:
+        """Raises UpdateError when the release has no room beside the contents that are required."""
+        with _disk_errors():
+            others = sum(_size(self.slot(content)) for content in required - {release.content})
+            missing = max(0, release.size - _size(self._downloads / release.content))
             status = os.statvfs(self._slots.parent)
-        if problem := room_problem(
-            missing, status.f_bavail * status.f_frsize, others + release.size, self._quota_bytes
-        ):
+        free = status.f_bavail * status.f_frsize
+        if problem := room_problem(missing, free, others + release.size, self._quota_bytes):
             raise UpdateError("disk", problem)
 
-    def adopt(self, content: str) -> None:
-        """What was gathered becomes a slot; whatever had its place goes."""
-        with _told():
-            slot, partial = self.slot(content), self._partial / content
+    def promote(self, content: str) -> None:
+        """Turn a finished download into a slot, and replace a damaged slot."""
+        with _disk_errors():
+            slot, download = self.slot(content), self._downloads / content
             if slot.exists():
                 self._discard(slot)
-            partial.rename(slot)
+            download.rename(slot)
             sync_directory(self._slots)
-            sync_directory(self._partial)
+            sync_directory(self._downloads)
 
-    def sweep(self, kept: Set[str]) -> None:
-        """Remove slots that are not kept, and what was gathered, but for what is kept or else was touched last."""
-        with _told():
-            for path in _names(self._slots):
-                if path.name not in kept:
+    def remove_unused(self, required: Set[str]) -> None:
+        """Remove all slots and downloads but the required ones.
+
+        If no required content is being downloaded, the latest download stays: it may be continued.
+        """
+        with _disk_errors():
+            for path in _children(self._slots):
+                if path.name not in required:
                     self._discard(path)
-            partials = _names(self._partial)
-            if not any(path.name in kept for path in partials):
-                partials = sorted(partials, key=lambda path: path.stat().st_mtime)[:-1]
-            for path in partials:
-                if path.name not in kept:
+            downloads = _children(self._downloads)
+            if not any(path.name in required for path in downloads):
+                downloads = sorted(downloads, key=_modified)[:-1]
+            for path in downloads:
+                if path.name not in required:
                     self._discard(path)
             self._empty_trash()
 
     def _discard(self, path: Path) -> None:
-        # renamed first: what is half removed must not look like a slot
+        # renamed first: a directory that is removed only in part must not look like a slot
         self._empty_trash()
         self._trash.mkdir(mode=0o700)
         path.rename(self._trash / path.name)
@@ -147,24 +112,71 @@ class Slots:
             shutil.rmtree(self._trash)
 
 
-def room_problem(missing_bytes: int, free_bytes: int, kept_bytes: int, quota_bytes: int) -> str | None:
-    """Why a bundle finds no room, in words: `missing_bytes` are to be written, `kept_bytes` kept then in all."""
-    if kept_bytes > quota_bytes:
-        return f"bundles would take {_mb(kept_bytes)} MB, models.quota_mb is {_mb(quota_bytes)}"
+def check_integrity(directory: Path, content: str, beat: Beat | None = None) -> None:
+    """Check every file of a bundle; `content` is the hash of its listing, which has the hashes of its files.
+
+    Raises UpdateError when a file is missing or damaged, and what `beat` raises.
+    """
+    try:
+        for entry in _read_listing(directory / LISTING, content):
+            _check_file(directory / entry.path, entry, beat)
+    except OSError as error:
+        reason = f"{error.strerror or error}: {error.filename}"
+        raise UpdateError("disk", f"{directory} is not complete: {reason}") from error
+
+
+def room_problem(missing_bytes: int, free_bytes: int, total_bytes: int, quota_bytes: int) -> str | None:
+    """Why a bundle has no room; None if it has.
+
+    `missing_bytes` have still to be written; `total_bytes` is the size of all bundles afterwards.
+    """
+    if total_bytes > quota_bytes:
+        return f"bundles would take {_mb(total_bytes)} MB, models.quota_mb is {_mb(quota_bytes)}"
     if free_bytes - missing_bytes < RESERVE_BYTES:
         return (
-            f"{_mb(missing_bytes)} MB are to be written, {_mb(free_bytes)} MB are free,"
-            f" and {_mb(RESERVE_BYTES)} MB must stay so"
+            f"{_mb(missing_bytes)} MB have to be written, {_mb(free_bytes)} MB are free,"
+            f" and {_mb(RESERVE_BYTES)} MB must stay free"
         )
     return None
+
+
+def _read_listing(path: Path, content: str) -> list[FileEntry]:
+    text = read_bounded(path, MAX_LISTING_BYTES)
+    if hashlib.sha256(text).hexdigest() != content:
+        raise UpdateError("disk", f"{path} is damaged")
+    try:
+        return [_entry(line) for line in text.decode().splitlines()]
+    except (ValueError, ValidationError) as error:
+        raise UpdateError("disk", f"{path} is no list of files") from error
+
+
+def _entry(line: str) -> FileEntry:
+    sha256, length, path = line.split(" ")
+    return FileEntry(path=path, length=int(length), sha256=sha256)
+
+
+def _check_file(path: Path, entry: FileEntry, beat: Beat | None) -> None:
+    digest, length = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            if beat is not None:
+                beat()
+            digest.update(chunk)
+            length += len(chunk)
+    if length != entry.length or digest.hexdigest() != entry.sha256:
+        raise UpdateError("disk", f"{path} is damaged")
 
 
 def _mb(size_bytes: int) -> str:
     return f"{size_bytes / MB:.1f}".removesuffix(".0")
 
 
-def _names(directory: Path) -> list[Path]:
+def _children(directory: Path) -> list[Path]:
     return sorted(directory.iterdir()) if directory.exists() else []
+
+
+def _modified(path: Path) -> float:
+    return path.stat().st_mtime
 
 
 def _size(directory: Path) -> int:
@@ -173,19 +185,20 @@ def _size(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
-def _make(directory: Path) -> None:
-    """Make it and what it lies in, each name on disk."""
+def _create_durably(directory: Path) -> None:
+    """Create the directory and its parents, and flush each new name to disk."""
     if directory.is_dir():
         return
-    _make(directory.parent)
+    _create_durably(directory.parent)
     directory.mkdir(mode=0o700, exist_ok=True)
     sync_directory(directory.parent)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _disk_errors() -> Iterator[None]:
+    """Turns an OSError into an UpdateError."""
     try:
         yield
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        raise UpdateError("disk", f"the store of bundles: {error.strerror or error}{where}") from error
+        raise UpdateError("disk", f"the directory of bundles: {error.strerror or error}{where}") from error

@@ -1,4 +1,4 @@
-"""What is known of replaced bundles, as `state.json` keeps it, and how it changes. Pure.
+"""The schema of `state.json`: which bundles are installed, and how the latest update went. Pure.
 
 Times are wall time in seconds since the epoch.
 """
@@ -11,11 +11,11 @@ from daemon.bundle.manifest import Name, Number, Version
 from daemon.bundle.release import OFFERS_MOST, Offer, Release, Sha256
 from daemon.core.records import UpdateStage
 
-REFUSED = 32
-"""So many versions that are left alone are remembered, the latest: a publisher withdraws them sooner."""
+# the oldest refusals are forgotten: a publisher withdraws bad versions sooner
+MAX_REFUSALS = 32
 
+# a reason is one line for a person
 REASON_CHARS = 500
-"""How much of a reason is kept: one line for a person."""
 
 Reason = Annotated[str, Field(max_length=REASON_CHARS)]
 Id = Annotated[str, Field(max_length=100)]
@@ -27,10 +27,11 @@ class _Part(BaseModel):
 
 
 class BundleMetrics(_Part):
-    """How a bundle does: of its latest moments, at most a window of them, or of all since it took over.
+    """How well a bundle works: over its latest moments, or over all moments since it became active.
 
-    `p99_ms` is the latency from capture to recognition, `mean_top_score` the mean of the highest score of each moment;
-    None where there is no moment to tell from.
+    `p99_ms` is the latency from capture to recognition.
+    `mean_top_score` is the mean of the highest score of each moment.
+    Both are None if there were no moments.
     """
 
     moments: Count
@@ -40,7 +41,7 @@ class BundleMetrics(_Part):
 
 
 class Slot(_Part):
-    """A whole bundle in the store; `content` names its directory, `memory_mb` is what it may take."""
+    """A complete bundle on disk; `content` names its directory, `memory_mb` is the memory that it may use."""
 
     name: Name
     version: Version
@@ -49,15 +50,16 @@ class Slot(_Part):
 
     @property
     def id(self) -> str:
-        """Name and version."""
+        """Name and version, as name@version."""
         return f"{self.name}@{self.version}"
 
 
 class Candidate(_Part):
-    """The bundle that is being installed, and its stage since when.
+    """The bundle that is being installed; `stage` began at `since`.
 
-    `asked`: somebody asked for this one. `closed`: the daemon was stopped in order meanwhile; `ended_in` are the stages
-    in which it ended otherwise.
+    `asked`: a person or a client requested this version.
+    `closed`: the daemon was stopped in the normal way during this stage.
+    `ended_in`: one entry for each time that the daemon ended in another way, with the stage at that time.
     """
 
     name: Name
@@ -71,12 +73,15 @@ class Candidate(_Part):
 
     @property
     def id(self) -> str:
-        """Name and version."""
+        """Name and version, as name@version."""
         return f"{self.name}@{self.version}"
 
 
 class Probation(_Part):
-    """The active bundle is on trial since then; so many times the daemon was started meanwhile."""
+    """The active bundle is on probation since `since`.
+
+    `starts` counts the starts of the daemon during probation, `before` describes the previous bundle.
+    """
 
     since: Number
     starts: Annotated[int, Field(ge=0)]
@@ -84,7 +89,7 @@ class Probation(_Part):
 
 
 class Refusal(_Part):
-    """A version that is not tried again by itself, and at which stage it was given up."""
+    """A version that is not installed automatically again, with the stage at which it failed."""
 
     id: Id
     content: Sha256 | None
@@ -94,7 +99,7 @@ class Refusal(_Part):
 
 
 class Check(_Part):
-    """The latest look at the source."""
+    """The latest check of the source for releases."""
 
     ok: bool
     reason: Reason | None
@@ -102,7 +107,7 @@ class Check(_Part):
 
 
 class Result(_Part):
-    """What became of the latest bundle that was tried."""
+    """The outcome of the latest installation, probation or rollback."""
 
     id: Id
     ok: bool
@@ -112,7 +117,11 @@ class Result(_Part):
 
 
 class UpdateState(_Part):
-    """The whole of it. Without `active` the config's own bundle runs; `base` is its id when another was activated."""
+    """Content of `state.json`.
+
+    Without `active` the built-in bundle runs, which is the one that config.yaml names.
+    `base` is the id of the built-in bundle at the time when another bundle became active.
+    """
 
     format: Literal[1] = 1
     base: Id | None = None
@@ -121,31 +130,33 @@ class UpdateState(_Part):
     pinned: bool = False
     candidate: Candidate | None = None
     probation: Probation | None = None
-    refused: Annotated[tuple[Refusal, ...], Field(max_length=REFUSED)] = ()
+    refused: Annotated[tuple[Refusal, ...], Field(max_length=MAX_REFUSALS)] = ()
     last_check: Check | None = None
     last_result: Result | None = None
     available: Annotated[tuple[Offer, ...], Field(max_length=OFFERS_MOST)] = ()
     seen_time: Number = 0.0
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "UpdateState":
+    def _check_consistency(self) -> "UpdateState":
         if self.active is None and (self.previous is not None or self.probation is not None or self.base is not None):
-            raise ValueError("nothing is active, so there is nothing before it, nor on probation")
+            raise ValueError("without an active bundle, base, previous and probation must be null")
         return self
 
     @property
-    def kept(self) -> frozenset[str]:
-        """The contents that must stay in the store."""
-        held = {slot.content for slot in (self.active, self.previous) if slot is not None}
+    def required_contents(self) -> frozenset[str]:
+        """The contents that must stay on disk: of the active, the previous and the candidate bundle."""
+        contents = {slot.content for slot in (self.active, self.previous) if slot is not None}
         if self.candidate is not None and self.candidate.release is not None:
-            held.add(self.candidate.release.content)
-        return frozenset(held)
+            contents.add(self.candidate.release.content)
+        return frozenset(contents)
 
-    def is_refused(self, bundle: str) -> bool:
-        """Whether the version is left alone."""
-        return any(refusal.id == bundle for refusal in self.refused)
+
+def slot_of(release: Release) -> Slot:
+    """The slot in which a release is installed."""
+    signed = release.signed
+    return Slot(name=signed.name, version=signed.version, content=release.content, memory_mb=signed.memory_mb)
 
 
 def one_line(reason: str) -> str:
-    """The reason as it is kept."""
+    """The reason as it is stored: on one line, shortened to `REASON_CHARS`."""
     return " ".join(reason.split())[:REASON_CHARS]

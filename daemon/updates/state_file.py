@@ -1,4 +1,4 @@
-"""The state in memory, and on disk as far as that can be written."""
+"""Reads and writes `state.json`, and holds the update state in memory."""
 
 import logging
 from collections.abc import Callable
@@ -12,55 +12,60 @@ from daemon.updates.state import UpdateState
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 4 * 1024 * 1024
-"""Far more than a state has: 60 kB for a candidate's files, and as much for offers and refusals."""
+# far more than a state needs: 60 kB for the files of a candidate, and as much for offers and refusals
+MAX_STATE_BYTES = 4 * 1024 * 1024
 
 
 class StateFile:
-    """The one who changes the state. The updater's thread writes it; any thread may read `state` and `trouble`.
+    """Owns the update state and its file. The updater's thread writes; any thread may read the attributes.
 
-    `trouble` says why the file does not hold the state, and is None while it does. `is_known` says whether the state
-    was read, or there was none: else nobody knows what is in the store.
+    `trouble` says why the file does not hold the current state; it is None while the file does.
+    `is_lost`: a damaged file was set aside, so the state does not tell which bundles on disk are needed.
     """
 
     def __init__(self, path: Path, now_s: Callable[[], float]) -> None:
-        """Read what there is; `now_s` is the wall clock."""
+        """Read the file, if there is one; `now_s` is the wall clock."""
         self._path = path
-        self._on_change: Callable[[], None] = lambda: None
+        self._listener: Callable[[], None] | None = None
         self.now_s = now_s
-        found = read_state(path)
-        self.state, self.is_known = found or UpdateState(), found is not None
+        loaded = load_or_set_aside(path)
+        self.state, self.is_lost = loaded or UpdateState(), loaded is None
         self.trouble: str | None = None
 
-    def tell(self, on_change: Callable[[], None]) -> None:
-        """Call this after each change from now on."""
-        self._on_change = on_change
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each change from now on, in the thread that writes."""
+        self._listener = listener
 
-    def keep(self, state: UpdateState) -> None:
-        """Change the state once it is on disk. Raises UpdateError when it cannot be written; nothing has changed then.
+    def save(self, state: UpdateState) -> None:
+        """Write the state to disk, then make it the current one.
 
-        The file may have been replaced even so, where only the last of several steps failed.
+        Raises UpdateError when it cannot be written; the current state stays then.
+        Even so the file may have been replaced, if only the last of the steps failed.
         """
         try:
             self._write(state)
         finally:
-            self._on_change()
+            self._notify()
 
-    def note(self, state: UpdateState) -> None:
-        """Change the state at once, and on disk as soon as that can be written: see `retry`."""
+    def update(self, state: UpdateState) -> None:
+        """Make the state the current one at once, and write it as soon as that is possible: see `retry`."""
         self.state = state
-        self._try()
-        self._on_change()
+        self._try_to_write()
+        self._notify()
 
     def retry(self) -> None:
-        """Write what could not be written."""
-        if self.trouble is not None and self._try():
-            self._on_change()
+        """Write the state if that has failed before."""
+        if self.trouble is not None and self._try_to_write():
+            self._notify()
 
-    def _try(self) -> bool:
+    def _notify(self) -> None:
+        if self._listener is not None:
+            self._listener()
+
+    def _try_to_write(self) -> bool:
         try:
             self._write(self.state)
-        except UpdateError:  # said, and shown as trouble
+        except UpdateError:  # logged, and shown as trouble
             return False
         return True
 
@@ -79,25 +84,25 @@ class StateFile:
         self.trouble = None
 
 
-def read_state(path: Path) -> UpdateState | None:
-    """What the file says. One that cannot be read, or makes no sense, is set aside, and nothing is known then.
+def load_or_set_aside(path: Path) -> UpdateState | None:
+    """The state in the file; None if the state is lost.
 
-    Nor is it where one was set aside before, and none was written since.
+    A file that is damaged or cannot be read is renamed. The state then stays lost until another one is written.
     """
     if not path.exists() and _aside(path).exists():
         return None
     try:
-        return stored_state(path)
+        return read_state(path)
     except UpdateError as error:
-        log.error("%s; the config's own bundle runs", error)
+        log.error("%s; the bundle of config.yaml runs", error)
         _set_aside(path)
         return None
 
 
-def stored_state(path: Path) -> UpdateState:
-    """What the file says; where there is none, that nothing is known. Raises UpdateError; writes nothing."""
+def read_state(path: Path) -> UpdateState:
+    """The state in the file, or an empty one if there is no file. Raises UpdateError; writes nothing."""
     try:
-        return UpdateState.model_validate_json(read_bounded(path, MOST_BYTES))
+        return UpdateState.model_validate_json(read_bounded(path, MAX_STATE_BYTES))
     except FileNotFoundError:
         return UpdateState()
     except OSError as error:
@@ -117,9 +122,9 @@ def _set_aside(path: Path) -> None:
     try:
         path.replace(aside)
     except OSError as error:
-        log.error("%s cannot be set aside: %s", path, error.strerror or error)
+        log.error("%s cannot be renamed: %s", path, error.strerror or error)
     else:
-        log.error("what it held is in %s", aside)
+        log.error("the damaged file is now %s", aside)
 
 
 def _aside(path: Path) -> Path:

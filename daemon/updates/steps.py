@@ -1,4 +1,4 @@
-"""Asks for each step of an update, and reads its answer."""
+"""Runs the steps of an update in child processes, and the ports through which the updater reaches other rooms."""
 
 import json
 import os
@@ -18,58 +18,49 @@ from daemon.updates.messages import (
     SELFTEST_S,
     CheckRequest,
     DownloadRequest,
-    LookResult,
+    ReleaseList,
     ResolveRequest,
     ResolveResult,
     SelftestRequest,
     SourceRequest,
     VerifyRequest,
 )
-from daemon.updates.state import BundleMetrics, Slot
+from daemon.updates.state import BundleMetrics
 
-KILLED, ABORTED = "SIGKILL", "SIGABRT"
-"""How the system ends whoever it takes memory from, and how C++ ends that gets none."""
+# of a step that only reads signed metadata: four small files, each of which has a shorter limit of its own
+METADATA_STEP_S = 300.0
 
+# bytes a second: a slower source is an error; the slowest cards write some MB a second
+MIN_FETCH_RATE = 1000.0
+MIN_DISK_RATE = 500_000.0
 
-def of_trial(error: ChildError, memory_mb: int) -> UpdateError:
-    """The process that tried a bundle, for which so much memory was declared: mostly it is the bundle's fault."""
-    if isinstance(error, ChildCrashed) and error.signal_name == KILLED:
-        return UpdateError("memory", f"{error}: the system may have had no memory left")
-    return UpdateError("bundle", _tried(error, memory_mb))
+# what a step needs on the slowest boards besides moving bytes
+OVERHEAD_S = 60.0
 
+# how often a running step calls `beat`
+POLL_S = 0.1
 
-def of_fetch(error: ChildError) -> UpdateError:
-    """A process that fetches: what is read there comes from the source."""
-    return UpdateError(
-        "source", f"not done within {error.deadline_s:g} s" if isinstance(error, ChildTimeout) else str(error)
-    )
+_BYTES_DONE = struct.Struct("<Q")
 
+# what a child process does: list the releases of the source, or one of the stages before the switch
+Step = Literal["list", "resolve", "download", "verify", "check", "selftest"]
 
-def _tried(error: ChildError, memory_mb: int) -> str:
-    if isinstance(error, ChildTimeout):
-        return f"is not done within {error.deadline_s:g} s"
-    if not isinstance(error, ChildCrashed):
-        return str(error)
-    if error.signal_name == "SIGXCPU":
-        return "uses up its processor time, and is not done"
-    if error.signal_name == ABORTED:
-        return f"{error}, as where more than the {memory_mb} MB that were declared are needed"
-    return f"its models crash the runtime: {error}"
-
-
-Beat = Callable[[], None]
-"""Called at least once a second by what takes long; raises Closing when it is to be given up."""
-
-Step = Literal["look", "resolve", "download", "verify", "check", "selftest"]
-"""What is done in a child process: a look at the source, and the stages before the switch."""
+ResultT = TypeVar("ResultT", bound=BaseModel)
 
 
 class Closing(Exception):
-    """The daemon stops: what is being done is given up."""
+    """The daemon stops: the current work is abandoned."""
+
+
+class Beat(Protocol):
+    """Called at least once a second by long operations. Raises Closing when the daemon stops."""
+
+    def __call__(self) -> None:
+        """Mark progress."""
 
 
 class PreparedSwitch(Protocol):
-    """A bundle that is loaded and ready to take over."""
+    """A loaded bundle that is ready to replace the running one."""
 
     def commit(self) -> None:
         """Switch to the bundle. Cannot fail."""
@@ -79,38 +70,140 @@ class Host(Protocol):
     """The node; called by the updater's thread."""
 
     def prepare(self, directory: Path, bundle: str) -> PreparedSwitch:
-        """Load a bundle beside the active one; what is returned switches to it.
+        """Load a bundle beside the running one; `bundle` is its id, name@version.
 
-        `bundle` is its id, name@version. Raises Refused when it cannot be used.
+        Raises Refused when the bundle cannot be used.
         """
 
     def bundle_metrics(self) -> BundleMetrics:
-        """How the running bundle does: in its latest 500 moments, or since it took over if it is on probation."""
+        """The metrics of the running bundle: of its latest 500 moments, or on probation since it became active."""
 
 
 class Runner(Protocol):
-    """Runs what a step does, where it can harm nobody."""
+    """Runs steps where a failure cannot harm the node."""
 
-    def run(self, step: Step, request: str, deadline_s: float, beat: Beat, inherits: Sequence[int] = ()) -> str:
-        """The step's answer: one JSON object. `inherits` are descriptors it may use.
+    def run(self, step: Step, request: str, deadline_s: float, beat: Beat | None, inherits: Sequence[int] = ()) -> str:
+        """The answer of the step, one JSON object. `inherits` are file descriptors that the step may use.
 
-        Raises ChildError when it fails (Late: not done in time), UpdateError when it cannot even begin.
+        Raises ChildError when the step fails (ChildTimeout: at the deadline), UpdateError when it cannot start.
         """
 
 
-LOOK_S = 300.0
-"""For four small files of metadata from a slow source; each has a time of its own, which ends sooner."""
+class ChildRunner:
+    """Runs each step in its own child process. Implements Runner."""
 
-SLOWEST_FETCH = 1000.0
-SLOWEST_DISK = 500_000.0
-"""Bytes a second. A source that is slower is given up; the slowest cards write a few MB a second."""
+    def __init__(self, functions: Mapping[Step, Callable[[str], None]]) -> None:
+        """`functions` has the function that a child process calls with the step's request."""
+        self._functions = functions
 
-BESIDE_S = 60.0
-"""For what a step does beside moving bytes, on the slowest boards."""
+    def run(self, step: Step, request: str, deadline_s: float, beat: Beat | None, inherits: Sequence[int] = ()) -> str:
+        """What the step printed. Raises as `Runner.run` does; UpdateError when no process can be started."""
+        try:
+            child = Child(self._functions[step], request, inherits=inherits)
+        except ChildError as error:
+            raise UpdateError("memory", str(error)) from error
+        deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
+        with child:
+            while not child.has_ended(POLL_S):
+                if beat is not None:
+                    beat()
+                if monotonic_ns() > deadline_ns:
+                    raise ChildTimeout(deadline_s)
+            return child.result(0)
 
-_DONE = struct.Struct("<Q")
 
-ResultT = TypeVar("ResultT", bound=BaseModel)
+class Steps:
+    """The steps of an update. Each method raises UpdateError when the step fails, and Closing when `beat` does."""
+
+    def __init__(self, runner: Runner, origin: SourceRequest, config: Path | None) -> None:
+        """`config` is the config file that bundles must match. Raises OSError without memory."""
+        self._runner = runner
+        self._origin = origin
+        self._config = None if config is None else str(config)
+        self._progress = os.fdopen(shared_memory(_BYTES_DONE.size), "r+b", buffering=0)
+
+    @property
+    def bytes_done(self) -> int:
+        """How many bytes of the latest download are on disk; callable from any thread."""
+        done: int = _BYTES_DONE.unpack(os.pread(self._progress.fileno(), _BYTES_DONE.size, 0))[0]
+        return done
+
+    def list_releases(self, beat: Beat | None) -> ReleaseList:
+        """The releases of the source, and why others are left out."""
+        return _result("list", self._fetch("list", self._origin, METADATA_STEP_S, beat), ReleaseList)
+
+    def resolve(self, name: str, version: str, beat: Beat) -> Release:
+        """The signed release of one version."""
+        request = ResolveRequest(**dict(self._origin), name=name, version=version)
+        release = _result("resolve", self._fetch("resolve", request, METADATA_STEP_S, beat), ResolveResult).release
+        if (release.signed.name, release.signed.version) != (name, version):
+            raise UpdateError("source", f"asked for {name}@{version}, got {release.id}")
+        return release
+
+    def download(self, release: Release, into: Path, have: Sequence[Path], beat: Beat) -> None:
+        """Fetch the files of the release into a directory; files that the directories `have` contain are copied."""
+        progress = self._progress.fileno()
+        os.pwrite(progress, _BYTES_DONE.pack(0), 0)
+        request = DownloadRequest(
+            **dict(self._origin), release=release, into=str(into), have=tuple(map(str, have)), progress=progress
+        )
+        self._fetch("download", request, OVERHEAD_S + release.size / MIN_FETCH_RATE, beat, inherits=(progress,))
+
+    def verify(self, release: Release, into: Path, beat: Beat) -> None:
+        """Flush the downloaded files to disk and compare them with the release."""
+        request = VerifyRequest(release=release, into=str(into))
+        self._fetch("verify", request, OVERHEAD_S + release.size / MIN_DISK_RATE, beat)
+
+    def check(self, release: Release, directory: Path, beat: Beat) -> None:
+        """Check that the bundle is the release and matches the config."""
+        memory_mb = release.signed.memory_mb
+        request = CheckRequest(release=release, directory=str(directory), memory_mb=memory_mb, config=self._config)
+        self._test_bundle("check", request, CHECK_S, beat)
+
+    def selftest(self, release: Release, directory: Path, beat: Beat) -> None:
+        """Run the bundle's stored cases."""
+        request = SelftestRequest(release=release, directory=str(directory), memory_mb=release.signed.memory_mb)
+        self._test_bundle("selftest", request, SELFTEST_S, beat)
+
+    def _fetch(
+        self, step: Step, request: BaseModel, deadline_s: float, beat: Beat | None, inherits: Sequence[int] = ()
+    ) -> "_Answer":
+        try:
+            text = self._runner.run(step, request.model_dump_json(), deadline_s, beat, inherits)
+        except ChildError as error:
+            raise fetch_failure(error) from error
+        return _answer(step, text, "source")
+
+    def _test_bundle(self, step: Step, request: SelftestRequest, deadline_s: float, beat: Beat) -> None:
+        try:
+            text = self._runner.run(step, request.model_dump_json(), deadline_s, beat)
+        except ChildError as error:
+            raise bundle_failure(error, request.memory_mb) from error
+        _answer(step, text, "bundle")
+
+
+def fetch_failure(error: ChildError) -> UpdateError:
+    """The error of a process that reads from the source, so the source is to blame."""
+    return UpdateError("source", _timeout_text(error) if isinstance(error, ChildTimeout) else str(error))
+
+
+def bundle_failure(error: ChildError, memory_mb: int) -> UpdateError:
+    """The error of a process that loads a bundle, so mostly the bundle is to blame.
+
+    `memory_mb` is the memory that was declared for the bundle.
+    """
+    if isinstance(error, ChildTimeout):
+        return UpdateError("bundle", _timeout_text(error))
+    if not isinstance(error, ChildCrashed):
+        return UpdateError("bundle", str(error))
+    match error.signal_name:
+        case "SIGKILL":  # sent by the kernel to a process whose memory it needs
+            return UpdateError("memory", f"{error}: the system may have run out of memory")
+        case "SIGABRT":  # raised by C++ when an allocation fails
+            return UpdateError("bundle", f"{error}: it may need more than the {memory_mb} MB that were declared")
+        case "SIGXCPU":
+            return UpdateError("bundle", "used up its processor time without finishing")
+    return UpdateError("bundle", f"its models crash the runtime: {error}")
 
 
 class _Answer(BaseModel):
@@ -122,88 +215,12 @@ class _Answer(BaseModel):
     result: dict[str, Any] = {}
 
 
-class Steps:
-    """The steps, each of which raises UpdateError when it fails, and Closing when `beat` does."""
-
-    def __init__(self, runner: Runner, origin: SourceRequest, config: Path | None) -> None:
-        """`config` is the file that bundles must fit. Raises OSError without memory."""
-        self._runner = runner
-        self._origin = origin
-        self._config = None if config is None else str(config)
-        self._done = os.fdopen(shared_memory(_DONE.size), "r+b", buffering=0)
-
-    @property
-    def bytes_done(self) -> int:
-        """How much of the latest download is there; callable from any thread."""
-        done: int = _DONE.unpack(os.pread(self._done.fileno(), _DONE.size, 0))[0]
-        return done
-
-    def look(self, beat: Beat) -> LookResult:
-        """What the source has, and why some of it is skipped."""
-        return _result("look", self._fetch("look", self._origin, LOOK_S, beat), LookResult)
-
-    def resolve(self, name: str, version: str, beat: Beat) -> Release:
-        """The files of one version."""
-        request = ResolveRequest(**dict(self._origin), name=name, version=version)
-        release = _result("resolve", self._fetch("resolve", request, LOOK_S, beat), ResolveResult).release
-        if (release.signed.name, release.signed.version) != (name, version):
-            raise UpdateError("source", f"{name}@{version} was asked for, and {release.id} answered")
-        return release
-
-    def download(self, release: Release, into: Path, have: Sequence[Path], beat: Beat) -> None:
-        """Gather its files in a directory; those in the directories of `have` are copied."""
-        done = self._done.fileno()
-        os.pwrite(done, _DONE.pack(0), 0)
-        request = DownloadRequest(
-            **dict(self._origin), release=release, into=str(into), have=tuple(map(str, have)), progress=done
-        )
-        self._fetch("download", request, BESIDE_S + release.size / SLOWEST_FETCH, beat, inherits=(done,))
-
-    def verify(self, release: Release, into: Path, beat: Beat) -> None:
-        """Have all of it on disk, and as it should be."""
-        request = VerifyRequest(release=release, into=str(into))
-        self._fetch("verify", request, BESIDE_S + release.size / SLOWEST_DISK, beat)
-
-    def check(self, release: Release, directory: Path, beat: Beat) -> None:
-        """Whether the bundle is what it says, and fits the config."""
-        memory_mb = release.signed.memory_mb
-        request = CheckRequest(release=release, directory=str(directory), memory_mb=memory_mb, config=self._config)
-        self._try("check", request, CHECK_S, beat)
-
-    def selftest(self, release: Release, directory: Path, beat: Beat) -> None:
-        """Whether it computes what it did when it was made."""
-        request = SelftestRequest(release=release, directory=str(directory), memory_mb=release.signed.memory_mb)
-        self._try("selftest", request, SELFTEST_S, beat)
-
-    def _fetch(
-        self, step: Step, request: BaseModel, deadline_s: float, beat: Beat, inherits: Sequence[int] = ()
-    ) -> _Answer:
-        try:
-            text = self._runner.run(step, request.model_dump_json(), deadline_s, beat, inherits)
-        except ChildError as error:
-            raise of_fetch(error) from error
-        return _answer(step, text, "source")
-
-    def _try(self, step: Step, request: SelftestRequest, deadline_s: float, beat: Beat) -> None:
-        try:
-            text = self._runner.run(step, request.model_dump_json(), deadline_s, beat)
-        except ChildError as error:
-            raise of_trial(error, request.memory_mb) from error
-        _answer(step, text, "bundle")
-
-
-def slot_of(release: Release) -> Slot:
-    """What the state keeps of a release."""
-    signed = release.signed
-    return Slot(name=signed.name, version=signed.version, content=release.content, memory_mb=signed.memory_mb)
-
-
 def _answer(step: Step, text: str, kind: UpdateFault) -> _Answer:
-    """`kind` says whose fault it is when the answer makes no sense."""
+    """The parsed answer. Raises UpdateError if it reports one; of `kind`, if it cannot be parsed."""
     try:
         answer = _Answer.model_validate_json(text)
     except ValidationError as error:
-        raise _senseless(step, kind, error) from error
+        raise _unusable(step, kind, error) from error
     if not answer.ok:
         raise UpdateError(answer.kind, answer.reason)
     return answer
@@ -213,39 +230,14 @@ def _result(step: Step, answer: _Answer, kind: type[ResultT]) -> ResultT:
     try:
         return kind.model_validate_json(json.dumps(answer.result))
     except ValidationError as error:
-        raise _senseless(step, "source", error) from error
+        raise _unusable(step, "source", error) from error
 
 
-def _senseless(step: Step, kind: UpdateFault, error: ValidationError) -> UpdateError:
+def _unusable(step: Step, kind: UpdateFault, error: ValidationError) -> UpdateError:
     problem = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(map(str, problem["loc"])) or "all of it"
-    return UpdateError(kind, f"the answer of {step} makes no sense: {where}: {problem['msg']}")
+    where = ".".join(map(str, problem["loc"])) or "as a whole"
+    return UpdateError(kind, f"the answer of step {step} cannot be used: {where}: {problem['msg']}")
 
 
-POLL_S = 0.1
-"""How often it is asked meanwhile whether to go on."""
-
-
-class ChildRunner:
-    """Runs each step in a child process of its own. Implements Runner."""
-
-    def __init__(self, functions: Mapping[Step, Callable[[str], None]]) -> None:
-        """`functions` are what the child processes call with a step's request."""
-        self._functions = functions
-
-    def run(self, step: Step, request: str, deadline_s: float, beat: Beat, inherits: Sequence[int] = ()) -> str:
-        """What the step printed.
-
-        Raises ChildError when it failed, Late when it took too long, UpdateError when there is no room for a process.
-        """
-        try:
-            child = Child(self._functions[step], request, inherits=inherits)
-        except ChildError as error:
-            raise UpdateError("memory", str(error)) from error
-        deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
-        with child:
-            while not child.has_ended(POLL_S):
-                beat()
-                if monotonic_ns() > deadline_ns:
-                    raise ChildTimeout(deadline_s)
-            return child.result(0)
+def _timeout_text(error: ChildTimeout) -> str:
+    return f"did not finish within {error.deadline_s:g} s"

@@ -1,4 +1,4 @@
-"""Replaces bundles, in a thread of its own: what others may ask of it, and see."""
+"""The updater: replaces bundles in its own thread, accepts requests and shows its status."""
 
 import logging
 import threading
@@ -8,27 +8,30 @@ from pathlib import Path
 
 from daemon.config.updates import ModelsConfig
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
-from daemon.updates.cycle import WITHDRAWN, PendingRequests, UpdateCycle
+from daemon.updates import transitions
+from daemon.updates.cycle import WITHDRAWN_REASON, UpdateCycle
 from daemon.updates.messages import SourceRequest
-from daemon.updates.policy import ProbationPolicy, active_id, newest
+from daemon.updates.policy import active_id, newer_offer
+from daemon.updates.probation import ProbationPolicy
+from daemon.updates.requests import PendingRequests
 from daemon.updates.slots import MB, Slots
 from daemon.updates.startup import Startup
 from daemon.updates.state import UpdateState
 from daemon.updates.steps import Closing, Host, Runner, Steps
-from daemon.updates.transitions import closed, dropped, pinned
+
+# a heartbeat may be this late: cards block writes for many seconds, and loading a bundle takes long
+MAX_BEAT_S = 120.0
 
 log = logging.getLogger(__name__)
-
-PATIENCE_S = 120.0
-"""A round may last so long: it writes to cards that stand still for many seconds, and loads a bundle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What there is to show.
+    """The status of the updater.
 
-    `latest` is the version of the newest release that can take over, or of the active bundle; `bytes_done` is of the
-    latest download; `trouble` says why the state cannot be written, and is None while it can.
+    `latest` is the version of the newest release that can replace the active bundle, or of the active bundle.
+    `bytes_done` is the progress of the latest download.
+    `trouble` says why the state cannot be written, and is None if it can.
     """
 
     state: UpdateState
@@ -38,7 +41,10 @@ class Snapshot:
 
 
 class Updater:
-    """An order that is not taken is answered with the reason; none ever blocks, from whatever thread."""
+    """Replaces bundles. All methods but `close` return at once, and may be called from any thread.
+
+    `check`, `install`, `rollback` and `pin` return None, or the reason why the request is not accepted.
+    """
 
     def __init__(
         self,
@@ -48,82 +54,76 @@ class Updater:
         host: Host,
         perceptd: str,
         config_path: Path | None = None,
-        rules: ProbationPolicy = ProbationPolicy(),  # noqa: B008  (frozen)
-        on_change: Callable[[], None] = lambda: None,
+        policy: ProbationPolicy = ProbationPolicy(),  # noqa: B008  (frozen)
     ) -> None:
-        """`perceptd` is this program's version, `config_path` the config that bundles must fit.
+        """`perceptd` is this program's version, `config_path` the config file that bundles must match.
 
-        `on_change` is called by the thread whenever there is something new to show. Raises ValueError without a source.
+        Raises ValueError if the config names no source.
         """
         if config.source is None or config.root is None:
             raise ValueError("models.source is not set")
-        self._built_in, self._state_file, self._perceptd, self._on_change = (
-            start.built_in,
-            start.state_file,
-            perceptd,
-            on_change,
-        )
-        store = Slots(start.directory, round(config.quota_mb * MB))
-        origin = SourceRequest(source=config.source, root=config.root, metadata=str(store.metadata), perceptd=perceptd)
+        self._built_in, self._state_file, self._perceptd = start.built_in, start.state_file, perceptd
+        slots = Slots(start.directory, round(config.quota_mb * MB))
+        origin = SourceRequest(source=config.source, root=config.root, metadata=str(slots.metadata), perceptd=perceptd)
         self._steps = Steps(runner, origin, config_path)
         self._wake, self._closing = threading.Event(), threading.Event()
-        self._orders = PendingRequests(start.built_in, perceptd, self._wake.set)
+        self._requests = PendingRequests(start.built_in, perceptd, self._wake.set)
         self._cycle = UpdateCycle(
             config,
             start.state_file,
-            store,
+            slots,
             self._steps,
             host,
-            self._orders,
+            self._requests,
             built_in=start.built_in,
             perceptd=perceptd,
-            rules=rules,
+            policy=policy,
             beat=self._beat,
         )
+        self._on_change: Callable[[], None] | None = None
         self._shown_bytes = 0
         self.progress = Heartbeat("updater")
         self._thread = threading.Thread(target=self._run, name="updater", daemon=True)
 
-    def start(self, on_change: Callable[[], None] | None = None) -> None:
-        """Begin. `on_change` is called by the thread whenever there is something new to show."""
-        if on_change is not None:
-            self._on_change = on_change
-        self._state_file.tell(self._on_change)
+    def start(self, on_change: Callable[[], None]) -> None:
+        """Start the thread. It calls `on_change` after every change of the status."""
+        self._on_change = on_change
+        self._state_file.subscribe(on_change)
         self._thread.start()
 
     def close(self, deadline_s: float) -> bool:
-        """Give up what is being done, which the next start goes on with; says whether it ended in time."""
+        """Stop the thread; the next start continues an unfinished installation. Returns whether it ended in time."""
         self._closing.set()
         self._wake.set()
         self._thread.join(deadline_s)
         return not self._thread.is_alive()
 
     def status(self) -> Snapshot:
-        """What there is to show."""
+        """The current status."""
         state = self._state_file.state
-        offer = newest(state, self._built_in, self._perceptd)
+        offer = newer_offer(state, self._built_in, self._perceptd)
         latest = active_id(state, self._built_in).partition("@")[2] if offer is None else offer.version
         return Snapshot(state, latest, self._steps.bytes_done, self._state_file.trouble)
 
     def check(self) -> str | None:
-        """Look at the source now."""
-        return self._orders.check(self._state_file.state)
+        """Request a check of the source."""
+        return self._requests.check(self._state_file.state)
 
     def install(self, name: str | None = None, version: str | None = None) -> str | None:
-        """Install a version: without a name of the active bundle, without a version the newest that is known."""
-        return self._orders.install(self._state_file.state, name, version)
+        """Request a version; the defaults are the active bundle's name, and the newest version of the name."""
+        return self._requests.install(self._state_file.state, name, version)
 
     def rollback(self) -> str | None:
-        """Go back to the bundle before the active one, and leave this one alone."""
-        return self._orders.rollback(self._state_file.state)
+        """Request a rollback to the previous bundle; the active one is refused from then on."""
+        return self._requests.rollback(self._state_file.state)
 
     def pin(self, on: bool) -> str | None:
-        """Keep the active bundle until somebody asks for another, or no longer."""
-        return self._orders.pin(on)
+        """Request that the active bundle is replaced on request only, or automatically again."""
+        return self._requests.pin(on)
 
     def _run(self) -> None:
         self.progress.begin()
-        self.progress.mark(PATIENCE_S)
+        self.progress.mark(MAX_BEAT_S)
         try:
             self._cycle.begin()
             while True:
@@ -131,7 +131,7 @@ class Updater:
                     self._wake.wait(IDLE_S)
                     self._wake.clear()
         except Closing:
-            self._state_file.note(closed(self._state_file.state))
+            self._state_file.update(transitions.note_shutdown(self._state_file.state))
 
     def _round(self) -> bool:
         self._beat()
@@ -140,19 +140,22 @@ class Updater:
         except Closing:
             raise
         except Exception as error:
-            log.exception("the updater failed, and goes on")
-            self._cycle.give_up(f"unforeseen: {type(error).__name__}: {error}")
+            log.exception("the updater has failed, and continues")
+            self._cycle.recover(f"unexpected {type(error).__name__}: {error}")
             return False
 
     def _beat(self) -> None:
-        self.progress.mark(PATIENCE_S)
+        """Called by all long operations of the thread; implements `steps.Beat`."""
+        self.progress.mark(MAX_BEAT_S)
         if self._closing.is_set():
             raise Closing
-        if (on := self._orders.take_pin()) is not None:
-            self._state_file.note(pinned(self._state_file.state, self._state_file.now_s(), on=on))
-        if self._orders.wants_back and self._state_file.state.candidate is not None:
-            self._state_file.note(dropped(self._state_file.state, WITHDRAWN, self._state_file.now_s()))
+        state, now_s = self._state_file.state, self._state_file.now_s()
+        if (on := self._requests.pop_pin()) is not None:
+            self._state_file.update(transitions.pin(state, now_s, on=on))
+        state = self._state_file.state
+        if self._requests.has_rollback and state.candidate is not None:
+            self._state_file.update(transitions.drop(state, WITHDRAWN_REASON, now_s))
         done = self._steps.bytes_done
-        if done != self._shown_bytes:
+        if done != self._shown_bytes and self._on_change is not None:
             self._shown_bytes = done
             self._on_change()

@@ -1,4 +1,4 @@
-"""The self-test on accelerators: by tables, and on the tests' own delegate, a real one, with each of its faults."""
+"""The self-test on accelerators: tables, and runs on a real delegate that fails on request."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from daemon.config.devices import DelegateConfig, DevicesConfig
 from daemon.config.node import Config
 from daemon.doctor import accelerators as doctor_devices
 from daemon.doctor import node as doctor_node
-from daemon.doctor.accelerators import Attempt, Part, accelerator_findings, cpu_placements, judge
+from daemon.doctor.accelerators import AcceleratorRun, EncoderCounts, accelerator_findings, assess_run, cpu_placements
 from daemon.doctor.finding import Finding
 from daemon.doctor.libraries import LITERT, Installed
 from daemon.inference.accelerator_status import StatusChange
@@ -27,7 +27,7 @@ from tests.helpers.mosquitto import Mosquitto
 from tests.node.test_shipped import shipped
 
 HAVE = Installed((3, 11, 2), "2.1.0", LITERT, "2.3.0")
-OWN = Device("libown.so", "delegate", "/opt/libown.so")
+LIBRARY = Device("libown.so", "delegate", "/opt/libown.so")
 GPU = Device("gpu", "gpu")
 TWO_WAYS = Device("gpu", "gpu", alternative=Device("gpu", "delegate", "/opt/libgl.so"))
 USED = StatusChange(2, "in_use", None, None)
@@ -35,85 +35,108 @@ NO_GPU = StatusChange(1, "failed", "refused", "the runtime's own GPU accelerator
 CRASHED = StatusChange(3, "failed", "died", "its process was ended by SIGSEGV", "SIGSEGV")
 CRASHED_AT_LOAD = StatusChange(1, "failed", "refused", "its process was ended by SIGABRT", "SIGABRT")
 ABSENT = StatusChange(1, "absent", None, "there is no Edge TPU usb:0: none is plugged in")
-RAN = Part("image", ran=5, p50_ns=2_900_000)
+RAN = EncoderCounts("image", on_accelerator=5, p50_ns=2_900_000)
 
-VERIFIED = 39
-"""Invokes before the digits are in use: three known answers for sound and four for text, and sixteen more of each.
-
-The delegate takes fully connected layers alone, of which the picture model has none.
-"""
+# invokes of the verification: three known answers for sound and four for text, and sixteen more of each
+# the delegate takes fully connected layers only, of which the picture model has none
+VERIFICATION_INVOKES = 39
 
 
 @pytest.mark.parametrize(
-    ("attempt", "level", "said", "remedy"),
+    ("run", "level", "text", "remedy"),
     [
-        (Attempt(OWN, [USED], [RAN], 0.41), "good", "good in 410 ms; 2.9 ms a picture", None),
+        (AcceleratorRun(LIBRARY, [USED], [RAN], 0.41), "good", "passed in 410 ms; 2.9 ms a picture", None),
         (
-            Attempt(TWO_WAYS, [NO_GPU, USED], [RAN], 0.41),
+            AcceleratorRun(TWO_WAYS, [NO_GPU, USED], [RAN], 0.41),
             "good",
-            "good in 410 ms; 2.9 ms a picture; the runtime's own GPU accelerator does not work here: no OpenCL",
+            "passed in 410 ms; 2.9 ms a picture; the runtime's own GPU accelerator does not work here: no OpenCL",
             None,
         ),
         (
-            Attempt(OWN, [USED, CRASHED], [RAN]),
+            AcceleratorRun(LIBRARY, [USED, CRASHED], [RAN]),
             "warning",
             "/opt/libown.so crashed: SIGSEGV",
             "than ai-edge-litert 2.3.0",
         ),
-        (Attempt(OWN, [CRASHED_AT_LOAD], []), "warning", "/opt/libown.so crashed: SIGABRT", "install one that fits"),
-        (Attempt(edgetpu("usb:0"), [CRASHED], []), "warning", "libedgetpu.so.1 crashed: SIGSEGV", "libedgetpu1-std"),
         (
-            Attempt(edgetpu("usb:0"), [ABSENT], []),
+            AcceleratorRun(LIBRARY, [CRASHED_AT_LOAD], []),
+            "warning",
+            "/opt/libown.so crashed: SIGABRT",
+            "install one that fits",
+        ),
+        (
+            AcceleratorRun(edgetpu("usb:0"), [CRASHED], []),
+            "warning",
+            "libedgetpu.so.1 crashed: SIGSEGV",
+            "libedgetpu1-std",
+        ),
+        (
+            AcceleratorRun(edgetpu("usb:0"), [ABSENT], []),
             "warning",
             "there is no Edge TPU usb:0: none is",
             "plug it in, or set",
         ),
-        (Attempt(GPU, [NO_GPU], []), "warning", "the runtime's own GPU accelerator does not work here", "gpu_delegate"),
         (
-            Attempt(TWO_WAYS, [NO_GPU, CRASHED_AT_LOAD], []),
+            AcceleratorRun(GPU, [NO_GPU], []),
+            "warning",
+            "the runtime's own GPU accelerator does not work here",
+            "gpu_delegate",
+        ),
+        (
+            AcceleratorRun(TWO_WAYS, [NO_GPU, CRASHED_AT_LOAD], []),
             "warning",
             "the runtime's own GPU accelerator does not work here: no OpenCL; /opt/libgl.so crashed: SIGABRT",
             "install one that fits",
         ),
         (
-            Attempt(TWO_WAYS, [NO_GPU, USED, CRASHED], [RAN]),
+            AcceleratorRun(TWO_WAYS, [NO_GPU, USED, CRASHED], [RAN]),
             "warning",
             "the runtime's own GPU accelerator does not work here: no OpenCL; /opt/libgl.so crashed: SIGSEGV",
             "install one that fits",
         ),
-        (Attempt(TWO_WAYS, [USED, CRASHED], [RAN]), "warning", "GPU accelerator crashed: SIGSEGV", "one that fits"),
         (
-            Attempt(OWN, [USED, StatusChange(3, "failed", "hung", "gave no answer within 20 ms")], [RAN]),
+            AcceleratorRun(TWO_WAYS, [USED, CRASHED], [RAN]),
+            "warning",
+            "GPU accelerator crashed: SIGSEGV",
+            "one that fits",
+        ),
+        (
+            AcceleratorRun(LIBRARY, [USED, StatusChange(3, "failed", "hung", "gave no answer within 20 ms")], [RAN]),
             "warning",
             "/opt/libown.so: gave no answer within 20 ms",
             "power supply",
         ),
         (
-            Attempt(OWN, [USED], [RAN], wrong=["a", "b", "c", "d"]),
+            AcceleratorRun(LIBRARY, [USED], [RAN], failures=["a", "b", "c", "d"]),
             "warning",
             "a; b; c and 1 more",
             "update its library",
         ),
         (
-            Attempt(OWN, [USED], [Part("image", 3, 1)]),
+            AcceleratorRun(LIBRARY, [USED], [EncoderCounts("image", 3, 1)]),
             "warning",
             "image: the CPU computed 1 of 4",
-            "something else uses",
+            "used by another program",
         ),
-        (Attempt(OWN, [USED], [Part("text")]), "warning", "the self-test has no line of text", "cases.yaml"),
-        (Attempt(OWN, [], []), "warning", "is neither in use nor refused", "devices to cpu"),
         (
-            Attempt(OWN, [USED, CRASHED], [RAN], is_closed=False),
+            AcceleratorRun(LIBRARY, [USED], [EncoderCounts("text")]),
+            "warning",
+            "the self-test has no line of text",
+            "cases.yaml",
+        ),
+        (AcceleratorRun(LIBRARY, [], []), "warning", "neither works nor fails", "devices to cpu"),
+        (
+            AcceleratorRun(LIBRARY, [USED, CRASHED], [RAN], is_closed=False),
             "warning",
             "cannot be ended (/opt/libown.so crashed: SIGSEGV)",
             "reboot",
         ),
     ],
 )
-def test_attempts(attempt: Attempt, level: str, said: str, remedy: str | None) -> None:
-    finding = judge(attempt, HAVE)
-    assert (finding.check, finding.level) == (f"self-test {attempt.device.name}", level)
-    assert said in finding.found
+def test_runs(run: AcceleratorRun, level: str, text: str, remedy: str | None) -> None:
+    finding = assess_run(run, HAVE)
+    assert (finding.check, finding.level) == (f"self-test {run.device.name}", level)
+    assert text in finding.found
     assert (finding.remedy is None) if remedy is None else (remedy in (finding.remedy or ""))
 
 
@@ -132,56 +155,56 @@ def test_encoders_that_stay_on_the_cpu() -> None:
 DIGITS = load_bundle(ROOT / "models" / "digits")
 
 
-def tried_on(devices: DevicesConfig, bundle: Bundle = DIGITS) -> list[Finding]:
+def findings_of(devices: DevicesConfig, bundle: Bundle = DIGITS) -> list[Finding]:
     return list(accelerator_findings(devices, bundle))
 
 
-def test_a_device_that_works_is_told_with_its_times(delegate: Path) -> None:
-    (finding,) = tried_on(delegate_config(delegate))
+def test_a_working_device_is_good_with_its_times(delegate: Path) -> None:
+    (finding,) = findings_of(delegate_config(delegate))
     assert (finding.check, finding.level, finding.remedy) == ("self-test libtestdelegate.so", "good", None)
     good, paces = finding.found.split("; ")
-    assert good.startswith("good in ") and good.endswith(" ms")
+    assert good.startswith("passed in ") and good.endswith(" ms")
     units = [pace.split(" ", 1)[1] for pace in paces.split(", ")]
     assert units == ["ms a picture", "ms a patch of sound", "ms a line of text"]
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "text"),
     [
         ({"fault": "segfault"}, "{library} crashed: SIGSEGV"),
         ({"fault": "abort"}, "{library} crashed: SIGABRT"),
-        ({"fault": "segfault", "after": VERIFIED + 5}, "{library} crashed: SIGSEGV"),
+        ({"fault": "segfault", "after": VERIFICATION_INVOKES + 5}, "{library} crashed: SIGSEGV"),
         ({"fault": "refuse"}, "{library} refuses: refused, as asked"),
         ({"fault": "error"}, "{library}: its invoke failed: failed, as asked"),
         ({"fault": "hang"}, "{library}: gave no answer within 10000 ms"),
-        ({"fault": "hang", "after": VERIFIED + 5}, "{library}: gave no answer within "),
-        ({"fault": "wrong"}, "computes wrongly: the output of a test input differs by"),
+        ({"fault": "hang", "after": VERIFICATION_INVOKES + 5}, "{library}: gave no answer within "),
+        ({"fault": "wrong"}, "computes wrongly: an output of a known input is off by"),
     ],
 )
-def test_a_fault_is_a_warning_that_names_the_library(delegate: Path, options: dict[str, object], said: str) -> None:
-    (finding,) = tried_on(delegate_config(delegate, **options))
+def test_a_fault_is_a_warning_that_names_the_library(delegate: Path, options: dict[str, object], text: str) -> None:
+    (finding,) = findings_of(delegate_config(delegate, **options))
     assert finding.level == "warning"
-    assert said.format(library=delegate) in finding.found
+    assert text.format(library=delegate) in finding.found
     assert str(delegate) in finding.found
     assert "until then the CPU computes" in (finding.remedy or "")
 
 
-def test_wrong_scores_are_noticed_though_it_was_right_when_examined(delegate: Path) -> None:
-    (finding,) = tried_on(delegate_config(delegate, check_every_s=3600, fault="wrong", after=VERIFIED))
+def test_wrong_scores_after_a_good_verification_are_a_warning(delegate: Path) -> None:
+    (finding,) = findings_of(delegate_config(delegate, check_every_s=3600, fault="wrong", after=VERIFICATION_INVOKES))
     assert finding.level == "warning"
     assert "scored" in finding.found and "expected" in finding.found
 
 
-def test_a_library_that_crashes_when_it_is_loaded(tmp_path: Path) -> None:
+def test_a_library_that_crashes_when_loaded(tmp_path: Path) -> None:
     library = libraries.compile_library(tmp_path, libraries.CRASHES_WHEN_LOADED, "libcrash.so")
-    (finding,) = tried_on(DevicesConfig(default=DelegateConfig(library=str(library))))
+    (finding,) = findings_of(DevicesConfig(default=DelegateConfig(library=str(library))))
     assert (finding.level, finding.found) == ("warning", f"{library} crashed: SIGSEGV")
 
 
-def test_each_device_is_tried_for_itself(tmp_path: Path, delegate: Path) -> None:
+def test_each_device_has_its_own_finding(tmp_path: Path, delegate: Path) -> None:
     other = shutil.copy(delegate, tmp_path)  # of the same name
     crashes = DelegateConfig(library=str(other), options={"fault": "segfault"})
-    findings = tried_on(DevicesConfig(default="cpu", text=crashes, audio=DelegateConfig(library=str(delegate))))
+    findings = findings_of(DevicesConfig(default="cpu", text=crashes, audio=DelegateConfig(library=str(delegate))))
     assert [(finding.check, finding.level) for finding in findings] == [
         ("self-test libtestdelegate.so", "good"),
         ("self-test libtestdelegate.so#2", "warning"),
@@ -189,16 +212,16 @@ def test_each_device_is_tried_for_itself(tmp_path: Path, delegate: Path) -> None
     assert findings[0].found.endswith(" ms a patch of sound"), "the text is not its"
 
 
-def test_one_that_is_there_no_longer(delegate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_accelerator_that_is_gone(delegate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device("edgetpu:pci:0", "delegate", str(delegate))
     monkeypatch.setattr(doctor_devices, "placements_of", lambda *_: {"image": Placement("auto", device)})
-    (finding,) = tried_on(DevicesConfig(default="cpu"))
+    (finding,) = findings_of(DevicesConfig(default="cpu"))
     assert (finding.check, finding.level) == ("self-test edgetpu:pci:0", "warning")
-    assert "what was to run image is there no longer" in finding.found
+    assert "the accelerator for image is gone" in finding.found
 
 
-def with_twin(directory: Path) -> Bundle:
-    """The digits with a picture model that passes for one compiled for an Edge TPU."""
+def with_edgetpu_model(directory: Path) -> Bundle:
+    """The digits with a picture model that claims to be compiled for an Edge TPU."""
     bundle = shutil.copytree(ROOT / "models" / "digits", directory / "digits")
     shutil.copy(bundle / "image.tflite", bundle / "image_edgetpu.tflite")
     manifest = yaml.safe_load((bundle / "bundle.yaml").read_text())
@@ -207,8 +230,8 @@ def with_twin(directory: Path) -> Bundle:
     return load_bundle(bundle)
 
 
-def test_an_edge_tpu_that_is_not_there_and_encoders_without_a_model_for_it(tmp_path: Path) -> None:
-    stays, absent = tried_on(DevicesConfig(default="edgetpu:pci:9"), with_twin(tmp_path))
+def test_an_absent_edge_tpu_and_encoders_without_a_model_for_it(tmp_path: Path) -> None:
+    stays, absent = findings_of(DevicesConfig(default="edgetpu:pci:9"), with_edgetpu_model(tmp_path))
     assert (stays.check, stays.level) == ("device edgetpu:pci:9", "warning")
     assert "the CPU runs audio, text: the bundle has no model" in stays.found
     assert (absent.check, absent.level) == ("self-test edgetpu:pci:9", "warning")
@@ -218,32 +241,32 @@ def test_an_edge_tpu_that_is_not_there_and_encoders_without_a_model_for_it(tmp_p
 
 @pytest.fixture
 def no_children(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails a test that tries an accelerator."""
+    """Fails a test that starts a child process."""
 
     def refuse(*_: object) -> None:
         raise AssertionError("a child was started")
 
-    monkeypatch.setattr(doctor_devices, "tried", refuse)
+    monkeypatch.setattr(doctor_devices, "probe", refuse)
 
 
 @pytest.mark.usefixtures("no_children")
 @pytest.mark.parametrize("choice", ["auto", "cpu"])
-def test_without_accelerators_nothing_more_is_said(choice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_accelerators_there_are_no_findings(choice: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_devices, "detect_machine", Machine)
-    assert tried_on(DevicesConfig(default=choice)) == []
+    assert findings_of(DevicesConfig(default=choice)) == []
 
 
 @pytest.mark.usefixtures("no_children")
-def test_an_edge_tpu_that_the_bundle_has_no_model_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edge_tpu_without_a_model_in_the_bundle_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine((EdgeTpu("pci:0", Path("/dev/apex_0"), None),))
     monkeypatch.setattr(doctor_devices, "detect_machine", lambda: machine)
-    (finding,) = tried_on(DevicesConfig())
+    (finding,) = findings_of(DevicesConfig())
     assert (finding.check, finding.level) == ("device auto", "good")
     assert finding.found.startswith("the CPU runs image, audio, text: there is an Edge TPU")
 
 
 @pytest.mark.usefixtures("no_children")
-def test_where_the_cpu_fails_already_no_other_device_is_tried(tmp_path: Path, delegate: Path) -> None:
+def test_if_the_cpu_fails_no_other_device_runs(tmp_path: Path, delegate: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     cases = {"cases": [{"image": "white.png", "scores": {"bright": 0.1}}]}
     (bundle / "selftest" / "cases.yaml").write_text(json.dumps(cases))
@@ -254,9 +277,7 @@ def test_where_the_cpu_fails_already_no_other_device_is_tried(tmp_path: Path, de
     assert (finding.check, finding.level) == ("self-test cpu", "failure")
 
 
-def test_the_command_survives_a_crash_names_the_library_and_ends_with_1(
-    tmp_path: Path, delegate: Path, broker: Mosquitto
-) -> None:
+def test_the_command_survives_a_crash_and_exits_with_1(tmp_path: Path, delegate: Path, broker: Mosquitto) -> None:
     devices = {"default": {"library": str(delegate), "options": {"fault": "segfault"}}}
     code, findings = found(written(tmp_path, shipped("examined", broker) | {"devices": devices}))
     assert code == 1

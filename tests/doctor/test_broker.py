@@ -1,4 +1,4 @@
-"""Real brokers that let doctor in, and those that do not: each is told in plain words, and without secrets."""
+"""Findings of real brokers, with and without a problem; none contains a secret."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def settings(broker: Mosquitto, authority: Authority, password: str = SECRET) ->
     return MqttConfig(port=broker.port, tls=tls, username="device", password=SecretStr(password))
 
 
-def told(config: MqttConfig) -> Finding:
+def checked(config: MqttConfig) -> Finding:
     finding = broker_finding(config)
     assert finding.check == "broker"
     assert SECRET not in finding.line() and WRONG not in finding.line()
@@ -35,52 +35,54 @@ def told(config: MqttConfig) -> Finding:
     return finding
 
 
-def test_one_with_tls_and_a_login_that_is_good_and_one_that_is_not(authority: Authority) -> None:
+def test_a_correct_and_a_wrong_login_over_tls(authority: Authority) -> None:
     with Mosquitto(("device", SECRET), more=tls_lines(authority)) as broker:
-        good = told(settings(broker, authority))
+        good = checked(settings(broker, authority))
         assert (good.level, good.remedy) == ("good", None)
-        assert good.found == f"127.0.0.1:{broker.port} answers, TLS verified, lets us in"
-        refused = told(settings(broker, authority, WRONG))
+        assert good.found == f"127.0.0.1:{broker.port} answers, TLS verified, accepts the connection"
+        refused = checked(settings(broker, authority, WRONG))
     assert refused.level == "failure"
     assert "refused the login" in refused.found
     assert "check mqtt.username and mqtt.password" in (refused.remedy or "")
 
 
-def test_one_whose_authority_is_unknown(authority: Authority, tmp_path: Path) -> None:
+def test_an_unknown_authority(authority: Authority, tmp_path: Path) -> None:
     stranger = Authority(tmp_path, "stranger")
     with Mosquitto(("device", SECRET), more=tls_lines(authority)) as broker:
-        finding = told(settings(broker, stranger))
+        finding = checked(settings(broker, stranger))
     assert finding.level == "failure"
     assert "its certificate cannot be trusted" in finding.found
 
 
-def test_nobody_at_the_port() -> None:
-    finding = told(MqttConfig(port=free_port()))
+def test_no_broker_at_the_port() -> None:
+    finding = checked(MqttConfig(port=free_port()))
     assert finding.level == "failure"
     assert "Connection refused" in finding.found
     assert "check that the broker runs there" in (finding.remedy or "")
 
 
-def test_one_that_takes_connections_and_says_nothing(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_accepts_connections_and_never_answers(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(requests, "LOGIN_S", 1.0)
     broker.freeze()
-    assert told(MqttConfig(port=broker.port)).found.endswith("has not answered for 1 s")
+    assert checked(MqttConfig(port=broker.port)).found.endswith("has not answered for 1 s")
 
 
-def test_one_that_speaks_3_1_1_alone(broker: Mosquitto) -> None:
+def test_a_broker_with_only_mqtt_3_1_1(broker: Mosquitto) -> None:
     with Old(broker.port) as old:
-        assert told(MqttConfig(port=old.port)).level == "good"
+        assert checked(MqttConfig(port=old.port)).level == "good"
 
 
-def test_a_password_file_that_is_none(tmp_path: Path) -> None:
-    finding = told(MqttConfig(password_file=str(tmp_path / "none")))
+def test_a_missing_password_file(tmp_path: Path) -> None:
+    finding = checked(MqttConfig(password_file=str(tmp_path / "none")))
     assert finding.level == "failure"
     assert "mqtt.password_file" in finding.found
 
 
-def test_nobody_else_hears_of_it(broker: Mosquitto) -> None:
+def test_the_check_publishes_nothing(broker: Mosquitto) -> None:
     with Subscriber(broker) as subscriber:
-        assert told(MqttConfig(port=broker.port)).level == "good"
+        assert checked(MqttConfig(port=broker.port)).level == "good"
         broker.publish("end", b"end")
         wait_until(lambda: subscriber.heard, "the end")
         assert [message.topic for message in subscriber.heard] == ["end"]

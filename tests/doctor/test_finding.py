@@ -1,4 +1,4 @@
-"""Findings, as they are said."""
+"""Findings as text and JSON, and exit codes."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_a_finding_is_one_line_with_what_to_do() -> None:
     assert line == "FAIL  config            a: wrong b: wrong; correct it"
 
 
-def test_credentials_are_not_said() -> None:
+def test_credentials_are_removed() -> None:
     finding = Finding("door/camera", "warning", "rtsp://me:s3cret@host/live", "see rtsp://me:s3cret@host/live")
     assert "s3cret" not in finding.line() + str(finding.to_json())
     assert finding.to_json()["found"] == "rtsp://***@host/live"

@@ -1,19 +1,19 @@
-"""GPUs, in trees laid out as a machine's."""
+"""GPUs, in directory trees like a machine's."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from daemon.doctor.machine import gpu_findings, group_of, remedy_of
+from daemon.doctor.machine import access_remedy, gpu_findings, group_of
 from tests.inference.test_hardware import touch
 
 RELEASE = "# R36 (release), REVISION: 4.0, GCID: 37537400\n"
 
 
-def test_none_is_needed(tmp_path: Path) -> None:
+def test_no_gpu_is_needed(tmp_path: Path) -> None:
     (finding,) = gpu_findings(tmp_path)
-    assert (finding.level, finding.found) == ("good", "none here, and none needed")
+    assert (finding.level, finding.found) == ("good", "no GPU found, none needed")
 
 
 def test_a_jetson_and_its_nodes(tmp_path: Path) -> None:
@@ -35,16 +35,16 @@ def test_a_jetson_without_nodes(tmp_path: Path) -> None:
     assert "--runtime nvidia" in (finding.remedy or "")
 
 
-def test_a_node_that_is_not_ours_names_its_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forbidden_gpu_node_names_its_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (node,) = touch(tmp_path, "dev/nvhost-gpu")
     monkeypatch.setattr(os, "access", lambda *_: False)  # root, as which tests may run, may use everything
     (finding,) = gpu_findings(tmp_path)
-    assert (finding.level, finding.remedy) == ("warning", remedy_of(group_of(node)))
+    assert (finding.level, finding.remedy) == ("warning", access_remedy(group_of(node)))
 
 
 @pytest.mark.parametrize(("group", "remedy"), [("video", "usermod -aG video"), ("root", "udev rule")])
 def test_remedies(group: str, remedy: str) -> None:
-    assert remedy in remedy_of(group)
+    assert remedy in access_remedy(group)
 
 
 def test_groups_of_nodes(tmp_path: Path) -> None:

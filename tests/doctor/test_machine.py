@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from daemon.doctor.machine import STA_UNSYNC, clock, disk, judge_clock, judge_disk, judge_memory, memory
+from daemon.doctor.machine import (
+    STA_UNSYNC,
+    assess_clock,
+    assess_disk,
+    assess_memory,
+    clock_finding,
+    disk_finding,
+    memory_finding,
+)
 
 
 @pytest.mark.parametrize(("available_mb", "level"), [(4000, "good"), (150, "good"), (149, "warning"), (0, "warning")])
@@ -12,14 +20,14 @@ def test_memory(available_mb: int, level: str) -> None:
     meminfo = (
         f"MemTotal:        8000000 kB\nMemFree: 1 kB\nMemAvailable:   {available_mb * 1024} kB\nHugePages_Total: 0\n"
     )
-    finding = judge_memory(meminfo)
+    finding = assess_memory(meminfo)
     assert finding.level == level
     assert finding.found.startswith(f"{available_mb} MB of 7812 MB available")
 
 
 def test_memory_of_this_machine_and_of_one_without_proc(tmp_path: Path) -> None:
-    assert "MB available" in memory().found
-    assert memory(tmp_path).level == "warning"
+    assert "MB available" in memory_finding().found
+    assert memory_finding(tmp_path).level == "warning"
 
 
 @pytest.mark.parametrize(
@@ -32,20 +40,20 @@ def test_memory_of_this_machine_and_of_one_without_proc(tmp_path: Path) -> None:
     ],
 )
 def test_disks(free_mb: float, is_writable: bool, level: str, remedy: str) -> None:
-    finding = judge_disk(Path("/var/lib/perceptd"), free_mb, 64, is_writable=is_writable)
+    finding = assess_disk(Path("/var/lib/perceptd"), free_mb, 64, is_writable=is_writable)
     assert finding.level == level
     assert "/var/lib/perceptd" in finding.found
     assert remedy in (finding.remedy or "")
 
 
-def test_a_directory_that_is_still_to_be_made_lies_on_its_parents_disk(tmp_path: Path) -> None:
-    finding = disk(tmp_path / "not" / "yet", 0)
+def test_a_directory_that_does_not_exist_is_on_the_disk_of_its_parent(tmp_path: Path) -> None:
+    finding = disk_finding(tmp_path / "not" / "yet", 0)
     assert (finding.level, str(tmp_path / "not" / "yet") in finding.found) == ("good", True)
     assert not (tmp_path / "not").exists()
 
 
 def test_clocks() -> None:
-    assert judge_clock(0x2001, 400).level == "good"
-    assert judge_clock(STA_UNSYNC, 250_000).level == "good"
-    assert judge_clock(STA_UNSYNC, 16_000_000).level == "warning"
-    assert clock().found in ("synchronised", "no sign that anything keeps it right")
+    assert assess_clock(0x2001, 400).level == "good"
+    assert assess_clock(STA_UNSYNC, 250_000).level == "good"
+    assert assess_clock(STA_UNSYNC, 16_000_000).level == "warning"
+    assert clock_finding().found in ("synchronised", "not synchronised, as far as the kernel knows")

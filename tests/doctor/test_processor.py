@@ -1,10 +1,10 @@
-"""Processors, by what Linux says of them."""
+"""Processors, by their entries in /proc/cpuinfo."""
 
 from pathlib import Path
 
 import pytest
 
-from daemon.doctor.machine import judge_processor, processor
+from daemon.doctor.machine import assess_processor, processor_finding
 
 PI_4 = "Features\t: fp asimd evtstrm crc32 cpuid\nCPU part\t: 0xd08\n"
 PI_5 = (
@@ -28,17 +28,17 @@ ATOM = "flags\t\t: fpu sse sse2 ssse3 sse4_1 sse4_2\n"
         ("armv6l", PI_ZERO, "failure", "armv6l, 1 core, without neon, which TFLite needs"),
         ("x86_64", PC * 2, "good", "x86_64, 2 cores, with AVX2"),
         ("x86_64", ATOM, "good", "x86_64, 1 core, no AVX2: int8 models run, but slower"),
-        ("riscv64", "hart : 0\n", "warning", "riscv64, 0 cores: perceptd was not tried on it"),
+        ("riscv64", "hart : 0\n", "warning", "riscv64, 0 cores: perceptd was not tested on it"),
     ],
 )
 def test_processors(machine: str, cpuinfo: str, level: str, found: str) -> None:
-    finding = judge_processor(machine, cpuinfo)
+    finding = assess_processor(machine, cpuinfo)
     assert (finding.level, finding.found) == (level, found)
 
 
-def test_this_one_runs_models() -> None:
-    assert processor().level == "good"
+def test_this_processor_runs_models() -> None:
+    assert processor_finding().level == "good"
 
 
 def test_a_machine_without_proc(tmp_path: Path) -> None:
-    assert processor(tmp_path).level == "warning"
+    assert processor_finding(tmp_path).level == "warning"

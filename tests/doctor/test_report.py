@@ -1,4 +1,4 @@
-"""`perceptd doctor` as it is run: a process of its own, with real brokers, recordings and libraries."""
+"""`perceptd doctor` in its own process, with real brokers, recordings and libraries."""
 
 import io
 import json
@@ -25,7 +25,7 @@ from tests.helpers.publishing import Repository
 from tests.helpers.slots import put
 from tests.helpers.webserver import WebServer
 from tests.node.test_shipped import shipped
-from tests.updates.fetching import held
+from tests.updates.fetching import files_below
 
 DEADLINE_S = 120
 
@@ -41,9 +41,9 @@ def found(config: Path, **environment: str) -> tuple[int, dict[str, dict]]:
     """The exit code, and the findings by check."""
     done = doctor(config, "--json", **environment)
     assert done.stderr == ""
-    told = json.loads(done.stdout)
-    assert told["exit_code"] == done.returncode
-    return done.returncode, {finding["check"]: finding for finding in told["findings"]}
+    document = json.loads(done.stdout)
+    assert document["exit_code"] == done.returncode
+    return done.returncode, {finding["check"]: finding for finding in document["findings"]}
 
 
 def written(directory: Path, config: dict) -> Path:
@@ -54,11 +54,11 @@ def written(directory: Path, config: dict) -> Path:
 
 @pytest.fixture
 def good(tmp_path: Path, broker: Mosquitto) -> Path:
-    """The shipped config, with a broker that is there."""
+    """The shipped config, with a running broker."""
     return written(tmp_path, shipped("examined", broker))
 
 
-def test_all_is_said_in_order_and_the_exit_code_is_of_the_worst(good: Path) -> None:
+def test_findings_are_in_order_and_the_worst_sets_the_exit_code(good: Path) -> None:
     done = doctor(good)
     lines = done.stdout.splitlines()
     # whether this machine's clock is synchronised, and what it has of GPUs, is not the test's
@@ -74,12 +74,12 @@ def test_all_is_said_in_order_and_the_exit_code_is_of_the_worst(good: Path) -> N
         "bundle",
         "self-test cpu",
     ]
-    assert "good in" in lines[-1] and lines[-1].endswith(" ms")
-    assert not (good.parent / "state").exists(), "it looks, and leaves nothing"
-    assert "models" not in done.stdout.replace("models/digits", ""), "without a source there is nothing to say of it"
+    assert "passed in" in lines[-1] and lines[-1].endswith(" ms")
+    assert not (good.parent / "state").exists(), "doctor writes nothing"
+    assert "models" not in done.stdout.replace("models/digits", ""), "without a source there is no finding of it"
 
 
-def test_without_warnings_it_is_0_and_with_one_1(good: Path, tmp_path: Path) -> None:
+def test_exit_code_0_without_warnings_and_1_with_one(good: Path, tmp_path: Path) -> None:
     code, findings = found(good)
     warnings = {check for check, finding in findings.items() if finding["level"] == "warning"}
     assert code == (1 if warnings else 0)
@@ -90,14 +90,14 @@ def test_without_warnings_it_is_0_and_with_one_1(good: Path, tmp_path: Path) -> 
     assert findings["libedgetpu"]["found"] == "libedgetpu.so.1 crashed: SIGSEGV"
 
 
-def test_a_library_that_tells_its_version_is_good(good: Path, tmp_path: Path) -> None:
+def test_a_library_that_states_its_version_is_good(good: Path, tmp_path: Path) -> None:
     libraries.compile_library(tmp_path, libraries.TELLS)
     _, findings = found(good, LD_LIBRARY_PATH=str(tmp_path))
     assert findings["libedgetpu"]["level"] == "good"
     assert "runtime version 14" in findings["libedgetpu"]["found"]
 
 
-def test_a_config_that_cannot_be_used_is_told_and_the_machine_looked_at_all_the_same(tmp_path: Path) -> None:
+def test_an_invalid_config_is_reported_and_the_machine_is_still_checked(tmp_path: Path) -> None:
     code, findings = found(written(tmp_path, {"node": "n"}))
     assert code == 2
     assert findings["config"]["level"] == "failure"
@@ -106,7 +106,7 @@ def test_a_config_that_cannot_be_used_is_told_and_the_machine_looked_at_all_the_
     assert findings.keys().isdisjoint({"broker", "bundle", "self-test cpu"})
 
 
-def test_broker_and_bundle_that_are_not_there(tmp_path: Path, good: Path) -> None:
+def test_missing_broker_and_bundle(tmp_path: Path, good: Path) -> None:
     config = yaml.safe_load(good.read_text())
     config["mqtt"] = {"port": 1, "username": "me", "password": "s3cret"}
     config["bundle"] = str(tmp_path / "none")
@@ -117,7 +117,7 @@ def test_broker_and_bundle_that_are_not_there(tmp_path: Path, good: Path) -> Non
     assert failures == ["broker", "bundle"]
 
 
-def test_thresholds_of_no_label_and_a_self_test_that_fails(tmp_path: Path, good: Path) -> None:
+def test_thresholds_of_an_unknown_label_and_a_failing_self_test(tmp_path: Path, good: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     cases = {"cases": [{"image": "white.png", "scores": {"bright": 0.1}}] * 5}
     (bundle / "selftest" / "cases.yaml").write_text(json.dumps(cases))
@@ -131,7 +131,7 @@ def test_thresholds_of_no_label_and_a_self_test_that_fails(tmp_path: Path, good:
     assert "and 2 more" in findings["self-test cpu"]["found"]
 
 
-def test_a_model_that_is_damaged(tmp_path: Path, good: Path) -> None:
+def test_a_damaged_model(tmp_path: Path, good: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     (bundle / "head.tflite").write_bytes(b"no model")
     config = yaml.safe_load(good.read_text()) | {"bundle": str(bundle)}
@@ -141,7 +141,7 @@ def test_a_model_that_is_damaged(tmp_path: Path, good: Path) -> None:
     assert "head.tflite: cannot be loaded" in findings["self-test cpu"]["found"]
 
 
-def test_a_runtime_that_crashes_is_named_and_survived(tmp_path: Path, good: Path) -> None:
+def test_a_crashing_runtime_is_reported_and_survived(tmp_path: Path, good: Path) -> None:
     package = tmp_path / "modules" / "ai_edge_litert"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -150,13 +150,13 @@ def test_a_runtime_that_crashes_is_named_and_survived(tmp_path: Path, good: Path
     assert code == 2
     assert findings["libraries"]["found"] == "ai-edge-litert crashed: SIGILL"
     assert "processor lacks" in findings["libraries"]["remedy"]
-    assert findings["config"]["found"] == "not tried, and neither is what it says"
+    assert findings["config"]["found"] == "not checked, nor anything that it configures"
     assert "memory" in findings
 
 
 @pytest.fixture
 def sourced(tmp_path: Path, broker: Mosquitto) -> Iterator[tuple[Path, Repository]]:
-    """A config with a source that has brightness@1.2.3, which has been installed, and runs."""
+    """A config with a source that has brightness@1.2.3, which is installed and active."""
     bundle = write_bundle(tmp_path / "bundle")
     repository = Repository(tmp_path / "repository").init()
     release = repository.add(bundle)
@@ -171,22 +171,20 @@ def sourced(tmp_path: Path, broker: Mosquitto) -> Iterator[tuple[Path, Repositor
         yield path, repository
 
 
-def test_with_a_source_that_is_looked_at_and_what_was_installed_is_tried(
+def test_the_source_is_checked_and_the_installed_bundle_tested(
     tmp_path: Path, sourced: tuple[Path, Repository]
 ) -> None:
-    before = held(tmp_path / "state")
+    before = files_below(tmp_path / "state")
     _, findings = found(sourced[0])
     assert findings["models"]["level"] == "good"
-    assert findings["models"]["found"].endswith(
-        ": 1 bundle; brightness 1.2.3 is the newest of the running bundle's name"
-    )
-    assert findings["models on disk"]["found"].startswith("brightness@1.2.3 runs, digits@")
+    assert findings["models"]["found"].endswith(": 1 bundle; the newest brightness is 1.2.3")
+    assert findings["models on disk"]["found"].startswith("brightness@1.2.3 is active, digits@")
     assert findings["bundle"]["found"] == "brightness@1.2.3: 3 labels by image"
     assert findings["self-test cpu"]["level"] == "good"
-    assert held(tmp_path / "state") == before, "it looks, and leaves nothing"
+    assert files_below(tmp_path / "state") == before, "doctor writes nothing"
 
 
-def test_a_source_that_cannot_be_used_is_a_warning_for_the_node_runs(
+def test_an_unusable_source_is_a_warning_because_the_node_runs(
     tmp_path: Path, sourced: tuple[Path, Repository]
 ) -> None:
     path, repository = sourced
@@ -203,7 +201,7 @@ def test_a_source_that_cannot_be_used_is_a_warning_for_the_node_runs(
 
 
 @pytest.mark.parametrize("command", [["doctor", "--config"], ["check-config"]])
-def test_what_fetches_is_never_imported_here(sourced: tuple[Path, Repository], command: list[str]) -> None:
+def test_libraries_for_fetching_are_never_imported_here(sourced: tuple[Path, Repository], command: list[str]) -> None:
     arguments = [*command, str(sourced[0])]
     program = (
         "import atexit, sys\n"
@@ -217,18 +215,18 @@ def test_what_fetches_is_never_imported_here(sourced: tuple[Path, Repository], c
 
 
 class Terminal(io.StringIO):
-    """Standard error where a person looks."""
+    """Standard error that is a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
-def test_a_person_is_told_what_takes_long_and_a_script_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_a_long_check_and_a_script_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def long_check() -> Iterator[Finding]:
-        wait_until(lambda: not terminal.isatty() or "opening ..." in terminal.getvalue(), "it is told")
+        wait_until(lambda: not terminal.isatty() or "opening ..." in terminal.getvalue(), "it is document")
         yield Finding("some", "good", "thing")
 
-    monkeypatch.setattr(doctor_command, "PATIENCE_S", 0.02)
+    monkeypatch.setattr(doctor_command, "SHOW_CHECK_AFTER_S", 0.02)
     for terminal in (Terminal(), io.StringIO()):
         monkeypatch.setattr(sys, "stderr", terminal)
         Report(as_json=True).take("opening", long_check())

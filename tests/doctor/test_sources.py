@@ -1,4 +1,4 @@
-"""Real sources of a config, all opened at once, each told for itself."""
+"""Real sources of a config, all opened at once, with one finding each."""
 
 import threading
 from pathlib import Path
@@ -11,7 +11,7 @@ from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver
 from daemon.doctor import sources as doctor_sources
 from daemon.doctor.finding import Finding
-from daemon.doctor.sources import Attempt, source_findings
+from daemon.doctor.sources import SourceRun, source_findings
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.clips import write_clip
 from tests.helpers.daemon import ROOT
@@ -31,7 +31,7 @@ def found(streams: dict[str, object], manifest=DIGITS) -> dict[str, Finding]:
     return {finding.check: finding for finding in findings}
 
 
-def test_a_camera_with_sound_a_recording_and_what_is_not_there_are_told_each(tmp_path: Path) -> None:
+def test_each_camera_recording_and_missing_source_has_a_finding(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=2, fps=20, flashes_s=[1], beeps_s=[1])
     with rtsp_camera("aac", "viewer", "s3cret") as camera:
         findings = found(
@@ -75,10 +75,8 @@ def test_microphones_of_a_sound_server(tmp_path: Path, monkeypatch: pytest.Monke
     assert "perceptd devices" in (findings["gone/microphone"].remedy or "")
 
 
-def test_a_camera_without_the_sound_that_is_wanted_is_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doctor_sources, "DELIVERS_S", 2.0)
+def test_a_camera_without_the_expected_sound_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_sources, "DELIVER_S", 2.0)
     with rtsp_camera("none") as camera:
         findings = found({"door": {"camera": camera.url(), "microphone": "camera"}})
     finding = findings["door/camera"]
@@ -86,7 +84,7 @@ def test_a_camera_without_the_sound_that_is_wanted_is_a_warning(
     assert "pictures of " in finding.found and "but no sound" in finding.found
 
 
-def test_lines_of_a_replay_that_are_wrong(tmp_path: Path) -> None:
+def test_wrong_lines_of_a_replay(tmp_path: Path) -> None:
     lines = tmp_path / "lines.yaml"
     lines.write_text("lines: 3\n")
     finding = found({"demo": {"replay": {"file": str(tmp_path / "a.mp4"), "text": str(lines)}}})["demo"]
@@ -94,14 +92,14 @@ def test_lines_of_a_replay_that_are_wrong(tmp_path: Path) -> None:
     assert "lines.yaml:1" in finding.found
 
 
-def test_a_stream_of_nothing_that_the_bundle_takes(tmp_path: Path) -> None:
+def test_a_stream_with_nothing_that_the_bundle_uses(tmp_path: Path) -> None:
     sees_only = load_bundle(write_bundle(tmp_path / "bundle")).manifest
     finding = found({"ear": {"microphone": "default"}}, sees_only)["ear"]
-    assert (finding.level, finding.found) == ("failure", "captures nothing that the bundle takes")
+    assert (finding.level, finding.found) == ("failure", "captures nothing that the bundle uses")
 
 
 class Hanging:
-    """A source that delivers nothing until it is stopped, or `fails` with a fault of its own."""
+    """A source that delivers nothing until it is stopped, or raises `error`."""
 
     drift_ppm: float | None = None
 
@@ -123,12 +121,13 @@ class Hanging:
     ],
 )
 def test_a_source_that_delivers_nothing(source: Hanging, expected: str) -> None:
-    attempt = Attempt("door/camera", source, frozenset({"pictures"}))
+    run = SourceRun("door/camera", source, frozenset({"pictures"}))
+    run.start()
     if "within" not in expected:
-        attempt.thread.join(5)
-        assert attempt.is_settled
-    finding = attempt.finding()
+        run.thread.join(5)
+        assert run.is_settled
+    finding = run.finding()
     assert (finding.level, finding.found) == ("failure", expected)
-    attempt.stop()
-    attempt.thread.join(5)
-    assert not attempt.thread.is_alive()
+    run.stop()
+    run.thread.join(5)
+    assert not run.thread.is_alive()

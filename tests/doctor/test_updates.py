@@ -1,4 +1,4 @@
-"""What doctor finds of a source of bundles: a real publisher behind a real web server."""
+"""Findings of a source of bundles: a real publisher behind a real web server."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,18 +11,18 @@ import pytest
 from daemon import __version__
 from daemon.bundle.release import Offer
 from daemon.doctor.finding import Finding
-from daemon.doctor.updates import Expiry, Look, judge_look, models_findings
+from daemon.doctor.updates import Expiry, SourceStatus, assess_source, models_findings
 from daemon.publisher.repository import utc_now
-from daemon.updates.messages import LookResult
+from daemon.updates.messages import ReleaseList
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.startup import DryStart
 from daemon.updates.state import UpdateState
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.publishing import Repository
 from tests.helpers.webserver import Fault, WebServer
-from tests.updates.fetching import Device, held
+from tests.updates.fetching import Device, files_below
 
-OWN = BuiltInBundle("brightness@1.0.0", Path("/own"))
+BUILT_IN = BuiltInBundle("brightness@1.0.0", Path("/own"))
 UNKNOWN = DryStart(UpdateState())
 
 
@@ -45,12 +45,12 @@ def device(tmp_path: Path, repository: Repository, web: WebServer) -> Device:
     return Device(tmp_path / "device", web.url, repository.root)
 
 
-def looked(device: Device, kept: DryStart = UNKNOWN) -> Finding:
-    """The line on the source; nothing of the device's own may change."""
-    before = held(device.store) if device.store.exists() else None
-    finding, store = models_findings(device.source, device.root, device.store, OWN, kept)
+def looked(device: Device, start: DryStart = UNKNOWN) -> Finding:
+    """The finding of the source; the device's files may not change."""
+    before = files_below(device.store) if device.store.exists() else None
+    finding, store = models_findings(device.source, device.root, device.store, BUILT_IN, start)
     assert (finding.check, store.check) == ("models", "models on disk")
-    assert before == (held(device.store) if device.store.exists() else None)
+    assert before == (files_below(device.store) if device.store.exists() else None)
     assert "\n" not in finding.line()
     return finding
 
@@ -61,11 +61,11 @@ def warned(finding: Finding, found: str, remedy: str) -> None:
     assert remedy in (finding.remedy or "")
 
 
-def test_a_source_that_is_as_it_must_be(device: Device) -> None:
+def test_a_good_source(device: Device) -> None:
     assert looked(device) == Finding(
         "models",
         "good",
-        f"{device.source}: 1 bundle; brightness 1.2.3 is the newest of the running bundle's name",
+        f"{device.source}: 1 bundle; the newest brightness is 1.2.3",
     )
 
 
@@ -74,18 +74,16 @@ def test_a_usb_stick_is_a_source(device: Device, repository: Repository) -> None
     assert looked(device).level == "good"
 
 
-def test_an_older_state_of_the_source_is_noticed_by_what_the_service_has_seen(
-    tmp_path: Path, device: Device, repository: Repository
-) -> None:
+def test_an_older_state_of_the_source_is_noticed(tmp_path: Path, device: Device, repository: Repository) -> None:
     shutil.copytree(repository.public, tmp_path / "old")
     repository.refresh()
-    device.look()
+    device.list_releases()
     assert looked(device).level == "good"
     shutil.copytree(tmp_path / "old", repository.public, dirs_exist_ok=True)
-    warned(looked(device), "timestamp.json: has another version than it must have: older than what was", "ask the pub")
+    warned(looked(device), "timestamp.json: has another version than it must have: it is older than one", "ask the pub")
 
 
-def test_metadata_that_have_expired_and_that_will(device: Device, repository: Repository) -> None:
+def test_expired_metadata_and_metadata_that_expires_soon(device: Device, repository: Repository) -> None:
     repository.now = utc_now() - timedelta(days=6)
     repository.refresh(is_clock_right=True)
     expires = repository.now + timedelta(days=7)
@@ -95,7 +93,7 @@ def test_metadata_that_have_expired_and_that_will(device: Device, repository: Re
     warned(looked(device), "its timestamp metadata expired", "ask the publisher")
 
 
-def test_short_lifetimes_are_no_trouble_while_they_are_renewed(tmp_path: Path, web: WebServer) -> None:
+def test_short_lifetimes_are_good_while_they_are_renewed(tmp_path: Path, web: WebServer) -> None:
     repository = Repository(tmp_path / "short")
     repository.days["timestamp"] = 1
     repository.init()
@@ -116,12 +114,12 @@ def test_a_source_signed_by_others(tmp_path: Path, device: Device) -> None:
     ],
     ids=["absent", "broken", "other"],
 )
-def test_a_source_that_does_not_answer_as_it_must(device: Device, web: WebServer, fault: Fault, found: str) -> None:
+def test_a_source_with_wrong_answers(device: Device, web: WebServer, fault: Fault, found: str) -> None:
     web.faults["*/timestamp.json"] = fault
     warned(looked(device), found, "models.source in config.yaml")
 
 
-def test_a_source_that_is_not_there(device: Device) -> None:
+def test_a_missing_source(device: Device) -> None:
     device.source = "http://127.0.0.1:1/models"
     warned(looked(device), "refuses connections: is a web server running there?", "models.source in config.yaml")
 
@@ -136,17 +134,17 @@ def test_a_source_that_is_not_there(device: Device) -> None:
         (b"[]", "is no signed root metadata"),
         (b'{"signed": {"_type": "targets"}, "signatures": [{}]}', "is no signed root metadata"),
         (b'{"signed": {"_type": "root"}, "signatures": []}', "is no signed root metadata"),
-        (b'{"signed": {"_type": "root"}, "signatures": [{}]}', "is no root.json that signs itself"),
+        (b'{"signed": {"_type": "root"}, "signatures": [{}]}', "is no root.json signed by its own keys"),
     ],
 )
-def test_a_root_that_cannot_be_used(tmp_path: Path, device: Device, content: bytes | None, found: str) -> None:
+def test_an_unusable_root(tmp_path: Path, device: Device, content: bytes | None, found: str) -> None:
     device.root = tmp_path / "root.json"
     if content is not None:
         device.root.write_bytes(content)
     warned(looked(device), f"{device.root}: {found}", "here")
 
 
-def test_while_the_clock_is_behind_the_source_is_not_looked_at(device: Device, web: WebServer) -> None:
+def test_while_the_clock_is_behind_the_source_is_not_checked(device: Device, web: WebServer) -> None:
     tomorrow_s = datetime.now(timezone.utc).timestamp() + 86_400
     warned(looked(device, DryStart(UpdateState(seen_time=tomorrow_s))), "waiting for it to be set", "set the clock")
     assert web.requests == []
@@ -157,38 +155,44 @@ def offer(name: str, version: str, needs: str = "0.0.1") -> Offer:
 
 
 @pytest.mark.parametrize(
-    ("offers", "words"),
+    ("offers", "text"),
     [
-        ([], "0 bundles; none of them is brightness, which runs"),
-        ([offer("digits", "9.0.0")], "1 bundle; none of them is brightness, which runs"),
+        ([], "0 bundles; none of them is brightness, the active bundle"),
+        ([offer("digits", "9.0.0")], "1 bundle; none of them is brightness, the active bundle"),
         (
             [offer("brightness", "1.9.0"), offer("brightness", "1.10.0"), offer("digits", "9.0.0")],
-            "3 bundles; brightness 1.10.0 is the newest of the running bundle's name",
+            "3 bundles; the newest brightness is 1.10.0",
         ),
         (
             [offer("brightness", "2.0.0", "99.0.0")],
-            f"running bundle's name, and needs perceptd 99.0.0: this is {__version__}",
+            f"the newest brightness is 2.0.0, which needs perceptd 99.0.0: this is {__version__}",
         ),
     ],
 )
-def test_what_a_source_has_in_words(offers: list[Offer], words: str) -> None:
-    finding = judge_look("https://x/", Look(LookResult(releases=tuple(offers), skipped=()), None, None), OWN.id)
+def test_the_text_for_the_releases_of_a_source(offers: list[Offer], text: str) -> None:
+    finding = assess_source(
+        "https://x/", SourceStatus(ReleaseList(releases=tuple(offers), skipped=()), None, None), BUILT_IN.id
+    )
     assert finding.level == "good"
-    assert finding.found.startswith("https://x: ") and words in finding.found
+    assert finding.found.startswith("https://x: ") and text in finding.found
 
 
-def test_what_is_left_out_expires_or_was_not_compared_is_told() -> None:
-    look = Look(LookResult(releases=(), skipped=("a@1.0.0 has no bundle.yaml", "b")), None, None)
-    assert judge_look("https://x", look, OWN.id).found.endswith("; 2 left out: a@1.0.0 has no bundle.yaml")
+def test_left_out_expiring_and_unread_metadata_is_reported() -> None:
+    status = SourceStatus(ReleaseList(releases=(), skipped=("a@1.0.0 has no bundle.yaml", "b")), None, None)
+    assert assess_source("https://x", status, BUILT_IN.id).found.endswith("; 2 left out: a@1.0.0 has no bundle.yaml")
     expiry = Expiry("snapshot", datetime(2026, 1, 2, tzinfo=timezone.utc))
     warned(
-        judge_look("https://x", replace(look, expiring=expiry), OWN.id), "snapshot metadata expires 2026-01-02", "re"
+        assess_source("https://x", replace(status, expiry=expiry), BUILT_IN.id),
+        "snapshot metadata expires 2026-01-02",
+        "re",
     )
     warned(
-        judge_look("https://x", replace(look, unseen="/t cannot be read"), OWN.id), "; /t cannot be read", "as the us"
+        assess_source("https://x", replace(status, unread="/t cannot be read"), BUILT_IN.id),
+        "; /t cannot be read",
+        "as the us",
     )
 
 
-def test_where_it_is_not_known_what_runs_nothing_is_said_of_it(device: Device) -> None:
-    kept = DryStart(UpdateState(), trouble="state.json cannot be read")
-    assert looked(device, kept) == Finding("models", "good", f"{device.source}: 1 bundle")
+def test_without_a_known_active_bundle_none_is_named(device: Device) -> None:
+    start = DryStart(UpdateState(), problem="state.json cannot be read")
+    assert looked(device, start) == Finding("models", "good", f"{device.source}: 1 bundle")

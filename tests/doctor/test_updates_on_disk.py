@@ -1,15 +1,15 @@
-"""What doctor finds of the bundles that are kept on disk."""
+"""Findings of the installed bundles."""
 
 from pathlib import Path
 
 import pytest
 
-from daemon.doctor.updates import judge_store
+from daemon.doctor.updates import assess_store
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.startup import DryStart, StoredBundle
 from daemon.updates.state import BundleMetrics, Probation, Refusal, Slot, UpdateState
 
-OWN = BuiltInBundle("digits@0.4.0", Path("/own"))
+BUILT_IN = BuiltInBundle("digits@0.4.0", Path("/own"))
 BEFORE = BundleMetrics(moments=500, errors=0, p99_ms=None, mean_top_score=None)
 
 
@@ -18,46 +18,48 @@ def slot(version: str) -> Slot:
 
 
 def state(**changes: object) -> UpdateState:
-    installed = {"base": OWN.id, "active": slot("0.6.0"), "previous": slot("0.5.0")}
+    installed = {"base": BUILT_IN.id, "active": slot("0.6.0"), "previous": slot("0.5.0")}
     return UpdateState(**{**installed, **changes})
 
 
-def kept(found: UpdateState, *damage: str | None) -> DryStart:
+def dry_start_of(found: UpdateState, *damage: str | None) -> DryStart:
     slots = [one for one in (found.active, found.previous) if one is not None]
     damages = damage or (None,) * len(slots)
     return DryStart(found, tuple(StoredBundle(one, Path("/s"), why) for one, why in zip(slots, damages, strict=True)))
 
 
 def refusal(bundle: str) -> Refusal:
-    return Refusal(id=bundle, content=None, stage="selftest", reason="is not done within 120 s", time=1.0)
+    return Refusal(id=bundle, content=None, stage="selftest", reason="did not finish within 120 s", time=1.0)
 
 
 @pytest.mark.parametrize(
-    ("found", "words"),
+    ("found", "text"),
     [
-        (UpdateState(), "none installed: the config's own digits@0.4.0 runs"),
-        (state(), "digits@0.6.0 runs, digits@0.5.0 is the one before it, both whole"),
-        (state(previous=None), "digits@0.6.0 runs, digits@0.4.0 is the one before it, both whole"),
+        (UpdateState(), "none installed: digits@0.4.0 of config.yaml is active"),
+        (state(), "digits@0.6.0 is active, digits@0.5.0 was active before, both are intact"),
+        (state(previous=None), "digits@0.6.0 is active, digits@0.4.0 was active before, both are intact"),
         (
             state(probation=Probation(since=1.0, starts=1, before=BEFORE)),
-            "digits@0.6.0 runs on probation (starts since: 1), digits@0.5.0 is the one before it, both whole",
+            "digits@0.6.0 is active on probation (starts so far: 1), digits@0.5.0 was active before, both are intact",
         ),
         (
             state(refused=(refusal("digits@0.5.9"), refusal("faces@9.0.0"))),
-            "digits@0.6.0 runs, digits@0.5.0 is the one before it, both whole",
+            "digits@0.6.0 is active, digits@0.5.0 was active before, both are intact",
         ),
     ],
 )
-def test_what_is_good(found: UpdateState, words: str) -> None:
-    finding = judge_store(kept(found), OWN)
-    assert (finding.check, finding.level, finding.found) == ("models on disk", "good", words)
+def test_good_states(found: UpdateState, text: str) -> None:
+    finding = assess_store(dry_start_of(found), BUILT_IN)
+    assert (finding.check, finding.level, finding.found) == ("models on disk", "good", text)
 
 
-def test_a_newer_version_that_was_refused_is_told() -> None:
+def test_a_refused_newer_version_is_reported() -> None:
     refused = (refusal("digits@0.9.0"), refusal("digits@0.10.0"), refusal("digits@0.7.0"))
-    finding = judge_store(kept(state(refused=refused)), OWN)
+    finding = assess_store(dry_start_of(state(refused=refused)), BUILT_IN)
     assert finding.level == "warning"
-    assert finding.found.endswith("both whole; has given up digits@0.10.0 in selftest: is not done within 120 s")
+    assert finding.found.endswith(
+        "both are intact; has given up digits@0.10.0 in selftest: did not finish within 120 s"
+    )
     assert finding.remedy is not None and finding.remedy.endswith("perceptd models install digits 0.10.0")
 
 
@@ -66,18 +68,18 @@ def test_a_newer_version_that_was_refused_is_told() -> None:
     [
         (("x is damaged", None), "digits@0.6.0: x is damaged", "restart perceptd, which then runs digits@0.5.0"),
         (("x is damaged", "y is damaged"), "digits@0.6.0: x", "restart perceptd, which then runs digits@0.4.0"),
-        ((None, "y is damaged"), "digits@0.5.0: y is damaged", "it cannot be gone back to"),
+        ((None, "y is damaged"), "digits@0.5.0: y is damaged", "no rollback to it is possible"),
     ],
 )
-def test_what_is_not_whole_is_told(damage: tuple[str | None, ...], found: str, remedy: str) -> None:
-    finding = judge_store(kept(state(), *damage), OWN)
+def test_damaged_bundles_are_reported(damage: tuple[str | None, ...], found: str, remedy: str) -> None:
+    finding = assess_store(dry_start_of(state(), *damage), BUILT_IN)
     assert finding.level == "warning"
     assert finding.found.startswith(found)
     assert (finding.remedy or "").startswith(remedy)
 
 
-def test_a_state_that_cannot_be_read_is_told() -> None:
-    finding = judge_store(DryStart(UpdateState(), trouble="/s/state.json cannot be read"), OWN)
+def test_an_unreadable_state_is_reported() -> None:
+    finding = assess_store(DryStart(UpdateState(), problem="/s/state.json cannot be read"), BUILT_IN)
     assert finding.level == "warning"
-    assert finding.found == "/s/state.json cannot be read; the config's own digits@0.4.0 is tried below"
+    assert finding.found == "/s/state.json cannot be read; digits@0.4.0 of config.yaml is checked instead"
     assert finding.remedy is not None and "as the user of the service" in finding.remedy

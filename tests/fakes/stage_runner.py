@@ -49,7 +49,7 @@ class LocalRunner:
         needs = self.needs.get(directory.name, "0.1.0")
         return release_of(directory, memory_mb=self.memory_mb, needs=needs)
 
-    def _look(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _list(self, request: dict[str, Any]) -> dict[str, Any]:
         releases = [self._release(path) for path in sorted(self.source.glob("*/*"))]
         offers = [release.signed.model_dump() | {"size": release.size} for release in releases]
         return {"releases": offers, "skipped": []}

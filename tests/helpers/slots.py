@@ -4,8 +4,7 @@ import shutil
 from pathlib import Path
 
 from daemon.bundle.release import LISTING, Release, listing
-from daemon.updates.state import Slot
-from daemon.updates.steps import slot_of
+from daemon.updates.state import Slot, slot_of
 
 
 def put(store: Path, bundle: Path, release: Release) -> Slot:

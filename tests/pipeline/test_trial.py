@@ -20,7 +20,7 @@ from daemon.inference.graphs import write_head
 from daemon.pipeline import trial
 from daemon.runtime.child import REASON_CHARS, Child
 from daemon.updates.messages import CHECK_S, SELFTEST_S, CheckRequest, SelftestRequest
-from daemon.updates.steps import of_trial
+from daemon.updates.steps import bundle_failure
 from tests.helpers import hostile_models
 from tests.helpers.bundle_builder import SIDE, release_of, write_bundle, write_encoder
 
@@ -57,7 +57,7 @@ def outcome_of(
             try:
                 answer = json.loads(child.result(most_s))
             except ChildError as error:
-                return Outcome(stage, str(of_trial(error, memory_mb)))
+                return Outcome(stage, str(bundle_failure(error, memory_mb)))
         if not answer["ok"]:
             assert answer["kind"] == "bundle"
             return Outcome(stage, answer["reason"])
@@ -142,7 +142,7 @@ def test_a_hostile_model_is_refused(tmp_path: Path, model: Callable[[], bytes], 
 
 def test_a_model_that_never_returns_is_ended_at_the_deadline(tmp_path: Path) -> None:
     outcome = refused(with_encoder(tmp_path, hostile_models.endless()), deadline_s=SHORT_S)
-    assert outcome == ("selftest", "is not done within 5 s")
+    assert outcome == ("selftest", "did not finish within 5 s")
 
 
 def test_scores_of_nan_are_refused(tmp_path: Path) -> None:

@@ -1,18 +1,19 @@
-"""A device whose bundles are replaced: real state, store and thread; its source is a directory, its node a fake."""
+"""A device with a real updater: its source is a directory, its node a fake."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from daemon.config.updates import ModelsConfig
-from daemon.updates.policy import BuiltInBundle, ProbationPolicy
+from daemon.updates.policy import BuiltInBundle
+from daemon.updates.probation import ProbationPolicy
 from daemon.updates.startup import Startup
 from daemon.updates.updater import Snapshot, Updater
 from tests.fakes.bundle_host import FakeHost
 from tests.fakes.stage_runner import LocalRunner
 from tests.helpers.plain_bundles import write_bundle
 
-OWN = "digits@0.4.0"
+BUILT_IN = "digits@0.4.0"
 NOW_S = 1_790_000_000.0
 PATIENCE_S = 20.0
 
@@ -25,11 +26,11 @@ class Device:
     ) -> None:
         self.directory = directory / "models"
         self.runner = LocalRunner(directory / "source")
-        self.built_in = BuiltInBundle(OWN, write_bundle(directory / "own", "0.4.0"))
+        self.built_in = BuiltInBundle(BUILT_IN, write_bundle(directory / "own", "0.4.0"))
         self.config = ModelsConfig(
             source=f"file://{directory}/{source}", root=f"{directory}/root.json", automatic=automatic, quota_mb=quota_mb
         )
-        self.rules = ProbationPolicy()
+        self.policy = ProbationPolicy()
         self.now_s = NOW_S
         self.host = FakeHost("")
         self.changes = 0
@@ -41,10 +42,8 @@ class Device:
         self.begin = Startup(self.directory, self.built_in, lambda: self.now_s)
         self.host.runs = self.begin.load(lambda directory, bundle: (directory / "bundle.yaml").read_text().strip())
         self.host.history = [self.host.runs]
-        self.updater = Updater(
-            self.config, self.begin, self.runner, self.host, "0.1.0", rules=self.rules, on_change=self._count
-        )
-        self.updater.start()
+        self.updater = Updater(self.config, self.begin, self.runner, self.host, "0.1.0", policy=self.policy)
+        self.updater.start(self._count)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,7 +53,7 @@ class Device:
         return self.updater.status()
 
     def until(self, holds: Callable[[Snapshot], object], why: str = "") -> Snapshot:
-        """Wait until something holds of the status."""
+        """Wait until a condition holds for the status."""
         deadline_s = time.monotonic() + PATIENCE_S
         while not holds(self.status()):
             assert time.monotonic() < deadline_s, f"{why}: {self.status()}"
@@ -62,12 +61,12 @@ class Device:
         return self.status()
 
     def install(self, version: str) -> Snapshot:
-        """Install a version, and wait for what becomes of it."""
-        told = self.status().state.last_result
+        """Install a version, and wait for the result."""
+        before = self.status().state.last_result
         assert self.updater.install("digits", version) is None
-        return self.until(lambda status: status.state.last_result not in (told, None) and not self._goes_on(status))
+        return self.until(lambda status: status.state.last_result not in (before, None) and not self._is_busy(status))
 
-    def _goes_on(self, status: Snapshot) -> bool:
+    def _is_busy(self, status: Snapshot) -> bool:
         return status.state.candidate is not None or status.state.probation is not None
 
     def _count(self) -> None:

@@ -1,4 +1,4 @@
-"""A device as the fetching processes see it: a root.json, a cache, directories of the store."""
+"""A device as the child processes see it: a root.json, TUF's cache and the directories of bundles."""
 
 import contextlib
 import io
@@ -15,7 +15,7 @@ from daemon.bundle.release import Release
 from daemon.core.errors import UpdateError
 from daemon.runtime.child import shared_memory
 from daemon.updates.fetch import main as fetch
-from daemon.updates.messages import DownloadResult, LookResult, ResolveResult, VerifyResult
+from daemon.updates.messages import DownloadResult, ReleaseList, ResolveResult, VerifyResult
 
 FILES = {
     "bundle.yaml": b"name: digits\n",
@@ -29,7 +29,7 @@ ResultT = TypeVar("ResultT", bound=BaseModel)
 
 
 class Device:
-    """Calls what the child processes call, in this process."""
+    """Calls the functions of the child processes in this process."""
 
     def __init__(self, directory: Path, source: str, root: Path) -> None:
         self.store = directory / "models"
@@ -38,8 +38,8 @@ class Device:
         self.perceptd = "0.1.0"
         self._progress = shared_memory(8)
 
-    def look(self) -> LookResult:
-        return read_answer(call("look", self.from_source()), LookResult)
+    def list_releases(self) -> ReleaseList:
+        return read_answer(call("list_releases", self.from_source()), ReleaseList)
 
     def resolve(self, name: str = "digits", version: str = "1.0.0") -> Release:
         request = {**self.from_source(), "name": name, "version": version}
@@ -92,7 +92,7 @@ class Device:
 
 
 def read_answer(text: str, result: type[ResultT]) -> ResultT:
-    """The result in an answer, or the UpdateError that it tells of."""
+    """The result in an answer. Raises the UpdateError that it reports."""
     answer = json.loads(text)
     if answer["ok"]:
         return result.model_validate_json(json.dumps(answer["result"]))
@@ -100,14 +100,14 @@ def read_answer(text: str, result: type[ResultT]) -> ResultT:
 
 
 def call(stage: str, request: dict) -> str:
-    """What a stage prints."""
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    """What a step prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as output:
         getattr(fetch, stage)(json.dumps(request))
-    assert len(said.getvalue()) < 64 * 1024
-    return said.getvalue()
+    assert len(output.getvalue()) < 64 * 1024
+    return output.getvalue()
 
 
-def held(directory: Path) -> dict[str, bytes]:
+def files_below(directory: Path) -> dict[str, bytes]:
     """The files below a directory, by path."""
     return {
         str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()

@@ -23,7 +23,7 @@ from itertools import count
 from pathlib import Path
 
 from daemon.updates.fetch import main as fetch
-from daemon.updates.policy import ProbationPolicy
+from daemon.updates.probation import ProbationPolicy
 from daemon.updates.state import BundleMetrics, UpdateState
 from daemon.updates.steps import Beat, Step
 from tests.fakes.stage_runner import LocalRunner
@@ -154,7 +154,7 @@ class Cuts:
             device.install("0.5.0")
         shutil.copytree(self._template / "update", self._template / "restart")
         device = _device(self._template / "restart")
-        device.rules = ProbationPolicy()
+        device.policy = ProbationPolicy()
         device.host.does = {NEW: BundleMetrics(moments=0, errors=0, p99_ms=None, mean_top_score=None)}
         with device:
             device.updater.install("digits", "0.6.0")
@@ -230,7 +230,7 @@ def _device(directory: Path, act: str = "update") -> Device:
     device = Device(directory, source="public")
     if act == "update":  # the others differ in what comes after it was fetched
         device.runner = FetchRunner(directory / "source")
-    device.rules = ProbationPolicy(longest_s=0.0)
+    device.policy = ProbationPolicy(max_duration_s=0.0)
     return device
 
 
@@ -247,7 +247,7 @@ def _afterwards(directory: Path, act: str, report: Callable[[str], None]) -> Non
         assert device.host.runs == NEW, f"no update can be made: {device.status()}"
     with device:
         assert device.host.runs == NEW
-        kept = device.status().state.kept
+        kept = device.status().state.required_contents
     assert {path.name for path in (directory / "models/slots").iterdir()} == kept, "something is left in the store"
     assert not list((directory / "models").glob("trash*")), "something is left in the trash"
     UpdateState.model_validate_json((directory / "models/state.json").read_bytes())

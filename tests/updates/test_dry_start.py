@@ -1,21 +1,22 @@
-"""What would run is said without a start: nothing is counted, set aside or written."""
+"""A dry start finds the bundle that would run; it counts, renames and writes nothing."""
 
 from pathlib import Path
 
 import pytest
 
 from daemon.updates.policy import BuiltInBundle
-from daemon.updates.startup import DryStart, Startup, dry_start
+from daemon.updates.startup import DryStart, Startup
+from daemon.updates.startup import dry_start as find_bundles
 from daemon.updates.state import BundleMetrics, Probation, UpdateState
 from tests.helpers.plain_bundles import release_of, write_bundle
 from tests.helpers.slots import put
-from tests.updates.fetching import held
+from tests.updates.fetching import files_below
 
 BEFORE = BundleMetrics(moments=500, errors=0, p99_ms=None, mean_top_score=None)
 
 
 class Store:
-    """digits@0.6.0 is active, and on probation; digits@0.5.0 was before it, digits@0.4.0 is the config's own."""
+    """digits@0.6.0 is active, and on probation; digits@0.5.0 was before it, digits@0.4.0 is built in."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "models"
@@ -33,18 +34,18 @@ class Store:
         for content in contents:
             (self.directory / "slots" / content / "head.tflite").write_bytes(b"half")
 
-    def seen(self) -> DryStart:
-        before = held(self.directory)
-        found = dry_start(self.directory, self.built_in)
-        assert held(self.directory) == before
+    def dry_start(self) -> DryStart:
+        before = files_below(self.directory)
+        found = find_bundles(self.directory, self.built_in)
+        assert files_below(self.directory) == before
         return found
 
     def runs(self) -> str:
-        runs = self.seen().runs
+        runs = self.dry_start().bundle_to_run
         return self.built_in.id if runs is None else runs.slot.id
 
     def started(self) -> str:
-        """What a start really runs."""
+        """The bundle that a real start runs."""
         return Startup(self.directory, self.built_in).load(lambda _, bundle: bundle)
 
 
@@ -57,12 +58,12 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
-def test_a_look_is_no_start(store: Store) -> None:
+def test_a_dry_start_changes_nothing(store: Store) -> None:
     for _ in range(3):
         assert store.runs() == "digits@0.6.0"
-    found = store.seen()
+    found = store.dry_start()
     assert found.state.probation == _probation(starts=2)
-    assert [kept.slot.id for kept in found.kept] == ["digits@0.6.0", "digits@0.5.0"]
+    assert [bundle.slot.id for bundle in found.bundles] == ["digits@0.6.0", "digits@0.5.0"]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_a_look_is_no_start(store: Store) -> None:
         (["new", "old"], "digits@0.4.0"),
     ],
 )
-def test_what_is_not_whole_would_not_run(store: Store, damaged: list[str], runs: str) -> None:
+def test_a_damaged_bundle_would_not_run(store: Store, damaged: list[str], runs: str) -> None:
     store.write(UpdateState(base=store.built_in.id, active=store.new, previous=store.old))
     store.damage(*(getattr(store, name).content for name in damaged))
     assert store.runs() == runs == store.started()
@@ -85,18 +86,18 @@ def test_a_bundle_of_the_config_that_is_another_would_run(store: Store) -> None:
     assert store.runs() == "digits@0.7.0" == store.started()
 
 
-def test_where_nothing_is_known_the_configs_own_would_run(store: Store, tmp_path: Path) -> None:
+def test_without_a_state_the_built_in_bundle_would_run(store: Store, tmp_path: Path) -> None:
     store.directory = tmp_path / "none"
-    assert store.seen() == DryStart(UpdateState())
+    assert store.dry_start() == DryStart(UpdateState())
     assert not store.directory.exists()
 
 
-def test_a_state_that_is_damaged_or_cannot_be_read_is_told_and_stays(store: Store) -> None:
+def test_a_damaged_or_unreadable_state_is_reported_and_not_changed(store: Store) -> None:
     path = store.directory / "state.json"
     path.write_text("{")
-    found = store.seen()
-    assert found.runs is None
-    assert found.trouble is not None and found.trouble.startswith(f"{path} is damaged (")
+    found = store.dry_start()
+    assert found.bundle_to_run is None
+    assert found.problem is not None and found.problem.startswith(f"{path} is damaged (")
     path.unlink()
     path.mkdir()
-    assert store.seen().trouble == f"{path} cannot be read: Is a directory"
+    assert store.dry_start().problem == f"{path} cannot be read: Is a directory"

@@ -75,7 +75,7 @@ def test_killed_at_random_moments(shim: Path, memory: str) -> None:
 
 
 @pytest.mark.parametrize("act", ["update", "go back"])
-def test_what_the_state_may_name_is_on_disk_before_the_state_is(shim: Path, memory: str, act: str) -> None:
+def test_bundles_are_on_disk_before_the_state_that_names_them(shim: Path, memory: str, act: str) -> None:
     calls = run(shim, memory, "log", act)
     disk = Disk(memory + "/try/models")
     for what, path, to in calls:  # type: ignore[misc]

@@ -6,7 +6,7 @@ import pytest
 from daemon.core.errors import Refused
 from daemon.updates.startup import Startup
 from daemon.updates.state import BundleMetrics
-from tests.updates.device import NOW_S, OWN, Device
+from tests.updates.device import BUILT_IN, NOW_S, Device
 
 NOT_YET = BundleMetrics(moments=0, errors=0, p99_ms=None, mean_top_score=None)
 OLD, NEW = "digits@0.5.0", "digits@0.6.0"
@@ -39,14 +39,14 @@ def runs(start: Startup, *refused: str) -> str:
     return start.load(load)
 
 
-def test_the_third_start_inside_probation_goes_back(device: Device) -> None:
+def test_the_third_start_within_probation_rolls_back(device: Device) -> None:
     assert [runs(began(device)) for _ in range(4)] == [NEW, NEW, OLD, OLD]
     (refusal,) = began(device).state_file.state.refused
     assert (refusal.id, refusal.stage) == (NEW, "probation")
-    assert refusal.reason == "the daemon was started 3 times while it was on probation"
+    assert refusal.reason == "the daemon was started 3 times during probation"
 
 
-def test_a_start_that_cannot_be_counted_goes_back_without_blame(device: Device) -> None:
+def test_a_start_that_cannot_be_counted_rolls_back_without_a_refusal(device: Device) -> None:
     (device.directory / "state.new").mkdir()
     start = began(device)
     assert runs(start) == OLD
@@ -55,19 +55,19 @@ def test_a_start_that_cannot_be_counted_goes_back_without_blame(device: Device) 
     assert runs(began(device)) == NEW
 
 
-def test_what_does_not_load_makes_way_for_what_was_before_and_at_last_for_the_configs_own(device: Device) -> None:
+def test_a_bundle_that_does_not_load_is_replaced_by_the_previous_and_then_the_built_in_one(device: Device) -> None:
     start = began(device)
-    assert runs(start, NEW, OLD) == OWN
+    assert runs(start, NEW, OLD) == BUILT_IN
     assert [(entry.id, entry.stage, entry.reason) for entry in start.state_file.state.refused] == [
         (NEW, "switch", f"{NEW} does not load"),
         (OLD, "switch", f"{OLD} does not load"),
     ]
-    assert runs(began(device)) == OWN
-    with pytest.raises(Refused, match=f"{OWN} does not load"):
-        runs(began(device), OWN)
+    assert runs(began(device)) == BUILT_IN
+    with pytest.raises(Refused, match=f"{BUILT_IN} does not load"):
+        runs(began(device), BUILT_IN)
 
 
-def test_what_is_damaged_makes_way_without_blame(device: Device, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_bundle_is_replaced_and_not_refused(device: Device, caplog: pytest.LogCaptureFixture) -> None:
     for manifest in device.directory.glob("slots/*/head.tflite"):
         if NEW in (manifest.parent / "bundle.yaml").read_text():
             manifest.write_bytes(b"")
@@ -79,9 +79,9 @@ def test_what_is_damaged_makes_way_without_blame(device: Device, caplog: pytest.
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"{}"])
-def test_without_a_state_the_configs_own_runs(device: Device, content: bytes) -> None:
+def test_without_a_state_the_built_in_bundle_runs(device: Device, content: bytes) -> None:
     (device.directory / "state.json").write_bytes(content)
-    assert runs(began(device)) == OWN
+    assert runs(began(device)) == BUILT_IN
 
 
 def test_another_bundle_in_the_config_takes_over(device: Device, caplog: pytest.LogCaptureFixture) -> None:
@@ -89,20 +89,20 @@ def test_another_bundle_in_the_config_takes_over(device: Device, caplog: pytest.
     device.built_in = type(device.built_in)("words@0.1.0", device.built_in.directory)
     with caplog.at_level(logging.WARNING):
         assert runs(began(device)) == "words@0.1.0"
-    assert caplog.messages[-1] == (f"the config's bundle is words@0.1.0 now, it was {OWN}: it takes over from {NEW}")
+    assert caplog.messages[-1] == f"config.yaml names words@0.1.0 instead of {BUILT_IN}: it replaces {NEW}"
     assert runs(began(device)) == "words@0.1.0"
 
 
-def test_where_nothing_loads_nothing_is_changed(device: Device) -> None:
-    """It may be the config's fault: a name in it that no bundle has."""
+def test_if_no_bundle_loads_the_state_is_unchanged(device: Device) -> None:
+    """The cause may be the config: a name in it that no bundle has."""
     before = began(device).state_file.state
     start = began(device)
-    with pytest.raises(Refused, match=f"{OWN} does not load"):
-        runs(start, NEW, OLD, OWN)
+    with pytest.raises(Refused, match=f"{BUILT_IN} does not load"):
+        runs(start, NEW, OLD, BUILT_IN)
     assert start.state_file.state.active == before.active and start.state_file.state.refused == ()
 
 
-def test_for_want_of_memory_nobody_is_blamed(device: Device) -> None:
+def test_too_little_memory_refuses_no_bundle(device: Device) -> None:
     def load(directory: Path, bundle: str) -> str:
         if bundle == NEW:
             raise MemoryError

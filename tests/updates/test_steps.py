@@ -31,12 +31,12 @@ def release(tmp_path: Path) -> Release:
     return release_of(write_bundle(tmp_path, "0.5.0"))
 
 
-def test_a_child_answers_and_shows_how_far_it_is(tmp_path: Path, release: Release) -> None:
-    stages = in_children(tmp_path, walk.answers)
-    assert stages.bytes_done == 0
-    stages.download(release, tmp_path, [], nothing)
-    assert stages.bytes_done == 7
-    stages.selftest(release, tmp_path, nothing)
+def test_a_child_answers_and_reports_progress(tmp_path: Path, release: Release) -> None:
+    steps = in_children(tmp_path, walk.answers)
+    assert steps.bytes_done == 0
+    steps.download(release, tmp_path, [], nothing)
+    assert steps.bytes_done == 7
+    steps.selftest(release, tmp_path, nothing)
 
 
 @pytest.mark.parametrize(
@@ -44,20 +44,20 @@ def test_a_child_answers_and_shows_how_far_it_is(tmp_path: Path, release: Releas
     [
         (walk.refuses, "trust", "trust", "signed by a stranger"),
         (walk.crashes, "source", "bundle", ".*its process was ended by SIGSEGV"),
-        (walk.raves, "source", "bundle", "the answer of .* makes no sense: all of it: .*"),
+        (walk.raves, "source", "bundle", "the answer of step .* cannot be used: as a whole: .*"),
         (walk.not_importable(), "source", "bundle", "its process ended with code .*"),
     ],
 )
-def test_a_child_that_fails_fails_its_stage(
+def test_a_child_that_fails_fails_its_step(
     tmp_path: Path, release: Release, function: Callable[[str], None], fetching: str, trying: str, reason: str
 ) -> None:
-    stages = in_children(tmp_path, function)
+    steps = in_children(tmp_path, function)
     asks: list[tuple[str, Callable[[], object]]] = [
-        (fetching, lambda: stages.look(nothing)),
-        (fetching, lambda: stages.resolve("digits", "0.5.0", nothing)),
-        (fetching, lambda: stages.verify(release, tmp_path, nothing)),
-        (trying, lambda: stages.check(release, tmp_path, nothing)),
-        (trying, lambda: stages.selftest(release, tmp_path, nothing)),
+        (fetching, lambda: steps.list_releases(nothing)),
+        (fetching, lambda: steps.resolve("digits", "0.5.0", nothing)),
+        (fetching, lambda: steps.verify(release, tmp_path, nothing)),
+        (trying, lambda: steps.check(release, tmp_path, nothing)),
+        (trying, lambda: steps.selftest(release, tmp_path, nothing)),
     ]
     for kind, ask in asks:
         with pytest.raises(UpdateError, match=f"^{reason}$") as caught:
@@ -65,13 +65,13 @@ def test_a_child_that_fails_fails_its_stage(
         assert caught.value.kind == kind
 
 
-def test_a_child_that_hangs_is_given_up(tmp_path: Path) -> None:
+def test_a_child_that_hangs_is_ended_at_the_deadline(tmp_path: Path) -> None:
     runner = ChildRunner(dict.fromkeys(get_args(Step), walk.hangs))
     with pytest.raises(ChildTimeout):
         runner.run("check", "{}", 0.1, nothing)
 
 
-def test_a_child_is_left_when_the_daemon_stops(tmp_path: Path) -> None:
+def test_a_child_is_ended_when_the_daemon_stops(tmp_path: Path) -> None:
     def stop() -> None:
         raise Closing
 
@@ -80,9 +80,9 @@ def test_a_child_is_left_when_the_daemon_stops(tmp_path: Path) -> None:
         runner.run("check", "{}", 3600.0, stop)
 
 
-def test_another_release_than_was_asked_for_is_no_answer(tmp_path: Path, release: Release) -> None:
+def test_another_release_than_the_requested_one_is_an_error(tmp_path: Path, release: Release) -> None:
     runner = LocalRunner(tmp_path)
     runner.faults["resolve"] = [{"ok": True, "result": {"release": json.loads(release.model_dump_json())}}]
-    stages = Steps(runner, source(tmp_path), None)
-    with pytest.raises(UpdateError, match=r"digits@9\.0\.0 was asked for, and digits@0\.5\.0 answered"):
-        stages.resolve("digits", "9.0.0", nothing)
+    steps = Steps(runner, source(tmp_path), None)
+    with pytest.raises(UpdateError, match=r"asked for digits@9\.0\.0, got digits@0\.5\.0"):
+        steps.resolve("digits", "9.0.0", nothing)

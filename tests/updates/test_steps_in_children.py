@@ -26,10 +26,10 @@ def steps(origin: SourceRequest = ORIGIN, runner: ChildRunner | None = None) -> 
     return Steps(runner or ChildRunner(UPDATE_STEPS), origin, None)
 
 
-def test_a_bundle_comes_through_all_steps_up_to_the_check(device: Device, tmp_path: Path) -> None:
+def test_a_bundle_passes_all_steps_up_to_the_check(device: Device, tmp_path: Path) -> None:
     asked, into = steps(SourceRequest(**device.from_source())), tmp_path / "into"
     into.mkdir()
-    assert [offer.id for offer in asked.look(beat).releases] == ["digits@1.0.0"]
+    assert [offer.id for offer in asked.list_releases(beat).releases] == ["digits@1.0.0"]
     release = asked.resolve("digits", "1.0.0", beat)
     asked.download(release, into, [], beat)
     assert asked.bytes_done == release.size == sum(map(len, FILES.values()))
@@ -39,13 +39,13 @@ def test_a_bundle_comes_through_all_steps_up_to_the_check(device: Device, tmp_pa
     assert caught.value.kind == "bundle"
 
 
-def test_a_source_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_source_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UpdateError, match="/none: cannot be read: No such file or directory") as found:
-        steps(ORIGIN.model_copy(update={"metadata": str(tmp_path / "tuf")})).look(beat)
+        steps(ORIGIN.model_copy(update={"metadata": str(tmp_path / "tuf")})).list_releases(beat)
     assert found.value.kind == "trust"
 
 
-def test_a_model_that_crashes_the_runtime_is_told_as_the_bundles(tmp_path: Path) -> None:
+def test_a_model_that_crashes_the_runtime_is_an_error_of_the_bundle(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     (bundle / "image.tflite").write_bytes(hostile_models.split_into_none())
     with pytest.raises(UpdateError, match=r"^its models crash the runtime: its process was ended by SIG") as caught:
@@ -53,24 +53,26 @@ def test_a_model_that_crashes_the_runtime_is_told_as_the_bundles(tmp_path: Path)
     assert caught.value.kind == "bundle"
 
 
-@pytest.mark.parametrize(("step", "words"), [("check", "is not done within 1 s"), ("look", "not done within 1 s")])
-def test_what_never_returns_is_ended_at_the_deadline(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, words: str
+@pytest.mark.parametrize("step", ["check", "list"])
+def test_a_step_that_never_returns_is_ended_at_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    for name in ("CHECK_S", "LOOK_S"):
+    for name in ("CHECK_S", "METADATA_STEP_S"):
         monkeypatch.setattr(stages, name, SHORT_S)
-    asked = steps(runner=ChildRunner(dict.fromkeys(("check", "look"), children.hang_told)))
+    asked = steps(runner=ChildRunner(dict.fromkeys(("check", "list"), children.hang_told)))
     release = release_of(write_bundle(tmp_path / "bundle"))
-    with pytest.raises(UpdateError, match=f"^{words}$") as caught:
-        asked.look(beat) if step == "look" else asked.check(release, tmp_path, beat)
+    with pytest.raises(UpdateError, match=r"^did not finish within 1 s$") as caught:
+        asked.list_releases(beat) if step == "list" else asked.check(release, tmp_path, beat)
     assert isinstance(caught.value.__cause__, ChildTimeout)
 
 
-@pytest.mark.parametrize(("said", "words"), [("[]", "all of it: "), ('{"ok":true,"result":{}}', "releases: Field req")])
-def test_an_answer_that_makes_no_sense_is_no_answer(said: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("answer", "problem"), [("[]", "as a whole: "), ('{"ok":true,"result":{}}', "releases: Field required")]
+)
+def test_an_answer_that_cannot_be_parsed_is_an_error(answer: str, problem: str) -> None:
     class Runner:
         def run(self, *_: object) -> str:
-            return said
+            return answer
 
-    with pytest.raises(UpdateError, match=f"^the answer of look makes no sense: {words}"):
-        Steps(Runner(), ORIGIN, None).look(beat)
+    with pytest.raises(UpdateError, match=f"^the answer of step list cannot be used: {problem}"):
+        Steps(Runner(), ORIGIN, None).list_releases(beat)

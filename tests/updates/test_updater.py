@@ -8,9 +8,10 @@ import pytest
 
 from daemon.config.updates import ModelsConfig
 from daemon.core.errors import ChildCrashed, ChildError, ChildTimeout, Refused
-from daemon.updates.policy import ProbationPolicy
+from daemon.updates.probation import ProbationPolicy
 from daemon.updates.state import BundleMetrics
-from tests.updates.device import OWN, PATIENCE_S, Device
+from tests.fakes.bundle_host import FakeSwitch
+from tests.updates.device import BUILT_IN, PATIENCE_S, Device
 
 
 @pytest.fixture
@@ -21,12 +22,12 @@ def device(tmp_path: Path) -> Device:
     return made
 
 
-def test_a_version_somebody_asks_for_is_installed_and_confirmed(device: Device) -> None:
+def test_a_requested_version_is_installed_and_confirmed(device: Device) -> None:
     with device:
         state = device.install("0.5.0").state
-        assert device.host.history == [OWN, "digits@0.5.0"]
+        assert device.host.history == [BUILT_IN, "digits@0.5.0"]
         assert state.active is not None and state.active.id == "digits@0.5.0"
-        assert state.previous is None and state.base == OWN
+        assert state.previous is None and state.base == BUILT_IN
         assert state.last_result is not None and state.last_result.ok and state.last_result.stage == "probation"
         assert device.runner.ran == ["resolve", "download", "verify", "check", "selftest"]
     with device:
@@ -43,7 +44,7 @@ def test_each_stage_is_on_disk_before_it_begins(device: Device) -> None:
     assert seen == [(step, True) for step in ("resolve", "download", "verify", "check", "selftest", "switch")]
 
 
-def test_a_look_finds_what_is_newer_and_installs_it_by_itself(tmp_path: Path) -> None:
+def test_a_check_finds_a_newer_version_and_installs_it_automatically(tmp_path: Path) -> None:
     device = Device(tmp_path, automatic=True)
     for version in ("0.3.0", "0.5.0", "0.10.0", "0.11.0"):
         device.publish(version)
@@ -56,11 +57,11 @@ def test_a_look_finds_what_is_newer_and_installs_it_by_itself(tmp_path: Path) ->
         assert {offer.version for offer in status.state.available} == {"0.3.0", "0.5.0", "0.10.0", "0.11.0"}
 
 
-def test_without_automatic_a_look_only_says_what_there_is(device: Device) -> None:
+def test_without_automatic_a_check_only_lists_releases(device: Device) -> None:
     with device:
         assert device.updater.check() is None
         status = device.until(lambda status: status.state.last_check)
-        assert (status.latest, device.host.runs) == ("0.6.0", OWN)
+        assert (status.latest, device.host.runs) == ("0.6.0", BUILT_IN)
         assert device.updater.install() is None
         device.until(lambda status: status.state.last_result)
         assert device.host.runs == "digits@0.6.0"
@@ -68,18 +69,18 @@ def test_without_automatic_a_look_only_says_what_there_is(device: Device) -> Non
 
 @pytest.mark.parametrize("step", ["resolve", "download", "verify", "check", "selftest"])
 @pytest.mark.parametrize("kind", ["source", "trust", "disk", "memory", "clock"])
-def test_trouble_that_may_pass_changes_nothing_and_refuses_nothing(device: Device, step: str, kind: str) -> None:
+def test_a_temporary_problem_changes_and_refuses_nothing(device: Device, step: str, kind: str) -> None:
     device.runner.faults[step] = [{"ok": False, "kind": kind, "reason": "it is\nso"}]
     with device:
         state = device.install("0.5.0").state
         assert state.last_result is not None
         assert (state.last_result.stage, state.last_result.reason, state.last_result.ok) == (step, "it is so", False)
-        assert (state.active, state.refused, device.host.history) == (None, (), [OWN])
+        assert (state.active, state.refused, device.host.history) == (None, (), [BUILT_IN])
         assert device.install("0.5.0").state.active is not None
 
 
 @pytest.mark.parametrize("step", ["resolve", "check", "selftest"])
-def test_a_bundle_that_is_no_good_is_not_tried_again_by_itself(tmp_path: Path, step: str) -> None:
+def test_a_bad_bundle_is_not_installed_automatically_again(tmp_path: Path, step: str) -> None:
     device = Device(tmp_path, automatic=True)
     device.publish("0.5.0")
     device.runner.faults[step] = [{"ok": False, "kind": "bundle", "reason": "its labels are wrong"}]
@@ -89,11 +90,11 @@ def test_a_bundle_that_is_no_good_is_not_tried_again_by_itself(tmp_path: Path, s
         assert [(entry.id, entry.stage, entry.reason) for entry in state.refused] == [
             ("digits@0.5.0", step, "its labels are wrong")
         ]
-        told = state.last_check
+        before = state.last_check
         device.now_s += 1
         assert device.updater.check() is None
-        device.until(lambda status: status.state.last_check != told)
-        assert device.status().state.candidate is None and device.host.history == [OWN]
+        device.until(lambda status: status.state.last_check != before)
+        assert device.status().state.candidate is None and device.host.history == [BUILT_IN]
         state = device.install("0.5.0").state  # somebody insists
         assert state.active is not None and state.refused == ()
 
@@ -101,10 +102,10 @@ def test_a_bundle_that_is_no_good_is_not_tried_again_by_itself(tmp_path: Path, s
 @pytest.mark.parametrize(
     ("step", "error", "reason", "refused"),
     [
-        ("resolve", ChildTimeout(300.0), "not done within 300 s", False),
+        ("resolve", ChildTimeout(300.0), "did not finish within 300 s", False),
         ("download", ChildCrashed("SIGSEGV"), "its process was ended by SIGSEGV", False),
         ("check", ChildCrashed("SIGSEGV"), "its models crash the runtime: its process was ended by SIGSEGV", True),
-        ("selftest", ChildTimeout(120.0), "is not done within 120 s", True),
+        ("selftest", ChildTimeout(120.0), "did not finish within 120 s", True),
     ],
 )
 def test_a_child_that_fails_is_the_bundles_fault_where_it_reads_it(
@@ -126,10 +127,10 @@ def test_a_bundle_that_does_not_load_is_refused_at_the_switch(device: Device) ->
         ("switch", "its head is for 9 labels"),
         ("switch", "cannot be loaded: RuntimeError: what?"),
     ]
-    assert device.host.history == [OWN]
+    assert device.host.history == [BUILT_IN]
 
 
-def test_a_slot_that_was_damaged_is_not_switched_to(device: Device) -> None:
+def test_a_damaged_slot_is_not_switched_to(device: Device) -> None:
     def damage(step: str, beat: object) -> None:
         if step == "selftest":
             path = next(device.directory.glob("slots/*/head.tflite"))
@@ -140,7 +141,7 @@ def test_a_slot_that_was_damaged_is_not_switched_to(device: Device) -> None:
         state = device.install("0.5.0").state
         assert state.last_result is not None and state.last_result.stage == "switch"
         assert state.last_result.reason is not None and "head.tflite is damaged" in state.last_result.reason
-        assert (state.refused, device.host.history) == ((), [OWN])
+        assert (state.refused, device.host.history) == ((), [BUILT_IN])
         device.runner.before = lambda step, beat: None
         assert device.install("0.5.0").state.active is not None
 
@@ -153,58 +154,60 @@ def test_a_slot_that_was_damaged_is_not_switched_to(device: Device) -> None:
         (BundleMetrics(moments=500, errors=0, p99_ms=90.0, mean_top_score=0.71), "the mean top score is 0.71"),
     ],
 )
-def test_one_that_does_worse_on_probation_makes_way(device: Device, bundle_metrics: BundleMetrics, reason: str) -> None:
-    device.rules = ProbationPolicy(longest_s=0.0)
+def test_a_bundle_that_works_worse_on_probation_is_rolled_back(
+    device: Device, bundle_metrics: BundleMetrics, reason: str
+) -> None:
+    device.policy = ProbationPolicy(max_duration_s=0.0)
     device.host.does = {"digits@0.6.0": bundle_metrics}
     with device:
         device.install("0.5.0")
         state = device.install("0.6.0").state
-    assert device.host.history == [OWN, "digits@0.5.0", "digits@0.6.0", "digits@0.5.0"]
+    assert device.host.history == [BUILT_IN, "digits@0.5.0", "digits@0.6.0", "digits@0.5.0"]
     assert state.active is not None and state.active.id == "digits@0.5.0"
     assert [(entry.id, entry.stage) for entry in state.refused] == [("digits@0.6.0", "probation")]
     assert state.refused[0].reason.startswith(reason)
 
 
-def test_going_back_needs_no_disk(device: Device) -> None:
-    device.rules = ProbationPolicy(longest_s=0.0)
+def test_a_rollback_needs_no_disk(device: Device) -> None:
+    device.policy = ProbationPolicy(max_duration_s=0.0)
     device.host.does = {"digits@0.5.0": BundleMetrics(moments=1, errors=1, p99_ms=None, mean_top_score=None)}
     blocker = device.directory / "state.new"
     device.host.after_commit = lambda: blocker.mkdir(exist_ok=True)  # from now on nothing can be written there
     with device:
         device.install("0.5.0")
         status = device.until(lambda status: status.trouble is not None)
-        assert device.host.history == [OWN, "digits@0.5.0", OWN]
+        assert device.host.history == [BUILT_IN, "digits@0.5.0", BUILT_IN]
         assert status.trouble is not None and "state.json cannot be written" in status.trouble
         blocker.rmdir()
         device.until(lambda status: status.trouble is None)
     assert '"active":null' in (device.directory / "state.json").read_text()
 
 
-def test_where_the_switch_cannot_be_written_down_there_is_none(device: Device) -> None:
+def test_if_the_state_cannot_be_written_there_is_no_switch(device: Device) -> None:
     blocker = device.directory / "state.new"
     device.runner.before = lambda step, beat: blocker.mkdir() if step == "selftest" else None
     with device:
         status = device.install("0.5.0")
-        assert device.host.history == [OWN]
+        assert device.host.history == [BUILT_IN]
         assert status.state.active is None and status.state.refused == ()
         assert status.state.last_result is not None and "cannot be written" in (status.state.last_result.reason or "")
         blocker.rmdir()
 
 
-def test_rollback_goes_one_back_and_then_to_the_configs_own(device: Device) -> None:
+def test_rollback_goes_to_the_previous_and_then_to_the_built_in_bundle(device: Device) -> None:
     with device:
-        assert device.updater.rollback() == f"{OWN} is the config's own bundle: there is none before it"
+        assert device.updater.rollback() == f"{BUILT_IN} is the bundle of config.yaml: there is no bundle before it"
         device.install("0.5.0")
         device.install("0.6.0")
-        for expected in ("digits@0.5.0", OWN):
+        for expected in ("digits@0.5.0", BUILT_IN):
             assert device.updater.rollback() is None
             device.until(lambda status, expected=expected: device.host.runs == expected)
         state = device.until(lambda status: len(status.state.refused) == 2).state
         assert state.active is None and state.base is None
-        assert {entry.reason for entry in state.refused} == {"somebody asked for the one before it"}
+        assert {entry.reason for entry in state.refused} == {"a rollback was requested"}
 
 
-def test_a_rollback_to_what_is_damaged_goes_on_to_the_configs_own(device: Device) -> None:
+def test_a_rollback_to_a_damaged_bundle_goes_to_the_built_in_one(device: Device) -> None:
     with device:
         slot = device.install("0.5.0").state.active
         device.install("0.6.0")
@@ -212,20 +215,20 @@ def test_a_rollback_to_what_is_damaged_goes_on_to_the_configs_own(device: Device
         (device.directory / "slots" / slot.content / "audio.tflite").unlink()
         assert device.updater.rollback() is None
         device.until(lambda status: status.state.active is None)
-        assert device.host.runs == OWN
+        assert device.host.runs == BUILT_IN
 
 
-def test_where_there_is_nothing_to_go_back_to_the_bundle_stays(device: Device) -> None:
+def test_if_no_other_bundle_loads_the_active_one_stays(device: Device) -> None:
     with device:
         device.install("0.5.0")
-        device.host.refuses = {OWN: Refused("gone")}
+        device.host.refuses = {BUILT_IN: Refused("gone")}
         assert device.updater.rollback() is None
         state = device.until(lambda status: status.state.last_result and not status.state.last_result.ok).state
         assert state.active is not None and device.host.runs == "digits@0.5.0"
-        assert state.last_result is not None and "no other to go back to: gone" in (state.last_result.reason or "")
+        assert state.last_result is not None and "no other bundle can run: gone" in (state.last_result.reason or "")
 
 
-def test_an_order_that_cannot_be_taken_is_answered_with_the_reason(device: Device) -> None:
+def test_a_request_that_is_not_accepted_gets_the_reason(device: Device) -> None:
     reached, go_on = threading.Event(), threading.Event()
 
     def hold(step: str, beat: object) -> None:
@@ -249,7 +252,7 @@ def test_an_order_that_cannot_be_taken_is_answered_with_the_reason(device: Devic
         device.until(lambda status: status.state.active and not status.state.probation)
         assert device.updater.install("digits", "0.5.0") == "digits@0.5.0 is active"
         assert device.updater.install() == (
-            "no version of digits is known that is newer than digits@0.5.0 and can be run"
+            "the latest check found no version of digits newer than digits@0.5.0 that this perceptd can run"
         )
 
 
@@ -258,14 +261,14 @@ def test_on_probation_it_can_only_be_rolled_back(device: Device) -> None:
     with device:
         assert device.updater.install("digits", "0.5.0") is None
         device.until(lambda status: status.state.probation)
-        reason = "digits@0.5.0 is on probation: it can be rolled back, or replaced when that is over"
+        reason = "digits@0.5.0 is on probation: until it ends, only a rollback is possible"
         assert [device.updater.check(), device.updater.install("digits", "0.6.0")] == [reason] * 2
         assert device.updater.rollback() is None
         device.until(lambda status: status.state.active is None)
-        assert device.host.runs == OWN
+        assert device.host.runs == BUILT_IN
 
 
-def test_pinned_nothing_comes_by_itself_but_what_is_asked_for(tmp_path: Path) -> None:
+def test_while_pinned_only_requested_versions_are_installed(tmp_path: Path) -> None:
     device = Device(tmp_path, automatic=True)
     device.publish("0.5.0")
     with device:
@@ -277,7 +280,7 @@ def test_pinned_nothing_comes_by_itself_but_what_is_asked_for(tmp_path: Path) ->
         assert device.install("0.5.0").state.active is not None
 
 
-def test_a_pin_ends_an_install_that_nobody_asked_for(tmp_path: Path) -> None:
+def test_a_pin_drops_an_automatic_installation(tmp_path: Path) -> None:
     device = Device(tmp_path, automatic=True)
     device.publish("0.5.0")
 
@@ -290,10 +293,10 @@ def test_a_pin_ends_an_install_that_nobody_asked_for(tmp_path: Path) -> None:
         device.updater.check()
         state = device.until(lambda status: status.state.last_result).state
         assert state.last_result is not None and state.last_result.reason == "the active bundle was pinned"
-        assert (device.host.history, state.refused) == ([OWN], ())
+        assert (device.host.history, state.refused) == ([BUILT_IN], ())
 
 
-def test_what_the_end_of_the_daemon_cut_off_goes_on_at_the_next_start(device: Device) -> None:
+def test_an_unfinished_installation_continues_at_the_next_start(device: Device) -> None:
     reached = threading.Event()
 
     def hold(step: str, beat: object) -> None:
@@ -312,7 +315,7 @@ def test_what_the_end_of_the_daemon_cut_off_goes_on_at_the_next_start(device: De
     device.runner.before = lambda step, beat: None
     with device:
         device.until(lambda status: status.state.last_result)
-        assert device.host.history == [OWN, "digits@0.5.0"]
+        assert device.host.history == [BUILT_IN, "digits@0.5.0"]
     assert len(device.runner.copied) == len(set(device.runner.copied))
 
 
@@ -330,13 +333,13 @@ def test_a_clock_that_is_behind_is_waited_for(tmp_path: Path) -> None:
         assert state.last_check.reason.startswith("the clock says 1970-01-01 00:00, before 2026-09-21")
         assert device.updater.install("digits", "0.5.0") is None  # waits as well
         device.until(lambda status: status.state.candidate)
-        assert (device.runner.ran, device.status().state.refused) == (["look"], ())
+        assert (device.runner.ran, device.status().state.refused) == (["list"], ())
         device.now_s = set_s + 1
         device.until(lambda status: status.state.last_result)
         assert device.host.runs == "digits@0.5.0"
 
 
-def test_what_finds_no_room_is_not_fetched(tmp_path: Path) -> None:
+def test_a_bundle_without_room_is_not_fetched(tmp_path: Path) -> None:
     device = Device(tmp_path, quota_mb=1.0)
     device.publish("0.5.0")
     (device.runner.source / "digits/0.5.0/image.tflite").write_bytes(bytes(2 * 1024 * 1024))
@@ -350,7 +353,7 @@ def test_what_finds_no_room_is_not_fetched(tmp_path: Path) -> None:
     assert "download" not in device.runner.ran
 
 
-def test_what_needs_more_memory_than_there_is_is_not_fetched(device: Device) -> None:
+def test_a_bundle_that_needs_more_memory_than_available_is_not_fetched(device: Device) -> None:
     device.runner.memory_mb = 1_000_000
     with device:
         state = device.install("0.5.0").state
@@ -358,17 +361,17 @@ def test_what_needs_more_memory_than_there_is_is_not_fetched(device: Device) -> 
     assert (state.refused, device.runner.ran) == ((), ["resolve"])
 
 
-def test_only_what_is_active_and_before_it_stays_in_the_store(device: Device) -> None:
+def test_only_the_active_and_the_previous_bundle_stay_on_disk(device: Device) -> None:
     device.publish("0.7.0")
     with device:
         for version in ("0.5.0", "0.6.0", "0.7.0"):
             state = device.install(version).state
     with device:
         device.until(lambda status: len(list((device.directory / "slots").iterdir())) == 2)
-        assert {path.name for path in (device.directory / "slots").iterdir()} == state.kept
+        assert {path.name for path in (device.directory / "slots").iterdir()} == state.required_contents
 
 
-def test_what_is_whole_in_the_store_is_not_fetched_again(device: Device) -> None:
+def test_an_intact_slot_is_not_fetched_again(device: Device) -> None:
     with device:
         device.install("0.5.0")
         device.install("0.6.0")
@@ -378,17 +381,19 @@ def test_what_is_whole_in_the_store_is_not_fetched_again(device: Device) -> None
         assert device.host.runs == "digits@0.5.0"
 
 
-def test_what_nobody_foresaw_ends_the_try_and_not_the_thread(device: Device, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_exception_ends_the_installation_but_not_the_thread(
+    device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
     device.runner.faults["resolve"] = [ZeroDivisionError("division by zero")]
     with device, caplog.at_level(logging.ERROR):
         state = device.install("0.5.0").state
         assert state.last_result is not None
-        assert state.last_result.reason == "unforeseen: ZeroDivisionError: division by zero"
-        assert "the updater failed, and goes on" in caplog.text
+        assert state.last_result.reason == "unexpected ZeroDivisionError: division by zero"
+        assert "the updater has failed, and continues" in caplog.text
         assert device.install("0.5.0").state.active is not None
 
 
-def test_it_marks_its_rounds_and_tells_of_changes(device: Device) -> None:
+def test_the_heartbeat_is_marked_and_changes_are_reported(device: Device) -> None:
     with device:
         device.install("0.5.0")
         assert device.changes > 7
@@ -401,7 +406,7 @@ def test_without_a_source_there_is_no_updater(device: Device) -> None:
         pass
 
 
-def test_asking_to_go_back_gives_up_what_is_being_installed(device: Device) -> None:
+def test_a_rollback_drops_the_candidate(device: Device) -> None:
     reached = threading.Event()
 
     def hold(step: str, beat: Callable[[], None]) -> None:
@@ -417,15 +422,15 @@ def test_asking_to_go_back_gives_up_what_is_being_installed(device: Device) -> N
         assert reached.wait(PATIENCE_S)
         assert device.updater.rollback() is None
         state = device.until(lambda status: status.state.candidate is None).state
-        assert state.last_result is not None and state.last_result.reason == "somebody asked to go back"
-        assert (state.refused, device.host.history) == ((), [OWN])
+        assert state.last_result is not None and state.last_result.reason == "a rollback was requested"
+        assert (state.refused, device.host.history) == ((), [BUILT_IN])
 
 
-def test_a_bundle_that_is_loaded_when_the_daemon_stops_does_not_take_over_any_more(device: Device) -> None:
+def test_a_bundle_loaded_while_the_daemon_stops_is_not_switched_to(device: Device) -> None:
     loading, go_on = threading.Event(), threading.Event()
     prepare = device.host.prepare
 
-    def slowly(directory: Path, bundle: str) -> Callable[[], None]:
+    def slowly(directory: Path, bundle: str) -> FakeSwitch:
         loading.set()
         assert go_on.wait(PATIENCE_S)
         return prepare(directory, bundle)
@@ -436,14 +441,14 @@ def test_a_bundle_that_is_loaded_when_the_daemon_stops_does_not_take_over_any_mo
         assert loading.wait(PATIENCE_S)
         assert not device.updater.close(0.05)
         go_on.set()
-    assert device.host.history == [OWN]
+    assert device.host.history == [BUILT_IN]
     device.host.prepare = prepare  # type: ignore[method-assign]
     with device:
         device.until(lambda status: status.state.last_result and status.state.last_result.ok)
 
 
-def test_of_silence_nothing_is_said(device: Device) -> None:
-    device.rules = ProbationPolicy(longest_s=0.0)
+def test_without_moments_probation_goes_on(device: Device) -> None:
+    device.policy = ProbationPolicy(max_duration_s=0.0)
     device.host.does = {"digits@0.5.0": BundleMetrics(moments=0, errors=0, p99_ms=None, mean_top_score=None)}
     with device:
         assert device.updater.install("digits", "0.5.0") is None
@@ -455,9 +460,9 @@ def test_of_silence_nothing_is_said(device: Device) -> None:
         device.until(lambda status: status.state.last_result and status.state.last_result.ok)
 
 
-def test_what_nobody_foresaw_on_probation_goes_back(device: Device, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_exception_on_probation_rolls_back(device: Device, caplog: pytest.LogCaptureFixture) -> None:
     def bundle_metrics() -> BundleMetrics:
-        if device.host.runs != OWN:
+        if device.host.runs != BUILT_IN:
             raise ZeroDivisionError("division by zero")
         return BundleMetrics(moments=500, errors=0, p99_ms=1.0, mean_top_score=0.9)
 
@@ -466,29 +471,29 @@ def test_what_nobody_foresaw_on_probation_goes_back(device: Device, caplog: pyte
         assert device.updater.install("digits", "0.5.0") is None
         state = device.until(lambda status: status.state.refused).state
         assert (state.refused[0].stage, state.active) == ("probation", None)
-        assert device.host.runs == OWN
+        assert device.host.runs == BUILT_IN
 
 
-def test_while_it_is_unknown_what_was_active_nothing_is_removed(device: Device) -> None:
+def test_while_the_state_is_lost_nothing_is_removed(device: Device) -> None:
     with device:
         device.install("0.5.0")
     slots = list((device.directory / "slots").iterdir())
     (device.directory / "state.json").write_bytes(b"?")
     with device:
-        assert device.host.runs == OWN
+        assert device.host.runs == BUILT_IN
         began_ns = device.updater.progress.look().began_ns
         device.until(lambda _: device.updater.progress.look().began_ns > began_ns)
         assert list((device.directory / "slots").iterdir()) == slots
 
 
-def test_a_wrong_clock_is_not_remembered(tmp_path: Path) -> None:
+def test_the_time_of_a_wrong_clock_is_not_stored(tmp_path: Path) -> None:
     device = Device(tmp_path)
     device.publish("0.5.0")
     with device:
         assert device.updater.check() is None
         device.until(lambda status: status.state.last_check and status.state.last_check.ok)
         set_s, device.now_s = device.now_s, 4e9  # the year 2096; a look at signed metadata finds it expired
-        device.runner.faults["look"] = [{"ok": False, "kind": "trust", "reason": "expired"}]
+        device.runner.faults["list"] = [{"ok": False, "kind": "trust", "reason": "expired"}]
         assert device.updater.check() is None
         device.until(lambda status: status.state.last_check and not status.state.last_check.ok)
         device.now_s = set_s
@@ -496,7 +501,7 @@ def test_a_wrong_clock_is_not_remembered(tmp_path: Path) -> None:
         assert device.host.runs == "digits@0.5.0"
 
 
-def test_what_somebody_asks_for_in_vain_is_not_tried_again_in_secret(device: Device) -> None:
+def test_a_failed_request_is_not_repeated_automatically(device: Device) -> None:
     device.runner.faults["resolve"] = [{"ok": False, "kind": "source", "reason": "the source has no digits@0.5.0"}]
     with device:
         state = device.install("0.5.0").state

@@ -1,1 +1,1 @@
-"""Fetches releases of a source that The Update Framework signs; runs in child processes."""
+"""Fetches releases that are signed with The Update Framework; runs in child processes."""

@@ -1,6 +1,7 @@
-"""What a source offers, from the names of its signed targets: whole bundles, and why others are left out. No I/O.
+"""Turns the signed targets of a source into releases of bundles, and says why others are left out. No I/O.
 
-A signature says who wrote a name, not that it is harmless: what is no plain file of one bundle spoils that bundle.
+A signature says who wrote a file name, not that the name is harmless. A target with an unsafe name makes its bundle
+unusable, and no other.
 """
 
 from collections import defaultdict
@@ -13,11 +14,11 @@ from daemon.bundle.manifest import Name, Version
 from daemon.bundle.release import MANIFEST, FileEntry, Release, Signed, version_key
 from daemon.core.errors import UpdateError
 
+# of a name from the source, in a message
 SHOWN_CHARS = 80
-"""How much of a name from afar is told."""
 
-TOLD_MOST = 5
-"""How many versions are told to somebody who asked for another."""
+# ids in the message for a version that the source does not have
+MAX_IDS_SHOWN = 5
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 _VERSION: TypeAdapter[str] = TypeAdapter(Version)
@@ -25,7 +26,7 @@ _VERSION: TypeAdapter[str] = TypeAdapter(Version)
 
 @dataclass(frozen=True)
 class Target:
-    """One signed file; `sha256` is None where it was signed with other hashes only, `length` is in bytes."""
+    """One signed file. `length` is in bytes; `sha256` is None if the file was signed with other hashes only."""
 
     path: str
     length: int
@@ -35,23 +36,23 @@ class Target:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Releases by id; and by id or by the target's name, why it is none."""
+    """The usable releases by id. `skipped` has the reason for each unusable one, by id or by the target's name."""
 
     releases: Mapping[str, Release]
     skipped: Mapping[str, str]
 
 
-def catalogue(targets: Iterable[Target]) -> Catalogue:
-    """All bundles that are whole and harmless."""
+def build_catalogue(targets: Iterable[Target]) -> Catalogue:
+    """Group the targets into bundles, and check each bundle."""
     bundles: dict[tuple[str, str], dict[str, Target]] = defaultdict(dict)
     releases: dict[str, Release] = {}
     skipped: dict[str, str] = {}
     for target in targets:
-        place = _place(target.path)
-        if place is None:
+        parts = _split(target.path)
+        if parts is None:
             skipped[_shown(target.path)] = "belongs to no bundle: expected NAME/VERSION/FILE"
         else:
-            bundles[place[:2]][place[2]] = target
+            bundles[parts[:2]][parts[2]] = target
     for (name, version), files in bundles.items():
         try:
             releases[f"{name}@{version}"] = _release(name, version, files)
@@ -60,33 +61,34 @@ def catalogue(targets: Iterable[Target]) -> Catalogue:
     return Catalogue(releases, skipped)
 
 
-def newest(releases: Iterable[Release], most: int) -> list[Release]:
-    """So many of them by name and version: of every name the newest first, so that no name pushes another out."""
+def newest_releases(releases: Iterable[Release], most: int) -> list[Release]:
+    """At most `most` releases, sorted by name and version.
+
+    The newest version of every name is selected before second versions are, so that no name displaces another.
+    """
     by_name: dict[str, list[Release]] = defaultdict(list)
     for release in releases:
         by_name[release.signed.name].append(release)
-    ranked = [pair for of_name in by_name.values() for pair in enumerate(sorted(of_name, key=_age))]
-    chosen = sorted(ranked, key=lambda pair: (pair[0], pair[1].signed.name))[:most]
-    return sorted(
-        (release for _, release in chosen), key=lambda one: (one.signed.name, version_key(one.signed.version))
-    )
+    ranked = [pair for of_name in by_name.values() for pair in enumerate(_newest_first(of_name))]
+    selected = sorted(ranked, key=lambda pair: (pair[0], pair[1].signed.name))[:most]
+    return sorted((release for _, release in selected), key=lambda release: (release.signed.name, _version_of(release)))
 
 
-def choose(offered: Catalogue, name: str, version: str, perceptd: str) -> Release:
-    """One version that this version of the program can run. Raises UpdateError, which says why there is none."""
-    wanted = f"{name}@{version}"
-    if wanted in offered.skipped:
-        raise UpdateError("bundle", f"{wanted} {offered.skipped[wanted]}")
-    if wanted not in offered.releases:
-        raise UpdateError("source", f"the source has no {wanted}; it has {_told(offered, name)}")
-    release = offered.releases[wanted]
+def select_release(catalogue: Catalogue, name: str, version: str, perceptd: str) -> Release:
+    """The release of one version. Raises UpdateError if there is none that this version of perceptd can run."""
+    bundle = f"{name}@{version}"
+    if bundle in catalogue.skipped:
+        raise UpdateError("bundle", f"{bundle} {catalogue.skipped[bundle]}")
+    if bundle not in catalogue.releases:
+        raise UpdateError("source", f"the source has no {bundle}; it has {_available_text(catalogue, name)}")
+    release = catalogue.releases[bundle]
     if version_key(release.signed.needs_perceptd) > version_key(perceptd):
-        raise UpdateError("bundle", f"{wanted} needs perceptd {release.signed.needs_perceptd}; this is {perceptd}")
+        raise UpdateError("bundle", f"{bundle} needs perceptd {release.signed.needs_perceptd}; this is {perceptd}")
     return release
 
 
 class _Unusable(Exception):
-    """Why a version is left out, in words that follow its id."""
+    """A version is left out; the message continues a sentence that begins with its id."""
 
 
 def _release(name: str, version: str, files: Mapping[str, Target]) -> Release:
@@ -99,7 +101,7 @@ def _release(name: str, version: str, files: Mapping[str, Target]) -> Release:
     try:
         return Release(signed=signed, files=entries)
     except ValidationError as error:
-        raise _Unusable(f"cannot be: {_why(error)}") from error
+        raise _Unusable(f"is invalid: {_first_problem(error)}") from error
 
 
 def _entry(path: str, target: Target) -> FileEntry:
@@ -110,20 +112,20 @@ def _entry(path: str, target: Target) -> FileEntry:
     except ValidationError as error:
         if any(problem["loc"] == ("path",) for problem in error.errors()):
             raise _Unusable(f"has a file {_shown(path)}, which is not a plain name") from error
-        raise _Unusable(f"has a file {_shown(path)} that cannot be: {_why(error)}") from error
+        raise _Unusable(f"has an invalid file {_shown(path)}: {_first_problem(error)}") from error
 
 
 def _signed(custom: object) -> Signed:
-    told = custom.get("perceptd") if isinstance(custom, dict) else None
-    if told is None:
-        raise _Unusable(f"has no custom.perceptd at its {MANIFEST}: it was not published for this program")
+    signed = custom.get("perceptd") if isinstance(custom, dict) else None
+    if signed is None:
+        raise _Unusable(f"has no custom.perceptd at its {MANIFEST}: it was not published for perceptd")
     try:
-        return Signed.model_validate(told)
+        return Signed.model_validate(signed)
     except ValidationError as error:
-        raise _Unusable(f"has a custom.perceptd that cannot be: {_why(error)}") from error
+        raise _Unusable(f"has an invalid custom.perceptd: {_first_problem(error)}") from error
 
 
-def _place(path: str) -> tuple[str, str, str] | None:
+def _split(path: str) -> tuple[str, str, str] | None:
     parts = path.split("/", 2)
     if len(parts) != 3 or not path.isascii() or not _fits(_NAME, parts[0]) or not _fits(_VERSION, parts[1]):
         return None
@@ -138,22 +140,26 @@ def _fits(adapter: TypeAdapter[str], value: str) -> bool:
     return True
 
 
-def _why(error: ValidationError) -> str:
+def _first_problem(error: ValidationError) -> str:
     problem = error.errors(include_url=False)[0]
     key = ".".join(map(str, problem["loc"]))
     return f"{key}: {problem['msg']}" if key else problem["msg"].removeprefix("Value error, ")
 
 
-def _age(release: Release) -> tuple[int, ...]:
-    return tuple(-part for part in version_key(release.signed.version))
+def _newest_first(releases: Iterable[Release]) -> list[Release]:
+    return sorted(releases, key=_version_of, reverse=True)
 
 
-def _told(offered: Catalogue, name: str) -> str:
-    of_name = [release for release in offered.releases.values() if release.signed.name == name]
-    known: Sequence[Release] = of_name or list(offered.releases.values())
-    ids = [release.id for release in sorted(known, key=_age)]
-    more = f" and {len(ids) - TOLD_MOST} more" if len(ids) > TOLD_MOST else ""
-    return ", ".join(ids[:TOLD_MOST]) + more if ids else "nothing that can be used"
+def _version_of(release: Release) -> tuple[int, ...]:
+    return version_key(release.signed.version)
+
+
+def _available_text(catalogue: Catalogue, name: str) -> str:
+    of_name = [release for release in catalogue.releases.values() if release.signed.name == name]
+    listed: Sequence[Release] = of_name or list(catalogue.releases.values())
+    ids = [release.id for release in _newest_first(listed)]
+    more = f" and {len(ids) - MAX_IDS_SHOWN} more" if len(ids) > MAX_IDS_SHOWN else ""
+    return ", ".join(ids[:MAX_IDS_SHOWN]) + more if ids else "nothing that can be used"
 
 
 def _shown(name: str) -> str:

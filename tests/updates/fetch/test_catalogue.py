@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from daemon.bundle.release import BUNDLE_BYTES_MOST, Release
 from daemon.core.errors import UpdateError
-from daemon.updates.fetch.catalogue import Target, catalogue, choose, newest
+from daemon.updates.fetch.catalogue import Target, build_catalogue, newest_releases, select_release
 from tests.helpers.tufrepo import signed_part
 
 SHA256 = hashlib.sha256(b"").hexdigest()
@@ -24,11 +24,11 @@ def bundle(name: str = "digits", version: str = "1.0.0", *more: Target, **change
 
 
 def release(name: str, version: str) -> Release:
-    return catalogue(bundle(name, version)).releases[f"{name}@{version}"]
+    return build_catalogue(bundle(name, version)).releases[f"{name}@{version}"]
 
 
 def test_a_bundle_with_its_selftest() -> None:
-    offered = catalogue(bundle("digits", "1.0.0", target("digits/1.0.0/selftest/cases.yaml", length=7)))
+    offered = build_catalogue(bundle("digits", "1.0.0", target("digits/1.0.0/selftest/cases.yaml", length=7)))
     assert offered.skipped == {}
     [made] = offered.releases.values()
     assert [entry.path for entry in made.files] == ["bundle.yaml", "head.tflite", "selftest/cases.yaml"]
@@ -72,12 +72,12 @@ PLAIN = "which is not a plain name"
     ],
 )
 def test_a_hostile_name_spoils_its_bundle_alone(hostile: str, why: str) -> None:
-    offered = catalogue([*bundle("evil"), target(f"evil/1.0.0/{hostile}"), *bundle(), *bundle("evil", "1.0.1")])
+    offered = build_catalogue([*bundle("evil"), target(f"evil/1.0.0/{hostile}"), *bundle(), *bundle("evil", "1.0.1")])
     assert offered.releases.keys() == {"digits@1.0.0", "evil@1.0.1"}
     assert offered.skipped.keys() == {"evil@1.0.0"}
     assert why in offered.skipped["evil@1.0.0"]
     with pytest.raises(UpdateError, match=r"^evil@1\.0\.0 ") as caught:
-        choose(offered, "evil", "1.0.0", "0.1.0")
+        select_release(offered, "evil", "1.0.0", "0.1.0")
     assert caught.value.kind == "bundle"
 
 
@@ -102,7 +102,7 @@ def test_a_hostile_name_spoils_its_bundle_alone(hostile: str, why: str) -> None:
     ],
 )
 def test_a_name_of_no_bundle_is_skipped(stranger: str) -> None:
-    offered = catalogue([target(stranger), *bundle()])
+    offered = build_catalogue([target(stranger), *bundle()])
     assert offered.releases.keys() == {"digits@1.0.0"}
     assert list(offered.skipped.values()) == ["belongs to no bundle: expected NAME/VERSION/FILE"]
     assert all(name.isprintable() for name in offered.skipped)
@@ -115,18 +115,21 @@ def test_a_name_of_no_bundle_is_skipped(stranger: str) -> None:
         ({}, "has no custom.perceptd"),
         ([], "has no custom.perceptd"),
         ({"perceptd": None}, "has no custom.perceptd"),
-        ({"perceptd": "x"}, "has a custom.perceptd that cannot be"),
-        ({"perceptd": {"name": "digits"}}, "has a custom.perceptd that cannot be: version: Field required"),
-        ({"perceptd": signed_part("digits", "1.0.0", memory_mb="64")}, "cannot be: memory_mb: "),
-        ({"perceptd": signed_part("digits", "1.0.0", memory_mb=True)}, "cannot be: memory_mb: "),
-        ({"perceptd": signed_part("digits", "1.0.0", memory_mb=0)}, "cannot be: memory_mb: "),
-        ({"perceptd": signed_part("digits", "1.0.0", needs_perceptd="new")}, "cannot be: needs_perceptd: "),
+        ({"perceptd": "x"}, "has an invalid custom.perceptd"),
+        ({"perceptd": {"name": "digits"}}, "has an invalid custom.perceptd: version: Field required"),
+        ({"perceptd": signed_part("digits", "1.0.0", memory_mb="64")}, "custom.perceptd: memory_mb: "),
+        ({"perceptd": signed_part("digits", "1.0.0", memory_mb=True)}, "custom.perceptd: memory_mb: "),
+        ({"perceptd": signed_part("digits", "1.0.0", memory_mb=0)}, "custom.perceptd: memory_mb: "),
+        (
+            {"perceptd": signed_part("digits", "1.0.0", needs_perceptd="new")},
+            "custom.perceptd: needs_perceptd: ",
+        ),
         ({"perceptd": signed_part("other", "1.0.0")}, "was signed as other@1.0.0"),
         ({"perceptd": signed_part("digits", "2.0.0")}, "was signed as digits@2.0.0"),
     ],
 )
-def test_what_the_publisher_must_say_of_a_bundle(custom: object, why: str) -> None:
-    offered = catalogue([target("digits/1.0.0/bundle.yaml", custom)])
+def test_what_the_publisher_must_sign_for_a_bundle(custom: object, why: str) -> None:
+    offered = build_catalogue([target("digits/1.0.0/bundle.yaml", custom)])
     assert offered.releases == {}
     assert why in offered.skipped["digits@1.0.0"]
 
@@ -137,21 +140,21 @@ def test_what_the_publisher_must_say_of_a_bundle(custom: object, why: str) -> No
         ([target(f"digits/1.0.0/{n}") for n in range(999)], "it has 1001 files, more than 400"),
         ([target(f"digits/1.0.0/{n:0100}") for n in range(380)], "it has 382 files with so long names"),
         ([target("digits/1.0.0/x", sha256=None)], "has a file 'x' that was signed without its sha256"),
-        ([target("digits/1.0.0/x", sha256="0" * 63)], "has a file 'x' that cannot be: sha256: "),
-        ([target("digits/1.0.0/x", length=-1)], "has a file 'x' that cannot be: length: "),
-        ([target("digits/1.0.0/x", length=2**41)], "has a file 'x' that cannot be: length: "),
+        ([target("digits/1.0.0/x", sha256="0" * 63)], "has an invalid file 'x': sha256: "),
+        ([target("digits/1.0.0/x", length=-1)], "has an invalid file 'x': length: "),
+        ([target("digits/1.0.0/x", length=2**41)], "has an invalid file 'x': length: "),
         ([target("digits/1.0.0/x", length=BUNDLE_BYTES_MOST)], f"bytes, more than {BUNDLE_BYTES_MOST}"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_bundle_that_is_too_much(more: list[Target], why: str) -> None:
-    offered = catalogue([*bundle(), *more])
+def test_a_bundle_that_is_too_large(more: list[Target], why: str) -> None:
+    offered = build_catalogue([*bundle(), *more])
     assert offered.releases == {}
     assert why in offered.skipped["digits@1.0.0"]
 
 
 def test_a_bundle_without_manifest() -> None:
-    assert catalogue([target("digits/1.0.0/x")]).skipped == {"digits@1.0.0": "has no bundle.yaml"}
+    assert build_catalogue([target("digits/1.0.0/x")]).skipped == {"digits@1.0.0": "has no bundle.yaml"}
 
 
 @pytest.mark.parametrize(
@@ -161,35 +164,35 @@ def test_a_bundle_without_manifest() -> None:
         ("faces", "1.0.0", "the source has no faces@1.0.0; it has digits@1.10.0, digits@1.9.0"),
     ],
 )
-def test_a_version_that_is_not_there(name: str, version: str, said: str) -> None:
-    offered = catalogue([*bundle("digits", "1.9.0"), *bundle("digits", "1.10.0")])
+def test_a_missing_version(name: str, version: str, said: str) -> None:
+    offered = build_catalogue([*bundle("digits", "1.9.0"), *bundle("digits", "1.10.0")])
     with pytest.raises(UpdateError) as caught:
-        choose(offered, name, version, "0.1.0")
+        select_release(offered, name, version, "0.1.0")
     assert (caught.value.kind, str(caught.value)) == ("source", said)
 
 
 def test_a_source_that_has_nothing_or_much() -> None:
     with pytest.raises(UpdateError, match=r"it has nothing that can be used$"):
-        choose(catalogue([]), "digits", "1.0.0", "0.1.0")
-    many = catalogue([one for minor in range(12) for one in bundle("digits", f"1.{minor}.0")])
+        select_release(build_catalogue([]), "digits", "1.0.0", "0.1.0")
+    many = build_catalogue([one for minor in range(12) for one in bundle("digits", f"1.{minor}.0")])
     with pytest.raises(UpdateError, match=r"digits@1\.11\.0, .*, digits@1\.7\.0 and 7 more$"):
-        choose(many, "digits", "9.9.9", "0.1.0")
+        select_release(many, "digits", "9.9.9", "0.1.0")
 
 
 @pytest.mark.parametrize(("ours", "runs"), [("0.9.0", False), ("0.10.0", True), ("0.10.1", True), ("1.0.0.dev1", True)])
 def test_the_program_must_be_new_enough(ours: str, runs: bool) -> None:
-    offered = catalogue(bundle(needs_perceptd="0.10.0"))
+    offered = build_catalogue(bundle(needs_perceptd="0.10.0"))
     if runs:
-        assert choose(offered, "digits", "1.0.0", ours).id == "digits@1.0.0"
+        assert select_release(offered, "digits", "1.0.0", ours).id == "digits@1.0.0"
     else:
         with pytest.raises(UpdateError, match=r"digits@1\.0\.0 needs perceptd 0\.10\.0; this is 0\.9\.0"):
-            choose(offered, "digits", "1.0.0", ours)
+            select_release(offered, "digits", "1.0.0", ours)
 
 
-def test_no_name_pushes_another_out() -> None:
+def test_no_name_displaces_another() -> None:
     many = [release("aaa", f"1.0.{n}") for n in range(9)] + [release("zzz", "0.0.1"), release("zzz", "0.0.2")]
-    assert [one.id for one in newest(many, 4)] == ["aaa@1.0.7", "aaa@1.0.8", "zzz@0.0.1", "zzz@0.0.2"]
-    assert newest(many, 100) == sorted(many, key=lambda one: one.id)
+    assert [one.id for one in newest_releases(many, 4)] == ["aaa@1.0.7", "aaa@1.0.8", "zzz@0.0.1", "zzz@0.0.2"]
+    assert newest_releases(many, 100) == sorted(many, key=lambda one: one.id)
 
 
 PATHS = st.lists(
@@ -205,7 +208,7 @@ PATHS = st.lists(
 @given(paths=PATHS, junk=st.text(max_size=20))
 def test_whatever_the_names_are_a_release_stays_in_its_directory(paths: list[str], junk: str) -> None:
     custom = {"perceptd": signed_part("digits", "1.0.0")}
-    offered = catalogue(target(path, custom) for path in [*paths, junk])
+    offered = build_catalogue(target(path, custom) for path in [*paths, junk])
     for made in offered.releases.values():
         names = [entry.path for entry in made.files]
         assert len({name.casefold() for name in names}) == len(names)
@@ -219,5 +222,5 @@ def test_whatever_the_names_are_a_release_stays_in_its_directory(paths: list[str
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z0-9.]{0,9}", fullmatch=True), st.integers(0, 2**30), max_size=4))
 def test_whatever_files_a_bundle_has_it_is_the_same_release(files: dict[str, int]) -> None:
     targets = [target(f"digits/1.0.0/{name}", length=length) for name, length in files.items() if name != "selftest"]
-    first, second = (catalogue([*order, *bundle()]) for order in (targets, targets[::-1]))
+    first, second = (build_catalogue([*order, *bundle()]) for order in (targets, targets[::-1]))
     assert first == second

@@ -1,4 +1,4 @@
-"""What comes over the network is bounded in size and time, and every way it fails is told in words."""
+"""Downloads are bounded in size and time, and every error has a text."""
 
 import os
 import socket
@@ -37,7 +37,7 @@ def check_source_refused(device: Device, words: str) -> str:
 
 def check_look_refused(device: Device, words: str) -> str:
     with pytest.raises(UpdateError) as caught:
-        device.look()
+        device.list_releases()
     assert caught.value.kind == "source"
     assert words in str(caught.value)
     return str(caught.value)
@@ -70,7 +70,7 @@ def check_look_refused(device: Device, words: str) -> str:
         (MODEL, Fault(chunked=True, cut_after=8192), "image.tflite: the connection was cut"),
     ],
 )
-def test_what_a_source_does_wrong(device: Device, web: WebServer, path: str, fault: Fault, words: str) -> None:
+def test_faults_of_a_source(device: Device, web: WebServer, path: str, fault: Fault, words: str) -> None:
     web.faults[path] = fault
     check_source_refused(device, words)
     assert not list(device.store.rglob("*image.tflite"))
@@ -79,7 +79,7 @@ def test_what_a_source_does_wrong(device: Device, web: WebServer, path: str, fau
     device.fetch()
 
 
-def test_endless_data_is_not_taken_in(device: Device, web: WebServer) -> None:
+def test_endless_data_is_not_read(device: Device, web: WebServer) -> None:
     web.faults[TIMESTAMP] = Fault(endless=True)
     device.refused()
     assert web.sent < 20_000_000  # what loopback's buffers hold, not what could have been sent
@@ -101,14 +101,14 @@ def test_slow_data(device: Device, web: WebServer, path: str, fault: Fault, word
     check_source_refused(device, words)
 
 
-def test_data_that_is_slow_but_not_too_slow(device: Device, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_data_within_the_limit(device: Device, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "GRACE_S", 5.0)
     web.faults[MODEL] = Fault(bytes_per_s=100_000)
     device.fetch()
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_metadata_file_may_not_take_for_ever(device: Device, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_metadata_file_has_a_time_limit(device: Device, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daemon.updates.fetch.tuf_client.METADATA_S", 1.0)
     monkeypatch.setattr(http, "GRACE_S", 60.0)
     web.faults[TIMESTAMP] = Fault(bytes_per_s=100)
@@ -116,12 +116,12 @@ def test_a_metadata_file_may_not_take_for_ever(device: Device, web: WebServer, m
 
 
 @pytest.mark.parametrize(("received", "seconds"), [(0, 20), (1000, 21), (1_000_000, 1020)])
-def test_the_pace_that_is_asked_for(received: int, seconds: float) -> None:
+def test_the_minimum_throughput(received: int, seconds: float) -> None:
     assert http.patience_s(received) == seconds
     assert transport.METADATA_S > http.GRACE_S > 0
 
 
-def test_a_reader_whose_chunks_are_not_wanted_ends() -> None:
+def test_a_reader_ends_when_its_consumer_stops() -> None:
     ended = []
 
     def endless() -> object:
@@ -140,7 +140,7 @@ def test_a_reader_whose_chunks_are_not_wanted_ends() -> None:
     assert ended
 
 
-def test_the_time_to_write_a_chunk_is_not_the_senders(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_to_write_a_chunk_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "GRACE_S", 0.3)
     pieces = [b"x"] * 6
     received = []
@@ -150,7 +150,7 @@ def test_the_time_to_write_a_chunk_is_not_the_senders(monkeypatch: pytest.Monkey
     assert received == pieces
 
 
-def test_a_source_that_is_not_there(device: Device) -> None:
+def test_a_missing_source(device: Device) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         device.source = f"http://127.0.0.1:{taken.getsockname()[1]}/models"
@@ -159,7 +159,7 @@ def test_a_source_that_is_not_there(device: Device) -> None:
         )
 
 
-def test_a_name_that_is_not_known(device: Device) -> None:
+def test_an_unknown_host(device: Device) -> None:
     device.source = "http://nobody.invalid/models"
     check_source_refused(device, "its host's name is not known")
 
@@ -181,7 +181,7 @@ def test_over_tls(repo: TufRepo, device: Device, tmp_path: Path, monkeypatch: py
         check_look_refused(device, "sends us on to http://, which is not followed from here")
 
 
-def test_what_speaks_no_http(device: Device, tmp_path: Path, repo: TufRepo) -> None:
+def test_a_server_without_http(device: Device, tmp_path: Path, repo: TufRepo) -> None:
     with WebServer(repo.directory, tls=Authority(tmp_path).issue("server")).serving() as server:
         device.source = server.url.replace("https", "http")
         check_source_refused(device, "the connection was cut")
@@ -206,7 +206,7 @@ def test_a_redirect_within_the_web_is_followed(repo: TufRepo, device: Device, we
         (TIMESTAMP, "sends us on more than 5 times"),
     ],
 )
-def test_a_redirect_to_elsewhere_is_not(device: Device, web: WebServer, location: str, words: str) -> None:
+def test_redirects_that_are_not_followed(device: Device, web: WebServer, location: str, words: str) -> None:
     web.faults[TIMESTAMP] = Fault(status=301, location=location)
     check_source_refused(device, words)
 
@@ -239,16 +239,16 @@ def test_credentials_are_used_and_never_shown(repo: TufRepo, device: Device, web
     assert "s3cret" not in said
 
 
-def test_credentials_go_to_their_own_host_alone(repo: TufRepo, device: Device, web: WebServer) -> None:
+def test_credentials_are_sent_to_their_host_only(repo: TufRepo, device: Device, web: WebServer) -> None:
     device.source = device.source.replace("://", "://user:password@")
     with WebServer(repo.directory).serving() as elsewhere:
         web.faults[TIMESTAMP] = Fault(status=302, location=f"{elsewhere.url}{TIMESTAMP}")
-        device.look()
+        device.list_releases()
         assert elsewhere.authorizations == [None]
         assert None not in web.authorizations
 
 
-def test_what_a_store_signs_into_a_redirect_is_not_shown(device: Device, web: WebServer) -> None:
+def test_the_signature_in_a_redirect_is_not_shown(device: Device, web: WebServer) -> None:
     web.faults[TIMESTAMP] = Fault(status=307, location="/elsewhere?signature=s3cret")
     assert "s3cret" not in check_source_refused(device, "/elsewhere: has no such file (404)")
 
@@ -342,16 +342,16 @@ def test_a_directory_is_a_source(repo: TufRepo, device: Device, tmp_path: Path) 
     device.fetch()
 
 
-def test_a_stick_that_is_pulled_out(repo: TufRepo, device: Device) -> None:
+def test_a_removed_stick(repo: TufRepo, device: Device) -> None:
     device.source = repo.directory.as_uri()
     release = device.resolve()
     repo.directory.rename(repo.directory.with_name("pulled out"))
     with pytest.raises(
-        UpdateError, match=r"bundle\.yaml: there is no such file: is its disk mounted, and whole\?"
+        UpdateError, match=r"bundle\.yaml: there is no such file: is its disk mounted and complete\?"
     ) as caught:
         device.download(release)
     assert caught.value.kind == "source"
-    check_source_refused(device, "/metadata/timestamp.json: there is no such file: is its disk mounted, and whole?")
+    check_source_refused(device, "/metadata/timestamp.json: there is no such file: is its disk mounted and complete?")
 
 
 def test_a_directory_where_a_file_is_expected(repo: TufRepo, device: Device) -> None:
@@ -369,13 +369,13 @@ def test_a_disk_that_hangs(repo: TufRepo, device: Device) -> None:
     check_source_refused(device, "timestamp.json: nothing has come for 1 s")
 
 
-def test_a_server_that_says_no_length(device: Device, web: WebServer) -> None:
+def test_a_server_without_content_length(device: Device, web: WebServer) -> None:
     web.faults["*"] = Fault(chunked=True)
     device.fetch()
 
 
 @pytest.mark.parametrize("source", ["http://a..b", "http://" + "x" * 300])
-def test_a_host_that_cannot_be(device: Device, source: str) -> None:
+def test_an_impossible_host(device: Device, source: str) -> None:
     device.source = source
     check_source_refused(device, ": cannot be fetched: ")
 
@@ -385,14 +385,14 @@ def test_a_redirect_cannot_hide_the_reason(device: Device, web: WebServer) -> No
     check_source_refused(device, "/x/x...: has no such file (404)")
 
 
-def test_nothing_is_tried_twice(device: Device, web: WebServer) -> None:
+def test_no_request_is_repeated(device: Device, web: WebServer) -> None:
     web.faults["*"] = Fault(status=500)
     device.refused()
     assert web.requests == ["/metadata/2.root.json"]
 
 
-def test_only_what_is_missing_of_the_metadata_is_asked_for(repo: TufRepo, device: Device, web: WebServer) -> None:
-    device.look()
+def test_only_missing_metadata_is_requested(repo: TufRepo, device: Device, web: WebServer) -> None:
+    device.list_releases()
     web.requests.clear()
-    device.look()
+    device.list_releases()
     assert web.requests == ["/metadata/2.root.json", TIMESTAMP]

@@ -1,4 +1,4 @@
-"""Files come from a source once, whole, in the order of the stages; what goes wrong is said, and leaves nothing."""
+"""Files are fetched once, step by step; errors are reported, and leave no incomplete file."""
 
 import json
 import os
@@ -16,24 +16,24 @@ import pytest
 from daemon.core.errors import UpdateError
 from daemon.runtime.child import Child, shared_memory
 from daemon.updates.fetch import main
-from daemon.updates.fetch.main import disk_fault
+from daemon.updates.fetch.main import disk_error
 from tests.helpers.tufrepo import TufRepo, signed_part
 from tests.helpers.webserver import Fault, WebServer
-from tests.updates.fetching import FILES, Device, call, held
+from tests.updates.fetching import FILES, Device, call, files_below
 
+# at random moments of a fetch, which takes a tenth of a second here
 KILLS = 30
-"""At random moments of a fetch, which takes a tenth of a second here."""
 
 
 def test_a_bundle_is_found_fetched_and_verified(device: Device) -> None:
-    [offer] = device.look().releases
+    [offer] = device.list_releases().releases
     assert (offer.name, offer.version, offer.size) == ("digits", "1.0.0", sum(map(len, FILES.values())))
     release = device.resolve()
     result = device.download(release)
     assert (result.fetched, result.reused) == (release.size, 0)
     assert device.progress == release.size
     device.verify(release)
-    files = held(device.into(release))
+    files = files_below(device.into(release))
     assert files.pop("files.txt") == b"".join(
         f"{entry.sha256} {entry.length} {entry.path}\n".encode() for entry in release.files
     )
@@ -46,7 +46,7 @@ def test_every_stage_runs_in_a_child_process(device: Device) -> None:
             return json.loads(child.result(60))
 
     source = device.from_source()
-    assert run("look", source)["result"]["skipped"] == []
+    assert run("list_releases", source)["result"]["skipped"] == []
     release = run("resolve", {**source, "name": "digits", "version": "1.0.0"})["result"]["release"]
     into, progress = str(device.store / "into"), shared_memory(8)
     asked = {**source, "release": release, "into": into, "have": [], "progress": progress}
@@ -57,7 +57,7 @@ def test_every_stage_runs_in_a_child_process(device: Device) -> None:
     assert refused == {"ok": False, "kind": "source", "reason": "the source has no digits@9.9.9; it has digits@1.0.0"}
 
 
-def test_what_came_with_the_program_is_not_fetched_if_it_is_the_same(
+def test_files_of_the_built_in_bundle_are_not_fetched_if_they_are_the_same(
     device: Device, web: WebServer, tmp_path: Path
 ) -> None:
     local = tmp_path / "own"
@@ -69,24 +69,24 @@ def test_what_came_with_the_program_is_not_fetched_if_it_is_the_same(
     result = device.download(release, local)
     assert result.reused == len(FILES["image.tflite"])
     assert not any("image.tflite" in path for path in web.requests)
-    assert held(device.into(release)) == FILES
+    assert files_below(device.into(release)) == FILES
 
 
-def test_a_download_that_was_cut_goes_on_file_by_file(device: Device, web: WebServer) -> None:
+def test_an_interrupted_download_continues_file_by_file(device: Device, web: WebServer) -> None:
     release = device.resolve()
     web.faults["/targets/*image.tflite"] = Fault(cut_after=20_000)
     with pytest.raises(UpdateError, match=r"image\.tflite: the connection was cut"):
         device.download(release)
-    assert held(device.into(release)).keys() == FILES.keys() - {"image.tflite", "selftest/cases.yaml"}
+    assert files_below(device.into(release)).keys() == FILES.keys() - {"image.tflite", "selftest/cases.yaml"}
     web.faults.clear()
     web.requests.clear()
     result = device.download(release)
     assert result.reused == len(FILES["bundle.yaml"]) + len(FILES["head.tflite"])
     assert [path.rpartition(".tflite")[1] for path in web.requests] == [".tflite", ""]
-    assert held(device.into(release)) == FILES
+    assert files_below(device.into(release)) == FILES
 
 
-def test_what_a_power_cut_left_of_a_file_is_fetched_again(device: Device, web: WebServer) -> None:
+def test_a_file_damaged_by_a_power_cut_is_fetched_again(device: Device, web: WebServer) -> None:
     release = device.resolve()
     device.download(release)
     into = device.into(release)
@@ -96,10 +96,10 @@ def test_what_a_power_cut_left_of_a_file_is_fetched_again(device: Device, web: W
     (into / "files.new").write_bytes(b"half")
     (into / "stranger.tflite").write_bytes(b"?")
     assert device.download(release).fetched == len(FILES["image.tflite"]) + len(FILES["head.tflite"])
-    assert held(into) == FILES
+    assert files_below(into) == FILES
 
 
-def test_a_file_that_another_version_has_is_not_sent_again(repo: TufRepo, device: Device, web: WebServer) -> None:
+def test_a_file_of_another_version_is_not_fetched_again(repo: TufRepo, device: Device, web: WebServer) -> None:
     old = device.fetch()
     repo.add("digits", "1.1.0", {**FILES, "head.tflite": b"another head"})
     repo.publish()
@@ -134,15 +134,15 @@ def test_a_damaged_slot_is_not_copied_from(repo: TufRepo, device: Device, damage
             shutil.rmtree(old)
     is_lost = damage in ("file", "no file", "directory")  # else it is found by its name, and hashed
     assert (device.download(release, old).fetched >= len(FILES["image.tflite"])) == is_lost
-    assert held(device.into(release))["image.tflite"] == FILES["image.tflite"]
+    assert files_below(device.into(release))["image.tflite"] == FILES["image.tflite"]
 
 
-def test_what_the_disk_has_not_kept_is_noticed_and_fetched_again(device: Device) -> None:
+def test_a_file_that_the_disk_lost_is_noticed_and_fetched_again(device: Device) -> None:
     release = device.resolve()
     device.download(release)
     broken = device.into(release) / "image.tflite"
     broken.write_bytes(b"another")
-    with pytest.raises(UpdateError, match="what was written cannot be read back") as caught:
+    with pytest.raises(UpdateError, match="reads back differently than written") as caught:
         device.verify(release)
     assert caught.value.kind == "disk"
     assert not broken.exists()
@@ -162,7 +162,7 @@ def longest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_process_killed_at_any_moment_leaves_whole_files_only(repo: TufRepo, device: Device) -> None:
+def test_a_process_killed_at_any_moment_leaves_only_complete_files(repo: TufRepo, device: Device) -> None:
     random = Random(7)
     for number in range(KILLS):
         files = {**FILES, "image.tflite": bytes([number]) * 200_000}
@@ -178,7 +178,7 @@ def test_a_process_killed_at_any_moment_leaves_whole_files_only(repo: TufRepo, d
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         release = device.resolve("digits", f"2.{number}.0")
-        for path, content in held(device.into(release)).items():
+        for path, content in files_below(device.into(release)).items():
             assert path in (".fetching", "files.new", "files.txt") or content == files[path]
     device.fetch("digits", f"2.{KILLS - 1}.0")
 
@@ -188,36 +188,36 @@ def test_no_temporary_directory_is_needed(device: Device, monkeypatch: pytest.Mo
     device.fetch()
 
 
-def test_a_cache_that_cannot_be_written_is_the_disks_fault(device: Device) -> None:
+def test_a_cache_that_cannot_be_written_is_an_error_of_the_disk(device: Device) -> None:
     with longest_file(100), pytest.raises(UpdateError) as caught:
-        device.look()
+        device.list_releases()
     assert caught.value.kind == "disk"
     device.fetch()
 
 
-def test_a_write_that_fails_is_the_disks_fault_and_leaves_no_half_file(device: Device) -> None:
+def test_a_failed_write_is_an_error_of_the_disk_and_leaves_no_partial_file(device: Device) -> None:
     release = device.resolve()
     with longest_file(10_000), pytest.raises(UpdateError) as caught:
         device.download(release)
-    assert (caught.value.kind, str(caught.value)) == ("disk", "the store of bundles: File too large")
-    assert held(device.into(release)).keys() == {"bundle.yaml", "head.tflite"}
+    assert (caught.value.kind, str(caught.value)) == ("disk", "the directory of bundles: File too large")
+    assert files_below(device.into(release)).keys() == {"bundle.yaml", "head.tflite"}
 
 
 @pytest.mark.parametrize(
     ("number", "words"),
     [
         (28, "no space is left"),
-        (30, "the file system can only be read"),
-        (5, "the disk fails, or its card"),
+        (30, "the file system is read-only"),
+        (5, "the disk or card is failing"),
         (13, "Permission denied"),
     ],
 )
-def test_a_disks_fault_is_told_in_words(number: int, words: str) -> None:
-    fault = disk_fault(OSError(number, os.strerror(number), "/store/x"))
+def test_texts_of_disk_errors(number: int, words: str) -> None:
+    fault = disk_error(OSError(number, os.strerror(number), "/store/x"))
     assert (fault.kind, str(fault)) == ("disk", f"/store: {words}")
 
 
-def test_a_store_that_cannot_be_written_is_the_disks_fault(device: Device) -> None:
+def test_a_directory_that_cannot_be_written_is_an_error_of_the_disk(device: Device) -> None:
     device.store.parent.mkdir(parents=True)
     device.store.write_text("a file where a directory is needed")
     refused = device.refused()
@@ -225,7 +225,7 @@ def test_a_store_that_cannot_be_written_is_the_disks_fault(device: Device) -> No
     assert str(refused).startswith(str(device.store))
 
 
-def test_a_version_for_a_newer_program_is_the_bundles_fault(repo: TufRepo, device: Device) -> None:
+def test_a_version_for_a_newer_perceptd_is_an_error_of_the_bundle(repo: TufRepo, device: Device) -> None:
     repo.add("digits", "2.0.0", FILES, {"perceptd": signed_part("digits", "2.0.0", needs_perceptd="0.10.0")})
     repo.publish()
     refused = device.refused("digits", "2.0.0")
@@ -239,7 +239,7 @@ def test_one_hostile_bundle_leaves_others_usable(repo: TufRepo, device: Device) 
     repo.target("evil/1.0.0/../../../etc/passwd", b"root::0:0")
     repo.target("/etc/passwd", b"root::0:0")
     repo.publish()
-    seen = device.look()
+    seen = device.list_releases()
     assert [offer.name for offer in seen.releases] == ["digits"]
     assert seen.skipped == (
         "'/etc/passwd' belongs to no bundle: expected NAME/VERSION/FILE",
@@ -253,13 +253,13 @@ def test_one_hostile_bundle_leaves_others_usable(repo: TufRepo, device: Device) 
     device.fetch()
 
 
-def test_thousands_of_versions_and_of_hostile_names_find_room_in_an_answer(repo: TufRepo, device: Device) -> None:
+def test_thousands_of_versions_and_hostile_names_fit_into_an_answer(repo: TufRepo, device: Device) -> None:
     for number in range(300):
         repo.add("digits", f"2.{number}.0", {"bundle.yaml": b"x"})
         repo.target(f"../{number}{'é' * 300}", b"x")
     repo.add("other", "0.0.1", {"bundle.yaml": b"x"})
     repo.publish()
-    seen = device.look()
+    seen = device.list_releases()
     assert len(seen.releases) == 100
     assert len(seen.skipped) == 20
     assert [(seen.releases[i].name, seen.releases[i].version) for i in (0, -2, -1)] == [
@@ -271,7 +271,7 @@ def test_thousands_of_versions_and_of_hostile_names_find_room_in_an_answer(repo:
 
 def test_a_reason_is_one_short_line(device: Device, tmp_path: Path) -> None:
     root = tmp_path / ("line\nbreak\x1b[31m" + "x" * 100)
-    said = call("look", {**device.from_source(), "root": str(root)})
+    said = call("list_releases", {**device.from_source(), "root": str(root)})
     reason = json.loads(said)["reason"]
     assert reason.isprintable()
     assert "cannot be read: No such file or directory; expected the root.json" in reason

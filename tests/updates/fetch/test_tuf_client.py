@@ -1,4 +1,4 @@
-"""Attacks on the metadata and the files, over a real web server: each is refused in words and leaves nothing usable."""
+"""Attacks on metadata and files over a real web server: each is refused with a reason, and leaves nothing usable."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ from securesystemslib.signer import CryptoSigner
 from daemon.core.errors import UpdateError
 from tests.helpers.tufrepo import TufRepo, in_days
 from tests.helpers.webserver import Fault, WebServer
-from tests.updates.fetching import FILES, Device, held
+from tests.updates.fetching import FILES, Device, files_below
 
 NEW = {**FILES, "head.tflite": b"another head"}
 ROLES = ["timestamp", "snapshot", "targets"]
@@ -93,7 +93,7 @@ def test_metadata_changed_after_it_was_signed(repo: TufRepo, device: Device, rol
 def test_a_file_changed_after_it_was_signed(repo: TufRepo, device: Device) -> None:
     [served] = repo.targets.rglob("*.image.tflite")
     served.write_bytes(bytes(len(FILES["image.tflite"])))
-    said = check_trust_refused(device, "is not what was signed")
+    said = check_trust_refused(device, "differs from what was signed")
     assert "image.tflite" in said
     assert not list(device.store.rglob("*image.tflite"))
 
@@ -102,21 +102,21 @@ def test_a_file_changed_after_it_was_signed(repo: TufRepo, device: Device) -> No
 def test_a_file_of_a_wrong_length(repo: TufRepo, device: Device, content: bytes) -> None:
     [served] = repo.targets.rglob("*.image.tflite")
     served.write_bytes(content)
-    check_trust_refused(device, "is not what was signed")
+    check_trust_refused(device, "differs from what was signed")
     assert not list(device.store.rglob("*image.tflite"))
 
 
 def test_an_older_timestamp(repo: TufRepo, device: Device) -> None:
     kept = repo.kept()
     publish_next(repo)
-    device.look()
+    device.list_releases()
     restore(repo, {"timestamp.json": kept["timestamp.json"]})
     assert "/timestamp.json: " in check_trust_refused(device, OTHER_VERSION)
 
 
 def test_an_older_snapshot_under_a_new_timestamp(repo: TufRepo, device: Device) -> None:
     publish_next(repo)
-    device.look()
+    device.list_releases()
     repo.parts["snapshot"].version = 2
     repo.renew("timestamp")
     assert "/timestamp.json: " in check_trust_refused(device, OTHER_VERSION)
@@ -124,7 +124,7 @@ def test_an_older_snapshot_under_a_new_timestamp(repo: TufRepo, device: Device) 
 
 def test_older_targets_under_a_new_snapshot(repo: TufRepo, device: Device) -> None:
     publish_next(repo)
-    device.look()
+    device.list_releases()
     repo.parts["targets"].version = 2
     repo.renew("snapshot")
     repo.renew("timestamp")
@@ -153,7 +153,7 @@ def test_a_root_that_has_expired(repo: TufRepo, device: Device) -> None:
     device.fetch()
 
 
-def test_a_source_that_is_frozen_after_it_was_seen(repo: TufRepo, device: Device) -> None:
+def test_a_source_that_is_frozen_after_a_check(repo: TufRepo, device: Device) -> None:
     repo.parts["timestamp"].expires = in_days(-0.1)
     repo.renew("timestamp")
     for _ in range(2):  # the same again, which TUF's client does not even read
@@ -191,7 +191,7 @@ def test_fast_forward_and_recovery(repo: TufRepo, device: Device, role: str, rot
     before = repo.parts[role].version
     repo.renew(role, to=2**31 - 1)
     announce(repo, role)
-    device.look()
+    device.list_releases()
     repo.parts[role].version = before
     publish_next(repo)
     check_trust_refused(device, OTHER_VERSION, "digits", "1.1.0")
@@ -207,7 +207,7 @@ def test_a_stolen_key_that_was_rotated_out(repo: TufRepo, device: Device, role: 
     device.fetch()
     repo.rotate(role)
     repo.publish()
-    device.look()
+    device.list_releases()
     shutil.rmtree(device.store / "partial")
     repo.add("digits", "6.6.6", {**FILES, "head.tflite": b"the thief's"})
     repo.renew("targets")
@@ -223,37 +223,37 @@ def test_a_stolen_key_that_was_rotated_out(repo: TufRepo, device: Device, role: 
 def test_root_keys_that_were_rotated_out(repo: TufRepo, device: Device) -> None:
     stolen = repo.keys["root"]
     repo.rotate("root")
-    device.look()
+    device.list_releases()
     repo.rotate("targets", signers=stolen)
     repo.publish()
     check_trust_refused(device, UNSIGNED)
 
 
-def test_roots_are_followed_one_by_one_from_the_provisioned_one(repo: TufRepo, device: Device) -> None:
+def test_roots_are_verified_one_by_one_from_the_provisioned_one(repo: TufRepo, device: Device) -> None:
     for role in ("root", "targets", "root", "timestamp", "root"):
         repo.rotate(role)
     repo.publish()
     device.fetch()
     (repo.metadata / "3.root.json").unlink()  # what is known need not be sent again
-    device.look()
+    device.list_releases()
 
 
-def test_a_provisioned_root_that_is_not_there_or_no_root(device: Device, tmp_path: Path) -> None:
+def test_a_missing_or_invalid_provisioned_root(device: Device, tmp_path: Path) -> None:
     device.root = tmp_path / "absent.json"
     check_trust_refused(device, f"{device.root}: cannot be read: No such file or directory; expected the root.json")
     device.root.write_bytes(b"{}")
-    check_trust_refused(device, f"{device.root}: is no root.json that signs itself")
+    check_trust_refused(device, f"{device.root}: is no root.json signed by its own keys")
 
 
-def test_the_root_of_somebody_else(repo: TufRepo, device: Device, tmp_path: Path) -> None:
-    device.look()
+def test_the_root_of_another_publisher(repo: TufRepo, device: Device, tmp_path: Path) -> None:
+    device.list_releases()
     device.root = TufRepo(tmp_path / "other" / "public").root
     check_trust_refused(device, UNSIGNED)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"<html>Log in", b"[" * 10_000, b"\xff\xfe", b'{"signed": 3}'])
 @pytest.mark.parametrize("name", ["timestamp.json", "2.root.json"])
-def test_what_is_not_metadata(device: Device, web: WebServer, name: str, content: bytes) -> None:
+def test_files_that_are_not_metadata(device: Device, web: WebServer, name: str, content: bytes) -> None:
     web.faults[f"/metadata/{name}"] = Fault(content=content)
     refused = device.refused()
     assert refused.kind == "source"
@@ -272,10 +272,10 @@ CACHE = [
 
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut", "zeros"])
 @pytest.mark.parametrize("name", CACHE)
-def test_a_damaged_cache_stops_nothing(repo: TufRepo, device: Device, name: str, damage: str) -> None:
+def test_a_damaged_cache_does_not_prevent_updates(repo: TufRepo, device: Device, name: str, damage: str) -> None:
     repo.rotate("targets")
     repo.publish()
-    device.look()
+    device.list_releases()
     _damage(device.metadata / name, damage)
     (device.metadata / "tmpabcdef").write_bytes(b"half")  # of a process that was killed
     publish_next(repo)
@@ -289,12 +289,12 @@ def test_a_damaged_cache_stops_nothing(repo: TufRepo, device: Device, name: str,
 
 @pytest.mark.parametrize("damage", ["empty", "cut"])
 @pytest.mark.parametrize("name", ["timestamp.json", "snapshot.json", "targets.json"])
-def test_what_is_whole_in_a_damaged_cache_still_forbids_going_back(
+def test_the_intact_files_of_a_damaged_cache_still_prevent_a_rollback_attack(
     repo: TufRepo, device: Device, name: str, damage: str
 ) -> None:
     old = repo.kept()
     publish_next(repo)
-    device.look()
+    device.list_releases()
     _damage(device.metadata / name, damage)
     shutil.rmtree(repo.metadata)
     repo.metadata.mkdir()
@@ -309,12 +309,12 @@ def _damage(path: Path, damage: str) -> None:
         path.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "zeros": bytes(len(content))}[damage])
 
 
-def test_a_refusal_changes_nothing_of_what_is_known(repo: TufRepo, device: Device) -> None:
-    device.look()
-    before = held(device.metadata)
+def test_a_refusal_does_not_change_the_cache(repo: TufRepo, device: Device) -> None:
+    device.list_releases()
+    before = files_below(device.metadata)
     thief = [CryptoSigner.generate_ed25519()]
     repo.renew("timestamp")
     repo.write("timestamp", thief)
     with pytest.raises(UpdateError):
-        device.look()
-    assert held(device.metadata) == before
+        device.list_releases()
+    assert files_below(device.metadata) == before
