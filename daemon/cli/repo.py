@@ -12,10 +12,10 @@ from daemon.bundle.bundle import load_bundle
 from daemon.bundle.signature_lifetimes import ROLES
 from daemon.core.errors import Refused
 from daemon.pipeline.selftest import measure_bundle
-from daemon.publisher.contents import release_of
-from daemon.publisher.keys import VARIABLE, KeyRing
-from daemon.publisher.repository import PUBLIC, ROOT, Repository, begin, opened, utc_now
-from daemon.publisher.status import Report, release_json, release_words, render, report
+from daemon.publisher.contents import describe_release
+from daemon.publisher.keys import KEY_VARIABLE, KeyRing
+from daemon.publisher.repository import PUBLIC, ROOT, Repository, create_repository, open_repository, utc_now
+from daemon.publisher.status import Report, release_json, release_text, render, report
 
 # the directory of the keys in a repository, unless --keys names another
 KEYS = "keys"
@@ -39,7 +39,7 @@ def _init(options: argparse.Namespace) -> int:
     directory, days = options.directory, {role: getattr(options, f"{role}_days") for role in ROLES}
     keys = _key_directories(options, directory)
     with _os_errors_as_refused():
-        begin(directory, KeyRing(keys, os.environ), options.root_keys, options.threshold, days, utc_now())
+        create_repository(directory, KeyRing(keys, os.environ), options.root_keys, options.threshold, days, utc_now())
     signers = f"{options.threshold} of {options.root_keys} root keys must sign"
     paths = {"repository": directory, "public": directory / PUBLIC, "root": directory / ROOT, "keys": keys[0]}
     _print(
@@ -59,22 +59,22 @@ def _add(options: argparse.Namespace) -> int:
     bundle = load_bundle(options.bundle)
     with _os_errors_as_refused():
         # the files are hashed first, so that what is staged is what was tried; the memory need is known afterwards
-        release = release_of(options.bundle, bundle.manifest, options.needs_perceptd, options.memory_mb or 1)
-        with opened(options.repo) as repository:
+        release = describe_release(options.bundle, bundle.manifest, options.needs_perceptd, options.memory_mb or 1)
+        with open_repository(options.repo) as repository:
             published = repository.published(release)
             put_back = 0 if published is None else repository.put_back(published, options.bundle)
         if published is not None:
-            message = f"{release_words(published)}; is published already"
+            message = f"{release_text(published)}; is published already"
             message += f"; {put_back} of its files were missing or damaged, and are back" if put_back else ""
             _print(options, {**release_json(published), "staged": False, "put_back": put_back}, message)
             return 0
         measurement = measure_bundle(options.bundle)
         memory_mb = options.memory_mb or measurement.memory_mb
         release = release.model_copy(update={"signed": release.signed.model_copy(update={"memory_mb": memory_mb})})
-        with opened(options.repo) as repository:
+        with open_repository(options.repo) as repository:
             repository.stage(release, options.bundle)
     selftest = f"self-test good in {measurement.seconds * 1000:.0f} ms"
-    message = f"{release_words(release)}; {selftest}; staged for perceptd repo publish"
+    message = f"{release_text(release)}; {selftest}; staged for perceptd repo publish"
     _print(options, {**release_json(release), "staged": True}, message)
     return 0
 
@@ -84,7 +84,7 @@ def _publish(options: argparse.Namespace) -> int:
     with _repository(options) as repository:
         published = repository.publish(_keys(options, options.repo), utc_now())
         found = _report(repository)
-    message = [f"published {release_words(release)}" for release in published] or ["nothing new was staged"]
+    message = [f"published {release_text(release)}" for release in published] or ["nothing new was staged"]
     _print(options, {"published": [release_json(release) for release in published]}, *message)
     _print_urgent(found)  # everything is published; an expiry is no failure of this command
     return 0
@@ -113,7 +113,7 @@ def _rotate_key(options: argparse.Namespace) -> int:
     number = f"_{options.number}" if role == "root" else ""
     message = [
         f"{role} has a new key, {where}; root is at version {version}, which devices find by themselves",
-        f"where {VARIABLE}{role.upper()}{number} or another copy holds the old key, replace it: it signs no more",
+        f"where {KEY_VARIABLE}{role.upper()}{number} or another copy holds the old key, replace it: it signs no more",
     ]
     if role == "root":
         message.append(
@@ -146,7 +146,7 @@ def _print_urgent(found: Report) -> int:
 
 @contextmanager
 def _repository(options: argparse.Namespace) -> Iterator[Repository]:
-    with _os_errors_as_refused(), opened(options.repo) as repository:
+    with _os_errors_as_refused(), open_repository(options.repo) as repository:
         yield repository
 
 

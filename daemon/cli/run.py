@@ -11,8 +11,8 @@ import sys
 import threading
 from types import FrameType
 
-from daemon.config.mqtt import broker_at
-from daemon.config.node import absent_files, load_config, override_devices, unusable_root
+from daemon.config.mqtt import override_broker
+from daemon.config.node import load_config, missing_files, override_devices, root_file_problems
 from daemon.core.errors import SourceError
 from daemon.core.logs import start_logging
 from daemon.node.stop_request import StopRequest
@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the node until SIGTERM or Ctrl-C."""
     loaded = load_config(options.config)
     settings = override_devices(loaded.document, options.camera, options.microphone)
-    settings = settings.model_copy(update={"mqtt": broker_at(options.broker, settings.mqtt)})
+    settings = settings.model_copy(update={"mqtt": override_broker(options.broker, settings.mqtt)})
     start_logging(settings.log_level)
     faulthandler.register(signal.SIGUSR1)
     # the service manager's watchdog ends us by SIGABRT; every thread then reports where it was
@@ -50,7 +50,7 @@ def check_config(options: argparse.Namespace) -> int:
     loaded = load_config(options.config)
     node = build(loaded, None, StopRequest())
     recogniser = node.active.recogniser
-    for remark in [*absent_files(loaded), *unusable_root(loaded), *recogniser.cpu_remarks]:
+    for remark in [*missing_files(loaded), *root_file_problems(loaded), *recogniser.cpu_remarks]:
         print(remark, file=sys.stderr)
     streams = ", ".join(loaded.document.streams)
     print(f"{options.config}: good; bundle {recogniser.bundle.manifest.id}, streams: {streams}")

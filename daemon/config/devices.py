@@ -8,13 +8,13 @@ from typing import Annotated
 from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator
 
 from daemon.bundle.manifest import Number
-from daemon.core.document import Document
+from daemon.core.document import StrictModel
 from daemon.core.records import Modality
 
 NAMES = re.compile(r"auto|cpu|gpu|edgetpu(:(usb|pci)(:(0|[1-9][0-9]?))?)?")
 
 
-class DelegateConfig(Document):
+class DelegateConfig(StrictModel):
     """A library with the ABI of TFLite's external delegates, and the options it takes."""
 
     library: Annotated[str, Field(min_length=1, max_length=4096)]
@@ -42,22 +42,22 @@ def _which(choice: object) -> str:
 
 
 Named = Annotated[str, AfterValidator(_device_name)]
-DeviceChoice = Annotated[
+DeviceSelection = Annotated[
     Annotated[Named, Tag("name")] | Annotated[DelegateConfig, Tag("delegate")],
     Discriminator(_which),
 ]
 
 
-class DevicesConfig(Document):
+class DevicesConfig(StrictModel):
     """What runs every encoder, and which of them something else; how often accelerators are checked.
 
     `image_workers` is how many pictures are encoded at once where the CPU does it.
     """
 
-    default: DeviceChoice = "auto"
-    image: DeviceChoice | None = None
-    audio: DeviceChoice | None = None
-    text: DeviceChoice | None = None
+    default: DeviceSelection = "auto"
+    image: DeviceSelection | None = None
+    audio: DeviceSelection | None = None
+    text: DeviceSelection | None = None
     gpu_delegate: DelegateConfig | None = None
     check_every_s: Annotated[Number, Field(ge=0, le=3600)] = 1.0
     image_workers: Annotated[int, Field(ge=1, le=8)] = 1
@@ -68,9 +68,9 @@ class DevicesConfig(Document):
         update = {k: v.model_copy(update={"library": str(base / v.library)}) for k, v in delegates.items()}
         return self.model_copy(update=update)
 
-    def of(self, modality: Modality) -> DeviceChoice:
+    def of(self, modality: Modality) -> DeviceSelection:
         """What is to run this encoder."""
-        choice: DeviceChoice | None = getattr(self, modality)
+        choice: DeviceSelection | None = getattr(self, modality)
         return self.default if choice is None else choice
 
 

@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from daemon.bundle.manifest import Number
-from daemon.core.document import Document
+from daemon.core.document import StrictModel
 from daemon.core.files import read_bounded
 
 SCHEMES = ("https", "http", "file")
 """Over http nobody can change anything either: what comes is trusted by its signatures alone."""
 
 
-ROOT_BYTES_MOST = 512_000
+MAX_ROOT_BYTES = 512_000
 """Of a root.json; TUF's client allows for as much."""
 
 EXPECTED_ROOT = "expected the root.json of the publisher whose bundles are trusted"
@@ -36,7 +36,7 @@ def _source(url: str) -> str:
     return url
 
 
-class ModelsConfig(Document):
+class ModelsConfig(StrictModel):
     """Where bundles come from (none: the config's own is used, always), and how they may be replaced."""
 
     source: Annotated[str, Field(max_length=2048), AfterValidator(_source)] | None = None
@@ -59,7 +59,7 @@ class ModelsConfig(Document):
 def root_problem(root: Path) -> str | None:
     """Why a root.json cannot be used, at a glance: its signatures are not checked here."""
     try:
-        document = json.loads(read_bounded(root, ROOT_BYTES_MOST))
+        document = json.loads(read_bounded(root, MAX_ROOT_BYTES))
     except OSError as error:
         return f"{root}: cannot be read: {error.strerror or error}; {EXPECTED_ROOT}"
     except (ValueError, RecursionError):

@@ -14,7 +14,7 @@ from daemon.inference.placement import Device
 from daemon.inference.upkeep import Upkeep
 from daemon.inference.verification import Invoker, Verifier, Workload
 from daemon.runtime.child import Child
-from daemon.runtime.heartbeat import IDLE_S, ROUND_S, Heartbeat
+from daemon.runtime.heartbeat import HANG_AFTER_S, IDLE_S, Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -156,10 +156,10 @@ class Accelerator:
             self._child.check_gone()
         for verifier in self.verifiers:
             verifier.use_device(device)
-        self.progress.mark(LOAD_S + ROUND_S)
+        self.progress.mark(LOAD_S + HANG_AFTER_S)
         if self._upkeep is not None and self._history.has_failed:
             self._upkeep.reset()
-            self.progress.mark(LOAD_S + ROUND_S)
+            self.progress.mark(LOAD_S + HANG_AFTER_S)
         self._enter("starting", self.status.reason)
         with AcceleratorProcess(device, self.models, self._inputs) as process:
             self._child = process.child
@@ -170,7 +170,7 @@ class Accelerator:
                 self._offer(process)
 
     def _may_continue(self, seconds: float) -> bool:
-        self.progress.mark(seconds + ROUND_S)
+        self.progress.mark(seconds + HANG_AFTER_S)
         return not self._stop.is_set()
 
     def _offer(self, process: AcceleratorProcess) -> None:

@@ -19,7 +19,7 @@ from daemon.core.records import Tensor
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.inference.accelerator_main import serve
 from daemon.inference.placement import Device
-from daemon.runtime.child import Child, event_counter, memory_to_read, owned, shared_memory
+from daemon.runtime.child import Child, close_with, event_counter, read_only_memory, shared_memory
 
 # The cache line of every supported processor, in bytes.
 ALIGNMENT = 64
@@ -50,7 +50,7 @@ class SharedInputs:
         for model, tensor in tensors:
             self.regions.append(Region(model, size))
             size += _aligned(tensor.nbytes)
-        descriptor, memory = memory_to_read(size)
+        descriptor, memory = read_only_memory(size)
         # A file object closes the descriptor even when this object is never used.
         self._file = os.fdopen(descriptor, "r+b", buffering=0)
         self._views = [
@@ -100,9 +100,9 @@ class AcceleratorProcess:
         with ExitStack() as stack:
             offsets, size = _output_offsets(models)
             try:
-                outputs = owned(stack, shared_memory(size))
+                outputs = close_with(stack, shared_memory(size))
                 memory = mmap.mmap(outputs, size)
-                self._requested, self._completed = (owned(stack, event_counter()) for _ in range(2))
+                self._requested, self._completed = (close_with(stack, event_counter()) for _ in range(2))
             except OSError as error:
                 raise ChildError(f"no memory could be shared: {error}") from error
             self._outputs = [

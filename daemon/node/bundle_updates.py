@@ -23,7 +23,7 @@ from daemon.node.stream_publisher import PublishedBundle
 from daemon.pipeline import trial
 from daemon.pipeline.acceleration import accelerate
 from daemon.pipeline.recogniser import Recogniser, check_matches_config, load_recogniser
-from daemon.runtime.heartbeat import short_turns
+from daemon.runtime.heartbeat import short_switch_interval
 from daemon.updates.fetch import main as fetch
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.state import BundleMetrics
@@ -99,7 +99,7 @@ class UpdateHost:
 
         A bundle that needs other sources than the active one restarts the node in the same process.
         """
-        with short_turns():
+        with short_switch_interval():
             recogniser = self._loader.load(directory, bundle)
             self._loader.check(recogniser.bundle.manifest)
             published = published_bundle(recogniser, self._errors)

@@ -23,7 +23,7 @@ from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.recogniser import Recogniser
 from daemon.runtime.liveness import DELIVERS
 from daemon.runtime.supervisor import SupervisedSource
-from daemon.sources.factory import build_sources, watch_of
+from daemon.sources.factory import build_sources, expectation_of
 from daemon.sources.quality import Inspector
 from daemon.sources.text import TextInlet
 
@@ -245,7 +245,7 @@ class Stream:
                 on_change=self._on_change,
                 on_end=on_end,
                 resumes=resumes,
-                watch=watch_of(name, self._config, self._modalities),
+                watch=expectation_of(name, self._config, self._modalities),
                 inspect=Inspector(),
             )
             self._sources[name] = supervised

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from daemon.bundle.bundle import CASES, DIRECTORY, load_cases
+from daemon.bundle.bundle import CASES_FILE, SELFTEST_DIRECTORY, load_cases
 from daemon.bundle.manifest import Manifest, TensorSpec
 from daemon.config.devices import DevicesConfig
 from daemon.core.errors import ChildError, InputError
@@ -139,7 +139,7 @@ def _case_inputs(recogniser: Recogniser, modality: Modality) -> list[Tensor]:
 def _case_items(recogniser: Recogniser) -> Iterator[tuple[Item, str]]:
     """Yield the items of the self-test, each with its file and line."""
     bundle = recogniser.bundle
-    if not (bundle.directory / DIRECTORY / CASES).is_file():
+    if not (bundle.directory / SELFTEST_DIRECTORY / CASES_FILE).is_file():
         return
     for case, where in load_cases(bundle):
         yield item_of(bundle, case), where

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from daemon.bundle.bundle import CASES, Bundle, Case, load_bundle, load_cases
-from daemon.bundle.release import SELFTEST, Release
+from daemon.bundle.bundle import CASES_FILE, Bundle, Case, load_bundle, load_cases
+from daemon.bundle.release import SELFTEST_PREFIX, Release
 from daemon.config.node import Config, load_config
 from daemon.core.document import Loaded
 from daemon.core.errors import (
@@ -29,7 +29,7 @@ from daemon.core.errors import (
 )
 from daemon.pipeline.recogniser import check_matches_config, load_recogniser
 from daemon.pipeline.selftest import first_failures, run_selftest
-from daemon.runtime.child import REASON_CHARS, SAYS_BYTES
+from daemon.runtime.child import MAX_OUTPUT_BYTES, MAX_REASON_CHARS
 from daemon.runtime.child_main import Failed, confine
 from daemon.updates.messages import CHECK_S, SELFTEST_S, CheckRequest, SelftestRequest
 
@@ -71,8 +71,10 @@ def check_matches_release(release: Release, bundle: Bundle) -> None:
         if found != signed:
             raise bundle.problem(f"is {found}, but was signed as {signed}", key)
     files = {entry.path for entry in release.files}
-    if SELFTEST + CASES not in files:
-        raise bundle.problem(f"there is no {SELFTEST}{CASES}; a bundle without a self-test is refused", "selftest")
+    if SELFTEST_PREFIX + CASES_FILE not in files:
+        raise bundle.problem(
+            f"there is no {SELFTEST_PREFIX}{CASES_FILE}; a bundle without a self-test is refused", "selftest"
+        )
     cases = [case for case, _ in load_cases(bundle)]
     _check_signed(bundle, cases, files)
     _check_cases_cover_modalities(bundle, cases)
@@ -103,7 +105,7 @@ def _case_files(cases: Sequence[Case]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for case in cases:
         for name in (case.image, case.audio):
             if name is not None:
-                yield SELFTEST + name, ("selftest",)
+                yield SELFTEST_PREFIX + name, ("selftest",)
 
 
 def _confine(request: SelftestRequest, seconds: float) -> None:
@@ -111,7 +113,7 @@ def _confine(request: SelftestRequest, seconds: float) -> None:
     # OpenBLAS allocates its buffer once, for any bundle. The buffer must not count as memory of this one.
     product = np.ones((WARM_UP_SIDE, WARM_UP_SIDE), np.float32)
     np.matmul(product, product)
-    confine(request.memory_mb + ALLOWANCE_MB, seconds, SAYS_BYTES)
+    confine(request.memory_mb + ALLOWANCE_MB, seconds, MAX_OUTPUT_BYTES)
 
 
 def _print_answer(request: RequestT, step: Callable[[RequestT], dict[str, float]]) -> None:
@@ -140,7 +142,7 @@ def _answer(request: RequestT, step: Callable[[RequestT], dict[str, float]]) -> 
 
 def _failure(kind: UpdateFault, reason: str) -> dict[str, object]:
     printable = "".join(char if char.isprintable() else " " for char in reason)
-    return {"ok": False, "kind": kind, "reason": printable[:REASON_CHARS]}
+    return {"ok": False, "kind": kind, "reason": printable[:MAX_REASON_CHARS]}
 
 
 def _check(request: CheckRequest) -> dict[str, float]:

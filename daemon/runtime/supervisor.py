@@ -12,7 +12,7 @@ from daemon.core.records import Captured, modality_of
 from daemon.core.text import redact
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
 from daemon.runtime.heartbeat import IDLE_S
-from daemon.runtime.liveness import DELIVERS, Complaint, Liveness, SourceStatus, Watch
+from daemon.runtime.liveness import DELIVERS, Complaint, Expectation, Liveness, SourceStatus
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class SupervisedSource:
         on_change: Callable[[], None],
         on_end: Callable[[], None] | None = None,
         resumes: bool = True,
-        watch: Watch | None = None,
+        watch: Expectation | None = None,
         inspect: Inspect = _finds_nothing,
     ) -> None:
         self._name = name

@@ -7,7 +7,7 @@ from daemon.config.streams import CameraConfig, PictureConfig, StreamConfig, is_
 from daemon.core.ports import Source
 from daemon.core.records import Counters, Modality
 from daemon.core.timing import NS_PER_S
-from daemon.runtime.liveness import Watch
+from daemon.runtime.liveness import Expectation
 from daemon.sources.microphone import Microphone
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.text import load_lines
@@ -21,7 +21,7 @@ OPENING_S = {"device": 2.0, "network": 7.0}
 MISSED_FRAMES = 3
 
 
-def watch_of(name: str, stream: StreamConfig, needed: frozenset[Modality]) -> Watch | None:
+def expectation_of(name: str, stream: StreamConfig, needed: frozenset[Modality]) -> Expectation | None:
     """Return what the source must deliver of the needed modalities, and when. None: a file, which may pause."""
     camera, microphone = stream.camera, stream.microphone
     if name == "microphone" and microphone:
@@ -73,9 +73,9 @@ def stall_after_s(camera: CameraConfig) -> float:
     return max(camera.stall_after_s, MISSED_FRAMES / camera.fps if camera.fps else 0.0)
 
 
-def _watch(expects: set[Modality], needed: frozenset[Modality], stall_s: float, kind: str) -> Watch:
+def _watch(expects: set[Modality], needed: frozenset[Modality], stall_s: float, kind: str) -> Expectation:
     opening_s = stall_s + OPENING_S[kind]
-    return Watch(needed & expects, round(stall_s * NS_PER_S), round(opening_s * NS_PER_S))
+    return Expectation(needed & expects, round(stall_s * NS_PER_S), round(opening_s * NS_PER_S))
 
 
 def _preparation(config: PictureConfig, is_needed: bool) -> PicturePreparation | None:

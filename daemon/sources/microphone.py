@@ -12,7 +12,7 @@ from daemon.core.errors import ChildError, SourceError
 from daemon.core.ports import Deliver
 from daemon.core.records import Block, Counters, Modality
 from daemon.core.timing import NS_PER_MS, monotonic_ns
-from daemon.runtime.child import Child, RecordInlet
+from daemon.runtime.child import Child, RecordReceiver
 from daemon.runtime.shared_ring import Record
 from daemon.sources.capture.messages import SOUND_SLOT_BYTES, WAITING_CHUNKS, unpack_sound
 from daemon.sources.capture.microphone import capture_microphone, print_microphones
@@ -77,18 +77,18 @@ class Microphone:
         try:
             if self._child is not None:
                 self._child.check_gone()
-            with RecordInlet(WAITING_CHUNKS, SOUND_SLOT_BYTES) as inlet, self._start(inlet) as child:
+            with RecordReceiver(WAITING_CHUNKS, SOUND_SLOT_BYTES) as inlet, self._start(inlet) as child:
                 self._child = child
                 self._receive(child, inlet, deliver, stop)
         except ChildError as error:
             self._is_missing = True
             raise SourceError(f"{self._label}: {error}") from error
 
-    def _start(self, inlet: RecordInlet) -> Child:
+    def _start(self, inlet: RecordReceiver) -> Child:
         settings = {**self._settings, "patience_s": PATIENCE_S if self._is_missing else 0}
         return Child(capture_microphone, inlet.address, json.dumps(settings), inherits=inlet.descriptors)
 
-    def _receive(self, child: Child, inlet: RecordInlet, deliver: Deliver, stop: Event) -> None:
+    def _receive(self, child: Child, inlet: RecordReceiver, deliver: Deliver, stop: Event) -> None:
         cutter = BlockCutter(self._sample_rate_hz, TOLERANCE_NS)
         self._drift, self._channel = DriftMeter(), None
         self.drift_ppm = None

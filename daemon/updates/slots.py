@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from daemon.bundle.release import LISTING, FileEntry, Release
+from daemon.bundle.release import FILE_LIST_NAME, FileEntry, Release
 from daemon.core.errors import UpdateError
 from daemon.core.files import read_bounded, sync_directory
 from daemon.updates.steps import Beat
@@ -118,7 +118,7 @@ def check_integrity(directory: Path, content: str, beat: Beat | None = None) -> 
     Raises UpdateError when a file is missing or damaged, and what `beat` raises.
     """
     try:
-        for entry in _read_listing(directory / LISTING, content):
+        for entry in _read_listing(directory / FILE_LIST_NAME, content):
             _check_file(directory / entry.path, entry, beat)
     except OSError as error:
         reason = f"{error.strerror or error}: {error.filename}"

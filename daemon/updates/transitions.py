@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable
 
-from daemon.bundle.release import OFFERS_MOST, Offer, Release
+from daemon.bundle.release import MAX_OFFERS, Offer, Release
 from daemon.core.records import UpdateStage
 from daemon.updates.state import (
     MAX_REFUSALS,
@@ -157,7 +157,7 @@ def note_check(state: UpdateState, now_s: float, offers: Iterable[Offer]) -> Upd
     """Store the releases that the source has."""
     check = Check(ok=True, reason=None, time=now_s)
     state = note_time(state, now_s)
-    return state.model_copy(update={"last_check": check, "available": tuple(offers)[:OFFERS_MOST]})
+    return state.model_copy(update={"last_check": check, "available": tuple(offers)[:MAX_OFFERS]})
 
 
 def note_failed_check(state: UpdateState, reason: str, now_s: float) -> UpdateState:

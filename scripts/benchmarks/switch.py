@@ -23,7 +23,7 @@ from daemon.node.stream import Stream
 from daemon.node.stream_publisher import PublishedBundle
 from daemon.pipeline.acceleration import accelerate
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
-from daemon.runtime.heartbeat import short_turns
+from daemon.runtime.heartbeat import short_switch_interval
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "models" / "digits"
@@ -97,7 +97,7 @@ def _change(active: ActiveBundle, changes: int, every_s: float) -> list[tuple[in
         for _ in range(changes):
             time.sleep(every_s)
             began_ns = monotonic_ns()
-            with short_turns():
+            with short_switch_interval():
                 recogniser = _loaded()
                 prepared = active.prepare(recogniser, published_bundle(recogniser, ErrorCount([], Counters())))
             prepared.commit()

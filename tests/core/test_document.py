@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.bundle.manifest import Manifest
-from daemon.config.mqtt import MqttConfig, broker_at
+from daemon.config.mqtt import MqttConfig, override_broker
 from daemon.config.node import load_config
 from daemon.core.document import load_document
 from daemon.core.errors import DocumentError
@@ -148,7 +148,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_credentials_of_a_broker_never_appear() -> None:
     with pytest.raises(DocumentError, match=r"--broker mqtt://\*\*\*@host: expected HOST"):
-        broker_at("mqtt://me:s3cret@host", MqttConfig())
+        override_broker("mqtt://me:s3cret@host", MqttConfig())
 
 
 @given(st.binary(max_size=300) | st.text(alphabet="abn:{}[]-&*!|>'\"#% \n\t0123456789", max_size=120).map(str.encode))
@@ -162,13 +162,13 @@ def test_hostile_bytes_are_refused_and_never_crash(tmp_path_factory: pytest.Temp
 
 def test_the_shipped_config_names_every_key() -> None:
     from daemon.config.node import Config
-    from daemon.core.document import Document
+    from daemon.core.document import StrictModel
 
-    def keys(model: type[Document]) -> set[str]:
+    def keys(model: type[StrictModel]) -> set[str]:
         found = set(model.model_fields)
         for field in model.model_fields.values():
             for part in [field.annotation, *getattr(field.annotation, "__args__", ())]:
-                if isinstance(part, type) and issubclass(part, Document):
+                if isinstance(part, type) and issubclass(part, StrictModel):
                     found |= keys(part)
         return found
 

@@ -178,7 +178,7 @@ def test_a_working_device_is_good_with_its_times(delegate: Path) -> None:
         ({"fault": "error"}, "{library}: its invoke failed: failed, as asked"),
         ({"fault": "hang"}, "{library}: gave no answer within 10000 ms"),
         ({"fault": "hang", "after": VERIFICATION_INVOKES + 5}, "{library}: gave no answer within "),
-        ({"fault": "wrong"}, "computes wrongly: an output of a known input is off by"),
+        ({"fault": "wrong"}, "computes wrongly: the output of a test input differs by"),
     ],
 )
 def test_a_fault_is_a_warning_that_names_the_library(delegate: Path, options: dict[str, object], text: str) -> None:

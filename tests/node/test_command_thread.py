@@ -18,7 +18,7 @@ from daemon.mqtt.session import Session
 from daemon.node.command_thread import MAX_QUEUED, CommandThread
 from daemon.node.control import Control
 from daemon.node.switches import Switch, SwitchFile
-from daemon.runtime.heartbeat import Round, stuck
+from daemon.runtime.heartbeat import HeartbeatStatus, hung_loops
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.node.test_control import FakeStream
 
@@ -72,7 +72,7 @@ class Node:
         self.commands.close(3.0)
         self.session.stop(3.0)
 
-    def rounds(self) -> list[Round]:
+    def rounds(self) -> list[HeartbeatStatus]:
         return [self.session.progress.look(), self.commands.progress.look()]
 
 
@@ -112,11 +112,11 @@ def test_while_the_disk_is_slow_the_mqtt_thread_goes_on_and_the_answer_waits(
     began_ns = monotonic_ns()
     while monotonic_ns() - began_ns < 3 * NS_PER_S:
         assert node.session.publish("door/recognition", b"r")
-        assert stuck(node.rounds(), monotonic_ns()) is None
+        assert hung_loops(node.rounds(), monotonic_ns()) is None
         time.sleep(0.1)
     # the watchdog would not name either loop after a disk as slow as this, and MQTT goes round once a second
     mqtt, commands = node.rounds()
-    assert stuck([commands], began_ns + round(SLOW_S * NS_PER_S)) is None
+    assert hung_loops([commands], began_ns + round(SLOW_S * NS_PER_S)) is None
     assert monotonic_ns() - mqtt.began_ns < 1.5 * NS_PER_S
     assert len(subscriber.wait_for("perceptd/node/door/recognition", 25)) >= 25
     assert answers(subscriber, "pause") == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from daemon.bundle.release import Signed
+from daemon.bundle.release import ReleaseInfo
 from daemon.core.errors import BundleError, Refused
 from daemon.publisher.contents import copy_file
 from tests.helpers.bundle_builder import write_bundle
@@ -131,4 +131,4 @@ def test_a_full_disk_is_told_with_the_path_and_leaves_no_half_file(tmp_path: Pat
 @pytest.mark.parametrize("version", ["0.05.0", "1.2", "1.2.3.4", "٠.١.٢", "1.2.3\n", "1.2.1234567890", "-1.2.3", ""])
 def test_a_version_has_one_form(version: str) -> None:
     with pytest.raises(ValidationError):
-        Signed(name="x", version=version, needs_perceptd="0.1.0", memory_mb=1)
+        ReleaseInfo(name="x", version=version, needs_perceptd="0.1.0", memory_mb=1)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from daemon.core.timing import FrameRate, monotonic_ns
-from daemon.runtime.child_main import Failed, RecordOutlet
+from daemon.runtime.child_main import Failed, RecordSender
 from daemon.runtime.shared_ring import Part
 from daemon.sources.capture.messages import MAX_PIXELS, Picture, capture_time
 
@@ -47,7 +47,7 @@ def capture_camera(address: str, settings: str) -> None:
     requested = json.loads(settings)
     capture = _open(requested["device"])
     configure(capture, requested)
-    send_pictures(capture, RecordOutlet(address).send, requested["fps"])
+    send_pictures(capture, RecordSender(address).send, requested["fps"])
 
 
 def configure(capture: Capture, requested: Mapping[str, float | None]) -> None:

@@ -12,7 +12,7 @@ from threading import Event
 from typing import Any
 
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.runtime.child_main import Failed, RecordOutlet
+from daemon.runtime.child_main import Failed, RecordSender
 from daemon.sources.capture.messages import MAX_SAMPLES, SoundChunk
 from daemon.sources.capture.sound_system import ServerSource, SoundServer, jack_locks_watched, sound_server
 
@@ -50,7 +50,7 @@ def capture_microphone(address: str, settings: str) -> None:
     device, source_name = requested["device"], None
     if isinstance(device, str) and device.startswith(SERVER_PREFIX):
         device, source_name = SERVER_DEVICE, device.removeprefix(SERVER_PREFIX)
-    outlet = RecordOutlet(address)
+    outlet = RecordSender(address)
     deadline = time.monotonic() + requested["patience_s"]
     is_open = False
     while not is_open:
@@ -115,7 +115,7 @@ class _InputStream:
     """An open stream of PortAudio. Its sound goes to the outlet once `may_send` is set."""
 
     def __init__(
-        self, library: Any, device: int | str | None, outlet: RecordOutlet, channel: int | None, requested_rate_hz: int
+        self, library: Any, device: int | str | None, outlet: RecordSender, channel: int | None, requested_rate_hz: int
     ) -> None:
         """Open the device and wait for the first sound. Raises Failed when the device does not open."""
         self.may_send, self.has_ended = Event(), Event()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon.runtime.child_main import Failed, leave
+from daemon.runtime.child_main import Failed, exit_with_reason
 
 # PA_INVALID_INDEX of pulse/def.h. A source that is no monitor of a sink has it as the number of its sink.
 NO_INDEX = 0xFFFF_FFFF
@@ -116,7 +116,7 @@ def _watch_locks(thread: int, is_done: threading.Event) -> None:
     while not is_done.wait(CHECK_LOCK_S):
         now = _awaited_lock(thread)
         if now is not None and now == before:
-            leave(f"a killed process has left a lock in JACK's library: {_remove(now)}")
+            exit_with_reason(f"a killed process has left a lock in JACK's library: {_remove(now)}")
         before = now
 
 

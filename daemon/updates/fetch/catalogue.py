@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from daemon.bundle.manifest import Name, Version
-from daemon.bundle.release import MANIFEST, FileEntry, Release, Signed, version_key
+from daemon.bundle.release import MANIFEST, FileEntry, Release, ReleaseInfo, version_key
 from daemon.core.errors import UpdateError
 
 # of a name from the source, in a message
@@ -115,12 +115,12 @@ def _entry(path: str, target: Target) -> FileEntry:
         raise _Unusable(f"has an invalid file {_shown(path)}: {_first_problem(error)}") from error
 
 
-def _signed(custom: object) -> Signed:
+def _signed(custom: object) -> ReleaseInfo:
     signed = custom.get("perceptd") if isinstance(custom, dict) else None
     if signed is None:
         raise _Unusable(f"has no custom.perceptd at its {MANIFEST}: it was not published for perceptd")
     try:
-        return Signed.model_validate(signed)
+        return ReleaseInfo.model_validate(signed)
     except ValidationError as error:
         raise _Unusable(f"has an invalid custom.perceptd: {_first_problem(error)}") from error
 

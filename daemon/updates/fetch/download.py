@@ -13,7 +13,7 @@ from tuf.api.metadata import TargetFile
 from tuf.ngclient import FetcherInterface
 
 from daemon import __version__
-from daemon.bundle.release import LISTING, FileEntry, Release, listing
+from daemon.bundle.release import FILE_LIST_NAME, FileEntry, Release, file_list
 from daemon.core.errors import UpdateError
 from daemon.core.files import read_bounded, replace_file
 from daemon.runtime.http import CHUNK_BYTES, HttpClient, TransferError, bounded, without_credentials
@@ -109,7 +109,7 @@ class DownloadDir:
             if not _is_correct(path, entry):
                 path.unlink()
                 raise UpdateError("disk", f"{path}: reads back differently than written: the disk or card is failing")
-        replace_file(self._directory / LISTING, listing(self._release.files))
+        replace_file(self._directory / FILE_LIST_NAME, file_list(self._release.files))
         for directory in sorted({self._path(entry).parent for entry in self._release.files}, reverse=True):
             _sync(directory)
 
@@ -148,7 +148,7 @@ class LocalFiles:
 def listed_files(directory: Path) -> Mapping[tuple[str, int], Path]:
     """The files in the listing of a slot by sha256 and length; none if there is no readable listing."""
     try:
-        lines = read_bounded(directory / LISTING, MAX_LISTING_BYTES).decode("ascii", "replace").splitlines()
+        lines = read_bounded(directory / FILE_LIST_NAME, MAX_LISTING_BYTES).decode("ascii", "replace").splitlines()
     except OSError:
         return {}
     found = {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
-from daemon.bundle.release import OFFERS_MOST, FileEntry, Offer, Release
+from daemon.bundle.release import MAX_OFFERS, FileEntry, Offer, Release
 from daemon.core.errors import UpdateError
 from daemon.updates.fetch.catalogue import Catalogue, build_catalogue, newest_releases, select_release
 from daemon.updates.messages import (
@@ -90,7 +90,7 @@ def _list_releases(request: SourceRequest) -> ReleaseList:
     catalogue = _catalogue(request)
     skipped = list(catalogue.skipped.items())[:MAX_SKIPPED]
     return ReleaseList(
-        releases=tuple(_offer(release) for release in newest_releases(catalogue.releases.values(), OFFERS_MOST)),
+        releases=tuple(_offer(release) for release in newest_releases(catalogue.releases.values(), MAX_OFFERS)),
         skipped=tuple(f"{name} {reason}"[:SKIP_CHARS] for name, reason in skipped),
     )
 

@@ -24,7 +24,7 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 from tuf.api.serialization import DeserializationError
 from tuf.ngclient import Updater
 
-from daemon.config.updates import EXPECTED_ROOT, ROOT_BYTES_MOST
+from daemon.config.updates import EXPECTED_ROOT, MAX_ROOT_BYTES
 from daemon.core.errors import UpdateError
 from daemon.core.files import read_bounded
 from daemon.updates.fetch.catalogue import Target
@@ -77,7 +77,7 @@ class _RecordingTransport(Transport):
 
 def _read_root(root: Path) -> bytes:
     try:
-        return read_bounded(root, ROOT_BYTES_MOST)
+        return read_bounded(root, MAX_ROOT_BYTES)
     except OSError as error:
         raise UpdateError("trust", f"{root}: cannot be read: {error.strerror}; {EXPECTED_ROOT}") from error
 
