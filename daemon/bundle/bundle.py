@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from daemon.bundle.manifest import FileName, Manifest, Number
-from daemon.core.document import Document, Loaded, load_document
+from daemon.core.document import Loaded, StrictModel, load_document
 from daemon.core.errors import BundleError
 
 MANIFEST = "bundle.yaml"
@@ -56,7 +56,7 @@ DIRECTORY = "selftest"
 CASES = "cases.yaml"
 
 
-class Case(Document):
+class Case(StrictModel):
     """One moment and the scores it must give; see docs/bundle.md."""
 
     image: FileName | None = None
@@ -71,7 +71,7 @@ class Case(Document):
         return self
 
 
-class Cases(Document):
+class Cases(StrictModel):
     """A whole `cases.yaml`."""
 
     cases: Annotated[list[Case], Field(min_length=1, max_length=1000)]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from daemon.core.document import Document
+from daemon.core.document import StrictModel
 from daemon.core.records import MODALITIES, Modality
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -27,7 +27,7 @@ Version = Annotated[str, Field(pattern=VERSION)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
-class TensorSpec(Document):
+class TensorSpec(StrictModel):
     """What a model's input or output must be; scale and zero point only where it is quantized."""
 
     shape: Annotated[list[PositiveInt], Field(min_length=1, max_length=5)]
@@ -48,7 +48,7 @@ class TensorSpec(Document):
         return math.prod(self.shape)
 
 
-class ImagePreprocessing(Document):
+class ImagePreprocessing(StrictModel):
     """From a frame to the input (1, height, width, channels): x = (pixel - mean) / std, then quantized."""
 
     colour: Literal["rgb", "bgr", "grey"]
@@ -58,7 +58,7 @@ class ImagePreprocessing(Document):
     std: Annotated[Number, Field(gt=0)] = 1.0
 
 
-class AudioPreprocessing(Document):
+class AudioPreprocessing(StrictModel):
     """From sound to a log-mel patch of shape (frames, mel_bands); see docs/bundle.md for the formula."""
 
     sample_rate_hz: Annotated[int, Field(ge=4_000, le=96_000)]
@@ -83,13 +83,13 @@ class AudioPreprocessing(Document):
         return self
 
 
-class TextPreprocessing(Document):
+class TextPreprocessing(StrictModel):
     """From text to ids of shape (1, length): each UTF-8 byte plus 1, then zeros."""
 
     encoding: Literal["utf-8-bytes"] = "utf-8-bytes"
 
 
-class _ModalitySpec(Document):
+class _ModalitySpec(StrictModel):
     model: FileName
     edgetpu: FileName | None = None
     input: TensorSpec
@@ -140,7 +140,7 @@ class TextSpec(_ModalitySpec):
         return self
 
 
-class Modalities(Document):
+class Modalities(StrictModel):
     """The senses of a bundle; each may be left out, not all."""
 
     image: ImageSpec | None = None
@@ -159,7 +159,7 @@ class Modalities(Document):
         return {modality: spec for modality, spec in specs.items() if spec is not None}
 
 
-class Threshold(Document):
+class Threshold(StrictModel):
     """An event starts when the smoothed score reaches `start` and ends when it falls below `end`."""
 
     start: Annotated[Number, Field(gt=0, le=1)]
@@ -172,7 +172,7 @@ class Threshold(Document):
         return self
 
 
-class Thresholds(Document):
+class Thresholds(StrictModel):
     """The default and the labels that differ from it."""
 
     default: Threshold = Threshold(start=0.7, end=0.4)
@@ -183,19 +183,19 @@ class Thresholds(Document):
         return self.labels.get(label, self.default)
 
 
-class Head(Document):
+class Head(StrictModel):
     """The fusion head: a model with the outputs scores (1, L) and shares (1, M, L)."""
 
     model: FileName
 
 
-class Selftest(Document):
+class Selftest(StrictModel):
     """How far a score of a stored case may lie from the stored one."""
 
     tolerance: Annotated[Number, Field(gt=0, le=0.5)]
 
 
-class Licence(Document):
+class Licence(StrictModel):
     """The licence of a part of the bundle, as an SPDX expression, and what it was made from."""
 
     part: str
@@ -203,7 +203,7 @@ class Licence(Document):
     source: str
 
 
-class Manifest(Document):
+class Manifest(StrictModel):
     """A whole `bundle.yaml`."""
 
     format: Literal[1]

@@ -7,9 +7,10 @@ import hashlib
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from daemon.bundle.manifest import Name, Version
+from daemon.core.document import StrictModel
 
 MANIFEST = "bundle.yaml"
 SELFTEST = "selftest/"
@@ -34,11 +35,7 @@ OFFERS_MOST = 100
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class FileEntry(_Part):
+class FileEntry(StrictModel):
     """One file of a bundle, by its path inside it."""
 
     path: Annotated[str, Field(pattern=r"^(selftest/)?[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
@@ -46,13 +43,13 @@ class FileEntry(_Part):
     sha256: Sha256
 
 
-class Signed(BaseModel):
+class Signed(StrictModel):
     """What the publisher signs of a whole bundle: the `custom.perceptd` of its manifest's target.
 
     `needs_perceptd` is the oldest version of this program that can run it, `memory_mb` how much memory its models need.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="ignore")
 
     name: Name
     version: Version
@@ -60,7 +57,7 @@ class Signed(BaseModel):
     memory_mb: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class Release(_Part):
+class Release(StrictModel):
     """One version of a bundle, with its files in the order of their paths: as publishers sign and devices take it."""
 
     signed: Signed

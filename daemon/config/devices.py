@@ -8,13 +8,13 @@ from typing import Annotated
 from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator
 
 from daemon.bundle.manifest import Number
-from daemon.core.document import Document
+from daemon.core.document import StrictModel
 from daemon.core.records import Modality
 
 NAMES = re.compile(r"auto|cpu|gpu|edgetpu(:(usb|pci)(:(0|[1-9][0-9]?))?)?")
 
 
-class DelegateConfig(Document):
+class DelegateConfig(StrictModel):
     """A library with the ABI of TFLite's external delegates, and the options it takes."""
 
     library: Annotated[str, Field(min_length=1, max_length=4096)]
@@ -48,7 +48,7 @@ DeviceChoice = Annotated[
 ]
 
 
-class DevicesConfig(Document):
+class DevicesConfig(StrictModel):
     """What runs every encoder, and which of them something else; how often accelerators are checked.
 
     `image_workers` is how many pictures are encoded at once where the CPU does it.

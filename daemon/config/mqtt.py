@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from daemon.bundle.manifest import Number
-from daemon.core.document import Document
+from daemon.core.document import StrictModel
 from daemon.core.errors import DocumentError
 from daemon.core.text import redact
 
@@ -28,7 +28,7 @@ def _host(host: str) -> str:
 TopicLevel = Annotated[str, AfterValidator(_topic_level)]
 
 
-class RecognitionsConfig(Document):
+class RecognitionsConfig(StrictModel):
     """Which recognitions are published."""
 
     publish: Literal["every", "rate", "change"] = "rate"
@@ -36,7 +36,7 @@ class RecognitionsConfig(Document):
     labels: Annotated[int, Field(ge=1, le=64)] = 3
 
 
-class OutboxConfig(Document):
+class OutboxConfig(StrictModel):
     """How much of what the broker has not acknowledged is kept on disk, and for how long."""
 
     max_mb: Annotated[Number, Field(ge=1, le=10_000)] = 64.0
@@ -59,20 +59,20 @@ Command = Literal[
 ]
 
 
-class CommandsConfig(Document):
+class CommandsConfig(StrictModel):
     """Which commands are not obeyed when they come over MQTT."""
 
     forbidden: list[Command] = []
 
 
-class HomeAssistantConfig(Document):
+class HomeAssistantConfig(StrictModel):
     """Whether and where Home Assistant is told of the node."""
 
     discovery: bool = True
     prefix: TopicLevel = "homeassistant"
 
 
-class TlsConfig(Document):
+class TlsConfig(StrictModel):
     """How the broker is verified, and who we are; without a CA file, by the system's certificates."""
 
     ca_file: str | None = None
@@ -86,7 +86,7 @@ class TlsConfig(Document):
         return self
 
 
-class MqttConfig(Document):
+class MqttConfig(StrictModel):
     """The broker and what is said to it."""
 
     host: Annotated[str, Field(max_length=253), AfterValidator(_host)] = "127.0.0.1"

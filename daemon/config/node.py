@@ -20,18 +20,18 @@ from daemon.config.streams import (
     stream_with_absolute_paths,
 )
 from daemon.config.updates import ModelsConfig, root_problem
-from daemon.core.document import Document, Loaded, load_document
+from daemon.core.document import Loaded, StrictModel, load_document
 from daemon.core.errors import DocumentError
 from daemon.core.text import redact
 
 
-class HealthConfig(Document):
+class HealthConfig(StrictModel):
     """How often the retained health is renewed when nothing changes."""
 
     every_s: Annotated[Number, Field(ge=1, le=3600)] = 10.0
 
 
-class Config(Document):
+class Config(StrictModel):
     """A whole `config.yaml`."""
 
     node: TopicLevel

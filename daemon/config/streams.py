@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from daemon.bundle.manifest import Number, Threshold
 from daemon.config.mqtt import TopicLevel
-from daemon.core.document import Document
+from daemon.core.document import StrictModel
 
 Part = Annotated[Number, Field(gt=0, le=1)]
 Decibels = Annotated[Number, Field(gt=0, le=90)]
@@ -17,7 +17,7 @@ KeepAliveSeconds = Annotated[Number, Field(gt=0, le=3600)]
 PreRollSeconds = Annotated[Number, Field(ge=0, le=10)]
 
 
-class MotionConfig(Document):
+class MotionConfig(StrictModel):
     """The gate of pictures: which part of the picture must have changed."""
 
     open: Part = 0.005
@@ -32,7 +32,7 @@ class MotionConfig(Document):
         return self
 
 
-class SoundConfig(Document):
+class SoundConfig(StrictModel):
     """The gate of sound: by how much the level must differ from the floor."""
 
     open_db: Decibels = 9.0
@@ -48,7 +48,7 @@ class SoundConfig(Document):
         return self
 
 
-class GatesConfig(Document):
+class GatesConfig(StrictModel):
     """The gates of one stream; None: the encoder takes everything."""
 
     motion: MotionConfig | None = None
@@ -108,7 +108,7 @@ def _device_alone(value: object) -> object:
     return {"device": value} if isinstance(value, (int, str)) and not isinstance(value, bool) else value
 
 
-class Region(Document):
+class Region(StrictModel):
     """A part of the picture, as fractions of its width and height."""
 
     left: Fraction = 0.0
@@ -123,14 +123,14 @@ class Region(Document):
         return self
 
 
-class DeviceConfig(Document):
+class DeviceConfig(StrictModel):
     """What cameras and microphones have in common."""
 
     stall_after_s: Annotated[Number, Field(ge=0.5, le=3600)] = 2.5
     offset_ms: Annotated[Number, Field(ge=-5000, le=0)] = 0.0
 
 
-class PictureConfig(Document):
+class PictureConfig(StrictModel):
     """What is done to every picture before anything else sees it: masks, then rotation, then the region."""
 
     rotate: Literal[0, 90, 180, 270] = 0
@@ -180,19 +180,19 @@ class ReplayConfig(PictureConfig):
         return self
 
 
-class TextConfig(Document):
+class TextConfig(StrictModel):
     """The text inlet of a stream."""
 
     enabled: bool = True
 
 
-class FusionConfig(Document):
+class FusionConfig(StrictModel):
     """How often moments are made."""
 
     max_rate_hz: Annotated[Number, Field(ge=0.001, le=1000)] = 60.0
 
 
-class EventsConfig(Document):
+class EventsConfig(StrictModel):
     """How scores become events; every duration is a time constant, independent of how often moments come."""
 
     smoothing_s: Seconds = 0.3
@@ -202,7 +202,7 @@ class EventsConfig(Document):
     thresholds: dict[str, Threshold] = {}
 
 
-class StreamConfig(Document):
+class StreamConfig(StrictModel):
     """One place that is watched."""
 
     camera: Annotated[CameraConfig | None, BeforeValidator(_device_alone)] = None

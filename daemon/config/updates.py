@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from daemon.bundle.manifest import Number
-from daemon.core.document import Document
+from daemon.core.document import StrictModel
 from daemon.core.files import read_bounded
 
 SCHEMES = ("https", "http", "file")
@@ -36,7 +36,7 @@ def _source(url: str) -> str:
     return url
 
 
-class ModelsConfig(Document):
+class ModelsConfig(StrictModel):
     """Where bundles come from (none: the config's own is used, always), and how they may be replaced."""
 
     source: Annotated[str, Field(max_length=2048), AfterValidator(_source)] | None = None

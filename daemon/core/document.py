@@ -19,21 +19,21 @@ MAX_DOCUMENT_BYTES = 1_000_000
 Key = tuple[str | int, ...]
 
 
-class Document(BaseModel):
-    """The base of every part of a document: frozen, and unknown keys are refused."""
+class StrictModel(BaseModel):
+    """Base of every schema: frozen, without type conversions; unknown keys are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
-DocumentT = TypeVar("DocumentT", bound=Document)
+ModelT = TypeVar("ModelT", bound=StrictModel)
 
 
 @dataclass(frozen=True)
-class Loaded(Generic[DocumentT]):
+class Loaded(Generic[ModelT]):
     """A valid document and where its keys stand."""
 
     path: Path
-    document: DocumentT
+    document: ModelT
     lines: Mapping[Key, int]
 
     def where(self, *key: str | int) -> str:
@@ -41,7 +41,7 @@ class Loaded(Generic[DocumentT]):
         return f"{self.path}:{_nearest_line(self.lines, key)}: {'.'.join(str(part) for part in key)}"
 
 
-def load_document(path: Path, model: type[DocumentT]) -> Loaded[DocumentT]:
+def load_document(path: Path, model: type[ModelT]) -> Loaded[ModelT]:
     """Read `path` and validate it whole. Raises DocumentError with every problem found."""
     try:
         with path.open("rb") as file:
@@ -126,7 +126,7 @@ def _note_lines(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
             _note_lines(value, inner, lines)
 
 
-def _explain(path: Path, problem: ErrorDetails, value: Any, lines: dict[Key, int], model: type[Document]) -> str:
+def _explain(path: Path, problem: ErrorDetails, value: Any, lines: dict[Key, int], model: type[StrictModel]) -> str:
     location, found, is_there = _locate(problem["loc"], value)
     line = _nearest_line(lines, location)
     key = ".".join(str(part) for part in location) or "(the whole document)"
@@ -171,7 +171,7 @@ def _locate(location: tuple[int | str, ...], value: Any) -> tuple[Key, Any, bool
     return tuple(key), value, True
 
 
-def _known_keys(model: type[Document], location: Key) -> list[str]:
+def _known_keys(model: type[StrictModel], location: Key) -> list[str]:
     """The keys that the part of the document at `location` may have."""
     current: Any = model
     for part in location:
@@ -198,7 +198,7 @@ def _documents_in(annotation: Any) -> Iterator[Any]:
 
 
 def _is_document(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, Document)
+    return isinstance(annotation, type) and issubclass(annotation, StrictModel)
 
 
 def _show(value: Any) -> str:

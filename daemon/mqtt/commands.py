@@ -5,10 +5,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from daemon.bundle.manifest import Name as BundleName
 from daemon.bundle.manifest import Version
+from daemon.core.document import StrictModel
 from daemon.core.records import Counters
 from daemon.mqtt.client import Inbound
 from daemon.mqtt.payloads import Name, Payload, Time
@@ -20,10 +21,8 @@ MAX_RESPONSE_TOPIC = 256
 MAX_NAME = 64
 
 
-class Arguments(BaseModel):
+class Arguments(StrictModel):
     """What the payload of a command may say: JSON, or nothing at all."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class StreamArguments(Arguments, title="OfStream"):

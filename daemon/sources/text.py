@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from daemon.core.document import Document, load_document
+from daemon.core.document import StrictModel, load_document
 from daemon.core.errors import InputError
 from daemon.core.ports import Deliver
 from daemon.core.records import Counters, Line
@@ -79,14 +79,14 @@ class TextInlet:
         self._deliver(Line(text, captured_ns))
 
 
-class TimedLine(Document):
+class TimedLine(StrictModel):
     """A text and when it comes, in seconds from the start of the recording."""
 
     at_s: Annotated[float, Field(ge=0, le=LONGEST_AT_S, allow_inf_nan=False)]
     text: Annotated[str, Field(min_length=1, max_length=4096)]
 
 
-class TimedLines(Document):
+class TimedLines(StrictModel):
     """A whole sidecar."""
 
     lines: Annotated[list[TimedLine], Field(max_length=100_000)]

@@ -3,10 +3,11 @@
 import json
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from daemon.bundle.manifest import Name, Version
 from daemon.bundle.release import OFFERS_MOST, Offer, Release
+from daemon.core.document import StrictModel
 from daemon.core.errors import UpdateError
 from daemon.updates.state import REASON_CHARS
 
@@ -20,11 +21,7 @@ SELFTEST_S = 120.0
 """As `check`, and as long again for the stored cases: a few take 0.1 s, and as many seconds on the slowest board."""
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class SourceRequest(_Message):
+class SourceRequest(StrictModel):
     """Where to look, and whom to trust: a URL, the path of a root.json, the directory of TUF's cache.
 
     `perceptd` is the version of this program. All that a look at the source needs.
@@ -56,14 +53,14 @@ class DownloadRequest(SourceRequest):
     progress: int
 
 
-class VerifyRequest(_Message):
+class VerifyRequest(StrictModel):
     """The files in `into` are to be on disk, and to be those of the release."""
 
     release: Release
     into: str
 
 
-class SelftestRequest(_Message):
+class SelftestRequest(StrictModel):
     """A release's files in a directory are to be tried, with the memory that was declared for it."""
 
     release: Release
@@ -77,27 +74,27 @@ class CheckRequest(SelftestRequest):
     config: str | None = None
 
 
-class LookResult(_Message):
+class LookResult(StrictModel):
     """The newest versions of every name, by name and version; and why others were left out."""
 
     releases: Annotated[tuple[Offer, ...], Field(max_length=OFFERS_MOST)]
     skipped: Annotated[tuple[str, ...], Field(max_length=SKIPPED_MOST)]
 
 
-class ResolveResult(_Message):
+class ResolveResult(StrictModel):
     """The version that was looked for."""
 
     release: Release
 
 
-class DownloadResult(_Message):
+class DownloadResult(StrictModel):
     """How many bytes came from the source, and how many were there."""
 
     fetched: int
     reused: int
 
 
-class VerifyResult(_Message):
+class VerifyResult(StrictModel):
     """Nothing more is to be said."""
 
 

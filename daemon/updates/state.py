@@ -5,10 +5,11 @@ Times are wall time in seconds since the epoch.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from daemon.bundle.manifest import Name, Number, Version
 from daemon.bundle.release import OFFERS_MOST, Offer, Release, Sha256
+from daemon.core.document import StrictModel
 from daemon.core.records import UpdateStage
 
 REFUSED = 32
@@ -22,11 +23,7 @@ Id = Annotated[str, Field(max_length=100)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class BundleMetrics(_Part):
+class BundleMetrics(StrictModel):
     """How a bundle does: of its latest moments, at most a window of them, or of all since it took over.
 
     `p99_ms` is the latency from capture to recognition, `mean_top_score` the mean of the highest score of each moment;
@@ -39,7 +36,7 @@ class BundleMetrics(_Part):
     mean_top_score: Annotated[Number, Field(ge=0)] | None
 
 
-class Slot(_Part):
+class Slot(StrictModel):
     """A whole bundle in the store; `content` names its directory, `memory_mb` is what it may take."""
 
     name: Name
@@ -53,7 +50,7 @@ class Slot(_Part):
         return f"{self.name}@{self.version}"
 
 
-class Candidate(_Part):
+class Candidate(StrictModel):
     """The bundle that is being installed, and its stage since when.
 
     `asked`: somebody asked for this one. `closed`: the daemon was stopped in order meanwhile; `ended_in` are the stages
@@ -75,7 +72,7 @@ class Candidate(_Part):
         return f"{self.name}@{self.version}"
 
 
-class Probation(_Part):
+class Probation(StrictModel):
     """The active bundle is on trial since then; so many times the daemon was started meanwhile."""
 
     since: Number
@@ -83,7 +80,7 @@ class Probation(_Part):
     before: BundleMetrics
 
 
-class Refusal(_Part):
+class Refusal(StrictModel):
     """A version that is not tried again by itself, and at which stage it was given up."""
 
     id: Id
@@ -93,7 +90,7 @@ class Refusal(_Part):
     time: Number
 
 
-class Check(_Part):
+class Check(StrictModel):
     """The latest look at the source."""
 
     ok: bool
@@ -101,7 +98,7 @@ class Check(_Part):
     time: Number
 
 
-class Result(_Part):
+class Result(StrictModel):
     """What became of the latest bundle that was tried."""
 
     id: Id
@@ -111,7 +108,7 @@ class Result(_Part):
     time: Number
 
 
-class UpdateState(_Part):
+class UpdateState(StrictModel):
     """The whole of it. Without `active` the config's own bundle runs; `base` is its id when another was activated."""
 
     format: Literal[1] = 1

@@ -10,7 +10,7 @@ import yaml
 
 from daemon.bundle.bundle import load_bundle
 from daemon.bundle.manifest import AudioSpec, ImageSpec, TextSpec
-from daemon.core.document import Document
+from daemon.core.document import StrictModel
 from daemon.pipeline.offline import Item, OfflineRecogniser
 from daemon.pipeline.recogniser import load_recogniser
 from training import convert, speech, voices
@@ -76,7 +76,7 @@ def write_manifest(directory: Path, start: float) -> None:
     (directory / "bundle.yaml").write_text(text_form, encoding="utf-8")
 
 
-def _plain(spec: Document) -> dict[str, Any]:
+def _plain(spec: StrictModel) -> dict[str, Any]:
     """As the manifest states it: without what is a default."""
     return spec.model_dump(exclude_none=True, exclude_defaults=True)
 

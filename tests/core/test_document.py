@@ -163,13 +163,13 @@ def test_hostile_bytes_are_refused_and_never_crash(tmp_path_factory: pytest.Temp
 
 def test_the_shipped_config_names_every_key() -> None:
     from daemon.config.node import Config
-    from daemon.core.document import Document
+    from daemon.core.document import StrictModel
 
-    def keys(model: type[Document]) -> set[str]:
+    def keys(model: type[StrictModel]) -> set[str]:
         found = set(model.model_fields)
         for field in model.model_fields.values():
             for part in [field.annotation, *getattr(field.annotation, "__args__", ())]:
-                if isinstance(part, type) and issubclass(part, Document):
+                if isinstance(part, type) and issubclass(part, StrictModel):
                     found |= keys(part)
         return found
 
