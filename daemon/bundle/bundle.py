@@ -52,8 +52,8 @@ def _must_exist(bundle: Bundle, name: str, *key: str) -> None:
         raise bundle.problem(f"no file {name} in {bundle.directory}", *key)
 
 
-DIRECTORY = "selftest"
-CASES = "cases.yaml"
+SELFTEST_DIRECTORY = "selftest"
+CASES_FILE = "cases.yaml"
 
 
 class Case(StrictModel):
@@ -79,7 +79,7 @@ class Cases(StrictModel):
 
 def load_cases(bundle: Bundle) -> list[tuple[Case, str]]:
     """The cases of a bundle, each with where it stands. Raises DocumentError or BundleError."""
-    loaded = load_document(bundle.directory / DIRECTORY / CASES, Cases)
+    loaded = load_document(bundle.directory / SELFTEST_DIRECTORY / CASES_FILE, Cases)
     cases = []
     for index, case in enumerate(loaded.document.cases):
         where = loaded.where("cases", index)
@@ -88,11 +88,11 @@ def load_cases(bundle: Bundle) -> list[tuple[Case, str]]:
             raise bundle.problem(f"{where} expects scores of {sorted(strangers)}, which are not here", "labels")
         for name in (case.image, case.audio):
             if name is not None and not case_file(bundle, name).is_file():
-                raise bundle.problem(f"{where} names {name}, which is not in {DIRECTORY}/", "selftest")
+                raise bundle.problem(f"{where} names {name}, which is not in {SELFTEST_DIRECTORY}/", "selftest")
         cases.append((case, where))
     return cases
 
 
 def case_file(bundle: Bundle, name: str) -> Path:
     """The path of a stored input."""
-    return bundle.directory / DIRECTORY / name
+    return bundle.directory / SELFTEST_DIRECTORY / name

@@ -13,23 +13,23 @@ from daemon.bundle.manifest import Name, Version
 from daemon.core.document import StrictModel
 
 MANIFEST = "bundle.yaml"
-SELFTEST = "selftest/"
-LISTING = "files.txt"
-"""In the store a bundle's directory holds its `listing` under this name."""
+SELFTEST_PREFIX = "selftest/"
+FILE_LIST_NAME = "files.txt"
+"""In the store a bundle's directory holds its `file_list` under this name."""
 
-RESERVED = {LISTING, "files.new", "selftest"}
+RESERVED = {FILE_LIST_NAME, "files.new", "selftest"}
 """Names in a bundle's directory that are the store's own, or a directory: no file of a bundle may have them."""
 
-FILES_MOST = 400
-"""A bundle has a dozen files, and a hundred with a large self-test; more find no room in `RELEASE_BYTES_MOST`."""
+MAX_FILES = 400
+"""A bundle has a dozen files, and a hundred with a large self-test; more find no room in `MAX_RELEASE_BYTES`."""
 
-RELEASE_BYTES_MOST = 60_000
+MAX_RELEASE_BYTES = 60_000
 """A release is one answer of a child process, which holds 64 kB (runtime/child.py)."""
 
-BUNDLE_BYTES_MOST = 4 * 2**30
+MAX_BUNDLE_BYTES = 4 * 2**30
 """More than a board of this class can load; lengths far beyond are a mistake, or an attack on quotas."""
 
-OFFERS_MOST = 100
+MAX_OFFERS = 100
 """So many releases are listed: what a person looks through, and what finds room in an answer."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -43,7 +43,7 @@ class FileEntry(StrictModel):
     sha256: Sha256
 
 
-class Signed(StrictModel):
+class ReleaseInfo(StrictModel):
     """What the publisher signs of a whole bundle: the `custom.perceptd` of its manifest's target.
 
     `needs_perceptd` is the oldest version of this program that can run it, `memory_mb` how much memory its models need.
@@ -60,7 +60,7 @@ class Signed(StrictModel):
 class Release(StrictModel):
     """One version of a bundle, with its files in the order of their paths: as publishers sign and devices take it."""
 
-    signed: Signed
+    signed: ReleaseInfo
     files: tuple[FileEntry, ...]
 
     @model_validator(mode="after")
@@ -79,13 +79,13 @@ class Release(StrictModel):
 
     @model_validator(mode="after")
     def _is_not_too_much(self) -> "Release":
-        if len(self.files) > FILES_MOST:
-            raise ValueError(f"it has {len(self.files)} files, more than {FILES_MOST}")
-        if self.size > BUNDLE_BYTES_MOST:
-            raise ValueError(f"it has {self.size} bytes, more than {BUNDLE_BYTES_MOST}")
-        if len(self.model_dump_json()) > RELEASE_BYTES_MOST:
+        if len(self.files) > MAX_FILES:
+            raise ValueError(f"it has {len(self.files)} files, more than {MAX_FILES}")
+        if self.size > MAX_BUNDLE_BYTES:
+            raise ValueError(f"it has {self.size} bytes, more than {MAX_BUNDLE_BYTES}")
+        if len(self.model_dump_json()) > MAX_RELEASE_BYTES:
             what = f"{len(self.files)} files with so long names"
-            raise ValueError(f"it has {what} that their list is over {RELEASE_BYTES_MOST} bytes")
+            raise ValueError(f"it has {what} that their list is over {MAX_RELEASE_BYTES} bytes")
         return self
 
     @property
@@ -101,10 +101,10 @@ class Release(StrictModel):
     @property
     def content(self) -> str:
         """A hash of what it consists of: the name of its directory in the store."""
-        return hashlib.sha256(listing(self.files)).hexdigest()
+        return hashlib.sha256(file_list(self.files)).hexdigest()
 
 
-class Offer(Signed):
+class Offer(ReleaseInfo):
     """A release as it is listed, without its files; `size` is of all of them, in bytes."""
 
     size: Annotated[int, Field(ge=0)]
@@ -115,7 +115,7 @@ class Offer(Signed):
         return f"{self.name}@{self.version}"
 
 
-def listing(files: tuple[FileEntry, ...]) -> bytes:
+def file_list(files: tuple[FileEntry, ...]) -> bytes:
     """The files as text, one line each: hash, length and path."""
     return "".join(f"{entry.sha256} {entry.length} {entry.path}\n" for entry in files).encode()
 

@@ -15,10 +15,10 @@ the timestamp's does, and signs whenever something is published; where nothing i
 targets' key may lie where people publish by hand: it is needed six times a year, the root's once or twice.
 """
 
-DAYS = "x-perceptd-expiry-days"
+EXPIRY_DAYS_FIELD = "x-perceptd-expiry-days"
 """In root, of each role: for how many days it signs. TUF leaves fields of other names alone."""
 
-MOST_DAYS = 3650
+MAX_DAYS = 3650
 """A signature that counts for more than ten years is a mistake."""
 
 DUE = 1 / 3

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from daemon import __version__
-from daemon.bundle.signature_lifetimes import DEFAULT_DAYS, MOST_DAYS, ROLES
+from daemon.bundle.signature_lifetimes import DEFAULT_DAYS, MAX_DAYS, ROLES
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -155,7 +155,7 @@ def _count(text: str) -> int:
 
 
 def _days(text: str) -> int:
-    return _number(text, 1, MOST_DAYS)
+    return _number(text, 1, MAX_DAYS)
 
 
 def _memory(text: str) -> int:

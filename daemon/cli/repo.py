@@ -12,10 +12,10 @@ from daemon.bundle.bundle import load_bundle
 from daemon.bundle.signature_lifetimes import ROLES
 from daemon.core.errors import Refused
 from daemon.pipeline.trial import try_bundle
-from daemon.publisher.contents import release_of
-from daemon.publisher.keys import VARIABLE, KeyRing
-from daemon.publisher.repository import PUBLIC, ROOT, Repository, begin, opened, utc_now
-from daemon.publisher.status import Report, release_json, release_words, render, report
+from daemon.publisher.contents import describe_release
+from daemon.publisher.keys import KEY_VARIABLE, KeyRing
+from daemon.publisher.repository import PUBLIC, ROOT, Repository, create_repository, open_repository, utc_now
+from daemon.publisher.status import Report, release_json, release_text, render, report
 
 KEYS = "keys"
 """Where the keys lie in a repository's directory, unless --keys says otherwise."""
@@ -26,7 +26,7 @@ def repo_init(options: argparse.Namespace) -> int:
     directory, days = options.directory, {role: getattr(options, f"{role}_days") for role in ROLES}
     keys = _key_directories(options, directory)
     with _os_errors_told():
-        begin(directory, KeyRing(keys, os.environ), options.root_keys, options.threshold, days, utc_now())
+        create_repository(directory, KeyRing(keys, os.environ), options.root_keys, options.threshold, days, utc_now())
     signers = f"{options.threshold} of {options.root_keys} root keys must sign"
     paths = {"repository": directory, "public": directory / PUBLIC, "root": directory / ROOT, "keys": keys[0]}
     _say(
@@ -46,22 +46,22 @@ def repo_add(options: argparse.Namespace) -> int:
     bundle = load_bundle(options.bundle)
     with _os_errors_told():
         # the files are looked at first: what is staged is what was tried; the memory need is known after that
-        release = release_of(options.bundle, bundle.manifest, options.needs_perceptd, options.memory_mb or 1)
-        with opened(options.repo) as repository:
+        release = describe_release(options.bundle, bundle.manifest, options.needs_perceptd, options.memory_mb or 1)
+        with open_repository(options.repo) as repository:
             there = repository.published(release)
-            put_back = 0 if there is None else repository.put_back(there, options.bundle)
+            put_back = 0 if there is None else repository.restore_files(there, options.bundle)
         if there is not None:
-            words = f"{release_words(there)}; is published already"
+            words = f"{release_text(there)}; is published already"
             words += f"; {put_back} of its files were missing or damaged, and are back" if put_back else ""
             _say(options, {**release_json(there), "staged": False, "put_back": put_back}, words)
             return 0
         trial = try_bundle(options.bundle)
         memory_mb = options.memory_mb or trial.memory_mb
         release = release.model_copy(update={"signed": release.signed.model_copy(update={"memory_mb": memory_mb})})
-        with opened(options.repo) as repository:
+        with open_repository(options.repo) as repository:
             repository.stage(release, options.bundle)
     words = (
-        f"{release_words(release)}; self-test good in {trial.seconds * 1000:.0f} ms; staged for perceptd repo publish"
+        f"{release_text(release)}; self-test good in {trial.seconds * 1000:.0f} ms; staged for perceptd repo publish"
     )
     _say(options, {**release_json(release), "staged": True}, words)
     return 0
@@ -72,7 +72,7 @@ def repo_publish(options: argparse.Namespace) -> int:
     with _repository(options) as repository:
         published = repository.publish(_keys(options, options.repo), utc_now())
         found = _report(repository)
-    words = [f"published {release_words(release)}" for release in published] or ["nothing new was staged"]
+    words = [f"published {release_text(release)}" for release in published] or ["nothing new was staged"]
     _say(options, {"published": [release_json(release) for release in published]}, *words)
     _remarks(found)  # all is published: what expires is no failure of this command
     return 0
@@ -101,7 +101,7 @@ def repo_rotate_key(options: argparse.Namespace) -> int:
     number = f"_{options.number}" if role == "root" else ""
     words = [
         f"{role} has a new key, {where}; root is at version {version}, which devices find by themselves",
-        f"where {VARIABLE}{role.upper()}{number} or another copy holds the old key, replace it: it signs no more",
+        f"where {KEY_VARIABLE}{role.upper()}{number} or another copy holds the old key, replace it: it signs no more",
     ]
     if role == "root":
         words.append(
@@ -134,7 +134,7 @@ def _remarks(found: Report) -> int:
 
 @contextmanager
 def _repository(options: argparse.Namespace) -> Iterator[Repository]:
-    with _os_errors_told(), opened(options.repo) as repository:
+    with _os_errors_told(), open_repository(options.repo) as repository:
         yield repository
 
 

@@ -14,14 +14,14 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from daemon.bundle.bundle import load_bundle
-from daemon.config.mqtt import broker_at
+from daemon.config.mqtt import override_broker
 from daemon.config.node import (
     Config,
-    absent_files,
     load_config,
+    missing_files,
     models_directory,
     override_devices,
-    unusable_root,
+    root_file_problems,
 )
 from daemon.core.document import Loaded
 from daemon.core.errors import Refused, SourceError, UpdateError
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the node until SIGTERM or Ctrl-C."""
     loaded = load_config(options.config)
     config = override_devices(loaded.document, options.camera, options.microphone)
-    config = config.model_copy(update={"mqtt": broker_at(options.broker, config.mqtt)})
+    config = config.model_copy(update={"mqtt": override_broker(options.broker, config.mqtt)})
     start_logging(config.log_level)
     faulthandler.register(signal.SIGUSR1)
     faulthandler.enable()  # the service manager's watchdog ends us by SIGABRT: every thread then says where it was
@@ -70,7 +70,7 @@ def check_config(options: argparse.Namespace) -> int:
     loaded = load_config(options.config)
     recogniser = _first(loaded, None)
     Node(loaded.document, recogniser)
-    for remark in [*absent_files(loaded), *unusable_root(loaded), *recogniser.stays_on_cpu]:
+    for remark in [*missing_files(loaded), *root_file_problems(loaded), *recogniser.stays_on_cpu]:
         print(remark, file=sys.stderr)
     streams = ", ".join(loaded.document.streams)
     print(f"{options.config}: good; bundle {recogniser.bundle.manifest.id}, streams: {streams}")

@@ -42,7 +42,7 @@ def _which(choice: object) -> str:
 
 
 Named = Annotated[str, AfterValidator(_device_name)]
-DeviceChoice = Annotated[
+DeviceSelection = Annotated[
     Annotated[Named, Tag("name")] | Annotated[DelegateConfig, Tag("delegate")],
     Discriminator(_which),
 ]
@@ -54,10 +54,10 @@ class DevicesConfig(StrictModel):
     `image_workers` is how many pictures are encoded at once where the CPU does it.
     """
 
-    default: DeviceChoice = "auto"
-    image: DeviceChoice | None = None
-    audio: DeviceChoice | None = None
-    text: DeviceChoice | None = None
+    default: DeviceSelection = "auto"
+    image: DeviceSelection | None = None
+    audio: DeviceSelection | None = None
+    text: DeviceSelection | None = None
     gpu_delegate: DelegateConfig | None = None
     check_every_s: Annotated[Number, Field(ge=0, le=3600)] = 1.0
     image_workers: Annotated[int, Field(ge=1, le=8)] = 1
@@ -68,9 +68,9 @@ class DevicesConfig(StrictModel):
         update = {k: v.model_copy(update={"library": str(base / v.library)}) for k, v in delegates.items()}
         return self.model_copy(update=update)
 
-    def of(self, modality: Modality) -> DeviceChoice:
+    def of(self, modality: Modality) -> DeviceSelection:
         """What is to run this encoder."""
-        choice: DeviceChoice | None = getattr(self, modality)
+        choice: DeviceSelection | None = getattr(self, modality)
         return self.default if choice is None else choice
 
 

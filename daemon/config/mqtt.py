@@ -110,7 +110,7 @@ class MqttConfig(StrictModel):
         return self
 
 
-def broker_at(broker: str | None, mqtt: MqttConfig) -> MqttConfig:
+def override_broker(broker: str | None, mqtt: MqttConfig) -> MqttConfig:
     """The settings with another broker, given as HOST or HOST:PORT. Raises DocumentError."""
     if broker is None:
         return mqtt

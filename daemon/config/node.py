@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from daemon.bundle.manifest import Number
 from daemon.config.devices import DevicesConfig
-from daemon.config.mqtt import MqttConfig, TopicLevel, broker_at, with_absolute_paths
+from daemon.config.mqtt import MqttConfig, TopicLevel, override_broker, with_absolute_paths
 from daemon.config.streams import (
     CameraConfig,
     MicrophoneConfig,
@@ -92,12 +92,12 @@ def override_devices(config: Config, camera: str | None, microphone: str | None)
 def broker_and_node(broker: str | None, node: str | None, path: Path) -> tuple[MqttConfig, str]:
     """What to reach a running node by: from options, and what they leave open from the config. Raises DocumentError."""
     if broker and node:
-        return broker_at(broker, MqttConfig()), node
+        return override_broker(broker, MqttConfig()), node
     config = load_config(path).document
-    return broker_at(broker, config.mqtt), node or config.node
+    return override_broker(broker, config.mqtt), node or config.node
 
 
-def absent_files(config: Loaded[Config]) -> list[str]:
+def missing_files(config: Loaded[Config]) -> list[str]:
     """What the config's streams play that is not there now, each with its place; a running node would wait for it."""
     remarks = []
     for name, stream in config.document.streams.items():
@@ -111,7 +111,7 @@ def absent_files(config: Loaded[Config]) -> list[str]:
     return remarks
 
 
-def unusable_root(config: Loaded[Config]) -> list[str]:
+def root_file_problems(config: Loaded[Config]) -> list[str]:
     """What is wrong with the root.json of the config, with its place; a running node would keep the bundle it has."""
     models = config.document.models
     problem = None if models.source is None or models.root is None else root_problem(Path(models.root))

@@ -15,7 +15,7 @@ SCHEMES = ("https", "http", "file")
 """Over http nobody can change anything either: what comes is trusted by its signatures alone."""
 
 
-ROOT_BYTES_MOST = 512_000
+MAX_ROOT_BYTES = 512_000
 """Of a root.json; TUF's client allows for as much."""
 
 EXPECTED_ROOT = "expected the root.json of the publisher whose bundles are trusted"
@@ -59,7 +59,7 @@ class ModelsConfig(StrictModel):
 def root_problem(root: Path) -> str | None:
     """Why a root.json cannot be used, at a glance: its signatures are not checked here."""
     try:
-        document = json.loads(read_bounded(root, ROOT_BYTES_MOST))
+        document = json.loads(read_bounded(root, MAX_ROOT_BYTES))
     except OSError as error:
         return f"{root}: cannot be read: {error.strerror or error}; {EXPECTED_ROOT}"
     except (ValueError, RecursionError):

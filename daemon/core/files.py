@@ -10,7 +10,7 @@ def replace_file(path: Path, content: bytes, mode: int | None = None) -> None:
     """Replace the file, whole or not at all; `mode` is its permissions, if not the umask's. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_suffix(".new")
-    with unfinished(new):
+    with removed_on_error(new):
         with new.open("wb") as file:
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
@@ -22,7 +22,7 @@ def replace_file(path: Path, content: bytes, mode: int | None = None) -> None:
 
 
 @contextmanager
-def unfinished(path: Path) -> Iterator[None]:
+def removed_on_error(path: Path) -> Iterator[None]:
     """While a file is written and renamed: it is removed when that fails, and an OSError names it."""
     try:
         yield

@@ -100,7 +100,7 @@ class Frame:
             parts.append(plane[top // down : bottom // down, left // across : right // across])
         return replace(self, content=tuple(parts))
 
-    def later(self, change: Callable[["Frame"], "Frame"]) -> "Frame":
+    def deferred(self, change: Callable[["Frame"], "Frame"]) -> "Frame":
         """What `change` makes of it, once its planes are asked for; the time and the colours must stay."""
         return replace(self, content=Deferred(lambda: change(self).planes))
 

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from daemon import __version__
 from daemon.bundle.release import Offer, version_key
-from daemon.bundle.signature_lifetimes import DAYS, DEFAULT_DAYS, ROLES, days_left, is_urgent
+from daemon.bundle.signature_lifetimes import DEFAULT_DAYS, EXPIRY_DAYS_FIELD, ROLES, days_left, is_urgent
 from daemon.config.updates import root_problem
 from daemon.core.errors import UpdateError, UpdateFault
 from daemon.doctor.finding import Finding
@@ -123,7 +123,7 @@ def expiring(metadata: Path, now: datetime) -> Expiry | None:
     found = []
     for role in ROLES:
         expires = datetime.strptime(signed[role]["expires"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-        days = signed["root"]["roles"][role].get(DAYS, DEFAULT_DAYS[role])
+        days = signed["root"]["roles"][role].get(EXPIRY_DAYS_FIELD, DEFAULT_DAYS[role])
         if is_urgent(expires, days, now) and days_left(expires, now) <= SOON_DAYS:
             found.append(Expiry(role, expires))
     return min(found, key=lambda one: one.expires, default=None)

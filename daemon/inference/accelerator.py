@@ -14,7 +14,7 @@ from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import Device
 from daemon.inference.verification import Asked, Verifier, Workload
 from daemon.runtime.child import Child
-from daemon.runtime.heartbeat import IDLE_S, ROUND_S, Heartbeat
+from daemon.runtime.heartbeat import HANG_AFTER_S, IDLE_S, Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -157,10 +157,10 @@ class Accelerator:
             self._child.check_gone()
         for verifier in self.verifiers:
             verifier.goes(way)
-        self.progress.mark(LOAD_S + ROUND_S)
+        self.progress.mark(LOAD_S + HANG_AFTER_S)
         if self._history.has_failed:
             self._upkeep.revive()
-            self.progress.mark(LOAD_S + ROUND_S)
+            self.progress.mark(LOAD_S + HANG_AFTER_S)
         self._tell("starting", self._history.status.reason)
         with AcceleratorProcess(way, self._served, self._inputs) as process:
             self._child = process.child
@@ -171,7 +171,7 @@ class Accelerator:
                 self._hand_out(process)
 
     def _going_on(self, seconds: float) -> bool:
-        self.progress.mark(seconds + ROUND_S)
+        self.progress.mark(seconds + HANG_AFTER_S)
         return not self._stop.is_set()
 
     def _hand_out(self, process: AcceleratorProcess) -> None:

@@ -19,7 +19,7 @@ from daemon.core.records import Tensor
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.inference.accelerator_main import serve
 from daemon.inference.placement import Device
-from daemon.runtime.child import Child, event_counter, memory_to_read, owned, shared_memory
+from daemon.runtime.child import Child, close_with, event_counter, read_only_memory, shared_memory
 
 ALIGNMENT = 64
 """Bytes; a cache line of all processors this runs on."""
@@ -52,7 +52,7 @@ class SharedInputs:
         for model, tensor in held:
             self.regions.append(Region(model, size))
             size += aligned(tensor.nbytes)
-        descriptor, memory = memory_to_read(size)
+        descriptor, memory = read_only_memory(size)
         self._file = os.fdopen(descriptor, "r+b", buffering=0)  # closed with us, if we are never used
         views = [
             np.frombuffer(memory, tensor.dtype, tensor.size, region.offset).reshape(tensor.shape)
@@ -107,9 +107,9 @@ class AcceleratorProcess:
         with ExitStack() as stack:
             offsets, size = _offsets(models)
             try:
-                answers = owned(stack, shared_memory(size))
+                answers = close_with(stack, shared_memory(size))
                 memory = mmap.mmap(answers, size)
-                self._asked, self._answered = (owned(stack, event_counter()) for _ in range(2))
+                self._asked, self._answered = (close_with(stack, event_counter()) for _ in range(2))
             except OSError as error:
                 raise ChildError(f"no memory could be shared: {error}") from error
             self._answers = [

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
 
-from daemon.config.devices import DelegateConfig, DeviceChoice
+from daemon.config.devices import DelegateConfig, DeviceSelection
 from daemon.core.records import CPU
 from daemon.inference.hardware import EDGETPU_LIBRARY, EdgeTpu, edge_tpus, gpu_nodes, jetson_release
 
@@ -67,7 +67,7 @@ def look_around(root: Path = Path("/")) -> Machine:
 
 
 def place(
-    choice: DeviceChoice, machine: Machine, *, is_compiled: bool, gpu_delegate: DelegateConfig | None
+    choice: DeviceSelection, machine: Machine, *, is_compiled: bool, gpu_delegate: DelegateConfig | None
 ) -> Placement:
     """Where an encoder goes; `is_compiled`: the bundle has its model for an Edge TPU too."""
     if isinstance(choice, DelegateConfig):

@@ -12,7 +12,7 @@ from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, wall_time
 from daemon.inference.accelerator import Accelerator
 from daemon.inference.accelerator_status import AcceleratorState
 from daemon.inference.placement import Placement
-from daemon.runtime.child import tally
+from daemon.runtime.child import kill_counts
 from daemon.runtime.liveness import SourceState
 from daemon.runtime.supervisor import SupervisedSource
 
@@ -204,8 +204,8 @@ def process_health(started_ns: int) -> ProcessHealth:
         uptime_s=round((monotonic_ns() - started_ns) / NS_PER_S, 3),
         cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
         peak_rss_mb=round(usage.ru_maxrss / 1024, 1),
-        children_killed=tally.killed,
-        children_left_behind=tally.left_behind,
+        children_killed=kill_counts.killed,
+        children_left_behind=kill_counts.left_behind,
     )
 
 

@@ -21,7 +21,7 @@ from daemon.node.stream_publisher import Identity, Latencies, Shown, StreamPubli
 from daemon.node.switches import load_switches
 from daemon.node.systemd import Notifier, Service
 from daemon.pipeline.recogniser import Recogniser
-from daemon.runtime.heartbeat import Heartbeat, short_turns
+from daemon.runtime.heartbeat import Heartbeat, short_switch_interval
 from daemon.updates.state import BundleMetrics
 from daemon.updates.updater import Updater
 
@@ -121,7 +121,7 @@ class Node:
         """
         if self._bundles is None:
             raise Refused("bundles are not replaced here")
-        with short_turns():
+        with short_switch_interval():
             recogniser = self._bundles.load(directory)
             if (found := recogniser.bundle.manifest.id) != bundle:
                 raise Refused(f"{directory}: is {found}, expected {bundle}")

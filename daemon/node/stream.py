@@ -21,7 +21,7 @@ from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.recogniser import Recogniser
 from daemon.runtime.liveness import DELIVERS
 from daemon.runtime.supervisor import SupervisedSource
-from daemon.sources.factory import build_sources, watch_of
+from daemon.sources.factory import build_sources, expectation_of
 from daemon.sources.quality import Inspector
 from daemon.sources.text import TextInlet
 
@@ -166,7 +166,7 @@ class Stream:
     def look(self) -> None:
         """See whether every source still delivers what it should."""
         for source in self._sources.values():
-            source.look()
+            source.check()
 
     def request_stop(self) -> None:
         """Ask every source to close."""
@@ -235,7 +235,7 @@ class Stream:
                 on_change=self._on_change,
                 on_end=on_end,
                 resumes=resumes,
-                watch=watch_of(name, self._config, self._wanted),
+                expectation=expectation_of(name, self._config, self._wanted),
                 inspect=Inspector(),
             )
             self._sources[name] = supervised

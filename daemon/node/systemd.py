@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.node.health import AcceleratorHealth, SourceHealth, fails, is_opened_first
-from daemon.runtime.heartbeat import Heartbeat, stuck
+from daemon.runtime.heartbeat import Heartbeat, hung_loops
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class Service:
                 self._notifier.send(WATCHDOG="trigger")
 
     def _trouble(self, now_ns: int) -> str | None:
-        found = stuck((loop.look() for loop in self._loops()), now_ns)
+        found = hung_loops((loop.snapshot() for loop in self._loops()), now_ns)
         if found is None:
             self._doubt_ns = None
         elif self._doubt_ns is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.bundle.bundle import CASES, DIRECTORY, load_cases
+from daemon.bundle.bundle import CASES_FILE, SELFTEST_DIRECTORY, load_cases
 from daemon.bundle.manifest import Manifest, TensorSpec
 from daemon.config.devices import DevicesConfig
 from daemon.core.errors import ChildError, InputError
@@ -176,7 +176,7 @@ def _from_cases(recogniser: Recogniser, modality: Modality) -> list[Tensor]:
 def _items(recogniser: Recogniser) -> Iterator[tuple[Item, str]]:
     """Of the self-test, each with where it stands."""
     bundle = recogniser.bundle
-    if not (bundle.directory / DIRECTORY / CASES).is_file():
+    if not (bundle.directory / SELFTEST_DIRECTORY / CASES_FILE).is_file():
         return
     for case, where in load_cases(bundle):
         yield item_of(bundle, case), where

@@ -47,7 +47,8 @@ class Encoders:
         """`workers` are the threads of other encoders, to share them."""
         self._encoders = encoders
         self._workers = workers or {
-            modality: Worker(f"encode-{modality}", _work, CAPACITY[modality], hands=_hands) for modality in encoders
+            modality: Worker(f"encode-{modality}", _work, CAPACITY[modality], thread_limit=_thread_limit)
+            for modality in encoders
         }
         for modality, alike in encoders.items():
             self._workers[modality].grow(len(alike))
@@ -67,7 +68,7 @@ class Encoders:
     @property
     def progress(self) -> list[Heartbeat]:
         """Of every thread."""
-        return [progress for worker in self._workers.values() for progress in worker.progress]
+        return [progress for worker in self._workers.values() for progress in worker.heartbeats]
 
     def room(self, modality: Modality) -> int:
         """How many items of one stream can be at work and waiting."""
@@ -82,7 +83,7 @@ class Encoders:
 
     def queue(self, stream: str, modality: Modality, item: Any, done: Done, counters: Counters) -> None:
         """Queue an item that displaces none; who uses this has no more than `room` under way."""
-        self._workers[modality].queue(stream, _Job(self._encoders[modality], item, done, counters))
+        self._workers[modality].put(stream, _Job(self._encoders[modality], item, done, counters))
 
     def close(self, deadline_s: float) -> None:
         """Encode what is queued, then end the threads."""
@@ -92,7 +93,7 @@ class Encoders:
                 log.error("the %s encoder did not finish within %.1f s; left behind", modality, deadline_s)
 
 
-def _hands(job: _Job) -> int:
+def _thread_limit(job: _Job) -> int:
     return len(job.encoders)
 
 

@@ -16,8 +16,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from daemon.bundle.bundle import CASES, Bundle, Case, load_bundle, load_cases
-from daemon.bundle.release import SELFTEST, Release
+from daemon.bundle.bundle import CASES_FILE, Bundle, Case, load_bundle, load_cases
+from daemon.bundle.release import SELFTEST_PREFIX, Release
 from daemon.config.node import Config, load_config
 from daemon.core.document import Loaded
 from daemon.core.errors import (
@@ -33,7 +33,7 @@ from daemon.core.errors import (
 from daemon.pipeline.offline import failures_in_short, tried
 from daemon.pipeline.offline import selftest as run_cases
 from daemon.pipeline.recogniser import check_matches_config, load_recogniser
-from daemon.runtime.child import REASON_CHARS, SAYS_BYTES, Child
+from daemon.runtime.child import MAX_OUTPUT_BYTES, MAX_REASON_CHARS, Child
 from daemon.runtime.child_main import Failed, confine
 from daemon.updates.messages import CHECK_S, SELFTEST_S, CheckRequest, SelftestRequest
 
@@ -45,8 +45,10 @@ def must_be(release: Release, bundle: Bundle) -> None:
         if found != signed:
             raise bundle.problem(f"is {found}, but was signed as {signed}", key)
     files = {entry.path for entry in release.files}
-    if SELFTEST + CASES not in files:
-        raise bundle.problem(f"there is no {SELFTEST}{CASES}, and what cannot be tried is not used", "selftest")
+    if SELFTEST_PREFIX + CASES_FILE not in files:
+        raise bundle.problem(
+            f"there is no {SELFTEST_PREFIX}{CASES_FILE}, and what cannot be tried is not used", "selftest"
+        )
     cases = [case for case, _ in load_cases(bundle)]
     _must_be_signed(bundle, cases, files)
     _must_try_all(bundle, cases)
@@ -77,7 +79,7 @@ def _inputs(cases: Sequence[Case]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for case in cases:
         for name in (case.image, case.audio):
             if name is not None:
-                yield SELFTEST + name, ("selftest",)
+                yield SELFTEST_PREFIX + name, ("selftest",)
 
 
 ALLOWANCE_MB = 64
@@ -117,7 +119,7 @@ def _prepare(order: SelftestRequest, seconds: float) -> None:
     """Take first what the libraries take once, whatever the bundle: it shall not count as the bundle's."""
     product = np.ones((WARM_SIDE, WARM_SIDE), np.float32)
     np.matmul(product, product)
-    confine(order.memory_mb + ALLOWANCE_MB, seconds, SAYS_BYTES)
+    confine(order.memory_mb + ALLOWANCE_MB, seconds, MAX_OUTPUT_BYTES)
 
 
 def _answer(order: RequestT, work: Callable[[RequestT], dict[str, float]]) -> None:
@@ -145,7 +147,7 @@ def _said_of(order: RequestT, work: Callable[[RequestT], dict[str, float]]) -> d
 
 def _fault(kind: UpdateFault, reason: str) -> dict[str, object]:
     printable = "".join(char if char.isprintable() else " " for char in reason)
-    return {"ok": False, "kind": kind, "reason": printable[:REASON_CHARS]}
+    return {"ok": False, "kind": kind, "reason": printable[:MAX_REASON_CHARS]}
 
 
 def _check(order: CheckRequest) -> dict[str, float]:

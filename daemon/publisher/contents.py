@@ -14,23 +14,23 @@ from pydantic_core import ErrorDetails
 from tuf.api.metadata import TargetFile, Targets
 
 from daemon.bundle.manifest import Manifest
-from daemon.bundle.release import MANIFEST, SELFTEST, FileEntry, Release, Signed, version_key
+from daemon.bundle.release import MANIFEST, SELFTEST_PREFIX, FileEntry, Release, ReleaseInfo, version_key
 from daemon.core.errors import BundleError
-from daemon.core.files import sync_directory, unfinished
+from daemon.core.files import removed_on_error, sync_directory
 
 LICENCES = ("LICENCE", "LICENSE")
 """Published with the models where it is there, under either name."""
 
 CHUNK_BYTES = 1 << 20
 
-SERVED_FILE, SERVED_DIRECTORY = 0o644, 0o755
+PUBLIC_FILE_MODE, PUBLIC_DIRECTORY_MODE = 0o644, 0o755
 """Permissions of what is served, whatever the umask: a web server is another user."""
 
 
-def release_of(directory: Path, manifest: Manifest, needs_perceptd: str, memory_mb: int) -> Release:
+def describe_release(directory: Path, manifest: Manifest, needs_perceptd: str, memory_mb: int) -> Release:
     """What is to be signed of a bundle. Raises BundleError when its name, version or files cannot be published."""
     try:
-        signed = Signed(
+        signed = ReleaseInfo(
             name=manifest.name, version=manifest.version, needs_perceptd=needs_perceptd, memory_mb=memory_mb
         )
         return Release(signed=signed, files=tuple(_entry(directory, path) for path in _paths(directory, manifest)))
@@ -42,7 +42,7 @@ def release_of(directory: Path, manifest: Manifest, needs_perceptd: str, memory_
 def copy_file(directory: Path, entry: FileEntry, target: Path, mode: int = 0o600) -> None:
     """Copy one file of a bundle, whole or not at all. Raises BundleError when it is not what it was; and OSError."""
     new = target.with_name(f"{target.name}.new")
-    with unfinished(new):
+    with removed_on_error(new):
         with _open(directory, entry.path) as reader, new.open("wb") as writer:
             os.fchmod(writer.fileno(), mode)
             found = _hash(reader, writer)
@@ -67,7 +67,7 @@ def target_name(release: Release, entry: FileEntry) -> str:
     return f"{release.signed.name}/{release.signed.version}/{entry.path}"
 
 
-def served_name(name: str, sha256: str) -> str:
+def target_path(name: str, sha256: str) -> str:
     """Where a target lies below targets/: its hash stands before its own name."""
     parent, _, file_name = name.rpartition("/")
     return f"{parent}/{sha256}.{file_name}"
@@ -79,7 +79,7 @@ def _paths(directory: Path, manifest: Manifest) -> list[str]:
     for spec in manifest.modalities.present().values():
         models |= {name for name in (spec.model, spec.edgetpu) if name is not None}
     licences = {name for name in LICENCES if (directory / name).is_file()}
-    cases = {f"{SELFTEST}{path.name}" for path in (directory / SELFTEST).glob("[!.]*") if path.is_file()}
+    cases = {f"{SELFTEST_PREFIX}{path.name}" for path in (directory / SELFTEST_PREFIX).glob("[!.]*") if path.is_file()}
     for path in cases:
         if not re.fullmatch(r"[A-Za-z0-9._-]+", Path(path).name):
             raise BundleError(f"{directory / path}: expected a name of letters, digits and . _ - alone; rename it")
@@ -140,13 +140,13 @@ def releases(targets: Targets) -> list[Release]:
         bundle, version, path = name.split("/", 2)
         files[bundle, version].append(FileEntry(path=path, length=target.length, sha256=target.hashes["sha256"]))
         if path == MANIFEST:
-            signed[bundle, version] = Signed.model_validate(target.custom[CUSTOM])
-    return in_order(
+            signed[bundle, version] = ReleaseInfo.model_validate(target.custom[CUSTOM])
+    return sort_releases(
         Release(signed=signed[key], files=tuple(sorted(entries, key=lambda entry: entry.path)))
         for key, entries in files.items()
     )
 
 
-def in_order(unordered: Iterable[Release]) -> list[Release]:
+def sort_releases(unordered: Iterable[Release]) -> list[Release]:
     """By name, then version."""
     return sorted(unordered, key=lambda release: (release.signed.name, version_key(release.signed.version)))

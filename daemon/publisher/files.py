@@ -15,26 +15,26 @@ from daemon.bundle.release import FileEntry, Release
 from daemon.core.errors import Refused
 from daemon.core.files import replace_file, sync_directory
 from daemon.publisher.contents import (
-    SERVED_DIRECTORY,
-    SERVED_FILE,
+    PUBLIC_DIRECTORY_MODE,
+    PUBLIC_FILE_MODE,
     copy_file,
-    in_order,
     is_copy,
-    served_name,
+    sort_releases,
     target_name,
+    target_path,
 )
 from daemon.publisher.metadata import Edition
 
 
-def make_served(*directories: Path) -> None:
+def make_public_directories(*directories: Path) -> None:
     """Make directories, each in one that is there, which a web server can read. Raises OSError."""
     for directory in directories:
         if not directory.is_dir():
             directory.mkdir()
-            directory.chmod(SERVED_DIRECTORY)
+            directory.chmod(PUBLIC_DIRECTORY_MODE)
 
 
-def serve(targets: Path, release: Release, bundle: Path) -> None:
+def copy_to_targets(targets: Path, release: Release, bundle: Path) -> None:
     """Copy a bundle's files to where they are served; nobody looks there until they are signed.
 
     Raises BundleError when one is not what it was, and OSError.
@@ -46,7 +46,7 @@ def serve(targets: Path, release: Release, bundle: Path) -> None:
         sync_directory(directory)
 
 
-def put_back(targets: Path, release: Release, bundle: Path) -> int:
+def restore_files(targets: Path, release: Release, bundle: Path) -> int:
     """Copy those files of a published bundle that are missing or not what was signed; gives how many.
 
     Raises BundleError when one is not what it was, and OSError.
@@ -71,12 +71,12 @@ def flaws(targets: Path, releases: Iterable[Release]) -> Iterator[str]:
 
 def _copy(targets: Path, release: Release, entry: FileEntry, bundle: Path) -> None:
     path = _place(targets, release, entry)
-    make_served(*(parent for parent in reversed(path.parents) if parent.is_relative_to(targets)))
-    copy_file(bundle, entry, path, SERVED_FILE)
+    make_public_directories(*(parent for parent in reversed(path.parents) if parent.is_relative_to(targets)))
+    copy_file(bundle, entry, path, PUBLIC_FILE_MODE)
 
 
 def _place(targets: Path, release: Release, entry: FileEntry) -> Path:
-    return targets / served_name(target_name(release, entry), entry.sha256)
+    return targets / target_path(target_name(release, entry), entry.sha256)
 
 
 RELEASE = "release.json"
@@ -106,7 +106,7 @@ class Staging:
 
     def releases(self) -> list[Release]:
         """What waits, in the order of names and versions. Raises Refused when something is damaged, and OSError."""
-        return in_order(_read(path) for path in self._directory.glob(f"[!.]*/{RELEASE}"))
+        return sort_releases(_read(path) for path in self._directory.glob(f"[!.]*/{RELEASE}"))
 
     def files(self, release: Release) -> Path:
         """The directory with the copies of a bundle's files."""
@@ -165,7 +165,7 @@ class LastSigned:
             raise Refused(f"{self._path}: is damaged; restore it from a backup, or remove it") from error
 
 
-ORDER = ("targets", "snapshot", "timestamp", "root")
+REPLACE_ORDER = ("targets", "snapshot", "timestamp", "root")
 """Root is last: its new keys have signed all that is there by then, and the old ones too, where they were at hand."""
 
 
@@ -190,11 +190,11 @@ class Pending:
         """Put in place what an interrupted command has left, if anything. Raises OSError."""
         if not self._directory.is_dir():
             return
-        paths = sorted(self._directory.glob("*.json"), key=lambda path: ORDER.index(_role(path)))
+        paths = sorted(self._directory.glob("*.json"), key=lambda path: REPLACE_ORDER.index(_role(path)))
         contents = {path: path.read_bytes() for path in paths}
         self._last.note(contents.values())
         for path, content in contents.items():
-            replace_file(self._metadata / path.name, content, SERVED_FILE)
+            replace_file(self._metadata / path.name, content, PUBLIC_FILE_MODE)
             if _role(path) == "root":
                 replace_file(self._root, content)
         shutil.rmtree(self._directory)

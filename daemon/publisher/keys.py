@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from daemon.core.errors import Refused
-from daemon.core.files import sync_directory, unfinished
+from daemon.core.files import removed_on_error, sync_directory
 
-VARIABLE = "PERCEPTD_KEY_"
+KEY_VARIABLE = "PERCEPTD_KEY_"
 """Before the role, and a root key's number: PERCEPTD_KEY_TIMESTAMP, PERCEPTD_KEY_ROOT_1."""
 
 NEW = ".new.pem"
@@ -43,7 +43,7 @@ class KeyRing:
         number = "_NUMBER" if role == "root" else ""
         return (
             f"{role} needs {threshold} of its {len(key_ids)} keys, found {here}{stranger}; looked in {places} (--keys) "
-            f"and in {VARIABLE}{role.upper()}{number}"
+            f"and in {KEY_VARIABLE}{role.upper()}{number}"
         )
 
     @contextmanager
@@ -91,7 +91,7 @@ class KeyRing:
             for path in sorted(directory.glob(f"{role}*.pem")):
                 if re.fullmatch(rf"{stem}({re.escape(NEW)}|\.pem)", path.name):
                     yield str(path), _read(str(path), path.read_bytes())
-        variable = VARIABLE + (r"ROOT_\d+" if role == "root" else role.upper())
+        variable = KEY_VARIABLE + (r"ROOT_\d+" if role == "root" else role.upper())
         for name, text in sorted(self._environment.items()):
             if text and re.fullmatch(variable, name):  # empty: a secret that is not set
                 yield name, _read(name, text.encode())
@@ -120,7 +120,7 @@ def _write_secret(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all, that only we can read from its first moment on. Raises OSError."""
     new = path.with_name(f".{path.name}.unfinished")
     new.unlink(missing_ok=True)
-    with unfinished(new):
+    with removed_on_error(new):
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(content)
             file.flush()

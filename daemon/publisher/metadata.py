@@ -11,14 +11,14 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 
-from daemon.bundle.signature_lifetimes import DAYS, DEFAULT_DAYS, expiry
+from daemon.bundle.signature_lifetimes import DEFAULT_DAYS, EXPIRY_DAYS_FIELD, expiry
 from daemon.core.errors import Refused
 from daemon.publisher.keys import KeyRing
 
 ORDER = ("targets", "snapshot", "timestamp")
 """Each of them says which version of the one before is current, so it changes with that one."""
 
-MOST_BYTES: Mapping[str, int] = {"targets": 5_000_000, "snapshot": 2_000_000, "timestamp": 16_384, "root": 512_000}
+MAX_BYTES: Mapping[str, int] = {"targets": 5_000_000, "snapshot": 2_000_000, "timestamp": 16_384, "root": 512_000}
 """What a TUF client reads of each role at most, unless told otherwise."""
 
 
@@ -37,12 +37,12 @@ class Edition:
         return found
 
 
-def days(root: Root, role: str) -> int:
+def lifetime_days(root: Root, role: str) -> int:
     """For how many days the role's signatures count."""
-    return int(root.roles[role].unrecognized_fields.get(DAYS, DEFAULT_DAYS[role]))
+    return int(root.roles[role].unrecognized_fields.get(EXPIRY_DAYS_FIELD, DEFAULT_DAYS[role]))
 
 
-def before_the_first(root: Metadata[Root]) -> Edition:
+def empty_edition(root: Metadata[Root]) -> Edition:
     """What the first edition comes after: documents of version 0, which nobody signs."""
     documents = (Metadata(Targets()), Metadata(Snapshot()), Metadata(Timestamp()))
     for document in documents:
@@ -50,7 +50,7 @@ def before_the_first(root: Metadata[Root]) -> Edition:
     return Edition(root, *documents)
 
 
-def following(before: Edition, root: Metadata[Root], first: str, keys: KeyRing, now: datetime) -> dict[str, bytes]:
+def next_documents(before: Edition, root: Metadata[Root], first: str, keys: KeyRing, now: datetime) -> dict[str, bytes]:
     """The files of the next edition: the document of `first` and all that depend on it, signed anew.
 
     What the keys of the root before can sign they sign too, so that devices that do not know the new one yet go on.
@@ -61,7 +61,7 @@ def following(before: Edition, root: Metadata[Root], first: str, keys: KeyRing, 
     for role in ORDER[ORDER.index(first) :]:
         document = deepcopy(before.document(role))
         document.signed.version += 1
-        document.signed.expires = expiry(days(root.signed, role), now)
+        document.signed.expires = expiry(lifetime_days(root.signed, role), now)
         if role == "snapshot" and "targets" in made:
             document.signed.meta["targets.json"] = made["targets"]
         if role == "timestamp" and "snapshot" in made:
@@ -72,10 +72,10 @@ def following(before: Edition, root: Metadata[Root], first: str, keys: KeyRing, 
     return files
 
 
-def following_root(before: Root, root: Root, keys: KeyRing, now: datetime) -> tuple[Metadata[Root], dict[str, bytes]]:
+def next_root(before: Root, root: Root, keys: KeyRing, now: datetime) -> tuple[Metadata[Root], dict[str, bytes]]:
     """The next root, signed by the keys of both. Raises Refused when too few are within reach."""
     root.version = before.version + 1
-    root.expires = expiry(days(root, "root"), now)
+    root.expires = expiry(lifetime_days(root, "root"), now)
     document = Metadata(root)
     content = _signed(document, "root", root, before, keys)
     _check_threshold(document, "root", before, keys)
@@ -84,7 +84,7 @@ def following_root(before: Root, root: Root, keys: KeyRing, now: datetime) -> tu
 
 def first_root(root: Root, keys: KeyRing, now: datetime) -> tuple[Metadata[Root], dict[str, bytes]]:
     """The root that devices are given. Raises Refused when too few of its keys are within reach."""
-    root.expires = expiry(days(root, "root"), now)
+    root.expires = expiry(lifetime_days(root, "root"), now)
     document = Metadata(root)
     return document, {file_name("root", root.version): _signed(document, "root", root, root, keys)}
 
@@ -118,10 +118,8 @@ def _signed(document: Metadata[Any], role: str, root: Root, before: Root, keys: 
         document.sign(signer, append=True)
     _check_threshold(document, role, root, keys)
     content = document.to_bytes()
-    if len(content) > MOST_BYTES[role]:
-        raise Refused(
-            f"{role} would have {len(content)} bytes; devices read {MOST_BYTES[role]}: begin a new repository"
-        )
+    if len(content) > MAX_BYTES[role]:
+        raise Refused(f"{role} would have {len(content)} bytes; devices read {MAX_BYTES[role]}: begin a new repository")
     return content
 
 

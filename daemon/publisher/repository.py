@@ -10,21 +10,30 @@ from securesystemslib.signer import SSlibKey
 from tuf.api.metadata import Root
 
 from daemon.bundle.release import Release
-from daemon.bundle.signature_lifetimes import DAYS, ROLES
+from daemon.bundle.signature_lifetimes import EXPIRY_DAYS_FIELD, ROLES
 from daemon.core.errors import BundleError, Refused
 from daemon.publisher.contents import add_release, releases
-from daemon.publisher.files import LastSigned, Pending, Staging, flaws, locked, make_served, put_back, serve
+from daemon.publisher.files import (
+    LastSigned,
+    Pending,
+    Staging,
+    copy_to_targets,
+    flaws,
+    locked,
+    make_public_directories,
+    restore_files,
+)
 from daemon.publisher.keys import KeyRing
 from daemon.publisher.metadata import (
     ORDER,
     Edition,
-    before_the_first,
+    empty_edition,
     first_root,
-    following,
-    following_root,
+    next_documents,
+    next_root,
     read_edition,
 )
-from daemon.publisher.status import Refreshed, plan, refuse_wrong_clock
+from daemon.publisher.status import RefreshResult, plan, refuse_wrong_clock
 
 ROOT = "root.json"
 PUBLIC, METADATA, TARGETS = "public", "metadata", "targets"
@@ -40,7 +49,7 @@ def utc_now() -> datetime:
 
 
 class Repository:
-    """One that is there and locked by us; see `opened`."""
+    """One that is there and locked by us; see `open_repository`."""
 
     def __init__(self, directory: Path) -> None:
         self.root_file = directory / ROOT
@@ -81,12 +90,12 @@ class Repository:
         """What is not as it was signed among the files of published bundles, in words. Raises Refused and OSError."""
         return list(flaws(self.targets, releases(self.edition().targets.signed)))
 
-    def put_back(self, release: Release, bundle: Path) -> int:
+    def restore_files(self, release: Release, bundle: Path) -> int:
         """Of a published bundle, what is missing or damaged where it is served; gives how many files.
 
         Raises BundleError and OSError.
         """
-        return put_back(self.targets, release, bundle)
+        return restore_files(self.targets, release, bundle)
 
     def publish(self, keys: KeyRing, now: datetime) -> list[Release]:
         """Sign all that waits, and show it to devices; gives what it was. Raises Refused and OSError."""
@@ -98,15 +107,15 @@ class Repository:
             for release in waiting:
                 add_release(targets.signed, release)
             next_one = Edition(edition.root, targets, edition.snapshot, edition.timestamp)
-            files = following(next_one, edition.root, "targets", keys, now)
+            files = next_documents(next_one, edition.root, "targets", keys, now)
             for release in waiting:
-                serve(self.targets, release, self.staging.files(release))
+                copy_to_targets(self.targets, release, self.staging.files(release))
             self.pending.put(files)
         for release in self.staging.releases():
             self.staging.remove(release)
         return waiting
 
-    def refresh(self, keys: KeyRing, now: datetime, *, is_clock_right: bool = False) -> Refreshed:
+    def refresh(self, keys: KeyRing, now: datetime, *, is_clock_right: bool = False) -> RefreshResult:
         """Renew the timestamp, and every other role that is due and whose keys are here.
 
         Raises Refused when the timestamp cannot be signed, or the clock is behind what was signed, unless somebody has
@@ -119,10 +128,10 @@ class Repository:
         files: dict[str, bytes] = {}
         root = edition.root
         if planned.root:
-            root, files = following_root(edition.root.signed, deepcopy(edition.root.signed), keys, now)
-        self.pending.put({**files, **following(edition, root, planned.first, keys, now)})
+            root, files = next_root(edition.root.signed, deepcopy(edition.root.signed), keys, now)
+        self.pending.put({**files, **next_documents(edition, root, planned.first, keys, now)})
         renewed = (*(("root",) if planned.root else ()), *ORDER[ORDER.index(planned.first) :])
-        return Refreshed(renewed, planned.troubles)
+        return RefreshResult(renewed, planned.troubles)
 
     def rotate(self, role: str, slot: int, keys: KeyRing, now: datetime) -> list[Path]:
         """Replace the key in the role's slot, counted from 1, by a new one; gives the new key's file.
@@ -138,9 +147,9 @@ class Repository:
             raise Refused(f"{role} has {len(old_ids)} keys: expected a number from 1 to {len(old_ids)}, found {slot}")
         with keys.new(f"root-{slot}" if role == "root" else role) as public:
             _exchange(root, role, slot, public)
-            document, files = following_root(edition.root.signed, root, keys, now)
+            document, files = next_root(edition.root.signed, root, keys, now)
             if role != "root":
-                files |= following(edition, document, role, keys, now)
+                files |= next_documents(edition, document, role, keys, now)
         self.pending.put(files)
         return keys.settle(list(root.keys))
 
@@ -154,7 +163,7 @@ def _exchange(root: Root, role: str, slot: int, key: SSlibKey) -> None:
 
 
 @contextmanager
-def opened(directory: Path) -> Iterator[Repository]:
+def open_repository(directory: Path) -> Iterator[Repository]:
     """The repository in a directory, for us alone; what an interrupted command has left is finished first.
 
     Raises Refused when there is none, and OSError.
@@ -169,7 +178,7 @@ def opened(directory: Path) -> Iterator[Repository]:
         yield repository
 
 
-def begin(
+def create_repository(
     directory: Path, keys: KeyRing, root_keys: int, threshold: int, days: Mapping[str, int], now: datetime
 ) -> Repository:
     """Make a repository whose root has so many keys, of which `threshold` must sign; `days` are those of each role.
@@ -184,10 +193,10 @@ def begin(
         _refuse_another(directory)
         keys.make_directory()
         (directory / STAGED).mkdir(exist_ok=True)
-        make_served(repository.public, repository.metadata, repository.targets)
+        make_public_directories(repository.public, repository.metadata, repository.targets)
         root = _root(keys, stack, root_keys, threshold, days)
         document, files = first_root(root, keys, now)
-        files |= following(before_the_first(document), document, "targets", keys, now)
+        files |= next_documents(empty_edition(document), document, "targets", keys, now)
         repository.pending.put(files)
         keys.settle(list(root.keys))
     return repository
@@ -211,5 +220,5 @@ def _root(keys: KeyRing, stack: ExitStack, root_keys: int, threshold: int, days:
         for stem in stems:
             root.add_key(stack.enter_context(keys.new(stem)), role)
         root.roles[role].threshold = threshold if role == "root" else 1
-        root.roles[role].unrecognized_fields[DAYS] = days[role]
+        root.roles[role].unrecognized_fields[EXPIRY_DAYS_FIELD] = days[role]
     return root

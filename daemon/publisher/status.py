@@ -10,7 +10,7 @@ from daemon.bundle.signature_lifetimes import ROLES, days_left, is_ahead, is_due
 from daemon.core.errors import Refused
 from daemon.publisher.contents import releases
 from daemon.publisher.keys import KeyRing
-from daemon.publisher.metadata import ORDER, Edition, days, file_name
+from daemon.publisher.metadata import ORDER, Edition, file_name, lifetime_days
 
 KEY_ID_CHARS = 12
 """Of a key's id, shown to people: enough to tell keys from each other."""
@@ -91,7 +91,7 @@ def render(found: Report) -> list[str]:
     return lines + [f"{'damaged':<9}  {flaw}" for flaw in found.flaws]
 
 
-def release_words(release: Release) -> str:
+def release_text(release: Release) -> str:
     """One bundle, in words."""
     signed = release.signed
     return (
@@ -101,12 +101,12 @@ def release_words(release: Release) -> str:
 
 
 def _release_line(kind: str, release: Release) -> str:
-    return f"{kind:<9}  {release_words(release)}"
+    return f"{kind:<9}  {release_text(release)}"
 
 
 def _role(edition: Edition, role: str, now: datetime) -> RoleReport:
     document, signers = edition.document(role).signed, edition.root.signed.roles[role]
-    lifetime = days(edition.root.signed, role)
+    lifetime = lifetime_days(edition.root.signed, role)
     return RoleReport(
         role=role,
         version=document.version,
@@ -138,7 +138,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
+class RefreshResult:
     """The roles that were renewed, and what hindered others, in words."""
 
     roles: Sequence[str]
@@ -160,7 +160,7 @@ def plan(edition: Edition, keys: KeyRing, now: datetime) -> Plan:
 def refuse_wrong_clock(edition: Edition, now: datetime) -> None:
     """What it would sign devices might take for expired. Raises Refused."""
     for role in reversed(ROLES):
-        document, lifetime = edition.document(role).signed, days(edition.root.signed, role)
+        document, lifetime = edition.document(role).signed, lifetime_days(edition.root.signed, role)
         if is_ahead(document.expires, lifetime, now):
             signed = document.expires - timedelta(days=lifetime)
             name = file_name(role, document.version)
@@ -172,7 +172,7 @@ def refuse_wrong_clock(edition: Edition, now: datetime) -> None:
 
 
 def _is_due(edition: Edition, role: str, now: datetime) -> bool:
-    return is_due(edition.document(role).signed.expires, days(edition.root.signed, role), now)
+    return is_due(edition.document(role).signed.expires, lifetime_days(edition.root.signed, role), now)
 
 
 def _can_sign(edition: Edition, role: str, keys: KeyRing, troubles: list[str]) -> bool:

@@ -24,10 +24,10 @@ from daemon.runtime.shared_ring import Record, RingReader
 
 log = logging.getLogger(__name__)
 
-SAYS_BYTES = 64 * 1024
+MAX_OUTPUT_BYTES = 64 * 1024
 """How much a child may write to each of its standard output and standard error; the rest finds no room."""
 
-REASON_CHARS = 500
+MAX_REASON_CHARS = 500
 """How much of a child's reason is told."""
 
 ENDING_S = 1.0
@@ -37,13 +37,13 @@ SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 F_SEAL_FUTURE_WRITE = 0x0010
 """From linux/fcntl.h: who maps the memory from now on cannot write it."""
 
-START = (
+BOOTSTRAP = (
     "import sys; sys.path[:] = sys.argv[1].split(':'); from daemon.runtime.child_main import main; main(*sys.argv[2:])"
 )
 """Isolated from the environment and the working directory, a child imports what its parent would."""
 
 
-class Tally:
+class KillCounts:
     """How many child processes were killed while they ran, and how many of them could not be."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Tally:
             self.left_behind += left_behind
 
 
-tally = Tally()
+kill_counts = KillCounts()
 """Of this process, from its start on."""
 
 
@@ -79,13 +79,13 @@ class Child:
         """
         with ExitStack() as stack:
             try:
-                self._says, self._complains = (owned(stack, shared_memory(SAYS_BYTES)) for _ in range(2))
-                asks = owned(stack, _written_down(arguments))
+                self._says, self._complains = (close_with(stack, shared_memory(MAX_OUTPUT_BYTES)) for _ in range(2))
+                asks = close_with(stack, _written_down(arguments))
                 command = [
                     sys.executable,
                     "-I",
                     "-c",
-                    START,
+                    BOOTSTRAP,
                     ":".join(map(str, sys.path)),
                     str(os.getpid()),
                     f"{target.__module__}:{target.__qualname__}",
@@ -100,7 +100,7 @@ class Child:
                     start_new_session=True,  # so that Ctrl-C on a terminal reaches the daemon alone
                 )
                 stack.callback(self._end)
-                self._ending = owned(stack, os.pidfd_open(self._process.pid))
+                self._ending = close_with(stack, os.pidfd_open(self._process.pid))
             except OSError as error:
                 raise ChildError(f"no process could be started: {error}") from error
             self._held = stack.pop_all()
@@ -166,21 +166,21 @@ class Child:
             self._process.wait(ENDING_S)
         except subprocess.TimeoutExpired:
             log.error("process %d hangs in the system, cannot be killed, and is left behind", self.pid)
-            tally.count(left_behind=True)
+            kill_counts.count(left_behind=True)
         else:
-            tally.count(left_behind=False)
+            kill_counts.count(left_behind=False)
 
     def _ending_as_error(self) -> ChildError:
         code = self._process.wait()  # it has ended: this only asks how
         if code == EXIT_FAILED and (reason := _written(self._says).strip()):
-            return ChildError(_clean(" ".join(reason.split()))[:REASON_CHARS])
+            return ChildError(_clean(" ".join(reason.split()))[:MAX_REASON_CHARS])
         error = ChildCrashed(_signal_name(-code)) if code < 0 else ChildError(f"its process ended with code {code}")
         complaints = "\n".join(map(_clean, _written(self._complains).splitlines()))
         log.warning("a child process: %s%s", error, f", and said:\n{complaints}" if complaints else "")
         return error
 
 
-class RecordInlet:
+class RecordReceiver:
     """Records that a child sends as they come, without ever waiting for us: what finds no room is lost, and counted.
 
     A context manager; it outlives the child.
@@ -190,9 +190,9 @@ class RecordInlet:
         """So many records may wait, each of `slot_bytes` less `ring.HEADER`. Raises ChildError without memory."""
         with ExitStack() as stack:
             try:
-                descriptor = owned(stack, shared_memory(slots * slot_bytes))
+                descriptor = close_with(stack, shared_memory(slots * slot_bytes))
                 memory = mmap.mmap(descriptor, slots * slot_bytes)
-                self._filled, self._freed = (owned(stack, event_counter()) for _ in range(2))
+                self._filled, self._freed = (close_with(stack, event_counter()) for _ in range(2))
             except OSError as error:
                 raise ChildError(f"no memory could be shared: {error}") from error
             self._ring = RingReader(memoryview(memory), slot_bytes)
@@ -213,7 +213,7 @@ class RecordInlet:
             os.eventfd_write(self._freed, len(records))
         return records
 
-    def __enter__(self) -> "RecordInlet":
+    def __enter__(self) -> "RecordReceiver":
         return self
 
     def __exit__(
@@ -234,7 +234,7 @@ def _written_down(arguments: Sequence[str]) -> int:
     return descriptor
 
 
-def memory_to_read(size: int) -> tuple[int, mmap.mmap]:
+def read_only_memory(size: int) -> tuple[int, mmap.mmap]:
     """A descriptor of memory that others may only read, and that memory, to be written by us.
 
     Raises ChildError without memory.
@@ -262,7 +262,7 @@ def event_counter() -> int:
     return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
 
-def owned(stack: ExitStack, descriptor: int) -> int:
+def close_with(stack: ExitStack, descriptor: int) -> int:
     """The descriptor, closed when the stack is."""
     stack.callback(os.close, descriptor)
     return descriptor
@@ -293,5 +293,5 @@ def _signal_name(number: int) -> str:
 
 def _written(descriptor: int) -> str:
     """What the child has written: it shares the position with us."""
-    length = min(os.lseek(descriptor, 0, os.SEEK_CUR), SAYS_BYTES)
+    length = min(os.lseek(descriptor, 0, os.SEEK_CUR), MAX_OUTPUT_BYTES)
     return os.pread(descriptor, length, 0).decode("utf-8", "replace")

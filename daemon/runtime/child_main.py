@@ -43,7 +43,7 @@ def main(parent: str, target: str, asks: str) -> NoReturn:
         getattr(importlib.import_module(module), function)(*_arguments(int(asks)))
         code = 0
     except Failed as error:
-        leave(str(error))
+        exit_with_reason(str(error))
     except BaseException:  # noqa: BLE001  (the parent logs it)
         with suppress(OSError):  # there is room for so much
             traceback.print_exc()
@@ -51,7 +51,7 @@ def main(parent: str, target: str, asks: str) -> NoReturn:
     _end(code)
 
 
-def leave(reason: str) -> NoReturn:
+def exit_with_reason(reason: str) -> NoReturn:
     """End the process from any of its threads, whatever the others are at; the parent is told the reason."""
     print(reason)  # noqa: T201  (the parent reads it)
     _end(EXIT_FAILED)
@@ -77,8 +77,8 @@ def _die_with(parent: int) -> None:
         os._exit(EXIT_UNFORESEEN)  # it died before it was asked for
 
 
-class RecordOutlet:
-    """Sends records to the parent's RecordInlet and never waits for it; used by one thread at a time."""
+class RecordSender:
+    """Sends records to the parent's RecordReceiver and never waits for it; used by one thread at a time."""
 
     def __init__(self, address: str) -> None:
         """`address` is the inlet's. An empty record is sent at once: the child runs."""
@@ -95,13 +95,13 @@ class RecordOutlet:
             os.eventfd_write(self._filled, 1)
 
 
-NICER = 10
+NICENESS = 10
 """What is only tried gives way to the node that runs, and still ends in time on one core."""
 
-MOST_FILES = 64
+MAX_OPEN_FILES = 64
 """Descriptors open at once: a bundle's files are read one after another."""
 
-FIRST_TO_GO = 1000
+OOM_SCORE_ADJUSTMENT = 1000
 """The highest oom_score_adj: where the machine runs out of memory all the same, this process ends, not the node."""
 
 MB = 1 << 20
@@ -114,14 +114,14 @@ def confine(memory_mb: int, processor_s: float, written_bytes: int) -> None:
     file. There are no core dumps.
     """
     with suppress(OSError):  # where /proc cannot be written, the limits do without
-        Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO), encoding="ascii")
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_ADJUSTMENT), encoding="ascii")
     _limit(resource.RLIMIT_DATA, _data_bytes() + memory_mb * MB)
     _limit(resource.RLIMIT_CPU, math.ceil(processor_s), beyond=1)  # at the hard limit it would be SIGKILL
     _limit(resource.RLIMIT_FSIZE, written_bytes)
-    _limit(resource.RLIMIT_NOFILE, MOST_FILES)
+    _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
     _limit(resource.RLIMIT_CORE, 0)
     with suppress(PermissionError):  # the service's sandbox has no call for it: the limits do without
-        os.nice(NICER)
+        os.nice(NICENESS)
 
 
 def _limit(kind: int, most: int, beyond: int = 0) -> None:

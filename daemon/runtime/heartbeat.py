@@ -12,7 +12,7 @@ from daemon.core.timing import NS_PER_S, monotonic_ns
 IDLE_S = 1.0
 """A loop with nothing to do goes round this often."""
 
-ROUND_S = 4.0
+HANG_AFTER_S = 4.0
 """A round that lasts longer hangs: what is done in one, an encoding or a fusion, takes milliseconds."""
 
 COMM_CHARS = 15
@@ -20,7 +20,7 @@ COMM_CHARS = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class HeartbeatStatus:
     """The round a loop was in when it was looked at: when it began, and by when the next was to begin."""
 
     loop: str
@@ -43,18 +43,18 @@ class Heartbeat:
         Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(self._loop[:COMM_CHARS])
         self.mark()
 
-    def mark(self, within_s: float = ROUND_S) -> None:
+    def mark(self, within_s: float = HANG_AFTER_S) -> None:
         """A round begins; the next will within the time."""
         now_ns = monotonic_ns()
         self._round_ns = now_ns, now_ns + round(within_s * NS_PER_S)
 
-    def look(self) -> Round:
+    def snapshot(self) -> HeartbeatStatus:
         """The present round; callable from any thread."""
         began_ns, due_ns = self._round_ns
-        return Round(self._loop, self._thread is None or self._thread.is_alive(), began_ns, due_ns)
+        return HeartbeatStatus(self._loop, self._thread is None or self._thread.is_alive(), began_ns, due_ns)
 
 
-def stuck(rounds: Iterable[Round], now_ns: int) -> str | None:
+def hung_loops(rounds: Iterable[HeartbeatStatus], now_ns: int) -> str | None:
     """Which loops have ended or hang, in words; None while all go round."""
     found = [
         f"{loop.loop} has hung for {(now_ns - loop.began_ns) // NS_PER_S} s" if loop.alive else f"{loop.loop} has ended"
@@ -69,7 +69,7 @@ SHORT_S = 0.0005
 
 
 @contextmanager
-def short_turns() -> Iterator[None]:
+def short_switch_interval() -> Iterator[None]:
     """Meanwhile every thread gives way after half a millisecond: for long work beside threads that must not wait."""
     before_s = sys.getswitchinterval()
     sys.setswitchinterval(SHORT_S)

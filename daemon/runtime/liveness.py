@@ -31,7 +31,7 @@ class Complaint:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class Expectation:
     """What is expected of a source: what it delivers, how long each may stay away, and the first of all."""
 
     expects: frozenset[Modality]
@@ -62,7 +62,7 @@ class Liveness:
     Without a watch nothing is expected of the source: only what it raises is a failure.
     """
 
-    def __init__(self, watch: Watch | None, now_ns: int) -> None:
+    def __init__(self, watch: Expectation | None, now_ns: int) -> None:
         self._watch = watch
         self._opened_ns = now_ns
         self._opening_ns = watch.opening_ns if watch else 0

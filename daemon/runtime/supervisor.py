@@ -12,7 +12,7 @@ from daemon.core.records import Captured, modality_of
 from daemon.core.text import redact
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
 from daemon.runtime.heartbeat import IDLE_S
-from daemon.runtime.liveness import DELIVERS, Complaint, Liveness, SourceStatus, Watch
+from daemon.runtime.liveness import DELIVERS, Complaint, Expectation, Liveness, SourceStatus
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class SupervisedSource:
     """One source in a thread of its own, its status, and what is done when it fails.
 
     `on_change` is called whenever the status changes, `on_end` when the source has come to its end or was stopped, both
-    from any thread. With a watch the source must deliver: whoever owns it calls `look` several times a second. A source
+    from any thread. With a watch the source must deliver: whoever owns it calls `check` several times a second. A source
     that does not resume has also ended when it fails after it has delivered.
     """
 
@@ -47,7 +47,7 @@ class SupervisedSource:
         on_change: Callable[[], None],
         on_end: Callable[[], None] | None = None,
         resumes: bool = True,
-        watch: Watch | None = None,
+        expectation: Expectation | None = None,
         inspect: Inspect = _finds_nothing,
     ) -> None:
         self._name = name
@@ -60,7 +60,7 @@ class SupervisedSource:
         self._backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
         self._told: str | None = None
         self._lock = threading.Lock()
-        self._liveness = Liveness(watch, monotonic_ns())
+        self._liveness = Liveness(expectation, monotonic_ns())
         self._looked_ns = monotonic_ns()
         self._stop = threading.Event()
         self._close = threading.Event()
@@ -106,7 +106,7 @@ class SupervisedSource:
         self._thread.join(deadline_s)
         return not self._thread.is_alive()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """See whether the source still delivers; one that does not is closed, to be opened again. Never blocks."""
         before, now_ns = self.status, monotonic_ns()
         held_up_ns, self._looked_ns = now_ns - self._looked_ns - LOOKS_NS, now_ns

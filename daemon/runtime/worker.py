@@ -30,11 +30,11 @@ class Worker(Generic[Job]):
         capacity: int,
         *,
         threads: int = 1,
-        hands: Callable[[Job], int] | None = None,
+        thread_limit: Callable[[Job], int] | None = None,
     ) -> None:
-        """`hands` says how many threads can do a job: those of the lowest indices; None: all can do any."""
+        """`thread_limit` says how many threads can do a job: those of the lowest indices; None: all can do any."""
         self._name, self._work = name, work
-        self._hands = hands or (lambda _: len(self._threads))
+        self._thread_limit = thread_limit or (lambda _: len(self._threads))
         self.capacity = capacity
         self._queues: dict[str, deque[Job]] = {}
         self._turns = 0
@@ -43,7 +43,7 @@ class Worker(Generic[Job]):
         self._changed = threading.Condition()
         self._started = self._closing = False
         self._threads: list[threading.Thread] = []
-        self.progress: list[Heartbeat] = []
+        self.heartbeats: list[Heartbeat] = []
         self.grow(threads)
 
     def start(self) -> None:
@@ -56,7 +56,7 @@ class Worker(Generic[Job]):
         """Have so many threads at least."""
         for index in range(len(self._threads), threads):
             name = self._name if index == 0 else f"{self._name}-{index + 1}"
-            self.progress.append(progress := Heartbeat(name))
+            self.heartbeats.append(progress := Heartbeat(name))
             thread = threading.Thread(target=self._run, args=(index, progress), name=name, daemon=True)
             self._threads.append(thread)
             if self._started:
@@ -70,7 +70,7 @@ class Worker(Generic[Job]):
             self._append(queue, job)
         return displaced
 
-    def queue(self, key: str, job: Job) -> None:
+    def put(self, key: str, job: Job) -> None:
         """Queue a job whatever else waits: for who waits for what it has queued."""
         with self._changed:
             self._append(self._queues.setdefault(key, deque()), job)
@@ -111,12 +111,12 @@ class Worker(Generic[Job]):
                 self._queues[key] = queue
             self._turns += 1
             self._served[key] = self._turns
-            is_for_more = bool(queue) and self._hands(queue[0]) > self._hands(job)
+            is_for_more = bool(queue) and self._thread_limit(queue[0]) > self._thread_limit(job)
             if is_for_more or (self._closing and not self._queues):
                 self._changed.notify_all()
             return job
 
     def _turn(self, index: int) -> str | None:
         """The key that was served longest ago, of those whose next job this thread can do."""
-        able = [key for key, queue in self._queues.items() if index < self._hands(queue[0])]
+        able = [key for key, queue in self._queues.items() if index < self._thread_limit(queue[0])]
         return min(able, key=lambda key: self._served.get(key, 0), default=None)

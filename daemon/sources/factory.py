@@ -10,7 +10,7 @@ from daemon.config.streams import CameraConfig, PictureConfig, StreamConfig, is_
 from daemon.core.ports import Source
 from daemon.core.records import Counters, Modality
 from daemon.core.timing import NS_PER_S
-from daemon.runtime.liveness import Watch
+from daemon.runtime.liveness import Expectation
 from daemon.sources.microphone import Microphone
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.text import load_lines
@@ -24,7 +24,7 @@ FRAMES_AWAY = 3
 """Where `fps` is low, so many frames must stay away before the camera has stalled."""
 
 
-def watch_of(name: str, stream: StreamConfig, wanted: frozenset[Modality]) -> Watch | None:
+def expectation_of(name: str, stream: StreamConfig, wanted: frozenset[Modality]) -> Expectation | None:
     """What the source of this name must deliver of what is wanted; None where it may do as it likes, as a file may."""
     camera, microphone = stream.camera, stream.microphone
     if name == "microphone" and microphone:
@@ -42,9 +42,9 @@ def patience_s(camera: CameraConfig) -> float:
     return max(camera.stall_after_s, FRAMES_AWAY / camera.fps if camera.fps else 0.0)
 
 
-def _watch(expects: set[Modality], wanted: frozenset[Modality], stall_after_s: float, kind: str) -> Watch:
+def _watch(expects: set[Modality], wanted: frozenset[Modality], stall_after_s: float, kind: str) -> Expectation:
     opening_s = stall_after_s + OPENING_S[kind]
-    return Watch(wanted & expects, round(stall_after_s * NS_PER_S), round(opening_s * NS_PER_S))
+    return Expectation(wanted & expects, round(stall_after_s * NS_PER_S), round(opening_s * NS_PER_S))
 
 
 def build_sources(

@@ -12,7 +12,7 @@ from daemon.core.errors import ChildError, SourceError
 from daemon.core.ports import Deliver
 from daemon.core.records import Block, Counters, Modality
 from daemon.core.timing import NS_PER_MS, monotonic_ns
-from daemon.runtime.child import Child, RecordInlet
+from daemon.runtime.child import Child, RecordReceiver
 from daemon.runtime.shared_ring import Record
 from daemon.sources.capture.messages import SOUND_SLOT_BYTES, WAITING_PIECES, unpack_sound
 from daemon.sources.capture.microphone import describe, listen
@@ -78,18 +78,18 @@ class Microphone:
         try:
             if self._child is not None:
                 self._child.check_gone()
-            with RecordInlet(WAITING_PIECES, SOUND_SLOT_BYTES) as inlet, self._listener(inlet) as child:
+            with RecordReceiver(WAITING_PIECES, SOUND_SLOT_BYTES) as inlet, self._listener(inlet) as child:
                 self._child = child
                 self._pump(child, inlet, deliver, stop)
         except ChildError as error:
             self._is_missing = True
             raise SourceError(f"{self._label}: {error}") from error
 
-    def _listener(self, inlet: RecordInlet) -> Child:
+    def _listener(self, inlet: RecordReceiver) -> Child:
         settings = {**self._wanted, "patience_s": PATIENCE_S if self._is_missing else 0}
         return Child(listen, inlet.address, json.dumps(settings), inherits=inlet.descriptors)
 
-    def _pump(self, child: Child, inlet: RecordInlet, deliver: Deliver, stop: Event) -> None:
+    def _pump(self, child: Child, inlet: RecordReceiver, deliver: Deliver, stop: Event) -> None:
         cutter = BlockCutter(self._sample_rate_hz, TOLERANCE_NS)
         self._drift, self._channel = DriftMeter(), None
         self.drift_ppm = None

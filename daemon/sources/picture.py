@@ -35,7 +35,7 @@ class PicturePreparation:
     def prepare(self, frame: Frame) -> Frame:
         """The frame as it may be seen; the same frame where nothing is configured."""
         if self._polygons or self._rotation is not None or self._region is not None:
-            return frame.later(self._prepared)
+            return frame.deferred(self._prepared)
         return frame
 
     def _prepared(self, frame: Frame) -> Frame:

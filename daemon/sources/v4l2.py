@@ -14,7 +14,7 @@ import numpy as np
 from daemon.core.errors import ChildError, SourceError
 from daemon.core.ports import Deliver
 from daemon.core.records import Counters, Frame, Modality
-from daemon.runtime.child import Child, RecordInlet
+from daemon.runtime.child import Child, RecordReceiver
 from daemon.runtime.shared_ring import Record
 from daemon.sources.capture.camera import watch
 from daemon.sources.capture.messages import PICTURE_SLOT_BYTES, WAITING_PICTURES, unpack_picture
@@ -107,7 +107,7 @@ class V4l2Camera:
         try:
             if self._child is not None:
                 self._child.check_gone()
-            with RecordInlet(WAITING_PICTURES, PICTURE_SLOT_BYTES) as inlet, self._watcher(inlet) as child:
+            with RecordReceiver(WAITING_PICTURES, PICTURE_SLOT_BYTES) as inlet, self._watcher(inlet) as child:
                 self._child = child
                 self._pump(child, inlet, deliver, stop)
         except ChildError as error:
@@ -119,11 +119,11 @@ class V4l2Camera:
             present = ", ".join(camera.device for camera in list_cameras())
             raise SourceError(f"camera {self.device}: there is no {path}; cameras here: {present or 'none'}")
 
-    def _watcher(self, inlet: RecordInlet) -> Child:
+    def _watcher(self, inlet: RecordReceiver) -> Child:
         settings = {name: getattr(self, name) for name in ("device", "width", "height", "fps")}
         return Child(watch, inlet.address, json.dumps(settings), inherits=inlet.descriptors)
 
-    def _pump(self, child: Child, inlet: RecordInlet, deliver: Deliver, stop: Event) -> None:
+    def _pump(self, child: Child, inlet: RecordReceiver, deliver: Deliver, stop: Event) -> None:
         while not stop.is_set():
             for record in inlet.receive(child, LOOK_S):
                 if record.payload:

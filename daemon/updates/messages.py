@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from daemon.bundle.manifest import Name, Version
-from daemon.bundle.release import OFFERS_MOST, Offer, Release
+from daemon.bundle.release import MAX_OFFERS, Offer, Release
 from daemon.core.document import StrictModel
 from daemon.core.errors import UpdateError
 from daemon.updates.state import REASON_CHARS
@@ -77,7 +77,7 @@ class CheckRequest(SelftestRequest):
 class LookResult(StrictModel):
     """The newest versions of every name, by name and version; and why others were left out."""
 
-    releases: Annotated[tuple[Offer, ...], Field(max_length=OFFERS_MOST)]
+    releases: Annotated[tuple[Offer, ...], Field(max_length=MAX_OFFERS)]
     skipped: Annotated[tuple[str, ...], Field(max_length=SKIPPED_MOST)]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from daemon.bundle.release import LISTING, FileEntry, Release
+from daemon.bundle.release import FILE_LIST_NAME, FileEntry, Release
 from daemon.core.errors import UpdateError
 from daemon.core.files import read_bounded, sync_directory
 from daemon.updates.steps import Beat
@@ -24,7 +24,7 @@ CHUNK_BYTES = 1024 * 1024
 def check_integrity(directory: Path, content: str, beat: Beat) -> None:
     """Raises UpdateError when the directory is not whole: `content` names its listing, which names all its files."""
     try:
-        files = _listed(directory / LISTING, content)
+        files = _listed(directory / FILE_LIST_NAME, content)
         for entry in files:
             _check_file(directory / entry.path, entry, beat)
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from daemon.bundle.manifest import Name, Number, Version
-from daemon.bundle.release import OFFERS_MOST, Offer, Release, Sha256
+from daemon.bundle.release import MAX_OFFERS, Offer, Release, Sha256
 from daemon.core.document import StrictModel
 from daemon.core.records import UpdateStage
 
@@ -121,7 +121,7 @@ class UpdateState(StrictModel):
     refused: Annotated[tuple[Refusal, ...], Field(max_length=REFUSED)] = ()
     last_check: Check | None = None
     last_result: Result | None = None
-    available: Annotated[tuple[Offer, ...], Field(max_length=OFFERS_MOST)] = ()
+    available: Annotated[tuple[Offer, ...], Field(max_length=MAX_OFFERS)] = ()
     seen_time: Number = 0.0
 
     @model_validator(mode="after")

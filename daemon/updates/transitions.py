@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable
 
-from daemon.bundle.release import OFFERS_MOST, Offer, Release
+from daemon.bundle.release import MAX_OFFERS, Offer, Release
 from daemon.core.records import UpdateStage
 from daemon.updates.state import (
     REFUSED,
@@ -149,7 +149,7 @@ def checked(state: UpdateState, now_s: float, offers: Iterable[Offer]) -> Update
     """The source was looked at, and has these."""
     check = Check(ok=True, reason=None, time=now_s)
     state = seen(state, now_s)
-    return state.model_copy(update={"last_check": check, "available": tuple(offers)[:OFFERS_MOST]})
+    return state.model_copy(update={"last_check": check, "available": tuple(offers)[:MAX_OFFERS]})
 
 
 def check_failed(state: UpdateState, reason: str, now_s: float) -> UpdateState:

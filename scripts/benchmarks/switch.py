@@ -21,7 +21,7 @@ from daemon.node.stream import Stream
 from daemon.node.stream_publisher import Shown
 from daemon.pipeline.acceleration import accelerate
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
-from daemon.runtime.heartbeat import short_turns
+from daemon.runtime.heartbeat import short_switch_interval
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "models" / "digits"
@@ -90,7 +90,7 @@ def _change(in_use: ActiveBundle, changes: int, every_s: float) -> list[tuple[in
         for _ in range(changes):
             time.sleep(every_s)
             began_ns = monotonic_ns()
-            with short_turns():
+            with short_switch_interval():
                 recogniser = _loaded()
                 change = in_use.prepare(recogniser, shown(recogniser, lambda: 0))
             change()

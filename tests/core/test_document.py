@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.bundle.manifest import Manifest
-from daemon.config.mqtt import MqttConfig, broker_at
+from daemon.config.mqtt import MqttConfig, override_broker
 from daemon.config.node import load_config
 from daemon.core.document import load_document
 from daemon.core.errors import DocumentError
@@ -148,7 +148,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_credentials_of_a_broker_never_appear() -> None:
     with pytest.raises(DocumentError, match=r"--broker mqtt://\*\*\*@host: expected HOST"):
-        broker_at("mqtt://me:s3cret@host", MqttConfig())
+        override_broker("mqtt://me:s3cret@host", MqttConfig())
 
 
 @settings(max_examples=150, deadline=None)

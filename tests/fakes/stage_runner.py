@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from daemon.bundle.release import LISTING, Release, listing
+from daemon.bundle.release import FILE_LIST_NAME, Release, file_list
 from daemon.core.files import replace_file, sync_directory
 from daemon.updates.steps import Beat, Step
 from tests.helpers.plain_bundles import entries_of, release_of
@@ -76,7 +76,7 @@ class LocalRunner:
         for entry in release.files:
             _sync(into / entry.path)
         assert set(release.files) <= set(entries_of(into))
-        replace_file(into / LISTING, listing(release.files))
+        replace_file(into / FILE_LIST_NAME, file_list(release.files))
         for directory in sorted({(into / entry.path).parent for entry in release.files}, reverse=True):
             sync_directory(directory)
         return {}

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import yaml
 
-from daemon.bundle.release import FileEntry, Release, Signed
+from daemon.bundle.release import FileEntry, Release, ReleaseInfo
 from daemon.inference.graphs import Graph, write_head
 
 LABELS = ["dark", "bright", "nothing"]
@@ -34,7 +34,7 @@ def write_bundle(directory: Path, **changes: object) -> Path:
 
 def release_of(directory: Path, name: str = "brightness", version: str = "1.2.3", memory_mb: int = 1) -> Release:
     """A bundle's release as a publisher signs it: every file but a demo's."""
-    signed = Signed(name=name, version=version, needs_perceptd="0.1.0", memory_mb=memory_mb)
+    signed = ReleaseInfo(name=name, version=version, needs_perceptd="0.1.0", memory_mb=memory_mb)
     paths = sorted([*directory.glob("*.*"), *directory.glob("LICENCE"), *directory.glob("selftest/*")])
     entries = [
         FileEntry(

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from daemon.bundle.release import FileEntry, Release, Signed
+from daemon.bundle.release import FileEntry, Release, ReleaseInfo
 
 SIZES = {"audio.tflite": 9_000, "head.tflite": 1_500, "selftest/cases.yaml": 700}
 
@@ -35,5 +35,5 @@ def entries_of(directory: Path) -> tuple[FileEntry, ...]:
 
 def release_of(directory: Path, *, needs: str = "0.1.0", memory_mb: int = 1) -> Release:
     """The release that the directory NAME/VERSION is."""
-    signed = Signed(name=directory.parent.name, version=directory.name, needs_perceptd=needs, memory_mb=memory_mb)
+    signed = ReleaseInfo(name=directory.parent.name, version=directory.name, needs_perceptd=needs, memory_mb=memory_mb)
     return Release(signed=signed, files=entries_of(directory))

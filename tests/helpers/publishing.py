@@ -8,10 +8,10 @@ from pathlib import Path
 from daemon.bundle.bundle import load_bundle
 from daemon.bundle.release import Release
 from daemon.bundle.signature_lifetimes import DEFAULT_DAYS
-from daemon.publisher.contents import release_of
+from daemon.publisher.contents import describe_release
 from daemon.publisher.keys import KeyRing
-from daemon.publisher.repository import begin, opened, utc_now
-from daemon.publisher.status import Refreshed, Report, report
+from daemon.publisher.repository import create_repository, open_repository, utc_now
+from daemon.publisher.status import RefreshResult, Report, report
 
 
 def another_version(bundle: Path, version: str, directory: Path) -> Path:
@@ -33,33 +33,33 @@ class Repository:
         self.environment: dict[str, str] = {}
 
     def init(self, root_keys: int = 1, threshold: int = 1) -> "Repository":
-        begin(self.directory, self._ring(), root_keys, threshold, self.days, self._now())
+        create_repository(self.directory, self._ring(), root_keys, threshold, self.days, self._now())
         return self
 
     def add(self, bundle: Path, needs_perceptd: str = "0.1.0", memory_mb: int = 64) -> Release:
-        release = release_of(bundle, load_bundle(bundle).manifest, needs_perceptd, memory_mb)
-        with opened(self.directory) as repository:
+        release = describe_release(bundle, load_bundle(bundle).manifest, needs_perceptd, memory_mb)
+        with open_repository(self.directory) as repository:
             repository.stage(release, bundle)
         return release
 
     def publish(self) -> list[Release]:
-        with opened(self.directory) as repository:
+        with open_repository(self.directory) as repository:
             return repository.publish(self._ring(), self._now())
 
-    def refresh(self, *, is_clock_right: bool = False) -> Refreshed:
-        with opened(self.directory) as repository:
+    def refresh(self, *, is_clock_right: bool = False) -> RefreshResult:
+        with open_repository(self.directory) as repository:
             return repository.refresh(self._ring(), self._now(), is_clock_right=is_clock_right)
 
     def rotate(self, role: str, slot: int = 1) -> list[Path]:
-        with opened(self.directory) as repository:
+        with open_repository(self.directory) as repository:
             return repository.rotate(role, slot, self._ring(), self._now())
 
-    def put_back(self, release: Release, bundle: Path) -> int:
-        with opened(self.directory) as repository:
-            return repository.put_back(release, bundle)
+    def restore_files(self, release: Release, bundle: Path) -> int:
+        with open_repository(self.directory) as repository:
+            return repository.restore_files(release, bundle)
 
     def report(self) -> Report:
-        with opened(self.directory) as repository:
+        with open_repository(self.directory) as repository:
             return report(repository.edition(), repository.staging.releases(), repository.flaws(), self._now())
 
     def _ring(self) -> KeyRing:

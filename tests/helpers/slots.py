@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from daemon.bundle.release import LISTING, Release, listing
+from daemon.bundle.release import FILE_LIST_NAME, Release, file_list
 from daemon.updates.state import Slot
 from daemon.updates.steps import slot_of
 
@@ -14,5 +14,5 @@ def put(store: Path, bundle: Path, release: Release) -> Slot:
     for entry in release.files:
         (directory / entry.path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(bundle / entry.path, directory / entry.path)
-    (directory / LISTING).write_bytes(listing(release.files))
+    (directory / FILE_LIST_NAME).write_bytes(file_list(release.files))
     return slot_of(release)

@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, load_delegate
 
 from daemon.core.records import Array
-from daemon.runtime.child_main import Failed, RecordOutlet
+from daemon.runtime.child_main import Failed, RecordSender
 
 CHARACTERS = 257
 """The shipped text model looks them up in a table of so many rows."""
@@ -50,7 +50,7 @@ def _random(detail: dict[str, Any], rng: np.random.Generator) -> Array:
 
 def invoke(address: str, model: str, delegate: str, options: str, inputs: str, times: str) -> None:
     """Send the first output of every invoke; in a child process, whose reason is the runtime's."""
-    outlet = RecordOutlet(address)
+    outlet = RecordSender(address)
     values = [np.array(json.loads(inputs), np.float32)]
     try:
         delegated = Delegated(Path(model).read_bytes(), Path(delegate), **json.loads(options))

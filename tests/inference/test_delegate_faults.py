@@ -11,7 +11,7 @@ import pytest
 
 from daemon.core.errors import ChildError
 from daemon.core.records import Array
-from daemon.runtime.child import Child, RecordInlet
+from daemon.runtime.child import Child, RecordReceiver
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.processes import is_running
 from tests.inference import delegated
@@ -44,7 +44,7 @@ def sound_file(tmp_path: Path) -> Path:
 class Invoking:
     """A child process that invokes the model with the delegate, and what has come of it."""
 
-    def __init__(self, child: Child, inlet: RecordInlet) -> None:
+    def __init__(self, child: Child, inlet: RecordReceiver) -> None:
         self.child, self._inlet = child, inlet
         self.outputs: list[Array] = []
 
@@ -63,7 +63,7 @@ class Invoking:
 def invoking(directory: Path, delegate: Path, times: int, **options: object) -> Iterator[Invoking]:
     arguments = [str(directory / "model.tflite"), str(delegate), json.dumps(options), json.dumps(INPUT.tolist())]
     with (
-        RecordInlet(64, 128) as inlet,
+        RecordReceiver(64, 128) as inlet,
         Child(delegated.invoke, inlet.address, *arguments, str(times), inherits=inlet.descriptors) as child,
     ):
         yield Invoking(child, inlet)

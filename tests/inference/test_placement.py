@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.devices import DelegateConfig, DeviceChoice
+from daemon.config.devices import DelegateConfig, DeviceSelection
 from daemon.inference.hardware import EdgeTpu
 from daemon.inference.placement import Device, Machine, edgetpu, look_around, place
 
@@ -42,7 +42,7 @@ GPU = Device("gpu", "gpu")
     ],
 )
 def test_where_it_goes(
-    choice: DeviceChoice, machine: Machine, is_compiled: bool, device: Device | None, reason: str | None
+    choice: DeviceSelection, machine: Machine, is_compiled: bool, device: Device | None, reason: str | None
 ) -> None:
     placement = place(choice, machine, is_compiled=is_compiled, gpu_delegate=None)
     assert placement.device == device

@@ -7,13 +7,13 @@ from daemon.core.timing import NS_PER_S
 from daemon.inference.accelerator_status import AcceleratorState as AcceleratorState
 from daemon.node.health import AcceleratorHealth, SourceHealth, WorkloadHealth, overall
 from daemon.node.systemd import Notifier, Service, words
-from daemon.runtime.heartbeat import Heartbeat, Round, stuck
+from daemon.runtime.heartbeat import Heartbeat, HeartbeatStatus, hung_loops
 
 WORK = WorkloadHealth(ran=3, on_cpu=1, p50_ms=2.5, p99_ms=4.0)
 
 
-def round_of(loop: str, *, alive: bool = True, began_s: int = 10, due_s: int = 14) -> Round:
-    return Round(loop, alive, began_s * NS_PER_S, due_s * NS_PER_S)
+def round_of(loop: str, *, alive: bool = True, began_s: int = 10, due_s: int = 14) -> HeartbeatStatus:
+    return HeartbeatStatus(loop, alive, began_s * NS_PER_S, due_s * NS_PER_S)
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,8 @@ def round_of(loop: str, *, alive: bool = True, began_s: int = 10, due_s: int = 1
          "fusion has hung for 3 s, encode-text has ended"),
     ],
 )  # fmt: skip
-def test_which_loops_hang(rounds: list[Round], now_s: int, expected: str | None) -> None:
-    assert stuck(rounds, now_s * NS_PER_S) == expected
+def test_which_loops_hang(rounds: list[HeartbeatStatus], now_s: int, expected: str | None) -> None:
+    assert hung_loops(rounds, now_s * NS_PER_S) == expected
 
 
 def source(state: str, reason: str | None = None, failures: int = 0) -> SourceHealth:

@@ -18,7 +18,7 @@ from daemon.bundle.release import Release
 from daemon.core.errors import ChildError
 from daemon.inference.graphs import write_head
 from daemon.pipeline import trial
-from daemon.runtime.child import REASON_CHARS, Child
+from daemon.runtime.child import MAX_REASON_CHARS, Child
 from daemon.updates.messages import CHECK_S, SELFTEST_S, CheckRequest, SelftestRequest
 from daemon.updates.steps import of_trial
 from tests.helpers import hostile_models
@@ -71,7 +71,7 @@ def refused(directory: Path, **how: object) -> Outcome:
     outcome = tried(directory, **how)  # type: ignore[arg-type]
     assert outcome.reason
     assert outcome.reason.isprintable()
-    assert len(outcome.reason) <= REASON_CHARS
+    assert len(outcome.reason) <= MAX_REASON_CHARS
     assert str(directory) not in outcome.reason
     return outcome
 

@@ -14,7 +14,7 @@ from tuf.api.metadata import Metadata, MetaFile
 from daemon.core.errors import Refused
 from daemon.publisher.files import locked
 from daemon.publisher.keys import KeyRing
-from daemon.publisher.repository import opened, utc_now
+from daemon.publisher.repository import open_repository, utc_now
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.publishing import Repository
 from tests.publisher.device import Device
@@ -142,18 +142,18 @@ def test_a_new_key_is_written_where_the_old_one_lay(tmp_path: Path, repository: 
     stick.mkdir()
     old = (repository.keys / "root-1.pem").rename(stick / "root-1.pem").read_bytes()
     ring = KeyRing([repository.keys, stick], {})
-    with opened(repository.directory) as one:
+    with open_repository(repository.directory) as one:
         assert one.rotate("root", 1, ring, utc_now()) == [stick / "root-1.pem"]
     assert (stick / "root-1.pem").read_bytes() != old
     assert not list(repository.keys.glob("root*"))
-    with opened(repository.directory) as one:
+    with open_repository(repository.directory) as one:
         assert one.rotate("timestamp", 1, ring, utc_now()) == [repository.keys / "timestamp.pem"]
     assert device.bundles() == {"brightness@1.2.3"}
 
 
 def test_no_directory_for_keys_is_made_but_by_init(tmp_path: Path, repository: Repository) -> None:
     typo = KeyRing([tmp_path / "typo"], {"PERCEPTD_KEY_ROOT_1": (repository.keys / "root-1.pem").read_text()})
-    with opened(repository.directory) as one:
+    with open_repository(repository.directory) as one:
         with pytest.raises(Refused, match=r"typo: no such directory for the new key; make it, or name another one"):
             one.rotate("targets", 1, typo, utc_now())
         with pytest.raises(Refused, match=r"looked in .*/typo, which is not there \(--keys\)"):

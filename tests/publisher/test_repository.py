@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 from tuf.api.exceptions import ExpiredMetadataError
 
-from daemon.bundle.release import Release, Signed
+from daemon.bundle.release import Release, ReleaseInfo
 from daemon.core.errors import BundleError, Refused
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.daemon import ROOT
@@ -48,7 +48,7 @@ def test_every_file_that_a_daemon_needs_is_published_and_nothing_else(tmp_path: 
     assert found == {f"{prefix}{name}": (DIGITS / name).read_bytes() for name in names}
     targets = json.loads((device.directory / "targets.json").read_bytes())["signed"]["targets"]
     custom = targets[f"{prefix}bundle.yaml"]["custom"]
-    assert Signed.model_validate(custom["perceptd"]) == release.signed
+    assert ReleaseInfo.model_validate(custom["perceptd"]) == release.signed
     assert Release.model_validate_json(release.model_dump_json()) == release
     assert sorted(targets) == [prefix + entry.path for entry in release.files]
 

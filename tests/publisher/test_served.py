@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from daemon.bundle.release import Signed
+from daemon.bundle.release import ReleaseInfo
 from daemon.core.errors import BundleError, Refused
 from daemon.publisher.contents import copy_file
 from tests.helpers.bundle_builder import write_bundle
@@ -98,8 +98,8 @@ def test_what_is_damaged_where_it_is_served_is_told_and_put_back(
     ]
     cases.write_bytes(cases.read_bytes().swapcase())
     release = found.published[0]
-    assert repository.put_back(release, tmp_path / "bundle") == 3
-    assert repository.put_back(release, tmp_path / "bundle") == 0
+    assert repository.restore_files(release, tmp_path / "bundle") == 3
+    assert repository.restore_files(release, tmp_path / "bundle") == 0
     assert not repository.report().is_urgent
     assert device.bundles() == {"brightness@1.2.3"}
 
@@ -131,4 +131,4 @@ def test_a_full_disk_is_told_with_the_path_and_leaves_no_half_file(tmp_path: Pat
 @pytest.mark.parametrize("version", ["0.05.0", "1.2", "1.2.3.4", "٠.١.٢", "1.2.3\n", "1.2.1234567890", "-1.2.3", ""])
 def test_a_version_has_one_form(version: str) -> None:
     with pytest.raises(ValidationError):
-        Signed(name="x", version=version, needs_perceptd="0.1.0", memory_mb=1)
+        ReleaseInfo(name="x", version=version, needs_perceptd="0.1.0", memory_mb=1)

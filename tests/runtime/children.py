@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from daemon.runtime.child_main import Failed, RecordOutlet, confine
+from daemon.runtime.child_main import Failed, RecordSender, confine
 
 
 def say(text: str) -> None:
@@ -106,7 +106,7 @@ def confine_where_nice_is_forbidden() -> None:
 
 def stream(address: str, count: str) -> NoReturn:
     """Send so many numbered records, of different lengths, as fast as they can be made."""
-    outlet = RecordOutlet(address)
+    outlet = RecordSender(address)
     for number in range(int(count)):
         outlet.send(number.to_bytes(8, "little") + bytes([number % 251]) * (number % 48))
     raise Failed("that was all")
@@ -114,7 +114,7 @@ def stream(address: str, count: str) -> NoReturn:
 
 def rave(address: str) -> None:
     """Claim a million records that were never written."""
-    RecordOutlet(address)
+    RecordSender(address)
     os.eventfd_write(int(address.split(":")[2]), 1_000_000)
     hang()
 

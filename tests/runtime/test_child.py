@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.core.errors import ChildError, ChildTimeout
-from daemon.runtime.child import START, Child, RecordInlet, tally
+from daemon.runtime.child import BOOTSTRAP, Child, RecordReceiver, kill_counts
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.processes import children_of, is_running
 from tests.runtime import children
@@ -19,7 +19,7 @@ DEADLINE_S = 20.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def child(function: str, *arguments: str, inlet: RecordInlet | None = None) -> Child:
+def child(function: str, *arguments: str, inlet: RecordReceiver | None = None) -> Child:
     inherits = inlet.descriptors if inlet else ()
     return Child(getattr(children, function), *arguments, inherits=inherits)
 
@@ -77,7 +77,7 @@ def test_a_child_that_is_stopped_is_killed_all_the_same() -> None:
 
 
 def test_it_ends_by_its_parent_alone() -> None:
-    with RecordInlet(8, 80) as inlet, child("stream", inlet.address, "1000000000", inlet=inlet) as streaming:
+    with RecordReceiver(8, 80) as inlet, child("stream", inlet.address, "1000000000", inlet=inlet) as streaming:
         wait_until(lambda: inlet.receive(streaming, 0.1), "the child runs")
         for number in (signal.SIGTERM, signal.SIGINT):
             os.kill(streaming.pid, number)
@@ -109,7 +109,7 @@ def test_a_child_ends_with_the_thread_that_made_it() -> None:
         made.append(child("stream", inlet.address, "1000000000", inlet=inlet))
         wait_until(lambda: inlet.receive(made[0], 0.1), "the child runs")
 
-    with RecordInlet(8, 80) as inlet:
+    with RecordReceiver(8, 80) as inlet:
         thread = threading.Thread(target=make)
         thread.start()
         thread.join()
@@ -122,7 +122,7 @@ def test_a_child_whose_parent_died_before_it_began_does_not_begin() -> None:
         sys.executable,
         "-I",
         "-c",
-        START,
+        BOOTSTRAP,
         ":".join(sys.path),
         "999999999",
         "tests.runtime.children:say",
@@ -135,7 +135,7 @@ def test_a_child_whose_parent_died_before_it_began_does_not_begin() -> None:
 def test_records_come_whole_and_in_order_and_those_without_room_are_counted() -> None:
     count, previous = 20_000, -1
     with (
-        RecordInlet(16, 80) as inlet,
+        RecordReceiver(16, 80) as inlet,
         child("stream", inlet.address, str(count), inlet=inlet) as streaming,
         pytest.raises(ChildError, match=r"^that was all$"),
     ):
@@ -151,7 +151,7 @@ def test_records_come_whole_and_in_order_and_those_without_room_are_counted() ->
 
 def test_a_child_that_raves_is_an_error() -> None:
     with (
-        RecordInlet(8, 64) as inlet,
+        RecordReceiver(8, 64) as inlet,
         child("rave", inlet.address, inlet=inlet) as raving,
         pytest.raises(ChildError, match=r"claims 100000\d records in 8 slots"),
     ):
@@ -160,13 +160,13 @@ def test_a_child_that_raves_is_an_error() -> None:
 
 
 def test_silence_is_no_error_until_the_caller_says_so() -> None:
-    with RecordInlet(8, 64) as inlet, child("hang") as silent:
+    with RecordReceiver(8, 64) as inlet, child("hang") as silent:
         assert inlet.receive(silent, 0.2) == []
 
 
 def test_nothing_is_left_of_twenty_children() -> None:
     def one() -> None:
-        with RecordInlet(8, 64) as inlet, child("hang", inlet=inlet):
+        with RecordReceiver(8, 64) as inlet, child("hang", inlet=inlet):
             pass
 
     one()
@@ -184,10 +184,10 @@ def test_a_process_that_lives_on_is_not_to_be_joined_by_another() -> None:
 
 
 def test_what_is_killed_is_counted_and_what_has_ended_is_not() -> None:
-    before = tally.killed, tally.left_behind
+    before = kill_counts.killed, kill_counts.left_behind
     with Child(children.hang):
         pass
-    assert (tally.killed, tally.left_behind) == (before[0] + 1, before[1])
+    assert (kill_counts.killed, kill_counts.left_behind) == (before[0] + 1, before[1])
     with Child(children.say, "done") as child:
         assert child.result(5).strip() == "done"
-    assert tally.killed == before[0] + 1
+    assert kill_counts.killed == before[0] + 1

@@ -7,7 +7,7 @@ import pytest
 
 from daemon.core.errors import ChildError
 from daemon.runtime.child import Child
-from daemon.runtime.child_main import FIRST_TO_GO, MOST_FILES, NICER
+from daemon.runtime.child_main import MAX_OPEN_FILES, NICENESS, OOM_SCORE_ADJUSTMENT
 from tests.runtime import children
 
 DEADLINE_S = 20.0
@@ -40,5 +40,5 @@ def test_a_refused_priority_changes_nothing_else() -> None:
 
 
 def test_files_core_dumps_and_priority() -> None:
-    nice = min(os.nice(0) + NICER, 19)
-    assert result_of("limits") == f"{nice} {FIRST_TO_GO} {(MOST_FILES, MOST_FILES)} (0, 0)"
+    nice = min(os.nice(0) + NICENESS, 19)
+    assert result_of("limits") == f"{nice} {OOM_SCORE_ADJUSTMENT} {(MAX_OPEN_FILES, MAX_OPEN_FILES)} (0, 0)"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.timing import NS_PER_S
-from daemon.runtime.liveness import DELIVERS, REOPEN_EVERY_NS, Complaint, Liveness, Watch
+from daemon.runtime.liveness import DELIVERS, REOPEN_EVERY_NS, Complaint, Expectation, Liveness
 
 STALL_S, OPENING_S = 3, 5
 DARK = Complaint("dark", reopens=True)
@@ -15,7 +15,7 @@ LOUD = Complaint("loud", reopens=False)
 
 
 def watched(*expects: str) -> Liveness:
-    watch = Watch(frozenset(expects or ("image",)), STALL_S * NS_PER_S, OPENING_S * NS_PER_S)
+    watch = Expectation(frozenset(expects or ("image",)), STALL_S * NS_PER_S, OPENING_S * NS_PER_S)
     liveness = Liveness(watch, 0)
     liveness.opens(0)
     return liveness

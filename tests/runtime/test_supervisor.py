@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from daemon.core.ports import Deliver
 from daemon.core.records import Captured, Line
 from daemon.core.timing import NS_PER_MS, NS_PER_S, Backoff
-from daemon.runtime.liveness import Complaint, Watch
+from daemon.runtime.liveness import Complaint, Expectation
 from daemon.runtime.supervisor import SupervisedSource
 from tests.fakes.sources import ScriptedSource
 from tests.helpers.mosquitto import wait_until
@@ -99,14 +99,14 @@ class SilentSource:
 def looking(complaint: Complaint | None = None) -> tuple[SilentSource, SupervisedSource, threading.Event]:
     """A silent source, supervised and looked at until the event is set."""
     source, done = SilentSource(), threading.Event()
-    watch = Watch(frozenset({"text"}), stall_after_ns=50 * NS_PER_MS, opening_ns=NS_PER_S)
+    watch = Expectation(frozenset({"text"}), stall_after_ns=50 * NS_PER_MS, opening_ns=NS_PER_S)
     supervised = SupervisedSource(
-        "s/test", source, lambda _: None, on_change=lambda: None, watch=watch, inspect=lambda _: complaint
+        "s/test", source, lambda _: None, on_change=lambda: None, expectation=watch, inspect=lambda _: complaint
     )
 
     def look() -> None:
         while not done.wait(0.01):
-            supervised.look()
+            supervised.check()
 
     threading.Thread(target=look, daemon=True).start()
     supervised.start()
@@ -153,7 +153,7 @@ def test_a_paused_source_is_closed_until_it_is_resumed() -> None:
         supervised.pause()
         wait_until(lambda: supervised.status.state == "paused", "closed")
         assert (source.started, supervised.status.reason, supervised.status.failures) == (times - 1, None, 0)
-        supervised.look()
+        supervised.check()
         supervised.resume()
         wait_until(lambda times=times: source.started == times, "opened again")
     supervised.pause()

@@ -81,7 +81,7 @@ def shares_of(keys: int, threads: int, first: int) -> Counter[str]:
     worker = Worker[str]("test", lambda job, _: taken.append(job), capacity=first, threads=threads)
     for key in range(keys):
         for _ in range(first // keys + threads + 1):
-            worker.queue(str(key), str(key))
+            worker.put(str(key), str(key))
     worker.start()
     assert worker.close(10)
     shares = Counter(taken[:first])
@@ -168,7 +168,7 @@ def test_several_threads_work_for_one_key_at_once() -> None:
     for job in ("a", "b", "c"):
         assert worker.offer("s", job) is None
         assert gate.entered.acquire(timeout=10)
-    assert [progress.look().loop for progress in worker.progress] == ["test", "test-2", "test-3"]
+    assert [progress.snapshot().loop for progress in worker.heartbeats] == ["test", "test-2", "test-3"]
     gate.open.release(3)
     assert worker.close(10)
     assert sorted(gate.done) == ["a", "b", "c"]
@@ -177,7 +177,7 @@ def test_several_threads_work_for_one_key_at_once() -> None:
 def test_a_job_goes_to_those_threads_alone_that_can_do_it() -> None:
     done: list[tuple[int, int]] = []
     worker = Worker[int](
-        "test", lambda job, index: done.append((job, index)), capacity=500, threads=4, hands=lambda job: job
+        "test", lambda job, index: done.append((job, index)), capacity=500, threads=4, thread_limit=lambda job: job
     )
     for number in range(400):
         worker.offer(str(number % 3), 1 + number % 4)
@@ -191,7 +191,7 @@ def test_who_waits_for_what_it_has_queued_displaces_nothing() -> None:
     gate = Gate()
     worker = Worker("test", gate.work, capacity=1)
     for job in ("a", "b", "c"):
-        worker.queue("s", job)
+        worker.put("s", job)
     worker.start()
     gate.open.release(3)
     assert worker.close(10)

@@ -5,7 +5,7 @@ import os
 import time
 from typing import NoReturn
 
-from daemon.runtime.child_main import Failed, RecordOutlet
+from daemon.runtime.child_main import Failed, RecordSender
 from daemon.sources.capture.camera import send_pictures
 from tests.fakes.capture import FakeCapture, now_ms
 
@@ -14,7 +14,7 @@ def changing(address: str, settings: str) -> None:
     """Three pictures, the second of another size, a damaged one between; then the end."""
     assert json.loads(settings) == {"device": "/dev/null", "width": None, "height": None, "fps": None}
     sizes = [(64, 48), None, (1280, 960), (64, 48)]
-    outlet = RecordOutlet(address)
+    outlet = RecordSender(address)
 
     def send_at_leisure(*parts: bytes) -> None:
         outlet.send(*parts)
@@ -25,21 +25,21 @@ def changing(address: str, settings: str) -> None:
 
 def endless(address: str, settings: str) -> None:
     """Pictures as fast as they can be made."""
-    send_pictures(FakeCapture([(64, 48)] * 10_000_000), RecordOutlet(address).send, None)
+    send_pictures(FakeCapture([(64, 48)] * 10_000_000), RecordSender(address).send, None)
 
 
 def silent(address: str, settings: str) -> NoReturn:
     """Opens, and then hangs."""
-    RecordOutlet(address)
+    RecordSender(address)
     while True:
         time.sleep(60)
 
 
 def dying(address: str, settings: str) -> None:
-    RecordOutlet(address)
+    RecordSender(address)
     os.abort()
 
 
 def raving(address: str, settings: str) -> NoReturn:
-    RecordOutlet(address).send(b"no picture")
+    RecordSender(address).send(b"no picture")
     raise Failed("the end")

@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.config.streams import StreamConfig
-from daemon.sources.factory import watch_of
+from daemon.sources.factory import expectation_of
 
 BOTH = frozenset({"image", "audio"})
 
@@ -23,6 +23,6 @@ BOTH = frozenset({"image", "audio"})
     ],
 )
 def test_watch(name: str, stream: dict, wanted: frozenset, expected: tuple | None) -> None:
-    watch = watch_of(name, StreamConfig.model_validate(stream), wanted)
+    watch = expectation_of(name, StreamConfig.model_validate(stream), wanted)
     found = watch and (set(watch.expects), watch.stall_after_ns / 1e9, watch.opening_ns / 1e9)
     assert found == expected

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.bundle.release import LISTING, Release, listing
+from daemon.bundle.release import FILE_LIST_NAME, Release, file_list
 from daemon.core.errors import UpdateError
 from daemon.updates.slots import MB, RESERVE_BYTES, Slots, check_integrity, room_problem
 from daemon.updates.state import UpdateState
@@ -22,7 +22,7 @@ def gathered(store: Slots, tmp_path: Path, version: str) -> Release:
     store.make()
     into = store.gather(release.content)
     shutil.copytree(directory, into, dirs_exist_ok=True)
-    (into / LISTING).write_bytes(listing(release.files))
+    (into / FILE_LIST_NAME).write_bytes(file_list(release.files))
     return release
 
 
@@ -48,8 +48,8 @@ def test_what_is_adopted_is_whole(tmp_path: Path) -> None:
         ("head.tflite", None, "No such file or directory: .*head.tflite"),
         ("head.tflite", b"", "head.tflite is damaged"),
         ("selftest/cases.yaml", b"x" * 700, "cases.yaml is damaged"),
-        (LISTING, None, "No such file or directory"),
-        (LISTING, b"0" * 64 + b" 1 bundle.yaml\n", "files.txt is damaged"),
+        (FILE_LIST_NAME, None, "No such file or directory"),
+        (FILE_LIST_NAME, b"0" * 64 + b" 1 bundle.yaml\n", "files.txt is damaged"),
     ],
 )
 def test_what_is_not_whole_is_said(tmp_path: Path, path: str, content: bytes | None, reason: str) -> None:

@@ -392,7 +392,7 @@ def test_it_marks_its_rounds_and_tells_of_changes(device: Device) -> None:
     with device:
         device.install("0.5.0")
         assert device.changes > 7
-        assert device.updater.progress.look().alive
+        assert device.updater.progress.snapshot().alive
 
 
 def test_without_a_source_there_is_no_updater(device: Device) -> None:
@@ -448,8 +448,8 @@ def test_of_silence_nothing_is_said(device: Device) -> None:
     with device:
         assert device.updater.install("digits", "0.5.0") is None
         device.until(lambda status: status.state.probation)
-        rounds = device.updater.progress.look().began_ns
-        device.until(lambda _: device.updater.progress.look().began_ns > rounds + 2 * 10**9)
+        rounds = device.updater.progress.snapshot().began_ns
+        device.until(lambda _: device.updater.progress.snapshot().began_ns > rounds + 2 * 10**9)
         assert device.status().state.probation is not None
         device.host.does = {}
         device.until(lambda status: status.state.last_result and status.state.last_result.ok)
@@ -476,8 +476,8 @@ def test_while_it_is_unknown_what_was_active_nothing_is_removed(device: Device) 
     (device.directory / "state.json").write_bytes(b"?")
     with device:
         assert device.host.runs == OWN
-        began_ns = device.updater.progress.look().began_ns
-        device.until(lambda _: device.updater.progress.look().began_ns > began_ns)
+        began_ns = device.updater.progress.snapshot().began_ns
+        device.until(lambda _: device.updater.progress.snapshot().began_ns > began_ns)
         assert list((device.directory / "slots").iterdir()) == slots
 
 
@@ -502,6 +502,6 @@ def test_what_somebody_asks_for_in_vain_is_not_tried_again_in_secret(device: Dev
         state = device.install("0.5.0").state
         assert state.last_result is not None and not state.last_result.ok
         ran = len(device.runner.ran)
-        began_ns = device.updater.progress.look().began_ns
-        device.until(lambda _: device.updater.progress.look().began_ns > began_ns + 2 * 10**9)
+        began_ns = device.updater.progress.snapshot().began_ns
+        device.until(lambda _: device.updater.progress.snapshot().began_ns > began_ns + 2 * 10**9)
         assert len(device.runner.ran) == ran

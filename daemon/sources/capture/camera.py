@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from daemon.core.timing import FrameRate, monotonic_ns
-from daemon.runtime.child_main import Failed, RecordOutlet
+from daemon.runtime.child_main import Failed, RecordSender
 from daemon.runtime.shared_ring import Part
 from daemon.sources.capture.messages import MOST_PIXELS, Picture, capture_time
 
@@ -47,7 +47,7 @@ def watch(address: str, settings: str) -> None:
     wanted = json.loads(settings)
     capture = _opened(wanted["device"])
     ask(capture, wanted)
-    send_pictures(capture, RecordOutlet(address).send, wanted["fps"])
+    send_pictures(capture, RecordSender(address).send, wanted["fps"])
 
 
 def _opened(device: int | str) -> Capture:

@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any
 
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.runtime.child_main import Failed, RecordOutlet
+from daemon.runtime.child_main import Failed, RecordSender
 from daemon.sources.capture.messages import MOST_SAMPLES, Piece
 from daemon.sources.capture.sound_system import ServedSource, SoundServer, locks_watched, sound_server
 
@@ -69,7 +69,7 @@ def listen(address: str, settings: str) -> None:
     wanted = json.loads(settings)
     device = wanted["device"]
     named = device.removeprefix(SERVED) if isinstance(device, str) and device.startswith(SERVED) else None
-    listener = _Listener(RecordOutlet(address), wanted["channel"], wanted["sample_rate_hz"])
+    listener = _Listener(RecordSender(address), wanted["channel"], wanted["sample_rate_hz"])
     deadline = time.monotonic() + wanted["patience_s"]
     while True:
         library = _portaudio()
@@ -96,7 +96,7 @@ def listen(address: str, settings: str) -> None:
 class _Listener:
     """A stream to be opened, whose pieces go to the outlet."""
 
-    def __init__(self, outlet: RecordOutlet, channel: int | None, wanted_rate_hz: int) -> None:
+    def __init__(self, outlet: RecordSender, channel: int | None, wanted_rate_hz: int) -> None:
         self._outlet = outlet
         self._channel = channel
         self._wanted_rate_hz = wanted_rate_hz
@@ -231,7 +231,7 @@ class _Callback:
     """What PortAudio calls, on its own thread, with every piece of sound: float32, the channels interleaved."""
 
     def __init__(
-        self, outlet: RecordOutlet, channel: int | None, channels: int, rate_hz: int, has_begun: Event, passes: Event
+        self, outlet: RecordSender, channel: int | None, channels: int, rate_hz: int, has_begun: Event, passes: Event
     ) -> None:
         self._outlet = outlet
         self._has_begun = has_begun

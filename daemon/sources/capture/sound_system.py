@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon.runtime.child_main import Failed, leave
+from daemon.runtime.child_main import Failed, exit_with_reason
 
 NO_INDEX = 0xFFFF_FFFF
 """PA_INVALID_INDEX of pulse/def.h: a source that is no sink's monitor has it as its sink's number."""
@@ -115,7 +115,7 @@ def _watch(thread: int, is_done: threading.Event) -> None:
     while not is_done.wait(LOOK_S):
         now = _awaited(thread)
         if now is not None and now == before:
-            leave(f"a process was killed while it held a lock of JACK's library: {_remove(now)}")
+            exit_with_reason(f"a process was killed while it held a lock of JACK's library: {_remove(now)}")
         before = now
 
 

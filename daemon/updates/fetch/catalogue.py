@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from daemon.bundle.manifest import Name, Version
-from daemon.bundle.release import MANIFEST, FileEntry, Release, Signed, version_key
+from daemon.bundle.release import MANIFEST, FileEntry, Release, ReleaseInfo, version_key
 from daemon.core.errors import UpdateError
 
 SHOWN_CHARS = 80
@@ -113,12 +113,12 @@ def _entry(path: str, target: Target) -> FileEntry:
         raise _Unusable(f"has a file {_shown(path)} that cannot be: {_why(error)}") from error
 
 
-def _signed(custom: object) -> Signed:
+def _signed(custom: object) -> ReleaseInfo:
     told = custom.get("perceptd") if isinstance(custom, dict) else None
     if told is None:
         raise _Unusable(f"has no custom.perceptd at its {MANIFEST}: it was not published for this program")
     try:
-        return Signed.model_validate(told)
+        return ReleaseInfo.model_validate(told)
     except ValidationError as error:
         raise _Unusable(f"has a custom.perceptd that cannot be: {_why(error)}") from error
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
-from daemon.bundle.release import LISTING, OFFERS_MOST, FileEntry, Offer, Release, listing
+from daemon.bundle.release import FILE_LIST_NAME, MAX_OFFERS, FileEntry, Offer, Release, file_list
 from daemon.core.errors import UpdateError
 from daemon.core.files import read_bounded, replace_file
 from daemon.updates.fetch.catalogue import Catalogue, catalogue, choose, newest
@@ -96,7 +96,7 @@ class Partial:
             if not _is(path, entry):
                 path.unlink()
                 raise UpdateError("disk", f"{path}: what was written cannot be read back: the disk fails, or its card")
-        replace_file(self._directory / LISTING, listing(self._release.files))
+        replace_file(self._directory / FILE_LIST_NAME, file_list(self._release.files))
         for directory in sorted({self._path(entry).parent for entry in self._release.files}, reverse=True):
             _sync(directory)
 
@@ -114,7 +114,7 @@ def contents(slot: Path) -> dict[tuple[str, int], Path]:
     """The files that a slot of the store lists, by sha256 and length; none if its list cannot be read."""
     found = {}
     try:
-        lines = read_bounded(slot / LISTING, LISTING_BYTES_MOST).decode("ascii", "replace").splitlines()
+        lines = read_bounded(slot / FILE_LIST_NAME, LISTING_BYTES_MOST).decode("ascii", "replace").splitlines()
     except OSError:
         return {}
     for line in lines:
@@ -196,7 +196,7 @@ def look_at(request: SourceRequest) -> LookResult:
     """What `look` does. Raises UpdateError, OSError."""
     offered = _offered(request)
     return LookResult(
-        releases=tuple(_offer(release) for release in newest(offered.releases.values(), OFFERS_MOST)),
+        releases=tuple(_offer(release) for release in newest(offered.releases.values(), MAX_OFFERS)),
         skipped=tuple(f"{what} {why}"[:SKIP_CHARS] for what, why in list(offered.skipped.items())[:SKIPPED_MOST]),
     )
 

@@ -26,7 +26,7 @@ from tuf.api.serialization import DeserializationError
 from tuf.ngclient import Updater
 
 from daemon.bundle.release import FileEntry
-from daemon.config.updates import EXPECTED_ROOT, ROOT_BYTES_MOST
+from daemon.config.updates import EXPECTED_ROOT, MAX_ROOT_BYTES
 from daemon.core.errors import UpdateError
 from daemon.core.files import read_bounded
 from daemon.updates.fetch.catalogue import Target
@@ -89,7 +89,7 @@ class _Remembering(Transport):
 
 def _provisioned(root: Path) -> bytes:
     try:
-        return read_bounded(root, ROOT_BYTES_MOST)
+        return read_bounded(root, MAX_ROOT_BYTES)
     except OSError as error:
         raise UpdateError("trust", f"{root}: cannot be read: {error.strerror}; {EXPECTED_ROOT}") from error
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bundle.release import BUNDLE_BYTES_MOST, Release
+from daemon.bundle.release import MAX_BUNDLE_BYTES, Release
 from daemon.core.errors import UpdateError
 from daemon.updates.fetch.catalogue import Target, catalogue, choose, newest
 from tests.helpers.tufrepo import signed_part
@@ -140,7 +140,7 @@ def test_what_the_publisher_must_say_of_a_bundle(custom: object, why: str) -> No
         ([target("digits/1.0.0/x", sha256="0" * 63)], "has a file 'x' that cannot be: sha256: "),
         ([target("digits/1.0.0/x", length=-1)], "has a file 'x' that cannot be: length: "),
         ([target("digits/1.0.0/x", length=2**41)], "has a file 'x' that cannot be: length: "),
-        ([target("digits/1.0.0/x", length=BUNDLE_BYTES_MOST)], f"bytes, more than {BUNDLE_BYTES_MOST}"),
+        ([target("digits/1.0.0/x", length=MAX_BUNDLE_BYTES)], f"bytes, more than {MAX_BUNDLE_BYTES}"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
