@@ -10,7 +10,7 @@ from pathlib import Path
 
 from daemon.bundle.bundle import Bundle, load_bundle
 from daemon.config.devices import DevicesConfig
-from daemon.core.errors import ENDED_BY, ChildError, FaultKind, Refused
+from daemon.core.errors import ChildError, FaultKind, Refused
 from daemon.core.records import Modality
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
 from daemon.doctor.edgetpu import INSTALL
@@ -110,14 +110,13 @@ def _faults(attempt: Attempt) -> tuple[list[str], Change | None]:
 
 def _told(way: Device, fault: Change) -> str:
     library, reason = way.library or GPU, fault.reason or ""
-    _, crashed, signal_name = reason.partition(ENDED_BY)
-    if crashed:
-        return f"{library} crashed: {signal_name}"
+    if fault.signal_name is not None:
+        return f"{library} crashed: {fault.signal_name}"
     return reason if library in reason or fault.state == "absent" else f"{library}: {reason}"
 
 
 def _remedy(fault: Change, device: Device, have: Installed) -> str:
-    is_crash = ENDED_BY in (fault.reason or "")
+    is_crash = fault.signal_name is not None
     if device.library == EDGETPU_LIBRARY and (is_crash or "cannot be loaded" in (fault.reason or "")):
         return INSTALL
     if is_crash:

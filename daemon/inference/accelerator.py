@@ -139,7 +139,7 @@ class Accelerator:
             except AcceleratorError as error:
                 wait_s = self._failed(error)
             except ChildError as error:
-                wait_s = self._failed(AcceleratorError("died", str(error)))
+                wait_s = self._failed(AcceleratorError.from_child("died", error))
             else:
                 continue
             way = None if self._was_used or self._history.status.state == "absent" else way.instead
@@ -218,7 +218,7 @@ class Accelerator:
             self._backoff.reset()
         if reason != before.reason:
             log.warning("%s: %s; the CPU computes instead, and it is tried again", self.device.name, reason)
-        self._history.fails(error.kind, reason, now_ns)
+        self._history.fails(error.kind, reason, now_ns, error.signal_name)
         self._on_change()
         return self._backoff.next_s()
 

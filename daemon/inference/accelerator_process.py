@@ -146,7 +146,7 @@ class AcceleratorProcess:
                     self._take_answer()
                     return
             except ChildError as error:
-                raise AcceleratorError("refused", str(error)) from error
+                raise AcceleratorError.from_child("refused", error) from error
             if monotonic_ns() >= end_ns:
                 raise AcceleratorError("hung", f"has not loaded its models within {deadline_s:g} s")
 

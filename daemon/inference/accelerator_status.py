@@ -13,12 +13,13 @@ KEPT_CHANGES = 20
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A state and why it came about; `kind` is that of a failure."""
+    """A state and why it came about; `kind` is that of a failure, `signal_name` the signal that ended the process."""
 
     at_ns: int
     state: AcceleratorState
     kind: FaultKind | None
     reason: str | None
+    signal_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,11 @@ class StatusHistory:
         self._changed(Change(now_ns, state, None, reason), starts, before.failures)
         return True
 
-    def fails(self, kind: FaultKind, reason: str, now_ns: int) -> None:
+    def fails(self, kind: FaultKind, reason: str, now_ns: int, signal_name: str | None = None) -> None:
         """Note a failure."""
         before = self.status
         failures = {**before.failures, kind: before.failures.get(kind, 0) + 1}
-        self._changed(Change(now_ns, "failed", kind, reason), before.starts, failures)
+        self._changed(Change(now_ns, "failed", kind, reason, signal_name), before.starts, failures)
 
     def _changed(self, change: Change, starts: int, failures: dict[FaultKind, int]) -> None:
         # that it is started again tells nothing which its failure and its use do not

@@ -1,12 +1,12 @@
 """Says over MQTT what one stream has recognised."""
 
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from daemon.config.mqtt import RecognitionsConfig
 from daemon.core.errors import InputError
+from daemon.core.logs import rate_limited_logger
 from daemon.core.records import Event, Modality, Recognition
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, wall_time
 from daemon.fusion.fuse import Fused
@@ -114,7 +114,7 @@ class Latencies:
         return round(ordered[index] / NS_PER_MS, 3)
 
 
-log = logging.getLogger(__name__)
+log = rate_limited_logger(__name__)
 
 WAIT_IN_ORDER_S = 10.0
 """How long replay as fast as possible waits for the broker before it gives a message up."""

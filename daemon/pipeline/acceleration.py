@@ -3,7 +3,6 @@
 The pictures' encoder, where it stays on the CPU, gets the helpers that the config wants.
 """
 
-import logging
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ from daemon.bundle.bundle import CASES_FILE, SELFTEST_DIRECTORY, load_cases
 from daemon.bundle.manifest import Manifest, TensorSpec
 from daemon.config.devices import DevicesConfig
 from daemon.core.errors import ChildError, InputError
+from daemon.core.logs import rate_limited_logger
 from daemon.core.records import Modality, Tensor
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
 from daemon.inference.accelerator import Accelerator, FallbackModel, Upkeep
@@ -26,7 +26,7 @@ from daemon.inference.verification import Workload
 from daemon.pipeline.offline import Item, encoder_inputs, item_of
 from daemon.pipeline.recogniser import Recogniser, load_helpers, new_encoder
 
-log = logging.getLogger(__name__)
+log = rate_limited_logger(__name__)
 
 BACK_S = 5.0
 """A USB device that was reset is there again in a second; nobody waits for it longer."""

@@ -1,6 +1,5 @@
 """The encoders of a bundle at work: a thread for each, shared by all streams."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import Any
 
 from daemon.bundle.manifest import Manifest
 from daemon.core.errors import InputError, ModelError
+from daemon.core.logs import rate_limited_logger
 from daemon.core.ports import Encoder
 from daemon.core.records import Block, Captured, Counters, Embedding, Frame, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
@@ -16,7 +16,7 @@ from daemon.encoders.text import utf8
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.worker import Worker
 
-log = logging.getLogger(__name__)
+log = rate_limited_logger(__name__)
 
 CAPACITY: Mapping[Modality, int] = {"image": 1, "audio": 8, "text": 16}
 """Jobs that wait, per stream: of pictures only the newest counts, of sound and text some may queue."""

@@ -1,18 +1,18 @@
 """Live fusion: the embeddings of all live streams are fused as they come, and a thread lets their time pass."""
 
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
+from daemon.core.logs import rate_limited_logger
 from daemon.core.records import Counters, Embedding, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.fusion.fuse import Fused, StreamFusion
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
 
-log = logging.getLogger(__name__)
+log = rate_limited_logger(__name__)
 
 HOLD_S = 1.0
 """How long what a new bundle's encoders make waits for the last of the old one's: far longer than an encoder takes."""

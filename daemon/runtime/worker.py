@@ -1,16 +1,16 @@
 """Threads that work off bounded queues, one per key, in turn."""
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from daemon.core.logs import rate_limited_logger
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
 
 Job = TypeVar("Job")
-log = logging.getLogger(__name__)
+log = rate_limited_logger(__name__)
 
 
 class Worker(Generic[Job]):

@@ -10,7 +10,6 @@ import yaml
 from daemon.bundle.bundle import Bundle, load_bundle
 from daemon.config.devices import DelegateConfig, DevicesConfig
 from daemon.config.node import Config
-from daemon.core.errors import ENDED_BY
 from daemon.doctor import accelerators as doctor_devices
 from daemon.doctor import node as doctor_node
 from daemon.doctor.accelerators import Attempt, Part, accelerator_findings, cpu_placements, judge
@@ -33,8 +32,8 @@ GPU = Device("gpu", "gpu")
 TWO_WAYS = Device("gpu", "gpu", instead=Device("gpu", "delegate", "/opt/libgl.so"))
 USED = Change(2, "in_use", None, None)
 NO_GPU = Change(1, "failed", "refused", "the runtime's own GPU accelerator does not work here: no OpenCL")
-CRASHED = Change(3, "failed", "died", f"{ENDED_BY}SIGSEGV")
-CRASHED_AT_LOAD = Change(1, "failed", "refused", f"{ENDED_BY}SIGABRT")
+CRASHED = Change(3, "failed", "died", "its process was ended by SIGSEGV", "SIGSEGV")
+CRASHED_AT_LOAD = Change(1, "failed", "refused", "its process was ended by SIGABRT", "SIGABRT")
 ABSENT = Change(1, "absent", None, "there is no Edge TPU usb:0: none is plugged in")
 RAN = Part("image", ran=5, p50_ns=2_900_000)
 

@@ -232,7 +232,7 @@ def test_a_config_that_cannot_be_read_is_no_fault_of_the_bundle(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "bundle.yaml:2: aliases (*) are not used here"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "bundle.yaml:2: aliases (*) are not allowed"),
         ("[" * 100_000, "bundle.yaml: not YAML: "),
         ("# " + "x" * 2_000_000, "bundle.yaml: larger than 1000000 bytes"),
         ("labels: " + "[" * 250 + "x," * 30_000 + "x" + "]" * 250, "needs more than the 1 MB that were declared"),
