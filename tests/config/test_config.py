@@ -42,7 +42,7 @@ def line_of(text: str) -> int:
         (
             "host: 127.0.0.1",
             "host: 127.0.0.1:1883",
-            "mqtt.host = '127.0.0.1:1883': expected a host's name or address alone; its port goes into port",
+            "mqtt.host = '127.0.0.1:1883': expected only the name or address of a host; mqtt.port takes the port",
         ),
         (
             "thresholds: {}",
@@ -53,7 +53,7 @@ def line_of(text: str) -> int:
         ("port: 1883", "host: other", f"key 'host' appears twice (first on line {line_of('host: 127.0.0.1')})"),
         ("username: null", "username: *name", "aliases (*) are not allowed"),
         ("max_rate_hz: 5.0", "max_rate_hz: 1.0e-310", "mqtt.recognitions.max_rate_hz = 1e-310: expected greater than"),
-        ("host: 127.0.0.1", "host: mqtt://me:s3cret@h", "mqtt.host = 'mqtt://***@h': expected a host's name"),
+        ("host: 127.0.0.1", "host: mqtt://me:s3cret@h", "mqtt.host = 'mqtt://***@h': expected only the name"),
         ("motion: null", "motion: {open: 0.001}", "streams.demo.gates.motion: close must not exceed open"),
         ("sound: null", "sound: {close_db: 12.0}", "streams.demo.gates.sound: close_db must not exceed open_db"),
         ("sound: null", "sound: {open: 9.0}", "streams.demo.gates.sound.open: unknown key; did you mean 'open_db'?"),

@@ -133,9 +133,9 @@ def test_a_source_that_is_not_there(device: Device) -> None:
         (b"", "is not JSON; expected the root.json"),
         (b"\xff", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
-        (b"[]", "is no signed root metadata"),
-        (b'{"signed": {"_type": "targets"}, "signatures": [{}]}', "is no signed root metadata"),
-        (b'{"signed": {"_type": "root"}, "signatures": []}', "is no signed root metadata"),
+        (b"[]", "is not signed root metadata"),
+        (b'{"signed": {"_type": "targets"}, "signatures": [{}]}', "is not signed root metadata"),
+        (b'{"signed": {"_type": "root"}, "signatures": []}', "is not signed root metadata"),
         (b'{"signed": {"_type": "root"}, "signatures": [{}]}', "is no root.json that signs itself"),
     ],
 )
