@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.bundle.bundle import CASES_FILE, SELFTEST_DIRECTORY, load_cases
-from daemon.bundle.manifest import Manifest, TensorSpec
+from daemon.bundle.bundle import CASES_FILE, load_cases
+from daemon.bundle.manifest import SELFTEST_DIRECTORY, Manifest, TensorSpec
 from daemon.config.devices import DevicesConfig
 from daemon.core.errors import ChildError, InputError
 from daemon.core.logs import rate_limited_logger

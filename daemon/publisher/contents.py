@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from tuf.api.metadata import TargetFile, Targets
 
-from daemon.bundle.manifest import Manifest
-from daemon.bundle.release import MANIFEST, SELFTEST_PREFIX, FileEntry, Release, ReleaseInfo, version_key
+from daemon.bundle.manifest import MANIFEST, Manifest
+from daemon.bundle.release import SELFTEST_PREFIX, FileEntry, Release, ReleaseInfo, version_key
 from daemon.core.errors import BundleError
 from daemon.core.files import removed_on_error, sync_directory
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from daemon.bundle.bundle import MANIFEST
+from daemon.bundle.manifest import MANIFEST
 from daemon.bundle.release import Release
 from daemon.core.errors import ChildError
 from daemon.inference.graphs import write_head
@@ -169,7 +169,7 @@ def test_a_head_that_gives_no_numbers_is_refused(tmp_path: Path) -> None:
         ("dtype: int8", "dtype: uint8", "image.tflite has an input of int8, expected uint8"),
         ("'9', none]", "none]", "10 labels do not match the head: head.tflite has outputs of shape [1, 11]"),
         ("name: digits", "name: letters", "bundle.yaml:2: name: is letters, but was signed as digits"),
-        ("head.tflite", "../../head.tflite", "expected the plain name of a file inside the bundle"),
+        ("head.tflite", "../../head.tflite", "expected the plain name of a file in the bundle's directory"),
         ("head.tflite", "other.tflite", "bundle.yaml:48: head.model: other.tflite is not among its signed files"),
     ],
 )
