@@ -152,9 +152,7 @@ def test_a_missing_bundle_is_reported(tmp_path: Path, capsys: pytest.CaptureFixt
     assert f"{tmp_path}/nothing: no such directory; expected a bundle there" in capsys.readouterr().err
 
 
-def test_thresholds_of_unknown_labels_are_reported(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_thresholds_of_unknown_labels_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_bundle(tmp_path / "bundle")
     events = {"thresholds": {"light": {"start": 0.5, "end": 0.4}}}
     config = tmp_path / "config.yaml"

@@ -111,7 +111,7 @@ def test_a_source_signed_by_others(tmp_path: Path, device: Device) -> None:
     ("fault", "found"),
     [
         (Fault(status=404), "timestamp.json: has no such file (404)"),
-        (Fault(status=500), "timestamp.json: the server has a fault of its own (500)"),
+        (Fault(status=500), "timestamp.json: the server failed (500)"),
         (Fault(content=b"<html>"), "timestamp.json: is not TUF metadata: is this a repository of bundles?"),
     ],
     ids=["absent", "broken", "other"],

@@ -59,7 +59,7 @@ def test_what_never_returns_is_ended_at_the_deadline(
 ) -> None:
     for name in ("CHECK_S", "LOOK_S"):
         monkeypatch.setattr(stages, name, SHORT_S)
-    asked = steps(runner=ChildRunner(dict.fromkeys(("check", "look"), children.hang_told)))
+    asked = steps(runner=ChildRunner(dict.fromkeys(("check", "look"), children.hang_with_request)))
     release = release_of(write_bundle(tmp_path / "bundle"))
     with pytest.raises(UpdateError, match=f"^{words}$") as caught:
         asked.look(beat) if step == "look" else asked.check(release, tmp_path, beat)
