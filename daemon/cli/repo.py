@@ -140,7 +140,7 @@ def _repository(options: argparse.Namespace) -> Iterator[Repository]:
 
 def _keys(options: argparse.Namespace, directory: Path) -> KeyRing:
     keys = KeyRing(_key_directories(options, directory), os.environ)
-    exposed = keys.exposed()
+    exposed = keys.readable_by_others()
     if exposed:
         print(
             f"{exposed[0]}: other users can read {_count(exposed)}: chmod 600 {exposed[0].parent}/*.pem",

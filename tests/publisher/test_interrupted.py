@@ -90,7 +90,7 @@ def test_the_making_of_a_repository_may_end_at_any_step(tmp_path: Path, monkeypa
         try:
             repository.refresh()
         except Refused as error:
-            assert "holds no repository" in str(error)
+            assert "is not a repository" in str(error)
             shutil.rmtree(repository.keys, ignore_errors=True)  # as it says when it is tried again
             repository.init()
         repository.rotate("timestamp")

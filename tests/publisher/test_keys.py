@@ -17,7 +17,7 @@ from tests.publisher.device import Device
 def make(ring: KeyRing, stem: str) -> str:
     ring.make_directory()
     with ring.new(stem) as key:
-        ring.settle([key.keyid])
+        ring.activate([key.keyid])
         return key.keyid
 
 
@@ -76,9 +76,9 @@ def test_a_key_that_is_none_is_refused_and_not_shown(tmp_path: Path) -> None:
     locked = CryptoSigner.generate_ed25519()._private_key
     plain = (Encoding.PEM, PrivateFormat.PKCS8)
     texts = {
-        "nonsense-nonsense": "holds no private key in PEM",
-        locked.private_bytes(*plain, BestAvailableEncryption(b"x")).decode(): "holds no private key in PEM",
-        elliptic.private_bytes(*plain, NoEncryption()).decode(): "holds a private key, but none for Ed25519",
+        "nonsense-nonsense": "is not a private key in PEM",
+        locked.private_bytes(*plain, BestAvailableEncryption(b"x")).decode(): "is not a private key in PEM",
+        elliptic.private_bytes(*plain, NoEncryption()).decode(): "is not a private key for Ed25519",
     }
     for text, reason in texts.items():
         (tmp_path / "timestamp.pem").write_text(text)
@@ -92,10 +92,10 @@ def test_a_key_that_is_none_is_refused_and_not_shown(tmp_path: Path) -> None:
 def test_a_key_that_the_repository_does_not_name_is_told_apart_from_none(tmp_path: Path) -> None:
     ring = KeyRing([tmp_path], {})
     make(ring, "timestamp")
-    said = ring.lack("timestamp", ["another"], 1)
+    said = ring.missing_text("timestamp", ["another"], 1)
     assert said == (
-        "timestamp needs 1 of its 1 keys, found 0; the repository does not name the key in "
-        f"{tmp_path}/timestamp.pem; looked in {tmp_path} (--keys) and in PERCEPTD_KEY_TIMESTAMP"
+        "timestamp needs 1 of its 1 keys, found 0; the repository does not know the key in "
+        f"{tmp_path}/timestamp.pem; searched {tmp_path} (--keys) and in PERCEPTD_KEY_TIMESTAMP"
     )
 
 

@@ -110,7 +110,7 @@ def test_a_lost_root_json_comes_back_from_what_is_served(repository: Repository,
     before = everything(repository)
     for keys in ("keys", "other"):
         repository.keys = repository.directory / keys
-        with pytest.raises(Refused, match=r"metadata: holds signed documents, but .*/root\.json is missing: copy "):
+        with pytest.raises(Refused, match=r"metadata: has signed documents, but .*/root\.json is missing: copy "):
             repository.init()
     assert everything(repository) == before
     repository.keys = repository.directory / "keys"
@@ -156,7 +156,7 @@ def test_no_directory_for_keys_is_made_but_by_init(tmp_path: Path, repository: R
     with open_repository(repository.directory) as one:
         with pytest.raises(Refused, match=r"typo: no such directory for the new key; make it, or name another one"):
             one.rotate("targets", 1, typo, utc_now())
-        with pytest.raises(Refused, match=r"looked in .*/typo, which is not there \(--keys\)"):
+        with pytest.raises(Refused, match=r"searched .*/typo \(no such directory\) \(--keys\)"):
             one.refresh(typo, utc_now())
     assert not (tmp_path / "typo").exists()
 
@@ -203,7 +203,7 @@ def test_of_two_inits_at_once_one_is_refused(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [str(error) for error in refused] == [f"{tmp_path}/repository: holds a repository already"]
+    assert [str(error) for error in refused] == [f"{tmp_path}/repository: is a repository already"]
     repository = Repository(tmp_path / "repository")
     repository.refresh()
     assert Device(tmp_path / "device", repository.root, repository.public).targets() == {}
@@ -212,7 +212,7 @@ def test_of_two_inits_at_once_one_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "guess"),
     [
-        ("/srv/keys/timestamp.pem", "a path or the like seems to stand there: give the text of the file"),
+        ("/srv/keys/timestamp.pem", "it seems to be a path: give the content of the file"),
         (
             r"-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----",
             r"its lines end with the two characters \n: ",
@@ -229,10 +229,10 @@ def test_what_stands_in_a_keys_variable_by_mistake_is_told_but_not_shown(text: s
 
 def test_keys_that_others_can_read_are_found(repository: Repository) -> None:
     ring = KeyRing([repository.keys], {})
-    assert ring.exposed() == []
+    assert ring.readable_by_others() == []
     (repository.keys / "targets.pem").chmod(0o640)
     (repository.keys / "gone.pem").symlink_to("nowhere")
-    assert ring.exposed() == [repository.keys / "targets.pem"]
+    assert ring.readable_by_others() == [repository.keys / "targets.pem"]
 
 
 def test_a_snapshot_that_names_no_targets_is_told(repository: Repository) -> None:

@@ -29,10 +29,10 @@ def test_a_new_repository_is_empty_and_valid(tmp_path: Path) -> None:
 
 
 def test_a_repository_is_never_made_over_another_nor_over_keys(repository: Repository) -> None:
-    with pytest.raises(Refused, match="holds a repository already"):
+    with pytest.raises(Refused, match="is a repository already"):
         repository.init()
     shutil.move(repository.directory / "keys", repository.directory.with_name("other") / "keys")
-    with pytest.raises(Refused, match=r"keys/root-1\.pem: is there already; move the keys away"):
+    with pytest.raises(Refused, match=r"keys/root-1\.pem: exists already; move the keys away"):
         Repository(repository.directory.with_name("other")).init()
 
 
@@ -130,7 +130,7 @@ def test_what_was_changed_while_it_waited_is_not_signed(tmp_path: Path, reposito
     repository.add(write_bundle(tmp_path / "new", version="2.0.0"))
     staged = repository.directory / "staged" / "brightness@2.0.0" / "files" / "head.tflite"
     staged.write_bytes(staged.read_bytes() + b"x")
-    with pytest.raises(BundleError, match=r"head\.tflite: has changed since it was looked at"):
+    with pytest.raises(BundleError, match=r"head\.tflite: has changed since it was hashed"):
         repository.publish()
     assert device.bundles() == {"brightness@1.2.3"}
 
@@ -214,10 +214,10 @@ def test_what_was_tampered_with_where_it_is_served_is_not_signed_again(
 def test_an_older_edition_is_not_taken_for_the_last(tmp_path: Path, repository: Repository) -> None:
     metadata = repository.public / "metadata"
     shutil.copy(metadata / "1.targets.json", metadata / "2.targets.json")
-    with pytest.raises(Refused, match=r"2\.targets\.json: is not the one that was signed last"):
+    with pytest.raises(Refused, match=r"2\.targets\.json: is not the document that was signed last"):
         repository.refresh()
 
 
 def test_a_directory_without_a_repository_is_told(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="holds no repository; make one with perceptd repo init"):
+    with pytest.raises(Refused, match="is not a repository; create one with perceptd repo init"):
         Repository(tmp_path).publish()

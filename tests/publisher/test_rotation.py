@@ -61,7 +61,7 @@ def test_a_lost_key_is_replaced_by_the_root_keys(
 ) -> None:
     (repository.keys / f"{role}.pem").unlink()
     repository.add(write_bundle(tmp_path / "new", version="2.0.0"))
-    with pytest.raises(Refused, match=rf"{role} needs 1 of its 1 keys, found 0; looked in .*keys \(--keys\) and in"):
+    with pytest.raises(Refused, match=rf"{role} needs 1 of its 1 keys, found 0; searched .*keys \(--keys\) and in"):
         repository.publish()
     assert device.bundles() == {"brightness@1.2.3"}
     repository.rotate(role)

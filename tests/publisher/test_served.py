@@ -31,7 +31,7 @@ def test_what_a_link_leads_to_is_never_published(
     same.write_bytes((bundle / name).read_bytes() if (bundle / name).is_file() else b"x")
     needed = name in ("bundle.yaml", "image.tflite")
     link_to(bundle / name, same if target == "same" or needed else repository.directory / target)
-    with pytest.raises(BundleError, match=f"linked/{name}: is a symbolic link, or lies below one; put what "):
+    with pytest.raises(BundleError, match=f"linked/{name}: is a symbolic link, or lies below one; replace the "):
         repository.add(bundle)
 
 
@@ -58,7 +58,7 @@ def test_a_directory_in_a_models_place_is_refused(tmp_path: Path, repository: Re
     (tmp_path / "new" / "head.tflite").unlink()
     os.mkfifo(tmp_path / "new" / "head.tflite")  # opening it as a file would never end
     entry = next(entry for entry in release.files if entry.path == "head.tflite")
-    with pytest.raises(BundleError, match=r"head\.tflite: is no regular file"):
+    with pytest.raises(BundleError, match=r"head\.tflite: is not a regular file"):
         copy_file(tmp_path / "new", entry, tmp_path / "copy")
 
 
