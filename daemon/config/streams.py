@@ -147,7 +147,7 @@ class TextConfig(StrictModel):
 
 
 class MotionConfig(StrictModel):
-    """The motion gate: the share of the picture that must change."""
+    """The motion gate: the share of the picture whose change opens and closes it."""
 
     open: PictureShare = 0.005
     close: PictureShare = 0.0025
@@ -162,7 +162,7 @@ class MotionConfig(StrictModel):
 
 
 class SoundConfig(StrictModel):
-    """The sound gate: the level above the noise floor that opens it."""
+    """The sound gate: the difference from the noise floor that opens and closes it."""
 
     open_db: Decibels = 9.0
     close_db: Decibels = 6.0
