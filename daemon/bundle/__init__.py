@@ -1,1 +1,1 @@
-"""The schema of a bundle and of its release, and the directory that holds them."""
+"""The schema and directory of a bundle, and the schema of a signed release."""

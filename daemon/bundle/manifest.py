@@ -1,4 +1,4 @@
-"""The schema of `bundle.yaml`, format 1, and the rules its parts must keep; no I/O. See docs/bundle.md."""
+"""The schema of `bundle.yaml`, format 1, with the rules between its parts. No I/O. See docs/bundle.md."""
 
 import math
 import re
@@ -9,26 +9,29 @@ from pydantic import AfterValidator, Field, model_validator
 from daemon.core.document import StrictModel
 from daemon.core.records import MODALITIES, Modality
 
+MANIFEST = "bundle.yaml"
+SELFTEST_DIRECTORY = "selftest"
+
+# three numbers without leading zeros, so that two versions are equal when their texts are
+VERSION = r"^(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}$"
+
 Number = Annotated[float, Field(allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
 def _file_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise ValueError("expected the plain name of a file inside the bundle")
+        raise ValueError("expected the plain name of a file in the bundle's directory")
     return name
 
 
 FileName = Annotated[str, AfterValidator(_file_name)]
-VERSION = r"^(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}$"
-"""Three numbers in their only form, so that two versions are equal when their texts are."""
-
 Version = Annotated[str, Field(pattern=VERSION)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
 class TensorSpec(StrictModel):
-    """What a model's input or output must be; scale and zero point only where it is quantized."""
+    """The expected input or output of a model; scale and zero point only where it is quantized."""
 
     shape: Annotated[list[PositiveInt], Field(min_length=1, max_length=5)]
     dtype: Literal["float32", "int8", "uint8", "int32"]
@@ -36,20 +39,20 @@ class TensorSpec(StrictModel):
     zero_point: int | None = None
 
     @model_validator(mode="after")
-    def _quantization_is_whole(self) -> "TensorSpec":
+    def _check_quantization(self) -> "TensorSpec":
         quantized = self.dtype in ("int8", "uint8")
         if quantized != (self.scale is not None) or quantized != (self.zero_point is not None):
-            raise ValueError("scale and zero_point belong to dtype int8 and uint8, both or neither")
+            raise ValueError("dtype int8 and uint8 need scale and zero_point; the other dtypes take neither")
         return self
 
     @property
     def size(self) -> int:
-        """How many numbers the tensor holds."""
+        """Return the number of elements."""
         return math.prod(self.shape)
 
 
 class ImagePreprocessing(StrictModel):
-    """From a frame to the input (1, height, width, channels): x = (pixel - mean) / std, then quantized."""
+    """The conversion of a frame to the input (1, height, width, channels): x = (pixel - mean) / std, then quantized."""
 
     colour: Literal["rgb", "bgr", "grey"]
     fit: Literal["stretch", "pad", "crop"] = "stretch"
@@ -59,7 +62,7 @@ class ImagePreprocessing(StrictModel):
 
 
 class AudioPreprocessing(StrictModel):
-    """From sound to a log-mel patch of shape (frames, mel_bands); see docs/bundle.md for the formula."""
+    """The conversion of sound to a log-mel patch of shape (frames, mel_bands); docs/bundle.md has the formula."""
 
     sample_rate_hz: Annotated[int, Field(ge=4_000, le=96_000)]
     window_samples: PositiveInt
@@ -73,7 +76,7 @@ class AudioPreprocessing(StrictModel):
     stride_frames: Annotated[int, Field(ge=1, le=10_000)]
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "AudioPreprocessing":
+    def _check_sizes(self) -> "AudioPreprocessing":
         if self.window_samples > self.fft_size:
             raise ValueError("window_samples must not exceed fft_size")
         if self.hop_samples > self.window_samples:
@@ -84,7 +87,7 @@ class AudioPreprocessing(StrictModel):
 
 
 class TextPreprocessing(StrictModel):
-    """From text to ids of shape (1, length): each UTF-8 byte plus 1, then zeros."""
+    """The conversion of text to ids of shape (1, length): each UTF-8 byte plus 1, then zeros."""
 
     encoding: Literal["utf-8-bytes"] = "utf-8-bytes"
 
@@ -99,12 +102,12 @@ class _ModalitySpec(StrictModel):
 
 
 class ImageSpec(_ModalitySpec):
-    """How a frame becomes an embedding."""
+    """The encoder of frames."""
 
     preprocessing: ImagePreprocessing
 
     @model_validator(mode="after")
-    def _input_fits(self) -> "ImageSpec":
+    def _check_input(self) -> "ImageSpec":
         channels = 1 if self.preprocessing.colour == "grey" else 3
         if len(self.input.shape) != 4 or self.input.shape[0] != 1 or self.input.shape[3] != channels:
             raise ValueError(f"input.shape must be [1, height, width, {channels}] for this colour")
@@ -114,12 +117,12 @@ class ImageSpec(_ModalitySpec):
 
 
 class AudioSpec(_ModalitySpec):
-    """How sound becomes an embedding."""
+    """The encoder of sound."""
 
     preprocessing: AudioPreprocessing
 
     @model_validator(mode="after")
-    def _input_fits(self) -> "AudioSpec":
+    def _check_input(self) -> "AudioSpec":
         patch = [self.preprocessing.frames, self.preprocessing.mel_bands]
         if [n for n in self.input.shape if n != 1] != [n for n in patch if n != 1]:
             raise ValueError(f"input.shape must hold one patch of {patch[0]} frames x {patch[1]} bands")
@@ -129,32 +132,32 @@ class AudioSpec(_ModalitySpec):
 
 
 class TextSpec(_ModalitySpec):
-    """How a line becomes an embedding."""
+    """The encoder of lines of text."""
 
     preprocessing: TextPreprocessing = TextPreprocessing()
 
     @model_validator(mode="after")
-    def _input_fits(self) -> "TextSpec":
+    def _check_input(self) -> "TextSpec":
         if len(self.input.shape) != 2 or self.input.shape[0] != 1 or self.input.dtype != "int32":
             raise ValueError("input must be int32 of shape [1, length]")
         return self
 
 
 class Modalities(StrictModel):
-    """The senses of a bundle; each may be left out, not all."""
+    """The modalities of a bundle, at least one."""
 
     image: ImageSpec | None = None
     audio: AudioSpec | None = None
     text: TextSpec | None = None
 
     @model_validator(mode="after")
-    def _not_empty(self) -> "Modalities":
+    def _check_not_empty(self) -> "Modalities":
         if not self.present():
             raise ValueError("a bundle needs at least one of image, audio, text")
         return self
 
     def present(self) -> dict[Modality, ImageSpec | AudioSpec | TextSpec]:
-        """The modalities there are, in the head's order."""
+        """Return the modalities of this bundle, in the order of the head's input."""
         specs = {modality: getattr(self, modality) for modality in MODALITIES}
         return {modality: spec for modality, spec in specs.items() if spec is not None}
 
@@ -166,20 +169,20 @@ class Threshold(StrictModel):
     end: Annotated[Number, Field(gt=0, le=1)]
 
     @model_validator(mode="after")
-    def _hysteresis(self) -> "Threshold":
+    def _check_order(self) -> "Threshold":
         if self.end > self.start:
             raise ValueError("end must not be above start")
         return self
 
 
 class Thresholds(StrictModel):
-    """The default and the labels that differ from it."""
+    """The default thresholds, and those of single labels."""
 
     default: Threshold = Threshold(start=0.7, end=0.4)
     labels: dict[str, Threshold] = {}
 
     def of(self, label: str) -> Threshold:
-        """The thresholds of one label."""
+        """Return the thresholds of one label."""
         return self.labels.get(label, self.default)
 
 
@@ -190,13 +193,13 @@ class Head(StrictModel):
 
 
 class Selftest(StrictModel):
-    """How far a score of a stored case may lie from the stored one."""
+    """The largest difference between a score and the stored score of a self-test case."""
 
     tolerance: Annotated[Number, Field(gt=0, le=0.5)]
 
 
 class Licence(StrictModel):
-    """The licence of a part of the bundle, as an SPDX expression, and what it was made from."""
+    """The licence of a part of the bundle as an SPDX expression, and the source of that part."""
 
     part: str
     licence: str
@@ -204,7 +207,7 @@ class Licence(StrictModel):
 
 
 class Manifest(StrictModel):
-    """A whole `bundle.yaml`."""
+    """The content of `bundle.yaml`."""
 
     format: Literal[1]
     name: Name
@@ -220,23 +223,23 @@ class Manifest(StrictModel):
     provenance: dict[str, str] = {}
 
     @model_validator(mode="after")
-    def _labels_are_known(self) -> "Manifest":
+    def _check_labels(self) -> "Manifest":
         if len(set(self.labels)) != len(self.labels):
-            raise ValueError("labels must differ from each other")
-        strangers = (set(self.background) | set(self.thresholds.labels)) - set(self.labels)
-        if strangers:
-            raise ValueError(f"background and thresholds name labels that are not in labels: {sorted(strangers)}")
+            raise ValueError("labels must be different from each other")
+        unknown = (set(self.background) | set(self.thresholds.labels)) - set(self.labels)
+        if unknown:
+            raise ValueError(f"background and thresholds name labels that are not in labels: {sorted(unknown)}")
         if set(self.background) == set(self.labels):
             raise ValueError("at least one label must not be background")
         return self
 
     @property
     def id(self) -> str:
-        """Name and version: what recognitions and embeddings carry."""
+        """Return name and version, as recognitions carry them."""
         return f"{self.name}@{self.version}"
 
     @property
     def head_input_size(self) -> int:
-        """The length of F = [image; audio; text; present]."""
+        """Return the length of the head's input: all embeddings, then one presence flag for each modality."""
         present = self.modalities.present()
         return sum(spec.output.size for spec in present.values()) + len(present)

@@ -1,58 +1,56 @@
-"""What a source offers: bundles by name and version, each a list of signed files. Schemas and rules; no I/O.
+"""The schema of a signed release, which is one version of a bundle: its files, its limits and its content hash. No I/O.
 
-Every file of a bundle is a target of its own: `NAME/VERSION/bundle.yaml`, `NAME/VERSION/selftest/cases.yaml`.
+Every file of a bundle is a TUF target: `NAME/VERSION/bundle.yaml`, `NAME/VERSION/selftest/cases.yaml`.
 """
 
 import hashlib
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from daemon.bundle.manifest import Name, Version
+from daemon.bundle.manifest import MANIFEST, SELFTEST_DIRECTORY, Name, Version
+from daemon.core.document import StrictModel
 
-MANIFEST = "bundle.yaml"
-SELFTEST_PREFIX = "selftest/"
+SELFTEST_PREFIX = f"{SELFTEST_DIRECTORY}/"
+
+# the file with the `file_list` of a bundle that is installed on a device
 FILE_LIST_NAME = "files.txt"
-"""In the store a bundle's directory holds its `file_list` under this name."""
 
-RESERVED = {FILE_LIST_NAME, "files.new", "selftest"}
-"""Names in a bundle's directory that are the store's own, or a directory: no file of a bundle may have them."""
+# names that an installed bundle's directory needs itself: no file of a bundle may have them
+RESERVED = {FILE_LIST_NAME, "files.new", SELFTEST_DIRECTORY}
 
+# a bundle has a dozen files, about a hundred with a large self-test; more do not fit into MAX_RELEASE_BYTES
 MAX_FILES = 400
-"""A bundle has a dozen files, and a hundred with a large self-test; more find no room in `MAX_RELEASE_BYTES`."""
 
+# a child process reports a release as JSON in its standard output, which takes 64 kB (runtime/child.py)
 MAX_RELEASE_BYTES = 60_000
-"""A release is one answer of a child process, which holds 64 kB (runtime/child.py)."""
 
+# more than a small computer can load; a longer one is a mistake, or an attack on the quota
 MAX_BUNDLE_BYTES = 4 * 2**30
-"""More than a board of this class can load; lengths far beyond are a mistake, or an attack on quotas."""
 
+# listed releases: as many as fit into one MQTT answer and as a person reads
 MAX_OFFERS = 100
-"""So many releases are listed: what a person looks through, and what finds room in an answer."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class FileEntry(_Part):
-    """One file of a bundle, by its path inside it."""
+class FileEntry(StrictModel):
+    """One file of a bundle, by its path in the bundle's directory."""
 
     path: Annotated[str, Field(pattern=r"^(selftest/)?[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     length: Annotated[int, Field(ge=0, le=2**40)]
     sha256: Sha256
 
 
-class ReleaseInfo(BaseModel):
-    """What the publisher signs of a whole bundle: the `custom.perceptd` of its manifest's target.
+class ReleaseInfo(StrictModel):
+    """The signed facts about a bundle: the field `custom.perceptd` of its manifest's target.
 
-    `needs_perceptd` is the oldest version of this program that can run it, `memory_mb` how much memory its models need.
+    `needs_perceptd` is the oldest version of this program that can run it, `memory_mb` the memory for its models.
+    Unknown fields are ignored, so that a newer publisher can add some.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="ignore")
 
     name: Name
     version: Version
@@ -60,69 +58,70 @@ class ReleaseInfo(BaseModel):
     memory_mb: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class Release(_Part):
-    """One version of a bundle, with its files in the order of their paths: as publishers sign and devices take it."""
+class Release(StrictModel):
+    """One version of a bundle; `files` are sorted by path."""
 
     signed: ReleaseInfo
     files: tuple[FileEntry, ...]
 
     @model_validator(mode="after")
-    def _can_be_a_directory(self) -> "Release":
+    def _check_paths(self) -> "Release":
         paths = [entry.path for entry in self.files]
         if paths != sorted(paths):
-            raise ValueError("its files are not in order")
+            raise ValueError("its files are not sorted by path")
         if len({path.casefold() for path in paths}) != len(paths):
-            raise ValueError("names of its files differ in case only, or not at all")
+            raise ValueError("names of its files are equal, or differ in case only")
         if MANIFEST not in paths:
             raise ValueError(f"it has no {MANIFEST}")
         for path in paths:
             if path.casefold() in RESERVED:
-                raise ValueError(f"it has a file {path}, a name that the store needs itself")
+                raise ValueError(f"it has a file {path}, a reserved name")
         return self
 
     @model_validator(mode="after")
-    def _is_not_too_much(self) -> "Release":
+    def _check_size(self) -> "Release":
         if len(self.files) > MAX_FILES:
             raise ValueError(f"it has {len(self.files)} files, more than {MAX_FILES}")
         if self.size > MAX_BUNDLE_BYTES:
             raise ValueError(f"it has {self.size} bytes, more than {MAX_BUNDLE_BYTES}")
         if len(self.model_dump_json()) > MAX_RELEASE_BYTES:
-            what = f"{len(self.files)} files with so long names"
-            raise ValueError(f"it has {what} that their list is over {MAX_RELEASE_BYTES} bytes")
+            raise ValueError(
+                f"the list of its {len(self.files)} files has more than {MAX_RELEASE_BYTES} bytes: shorten their names"
+            )
         return self
 
     @property
     def id(self) -> str:
-        """Name and version."""
+        """Return name and version."""
         return f"{self.signed.name}@{self.signed.version}"
 
     @property
     def size(self) -> int:
-        """Of all files together, in bytes."""
+        """Return the total size of the files in bytes."""
         return sum(entry.length for entry in self.files)
 
     @property
     def content(self) -> str:
-        """A hash of what it consists of: the name of its directory in the store."""
+        """Return a hash over all files: the name of the release's directory on a device."""
         return hashlib.sha256(file_list(self.files)).hexdigest()
 
 
 class Offer(ReleaseInfo):
-    """A release as it is listed, without its files; `size` is of all of them, in bytes."""
+    """A release as the source lists it, without its files; `size` is their total size in bytes."""
 
     size: Annotated[int, Field(ge=0)]
 
     @property
     def id(self) -> str:
-        """Name and version."""
+        """Return name and version."""
         return f"{self.name}@{self.version}"
 
 
 def file_list(files: tuple[FileEntry, ...]) -> bytes:
-    """The files as text, one line each: hash, length and path."""
+    """Return the files as text, one line each: hash, length and path."""
     return "".join(f"{entry.sha256} {entry.length} {entry.path}\n" for entry in files).encode()
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """By which versions are ordered."""
+    """Return the sort key of a version."""
     return tuple(int(part) for part in re.findall(r"\d+", version))

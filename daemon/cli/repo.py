@@ -62,7 +62,7 @@ def _add(options: argparse.Namespace) -> int:
         release = describe_release(options.bundle, bundle.manifest, options.needs_perceptd, options.memory_mb or 1)
         with open_repository(options.repo) as repository:
             published = repository.published(release)
-            put_back = 0 if published is None else repository.put_back(published, options.bundle)
+            put_back = 0 if published is None else repository.restore_files(published, options.bundle)
         if published is not None:
             message = f"{release_text(published)}; is published already"
             message += f"; {put_back} of its files were missing or damaged, and are back" if put_back else ""
@@ -152,7 +152,7 @@ def _repository(options: argparse.Namespace) -> Iterator[Repository]:
 
 def _keys(options: argparse.Namespace, directory: Path) -> KeyRing:
     keys = KeyRing(_key_directories(options, directory), os.environ)
-    exposed = keys.exposed()
+    exposed = keys.readable_by_others()
     if exposed:
         print(
             f"{exposed[0]}: other users can read {_count(exposed)}: chmod 600 {exposed[0].parent}/*.pem",

@@ -1,4 +1,4 @@
-"""The schema of `mqtt:` in config.yaml: how to reach the broker, what is said to it, and what is taken from it."""
+"""The schema of `mqtt:` in config.yaml: how to reach the broker, what is published, and which commands are obeyed."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,39 +9,6 @@ from daemon.bundle.manifest import Number
 from daemon.core.document import StrictModel
 from daemon.core.errors import DocumentError
 from daemon.core.text import redact
-
-
-def _topic_level(name: str) -> str:
-    if not name or len(name) > 64 or any(c in "+#/$" or c.isspace() or not c.isprintable() for c in name):
-        raise ValueError("expected 1 to 64 characters without spaces and none of + # / $")
-    return name
-
-
-def _host(host: str) -> str:
-    if not host or any(c in "/@" or c.isspace() for c in host):
-        raise ValueError("expected a host's name or address alone, without scheme or user")
-    if host.count(":") == 1:
-        raise ValueError("expected a host's name or address alone; its port goes into port")
-    return host
-
-
-TopicLevel = Annotated[str, AfterValidator(_topic_level)]
-
-
-class RecognitionsConfig(StrictModel):
-    """Which recognitions are published."""
-
-    publish: Literal["every", "rate", "change"] = "rate"
-    max_rate_hz: Annotated[Number, Field(ge=0.001, le=1000)] = 5.0
-    labels: Annotated[int, Field(ge=1, le=64)] = 3
-
-
-class OutboxConfig(StrictModel):
-    """How much of what the broker has not acknowledged is kept on disk, and for how long."""
-
-    max_mb: Annotated[Number, Field(ge=1, le=10_000)] = 64.0
-    max_age_h: Annotated[Number, Field(ge=0.1, le=8760)] = 168.0
-
 
 Command = Literal[
     "pause",
@@ -59,37 +26,70 @@ Command = Literal[
 ]
 
 
+def _topic_level(name: str) -> str:
+    if not name or len(name) > 64 or any(c in "+#/$" or c.isspace() or not c.isprintable() for c in name):
+        raise ValueError("expected 1 to 64 characters without spaces and none of + # / $")
+    return name
+
+
+def _host(host: str) -> str:
+    if not host or any(c in "/@" or c.isspace() for c in host):
+        raise ValueError("expected only the name or address of a host, without scheme or user")
+    if host.count(":") == 1:
+        raise ValueError("expected only the name or address of a host; mqtt.port takes the port")
+    return host
+
+
+TopicLevel = Annotated[str, AfterValidator(_topic_level)]
+Host = Annotated[str, Field(max_length=253), AfterValidator(_host)]
+
+
+class RecognitionsConfig(StrictModel):
+    """Which recognitions are published."""
+
+    publish: Literal["every", "rate", "change"] = "rate"
+    max_rate_hz: Annotated[Number, Field(ge=0.001, le=1000)] = 5.0
+    labels: Annotated[int, Field(ge=1, le=64)] = 3
+
+
+class OutboxConfig(StrictModel):
+    """The limits of the outbox on disk, which stores events until the broker acknowledges them."""
+
+    max_mb: Annotated[Number, Field(ge=1, le=10_000)] = 64.0
+    max_age_h: Annotated[Number, Field(ge=0.1, le=8760)] = 168.0
+
+
 class CommandsConfig(StrictModel):
-    """Which commands are not obeyed when they come over MQTT."""
+    """The commands that are refused over MQTT."""
 
     forbidden: list[Command] = []
 
 
 class HomeAssistantConfig(StrictModel):
-    """Whether and where Home Assistant is told of the node."""
+    """Whether the node announces itself to Home Assistant, and under which topic prefix."""
 
     discovery: bool = True
     prefix: TopicLevel = "homeassistant"
 
 
 class TlsConfig(StrictModel):
-    """How the broker is verified, and who we are; without a CA file, by the system's certificates."""
+    """The files that verify the broker and identify the node; without a CA file the system's certificates count."""
 
     ca_file: str | None = None
     certificate_file: str | None = None
     key_file: str | None = None
 
     @model_validator(mode="after")
-    def _key_has_a_certificate(self) -> "TlsConfig":
+    def _check_key(self) -> "TlsConfig":
         if self.key_file is not None and self.certificate_file is None:
             raise ValueError("key_file needs certificate_file")
         return self
 
 
 class MqttConfig(StrictModel):
-    """The broker and what is said to it."""
+    """The broker, the login, and the limits of what is published."""
 
-    host: Annotated[str, Field(max_length=253), AfterValidator(_host)] = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = 1883
     transport: Literal["tcp", "websockets"] = "tcp"
     websocket_path: Annotated[str, Field(pattern="^/", max_length=256)] = "/mqtt"
@@ -104,14 +104,24 @@ class MqttConfig(StrictModel):
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
 
     @model_validator(mode="after")
-    def _one_password(self) -> "MqttConfig":
+    def _check_password(self) -> "MqttConfig":
         if self.password is not None and self.password_file is not None:
             raise ValueError("give password or password_file, not both")
         return self
 
+    def with_absolute_paths(self, base: Path) -> "MqttConfig":
+        """Return the settings with all files relative to `base`."""
+        update: dict[str, object] = {}
+        if self.password_file is not None:
+            update["password_file"] = str(base / self.password_file)
+        if self.tls is not None:
+            files = {key: path and str(base / path) for key, path in dict(self.tls).items()}
+            update["tls"] = self.tls.model_copy(update=files)
+        return self.model_copy(update=update)
+
 
 def override_broker(broker: str | None, mqtt: MqttConfig) -> MqttConfig:
-    """The settings with another broker, given as HOST or HOST:PORT. Raises DocumentError."""
+    """Return the settings with the broker replaced; `broker` is HOST or HOST:PORT. Raises DocumentError."""
     if broker is None:
         return mqtt
     host, colon, port = broker.rpartition(":") if ":" in broker else (broker, "", "")
@@ -121,14 +131,3 @@ def override_broker(broker: str | None, mqtt: MqttConfig) -> MqttConfig:
     except ValueError as error:
         expected = "expected HOST or HOST:PORT, with a port from 1 to 65535"
         raise DocumentError([f"--broker {redact(broker)}: {expected}"]) from error
-
-
-def with_absolute_paths(mqtt: MqttConfig, base: Path) -> MqttConfig:
-    """The settings with all files relative to `base`."""
-    update: dict[str, object] = {}
-    if mqtt.password_file is not None:
-        update["password_file"] = str(base / mqtt.password_file)
-    if mqtt.tls is not None:
-        files = {key: path and str(base / path) for key, path in dict(mqtt.tls).items()}
-        update["tls"] = mqtt.tls.model_copy(update=files)
-    return mqtt.model_copy(update=update)

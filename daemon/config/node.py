@@ -1,4 +1,7 @@
-"""The schema of `config.yaml`: validated whole, then frozen. The shipped config.yaml documents every key."""
+"""The schema of config.yaml, its loading, and the overrides of the command line.
+
+The shipped config.yaml documents every key.
+"""
 
 import os
 from collections.abc import Mapping
@@ -10,29 +13,28 @@ from pydantic import Field, ValidationError, model_validator
 
 from daemon.bundle.manifest import Number
 from daemon.config.devices import DevicesConfig
-from daemon.config.mqtt import MqttConfig, TopicLevel, override_broker, with_absolute_paths
+from daemon.config.mqtt import MqttConfig, TopicLevel, override_broker
 from daemon.config.streams import (
     CameraConfig,
     MicrophoneConfig,
     StreamConfig,
     StreamName,
     is_url,
-    stream_with_absolute_paths,
 )
 from daemon.config.updates import ModelsConfig, root_problem
-from daemon.core.document import Loaded, StrictModel, load_document
+from daemon.core.document import Loaded, StrictModel, load_document, validator_text
 from daemon.core.errors import DocumentError
 from daemon.core.text import redact
 
 
 class HealthConfig(StrictModel):
-    """How often the retained health is renewed when nothing changes."""
+    """How often the retained health message is renewed while nothing changes."""
 
     every_s: Annotated[Number, Field(ge=1, le=3600)] = 10.0
 
 
 class Config(StrictModel):
-    """A whole `config.yaml`."""
+    """The content of config.yaml."""
 
     node: TopicLevel
     bundle: str
@@ -45,23 +47,25 @@ class Config(StrictModel):
     streams: Annotated[dict[StreamName, StreamConfig], Field(min_length=1, max_length=64)]
 
     @model_validator(mode="after")
-    def _models_can_be_replaced(self) -> "Config":
+    def _check_fast_replay(self) -> "Config":
         fast = [name for name, stream in self.streams.items() if stream.replay and stream.replay.pace == "fast"]
         if self.models.source is not None and fast:
-            raise ValueError(f"models.source is for nodes that run on: stream {fast[0]} is replayed at pace: fast")
+            raise ValueError(
+                f"models.source needs a node that keeps running, but stream {fast[0]} is replayed at pace: fast"
+            )
         return self
 
 
 def load_config(path: Path) -> Loaded[Config]:
-    """Read and validate a config; paths in it are taken relative to its directory. Raises DocumentError."""
+    """Read and validate a config; its paths become relative to its directory. Raises DocumentError."""
     loaded = load_document(path, Config)
     config = loaded.document
     base = path.resolve().parent
-    streams = {name: stream_with_absolute_paths(stream, base) for name, stream in config.streams.items()}
+    streams = {name: stream.with_absolute_paths(base) for name, stream in config.streams.items()}
     update: dict[str, object] = {"bundle": str(base / config.bundle), "streams": streams}
     update["models"] = config.models.with_absolute_paths(base)
     update["devices"] = config.devices.with_absolute_paths(base)
-    update["mqtt"] = with_absolute_paths(config.mqtt, base)
+    update["mqtt"] = config.mqtt.with_absolute_paths(base)
     if config.state_directory is not None:
         update["state_directory"] = str(base / config.state_directory)
     absolute = config.model_copy(update=update)
@@ -69,9 +73,9 @@ def load_config(path: Path) -> Loaded[Config]:
 
 
 def override_devices(config: Config, camera: str | None, microphone: str | None) -> Config:
-    """The config with its first stream watching these devices instead of its own sources.
+    """Return the config with the sources of its first stream replaced by these devices.
 
-    Raises DocumentError when a device is not one.
+    Raises DocumentError when a device is not valid.
     """
     if camera is None and microphone is None:
         return config
@@ -84,13 +88,16 @@ def override_devices(config: Config, camera: str | None, microphone: str | None)
             devices["microphone"] = MicrophoneConfig(device=_number_or_name(microphone))
         replaced = StreamConfig.model_validate({**dict(stream), **devices})
     except ValidationError as error:
-        problems = [problem["msg"].removeprefix("Value error, ") for problem in error.errors()]
-        raise DocumentError([redact(f"--camera, --microphone: {problem}") for problem in problems]) from error
+        problems = [f"--camera, --microphone: {validator_text(problem)}" for problem in error.errors()]
+        raise DocumentError([redact(problem) for problem in problems]) from error
     return config.model_copy(update={"streams": {**config.streams, name: replaced}})
 
 
 def broker_and_node(broker: str | None, node: str | None, path: Path) -> tuple[MqttConfig, str]:
-    """What to reach a running node by: from options, and what they leave open from the config. Raises DocumentError."""
+    """Return broker and node name to reach a running node; the config fills what the options omit.
+
+    Raises DocumentError.
+    """
     if broker and node:
         return override_broker(broker, MqttConfig()), node
     config = load_config(path).document
@@ -98,7 +105,10 @@ def broker_and_node(broker: str | None, node: str | None, path: Path) -> tuple[M
 
 
 def missing_files(config: Loaded[Config]) -> list[str]:
-    """What the config's streams play that is not there now, each with its place; a running node would wait for it."""
+    """Return a remark for each recording that a stream plays and that does not exist.
+
+    A running node waits for such a file.
+    """
     remarks = []
     for name, stream in config.document.streams.items():
         played: dict[tuple[str, str], object] = {
@@ -107,32 +117,32 @@ def missing_files(config: Loaded[Config]) -> list[str]:
         }
         for key, file in played.items():
             if isinstance(file, str) and not is_url(file) and not Path(file).is_file():
-                remarks.append(f"{config.where('streams', name, *key)}: no such file now: {file}")
+                remarks.append(f"{config.where('streams', name, *key)}: no such file: {file}")
     return remarks
 
 
 def root_file_problems(config: Loaded[Config]) -> list[str]:
-    """What is wrong with the root.json of the config, with its place; a running node would keep the bundle it has."""
+    """Return what is wrong with the root.json of the config; a running node keeps its bundle in that case."""
     models = config.document.models
     problem = None if models.source is None or models.root is None else root_problem(Path(models.root))
     return [] if problem is None else [f"{config.where('models', 'root')}: {problem}"]
 
 
-def _number_or_name(device: str) -> int | str:
-    return int(device) if device.isdecimal() else device
-
-
 def state_directory(config: Config, environment: Mapping[str, str] = os.environ) -> Path:
-    """The config's directory, or systemd's for the service, or one of the user's own for this node."""
+    """Return the directory for this node's state: the config's, else systemd's, else one in the user's home."""
     if config.state_directory is not None:
         return Path(config.state_directory)
     if given := environment.get("STATE_DIRECTORY"):
-        return Path(given.split(":")[0])  # systemd.exec(5): several are joined by colons
-    # XDG Base Directory Specification: data that is kept between restarts, but not worth carrying to other machines
+        return Path(given.split(":")[0])  # systemd.exec(5): several paths are joined by colons
+    # XDG Base Directory Specification: data that survives restarts, but is not worth copying to other machines
     base = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "perceptd" / config.node
 
 
 def models_directory(config: Config) -> Path:
-    """Where bundles from afar are kept."""
+    """Return the directory for downloaded bundles."""
     return state_directory(config) / "models"
+
+
+def _number_or_name(device: str) -> int | str:
+    return int(device) if device.isdecimal() else device

@@ -1,4 +1,4 @@
-"""The schema of `gates:` of a stream in config.yaml: when encoders rest."""
+"""The schema of `streams:` in config.yaml: sources, picture preparation, gates, fusion and events of each stream."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,71 +10,18 @@ from daemon.bundle.manifest import Number, Threshold
 from daemon.config.mqtt import TopicLevel
 from daemon.core.document import StrictModel
 
-Part = Annotated[Number, Field(gt=0, le=1)]
-Decibels = Annotated[Number, Field(gt=0, le=90)]
-HoldSeconds = Annotated[Number, Field(ge=0, le=3600)]
-KeepAliveSeconds = Annotated[Number, Field(gt=0, le=3600)]
-PreRollSeconds = Annotated[Number, Field(ge=0, le=10)]
-
-
-class MotionConfig(StrictModel):
-    """The gate of pictures: which part of the picture must have changed."""
-
-    open: Part = 0.005
-    close: Part = 0.0025
-    hold_s: HoldSeconds = 1.0
-    keep_alive_s: KeepAliveSeconds | None = None
-
-    @model_validator(mode="after")
-    def _is_ordered(self) -> "MotionConfig":
-        if self.close > self.open:
-            raise ValueError("close must not exceed open")
-        return self
-
-
-class SoundConfig(StrictModel):
-    """The gate of sound: by how much the level must differ from the floor."""
-
-    open_db: Decibels = 9.0
-    close_db: Decibels = 6.0
-    hold_s: HoldSeconds = 1.0
-    pre_roll_s: PreRollSeconds = 0.3
-    keep_alive_s: KeepAliveSeconds | None = None
-
-    @model_validator(mode="after")
-    def _is_ordered(self) -> "SoundConfig":
-        if self.close_db > self.open_db:
-            raise ValueError("close_db must not exceed open_db")
-        return self
-
-
-class GatesConfig(StrictModel):
-    """The gates of one stream; None: the encoder takes everything."""
-
-    motion: MotionConfig | None = None
-    sound: SoundConfig | None = None
-
-
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
+
+
+def is_url(device: object) -> bool:
+    """Return whether a camera is a network stream, and not a device or a file."""
+    return isinstance(device, str) and "://" in device
 
 
 def _stream_name(name: str) -> str:
     if name == "command":
-        raise ValueError("expected another name: perceptd/<node>/command/... is where commands go")
+        raise ValueError("expected another name: perceptd/<node>/command/... is the topic of commands")
     return name
-
-
-StreamName = Annotated[TopicLevel, AfterValidator(_stream_name)]
-Seconds = Annotated[Number, Field(ge=0, le=86_400)]
-PositiveSeconds = Annotated[Number, Field(ge=0.1, le=86_400)]
-Fraction = Annotated[Number, Field(ge=0, le=1)]
-Point = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
-Polygon = Annotated[list[Point], Field(min_length=3, max_length=64)]
-
-
-def is_url(device: object) -> bool:
-    """Whether a camera is a network stream rather than a device or a file."""
-    return isinstance(device, str) and "://" in device
 
 
 def _camera_device(device: int | str) -> int | str:
@@ -92,7 +39,7 @@ def _check_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in URL_SCHEMES:
         raise ValueError(f"expected a URL of {', '.join(URL_SCHEMES)}")
-    # a password with one of these characters would end the host early, and be taken for a part of it
+    # in a password one of these characters ends the host early: part of the password becomes the path
     if "@" in url and "@" not in parts.netloc:
         raise ValueError("expected / ? # @ in user, password and path to be written as %2F %3F %23 %40")
     try:
@@ -104,12 +51,25 @@ def _check_url(url: str) -> None:
 
 
 def _device_alone(value: object) -> object:
-    """`camera: 0` says the same as `camera: {device: 0}`."""
+    """Return `camera: 0` as `camera: {device: 0}`; other values unchanged."""
     return {"device": value} if isinstance(value, (int, str)) and not isinstance(value, bool) else value
 
 
+StreamName = Annotated[TopicLevel, AfterValidator(_stream_name)]
+Seconds = Annotated[Number, Field(ge=0, le=86_400)]
+PositiveSeconds = Annotated[Number, Field(ge=0.1, le=86_400)]
+HoldSeconds = Annotated[Number, Field(ge=0, le=3600)]
+KeepAliveSeconds = Annotated[Number, Field(gt=0, le=3600)]
+PreRollSeconds = Annotated[Number, Field(ge=0, le=10)]
+Decibels = Annotated[Number, Field(gt=0, le=90)]
+PictureShare = Annotated[Number, Field(gt=0, le=1)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+Point = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
+Polygon = Annotated[list[Point], Field(min_length=3, max_length=64)]
+
+
 class Region(StrictModel):
-    """A part of the picture, as fractions of its width and height."""
+    """A rectangle of the picture, in fractions of its width and height."""
 
     left: Fraction = 0.0
     top: Fraction = 0.0
@@ -117,21 +77,21 @@ class Region(StrictModel):
     bottom: Fraction = 1.0
 
     @model_validator(mode="after")
-    def _has_an_area(self) -> "Region":
+    def _check_area(self) -> "Region":
         if self.right - self.left < 0.01 or self.bottom - self.top < 0.01:
             raise ValueError("right must be beyond left and bottom beyond top, by 0.01 at least")
         return self
 
 
 class DeviceConfig(StrictModel):
-    """What cameras and microphones have in common."""
+    """The settings that cameras and microphones share."""
 
     stall_after_s: Annotated[Number, Field(ge=0.5, le=3600)] = 2.5
     offset_ms: Annotated[Number, Field(ge=-5000, le=0)] = 0.0
 
 
 class PictureConfig(StrictModel):
-    """What is done to every picture before anything else sees it: masks, then rotation, then the region."""
+    """The preparation of every picture, applied in this order: masks, rotation, region."""
 
     rotate: Literal[0, 90, 180, 270] = 0
     region: Region = Region()
@@ -139,7 +99,7 @@ class PictureConfig(StrictModel):
 
 
 class CameraConfig(PictureConfig, DeviceConfig):
-    """A V4L2 device, a network stream, or a file that is played as if it were one."""
+    """A V4L2 device, a network stream, or a file that is played like a camera."""
 
     device: Annotated[int | str, AfterValidator(_camera_device)]
     width: Annotated[int, Field(ge=16, le=7680)] | None = None
@@ -149,24 +109,24 @@ class CameraConfig(PictureConfig, DeviceConfig):
 
     @property
     def is_file(self) -> bool:
-        """Whether a file is played as if it were a camera."""
+        """Return whether the camera is a file that is played."""
         return isinstance(self.device, str) and not is_url(self.device) and not self.device.startswith("/dev/")
 
 
 class MicrophoneConfig(DeviceConfig):
-    """A sound device by name or number, or `camera` for the sound of the camera's own stream."""
+    """A sound device by name or number, or `camera` for the sound of the camera's stream."""
 
     device: int | str = "default"
     channel: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = "auto"
 
     @property
     def channel_index(self) -> int | None:
-        """The channel counted from 0; None: the first that carries sound."""
+        """Return the channel counted from 0; None: the first channel that carries sound."""
         return None if self.channel == "auto" else self.channel - 1
 
 
 class ReplayConfig(PictureConfig):
-    """A video file with sound and, beside it, timed text."""
+    """A video file with sound, and optionally a file of timed text."""
 
     file: str
     text: str | None = None
@@ -174,26 +134,64 @@ class ReplayConfig(PictureConfig):
     pace: Literal["realtime", "fast"] = "realtime"
 
     @model_validator(mode="after")
-    def _fast_ends(self) -> "ReplayConfig":
+    def _check_loop(self) -> "ReplayConfig":
         if self.loop and self.pace == "fast":
             raise ValueError("pace: fast needs loop: false, or it would never end")
         return self
 
 
 class TextConfig(StrictModel):
-    """The text inlet of a stream."""
+    """Whether the stream takes text over MQTT."""
 
     enabled: bool = True
 
 
+class MotionConfig(StrictModel):
+    """The motion gate: the share of the picture whose change opens and closes it."""
+
+    open: PictureShare = 0.005
+    close: PictureShare = 0.0025
+    hold_s: HoldSeconds = 1.0
+    keep_alive_s: KeepAliveSeconds | None = None
+
+    @model_validator(mode="after")
+    def _check_hysteresis(self) -> "MotionConfig":
+        if self.close > self.open:
+            raise ValueError("close must not exceed open")
+        return self
+
+
+class SoundConfig(StrictModel):
+    """The sound gate: the difference from the noise floor that opens and closes it."""
+
+    open_db: Decibels = 9.0
+    close_db: Decibels = 6.0
+    hold_s: HoldSeconds = 1.0
+    pre_roll_s: PreRollSeconds = 0.3
+    keep_alive_s: KeepAliveSeconds | None = None
+
+    @model_validator(mode="after")
+    def _check_hysteresis(self) -> "SoundConfig":
+        if self.close_db > self.open_db:
+            raise ValueError("close_db must not exceed open_db")
+        return self
+
+
+class GatesConfig(StrictModel):
+    """The gates of one stream; without a gate every picture or patch of sound is encoded."""
+
+    motion: MotionConfig | None = None
+    sound: SoundConfig | None = None
+
+
 class FusionConfig(StrictModel):
-    """How often moments are made."""
+    """The highest rate of moments."""
 
     max_rate_hz: Annotated[Number, Field(ge=0.001, le=1000)] = 60.0
 
 
 class EventsConfig(StrictModel):
-    """How scores become events; every duration is a time constant, independent of how often moments come."""
+    """How scores become events; every duration is a time constant, independent of the rate of moments."""
 
     smoothing_s: Seconds = 0.3
     min_duration_s: Seconds = 0.2
@@ -203,7 +201,7 @@ class EventsConfig(StrictModel):
 
 
 class StreamConfig(StrictModel):
-    """One place that is watched."""
+    """One observed place."""
 
     camera: Annotated[CameraConfig | None, BeforeValidator(_device_alone)] = None
     microphone: Annotated[MicrophoneConfig | None, BeforeValidator(_device_alone)] = None
@@ -214,9 +212,9 @@ class StreamConfig(StrictModel):
     events: EventsConfig = EventsConfig()
 
     @model_validator(mode="after")
-    def _sources_fit(self) -> "StreamConfig":
+    def _check_sources(self) -> "StreamConfig":
         if self.replay and (self.camera or self.microphone):
-            raise ValueError("replay takes the place of camera and microphone: give one or the other")
+            raise ValueError("replay replaces camera and microphone: give one or the other")
         if not (self.replay or self.camera or self.microphone or self.text.enabled):
             raise ValueError("a stream needs at least one of replay, camera, microphone, text")
         if self.microphone and self.microphone.device == "camera" and not self.camera_has_sound:
@@ -225,17 +223,15 @@ class StreamConfig(StrictModel):
 
     @property
     def camera_has_sound(self) -> bool:
-        """Whether the camera is read through a container that may carry sound."""
+        """Return whether the camera is read through a container that may carry sound."""
         return self.camera is not None and (is_url(self.camera.device) or self.camera.is_file)
 
-
-def stream_with_absolute_paths(stream: StreamConfig, base: Path) -> StreamConfig:
-    """Return the stream with its files relative to `base`."""
-    update: dict[str, object] = {}
-    if stream.replay:
-        replay = stream.replay
-        paths = {"file": str(base / replay.file), "text": replay.text and str(base / replay.text)}
-        update["replay"] = replay.model_copy(update=paths)
-    if stream.camera and isinstance(stream.camera.device, str) and not is_url(stream.camera.device):
-        update["camera"] = stream.camera.model_copy(update={"device": str(base / stream.camera.device)})
-    return stream.model_copy(update=update)
+    def with_absolute_paths(self, base: Path) -> "StreamConfig":
+        """Return the stream with its files relative to `base`."""
+        update: dict[str, object] = {}
+        if self.replay:
+            paths = {"file": str(base / self.replay.file), "text": self.replay.text and str(base / self.replay.text)}
+            update["replay"] = self.replay.model_copy(update=paths)
+        if self.camera and isinstance(self.camera.device, str) and not is_url(self.camera.device):
+            update["camera"] = self.camera.model_copy(update={"device": str(base / self.camera.device)})
+        return self.model_copy(update=update)

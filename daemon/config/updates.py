@@ -1,4 +1,4 @@
-"""The schema of `models:` in config.yaml: where other bundles come from, and when they are taken."""
+"""The schema of `models:` in config.yaml: the source of bundle updates, and when they are installed."""
 
 import json
 from pathlib import Path
@@ -11,12 +11,11 @@ from daemon.bundle.manifest import Number
 from daemon.core.document import StrictModel
 from daemon.core.files import read_bounded
 
+# plain http is safe here: bundles are trusted by their signatures only
 SCHEMES = ("https", "http", "file")
-"""Over http nobody can change anything either: what comes is trusted by its signatures alone."""
 
-
+# of a root.json; TUF's client has the same limit
 MAX_ROOT_BYTES = 512_000
-"""Of a root.json; TUF's client allows for as much."""
 
 EXPECTED_ROOT = "expected the root.json of the publisher whose bundles are trusted"
 
@@ -27,17 +26,16 @@ def _source(url: str) -> str:
         raise ValueError("expected https://HOST/PATH, http://HOST/PATH or file:///PATH")
     if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
         raise ValueError("expected file:/// and an absolute path")
-    if parts.scheme != "file" and (
-        not parts.hostname or parts.port == 0
-    ):  # the port raises ValueError where it is none
+    # reading the port raises ValueError when it is not a number
+    if parts.scheme != "file" and (not parts.hostname or parts.port == 0):
         raise ValueError("expected a host")
     if parts.query or parts.fragment:
-        raise ValueError("expected a URL without ? and #: files are looked for below it")
+        raise ValueError("expected a URL without ? and #: file names are appended to it")
     return url
 
 
 class ModelsConfig(StrictModel):
-    """Where bundles come from (none: the config's own is used, always), and how they may be replaced."""
+    """The source of bundle updates, and how they are installed; without a source the bundle of the config is used."""
 
     source: Annotated[str, Field(max_length=2048), AfterValidator(_source)] | None = None
     root: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
@@ -46,18 +44,18 @@ class ModelsConfig(StrictModel):
     quota_mb: Annotated[Number, Field(ge=1, le=1_000_000)] = 500.0
 
     @model_validator(mode="after")
-    def _is_whole(self) -> "ModelsConfig":
+    def _check_root(self) -> "ModelsConfig":
         if self.source is not None and self.root is None:
-            raise ValueError("source needs root: the root.json that says whose signatures are trusted")
+            raise ValueError("source needs root: the root.json of the publisher whose signatures are trusted")
         return self
 
     def with_absolute_paths(self, base: Path) -> "ModelsConfig":
-        """Its root taken relative to `base`."""
+        """Return the config with `root` relative to `base`."""
         return self if self.root is None else self.model_copy(update={"root": str(base / self.root)})
 
 
 def root_problem(root: Path) -> str | None:
-    """Why a root.json cannot be used, at a glance: its signatures are not checked here."""
+    """Return why a root.json cannot be used, None where it can; its signatures are not checked."""
     try:
         document = json.loads(read_bounded(root, MAX_ROOT_BYTES))
     except OSError as error:
@@ -66,5 +64,5 @@ def root_problem(root: Path) -> str | None:
         return f"{root}: is not JSON; {EXPECTED_ROOT}"
     signed = document.get("signed") if isinstance(document, dict) else None
     if not isinstance(signed, dict) or signed.get("_type") != "root" or not document.get("signatures"):
-        return f"{root}: is no signed root metadata; {EXPECTED_ROOT}"
+        return f"{root}: is not signed root metadata; {EXPECTED_ROOT}"
     return None

@@ -1,1 +1,1 @@
-"""Records, ports, errors, time, documents, files, text and logs: what every room uses."""
+"""Records, ports, errors, time, documents, files, text and logs, used by every room."""

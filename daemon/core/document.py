@@ -1,4 +1,4 @@
-"""Read a YAML document into a pydantic model, or say file, line, key, value and what was expected."""
+"""Loads YAML documents into pydantic models; reports each mistake with file, line, key, value and what was expected."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -13,14 +13,17 @@ from pydantic_core import ErrorDetails
 from daemon.core.errors import DocumentError
 from daemon.core.text import redact
 
+# a config or manifest has a few kilobytes
 MAX_DOCUMENT_BYTES = 1_000_000
-"""A config or manifest is a few kilobytes; anything near this is not one."""
+
+# of a value in a message
+MAX_VALUE_CHARS = 60
 
 Key = tuple[str | int, ...]
 
 
 class StrictModel(BaseModel):
-    """The base of every part of a document: frozen, and unknown keys are refused."""
+    """Base of every schema: frozen, without type conversions; unknown keys are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -30,19 +33,19 @@ ModelT = TypeVar("ModelT", bound=StrictModel)
 
 @dataclass(frozen=True)
 class Loaded(Generic[ModelT]):
-    """A valid document and where its keys stand."""
+    """A valid document, and the line of each of its keys."""
 
     path: Path
     document: ModelT
     lines: Mapping[Key, int]
 
     def where(self, *key: str | int) -> str:
-        """File, line and key, for a problem that shows only when the document is used."""
+        """Return file, line and key, for a problem that appears only when the document is used."""
         return f"{self.path}:{_nearest_line(self.lines, key)}: {'.'.join(str(part) for part in key)}"
 
 
 def load_document(path: Path, model: type[ModelT]) -> Loaded[ModelT]:
-    """Read `path` and validate it whole. Raises DocumentError with every problem found."""
+    """Read and validate a file. Raises DocumentError with every problem found."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_DOCUMENT_BYTES + 1)
@@ -57,11 +60,11 @@ def load_document(path: Path, model: type[ModelT]) -> Loaded[ModelT]:
         raise DocumentError([f"{path}: not UTF-8 at byte {error.start}"]) from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise DocumentError([f"{path}:{line}: {_in_words(error)}"]) from error
+        raise DocumentError([f"{path}:{line}: {_yaml_problem(error)}"]) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DocumentError([f"{path}: not YAML: {' '.join(str(error).split())}"]) from error
     if not isinstance(value, dict):
-        raise DocumentError([f"{path}:1: expected keys and values, found {_show(value)}"])
+        raise DocumentError([f"{path}:1: expected keys and values, found {_shown(value)}"])
     try:
         return Loaded(path, model.model_validate(value), lines)
     except ValidationError as error:
@@ -69,23 +72,28 @@ def load_document(path: Path, model: type[ModelT]) -> Loaded[ModelT]:
         raise DocumentError([_explain(path, problem, value, lines, model) for problem in problems]) from error
 
 
+def validator_text(problem: ErrorDetails) -> str:
+    """Return the message of one validation problem, without pydantic's prefix for the ValueError of a validator."""
+    return problem["msg"].removeprefix("Value error, ")
+
+
 class _Loader(yaml.SafeLoader):
-    """The safe loader without aliases, which multiply, and without repeated keys, which hide each other."""
+    """YAML's safe loader without aliases: a few lines of them can expand to gigabytes."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="aliases (*) are not used here", problem_mark=_mark(event))
+            raise yaml.MarkedYAMLError(problem="aliases (*) are not allowed", problem_mark=_mark(event))
         return super().compose_node(parent, index)
 
 
-def _in_words(error: yaml.MarkedYAMLError) -> str:
-    """What YAML finds wrong, and what it usually is."""
+def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
+    """Return YAML's message with a hint at the usual cause."""
     problem = error.problem or "not YAML"
     if "'\\t'" in problem:
         return "found a tab; YAML is indented with spaces"
     if "mapping values are not allowed" in problem:
-        return f"{problem}; is this line indented like those around it?"
+        return f"{problem}; is this line indented like the lines around it?"
     if error.context_mark is not None and error.context:
         return f"{problem} ({error.context} that began on line {error.context_mark.line + 1})"
     return problem
@@ -98,66 +106,72 @@ def _mark(event: yaml.Event) -> yaml.Mark:
 
 
 def _parse(text: str) -> tuple[Any, dict[Key, int]]:
+    """Return the value of the document and the line of each key."""
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
         lines: dict[Key, int] = {(): 1}
         if node is not None:
-            _note_lines(node, (), lines)
+            _collect_lines(node, (), lines)
         return (loader.construct_document(node) if node is not None else {}), lines
     finally:
         loader.dispose()
 
 
-def _note_lines(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
+def _collect_lines(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
+    """Add the lines of a node's keys. Raises MarkedYAMLError for a repeated key, of which YAML would keep the last."""
     lines.setdefault(key, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for name, value in node.value:
             inner = (*key, str(name.value))
             if inner in lines:
-                problem = f"key '{name.value}' stands twice (first on line {lines[inner]})"
+                problem = f"key '{name.value}' appears twice (first on line {lines[inner]})"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=name.start_mark)
             lines[inner] = name.start_mark.line + 1
-            _note_lines(value, inner, lines)
+            _collect_lines(value, inner, lines)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             inner = (*key, index)
             lines[inner] = value.start_mark.line + 1
-            _note_lines(value, inner, lines)
+            _collect_lines(value, inner, lines)
 
 
 def _explain(path: Path, problem: ErrorDetails, value: Any, lines: dict[Key, int], model: type[StrictModel]) -> str:
-    location, found, is_there = _locate(problem["loc"], value)
+    """Return one validation problem as text, with file, line, key and value."""
+    location, found, is_present = _locate(problem["loc"], value)
     line = _nearest_line(lines, location)
     key = ".".join(str(part) for part in location) or "(the whole document)"
     if problem["type"] == "extra_forbidden":
-        known = _known_keys(model, location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
+        valid = _valid_keys(model, location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), valid, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"valid keys: {', '.join(valid)}"
         return f"{path}:{line}: {key}: unknown key; {hint}"
     if location and location[-1] == "[key]":
         name = ".".join(str(part) for part in location[:-1])
         return f"{path}:{line}: {name}: a name must be a text; put a number, yes or no in quotes"
     if problem["type"] == "missing":
         return f"{path}:{line}: {key}: is missing"
-    expected = problem["msg"].removeprefix("Value error, ")
+    expected = validator_text(problem)
     expected = expected[0].lower() + expected[1:]
     expected = expected.replace("input should be", "expected")
     if problem["type"] == "string_type" and isinstance(found, (bool, int, float)):
         expected += "; put it in quotes"
-    shown = (
-        f" = {'(hidden)' if 'password' in key else _show(found)}" if is_there and not isinstance(found, dict) else ""
-    )
+    shown = ""
+    if is_present and not isinstance(found, dict):
+        shown = f" = {'(hidden)' if 'password' in key else _shown(found)}"
     return f"{path}:{line}: {key}{shown}: {expected}"
 
 
 def _nearest_line(lines: Mapping[Key, int], key: Key) -> int:
-    """The line of the key, or of the nearest part of the document around it."""
+    """Return the line of the key, or of the nearest part of the document around it."""
     return next(lines[key[:n]] for n in range(len(key), -1, -1) if key[:n] in lines)
 
 
 def _locate(location: tuple[int | str, ...], value: Any) -> tuple[Key, Any, bool]:
-    """The part of pydantic's location that names keys of the document (it also names union members)."""
+    """Return the key in the document, its value, and whether it is present.
+
+    Pydantic's location also contains names of union members; they are left out.
+    """
     key: list[int | str] = []
     for position, part in enumerate(location):
         in_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
@@ -171,36 +185,36 @@ def _locate(location: tuple[int | str, ...], value: Any) -> tuple[Key, Any, bool
     return tuple(key), value, True
 
 
-def _known_keys(model: type[StrictModel], location: Key) -> list[str]:
-    """The keys that the part of the document at `location` may have."""
+def _valid_keys(model: type[StrictModel], location: Key) -> list[str]:
+    """Return the keys that the schema allows at `location`."""
     current: Any = model
     for part in location:
         current = _member(current, part)
-    return sorted(current.model_fields) if _is_document(current) else []
+    return sorted(current.model_fields) if _is_model(current) else []
 
 
 def _member(annotation: Any, part: str | int) -> Any:
-    if _is_document(annotation):
+    if _is_model(annotation):
         field = annotation.model_fields.get(part)
         inner = field.annotation if field else None
     else:
         inner = (getattr(annotation, "__args__", ()) or (None,))[-1]
-    return next(_documents_in(inner), inner)
+    return next(_models_in(inner), inner)
 
 
-def _documents_in(annotation: Any) -> Iterator[Any]:
-    """The documents that a value of this type may be, rather than contain."""
-    if _is_document(annotation):
+def _models_in(annotation: Any) -> Iterator[Any]:
+    """Yield the models that a value of this type may be; models inside of dict, list and tuple are left out."""
+    if _is_model(annotation):
         yield annotation
     elif getattr(annotation, "__origin__", None) not in (dict, list, tuple):
         for option in getattr(annotation, "__args__", ()):
-            yield from _documents_in(option)
+            yield from _models_in(option)
 
 
-def _is_document(annotation: Any) -> bool:
+def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, StrictModel)
 
 
-def _show(value: Any) -> str:
+def _shown(value: Any) -> str:
     text = redact(repr(value))
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= MAX_VALUE_CHARS else text[: MAX_VALUE_CHARS - 3] + "..."

@@ -1,4 +1,4 @@
-"""Small files that a power cut must not leave half written."""
+"""Writes files so that a power cut leaves the old content or the new, never half of it; bounded reads."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def replace_file(path: Path, content: bytes, mode: int | None = None) -> None:
-    """Replace the file, whole or not at all; `mode` is its permissions, if not the umask's. Raises OSError."""
+    """Replace a file atomically; `mode` sets its permissions, None leaves them to the umask. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     with removed_on_error(new):
@@ -23,7 +23,7 @@ def replace_file(path: Path, content: bytes, mode: int | None = None) -> None:
 
 @contextmanager
 def removed_on_error(path: Path) -> Iterator[None]:
-    """While a file is written and renamed: it is removed when that fails, and an OSError names it."""
+    """Remove the file when the block fails; an OSError without a file name gets this one."""
     try:
         yield
     except BaseException as error:
@@ -34,7 +34,7 @@ def removed_on_error(path: Path) -> Iterator[None]:
 
 
 def sync_directory(path: Path) -> None:
-    """Have the names in the directory on disk. Raises OSError."""
+    """Write a directory's entries to disk. Raises OSError."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
@@ -43,6 +43,6 @@ def sync_directory(path: Path) -> None:
 
 
 def read_bounded(path: Path, most_bytes: int) -> bytes:
-    """The file's first `most_bytes`. Raises OSError."""
+    """Return at most the first `most_bytes` of a file. Raises OSError."""
     with path.open("rb") as file:
         return file.read(most_bytes)

@@ -1,44 +1,55 @@
-"""The log on standard error: what can go wrong with every frame is said once, however often it does."""
+"""The log on standard error, and a logger whose repeated messages are suppressed."""
 
 import logging
 import time
 from collections.abc import Callable
 
+# a rate-limited message is written again after this time
 QUIET_S = 600.0
-PER_ITEM = ("daemon.pipeline", "daemon.node.stream_publisher", "daemon.runtime.worker")
-"""Whose messages may come with every frame. The others tell of changes, and each change is told."""
 
 MAX_REMEMBERED = 1000
 
+# set on the records of rate-limited loggers
+RATE_LIMITED = "rate_limited"
+
+
+def start_logging(level: str) -> None:
+    """Write log messages from `level` on to standard error."""
+    handler = logging.StreamHandler()
+    handler.addFilter(RepeatFilter())
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(message)s", handlers=[handler])
+
+
+def rate_limited_logger(name: str) -> "logging.LoggerAdapter[logging.Logger]":
+    """Return a logger for messages that may come with every frame, block, line or job; see `RepeatFilter`."""
+    return logging.LoggerAdapter(logging.getLogger(name), {RATE_LIMITED: True})
+
 
 class RepeatFilter(logging.Filter):
-    """Lets a message of `PER_ITEM` pass once in `QUIET_S`; the next time it tells how often it was held back."""
+    """Passes each message of a rate-limited logger once in `QUIET_S`, with the number of repeats since.
+
+    Messages of other loggers always pass. Any thread may log: two that write one message at once may both pass.
+    """
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock_s = clock_s
-        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+        # logger and message -> when it was written, and how often it has been suppressed since
+        self._written: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write the record."""
-        if not record.name.startswith(PER_ITEM):
+        """Return whether the record is written."""
+        if not getattr(record, RATE_LIMITED, False):
             return True
         key = (record.name, record.getMessage())
         now_s = self._clock_s()
-        said_s, held_back = self._said.get(key, (-QUIET_S, 0))
-        if now_s - said_s < QUIET_S:
-            self._said[key] = (said_s, held_back + 1)
+        written_s, suppressed = self._written.get(key, (-QUIET_S, 0))
+        if now_s - written_s < QUIET_S:
+            self._written[key] = (written_s, suppressed + 1)
             return False
-        if len(self._said) >= MAX_REMEMBERED:
-            self._said.clear()
-        self._said[key] = (now_s, 0)
-        if held_back:
-            record.msg, record.args = f"{record.getMessage()} ({held_back} times more since)", ()
+        if len(self._written) >= MAX_REMEMBERED:
+            self._written.clear()
+        self._written[key] = (now_s, 0)
+        if suppressed:
+            record.msg, record.args = f"{record.getMessage()} ({suppressed} times more since)", ()
         return True
-
-
-def start_logging(level: str) -> None:
-    """Write what the program says from `level` on."""
-    handler = logging.StreamHandler()
-    handler.addFilter(RepeatFilter())
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(message)s", handlers=[handler])

@@ -1,32 +1,34 @@
-"""The seams between the rooms: what a room offers to `app.py`, and what it may ask for."""
+"""Interfaces between rooms: sources, encoders, models, and the requests for bundle updates."""
 
-from collections.abc import Callable
 from threading import Event
 from typing import Protocol, TypeVar
 
 from daemon.core.records import Captured, Embedding, Modality, Tensor
 
-Deliver = Callable[[Captured], None]
-"""Takes a frame, block or line from a source's thread. Never blocks in live use; in replay as fast as possible
-it blocks until there is room."""
-
 Item = TypeVar("Item", contravariant=True)
 
 
-class Source(Protocol):
-    """A camera, microphone, replay: one blocking function.
+class Deliver(Protocol):
+    """Takes a frame, block or line from a source's thread."""
 
-    `drift_ppm` says how fast the source's clock runs against this machine's, in parts per million; None: not known.
+    def __call__(self, captured: Captured, /) -> None:
+        """Never blocks in live use; in replay as fast as possible it blocks until there is room."""
+
+
+class Source(Protocol):
+    """A camera, microphone or replay.
+
+    `drift_ppm` is the speed of the source's clock against this machine's, in parts per million; None: unknown.
     """
 
     drift_ppm: float | None
 
     def run(self, deliver: Deliver, stop: Event) -> None:
-        """Deliver until `stop` is set or the source has come to its end.
+        """Deliver until `stop` is set or the source has reached its end.
 
-        `stop` is also set when the source is to be opened again: it delivers nothing, say. Returns when stopped or
-        ended; no call inside blocks for longer than a few seconds without looking at `stop`. Raises SourceError when it
-        cannot open or stops delivering; the caller runs it again.
+        `stop` is also set when the source must be reopened, for example because it delivers nothing. A call inside
+        may block for a few seconds at most before `stop` is checked. Raises SourceError when the source cannot be
+        opened or stops delivering; the caller runs it again.
         """
 
 
@@ -36,7 +38,7 @@ class Encoder(Protocol[Item]):
     modality: Modality
 
     def encode(self, item: Item) -> Embedding:
-        """Preprocess and invoke. Raises InputError when this item cannot be encoded."""
+        """Return the embedding of the item. Raises InputError when this item cannot be encoded."""
 
 
 class Model(Protocol):
@@ -44,14 +46,14 @@ class Model(Protocol):
 
     @property
     def input(self) -> Tensor:
-        """What the next `invoke` runs on, to be written in place: always the same memory, of the input's shape."""
+        """Return the memory that the next `invoke` reads: always the same array, written in place."""
 
     @property
     def device(self) -> str:
-        """What ran the latest `invoke`: `cpu`, or an accelerator's name."""
+        """Return the device that ran the latest `invoke`: `cpu`, or an accelerator's name."""
 
     def invoke(self) -> list[Tensor]:
-        """Run on what `input` holds; returns copies of all outputs. Raises ModelError when it fails."""
+        """Run on the content of `input`; returns copies of all outputs. Raises ModelError when it fails."""
 
 
 class TextSink(Protocol):
@@ -62,19 +64,20 @@ class TextSink(Protocol):
 
 
 class Updates(Protocol):
-    """What may be asked of the node's bundles, from any thread.
+    """Requests for the node's bundles, from any thread.
 
-    Nothing blocks: what is taken has only begun when the call returns. Each gives None, or why it was not taken.
+    No method blocks: an accepted request has only begun when the call returns. Each returns None when the request is
+    accepted, else the reason why it is not.
     """
 
     def check(self) -> str | None:
-        """Look what the source has, now."""
+        """Look for new versions at the source, now."""
 
     def install(self, name: str | None, version: str | None) -> str | None:
-        """Install a bundle; without a version the latest, without a name the running bundle's."""
+        """Install a bundle. Without a version the latest; without a name, the active bundle's name."""
 
     def rollback(self) -> str | None:
-        """Go back to the bundle before."""
+        """Activate the previous bundle again."""
 
     def pin(self, on: bool) -> str | None:
-        """Replace the running bundle when asked alone, or by itself again."""
+        """Keep the active bundle until a request replaces it; off: updates replace it again."""

@@ -1,4 +1,4 @@
-"""What flows through the daemon: frame, block, line -> embedding -> moment -> recognition -> event.
+"""Data that flows through the daemon: frame, block or line, then embedding, moment, recognition and event.
 
 Every `*_ns` is an instant of `time.monotonic_ns()`, stamped at capture.
 """
@@ -6,51 +6,70 @@ Every `*_ns` is an instant of `time.monotonic_ns()`, stamped at capture.
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-Made = TypeVar("Made")
-
-
-class Deferred(Generic[Made]):
-    """A value that is made once, by the first thread that asks; what it is made of is let go then."""
-
-    __slots__ = ("_lock", "_made", "_make")
-
-    def __init__(self, make: Callable[[], Made]) -> None:
-        self._make: Callable[[], Made] | None = make
-        self._made: Made
-        self._lock = threading.Lock()
-
-    def get(self) -> Made:
-        """The value. Raises what making it raises, and tries again when asked again."""
-        with self._lock:
-            if self._make is not None:
-                self._made = self._make()
-                self._make = None
-            return self._made
-
-
-CPU = "cpu"
-"""The name of the device that is always there."""
-
-Modality = Literal["image", "audio", "text"]
-MODALITIES: tuple[Modality, ...] = ("image", "audio", "text")
-"""In the order in which the head takes them."""
+Value = TypeVar("Value")
 
 Array = NDArray[np.float32]
 Array64 = NDArray[np.float64]
 Plane = NDArray[np.uint8]
 Tensor = NDArray[Any]
 
+# the name of the device that is always present
+CPU = "cpu"
+
+Modality = Literal["image", "audio", "text"]
+# in the order of the head's input
+MODALITIES: tuple[Modality, ...] = ("image", "audio", "text")
+
+EventPhase = Literal["start", "update", "end"]
+
+# absent: the label faded and no other took over; other: another label's event began; timeout: the longest duration
+# was reached; paused: the stream was paused; bundle: another bundle took over; stopped: the daemon stopped;
+# restart: the daemon ended earlier without reporting the end
+EndedBy = Literal["absent", "other", "timeout", "paused", "stopped", "restart", "bundle"]
+
+UpdateStage = Literal["resolve", "download", "verify", "check", "selftest", "switch", "probation"]
+# the stages of a bundle update, in their order
+UPDATE_STAGES: tuple[UpdateStage, ...] = (
+    "resolve",
+    "download",
+    "verify",
+    "check",
+    "selftest",
+    "switch",
+    "probation",
+)
+
+
+class Deferred(Generic[Value]):
+    """A value that is computed once, by the first thread that asks; its inputs are released then."""
+
+    __slots__ = ("_compute", "_lock", "_value")
+
+    def __init__(self, compute: Callable[[], Value]) -> None:
+        self._compute: Callable[[], Value] | None = compute
+        self._value: Value
+        self._lock = threading.Lock()
+
+    def get(self) -> Value:
+        """Return the value. Raises what computing it raises; the next call then tries again."""
+        with self._lock:
+            if self._compute is not None:
+                self._value = self._compute()
+                self._compute = None
+            return self._value
+
 
 @dataclass(frozen=True, slots=True)
 class Colours:
-    """What the numbers in YUV planes stand for: the matrix, and the range.
+    """The meaning of the numbers in YUV planes: matrix and range.
 
-    In limited range luma goes from 16 to 235 and chroma from 16 to 240, in full range both from 0 to 255.
+    Limited range: luma from 16 to 235, chroma from 16 to 240. Full range: both from 0 to 255.
     """
 
     matrix: Literal["bt601", "bt709"] = "bt601"
@@ -59,11 +78,11 @@ class Colours:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture. Its planes may be made only when they are first asked for, by anything here but `captured_ns`.
+    """One picture; its planes may be computed on first use. Only `captured_ns` and `colours` never compute them.
 
-    `planes` is either one BGR plane of shape (height, width, 3), or three planes of YUV, of which `colours` tells:
-    luma of (height, width), both even, and two of chroma that have each half of the height, the width, both or neither.
-    All are uint8 and read-only by agreement: a decoder may still refer to them.
+    `planes` is one BGR plane of shape (height, width, 3), or three YUV planes described by `colours`.
+    YUV: luma of shape (height, width), both even; the two chroma planes have half the height, half the width,
+    both or neither. All planes are uint8. They are read-only by agreement, since a decoder may still refer to them.
     """
 
     content: tuple[Plane, ...] | Deferred[tuple[Plane, ...]]
@@ -72,27 +91,27 @@ class Frame:
 
     @property
     def planes(self) -> tuple[Plane, ...]:
-        """The planes, made now where they have not been yet."""
+        """Return the planes; the first call computes deferred ones."""
         return self.content.get() if isinstance(self.content, Deferred) else self.content
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
+        """Return width and height in pixels."""
         height, width = self.planes[0].shape[:2]
         return width, height
 
     @property
     def grain(self) -> int:
-        """Parts of the frame begin and end at multiples of so many pixels: 2 where chroma may have half the size."""
+        """Return the pixel multiple at which a part may begin and end: 2 where chroma may have half the size."""
         return 1 if len(self.planes) == 1 else 2
 
     @property
     def black(self) -> int:
-        """What the first plane is where the picture is black."""
+        """Return the value of black in the first plane."""
         return 0 if len(self.planes) == 1 or self.colours.is_full_range else 16
 
     def part(self, left: int, top: int, right: int, bottom: int) -> "Frame":
-        """A view of a part, given in pixels that are multiples of `grain`."""
+        """Return a view of a rectangle, given in pixels that are multiples of `grain`."""
         width, height = self.size
         parts = []
         for plane in self.planes:
@@ -100,16 +119,19 @@ class Frame:
             parts.append(plane[top // down : bottom // down, left // across : right // across])
         return replace(self, content=tuple(parts))
 
-    def later(self, change: Callable[["Frame"], "Frame"]) -> "Frame":
-        """What `change` makes of it, once its planes are asked for; the time and the colours must stay."""
-        return replace(self, content=Deferred(lambda: change(self).planes))
+    def deferred(self, change: Callable[["Frame"], "Frame"]) -> "Frame":
+        """Return the frame that `change` makes of this one, on first use of its planes.
+
+        `change` must keep `captured_ns` and `colours`.
+        """
+        return replace(self, content=Deferred(partial(_changed_planes, change, self)))
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """Consecutive mono samples: float32 of shape (n,), in [-1, 1].
 
-    `start_ns` is the capture time of the first sample. `gap` says that samples were lost just before it.
+    `start_ns` is the capture time of the first sample. `gap`: samples were lost just before it.
     """
 
     samples: Array
@@ -119,13 +141,13 @@ class Block:
 
     @property
     def end_ns(self) -> int:
-        """The capture time just after the last sample."""
+        """Return the capture time just after the last sample."""
         return self.start_ns + len(self.samples) * 1_000_000_000 // self.sample_rate_hz
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One text as it came in."""
+    """One line of text, as it arrived."""
 
     text: str
     captured_ns: int
@@ -134,30 +156,11 @@ class Line:
 Captured = Frame | Block | Line
 
 
-def modality_of(captured: Captured) -> Modality:
-    """What was captured: a picture, sound or text."""
-    return "image" if isinstance(captured, Frame) else "audio" if isinstance(captured, Block) else "text"
-
-
-def ended_ns(captured: Captured) -> int:
-    """When what was captured had ended."""
-    return captured.end_ns if isinstance(captured, Block) else captured.captured_ns
-
-
-def moved(captured: Captured, by_ns: int) -> Captured:
-    """The same, captured at another time."""
-    if by_ns == 0:
-        return captured
-    if isinstance(captured, Block):
-        return Block(captured.samples, captured.sample_rate_hz, captured.start_ns + by_ns, captured.gap)
-    return replace(captured, captured_ns=captured.captured_ns + by_ns)
-
-
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """What an encoder made of the input captured in `[start_ns, end_ns)`: float32 of shape (D,).
+    """The output of an encoder for the input captured in `[start_ns, end_ns)`: float32 of shape (D,).
 
-    `device` is what ran the encoder: `cpu`, or an accelerator's name.
+    `device` ran the encoder: `cpu`, or an accelerator's name.
     """
 
     modality: Modality
@@ -169,22 +172,22 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The embeddings of one stream that belong together at `time_ns`; an absent modality is not in it."""
+    """The embeddings of one stream that belong together at `time_ns`; an absent modality has no entry."""
 
     time_ns: int
     embeddings: Mapping[Modality, Embedding]
 
     def age_ns(self, modality: Modality) -> int:
-        """How old the modality's embedding is at this moment."""
+        """Return the age of the modality's embedding at this moment."""
         return self.time_ns - self.embeddings[modality].end_ns
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """The label scores at a moment and where they come from.
+    """The label scores at a moment, and the contribution of each modality.
 
-    `scores` has shape (L,) and sums to 1. `shares[m]` (L,) is what modality m added to the logits, `bias` (L,)
-    what is there without any; both are centred over the labels, and softmax(bias + sum of shares) = scores.
+    `scores` has shape (L,) and sums to 1. `shares[m]` (L,) is the contribution of modality m to the logits, `bias` (L,)
+    the logits without any modality. Both are centred over the labels, and softmax(bias + sum of shares) = scores.
     An empty moment has no shares, and its scores are those of the bias alone.
     """
 
@@ -194,31 +197,11 @@ class Recognition:
     shares: Mapping[Modality, Array]
 
 
-EventPhase = Literal["start", "update", "end"]
-EndedBy = Literal["absent", "other", "timeout", "paused", "stopped", "restart", "bundle"]
-
-
-UpdateStage = Literal["resolve", "download", "verify", "check", "selftest", "switch", "probation"]
-UPDATE_STAGES: tuple[UpdateStage, ...] = (
-    "resolve",
-    "download",
-    "verify",
-    "check",
-    "selftest",
-    "switch",
-    "probation",
-)
-"""What a bundle from afar goes through, in this order."""
-
-
 @dataclass(frozen=True, slots=True)
 class Event:
     """A step in the life of one continuous presence of a label.
 
-    `score` is the smoothed score now, `peak` its highest so far. `ended_by` is None until the end: the label faded
-    while nothing took its place (`absent`), another label's event is open (`other`), the longest duration was reached
-    (`timeout`), its stream was paused (`paused`), another bundle took over (`bundle`), the daemon stopped (`stopped`),
-    or had ended without being able to say so (`restart`).
+    `score` is the current smoothed score, `peak` the highest so far. `ended_by` is None until the phase `end`.
     """
 
     phase: EventPhase
@@ -233,12 +216,35 @@ class Event:
 
 @dataclass(slots=True)
 class Counters:
-    """Counts of one thing's life, shown in `health`; each number is written by one thread alone."""
+    """Counts for one modality, source or link, published in `health`; each number is written by one thread only."""
 
     captured: int = 0
     encoded: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
 
     def drop(self, reason: str, count: int = 1) -> None:
-        """Count what was thrown away, by reason."""
+        """Count dropped inputs by reason."""
         self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+
+def modality_of(captured: Captured) -> Modality:
+    """Return the modality of a captured input."""
+    return "image" if isinstance(captured, Frame) else "audio" if isinstance(captured, Block) else "text"
+
+
+def ended_ns(captured: Captured) -> int:
+    """Return the instant at which the captured input ends."""
+    return captured.end_ns if isinstance(captured, Block) else captured.captured_ns
+
+
+def moved(captured: Captured, by_ns: int) -> Captured:
+    """Return the same input with its capture time shifted."""
+    if by_ns == 0:
+        return captured
+    if isinstance(captured, Block):
+        return Block(captured.samples, captured.sample_rate_hz, captured.start_ns + by_ns, captured.gap)
+    return replace(captured, captured_ns=captured.captured_ns + by_ns)
+
+
+def _changed_planes(change: Callable[[Frame], Frame], frame: Frame) -> tuple[Plane, ...]:
+    return change(frame).planes

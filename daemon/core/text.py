@@ -1,20 +1,19 @@
-"""Takes credentials out of text before anyone sees it."""
+"""Makes text from outside safe to show: credentials removed, control characters replaced, length bounded."""
 
 import re
 
+# greedy up to the last @: a password may contain slashes, quotes and spaces
 _USER_INFO = re.compile(r"(?<=://).*@")
-"""As far as it can reach: a password as people write it may hold slashes, quotes and spaces."""
-
-
-def redact(text: str) -> str:
-    """The text with user and password of every URL in it replaced by stars."""
-    return _USER_INFO.sub("***@", text)
-
 
 MAX_SHOWN = 80
 
 
+def redact(text: str) -> str:
+    """Return the text with user and password of every URL replaced by stars."""
+    return _USER_INFO.sub("***@", text)
+
+
 def clean(text: str, longest: int = MAX_SHOWN) -> str:
-    """Control characters, line ends and direction marks replaced, and no longer than `longest` characters."""
+    """Return at most `longest` characters; control characters, line ends and direction marks are replaced."""
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:longest])
     return shown + ("…" if len(text) > longest else "")

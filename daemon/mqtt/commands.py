@@ -4,10 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from daemon.bundle.manifest import Name as BundleName
 from daemon.bundle.manifest import Version
+from daemon.core.document import StrictModel
 from daemon.mqtt.payloads import Name, Payload, Time
 from daemon.mqtt.send_queue import Outbound
 
@@ -17,10 +18,8 @@ MAX_RESPONSE_TOPIC = 256
 MAX_NAME = 64
 
 
-class Arguments(BaseModel):
+class Arguments(StrictModel):
     """The payload of a command: a JSON object, or nothing at all."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class StreamArguments(Arguments, title="OfStream"):

@@ -178,7 +178,7 @@ class Stream:
     def look(self) -> None:
         """Check that every source delivers, and open again those that do not."""
         for source in self._sources.values():
-            source.look()
+            source.check()
 
     def request_stop(self) -> None:
         """Ask every source to close."""
@@ -245,7 +245,7 @@ class Stream:
                 on_change=self._on_change,
                 on_end=on_end,
                 resumes=resumes,
-                watch=expectation_of(name, self._config, self._modalities),
+                expectation=expectation_of(name, self._config, self._modalities),
                 inspect=Inspector(),
             )
             self._sources[name] = supervised

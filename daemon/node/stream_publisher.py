@@ -1,11 +1,11 @@
 """Publishes the recognitions, events and state of one stream over MQTT."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.config.mqtt import RecognitionsConfig
 from daemon.core.errors import InputError
+from daemon.core.logs import rate_limited_logger
 from daemon.core.records import Event, Recognition
 from daemon.core.timing import monotonic_ns, wall_time
 from daemon.fusion.fuse import Fused
@@ -14,7 +14,7 @@ from daemon.mqtt.session import Session
 from daemon.node.latency import NOT_FINITE, BundleMonitor, Latencies
 from daemon.node.recognition_gate import RecognitionGate
 
-log = logging.getLogger(__name__)
+log = rate_limited_logger(__name__)
 
 # a replay as fast as possible waits so long for the broker before it drops a message
 WAIT_IN_ORDER_S = 10.0

@@ -117,7 +117,7 @@ class Service:
                 self._notifier.send(WATCHDOG="trigger")
 
     def _trouble(self, now_ns: int) -> str | None:
-        found = hung_loops((loop.look() for loop in self._loops()), now_ns)
+        found = hung_loops((loop.snapshot() for loop in self._loops()), now_ns)
         if found is None:
             self._suspected_ns = None
         elif self._suspected_ns is None:

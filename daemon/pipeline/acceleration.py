@@ -1,15 +1,15 @@
 """Moves the encoders of a loaded bundle to the accelerators that the config requests and the machine has."""
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from daemon.bundle.bundle import CASES_FILE, SELFTEST_DIRECTORY, load_cases
-from daemon.bundle.manifest import Manifest, TensorSpec
+from daemon.bundle.bundle import CASES_FILE, load_cases
+from daemon.bundle.manifest import SELFTEST_DIRECTORY, Manifest, TensorSpec
 from daemon.config.devices import DevicesConfig
 from daemon.core.errors import ChildError, InputError
+from daemon.core.logs import rate_limited_logger
 from daemon.core.records import Modality, Tensor
 from daemon.core.timing import NS_PER_S, Backoff
 from daemon.inference.accelerator import Accelerator, FallbackModel
@@ -20,7 +20,7 @@ from daemon.inference.verification import Workload
 from daemon.pipeline.offline import Item, encoder_inputs, item_of
 from daemon.pipeline.recogniser import Recogniser, load_extra_encoders, new_encoder
 
-log = logging.getLogger(__name__)
+log = rate_limited_logger(__name__)
 
 # Test inputs from the bundle's self-test. An output that never changes is wrong for one of them at least.
 MAX_CASE_INPUTS = 3

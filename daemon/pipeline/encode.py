@@ -1,6 +1,5 @@
 """The encoders of a bundle on their threads, shared by all streams, and the preparation of their inputs."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import Any
 
 from daemon.bundle.manifest import Manifest
 from daemon.core.errors import InputError, ModelError
+from daemon.core.logs import rate_limited_logger
 from daemon.core.ports import Encoder
 from daemon.core.records import Block, Captured, Counters, Embedding, Frame, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
@@ -16,7 +16,7 @@ from daemon.encoders.text import utf8
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.worker import Worker
 
-log = logging.getLogger(__name__)
+log = rate_limited_logger(__name__)
 
 # How many jobs of one stream may wait. Of pictures only the newest counts; some sound and text may queue.
 CAPACITY: Mapping[Modality, int] = {"image": 1, "audio": 8, "text": 16}
@@ -47,7 +47,8 @@ class EncoderPool:
         """`workers` are the threads of another pool, which this pool then shares."""
         self._encoders = encoders
         self._workers = workers or {
-            modality: Worker(f"encode-{modality}", _encode, CAPACITY[modality], hands=_hands) for modality in encoders
+            modality: Worker(f"encode-{modality}", _encode, CAPACITY[modality], thread_limit=_thread_limit)
+            for modality in encoders
         }
         for modality, alike in encoders.items():
             self._workers[modality].grow(len(alike))
@@ -67,7 +68,7 @@ class EncoderPool:
     @property
     def progress(self) -> list[Heartbeat]:
         """The heartbeats of all threads."""
-        return [progress for worker in self._workers.values() for progress in worker.progress]
+        return [progress for worker in self._workers.values() for progress in worker.heartbeats]
 
     def room(self, modality: Modality) -> int:
         """Return how many items of one stream can be encoded and wait at the same time."""
@@ -85,7 +86,7 @@ class EncoderPool:
 
     def queue(self, stream: str, modality: Modality, item: Any, on_encoded: OnEncoded, counters: Counters) -> None:
         """Queue an item and drop none. The caller has no more than `room` items in the pool."""
-        self._workers[modality].queue(stream, _Job(self._encoders[modality], item, on_encoded, counters))
+        self._workers[modality].put(stream, _Job(self._encoders[modality], item, on_encoded, counters))
 
     def close(self, deadline_s: float) -> None:
         """Encode the queued items, then end the threads."""
@@ -158,7 +159,7 @@ class Preparation:
             return []
 
 
-def _hands(job: _Job) -> int:
+def _thread_limit(job: _Job) -> int:
     return len(job.encoders)
 
 

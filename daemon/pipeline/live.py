@@ -1,17 +1,17 @@
 """Live fusion: fuses the embeddings of all live streams when they come, and lets time pass for them."""
 
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from daemon.core.logs import rate_limited_logger
 from daemon.core.records import Counters, Embedding, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.fusion.fuse import Fused, StreamFusion
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
 
-log = logging.getLogger(__name__)
+log = rate_limited_logger(__name__)
 
 # During a switch, embeddings of the new bundle wait this long for the old encoders to drain.
 # An encoder takes far less.

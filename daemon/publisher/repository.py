@@ -1,4 +1,4 @@
-"""A repository of bundles in a directory: what is served, what waits to be published, and the newest root."""
+"""A repository of bundles in a directory: published files, staged bundles, and the newest root."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -39,17 +39,17 @@ ROOT = "root.json"
 PUBLIC, METADATA, TARGETS = "public", "metadata", "targets"
 STAGED, PENDING, LAST = "staged", "pending", "last-signed.json"
 
+# every root is also published, under its version
 LOST_ROOT = "copy the newest public/metadata/N.root.json, the one with the highest N, to root.json"
-"""Each root is served as well, under its version."""
 
 
 def utc_now() -> datetime:
-    """By the clock of this machine."""
+    """Return the time of this machine's clock."""
     return datetime.now(timezone.utc)
 
 
 class Repository:
-    """One that is there and locked by us; see `open_repository`."""
+    """An existing repository, locked by this process; see `open_repository`."""
 
     def __init__(self, directory: Path) -> None:
         self.root_file = directory / ROOT
@@ -60,25 +60,25 @@ class Repository:
         self.pending = Pending(directory / PENDING, self.metadata, self.root_file, self.last)
 
     def edition(self) -> Edition:
-        """What devices see. Raises Refused when it is not what was signed last, and OSError."""
+        """Return the published edition. Raises Refused when it is not the one that was signed last, and OSError."""
         edition = read_edition(self.root_file, self.metadata)
         self.last.refuse_older(edition)
         return edition
 
     def published(self, release: Release) -> Release | None:
-        """What is published under the release's name and version, if anything.
+        """Return the published release of the same name and version, if any.
 
-        Raises BundleError when that has other files; what is signed of the whole may differ.
+        Its signed facts may differ. Raises BundleError when its files differ.
         """
         there = next((one for one in releases(self.edition().targets.signed) if one.id == release.id), None)
         if there is not None and there.files != release.files:
             raise BundleError(
-                f"{release.id} is published with other files, and a version never changes: give the bundle a new one"
+                f"{release.id} is published with other files, and a version never changes: give it a new version"
             )
         return there
 
     def stage(self, release: Release, bundle: Path) -> None:
-        """Take a bundle that is to be published with the next `publish`.
+        """Stage a bundle for the next `publish`; a bundle that is published already is not staged.
 
         Raises BundleError when that version is published with other files, and OSError.
         """
@@ -87,39 +87,39 @@ class Repository:
             self.staging.add(release, bundle)
 
     def flaws(self) -> list[str]:
-        """What is not as it was signed among the files of published bundles, in words. Raises Refused and OSError."""
+        """Return a message for each published file that is not as it was signed. Raises Refused and OSError."""
         return list(flaws(self.targets, releases(self.edition().targets.signed)))
 
     def restore_files(self, release: Release, bundle: Path) -> int:
-        """Of a published bundle, what is missing or damaged where it is served; gives how many files.
+        """Restore the missing and damaged files of a published bundle; return their number.
 
         Raises BundleError and OSError.
         """
         return restore_files(self.targets, release, bundle)
 
     def publish(self, keys: KeyRing, now: datetime) -> list[Release]:
-        """Sign all that waits, and show it to devices; gives what it was. Raises Refused and OSError."""
+        """Sign and publish the staged bundles; return their releases. Raises Refused and OSError."""
         edition = self.edition()
         refuse_wrong_clock(edition, now)
-        waiting = [release for release in self.staging.releases() if self.published(release) is None]
-        if waiting:
+        staged = [release for release in self.staging.releases() if self.published(release) is None]
+        if staged:
             targets = deepcopy(edition.targets)
-            for release in waiting:
+            for release in staged:
                 add_release(targets.signed, release)
-            next_one = Edition(edition.root, targets, edition.snapshot, edition.timestamp)
-            files = next_documents(next_one, edition.root, "targets", keys, now)
-            for release in waiting:
+            following = Edition(edition.root, targets, edition.snapshot, edition.timestamp)
+            files = next_documents(following, edition.root, "targets", keys, now)
+            for release in staged:
                 copy_to_targets(self.targets, release, self.staging.files(release))
             self.pending.put(files)
         for release in self.staging.releases():
             self.staging.remove(release)
-        return waiting
+        return staged
 
     def refresh(self, keys: KeyRing, now: datetime, *, is_clock_right: bool = False) -> RefreshResult:
-        """Renew the timestamp, and every other role that is due and whose keys are here.
+        """Renew the timestamp, and every other role that is due and has its keys here.
 
-        Raises Refused when the timestamp cannot be signed, or the clock is behind what was signed, unless somebody has
-        looked at it and it is right; and OSError.
+        `is_clock_right` skips the check of the clock. Raises Refused when the timestamp cannot be signed, or the clock
+        is behind the last signatures; and OSError.
         """
         edition = self.edition()
         if not is_clock_right:
@@ -134,13 +134,13 @@ class Repository:
         return RefreshResult(renewed, planned.troubles)
 
     def rotate(self, role: str, slot: int, keys: KeyRing, now: datetime) -> list[Path]:
-        """Replace the key in the role's slot, counted from 1, by a new one; gives the new key's file.
+        """Replace the key in the role's slot, counted from 1, by a new one; return the new key's file.
 
-        Raises Refused when there is no such slot, or keys to sign it with are missing, and OSError.
+        Raises Refused when there is no such slot, or keys for signing are missing, and OSError.
         """
         edition = self.edition()
         refuse_wrong_clock(edition, now)
-        keys.settle(list(edition.root.signed.keys))
+        keys.activate(list(edition.root.signed.keys))
         root = deepcopy(edition.root.signed)
         old_ids = root.roles[role].keyids
         if not 1 <= slot <= len(old_ids):
@@ -151,7 +151,7 @@ class Repository:
             if role != "root":
                 files |= next_documents(edition, document, role, keys, now)
         self.pending.put(files)
-        return keys.settle(list(root.keys))
+        return keys.activate(list(root.keys))
 
 
 def _exchange(root: Root, role: str, slot: int, key: SSlibKey) -> None:
@@ -164,14 +164,14 @@ def _exchange(root: Root, role: str, slot: int, key: SSlibKey) -> None:
 
 @contextmanager
 def open_repository(directory: Path) -> Iterator[Repository]:
-    """The repository in a directory, for us alone; what an interrupted command has left is finished first.
+    """Lock and open the repository in a directory; first complete an interrupted command.
 
     Raises Refused when there is none, and OSError.
     """
     if not (directory / ROOT).is_file() and not (directory / PENDING).is_dir():
         if any((directory / PUBLIC / METADATA).glob("*.root.json")):
             raise Refused(f"{directory / ROOT}: is missing: {LOST_ROOT}")
-        raise Refused(f"{directory}: holds no repository; make one with perceptd repo init, or name it with --repo")
+        raise Refused(f"{directory}: is not a repository; create one with perceptd repo init, or name it with --repo")
     with locked(directory):
         repository = Repository(directory)
         repository.pending.finish()
@@ -181,16 +181,16 @@ def open_repository(directory: Path) -> Iterator[Repository]:
 def create_repository(
     directory: Path, keys: KeyRing, root_keys: int, threshold: int, days: Mapping[str, int], now: datetime
 ) -> Repository:
-    """Make a repository whose root has so many keys, of which `threshold` must sign; `days` are those of each role.
+    """Create a repository; `threshold` of `root_keys` must sign its root, `days` are the lifetimes of each role.
 
-    Raises Refused when there is one, or any key where new ones are to be written, and OSError.
+    Raises Refused when there is a repository or a key in the directories, and OSError.
     """
     if not 1 <= threshold <= root_keys:
         raise Refused(f"--threshold {threshold}: expected 1 to {root_keys}, the number of --root-keys")
     directory.mkdir(parents=True, exist_ok=True)
     repository = Repository(directory)
     with locked(directory), ExitStack() as stack:
-        _refuse_another(directory)
+        _refuse_existing(directory)
         keys.make_directory()
         (directory / STAGED).mkdir(exist_ok=True)
         make_public_directories(repository.public, repository.metadata, repository.targets)
@@ -198,17 +198,17 @@ def create_repository(
         document, files = first_root(root, keys, now)
         files |= next_documents(empty_edition(document), document, "targets", keys, now)
         repository.pending.put(files)
-        keys.settle(list(root.keys))
+        keys.activate(list(root.keys))
     return repository
 
 
-def _refuse_another(directory: Path) -> None:
+def _refuse_existing(directory: Path) -> None:
     if (directory / ROOT).exists() or (directory / PENDING).exists():
-        raise Refused(f"{directory}: holds a repository already")
+        raise Refused(f"{directory}: is a repository already")
     metadata = directory / PUBLIC / METADATA
     if any(metadata.glob("*.json")):
         raise Refused(
-            f"{metadata}: holds signed documents, but {directory / ROOT} is missing: {LOST_ROOT}; or make the new "
+            f"{metadata}: has signed documents, but {directory / ROOT} is missing: {LOST_ROOT}; or create the new "
             "repository in another directory"
         )
 

@@ -1,4 +1,4 @@
-"""What is in a repository, until when it is signed, and whether somebody must be told. Pure."""
+"""The report on a repository, and the plan of the next renewal. No I/O."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,15 +12,15 @@ from daemon.publisher.contents import releases
 from daemon.publisher.keys import KeyRing
 from daemon.publisher.metadata import ORDER, Edition, file_name, lifetime_days
 
+# of a key's id in reports: enough to distinguish keys
 KEY_ID_CHARS = 12
-"""Of a key's id, shown to people: enough to tell keys from each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoleReport:
-    """One role: its document's version, when that expires, and whose signatures it needs.
+    """One role: the version and expiry of its document, and the keys that must sign it.
 
-    `is_urgent` when it has expired or soon will, or was signed in what is the future.
+    `is_urgent` when it has expired or soon will, or was signed in the future.
     """
 
     role: str
@@ -34,24 +34,24 @@ class RoleReport:
 
     @property
     def state(self) -> str:
-        """How long it counts, in words."""
+        """Return the expiry as text."""
         if self.days_left <= 0:
             return f"EXPIRED {-self.days_left:.1f} days ago, on {self.expires}"
         return f"expires in {self.days_left:.1f} of {self.lifetime_days} days, on {self.expires}"
 
     @property
     def remedy(self) -> str:
-        """What to do when it is urgent."""
+        """Return what to do when the role is urgent."""
         if self.days_left > self.lifetime_days:
             return "a clock is or was wrong: set it, or run perceptd repo refresh --clock-is-right where its keys are"
         if self.role == "timestamp":
-            return "run perceptd repo refresh, and see why the job that does it every day does not"
+            return "run perceptd repo refresh, and check the daily job that should run it"
         return f"run perceptd repo refresh where its {'keys are' if self.role == 'root' else 'key is'} (--keys)"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole repository; `flaws` are the published files that are not as they were signed, in words."""
+    """The report on a repository; `flaws` has a message for each published file that is not as it was signed."""
 
     published: Sequence[Release]
     staged: Sequence[Release]
@@ -60,11 +60,11 @@ class Report:
 
     @property
     def is_urgent(self) -> bool:
-        """Whether anything has expired or soon will, or is damaged."""
+        """Return whether a role has expired or soon will, or a file is damaged."""
         return bool(self.flaws) or any(role.is_urgent for role in self.roles)
 
     def to_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """Return the report for scripts."""
         return {
             "published": [release_json(release) for release in self.published],
             "staged": [release_json(release) for release in self.staged],
@@ -73,18 +73,35 @@ class Report:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The roles to renew: root or not, and the others from `first` on; `troubles` are messages for unusable keys."""
+
+    root: bool
+    first: str
+    troubles: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshResult:
+    """The renewed roles, and a message for each role that could not be renewed."""
+
+    roles: Sequence[str]
+    troubles: Sequence[str]
+
+
 def report(edition: Edition, staged: Sequence[Release], flaws: Sequence[str], now: datetime) -> Report:
-    """What there is to say of an edition, of what waits, and of files that are not as they were signed."""
+    """Return the report on an edition, staged bundles and flaws."""
     return Report(releases(edition.targets.signed), staged, [_role(edition, role, now) for role in ROLES], flaws)
 
 
 def release_json(release: Release) -> dict[str, Any]:
-    """One bundle, for scripts; `size` in bytes."""
+    """Return one bundle for scripts; `size` in bytes."""
     return {**release.signed.model_dump(), "size": release.size, "files": len(release.files)}
 
 
 def render(found: Report) -> list[str]:
-    """For people, a line each."""
+    """Return the report for people, in lines."""
     lines = [_release_line("published", release) for release in found.published] or ["published  nothing"]
     lines += [_release_line("staged", release) for release in found.staged]
     lines += [line for role in found.roles for line in _role_lines(role)]
@@ -92,12 +109,38 @@ def render(found: Report) -> list[str]:
 
 
 def release_text(release: Release) -> str:
-    """One bundle, in words."""
-    signed = release.signed
+    """Return one bundle as text."""
+    info = release.signed
     return (
         f"{release.id}: {len(release.files)} files, {release.size / 1024:.0f} KB, needs perceptd "
-        f"{signed.needs_perceptd} and {signed.memory_mb} MB of memory"
+        f"{info.needs_perceptd} and {info.memory_mb} MB of memory"
     )
+
+
+def plan(edition: Edition, keys: KeyRing, now: datetime) -> Plan:
+    """Return the roles to renew: always the timestamp, others when due and signable, with their dependents."""
+    due = [role for role in ROLES[:-1] if _is_due(edition, role, now)]
+    needed = [*due, "snapshot"] if "targets" in due and "snapshot" not in due else due
+    troubles: list[str] = []
+    able = [role for role in needed if _can_sign(edition, role, keys, troubles)]
+    first = "timestamp"
+    if "snapshot" in able:
+        first = next((role for role in ORDER[:-1] if role in due and role in able), first)
+    return Plan("root" in able, first, troubles)
+
+
+def refuse_wrong_clock(edition: Edition, now: datetime) -> None:
+    """Raise Refused when the clock is behind the last signatures: devices would take new ones for expired."""
+    for role in reversed(ROLES):
+        document, lifetime = edition.document(role).signed, lifetime_days(edition.root.signed, role)
+        if is_ahead(document.expires, lifetime, now):
+            signed = document.expires - timedelta(days=lifetime)
+            name = file_name(role, document.version)
+            raise Refused(
+                f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, but {name} was signed on "
+                f"{signed:%Y-%m-%d}: set the clock; if it is right now, sign again with "
+                "perceptd repo refresh --clock-is-right and all keys (--keys)"
+            )
 
 
 def _release_line(kind: str, release: Release) -> str:
@@ -126,49 +169,6 @@ def _role_lines(role: RoleReport) -> list[str]:
         f"{role.role:<9}  version {role.version} {role.state}{remedy}",
         f"{'':<9}  {role.threshold} of {len(role.keys)} keys: {names}",
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Whether root is renewed, and from which role on the others; `troubles` are keys that cannot be read, in words."""
-
-    root: bool
-    first: str
-    troubles: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshResult:
-    """The roles that were renewed, and what hindered others, in words."""
-
-    roles: Sequence[str]
-    troubles: Sequence[str]
-
-
-def plan(edition: Edition, keys: KeyRing, now: datetime) -> Plan:
-    """The timestamp is renewed always, others when they are due and can be signed, with all that depends on them."""
-    due = [role for role in ROLES[:-1] if _is_due(edition, role, now)]
-    needed = [*due, "snapshot"] if "targets" in due and "snapshot" not in due else due
-    troubles: list[str] = []
-    able = [role for role in needed if _can_sign(edition, role, keys, troubles)]
-    first = "timestamp"
-    if "snapshot" in able:
-        first = next((role for role in ORDER[:-1] if role in due and role in able), first)
-    return Plan("root" in able, first, troubles)
-
-
-def refuse_wrong_clock(edition: Edition, now: datetime) -> None:
-    """What it would sign devices might take for expired. Raises Refused."""
-    for role in reversed(ROLES):
-        document, lifetime = edition.document(role).signed, lifetime_days(edition.root.signed, role)
-        if is_ahead(document.expires, lifetime, now):
-            signed = document.expires - timedelta(days=lifetime)
-            name = file_name(role, document.version)
-            raise Refused(
-                f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, but {name} was signed on "
-                f"{signed:%Y-%m-%d}: set the clock; if it is right, and was wrong then, sign anew with "
-                "perceptd repo refresh --clock-is-right, with all keys (--keys)"
-            )
 
 
 def _is_due(edition: Edition, role: str, now: datetime) -> bool:

@@ -1,1 +1,1 @@
-"""Threads, child processes, supervision and bounded downloads."""
+"""Threads, child processes, supervision of sources, and bounded downloads."""

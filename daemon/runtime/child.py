@@ -1,6 +1,6 @@
-"""A child process for native code that can hang or abort, seen from the daemon.
+"""The parent's side of a child process for native code that can hang or abort.
 
-What such code needs is started anew with it, so a child is never asked to end: it is killed, whatever it is doing.
+A child is never asked to end. It is killed, whatever it does: its native library starts anew with the next child.
 """
 
 import fcntl
@@ -24,27 +24,28 @@ from daemon.runtime.shared_ring import Record, RingReader
 
 log = logging.getLogger(__name__)
 
+# of a child's standard output, and of its standard error; a child cannot write more
 MAX_OUTPUT_BYTES = 64 * 1024
-"""How much a child may write to each of its standard output and standard error; the rest finds no room."""
 
+# of a child's reason in a message
 MAX_REASON_CHARS = 500
-"""How much of a child's reason is told."""
 
-ENDING_S = 1.0
-"""A killed process ends in milliseconds, unless it hangs in a driver."""
+# a killed process ends in milliseconds, unless it hangs in a driver
+KILL_WAIT_S = 1.0
 
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-F_SEAL_FUTURE_WRITE = 0x0010
-"""From linux/fcntl.h: who maps the memory from now on cannot write it."""
 
+# from linux/fcntl.h: memory that is mapped later cannot be written
+F_SEAL_FUTURE_WRITE = 0x0010
+
+# isolated from environment and working directory, a child imports the same modules as its parent
 BOOTSTRAP = (
     "import sys; sys.path[:] = sys.argv[1].split(':'); from daemon.runtime.child_main import main; main(*sys.argv[2:])"
 )
-"""Isolated from the environment and the working directory, a child imports what its parent would."""
 
 
 class KillCounts:
-    """How many child processes were killed while they ran, and how many of them could not be."""
+    """The number of children killed while they ran, and of those that could not be killed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -52,35 +53,33 @@ class KillCounts:
         self.left_behind = 0
 
     def count(self, *, left_behind: bool) -> None:
-        """One more was killed."""
+        """Count one killed child."""
         with self._lock:
             self.killed += 1
             self.left_behind += left_behind
 
 
+# of this process, since its start
 kill_counts = KillCounts()
-"""Of this process, from its start on."""
 
 
 class Child:
-    """A process that runs one function, from here on until it is closed.
+    """A process that runs one function, until it is closed. A context manager.
 
-    It ends with the thread that made it, even where the daemon is killed. Nothing waits for it longer than it is told.
-    A context manager.
+    It also ends with the thread that started it, even when the daemon is killed. No call waits longer than its timeout.
     """
 
     def __init__(self, target: Callable[..., None], *arguments: str, inherits: Sequence[int] = ()) -> None:
         """Start a process that imports the module of `target` and calls it with the arguments.
 
-        `target` is a function of a module. `inherits` are the descriptors that it may use.
-
-        The arguments go through memory: a command line is short, and shown to everybody on the machine.
-        Raises ChildError when there is no room for a process.
+        `target` is a function of a module, `inherits` the descriptors that it may use. Raises ChildError when no
+        process can be started.
         """
         with ExitStack() as stack:
             try:
-                self._says, self._complains = (close_with(stack, shared_memory(MAX_OUTPUT_BYTES)) for _ in range(2))
-                asks = close_with(stack, _written_down(arguments))
+                self._stdout, self._stderr = (close_with(stack, shared_memory(MAX_OUTPUT_BYTES)) for _ in range(2))
+                # not on the command line, which is short and visible to every user of the machine
+                passed = close_with(stack, _memory_with(json.dumps(arguments).encode()))
                 command = [
                     sys.executable,
                     "-I",
@@ -89,66 +88,66 @@ class Child:
                     ":".join(map(str, sys.path)),
                     str(os.getpid()),
                     f"{target.__module__}:{target.__qualname__}",
-                    str(asks),
+                    str(passed),
                 ]
                 self._process = subprocess.Popen(  # noqa: S603  (this program itself)
                     command,
                     stdin=subprocess.DEVNULL,
-                    stdout=self._says,
-                    stderr=self._complains,
-                    pass_fds=(asks, *inherits),
-                    start_new_session=True,  # so that Ctrl-C on a terminal reaches the daemon alone
+                    stdout=self._stdout,
+                    stderr=self._stderr,
+                    pass_fds=(passed, *inherits),
+                    start_new_session=True,  # so that Ctrl-C on a terminal reaches the daemon only
                 )
-                stack.callback(self._end)
-                self._ending = close_with(stack, os.pidfd_open(self._process.pid))
+                stack.callback(self._kill)
+                self._pidfd = close_with(stack, os.pidfd_open(self._process.pid))
             except OSError as error:
                 raise ChildError(f"no process could be started: {error}") from error
-            self._held = stack.pop_all()
+            self._resources = stack.pop_all()
         self._polls: dict[int, select.poll] = {}
 
     @property
     def pid(self) -> int:
-        """The number of the process."""
+        """Return the process id."""
         return self._process.pid
 
     def check_gone(self) -> None:
-        """Raises ChildError when it was killed and lives: it hangs in the system, as another one would."""
+        """Raise ChildError when the process still exists after it was killed: a new one would hang too."""
         if self._process.poll() is None:
             raise ChildError(f"its process {self.pid} hangs in the system")
 
     def check_running(self) -> None:
-        """Raises ChildError when it has ended."""
-        if _readable((self._ending,), 0):
-            raise self._ending_as_error()
+        """Raise ChildError when the process has ended."""
+        if _readable((self._pidfd,), 0):
+            raise self._exit_error()
 
     def wait_for(self, descriptor: int, timeout_s: float) -> bool:
-        """Whether the descriptor can be read within the time. Raises ChildError when the child has ended instead."""
+        """Return whether the descriptor becomes readable in time. Raises ChildError when the child ends instead."""
         poll = self._polls.get(descriptor)
         if poll is None:
-            poll = self._polls[descriptor] = _poll_of((descriptor, self._ending))
+            poll = self._polls[descriptor] = _poll_of((descriptor, self._pidfd))
         ready = _ready(poll, timeout_s)
-        if descriptor not in ready and self._ending in ready:
-            raise self._ending_as_error()
+        if descriptor not in ready and self._pidfd in ready:
+            raise self._exit_error()
         return descriptor in ready
 
     def has_ended(self, timeout_s: float) -> bool:
-        """Whether it ends within the time, in whatever way."""
-        return bool(_readable((self._ending,), timeout_s))
+        """Return whether the process ends within the time, in any way."""
+        return bool(_readable((self._pidfd,), timeout_s))
 
     def result(self, deadline_s: float) -> str:
-        """What the function has written to standard output once it has returned.
+        """Return the standard output of the function once it has returned.
 
-        Raises ChildError when it fails, Late when it has not returned by the deadline.
+        Raises ChildError when it fails, ChildTimeout when it has not returned by the deadline.
         """
         if not self.has_ended(deadline_s):
             raise ChildTimeout(deadline_s)
         if self._process.wait() != 0:
-            raise self._ending_as_error()
-        return _written(self._says)
+            raise self._exit_error()
+        return _output(self._stdout)
 
     def close(self) -> None:
-        """Kill it; one that cannot be killed is left behind, and said to be."""
-        self._held.close()
+        """Kill the process; one that cannot be killed is left behind, logged and counted."""
+        self._resources.close()
 
     def __enter__(self) -> "Child":
         return self
@@ -158,36 +157,36 @@ class Child:
     ) -> None:
         self.close()
 
-    def _end(self) -> None:
+    def _kill(self) -> None:
         if self._process.poll() is not None:
             return
         self._process.kill()
         try:
-            self._process.wait(ENDING_S)
+            self._process.wait(KILL_WAIT_S)
         except subprocess.TimeoutExpired:
-            log.error("process %d hangs in the system, cannot be killed, and is left behind", self.pid)
+            log.error("process %d hangs in the system and cannot be killed; it is left behind", self.pid)
             kill_counts.count(left_behind=True)
         else:
             kill_counts.count(left_behind=False)
 
-    def _ending_as_error(self) -> ChildError:
-        code = self._process.wait()  # it has ended: this only asks how
-        if code == EXIT_FAILED and (reason := _written(self._says).strip()):
+    def _exit_error(self) -> ChildError:
+        code = self._process.wait()  # it has ended: this does not block
+        if code == EXIT_FAILED and (reason := _output(self._stdout).strip()):
             return ChildError(_clean(" ".join(reason.split()))[:MAX_REASON_CHARS])
         error = ChildCrashed(_signal_name(-code)) if code < 0 else ChildError(f"its process ended with code {code}")
-        complaints = "\n".join(map(_clean, _written(self._complains).splitlines()))
-        log.warning("a child process: %s%s", error, f", and said:\n{complaints}" if complaints else "")
+        stderr = "\n".join(map(_clean, _output(self._stderr).splitlines()))
+        log.warning("a child process failed: %s%s", error, f"; its standard error:\n{stderr}" if stderr else "")
         return error
 
 
 class RecordReceiver:
-    """Records that a child sends as they come, without ever waiting for us: what finds no room is lost, and counted.
+    """Receives records from a child, which never waits: records without a free slot are lost and counted.
 
     A context manager; it outlives the child.
     """
 
     def __init__(self, slots: int, slot_bytes: int) -> None:
-        """So many records may wait, each of `slot_bytes` less `ring.HEADER`. Raises ChildError without memory."""
+        """Allocate slots for records of at most `slot_bytes` less `shared_ring.HEADER`. Raises ChildError."""
         with ExitStack() as stack:
             try:
                 descriptor = close_with(stack, shared_memory(slots * slot_bytes))
@@ -198,13 +197,16 @@ class RecordReceiver:
             self._ring = RingReader(memoryview(memory), slot_bytes)
             self.descriptors = (descriptor, self._filled, self._freed)
             self.address = ":".join(map(str, (slot_bytes, *self.descriptors)))
-            self._held = stack.pop_all()
+            self._resources = stack.pop_all()
 
     def receive(self, child: Child, timeout_s: float) -> list[Record]:
-        """The records that wait, or come within the time. Raises ChildError when the child has ended, or raves."""
+        """Return the waiting records, or those that arrive in time.
+
+        Raises ChildError when the child has ended or sends invalid data.
+        """
         if not child.wait_for(self._filled, timeout_s):
             return []
-        with suppress(BlockingIOError):  # the child holds the descriptor too, and may have read from it
+        with suppress(BlockingIOError):  # the child has the descriptor too, and may have read from it
             self._ring.filled(os.eventfd_read(self._filled))
         records = []
         while (record := self._ring.read()) is not None:
@@ -219,23 +221,16 @@ class RecordReceiver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._held.close()
+        self._resources.close()
 
 
 def shared_memory(size: int) -> int:
-    """A descriptor of memory to share. No one can change its size: were it cut, whoever uses it would be killed."""
+    """Return a descriptor of memory to share, of fixed size: truncated memory would crash its users."""
     return _sealed_memory(size)[0]
 
 
-def _written_down(arguments: Sequence[str]) -> int:
-    told = json.dumps(arguments).encode()
-    descriptor = shared_memory(len(told))
-    os.pwrite(descriptor, told, 0)
-    return descriptor
-
-
 def read_only_memory(size: int) -> tuple[int, mmap.mmap]:
-    """A descriptor of memory that others may only read, and that memory, to be written by us.
+    """Return a descriptor of memory that others can only read, and the memory, which the caller writes.
 
     Raises ChildError without memory.
     """
@@ -243,6 +238,17 @@ def read_only_memory(size: int) -> tuple[int, mmap.mmap]:
         return _sealed_memory(size, F_SEAL_FUTURE_WRITE)
     except OSError as error:
         raise ChildError(f"no memory could be shared: {error}") from error
+
+
+def event_counter() -> int:
+    """Return a non-blocking descriptor by which two processes wake each other."""
+    return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+
+def close_with(stack: ExitStack, descriptor: int) -> int:
+    """Return the descriptor, and close it with the stack."""
+    stack.callback(os.close, descriptor)
+    return descriptor
 
 
 def _sealed_memory(size: int, more_seals: int = 0) -> tuple[int, mmap.mmap]:
@@ -257,14 +263,9 @@ def _sealed_memory(size: int, more_seals: int = 0) -> tuple[int, mmap.mmap]:
     return descriptor, memory
 
 
-def event_counter() -> int:
-    """A descriptor by which two processes wake each other, and that blocks neither."""
-    return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-
-def close_with(stack: ExitStack, descriptor: int) -> int:
-    """The descriptor, closed when the stack is."""
-    stack.callback(os.close, descriptor)
+def _memory_with(content: bytes) -> int:
+    descriptor = shared_memory(len(content))
+    os.pwrite(descriptor, content, 0)
     return descriptor
 
 
@@ -288,10 +289,10 @@ def _clean(line: str) -> str:
 
 
 def _signal_name(number: int) -> str:
-    return next((known.name for known in signal.Signals if known == number), f"signal {number}")
+    return next((each.name for each in signal.Signals if each == number), f"signal {number}")
 
 
-def _written(descriptor: int) -> str:
-    """What the child has written: it shares the position with us."""
+def _output(descriptor: int) -> str:
+    """Return what the child has written: the file position is shared with it."""
     length = min(os.lseek(descriptor, 0, os.SEEK_CUR), MAX_OUTPUT_BYTES)
     return os.pread(descriptor, length, 0).decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""What a loop shows of itself: that it still goes round. Read by whoever feeds the watchdog."""
+"""Heartbeats of the program's loops, which the watchdog checks, and the switch interval of Python's threads."""
 
 import sys
 import threading
@@ -9,19 +9,22 @@ from pathlib import Path
 
 from daemon.core.timing import NS_PER_S, monotonic_ns
 
+# a loop with nothing to do iterates this often
 IDLE_S = 1.0
-"""A loop with nothing to do goes round this often."""
 
+# a longer iteration hangs: its work, an encoding or a fusion, takes milliseconds
 HANG_AFTER_S = 4.0
-"""A round that lasts longer hangs: what is done in one, an encoding or a fusion, takes milliseconds."""
 
+# the kernel's limit for a thread's name (TASK_COMM_LEN in linux/sched.h)
 COMM_CHARS = 15
-"""The kernel keeps no more of a thread's name (TASK_COMM_LEN in linux/sched.h)."""
+
+# a tenth of Python's default: a frame passes several threads, and waits for its turn in each
+SHORT_INTERVAL_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatStatus:
-    """The round a loop was in when it was looked at: when it began, and by when the next was to begin."""
+    """A loop's iteration at one instant: when it began, and when the next one is due."""
 
     loop: str
     alive: bool
@@ -30,7 +33,7 @@ class HeartbeatStatus:
 
 
 class Heartbeat:
-    """The rounds of one loop, marked by its own thread and looked at by another."""
+    """The iterations of one loop, marked by its own thread and checked by another."""
 
     def __init__(self, loop: str) -> None:
         self._loop = loop
@@ -38,41 +41,40 @@ class Heartbeat:
         self.mark()
 
     def begin(self) -> None:
-        """Called by the loop's thread, which `top -H` and `ps -L` then show by name: the loop lives as long as it."""
+        """Register the calling thread as the loop's: the loop is alive as long as it.
+
+        `top -H` and `ps -L` show the thread under the loop's name.
+        """
         self._thread = threading.current_thread()
         Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(self._loop[:COMM_CHARS])
         self.mark()
 
     def mark(self, within_s: float = HANG_AFTER_S) -> None:
-        """A round begins; the next will within the time."""
+        """Note that an iteration begins, and that the next one begins within the time."""
         now_ns = monotonic_ns()
-        self._round_ns = now_ns, now_ns + round(within_s * NS_PER_S)
+        self._iteration_ns = now_ns, now_ns + round(within_s * NS_PER_S)
 
-    def look(self) -> HeartbeatStatus:
-        """The present round; callable from any thread."""
-        began_ns, due_ns = self._round_ns
+    def snapshot(self) -> HeartbeatStatus:
+        """Return the current iteration; callable from any thread."""
+        began_ns, due_ns = self._iteration_ns
         return HeartbeatStatus(self._loop, self._thread is None or self._thread.is_alive(), began_ns, due_ns)
 
 
-def hung_loops(rounds: Iterable[HeartbeatStatus], now_ns: int) -> str | None:
-    """Which loops have ended or hang, in words; None while all go round."""
+def hung_loops(statuses: Iterable[HeartbeatStatus], now_ns: int) -> str | None:
+    """Return a text that names the loops that have ended or hang; None when there are none."""
     found = [
         f"{loop.loop} has hung for {(now_ns - loop.began_ns) // NS_PER_S} s" if loop.alive else f"{loop.loop} has ended"
-        for loop in rounds
+        for loop in statuses
         if not loop.alive or now_ns > loop.due_ns
     ]
     return ", ".join(found) or None
 
 
-SHORT_S = 0.0005
-"""A tenth of Python's own: a frame passes several threads on its way, and waits for its turn in each."""
-
-
 @contextmanager
 def short_switch_interval() -> Iterator[None]:
-    """Meanwhile every thread gives way after half a millisecond: for long work beside threads that must not wait."""
+    """Make every thread give way after half a millisecond, so that long work delays the other threads less."""
     before_s = sys.getswitchinterval()
-    sys.setswitchinterval(SHORT_S)
+    sys.setswitchinterval(SHORT_INTERVAL_S)
     try:
         yield
     finally:

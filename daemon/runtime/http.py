@@ -1,4 +1,4 @@
-"""Downloads over HTTP, bounded in bytes and time. The only module that imports urllib3."""
+"""Downloads over HTTP, bounded in bytes and time; the only module that imports urllib3."""
 
 import base64
 import re
@@ -18,14 +18,14 @@ from urllib3.util import make_headers, parse_url
 from daemon.core.errors import PerceptdError
 from daemon.core.text import redact
 
-# for a connection, and for the next byte: a web server that is reachable answers within a second or two
+# for connecting, and for the next byte: a reachable web server answers within a second or two
 TIMEOUT_S = 10.0
 
 # twice the time-out: name resolution, connecting and a TLS handshake take seconds over a slow radio link
 GRACE_S = 20.0
 
 # 10 MB take three hours at this rate; the slowest mobile data (GPRS) is faster, so a slower sender is an attack
-LEAST_BYTES_PER_S = 1000
+MIN_BYTES_PER_S = 1000
 
 # object stores redirect once, to another host
 MAX_REDIRECTS = 5
@@ -38,9 +38,9 @@ SHOWN_CHARS = 300
 PORTS = {"http": 80, "https": 443}
 
 STATUS_TEXTS = {
-    400: "does not understand the request",
-    401: "wants other credentials",
-    403: "refuses",
+    400: "rejects the request as malformed",
+    401: "rejects the login",
+    403: "refuses access",
     404: "has no such file",
     407: "the login is missing or wrong",
 }
@@ -50,7 +50,7 @@ REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
 
 
 class TransferError(PerceptdError):
-    """A file cannot be fetched; `status` is the HTTP status of the answer that says so, or 0."""
+    """A file cannot be fetched; `status` is the HTTP status of the response, 0 without a response."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -71,7 +71,7 @@ class HttpClient:
         self._pools: dict[str | None, urllib3.PoolManager] = {}
 
     def chunks(self, url: str) -> Generator[bytes, None, None]:
-        """The content of a file, as it arrives. Raises TransferError. Nothing is tried twice."""
+        """Yield the content of a file as it arrives. Raises TransferError; there are no retries."""
         current = url
         try:
             for _ in range(MAX_REDIRECTS + 1):
@@ -86,7 +86,7 @@ class HttpClient:
                     return
         except (exceptions.HTTPError, OSError) as error:
             raise TransferError(f"{_shown(current)}: {_error_text(error)}") from error
-        raise TransferError(f"{url}: sends us on more than {MAX_REDIRECTS} times")
+        raise TransferError(f"{url}: redirects more than {MAX_REDIRECTS} times")
 
     def _request(self, url: str) -> urllib3.BaseHTTPResponse:
         parts = urlsplit(url)
@@ -97,7 +97,9 @@ class HttpClient:
             try:
                 self._pools[proxy] = urllib3.PoolManager() if proxy is None else _proxy_pool(proxy)
             except exceptions.LocationValueError:  # its message may have the login
-                raise TransferError(f"{_shown(url)}: its proxy: the environment has no http or https URL") from None
+                raise TransferError(
+                    f"{_shown(url)}: its proxy: expected an http or https URL in the environment variable"
+                ) from None
         timeout = urllib3.Timeout(connect=TIMEOUT_S, read=TIMEOUT_S)
         return self._pools[proxy].request(
             "GET", url, headers=headers, timeout=timeout, retries=False, redirect=False, preload_content=False
@@ -105,51 +107,54 @@ class HttpClient:
 
 
 def without_credentials(url: str) -> str:
-    """The URL without user and password."""
+    """Return the URL without user and password."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def redirected(url: str, location: str) -> str:
-    """The URL that a redirect leads to. Raises TransferError when it leaves http(s), or goes from https to http."""
+    """Return the target URL of a redirect.
+
+    Raises TransferError when it is not http or https, or leads from https to http.
+    """
     try:
         target = urljoin(url, location)
         scheme, host, _ = _origin(target)
     except ValueError as error:
-        raise TransferError(f"{_shown(url)}: sends us on to what is no URL") from error
+        raise TransferError(f"{_shown(url)}: redirects to an invalid URL") from error
     allowed = ("https",) if urlsplit(url).scheme == "https" else ("https", "http")
     if scheme not in allowed or host is None:
-        raise TransferError(f"{_shown(url)}: sends us on to {scheme}://, which is not followed from here")
+        raise TransferError(f"{_shown(url)}: redirects to {scheme}://, which is not followed from here")
     return without_credentials(target)
 
 
-def patience_s(received: int) -> float:
-    """The seconds that a sender of so many bytes may have taken before the next ones."""
-    return GRACE_S + received / LEAST_BYTES_PER_S
+def allowed_s(received: int) -> float:
+    """Return the seconds that a sender may take until the first byte after `received` bytes."""
+    return GRACE_S + received / MIN_BYTES_PER_S
 
 
 def bounded(
     chunks: Generator[bytes, None, None], name: str, max_bytes: int, limit_s: float = float("inf")
 ) -> Generator[bytes, None, None]:
-    """The same chunks. Raises TransferError when they are too large, come too slowly or take longer than `limit_s`.
+    """Yield the same chunks. Raises TransferError when they are too large, too slow or take longer than `limit_s`.
 
-    Only the time spent waiting for chunks counts. A thread reads them, since no time-out of a library covers name
-    resolution, headers that come byte by byte and a disk that hangs. A thread that hangs stays until the process ends.
+    Only the time spent waiting for chunks counts. A thread reads them: no time-out of a library covers name resolution,
+    headers that arrive byte by byte, and a hanging disk. A hanging thread remains until the process ends.
     """
-    requests: SimpleQueue[bool] = SimpleQueue()
+    demands: SimpleQueue[bool] = SimpleQueue()
     answers: SimpleQueue[bytes | Exception] = SimpleQueue()
-    threading.Thread(target=_read, args=(chunks, requests, answers), name="reader", daemon=True).start()
+    threading.Thread(target=_read, args=(chunks, demands, answers), name="reader", daemon=True).start()
     waited, received = 0.0, 0
-    requests.put(True)
+    demands.put(True)
     try:
         while True:
             asked = time.monotonic()
             try:
-                answer = answers.get(timeout=max(0.0, min(patience_s(received), limit_s) - waited))
+                answer = answers.get(timeout=max(0.0, min(allowed_s(received), limit_s) - waited))
             except Empty:
-                amount = f"only {received} bytes have" if received else "nothing has"
+                amount = f"only {received} bytes were received in" if received else "nothing was received for"
                 elapsed = waited + time.monotonic() - asked
-                raise TransferError(f"{name}: {amount} come {'in' if received else 'for'} {elapsed:.0f} s") from None
+                raise TransferError(f"{name}: {amount} {elapsed:.0f} s") from None
             waited += time.monotonic() - asked
             if isinstance(answer, Exception):
                 raise answer
@@ -157,27 +162,27 @@ def bounded(
                 return
             received += len(answer)
             if received > max_bytes:
-                raise TransferError(f"{name}: sends more than the {max_bytes} bytes that it may have")
-            requests.put(True)  # the next chunk is read while this one is written
+                raise TransferError(f"{name}: sends more than the allowed {max_bytes} bytes")
+            demands.put(True)  # the next chunk is read while this one is written
             yield answer
     finally:
-        requests.put(False)
+        demands.put(False)
 
 
 def _read(
-    chunks: Generator[bytes, None, None], requests: SimpleQueue[bool], answers: SimpleQueue[bytes | Exception]
+    chunks: Generator[bytes, None, None], demands: SimpleQueue[bool], answers: SimpleQueue[bytes | Exception]
 ) -> None:
-    """Answers each request with the next chunk, b"" at the end, or the exception; the request False ends it."""
+    """Answer each demand with the next chunk, b"" at the end, or the exception; the demand False ends the thread."""
     with closing(chunks):
         try:
-            while requests.get():
+            while demands.get():
                 answers.put(next(chunks, b""))
         except Exception as error:  # noqa: BLE001  (raised where the chunks are used)
             answers.put(error)
 
 
 def _proxy_pool(proxy: str) -> urllib3.ProxyManager:
-    """urllib3 does not send the login of a proxy's URL by itself."""
+    # urllib3 does not send the login of a proxy's URL by itself
     url = parse_url(proxy if "://" in proxy else f"http://{proxy}")
     return urllib3.ProxyManager(
         url._replace(auth=None).url, proxy_headers=_login("Proxy-Authorization", url.auth or "")
@@ -185,7 +190,7 @@ def _proxy_pool(proxy: str) -> urllib3.ProxyManager:
 
 
 def _login(header: str, user_info: str) -> dict[str, str]:
-    """The header for the user and password of a URL; none without them."""
+    """Return the header for the user and password of a URL; empty without them."""
     user, _, password = user_info.partition(":")
     login = f"{unquote(user)}:{unquote(password)}".encode()
     return {header: f"Basic {base64.b64encode(login).decode()}"} if user_info else {}
@@ -197,7 +202,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _shown(url: str) -> str:
-    """The URL without its query, which may have an object store's signature."""
+    """Return the URL for a message: without its query, which may contain an object store's signature."""
     url = url.partition("?")[0]
     return url if len(url) <= SHOWN_CHARS else f"{url[:SHOWN_CHARS]}..."
 
@@ -207,22 +212,22 @@ def _check(response: urllib3.BaseHTTPResponse, url: str) -> None:
         proxy = "its proxy: " if response.status == 407 else ""
         raise TransferError(f"{url}: {proxy}{_status_text(response.status)}", response.status)
     if (encoding := response.headers.get("Content-Encoding", "identity").lower()) != "identity":
-        raise TransferError(f"{url}: is sent as {encoding[:20]}; files must be served as they are")
+        raise TransferError(f"{url}: is sent as {encoding[:20]}; serve files without compression")
 
 
 def _status_text(status: int) -> str:
-    default = "the server has a fault of its own" if status >= 500 else "expected 200"
+    default = "the server failed" if status >= 500 else "expected 200"
     return f"{STATUS_TEXTS.get(status, default)} ({status})"
 
 
 def _error_text(error: Exception) -> str:
-    """What went wrong on the way, for a person."""
+    """Return the cause of a failed transfer, for a person."""
     match error:
         case exceptions.ProxyError(original_error=inner):
             refused = REFUSED_TUNNEL.match(str(inner))
             return f"its proxy: {_status_text(int(refused[1])) if refused else _error_text(inner)}"
         case exceptions.NameResolutionError():
-            return "its host's name is not known, or nobody can be asked for it"
+            return "its host name cannot be resolved"
         case exceptions.NewConnectionError(__cause__=ConnectionRefusedError()):
             return "refuses connections: is a web server running there?"
         case exceptions.NewConnectionError(__cause__=cause):
@@ -236,5 +241,5 @@ def _error_text(error: Exception) -> str:
         case exceptions.SSLError():
             return f"TLS fails: {redact(str(error))}"
         case exceptions.ProtocolError() | exceptions.IncompleteRead():
-            return "the connection was cut before all had come"
+            return "the connection was cut before the end of the file"
     return f"cannot be fetched: {redact(str(error))}"

@@ -1,4 +1,4 @@
-"""Whether a source is alive, judged by what it delivers: one state machine, without clock, thread or I/O."""
+"""The state machine that derives a source's status from its deliveries; without clock, thread or I/O."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -6,25 +6,25 @@ from typing import Literal
 from daemon.core.records import MODALITIES, Modality
 from daemon.core.timing import NS_PER_S
 
+# recovering: being opened, for the first time or again; healthy: delivers; degraded: delivers, but its content has a
+# problem; stalled: stopped delivering, and is being closed; backing_off: failed, and is opened again soon;
+# paused: closed until a command resumes it
 SourceState = Literal["recovering", "healthy", "degraded", "stalled", "backing_off", "paused", "ended", "stopped"]
-"""`recovering`: being opened, for the first time or again; `healthy`: delivers; `degraded`: delivers, but something is
-wrong with it; `stalled`: has ceased to deliver, and is being closed; `backing_off`: has failed, and is opened again
-soon; `paused`: closed until somebody resumes it."""
 
 DELIVERS: frozenset[SourceState] = frozenset({"healthy", "degraded"})
 
+# a degraded source is reopened no more often than this: a room may be dark and silent for days
 REOPEN_EVERY_NS = 600 * NS_PER_S
-"""A room may be dark and silent for days: what only looks wrong is opened again no more often than this."""
 
-MOST_OPENING_NS = 30 * NS_PER_S
-"""A machine or camera that is slower than expected is given twice the time at every further try, up to this."""
+# the time to open doubles with every further try, up to this, for machines and cameras that are slow
+MAX_OPENING_NS = 30 * NS_PER_S
 
 ABSENT: dict[Modality, str] = {"image": "no picture", "audio": "no sound", "text": "no text"}
 
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What is wrong with what a source delivers, and whether to open it again may help."""
+    """A problem with the content of a source's deliveries, and whether reopening the source may help."""
 
     reason: str
     reopens: bool
@@ -32,7 +32,7 @@ class Complaint:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What is expected of a source: what it delivers, how long each may stay away, and the first of all."""
+    """The modalities that a source must deliver, the longest gap of each, and the time for the first delivery."""
 
     expects: frozenset[Modality]
     stall_after_ns: int
@@ -41,10 +41,10 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """What `health` says of a source: its state since when, the reason of its latest trouble, and what was counted.
+    """The status of a source in `health`: its state, the reason of its latest problem, and counts.
 
-    `failures` counts every end in trouble, `stalls` those of them where it had ceased to deliver; `recoveries` how
-    often it delivered again after a failure, `reopened` how often it was opened again because it was degraded.
+    `failures` counts all failures, `stalls` those where the source stopped delivering. `recoveries` counts first
+    deliveries after a failure, `reopened` the times that a degraded source was reopened.
     """
 
     state: SourceState
@@ -57,15 +57,15 @@ class SourceStatus:
 
 
 class Liveness:
-    """The status of one source, moved on by what happens to it; instants are monotonic.
+    """The status of one source, updated by the events of its life; instants are monotonic.
 
-    Without a watch nothing is expected of the source: only what it raises is a failure.
+    Without an expectation a source may be silent: only an error that it raises is a failure.
     """
 
-    def __init__(self, watch: Expectation | None, now_ns: int) -> None:
-        self._watch = watch
+    def __init__(self, expectation: Expectation | None, now_ns: int) -> None:
+        self._expectation = expectation
         self._opened_ns = now_ns
-        self._opening_ns = watch.opening_ns if watch else 0
+        self._opening_ns = expectation.opening_ns if expectation else 0
         self._reopened_ns: int | None = None
         self._reopening = False
         self._has_failed = False
@@ -73,58 +73,61 @@ class Liveness:
         self._complaints: dict[Modality, Complaint] = {}
         self.status = SourceStatus("recovering", now_ns)
 
-    def opens(self, now_ns: int) -> None:
-        """The source begins to open."""
+    def on_opening(self, now_ns: int) -> None:
+        """Note that the source is being opened."""
         self._opened_ns = now_ns
         self._last_ns.clear()
         self._reopening = False
         self._enter("recovering", now_ns)
 
-    def delivers(self, modality: Modality, complaint: Complaint | None, now_ns: int) -> None:
-        """The source has delivered something, with which something may be wrong."""
+    def on_delivery(self, modality: Modality, complaint: Complaint | None, now_ns: int) -> None:
+        """Note a delivery, and the problem with its content, if any."""
         if self.status.state not in DELIVERS and self.status.state != "recovering":
-            return  # it is being closed, and does not know yet
+            return  # it is being closed, and has not noticed yet
         self._last_ns[modality] = now_ns
-        self._opening_ns = self._watch.opening_ns if self._watch else 0
+        self._opening_ns = self._expectation.opening_ns if self._expectation else 0
         if self._has_failed:
             self._has_failed = False
             self.status = replace(self.status, recoveries=self.status.recoveries + 1)
         if self.status.state == "recovering" or complaint != self._complaints.get(modality):
-            self._complain(modality, complaint, now_ns)
+            self._set_complaint(modality, complaint, now_ns)
 
-    def looks(self, now_ns: int) -> bool:
-        """See what has stayed away by now; says whether the source is to be closed, to be opened again."""
-        if self._watch is None:
+    def check(self, now_ns: int) -> bool:
+        """Look for missing deliveries; return whether the source must be closed and reopened."""
+        if self._expectation is None:
             return False
         if self.status.state == "recovering":
             limit_ns = self._opening_ns
             if now_ns - self._opened_ns < limit_ns:
                 return False
-            self._opening_ns = max(limit_ns, min(2 * limit_ns, MOST_OPENING_NS))
+            self._opening_ns = max(limit_ns, min(2 * limit_ns, MAX_OPENING_NS))
             return self._stall("delivers nothing", limit_ns, now_ns)
         if self.status.state not in DELIVERS:
             return False
         for modality, last_ns in self._last_ns.items():
-            if now_ns - last_ns >= self._watch.stall_after_ns:
-                return self._stall(ABSENT[modality], self._watch.stall_after_ns, now_ns)
-        if now_ns - self._opened_ns >= self._watch.opening_ns:
-            for modality in self._watch.expects - self._last_ns.keys() - self._complaints.keys():
-                self._complain(modality, Complaint(f"{ABSENT[modality]} since it was opened", reopens=True), now_ns)
-        return self._reopens(now_ns)
+            if now_ns - last_ns >= self._expectation.stall_after_ns:
+                return self._stall(ABSENT[modality], self._expectation.stall_after_ns, now_ns)
+        if now_ns - self._opened_ns >= self._expectation.opening_ns:
+            for modality in self._expectation.expects - self._last_ns.keys() - self._complaints.keys():
+                self._set_complaint(
+                    modality, Complaint(f"{ABSENT[modality]} since it was opened", reopens=True), now_ns
+                )
+        return self._must_reopen(now_ns)
 
-    def excuses(self, held_up_ns: int) -> None:
-        """Nobody could deliver for so long, because the whole program was held up."""
-        self._opened_ns += held_up_ns
+    def excuse(self, delay_ns: int) -> None:
+        """Extend all time limits: the whole program was suspended, so that no source could deliver."""
+        self._opened_ns += delay_ns
         for modality in self._last_ns:
-            self._last_ns[modality] += held_up_ns
+            self._last_ns[modality] += delay_ns
 
-    def returns(self, reason: str | None, now_ns: int) -> bool:
-        """The source has returned, and failed if there is a reason; says whether it is to be opened again.
+    def on_return(self, reason: str | None, now_ns: int) -> bool:
+        """Note that the source has returned; return whether it must be opened again.
 
-        Otherwise it has come to its end, and `ends` once all is done that follows from that.
+        `reason` is that of a failure, None without one. A source that is not opened again has reached its end; the
+        caller then calls `on_end`.
         """
         if self.status.state == "stalled":
-            reason = self.status.reason  # what closing it led to says less
+            reason = self.status.reason  # an error of closing it says less
         elif self._reopening:
             return True
         if reason is None:
@@ -134,18 +137,18 @@ class Liveness:
         self._enter("backing_off", now_ns)
         return True
 
-    def pauses(self, now_ns: int) -> None:
-        """The source is closed because somebody wants it closed: nothing is expected, and nothing wrong."""
+    def on_pause(self, now_ns: int) -> None:
+        """Note that a command closed the source: nothing is expected, and its problems are over."""
         self._complaints.clear()
         self._has_failed = False
         self.status = replace(self.status, reason=None)
         self._enter("paused", now_ns)
 
-    def ends(self, state: Literal["ended", "stopped"], now_ns: int) -> None:
-        """Nothing comes any more."""
+    def on_end(self, state: Literal["ended", "stopped"], now_ns: int) -> None:
+        """Note that the source delivers nothing more."""
         self._enter(state, now_ns)
 
-    def _complain(self, modality: Modality, complaint: Complaint | None, now_ns: int) -> None:
+    def _set_complaint(self, modality: Modality, complaint: Complaint | None, now_ns: int) -> None:
         if complaint is None:
             self._complaints.pop(modality, None)
         else:
@@ -163,7 +166,7 @@ class Liveness:
         self._enter("stalled", now_ns)
         return True
 
-    def _reopens(self, now_ns: int) -> bool:
+    def _must_reopen(self, now_ns: int) -> bool:
         if self._reopening or not any(complaint.reopens for complaint in self._complaints.values()):
             return False
         if self._reopened_ns is not None and now_ns - self._reopened_ns < REOPEN_EVERY_NS:

@@ -1,8 +1,8 @@
 """A ring of slots in memory that two processes share: one writes records, the other reads them.
 
-Neither side looks at the other's position. The writer knows how many slots are free, the reader how many are filled,
-and each is told by the other through something that also orders memory (an eventfd): what was written before it was
-counted is there when the count has come.
+Neither side reads the other's position. The writer counts free slots, the reader counts filled ones.
+Each side learns of changes through an eventfd, which also orders memory accesses.
+A record that was written before it was counted is therefore complete when the count arrives.
 """
 
 import struct
@@ -11,23 +11,23 @@ from typing import TypeAlias
 
 from daemon.core.errors import ChildError
 
+# a piece of a record; a memoryview must have one dimension of bytes
 Part: TypeAlias = bytes | memoryview
-"""Of a record; a memoryview is one of bytes, in one dimension."""
 
+# at the start of every slot: the record's sequence number, and its length in bytes
 HEADER = struct.Struct("=QQ")
-"""Of every slot: the record's sequence number, and its length in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A copy of what was written; `lost` counts the records just before it that found no room."""
+    """A copy of a written record; `lost` counts the records just before it that found no free slot."""
 
     payload: bytes
     lost: int
 
 
 class RingWriter:
-    """Writes records while there is room. One that finds none is lost, and leaves its sequence number out."""
+    """Writes records into free slots. A record without a free slot is lost; its sequence number is skipped."""
 
     def __init__(self, memory: memoryview, slot_bytes: int) -> None:
         self._slots = _slots(memory, slot_bytes)
@@ -36,13 +36,13 @@ class RingWriter:
         self._sequence = 0
 
     def freed(self, count: int) -> None:
-        """The reader has done with so many slots."""
+        """Note that the reader has freed so many slots."""
         self._free += count
 
     def write(self, *parts: Part) -> bool:
-        """Whether there was room for the record that the parts are in a row, copied once.
+        """Write the concatenated parts as one record, copied once; return whether there was a free slot.
 
-        Raises ValueError when it is longer than a slot takes.
+        Raises ValueError when the record is longer than a slot.
         """
         slot = self._slots[self._written % len(self._slots)]
         length = sum(map(len, parts))
@@ -62,7 +62,7 @@ class RingWriter:
 
 
 class RingReader:
-    """Reads records in the order in which they were written. The writer may be mad: nothing it says is trusted."""
+    """Reads records in the order in which they were written; every value of the writer is checked."""
 
     def __init__(self, memory: memoryview, slot_bytes: int) -> None:
         self._slots = _slots(memory, slot_bytes)
@@ -71,19 +71,19 @@ class RingReader:
         self._sequence = 0
 
     def filled(self, count: int) -> None:
-        """The writer has written so many records. Raises ChildError when they cannot all be there."""
+        """Note that the writer has written so many records. Raises ChildError when there are not so many slots."""
         self._filled += count
         if self._filled > len(self._slots):
             raise ChildError(f"claims {self._filled} records in {len(self._slots)} slots")
 
     def read(self) -> Record | None:
-        """The next record, whose slot is then free, or None. Raises ChildError when it makes no sense."""
+        """Return the next record, if any, and free its slot. Raises ChildError when its header is invalid."""
         if self._filled == 0:
             return None
         slot = self._slots[self._read % len(self._slots)]
         sequence, length = HEADER.unpack_from(slot)
         if sequence < self._sequence or length > len(slot) - HEADER.size:
-            raise ChildError(f"wrote a record {sequence} of {length} bytes where {self._sequence} was to come")
+            raise ChildError(f"wrote record {sequence} of {length} bytes where record {self._sequence} was expected")
         record = Record(bytes(slot[HEADER.size : HEADER.size + length]), sequence - self._sequence)
         self._sequence = sequence + 1
         self._filled -= 1

@@ -1,4 +1,4 @@
-"""Keeps a source running: in a thread, and again after it has failed, has ceased to deliver, or delivers nonsense."""
+"""Runs a source in a thread, and reopens it after a failure, a stall or unusable content."""
 
 import logging
 import threading
@@ -16,26 +16,23 @@ from daemon.runtime.liveness import DELIVERS, Complaint, Expectation, Liveness, 
 
 log = logging.getLogger(__name__)
 
+# a source that works again must deliver within two seconds
 FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 0.75
-"""What comes back is to deliver again within two seconds."""
 
-LOOKS_NS = NS_PER_S
-"""Looks come several times in this time; where one comes later the program itself was held up."""
+# `check` is called several times in this time; after a longer gap the program itself was suspended
+MAX_CHECK_GAP_NS = NS_PER_S
 
+# returns what is wrong with the content of a delivery, None for nothing
 Inspect = Callable[[Captured], Complaint | None]
 
 
-def _finds_nothing(_: Captured) -> Complaint | None:
-    return None
-
-
 class SupervisedSource:
-    """One source in a thread of its own, its status, and what is done when it fails.
+    """Runs one source in its own thread, and tracks its status.
 
-    `on_change` is called whenever the status changes, `on_end` when the source has come to its end or was stopped, both
-    from any thread. With a watch the source must deliver: whoever owns it calls `look` several times a second. A source
-    that does not resume has also ended when it fails after it has delivered.
+    `on_change` is called at every change of the status, `on_end` when the source has ended or was stopped, both from
+    any thread. With an expectation the source must deliver, and its owner calls `check` several times a second.
+    A source with `resumes=False` has ended when it fails after a delivery.
     """
 
     def __init__(
@@ -47,8 +44,8 @@ class SupervisedSource:
         on_change: Callable[[], None],
         on_end: Callable[[], None] | None = None,
         resumes: bool = True,
-        watch: Expectation | None = None,
-        inspect: Inspect = _finds_nothing,
+        expectation: Expectation | None = None,
+        inspect: Inspect | None = None,
     ) -> None:
         self._name = name
         self._source = source
@@ -58,10 +55,10 @@ class SupervisedSource:
         self._resumes = resumes
         self._inspect = inspect
         self._backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
-        self._told: str | None = None
+        self._logged_reason: str | None = None
         self._lock = threading.Lock()
-        self._liveness = Liveness(watch, monotonic_ns())
-        self._looked_ns = monotonic_ns()
+        self._liveness = Liveness(expectation, monotonic_ns())
+        self._checked_ns = monotonic_ns()
         self._stop = threading.Event()
         self._close = threading.Event()
         self._resumed = threading.Event()
@@ -71,51 +68,51 @@ class SupervisedSource:
 
     @property
     def status(self) -> SourceStatus:
-        """A snapshot; callable from any thread."""
+        """Return a snapshot; callable from any thread."""
         return self._liveness.status
 
     @property
     def drift_ppm(self) -> float | None:
-        """How fast the source's clock runs against this machine's, where that is known."""
+        """Return the speed of the source's clock against this machine's, in parts per million; None: unknown."""
         return self._source.drift_ppm
 
     def start(self) -> None:
-        """Begin to run the source."""
+        """Start the thread."""
         self._thread.start()
 
     def request_stop(self) -> None:
-        """Ask the source to return, for good."""
+        """Ask the source to return; it is not opened again."""
         self._stop.set()
         self._resumed.set()
         with self._lock:
             self._close.set()
 
     def pause(self) -> None:
-        """Close the source and keep it closed until `resume`. Does not wait for that: the status says when it is."""
+        """Close the source until `resume`. Does not wait: the status becomes `paused` when it is closed."""
         with self._lock:
             self._was_paused = True
             self._resumed.clear()
             self._close.set()
 
     def resume(self) -> None:
-        """Open the source again, if it was paused."""
+        """Open a paused source again."""
         self._resumed.set()
 
     def join(self, deadline_s: float) -> bool:
-        """Wait for the source to return; says whether it did within the deadline."""
+        """Wait for the thread; return whether it ended within the deadline."""
         self._thread.join(deadline_s)
         return not self._thread.is_alive()
 
-    def look(self) -> None:
-        """See whether the source still delivers; one that does not is closed, to be opened again. Never blocks."""
+    def check(self) -> None:
+        """Close the source when its deliveries are missing; its thread then reopens it. Never blocks."""
         before, now_ns = self.status, monotonic_ns()
-        held_up_ns, self._looked_ns = now_ns - self._looked_ns - LOOKS_NS, now_ns
+        delay_ns, self._checked_ns = now_ns - self._checked_ns - MAX_CHECK_GAP_NS, now_ns
         with self._lock:
-            if held_up_ns > 0:
-                self._liveness.excuses(held_up_ns)
-            if self._liveness.looks(now_ns):
+            if delay_ns > 0:
+                self._liveness.excuse(delay_ns)
+            if self._liveness.check(now_ns):
                 self._close.set()
-        self._tell_of_change(before)
+        self._report_change(before)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -125,54 +122,55 @@ class SupervisedSource:
             delivered, reason = self._run_once()
             if self._stop.is_set():
                 break
-            if self._was_paused:  # even if it is resumed by now: it returned because it was closed
+            if self._was_paused:  # even when it is resumed by now: it returned because it was closed
                 continue
             before = self.status
             with self._lock:
-                opens_again = self._liveness.returns(reason, monotonic_ns())
+                opens_again = self._liveness.on_return(reason, monotonic_ns())
             if not opens_again:
                 self._end("ended")
                 return
             if self.status.state == "backing_off":
                 if delivered and not self._resumes:
-                    log.error("%s: %s; what it has delivered cannot be taken up again", self._name, self.status.reason)
+                    log.error("%s: %s; the source cannot resume and has ended", self._name, self.status.reason)
                     self._end("ended")
                     return
-                self._tell_of_change(before)
+                self._report_change(before)
                 self._stop.wait(self._backoff.next_s())
         self._end("stopped")
 
     def _run_once(self) -> tuple[bool, str | None]:
-        """Run the source until it returns; gives whether it delivered, and why it failed, or None when it did not."""
+        """Run the source until it returns; return whether it delivered, and the reason of its failure, if any."""
         with self._lock:
             self._close = threading.Event()
             self._was_paused = not self._resumed.is_set()
             if self._stop.is_set() or self._was_paused:
                 self._close.set()
-            self._liveness.opens(monotonic_ns())
+            self._liveness.on_opening(monotonic_ns())
         reason = None
         try:
-            self._source.run(self._pass_on, self._close)
+            self._source.run(self._forward, self._close)
         except SourceError as error:
             reason = redact(str(error))
-        except Exception as error:  # noqa: BLE001  (logged whole, but for credentials)
-            log.error("%s: failed in an unforeseen way\n%s", self._name, redact(traceback.format_exc()))
+        except Exception as error:  # noqa: BLE001  (logged without credentials)
+            log.error("%s: unexpected error\n%s", self._name, redact(traceback.format_exc()))
             reason = redact(f"{type(error).__name__}: {error}")
         return self.status.state in DELIVERS, reason
 
     def _wait_paused(self) -> None:
         before = self.status
         with self._lock:
-            self._liveness.pauses(monotonic_ns())
-        self._tell_of_change(before)
+            self._liveness.on_pause(monotonic_ns())
+        self._report_change(before)
         while not self._resumed.wait(IDLE_S):
             pass
 
-    def _pass_on(self, captured: Captured) -> None:
-        before, complaint = self._liveness.status, self._inspect(captured)
+    def _forward(self, captured: Captured) -> None:
+        before = self._liveness.status
+        complaint = None if self._inspect is None else self._inspect(captured)
         with self._lock:
-            self._liveness.delivers(modality_of(captured), complaint, monotonic_ns())
-        self._tell_of_change(before)
+            self._liveness.on_delivery(modality_of(captured), complaint, monotonic_ns())
+        self._report_change(before)
         self._deliver(captured)
 
     def _end(self, state: Literal["ended", "stopped"]) -> None:
@@ -180,22 +178,24 @@ class SupervisedSource:
             if self._on_end is not None:
                 self._on_end()
         except Exception:
-            log.exception("%s: ending failed", self._name)
+            log.exception("%s: the handling of its end failed", self._name)
         finally:
             with self._lock:
-                self._liveness.ends(state, monotonic_ns())
+                self._liveness.on_end(state, monotonic_ns())
             self._on_change()
 
-    def _tell_of_change(self, before: SourceStatus) -> None:
+    def _report_change(self, before: SourceStatus) -> None:
         status = self._liveness.status
         if status is before or status == before:
             return
         if status.state in ("healthy", "paused"):
             self._backoff.reset()
-            self._told = None
-            log.info("%s: %s", self._name, "delivers" if status.state == "healthy" else "is paused: closed")
-        elif status.state != "recovering" and status.reason != self._told:
-            self._told = status.reason
-            what = "is opened again and again" if status.state in ("stalled", "backing_off") else "is used as it is"
-            log.warning("%s: %s; it %s", self._name, status.reason, what)
+            self._logged_reason = None
+            log.info("%s: %s", self._name, "delivers" if status.state == "healthy" else "is paused")
+        elif status.state != "recovering" and status.reason != self._logged_reason:
+            self._logged_reason = status.reason
+            consequence = (
+                "it is reopened until it works" if status.state in ("stalled", "backing_off") else "it stays in use"
+            )
+            log.warning("%s: %s; %s", self._name, status.reason, consequence)
         self._on_change()

@@ -36,7 +36,7 @@ class PicturePreparation:
     def prepare(self, frame: Frame) -> Frame:
         """Return the prepared frame, or the same frame where nothing is configured."""
         if self._polygons or self._rotation is not None or self._region is not None:
-            return frame.later(self._apply)
+            return frame.deferred(self._apply)
         return frame
 
     def _apply(self, frame: Frame) -> Frame:

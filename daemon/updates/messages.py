@@ -3,10 +3,11 @@
 import json
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from daemon.bundle.manifest import Name, Version
 from daemon.bundle.release import MAX_OFFERS, Offer, Release
+from daemon.core.document import StrictModel
 from daemon.core.errors import UpdateError
 from daemon.updates.state import REASON_CHARS
 
@@ -20,11 +21,7 @@ CHECK_S = 60.0
 SELFTEST_S = 120.0
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class SourceRequest(_Message):
+class SourceRequest(StrictModel):
     """List the releases of a source.
 
     `source` is its URL, `root` the path of the trusted root.json, `metadata` the directory of TUF's cache.
@@ -57,14 +54,14 @@ class DownloadRequest(SourceRequest):
     progress: int
 
 
-class VerifyRequest(_Message):
+class VerifyRequest(StrictModel):
     """Flush the files in `into` to disk and compare them with the release."""
 
     release: Release
     into: str
 
 
-class SelftestRequest(_Message):
+class SelftestRequest(StrictModel):
     """Run the stored cases of the bundle in `directory` within the memory that was declared for it."""
 
     release: Release
@@ -78,27 +75,27 @@ class CheckRequest(SelftestRequest):
     config: str | None = None
 
 
-class ReleaseList(_Message):
+class ReleaseList(StrictModel):
     """The newest versions of every name, by name and version, and why others are left out."""
 
     releases: Annotated[tuple[Offer, ...], Field(max_length=MAX_OFFERS)]
     skipped: Annotated[tuple[str, ...], Field(max_length=MAX_SKIPPED)]
 
 
-class ResolveResult(_Message):
+class ResolveResult(StrictModel):
     """The release that was requested."""
 
     release: Release
 
 
-class DownloadResult(_Message):
+class DownloadResult(StrictModel):
     """How many bytes were fetched from the source, and how many were on the device already."""
 
     fetched: int
     reused: int
 
 
-class VerifyResult(_Message):
+class VerifyResult(StrictModel):
     """All files are on disk and correct."""
 
 

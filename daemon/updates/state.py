@@ -5,10 +5,11 @@ Times are wall time in seconds since the epoch.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from daemon.bundle.manifest import Name, Number, Version
 from daemon.bundle.release import MAX_OFFERS, Offer, Release, Sha256
+from daemon.core.document import StrictModel
 from daemon.core.records import UpdateStage
 
 # the oldest refusals are forgotten: a publisher withdraws bad versions sooner
@@ -22,11 +23,7 @@ Id = Annotated[str, Field(max_length=100)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class BundleMetrics(_Part):
+class BundleMetrics(StrictModel):
     """How well a bundle works: over its latest moments, or over all moments since it became active.
 
     `p99_ms` is the latency from capture to recognition.
@@ -40,7 +37,7 @@ class BundleMetrics(_Part):
     mean_top_score: Annotated[Number, Field(ge=0)] | None
 
 
-class Slot(_Part):
+class Slot(StrictModel):
     """A complete bundle on disk; `content` names its directory, `memory_mb` is the memory that it may use."""
 
     name: Name
@@ -54,7 +51,7 @@ class Slot(_Part):
         return f"{self.name}@{self.version}"
 
 
-class Candidate(_Part):
+class Candidate(StrictModel):
     """The bundle that is being installed; `stage` began at `since`.
 
     `asked`: a person or a client requested this version.
@@ -77,7 +74,7 @@ class Candidate(_Part):
         return f"{self.name}@{self.version}"
 
 
-class Probation(_Part):
+class Probation(StrictModel):
     """The active bundle is on probation since `since`.
 
     `starts` counts the starts of the daemon during probation, `before` describes the previous bundle.
@@ -88,7 +85,7 @@ class Probation(_Part):
     before: BundleMetrics
 
 
-class Refusal(_Part):
+class Refusal(StrictModel):
     """A version that is not installed automatically again, with the stage at which it failed."""
 
     id: Id
@@ -98,7 +95,7 @@ class Refusal(_Part):
     time: Number
 
 
-class Check(_Part):
+class Check(StrictModel):
     """The latest check of the source for releases."""
 
     ok: bool
@@ -106,7 +103,7 @@ class Check(_Part):
     time: Number
 
 
-class Result(_Part):
+class Result(StrictModel):
     """The outcome of the latest installation, probation or rollback."""
 
     id: Id
@@ -116,7 +113,7 @@ class Result(_Part):
     time: Number
 
 
-class UpdateState(_Part):
+class UpdateState(StrictModel):
     """Content of `state.json`.
 
     Without `active` the built-in bundle runs, which is the one that config.yaml names.

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from training.glyphs import load_digits
 
-from daemon.bundle.bundle import MANIFEST, load_bundle
+from daemon.bundle.bundle import load_bundle
+from daemon.bundle.manifest import MANIFEST
 from daemon.core.records import Embedding, Line, Moment
 from daemon.fusion.fuse import FusionHead
 from daemon.pipeline.recogniser import Recogniser, load_recogniser

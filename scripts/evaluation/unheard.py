@@ -13,7 +13,8 @@ import yaml
 from training.speech import Sound, Utterance, recorded_digits
 from training.splits import SPEAKERS
 
-from daemon.bundle.bundle import MANIFEST, Bundle
+from daemon.bundle.bundle import Bundle
+from daemon.bundle.manifest import MANIFEST
 from evaluation.hearing import windows
 from evaluation.held_out import SEED
 from evaluation.progress import tell

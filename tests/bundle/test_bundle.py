@@ -1,4 +1,4 @@
-"""A bundle's parts are checked against each other, and what does not fit is named by file, line and key."""
+"""The parts of a bundle are checked against each other; a mismatch is reported with file, line and key."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def test_a_good_bundle_is_good(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "labels      dark, bright, nothing" in capsys.readouterr().out
 
 
-def test_a_selftest_that_fails_is_told_with_its_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_selftest_is_reported_with_its_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     cases = bundle / "selftest" / "cases.yaml"
     cases.write_text(cases.read_text().replace("bright", "dark"))
@@ -58,14 +58,14 @@ def test_a_selftest_that_fails_is_told_with_its_case(tmp_path: Path, capsys: pyt
     assert json.loads(capsys.readouterr().out) == {"bundle": "brightness@1.2.3", "good": False, "failures": [expected]}
 
 
-def test_a_selftest_input_that_cannot_be_read_is_told_with_its_case(
+def test_an_unreadable_selftest_input_is_reported_with_its_case(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     (bundle / "selftest" / "white.png").write_bytes(b"no picture")
     assert main(["bundle", "verify", str(bundle)]) == 78
-    assert "cases.yaml:2: cases.0: " in (said := capsys.readouterr().err)
-    assert "white.png: not a picture that can be decoded" in said
+    assert "cases.yaml:2: cases.0: " in (shown := capsys.readouterr().err)
+    assert "white.png: not a picture that can be decoded" in shown
 
 
 def test_scores_that_are_no_numbers_fail_the_selftest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,7 +77,7 @@ def test_scores_that_are_no_numbers_fail_the_selftest(tmp_path: Path, capsys: py
 
 
 @pytest.mark.parametrize(
-    ("changes", "key", "words"),
+    ("changes", "key", "message"),
     [
         (
             with_image(input={"shape": [1, 5, 5, 1], "dtype": "float32"}),
@@ -103,38 +103,38 @@ def test_scores_that_are_no_numbers_fail_the_selftest(tmp_path: Path, capsys: py
         ),
     ],
 )
-def test_what_does_not_fit_is_named(tmp_path: Path, changes: dict, key: str, words: str) -> None:
+def test_a_mismatch_is_reported(tmp_path: Path, changes: dict, key: str, message: str) -> None:
     bundle = write_bundle(tmp_path / "bundle", **changes)
     line = line_of(bundle, f"{key.rpartition('.')[2]}:")
     if key.startswith("modalities.image.output"):
         line = next(n for n in range(line_of(bundle, "output:"), 99) if "shape" in _line(bundle, n))
-    assert refusal(bundle) == f"DIR/bundle.yaml:{line}: {key}: {words}"
+    assert refusal(bundle) == f"DIR/bundle.yaml:{line}: {key}: {message}"
 
 
 def _line(directory: Path, number: int) -> str:
     return (directory / "bundle.yaml").read_text().splitlines()[number - 1]
 
 
-def test_a_head_for_other_embeddings_is_named(tmp_path: Path) -> None:
+def test_a_head_for_other_embeddings_is_reported(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     weights = np.zeros((3, 6), np.float32)
     (bundle / "head.tflite").write_bytes(write_head(weights, np.zeros(3, np.float32), [5]))
-    said = refusal(bundle)
-    assert said.startswith(f"DIR/bundle.yaml:{line_of(bundle, 'modalities:')}: modalities: embeddings of 2 of image")
-    assert "head.tflite has an input of shape [1, 6], expected [1, 3]" in said
+    message = refusal(bundle)
+    assert message.startswith(f"DIR/bundle.yaml:{line_of(bundle, 'modalities:')}: modalities: embeddings of 2 of image")
+    assert "head.tflite has an input of shape [1, 6], expected [1, 3]" in message
 
 
 @needs_shared
-def test_a_model_with_an_operator_the_runtime_lacks_is_named(tmp_path: Path) -> None:
+def test_a_model_with_an_operator_the_runtime_lacks_is_reported(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     shutil.copyfile(SHARED / "models" / "model_invoking_error.tflite", bundle / "image.tflite")
-    said = refusal(bundle)
-    assert said.startswith(f"DIR/bundle.yaml:{line_of(bundle, 'model: image')}: modalities.image.model: ")
-    assert "fake-op-double" in said
+    message = refusal(bundle)
+    assert message.startswith(f"DIR/bundle.yaml:{line_of(bundle, 'model: image')}: modalities.image.model: ")
+    assert "fake-op-double" in message
 
 
 @pytest.mark.parametrize("raw", [b"", b"not a model", b"\x00" * 64, b"\x1c\x00\x00\x00TFL3" + b"\xff" * 100])
-def test_what_is_no_model_is_refused(tmp_path: Path, raw: bytes) -> None:
+def test_an_invalid_model_is_refused(tmp_path: Path, raw: bytes) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     (bundle / "image.tflite").write_bytes(raw)
     assert "cannot be loaded" in refusal(bundle)
@@ -142,17 +142,17 @@ def test_what_is_no_model_is_refused(tmp_path: Path, raw: bytes) -> None:
 
 def test_files_outside_the_bundle_cannot_be_named(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle", head={"model": "../head.tflite"})
-    assert "expected the plain name of a file inside the bundle" in refusal(bundle)
+    assert "expected the plain name of a file in the bundle's directory" in refusal(bundle)
 
 
-def test_a_missing_bundle_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_bundle_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump({"node": "n", "bundle": "nothing", "streams": {"s": {}}}))
     assert main(["check-config", str(config)]) == 78
     assert f"{tmp_path}/nothing: no such directory; expected a bundle there" in capsys.readouterr().err
 
 
-def test_thresholds_for_labels_the_bundle_lacks_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_thresholds_of_unknown_labels_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_bundle(tmp_path / "bundle")
     events = {"thresholds": {"light": {"start": 0.5, "end": 0.4}}}
     config = tmp_path / "config.yaml"
@@ -162,7 +162,7 @@ def test_thresholds_for_labels_the_bundle_lacks_are_named(tmp_path: Path, capsys
     assert capsys.readouterr().err == expected + "dark, bright\n"
 
 
-def test_a_keep_alive_that_comes_too_late_for_the_bundle_is_named(
+def test_a_keep_alive_that_comes_too_late_for_the_bundle_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_bundle(tmp_path / "bundle")
@@ -175,53 +175,53 @@ def test_a_keep_alive_that_comes_too_late_for_the_bundle_is_named(
 
 
 @pytest.mark.parametrize(
-    ("stream", "words"),
+    ("stream", "message"),
     [
         ({"replay": {"file": "clip.mp4", "text": "none.yaml"}}, "none.yaml: cannot be read: No such file or directory"),
-        ({"microphone": "default"}, "streams.s: captures nothing that the bundle brightness@1.2.3 uses"),
+        ({"microphone": "default"}, "streams.s: captures nothing that the bundle brightness@1.2.3 takes"),
     ],
 )
 def test_check_config_refuses_what_run_would_refuse(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], stream: dict, words: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stream: dict, message: str
 ) -> None:
     write_bundle(tmp_path / "bundle")
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump({"node": "n", "bundle": "bundle", "streams": {"s": stream}}))
     assert main(["check-config", str(config)]) == 78
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_a_file_for_an_edge_tpu_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_file_for_an_edge_tpu_that_is_missing_is_reported(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle", **with_image(edgetpu="image_edgetpu.tflite"))
     line = line_of(bundle, "edgetpu:")
     assert refusal(bundle) == f"DIR/bundle.yaml:{line}: modalities.image.edgetpu: no file image_edgetpu.tflite in DIR"
 
 
 @needs_shared
-def test_a_model_for_an_edge_tpu_alone_is_told_in_plain_words(
+def test_a_model_for_an_edge_tpu_only_is_reported_with_its_remedy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     shutil.copyfile(SHARED / "models" / "yamnet_spectra_in_edgetpu.tflite", bundle / "image.tflite")
     assert main(["bundle", "verify", str(bundle)]) == 78
-    said = capsys.readouterr().err
-    assert f"bundle.yaml:{line_of(bundle, 'model: image.tflite')}: modalities.image.model: " in said
-    assert "is compiled for an Edge TPU (operator edgetpu-custom-op), so the CPU cannot run it" in said
-    assert "the model that it was compiled from is missing: name that model here" in said
+    message = capsys.readouterr().err
+    assert f"bundle.yaml:{line_of(bundle, 'model: image.tflite')}: modalities.image.model: " in message
+    assert "is compiled for an Edge TPU (its operator edgetpu-custom-op is a program for that chip)" in message
+    assert "the model that it was compiled from is missing: name that one here" in message
 
 
 @needs_shared
-def test_a_model_for_an_edge_tpu_beside_its_twin_runs_on_the_cpu_where_there_is_none(
+def test_a_model_for_an_edge_tpu_beside_its_cpu_model_runs_on_the_cpu_where_there_is_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = tmp_path / "bundle"
     build_real_bundle(SHARED / "models", bundle)
-    shutil.copyfile(SHARED / "models" / "yamnet_spectra_in_edgetpu.tflite", bundle / "twin.tflite")
+    shutil.copyfile(SHARED / "models" / "yamnet_spectra_in_edgetpu.tflite", bundle / "edgetpu.tflite")
     manifest = yaml.safe_load((bundle / "bundle.yaml").read_text())
-    manifest["modalities"]["audio"]["edgetpu"] = "twin.tflite"
+    manifest["modalities"]["audio"]["edgetpu"] = "edgetpu.tflite"
     (bundle / "bundle.yaml").write_text(yaml.safe_dump(manifest))
     assert main(["bundle", "show", str(bundle)]) == 0
-    assert "; for an Edge TPU twin.tflite" in capsys.readouterr().out
+    assert "; for an Edge TPU edgetpu.tflite" in capsys.readouterr().out
     recogniser = accelerate(load_recogniser(load_bundle(bundle)), DevicesConfig(default="edgetpu"), Machine())
     assert {name: place.device for name, place in recogniser.placements.items()} == {
         "image": None,

@@ -1,4 +1,4 @@
-"""When signatures are renewed, and when somebody is told."""
+"""When a renewal of a signature is due, and when it is urgent."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -27,7 +27,7 @@ NOW = datetime(2026, 11, 27, 8, tzinfo=timezone.utc)
         (7, 1800, True, True),
     ],
 )
-def test_a_third_is_due_and_a_fifth_is_urgent_and_what_was_signed_in_the_future_too(
+def test_a_third_is_due_and_a_fifth_or_a_signature_from_the_future_is_urgent(
     days: int, left: float, due: bool, urgent: bool
 ) -> None:
     expires = NOW + timedelta(days=left)
@@ -35,7 +35,7 @@ def test_a_third_is_due_and_a_fifth_is_urgent_and_what_was_signed_in_the_future_
 
 
 @given(days=st.integers(1, 3650), passed=st.floats(0, 4000))
-def test_what_is_urgent_is_due_and_what_was_just_signed_is_neither(days: int, passed: float) -> None:
+def test_an_urgent_signature_is_due_and_a_new_one_is_neither(days: int, passed: float) -> None:
     expires = expiry(days, NOW)
     assert not is_due(expires, days, NOW)
     later = NOW + timedelta(days=passed)
@@ -43,6 +43,6 @@ def test_what_is_urgent_is_due_and_what_was_just_signed_is_neither(days: int, pa
     assert days_left(expires, later) == pytest.approx(days - passed, abs=1e-6)
 
 
-def test_every_role_has_a_lifetime_and_none_outlasts_whose_key_is_guarded_better() -> None:
+def test_the_better_a_key_is_guarded_the_longer_its_signatures_count() -> None:
     lifetimes = [DEFAULT_DAYS[role] for role in ROLES]
     assert lifetimes == sorted(lifetimes, reverse=True)

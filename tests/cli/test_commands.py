@@ -32,7 +32,7 @@ def test_a_recording_that_is_not_there_is_remarked(tmp_path: Path, capsys: pytes
     config.write_text(text.replace("models/digits", str(ROOT / "models/digits")))
     assert main(["check-config", str(config)]) == 0
     remark = capsys.readouterr().err
-    assert "streams.demo.replay.file: no such file now: " in remark
+    assert "streams.demo.replay.file: no such file: " in remark
     assert "clop.mp4" in remark
 
 
@@ -53,7 +53,7 @@ def test_a_root_that_cannot_be_used_is_remarked(tmp_path: Path, capsys: pytest.C
     )
     assert remarks[0].startswith(f"{where}cannot be read: No such file or directory; {expected}")
     assert remarks[1].startswith(f"{where}is not JSON; {expected}")
-    assert remarks[2].startswith(f"{where}is no signed root metadata; {expected}")
+    assert remarks[2].startswith(f"{where}is not signed root metadata; {expected}")
     assert remarks[3] == ""
 
 

@@ -60,7 +60,7 @@ def test_init_says_what_to_serve_what_to_give_devices_and_what_to_guard(repo: Sh
         "when needed",
     ]
     assert repo("init", str(directory)) == 78
-    assert repo.err == f"{directory}: holds a repository already\n"
+    assert repo.err == f"{directory}: is a repository already\n"
 
 
 def test_from_a_bundle_to_a_device(tmp_path: Path, repo: Shell) -> None:
@@ -164,7 +164,7 @@ def test_status_and_refresh_tell_what_expires(repo: Shell, monkeypatch: pytest.M
     later(monkeypatch, 6)
     assert repo("status") == 1
     assert "timestamp  version 1 expires in 1.0 of 7 days, on 20" in repo.out
-    assert "; run perceptd repo refresh, and see why the job that does it every day does not\n" in repo.out
+    assert "; run perceptd repo refresh, and check the daily job that should run it\n" in repo.out
     later(monkeypatch, 8)
     assert repo("status") == 1
     assert "timestamp  version 1 EXPIRED 1.0 days ago, on 20" in repo.out
@@ -211,7 +211,7 @@ def test_a_damaged_key_is_told_and_the_timestamp_renewed(repo: Shell, monkeypatc
     later(monkeypatch, 21)
     assert repo("refresh") == 1
     assert repo.out.startswith("renewed timestamp, until ")
-    assert repo.err.startswith(f"snapshot is not renewed: {path}: holds no private key in PEM")
+    assert repo.err.startswith(f"snapshot is not renewed: {path}: is not a private key in PEM")
 
 
 def test_keys_that_others_can_read_are_told_once(repo: Shell) -> None:
@@ -229,7 +229,7 @@ def test_what_is_lost_where_it_is_served_is_told_and_comes_back(tmp_path: Path, 
     lost = next((repo.directory / "public" / "targets").rglob("*.head.tflite"))
     lost.unlink()
     assert repo("status") == 1
-    assert f"damaged    {lost}: is missing; restore it, or add brightness@1.2.3 again, which puts it back\n" in repo.out
+    assert f"damaged    {lost}: is missing; restore it, or add brightness@1.2.3 again, which restores it\n" in repo.out
     assert repo("refresh") == 1
     assert repo.err.startswith(f"{lost}: is missing; ")
     assert repo("add", bundle) == 0
@@ -274,7 +274,7 @@ def test_root_keys_lie_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[s
     here, first, third = (["--keys", str(path)] for path in (shell.directory / "keys", tmp_path / "stick-1", stick))
     assert shell("refresh") == 0
     assert shell("rotate-key", "timestamp", *here, *first) == 78
-    assert shell.err.startswith("root needs 2 of its 3 keys, found 1; looked in ")
+    assert shell.err.startswith("root needs 2 of its 3 keys, found 1; searched ")
     assert shell("rotate-key", "timestamp", *here, *first, *third) == 0
     assert shell("refresh") == 0
 
@@ -329,7 +329,7 @@ def test_cron_signs_with_a_key_of_its_environment_that_is_never_shown(repo: Shel
     assert secret.splitlines()[1] not in done.stdout + done.stderr
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 78
-    assert done.stderr.startswith("timestamp needs 1 of its 1 keys, found 0; looked in ")
+    assert done.stderr.startswith("timestamp needs 1 of its 1 keys, found 0; searched ")
 
 
 def test_help_is_answered_without_what_signing_needs() -> None:

@@ -1,4 +1,4 @@
-"""What is made when it is first asked for is made once, and lets go what it is made of."""
+"""A deferred value is computed once, on first use, and then releases its inputs."""
 
 import gc
 import threading
@@ -9,20 +9,20 @@ import pytest
 from daemon.core.records import Deferred
 
 
-class Matter:
-    """Something that can be let go."""
+class Input:
+    """An object whose release can be observed."""
 
 
-def test_it_is_made_once_whoever_asks_first() -> None:
-    made: list[int] = []
+def test_it_is_computed_once_whichever_thread_asks_first() -> None:
+    computed: list[int] = []
     both = threading.Barrier(2)
 
-    def make() -> int:
-        made.append(1)
-        return len(made)
+    def compute() -> int:
+        computed.append(1)
+        return len(computed)
 
-    deferred = Deferred(make)
-    assert made == []
+    deferred = Deferred(compute)
+    assert computed == []
     found: list[int] = []
 
     def ask() -> None:
@@ -34,31 +34,31 @@ def test_it_is_made_once_whoever_asks_first() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (found, made) == ([1, 1], [1])
+    assert (found, computed) == ([1, 1], [1])
 
 
-def test_what_it_is_made_of_is_let_go() -> None:
-    matter = Matter()
-    gone = weakref.ref(matter)
-    deferred = Deferred(lambda matter=matter: str(type(matter)))
-    del matter
+def test_its_inputs_are_released() -> None:
+    value = Input()
+    reference = weakref.ref(value)
+    deferred = Deferred(lambda value=value: str(type(value)))
+    del value
     gc.collect()
-    assert gone() is not None
+    assert reference() is not None
     deferred.get()
     gc.collect()
-    assert gone() is None
+    assert reference() is None
 
 
-def test_after_a_failure_it_is_tried_again() -> None:
+def test_after_a_failure_it_is_computed_again() -> None:
     tries: list[int] = []
 
-    def make() -> int:
+    def compute() -> int:
         tries.append(1)
         if len(tries) == 1:
             raise ValueError
         return 5
 
-    deferred = Deferred(make)
+    deferred = Deferred(compute)
     with pytest.raises(ValueError):
         deferred.get()
     assert deferred.get() == 5

@@ -1,3 +1,5 @@
+"""A frame rate is limited without losing frames to jitter."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from daemon.core.timing import NS_PER_S, FrameRate
 @pytest.mark.parametrize(
     ("camera_fps", "limit", "expected"), [(30, None, 300), (30, 30, 300), (30, 10, 100), (30, 20, 200), (25, 60, 250)]
 )
-def test_at_most_so_many_frames_are_taken(camera_fps: int, limit: float | None, expected: int) -> None:
+def test_frames_are_limited_to_the_rate(camera_fps: int, limit: float | None, expected: int) -> None:
     rate = FrameRate(limit)
     taken = sum(rate.takes(number * NS_PER_S // camera_fps) for number in range(10 * camera_fps))
     assert abs(taken - expected) <= 1
@@ -20,7 +22,7 @@ def test_jitter_costs_no_frame(late_ns: list[int]) -> None:
     assert sum(rate.takes(number * NS_PER_S // 30 + late) for number, late in enumerate(late_ns)) >= 298
 
 
-def test_a_time_that_begins_anew_is_followed() -> None:
+def test_a_time_that_restarts_is_followed() -> None:
     rate = FrameRate(10)
     assert rate.takes(100 * NS_PER_S)
     assert rate.takes(0)

@@ -1,15 +1,19 @@
-"""What is said again and again is written once."""
+"""Repeated messages of a rate-limited logger are suppressed; other messages are not."""
 
 import logging
 
-from daemon.core.logs import MAX_REMEMBERED, QUIET_S, RepeatFilter
+import pytest
+
+from daemon.core.logs import MAX_REMEMBERED, QUIET_S, RATE_LIMITED, RepeatFilter, rate_limited_logger
 
 
 def record(message: str) -> logging.LogRecord:
-    return logging.LogRecord("daemon.pipeline.encode", logging.WARNING, "", 0, message, (), None)
+    limited = logging.LogRecord("daemon.pipeline.encode", logging.WARNING, "", 0, message, (), None)
+    setattr(limited, RATE_LIMITED, True)
+    return limited
 
 
-def test_a_message_passes_once_and_tells_how_often_it_was_held_back() -> None:
+def test_a_message_passes_once_and_then_with_its_number_of_repeats() -> None:
     now_s = 0.0
     repeats = RepeatFilter(lambda: now_s)
     assert [repeats.filter(record("a")) for _ in range(4)] == [True, False, False, False]
@@ -20,7 +24,7 @@ def test_a_message_passes_once_and_tells_how_often_it_was_held_back() -> None:
     assert again.getMessage() == "a (3 times more since)"
 
 
-def test_changes_are_always_told() -> None:
+def test_other_messages_always_pass() -> None:
     repeats = RepeatFilter()
     connected = logging.LogRecord("daemon.mqtt.connection", logging.INFO, "", 0, "connected", (), None)
     assert all(repeats.filter(connected) for _ in range(3))
@@ -30,4 +34,18 @@ def test_it_remembers_no_more_than_its_bound() -> None:
     repeats = RepeatFilter()
     for index in range(3 * MAX_REMEMBERED):
         assert repeats.filter(record(str(index)))
-    assert len(repeats._said) <= MAX_REMEMBERED
+    assert len(repeats._written) <= MAX_REMEMBERED
+
+
+def test_a_logger_is_rate_limited_by_how_it_was_made_and_not_by_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    limited, plain = rate_limited_logger("tests.limited"), logging.getLogger("daemon.pipeline.encode")
+    with caplog.filtering(RepeatFilter()):
+        for _ in range(3):
+            limited.warning("frame %d is damaged", 5)
+            plain.warning("connected")
+            try:
+                raise ValueError("odd")
+            except ValueError:
+                limited.exception("a job failed")
+    assert caplog.messages == ["frame 5 is damaged", "connected", "a job failed", "connected", "connected"]
+    assert caplog.text.count("ValueError: odd") == 1

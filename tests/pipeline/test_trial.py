@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from daemon.bundle.bundle import MANIFEST
+from daemon.bundle.manifest import MANIFEST
 from daemon.bundle.release import Release
 from daemon.core.errors import ChildError
 from daemon.inference.graphs import write_head
@@ -167,7 +167,7 @@ def test_a_head_that_gives_nan_is_refused(tmp_path: Path) -> None:
         ("dtype: int8", "dtype: uint8", "image.tflite has an input of int8, expected uint8"),
         ("'9', none]", "none]", "10 labels do not match the head: head.tflite has outputs of shape [1, 11]"),
         ("name: digits", "name: letters", "bundle.yaml:2: name: is letters, but was signed as digits"),
-        ("head.tflite", "../../head.tflite", "expected the plain name of a file inside the bundle"),
+        ("head.tflite", "../../head.tflite", "expected the plain name of a file in the bundle's directory"),
         ("head.tflite", "other.tflite", "bundle.yaml:48: head.model: other.tflite is not among its signed files"),
     ],
 )
@@ -232,7 +232,7 @@ def test_a_config_that_cannot_be_read_is_no_fault_of_the_bundle(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "bundle.yaml:2: aliases (*) are not used here"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "bundle.yaml:2: aliases (*) are not allowed"),
         ("[" * 100_000, "bundle.yaml: not YAML: "),
         ("# " + "x" * 2_000_000, "bundle.yaml: larger than 1000000 bytes"),
         (

@@ -1,4 +1,4 @@
-"""A repository with one bundle published, and a device that has seen it."""
+"""Fixtures: a repository with one published bundle, and a device that has fetched it."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def repository(tmp_path: Path) -> Repository:
 
 @pytest.fixture
 def device(tmp_path: Path, repository: Repository) -> Device:
-    """It was given the first root, and has cached what it saw."""
+    """A device with the first root and a cache of the published metadata."""
     device = Device(tmp_path / "device", repository.root, repository.public)
     assert device.bundles() == {"brightness@1.2.3"}
     return device

@@ -1,4 +1,4 @@
-"""What a device sees of a repository: the reference client of TUF, on files."""
+"""A device: the reference client of TUF, reading the files of a repository."""
 
 import json
 import urllib.parse
@@ -10,7 +10,7 @@ from tuf.ngclient import FetcherInterface, Updater
 
 
 class FileFetcher(FetcherInterface):
-    """A web server's answers, without the web server."""
+    """Returns the answers of a web server, from files."""
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         path = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path))
@@ -20,7 +20,7 @@ class FileFetcher(FetcherInterface):
 
 
 class Device:
-    """A client with the root it was given and what it has cached since; it asks a web server, if there is one."""
+    """A client with its first root and its cache; it fetches from `url`, or else from files."""
 
     def __init__(self, directory: Path, root: Path, public: Path, url: str | None = None) -> None:
         self.directory, self._url = directory, url or f"file://{public}"
@@ -29,7 +29,7 @@ class Device:
         directory.mkdir()
 
     def refresh(self) -> Updater:
-        """Raises what the client finds wrong."""
+        """Fetch the metadata. Raises the errors of the client."""
         updater = Updater(
             str(self.directory),
             metadata_base_url=f"{self._url}/metadata/",
@@ -41,7 +41,7 @@ class Device:
         return updater
 
     def targets(self) -> dict[str, bytes]:
-        """Every target, downloaded and verified, by its name."""
+        """Return every target, downloaded and verified, by its name."""
         updater = self.refresh()
         found = {}
         for name in json.loads((self.directory / "targets.json").read_bytes())["signed"]["targets"]:
@@ -51,9 +51,9 @@ class Device:
         return found
 
     def bundles(self) -> set[str]:
-        """Name and version of each bundle of which it got every file."""
+        """Return name and version of each bundle that was downloaded."""
         return {"@".join(name.split("/")[:2]) for name in self.targets()}
 
     def version(self, role: str) -> int:
-        """Of the document it trusts."""
+        """Return the version of the trusted document."""
         return int(json.loads((self.directory / f"{role}.json").read_bytes())["signed"]["version"])

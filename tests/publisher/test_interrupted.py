@@ -1,4 +1,4 @@
-"""A command that is cut short at any of its steps leaves a repository that devices can use, and that goes on."""
+"""After an interruption at any step of a command, devices can use the repository and further commands work."""
 
 import os
 import shutil
@@ -13,23 +13,23 @@ from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.publishing import Repository
 from tests.publisher.device import Device
 
+# the calls that change names on the disk; content is always written under a temporary name first
 STEPS = ((Path, "replace"), (Path, "rename"), (Path, "mkdir"), (os, "unlink"), (os, "rmdir"))
-"""The calls that change which names are on the disk; what is written is written under a name of its own first."""
 
 
 @pytest.fixture(autouse=True)
 def _in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes end here, not machines: nothing needs to reach the disk, and hundreds of tries would wait for it."""
+    """Skip fsync: the tests interrupt processes, not machines, and hundreds of tries would wait for the disk."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 class Cut(BaseException):
-    """The power is gone: nothing that would clean up is to run as it does after an error."""
+    """The interruption; not an Exception, so that no cleanup for errors runs."""
 
 
 @contextmanager
 def cut_at(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[list[str]]:
-    """Cuts at the step of that number, before it is done, and at every one after it: nothing cleans up."""
+    """Raise Cut instead of the step of that number and of every later step."""
     done: list[str] = []
 
     def cutting(name: str, real: Callable) -> Callable:
@@ -57,7 +57,7 @@ ACTIONS: dict[str, Callable[[Repository], object]] = {
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_command_may_end_at_any_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str) -> None:
+def test_a_command_can_be_interrupted_at_any_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str) -> None:
     bundles = [write_bundle(tmp_path / version, version=version) for version in ("1.0.0", "2.0.0", "3.0.0")]
     begun = Repository(tmp_path / "begun").init()
     begun.add(bundles[0])
@@ -70,9 +70,9 @@ def test_a_command_may_end_at_any_step(tmp_path: Path, monkeypatch: pytest.Monke
         old.refresh()
         with cut_at(monkeypatch, number) as done, suppress(Cut):
             ACTIONS[action](repository)
-        seen = old.bundles()
-        assert seen in ({"brightness@1.0.0"}, {"brightness@1.0.0", "brightness@2.0.0"})
-        assert Device(directory / "new", repository.root, repository.public).bundles() == seen
+        found = old.bundles()
+        assert found in ({"brightness@1.0.0"}, {"brightness@1.0.0", "brightness@2.0.0"})
+        assert Device(directory / "new", repository.root, repository.public).bundles() == found
         repository.rotate("timestamp")
         repository.add(bundles[2])
         repository.publish()
@@ -82,7 +82,9 @@ def test_a_command_may_end_at_any_step(tmp_path: Path, monkeypatch: pytest.Monke
     assert number > 5, "the steps were not those that were cut"
 
 
-def test_the_making_of_a_repository_may_end_at_any_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_creation_of_a_repository_can_be_interrupted_at_any_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(1, 1000):
         repository = Repository(tmp_path / f"try-{number}")
         with cut_at(monkeypatch, number) as done, suppress(Cut):
@@ -90,8 +92,8 @@ def test_the_making_of_a_repository_may_end_at_any_step(tmp_path: Path, monkeypa
         try:
             repository.refresh()
         except Refused as error:
-            assert "holds no repository" in str(error)
-            shutil.rmtree(repository.keys, ignore_errors=True)  # as it says when it is tried again
+            assert "is not a repository" in str(error)
+            shutil.rmtree(repository.keys, ignore_errors=True)  # as the message of a second try demands
             repository.init()
         repository.rotate("timestamp")
         assert Device(tmp_path / f"device-{number}", repository.root, repository.public).targets() == {}
@@ -100,7 +102,7 @@ def test_the_making_of_a_repository_may_end_at_any_step(tmp_path: Path, monkeypa
     assert number > 5, "the steps were not those that were cut"
 
 
-def test_a_rotation_that_was_cut_short_is_finished(repository: Repository, device: Device) -> None:
+def test_an_interrupted_rotation_is_completed(repository: Repository, device: Device) -> None:
     waiting = repository.directory / "pending"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("daemon.publisher.files.Pending.finish", lambda _: None)

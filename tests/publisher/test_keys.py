@@ -1,4 +1,4 @@
-"""Where keys are looked for, and what is said when they are not there."""
+"""The search for keys, and the messages for missing and invalid ones."""
 
 import os
 from pathlib import Path
@@ -17,11 +17,11 @@ from tests.publisher.device import Device
 def make(ring: KeyRing, stem: str) -> str:
     ring.make_directory()
     with ring.new(stem) as key:
-        ring.settle([key.keyid])
+        ring.activate([key.keyid])
         return key.keyid
 
 
-def test_keys_are_made_for_us_alone(tmp_path: Path) -> None:
+def test_keys_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     ring = KeyRing([tmp_path / "keys"], {})
     key_id = make(ring, "timestamp")
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
@@ -31,7 +31,7 @@ def test_keys_are_made_for_us_alone(tmp_path: Path) -> None:
     assert ring.signers("timestamp", ["another"]) == []
 
 
-def test_a_key_that_was_not_written_to_its_end_is_none(tmp_path: Path, repository: Repository) -> None:
+def test_an_incomplete_key_file_is_removed(tmp_path: Path, repository: Repository) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -71,14 +71,14 @@ def test_a_repository_signs_with_keys_of_the_environment(tmp_path: Path, reposit
     assert device.bundles() == {"brightness@1.2.3"}
 
 
-def test_a_key_that_is_none_is_refused_and_not_shown(tmp_path: Path) -> None:
+def test_an_invalid_key_is_refused_and_not_shown(tmp_path: Path) -> None:
     elliptic = generate_private_key(SECP256R1())
     locked = CryptoSigner.generate_ed25519()._private_key
     plain = (Encoding.PEM, PrivateFormat.PKCS8)
     texts = {
-        "nonsense-nonsense": "holds no private key in PEM",
-        locked.private_bytes(*plain, BestAvailableEncryption(b"x")).decode(): "holds no private key in PEM",
-        elliptic.private_bytes(*plain, NoEncryption()).decode(): "holds a private key, but none for Ed25519",
+        "nonsense-nonsense": "is not a private key in PEM",
+        locked.private_bytes(*plain, BestAvailableEncryption(b"x")).decode(): "is not a private key in PEM",
+        elliptic.private_bytes(*plain, NoEncryption()).decode(): "is not a private key for Ed25519",
     }
     for text, reason in texts.items():
         (tmp_path / "timestamp.pem").write_text(text)
@@ -89,13 +89,13 @@ def test_a_key_that_is_none_is_refused_and_not_shown(tmp_path: Path) -> None:
             assert "PERCEPTD_KEY_TIMESTAMP" in str(caught.value) or "timestamp.pem" in str(caught.value)
 
 
-def test_a_key_that_the_repository_does_not_name_is_told_apart_from_none(tmp_path: Path) -> None:
+def test_an_unknown_key_is_reported_differently_from_a_missing_one(tmp_path: Path) -> None:
     ring = KeyRing([tmp_path], {})
     make(ring, "timestamp")
-    said = ring.lack("timestamp", ["another"], 1)
-    assert said == (
-        "timestamp needs 1 of its 1 keys, found 0; the repository does not name the key in "
-        f"{tmp_path}/timestamp.pem; looked in {tmp_path} (--keys) and in PERCEPTD_KEY_TIMESTAMP"
+    message = ring.missing_text("timestamp", ["another"], 1)
+    assert message == (
+        "timestamp needs 1 of its 1 keys, found 0; the repository does not know the key in "
+        f"{tmp_path}/timestamp.pem; searched {tmp_path} (--keys) and in PERCEPTD_KEY_TIMESTAMP"
     )
 
 

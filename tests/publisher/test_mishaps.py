@@ -1,4 +1,4 @@
-"""What befalls a publisher: a wrong clock, a damaged key, a file that is gone, a second command."""
+"""Mishaps of a publisher: a wrong clock, a damaged key, a missing file, a second command."""
 
 import fcntl
 import os
@@ -28,13 +28,13 @@ def everything(repository: Repository) -> dict[Path, bytes]:
 
 
 @pytest.mark.parametrize("command", ["publish", "refresh", "rotate"])
-def test_a_clock_behind_what_was_signed_signs_nothing(tmp_path: Path, repository: Repository, command: str) -> None:
+def test_a_clock_behind_the_last_signatures_signs_nothing(tmp_path: Path, repository: Repository, command: str) -> None:
     repository.add(write_bundle(tmp_path / "new", version="2.0.0"))
     before = everything(repository)
     repository.now = NOW - timedelta(days=8)
     clock = f"this machine's clock says {repository.now:%Y-%m-%d} "
-    said = rf"{clock}.*, but timestamp\.json was signed on [\d-]+: set the clock"
-    with pytest.raises(Refused, match=said):
+    message = rf"{clock}.*, but timestamp\.json was signed on [\d-]+: set the clock"
+    with pytest.raises(Refused, match=message):
         repository.rotate("timestamp") if command == "rotate" else getattr(repository, command)()
     assert everything(repository) == before
     assert all(role.is_urgent for role in repository.report().roles)
@@ -47,9 +47,7 @@ def test_a_clock_that_was_set_back_a_little_signs(repository: Repository, device
     device.refresh()
 
 
-def test_what_was_signed_by_a_clock_far_ahead_is_signed_anew_when_somebody_says_so(
-    repository: Repository, device: Device
-) -> None:
+def test_signatures_of_a_clock_far_ahead_are_renewed_on_demand(repository: Repository, device: Device) -> None:
     repository.now = NOW + timedelta(days=1800)
     repository.refresh()
     repository.now = None
@@ -74,7 +72,7 @@ def test_what_was_signed_by_a_clock_far_ahead_is_signed_anew_when_somebody_says_
         ("root-1", 245, ["targets", "snapshot", "timestamp"]),
     ],
 )
-def test_a_key_that_cannot_be_read_hinders_only_its_own_role(
+def test_a_key_that_cannot_be_read_affects_only_its_own_role(
     tmp_path: Path, key: str, days_ago: int, renewed: list[str], flaw: str
 ) -> None:
     repository = Repository(tmp_path / "repository")
@@ -93,7 +91,7 @@ def test_a_key_that_cannot_be_read_hinders_only_its_own_role(
     assert refreshed.troubles[0].startswith(f"{key.removesuffix('-1')} is not renewed: {path}: ")
 
 
-def test_a_missing_key_of_what_depends_on_what_is_due_hinders_no_timestamp(tmp_path: Path) -> None:
+def test_a_missing_snapshot_key_does_not_prevent_the_timestamp(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "repository")
     repository.now = NOW - timedelta(days=61)
     repository.init()
@@ -102,7 +100,7 @@ def test_a_missing_key_of_what_depends_on_what_is_due_hinders_no_timestamp(tmp_p
     assert list(repository.refresh().roles) == ["timestamp"]
 
 
-def test_a_lost_root_json_comes_back_from_what_is_served(repository: Repository, device: Device) -> None:
+def test_a_lost_root_json_is_restored_from_the_published_one(repository: Repository, device: Device) -> None:
     repository.rotate("timestamp")
     repository.root.unlink()
     with pytest.raises(Refused, match=r"root\.json: is missing: copy the newest public/metadata/N\.root\.json"):
@@ -110,7 +108,7 @@ def test_a_lost_root_json_comes_back_from_what_is_served(repository: Repository,
     before = everything(repository)
     for keys in ("keys", "other"):
         repository.keys = repository.directory / keys
-        with pytest.raises(Refused, match=r"metadata: holds signed documents, but .*/root\.json is missing: copy "):
+        with pytest.raises(Refused, match=r"metadata: has signed documents, but .*/root\.json is missing: copy "):
             repository.init()
     assert everything(repository) == before
     repository.keys = repository.directory / "keys"
@@ -119,7 +117,7 @@ def test_a_lost_root_json_comes_back_from_what_is_served(repository: Repository,
     assert device.bundles() == {"brightness@1.2.3"}
 
 
-def test_an_older_public_is_not_signed_on(tmp_path: Path, repository: Repository, device: Device) -> None:
+def test_an_older_public_directory_is_not_signed(tmp_path: Path, repository: Repository, device: Device) -> None:
     backup = shutil.copytree(repository.public, tmp_path / "backup")
     repository.add(write_bundle(tmp_path / "new", version="2.0.0"))
     repository.publish()
@@ -137,7 +135,7 @@ def test_an_older_public_is_not_signed_on(tmp_path: Path, repository: Repository
         repository.refresh()
 
 
-def test_a_new_key_is_written_where_the_old_one_lay(tmp_path: Path, repository: Repository, device: Device) -> None:
+def test_a_new_key_is_written_beside_the_old_one(tmp_path: Path, repository: Repository, device: Device) -> None:
     stick = tmp_path / "stick"
     stick.mkdir()
     old = (repository.keys / "root-1.pem").rename(stick / "root-1.pem").read_bytes()
@@ -151,42 +149,42 @@ def test_a_new_key_is_written_where_the_old_one_lay(tmp_path: Path, repository: 
     assert device.bundles() == {"brightness@1.2.3"}
 
 
-def test_no_directory_for_keys_is_made_but_by_init(tmp_path: Path, repository: Repository) -> None:
+def test_only_init_creates_a_directory_for_keys(tmp_path: Path, repository: Repository) -> None:
     typo = KeyRing([tmp_path / "typo"], {"PERCEPTD_KEY_ROOT_1": (repository.keys / "root-1.pem").read_text()})
     with open_repository(repository.directory) as one:
         with pytest.raises(Refused, match=r"typo: no such directory for the new key; make it, or name another one"):
             one.rotate("targets", 1, typo, utc_now())
-        with pytest.raises(Refused, match=r"looked in .*/typo, which is not there \(--keys\)"):
+        with pytest.raises(Refused, match=r"searched .*/typo \(no such directory\) \(--keys\)"):
             one.refresh(typo, utc_now())
     assert not (tmp_path / "typo").exists()
 
 
-def test_a_lock_that_can_only_be_read_is_enough_and_init_makes_it(repository: Repository) -> None:
+def test_a_read_only_lock_file_is_enough_and_init_creates_it(repository: Repository) -> None:
     lock = repository.directory / "lock"
     assert lock.is_file()
     lock.chmod(0o444)
     repository.refresh()
 
 
-def test_who_waits_for_another_command_is_told(tmp_path: Path) -> None:
-    """The other one is done when this one says that it waits."""
-    said, says = os.pipe()
-    heard: list[bytes] = []
+def test_waiting_for_another_command_is_reported(tmp_path: Path) -> None:
+    """The other command ends when this one reports that it waits."""
+    reader, writer = os.pipe()
+    received: list[bytes] = []
     other = os.open(tmp_path / "lock", os.O_RDONLY | os.O_CREAT)
     fcntl.flock(other, fcntl.LOCK_EX)
 
-    def be_done() -> None:
-        heard.append(os.read(said, 1000))
+    def end() -> None:
+        received.append(os.read(reader, 1000))
         os.close(other)
 
-    thread = Thread(target=be_done)
+    thread = Thread(target=end)
     thread.start()
-    with os.fdopen(says, "w") as stderr, pytest.MonkeyPatch.context() as patch:
+    with os.fdopen(writer, "w") as stderr, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stderr", stderr)
         with locked(tmp_path):
             thread.join()
-    os.close(said)
-    assert heard == [f"{tmp_path}: waiting for another perceptd repo command\n".encode()]
+    os.close(reader)
+    assert received == [f"{tmp_path}: waiting for another perceptd repo command\n".encode()]
 
 
 def test_of_two_inits_at_once_one_is_refused(tmp_path: Path) -> None:
@@ -203,39 +201,39 @@ def test_of_two_inits_at_once_one_is_refused(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [str(error) for error in refused] == [f"{tmp_path}/repository: holds a repository already"]
+    assert [str(error) for error in refused] == [f"{tmp_path}/repository: is a repository already"]
     repository = Repository(tmp_path / "repository")
     repository.refresh()
     assert Device(tmp_path / "device", repository.root, repository.public).targets() == {}
 
 
 @pytest.mark.parametrize(
-    ("text", "guess"),
+    ("text", "hint"),
     [
-        ("/srv/keys/timestamp.pem", "a path or the like seems to stand there: give the text of the file"),
+        ("/srv/keys/timestamp.pem", "it seems to be a path: give the content of the file"),
         (
             r"-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----",
             r"its lines end with the two characters \n: ",
         ),
     ],
 )
-def test_what_stands_in_a_keys_variable_by_mistake_is_told_but_not_shown(text: str, guess: str) -> None:
+def test_a_mistake_in_a_keys_variable_is_explained_and_its_value_not_shown(text: str, hint: str) -> None:
     with pytest.raises(Refused) as caught:
         KeyRing([], {"PERCEPTD_KEY_TIMESTAMP": text}).signers("timestamp", [])
-    assert guess in str(caught.value)
+    assert hint in str(caught.value)
     assert text not in str(caught.value)
     assert "MC4C" not in str(caught.value)
 
 
 def test_keys_that_others_can_read_are_found(repository: Repository) -> None:
     ring = KeyRing([repository.keys], {})
-    assert ring.exposed() == []
+    assert ring.readable_by_others() == []
     (repository.keys / "targets.pem").chmod(0o640)
     (repository.keys / "gone.pem").symlink_to("nowhere")
-    assert ring.exposed() == [repository.keys / "targets.pem"]
+    assert ring.readable_by_others() == [repository.keys / "targets.pem"]
 
 
-def test_a_snapshot_that_names_no_targets_is_told(repository: Repository) -> None:
+def test_a_snapshot_without_targets_is_reported(repository: Repository) -> None:
     metadata = repository.public / "metadata"
     snapshot = Metadata.from_bytes((metadata / "2.snapshot.json").read_bytes())
     snapshot.signed.meta.clear()

@@ -1,4 +1,4 @@
-"""What a device sees of a repository after each command."""
+"""A device's view of a repository after each command."""
 
 import json
 import shutil
@@ -28,11 +28,11 @@ def test_a_new_repository_is_empty_and_valid(tmp_path: Path) -> None:
     assert repository.root.read_bytes() == (repository.public / "metadata" / "1.root.json").read_bytes()
 
 
-def test_a_repository_is_never_made_over_another_nor_over_keys(repository: Repository) -> None:
-    with pytest.raises(Refused, match="holds a repository already"):
+def test_an_existing_repository_or_key_is_never_overwritten(repository: Repository) -> None:
+    with pytest.raises(Refused, match="is a repository already"):
         repository.init()
     shutil.move(repository.directory / "keys", repository.directory.with_name("other") / "keys")
-    with pytest.raises(Refused, match=r"keys/root-1\.pem: is there already; move the keys away"):
+    with pytest.raises(Refused, match=r"keys/root-1\.pem: exists already; move the keys away"):
         Repository(repository.directory.with_name("other")).init()
 
 
@@ -65,7 +65,7 @@ def test_any_web_server_serves_it(tmp_path: Path, repository: Repository) -> Non
         server.shutdown()
 
 
-def test_what_editors_leave_is_not_published_and_odd_names_are_refused(tmp_path: Path) -> None:
+def test_editor_files_are_not_published_and_odd_names_are_refused(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     (bundle / "selftest" / ".cases.yaml.swp").write_text("half")
     (bundle / "notes.txt").write_text("mine")
@@ -80,15 +80,15 @@ def test_what_editors_leave_is_not_published_and_odd_names_are_refused(tmp_path:
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        (["files.txt"], r"it has a file files\.txt, a name that the store needs itself$"),
-        (["files.new"], r"it has a file files\.new, a name that the store needs itself$"),
+        (["files.txt"], r"it has a file files\.txt, a reserved name$"),
+        (["files.new"], r"it has a file files\.new, a reserved name$"),
         ([f"selftest/{number}" for number in range(396)], "it has 401 files, more than 400$"),
-        ([f"selftest/{number:0100}" for number in range(380)], "it has 385 files with so long names that their list"),
-        (["selftest/Cases.yaml"], "names of its files differ in case only"),
+        ([f"selftest/{number:0100}" for number in range(380)], "the list of its 385 files has more than"),
+        (["selftest/Cases.yaml"], "names of its files are equal, or differ in case only"),
     ],
     ids=["listing", "new listing", "many", "long", "case"],
 )
-def test_what_devices_would_leave_out_is_refused(tmp_path: Path, more: list[str], why: str) -> None:
+def test_releases_that_devices_would_reject_are_refused(tmp_path: Path, more: list[str], why: str) -> None:
     models = [name for name in more if "/" not in name]
     head = {"model": models[0]} if models else {"model": "head.tflite"}
     bundle = write_bundle(tmp_path / "bundle", head=head)
@@ -117,7 +117,7 @@ def test_a_published_version_never_changes(tmp_path: Path, repository: Repositor
     assert device.targets() == before
 
 
-def test_what_waits_may_be_replaced(tmp_path: Path, repository: Repository, device: Device) -> None:
+def test_a_staged_bundle_can_be_replaced(tmp_path: Path, repository: Repository, device: Device) -> None:
     repository.add(write_bundle(tmp_path / "new", version="2.0.0"))
     better = repository.add(write_bundle(tmp_path / "better", version="2.0.0", description="better"))
     assert repository.report().staged == [better]
@@ -126,11 +126,11 @@ def test_what_waits_may_be_replaced(tmp_path: Path, repository: Repository, devi
     assert repository.report().staged == []
 
 
-def test_what_was_changed_while_it_waited_is_not_signed(tmp_path: Path, repository: Repository, device: Device) -> None:
+def test_a_staged_file_that_has_changed_is_not_signed(tmp_path: Path, repository: Repository, device: Device) -> None:
     repository.add(write_bundle(tmp_path / "new", version="2.0.0"))
     staged = repository.directory / "staged" / "brightness@2.0.0" / "files" / "head.tflite"
     staged.write_bytes(staged.read_bytes() + b"x")
-    with pytest.raises(BundleError, match=r"head\.tflite: has changed since it was looked at"):
+    with pytest.raises(BundleError, match=r"head\.tflite: has changed since it was hashed"):
         repository.publish()
     assert device.bundles() == {"brightness@1.2.3"}
 
@@ -154,7 +154,7 @@ def test_refresh_renews_the_timestamp_alone(repository: Repository, device: Devi
         (400, ["root", "targets", "snapshot", "timestamp"]),
     ],
 )
-def test_refresh_renews_what_has_a_third_left_and_heals_what_expired(
+def test_refresh_renews_roles_with_a_third_left_and_expired_ones(
     tmp_path: Path, days_ago: int, renewed: list[str]
 ) -> None:
     repository = Repository(tmp_path / "repository")
@@ -172,7 +172,7 @@ def test_refresh_renews_what_has_a_third_left_and_heals_what_expired(
     assert device.bundles() == {"brightness@1.2.3"}
 
 
-def test_refresh_without_keys_of_what_is_due_renews_the_others_and_it_is_told(tmp_path: Path) -> None:
+def test_refresh_without_the_keys_of_due_roles_renews_the_others_and_reports_it(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "repository")
     repository.now = NOW - timedelta(days=80)
     repository.init()
@@ -184,7 +184,7 @@ def test_refresh_without_keys_of_what_is_due_renews_the_others_and_it_is_told(tm
     Device(tmp_path / "device", repository.root, repository.public).refresh()
 
 
-def test_publishing_heals_what_expired(tmp_path: Path) -> None:
+def test_publishing_renews_expired_roles(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "repository")
     repository.now = NOW - timedelta(days=100)
     repository.init()
@@ -196,9 +196,7 @@ def test_publishing_heals_what_expired(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["timestamp.json", "2.snapshot.json", "2.targets.json"])
 @pytest.mark.parametrize("change", ["damaged", "forged", "gone", "foreign"])
-def test_what_was_tampered_with_where_it_is_served_is_not_signed_again(
-    repository: Repository, name: str, change: str
-) -> None:
+def test_manipulated_published_metadata_is_not_signed_again(repository: Repository, name: str, change: str) -> None:
     path = repository.public / "metadata" / name
     document = json.loads(path.read_bytes())
     document["signed"]["version"] += 1
@@ -214,10 +212,10 @@ def test_what_was_tampered_with_where_it_is_served_is_not_signed_again(
 def test_an_older_edition_is_not_taken_for_the_last(tmp_path: Path, repository: Repository) -> None:
     metadata = repository.public / "metadata"
     shutil.copy(metadata / "1.targets.json", metadata / "2.targets.json")
-    with pytest.raises(Refused, match=r"2\.targets\.json: is not the one that was signed last"):
+    with pytest.raises(Refused, match=r"2\.targets\.json: is not the document that was signed last"):
         repository.refresh()
 
 
-def test_a_directory_without_a_repository_is_told(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="holds no repository; make one with perceptd repo init"):
+def test_a_directory_without_a_repository_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="is not a repository; create one with perceptd repo init"):
         Repository(tmp_path).publish()

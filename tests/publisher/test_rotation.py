@@ -1,4 +1,4 @@
-"""Keys are replaced, and every device goes on: one that was there before, one that was away, one that was misled."""
+"""After a key is replaced, every device continues: with the old root, after an absence, and after an attack."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def signer_of(path: Path) -> CryptoSigner:
 
 
 @pytest.mark.parametrize("role", KEYS)
-def test_devices_go_on_after_a_rotation(tmp_path: Path, repository: Repository, device: Device, role: str) -> None:
+def test_devices_continue_after_a_rotation(tmp_path: Path, repository: Repository, device: Device, role: str) -> None:
     name = "root-1.pem" if role == "root" else f"{role}.pem"
     old = (repository.keys / name).read_bytes()
     before = {role.role: role.keys for role in repository.report().roles}
@@ -48,7 +48,7 @@ def test_devices_go_on_after_a_rotation(tmp_path: Path, repository: Repository, 
     assert given_anew.bundles() == device.bundles()
 
 
-def test_a_device_that_was_away_during_many_rotations_comes_back(repository: Repository, device: Device) -> None:
+def test_a_device_that_missed_many_rotations_continues(repository: Repository, device: Device) -> None:
     for role in [*KEYS, *reversed(KEYS)]:
         repository.rotate(role)
     assert device.bundles() == {"brightness@1.2.3"}
@@ -61,7 +61,7 @@ def test_a_lost_key_is_replaced_by_the_root_keys(
 ) -> None:
     (repository.keys / f"{role}.pem").unlink()
     repository.add(write_bundle(tmp_path / "new", version="2.0.0"))
-    with pytest.raises(Refused, match=rf"{role} needs 1 of its 1 keys, found 0; looked in .*keys \(--keys\) and in"):
+    with pytest.raises(Refused, match=rf"{role} needs 1 of its 1 keys, found 0; searched .*keys \(--keys\) and in"):
         repository.publish()
     assert device.bundles() == {"brightness@1.2.3"}
     repository.rotate(role)
@@ -71,7 +71,7 @@ def test_a_lost_key_is_replaced_by_the_root_keys(
 
 
 @pytest.mark.parametrize("role", ["targets", "snapshot", "timestamp"])
-def test_a_key_that_was_rotated_out_signs_no_more(repository: Repository, device: Device, role: str) -> None:
+def test_a_replaced_key_cannot_sign_any_more(repository: Repository, device: Device, role: str) -> None:
     stolen = signer_of(repository.keys / f"{role}.pem")
     repository.rotate(role)
     device.refresh()
@@ -133,7 +133,7 @@ def test_fast_forward_by_stolen_online_keys_ends_with_their_rotation(repository:
 
 @pytest.fixture
 def shared(tmp_path: Path) -> Repository:
-    """One whose root needs two of three keys."""
+    """A repository whose root needs two of three keys."""
     repository = Repository(tmp_path / "shared").init(root_keys=3, threshold=2)
     repository.add(write_bundle(tmp_path / "shared-bundle"))
     repository.publish()
@@ -175,6 +175,6 @@ def test_too_few_root_keys_change_nothing(shared: Repository, role: str) -> None
 
 
 @pytest.mark.parametrize(("role", "slot"), [("root", 4), ("timestamp", 2)])
-def test_there_is_no_such_key(shared: Repository, role: str, slot: int) -> None:
+def test_an_unknown_slot_is_refused(shared: Repository, role: str, slot: int) -> None:
     with pytest.raises(Refused, match=rf"{role} has . keys: expected a number from 1 to ., found {slot}"):
         shared.rotate(role, slot)

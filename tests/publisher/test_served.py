@@ -1,4 +1,4 @@
-"""What gets to where it is served, and from there to anybody: the bundle's own files, whole, and readable."""
+"""Only the bundle's own files are published, complete and readable by the web server."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ def link_to(path: Path, target: Path) -> None:
 
 @pytest.mark.parametrize("name", ["LICENSE", "selftest/more.txt", "bundle.yaml", "image.tflite"])
 @pytest.mark.parametrize("target", ["keys/targets.pem", "/etc/hostname", "same"])
-def test_what_a_link_leads_to_is_never_published(
+def test_the_target_of_a_link_is_never_published(
     tmp_path: Path, repository: Repository, name: str, target: str
 ) -> None:
     bundle = another_version(tmp_path / "bundle", "2.0.0", tmp_path / "linked")
@@ -31,7 +31,7 @@ def test_what_a_link_leads_to_is_never_published(
     same.write_bytes((bundle / name).read_bytes() if (bundle / name).is_file() else b"x")
     needed = name in ("bundle.yaml", "image.tflite")
     link_to(bundle / name, same if target == "same" or needed else repository.directory / target)
-    with pytest.raises(BundleError, match=f"linked/{name}: is a symbolic link, or lies below one; put what "):
+    with pytest.raises(BundleError, match=f"linked/{name}: is a symbolic link, or lies below one; replace the "):
         repository.add(bundle)
 
 
@@ -53,23 +53,23 @@ def test_a_file_that_became_a_link_is_not_copied(tmp_path: Path, repository: Rep
         repository.publish()
 
 
-def test_a_directory_in_a_models_place_is_refused(tmp_path: Path, repository: Repository) -> None:
+def test_a_pipe_instead_of_a_model_is_refused(tmp_path: Path, repository: Repository) -> None:
     release = repository.add(another_version(tmp_path / "bundle", "2.0.0", tmp_path / "new"))
     (tmp_path / "new" / "head.tflite").unlink()
     os.mkfifo(tmp_path / "new" / "head.tflite")  # opening it as a file would never end
     entry = next(entry for entry in release.files if entry.path == "head.tflite")
-    with pytest.raises(BundleError, match=r"head\.tflite: is no regular file"):
+    with pytest.raises(BundleError, match=r"head\.tflite: is not a regular file"):
         copy_file(tmp_path / "new", entry, tmp_path / "copy")
 
 
-def test_a_bundle_that_is_named_by_a_link_is_published(tmp_path: Path, repository: Repository, device: Device) -> None:
+def test_a_bundle_behind_a_link_is_published(tmp_path: Path, repository: Repository, device: Device) -> None:
     (tmp_path / "link").symlink_to(another_version(tmp_path / "bundle", "2.0.0", tmp_path / "new"))
     repository.add(tmp_path / "link")
     repository.publish()
     assert "brightness@2.0.0" in device.bundles()
 
 
-def test_a_web_server_can_read_all_that_is_served_and_nothing_else(tmp_path: Path) -> None:
+def test_a_web_server_can_read_all_published_files_and_nothing_else(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         repository = Repository(tmp_path / "repository").init()
@@ -83,7 +83,7 @@ def test_a_web_server_can_read_all_that_is_served_and_nothing_else(tmp_path: Pat
     assert all(path.stat().st_mode & 0o077 == 0 for path in repository.keys.iterdir())
 
 
-def test_what_is_damaged_where_it_is_served_is_told_and_put_back(
+def test_damaged_published_files_are_reported_and_restored(
     tmp_path: Path, repository: Repository, device: Device
 ) -> None:
     targets = repository.public / "targets" / "brightness" / "1.2.3"
@@ -98,13 +98,13 @@ def test_what_is_damaged_where_it_is_served_is_told_and_put_back(
     ]
     cases.write_bytes(cases.read_bytes().swapcase())
     release = found.published[0]
-    assert repository.put_back(release, tmp_path / "bundle") == 3
-    assert repository.put_back(release, tmp_path / "bundle") == 0
+    assert repository.restore_files(release, tmp_path / "bundle") == 3
+    assert repository.restore_files(release, tmp_path / "bundle") == 0
     assert not repository.report().is_urgent
     assert device.bundles() == {"brightness@1.2.3"}
 
 
-def test_what_is_damaged_among_what_waits_is_named(tmp_path: Path, repository: Repository) -> None:
+def test_a_damaged_staged_release_is_reported(tmp_path: Path, repository: Repository) -> None:
     repository.add(another_version(tmp_path / "bundle", "2.0.0", tmp_path / "new"))
     path = repository.directory / "staged" / "brightness@2.0.0" / "release.json"
     path.write_text("{")
@@ -112,7 +112,9 @@ def test_what_is_damaged_among_what_waits_is_named(tmp_path: Path, repository: R
         repository.report()
 
 
-def test_a_full_disk_is_told_with_the_path_and_leaves_no_half_file(tmp_path: Path, repository: Repository) -> None:
+def test_a_full_disk_is_reported_with_the_path_and_leaves_no_partial_file(
+    tmp_path: Path, repository: Repository
+) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -1,4 +1,4 @@
-"""What the tests run in child processes."""
+"""The functions that the tests run in child processes."""
 
 import ctypes
 import os
@@ -43,12 +43,12 @@ def hang() -> None:
         time.sleep(60)
 
 
-def hang_told(request: str) -> None:
+def hang_with_request(request: str) -> None:
     hang()
 
 
 def babble() -> None:
-    """Write for ever, whether or not there is room."""
+    """Write without end, with or without room."""
     for stream in (sys.stdout, sys.stderr):
         for _ in range(10_000):
             try:
@@ -59,7 +59,7 @@ def babble() -> None:
 
 
 def allocate(megabytes: str) -> None:
-    """Within 32 MB more than at first."""
+    """Allocate within a limit of 32 MB."""
     confine(32, 60, 1000)
     try:
         bytearray(int(megabytes) << 20)
@@ -68,14 +68,14 @@ def allocate(megabytes: str) -> None:
 
 
 def compute() -> None:
-    """For ever, within one second of processor time."""
+    """Compute without end, within one second of processor time."""
     confine(32, 0.5, 1000)
     while True:
         pass
 
 
 def write(path: str, length: str) -> None:
-    """Within 1000 bytes a file."""
+    """Write within a limit of 1000 bytes a file."""
     confine(32, 60, 1000)
     try:
         Path(path).write_bytes(bytes(int(length)))
@@ -84,7 +84,7 @@ def write(path: str, length: str) -> None:
 
 
 def limits() -> None:
-    """Say how nice it is, how soon it is ended, and how many descriptors and how much of a core dump it may have."""
+    """Print the niceness, oom_score_adj, and the limits of descriptors and core dumps."""
     confine(32, 60, 1000)
     print(
         os.nice(0),
@@ -94,7 +94,7 @@ def limits() -> None:
 
 
 def confine_where_nice_is_forbidden() -> None:
-    """As the service's sandbox does it."""
+    """Confine the process where nice is forbidden, as in the service's sandbox."""
 
     def refuse(increment: int) -> NoReturn:
         raise PermissionError(1, "Operation not permitted")
@@ -105,15 +105,15 @@ def confine_where_nice_is_forbidden() -> None:
 
 
 def stream(address: str, count: str) -> NoReturn:
-    """Send so many numbered records, of different lengths, as fast as they can be made."""
+    """Send `count` numbered records of different lengths as fast as possible."""
     outlet = RecordSender(address)
     for number in range(int(count)):
         outlet.send(number.to_bytes(8, "little") + bytes([number % 251]) * (number % 48))
     raise Failed("that was all")
 
 
-def rave(address: str) -> None:
-    """Claim a million records that were never written."""
+def report_unwritten(address: str) -> None:
+    """Report a million records that were never written."""
     RecordSender(address)
     os.eventfd_write(int(address.split(":")[2]), 1_000_000)
     hang()

@@ -1,4 +1,4 @@
-"""Native code that hangs, aborts or raves takes nothing with it but its own process."""
+"""Native code that hangs, aborts or sends invalid data harms only its own process."""
 
 import os
 import signal
@@ -19,8 +19,8 @@ DEADLINE_S = 20.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def child(function: str, *arguments: str, inlet: RecordReceiver | None = None) -> Child:
-    inherits = inlet.descriptors if inlet else ()
+def child(function: str, *arguments: str, receiver: RecordReceiver | None = None) -> Child:
+    inherits = receiver.descriptors if receiver else ()
     return Child(getattr(children, function), *arguments, inherits=inherits)
 
 
@@ -28,7 +28,7 @@ def descriptors() -> list[str]:
     return sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
 
 
-def test_a_function_gives_what_it_writes() -> None:
+def test_the_result_is_what_the_function_writes() -> None:
     with child("say", "söund: 5, 6") as saying:
         assert saying.result(DEADLINE_S) == "söund: 5, 6\n"
 
@@ -44,7 +44,7 @@ def test_a_function_gives_what_it_writes() -> None:
         ("not_there", [], r"^its process ended with code 70$"),
     ],
 )
-def test_why_it_ended_is_told(
+def test_the_reason_of_a_failure_is_reported(
     function: str, arguments: list[str], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with child(function, *arguments) as failing, pytest.raises(ChildError, match=reason):
@@ -55,14 +55,14 @@ def test_why_it_ended_is_told(
     assert len(caplog.text) < 100_000
 
 
-def test_arguments_may_be_long_and_are_shown_to_nobody() -> None:
+def test_arguments_may_be_long_and_are_invisible_to_other_users() -> None:
     secret = "rtsp://me:s3cret@host" + "x" * 300_000
     with child("count", secret) as counting:
         assert b"s3cret" not in Path(f"/proc/{counting.pid}/cmdline").read_bytes()
         assert counting.result(DEADLINE_S) == f"{len(secret)}\n"
 
 
-def test_what_hangs_is_killed_at_its_deadline() -> None:
+def test_a_child_that_hangs_is_killed_at_its_deadline() -> None:
     with child("hang") as hanging:
         with pytest.raises(ChildTimeout, match=r"the system has not answered for 0\.5 s"):
             hanging.result(0.5)
@@ -70,20 +70,23 @@ def test_what_hangs_is_killed_at_its_deadline() -> None:
     assert not is_running(hanging.pid)
 
 
-def test_a_child_that_is_stopped_is_killed_all_the_same() -> None:
+def test_a_child_that_is_stopped_by_a_signal_is_killed() -> None:
     with child("hang") as frozen:
         os.kill(frozen.pid, signal.SIGSTOP)
     assert not is_running(frozen.pid)
 
 
-def test_it_ends_by_its_parent_alone() -> None:
-    with RecordReceiver(8, 80) as inlet, child("stream", inlet.address, "1000000000", inlet=inlet) as streaming:
-        wait_until(lambda: inlet.receive(streaming, 0.1), "the child runs")
+def test_only_its_parent_ends_it() -> None:
+    with (
+        RecordReceiver(8, 80) as receiver,
+        child("stream", receiver.address, "1000000000", receiver=receiver) as streaming,
+    ):
+        wait_until(lambda: receiver.receive(streaming, 0.1), "the child runs")
         for number in (signal.SIGTERM, signal.SIGINT):
             os.kill(streaming.pid, number)
         received = 0
         while received < 1000:
-            received += len(inlet.receive(streaming, DEADLINE_S))
+            received += len(receiver.receive(streaming, DEADLINE_S))
         assert is_running(streaming.pid)
 
 
@@ -102,14 +105,14 @@ def test_a_parent_that_is_killed_leaves_no_child() -> None:
     wait_until(lambda: not is_running(pid), "the child has ended")
 
 
-def test_a_child_ends_with_the_thread_that_made_it() -> None:
+def test_a_child_ends_with_the_thread_that_started_it() -> None:
     made: list[Child] = []
 
     def make() -> None:
-        made.append(child("stream", inlet.address, "1000000000", inlet=inlet))
-        wait_until(lambda: inlet.receive(made[0], 0.1), "the child runs")
+        made.append(child("stream", receiver.address, "1000000000", receiver=receiver))
+        wait_until(lambda: receiver.receive(made[0], 0.1), "the child runs")
 
-    with RecordReceiver(8, 80) as inlet:
+    with RecordReceiver(8, 80) as receiver:
         thread = threading.Thread(target=make)
         thread.start()
         thread.join()
@@ -117,7 +120,7 @@ def test_a_child_ends_with_the_thread_that_made_it() -> None:
             made[0].result(DEADLINE_S)
 
 
-def test_a_child_whose_parent_died_before_it_began_does_not_begin() -> None:
+def test_a_child_whose_parent_died_before_it_began_ends_at_once() -> None:
     command = [
         sys.executable,
         "-I",
@@ -132,15 +135,15 @@ def test_a_child_whose_parent_died_before_it_began_does_not_begin() -> None:
     assert (run.returncode, run.stdout) == (70, b"")
 
 
-def test_records_come_whole_and_in_order_and_those_without_room_are_counted() -> None:
+def test_records_arrive_complete_and_in_order_and_lost_ones_are_counted() -> None:
     count, previous = 20_000, -1
     with (
-        RecordReceiver(16, 80) as inlet,
-        child("stream", inlet.address, str(count), inlet=inlet) as streaming,
+        RecordReceiver(16, 80) as receiver,
+        child("stream", receiver.address, str(count), receiver=receiver) as streaming,
         pytest.raises(ChildError, match=r"^that was all$"),
     ):
         while True:
-            for record in inlet.receive(streaming, DEADLINE_S):
+            for record in receiver.receive(streaming, DEADLINE_S):
                 if record.payload:
                     number = int.from_bytes(record.payload[:8], "little")
                     assert record.payload[8:] == bytes([number % 251]) * (number % 48)
@@ -149,24 +152,24 @@ def test_records_come_whole_and_in_order_and_those_without_room_are_counted() ->
     assert 0 <= previous < count
 
 
-def test_a_child_that_raves_is_an_error() -> None:
+def test_a_child_that_reports_unwritten_records_is_an_error() -> None:
     with (
-        RecordReceiver(8, 64) as inlet,
-        child("rave", inlet.address, inlet=inlet) as raving,
+        RecordReceiver(8, 64) as receiver,
+        child("report_unwritten", receiver.address, receiver=receiver) as lying,
         pytest.raises(ChildError, match=r"claims 100000\d records in 8 slots"),
     ):
         while True:
-            inlet.receive(raving, DEADLINE_S)
+            receiver.receive(lying, DEADLINE_S)
 
 
-def test_silence_is_no_error_until_the_caller_says_so() -> None:
-    with RecordReceiver(8, 64) as inlet, child("hang") as silent:
-        assert inlet.receive(silent, 0.2) == []
+def test_silence_is_not_an_error() -> None:
+    with RecordReceiver(8, 64) as receiver, child("hang") as silent:
+        assert receiver.receive(silent, 0.2) == []
 
 
-def test_nothing_is_left_of_twenty_children() -> None:
+def test_twenty_children_leave_nothing_behind() -> None:
     def one() -> None:
-        with RecordReceiver(8, 64) as inlet, child("hang", inlet=inlet):
+        with RecordReceiver(8, 64) as receiver, child("hang", receiver=receiver):
             pass
 
     one()
@@ -177,13 +180,13 @@ def test_nothing_is_left_of_twenty_children() -> None:
     assert children_of(os.getpid(), "tests.runtime.children") == []
 
 
-def test_a_process_that_lives_on_is_not_to_be_joined_by_another() -> None:
+def test_a_process_that_was_not_killed_prevents_another() -> None:
     with Child(children.hang) as child, pytest.raises(ChildError, match=f"process {child.pid} hangs"):
         child.check_gone()
     child.check_gone()
 
 
-def test_what_is_killed_is_counted_and_what_has_ended_is_not() -> None:
+def test_killed_children_are_counted_and_ended_ones_are_not() -> None:
     before = kill_counts.killed, kill_counts.left_behind
     with Child(children.hang):
         pass

@@ -1,4 +1,4 @@
-"""A process that has confined itself gets no further."""
+"""A confined process cannot exceed its limits."""
 
 import os
 from pathlib import Path
@@ -21,18 +21,18 @@ def result_of(function: str, *arguments: str) -> str:
             return str(error)
 
 
-@pytest.mark.parametrize(("megabytes", "said"), [("24", ""), ("40", "no memory"), ("8192", "no memory")])
-def test_memory(megabytes: str, said: str) -> None:
-    assert result_of("allocate", megabytes) == said
+@pytest.mark.parametrize(("megabytes", "output"), [("24", ""), ("40", "no memory"), ("8192", "no memory")])
+def test_memory(megabytes: str, output: str) -> None:
+    assert result_of("allocate", megabytes) == output
 
 
 def test_processor_time() -> None:
     assert result_of("compute") == "its process was ended by SIGXCPU"
 
 
-@pytest.mark.parametrize(("length", "said"), [("1000", ""), ("1001", "File too large")])
-def test_what_is_written(tmp_path: Path, length: str, said: str) -> None:
-    assert result_of("write", str(tmp_path / "file"), length) == said
+@pytest.mark.parametrize(("length", "output"), [("1000", ""), ("1001", "File too large")])
+def test_what_is_written(tmp_path: Path, length: str, output: str) -> None:
+    assert result_of("write", str(tmp_path / "file"), length) == output
 
 
 def test_a_refused_priority_changes_nothing_else() -> None:

@@ -1,4 +1,4 @@
-"""A source that fails is tried again; one that ends has ended; its faults reach health and nothing else."""
+"""A source that fails is opened again; one that has reached its end is not; faults reach only the status."""
 
 import threading
 
@@ -25,7 +25,7 @@ def supervise(source: ScriptedSource) -> tuple[SupervisedSource, list[Captured],
     return supervised, delivered, ended
 
 
-def test_a_source_that_fails_is_run_again_and_heals() -> None:
+def test_a_source_that_fails_is_opened_again_and_recovers() -> None:
     source = ScriptedSource(([], "no such camera"), ([LINE], RuntimeError("odd")), ([LINE, LINE], None))
     supervised, delivered, ended = supervise(source)
     wait_until(lambda: supervised.status.state == "ended", "it has ended")
@@ -34,18 +34,18 @@ def test_a_source_that_fails_is_run_again_and_heals() -> None:
     assert ended.is_set()
 
 
-def test_a_source_has_not_ended_before_what_follows_from_its_end_is_done() -> None:
-    seen: list[str] = []
+def test_a_source_has_ended_only_after_on_end_returned() -> None:
+    states: list[str] = []
     supervised = SupervisedSource(
         "s/test",
         ScriptedSource(([LINE], None)),
         lambda _: None,
         on_change=lambda: None,
-        on_end=lambda: seen.append(supervised.status.state),
+        on_end=lambda: states.append(supervised.status.state),
     )
     supervised.start()
     assert supervised.join(5)
-    assert (seen, supervised.status.state) == (["healthy"], "ended")
+    assert (states, supervised.status.state) == (["healthy"], "ended")
 
 
 def test_neither_reason_nor_log_shows_credentials(caplog: pytest.LogCaptureFixture) -> None:
@@ -60,7 +60,7 @@ def test_neither_reason_nor_log_shows_credentials(caplog: pytest.LogCaptureFixtu
     assert "s3" not in caplog.text
 
 
-def test_a_source_that_cannot_take_up_again_has_ended_when_it_fails_after_it_delivered() -> None:
+def test_a_source_that_cannot_resume_has_ended_when_it_fails_after_a_delivery() -> None:
     source = ScriptedSource(([], "not there yet"), ([LINE], "cut off"), ([LINE], None))
     delivered: list[Captured] = []
     ended = threading.Event()
@@ -83,7 +83,7 @@ def test_it_stops_while_it_waits_for_the_next_try() -> None:
 
 
 class SilentSource:
-    """Implements `Source`: delivers one line, then nothing more until it is told to return."""
+    """Implements `Source`: delivers one line, then nothing more until it is stopped."""
 
     drift_ppm = None
 
@@ -96,25 +96,25 @@ class SilentSource:
         assert stop.wait(10)
 
 
-def looking(complaint: Complaint | None = None) -> tuple[SilentSource, SupervisedSource, threading.Event]:
-    """A silent source, supervised and looked at until the event is set."""
+def checked(complaint: Complaint | None = None) -> tuple[SilentSource, SupervisedSource, threading.Event]:
+    """Return a silent source, supervised and checked until the event is set."""
     source, done = SilentSource(), threading.Event()
-    watch = Expectation(frozenset({"text"}), stall_after_ns=50 * NS_PER_MS, opening_ns=NS_PER_S)
+    expectation = Expectation(frozenset({"text"}), stall_after_ns=50 * NS_PER_MS, opening_ns=NS_PER_S)
     supervised = SupervisedSource(
-        "s/test", source, lambda _: None, on_change=lambda: None, watch=watch, inspect=lambda _: complaint
+        "s/test", source, lambda _: None, on_change=lambda: None, expectation=expectation, inspect=lambda _: complaint
     )
 
-    def look() -> None:
+    def check() -> None:
         while not done.wait(0.01):
-            supervised.look()
+            supervised.check()
 
-    threading.Thread(target=look, daemon=True).start()
+    threading.Thread(target=check, daemon=True).start()
     supervised.start()
     return source, supervised, done
 
 
-def test_a_source_that_ceases_to_deliver_is_closed_and_opened_again() -> None:
-    source, supervised, done = looking()
+def test_a_source_that_stops_delivering_is_closed_and_opened_again() -> None:
+    source, supervised, done = checked()
     wait_until(lambda: source.started == 3, "it is opened a third time")
     supervised.request_stop()
     assert supervised.join(5)
@@ -125,22 +125,22 @@ def test_a_source_that_ceases_to_deliver_is_closed_and_opened_again() -> None:
     assert status.recoveries >= 2
 
 
-def test_a_source_that_delivers_nonsense_is_opened_again_once_and_used(caplog: pytest.LogCaptureFixture) -> None:
-    source, supervised, done = looking(Complaint("nonsense", reopens=True))
+def test_a_source_with_unusable_content_is_opened_again_once_and_used(caplog: pytest.LogCaptureFixture) -> None:
+    source, supervised, done = checked(Complaint("nonsense", reopens=True))
     wait_until(lambda: source.started == 2, "it is opened again")
     assert supervised.status.failures == 0
     assert supervised.status.reopened == 1
     supervised.request_stop()
     assert supervised.join(5)
     done.set()
-    assert "s/test: nonsense; it is used as it is" in caplog.text
+    assert "s/test: nonsense; it stays in use" in caplog.text
 
 
 @given(st.integers(0, 200))
-def test_waits_grow_up_to_a_cap_and_are_spread(failures: int) -> None:
+def test_delays_grow_up_to_a_limit_and_are_spread(failures: int) -> None:
     backoff = Backoff(first_s=0.5, longest_s=10.0, failures=failures)
-    whole_s = min(10.0, 0.5 * 2.0**failures)
-    assert whole_s / 2 <= backoff.next_s() <= whole_s
+    full_s = min(10.0, 0.5 * 2.0**failures)
+    assert full_s / 2 <= backoff.next_s() <= full_s
     backoff.reset()
     assert backoff.next_s() <= 0.5
 
@@ -153,7 +153,7 @@ def test_a_paused_source_is_closed_until_it_is_resumed() -> None:
         supervised.pause()
         wait_until(lambda: supervised.status.state == "paused", "closed")
         assert (source.started, supervised.status.reason, supervised.status.failures) == (times - 1, None, 0)
-        supervised.look()
+        supervised.check()
         supervised.resume()
         wait_until(lambda times=times: source.started == times, "opened again")
     supervised.pause()
@@ -177,7 +177,7 @@ def test_a_source_that_is_paused_before_it_starts_is_never_opened() -> None:
     assert supervised.join(5)
 
 
-def test_pausing_one_that_fails_again_and_again_ends_its_trouble() -> None:
+def test_pausing_a_failing_source_clears_its_reason() -> None:
     source = ScriptedSource(*[([], "no such camera")] * 50)
     supervised, _, _ = supervise(source)
     wait_until(lambda: supervised.status.failures >= 1, "it has failed")

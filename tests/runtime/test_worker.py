@@ -1,4 +1,4 @@
-"""A worker never makes its producer wait, keeps the newest, and is fair."""
+"""A worker never blocks its producer, drops the oldest jobs, and serves all keys fairly."""
 
 import threading
 from collections import Counter
@@ -10,15 +10,15 @@ from daemon.runtime.worker import Worker
 
 
 class Gate:
-    """Work that waits until it is let through."""
+    """Work that waits until the gate opens."""
 
     def __init__(self) -> None:
-        self.entered = threading.Semaphore(0)
+        self.begun = threading.Semaphore(0)
         self.open = threading.Semaphore(0)
         self.done: list[str] = []
 
     def work(self, job: str, index: int) -> None:
-        self.entered.release()
+        self.begun.release()
         assert self.open.acquire(timeout=10)
         self.done.append(job)
 
@@ -28,7 +28,7 @@ def test_the_oldest_of_a_full_queue_is_displaced() -> None:
     worker = Worker("test", gate.work, capacity=2)
     worker.start()
     assert worker.offer("s", "busy") is None
-    assert gate.entered.acquire(timeout=10)
+    assert gate.begun.acquire(timeout=10)
     assert [worker.offer("s", job) for job in ("a", "b", "c", "d")] == [None, None, "a", "b"]
     gate.open.release(10)
     assert worker.close(10)
@@ -40,7 +40,7 @@ def test_keys_take_turns() -> None:
     worker = Worker("test", gate.work, capacity=8)
     worker.start()
     worker.offer("loud", "busy")
-    assert gate.entered.acquire(timeout=10)
+    assert gate.begun.acquire(timeout=10)
     for index in range(3):
         worker.offer("loud", f"loud {index}")
     worker.offer("quiet", "quiet 0")
@@ -64,24 +64,24 @@ def test_a_job_that_fails_does_not_end_the_worker() -> None:
     assert done == [1]
 
 
-def test_close_says_when_work_hangs() -> None:
+def test_close_reports_work_that_hangs() -> None:
     gate = Gate()
     worker = Worker("test", gate.work, capacity=1)
     worker.start()
     worker.offer("s", "stuck")
-    assert gate.entered.acquire(timeout=10)
+    assert gate.begun.acquire(timeout=10)
     assert not worker.close(0.05)
     gate.open.release()
     assert worker.close(10)
 
 
 def shares_of(keys: int, threads: int, first: int) -> Counter[str]:
-    """How many of the first so many jobs were whose, where every key has jobs all the while."""
+    """Return each key's share of the first jobs, where every key always has jobs."""
     taken: list[str] = []
     worker = Worker[str]("test", lambda job, _: taken.append(job), capacity=first, threads=threads)
     for key in range(keys):
         for _ in range(first // keys + threads + 1):
-            worker.queue(str(key), str(key))
+            worker.put(str(key), str(key))
     worker.start()
     assert worker.close(10)
     shares = Counter(taken[:first])
@@ -89,7 +89,7 @@ def shares_of(keys: int, threads: int, first: int) -> Counter[str]:
 
 
 @given(keys=st.integers(1, 9), first=st.integers(1, 200))
-def test_keys_that_always_have_jobs_get_the_same(keys: int, first: int) -> None:
+def test_keys_that_always_have_jobs_get_equal_shares(keys: int, first: int) -> None:
     shares = shares_of(keys, 1, first)
     assert max(shares.values()) - min(shares.values()) <= 1
 
@@ -104,10 +104,10 @@ def test_with_several_threads_each_may_be_one_job_behind(keys: int, first: int, 
     demands=st.lists(st.integers(1, 40), min_size=1, max_size=6),
     services=st.integers(1, 60),
 )
-def test_who_wants_less_than_its_share_gets_all_and_the_rest_is_shared_equally(
+def test_a_key_below_its_share_gets_everything_and_the_rest_is_shared_equally(
     demands: list[int], services: int
 ) -> None:
-    """Each key has so many jobs waiting; a thread that takes `services` of them serves them max-min fair."""
+    """Each key has `demands` jobs waiting; one thread that takes `services` of them serves them max-min fair."""
     gate = Gate()
     worker = Worker("test", gate.work, capacity=40)
     for key, demand in enumerate(demands):
@@ -122,12 +122,12 @@ def test_who_wants_less_than_its_share_gets_all_and_the_rest_is_shared_equally(
         assert got[str(key)] == demand or got[str(key)] <= least_of_the_rest + 1
 
 
-def test_who_was_served_longest_ago_is_next_and_displacing_keeps_the_place() -> None:
+def test_the_least_recently_served_key_is_next_and_displacing_keeps_its_place() -> None:
     gate = Gate()
     worker = Worker("test", gate.work, capacity=1)
     worker.start()
     worker.offer("a", "busy")
-    assert gate.entered.acquire(timeout=10)
+    assert gate.begun.acquire(timeout=10)
     for key in ("a", "b", "c", "seldom"):
         worker.offer(key, key)
     assert worker.offer("a", "a newer") == "a"
@@ -138,19 +138,19 @@ def test_who_was_served_longest_ago_is_next_and_displacing_keeps_the_place() -> 
 
 @given(keys=st.integers(2, 9), served=st.integers(1, 9))
 def test_bursts_that_always_come_in_the_same_order_are_shared_equally(keys: int, served: int) -> None:
-    """As of cameras that deliver at the same time, more often than all can be encoded."""
+    """Cameras that deliver at the same time, more often than all can be encoded, cause such bursts."""
     gate = Gate()
     worker = Worker("test", gate.work, capacity=1)
     worker.start()
     worker.offer("first", "first")
-    assert gate.entered.acquire(timeout=10)
+    assert gate.begun.acquire(timeout=10)
     bursts, a_burst = 30, min(served, keys)
     for _ in range(bursts):
         for key in range(keys):
             worker.offer(str(key), str(key))
         for _ in range(a_burst):
             gate.open.release()
-            assert gate.entered.acquire(timeout=10)
+            assert gate.begun.acquire(timeout=10)
     shares = Counter(gate.done[1:])
     gate.open.release(keys + 2)
     assert worker.close(10)
@@ -165,17 +165,17 @@ def test_several_threads_work_for_one_key_at_once() -> None:
     worker.grow(3)
     for job in ("a", "b", "c"):
         assert worker.offer("s", job) is None
-        assert gate.entered.acquire(timeout=10)
-    assert [progress.look().loop for progress in worker.progress] == ["test", "test-2", "test-3"]
+        assert gate.begun.acquire(timeout=10)
+    assert [progress.snapshot().loop for progress in worker.heartbeats] == ["test", "test-2", "test-3"]
     gate.open.release(3)
     assert worker.close(10)
     assert sorted(gate.done) == ["a", "b", "c"]
 
 
-def test_a_job_goes_to_those_threads_alone_that_can_do_it() -> None:
+def test_a_job_goes_only_to_threads_that_can_do_it() -> None:
     done: list[tuple[int, int]] = []
     worker = Worker[int](
-        "test", lambda job, index: done.append((job, index)), capacity=500, threads=4, hands=lambda job: job
+        "test", lambda job, index: done.append((job, index)), capacity=500, threads=4, thread_limit=lambda job: job
     )
     for number in range(400):
         worker.offer(str(number % 3), 1 + number % 4)
@@ -185,11 +185,11 @@ def test_a_job_goes_to_those_threads_alone_that_can_do_it() -> None:
     assert all(index < job for job, index in done)
 
 
-def test_who_waits_for_what_it_has_queued_displaces_nothing() -> None:
+def test_put_displaces_nothing() -> None:
     gate = Gate()
     worker = Worker("test", gate.work, capacity=1)
     for job in ("a", "b", "c"):
-        worker.queue("s", job)
+        worker.put("s", job)
     worker.start()
     gate.open.release(3)
     assert worker.close(10)

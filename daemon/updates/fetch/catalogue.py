@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
-from daemon.bundle.manifest import Name, Version
-from daemon.bundle.release import MANIFEST, FileEntry, Release, ReleaseInfo, version_key
+from daemon.bundle.manifest import MANIFEST, Name, Version
+from daemon.bundle.release import FileEntry, Release, ReleaseInfo, version_key
 from daemon.core.errors import UpdateError
 
 # of a name from the source, in a message
