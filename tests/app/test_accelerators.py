@@ -63,14 +63,19 @@ def test_recognitions_name_their_devices_and_go_on_through_a_crash(
     with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
         node = Watched(subscriber)
         wait_until(lambda: name in node.devices("audio"), "the delegate hears", 30)
-        wait_until(lambda: node.accelerator(name).get("failures") == {"died": 1}, "it dies", 30)
+        wait_until(lambda: node.accelerator(name).get("failures", {}).get("died"), "it dies", 60)
         (tmp_path / "well").touch()
         wait_until(lambda: node.accelerator(name).get("state") == "in_use", "it is used again", 30)
         assert set(node.devices("image")) == {"cpu"}
         history = node.accelerator(name)["history"]
-        assert [change["state"] for change in history] == ["in_use", "failed", "in_use"]
-        assert history[1]["failure"] == "died"
-        assert history[1]["reason"] == "its process was ended by SIGABRT"
+        states = [change["state"] for change in history]
+        assert states == ["in_use", *["failed", "in_use"] * (len(states) // 2)]
+        failed = [change for change in history if change["state"] == "failed"]
+        # on a busy machine an answer may be too late besides
+        assert {change["failure"] for change in failed} - {"hung", "slow"} == {"died"}
+        assert {change["reason"] for change in failed if change["failure"] == "died"} == {
+            "its process was ended by SIGABRT"
+        }
         wait_until(lambda: node.health["status"] == "ok", "all is well", 10)
         said = node.health["encoders"]
         assert said["audio"] == {"wanted": name, "device": name, "reason": None}
