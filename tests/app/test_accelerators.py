@@ -76,7 +76,7 @@ def test_recognitions_name_their_devices_and_go_on_through_a_crash(
         assert {change["reason"] for change in failed if change["failure"] == "died"} == {
             "its process was ended by SIGABRT"
         }
-        wait_until(lambda: node.health["status"] == "ok", "all is well", 10)
+        wait_until(lambda: node.health["status"] == "ok", "all is well")
         said = node.health["encoders"]
         assert said["audio"] == {"wanted": name, "device": name, "reason": None}
         assert said["image"] == {"wanted": "cpu", "device": "cpu", "reason": None}
@@ -109,7 +109,7 @@ def test_a_killed_daemon_leaves_no_process_behind(tmp_path: Path, broker: Mosqui
         assert len(served) == 1, "one process for one accelerator, whatever it runs"
         os.kill(daemon.process.pid, signal.SIGKILL)
         daemon.wait(10)
-        wait_until(lambda: not is_running(served[0]), "it has ended too", 10)
+        wait_until(lambda: not is_running(served[0]), "it has ended too")
 
 
 def test_auto_starts_nothing_and_loads_nothing_where_there_is_no_accelerator(tmp_path: Path, broker: Mosquitto) -> None:
@@ -124,7 +124,7 @@ def test_auto_starts_nothing_and_loads_nothing_where_there_is_no_accelerator(tmp
         assert "ai_edge_litert" in mapped or "tflite_runtime" in mapped
         for library in ("WebGpu", "libvulkan", "libOpenCL", "libcuda", "libedgetpu"):
             assert library not in mapped
-        wait_until(lambda: "encoders" in node.health, "health", 10)
+        wait_until(lambda: "encoders" in node.health, "health")
         cpu = {"wanted": "auto", "device": "cpu", "reason": None}
         assert node.health["encoders"] == dict.fromkeys(("image", "audio", "text"), cpu)
         assert node.health["accelerators"] == {}

@@ -26,8 +26,8 @@ INSTALLED_BY = ("scripts/install", "scripts/setup.sh", "requirements/runtime.loc
 COPY = "guest-copy-"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 NETWORK = ("PIP_INDEX_URL", "PIP_TRUSTED_HOST", "http_proxy", "https_proxy", "no_proxy")
-BOOT_S = 30.0
-COMMAND_S = 60.0
+BOOT_S = 120.0
+COMMAND_S = 120.0
 INSTALL_S = 600.0
 
 

@@ -105,7 +105,7 @@ def test_what_becomes_slow_is_used_no_more(tmp_path: Path, delegate: Path) -> No
 def test_one_that_refuses_is_tried_again_until_it_loads(tmp_path: Path, delegate: Path) -> None:
     cure = tmp_path / "cured"
     with SmallAccelerator(tmp_path, delegate_device(delegate, fault="refuse", unless=cure)) as small:
-        wait_until(lambda: small.failures("refused") >= 3, "refused three times", 20)
+        wait_until(lambda: small.failures("refused") >= 3, "refused three times")
         assert small.ask() == "cpu"
         assert small.accelerator.status.reason == f"{delegate} refuses: refused, as asked"
         cure.touch()
@@ -120,7 +120,7 @@ def test_one_that_dies_while_nothing_is_asked_is_replaced(tmp_path: Path, delega
         process = small.accelerator._process
         assert process is not None
         os.kill(process.child.pid, signal.SIGKILL)
-        wait_until(lambda: small.failures("died") == 1, "it is noticed", 10)
+        wait_until(lambda: small.failures("died") == 1, "it is noticed")
         small.wait_for("in_use")
         assert small.ask() == "test"
         assert not is_running(process.child.pid)
@@ -147,7 +147,7 @@ def test_one_that_has_failed_is_revived_first(tmp_path: Path, delegate: Path) ->
         small.wait_for("in_use")
         assert revived == []
         small.ask()
-        wait_until(lambda: small.accelerator.status.starts == 2, "a second start", 20)
+        wait_until(lambda: small.accelerator.status.starts == 2, "a second start")
         assert revived == [True]
 
 
