@@ -93,6 +93,17 @@ prepare_tests() {
     make_venv .venv-test requirements/test.lock
 }
 
+# in_private_memory COMMAND...: run the tests' command with a /dev/shm of its own where that is allowed, as it is to root:
+# programs of one user share JACK's locks there, and one that is killed with such a lock stops the others
+in_private_memory() {
+    if unshare --mount mount -t tmpfs tmpfs /dev/shm 2>/dev/null; then
+        # shellcheck disable=SC2016  # the arguments are the inner shell's
+        unshare --mount sh -c 'mount -t tmpfs tmpfs /dev/shm && exec "$@"' sh "$@"
+    else
+        "$@"
+    fi
+}
+
 # prepare_training: what scripts/train and scripts/evaluate-digits run in, and how
 prepare_training() {
     need_runtime

@@ -69,6 +69,11 @@ def test_devices_are_listed_for_scripts_and_for_people(capsys: pytest.CaptureFix
         assert all(device["device"] in said for device in devices)
 
 
+def says_none(line: str) -> bool:
+    """Whether it shows a recognition of nothing, and how old it is."""
+    return "  demo  none  0." in line and line.endswith(" ms")
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_watch_shows_what_comes_until_it_is_stopped(tmp_path: Path, broker: Mosquitto, as_json: bool) -> None:
     node = f"watched-{as_json}"
@@ -80,8 +85,12 @@ def test_watch_shows_what_comes_until_it_is_stopped(tmp_path: Path, broker: Mosq
         def lines() -> list[str]:
             return Path(seen.name).read_text().splitlines()
 
+        def says_all() -> bool:
+            # a busy machine may begin with recognitions of a digit
+            return len(lines()) > 20 and (as_json or any(map(says_none, lines())))
+
         try:
-            wait_until(lambda: len(lines()) > 20, "some lines")
+            wait_until(says_all, "some lines", 30)
             watcher.send_signal(signal.SIGTERM)
             assert watcher.wait(5) == 0
         finally:
@@ -96,6 +105,6 @@ def test_watch_shows_what_comes_until_it_is_stopped(tmp_path: Path, broker: Mosq
             assert all(latency > 0 for latency in latencies)
         else:
             assert any(line.endswith(f"node {node}  is online") for line in lines())
-            assert any("  demo  none  0." in line and line.endswith(" ms") for line in lines())
+            assert any(map(says_none, lines()))
             assert all(line.isprintable() for line in lines())
         assert daemon.stop() == 0

@@ -75,7 +75,7 @@ class SmallAccelerator:
 
     def wait_for(self, state: str) -> None:
         """Until it has come to a state."""
-        wait_until(lambda: self.accelerator.status.state == state, f"{state}: {self.accelerator.status}", 20)
+        wait_until(lambda: self.accelerator.status.state == state, f"{state}: {self.accelerator.status}")
 
     def compute(self) -> str:
         """Compute one random input, and return the device that did. The output must be right."""

@@ -26,8 +26,8 @@ INSTALLED_BY = ("scripts/install", "scripts/setup.sh", "requirements/runtime.loc
 COPY = "guest-copy-"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 NETWORK = ("PIP_INDEX_URL", "PIP_TRUSTED_HOST", "http_proxy", "https_proxy", "no_proxy")
-BOOT_S = 30.0
-COMMAND_S = 60.0
+BOOT_S = 120.0
+COMMAND_S = 120.0
 INSTALL_S = 600.0
 
 
@@ -36,8 +36,9 @@ class Guest:
 
     def __init__(self, root: Path, log: Path, *options: str) -> None:
         name = f"--machine=perceptd-{os.getpid()}"
-        # --register=no and --keep-unit: this machine need not run systemd itself
-        self._command = ("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe", name)
+        # --register=no and --keep-unit: this machine need not run systemd itself; a guest ends with the tests' process
+        self._command = ("setpriv", "--pdeathsig", "KILL", "systemd-nspawn", "--quiet", "--register=no")
+        self._command += ("--keep-unit", "--console=pipe", name)
         self._command += (*options, f"--directory={root}", "--boot")
         self._log = log.open("wb")
 

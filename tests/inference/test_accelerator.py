@@ -104,7 +104,7 @@ def test_a_slow_accelerator_is_no_longer_used(tmp_path: Path, delegate: Path) ->
 def test_one_that_refuses_is_tried_again_until_it_loads(tmp_path: Path, delegate: Path) -> None:
     cure = tmp_path / "cured"
     with SmallAccelerator(tmp_path, delegate_device(delegate, fault="refuse", unless=cure)) as small:
-        wait_until(lambda: small.failures("refused") >= 3, "refused three times", 20)
+        wait_until(lambda: small.failures("refused") >= 3, "refused three times")
         assert small.compute() == "cpu"
         assert small.accelerator.status.reason == f"{delegate} refuses: refused, as asked"
         cure.touch()
@@ -119,7 +119,7 @@ def test_one_that_dies_while_idle_is_replaced(tmp_path: Path, delegate: Path) ->
         process = small.accelerator._process
         assert process is not None
         os.kill(process.child.pid, signal.SIGKILL)
-        wait_until(lambda: small.failures("died") == 1, "it is detected", 10)
+        wait_until(lambda: small.failures("died") == 1, "it is detected")
         small.wait_for("in_use")
         assert small.compute() == "test"
         assert not is_running(process.child.pid)
@@ -159,7 +159,7 @@ def test_one_that_has_failed_is_reset_first(tmp_path: Path, delegate: Path) -> N
         small.wait_for("in_use")
         assert upkeep.resets == 0
         small.compute()
-        wait_until(lambda: small.accelerator.status.starts == 2, "a second start", 20)
+        wait_until(lambda: small.accelerator.status.starts == 2, "a second start")
         assert upkeep.resets == 1
 
 

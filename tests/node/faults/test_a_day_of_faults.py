@@ -147,7 +147,7 @@ def test_a_day_of_faults(tmp_path: Path) -> None:
             with sound.playing(440):
                 node.takes(all_well, 20, "every source is well")
 
-        node.takes(lambda: subscriber.payloads("perceptd/n/health"), 15, "health")
+        node.takes(lambda: subscriber.payloads("perceptd/n/health"), 60, "health")
         suffer_all(WARM_UP)
         before = holdings(daemon.process.pid)
         suffer_all(FAULTS - WARM_UP)

@@ -78,7 +78,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         subscriber = stack.enter_context(Subscriber(broker, "perceptd/n/#"))
         daemon = stack.enter_context(DaemonProcess(config, directory, environment=sound.environment))
         node = WatchedNode(subscriber, "n")
-        node.takes(lambda: subscriber.payloads("perceptd/n/health"), 10, "health")
+        node.takes(lambda: subscriber.payloads("perceptd/n/health"), 60, "health")
         clip = write_clip(directory / "clip.mp4", seconds=2)
         yield Scene(node, daemon, rtsp, mjpeg, sound, film, clip)
         assert daemon.process.poll() is None, "it has lived through all"

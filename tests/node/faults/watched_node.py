@@ -37,5 +37,5 @@ class WatchedNode:
         return time.monotonic() - began
 
     def _sources(self) -> str:
-        streams = self.health()["streams"]
+        streams = self.health()["streams"] if self._subscriber.payloads(self._topic) else {}
         return json.dumps({name: stream["sources"] for name, stream in streams.items()}, indent=1)
