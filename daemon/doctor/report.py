@@ -8,9 +8,9 @@ import sys
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING
 
+from daemon.core.status_line import StatusLine
 from daemon.doctor.edgetpu import edge_tpu_findings
 from daemon.doctor.finding import Finding, exit_code
 from daemon.doctor.libraries import assess_versions, installed, library_findings
@@ -91,25 +91,13 @@ class _RunningCheck:
     """While a check takes long, shows on a terminal what it does. A context manager."""
 
     def __init__(self, work: str) -> None:
-        self._work = work
-        self._shown = threading.Event()
-        self._timer: threading.Timer | None = None
+        self._line = StatusLine()
+        self._timer = threading.Timer(SHOW_CHECK_AFTER_S, self._line.show, [f"{work} ..."])
 
     def __enter__(self) -> None:
-        if sys.stderr.isatty():
-            self._timer = threading.Timer(SHOW_CHECK_AFTER_S, self._show)
-            self._timer.start()
+        self._timer.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._timer is None:
-            return
+    def __exit__(self, *_: object) -> None:
         self._timer.cancel()
         self._timer.join()
-        if self._shown.is_set():
-            print(" " * (len(self._work) + 4), end="\r", file=sys.stderr, flush=True)
-
-    def _show(self) -> None:
-        self._shown.set()
-        print(f"{self._work} ...", end="\r", file=sys.stderr, flush=True)
+        self._line.clear()
