@@ -54,12 +54,12 @@ def calibration_rows(embedded: Embedded) -> list[Row]:
 def missing_rows(embedded: Embedded, data: Path) -> list[Row]:
     """The head with senses absent against a head fitted for just that subset, to the same development items."""
     # here, because they load TensorFlow
+    from training.embeddings import embed_items
     from training.fusion import fit_head
-    from training.heard import listen
 
     tell("missing modality: embeds development items, and fits a head for each of 7 subsets; about 5 minutes")
     directory = embedded.subject.bundle.directory
-    heard = listen(directory, data)
+    heard = embed_items(directory, data)
     rows = []
     for subset in shown("heads", SUBSETS):
         bits = sum(1 << MODALITIES.index(name) for name in subset)

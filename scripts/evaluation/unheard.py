@@ -70,7 +70,7 @@ def _train_missing(data: Path) -> None:
 
 
 def _train_without(data: Path, speaker: str) -> None:
-    from training.left_out import train_without  # here, because it loads TensorFlow
+    from training.leave_one_out import train_without  # here, because it loads TensorFlow
 
     encoders = _encoders(speaker)
     encoders["int8"].parent.mkdir(parents=True, exist_ok=True)
