@@ -91,8 +91,8 @@ def test_faded_pictures_keep_at_most_a_quarter_of_their_variance() -> None:
     rng = np.random.default_rng(1)
     rows = 128 + rng.normal(0, 1, (300, 40)) @ rng.normal(0, 1, (40, 784))
     pictures = np.clip(rows, 0, 255).astype(np.uint8).reshape(-1, 28, 28)
-    kept = faded(pictures, pictures).astype(float).var(axis=0).sum() / pictures.astype(float).var(axis=0).sum()
-    assert 0.15 < kept <= 0.26
+    remaining = faded(pictures, pictures).astype(float).var(axis=0).sum() / pictures.astype(float).var(axis=0).sum()
+    assert 0.15 < remaining <= 0.26
 
 
 def test_lines_are_short_and_distinct_and_a_mistyped_one_has_one_slip() -> None:
