@@ -1,18 +1,18 @@
-"""How many digits of the demo clip were recognised, against the clip's own list. Pure functions."""
+"""Scores the events of a demo run against the list of digits in the demo recording. Pure functions."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+# An event may begin this long after its passage has ended, because sound and text are recognised once complete.
 GRACE_S = 1.5
-"""An event may begin so long after its passage ended: sound and text are recognised once they are complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A part of the clip; `label` is what is to be recognised in it, or None.
+    """A part of the recording; `label` is the digit to be recognised in it, or None.
 
-    Where the senses contradict each other there is no label; `claims` are what each of them says.
+    If the senses contradict each other there is no label, and `claims` are the labels of the senses.
     """
 
     start_s: float
@@ -23,8 +23,8 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """An event that began `at_s` seconds after the first pass of the clip began."""
+class EventStart:
+    """An event that began `at_s` seconds after the start of the first pass of the recording."""
 
     at_s: float
     label: str
@@ -32,16 +32,16 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Digits recognised and digits shown, by the kind of passage; events where the senses contradict; all others."""
+    """Recognised and shown digits by kind of passage, events during contradictions, and all other events."""
 
     recognised: Counter[str]
     shown: Counter[str]
-    contradicted: list[Seen]
-    unfounded: list[Seen]
+    contradicted: list[EventStart]
+    unfounded: list[EventStart]
 
 
-def score(passages: Sequence[Passage], clip_s: float, watched_s: float, events: Iterable[Seen]) -> Score:
-    """Compare events with the passages that were watched to their end, over as many passes as were watched."""
+def score(passages: Sequence[Passage], clip_s: float, watched_s: float, events: Iterable[EventStart]) -> Score:
+    """Compare events with the passages that were watched completely, over as many passes as were watched."""
     result = Score(Counter(), Counter(), [], [])
     remaining = list(events)
     for passage in _watched(passages, clip_s, watched_s):
@@ -59,13 +59,13 @@ def score(passages: Sequence[Passage], clip_s: float, watched_s: float, events: 
 
 
 def _watched(passages: Sequence[Passage], clip_s: float, watched_s: float) -> list[Passage]:
-    """The passages with a label, once per pass, that ended early enough for an event to show."""
+    """The passages with a label, once per pass, that ended early enough for an event to appear."""
     all_of_them = _passes(passages, clip_s, watched_s)
     return [passage for passage in all_of_them if passage.label is not None and passage.end_s + GRACE_S <= watched_s]
 
 
 def _passes(passages: Sequence[Passage], clip_s: float, watched_s: float) -> list[Passage]:
-    """All passages, once for each pass of the clip that was begun."""
+    """All passages, once for each pass of the recording that has begun."""
     turns = range(int(watched_s // clip_s) + 1)
     return [
         replace(passage, start_s=passage.start_s + turn * clip_s, end_s=passage.end_s + turn * clip_s)
@@ -74,9 +74,9 @@ def _passes(passages: Sequence[Passage], clip_s: float, watched_s: float) -> lis
     ]
 
 
-def _fits(event: Seen, passage: Passage) -> bool:
+def _fits(event: EventStart, passage: Passage) -> bool:
     return event.label == passage.label and _is_during(event, passage)
 
 
-def _is_during(event: Seen, passage: Passage) -> bool:
+def _is_during(event: EventStart, passage: Passage) -> bool:
     return passage.start_s <= event.at_s <= passage.end_s + GRACE_S

@@ -1,4 +1,4 @@
-"""Writes docs/mqtt: a JSON Schema for every payload, and the AsyncAPI document that says where each goes."""
+"""Writes docs/mqtt: a JSON Schema for every payload, and the AsyncAPI document that lists the topic of each."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 @dataclass(frozen=True)
 class Channel:
-    """One topic: who sends what, and how. `model` None: plain text."""
+    """One topic: who sends which payload, and how. `model` is None for plain text."""
 
     name: str
     address: str
@@ -33,7 +33,7 @@ class Channel:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """Of its payload."""
+        """The JSON Schema of the payload."""
         if self.model is None:
             return PLAIN[self.name]
         mode: Literal["serialization", "validation"] = "serialization" if self.action == "send" else "validation"
@@ -45,7 +45,7 @@ PLAIN: dict[str, dict[str, Any]] = {
     "text": {
         "$schema": DIALECT,
         "title": "Text",
-        "description": "A text, or a JSON object with one; at most 4096 bytes of UTF-8.",
+        "description": "A text, or a JSON object with a text; at most 4096 bytes of UTF-8.",
         "anyOf": [
             {"type": "string"},
             {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
@@ -68,15 +68,15 @@ CHANNELS = (
     ),
 )
 PARAMETERS = {
-    "node": {"description": "The name of the device in its config.yaml."},
-    "stream": {"description": "The name of the place being watched in config.yaml."},
-    "object": {"description": "perceptd_ and the name of the device."},
+    "node": {"description": "The name of the node in its config.yaml."},
+    "stream": {"description": "The name of the stream in config.yaml."},
+    "object": {"description": "perceptd_ and the name of the node."},
     "command": {"description": "The command that is answered.", "enum": list(ARGUMENTS)},
 }
 
 
 def documents() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every file of docs/mqtt by its name."""
+    """Name and content of every file in docs/mqtt."""
     for channel in CHANNELS:
         yield f"{channel.name}.schema.json", channel.schema
     yield "asyncapi.json", _asyncapi()
@@ -88,7 +88,7 @@ def _asyncapi() -> dict[str, Any]:
         "info": {
             "title": "perceptd",
             "version": __version__,
-            "description": "What the daemon says and takes over MQTT; docs/mqtt.md explains it.",
+            "description": "The messages that the daemon sends and receives over MQTT. docs/mqtt.md explains them.",
         },
         "defaultContentType": "application/json",
         "channels": {channel.name: _channel(channel) for channel in CHANNELS},
@@ -98,7 +98,7 @@ def _asyncapi() -> dict[str, Any]:
 
 
 def _channel(channel: Channel) -> dict[str, Any]:
-    parameters = {name: what for name, what in PARAMETERS.items() if f"{{{name}}}" in channel.address}
+    parameters = {name: description for name, description in PARAMETERS.items() if f"{{{name}}}" in channel.address}
     messages = {channel.name: {"$ref": f"#/components/messages/{channel.name}"}}
     return {"address": channel.address, "parameters": parameters, "messages": messages}
 
@@ -132,7 +132,7 @@ def main() -> int:
 
 
 def rendered(document: dict[str, Any]) -> str:
-    """As it stands in its file."""
+    """The document as text, as its file contains it."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 

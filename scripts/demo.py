@@ -1,4 +1,4 @@
-"""What scripts/run runs: a private broker, the daemon, a subscriber that prints, and a summary."""
+"""The program of scripts/run: starts a private broker and the daemon, prints the received messages, and a summary."""
 
 import argparse
 import contextlib
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import av
 import yaml
-from clip_score import Passage, Score, Seen, score
+from clip_score import EventStart, Passage, Score, score
 
 from daemon.cli.render import Narrator
 from daemon.config.mqtt import MqttConfig
@@ -30,19 +30,25 @@ from daemon.mqtt.subscriber import Received, watch
 ROOT = Path(__file__).resolve().parent.parent
 START_DEADLINE_S = 10.0
 STOP_DEADLINE_S = 6.0
-MAX_TOLD = 5
+MAX_LISTED = 5
 SAMPLE_EVERY_S = 0.25
 
 
 def main() -> int:
     """Run the demo; the exit code is that of the daemon."""
     parser = argparse.ArgumentParser(prog="scripts/run", description=__doc__)
-    parser.add_argument("--for", dest="seconds", type=_seconds, metavar="SECONDS", help="end by itself after so long")
-    parser.add_argument("--config", type=Path, default=ROOT / "config.yaml", metavar="FILE", help="another config")
+    parser.add_argument("--for", dest="seconds", type=_seconds, metavar="SECONDS", help="stop after this time")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=ROOT / "config.yaml",
+        metavar="FILE",
+        help="config to run (default: the shipped config.yaml)",
+    )
     options = parser.parse_args()
     interrupted: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        # noted, not raised: however often Ctrl-C is pressed, the end is orderly
+        # The signal is recorded, not raised, so that the demo stops in order even if Ctrl-C is pressed several times.
         signal.signal(number, lambda number, _: interrupted.append(number))
     try:
         config = load_config(options.config).document
@@ -54,7 +60,7 @@ def main() -> int:
         log = Path(directory) / "daemon.log"
         daemon = stack.enter_context(Daemon(options.config, port, log))
         stream = next(iter(config.streams))
-        print(f"broker on 127.0.0.1:{port}; send it a text, for example:", flush=True)
+        print(f"A private broker runs on 127.0.0.1:{port}. Send the daemon a text, for example:", flush=True)
         print(f"  mosquitto_pub -p {port} -t perceptd/{config.node}/{stream}/text -m 'room seven'\n", flush=True)
         viewer = Viewer(config, port)
         viewer.view(options.seconds, daemon, interrupted)
@@ -62,7 +68,7 @@ def main() -> int:
         viewer.close()
         if code != 0:
             print(log.read_text(errors="replace"), file=sys.stderr)
-            print(f"the daemon ended with exit code {code}", file=sys.stderr)
+            print(f"the daemon failed with exit code {code}; its log is above", file=sys.stderr)
             return code
         print("\n".join(summary(config, viewer, daemon)), flush=True)
     return 0
@@ -77,7 +83,7 @@ def _seconds(text: str) -> float:
 
 @contextlib.contextmanager
 def broker(directory: Path) -> Iterator[int]:
-    """A mosquitto of our own on a free loopback port; yields the port."""
+    """Run a private mosquitto on a free loopback port; yields the port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -106,18 +112,18 @@ def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 
 class Daemon:
-    """The daemon as a process, with its use of memory and processor watched from outside."""
+    """Runs the daemon as a process, and measures its memory and processor time from outside."""
 
     def __init__(self, config: Path, port: int, log: Path) -> None:
         command = [sys.executable, "-m", "daemon", "run", "--config", config, "--broker", f"127.0.0.1:{port}"]
         self.started = time.monotonic()
-        # what it keeps is of no use to the next demo
+        # a temporary directory, because the next demo does not need the state of this one
         environment = os.environ | {"STATE_DIRECTORY": str(log.parent / "state")}
         with log.open("wb") as file:
             self.process = subprocess.Popen(command, cwd=ROOT, stderr=file, start_new_session=True, env=environment)
         self.peak_pss_mb = 0.0
         self.cpu_s = 0.0
-        self.lived_s = 0.0
+        self.uptime_s = 0.0
 
     def __enter__(self) -> "Daemon":
         return self
@@ -128,29 +134,29 @@ class Daemon:
             self.process.wait()
 
     def sample(self) -> None:
-        """Note the memory and processor time used so far."""
+        """Measure the memory and the processor time used so far."""
         with contextlib.suppress(OSError):
             lines = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
             pss_kb = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
             self.peak_pss_mb = max(self.peak_pss_mb, pss_kb / 1024)
             fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
             self.cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-            self.lived_s = time.monotonic() - self.started
+            self.uptime_s = time.monotonic() - self.started
 
     def stop(self) -> int:
-        """Ask it to stop; gives its exit code."""
+        """Stop the daemon; returns its exit code."""
         self.sample()
         self.process.terminate()
         try:
             return self.process.wait(STOP_DEADLINE_S)
         except subprocess.TimeoutExpired:
-            print("the daemon did not stop in time", file=sys.stderr)
+            print(f"the daemon did not stop within {STOP_DEADLINE_S:g} s and was killed", file=sys.stderr)
             self.process.kill()
             return self.process.wait()
 
 
 class Viewer:
-    """Prints what a subscriber sees, and keeps what the summary needs."""
+    """Prints the messages that a subscriber receives, and stores figures for the summary."""
 
     def __init__(self, config: Config, port: int) -> None:
         self._narrator = Narrator(colour=sys.stdout.isatty(), with_node=False)
@@ -168,14 +174,14 @@ class Viewer:
         self._thread.start()
 
     def view(self, seconds: float | None, daemon: Daemon, interrupted: Sequence[int]) -> None:
-        """Let time pass until it is up, somebody has interrupted, or the daemon has ended."""
+        """Wait until the time is up, somebody interrupts, or the daemon ends."""
         end = None if seconds is None else time.monotonic() + seconds
         while not interrupted and daemon.process.poll() is None and (end is None or time.monotonic() < end):
             daemon.sample()
             time.sleep(SAMPLE_EVERY_S if end is None else max(0.0, min(SAMPLE_EVERY_S, end - time.monotonic())))
 
     def close(self) -> None:
-        """End once the daemon's last messages have been printed."""
+        """Stop after the daemon's last messages have been printed."""
         self._stop.set()
         self._thread.join(STOP_DEADLINE_S)
 
@@ -210,28 +216,28 @@ def _epoch_s(iso: str) -> float:
 
 
 def summary(config: Config, viewer: Viewer, daemon: Daemon) -> Iterator[str]:
-    """What the run came to."""
+    """The lines of the summary."""
     yield ""
     for name, stream in viewer.health.get("streams", {}).items():
         for modality, counts in stream["inputs"].items():
             things = {"image": "frames", "audio": "blocks", "text": "lines"}[modality]
             dropped = ", ".join(f"{count} {reason}" for reason, count in counts["dropped"].items()) or "none"
             yield f"{name:<8} {counts['captured']:6} {things} captured, {counts['encoded']} encoded, dropped: {dropped}"
-        yield f"{name:<8} {stream['recognitions']:6} recognitions made, {stream['events']} event messages"
+        yield f"{name:<8} {stream['recognitions']:6} recognitions, {stream['events']} event messages"
     if viewer.first_recognition is not None:
-        yield f"first recognition {viewer.first_recognition - daemon.started:.1f} s after the daemon was started"
+        yield f"first recognition: {viewer.first_recognition - daemon.started:.1f} s after the start of the daemon"
     if viewer.latencies_ms:
         ordered = sorted(viewer.latencies_ms)
         p50, p99 = (ordered[min(len(ordered) - 1, int(len(ordered) * part))] for part in (0.5, 0.99))
-        yield f"capture to subscriber: p50 {p50:.1f} ms, p99 {p99:.1f} ms ({len(ordered)} recognitions)"
-    if daemon.lived_s:
-        yield f"processor: {daemon.cpu_s / daemon.lived_s:.3f} s a second"
+        yield f"latency from capture to subscriber: p50 {p50:.1f} ms, p99 {p99:.1f} ms ({len(ordered)} recognitions)"
+    if daemon.uptime_s:
+        yield f"processor time: {daemon.cpu_s / daemon.uptime_s:.3f} s per second"
         yield f"peak memory (PSS): {daemon.peak_pss_mb:.0f} MB"
     yield from _digits(config, viewer)
 
 
 def _digits(config: Config, viewer: Viewer) -> Iterator[str]:
-    """How many of the clip's digits were recognised, if there is a list of them beside it."""
+    """How many digits of the recording were recognised, if a list of them lies beside the recording."""
     replay = next(iter(config.streams.values())).replay
     if replay is None or viewer.began is None:
         return
@@ -242,9 +248,9 @@ def _digits(config: Config, viewer: Viewer) -> Iterator[str]:
     passages = [_passage(row) for row in yaml.safe_load(truth.read_text())["passages"]]
     with av.open(str(clip)) as container:
         clip_s = container.duration / av.time_base
-    events = [Seen(at - viewer.began, label) for at, label in viewer.starts]
+    events = [EventStart(at - viewer.began, label) for at, label in viewer.starts]
     result = score(passages, clip_s, time.time() - viewer.began, events)
-    yield from _told(result)
+    yield from _score_lines(result)
 
 
 def _passage(row: dict) -> Passage:
@@ -253,24 +259,24 @@ def _passage(row: dict) -> Passage:
     return Passage(row["start_s"], row["end_s"], row["kind"], row["label"], claims)
 
 
-def _told(result: Score) -> Iterator[str]:
-    names = {"both": "seen and heard", "image": "seen", "audio": "heard", "text": "read"}
+def _score_lines(result: Score) -> Iterator[str]:
+    names = {"both": "picture and sound", "image": "picture", "audio": "sound", "text": "text"}
     if not result.shown:
-        yield "no digit of the clip was shown to its end"
+        yield "digits recognised: the run was too short, no digit was shown completely"
         return
     parts = ", ".join(
         f"{names.get(kind, kind)} {result.recognised[kind]} of {count}" for kind, count in result.shown.items()
     )
     yield f"digits recognised: {result.recognised.total()} of {result.shown.total()} ({parts})"
     if result.contradicted:
-        yield f"where picture and sound contradict each other, an event began: {_events(result.contradicted)}"
+        yield f"events while picture and sound contradict each other: {_events(result.contradicted)}"
     if result.unfounded:
-        yield f"events that match no digit of the clip (texts of your own make such): {_events(result.unfounded)}"
+        yield f"events without a digit in the recording (your own texts cause such events): {_events(result.unfounded)}"
 
 
-def _events(events: list[Seen]) -> str:
-    told = ", ".join(f"{event.label} at {event.at_s:.1f} s" for event in events[:MAX_TOLD])
-    return told + (f" and {len(events) - MAX_TOLD} more" if len(events) > MAX_TOLD else "")
+def _events(events: list[EventStart]) -> str:
+    listed = ", ".join(f"{event.label} at {event.at_s:.1f} s" for event in events[:MAX_LISTED])
+    return listed + (f" and {len(events) - MAX_LISTED} more" if len(events) > MAX_LISTED else "")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What scripts/bench measures with."""
+"""The benchmarks of scripts/bench."""

@@ -1,6 +1,7 @@
-"""The bare loop: the least that must be done for the same work, in one thread, with nothing of the daemon's care.
+"""The bare loop: the least work for the same result, in one thread and without the safeguards of the daemon.
 
-Same decoder, same pace, cheapest resize, log-mel, invoke, fuse, publish.
+It decodes with the same decoder at the same pace, resizes in the cheapest way, computes log-mel, invokes, fuses and
+publishes.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from daemon.encoders.audio import LogMel
 
 
 class Net:
-    """An interpreter with one thread."""
+    """A TFLite model in an interpreter with one thread."""
 
     def __init__(self, path: Path) -> None:
         self.interpreter = Interpreter(model_path=str(path), num_threads=1)
@@ -40,7 +41,7 @@ class Net:
 
 
 class Loop:
-    """Decode, wait until it is time, encode, fuse, publish."""
+    """Decodes, waits until an item is due, encodes, fuses and publishes."""
 
     def __init__(self, bundle: Path, port: int, topic: str) -> None:
         manifest = Manifest.model_validate(yaml.safe_load((bundle / "bundle.yaml").read_text()))
@@ -57,7 +58,7 @@ class Loop:
         self.client.loop_start()
 
     def run(self, clip: Path, seconds: float) -> None:
-        """Replay the clip in a loop."""
+        """Replay the clip in a loop for this many seconds."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             base = time.monotonic()
@@ -67,15 +68,15 @@ class Loop:
                     for frame in packet.decode():
                         due = base + frame.time
                         if isinstance(frame, av.AudioFrame):
-                            self.hear(frame)
+                            self.encode_sound(frame)
                             continue
                         time.sleep(max(0.0, due - time.monotonic()))
-                        self.see(frame, time.time() - (time.monotonic() - due))
+                        self.encode_frame(frame, time.time() - (time.monotonic() - due))
                         if due > end:
                             return
 
-    def see(self, frame: av.VideoFrame, captured: float) -> None:
-        """One frame: resized by planes where that is the cheapest, else by the whole."""
+    def encode_frame(self, frame: av.VideoFrame, captured: float) -> None:
+        """Encode and publish one frame. The planes are resized separately where the model takes colour."""
         height, width, channels = self.image.input.shape[1:]
         luma = _plane(frame.planes[0])
         if channels == 1:
@@ -90,8 +91,8 @@ class Loop:
         self.features[0, : self.sizes[0]] = self.image_net(tensor)[0].reshape(-1)
         self.publish(captured)
 
-    def hear(self, frame: av.AudioFrame) -> None:
-        """Some sound: a patch is computed whenever there is enough for the next one."""
+    def encode_sound(self, frame: av.AudioFrame) -> None:
+        """Add sound, and encode and publish a patch whenever there is enough for one."""
         preprocessing = self.audio.preprocessing
         self.samples = np.concatenate((self.samples, frame.to_ndarray().reshape(-1)))
         needed = (preprocessing.frames - 1) * preprocessing.hop_samples + preprocessing.window_samples
@@ -104,7 +105,7 @@ class Loop:
             self.publish(None)
 
     def publish(self, captured: float | None) -> None:
-        """Fuse and publish."""
+        """Fuse the latest features and publish the result."""
         outputs = self.head_net(self.features)
         scores = next(output for output in outputs if output.ndim == 2)[0]
         best = int(scores.argmax())
@@ -116,7 +117,7 @@ def _plane(plane: "av.video.plane.VideoPlane") -> np.ndarray:
 
 
 def main() -> None:
-    """Run the loop for a while."""
+    """Run the bare loop for the time that the command line asks for."""
     parser = argparse.ArgumentParser()
     parser.add_argument("bundle", type=Path)
     parser.add_argument("clip", type=Path)

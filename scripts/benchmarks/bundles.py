@@ -1,4 +1,4 @@
-"""The bundles to measure with: the shipped one, and one built on the spot from MobileNetV2 int8 and YAMNet."""
+"""The measured bundles: the shipped one, and one made of MobileNetV2 int8 and YAMNet."""
 
 import shutil
 import sys
@@ -20,20 +20,20 @@ LABELS = [f"label-{index}" for index in range(10)]
 
 
 def bundles(directory: Path, only: str | None = None) -> Iterator[tuple[str, Path, int]]:
-    """Each bundle to measure with: what it is called, where it lies, and the rate of its sound in Hz."""
+    """Name, directory and sample rate in Hz of each bundle to measure; of one bundle if `only` names it."""
     if only in (None, "digits"):
         manifest = yaml.safe_load((DIGITS / "bundle.yaml").read_text())
         yield "digits", DIGITS, manifest["modalities"]["audio"]["preprocessing"]["sample_rate_hz"]
     if only in (None, "real"):
         if not SHARED_MODELS.is_dir():
-            print(f"the real bundle is left out: no models at {SHARED_MODELS}", file=sys.stderr)
+            print(f"skipping the real bundle, because there are no models in {SHARED_MODELS}", file=sys.stderr)
             return
         build_real_bundle(SHARED_MODELS, directory / "bundle")
         yield "real", directory / "bundle", REAL_RATE_HZ
 
 
 def build_real_bundle(models: Path, directory: Path) -> None:
-    """Write the bundle; its head has random weights: what it says means nothing, what it costs is real."""
+    """Write the bundle. The weights of its head are random, so its labels mean nothing, but its cost is real."""
     directory.mkdir(parents=True)
     for name in (IMAGE, AUDIO):
         shutil.copyfile(models / name, directory / name)
@@ -48,7 +48,7 @@ def _manifest() -> dict:
         "format": 1,
         "name": "bench",
         "version": "1.0.0",
-        "description": "MobileNetV2 and YAMNet with a random head, to measure with",
+        "description": "MobileNetV2 and YAMNet with a random head, for benchmarks",
         "labels": LABELS,
         "modalities": {
             "image": {

@@ -1,6 +1,6 @@
-"""RTSP cameras on this machine: one server, whose cameras send recordings as they are.
+"""RTSP cameras on this machine: one server that sends recordings unchanged.
 
-Each has a recording of its own: of equal pictures one alone would be encoded.
+Each camera has its own recording, because identical pictures are encoded only once.
 """
 
 import subprocess
@@ -13,8 +13,9 @@ from benchmarks.clip import write_clip
 from benchmarks.process import cpu_s
 from benchmarks.repeat import write_repeated
 
+# The server sends a frame of sound when it begins, a camera when it has ended. At this rate the difference is 21 ms,
+# not 64 ms.
 SAMPLE_RATE_HZ = 48_000
-"""The server sends a frame of sound when it begins, a camera when it has ended: at this rate that is 21 ms, not 64."""
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
 
@@ -29,19 +30,19 @@ class Cameras:
 
     @property
     def cpu_s(self) -> float:
-        """Processor time the server has used so far, in seconds."""
+        """Processor time that the server has used so far, in seconds."""
         return cpu_s(self.pid)
 
 
 @contextmanager
 def cameras(directory: Path, count: int, fps: int, lasts_s: float) -> Iterator[Cameras]:
-    """Serve cameras of so many pictures a second, each for so long. Raises SystemExit when there is no server."""
+    """Serve `count` cameras at `fps` for `lasts_s`. Raises SystemExit if the server does not start."""
     recordings = [_recording(directory, number, fps, lasts_s) for number in range(count)]
     process = subprocess.Popen(["/usr/bin/python3", SERVER, *recordings], stdout=subprocess.PIPE, text=True)
     try:
         port = process.stdout.readline().strip()
         if not port:
-            raise SystemExit("no RTSP server; scripts/bench streams installs what it needs")
+            raise SystemExit("the RTSP server did not start; scripts/bench streams installs its packages")
         yield Cameras([f"rtsp://127.0.0.1:{port}/{number}" for number in range(count)], process.pid, fps)
     finally:
         process.kill()

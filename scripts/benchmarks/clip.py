@@ -1,4 +1,4 @@
-"""A recording to measure with: 640x480, H.264 and AAC, moving and noisy as a camera's is."""
+"""A test recording: 640x480, H.264 and AAC, moving and noisy like that of a camera."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,16 +9,16 @@ import numpy as np
 
 WIDTH, HEIGHT, FPS, SECONDS = 640, 480, 30, 20
 SAMPLE_RATE_HZ = 16_000
+# No picture refers to a later one, and each is one slice. GStreamer sends headers between the slices of a key frame.
 AS_CAMERA = {"bf": "0", "threads": "1"}
-"""No picture is sent after a later one, and each is one slice: GStreamer parts the slices of a key frame by headers."""
 
 
 def write_clip(
     path: Path, sample_rate_hz: int = SAMPLE_RATE_HZ, fps: int = FPS, *, as_camera: bool = False, seed: int = 1
 ) -> None:
-    """Write the recording, the same for a seed every time.
+    """Write the recording; a seed always gives the same one.
 
-    `as_camera`: no picture needs a later one, as cameras encode.
+    `as_camera`: encode as cameras do, so that no picture refers to a later one.
     """
     generator = np.random.default_rng(seed)
     with av.open(str(path), "w") as container:

@@ -1,16 +1,16 @@
-"""The config of a node that is measured: every moment is made, and every recognition published."""
+"""Writes the config of a measured node. It computes every moment and publishes every recognition."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
+# The highest rate that a config may ask for, so that no moment waits for the rate limit.
 EVERY_MOMENT_HZ = 1000.0
-"""As many as a config may ask for: no moment waits for another's time."""
 
 
 def write_config(path: Path, node: str, bundle: Path, port: int, streams: Mapping[str, Mapping[str, object]]) -> None:
-    """Write it; what the node keeps lies beside it."""
+    """Write the config. The state directory of the node lies beside it."""
     config = {
         "node": node,
         "bundle": str(bundle),

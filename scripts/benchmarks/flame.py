@@ -1,7 +1,7 @@
-"""Where the daemon's processor time goes, as a picture: a flame graph of a replay in real time.
+"""Draws the daemon's processor time as a flame graph, over a replay in real time.
 
-Every millisecond the processor time that each thread has used since is given to what the thread is doing, or was doing
-before it began to wait. Time in C libraries shows under the Python function that called them.
+Every millisecond the sampler adds each thread's processor time to the thread's current stack. Where the thread waits by
+then, its previous stack gets the time. Time in C libraries shows under the Python function that called them.
 """
 
 import argparse
@@ -28,27 +28,32 @@ WARM_UP_S = 6.0
 WIDTH, ROW, MARGIN = 1400, 18, 24
 LEAST_PIXELS = 2.0
 
+# Colours by the beginning of a module name: two libraries, the rooms of the daemon, and the MQTT library.
 COLOURS = {
     "av": "#e0a458",
     "ai_edge_litert": "#c1574a",
-    "daemon.encoders": "#d98c7a",
+    "daemon.core": "#c4bda8",
+    "daemon.bundle": "#bfa58a",
+    "daemon.config": "#c9b7a0",
+    "daemon.runtime": "#b7c49a",
     "daemon.sources": "#e9cf8f",
-    "daemon.pipeline": "#a9b8c9",
+    "daemon.encoders": "#d98c7a",
     "daemon.fusion": "#7fa99b",
+    "daemon.inference": "#cf9a9f",
     "daemon.mqtt": "#8d9fd1",
+    "daemon.pipeline": "#a9b8c9",
+    "daemon.node": "#b9a3c9",
     "paho": "#6f86c9",
 }
-"""By the beginning of a module's name: decoding, models, pictures and sound, capture, hand-over, fusion, MQTT."""
 
-WAITING = {"threading.wait", "daemon.sources.replay._wait"}
-"""Where a thread waits; one that was busy a millisecond ago has used its time for that."""
 
 Stack = tuple[str, ...]
 
 
 class Sampler(threading.Thread):
-    """Gives the processor time of every other thread to its stack, in nanoseconds, for some seconds, then ends the
-    process as its service manager would.
+    """Adds the processor time of every other thread to its stack, in nanoseconds.
+
+    After some seconds it ends the process with SIGTERM, like a service manager.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -57,44 +62,50 @@ class Sampler(threading.Thread):
         self._seconds = seconds
 
     def run(self) -> None:
-        """Look every millisecond."""
+        """Sample every millisecond."""
         time.sleep(WARM_UP_S)
-        watched = [Watched(thread) for thread in threading.enumerate() if thread is not self]
+        watched = [WatchedThread(thread) for thread in threading.enumerate() if thread is not self]
         end = time.monotonic() + self._seconds
         while time.monotonic() < end:
             time.sleep(EVERY_S)
             frames = sys._current_frames()
             for thread in watched:
                 if (frame := frames.get(thread.ident)) is not None:
-                    stack, used_ns = thread.look(frame)
+                    stack, used_ns = thread.sample(frame)
                     self.stacks[stack] += used_ns
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-class Watched:
-    """One thread: how much processor time it has used since it was looked at last, and what for."""
+class WatchedThread:
+    """The processor time of one thread since the last sample, and the stack that used it."""
 
     def __init__(self, thread: threading.Thread) -> None:
         self.ident = thread.ident or 0
         self._name = thread.name
         self._used = os.open(f"/proc/self/task/{thread.native_id}/schedstat", os.O_RDONLY)
         self._before_ns = self._used_ns()
-        self._was: Stack = ()
+        self._previous: Stack = ()
 
-    def look(self, frame: FrameType) -> tuple[Stack, int]:
-        """The stack to give the time to, and the time in nanoseconds."""
+    def sample(self, frame: FrameType) -> tuple[Stack, int]:
+        """The stack that the time is added to, and the time in nanoseconds."""
         used_ns, stack = self._used_ns(), (self._name, *_stack(frame))
         taken_ns, self._before_ns = used_ns - self._before_ns, used_ns
-        blamed = self._was if self._was and stack[-1] in WAITING and self._was[-1] not in WAITING else stack
-        self._was = stack
-        return blamed, taken_ns
+        # a thread that waits now has used its time for what it did before
+        charged = self._previous if self._previous and _is_waiting(stack) and not _is_waiting(self._previous) else stack
+        self._previous = stack
+        return charged, taken_ns
 
     def _used_ns(self) -> int:
         return int(os.pread(self._used, 64, 0).split()[0])
 
 
+def _is_waiting(stack: Stack) -> bool:
+    # `Condition.wait` and `Event.wait` of threading, and `_wait` of a replay
+    return stack[-1].rpartition(".")[2].lstrip("_") == "wait"
+
+
 def _stack(frame: FrameType | None) -> Stack:
-    """Its functions from the outermost on, without what every thread begins with."""
+    """The functions of the stack from the outermost on, without the common start of all threads."""
     names = []
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
@@ -105,14 +116,14 @@ def _stack(frame: FrameType | None) -> Stack:
 
 
 def draw(stacks: Counter[Stack], seconds: float, title: str) -> str:
-    """The SVG: a box is as wide as the time spent in it and in what it calls; what calls stands below."""
-    whole_ns = sum(stacks.values())
+    """The SVG: a box is as wide as the time spent in it and in its callees, and its caller is below it."""
+    total_ns = sum(stacks.values())
     depth = max(map(len, stacks))
     height = (depth + 1) * ROW + 2 * MARGIN
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" font-family="sans-serif" '
         'font-size="11"><rect width="100%" height="100%" fill="#fff"/>',
-        f'<text x="6" y="16" font-size="13">{escape(title)}: {whole_ns / 1e6 / seconds:.0f} ms of processor time a '
+        f'<text x="6" y="16" font-size="13">{escape(title)}: {total_ns / 1e6 / seconds:.0f} ms of processor time a '
         "second</text>",
     ]
 
@@ -122,9 +133,9 @@ def draw(stacks: Counter[Stack], seconds: float, title: str) -> str:
             if len(stack) > level and stack[:level] == prefix:
                 children[stack[level]] += used_ns
         for name, used_ns in sorted(children.items()):
-            width = used_ns / whole_ns * WIDTH
+            width = used_ns / total_ns * WIDTH
             if width >= LEAST_PIXELS:
-                parts.append(_box(name, used_ns, level, left, width, height, seconds, whole_ns))
+                parts.append(_box(name, used_ns, level, left, width, height, seconds, total_ns))
                 place(level + 1, left, (*prefix, name))
             left += width
 
@@ -133,7 +144,7 @@ def draw(stacks: Counter[Stack], seconds: float, title: str) -> str:
 
 
 def _box(
-    name: str, used_ns: int, level: int, left: float, width: float, height: int, seconds: float, whole_ns: int
+    name: str, used_ns: int, level: int, left: float, width: float, height: int, seconds: float, total_ns: int
 ) -> str:
     colour = next((colour for start, colour in COLOURS.items() if name.startswith(start)), "#d5d2cb")
     top = height - MARGIN - (level + 1) * ROW
@@ -141,7 +152,7 @@ def _box(
     shown = label if len(label) * 6.2 < width else label.rpartition(".")[2]
     text = f'<text x="{left + 3:.1f}" y="{top + 13}">{shown}</text>' if len(shown) * 6.2 < width else ""
     return (
-        f"<g><title>{label}: {used_ns / 1e6 / seconds:.1f} ms/s, {used_ns / whole_ns:.1%}</title>"
+        f"<g><title>{label}: {used_ns / 1e6 / seconds:.1f} ms/s, {used_ns / total_ns:.1%}</title>"
         f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="{ROW - 1}" fill="{colour}" stroke="#fff" '
         f'stroke-width="0.5"/>{text}</g>'
     )
@@ -151,8 +162,8 @@ def main() -> int:
     """Run the daemon in this process and write the picture."""
     parser = argparse.ArgumentParser(prog="scripts/bench flame", description=__doc__)
     parser.add_argument("picture", type=Path, help="the SVG to write")
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long to look (default: 30)")
-    parser.add_argument("--bundle", choices=("digits", "real"), default="real", help="with this one (default: real)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="how long to sample (default: 30)")
+    parser.add_argument("--bundle", choices=("digits", "real"), default="real", help="bundle to run (default: real)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="perceptd-bench-") as name, broker(Path(name)) as port:
         for label, bundle, rate_hz in bundles(Path(name), options.bundle):
@@ -164,7 +175,7 @@ def main() -> int:
             perceptd(["run", "--config", str(config)])
             title = f"perceptd, {label} bundle, 640x480 H.264 at 30 frames a second with sound"
             options.picture.write_text(draw(sampler.stacks, options.seconds, title))
-            print(f"{options.picture}: written")
+            print(f"wrote {options.picture}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A process measured from outside while it publishes: processor time, memory, and the latency its subscriber sees."""
+"""Measures a process from outside while it publishes: processor time, memory, and latency at a subscriber."""
 
 import json
 import threading
@@ -16,21 +16,21 @@ from benchmarks.process import Footprint, Running, cpu_s, footprint, running
 FIRST_DEADLINE_S = 30.0
 BROKER_DEADLINE_S = 5.0
 WARM_UP_S = 4.0
-LOOK_EVERY_S = 0.5
+SAMPLE_EVERY_S = 0.5
+# More than the rounding of ages, and less than the interval between pictures.
 SAME_PICTURE_S = 0.005
-"""Much more than ages are rounded by, and less than pictures are apart."""
 
 
 @dataclass(slots=True)
-class Taken:
-    """What came on one topic: how many moments, and the latency of the first with each picture."""
+class TopicStats:
+    """The moments of one topic: how many, and the latency of the first moment with each picture."""
 
     moments: int = 0
     latencies_ms: list[float] = field(default_factory=list)
     newest_s: float = 0.0
 
     def add(self, captured_s: float | None, now_s: float) -> None:
-        """One moment more, whose picture was captured then; times are seconds since 1970."""
+        """Count a moment whose picture was captured at `captured_s`; times are seconds since 1970."""
         self.moments += 1
         if captured_s is not None and captured_s > self.newest_s + SAME_PICTURE_S:
             self.newest_s = captured_s
@@ -39,22 +39,22 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one run came to, by topic, and what the process used meanwhile."""
+    """The result of one run: moments by topic, and what the process used meanwhile."""
 
-    by_topic: dict[str, Taken]
+    by_topic: dict[str, TopicStats]
     seconds: float
     cpu_ms: float
     footprints: list[Footprint]
 
     @property
     def moments(self) -> int:
-        """Of all topics."""
-        return sum(taken.moments for taken in self.by_topic.values())
+        """Number of moments of all topics."""
+        return sum(stats.moments for stats in self.by_topic.values())
 
     @property
     def latencies_ms(self) -> list[float]:
-        """Of all topics."""
-        return [latency for taken in self.by_topic.values() for latency in taken.latencies_ms]
+        """Latencies of all topics."""
+        return [latency for stats in self.by_topic.values() for latency in stats.latencies_ms]
 
     @property
     def cpu_ms_a_moment(self) -> float:
@@ -63,74 +63,74 @@ class Measured:
 
     @property
     def peak_pss_mb(self) -> float:
-        """The most memory it had."""
-        return max(held.pss_mb for held in self.footprints)
+        """The greatest PSS."""
+        return max(sample.pss_mb for sample in self.footprints)
 
 
 class Subscriber:
-    """Counts moments and their latency by topic, by the wall clock of this machine; subscribed once it is made."""
+    """Counts moments and their latency by topic, by this machine's wall clock. It is subscribed once it is built."""
 
     def __init__(self, port: int, topic: str) -> None:
         """Raises SystemExit when the broker does not answer."""
         self.first_s: float | None = None
-        self._taken: dict[str, Taken] = {}
+        self._stats: dict[str, TopicStats] = {}
         self._lock = threading.Lock()
-        self._client = _subscribed(port, topic, self._take)
+        self._client = _subscribed(port, topic, self._receive)
 
     @property
     def topics(self) -> int:
-        """How many topics have spoken since it was made or restarted."""
-        return len(self._taken)
+        """Number of topics with a moment since the subscriber was built or restarted."""
+        return len(self._stats)
 
-    def restart(self) -> dict[str, Taken]:
-        """Give what was counted so far, and forget it."""
+    def restart(self) -> dict[str, TopicStats]:
+        """Return the counts so far, and start again from zero."""
         with self._lock:
-            taken, self._taken = self._taken, {}
-        return taken
+            stats, self._stats = self._stats, {}
+        return stats
 
     def close(self) -> None:
-        """Stop counting."""
+        """Disconnect."""
         _close(self._client)
 
     def wait_for(self, topics: int, process: Running) -> None:
-        """Wait until so many topics have spoken. Raises SystemExit when the process ends before, or takes too long."""
+        """Wait until this many topics have a moment. Raises SystemExit if the process ends, or takes too long."""
         deadline = time.monotonic() + FIRST_DEADLINE_S
         while self.topics < topics:
             if process.has_ended or time.monotonic() > deadline:
-                process.fail(f"moments came on {self.topics} topics, not {topics}")
+                process.fail(f"the process published moments on {self.topics} topics, expected {topics}")
             time.sleep(0.05)
 
-    def _take(self, message: MQTTMessage) -> None:
+    def _receive(self, message: MQTTMessage) -> None:
         now = time.time()
         if self.first_s is None:
             self.first_s = time.monotonic()
         captured = captured_at(json.loads(message.payload))
         with self._lock:
-            self._taken.setdefault(message.topic, Taken()).add(captured, now)
+            self._stats.setdefault(message.topic, TopicStats()).add(captured, now)
 
 
 def retained(port: int, topic: str) -> dict:
-    """What the broker keeps for a topic. Raises SystemExit when that is nothing."""
-    kept: SimpleQueue[bytes] = SimpleQueue()
-    client = _subscribed(port, topic, lambda message: kept.put(message.payload))
+    """The retained message of a topic. Raises SystemExit when there is none."""
+    payloads: SimpleQueue[bytes] = SimpleQueue()
+    client = _subscribed(port, topic, lambda message: payloads.put(message.payload))
     try:
-        return json.loads(kept.get(timeout=BROKER_DEADLINE_S))
+        return json.loads(payloads.get(timeout=BROKER_DEADLINE_S))
     except Empty:
-        raise SystemExit(f"nothing is retained as {topic}") from None
+        raise SystemExit(f"the broker has no retained message on {topic}") from None
     finally:
         _close(client)
 
 
-def _subscribed(port: int, topic: str, take: Callable[[MQTTMessage], None]) -> Client:
+def _subscribed(port: int, topic: str, receive: Callable[[MQTTMessage], None]) -> Client:
     subscribed = threading.Event()
     client = Client(CallbackAPIVersion.VERSION2)
-    client.on_message = lambda _client, _data, message: take(message)
+    client.on_message = lambda _client, _data, message: receive(message)
     client.on_subscribe = lambda *_: subscribed.set()
     client.connect("127.0.0.1", port)
     client.subscribe(topic)
     client.loop_start()
     if not subscribed.wait(BROKER_DEADLINE_S):
-        raise SystemExit(f"the broker on port {port} took no subscription within {BROKER_DEADLINE_S} s")
+        raise SystemExit(f"the broker on port {port} did not accept a subscription within {BROKER_DEADLINE_S} s")
     return client
 
 
@@ -140,24 +140,24 @@ def _close(client: Client) -> None:
 
 
 def captured_at(payload: dict) -> float | None:
-    """When the newest picture of a moment was captured, in seconds since 1970; None where it has none, or does not say.
+    """When the newest picture of a moment was captured, in seconds since 1970; None if the moment has no picture.
 
-    Sound may be recognised before a picture that was captured earlier: then the picture is older than its moment.
+    Sound may be recognised before a picture that was captured earlier. Then the picture is older than its moment.
     """
     if "captured" in payload:
         return payload["captured"]
     image = payload["modalities"].get("image")
     if image is None:
         return None
-    whole, _, rest = payload["time"].removesuffix("Z").partition(".")
-    seconds = time.mktime(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) - time.timezone
-    return seconds + float(f"0.{rest}") - image["age_ms"] / 1000
+    until_seconds, _, fraction = payload["time"].removesuffix("Z").partition(".")
+    seconds = time.mktime(time.strptime(until_seconds, "%Y-%m-%dT%H:%M:%S")) - time.timezone
+    return seconds + float(f"0.{fraction}") - image["age_ms"] / 1000
 
 
 def measure(
     command: Sequence[str | Path | float], port: int, topic: str, seconds: float, *, topics: int = 1
 ) -> Measured:
-    """Run a command, and measure it for so many seconds once so many topics have spoken and it is warm."""
+    """Run a command, wait until `topics` topics have a moment and caches are warm, and measure for `seconds`."""
     subscriber = Subscriber(port, topic)
     try:
         with running(command) as process:
@@ -173,11 +173,11 @@ def _measure(process: Running, subscriber: Subscriber, seconds: float) -> Measur
     used_before_s, began = cpu_s(process.pid), time.monotonic()
     footprints = []
     while time.monotonic() < began + seconds:
-        held = footprint(process.pid)
-        if held is None:
-            process.fail("it ended while it was measured")
-        footprints.append(held)
-        time.sleep(LOOK_EVERY_S)
+        sample = footprint(process.pid)
+        if sample is None:
+            process.fail("the process ended while it was measured")
+        footprints.append(sample)
+        time.sleep(SAMPLE_EVERY_S)
     by_topic, took_s = subscriber.restart(), time.monotonic() - began
     return Measured(by_topic, took_s, (cpu_s(process.pid) - used_before_s) * 1000, footprints)
 

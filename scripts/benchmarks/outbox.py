@@ -1,4 +1,4 @@
-"""What becomes of events when the daemon, its connection or its broker die at random; and how fast they drain."""
+"""Measures events during random failures of the daemon, its connection and its broker; and how fast they drain."""
 
 import argparse
 import json
@@ -25,32 +25,33 @@ DONE_S = 300.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was written to the outbox, by sequence, and what a subscriber heard of it."""
+    """Events written to the outbox, and what a subscriber received of them. Lists hold sequence numbers."""
 
     written: int
     missing: list[int]
     repeated: int
     changed: int
     out_of_order: int
-    unended: int
-    left: int
+    without_end: int
+    remaining: int
 
     def lines(self) -> list[str]:
-        """For people."""
+        """The outcome as lines for people."""
         return [
             f"written to the outbox        {self.written}",
-            f"still in the outbox          {self.left}",
-            f"acknowledged, never heard    {len(self.missing)}",
-            f"heard more than once         {self.repeated} (with another content: {self.changed})",
+            f"still in the outbox          {self.remaining}",
+            f"acknowledged, not received   {len(self.missing)}",
+            f"received more than once      {self.repeated} (with other content: {self.changed})",
             f"out of order                 {self.out_of_order}",
-            f"events without an end        {self.unended}",
+            f"events without an end        {self.without_end}",
         ]
 
 
-def endure(count: int, rate: float, blows: list[str], seed: int) -> Outcome:
-    """Publish `count` steps of events while blows fall at random moments: "kill" the daemon, "cut" it off, or "broker".
+def endure(count: int, rate: float, failures: list[str], seed: int) -> Outcome:
+    """Publish `count` steps of events during random failures.
 
-    The subscriber is connected all the time, but while the broker is dead; both remember its session.
+    A failure is "kill" (the daemon), "cut" (its connection) or "broker" (the broker is killed). The subscriber stays
+    connected except while the broker is dead. Broker and subscriber store the session.
     """
     chance = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as directory, Mosquitto(persists=True) as broker, Proxy(broker.port) as proxy:
@@ -58,11 +59,11 @@ def endure(count: int, rate: float, blows: list[str], seed: int) -> Outcome:
         with Subscriber(broker, TOPIC, keeps_session=True) as subscriber:
             runs = 0
             node = _start(proxy.port, state, runs, count, rate)
-            for blow in chance.permutation(blows):
+            for failure in chance.permutation(failures):
                 time.sleep(chance.uniform(0.1, 1.5))
-                if blow == "cut":
+                if failure == "cut":
                     proxy.cut()
-                elif blow == "broker":
+                elif failure == "broker":
                     broker.kill()
                     time.sleep(chance.uniform(0, 1.0))
                     broker.start()
@@ -73,14 +74,14 @@ def endure(count: int, rate: float, blows: list[str], seed: int) -> Outcome:
                     runs += 1
                     node = _start(proxy.port, state, runs, count, rate)
             if node.wait(DONE_S) != 0:
-                raise RuntimeError("the last run did not end well")
-            written, left = _in_store(state)
+                raise RuntimeError("the last run of the node failed")
+            written, remaining = _in_store(state)
             _settle(subscriber)
-            return _judge(written, left, [json.loads(heard) for heard in subscriber.payloads(TOPIC)])
+            return _outcome(written, remaining, [json.loads(heard) for heard in subscriber.payloads(TOPIC)])
 
 
 def drain(count: int) -> float:
-    """Seconds that a broker takes to get `count` events that wait in the outbox."""
+    """Seconds until a broker has received `count` events that wait in the outbox."""
     with tempfile.TemporaryDirectory() as directory, Mosquitto() as broker:
         state = Path(directory)
         fill(state, count)
@@ -97,7 +98,7 @@ def drain(count: int) -> float:
 
 
 def fill(state: Path, count: int) -> None:
-    """An outbox as it is after an outage: `count` events, as long as real ones are."""
+    """Write an outbox as it is after an outage: `count` events of realistic length."""
     store = OutboxStore(state / "outbox.sqlite3")
     text = '{"schema":1,"sequence":%d,"filler":"' + "x" * 300 + '"}'
     for start in range(1, count + 1, 1000):
@@ -120,14 +121,14 @@ def _in_store(state: Path) -> tuple[int, int]:
 
 
 def _settle(subscriber: Subscriber) -> None:
-    """Wait until nothing comes any more."""
+    """Wait until no more messages arrive."""
     before = -1
     while len(subscriber.heard) != before:
         before = len(subscriber.heard)
         time.sleep(1.0)
 
 
-def _judge(written: int, left: int, heard: list[dict[str, object]]) -> Outcome:
+def _outcome(written: int, remaining: int, heard: list[dict[str, object]]) -> Outcome:
     first: dict[int, dict[str, object]] = {}
     repeated = changed = 0
     for payload in heard:
@@ -143,13 +144,13 @@ def _judge(written: int, left: int, heard: list[dict[str, object]]) -> Outcome:
         repeated=repeated,
         changed=changed,
         out_of_order=sum(later < earlier for earlier, later in pairwise(arrived)),
-        unended=len({p["id"] for p in heard} - {p["id"] for p in heard if p["phase"] == "end"}),
-        left=left,
+        without_end=len({p["id"] for p in heard} - {p["id"] for p in heard if p["phase"] == "end"}),
+        remaining=remaining,
     )
 
 
 def main() -> int:
-    """Everything at its full size; some minutes."""
+    """Run all parts at full size; takes some minutes."""
     arguments = _parser().parse_args()
     parts: list[tuple[str, Callable[[], Outcome]]] = [
         ("daemon killed 20 times, connection cut 20 times", lambda: _full(arguments, ["kill"] * 20 + ["cut"] * 20)),
@@ -159,19 +160,25 @@ def main() -> int:
         print(f"{name} ...", file=sys.stderr, flush=True)
         print(f"\n{name}", *part().lines(), sep="\n  ", flush=True)
     print("\nan hour without a broker at 10 events a second ...", file=sys.stderr, flush=True)
-    print(f"\nan outage of an hour at 10 events a second\n  drained at {36_000 / drain(36_000):.0f} events a second")
+    print(
+        f"\nan hour without a broker at 10 events a second\n  drained at {36_000 / drain(36_000):.0f} events a second"
+    )
     return 0
 
 
-def _full(arguments: argparse.Namespace, blows: list[str]) -> Outcome:
-    return endure(arguments.count, arguments.rate, blows, arguments.seed)
+def _full(arguments: argparse.Namespace, failures: list[str]) -> Outcome:
+    return endure(arguments.count, arguments.rate, failures, arguments.seed)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench outbox", description=__doc__)
-    parser.add_argument("--count", type=int, default=10_000, help="steps of events in each part (default: %(default)s)")
+    parser.add_argument(
+        "--count", type=int, default=10_000, help="number of steps of events in each part (default: %(default)s)"
+    )
     parser.add_argument("--rate", type=float, default=500.0, help="events a second (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of the random times of failure (default: %(default)s)"
+    )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Publishes events through the daemon's session as fast as it is told, until there are enough and all have arrived."""
+"""Publishes events through the daemon's session at a given rate, until there are enough and all have arrived."""
 
 import argparse
 import time
@@ -10,12 +10,12 @@ from daemon.core.timing import monotonic_ns, wall_time
 from daemon.mqtt.payloads import EventPayload
 from daemon.mqtt.session import Session
 
+# Number of events that may wait to be written, a little below the limit of the outbox.
 AHEAD = 900
-"""Events that may wait to be written: a little less than what the outbox takes."""
 
 
 def main() -> None:
-    """Every event has a start and an end; the label says which run it is of."""
+    """Publish events. Every event has a start and an end, and its label is the number of the run."""
     arguments = _parser().parse_args()
     session = Session(MqttConfig(port=arguments.port), arguments.node, arguments.state)
     session.start({})

@@ -1,4 +1,4 @@
-"""A process seen from outside: started and stopped, and what it uses of processor, memory, descriptors and threads."""
+"""Starts and stops a process, and reads its processor time, memory, descriptors and threads from outside."""
 
 import os
 import subprocess
@@ -15,10 +15,10 @@ STOP_DEADLINE_S = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a process held at one time.
+    """Memory, descriptors and threads of a process at one time.
 
-    PSS is its memory with its share of what it shares; `allocated_mb` is what it has allocated itself, and unlike PSS
-    does not depend on who else maps the same libraries.
+    PSS includes a share of the memory that is shared with other processes. `allocated_mb` is the memory of the process
+    alone. Unlike PSS it does not depend on other processes that map the same libraries.
     """
 
     pss_mb: float
@@ -29,29 +29,29 @@ class Footprint:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A process, and the file its standard error goes to."""
+    """A process, and the file that receives its standard error."""
 
     process: "subprocess.Popen[bytes]"
     errors: TextIO
 
     @property
     def pid(self) -> int:
-        """The number of the process."""
+        """The process id."""
         return self.process.pid
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has ended by itself."""
+        """Whether the process has ended by itself."""
         return self.process.poll() is not None
 
     def exit_code(self) -> int | None:
-        """How it ended, or does in a moment; None where it goes on."""
+        """The exit code, waiting a little for the end; None if the process still runs."""
         with suppress(subprocess.TimeoutExpired):
             return self.process.wait(STOP_DEADLINE_S)
         return None
 
     def fail(self, what: str) -> NoReturn:
-        """End the benchmark, telling what the process has complained about."""
+        """End the benchmark with a message and the standard error of the process."""
         self.errors.seek(0)
         raise SystemExit(f"{what}: {self.process.args}\n{self.errors.read()}")
 
@@ -78,17 +78,17 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait(STOP_DEADLINE_S)
     except subprocess.TimeoutExpired:
         process.kill()
-        raise SystemExit(f"did not stop within {STOP_DEADLINE_S} s: {process.args}") from None
+        raise SystemExit(f"the process did not stop within {STOP_DEADLINE_S} s: {process.args}") from None
 
 
 def cpu_s(pid: int) -> float:
-    """Processor time used so far, in seconds."""
+    """Processor time that a process has used so far, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def footprint(pid: int) -> Footprint | None:
-    """What a process holds now; None when it has ended."""
+    """The footprint of a process now; None when it has ended."""
     directory = Path(f"/proc/{pid}")
     with suppress(FileNotFoundError, ProcessLookupError):
         lines = (directory / "smaps_rollup").read_text().splitlines()[1:]

@@ -1,4 +1,4 @@
-"""A long recording out of a short one in MP4: its packets again and again, at later times; nothing is encoded anew."""
+"""Makes a long MP4 recording from a short one by repeating its packets at later times, without encoding again."""
 
 import math
 from fractions import Fraction
@@ -8,10 +8,10 @@ import av
 
 
 def write_repeated(source: Path, target: Path, seconds: float) -> float:
-    """Write whole passes of a source with AAC, until they last so long; gives how long they do, in seconds."""
+    """Write complete passes of a source with AAC until they last `seconds`; returns the length in seconds."""
     with av.open(str(source)) as given, av.open(str(target), "w") as written:
         sound = given.streams.audio[0].codec_context
-        # the last frame of sound is decoded whole, though the file says that it ends sooner
+        # The last frame of sound is decoded completely, although the file states an earlier end.
         frame_s = Fraction(sound.frame_size, sound.sample_rate)
         length_s = frame_s * math.ceil(Fraction(given.duration, av.time_base) / frame_s)
         streams = [written.add_stream_from_template(stream) for stream in given.streams]
@@ -29,7 +29,7 @@ def _write_pass(
     begins_s: Fraction,
 ) -> None:
     for packet in given.demux():
-        # what lies before time 0 only fills the decoder of sound, which in later passes is full
+        # Packets before time 0 only prime the audio decoder. In later passes it is already primed.
         if packet.dts is None or (begins_s and packet.pts < 0):
             continue
         shift = round(begins_s / packet.time_base)

@@ -1,6 +1,6 @@
-"""RTSP cameras that send recordings of H.264 and AAC as they are, run with /usr/bin/python3, which sees GStreamer.
+"""RTSP server whose cameras send recordings of H.264 and AAC unchanged. Run with /usr/bin/python3, which has GStreamer.
 
-Each who connects to /N has the N-th recording from its start. Prints the port when it listens.
+A client of /N gets the N-th recording from its start. Prints the port when it listens.
 """
 
 import sys
@@ -16,12 +16,12 @@ PIPELINE = (
     "  file.video_0 ! {queue} ! h264parse ! rtph264pay config-interval=-1 name=pay0 pt=96"
     "  file.audio_0 ! {queue} ! aacparse ! rtpmp4gpay name=pay1 pt=97 )"
 )
+# Without limits, so that neither picture nor sound waits, however the recording is interleaved.
 QUEUE = "queue max-size-buffers=0 max-size-bytes=0 max-size-time=0"
-"""Without limits: however the recording is interleaved, neither picture nor sound waits for room."""
 
 
 def main() -> None:
-    """Serve the recordings that are named until killed."""
+    """Serve the recordings of the command line until killed."""
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
@@ -31,7 +31,7 @@ def main() -> None:
         factory.set_launch(PIPELINE.format(file=recording, queue=QUEUE))
         server.get_mount_points().add_factory(f"/{number}", factory)
     if not server.attach(None):
-        sys.exit("cannot listen")
+        sys.exit("the RTSP server cannot listen on 127.0.0.1")
     print(server.get_bound_port(), flush=True)
     GLib.MainLoop().run()
 

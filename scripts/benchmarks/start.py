@@ -1,6 +1,6 @@
-"""From the start of the daemon's process to the first recognition that its subscriber gets, with all files in memory.
+"""Measures the time from the start of the daemon's process to the first recognition at a subscriber, with warm files.
 
-Beside it, in turn, what the machine takes to import the libraries that are needed at the least.
+For comparison it measures, in turn, the import of the libraries that any such program needs.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def _starts(config: Path, topic: str, port: int, count: int) -> list[tuple[float, float]]:
-    """Seconds of each start and of each import, in turn; the first of them only brings files into memory."""
+    """Seconds of each start and of each import, in turn. An additional first pair only brings files into memory."""
     return [(_start_s(config, topic, port), _import_s()) for _ in range(count + 1)][1:]
 
 

@@ -1,7 +1,7 @@
-"""What each further stream costs, and how streams share the processor: RTSP cameras with sound, 640x480.
+"""Measures the cost of each further stream, and how streams share the processor: RTSP cameras with sound, 640x480.
 
-The cameras' server, the broker and the subscriber run on the same machine: what they use is not counted, but they take
-it from the daemon.
+Server, broker and subscriber run on the same machine. Their processor time is not counted, but the daemon cannot use
+it.
 """
 
 import argparse
@@ -31,12 +31,12 @@ from benchmarks.sharing import (
 )
 
 FPS = 10
+# Frame rate of an additional run, if no number of streams has overloaded the machine.
 OVERLOAD_FPS = 30
-"""For one run more, where no number of streams was too much for the machine."""
 
 TITLE = (
-    "real bundle, 640x480 with sound; rates from the stream that has least to the one that has most; share, p99 and "
-    "3 intervals of the worst"
+    "real bundle, 640x480 with sound; rates of the streams with the least and the most; share, p99 and "
+    "3 intervals of the worst stream"
 )
 HEAD = (
     f"{'':>11}{'CPU, ms/s':>17}{'CPU, ms':>9}{'':>24}{'share':>7}{'p50':>6}{'p99':>6}{'3 inter-':>9}{'PSS':>6}"
@@ -49,7 +49,9 @@ HEAD = (
 def main() -> int:
     """Print the table; the exit code is 1 when a target is missed."""
     parser = argparse.ArgumentParser(prog="scripts/bench streams", description=__doc__)
-    parser.add_argument("--streams", type=_numbers, default=[1, 2, 4, 8], help="how many in turn (default: 1,2,4,8)")
+    parser.add_argument(
+        "--streams", type=_numbers, default=[1, 2, 4, 8], help="numbers of streams to run in turn (default: 1,2,4,8)"
+    )
     parser.add_argument("--seconds", type=float, default=30.0, help="how long each run is measured (default: 30)")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     options = parser.parse_args()
@@ -58,7 +60,7 @@ def main() -> int:
         if found is None:
             return 1
         rows = _rows(Path(name), found[1], port, options)
-    missed = [told for row in rows for told in misses(row, rows[0])]
+    missed = [miss for row in rows for miss in misses(row, rows[0])]
     print(json.dumps({"rows": rows, "missed": missed}) if options.json else _table(rows, missed))
     return 1 if missed else 0
 
@@ -70,38 +72,38 @@ def _numbers(text: str) -> list[int]:
 def _rows(directory: Path, bundle: Path, port: int, options: argparse.Namespace) -> list[dict]:
     lasts_s = FIRST_DEADLINE_S + WARM_UP_S + options.seconds
     most = max(options.streams)
-    with cameras(directory, most, FPS, lasts_s) as served:
-        rows = [_run(directory, bundle, port, served, count, options.seconds) for count in options.streams]
+    with cameras(directory, most, FPS, lasts_s) as server:
+        rows = [_run(directory, bundle, port, server, count, options.seconds) for count in options.streams]
     if not any(is_overloaded(row) for row in rows):
-        with cameras(directory, most, OVERLOAD_FPS, lasts_s) as served:
-            rows.append(_run(directory, bundle, port, served, most, options.seconds))
+        with cameras(directory, most, OVERLOAD_FPS, lasts_s) as server:
+            rows.append(_run(directory, bundle, port, server, most, options.seconds))
     return rows
 
 
-def _run(directory: Path, bundle: Path, port: int, served: Cameras, count: int, seconds: float) -> dict:
-    node = f"bench-{count}-{served.fps}"
+def _run(directory: Path, bundle: Path, port: int, server: Cameras, count: int, seconds: float) -> dict:
+    node = f"bench-{count}-{server.fps}"
     config = directory / f"{node}.yaml"
     names = [f"camera-{number}" for number in range(1, count + 1)]
     streams = {
-        name: {"camera": {"device": url}, "microphone": "camera"} for name, url in zip(names, served.urls, strict=False)
+        name: {"camera": {"device": url}, "microphone": "camera"} for name, url in zip(names, server.urls, strict=False)
     }
     write_config(config, node, bundle, port, streams)
-    served_s, began_s = served.cpu_s, time.monotonic()
+    before_s, began_s = server.cpu_s, time.monotonic()
     measured = measure(daemon_command(config), port, f"perceptd/{node}/+/recognition", seconds, topics=count)
-    server_ms_s = (served.cpu_s - served_s) * 1000 / (time.monotonic() - began_s)
-    print(f"{count} at {served.fps} fps done", file=sys.stderr, flush=True)
+    server_ms_s = (server.cpu_s - before_s) * 1000 / (time.monotonic() - began_s)
+    print(f"{count} at {server.fps} fps done", file=sys.stderr, flush=True)
     topics = [f"perceptd/{node}/{name}/recognition" for name in names]
-    return {"fps": served.fps, **figures(measured, topics), "server_cpu_ms_s": server_ms_s}
+    return {"fps": server.fps, **figures(measured, topics), "server_cpu_ms_s": server_ms_s}
 
 
 def _table(rows: Sequence[dict], missed: Sequence[str]) -> str:
     more_mb = pss_a_stream_mb(rows)
     lines = [TITLE, HEAD, *map(_line, rows)]
-    lines += [] if more_mb is None else [f"a stream more takes {more_mb:.1f} MB (PSS)"]
+    lines += [] if more_mb is None else [f"one more stream takes {more_mb:.1f} MB (PSS)"]
     lines.append(
-        f"targets: a stream takes at most {TARGET_CPU:g} x the CPU time of one of {rows[0]['streams']}, gets at least "
-        f"{TARGET_SHARE:.0%} of its fair share, p99 is under {TARGET_INTERVALS} intervals, allocated memory grows by "
-        f"at most {TARGET_MB:g} MB: {'MISSED' if missed else 'met'}"
+        f"targets: a stream takes at most {TARGET_CPU:g} x the CPU time of one among {rows[0]['streams']} and gets "
+        f"at least {TARGET_SHARE:.0%} of its fair share, p99 is under {TARGET_INTERVALS} intervals, allocated memory "
+        f"grows by at most {TARGET_MB:g} MB: {'MISSED' if missed else 'met'}"
     )
     return "\n".join([*lines, *missed])
 

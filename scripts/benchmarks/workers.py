@@ -1,6 +1,6 @@
-"""A recording replayed as fast as possible with one thread that encodes pictures, and with several, in turn.
+"""Measures a recording at full speed, with one thread that encodes pictures and with several, in turn.
 
-Beside it what the machine itself gives: as many bare interpreters, each in a thread, with nothing around them.
+For comparison it measures as many bare interpreters, each in a thread.
 """
 
 import argparse
@@ -34,12 +34,12 @@ PASS_S = 120.0
 def main() -> int:
     """Print the table; the exit code is 1 when two workers do less than the target."""
     parser = argparse.ArgumentParser(prog="scripts/bench workers", description=__doc__)
-    parser.add_argument("--pairs", type=int, default=3, help="how often all are run in turn (default: 3)")
-    parser.add_argument("--workers", type=int, default=2, help="how many against one (default: 2)")
+    parser.add_argument("--pairs", type=int, default=3, help="how often all variants run in turn (default: 3)")
+    parser.add_argument("--workers", type=int, default=2, help="number of threads to compare with one (default: 2)")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     options = parser.parse_args()
     if not SHARED_MODELS.is_dir():
-        parser.error(f"no models at {SHARED_MODELS}")
+        parser.error(f"there are no models in {SHARED_MODELS}")
     counts = (1, options.workers)
     rates: dict[str, list[list[float]]] = {"bare": [], "daemon": []}
     with tempfile.TemporaryDirectory(prefix="perceptd-bench-") as name, broker(Path(name)) as port:
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def _bare_rate(model: Path, count: int) -> float:
-    """Invokes a second of so many interpreters at once."""
+    """Invokes a second of `count` interpreters at the same time."""
     nets = [Net(model) for _ in range(count)]
     picture = np.random.default_rng(1).integers(0, 256, (1, 224, 224, 3)).astype(np.uint8)
     invokes = [0] * count
@@ -77,7 +77,7 @@ def _bare_rate(model: Path, count: int) -> float:
 
 
 def _config(directory: Path, bundle: Path, clip: Path, port: int, workers: int) -> Path:
-    """All as by default: recognitions at most five in a second of the recording, for it is the encoding that counts."""
+    """A config with default values. Recognitions stay limited to five a second, because only encoding is measured."""
     config = {
         "node": "bench-workers",
         "bundle": str(bundle),
@@ -93,16 +93,16 @@ def _config(directory: Path, bundle: Path, clip: Path, port: int, workers: int) 
 
 
 def _pass_rate(config: Path, port: int) -> float:
-    """Pictures a second over one pass, from the first that was recognised to the last: starting does not count."""
-    seen: list[tuple[float, float]] = []
+    """Pictures a second over one pass, from the first recognised picture to the last, without the start."""
+    received: list[tuple[float, float]] = []
 
-    def take(_client: Client, _data: object, message: MQTTMessage) -> None:
+    def receive(_client: Client, _data: object, message: MQTTMessage) -> None:
         captured = captured_at(json.loads(message.payload))
         if captured is not None:
-            seen.append((time.monotonic(), captured))
+            received.append((time.monotonic(), captured))
 
     client = Client(CallbackAPIVersion.VERSION2)
-    client.on_message = take
+    client.on_message = receive
     client.connect("127.0.0.1", port)
     client.subscribe("perceptd/bench-workers/+/recognition")
     client.loop_start()
@@ -111,7 +111,7 @@ def _pass_rate(config: Path, port: int) -> float:
     finally:
         client.disconnect()
         client.loop_stop()
-    (began, first), (ended, last) = seen[0], seen[-1]
+    (began, first), (ended, last) = received[0], received[-1]
     return (last - first) * FPS / (ended - began)
 
 
@@ -131,7 +131,7 @@ def _table(result: dict[str, Any]) -> str:
         each = ", ".join(f"{ratio:.2f}" for ratio in row["all"])
         lines.append(f"{name:<40}{row['one']:10.1f}{row['several']:10.1f}{row['ratio']:8.2f}  (pairs: {each})")
     met = "met" if result["daemon"]["ratio"] >= TARGET else "MISSED"
-    lines.append(f"target: with two at least {TARGET} x the pictures a second of one: {met}")
+    lines.append(f"target: at least {TARGET} x the pictures a second of one thread: {met}")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Entry of scripts/evaluate-digits: which tables, of which bundle, printed and written."""
+"""Entry point of scripts/evaluate-digits: measures the chosen groups, and prints and writes their tables."""
 
 import argparse
 import json
@@ -14,8 +14,8 @@ from evaluation.footprint import size_rows, speed_rows
 from evaluation.fused import contradiction_rows, fused_rows
 from evaluation.held_out import Embedded, HeldOut, load_held_out
 from evaluation.moments import calibration_rows, missing_rows
-from evaluation.progress import tell
-from evaluation.quantized import TWIN, has_twin, lost_rows
+from evaluation.progress import report
+from evaluation.quantized import FLOAT_BUNDLE, has_float_bundle, lost_rows
 from evaluation.rows import Row, render
 from evaluation.single import image_rows, sound_rows, text_rows
 from evaluation.streams import rows as stream_rows
@@ -26,18 +26,20 @@ DATA = Path("../shared/datasets")
 BUNDLE = Path("models/digits")
 BASELINE = Path("build/baseline")
 
-DESCRIPTION = "Print what docs/models.md reports: a bundle on held-out data, through the daemon's own code."
-EPILOG = """Every row says how many items it is from, the 95 % interval and the target. About half an hour for all, but
-some groups train networks, which are kept in build/ and used again: `unheard` and `quantized` five (about 20 minutes
-each, two at a time), `baseline` one (about 40 minutes); `missing` fits seven heads every time (about 5 minutes).
-`quantized` measures the float32 twin in build/digits-float, which scripts/train writes, in all groups that say how
-well a bundle recognises, and this bundle too where that was not done in the same run.
+DESCRIPTION = "Measure a bundle on held-out data with the daemon's code, and print the tables of docs/models.md."
+EPILOG = """Every row has its number of items, the 95 % interval and the target. All groups take about half an hour.
+Some groups also train networks. These are stored in build/ and used again:
+  unheard, quantized   five networks, two at a time, about 20 minutes each
+  baseline             one network, about 40 minutes
+  missing              seven heads every time, about 5 minutes
+`quantized` compares with the same bundle in float32. scripts/train writes that bundle to build/digits-float.
+It measures both bundles in all groups about recognition, unless the same run has measured them already.
 
 example: scripts/evaluate-digits --only image text --json build/rows.json"""
 
 
 class Evaluation:
-    """One bundle, and what is measured of it; what several groups need is made once."""
+    """Measures one bundle. Data that several groups need is made once."""
 
     def __init__(self, directory: Path, kind: Kind = "int8") -> None:
         self.directory, self.kind = directory, kind
@@ -46,11 +48,11 @@ class Evaluation:
 
     @cached_property
     def embedded(self) -> Embedded:
-        """The test part of the data as the bundle's encoders see it."""
+        """The test part of the data, embedded by the bundle's encoders."""
         return Embedded(self.subject, _held_out())
 
     def rows(self, group: str) -> list[Row]:
-        """The rows of one group, measured when first asked for."""
+        """The rows of one group, measured on the first call."""
         if group not in self._measured:
             self._measured[group] = GROUPS[group](self)
         return self._measured[group]
@@ -62,11 +64,11 @@ def _held_out() -> HeldOut:
 
 
 def _quantized(run: Evaluation) -> list[Row]:
-    """What this bundle loses against its float32 twin, in every group that says how well it recognises."""
-    if not has_twin():
+    """The loss of this bundle against the same bundle in float32, in every group about recognition."""
+    if not has_float_bundle():
         return []
-    twin = Evaluation(TWIN, "float32")
-    return [row for group in RECOGNISING for row in lost_rows(run.rows(group), twin.rows(group))]
+    float_bundle = Evaluation(FLOAT_BUNDLE, "float32")
+    return [row for group in RECOGNISING for row in lost_rows(run.rows(group), float_bundle.rows(group))]
 
 
 GROUPS: dict[str, Callable[[Evaluation], list[Row]]] = {
@@ -87,25 +89,25 @@ RECOGNISING = ("image", "sound", "unheard", "text", "fused", "missing", "contrad
 
 
 def main() -> int:
-    """Print a table of each group as soon as it is there; returns the exit code."""
+    """Print the table of each group when it is ready; returns the exit code."""
     arguments = _parser().parse_args()
     if not DATA.is_dir():
-        tell(f"scripts/evaluate-digits: no data sets at {DATA}; see docs/models.md")
+        report(f"scripts/evaluate-digits: no data sets in {DATA}. docs/models.md lists them.")
         return 1
     try:
         evaluation = Evaluation(arguments.bundle)
     except (Refused, ValueError) as error:
-        tell(f"scripts/evaluate-digits: {error}")
+        report(f"scripts/evaluate-digits: {error}")
         return 1
     print(f"# {evaluation.subject.bundle.manifest.id}")
     table = {}
     for name in arguments.only or GROUPS:
         start = time.monotonic()
-        tell(f"{name} ...")
+        report(f"{name} ...")
         table[name] = evaluation.rows(name)
         print(f"\n## {name} ({time.monotonic() - start:.0f} s)\n", *render(table[name]), sep="\n", flush=True)
-    judged = [row.met for group in table.values() for row in group if row.met is not None]
-    print(f"\n{sum(judged)} of {len(judged)} targets met")
+    targets_met = [row.met for group in table.values() for row in group if row.met is not None]
+    print(f"\n{sum(targets_met)} of {len(targets_met)} targets met")
     if arguments.json:
         groups = {name: [row.to_json() for row in group] for name, group in table.items()}
         document = {"bundle": evaluation.subject.bundle.manifest.id, "groups": groups}
@@ -121,11 +123,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--bundle", type=Path, default=BUNDLE, metavar="DIR", help="what is measured (default: %(default)s)"
+        "--bundle", type=Path, default=BUNDLE, metavar="DIR", help="bundle to measure (default: %(default)s)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all rows there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all rows to this file, as JSON")
     parser.add_argument(
-        "--only", nargs="+", choices=GROUPS, metavar="GROUP", help=f"some of the groups: {', '.join(GROUPS)}"
+        "--only", nargs="+", choices=GROUPS, metavar="GROUP", help=f"measure only these groups: {', '.join(GROUPS)}"
     )
     return parser
 

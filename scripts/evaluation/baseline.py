@@ -1,4 +1,4 @@
-"""The network this work grew from as a bundle of its own, run by the daemon's encoders and head on the test part."""
+"""Measures the baseline network on the test part, run as a bundle by the daemon's encoders and head."""
 
 import time
 from collections import Counter
@@ -15,18 +15,18 @@ from daemon.core.records import Embedding, Line, Moment
 from daemon.fusion.fuse import FusionHead
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
 from evaluation.frames import bare_frame, digit_frame
-from evaluation.progress import shown, tell
+from evaluation.progress import report, with_progress
 from evaluation.rows import Row, plain, share
 from evaluation.sentences import sentences
 
 WHAT = "the network this work grew from"
 SEED = 20261125
+# Moments over which the speed is taken.
 TIMED = 200
-"""Moments over which the speed is taken."""
 
 
 def rows(directory: Path, data: Path) -> list[Row]:
-    """The rows of the baseline in `directory`, which is trained first where it is not there."""
+    """The rows of the baseline in `directory`. The baseline is trained first if the directory has none."""
     recogniser = _load(data, directory)
     return [
         *_accuracies(recogniser, data),
@@ -36,23 +36,23 @@ def rows(directory: Path, data: Path) -> list[Row]:
 
 
 def _load(data: Path, directory: Path) -> Recogniser:
-    """The baseline, trained and written to `directory` where it is not yet."""
+    """The baseline in `directory`, trained and written there first if it is missing."""
     if not (directory / MANIFEST).is_file():
-        # here, because TensorFlow takes seconds to import, and is not needed where the bundle is there
+        # imported late: TensorFlow takes seconds to import, and a finished bundle does not need it
         from evaluation.baseline_network import build
 
-        tell("the baseline: training, a quarter of an hour")
+        report("baseline: trains the network, about a quarter of an hour")
         build(data, directory)
     return load_recogniser(load_bundle(directory))
 
 
 def _accuracies(recogniser: Recogniser, data: Path) -> Iterator[Row]:
-    """Every handwritten digit of the test part, as it is and in a frame, a line for each, and both together."""
+    """Accuracy on all handwritten digits of the test part: as they are, in a frame, with a line, and combined."""
     rng = np.random.default_rng(SEED)
     pictures, digits = load_digits(data, "test")
     lines = _lines_for(digits, rng)
     head, right = recogniser.new_head(), Counter[str]()
-    for picture, line, digit in shown("the baseline", list(zip(pictures, lines, digits, strict=True))):
+    for picture, line, digit in with_progress("the baseline", list(zip(pictures, lines, digits, strict=True))):
         centred = recogniser.encoders["image"].encode(bare_frame(picture))
         framed = recogniser.encoders["image"].encode(digit_frame(picture, rng))
         read = recogniser.encoders["text"].encode(line)
@@ -70,7 +70,7 @@ def _accuracies(recogniser: Recogniser, data: Path) -> Iterator[Row]:
 
 
 def _size_bytes(recogniser: Recogniser) -> int:
-    """Of all models of the bundle."""
+    """Bytes of all models of the bundle."""
     return sum(path.stat().st_size for path in recogniser.bundle.directory.glob("*.tflite"))
 
 
@@ -91,7 +91,7 @@ def _label(head: FusionHead, embeddings: Sequence[Embedding]) -> int:
 
 
 def _lines_for(digits: NDArray[np.int64], rng: np.random.Generator) -> list[Line]:
-    """A line that names it for each digit."""
+    """For each digit a line that names it."""
     every = sentences(rng)
     texts = [[line.text for line in every if line.label == digit] for digit in range(10)]
     return [Line(texts[digit][rng.integers(len(texts[digit]))], 0) for digit in digits]

@@ -1,24 +1,24 @@
-"""The network this work grew from, repaired where it could not run: how it is built, trained and exported.
+"""The baseline: the network that this work grew from, repaired where it could not run. Builds, trains and exports it.
 
-Kept: 224 x 224 x 3 -> Conv2D(64, 3 x 3, relu) -> MaxPooling2D(2 x 2) -> pooled to a vector; 100 ids -> Embedding ->
-LSTM(64); both together -> Dense(10, softmax); Adam, categorical cross-entropy, 10 epochs, batches of 32.
+Unchanged: 224 x 224 x 3 -> Conv2D(64, 3 x 3, relu) -> MaxPooling2D(2 x 2) -> pooled to a vector. 100 ids -> Embedding
+-> LSTM(64). Both together -> Dense(10, softmax). Adam, categorical cross-entropy, 10 epochs, batches of 32.
 
 Repaired:
 
-- The 111 x 111 x 64 map was to be flattened, 7.9 million inputs of the last layer: its mean is taken. Its maximum says
-  less: on the development part 38 % of the pictures against 56 %, by 64 filters that had not learned yet.
-- Pixels came as 0 to 255: they are divided by 255. The means then differ by some thousandths from picture to picture,
-  and at the usual rates nothing is learned from them, so both vectors are normalised by batch while the network learns,
-  at four times Adam's usual rate; the finished head has that in its weights.
-- The pictures are the handwritten digits as they are, enlarged, as the original had them. Training on frames as well
-  leaves those of the development part at one in ten, and costs a quarter of what is right of the others.
-- Labels were integers, for a loss that wants vectors: they are made such.
-- What an id stands for was not said: a byte of UTF-8 plus 1, as everywhere here, and 0 for what lies beyond the line,
-  which the LSTM skips. Without that it would forget the line over the zeros after it.
-- It could not do without one of its inputs: while it learns, a quarter of the items lack the picture and a quarter the
-  line; what is absent counts as zeros, as in the daemon's head.
+- The 111 x 111 x 64 map was flattened into 7.9 million inputs of the last layer. Now its mean is taken. The maximum is
+  worse: on the development part 38 % of the pictures against 56 %, with 64 filters that had not learned yet.
+- Pixels were 0 to 255. Now they are divided by 255. The means then differ by some thousandths from picture to picture,
+  and at the usual rates nothing is learned from them. So both vectors are normalised by batch in training, at four
+  times Adam's usual rate. The finished head includes that normalisation in its weights.
+- The pictures are the handwritten digits as they are, enlarged, as in the original. Training on camera frames too
+  leaves the accuracy on frames at one in ten. It also costs a quarter of the accuracy on the other pictures.
+- Labels were integers, but the loss needs vectors. Now they are one-hot vectors.
+- The meaning of an id was not defined. Now an id is a byte of UTF-8 plus 1, as in the text encoder. Positions beyond
+  the line are 0, and the LSTM skips them, because it would forget the line over the zeros.
+- Both inputs were required. Now a quarter of the training items lack the picture and a quarter the line. An absent
+  input counts as zeros, as in the daemon's head.
 
-It is exported in float: 8 bits cannot hold thousandths, and loops do not convert to int8.
+The export is in float, because 8 bits cannot represent thousandths, and loops do not convert to int8.
 """
 
 from pathlib import Path
@@ -41,10 +41,10 @@ from daemon.encoders.text import byte_ids
 from daemon.inference.graphs import write_head
 from evaluation.frames import Grey, bare_frame
 
+# Values of each embedding.
 SIZE = 64
-"""Values of each embedding."""
+# Ids of a line.
 LENGTH = 100
-"""Ids of a line."""
 EPOCHS = 10
 BATCH = 32
 RATE = 4e-3
@@ -78,7 +78,7 @@ class Pairs(keras.utils.PyDataset):
         return len(self._order) // BATCH
 
     def on_epoch_end(self) -> None:
-        """Begin the next pass, in another order."""
+        """Start the next epoch, in another order."""
         self._epoch += 1
         self._order = np.random.default_rng((self._seed, self._epoch)).permutation(len(self._labels))
 
@@ -105,16 +105,19 @@ def new_network() -> tuple[keras.Model, keras.Model, keras.Model]:
     picture, ids = keras.Input((224, 224, 3)), keras.Input((LENGTH,), dtype="int32")
     has_picture, has_line = keras.Input((1,)), keras.Input((1,))
     x = layers.MaxPooling2D(2)(layers.Conv2D(SIZE, 3, activation="relu")(picture))
-    seen = layers.GlobalAveragePooling2D()(x)
-    read = layers.LSTM(SIZE)(layers.Embedding(257, SIZE, mask_zero=True)(ids))
+    image_vector = layers.GlobalAveragePooling2D()(x)
+    text_vector = layers.LSTM(SIZE)(layers.Embedding(257, SIZE, mask_zero=True)(ids))
     parts = [
         layers.Multiply()([layers.BatchNormalization(momentum=0.9, epsilon=1e-7, name=name)(vector), present])
-        for name, vector, present in (("normal_image", seen, has_picture), ("normal_text", read, has_line))
+        for name, vector, present in (
+            ("normal_image", image_vector, has_picture),
+            ("normal_text", text_vector, has_line),
+        )
     ]
     both = layers.Concatenate()(parts)
     scores = layers.Dense(NONE, activation="softmax", name="scores")(both)
-    whole = keras.Model([picture, ids, has_picture, has_line], scores)
-    return keras.Model(picture, seen), keras.Model(ids, read), whole
+    network = keras.Model([picture, ids, has_picture, has_line], scores)
+    return keras.Model(picture, image_vector), keras.Model(ids, text_vector), network
 
 
 def build(data: Path, directory: Path) -> None:
@@ -129,14 +132,14 @@ def build(data: Path, directory: Path) -> None:
     (directory / "text.tflite").write_bytes(_in_float(text_encoder))
     weights, bias = _head_of(network)
     (directory / "head.tflite").write_bytes(write_head(weights, bias, [SIZE, SIZE]))
-    # last: a directory without it is no bundle, and is built again
+    # last, because a directory without a manifest is built again
     _write_manifest(directory)
 
 
 def _head_of(network: keras.Model) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weights (10, 2 * SIZE + 2) and bias (10,) of the daemon's head that say the same as the last layers.
+    """Weights (10, 2 * SIZE + 2) and bias (10,) of a daemon's head that is equivalent to the last layers.
 
-    A normalised vector is `scale * vector + offset`; the offset counts where the modality is present.
+    A normalised vector is `scale * vector + offset`. The offset counts where the modality is present.
     """
     kernel, bias = network.get_layer("scores").get_weights()
     columns, present = [], []
@@ -150,7 +153,7 @@ def _head_of(network: keras.Model) -> tuple[NDArray[np.float32], NDArray[np.floa
 
 
 def _in_float(encoder: keras.Model) -> bytes:
-    """The encoder as a model of the daemon's runtime."""
+    """The encoder as a model for the daemon's runtime."""
     source = encoder.inputs[0]
 
     @tf.function(input_signature=[tf.TensorSpec((1, *source.shape[1:]), source.dtype)])

@@ -1,4 +1,4 @@
-"""How large the models are, and how long one moment takes on this machine, in one thread."""
+"""Measures the size of the models, and the time of one moment on this machine in one thread."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from evaluation.held_out import SEED
 from evaluation.rows import Row, at_most, plain
 from evaluation.subject import Subject
 
-ROUNDS = 1_000
+REPEATS = 1_000
 WARM_UP = 50
 
 
@@ -27,15 +27,15 @@ def size_rows(subject: Subject) -> list[Row]:
 
 
 def speed_rows(subject: Subject) -> list[Row]:
-    """Median and 99th percentile of each invoke, of all of them, and with what comes before them."""
+    """Median and 99th percentile of each invoke, of all of them, and of a moment including preprocessing."""
     times_ms = _timed(_invokes(subject))
     rows = [row for index, name in enumerate(_names(subject)) for row in _time_rows(name, times_ms[:, index])]
     rows += _time_rows("all four invokes", times_ms.sum(axis=1), limit_ms=1.0)
-    return rows + _time_rows("a moment from frame, sound and line to scores", _timed([_whole(subject)])[:, 0])
+    return rows + _time_rows("a moment from frame, sound and line to scores", _timed([_end_to_end(subject)])[:, 0])
 
 
 def _names(subject: Subject) -> list[str]:
-    """The files of all models, the head's last."""
+    """The files of all models, with the head last."""
     manifest = subject.bundle.manifest
     return [*(spec.model for spec in manifest.modalities.present().values()), manifest.head.model]
 
@@ -43,14 +43,14 @@ def _names(subject: Subject) -> list[str]:
 def _time_rows(condition: str, times_ms: np.ndarray, limit_ms: float | None = None) -> list[Row]:
     target = None if limit_ms is None else at_most(limit_ms)
     return [
-        plain("speed", f"{condition}, median", np.median(times_ms), "ms", target, ROUNDS),
-        plain("speed", f"{condition}, 99 %", np.quantile(times_ms, 0.99), "ms", None, ROUNDS),
+        plain("speed", f"{condition}, median", np.median(times_ms), "ms", target, REPEATS),
+        plain("speed", f"{condition}, 99 %", np.quantile(times_ms, 0.99), "ms", None, REPEATS),
     ]
 
 
 def _timed(steps: list[Callable[[], object]]) -> np.ndarray:
-    """Milliseconds (ROUNDS, steps) of each step, done in a row as in a moment."""
-    times_ms = np.empty((WARM_UP + ROUNDS, len(steps)))
+    """Milliseconds (REPEATS, steps) of each step, with the steps in a row as in a moment."""
+    times_ms = np.empty((WARM_UP + REPEATS, len(steps)))
     for row in times_ms:
         for index, step in enumerate(steps):
             start = time.perf_counter()
@@ -85,10 +85,10 @@ def _random(spec: TensorSpec, rng: np.random.Generator) -> np.ndarray:
     return rng.integers(low, high, spec.shape).astype(spec.dtype)
 
 
-def _whole(subject: Subject) -> Callable[[], object]:
-    """A camera frame, the sound of one stride and a line, each through its preparation and encoder, and the head."""
+def _end_to_end(subject: Subject) -> Callable[[], object]:
+    """A function that takes a frame, a stride of sound and a line through preprocessing, encoders and head."""
     rng = np.random.default_rng(SEED)
-    # two of each in turn: what is as before is not encoded again
+    # two of each in turn, because an unchanged input is not encoded again
     frames = cycle(Frame((rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8),), 0) for _ in range(2))
     lines = cycle((Line("room seven", 0), Line("room eight", 0)))
     audio, front_end = subject.audio, AudioFrontEnd(subject.audio)

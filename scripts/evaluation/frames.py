@@ -1,7 +1,7 @@
-"""Camera frames for measuring: a handwritten digit on paper somewhere in 640 x 480 pixels, or anything but a digit.
+"""Camera frames for measuring: a handwritten digit on paper somewhere in 640 x 480 pixels, or no digit.
 
-Written without regard to the frames of the training (scripts/training), so that it does not share their habits.
-Contrast is told in grey levels; fields are float32 (HEIGHT, WIDTH).
+Written independently of the training frames (scripts/training), so that it does not share their assumptions. Contrast
+is in grey levels. Fields are float32 (HEIGHT, WIDTH).
 """
 
 import cv2
@@ -14,20 +14,20 @@ Grey = NDArray[np.uint8]
 Field = NDArray[np.float32]
 
 WIDTH, HEIGHT = 640, 480
+# Range of the height of a digit's ink, as a share of the frame's height; uniform.
 SIZES = (0.15, 0.80)
-"""How high a digit's ink is, as a share of the frame's height; uniform."""
 TURN_DEGREES = 15.0
+# Least difference in grey levels between ink and paper, where the light on the digit is darkest.
 CONTRAST = 60.0
-"""Grey levels between ink and paper, at least, where the digit is darkest lit."""
+# Least distance in pixels between the digit and the frame's edge.
 MARGIN = 4
-"""Pixels between the digit and the frame's edge, at least."""
+# The least light anywhere, as a share of the most.
 DARKEST = 0.5
-"""The least light anywhere, of the most."""
+# Pixels of a 28 x 28 picture above this level of 255 count as ink.
 INK_LEVEL = 64
-"""What is ink in a 28 x 28 picture, of 255."""
 
+# All noise is cut from this field, because drawing new noise takes longer than everything else.
 _NOISE: Field = np.random.default_rng(4).standard_normal((2 * HEIGHT, 2 * WIDTH), np.float32)
-"""All noise is cut from here, for drawing it anew takes longer than all the rest."""
 
 
 def digit_frame(picture: Grey, rng: np.random.Generator, drawn: Grey | None = None) -> Frame:
@@ -38,8 +38,8 @@ def digit_frame(picture: Grey, rng: np.random.Generator, drawn: Grey | None = No
 def composed(picture: Grey, rng: np.random.Generator, drawn: Grey | None = None) -> Grey:
     """BGR (HEIGHT, WIDTH, 3) with the digit of a picture (28, 28), light on black, somewhere on paper.
 
-    `drawn` takes the picture's place, if given, and is drawn just as it is. The same generator gives the same scene,
-    whatever is drawn; an all black picture gives it without a digit.
+    `drawn` replaces the picture in the drawing, if given, and is drawn unchanged. The same generator gives the same
+    scene, whatever is drawn. An all black picture gives the scene without a digit.
     """
     turn, box = _placed(picture, rng)
     light = _light(rng)
@@ -52,7 +52,7 @@ def composed(picture: Grey, rng: np.random.Generator, drawn: Grey | None = None)
     source = picture if drawn is None else drawn
     ink = cv2.warpAffine(source, turn, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC).astype(np.float32) / 255
     if drawn is None:
-        # a picture of 28 x 28 enlarged is a blur; a pen's line has an edge
+        # sharpens the line, because an enlarged picture of 28 x 28 is blurred
         ink = np.clip((ink - 0.5) * np.float32(sharpness) + 0.5, 0, 1)
     pressure = 1 - 0.15 * np.clip(np.abs(_noise(rng, 12.0)), 0, 1)
     return _photographed((paper + ink * pressure * (-contrast if is_dark else contrast)) * light, rng)
@@ -79,7 +79,7 @@ def bare_frame(picture: Grey) -> Frame:
 
 
 def contact_sheet(frames: list[Frame], columns: int) -> Grey:
-    """The frames side by side, small and in grey, to look at."""
+    """The frames side by side, small and in grey, for people to look at."""
     small = [cv2.resize(_grey(frame), (WIDTH // 4, HEIGHT // 4), interpolation=cv2.INTER_AREA) for frame in frames]
     rows = [np.hstack(small[start : start + columns]) for start in range(0, len(small) // columns * columns, columns)]
     return np.vstack(rows)
@@ -91,7 +91,7 @@ def _grey(frame: Frame) -> Grey:
 
 
 def _placed(picture: Grey, rng: np.random.Generator) -> tuple[NDArray[np.float64], tuple[slice, slice]]:
-    """The 2 x 3 matrix from the picture to the frame, and the part of the frame in which the ink will lie."""
+    """The 2 x 3 matrix from the picture to the frame, and the part of the frame that the ink will cover."""
     rows, columns = np.nonzero(picture > INK_LEVEL)
     if not len(rows):
         rows, columns = np.array([4, 23]), np.array([4, 23])
@@ -119,7 +119,7 @@ def _noise(rng: np.random.Generator, grain: float) -> Field:
 
 
 def _texture(rng: np.random.Generator) -> Field:
-    """What differs from an even surface, in grey levels: grain, blotches, fibres, faint lines."""
+    """Deviations of a surface from an even one, in grey levels: grain, blotches, fibres, faint lines."""
     texture = rng.uniform(0.5, 5) * _noise(rng, rng.uniform(1, 3)) + rng.uniform(0, 5) * _noise(
         rng, rng.uniform(20, 120)
     )
@@ -132,7 +132,7 @@ def _texture(rng: np.random.Generator) -> Field:
 
 
 def _ruled(rng: np.random.Generator) -> Field:
-    """Lines as on writing paper, or squares."""
+    """Ruled lines or squares, as on writing paper."""
     lines = np.zeros((HEIGHT, WIDTH), np.float32)
     step, slope, width = int(rng.integers(18, 60)), rng.uniform(-0.08, 0.08), int(rng.integers(1, 3))
     level = float(rng.uniform(6, 22) * rng.choice((-1, 1)))
@@ -145,8 +145,8 @@ def _ruled(rng: np.random.Generator) -> Field:
 
 
 def _light(rng: np.random.Generator) -> Field:
-    """How much light falls where, DARKEST to 1: brighter on one side, often with the soft edge of a shadow."""
-    # it changes little from pixel to pixel: a quarter of the size is enough, and much sooner done
+    """Light over the frame, DARKEST to 1: brighter on one side, often with the soft edge of a shadow."""
+    # Light changes little from pixel to pixel. A quarter of the size is enough, and much faster.
     y, x = np.mgrid[0:HEIGHT:4, 0:WIDTH:4].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     along = (x / WIDTH - 0.5) * np.cos(angle) + (y / HEIGHT - 0.5) * np.sin(angle)
@@ -179,7 +179,7 @@ def _furniture(rng: np.random.Generator) -> Field:
         size = (int(rng.integers(40, 400)), int(rng.integers(15, 300)))
         cv2.rectangle(scene, (left, top), (left + size[0], top + size[1]), float(rng.uniform(20, 240)), -1)
     for _ in range(rng.integers(0, 3)):
-        # from edge to edge: a bar that ends within the frame would be a one
+        # from edge to edge, because a bar that ends within the frame would look like a 1
         ends = ((-40, int(rng.integers(HEIGHT))), (WIDTH + 40, int(rng.integers(HEIGHT))))
         if rng.random() < 0.5:
             ends = ((int(rng.integers(WIDTH)), -40), (int(rng.integers(WIDTH)), HEIGHT + 40))
@@ -188,7 +188,7 @@ def _furniture(rng: np.random.Generator) -> Field:
 
 
 def _photographed(scene: Field, rng: np.random.Generator) -> Grey:
-    """As a cheap camera sees it: out of focus, moved, noisy, often compressed; BGR."""
+    """BGR of the scene by a cheap camera: out of focus, moved, noisy, often compressed."""
     scene = cv2.GaussianBlur(scene.astype(np.float32), (0, 0), float(rng.uniform(0.3, 2.0)))
     if rng.random() < 0.4:
         scene = cv2.filter2D(scene, -1, _streak(int(rng.integers(3, 11)), rng.uniform(0, 180)))
@@ -202,7 +202,7 @@ def _photographed(scene: Field, rng: np.random.Generator) -> Grey:
 
 
 def _delivered(colour: Grey, rng: np.random.Generator) -> Frame:
-    """As a decoder delivers it: BGR, or as often YUV 4:2:0."""
+    """The frame that a decoder delivers: BGR, or as often YUV 4:2:0."""
     if rng.random() < 0.5:
         return Frame((colour,), 0)
     planes = cv2.cvtColor(colour, cv2.COLOR_BGR2YUV_I420).astype(np.uint8, copy=False)

@@ -5,16 +5,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from training.speech import Sound
 
+# A stretch of a clip below this part of the clip's loudness counts as a pause, not as noise.
 QUIET = 0.1
-"""A stretch of a clip with less than this part of the clip's loudness is a pause, not noise."""
 
 
 def windows(
     spoken: Sequence[Sound], size: int, rng: np.random.Generator, noises: Sequence[Sound] = (), snr_db: float = 0
 ) -> Iterator[Sound]:
-    """For each utterance a window float32 (size,) with it anywhere inside, over a stretch of one of the noises, if any.
+    """For each utterance a window float32 (size,) with it at a random position, over one of the noises, if any.
 
-    The noise lies throughout the window, `snr_db` below the utterance, each by its mean power.
+    The noise fills the window. Its mean power is `snr_db` below that of the utterance.
     """
     for voice in spoken:
         window = _placed(voice, size, rng)
@@ -32,7 +32,7 @@ def stretches(clips: Sequence[Sound], size: int, rng: np.random.Generator) -> It
 
 
 def _placed(voice: Sound, size: int, rng: np.random.Generator) -> Sound:
-    """The utterance at a random place in silence of `size`; of one that is longer, a random part."""
+    """The utterance at a random position in silence of `size`; a random part of an utterance that is longer."""
     spare = size - len(voice)
     start = int(rng.integers(abs(spare) + 1))
     if spare < 0:
@@ -43,7 +43,7 @@ def _placed(voice: Sound, size: int, rng: np.random.Generator) -> Sound:
 
 
 def _stretch(clip: Sound, size: int, rng: np.random.Generator) -> Sound:
-    """A random part of the clip that is no pause."""
+    """A random part of the clip that is not a pause."""
     while True:
         start = int(rng.integers(len(clip) - size))
         part = clip[start : start + size]

@@ -1,4 +1,4 @@
-"""Calibration, and what a missing sense costs: on moments of all subsets, with digits and without."""
+"""Measures calibration, and the cost of a missing sense, on moments of all subsets with and without digits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,26 +10,26 @@ from training.specs import NONE
 from daemon.core.records import MODALITIES, Array, Modality
 from evaluation.fused import SUBSETS
 from evaluation.held_out import SEED, Condition, Embedded, Labels
-from evaluation.progress import shown, tell
+from evaluation.progress import report, with_progress
 from evaluation.rows import Row, at_most, plain, share
 
+# Moments of each subset and condition.
 MOMENTS = 3_000
-"""Of each subset and condition."""
+# Share of the moments without a digit.
 NONE_SHARE = 1 / 7
-"""Of the moments, those without a digit."""
 BINS = 15
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Embeddings (n, D) of each sense that is there, and what is right (n,)."""
+    """Embeddings (n, D) of each sense that is present, and the correct labels (n,)."""
 
     vectors: dict[Modality, Array]
     labels: Labels
 
 
 def make_moments(embedded: Embedded, subset: Sequence[Modality], condition: Condition, count: int) -> Moments:
-    """Random held-out items of one label each; text is always clean."""
+    """Moments of random held-out items that share a label; text is always clean."""
     rng = np.random.default_rng([SEED, SUBSETS.index(tuple(subset))])
     labels = np.where(rng.random(count) < NONE_SHARE, NONE, rng.integers(10, size=count))
     drawn = {name: embedded.items[name].of(condition)[embedded.items[name].draw(labels, rng)] for name in subset}
@@ -42,7 +42,7 @@ def calibration_rows(embedded: Embedded) -> list[Row]:
     rights: list[Array] = []
     rows = []
     for condition in ("clean", "degraded"):
-        for subset in shown(f"calibration, {condition}", SUBSETS):
+        for subset in with_progress(f"calibration, {condition}", SUBSETS):
             moments = make_moments(embedded, subset, condition, MOMENTS)
             scores = embedded.subject.scores(moments.vectors)
             tops.append(scores.max(axis=1))
@@ -52,18 +52,18 @@ def calibration_rows(embedded: Embedded) -> list[Row]:
 
 
 def missing_rows(embedded: Embedded, data: Path) -> list[Row]:
-    """The head with senses absent against a head fitted for just that subset, to the same development items."""
-    # here, because they load TensorFlow
+    """Accuracy of the head with senses absent, against a head fitted to the same items for only that subset."""
+    # imported late, because they load TensorFlow
+    from training.embeddings import embed_items
     from training.fusion import fit_head
-    from training.heard import listen
 
-    tell("missing modality: embeds development items, and fits a head for each of 7 subsets; about 5 minutes")
+    report("missing: embeds development items and fits a head for each of 7 subsets, about 5 minutes")
     directory = embedded.subject.bundle.directory
-    heard = listen(directory, data)
+    embedded_dev = embed_items(directory, data)
     rows = []
-    for subset in shown("heads", SUBSETS):
+    for subset in with_progress("heads", SUBSETS):
         bits = sum(1 << MODALITIES.index(name) for name in subset)
-        weights, bias = fit_head(heard, SEED, [bits])
+        weights, bias = fit_head(embedded_dev, SEED, [bits])
         for condition in ("clean", "degraded"):
             if condition == "clean" or subset != ("text",):
                 rows += _against(embedded, make_moments(embedded, subset, condition, MOMENTS), condition, weights, bias)
@@ -71,14 +71,14 @@ def missing_rows(embedded: Embedded, data: Path) -> list[Row]:
 
 
 def _against(embedded: Embedded, moments: Moments, condition: Condition, weights: Array, bias: Array) -> list[Row]:
-    """How many are right by the bundle's head, and by how many points the other head is better."""
-    fused = int((embedded.subject.scores(moments.vectors).argmax(axis=1) == moments.labels).sum())
+    """Correct moments with the bundle's head, and by how many points the other head is better."""
+    hits = int((embedded.subject.scores(moments.vectors).argmax(axis=1) == moments.labels).sum())
     features = _features(embedded, moments)
-    built_in = int(((features @ weights.T + bias).argmax(axis=1) == moments.labels).sum())
+    subset_head_hits = int(((features @ weights.T + bias).argmax(axis=1) == moments.labels).sum())
     name, count = f"{' + '.join(moments.vectors)}, {condition}", len(moments.labels)
-    lost = 100 * (built_in - fused) / count
+    lost = 100 * (subset_head_hits - hits) / count
     return [
-        share("missing modality", f"{name}: the fused head", fused, count),
+        share("missing modality", f"{name}: the fused head", hits, count),
         plain("missing modality", f"{name}: behind a head of its own", lost, "points", at_most(0.5), count),
     ]
 

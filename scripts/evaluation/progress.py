@@ -1,4 +1,4 @@
-"""Says on standard error how far long work is."""
+"""Reports the progress of long work on standard error."""
 
 import sys
 import time
@@ -10,17 +10,17 @@ Item = TypeVar("Item")
 EVERY_S = 2.0
 
 
-def tell(message: str) -> None:
-    """One line of progress."""
+def report(message: str) -> None:
+    """Print one line of progress."""
     print(message, file=sys.stderr, flush=True)
 
 
-def shown(what: str, items: Iterable[Item], count: int | None = None) -> Iterator[Item]:
-    """The items; meanwhile a line every two seconds."""
+def with_progress(what: str, items: Iterable[Item], count: int | None = None) -> Iterator[Item]:
+    """The items; meanwhile a line of progress every two seconds."""
     total = len(items) if count is None and isinstance(items, Sized) else count
-    told = time.monotonic()
+    reported_s = time.monotonic()
     for done, item in enumerate(items):
-        if time.monotonic() - told >= EVERY_S:
-            tell(f"  {what}: {done} of {total}")
-            told = time.monotonic()
+        if time.monotonic() - reported_s >= EVERY_S:
+            report(f"  {what}: {done} of {total}")
+            reported_s = time.monotonic()
         yield item

@@ -1,33 +1,33 @@
-"""What every measurement is told in: a row with its count, its 95 % interval and its target. Pure."""
+"""Row: one measured value with its count, its 95 % interval and its target. Pure functions."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
+# Quantile of the normal distribution for a 95 % interval.
 Z = 1.959964
-"""Of the normal distribution, for an interval of 95 %."""
 
 _COLUMNS = ("what", "condition", "measured", "count", "95 % interval", "target", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the measured value must reach (`at_least`) or not pass."""
+    """A value that the measured value must reach (`at_least`) or not exceed."""
 
     value: float
     at_least: bool = True
 
     def met(self, measured: float) -> bool:
-        """Whether the value holds it."""
+        """Whether the measured value meets the target."""
         return measured >= self.value if self.at_least else measured <= self.value
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One cell of the report.
+    """One row of the report.
 
-    A share has `hits` of `count` and is in %; any other value has `hits` None and its own unit: "ms", "KB", or "".
+    A share has `hits` of `count` and is in %. Any other value has `hits` None and a unit: "ms", "KB", or "".
     """
 
     what: str
@@ -48,11 +48,11 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
+        """Whether the target is met; None if there is no target."""
         return None if self.target is None else self.target.met(self.value)
 
     def to_json(self) -> dict[str, Any]:
-        """As --json writes it."""
+        """The row as --json writes it."""
         return {
             "what": self.what,
             "condition": self.condition,
@@ -67,24 +67,24 @@ class Row:
 
 
 def share(what: str, condition: str, hits: int, count: int, target: Target | None = None) -> Row:
-    """`hits` of `count`, in %; the target is in % too."""
+    """A row with `hits` of `count`, in %; the target is in % too."""
     return Row(what, condition, 100 * hits / count, "%", target, int(count), int(hits))
 
 
 def plain(
     what: str, condition: str, value: float, unit: str = "", target: Target | None = None, count: int | None = None
 ) -> Row:
-    """A value that is no share: an error of calibration, a time, a size."""
+    """A row with a value that is no share: a calibration error, a time, a size."""
     return Row(what, condition, float(value), unit, target, count)
 
 
 def at_least(value: float) -> Target:
-    """The measured value must not be below."""
+    """A target that the measured value must not be below."""
     return Target(value)
 
 
 def at_most(value: float) -> Target:
-    """The measured value must not be above."""
+    """A target that the measured value must not be above."""
     return Target(value, at_least=False)
 
 

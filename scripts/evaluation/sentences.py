@@ -1,4 +1,4 @@
-"""Lines for measuring: what people write to a room, a gate, a warehouse, with and without a typing error."""
+"""Lines for measuring: messages to a room, a gate or a warehouse, with and without a typing error."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from training.specs import NONE
 Kind = Literal["figures", "words", "mistyped", "none"]
 KINDS: tuple[Kind, ...] = ("figures", "words", "mistyped", "none")
 LANGUAGES = ("en", "de", "fr", "es", "zh")
+# Greatest length in bytes of UTF-8.
 LONGEST = 48
-"""Bytes of UTF-8."""
+# Shorter digit words get no typing error, because one wrong letter makes them ambiguous.
 LETTERS = 4
-"""Shorter digit words stay as they are: with one letter wrong they may be anything."""
 
 _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A line, the label it has, its language, and of what kind it is."""
+    """A line, its label, its language, and its kind."""
 
     text: str
     label: int
@@ -31,7 +31,7 @@ class Sentence:
 
 
 def sentences(rng: np.random.Generator) -> list[Sentence]:
-    """Every carrier with every digit as a figure, as a word and with a typing error; and all lines without a digit."""
+    """Every carrier with every digit as a figure, as a word and mistyped; and all lines without a digit."""
     source = yaml.safe_load(Path(__file__).with_name("sentences.yaml").read_text(encoding="utf-8"))
     found = [line for language, part in source.items() for line in _of_language(language, part, rng)]
     too_long = [line.text for line in found if len(line.text.encode()) > LONGEST]
@@ -53,7 +53,7 @@ def _of_language(language: str, part: dict[str, list[str]], rng: np.random.Gener
 
 
 def _mistyped(carrier: str, word: str, part: dict[str, list[str]], rng: np.random.Generator) -> str | None:
-    """The line with one error, as often in the digit's word as elsewhere; None where there is no room for one."""
+    """The line with one error, as often in the digit's word as elsewhere; None if no such line is short enough."""
     before, after = carrier.split("{}")
     if len(word) >= LETTERS and (carrier == "{}" or rng.random() < 0.5):
         made = [before + wrong + after for wrong in _errors(word) if _is_clear(wrong, word, part)]
@@ -64,7 +64,7 @@ def _mistyped(carrier: str, word: str, part: dict[str, list[str]], rng: np.rando
 
 
 def _errors(text: str) -> list[str]:
-    """Everything one slip makes of the letters of `text`: two exchanged, one missing, doubled, or a key beside it."""
+    """Every text that one slip makes of `text`: two letters exchanged, one missing, doubled, or a key beside it."""
     made = []
     for at in _letters(text):
         head, letter, rest = text[:at], text[at], text[at + 1 :]
@@ -89,20 +89,20 @@ def _beside(letter: str) -> str:
 
 
 def _is_clear(made: str, word: str, part: dict[str, list[str]]) -> bool:
-    """Whether only one digit can be meant: no other digit's word is as near, and it is no other word."""
+    """Whether the mistyped word can mean only one digit: no other digit's word is as near, and it is no other word."""
     others = [other for other in part["words"] if other != word]
-    built_in = distance(made, word)
-    return made not in part["mistakable"] and built_in > 0 and all(distance(made, other) > built_in for other in others)
+    slips = distance(made, word)
+    return made not in part["mistakable"] and slips > 0 and all(distance(made, other) > slips for other in others)
 
 
 def distance(one: str, other: str) -> int:
-    """How many slips (a letter more, less or other, two exchanged) lie between two words."""
+    """How many slips lie between two words: a letter more, less or other, or two exchanged."""
     rows = [list(range(len(other) + 1))]
     for i, letter in enumerate(one, start=1):
         row = [i]
-        for j, wanted in enumerate(other, start=1):
-            best = min(row[j - 1] + 1, rows[i - 1][j] + 1, rows[i - 1][j - 1] + (letter != wanted))
-            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+        for j, other_letter in enumerate(other, start=1):
+            best = min(row[j - 1] + 1, rows[i - 1][j] + 1, rows[i - 1][j - 1] + (letter != other_letter))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == other_letter:
                 best = min(best, rows[i - 2][j - 2] + 1)
             row.append(best)
         rows.append(row)

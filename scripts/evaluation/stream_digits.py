@@ -1,4 +1,4 @@
-"""Ten minutes in which 200 digits are shown, said and written: when each is there, and what is captured of it."""
+"""A stream of ten minutes in which 200 digits are shown, spoken and written: its plan, and its captured items."""
 
 import heapq
 from collections.abc import Iterator, Sequence
@@ -20,8 +20,8 @@ FPS = 10.0
 BLOCK_S = 0.02
 SHOWN_S = (1.0, 1.8)
 PAUSE_S = (0.8, 2.0)
+# The faint noise between the words, as a share of full scale.
 ROOM_NOISE = 0.002
-"""Of full scale: the faint noise between the words."""
 CAMERA_NOISE = 2.0
 
 SUBSETS: Sequence[tuple[Modality, ...]] = [subset for size in (1, 2, 3) for subset in combinations(MODALITIES, size)]
@@ -48,7 +48,7 @@ def plan(rng: np.random.Generator) -> list[Shown]:
 
 
 def captured(shown: Sequence[Shown], pool: Pool, length_s: float, rng: np.random.Generator) -> Iterator[Captured]:
-    """All that camera, microphone and text inlet deliver within `length_s`, in order of its end."""
+    """All items that camera, microphone and text input deliver within `length_s`, ordered by their end."""
     frames, sound, lines = rng.spawn(3)
     parts = (
         _frames(shown, pool, length_s, frames),
@@ -64,7 +64,7 @@ def _order(item: Captured) -> tuple[int, int]:
 
 
 def _frames(shown: Sequence[Shown], pool: Pool, length_s: float, rng: np.random.Generator) -> Iterator[Frame]:
-    """Each digit has its own scene, which is there from the middle of the pause before it to that of the next."""
+    """Frames of the stream. The scene of a digit lasts from the middle of the pause before it to that of the next."""
     noise = sensor_noise(CAMERA_NOISE, rng)
     ends_s = [(one.end_s + after.onset_s) / 2 for one, after in pairwise(shown)]
     begin_s = 0.0
@@ -77,7 +77,7 @@ def _frames(shown: Sequence[Shown], pool: Pool, length_s: float, rng: np.random.
 
 
 def _scenes(digit: Shown, pool: Pool, rng: np.random.Generator) -> tuple[Frame, Frame]:
-    """The same scene without and, where the digit is to be seen, with it."""
+    """The same scene twice: without the digit, and with it where the digit is shown to the camera."""
     seed = int(rng.integers(2**32))
     choices = pool.pictures[int(digit.label)]
     picture = choices[rng.integers(len(choices))]
@@ -88,14 +88,14 @@ def _scenes(digit: Shown, pool: Pool, rng: np.random.Generator) -> tuple[Frame, 
 
 
 def _filmed(frame: Frame, captured_ns: int, noise: list[Light], rng: np.random.Generator) -> Frame:
-    """The frame once more, with other noise."""
+    """The frame with new noise."""
     first, *others = frame.planes
     fitting = noise if first.ndim == 3 else [light[..., 0] for light in noise]
     return Frame((as_filmed(first.astype(np.float32), fitting, rng), *others), captured_ns)
 
 
 def _blocks(shown: Sequence[Shown], pool: Pool, length_s: float, rng: np.random.Generator) -> Iterator[Block]:
-    """Room noise, with the words over it."""
+    """Room noise with the words over it, in blocks."""
     samples = rng.standard_normal(round(length_s * pool.rate_hz), np.float32) * np.float32(ROOM_NOISE)
     for digit in shown:
         if "audio" in digit.modalities:

@@ -1,4 +1,4 @@
-"""A stream through the daemon's own flow in order, as a replay at `pace: fast`, with the settings of config.yaml."""
+"""Runs a stream through the daemon's ordered flow, as a replay at `pace: fast`, with the settings of config.yaml."""
 
 import threading
 from collections.abc import Iterable
@@ -10,13 +10,16 @@ from daemon.core.timing import NS_PER_S
 from daemon.pipeline.encode import EncoderPool, Preparation
 from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.recogniser import Recogniser
-from evaluation.stream_score import Seen
+from evaluation.stream_score import ReportedEvent
 
 CONFIG = Path("config.yaml")
 
 
-def events_of(recogniser: Recogniser, stream: Iterable[Captured]) -> list[Seen]:
-    """Every event that started in what was captured, given in order of its end. Raises RuntimeError if any was lost."""
+def events_of(recogniser: Recogniser, stream: Iterable[Captured]) -> list[ReportedEvent]:
+    """All events that started in the captured items, which are ordered by their end.
+
+    Raises RuntimeError if an item was dropped.
+    """
     config = next(iter(load_config(CONFIG).document.streams.values()))
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
     events: list[Event] = []
@@ -35,12 +38,12 @@ def events_of(recogniser: Recogniser, stream: Iterable[Captured]) -> list[Seen]:
         flow.deliver(item)
     flow.finish()
     encoders.close(5.0)
-    # a line longer than the bundle reads is counted as `cut`, and read as far as it goes
+    # A line longer than the bundle reads counts as `cut`. Its beginning is recognised.
     lost = {reason for counter in counters.values() for reason in counter.dropped if reason != "cut"}
     if lost:
-        raise RuntimeError(f"part of the stream was not recognised: {', '.join(sorted(lost))}")
+        raise RuntimeError(f"items of the stream were dropped: {', '.join(sorted(lost))}")
     return [
-        Seen(event.label, event.started_ns / NS_PER_S, event.time_ns / NS_PER_S)
+        ReportedEvent(event.label, event.started_ns / NS_PER_S, event.time_ns / NS_PER_S)
         for event in events
         if event.phase == "start"
     ]

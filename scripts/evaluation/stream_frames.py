@@ -1,6 +1,6 @@
-"""Half an hour before a camera with no digit in view: rooms, light, people passing, pictures, blank paper.
+"""Half an hour of camera frames without a digit: rooms, light, people passing, pictures, blank paper.
 
-Written without regard to the scenes of the training, so that it asks something else.
+Written independently of the training scenes, so that it tests something else.
 """
 
 import math
@@ -25,14 +25,14 @@ from evaluation.stream_surfaces import (
     surface,
 )
 
+# From the time within the scene, 0 to 1, to brightness (HEIGHT, WIDTH, 3), 0 to 255 and a little beyond.
 Scene = Callable[[float], Light]
-"""From 0 to 1, the time within the scene, to brightness (HEIGHT, WIDTH, 3), 0 to 255 and a little beyond."""
 
 SCENE_S = 15.0
 
 
 def empty_frames(seconds: float, fps: float, photos: Sequence[Path], seed: int) -> Iterator[Picture]:
-    """BGR pictures (HEIGHT, WIDTH, 3), every SCENE_S another scene of the nine kinds, in turn."""
+    """BGR pictures (HEIGHT, WIDTH, 3); every SCENE_S the next of the nine kinds of scene."""
     rng = np.random.default_rng(seed)
     length = round(SCENE_S * fps)
     for index in range(round(seconds * fps)):
@@ -61,7 +61,7 @@ def _wall(rng: np.random.Generator) -> Scene:
 
 
 def _furniture(rng: np.random.Generator) -> Scene:
-    """Cupboards, tables and a door; one of them is moved."""
+    """Cupboards, tables and a door; one of them moves."""
     place = room(rng)
     width, height = rng.integers(90, 260), rng.integers(120, 300)
     piece = np.ascontiguousarray(surface(rng)[:height, :width])
@@ -78,7 +78,7 @@ def _furniture(rng: np.random.Generator) -> Scene:
 
 
 def _passer_by(rng: np.random.Generator) -> Scene:
-    """Somebody walks through, blurred by the motion."""
+    """A person walks through, with motion blur."""
     place, coat, skin = room(rng), colour(rng), rng.uniform(60, 210)
     size, sway = rng.uniform(0.7, 1.4), rng.uniform(4, 12)
     blur = int(rng.integers(15, 50))
@@ -99,7 +99,7 @@ def _passer_by(rng: np.random.Generator) -> Scene:
 
 
 def _paper(rng: np.random.Generator) -> Scene:
-    """Sheets without writing on a table, pushed about, each with its shadow."""
+    """Sheets without writing are pushed about on a table, each with its shadow."""
     table, count = surface(rng), int(rng.integers(1, 4))
     middles, turns = rng.uniform(0.25, 0.75, (count, 2)), rng.uniform(-40, 40, count)
     moves, sizes = rng.uniform(-0.2, 0.2, (count, 2)), rng.uniform(90, 280, count)
@@ -139,7 +139,7 @@ def _shadows(rng: np.random.Generator) -> Scene:
 
 
 def _edges(rng: np.random.Generator) -> Scene:
-    """Shelves, tiles, boards or blinds: straight edges right through the picture, that turn a little."""
+    """Shelves, tiles, boards or blinds: straight edges across the picture that turn a little."""
     pattern = surface(rng)
     step, joint = int(rng.integers(24, 110)), int(rng.integers(2, 9))
     darker = np.float32(rng.uniform(0.3, 1.5))
@@ -178,7 +178,7 @@ def _window(rng: np.random.Generator) -> Scene:
 
 
 def _dark(rng: np.random.Generator) -> Scene:
-    """A room at night, noisy; a lamp goes on and off."""
+    """A noisy room at night; a lamp goes on and off."""
     place = room(rng)
     x, y = rng.integers(0, WIDTH), rng.integers(0, HEIGHT)
     lamp = np.zeros((HEIGHT, WIDTH), np.float32)

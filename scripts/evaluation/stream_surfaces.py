@@ -1,4 +1,4 @@
-"""What the frames of streams are made of: surfaces, furniture, light, and the noise of a camera."""
+"""Parts of stream frames: surfaces, furniture, light, and the noise of a camera."""
 
 import math
 
@@ -6,17 +6,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+# BGR, (HEIGHT, WIDTH, 3).
 Picture = NDArray[np.uint8]
-"""BGR, (HEIGHT, WIDTH, 3)."""
+# Brightness (HEIGHT, WIDTH, 3), 0 to 255 and a little beyond.
 Light = NDArray[np.float32]
-"""Brightness (HEIGHT, WIDTH, 3), 0 to 255 and a little beyond."""
 
 WIDTH, HEIGHT = 640, 480
 _NOISES = 4
 
 
 def room(rng: np.random.Generator) -> Light:
-    """Wall, floor and some pieces of furniture, whole or cut by the edge of the picture."""
+    """Wall, floor and some pieces of furniture, some of them cut by the edge of the picture."""
     picture, floor = surface(rng), int(HEIGHT * rng.uniform(0.6, 0.9))
     picture[floor:] = surface(rng)[floor:]
     picture[floor - 10 : floor] *= np.float32(0.7)
@@ -30,7 +30,7 @@ def room(rng: np.random.Generator) -> Light:
 
 
 def surface(rng: np.random.Generator) -> Light:
-    """Something of one colour, with stains, grain and uneven light."""
+    """A surface of one colour, with stains, grain and uneven light."""
     texture = np.ones((HEIGHT, WIDTH), np.float32)
     for cell, strength in ((160, 0.08), (24, 0.04), (3, 0.05)):
         coarse = rng.standard_normal((HEIGHT // cell + 2, WIDTH // cell + 2), np.float32)
@@ -53,7 +53,7 @@ def slope(direction: float, depth: float) -> Light:
 
 
 def paste(picture: Light, piece: Light, left: int, top: int) -> None:
-    """Put `piece` there; what lies outside of the picture is cut off."""
+    """Draw `piece` at this position; parts outside of the picture are cut off."""
     x, y = max(left, 0), max(top, 0)
     right, bottom = min(left + piece.shape[1], WIDTH), min(top + piece.shape[0], HEIGHT)
     if right > x and bottom > y:
@@ -61,10 +61,10 @@ def paste(picture: Light, piece: Light, left: int, top: int) -> None:
 
 
 def sensor_noise(strength: float, rng: np.random.Generator) -> list[Light]:
-    """A few pictures of noise to draw from: making it anew for every frame takes longer than all else."""
+    """A few pictures of noise to choose from, because new noise for every frame takes too long."""
     return [rng.standard_normal((HEIGHT, WIDTH, 3), np.float32) * np.float32(strength) for _ in range(_NOISES)]
 
 
 def as_filmed(light: Light, noise: list[Light], rng: np.random.Generator) -> Picture:
-    """The picture a camera makes of it."""
+    """The picture that a noisy camera makes of `light`."""
     return np.clip(cv2.add(light, noise[rng.integers(_NOISES)]), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What the daemon says over time: nothing where nothing is, and an event for each of 200 digits."""
+"""Measures events over time: false events where there is no digit, and an event for each of 200 digits."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from daemon.core.records import Array, Block, Frame
 from daemon.core.timing import NS_PER_S
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
 from daemon.sources.container import read_sound
-from evaluation.progress import shown, tell
+from evaluation.progress import report, with_progress
 from evaluation.rows import Row, Target, at_least, at_most, plain, share
 from evaluation.sentences import sentences
 from evaluation.stream_digits import BLOCK_S, FPS, LENGTH_S, SUBSETS, Pool, captured, plan
@@ -23,21 +23,21 @@ from evaluation.stream_events import events_of
 from evaluation.stream_frames import empty_frames
 from evaluation.stream_score import Score, score
 
-UNSEEN = ("airplane", "automobile", "bird", "cat", "coughing", "door_knock", "frog", "glass_breaking", "siren")
-"""The classes of sounds that no training may read."""
+# The classes of sounds that no training may read.
+TEST_CLASSES = ("airplane", "automobile", "bird", "cat", "coughing", "door_knock", "frog", "glass_breaking", "siren")
 EMPTY_S = 1800.0
 EMPTY_FPS = 5.0
 SEED = 20261124
 
 
 def rows(directory: Path, data: Path) -> list[Row]:
-    """The rows "nothing there" and "events" of the bundle in `directory`; some minutes, told on standard error."""
+    """The rows "nothing there" and "events" of the bundle in `directory`; takes some minutes."""
     recogniser = load_recogniser(load_bundle(directory))
-    tell("streams: sounds without a digit, half an hour")
+    report("streams: half an hour of sounds without a digit")
     table = _rows_of_sound(recogniser, data)
-    tell("streams: frames without a digit, half an hour")
+    report("streams: half an hour of frames without a digit")
     table += _rows_of_frames(recogniser, data)
-    tell("streams: 200 digits, ten minutes")
+    report("streams: ten minutes with 200 digits")
     return table + _rows_of_digits(score_of_digits(recogniser, data))
 
 
@@ -58,7 +58,7 @@ def _rows_of_frames(recogniser: Recogniser, data: Path) -> list[Row]:
 
 
 def _rows_of_digits(result: Score) -> list[Row]:
-    """F1, and how long after the onset of a digit its event was reported; it started `min_duration_s` sooner."""
+    """F1, and the delay from the onset of a digit to the report of its event."""
     where = f"{LENGTH_S / 60:g} min, {FPS:g} frames a second"
     table = [
         plain("events", f"{where}: F1", result.f1, "", at_least(0.97), len(result.found) + len(result.missed)),
@@ -88,13 +88,13 @@ def sounds_without_digit(data: Path) -> list[tuple[str, Path]]:
     for path in sorted((data / "sounds").glob("*/*.ogg")):
         fold, source, _ = path.stem.split("-")
         name = path.parent.name
-        if name in UNSEEN or part_of_sound(int(fold), source) == "test":
+        if name in TEST_CLASSES or part_of_sound(int(fold), source) == "test":
             clips.append((name, path))
     return clips
 
 
 def false_events_in_sound(recogniser: Recogniser, clips: Sequence[tuple[str, Path]]) -> tuple[Counter[str], float]:
-    """How many events start in clips of each class, one clip after the other; and the length of all in seconds."""
+    """Events that start in clips of each class, played one after the other; and the length of all in seconds."""
     rate_hz = _rate_hz(recogniser)
     sounds = [read_sound(path, rate_hz) for _, path in clips]
     ends_s = np.cumsum([len(sound) for sound in sounds]) / rate_hz
@@ -106,14 +106,14 @@ def false_events_in_sound(recogniser: Recogniser, clips: Sequence[tuple[str, Pat
 
 
 def false_events_in_frames(recogniser: Recogniser, photos: Sequence[Path]) -> int:
-    """How many events start in EMPTY_S of frames without a digit, at EMPTY_FPS."""
+    """Number of events that start in EMPTY_S of frames without a digit, at EMPTY_FPS."""
     pictures = empty_frames(EMPTY_S, EMPTY_FPS, photos, SEED)
     frames = (Frame((picture,), round(index / EMPTY_FPS * NS_PER_S)) for index, picture in enumerate(pictures))
-    return len(events_of(recogniser, shown("frames", frames, round(EMPTY_S * EMPTY_FPS))))
+    return len(events_of(recogniser, with_progress("frames", frames, round(EMPTY_S * EMPTY_FPS))))
 
 
 def score_of_digits(recogniser: Recogniser, data: Path) -> Score:
-    """Ten minutes with 200 digits of the test part against the events of them."""
+    """The score of ten minutes with 200 digits of the test part."""
     rng = np.random.default_rng(SEED)
     digits = plan(rng)
     pool = _test_pool(data, _rate_hz(recogniser), rng)
@@ -123,7 +123,7 @@ def score_of_digits(recogniser: Recogniser, data: Path) -> Score:
 def _rate_hz(recogniser: Recogniser) -> int:
     audio = recogniser.bundle.manifest.modalities.audio
     if audio is None:
-        raise ValueError(f"{recogniser.bundle.manifest.id} does not hear")
+        raise ValueError(f"{recogniser.bundle.manifest.id} has no audio encoder")
     return audio.preprocessing.sample_rate_hz
 
 

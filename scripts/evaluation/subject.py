@@ -1,4 +1,4 @@
-"""The bundle that is measured, through the daemon's own preprocessing, encoders and head, without threads."""
+"""The measured bundle: preprocessing, encoders and head of the daemon, without threads."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ DIGITS = [str(digit) for digit in range(10)]
 
 
 class Subject:
-    """A bundle of digits. Labels 0 to 9 are its first; what comes after them is no digit."""
+    """A bundle of digits. Its first labels are 0 to 9; any others are no digits."""
 
     def __init__(self, directory: Path) -> None:
         self.bundle = load_bundle(directory)
@@ -23,24 +23,24 @@ class Subject:
         manifest = self.bundle.manifest
         audio = manifest.modalities.audio
         if manifest.labels[:10] != DIGITS or audio is None:
-            raise ValueError(f"{directory}: expected the labels 0 to 9 first, and to hear")
+            raise ValueError(f"{directory}: expected 0 to 9 as the first labels, and an audio encoder")
         self.audio = audio.preprocessing
         self.starts = np.array([manifest.thresholds.of(label).start for label in DIGITS])
 
     @property
     def window_samples(self) -> int:
-        """The length of sound that one embedding is computed from."""
+        """Samples of sound that one embedding is computed from."""
         return (self.audio.frames - 1) * self.audio.hop_samples + self.audio.window_samples
 
-    def see(self, frames: Iterable[Frame]) -> Array:
-        """Embeddings (n, D)."""
+    def embed_frames(self, frames: Iterable[Frame]) -> Array:
+        """Embeddings (n, D) of frames."""
         return np.stack([self._encoders["image"].encode(frame).vector for frame in frames])
 
-    def read(self, lines: Iterable[str]) -> Array:
-        """Embeddings (n, D)."""
+    def embed_lines(self, lines: Iterable[str]) -> Array:
+        """Embeddings (n, D) of lines."""
         return np.stack([self._encoders["text"].encode(Line(line, 0)).vector for line in lines])
 
-    def hear(self, windows: Iterable[Array]) -> Array:
+    def embed_sounds(self, windows: Iterable[Array]) -> Array:
         """Embeddings (n, D) of sounds of exactly `window_samples`."""
         front_end, rate_hz = AudioFrontEnd(self.audio), self.audio.sample_rate_hz
         vectors = []
@@ -50,11 +50,11 @@ class Subject:
         return np.stack(vectors)
 
     def recognise(self, vectors: Mapping[Modality, Array]) -> Recognition:
-        """What is recognised from one embedding (D,) of each modality that is there."""
+        """The recognition from one embedding (D,) of each modality that is present."""
         return self._head.recognise(Moment(0, {name: Embedding(name, row, 0, 0) for name, row in vectors.items()}))
 
     def scores(self, embeddings: Mapping[Modality, Array]) -> Array:
-        """The scores (n, L) of n moments, from embeddings (n, D) of each modality that is there."""
+        """The scores (n, L) of n moments, from embeddings (n, D) of each modality that is present."""
         names: Sequence[Modality] = list(embeddings)
         rows = zip(*embeddings.values(), strict=True)
         return np.stack([self.recognise(dict(zip(names, row, strict=True))).scores for row in rows])

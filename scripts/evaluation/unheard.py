@@ -1,4 +1,4 @@
-"""A speaker never heard: for each of the five, an audio encoder that learned from the four others."""
+"""Measures speakers never heard: for each of the five, an audio encoder trained on the four others."""
 
 import shutil
 from collections.abc import Sequence
@@ -17,24 +17,24 @@ from daemon.bundle.bundle import Bundle
 from daemon.bundle.manifest import MANIFEST
 from evaluation.hearing import windows
 from evaluation.held_out import SEED
-from evaluation.progress import tell
+from evaluation.progress import report
 from evaluation.rows import Row, at_least, share
 from evaluation.subject import Subject
 
 Kind = Literal["int8", "float32"]
 
 BUILD = Path("build/unheard")
+# Signal to noise ratio in dB, and the targets in % of the mean and of the worst speaker.
 CONDITIONS = (
     ("clean", None, 96.0, 93.0),
     ("10 dB", 10.0, 95.0, None),
     ("5 dB", 5.0, 90.0, None),
     ("0 dB", 0.0, 80.0, None),
 )
-"""Signal to noise, and the targets in % of the mean and of the worst speaker."""
 
 
 def unheard_rows(bundle: Bundle, kind: Kind, data: Path, noises: Sequence[Sound]) -> list[Row]:
-    """All 500 recordings of each speaker, anywhere in the window, alone and among fold 4's clips."""
+    """Accuracy on all 500 recordings of each speaker, at random positions, alone and among the clips of fold 4."""
     _train_missing(data)
     subjects = {speaker: Subject(_bundle_without(speaker, bundle, kind)) for speaker in SPEAKERS}
     rows = []
@@ -54,24 +54,26 @@ def unheard_rows(bundle: Bundle, kind: Kind, data: Path, noises: Sequence[Sound]
 
 
 def _hits(subject: Subject, spoken: list[Utterance], noises: Sequence[Sound], snr_db: float) -> tuple[int, int]:
-    """How many are recognised, by sound alone through the bundle's head, and of how many."""
+    """How many recordings are recognised by sound alone, and how many there are."""
     rng = np.random.default_rng(SEED)
-    heard = subject.hear(windows([item.samples for item in spoken], subject.window_samples, rng, noises, snr_db))
+    heard = subject.embed_sounds(
+        windows([item.samples for item in spoken], subject.window_samples, rng, noises, snr_db)
+    )
     labels = np.array([item.label for item in spoken])
     return int((subject.scores({"audio": heard}).argmax(axis=1) == labels).sum()), len(labels)
 
 
 def _train_missing(data: Path) -> None:
-    """Train the encoders that are not there yet, two at a time, each on a core of its own."""
+    """Train the missing encoders, two at a time, each on a core of its own."""
     missing = [speaker for speaker in SPEAKERS if not all(path.is_file() for path in _encoders(speaker).values())]
     if missing:
-        tell(f"unheard: trains the audio encoder without {', '.join(missing)} into {BUILD}; once")
+        report(f"unheard: trains the audio encoder without {', '.join(missing)}, once; {BUILD} stores the results")
         with ProcessPoolExecutor(2, get_context("spawn")) as pool:
             list(pool.map(partial(_train_without, data), missing))
 
 
 def _train_without(data: Path, speaker: str) -> None:
-    from training.left_out import train_without  # here, because it loads TensorFlow
+    from training.leave_one_out import train_without  # imported late, because it loads TensorFlow
 
     encoders = _encoders(speaker)
     encoders["int8"].parent.mkdir(parents=True, exist_ok=True)
@@ -79,17 +81,17 @@ def _train_without(data: Path, speaker: str) -> None:
 
 
 def _encoders(speaker: str) -> dict[Kind, Path]:
-    """Where the encoders that never heard this speaker are kept."""
+    """The files of the encoders trained without this speaker."""
     return {"int8": BUILD / speaker / "audio.tflite", "float32": BUILD / speaker / "audio-float.tflite"}
 
 
 def _bundle_without(speaker: str, bundle: Bundle, kind: Kind) -> Path:
-    """The bundle with an audio encoder that never heard the speaker."""
+    """The bundle with an audio encoder trained without the speaker."""
     return _assembled(bundle, _encoders(speaker)[kind], BUILD / speaker / f"bundle-{kind}")
 
 
 def _assembled(bundle: Bundle, encoder: Path, directory: Path) -> Path:
-    """The bundle with this audio encoder in place of its own."""
+    """A copy of the bundle in `directory` with this audio encoder."""
     from training.convert import tensor_specs
 
     directory.mkdir(exist_ok=True)

@@ -1,12 +1,12 @@
-"""Entry of scripts/train."""
+"""Entry point of scripts/train."""
 
 import argparse
 
 if __name__ == "__main__":
     argparse.ArgumentParser(
-        prog="scripts/train", description="Make models/digits again; takes no options."
+        prog="scripts/train", description="Train models/digits again. There are no options."
     ).parse_args()
-    # here, so that the processes that make training items do not load it too
-    from training.stages import main
+    # imported late: the child processes that make training items do not need it
+    from training.run import main
 
     raise SystemExit(main())

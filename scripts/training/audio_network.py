@@ -1,4 +1,4 @@
-"""The network that hears: convolutions over a log-mel patch, then one look at all of it."""
+"""The audio network: convolutions over a log-mel patch, then one layer over all bands."""
 
 import keras
 import tensorflow as tf
@@ -7,16 +7,14 @@ from keras import layers
 from training.networks import with_evidence
 from training.specs import AUDIO
 
+# Log-mel values lie mostly between -7 and 3.
 LOG_MEL_MEAN, LOG_MEL_SPREAD = -2.5, 2.5
-"""Log-mel values lie mostly between -7 and 3."""
 
 
 def audio_network() -> tuple[keras.Model, keras.Model]:
-    """(encoder, classifier) of log-mel patches (n, frames, mel_bands, 1).
-
-    Which band answers matters, when it answers does not: bands stay apart until the last convolution, which sees all
-    of them at once, and only time is pooled.
-    """
+    """(encoder, classifier) of log-mel patches (n, frames, mel_bands, 1)."""
+    # The band of a feature matters, its time does not. So bands stay separate until the last convolution, which sees
+    # all of them, and only time is pooled.
     patch = keras.Input((AUDIO.frames, AUDIO.mel_bands, 1))
     x = layers.Rescaling(1 / LOG_MEL_SPREAD, -LOG_MEL_MEAN / LOG_MEL_SPREAD)(patch)
     x = _without_level_and_colour(x)
@@ -31,7 +29,7 @@ def audio_network() -> tuple[keras.Model, keras.Model]:
 
 
 def _without_level_and_colour(x: tf.Tensor) -> tf.Tensor:
-    """Two views: one that does not change with how loud it is, one that does not change with the microphone either."""
+    """Two channels: one is independent of the loudness, the other also of the microphone."""
     level = keras.ops.mean(x, axis=(1, 2), keepdims=True)
     colour = keras.ops.mean(x, axis=1, keepdims=True)
     return layers.Concatenate()([x - level, x - colour])

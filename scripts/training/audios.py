@@ -1,4 +1,4 @@
-"""The audio encoder: what it hears in training, the training, the models written."""
+"""Trains the audio encoder, and writes its models."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,23 +17,23 @@ from training.specs import NONE, SEED
 from training.splits import SPEAKERS, Part
 from training.voices import synthesised
 
+# Stored items. Every training step mixes and changes them at random.
 VOICES, NOISES = 60_000, 16_000
-"""Stored items; every step of the training mixes and changes them anew."""
+# Patches that the network is trained on.
 PATCHES = 256_000
-"""Patches the network is trained on."""
 BATCH = 64
 RATE = 2e-3
+# Patches that set the int8 ranges.
 CALIBRATION = 1_000
-"""Patches that set the int8 ranges."""
 
 
 def load_listener(data: Path, speakers: Sequence[str] = SPEAKERS) -> Listener:
-    """What is heard in training: recordings of these speakers, sounds, and synthesised speech."""
+    """A Listener on the training part: recordings of these speakers, sounds, and synthesised speech."""
     return _listener(data, "train", speakers, SEED)
 
 
 def head_items(data: Path, count: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """`count` patches (n, frames, mel_bands) and labels (n,) of what the encoder did not learn from."""
+    """`count` patches (n, frames, mel_bands) and labels (n,) of items that the encoder was not trained on."""
     return _listener(data, "dev", SPEAKERS, SEED + 1).patches(count, rng)
 
 

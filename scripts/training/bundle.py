@@ -1,4 +1,4 @@
-"""Writes the bundle: the manifest as the converted models are, and the self-test."""
+"""Writes the bundle: a manifest that matches the converted models, and the self-test."""
 
 import wave
 from pathlib import Path
@@ -20,12 +20,12 @@ from training.strokes import draw_digit
 
 VERSION = "0.4.0"
 TOLERANCE = 0.05
+# An event ends at this part of the score at which it starts.
 END_PART = 0.6
-"""An event ends at this part of the score it starts at."""
 
 
 def specs(directory: Path) -> dict[str, Any]:
-    """How each encoder in `directory` is used, with tensors as its model has them."""
+    """The spec of each encoder in `directory`, with the tensors of its model."""
 
     def spec(name: str, form: type[Any], **how: Any) -> Any:
         source, target = convert.tensor_specs(directory / f"{name}.tflite")
@@ -39,7 +39,7 @@ def specs(directory: Path) -> dict[str, Any]:
 
 
 def write_manifest(directory: Path, start: float) -> None:
-    """`bundle.yaml` of the models in `directory`, with the score at which events start."""
+    """Write `bundle.yaml` for the models in `directory`; `start` is the score at which an event starts."""
     manifest = {
         "format": 1,
         "name": "digits",
@@ -77,12 +77,12 @@ def write_manifest(directory: Path, start: float) -> None:
 
 
 def _plain(spec: StrictModel) -> dict[str, Any]:
-    """As the manifest states it: without what is a default."""
+    """The spec as the manifest states it, without default values."""
     return spec.model_dump(exclude_none=True, exclude_defaults=True)
 
 
 def write_selftest(directory: Path) -> None:
-    """Inputs made for this purpose, and the scores the bundle gives them here."""
+    """Write inputs made for the self-test, and the scores that the bundle computes for them on this machine."""
     folder = directory / "selftest"
     folder.mkdir(exist_ok=True)
     for name, digit in (("three", 3), ("seven", 7)):
@@ -111,7 +111,7 @@ def write_selftest(directory: Path) -> None:
 
 
 def _picture(digit: int | None) -> speech.NDArray[np.uint8]:
-    """A drawn digit on a wall lit from the left."""
+    """A drawn digit on a wall that is lit from the left."""
     light = np.linspace(225, 170, FRAME.width, dtype=np.float32)
     frame = np.tile(light, (FRAME.height, 1))
     if digit is not None:
@@ -122,7 +122,7 @@ def _picture(digit: int | None) -> speech.NDArray[np.uint8]:
 
 
 def write_wave(path: Path, samples: speech.Sound) -> None:
-    """16-bit mono at the encoder's rate."""
+    """Write 16-bit mono WAV at the encoder's rate."""
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, speech.RATE_HZ, 0, "NONE", "not compressed"))
         file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())

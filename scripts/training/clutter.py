@@ -1,19 +1,19 @@
-"""What stands and lies about in a scene: furniture, things in heaps, sheets of paper."""
+"""Clutter in a scene: furniture, piles of objects, sheets of paper."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+# A picture (height, width) of 0 to 255, or ink of 0 to 1.
 Mask = NDArray[np.float32]
-"""A picture (height, width) of 0 to 255, or ink of 0 to 1."""
+# Left, top, right, bottom.
 Box = tuple[int, int, int, int]
-"""Left, top, right, bottom."""
+# Largest angle of a narrow shape from level. A narrow shape that stands upright could be read as a 1.
 LYING_DEGREES = 40.0
-"""From level, at most: nothing narrow stands upright, or it could be a one."""
 
 
 def add_shapes(frame: Mask, rng: np.random.Generator, keep_free: Box | None = None) -> None:
-    """Furniture: blocks, discs, bars, edges; the part `keep_free` stays as it was."""
+    """Draw furniture into `frame`: blocks, discs, bars, edges. The box `keep_free` stays unchanged."""
     before = frame.copy()
     height, width = frame.shape
     for _ in range(rng.integers(1, 8)):
@@ -34,7 +34,7 @@ def add_shapes(frame: Mask, rng: np.random.Generator, keep_free: Box | None = No
 
 
 def add_pile(frame: Mask, rng: np.random.Generator, keep_free: Box | None = None) -> None:
-    """Things of all sizes over each other, many more small than large, as most pictures of the world are made up."""
+    """Draw a pile of shapes into `frame`, many more small than large. The box `keep_free` stays unchanged."""
     before = frame.copy()
     height, width = frame.shape
     count = int(np.exp(rng.uniform(np.log(8), np.log(90))))
@@ -57,7 +57,7 @@ def add_pile(frame: Mask, rng: np.random.Generator, keep_free: Box | None = None
 
 
 def add_sheet(frame: Mask, rng: np.random.Generator, box: Box) -> None:
-    """A note or plate around the digit."""
+    """Draw a note or plate around the box of the digit into `frame`."""
     left, top, right, bottom = box
     margins = rng.integers(4, 40, 4)
     corners = np.array(
@@ -72,7 +72,8 @@ def add_sheet(frame: Mask, rng: np.random.Generator, box: Box) -> None:
 
 
 def bar(width: int, height: int, rng: np.random.Generator) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The ends of a bar that lies, or goes through the whole picture: one that stands in it would be a one."""
+    """The two ends of a bar that lies flat or crosses the whole picture."""
+    # a shorter bar that stands upright would look like a 1
     middle = rng.uniform((0, 0), (width, height))
     is_lying = rng.random() < 0.5
     turn = np.deg2rad(_lying(rng) if is_lying else rng.uniform(0, 180))
@@ -82,12 +83,12 @@ def bar(width: int, height: int, rng: np.random.Generator) -> tuple[tuple[int, i
 
 
 def _lying(rng: np.random.Generator) -> float:
-    """An angle in degrees at which nothing long is a one: that is written at most about 40 degrees from upright."""
+    """A random angle in degrees at which nothing long looks like a 1. A written 1 leans at most about 40 degrees."""
     return float(rng.uniform(-LYING_DEGREES, LYING_DEGREES))
 
 
 def _restore(frame: Mask, before: Mask, free: Box | None, rng: np.random.Generator) -> None:
-    """Make the part `free`, and a little around it, what it was."""
+    """Restore the box `free`, and a small margin around it, from `before`."""
     if free:
         left, top, right, bottom = free
         margin = int(rng.integers(2, 8))

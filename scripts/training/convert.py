@@ -1,4 +1,4 @@
-"""From a trained Keras encoder to a quantized TFLite model, and what that model says."""
+"""Converts a trained Keras encoder into a TFLite model, and reads the tensor specs of a model."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +17,7 @@ from daemon.bundle.manifest import TensorSpec
 def to_int8(encoder: keras.Model, samples: NDArray[Any], path: Path) -> None:
     """Write `encoder` with int8 weights, activations and output; `samples` (n, ...) set the ranges.
 
-    A float input becomes int8; ids stay int32.
+    A float input becomes int8. Token ids stay int32.
     """
     source = encoder.inputs[0]
 
@@ -36,12 +36,12 @@ def to_int8(encoder: keras.Model, samples: NDArray[Any], path: Path) -> None:
 
 
 def to_float(encoder: keras.Model, path: Path) -> None:
-    """Write `encoder` with float32 weights, activations and output: what int8 is compared with."""
+    """Write `encoder` with float32 weights, activations and output, to compare int8 with."""
     path.write_bytes(_converter(encoder).convert())
 
 
 def _converter(encoder: keras.Model) -> tf.lite.TFLiteConverter:
-    """For batches of one, with the weights as constants."""
+    """A converter for batches of one, with the weights as constants."""
     source = encoder.inputs[0]
 
     @tf.function(input_signature=[tf.TensorSpec((1, *source.shape[1:]), source.dtype)])

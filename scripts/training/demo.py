@@ -1,6 +1,7 @@
-"""Makes the demo clip: a camera's view of a wall with a note, a room's sound, and lines of text.
+"""Makes the demo clip: a camera's view of a wall with a note, the sound of a room, and lines of text.
 
-No digit, voice or line of it is a training item: strokes have another seed, and voices are not among voices.VARIANTS.
+The clip shares no digit, voice or line with the training items. Its strokes use another seed, and its voices are not
+among voices.VARIANTS.
 """
 
 from collections.abc import Iterator
@@ -22,8 +23,8 @@ FOLDER = Path("models/digits/demo")
 SEED = 7_070
 WIDTH, HEIGHT, FPS = 640, 480, 30
 RATE_HZ = 16_000
+# A pause in picture and sound between two passages, so that events end.
 GAP_S = 1.0
-"""Nothing to see or hear between passages, so that events end."""
 VIDEO_BITRATE = 330_000
 AUDIO_BITRATE = 40_000
 
@@ -32,14 +33,17 @@ Picture = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Passage:
-    """What is shown, said and written at one time; a digit's name, or None. `voice`, `height` and `place` say how."""
+    """What is shown, spoken and sent as text in one stretch of the clip.
+
+    `image`, `audio` and `text` name a digit or are None. `voice`, `height` and `place` set how it is spoken and drawn.
+    """
 
     kind: str
     duration_s: float
     image: str | None = None
     audio: str | None = None
     text: str | None = None
-    said: str = ""
+    spoken: str = ""
     written: str = ""
     voice: str = "en-us+m6"
     height: float = 0.4
@@ -47,24 +51,26 @@ class Passage:
 
     @property
     def label(self) -> str | None:
-        """The digit to be recognised."""
+        """The digit to be recognised, or None."""
         if self.kind in ("neither", "contradiction"):
             return None
         return self.image or self.audio or self.text
 
 
 PASSAGES = (
-    Passage("both", 1.8, image="3", audio="3", said="three", height=0.45, place=(0.4, 0.5)),
+    Passage("both", 1.8, image="3", audio="3", spoken="three", height=0.45, place=(0.4, 0.5)),
     Passage("image", 1.4, image="8", height=0.3, place=(0.68, 0.4)),
-    Passage("audio", 1.5, audio="5", said="five", voice="en-gb+Alicia"),
+    Passage("audio", 1.5, audio="5", spoken="five", voice="en-gb+Alicia"),
     Passage("text", 2.2, text="7", written="room seven"),
-    Passage("neither", 1.6, said="good evening", written="please close the door", voice="en-gb+m6", place=(0.45, 0.5)),
-    Passage("both", 1.8, image="0", audio="0", said="zero", voice="en-us+Annie", height=0.35, place=(0.3, 0.55)),
-    Passage("contradiction", 1.8, image="2", audio="6", said="six", height=0.5, place=(0.55, 0.5)),
+    Passage(
+        "neither", 1.6, spoken="good evening", written="please close the door", voice="en-gb+m6", place=(0.45, 0.5)
+    ),
+    Passage("both", 1.8, image="0", audio="0", spoken="zero", voice="en-us+Annie", height=0.35, place=(0.3, 0.55)),
+    Passage("contradiction", 1.8, image="2", audio="6", spoken="six", height=0.5, place=(0.55, 0.5)),
     Passage("image", 1.4, image="4", height=0.55, place=(0.5, 0.5)),
-    Passage("audio", 1.5, audio="9", said="nine", voice="en-us+Andy"),
+    Passage("audio", 1.5, audio="9", spoken="nine", voice="en-us+Andy"),
     Passage("text", 2.2, text="2", written="Raum 2"),
-    Passage("both", 1.8, image="6", audio="6", said="sechs", voice="de+m6", height=0.4, place=(0.6, 0.45)),
+    Passage("both", 1.8, image="6", audio="6", spoken="sechs", voice="de+m6", height=0.4, place=(0.6, 0.45)),
     Passage("image", 1.4, image="1", height=0.4, place=(0.4, 0.5)),
 )
 
@@ -99,7 +105,7 @@ def _starts() -> list[float]:
 
 
 def _pictures(starts: list[float], length_s: float, rng: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
-    """BGR frames: the wall sways a little as from a hand-held camera, its light flickers, the sensor is noisy."""
+    """BGR frames of a hand-held camera: the view sways a little, the light flickers, and the sensor is noisy."""
     wall = _wall(rng)
     inks = [_ink(passage, rng) for passage in PASSAGES]
     grain = rng.normal(0, 2.5, (HEIGHT + 64, WIDTH + 64)).astype(np.float32)
@@ -117,7 +123,7 @@ def _pictures(starts: list[float], length_s: float, rng: np.random.Generator) ->
 
 
 def _wall(rng: np.random.Generator) -> Picture:
-    """A lightly textured wall, brighter on one side, with a frame's edge in view: float32 BGR with a margin of 20."""
+    """A textured wall, brighter on one side, with a picture frame's corner: float32 BGR with a margin of 20."""
     height, width = HEIGHT + 40, WIDTH + 40
     light = np.linspace(1.05, 0.85, width, dtype=np.float32)[np.newaxis] * np.linspace(1.0, 0.93, height)[:, np.newaxis]
     coarse = cv2.resize(rng.normal(0, 5, (9, 12)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
@@ -130,7 +136,7 @@ def _wall(rng: np.random.Generator) -> Picture:
 
 
 def _ink(passage: Passage, rng: np.random.Generator) -> Picture | None:
-    """What is drawn on the wall during the passage, 0 to 1, or None."""
+    """The ink on the wall during the passage, 0 to 1; None where nothing is drawn."""
     if passage.image is None and passage.kind != "neither":
         return None
     drawn = draw_scribble(rng, 400) if passage.image is None else draw_digit(int(passage.image), rng, 400)
@@ -146,15 +152,15 @@ def _sound(starts: list[float], length_s: float, rng: np.random.Generator) -> So
     """Quiet room noise with the voices in it: float32 (n,) at RATE_HZ."""
     samples = rng.normal(0, 0.0015, round(length_s * RATE_HZ)).astype(np.float32)
     for start, passage in zip(starts, PASSAGES, strict=True):
-        if passage.said:
-            voice = speak(passage.said, passage.voice, 140, 50, RATE_HZ)
+        if passage.spoken:
+            voice = speak(passage.spoken, passage.voice, 140, 50, RATE_HZ)
             first = round((start + 0.3) * RATE_HZ)
             samples[first : first + len(voice)] += voice * np.float32(0.5 / np.abs(voice).max())
     return np.clip(samples, -1, 1)
 
 
 def _write_clip(path: Path, pictures: Iterator[NDArray[np.uint8]], sound: Sound) -> None:
-    """H.264 with a key frame every second, and AAC."""
+    """Write H.264 with a key frame every second, and AAC."""
     with av.open(str(path), "w", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container:
         # one thread: with more, the file differs from run to run
         video = container.add_stream(

@@ -1,4 +1,4 @@
-"""Handwritten digits changed as hands, pens and poor pictures change them: uint8 masks, white on black."""
+"""Handwritten digits, and random changes of hand, pen and picture quality: uint8 masks, white on black."""
 
 from pathlib import Path
 
@@ -20,31 +20,31 @@ def load_digits(data: Path, part: Part) -> tuple[Mask, NDArray[np.int64]]:
 
 
 class Faded:
-    """Pictures with a part of their PCA energy removed: only the leading components stay."""
+    """Removes a part of the PCA energy of pictures, so that only the leading components remain."""
 
     def __init__(self, images: Mask) -> None:
-        """`images` (n, 28, 28), of which the components are taken."""
+        """`images` (n, 28, 28) determine the components."""
         flat = images.reshape(len(images), -1).astype(np.float32)
         self._shape, self._mean = images.shape[1:], flat.mean(axis=0)
         centred = flat - self._mean
         variances, vectors = np.linalg.eigh(centred.T @ centred)
         self._components = vectors[:, ::-1].T
-        self._kept = np.cumsum(variances[::-1]) / variances.sum()
+        self._cumulative = np.cumsum(variances[::-1]) / variances.sum()
 
     def count(self, share: float) -> int:
         """How many leading components hold `share` of the energy."""
-        return int(np.searchsorted(self._kept, share)) + 1
+        return int(np.searchsorted(self._cumulative, share)) + 1
 
     def of(self, image: Mask, share: float) -> Mask:
-        """What is left of `image` (28, 28) when about `share` of the energy is kept."""
+        """`image` (28, 28), reduced to the components that hold about `share` of the energy."""
         components = self._components[: self.count(share)]
         flat = image.reshape(-1) - self._mean
-        kept = self._mean + (flat @ components.T) @ components
-        return np.clip(kept, 0, 255).astype(np.uint8).reshape(self._shape)
+        restored = self._mean + (flat @ components.T) @ components
+        return np.clip(restored, 0, 255).astype(np.uint8).reshape(self._shape)
 
 
 def rewritten(image: Mask, rng: np.random.Generator) -> Mask:
-    """The same digit by a hand that trembles: a smooth random displacement, at twice the size."""
+    """The same digit as if by a trembling hand: a smooth random displacement, computed at twice the size."""
     size = 2 * image.shape[0]
     ys, xs = np.mgrid[:size, :size].astype(np.float32)
     strength = rng.uniform(0, 3.0)
@@ -56,7 +56,7 @@ def rewritten(image: Mask, rng: np.random.Generator) -> Mask:
 
 
 def pen_changed(image: Mask, rng: np.random.Generator) -> Mask:
-    """A finer or broader pen."""
+    """The digit with a thinner or thicker pen."""
     kind = rng.random()
     if kind < 0.5:
         return image

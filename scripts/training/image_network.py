@@ -1,4 +1,4 @@
-"""The image encoder: one small network that looks everywhere in the frame, at three sizes, with the same weights."""
+"""The image encoder: one small network, applied everywhere in the frame and at three sizes with the same weights."""
 
 import keras
 import tensorflow as tf
@@ -8,15 +8,15 @@ from training.networks import Evidence
 from training.scenes import CLOSE, FRAME, PART, View
 from training.specs import NONE
 
+# The logit of NONE. A cell's answer for a digit must exceed it for the digit to be likelier. Answers are at least 0.
 NONE_LOGIT = 8.0
-"""What a cell's answer for a digit must exceed to be likelier than none; below zero it makes no difference."""
 
 
 class ImageNetwork:
     """The layers, and models that share them.
 
-    `encoder` takes a frame and gives evidence (n, L). `models` are what is trained, one for each view: they give the
-    logits of the picture (n, L) and what its cells answer (n, cells, digits).
+    `encoder` takes a frame and returns evidence (n, L). `models` holds one model to train for each view. It returns the
+    logits of the picture (n, L) and the answers of its cells (n, cells, digits).
     """
 
     def __init__(self) -> None:
@@ -29,8 +29,8 @@ class ImageNetwork:
             layers.Conv2D(NONE, 1, bias_initializer=keras.initializers.Constant(NONE_LOGIT - 3.0), activation="relu"),
         ]
         self.models = {view: self._model(view) for view in (CLOSE, PART, FRAME)}
-        whole = self.models[FRAME]
-        self.encoder = keras.Model(whole.input, Evidence()(whole.output["frame"]))
+        frame_model = self.models[FRAME]
+        self.encoder = keras.Model(frame_model.input, Evidence()(frame_model.output["frame"]))
 
     def _model(self, view: View) -> keras.Model:
         frame = keras.Input((view.height, view.width, 1), batch_size=None)
@@ -47,14 +47,14 @@ class ImageNetwork:
 
 
 class _WithNone(layers.Layer):
-    """The digits' log-odds (n, digits) become logits (n, digits + 1)."""
+    """Appends the logit of NONE: (n, digits) becomes (n, digits + 1)."""
 
     def call(self, answers: tf.Tensor) -> tf.Tensor:
         return tf.pad(answers, ((0, 0), (0, 1)), constant_values=NONE_LOGIT)
 
 
 class _Residual:
-    """Two convolutions, and what went into them added."""
+    """Two convolutions whose input is added to their output."""
 
     def __init__(self, filters: int) -> None:
         self._first = _convolution(filters, 1)
@@ -66,5 +66,5 @@ class _Residual:
 
 
 def _convolution(filters: int, strides: int) -> layers.Layer:
-    # without batch normalisation, which costs more than the convolutions where these networks are trained
+    # No batch normalisation: in training it costs more than the convolutions.
     return layers.Conv2D(filters, 3, strides, padding="same", activation="relu", kernel_initializer="he_normal")

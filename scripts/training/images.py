@@ -21,7 +21,7 @@ from training.specs import NONE, SEED
 
 @dataclass(frozen=True)
 class Stage:
-    """`count` pictures of `view`, each once in every epoch; `none_share` of them without a digit."""
+    """One stage of training: `count` pictures of `view`, each once per epoch; `none_share` of them without a digit."""
 
     view: View
     count: int
@@ -32,7 +32,7 @@ class Stage:
 
     @property
     def steps(self) -> int:
-        """Batches until its end."""
+        """Number of batches in this stage."""
         return self.epochs * self.count // self.batch
 
 
@@ -41,10 +41,10 @@ STAGES = (
     Stage(PART, 100_000, 0.3, 2, 64, 1.5e-3),
     Stage(FRAME, 40_000, 0.35, 1, 32, 7e-4),
 )
+# How often each stage reports its loss.
 REPORTS = 5
-"""How often each training says how it goes."""
+# Weight in the loss of the cells without a digit, against those with one. In a frame they are far more.
 ELSEWHERE_WEIGHT = 10.0
-"""Of all the cells without a digit, in the loss, against those with one: in the frame they outnumber these by far."""
 
 
 def normalised(frames: Grey) -> NDArray[np.float32]:
@@ -53,7 +53,7 @@ def normalised(frames: Grey) -> NDArray[np.float32]:
 
 
 def train(data: Path, path: Path, float_path: Path) -> None:
-    """Train the encoder and write its int8 model, and the float32 model it was made from."""
+    """Train the encoder; write its int8 model, and the float32 model that it was converted from."""
     digits = load_digits(data, "train")
     keras.utils.set_random_seed(SEED)
     network = ImageNetwork()
@@ -66,7 +66,7 @@ def train(data: Path, path: Path, float_path: Path) -> None:
 
 
 def _fit(model: keras.Model, items: Arrays, stage: Stage) -> None:
-    """Adam with a warm-up and a falling rate; what stays is the moving average of the weights."""
+    """Train with AdamW, a warm-up and a falling rate. The moving average of the weights becomes the result."""
     steps = stage.steps
     schedule = keras.optimizers.schedules.CosineDecay(
         stage.rate / 20, steps * 19 // 20, 0.01, warmup_target=stage.rate, warmup_steps=steps // 20
@@ -77,10 +77,10 @@ def _fit(model: keras.Model, items: Arrays, stage: Stage) -> None:
 
 
 def _batches(items: Arrays, stage: Stage) -> tf.data.Dataset:
-    """Endless batches of frames, their labels and their cells' in random order, each time lit differently."""
+    """Endless batches of frames, their labels and the labels of their cells, in random order and with random light."""
     frames, labels, boxes = items
     batch, view = stage.batch, stage.view
-    places = cells(view.height, view.width, view.levels)
+    positions = cells(view.height, view.width, view.levels)
 
     def rows() -> Iterator[tuple[Grey, NDArray[np.int32], NDArray[np.int8]]]:
         rng = np.random.default_rng(SEED)
@@ -88,20 +88,20 @@ def _batches(items: Arrays, stage: Stage) -> tf.data.Dataset:
             order = rng.permutation(len(frames))
             for start in range(0, len(order) - batch + 1, batch):
                 chosen = order[start : start + batch]
-                named = cell_labels(boxes[chosen], labels[chosen], places)
+                named = cell_labels(boxes[chosen], labels[chosen], positions)
                 yield frames[chosen], labels[chosen].astype(np.int32), named
 
     signature = (
         tf.TensorSpec((batch, view.height, view.width), tf.uint8),
         tf.TensorSpec((batch,), tf.int32),
-        tf.TensorSpec((batch, len(places)), tf.int8),
+        tf.TensorSpec((batch, len(positions)), tf.int8),
     )
     batches = tf.data.Dataset.from_generator(rows, output_signature=signature)
     return batches.map(lambda x, label, named: (_lit(x), {"frame": label, "cells": named})).prefetch(4)
 
 
 def _lit(frames: tf.Tensor) -> tf.Tensor:
-    """Scaled to 0 to 1; with light and dark exchanged, less contrast, or more light, each in some of them."""
+    """Frames scaled to 0 to 1. Random frames get inverted tones, another contrast, or another brightness."""
     shape = (len(frames), 1, 1, 1)
 
     def some(share: float, low: float, high: float) -> tf.Tensor:
@@ -119,9 +119,9 @@ def _frame_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def _cell_loss(named: tf.Tensor, answers: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy of the cells that have the digit in them, of those that may name it, and of those elsewhere.
+    """Cross-entropy of three groups of cells: with a digit, with either answer accepted, and without a digit.
 
-    Each is a mean.
+    Each group contributes its mean.
     """
     scores = tf.nn.log_softmax(tf.pad(answers, ((0, 0), (0, 0), (0, 1)), constant_values=NONE_LOGIT))
     named = tf.cast(named, tf.int32)

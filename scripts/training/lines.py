@@ -1,11 +1,11 @@
-"""Lines of text in five languages that name one digit, or none; see words.py for what counts."""
+"""Lines of text in five languages that name one digit, or none. words.py says what counts as a digit."""
 
 import re
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training import unheard, vocabulary
+from training import invented_words, vocabulary
 from training.numerals import in_figures, in_words
 from training.phrases import JOINS
 from training.specs import NONE, TEXT_LENGTH
@@ -17,19 +17,19 @@ from training.words import MORE_DIGIT_WORDS, TRADITIONAL
 NONE_SHARE = 0.36
 _LANGUAGES = ("en", "en", "en", "de", "de", "fr", "fr", "es", "es", "zh", "zh", "zh")
 _WORD = re.compile(r"\w+")
+# Where "one", "un" and 一 are digits, and not an article, a pronoun or a part of a word.
 _COUNTED = re.compile(
     r"(^|\{n\}:? |\{g\}: |[Nn]umber |numéro |is |est |digit |chiffre |[#(]|n° |no\. )\{d\}($|\)|,? \{s\})"
     r"|\{d\}(\{c\}|$|）)"
 )
-"""Where "one", "un" and 一 are digits, and no article, pronoun or part of a word."""
+# Placeholder for the name of the digit while the words around it are put together.
 _NAME = "\0"
-"""Stands for what is named while the words around it are put together."""
 
 
 def make_lines(count: int, rng: np.random.Generator, part: Part) -> tuple[list[str], NDArray[np.int64]]:
     """`count` lines with their labels; about a third have no digit (NONE).
 
-    What is named, or looks like it, ends within the TEXT_LENGTH bytes that are read; lines may be longer.
+    A line may be longer than the TEXT_LENGTH bytes that the encoder reads. The name in it ends within those bytes.
     """
     lines, labels = [], np.empty(count, np.int64)
     for index in range(count):
@@ -91,7 +91,7 @@ class _Writer:
         return DIGIT_WORDS[self._language][digit]
 
     def _digit_mistyped(self, name: str, digit: int) -> str:
-        """`name` with an error that leaves it clear, if one is found soon."""
+        """`name` with a typing error that still means the same digit, or `name` if four tries find none."""
         if len(name) > 2:
             for _ in range(4):
                 word = mistyped(name, self._rng, self._part)
@@ -100,7 +100,7 @@ class _Writer:
         return name
 
     def _nothing_named(self) -> tuple[str, str]:
-        """Words with a place for a name, and what stands there though it names no digit."""
+        """Words with a placeholder for a name, and a text for the placeholder that names no digit."""
         kind = self._rng.random()
         if kind < 0.18:
             return self._phrase(), self._wide(in_figures(self._rng))
@@ -125,7 +125,7 @@ class _Writer:
         return self._filled(self._pick(vocabulary.phrases(self._language, self._part, digit=False))), ""
 
     def _phrase(self, counted: bool = False) -> str:
-        """Words around a place for a name."""
+        """Words with a placeholder for the name of a digit."""
         kind = self._rng.random()
         if kind < 0.05:
             return _NAME
@@ -136,7 +136,7 @@ class _Writer:
         if counted:
             choices = [phrase for phrase in choices if _COUNTED.search(phrase)] or ["{d}"]
         phrase = self._filled(self._pick(choices))
-        if self._chance(0.06):  # a longer line, some of it beyond what is read
+        if self._chance(0.06):  # a longer line, partly beyond the bytes that are read
             phrase += (", ", ". ", " ")[int(self._rng.random() * 3)] + self._salad(8) if not counted else ""
         return phrase
 
@@ -144,30 +144,32 @@ class _Writer:
         while (at := phrase.find("{")) >= 0:
             slot = phrase[at + 1]
             new = slot in "nto" and self._chance(0.1)
-            word = _NAME if slot == "d" else self._unheard() if new else self._pick(self._slots[slot])
+            word = _NAME if slot == "d" else self._invented_word() if new else self._pick(self._slots[slot])
             phrase = phrase[:at] + word + phrase[at + 3 :]
         return phrase
 
     def _salad(self, count: int) -> str:
-        """Words in no order; some of them exist in no dictionary."""
+        """Words in random order; some of them are in no dictionary."""
         return self._gap.join(
-            self._unheard() if self._chance(0.12) else self._pick(self._slots["ntvoo"[int(self._rng.random() * 5)]])
+            self._invented_word()
+            if self._chance(0.12)
+            else self._pick(self._slots["ntvoo"[int(self._rng.random() * 5)]])
             for _ in range(count)
         )
 
     def _letters(self) -> str:
-        return self._unheard() if self._chance(0.5) else unheard.random_letters(self._rng)
+        return self._invented_word() if self._chance(0.5) else invented_words.random_letters(self._rng)
 
-    def _unheard(self) -> str:
+    def _invented_word(self) -> str:
         if self._language == "zh":
-            return unheard.random_characters(self._rng)
-        return unheard.crossed(self._slots["n"], self._slots["t"], self._rng)
+            return invented_words.random_characters(self._rng)
+        return invented_words.crossed(self._slots["n"], self._slots["t"], self._rng)
 
     def _longer_word(self) -> str:
         if self._language == "zh":
             return self._pick(vocabulary.lookalikes("zh", self._part))
-        before, after = (self._unheard()[: int(self._rng.random() * 6)] for _ in range(2))
-        return unheard.longer_word(self._language, before, after, self._rng)
+        before, after = (self._invented_word()[: int(self._rng.random() * 6)] for _ in range(2))
+        return invented_words.longer_word(self._language, before, after, self._rng)
 
     def _number_in_words(self) -> str:
         number = in_words(self._language, self._rng)
@@ -184,7 +186,10 @@ class _Writer:
         return between.join(self._digit_name(digit) for digit in (first, second))
 
     def _as_typed(self, around: str, name: str) -> str | None:
-        """The line as somebody types it, or None if it names, or cuts, what it must not."""
+        """The line as somebody types it.
+
+        None if it names another digit, or if the name does not end within TEXT_LENGTH.
+        """
         if self._chance(0.03) and name:
             name = self._pick(["'{}'", '"{}"', "({})", "*{}*", "«{}»", "„{}“"]).format(name)
         if self._chance(0.04) and name:
@@ -201,7 +206,7 @@ class _Writer:
         return before + name + after if read or not name else None
 
     def _spelled(self, around: str, name: str) -> tuple[str, str]:
-        """With errors, in some case, with or without accents; Chinese now and then in traditional characters."""
+        """The texts with typing errors, random case and accents; Chinese sometimes in traditional characters."""
         if self._language == "zh":
             return around.translate(TRADITIONAL) if self._chance(0.15) else around, name
         around, style = self._with_errors(around), self._rng.random()
@@ -211,7 +216,7 @@ class _Writer:
         return plain(around, umlauts) if kind < 0.3 else around, plain(name, umlauts) if kind < 0.4 else name
 
     def _with_errors(self, around: str) -> str:
-        """Now and then one of the words mistyped, never so that it is near to a digit's."""
+        """The text, sometimes with one word mistyped. The mistyped word is never near the word for a digit."""
         if not self._chance(0.2):
             return around
         words = around.split(" ")

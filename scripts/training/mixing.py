@@ -1,7 +1,7 @@
-"""Endless training patches from few stored ones: voices bent, coloured, mixed with noise and partly hidden.
+"""Makes endless training patches from few stored ones: warps and filters voices, adds noise, and masks parts.
 
-All of it on mel magnitudes, where sounds nearly add up: two of them with unrelated phases add by their squares. That is
-much cheaper than on samples, and works on whole batches.
+All of this works on mel magnitudes of whole batches, which is much cheaper than work on samples. Two sounds with
+unrelated phases add there by their squares.
 """
 
 import numpy as np
@@ -33,25 +33,25 @@ def overheard(voices: tf.Tensor, noises: tf.Tensor) -> tf.Tensor:
 
 
 def _bent(x: tf.Tensor) -> tf.Tensor:
-    """Longer or shorter throats, and sounds that take more or less time than others; the ends stay."""
+    """Warps bands, like longer or shorter vocal tracts, and warps time. The first and the last frame stay."""
     bands = tf.range(_BANDS, dtype=tf.float32)[tf.newaxis]
     stretch, shift = _uniform(x, 0.92, 1.1)[:, 0], _uniform(x, -0.7, 0.7)[:, 0]
     x = tf.matmul(x, _reading(bands * stretch + shift, _BANDS), transpose_b=True)
     frames = tf.range(_FRAMES, dtype=tf.float32)[tf.newaxis]
-    places = frames
+    positions = frames
     for waves, most in ((1, 3.0), (2, 2.0), (3, 1.3), (5, 0.7)):
-        places += _uniform(x, -most, most)[:, 0] * tf.sin(frames * (np.pi * waves / (_FRAMES - 1)))
-    return tf.matmul(_reading(places, _FRAMES), x)
+        positions += _uniform(x, -most, most)[:, 0] * tf.sin(frames * (np.pi * waves / (_FRAMES - 1)))
+    return tf.matmul(_reading(positions, _FRAMES), x)
 
 
-def _reading(places: tf.Tensor, size: int) -> tf.Tensor:
-    """Matrices (n, len, size) that read between the values of a vector (size,) at `places` (n, len)."""
-    places = tf.clip_by_value(places, 0, size - 1)[..., tf.newaxis]
-    return tf.nn.relu(1 - tf.abs(places - tf.range(size, dtype=tf.float32)))
+def _reading(positions: tf.Tensor, size: int) -> tf.Tensor:
+    """Matrices (n, len, size) that interpolate a vector (size,) at `positions` (n, len)."""
+    positions = tf.clip_by_value(positions, 0, size - 1)[..., tf.newaxis]
+    return tf.nn.relu(1 - tf.abs(positions - tf.range(size, dtype=tf.float32)))
 
 
 def _coloured(x: tf.Tensor) -> tf.Tensor:
-    """Other microphones: a smooth curve over the bands, now and then with its ends cut off."""
+    """Simulates other microphones: a smooth curve over the bands, sometimes with both ends attenuated."""
     knots = 6
     curve = tf.random.normal((tf.shape(x)[0], 1, knots), stddev=0.6)
     between = _reading(tf.linspace(0.0, knots - 1.0, _BANDS)[tf.newaxis], knots)[0]
@@ -63,7 +63,7 @@ def _coloured(x: tf.Tensor) -> tf.Tensor:
 
 
 def _hidden(x: tf.Tensor) -> tf.Tensor:
-    """A stretch of time and one of bands replaced by the mean, so that no single cue is relied on."""
+    """Replaces a random stretch of time and one of bands by the mean, so that the network relies on no single cue."""
     mean = tf.reduce_mean(x, (1, 2), keepdims=True)
     for shape, size, longest in (((_FRAMES, 1), _FRAMES, 6.0), ((1, _BANDS), _BANDS, 7.0)):
         place = tf.reshape(tf.range(size, dtype=tf.float32), (1, *shape))
@@ -93,5 +93,5 @@ def _chance(x: tf.Tensor, share: float) -> tf.Tensor:
 
 
 def _uniform(x: tf.Tensor, low: float, high: float, shape: tuple[int, int] = (1, 1)) -> tf.Tensor:
-    """One random value (or `shape` of them) for each item of the batch `x`: (n, 1, 1)."""
+    """One random value, or `shape` of them, for each item of the batch `x`: (n, 1, 1)."""
     return tf.random.uniform((tf.shape(x)[0], *shape), low, high)

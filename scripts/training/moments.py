@@ -1,4 +1,4 @@
-"""Moments the head learns from: what the encoders say of single items, put together by chance. Pure functions."""
+"""Random moments that the head is fitted to, put together from embeddings of single items. Pure functions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,26 +11,28 @@ from training.specs import LABELS, NONE
 Labels = NDArray[np.int64]
 _NOTHING = -1.0
 
+# Which modalities are present, one bit for each.
 ALL_SUBSETS = tuple(range(1, 2 ** len(MODALITIES)))
-"""Which modalities are there, a bit for each."""
+# Share of the moments in which no modality has a digit.
 NONE_SHARE = 1 / 7
-"""Of the moments, those in which no modality has a digit."""
+# Share of the moments with a digit and several modalities in which some modalities have no digit.
 MIXED_SHARE = 0.3
-"""Of the moments with a digit and several modalities, those in which some of them have none."""
+# Share of the moments with a digit and several modalities in which one clearly has another digit. There the target is
+# divided.
 CONTRADICTION_SHARE = 0.28
-"""Of the moments with a digit and several modalities, those in which one clearly has another; the target is divided."""
+# An item is clear if the evidence for its label exceeds this. Unclear items need no training on contradictions: a clear
+# one outweighs them anyway.
 CLEAR = 5.5
-"""Evidence for its label from which an item is clear. What is not loses against what is, without being taught to."""
 
 
-class Heard:
-    """Embeddings (n, D) of one modality with their labels (n,); of evidence, so D is the number of labels."""
+class LabelledEmbeddings:
+    """Embeddings (n, D) of one modality with their labels (n,). They are evidence, so D is the number of labels."""
 
     def __init__(self, embeddings: Array, labels: Labels) -> None:
         self.embeddings = embeddings
         self._rows = [np.flatnonzero(labels == label) for label in range(len(LABELS))]
         clear_rows = [rows[embeddings[rows, label] > CLEAR] for label, rows in enumerate(self._rows)]
-        # an encoder may never be clear about a label
+        # an encoder may have no clear item of a label
         self._clear_rows = [clear if len(clear) else rows for clear, rows in zip(clear_rows, self._rows, strict=True)]
 
     def of(self, label: int) -> Array:
@@ -38,25 +40,28 @@ class Heard:
         return self.embeddings[self._rows[label]]
 
     def pick(self, labels: Labels, clear: NDArray[np.bool_], rng: np.random.Generator) -> Array:
-        """For each of `labels` (n,) the embedding of some item with it, of a clear one where `clear` (n,): (n, D)."""
+        """The embeddings (n, D) of random items with `labels` (n,); of clear items where `clear` (n,) is true."""
         chosen = np.empty(len(labels), np.int64)
         for kind, rows_of in ((False, self._rows), (True, self._clear_rows)):
             for label, rows in enumerate(rows_of):
-                wanted = (labels == label) & (clear == kind)
-                if wanted.any():
-                    chosen[wanted] = rows[rng.integers(len(rows), size=int(wanted.sum()))]
+                selected = (labels == label) & (clear == kind)
+                if selected.any():
+                    chosen[selected] = rows[rng.integers(len(rows), size=int(selected.sum()))]
         return self.embeddings[chosen]
 
 
 def make_moments(
-    heard: Mapping[Modality, Heard], count: int, rng: np.random.Generator, subsets: Sequence[int] = ALL_SUBSETS
+    embedded: Mapping[Modality, LabelledEmbeddings],
+    count: int,
+    rng: np.random.Generator,
+    subsets: Sequence[int] = ALL_SUBSETS,
 ) -> tuple[Array, Array]:
     """F (n, D + M) and target scores (n, L) of random moments."""
     bits = np.array(subsets)[rng.integers(len(subsets), size=count)]
     present = (bits[:, np.newaxis] >> np.arange(len(MODALITIES)) & 1).astype(bool)
     shown, contradicting = _labels_shown(present, rng)
     parts = [
-        heard[modality].pick(shown[:, index], contradicting, rng) * present[:, index, np.newaxis]
+        embedded[modality].pick(shown[:, index], contradicting, rng) * present[:, index, np.newaxis]
         for index, modality in enumerate(MODALITIES)
     ]
     features = np.concatenate([*parts, present.astype(np.float32)], axis=1)
@@ -64,10 +69,10 @@ def make_moments(
 
 
 def _labels_shown(present: NDArray[np.bool_], rng: np.random.Generator) -> tuple[Labels, NDArray[np.bool_]]:
-    """What each modality has to say (n, M), a digit or none; and in which moments digits contradict each other (n,)."""
+    """The label of each modality (n, M), a digit or NONE; and in which moments digits contradict each other (n,)."""
     count = len(present)
     shown = np.repeat(rng.integers(10, size=count)[:, np.newaxis], present.shape[1], axis=1)
-    # the present modalities in random order come first
+    # ranks the present modalities in random order, before the absent ones
     rank = np.where(present, rng.random(present.shape), 2.0).argsort(axis=1).argsort(axis=1)
     present_count = present.sum(axis=1)
     kind = np.where(present_count > 1, rng.random(count), 1.0)
@@ -82,7 +87,7 @@ def _labels_shown(present: NDArray[np.bool_], rng: np.random.Generator) -> tuple
 
 
 def _targets(present: NDArray[np.bool_], shown: Labels) -> Array:
-    """Every digit that is shown gets its part; NONE only where there is none at all."""
+    """Target scores (n, L): every digit that is shown gets an equal part, and NONE only where there is no digit."""
     votes = np.zeros((len(shown), len(LABELS)), np.float32)
     for index in range(shown.shape[1]):
         digit = present[:, index] & (shown[:, index] != NONE)

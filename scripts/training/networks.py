@@ -1,4 +1,4 @@
-"""What every encoder ends in, and the encoder of pictures with the layer it is trained under."""
+"""The last layers that all encoders share."""
 
 import keras
 import tensorflow as tf
@@ -8,16 +8,16 @@ from training.specs import EVIDENCE_SPAN, LABELS
 
 
 def with_evidence(source: tf.Tensor, pooled: tf.Tensor) -> tuple[keras.Model, keras.Model]:
-    """(encoder, classifier) from pooled features: what the encoder says is its evidence."""
+    """(encoder, classifier) on pooled features; the encoder returns evidence, the classifier logits."""
     logits = layers.Dense(len(LABELS))(pooled)
     return keras.Model(source, Evidence()(logits)), keras.Model(source, logits)
 
 
 class Evidence(layers.Layer):
-    """The log-probability of each label, EVIDENCE_SPAN above the lowest that counts: in 0 to EVIDENCE_SPAN.
+    """The log-probability of each label plus EVIDENCE_SPAN, at least 0.
 
-    Log-probabilities of independent senses add up, which is what a linear head does; and the floor keeps one sense
-    that is very sure, and wrong, from outvoting the others.
+    Log-probabilities of independent senses add up, and a linear head adds. The floor limits how much one confident but
+    wrong sense can outvote the others.
     """
 
     def call(self, logits: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,6 @@
-"""Made-up sounds that are not speech: drones, calls, knocks, rings, rattles and hisses. Pure functions.
+"""Synthetic sounds that are not speech: drones, calls, knocks, rings, rattles and hisses. Pure functions.
 
-There are more kinds of sound in the world than in the clips of the training; none of them shall pass for a digit.
+The training clips cover only some kinds of sound. The network learns from these that other kinds are no digit either.
 """
 
 import numpy as np
@@ -14,14 +14,14 @@ _RATE_HZ = AUDIO.sample_rate_hz
 
 
 def made_up(count: int, rng: np.random.Generator) -> Sound:
-    """One of the kinds below, or two at once: float32 (count,) with a peak of 1."""
+    """One random synthetic sound, or two at once: float32 (count,) with a peak of 1."""
     kinds = (_call, _call, _strokes, _rattle, _hiss)
     sound = sum(kinds[rng.integers(len(kinds))](count, rng) for _ in range(1 if rng.random() < 0.7 else 2))
     return _to_peak(np.asarray(sound))
 
 
 def coloured_noise(count: int, rng: np.random.Generator) -> Sound:
-    """White to brown, with a mains hum now and then: float32 (count,) with a peak of 1."""
+    """White to brown noise, sometimes with mains hum: float32 (count,) with a peak of 1."""
     spectrum = np.fft.rfft(rng.standard_normal(count))
     spectrum *= np.maximum(np.arange(len(spectrum)), 1.0) ** -rng.uniform(0, 1.2)
     noise = _to_peak(np.fft.irfft(spectrum, count))
@@ -32,7 +32,7 @@ def coloured_noise(count: int, rng: np.random.Generator) -> Sound:
 
 
 def _call(count: int, rng: np.random.Generator) -> Sound:
-    """Harmonics of a gliding pitch, through resonances: animals, sirens, engines, and vowels of nobody."""
+    """Harmonics of a gliding pitch, often through resonances, like animals, sirens, engines and vowels."""
     pitch_hz = np.exp(rng.uniform(np.log(50), np.log(2500)) + rng.uniform(0, 0.6) * _wander(count, rng))
     phase = 2 * np.pi * np.cumsum(pitch_hz) / _RATE_HZ
     fall, highest = rng.uniform(0, 1.5), max(1, int(3900 / pitch_hz.max()))
@@ -72,7 +72,7 @@ def _puff(count: int, rng: np.random.Generator) -> Sound:
 
 
 def _rattle(count: int, rng: np.random.Generator) -> Sound:
-    """Pulses in a quick row, each the same small noise: motors, croaks, ratchets."""
+    """A quick row of pulses, each the same short noise, like motors, croaks and ratchets."""
     rate_hz = np.exp(rng.uniform(np.log(6), np.log(120)) + 0.2 * _wander(count, rng))
     turns = np.floor(np.cumsum(rate_hz) / _RATE_HZ)
     pulses = np.diff(turns, prepend=0.0) * rng.uniform(0.5, 1, count)
@@ -86,7 +86,7 @@ def _hiss(count: int, rng: np.random.Generator) -> Sound:
 
 
 def _resonant(sound: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Some bands stronger, as a throat, a pipe or a box makes them."""
+    """The sound with some bands amplified, like the resonances of a throat, a pipe or a box."""
     hz = np.fft.rfftfreq(len(sound), 1 / _RATE_HZ)
     gain = np.full(len(hz), rng.uniform(0, 0.1))
     for centre_hz in rng.uniform(100, 3800, int(rng.integers(1, 5))):
@@ -97,7 +97,7 @@ def _resonant(sound: NDArray[np.float64], rng: np.random.Generator) -> NDArray[n
 
 
 def _envelope(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Steady, trembling, wandering, or one stretch with soft ends."""
+    """A gain curve (count,): constant, trembling, wandering, or one stretch with soft ends."""
     kind = rng.random()
     time_s = np.arange(count) / _RATE_HZ
     if kind < 0.2:
@@ -112,7 +112,7 @@ def _envelope(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _wander(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A smooth curve (count,) about zero, mostly within 1.5."""
+    """A smooth random curve (count,) about zero, mostly within 1.5."""
     knots = int(rng.integers(2, 9))
     return np.interp(np.linspace(0, knots - 1, count), np.arange(knots), rng.standard_normal(knots))
 

@@ -1,4 +1,4 @@
-"""Numbers that are no digits, from 10 on: in figures and in words."""
+"""Numbers from 10 on, which are no digits: in figures and in words."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ _ROUND = {
 
 
 def in_words(language: str, rng: np.random.Generator) -> str:
-    """A number of 10 or more, or a decimal fraction, as it is said."""
+    """A number of 10 or more, or a decimal fraction, as it is spoken."""
     kind = rng.random()
     if kind < 0.8:
         return _two_figures(language, int(10 + rng.random() * (90 if rng.random() < 0.6 else 10)), rng)
@@ -46,7 +46,7 @@ def in_words(language: str, rng: np.random.Generator) -> str:
 
 
 def in_figures(rng: np.random.Generator) -> str:
-    """A number of several figures, a time, a date, a fraction, a telephone number."""
+    """A number of several figures, a time, a date, a fraction or a telephone number."""
     kind = rng.random()
     if kind < 0.5:
         return str(int(10 ** (1 + rng.random() * 4)))

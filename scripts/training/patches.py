@@ -1,4 +1,4 @@
-"""What a microphone may hear in one window: a spoken digit, anything else, or noise to lay under either."""
+"""Sounds of one window: a spoken digit, anything else, or noise to mix under either."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,11 +11,12 @@ from training.specs import AUDIO, NONE
 from training.speech import RATE_HZ, Sound, Utterance
 
 PATCH_SAMPLES = (AUDIO.frames - 1) * AUDIO.hop_samples + AUDIO.window_samples
-WHOLE, PART = 0.85, 0.4
-"""An utterance is in the window with at least the first share of it inside, and not there with at most the second."""
+# An utterance counts as present if at least the first share of it is in the window, and as absent up to the second
+# share.
+PRESENT_FROM, ABSENT_UP_TO = 0.85, 0.4
 DIGIT_SHARE = 0.6
+# Share of recordings of people among the spoken digits. The others are synthesised.
 RECORDED_SHARE = 0.6
-"""Of the spoken digits, those of people; the others are synthesised."""
 
 _LOGMEL = LogMel(AUDIO)
 
@@ -34,7 +35,7 @@ class Listener:
             [[item.samples for item in source if item.label == digit] for digit in range(10)]
             for source in (recorded, synthesised)
         ]
-        self._words = [item.samples for item in words]
+        self._other_words = [item.samples for item in words]
         self._sounds = [item.samples for item in sounds]
 
     def patches(self, count: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -59,36 +60,36 @@ class Listener:
         return _magnitudes(windows, count), labels
 
     def noises(self, count: int, rng: np.random.Generator) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
-        """`count` mel magnitudes (n, frames, mel_bands) of what may lie under a voice, and NONE (n,)."""
+        """`count` mel magnitudes (n, frames, mel_bands) of noise to mix under a voice, and NONE (n,)."""
         return _magnitudes((self.noise(rng) for _ in range(count)), count), np.full(count, NONE)
 
     def digit(self, digit: int, rng: np.random.Generator) -> Sound:
-        """The digit, said once; now and then with a bit of another before or after it."""
+        """A window with the digit, spoken once; sometimes with a bit of another digit before or after it."""
         voice = self._voice(digit, rng)
         window = np.zeros(PATCH_SAMPLES, np.float32)
-        inside = rng.uniform(WHOLE, 1.0) if rng.random() < 0.25 else 1.0
+        inside = rng.uniform(PRESENT_FROM, 1.0) if rng.random() < 0.25 else 1.0
         _lay(window, voice, _position(len(voice), inside, rng))
         if rng.random() < 0.15:
             other = self._any_voice(rng)
-            _lay(window, other, _position(len(other), rng.uniform(0.05, PART), rng))
+            _lay(window, other, _position(len(other), rng.uniform(0.05, ABSENT_UP_TO), rng))
         return _at_level(window)
 
     def nothing(self, rng: np.random.Generator) -> Sound:
-        """No digit: parts of digits, other words, like words, sounds, or silence."""
+        """A window without a digit: parts of digits, other words, babble, sounds, or silence."""
         kinds = (self._edge, self._piece, self._word, self._nonsense, self._excerpt, _made_up, _silence)
         return kinds[rng.choice(len(kinds), p=(0.17, 0.08, 0.22, 0.1, 0.23, 0.16, 0.04))](rng)
 
     def noise(self, rng: np.random.Generator) -> Sound:
-        """What may go on while somebody speaks: sounds, noise, other people far off."""
+        """Background of speech: sounds, noise, or distant voices."""
         kinds = (self._excerpt, _coloured, self._babble, _made_up)
         return kinds[rng.choice(len(kinds), p=(0.5, 0.2, 0.15, 0.15))](rng)
 
     def _edge(self, rng: np.random.Generator) -> Sound:
-        """The end of a digit, or its beginning, or both of two."""
+        """The beginning or the end of a digit at the edge of the window, or of two digits."""
         window = np.zeros(PATCH_SAMPLES, np.float32)
         for _ in range(1 if rng.random() < 0.7 else 2):
             voice = self._any_voice(rng)
-            _lay(window, voice, _position(len(voice), rng.uniform(0.03, PART), rng))
+            _lay(window, voice, _position(len(voice), rng.uniform(0.03, ABSENT_UP_TO), rng))
         return _at_level(window)
 
     def _piece(self, rng: np.random.Generator) -> Sound:
@@ -103,12 +104,12 @@ class Listener:
 
     def _word(self, rng: np.random.Generator) -> Sound:
         window = np.zeros(PATCH_SAMPLES, np.float32)
-        voice = _at_speed(self._words[rng.integers(len(self._words))], rng)
+        voice = _at_speed(self._other_words[rng.integers(len(self._other_words))], rng)
         _lay(window, voice, int(rng.integers(-max(1, len(voice) - 1500), PATCH_SAMPLES - 1500)))
         return _at_level(_in_room(window, rng))
 
     def _nonsense(self, rng: np.random.Generator) -> Sound:
-        """Voices that say nothing: backwards, or all at once."""
+        """Speech without meaning: a reversed digit, or many voices at once."""
         if rng.random() < 0.3:
             return self._babble(rng)
         window = np.zeros(PATCH_SAMPLES, np.float32)
@@ -119,12 +120,12 @@ class Listener:
     def _babble(self, rng: np.random.Generator) -> Sound:
         window = np.zeros(PATCH_SAMPLES, np.float32)
         for _ in range(int(rng.integers(4, 9))):
-            voice = self._words[rng.integers(len(self._words))][:: 1 if rng.random() < 0.5 else -1]
+            voice = self._other_words[rng.integers(len(self._other_words))][:: 1 if rng.random() < 0.5 else -1]
             _lay(window, voice, int(rng.integers(-len(voice) // 2, PATCH_SAMPLES)))
         return _at_level(window)
 
     def _excerpt(self, rng: np.random.Generator) -> Sound:
-        """A clip at another speed, backwards now and then, now and then two at once."""
+        """A part of a sound clip at another speed, sometimes reversed, sometimes two at once."""
         window = np.zeros(PATCH_SAMPLES, np.float32)
         for _ in range(1 if rng.random() < 0.7 else 2):
             samples = self._sounds[rng.integers(len(self._sounds))]
@@ -144,12 +145,15 @@ class Listener:
 
 
 def mixed(voice: Sound, noise: Sound, ratio_db: float) -> Sound:
-    """`voice` with `noise` under it, at this ratio of the voice's power where it is heard to the noise's power."""
+    """`voice` with `noise` under it.
+
+    `ratio_db` is the power of the audible part of the voice against that of the noise.
+    """
     loud = voice[np.abs(voice) > 0.05 * np.abs(voice).max()]
     if not len(loud) or not noise.any():
         return voice
-    wanted = np.mean(loud**2) * 10 ** (-ratio_db / 10)
-    return _at_level(voice + noise * np.float32(np.sqrt(wanted / np.mean(noise**2))))
+    noise_power = np.mean(loud**2) * 10 ** (-ratio_db / 10)
+    return _at_level(voice + noise * np.float32(np.sqrt(noise_power / np.mean(noise**2))))
 
 
 def _magnitudes(windows: Iterable[Sound], count: int) -> NDArray[np.float16]:
@@ -168,19 +172,19 @@ def _coloured(rng: np.random.Generator) -> Sound:
 
 
 def _silence(rng: np.random.Generator) -> Sound:
-    """Very little, or nothing at all."""
+    """Very quiet noise, or digital silence."""
     return _coloured(rng) * np.float32(10 ** -rng.uniform(2, 4) if rng.random() < 0.8 else 0.0)
 
 
 def _at_speed(samples: Sound, rng: np.random.Generator) -> Sound:
-    """Slower and lower, or faster and higher; words longer than the window always fit into it."""
+    """The sound slower and lower, or faster and higher. A word longer than the window is sped up to fit."""
     factor = max(rng.uniform(0.9, 1.15), len(samples) / PATCH_SAMPLES)
     positions = np.arange(0, len(samples) - 1, factor)
     return np.interp(positions, np.arange(len(samples)), samples).astype(np.float32)
 
 
 def _in_room(voice: Sound, rng: np.random.Generator) -> Sound:
-    """With the echo of a room, in a third of the cases; the length stays."""
+    """The voice with the echo of a room in a third of the cases; its length stays."""
     if rng.random() > 1 / 3:
         return voice
     time_s = np.arange(int(0.25 * RATE_HZ)) / RATE_HZ
@@ -192,19 +196,19 @@ def _in_room(voice: Sound, rng: np.random.Generator) -> Sound:
 
 
 def _piece_of(voice: Sound, rng: np.random.Generator) -> Sound:
-    """At most PART of it, with soft ends."""
-    length = int(len(voice) * rng.uniform(0.1, PART))
+    """At most ABSENT_UP_TO of the voice, with soft ends."""
+    length = int(len(voice) * rng.uniform(0.1, ABSENT_UP_TO))
     start = int(rng.integers(len(voice) - length))
     ramp = np.minimum(1.0, np.minimum(np.arange(length), np.arange(length)[::-1]) / 60).astype(np.float32)
     return voice[start : start + length] * ramp
 
 
 def _position(length: int, inside: float, rng: np.random.Generator) -> int:
-    """Where an utterance of `length` starts so that the share `inside` of it is in the window."""
+    """The start of an utterance of `length` such that the share `inside` of it lies in the window."""
     if inside >= 1.0:
         return int(rng.integers(0, max(1, PATCH_SAMPLES - length + 1)))
-    kept = int(length * inside)
-    return kept - length if rng.random() < 0.5 else PATCH_SAMPLES - kept
+    inside_samples = int(length * inside)
+    return inside_samples - length if rng.random() < 0.5 else PATCH_SAMPLES - inside_samples
 
 
 def _lay(window: Sound, voice: Sound, start: int) -> None:

@@ -1,10 +1,10 @@
-"""How words make lines, by language: entries are separated by "; "."""
+"""Phrases that lines are made of, by language. Entries are separated by "; "."""
 
+# English "one" that does not count as a digit.
 PRONOUNS = (
     "no one; this one; that one; which one; another one; the other one; the red one; the big one; one another; one "
     "of them; the new one; each one; every one; not that one; this one please; the right one; one day; the last one"
 )
-"""English "one" that does not count."""
 
 SENTENCES = {
     "en": "where is my coat; the dog runs; what a day; I do not know; late again; turn the music down; who left the "
@@ -37,6 +37,7 @@ SENTENCES = {
     "这是一样的; 等一会儿; 一切正常; 我一直在等; 一定要小心",
 }
 
+# What follows a digit's word in a greater number, and the spoken decimal point.
 NUMBER_PARTS = {
     "en": ("hundred; thousand; million", "point"),
     "de": ("hundert; tausend; Millionen", "Komma"),
@@ -44,10 +45,9 @@ NUMBER_PARTS = {
     "es": ("mil; millones", "coma"),
     "zh": ("百; 千; 万; 十", "点"),
 }
-"""What follows a digit's word in a greater number, and the decimal point as it is said."""
 
+# Joins two digits. A line with two digits names none.
 JOINS = {"en": "and; or; to", "de": "und; oder; bis", "fr": "et; ou; à", "es": "y; o; a", "zh": "和; 或; 到; 、"}
-"""Between two digits, which together name not one."""
 
 WITH_DIGIT = {
     "en": "{d}; {d}; {n} {d}; {n} {d}; {n} {d} {s}; {v} {n} {d}; {v} {n} {d} {s}; {g}, {v} {n} {d}; {g} {n} {d}; the "
@@ -102,6 +102,7 @@ WITH_DIGIT = {
     "{o}{n}{d}; {n} {d}; {d} 号; {v} {d} {c}; 答案是{d}; #{d}; （{d}）; {v}{d}{c}的{t}; "
     "{d}{c}的{t}{o}; 请按{d}; 去{d}{c}{n}; {v}{d}{n}; {o}{o}{d}",
 }
+# Slots: {d} the digit, {n} numbered, {t} thing, {v} verb, {o} other, {g} greeting, {s} courtesy, {c} counter.
 WITHOUT_DIGIT = {
     "en": "{v} the {t}; {v} the {t} {s}; {g}, {v} the {t}; {t}; {g}; the {t} is {o}; {t} and {t}; {o} {t} {o}; {v} "
     "{n}; the {n} {s}; {o} {o} {o}; {o} {o} {t} {o} {o}; {v} {t} in the {n}; {g} {s}; {t} in the {t} {s}; is the {t} "
@@ -120,4 +121,3 @@ WITHOUT_DIGIT = {
     "zh": "{v}{t}; {v}{t}{s}; {g}，{v}{t}; {t}; {g}; {t}{o}; {t}和{t}; {o}{t}{o}; {v}{n}; {n}{s}; {o}{o}{o}; "
     "{o}{o}{t}{o}; {v}{n}的{t}; {g}{s}; {t}在{t}{s}; {o} {t}; {v}一个{t}; {o}一下{t}",
 }
-"""Phrases: {d} the digit, {n} numbered, {t} thing, {v} verb, {o} other, {g} greeting, {s} courtesy, {c} counter."""

@@ -1,4 +1,4 @@
-"""Random items made by several processes, the same whatever their number."""
+"""Makes random items in several processes; the items do not depend on the number of processes."""
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor

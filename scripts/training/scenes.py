@@ -1,4 +1,4 @@
-"""Pictures as a camera would see them, with one digit somewhere or none, composed at the encoder's own size."""
+"""Pictures as a camera sees them, with one digit or none, composed at the encoder's input size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ Grey = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class View:
-    """Rows and columns of a picture, and how high a digit in it is at least and at most, all in pixels.
+    """Height and width of a picture, and the least and greatest height of a digit in it, all in pixels.
 
-    The network looks at it in `levels` sizes.
+    The network looks at the picture in `levels` sizes.
     """
 
     height: int
@@ -32,18 +32,18 @@ class View:
     levels: int
 
 
+# The input of the image encoder. Digits are a little smaller and larger than the model card promises.
 FRAME = View(120, 160, 0.14 * 120, 0.82 * 120, LEVELS)
-"""What the image encoder takes; digits a little beyond what the model card promises."""
+# A smaller view to learn the choice between two sizes and the absence of a digit, four times as fast.
 PART = View(60, 80, 13.0, 50.0, 2)
-"""What is needed to learn which of two sizes a digit is known in, and what is none, four times as fast."""
+# The smallest view, to learn digits at a single size.
 CLOSE = View(40, 48, 13.0, 36.0, 1)
-"""What is needed to learn digits at the one size in which the network knows them."""
-WHOLE_SHARE = 0.17
-"""Of the frames with a digit, those that are the small picture itself."""
-LEAST_KEPT, MOST_KEPT = 0.15, 0.7
-"""Of its PCA energy, what a faded digit keeps."""
+# Share of the frames with a digit in which the small picture fills the frame.
+FULL_FRAME_SHARE = 0.17
+# Range of the PCA energy that remains in a faded digit.
+LEAST_ENERGY, MOST_ENERGY = 0.15, 0.7
+# Characters that nobody confuses with a digit.
 LETTERS = "AEFHKMNPRUVWXadefhkmnrtuvwxy?&#@%+="
-"""Signs no hand confuses with a digit."""
 
 _FONTS = (
     cv2.FONT_HERSHEY_SIMPLEX,
@@ -57,7 +57,7 @@ _FONTS = (
 class Composer:
     """Makes frames of one view from handwritten digits (n, 28, 28) and from digits drawn with strokes.
 
-    Of the handwritten digits, `faded_share` lose most of their PCA energy.
+    `faded_share` of the handwritten digits lose most of their PCA energy.
     """
 
     def __init__(self, images: Grey, labels: Sequence[int], view: View = FRAME, faded_share: float = 0.2) -> None:
@@ -67,9 +67,9 @@ class Composer:
     def frames(
         self, count: int, rng: np.random.Generator, none_share: float = 0.2
     ) -> tuple[Grey, NDArray[np.int64], NDArray[np.int16]]:
-        """`count` frames (n, height, width), their labels (n,), and the digits' boxes (n, 4): left, top, right, bottom.
+        """`count` frames (n, height, width), their labels (n,), and boxes (n, 4) of left, top, right, bottom.
 
-        Where there is no digit the label is NONE and the box is all zeros.
+        A frame without a digit has the label NONE and a box of zeros.
         """
         frames = np.empty((count, self._view.height, self._view.width), np.uint8)
         labels, boxes = np.full(count, NONE, np.int64), np.zeros((count, 4), np.int16)
@@ -78,12 +78,12 @@ class Composer:
                 frames[index] = self.without_digit(rng)
                 continue
             mask, labels[index] = self._digit(rng)
-            whole = rng.random() < WHOLE_SHARE
-            frames[index], boxes[index] = (self.whole_picture if whole else self.with_digit)(mask, rng)
+            fills_frame = rng.random() < FULL_FRAME_SHARE
+            frames[index], boxes[index] = (self.full_frame if fills_frame else self.with_digit)(mask, rng)
         return frames, labels, boxes
 
-    def whole_picture(self, mask: Grey, rng: np.random.Generator) -> tuple[Grey, Box]:
-        """The small picture as the whole frame, sometimes dark on light, moved or noisy; as small as the view."""
+    def full_frame(self, mask: Grey, rng: np.random.Generator) -> tuple[Grey, Box]:
+        """The small picture as the whole frame, sometimes inverted, shifted or noisy, reduced to the view's size."""
         if rng.random() < 0.5:
             matrix = cv2.getRotationMatrix2D((14, 14), rng.uniform(-12, 12), rng.uniform(0.88, 1.12))
             matrix[:, 2] += rng.uniform(-2, 2, 2)
@@ -97,7 +97,7 @@ class Composer:
         return _reduced(frame, box, self._view)
 
     def with_digit(self, mask: Grey, rng: np.random.Generator) -> tuple[Grey, Box]:
-        """A frame with this digit somewhere on a sheet, wall or board, and where it is."""
+        """A frame with this digit at a random position on a sheet, wall or board, and its box."""
         frame = _background(self._view, rng)
         clutter = rng.random() < 0.3
         ink, box = _placed(mask, self._view, rng)
@@ -133,8 +133,8 @@ class Composer:
             item = int(rng.integers(len(self.images)))
             image, label = self.images[item], int(self.labels[item])
             if rng.random() < self._faded_share:
-                # the fewer components are left, the more there is to learn about how unsure to be
-                return self._faded.of(image, LEAST_KEPT + (MOST_KEPT - LEAST_KEPT) * rng.random() ** 2), label
+                # Squared, so that few components remain more often: such digits teach the network uncertainty.
+                return self._faded.of(image, LEAST_ENERGY + (MOST_ENERGY - LEAST_ENERGY) * rng.random() ** 2), label
             return pen_changed(rewritten(image, rng) if rng.random() < 0.8 else image, rng), label
         digit = int(rng.integers(10))
         return (draw_digit(digit, rng) if kind < 0.96 else _sign(str(digit), rng)), digit
@@ -147,7 +147,7 @@ def fitted(image: Grey) -> Grey:
 
 
 def _reduced(frame: Grey, box: Box, view: View) -> tuple[Grey, Box]:
-    """A whole frame in the sizes that this view is looked at in, with what lies around it."""
+    """A whole frame scaled down to the sizes of this view and padded, and its box."""
     scale = 2 ** (FRAME.levels - view.levels)
     small = cv2.resize(frame, (FRAME.width // scale, FRAME.height // scale), interpolation=cv2.INTER_AREA)
     top, left = (view.height - small.shape[0]) // 2, (view.width - small.shape[1]) // 2
@@ -172,9 +172,9 @@ def _letter(rng: np.random.Generator) -> Grey:
 
 
 def _placed(mask: Grey, view: View, rng: np.random.Generator) -> tuple[Mask, Box]:
-    """The mask turned, scaled and moved: a frame (height, width) of 0 to 1, and the box left, top, right, bottom."""
+    """The mask rotated, scaled and moved: a frame (height, width) of 0 to 1, and the box left, top, right, bottom."""
     left, top, right, bottom = box_of(mask)
-    # more small digits than large ones: they are the harder
+    # more small digits than large ones, because small ones are harder
     height = np.exp(rng.uniform(np.log(view.lowest), np.log(view.highest)))
     scale = height / (bottom - top)
     angle = np.deg2rad(rng.uniform(-16, 16))
@@ -200,7 +200,7 @@ def _placed(mask: Grey, view: View, rng: np.random.Generator) -> tuple[Mask, Box
 
 
 def _inked(frame: Mask, ink: Mask, box: Box, rng: np.random.Generator) -> Mask:
-    """Ink of a tone that stands out from what is under it."""
+    """The frame with ink of a tone that contrasts with the background."""
     left, top, right, bottom = box
     under = float(np.median(frame[max(0, top) : bottom, max(0, left) : right]))
     contrast = rng.uniform(45, 220)
@@ -215,7 +215,7 @@ def _inked(frame: Mask, ink: Mask, box: Box, rng: np.random.Generator) -> Mask:
 
 
 def _background(view: View, rng: np.random.Generator) -> Mask:
-    """Plain, lit unevenly, grained, patterned or ruled: float32 (height, width) in 0 to 255."""
+    """A plain, unevenly lit, grainy, patterned or ruled surface: float32 (height, width) in 0 to 255."""
     tone = rng.uniform(140, 250) if rng.random() < 0.6 else rng.uniform(0, 255)
     frame = np.full((view.height, view.width), tone, np.float32)
     if rng.random() < 0.7:
@@ -241,7 +241,7 @@ def _blotches(shape: tuple[int, ...], cells: int, depth: float, rng: np.random.G
 
 
 def _camera(frame: Mask, rng: np.random.Generator) -> Grey:
-    """Uneven light, blur, noise, limited contrast: what lens and sensor add."""
+    """The frame with the flaws of lens and sensor: uneven light, blur, noise, limited contrast."""
     if rng.random() < 0.5:
         light = _blotches(frame.shape, 3, rng.uniform(0.02, 0.2), rng) + 1
         frame = frame * light

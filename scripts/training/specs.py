@@ -1,10 +1,10 @@
-"""How the encoders hear, see and read: what training and the manifest share."""
+"""Inputs and labels of the encoders, shared by training and manifest."""
 
 from daemon.bundle.manifest import AudioPreprocessing, ImagePreprocessing, ImageSpec, TensorSpec
 
 SEED = 20261123
+# The most evidence that one sense can give for or against a label, in nats.
 EVIDENCE_SPAN = 6.0
-"""Nats: what one sense can say for or against a label, at most."""
 LABELS = [*"0123456789", "none"]
 NONE = 10
 
@@ -27,5 +27,5 @@ AUDIO = AudioPreprocessing(
     frames=72,
     stride_frames=6,
 )
+# Bytes of a line that the encoder reads. Longer lines are cut.
 TEXT_LENGTH = 48
-"""Bytes of a line that are read; longer ones are cut."""

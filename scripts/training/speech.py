@@ -1,4 +1,4 @@
-"""Utterances and sounds at the encoder's rate: recorded digits, and ESC-10 sounds."""
+"""Utterances and sounds at the encoder's rate: recorded digits, and ESC-10 clips."""
 
 import wave
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from training.splits import SPEAKERS, Part, part_of_recording, part_of_sound
 Sound = NDArray[np.float32]
 
 RATE_HZ = AUDIO.sample_rate_hz
+# Classes under CC BY, which allows shipping the weights. The other classes of ESC-50 are not read.
 ESC10 = (
     "dog",
     "rooster",
@@ -29,7 +30,6 @@ ESC10 = (
     "helicopter",
     "chainsaw",
 )
-"""The classes whose licence, CC BY, lets weights ship; the others of ESC-50 are not read."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Utterance:
 
 
 def recorded_digits(data: Path, part: Part | None, speakers: Sequence[str] = SPEAKERS) -> list[Utterance]:
-    """The spoken digits of this part of the data, or of all of it, by these speakers."""
+    """The spoken digits of this part of the data by these speakers; of all parts if `part` is None."""
     utterances = []
     for path in sorted((data / "spoken-digits").glob("*.wav")):
         digit, speaker, index = path.stem.split("_")
@@ -51,7 +51,7 @@ def recorded_digits(data: Path, part: Part | None, speakers: Sequence[str] = SPE
 
 
 def sounds(data: Path, part: Part) -> list[Utterance]:
-    """The ESC-10 clips of this part of the data; they hold no digit."""
+    """The ESC-10 clips of this part of the data; they have no digit."""
     utterances = []
     for path in (path for name in ESC10 for path in sorted((data / "sounds" / name).glob("*.ogg"))):
         fold, source, _ = path.stem.split("-")
@@ -64,7 +64,7 @@ def read_wave(data: bytes, rate_hz: int = RATE_HZ) -> Sound:
     """16-bit mono WAV as float32 in [-1, 1] at `rate_hz`."""
     with wave.open(BytesIO(data)) as file:
         stored_hz = file.getframerate()
-        # a streamed header states no length: read what is there
+        # The header of a streamed WAV has no length, so read everything.
         raw = file.readframes(len(data))
     samples = np.frombuffer(raw[: len(raw) // 2 * 2], "<i2").astype(np.float32) / 32768
     return samples if stored_hz == rate_hz else soxr.resample(samples, stored_hz, rate_hz).astype(np.float32)
@@ -79,6 +79,6 @@ def _decode(path: Path) -> Sound:
 
 
 def trimmed(samples: Sound) -> Sound:
-    """Without the silence around it."""
+    """The sound without the silence before and after it."""
     loud = np.flatnonzero(np.abs(samples) > 0.02 * np.abs(samples).max())
     return samples[loud[0] : loud[-1] + 1]

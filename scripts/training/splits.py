@@ -1,7 +1,7 @@
-"""Who sees what: every item of the data sets is for training, for development, or for tests. Pure functions.
+"""Splits the data sets into a part for training, one for development and one for tests. Pure functions.
 
-Encoders learn from `train`; the head, thresholds and every choice between networks are made on `dev`; `test` is only
-measured, once all is chosen.
+Encoders learn from `train`. The head, the thresholds and every choice between networks use `dev`. `test` is only
+measured, after all choices are made.
 """
 
 import hashlib
@@ -14,23 +14,26 @@ SPEAKERS = ("george", "jackson", "nicolas", "theo", "yweweler")
 
 
 def part_of_picture(index: int, count: int) -> Part:
-    """Handwritten digits: the last fifth is for tests, the tenth before it for development."""
+    """The part of a handwritten digit: the last fifth is for tests, the tenth before it for development."""
     if index >= count * 4 // 5:
         return "test"
     return "dev" if index >= count * 7 // 10 else "train"
 
 
 def part_of_recording(index: int) -> Part:
-    """Spoken digits: 0 to 4 of every speaker and digit are the data set's own test split; 5 to 9 for development."""
+    """The part of a spoken digit, by its index for one speaker and digit: 0 to 4 are for tests, 5 to 9 for development.
+
+    The data set uses the same test split.
+    """
     if index < 5:
         return "test"
     return "dev" if index < 10 else "train"
 
 
 def part_of_sound(fold: int, source: str) -> Part:
-    """Other sounds: one fold for tests, about a fifth of the recordings of the others for development.
+    """The part of another sound: one fold is for tests, about a fifth of the other recordings for development.
 
-    Clips cut from the same recording share `source` and stay together.
+    Clips cut from the same recording share `source`, and are in the same part.
     """
     if fold == TEST_FOLD:
         return "test"

@@ -1,4 +1,4 @@
-"""Digits drawn by hand-made pen strokes, each time a little differently."""
+"""Digits drawn with pen strokes, with random variation."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,7 @@ Points = Sequence[tuple[float, float]]
 _TOP_LOOP = [(0.5, 0.5), (0.15, 0.3), (0.5, 0.0), (0.85, 0.28), (0.5, 0.5)]
 _BOTTOM_LOOP = [(0.5, 0.5), (0.05, 0.75), (0.5, 1.0), (0.95, 0.75), (0.5, 0.5)]
 
+# Pen strokes per digit and way of writing it: control points in a unit box, x to the right, y down.
 SKELETONS: dict[int, list[list[Points]]] = {
     0: [
         [[(0.5, 0.0), (0.1, 0.2), (0.05, 0.65), (0.4, 1.0), (0.85, 0.8), (0.95, 0.3), (0.5, 0.0)]],
@@ -96,7 +97,6 @@ SKELETONS: dict[int, list[list[Points]]] = {
         ],
     ],
 }
-"""Pen strokes per digit and way of writing it: control points in a unit box, x to the right, y down."""
 
 _MARGIN = 0.18
 
@@ -109,7 +109,7 @@ def draw_digit(digit: int, rng: np.random.Generator, size: int = 96) -> Mask:
 
 
 def draw_scribble(rng: np.random.Generator, size: int = 96) -> Mask:
-    """Strokes that mean nothing: short curves, crosses, zigzags."""
+    """Strokes without meaning: short curves, crosses, zigzags."""
     kind = rng.integers(3)
     if kind == 0:  # a wave of many turns
         xs = np.linspace(0, 1, rng.integers(7, 12))
@@ -125,17 +125,20 @@ def draw_scribble(rng: np.random.Generator, size: int = 96) -> Mask:
 
 
 def draw_strokes(strokes: Sequence[Points], rng: np.random.Generator, size: int, pen: float, width: float) -> Mask:
-    """Strokes by a trembling hand: `pen` is the line's thickness and `width` the box's, relative to its height."""
+    """Strokes by a trembling hand. `pen` is the line's thickness and `width` the box's, relative to its height."""
     mask = np.zeros((size, size), np.uint8)
     inner = size * (1 - 2 * _MARGIN)
     slant = rng.normal(0, 0.1)
     shake = rng.normal(0, 0.022, (64, 2))
-    seen: dict[tuple[float, float], int] = {}
+    joints: dict[tuple[float, float], int] = {}
     for stroke in strokes:
         points = []
         for point in stroke:
-            # where strokes meet they must tremble together
-            x, y = np.asarray(point, float) + shake[seen.setdefault((float(point[0]), float(point[1])), len(seen)) % 64]
+            # points where strokes meet share their displacement
+            x, y = (
+                np.asarray(point, float)
+                + shake[joints.setdefault((float(point[0]), float(point[1])), len(joints)) % 64]
+            )
             x = 0.5 + (x - 0.5) * width + slant * (0.5 - y)
             points.append((size * _MARGIN + x * inner, size * _MARGIN + y * inner))
         curve = _smooth(np.array(points))

@@ -1,4 +1,4 @@
-"""The text encoder's network, with the classification layer it is trained under."""
+"""The network of the text encoder, with the classification layer used in training."""
 
 import keras
 import tensorflow as tf
@@ -11,10 +11,10 @@ WIDTH = 64
 
 
 def text_network() -> tuple[keras.Model, keras.Model]:
-    """An embedding of bytes, convolutions along the line, the strongest answer anywhere: (encoder, classifier).
+    """(encoder, classifier): embeds bytes, convolves along the line, and takes the maximum over the positions.
 
-    The convolutions see 19 bytes around each place: a digit's word, and what may make it part of something longer.
-    They are 2-D ones of height 1, which is what the converter would make of 1-D ones, with more reshaping.
+    Each position sees 19 bytes: the word of a digit, and the letters that may make it part of a longer word. The
+    convolutions are 2-D with height 1. The converter would turn 1-D convolutions into these, with more reshaping.
     """
     ids = keras.Input((TEXT_LENGTH,), dtype="int32")
     x = layers.Reshape((1, TEXT_LENGTH, 16))(layers.Embedding(257, 16)(ids))

@@ -10,11 +10,11 @@ from training.lines import make_lines, to_ids
 from training.specs import SEED
 from training.text_network import text_network
 
+# Each line is used once, because new lines cost less than a second pass over old ones.
 LINES = 640_000
-"""Each is seen once: new lines cost less than another look at old ones."""
 BATCH, RATE = 128, 3e-3
+# Lines that set the int8 ranges.
 CALIBRATION = 500
-"""Lines that set the int8 ranges."""
 
 
 def train(path: Path, float_path: Path) -> None:
@@ -27,7 +27,7 @@ def train(path: Path, float_path: Path) -> None:
     rate = keras.optimizers.schedules.CosineDecay(
         RATE / 20, steps * 19 // 20, 0.01, warmup_target=RATE, warmup_steps=steps // 20
     )
-    # no smoothing of labels: the head adds log-probabilities up, so they have to be what they say
+    # no label smoothing: the head adds log-probabilities, so they must be calibrated
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     classifier.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4), loss, metrics=["accuracy"])
     classifier.fit(ids, labels, BATCH, epochs=1, verbose=2)

@@ -1,4 +1,4 @@
-"""What goes wrong when people type, and which words it must not make."""
+"""Typing errors, and the words that they must not produce."""
 
 import unicodedata
 
@@ -17,7 +17,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzäöüéèñ"
 
 
 def plain(word: str, umlauts: bool = False) -> str:
-    """Without accents: "für" becomes "fur", or "fuer" with `umlauts`."""
+    """The word without accents: "für" becomes "fur", or "fuer" with `umlauts`."""
     if word.isascii():
         return word
     if umlauts:
@@ -27,9 +27,9 @@ def plain(word: str, umlauts: bool = False) -> str:
 
 
 def mistyped(word: str, rng: np.random.Generator, part: Part) -> str:
-    """`word` with one error: letters exchanged, missing, doubled, or a neighbouring key pressed instead or as well.
+    """`word` with one error: letters exchanged, missing or doubled, or a neighbouring key pressed instead or as well.
 
-    Training knows one keyboard, the other parts two others.
+    The training part uses one keyboard layout, the other parts use two others.
     """
     at = int(rng.random() * len(word))
     keys = _neighbours(word[at], rng, part)
@@ -48,19 +48,19 @@ def mistyped(word: str, rng: np.random.Generator, part: Part) -> str:
 
 
 def is_near_digit(word: str) -> bool:
-    """Whether one error makes `word` out of the word for a digit, or none at all."""
+    """Whether `word` is the word for a digit, or one typing error away from it."""
     return word.lower() in _NEAR_DIGITS
 
 
 def names_digit(word: str) -> bool:
-    """Whether `word` is the word for a digit, accents left out or not."""
+    """Whether `word` is the word for a digit, with or without accents."""
     return word.lower() in _NAMES
 
 
 def is_clear(word: str, digit: int) -> bool:
-    """Whether a mistyped word still says `digit`: it is no other word, and not as near to another digit's."""
+    """Whether a mistyped word still means `digit`: it is no other word, and not as near to another digit."""
     word = word.lower()
-    return word not in _KNOWN and _NEAR_DIGITS.get(word) == {digit}
+    return word not in _VOCABULARY and _NEAR_DIGITS.get(word) == {digit}
 
 
 def _neighbours(letter: str, rng: np.random.Generator, part: Part) -> str:
@@ -104,7 +104,7 @@ def _near_digits() -> dict[str, set[int]]:
     return near
 
 
-def _known_words() -> set[str]:
+def _vocabulary() -> set[str]:
     entries = [*PRONOUNS.split()]
     for table in (NUMBERED, THINGS, VERBS, OTHERS, NEAR, SENTENCES):
         for text in table.values():
@@ -114,4 +114,4 @@ def _known_words() -> set[str]:
 
 _NAMES = _digit_names()
 _NEAR_DIGITS = _near_digits()
-_KNOWN = _known_words()
+_VOCABULARY = _vocabulary()

@@ -1,4 +1,4 @@
-"""Which words and phrases each part of the data may use."""
+"""The words and phrases that each part of the data uses."""
 
 import hashlib
 from functools import cache
@@ -14,7 +14,7 @@ SLOTS = {"n": NUMBERED, "t": THINGS, "v": VERBS, "o": OTHERS, "g": GREETINGS, "s
 
 @cache
 def slots(language: str, part: Part) -> dict[str, list[str]]:
-    """What each slot of a phrase may hold, by its letter."""
+    """The words for each slot of a phrase, by its letter."""
     words = {slot: _share(table[language], part) for slot, table in SLOTS.items()}
     return words | {"c": COUNTERS_ZH.split("; ")}
 
@@ -33,16 +33,17 @@ def sentences(language: str, part: Part) -> list[str]:
 
 @cache
 def lookalikes(language: str, part: Part) -> list[str]:
-    """Words that look like a digit's; in Chinese, characters and words that have to be known."""
+    """Words that look like the word for a digit; for Chinese, characters and words that every part must learn."""
     return NEAR["zh"].split("; ") if language == "zh" else _share(NEAR[language], part)
 
 
 def _share(text: str, part: Part) -> list[str]:
-    """One entry in ten is for development, one for tests; ordered by hash, so that neighbours in the list part.
+    """The entries of this part: one entry in ten is for development, one for tests, the others for training.
 
-    A word one letter away from a digit's is for every part: only having seen "fire" tells that it is not "five".
+    Words near the word for a digit are in every part: only an example shows that "fire" is not "five".
     """
     entries = text.split("; ")
+    # ordered by hash, so that neighbours in the list fall into different parts
     ordered = sorted(set(entries), key=lambda entry: hashlib.sha256(entry.encode()).digest())
-    kept = {entry for index, entry in enumerate(ordered) if _PARTS.get(index % 10, "train") == part}
-    return [entry for entry in entries if entry in kept or is_near_digit(plain(entry))]
+    selected = {entry for index, entry in enumerate(ordered) if _PARTS.get(index % 10, "train") == part}
+    return [entry for entry in entries if entry in selected or is_near_digit(plain(entry))]

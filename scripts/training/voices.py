@@ -1,4 +1,4 @@
-"""Words spoken by espeak-ng: the digits, and what is none."""
+"""Words spoken by espeak-ng: the digits, and other words."""
 
 import subprocess
 
@@ -52,14 +52,14 @@ VARIANTS = (
     *("+steph3", "+travis", "+victor", "+zac", "+anika", "+grandma", "+grandpa", "+klatt", "+klatt2", "+klatt3"),
     *("+klatt4", "+klatt6", "+adam", "+norbert", "+kaukovalta"),
 )
+# Utterances of each digit.
 SPOKEN = 130
-"""Utterances of each digit."""
 
 
 def synthesised(seed: int) -> list[Utterance]:
     """English digits by espeak-ng, and other words in five languages; voice, speed and pitch vary.
 
-    No digits in the other languages: some say "three" much as a French "huit".
+    Digits in other languages are left out, because a French "huit" sounds much like "three" in some voices.
     """
     rng = np.random.default_rng(seed)
     utterances = []
@@ -78,7 +78,7 @@ def _spoken(text: str, language: str, rng: np.random.Generator) -> Sound:
 
 
 def speak(text: str, voice: str, speed: int, pitch: int, rate_hz: int = RATE_HZ) -> Sound:
-    """One utterance by espeak-ng, without the silence around it. `speed` in words a minute, `pitch` 0 to 99."""
+    """One utterance by espeak-ng, without the silence around it. `speed` in words per minute, `pitch` 0 to 99."""
     command = ["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", text]
     data = subprocess.run(command, check=True, capture_output=True, timeout=20).stdout
     return trimmed(read_wave(data, rate_hz))

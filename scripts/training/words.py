@@ -1,11 +1,12 @@
-"""The words that lines are made of, by language: entries are separated by "; ".
+"""Words that lines are made of, by language. Entries are separated by "; ".
 
-A digit in its counting form counts, with its variants; an article or pronoun does not, nor a numeral inside another
-word. So French "salle un" names 1 and "un livre" nothing; "uno" and "eins" name 1, "ein", "eine", "un" before a Spanish
-noun and "no one" nothing; 一号 names 1, 一起 and 星期三 nothing. Ordinals in words ("third") name nothing, and so do
-several digits together.
+A digit counts if it is used as a number, in all its variants. An article, a pronoun and a numeral inside another word
+do not count. French "salle un" names 1, and "un livre" names none. "uno" and "eins" name 1. "ein", "eine", "no one" and
+"un" before a Spanish noun name none. 一号 names 1, 一起 and 星期三 name none. Ordinals in words ("third") name none.
+Several digits together name none.
 """
 
+# Other words for the digits, besides voices.DIGIT_WORDS.
 MORE_DIGIT_WORDS = {
     "en": {0: "nought"},
     "de": {2: "zwo"},
@@ -22,8 +23,8 @@ MORE_DIGIT_WORDS = {
         9: "玖 九",
     },
 }
-"""Other words for the digits, besides voices.DIGIT_WORDS."""
 
+# Things that have a number.
 NUMBERED = {
     "en": "room; gate; shelf; bay; platform; zone; door; table; desk; floor; level; line; lane; channel; track; "
     "aisle; rack; dock; slot; bin; box; pallet; cell; station; terminal; counter; window; locker; seat; row; "
@@ -65,8 +66,8 @@ NUMBERED = {
     "车站; 公交; 火车; 航班; 页; 步骤; 小组; 订单; 包裹; 集装箱; 走廊; 场景; 模式; 程序; 选项; 答案; 编号; 号码; "
     "数字; 车库; 车位; 病房; 教室; 宿舍",
 }
-"""What has a number."""
 
+# Things without a number, to fetch, see or talk about.
 THINGS = {
     "en": "light; lights; lamp; blinds; curtain; music; heating; water; coffee; tea; bottle; umbrella; coat; paper; "
     "window; garden; kitchen; bathroom; bedroom; camera; alarm; radio; television; phone; laptop; battery; charger; "
@@ -126,8 +127,8 @@ THINGS = {
     "手套; 头盔; 鞋子; 书; 笔; 照片; 电影; 歌; 游戏; 球; 椅子; 沙发; 地毯; 墙; 屋顶; 温度; 压力; 信号; 错误; 警告; "
     "问题; 系统; 网络; 文件; 音量; 上下; 天地; 山水; 日月; 大小; 土木; 人口",
 }
-"""What has none: what is fetched, seen, talked about."""
 
+# Actions, to stand before their object.
 VERBS = {
     "en": "open; close; lock; unlock; go to; please go to; check; clean; switch on; switch off; turn on; turn off; "
     "show; show me; call; find; move to; send to; bring it to; take it to; load; unload; start; stop; reset; select; "
@@ -168,8 +169,8 @@ VERBS = {
     "记住; 忽略; 返回; 交给; 运到; 带我去; 走到; 保持; 停车在; 请打开; 请关闭; 帮我打开; 麻烦去; 把它放在; "
     "请把车停在; 前往; 转到; 调到; 换到; 通知",
 }
-"""What to do, before what it is done to."""
 
+# Other common words, in no order.
 OTHERS = {
     "en": "now; later; today; tomorrow; yesterday; tonight; always; never; maybe; again; soon; quickly; slowly; "
     "here; there; upstairs; downstairs; outside; inside; empty; full; open; closed; locked; free; busy; ready; "
@@ -233,7 +234,6 @@ OTHERS = {
     "对不起; 帮忙; 紧急; 小心; 完成; 回家; 我; 你; 他; 她; 我们; 他们; 这个; 那个; 早上好; 晚安; 再见; 没问题; 好的; "
     "可以; 不行; 需要; 马上; 立刻; 上午; 下午; 晚上; 时间",
 }
-"""Other common words, in no order."""
 
 GREETINGS = {
     "en": "hello; hi; hey; good morning; good evening; excuse me; please; ok; okay; attention; listen; sorry; yes; "
@@ -273,12 +273,13 @@ COURTESIES = {
     "太热了; 脏了; 坏了; 在左边; 需要帮助; 开会; 那边; 早上; 点; 在等; 再回来; 先生; 女士; 的门; 的灯; 里面; 门口; "
     "吗; 了; 旁边; 有人; 没人",
 }
+# What follows a digit. 一 counts as a digit only with one of these, or at the end.
 COUNTERS_ZH = (
     "号; 号门; 号房间; 号楼; 楼; 层; 号桌; 个; 台; 箱; 位; 号线; 路; 点; 号仓库; 区; 号机; 号窗口; 号站台; 排; 页; "
     "级; 车间; 室; 栋; 号货架; 频道"
 )
-"""What comes after a digit; 一 only counts with one of these, or at the end."""
 
+# Words that look like the word for a digit, and name none.
 NEAR = {
     "en": "someone; anyone; everyone; stone; alone; phone; none; nobody; bone; cone; done; gone; hone; lone; tone; "
     "zone; ode; ore; owe; on; once; ones; to; too; tow; twos; who; wo; there; thee; threw; tree; these; throe; the; "
@@ -322,10 +323,9 @@ NEAR = {
     "百姓; 千万; 万事; 一路平安; 吾; 气; 巴; 酒; 起; 妻; 期; 衣; 医; 而; 儿; 山; 伞; 死; 是; 无; 午; 流; 留; 爸; 久; "
     "就; 灵; 零钱; 零件; 零食",
 }
-"""Words that look like a digit's, and name none."""
 
+# Simplified to traditional characters, the most frequent ones here.
 TRADITIONAL = str.maketrans(
     "请开关门间号楼层线页级车货仓库区机频道电灯仪谢吗现马点准备锁热脏坏边里们我要检查显启动选择按离进装载",
     "請開關門間號樓層線頁級車貨倉庫區機頻道電燈儀謝嗎現馬點準備鎖熱髒壞邊裡們我要檢查顯啟動選擇按離進裝載",
 )
-"""Simplified to traditional characters, the commonest here."""

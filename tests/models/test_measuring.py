@@ -1,4 +1,4 @@
-"""What scripts/evaluate-digits measures with is itself right: intervals, frames, windows, lines, calibration."""
+"""The parts of scripts/evaluate-digits are correct: intervals, frames, windows, lines, calibration."""
 
 from pathlib import Path
 
@@ -22,19 +22,19 @@ BAR = cv2.rectangle(np.zeros((28, 28), np.uint8), (11, 4), (16, 23), 255, -1)
 
 
 @given(st.integers(1, 500), st.floats(0, 1))
-def test_an_interval_holds_its_share_and_lies_in_0_to_1(count: int, part: float) -> None:
+def test_an_interval_contains_its_share_and_lies_in_0_to_1(count: int, part: float) -> None:
     hits = round(count * part)
     low, high = wilson(hits, count)
     assert 0 <= low <= hits / count + 1e-9
     assert hits / count - 1e-9 <= high <= 1
 
 
-def test_intervals_as_in_the_books() -> None:
+def test_intervals_agree_with_published_examples() -> None:
     assert wilson(0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
     assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
 
 
-def test_rows_say_whether_the_target_is_met() -> None:
+def test_rows_show_whether_the_target_is_met() -> None:
     rows = [share("image", "centred", 99, 100, at_least(99)), plain("size", "all", 601, "KB", at_most(600))]
     assert [row.met for row in rows] == [True, False]
     assert list(render(rows))[2:] == [
@@ -43,7 +43,7 @@ def test_rows_say_whether_the_target_is_met() -> None:
     ]
 
 
-def test_what_int8_loses_is_told_in_points_whichever_way_is_better() -> None:
+def test_the_loss_of_int8_is_in_points_whether_more_or_less_is_better() -> None:
     def rows(right: int, f1: float, error: float, false: int, behind: float) -> list[Row]:
         return [
             share("image", "centred", right, 200),
@@ -61,7 +61,7 @@ def test_what_int8_loses_is_told_in_points_whichever_way_is_better() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_digit_is_whole_within_its_frame_and_as_high_as_promised(seed: int) -> None:
+def test_a_digit_lies_completely_in_its_frame_and_has_the_promised_height(seed: int) -> None:
     with_digit, without = (
         cv2.GaussianBlur(composed(picture, np.random.default_rng(seed)), (0, 0), 2).astype(float)
         for picture in (BAR, np.zeros_like(BAR))
@@ -76,7 +76,7 @@ def test_a_digit_is_whole_within_its_frame_and_as_high_as_promised(seed: int) ->
 
 
 @given(st.floats(-5, 20), st.integers(0, 2**32))
-def test_noise_lies_as_far_below_the_voice_as_asked(snr_db: float, seed: int) -> None:
+def test_noise_has_the_requested_signal_to_noise_ratio(snr_db: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     voice = rng.normal(0, 0.01, 3000).astype(np.float32)
     noise = rng.normal(0, 0.2, 40_000).astype(np.float32)
@@ -91,11 +91,11 @@ def test_faded_pictures_keep_at_most_a_quarter_of_their_variance() -> None:
     rng = np.random.default_rng(1)
     rows = 128 + rng.normal(0, 1, (300, 40)) @ rng.normal(0, 1, (40, 784))
     pictures = np.clip(rows, 0, 255).astype(np.uint8).reshape(-1, 28, 28)
-    kept = faded(pictures, pictures).astype(float).var(axis=0).sum() / pictures.astype(float).var(axis=0).sum()
-    assert 0.15 < kept <= 0.26
+    remaining = faded(pictures, pictures).astype(float).var(axis=0).sum() / pictures.astype(float).var(axis=0).sum()
+    assert 0.15 < remaining <= 0.26
 
 
-def test_lines_are_short_unlike_each_other_and_mistyped_by_one_slip() -> None:
+def test_lines_are_short_and_distinct_and_a_mistyped_one_has_one_slip() -> None:
     source = yaml.safe_load(SENTENCES.read_text(encoding="utf-8"))
     lines = sentences(np.random.default_rng(1))
     assert all(len(line.text.encode()) <= LONGEST for line in lines)

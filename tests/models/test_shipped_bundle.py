@@ -1,4 +1,4 @@
-"""The bundle that ships: its self-test, its size, and the demo clip's files. Figures on data are in docs/models.md."""
+"""The shipped bundle's self-test, its size, and the files of the demo clip. docs/models.md has the figures on data."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_text_in_several_languages(recogniser: OfflineRecogniser, text: str, lab
     assert recognised(recogniser, Item(text=text)) == label
 
 
-def test_the_clip_is_what_its_list_says() -> None:
+def test_the_clip_matches_its_list_of_passages() -> None:
     passages = truth()
     assert {passage["kind"] for passage in passages} == KINDS
     assert {passage["label"] for passage in passages} - {None} == set("0123456789")
@@ -73,7 +73,7 @@ def test_the_clip_is_what_its_list_says() -> None:
     assert (DEMO / "clip.mp4").stat().st_size < 2_000_000
 
 
-def test_the_clips_lines_are_read_as_its_list_says(recogniser: OfflineRecogniser) -> None:
+def test_the_lines_of_the_clip_are_recognised_as_its_list_says(recogniser: OfflineRecogniser) -> None:
     lines = yaml.safe_load((DEMO / "clip.text.yaml").read_text(encoding="utf-8"))["lines"]
     written = {passage["start_s"]: passage["text"] for passage in truth()}
     for line in lines:

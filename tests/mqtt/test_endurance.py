@@ -26,14 +26,14 @@ def test_every_event_arrives_in_order_though_the_daemon_is_killed_and_its_connec
     blows = repetitions(2, campaign=20)
     outcome = outbox.endure(STEPS, RATE, ["kill"] * blows + ["cut"] * blows, seed=chance("endurance").getrandbits(32))
     assert outcome.written >= STEPS
-    assert (outcome.missing, outcome.left) == ([], 0)
-    assert (outcome.changed, outcome.out_of_order, outcome.unended) == (0, 0, 0)
+    assert (outcome.missing, outcome.remaining) == ([], 0)
+    assert (outcome.changed, outcome.out_of_order, outcome.without_end) == (0, 0, 0)
 
 
 def test_nothing_is_lost_but_what_a_killed_broker_had_acknowledged() -> None:
     blows = repetitions(2, campaign=20)
     outcome = outbox.endure(STEPS, RATE, ["broker"] * blows, seed=chance("killed broker").getrandbits(32))
-    assert outcome.left == 0
+    assert outcome.remaining == 0
     assert (outcome.changed, outcome.out_of_order) == (0, 0)
     # as many as a broker has on their way, each time: what it had acknowledged and not saved yet
     assert len(outcome.missing) <= blows * 20

@@ -1,12 +1,12 @@
-"""What benchmarks make of what they measure, and the recordings they measure with."""
+"""What benchmarks compute from their measurements, and the recordings that they use."""
 
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from benchmarks.measured import Measured, Taken, captured_at, percentile
-from benchmarks.memory import judged
+from benchmarks.measured import Measured, TopicStats, captured_at, percentile
+from benchmarks.memory import assess
 from benchmarks.process import Footprint
 from benchmarks.repeat import write_repeated
 from benchmarks.sharing import figures, is_overloaded, misses, pss_a_stream_mb
@@ -16,7 +16,7 @@ from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame
 from daemon.sources.factory import build_sources
 from tests.helpers.clips import write_clip
 
-HELD = Footprint(pss_mb=100.0, allocated_mb=60.0, descriptors=12, threads=8)
+FOOTPRINT = Footprint(pss_mb=100.0, allocated_mb=60.0, descriptors=12, threads=8)
 
 
 @pytest.mark.parametrize("seconds", [1.9, 2.0])
@@ -35,28 +35,28 @@ def test_a_repeated_recording_plays_without_a_drop(tmp_path: Path, seconds: floa
     assert [dict(found.dropped) for found in counters.values()] == [{}, {}, {}]
 
 
-def test_a_picture_that_is_recognised_after_later_sound_counts_once() -> None:
-    taken = Taken()
+def test_a_picture_with_several_moments_counts_once() -> None:
+    stats = TopicStats()
     for captured_s, now_s in [(10.0, 10.1), (10.0001, 10.2), (10.1, 10.25), (None, 10.3), (10.0, 10.4)]:
-        taken.add(captured_s, now_s)
-    assert taken.moments == 5
-    assert taken.latencies_ms == pytest.approx([100, 150])
+        stats.add(captured_s, now_s)
+    assert stats.moments == 5
+    assert stats.latencies_ms == pytest.approx([100, 150])
 
 
 @pytest.mark.parametrize(
     ("modalities", "expected"),
     [({"image": {"age_ms": 0.0}}, 1.25), ({"image": {"age_ms": 50.0}}, 1.2), ({"audio": {"age_ms": 0.0}}, None)],
 )
-def test_a_picture_is_as_old_as_its_moment_says(modalities: dict, expected: float | None) -> None:
+def test_the_time_of_a_picture_follows_from_the_age_in_its_moment(modalities: dict, expected: float | None) -> None:
     payload = {"time": "1970-01-01T00:00:01.250000Z", "modalities": modalities}
     assert captured_at(payload) == (expected if expected is None else pytest.approx(expected))
 
 
 def run(*pictures: int, late_ms: float = 50.0, cpu_ms: float = 1000.0, grown_mb: float = 0.0) -> dict:
-    """Ten seconds of streams that got so many pictures each, and two moments a second from sound."""
-    by_topic = {str(number): Taken(count + 20, [late_ms] * count) for number, count in enumerate(pictures)}
-    held = [HELD, replace(HELD, allocated_mb=HELD.allocated_mb + grown_mb)]
-    measured = Measured(by_topic, 10.0, cpu_ms * len(pictures), held)
+    """The figures of ten seconds: each stream got this many pictures, and two moments a second from sound."""
+    by_topic = {str(number): TopicStats(count + 20, [late_ms] * count) for number, count in enumerate(pictures)}
+    footprints = [FOOTPRINT, replace(FOOTPRINT, allocated_mb=FOOTPRINT.allocated_mb + grown_mb)]
+    measured = Measured(by_topic, 10.0, cpu_ms * len(pictures), footprints)
     return {"fps": 10, **figures(measured, [str(number) for number in range(len(pictures))])}
 
 
@@ -70,7 +70,7 @@ def test_figures_of_streams() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "expected"),
     [
         (run(100, 100), ""),
         (run(100, 100, cpu_ms=1110.0), "1.11 x the CPU time"),
@@ -80,10 +80,10 @@ def test_figures_of_streams() -> None:
         (run(100, 100, grown_mb=5.5), "grew by 5.5 MB"),
     ],
 )
-def test_what_streams_miss_is_told(row: dict, told: str) -> None:
+def test_missed_targets_of_streams_are_listed(row: dict, expected: str) -> None:
     missed = misses(row, run(100))
     assert all(what.startswith("2 at 10 fps: ") for what in missed)
-    assert told in "\n".join(missed) if told else not missed
+    assert expected in "\n".join(missed) if expected else not missed
 
 
 def test_the_cpu_time_of_another_frame_rate_is_not_compared() -> None:
@@ -91,39 +91,39 @@ def test_the_cpu_time_of_another_frame_rate_is_not_compared() -> None:
 
 
 @pytest.mark.parametrize(("pictures", "expected"), [((100, 100), False), ((96, 95), False), ((100, 80), True)])
-def test_streams_that_lose_pictures_are_too_many(pictures: tuple[int, ...], expected: bool) -> None:
+def test_the_machine_is_overloaded_if_streams_lose_pictures(pictures: tuple[int, ...], expected: bool) -> None:
     assert is_overloaded(run(*pictures)) is expected
 
 
-def test_a_stream_more() -> None:
+def test_the_memory_of_one_more_stream() -> None:
     rows = [{"fps": 10, "streams": 8, "pss_mb": 142.0}, {"fps": 10, "streams": 1, "pss_mb": 100.0}]
     assert pss_a_stream_mb([*rows, {"fps": 30, "streams": 8, "pss_mb": 200.0}]) == 6
     assert pss_a_stream_mb(rows[:1]) is None
 
 
 @pytest.mark.parametrize(
-    ("later", "pace", "missed"),
+    ("later", "speed", "missed"),
     [
         ({}, None, []),
         ({"allocated_mb": 65.0}, 10.0, []),
-        ({"allocated_mb": 65.2}, None, ["grown by 5.2 MB"]),
+        ({"allocated_mb": 65.2}, None, ["allocated memory grew by 5.2 MB"]),
         ({"descriptors": 13, "threads": 7}, None, ["1 more descriptors"]),
         ({"threads": 10}, None, ["2 more threads"]),
         ({}, 9.9, ["only 9.9 times as fast as real time"]),
     ],
 )
-def test_what_memory_misses_is_told(later: dict, pace: float | None, missed: list[str]) -> None:
-    assert judged([HELD, replace(HELD, **later)], pace)["missed"] == missed
+def test_missed_targets_of_memory_are_listed(later: dict, speed: float | None, missed: list[str]) -> None:
+    assert assess([FOOTPRINT, replace(FOOTPRINT, **later)], speed)["missed"] == missed
 
 
-def test_what_ends_at_the_last_look_hides_no_growth() -> None:
-    ending = replace(HELD, allocated_mb=1.0, descriptors=1, threads=1)
-    assert judged([HELD, replace(HELD, threads=10), ending], None)["missed"] == ["2 more threads"]
+def test_a_process_that_stops_at_the_last_sample_hides_no_growth() -> None:
+    ending = replace(FOOTPRINT, allocated_mb=1.0, descriptors=1, threads=1)
+    assert assess([FOOTPRINT, replace(FOOTPRINT, threads=10), ending], None)["missed"] == ["2 more threads"]
 
 
-def test_one_look_is_not_enough() -> None:
-    with pytest.raises(SystemExit, match="less than twice"):
-        judged([HELD], None)
+def test_one_sample_is_not_enough() -> None:
+    with pytest.raises(SystemExit, match="fewer than two samples"):
+        assess([FOOTPRINT], None)
 
 
 @pytest.mark.parametrize(("part", "expected"), [(0.5, 51), (0.99, 100), (1.0, 100)])

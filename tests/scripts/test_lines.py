@@ -1,4 +1,4 @@
-"""Lines for training: what they name is within what is read, and what is held out stays out."""
+"""Lines for training: the digit lies within the bytes that are read, and the parts share no held-out word."""
 
 import re
 
@@ -12,7 +12,7 @@ from training.typing_errors import is_clear, is_near_digit, plain
 from daemon.encoders.text import byte_ids
 
 
-def test_a_figure_is_within_the_bytes_that_are_read() -> None:
+def test_a_figure_lies_within_the_bytes_that_are_read() -> None:
     lines, labels = make_lines(2000, np.random.default_rng(1), "train")
     for line, label in zip(lines, labels, strict=True):
         figures = re.findall(r"\d", line)
@@ -22,13 +22,13 @@ def test_a_figure_is_within_the_bytes_that_are_read() -> None:
             assert figures[0] in read
 
 
-def test_lines_are_read_as_the_daemon_reads_them() -> None:
+def test_lines_become_the_same_ids_as_in_the_daemon() -> None:
     lines, _ = make_lines(200, np.random.default_rng(2), "dev")
     assert np.array_equal(to_ids(lines), np.concatenate([byte_ids(line, TEXT_LENGTH) for line in lines]))
 
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "es", "zh"])
-def test_parts_share_no_phrase_and_no_word_but_those_near_to_a_digit(language: str) -> None:
+def test_parts_share_no_phrase_and_only_words_near_to_a_digit(language: str) -> None:
     parts = [vocabulary.phrases(language, part, digit=True) for part in ("train", "dev", "test")]
     assert all(parts)
     assert len(set().union(*parts)) == sum(len(set(part)) for part in parts)

@@ -10,7 +10,7 @@ from training.scenes import CLOSE, FRAME, PART, Composer, View
 from training.specs import NONE
 
 
-def test_a_composer_sent_to_another_process_makes_the_same_frames() -> None:
+def test_a_composer_makes_the_same_frames_in_another_process() -> None:
     composer = _composer(FRAME)
     sent = pickle.loads(pickle.dumps(composer))
     made = [one.frames(40, np.random.default_rng(2)) for one in (composer, sent)]
@@ -18,7 +18,7 @@ def test_a_composer_sent_to_another_process_makes_the_same_frames() -> None:
 
 
 @pytest.mark.parametrize("view", [CLOSE, PART, FRAME])
-def test_every_digit_lies_in_its_frame_and_has_a_size_the_network_must_know(view: View) -> None:
+def test_every_digit_lies_in_its_frame_and_has_a_size_that_some_cell_must_name(view: View) -> None:
     frames, labels, boxes = _composer(view).frames(200, np.random.default_rng(3), none_share=0.2)
     assert frames.shape == (200, view.height, view.width)
     left, top, right, bottom = boxes[labels != NONE].T
@@ -38,7 +38,7 @@ def _composer(view: View) -> Composer:
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_a_bar_among_the_furniture_is_no_one(seed: int) -> None:
+def test_a_bar_among_the_furniture_does_not_look_like_a_one(seed: int) -> None:
     rng = np.random.default_rng(seed)
     (left, top), (right, bottom) = bar(160, 120, rng)
     leaves = all(not (0 <= x < 160 and 0 <= y < 120) for x, y in ((left, top), (right, bottom)))

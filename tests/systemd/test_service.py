@@ -222,8 +222,8 @@ def test_what_is_installed_is_what_it_says_how_to_remove(guest: Guest) -> None:
     for path in INSTALLED:
         assert guest.run("stat", "--format=%U:%G %a", path).stdout == "root:root 644\n"
     text = guest.run("cat", "/opt/perceptd/scripts/install").stdout
-    words = text.partition("cat <<WORDS")[2]
-    assert all(path in words for path in INSTALLED)
+    summary = text.partition("cat <<SUMMARY")[2]
+    assert all(path in summary for path in INSTALLED)
     assert guest.run("ls", "-d", DROP_IN, check=False).returncode != 0, "this is no Jetson"
 
 

@@ -1,4 +1,4 @@
-"""What the recipe of the audio encoder is worth for a voice it never heard: training without one of the speakers."""
+"""Trains the audio encoder without one of the speakers, to measure it on a voice that it has never heard."""
 
 from pathlib import Path
 
@@ -12,6 +12,6 @@ def train_without(data: Path, speaker: str, path: Path, float_path: Path) -> Non
     Writes the int8 and the float32 model. Raises ValueError when there is no such speaker.
     """
     if speaker not in SPEAKERS:
-        raise ValueError(f"speaker {speaker!r}; expected one of {', '.join(SPEAKERS)}")
+        raise ValueError(f"unknown speaker {speaker!r}, expected one of {', '.join(SPEAKERS)}")
     others = [name for name in SPEAKERS if name != speaker]
     audios.train(audios.load_listener(data, others), path, float_path)

@@ -1,4 +1,4 @@
-"""Words that nobody has seen before, so that lines hold more than their vocabulary."""
+"""Invented words, so that lines have more than the vocabulary."""
 
 import numpy as np
 
@@ -7,12 +7,12 @@ from training.voices import DIGIT_WORDS
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _NUMERALS_ZH = "十百千万亿廿卅拾佰仟萬億半双雙几幾"
+# The range of Chinese characters.
 _FIRST_ZH, _COUNT_ZH = 0x4E00, 0x51A5
-"""The range of Chinese characters."""
 
 
 def random_letters(rng: np.random.Generator) -> str:
-    """Up to nine letters that are not near to a digit's word."""
+    """Up to nine letters that are not near the word for a digit."""
     while True:
         word = "".join(_LETTERS[int(rng.random() * 26)] for _ in range(1 + int(rng.random() * 9)))
         if not is_near_digit(word):
@@ -37,9 +37,9 @@ def random_characters(rng: np.random.Generator) -> str:
 
 
 def longer_word(language: str, before: str, after: str, rng: np.random.Generator) -> str:
-    """A digit's word with letters before or after it, or both, as "someone" and "freight" have.
+    """A digit's word with letters before or after it, or both, like "someone" and "freight".
 
-    It has none, and is "", if that would be near to a digit's word.
+    Returns "" if the result would be near the word for a digit.
     """
     words = DIGIT_WORDS[language]
     kind = rng.random()
