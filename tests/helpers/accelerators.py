@@ -1,4 +1,4 @@
-"""Accelerators of the tests: the tests' own delegate, asked for by a config's `devices`, or by hand."""
+"""Accelerators on the delegate of tests/delegate, as devices, as a config's `devices`, or with one small model."""
 
 import json
 import threading
@@ -22,25 +22,26 @@ from tests.inference.layers import write_layer
 INPUT = TensorSpec(shape=[1, 6], dtype="float32")
 OUTPUT = TensorSpec(shape=[1, 3], dtype="float32")
 WEIGHTS = np.random.default_rng(5).normal(size=(3, 6)).astype(np.float32)
+
+# invokes of one small model while it is verified: two inputs with known outputs, then sixteen for the throughput
 EXAMINED = 18
-"""How often the process of one small model is asked while it is examined: two known answers, then sixteen times."""
 
 AT_ONCE = Backoff(0.001, 0.002)
 
 
 def delegate_device(library: Path, **options: object) -> Device:
-    """The delegate with these options."""
+    """Return the delegate with these options as a device."""
     return Device("test", "delegate", str(library), tuple((key, str(value)) for key, value in options.items()))
 
 
 def delegate_config(library: Path, check_every_s: float = 1.0, **options: object) -> DevicesConfig:
-    """The same for all encoders of a node."""
+    """Return a config's `devices` with the delegate for all encoders."""
     texts = {key: str(value) for key, value in options.items()}
     return DevicesConfig(default=DelegateConfig(library=str(library), options=texts), check_every_s=check_every_s)
 
 
 class SmallAccelerator:
-    """One small model of a single layer on the delegate, and what it must compute. A context manager."""
+    """A model of one layer on the delegate; its outputs are checked. A context manager."""
 
     def __init__(
         self,
@@ -54,8 +55,8 @@ class SmallAccelerator:
         path = directory / "small.tflite"
         path.write_bytes(write_layer(WEIGHTS, None, rows=1))
         cpu = TfliteModel(path, INPUT, [OUTPUT])
-        questions = np.random.default_rng(6).normal(size=(2, 1, 6)).astype(np.float32)
-        work = Workload("image", AcceleratorModel(path, INPUT, OUTPUT), cpu, list(questions))
+        inputs = np.random.default_rng(6).normal(size=(2, 1, 6)).astype(np.float32)
+        work = Workload("image", AcceleratorModel(path, INPUT, OUTPUT), cpu, list(inputs))
         self.accelerator = Accelerator(
             device,
             [work],
@@ -75,32 +76,32 @@ class SmallAccelerator:
         assert self.accelerator.close(10)
 
     def wait_for(self, state: str) -> None:
-        """Until it has come to a state."""
+        """Wait until the accelerator is in a state."""
         wait_until(lambda: self.accelerator.status.state == state, f"{state}: {self.accelerator.status}", 20)
 
     def ask(self) -> str:
-        """Compute one random input; gives the device that did. The answer must be right."""
-        question = self._random.normal(size=(1, 6)).astype(np.float32)
-        self.model.input[...] = question
-        (answer,) = self.model.invoke()
-        assert_right(question, answer)
+        """Compute one random input and check the output; return the device that computed it."""
+        random_input = self._random.normal(size=(1, 6)).astype(np.float32)
+        self.model.input[...] = random_input
+        (output,) = self.model.invoke()
+        assert_correct(random_input, output)
         return self.model.device
 
     def failures(self, kind: str) -> int:
-        """How often it has failed in this way."""
+        """Return the number of failures of this kind."""
         return dict(self.accelerator.status.failures).get(kind, 0)
 
 
-def assert_right(question: Array, answer: Array) -> None:
-    """The answer is the layer's, to the precision of float32."""
-    np.testing.assert_allclose(answer, question @ WEIGHTS.T, rtol=1e-4, atol=1e-5)
+def assert_correct(model_input: Array, output: Array) -> None:
+    """Fail unless the output is the layer's, to the precision of float32."""
+    np.testing.assert_allclose(output, model_input @ WEIGHTS.T, rtol=1e-4, atol=1e-5)
 
 
 def serving_children(pids: Sequence[int]) -> list[dict]:
-    """What the processes among these that serve an accelerator were told."""
-    orders = []
+    """Return the arguments of those processes that serve an accelerator."""
+    found = []
     for pid in pids:
-        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-        if "daemon.inference.accelerator_main:serve" in words:
-            orders.append(json.loads(words[words.index("daemon.inference.accelerator_main:serve") + 1]))
-    return orders
+        arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        if "daemon.inference.accelerator_main:serve" in arguments:
+            found.append(json.loads(arguments[arguments.index("daemon.inference.accelerator_main:serve") + 1]))
+    return found
