@@ -287,7 +287,7 @@ def test_watch_prints_each_stage_once(broker: Mosquitto) -> None:
         broker.publish("perceptd/node/command/models_install", b'{"version": "0.6.0"}')
         wait_until(lambda: b'"ok":false' in subscriber.payloads("perceptd/node/models")[-1], "given up")
     received = [parse(message.topic, message.payload, False, 0) for message in subscriber.heard]
-    lines = [line for each in received if each is not None and (line := narrator.tell(each)) is not None]
+    lines = [line for each in received if each is not None and (line := narrator.render_news(each)) is not None]
     assert [line.partition("node node  ")[2] for line in lines] == [
         "runs digits@0.4.0",
         *(f"installs digits@0.6.0: {stage}" for stage in ("resolve", "download", "verify", "check", "selftest")),

@@ -77,7 +77,7 @@ def test_without_a_source_the_listing_explains_what_that_means() -> None:
         "latest      digits@0.4.0",
         "pinned      no",
         "last check  none yet",
-        "source      none: models.source in config.yaml is not set, and the config's own bundle runs, always",
+        "source      none: models.source in config.yaml is not set, so the config's own bundle always runs",
     ]
 
 

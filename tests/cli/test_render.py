@@ -127,13 +127,13 @@ def test_no_control_character_from_the_broker_reaches_the_terminal(text):
 def test_a_narrator_renders_only_news():
     narrator = Narrator(colour=False, with_node=False)
     state = state_payload(label="7", score=0.9, since=TIME).to_json()
-    assert narrator.tell(received("perceptd/n/front/state", state, True)) is not None
-    assert narrator.tell(received("perceptd/n/front/state", state, False)) is None
+    assert narrator.render_news(received("perceptd/n/front/state", state, True)) is not None
+    assert narrator.render_news(received("perceptd/n/front/state", state, False)) is None
     degraded = health("degraded", camera={"state": "backing_off", "reason": "gone"})
     messages = [health("ok"), health("ok"), degraded, degraded, health("ok")]
-    rendered = [narrator.tell(message) is not None for message in messages]
+    rendered = [narrator.render_news(message) is not None for message in messages]
     assert rendered == [True, False, True, False, True]
-    assert narrator.tell(event("start")) == narrator.tell(event("start"))
+    assert narrator.render_news(event("start")) == narrator.render_news(event("start"))
 
 
 def test_a_narrator_renders_the_stages_and_results_of_installations():
@@ -156,5 +156,5 @@ def test_a_narrator_renders_the_stages_and_results_of_installations():
         (bundles(**refused), "runs digits@0.4.0"),
     ]
     for message, text in steps:
-        line = narrator.tell(message)
+        line = narrator.render_news(message)
         assert line == (None if text is None else f"12:00:00.023  node n  {text}")
