@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 
 class Proxy:
-    """Passes bytes between its clients and a port, and records them in `seen`. A context manager."""
+    """Passes bytes between its clients and a port, and records them in `transmitted`. A context manager."""
 
     def __init__(self, target: int) -> None:
         self._target = target
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
-        self.seen = bytearray()
+        self.transmitted = bytearray()
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
 
@@ -66,7 +66,7 @@ class Proxy:
     def _pass(self, one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := one.recv(65_536):
-                self.seen += data
+                self.transmitted += data
                 other.sendall(data)
         for end in (one, other):
             with contextlib.suppress(OSError):

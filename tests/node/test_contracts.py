@@ -84,7 +84,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
                 wait_until(lambda name=name: heard(f"{name}/result", 1), f"the answer to {name}")
             assert daemon.stop() == 0
         wait_until(lambda: subscriber.payloads("perceptd/observed/availability")[-1:] == [b"offline"], "offline")
-        return Run(subscriber.heard, bytes(proxy.seen), directory)
+        return Run(subscriber.heard, bytes(proxy.transmitted), directory)
 
 
 @pytest.mark.xdist_group("contracts")

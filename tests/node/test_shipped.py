@@ -97,7 +97,7 @@ def test_text_from_mqtt_is_recognised_and_unusable_payloads_are_counted(tmp_path
         assert daemon.stop() == 0
 
 
-def test_an_rtsp_camera_is_seen_and_heard(tmp_path: Path, broker: Mosquitto) -> None:
+def test_an_rtsp_camera_is_recognised_by_picture_and_sound(tmp_path: Path, broker: Mosquitto) -> None:
     with rtsp_camera("aac", "viewer", "s3cret") as camera:
         config = shipped("camera", broker)
         stream = config["streams"]["demo"]
