@@ -23,7 +23,8 @@ SOUND = {
     "pcmu": "audioconvert ! audioresample ! audio/x-raw,rate=8000 ! mulawenc ! rtppcmupay name=pay1",
     "l16": "audioconvert ! rtpL16pay name=pay1 pt=97",
 }
-BALL = "videotestsrc is-live=true pattern=ball ! videoscale ! capsfilter name=size caps={}"
+# the default background is so dark that the daemon reports a black picture after 30 s
+BALL = "videotestsrc is-live=true pattern=ball background-color=0xff404040 ! videoscale ! capsfilter name=size caps={}"
 SIZES = ("320,height=240", "160,height=120")
 TONE = "audiotestsrc is-live=true freq=440 volume=0.5 samplesperbuffer=320 ! audio/x-raw,rate=16000,channels=1"
 
