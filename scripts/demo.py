@@ -197,7 +197,7 @@ class Viewer:
         elif received.kind == "health":
             self.health = json.loads(received.payload)
             self.began = self.began or _replay_began(self.health)
-        line = self._narrator.tell(received)
+        line = self._narrator.render_news(received)
         if line is not None:
             print(line, flush=True)
 

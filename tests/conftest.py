@@ -9,10 +9,10 @@ from tests.helpers.campaign import IS_CAMPAIGN, SEED, SEED_VARIABLE
 from tests.helpers.delegate import cached_delegate
 from tests.helpers.mosquitto import Mosquitto
 
-# no deadline: a busy machine is no failure
+# no deadline, because a busy machine is not a failure
 settings.register_profile("default", deadline=None, max_examples=25)
 settings.register_profile("campaign", deadline=None, max_examples=500)
-# CI judges a change by its own seed alone, not by examples that are left of an earlier run
+# in CI only the seed decides, not the stored examples of earlier runs
 settings.register_profile("ci", settings.get_profile("campaign" if IS_CAMPAIGN else "default"), database=None)
 settings.load_profile("ci" if "CI" in os.environ else "campaign" if IS_CAMPAIGN else "default")
 
@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the seed decide the examples of hypothesis too, unless its own option does."""
+    """Pass the seed to hypothesis too, unless its own option is given."""
     if config.getoption("hypothesis_seed", None) is None:
         config.option.hypothesis_seed = SEED
 
@@ -39,16 +39,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.campaign("properties"))
-    if wanted := config.getoption("campaign"):
-        left = [item for item in items if not _campaigns(item) & set(wanted)]
-        config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if _campaigns(item) & set(wanted)]
-    # the long ones first, so that no worker is left alone with one at the end
+    if selected := config.getoption("campaign"):
+        deselected = [item for item in items if not _campaigns(item) & set(selected)]
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if _campaigns(item) & set(selected)]
+    # long tests first, so that no worker runs a long one alone at the end
     items.sort(key=_rank)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Fail where pytest-xdist ignores the groups, as it does under a pytest that it does not know."""
+    """Fail if pytest-xdist ignores the groups, as it does under a version of pytest that it does not know."""
     if session.config.getoption("loadgroup", False):
         grouped = [item.nodeid for item in session.items if item.get_closest_marker("xdist_group")]
         assert all("@" in nodeid for nodeid in grouped), "pytest-xdist ignores xdist_group"
@@ -64,8 +64,8 @@ def _rank(item: pytest.Item) -> int:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _state_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What a daemon of the tests keeps where its config does not say so."""
+def _temporary_state_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the state of daemons whose config names no state directory in a temporary one."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state-home"))
 
 
@@ -77,6 +77,6 @@ def broker() -> Iterator[Mosquitto]:
 
 @pytest.fixture(scope="session")
 def delegate() -> Iterator[Path]:
-    """The library of an accelerator that can be told to have faults; its options are in tests/delegate/fault.h."""
+    """The library of a delegate that has faults on request; its options are in tests/delegate/fault.h."""
     with cached_delegate() as library:
         yield library

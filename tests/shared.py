@@ -1,4 +1,4 @@
-"""Where the data sets and third-party models for tests lie: beside the checkout, never inside it."""
+"""The directory of data sets and third-party models for tests: beside the checkout, never inside it."""
 
 from pathlib import Path
 

@@ -16,12 +16,12 @@ from daemon.mqtt.subscriber import watch as subscribe
 
 ANSWER_S = 10.0
 
-# the retained messages come at once: `watch` says so when nothing has come for so long
+# `watch` reports that no message has come after this time; retained messages come at once
 SILENCE_S = 5.0
 
 
 def send(options: argparse.Namespace) -> int:
-    """Send one command; 0 when it was obeyed, 1 when it was refused or not answered."""
+    """Send one command; return 0 when it was obeyed, 1 when it was refused or not answered."""
     mqtt, node = broker_and_node(options.broker, options.node, options.config)
     arguments = {key: value for key in ("stream", "level") if (value := getattr(options, key)) is not None}
     answer = send_request(mqtt, node, options.name, json.dumps(arguments).encode(), ANSWER_S)
@@ -60,7 +60,7 @@ def watch(options: argparse.Namespace) -> int:
 
     def show(received: Received) -> None:
         silence.cancel()
-        line = _as_json(received) if options.json else narrator.tell(received)
+        line = _as_json(received) if options.json else narrator.render_news(received)
         if line is not None:
             print(line, flush=True)
 

@@ -17,7 +17,7 @@ from daemon.mqtt.update_payloads import MAX_REASON, ModelsPayload
 # a running node publishes its health every 10 s; one that publishes nothing for so long has gone
 SILENCE_S = 30.0
 
-# whether the node has done what was asked, and the message that says so
+# whether the node has obeyed, and a message for a person
 Outcome = tuple[bool, str]
 
 # the outcome, from the payload before the command and the payload now; None while there is no outcome yet
@@ -37,7 +37,7 @@ def models(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    """Show the bundles of a node; 1 when it does not answer."""
+    """Show the bundles of a node; return 1 when it does not answer."""
     mqtt, node = broker_and_node(options.broker, options.node, options.config)
     with ModelsFollower(mqtt, node) as follower:
         try:
@@ -51,23 +51,23 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    """Ask the node to look at its source; 0 when the look succeeded."""
+    """Ask the node to check its source; return 0 when the check succeeded."""
     return _send_and_wait(options, {}, checked)
 
 
 def _install(options: argparse.Namespace) -> int:
-    """Ask the node to install a bundle; 0 when it is active."""
+    """Ask the node to install a bundle; return 0 when it is active."""
     arguments = install_arguments(options.name, options.version)
     return _send_and_wait(options, arguments, partial(installed, arguments))
 
 
 def _rollback(options: argparse.Namespace) -> int:
-    """Ask the node to go back to the bundle before; 0 when it is active."""
+    """Ask the node to go back to the previous bundle; return 0 when it is active."""
     return _send_and_wait(options, {}, rolled_back)
 
 
 def _pin(options: argparse.Namespace) -> int:
-    """Ask the node to keep its bundle, or to accept newer ones again; 0 when it does."""
+    """Ask the node to keep its bundle, or to accept newer ones again; return 0 when it does."""
     on = not options.off
     return _send_and_wait(options, {"on": on}, partial(_pinned, on))
 
@@ -85,14 +85,14 @@ def install_arguments(name: str | None, version: str | None) -> dict[str, str]:
 
 
 def checked(before: ModelsPayload, now: ModelsPayload) -> Outcome | None:
-    """Return the outcome of the command to look at the source."""
+    """Return the outcome of the command to check the source."""
     if now.last_check is None or now.last_check == before.last_check:
         return None
     return now.last_check.ok, f"check: {check_text(now)}; {active_text(now)}"
 
 
 def installed(arguments: dict[str, str], before: ModelsPayload, now: ModelsPayload) -> Outcome | None:
-    """Return the outcome of the command to install: it is done when the bundle is active, before its probation ends.
+    """Return the outcome of the command to install. The command is done when the bundle is active and on probation.
 
     Another bundle's probation may end meanwhile, so only results of the requested bundle count.
     """
@@ -100,7 +100,10 @@ def installed(arguments: dict[str, str], before: ModelsPayload, now: ModelsPaylo
     if result is not None and result != before.last_result and _is_requested(arguments, result.bundle):
         return result.ok, result_text(result, MAX_REASON)
     if now.active.id != before.active.id and _is_requested(arguments, now.active.id):
-        return True, f"{active_text(now)}; it is on probation: if it does worse, the one before comes back"
+        return (
+            True,
+            f"{active_text(now)}; it is on probation: if it does worse, the node goes back to the previous bundle",
+        )
     return None
 
 
@@ -167,7 +170,7 @@ def _failed(message: str) -> int:
 
 
 class Display:
-    """Shows the progress of an installation: on a terminal on one line that is rewritten, else one line per stage."""
+    """Shows the progress of an installation: one line that is rewritten on a terminal, else one line for each stage."""
 
     def __init__(self, *, silent: bool) -> None:
         self._silent = silent
@@ -188,5 +191,5 @@ class Display:
             print(text, flush=True)
 
     def close(self) -> None:
-        """Begin a new line after the one that was rewritten."""
+        """End the line that was rewritten."""
         self._line.finish()

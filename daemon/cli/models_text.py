@@ -4,16 +4,16 @@ from daemon.core.text import MAX_SHOWN, clean
 from daemon.mqtt.payloads import parse_time
 from daemon.mqtt.update_payloads import MAX_REASON, BundlePart, CandidatePart, ModelsPayload, ResultPart
 
-NO_SOURCE = "none: models.source in config.yaml is not set, and the config's own bundle runs, always"
+NO_SOURCE = "none: models.source in config.yaml is not set, so the config's own bundle always runs"
 
 
 def stage_text(candidate: CandidatePart) -> str:
-    """Return the stage of a bundle: `digits@0.5.0: download`."""
+    """Return the stage of a bundle, as in `digits@0.5.0: download`."""
     return f"{clean(candidate.id)}: {candidate.stage}"
 
 
 def progress_text(candidate: CandidatePart) -> str:
-    """Return the progress of a bundle: `digits@0.5.0: download 42 %`."""
+    """Return the progress of a bundle, as in `digits@0.5.0: download 42 %`."""
     if candidate.stage != "download" or candidate.bytes_total == 0:
         return stage_text(candidate)
     return f"{stage_text(candidate)} {min(100, candidate.bytes_done * 100 // candidate.bytes_total)} %"
@@ -37,7 +37,7 @@ def active_text(payload: ModelsPayload) -> str:
 
 
 def listing(payload: ModelsPayload) -> list[str]:
-    """Return the whole payload as lines."""
+    """Return all fields of the payload as lines."""
     rows = [("active", _bundle(payload.active))]
     if payload.previous is not None:
         rows.append(("previous", _bundle(payload.previous)))
@@ -59,7 +59,7 @@ def listing(payload: ModelsPayload) -> list[str]:
 
 
 def check_text(payload: ModelsPayload) -> str:
-    """Return the result of the latest look at the source."""
+    """Return the result of the latest check of the source."""
     check = payload.last_check
     if check is None:
         return "none yet"

@@ -1,6 +1,6 @@
 """The arguments of all commands.
 
-The functions that execute a command import what it needs, so that `--help` and mistakes are answered at once.
+The functions that execute a command import its modules, so that `--help` and wrong arguments are answered at once.
 """
 
 import argparse
@@ -29,7 +29,7 @@ COMMANDS_TO_SEND = ("pause", "resume", "mute", "unmute", "log_level", "describe"
 
 
 def new_parser() -> argparse.ArgumentParser:
-    """Return the parser; `execute` of what it parses is the function to call with that."""
+    """Return the parser. The parsed options have `execute`, the function to call with them."""
     parser = argparse.ArgumentParser(
         prog="perceptd",
         description="Recognises events by sight, sound and text, and publishes them over MQTT.",
@@ -53,10 +53,10 @@ def new_parser() -> argparse.ArgumentParser:
 
 
 def _add_run(commands: "Commands") -> None:
-    run = commands.add_parser("run", help="recognise and publish until told to stop")
+    run = commands.add_parser("run", help="recognise and publish until stopped")
     _add_config(run)
     _add_broker(run)
-    _add_devices_instead(run)
+    _add_device_overrides(run)
     run.set_defaults(execute=_run)
 
 
@@ -76,13 +76,13 @@ def _add_sync_test(commands: "Commands") -> None:
     sync = commands.add_parser(
         "sync-test",
         help="measure the offset between sound and picture",
-        description="Films flashes and beeps with a stream's camera and microphone, and says which offset_ms to set. "
+        description="Films flashes and beeps with a stream's camera and microphone, and prints which offset_ms to set. "
         "The exit code is 1 when the offset cannot be measured.",
-        epilog="example: perceptd sync-test --make flashes.mp4; play it on a telephone; perceptd sync-test",
+        epilog="example: perceptd sync-test --make flashes.mp4, then play it on a telephone and run perceptd sync-test",
     )
     _add_config(sync)
     sync.add_argument("--stream", metavar="NAME", help="which stream of the config (default: the first)")
-    _add_devices_instead(sync)
+    _add_device_overrides(sync)
     sync.add_argument("--for", dest="seconds", type=_film_s, default=20.0, metavar="SECONDS", help="default: 20")
     sync.add_argument("--make", type=Path, metavar="FILE.mp4", help="write a clip of flashes and beeps instead")
     _add_json(sync)
@@ -151,7 +151,7 @@ def _add_watch(commands: "Commands") -> None:
     watch = commands.add_parser("watch", help="show recognitions and events as they come")
     _add_config(watch)
     _add_broker(watch)
-    watch.add_argument("--node", metavar="NAME", help="the node to watch; + for every one (default: the config's)")
+    watch.add_argument("--node", metavar="NAME", help="the node to watch, or + for all nodes (default: the config's)")
     _add_json(watch)
     watch.set_defaults(execute=_watch)
 
@@ -166,9 +166,9 @@ def _add_send(commands: "Commands") -> None:
     send = commands.add_parser(
         "send",
         help="send a command to a running node",
-        description="pause and resume close and open a stream's camera and microphone, mute and unmute the microphone "
-        "alone; without --stream, those of all streams. Both outlast a restart. The exit code is 1 when the node "
-        "refuses or does not answer.",
+        description="pause and resume close and open a stream's camera and microphone; mute and unmute only its "
+        "microphone. Without --stream they apply to all streams. Their effect survives a restart. The exit code is 1 "
+        "when the node refuses or does not answer.",
         epilog="example: perceptd send pause --stream door",
     )
     names = " | ".join(COMMANDS_TO_SEND)
@@ -189,8 +189,8 @@ def _add_models(commands: "Commands") -> None:
     models = commands.add_parser(
         "models",
         help="the models of a running node: list, check, install, rollback, pin",
-        description="Shows which models a running node has, and asks it for others. Whoever asks, the signatures of "
-        "its source decide what it accepts. The exit code is 1 when it refuses, fails or does not answer.",
+        description="Shows which models a running node has, and asks it for others. The node accepts only models that "
+        "the publisher of its source has signed. The exit code is 1 when it refuses, fails or does not answer.",
         epilog="example: perceptd models install digits 0.5.0",
     )
     actions = models.add_subparsers(required=True, metavar="ACTION")
@@ -200,10 +200,10 @@ def _add_models(commands: "Commands") -> None:
     install.add_argument("name", nargs="?", metavar="NAME", help="default: the active one")
     install.add_argument("version", nargs="?", metavar="VERSION", help="like 0.5.0, also alone; default: the latest")
     _add_no_wait(install)
-    rollback = "go back to the bundle before, and give up what is being installed"
+    rollback = "go back to the previous bundle, and cancel an installation"
     _add_no_wait(_add_models_action(actions, "rollback", rollback))
     pin = _add_models_action(actions, "pin", "keep the active bundle until somebody asks for another")
-    pin.add_argument("--off", action="store_true", help="accept newer ones again, where models.automatic is set")
+    pin.add_argument("--off", action="store_true", help="accept newer bundles again, if models.automatic is set")
     _add_no_wait(pin)
 
 
@@ -272,7 +272,7 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="default: config.yaml")
 
 
-def _add_devices_instead(parser: argparse.ArgumentParser) -> None:
+def _add_device_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--camera",
         metavar="DEVICE",
@@ -286,7 +286,7 @@ def _add_devices_instead(parser: argparse.ArgumentParser) -> None:
 def _add_node_options(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
     _add_broker(parser)
-    parser.add_argument("--node", metavar="NAME", help="the node to tell (default: the config's)")
+    parser.add_argument("--node", metavar="NAME", help="the node to send to (default: the config's)")
     _add_json(parser)
 
 

@@ -12,7 +12,7 @@ from daemon.bundle.signature_lifetimes import DEFAULT_DAYS, MAX_DAYS, ROLES
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 
-# the examples in a help text have lines of about as many characters
+# about the length of the lines of the examples in a help text
 WIDTH = 100
 
 KEYS_EPILOG = """keys:
@@ -28,14 +28,14 @@ EXAMPLES = """examples:
   perceptd repo rotate-key timestamp --repo /srv/models  replace a key that was stolen or lost
 """
 
-CRON = """every day, in a crontab; what is urgent goes to standard error, which cron mails:
+CRON = """every day, in a crontab; urgent messages go to standard error, which cron mails:
   17 5 * * *  perceptd repo refresh --repo /srv/models >/dev/null
 """
 
 
 def add_repo(commands: "Commands") -> None:
-    """Add the command and all its actions."""
-    repo = _parser(commands, "repo", "publish bundles for devices that replace theirs from afar", EXAMPLES)
+    """Add the command and its actions."""
+    repo = _parser(commands, "repo", "publish bundles for remote updates of devices", EXAMPLES)
     actions = repo.add_subparsers(required=True, metavar="ACTION")
     _add_init(actions)
     _add_add(actions)
@@ -47,23 +47,27 @@ def add_repo(commands: "Commands") -> None:
 
 def _add_init(actions: "Commands") -> None:
     init = _parser(actions, "init", "make a repository and its keys", KEYS_EPILOG)
-    init.add_argument("directory", type=Path, metavar="DIR", help="what is served will be in DIR/public")
+    init.add_argument("directory", type=Path, metavar="DIR", help="make it here; serve DIR/public")
     init.add_argument("--root-keys", type=_count, default=1, metavar="N", help="how many root keys (default: 1)")
     init.add_argument(
         "--threshold", type=_count, default=1, metavar="M", help="how many of them must sign a change (default: 1)"
     )
     for role, default in DEFAULT_DAYS.items():
-        what = f"how long the signatures of {role} count (default: {default})"
+        what = f"how long the signatures of {role} are valid (default: {default})"
         init.add_argument(f"--{role}-days", type=_days, default=default, metavar="DAYS", help=what)
     _add_keys(init, "DIR/keys")
     _add_json(init, "init")
 
 
 def _add_add(actions: "Commands") -> None:
-    text = "The bundle's files, models and self-test are checked in a process of their own. A version never changes."
+    text = (
+        "The bundle's files, models and self-test are checked in a separate process. A published version never changes."
+    )
     add = _parser(actions, "add", "try a bundle, and stage it for publish", None, text)
     add.add_argument("bundle", type=Path, metavar="BUNDLE")
-    add.add_argument("--memory-mb", type=_memory, metavar="MB", help="how much its models need (default: measured)")
+    add.add_argument(
+        "--memory-mb", type=_memory, metavar="MB", help="how much memory its models need (default: measured)"
+    )
     add.add_argument(
         "--needs-perceptd",
         type=_version,
@@ -76,7 +80,7 @@ def _add_add(actions: "Commands") -> None:
 
 def _add_publish(actions: "Commands") -> None:
     text = "Devices see all of it or nothing. Needs the keys of targets, snapshot and timestamp."
-    publish = _parser(actions, "publish", "sign what is staged, and show it to devices", KEYS_EPILOG, text)
+    publish = _parser(actions, "publish", "sign what is staged, so that devices see it", KEYS_EPILOG, text)
     _add_common(publish, "publish")
     _add_keys(publish)
 
@@ -88,7 +92,7 @@ def _add_refresh(actions: "Commands") -> None:
         "read, or a published file is missing."
     )
     refresh = _parser(actions, "refresh", "renew what expires", f"{CRON}\n{KEYS_EPILOG}", text)
-    clock = "sign although this clock is behind what was signed: it is right, and was ahead then"
+    clock = "sign although this clock is behind existing signatures, because it is right and was ahead then"
     refresh.add_argument("--clock-is-right", action="store_true", help=clock)
     _add_common(refresh, "refresh")
     _add_keys(refresh)
@@ -96,9 +100,9 @@ def _add_refresh(actions: "Commands") -> None:
 
 def _add_rotate_key(actions: "Commands") -> None:
     text = (
-        "Makes a new key and signs with it what the old one signed. Needs the root keys, and those of the roles that "
-        "depend on it; the old one need not be there, unless too few root keys would be left. A stolen key can do no "
-        "more harm then, and devices to which it gave versions far ahead come back."
+        "Makes a new key, and signs with it the metadata that the old key signed. Needs the root keys, and the keys of "
+        "roles that depend on the role. The old key is not needed, unless too few root keys would remain. Afterwards a "
+        "stolen key is useless, and devices recover from metadata versions far ahead that were signed with it."
     )
     rotate = _parser(actions, "rotate-key", "replace a key by a new one", KEYS_EPILOG, text)
     rotate.add_argument("role", choices=ROLES, metavar="ROLE", help=" | ".join(ROLES))
@@ -109,10 +113,10 @@ def _add_rotate_key(actions: "Commands") -> None:
 
 def _add_status(actions: "Commands") -> None:
     text = (
-        "The exit code is 1 when anything has expired, has less than a fifth of its time left, or counts longer than "
-        "it could, and when a published file is missing or has another size than was signed."
+        "The exit code is 1 when a signature has expired, has less than a fifth of its time left, or is valid for "
+        "longer than its lifetime, and when a published file is missing or has another size than was signed."
     )
-    _add_common(_parser(actions, "status", "what is there, signed by whom and until when", None, text), "status")
+    _add_common(_parser(actions, "status", "show bundles, keys and expiry dates", None, text), "status")
 
 
 def _parser(
@@ -151,7 +155,7 @@ def _add_keys(parser: argparse.ArgumentParser, default: str = "keys in the repos
         type=Path,
         action="append",
         metavar="DIR",
-        help=f"where the keys lie (default: {default}); may be given several times. New ones are "
+        help=f"directory of the keys (default: {default}); may be given several times. New ones are "
         "written beside the old, or to the first",
     )
 
@@ -175,7 +179,7 @@ def _number(text: str, least: int, most: int) -> int:
 
 
 def _version(text: str) -> str:
-    # as in manifest.py, which is not imported here: help is answered without what it needs
+    # the same pattern as in manifest.py, which is not imported here because --help must not load its imports
     if not re.fullmatch(r"(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}", text):
         raise argparse.ArgumentTypeError(f"expected three numbers like {__version__}, found {text!r}")
     return text

@@ -20,7 +20,7 @@ ShownT = TypeVar("ShownT")
 BAR_CELLS = 8
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
-# the age of an older embedding is shown
+# an embedding of this age or more is shown with its age
 OLD_MS = 250.0
 
 # states of a source that explain why a node is not well
@@ -35,10 +35,10 @@ BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 
 
 class Narrator:
-    """Renders what is new.
+    """Renders messages that have news.
 
-    Health is shown when it has changed, the state only as it is found at first, because events show its changes. Of
-    an installation each stage is shown, and its result.
+    Health is rendered when it has changed. A state is rendered only if it is retained, because events show its later
+    changes. Of an installation each stage and the result are rendered.
     """
 
     def __init__(self, *, colour: bool, with_node: bool) -> None:
@@ -47,8 +47,8 @@ class Narrator:
         self._health: dict[str, str] = {}
         self._models: dict[str, ModelsPayload] = {}
 
-    def tell(self, received: Received) -> str | None:
-        """Return the line for a message, or None when it is nothing new."""
+    def render_news(self, received: Received) -> str | None:
+        """Return the line for a message, or None when it has no news."""
         content = received.content
         if isinstance(content, StatePayload) and not received.retained:
             return None

@@ -58,7 +58,7 @@ def _add(options: argparse.Namespace) -> int:
     """Try a bundle and stage it."""
     bundle = load_bundle(options.bundle)
     with _os_errors_as_refused():
-        # the files are hashed first, so that what is staged is what was tried; the memory need is known afterwards
+        # the files are hashed first, so that the staged files are those that were tried; the trial measures the memory
         release = describe_release(options.bundle, bundle.manifest, options.needs_perceptd, options.memory_mb or 1)
         with open_repository(options.repo) as repository:
             published = repository.published(release)
@@ -124,7 +124,7 @@ def _rotate_key(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    """Print what is published and until when it is valid; 1 when anything has expired or soon will."""
+    """Print what is published and when its signatures expire; return 1 when anything is urgent."""
     with _repository(options) as repository:
         found = _report(repository)
     _print(options, found.to_json(), *render(found))

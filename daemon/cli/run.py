@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check_config(options: argparse.Namespace) -> int:
-    """Validate a config and build what it says, without starting it."""
+    """Validate a config, and build its node without starting it."""
     loaded = load_config(options.config)
     node = build(loaded, None, StopRequest())
     recogniser = node.active.recogniser
@@ -58,7 +58,7 @@ def check_config(options: argparse.Namespace) -> int:
 
 
 def devices(options: argparse.Namespace) -> int:
-    """List cameras and microphones; 1 when the microphones cannot be listed."""
+    """List cameras and microphones; return 1 when the microphones cannot be listed."""
     cameras, (microphones, trouble) = list_cameras(), _microphones()
     if options.json:
         listed = {
@@ -88,7 +88,7 @@ def _stop_at_signals() -> StopRequest:
 
 
 def _microphones() -> tuple[list[MicrophoneDevice], str | None]:
-    """Return the microphones, and why they cannot be listed."""
+    """Return the microphones, and the reason if they cannot be listed."""
     try:
         return list_microphones(), None
     except SourceError as error:

@@ -21,7 +21,7 @@ from daemon.sources.factory import build_sources
 
 SAMPLE_RATE_HZ = 16_000
 
-# sources close within this time; a source that hangs is not waited for
+# sources close within this time; the command does not wait longer
 CLOSE_S = 5.0
 
 LOOK_S = 0.25
@@ -34,7 +34,7 @@ MAKE_CLIP = "perceptd sync-test --make flashes.mp4 writes a clip to show on a te
 
 @dataclass(frozen=True)
 class Finding:
-    """The measurement. `settings` are the keys of the config to change, with their new values."""
+    """The result of a measurement. `settings` are the keys of the config to change, with their new values."""
 
     flashes: int
     beeps: int
@@ -73,7 +73,7 @@ class Capture:
 
 
 def sync_test(options: argparse.Namespace) -> int:
-    """Measure the offset between sound and picture; 1 when it cannot be measured."""
+    """Measure the offset between sound and picture; return 1 when it cannot be measured."""
     if options.make is not None:
         from daemon.sources.av_sync import write_flash_clip
 

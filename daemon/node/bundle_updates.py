@@ -105,13 +105,13 @@ class UpdateHost:
             published = published_bundle(recogniser, self._errors)
             if share_sources(self._active.recogniser.bundle.manifest, recogniser.bundle.manifest):
                 return _LiveSwitch(bundle, self._active.prepare(recogniser, published), self._announcement)
-            for name in self._streams:  # made only to be refused now rather than after the restart
+            for name in self._streams:  # raises Refused now rather than after the restart
                 self._new_stream(name, recogniser, published)
             return _Restart(self._stop)
 
     def bundle_metrics(self) -> BundleMetrics:
-        """Return how well the active bundle does."""
-        # until the restart, the bundle before still runs
+        """Return the metrics of the active bundle."""
+        # until the restart the old bundle still runs
         return NO_METRICS if self._stop.restarts else self._active.bundle.monitor.read()
 
 
@@ -124,7 +124,7 @@ class _LiveSwitch:
     announcement: Announcement
 
     def commit(self) -> None:
-        """Switch."""
+        """Switch to the bundle."""
         self.prepared.commit()
         self.announcement.publish(self.prepared.recogniser.bundle.manifest)
         log.info("%s is active now", self.bundle_id)

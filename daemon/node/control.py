@@ -96,7 +96,7 @@ class Control:
         return _request_update(self._updates, name, arguments), None
 
     def _turn(self, stream: str | None, turned: Callable[[Switch], Switch], device: str | None = None) -> str | None:
-        """Turn the switch of one stream or of all live streams; return a remark, if there is one."""
+        """Change the switch of one stream or of all live streams; return a remark, if there is one."""
         if stream is not None and stream not in self._streams:
             raise InvalidCommand(f"no stream {stream[:64]!r}; there are {', '.join(self._streams)}")
         targets = [each for name, each in self._streams.items() if stream == name or (stream is None and each.is_live)]
@@ -154,7 +154,7 @@ def _implied_commands(name: str, arguments: Arguments) -> set[str]:
     """Return the commands that a command implies; all of them must be allowed. Opening a microphone unmutes it."""
     if not isinstance(arguments, DeviceArguments):
         return {name}
-    if arguments.on:  # of a paused stream it resumes a part
+    if arguments.on:  # this resumes a part of a paused stream
         return {name, "resume", *(["unmute"] if name == "microphone" else [])}
     return {name, "mute" if name == "microphone" else "pause"}
 

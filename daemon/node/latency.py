@@ -1,4 +1,4 @@
-"""Measures how well a bundle does and how long recognitions take, over the latest moments."""
+"""Metrics of a bundle, and latencies of recognitions, over the latest moments."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -7,7 +7,7 @@ from daemon.core.records import Counters, Modality
 from daemon.core.timing import NS_PER_MS
 from daemon.updates.state import BundleMetrics
 
-# five samples lie above a p99 of so many
+# five of so many samples lie above their p99
 WINDOW_MOMENTS = 500
 
 # about 15 seconds at 30 recognitions a second

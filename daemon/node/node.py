@@ -1,4 +1,4 @@
-"""The node: starts its parts in order, watches them until it is told to stop, and stops them in reverse order."""
+"""The node: starts its parts in order, watches them until a request to stop, and stops them in reverse order."""
 
 import logging
 import threading
@@ -25,7 +25,7 @@ from daemon.updates.updater import Updater
 
 log = logging.getLogger(__name__)
 
-# together with what closes in between, well under the 5 s within which the service promises to stop
+# together with all other parts, well under the 5 s within which the service promises to stop
 SOURCES_CLOSE_S = 1.5
 UPDATER_CLOSE_S = 0.4
 COMMANDS_CLOSE_S = 0.3
@@ -66,8 +66,8 @@ class Node:
     def run(self, notifier: Notifier) -> bool:
         """Run until asked to stop, or until all sources have ended and no text can come.
 
-        Return whether another node must run, with a bundle that needs other sources. `notifier` tells the service
-        manager and feeds its watchdog.
+        Return whether another node must run next, because a bundle needs other sources. `notifier` reports to the
+        service manager and feeds its watchdog.
         """
         self.stop.begin()
         with ExitStack() as stack:
@@ -92,7 +92,7 @@ class Node:
         stack.callback(self._close_commands)
         for publisher in self.publishers.values():
             publisher.begin()
-        self._close_what_was_closed()
+        self._restore_switches()
         self.announcement.publish(self.active.recogniser.bundle.manifest)
         self._publish_models()
         for remark in self.active.recogniser.cpu_remarks:
@@ -110,8 +110,8 @@ class Node:
             self.updates.updater.start(self.updates.topic.publish)
             stack.callback(self._close_updater, self.updates.updater)
 
-    def _close_what_was_closed(self) -> None:
-        """Close what was closed on request when the daemon ended."""
+    def _restore_switches(self) -> None:
+        """Close the cameras and microphones that were closed on request when the daemon ended."""
         live = {name: stream for name, stream in self.streams.items() if stream.is_live}
         for name, switch in self.switches.load(list(self.streams)).items():
             if name in live:
@@ -136,7 +136,7 @@ class Node:
                 connected=self.session.connected,
             )
             if all(stream.has_ended for stream in self.streams.values()):
-                log.info("all sources have come to their end")
+                log.info("all sources have ended")
                 return
             if self.stop.wait(LOOK_EVERY_S):
                 return

@@ -9,8 +9,8 @@ class RecognitionGate:
     """Decides moment by moment for one stream. It uses the times of moments only, so a replay gives the same result.
 
     `rate` follows a schedule. A recognition passes up to half a period before it is due. One that is up to half a
-    period late does not delay the next. So 20 a second of 30 frames a second are 20; a minimum distance would leave
-    15. In any T seconds at most `max_rate_hz` * T + 2 recognitions pass.
+    period late does not delay the next. So at 30 frames a second a rate of 20 lets 20 pass; a minimum distance would
+    let 15 pass. In any T seconds at most `max_rate_hz` * T + 2 recognitions pass.
     """
 
     def __init__(self, config: RecognitionsConfig) -> None:

@@ -15,7 +15,7 @@ class StopRequest:
         self.restarts = False
 
     def begin(self) -> None:
-        """A node begins to run."""
+        """Forget earlier requests to restart: a node begins to run."""
         self._is_stopping = self.restarts = False
 
     def stop(self) -> None:
@@ -29,7 +29,7 @@ class StopRequest:
             self._requests.put(None)
 
     def wait(self, timeout_s: float) -> bool:
-        """Return whether anybody asks within the time."""
+        """Wait for a request; return whether one came within the time."""
         try:
             self._requests.get(timeout=timeout_s)
         except Empty:
@@ -37,5 +37,5 @@ class StopRequest:
         return True
 
     def close(self) -> None:
-        """The node stops now: it is too late to ask for a restart."""
+        """Ignore requests to restart from now on: the node stops."""
         self._is_stopping = True

@@ -103,7 +103,7 @@ class Stream:
         return StreamSwitch(self, recogniser, lane)
 
     def switch_lane(self, recogniser: Recogniser, lane: Lane) -> LiveStream:
-        """Send what comes from now on along another bundle's lane; return the stream under the bundle before."""
+        """Send what is captured from now on to another bundle's lane; return the stream under the old bundle."""
         if self._flow is None:
             raise RuntimeError(f"{self.name} has not started live")
         self._gates.adapt_to(recogniser.bundle.manifest)
@@ -125,7 +125,7 @@ class Stream:
             self._gates,
             KeepAlive(keep_alive_rules(manifest.modalities, self._config.gates)),
         )
-        # a replay that has failed would start again at another time than the one that its fusion has reached
+        # a failed replay would restart at an earlier time than its fusion has reached
         self._start_sources(flow.deliver, on_end=flow.finish, resumes=False)
 
     @property
@@ -146,7 +146,7 @@ class Stream:
 
     @property
     def switch(self) -> Switch:
-        """What of the stream is closed on request."""
+        """Which devices of the stream are closed on request."""
         return self._switch
 
     def turn(self, switch: Switch) -> None:
@@ -192,7 +192,7 @@ class Stream:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing can come any more: there is no text inlet, and every source has come to its end."""
+        """Whether nothing can be captured any more: there is no text inlet, and every source has ended."""
         states = [source.status.state for source in self._sources.values()]
         return self._inlet is None and all(state == "ended" for state in states)
 
@@ -215,7 +215,7 @@ class Stream:
         source = self._sources.get("camera" if self._carries_sound else device)
         if device not in self.devices or source is None:
             return None
-        # a source that serves both stays open for one of them; what comes of the other is dropped
+        # a source that serves both remains open for one of them; frames or blocks of the other are dropped
         is_covered = self._carries_sound and (self._switch.blind if device == "camera" else self._switch.muted)
         return source.status.state != "paused" and not is_covered
 
@@ -293,5 +293,5 @@ class StreamSwitch:
     lane: Lane
 
     def commit(self) -> LiveStream:
-        """Switch the stream; return it under the bundle before, which still fuses what is on its way."""
+        """Switch the stream; return it under the old bundle, which still fuses what was captured before."""
         return self.stream.switch_lane(self.recogniser, self.lane)

@@ -133,6 +133,6 @@ class StreamPublisher:
         self._is_patient = self._session.publish(topic, payload, qos=qos, retain=retain, wait_s=wait_s) and wait_s > 0
 
     def _wait_s(self) -> float:
-        """Return how long to wait for the broker. Only the first message waits without a broker: a replay must end."""
+        """Return how long to wait for the broker: 0 after a wait in vain, until it connects, so that a replay ends."""
         self._is_patient = self._is_patient or (self._in_order and self._session.connected)
         return WAIT_IN_ORDER_S if self._is_patient else 0.0

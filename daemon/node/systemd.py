@@ -19,7 +19,7 @@ SEND_S = 1.0
 
 GOOD_STATES = frozenset({"healthy", "ended", "stopped"})
 
-# a source that neither delivers nor fails for so long, such as a file on a dead share, does not delay readiness
+# the service is ready after this time, even if a source, such as a file on a dead share, neither delivers nor fails
 READY_AT_LAST_S = 30.0
 
 # when the whole machine was suspended, all loops seem to hang until they run again
@@ -151,7 +151,7 @@ def status_text(
     connected: bool,
     trouble: str | None,
 ) -> str:
-    """Return what the service does, on one line."""
+    """Return the status on one line."""
     if silent := silent_sources(sources):
         parts = [f"starting: nothing yet from {', '.join(silent)}"]
     else:

@@ -1,4 +1,4 @@
-"""Builds a running node. The only place that does.
+"""Builds a node that is ready to run; nothing else does.
 
 Read from top to bottom: each object is built from objects that exist already.
 """
@@ -82,7 +82,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
 
 
 def find_startup(config: Config) -> Startup | None:
-    """Read which bundle is active, once per process; None when the node's bundles are not replaced.
+    """Read which bundle is active, once per process; return None when the node's bundles are not replaced.
 
     Raises Refused when neither the config's own bundle nor another one is known.
     """
@@ -112,7 +112,7 @@ def _last_built_in_id(models: Path) -> str | None:
 
 
 def _first_recogniser(settings: Config, loader: BundleLoader, startup: Startup | None) -> Recogniser:
-    """Load the bundle to run. One that does not match the config is the config's fault: it did match once."""
+    """Load the bundle to run, and check it against the config. Raises Refused when they do not match."""
     recogniser = loader.load(Path(settings.bundle)) if startup is None else startup.load(loader.load)
     loader.check(recogniser.bundle.manifest)
     return recogniser

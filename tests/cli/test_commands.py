@@ -1,4 +1,4 @@
-"""The commands that look: check-config, devices, watch."""
+"""The commands that only show something: check-config, devices, watch."""
 
 import json
 import signal
@@ -21,52 +21,52 @@ def broker() -> Iterator[Mosquitto]:
         yield mosquitto
 
 
-def test_the_shipped_config_is_good(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_config_accepts_the_shipped_config(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-config", str(ROOT / "config.yaml")]) == 0
     assert capsys.readouterr().out.endswith("config.yaml: good; bundle digits@0.4.0, streams: demo\n")
 
 
-def test_a_recording_that_is_not_there_is_remarked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_config_warns_of_a_missing_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.yaml"
     text = (ROOT / "config.yaml").read_text().replace("clip.mp4", "clop.mp4")
     config.write_text(text.replace("models/digits", str(ROOT / "models/digits")))
     assert main(["check-config", str(config)]) == 0
-    remark = capsys.readouterr().err
-    assert "streams.demo.replay.file: no such file: " in remark
-    assert "clop.mp4" in remark
+    warning = capsys.readouterr().err
+    assert "streams.demo.replay.file: no such file: " in warning
+    assert "clop.mp4" in warning
 
 
-def test_a_root_that_cannot_be_used_is_remarked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_config_warns_of_an_unusable_root_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config, root = tmp_path / "config.yaml", tmp_path / "root.json"
     models = "models:\n  source: https://models.example.org\n  root: root.json\n"
     streams = "streams:\n  s:\n    text:\n      enabled: true\n"
     config.write_text(f"node: n\nbundle: {ROOT / 'models/digits'}\n{models}{streams}")
-    remarks = []
+    warnings = []
     for content in (None, "{", '{"signed": {}}', '{"signed": {"_type": "root"}, "signatures": [{"sig": "00"}]}'):
         if content is not None:
             root.write_text(content)
         assert main(["check-config", str(config)]) == 0
-        remarks.append(capsys.readouterr().err)
+        warnings.append(capsys.readouterr().err)
     where, expected = (
         f"{config}:5: models.root: {root}: ",
         "expected the root.json of the publisher whose bundles are trust",
     )
-    assert remarks[0].startswith(f"{where}cannot be read: No such file or directory; {expected}")
-    assert remarks[1].startswith(f"{where}is not JSON; {expected}")
-    assert remarks[2].startswith(f"{where}is not signed root metadata; {expected}")
-    assert remarks[3] == ""
+    assert warnings[0].startswith(f"{where}cannot be read: No such file or directory; {expected}")
+    assert warnings[1].startswith(f"{where}is not JSON; {expected}")
+    assert warnings[2].startswith(f"{where}is not signed root metadata; {expected}")
+    assert warnings[3] == ""
 
 
 @pytest.mark.xdist_group("sound")
-def test_devices_are_listed_for_scripts_and_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+def test_devices_lists_devices_as_json_and_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["devices", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert set(found) == {"cameras", "microphones"}
     assert main(["devices"]) == 0
-    said = capsys.readouterr().out
+    text = capsys.readouterr().out
     for kind, devices in found.items():
-        assert f"{kind}:" in said
-        assert all(device["device"] in said for device in devices)
+        assert f"{kind}:" in text
+        assert all(device["device"] in text for device in devices)
 
 
 def says_none(line: str) -> bool:
@@ -75,15 +75,15 @@ def says_none(line: str) -> bool:
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_watch_shows_what_comes_until_it_is_stopped(tmp_path: Path, broker: Mosquitto, as_json: bool) -> None:
+def test_watch_prints_messages_until_it_is_stopped(tmp_path: Path, broker: Mosquitto, as_json: bool) -> None:
     node = f"watched-{as_json}"
     with DaemonProcess(shipped(node, broker), tmp_path) as daemon:
         command = [sys.executable, "-m", "daemon", "watch", "--config", str(daemon.config_path)]
-        seen = (tmp_path / "seen").open("w")
-        watcher = subprocess.Popen([*command, *(["--json"] if as_json else [])], cwd=ROOT, stdout=seen)
+        output = (tmp_path / "output").open("w")
+        watcher = subprocess.Popen([*command, *(["--json"] if as_json else [])], cwd=ROOT, stdout=output)
 
         def lines() -> list[str]:
-            return Path(seen.name).read_text().splitlines()
+            return Path(output.name).read_text().splitlines()
 
         def says_all() -> bool:
             # a busy machine may begin with recognitions of a digit
@@ -96,7 +96,7 @@ def test_watch_shows_what_comes_until_it_is_stopped(tmp_path: Path, broker: Mosq
         finally:
             watcher.kill()
             watcher.wait()
-            seen.close()
+            output.close()
         if as_json:
             messages = [json.loads(line) for line in lines()]
             assert {"availability", "health", "recognition"} <= {message["kind"] for message in messages}

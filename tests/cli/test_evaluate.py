@@ -1,4 +1,4 @@
-"""A bundle is scored on labelled files."""
+"""`perceptd evaluate` scores a bundle on labelled files."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,9 @@ def evaluate(directory: Path, rows: str, *arguments: str) -> int:
     return main(["evaluate", str(directory / "bundle"), str(directory / "test.csv"), *arguments])
 
 
-def test_accuracy_confusion_and_subsets(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_accuracy_confusion_and_accuracy_by_modalities_are_printed(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = "white.png,,,bright\nblack.png,,,dark\npale.png,,,dark\nblack.png,,some text,dark\n"
     assert evaluate(directory, rows, "--json") == 0
     assert json.loads(capsys.readouterr().out) == {
@@ -50,14 +52,14 @@ def test_accuracy_confusion_and_subsets(directory: Path, capsys: pytest.CaptureF
         ("", "test.csv: has no rows"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(
+def test_rows_that_cannot_be_scored_are_refused(
     directory: Path, capsys: pytest.CaptureFixture[str], rows: str, expected: str
 ) -> None:
     assert evaluate(directory, rows) == 78
     assert expected in capsys.readouterr().err
 
 
-def test_missing_columns_are_named(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_columns_are_reported(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (directory / "other.csv").write_text("picture,label\nwhite.png,bright\n")
     assert main(["evaluate", str(directory / "bundle"), str(directory / "other.csv")]) == 78
     expected = "other.csv:1: expected the columns image,audio,text,label; missing: audio, image, text"

@@ -1,4 +1,4 @@
-"""`perceptd models` against a node that goes through all stages, over a real broker."""
+"""`perceptd models` against a node with fake updates, over a real broker."""
 
 import json
 import os
@@ -36,7 +36,7 @@ ACTIVE: Any = SimpleNamespace(bundle=SimpleNamespace(id="digits@0.4.0"))
 
 
 class UpdatingNode:
-    """A session and a control as a daemon's, with updates that only pretend. A context manager."""
+    """The session and control of a daemon, with fake updates. A context manager."""
 
     def __init__(self, broker: Mosquitto, source: Mapping[str, Failure | None] | None = GOOD) -> None:
         self._broker = broker
@@ -62,15 +62,15 @@ class UpdatingNode:
         self._stack.close()
 
     def _publish(self, payload: ModelsPayload) -> None:
-        """A retained value that has not gone out yet is replaced by the next: here each of them is to be seen."""
+        """Publish and wait until the payload is sent: the next one would replace a retained payload still queued."""
         before = self._session.status()["published"]
         self._session.publish("models", payload.to_json(), retain=True, qos=1)
         wait_until(lambda: self._session.status()["published"] > before, "published")
 
 
 @pytest.fixture
-def told(broker: Mosquitto, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Runs `perceptd models` with arguments; gives its exit code and what it says."""
+def run_models(broker: Mosquitto, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """A function that runs `perceptd models` with arguments; returns its exit code, stdout and stderr."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = main(["models", *arguments, "--broker", f"127.0.0.1:{broker.port}", "--node", "node"])
@@ -87,41 +87,43 @@ def node(broker: Mosquitto) -> Iterator[UpdatingNode]:
         yield running
 
 
-Told = Callable[..., tuple[int, str, str]]
+RunModels = Callable[..., tuple[int, str, str]]
 
 
-def test_check_waits_until_the_source_was_looked_at(node: UpdatingNode, told: Told) -> None:
-    assert told("check") == (0, "check: good; runs digits@0.4.0; the latest is 0.6.0\n", "")
-    code, said, _ = told("list")
+def test_check_waits_until_the_source_has_been_checked(node: UpdatingNode, run_models: RunModels) -> None:
+    assert run_models("check") == (0, "check: good; runs digits@0.4.0; the latest is 0.6.0\n", "")
+    code, output, _ = run_models("list")
     assert code == 0
-    assert "available   digits@0.6.0\n            digits@0.5.0\n            digits@0.4.0\n" in said
+    assert "available   digits@0.6.0\n            digits@0.5.0\n            digits@0.4.0\n" in output
 
 
-def test_a_check_that_fails_says_why(broker: Mosquitto, told: Told) -> None:
+def test_a_failed_check_prints_the_reason(broker: Mosquitto, run_models: RunModels) -> None:
     with UpdatingNode(broker, source=None):
-        code, said, _ = told("check")
+        code, output, _ = run_models("check")
     assert code == 1
-    assert said.startswith("check: failed: models.example does not answer; runs digits@0.4.0")
+    assert output.startswith("check: failed: models.example does not answer; runs digits@0.4.0")
 
 
-def test_install_shows_each_stage_until_the_bundle_runs_and_rollback_goes_back(node: UpdatingNode, told: Told) -> None:
-    code, said, _ = told("install", "0.5.0")
+def test_install_prints_each_stage_and_rollback_restores_the_previous_bundle(
+    node: UpdatingNode, run_models: RunModels
+) -> None:
+    code, output, _ = run_models("install", "0.5.0")
     assert code == 0
     stages = ["resolve", "download", "verify", "check", "selftest", "switch", "probation"]
-    lines = said.splitlines()
+    lines = output.splitlines()
     assert lines[:-1] == [f"digits@0.5.0: {stage}" for stage in stages]
     assert lines[-1].startswith("runs digits@0.5.0")
     assert "on probation" in lines[-1]
-    code, said, _ = told("rollback")
-    assert (code, said) == (0, "runs digits@0.4.0\n")
-    assert "digits@0.5.0 in switch: somebody asked for another" in told("list")[1]
+    code, output, _ = run_models("rollback")
+    assert (code, output) == (0, "runs digits@0.4.0\n")
+    assert "digits@0.5.0 in switch: somebody asked for another" in run_models("list")[1]
 
 
-def test_what_is_given_up_says_where_and_why(node: UpdatingNode, told: Told) -> None:
-    code, said, _ = told("install", "digits", "0.6.0")
+def test_a_failed_installation_prints_its_stage_and_reason(node: UpdatingNode, run_models: RunModels) -> None:
+    code, output, _ = run_models("install", "digits", "0.6.0")
     assert code == 1
-    assert said.splitlines()[-1] == "has given up digits@0.6.0 in selftest: case 3: 7 instead of 4"
-    assert "refused      digits@0.6.0 in selftest: case 3: 7 instead of 4, 2026-01-31" in told("list")[1]
+    assert output.splitlines()[-1] == "has given up digits@0.6.0 in selftest: case 3: 7 instead of 4"
+    assert "refused      digits@0.6.0 in selftest: case 3: 7 instead of 4, 2026-01-31" in run_models("list")[1]
 
 
 @pytest.mark.parametrize(
@@ -134,97 +136,101 @@ def test_what_is_given_up_says_where_and_why(node: UpdatingNode, told: Told) -> 
         (["rollback"], "there is no bundle before digits@0.4.0"),
     ],
 )
-def test_what_is_refused_at_once_says_why(node: UpdatingNode, told: Told, arguments: list[str], reason: str) -> None:
-    code, said, _ = told(*arguments)
+def test_a_refused_command_prints_the_reason(
+    node: UpdatingNode, run_models: RunModels, arguments: list[str], reason: str
+) -> None:
+    code, output, _ = run_models(*arguments)
     assert code == 1
-    assert said.startswith(f"models_{arguments[0]}: refused: ")
-    assert reason in said
-    assert json.loads(told(*arguments, "--json")[1])["ok"] is False
+    assert output.startswith(f"models_{arguments[0]}: refused: ")
+    assert reason in output
+    assert json.loads(run_models(*arguments, "--json")[1])["ok"] is False
 
 
-def test_pin_and_its_end(node: UpdatingNode, told: Told) -> None:
-    assert told("pin") == (0, "keeps its bundle until somebody asks for another\n", "")
-    assert json.loads(told("list", "--json")[1])["pinned"] is True
-    assert told("pin", "--off") == (0, "takes newer bundles again\n", "")
-    assert json.loads(told("list", "--json")[1])["pinned"] is False
+def test_pin_and_pin_off(node: UpdatingNode, run_models: RunModels) -> None:
+    assert run_models("pin") == (0, "keeps its bundle until somebody asks for another\n", "")
+    assert json.loads(run_models("list", "--json")[1])["pinned"] is True
+    assert run_models("pin", "--off") == (0, "takes newer bundles again\n", "")
+    assert json.loads(run_models("list", "--json")[1])["pinned"] is False
 
 
-def test_no_wait_returns_with_the_answer(node: UpdatingNode, told: Told) -> None:
-    assert told("install", "0.5.0", "--no-wait") == (
+def test_no_wait_returns_after_the_answer(node: UpdatingNode, run_models: RunModels) -> None:
+    assert run_models("install", "0.5.0", "--no-wait") == (
         0,
         "models_install: done: it has begun; the topic models shows the rest\n",
         "",
     )
 
 
-def test_json_is_the_payload_alone(node: UpdatingNode, told: Told) -> None:
-    code, said, _ = told("install", "0.5.0", "--json")
+def test_json_prints_the_payload_only(node: UpdatingNode, run_models: RunModels) -> None:
+    code, output, _ = run_models("install", "0.5.0", "--json")
     assert code == 0
-    assert ModelsPayload.model_validate_json(said).active.id == "digits@0.5.0"
+    assert ModelsPayload.model_validate_json(output).active.id == "digits@0.5.0"
 
 
-def test_on_a_terminal_one_line_is_written_anew(broker: Mosquitto, node: UpdatingNode) -> None:
-    ours, theirs = pty.openpty()
+def test_on_a_terminal_one_line_is_rewritten(broker: Mosquitto, node: UpdatingNode) -> None:
+    reader, terminal = pty.openpty()
     command = [sys.executable, "-m", "daemon", "models", "install", "--broker", f"127.0.0.1:{broker.port}"]
-    subprocess.run([*command, "--node", "node", "0.5.0"], cwd=ROOT, stdout=theirs, check=True, timeout=30)
-    os.close(theirs)
-    said = os.read(ours, 10_000).decode()
-    os.close(ours)
-    progress, last = said.rstrip("\r\n").rsplit("\n", 1)
+    subprocess.run([*command, "--node", "node", "0.5.0"], cwd=ROOT, stdout=terminal, check=True, timeout=30)
+    os.close(terminal)
+    output = os.read(reader, 10_000).decode()
+    os.close(reader)
+    progress, last = output.rstrip("\r\n").rsplit("\n", 1)
     assert "\rdigits@0.5.0: download 50 %\x1b[K\rdigits@0.5.0: download 100 %\x1b[K" in progress
     assert "\n" not in progress
     assert last.startswith("runs digits@0.5.0")
 
 
-def test_a_node_that_says_nothing_is_told_so(broker: Mosquitto, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_has_published_nothing_is_reported(
+    broker: Mosquitto, run_models: RunModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(models_command, "ANSWER_S", 0.3)
     where = f"node node at 127.0.0.1:{broker.port}"
     for action in ("list", "check"):
-        code, said, trouble = told(action)
-        assert (code, said) == (1, "")
-        assert trouble.startswith(f"{where} has not published its models within 0.3 s")
+        code, output, errors = run_models(action)
+        assert (code, output) == (1, "")
+        assert errors.startswith(f"{where} has not published its models within 0.3 s")
 
 
-def test_the_last_word_of_a_node_that_is_gone_is_shown_and_it_is_not_waited_for(
-    broker: Mosquitto, told: Told, monkeypatch: pytest.MonkeyPatch
+def test_an_offline_nodes_last_payload_is_shown_and_commands_fail_at_once(
+    broker: Mosquitto, run_models: RunModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker.publish("perceptd/node/availability", b"offline", retain=True)
     broker.publish("perceptd/node/models", models().to_json(), retain=True)
-    code, said, trouble = told("list")
+    code, output, errors = run_models("list")
     assert code == 0
-    assert said.startswith("active      digits@0.4.0 (the config's own)\n")
-    assert "is offline; this is what it published last" in trouble
-    code, said, trouble = told("rollback")
-    assert (code, said) == (1, "")
-    assert trouble.endswith(" is offline\n")
+    assert output.startswith("active      digits@0.4.0 (the config's own)\n")
+    assert "is offline; this is what it published last" in errors
+    code, output, errors = run_models("rollback")
+    assert (code, output) == (1, "")
+    assert errors.endswith(" is offline\n")
     broker.publish("perceptd/node/availability", b"online", retain=True)
     monkeypatch.setattr(models_command, "ANSWER_S", 1.0)
-    code, said, trouble = told("rollback")
-    assert (code, said) == (1, "")
-    assert "no answer from node node" in trouble
+    code, output, errors = run_models("rollback")
+    assert (code, output) == (1, "")
+    assert "no answer from node node" in errors
 
 
-def test_a_node_that_falls_silent_is_not_waited_for(
-    broker: Mosquitto, told: Told, monkeypatch: pytest.MonkeyPatch
+def test_waiting_ends_when_the_node_publishes_nothing_more(
+    broker: Mosquitto, run_models: RunModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The updates are never begun, as if the daemon hung."""
+    """The installation never begins, as if the daemon hung."""
     monkeypatch.setattr(models_command, "SILENCE_S", 0.5)
     monkeypatch.setattr(FakeUpdates, "install", lambda *_: None)
     with UpdatingNode(broker):
-        code, _, trouble = told("install")
+        code, _, errors = run_models("install")
     assert code == 1
-    assert "has published nothing for 0.5 s; perceptd models list shows what it published last" in trouble
+    assert "has published nothing for 0.5 s; perceptd models list shows what it published last" in errors
 
 
-def test_what_cannot_be_read_is_said(broker: Mosquitto, told: Told) -> None:
+def test_an_unreadable_payload_is_reported(broker: Mosquitto, run_models: RunModels) -> None:
     broker.publish("perceptd/node/models", b'{"schema": 2}', retain=True)
-    code, _, trouble = told("list")
+    code, _, errors = run_models("list")
     assert code == 1
-    assert "this version cannot read the models of node node at " in trouble
+    assert "this version cannot read the models of node node at " in errors
 
 
 @pytest.mark.parametrize(
-    ("named", "order"),
+    ("command_line", "arguments"),
     [
         ((None, None), {}),
         (("digits", None), {"name": "digits"}),
@@ -232,48 +238,48 @@ def test_what_cannot_be_read_is_said(broker: Mosquitto, told: Told) -> None:
         (("0.5.0", None), {"version": "0.5.0"}),
     ],
 )
-def test_a_version_may_stand_alone(named: tuple[str | None, str | None], order: dict[str, str]) -> None:
-    assert models_command.install_arguments(*named) == order
+def test_a_version_may_stand_alone(command_line: tuple[str | None, str | None], arguments: dict[str, str]) -> None:
+    assert models_command.install_arguments(*command_line) == arguments
 
 
 @pytest.mark.parametrize(
-    ("order", "now", "ends"),
+    ("arguments", "now", "succeeds"),
     [
         ({}, models(latest="0.5.0"), None),
         ({}, models(active=bundle("0.5.0")), True),
         ({}, models(last_result=result("0.5.0", "check", "no")), False),
         ({"version": "0.5.0"}, models(last_result=result("0.5.0", "check", "no")), False),
-        # the probation of another ends meanwhile
+        # meanwhile the probation of another bundle ends
         ({"version": "0.5.0"}, models(last_result=result("0.3.0")), None),
         ({"name": "letters"}, models(active=bundle("0.3.0"), last_result=result("0.5.0", "probation", "no")), None),
         ({"version": "0.5.0"}, models(active=bundle("0.5.0"), last_result=result("0.3.0")), True),
     ],
 )
-def test_an_installation_ends_with_the_bundle_that_was_named(
-    order: dict[str, str], now: ModelsPayload, ends: bool | None
+def test_installed_waits_for_the_requested_bundle(
+    arguments: dict[str, str], now: ModelsPayload, succeeds: bool | None
 ) -> None:
-    end = models_command.installed(order, models(), now)
-    assert (None if end is None else end[0]) == ends
+    outcome = models_command.installed(arguments, models(), now)
+    assert (None if outcome is None else outcome[0]) == succeeds
 
 
 @pytest.mark.parametrize(
-    ("now", "ends"),
+    ("now", "succeeds"),
     [
         ({"active": bundle("0.4.0")}, True),
-        # its probation ends well, and another cannot be installed, meanwhile
+        # meanwhile its probation ends with success, and another bundle cannot be installed
         ({"active": bundle("0.5.0"), "last_result": result("0.5.0")}, None),
         ({"active": bundle("0.5.0"), "last_result": result("0.6.0", "check", "no")}, None),
         ({"active": bundle("0.5.0"), "last_result": result("0.5.0", "switch", "there is no other")}, False),
     ],
 )
-def test_going_back_ends_with_another_bundle_or_with_a_failure_of_this_one(
-    now: dict[str, object], ends: bool | None
+def test_rolled_back_waits_for_another_bundle_or_a_failure_of_this_one(
+    now: dict[str, object], succeeds: bool | None
 ) -> None:
-    end = models_command.rolled_back(models(active=bundle("0.5.0")), models(**now))
-    assert (None if end is None else end[0]) == ends
+    outcome = models_command.rolled_back(models(active=bundle("0.5.0")), models(**now))
+    assert (None if outcome is None else outcome[0]) == succeeds
 
 
-def test_watch_tells_each_stage_once(broker: Mosquitto) -> None:
+def test_watch_prints_each_stage_once(broker: Mosquitto) -> None:
     narrator = Narrator(colour=False, with_node=False)
     with Subscriber(broker, "perceptd/node/models") as subscriber, UpdatingNode(broker) as node:
         del node
@@ -281,7 +287,7 @@ def test_watch_tells_each_stage_once(broker: Mosquitto) -> None:
         broker.publish("perceptd/node/command/models_install", b'{"version": "0.6.0"}')
         wait_until(lambda: b'"ok":false' in subscriber.payloads("perceptd/node/models")[-1], "given up")
     received = [parse(message.topic, message.payload, False, 0) for message in subscriber.heard]
-    lines = [line for each in received if each is not None and (line := narrator.tell(each)) is not None]
+    lines = [line for each in received if each is not None and (line := narrator.render_news(each)) is not None]
     assert [line.partition("node node  ")[2] for line in lines] == [
         "runs digits@0.4.0",
         *(f"installs digits@0.6.0: {stage}" for stage in ("resolve", "download", "verify", "check", "selftest")),

@@ -1,4 +1,4 @@
-"""Bundles in words: what is said of a payload, and that nothing from the broker reaches a terminal as a command."""
+"""Texts about bundles: their wording, and that no text from the broker reaches a terminal as an escape sequence."""
 
 import time
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def _in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("text", "expected"),
     [
         (stage_text(candidate("download", done=500)), "digits@0.5.0: download"),
         (progress_text(candidate("download", done=500)), "digits@0.5.0: download 50 %"),
@@ -40,11 +40,11 @@ def _in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (check_text(models(last_check=CheckPart(ok=False, reason="404", time=TIME))), "failed: 404"),
     ],
 )
-def test_words(words: str, said: str) -> None:
-    assert words == said
+def test_texts_about_bundles(text: str, expected: str) -> None:
+    assert text == expected
 
 
-def test_a_listing_holds_everything() -> None:
+def test_the_listing_has_every_field() -> None:
     payload = models(
         active=bundle("0.4.1"),
         previous=bundle("0.4.0", shipped=True),
@@ -71,18 +71,18 @@ def test_a_listing_holds_everything() -> None:
     ]
 
 
-def test_without_a_source_the_listing_says_what_that_means() -> None:
+def test_without_a_source_the_listing_explains_what_that_means() -> None:
     assert listing(without_updates("node", "digits", "0.4.0", TIME)) == [
         "active      digits@0.4.0 (the config's own)",
         "latest      digits@0.4.0",
         "pinned      no",
         "last check  none yet",
-        "source      none: models.source in config.yaml is not set, and the config's own bundle runs, always",
+        "source      none: models.source in config.yaml is not set, so the config's own bundle always runs",
     ]
 
 
 @given(ANY)
-def test_nothing_reaches_the_terminal_as_a_command(text: str) -> None:
+def test_no_control_character_reaches_the_terminal(text: str) -> None:
     odd = {"id": text, "name": text, "version": text}
     payload = models(
         source=text,

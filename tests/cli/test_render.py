@@ -1,3 +1,5 @@
+"""Received messages rendered as lines for people."""
+
 import json
 import re
 import time
@@ -28,31 +30,31 @@ def _in_utc(monkeypatch):
 
 
 def received(topic: str, payload: bytes, retained: bool = False) -> Received:
-    got = parse(topic, payload, retained, AT_NS + 23_000_000)
-    assert got is not None
-    return got
+    message = parse(topic, payload, retained, AT_NS + 23_000_000)
+    assert message is not None
+    return message
 
 
 def recognised(**changes: object) -> Received:
-    said = recognition_json(
+    original = recognition_json(
         recognition(("image", "audio"), ages_ns=(0, 400_000_000)),
         labels=LABELS, node="n", stream="front", bundle_id="b", top=1, time=TIME,
     )  # fmt: skip
-    made = RecognitionPayload.model_validate_json(said)
-    part = made.labels[0].model_copy(update={"shares": {"image": 5.123, "audio": -3.21}})
-    changed = made.model_copy(update={"label": "7", "score": 0.75, "labels": [part], **changes})
+    payload = RecognitionPayload.model_validate_json(original)
+    part = payload.labels[0].model_copy(update={"shares": {"image": 5.123, "audio": -3.21}})
+    changed = payload.model_copy(update={"label": "7", "score": 0.75, "labels": [part], **changes})
     return received("perceptd/n/front/recognition", changed.to_json())
 
 
-def evented(phase, ended_by=None, label: str = "7") -> Received:
-    event = Event(phase, label, "id", 0, 3_200_000_000, 0.93, 0.95, ended_by)
-    made = event_payload(event, node="n", stream="front", bundle_id="b", time=TIME, started=TIME)
-    return received("perceptd/n/front/event", made.to_json())
+def event(phase, ended_by=None, label: str = "7") -> Received:
+    record = Event(phase, label, "id", 0, 3_200_000_000, 0.93, 0.95, ended_by)
+    payload = event_payload(record, node="n", stream="front", bundle_id="b", time=TIME, started=TIME)
+    return received("perceptd/n/front/event", payload.to_json())
 
 
 def health(status: str, **sources: dict[str, object]) -> Received:
-    said = {"schema": 1, "status": status, "streams": {"front": {"sources": sources}}}
-    return received("perceptd/n/health", json.dumps(said).encode(), True)
+    report = {"schema": 1, "status": status, "streams": {"front": {"sources": sources}}}
+    return received("perceptd/n/health", json.dumps(report).encode(), True)
 
 
 def bundles(**changes: object) -> Received:
@@ -64,9 +66,9 @@ def bundles(**changes: object) -> Received:
     [
         (recognised(), "12:00:00.000  front  7  0.75 ██████    image +5.1  audio -3.2 (0.4 s old)  23 ms"),
         (recognised(score=0.99), "12:00:00.000  front  7  0.99 ███████▉  image +5.1  audio -3.2 (0.4 s old)  23 ms"),
-        (evented("start"), "12:00:00.000  front  ▶ 7 started  0.93  23 ms"),
-        (evented("update"), "12:00:00.000  front  · 7 goes on for 3.2 s  0.93  23 ms"),
-        (evented("end", "absent"), "12:00:00.000  front  ■ 7 ended after 3.2 s (absent)  23 ms"),
+        (event("start"), "12:00:00.000  front  ▶ 7 started  0.93  23 ms"),
+        (event("update"), "12:00:00.000  front  · 7 goes on for 3.2 s  0.93  23 ms"),
+        (event("end", "absent"), "12:00:00.000  front  ■ 7 ended after 3.2 s (absent)  23 ms"),
         (received("perceptd/n/availability", b"online"), "12:00:00.023  node n  is online"),
         (received("perceptd/n/availability", b"offline"), "12:00:00.023  node n  is offline"),
         (health("ok"), "12:00:00.023  node n  is well"),
@@ -91,23 +93,23 @@ def bundles(**changes: object) -> Received:
         ),
     ],
 )  # fmt: skip
-def test_lines(message, line):
+def test_a_message_is_rendered_as_one_line(message, line):
     assert render(message, colour=False, with_node=False) == line
     assert ANSI.sub("", render(message, colour=True, with_node=False)) == line
 
 
-def test_with_many_nodes_the_stream_carries_its_nodes_name():
-    assert "  n/front  " in render(evented("start"), colour=False, with_node=True)
+def test_with_node_a_streams_name_includes_its_nodes_name():
+    assert "  n/front  " in render(event("start"), colour=False, with_node=True)
 
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
 
 
 @given(ANY)
-def test_nothing_from_the_broker_reaches_the_terminal_as_a_command(text):
+def test_no_control_character_from_the_broker_reaches_the_terminal(text):
     for message in (
         recognised(label=text),
-        evented("start", label=text),
+        event("start", label=text),
         health("bad", camera={"state": "stalled", "reason": text}),
         bundles(active=bundle("1").model_copy(update={"id": text}), latest=text),
         bundles(candidate=candidate("check").model_copy(update={"id": text})),
@@ -122,19 +124,19 @@ def test_nothing_from_the_broker_reaches_the_terminal_as_a_command(text):
         assert ANSI.sub("", render(message, colour=True, with_node=True)) == plain
 
 
-def test_a_narrator_tells_only_what_is_new():
+def test_a_narrator_renders_only_news():
     narrator = Narrator(colour=False, with_node=False)
     state = state_payload(label="7", score=0.9, since=TIME).to_json()
-    assert narrator.tell(received("perceptd/n/front/state", state, True)) is not None
-    assert narrator.tell(received("perceptd/n/front/state", state, False)) is None
+    assert narrator.render_news(received("perceptd/n/front/state", state, True)) is not None
+    assert narrator.render_news(received("perceptd/n/front/state", state, False)) is None
     degraded = health("degraded", camera={"state": "backing_off", "reason": "gone"})
     messages = [health("ok"), health("ok"), degraded, degraded, health("ok")]
-    told = [narrator.tell(message) is not None for message in messages]
-    assert told == [True, False, True, False, True]
-    assert narrator.tell(evented("start")) == narrator.tell(evented("start"))
+    rendered = [narrator.render_news(message) is not None for message in messages]
+    assert rendered == [True, False, True, False, True]
+    assert narrator.render_news(event("start")) == narrator.render_news(event("start"))
 
 
-def test_of_bundles_a_narrator_tells_stages_and_what_became_of_them():
+def test_a_narrator_renders_the_stages_and_results_of_installations():
     narrator = Narrator(colour=False, with_node=False)
     installed = {"active": bundle("0.5.0"), "latest": "0.5.0"}
     refused = {"last_result": result("0.6.0", "check", "two labels are missing")}
@@ -153,6 +155,6 @@ def test_of_bundles_a_narrator_tells_stages_and_what_became_of_them():
         (bundles(**installed, **refused), "has given up digits@0.6.0 in check: two labels are missing"),
         (bundles(**refused), "runs digits@0.4.0"),
     ]
-    for message, said in steps:
-        line = narrator.tell(message)
-        assert line == (None if said is None else f"12:00:00.023  node n  {said}")
+    for message, text in steps:
+        line = narrator.render_news(message)
+        assert line == (None if text is None else f"12:00:00.023  node n  {text}")

@@ -1,4 +1,4 @@
-"""`perceptd repo` as a person, a script and cron use it."""
+"""`perceptd repo` as people, scripts and cron run it."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tests.publisher.device import Device
 
 
 class Shell:
-    """Runs `perceptd repo` in one repository; gives the exit code, and keeps what was said."""
+    """Runs `perceptd repo` in one repository; returns the exit code, and stores stdout and stderr."""
 
     def __init__(self, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.directory, self._capsys = directory, capsys
@@ -43,14 +43,14 @@ def repo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
     return shell
 
 
-def later(monkeypatch: pytest.MonkeyPatch, days: float) -> None:
+def set_clock_ahead(monkeypatch: pytest.MonkeyPatch, days: float) -> None:
     def now() -> datetime:
         return utc_now() + timedelta(days=days)
 
     monkeypatch.setattr(repo_command, "utc_now", now)
 
 
-def test_init_says_what_to_serve_what_to_give_devices_and_what_to_guard(repo: Shell) -> None:
+def test_init_prints_what_to_serve_to_install_on_devices_and_to_protect(repo: Shell) -> None:
     directory = repo.directory
     assert repo.out.splitlines() == [
         f"{directory}: a repository; 1 of 1 root keys must sign whenever keys change",
@@ -63,7 +63,7 @@ def test_init_says_what_to_serve_what_to_give_devices_and_what_to_guard(repo: Sh
     assert repo.err == f"{directory}: is a repository already\n"
 
 
-def test_from_a_bundle_to_a_device(tmp_path: Path, repo: Shell) -> None:
+def test_a_published_bundle_reaches_a_device(tmp_path: Path, repo: Shell) -> None:
     assert repo("add", str(ROOT / "models" / "digits")) == 0
     assert repo.out.startswith("digits@0.4.0: 12 files, ")
     assert repo.out.endswith(" staged for perceptd repo publish\n")
@@ -85,20 +85,20 @@ def test_from_a_bundle_to_a_device(tmp_path: Path, repo: Shell) -> None:
     assert device.bundles() == {"digits@0.4.0"}
 
 
-def test_what_is_said_for_scripts(tmp_path: Path, repo: Shell) -> None:
+def test_json_output_of_every_action(tmp_path: Path, repo: Shell) -> None:
     bundle = str(write_bundle(tmp_path / "bundle"))
     assert repo("add", bundle, "--memory-mb", "40", "--needs-perceptd", "0.0.9", "--json") == 0
     added = json.loads(repo.out)
     size = added.pop("size")
-    told = {"name": "brightness", "version": "1.2.3", "needs_perceptd": "0.0.9", "memory_mb": 40, "files": 5}
-    assert added == {**told, "staged": True}
+    release = {"name": "brightness", "version": "1.2.3", "needs_perceptd": "0.0.9", "memory_mb": 40, "files": 5}
+    assert added == {**release, "staged": True}
     assert repo("publish", "--json") == 0
-    assert json.loads(repo.out) == {"published": [{**told, "size": size}]}
+    assert json.loads(repo.out) == {"published": [{**release, "size": size}]}
     assert repo("refresh", "--json") == 0
     assert list(json.loads(repo.out)["renewed"]) == ["timestamp"]
     assert repo("status", "--json") == 0
     status = json.loads(repo.out)
-    assert status["published"] == [{**told, "size": size}]
+    assert status["published"] == [{**release, "size": size}]
     assert [role["role"] for role in status["roles"]] == ["root", "targets", "snapshot", "timestamp"]
     assert all(role["threshold"] == len(role["keys"]) == 1 and not role["is_urgent"] for role in status["roles"])
 
@@ -126,11 +126,11 @@ def test_a_bundle_of_large_models_needs_more_memory(tmp_path: Path, repo: Shell)
 @pytest.mark.parametrize(
     ("memory_kb", "memory_mb"), [(0, 16), (1, 16), (16 * 1024, 16), (16 * 1024 + 1, 24), (99_000, 104)]
 )
-def test_memory_is_declared_in_steps(memory_kb: int, memory_mb: int) -> None:
+def test_declared_memory_is_rounded_up_in_steps(memory_kb: int, memory_mb: int) -> None:
     assert declared_mb(memory_kb) == memory_mb
 
 
-def test_a_bundle_that_does_not_pass_is_refused_with_the_reason(tmp_path: Path, repo: Shell) -> None:
+def test_a_bundle_that_fails_its_checks_is_refused_with_the_reason(tmp_path: Path, repo: Shell) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     cases = {"cases": [{"image": "white.png", "scores": {"dark": 1.0}}]}
     (bundle / "selftest" / "cases.yaml").write_text(yaml.safe_dump(cases))
@@ -146,54 +146,56 @@ def test_a_bundle_that_does_not_pass_is_refused_with_the_reason(tmp_path: Path, 
     assert json.loads(repo.out)["staged"] == []
 
 
-def test_a_bundle_that_never_answers_is_refused(tmp_path: Path, repo: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_whose_checks_take_too_long_is_refused(
+    tmp_path: Path, repo: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(selftest, "MEASUREMENT_S", 0.0)
     bundle = write_bundle(tmp_path / "bundle")
     assert repo("add", str(bundle)) == 78
     assert repo.err.startswith(f"{bundle}: cannot be published: loading it or its self-test: the system has not ")
 
 
-def test_a_version_with_other_content_is_refused(tmp_path: Path, repo: Shell) -> None:
+def test_a_published_version_with_other_content_is_refused(tmp_path: Path, repo: Shell) -> None:
     repo("add", str(write_bundle(tmp_path / "bundle")))
     repo("publish")
     assert repo("add", str(write_bundle(tmp_path / "other", description="better"))) == 78
     assert repo.err.startswith("brightness@1.2.3 is published with other files, and a version never changes: ")
 
 
-def test_status_and_refresh_tell_what_expires(repo: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    later(monkeypatch, 6)
+def test_status_and_refresh_report_expiring_roles(repo: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_clock_ahead(monkeypatch, 6)
     assert repo("status") == 1
     assert "timestamp  version 1 expires in 1.0 of 7 days, on 20" in repo.out
     assert "; run perceptd repo refresh, and check the daily job that should run it\n" in repo.out
-    later(monkeypatch, 8)
+    set_clock_ahead(monkeypatch, 8)
     assert repo("status") == 1
     assert "timestamp  version 1 EXPIRED 1.0 days ago, on 20" in repo.out
     assert repo("refresh") == 0
     assert repo("status") == 0
     for name in ("root-1", "targets"):
         (repo.directory / "keys" / f"{name}.pem").unlink()
-    later(monkeypatch, 80)
+    set_clock_ahead(monkeypatch, 80)
     assert repo("refresh") == 1
     assert [line.split(",")[0] for line in repo.out.splitlines()] == ["renewed snapshot", "renewed timestamp"]
     assert repo.err.startswith("targets expires in 10.0 of 90 days, on 20")
     assert repo.err.endswith("; run perceptd repo refresh where its key is (--keys)\n")
-    later(monkeypatch, 91)
+    set_clock_ahead(monkeypatch, 91)
     assert repo("refresh") == 1
     assert repo.err.startswith("targets EXPIRED 1.0 days ago, ")
 
 
-def test_what_is_published_is_no_failure_though_something_expires(
+def test_publish_succeeds_although_a_role_expires_soon(
     tmp_path: Path, repo: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repo("add", str(write_bundle(tmp_path / "bundle")))
-    later(monkeypatch, 300)
+    set_clock_ahead(monkeypatch, 300)
     assert repo("publish") == 0
     assert repo.out.startswith("published brightness@1.2.3: ")
     assert repo.err.startswith("root expires in 65.0 of 365 days, on 20")
 
 
-def test_a_wrong_clock_is_told_and_a_right_one_signs_anew(repo: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    later(monkeypatch, 1800)
+def test_a_wrong_clock_is_reported_and_a_right_one_signs_again(repo: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_clock_ahead(monkeypatch, 1800)
     assert repo("refresh") == 0
     monkeypatch.undo()
     assert repo("status") == 1
@@ -205,16 +207,16 @@ def test_a_wrong_clock_is_told_and_a_right_one_signs_anew(repo: Shell, monkeypat
     assert repo("refresh") == repo("status") == 0
 
 
-def test_a_damaged_key_is_told_and_the_timestamp_renewed(repo: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_key_is_reported_and_the_timestamp_renewed(repo: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     path = repo.directory / "keys" / "snapshot.pem"
     path.write_text("x")
-    later(monkeypatch, 21)
+    set_clock_ahead(monkeypatch, 21)
     assert repo("refresh") == 1
     assert repo.out.startswith("renewed timestamp, until ")
     assert repo.err.startswith(f"snapshot is not renewed: {path}: is not a private key in PEM")
 
 
-def test_keys_that_others_can_read_are_told_once(repo: Shell) -> None:
+def test_keys_that_others_can_read_are_reported_once(repo: Shell) -> None:
     for name in ("snapshot", "targets"):
         (repo.directory / "keys" / f"{name}.pem").chmod(0o644)
     keys = repo.directory / "keys"
@@ -222,7 +224,7 @@ def test_keys_that_others_can_read_are_told_once(repo: Shell) -> None:
     assert repo.err == f"{keys}/snapshot.pem: other users can read this key and 1 more: chmod 600 {keys}/*.pem\n"
 
 
-def test_what_is_lost_where_it_is_served_is_told_and_comes_back(tmp_path: Path, repo: Shell) -> None:
+def test_a_missing_published_file_is_reported_and_restored_by_add(tmp_path: Path, repo: Shell) -> None:
     bundle = str(write_bundle(tmp_path / "bundle"))
     repo("add", bundle)
     repo("publish")
@@ -237,7 +239,7 @@ def test_what_is_lost_where_it_is_served_is_told_and_comes_back(tmp_path: Path, 
     assert repo("status") == 0
 
 
-def test_init_and_rotation_are_told_to_scripts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_of_init_and_rotate_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shell = Shell(tmp_path / "repo", capsys)
     assert shell("init", str(shell.directory), "--json") == 0
     assert json.loads(shell.out) == {
@@ -252,7 +254,7 @@ def test_init_and_rotation_are_told_to_scripts(tmp_path: Path, capsys: pytest.Ca
     assert "\nmove it away, to where root keys are safe; new devices are given " in shell.out
 
 
-def test_lifetimes_are_set_once_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_sets_the_lifetimes_of_all_later_signatures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shell = Shell(tmp_path / "repo", capsys)
     days = {"root": 700, "targets": 200, "snapshot": 60, "timestamp": 2}
     assert shell("init", str(shell.directory), *(f"--{role}-days={count}" for role, count in days.items())) == 0
@@ -264,7 +266,7 @@ def test_lifetimes_are_set_once_and_kept(tmp_path: Path, capsys: pytest.CaptureF
     assert {role["role"]: round(role["days_left"]) for role in roles} == days
 
 
-def test_root_keys_lie_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_root_keys_may_be_stored_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shell = Shell(tmp_path / "repo", capsys)
     assert shell("init", str(shell.directory), "--root-keys", "3", "--threshold", "2") == 0
     for number in (1, 2, 3):
@@ -292,7 +294,7 @@ def test_a_threshold_that_cannot_be_met_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["init", "x", "--root-keys", "0"], "expected a number from 1 to 100, found '0'"),
         (["init", "x", "--timestamp-days", "4000"], "expected a number from 1 to 3650"),
@@ -303,22 +305,22 @@ def test_a_threshold_that_cannot_be_met_is_refused(
         (["rotate-key", "mirrors"], "invalid choice"),
     ],
 )
-def test_mistakes_are_told(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+def test_wrong_arguments_are_explained(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
     with pytest.raises(SystemExit):
         main(["repo", *arguments])
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_a_directory_that_cannot_be_written_is_told(repo: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+def test_a_directory_that_cannot_be_written_is_reported(repo: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
         raise OSError(28, "No space left on device", str(repo.directory / "pending.new"))
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", fail)
     assert repo("refresh") == 78
     assert repo.err == f"{repo.directory}/pending.new: No space left on device\n"
 
 
-def test_cron_signs_with_a_key_of_its_environment_that_is_never_shown(repo: Shell) -> None:
+def test_refresh_signs_with_a_key_from_the_environment_and_never_prints_it(repo: Shell) -> None:
     path = repo.directory / "keys" / "timestamp.pem"
     secret = path.read_text()
     path.unlink()
@@ -332,7 +334,7 @@ def test_cron_signs_with_a_key_of_its_environment_that_is_never_shown(repo: Shel
     assert done.stderr.startswith("timestamp needs 1 of its 1 keys, found 0; searched ")
 
 
-def test_help_is_answered_without_what_signing_needs() -> None:
+def test_help_imports_no_library_for_signing() -> None:
     program = (
         "import sys; from daemon.cli.main import main\n"
         "try: main(['repo', 'refresh', '--help'])\n"

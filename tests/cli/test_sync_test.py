@@ -1,4 +1,4 @@
-"""`perceptd sync-test`, by recordings whose offset is known and by a real RTSP camera."""
+"""`perceptd sync-test` on recordings of a known offset and on a real RTSP camera."""
 
 import json
 from itertools import accumulate, cycle, islice
@@ -16,7 +16,7 @@ FLASHES_S = list(accumulate(islice(cycle(INTERVALS_S), 6)))
 
 def clip(path: Path, late_s: float = 0.0, *, sound_hz: int = 48_000, codec: str = "aac") -> Path:
     beeps_s = [at + late_s for at in FLASHES_S]
-    # at 20 frames a second every flash begins with a frame
+    # at 20 frames a second each flash begins exactly at a frame
     return write_clip(
         path, seconds=9, fps=20, flashes_s=FLASHES_S, beeps_s=beeps_s, sound_hz=sound_hz, audio_codec=codec
     )
@@ -38,7 +38,7 @@ def measured(directory: Path, stream: dict[str, object], capsys: pytest.CaptureF
         (0.1, 0, -100, {}),
     ],
 )
-def test_a_known_offset_is_measured_and_the_total_is_said(
+def test_a_known_offset_is_measured_and_the_settings_are_printed(
     late_s: float,
     camera_ms: float,
     microphone_ms: float,
@@ -70,19 +70,21 @@ def test_sound_and_picture_of_an_rtsp_camera_are_within_40_ms(
     assert found["spread_ms"] < 40
 
 
-def test_a_clip_is_made_that_is_in_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made = tmp_path / "flashes.mp4"
-    assert main(["sync-test", "--make", str(made)]) == 0
-    assert str(made) in capsys.readouterr().out
+def test_the_clip_of_make_has_no_offset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "flashes.mp4"
+    assert main(["sync-test", "--make", str(path)]) == 0
+    assert str(path) in capsys.readouterr().out
     config = tmp_path / "config.yaml"
-    config.write_text(json.dumps({"node": "n", "bundle": "none", "streams": {"a": {"replay": {"file": str(made)}}}}))
+    config.write_text(json.dumps({"node": "n", "bundle": "none", "streams": {"a": {"replay": {"file": str(path)}}}}))
     assert main(["sync-test", "--config", str(config), "--for", "6.5"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("a: flashes 5, beeps 5, pairs 5")
-    assert said[-1] == "nothing needs to be set"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("a: flashes 5, beeps 5, pairs 5")
+    assert lines[-1] == "nothing needs to be set"
 
 
-def test_what_was_seen_is_said_when_it_cannot_be_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_flashes_and_beeps_are_printed_when_the_offset_cannot_be_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     silent = write_clip(tmp_path / "silent.mp4", seconds=6, fps=20, flashes_s=[1, 2.4], beeps_s=[])
     found = measured(tmp_path, {"replay": {"file": str(silent), "loop": False}}, capsys, expected=1)
     assert (found["flashes"], found["beeps"], found["pairs"], found["set"]) == (2, 0, 0, {})
@@ -91,17 +93,17 @@ def test_what_was_seen_is_said_when_it_cannot_be_told(tmp_path: Path, capsys: py
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--stream", "none"], "--stream none: there is none; streams: demo"),
         (["--camera", "0"], "streams.demo: needs a camera and a microphone"),
         (["--make", "/no/such/directory/f.mp4"], "/no/such/directory/f.mp4: cannot be written"),
     ],
 )
-def test_what_must_be_changed_first_is_said(
-    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_sync_test_refuses_wrong_arguments(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(json.dumps({"node": "n", "bundle": "none", "streams": {"demo": {"replay": {"file": "x"}}}}))
     assert main(["sync-test", "--config", str(config), *arguments]) == 78
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

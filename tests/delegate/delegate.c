@@ -1,5 +1,5 @@
-/* An accelerator as TFLite sees one, for the tests: an external delegate that takes the FULLY_CONNECTED nodes and
- * computes them rightly, until it is told to have a fault. Its options are in fault.h. */
+/* An external delegate of TFLite that stands in for an accelerator in tests. It takes the FULLY_CONNECTED nodes and
+ * computes them correctly until it has the fault that its options name (see fault.h). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,11 +9,11 @@
 #define EXPORTED __attribute__((visibility("default")))
 
 typedef struct {
-    Delegate seen; /* by the runtime */
+    Delegate base; /* the part that the runtime knows */
     Options options;
 } TestDelegate;
 
-/* One kernel stands for one node: what it needs from the node, which may move in memory. */
+/* The kernel of one node. It copies what it needs of the node, because the node may move in memory. */
 typedef struct {
     const Options *options;
     int input, weights, bias, output, activation;
@@ -51,13 +51,13 @@ static FullyConnected layer_of(const Context *context, const Kernel *kernel)
     };
 }
 
-static void *kernel_init(Context *context, const char *given, size_t length)
+static void *kernel_init(Context *context, const char *raw, size_t length)
 {
     (void)length;
-    const KernelParams *params = (const KernelParams *)given;
+    const KernelParams *params = (const KernelParams *)raw;
     Kernel *kernel = calloc(1, sizeof *kernel);
     if (kernel == NULL || !describe(context, params->nodes->data[0], kernel))
-        abort(); /* it was described before */
+        abort(); /* cannot happen: take_all has described it before */
     kernel->options = &((TestDelegate *)params->delegate->data)->options;
     return kernel;
 }
@@ -86,7 +86,7 @@ static Status kernel_invoke(Context *context, Node *node)
     return OK;
 }
 
-/* the runtime would join neighbours to one kernel, and leave what passes between them to it */
+/* Take one node at a time: the runtime would join neighbours into one kernel with tensors of its own between them. */
 static Status take(Context *context, Delegate *delegate, int index)
 {
     int memory[2] = {1, index};
@@ -116,14 +116,14 @@ static Status take_all(Context *context, Delegate *delegate, const Ints *plan)
 
 static Status prepare(Context *context, Delegate *delegate)
 {
-    Ints *theirs;
-    if (context->get_execution_plan(context, &theirs) != OK)
+    Ints *current;
+    if (context->get_execution_plan(context, &current) != OK)
         return ERROR;
-    const size_t bytes = sizeof *theirs + (size_t)theirs->size * sizeof theirs->data[0];
+    const size_t bytes = sizeof *current + (size_t)current->size * sizeof current->data[0];
     Ints *plan = malloc(bytes);
     if (plan == NULL)
         return ERROR;
-    memcpy(plan, theirs, bytes); /* it changes with every node taken */
+    memcpy(plan, current, bytes); /* the runtime's plan changes with every node taken */
     const Status status = take_all(context, delegate, plan);
     free(plan);
     return status;
@@ -146,11 +146,11 @@ EXPORTED Delegate *tflite_plugin_create_delegate(
         free(delegate);
         return NULL;
     }
-    delegate->seen = (Delegate){.data = delegate, .prepare = prepare};
-    return &delegate->seen;
+    delegate->base = (Delegate){.data = delegate, .prepare = prepare};
+    return &delegate->base;
 }
 
 EXPORTED void tflite_plugin_destroy_delegate(Delegate *delegate)
 {
-    free(delegate ? delegate->data : NULL); /* none was made where it was refused */
+    free(delegate ? delegate->data : NULL); /* NULL after a refusal */
 }

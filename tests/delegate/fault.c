@@ -36,7 +36,7 @@ static bool read_path(const char *text, char path[PATH_MAX])
     return snprintf(path, PATH_MAX, "%s", text) < PATH_MAX;
 }
 
-/* gives what was expected, or NULL when all is well */
+/* Returns what was expected, or NULL if the option is valid. */
 static const char *read_one(Options *options, const char *key, const char *value)
 {
     if (strcmp(key, "fault") == 0) {
@@ -71,8 +71,8 @@ bool options_read(Options *options, char **keys, char **values, size_t count, vo
 
 Fault fault_now(const Options *options)
 {
-    bool sound = options->unless[0] != '\0' && access(options->unless, F_OK) == 0;
-    return sound ? NONE : options->fault;
+    bool is_off = options->unless[0] != '\0' && access(options->unless, F_OK) == 0;
+    return is_off ? NONE : options->fault;
 }
 
 Fault fault_of_next_invoke(const Options *options)
@@ -82,7 +82,7 @@ Fault fault_of_next_invoke(const Options *options)
 
 void fault_strike(Fault fault)
 {
-    volatile int *volatile nowhere = NULL; /* volatile, or the compiler would put a trap in the place of the write */
+    volatile int *volatile nowhere = NULL; /* volatile, or the compiler would replace the write by a trap */
     switch (fault) {
     case HANG:
         for (;;)
@@ -118,7 +118,7 @@ void sleep_until(struct timespec moment)
         ;
 }
 
-/* what is below the middle goes to the upper quarter, and the other way round */
+/* Moves negative values to the upper quarter of the range and all others to the lower quarter. */
 static void spoil_int8(int8_t *values, size_t count)
 {
     for (size_t i = 0; i < count; i++)

@@ -1,4 +1,4 @@
-/* What the delegate does wrong, from when on, and how long it takes: its options. */
+/* The options of the delegate: its fault, when the fault begins, and how long an invoke takes. */
 #ifndef FAULT_H
 #define FAULT_H
 
@@ -11,30 +11,30 @@ typedef enum { NONE, HANG, ABORT, SEGFAULT, FAIL, SLOW, WRONG, REFUSE, UNKNOWN }
 
 typedef struct {
     Fault fault;
-    long after;            /* so many invokes of a kernel in this process are sound */
-    long delay_us;         /* an invoke takes so long at least */
-    long slow_us;          /* a slow one takes so long at least; 0: ten times delay_us */
-    char unless[PATH_MAX]; /* while there is such a file, all are; empty: no file */
+    long after;            /* the first so many invokes of all kernels in this process have no fault */
+    long delay_us;         /* the least duration of an invoke */
+    long slow_us;          /* the least duration of a slow invoke; 0: ten times delay_us */
+    char unless[PATH_MAX]; /* while this file exists, there is no fault; empty: no file */
 } Options;
 
-/* Reads `count` options; gives false after `refuse` was told which one is no good. */
+/* Reads `count` options. Returns false after it has passed a message about an invalid one to `refuse`. */
 bool options_read(Options *options, char **keys, char **values, size_t count, void (*refuse)(const char *));
 
-/* The fault there is now, not counting invokes. */
+/* Returns the present fault, regardless of the number of invokes. */
 Fault fault_now(const Options *options);
 
-/* The fault this invoke has; every invoke asks once. */
+/* Returns the fault of this invoke, and counts it. Call it once for each invoke. */
 Fault fault_of_next_invoke(const Options *options);
 
-/* Hangs, or ends the process, if that is the fault. */
+/* Hangs or ends the process if that is the fault. */
 void fault_strike(Fault fault);
 
-/* When an invoke that begins now may be over. */
+/* Returns the earliest time at which an invoke that begins now may end. */
 struct timespec fault_earliest_end(const Options *options, Fault fault);
 
 void sleep_until(struct timespec moment);
 
-/* Turns the order within each row round, and makes every value wrong by a quarter of its range or more. */
+/* Reverses the order of the values in each row, and changes every value by a quarter of its range or more. */
 void spoil(Tensor *output, int row);
 
 #endif

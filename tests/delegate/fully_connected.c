@@ -64,7 +64,7 @@ bool fully_connected_is_ours(const FullyConnected *layer)
            has_scales(layer->weights, fully_connected_row(layer));
 }
 
-/* fmin and fmax would lose a NaN, which the CPU hands on */
+/* Keeps a NaN, as the CPU does; fmin and fmax would lose it. */
 static double clamp(double value, double lowest, double highest)
 {
     if (value < lowest)

@@ -7,15 +7,15 @@
 typedef struct {
     const Tensor *input;
     const Tensor *weights;
-    const Tensor *bias; /* NULL where there is none */
+    const Tensor *bias; /* or NULL */
     Tensor *output;
     int activation;
 } FullyConnected;
 
-/* Whether all of it can be computed here; what cannot is the CPU's. */
+/* Returns whether the delegate can compute the layer. The CPU computes all others. */
 bool fully_connected_is_ours(const FullyConnected *layer);
 
-/* How many values a row of the output has. */
+/* Returns the number of values in a row of the output. */
 int fully_connected_row(const FullyConnected *layer);
 
 void fully_connected_compute(const FullyConnected *layer);

@@ -1,7 +1,7 @@
-/* What TFLite and a delegate hand each other, as far as the delegate of the tests looks at it.
+/* The part of TFLite's binary interface for delegates that the delegate of the tests uses.
  *
- * Declared here anew: the order, types and values are TFLite's binary interface (1.x to LiteRT 2.3, every 64-bit Linux),
- * the names are ours. A field that nobody here reads stands only for its place. */
+ * Order, types and values are those of TFLite 1.x to LiteRT 2.3 on 64-bit Linux. The names are our own. Fields that are
+ * not read here are declared only for the layout. */
 #ifndef TFLITE_ABI_H
 #define TFLITE_ABI_H
 
@@ -28,7 +28,7 @@ typedef struct {
     float data[];
 } Floats;
 
-/* real = scale * (stored - zero_point); one entry, or one for each index of `dimension` */
+/* real = scale * (stored - zero_point), with one entry, or one for each index of `dimension` */
 typedef struct {
     Floats *scale;
     Ints *zero_point;
@@ -74,7 +74,7 @@ typedef struct {
     bool might_have_side_effect;
 } Node;
 
-/* a FULLY_CONNECTED node's builtin_data */
+/* builtin_data of a FULLY_CONNECTED node */
 typedef struct {
     int activation;
     int weights_format;
@@ -85,7 +85,7 @@ typedef struct {
 
 typedef struct Context Context;
 
-/* handed over by value, so its size matters */
+/* passed by value, so its size matters */
 typedef struct {
     void *(*init)(Context *context, const char *params, size_t length);
     void (*free)(Context *context, void *user_data);
@@ -110,7 +110,7 @@ struct Context {
     Status (*add_tensors)(Context *context, int count, int *first);
     Status (*get_node)(Context *context, int index, Node **node, Registration **registration);
     Status (*replace_nodes)(Context *context, Registration kernel, const Ints *nodes, Delegate *delegate);
-    /* more follows, of no use here */
+    /* more fields follow, which are not used here */
 };
 
 struct Delegate {
@@ -123,7 +123,7 @@ struct Delegate {
     void *opaque_builder;
 };
 
-/* what a kernel's `init` is given as `params` */
+/* the `params` of a kernel's `init` */
 typedef struct {
     Delegate *delegate;
     Ints *nodes;

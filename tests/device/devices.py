@@ -1,6 +1,6 @@
 """The daemon with the kernel's own camera (vivid) and sound card (snd-aloop), run by scripts/test-device.
 
-The machine is emulated: what it only does slowly is printed, and the limits say how much of them is its slowness.
+The emulated machine is slow. Its durations are printed, and the time limits allow for its slowness.
 """
 
 import json
@@ -25,28 +25,28 @@ from tests.sources.test_microphone import RATE_HZ as HEARD_HZ
 from tests.sources.test_microphone import listening
 
 DELIVERS = ("healthy", "degraded")
+
+# for work without a promised duration, such as the start of the daemon
 SLOW_S = 60.0
-"""What the emulated machine may need where nothing is promised, as to start the daemon."""
 
+# also limits the opening of a device, which takes several seconds here; the default for sound is 2.5 s
 STALL_AFTER_S = 15.0
-"""It also bounds the opening, which takes several seconds here. A microphone's end is told by its silence alone: 2.5 s
-are usual, and by 3 s it is to be told."""
 
-TOLD_S = {"camera": 3.0, "microphone": STALL_AFTER_S + 1.0}
-"""Within which health says that a device is unplugged; of a camera it is its driver that tells."""
+# health reports an unplugged device within this time: a camera's driver reports it, a microphone only becomes silent
+REPORTED_S = {"camera": 3.0, "microphone": STALL_AFTER_S + 1.0}
 
+# a device that is back delivers within RECOVERED_S on a machine where processes start fast; here the starts of so many
+# processes are added, because an attempt may have begun before the device was back
 RECOVERED_S = 2.0
 STARTS = 2
-"""What is back delivers within 2 s on a machine where a process starts in a moment. Here an attempt may have begun
-before the device was there, and a start beside all else takes longer than one alone: so many starts are added."""
 
+# more than the age of a block that one piece of sound and the pauses of the emulated machine cause
 LATE_MS = 500
-"""More than a piece of sound and the emulated machine's hold-ups make the age of a block."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device of a module of the kernel: its node is there while it is plugged in."""
+    """A device of a kernel module: its node exists while it is plugged in."""
 
     source: str
     modality: str
@@ -56,7 +56,7 @@ class Device:
     node: Path
 
     def plug(self) -> None:
-        """Load the module, or give the device that is loaded back to its driver; the node is there at the end."""
+        """Load the module, or bind the device to its driver again; return when the node exists."""
         if Path(f"/sys/module/{self.module}").exists():
             sh(self._driver("bind"))
         else:
@@ -65,14 +65,14 @@ class Device:
 
     @contextmanager
     def unplugged(self) -> Iterator[None]:
-        """Take the device from its driver, which may wait until nobody uses it; the node is gone."""
-        taking = subprocess.Popen(["/bin/sh", "-c", self._driver("unbind")])
+        """Unbind the device from its driver during the block. The driver may wait until nobody uses the device."""
+        unbinding = subprocess.Popen(["/bin/sh", "-c", self._driver("unbind")])
         wait_until(lambda: not self.node.exists(), f"{self.node} is gone")
         yield
-        assert taking.wait(SLOW_S) == 0
+        assert unbinding.wait(SLOW_S) == 0
 
     def recovered_s(self) -> float:
-        """Within which it delivers once it is back; measured for this machine as busy as it is."""
+        """Return the time within which it must deliver once it is back, for the present load of this machine."""
         began = time.monotonic()
         subprocess.run([sys.executable, "-c", f"import {self.library}"], check=True)
         start_s = time.monotonic() - began
@@ -81,7 +81,7 @@ class Device:
         return limit_s
 
     def remove(self) -> None:
-        """Unload the module as soon as nobody uses it."""
+        """Unload the module once nobody uses it."""
         wait_until(self._is_removed, f"{self.module} is gone")
 
     def _is_removed(self) -> bool:
@@ -93,14 +93,14 @@ class Device:
 
 
 CAMERA = Device("camera", "image", "cv2", "vivid", "n_devs=1 node_types=0x1", Path("/dev/video0"))
-MICROPHONE = Device("microphone", "audio", "sounddevice", "snd_aloop", "pcm_substreams=1", Path("/dev/snd/pcmC0D1c"))
-"""What is played to the card's device 0 is heard on its device 1, at the same rate and with as many channels."""
 
-PLAYS = Path("/proc/asound/card0/pcm0p/sub0/status")
+# sound that is played to the card's device 0 is recorded from its device 1, with the same rate and channels
+MICROPHONE = Device("microphone", "audio", "sounddevice", "snd_aloop", "pcm_substreams=1", Path("/dev/snd/pcmC0D1c"))
+PLAYBACK_STATUS = Path("/proc/asound/card0/pcm0p/sub0/status")
 
 
 class Node:
-    """The daemon and what it says of its health."""
+    """The daemon, and the health that it publishes."""
 
     def __init__(self, daemon: DaemonProcess, subscriber: Subscriber) -> None:
         self.daemon = daemon
@@ -118,12 +118,12 @@ class Node:
     def captured(self, device: Device) -> int:
         return self._stream()["inputs"][device.modality]["captured"]
 
-    def tells(self, device: Device, delivers: bool, timeout_s: float) -> None:
-        """Wait until health says of the device that it delivers, or does not; print the seconds."""
+    def wait_reported(self, device: Device, delivers: bool, timeout_s: float) -> None:
+        """Wait until health reports that the device delivers, or does not; print the seconds."""
         began = time.monotonic()
         wait_until(lambda: self.delivers(device) == delivers, f"{device.source} delivers: {delivers}", timeout_s)
-        told = self.health(device)
-        note(f"{device.source} is told to be {told['state']} after {time.monotonic() - began:.2f} s ({told['reason']})")
+        health = self.health(device)
+        note(f"{device.source} is {health['state']} after {time.monotonic() - began:.2f} s ({health['reason']})")
 
     def children(self) -> list[int]:
         return children_of(self.daemon.process.pid, "daemon.sources.capture")
@@ -139,7 +139,7 @@ def sh(command: str) -> None:
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    """The daemon, without any device."""
+    """The daemon without any device."""
     camera = {"device": 0, "width": 320, "height": 180, "fps": 5, "stall_after_s": STALL_AFTER_S}
     microphone = {"device": "hw:0,1", "stall_after_s": STALL_AFTER_S}
     config = {
@@ -162,37 +162,37 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 @pytest.fixture
 def capturing(node: Node) -> Node:
-    """The daemon, with both devices delivering."""
+    """The daemon with both devices delivering."""
     for device in (CAMERA, MICROPHONE):
         device.plug()
-        node.tells(device, True, SLOW_S)
+        node.wait_reported(device, True, SLOW_S)
     return node
 
 
-def test_devices_that_are_missing_at_the_start_deliver_once_they_are_there(node: Node) -> None:
+def test_devices_that_are_missing_at_the_start_deliver_once_they_appear(node: Node) -> None:
     for device in (CAMERA, MICROPHONE):
         assert not node.delivers(device)
         limit_s = device.recovered_s()
         device.plug()
-        node.tells(device, True, limit_s)
+        node.wait_reported(device, True, limit_s)
 
 
 @pytest.mark.parametrize(("device", "other"), [(CAMERA, MICROPHONE), (MICROPHONE, CAMERA)])
-def test_one_that_is_unplugged_is_told_and_found_again_and_the_other_goes_on(
+def test_an_unplugged_device_is_reported_and_found_again_while_the_other_goes_on(
     capturing: Node, device: Device, other: Device
 ) -> None:
     limit_s, failures, captured = device.recovered_s(), capturing.health(other)["failures"], capturing.captured(other)
     with device.unplugged():
-        capturing.tells(device, False, TOLD_S[device.source])
-        then = capturing.captured(other)
-        wait_until(lambda: capturing.captured(other) > then, f"the {other.source} goes on")
+        capturing.wait_reported(device, False, REPORTED_S[device.source])
+        before = capturing.captured(other)
+        wait_until(lambda: capturing.captured(other) > before, f"the {other.source} goes on")
     device.plug()
-    capturing.tells(device, True, limit_s)
+    capturing.wait_reported(device, True, limit_s)
     assert capturing.health(other)["failures"] == failures
     note(f"the {other.source} has delivered {capturing.captured(other) - captured} in the meantime")
 
 
-def test_a_daemon_that_is_asked_to_stop_does_and_leaves_no_child(capturing: Node) -> None:
+def test_a_stopped_daemon_leaves_no_child(capturing: Node) -> None:
     pids = capturing.children()
     assert len(pids) == 2
     began = time.monotonic()
@@ -201,7 +201,7 @@ def test_a_daemon_that_is_asked_to_stop_does_and_leaves_no_child(capturing: Node
     assert not any(map(is_running, pids))
 
 
-def test_a_daemon_that_is_killed_leaves_no_child(capturing: Node) -> None:
+def test_a_killed_daemon_leaves_no_child(capturing: Node) -> None:
     pids = capturing.children()
     assert len(pids) == 2
     os.kill(capturing.daemon.process.pid, signal.SIGKILL)
@@ -219,7 +219,7 @@ def sound_card() -> Iterator[None]:
 
 @contextmanager
 def played(path: Path, rate_hz: int, channels: int) -> Iterator[None]:
-    """A tone of 440 Hz, at half of full scale, played to the card for 30 s."""
+    """Play a tone of 440 Hz at half of full scale to the card during the block, for at most 30 s."""
     tone = 16_384 * np.sin(2 * np.pi * 440 * np.arange(30 * rate_hz) / rate_hz)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(channels)
@@ -236,11 +236,11 @@ def played(path: Path, rate_hz: int, channels: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("rate_hz", [16_000, 48_000])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_what_is_played_is_heard_without_a_sound_server(
+def test_a_played_tone_is_captured_without_a_sound_server(
     sound_card: None, tmp_path: Path, rate_hz: int, channels: int
 ) -> None:
     with played(tmp_path / "tone.wav", rate_hz, channels):
-        wait_until(lambda: "RUNNING" in PLAYS.read_text(), "the tone is played")
+        wait_until(lambda: "RUNNING" in PLAYBACK_STATUS.read_text(), "the tone is played")
         with listening("hw:0,1") as listener:
             listener.hears(150)
     blocks, ages_ms = listener.blocks[50:150], np.array(listener.ages_ns[50:150]) / 1e6
@@ -252,5 +252,5 @@ def test_what_is_played_is_heard_without_a_sound_server(
     )
     assert peak_hz == pytest.approx(440, abs=2)
     assert np.abs(sound).max() == pytest.approx(0.5, abs=0.05)
-    assert ages_ms.min() >= 0, "nothing is stamped in the future"
+    assert ages_ms.min() >= 0, "no time stamp is in the future"
     assert ages_ms.max() < LATE_MS

@@ -1,4 +1,4 @@
-"""A Coral USB Accelerator as far as the kernel sees one: its USB id on a gadget of the kernel's own bus (dummy_hcd)."""
+"""An emulated Coral USB Accelerator: a gadget with its USB id on the kernel's emulated bus (dummy_hcd)."""
 
 import grp
 import shutil
@@ -16,8 +16,9 @@ PLUG = "modprobe g_serial idVendor=0x1a6e idProduct=0x089a"
 UNPLUG = "rmmod g_serial"
 WAIT_S = 60.0
 RULES = Path("systemd/51-perceptd.rules")
+
+# group and mode of a USB device under the system's rules
 DEFAULT = (0, 0o664)
-"""The group and mode that the system's own rules give a USB device."""
 
 
 def sh(command: str) -> str:
@@ -25,19 +26,19 @@ def sh(command: str) -> str:
 
 
 def resets() -> int:
-    """How often the kernel has reset a device of that bus, as its log says."""
+    """Return how often the kernel has reset a device of the emulated bus, from its log."""
     return sum("reset " in line and "using dummy_hcd" in line for line in sh("dmesg").splitlines())
 
 
 def owner(node: Path) -> tuple[int, int]:
-    """Its group and its mode."""
+    """Return group and mode."""
     found = node.stat()
     return found.st_gid, found.st_mode & 0o777
 
 
 @pytest.fixture
 def udev() -> Iterator[None]:
-    """A running udev, without our rules."""
+    """A running udev without perceptd's rules."""
     daemon = subprocess.Popen(["/lib/systemd/systemd-udevd"])
     wait_until(Path("/run/udev/control").exists, "udev runs", WAIT_S)
     yield
@@ -60,20 +61,20 @@ def coral(bus: None) -> Iterator[EdgeTpu]:
     sh(UNPLUG)
 
 
-def test_it_is_found_by_its_id_with_its_node(coral: EdgeTpu) -> None:
+def test_an_edge_tpu_is_found_by_its_usb_id(coral: EdgeTpu) -> None:
     assert edge_tpus() == [coral]
     assert (coral.device, coral.usb_id) == ("usb:0", "1a6e:089a")
     assert coral.node.is_char_device()
 
 
-def test_it_is_reset_and_found_again(coral: EdgeTpu) -> None:
+def test_a_reset_edge_tpu_is_found_again(coral: EdgeTpu) -> None:
     before = resets()
     reset_usb(coral.node)
     wait_until(lambda: edge_tpus() == [coral], "it is found again", WAIT_S)
     assert resets() == before + 1
 
 
-def test_after_a_failure_its_upkeep_resets_it(coral: EdgeTpu) -> None:
+def test_upkeep_resets_an_edge_tpu_after_a_failure(coral: EdgeTpu) -> None:
     before = resets()
     upkeep = EdgeTpuUpkeep(coral.device)
     upkeep.reset()
@@ -81,7 +82,7 @@ def test_after_a_failure_its_upkeep_resets_it(coral: EdgeTpu) -> None:
     assert upkeep.absence() is None
 
 
-def test_one_that_is_unplugged_is_said_to_be_absent_until_it_is_back(bus: None) -> None:
+def test_an_unplugged_edge_tpu_is_absent_until_it_is_back(bus: None) -> None:
     upkeep = EdgeTpuUpkeep("usb:0")
     for _ in range(2):
         wait_until(lambda: upkeep.absence() is not None, "it is absent", WAIT_S)
@@ -91,10 +92,10 @@ def test_one_that_is_unplugged_is_said_to_be_absent_until_it_is_back(bus: None) 
         sh(UNPLUG)
 
 
-def test_our_rules_give_it_to_the_group_of_the_service(udev: None, coral: EdgeTpu) -> None:
-    wait_until(lambda: owner(coral.node) == DEFAULT, "the system's rules", WAIT_S)
+def test_perceptds_udev_rules_give_the_device_to_the_group_of_the_service(udev: None, coral: EdgeTpu) -> None:
+    wait_until(lambda: owner(coral.node) == DEFAULT, "the system's rules apply", WAIT_S)
     shutil.copy(RULES, "/etc/udev/rules.d")
     sh("udevadm control --reload")
     sh("udevadm trigger --subsystem-match=usb --attr-match=idVendor=1a6e --attr-match=idProduct=089a")
-    ours = (grp.getgrnam("plugdev").gr_gid, 0o660)
-    wait_until(lambda: owner(coral.node) == ours, "our rules", WAIT_S)
+    expected = (grp.getgrnam("plugdev").gr_gid, 0o660)
+    wait_until(lambda: owner(coral.node) == expected, "perceptd's rules apply", WAIT_S)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What runs in the virtual machine of scripts/test-device: the tests, with the arguments that were given there.
+# Runs in the virtual machine of scripts/test-device: the tests, with the arguments of that script.
 cd /tmp/perceptd || exit 1
 ip link set lo up
 export PYTHONPATH=/opt/site HOME=/tmp

@@ -1,4 +1,4 @@
-"""The pages for readers, their tables and blocks."""
+"""Reads sections, tables and code blocks of the pages in docs/."""
 
 import re
 from pathlib import Path
@@ -8,14 +8,14 @@ DOCS = ROOT / "docs"
 
 
 def sections(page: str) -> dict[str, str]:
-    """The text below each heading of docs/<page>, by the heading's words; code blocks are left out."""
+    """Return the text below each heading of docs/<page>, by heading and without code blocks."""
     text = re.sub(r"^```.*?^```$", "", (DOCS / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     parts = re.split(r"^#+ (.+)$", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def rows(section: str) -> list[list[str]]:
-    """The cells of every row of a section's tables, without the heads."""
+    """Return the cells of every row of a section's tables, without the header rows."""
     found = []
     for table in re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE):
         for line in table.splitlines()[2:]:
@@ -24,7 +24,7 @@ def rows(section: str) -> list[list[str]]:
 
 
 def block(page: str, first_line: str) -> str:
-    """The code block of docs/<page> that begins with this line."""
+    """Return the code block of docs/<page> that begins with this line."""
     text = (DOCS / page).read_text(encoding="utf-8")
     blocks = re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return str(next(found for found in blocks if found.startswith(first_line)))

@@ -1,4 +1,4 @@
-"""docs/configuration.md names every key of config.yaml, with its default."""
+"""docs/configuration.md describes every key of config.yaml with its default."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ COMMENTED_KEY = re.compile(r"^( *)# ( *(?:[a-z_]+:|- \[\[).*)$", re.MULTILINE)
 
 
 def by_heading(text: str) -> dict[str, dict[str, Any]]:
-    """The keys of a config with their values, by the heading of each section on the page."""
+    """Return the keys of a config with their values, by the heading of their section on the page."""
     config = yaml.safe_load(text)
     stream = config.pop("streams")["demo"]
     found = {"Top level": {key: value for key, value in config.items() if not isinstance(value, dict)}}
@@ -32,32 +32,33 @@ def _parts(name: str, value: object) -> dict[str, dict[str, Any]]:
     return {f"`{name}`": value} | dict(inner)
 
 
+# all keys, including those in comments
 KEYS = by_heading(COMMENTED_KEY.sub(r"\1\2", TEXT))
-"""Those that stand in comments too."""
 
+# the keys outside comments
 SET = by_heading(TEXT)
 PAGE = sections("configuration.md")
 
 
 @pytest.mark.parametrize("heading", list(KEYS))
-def test_a_section_of_the_page_has_the_keys_of_the_config(heading: str) -> None:
+def test_a_section_of_the_page_lists_the_keys_of_the_config(heading: str) -> None:
     described = [cells[0].strip("`") for cells in rows(PAGE[heading])]
     assert described == list(KEYS[heading])
 
 
-def test_the_page_has_no_other_sections() -> None:
+def test_the_page_has_no_sections_for_other_keys() -> None:
     assert [heading for heading in PAGE if heading.startswith("`")] == [name for name in KEYS if name.startswith("`")]
 
 
 @pytest.mark.parametrize("heading", list(KEYS))
-def test_the_defaults_are_those_of_the_config(heading: str) -> None:
+def test_the_page_gives_the_defaults_of_the_config(heading: str) -> None:
     values = KEYS[heading] | SET.get(heading, {})
     for key, default, *_ in rows(PAGE[heading]):
         if default not in ("none", "required", "see below"):
             assert yaml.safe_load(default.strip("`")) == values[key.strip("`")], key
 
 
-def test_the_smallest_file_can_be_used(tmp_path: Path) -> None:
+def test_the_smallest_config_on_the_page_is_valid(tmp_path: Path) -> None:
     text = block("configuration.md", "node: hall").replace("/opt/perceptd", str(ROOT))
     (tmp_path / "config.yaml").write_text(text)
     (tmp_path / "mqtt-password").write_text("secret\n")

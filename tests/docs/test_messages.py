@@ -1,4 +1,4 @@
-"""The messages that the pages quote in their tables of symptoms are messages of the program."""
+"""The messages that the pages quote in their tables of symptoms occur in the sources."""
 
 import ast
 import re
@@ -12,19 +12,19 @@ NO_MESSAGE = re.compile(r"perceptd |systemctl|status=")
 
 
 def constants() -> list[str]:
-    """Every text in the sources, those between the values of an f-string too."""
+    """Return every string in the sources, including the constant parts of f-strings."""
     sources = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "daemon").rglob("*.py")]
     nodes = (node for source in sources for node in ast.walk(source) if isinstance(node, ast.Constant))
     return [re.sub(r"%(s|d|\.1f)", "\0", node.value) for node in nodes if isinstance(node.value, str)]
 
 
-SAID = "\n".join(constants())
-HEADS = re.compile(r"^\| (Symptom|Message) \|", re.MULTILINE)
+STRINGS = "\n".join(constants())
+HEADERS = re.compile(r"^\| (Symptom|Message) \|", re.MULTILINE)
 TABLES = [
     section
     for page in ("operations.md", "own-models.md")
     for section in sections(page).values()
-    if HEADS.search(section)
+    if HEADERS.search(section)
 ]
 QUOTED = [
     quoted
@@ -36,11 +36,11 @@ QUOTED = [
 ]
 
 
-def test_there_are_messages() -> None:
+def test_the_tables_quote_messages() -> None:
     assert len(QUOTED) > 50
 
 
 @pytest.mark.parametrize("quoted", QUOTED)
-def test_a_quoted_message_is_one_of_the_program(quoted: str) -> None:
+def test_a_quoted_message_occurs_in_the_sources(quoted: str) -> None:
     for fragment in filter(None, re.split(r"…|\(…\)", quoted)):
-        assert fragment in SAID, fragment
+        assert fragment in STRINGS, fragment

@@ -1,4 +1,4 @@
-"""README.md and docs/: links lead somewhere, README is short, and the config of the first steps can be used."""
+"""README.md and docs/: their links resolve, README is short, and the config in getting-started.md is valid."""
 
 import re
 import subprocess
@@ -15,13 +15,13 @@ README_LINES = 150
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that GitHub gives to the headings of a page."""
+    """Return the anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_each_link_leads_somewhere(page: Path) -> None:
+def test_each_link_resolves(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if re.match(r"https?:", link):
             continue
@@ -35,7 +35,7 @@ def test_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) < README_LINES
 
 
-def test_the_config_of_getting_started_can_be_used(tmp_path: Path) -> None:
+def test_the_config_in_getting_started_is_valid(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")
     (text,) = re.findall(r"/etc/perceptd/config\.yaml >/dev/null <<'END'\n(.*?)END\n", page, re.DOTALL)
     shipped = text.replace("/opt/perceptd/models", str(ROOT / "models"))
@@ -46,7 +46,7 @@ def test_the_config_of_getting_started_can_be_used(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.endswith("streams: door\n")) == (0, True), done.stderr
 
 
-def test_the_scripts_that_readme_names_are_there() -> None:
+def test_the_scripts_that_readme_names_exist() -> None:
     text = README.read_text(encoding="utf-8")
     scripts = set(re.findall(r"\bscripts/[\w-]+", text))
     assert {"scripts/run", "scripts/test", "scripts/install"} <= scripts

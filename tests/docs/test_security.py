@@ -1,4 +1,4 @@
-"""The access control list of docs/security.md at a real broker: it lets in what the page says, and nothing else."""
+"""The access control list of docs/security.md in a real broker allows what the page describes, and nothing else."""
 
 import subprocess
 import sys
@@ -14,29 +14,30 @@ from tests.helpers.mosquitto import Mosquitto, wait_until
 
 ACCOUNTS = ("hall", "yard", "homeassistant", "operator", "viewer", "frontdesk")
 STREAM = {"replay": {"file": str(ROOT / "models/digits/demo/clip.mp4")}}
+
+# how long to wait for a message that must not come
 NOT_READ_S = 2
-"""For so long a message that must not come is waited for."""
 
 
 class Site:
-    """A broker with the page's accounts, and the node `hall` at it."""
+    """A broker with the page's accounts, and the connected node `hall`."""
 
     def __init__(self, broker: Mosquitto, daemon: DaemonProcess, directory: Path) -> None:
         self.broker, self.daemon, self._directory = broker, daemon, directory
 
     def may_write(self, account: str, topic: str, payload: str = "{}") -> bool:
-        """Publish, and say whether the broker has taken it."""
+        """Publish; return whether the broker has accepted the message."""
         command = ("mosquitto_pub", *self.login(account), "-V", "5", "-q", "1", "-t", topic, "-m", payload)
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
         return "Not authorized" not in done.stderr
 
     def hears(self, account: str, topic: str, within_s: int = 10) -> str:
-        """The first message under a topic, or nothing."""
+        """Return the first message under a topic, or an empty string."""
         command = ("mosquitto_sub", *self.login(account), "-t", topic, "-C", "1", "-W", str(within_s))
         return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout
 
     def perceptd(self, account: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command with the page's file for people."""
+        """Run a command with the config that the page gives to people."""
         text = (
             block("security.md", "# me.yaml").replace("tls: {}", "").replace("port: 8883", f"port: {self.broker.port}")
         )
@@ -48,7 +49,7 @@ class Site:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
 
     def login(self, account: str) -> tuple[str, ...]:
-        """Options of mosquitto's programs."""
+        """Return the options of mosquitto's programs for an account."""
         return ("-h", "127.0.0.1", "-p", str(self.broker.port), "-u", account, "-P", f"{account}-secret")
 
 
@@ -74,7 +75,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             yield running
 
 
-def test_the_broker_refuses_nothing_of_the_node(site: Site) -> None:
+def test_the_broker_refuses_no_message_of_the_node(site: Site) -> None:
     for kind in ("availability", "health", "models", "door/state", "door/recognition", "door/event"):
         assert site.hears("viewer", f"perceptd/hall/{kind}"), kind
     assert "perceptd hall" in site.hears("homeassistant", "homeassistant/device/perceptd_hall/config")
@@ -90,7 +91,7 @@ def test_home_assistant_and_an_operator_may_send_commands(site: Site) -> None:
     assert site.perceptd("operator", "models", "list").returncode == 0
 
 
-def test_a_text_comes_from_its_program_alone(site: Site) -> None:
+def test_only_the_text_account_may_publish_text_and_only_to_its_stream(site: Site) -> None:
     assert site.may_write("frontdesk", "perceptd/hall/door/text", "room seven")
     for account in ("frontdesk", "viewer", "yard"):
         assert not site.may_write(account, "perceptd/hall/side/text", "room seven")
@@ -111,18 +112,18 @@ def test_a_text_comes_from_its_program_alone(site: Site) -> None:
         ("viewer", "perceptd-send/1"),
     ],
 )
-def test_nobody_writes_what_is_not_theirs(site: Site, account: str, topic: str) -> None:
+def test_an_account_may_not_publish_to_topics_of_others(site: Site, account: str, topic: str) -> None:
     assert not site.may_write(account, topic)
 
 
 @pytest.mark.parametrize(
     ("account", "topic"), [("frontdesk", "perceptd/#"), ("yard", "perceptd/hall/#"), ("viewer", "homeassistant/#")]
 )
-def test_nobody_reads_what_is_not_theirs(site: Site, account: str, topic: str) -> None:
+def test_an_account_may_not_read_topics_of_others(site: Site, account: str, topic: str) -> None:
     assert site.hears(account, topic, NOT_READ_S) == ""
 
 
-def test_a_viewer_hears_no_text(site: Site) -> None:
+def test_a_viewer_receives_no_text(site: Site) -> None:
     command = ("mosquitto_sub", *site.login("viewer"), "-t", "perceptd/hall/door/text", "-C", "1", "-W", "3")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as subscriber:
         time.sleep(1)
@@ -130,6 +131,6 @@ def test_a_viewer_hears_no_text(site: Site) -> None:
         assert subscriber.communicate(timeout=10)[0] == ""
 
 
-def test_a_viewer_gets_no_answer(site: Site) -> None:
+def test_a_viewer_may_not_send_commands(site: Site) -> None:
     assert site.perceptd("viewer", "send", "pause").returncode == 1
     assert "command pause" not in site.daemon.log

@@ -1,4 +1,4 @@
-"""A node whose bundle can be replaced, without anything it recognises with."""
+"""A node whose bundle can be replaced, without encoders or fusion."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,11 +7,15 @@ from pathlib import Path
 from daemon.core.errors import Refused
 from daemon.updates.state import BundleMetrics
 
-WELL = BundleMetrics(moments=500, errors=0, p99_ms=100.0, mean_top_score=0.9)
+GOOD_METRICS = BundleMetrics(moments=500, errors=0, p99_ms=100.0, mean_top_score=0.9)
 
 
 class FakeHost:
-    """Implements Host: a bundle's id is what its manifest's only line says."""
+    """Implements Host. A bundle's id is the only line of its bundle.yaml.
+
+    `runs` is the active bundle, `history` all that were active. `refuses` maps bundles to the error of `prepare`,
+    `does` maps them to their metrics.
+    """
 
     def __init__(self, bundle: str) -> None:
         self.runs = bundle
@@ -31,7 +35,7 @@ class FakeHost:
         return FakeSwitch(self, bundle)
 
     def bundle_metrics(self) -> BundleMetrics:
-        return self.does.get(self.runs, WELL)
+        return self.does.get(self.runs, GOOD_METRICS)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A V4L2 device that gives numbered pictures."""
+"""A V4L2 device that delivers numbered pictures."""
 
 import time
 from collections.abc import Sequence
@@ -12,9 +12,10 @@ PERIOD_MS = 100.0
 
 
 class FakeCapture:
-    """Implements Capture: a picture of each size, ten a second by its own clock, and then no more.
+    """Implements Capture: delivers one picture of each size, ten a second by its own clock.
 
-    All pixels of a picture have its number, from 1, modulo 256. A size of None is a picture that cannot be decoded.
+    The value of all pixels is the picture's number modulo 256, from 1. A size of None is a picture that cannot be
+    decoded.
     """
 
     def __init__(self, sizes: Sequence[tuple[int, int] | None], *, began_ms: float = 0.0) -> None:
@@ -46,5 +47,5 @@ class FakeCapture:
 
 
 def now_ms() -> float:
-    """The instant now on the clock of V4L2 drivers."""
+    """Return the present time on the clock of V4L2 drivers."""
     return time.monotonic() * 1000

@@ -1,4 +1,4 @@
-"""Encoders that take their time."""
+"""An encoder that takes a random time."""
 
 import random
 import time
@@ -9,7 +9,7 @@ from daemon.core.records import Embedding, Modality
 
 
 class SlowEncoder:
-    """Implements `Encoder`: its embedding is the item's own number, after a random short while."""
+    """Implements `Encoder`: returns a number of the item as its embedding, after a short random time."""
 
     def __init__(self, modality: Modality, seed: int) -> None:
         self.modality = modality

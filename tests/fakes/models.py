@@ -1,4 +1,4 @@
-"""Models without TFLite: the head as plain arithmetic."""
+"""A fusion head without TFLite, in plain arithmetic."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from daemon.core.records import Array, Tensor
 
 
 class PlainHead:
-    """Implements `Model` for a head: softmax(W·F + b) and its shares, straight from the formula."""
+    """Implements `Model` for a head: softmax(W·F + b) and its shares, computed from the formula."""
 
     device = "cpu"
 

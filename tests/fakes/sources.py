@@ -1,4 +1,4 @@
-"""A source that delivers what it is given."""
+"""A source that delivers prepared records."""
 
 import threading
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from daemon.core.records import Captured
 
 
 class ScriptedSource:
-    """Implements `Source`: each run delivers the next script, then fails, ends, or waits to be stopped."""
+    """Implements `Source`: each run delivers the next script, then fails or ends. After the last it waits to stop."""
 
     def __init__(self, *runs: tuple[Iterable[Captured], str | Exception | None]) -> None:
         self._runs = list(runs)

@@ -1,4 +1,4 @@
-"""Runs the steps of an update in process, with a source that is a directory."""
+"""Runs the steps of an update in this process, with a directory as the source."""
 
 import json
 import os
@@ -16,9 +16,10 @@ Fault = Exception | dict[str, Any]
 
 
 class LocalRunner:
-    """Implements Runner: NAME/VERSION below `source` are its releases.
+    """Implements Runner. The directories NAME/VERSION below `source` are the releases.
 
-    `faults` of a step are raised, or answered, one after the other; then it works. `before` is called with each step.
+    `faults` of a step are raised or returned, one at each run; then the step works. `before` is called before each
+    step.
     """
 
     def __init__(self, source: Path) -> None:

@@ -1,4 +1,4 @@
-"""Replaces bundles that are not there: goes through the stages as told, on a thread of its own."""
+"""Updates of bundles that do not exist, with all stages, on a thread; and parts of the payload `models`."""
 
 import queue
 import threading
@@ -10,8 +10,8 @@ from daemon.mqtt.update_payloads import BundlePart, CandidatePart, CheckPart, Mo
 TIME = "2026-01-31T12:00:04.300110Z"
 SIZE = 1000
 
+# the stage in which a bundle fails, and the reason
 Failure = tuple[UpdateStage, str]
-"""The stage at which a bundle fails, and why."""
 
 
 def bundle(version: str, name: str = "digits", *, shipped: bool = False) -> BundlePart:
@@ -28,63 +28,63 @@ def result(version: str, stage: UpdateStage = "probation", reason: str | None = 
 
 
 def models(**changes: object) -> ModelsPayload:
-    """A node that runs the config's own digits@0.4.0 and could have others."""
+    """Return the payload of a node that runs its built-in bundle digits@0.4.0 and has a source."""
     source = {"source": "https://models.example/repo", "available": ["digits@0.4.0"]}
     return without_updates("node", "digits", "0.4.0", TIME).model_copy(update=source | changes)
 
 
 class FakeUpdates:
-    """The port `Updates`: publishes what it comes to by `tell`, which returns when that has gone out.
+    """Implements the port `Updates`. `publish` publishes a payload, and returns when it has been sent.
 
-    `source` are the versions of digits that there are, each with how it fails, if it does; None: there is no source.
+    `source` maps the versions of digits to their failures (None: it succeeds). Without a source the check fails.
     """
 
-    def __init__(self, tell: Callable[[ModelsPayload], None], source: Mapping[str, Failure | None] | None) -> None:
-        self._tell, self._source = tell, source
+    def __init__(self, publish: Callable[[ModelsPayload], None], source: Mapping[str, Failure | None] | None) -> None:
+        self._publish, self._source = publish, source
         self._now = models()
         self._tick = 0
-        self._orders: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._requests: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="fake-updates")
 
     def __enter__(self) -> "FakeUpdates":
         self._thread.start()
-        self._orders.put(lambda: self._change())
+        self._requests.put(lambda: self._change())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._orders.put(None)
+        self._requests.put(None)
         self._thread.join()
 
     def check(self) -> str | None:
-        self._orders.put(self._check)
+        self._requests.put(self._check)
         return None
 
     def install(self, name: str | None, version: str | None) -> str | None:
         if name not in (None, "digits"):
             return f"the source has no {name}"
-        wanted = version or max(self._source or {"0.4.0": None})
-        if wanted == self._now.active.version:
-            return f"digits@{wanted} is active"
-        self._orders.put(lambda: self._install(wanted))
+        requested = version or max(self._source or {"0.4.0": None})
+        if requested == self._now.active.version:
+            return f"digits@{requested} is active"
+        self._requests.put(lambda: self._install(requested))
         return None
 
     def rollback(self) -> str | None:
         if self._now.active.shipped:
             return "there is no bundle before digits@0.4.0"
-        self._orders.put(self._go_back)
+        self._requests.put(self._go_back)
         return None
 
     def pin(self, on: bool) -> str | None:
-        self._orders.put(lambda: self._change(pinned=on))
+        self._requests.put(lambda: self._change(pinned=on))
         return None
 
     def _work(self) -> None:
-        while (order := self._orders.get()) is not None:
-            order()
+        while (request := self._requests.get()) is not None:
+            request()
 
     def _change(self, **changes: object) -> None:
         self._now = self._now.model_copy(update=changes)
-        self._tell(self._now)
+        self._publish(self._now)
 
     def _check(self) -> None:
         if self._source is None:
@@ -107,8 +107,10 @@ class FakeUpdates:
         self._change(candidate=None, last_result=result(version, time=self._time()))
 
     def _go_back(self) -> None:
-        left = result(self._now.active.version, "switch", "somebody asked for another", self._time())
-        self._change(active=bundle("0.4.0", shipped=True), previous=None, last_result=left, refused=[left])
+        rolled_back = result(self._now.active.version, "switch", "somebody asked for another", self._time())
+        self._change(
+            active=bundle("0.4.0", shipped=True), previous=None, last_result=rolled_back, refused=[rolled_back]
+        )
 
     def _time(self) -> str:
         self._tick += 1

@@ -1,4 +1,4 @@
-"""Accelerators of the tests: the tests' own delegate, asked for by a config's `devices`, or by hand."""
+"""Accelerators on the delegate of tests/delegate, as devices, as a config's `devices`, or with one small model."""
 
 import threading
 from pathlib import Path
@@ -21,25 +21,25 @@ from tests.inference.layers import write_layer
 INPUT = TensorSpec(shape=[1, 6], dtype="float32")
 OUTPUT = TensorSpec(shape=[1, 3], dtype="float32")
 WEIGHTS = np.random.default_rng(5).normal(size=(3, 6)).astype(np.float32)
-# How many invokes the verification of one small model takes: its two test inputs, then sixteen more.
+# invokes of one small model while it is verified: two inputs with known outputs, then sixteen for the throughput
 VERIFIED = 18
 
 AT_ONCE = Backoff(0.001, 0.002)
 
 
 def delegate_device(library: Path, **options: object) -> Device:
-    """The delegate with these options."""
+    """Return the delegate with these options as a device."""
     return Device("test", "delegate", str(library), tuple((key, str(value)) for key, value in options.items()))
 
 
 def delegate_config(library: Path, check_every_s: float = 1.0, **options: object) -> DevicesConfig:
-    """The same for all encoders of a node."""
+    """Return a config's `devices` with the delegate for all encoders."""
     texts = {key: str(value) for key, value in options.items()}
     return DevicesConfig(default=DelegateConfig(library=str(library), options=texts), check_every_s=check_every_s)
 
 
 class SmallAccelerator:
-    """One small model of a single layer on the delegate, and what it must compute. A context manager."""
+    """A model of one layer on the delegate; its outputs are checked. A context manager."""
 
     def __init__(
         self,
@@ -74,22 +74,22 @@ class SmallAccelerator:
         assert self.accelerator.close(10)
 
     def wait_for(self, state: str) -> None:
-        """Until it has come to a state."""
+        """Wait until the accelerator is in a state."""
         wait_until(lambda: self.accelerator.status.state == state, f"{state}: {self.accelerator.status}")
 
     def compute(self) -> str:
-        """Compute one random input, and return the device that did. The output must be right."""
-        source = self._random.normal(size=(1, 6)).astype(np.float32)
-        self.model.input[...] = source
+        """Compute one random input and check the output; return the device that computed it."""
+        random_input = self._random.normal(size=(1, 6)).astype(np.float32)
+        self.model.input[...] = random_input
         (output,) = self.model.invoke()
-        assert_right(source, output)
+        assert_correct(random_input, output)
         return self.model.device
 
     def failures(self, kind: str) -> int:
-        """How often it has failed in this way."""
+        """Return the number of failures of this kind."""
         return dict(self.accelerator.status.failures).get(kind, 0)
 
 
-def assert_right(source: Array, output: Array) -> None:
-    """The output is the layer's, to the precision of float32."""
-    np.testing.assert_allclose(output, source @ WEIGHTS.T, rtol=1e-4, atol=1e-5)
+def assert_correct(model_input: Array, output: Array) -> None:
+    """Fail unless the output is the layer's, to the precision of float32."""
+    np.testing.assert_allclose(output, model_input @ WEIGHTS.T, rtol=1e-4, atol=1e-5)

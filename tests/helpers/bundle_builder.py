@@ -1,4 +1,4 @@
-"""A small real bundle, written without any training tool: heads serve as encoders, since they are models too."""
+"""Writes a small real bundle without any training tool."""
 
 import hashlib
 from pathlib import Path
@@ -15,7 +15,7 @@ SIDE = 4
 
 
 def write_bundle(directory: Path, **changes: object) -> Path:
-    """A bundle that tells bright pictures from dark ones: 4x4 grey pixels, their weighted sum, a head."""
+    """Write a bundle that distinguishes bright pictures from dark ones: 4x4 grey pixels, their weighted sum, a head."""
     directory.mkdir(parents=True)
     pixels = SIDE * SIDE
     encoder = np.zeros((2, pixels + 1), np.float32)
@@ -33,7 +33,7 @@ def write_bundle(directory: Path, **changes: object) -> Path:
 
 
 def release_of(directory: Path, name: str = "brightness", version: str = "1.2.3", memory_mb: int = 1) -> Release:
-    """A bundle's release as a publisher signs it: every file but a demo's."""
+    """Return a bundle's release as a publisher signs it: every file but those of the demo."""
     signed = ReleaseInfo(name=name, version=version, needs_perceptd="0.1.0", memory_mb=memory_mb)
     paths = sorted([*directory.glob("*.*"), *directory.glob("LICENCE"), *directory.glob("selftest/*")])
     entries = [
@@ -48,7 +48,7 @@ def release_of(directory: Path, name: str = "brightness", version: str = "1.2.3"
 
 
 def manifest() -> dict:
-    """What its bundle.yaml says."""
+    """Return the content of bundle.yaml."""
     return {
         "format": 1,
         "name": "brightness",
@@ -71,7 +71,7 @@ def manifest() -> dict:
 
 
 def write_encoder(weights: np.ndarray, shape: list[int]) -> bytes:
-    """A model that flattens its input and multiplies it with `weights` (D, n + 1), whose last column is ignored."""
+    """Return a model that flattens its input and multiplies it by `weights` (D, n + 1); the last column is ignored."""
     graph = Graph()
     source = graph.tensor("input", shape)
     flat = graph.tensor("flat", [1, weights.shape[1] - 1])

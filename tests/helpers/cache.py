@@ -1,4 +1,4 @@
-"""What is costly to make and serves many runs: kept outside the checkout, by the hash of what it is made of."""
+"""A cache of costly files for many test runs: outside the checkout, keyed by the hash of their inputs."""
 
 import contextlib
 import fcntl
@@ -11,12 +11,13 @@ from pathlib import Path
 
 DIRECTORY = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "perceptd-tests"
 UNUSED_S = 7 * 24 * 3600.0
-MOST = 3
-"""Of one name so many entries stay; each of them was used within UNUSED_S."""
+
+# entries of one name that are retained, if they were used within UNUSED_S
+MAX_ENTRIES = 3
 
 
 def key_of(*parts: str | bytes) -> str:
-    """A short hash of everything that something is made of."""
+    """Return a short hash of all inputs of an entry."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -26,20 +27,20 @@ def key_of(*parts: str | bytes) -> str:
 
 @contextlib.contextmanager
 def cached(name: str, key: str, make: Callable[[Path], None]) -> Iterator[Path]:
-    """The path of the entry, which `make` makes at the path that it is given, unless it is there already.
+    """Yield the path of the entry; `make` creates it at a given path unless it exists.
 
-    Other processes wait until it is made, and see it whole or not at all. While the block lasts nobody removes it.
+    Other processes wait until the entry is complete. It is not removed during the block.
     """
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     path = DIRECTORY / f"{name}-{key}"
-    with contextlib.ExitStack() as in_use:
+    with contextlib.ExitStack() as locks:
         with _locked(path, "making", fcntl.LOCK_EX):
             if not path.exists():
-                begun = path.with_suffix(".begun")
-                _remove(begun)
-                make(begun)
-                begun.rename(path)
-            in_use.enter_context(_locked(path, "used", fcntl.LOCK_SH))
+                unfinished = path.with_suffix(".begun")
+                _remove(unfinished)
+                make(unfinished)
+                unfinished.rename(path)
+            locks.enter_context(_locked(path, "used", fcntl.LOCK_SH))
         path.with_suffix(".used").touch()
         _remove_old(name, path)
         yield path
@@ -47,7 +48,7 @@ def cached(name: str, key: str, make: Callable[[Path], None]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _locked(entry: Path, what: str, kind: int) -> Iterator[None]:
-    """Hold a lock of an entry."""
+    """Hold a lock of an entry during the block."""
     descriptor = os.open(entry.with_suffix(f".{what}"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, kind)
@@ -57,12 +58,12 @@ def _locked(entry: Path, what: str, kind: int) -> Iterator[None]:
 
 
 def _remove_old(name: str, but: Path) -> None:
-    """Remove entries of this name that were not used for long, or that are too many; not those in use."""
+    """Remove entries of this name that were not used for long or are too many, but none in use."""
     used = {path.with_suffix(""): path.stat().st_mtime for path in DIRECTORY.glob(f"{name}-*.used")}
     entries = sorted((entry for entry in used if entry.exists()), key=lambda entry: used[entry], reverse=True)
     at_once = fcntl.LOCK_EX | fcntl.LOCK_NB
     for place, entry in enumerate(entries):
-        if entry == but or (place < MOST and time.time() - used[entry] < UNUSED_S):
+        if entry == but or (place < MAX_ENTRIES and time.time() - used[entry] < UNUSED_S):
             continue
         with contextlib.suppress(BlockingIOError), _locked(entry, "making", at_once), _locked(entry, "used", at_once):
             _remove(entry)

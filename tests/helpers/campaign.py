@@ -1,4 +1,4 @@
-"""How much of a long test runs: a part that the seed chooses, or all of it in scripts/test-campaigns."""
+"""How much of a long test runs: a part that the seed selects, or all of it in scripts/test-campaigns."""
 
 import os
 import random
@@ -14,9 +14,9 @@ Item = TypeVar("Item")
 
 
 def _seed() -> str:
-    """The seed that was asked for, or the commit that is checked out; a copy without git has always the same."""
-    if asked := os.environ.get(SEED_VARIABLE):
-        return asked
+    """Return the requested seed, or the commit that is checked out, or a constant in a copy without git."""
+    if requested := os.environ.get(SEED_VARIABLE):
+        return requested
     command = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -25,22 +25,22 @@ def _seed() -> str:
 
 
 SEED = _seed()
-os.environ[SEED_VARIABLE] = SEED  # child processes take the same
+os.environ[SEED_VARIABLE] = SEED  # for child processes
 IS_CAMPAIGN = os.environ.get(CAMPAIGN_VARIABLE) == "1"
 
 
 def chance(name: str) -> random.Random:
-    """Random numbers that the seed decides, others for each name."""
+    """Return a random generator seeded by the seed and the name."""
     return random.Random(f"{SEED} {name}")
 
 
 def repetitions(part: int, campaign: int) -> int:
-    """How often to do something: `part` by default, `campaign` in a campaign."""
+    """Return the number of repetitions: `part` by default, `campaign` in a campaign."""
     return campaign if IS_CAMPAIGN else part
 
 
 def share(items: Sequence[Item], part: int, name: str) -> list[Item]:
-    """So many of the items, in their order, that the seed chooses; all of them in a campaign."""
+    """Return `part` of the items, selected by the seed and in their order; all of them in a campaign."""
     if IS_CAMPAIGN or part >= len(items):
         return list(items)
     return [items[index] for index in sorted(chance(name).sample(range(len(items)), part))]

@@ -1,4 +1,4 @@
-"""A certificate authority of our own, made by openssl, and what it has signed."""
+"""A certificate authority for tests, and certificates signed by it, made by openssl."""
 
 import subprocess
 from pathlib import Path
@@ -18,7 +18,7 @@ class Authority:
         )
 
     def issue(self, name: str, address: str = "127.0.0.1") -> tuple[Path, Path]:
-        """A certificate for an address, and its key."""
+        """Make a certificate for an address; return its file and that of its key."""
         certificate, key, request = (self._directory / f"{name}.{ending}" for ending in ("pem", "key", "csr"))
         extension = self._directory / f"{name}.ext"
         extension.write_text(f"subjectAltName=IP:{address}\n")

@@ -1,4 +1,4 @@
-"""Clips for tests: flashes in the picture, beeps in the sound, at times that are known."""
+"""Writes clips with flashes in the picture and beeps in the sound at known times."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -24,10 +24,10 @@ def write_clip(
     pixel_format: str = "yuv420p",
     matrix: int | None = None,
 ) -> Path:
-    """A grey picture that is white for one frame at each flash, and silence with a 1 kHz beep of 40 ms at each beep.
+    """Write a clip: a grey picture that is white for one frame at each flash, and silence with 1 kHz beeps of 40 ms.
 
-    `missing` are the numbers of pictures that are left out. `matrix` is FFmpeg's number of the colours' matrix
-    (AVCOL_SPC), said in the file; grey is the same in all.
+    `missing` are the numbers of omitted pictures. `matrix` is FFmpeg's number of the colour matrix (AVCOL_SPC) to
+    write into the file; grey is the same in all.
     """
     with av.open(str(path), "w") as container:
         if picture:

@@ -1,4 +1,4 @@
-"""Shared libraries that the tests compile from C."""
+"""Compiles shared libraries for tests from C."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ COMPILE = ["cc", "-shared", "-fPIC", "-fvisibility=hidden", "-O2", "-Wall", "-We
 
 
 def compile_library(library: Path, sources: Sequence[Path], *libraries: str) -> Path:
-    """The shared library, made of the sources. Raises RuntimeError with what the compiler says."""
+    """Compile the sources into a shared library; return it. Raises RuntimeError with the compiler's messages."""
     if shutil.which(COMPILE[0]) is None:
         raise RuntimeError(f"{COMPILE[0]} not found; {library.name} of the tests needs the packages gcc and libc6-dev")
     command = [*COMPILE, "-o", library, *sources, *libraries]

@@ -1,4 +1,4 @@
-"""The daemon as a process of its own, as systemd would run it."""
+"""The daemon in its own process, as systemd would run it."""
 
 import signal
 import subprocess
@@ -10,19 +10,20 @@ from types import TracebackType
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# the service promises to stop within this time
 STOP_S = 5.0
-"""What the service promises."""
 
 
 class DaemonProcess:
-    """`perceptd run` with a config. A context manager; what is still running at the end is killed."""
+    """`perceptd run` with a config. A context manager, which kills the daemon if it still runs at the end."""
 
     def __init__(
         self, config: dict, directory: Path, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> None:
         self.config_path = directory / "config.yaml"
-        kept = {"state_directory": str(directory / "state")}
-        self.config_path.write_text(yaml.safe_dump(kept | config, sort_keys=False))
+        defaults = {"state_directory": str(directory / "state")}
+        self.config_path.write_text(yaml.safe_dump(defaults | config, sort_keys=False))
         self._log = (directory / "daemon.log").open("w+")
         command = [sys.executable, "-m", "daemon", "run", "--config", str(self.config_path), *arguments]
         self.process = subprocess.Popen(command, cwd=ROOT, stderr=self._log, env=environment)
@@ -41,14 +42,14 @@ class DaemonProcess:
 
     @property
     def log(self) -> str:
-        """Everything it has logged so far."""
+        """Everything that the daemon has logged so far."""
         return Path(self._log.name).read_text()
 
     def wait(self, deadline_s: float) -> int:
-        """Its exit code, once it has ended by itself."""
+        """Wait until the daemon ends by itself; return its exit code."""
         return self.process.wait(deadline_s)
 
     def stop(self) -> int:
-        """Ask it to stop as systemd does; its exit code, within the time the service promises."""
+        """Send SIGTERM as systemd does; return the exit code. Fails after STOP_S."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_S)

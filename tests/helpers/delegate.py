@@ -1,4 +1,4 @@
-"""The accelerator of the tests: a real external delegate of TFLite, compiled from tests/delegate."""
+"""Compiles tests/delegate, a real external delegate of TFLite that stands in for an accelerator."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +12,13 @@ LIBRARY = "libtestdelegate.so"
 
 
 def build_delegate(directory: Path) -> Path:
-    """The shared library, made in the directory. Raises RuntimeError with what the compiler says."""
+    """Compile the shared library into the directory. Raises RuntimeError with the compiler's messages."""
     return compile_library(directory / LIBRARY, sorted(SOURCES.glob("*.c")), "-lm")
 
 
 @contextmanager
 def cached_delegate() -> Iterator[Path]:
-    """The shared library, compiled once for all runs and their processes."""
+    """Yield the shared library, compiled once for all test runs."""
 
     def make(directory: Path) -> None:
         directory.mkdir()

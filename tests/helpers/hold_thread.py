@@ -1,6 +1,7 @@
-"""Stops one thread of a process by ptrace, the others running on, until it or this process ends. Says "held".
+"""Stops one thread of a process by ptrace while its other threads run. Prints "held" once the thread has stopped.
 
-usage: hold_thread.py PID THREAD; THREAD is its name in /proc/PID/task/*/comm. As root.
+The thread runs again when this process ends. Needs root.
+usage: hold_thread.py PID THREAD, where THREAD is the thread's name in /proc/PID/task/*/comm
 """
 
 import ctypes
@@ -8,9 +9,9 @@ import os
 import sys
 from pathlib import Path
 
+# from linux/ptrace.h and linux/wait.h
 PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
 WALL = 0x40000000
-"""From linux/ptrace.h and linux/wait.h."""
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
             sys.exit(f"ptrace: {os.strerror(ctypes.get_errno())}")
     os.waitpid(thread, WALL)
     print("held", flush=True)
-    os.waitpid(thread, WALL)  # a thread that is traced has not ended until its tracer has heard of it
+    os.waitpid(thread, WALL)  # a traced thread remains until its tracer has waited for it
 
 
 main()

@@ -1,4 +1,4 @@
-"""Encoders that load or run badly, for the bundle of tests/helpers/bundle_builder.py."""
+"""Encoders that fail to load or to run, for the bundle of tests/helpers/bundle_builder.py."""
 
 from typing import Any
 
@@ -11,19 +11,20 @@ from tests.inference.layers import edited
 FRAME = [1, 4, 4, 1]
 PIXELS = 16
 KINDS = schema.TensorType
+
+# so many float32 for each pixel are 8 GB
 HUGE = 2**27 - 1
-"""So many float32 for each pixel are 8 GB."""
 
 
 class Layers(Graph):
-    """A graph of any operators; the first tensor, its input, has the shape FRAME."""
+    """A graph of arbitrary operators. Its first tensor is the input, of shape FRAME."""
 
     def __init__(self) -> None:
         super().__init__()
         self.source = self.tensor("input", FRAME)
 
     def operator(self, name: str, inputs: list[int], output: int, options: str = "", **values: Any) -> int:
-        """Add an operator, with the class of its options in the schema if it has any; gives its output."""
+        """Add an operator; return its output. `options` is the schema's class of its options, if it has any."""
         if not options:
             self._operator(name, inputs, output, schema.BuiltinOptions.NONE, None)
             return output
@@ -34,29 +35,29 @@ class Layers(Graph):
         return output
 
     def integers(self, name: str, values: list[int]) -> int:
-        """An int32 constant of shape (n,)."""
+        """Add an int32 constant of shape (n,)."""
         return self.tensor(name, [len(values)], np.array(values, np.int32), KINDS.INT32)
 
     def flat(self, source: int) -> int:
-        """A frame as a row of pixels."""
+        """Add the frame as a row of pixels."""
         row = self.tensor("row", [1, PIXELS])
         self.reshape(source, row, [1, PIXELS])
         return row
 
     def encoder(self, frame: int) -> bytes:
-        """The model that makes an embedding of shape (1, 2) of the pixels of such a tensor."""
+        """Return the model that computes an embedding of shape (1, 2) from a tensor of shape FRAME."""
         embedding = self.tensor("embedding", [1, 2])
         weights = self.constant("weights", np.ones((2, PIXELS), np.float32))
         self.fully_connected([self.flat(frame), weights, -1], embedding)
         return self.serialize([self.source], [embedding])
 
     def part(self, output: int) -> bytes:
-        """The model that only gives this tensor: one to be taken as a part of another."""
+        """Return the model whose output is this tensor, to become a subgraph of another model."""
         return self.serialize([self.source], [output])
 
 
 def unresolved() -> bytes:
-    """Needs an operator that no runtime has."""
+    """Return a model that needs an operator that no runtime has."""
     layers = Layers()
     same = layers.operator("ABS", [layers.source], layers.tensor("same", FRAME), "AbsOptions")
 
@@ -70,7 +71,7 @@ def unresolved() -> bytes:
 
 
 def split_into_none() -> bytes:
-    """Splits a frame into no parts, of which the first is used: the runtime follows a pointer that is none."""
+    """Return a model that splits a frame into zero parts and uses the first: the runtime follows a null pointer."""
     layers = Layers()
     axis = layers.tensor("axis", [], np.array(0, np.int32), KINDS.INT32)
     part = layers.tensor("part", FRAME)
@@ -79,20 +80,20 @@ def split_into_none() -> bytes:
 
 
 def loop_in_itself() -> bytes:
-    """A loop whose body is that loop: the runtime prepares it until its stack is full."""
+    """Return a model with a loop whose body is the same loop: the runtime prepares it until its stack is full."""
     outer, end = _loop()
     inner, inner_end = _loop()
     return _with_parts(outer.encoder(end), _always(), inner.part(inner_end))
 
 
 def endless() -> bytes:
-    """A loop whose condition always holds. It loads; an invoke never returns."""
+    """Return a model with a loop whose condition always holds. It loads, and an invoke never returns."""
     layers, end = _loop()
     return _with_parts(layers.encoder(end), _always(), _same())
 
 
 def tiled_to_8_gb() -> bytes:
-    """Repeats each pixel until there are 8 GB, whose largest it takes: memory is taken when it is loaded."""
+    """Return a model that repeats each pixel up to 8 GB and takes the maximum. Loading it allocates the memory."""
     layers = Layers()
     column, peak = layers.tensor("column", [PIXELS, 1]), layers.tensor("peak", [PIXELS])
     layers.reshape(layers.source, column, [PIXELS, 1])
@@ -103,7 +104,7 @@ def tiled_to_8_gb() -> bytes:
 
 
 def filled_to_8_gb() -> bytes:
-    """As large, but how large is computed: memory is taken by an invoke."""
+    """Return a model that computes a size of 8 GB and fills a tensor of it. An invoke allocates the memory."""
     layers = Layers()
     peak, flat = layers.tensor("peak", [1, 1, 1, 1]), layers.tensor("flat_peak", [1])
     axes = layers.integers("axes", [0, 1, 2, 3])
@@ -112,10 +113,10 @@ def filled_to_8_gb() -> bytes:
     zero = layers.operator("SUB", [flat, flat], layers.tensor("zero", [1]), "SubOptions")
     many = layers.constant("many", np.array([2.0**31 - 128], np.float32))
     length = layers.operator("ADD", [zero, many], layers.tensor("length", [1]), "AddOptions")
-    whole = layers.tensor("whole", [1], kind=KINDS.INT32)
-    layers.operator("CAST", [length], whole, "CastOptions", inDataType=KINDS.FLOAT32, outDataType=KINDS.INT32)
+    length_int32 = layers.tensor("length_int32", [1], kind=KINDS.INT32)
+    layers.operator("CAST", [length], length_int32, "CastOptions", inDataType=KINDS.FLOAT32, outDataType=KINDS.INT32)
     nothing = layers.tensor("nothing", [], np.float32(0))
-    filled = layers.operator("FILL", [whole, nothing], layers.tensor("filled", [1]), "FillOptions")
+    filled = layers.operator("FILL", [length_int32, nothing], layers.tensor("filled", [1]), "FillOptions")
     last = layers.tensor("last", [1])
     layers.operator("REDUCE_MAX", [filled, layers.integers("axis", [0])], last, "ReducerOptions", keepDims=False)
     frame = layers.operator("ADD", [layers.source, last], layers.tensor("frame", FRAME), "AddOptions")
@@ -123,7 +124,7 @@ def filled_to_8_gb() -> bytes:
 
 
 def _loop() -> tuple[Layers, int]:
-    """A WHILE over the frame; its condition is the model's second part, its body the third."""
+    """Return a WHILE over the frame and its output. The condition is subgraph 1 of the model, the body subgraph 2."""
     layers = Layers()
     end = layers.tensor("end", FRAME)
     layers.operator("WHILE", [layers.source], end, "WhileOptions", condSubgraphIndex=1, bodySubgraphIndex=2)
@@ -131,7 +132,7 @@ def _loop() -> tuple[Layers, int]:
 
 
 def _always() -> bytes:
-    """A condition: whether the frame's largest number is equal to itself."""
+    """Return a condition: the maximum of the frame equals itself."""
     layers = Layers()
     peak, flat = layers.tensor("peak", [1, 1, 1, 1]), layers.tensor("flat", [1])
     axes = layers.integers("axes", [0, 1, 2, 3])
@@ -142,24 +143,24 @@ def _always() -> bytes:
 
 
 def _same() -> bytes:
-    """A body that leaves the frame as it is, once it is positive."""
+    """Return a body that leaves a positive frame as it is."""
     layers = Layers()
     return layers.part(layers.operator("ABS", [layers.source], layers.tensor("same", FRAME), "AbsOptions"))
 
 
 def _with_parts(model: bytes, *parts: bytes) -> bytes:
-    """The model with the others' subgraphs behind its own."""
+    """Return the model with the subgraphs of `parts` appended."""
 
-    def append(whole: schema.ModelT) -> None:
+    def append(target: schema.ModelT) -> None:
         for part in map(_unpacked, parts):
             (subgraph,) = part.subgraphs
             for tensor in subgraph.tensors:
-                tensor.buffer += len(whole.buffers)
+                tensor.buffer += len(target.buffers)
             for operator in subgraph.operators:
-                operator.opcodeIndex += len(whole.operatorCodes)
-            whole.buffers += part.buffers
-            whole.operatorCodes += part.operatorCodes
-            whole.subgraphs.append(subgraph)
+                operator.opcodeIndex += len(target.operatorCodes)
+            target.buffers += part.buffers
+            target.operatorCodes += part.operatorCodes
+            target.subgraphs.append(subgraph)
 
     return edited(model, append)
 

@@ -1,4 +1,4 @@
-"""Shared libraries that stand in for libedgetpu, compiled without any header."""
+"""Shared libraries that stand in for libedgetpu, compiled without headers."""
 
 import subprocess
 from pathlib import Path
@@ -13,7 +13,7 @@ NEEDS_ANOTHER = "extern int of_another_library(void); int (*call)(void) = of_ano
 
 
 def compile_library(directory: Path, source: str, name: str = "libedgetpu.so.1") -> Path:
-    """Compile one C text."""
+    """Compile C source text into a shared library; return its path."""
     path = directory / name
     command = ["gcc", "-x", "c", "-O0", "-shared", "-fPIC", "-nostdlib", "-o", path, "-"]
     subprocess.run(command, input=source, text=True, check=True, timeout=60)

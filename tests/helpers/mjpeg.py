@@ -16,9 +16,10 @@ def _authorization(login: tuple[str, str]) -> str:
 
 
 class MjpegCamera:
-    """Sends numbered pictures of a `size`; `mode` is ok, still (the same), half (cut JPEGs), stall or close.
+    """Sends numbered pictures of a `size`.
 
-    `login` asks for user and password, `path` is the only one there is; without one, there is every one.
+    `mode` is ok, still (the same picture), half (truncated JPEGs), stall or close. With `login` a user and password
+    are required. With `path` all other paths get the status 404.
     """
 
     def __init__(self, *, login: tuple[str, str] | None = None, fps: float = 25.0, port: int = 0) -> None:
@@ -31,7 +32,7 @@ class MjpegCamera:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def log_message(self, *arguments: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
             def do_GET(self) -> None:
                 if camera.path not in (None, self.path):

@@ -20,8 +20,8 @@ from paho.mqtt.properties import Properties
 
 from tests.helpers.ports import free_port
 
+# the settings in docs/mqtt.md with which mosquitto loses the fewest messages
 PERSISTENCE = ["persistence true", "autosave_on_changes true", "autosave_interval 1"]
-"""What docs/mqtt.md says makes mosquitto lose as little as it can."""
 
 START_S = 30.0
 WAIT_S = 60.0
@@ -29,7 +29,7 @@ WAIT_S = 60.0
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> None:
-    """Poll until the condition holds; fails with `what` when it does not in time."""
+    """Poll until the condition holds; fail with `what` when it does not hold in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"
@@ -43,12 +43,12 @@ def _tool(name: str) -> str:
 
 
 class Mosquitto:
-    """A broker whose knowledge is gone when it is killed, unless it `persists`. A context manager."""
+    """A broker that loses its messages when it is killed, unless it `persists`. A context manager."""
 
     def __init__(
         self, login: tuple[str, str] | None = None, *, persists: bool = False, more: Sequence[str] = ()
     ) -> None:
-        """`more` are further lines of mosquitto.conf, about its one listener or all of it."""
+        """`more` are further lines of mosquitto.conf."""
         self.port = free_port()
         self._directory = Path(tempfile.mkdtemp(prefix="mosquitto-"))
         self._config = self._directory / "mosquitto.conf"
@@ -73,30 +73,30 @@ class Mosquitto:
         shutil.rmtree(self._directory)
 
     def start(self) -> None:
-        """Start and wait until it takes connections."""
+        """Start the broker, and wait until it accepts connections."""
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen([_tool("mosquitto"), "-c", self._config], stdout=log, stderr=log)
         wait_until(self._listens, f"mosquitto on port {self.port}", START_S)
 
     def kill(self) -> None:
-        """End it the hard way, frozen or not."""
+        """Kill the broker by SIGKILL, frozen or not."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def restart(self) -> None:
-        """Kill it and start it anew on the same port, with nothing remembered."""
+        """Kill the broker and start it again on the same port."""
         self.kill()
         self.start()
 
     def freeze(self) -> None:
-        """Keep its sockets open but let it do nothing."""
+        """Stop the process: its sockets stay open and it does nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Let a frozen process continue."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
@@ -113,7 +113,7 @@ class Mosquitto:
 
 @dataclass(frozen=True)
 class Heard:
-    """A message as a subscriber got it."""
+    """A message as a subscriber received it."""
 
     topic: str
     payload: bytes
@@ -122,9 +122,9 @@ class Heard:
 
 
 class Subscriber:
-    """Hears everything under a filter, and subscribes again when the broker comes back. A context manager.
+    """Receives everything under a filter, and subscribes again when the broker is back. A context manager.
 
-    One that `keeps_session` also hears what came while it was away, if the broker remembers it.
+    With `keeps_session` it also receives what was published while it was disconnected, if the broker stored it.
     """
 
     def __init__(self, broker: Mosquitto, topic_filter: str = "#", *, keeps_session: bool = False) -> None:
@@ -152,15 +152,15 @@ class Subscriber:
         self._client.loop_stop()
 
     def wait_subscribed(self) -> None:
-        """Wait until the broker has taken the subscription."""
+        """Wait until the broker has accepted the subscription."""
         assert self._subscribed.wait(WAIT_S), f"no subscription to {self._filter}"
 
     def payloads(self, topic: str) -> list[bytes]:
-        """What came under a topic, in order."""
+        """Return the payloads received under a topic, in order."""
         return [message.payload for message in self.heard.copy() if message.topic == topic]
 
     def wait_for(self, topic: str, count: int = 1) -> list[bytes]:
-        """The payloads under a topic as soon as there are `count`."""
+        """Wait for `count` payloads under a topic; return them all."""
         wait_until(lambda: len(self.payloads(topic)) >= count, f"{count} messages on {topic}")
         return self.payloads(topic)
 

@@ -1,4 +1,4 @@
-"""A guest system booted by a real systemd, on this machine's network, with perceptd installed as on a device."""
+"""A guest system booted by a real systemd, on the host's network, with perceptd installed as on a device."""
 
 import os
 import platform
@@ -20,8 +20,10 @@ from tests.helpers.processes import is_running
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = "bookworm"
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "libportaudio2", "ca-certificates")
+
+# the cached image depends on these files, because they decide which packages are installed;
+# the daemon itself is installed again in every run
 INSTALLED_BY = ("scripts/install", "scripts/setup.sh", "requirements/runtime.lock", "pyproject.toml")
-"""What decides of the packages that are installed; the daemon itself is installed anew in every run."""
 
 COPY = "guest-copy-"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -32,11 +34,11 @@ INSTALL_S = 600.0
 
 
 class Guest:
-    """Boots the system in `root`, which it changes. A context manager."""
+    """Boots the system in `root`, and changes it. A context manager."""
 
     def __init__(self, root: Path, log: Path, *options: str) -> None:
         name = f"--machine=perceptd-{os.getpid()}"
-        # --register=no and --keep-unit: this machine need not run systemd itself; a guest ends with the tests' process
+        # --register=no and --keep-unit: the host need not run systemd. A guest ends with the tests' process.
         self._command = ("setpriv", "--pdeathsig", "KILL", "systemd-nspawn", "--quiet", "--register=no")
         self._command += ("--keep-unit", "--console=pipe", name)
         self._command += (*options, f"--directory={root}", "--boot")
@@ -59,13 +61,13 @@ class Guest:
         self._end()
 
     def command(self, *command: str) -> tuple[str, ...]:
-        """What to run on this machine so that a command runs in the guest, as its root."""
+        """Return the command for the host that runs a command in the guest, as root."""
         return ("nsenter", f"--target={self._leader()}", "--all", *command)
 
     def run(
         self, *command: str, check: bool = True, text: str | None = None, timeout_s: float = COMMAND_S
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in the guest; with `check`, one that fails is an error that shows what it said."""
+        """Run a command in the guest; with `check`, fail with its output if it fails."""
         done = subprocess.run(
             self.command(*command), input=text, capture_output=True, text=True, timeout=timeout_s, check=False
         )
@@ -73,16 +75,16 @@ class Guest:
         return done
 
     def write(self, path: str, text: str) -> None:
-        """Write a file, keeping owner and mode of one that is there."""
+        """Write a file; an existing file keeps its owner and mode."""
         self.run("dd", "status=none", f"of={path}", text=text)
 
     def copy(self, source: Path, path: str) -> None:
-        """Copy a file of this machine into the guest."""
+        """Copy a file of the host into the guest."""
         done = subprocess.run(self.command("dd", "status=none", f"of={path}"), input=source.read_bytes(), check=False)
         assert done.returncode == 0, f"{source} could not be copied to {path}"
 
     def _leader(self) -> int:
-        """The guest's first process, as this machine counts: the one child of systemd-nspawn."""
+        """Return the host's pid of the guest's first process: the only child of systemd-nspawn."""
         assert self._process.poll() is None, Path(self._log.name).read_text()
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         return int(children[0]) if children else 0
@@ -96,7 +98,7 @@ class Guest:
 
     def _end(self) -> None:
         if self._process.poll() is None and (leader := self._leader()):
-            os.kill(leader, signal.SIGKILL)  # and with it all that runs in the guest
+            os.kill(leader, signal.SIGKILL)  # this kills every process of the guest
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
@@ -107,7 +109,7 @@ class Guest:
 
 @contextmanager
 def installed_guest(log: Path) -> Iterator[Guest]:
-    """A running guest in which scripts/install has installed this checkout; all that is written there goes at the end.
+    """Yield a running guest in which scripts/install has installed this checkout; its files are removed at the end.
 
     Debian and the daemon's Python packages come from an image that is made once, which takes more than a minute.
     """
@@ -119,15 +121,15 @@ def installed_guest(log: Path) -> Iterator[Guest]:
     made_of = (path.read_bytes() for path in (ROOT / part for part in INSTALLED_BY))
     key = key_of(SUITE, *PACKAGES, platform.machine(), *made_of)
     with cached("guest", key, lambda path: _make_image(path, log)) as image, _copied(image) as root:
-        for left in ("etc/perceptd", "var/lib/perceptd"):
-            shutil.rmtree(root / left, ignore_errors=True)
+        for path in ("etc/perceptd", "var/lib/perceptd"):
+            shutil.rmtree(root / path, ignore_errors=True)
         with Guest(root, log, *_binds()) as guest:
             _install(guest)
             yield guest
 
 
 def _make_image(root: Path, log: Path) -> None:
-    """Debian, and on it what this checkout installs."""
+    """Make an image of Debian with this checkout installed."""
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(root)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -137,10 +139,10 @@ def _make_image(root: Path, log: Path) -> None:
 
 @contextmanager
 def _copied(image: Path) -> Iterator[Path]:
-    """A copy of the image; copies that a killed run has left are removed."""
-    for left in image.parent.glob(f"{COPY}*"):
-        if not is_running(int(left.name.removeprefix(COPY))):
-            shutil.rmtree(left, ignore_errors=True)
+    """Yield a copy of the image; copies of killed test runs are removed."""
+    for other in image.parent.glob(f"{COPY}*"):
+        if not is_running(int(other.name.removeprefix(COPY))):
+            shutil.rmtree(other, ignore_errors=True)
     copy = image.with_name(f"{COPY}{os.getpid()}")
     try:
         subprocess.run(["cp", "-a", "--reflink=auto", image, copy], check=True, timeout=INSTALL_S)

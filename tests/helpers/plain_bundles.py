@@ -1,4 +1,4 @@
-"""Bundles as the store sees them: directories of files, whose content nobody looks at."""
+"""Bundles as the updater stores them: directories of files whose content does not matter."""
 
 import hashlib
 from pathlib import Path
@@ -9,7 +9,7 @@ SIZES = {"audio.tflite": 9_000, "head.tflite": 1_500, "selftest/cases.yaml": 700
 
 
 def write_bundle(source: Path, version: str, *, name: str = "digits", shared: bool = True) -> Path:
-    """A bundle in SOURCE/NAME/VERSION; its audio encoder is the same in all versions if shared."""
+    """Write a bundle to SOURCE/NAME/VERSION; if `shared`, all versions have the same audio encoder."""
     directory = source / name / version
     (directory / "selftest").mkdir(parents=True, exist_ok=True)
     (directory / "bundle.yaml").write_text(f"{name}@{version}\n")
@@ -20,7 +20,7 @@ def write_bundle(source: Path, version: str, *, name: str = "digits", shared: bo
 
 
 def entries_of(directory: Path) -> tuple[FileEntry, ...]:
-    """Its files as they are."""
+    """Return the entries of the directory's files as they are."""
     files = [
         FileEntry(
             path=str(path.relative_to(directory)),
@@ -34,6 +34,6 @@ def entries_of(directory: Path) -> tuple[FileEntry, ...]:
 
 
 def release_of(directory: Path, *, needs: str = "0.1.0", memory_mb: int = 1) -> Release:
-    """The release that the directory NAME/VERSION is."""
+    """Return the release of the directory NAME/VERSION."""
     signed = ReleaseInfo(name=directory.parent.name, version=directory.name, needs_perceptd=needs, memory_mb=memory_mb)
     return Release(signed=signed, files=entries_of(directory))

@@ -1,4 +1,4 @@
-"""Free loopback ports, each given out once, however many test processes ask at the same time."""
+"""Free loopback ports, each returned once, even to test processes that ask at the same time."""
 
 import fcntl
 import os
@@ -7,8 +7,8 @@ import socket
 import tempfile
 from pathlib import Path
 
+# below the ports that Linux uses for outgoing connections, so that none of these is taken by chance
 FIRST, LAST = 20_000, 31_999
-"""Below the ports that Linux chooses for outgoing connections: nobody else takes one of these by chance."""
 
 _RANDOM = random.Random()
 _given: set[int] = set()
@@ -16,7 +16,7 @@ _claims: int | None = None
 
 
 def free_port() -> int:
-    """A loopback port on which nobody listens; no other call gives it while this process lives."""
+    """Return a loopback port on which nobody listens. No other call returns it while this process lives."""
     while True:
         port = _RANDOM.randint(FIRST, LAST)
         if port not in _given and _claim(port) and _is_free(port):
@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 def _claim(port: int) -> bool:
-    """Lock the byte of this number in a file that all test processes of this user share; its end releases it."""
+    """Lock the byte of this number in a file that all test processes of this user share, until this process ends."""
     global _claims
     if _claims is None:
         path = Path(tempfile.gettempdir()) / f"perceptd-tests-{os.getuid()}.ports"

@@ -1,10 +1,10 @@
-"""Which processes there are."""
+"""Questions about running processes."""
 
 from pathlib import Path
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process, and it has not ended; one that has may remain as a zombie."""
+    """Return whether the process exists and has not ended. An ended process may remain as a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -13,7 +13,7 @@ def is_running(pid: int) -> bool:
 
 
 def children_of(pid: int, of: str) -> list[int]:
-    """The running children of a process that have `of` in their command line."""
+    """Return the running children of a process that have `of` in their command line."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     pids = [int(child) for task in tasks for child in task.read_text().split()]
     return [child for child in pids if is_running(child) and of in Path(f"/proc/{child}/cmdline").read_text()]

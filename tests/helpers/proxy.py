@@ -1,4 +1,4 @@
-"""Proxies on loopback: one for TCP whose connections can be cut, and one for HTTP that asks for a login."""
+"""Proxies on loopback: one for TCP whose connections can be cut, and one for HTTP that requires a login."""
 
 import base64
 import contextlib
@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 
 class Proxy:
-    """Passes bytes between who connects and a port. A context manager."""
+    """Passes bytes between its clients and a port, and records them in `transmitted`. A context manager."""
 
     def __init__(self, target: int) -> None:
         self._target = target
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
-        self.seen = bytearray()
+        self.transmitted = bytearray()
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
 
@@ -27,16 +27,16 @@ class Proxy:
         self.cut()
 
     def admit(self, _near: socket.socket) -> bytes | None:
-        """What to say first to the port, of what was read from who connects; None turns it away."""
+        """Read from a new client; return the bytes to send to the port first, or None to refuse the client."""
         return b""
 
     def cut(self) -> None:
-        """End every connection at once; bytes on the way are lost."""
+        """End every connection at once; bytes in transit are lost."""
         with self._lock:
             ended, self._open = self._open, []
         for end in ended:
             with contextlib.suppress(OSError):
-                # RST instead of FIN: nobody waits for what is on the way
+                # RST instead of FIN: bytes in transit are dropped
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
@@ -66,7 +66,7 @@ class Proxy:
     def _pass(self, one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := one.recv(65_536):
-                self.seen += data
+                self.transmitted += data
                 other.sendall(data)
         for end in (one, other):
             with contextlib.suppress(OSError):
@@ -76,7 +76,7 @@ class Proxy:
 class HttpProxy(Proxy):
     """Forwards HTTP requests and CONNECT tunnels to the port, whatever host they name.
 
-    Requests without `login` ("user:password") get the status 407. `requests` has every request line.
+    Requests without `login` ("user:password") get the status 407. `requests` lists every request line.
     """
 
     def __init__(self, target: int, login: str) -> None:
@@ -85,7 +85,7 @@ class HttpProxy(Proxy):
         self.requests: list[str] = []
 
     def url(self, login: str = "") -> str:
-        """As environment variables have it; `login` is percent-encoded."""
+        """Return the proxy's URL as in an environment variable; `login` is percent-encoded."""
         return f"http://{login and login + '@'}127.0.0.1:{self.port}"
 
     def admit(self, near: socket.socket) -> bytes | None:
@@ -108,7 +108,7 @@ class HttpProxy(Proxy):
         if method == "CONNECT":
             near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             return b""
-        headers["Connection"] = "close"  # only the first request of a connection is looked at
+        headers["Connection"] = "close"  # only the first request of a connection is forwarded
         forwarded = [
             f"{method} {urlsplit(url).path} {version}",
             *(f"{name}: {value}" for name, value in headers.items()),

@@ -1,4 +1,4 @@
-"""A publisher's repository, made and signed in process; bundles are not tried before they are added."""
+"""A publisher's repository, made and signed in process. Bundles are added without a trial."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from daemon.publisher.status import RefreshResult, Report, report
 
 
 def another_version(bundle: Path, version: str, directory: Path) -> Path:
-    """A copy of a bundle under another version."""
+    """Copy a bundle under another version; return the copy."""
     copied = Path(shutil.copytree(bundle, directory, ignore=shutil.ignore_patterns("demo")))
     manifest = (copied / "bundle.yaml").read_text()
     (copied / "bundle.yaml").write_text(re.sub(r"(?m)^version: .*", f"version: {version}", manifest))
@@ -23,7 +23,7 @@ def another_version(bundle: Path, version: str, directory: Path) -> Path:
 
 
 class Repository:
-    """Serve `public`; give devices `root`. `now` is when it signs (None: now), `days` for how long it does."""
+    """Serve `public` and install `root` on devices. It signs at the time `now` (None: the present), for `days`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

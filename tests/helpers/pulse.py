@@ -1,4 +1,4 @@
-"""A private PulseAudio with a virtual microphone that hears what is played to its speaker; no sound card is needed."""
+"""A private PulseAudio with a virtual speaker and a microphone that records it, without a sound card."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ import pytest
 RATE_HZ = 16_000
 START_DEADLINE_S = 15.0
 
-# without rewinds what is played is heard without holes
+# without rewinds the microphone records no gaps
 SCRIPT = """
 load-module module-native-protocol-unix auth-anonymous=1 socket={directory}/native
 load-module module-null-sink sink_name=speaker norewinds=1 rate=16000 channels=1 format=s16le
@@ -26,7 +26,7 @@ set-default-sink speaker
 set-default-source microphone
 """
 
-# no way back to ALSA's null device: it would deliver zeros as fast as it can
+# no fallback to ALSA's null device, which would deliver zeros as fast as it can
 ALSA = """
 </usr/share/alsa/alsa.conf>
 pcm.!default { type pulse }
@@ -37,14 +37,14 @@ pcm.pulse { type pulse }
 
 @dataclass
 class PulseServer:
-    """`environment` is what a process needs to find this server, set before it loads sounddevice."""
+    """A PulseAudio server. A process finds it with `environment`, which must be set before sounddevice is loaded."""
 
     directory: Path
     environment: dict[str, str] = field(init=False)
     process: "subprocess.Popen[bytes] | None" = None
 
     def __post_init__(self) -> None:
-        ours = {
+        settings = {
             "HOME": str(self.directory),
             "PULSE_RUNTIME_PATH": str(self.directory),
             "PULSE_STATE_PATH": str(self.directory),
@@ -52,8 +52,8 @@ class PulseServer:
             "PULSE_COOKIE": f"{self.directory}/cookie",
             "ALSA_CONFIG_PATH": str(self.directory / "asound.conf"),
         }
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "PULSE_"))}
-        self.environment = {**kept, **ours}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "PULSE_"))}
+        self.environment = {**inherited, **settings}
 
     def start(self) -> None:
         script = self.directory / "default.pa"
@@ -80,7 +80,7 @@ class PulseServer:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """The server lives and answers nothing until the block ends."""
+        """Freeze the server during the block: it lives and does not answer."""
         self.send(signal.SIGSTOP)
         try:
             yield
@@ -95,7 +95,7 @@ class PulseServer:
     def playing(
         self, frequency_hz: float, seconds: float = 20.0, *, speaker: str = "speaker", levels: Sequence[float] = (0.5,)
     ) -> Iterator[None]:
-        """Play a tone to a speaker, on each channel at its level of full scale."""
+        """Play a tone to a speaker during the block; `levels` are fractions of full scale, one for each channel."""
         tone = np.sin(2 * np.pi * frequency_hz * np.arange(int(seconds * RATE_HZ)) / RATE_HZ)
         path = self.directory / f"{speaker}.wav"
         with wave.open(str(path), "wb") as file:
@@ -113,7 +113,7 @@ class PulseServer:
 
     @contextmanager
     def microphone(self, name: str, rate_hz: int = RATE_HZ, channels: int = 1) -> Iterator[str]:
-        """A further microphone until the block ends, that hears NAME_speaker; gives what to unload to remove it."""
+        """Add a microphone that records NAME_speaker during the block; yield the module to unload."""
         kind = [f"rate={rate_hz}", f"channels={channels}"]
         sink = self.pactl("load-module", "module-null-sink", f"sink_name={name}_speaker", "norewinds=1", *kind)
         master = [f"source_name={name}", f"master={name}_speaker.monitor"]
@@ -125,18 +125,18 @@ class PulseServer:
             self.unload(sink)
 
     def unload(self, module: str) -> None:
-        """Remove what was added; what has gone already stays so."""
+        """Unload a module; one that is not loaded is ignored."""
         self.pactl("unload-module", module)
 
     def pactl(self, *arguments: str) -> str:
-        """What pactl says."""
+        """Run pactl; return its output."""
         command = ["pactl", *arguments]
         return subprocess.run(command, env=self.environment, capture_output=True, check=False, text=True).stdout.strip()
 
 
 @contextmanager
 def pulse_server(directory: Path) -> Iterator[PulseServer]:
-    """A running server until the block ends. Fails, naming the Debian packages, where PulseAudio is missing."""
+    """Run a server during the block. Fails and names the Debian packages where PulseAudio is missing."""
     missing = [name for name in ("pulseaudio", "pactl", "paplay") if shutil.which(name) is None]
     if missing:
         packages = "pulseaudio pulseaudio-utils libasound2-plugins libportaudio2"

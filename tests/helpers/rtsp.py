@@ -1,4 +1,4 @@
-"""A real RTSP camera with H.264 and sound, in a process of its own."""
+"""A real RTSP camera with H.264 and sound, in its own process."""
 
 import subprocess
 from collections.abc import Iterator
@@ -26,9 +26,9 @@ class RtspCamera:
 
 @contextmanager
 def rtsp_camera(audio: str = "aac", *login: str, clip: Path | None = None) -> Iterator[RtspCamera]:
-    """Serve until the block ends: a ball and a tone, or a clip of H.264 and PCM in Matroska, once.
+    """Run a camera during the block. It shows a ball and a tone, or once a clip of H.264 and PCM in Matroska.
 
-    Fails, naming the Debian packages, where GStreamer's server is missing.
+    Fails and names the Debian packages where GStreamer's server is missing.
     """
     options = [*(("--login", *login) if login else ()), *(("--clip", str(clip)) if clip else ())]
     process = subprocess.Popen(

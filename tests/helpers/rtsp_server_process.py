@@ -1,7 +1,7 @@
-"""An RTSP camera with sound, run with /usr/bin/python3, which sees GStreamer. Prints its port when it listens.
+"""An RTSP camera with sound. Run it with /usr/bin/python3, which has GStreamer. Prints its port when it listens.
 
-It shows a ball and sounds a tone or, live, a clip of H.264 and PCM in Matroska. SIGUSR1 changes the size of the ball's
-picture while it runs.
+It serves a ball and a tone, or a clip of H.264 and PCM in Matroska as a live source. SIGUSR1 changes the size of the
+ball's picture while it runs.
 """
 
 import argparse
@@ -23,7 +23,8 @@ SOUND = {
     "pcmu": "audioconvert ! audioresample ! audio/x-raw,rate=8000 ! mulawenc ! rtppcmupay name=pay1",
     "l16": "audioconvert ! rtpL16pay name=pay1 pt=97",
 }
-BALL = "videotestsrc is-live=true pattern=ball ! videoscale ! capsfilter name=size caps={}"
+# the default background is so dark that the daemon reports a black picture after 30 s
+BALL = "videotestsrc is-live=true pattern=ball background-color=0xff404040 ! videoscale ! capsfilter name=size caps={}"
 SIZES = ("320,height=240", "160,height=120")
 TONE = "audiotestsrc is-live=true freq=440 volume=0.5 samplesperbuffer=320 ! audio/x-raw,rate=16000,channels=1"
 
@@ -31,7 +32,7 @@ TONE = "audiotestsrc is-live=true freq=440 volume=0.5 samplesperbuffer=320 ! aud
 def pipeline(audio: str, clip: str | None) -> str:
     picture, sound = BALL.format(caps(SIZES[0])), TONE
     if clip:
-        # however the clip is interleaved
+        # unlimited queues, for clips that are interleaved in any way
         queue = "queue max-size-buffers=0 max-size-bytes=0 max-size-time=0"
         picture = (
             f"filesrc location={clip} ! matroskademux name=clip  clip.video_0 ! {queue} ! avdec_h264 ! videoconvert"
@@ -45,7 +46,7 @@ def caps(size: str) -> str:
 
 
 def resize_on_signal(factory: GstRtspServer.RTSPMediaFactory) -> None:
-    """Give the picture the other size at every SIGUSR1."""
+    """Switch the picture to the other size at every SIGUSR1."""
     sizes = list(SIZES)
 
     def resize(element: Gst.Bin) -> bool:

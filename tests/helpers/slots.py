@@ -1,4 +1,4 @@
-"""Whole bundles in a store, as the updater leaves them."""
+"""Installed bundles in the directory of the updater."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ from daemon.updates.state import Slot, slot_of
 
 
 def put(store: Path, bundle: Path, release: Release) -> Slot:
-    """The bundle's files in a slot."""
+    """Copy the bundle's files into a slot; return the slot."""
     directory = store / "slots" / release.content
     for entry in release.files:
         (directory / entry.path).parent.mkdir(parents=True, exist_ok=True)

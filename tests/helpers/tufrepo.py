@@ -1,4 +1,4 @@
-"""A TUF repository in the hands of whoever holds its keys, or does not: everything in it can be made wrong."""
+"""A TUF repository in which every part can be falsified, with or without the right keys."""
 
 import hashlib
 import shutil
@@ -18,12 +18,12 @@ def in_days(days: float) -> datetime:
 
 
 def signed_part(name: str, version: str, **changes: object) -> dict:
-    """What a publisher says of a bundle."""
+    """Return the signed data of a bundle as a publisher writes it."""
     return {"name": name, "version": version, "needs_perceptd": "0.1.0", "memory_mb": 64, **changes}
 
 
 class TufRepo:
-    """Static files in `directory`; `root` is the root.json that devices are provisioned with."""
+    """A repository of static files in `directory`; `root` is the root.json that devices are provisioned with."""
 
     def __init__(self, directory: Path, *, root_keys: int = 1, threshold: int = 1) -> None:
         self.directory = directory
@@ -44,30 +44,30 @@ class TufRepo:
         shutil.copy(self.metadata / "1.root.json", self.root)
 
     def add(self, name: str, version: str, files: dict[str, bytes], custom: object = None) -> None:
-        """A bundle's files as targets; `custom` is what the manifest's target carries."""
+        """Add a bundle's files as targets; `custom` is the custom field of its manifest's target."""
         for path, content in files.items():
             self.target(f"{name}/{version}/{path}", content)
         manifest = self.parts["targets"].targets[f"{name}/{version}/bundle.yaml"]
         manifest.unrecognized_fields["custom"] = custom or {"perceptd": signed_part(name, version)}
 
     def target(self, name: str, content: bytes, **custom: object) -> TargetFile:
-        """One target, and its file where it can be served."""
+        """Add one target, and write its file if the name allows that; return the target."""
         sha256 = hashlib.sha256(content).hexdigest()
         target = TargetFile(len(content), {"sha256": sha256}, name, {"custom": custom} if custom else {})
         self.parts["targets"].targets[name] = target
         if ".." not in name and not name.startswith("/") and "\\" not in name and "//" not in name:
-            served = self.targets / name
-            served.parent.mkdir(parents=True, exist_ok=True)
-            served.with_name(f"{sha256}.{served.name}").write_bytes(content)
+            file = self.targets / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.with_name(f"{sha256}.{file.name}").write_bytes(content)
         return target
 
     def publish(self) -> None:
-        """New versions of targets, snapshot and timestamp, each signed by its keys."""
+        """Write new versions of targets, snapshot and timestamp, each signed by its keys."""
         for role in ("targets", "snapshot", "timestamp"):
             self.renew(role)
 
     def renew(self, role: str, *, by: int = 1, to: int | None = None) -> None:
-        """The next version of one role, that says what the others are."""
+        """Write the next version of one role, with the current versions of the roles that it lists."""
         part = self.parts[role]
         part.version = part.version + by if to is None else to
         if role == "snapshot":
@@ -77,7 +77,7 @@ class TufRepo:
         self.write(role)
 
     def rotate(self, role: str, *, signers: Iterable[CryptoSigner] | None = None) -> None:
-        """Another key for a role, in a new root that is signed by the old root keys, and by the new."""
+        """Give a role another key, in a new root that is signed by the old and the new root keys."""
         old = self.keys[role]
         self.keys[role] = [CryptoSigner.generate_ed25519() for _ in old]
         root = self.parts["root"]
@@ -89,7 +89,7 @@ class TufRepo:
         self.write("root", [*(old if role == "root" else []), *self.keys["root"]] if signers is None else signers)
 
     def write(self, role: str, signers: Iterable[CryptoSigner] | None = None) -> Path:
-        """Sign a role's part as it stands, and write it where it is looked for."""
+        """Sign a role's metadata as it is, and write it to its file."""
         path = self.metadata / self.file_name(role)
         path.write_bytes(self.bytes_of(role, signers))
         return path
@@ -104,7 +104,7 @@ class TufRepo:
         return "timestamp.json" if role == "timestamp" else f"{self.parts[role].version}.{role}.json"
 
     def kept(self) -> dict[str, bytes]:
-        """All metadata as it is served now, to be served again."""
+        """Return all metadata files as they are now, to be served again later."""
         return {path.name: path.read_bytes() for path in self.metadata.iterdir()}
 
     def _meta(self, role: str) -> MetaFile:

@@ -1,4 +1,4 @@
-"""A web server on a free loopback port that serves a directory, and can be told to have faults."""
+"""A web server on a free loopback port that serves a directory, with faults on request."""
 
 import base64
 import functools
@@ -17,10 +17,11 @@ PIECE = 4096
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a path: its status, where it sends on to, how much is sent, how fast, under which headers.
+    """A fault of a path: another status, redirection, content, speed or headers than usual.
 
-    `endless` sends zeros for ever, `cut_after` so many bytes and no more, `silent` accepts and never answers,
-    `slow_headers` sends headers for ever, one a tenth of a second. `chunked` says no length, but where each piece ends.
+    `endless` sends zeros for ever. `cut_after` ends the connection after so many bytes. `silent` accepts and never
+    answers. `slow_headers` sends headers for ever, one each tenth of a second. `chunked` uses the chunked transfer
+    encoding.
     """
 
     status: int = 200
@@ -37,9 +38,10 @@ class Fault:
 
 
 class WebServer:
-    """Serves `directory`; `faults` by a pattern of the path, `requests` are the paths asked for, `sent` counts bytes.
+    """Serves `directory`.
 
-    `login` asks for user and password; `authorizations` are what was sent of them.
+    `faults` maps patterns of paths to faults. `requests` lists the requested paths, `authorizations` their headers
+    Authorization. `sent` counts bytes. With `login` a user and password are required.
     """
 
     def __init__(self, directory: Path, *, tls: tuple[Path, Path] | None = None) -> None:
@@ -65,7 +67,7 @@ class WebServer:
 
     @contextmanager
     def serving(self) -> Iterator["WebServer"]:
-        """Serve until the block ends."""
+        """Serve during the block."""
         thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
@@ -85,7 +87,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         super().__init__(*arguments)
 
     def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         self.web.requests.append(self.path)

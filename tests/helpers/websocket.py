@@ -1,4 +1,4 @@
-"""A WebSocket listener (RFC 6455) in front of a TCP port, for a mosquitto that was built without one."""
+"""A WebSocket listener (RFC 6455) in front of a TCP port, because mosquitto may be built without one."""
 
 import base64
 import contextlib
@@ -12,7 +12,7 @@ BINARY, CLOSE = 2, 8
 
 
 class WebSocketBridge:
-    """Takes connections at `path` and passes what is in their binary frames on. A context manager."""
+    """Accepts connections at `path`, and passes the content of their binary frames on. A context manager."""
 
     def __init__(self, target: int, path: str = "/mqtt") -> None:
         self._target, self._path = target, path
@@ -70,7 +70,7 @@ class WebSocketBridge:
 
 
 def _unframed(reader: BinaryIO) -> bytes | None:
-    """The payload of the next frame, which a client has masked; None at the end."""
+    """Return the payload of the next frame, which a client has masked; None at the end."""
     head = reader.read(2)
     if len(head) < 2 or head[0] & 15 == CLOSE:
         return None

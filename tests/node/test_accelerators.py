@@ -1,4 +1,4 @@
-"""The daemon with an accelerator, from end to end: a real process, a real broker, a real delegate, a real recording."""
+"""The daemon with an accelerator, from end to end: a real process, broker, delegate and recording."""
 
 import os
 import signal
@@ -13,7 +13,8 @@ from tests.helpers.processes import children_of, is_running
 from tests.helpers.publishing import Repository, another_version
 from tests.node.test_daemon import parsed
 
-SERVED = "daemon.inference.accelerator_main"
+# in the command line of an accelerator's child process
+ACCELERATOR_MAIN = "daemon.inference.accelerator_main"
 DIGITS = ROOT / "models" / "digits"
 DEMO = DIGITS / "demo"
 
@@ -29,41 +30,41 @@ def settings(broker: Mosquitto, bundle: Path = DIGITS, **devices: object) -> dic
     }
 
 
-class Watched:
-    """What a subscriber has heard of the node."""
+class WatchedNode:
+    """A node as a subscriber sees it."""
 
     def __init__(self, subscriber: Subscriber) -> None:
         self._subscriber = subscriber
 
     @property
     def health(self) -> dict:
-        said: dict = (parsed(self._subscriber.heard, "health") or [{}])[-1]
-        return said
+        health: dict = (parsed(self._subscriber.heard, "health") or [{}])[-1]
+        return health
 
     def accelerator(self, name: str) -> dict:
         found: dict = self.health.get("accelerators", {}).get(name, {})
         return found
 
-    def ran(self, bundle: str, modality: str, device: str) -> bool:
-        """Whether the device ran the modality's encoder of this bundle."""
-        said = [said for said in parsed(self._subscriber.heard, "recognition") if said["bundle"] == bundle]
-        return any(one["modalities"].get(modality, {}).get("device") == device for one in said)
+    def has_run(self, bundle: str, modality: str, device: str) -> bool:
+        """Return whether the device has run the modality's encoder of this bundle."""
+        recognitions = [each for each in parsed(self._subscriber.heard, "recognition") if each["bundle"] == bundle]
+        return any(each["modalities"].get(modality, {}).get("device") == device for each in recognitions)
 
     def devices(self, modality: str) -> list[str]:
         recognitions = parsed(self._subscriber.heard, "recognition")
-        return [said["modalities"][modality]["device"] for said in recognitions if modality in said["modalities"]]
+        return [each["modalities"][modality]["device"] for each in recognitions if modality in each["modalities"]]
 
 
-def test_recognitions_name_their_devices_and_go_on_through_a_crash(
+def test_recognitions_name_their_devices_and_continue_through_a_crash(
     tmp_path: Path, broker: Mosquitto, delegate: Path
 ) -> None:
     name = delegate.name
-    wanted = {"library": str(delegate), "options": {"fault": "abort", "after": 150, "unless": str(tmp_path / "well")}}
-    config = settings(broker, default="cpu", audio=wanted)
+    crashing = {"library": str(delegate), "options": {"fault": "abort", "after": 150, "unless": str(tmp_path / "well")}}
+    config = settings(broker, default="cpu", audio=crashing)
     with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
-        node = Watched(subscriber)
-        wait_until(lambda: name in node.devices("audio"), "the delegate hears", 30)
-        wait_until(lambda: node.accelerator(name).get("failures", {}).get("died"), "it dies", 60)
+        node = WatchedNode(subscriber)
+        wait_until(lambda: name in node.devices("audio"), "the delegate runs the audio encoder", 30)
+        wait_until(lambda: node.accelerator(name).get("failures", {}).get("died"), "its process dies", 60)
         (tmp_path / "well").touch()
         wait_until(lambda: node.accelerator(name).get("state") == "in_use", "it is used again", 30)
         assert set(node.devices("image")) == {"cpu"}
@@ -71,28 +72,28 @@ def test_recognitions_name_their_devices_and_go_on_through_a_crash(
         states = [change["state"] for change in history]
         assert states == ["in_use", *["failed", "in_use"] * (len(states) // 2)]
         failed = [change for change in history if change["state"] == "failed"]
-        # on a busy machine an answer may be too late besides
+        # on a busy machine an answer may be late, too
         assert {change["failure"] for change in failed} - {"hung", "slow"} == {"died"}
         assert {change["reason"] for change in failed if change["failure"] == "died"} == {
             "its process was ended by SIGABRT"
         }
         wait_until(lambda: node.health["status"] == "ok", "all is well")
-        said = node.health["encoders"]
-        assert said["audio"] == {"wanted": name, "device": name, "reason": None}
-        assert said["image"] == {"wanted": "cpu", "device": "cpu", "reason": None}
+        encoders = node.health["encoders"]
+        assert encoders["audio"] == {"wanted": name, "device": name, "reason": None}
+        assert encoders["image"] == {"wanted": "cpu", "device": "cpu", "reason": None}
         inputs = node.health["streams"]["s"]["inputs"]["audio"]
         assert set(inputs["dropped"]) <= {"busy", "late"}
         assert daemon.stop() == 0
         assert node.accelerator(name)["state"] == "stopped"
 
 
-def test_while_it_fails_health_says_so_and_the_cpu_recognises(
+def test_while_the_accelerator_fails_health_is_degraded_and_the_cpu_recognises(
     tmp_path: Path, broker: Mosquitto, delegate: Path
 ) -> None:
     config = settings(broker, audio={"library": str(delegate), "options": {"fault": "refuse"}})
     with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
-        node = Watched(subscriber)
-        wait_until(lambda: node.health.get("status") == "degraded", "health says so", 30)
+        node = WatchedNode(subscriber)
+        wait_until(lambda: node.health.get("status") == "degraded", "health is degraded", 30)
         expected = {"wanted": delegate.name, "device": "cpu", "reason": f"{delegate} refuses: refused, as asked"}
         assert node.health["encoders"]["audio"] == expected
         wait_until(lambda: node.devices("audio"), "sound is recognised", 30)
@@ -100,23 +101,23 @@ def test_while_it_fails_health_says_so_and_the_cpu_recognises(
         assert daemon.stop() == 0
 
 
-def test_a_killed_daemon_leaves_no_process_behind(tmp_path: Path, broker: Mosquitto, delegate: Path) -> None:
+def test_a_killed_daemon_leaves_no_accelerator_process(tmp_path: Path, broker: Mosquitto, delegate: Path) -> None:
     config = settings(broker, default={"library": str(delegate)})
     with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
-        node = Watched(subscriber)
+        node = WatchedNode(subscriber)
         wait_until(lambda: node.accelerator(delegate.name).get("state") == "in_use", "in use", 30)
-        served = children_of(daemon.process.pid, SERVED)
-        assert len(served) == 1, "one process for one accelerator, whatever it runs"
+        children = children_of(daemon.process.pid, ACCELERATOR_MAIN)
+        assert len(children) == 1, "one process for one accelerator, for all encoders"
         os.kill(daemon.process.pid, signal.SIGKILL)
         daemon.wait(10)
-        wait_until(lambda: not is_running(served[0]), "it has ended too")
+        wait_until(lambda: not is_running(children[0]), "the child has ended too")
 
 
-def test_auto_starts_nothing_and_loads_nothing_where_there_is_no_accelerator(tmp_path: Path, broker: Mosquitto) -> None:
+def test_auto_starts_no_process_and_loads_no_library_without_an_accelerator(tmp_path: Path, broker: Mosquitto) -> None:
     config = settings(broker)
     del config["devices"]
     with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
-        node = Watched(subscriber)
+        node = WatchedNode(subscriber)
         wait_until(lambda: node.devices("audio") and node.devices("image"), "it recognises", 30)
         pid = daemon.process.pid
         assert [child for child in children_of(pid, "") if child != pid] == []
@@ -132,7 +133,7 @@ def test_auto_starts_nothing_and_loads_nothing_where_there_is_no_accelerator(tmp
 
 
 @pytest.fixture
-def with_edgetpu_twin(tmp_path: Path) -> Path:
+def bundle_with_edgetpu_model(tmp_path: Path) -> Path:
     """The shipped bundle with a file for an Edge TPU beside its audio model."""
     bundle = tmp_path / "bundle"
     bundle.mkdir()
@@ -146,38 +147,40 @@ def with_edgetpu_twin(tmp_path: Path) -> Path:
     return bundle
 
 
-def test_an_edge_tpu_that_is_not_there_is_said_and_the_cpu_recognises(
-    tmp_path: Path, broker: Mosquitto, with_edgetpu_twin: Path
+def test_a_missing_edge_tpu_is_reported_and_the_cpu_recognises(
+    tmp_path: Path, broker: Mosquitto, bundle_with_edgetpu_model: Path
 ) -> None:
-    config = settings(broker, with_edgetpu_twin, default="edgetpu")
+    config = settings(broker, bundle_with_edgetpu_model, default="edgetpu")
     with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
-        node = Watched(subscriber)
+        node = WatchedNode(subscriber)
         wait_until(lambda: node.accelerator("edgetpu:usb:0").get("state") == "absent", "it is absent", 30)
-        said = node.health["encoders"]
-        assert said["audio"]["device"] == "cpu"
-        assert "no USB device 1a6e:089a or 18d1:9302 is plugged in" in said["audio"]["reason"]
-        assert "no model of this encoder that is compiled for an Edge TPU" in said["image"]["reason"]
+        encoders = node.health["encoders"]
+        assert encoders["audio"]["device"] == "cpu"
+        assert "no USB device 1a6e:089a or 18d1:9302 is plugged in" in encoders["audio"]["reason"]
+        assert "no model of this encoder that is compiled for an Edge TPU" in encoders["image"]["reason"]
         wait_until(lambda: node.devices("audio"), "sound is recognised", 30)
         assert set(node.devices("audio")) == {"cpu"}
-        assert children_of(daemon.process.pid, SERVED) == []
+        assert children_of(daemon.process.pid, ACCELERATOR_MAIN) == []
         assert "image runs on the CPU: the bundle has no model of this encoder that is compiled" in daemon.log
         assert "edgetpu:usb:0: there is no Edge TPU usb:0: no USB device" in daemon.log
         assert daemon.stop() == 0
 
 
-def test_it_is_handed_from_one_bundle_to_the_next(tmp_path: Path, broker: Mosquitto, delegate: Path) -> None:
+def test_the_accelerator_passes_from_one_bundle_to_the_next(tmp_path: Path, broker: Mosquitto, delegate: Path) -> None:
     repository = Repository(tmp_path / "publisher").init()
     repository.add(another_version(DIGITS, "9.0.0", tmp_path / "newer"))
     repository.publish()
     config = settings(broker, default="cpu", audio={"library": str(delegate)})
     config["models"] = {"source": repository.public.as_uri(), "root": str(repository.root), "automatic": False}
     with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
-        node = Watched(subscriber)
-        wait_until(lambda: delegate.name in node.devices("audio"), "the delegate hears for the old bundle", 30)
-        (old,) = children_of(daemon.process.pid, SERVED)
+        node = WatchedNode(subscriber)
+        wait_until(lambda: delegate.name in node.devices("audio"), "the delegate runs for the old bundle", 30)
+        (old,) = children_of(daemon.process.pid, ACCELERATOR_MAIN)
         broker.publish("perceptd/n/command/models_install", b'{"version": "9.0.0"}')
-        wait_until(lambda: node.ran("digits@9.0.0", "audio", delegate.name), "it hears for the new bundle", 60)
+        wait_until(
+            lambda: node.has_run("digits@9.0.0", "audio", delegate.name), "the delegate runs for the new bundle", 60
+        )
         assert not is_running(old)
-        assert len(children_of(daemon.process.pid, SERVED)) == 1
+        assert len(children_of(daemon.process.pid, ACCELERATOR_MAIN)) == 1
         assert node.health["streams"]["s"]["inputs"]["audio"]["dropped"] == {}
         assert daemon.stop() == 0

@@ -1,4 +1,4 @@
-"""What is announced to Home Assistant follows from the config, and what is gone from it is taken back."""
+"""Entities announced to Home Assistant follow the config, and removed ones are withdrawn."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,8 @@ from daemon.node.announcement import Announcement
 MODELS = {"models", "models_check", "models_pin"}
 
 
-class Announced:
-    """What `announce` needs of a session: keeps the components it was given last."""
+class FakeSession:
+    """Stands in for a session: stores the components of the last announcement."""
 
     def __init__(self) -> None:
         self.components: dict[str, dict[str, Any]] = {}
@@ -23,12 +23,12 @@ class Announced:
 
 def announced(models: dict[str, str], path: Path) -> dict[str, dict[str, Any]]:
     settings = {"node": "n", "bundle": "b", "streams": {"s": {"camera": 0}}, "models": models}
-    manifest, session = SimpleNamespace(labels=["7"], background=[]), Announced()
+    manifest, session = SimpleNamespace(labels=["7"], background=[]), FakeSession()
     Announcement(Config.model_validate(settings), {}, session, path).publish(manifest)  # type: ignore[arg-type]
     return session.components
 
 
-def test_bundles_have_entities_as_long_as_there_is_a_source(tmp_path: Path) -> None:
+def test_update_entities_exist_while_models_source_is_set(tmp_path: Path) -> None:
     path = tmp_path / "announced.json"
     assert not MODELS & set(announced({}, path))
     with_source = announced({"source": "https://models.example", "root": "root.json"}, path)

@@ -1,11 +1,11 @@
-"""How a bundle does: what is counted since it took over, and what of its latest moments."""
+"""The metrics of the active bundle: counts since it became active, and percentiles of the latest moments."""
 
 from daemon.node.latency import WINDOW_MOMENTS, BundleMonitor
 
 MS = 1_000_000
 
 
-def test_before_its_first_moment_there_is_nothing_to_tell_but_errors() -> None:
+def test_before_the_first_moment_only_errors_are_known() -> None:
     errors = [3]
     monitor = BundleMonitor(lambda: errors[0])
     errors[0] = 7
@@ -20,7 +20,7 @@ def test_before_its_first_moment_there_is_nothing_to_tell_but_errors() -> None:
     )
 
 
-def test_moments_and_errors_count_from_its_beginning_latencies_and_scores_are_the_latest() -> None:
+def test_moments_are_counted_from_the_beginning_and_latency_and_score_over_the_latest() -> None:
     monitor = BundleMonitor(lambda: 0)
     monitor.begin()
     for _ in range(100):

@@ -1,4 +1,4 @@
-"""What a run of the daemon says is what docs/mqtt promises, and is nothing of what it saw and heard."""
+"""The messages of a running daemon match docs/mqtt, and carry no picture and no sound."""
 
 import base64
 import json
@@ -17,24 +17,24 @@ from tests.helpers.mosquitto import Heard, Mosquitto, Subscriber, wait_until
 from tests.helpers.proxy import Proxy
 
 CLIP = ROOT / "models" / "digits" / "demo" / "clip.mp4"
+# so many bytes cannot agree by chance, and so many such pieces of the clip are searched for
 WINDOW, WINDOWS = 32, 400
-"""Bytes that cannot agree by chance, and how many such pieces of the clip are looked for."""
 
 
 @pytest.mark.parametrize(
     ("name", "document"), list(documents()), ids=lambda value: value if isinstance(value, str) else ""
 )
-def test_the_files_are_those_of_the_code(name: str, document: dict) -> None:
+def test_the_files_of_docs_mqtt_match_the_code(name: str, document: dict) -> None:
     assert (TARGET / name).read_text(encoding="utf-8") == rendered(document), "run python -m contracts in scripts/"
     if name.endswith(".schema.json"):
         jsonschema.Draft202012Validator.check_schema(document)
 
 
-def test_there_are_no_other_files() -> None:
+def test_docs_mqtt_has_no_other_files() -> None:
     assert {path.name for path in TARGET.iterdir()} == {name for name, _ in documents()}
 
 
-def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
+def test_every_reference_of_the_asyncapi_document_resolves() -> None:
     document = dict(documents())["asyncapi.json"]
 
     def references(value: object) -> Iterator[str]:
@@ -53,7 +53,7 @@ def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
 
 
 class Run:
-    """All that was heard, all bytes between daemon and broker, and the directory the daemon could write to."""
+    """All messages received, all bytes between daemon and broker, and the directory that the daemon could write to."""
 
     def __init__(self, heard: list[Heard], wire: bytes, directory: Path) -> None:
         self.heard, self.wire, self.directory = heard, wire, directory
@@ -64,7 +64,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     directory = tmp_path_factory.mktemp("run")
     demo = CLIP.parent
     settings = {
-        "node": "told",
+        "node": "observed",
         "bundle": str(ROOT / "models" / "digits"),
         "mqtt": {"recognitions": {"publish": "every"}},
         "health": {"every_s": 1.0},
@@ -80,45 +80,45 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         with DaemonProcess(settings, directory, environment=environment) as daemon:
             wait_until(lambda: heard("event", 6), "events", 60)
             for name in ("describe", "pause", "mute", "resume", "nonsense"):
-                broker.publish(f"perceptd/told/command/{name}", b"{}")
+                broker.publish(f"perceptd/observed/command/{name}", b"{}")
                 wait_until(lambda name=name: heard(f"{name}/result", 1), f"the answer to {name}")
             assert daemon.stop() == 0
-        wait_until(lambda: subscriber.payloads("perceptd/told/availability")[-1:] == [b"offline"], "offline")
-        return Run(subscriber.heard, bytes(proxy.seen), directory)
+        wait_until(lambda: subscriber.payloads("perceptd/observed/availability")[-1:] == [b"offline"], "offline")
+        return Run(subscriber.heard, bytes(proxy.transmitted), directory)
 
 
 @pytest.mark.xdist_group("contracts")
-def test_every_message_is_as_its_schema_says(run: Run) -> None:
-    seen = set()
+def test_every_message_is_valid_under_its_schema(run: Run) -> None:
+    used = set()
     for message in run.heard:
         channel = _channel_of(message.topic)
-        seen.add(channel.name)
+        used.add(channel.name)
         if channel.action == "receive":
             continue
         payload = message.payload.decode() if channel.model is None else json.loads(message.payload)
         jsonschema.validate(payload, channel.schema)
         assert message.qos == channel.qos
-    assert seen >= {channel.name for channel in CHANNELS if channel.action == "send"}
+    assert used >= {channel.name for channel in CHANNELS if channel.action == "send"}
 
 
 def _channel_of(topic: str) -> Channel:
     levels = topic.split("/")
     for channel in CHANNELS:
-        wanted = channel.address.split("/")
-        if len(wanted) == len(levels) and all(
-            w == level or w[0] == "{" for w, level in zip(wanted, levels, strict=True)
+        expected = channel.address.split("/")
+        if len(expected) == len(levels) and all(
+            e == level or e[0] == "{" for e, level in zip(expected, levels, strict=True)
         ):
             return channel
-    return next(channel for channel in CHANNELS if channel.name == "command_pause")  # the nonsense of this test
+    return next(channel for channel in CHANNELS if channel.name == "command_pause")  # the unknown command of this test
 
 
 @pytest.mark.xdist_group("contracts")
-def test_no_picture_and_no_sound_is_sent_or_written(run: Run) -> None:
+def test_no_picture_and_no_sound_is_published_or_written(run: Run) -> None:
     written = {path: path.read_bytes() for path in run.directory.rglob("*") if path.is_file()}
     state = run.directory / "state"
     for path in written:
-        known = path.parent == run.directory and path.name in ("config.yaml", "daemon.log")
-        assert known or (
+        is_of_this_test = path.parent == run.directory and path.name in ("config.yaml", "daemon.log")
+        assert is_of_this_test or (
             path.parent == state and path.name.startswith(("outbox.sqlite3", "switches.json", "announced.json"))
         ), path
     everything = b"\0".join([run.wire, *written.values()])
@@ -126,12 +126,12 @@ def test_no_picture_and_no_sound_is_sent_or_written(run: Run) -> None:
     for piece in _pieces():
         assert piece not in everything
         for shift in range(3):
-            # without what depends on the bytes around it
+            # the characters that do not depend on the bytes around the piece
             assert base64.b64encode(piece[shift:])[: WINDOW // 2] not in everything
 
 
 def _pieces() -> Iterator[bytes]:
-    """Of the file, of its pictures and of its sound, each as a program may hold them."""
+    """Yield pieces of the file, of its decoded pictures and of its decoded sound."""
     rng = np.random.default_rng(1)
     with av.open(str(CLIP)) as container:
         pictures = [frame.to_ndarray(format="rgb24").tobytes() for frame in container.decode(video=0)][::20]
@@ -144,6 +144,6 @@ def _pieces() -> Iterator[bytes]:
         while found < WINDOWS // len(sources):
             start = int(rng.integers(len(source) - WINDOW))
             piece = source[start : start + WINDOW]
-            if len(set(piece)) > WINDOW // 2:  # an even wall, or silence, is like many things
+            if len(set(piece)) > WINDOW // 2:  # a plain wall or silence equals many other things
                 found += 1
                 yield piece

@@ -1,4 +1,4 @@
-"""What commands do to the switch of a stream: a table."""
+"""Commands: how they change a stream's switch, which are refused, and which go to the updater."""
 
 import json
 from pathlib import Path
@@ -31,12 +31,14 @@ OPEN, PAUSED = Switch(), Switch(paused=True)
         (Switch(paused=True, muted=True), "microphone", True, Switch(blind=True)),
     ],
 )
-def test_a_device_is_opened_and_closed_alone(before: Switch, device: str, on: bool, after: Switch) -> None:
+def test_a_device_command_opens_or_closes_only_that_device(
+    before: Switch, device: str, on: bool, after: Switch
+) -> None:
     assert _device_turned(device, on, before) == after
 
 
 class FakeStream:
-    """What `Control` needs of a stream."""
+    """Stands in for a stream: stores its switch."""
 
     def __init__(self, name: str, *, is_live: bool = True) -> None:
         self.name, self.is_live = name, is_live
@@ -49,7 +51,7 @@ class FakeStream:
 
 
 class Node:
-    """A control with two streams, one of which is replayed as fast as possible."""
+    """A `Control` with two streams, one of which is replayed as fast as possible."""
 
     def __init__(self, directory: Path, forbidden: list[str], updates: Updates | None = None) -> None:
         self.path = directory / "switches.json"
@@ -64,12 +66,12 @@ class Node:
         active = SimpleNamespace(bundle=SimpleNamespace(id="b@1"))
         self.control = Control(Config.model_validate(settings), self.streams, SwitchFile(self.path), active, updates)  # type: ignore[arg-type]
 
-    def tell(self, name: str, /, **order: object) -> AnswerPayload:
-        return self.control.obey(Request(name, json.dumps(order).encode()))
+    def send(self, name: str, /, **arguments: object) -> AnswerPayload:
+        return self.control.obey(Request(name, json.dumps(arguments).encode()))
 
 
 @pytest.mark.parametrize(
-    ("forbidden", "name", "order", "allowed"),
+    ("forbidden", "name", "arguments", "allowed"),
     [
         (["unmute"], "microphone", {"stream": "door", "on": True}, False),
         (["unmute"], "camera", {"stream": "door", "on": True}, True),
@@ -81,56 +83,56 @@ class Node:
         (["camera"], "camera", {"stream": "door", "on": False}, False),
     ],
 )
-def test_what_is_forbidden_is_so_by_every_name(
-    tmp_path: Path, forbidden: list[str], name: str, order: dict, allowed: bool
+def test_a_forbidden_command_is_forbidden_under_every_name(
+    tmp_path: Path, forbidden: list[str], name: str, arguments: dict, allowed: bool
 ) -> None:
-    assert Node(tmp_path, forbidden).tell(name, **order).ok is allowed
+    assert Node(tmp_path, forbidden).send(name, **arguments).ok is allowed
 
 
-def test_a_command_for_all_streams_is_one_for_those_that_can_and_is_kept(tmp_path: Path) -> None:
+def test_mute_without_a_stream_mutes_all_live_streams_and_is_stored(tmp_path: Path) -> None:
     node = Node(tmp_path, [])
-    assert node.tell("mute").ok
+    assert node.send("mute").ok
     assert node.door.switch == Switch(muted=True)
     assert SwitchFile(node.path).load(["door"]) == {"door": Switch(muted=True)}
-    refused = node.tell("mute", stream="tape")
+    refused = node.send("mute", stream="tape")
     assert not refused.ok
     assert "cannot be paused" in str(refused.reason)
 
 
-def test_resume_opens_the_camera_too_and_leaves_what_is_muted(tmp_path: Path) -> None:
+def test_resume_opens_a_closed_camera_but_not_a_muted_microphone(tmp_path: Path) -> None:
     node = Node(tmp_path, [])
-    for name, order in (("mute", {}), ("camera", {"stream": "door", "on": False}), ("pause", {}), ("resume", {})):
-        assert node.tell(name, **order).ok
+    for name, arguments in (("mute", {}), ("camera", {"stream": "door", "on": False}), ("pause", {}), ("resume", {})):
+        assert node.send(name, **arguments).ok
     assert node.door.switch == Switch(muted=True)
 
 
-def test_nothing_is_written_where_nothing_changes(tmp_path: Path) -> None:
+def test_a_command_that_changes_nothing_writes_no_file(tmp_path: Path) -> None:
     node = Node(tmp_path, [])
-    assert node.tell("resume").ok
+    assert node.send("resume").ok
     assert not node.path.exists()
 
 
-def test_a_switch_that_cannot_be_kept_is_turned_and_said(tmp_path: Path) -> None:
+def test_a_switch_that_cannot_be_stored_still_works_and_the_answer_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     node = Node(tmp_path / "file", [])
-    answer = node.tell("pause")
+    answer = node.send("pause")
     assert answer.ok
     assert "forgotten at the next start" in str(answer.reason)
     assert node.door.switch.paused
 
 
-def test_describe_shows_no_secret_wherever_it_stands(tmp_path: Path) -> None:
-    described = Node(tmp_path, []).tell("describe").to_json().decode()
+def test_describe_shows_no_secret(tmp_path: Path) -> None:
+    described = Node(tmp_path, []).send("describe").to_json().decode()
     assert "hunter2" not in described
     assert "http://cam/***" in described
     assert MqttConfig.model_fields.keys() <= json.loads(described)["result"]["config"]["mqtt"].keys()
 
 
-class Asked:
-    """The port `Updates`: keeps what was asked, and takes it unless told why not."""
+class FakeUpdates:
+    """Implements `Updates`: records the requests, and refuses them if it has a reason to."""
 
     def __init__(self, refusal: str | None = None) -> None:
-        self.asked: list[tuple[object, ...]] = []
+        self.requests: list[tuple[object, ...]] = []
         self._refusal = refusal
 
     def check(self) -> str | None:
@@ -145,12 +147,12 @@ class Asked:
     def pin(self, on: bool) -> str | None:
         return self._take("pin", on)
 
-    def _take(self, *asked: object) -> str | None:
-        self.asked.append(asked)
+    def _take(self, *request: object) -> str | None:
+        self.requests.append(request)
         return self._refusal
 
 
-ASKING: list[tuple[str, dict[str, object], tuple[object, ...]]] = [
+UPDATE_COMMANDS: list[tuple[str, dict[str, object], tuple[object, ...]]] = [
     ("models_check", {}, ("check",)),
     ("models_install", {}, ("install", None, None)),
     ("models_install", {"name": "digits", "version": "0.5.0"}, ("install", "digits", "0.5.0")),
@@ -160,27 +162,27 @@ ASKING: list[tuple[str, dict[str, object], tuple[object, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "order", "asked"), ASKING)
-def test_what_is_asked_of_bundles_is_passed_on_and_answered_at_once(
-    tmp_path: Path, name: str, order: dict[str, object], asked: tuple[object, ...]
+@pytest.mark.parametrize(("name", "arguments", "request_made"), UPDATE_COMMANDS)
+def test_commands_about_bundles_go_to_the_updater_and_are_answered_at_once(
+    tmp_path: Path, name: str, arguments: dict[str, object], request_made: tuple[object, ...]
 ) -> None:
-    updates = Asked()
-    answer = Node(tmp_path, [], updates).tell(name, **order)
+    updates = FakeUpdates()
+    answer = Node(tmp_path, [], updates).send(name, **arguments)
     begun = None if name == "models_pin" else "it has begun; the topic models shows the rest"
     assert (answer.ok, answer.reason) == (True, begun)
-    assert updates.asked == [asked]
-    refused = Node(tmp_path, [], Asked("digits@0.5.0 is being installed (download)")).tell(name, **order)
+    assert updates.requests == [request_made]
+    refused = Node(tmp_path, [], FakeUpdates("digits@0.5.0 is being installed (download)")).send(name, **arguments)
     assert (refused.ok, refused.reason) == (False, "digits@0.5.0 is being installed (download)")
 
 
-@pytest.mark.parametrize(("name", "order", "asked"), ASKING)
-def test_bundles_are_left_alone_without_a_source_and_where_it_is_forbidden(
-    tmp_path: Path, name: str, order: dict[str, object], asked: tuple[object, ...]
+@pytest.mark.parametrize(("name", "arguments", "request_made"), UPDATE_COMMANDS)
+def test_commands_about_bundles_are_refused_without_a_source_and_where_forbidden(
+    tmp_path: Path, name: str, arguments: dict[str, object], request_made: tuple[object, ...]
 ) -> None:
-    answer = Node(tmp_path, []).tell(name, **order)
+    answer = Node(tmp_path, []).send(name, **arguments)
     assert (answer.ok, answer.reason) == (False, "models.source in config.yaml is not set")
-    updates = Asked()
-    forbidden = Node(tmp_path, [name], updates).tell(name, **order)
+    updates = FakeUpdates()
+    forbidden = Node(tmp_path, [name], updates).send(name, **arguments)
     assert not forbidden.ok
     assert "mqtt.commands.forbidden" in str(forbidden.reason)
-    assert updates.asked == []
+    assert updates.requests == []

@@ -15,8 +15,8 @@ from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Heard, Mosquitto, Subscriber, wait_until
 
+# the labels that the recording shows, each with its number of frames at 30 a second
 BRIGHT_DARK = [("dark", 30), ("bright", 45), ("dark", 30), ("bright", 30)]
-"""What the recording shows, and for how many frames at 30 a second."""
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +62,20 @@ def parsed(heard: list[Heard], kind: str) -> list[dict]:
 
 
 def stripped(heard: list[Heard]) -> list[tuple[str, dict]]:
-    """Recognitions, events and states without what differs from run to run: ids and wall times."""
-    kept = []
+    """Return recognitions, events and states without the fields that differ from run to run: ids and wall times."""
+    messages = []
     for message in heard:
         kind = message.topic.rpartition("/")[2]
         if kind in ("recognition", "event", "state"):
             payload = json.loads(message.payload)
-            kept.append(
+            messages.append(
                 (kind, {k: v for k, v in payload.items() if k not in ("id", "time", "started", "since", "node")})
             )
-    return kept
+    return messages
 
 
 def replayed(settings: dict, directory: Path, broker: Mosquitto) -> list[Heard]:
-    """All that is heard of a replay that ends by itself."""
+    """Return all messages of a replay that ends by itself."""
     directory.mkdir()
     base = f"perceptd/{settings['node']}"
     with Subscriber(broker, f"{base}/#") as subscriber:
@@ -85,7 +85,7 @@ def replayed(settings: dict, directory: Path, broker: Mosquitto) -> list[Heard]:
         return subscriber.heard
 
 
-def test_replay_as_fast_as_possible_ends_by_itself_and_is_the_same_every_time(
+def test_a_replay_as_fast_as_possible_ends_by_itself_and_gives_the_same_messages_every_time(
     tmp_path: Path, broker: Mosquitto, config: Callable[..., dict]
 ) -> None:
     runs = [replayed(config(name, loop=False, pace="fast"), tmp_path / name, broker) for name in ("first", "second")]
@@ -103,7 +103,7 @@ def test_replay_as_fast_as_possible_ends_by_itself_and_is_the_same_every_time(
     assert health["streams"]["s"]["sources"]["replay"]["state"] == "ended"
 
 
-def test_live_replay_is_recognised_explained_and_stopped_in_order(
+def test_a_live_replay_publishes_recognitions_with_shares_and_ends_its_events_at_the_stop(
     tmp_path: Path, broker: Mosquitto, config: Callable[..., dict]
 ) -> None:
     with Subscriber(broker, "perceptd/live/#") as subscriber, DaemonProcess(config("live"), tmp_path) as daemon:
@@ -128,7 +128,9 @@ def test_live_replay_is_recognised_explained_and_stopped_in_order(
         assert parsed(subscriber.heard, "health")[-1]["streams"]["s"]["sources"]["replay"]["state"] == "stopped"
 
 
-def test_it_runs_without_a_broker_and_says_so_once_there_is_one(tmp_path: Path, config: Callable[..., dict]) -> None:
+def test_it_runs_without_a_broker_and_counts_the_messages_dropped_meanwhile(
+    tmp_path: Path, config: Callable[..., dict]
+) -> None:
     late = Mosquitto()
     settings = config("patient")
     settings["mqtt"]["port"] = late.port
@@ -139,18 +141,18 @@ def test_it_runs_without_a_broker_and_says_so_once_there_is_one(tmp_path: Path, 
             wait_until(lambda: parsed(subscriber.heard, "recognition"), "recognitions")
             wait_until(
                 lambda: parsed(subscriber.heard, "health")[-1]["mqtt"]["dropped"].get("recognition_not_connected"),
-                "what was dropped is counted",
+                "dropped messages are counted",
             )
             assert daemon.stop() == 0
 
 
-def test_a_source_that_is_missing_stops_nothing_else(
+def test_a_missing_camera_does_not_stop_other_streams(
     tmp_path: Path, broker: Mosquitto, config: Callable[..., dict]
 ) -> None:
     settings = config("partly")
     settings["streams"]["gone"] = {"camera": {"device": "rtsp://me:s3cret@127.0.0.1:9/cam"}}
     with Subscriber(broker, "perceptd/partly/#") as subscriber, DaemonProcess(settings, tmp_path) as daemon:
-        wait_until(lambda: parsed(subscriber.heard, "recognition"), "the other stream goes on")
+        wait_until(lambda: parsed(subscriber.heard, "recognition"), "the other stream recognises")
 
         def health() -> dict:
             return parsed(subscriber.heard, "health")[-1]
@@ -172,7 +174,7 @@ def test_a_source_that_is_missing_stops_nothing_else(
         ({"log_level": 3}, "log_level = 3: expected 'debug', 'info', 'warning' or 'error'"),
     ],
 )
-def test_what_cannot_work_is_refused_with_exit_code_78(
+def test_a_config_that_cannot_be_used_is_refused_with_exit_code_78(
     tmp_path: Path, config: Callable[..., dict], changes: dict, expected: str
 ) -> None:
     with DaemonProcess({**config("refused"), **changes}, tmp_path) as daemon:
@@ -194,7 +196,7 @@ def test_it_can_be_stopped_while_it_starts(tmp_path: Path, config: Callable[...,
         assert "Traceback" not in daemon.log
 
 
-def test_the_command_line_answers_mistakes_at_once() -> None:
+def test_an_unknown_command_is_refused() -> None:
     command = [sys.executable, "-m", "daemon", "rnu"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
     assert result.returncode == 2

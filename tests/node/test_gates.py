@@ -1,4 +1,4 @@
-"""Gates from end to end: a real daemon, a real broker, the shipped bundle, a recording that is quiet mostly."""
+"""Gates from end to end: a real daemon, a real broker, the shipped bundle, a recording that is mostly quiet."""
 
 import json
 from fractions import Fraction
@@ -16,13 +16,15 @@ from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 DIGITS = ROOT / "models" / "digits"
 FPS, RATE_HZ = 15, 8000
 SECONDS = 12
-SAID = {"seven": 3.0, "five": 8.0}
+# when each digit is spoken, in seconds
+SPOKEN_AT_S = {"seven": 3.0, "five": 8.0}
+
+# these frames show a moving seven while it is spoken; the five is only spoken
 SHOWN_FROM, SHOWN_UNTIL = 45, 69
-"""The frames that show a seven, which moves, while it is said; the five is only said."""
 
 
 def write_clip(path: Path) -> None:
-    """Noise of a dark room in picture and sound, and twice a digit that moves and is said."""
+    """Write noise of a dark room in picture and sound, with a moving, spoken seven and a spoken five."""
     generator = np.random.default_rng(1)
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "crf": "18"})
@@ -51,10 +53,10 @@ def _picture(index: int, generator: np.random.Generator) -> np.ndarray:
 
 def _sound(generator: np.random.Generator) -> np.ndarray:
     sound = generator.normal(0, 0.001, SECONDS * RATE_HZ)
-    for name, at_s in SAID.items():
-        said = read_sound(DIGITS / "selftest" / f"{name}.wav", RATE_HZ)
+    for name, at_s in SPOKEN_AT_S.items():
+        spoken = read_sound(DIGITS / "selftest" / f"{name}.wav", RATE_HZ)
         start = round((at_s + 0.2) * RATE_HZ)
-        sound[start : start + len(said)] += said
+        sound[start : start + len(spoken)] += spoken
     return np.clip(sound, -1, 1)
 
 
@@ -66,7 +68,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def played(clip: Path, directory: Path, broker: Mosquitto, gates: dict) -> tuple[list[tuple[str, str]], dict]:
-    """The phases and labels of all events, and the last health, of the whole recording as fast as possible."""
+    """Replay the recording as fast as possible; return phase and label of each event, and the last input counts."""
     directory.mkdir()
     settings = {
         "node": directory.name,
@@ -84,7 +86,7 @@ def played(clip: Path, directory: Path, broker: Mosquitto, gates: dict) -> tuple
     return [(event["phase"], event["label"]) for event in events], health["streams"]["s"]["inputs"]
 
 
-def test_behind_closed_gates_encoders_rest_and_the_same_events_come(material: Path, tmp_path: Path) -> None:
+def test_closed_gates_save_encoder_runs_and_change_no_event(material: Path, tmp_path: Path) -> None:
     with Mosquitto() as broker:
         expected, without = played(material, tmp_path / "without", broker, {})
         found, gated = played(material, tmp_path / "gated", broker, {"motion": {}, "sound": {}})

@@ -1,3 +1,5 @@
+"""Which recognitions are published in each mode of `mqtt.recognitions.publish`."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,12 +19,12 @@ def passing(rate_hz: float, times_ns: list[int]) -> list[int]:
 
 @pytest.mark.parametrize("jitter", [0.0, 0.2])
 @pytest.mark.parametrize("rate_hz", [0.5, 1, 2.5, 5, 7, 10, 16, 20, 24, 29, 30])
-def test_a_camera_of_30_fps_gives_nearly_the_rate_that_was_asked_for(rate_hz, jitter):
+def test_at_30_fps_nearly_the_configured_rate_passes(rate_hz, jitter):
     times = [int((n + jitter * (n * 7919 % 13 / 6 - 1)) * NS_PER_S / 30) for n in range(30 * SECONDS)]
     assert len(passing(rate_hz, times)) == pytest.approx(rate_hz * SECONDS, rel=0.02, abs=1)
 
 
-def test_slower_moments_than_the_rate_all_pass():
+def test_moments_slower_than_the_rate_all_pass():
     times = [n * NS_PER_S // 4 for n in range(40)]
     assert passing(5, times) == times
 
@@ -32,20 +34,20 @@ def test_slower_moments_than_the_rate_all_pass():
     st.lists(st.integers(0, 5 * NS_PER_S), min_size=2, max_size=80).map(sorted),
     st.integers(0, 10**15),
 )
-def test_never_more_than_the_rate_over_any_stretch(rate_hz, offsets, base_ns):
+def test_no_interval_has_more_recognitions_than_the_rate_allows(rate_hz, offsets, base_ns):
     times = passing(rate_hz, [base_ns + offset for offset in offsets])
     for first in range(len(times)):
         for last in range(first, len(times)):
-            stretch_s = (times[last] - times[first]) / NS_PER_S
-            assert last - first + 1 <= rate_hz * stretch_s + 2 + 1e-6
+            interval_s = (times[last] - times[first]) / NS_PER_S
+            assert last - first + 1 <= rate_hz * interval_s + 2 + 1e-6
 
 
-def test_after_a_pause_the_schedule_starts_anew_without_a_burst():
+def test_after_a_pause_the_schedule_restarts_without_a_burst():
     times = [0, *range(10 * NS_PER_S, 11 * NS_PER_S, NS_PER_S // 100)]
     assert passing(5, times)[:4] == [0, *(10 * NS_PER_S + n * NS_PER_S // 10 for n in (0, 1, 3))]
 
 
-def test_every_lets_all_pass_but_the_empty_moment():
+def test_mode_every_passes_all_but_empty_moments():
     gate = RecognitionGate(RecognitionsConfig(publish="every"))
     assert [gate.passes(recognition(present), "7") for present in (("image",), ("image",), ())] == [True, True, False]
 
@@ -55,7 +57,7 @@ def test_an_empty_moment_never_passes(mode):
     assert not RecognitionGate(RecognitionsConfig(publish=mode)).passes(recognition(()), "none")
 
 
-def test_change_lets_pass_what_has_another_label_or_other_modalities():
+def test_mode_change_passes_new_labels_and_new_modalities():
     gate = RecognitionGate(RecognitionsConfig(publish="change"))
     steps = [
         (("image",), "7", True),
@@ -66,4 +68,6 @@ def test_change_lets_pass_what_has_another_label_or_other_modalities():
         ((), "none", False),
         (("image", "audio"), "8", True),
     ]
-    assert [gate.passes(recognition(present), label) for present, label, _ in steps] == [said for *_, said in steps]
+    assert [gate.passes(recognition(present), label) for present, label, _ in steps] == [
+        expected for *_, expected in steps
+    ]

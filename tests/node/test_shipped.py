@@ -1,4 +1,4 @@
-"""The shipped config and bundle from end to end, with what a device owner points them at: real devices' stand-ins."""
+"""The shipped config and bundle from end to end, with recordings, an RTSP camera, a sound server and MQTT text."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ def broker() -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def sound_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PulseServer]:
-    """A sound server that the daemons of this test find."""
+    """A sound server that the daemons of this test use."""
     (tmp_path / "pulse").mkdir()
     with pulse_server(tmp_path / "pulse") as server:
         for name, value in server.environment.items():
@@ -33,7 +33,7 @@ def sound_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pu
 
 
 def listening(node: str, broker: Mosquitto) -> dict:
-    """The shipped config with the default microphone instead of the recording."""
+    """Return the shipped config with the default microphone instead of the recording."""
     config = shipped(node, broker)
     del config["streams"]["demo"]["replay"]
     config["streams"]["demo"]["microphone"] = "default"
@@ -41,7 +41,7 @@ def listening(node: str, broker: Mosquitto) -> dict:
 
 
 def shipped(node: str, broker: Mosquitto) -> dict:
-    """The shipped config, with absolute paths, for another node and broker."""
+    """Return the shipped config, with absolute paths, for another node and broker."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["node"], config["mqtt"]["port"] = node, broker.port
     config["mqtt"]["recognitions"]["publish"] = "every"
@@ -51,7 +51,9 @@ def shipped(node: str, broker: Mosquitto) -> dict:
     return config
 
 
-def test_the_clip_is_recognised_by_all_senses_and_the_same_every_time(tmp_path: Path, broker: Mosquitto) -> None:
+def test_the_clip_is_recognised_by_all_senses_with_the_same_messages_every_time(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
     runs = []
     for node, image_workers in (("one", 1), ("two", 1), ("three", 3)):
         config = shipped(node, broker)
@@ -69,7 +71,7 @@ def test_the_clip_is_recognised_by_all_senses_and_the_same_every_time(tmp_path: 
     assert health["inputs"]["text"]["encoded"] == 3
 
 
-def test_text_by_mqtt_is_recognised_and_what_is_no_text_is_counted(tmp_path: Path, broker: Mosquitto) -> None:
+def test_text_from_mqtt_is_recognised_and_unusable_payloads_are_counted(tmp_path: Path, broker: Mosquitto) -> None:
     config = shipped("reader", broker)
     del config["streams"]["demo"]["replay"]
     config["health"]["every_s"] = 1
@@ -90,12 +92,12 @@ def test_text_by_mqtt_is_recognised_and_what_is_no_text_is_counted(tmp_path: Pat
         assert (start["label"], start["phase"]) == ("7", "start")
         broker.publish(topic, ("the way to room number three, " * 3).encode())
         expected = {"retained": 1, "not_utf8": 1, "too_long": 1, "empty": 1, "cut": 1}
-        wait_until(lambda: text_counts()["dropped"] == expected, "each is counted by its reason")
+        wait_until(lambda: text_counts()["dropped"] == expected, "each payload is counted under its reason")
         assert text_counts()["captured"] == 2
         assert daemon.stop() == 0
 
 
-def test_an_rtsp_camera_with_its_own_sound(tmp_path: Path, broker: Mosquitto) -> None:
+def test_an_rtsp_camera_is_recognised_by_picture_and_sound(tmp_path: Path, broker: Mosquitto) -> None:
     with rtsp_camera("aac", "viewer", "s3cret") as camera:
         config = shipped("camera", broker)
         stream = config["streams"]["demo"]
@@ -114,7 +116,7 @@ def test_an_rtsp_camera_with_its_own_sound(tmp_path: Path, broker: Mosquitto) ->
 
 
 @pytest.mark.xdist_group("sound")
-def test_a_microphone_of_a_sound_server_instead_of_the_recording(
+def test_the_option_microphone_replaces_the_recording(
     tmp_path: Path, broker: Mosquitto, sound_server: PulseServer
 ) -> None:
     spoken = tmp_path / "seven.wav"
@@ -141,12 +143,12 @@ def test_a_microphone_of_a_sound_server_instead_of_the_recording(
 
 
 @pytest.mark.xdist_group("sound")
-def test_a_sound_server_that_hangs_does_not_keep_it_from_stopping(
+def test_it_stops_in_time_while_the_sound_server_hangs(
     tmp_path: Path, broker: Mosquitto, sound_server: PulseServer
 ) -> None:
     with DaemonProcess(listening("stuck", broker), tmp_path) as daemon:
         wait_until(lambda: "demo/microphone: delivers" in daemon.log, "sound")
-        assert "portaudio" not in Path(f"/proc/{daemon.process.pid}/maps").read_text(), "only its child has it"
+        assert "portaudio" not in Path(f"/proc/{daemon.process.pid}/maps").read_text(), "only the child loads it"
         with sound_server.frozen():
             assert daemon.stop() == 0
         assert "did not close in time" not in daemon.log
@@ -154,7 +156,7 @@ def test_a_sound_server_that_hangs_does_not_keep_it_from_stopping(
 
 @pytest.mark.xdist_group("sound")
 @pytest.mark.usefixtures("sound_server")
-def test_a_daemon_that_is_killed_leaves_no_child(tmp_path: Path, broker: Mosquitto) -> None:
+def test_a_killed_daemon_leaves_no_capture_process(tmp_path: Path, broker: Mosquitto) -> None:
     with DaemonProcess(listening("killed", broker), tmp_path) as daemon:
         wait_until(lambda: "demo/microphone: delivers" in daemon.log, "sound")
         children = children_of(daemon.process.pid, "daemon.sources.capture.microphone")

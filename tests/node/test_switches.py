@@ -1,4 +1,4 @@
-"""What was switched off stays off."""
+"""The file that stores which cameras and microphones are closed."""
 
 from pathlib import Path
 
@@ -14,21 +14,21 @@ SWITCHES = st.dictionaries(
 
 
 @given(SWITCHES)
-def test_what_was_saved_is_loaded(tmp_path_factory, switches: dict[str, Switch]) -> None:
-    path = tmp_path_factory.getbasetemp() / "made" / "switches.json"
+def test_load_returns_the_saved_switches(tmp_path_factory, switches: dict[str, Switch]) -> None:
+    path = tmp_path_factory.getbasetemp() / "new-directory" / "switches.json"
     SwitchFile(path).save(switches)
     assert SwitchFile(path).load(list(switches)) == switches
     assert [found.name for found in path.parent.iterdir()] == ["switches.json"]
 
 
-def test_streams_that_are_new_are_open_and_those_that_are_gone_are_nothing(tmp_path: Path) -> None:
+def test_new_streams_are_open_and_removed_streams_are_ignored(tmp_path: Path) -> None:
     SwitchFile(tmp_path / "s").save({"old": Switch(paused=True), "both": Switch(muted=True)})
     assert SwitchFile(tmp_path / "s").load(["both", "new"]) == {"both": Switch(muted=True), "new": Switch()}
     assert SwitchFile(tmp_path / "absent").load(["a"]) == {"a": Switch()}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"front": 7}', b'{"front": {"muted": "perhaps"}}', b"\xff"])
-def test_what_cannot_be_read_closes_everything(tmp_path: Path, content: bytes, caplog) -> None:
+def test_an_unreadable_file_closes_all_devices(tmp_path: Path, content: bytes, caplog) -> None:
     (tmp_path / "s").write_bytes(content)
     assert SwitchFile(tmp_path / "s").load(["front"]) == {"front": Switch(paused=True, muted=True)}
     assert "paused and muted until they are resumed" in caplog.text

@@ -1,3 +1,5 @@
+"""The daemon's status for systemd, and its watchdog."""
+
 import socket
 from pathlib import Path
 
@@ -28,7 +30,9 @@ def round_of(loop: str, *, alive: bool = True, began_s: int = 10, due_s: int = 1
          "fusion has hung for 3 s, encode-text has ended"),
     ],
 )  # fmt: skip
-def test_which_loops_hang(rounds: list[HeartbeatStatus], now_s: int, expected: str | None) -> None:
+def test_hung_loops_names_the_loops_that_hang_or_have_ended(
+    rounds: list[HeartbeatStatus], now_s: int, expected: str | None
+) -> None:
     assert hung_loops(rounds, now_s * NS_PER_S) == expected
 
 
@@ -49,31 +53,31 @@ def source(state: str, reason: str | None = None, failures: int = 0) -> SourceHe
         ({}, 1, True, "fusion has ended", "recognising: 1 stream; fusion has ended"),
     ],
 )  # fmt: skip
-def test_the_status_text(
+def test_the_status_text_names_faulty_sources_and_missing_connections(
     sources: dict[str, SourceHealth], streams: int, connected: bool, trouble: str | None, expected: str
 ) -> None:
     assert status_text(sources, {}, streams=streams, connected=connected, trouble=trouble) == expected
 
 
-def test_accelerators_in_trouble_are_named() -> None:
+def test_the_status_text_names_faulty_accelerators() -> None:
     def accelerator(state: AcceleratorState, reason: str | None) -> AcceleratorHealth:
         return AcceleratorHealth(
             state=state, since="", reason=reason, starts=1, failures={}, encoders={"image": WORK}, history=[]
         )
 
-    troubled = {
+    accelerators = {
         "gpu": accelerator("failed", "refused"),
         "a": accelerator("in_use", None),
         "b": accelerator("starting", None),
         "edgetpu:usb:0": accelerator("absent", "there is none"),
     }
-    said = status_text({}, troubled, streams=1, connected=True, trouble=None)
-    assert said == "recognising: 1 stream; gpu: refused; on the CPU; edgetpu:usb:0: there is none; on the CPU"
-    assert overall({}, troubled) == "degraded"
-    assert overall({}, {"a": troubled["a"], "b": troubled["b"]}) == "ok"
+    status = status_text({}, accelerators, streams=1, connected=True, trouble=None)
+    assert status == "recognising: 1 stream; gpu: refused; on the CPU; edgetpu:usb:0: there is none; on the CPU"
+    assert overall({}, accelerators) == "degraded"
+    assert overall({}, {"a": accelerators["a"], "b": accelerators["b"]}) == "ok"
 
 
-def test_it_is_ready_once_every_source_has_spoken_and_feeds_the_watchdog(tmp_path: Path) -> None:
+def test_it_is_ready_once_every_source_delivers_and_feeds_the_watchdog(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "6000000", "WATCHDOG_PID": "1"}
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -90,11 +94,11 @@ def test_it_is_ready_once_every_source_has_spoken_and_feeds_the_watchdog(tmp_pat
         assert manager.recv(1000) == b"READY=1"
 
 
-def test_without_a_service_manager_nobody_is_told() -> None:
+def test_without_a_service_manager_send_does_nothing() -> None:
     assert Notifier.from_environment({}).send(READY="1")
 
 
-def test_what_takes_long_is_waited_for_and_then_no_longer(tmp_path: Path) -> None:
+def test_the_watchdog_interval_is_lengthened_and_restored(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(address)

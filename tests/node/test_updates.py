@@ -1,4 +1,4 @@
-"""Bundles replaced from afar: a real daemon, a real broker, a real web server with a real publisher's repository."""
+"""Remote updates: a real daemon, broker and web server with a publisher's repository."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ def broker() -> Iterator[Mosquitto]:
 
 
 class Device:
-    """A daemon with a source of bundles, and what is heard of it."""
+    """A daemon with a source of bundles: sends commands to it, and recognises_text what it publishes."""
 
     def __init__(self, directory: Path, settings: dict, broker: Mosquitto, subscriber: Subscriber) -> None:
         self.directory, self.broker, self.subscriber = directory, broker, subscriber
@@ -61,19 +61,19 @@ class Device:
     def run(self) -> DaemonProcess:
         return DaemonProcess(self.settings, self.directory)
 
-    def tell(self, name: str, **order: object) -> None:
-        self.broker.publish(f"perceptd/{self.node}/command/{name}", json.dumps(order).encode())
+    def send(self, name: str, **arguments: object) -> None:
+        self.broker.publish(f"perceptd/{self.node}/command/{name}", json.dumps(arguments).encode())
 
     def models(self) -> dict:
         return (parsed(self.subscriber.heard, "models") or [{}])[-1]
 
     def stages(self) -> list[str]:
-        """Those that were told: of a retained topic only the latest value is sent, so short ones may be missing."""
+        """Return the published stages. Short ones may be missing: of a retained topic only the latest value is sent."""
         candidates = [payload["candidate"] for payload in parsed(self.subscriber.heard, "models")]
         return list(dict.fromkeys(candidate["stage"] for candidate in candidates if candidate))
 
     def is_at(self, stage: str) -> bool:
-        """Whether a start would find it in this stage."""
+        """Return whether the stored state is in this stage."""
         try:
             state = json.loads((self.directory / "state" / "models" / "state.json").read_bytes())
         except FileNotFoundError:
@@ -89,10 +89,10 @@ class Device:
     def recognised_by(self) -> list[str]:
         return [recognition["bundle"] for recognition in parsed(self.subscriber.heard, "recognition")]
 
-    def goes_on(self, bundle: str = OLD) -> None:
-        """Wait until it has recognised something more."""
+    def wait_for_recognitions(self, bundle: str = OLD) -> None:
+        """Wait until the bundle has made further recognitions."""
         count = len(self.recognised_by())
-        wait_until(lambda: len(self.recognised_by()) > count + 5, "it goes on recognising")
+        wait_until(lambda: len(self.recognised_by()) > count + 5, "further recognitions")
         assert set(self.recognised_by()[count + 5 :]) == {bundle}
 
     def slots(self) -> list[Path]:
@@ -109,14 +109,16 @@ def device(tmp_path: Path, broker: Mosquitto, config: Config, request: pytest.Fi
             yield device
 
 
-def test_a_new_version_comes_while_the_node_recognises_and_nothing_is_lost(device: Device) -> None:
-    device.settings["streams"]["s"]["fusion"] = {"max_rate_hz": 1000.0}  # each frame a moment, however close they come
+def test_a_new_version_is_installed_while_the_node_recognises_and_no_frame_is_lost(device: Device) -> None:
+    device.settings["streams"]["s"]["fusion"] = {
+        "max_rate_hz": 1000.0
+    }  # each frame is a moment, however close they come
     device.publish()
     with device.run() as daemon:
-        wait_until(lambda: OLD in device.recognised_by(), "the config's own bundle recognises")
-        device.tell("models_install", version="1.3.0")
+        wait_until(lambda: OLD in device.recognised_by(), "the built-in bundle recognises")
+        device.send("models_install", version="1.3.0")
         wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises")
-        device.goes_on(NEW)
+        device.wait_for_recognitions(NEW)
         assert device.models()["candidate"]["stage"] == "probation"
         assert device.models()["active"] == {"id": NEW, "name": "brightness", "version": "1.3.0", "shipped": False}
         assert device.models()["previous"]["id"] == OLD
@@ -128,7 +130,7 @@ def test_a_new_version_comes_while_the_node_recognises_and_nothing_is_lost(devic
     assert bundles == sorted(bundles)
     stream = device.health()["streams"]["s"]
     image = stream["inputs"]["image"]
-    assert image["dropped"].keys() <= {"busy"}, "which is the machine's fault"
+    assert image["dropped"].keys() <= {"busy"}, "a busy machine may drop frames"
     assert image["captured"] - image["dropped"].get("busy", 0) == image["encoded"] == stream["recognitions"]
     ended = [event for event in parsed(device.subscriber.heard, "event") if event["ended_by"] == "bundle"]
     assert len(ended) <= 1 and all(event["bundle"] == OLD for event in ended)
@@ -138,8 +140,8 @@ def test_a_new_version_comes_while_the_node_recognises_and_nothing_is_lost(devic
     assert all(len(bundles) == 1 for bundles in by_id.values())
 
 
-def test_it_is_confirmed_after_500_moments(device: Device) -> None:
-    """The old one has seen nothing, so that on a busy machine no latency stands in the way."""
+def test_a_new_version_is_confirmed_after_500_moments(device: Device) -> None:
+    """The old bundle recognises nothing, so the new one's latency on a busy machine is not compared with it."""
     device.publish()
     film, state = device.directory / "fast.mp4", device.directory / "state"
     test_daemon.write_clip(film, 120)
@@ -147,11 +149,11 @@ def test_it_is_confirmed_after_500_moments(device: Device) -> None:
     state.mkdir()
     (state / "switches.json").write_text('{"s": {"paused": true}}')
     with device.run() as daemon:
-        wait_until(device.models, "it runs, paused")
-        device.tell("models_install", version="1.3.0")
+        wait_until(device.models, "it runs and is paused")
+        device.send("models_install", version="1.3.0")
         wait_until(lambda: device.models()["active"]["id"] == NEW, "it takes over", timeout_s=30)
-        device.tell("resume")
-        wait_until(device.result, "it is judged", timeout_s=120)
+        device.send("resume")
+        wait_until(device.result, "the probation ends", timeout_s=120)
         assert device.result() | {"time": ""} == {
             "bundle": NEW,
             "ok": True,
@@ -163,54 +165,54 @@ def test_it_is_confirmed_after_500_moments(device: Device) -> None:
         assert daemon.stop() == 0
 
 
-def test_it_is_still_there_after_a_restart_and_rollback_brings_back_the_one_before(device: Device) -> None:
+def test_an_installed_bundle_survives_a_restart_and_rollback_restores_the_previous_one(device: Device) -> None:
     device.publish()
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
-        device.tell("models_install", version="1.3.0")
+        device.send("models_install", version="1.3.0")
         wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises")
         assert daemon.stop() == 0
     with device.run() as daemon:
         wait_until(lambda: device.health().get("process", {}).get("uptime_s", 99) < 5, "it has started again")
-        device.goes_on(NEW)
-        device.tell("models_rollback")
-        wait_until(lambda: device.models()["active"]["id"] == OLD, "the config's own is back")
-        device.goes_on(OLD)
+        device.wait_for_recognitions(NEW)
+        device.send("models_rollback")
+        wait_until(lambda: device.models()["active"]["id"] == OLD, "the built-in bundle is back")
+        device.wait_for_recognitions(OLD)
         refused = device.models()["refused"]
         assert [(entry["bundle"], entry["stage"]) for entry in refused] == [(NEW, "switch")]
         assert daemon.stop() == 0
 
 
-def test_newer_versions_come_by_themselves_unless_pinned(device: Device) -> None:
+def test_newer_versions_are_installed_automatically_unless_pinned(device: Device) -> None:
     device.settings["models"] |= {"automatic": True}
     device.publish()
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
-        device.tell("models_pin", on=True)
+        device.send("models_pin", on=True)
         wait_until(lambda: device.models().get("pinned"), "it is pinned")
-        device.tell("models_check")
-        wait_until(lambda: device.models()["last_check"], "it has looked")
+        device.send("models_check")
+        wait_until(lambda: device.models()["last_check"], "it has checked the source")
         assert device.models()["latest"] == "1.3.0"
         assert device.models()["candidate"] is None
-        device.tell("models_pin", on=False)
+        device.send("models_pin", on=False)
         wait_until(lambda: not device.models()["pinned"], "it is not pinned any more")
-        device.tell("models_check")
+        device.send("models_check")
         wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises", timeout_s=30)
         assert daemon.stop() == 0
 
 
-def test_a_damaged_bundle_of_the_config_is_not_needed_while_another_runs(device: Device) -> None:
+def test_a_damaged_built_in_bundle_does_no_harm_while_another_is_active(device: Device) -> None:
     device.publish()
-    built_in = Path(shutil.copytree(device.settings["bundle"], device.directory / "own"))
+    built_in = Path(shutil.copytree(device.settings["bundle"], device.directory / "built-in"))
     device.settings["bundle"] = str(built_in)
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
-        device.tell("models_install", version="1.3.0")
+        device.send("models_install", version="1.3.0")
         wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises", timeout_s=30)
         assert daemon.stop() == 0
     (built_in / "bundle.yaml").write_bytes(b"")
     with device.run() as daemon:
-        device.goes_on(NEW)
+        device.wait_for_recognitions(NEW)
         assert "the config's own bundle cannot be used" in daemon.log
         assert daemon.stop() == 0
     for slot in device.slots():
@@ -220,11 +222,11 @@ def test_a_damaged_bundle_of_the_config_is_not_needed_while_another_runs(device:
         assert "head.tflite is damaged" in daemon.log
 
 
-def test_a_mistake_in_the_config_does_not_cost_what_is_installed(device: Device) -> None:
+def test_a_mistake_in_the_config_does_not_remove_the_installed_bundle(device: Device) -> None:
     device.publish()
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
-        device.tell("models_install", version="1.3.0")
+        device.send("models_install", version="1.3.0")
         wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises", timeout_s=30)
         assert daemon.stop() == 0
     device.settings["streams"]["s"]["events"] = {"thresholds": {"brihgt": {"start": 0.9, "end": 0.5}}}
@@ -233,21 +235,21 @@ def test_a_mistake_in_the_config_does_not_cost_what_is_installed(device: Device)
         assert f"thresholds.brihgt: {NEW} makes no event of it" in daemon.log
     del device.settings["streams"]["s"]["events"]
     with device.run() as daemon:
-        device.goes_on(NEW)
+        device.wait_for_recognitions(NEW)
         assert daemon.stop() == 0
 
 
-def test_a_bundle_for_which_a_stream_has_nothing_is_refused(device: Device) -> None:
+def test_a_bundle_that_uses_nothing_a_stream_captures_is_refused(device: Device) -> None:
     film = device.settings["streams"]["s"]["replay"]["file"]
     device.settings["streams"]["s"] = {"camera": {"device": film}, "text": {"enabled": False}}
     device.publish(change=with_text_alone)
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
-        device.tell("models_install", version="1.3.0")
+        device.send("models_install", version="1.3.0")
         wait_until(device.result, "it is refused", timeout_s=30)
         assert device.result()["stage"] == "switch"
         assert device.result()["reason"] == f"streams.s: captures nothing that the bundle {NEW} uses"
-        device.goes_on()
+        device.wait_for_recognitions()
         assert daemon.stop() == 0
 
 
@@ -258,81 +260,81 @@ def with_model(make: Callable[[], bytes]) -> Callable[[Path], None]:
     return spoil
 
 
-def lie(bundle: Path) -> None:
+def falsify_selftest(bundle: Path) -> None:
     cases = {"cases": [{"image": "white.png", "scores": {"dark": 1.0}}]}
     (bundle / "selftest" / "cases.yaml").write_text(yaml.safe_dump(cases))
 
 
-BAD: dict[str, tuple[Callable[[Path], None], str]] = {
+BAD_BUNDLES: dict[str, tuple[Callable[[Path], None], str]] = {
     "unresolved": (with_model(hostile_models.unresolved), "check"),
     "crashes": (with_model(hostile_models.split_into_none), "check"),
     "wants_8_gb": (with_model(hostile_models.filled_to_8_gb), "selftest"),
-    "lies": (lie, "selftest"),
+    "false_selftest": (falsify_selftest, "selftest"),
 }
 
 
-@pytest.mark.parametrize(("spoil", "stage"), BAD.values(), ids=BAD.keys())
-def test_a_bad_bundle_is_refused_and_the_node_goes_on(
+@pytest.mark.parametrize(("spoil", "stage"), BAD_BUNDLES.values(), ids=BAD_BUNDLES.keys())
+def test_a_bad_bundle_is_refused_and_the_active_one_goes_on(
     device: Device, spoil: Callable[[Path], None], stage: str
 ) -> None:
     device.publish(change=spoil)
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
-        device.tell("models_install", version="1.3.0")
+        device.send("models_install", version="1.3.0")
         wait_until(device.result, "it is refused", timeout_s=30)
         assert (device.result()["ok"], device.result()["stage"]) == (False, stage)
         assert "\n" not in device.result()["reason"]
         assert device.models()["active"]["id"] == OLD
-        device.goes_on()
+        device.wait_for_recognitions()
         assert daemon.stop() == 0
     assert set(device.recognised_by()) == {OLD}
 
 
-def test_the_third_start_in_probation_goes_back(device: Device) -> None:
+def test_the_third_start_during_probation_restores_the_old_bundle(device: Device) -> None:
     device.publish()
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
-        device.tell("models_install", version="1.3.0")
+        device.send("models_install", version="1.3.0")
         wait_until(lambda: device.models()["active"]["id"] == NEW, "it takes over", timeout_s=30)
         daemon.process.kill()
         daemon.process.wait()
     for _ in range(2):
         with device.run() as daemon:
-            device.goes_on(NEW)
+            device.wait_for_recognitions(NEW)
             daemon.process.kill()
             daemon.process.wait()
     with device.run() as daemon:
         wait_until(lambda: device.models()["active"]["id"] == OLD, "the old one is back")
-        device.goes_on()
+        device.wait_for_recognitions()
         assert "3 times" in device.models()["refused"][0]["reason"]
         assert daemon.stop() == 0
 
 
-def test_killed_in_every_stage_it_starts_whole_and_installs_at_last(device: Device) -> None:
-    """But for the switch, which is over before anybody sees it begin: tests of power cuts end in it too."""
+def test_killed_in_any_stage_it_starts_again_and_completes_the_installation(device: Device) -> None:
+    """The stage `switch` is too short to be seen here; the tests of power cuts cover it."""
     device.publish()
     for stage in (stage for stage in STAGES if stage != "switch"):
         with device.run() as daemon:
-            device.goes_on()
+            device.wait_for_recognitions()
             if stage == "resolve":
-                device.tell("models_install", version="1.3.0")
+                device.send("models_install", version="1.3.0")
             wait_until(partial(device.is_at, stage), f"it comes to {stage}", timeout_s=30)
             daemon.process.send_signal(signal.SIGKILL)
             daemon.process.wait()
     with device.run() as daemon:
-        device.goes_on(NEW)
+        device.wait_for_recognitions(NEW)
         assert daemon.stop() == 0
 
 
-def test_a_bundle_with_other_senses_has_its_sources_opened_anew(device: Device) -> None:
+def test_a_bundle_with_other_modalities_restarts_the_node_with_its_sources(device: Device) -> None:
     device.publish(change=with_text)
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
-        device.tell("models_install", version="1.3.0")
+        device.send("models_install", version="1.3.0")
         wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises", timeout_s=30)
-        assert device.result() == {}, "judged by its own moments alone"
-        wait_until(lambda: reads(device), "what is written is recognised too")
-        device.goes_on(NEW)
+        assert device.result() == {}, "the old bundle's moments do not count in its probation"
+        wait_until(lambda: recognises_text(device), "text is recognised too")
+        device.wait_for_recognitions(NEW)
         assert daemon.stop() == 0
 
 
@@ -350,7 +352,7 @@ def with_text_alone(bundle: Path) -> None:
 
 
 def with_text(bundle: Path) -> None:
-    """Let it read too: how many bytes there are, weighed little."""
+    """Add a text encoder to the bundle: its embedding is a small multiple of the sum of the bytes."""
     layers = hostile_models.Layers()
     source = layers.tensor("line", [1, 8], kind=schema.TensorType.INT32)
     floats, embedding = layers.tensor("floats", [1, 8]), layers.tensor("embedding", [1, 1])
@@ -371,6 +373,6 @@ def with_text(bundle: Path) -> None:
     (bundle / "bundle.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False))
 
 
-def reads(device: Device) -> bool:
+def recognises_text(device: Device) -> bool:
     device.broker.publish(f"perceptd/{device.node}/s/text", b"seven")
     return any("text" in recognition["modalities"] for recognition in parsed(device.subscriber.heard, "recognition"))

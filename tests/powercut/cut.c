@@ -1,7 +1,9 @@
-/* Preloaded: counts what changes the files below a directory, and ends or fails the n-th such call.
+/* A library to preload. It counts the calls that change files below a directory, and kills the process at the n-th
+ * such call or lets the call fail.
  *
- * cut_arm(below, n, how, log) arms it: from then on each call of this process that writes, syncs, renames, makes or
- * removes the directory, or something below it, is counted. `log` is a descriptor that gets a line for each, or -1.
+ * cut_arm(directory, n, manner, log) arms it. From then on it counts each call of this process that writes, syncs,
+ * renames, makes or removes the directory or anything below it. It writes a line for each to the descriptor `log`,
+ * unless that is -1.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -21,9 +23,9 @@ enum how {
     NEVER,
     EIO_ONCE,       /* the n-th call fails */
     EROFS_FROM,     /* the n-th call and all later ones fail */
-    ENOSPC_FROM,    /* the n-th writes half, if it writes; from then on all fail that need room */
-    SHORT_ONCE,     /* the n-th writes half and says so, if it writes */
-    KILL,           /* the process is killed instead of the n-th call; one that writes has written half */
+    ENOSPC_FROM,    /* a write as the n-th call writes half; from then on all calls that need room fail */
+    SHORT_ONCE,     /* a write as the n-th call writes half and returns that */
+    KILL,           /* the process is killed instead of the n-th call; a write has written half before */
 };
 
 #define EXPORT __attribute__((visibility("default")))
@@ -52,14 +54,14 @@ static void *real(const char *name)
     return found;
 }
 
-/* The path, absolute if the directory of `at` is known; whether it is below ours. */
-static int is_ours(int at, const char *path, char *whole)
+/* Stores the absolute path in `absolute`; returns whether it is the armed directory or below it. */
+static int is_below(int at, const char *path, char *absolute)
 {
     char link[64], base[PATH_MAX / 2];
     ssize_t length;
 
     if (path != NULL && path[0] == '/') {
-        snprintf(whole, PATH_MAX, "%s", path);
+        snprintf(absolute, PATH_MAX, "%s", path);
     } else {
         if (at == AT_FDCWD)
             snprintf(link, sizeof link, "/proc/self/cwd");
@@ -69,16 +71,16 @@ static int is_ours(int at, const char *path, char *whole)
         if (length < 0)
             return 0;
         base[length] = 0;
-        snprintf(whole, PATH_MAX, path == NULL ? "%s" : "%s/%.2000s", base, path);
+        snprintf(absolute, PATH_MAX, path == NULL ? "%s" : "%s/%.2000s", base, path);
     }
     length = strlen(below);
-    return strncmp(whole, below, length) == 0 && (whole[length] == '/' || whole[length] == 0);
+    return strncmp(absolute, below, length) == 0 && (absolute[length] == '/' || absolute[length] == 0);
 }
 
 enum kind { ROOM, NO_ROOM, WRITES };
 
-/* 0: do it; 1: do half of it, which writes; -1: fail with errno. */
-static int judge(enum kind kind, const char *what, const char *path, const char *to)
+/* Counts a call. Returns 0 to do it, 1 to write half, -1 to fail with errno. */
+static int count_call(enum kind kind, const char *what, const char *path, const char *to)
 {
     int here = ++count;
 
@@ -118,45 +120,45 @@ static ssize_t written(int verdict, ssize_t length)
     return length;
 }
 
-#define AT(kind, at, path, what, to)                                  \
-    char whole[PATH_MAX];                                             \
+#define COUNTED(kind, at, path, what, to)                             \
+    char absolute[PATH_MAX];                                          \
     int verdict = 0;                                                  \
-    if (how_is_armed() && is_ours(at, path, whole)) {                 \
-        verdict = judge(kind, what, whole, to);                       \
+    if (is_armed() && is_below(at, path, absolute)) {                 \
+        verdict = count_call(kind, what, absolute, to);               \
         if (verdict < 0)                                              \
             return -1;                                                \
     }                                                                 \
     (void)verdict
 
-static int how_is_armed(void) { return below[0] != 0; }
+static int is_armed(void) { return below[0] != 0; }
 
 EXPORT ssize_t write(int fd, const void *data, size_t length)
 {
-    AT(WRITES, fd, NULL, "write", "");
+    COUNTED(WRITES, fd, NULL, "write", "");
     return written(verdict, REAL(write)(fd, data, cut_length(verdict, length)));
 }
 
 EXPORT ssize_t sendfile64(int to, int from, off64_t *offset, size_t length)
 {
-    AT(WRITES, to, NULL, "write", "");
+    COUNTED(WRITES, to, NULL, "write", "");
     return written(verdict, REAL(sendfile64)(to, from, offset, verdict == 1 ? 100 : length));
 }
 
 EXPORT ssize_t copy_file_range(int from, off64_t *at_from, int to, off64_t *at_to, size_t length, unsigned flags)
 {
-    AT(WRITES, to, NULL, "write", "");
+    COUNTED(WRITES, to, NULL, "write", "");
     return written(verdict, REAL(copy_file_range)(from, at_from, to, at_to, verdict == 1 ? 100 : length, flags));
 }
 
 EXPORT int fsync(int fd)
 {
-    AT(ROOM, fd, NULL, "sync", "");
+    COUNTED(ROOM, fd, NULL, "sync", "");
     return REAL(fsync)(fd);
 }
 
 EXPORT int fdatasync(int fd)
 {
-    AT(ROOM, fd, NULL, "sync", "");
+    COUNTED(ROOM, fd, NULL, "sync", "");
     return REAL(fdatasync)(fd);
 }
 
@@ -167,7 +169,7 @@ EXPORT int openat64(int at, const char *path, int flags, ...)
     mode_t mode = va_arg(more, mode_t);
     va_end(more);
     if (flags & (O_CREAT | O_TRUNC)) {
-        AT(ROOM, at, path, "create", "");
+        COUNTED(ROOM, at, path, "create", "");
     }
     return REAL(openat64)(at, path, flags, mode);
 }
@@ -201,30 +203,30 @@ EXPORT int openat(int at, const char *path, int flags, ...)
 
 EXPORT int rename(const char *from, const char *to)
 {
-    AT(NO_ROOM, AT_FDCWD, from, "rename", to);
+    COUNTED(NO_ROOM, AT_FDCWD, from, "rename", to);
     return REAL(rename)(from, to);
 }
 
 EXPORT int mkdir(const char *path, mode_t mode)
 {
-    AT(ROOM, AT_FDCWD, path, "mkdir", "");
+    COUNTED(ROOM, AT_FDCWD, path, "mkdir", "");
     return REAL(mkdir)(path, mode);
 }
 
 EXPORT int unlink(const char *path)
 {
-    AT(NO_ROOM, AT_FDCWD, path, "unlink", "");
+    COUNTED(NO_ROOM, AT_FDCWD, path, "unlink", "");
     return REAL(unlink)(path);
 }
 
 EXPORT int rmdir(const char *path)
 {
-    AT(NO_ROOM, AT_FDCWD, path, "unlink", "");
+    COUNTED(NO_ROOM, AT_FDCWD, path, "unlink", "");
     return REAL(rmdir)(path);
 }
 
 EXPORT int unlinkat(int at, const char *path, int flags)
 {
-    AT(NO_ROOM, at, path, "unlink", "");
+    COUNTED(NO_ROOM, at, path, "unlink", "");
     return REAL(unlinkat)(at, path, flags);
 }

@@ -30,8 +30,9 @@ RECOVER_S = 15.0
 STOP_S = 5.0
 WATCHDOG_S = 6.0
 LIBRARY = "/opt/perceptd/libtestdelegate.so"
+
+# mounts of systemd-nspawn and systemd, where only root can write
 BOOKKEEPING = ("/run/host/", "/run/systemd/")
-"""Mounts of systemd-nspawn and systemd, where only root can write."""
 
 SHIPPED = Path(__file__).parents[2] / "models" / "digits"
 HOLD = Path(__file__).parents[1] / "helpers" / "hold_thread.py"
@@ -54,7 +55,7 @@ class Service:
         self.settings = yaml.safe_load(shipped)
 
     def start(self, **settings: object) -> None:
-        """Start it with the installed config but for `settings`; returns once it is ready."""
+        """Start the service with the installed config changed by `settings`; return once it is ready."""
         self.guest.write(CONFIG, yaml.safe_dump({**self.settings, **settings}))
         self.guest.run("systemctl", "restart", SERVICE, timeout_s=START_S)
 
@@ -77,7 +78,7 @@ def service(guest: Guest) -> Iterator[Service]:
     before = guest.run("cat", CONFIG).stdout
     yield installed
     guest.run("systemctl", "stop", SERVICE)
-    guest.run("systemctl", "reset-failed", SERVICE, check=False)  # one that has not failed is no longer known
+    guest.run("systemctl", "reset-failed", SERVICE, check=False)  # fails for a service that has not failed
     guest.write(CONFIG, before)
 
 
@@ -89,7 +90,7 @@ def broker() -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def recognitions(broker: Mosquitto) -> Iterator[Callable[[], int]]:
-    """How many recognitions have been heard."""
+    """A function that returns the number of received recognitions."""
     with Subscriber(broker, "perceptd/demo/demo/recognition") as subscriber:
         yield lambda: len(subscriber.heard)
 
@@ -99,8 +100,8 @@ def kill(service: Service, signal_name: str) -> None:
 
 
 @contextlib.contextmanager
-def held(service: Service, thread: str) -> Iterator[None]:
-    """One thread of the daemon stands still while the block lasts, unless it dies."""
+def stopped_thread(service: Service, thread: str) -> Iterator[None]:
+    """Stop one thread of the daemon during the block."""
     command = service.guest.command("python3", "-c", HOLD.read_text(), str(service.pid), thread)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
@@ -109,20 +110,20 @@ def held(service: Service, thread: str) -> Iterator[None]:
         holder.kill()
 
 
-def wait_for_another(service: Service, pid: int, recognitions: Callable[[], int]) -> None:
-    """Wait until the service recognises in another process, within the time it promises."""
+def wait_for_restart(service: Service, pid: int, recognitions: Callable[[], int]) -> None:
+    """Wait until the service recognises in another process, within the promised time."""
     deadline = time.monotonic() + RECOVER_S
     wait_until(lambda: service.pid not in (0, pid), "another process", RECOVER_S)
     heard = recognitions()
     wait_until(lambda: recognitions() > heard, "it recognises again", deadline - time.monotonic())
 
 
-def test_it_is_ready_recognises_in_its_sandbox_and_stops(
+def test_the_service_starts_recognises_in_its_sandbox_and_stops(
     service: Service, broker: Mosquitto, recognitions: Callable[[], int]
 ) -> None:
     service.start(mqtt={"port": broker.port})
     wait_until(recognitions, "recognitions of the demo clip")
-    wait_until(lambda: service.show("StatusText") == ["recognising: 1 stream"], "its status in words")
+    wait_until(lambda: service.show("StatusText") == ["recognising: 1 stream"], "its status text")
     assert service.show("ActiveState", "NRestarts", "User") == ["active", "0", "perceptd"]
     state = service.guest.run("stat", "--format=%U %a", "/var/lib/perceptd").stdout
     assert state == "perceptd 700\n"
@@ -136,25 +137,25 @@ def test_it_is_ready_recognises_in_its_sandbox_and_stops(
 
 
 @pytest.mark.parametrize("signal_name", ["KILL", "STOP"])
-def test_it_is_back_after_a_signal(
+def test_the_service_restarts_after_a_signal(
     service: Service, broker: Mosquitto, recognitions: Callable[[], int], signal_name: str
 ) -> None:
     service.start(mqtt={"port": broker.port})
     wait_until(recognitions, "recognitions")
     pid = service.pid
     kill(service, signal_name)
-    wait_for_another(service, pid, recognitions)
+    wait_for_restart(service, pid, recognitions)
 
 
 @pytest.mark.parametrize("thread", ["encode-audio", "fusion", "mqtt"])
-def test_it_is_back_after_one_thread_hangs_and_says_which(
+def test_the_service_restarts_when_a_thread_hangs_and_logs_its_name(
     service: Service, broker: Mosquitto, recognitions: Callable[[], int], thread: str
 ) -> None:
     service.start(mqtt={"port": broker.port})
     wait_until(recognitions, "recognitions")
     pid = service.pid
-    with held(service, thread):
-        wait_for_another(service, pid, recognitions)
+    with stopped_thread(service, thread):
+        wait_for_restart(service, pid, recognitions)
     log = service.log
     assert "Watchdog" in log
     assert f"{thread} has hung for" in log or "most recent call first" in log
@@ -163,7 +164,7 @@ def test_it_is_back_after_one_thread_hangs_and_says_which(
 NOT_YET = {"state": None, "encoders": {}}
 
 
-def test_an_accelerator_runs_the_encoders_in_a_process_of_its_own_in_the_sandbox(
+def test_an_accelerator_runs_encoders_in_a_child_process_in_the_sandbox(
     service: Service, broker: Mosquitto, delegate: Path
 ) -> None:
     service.guest.copy(delegate, LIBRARY)
@@ -171,15 +172,17 @@ def test_an_accelerator_runs_the_encoders_in_a_process_of_its_own_in_the_sandbox
         service.start(mqtt={"port": broker.port}, devices={"default": {"library": LIBRARY}}, health={"every_s": 1.0})
 
         def accelerator() -> dict:
-            # at first it may be what the service retained before, when it had none
+            # the retained health of the run before, which had no accelerator, may come first
             heard = [json.loads(payload)["accelerators"] for payload in subscriber.payloads("perceptd/demo/health")]
             return heard[-1].get(delegate.name, NOT_YET) if heard else NOT_YET
 
-        def ran() -> list[str]:
+        def used_encoders() -> list[str]:
             return [name for name, encoder in accelerator()["encoders"].items() if encoder["ran"] > 0]
 
         wait_until(lambda: accelerator()["state"] == "in_use", "it is in use", START_S)
-        wait_until(lambda: {"audio", "image"} <= set(ran()), "it has run the encoders of the demo clip", START_S)
+        wait_until(
+            lambda: {"audio", "image"} <= set(used_encoders()), "it has run the encoders of the demo clip", START_S
+        )
         assert accelerator()["failures"] == dict.fromkeys(accelerator()["failures"], 0)
     children = f"/proc/{service.pid}/task/*/children"
     maps = f"grep -l {LIBRARY} $(for pid in $(cat {children}); do echo /proc/$pid/maps; done) /proc/{service.pid}/maps"
@@ -189,23 +192,25 @@ def test_an_accelerator_runs_the_encoders_in_a_process_of_its_own_in_the_sandbox
 
 
 @pytest.mark.parametrize("path", ["/var/lib/perceptd/libtestdelegate.so", "/etc/perceptd/libtestdelegate.so"])
-def test_a_library_that_lies_elsewhere_is_not_run(
+def test_a_library_in_a_writable_directory_is_not_loaded(
     service: Service, broker: Mosquitto, delegate: Path, recognitions: Callable[[], int], path: str
 ) -> None:
-    service.guest.run("install", "-d", "-o", "perceptd", "-m", "700", "/var/lib/perceptd")  # as its first start does
+    service.guest.run(
+        "install", "-d", "-o", "perceptd", "-m", "700", "/var/lib/perceptd"
+    )  # as the first start of the service does
     service.guest.copy(delegate, path)
     service.guest.run("chown", "perceptd:", path)
     service.start(mqtt={"port": broker.port}, devices={"default": {"library": path}})
-    wait_until(lambda: f"{path} cannot be loaded" in service.log, "it says so", START_S)
+    wait_until(lambda: f"{path} cannot be loaded" in service.log, "it reports that", START_S)
     wait_until(recognitions, "recognitions by the CPU")
 
 
-def test_programs_run_only_from_where_it_cannot_write(service: Service, broker: Mosquitto) -> None:
+def test_programs_run_only_from_directories_that_the_service_cannot_write(service: Service, broker: Mosquitto) -> None:
     service.start(mqtt={"port": broker.port})
     mounts = [line.split() for line in service.guest.run("cat", f"/proc/{service.pid}/mounts").stdout.splitlines()]
     options = {
         path: options.split(",") for _, path, _, options, *_ in mounts
-    }  # of two with the same path the upper one
+    }  # of two mounts at the same path the upper one counts
     allowed = {path for path in options if "noexec" not in options[path]}
     assert {path for path in allowed if not path.startswith(BOOKKEEPING)} == {"/opt/perceptd", "/usr"}
     for path in ("/opt/perceptd", "/usr"):
@@ -217,7 +222,7 @@ def test_the_service_is_in_the_groups_that_own_devices(guest: Guest) -> None:
     assert set(groups) == {"perceptd", "video", "audio", "plugdev", "apex", "render"}
 
 
-def test_what_is_installed_is_what_it_says_how_to_remove(guest: Guest) -> None:
+def test_the_installer_lists_all_installed_files_to_remove(guest: Guest) -> None:
     assert guest.run("systemd-analyze", "verify", "perceptd.service").stderr == ""
     for path in INSTALLED:
         assert guest.run("stat", "--format=%U:%G %a", path).stdout == "root:root 644\n"
@@ -227,7 +232,7 @@ def test_what_is_installed_is_what_it_says_how_to_remove(guest: Guest) -> None:
     assert guest.run("ls", "-d", DROP_IN, check=False).returncode != 0, "this is no Jetson"
 
 
-def test_on_a_jetson_it_may_reach_the_gpu_too(service: Service) -> None:
+def test_the_drop_in_for_jetson_allows_the_gpu(service: Service) -> None:
     service.guest.run("mkdir", "-p", DROP_IN)
     service.guest.run("cp", "/opt/perceptd/systemd/jetson.conf", DROP_IN)
     service.guest.run("systemctl", "daemon-reload")
@@ -238,10 +243,10 @@ def test_on_a_jetson_it_may_reach_the_gpu_too(service: Service) -> None:
     assert verified == ""
     assert "/dev/nvmap rw\n" in allowed
     assert "char-*.ga10b rw\n" in allowed
-    assert "char-usb_device rw\n" in allowed, "what the unit allows stays allowed"
+    assert "char-usb_device rw\n" in allowed, "devices allowed by the unit remain allowed"
 
 
-def test_neither_a_missing_broker_nor_a_missing_camera_starves_the_watchdog(service: Service) -> None:
+def test_a_missing_broker_and_a_missing_camera_do_not_trigger_the_watchdog(service: Service) -> None:
     camera = {"camera": {"device": "/dev/video9"}, "text": {"enabled": False}}
     streams = {"demo": service.settings["streams"]["demo"], "door": camera}
     service.start(mqtt={"port": free_port()}, streams=streams)
@@ -254,7 +259,7 @@ def test_neither_a_missing_broker_nor_a_missing_camera_starves_the_watchdog(serv
     assert status.endswith("; no MQTT broker")
 
 
-def test_a_config_that_cannot_work_fails_once_and_says_why(service: Service) -> None:
+def test_an_invalid_config_fails_once_and_logs_the_reason(service: Service) -> None:
     with pytest.raises(AssertionError, match="Job for perceptd"):
         service.start(nod="x")
     time.sleep(2.5)  # more than RestartSec
@@ -263,14 +268,14 @@ def test_a_config_that_cannot_work_fails_once_and_says_why(service: Service) -> 
     assert "nod: unknown key; did you mean 'node'?" in service.log
 
 
-def test_a_replay_that_ends_is_not_started_again(service: Service, broker: Mosquitto) -> None:
+def test_the_service_is_not_restarted_after_a_replay_has_ended(service: Service, broker: Mosquitto) -> None:
     replay = {**service.settings["streams"]["demo"]["replay"], "loop": False, "pace": "fast"}
     service.start(mqtt={"port": broker.port}, streams={"demo": {"replay": replay}})
     wait_until(lambda: service.show("ActiveState") == ["inactive"], "its end", 60)
     assert service.show("Result", "NRestarts", "ExecMainStatus") == ["success", "0", "0"]
 
 
-def test_installing_again_keeps_the_config_which_others_cannot_read(guest: Guest) -> None:
+def test_installing_again_keeps_the_config_and_its_permissions(guest: Guest) -> None:
     assert guest.run("stat", "--format=%U:%G %a", CONFIG).stdout == "root:perceptd 640\n"
     guest.run("mkdir", "/tmp/checkout")
     guest.run("sh", "-c", "cp -R /opt/perceptd/* /tmp/checkout && echo '# mine' >>" + CONFIG)
@@ -280,7 +285,7 @@ def test_installing_again_keeps_the_config_which_others_cannot_read(guest: Guest
     guest.run("perceptd", "check-config", CONFIG)
 
 
-def test_in_its_sandbox_it_replaces_its_bundle(service: Service, broker: Mosquitto, tmp_path: Path) -> None:
+def test_the_service_replaces_its_bundle_in_its_sandbox(service: Service, broker: Mosquitto, tmp_path: Path) -> None:
     repository = Repository(tmp_path / "publisher").init()
     repository.add(another_version(SHIPPED, "9.0.0", tmp_path / "newer"))
     repository.publish()

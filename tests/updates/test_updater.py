@@ -397,7 +397,7 @@ def test_the_heartbeat_is_marked_and_changes_are_reported(device: Device) -> Non
     with device:
         device.install("0.5.0")
         assert device.changes > 7
-        assert device.updater.progress.look().alive
+        assert device.updater.progress.snapshot().alive
 
 
 def test_without_a_source_there_is_no_updater(device: Device) -> None:
@@ -453,8 +453,8 @@ def test_without_moments_probation_goes_on(device: Device) -> None:
     with device:
         assert device.updater.install("digits", "0.5.0") is None
         device.until(lambda status: status.state.probation)
-        rounds = device.updater.progress.look().began_ns
-        device.until(lambda _: device.updater.progress.look().began_ns > rounds + 2 * 10**9)
+        rounds = device.updater.progress.snapshot().began_ns
+        device.until(lambda _: device.updater.progress.snapshot().began_ns > rounds + 2 * 10**9)
         assert device.status().state.probation is not None
         device.host.does = {}
         device.until(lambda status: status.state.last_result and status.state.last_result.ok)
@@ -481,8 +481,8 @@ def test_while_the_state_is_lost_nothing_is_removed(device: Device) -> None:
     (device.directory / "state.json").write_bytes(b"?")
     with device:
         assert device.host.runs == BUILT_IN
-        began_ns = device.updater.progress.look().began_ns
-        device.until(lambda _: device.updater.progress.look().began_ns > began_ns)
+        began_ns = device.updater.progress.snapshot().began_ns
+        device.until(lambda _: device.updater.progress.snapshot().began_ns > began_ns)
         assert list((device.directory / "slots").iterdir()) == slots
 
 
@@ -507,6 +507,6 @@ def test_a_failed_request_is_not_repeated_automatically(device: Device) -> None:
         state = device.install("0.5.0").state
         assert state.last_result is not None and not state.last_result.ok
         ran = len(device.runner.ran)
-        began_ns = device.updater.progress.look().began_ns
-        device.until(lambda _: device.updater.progress.look().began_ns > began_ns + 2 * 10**9)
+        began_ns = device.updater.progress.snapshot().began_ns
+        device.until(lambda _: device.updater.progress.snapshot().began_ns > began_ns + 2 * 10**9)
         assert len(device.runner.ran) == ran

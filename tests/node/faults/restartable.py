@@ -1,4 +1,4 @@
-"""Cameras that can be killed, frozen, given another login or path, and started again at their port."""
+"""Cameras that can be killed, frozen, given another login or path, and restarted at the same port."""
 
 import contextlib
 import signal
@@ -10,7 +10,7 @@ from tests.helpers.rtsp import SERVER
 
 
 class FaultyRtsp:
-    """A camera in a process of its own, at a port that stays the same."""
+    """An RTSP camera in its own process, always at the same port."""
 
     def __init__(self, audio: str = "aac") -> None:
         self.port = free_port()
@@ -21,7 +21,7 @@ class FaultyRtsp:
         return f"rtsp://{login}127.0.0.1:{self.port}/camera"
 
     def start(self, *login: str, path: str = "/camera") -> None:
-        """Start, and wait until it listens."""
+        """Start the camera, and wait until it listens."""
         options = ["--port", str(self.port), "--path", path, *(("--login", *login) if login else ())]
         self._process = subprocess.Popen(
             ["/usr/bin/python3", SERVER, self.audio, *options],
@@ -33,7 +33,7 @@ class FaultyRtsp:
         assert self._process.stdout.readline().strip() == str(self.port)
 
     def send(self, number: signal.Signals) -> None:
-        """SIGSTOP and SIGCONT freeze and thaw it; SIGUSR1 changes the size of its picture."""
+        """Send a signal: SIGSTOP freezes it, SIGCONT thaws it, SIGUSR1 changes the size of its picture."""
         assert self._process
         self._process.send_signal(number)
 
@@ -45,7 +45,7 @@ class FaultyRtsp:
 
 
 class RestartableMjpeg:
-    """An MJPEG camera that is there or not, always at the same port."""
+    """An MJPEG camera that can be killed and restarted, always at the same port."""
 
     def __init__(self, login: tuple[str, str] | None) -> None:
         self._login = login

@@ -1,6 +1,6 @@
-"""A day of faults in minutes: kills, freezes and returns of sources, seeded, under load; a campaign has a thousand.
+"""A day of faults in minutes: sources are killed, frozen and restarted in a seeded order, under load.
 
-Nothing may leak: what the daemon holds at the end is what it held once all had come up, and every source is well.
+Nothing may leak: in the end the daemon holds what it held after the warm-up, and every source is healthy.
 """
 
 import contextlib
@@ -22,21 +22,21 @@ from tests.node.faults.restartable import FaultyRtsp, RestartableMjpeg
 from tests.node.faults.watched_node import WatchedNode
 
 FAULTS = repetitions(120, campaign=1000)
+# after so many of them the daemon holds all resources that it needs
 WARM_UP = repetitions(40, campaign=100)
-"""Of these, so many after which the daemon holds what it needs."""
 
+# the duration of a fault, and of the rest after it; some faults last ten times as long, so that they are noticed
 HOLD_S = (0.0, 0.5)
-"""A fault lasts so long, and so long is there rest after it; now and then ten times as long, so that it is noticed."""
 
+# what the allocator does not return after a thousand decoders
 GROWN_MB = 8.0
-"""What the allocator keeps of a thousand decoders that came and went."""
 
+# one function begins the fault, the other ends it
 Fault = tuple[Callable[[], object], Callable[[], object]]
-"""How it begins and how it ends."""
 
 
 def holdings(pid: int) -> dict[str, float]:
-    """What a process holds: threads, children, descriptors, those of shared memory, and memory of its own in MB."""
+    """Return what a process holds: threads, children, descriptors, those of shared memory, and private memory in MB."""
     descriptors = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return {
@@ -49,7 +49,7 @@ def holdings(pid: int) -> dict[str, float]:
 
 
 def suffer(name: str, faults: list[Fault], count: int, failures: list[str]) -> None:
-    """Let one source have so many faults, in an order that the seed and its name decide."""
+    """Let one source have `count` faults, in an order that the seed and its name decide."""
     rng = chance(f"day of faults {name}")
     try:
         for _ in range(count):
@@ -63,8 +63,8 @@ def suffer(name: str, faults: list[Fault], count: int, failures: list[str]) -> N
         raise
 
 
-def child_of(daemon: DaemonProcess, of: str, number: signal.Signals) -> None:
-    """Send a signal to the child that captures a source, if there is one just now."""
+def signal_child(daemon: DaemonProcess, of: str, number: signal.Signals) -> None:
+    """Send a signal to the child that captures a source, if it runs now."""
     for pid in children_of(daemon.process.pid, of):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
@@ -72,7 +72,7 @@ def child_of(daemon: DaemonProcess, of: str, number: signal.Signals) -> None:
 
 @pytest.mark.campaign("day-of-faults")
 @pytest.mark.xdist_group("sound")
-def test_a_day_of_faults(tmp_path: Path) -> None:
+def test_a_day_of_faults_leaks_nothing_and_every_source_recovers(tmp_path: Path) -> None:
     rtsp, other_rtsp, mjpeg, sound = (
         FaultyRtsp("aac"),
         FaultyRtsp("pcmu"),
@@ -107,7 +107,7 @@ def test_a_day_of_faults(tmp_path: Path) -> None:
         node = WatchedNode(subscriber, "n")
         sources = {"load/replay", "front/camera", "back/camera", "yard/camera", "room/microphone"}
 
-        def all_well() -> bool:
+        def all_healthy() -> bool:
             return all(node.source(path)["state"] == "healthy" for path in sources)
 
         def rtsp_faults(camera: FaultyRtsp) -> list[Fault]:
@@ -120,32 +120,32 @@ def test_a_day_of_faults(tmp_path: Path) -> None:
         def mode(name: str) -> Fault:
             return (lambda: setattr(mjpeg.camera, "mode", name), lambda: setattr(mjpeg.camera, "mode", "ok"))
 
-        sufferers: dict[str, list[Fault]] = {
+        faults_by_stream: dict[str, list[Fault]] = {
             "front": rtsp_faults(rtsp),
             "back": rtsp_faults(other_rtsp),
             "yard": [(mjpeg.kill, mjpeg.start), mode("stall"), mode("half"), mode("still")],
             "room": [
                 (sound.kill, sound.start),
                 (lambda: sound.send(signal.SIGSTOP), lambda: sound.send(signal.SIGCONT)),
-                (lambda: child_of(daemon, "microphone", signal.SIGKILL), lambda: None),
-                (lambda: child_of(daemon, "microphone", signal.SIGSTOP), lambda: None),
+                (lambda: signal_child(daemon, "microphone", signal.SIGKILL), lambda: None),
+                (lambda: signal_child(daemon, "microphone", signal.SIGSTOP), lambda: None),
             ],
         }
 
         def suffer_all(count: int) -> None:
             failures: list[str] = []
             threads = [
-                threading.Thread(target=suffer, args=(name, faults, count // len(sufferers), failures))
-                for name, faults in sufferers.items()
+                threading.Thread(target=suffer, args=(name, faults, count // len(faults_by_stream), failures))
+                for name, faults in faults_by_stream.items()
             ]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
             assert not failures
-            # the sound server plays nothing: a source that is well says digital silence after a while, so let it play
+            # without a tone a healthy microphone would be reported as digital silence
             with sound.playing(440):
-                node.takes(all_well, 20, "every source is well")
+                node.takes(all_healthy, 20, "every source is healthy")
 
         node.takes(lambda: subscriber.payloads("perceptd/n/health"), 60, "health")
         suffer_all(WARM_UP)
@@ -159,7 +159,7 @@ def test_a_day_of_faults(tmp_path: Path) -> None:
         replay = node.source("load/replay")
         assert (replay["failures"], replay["reopened"]) == (0, 0)
         counts = [source for stream in health["streams"].values() for source in stream["sources"].values()]
-        assert sum(source["recoveries"] for source in counts) > FAULTS / 10, "many were noticed"
+        assert sum(source["recoveries"] for source in counts) > FAULTS / 10, "many faults were noticed"
         children = children_of(daemon.process.pid, "microphone")
         assert len(children) == 1
         assert daemon.stop() == 0

@@ -1,4 +1,4 @@
-"""A replay on an accelerator that fails in every way, again and again: no frame is lost, no answer is wrong."""
+"""A replay on an accelerator that fails repeatedly, in every way: no frame is lost, no result is wrong."""
 
 import threading
 from collections import Counter
@@ -30,21 +30,23 @@ from tests.helpers.mosquitto import wait_until
 FAULTS = repetitions(5, campaign=50)
 FRAMES = 150
 MOST_REPLAYS = 3000
+
+# just within the deadline, which is at least 20 ms
 SLOW_US = 19_000
-"""As slow as an answer may be that is not yet too late, for the deadline is 20 ms at least."""
 
 DIGITS = ROOT / "models" / "digits"
-VERIFIED = 18
-"""How often the image encoder is asked before it is used: the bundle's one picture, noise, and sixteen times."""
 
+# invokes before the image encoder is used: the bundle's one picture, noise, and sixteen for the throughput
+VERIFICATION_INVOKES = 18
+
+# differences of scores; the self-test of the shipped bundle allows the second
 FLOAT_TOLERANCE = 1e-4
 INT8_TOLERANCE = 0.05
-"""Of a score: what the shipped bundle's self-test allows."""
 
 
 @dataclass
 class Replayed:
-    """What came of one or more replays."""
+    """The scores of one or more replays, and the devices that ran their encoders."""
 
     scores: list[Array] = field(default_factory=list)
     devices: Counter[str] = field(default_factory=Counter)
@@ -53,7 +55,7 @@ class Replayed:
     )
 
     def take(self, fused: Fused) -> None:
-        """Note what was recognised, and what ran each encoder."""
+        """Record the scores, and the device that ran each encoder."""
         for recognition in fused.recognitions:
             self.scores.append(recognition.scores)
             for modality, embedding in recognition.moment.embeddings.items():
@@ -61,7 +63,7 @@ class Replayed:
 
 
 class Node:
-    """The encoders of a bundle at work, wherever `devices` wants them. A context manager."""
+    """The encoders of a bundle on the configured devices. A context manager."""
 
     def __init__(self, bundle: Path, clip: Path, devices: DevicesConfig, text: Path | None = None) -> None:
         loaded: Recogniser = load_recogniser(load_bundle(bundle))
@@ -87,7 +89,7 @@ class Node:
             assert accelerator.close(10)
 
     def replay(self) -> Replayed:
-        """The recording once, as fast as possible, through the daemon's own flow."""
+        """Replay the recording once, as fast as possible, through the daemon's flow for ordered replays."""
         replayed = Replayed()
         manifest = self.recogniser.bundle.manifest
         audio = manifest.modalities.audio
@@ -133,14 +135,14 @@ def on_cpu(bundle: Path, clip: Path) -> Iterator[Replayed]:
         yield node.replay()
 
 
-def assert_the_same(ours: Replayed, theirs: Replayed, tolerance: float) -> None:
-    """As many recognitions, each with the same scores."""
-    assert len(ours.scores) == len(theirs.scores)
-    assert np.abs(np.array(ours.scores) - np.array(theirs.scores)).max() <= tolerance
+def assert_same_scores(found: Replayed, expected: Replayed, tolerance: float) -> None:
+    """Fail unless both have as many recognitions, each with the same scores."""
+    assert len(found.scores) == len(expected.scores)
+    assert np.abs(np.array(found.scores) - np.array(expected.scores)).max() <= tolerance
 
 
 def counted(accelerator: Accelerator, kind: str) -> int:
-    """Its failures of a kind; what is slow may also be too late, on a machine that is busy besides."""
+    """Return its failures of a kind. On a busy machine a slow answer may also be too late."""
     failures: dict[str, int] = dict(accelerator.status.failures)
     return failures.get(kind, 0) + (failures.get("hung", 0) if kind == "slow" else 0)
 
@@ -149,20 +151,20 @@ def counted(accelerator: Accelerator, kind: str) -> int:
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
-        ("hung", {"fault": "hang", "after": VERIFIED + 5}),
-        ("died", {"fault": "abort", "after": VERIFIED + 5}),
-        ("died", {"fault": "segfault", "after": VERIFIED + 5}),
-        ("died", {"fault": "error", "after": VERIFIED + 5}),
-        ("slow", {"fault": "slow", "after": VERIFIED + 40, "slow_us": SLOW_US}),
-        ("wrong", {"fault": "wrong", "after": VERIFIED + 5}),
+        ("hung", {"fault": "hang", "after": VERIFICATION_INVOKES + 5}),
+        ("died", {"fault": "abort", "after": VERIFICATION_INVOKES + 5}),
+        ("died", {"fault": "segfault", "after": VERIFICATION_INVOKES + 5}),
+        ("died", {"fault": "error", "after": VERIFICATION_INVOKES + 5}),
+        ("slow", {"fault": "slow", "after": VERIFICATION_INVOKES + 40, "slow_us": SLOW_US}),
+        ("wrong", {"fault": "wrong", "after": VERIFICATION_INVOKES + 5}),
         ("refused", {"fault": "refuse"}),
     ],
     ids=lambda value: value if isinstance(value, str) else value["fault"],
 )
-def test_a_fault_that_comes_again_and_again(
+def test_repeated_faults_lose_no_frame_and_give_no_wrong_score(
     kind: str, options: dict[str, object], bundle: Path, clip: Path, on_cpu: Replayed, delegate: Path
 ) -> None:
-    """Silent wrong numbers among them: where every result waits for a known answer, none of them is used."""
+    """With `check_every_s` 0 each result waits for a check, so no silently wrong result is used."""
     devices = delegate_config(delegate, check_every_s=0.0 if kind == "wrong" else 1.0, **options)
     total: Counter[str] = Counter()
     with Node(bundle, clip, devices) as node:
@@ -171,7 +173,7 @@ def test_a_fault_that_comes_again_and_again(
             image = replayed.counters["image"]
             assert (image.captured, image.encoded, image.dropped) == (0, FRAMES, {})
             assert sum(replayed.devices.values()) == FRAMES
-            assert_the_same(replayed, on_cpu, FLOAT_TOLERANCE)
+            assert_same_scores(replayed, on_cpu, FLOAT_TOLERANCE)
             total += replayed.devices
             if counted(node.accelerator, kind) >= FAULTS:
                 break
@@ -181,7 +183,7 @@ def test_a_fault_that_comes_again_and_again(
     assert used == 0 if kind == "refused" else used >= FAULTS
 
 
-def test_the_shipped_bundle_recognises_the_same_on_the_delegate(delegate: Path) -> None:
+def test_the_shipped_bundle_gives_the_same_scores_on_the_delegate(delegate: Path) -> None:
     demo = DIGITS / "demo"
     runs = []
     for devices in (ON_CPU, delegate_config(delegate)):
@@ -190,7 +192,7 @@ def test_the_shipped_bundle_recognises_the_same_on_the_delegate(delegate: Path) 
                 wait_until(lambda: accelerator.status.state == "in_use", "in use", 30)  # noqa: B023  (there is one)
             runs.append(node.replay())
     on_cpu, on_delegate = runs
-    assert_the_same(on_delegate, on_cpu, INT8_TOLERANCE)
+    assert_same_scores(on_delegate, on_cpu, INT8_TOLERANCE)
     assert {name.split()[1] for name in on_cpu.devices} == {"cpu"}
     assert {name for name, count in on_delegate.devices.items() if count} >= {
         f"{modality} {delegate.name}" for modality in MODALITIES

@@ -1,6 +1,6 @@
-"""Every fault of a source, told and healed by a daemon that goes on, while its other sources notice nothing.
+"""Each fault of a source is reported and recovered from, while all other sources go on.
 
-One daemon lives through all of them, with real cameras, a real sound server and a real broker.
+One daemon runs through all faults, with real cameras, a real sound server and a real broker.
 """
 
 import contextlib
@@ -24,9 +24,9 @@ from tests.node.faults.watched_node import DELIVERS, TROUBLE, WatchedNode
 
 pytestmark = pytest.mark.xdist_group("sound")
 
-TOLD_WITHIN_S = 3.0
+# promised for every fault
+REPORTED_WITHIN_S = 3.0
 BACK_WITHIN_S = 2.0
-"""What is promised of every fault."""
 
 STALL_AFTER_S = 1.5
 LOGIN = ("viewer", "s3cret")
@@ -34,7 +34,7 @@ LOGIN = ("viewer", "s3cret")
 
 @dataclass
 class Scene:
-    """The daemon, and all it watches."""
+    """The daemon and its devices."""
 
     node: WatchedNode
     daemon: DaemonProcess
@@ -73,7 +73,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
                 "steady": {"camera": camera(f"http://127.0.0.1:{steady.port}/")},
             },
         }
-        # where the sound server will be is known before it is there
+        # the config of the sound server's clients exists before the server does
         (directory / "asound.conf").write_text("pcm.!default { type pulse }\nctl.!default { type pulse }\n")
         subscriber = stack.enter_context(Subscriber(broker, "perceptd/n/#"))
         daemon = stack.enter_context(DaemonProcess(config, directory, environment=sound.environment))
@@ -81,22 +81,22 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         node.takes(lambda: subscriber.payloads("perceptd/n/health"), 60, "health")
         clip = write_clip(directory / "clip.mp4", seconds=2)
         yield Scene(node, daemon, rtsp, mjpeg, sound, film, clip)
-        assert daemon.process.poll() is None, "it has lived through all"
+        assert daemon.process.poll() is None, "the daemon has survived all faults"
         assert daemon.stop() == 0
         assert "s3cret" not in daemon.log
         assert "Traceback" not in daemon.log
 
 
-def is_told(scene: Scene, path: str, word: str) -> Callable[[], bool]:
-    def told() -> bool:
+def is_reported(scene: Scene, path: str, word: str) -> Callable[[], bool]:
+    def reported() -> bool:
         source = scene.node.source(path)
         return source["state"] in TROUBLE and word in (source["reason"] or "")
 
-    return told
+    return reported
 
 
 def is_back(scene: Scene, path: str, modality: str) -> Callable[[], bool]:
-    """Whether the source delivers again, by now and not only at first."""
+    """Return a condition: the source delivers, and has delivered more than it has now."""
     before = scene.node.captured(path, modality)
 
     def back() -> bool:
@@ -106,8 +106,8 @@ def is_back(scene: Scene, path: str, modality: str) -> Callable[[], bool]:
 
 
 @contextlib.contextmanager
-def nothing_else_notices(scene: Scene, *but: str) -> Iterator[None]:
-    """What other sources have delivered goes on, and none of them fails."""
+def others_unaffected(scene: Scene, *but: str) -> Iterator[None]:
+    """Fail unless the steady camera goes on and no source but those in `but` fails during the block."""
     steady = ("steady/camera", "image")
 
     def failures() -> dict[str, int]:
@@ -121,30 +121,32 @@ def nothing_else_notices(scene: Scene, *but: str) -> Iterator[None]:
     assert failures() == before
 
 
-def suffer(scene: Scene, path: str, camera: object, fault: str, word: str, begin: Callable, end: Callable) -> None:
-    """Let a fault of a camera begin and end: it is told with the word, and healed."""
-    with nothing_else_notices(scene, path):
+def assert_recovers(
+    scene: Scene, path: str, camera: object, fault: str, word: str, begin: Callable, end: Callable
+) -> None:
+    """Begin and end a fault of a camera; fail unless it is reported with the word, and recovered from."""
+    with others_unaffected(scene, path):
         begin(camera)
-        scene.node.takes(is_told(scene, path, word), TOLD_WITHIN_S, fault)
+        scene.node.takes(is_reported(scene, path, word), REPORTED_WITHIN_S, fault)
         back = is_back(scene, path, "image")
         end(camera)
         scene.node.takes(back, BACK_WITHIN_S, f"back after: {fault}")
 
 
-def test_missing_at_the_start(scene: Scene) -> None:
+def test_devices_that_are_missing_at_the_start_are_used_once_they_appear(scene: Scene) -> None:
     absent = {"front/camera": "refused", "yard/camera": "refused", "room/microphone": "", "hall/camera": "No such file"}
     for path, word in absent.items():
-        scene.node.takes(is_told(scene, path, word), TOLD_WITHIN_S, f"{path} is missing")
-    comes: list[tuple[str, str, Callable[[], None]]] = [
+        scene.node.takes(is_reported(scene, path, word), REPORTED_WITHIN_S, f"{path} is missing")
+    appearances: list[tuple[str, str, Callable[[], None]]] = [
         ("front/camera", "image", lambda: scene.rtsp.start(*LOGIN)),
         ("yard/camera", "image", scene.mjpeg.start),
         ("room/microphone", "audio", scene.sound.start),
         ("hall/camera", "image", lambda: shutil.copy(scene.clip, scene.film) and None),
     ]
-    for path, modality, come in comes:
+    for path, modality, appear in appearances:
         back = is_back(scene, path, modality)
-        come()
-        scene.node.takes(back, BACK_WITHIN_S, f"{path} has come")
+        appear()
+        scene.node.takes(back, BACK_WITHIN_S, f"{path} delivers")
 
 
 RTSP_FAULTS = {
@@ -164,12 +166,12 @@ RTSP_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", RTSP_FAULTS)
-def test_an_rtsp_camera(scene: Scene, fault: str) -> None:
-    suffer(scene, "front/camera", scene.rtsp, fault, *RTSP_FAULTS[fault])
+def test_an_rtsp_camera_recovers_from_a_fault(scene: Scene, fault: str) -> None:
+    assert_recovers(scene, "front/camera", scene.rtsp, fault, *RTSP_FAULTS[fault])
 
 
-def test_an_rtsp_camera_that_changes_its_resolution_is_followed(scene: Scene) -> None:
-    with nothing_else_notices(scene):
+def test_an_rtsp_camera_that_changes_its_resolution_goes_on(scene: Scene) -> None:
+    with others_unaffected(scene):
         for _ in range(2):
             back = is_back(scene, "front/camera", "image")
             scene.rtsp.send(signal.SIGUSR1)
@@ -202,29 +204,29 @@ MJPEG_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", MJPEG_FAULTS)
-def test_an_mjpeg_camera(scene: Scene, fault: str) -> None:
-    suffer(scene, "yard/camera", scene.mjpeg, fault, *MJPEG_FAULTS[fault])
+def test_an_mjpeg_camera_recovers_from_a_fault(scene: Scene, fault: str) -> None:
+    assert_recovers(scene, "yard/camera", scene.mjpeg, fault, *MJPEG_FAULTS[fault])
 
 
-def test_an_mjpeg_camera_that_changes_its_resolution_is_followed(scene: Scene) -> None:
-    with nothing_else_notices(scene):
+def test_an_mjpeg_camera_that_changes_its_resolution_goes_on(scene: Scene) -> None:
+    with others_unaffected(scene):
         back = is_back(scene, "yard/camera", "image")
         scene.mjpeg.camera.size = (160, 120)
         scene.node.takes(back, BACK_WITHIN_S, "pictures of another size")
 
 
-def test_a_sound_server_that_is_killed_and_restarted(scene: Scene) -> None:
-    with nothing_else_notices(scene, "room/microphone"):
+def test_the_microphone_recovers_when_the_sound_server_is_restarted(scene: Scene) -> None:
+    with others_unaffected(scene, "room/microphone"):
         scene.sound.kill()
-        scene.node.takes(is_told(scene, "room/microphone", ""), TOLD_WITHIN_S, "the sound server is gone")
+        scene.node.takes(is_reported(scene, "room/microphone", ""), REPORTED_WITHIN_S, "the sound server is gone")
         back = is_back(scene, "room/microphone", "audio")
         scene.sound.start()
         scene.node.takes(back, BACK_WITHIN_S, "the sound server is back")
 
 
-def test_a_source_that_the_sound_server_swaps(scene: Scene) -> None:
-    """The microphone goes; the server moves its stream to another source, and comes back to it by its default."""
-    with nothing_else_notices(scene, "room/microphone"), scene.sound.microphone("spare"):
+def test_a_microphone_replaced_by_the_sound_server_is_reported_and_used(scene: Scene) -> None:
+    """When a microphone is removed, the server moves its stream to another source: its default."""
+    with others_unaffected(scene, "room/microphone"), scene.sound.microphone("spare"):
         scene.sound.pactl("set-default-source", "spare")
         failures = scene.node.source("room/microphone")["failures"]
         back = is_back(scene, "room/microphone", "audio")
@@ -236,35 +238,35 @@ def test_a_source_that_the_sound_server_swaps(scene: Scene) -> None:
         number = next(line.split()[0] for line in removed.splitlines() if "source_name=spare" in line)
         scene.sound.unload(number)
         scene.node.takes(
-            lambda: "spare" in scene.node.source("room/microphone")["reason"], TOLD_WITHIN_S, "the swap is told"
+            lambda: "spare" in scene.node.source("room/microphone")["reason"], REPORTED_WITHIN_S, "the swap is reported"
         )
         back = is_back(scene, "room/microphone", "audio")
-        scene.node.takes(back, BACK_WITHIN_S, "what is there is used")
+        scene.node.takes(back, BACK_WITHIN_S, "the remaining microphone is used")
 
 
-def test_a_sound_server_that_freezes(scene: Scene) -> None:
-    with nothing_else_notices(scene, "room/microphone"):
+def test_the_microphone_recovers_when_the_sound_server_thaws(scene: Scene) -> None:
+    with others_unaffected(scene, "room/microphone"):
         with scene.sound.frozen():
-            scene.node.takes(is_told(scene, "room/microphone", "no sound"), TOLD_WITHIN_S, "frozen")
+            scene.node.takes(is_reported(scene, "room/microphone", "no sound"), REPORTED_WITHIN_S, "frozen")
             back = is_back(scene, "room/microphone", "audio")
         scene.node.takes(back, BACK_WITHIN_S, "thawed")
 
 
-def test_a_microphone_whose_process_is_killed_or_frozen(scene: Scene) -> None:
+def test_the_microphone_recovers_when_its_process_is_killed_or_frozen(scene: Scene) -> None:
     for number, word in ((signal.SIGKILL, "SIGKILL"), (signal.SIGSTOP, "no sound")):
-        with nothing_else_notices(scene, "room/microphone"):
+        with others_unaffected(scene, "room/microphone"):
             (child,) = children_of(scene.daemon.process.pid, "microphone")
             back = is_back(scene, "room/microphone", "audio")
             os.kill(child, number)
             scene.node.takes(
-                lambda word=word: word in scene.node.source("room/microphone")["reason"], TOLD_WITHIN_S, number.name
+                lambda word=word: word in scene.node.source("room/microphone")["reason"], REPORTED_WITHIN_S, number.name
             )
             scene.node.takes(back, BACK_WITHIN_S, f"back after {number.name}")
 
 
-def test_a_dark_room_with_a_muted_microphone_degrades_and_is_used(scene: Scene) -> None:
-    """The sound server plays nothing: digital silence; the picture has been the same for long enough."""
-    with nothing_else_notices(scene):
+def test_a_still_picture_and_digital_silence_are_degraded_and_still_used(scene: Scene) -> None:
+    """The sound server plays nothing, which is digital silence; the camera sends the same picture every time."""
+    with others_unaffected(scene):
         scene.mjpeg.camera.mode = "still"
         for path in ("yard/camera", "room/microphone"):
             scene.node.takes(lambda path=path: scene.node.source(path)["state"] == "degraded", 40, f"{path} degrades")
@@ -278,4 +280,6 @@ def test_a_dark_room_with_a_muted_microphone_degrades_and_is_used(scene: Scene) 
         scene.mjpeg.camera.mode = "ok"
         with scene.sound.playing(440):
             for path in ("yard/camera", "room/microphone"):
-                scene.node.takes(lambda path=path: scene.node.source(path)["state"] == "healthy", 5, f"{path} is well")
+                scene.node.takes(
+                    lambda path=path: scene.node.source(path)["state"] == "healthy", 5, f"{path} is healthy"
+                )

@@ -1,4 +1,4 @@
-"""A daemon whose sources are seen through the health it publishes."""
+"""A daemon's sources as its published health shows them."""
 
 import json
 import time
@@ -11,7 +11,7 @@ TROUBLE = frozenset({"stalled", "backing_off", "recovering"})
 
 
 class WatchedNode:
-    """The latest health of a node, as any subscriber sees it."""
+    """The latest health of a node, as a subscriber receives it."""
 
     def __init__(self, subscriber: Subscriber, node: str) -> None:
         self._subscriber = subscriber
@@ -21,7 +21,7 @@ class WatchedNode:
         return json.loads(self._subscriber.payloads(self._topic)[-1])
 
     def source(self, path: str) -> dict:
-        """What health says of "stream/source"."""
+        """Return the health of "stream/source"."""
         stream, _, name = path.partition("/")
         return self.health()["streams"][stream]["sources"][name]
 
@@ -29,7 +29,7 @@ class WatchedNode:
         return self.health()["streams"][path.partition("/")[0]]["inputs"][modality]["captured"]
 
     def takes(self, condition: Callable[[], object], within_s: float, what: str) -> float:
-        """How long it takes until the condition holds; fails, with what health says, when that is too long."""
+        """Wait until the condition holds; return the seconds. Fail with the sources' health when it takes longer."""
         began = time.monotonic()
         while not condition():
             assert time.monotonic() - began < within_s, f"not within {within_s} s: {what}\n{self._sources()}"
