@@ -178,7 +178,7 @@ def test_a_keep_alive_that_comes_too_late_for_the_bundle_is_reported(
     ("stream", "message"),
     [
         ({"replay": {"file": "clip.mp4", "text": "none.yaml"}}, "none.yaml: cannot be read: No such file or directory"),
-        ({"microphone": "default"}, "streams.s: captures nothing that the bundle brightness@1.2.3 takes"),
+        ({"microphone": "default"}, "streams.s: captures nothing that the bundle brightness@1.2.3 uses"),
     ],
 )
 def test_check_config_refuses_what_run_would_refuse(
@@ -206,8 +206,8 @@ def test_a_model_for_an_edge_tpu_only_is_reported_with_its_remedy(
     assert main(["bundle", "verify", str(bundle)]) == 78
     message = capsys.readouterr().err
     assert f"bundle.yaml:{line_of(bundle, 'model: image.tflite')}: modalities.image.model: " in message
-    assert "is compiled for an Edge TPU (its operator edgetpu-custom-op is a program for that chip)" in message
-    assert "the model that it was compiled from is missing: name that one here" in message
+    assert "is compiled for an Edge TPU (operator edgetpu-custom-op), so the CPU cannot run it" in message
+    assert "the model that it was compiled from is missing: name that model here" in message
 
 
 @needs_shared

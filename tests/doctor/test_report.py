@@ -223,14 +223,14 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_shows_a_long_check_and_a_script_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def long_check() -> Iterator[Finding]:
-        wait_until(lambda: not terminal.isatty() or "opening ..." in terminal.getvalue(), "it is document")
+        wait_until(lambda: not terminal.isatty() or "opening ..." in terminal.getvalue(), "the work is shown")
         yield Finding("some", "good", "thing")
 
     monkeypatch.setattr(doctor_command, "SHOW_CHECK_AFTER_S", 0.02)
     for terminal in (Terminal(), io.StringIO()):
         monkeypatch.setattr(sys, "stderr", terminal)
         Report(as_json=True).take("opening", long_check())
-        assert terminal.getvalue() == ("opening ...\r           \r" if terminal.isatty() else "")
+        assert terminal.getvalue() == ("\ropening ...\x1b[K\r\x1b[K" if terminal.isatty() else "")
 
 
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:

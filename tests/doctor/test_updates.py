@@ -109,7 +109,7 @@ def test_a_source_signed_by_others(tmp_path: Path, device: Device) -> None:
     ("fault", "found"),
     [
         (Fault(status=404), "timestamp.json: has no such file (404)"),
-        (Fault(status=500), "timestamp.json: the server has a fault of its own (500)"),
+        (Fault(status=500), "timestamp.json: the server failed (500)"),
         (Fault(content=b"<html>"), "timestamp.json: is not TUF metadata: is this a repository of bundles?"),
     ],
     ids=["absent", "broken", "other"],
@@ -131,9 +131,9 @@ def test_a_missing_source(device: Device) -> None:
         (b"", "is not JSON; expected the root.json"),
         (b"\xff", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
-        (b"[]", "is no signed root metadata"),
-        (b'{"signed": {"_type": "targets"}, "signatures": [{}]}', "is no signed root metadata"),
-        (b'{"signed": {"_type": "root"}, "signatures": []}', "is no signed root metadata"),
+        (b"[]", "is not signed root metadata"),
+        (b'{"signed": {"_type": "targets"}, "signatures": [{}]}', "is not signed root metadata"),
+        (b'{"signed": {"_type": "root"}, "signatures": []}', "is not signed root metadata"),
         (b'{"signed": {"_type": "root"}, "signatures": [{}]}', "is no root.json signed by its own keys"),
     ],
 )

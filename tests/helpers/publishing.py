@@ -54,9 +54,9 @@ class Repository:
         with open_repository(self.directory) as repository:
             return repository.rotate(role, slot, self._ring(), self._now())
 
-    def put_back(self, release: Release, bundle: Path) -> int:
+    def restore_files(self, release: Release, bundle: Path) -> int:
         with open_repository(self.directory) as repository:
-            return repository.put_back(release, bundle)
+            return repository.restore_files(release, bundle)
 
     def report(self) -> Report:
         with open_repository(self.directory) as repository:

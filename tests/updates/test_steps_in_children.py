@@ -59,7 +59,7 @@ def test_a_step_that_never_returns_is_ended_at_the_deadline(
 ) -> None:
     for name in ("CHECK_S", "METADATA_STEP_S"):
         monkeypatch.setattr(stages, name, SHORT_S)
-    asked = steps(runner=ChildRunner(dict.fromkeys(("check", "list"), children.hang_told)))
+    asked = steps(runner=ChildRunner(dict.fromkeys(("check", "list"), children.hang_with_request)))
     release = release_of(write_bundle(tmp_path / "bundle"))
     with pytest.raises(UpdateError, match=r"^did not finish within 1 s$") as caught:
         asked.list_releases(beat) if step == "list" else asked.check(release, tmp_path, beat)
