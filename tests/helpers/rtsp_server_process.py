@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--port", default="0")
     parser.add_argument("--path", default="/camera")
     options = parser.parse_args()
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until there is a picture whose size can change
     Gst.init(None)
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(pipeline(options.audio, options.clip))

@@ -61,11 +61,14 @@ def captured() -> list[Captured]:
     return sorted(frames + blocks + lines, key=lambda item: (ends[type(item)](item), order[type(item)]))
 
 
-def new_fusion(min_interval_ns: int = 5 * MS) -> StreamFusion:
+def new_fusion(min_interval_ns: int = 5 * MS, patience: int = 1) -> StreamFusion:
+    """`patience` is how many times as old as usual an embedding may be."""
     generator = np.random.default_rng(3)
     weights = generator.normal(0, 0.6, (3, 6)).astype(np.float32)
     head = FusionHead(PlainHead(weights, np.zeros(3, np.float32), [1, 1, 1]), SIZES)
-    alignment = AlignmentSettings({"image": 100 * MS, "audio": 200 * MS, "text": 500 * MS}, min_interval_ns)
+    ages_ms: dict[Modality, int] = {"image": 100, "audio": 200, "text": 500}
+    max_ages_ns = {modality: age_ms * patience * MS for modality, age_ms in ages_ms.items()}
+    alignment = AlignmentSettings(max_ages_ns, min_interval_ns)
     limits = np.full(3, 0.6, np.float32), np.full(3, 0.4, np.float32)
     events = EventSettings(["a", "b", "c"], [True] * 3, *limits, 20 * MS, 10 * MS, 10_000 * MS, 300 * MS)
     return StreamFusion(head, alignment, events)
