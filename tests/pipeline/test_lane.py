@@ -206,7 +206,7 @@ def test_fusion_waits_for_the_last_embedding_of_the_old_bundle() -> None:
 
 
 def test_an_encoder_that_hangs_delays_the_switch_for_a_limited_time() -> None:
-    rig = Rig(patience=100)
+    rig = Rig(patience=5)
     stuck = StuckEncoder()
     rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": [stuck]})
     stuck_lane = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
