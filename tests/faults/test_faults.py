@@ -131,6 +131,7 @@ def suffer(scene: Scene, path: str, camera: object, fault: str, word: str, begin
         scene.node.takes(back, BACK_WITHIN_S, f"back after: {fault}")
 
 
+@pytest.mark.alone
 def test_missing_at_the_start(scene: Scene) -> None:
     absent = {"front/camera": "refused", "yard/camera": "refused", "room/microphone": "", "hall/camera": "No such file"}
     for path, word in absent.items():
@@ -163,11 +164,13 @@ RTSP_FAULTS = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", RTSP_FAULTS)
 def test_an_rtsp_camera(scene: Scene, fault: str) -> None:
     suffer(scene, "front/camera", scene.rtsp, fault, *RTSP_FAULTS[fault])
 
 
+@pytest.mark.alone
 def test_an_rtsp_camera_that_changes_its_resolution_is_followed(scene: Scene) -> None:
     with nothing_else_notices(scene):
         for _ in range(2):
@@ -201,11 +204,13 @@ MJPEG_FAULTS = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", MJPEG_FAULTS)
 def test_an_mjpeg_camera(scene: Scene, fault: str) -> None:
     suffer(scene, "yard/camera", scene.mjpeg, fault, *MJPEG_FAULTS[fault])
 
 
+@pytest.mark.alone
 def test_an_mjpeg_camera_that_changes_its_resolution_is_followed(scene: Scene) -> None:
     with nothing_else_notices(scene):
         back = is_back(scene, "yard/camera", "image")
@@ -213,6 +218,7 @@ def test_an_mjpeg_camera_that_changes_its_resolution_is_followed(scene: Scene) -
         scene.node.takes(back, BACK_WITHIN_S, "pictures of another size")
 
 
+@pytest.mark.alone
 def test_a_sound_server_that_is_killed_and_restarted(scene: Scene) -> None:
     with nothing_else_notices(scene, "room/microphone"):
         scene.sound.kill()
@@ -222,6 +228,7 @@ def test_a_sound_server_that_is_killed_and_restarted(scene: Scene) -> None:
         scene.node.takes(back, BACK_WITHIN_S, "the sound server is back")
 
 
+@pytest.mark.alone
 def test_a_source_that_the_sound_server_swaps(scene: Scene) -> None:
     """The microphone goes; the server moves its stream to another source, and comes back to it by its default."""
     with nothing_else_notices(scene, "room/microphone"), scene.sound.microphone("spare"):
@@ -242,6 +249,7 @@ def test_a_source_that_the_sound_server_swaps(scene: Scene) -> None:
         scene.node.takes(back, BACK_WITHIN_S, "what is there is used")
 
 
+@pytest.mark.alone
 def test_a_sound_server_that_freezes(scene: Scene) -> None:
     with nothing_else_notices(scene, "room/microphone"):
         with scene.sound.frozen():
@@ -250,6 +258,7 @@ def test_a_sound_server_that_freezes(scene: Scene) -> None:
         scene.node.takes(back, BACK_WITHIN_S, "thawed")
 
 
+@pytest.mark.alone
 def test_a_microphone_whose_process_is_killed_or_frozen(scene: Scene) -> None:
     for number, word in ((signal.SIGKILL, "SIGKILL"), (signal.SIGSTOP, "no sound")):
         with nothing_else_notices(scene, "room/microphone"):
