@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import is_hypothesis_test, settings
 
+from tests.helpers.alone import Machine
 from tests.helpers.campaign import IS_CAMPAIGN, SEED, SEED_VARIABLE
 from tests.helpers.delegate import cached_delegate
 from tests.helpers.mosquitto import Mosquitto
@@ -17,6 +18,9 @@ settings.register_profile("ci", settings.get_profile("campaign" if IS_CAMPAIGN e
 settings.load_profile("ci" if "CI" in os.environ else "campaign" if IS_CAMPAIGN else "default")
 
 
+MACHINE = pytest.StashKey[Machine]()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--campaign", action="append", metavar="NAME", help="run only the tests of this campaign")
 
@@ -26,6 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Pass the seed to hypothesis too, unless its own option is given."""
     if config.getoption("hypothesis_seed", None) is None:
         config.option.hypothesis_seed = SEED
+    if hasattr(config, "workerinput"):
+        # pytest-xdist gives the workers of one run directories beside each other
+        config.stash[MACHINE] = Machine(Path(config.option.basetemp).parent)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -43,8 +50,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         deselected = [item for item in items if not _campaigns(item) & set(selected)]
         config.hook.pytest_deselected(items=deselected)
         items[:] = [item for item in items if _campaigns(item) & set(selected)]
-    # long tests first, so that no worker runs a long one alone at the end
-    items.sort(key=_rank)
+    # long tests first, so that no worker runs a long one at the end; a file with tests that run alone stays whole
+    alone = {item.path for item in items if _is_alone(item)}
+    items.sort(key=lambda item: 0 if item.path in alone else _rank(item))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -54,13 +62,28 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         assert all("@" in nodeid for nodeid in grouped), "pytest-xdist ignores xdist_group"
 
 
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Make other processes wait while a test that is marked `alone` runs. Such tests follow each other at once."""
+    machine = item.config.stash.get(MACHINE, None)
+    if machine and not (machine.is_exclusive and _is_alone(item)):
+        machine.acquire(exclusive=_is_alone(item))
+    yield
+    if machine and not (machine.is_exclusive and nextitem is not None and _is_alone(nextitem)):
+        machine.release()
+
+
+def _is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
+
+
 def _campaigns(item: pytest.Item) -> set[str]:
     return {str(mark.args[0]) for mark in item.iter_markers("campaign")}
 
 
 def _rank(item: pytest.Item) -> int:
     is_long = _campaigns(item) - {"properties"}
-    return 0 if item.get_closest_marker("xdist_group") else 1 if is_long else 2
+    return 1 if item.get_closest_marker("xdist_group") else 2 if is_long else 3
 
 
 @pytest.fixture(autouse=True, scope="session")
