@@ -131,6 +131,7 @@ def processes() -> list[int]:
     return children_of(os.getpid(), "daemon.sources.capture.microphone")
 
 
+@pytest.mark.alone  # a busy machine loses sound
 @pytest.mark.parametrize("channel", [0, 1])
 def test_a_tone_is_heard_in_blocks_without_a_gap(server: PulseServer, channel: int) -> None:
     with server.playing(440), listening("default", channel) as listener:
@@ -290,6 +291,7 @@ def test_the_sound_that_the_machine_plays_is_no_microphone(server: PulseServer) 
         server.pactl("set-default-source", "microphone")
 
 
+@pytest.mark.alone  # a busy machine loses sound
 @pytest.mark.parametrize("rate_hz", [8_000, 44_100, 48_000])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_other_rates_and_channels(server: PulseServer, rate_hz: int, channels: int) -> None:
@@ -303,6 +305,7 @@ def test_other_rates_and_channels(server: PulseServer, rate_hz: int, channels: i
     assert max(listener.ages_ns) < 500_000_000
 
 
+@pytest.mark.alone  # a busy machine loses sound
 @pytest.mark.parametrize("dead", [0, 1])
 def test_the_channel_with_sound_is_used_if_the_other_is_silent(server: PulseServer, dead: int) -> None:
     levels = [0.0 if channel == dead else 0.5 for channel in range(2)]
