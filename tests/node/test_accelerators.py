@@ -55,6 +55,7 @@ class WatchedNode:
         return [each["modalities"][modality]["device"] for each in recognitions if modality in each["modalities"]]
 
 
+@pytest.mark.alone  # on a busy machine an answer comes too late
 def test_recognitions_name_their_devices_and_continue_through_a_crash(
     tmp_path: Path, broker: Mosquitto, delegate: Path
 ) -> None:
@@ -64,19 +65,14 @@ def test_recognitions_name_their_devices_and_continue_through_a_crash(
     with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
         node = WatchedNode(subscriber)
         wait_until(lambda: name in node.devices("audio"), "the delegate runs the audio encoder", 30)
-        wait_until(lambda: node.accelerator(name).get("failures", {}).get("died"), "its process dies", 60)
+        wait_until(lambda: node.accelerator(name).get("failures") == {"died": 1}, "its process dies", 60)
         (tmp_path / "well").touch()
         wait_until(lambda: node.accelerator(name).get("state") == "in_use", "it is used again", 30)
         assert set(node.devices("image")) == {"cpu"}
         history = node.accelerator(name)["history"]
-        states = [change["state"] for change in history]
-        assert states == ["in_use", *["failed", "in_use"] * (len(states) // 2)]
-        failed = [change for change in history if change["state"] == "failed"]
-        # on a busy machine an answer may be late, too
-        assert {change["failure"] for change in failed} - {"hung", "slow"} == {"died"}
-        assert {change["reason"] for change in failed if change["failure"] == "died"} == {
-            "its process was ended by SIGABRT"
-        }
+        assert [change["state"] for change in history] == ["in_use", "failed", "in_use"]
+        assert history[1]["failure"] == "died"
+        assert history[1]["reason"] == "its process was ended by SIGABRT"
         wait_until(lambda: node.health["status"] == "ok", "all is well")
         encoders = node.health["encoders"]
         assert encoders["audio"] == {"wanted": name, "device": name, "reason": None}

@@ -70,18 +70,13 @@ class Rig:
 
 
 def play(rig: Rig) -> list[int]:
-    """Deliver three seconds of frames at 30 a second, and of sound, on two threads. Switch eight times meanwhile.
-
-    Where the machine is too busy to encode so fast, both threads wait, so that nothing is displaced.
-    """
-    images, sounds = rig.counters["image"], rig.counters["audio"]
+    """Deliver three seconds of frames at 30 a second, and of sound, on two threads. Switch eight times meanwhile."""
     origin_ns = monotonic_ns()
     stamps = [origin_ns + index * 33 * MS for index in range(1, FRAMES + 1)]
 
     def deliver_frames() -> None:
-        for index, stamp_ns in enumerate(stamps):
+        for stamp_ns in stamps:
             time.sleep(max(0, stamp_ns - monotonic_ns()) / 1e9)
-            wait_until(lambda index=index: images.encoded >= index, "pictures are encoded")
             rig.flow.deliver(Frame((np.zeros((4, 4, 3), np.uint8),), stamp_ns))
 
     def deliver_sound() -> None:
@@ -89,24 +84,23 @@ def play(rig: Rig) -> list[int]:
         for index in range(FRAMES * 33 // 20):
             start_ns = origin_ns + index * 20 * MS
             time.sleep(max(0, start_ns + 20 * MS - monotonic_ns()) / 1e9)
-            patches = (index * 20 - 100) // 30  # at most, so far
-            wait_until(lambda patches=patches: sounds.encoded >= patches - 4, "sound is encoded")
             rig.flow.deliver(Block(sound, 8000, start_ns))
 
     threads = [threading.Thread(target=deliver_frames), threading.Thread(target=deliver_sound)]
     for thread in threads:
         thread.start()
-    for number in range(1, 9):
-        wait_until(lambda number=number: images.encoded >= 9 * number, "more pictures are encoded")
+    for _ in range(8):
+        time.sleep(0.3)
         assert rig.switch().has_switched.wait(5)
     for thread in threads:
         thread.join()
     return stamps
 
 
+@pytest.mark.alone  # a busy machine cannot encode 30 frames a second
 @pytest.mark.parametrize("image_workers", [1, 3])
 def test_eight_switches_lose_no_frame_and_no_sound(image_workers: int) -> None:
-    rig = Rig(image_workers, patience=100)
+    rig = Rig(image_workers)
     stamps = play(rig)
     rig.close()
     assert rig.dropped() == {}

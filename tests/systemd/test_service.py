@@ -164,6 +164,7 @@ def test_the_service_restarts_when_a_thread_hangs_and_logs_its_name(
 NOT_YET = {"state": None, "encoders": {}}
 
 
+@pytest.mark.alone  # on a busy machine an answer comes too late
 def test_an_accelerator_runs_encoders_in_a_child_process_in_the_sandbox(
     service: Service, broker: Mosquitto, delegate: Path
 ) -> None:
@@ -183,8 +184,7 @@ def test_an_accelerator_runs_encoders_in_a_child_process_in_the_sandbox(
         wait_until(
             lambda: {"audio", "image"} <= set(used_encoders()), "it has run the encoders of the demo clip", START_S
         )
-        failures = {kind: count for kind, count in accelerator()["failures"].items() if count}
-        assert set(failures) <= {"hung", "slow"}, "on a busy machine an answer may be too late"
+        assert accelerator()["failures"] == dict.fromkeys(accelerator()["failures"], 0)
     children = f"/proc/{service.pid}/task/*/children"
     maps = f"grep -l {LIBRARY} $(for pid in $(cat {children}); do echo /proc/$pid/maps; done) /proc/{service.pid}/maps"
     mapped = service.guest.run("sh", "-c", maps, check=False).stdout.split()
