@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from daemon.config.node import load_config, override_devices
 from daemon.config.streams import StreamConfig
@@ -98,7 +99,7 @@ def measure(name: str, stream: StreamConfig, capture: Capture) -> Finding:
     """Pair flashes with beeps, and compute the offsets to set in the config."""
     flashes, beeps = (
         find_flashes(sorted(capture.pictures)),
-        find_beeps(sorted(capture.blocks, key=lambda block: block.start_ns)),
+        find_beeps(sorted(capture.blocks, key=attrgetter("start_ns"))),
     )
     pairing = pair(flashes, beeps)
     settings: dict[str, float] = {}

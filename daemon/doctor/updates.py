@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -131,7 +132,7 @@ def next_expiry(metadata: Path, now: datetime) -> Expiry | None:
         days = signed["root"]["roles"][role].get(EXPIRY_DAYS_FIELD, DEFAULT_DAYS[role])
         if is_urgent(expires, days, now) and days_left(expires, now) <= SOON_DAYS:
             found.append(Expiry(role, expires))
-    return min(found, key=lambda expiry: expiry.expires, default=None)
+    return min(found, key=attrgetter("expires"), default=None)
 
 
 def _check_source(source: str, root: Path, metadata: Path) -> SourceStatus:

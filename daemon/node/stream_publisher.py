@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from daemon.config.mqtt import RecognitionsConfig
 from daemon.core.errors import InputError
@@ -120,7 +121,7 @@ class StreamPublisher:
             self._open.pop(event.label, None)
         else:
             self._open[event.label] = event
-        strongest = max(self._open.values(), key=lambda open_event: open_event.score, default=None)
+        strongest = max(self._open.values(), key=attrgetter("score"), default=None)
         self._publish_state(strongest, event.time_ns if strongest is None else strongest.started_ns)
 
     def _publish_state(self, event: Event | None, since_ns: int) -> None:

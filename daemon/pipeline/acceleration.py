@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from operator import itemgetter
 
 import numpy as np
 
@@ -130,7 +131,7 @@ def _case_inputs(recogniser: Recogniser, modality: Modality) -> list[Tensor]:
         except InputError as error:
             raise bundle.problem(f"{where}: {error}", "selftest") from error
         if candidates:
-            inputs.append(max(candidates, key=lambda candidate: candidate[0])[1])
+            inputs.append(max(candidates, key=itemgetter(0))[1])
         if len(inputs) == MAX_CASE_INPUTS:
             break
     return inputs

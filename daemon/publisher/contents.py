@@ -6,6 +6,7 @@ import re
 import stat
 from collections import defaultdict
 from collections.abc import Iterable
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO
 
@@ -95,7 +96,7 @@ def releases(targets: Targets) -> list[Release]:
         if path == MANIFEST:
             infos[bundle, version] = ReleaseInfo.model_validate(target.custom[CUSTOM])
     return sort_releases(
-        Release(signed=infos[key], files=tuple(sorted(entries, key=lambda entry: entry.path)))
+        Release(signed=infos[key], files=tuple(sorted(entries, key=attrgetter("path"))))
         for key, entries in files.items()
     )
 

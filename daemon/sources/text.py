@@ -1,6 +1,7 @@
 """Lines of text: the payloads of MQTT messages, and the timed lines of a recording."""
 
 import json
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -97,4 +98,4 @@ def load_lines(path: Path) -> tuple[Line, ...]:
     """Return the lines in the order of their time, stamped from the start of the recording. Raises DocumentError."""
     lines = load_document(path, TimedLines).document.lines
     stamped = [Line(line.text, round(line.at_s * NS_PER_S)) for line in lines]
-    return tuple(sorted(stamped, key=lambda line: line.captured_ns))
+    return tuple(sorted(stamped, key=attrgetter("captured_ns")))
