@@ -7,12 +7,25 @@ import socket
 import tempfile
 from pathlib import Path
 
+import pytest
+
 # below the ports that Linux uses for outgoing connections, so that none of these is taken by chance
 FIRST, LAST = 20_000, 31_999
 
 _RANDOM = random.Random()
 _given: set[int] = set()
 _claims: int | None = None
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no address ::1")
 
 
 def free_port() -> int:

@@ -1,0 +1,57 @@
+"""Pictures of seven colour bars and a tone of 440 Hz, and checks that they arrive as such."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import pytest
+
+from daemon.core.records import Block, Frame
+from daemon.core.timing import NS_PER_MS, NS_PER_S
+from daemon.encoders.image import fit
+from tests.encoders.test_image import spec
+
+# white, yellow, cyan, green, magenta, red and blue at 75 %, as BGR: the pattern smpte75 of GStreamer
+BARS = [(n & 1, n >> 2 & 1, n >> 1 & 1) for n in (7, 6, 5, 4, 3, 2, 1)]
+LEVEL = 191
+
+TONE_HZ = 440
+TONE_LEVEL = 0.5
+
+JITTER_NS = 200 * NS_PER_MS
+
+
+def draw_bars(size: tuple[int, int]) -> np.ndarray:
+    """Return the bars as BGR: uint8 (height, width, 3)."""
+    width, height = size
+    columns = np.arange(width) * len(BARS) // width
+    return np.tile((np.array(BARS, np.uint8) * LEVEL)[columns], (height, 1, 1))
+
+
+def check_bars(frame: Frame, *, is_grey: bool = False, tolerance: int = 8) -> None:
+    """Assert that a model sees the bars, in colour or as their luma."""
+    expected = np.array(BARS, np.uint8)[None] * LEVEL
+    if is_grey:
+        expected = cv2.cvtColor(cv2.cvtColor(expected, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    # the middle of each bar, above the other patterns of smpte75
+    seen = fit(frame, spec(3 * len(BARS), 9, colour="bgr"))[3, 1::3]
+    np.testing.assert_allclose(seen, expected[0], atol=tolerance)
+
+
+def draw_tone(seconds: float, rate_hz: int) -> np.ndarray:
+    """Return the tone: float32 (n,)."""
+    at_s = np.arange(round(seconds * rate_hz)) / rate_hz
+    return (TONE_LEVEL * np.sin(2 * np.pi * TONE_HZ * at_s)).astype(np.float32)
+
+
+def check_tone(blocks: Sequence[Block]) -> None:
+    """Assert that the blocks are one run, and that the last second has the pitch, level and length of the tone."""
+    assert [number for number, block in enumerate(blocks) if block.gap] == [0]
+    last = blocks[-51:]
+    # the stamps of a network stream may move by the jitter of its arrival
+    assert last[-1].start_ns - last[0].start_ns == pytest.approx(NS_PER_S, abs=JITTER_NS)
+    rate_hz = last[0].sample_rate_hz
+    samples = np.concatenate([block.samples for block in last[1:]])
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    assert spectrum.argmax() * rate_hz / len(samples) == pytest.approx(TONE_HZ, abs=2)
+    assert np.sqrt(np.mean(samples**2)) == pytest.approx(TONE_LEVEL / np.sqrt(2), rel=0.05)

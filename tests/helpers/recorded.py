@@ -1,0 +1,63 @@
+"""Records what the only source of a stream delivers."""
+
+import threading
+from dataclasses import dataclass, field
+
+from daemon.config.streams import StreamConfig
+from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame, Modality
+from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.sources.factory import build_sources
+
+RATE_HZ = 16_000
+DEADLINE_S = 20.0
+
+
+@dataclass
+class Recorded:
+    """The frames and blocks of a source in their order, and what it dropped."""
+
+    frames: list[Frame] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    counters: dict[Modality, Counters] = field(
+        default_factory=lambda: {modality: Counters() for modality in MODALITIES}
+    )
+
+    def take(self, item: Captured) -> None:
+        if isinstance(item, Frame):
+            self.frames.append(item)
+        elif isinstance(item, Block):
+            self.blocks.append(item)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Return the numbers of dropped inputs by modality and reason, without zeros: `image no_time`."""
+        dropped = {f"{name} {reason}": n for name, of in self.counters.items() for reason, n in of.dropped.items()}
+        return {what: count for what, count in dropped.items() if count}
+
+
+@dataclass(frozen=True)
+class Enough:
+    """Says when enough frames and blocks are recorded."""
+
+    frames: int = 0
+    blocks: int = 0
+
+    def __call__(self, recorded: Recorded) -> bool:
+        return len(recorded.frames) >= self.frames and len(recorded.blocks) >= self.blocks
+
+
+def record(stream: StreamConfig, enough: Enough | None = None) -> Recorded:
+    """Run the source until `enough`, to its end, or for DEADLINE_S. Raises what the source raises."""
+    recorded = Recorded()
+    sources = build_sources(stream, sample_rate_hz=RATE_HZ, picture=True, counters=recorded.counters)
+    (source,) = sources.values()
+    stop = threading.Event()
+    deadline_ns = monotonic_ns() + int(DEADLINE_S * NS_PER_S)
+
+    def deliver(item: Captured) -> None:
+        recorded.take(item)
+        if (enough and enough(recorded)) or monotonic_ns() > deadline_ns:
+            stop.set()
+
+    source.run(deliver, stop)
+    return recorded

@@ -1,0 +1,141 @@
+"""What RTSP cameras send: formats of picture and sound, one picture a second, wraps, logins, IPv6, redirections."""
+
+import socketserver
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+
+from daemon.config.streams import CameraConfig, MicrophoneConfig, StreamConfig
+from daemon.core.errors import SourceError
+from daemon.core.timing import NS_PER_S
+from tests.helpers.bars import check_bars, check_tone
+from tests.helpers.ports import needs_ipv6
+from tests.helpers.recorded import DEADLINE_S, Enough, Recorded, record
+from tests.helpers.rtsp_mounts import RtspServer, picture, rtsp_servers, sound
+
+# one process records all cameras, at the same time
+pytestmark = pytest.mark.xdist_group("rtsp formats")
+
+FORMATS = [("h265", "opus"), ("jpeg", "pcma"), ("h264", "g722"), ("h264", "latm"), ("h264", "aac")]
+WRAPS_AFTER_S = 1.2
+ENOUGH = Enough(frames=15, blocks=75)
+
+MOUNTS = {
+    **{f"/{video}-{audio}": f"{picture(video)} {sound(audio)}" for video, audio in FORMATS},
+    "/slow": f"{picture('h264', fps=1)} {sound('aac')}",
+    "/wrap": f"{picture('h264', wraps_after_s=WRAPS_AFTER_S)} {sound('pcmu', wraps_after_s=WRAPS_AFTER_S)}",
+}
+SPECIAL = {"/slow": Enough(frames=2, blocks=75), "/wrap": Enough(frames=50, blocks=125)}
+
+USER = "front@door"
+PASSWORDS = ["p@s:s/w?o#r%d&+ x=;'\"\\", "a%41b", "ünïcödé 密码 €"]
+
+
+def stream(url: str, *, has_sound: bool = True) -> StreamConfig:
+    microphone = MicrophoneConfig(device="camera") if has_sound else None
+    return StreamConfig(camera=CameraConfig(device=url), microphone=microphone)
+
+
+@pytest.fixture(scope="module")
+def recordings() -> Iterator[Mapping[str, "Future[Recorded]"]]:
+    """Record all mounts at the same time."""
+    with rtsp_servers(RtspServer(MOUNTS)) as (port,), ThreadPoolExecutor(len(MOUNTS)) as pool:
+        yield {
+            path: pool.submit(record, stream(f"rtsp://127.0.0.1:{port}{path}"), SPECIAL.get(path, ENOUGH))
+            for path in MOUNTS
+        }
+
+
+def check(recorded: Recorded) -> None:
+    """Assert that picture and sound are right, and that no more than the first picture was dropped."""
+    check_bars(recorded.frames[0])
+    check_bars(recorded.frames[-1])
+    check_tone(recorded.blocks)
+    stamps = [frame.captured_ns for frame in recorded.frames]
+    assert stamps == sorted(stamps)
+    # FFmpeg gives the first picture of H.264 and H.265 no time
+    assert recorded.dropped in ({}, {"image no_time": 1})
+
+
+@pytest.mark.parametrize(("video", "audio"), FORMATS)
+def test_picture_and_sound_of_each_format(recordings: Mapping[str, "Future[Recorded]"], video: str, audio: str) -> None:
+    check(recordings[f"/{video}-{audio}"].result(2 * DEADLINE_S))
+
+
+def test_one_picture_a_second(recordings: Mapping[str, "Future[Recorded]"]) -> None:
+    recorded = recordings["/slow"].result(2 * DEADLINE_S)
+    check(recorded)
+    first, second = (frame.captured_ns for frame in recorded.frames)
+    assert second - first == pytest.approx(NS_PER_S, rel=0.1)
+
+
+def test_nothing_is_lost_where_rtp_times_and_numbers_begin_anew(recordings: Mapping[str, "Future[Recorded]"]) -> None:
+    recorded = recordings["/wrap"].result(2 * DEADLINE_S)
+    check(recorded)
+    stamps = [frame.captured_ns for frame in recorded.frames]
+    assert stamps[-1] - stamps[0] > 1.5 * WRAPS_AFTER_S * NS_PER_S
+    assert np.diff(stamps).max() < NS_PER_S / 2
+    ages_ns = [stamps[-1] - block.end_ns for block in recorded.blocks[-1:]]
+    assert ages_ns == pytest.approx([0], abs=NS_PER_S / 2)
+
+
+@needs_ipv6
+def test_a_camera_at_an_ipv6_address() -> None:
+    with rtsp_servers(RtspServer({"/h264-g722": MOUNTS["/h264-g722"]}, "::1")) as (port,):
+        check(record(stream(f"rtsp://[::1]:{port}/h264-g722"), ENOUGH))
+
+
+@pytest.fixture(scope="module")
+def guarded_port() -> Iterator[int]:
+    logins = [(f"{USER}{number}", password) for number, password in enumerate(PASSWORDS)]
+    with rtsp_servers(RtspServer({"/camera": picture("h264")}, logins=logins)) as (port,):
+        yield port
+
+
+@pytest.mark.parametrize("number", range(len(PASSWORDS)))
+def test_digest_login_with_a_hard_password(guarded_port: int, number: int) -> None:
+    login = quote(f"{USER}{number}", safe="") + ":" + quote(PASSWORDS[number], safe="")
+    url = f"rtsp://{login}@127.0.0.1:{guarded_port}/camera"
+    check_bars(record(stream(url, has_sound=False), Enough(frames=2)).frames[-1])
+    with pytest.raises(SourceError, match="refused the login") as refused:
+        record(stream(url.replace("@127", "x@127"), has_sound=False))
+    assert PASSWORDS[number] not in str(refused.value)
+
+
+class Redirection(socketserver.StreamRequestHandler):
+    """Answers each RTSP request with the new location of the camera."""
+
+    location = ""
+
+    def handle(self) -> None:
+        number = ""
+        while (line := self.rfile.readline().decode().strip()) or not number:
+            name, _, value = line.partition(": ")
+            number = value if name == "CSeq" else number
+        self.wfile.write(f"RTSP/1.0 302 Found\r\nCSeq: {number}\r\nLocation: {self.location}\r\n\r\n".encode())
+
+
+@contextmanager
+def redirecting_to(location: str) -> Iterator[int]:
+    """Answer with a redirection during the block; give the port."""
+    handler = type("RedirectionTo", (Redirection,), {"location": location})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_redirection_is_followed_with_the_login(guarded_port: int) -> None:
+    login = quote(f"{USER}0", safe="") + ":" + quote(PASSWORDS[0], safe="")
+    with redirecting_to(f"rtsp://127.0.0.1:{guarded_port}/camera") as port:
+        recorded = record(stream(f"rtsp://{login}@127.0.0.1:{port}/old", has_sound=False), Enough(frames=2))
+    check_bars(recorded.frames[-1])
