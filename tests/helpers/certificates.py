@@ -30,5 +30,15 @@ class Authority:
         return certificate, key
 
 
+def self_signed(directory: Path, name: str = "camera") -> tuple[Path, Path]:
+    """Make a certificate that names no address and that nobody has signed; return its file and that of its key."""
+    certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
+    _openssl(
+        *("req", "-x509", "-newkey", "rsa:2048", "-noenc", "-days", DAYS, "-subj", f"/CN={name}"),
+        *("-keyout", key, "-out", certificate),
+    )
+    return certificate, key
+
+
 def _openssl(*arguments: str | Path) -> None:
     subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=20)

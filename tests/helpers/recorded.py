@@ -12,6 +12,10 @@ RATE_HZ = 16_000
 DEADLINE_S = 20.0
 
 
+def _new_counters() -> dict[Modality, Counters]:
+    return {modality: Counters() for modality in MODALITIES}
+
+
 @dataclass
 class Recorded:
     """The frames and blocks of a source in their order, and what it dropped."""
