@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from daemon.config.streams import ReplayConfig, StreamConfig
+from daemon.config.streams import Region, ReplayConfig, StreamConfig
 from daemon.core.timing import NS_PER_MS, NS_PER_S
+from daemon.encoders.image import fit
 from daemon.sources.container import read_picture, read_sound
-from tests.helpers.bars import check_bars, check_tone, draw_bars, draw_tone
+from tests.encoders.test_image import spec
+from tests.helpers.bars import LEVEL, check_bars, check_tone, draw_bars, draw_tone
 from tests.helpers.recorded import RATE_HZ, Recorded, record
 from tests.helpers.transport_stream import transport_stream
 
@@ -78,6 +80,21 @@ def test_deep_grey_transparent_and_odd_pictures(
     stamps = [frame.captured_ns for frame in recorded.frames]
     assert np.diff(stamps) == pytest.approx(NS_PER_S / FPS, abs=NS_PER_MS)
     assert recorded.dropped == {}
+
+
+def test_pictures_of_odd_size_are_masked_turned_and_cut(tmp_path: Path) -> None:
+    path = tmp_path / "clip.avi"
+    write_bars(path, "mjpeg", "yuvj420p", ODD)
+    left_half = [[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]
+    lower_part = Region(top=0.25)
+    config = ReplayConfig(file=str(path), loop=False, pace="fast", masks=[left_half], rotate=90, region=lower_part)
+    frame = record(StreamConfig(replay=config)).frames[0]
+    width, height = frame.size
+    assert (width, height) == (ODD[1], ODD[0] - round(ODD[0] / 4))
+    pixels = fit(frame, spec(width, height, colour="bgr"))
+    masked, seen = pixels[: height // 3], pixels[height // 3 + 4 :]
+    assert masked.max() == 0, "the left half of the picture is the upper half of the turned one"
+    assert seen.max(axis=2).min() > LEVEL / 2
 
 
 @pytest.mark.parametrize("size", [EVEN, ODD])
