@@ -1,7 +1,6 @@
 """What HTTP cameras send: grey and odd pictures, one a second, wraps, logins, redirections, HTTPS, IPv6."""
 
 from collections.abc import Iterator
-from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ from daemon.core.timing import NS_PER_S
 from tests.helpers.bars import check_bars, check_tone, draw_bars
 from tests.helpers.certificates import self_signed
 from tests.helpers.http_camera import Live, Pictures, Redirection, http_camera
+from tests.helpers.logins import ALL_ENCODED, FEW_ENCODED, PASSWORD, USER, WRITTEN_USER
 from tests.helpers.ports import needs_ipv6
 from tests.helpers.recorded import Enough, Recorded, record
 from tests.helpers.transport_stream import transport_stream
@@ -23,9 +23,6 @@ CAMERA = {"/bars": Pictures(BARS, fps=20)}
 FEW = Enough(frames=3)
 
 WRAPS_AFTER_S = 1.2
-
-USER, PASSWORD = "front@door", "p@s:s/w?o#r%d&+ x=;'\\ ü€ %41"
-LOGIN = quote(USER, safe="") + ":" + quote(PASSWORD, safe="")
 
 
 def pictures(url: str, enough: Enough = FEW) -> Recorded:
@@ -109,9 +106,10 @@ def test_a_camera_at_an_ipv6_address() -> None:
         check(pictures(f"http://{address}/bars"))
 
 
-def test_digest_login_with_a_hard_password() -> None:
+@pytest.mark.parametrize("written", [ALL_ENCODED, FEW_ENCODED])
+def test_digest_login_with_a_hard_password(written: str) -> None:
     with http_camera(CAMERA, login=(USER, PASSWORD)) as address:
-        check(pictures(f"http://{LOGIN}@{address}/bars"))
+        check(pictures(f"http://{WRITTEN_USER}:{written}@{address}/bars"))
         with pytest.raises(SourceError, match="refused the login") as refused:
-            pictures(f"http://{LOGIN}x@{address}/bars")
-    assert PASSWORD not in str(refused.value)
+            pictures(f"http://{WRITTEN_USER}:{written}x@{address}/bars")
+    assert written not in str(refused.value)
