@@ -40,10 +40,10 @@ def picture(codec: str, *, fps: int = 20, wraps_after_s: float | None = None) ->
     return f"videotestsrc is-live=true pattern=smpte75 ! {bars} ! {payload}"
 
 
-def sound(codec: str, *, wraps_after_s: float | None = None) -> str:
-    """Return the pipeline of the tone."""
+def sound(codec: str, *, number: int = 1, wraps_after_s: float | None = None) -> str:
+    """Return the pipeline of the tone, which is the stream of this number."""
     tone = "audiotestsrc is-live=true freq=440 volume=0.5 samplesperbuffer=320 ! audio/x-raw,rate=16000,channels=1"
-    return f"{tone} ! audioconvert ! audioresample ! {SOUNDS[codec]} name=pay1{_wrap(codec, wraps_after_s)}"
+    return f"{tone} ! audioconvert ! audioresample ! {SOUNDS[codec]} name=pay{number}{_wrap(codec, wraps_after_s)}"
 
 
 def _wrap(codec: str, after_s: float | None) -> str:

@@ -13,7 +13,7 @@ from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.encoders.image import fit
 from daemon.sources.container import read_picture, read_sound
 from tests.encoders.test_image import spec
-from tests.helpers.bars import LEVEL, check_bars, check_tone, draw_bars, draw_tone
+from tests.helpers.bars import LEVEL, check_bars, check_one_run, check_tone, draw_bars, draw_tone
 from tests.helpers.recorded import RATE_HZ, Recorded, record
 from tests.helpers.transport_stream import transport_stream
 
@@ -149,6 +149,7 @@ def test_a_wav_that_declares_a_wrong_length_is_heard_to_its_end(
     write_wav(path, riff_bytes, data_bytes)
     recorded = replay(path)
     assert len(recorded.blocks) == SECONDS * 50
+    check_one_run(recorded.blocks)
     check_tone(recorded.blocks)
     assert recorded.dropped == {}
     assert len(read_sound(path, RATE_HZ)) == SECONDS * RATE_HZ
@@ -167,6 +168,7 @@ def test_nothing_is_lost_where_times_of_33_bits_begin_anew(
     check_bars(recorded.frames[-1])
     stamps = [frame.captured_ns for frame in recorded.frames]
     assert np.diff(stamps) == pytest.approx(NS_PER_S / fps, abs=NS_PER_MS)
+    check_one_run(recorded.blocks)
     check_tone(recorded.blocks)
     assert len(recorded.blocks) == pytest.approx(seconds * 50, abs=5)
     assert recorded.dropped == {}

@@ -9,7 +9,7 @@ import pytest
 from daemon.config.streams import CameraConfig, MicrophoneConfig, StreamConfig
 from daemon.core.errors import SourceError
 from daemon.core.timing import NS_PER_S
-from tests.helpers.bars import check_bars, check_tone, draw_bars
+from tests.helpers.bars import check_bars, check_one_run, check_tone, draw_bars
 from tests.helpers.certificates import self_signed
 from tests.helpers.http_camera import Live, Pictures, Redirection, http_camera
 from tests.helpers.logins import ALL_ENCODED, FEW_ENCODED, PASSWORD, USER, WRITTEN_USER
@@ -24,10 +24,13 @@ FEW = Enough(frames=3)
 
 WRAPS_AFTER_S = 1.2
 
+# a busy machine answers slowly
+PATIENCE_S = 15.0
+
 
 def pictures(url: str, enough: Enough = FEW) -> Recorded:
     """Return what the camera sends without sound."""
-    return record(StreamConfig(camera=CameraConfig(device=url)), enough)
+    return record(StreamConfig(camera=CameraConfig(device=url, stall_after_s=PATIENCE_S)), enough)
 
 
 def check(recorded: Recorded, size: tuple[int, int] = SIZE, *, is_grey: bool = False) -> None:
@@ -73,11 +76,11 @@ def test_one_picture_a_second() -> None:
 def test_nothing_is_lost_where_times_of_33_bits_begin_anew() -> None:
     answer = Live("video/mp2t", transport_stream(seconds=4, wraps_after_s=WRAPS_AFTER_S))
     with http_camera({"/ts": answer}) as address:
-        stream = StreamConfig(
-            camera=CameraConfig(device=f"http://{address}/ts"), microphone=MicrophoneConfig(device="camera")
-        )
+        camera = CameraConfig(device=f"http://{address}/ts", stall_after_s=PATIENCE_S)
+        stream = StreamConfig(camera=camera, microphone=MicrophoneConfig(device="camera"))
         recorded = record(stream, Enough(frames=20, blocks=110))
     check(recorded)
+    check_one_run(recorded.blocks)
     check_tone(recorded.blocks)
     stamps = [frame.captured_ns for frame in recorded.frames]
     assert stamps[-1] - stamps[0] > 1.5 * WRAPS_AFTER_S * NS_PER_S
