@@ -8,7 +8,7 @@ from av.container import InputContainer
 from daemon.core.timing import NS_PER_S
 
 CUT_OFF = "the file is cut off: its last part is incomplete"
-SECOND = "the file holds a second recording, which is not played: join recordings with `ffmpeg -f concat`"
+SECOND = "the file holds more than one recording, and not all of it is played: join them with `ffmpeg -f concat`"
 
 # FFmpeg counts the length of a container in microseconds.
 NS_PER_US = 1000
@@ -26,7 +26,11 @@ FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide")
 ELEMENT_HEADER = 12
 EBML, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 
-FLV_HEADER, FLV_TAG_HEADER = 9, 11
+# An FLV file begins with a header and a length of 0. A tag holds sound, a picture, or data on the recording.
+FLV_HEADER, FLV_TAG_HEADER, FLV_LENGTH = 13, 11, 4
+FLV_TAGS = (b"\x08", b"\x09", b"\x12")
+
+RIFF_HEADER = 8
 
 # The lengths of MPEG-TS packets: as broadcast, with a time before each (Blu-ray), with a checksum behind each.
 # The second number is the place of the byte of synchronisation.
@@ -40,7 +44,7 @@ TS_PROOF = 4
 def problem_at_end(path: Path) -> str | None:
     """Return what is wrong with where the file ends. None: nothing, or its format does not tell.
 
-    MP4, Matroska, AVI, FLV and MPEG-TS tell. WAV does not, because recorders write any length into its header.
+    MP4, Matroska, AVI, FLV and MPEG-TS tell whether they are cut off.
     Raises OSError when the file cannot be read.
     """
     if not path.is_file():
@@ -52,8 +56,8 @@ def problem_at_end(path: Path) -> str | None:
             return _judge_boxes(file, size)
         if start[:4] == EBML.to_bytes(4, "big"):
             return _judge_elements(file, size)
-        if start[:4] == b"RIFF" and start[8:] == b"AVI ":
-            return _judge_riff(file, size)
+        if start[:4] == b"RIFF" and start[8:] in (b"AVI ", b"WAVE"):
+            return _judge_avi(file, size) if start[8:] == b"AVI " else _judge_wav(file)
         if start[:3] == b"FLV":
             return _judge_tags(file, size)
         return _judge_packets(file, size)
@@ -135,35 +139,43 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
     return int.from_bytes(data[at : at + width], "big"), at + width
 
 
-def _judge_riff(file: BinaryIO, size: int) -> str | None:
-    """Judge AVI: one chunk, or several in a large file."""
+def _judge_avi(file: BinaryIO, size: int) -> str | None:
+    """Judge AVI: one chunk, or several in a large file. FFmpeg plays joined files."""
     at = 0
     for _ in range(MAX_PARTS):
-        header = _read(file, at, 8)
+        header = _read(file, at, RIFF_HEADER)
         length = int.from_bytes(header[4:], "little")
         if header[:4] != b"RIFF" or length == 0:
             return None  # a recorder that was killed leaves 0
-        at += 8 + length
+        at += RIFF_HEADER + length
         if at > size:
             return CUT_OFF
         at += length % 2
     return None
 
 
+def _judge_wav(file: BinaryIO) -> str | None:
+    """Judge WAV: one chunk. A cut does not show, because recorders that stream write any length."""
+    length = int.from_bytes(_read(file, 4, 4), "little")
+    following = _read(file, RIFF_HEADER + length + length % 2, 4)
+    return SECOND if following == b"RIFF" else None
+
+
 def _judge_tags(file: BinaryIO, size: int) -> str | None:
-    """Judge FLV: tags, each followed by its length. Some recorders write no lengths."""
-    first = FLV_HEADER + 4
-    first_length = _tag_length(file, first)
-    if size < first + first_length + 4:
-        return CUT_OFF
-    if int.from_bytes(_read(file, first + first_length, 4), "big") != first_length:
-        return None
-    last_length = int.from_bytes(_read(file, size - 4, 4), "big")
-    return None if _tag_length(file, size - 4 - last_length) == last_length else CUT_OFF
-
-
-def _tag_length(file: BinaryIO, at: int) -> int:
-    return FLV_TAG_HEADER + int.from_bytes(_read(file, at + 1, 3), "big")
+    """Judge FLV: tags, each with its type and length before it, and its length again behind it."""
+    at = FLV_HEADER
+    for _ in range(MAX_PARTS):
+        if at == size:
+            return None
+        header = _read(file, at, FLV_TAG_HEADER)
+        if header[:3] == b"FLV":
+            return SECOND
+        if header[:1] not in FLV_TAGS:
+            return None  # something else was appended
+        at += FLV_TAG_HEADER + int.from_bytes(header[1:4], "big") + FLV_LENGTH
+        if at > size:
+            return CUT_OFF
+    return None
 
 
 def _judge_packets(file: BinaryIO, size: int) -> str | None:

@@ -119,7 +119,7 @@ class _Reader:
     def items(self, *, rests: bool) -> Iterator[TimedItemOrRest]:
         """Return all items in the order of their end, with a rest after each picture if `rests` is set.
 
-        Raises SourceError when the file has neither picture nor sound that is used.
+        Raises RecordingError when the file has neither picture nor sound that is used.
         """
         recording = self._recording
         parts: list[Iterator[TimedItemOrRest]] = [_timed_lines(recording.lines)]
@@ -131,7 +131,7 @@ class _Reader:
         if recording.sample_rate_hz and file.container.streams.audio:
             parts.append(self._ascending("audio", self._blocks(file, recording.sample_rate_hz)))
         if len(parts) == 1 and not recording.lines:
-            raise SourceError(f"{recording.path}: contains neither a picture nor sound that is used")
+            raise RecordingError(f"{recording.path}: contains neither a picture nor sound that is used")
         return heapq.merge(*parts, key=lambda item: item[:2])
 
     def close(self) -> None:

@@ -8,13 +8,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.config.streams import PictureConfig
 from daemon.core.errors import InputError, RecordingError
 from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame
 from daemon.core.timing import NS_PER_S
 from daemon.sources.container import read_sound
-from daemon.sources.integrity import problem_at_end
+from daemon.sources.file_packets import FilePackets
+from daemon.sources.integrity import CUT_OFF, SECOND, problem_at_end
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.replay import Recording, ReplaySource
 from tests.helpers.clips import write_clip
@@ -129,12 +132,24 @@ def test_a_cut_off_file_is_played_up_to_there(tmp_path: Path, clips: dict[str, b
 
 def test_something_that_was_appended_is_no_cut(tmp_path: Path, clips: dict[str, bytes]) -> None:
     for kind, (suffix, _) in KINDS.items():
-        if kind in ("FLV", "live Matroska"):
+        if kind == "live Matroska":  # it has no end
             continue
         for appended in (bytes(1000), b"\xff\xd8\xff" + bytes(range(256)) * 4):
             path = tmp_path / f"long.{suffix}"
             path.write_bytes(clips[kind] + appended)
             assert problem_at_end(path) is None, kind
+
+
+@given(st.data())
+def test_any_damage_is_judged_without_an_error(
+    clips: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    content = bytearray(clips[data.draw(st.sampled_from(list(KINDS)))])
+    for place in data.draw(st.lists(st.integers(0, min(len(content), 600) - 1), max_size=8)):
+        content[place] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    assert problem_at_end(path) in (None, CUT_OFF, SECOND)
 
 
 def test_a_fragmented_file_that_is_still_written_is_played_up_to_its_last_fragment(
@@ -208,6 +223,16 @@ def test_a_last_picture_that_lasts_is_no_cut(tmp_path: Path) -> None:
     for suffix in ("mp4", "mkv", "avi"):
         path = write_still_end(tmp_path / f"still.{suffix}", pictures=5, still_s=Fraction(20))
         assert len(played(path)) == 5
+
+
+@needs_shared
+@pytest.mark.parametrize(("name", "length_s"), [("screenrec_still_end.mp4", 9), ("vbr_noxing.mp3", 24.12)])
+def test_the_length_of_a_pass_is_neither_short_nor_guessed(name: str, length_s: float) -> None:
+    file = FilePackets(SHARED / "faults" / name)
+    assert file.length_ns == 0
+    assert list(file)
+    file.close()
+    assert file.length_ns / NS_PER_S == pytest.approx(length_s, abs=0.05)
 
 
 @needs_shared

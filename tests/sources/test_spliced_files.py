@@ -163,11 +163,33 @@ def test_a_loop_lasts_as_long_as_its_parts(clips: Path, tmp_path: Path) -> None:
     assert flashes[4] - flashes[0] == pytest.approx(sum(LENGTHS_S.values()), abs=0.2)
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "flv", "wav"])
 def test_what_is_not_played_of_joined_files_is_told(tmp_path: Path, suffix: str) -> None:
-    clip = write_clip(tmp_path / f"clip.{suffix}", seconds=1.0)
-    with pytest.raises(RecordingError, match=r"joined\.\w+: the file holds a second recording, which is not played"):
+    codec = "pcm_s16le" if suffix == "wav" else "aac"
+    clip = write_clip(tmp_path / f"clip.{suffix}", seconds=1.0, picture=suffix != "wav", audio_codec=codec)
+    with pytest.raises(RecordingError, match=r"joined\.\w+: the file holds more than one recording, and not all"):
         played(write_joined(tmp_path / f"joined.{suffix}", [clip, clip]))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("avi", "aac"), ("ogg", "libopus"), ("mp3", "libmp3lame"), ("aac", "aac")]
+)
+def test_other_formats_that_can_be_joined_are_played_whole(tmp_path: Path, suffix: str, codec: str) -> None:
+    first, second = (
+        write_clip(
+            tmp_path / f"{length_s}.{suffix}",
+            seconds=length_s,
+            beeps_s=(0.5, 1.5),
+            picture=suffix == "avi",
+            sound_hz=48_000,
+            audio_codec=codec,
+        )
+        for length_s in (2.0, 3.0)
+    )
+    items, _ = played(write_joined(tmp_path / f"joined.{suffix}", [first, second]))
+    assert np.diff(beeps_s(items)) == pytest.approx([1, 1, 1], abs=0.1)
+    assert sum(isinstance(item, Block) for item in items) / 50 == pytest.approx(5, abs=0.1)
+    assert sum(isinstance(item, Frame) for item in items) == (125 if suffix == "avi" else 0)
 
 
 def test_a_spliced_sound_is_read_whole(clips: Path, tmp_path: Path) -> None:
