@@ -65,8 +65,12 @@ def failure(label: str, what: str, error: Exception) -> SourceError:
     for kind, message in REFUSALS.items():
         if isinstance(error, kind):
             return SourceError(f"{label}: {message}")
-    reason = NO_ANSWER if isinstance(error, av.ExitError) else getattr(error, "strerror", None) or type(error).__name__
-    return SourceError(f"{label}: {what}: {reason}")
+    return SourceError(f"{label}: {what}: {NO_ANSWER if isinstance(error, av.ExitError) else reason_of(error)}")
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error of PyAV says, without the URL."""
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def use_one_thread(container: InputContainer) -> None:

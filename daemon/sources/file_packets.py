@@ -8,7 +8,7 @@ import av
 
 from daemon.core.errors import RecordingError, SourceError
 from daemon.core.timing import NS_PER_S
-from daemon.sources.container import Packet, failure, open_container, ticks_ns, use_one_thread
+from daemon.sources.container import Packet, open_container, reason_of, ticks_ns, use_one_thread
 from daemon.sources.integrity import problem_at_end, problem_of_length
 from daemon.sources.timeline import Timeline
 
@@ -25,12 +25,12 @@ HEADER_TELLS_END = frozenset({"matroska,webm", "flv"})
 class FilePackets:
     """The packets of the first picture stream and the first sound stream of a file.
 
-    Raises SourceError when the file is missing or cannot be read, and RecordingError when it is damaged.
-    `container` is open until `close`. `start_ns` is the presentation time at which the file begins, and `length_ns` its
-    length, once all packets have been read.
+    `container` is open until `close`. `start_ns` is the presentation time at which the file begins.
+    Once all packets have been read, `length_ns` is the length of the file, and `problem` says what is wrong with it.
     """
 
     def __init__(self, path: Path) -> None:
+        """Raises SourceError when the file is missing or not readable, and RecordingError when it is damaged."""
         self._path = path
         try:
             self.container = open_container(str(path), str(path), options=OPTIONS, timeout_s=None)
@@ -42,29 +42,29 @@ class FilePackets:
         use_one_thread(self.container)
         self.start_ns = (self.container.start_time or 0) * NS_PER_S // av.time_base
         self.length_ns = 0
+        self.problem: str | None = None
 
     def __iter__(self) -> Iterator[Packet]:
-        """Yield the packets, then one without data for each stream. Raises RecordingError where the file is cut off."""
-        container, path = self.container, self._path
+        """Yield the packets up to where the file ends or cannot be read, then one without data for each stream."""
+        container = self.container
         used = {stream.index for stream in (*container.streams.video[:1], *container.streams.audio[:1])}
         timeline = Timeline(may_skip=bool(container.format.flags & MAY_SKIP))
         first_byte = 0
         try:
             for packet in container.demux():
                 if packet.stream.index in used:
-                    first_byte = first_byte or packet.pos or 0
+                    if packet.stream.type == "audio":
+                        first_byte = first_byte or packet.pos or 0
                     self._place(packet, timeline)
                     yield packet
-            problem = problem_at_end(path) or problem_of_length(container, first_byte, timeline.end_ns)
+            self.problem = problem_at_end(self._path) or problem_of_length(container, first_byte, timeline.end_ns)
         except (av.FFmpegError, OSError, OverflowError) as error:
-            raise RecordingError(str(failure(str(path), "cannot be read to its end", error))) from error
-        except IndexError as error:  # PyAV cannot follow
-            raise RecordingError(f"{path}: cannot be read to its end: streams of another kind begin in it") from error
+            self.problem = f"cannot be read to its end: {reason_of(error)}"
+        except IndexError:  # PyAV cannot follow
+            self.problem = "cannot be read to its end: further streams begin in it"
         is_declared = container.format.name in HEADER_TELLS_END
         declared_ns = (container.duration or 0) * NS_PER_S // av.time_base if is_declared else 0
         self.length_ns = max(timeline.end_ns, declared_ns)
-        if problem:
-            raise RecordingError(f"{path}: {problem}")
 
     def close(self) -> None:
         """Close the file."""

@@ -110,6 +110,7 @@ class _Reader:
         self._recording = recording
         self._counters = counters
         self._files: list[FilePackets] = []
+        self._problems: list[str] = []
 
     @property
     def length_ns(self) -> int:
@@ -117,9 +118,9 @@ class _Reader:
         return max((file.length_ns for file in self._files), default=0)
 
     def items(self, *, rests: bool) -> Iterator[TimedItemOrRest]:
-        """Return all items in the order of their end, with a rest after each picture if `rests` is set.
+        """Yield all items in the order of their end, with a rest after each picture if `rests` is set.
 
-        Raises RecordingError when the file has neither picture nor sound that is used.
+        Raises RecordingError when the file has neither picture nor sound that is used, and at its end if it is damaged.
         """
         recording = self._recording
         parts: list[Iterator[TimedItemOrRest]] = [_timed_lines(recording.lines)]
@@ -132,7 +133,10 @@ class _Reader:
             parts.append(self._ascending("audio", self._blocks(file, recording.sample_rate_hz)))
         if len(parts) == 1 and not recording.lines:
             raise RecordingError(f"{recording.path}: contains neither a picture nor sound that is used")
-        return heapq.merge(*parts, key=lambda item: item[:2])
+        yield from heapq.merge(*parts, key=lambda item: item[:2])
+        for problem in (*self._problems, *(file.problem for file in self._files)):
+            if problem:
+                raise RecordingError(f"{recording.path}: {problem}")
 
     def close(self) -> None:
         """Close the file."""
@@ -168,7 +172,7 @@ class _Reader:
         yield from _timed_blocks(cutter.end_run())
 
     def _decode(self, file: FilePackets, index: int, kind: type[Decoded]) -> Iterator[Decoded]:
-        """Decode one stream, and drop packets that are damaged. Raises RecordingError where the file is cut off."""
+        """Decode one stream, and drop packets that are damaged."""
         modality: Modality = "image" if kind is av.VideoFrame else "audio"
         damaged, has_decoded = 0, False
         for packet in file:
@@ -183,7 +187,7 @@ class _Reader:
             has_decoded = has_decoded or bool(items)
             yield from items
         if damaged and not has_decoded:
-            raise RecordingError(f"{self._recording.path}: none of its {damaged} packets of {modality} can be decoded")
+            self._problems.append(f"none of its {damaged} packets of {modality} can be decoded")
 
     def _ascending(self, modality: Modality, items: Iterator[TimedItem]) -> Iterator[TimedItem]:
         """Yield the items, and drop each that ends before an earlier one."""

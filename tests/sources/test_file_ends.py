@@ -130,6 +130,17 @@ def test_a_cut_off_file_is_played_up_to_there(tmp_path: Path, clips: dict[str, b
     assert sound_s(items) > 1
 
 
+def test_the_sound_that_is_left_after_the_last_picture_of_a_cut_is_played(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mkv", seconds=1.0, sound_seconds=4.0)
+    path.write_bytes(path.read_bytes()[:-40])
+    counters = {modality: Counters() for modality in MODALITIES}
+    items: list[Captured] = []
+    recording = Recording(path, sample_rate_hz=RATE_HZ, picture=PicturePreparation(PictureConfig()))
+    with pytest.raises(RecordingError, match="cut off"):
+        ReplaySource(recording, False, False, counters).run(items.append, threading.Event())
+    assert sound_s(items) == pytest.approx(4, abs=0.1)
+
+
 def test_something_that_was_appended_is_no_cut(tmp_path: Path, clips: dict[str, bytes]) -> None:
     for kind, (suffix, _) in KINDS.items():
         if kind == "live Matroska":  # it has no end
