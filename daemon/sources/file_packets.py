@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -47,15 +48,18 @@ class FilePackets:
     def __iter__(self) -> Iterator[Packet]:
         """Yield the packets up to where the file ends or cannot be read, then one without data for each stream."""
         container = self.container
-        used = {stream.index for stream in (*container.streams.video[:1], *container.streams.audio[:1])}
+        used = (*container.streams.video[:1], *container.streams.audio[:1])
+        time_bases = {stream.index: stream.time_base for stream in used}
         timeline = Timeline(may_skip=bool(container.format.flags & MAY_SKIP))
         first_byte = 0
         try:
             for packet in container.demux():
-                if packet.stream.index in used:
-                    if packet.stream.type == "audio":
-                        first_byte = first_byte or packet.pos or 0
-                    self._place(packet, timeline)
+                stream = packet.stream
+                time_base = time_bases.get(stream.index)
+                if time_base is not None:
+                    if not first_byte and stream.type == "audio":
+                        first_byte = packet.pos or 0
+                    self._place(packet, stream.index, time_base, timeline)
                     yield packet
             self.problem = problem_at_end(self._path) or problem_of_length(container, first_byte, timeline.end_ns)
         except (av.FFmpegError, OSError, OverflowError) as error:
@@ -70,16 +74,15 @@ class FilePackets:
         """Close the file."""
         self.container.close()
 
-    def _place(self, packet: Packet, timeline: Timeline) -> None:
+    def _place(self, packet: Packet, stream: int, time_base: Fraction, timeline: Timeline) -> None:
         """Shift the times of a packet to its place on the timeline. They still count from `start_ns`."""
-        time_base = packet.time_base
         decoded_ns, shown_ns = ticks_ns(packet.dts, time_base), ticks_ns(packet.pts, time_base)
         begins_ns = decoded_ns if shown_ns is None else shown_ns
         if begins_ns is None:
             return
         ends_ns = begins_ns + (ticks_ns(packet.duration, time_base) or 0) - self.start_ns
         decoded_ns = None if decoded_ns is None else decoded_ns - self.start_ns
-        shift_ns = timeline.shift_ns(packet.stream.index, decoded_ns, ends_ns)
+        shift_ns = timeline.shift_ns(stream, decoded_ns, ends_ns)
         if shift_ns:
             ticks = shift_ns * time_base.denominator // (time_base.numerator * NS_PER_S)
             packet.pts = None if packet.pts is None else packet.pts + ticks
