@@ -53,7 +53,7 @@ def new_parser() -> argparse.ArgumentParser:
 
 
 def _add_run(commands: "Commands") -> None:
-    run = commands.add_parser("run", help="recognise and publish until stopped")
+    run = commands.add_parser("run", help="recognise and publish until stopped; exit code 65: a recording is cut off")
     _add_config(run)
     _add_broker(run)
     _add_device_overrides(run)

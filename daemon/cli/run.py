@@ -13,7 +13,7 @@ from types import FrameType
 
 from daemon.config.mqtt import override_broker
 from daemon.config.node import load_config, missing_files, override_devices, root_file_problems
-from daemon.core.errors import SourceError
+from daemon.core.errors import EXIT_DAMAGED, SourceError
 from daemon.core.logs import start_logging
 from daemon.node.stop_request import StopRequest
 from daemon.node.systemd import Notifier
@@ -23,7 +23,7 @@ from daemon.sources.v4l2 import list_cameras
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the node until SIGTERM or Ctrl-C."""
+    """Run the node until SIGTERM or Ctrl-C, or until its recordings end. Return EXIT_DAMAGED if one is damaged."""
     loaded = load_config(options.config)
     settings = override_devices(loaded.document, options.camera, options.microphone)
     settings = settings.model_copy(update={"mqtt": override_broker(options.broker, settings.mqtt)})
@@ -36,13 +36,14 @@ def run(options: argparse.Namespace) -> int:
     config = dataclasses.replace(loaded, document=settings)
     startup = find_startup(settings)
     stop = _stop_at_signals()
-    while build(config, startup, stop).run(notifier):
+    while (node := build(config, startup, stop)).run(notifier):
         pass
+    code = EXIT_DAMAGED if node.has_failed else 0
     if threading.active_count() > 1:
         # a network camera that is being opened, or an encoder that hangs, must not run on while the interpreter ends
         logging.shutdown()
-        os._exit(0)
-    return 0
+        os._exit(code)
+    return code
 
 
 def check_config(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ PerceptdError
 │   ├── BundleError    Files of a bundle are missing or do not match each other.
 │   └── ModelError     A .tflite file cannot be loaded or run. MismatchError: its tensors differ from the manifest.
 ├── SourceError        A camera, microphone or file failed. The supervisor opens it again.
+│                      RecordingError: a file is damaged or cut off. Opening it again gives the same.
 ├── ChildError         A child process failed. Start another one, or continue without it.
 │                      ChildCrashed: ended by a signal. ChildTimeout: not done in time.
 │                      AcceleratorError: an accelerator failed; `kind` says how.
@@ -17,6 +18,9 @@ from typing import Literal
 
 # EX_CONFIG of sysexits.h: a restart without a change cannot help
 EXIT_REFUSED = 78
+
+# EX_DATAERR of sysexits.h: a recording that was to be played once is damaged or cut off
+EXIT_DAMAGED = 65
 
 # absent: not plugged in; refused: does not load; died: its process ended or failed; hung: no answer in time;
 # slow: much slower than before; wrong: its results differ from the CPU's
@@ -61,6 +65,10 @@ class MismatchError(ModelError):
 
 class SourceError(PerceptdError):
     """A source stopped delivering; opening it again may help."""
+
+
+class RecordingError(SourceError):
+    """A file is damaged or cut off; opening it again gives the same."""
 
 
 class ChildError(PerceptdError):

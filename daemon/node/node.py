@@ -84,6 +84,12 @@ class Node:
         log.info("stopped")
         return self.stop.restarts
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether every source has ended, and one because its file is damaged or cut off."""
+        streams = self.streams.values()
+        return all(stream.has_ended for stream in streams) and any(stream.has_failed for stream in streams)
+
     def _start(self, stack: ExitStack) -> None:
         """Start everything, and push onto the stack how to stop it."""
         stack.callback(self.session.stop, SESSION_CLOSE_S)

@@ -23,7 +23,7 @@ from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.recogniser import Recogniser
 from daemon.runtime.liveness import DELIVERS
 from daemon.runtime.supervisor import SupervisedSource
-from daemon.sources.factory import build_sources, expectation_of
+from daemon.sources.factory import build_sources, expectation_of, plays_once
 from daemon.sources.quality import Inspector
 from daemon.sources.text import TextInlet
 
@@ -125,8 +125,7 @@ class Stream:
             self._gates,
             KeepAlive(keep_alive_rules(manifest.modalities, self._config.gates)),
         )
-        # a failed replay would restart at an earlier time than its fusion has reached
-        self._start_sources(flow.deliver, on_end=flow.finish, resumes=False)
+        self._start_sources(flow.deliver, on_end=flow.finish)
 
     @property
     def is_live(self) -> bool:
@@ -196,6 +195,11 @@ class Stream:
         states = [source.status.state for source in self._sources.values()]
         return self._inlet is None and all(state == "ended" for state in states)
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a file has ended before its end, because it is damaged or cut off."""
+        return any(source.has_failed for source in self._sources.values())
+
     def health(self) -> StreamHealth:
         """Return a snapshot for the health payload."""
         present = self._recogniser.bundle.manifest.modalities.present()
@@ -234,9 +238,7 @@ class Stream:
     def _new_fusion(self, recogniser: Recogniser, head: FusionHead) -> StreamFusion:
         return recogniser.new_fusion(head, self._config.fusion, self._config.events)
 
-    def _start_sources(
-        self, deliver: Deliver, *, on_end: Callable[[], None] | None = None, resumes: bool = True
-    ) -> None:
+    def _start_sources(self, deliver: Deliver, *, on_end: Callable[[], None] | None = None) -> None:
         for name, source in self._new_sources.items():
             supervised = SupervisedSource(
                 f"{self.name}/{name}",
@@ -244,7 +246,7 @@ class Stream:
                 self._intake(deliver),
                 on_change=self._on_change,
                 on_end=on_end,
-                resumes=resumes,
+                resumes=not plays_once(name, self._config),
                 expectation=expectation_of(name, self._config, self._modalities),
                 inspect=Inspector(),
             )

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from typing import Literal
 
-from daemon.core.errors import SourceError
+from daemon.core.errors import RecordingError, SourceError
 from daemon.core.ports import Deliver, Source
 from daemon.core.records import Captured, modality_of
 from daemon.core.text import redact
@@ -32,7 +32,8 @@ class SupervisedSource:
 
     `on_change` is called at every change of the status, `on_end` when the source has ended or was stopped, both from
     any thread. With an expectation the source must deliver, and its owner calls `check` several times a second.
-    A source with `resumes=False` has ended when it fails after a delivery.
+    A source with `resumes=False` has ended when it fails after a delivery, or when its file is damaged.
+    `has_failed` is then set.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class SupervisedSource:
         self._on_change = on_change
         self._on_end = on_end
         self._resumes = resumes
+        self.has_failed = False
         self._inspect = inspect
         self._backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
         self._logged_reason: str | None = None
@@ -119,7 +121,7 @@ class SupervisedSource:
             if not self._resumed.is_set():
                 self._wait_paused()
                 continue
-            delivered, reason = self._run_once()
+            can_resume, reason = self._run_once()
             if self._stop.is_set():
                 break
             if self._was_paused:  # even when it is resumed by now: it returned because it was closed
@@ -131,7 +133,8 @@ class SupervisedSource:
                 self._end("ended")
                 return
             if self.status.state == "backing_off":
-                if delivered and not self._resumes:
+                if not (can_resume or self._resumes):
+                    self.has_failed = True
                     log.error("%s: %s; the source cannot resume and has ended", self._name, self.status.reason)
                     self._end("ended")
                     return
@@ -140,22 +143,22 @@ class SupervisedSource:
         self._end("stopped")
 
     def _run_once(self) -> tuple[bool, str | None]:
-        """Run the source until it returns; return whether it delivered, and the reason of its failure, if any."""
+        """Run the source until it returns. Return whether it loses nothing by beginning anew, and why it failed."""
         with self._lock:
             self._close = threading.Event()
             self._was_paused = not self._resumed.is_set()
             if self._stop.is_set() or self._was_paused:
                 self._close.set()
             self._liveness.on_opening(monotonic_ns())
-        reason = None
+        reason, is_damaged = None, False
         try:
             self._source.run(self._forward, self._close)
         except SourceError as error:
-            reason = redact(str(error))
+            reason, is_damaged = redact(str(error)), isinstance(error, RecordingError)
         except Exception as error:  # noqa: BLE001  (logged without credentials)
             log.error("%s: unexpected error\n%s", self._name, redact(traceback.format_exc()))
             reason = redact(f"{type(error).__name__}: {error}")
-        return self.status.state in DELIVERS, reason
+        return not is_damaged and self.status.state not in DELIVERS, reason
 
     def _wait_paused(self) -> None:
         before = self.status

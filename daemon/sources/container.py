@@ -1,19 +1,25 @@
 """Opens files and URLs with FFmpeg, and converts decoded pictures and sound to frames and samples."""
 
 from collections.abc import Mapping
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import av
 import cv2
 import numpy as np
 import soxr
 from av.container import InputContainer
+from av.sidedata.sidedata import SideData
 
 from daemon.core.errors import InputError, SourceError
 from daemon.core.records import Array, Colours, Deferred, Frame, Plane
 from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.sources.integrity import problem_at_end, problem_of_length
+from daemon.sources.orientation import UPRIGHT, Orientation, orientation_of, rotation_matrix
+
+Packet: TypeAlias = "av.Packet[av.stream.Stream]"
 
 # FFmpeg's names of the pixel formats that a Frame holds without conversion. Formats with a j have full range.
 YUV_PLANES = frozenset({"yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p"})
@@ -59,8 +65,12 @@ def failure(label: str, what: str, error: Exception) -> SourceError:
     for kind, message in REFUSALS.items():
         if isinstance(error, kind):
             return SourceError(f"{label}: {message}")
-    reason = NO_ANSWER if isinstance(error, av.ExitError) else getattr(error, "strerror", None) or type(error).__name__
-    return SourceError(f"{label}: {what}: {reason}")
+    return SourceError(f"{label}: {what}: {NO_ANSWER if isinstance(error, av.ExitError) else reason_of(error)}")
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error of PyAV says, without the URL."""
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def use_one_thread(container: InputContainer) -> None:
@@ -69,23 +79,31 @@ def use_one_thread(container: InputContainer) -> None:
         stream.codec_context.thread_count = 1
 
 
-def pts_ns(decoded: "av.VideoFrame | av.AudioFrame | av.Packet[av.stream.Stream]") -> int | None:
+def pts_ns(decoded: "av.VideoFrame | av.AudioFrame | Packet") -> int | None:
     """Return the presentation time in nanoseconds, or None."""
-    pts, time_base = decoded.pts, decoded.time_base
-    if pts is None or time_base is None:
+    return ticks_ns(decoded.pts, decoded.time_base)
+
+
+def ticks_ns(ticks: int | None, time_base: Fraction | None) -> int | None:
+    """Return a time of FFmpeg in nanoseconds, or None where it is not known."""
+    if ticks is None or time_base is None:
         return None
-    return pts * time_base.numerator * NS_PER_S // time_base.denominator
+    return ticks * time_base.numerator * NS_PER_S // time_base.denominator
 
 
 def to_frame(picture: av.VideoFrame, captured_ns: int) -> Frame:
-    """Return the picture as a frame of the decoder's planes, or of BGR if Frame does not hold their format.
+    """Return the picture, upright, as a frame of the decoder's planes, or of BGR if Frame does not hold their format.
 
-    The conversion to BGR happens when the planes are used. It raises InputError if FFmpeg cannot convert.
+    The conversion to BGR, and the turn of a picture that is stored turned, happen when the planes are used.
+    The conversion raises InputError if FFmpeg cannot convert.
     """
     colours = _colours(picture)
     if colours is None:
-        return Frame(Deferred(partial(_to_bgr, picture)), captured_ns)
-    return Frame(tuple(_view(plane) for plane in picture.planes), captured_ns, colours)
+        frame = Frame(Deferred(partial(_to_bgr, picture)), captured_ns)
+    else:
+        frame = Frame(tuple(_view(plane) for plane in picture.planes), captured_ns, colours)
+    orientation = _orientation(picture)
+    return frame if orientation == UPRIGHT else frame.deferred(orientation.turn)
 
 
 def to_samples(sound: av.AudioFrame, channel: int) -> Array:
@@ -104,8 +122,9 @@ def to_samples(sound: av.AudioFrame, channel: int) -> Array:
 
 
 def read_picture(path: Path) -> Frame:
-    """Return the picture in a file as a BGR frame with stamp 0. Raises InputError when it cannot be read."""
+    """Return the picture in a file, upright, as a BGR frame with stamp 0. Raises InputError when it cannot be read."""
     try:
+        # without IMREAD_IGNORE_ORIENTATION, so that OpenCV turns the picture as its EXIF data say
         pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     except (OSError, ValueError, cv2.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
@@ -121,10 +140,18 @@ def read_sound(path: Path, sample_rate_hz: int) -> Array:
         with av.open(str(path), timeout=5.0) as container:
             stream = container.streams.audio[0]
             resampler = av.AudioResampler(format="fltp")
-            frames = [part for frame in container.decode(stream) for part in resampler.resample(frame)]
+            frames: list[av.AudioFrame] = []
+            first_byte = 0
+            for packet in container.demux(stream):
+                first_byte = first_byte or packet.pos or 0
+                frames += (part for decoded in packet.decode() for part in resampler.resample(decoded))
             rate_hz = stream.codec_context.sample_rate
+            end_ns = sum(frame.samples for frame in frames) * NS_PER_S // rate_hz
+            problem = problem_at_end(path) or problem_of_length(container, first_byte, end_ns)
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
         raise InputError(f"{path}: not a sound that can be decoded: {error}") from error
+    if problem:
+        raise InputError(f"{path}: {problem}")
     if not frames:
         raise InputError(f"{path}: contains no sound")
     samples = np.concatenate([frame.to_ndarray()[0] for frame in frames])
@@ -132,6 +159,16 @@ def read_sound(path: Path, sample_rate_hz: int) -> Array:
         raise InputError(f"{path}: longer than {MAX_SOUND_S} s")
     resampled: Array = soxr.resample(samples, rate_hz, sample_rate_hz).astype(np.float32)
     return resampled
+
+
+def _orientation(picture: av.VideoFrame) -> Orientation:
+    """Return the orientation that the file or the stream states for the picture."""
+    try:
+        matrix = picture.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV knows no side data of this kind, such as EXIF, and shows none then. The angle lacks only the mirror
+        return orientation_of(rotation_matrix(-picture.rotation))
+    return orientation_of(np.frombuffer(bytes(matrix), np.int32, 9)) if isinstance(matrix, SideData) else UPRIGHT
 
 
 def _colours(picture: av.VideoFrame) -> Colours | None:

@@ -34,6 +34,14 @@ def expectation_of(name: str, stream: StreamConfig, needed: frozenset[Modality])
     return _watch(expects, needed, stall_after_s(camera), "network" if is_url(camera.device) else "device")
 
 
+def plays_once(name: str, stream: StreamConfig) -> bool:
+    """Return whether the source is a file that is played once. To begin it again would repeat what was recognised."""
+    camera, replay = stream.camera, stream.replay
+    if name == "replay":
+        return replay is not None and not replay.loop
+    return name == "camera" and camera is not None and camera.is_file and not camera.loop
+
+
 def build_sources(
     stream: StreamConfig, *, sample_rate_hz: int | None, picture: bool, counters: Mapping[Modality, Counters]
 ) -> dict[str, Source]:

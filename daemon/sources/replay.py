@@ -9,15 +9,16 @@ from threading import Event
 from typing import TypeVar
 
 import av
-from av.container import InputContainer
 
-from daemon.core.errors import SourceError
+from daemon.core.errors import RecordingError, SourceError
 from daemon.core.ports import Deliver
 from daemon.core.records import Block, Captured, Counters, Line, Modality, moved
 from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
-from daemon.sources.container import failure, open_container, pts_ns, to_frame, to_samples, use_one_thread
+from daemon.sources.container import pts_ns, ticks_ns, to_frame, to_samples
+from daemon.sources.file_packets import FilePackets
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.stamping import BlockCutter
+from daemon.sources.timeline import PictureTimes
 
 # The kinds of items, in the order of items that end at the same time. Nothing is read during a rest.
 IMAGE, AUDIO, TEXT, REST = range(4)
@@ -28,14 +29,8 @@ TimedItemOrRest = TimedItem | tuple[int, int, None]
 
 Decoded = TypeVar("Decoded", av.VideoFrame, av.AudioFrame)
 
-# A file whose last packet is this far before its declared end is cut off.
-CUT_OFF_NS = 2 * NS_PER_S
-
 # Shorter waits sleep: that takes 70 us of processor time, where waiting for an Event takes 130 us.
 SHORT_WAIT_S = 0.05
-
-# A playlist in a file reaches no network.
-FILES_ONLY = {"protocol_whitelist": "file"}
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,7 @@ class ReplaySource:
         finally:
             reader.close()
         length_ns = max(length_ns, reader.length_ns)
-        if self.loop and length_ns == 0:
+        if self.loop and length_ns == 0 and not stop.is_set():
             raise SourceError(f"{self.recording.path}: contains nothing to play in a loop")
         if self.is_realtime:
             _wait(base_ns + length_ns, stop)
@@ -114,78 +109,85 @@ class _Reader:
     def __init__(self, recording: Recording, counters: Mapping[Modality, Counters]) -> None:
         self._recording = recording
         self._counters = counters
-        self._containers: list[InputContainer] = []
-        self.length_ns = 0
+        self._files: list[FilePackets] = []
+        self._problems: list[str] = []
+
+    @property
+    def length_ns(self) -> int:
+        """Return the length of the file, once all items have been read."""
+        return max((file.length_ns for file in self._files), default=0)
 
     def items(self, *, rests: bool) -> Iterator[TimedItemOrRest]:
-        """Return all items in the order of their end, with a rest after each picture if `rests` is set.
+        """Yield all items in the order of their end, with a rest after each picture if `rests` is set.
 
-        Raises SourceError when the file has neither picture nor sound that is used.
+        Raises RecordingError when the file has neither picture nor sound that is used, and at its end if it is damaged.
         """
         recording = self._recording
         parts: list[Iterator[TimedItemOrRest]] = [_timed_lines(recording.lines)]
-        container = self._open()
-        if recording.picture and container.streams.video:
-            frames = self._ascending("image", self._frames(container, recording.picture))
-            parts.append(_with_rests(frames, container.streams.video[0]) if rests else frames)
-            container = self._open()
-        if recording.sample_rate_hz and container.streams.audio:
-            parts.append(self._ascending("audio", self._blocks(container, recording.sample_rate_hz)))
+        file = self._open()
+        if recording.picture and file.container.streams.video:
+            frames = self._ascending("image", self._frames(file, recording.picture))
+            parts.append(_with_rests(frames, file.container.streams.video[0]) if rests else frames)
+            file = self._open()
+        if recording.sample_rate_hz and file.container.streams.audio:
+            parts.append(self._ascending("audio", self._blocks(file, recording.sample_rate_hz)))
         if len(parts) == 1 and not recording.lines:
-            raise SourceError(f"{recording.path}: contains neither a picture nor sound that is used")
-        return heapq.merge(*parts, key=lambda item: item[:2])
+            raise RecordingError(f"{recording.path}: contains neither a picture nor sound that is used")
+        yield from heapq.merge(*parts, key=lambda item: item[:2])
+        for problem in (*self._problems, *(file.problem for file in self._files)):
+            if problem:
+                raise RecordingError(f"{recording.path}: {problem}")
 
     def close(self) -> None:
         """Close the file."""
-        for container in self._containers:
-            container.close()
+        for file in self._files:
+            file.close()
 
-    def _open(self) -> InputContainer:
-        path = str(self._recording.path)
-        container = open_container(path, path, options=FILES_ONLY, timeout_s=None)
-        self._containers.append(container)
-        use_one_thread(container)
-        self.length_ns = (container.duration or 0) * NS_PER_S // av.time_base
-        return container
+    def _open(self) -> FilePackets:
+        file = FilePackets(self._recording.path)
+        self._files.append(file)
+        return file
 
-    def _frames(self, container: InputContainer, picture: PicturePreparation) -> Iterator[TimedItem]:
-        start_ns = _start_ns(container)
+    def _frames(self, file: FilePackets, picture: PicturePreparation) -> Iterator[TimedItem]:
         rate = FrameRate(self._recording.fps)
-        for decoded in self._decode(container, container.streams.video[0].index, av.VideoFrame):
-            at_ns = pts_ns(decoded)
+        times = PictureTimes()
+        for decoded in self._decode(file, file.container.streams.video[0].index, av.VideoFrame):
+            at_ns = times.best_ns(pts_ns(decoded), ticks_ns(decoded.dts, decoded.time_base))
             if at_ns is None or decoded.is_corrupt:
                 self._drop("image", "no_time" if at_ns is None else "corrupt")
                 continue
-            at_ns -= start_ns
+            at_ns -= file.start_ns
             if rate.takes(at_ns):
                 yield at_ns, IMAGE, picture.prepare(to_frame(decoded, at_ns))
 
-    def _blocks(self, container: InputContainer, sample_rate_hz: int) -> Iterator[TimedItem]:
-        start_ns = _start_ns(container)
+    def _blocks(self, file: FilePackets, sample_rate_hz: int) -> Iterator[TimedItem]:
         cutter = BlockCutter(sample_rate_hz)
-        for decoded in self._decode(container, container.streams.audio[0].index, av.AudioFrame):
+        for decoded in self._decode(file, file.container.streams.audio[0].index, av.AudioFrame):
             at_ns = pts_ns(decoded)
             if at_ns is None:
                 self._drop("audio", "no_time")
                 continue
             samples = to_samples(decoded, self._recording.channel)
-            yield from _timed_blocks(cutter.push(samples, decoded.sample_rate, at_ns - start_ns))
+            yield from _timed_blocks(cutter.push(samples, decoded.sample_rate, at_ns - file.start_ns))
         yield from _timed_blocks(cutter.end_run())
 
-    def _decode(self, container: InputContainer, index: int, kind: type[Decoded]) -> Iterator[Decoded]:
-        """Decode the packets of one stream. Raises SourceError where the file is broken or cut off."""
-        path, last = str(self._recording.path), None
-        try:
-            for packet in container.demux():
-                last = packet if packet.pts is not None else last
-                if packet.stream.index == index:
-                    yield from (decoded for decoded in packet.decode() if isinstance(decoded, kind))
-        except (av.FFmpegError, OSError) as error:
-            raise failure(path, "cannot be read to its end", error) from error
-        end_ns = ((pts_ns(last) if last else None) or 0) - _start_ns(container)
-        if self.length_ns - end_ns > CUT_OFF_NS:
-            end_s, declared_s = end_ns / NS_PER_S, self.length_ns / NS_PER_S
-            raise SourceError(f"{path}: the file is cut off: it ends at {end_s:.1f} s of {declared_s:.1f} s")
+    def _decode(self, file: FilePackets, index: int, kind: type[Decoded]) -> Iterator[Decoded]:
+        """Decode one stream, and drop packets that are damaged."""
+        modality: Modality = "image" if kind is av.VideoFrame else "audio"
+        damaged, has_decoded = 0, False
+        for packet in file:
+            if packet.stream.index != index:
+                continue
+            try:
+                items = [item for item in packet.decode() if isinstance(item, kind)]
+            except av.FFmpegError:
+                self._drop(modality, "corrupt")
+                damaged += 1
+                continue
+            has_decoded = has_decoded or bool(items)
+            yield from items
+        if damaged and not has_decoded:
+            self._problems.append(f"none of its {damaged} packets of {modality} can be decoded")
 
     def _ascending(self, modality: Modality, items: Iterator[TimedItem]) -> Iterator[TimedItem]:
         """Yield the items, and drop each that ends before an earlier one."""
@@ -199,11 +201,6 @@ class _Reader:
 
     def _drop(self, modality: Modality, reason: str) -> None:
         self._counters[modality].drop(reason)
-
-
-def _start_ns(container: InputContainer) -> int:
-    """Return where the presentation times of the file begin."""
-    return (container.start_time or 0) * NS_PER_S // av.time_base
 
 
 def _wait(until_ns: int, stop: Event) -> None:

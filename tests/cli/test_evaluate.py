@@ -9,6 +9,9 @@ import pytest
 
 from daemon.cli.main import main
 from tests.helpers.bundle_builder import write_bundle
+from tests.helpers.clips import write_clip
+
+DIGITS = Path(__file__).resolve().parents[2] / "models" / "digits"
 
 
 @pytest.fixture
@@ -57,6 +60,17 @@ def test_rows_that_cannot_be_scored_are_refused(
 ) -> None:
     assert evaluate(directory, rows) == 78
     assert expected in capsys.readouterr().err
+
+
+def test_a_sound_that_is_cut_off_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = write_clip(tmp_path / "whole.mp4", picture=False, seconds=4.0, options={"movflags": "faststart"})
+    content = whole.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(content[: len(content) * 4 // 5])
+    (tmp_path / "test.csv").write_text("image,audio,text,label\n,whole.mp4,,7\n,cut.mp4,,7\n")
+    assert main(["evaluate", str(DIGITS), str(tmp_path / "test.csv")]) == 78
+    message = capsys.readouterr().err
+    assert "test.csv:3: " in message
+    assert "cut.mp4: the file is cut off" in message
 
 
 def test_missing_columns_are_reported(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:

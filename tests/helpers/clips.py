@@ -1,6 +1,6 @@
 """Writes clips with flashes in the picture and beeps in the sound at known times."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import av
@@ -23,13 +23,16 @@ def write_clip(
     audio_codec: str = "aac",
     pixel_format: str = "yuv420p",
     matrix: int | None = None,
+    options: Mapping[str, str] | None = None,
+    sound_seconds: float | None = None,
 ) -> Path:
     """Write a clip: a grey picture that is white for one frame at each flash, and silence with 1 kHz beeps of 40 ms.
 
     `missing` are the numbers of omitted pictures. `matrix` is FFmpeg's number of the colour matrix (AVCOL_SPC) to
-    write into the file; grey is the same in all.
+    write into the file; grey is the same in all. `options` are those of FFmpeg's muxer.
+    `sound_seconds` is the length of the sound, where it is another.
     """
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=dict(options or {})) as container:
         if picture:
             video = container.add_stream("libx264", rate=fps)
             video.width, video.height, video.pix_fmt = *size, pixel_format
@@ -48,7 +51,7 @@ def write_clip(
                 container.mux(video.encode(frame))
             container.mux(video.encode())
         if sound_hz:
-            samples = _beeps(seconds, sound_hz, beeps_s)
+            samples = _beeps(seconds if sound_seconds is None else sound_seconds, sound_hz, beeps_s)
             for start in range(0, len(samples), 1024):
                 sound = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="s16", layout="mono")
                 sound.sample_rate, sound.pts = sound_hz, start
@@ -64,3 +67,23 @@ def _beeps(seconds: float, rate_hz: int, beeps_s: Sequence[float]) -> np.ndarray
         start = round(at * rate_hz)
         samples[start : start + len(beep)] = beep[: len(samples) - start]
     return samples
+
+
+def write_shifted(path: Path, source: Path, by_s: float) -> Path:
+    """Write the packets of a clip into another file, with times that are later."""
+    with av.open(str(source)) as given, av.open(str(path), "w") as written:
+        streams = {stream.index: written.add_stream_from_template(stream) for stream in given.streams}
+        for packet in given.demux():
+            if packet.dts is None or packet.pts is None:
+                continue
+            ticks = round(by_s / packet.time_base)
+            packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+            packet.stream = streams[packet.stream.index]
+            written.mux(packet)
+    return path
+
+
+def write_joined(path: Path, parts: Sequence[Path]) -> Path:
+    """Write a file that consists of other files, as `cat` joins them."""
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path

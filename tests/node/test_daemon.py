@@ -33,8 +33,8 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def write_clip(path: Path, rate_hz: int) -> None:
-    with av.open(str(path), "w") as container:
+def write_clip(path: Path, rate_hz: int, options: dict[str, str] | None = None) -> None:
+    with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream("mpeg4", rate=rate_hz)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for label, count in BRIGHT_DARK:
@@ -101,6 +101,27 @@ def test_a_replay_as_fast_as_possible_ends_by_itself_and_gives_the_same_messages
     health = parsed(runs[0], "health")[-1]
     assert health["streams"]["s"]["inputs"]["image"] == {"captured": 135, "encoded": 135, "dropped": {}}
     assert health["streams"]["s"]["sources"]["replay"]["state"] == "ended"
+
+
+@pytest.mark.parametrize("pace", ["fast", "realtime"])
+@pytest.mark.parametrize(("options", "is_played"), [({"movflags": "faststart"}, True), ({}, False)])
+def test_a_recording_that_is_cut_off_ends_the_daemon_with_exit_code_65(
+    tmp_path: Path, broker: Mosquitto, config: Callable[..., dict], pace: str, options: dict[str, str], is_played: bool
+) -> None:
+    """Where the index is at the end of the file, it is lost with it."""
+    write_clip(tmp_path / "clip.mp4", 300, options)
+    content = (tmp_path / "clip.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(content[: len(content) * 4 // 5])
+    settings = config(f"cut_{pace}", file=str(tmp_path / "cut.mp4"), loop=False, pace=pace)
+    with Subscriber(broker, f"perceptd/{settings['node']}/#") as subscriber:
+        with DaemonProcess(settings, tmp_path) as daemon:
+            assert daemon.wait(30) == 65
+        assert "cut.mp4: the file is cut off: its last part is incomplete" in daemon.log
+        assert "Traceback" not in daemon.log
+        wait_until(lambda: parsed(subscriber.heard, "health")[-1:], "health")
+        health = parsed(subscriber.heard, "health")[-1]["streams"]["s"]
+    assert health["sources"]["replay"]["state"] == "ended"
+    assert (health["inputs"]["image"]["captured"] > 60) == is_played
 
 
 def test_a_live_replay_publishes_recognitions_with_shares_and_ends_its_events_at_the_stop(

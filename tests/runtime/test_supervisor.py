@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.core.errors import RecordingError
 from daemon.core.ports import Deliver
 from daemon.core.records import Captured, Line
 from daemon.core.timing import NS_PER_MS, NS_PER_S, Backoff
@@ -71,6 +72,22 @@ def test_a_source_that_cannot_resume_has_ended_when_it_fails_after_a_delivery() 
     wait_until(lambda: supervised.status.state == "ended", "it has ended")
     assert (source.started, supervised.status.reason, len(delivered)) == (2, "cut off", 1)
     assert ended.is_set()
+
+
+def test_a_damaged_recording_that_cannot_resume_has_ended_and_failed_before_it_delivers() -> None:
+    source = ScriptedSource(([], "not there yet"), ([], RecordingError("cut off")), ([LINE], None))
+    supervised = SupervisedSource("s/test", source, lambda _: None, on_change=lambda: None, resumes=False)
+    supervised.start()
+    wait_until(lambda: supervised.status.state == "ended", "it has ended")
+    assert (source.started, supervised.status.reason, supervised.has_failed) == (2, "cut off", True)
+
+
+def test_a_damaged_recording_in_a_loop_is_opened_again() -> None:
+    source = ScriptedSource(([LINE], RecordingError("cut off")), ([LINE], RecordingError("cut off")), ([LINE], None))
+    supervised, delivered, _ = supervise(source)
+    wait_until(lambda: supervised.status.state == "ended", "it has ended")
+    assert (source.started, supervised.status.failures, len(delivered)) == (3, 2, 3)
+    assert not supervised.has_failed
 
 
 def test_it_stops_while_it_waits_for_the_next_try() -> None:

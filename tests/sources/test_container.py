@@ -21,6 +21,7 @@ class Picture:
 
     def __init__(self) -> None:
         self.format = av.VideoFormat("gray", 64, 48)
+        self.side_data: dict[str, object] = {}
         self.converted = 0
 
     def to_ndarray(self, format: str) -> np.ndarray:  # noqa: A002

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config.streams import StreamConfig
-from daemon.sources.factory import build_sources
+from daemon.sources.factory import build_sources, plays_once
 from daemon.sources.microphone import Microphone
 from daemon.sources.network import NetworkCamera, label_of
 from daemon.sources.replay import ReplaySource
@@ -43,6 +43,21 @@ def test_a_stream_has_the_sources_that_are_configured_and_needed(
     config = StreamConfig.model_validate(stream)
     sources = build_sources(config, sample_rate_hz=16_000 if sound else None, picture=picture, counters={})
     assert {name: type(source) for name, source in sources.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("stream", "expected"),
+    [
+        ({"replay": REPLAY}, set()),
+        ({"replay": {**REPLAY, "loop": False}}, {"replay"}),
+        ({"camera": {**FILE, "loop": False}, "microphone": {}}, {"camera"}),
+        ({"camera": FILE}, set()),
+        ({"camera": {**URL, "loop": False}}, set()),
+    ],
+)
+def test_only_a_file_without_loop_is_played_once(stream: dict[str, object], expected: set[str]) -> None:
+    config = StreamConfig.model_validate(stream)
+    assert {name for name in ("camera", "microphone", "replay") if plays_once(name, config)} == expected
 
 
 @pytest.mark.parametrize(
