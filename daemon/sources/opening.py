@@ -42,18 +42,23 @@ class TimeLimit:
     """
 
     def __init__(self, first_s: float, later_s: float) -> None:
-        self._first_s = first_s
-        self._later_s = later_s
+        self._limits_s = (first_s, later_s)
+        self._began_ns = 0
         self.steps = 0
 
     def __float__(self) -> float:
         self.steps += 1
-        return self.latest_s
+        self._began_ns = monotonic_ns()
+        return self._limit_s
 
     @property
-    def latest_s(self) -> float:
-        """The limit of the latest step."""
-        return self._first_s if self.steps <= 1 else self._later_s
+    def is_exceeded(self) -> bool:
+        """Whether the latest step has taken as long as it may."""
+        return monotonic_ns() - self._began_ns >= self._limit_s * NS_PER_S
+
+    @property
+    def _limit_s(self) -> float:
+        return self._limits_s[self.steps > 1]
 
 
 def label_of(url: str) -> str:
@@ -93,7 +98,7 @@ class StreamOpener:
         raise SourceError(f"{self._label}: does not accept {names}: {refusal}{hint}")
 
     def nothing_came(self, waited_s: float) -> SourceError:
-        """Return the error for a camera that sends nothing. After UDP, the next try begins with the other transport."""
+        """Return the error for a camera that sends nothing. After UDP, TCP is tried first again."""
         over = f" over {self._name}" if self._name else ""
         advice = "if it sends more rarely, set stall_after_s to three times the seconds between two pictures"
         if self._transports[0] == "udp":
@@ -110,26 +115,25 @@ class StreamOpener:
         options = {**RTSP, "rtsp_transport": transport} if transport else HTTP
         # over HTTP, connecting includes the wait for the first bytes of the stream
         limit = TimeLimit(self._answer_s if transport else self._picture_s, self._picture_s)
-        began_ns = monotonic_ns()
         try:
             limits = cast(tuple[float, float], (limit, TimeLimit(self._picture_s, self._answer_s)))
             container = av.open(self._url, options=options, timeout=limits)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise self._failure(error, limit, (monotonic_ns() - began_ns) / NS_PER_S) from None
-        if monotonic_ns() - began_ns >= self._picture_s * NS_PER_S:
+            raise self._failure(error, limit) from None
+        if limit.is_exceeded:
             # FFmpeg has waited in vain, and returns the streams that the camera has announced
             container.close()
             raise self.nothing_came(self._picture_s)
         return container
 
-    def _failure(self, error: Exception, limit: TimeLimit, waited_s: float) -> Exception:
-        is_connecting = limit.steps == 1
-        if waited_s >= limit.latest_s:
-            if is_connecting and self._name:
-                return SourceError(f"{self._label}: cannot be opened: {NO_ANSWER}")
-            return self.nothing_came(limit.latest_s)
+    def _failure(self, error: Exception, limit: TimeLimit) -> Exception:
+        is_connecting = limit.steps == 1 and self._name
+        if limit.is_exceeded and is_connecting:
+            return SourceError(f"{self._label}: cannot be opened: {NO_ANSWER}")
+        if limit.is_exceeded:
+            return self.nothing_came(self._picture_s)
         is_unsupported = isinstance(error, OSError) and error.errno == errno.EPROTONOSUPPORT
-        if is_connecting and self._name and (is_unsupported or isinstance(error, REFUSALS)):
+        if is_connecting and (is_unsupported or isinstance(error, REFUSALS)):
             return _TransportRefusedError(getattr(error, "strerror", None) or type(error).__name__)
         return failure(self._label, "cannot be opened", error)
 
