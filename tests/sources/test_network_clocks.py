@@ -22,7 +22,7 @@ SMALL = [(step_s, tracks) for step_s in (-0.7, 0.7) for tracks in (BOTH, PICTURE
 
 
 @pytest.mark.campaign("camera-clocks")
-@pytest.mark.parametrize(("step_s", "tracks"), [*share(AT_ONCE, 2, "clocks"), *(SMALL if IS_CAMPAIGN else [])])
+@pytest.mark.parametrize(("step_s", "tracks"), [*share(AT_ONCE, 1, "clocks"), *(SMALL if IS_CAMPAIGN else [])])
 def test_picture_and_sound_are_used_again_after_the_clock_is_set(step_s: float, tracks: set[str]) -> None:
     reported_s = 1.0 + REPORT_EVERY_S
     is_small = abs(step_s) < 1
