@@ -18,7 +18,7 @@ from daemon.sources.opening import FIRST_PICTURE_S, StreamOpener, Transport, lab
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.stamping import BlockCutter
 
-# The time for each step of opening, and for each read. Without a limit a frozen camera would block its thread for ever.
+# The time for the camera's answer, and for each read. Without a limit a frozen camera would block its thread for ever.
 # A stall must be reported within 3 s. Only a camera that may be silent for longer has a longer limit.
 MIN_READ_TIMEOUT_S = 2.5
 
@@ -35,7 +35,7 @@ class NetworkCamera:
     The stamp is the presentation time, converted to this machine's clock by the arrival times.
     MJPEG has no presentation times and is stamped on arrival.
     `picture` None: no pictures. `sample_rate_hz` None: no sound.
-    `transports` are those of RTSP, in the order in which they are tried first.
+    `transports` are those of RTSP, in the order in which they are tried at the first opening.
     `read_timeout_s` is the limit for an answer and for each read, `first_picture_s` the longest wait for the first one.
     """
 
