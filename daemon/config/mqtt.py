@@ -28,7 +28,10 @@ Command = Literal[
 
 def _topic_level(name: str) -> str:
     if not name or len(name) > 64 or any(c in "+#/$" or c.isspace() or not c.isprintable() for c in name):
-        raise ValueError("expected 1 to 64 characters without spaces and none of + # / $")
+        expected = "expected 1 to 64 characters without spaces and none of + # / $"
+        if any(c.isspace() for c in name):
+            expected += f"; this name contains a space: write {'_'.join(name.split())}, for example"
+        raise ValueError(expected)
     return name
 
 

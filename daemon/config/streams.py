@@ -29,13 +29,16 @@ def _camera_device(device: int | str) -> int | str:
         if device < 0:
             raise ValueError("expected a camera's number from 0 up")
     elif is_url(device):
-        _check_url(device)
+        return _checked_url(device)
     elif not device:
         raise ValueError("expected a number, a path or a URL")
     return device
 
 
-def _check_url(url: str) -> None:
+def _checked_url(written: str) -> str:
+    """Return the URL with a scheme in lower case, and without blanks around it."""
+    scheme, separator, rest = written.strip().partition("://")
+    url = f"{scheme.lower()}{separator}{rest}"
     parts = urlsplit(url)
     if parts.scheme not in URL_SCHEMES:
         raise ValueError(f"expected a URL of {', '.join(URL_SCHEMES)}")
@@ -48,6 +51,7 @@ def _check_url(url: str) -> None:
         raise ValueError("expected a host, and a number as its port") from error
     if not host:
         raise ValueError("expected a host")
+    return url
 
 
 def _device_alone(value: object) -> object:
@@ -102,10 +106,16 @@ class CameraConfig(PictureConfig, DeviceConfig):
     """A V4L2 device, a network stream, or a file that is played like a camera."""
 
     device: Annotated[int | str, AfterValidator(_camera_device)]
+    transport: Literal["auto", "tcp", "udp"] = "auto"
     width: Annotated[int, Field(ge=16, le=7680)] | None = None
     height: Annotated[int, Field(ge=16, le=4320)] | None = None
     fps: Annotated[Number, Field(gt=0, le=240)] | None = None
     loop: bool = True
+
+    @property
+    def transports(self) -> tuple[Literal["tcp", "udp"], ...]:
+        """Return the transports of RTSP to try, in this order."""
+        return ("tcp", "udp") if self.transport == "auto" else (self.transport,)
 
     @property
     def is_file(self) -> bool:

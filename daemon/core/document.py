@@ -148,6 +148,8 @@ def _explain(path: Path, problem: ErrorDetails, value: Any, lines: dict[Key, int
         return f"{path}:{line}: {key}: unknown key; {hint}"
     if location and location[-1] == "[key]":
         name = ".".join(str(part) for part in location[:-1])
+        if problem["type"] != "string_type":
+            return f"{path}:{line}: {name}: {validator_text(problem)}"
         return f"{path}:{line}: {name}: a name must be a text; put a number, yes or no in quotes"
     if problem["type"] == "missing":
         return f"{path}:{line}: {key}: is missing"

@@ -27,8 +27,8 @@ class Source(Protocol):
         """Deliver until `stop` is set or the source has reached its end.
 
         `stop` is also set when the source must be reopened, for example because it delivers nothing. A call inside
-        may block for a few seconds at most before `stop` is checked. Raises SourceError when the source cannot be
-        opened or stops delivering; the caller runs it again.
+        may block for a few seconds before `stop` is checked, and for 20 s while a network camera sends nothing yet.
+        Raises SourceError when the source cannot be opened or stops delivering; the caller runs it again.
         """
 
 

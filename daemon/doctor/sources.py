@@ -14,8 +14,8 @@ from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.doctor.finding import Finding
 from daemon.sources.factory import build_sources
 
-# network cameras may take 2.5 s for each step of opening, a sound server some seconds
-DELIVER_S = 10.0
+# a network camera says after 20 s that it sends nothing, and what may be wrong
+DELIVER_S = 25.0
 
 # a source that closes later than this is reported
 CLOSE_S = 5.0

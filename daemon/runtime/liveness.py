@@ -1,5 +1,6 @@
 """The state machine that derives a source's status from its deliveries; without clock, thread or I/O."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,6 +21,9 @@ REOPEN_EVERY_NS = 600 * NS_PER_S
 MAX_OPENING_NS = 30 * NS_PER_S
 
 ABSENT: dict[Modality, str] = {"image": "no picture", "audio": "no sound", "text": "no text"}
+
+# the longest `stall_after_s` that the config takes
+MAX_STALL_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +74,17 @@ class Liveness:
         self._reopening = False
         self._has_failed = False
         self._last_ns: dict[Modality, int] = {}
+        # pictures since the source was opened; the time of the one before, if there was one since the opening before
+        self._pictures = 0
+        self._earlier_ns: int | None = None
         self._complaints: dict[Modality, Complaint] = {}
         self.status = SourceStatus("recovering", now_ns)
 
     def on_opening(self, now_ns: int) -> None:
         """Note that the source is being opened."""
         self._opened_ns = now_ns
+        self._earlier_ns = self._last_ns.get("image") if self._pictures == 1 else None
+        self._pictures = 0
         self._last_ns.clear()
         self._reopening = False
         self._enter("recovering", now_ns)
@@ -84,6 +93,7 @@ class Liveness:
         """Note a delivery, and the problem with its content, if any."""
         if self.status.state not in DELIVERS and self.status.state != "recovering":
             return  # it is being closed, and has not noticed yet
+        self._pictures += modality == "image"
         self._last_ns[modality] = now_ns
         self._opening_ns = self._expectation.opening_ns if self._expectation else 0
         if self._has_failed:
@@ -104,9 +114,8 @@ class Liveness:
             return self._stall("delivers nothing", limit_ns, now_ns)
         if self.status.state not in DELIVERS:
             return False
-        for modality, last_ns in self._last_ns.items():
-            if now_ns - last_ns >= self._expectation.stall_after_ns:
-                return self._stall(ABSENT[modality], self._expectation.stall_after_ns, now_ns)
+        if self._has_gap(now_ns):
+            return True
         if now_ns - self._opened_ns >= self._expectation.opening_ns:
             for modality in self._expectation.expects - self._last_ns.keys() - self._complaints.keys():
                 self._set_complaint(
@@ -126,6 +135,8 @@ class Liveness:
         `reason` is that of a failure, None without one. A source that is not opened again has reached its end; the
         caller then calls `on_end`.
         """
+        if reason is not None and self.status.state in DELIVERS:
+            self._has_gap(now_ns)  # the source may notice a stall before `check` does, and knows less about it
         if self.status.state == "stalled":
             reason = self.status.reason  # an error of closing it says less
         elif self._reopening:
@@ -160,8 +171,27 @@ class Liveness:
         self.status = replace(self.status, reason="; ".join(reasons))
         self._enter("degraded", now_ns)
 
-    def _stall(self, what: str, limit_ns: int, now_ns: int) -> bool:
-        reason = f"{what} for {limit_ns / NS_PER_S:g} s"
+    def _has_gap(self, now_ns: int) -> bool:
+        """Return whether deliveries have stopped, and note it."""
+        limit_ns = self._expectation.stall_after_ns if self._expectation else None
+        for modality, last_ns in self._last_ns.items():
+            if limit_ns is not None and now_ns - last_ns >= limit_ns:
+                return self._stall(ABSENT[modality], limit_ns, now_ns, self._advice(modality))
+        return False
+
+    def _advice(self, modality: Modality) -> str:
+        """Return what to set if a camera may only be slow: a single picture has come since it was opened."""
+        if modality != "image" or self._pictures != 1:
+            return ""
+        if self._earlier_ns is None:
+            return "; if it sends fewer, set stall_after_s to three times the seconds between two pictures"
+        seconds = (self._last_ns[modality] - self._earlier_ns) / NS_PER_S
+        return (
+            f"; if it sends one every {seconds:.0f} s, set stall_after_s to {min(math.ceil(3 * seconds), MAX_STALL_S)}"
+        )
+
+    def _stall(self, what: str, limit_ns: int, now_ns: int, advice: str = "") -> bool:
+        reason = f"{what} for {limit_ns / NS_PER_S:g} s{advice}"
         self.status = replace(self.status, reason=reason, stalls=self.status.stalls + 1)
         self._enter("stalled", now_ns)
         return True

@@ -14,8 +14,8 @@ from daemon.sources.text import load_lines
 from daemon.sources.v4l2 import V4l2Camera
 
 # The time for opening, in addition to `stall_after_s`. The process of a device starts within two seconds.
-# A network camera may send its first complete picture after a few seconds.
-OPENING_S = {"device": 2.0, "network": 7.0}
+# A network camera may send its first complete picture after 20 s. It reports by itself that it cannot be opened.
+OPENING_S = {"device": 2.0, "network": 30.0}
 
 # With a low `fps`, a camera has stalled when it misses this many frames.
 MISSED_FRAMES = 3
@@ -102,7 +102,9 @@ def _camera(
         from daemon.sources.network import MIN_READ_TIMEOUT_S, NetworkCamera
 
         read_timeout_s = max(MIN_READ_TIMEOUT_S, stall_after_s(camera))
-        return NetworkCamera(str(device), counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s)
+        return NetworkCamera(
+            str(device), counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s, camera.transports
+        )
     if camera.is_file:
         from daemon.sources.replay import Recording, ReplaySource
 

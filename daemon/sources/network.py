@@ -1,35 +1,26 @@
 """A network camera with a URL: RTSP with its sound, or MJPEG and other streams over HTTP."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Event
-from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
 
 from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver
-from daemon.core.records import Counters, Modality, moved
+from daemon.core.records import Block, Counters, Modality, moved
 from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
-from daemon.sources.container import NO_ANSWER, failure, open_container, pts_ns, to_frame, to_samples, use_one_thread
+from daemon.sources.arrival import UNTIE_NS, StreamClock
+from daemon.sources.container import NO_ANSWER, failure, pts_ns, to_frame, to_samples, use_one_thread
+from daemon.sources.opening import FIRST_PICTURE_S, StreamOpener, Transport, label_of
 from daemon.sources.picture import PicturePreparation
-from daemon.sources.stamping import ArrivalClock, BlockCutter
+from daemon.sources.stamping import BlockCutter
 
-# The time for each step of opening, and for each read. Without a limit a frozen camera would block its thread for ever.
+# The time for the camera's answer, and for each read. Without a limit a frozen camera would block its thread for ever.
 # A stall must be reported within 3 s. Only a camera that may be silent for longer has a longer limit.
 MIN_READ_TIMEOUT_S = 2.5
-
-# Opens in 0.15 s instead of 2 s, because FFmpeg does not guess the frame rate from many frames.
-QUICK_START = {"fpsprobesize": "0", "analyzeduration": "200000"}
-
-OPTIONS: Mapping[str, Mapping[str, str]] = {
-    "rtsp": {"rtsp_transport": "tcp", **QUICK_START},
-    "rtsps": {"rtsp_transport": "tcp", **QUICK_START},
-    "http": {"fflags": "nobuffer", "probesize": "32768", **QUICK_START},
-    "https": {"fflags": "nobuffer", "probesize": "32768", **QUICK_START},
-}
 
 # FFmpeg's names of formats without presentation times. FFmpeg makes up times from a guessed frame rate.
 WITHOUT_TIME = frozenset({"mpjpeg", "mjpeg", "jpeg_pipe"})
@@ -44,6 +35,8 @@ class NetworkCamera:
     The stamp is the presentation time, converted to this machine's clock by the arrival times.
     MJPEG has no presentation times and is stamped on arrival.
     `picture` None: no pictures. `sample_rate_hz` None: no sound.
+    `transports` are those of RTSP, in the order in which they are tried at the first opening.
+    `read_timeout_s` is the limit for an answer and for each read, `first_picture_s` the longest wait for the first one.
     """
 
     url: str = field(repr=False)
@@ -53,27 +46,26 @@ class NetworkCamera:
     channel: int = 0
     fps: float | None = None
     read_timeout_s: float = MIN_READ_TIMEOUT_S
+    transports: tuple[Transport, ...] = ("tcp", "udp")
+    first_picture_s: float = FIRST_PICTURE_S
     drift_ppm: float | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._opener = StreamOpener(self.url, self.transports, self.read_timeout_s, self.first_picture_s)
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Deliver until stopped. Raises SourceError when the stream does not open, stalls or ends."""
-        label = label_of(self.url)
-        options = OPTIONS[urlsplit(self.url).scheme]
-        timeout_s = (self.read_timeout_s, self.read_timeout_s)
-        container = open_container(self.url, label, options=options, timeout_s=timeout_s)
+        container = self._opener.open()
+        reception = _Reception(self, container, deliver)
         try:
             use_one_thread(container)
-            _Reception(self, container, deliver).receive(label, stop)
+            reception.receive(stop)
         except (av.FFmpegError, OSError) as error:
-            raise failure(label, "stopped sending", error) from None
+            if isinstance(error, av.ExitError) and not reception.has_delivered:
+                raise self._opener.nothing_came(self.first_picture_s) from None
+            raise failure(label_of(self.url), "stopped sending", error) from None
         finally:
             container.close()
-
-
-def label_of(url: str) -> str:
-    """Return scheme, host and port of the URL for messages, because path and query may contain a password."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 class _Reception:
@@ -83,27 +75,38 @@ class _Reception:
         self._camera = camera
         self._container = container
         self._deliver = deliver
-        self._clock = ArrivalClock()
+        self._clock = StreamClock()
         self._has_time = WITHOUT_TIME.isdisjoint(container.format.name.split(","))
         self._rate = FrameRate(camera.fps)
         self._cutter = BlockCutter(camera.sample_rate_hz) if camera.sample_rate_hz else None
         self._last_frame_ns = 0
+        self._sound_offset_ns = 0
+        self.has_delivered = False
 
-    def receive(self, label: str, stop: Event) -> None:
+    def receive(self, stop: Event) -> None:
         """Deliver pictures and sound until stopped. Raises SourceError when the stream stalls or ends."""
+        label = label_of(self._camera.url)
         indexes = self._selected_streams(label)
         began_ns = monotonic_ns()
-        for packet in self._container.demux():
-            if stop.is_set():
-                return
+        for packet in self._packets():
             arrived_ns = monotonic_ns()
-            if arrived_ns - began_ns > self._camera.read_timeout_s * NS_PER_S:
+            if self.has_delivered and arrived_ns - began_ns > self._camera.read_timeout_s * NS_PER_S:
                 # FFmpeg first returns its last packet, and would report the timeout only after waiting again
                 raise SourceError(f"{label}: stopped sending: {NO_ANSWER}")
             if packet.stream.index in indexes:
                 self._take(packet, arrived_ns)
+            if stop.is_set():
+                return
             began_ns = monotonic_ns()
         raise SourceError(f"{label}: the stream has ended")
+
+    def _packets(self) -> "Iterator[av.Packet[av.stream.Stream]]":
+        """Yield the packets. The first `demux` waits longer, for the first picture or sound."""
+        for packet in self._container.demux():
+            yield packet
+            if self.has_delivered:
+                yield from self._container.demux()
+                return
 
     def _selected_streams(self, label: str) -> set[int]:
         streams = self._container.streams
@@ -140,14 +143,17 @@ class _Reception:
         captured_ns = arrived_ns
         if self._has_time:
             at_ns = pts_ns(picture)
-            if at_ns is None:
+            if at_ns is not None:
+                captured_ns = at_ns + self._clock.observe("image", at_ns, arrived_ns)
+            elif self._last_frame_ns:
                 self._drop("image", "no_time")
                 return
-            captured_ns = at_ns + self._clock.observe("image", at_ns, arrived_ns)
+            # else it is the first picture of an RTSP stream, to which FFmpeg gives no time
             # the offset may fall, but a picture is never older than the one before it
             captured_ns = self._last_frame_ns = max(captured_ns, self._last_frame_ns)
         preparation = self._camera.picture
         if preparation and self._rate.takes(captured_ns):
+            self.has_delivered = True
             self._deliver(preparation.prepare(to_frame(picture, captured_ns)))
 
     def _take_sound(self, sound: av.AudioFrame, arrived_ns: int) -> None:
@@ -157,7 +163,17 @@ class _Reception:
             return
         end_ns = at_ns + sound.samples * NS_PER_S // sound.sample_rate
         offset_ns = self._clock.observe("audio", end_ns, arrived_ns)
-        for block in self._cutter.push(to_samples(sound, self._camera.channel), sound.sample_rate, at_ns):
+        has_jumped = abs(offset_ns - self._sound_offset_ns) > UNTIE_NS
+        if has_jumped or not self._cutter.continues(sound.sample_rate, at_ns):
+            # what is left of the run before has its offset
+            self._deliver_sound(self._cutter.end_run(), self._sound_offset_ns)
+        self._sound_offset_ns = offset_ns
+        samples = to_samples(sound, self._camera.channel)
+        self._deliver_sound(self._cutter.push(samples, sound.sample_rate, at_ns), offset_ns)
+
+    def _deliver_sound(self, blocks: Iterable[Block], offset_ns: int) -> None:
+        for block in blocks:
+            self.has_delivered = True
             self._deliver(moved(block, offset_ns))
 
     def _drop(self, modality: Modality, reason: str) -> None:

@@ -1,11 +1,11 @@
-"""Capture times on this machine's clock, for network streams and for sound, and the drift of a source's clock."""
+"""Capture times of sound by counting samples, and the drift of a source's clock."""
 
 from collections import deque
 
 import numpy as np
 import soxr
 
-from daemon.core.records import Array, Block, Modality
+from daemon.core.records import Array, Block
 from daemon.core.timing import NS_PER_MS, NS_PER_S
 
 # Drift is estimated over ten minutes, from the smallest offset of every ten seconds.
@@ -14,18 +14,6 @@ BUCKETS = 60
 
 # In a shorter time a millisecond of jitter would look like 20 ppm or more.
 MIN_SPAN_NS = 60 * NS_PER_S
-
-# How far back an ArrivalClock looks for data without delay. A clock 200 ppm slow loses 6 ms in this time.
-WINDOW_S = 30
-
-# Stamps rise by at most a millisecond a second. No clock is worse, and the stages after it see no step.
-RISE_PPM = 1000
-
-# A larger difference is no jitter.
-JUMP_NS = NS_PER_S
-
-# If all data are later than JUMP_NS for this long, the stream will not catch up.
-LATE_NS = 5 * NS_PER_S
 
 BLOCKS_PER_S = 50
 HALF_BLOCK_NS = 10 * NS_PER_MS
@@ -86,60 +74,6 @@ class DriftMeter:
         self.ppm = -1e6 * float(np.median(slopes))
 
 
-class ArrivalClock:
-    """One clock for everything in a stream: capture time = presentation time + offset.
-
-    The offset is the smallest difference between arrival and presentation time in the last WINDOW_S seconds with data.
-    It falls at once, so that no stamp is after its arrival, and rises slowly.
-    The clock starts again when presentation times jump by more than JUMP_NS.
-    It also does when all data are later than JUMP_NS for LATE_NS.
-    """
-
-    def __init__(self) -> None:
-        self._last_pts_ns: dict[Modality, int] = {}
-        self._start()
-
-    def _start(self) -> None:
-        self._meter = DriftMeter()
-        self._minima = Minima(NS_PER_S, WINDOW_S)
-        self._offset_ns: int | None = None
-        self._observed_ns = 0
-        self._late_since_ns: int | None = None
-
-    @property
-    def drift_ppm(self) -> float | None:
-        """The drift of the stream's clock in parts per million, above 0 where it is fast. None: not known yet."""
-        return self._meter.ppm
-
-    def observe(self, modality: Modality, end_pts_ns: int, arrived_ns: int) -> int:
-        """Add the arrival of data that end at `end_pts_ns`. Return the offset."""
-        difference_ns = arrived_ns - end_pts_ns
-        if self._has_restarted(modality, end_pts_ns, arrived_ns):
-            self._start()
-        self._last_pts_ns[modality] = end_pts_ns
-        self._meter.observe(difference_ns, arrived_ns)
-        self._minima.add(difference_ns, arrived_ns)
-        least_ns = min(least for _, least in self._minima.points)
-        if self._offset_ns is not None:
-            rise_ns = max(0, arrived_ns - self._observed_ns) * RISE_PPM // 1_000_000
-            least_ns = min(least_ns, self._offset_ns + rise_ns)
-        self._offset_ns, self._observed_ns = least_ns, arrived_ns
-        return least_ns
-
-    def _has_restarted(self, modality: Modality, end_pts_ns: int, arrived_ns: int) -> bool:
-        if self._offset_ns is None:
-            return False
-        late_ns = arrived_ns - end_pts_ns - self._offset_ns
-        if late_ns <= JUMP_NS:
-            self._late_since_ns = None
-        elif self._late_since_ns is None:
-            self._late_since_ns = arrived_ns
-        is_late = self._late_since_ns is not None and arrived_ns - self._late_since_ns > LATE_NS
-        # picture and sound of one stream may be far apart, so each is compared with itself
-        went_back = end_pts_ns < self._last_pts_ns.get(modality, end_pts_ns) - JUMP_NS
-        return is_late or went_back or late_ns < -JUMP_NS
-
-
 class BlockCutter:
     """Turns chunks of consecutive samples into blocks of 20 ms at one sample rate, stamped by counting samples.
 
@@ -164,18 +98,22 @@ class BlockCutter:
     def push(self, samples: Array, rate_hz: int, start_ns: int) -> list[Block]:
         """Take float32 samples (n,) at `rate_hz`, the first captured at `start_ns`. Return the blocks now complete."""
         last_blocks: list[Block] = []
-        if self._is_running:
-            error_ns = start_ns - (self._anchor_ns + self._input_samples * NS_PER_S // rate_hz)
-            if rate_hz != self._input_rate_hz or abs(error_ns) > self._tolerance_ns:
-                last_blocks = self.end_run()
-            else:
-                self._anchor_ns += error_ns if error_ns < 0 else error_ns // TRACKING
+        if self._is_running and not self.continues(rate_hz, start_ns):
+            last_blocks = self.end_run()
+        elif self._is_running:
+            error_ns = self._error_ns(rate_hz, start_ns)
+            self._anchor_ns += error_ns if error_ns < 0 else error_ns // TRACKING
         if not self._is_running:
             self._use_rate(rate_hz)
             self._start_run(start_ns)
             self._is_running = True
         self._input_samples += len(samples)
         return last_blocks + self._cut(samples if self._resampler is None else self._resampler.resample_chunk(samples))
+
+    def continues(self, rate_hz: int, start_ns: int) -> bool:
+        """Return whether samples at `rate_hz`, the first captured at `start_ns`, belong to the present run."""
+        is_same_rate = self._is_running and rate_hz == self._input_rate_hz
+        return is_same_rate and abs(self._error_ns(rate_hz, start_ns)) <= self._tolerance_ns
 
     def end_run(self) -> list[Block]:
         """End the run and return its last complete blocks. The next samples begin a new run."""
@@ -187,6 +125,10 @@ class BlockCutter:
         blocks = self._cut(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
         self._resampler.clear()
         return blocks
+
+    def _error_ns(self, rate_hz: int, start_ns: int) -> int:
+        """Return how much later the samples start than the counted time says."""
+        return start_ns - (self._anchor_ns + self._input_samples * NS_PER_S // rate_hz)
 
     def _use_rate(self, rate_hz: int) -> None:
         if rate_hz == self._input_rate_hz:

@@ -1,11 +1,12 @@
 """A mistake in config.yaml is reported with file, line, key, value and what was expected."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from daemon.config.mqtt import MqttConfig, override_broker
-from daemon.config.node import Config, load_config
+from daemon.config.node import Config, load_config, override_devices
 from daemon.core.document import StrictModel
 from daemon.core.errors import DocumentError
 
@@ -108,6 +109,44 @@ def test_urls_that_would_be_misread_are_refused_and_keep_their_secrets(tmp_path:
     assert problems[0].startswith("config.yaml:5: streams.s.camera")
     assert expected in problems[0]
     assert "cret" not in problems[0].replace("***", "")
+
+
+@pytest.mark.parametrize(
+    ("written", "device"),
+    [
+        ("RTSP://Me:Secret@Host/Path", "rtsp://Me:Secret@Host/Path"),
+        ("  HttpS://host/video  ", "https://host/video"),
+        ("\trtsp://host/a\n", "rtsp://host/a"),
+    ],
+)
+def test_blanks_around_a_url_and_capitals_in_its_scheme_are_accepted(tmp_path: Path, written: str, device: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"node: n\nbundle: b\nstreams: {{s: {{camera: {json.dumps(written)}}}}}\n")
+    config = load_config(path).document
+    for each in (config, override_devices(config, written, None)):
+        camera = each.streams["s"].camera
+        assert camera is not None
+        assert (camera.device, camera.is_file) == (device, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("front door", "this name contains a space: write front_door, for example"),
+        (" a  b ", "this name contains a space: write a_b, for example"),
+        ("a/b", "expected 1 to 64 characters without spaces and none of + # / $"),
+        ("command", "expected another name: perceptd/<node>/command/... is the topic of commands"),
+    ],
+)
+def test_a_name_that_cannot_be_part_of_a_topic_says_why(tmp_path: Path, name: str, problem: str) -> None:
+    (found,) = problems_of(tmp_path, f"node: n\nbundle: b\nstreams:\n  '{name}': {{camera: 0}}\n")
+    assert found.startswith(f"config.yaml:4: streams.{name}: expected ")
+    assert found.endswith(problem)
+
+
+def test_a_node_whose_name_contains_a_blank_says_so(tmp_path: Path) -> None:
+    (found,) = problems_of(tmp_path, "node: my node\nbundle: b\nstreams: {s: {}}\n")
+    assert found.endswith("this name contains a space: write my_node, for example")
 
 
 def test_a_device_alone_means_the_same_as_with_its_key(tmp_path: Path) -> None:

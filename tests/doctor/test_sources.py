@@ -115,7 +115,7 @@ class Hanging:
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        (Hanging(), "delivers nothing within 10 s"),
+        (Hanging(), "delivers nothing within 25 s"),
         (Hanging(SourceError("camera 0: is busy")), "camera 0: is busy"),
         (Hanging(ValueError("a fault")), "ValueError: a fault"),
     ],

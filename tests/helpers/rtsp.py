@@ -25,12 +25,14 @@ class RtspCamera:
 
 
 @contextmanager
-def rtsp_camera(audio: str = "aac", *login: str, clip: Path | None = None) -> Iterator[RtspCamera]:
+def rtsp_camera(audio: str = "aac", *login: str, clip: Path | None = None, udp: bool = False) -> Iterator[RtspCamera]:
     """Run a camera during the block. It shows a ball and a tone, or once a clip of H.264 and PCM in Matroska.
 
+    With `udp` it refuses TCP for them.
     Fails and names the Debian packages where GStreamer's server is missing.
     """
     options = [*(("--login", *login) if login else ()), *(("--clip", str(clip)) if clip else ())]
+    options += ["--udp"] if udp else []
     process = subprocess.Popen(
         ["/usr/bin/python3", SERVER, audio, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -12,7 +12,7 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 H264 = (
     "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 threads=1"
@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("audio", choices=[*SOUND, "none"])
     parser.add_argument("--login", nargs=2, metavar=("USER", "PASSWORD"))
     parser.add_argument("--clip", metavar="FILE")
+    parser.add_argument("--udp", action="store_true", help="refuse TCP")
     parser.add_argument("--port", default="0")
     parser.add_argument("--path", default="/camera")
     options = parser.parse_args()
@@ -87,6 +88,9 @@ def main() -> None:
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(pipeline(options.audio, options.clip))
     factory.set_shared(True)
+    if options.udp:
+        factory.set_shared(False)  # a shared medium is not ready at once for a client that comes back with UDP
+        factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP)
     if not options.clip:
         resize_on_signal(factory)
     server = GstRtspServer.RTSPServer()

@@ -21,6 +21,9 @@ def watched(*expects: str) -> Liveness:
     return liveness
 
 
+SLOW = "; if it sends fewer, set stall_after_s to three times the seconds between two pictures"
+
+
 def at(seconds: float) -> int:
     return round(seconds * NS_PER_S)
 
@@ -32,7 +35,8 @@ def test_it_is_healthy_once_it_delivers_and_stalled_when_it_stops() -> None:
     assert (source.status.state, source.status.since_ns) == ("healthy", at(1))
     assert not source.check(at(3.9))
     assert source.check(at(4))
-    assert (source.status.state, source.status.reason, source.status.stalls) == ("stalled", "no picture for 3 s", 1)
+    assert (source.status.state, source.status.stalls) == ("stalled", 1)
+    assert source.status.reason == f"no picture for 3 s{SLOW}"
     assert not source.check(at(9)), "it is closed once"
     source.on_delivery("image", None, at(9))
     assert source.status.state == "stalled", "it is being closed"
@@ -41,7 +45,7 @@ def test_it_is_healthy_once_it_delivers_and_stalled_when_it_stops() -> None:
     source.on_opening(at(11))
     source.on_delivery("image", None, at(12))
     assert (source.status.state, source.status.recoveries) == ("healthy", 1)
-    assert source.status.reason == "no picture for 3 s"
+    assert source.status.reason == f"no picture for 3 s{SLOW}"
 
 
 def test_an_open_source_without_deliveries_has_stalled() -> None:
@@ -59,6 +63,43 @@ def test_picture_and_sound_must_both_arrive() -> None:
     source.on_delivery("image", None, at(4))
     assert source.check(at(4.5))
     assert source.status.reason == "no sound for 3 s"
+
+
+def test_a_camera_that_stops_has_no_advice() -> None:
+    source = watched()
+    for second in range(1, 4):
+        source.on_delivery("image", None, at(second))
+    assert source.check(at(6))
+    assert source.status.reason == "no picture for 3 s"
+
+
+def test_a_stalled_camera_with_one_picture_each_time_is_told_what_to_set() -> None:
+    source = watched()
+    reasons = []
+    for picture_s in (1, 6, 11):
+        source.on_opening(at(picture_s - 1))
+        source.on_delivery("image", None, at(picture_s))
+        assert source.check(at(picture_s + 3))
+        reasons.append(source.status.reason)
+        source.on_return(None, at(picture_s + 3))
+    advice = "no picture for 3 s; if it sends one every 5 s, set stall_after_s to 15"
+    assert reasons == [f"no picture for 3 s{SLOW}", advice, advice]
+
+
+def test_a_source_that_reports_its_stall_before_the_check_has_stalled() -> None:
+    source = watched()
+    source.on_delivery("image", None, at(1))
+    source.on_delivery("image", None, at(2))
+    assert source.on_return("no answer in time", at(5))
+    assert (source.status.state, source.status.reason) == ("backing_off", "no picture for 3 s")
+    assert (source.status.stalls, source.status.failures) == (1, 1)
+
+
+def test_an_error_before_the_time_of_a_stall_keeps_its_reason() -> None:
+    source = watched()
+    source.on_delivery("image", None, at(1))
+    assert source.on_return("the stream has ended", at(3.9))
+    assert (source.status.reason, source.status.stalls) == ("the stream has ended", 0)
 
 
 def test_a_modality_that_is_missing_from_the_start_degrades_and_reopens_the_source() -> None:
@@ -159,6 +200,7 @@ def test_counts_and_times_agree_after_any_events(events: list[tuple[str, int]]) 
 @pytest.mark.parametrize("silent_s", [3, 4, 60])
 def test_a_stall_is_detected_at_the_first_check_after_its_time(silent_s: float) -> None:
     source = watched()
+    source.on_delivery("image", None, at(1))
     source.on_delivery("image", None, at(1))
     assert source.check(at(1 + silent_s))
     assert source.status.reason == "no picture for 3 s"
