@@ -125,6 +125,11 @@ def check_integrity(directory: Path, content: str, beat: Beat | None = None) -> 
         raise UpdateError("disk", f"{directory} is not complete: {reason}") from error
 
 
+def content_of(directory: Path, models: Path) -> str | None:
+    """The content hash of an installed bundle, which names its slot below `models`; None for another directory."""
+    return directory.name if directory.parent == models / SLOTS else None
+
+
 def room_problem(missing_bytes: int, free_bytes: int, total_bytes: int, quota_bytes: int) -> str | None:
     """Why a bundle has no room; None if it has.
 
