@@ -140,6 +140,30 @@ def check_own_directory(path: Path) -> None:
         raise ForeignFile(path, problem)
 
 
+def create_own_directory(path: Path) -> str | None:
+    """Create a directory below the state directory, and flush its name to disk. Raises OSError.
+
+    What lies there instead makes way: a directory of another user is set aside, a link or file is removed. Return what
+    it was.
+    """
+    problem = None
+    try:
+        check_own_directory(path)
+    except FileNotFoundError:
+        pass
+    except ForeignFile as error:
+        problem = error.strerror
+        if path.is_dir() and not path.is_symlink():
+            set_aside(path)
+        else:
+            path.unlink()
+    else:
+        return None
+    path.mkdir(mode=0o700)
+    sync_directory(path.parent)
+    return problem
+
+
 def set_aside(path: Path) -> Path:
     """Rename a file that cannot be used to NAME.damaged, and return that path. Raises OSError.
 

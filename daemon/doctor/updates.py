@@ -18,6 +18,7 @@ from daemon.core.errors import UpdateError, UpdateFault
 from daemon.doctor.finding import Finding
 from daemon.updates.fetch.main import list_releases
 from daemon.updates.messages import ReleaseList, SourceRequest
+from daemon.updates.metadata_cache import cached_metadata, copy_cache
 from daemon.updates.policy import BuiltInBundle, active_id, clock_problem
 from daemon.updates.slots import Slots
 from daemon.updates.startup import DryStart, StoredBundle
@@ -125,7 +126,7 @@ def assess_store(start: DryStart, built_in: BuiltInBundle) -> Finding:
 
 def next_expiry(metadata: Path, now: datetime) -> Expiry | None:
     """The first signature that expires soon, of metadata that was just verified. Raises OSError, ValueError."""
-    signed = {role: json.loads((metadata / f"{role}.json").read_bytes())["signed"] for role in ROLES}
+    signed = {role: json.loads(cached_metadata(metadata, role))["signed"] for role in ROLES}
     found = []
     for role in ROLES:
         expires = datetime.strptime(signed[role]["expires"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
@@ -151,7 +152,7 @@ def _check_source(source: str, root: Path, metadata: Path) -> SourceStatus:
 def _copy(metadata: Path, to: Path) -> str | None:
     """Copy the service's metadata; returns why that is impossible."""
     try:
-        shutil.copytree(metadata, to, symlinks=True, ignore=shutil.ignore_patterns("tmp*"))
+        copy_cache(metadata, to)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -1,13 +1,14 @@
 """Reads and writes `state.json`, and holds the update state in memory."""
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from daemon.core.errors import UpdateError
-from daemon.core.files import read_bounded, replace_file
+from daemon.core.files import read_own, replace_file, set_aside
 from daemon.updates.state import UpdateState
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def load_or_set_aside(path: Path) -> UpdateState | None:
 
     A file that is damaged or cannot be read is renamed. The state then stays lost until another one is written.
     """
-    if not path.exists() and _aside(path).exists():
+    if not os.path.lexists(path) and path.with_suffix(".damaged").exists():
         return None
     try:
         return read_state(path)
@@ -102,7 +103,7 @@ def load_or_set_aside(path: Path) -> UpdateState | None:
 def read_state(path: Path) -> UpdateState:
     """The state in the file, or an empty one if there is no file. Raises UpdateError; writes nothing."""
     try:
-        return UpdateState.model_validate_json(read_bounded(path, MAX_STATE_BYTES))
+        return UpdateState.model_validate_json(read_own(path, MAX_STATE_BYTES))
     except FileNotFoundError:
         return UpdateState()
     except OSError as error:
@@ -118,14 +119,9 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _set_aside(path: Path) -> None:
-    aside = _aside(path)
     try:
-        path.replace(aside)
+        aside = set_aside(path)
     except OSError as error:
         log.error("%s cannot be renamed: %s", path, error.strerror or error)
     else:
         log.error("the damaged file is now %s", aside)
-
-
-def _aside(path: Path) -> Path:
-    return path.with_suffix(".damaged")
