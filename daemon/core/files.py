@@ -74,11 +74,11 @@ def sync_directory(path: Path) -> None:
 
 def open_regular(path: Path) -> BinaryIO:
     """Open a file that an operator names, for reading. Links are followed. Raises OSError for any other kind."""
-    file = os.fdopen(os.open(path, READ_FLAGS), "rb")
-    if problem := _kind_problem(os.fstat(file.fileno())):
-        file.close()
+    descriptor = os.open(path, READ_FLAGS)
+    if problem := _kind_problem(os.fstat(descriptor)):
+        os.close(descriptor)
         raise OSError(errno.EINVAL, problem, str(path))
-    return file
+    return os.fdopen(descriptor, "rb")
 
 
 def read_bounded(path: Path, most_bytes: int) -> bytes:
@@ -90,15 +90,15 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
 def open_own(path: Path, most_bytes: int) -> BinaryIO:
     """Open a file of the state directory for reading. Raises ForeignFile, and OSError when it cannot be opened."""
     try:
-        file = os.fdopen(os.open(path, READ_FLAGS | os.O_NOFOLLOW), "rb")
+        descriptor = os.open(path, READ_FLAGS | os.O_NOFOLLOW)
     except OSError as error:
         if (kind := REFUSED_KINDS.get(error.errno or 0)) is not None:
             raise ForeignFile(path, _expected(f"is {kind}")) from error
         raise
-    if problem := own_file_problem(os.fstat(file.fileno()), most_bytes):
-        file.close()
+    if problem := own_file_problem(os.fstat(descriptor), most_bytes):
+        os.close(descriptor)
         raise ForeignFile(path, problem)
-    return file
+    return os.fdopen(descriptor, "rb")
 
 
 def read_own(path: Path, most_bytes: int) -> bytes:
@@ -177,6 +177,8 @@ def set_aside(path: Path) -> Path:
             raise
         remove(aside)  # of a file and a directory, neither replaces the other
         path.replace(aside)
+    if os.path.lexists(path):  # rename(2) does nothing where both are names of one file
+        path.unlink()
     return aside
 
 

@@ -4,6 +4,7 @@ The cache is expendable but for the protection against older metadata. So whatev
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -70,9 +71,9 @@ def _files(directory: Path) -> Iterator[Path]:
     check_own_directory(directory)
     for role in ROLES:
         path = directory / f"{role}.json"
-        if path.exists() and not _is_root_link(path):
+        if os.path.lexists(path) and not _is_root_link(path):
             yield path
-    if (directory / HISTORY).exists():
+    if os.path.lexists(directory / HISTORY):
         check_own_directory(directory / HISTORY)
         yield from sorted((directory / HISTORY).iterdir())
 

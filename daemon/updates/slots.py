@@ -60,7 +60,6 @@ class Slots:
         """Create the directories that do not exist yet."""
         with _disk_errors():
             for directory in (self._slots, self._downloads, self.metadata):
-                _create_durably(directory.parent)
                 _create_own(directory)
             for text in clean_cache(self.metadata):
                 log.warning("%s", text)
@@ -69,6 +68,7 @@ class Slots:
         """The directory into which a bundle is downloaded; it may contain files of an earlier attempt."""
         path = self._downloads / content
         with _disk_errors():
+            _create_own(self._downloads)
             _create_own(path)
         return path
 
@@ -206,6 +206,7 @@ def _size(directory: Path) -> int:
 
 
 def _create_own(directory: Path) -> None:
+    _create_durably(directory.parent)
     if (problem := create_own_directory(directory)) is not None:
         log.warning("%s %s: it was replaced", directory, problem)
 
