@@ -1,8 +1,10 @@
 """Whatever lies in the place of a file of the state directory: the daemon starts, says so, and goes on."""
 
+import contextlib
 import json
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from daemon.config.mqtt import OutboxConfig
 from daemon.core.records import Counters
 from daemon.mqtt.outbox import Outbox
+from daemon.mqtt.outbox_store import Entry, OutboxStore
 from daemon.node.switches import Switch, SwitchFile
 from daemon.updates.state import UpdateState
 from daemon.updates.state_file import StateFile, read_state
@@ -22,6 +25,7 @@ from tests.mqtt.test_outbox import Reader
 from tests.node import test_daemon, test_updates
 from tests.node.test_announcement import announced
 from tests.node.test_updates import NEW, OLD, Device
+from tests.updates.test_nonsense_numbers import NONSENSE
 
 config, material, device = test_daemon.config, test_daemon.material, test_updates.device
 
@@ -106,6 +110,43 @@ def test_what_lies_beside_the_outbox_is_removed(
         assert f"{path}{suffix}" in caplog.text and "it was removed" in caplog.text
     assert "is damaged" not in caplog.text
     foreign.check_untouched()
+
+
+@pytest.mark.parametrize("number", NONSENSE)
+def test_nonsense_for_a_switch_never_opens_what_may_be_closed(state: Path, number: str) -> None:
+    path = state / "switches.json"
+    path.write_text(f'{{"door":{{"muted":{number}}}}}')
+    (switch,) = SwitchFile(path).load(["door"]).values()
+    assert switch.muted or number in ("false", "-0.0")
+    path.write_text(number)
+    assert SwitchFile(path).load(["door"])["door"].muted or number == "{}"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE totals SET last_sequence = 9223372036854775807",
+        "UPDATE totals SET last_sequence = -1",
+        "UPDATE totals SET last_sequence = 1e300",
+        "UPDATE totals SET count = 'many'",
+        "UPDATE totals SET size_bytes = -5",
+        "DELETE FROM totals",
+        "UPDATE entries SET sequence = 9223372036854775807",
+        "UPDATE entries SET sequence = -7",
+    ],
+)
+def test_nonsense_numbers_in_the_outbox_count_as_damage(
+    state: Path, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = state / "outbox.sqlite3"
+    store = OutboxStore(path)
+    store.write([Entry(1, "s/event", "a", "start", b"{}")], [], queued=0)
+    store.close()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute(change)
+        database.commit()
+    check_outbox(path)
+    assert f"the outbox {path} is damaged" in caplog.text
 
 
 def check_outbox(path: Path) -> None:
