@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
-from daemon.core.files import ForeignFile, check_own_directory, open_own, read_own, remove
+from daemon.core.files import ForeignFile, check_own_directory, create_own, open_own, read_own, remove
 
 # in the order in which TUF checks them, and their expiry dates
 ROLES = ("root", "timestamp", "snapshot", "targets")
@@ -55,7 +55,8 @@ def copy_cache(directory: Path, to: Path) -> None:
     """Copy the files of a cache, each with at most as many bytes as metadata has. Raises OSError."""
     (to / HISTORY).mkdir(mode=0o700, parents=True)
     for path in _files(directory):
-        (to / path.relative_to(directory)).write_bytes(read_own(path, MAX_METADATA_BYTES))
+        with create_own(to / path.relative_to(directory)) as file:
+            file.write(read_own(path, MAX_METADATA_BYTES))
 
 
 def valid_until(directory: Path) -> float | None:
