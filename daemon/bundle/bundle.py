@@ -1,24 +1,37 @@
-"""Opens the directory of a bundle: its manifest, the files that it names, and its self-test cases."""
+"""Opens the directory of a bundle: its manifest, copies of its models, and its self-test cases."""
 
-from dataclasses import dataclass
+import errno
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from daemon.bundle.manifest import MANIFEST, SELFTEST_DIRECTORY, FileName, Manifest, Number
-from daemon.core.document import Loaded, StrictModel, load_document
-from daemon.core.errors import BundleError
+from daemon.bundle.release import FILE_LIST_NAME, MAX_LISTING_BYTES, parse_file_list
+from daemon.core.document import Loaded, StrictModel, load_document, parse_document, read_document
+from daemon.core.errors import BundleError, DamagedBundle, ModelError
+from daemon.core.files import read_bounded
+from daemon.core.sealed import MAX_BYTES, SealedFile
 
 CASES_FILE = "cases.yaml"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose manifest is valid and whose files exist."""
+    """A bundle whose manifest is valid and whose files exist.
+
+    `hashes` has the sha256 of each file that was read so far. `signed` has the sha256 that a file must have; it is None
+    for a bundle that no source has signed.
+    """
 
     directory: Path
     loaded: Loaded[Manifest]
+    hashes: dict[str, str]
+    signed: Mapping[str, str] | None = None
+    _copies: dict[str, SealedFile] = field(default_factory=dict, repr=False)
 
     @property
     def manifest(self) -> Manifest:
@@ -28,6 +41,17 @@ class Bundle:
     def file(self, name: str) -> Path:
         """Return the path of one of the bundle's files."""
         return self.directory / name
+
+    def model(self, name: str) -> SealedFile:
+        """Return the copy of a model, which is made at the first call. Later changes of the file have no effect.
+
+        Used by the thread that loads the bundle. Raises ModelError; DamagedBundle when the file is not as signed.
+        """
+        if name not in self._copies:
+            copy = _copy_model(self.file(name))
+            _check_signed(self.file(name), name, copy.sha256, self.signed)
+            self._copies[name], self.hashes[name] = copy, copy.sha256
+        return self._copies[name]
 
     def problem(self, message: str, *key: str | int) -> BundleError:
         """Return an error that names the manifest's line for `key`."""
@@ -55,11 +79,20 @@ class Cases(StrictModel):
     cases: Annotated[list[Case], Field(min_length=1, max_length=1000)]
 
 
-def load_bundle(directory: Path) -> Bundle:
-    """Open a bundle. Raises DocumentError or BundleError, naming file, line and key."""
+def load_bundle(directory: Path, content: str | None = None) -> Bundle:
+    """Open a bundle. Raises DocumentError or BundleError, naming file, line and key.
+
+    `content` is the hash of the file list of an installed bundle. Manifest and models are then compared with that list
+    as they are read, so that what runs is what was signed. Raises DamagedBundle when they differ.
+    """
     if not directory.is_dir():
         raise BundleError(f"{directory}: no such directory; expected a bundle there (see docs/bundle.md)")
-    bundle = Bundle(directory, load_document(directory / MANIFEST, Manifest))
+    signed = None if content is None else _signed_hashes(directory, content)
+    path = directory / MANIFEST
+    raw = read_document(path)
+    sha256 = hashlib.sha256(raw).hexdigest()
+    _check_signed(path, MANIFEST, sha256, signed)
+    bundle = Bundle(directory, parse_document(path, raw, Manifest), {MANIFEST: sha256}, signed)
     for modality, spec in bundle.manifest.modalities.present().items():
         _must_exist(bundle, spec.model, "modalities", modality, "model")
         if spec.edgetpu is not None:
@@ -92,3 +125,30 @@ def case_file(bundle: Bundle, name: str) -> Path:
 def _must_exist(bundle: Bundle, name: str, *key: str) -> None:
     if not bundle.file(name).is_file():
         raise bundle.problem(f"no file {name} in {bundle.directory}", *key)
+
+
+def _copy_model(path: Path) -> SealedFile:
+    try:
+        return SealedFile(path)
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise ModelError(f"{path}: a model may have {MAX_BYTES} bytes at most") from error
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _signed_hashes(directory: Path, content: str) -> Mapping[str, str]:
+    path = directory / FILE_LIST_NAME
+    try:
+        text = read_bounded(path, MAX_LISTING_BYTES)
+        if hashlib.sha256(text).hexdigest() != content:
+            raise DamagedBundle(f"{path} is damaged")
+        return {entry.path: entry.sha256 for entry in parse_file_list(text)}
+    except OSError as error:
+        raise DamagedBundle(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise DamagedBundle(f"{path} is no list of files") from error
+
+
+def _check_signed(path: Path, name: str, sha256: str, signed: Mapping[str, str] | None) -> None:
+    if signed is not None and signed.get(name) != sha256:
+        raise DamagedBundle(f"{path} is damaged: it differs from what was signed")

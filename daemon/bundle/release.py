@@ -23,6 +23,9 @@ RESERVED = {FILE_LIST_NAME, "files.new", SELFTEST_DIRECTORY}
 # a bundle has a dozen files, about a hundred with a large self-test; more do not fit into MAX_RELEASE_BYTES
 MAX_FILES = 400
 
+# each file takes about 200 bytes in the file list
+MAX_LISTING_BYTES = 256 * 1024
+
 # a child process reports a release as JSON in its standard output, which takes 64 kB (runtime/child.py)
 MAX_RELEASE_BYTES = 60_000
 
@@ -120,6 +123,15 @@ class Offer(ReleaseInfo):
 def file_list(files: tuple[FileEntry, ...]) -> bytes:
     """Return the files as text, one line each: hash, length and path."""
     return "".join(f"{entry.sha256} {entry.length} {entry.path}\n" for entry in files).encode()
+
+
+def parse_file_list(text: bytes) -> list[FileEntry]:
+    """Return the files of a `file_list`. Raises ValueError."""
+    entries = []
+    for line in text.decode("ascii").splitlines():
+        sha256, length, path = line.split(" ")
+        entries.append(FileEntry(path=path, length=int(length), sha256=sha256))
+    return entries
 
 
 def version_key(version: str) -> tuple[int, ...]:

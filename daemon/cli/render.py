@@ -28,6 +28,9 @@ IN_TROUBLE = ("recovering", "degraded", "stalled", "backing_off")
 
 MAX_TROUBLES = 8
 
+# of the text that says how the directory of a bundle has changed
+MAX_CHANGE = 300
+
 # names of nodes come from outside, so their number is bounded
 MAX_NODES = 1000
 
@@ -152,6 +155,11 @@ def _state(content: StatePayload, paint: Paint) -> str:
 
 
 def _health(content: HealthReport, paint: Paint) -> str:
+    change = content.bundle_changed
+    return _status(content, paint) + ("" if change is None else f"; {clean(change, MAX_CHANGE)}")
+
+
+def _status(content: HealthReport, paint: Paint) -> str:
     if content.status == "ok":
         return f"is {paint(GREEN, 'well')}"
     if content.status == "stopped":

@@ -12,13 +12,14 @@ from tempfile import TemporaryDirectory
 
 from daemon import __version__
 from daemon.bundle.release import Offer, version_key
-from daemon.bundle.signature_lifetimes import DEFAULT_DAYS, EXPIRY_DAYS_FIELD, ROLES, days_left, is_urgent
+from daemon.bundle.signature_lifetimes import EXPIRY_DAYS_FIELD, ROLES, days_left, is_urgent, sane_days
 from daemon.config.updates import root_problem
 from daemon.core.errors import UpdateError, UpdateFault
 from daemon.doctor.finding import Finding
 from daemon.updates.fetch.main import list_releases
 from daemon.updates.messages import ReleaseList, SourceRequest
-from daemon.updates.policy import BuiltInBundle, active_id, clock_problem
+from daemon.updates.metadata_cache import cached_metadata, copy_cache, valid_until
+from daemon.updates.policy import BuiltInBundle, active_id, clock_problem, plausible_seen_time
 from daemon.updates.slots import Slots
 from daemon.updates.startup import DryStart, StoredBundle
 from daemon.updates.state import Refusal, UpdateState
@@ -75,6 +76,7 @@ def source_finding(source: str, root: Path, metadata: Path, active: str | None, 
     if (problem := root_problem(root)) is not None:
         remedy = "bring it here by hand, readable by the user of the service; it is models.root in config.yaml"
         return Finding("models", "warning", problem, remedy)
+    seen_s = plausible_seen_time(seen_s, valid_until(metadata))
     if (problem := clock_problem(time.time(), seen_s)) is not None:
         return Finding("models", "warning", problem, REMEDIES["clock"])
     try:
@@ -125,11 +127,11 @@ def assess_store(start: DryStart, built_in: BuiltInBundle) -> Finding:
 
 def next_expiry(metadata: Path, now: datetime) -> Expiry | None:
     """The first signature that expires soon, of metadata that was just verified. Raises OSError, ValueError."""
-    signed = {role: json.loads((metadata / f"{role}.json").read_bytes())["signed"] for role in ROLES}
+    signed = {role: json.loads(cached_metadata(metadata, role))["signed"] for role in ROLES}
     found = []
     for role in ROLES:
         expires = datetime.strptime(signed[role]["expires"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-        days = signed["root"]["roles"][role].get(EXPIRY_DAYS_FIELD, DEFAULT_DAYS[role])
+        days = sane_days(role, signed["root"]["roles"][role].get(EXPIRY_DAYS_FIELD))
         if is_urgent(expires, days, now) and days_left(expires, now) <= SOON_DAYS:
             found.append(Expiry(role, expires))
     return min(found, key=attrgetter("expires"), default=None)
@@ -151,7 +153,7 @@ def _check_source(source: str, root: Path, metadata: Path) -> SourceStatus:
 def _copy(metadata: Path, to: Path) -> str | None:
     """Copy the service's metadata; returns why that is impossible."""
     try:
-        shutil.copytree(metadata, to, symlinks=True, ignore=shutil.ignore_patterns("tmp*"))
+        copy_cache(metadata, to)
     except FileNotFoundError:
         return None
     except OSError as error:

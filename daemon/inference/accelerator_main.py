@@ -96,7 +96,7 @@ class InterpretedNetwork:
             interpreter = Interpreter(model_path=model["path"], experimental_delegates=delegates, num_threads=1)
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise Failed(f"{model['path']} cannot be loaded: {error}") from error
+            raise Failed(f"{model['name']} cannot be loaded: {error}") from error
         self._source = _check_tensor(model, "input", interpreter.get_input_details())
         self._target = _check_tensor(model, "output", interpreter.get_output_details())
         self._interpreter = interpreter
@@ -136,7 +136,7 @@ def _check_tensor(model: Mapping[str, Any], role: str, details: list[Mapping[str
         return int(details[0]["index"])
     found = " and ".join(f"{np.dtype(detail['dtype']).name} {[int(n) for n in detail['shape']]}" for detail in details)
     expected = f"{model[role]['dtype']} {model[role]['shape']}"
-    raise Failed(f"{model['path']}: its {role} is {found}, expected {expected} and the CPU model's quantization")
+    raise Failed(f"{model['name']}: its {role} is {found}, expected {expected} and the CPU model's quantization")
 
 
 def _matches(spec: Mapping[str, Any], detail: Mapping[str, Any]) -> bool:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event
 from types import TracebackType
 
@@ -16,6 +15,7 @@ import numpy as np
 from daemon.bundle.manifest import TensorSpec
 from daemon.core.errors import AcceleratorError, ChildError
 from daemon.core.records import Tensor
+from daemon.core.sealed import SealedFile
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.inference.accelerator_main import serve
 from daemon.inference.placement import Device
@@ -82,9 +82,9 @@ class SharedInputs:
 
 @dataclass(frozen=True, slots=True)
 class AcceleratorModel:
-    """A model that an accelerator's process loads: its file, its only input and its only output."""
+    """A model that an accelerator's process loads: the copy of its file, its only input and its only output."""
 
-    path: Path
+    file: SealedFile
     input: TensorSpec
     output: TensorSpec
 
@@ -113,7 +113,8 @@ class AcceleratorProcess:
                 "device": dataclasses.asdict(device),
                 "models": [
                     {
-                        "path": str(model.path),
+                        "path": str(model.file.path),
+                        "name": str(model.file.source),
                         "input": model.input.model_dump(),
                         "output": model.output.model_dump(),
                         "output_offset": offset,
@@ -126,7 +127,9 @@ class AcceleratorProcess:
                 "requested": self._requested,
                 "completed": self._completed,
             }
-            inherits = (inputs.descriptor, outputs, self._requested, self._completed)
+            inherits = [inputs.descriptor, outputs, self._requested, self._completed]
+            # the process opens the copies through these, so it loads what the daemon has verified
+            inherits += [model.file.descriptor for model in models]
             self.child = stack.enter_context(Child(serve, json.dumps(request), inherits=inherits))
             self._resources = stack.pop_all()
 

@@ -10,9 +10,8 @@ import numpy as np
 from daemon.bundle.manifest import TensorSpec
 from daemon.core.errors import MismatchError, ModelError
 from daemon.core.records import CPU, Tensor
+from daemon.core.sealed import SealedFile
 from daemon.inference.litert import Interpreter
-
-MAX_MODEL_BYTES = 256 * 1024 * 1024
 
 # The Edge TPU compiler replaces the operators that the chip runs by this one.
 EDGETPU_OPERATOR = "edgetpu-custom-op"
@@ -29,20 +28,20 @@ class TfliteModel:
 
     device = CPU
 
-    def __init__(self, path: Path, inputs: TensorSpec, outputs: Sequence[TensorSpec]) -> None:
-        """Load the file.
+    def __init__(self, file: SealedFile, inputs: TensorSpec, outputs: Sequence[TensorSpec]) -> None:
+        """Load the copy of a file. The interpreter maps it, and keeps it as long as it needs it.
 
         Raises ModelError when the file is not a model, or needs an operator that the runtime lacks.
         Raises MismatchError when its tensors are not those of `inputs` and `outputs`.
         """
-        self._interpreter = _open(path)
+        self._interpreter, name = _open(file), file.source.name
         details = self._interpreter.get_input_details()
         if len(details) != 1:
-            raise MismatchError(f"{path.name} has {len(details)} inputs, expected one", "input")
-        _check(path, "input", details[0], inputs)
+            raise MismatchError(f"{name} has {len(details)} inputs, expected one", "input")
+        _check(name, "input", details[0], inputs)
         self._index = details[0]["index"]
         self.input: Tensor = np.zeros(inputs.shape, inputs.dtype)
-        self._outputs = _match_outputs(path, self._interpreter.get_output_details(), outputs)
+        self._outputs = _match_outputs(name, self._interpreter.get_output_details(), outputs)
 
     def invoke(self) -> list[Tensor]:
         """Run the model on `input`, and return copies of the outputs in the order of the constructor's specs.
@@ -57,18 +56,13 @@ class TfliteModel:
         return [self._interpreter.get_tensor(index) for index in self._outputs]
 
 
-def _open(path: Path) -> Any:
+def _open(file: SealedFile) -> Any:
     try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-    if size > MAX_MODEL_BYTES:
-        raise ModelError(f"{path}: {size} bytes; a model may have {MAX_MODEL_BYTES} at most")
-    try:
-        interpreter = Interpreter(model_path=str(path), num_threads=1)
+        interpreter = Interpreter(model_path=str(file.path), num_threads=1)
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        raise ModelError(_why_not_loaded(path, _reason(error))) from error
+        reason = _reason(error).replace(str(file.path), str(file.source))
+        raise ModelError(_why_not_loaded(file.source, reason)) from error
     return interpreter
 
 
@@ -88,12 +82,12 @@ def _why_not_loaded(path: Path, reason: str) -> str:
     return f"{path}: needs the operator {custom[1]}, which is none of TFLite's own, so the CPU cannot run it"
 
 
-def _match_outputs(path: Path, details: list[dict[str, Any]], specs: Sequence[TensorSpec]) -> list[int]:
+def _match_outputs(name: str, details: list[dict[str, Any]], specs: Sequence[TensorSpec]) -> list[int]:
     """Return the index of the output with each spec's shape. Converters do not keep the order of outputs."""
     if len(details) != len(specs):
-        raise MismatchError(f"{path.name} has {len(details)} outputs, expected {len(specs)}", "output")
+        raise MismatchError(f"{name} has {len(details)} outputs, expected {len(specs)}", "output")
     if len(specs) == 1:
-        _check(path, "output", details[0], specs[0])
+        _check(name, "output", details[0], specs[0])
         return [details[0]["index"]]
     by_shape = {tuple(int(n) for n in detail["shape"]): detail for detail in details}
     indices = []
@@ -101,25 +95,25 @@ def _match_outputs(path: Path, details: list[dict[str, Any]], specs: Sequence[Te
         detail = by_shape.get(tuple(spec.shape))
         if detail is None:
             found = " and ".join(str(list(shape)) for shape in by_shape)
-            raise MismatchError(f"{path.name} has outputs of shape {found}, expected one of {spec.shape}", "output")
-        _check(path, "output", detail, spec)
+            raise MismatchError(f"{name} has outputs of shape {found}, expected one of {spec.shape}", "output")
+        _check(name, "output", detail, spec)
         indices.append(detail["index"])
     return indices
 
 
-def _check(path: Path, role: str, detail: dict[str, Any], spec: TensorSpec) -> None:
+def _check(name: str, role: str, detail: dict[str, Any], spec: TensorSpec) -> None:
     shape = [int(n) for n in detail["shape"]]
     if shape != spec.shape:
-        raise MismatchError(f"{path.name} has an {role} of shape {shape}, expected {spec.shape}", role, "shape")
+        raise MismatchError(f"{name} has an {role} of shape {shape}, expected {spec.shape}", role, "shape")
     dtype = np.dtype(detail["dtype"]).name
     if dtype != spec.dtype:
-        raise MismatchError(f"{path.name} has an {role} of {dtype}, expected {spec.dtype}", role, "dtype")
+        raise MismatchError(f"{name} has an {role} of {dtype}, expected {spec.dtype}", role, "dtype")
     if len(detail["quantization_parameters"]["scales"]) > 1:
-        raise MismatchError(f"{path.name} has an {role} quantized per channel, expected one scale", role)
+        raise MismatchError(f"{name} has an {role} quantized per channel, expected one scale", role)
     scale, zero_point = detail["quantization"]
     if spec.scale is None:
         return
     if abs(scale - spec.scale) > SCALE_TOLERANCE * spec.scale:
-        raise MismatchError(f"{path.name} has scale {scale:.9g}, expected {spec.scale:.9g}", role, "scale")
+        raise MismatchError(f"{name} has scale {scale:.9g}, expected {spec.scale:.9g}", role, "scale")
     if zero_point != spec.zero_point:
-        raise MismatchError(f"{path.name} has zero point {zero_point}, expected {spec.zero_point}", role, "zero_point")
+        raise MismatchError(f"{name} has zero point {zero_point}, expected {spec.zero_point}", role, "zero_point")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from daemon.config.mqtt import MqttConfig, TlsConfig
 from daemon.core.errors import Refused
+from daemon.core.files import open_regular, read_bounded
 from daemon.mqtt.send_queue import Outbound
 
 MAX_SECRET_BYTES = 4096
@@ -71,11 +72,14 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext:
         if config.ca_file is None:
             context.load_default_certs()
         else:
+            open_regular(Path(config.ca_file)).close()  # OpenSSL would wait for a FIFO
             context.load_verify_locations(config.ca_file)
     except OSError as error:
         raise Refused(f"mqtt.tls.ca_file = {config.ca_file}: {_file_fault(error)}") from error
     try:
         if config.certificate_file is not None:
+            for file in filter(None, (config.certificate_file, config.key_file)):
+                open_regular(Path(file)).close()
             # without a passphrase OpenSSL would ask for one at a terminal; an empty one makes it fail instead
             context.load_cert_chain(config.certificate_file, config.key_file, password="")
     except OSError as error:
@@ -94,8 +98,7 @@ def _file_fault(error: OSError) -> str:
 def _secret(path: Path, key: str) -> str:
     """Return the first line of a file. Raises Refused; the message names the file and never quotes it."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_SECRET_BYTES + 1)
+        raw = read_bounded(path, MAX_SECRET_BYTES + 1)
         if len(raw) > MAX_SECRET_BYTES:
             raise Refused(f"{key} = {path}: larger than {MAX_SECRET_BYTES} bytes")
         return raw.decode().split("\n")[0].rstrip("\r")

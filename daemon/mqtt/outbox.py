@@ -11,8 +11,9 @@ from typing import Protocol, TypedDict
 from pydantic import ValidationError
 
 from daemon.config.mqtt import OutboxConfig
+from daemon.core.files import ForeignFile
 from daemon.core.records import Counters
-from daemon.mqtt.outbox_store import Entry, OutboxStore
+from daemon.mqtt.outbox_store import Entry, OutboxStore, set_database_aside
 from daemon.mqtt.payloads import EventPayload, ended_by_restart
 
 log = logging.getLogger(__name__)
@@ -255,21 +256,20 @@ class Outbox:
         """Return the store, or a new one in place of a damaged one; None when there can be none."""
         try:
             return OutboxStore(self._path)
+        except ForeignFile as error:
+            return self._replace_damaged(f"it {error.strerror}")
         except (sqlite3.OperationalError, OSError) as error:
             self._set_trouble(f"the outbox {self._path} cannot be opened: {error}; events wait in memory")
             return None
         except sqlite3.DatabaseError as error:
             return self._replace_damaged(error)
 
-    def _replace_damaged(self, error: sqlite3.DatabaseError) -> OutboxStore | None:
+    def _replace_damaged(self, error: sqlite3.DatabaseError | str) -> OutboxStore | None:
         """Rename the damaged store, replacing an older damaged one, and return a new store; None if it cannot."""
-        aside = self._path.with_suffix(".damaged")
         self._count("outbox_damaged", 1)
-        log.error("the outbox %s is damaged (%s); it was renamed to %s and a new one begins", self._path, error, aside)
         try:
-            for suffix in ("-wal", "-shm"):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-            self._path.replace(aside)
+            aside = set_database_aside(self._path)
+            log.error("the outbox %s is damaged (%s); it is now %s and a new one begins", self._path, error, aside)
             store = OutboxStore(self._path)
             store.continue_from(self._last)
         except (sqlite3.Error, OSError) as again:

@@ -1,15 +1,24 @@
 """The file of the outbox: an SQLite database, used by one connection on one thread."""
 
+import logging
+import os
 import sqlite3
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.core.files import ForeignFile, open_own, remove, set_aside
 from daemon.core.timing import NS_PER_S, monotonic_ns
 
+log = logging.getLogger(__name__)
+
 VERSION = 1
+
+# JSON numbers are exact up to here, and SQLite's are far beyond
+MAX_NUMBER = 2**53
 
 # What a row takes besides its payload: topic, id, times, and entries in two trees. Measured on full stores.
 ROW_BYTES = 160
@@ -61,8 +70,10 @@ class OutboxStore:
         """Open or create the file, and its directory.
 
         Raises sqlite3.DatabaseError when the file is damaged, and OSError when the directory cannot be made.
+        Raises ForeignFile, an OSError, when it is no file that this program has written.
         """
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_files(path)
         # one thread opens the store, and another uses it afterwards
         self._database = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
         try:
@@ -85,6 +96,7 @@ class OutboxStore:
         if fault != "ok":
             raise sqlite3.DatabaseError(str(fault))
         self._read_totals()
+        self._check_numbers()
 
     def write(
         self, entries: Sequence[Entry], acknowledged: Iterable[int], *, queued: int, unstored: Iterable[Entry] = ()
@@ -172,7 +184,46 @@ class OutboxStore:
 
     def _read_totals(self) -> None:
         row = self._database.execute("SELECT last_sequence, count, size_bytes FROM totals").fetchone()
+        if row is None or not all(isinstance(number, int) and 0 <= number <= MAX_NUMBER for number in row):
+            raise sqlite3.DatabaseError(f"its totals are {row}, expected numbers from 0 to {MAX_NUMBER}")
         self.last_sequence, self.count, self.size_bytes = row
+
+    def _check_numbers(self) -> None:
+        """Raise DatabaseError when an entry has a number that was never given: later events would not be sent."""
+        lowest, highest = self._database.execute("SELECT MIN(sequence), MAX(sequence) FROM entries").fetchone()
+        if lowest is not None and not 1 <= lowest <= highest <= self.last_sequence:
+            raise sqlite3.DatabaseError(
+                f"its entries have the numbers {lowest} to {highest}, expected 1 to {self.last_sequence}"
+            )
+
+
+def set_database_aside(path: Path) -> Path:
+    """Rename a damaged database, and remove what SQLite keeps beside it; return the new path. Raises OSError."""
+    for beside in _files_beside(path):
+        if os.path.lexists(beside):
+            remove(beside)
+    return set_aside(path)
+
+
+def _check_files(path: Path) -> None:
+    """Look at the files before SQLite opens them. Raises ForeignFile where the database is none of ours.
+
+    What lies in the place of a file beside it is removed: the database is complete up to an earlier transaction.
+    """
+    with suppress(FileNotFoundError):
+        open_own(path, sys.maxsize).close()
+    for beside in _files_beside(path):
+        try:
+            open_own(beside, sys.maxsize).close()
+        except FileNotFoundError:
+            pass
+        except ForeignFile as error:
+            log.error("%s %s: it was removed", beside, error.strerror)
+            remove(beside)
+
+
+def _files_beside(path: Path) -> list[Path]:
+    return [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
 
 
 @contextmanager

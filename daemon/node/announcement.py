@@ -9,7 +9,7 @@ from pydantic import RootModel, ValidationError
 from daemon import __version__
 from daemon.bundle.manifest import Manifest
 from daemon.config.node import Config
-from daemon.core.files import read_bounded, replace_file
+from daemon.core.files import read_own, replace_file
 from daemon.mqtt.home_assistant import StreamEntities, discovery_payload, discovery_topic, platforms
 from daemon.mqtt.session import Session
 from daemon.node.stream import Stream
@@ -53,7 +53,7 @@ class Announcement:
     def _announced(self) -> dict[str, str]:
         """Return the platform of each entity that was announced before."""
         try:
-            return _Platforms.model_validate_json(read_bounded(self._path, MAX_BYTES)).root
+            return _Platforms.model_validate_json(read_own(self._path, MAX_BYTES)).root
         except FileNotFoundError:
             return {}
         except (OSError, ValidationError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daemon.bundle.bundle import load_bundle
 from daemon.bundle.manifest import Manifest
-from daemon.config.node import Config
+from daemon.config.node import Config, models_directory
 from daemon.core.document import Loaded
 from daemon.core.errors import Refused
 from daemon.core.timing import NS_PER_S, monotonic_ns
@@ -26,6 +26,7 @@ from daemon.pipeline.recogniser import Recogniser, check_matches_config, load_re
 from daemon.runtime.heartbeat import short_switch_interval
 from daemon.updates.fetch import main as fetch
 from daemon.updates.policy import BuiltInBundle
+from daemon.updates.slots import content_of
 from daemon.updates.state import BundleMetrics
 from daemon.updates.steps import PreparedSwitch, Step
 from daemon.updates.updater import Snapshot, Updater
@@ -55,13 +56,15 @@ class BundleLoader:
 
     def __init__(self, config: Loaded[Config]) -> None:
         self._config = config
+        self._models = models_directory(config.document)
 
     def load(self, directory: Path, bundle_id: str | None = None) -> Recogniser:
-        """Load a bundle, with its encoders on the devices that the config names.
+        """Load a bundle, with its encoders on the devices that the config names. An installed one is verified.
 
         Raises Refused when it cannot be used, or when it has another id than `bundle_id`.
         """
-        recogniser = accelerate(load_recogniser(load_bundle(directory)), self._config.document.devices)
+        bundle = load_bundle(directory, content_of(directory, self._models))
+        recogniser = accelerate(load_recogniser(bundle), self._config.document.devices)
         found = recogniser.bundle.manifest.id
         if bundle_id not in (None, found):
             raise Refused(f"{directory}: is {found}, expected {bundle_id}")

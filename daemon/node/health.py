@@ -154,7 +154,8 @@ class Health(_Part):
     """The retained health payload.
 
     `instance` changes at every start of the daemon. `status` is `degraded` while a source or an accelerator has a
-    fault, and `stopped` once all sources have ended.
+    fault, and `stopped` once all sources have ended. `bundle_changed` says how the bundle's directory differs from
+    what runs; null: it does not.
     """
 
     schema_version: Literal[1] = Field(default=1, serialization_alias="schema")
@@ -164,6 +165,7 @@ class Health(_Part):
     time: str
     status: Status
     bundle: str
+    bundle_changed: str | None
     streams: dict[str, StreamHealth]
     encoders: dict[Modality, EncoderHealth]
     accelerators: dict[str, AcceleratorHealth]

@@ -13,6 +13,7 @@ from daemon.mqtt.update_payloads import without_updates
 from daemon.node.active_bundle import ActiveBundle
 from daemon.node.announcement import Announcement
 from daemon.node.bundle_updates import ModelsTopic
+from daemon.node.bundle_watch import BundleWatch
 from daemon.node.command_thread import CommandThread
 from daemon.node.reports import Reporter, accelerators_health
 from daemon.node.stop_request import StopRequest
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 SOURCES_CLOSE_S = 1.5
 UPDATER_CLOSE_S = 0.4
 COMMANDS_CLOSE_S = 0.3
+BUNDLE_WATCH_CLOSE_S = 0.1
 SESSION_CLOSE_S = 1.5
 
 # for closing, loading a bundle and opening sources: as long as the unit allows for a start
@@ -60,6 +62,7 @@ class Node:
     switches: SwitchFile
     commands: CommandThread
     reporter: Reporter
+    bundle_watch: BundleWatch
     changed: threading.Event
     stop: StopRequest
 
@@ -107,6 +110,8 @@ class Node:
         stack.callback(self.active.close_accelerators)
         stack.callback(self.active.close_fusion)
         stack.callback(self.active.close_encoders)
+        self.bundle_watch.start()
+        stack.callback(self._close_bundle_watch)
         stack.callback(self._close_sources)
         self.session.start({name: stream for name, stream in self.streams.items() if stream.takes_text}, self.commands)
         for stream in self.streams.values():
@@ -166,6 +171,10 @@ class Node:
     def _close_commands(self) -> None:
         if not self.commands.close(COMMANDS_CLOSE_S):
             log.warning("the disk has not answered a command within %.1f s; the daemon stops", COMMANDS_CLOSE_S)
+
+    def _close_bundle_watch(self) -> None:
+        if not self.bundle_watch.close(BUNDLE_WATCH_CLOSE_S):
+            log.warning("the disk of the bundle has not answered within %.1f s; the daemon stops", BUNDLE_WATCH_CLOSE_S)
 
     def _close_sources(self) -> None:
         for stream in self.streams.values():

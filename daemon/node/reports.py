@@ -7,6 +7,7 @@ from daemon import __version__
 from daemon.core.timing import monotonic_ns, wall_time
 from daemon.inference.accelerator import Accelerator
 from daemon.mqtt.session import Session
+from daemon.node.bundle_watch import BundleWatch
 from daemon.node.health import (
     AcceleratorHealth,
     Health,
@@ -33,6 +34,7 @@ class Reporter:
     session: Session
     streams: Mapping[str, Stream]
     latencies: Latencies
+    bundle_watch: BundleWatch
 
     def health(self, recogniser: Recogniser) -> Health:
         """Return a snapshot, with the recogniser of the active bundle."""
@@ -45,6 +47,7 @@ class Reporter:
             time=wall_time(monotonic_ns()),
             status=overall(streams, accelerators),
             bundle=recogniser.bundle.manifest.id,
+            bundle_changed=self.bundle_watch.change,
             streams=streams,
             encoders={m: encoder_health(place, accelerators) for m, place in recogniser.placements.items()},
             accelerators=accelerators,

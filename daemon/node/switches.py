@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
-from daemon.core.files import read_bounded, replace_file
+from daemon.core.files import read_own, replace_file
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class SwitchFile:
         Where the file cannot be read everything is closed, because nobody can say what must stay closed.
         """
         try:
-            stored = _Switches.model_validate_json(read_bounded(self.path, MAX_BYTES)).root
+            stored = _Switches.model_validate_json(read_own(self.path, MAX_BYTES)).root
         except FileNotFoundError:
             stored = {}
         except (OSError, ValidationError) as error:

@@ -19,6 +19,7 @@ from daemon.mqtt.session import Session
 from daemon.node.active_bundle import ActiveBundle, published_bundle
 from daemon.node.announcement import Announcement
 from daemon.node.bundle_updates import UPDATE_STEPS, BundleLoader, ModelsTopic, UpdateHost
+from daemon.node.bundle_watch import BundleWatch
 from daemon.node.command_thread import CommandThread
 from daemon.node.control import Control
 from daemon.node.latency import ErrorCount, Latencies
@@ -64,7 +65,8 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     switches = SwitchFile(state / "switches.json")
     control = Control(settings, streams, switches, active, None if updates is None else updates.updater)
     commands = CommandThread(control, session)
-    reporter = Reporter(settings.node, monotonic_ns(), session, streams, latencies)
+    bundle_watch = BundleWatch(active, on_change=changed.set)
+    reporter = Reporter(settings.node, monotonic_ns(), session, streams, latencies, bundle_watch)
     return Node(
         config=settings,
         session=session,
@@ -76,6 +78,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
         switches=switches,
         commands=commands,
         reporter=reporter,
+        bundle_watch=bundle_watch,
         changed=changed,
         stop=stop,
     )

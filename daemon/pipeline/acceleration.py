@@ -109,7 +109,7 @@ def _with_image_workers(recogniser: Recogniser, count: int) -> Recogniser:
 def _workload(recogniser: Recogniser, modality: Modality, device: Device) -> Workload:
     spec = recogniser.bundle.manifest.modalities.present()[modality]
     file = spec.edgetpu if device.is_edgetpu and spec.edgetpu else spec.model
-    model = AcceleratorModel(recogniser.bundle.file(file), spec.input, spec.output)
+    model = AcceleratorModel(recogniser.bundle.model(file), spec.input, spec.output)
     test_inputs = [*_case_inputs(recogniser, modality), _noise(spec.input)]
     return Workload(modality, model, recogniser.models[modality], test_inputs)
 

@@ -142,7 +142,7 @@ def new_encoder(spec: ImageSpec | AudioSpec | TextSpec, model: Model) -> Encoder
 
 def _load_model(bundle: Bundle, modality: Modality, spec: ImageSpec | AudioSpec | TextSpec) -> TfliteModel:
     try:
-        return TfliteModel(bundle.file(spec.model), spec.input, [spec.output])
+        return TfliteModel(bundle.model(spec.model), spec.input, [spec.output])
     except MismatchError as error:
         raise bundle.problem(str(error), "modalities", modality, *error.key) from error
     except ModelError as error:
@@ -157,7 +157,7 @@ def _load_head(bundle: Bundle) -> FusionHead:
     scores = TensorSpec(shape=[1, labels], dtype="float32")
     shares = TensorSpec(shape=[1, len(sizes), labels], dtype="float32")
     try:
-        return FusionHead(TfliteModel(bundle.file(manifest.head.model), features, [scores, shares]), sizes)
+        return FusionHead(TfliteModel(bundle.model(manifest.head.model), features, [scores, shares]), sizes)
     except MismatchError as error:
         key = "modalities" if error.key[0] == "input" else "labels"
         raise _head_problem(bundle, key, labels, sizes, error) from error

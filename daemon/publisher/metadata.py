@@ -11,7 +11,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 
-from daemon.bundle.signature_lifetimes import DEFAULT_DAYS, EXPIRY_DAYS_FIELD, expiry
+from daemon.bundle.signature_lifetimes import EXPIRY_DAYS_FIELD, expiry, sane_days
 from daemon.core.errors import Refused
 from daemon.publisher.keys import KeyRing
 
@@ -39,7 +39,7 @@ class Edition:
 
 def lifetime_days(root: Root, role: str) -> int:
     """Return the lifetime of the role's signatures in days."""
-    return int(root.roles[role].unrecognized_fields.get(EXPIRY_DAYS_FIELD, DEFAULT_DAYS[role]))
+    return sane_days(role, root.roles[role].unrecognized_fields.get(EXPIRY_DAYS_FIELD))
 
 
 def empty_edition(root: Metadata[Root]) -> Edition:

@@ -7,7 +7,8 @@ from daemon.core.errors import UpdateError
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.updates import transitions
 from daemon.updates.installer import Installer, Rollback
-from daemon.updates.policy import HOUR_S, BuiltInBundle, Schedule, automatic_offer, clock_problem
+from daemon.updates.metadata_cache import valid_until
+from daemon.updates.policy import HOUR_S, BuiltInBundle, Schedule, automatic_offer, clock_problem, plausible_seen_time
 from daemon.updates.probation import ProbationPolicy, ProbationWatch, Verdict
 from daemon.updates.requests import InstallRequest, PendingRequests
 from daemon.updates.slots import Slots
@@ -138,6 +139,12 @@ class UpdateCycle:
     def _is_clock_wrong(self) -> bool:
         state, now_s = self._state_file.state, self._state_file.now_s()
         problem = clock_problem(now_s, state.seen_time)
+        if problem is not None:
+            seen_s = plausible_seen_time(state.seen_time, valid_until(self._slots.metadata))
+            if seen_s != state.seen_time:
+                log.warning("seen_time in state.json is later than any signature in tuf/ is valid: it is ignored")
+                self._state_file.update(transitions.set_seen_time(state, seen_s))
+                problem = clock_problem(now_s, seen_s)
         if problem is None:
             if self._waits_for_clock:
                 self._schedule.request(_monotonic_s())

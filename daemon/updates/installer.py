@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daemon.bundle.release import Release
-from daemon.core.errors import Refused, UpdateError
+from daemon.core.errors import DamagedBundle, Refused, UpdateError
 from daemon.core.records import UpdateStage
 from daemon.updates import transitions
 from daemon.updates.policy import BuiltInBundle
@@ -155,6 +155,8 @@ def guarded_load() -> Iterator[None]:
     """Turns every failure to load a bundle into an UpdateError, mostly of kind bundle."""
     try:
         yield
+    except DamagedBundle as error:
+        raise UpdateError("disk", str(error)) from error
     except Refused as error:
         raise UpdateError("bundle", str(error)) from error
     except MemoryError as error:

@@ -118,6 +118,14 @@ def clock_problem(now_s: float, seen_s: float) -> str | None:
     return f"the clock says {_utc_text(now_s)}, before {_utc_text(seen_s)}: waiting for it to be set"
 
 
+def plausible_seen_time(seen_s: float, valid_until_s: float | None) -> float:
+    """The latest known wall time, or 0 if it cannot be one: the file that stores it was changed.
+
+    `valid_until_s` is the expiry of the cached timestamp metadata, which was valid at that time; None: not known.
+    """
+    return 0.0 if valid_until_s is not None and seen_s > valid_until_s + HOUR_S else seen_s
+
+
 def _newest(state: UpdateState, name: str, perceptd: str) -> Offer | None:
     usable = [
         offer

@@ -1,28 +1,35 @@
 """The bundles on disk: complete ones in slots, which are named by their content, and unfinished downloads."""
 
 import hashlib
+import logging
 import os
-import shutil
+import stat
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from daemon.bundle.release import FILE_LIST_NAME, FileEntry, Release
+from daemon.bundle.release import FILE_LIST_NAME, MAX_LISTING_BYTES, FileEntry, Release, parse_file_list
 from daemon.core.errors import UpdateError
-from daemon.core.files import read_bounded, sync_directory
+from daemon.core.files import (
+    ForeignFile,
+    check_own_directory,
+    create_own_directory,
+    open_own,
+    read_own,
+    remove,
+    sync_directory,
+)
+from daemon.updates.metadata_cache import clean_cache
 from daemon.updates.steps import Beat
 
 SLOTS = "slots"
+
+log = logging.getLogger(__name__)
 
 MB = 1024 * 1024
 
 # stays free on the disk: queued events and the logs of other programs need room too
 RESERVE_BYTES = 64 * MB
-
-# a bundle has at most 400 files (release.py), each with about 200 bytes in the listing
-MAX_LISTING_BYTES = 256 * 1024
 
 # the slowest boards hash this much in a tenth of a second
 CHUNK_BYTES = 1024 * 1024
@@ -53,13 +60,16 @@ class Slots:
         """Create the directories that do not exist yet."""
         with _disk_errors():
             for directory in (self._slots, self._downloads, self.metadata):
-                _create_durably(directory)
+                _create_own(directory)
+            for text in clean_cache(self.metadata):
+                log.warning("%s", text)
 
     def create_download_dir(self, content: str) -> Path:
         """The directory into which a bundle is downloaded; it may contain files of an earlier attempt."""
         path = self._downloads / content
         with _disk_errors():
-            _create_durably(path)
+            _create_own(self._downloads)
+            _create_own(path)
         return path
 
     def check_room(self, release: Release, required: Set[str]) -> None:
@@ -76,7 +86,7 @@ class Slots:
         """Turn a finished download into a slot, and replace a damaged slot."""
         with _disk_errors():
             slot, download = self.slot(content), self._downloads / content
-            if slot.exists():
+            if os.path.lexists(slot):
                 self._discard(slot)
             download.rename(slot)
             sync_directory(self._slots)
@@ -108,8 +118,8 @@ class Slots:
         self._empty_trash()
 
     def _empty_trash(self) -> None:
-        if self._trash.exists():
-            shutil.rmtree(self._trash)
+        if os.path.lexists(self._trash):
+            remove(self._trash)
 
 
 def check_integrity(directory: Path, content: str, beat: Beat | None = None) -> None:
@@ -118,11 +128,22 @@ def check_integrity(directory: Path, content: str, beat: Beat | None = None) -> 
     Raises UpdateError when a file is missing or damaged, and what `beat` raises.
     """
     try:
+        check_own_directory(directory)
         for entry in _read_listing(directory / FILE_LIST_NAME, content):
-            _check_file(directory / entry.path, entry, beat)
+            path = directory / entry.path
+            if path.parent != directory:
+                check_own_directory(path.parent)
+            _check_file(path, entry, beat)
+    except ForeignFile as error:
+        raise UpdateError("disk", f"{error.filename} is damaged: it {error.strerror}") from error
     except OSError as error:
         reason = f"{error.strerror or error}: {error.filename}"
         raise UpdateError("disk", f"{directory} is not complete: {reason}") from error
+
+
+def content_of(directory: Path, models: Path) -> str | None:
+    """The content hash of an installed bundle, which names its slot below `models`; None for another directory."""
+    return directory.name if directory.parent == models / SLOTS else None
 
 
 def room_problem(missing_bytes: int, free_bytes: int, total_bytes: int, quota_bytes: int) -> str | None:
@@ -141,23 +162,18 @@ def room_problem(missing_bytes: int, free_bytes: int, total_bytes: int, quota_by
 
 
 def _read_listing(path: Path, content: str) -> list[FileEntry]:
-    text = read_bounded(path, MAX_LISTING_BYTES)
+    text = read_own(path, MAX_LISTING_BYTES)
     if hashlib.sha256(text).hexdigest() != content:
         raise UpdateError("disk", f"{path} is damaged")
     try:
-        return [_entry(line) for line in text.decode().splitlines()]
-    except (ValueError, ValidationError) as error:
+        return parse_file_list(text)
+    except ValueError as error:
         raise UpdateError("disk", f"{path} is no list of files") from error
-
-
-def _entry(line: str) -> FileEntry:
-    sha256, length, path = line.split(" ")
-    return FileEntry(path=path, length=int(length), sha256=sha256)
 
 
 def _check_file(path: Path, entry: FileEntry, beat: Beat | None) -> None:
     digest, length = hashlib.sha256(), 0
-    with path.open("rb") as file:
+    with open_own(path, entry.length) as file:
         while chunk := file.read(CHUNK_BYTES):
             if beat is not None:
                 beat()
@@ -172,17 +188,27 @@ def _mb(size_bytes: int) -> str:
 
 
 def _children(directory: Path) -> list[Path]:
-    return sorted(directory.iterdir()) if directory.exists() else []
+    try:
+        check_own_directory(directory)
+    except FileNotFoundError:
+        return []
+    return sorted(directory.iterdir())
 
 
 def _modified(path: Path) -> float:
-    return path.stat().st_mtime
+    return path.lstat().st_mtime
 
 
 def _size(directory: Path) -> int:
-    if not directory.exists():
-        return 0
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    """The bytes of the plain files in a directory; links are not followed."""
+    found = (path.lstat() for path in directory.rglob("*")) if directory.is_dir() else ()
+    return sum(status.st_size for status in found if stat.S_ISREG(status.st_mode))
+
+
+def _create_own(directory: Path) -> None:
+    _create_durably(directory.parent)
+    if (problem := create_own_directory(directory)) is not None:
+        log.warning("%s %s: it was replaced", directory, problem)
 
 
 def _create_durably(directory: Path) -> None:

@@ -3,7 +3,7 @@
 Times are wall time in seconds since the epoch.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,7 @@ from daemon.bundle.manifest import Name, Number, Version
 from daemon.bundle.release import MAX_OFFERS, Offer, Release, Sha256
 from daemon.core.document import StrictModel
 from daemon.core.records import UpdateStage
+from daemon.core.text import clean
 
 # the oldest refusals are forgotten: a publisher withdraws bad versions sooner
 MAX_REFUSALS = 32
@@ -20,7 +21,18 @@ REASON_CHARS = 500
 
 Reason = Annotated[str, Field(max_length=REASON_CHARS)]
 Id = Annotated[str, Field(max_length=100)]
-Count = Annotated[int, Field(ge=0)]
+
+# no counter of this program comes near; JSON numbers are exact up to here
+MAX_COUNT = 2**53
+
+# the year 2286, which no clock of Linux reaches
+MAX_TIME = 1e10
+
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Time = Annotated[Number, Field(ge=0, le=MAX_TIME)]
+
+# the keys of all times in `state.json`
+TIME_KEYS = frozenset({"since", "time", "seen_time"})
 
 
 class BundleMetrics(StrictModel):
@@ -33,8 +45,8 @@ class BundleMetrics(StrictModel):
 
     moments: Count
     errors: Count
-    p99_ms: Annotated[Number, Field(ge=0)] | None
-    mean_top_score: Annotated[Number, Field(ge=0)] | None
+    p99_ms: Annotated[Number, Field(ge=0, le=1e9)] | None
+    mean_top_score: Annotated[Number, Field(ge=0, le=1.001)] | None  # a mean of rounded scores may exceed 1
 
 
 class Slot(StrictModel):
@@ -43,7 +55,7 @@ class Slot(StrictModel):
     name: Name
     version: Version
     content: Sha256
-    memory_mb: Annotated[int, Field(ge=1)]
+    memory_mb: Annotated[int, Field(ge=1, le=1_000_000)]
 
     @property
     def id(self) -> str:
@@ -62,7 +74,7 @@ class Candidate(StrictModel):
     name: Name
     version: Version
     stage: UpdateStage
-    since: Number
+    since: Time
     asked: bool
     closed: bool = False
     ended_in: Annotated[tuple[UpdateStage, ...], Field(max_length=100)] = ()
@@ -80,8 +92,8 @@ class Probation(StrictModel):
     `starts` counts the starts of the daemon during probation, `before` describes the previous bundle.
     """
 
-    since: Number
-    starts: Annotated[int, Field(ge=0)]
+    since: Time
+    starts: Count
     before: BundleMetrics
 
 
@@ -92,7 +104,7 @@ class Refusal(StrictModel):
     content: Sha256 | None
     stage: UpdateStage
     reason: Reason
-    time: Number
+    time: Time
 
 
 class Check(StrictModel):
@@ -100,7 +112,7 @@ class Check(StrictModel):
 
     ok: bool
     reason: Reason | None
-    time: Number
+    time: Time
 
 
 class Result(StrictModel):
@@ -110,7 +122,7 @@ class Result(StrictModel):
     ok: bool
     stage: UpdateStage
     reason: Reason | None
-    time: Number
+    time: Time
 
 
 class UpdateState(StrictModel):
@@ -131,7 +143,7 @@ class UpdateState(StrictModel):
     last_check: Check | None = None
     last_result: Result | None = None
     available: Annotated[tuple[Offer, ...], Field(max_length=MAX_OFFERS)] = ()
-    seen_time: Number = 0.0
+    seen_time: Time = 0.0
 
     @model_validator(mode="after")
     def _check_consistency(self) -> "UpdateState":
@@ -152,6 +164,31 @@ def slot_of(release: Release) -> Slot:
     """The slot in which a release is installed."""
     signed = release.signed
     return Slot(name=signed.name, version=signed.version, content=release.content, memory_mb=signed.memory_mb)
+
+
+def without_nonsense(value: Any) -> tuple[Any, list[str]]:
+    """The parsed JSON with 0 in the place of each time that no clock can have shown, and a remark for each."""
+    found: list[str] = []
+    return _without_nonsense(value, found), found
+
+
+def _without_nonsense(value: Any, remarks: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_without_nonsense(part, remarks) for part in value]
+    if not isinstance(value, dict):
+        return value
+    result = {}
+    for key, part in value.items():
+        if key in TIME_KEYS and not _is_time(part):
+            remarks.append(f"{key} is {clean(str(part))}, which is no time: it is ignored")
+            result[key] = 0.0
+        else:
+            result[key] = _without_nonsense(part, remarks)
+    return result
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MAX_TIME
 
 
 def one_line(reason: str) -> str:

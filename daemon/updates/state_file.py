@@ -1,14 +1,16 @@
 """Reads and writes `state.json`, and holds the update state in memory."""
 
+import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from daemon.core.errors import UpdateError
-from daemon.core.files import read_bounded, replace_file
-from daemon.updates.state import UpdateState
+from daemon.core.files import read_own, replace_file, set_aside
+from daemon.updates.state import UpdateState, without_nonsense
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ def load_or_set_aside(path: Path) -> UpdateState | None:
 
     A file that is damaged or cannot be read is renamed. The state then stays lost until another one is written.
     """
-    if not path.exists() and _aside(path).exists():
+    if not os.path.lexists(path) and path.with_suffix(".damaged").exists():
         return None
     try:
         return read_state(path)
@@ -100,15 +102,35 @@ def load_or_set_aside(path: Path) -> UpdateState | None:
 
 
 def read_state(path: Path) -> UpdateState:
-    """The state in the file, or an empty one if there is no file. Raises UpdateError; writes nothing."""
+    """The state in the file, or an empty one if there is no file. Raises UpdateError; writes nothing.
+
+    A time that no clock can have shown is ignored. With any other wrong value the file counts as damaged.
+    """
     try:
-        return UpdateState.model_validate_json(read_bounded(path, MAX_STATE_BYTES))
+        return _parse(path, read_own(path, MAX_STATE_BYTES))
     except FileNotFoundError:
         return UpdateState()
     except OSError as error:
         raise UpdateError("disk", f"{path} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
         raise UpdateError("disk", f"{path} is damaged ({_first_problem(error)})") from error
+
+
+def _parse(path: Path, text: bytes) -> UpdateState:
+    """The state. Raises ValidationError."""
+    try:
+        return UpdateState.model_validate_json(text)
+    except ValidationError:
+        try:
+            document, remarks = without_nonsense(json.loads(text))
+        except (ValueError, RecursionError):
+            document, remarks = None, []
+        if not remarks:
+            raise
+    state = UpdateState.model_validate_json(json.dumps(document))
+    for remark in remarks:
+        log.warning("%s: %s", path, remark)
+    return state
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -118,14 +140,9 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _set_aside(path: Path) -> None:
-    aside = _aside(path)
     try:
-        path.replace(aside)
+        aside = set_aside(path)
     except OSError as error:
         log.error("%s cannot be renamed: %s", path, error.strerror or error)
     else:
         log.error("the damaged file is now %s", aside)
-
-
-def _aside(path: Path) -> Path:
-    return path.with_suffix(".damaged")

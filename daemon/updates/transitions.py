@@ -180,6 +180,11 @@ def note_time(state: UpdateState, now_s: float) -> UpdateState:
     return state if now_s <= state.seen_time else state.model_copy(update={"seen_time": now_s})
 
 
+def set_seen_time(state: UpdateState, seen_s: float) -> UpdateState:
+    """Replace a latest known time that cannot be one."""
+    return state.model_copy(update={"seen_time": seen_s})
+
+
 def _failure(bundle: str, stage: UpdateStage, reason: str, now_s: float) -> Result:
     return Result(id=bundle, ok=False, stage=stage, reason=one_line(reason), time=now_s)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from daemon.bundle.manifest import TensorSpec
+from daemon.core.sealed import SealedFile
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.inference.accelerator import Accelerator, FallbackModel
 from daemon.inference.accelerator_process import AcceleratorModel
@@ -40,10 +41,11 @@ def main() -> int:
     if not MODEL.is_file():
         print(f"there is no model {MODEL}", file=sys.stderr)
         return 1
-    here = TfliteModel(MODEL, INPUT, [OUTPUT])
-    cpu_fallback = TfliteModel(MODEL, INPUT, [OUTPUT])
+    file = SealedFile(MODEL)
+    here = TfliteModel(file, INPUT, [OUTPUT])
+    cpu_fallback = TfliteModel(file, INPUT, [OUTPUT])
     pictures = np.random.default_rng(1).integers(0, 256, (16, *INPUT.shape)).astype(np.uint8)
-    work = Workload("image", AcceleratorModel(MODEL, INPUT, OUTPUT), cpu_fallback, [pictures[0]])
+    work = Workload("image", AcceleratorModel(file, INPUT, OUTPUT), cpu_fallback, [pictures[0]])
     accelerator = Accelerator(CPU_DEVICE, [work], check_every_ns=NEVER_NS)
     accelerator.start()
     try:

@@ -66,13 +66,13 @@ def _invokes(subject: Subject) -> list[Callable[[], object]]:
     specs = manifest.modalities.present().values()
     size, labels = manifest.head_input_size, len(manifest.labels)
     head = TfliteModel(
-        bundle.file(manifest.head.model),
+        bundle.model(manifest.head.model),
         TensorSpec(shape=[1, size], dtype="float32"),
         [TensorSpec(shape=[1, labels], dtype="float32"), TensorSpec(shape=[1, len(specs), labels], dtype="float32")],
     )
     steps: list[Callable[[], object]] = []
     for spec in specs:
-        model = TfliteModel(bundle.file(spec.model), spec.input, [spec.output])
+        model = TfliteModel(bundle.model(spec.model), spec.input, [spec.output])
         model.input[...] = _random(spec.input, rng)
         steps.append(model.invoke)
     return [*steps, head.invoke]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from daemon.core.records import Embedding, Frame, Line, Modality
+from daemon.core.sealed import SealedFile
 from daemon.encoders.audio import AudioEncoder, Patch
 from daemon.encoders.image import ImageEncoder
 from daemon.encoders.text import TextEncoder
@@ -36,7 +37,7 @@ def embed_items(directory: Path, data: Path) -> Mapping[Modality, LabelledEmbedd
 
 def _image_items(directory: Path, data: Path, rng: np.random.Generator) -> LabelledEmbeddings:
     spec = specs(directory)["image"]
-    encoder = ImageEncoder(spec, TfliteModel(directory / spec.model, spec.input, [spec.output]))
+    encoder = ImageEncoder(spec, TfliteModel(SealedFile(directory / spec.model), spec.input, [spec.output]))
     frames, labels, _ = Composer(*load_digits(data, "dev"), faded_share=FADED_SHARE).frames(ITEMS, rng)
     return _labelled(
         [encoder.encode(Frame((np.repeat(frame[..., np.newaxis], 3, axis=2),), 0)) for frame in frames], labels
@@ -45,14 +46,14 @@ def _image_items(directory: Path, data: Path, rng: np.random.Generator) -> Label
 
 def _audio_items(directory: Path, data: Path, rng: np.random.Generator) -> LabelledEmbeddings:
     spec = specs(directory)["audio"]
-    encoder = AudioEncoder(spec, TfliteModel(directory / spec.model, spec.input, [spec.output]))
+    encoder = AudioEncoder(spec, TfliteModel(SealedFile(directory / spec.model), spec.input, [spec.output]))
     patches, labels = audios.head_items(data, ITEMS, rng)
     return _labelled([encoder.encode(Patch(patch, 0, 0)) for patch in patches], labels)
 
 
 def _text_items(directory: Path, rng: np.random.Generator) -> LabelledEmbeddings:
     spec = specs(directory)["text"]
-    encoder = TextEncoder(spec, TfliteModel(directory / spec.model, spec.input, [spec.output]))
+    encoder = TextEncoder(spec, TfliteModel(SealedFile(directory / spec.model), spec.input, [spec.output]))
     lines, labels = make_lines(ITEMS, rng, "dev")
     return _labelled([encoder.encode(Line(line, 0)) for line in lines], labels)
 

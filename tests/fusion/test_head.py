@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from daemon.bundle.manifest import TensorSpec
 from daemon.core.errors import ModelError
 from daemon.core.records import MODALITIES, Embedding, Modality, Moment
+from daemon.core.sealed import SealedFile
 from daemon.fusion.fuse import FusionHead
 from daemon.inference.graphs import write_head
 from daemon.inference.interpreter import TfliteModel
@@ -39,7 +40,7 @@ def tflite_head(tmp_path_factory: pytest.TempPathFactory) -> tuple[FusionHead, n
     path = tmp_path_factory.mktemp("head") / "head.tflite"
     path.write_bytes(write_head(weights, bias, list(SIZES.values())))
     outputs = [float_tensor(1, LABELS), float_tensor(1, 3, LABELS)]
-    model = TfliteModel(path, float_tensor(1, weights.shape[1]), outputs)
+    model = TfliteModel(SealedFile(path), float_tensor(1, weights.shape[1]), outputs)
     return FusionHead(model, SIZES), weights, bias
 
 

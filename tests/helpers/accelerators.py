@@ -8,6 +8,7 @@ import numpy as np
 from daemon.bundle.manifest import TensorSpec
 from daemon.config.devices import DelegateConfig, DevicesConfig
 from daemon.core.records import Array
+from daemon.core.sealed import SealedFile
 from daemon.core.timing import NS_PER_S, Backoff
 from daemon.inference.accelerator import Accelerator, FallbackModel
 from daemon.inference.accelerator_process import AcceleratorModel
@@ -52,9 +53,10 @@ class SmallAccelerator:
     ) -> None:
         path = directory / "small.tflite"
         path.write_bytes(write_layer(WEIGHTS, None, rows=1))
-        cpu = TfliteModel(path, INPUT, [OUTPUT])
+        file = SealedFile(path)
+        cpu = TfliteModel(file, INPUT, [OUTPUT])
         test_inputs = np.random.default_rng(6).normal(size=(2, 1, 6)).astype(np.float32)
-        work = Workload("image", AcceleratorModel(path, INPUT, OUTPUT), cpu, list(test_inputs))
+        work = Workload("image", AcceleratorModel(file, INPUT, OUTPUT), cpu, list(test_inputs))
         self.accelerator = Accelerator(
             device,
             [work],

@@ -14,6 +14,7 @@ from daemon.bundle.bundle import load_bundle
 from daemon.bundle.manifest import TensorSpec
 from daemon.core.errors import AcceleratorError, ModelError
 from daemon.core.records import Tensor
+from daemon.core.sealed import SealedFile
 from daemon.core.timing import Backoff
 from daemon.inference.accelerator_process import AcceleratorModel, AcceleratorProcess, SharedInputs
 from daemon.inference.interpreter import TfliteModel
@@ -231,7 +232,7 @@ def refusal(model: AcceleratorModel) -> str:
 def test_a_model_that_differs_from_the_cpu_fallback_is_refused(tmp_path: Path, delegate: Path) -> None:
     SmallAccelerator(tmp_path, delegate_device(delegate))
     other = TensorSpec(shape=[1, 4], dtype="float32")
-    reason = refusal(AcceleratorModel(tmp_path / "small.tflite", other, OUTPUT))
+    reason = refusal(AcceleratorModel(SealedFile(tmp_path / "small.tflite"), other, OUTPUT))
     assert "its input is float32 [1, 6], expected float32 [1, 4] and the CPU model's quantization" in reason
 
 
@@ -250,7 +251,7 @@ def test_a_process_cannot_write_its_inputs(tmp_path: Path) -> None:
 def test_a_model_for_an_edge_tpu_alone_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = SHARED / "models" / "yamnet_spectra_in_edgetpu.tflite"
     with pytest.raises(ModelError, match=r"compiled for an Edge TPU .*edgetpu-custom-op.* model .* is missing"):
-        TfliteModel(path, INPUT, [OUTPUT])
+        TfliteModel(SealedFile(path), INPUT, [OUTPUT])
 
 
 @needs_shared
@@ -258,7 +259,7 @@ def test_a_model_for_an_edge_tpu_does_not_load_without_one() -> None:
     """Only libedgetpu's delegate has the operator."""
     spec = TensorSpec(shape=[1, 96, 64], dtype="float32")
     scores = TensorSpec(shape=[1, 521], dtype="float32")
-    model = AcceleratorModel(SHARED / "models" / "yamnet_spectra_in_edgetpu.tflite", spec, scores)
+    model = AcceleratorModel(SealedFile(SHARED / "models" / "yamnet_spectra_in_edgetpu.tflite"), spec, scores)
     assert "edgetpu-custom-op" in refusal(model)
 
 
@@ -267,13 +268,14 @@ def test_the_runtimes_own_accelerator_computes_what_the_interpreter_does() -> No
     bundle = load_bundle(ROOT / "models" / "digits")
     spec = bundle.manifest.modalities.audio
     assert spec is not None
-    model = TfliteModel(bundle.file(spec.model), spec.input, [spec.output])
+    model = TfliteModel(bundle.model(spec.model), spec.input, [spec.output])
     model.input[...] = np.random.default_rng(3).integers(-128, 128, spec.input.shape)
     request = {
-        "path": str(bundle.file(spec.model)),
+        "path": str(bundle.model(spec.model).path),
         "input": spec.input.model_dump(),
         "output": spec.output.model_dump(),
     }
-    with Child(compiled.compute, json.dumps(request), json.dumps(model.input.tolist())) as child:
+    copy = bundle.model(spec.model).descriptor
+    with Child(compiled.compute, json.dumps(request), json.dumps(model.input.tolist()), inherits=[copy]) as child:
         output = np.array(json.loads(child.result(60)), np.int8)
     np.testing.assert_allclose(output, model.invoke()[0], atol=1)

@@ -68,3 +68,12 @@ def test_restarts_leave_nothing_behind(tmp_path: Path, delegate: Path, caplog: p
     assert open_resources() == before
     assert anonymous_mb() - before_mb < MAX_GROWTH_MB
     assert children_of(os.getpid(), "daemon.inference.accelerator_main") == []
+
+
+def test_a_restarted_process_loads_the_copy_and_not_the_file(tmp_path: Path, delegate: Path) -> None:
+    with SmallAccelerator(tmp_path, delegate_device(delegate, fault="error", after=VERIFIED)) as small:
+        small.wait_for("in_use")
+        (tmp_path / "small.tflite").write_bytes(b"another version, half copied")
+        restarted(small, 2)
+        small.wait_for("in_use")
+        assert small.failures("refused") == 0

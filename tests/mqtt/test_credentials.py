@@ -1,6 +1,7 @@
 """Every way to reach a real broker: TLS, client certificates, WebSocket, logins, MQTT 3.1.1."""
 
 import logging
+import os
 import socket
 from pathlib import Path
 
@@ -188,3 +189,17 @@ def test_a_certificate_that_cannot_be_used_is_refused_by_name(tmp_path: Path, ke
         path.write_bytes(content)
     with pytest.raises(Refused, match=f"mqtt.tls.{key} = .*file.pem"):
         tls_context(TlsConfig(**{key: str(path)}))
+
+
+def test_a_secret_that_is_no_plain_file_is_refused_at_once(tmp_path: Path) -> None:
+    """Opening a FIFO waits for a writer that never comes."""
+    fifo, link = tmp_path / "fifo", tmp_path / "link"
+    os.mkfifo(fifo)
+    with pytest.raises(Refused, match=r"mqtt\.password_file = .*: cannot be read: is a FIFO, expected a plain file"):
+        login(MqttConfig(password_file=str(fifo)))
+    for files in ({"ca_file": str(fifo)}, {"certificate_file": str(fifo), "key_file": str(fifo)}):
+        with pytest.raises(Refused, match="is a FIFO, expected a plain file"):
+            tls_context(TlsConfig(**files))
+    (tmp_path / "password").write_text("secret\n")
+    link.symlink_to(tmp_path / "password")  # as container managers mount secrets
+    assert login(MqttConfig(username="me", password_file=str(link))) == ("me", "secret")

@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -33,11 +33,16 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def write_clip(path: Path, rate_hz: int, options: dict[str, str] | None = None) -> None:
+def write_clip(
+    path: Path,
+    rate_hz: int,
+    options: dict[str, str] | None = None,
+    passages: Sequence[tuple[str, int]] = BRIGHT_DARK,
+) -> None:
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream("mpeg4", rate=rate_hz)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for label, count in BRIGHT_DARK:
+        for label, count in passages:
             picture = np.full((48, 64, 3), 250 if label == "bright" else 5, np.uint8)
             for _ in range(count):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))

@@ -57,7 +57,7 @@ def test_an_edge_tpus_library_by_its_path_runs_the_models_compiled_for_it(tmp_pa
     (bundle / "twin.tflite").write_bytes((bundle / "image.tflite").read_bytes())
     for library, file in (("/usr/lib/libedgetpu.so.1.0", "twin.tflite"), ("/usr/lib/libx.so", "image.tflite")):
         (accelerator,) = placed(DevicesConfig(image=DelegateConfig(library=library)), bundle).accelerators
-        assert accelerator.models[0].path.name == file
+        assert accelerator.models[0].file.source.name == file
 
 
 def test_an_unreadable_case_of_the_selftest_is_refused_with_file_and_line(tmp_path: Path) -> None:

@@ -43,6 +43,13 @@ def hang() -> None:
         time.sleep(60)
 
 
+def allocate_without_end(request: str) -> None:
+    """Fill memory until an allocation fails, and report that in no way."""
+    pieces = []
+    while True:
+        pieces.append(b"x" * (1 << 20))
+
+
 def hang_with_request(request: str) -> None:
     hang()
 

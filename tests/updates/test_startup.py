@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core.errors import Refused
+from daemon.core.errors import DamagedBundle, Refused
 from daemon.updates.startup import Startup
 from daemon.updates.state import BundleMetrics
 from tests.updates.device import BUILT_IN, NOW_S, Device
@@ -65,6 +65,17 @@ def test_a_bundle_that_does_not_load_is_replaced_by_the_previous_and_then_the_bu
     assert runs(began(device)) == BUILT_IN
     with pytest.raises(Refused, match=f"{BUILT_IN} does not load"):
         runs(began(device), BUILT_IN)
+
+
+def test_a_bundle_that_changes_while_it_is_loaded_is_damaged_and_not_refused(device: Device) -> None:
+    def load(directory: Path, bundle: str) -> str:
+        if bundle == NEW:
+            raise DamagedBundle(f"{directory}/head.tflite is damaged")
+        return bundle
+
+    start = began(device)
+    assert start.load(load) == OLD
+    assert start.state_file.state.refused == ()
 
 
 def test_a_damaged_bundle_is_replaced_and_not_refused(device: Device, caplog: pytest.LogCaptureFixture) -> None:

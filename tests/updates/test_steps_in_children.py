@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core.errors import ChildTimeout, UpdateError
+from daemon.core.errors import ChildError, ChildTimeout, UpdateError
 from daemon.node.bundle_updates import UPDATE_STEPS
+from daemon.pipeline.trial import answer_check, answer_selftest
 from daemon.updates import steps as stages
 from daemon.updates.messages import SourceRequest
-from daemon.updates.steps import ChildRunner, Steps
+from daemon.updates.steps import ChildRunner, Step, Steps
 from tests.helpers import hostile_models
 from tests.helpers.bundle_builder import release_of, write_bundle
 from tests.runtime import children
@@ -64,6 +65,18 @@ def test_a_step_that_never_returns_is_ended_at_the_deadline(
     with pytest.raises(UpdateError, match=r"^did not finish within 1 s$") as caught:
         asked.list_releases(beat) if step == "list" else asked.check(release, tmp_path, beat)
     assert isinstance(caught.value.__cause__, ChildTimeout)
+
+
+@pytest.mark.parametrize("step", list(stages.FETCH_MEMORY_MB))
+def test_a_step_that_allocates_without_end_is_ended(step: Step) -> None:
+    with pytest.raises(ChildError, match="its process ended with code 70"):
+        ChildRunner({step: children.allocate_without_end}).run(step, "", 60.0, None)
+
+
+def test_every_step_has_a_limit_of_memory() -> None:
+    confined = {"check": answer_check, "selftest": answer_selftest}
+    assert {step for step in UPDATE_STEPS if step not in stages.FETCH_MEMORY_MB} == confined.keys()
+    assert {step: UPDATE_STEPS[step] for step in confined} == confined  # these confine themselves: test_trial.py
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,21 @@ from tuf.api.metadata import TargetFile
 from tuf.ngclient import FetcherInterface
 
 from daemon import __version__
-from daemon.bundle.release import FILE_LIST_NAME, FileEntry, Release, file_list
+from daemon.bundle.release import FILE_LIST_NAME, MAX_LISTING_BYTES, FileEntry, Release, file_list
 from daemon.core.errors import UpdateError
-from daemon.core.files import read_bounded, replace_file
+from daemon.core.files import (
+    READ_FLAGS,
+    ForeignFile,
+    check_own_directory,
+    create_own,
+    create_own_directory,
+    open_own,
+    open_regular,
+    own_file_problem,
+    read_own,
+    remove,
+    replace_file,
+)
 from daemon.runtime.http import CHUNK_BYTES, HttpClient, TransferError, bounded, without_credentials
 
 # for one metadata file: most have a few kilobytes, and a catalogue of a thousand files has 200 kB
@@ -23,9 +35,6 @@ METADATA_S = 120.0
 
 # a file is written under this name until it is complete; no file of a bundle begins with a dot
 UNFINISHED = ".fetching"
-
-# a thousand files with long names
-MAX_LISTING_BYTES = 200_000
 
 
 class Transport(FetcherInterface):
@@ -67,12 +76,19 @@ class DownloadDir:
         self._unfinished = directory / UNFINISHED
 
     def prepare(self) -> None:
-        """Create the directory, and remove files that do not belong to the release."""
-        expected = {self._path(entry) for entry in self._release.files}
-        for path in expected:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in [path for path in self._directory.rglob("*") if path not in expected and not path.is_dir()]:
-            path.unlink()
+        """Create the directory, and remove what does not belong to the release, and what is no plain file of ours.
+
+        So nothing is read or written through a link.
+        """
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_own_directory(self._directory)
+        lengths = {self._path(entry): entry.length for entry in self._release.files}
+        directories = {path.parent for path in lengths} - {self._directory}
+        for directory in directories:
+            create_own_directory(directory)
+        for path in [path for directory in (self._directory, *directories) for path in directory.iterdir()]:
+            if path not in directories and not (path in lengths and _is_own(path, lengths[path])):
+                remove(path)
 
     def has(self, entry: FileEntry) -> bool:
         """Whether the file is there and correct."""
@@ -80,10 +96,12 @@ class DownloadDir:
 
     def copy(self, entry: FileEntry, source: Path) -> bool:
         """Copy the file from another bundle; returns False if it is not the same file."""
-        if not _is_readable_and_correct(source, entry):
+        if not _is_copy(source, entry):
             return False
         try:
-            shutil.copyfile(source, self._unfinished)  # not a link: damage to one file must not damage the other
+            # not a link: damage to one file must not damage the other
+            with open_regular(source) as reader, create_own(self._unfinished) as writer:
+                shutil.copyfileobj(reader, writer)
             return self._finish(entry)
         finally:
             self._unfinished.unlink(missing_ok=True)
@@ -91,7 +109,7 @@ class DownloadDir:
     def write(self, entry: FileEntry, chunks: Iterable[bytes]) -> bool:
         """Write the file from downloaded chunks; returns False if they are not what was signed."""
         try:
-            with self._unfinished.open("wb") as file:
+            with create_own(self._unfinished) as file:
                 for chunk in chunks:
                     file.write(chunk)
             return self._finish(entry)
@@ -148,7 +166,7 @@ class LocalFiles:
 def listed_files(directory: Path) -> Mapping[tuple[str, int], Path]:
     """The files in the listing of a slot by sha256 and length; none if there is no readable listing."""
     try:
-        lines = read_bounded(directory / FILE_LIST_NAME, MAX_LISTING_BYTES).decode("ascii", "replace").splitlines()
+        lines = read_own(directory / FILE_LIST_NAME, MAX_LISTING_BYTES).decode("ascii", "replace").splitlines()
     except OSError:
         return {}
     found = {}
@@ -182,23 +200,30 @@ def _read_file(url: str) -> Generator[bytes, None, None]:
 
 
 def _is_correct(path: Path, entry: FileEntry) -> bool:
+    """Whether a file of this download is as it was signed. Raises OSError of the disk."""
     try:
-        with path.open("rb") as file:
+        with open_own(path, entry.length) as file:
             return matches(file, entry)
-    except FileNotFoundError:
+    except (FileNotFoundError, ForeignFile):
         return False
 
 
-def _is_readable_and_correct(path: Path, entry: FileEntry) -> bool:
+def _is_own(path: Path, length: int) -> bool:
+    return own_file_problem(path.lstat(), length) is None
+
+
+def _is_copy(path: Path, entry: FileEntry) -> bool:
+    """Whether a file of another bundle, which may be an operator's, is the same."""
     try:
-        return _is_correct(path, entry)
+        with open_regular(path) as file:
+            return os.fstat(file.fileno()).st_size == entry.length and matches(file, entry)
     except OSError:
         return False  # a disk error in another bundle must not prevent this download
 
 
 def _sync(path: Path) -> None:
-    """Flush the file to disk, and drop it from the page cache: the next read shows what the disk has."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Flush a file or directory to disk, and drop it from the page cache: the next read shows what the disk has."""
+    descriptor = os.open(path, READ_FLAGS | os.O_NOFOLLOW)
     try:
         os.fsync(descriptor)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -81,6 +81,8 @@ def _answer(work: Callable[[RequestT], BaseModel], request: RequestT) -> None:
         answer = success(work(request))
     except UpdateError as error:
         answer = failure(error)
+    except MemoryError:  # what the step had is free again here
+        answer = failure(UpdateError("memory", "needs more memory than this step may use"))
     except OSError as error:  # of our own disk: errors of the network have become UpdateErrors
         answer = failure(disk_error(error))
     sys.stdout.write(answer + "\n")

@@ -29,12 +29,7 @@ from daemon.core.errors import UpdateError
 from daemon.core.files import read_bounded
 from daemon.updates.fetch.catalogue import Target
 from daemon.updates.fetch.download import METADATA_S, Transport
-
-# in the order in which TUF checks them, and their expiry dates
-ROLES = ("root", "timestamp", "snapshot", "targets")
-
-# the content of the cache; any other file was left by a process that was killed
-CACHED = {"root_history", *(f"{role}.json" for role in ROLES)}
+from daemon.updates.metadata_cache import ROLES, cached_metadata, clean_cache
 
 
 def trusted_targets(source: str, root: Path, metadata: Path) -> list[Target]:
@@ -43,7 +38,7 @@ def trusted_targets(source: str, root: Path, metadata: Path) -> list[Target]:
     Raises UpdateError (source, trust), and OSError for the directory `metadata`.
     """
     metadata.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _remove_leftovers(metadata)
+    clean_cache(metadata)  # TUF's client reads each file as a whole, whatever it is
     transport = _RecordingTransport(source)
     provisioned = _read_root(root)
     try:
@@ -56,7 +51,7 @@ def trusted_targets(source: str, root: Path, metadata: Path) -> list[Target]:
         raise UpdateError("source", str(error)) from error
     except RepositoryError as error:
         raise _update_error(error, transport, metadata) from error
-    signed = Metadata[Targets].from_file(str(metadata / "targets.json")).signed  # just verified, and written
+    signed = Metadata[Targets].from_bytes(cached_metadata(metadata, "targets")).signed  # just verified, and written
     return [_target(path, target) for path, target in signed.targets.items()]
 
 
@@ -80,12 +75,6 @@ def _read_root(root: Path) -> bytes:
         return read_bounded(root, MAX_ROOT_BYTES)
     except OSError as error:
         raise UpdateError("trust", f"{root}: cannot be read: {error.strerror}; {EXPECTED_ROOT}") from error
-
-
-def _remove_leftovers(metadata: Path) -> None:
-    for path in metadata.iterdir():
-        if path.name not in CACHED:
-            path.unlink()
 
 
 def _target(path: str, target: TargetFile) -> Target:
@@ -130,7 +119,7 @@ def _newest_metadata(transport: _RecordingTransport, metadata: Path) -> Iterator
     for role in ROLES:
         with suppress(OSError):
             received = None if role == "root" else transport.received.get(role)
-            yield role, received if received is not None else (metadata / f"{role}.json").read_bytes()
+            yield role, received if received is not None else cached_metadata(metadata, role)
 
 
 def _one_line(error: RepositoryError) -> str:
