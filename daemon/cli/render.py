@@ -129,7 +129,8 @@ def _recognition(content: RecognitionPayload, paint: Paint) -> str:
 
 
 def _share(content: RecognitionPayload, modality: Modality) -> str:
-    age_ms = content.modalities[modality].age_ms
+    part = content.modalities[modality]
+    age_ms = max(part.age_ms, part.late_ms or 0.0)
     old = f" ({age_ms / 1000:.1f} s old)" if age_ms >= OLD_MS else ""
     return f"{modality} {content.labels[0].shares.get(modality, 0.0):+.1f}{old}"
 

@@ -142,7 +142,7 @@ def test_a_slow_pipeline_does_not_shift_the_schedule(tmp_path: Path) -> None:
     def deliver(item: Captured) -> None:
         stamps.append(end_ns(item))
         if len(stamps) == 2:
-            time.sleep(0.2)
+            time.sleep(0.1)
 
     source.run(deliver, threading.Event())
     assert np.diff(stamps) == pytest.approx(40_000_000, abs=10)
