@@ -3,12 +3,12 @@
 import logging
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver, Source
-from daemon.core.records import Captured, modality_of
+from daemon.core.records import Captured, Modality, modality_of
 from daemon.core.text import redact
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
 from daemon.runtime.heartbeat import IDLE_S
@@ -103,13 +103,18 @@ class SupervisedSource:
         self._thread.join(deadline_s)
         return not self._thread.is_alive()
 
-    def check(self) -> None:
-        """Close the source when its deliveries are missing; its thread then reopens it. Never blocks."""
+    def check(self, use: Mapping[Modality, Complaint | None]) -> None:
+        """Close the source when its deliveries are missing; its thread then reopens it. Never blocks.
+
+        `use` has what is wrong with the use of its deliveries, for each modality that is judged.
+        """
         before, now_ns = self.status, monotonic_ns()
         delay_ns, self._checked_ns = now_ns - self._checked_ns - MAX_CHECK_GAP_NS, now_ns
         with self._lock:
             if delay_ns > 0:
                 self._liveness.excuse(delay_ns)
+            for modality, complaint in use.items():
+                self._liveness.on_use(modality, complaint, now_ns)
             if self._liveness.check(now_ns):
                 self._close.set()
         self._report_change(before)

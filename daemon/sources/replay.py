@@ -13,7 +13,7 @@ from av.container import InputContainer
 
 from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver
-from daemon.core.records import Block, Captured, Counters, Line, Modality, modality_of, moved
+from daemon.core.records import Block, Captured, Counters, Line, Modality, moved
 from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
 from daemon.sources.container import failure, open_container, pts_ns, to_frame, to_samples, use_one_thread
 from daemon.sources.picture import PicturePreparation
@@ -96,7 +96,7 @@ class ReplaySource:
                     break
                 if item is not None:
                     if self.is_realtime:
-                        base_ns += self._put_off(item, monotonic_ns() - base_ns - end_ns)
+                        base_ns += self._put_off(monotonic_ns() - base_ns - end_ns)
                     deliver(moved(item, base_ns))
                     length_ns = end_ns
                 if kind == IMAGE:
@@ -110,12 +110,12 @@ class ReplaySource:
             _wait(base_ns + length_ns, stop)
         return base_ns + length_ns
 
-    def _put_off(self, item: Captured, behind_ns: int) -> int:
+    def _put_off(self, behind_ns: int) -> int:
         """Return by how much the schedule is put off for an item that is behind its time, and count it."""
         by_ns = behind_ns - MAX_BEHIND_NS
         if by_ns <= 0:
             return 0
-        self.counters[modality_of(item)].put_off_ns += by_ns
+        self.counters["image" if self.recording.picture else "audio"].put_off_ns += by_ns
         return by_ns
 
 

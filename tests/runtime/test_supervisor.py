@@ -106,7 +106,7 @@ def checked(complaint: Complaint | None = None) -> tuple[SilentSource, Supervise
 
     def check() -> None:
         while not done.wait(0.01):
-            supervised.check()
+            supervised.check({})
 
     threading.Thread(target=check, daemon=True).start()
     supervised.start()
@@ -153,7 +153,7 @@ def test_a_paused_source_is_closed_until_it_is_resumed() -> None:
         supervised.pause()
         wait_until(lambda: supervised.status.state == "paused", "closed")
         assert (source.started, supervised.status.reason, supervised.status.failures) == (times - 1, None, 0)
-        supervised.check()
+        supervised.check({})
         supervised.resume()
         wait_until(lambda times=times: source.started == times, "opened again")
     supervised.pause()
