@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.node.health import AcceleratorHealth, SourceHealth, fails, is_opening
-from daemon.runtime.heartbeat import HANG_AFTER_S, Heartbeat, hung_loops
+from daemon.runtime.heartbeat import Certainty, Heartbeat, hung_loops
 from daemon.runtime.processor import ProcessorShare
 
 log = logging.getLogger(__name__)
@@ -22,10 +22,6 @@ GOOD_STATES = frozenset({"healthy", "ended", "stopped"})
 
 # the service is ready after this time, even if a source, such as a file on a dead share, neither delivers nor fails
 READY_AT_LAST_S = 30.0
-
-# A hang is certain only after this time: all loops seem to hang when the whole machine was suspended. While threads
-# wait for a processor, processor time counts instead, HANG_AFTER_S of it.
-CERTAIN_S = 1.0
 
 # the watchdog is fed so often within its interval
 FEEDS_PER_INTERVAL = 4
@@ -92,7 +88,7 @@ class Service:
         self._first_ns = monotonic_ns()
         self._status = ""
         self._fed_ns: int | None = None
-        self._given_ns: float | None = None
+        self._certainty = Certainty()
         self._is_triggered = False
 
     def look(
@@ -106,7 +102,8 @@ class Service:
     ) -> None:
         """Report the present state; `sources` by names such as door/camera."""
         now_ns = monotonic_ns()
-        trouble = self._trouble(now_ns, processor)
+        found = hung_loops((loop.snapshot() for loop in self._loops()), now_ns)
+        trouble = found if self._certainty.look(found is not None, processor) else None
         self._report(status_text(sources, accelerators, streams=streams, connected=connected, trouble=trouble))
         is_late = now_ns - self._first_ns >= READY_AT_LAST_S * NS_PER_S
         if not self._ready and (is_late or not silent_sources(sources)):
@@ -118,19 +115,6 @@ class Service:
             log.error("%s", trouble)
             if self._notifier.watchdog_s is not None:
                 self._notifier.send(WATCHDOG="trigger")
-
-    def _trouble(self, now_ns: int, processor: ProcessorShare) -> str | None:
-        """Return which loops hang. A hung loop needs no processor, or has one. A starved loop waits for one."""
-        found = hung_loops((loop.snapshot() for loop in self._loops()), now_ns)
-        if found is None:
-            self._given_ns = None
-        elif self._given_ns is None:
-            self._given_ns = 0.0
-        elif processor.is_short():
-            self._given_ns += processor.cpu_ns * CERTAIN_S / HANG_AFTER_S
-        else:
-            self._given_ns += processor.wall_ns
-        return found if self._given_ns is not None and self._given_ns >= CERTAIN_S * NS_PER_S else None
 
     def _report(self, status: str) -> None:
         if status != self._status and self._notifier.send(STATUS=status):

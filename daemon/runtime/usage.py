@@ -38,7 +38,7 @@ REASONS: Mapping[str, str] = {
     "no_time": "{have} no time and cannot be used: change the encoding in the camera's settings, or convert the file",
     "out_of_order": "{have} a time before that of an earlier one and cannot be used: convert the file",
     "corrupt": "{are} damaged and cannot be used: a cable, a network or a file loses data",
-    "overflow": "{are} lost before the daemon reads them: the machine is overloaded; {advice}",
+    "overflow": "{are} lost between the device and the daemon: the machine is overloaded; {advice}",
     "wrong_rate": "{have} another sample rate than the bundle wants",
     "encoder_failed": "cannot be encoded: the log has the error",
     "fusion_failed": "cannot be fused: the log has the error",

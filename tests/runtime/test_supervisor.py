@@ -136,6 +136,24 @@ def test_a_source_with_unusable_content_is_opened_again_once_and_used(caplog: py
     assert "s/test: nonsense; it stays in use" in caplog.text
 
 
+def test_what_is_not_used_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    source, changes = SilentSource(), []
+    supervised = SupervisedSource("s/test", source, lambda _: None, on_change=lambda: changes.append(1))
+    supervised.start()
+    wait_until(lambda: supervised.status.state == "healthy", "it delivers")
+    before = len(changes)
+    for _ in range(100):
+        supervised.check({"image": Complaint("84 % is late", reopens=False)})
+    assert (supervised.status.state, supervised.status.reason) == ("degraded", "84 % is late")
+    supervised.check({"image": None})
+    assert supervised.status.state == "healthy"
+    assert len(changes) == before + 2, "health is published when it begins and when it ends"
+    assert caplog.messages.count("s/test: 84 % is late; it stays in use") == 1
+    supervised.request_stop()
+    assert supervised.join(5)
+
+
 @given(st.integers(0, 200))
 def test_delays_grow_up_to_a_limit_and_are_spread(failures: int) -> None:
     backoff = Backoff(first_s=0.5, longest_s=10.0, failures=failures)

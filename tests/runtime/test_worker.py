@@ -1,6 +1,7 @@
 """A worker never blocks its producer, drops the oldest jobs, and serves all keys fairly."""
 
 import threading
+import time
 from collections import Counter
 
 from hypothesis import given
@@ -194,3 +195,19 @@ def test_put_displaces_nothing() -> None:
     gate.open.release(3)
     assert worker.close(10)
     assert gate.done == ["a", "b", "c"]
+
+
+def test_a_job_that_waits_too_long_shows_that_only_the_newest_can_be_done() -> None:
+    gate = Gate()
+    worker = Worker("test", gate.work, capacity=8, patience_s=0.05)
+    worker.start()
+    worker.offer("s", "busy")
+    assert gate.begun.acquire(timeout=10)
+    assert [worker.offer("s", job) for job in ("a", "b")] == [[], []]
+    assert worker.offer("other", "c") == []
+    time.sleep(0.06)
+    assert worker.offer("s", "d") == ["a", "b"]
+    assert worker.offer("s", "e") == [], "a burst is done whole"
+    gate.open.release(10)
+    assert worker.close(10)
+    assert sorted(gate.done) == ["busy", "c", "d", "e"]
