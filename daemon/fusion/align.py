@@ -68,10 +68,13 @@ def deliver(
     is_late = age_ns - waited_ns > max_age_ns or waited_ns > LONGEST_WAIT_NS
     if is_late or (newest is not None and embedding.end_ns < newest.embedding.end_ns):
         return state, moments, False
+    time_ns = embedding.end_ns
     if age_ns > max_age_ns:
         embedding = replace(embedding, late_ns=age_ns)
+        # a sense that was missed meanwhile was absent, and no later embedding changes that
+        time_ns = time_ns if newest else now_ns
     latest = {**state.latest, embedding.modality: _latest(embedding, now_ns, waited_ns, max_age_ns)}
-    state = Alignment(latest, max(state.time_ns, embedding.end_ns), state.made_ns, pending=True)
+    state = Alignment(latest, max(state.time_ns, time_ns), state.made_ns, pending=True)
     state, made = _step(state, now_ns, settings)
     return state, moments + made, True
 

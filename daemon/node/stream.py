@@ -9,7 +9,7 @@ from daemon.config.streams import StreamConfig
 from daemon.core.errors import Refused
 from daemon.core.ports import Deliver
 from daemon.core.records import Captured, Counters, Modality, modality_of, moved
-from daemon.core.timing import NS_PER_MS, monotonic_ns, seconds_until
+from daemon.core.timing import NS_PER_MS, seconds_until
 from daemon.fusion.fuse import FusionHead, StreamFusion
 from daemon.node.health import StreamHealth, input_health, source_health
 from daemon.node.stream_publisher import PublishedBundle, StreamPublisher
@@ -24,7 +24,6 @@ from daemon.pipeline.recogniser import Recogniser
 from daemon.runtime.liveness import DELIVERS
 from daemon.runtime.processor import ProcessorShare
 from daemon.runtime.supervisor import SupervisedSource
-from daemon.runtime.usage import UsageJudge
 from daemon.sources.factory import build_sources, expectation_of, usage_judges
 from daemon.sources.quality import Inspector
 from daemon.sources.text import TextInlet
@@ -63,7 +62,6 @@ class Stream:
         self._gates = Gates(config.gates)
         self._gates.adapt_to(recogniser.bundle.manifest)
         self._sources: dict[str, SupervisedSource] = {}
-        self._judges: dict[str, dict[Modality, UsageJudge]] = {}
         self._switch = Switch()
         self._flow: LiveFlow | None = None
         self._inlet: TextInlet | None = None
@@ -180,10 +178,8 @@ class Stream:
 
     def look(self, processor: ProcessorShare) -> None:
         """Check that every source delivers and is used. Open again those that do not deliver."""
-        now_ns = monotonic_ns()
-        for name, source in self._sources.items():
-            judges = self._judges[name].items()
-            source.check({m: judge.look(self.counters[m], now_ns, processor.is_short) for m, judge in judges})
+        for source in self._sources.values():
+            source.check(self.counters, processor)
 
     def request_stop(self) -> None:
         """Ask every source to close."""
@@ -252,9 +248,9 @@ class Stream:
                 resumes=resumes,
                 expectation=expectation_of(name, self._config, self._modalities),
                 inspect=Inspector(),
+                judges=usage_judges(name, self._config, self._modalities),
             )
             self._sources[name] = supervised
-            self._judges[name] = usage_judges(name, self._config, self._modalities)
             self._open_or_close(name, supervised)
             supervised.start()
 

@@ -4,15 +4,18 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver, Source
-from daemon.core.records import Captured, Modality, modality_of
+from daemon.core.records import Captured, Counters, Modality, modality_of
 from daemon.core.text import redact
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
 from daemon.runtime.heartbeat import IDLE_S
 from daemon.runtime.liveness import DELIVERS, Complaint, Expectation, Liveness, SourceStatus
+from daemon.runtime.processor import ProcessorShare
+from daemon.runtime.usage import UsageJudge
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ class SupervisedSource:
 
     `on_change` is called at every change of the status, `on_end` when the source has ended or was stopped, both from
     any thread. With an expectation the source must deliver, and its owner calls `check` several times a second.
-    A source with `resumes=False` has ended when it fails after a delivery.
+    `judges` judge the use of its modalities. A source with `resumes=False` has ended when it fails after a delivery.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class SupervisedSource:
         resumes: bool = True,
         expectation: Expectation | None = None,
         inspect: Inspect | None = None,
+        judges: Mapping[Modality, UsageJudge] = MappingProxyType({}),
     ) -> None:
         self._name = name
         self._source = source
@@ -54,6 +58,7 @@ class SupervisedSource:
         self._on_end = on_end
         self._resumes = resumes
         self._inspect = inspect
+        self._judges = judges
         self._backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
         self._logged_reason: str | None = None
         self._lock = threading.Lock()
@@ -103,17 +108,18 @@ class SupervisedSource:
         self._thread.join(deadline_s)
         return not self._thread.is_alive()
 
-    def check(self, use: Mapping[Modality, Complaint | None]) -> None:
-        """Close the source when its deliveries are missing; its thread then reopens it. Never blocks.
+    def check(self, counters: Mapping[Modality, Counters], processor: ProcessorShare) -> None:
+        """Judge whether its deliveries come and are used. Never blocks.
 
-        `use` has what is wrong with the use of its deliveries, for each modality that is judged.
+        When they are missing the source is closed; its thread then reopens it.
         """
         before, now_ns = self.status, monotonic_ns()
         delay_ns, self._checked_ns = now_ns - self._checked_ns - MAX_CHECK_GAP_NS, now_ns
         with self._lock:
             if delay_ns > 0:
                 self._liveness.excuse(delay_ns)
-            for modality, complaint in use.items():
+            for modality, judge in self._judges.items():
+                complaint = judge.look(counters[modality], now_ns, processor.is_short)
                 self._liveness.on_use(modality, complaint, now_ns)
             if self._liveness.check(now_ns):
                 self._close.set()

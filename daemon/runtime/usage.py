@@ -148,10 +148,11 @@ class UsageJudge:
         self._looks = self._short_looks = 0
 
     def _told(self, use: Use) -> str | None:
-        """Return the reason as it is told: a late sense is `busy` when the machine lacks processor time."""
+        """Return the reason as it is told: what is late is `busy` where the daemon lacks processor time."""
         if use.dropped <= UNUSED:
             return None
-        is_short = use.reason == "late" and 2 * self._short_looks > self._looks
+        least = 0.25 if self._reason == "busy" else 0.5  # so that the text does not change to and fro
+        is_short = use.reason == "late" and self._short_looks > least * self._looks
         return "busy" if is_short else use.reason
 
     def _complain(self, use: Use) -> None:

@@ -146,17 +146,25 @@ def test_an_embedding_is_late_only_if_its_input_was(
     assert (in_time, len(moments)) == (is_fused, is_fused)
 
 
-def test_a_late_embedding_is_in_one_moment_at_its_time_of_capture_with_its_age() -> None:
+def test_a_late_embedding_is_in_one_moment_with_its_age() -> None:
     state, moments, _ = deliver(Alignment(), encoded(1000, 1000), 1600 * MS, SETTINGS)
-    assert told(moments) == [(1000, {"image": 600})]
+    assert told(moments) == [(1600, {"image": 600})]
     state, moments, _ = deliver(state, embedding("audio", 1650), 1650 * MS, SETTINGS)
     assert told(moments) == [(1650, {"audio": 0})], "it is in no second moment"
+
+
+def test_an_embedding_that_waited_through_a_pause_of_the_machine_changes_nothing_before() -> None:
+    state, _, _ = deliver(Alignment(), encoded(1000, 1000), 1010 * MS, SETTINGS)
+    state, moments = advance(state, 5000 * MS, SETTINGS)
+    assert told(moments) == [(pytest.approx(1100, abs=0.01), {})], "the picture is missed"
+    _, moments, _ = deliver(state, encoded(1033, 1033), 5000 * MS, SETTINGS)
+    assert told(moments) == [(5000, {"image": 3967})]
 
 
 def test_an_embedding_of_another_sense_is_in_the_moment_of_a_late_one() -> None:
     state, _, _ = deliver(Alignment(), embedding("audio", 1500), 1510 * MS, SETTINGS)
     state, moments, _ = deliver(state, encoded(1000, 1000), 1600 * MS, SETTINGS)
-    assert told(moments) == [(1500, {"audio": 0, "image": 600})]
+    assert told(moments) == [(1600, {"audio": 0, "image": 600})]
 
 
 def test_a_sense_is_not_missed_between_two_embeddings_of_a_slow_encoder() -> None:
@@ -165,7 +173,8 @@ def test_a_sense_is_not_missed_between_two_embeddings_of_a_slow_encoder() -> Non
         state, moments, in_time = deliver(state, encoded(end_ms, end_ms), (end_ms + 600) * MS, SETTINGS)
         assert in_time
         made += moments
-    assert told(made) == [(time, {"image": 600}) for time in (1000, 1600, 2200, 2800)], "no moment is empty"
+    ages = {"image": 600}
+    assert told(made) == [(1600, ages), (1600, ages), (2200, ages), (2800, ages)], "each at its capture, and none empty"
     _, moments = advance(state, 9000 * MS, SETTINGS)
     assert [time for time, _ in told(moments)] == [pytest.approx(3400 + 600 + 100, abs=0.01)], "then it is missed"
     assert moments[0].embeddings == {}

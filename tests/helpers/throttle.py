@@ -1,5 +1,6 @@
 """Gives a process a part of one core, as a slow or overloaded machine does."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -34,6 +35,11 @@ class Throttle:
         self._thread.join()
 
     def _run(self) -> None:
+        with contextlib.suppress(OSError):  # the process has ended
+            self._throttle()
+            os.kill(self._pid, signal.SIGCONT)
+
+    def _throttle(self) -> None:
         most_s = budget_s = self._share * PERIOD_S
         is_stopped = False
         wall_s, cpu_s = time.monotonic(), time.clock_gettime(self._clock)
@@ -44,4 +50,3 @@ class Throttle:
             if is_stopped != (budget_s < (0.9 * most_s if is_stopped else 0)):
                 is_stopped = not is_stopped
                 os.kill(self._pid, signal.SIGSTOP if is_stopped else signal.SIGCONT)
-        os.kill(self._pid, signal.SIGCONT)
