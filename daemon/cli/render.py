@@ -9,7 +9,7 @@ from daemon.core.records import Modality
 from daemon.core.text import clean
 from daemon.core.timing import NS_PER_S
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload, parse_time
-from daemon.mqtt.subscriber import HealthReport, Malformed, Received
+from daemon.mqtt.subscriber import HealthReport, Malformed, Received, SourceReport
 from daemon.mqtt.update_payloads import ModelsPayload
 
 # takes an ANSI colour and a text
@@ -30,6 +30,9 @@ MAX_TROUBLES = 8
 
 # of the text that says how the directory of a bundle has changed
 MAX_CHANGE = 300
+
+# a reason says what to do at its end
+MAX_REASON = 240
 
 # names of nodes come from outside, so their number is bounded
 MAX_NODES = 1000
@@ -132,7 +135,8 @@ def _recognition(content: RecognitionPayload, paint: Paint) -> str:
 
 
 def _share(content: RecognitionPayload, modality: Modality) -> str:
-    age_ms = content.modalities[modality].age_ms
+    part = content.modalities[modality]
+    age_ms = max(part.age_ms, part.late_ms or 0.0)
     old = f" ({age_ms / 1000:.1f} s old)" if age_ms >= OLD_MS else ""
     return f"{modality} {content.labels[0].shares.get(modality, 0.0):+.1f}{old}"
 
@@ -165,13 +169,19 @@ def _status(content: HealthReport, paint: Paint) -> str:
     if content.status == "stopped":
         return "has stopped"
     trouble = [
-        f"{clean(stream)}/{clean(name)} is {clean(source.state).replace('_', ' ')}"
-        + (f": {clean(source.reason)}" if source.reason else "")
+        _trouble(stream, name, source)
         for stream, report in content.streams.items()
         for name, source in report.sources.items()
         if source.state in IN_TROUBLE
     ]
     return f"is {paint(RED, clean(content.status))}" + (f": {'; '.join(trouble[:MAX_TROUBLES])}" if trouble else "")
+
+
+def _trouble(stream: str, name: str, source: SourceReport) -> str:
+    if source.state == "degraded" and source.reason:
+        return f"{clean(stream)}: {clean(source.reason, MAX_REASON)}"  # the reason names picture or sound
+    state = f"{clean(stream)}/{clean(name)} is {clean(source.state).replace('_', ' ')}"
+    return f"{state}: {clean(source.reason)}" if source.reason else state
 
 
 def _news(before: ModelsPayload, now: ModelsPayload, paint: Paint) -> list[str]:

@@ -160,7 +160,8 @@ Captured = Frame | Block | Line
 class Embedding:
     """The output of an encoder for the input captured in `[start_ns, end_ns)`: float32 of shape (D,).
 
-    `device` ran the encoder: `cpu`, or an accelerator's name.
+    `device` ran the encoder: `cpu`, or an accelerator's name. `taken_ns` is when its input was queued for the encoder;
+    None: it did not wait. `late_ns` is its age when it was fused, where that is above the maximum age; otherwise 0.
     """
 
     modality: Modality
@@ -168,6 +169,8 @@ class Embedding:
     start_ns: int
     end_ns: int
     device: str = CPU
+    taken_ns: int | None = None
+    late_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +219,15 @@ class Event:
 
 @dataclass(slots=True)
 class Counters:
-    """Counts for one modality, source or link, published in `health`; each number is written by one thread only."""
+    """Counts for one modality, source or link, published in `health`; each number is written by one thread only.
+
+    `put_off_ns` is not published: by how much a file's schedule was put off, because the file is read too slowly.
+    """
 
     captured: int = 0
     encoded: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    put_off_ns: int = 0
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count dropped inputs by reason."""

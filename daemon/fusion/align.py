@@ -2,12 +2,19 @@
 
 A moment is due when a modality delivers a new embedding, and when an embedding expires.
 It is made at once, or as soon as the maximum rate allows.
+
+A slow encoder loses nothing. An embedding that was fresh when it was queued, and has exceeded its maximum age since, is
+in one moment. Its modality is not missed until a further embedding could be there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from daemon.core.records import Embedding, Modality, Moment
+from daemon.core.timing import NS_PER_S
+
+# An embedding that has waited for longer is late: its encoder hung, or the program was suspended.
+LONGEST_WAIT_NS = 30 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +26,28 @@ class AlignmentSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Latest:
+    """The latest embedding of a modality.
+
+    It is in every moment before `expires_ns`, and in one moment in any case (`is_new`: it has been in none).
+    From `missed_ns` on its modality is missed, which makes a moment.
+    """
+
+    embedding: Embedding
+    expires_ns: int
+    missed_ns: int
+    is_new: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Alignment:
     """The state of one stream.
 
-    `latest` has the embeddings that have not expired. `time_ns` is the time of the next moment.
+    `latest` has the modalities that are not missed. `time_ns` is the time of the next moment.
     `made_ns` is when the last moment was made. `pending` says that a moment is due.
     """
 
-    latest: Mapping[Modality, Embedding] = field(default_factory=dict)
+    latest: Mapping[Modality, Latest] = field(default_factory=dict)
     time_ns: int = 0
     made_ns: int | None = None
     pending: bool = False
@@ -37,15 +58,23 @@ def deliver(
 ) -> tuple[Alignment, list[Moment], bool]:
     """Take an embedding at `now_ns`. Return the new state, the moments made, and whether the embedding was in time.
 
-    A late embedding is dropped: one that has expired, or that is older than the latest of its modality.
+    A late embedding is dropped: one whose input was too old when it was queued, one that has waited for longer than
+    LONGEST_WAIT_NS, and one that is older than the latest of its modality.
     """
     state, moments = advance(state, now_ns, settings)
     newest = state.latest.get(embedding.modality)
-    has_expired = max(now_ns, state.time_ns) - embedding.end_ns > settings.max_age_ns[embedding.modality]
-    if has_expired or (newest is not None and embedding.end_ns < newest.end_ns):
+    waited_ns = 0 if embedding.taken_ns is None else now_ns - embedding.taken_ns
+    age_ns, max_age_ns = max(now_ns, state.time_ns) - embedding.end_ns, settings.max_age_ns[embedding.modality]
+    is_late = age_ns - waited_ns > max_age_ns or waited_ns > LONGEST_WAIT_NS
+    if is_late or (newest is not None and embedding.end_ns < newest.embedding.end_ns):
         return state, moments, False
-    latest = {**state.latest, embedding.modality: embedding}
-    state = Alignment(latest, max(state.time_ns, embedding.end_ns), state.made_ns, pending=True)
+    time_ns = embedding.end_ns
+    if age_ns > max_age_ns:
+        embedding = replace(embedding, late_ns=age_ns)
+        # a sense that was missed meanwhile was absent, and no later embedding changes that
+        time_ns = time_ns if newest else now_ns
+    latest = {**state.latest, embedding.modality: _latest(embedding, now_ns, waited_ns, max_age_ns)}
+    state = Alignment(latest, max(state.time_ns, time_ns), state.made_ns, pending=True)
     state, made = _step(state, now_ns, settings)
     return state, moments + made, True
 
@@ -61,27 +90,36 @@ def advance(state: Alignment, now_ns: int, settings: AlignmentSettings) -> tuple
 
 def next_due_ns(state: Alignment, settings: AlignmentSettings) -> int | None:
     """Return the next instant at which `advance` changes something, or None."""
-    due = [_expiry_ns(embedding, settings) for embedding in state.latest.values()]
+    due = [latest.missed_ns for latest in state.latest.values()]
     if state.pending:
         due.append(_allowed_ns(state, settings))
     return min(due, default=None)
 
 
+def _latest(embedding: Embedding, now_ns: int, waited_ns: int, max_age_ns: int) -> Latest:
+    """Return the embedding with the first instants at which it is older than allowed, and at which it is missed.
+
+    The next embedding may wait as long as this one did. If this one would expire before that, its modality gets the
+    maximum age from that instant on. So an event does not end between two embeddings of a slow encoder.
+    """
+    expires_ns = embedding.end_ns + max_age_ns + 1
+    next_ns = now_ns + waited_ns
+    return Latest(embedding, expires_ns, expires_ns if expires_ns > next_ns else next_ns + max_age_ns + 1)
+
+
 def _step(state: Alignment, at_ns: int, settings: AlignmentSettings) -> tuple[Alignment, list[Moment]]:
-    """Drop the embeddings that have expired by `at_ns`, then make the pending moment if the rate allows it."""
-    expiries = {modality: _expiry_ns(embedding, settings) for modality, embedding in state.latest.items()}
-    expired = [expiry_ns for expiry_ns in expiries.values() if expiry_ns <= at_ns]
-    if expired:
-        fresh = {modality: embedding for modality, embedding in state.latest.items() if expiries[modality] > at_ns}
-        state = Alignment(fresh, max(state.time_ns, *expired), state.made_ns, pending=True)
+    """Drop the embeddings that are missed by `at_ns`, then make the pending moment if the rate allows it."""
+    missed_ns = [latest.missed_ns for latest in state.latest.values() if latest.missed_ns <= at_ns]
+    if missed_ns:
+        rest = {modality: latest for modality, latest in state.latest.items() if latest.missed_ns > at_ns}
+        state = Alignment(rest, max(state.time_ns, *missed_ns), state.made_ns, pending=True)
     if not state.pending or at_ns < _allowed_ns(state, settings):
         return state, []
-    return Alignment(state.latest, state.time_ns, at_ns, pending=False), [Moment(state.time_ns, state.latest)]
-
-
-def _expiry_ns(embedding: Embedding, settings: AlignmentSettings) -> int:
-    """Return the first instant at which the embedding is older than its modality allows."""
-    return embedding.end_ns + settings.max_age_ns[embedding.modality] + 1
+    present = {m: each.embedding for m, each in state.latest.items() if each.is_new or each.expires_ns > at_ns}
+    if state.latest and not present:  # a slow encoder is at work: an empty moment would end the events
+        return replace(state, pending=False), []
+    used = {m: replace(each, is_new=False) if each.is_new else each for m, each in state.latest.items()}
+    return Alignment(used, state.time_ns, at_ns, pending=False), [Moment(state.time_ns, present)]
 
 
 def _allowed_ns(state: Alignment, settings: AlignmentSettings) -> int:

@@ -58,10 +58,15 @@ class Payload(Part):
 
 
 class ModalityPart(Part):
-    """A modality that took part: the age of its embedding in milliseconds, and the device that ran its encoder."""
+    """A modality that took part: the age of its embedding in milliseconds, and the device that ran its encoder.
+
+    `late_ms` is the time from the end of its input to the fusion, where that is above the bundle's `max_age_ms` because
+    the encoder is slow.
+    """
 
     age_ms: Number
     device: Name = CPU
+    late_ms: Number | None = None
 
 
 class LabelPart(Part):
@@ -86,6 +91,10 @@ class RecognitionPayload(Payload):
     score: Score
     modalities: dict[Modality, ModalityPart]
     labels: Annotated[list[LabelPart], Field(min_length=1, max_length=64)]
+
+    def to_json(self) -> bytes:
+        """Return UTF-8 JSON as `recognition_json` writes it: a modality that is in time has no `late_ms`."""
+        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
 class EventPayload(Payload):
@@ -157,8 +166,10 @@ def recognition_json(
 
 
 def _modality_part(moment: Moment, modality: Modality) -> dict[str, object]:
+    embedding = moment.embeddings[modality]
     age_ms = round(moment.age_ns(modality) / NS_PER_MS, 1)
-    return {"age_ms": age_ms, "device": moment.embeddings[modality].device}
+    part: dict[str, object] = {"age_ms": age_ms, "device": embedding.device}
+    return part if embedding.late_ns == 0 else part | {"late_ms": round(embedding.late_ns / NS_PER_MS, 1)}
 
 
 def _label_part(recognition: Recognition, index: int, label: str) -> dict[str, object]:

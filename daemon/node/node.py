@@ -22,6 +22,7 @@ from daemon.node.stream_publisher import StreamPublisher
 from daemon.node.switches import SwitchFile
 from daemon.node.systemd import Notifier, Service
 from daemon.runtime.heartbeat import Heartbeat
+from daemon.runtime.processor import ProcessorShare
 from daemon.updates.updater import Updater
 
 log = logging.getLogger(__name__)
@@ -131,9 +132,11 @@ class Node:
     def _watch(self, service: Service) -> None:
         """Publish health at changes and at intervals, and keep the service informed, until it is time to stop."""
         published_ns = None
+        processor = ProcessorShare()
         while True:
+            processor.look()
             for stream in self.streams.values():
-                stream.look()
+                stream.look(processor)
             now_ns = monotonic_ns()
             due = published_ns is None or now_ns - published_ns >= self.config.health.every_s * NS_PER_S
             if due or self.changed.is_set():
@@ -143,6 +146,7 @@ class Node:
             service.look(
                 self.reporter.sources(),
                 accelerators_health(self.active.recogniser.accelerators),
+                processor,
                 streams=len(self.streams),
                 connected=self.session.connected,
             )

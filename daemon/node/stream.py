@@ -22,8 +22,9 @@ from daemon.pipeline.live import LiveFusion, LiveStream
 from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.recogniser import Recogniser
 from daemon.runtime.liveness import DELIVERS
+from daemon.runtime.processor import ProcessorShare
 from daemon.runtime.supervisor import SupervisedSource
-from daemon.sources.factory import build_sources, expectation_of, plays_once
+from daemon.sources.factory import build_sources, expectation_of, plays_once, usage_judges
 from daemon.sources.quality import Inspector
 from daemon.sources.text import TextInlet
 
@@ -174,10 +175,10 @@ class Stream:
         else:
             self._inlet.receive(payload, retained)
 
-    def look(self) -> None:
-        """Check that every source delivers, and open again those that do not."""
+    def look(self, processor: ProcessorShare) -> None:
+        """Check that every source delivers and is used. Open again those that do not deliver."""
         for source in self._sources.values():
-            source.check()
+            source.check(self.counters, processor)
 
     def request_stop(self) -> None:
         """Ask every source to close."""
@@ -249,6 +250,7 @@ class Stream:
                 resumes=not plays_once(name, self._config),
                 expectation=expectation_of(name, self._config, self._modalities),
                 inspect=Inspector(),
+                judges=usage_judges(name, self._config, self._modalities),
             )
             self._sources[name] = supervised
             self._open_or_close(name, supervised)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.node.health import AcceleratorHealth, SourceHealth, fails, is_opening
-from daemon.runtime.heartbeat import Heartbeat, hung_loops
+from daemon.runtime.heartbeat import Certainty, Heartbeat, hung_loops
+from daemon.runtime.processor import ProcessorShare
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +22,6 @@ GOOD_STATES = frozenset({"healthy", "ended", "stopped"})
 
 # the service is ready after this time, even if a source, such as a file on a dead share, neither delivers nor fails
 READY_AT_LAST_S = 30.0
-
-# when the whole machine was suspended, all loops seem to hang until they run again
-CERTAIN_S = 1.0
 
 # the watchdog is fed so often within its interval
 FEEDS_PER_INTERVAL = 4
@@ -90,20 +88,22 @@ class Service:
         self._first_ns = monotonic_ns()
         self._status = ""
         self._fed_ns: int | None = None
-        self._suspected_ns: int | None = None
+        self._certainty = Certainty()
         self._is_triggered = False
 
     def look(
         self,
         sources: Mapping[str, SourceHealth],
         accelerators: Mapping[str, AcceleratorHealth],
+        processor: ProcessorShare,
         *,
         streams: int,
         connected: bool,
     ) -> None:
         """Report the present state; `sources` by names such as door/camera."""
         now_ns = monotonic_ns()
-        trouble = self._trouble(now_ns)
+        found = hung_loops((loop.snapshot() for loop in self._loops()), now_ns)
+        trouble = found if self._certainty.look(found is not None, processor) else None
         self._report(status_text(sources, accelerators, streams=streams, connected=connected, trouble=trouble))
         is_late = now_ns - self._first_ns >= READY_AT_LAST_S * NS_PER_S
         if not self._ready and (is_late or not silent_sources(sources)):
@@ -115,15 +115,6 @@ class Service:
             log.error("%s", trouble)
             if self._notifier.watchdog_s is not None:
                 self._notifier.send(WATCHDOG="trigger")
-
-    def _trouble(self, now_ns: int) -> str | None:
-        found = hung_loops((loop.snapshot() for loop in self._loops()), now_ns)
-        if found is None:
-            self._suspected_ns = None
-        elif self._suspected_ns is None:
-            self._suspected_ns = now_ns
-        is_certain = self._suspected_ns is not None and now_ns - self._suspected_ns >= CERTAIN_S * NS_PER_S
-        return found if is_certain else None
 
     def _report(self, status: str) -> None:
         if status != self._status and self._notifier.send(STATUS=status):

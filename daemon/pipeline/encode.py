@@ -1,5 +1,6 @@
 """The encoders of a bundle on their threads, shared by all streams, and the preparation of their inputs."""
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ log = rate_limited_logger(__name__)
 
 # How many jobs of one stream may wait. Of pictures only the newest counts; some sound and text may queue.
 CAPACITY: Mapping[Modality, int] = {"image": 1, "audio": 8, "text": 16}
+
+# When sound has waited for so long its encoder cannot keep up. Then only the newest patch waits. A burst of patches, as
+# after a pause of a network, is encoded in less. Every line of text counts, so lines wait.
+PATIENCE_S: Mapping[Modality, float] = {"image": math.inf, "audio": 0.25, "text": math.inf}
 
 # Takes the embedding of an item, or None when there is none. Runs on the encoder's thread.
 OnEncoded = Callable[[Embedding | None], None]
@@ -47,7 +52,13 @@ class EncoderPool:
         """`workers` are the threads of another pool, which this pool then shares."""
         self._encoders = encoders
         self._workers = workers or {
-            modality: Worker(f"encode-{modality}", _encode, CAPACITY[modality], thread_limit=_thread_limit)
+            modality: Worker(
+                f"encode-{modality}",
+                _encode,
+                CAPACITY[modality],
+                patience_s=PATIENCE_S[modality],
+                thread_limit=_thread_limit,
+            )
             for modality in encoders
         }
         for modality, alike in encoders.items():
@@ -77,10 +88,11 @@ class EncoderPool:
     def offer(self, stream: str, modality: Modality, item: Any, on_encoded: OnEncoded, counters: Counters) -> None:
         """Queue an item without blocking.
 
-        When the queue is full, its oldest item is dropped: counted as `busy`, and its `on_encoded` gets None.
+        When the queue is full, its oldest item is dropped: counted as `busy`, and its `on_encoded` gets None. When the
+        oldest has waited for longer than PATIENCE_S, all are dropped.
         """
-        displaced = self._workers[modality].offer(stream, _Job(self._encoders[modality], item, on_encoded, counters))
-        if displaced is not None:
+        job = _Job(self._encoders[modality], item, on_encoded, counters)
+        for displaced in self._workers[modality].offer(stream, job):
             displaced.counters.drop("busy")
             displaced.on_encoded(None)
 

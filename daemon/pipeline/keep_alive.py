@@ -140,4 +140,5 @@ class EmbeddingRepeater:
 
 def restamped(embedding: Embedding, end_ns: int) -> Embedding:
     """Return the embedding moved in time, so that it ends at `end_ns`."""
-    return replace(embedding, start_ns=embedding.start_ns + end_ns - embedding.end_ns, end_ns=end_ns)
+    start_ns = embedding.start_ns + end_ns - embedding.end_ns
+    return replace(embedding, start_ns=start_ns, end_ns=end_ns, taken_ns=None)

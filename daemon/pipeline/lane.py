@@ -2,12 +2,12 @@
 
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
 
 from daemon.core.records import MODALITIES, Block, Captured, Embedding, Modality, ended_ns
-from daemon.core.timing import NS_PER_S
+from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.pipeline.encode import EncoderPool, Preparation
 from daemon.pipeline.gates import NO_GATES, Gates
 from daemon.pipeline.keep_alive import EmbeddingRepeater
@@ -110,7 +110,7 @@ class Lane:
             with self._lock:
                 self._encoding += 1
                 ticket = self._order[modality].begin()
-            on_encoded = partial(self._on_encoded, modality, ticket, ended_ns(captured))
+            on_encoded = partial(self._on_encoded, modality, ticket, ended_ns(captured), monotonic_ns())
             self._encoders.offer(self.stream.name, modality, item, on_encoded, self.stream.counters[modality])
         if not encode and self._repeater is not None and (embedding := self._repeater.repeat(captured)) is not None:
             self._fusion.offer(self.stream, embedding)
@@ -132,8 +132,10 @@ class Lane:
             self._fusion.switch_to_successor(self.stream)
 
     def _on_encoded(
-        self, modality: Modality, ticket: Ticket[Embedding], end_ns: int, embedding: Embedding | None
+        self, modality: Modality, ticket: Ticket[Embedding], end_ns: int, taken_ns: int, embedding: Embedding | None
     ) -> None:
+        if embedding is not None:
+            embedding = replace(embedding, taken_ns=taken_ns)
         with self._lock:
             ready = self._order[modality].finish(ticket, embedding)
             self._ordered.extend(ready)

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.runtime.processor import ProcessorShare
 
 # a loop with nothing to do iterates this often
 IDLE_S = 1.0
 
 # a longer iteration hangs: its work, an encoding or a fusion, takes milliseconds
 HANG_AFTER_S = 4.0
+
+# A hang is certain only after this time, because all loops seem to hang when the whole machine was suspended.
+CERTAIN_S = 1.0
 
 # the kernel's limit for a thread's name (TASK_COMM_LEN in linux/sched.h)
 COMM_CHARS = 15
@@ -68,6 +72,29 @@ def hung_loops(statuses: Iterable[HeartbeatStatus], now_ns: int) -> str | None:
         if not loop.alive or now_ns > loop.due_ns
     ]
     return ", ".join(found) or None
+
+
+class Certainty:
+    """Decides whether loops that are overdue hang, or wait for a processor. Used by one thread.
+
+    A hung loop needs no processor or has one, so CERTAIN_S are enough. While threads of the daemon wait for a
+    processor, the loop may be one of them, or wait for one of them. Then HANG_AFTER_S of processor time are enough.
+    """
+
+    def __init__(self) -> None:
+        self._ns: float | None = None
+
+    def look(self, is_overdue: bool, processor: ProcessorShare) -> bool:
+        """Return whether a loop that is overdue hangs. Called at every look of the processor."""
+        if not is_overdue:
+            self._ns = None
+        elif self._ns is None:
+            self._ns = 0.0
+        elif processor.is_short():
+            self._ns += processor.cpu_ns * CERTAIN_S / HANG_AFTER_S
+        else:
+            self._ns += processor.wall_ns
+        return self._ns is not None and self._ns >= CERTAIN_S * NS_PER_S
 
 
 @contextmanager

@@ -78,6 +78,7 @@ class Liveness:
         self._pictures = 0
         self._earlier_ns: int | None = None
         self._complaints: dict[Modality, Complaint] = {}
+        self._use: dict[Modality, Complaint] = {}
         self.status = SourceStatus("recovering", now_ns)
 
     def on_opening(self, now_ns: int) -> None:
@@ -86,6 +87,7 @@ class Liveness:
         self._earlier_ns = self._last_ns.get("image") if self._pictures == 1 else None
         self._pictures = 0
         self._last_ns.clear()
+        self._use.clear()
         self._reopening = False
         self._enter("recovering", now_ns)
 
@@ -101,6 +103,16 @@ class Liveness:
             self.status = replace(self.status, recoveries=self.status.recoveries + 1)
         if self.status.state == "recovering" or complaint != self._complaints.get(modality):
             self._set_complaint(modality, complaint, now_ns)
+
+    def on_use(self, modality: Modality, complaint: Complaint | None, now_ns: int) -> None:
+        """Note how what it delivers is used: the problem with that, if any. Reopening the source does not help."""
+        if self.status.state not in DELIVERS or complaint == self._use.get(modality):
+            return
+        if complaint is None:
+            del self._use[modality]
+        else:
+            self._use[modality] = complaint
+        self._judge(now_ns)
 
     def check(self, now_ns: int) -> bool:
         """Look for missing deliveries; return whether the source must be closed and reopened."""
@@ -151,6 +163,7 @@ class Liveness:
     def on_pause(self, now_ns: int) -> None:
         """Note that a command closed the source: nothing is expected, and its problems are over."""
         self._complaints.clear()
+        self._use.clear()
         self._has_failed = False
         self.status = replace(self.status, reason=None)
         self._enter("paused", now_ns)
@@ -164,10 +177,16 @@ class Liveness:
             self._complaints.pop(modality, None)
         else:
             self._complaints[modality] = complaint
-        if not self._complaints:
+        self._judge(now_ns)
+
+    def _judge(self, now_ns: int) -> None:
+        """Enter the state that follows from all complaints."""
+        if not self._complaints and not self._use:
             self._enter("healthy", now_ns)
             return
-        reasons = [self._complaints[each].reason for each in MODALITIES if each in self._complaints]
+        reasons = [
+            found[each].reason for each in MODALITIES for found in (self._complaints, self._use) if each in found
+        ]
         self.status = replace(self.status, reason="; ".join(reasons))
         self._enter("degraded", now_ns)
 

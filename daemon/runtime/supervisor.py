@@ -3,16 +3,19 @@
 import logging
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from daemon.core.errors import RecordingError, SourceError
 from daemon.core.ports import Deliver, Source
-from daemon.core.records import Captured, modality_of
+from daemon.core.records import Captured, Counters, Modality, modality_of
 from daemon.core.text import redact
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
 from daemon.runtime.heartbeat import IDLE_S
 from daemon.runtime.liveness import DELIVERS, Complaint, Expectation, Liveness, SourceStatus
+from daemon.runtime.processor import ProcessorShare
+from daemon.runtime.usage import UsageJudge
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +35,8 @@ class SupervisedSource:
 
     `on_change` is called at every change of the status, `on_end` when the source has ended or was stopped, both from
     any thread. With an expectation the source must deliver, and its owner calls `check` several times a second.
-    A source with `resumes=False` has ended when it fails after a delivery, or when its file is damaged.
-    `has_failed` is then set.
+    `judges` judge the use of its modalities. A source with `resumes=False` has ended when it fails after a delivery, or
+    when its file is damaged. `has_failed` is then set.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class SupervisedSource:
         resumes: bool = True,
         expectation: Expectation | None = None,
         inspect: Inspect | None = None,
+        judges: Mapping[Modality, UsageJudge] = MappingProxyType({}),
     ) -> None:
         self._name = name
         self._source = source
@@ -56,6 +60,7 @@ class SupervisedSource:
         self._resumes = resumes
         self.has_failed = False
         self._inspect = inspect
+        self._judges = judges
         self._backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
         self._logged_reason: str | None = None
         self._lock = threading.Lock()
@@ -105,13 +110,19 @@ class SupervisedSource:
         self._thread.join(deadline_s)
         return not self._thread.is_alive()
 
-    def check(self) -> None:
-        """Close the source when its deliveries are missing; its thread then reopens it. Never blocks."""
+    def check(self, counters: Mapping[Modality, Counters], processor: ProcessorShare) -> None:
+        """Judge whether its deliveries come and are used. Never blocks.
+
+        When they are missing the source is closed; its thread then reopens it.
+        """
         before, now_ns = self.status, monotonic_ns()
         delay_ns, self._checked_ns = now_ns - self._checked_ns - MAX_CHECK_GAP_NS, now_ns
         with self._lock:
             if delay_ns > 0:
                 self._liveness.excuse(delay_ns)
+            for modality, judge in self._judges.items():
+                complaint = judge.look(counters[modality], now_ns, processor.is_short)
+                self._liveness.on_use(modality, complaint, now_ns)
             if self._liveness.check(now_ns):
                 self._close.set()
         self._report_change(before)

@@ -1,5 +1,6 @@
 """Threads that process bounded queues of jobs, one queue for each key."""
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -17,8 +18,9 @@ class Worker(Generic[Job]):
     """Runs `work(job, thread index)` for every job, in one of its threads.
 
     Each key (a stream) has a queue of at most `capacity` jobs. A further job displaces the oldest, so that a producer
-    never waits. The least recently served key goes next, so that every key gets its share. Several threads may work for
-    one key at once; its jobs then finish in any order.
+    never waits. When the oldest has waited for `patience_s`, the threads cannot keep up, and a further job displaces
+    all. The least recently served key goes next, so that every key gets its share. Several threads may work for one key
+    at once; its jobs then finish in any order.
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class Worker(Generic[Job]):
         work: Callable[[Job, int], None],
         capacity: int,
         *,
+        patience_s: float = math.inf,
         threads: int = 1,
         thread_limit: Callable[[Job], int] | None = None,
     ) -> None:
@@ -36,7 +39,9 @@ class Worker(Generic[Job]):
         """
         self._name, self._work, self._thread_limit = name, work, thread_limit
         self.capacity = capacity
-        self._queues: dict[str, deque[Job]] = {}
+        self._patience_ns = patience_s * NS_PER_S
+        # each job with the instant at which it was queued
+        self._queues: dict[str, deque[tuple[int, Job]]] = {}
         self._turns = 0
         self._last_turn: dict[str, int] = {}
         self._changed = threading.Condition()
@@ -61,11 +66,16 @@ class Worker(Generic[Job]):
             if self._started:
                 thread.start()
 
-    def offer(self, key: str, job: Job) -> Job | None:
-        """Queue a job and return the job that it displaced, if any. Never blocks."""
+    def offer(self, key: str, job: Job) -> list[Job]:
+        """Queue a job and return the jobs that it displaced. Never blocks."""
+        displaced: list[Job] = []
         with self._changed:
             queue = self._queues.setdefault(key, deque())
-            displaced = queue.popleft() if len(queue) >= self.capacity else None
+            if queue and monotonic_ns() - queue[0][0] > self._patience_ns:
+                displaced += [each for _, each in queue]
+                queue.clear()
+            elif len(queue) >= self.capacity:
+                displaced.append(queue.popleft()[1])
             self._append(queue, job)
         return displaced
 
@@ -84,8 +94,8 @@ class Worker(Generic[Job]):
             thread.join(seconds_until(deadline_ns))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _append(self, queue: deque[Job], job: Job) -> None:
-        queue.append(job)
+    def _append(self, queue: deque[tuple[int, Job]], job: Job) -> None:
+        queue.append((monotonic_ns(), job))
         self._changed.notify(len(self._threads))  # a single thread that wakes up might not be able to do the job
 
     def _run(self, index: int, heartbeat: Heartbeat) -> None:
@@ -106,12 +116,12 @@ class Worker(Generic[Job]):
                 heartbeat.mark()
                 self._changed.wait(IDLE_S)
             queue = self._queues.pop(key)
-            job = queue.popleft()
+            _, job = queue.popleft()
             if queue:
                 self._queues[key] = queue
             self._turns += 1
             self._last_turn[key] = self._turns
-            more_threads_can = bool(queue) and self._limit(queue[0]) > self._limit(job)
+            more_threads_can = bool(queue) and self._limit(queue[0][1]) > self._limit(job)
             if more_threads_can or (self._closing and not self._queues):
                 self._changed.notify_all()
             return job
@@ -122,7 +132,7 @@ class Worker(Generic[Job]):
         In arrival order, keys that always come first in a burst would be served in each burst, the others in every
         second one.
         """
-        able = [key for key, queue in self._queues.items() if index < self._limit(queue[0])]
+        able = [key for key, queue in self._queues.items() if index < self._limit(queue[0][1])]
         return min(able, key=lambda key: self._last_turn.get(key, 0), default=None)
 
     def _limit(self, job: Job) -> int:

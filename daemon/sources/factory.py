@@ -8,6 +8,7 @@ from daemon.core.ports import Source
 from daemon.core.records import Counters, Modality
 from daemon.core.timing import NS_PER_S
 from daemon.runtime.liveness import Expectation
+from daemon.runtime.usage import UsageJudge
 from daemon.sources.microphone import Microphone
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.text import load_lines
@@ -16,6 +17,9 @@ from daemon.sources.v4l2 import V4l2Camera
 # The time for opening, in addition to `stall_after_s`. The process of a device starts within two seconds.
 # A network camera may send its first complete picture after 20 s. It reports by itself that it cannot be opened.
 OPENING_S = {"device": 2.0, "network": 30.0}
+
+# The use of a replay is judged over this time, as that of a camera with the default `stall_after_s`.
+REPLAY_WINDOW_NS = 2_500_000_000
 
 # With a low `fps`, a camera has stalled when it misses this many frames.
 MISSED_FRAMES = 3
@@ -40,6 +44,23 @@ def plays_once(name: str, stream: StreamConfig) -> bool:
     if name == "replay":
         return replay is not None and not replay.loop
     return name == "camera" and camera is not None and camera.is_file and not camera.loop
+
+
+def usage_judges(name: str, stream: StreamConfig, needed: frozenset[Modality]) -> dict[Modality, UsageJudge]:
+    """Return who judges the use of each needed modality that the source delivers."""
+    camera, microphone = stream.camera, stream.microphone
+    judges: dict[Modality, UsageJudge] = {}
+    if name == "microphone" and microphone:
+        judges["audio"] = UsageJudge("audio", round(microphone.stall_after_s * NS_PER_S))
+    elif name == "camera" and camera:
+        window_ns = round(stall_after_s(camera) * NS_PER_S)
+        judges["image"] = UsageJudge("image", window_ns, has_fps=True)
+        if microphone and microphone.device == "camera":
+            judges["audio"] = UsageJudge("audio", window_ns)
+    else:
+        for modality in ("image", "audio"):
+            judges[modality] = UsageJudge(modality, REPLAY_WINDOW_NS)
+    return {modality: judge for modality, judge in judges.items() if modality in needed}
 
 
 def build_sources(

@@ -29,6 +29,10 @@ TimedItemOrRest = TimedItem | tuple[int, int, None]
 
 Decoded = TypeVar("Decoded", av.VideoFrame, av.AudioFrame)
 
+# In real time an item is delivered at most this much after its time. A machine that reads the file more slowly plays it
+# more slowly: what comes later is put off.
+MAX_BEHIND_NS = NS_PER_S // 4
+
 # Shorter waits sleep: that takes 70 us of processor time, where waiting for an Event takes 130 us.
 SHORT_WAIT_S = 0.05
 
@@ -54,7 +58,8 @@ class ReplaySource:
 
     A stamp is the start of the pass plus the time in the file.
     Items are delivered in the order of their end. Items that end together come as image, audio, text.
-    In real time each item is delivered at its end. The schedule does not drift.
+    In real time each item is delivered at its end. The schedule does not drift, unless the machine cannot read the file
+    in time. Then it is put off by the time that is missing, which `counters` count.
     """
 
     recording: Recording
@@ -67,13 +72,12 @@ class ReplaySource:
         """Play until the end or until stopped. Raises SourceError when the file is missing, broken or cut off."""
         base_ns = monotonic_ns()
         while not stop.is_set():
-            length_ns = self._play(base_ns, deliver, stop)
+            base_ns = self._play(base_ns, deliver, stop)
             if not self.loop:
                 return
-            base_ns += length_ns
 
     def _play(self, base_ns: int, deliver: Deliver, stop: Event) -> int:
-        """Play the file once. Return its length."""
+        """Play the file once, from `base_ns` on. Return when the next pass begins."""
         length_ns = 0
         reader = _Reader(self.recording, self.counters)
         try:
@@ -86,6 +90,8 @@ class ReplaySource:
                 if stop.is_set():
                     break
                 if item is not None:
+                    if self.is_realtime:
+                        base_ns += self._put_off(monotonic_ns() - base_ns - end_ns)
                     deliver(moved(item, base_ns))
                     length_ns = end_ns
                 if kind == IMAGE:
@@ -97,7 +103,15 @@ class ReplaySource:
             raise SourceError(f"{self.recording.path}: contains nothing to play in a loop")
         if self.is_realtime:
             _wait(base_ns + length_ns, stop)
-        return length_ns
+        return base_ns + length_ns
+
+    def _put_off(self, behind_ns: int) -> int:
+        """Return by how much the schedule is put off for an item that is behind its time, and count it."""
+        by_ns = behind_ns - MAX_BEHIND_NS
+        if by_ns <= 0:
+            return 0
+        self.counters["image" if self.recording.picture else "audio"].put_off_ns += by_ns
+        return by_ns
 
 
 class _Reader:

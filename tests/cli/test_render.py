@@ -35,9 +35,15 @@ def received(topic: str, payload: bytes, retained: bool = False) -> Received:
     return message
 
 
-def recognised(**changes: object) -> Received:
+UNUSED = (
+    "84 % of the pictures come too late to be used: the machine is overloaded; "
+    "set camera.fps to 5 or less, or use gates.motion, an accelerator or a smaller model"
+)
+
+
+def recognised(late_ms: float = 0.0, **changes: object) -> Received:
     original = recognition_json(
-        recognition(("image", "audio"), ages_ns=(0, 400_000_000)),
+        recognition(("image", "audio"), ages_ns=(0, 400_000_000), late_ns=round(late_ms * 1_000_000)),
         labels=LABELS, node="n", stream="front", bundle_id="b", top=1, time=TIME,
     )  # fmt: skip
     payload = RecognitionPayload.model_validate_json(original)
@@ -75,6 +81,14 @@ def bundles(**changes: object) -> Received:
         (
             health("degraded", camera={"state": "backing_off", "reason": "no such device"}, text={"state": "healthy"}),
             "12:00:00.023  node n  is degraded: front/camera is backing off: no such device",
+        ),
+        (
+            health("degraded", camera={"state": "degraded", "reason": UNUSED}),
+            f"12:00:00.023  node n  is degraded: front: {UNUSED}",
+        ),
+        (
+            recognised(late_ms=812.0),
+            "12:00:00.000  front  7  0.75 ██████    image +5.1 (0.8 s old)  audio -3.2 (0.4 s old)  23 ms",
         ),
         (
             received("perceptd/n/front/state", state_payload(label="7", score=0.9, since=TIME).to_json(), True),

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from daemon.core.records import Embedding, Modality
+from daemon.core.records import Embedding, Frame, Modality
 
 
 class SlowEncoder:
@@ -20,3 +20,16 @@ class SlowEncoder:
         end_ns = getattr(item, "captured_ns", None) or getattr(item, "end_ns", 0)
         number = np.float32(end_ns // 1_000_000 % 7)
         return Embedding(self.modality, np.full(1, number, np.float32), end_ns, end_ns)
+
+
+class LateEncoder:
+    """Implements `Encoder`: takes a fixed time for each item, and gives the same embedding for all of them."""
+
+    def __init__(self, modality: Modality, number: float, seconds: float) -> None:
+        self.modality = modality
+        self._vector = np.full(1, number, np.float32)
+        self._seconds = seconds
+
+    def encode(self, item: Frame) -> Embedding:
+        time.sleep(self._seconds)
+        return Embedding(self.modality, self._vector, item.captured_ns, item.captured_ns)

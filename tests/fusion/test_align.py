@@ -1,10 +1,13 @@
 """Alignment, by tables and by properties."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.core.records import Embedding, Modality
+from daemon.core.records import Embedding, Modality, Moment
 from daemon.fusion.align import Alignment, AlignmentSettings, advance, deliver, next_due_ns
 
 MS = 1_000_000
@@ -109,3 +112,109 @@ def test_more_calls_of_advance_change_nothing(steps: list[tuple[Modality, int, i
         return [(moment.time_ns, sorted(moment.embeddings)) for moment in moments + made]
 
     assert run(looks_ms) == run([])
+
+
+def encoded(end_ms: float, taken_ms: float, modality: Modality = "image") -> Embedding:
+    return replace(embedding(modality, end_ms), taken_ns=round(taken_ms * MS))
+
+
+Told = list[tuple[float, dict[str, float]]]
+
+
+def told(moments: list[Moment]) -> Told:
+    """Return the time of each moment, and how late each embedding of it was fused, in milliseconds."""
+    return [(each.time_ns / MS, {m: e.late_ns / MS for m, e in each.embeddings.items()}) for each in moments]
+
+
+@pytest.mark.parametrize(
+    ("end_ms", "taken_ms", "now_ms", "is_fused"),
+    [
+        (1000, 1000, 1050, True),  # quick
+        (1000, 1000, 9000, True),  # slow encoding
+        (1000, 1100, 9000, True),  # just fresh enough when it was queued
+        (1000, 1101, 1101, False),  # too old when it was queued: the source is late
+        (1000, 1101, 9000, False),
+        (1000, 1000, 31_001, False),  # its encoder hung, or the program was suspended
+        (1000, None, 1101, False),  # it did not wait for an encoder
+    ],
+)
+def test_an_embedding_is_late_only_if_its_input_was(
+    end_ms: float, taken_ms: float | None, now_ms: float, is_fused: bool
+) -> None:
+    late = embedding("image", end_ms) if taken_ms is None else encoded(end_ms, taken_ms)
+    _, moments, in_time = deliver(Alignment(), late, round(now_ms * MS), SETTINGS)
+    assert (in_time, len(moments)) == (is_fused, is_fused)
+
+
+def test_a_late_embedding_is_in_one_moment_with_its_age() -> None:
+    state, moments, _ = deliver(Alignment(), encoded(1000, 1000), 1600 * MS, SETTINGS)
+    assert told(moments) == [(1600, {"image": 600})]
+    state, moments, _ = deliver(state, embedding("audio", 1650), 1650 * MS, SETTINGS)
+    assert told(moments) == [(1650, {"audio": 0})], "it is in no second moment"
+
+
+def test_an_embedding_that_waited_through_a_pause_of_the_machine_changes_nothing_before() -> None:
+    state, _, _ = deliver(Alignment(), encoded(1000, 1000), 1010 * MS, SETTINGS)
+    state, moments = advance(state, 5000 * MS, SETTINGS)
+    assert told(moments) == [(pytest.approx(1100, abs=0.01), {})], "the picture is missed"
+    _, moments, _ = deliver(state, encoded(1033, 1033), 5000 * MS, SETTINGS)
+    assert told(moments) == [(5000, {"image": 3967})]
+
+
+def test_an_embedding_of_another_sense_is_in_the_moment_of_a_late_one() -> None:
+    state, _, _ = deliver(Alignment(), embedding("audio", 1500), 1510 * MS, SETTINGS)
+    state, moments, _ = deliver(state, encoded(1000, 1000), 1600 * MS, SETTINGS)
+    assert told(moments) == [(1600, {"audio": 0, "image": 600})]
+
+
+def test_a_sense_is_not_missed_between_two_embeddings_of_a_slow_encoder() -> None:
+    state, made = Alignment(), []
+    for end_ms in (1000, 1600, 2200, 2800):
+        state, moments, in_time = deliver(state, encoded(end_ms, end_ms), (end_ms + 600) * MS, SETTINGS)
+        assert in_time
+        made += moments
+    ages = {"image": 600}
+    assert told(made) == [(1600, ages), (1600, ages), (2200, ages), (2800, ages)], "each at its capture, and none empty"
+    _, moments = advance(state, 9000 * MS, SETTINGS)
+    assert [time for time, _ in told(moments)] == [pytest.approx(3400 + 600 + 100, abs=0.01)], "then it is missed"
+    assert moments[0].embeddings == {}
+
+
+def test_another_sense_that_ends_does_not_end_the_events_of_a_slow_one() -> None:
+    state, _, _ = deliver(Alignment(), embedding("audio", 1500), 1500 * MS, SETTINGS)
+    state, _, _ = deliver(state, encoded(1000, 1000), 1700 * MS, SETTINGS)
+    state, moments = advance(state, 1900 * MS, SETTINGS)
+    assert moments == [], "the sound is missed at 1800, and the next picture is being encoded"
+    _, moments = advance(state, 9000 * MS, SETTINGS)
+    assert [time for time, ages in told(moments) if not ages] == [pytest.approx(1700 + 700 + 100, abs=0.01)]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["image", "audio"]), st.integers(0, 400), st.integers(0, 150), st.integers(0, 40_000)
+        ),
+        max_size=30,
+    ),
+    st.integers(1, 80),
+)
+def test_slow_encoders_keep_the_order_use_nothing_twice_and_end_in_an_empty_moment(
+    steps: list[tuple[Modality, int, int, int]], interval_ms: int
+) -> None:
+    settings = AlignmentSettings(SETTINGS.max_age_ns, interval_ms * MS)
+    state, now_ms, made = Alignment(), 100_000, []
+    for modality, pause_ms, age_ms, waited_ms in steps:
+        now_ms += pause_ms
+        late = encoded(now_ms - waited_ms - age_ms, now_ms - waited_ms, modality)
+        state, moments, _ = deliver(state, late, now_ms * MS, settings)
+        made += moments
+    state, moments = advance(state, (now_ms + 100_000) * MS, settings)
+    made += moments
+    times = [moment.time_ns for moment in made]
+    assert times == sorted(times)
+    for modality in ("image", "audio"):
+        used = [moment.embeddings[modality] for moment in made if modality in moment.embeddings]
+        late = [id(each.vector) for each in used if each.late_ns]
+        assert len(late) == len(set(late)), "a late embedding is in one moment"
+    assert not made or made[-1].embeddings == {}, "what ends in reality is missed in the end"
+    assert next_due_ns(state, settings) is None

@@ -1,5 +1,7 @@
 """Recognitions to test with, made as the head makes them."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from daemon.core.records import MODALITIES, Embedding, Moment, Recognition
@@ -9,15 +11,26 @@ LABELS = [*"0123456789", "none"]
 
 
 def recognition(
-    present=("image", "audio"), *, time_ns: int = 10_000_000_000, ages_ns=(), labels: int = len(LABELS), seed: int = 0
+    present=("image", "audio"),
+    *,
+    time_ns: int = 10_000_000_000,
+    ages_ns=(),
+    labels: int = len(LABELS),
+    seed: int = 0,
+    late_ns: int = 0,
 ) -> Recognition:
-    """A recognition of random logits at `time_ns`, with these modalities, each as old as `ages_ns` says (or 0)."""
+    """A recognition of random logits at `time_ns`, with these modalities, each as old as `ages_ns` says (or 0).
+
+    The first modality was fused at an age of `late_ns`.
+    """
     random = np.random.default_rng(seed)
     ages = dict(zip(present, ages_ns, strict=False))
     embeddings = {
         m: Embedding(m, np.zeros(4, np.float32), time_ns - ages.get(m, 0) - 1000, time_ns - ages.get(m, 0))
         for m in present
     }
+    if late_ns:
+        embeddings[present[0]] = replace(embeddings[present[0]], late_ns=late_ns)
     bias = centred(random.normal(size=labels))
     shares = {m: centred(random.normal(scale=5, size=labels)) for m in MODALITIES if m in present}
     logits = np.asarray(bias + sum(shares.values()), np.float64)

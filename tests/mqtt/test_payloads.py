@@ -51,6 +51,14 @@ def test_a_recognition_has_exactly_these_fields_in_this_order():
     assert len(fields["id"]) == 32
 
 
+def test_an_embedding_that_was_fused_late_tells_its_age():
+    payload = build(recognition(("image", "audio"), late_ns=612_340_000))
+    assert json.loads(payload.to_json())["modalities"] == {
+        "image": {"age_ms": 0.0, "device": "cpu", "late_ms": 612.3},
+        "audio": {"age_ms": 0.0, "device": "cpu"},
+    }
+
+
 def test_the_same_recognition_gives_the_same_bytes_apart_from_its_id():
     one, two = build(recognition(seed=3)), build(recognition(("audio", "image"), seed=3))
     assert one.id != two.id

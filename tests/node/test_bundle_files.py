@@ -25,7 +25,7 @@ def overwrite(path: Path) -> None:
 
 def test_what_happens_to_the_files_of_a_running_bundle_changes_nothing_but_health(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
-    write_clip(tmp_path / "clip.mp4", 30, [("dark", 8), ("bright", 8)])
+    write_clip(tmp_path / "clip.mp4", 30, passages=[("dark", 8), ("bright", 8)])
     files = {path: path.read_bytes() for path in sorted(bundle.rglob("*")) if path.is_file()}
     with Mosquitto() as broker, Subscriber(broker, f"{BASE}/#") as subscriber:
         config = {

@@ -10,6 +10,7 @@ from daemon.inference.accelerator_status import AcceleratorState as AcceleratorS
 from daemon.node.health import AcceleratorHealth, SourceHealth, WorkloadHealth, overall
 from daemon.node.systemd import Notifier, Service, status_text
 from daemon.runtime.heartbeat import Heartbeat, HeartbeatStatus, hung_loops
+from daemon.runtime.processor import ProcessorShare
 
 WORK = WorkloadHealth(ran=3, on_cpu=1, p50_ms=2.5, p99_ms=4.0)
 
@@ -86,10 +87,10 @@ def test_it_is_ready_once_every_source_delivers_and_feeds_the_watchdog(tmp_path:
         loop = Heartbeat("loop")
         service = Service(Notifier.from_environment(environment), lambda: [loop])
         assert environment == {}
-        service.look({"a/camera": source("recovering")}, {}, streams=1, connected=True)
+        service.look({"a/camera": source("recovering")}, {}, ProcessorShare(), streams=1, connected=True)
         assert manager.recv(1000) == b"STATUS=starting: nothing yet from a/camera"
         assert manager.recv(1000) == b"WATCHDOG=1"
-        service.look({"a/camera": source("healthy")}, {}, streams=1, connected=True)
+        service.look({"a/camera": source("healthy")}, {}, ProcessorShare(), streams=1, connected=True)
         assert manager.recv(1000) == b"STATUS=recognising: 1 stream"
         assert manager.recv(1000) == b"READY=1"
 

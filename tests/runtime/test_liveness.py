@@ -227,3 +227,38 @@ def test_a_suspended_program_blames_no_source() -> None:
     source.excuse(at(60))
     assert not source.check(at(63))
     assert source.check(at(64))
+
+
+def test_what_is_not_used_degrades_a_source_beside_its_content_and_opening_it_again_would_not_help() -> None:
+    source = watched("image", "audio")
+    source.on_delivery("image", LOUD, at(1))
+    source.on_use("image", Complaint("unused", reopens=False), at(1))
+    source.on_use("audio", Complaint("unheard", reopens=False), at(1))
+    assert (source.status.state, source.status.reason) == ("degraded", "loud; unused; unheard")
+    assert not source.check(at(2))
+    source.on_delivery("image", None, at(2))
+    source.on_use("audio", None, at(2))
+    assert (source.status.state, source.status.reason) == ("degraded", "unused")
+    source.on_use("image", None, at(2))
+    assert source.status.state == "healthy"
+
+
+def test_a_file_is_judged_by_its_use_too() -> None:
+    source = Liveness(None, 0)
+    source.on_opening(0)
+    source.on_use("image", Complaint("unused", reopens=False), 0)
+    assert source.status.state == "recovering", "it delivers nothing yet"
+    source.on_delivery("image", None, at(1))
+    source.on_use("image", Complaint("unused", reopens=False), at(1))
+    assert (source.status.state, source.status.reason) == ("degraded", "unused")
+
+
+def test_a_closed_source_has_no_use_to_complain_of() -> None:
+    source = watched()
+    source.on_delivery("image", None, at(1))
+    source.on_use("image", Complaint("unused", reopens=False), at(1))
+    source.on_pause(at(2))
+    source.on_use("image", Complaint("unused", reopens=False), at(3))
+    source.on_opening(at(4))
+    source.on_delivery("image", None, at(5))
+    assert source.status.state == "healthy"

@@ -1,6 +1,7 @@
 """A source that fails is opened again; one that has reached its end is not; faults reach only the status."""
 
 import threading
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -8,10 +9,12 @@ from hypothesis import strategies as st
 
 from daemon.core.errors import RecordingError
 from daemon.core.ports import Deliver
-from daemon.core.records import Captured, Line
+from daemon.core.records import Captured, Counters, Line
 from daemon.core.timing import NS_PER_MS, NS_PER_S, Backoff
 from daemon.runtime.liveness import Complaint, Expectation
+from daemon.runtime.processor import ProcessorShare
 from daemon.runtime.supervisor import SupervisedSource
+from daemon.runtime.usage import UsageJudge
 from tests.fakes.sources import ScriptedSource
 from tests.helpers.mosquitto import wait_until
 
@@ -123,7 +126,7 @@ def checked(complaint: Complaint | None = None) -> tuple[SilentSource, Supervise
 
     def check() -> None:
         while not done.wait(0.01):
-            supervised.check()
+            supervised.check({}, ProcessorShare())
 
     threading.Thread(target=check, daemon=True).start()
     supervised.start()
@@ -153,6 +156,36 @@ def test_a_source_with_unusable_content_is_opened_again_once_and_used(caplog: py
     assert "s/test: nonsense; it stays in use" in caplog.text
 
 
+class Verdict(UsageJudge):
+    """A judge whose complaint the test sets."""
+
+    complaint: Complaint | None = None
+
+    def look(self, counters: Counters, now_ns: int, is_short: Callable[[], bool]) -> Complaint | None:
+        return self.complaint
+
+
+def test_what_is_not_used_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    changes, judge, counters = [], Verdict("text", NS_PER_S), {"text": Counters()}
+    supervised = SupervisedSource(
+        "s/test", SilentSource(), lambda _: None, on_change=lambda: changes.append(1), judges={"text": judge}
+    )
+    supervised.start()
+    wait_until(lambda: supervised.status.state == "healthy" and changes, "it delivers")
+    before, judge.complaint = len(changes), Complaint("84 % is late", reopens=False)
+    for _ in range(100):
+        supervised.check(counters, ProcessorShare())
+    assert (supervised.status.state, supervised.status.reason) == ("degraded", "84 % is late")
+    judge.complaint = None
+    supervised.check(counters, ProcessorShare())
+    assert supervised.status.state == "healthy"
+    assert len(changes) == before + 2, "health is published when it begins and when it ends"
+    assert caplog.messages.count("s/test: 84 % is late; it stays in use") == 1
+    supervised.request_stop()
+    assert supervised.join(5)
+
+
 @given(st.integers(0, 200))
 def test_delays_grow_up_to_a_limit_and_are_spread(failures: int) -> None:
     backoff = Backoff(first_s=0.5, longest_s=10.0, failures=failures)
@@ -170,7 +203,7 @@ def test_a_paused_source_is_closed_until_it_is_resumed() -> None:
         supervised.pause()
         wait_until(lambda: supervised.status.state == "paused", "closed")
         assert (source.started, supervised.status.reason, supervised.status.failures) == (times - 1, None, 0)
-        supervised.check()
+        supervised.check({}, ProcessorShare())
         supervised.resume()
         wait_until(lambda times=times: source.started == times, "opened again")
     supervised.pause()

@@ -1,6 +1,7 @@
 """A worker never blocks its producer, drops the oldest jobs, and serves all keys fairly."""
 
 import threading
+import time
 from collections import Counter
 
 from hypothesis import given
@@ -27,9 +28,9 @@ def test_the_oldest_of_a_full_queue_is_displaced() -> None:
     gate = Gate()
     worker = Worker("test", gate.work, capacity=2)
     worker.start()
-    assert worker.offer("s", "busy") is None
+    assert worker.offer("s", "busy") == []
     assert gate.begun.acquire(timeout=10)
-    assert [worker.offer("s", job) for job in ("a", "b", "c", "d")] == [None, None, "a", "b"]
+    assert [worker.offer("s", job) for job in ("a", "b", "c", "d")] == [[], [], ["a"], ["b"]]
     gate.open.release(10)
     assert worker.close(10)
     assert gate.done == ["busy", "c", "d"]
@@ -130,7 +131,7 @@ def test_the_least_recently_served_key_is_next_and_displacing_keeps_its_place() 
     assert gate.begun.acquire(timeout=10)
     for key in ("a", "b", "c", "seldom"):
         worker.offer(key, key)
-    assert worker.offer("a", "a newer") == "a"
+    assert worker.offer("a", "a newer") == ["a"]
     gate.open.release(10)
     assert worker.close(10)
     assert gate.done == ["busy", "b", "c", "seldom", "a newer"]
@@ -164,7 +165,7 @@ def test_several_threads_work_for_one_key_at_once() -> None:
     worker.start()
     worker.grow(3)
     for job in ("a", "b", "c"):
-        assert worker.offer("s", job) is None
+        assert worker.offer("s", job) == []
         assert gate.begun.acquire(timeout=10)
     assert [progress.snapshot().loop for progress in worker.heartbeats] == ["test", "test-2", "test-3"]
     gate.open.release(3)
@@ -194,3 +195,19 @@ def test_put_displaces_nothing() -> None:
     gate.open.release(3)
     assert worker.close(10)
     assert gate.done == ["a", "b", "c"]
+
+
+def test_a_job_that_waits_too_long_shows_that_only_the_newest_can_be_done() -> None:
+    gate = Gate()
+    worker = Worker("test", gate.work, capacity=8, patience_s=0.05)
+    worker.start()
+    worker.offer("s", "busy")
+    assert gate.begun.acquire(timeout=10)
+    assert [worker.offer("s", job) for job in ("a", "b")] == [[], []]
+    assert worker.offer("other", "c") == []
+    time.sleep(0.06)
+    assert worker.offer("s", "d") == ["a", "b"]
+    assert worker.offer("s", "e") == [], "a burst is done whole"
+    gate.open.release(10)
+    assert worker.close(10)
+    assert sorted(gate.done) == ["busy", "c", "d", "e"]

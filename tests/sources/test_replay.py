@@ -3,6 +3,7 @@
 import threading
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_a_slow_pipeline_does_not_shift_the_schedule(tmp_path: Path) -> None:
     def deliver(item: Captured) -> None:
         stamps.append(end_ns(item))
         if len(stamps) == 2:
-            time.sleep(0.2)
+            time.sleep(0.1)
 
     source.run(deliver, threading.Event())
     assert np.diff(stamps) == pytest.approx(40_000_000, abs=10)
@@ -258,3 +259,32 @@ def test_wrong_lines_are_refused_when_the_source_is_built(tmp_path: Path, text: 
     path.write_text(text)
     with pytest.raises(DocumentError, match=problem):
         build_sources(fast(tmp_path / "clip.mp4", path), sample_rate_hz=RATE_HZ, picture=True, counters={})
+
+
+def late_stamps(pace: Literal["realtime", "fast"], clip: Path) -> tuple[list[int], Counters]:
+    """Return the stamps and the counters of a file that the source's thread plays at a third of its pace."""
+    counters = {modality: Counters() for modality in MODALITIES}
+    stream = StreamConfig(replay=ReplayConfig(file=str(clip), loop=False, pace=pace))
+    source = build_sources(stream, sample_rate_hz=None, picture=True, counters=counters)["replay"]
+    stamps: list[int] = []
+
+    def deliver(item: Captured) -> None:
+        stamps.append(end_ns(item))
+        time.sleep(0.12)
+
+    source.run(deliver, threading.Event())
+    return stamps, counters["image"]
+
+
+def test_a_file_that_cannot_be_read_in_time_is_put_off(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=0.6, sound_hz=None)
+    stamps, counters = late_stamps("realtime", clip)
+    assert np.diff(stamps).min() == pytest.approx(40_000_000, abs=10), "at first it is late"
+    assert counters.put_off_ns > 5 * 60_000_000
+    assert stamps[-1] - stamps[0] == pytest.approx((len(stamps) - 1) * 40_000_000 + counters.put_off_ns, abs=1000)
+
+
+def test_as_fast_as_possible_nothing_is_put_off(tmp_path: Path) -> None:
+    stamps, counters = late_stamps("fast", write_clip(tmp_path / "clip.mp4", seconds=0.4, sound_hz=None))
+    assert counters.put_off_ns == 0
+    assert np.diff(stamps) == pytest.approx(40_000_000, abs=10)

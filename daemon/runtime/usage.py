@@ -1,0 +1,175 @@
+"""Judges by its counters how much of one sense is used. Reads no clock."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from daemon.core.records import Counters, Modality
+from daemon.core.timing import NS_PER_S
+from daemon.runtime.liveness import Complaint
+
+# A sense is not used when more than this share of it is dropped. It is used again when less than the other share is.
+UNUSED = 0.5
+USED = 0.4
+
+# A file is played too slowly when its schedule is put off by more than the first share of the time.
+SLOW = 0.1
+QUICK = 0.05
+
+# Fewer dropped inputs prove nothing.
+MIN_DROPPED = 3
+
+# Looks come several times in this time. After a longer pause the program was suspended.
+MAX_LOOK_GAP_NS = NS_PER_S
+
+# Reasons for which an input is dropped before it is counted as captured, and after it. The others are intended (a
+# closed gate, a pause), or concern text.
+BEFORE_CAPTURE = ("no_time", "out_of_order", "corrupt", "overflow")
+AFTER_CAPTURE = ("busy", "late", "wrong_rate", "encoder_failed", "fusion_failed")
+
+OVERLOADED = "{come} too late to be used: the machine is overloaded; {advice}"
+STALE = (
+    "{come} too late to be used, although the encoder is quick: the source gives wrong times, or its network is slow"
+)
+
+# What is told of each reason. The other words depend on the modality.
+REASONS: Mapping[str, str] = {
+    "busy": OVERLOADED,
+    "no_time": "{have} no time and cannot be used: change the encoding in the camera's settings, or convert the file",
+    "out_of_order": "{have} a time before that of an earlier one and cannot be used: convert the file",
+    "corrupt": "{are} damaged and cannot be used: a cable, a network or a file loses data",
+    "overflow": "{are} lost between the device and the daemon: the machine is overloaded; {advice}",
+    "wrong_rate": "{have} another sample rate than the bundle wants",
+    "encoder_failed": "cannot be encoded: the log has the error",
+    "fusion_failed": "cannot be fused: the log has the error",
+}
+
+PICTURES = {"subject": "the pictures", "come": "come", "have": "have", "are": "are"}
+SOUND = {"subject": "the sound", "come": "comes", "have": "has", "are": "is"}
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The counters at one instant."""
+
+    at_ns: int
+    captured: int = 0
+    encoded: int = 0
+    put_off_ns: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What became of one sense in a time: the share that was dropped, the main reason, and the encoder's rate.
+
+    `put_off` is the share of the time by which a file's schedule was put off.
+    """
+
+    dropped: float
+    count: int
+    reason: str | None
+    encoded_hz: float
+    put_off: float
+
+
+def use_between(before: Snapshot, after: Snapshot) -> Use:
+    """Return what became of a sense between two snapshots. Sound is captured in blocks and encoded in patches."""
+    counts = {
+        reason: after.dropped.get(reason, 0) - before.dropped.get(reason, 0)
+        for reason in (*BEFORE_CAPTURE, *AFTER_CAPTURE)
+    }
+    duration_ns = max(1, after.at_ns - before.at_ns)
+    lost, unused = (sum(counts[reason] for reason in reasons) for reasons in (BEFORE_CAPTURE, AFTER_CAPTURE))
+    encoded = after.encoded - before.encoded
+    offered = after.captured - before.captured + lost
+    prepared = max(encoded + counts["busy"] + counts["encoder_failed"], unused)
+    shares = {reason: counts[reason] / max(1, offered) for reason in BEFORE_CAPTURE}
+    shares |= {reason: counts[reason] / max(1, prepared) for reason in AFTER_CAPTURE}
+    used = (1 - lost / max(1, offered)) * (1 - unused / max(1, prepared))
+    put_off_ns = after.put_off_ns - before.put_off_ns
+    return Use(
+        dropped=1 - used,
+        count=lost + unused,
+        reason=max(shares, key=shares.__getitem__) if lost + unused else None,
+        encoded_hz=encoded * NS_PER_S / duration_ns,
+        put_off=min(1.0, put_off_ns / duration_ns),
+    )
+
+
+class UsageJudge:
+    """Judges one sense of one source. Used by one thread, which looks several times a second.
+
+    A complaint begins when more than half has been dropped for `window_ns`. It stays until less is dropped for as long.
+    Its share is that of its first window, so that its text does not change with every look.
+    """
+
+    def __init__(self, modality: Modality, window_ns: int, *, has_fps: bool = False) -> None:
+        """`has_fps`: the setting `camera.fps` applies to this sense."""
+        self._modality = modality
+        self._window_ns = window_ns
+        self._has_fps = has_fps
+        self._before: Snapshot | None = None
+        self._last_ns = 0
+        self._looks = self._short_looks = 0
+        self._reason: str | None = None
+        self._complaint: Complaint | None = None
+
+    def look(self, counters: Counters, now_ns: int, is_short: Callable[[], bool]) -> Complaint | None:
+        """Return the complaint about the use of this sense, or None.
+
+        `is_short` returns whether the daemon lacks processor time now. It is called only if it matters.
+        """
+        now = Snapshot(now_ns, counters.captured, counters.encoded, counters.put_off_ns, dict(counters.dropped))
+        suspended_ns, self._last_ns = now_ns - self._last_ns - MAX_LOOK_GAP_NS, now_ns
+        if self._before is None or suspended_ns > 0:
+            self._begin(now)
+            return self._complaint
+        use = use_between(self._before, now)
+        self._looks += 1
+        self._short_looks += use.reason == "late" and is_short()
+        is_complete = now_ns - self._before.at_ns >= self._window_ns
+        if self._complaint is None:
+            is_bad = use.dropped > UNUSED or use.put_off > SLOW
+            if is_bad and is_complete and (use.count >= MIN_DROPPED or use.put_off > SLOW):
+                self._complain(use)
+            if not is_bad or self._complaint is not None:
+                self._begin(now)
+        elif is_complete:
+            if use.dropped < USED and use.put_off < QUICK:
+                self._complaint = self._reason = None
+            elif use.dropped > UNUSED and self._told(use) != self._reason:
+                self._complain(use)
+            self._begin(now)
+        return self._complaint
+
+    def _begin(self, now: Snapshot) -> None:
+        self._before = now
+        self._looks = self._short_looks = 0
+
+    def _told(self, use: Use) -> str | None:
+        """Return the reason as it is told: what is late is `busy` where the daemon lacks processor time."""
+        if use.dropped <= UNUSED:
+            return None
+        least = 0.25 if self._reason == "busy" else 0.5  # so that the text does not change to and fro
+        is_short = use.reason == "late" and self._short_looks > least * self._looks
+        return "busy" if is_short else use.reason
+
+    def _complain(self, use: Use) -> None:
+        self._reason = self._told(use)
+        if self._reason is None:
+            pace = round(100 * (1 - use.put_off))
+            text = f"the file is played at {pace} % of its pace: the machine is overloaded; {self._advice(0)}"
+            self._complaint = Complaint(text, reopens=False)
+            return
+        words = PICTURES if self._modality == "image" else SOUND
+        text = REASONS.get(self._reason, STALE).format(advice=self._advice(use.encoded_hz), **words)
+        self._complaint = Complaint(f"{round(100 * use.dropped)} % of {words['subject']} {text}", reopens=False)
+
+    def _advice(self, encoded_hz: float) -> str:
+        gate = "motion" if self._modality == "image" else "sound"
+        other = f"use gates.{gate}, an accelerator or a smaller model"
+        if not self._has_fps or encoded_hz == 0:
+            return other
+        fps = f"{math.floor(encoded_hz)}" if encoded_hz >= 1 else f"{encoded_hz:.1g}"
+        return f"set camera.fps to {fps} or less, or {other}"

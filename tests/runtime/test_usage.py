@@ -1,0 +1,159 @@
+"""What is delivered and not used is named: by a table of counters, and by properties."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.core.records import Counters, Modality
+from daemon.core.timing import NS_PER_S
+from daemon.runtime.liveness import Complaint
+from daemon.runtime.usage import AFTER_CAPTURE, BEFORE_CAPTURE, Snapshot, UsageJudge, use_between
+
+WINDOW_S = 2.5
+LOOK_S = 0.25
+
+
+class Sense:
+    """One sense and its judge. `pass_time` adds counts at a steady rate, and looks four times a second."""
+
+    def __init__(self, modality: Modality = "image", *, has_fps: bool = True, is_short: bool = False) -> None:
+        self.counters = Counters()
+        self.judge = UsageJudge(modality, round(WINDOW_S * NS_PER_S), has_fps=has_fps)
+        self.is_short = is_short
+        self.now_s = 1000.0
+        self.told: list[Complaint | None] = []
+
+    def pass_time(self, seconds: float, *, captured: float = 0, encoded: float = 0, **dropped: float) -> str | None:
+        """Let time pass with so many counts a second. Return the complaint at its end."""
+        counts = {"captured": captured, "encoded": encoded, **dropped}
+        done = dict.fromkeys(counts, 0)
+        for look in range(1, round(seconds / LOOK_S) + 1):
+            for name, rate in counts.items():
+                added = round(rate * look * LOOK_S) - done[name]
+                done[name] += added
+                if name in ("captured", "encoded", "put_off_ns"):
+                    setattr(self.counters, name, getattr(self.counters, name) + added)
+                else:
+                    self.counters.drop(name, added)
+            self.now_s += LOOK_S
+            self.look()
+        return None if self.told[-1] is None else self.told[-1].reason
+
+    def look(self) -> None:
+        found = self.judge.look(self.counters, round(self.now_s * NS_PER_S), lambda: self.is_short)
+        if not self.told or self.told[-1] != found:
+            self.told.append(found)
+
+
+OVERLOADED = "too late to be used: the machine is overloaded"
+
+
+@pytest.mark.parametrize(
+    ("modality", "rates", "is_short", "expected"),
+    [
+        ("image", {"captured": 30, "encoded": 30}, False, None),
+        ("image", {"captured": 30, "encoded": 16, "busy": 14}, False, None),
+        ("image", {"captured": 30, "gate_closed": 30}, False, None),
+        ("image", {"captured": 30, "paused": 30, "closed": 30, "bundle": 30, "stopped": 30}, False, None),
+        ("image", {"captured": 36, "encoded": 12, "busy": 24}, False,
+         f"67 % of the pictures come {OVERLOADED}; set camera.fps to 12 or less, "
+         "or use gates.motion, an accelerator or a smaller model"),
+        ("image", {"captured": 2, "encoded": 0.4, "busy": 1.6}, False,
+         f"80 % of the pictures come {OVERLOADED}; set camera.fps to 0.4 or less, "
+         "or use gates.motion, an accelerator or a smaller model"),
+        ("audio", {"captured": 52, "encoded": 4, "busy": 16}, False,
+         f"80 % of the sound comes {OVERLOADED}; use gates.sound, an accelerator or a smaller model"),
+        ("image", {"captured": 100, "encoded": 100, "late": 84}, True,
+         f"84 % of the pictures come {OVERLOADED}; set camera.fps to 100 or less, "
+         "or use gates.motion, an accelerator or a smaller model"),
+        ("image", {"captured": 100, "encoded": 100, "late": 84}, False,
+         "84 % of the pictures come too late to be used, although the encoder is quick: "
+         "the source gives wrong times, or its network is slow"),
+        ("image", {"captured": 10, "gate_closed": 10, "late": 2}, False,  # repeated behind a closed gate
+         "100 % of the pictures come too late to be used, although the encoder is quick: "
+         "the source gives wrong times, or its network is slow"),
+        ("image", {"no_time": 25}, False,
+         "100 % of the pictures have no time and cannot be used: "
+         "change the encoding in the camera's settings, or convert the file"),
+        ("audio", {"captured": 16, "encoded": 4, "no_time": 24}, False,
+         "60 % of the sound has no time and cannot be used: "
+         "change the encoding in the camera's settings, or convert the file"),
+        ("image", {"captured": 12, "encoded": 12, "out_of_order": 24}, False,
+         "67 % of the pictures have a time before that of an earlier one and cannot be used: convert the file"),
+        ("image", {"captured": 4, "encoded": 4, "corrupt": 20}, False,
+         "83 % of the pictures are damaged and cannot be used: a cable, a network or a file loses data"),
+        ("audio", {"captured": 8, "encoded": 4, "overflow": 32}, False,
+         "80 % of the sound is lost between the device and the daemon: the machine is overloaded; "
+         "use gates.sound, an accelerator or a smaller model"),
+        ("image", {"captured": 30, "encoder_failed": 30}, False,
+         "100 % of the pictures cannot be encoded: the log has the error"),
+        ("image", {"captured": 24, "encoded": 12, "busy": 8, "corrupt": 16}, False,
+         # each drops 40 %, and together they drop more than half
+         "64 % of the pictures are damaged and cannot be used: a cable, a network or a file loses data"),
+        ("image", {"captured": 30, "encoded": 30, "put_off_ns": 0.52 * NS_PER_S}, False,
+         "the file is played at 48 % of its pace: the machine is overloaded; "
+         "use gates.motion, an accelerator or a smaller model"),
+        ("image", {"captured": 30, "encoded": 30, "put_off_ns": 0.08 * NS_PER_S}, False, None),
+    ],
+)  # fmt: skip
+def test_the_complaint_names_the_share_the_reason_and_what_helps(
+    modality: Modality, rates: dict[str, float], is_short: bool, expected: str | None
+) -> None:
+    sense = Sense(modality, has_fps=modality == "image", is_short=is_short)
+    assert sense.pass_time(10, **rates) == expected
+    assert len(sense.told) <= 2, "it is told once"
+
+
+def test_it_begins_after_the_window_and_ends_when_most_is_used_again() -> None:
+    sense = Sense()
+    assert sense.pass_time(4, captured=30, encoded=30) is None
+    assert sense.pass_time(WINDOW_S - LOOK_S, captured=30, encoded=10, busy=20) is None
+    assert sense.pass_time(3 * LOOK_S, captured=30, encoded=10, busy=20) is not None
+    assert sense.pass_time(60, captured=30, encoded=10 + 6, busy=20 - 6) is not None, "it does not come and go"
+    assert sense.pass_time(2 * WINDOW_S, captured=30, encoded=25, busy=5) is None
+    assert len(sense.told) == 3
+
+
+def test_another_reason_is_told_again() -> None:
+    sense = Sense()
+    assert "overloaded" in (sense.pass_time(5, captured=30, encoded=10, busy=20) or "")
+    assert "no time" in (sense.pass_time(5, no_time=30) or "")
+
+
+def test_a_single_picture_proves_nothing() -> None:
+    assert Sense().pass_time(10, corrupt=0.2) is None
+
+
+def test_a_suspended_program_proves_nothing() -> None:
+    sense = Sense()
+    sense.pass_time(4, captured=30, encoded=30)
+    sense.now_s += 60
+    sense.counters.drop("late", 30)
+    sense.look()
+    assert sense.pass_time(10, captured=30, encoded=30) is None
+
+
+counts = st.fixed_dictionaries({reason: st.integers(0, 100) for reason in (*BEFORE_CAPTURE, *AFTER_CAPTURE)})
+
+
+@given(st.integers(0, 100), st.integers(0, 100), counts, st.integers(0, 10**10))
+def test_a_share_is_a_share(captured: int, encoded: int, dropped: dict[str, int], put_off_ns: int) -> None:
+    use = use_between(Snapshot(0), Snapshot(NS_PER_S, captured, encoded, put_off_ns, dropped))
+    assert 0 <= use.dropped <= 1
+    assert 0 <= use.put_off <= 1
+    assert (use.reason is None) == (use.count == 0) == (not any(dropped.values()))
+    assert use.dropped > 0 or use.count == 0
+    assert use.reason is None or dropped[use.reason] > 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 10), st.integers(0, 10)), max_size=200))
+def test_complaints_change_at_most_once_in_a_window(looks: list[tuple[int, int, int]]) -> None:
+    """So health is not published with every look."""
+    sense = Sense()
+    for captured, encoded, busy in looks:
+        sense.counters.captured += captured
+        sense.counters.encoded += encoded
+        sense.counters.drop("busy", busy)
+        sense.now_s += LOOK_S
+        sense.look()
+    assert len(sense.told) <= 2 + len(looks) * LOOK_S / WINDOW_S
