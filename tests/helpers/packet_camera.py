@@ -156,8 +156,8 @@ class _Session:
     def _send_all(self) -> None:
         """Send everything that falls due, in the order of time."""
         camera = self._camera
-        tracks = {name: _Track(camera, name, self._send) for name in camera.tracks}
-        began = time.monotonic()
+        began, wall_s = time.monotonic(), time.time()
+        tracks = {name: _Track(camera, name, wall_s, self._send) for name in camera.tracks}
         try:
             while not self._gone.is_set():
                 track = min(tracks.values(), key=_Track.due_s)
@@ -171,8 +171,9 @@ class _Session:
 class _Track:
     """The packets of one track, and when each is due."""
 
-    def __init__(self, camera: PacketCamera, name: str, send: Send) -> None:
-        self._camera, self._name, self._send_packet = camera, name, send
+    def __init__(self, camera: PacketCamera, name: str, wall_s: float, send: Send) -> None:
+        """`wall_s` is the wall time of PLAY."""
+        self._camera, self._name, self._wall_s, self._send_packet = camera, name, wall_s, send
         self._ssrc = random.getrandbits(32)
         self._first = camera.first_timestamps.get(name, random.getrandbits(31))
         self._sequence = random.getrandbits(15)
@@ -190,7 +191,8 @@ class _Track:
         timestamp = self._first + round(at_s * HZ[self._name])
         if at_s == self._report_s:
             self._report_s += self._camera.report_every_s
-            wall_s = time.time() + self._camera.clock_s[self._name]
+            # the scheduled time, because a busy machine sends later
+            wall_s = self._wall_s + at_s + self._camera.clock_s[self._name]
             self._send_packet(self._name, True, sender_report(self._ssrc, wall_s, timestamp))
             return
         if self._name == "audio":
