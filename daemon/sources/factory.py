@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from daemon.config.streams import CameraConfig, PictureConfig, StreamConfig, is_url
 from daemon.core.ports import Source
@@ -73,6 +74,12 @@ def stall_after_s(camera: CameraConfig) -> float:
     return max(camera.stall_after_s, MISSED_FRAMES / camera.fps if camera.fps else 0.0)
 
 
+def is_playlist(url: str) -> bool:
+    """Return whether the URL is that of an HLS playlist."""
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and parts.path.lower().endswith(".m3u8")
+
+
 def _watch(expects: set[Modality], needed: frozenset[Modality], stall_s: float, kind: str) -> Expectation:
     opening_s = stall_s + OPENING_S[kind]
     return Expectation(needed & expects, round(stall_s * NS_PER_S), round(opening_s * NS_PER_S))
@@ -94,6 +101,10 @@ def _camera(
         from daemon.sources.network import MIN_READ_TIMEOUT_S, NetworkCamera
 
         read_timeout_s = max(MIN_READ_TIMEOUT_S, stall_after_s(camera))
+        if is_playlist(str(device)):
+            from daemon.sources.hls import HlsCamera
+
+            return HlsCamera(str(device), counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s)
         return NetworkCamera(str(device), counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s)
     if camera.is_file:
         from daemon.sources.replay import Recording, ReplaySource
