@@ -7,7 +7,7 @@ from threading import Event
 
 from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver
-from daemon.core.records import Counters, Modality, moved
+from daemon.core.records import Counters, Modality, delayed, moved
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, seconds_until
 from daemon.sources.hls_download import Download, Fetched
 from daemon.sources.hls_position import Position
@@ -164,4 +164,5 @@ class _Player:
                 stop.wait(seconds_until(due_ns))
             if stop.is_set():
                 return
-            self._deliver(moved(item, offset_ns))
+            delay_ns = due_ns - end_ns - offset_ns
+            self._deliver(delayed(moved(item, offset_ns), delay_ns))
