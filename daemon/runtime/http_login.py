@@ -11,7 +11,7 @@ from urllib.parse import unquote
 ALGORITHMS = {"SHA-256": "sha256", "MD5": "md5"}
 SESSION = "-SESS"
 
-CHALLENGE = re.compile(r"(?:^|,)\s*(basic|digest)\s+(?!=)", re.IGNORECASE)
+CHALLENGE = re.compile(r"(?:^|,)\s*(basic|digest)(?=\s|,|$)(?!\s*=)", re.IGNORECASE)
 PARAMETER = re.compile(r'([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
@@ -85,9 +85,9 @@ class Login:
 def _parse(header: str) -> list[tuple[str, dict[str, str]]]:
     """Return scheme and parameters of each challenge in a header. Several may stand in one."""
     starts = [*CHALLENGE.finditer(header)]
-    ends = [*(start.start() for start in starts[1:]), len(header)]
     parsed = []
-    for start, end in zip(starts, ends, strict=True):
+    for number, start in enumerate(starts):
+        end = starts[number + 1].start() if number + 1 < len(starts) else len(header)
         parameters = {
             name.lower(): re.sub(r"\\(.)", r"\1", quoted) or plain
             for name, quoted, plain in PARAMETER.findall(header[start.end() : end])

@@ -4,7 +4,7 @@ import http.client
 import ssl
 from collections.abc import Mapping
 from threading import Event
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from daemon.runtime.deadline_stream import DeadlineStream
 from daemon.runtime.http_login import Login
@@ -25,6 +25,10 @@ TARGET_CHARACTERS = "%/:=&?~+!$,;'@()*[]|"
 
 # ssl.OP_LEGACY_SERVER_CONNECT, which has a name from Python 3.12 on.
 LEGACY_SERVER_CONNECT = 0x4
+
+
+class RedirectError(http.client.HTTPException):
+    """A redirect that is not followed. The message names no URL."""
 
 
 class HttpResponse:
@@ -88,7 +92,7 @@ class HttpSession:
         """Return the response after login and redirects, whatever its status.
 
         The content of the response before must be read, or `close` called.
-        Raises Stopped, OSError, ValueError for a URL that is none, and HTTPException when the answer is not HTTP.
+        Raises Stopped, OSError, RedirectError, ValueError for an invalid URL, and HTTPException for what is not HTTP.
         """
         url, login = self._url, self._login
         is_answered = False
@@ -104,7 +108,7 @@ class HttpSession:
             else:
                 return HttpResponse(answer)
             self._discard(answer)
-        raise http.client.HTTPException(f"redirects more than {MAX_REQUESTS} times")
+        raise RedirectError(f"redirects more than {MAX_REQUESTS} times")
 
     def wait_up_to(self, timeout_s: float) -> None:
         """Set how long each further wait for the content of the current response may last."""
@@ -190,10 +194,12 @@ def _login_of(url: str) -> Login | None:
 
 
 def _redirected(url: str, location: str) -> str:
-    target = urljoin(url, location)
+    before = urlsplit(url)
+    # without the login, which a relative location would take over
+    target = urljoin(urlunsplit(before._replace(netloc=before.netloc.rpartition("@")[2])), location)
     parts = urlsplit(target)
     if parts.scheme not in PORTS or not parts.hostname:
-        raise http.client.HTTPException("redirects to something else than http")
+        raise RedirectError("redirects to something else than http or https")
     return target
 
 

@@ -15,7 +15,7 @@ from daemon.core.ports import Deliver, Source
 from daemon.core.records import Counters, Frame, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.runtime.deadline_stream import Stopped
-from daemon.runtime.http_session import HttpResponse, HttpSession
+from daemon.runtime.http_session import HttpResponse, HttpSession, RedirectError
 from daemon.sources.container import NO_ANSWER, REFUSALS, failure
 from daemon.sources.http_content import HEAD_BYTES, Content, conditions_of, content_of
 from daemon.sources.http_pictures import HttpPictures
@@ -108,6 +108,8 @@ class HttpCamera:
                 raise SourceError(f"{label}: {reception.step}: {NO_ANSWER}: {hint}") from None
             except (http.client.IncompleteRead, http.client.RemoteDisconnected):
                 raise SourceError(f"{label}: {reception.step}: the connection was cut") from None
+            except RedirectError as error:
+                raise SourceError(f"{label}: {error}") from None
             except (OSError, ValueError, http.client.HTTPException) as error:
                 raise failure(label, reception.step, error) from None
         if self._reader is not None:

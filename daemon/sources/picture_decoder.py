@@ -40,27 +40,27 @@ class PictureDecoder:
     """Decodes pictures one by one, in the calling thread."""
 
     def __init__(self) -> None:
-        self._contexts: dict[str, av.VideoCodecContext] = {}
+        # a new decoder for each picture would cost a tenth more
+        self._jpeg = _decoder("mjpeg")
 
     def decode(self, data: bytes) -> av.VideoFrame:
         """Return the picture. Raises InputError when it is damaged, too large or of an unknown format."""
         name = decoder_of(data[:SIGNATURE_BYTES])
         if name is None:
             raise InputError("not a picture that can be decoded")
+        # the other decoders would blend a picture with the one before, as in an animation
+        decoder = self._jpeg if name == "mjpeg" else _decoder(name)
         try:
-            frames = self._context(name).decode(av.Packet(data))
+            frames = decoder.decode(av.Packet(data))
         except (av.FFmpegError, ValueError) as error:
-            # the next picture begins with a decoder without memory of this one
-            del self._contexts[name]
             raise InputError(f"a {name} picture cannot be decoded: {error}") from error
         if not frames or frames[0].is_corrupt:
             raise InputError(f"a {name} picture is damaged")
         return frames[0]
 
-    def _context(self, name: str) -> av.VideoCodecContext:
-        if name not in self._contexts:
-            context = cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
-            context.thread_count = 1
-            context.options = {"max_pixels": str(MAX_PIXELS)}
-            self._contexts[name] = context
-        return self._contexts[name]
+
+def _decoder(name: str) -> av.VideoCodecContext:
+    decoder = cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
+    decoder.thread_count = 1
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}
+    return decoder
