@@ -246,9 +246,9 @@ def test_playlists_go_to_the_source_that_plays_them(
 
 
 def test_a_handshake_that_never_ends_is_an_error() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        with pytest.raises(SourceError, match=r"cannot be opened: no answer in time: waited 2\.5 s"):
-            CameraRun(f"https://127.0.0.1:{mute.getsockname()[1]}/").pictures(1)
+    message = r"cannot be opened: no answer in time: waited 2\.5 s"
+    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(SourceError, match=message):
+        CameraRun(f"https://127.0.0.1:{mute.getsockname()[1]}/").pictures(1)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -257,10 +257,10 @@ def test_a_camera_that_accepts_and_says_nothing_can_be_stopped(scheme: str) -> N
         run = CameraRun(f"{scheme}://127.0.0.1:{mute.getsockname()[1]}/", stall_after_s=3600)
         thread = threading.Thread(target=run.pictures, args=(1,))
         thread.start()
-        mute.accept()
-        began_ns = monotonic_ns()
-        run.stop.set()
-        thread.join(5)
+        with mute.accept()[0]:
+            began_ns = monotonic_ns()
+            run.stop.set()
+            thread.join(5)
         assert monotonic_ns() - began_ns < 2 * NS_PER_S
 
 
