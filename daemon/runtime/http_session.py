@@ -34,8 +34,10 @@ class RedirectError(http.client.HTTPException):
 class HttpResponse:
     """The answer to a request. Its content is read as it arrives."""
 
-    def __init__(self, answer: http.client.HTTPResponse) -> None:
+    def __init__(self, answer: http.client.HTTPResponse, url: str) -> None:
         self._answer = answer
+        # after redirects, without a login
+        self.url = _without_login(url)
         self._rest = answer.length
         self.status = answer.status
         # as declared; None: unknown
@@ -74,7 +76,7 @@ class HttpResponse:
 
 
 class HttpSession:
-    """Sends GET requests for one URL. The connection stays open between requests where the server allows.
+    """Sends GET requests for one URL, and for others that belong to it. The connection stays open where it can.
 
     Certificates are not verified, because cameras make their own. Proxies are not used.
     """
@@ -88,13 +90,17 @@ class HttpSession:
         self._connection: _Connection | None = None
         self._tls: ssl.SSLContext | None = None
 
-    def get(self, headers: Mapping[str, str]) -> HttpResponse:
-        """Return the response after login and redirects, whatever its status.
+    def get(self, headers: Mapping[str, str], other: str | None = None) -> HttpResponse:
+        """Return the response after login and redirects, whatever its status. `other`: another URL than the session's.
 
+        The login of the session's URL is sent to no other host.
         The content of the response before must be read, or `close` called.
         Raises Stopped, OSError, RedirectError, ValueError for an invalid URL, and HTTPException for what is not HTTP.
         """
         url, login = self._url, self._login
+        if other is not None:
+            login = _login_of(other) or (login if _is_same_host(url, other) else None)
+            url = other
         is_answered = False
         for _ in range(MAX_REQUESTS):
             answer = self._exchange(url, login, headers)
@@ -106,7 +112,7 @@ class HttpSession:
             elif answer.status == 401 and login and login.learn(challenges, was_refused=is_answered):
                 is_answered = True
             else:
-                return HttpResponse(answer)
+                return HttpResponse(answer, url)
             self._discard(answer)
         raise RedirectError(f"redirects more than {MAX_REQUESTS} times")
 
@@ -193,10 +199,14 @@ def _login_of(url: str) -> Login | None:
     return Login(user_info) if user_info else None
 
 
+def _without_login(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 def _redirected(url: str, location: str) -> str:
-    before = urlsplit(url)
     # without the login, which a relative location would take over
-    target = urljoin(urlunsplit(before._replace(netloc=before.netloc.rpartition("@")[2])), location)
+    target = urljoin(_without_login(url), location)
     parts = urlsplit(target)
     if parts.scheme not in PORTS or not parts.hostname:
         raise RedirectError("redirects to something else than http or https")

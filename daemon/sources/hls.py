@@ -72,7 +72,8 @@ class HlsCamera:
         label = label_of(self.url)
         self.position.rewind()
         watch = PlaylistWatch(self.url, label, self.position, self.used)
-        download = Download(watch, label, [self.counters[modality] for modality in self.used], self.read_timeout_s)
+        missed = [self.counters[modality] for modality in self.used]
+        download = Download(self.url, watch, label, missed, self.read_timeout_s)
         decoder = SegmentDecoder(self.counters, self.picture, self.sample_rate_hz, self.channel, self.fps)
         download.start()
         try:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from daemon.core.errors import SourceError
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
-from daemon.sources.hls_fetch import fetch
+from daemon.runtime.deadline_stream import Stopped
+from daemon.sources.hls_fetch import Fetcher
 from daemon.sources.hls_playlist import Resource, Segment
 from daemon.sources.hls_position import Listed
 from daemon.sources.hls_segment import Contents, contents_of
@@ -22,6 +23,9 @@ MAX_SEGMENT_BYTES = 32 * 2**20
 
 # A segment that cannot be fetched so often is left out, if the playlist could be loaded in between.
 TRIES = 3
+
+# A request ends 0.2 s after it is stopped. Only the resolution of a name may take longer.
+CLOSE_S = 5.0
 
 # How often the thread looks whether the player has taken the segment that waits.
 LOOK_S = 0.05
@@ -50,11 +54,12 @@ class Download:
     `missed` are the counters of the senses that a lost segment is missing from.
     """
 
-    def __init__(self, watch: PlaylistWatch, label: str, missed: Sequence[Counters], timeout_s: float) -> None:
+    def __init__(
+        self, url: str, watch: PlaylistWatch, label: str, missed: Sequence[Counters], timeout_s: float
+    ) -> None:
         self._watch = watch
         self._label = label
         self._missed = missed
-        self._timeout_s = timeout_s
         self._pending: deque[Listed] = deque()
         self._header: tuple[Resource, bytes] | None = None
         self._tries = 0
@@ -67,6 +72,7 @@ class Download:
         self._fetch_failure: Exception | None = None
         self._has_finished = False
         self._stop = threading.Event()
+        self._fetcher = Fetcher(url, label, timeout_s, self._stop)
         self._thread = threading.Thread(target=self._run, name="hls segments", daemon=True)
 
     @property
@@ -84,9 +90,9 @@ class Download:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread. Waits for a request that is under way, which has deadlines of its own."""
+        """End the thread. A request that is under way ends soon."""
         self._stop.set()
-        self._thread.join(3 * self._timeout_s)
+        self._thread.join(CLOSE_S)
 
     def next(self, timeout_s: float) -> Fetched | None:
         """Return the next segment, or None when there is none within `timeout_s`."""
@@ -99,9 +105,13 @@ class Download:
         try:
             while not self._stop.is_set() and not self._has_finished:
                 self._step()
+        except Stopped:
+            pass  # nobody waits for what is under way
         except Exception as error:  # noqa: BLE001  (the player raises it)
             self._load_failure = error
-        self._has_finished = True
+        finally:
+            self._fetcher.close()
+            self._has_finished = True
 
     def _step(self) -> None:
         """Load the playlist if that is due, or else fetch a segment, or else wait."""
@@ -118,7 +128,7 @@ class Download:
 
     def _load(self) -> None:
         try:
-            self._pending.extend(self._watch.load(self._timeout_s, self._stop))
+            self._pending.extend(self._watch.load(self._fetcher))
         except SourceError as error:
             self._load_failure = error
         else:
@@ -161,7 +171,7 @@ class Download:
     def _fetched(self, listed: Listed) -> Fetched:
         """Return the segment with its content. Raises SourceError when it cannot be fetched or read."""
         segment = listed.segment
-        data = self._header_of(segment) + self._content(segment.resource, MAX_SEGMENT_BYTES)
+        data = self._header_of(segment) + self._fetcher.fetch(segment.resource, MAX_SEGMENT_BYTES).content
         try:
             contents = contents_of(data)
         except SourceError as error:
@@ -174,11 +184,8 @@ class Download:
         if segment.header is None:
             return b""
         if self._header is None or self._header[0] != segment.header:
-            self._header = (segment.header, self._content(segment.header, MAX_HEADER_BYTES))
+            self._header = (segment.header, self._fetcher.fetch(segment.header, MAX_HEADER_BYTES).content)
         return self._header[1]
-
-    def _content(self, resource: Resource, max_bytes: int) -> bytes:
-        return fetch(resource, self._label, max_bytes, self._timeout_s, self._stop)
 
     def _count(self, segments: int) -> None:
         for counters in self._missed if segments else ():

@@ -116,23 +116,16 @@ def choose_variant(variants: tuple[Variant, ...], needs_picture: bool) -> Varian
 
 
 def resolve(base: str, reference: str) -> str:
-    """Return the URL of a reference in a playlist.
-
-    User and password of `base` are sent to the same scheme, host and port only.
-    Raises SourceError where it is neither http nor https.
-    """
+    """Return the URL of a reference in a playlist. Raises SourceError where it is neither http nor https."""
     try:
         url = urljoin(base, reference)
-        parts, origin = urlsplit(url), urlsplit(base)
-        where, here = ((part.scheme, part.hostname, part.port) for part in (parts, origin))
+        parts = urlsplit(url)
+        _ = parts.port
     except ValueError:
         raise SourceError("the playlist names an invalid URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SourceError(f"the playlist names a URL of {parts.scheme[:20]}, expected http or https")
-    if where == here and "@" not in parts.netloc:
-        login, separator, _ = origin.netloc.rpartition("@")
-        parts = parts._replace(netloc=f"{login}{separator}{parts.netloc}")
-    return parts.geturl()
+    return url
 
 
 class _Parser:

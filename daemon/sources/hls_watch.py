@@ -1,12 +1,11 @@
 """Loads the playlist of an HLS stream whenever a new segment is expected."""
 
 import logging
-from threading import Event
 
 from daemon.core.errors import SourceError
 from daemon.core.records import Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.sources.hls_fetch import fetch
+from daemon.sources.hls_fetch import Fetcher
 from daemon.sources.hls_playlist import MediaPlaylist, Resource, Variant, choose_variant, parse_playlist
 from daemon.sources.hls_position import Listed, Position
 
@@ -41,14 +40,14 @@ class PlaylistWatch:
         """The time between two loads while a segment is expected."""
         return min(MAX_STEP_NS, max(MIN_STEP_NS, self.target_ns // STEP_PART))
 
-    def load(self, timeout_s: float, stop: Event) -> list[Listed]:
+    def load(self, fetcher: Fetcher) -> list[Listed]:
         """Load the playlist. Return the segments that are new.
 
         Raises SourceError when it cannot be loaded or played. Then the next load begins at the configured URL.
         """
         self.next_load_ns = monotonic_ns() + MAX_STEP_NS
         try:
-            playlist = self._media_playlist(timeout_s, stop)
+            playlist = self._media_playlist(fetcher)
         except SourceError:
             self._media = self._configured
             raise
@@ -69,11 +68,11 @@ class PlaylistWatch:
         is_late = now_ns - self._changed_ns > 2 * self.target_ns
         return self.target_ns // 2 if is_late else self.step_ns
 
-    def _media_playlist(self, timeout_s: float, stop: Event) -> MediaPlaylist:
-        loaded = self._loaded(self._media, timeout_s, stop)
+    def _media_playlist(self, fetcher: Fetcher) -> MediaPlaylist:
+        loaded = self._loaded(fetcher)
         if isinstance(loaded, tuple):
             self._media = self._chosen(loaded).resource
-            loaded = self._loaded(self._media, timeout_s, stop)
+            loaded = self._loaded(fetcher)
         if isinstance(loaded, tuple):
             raise SourceError(f"{self._label}: its playlists name playlists of playlists")
         return loaded
@@ -84,9 +83,13 @@ class PlaylistWatch:
             log.warning("%s: the sound has a playlist of its own, which is not supported", self._label)
         return variant
 
-    def _loaded(self, resource: Resource, timeout_s: float, stop: Event) -> MediaPlaylist | tuple[Variant, ...]:
-        data = fetch(resource, self._label, MAX_PLAYLIST_BYTES, timeout_s, stop)
+    def _loaded(self, fetcher: Fetcher) -> MediaPlaylist | tuple[Variant, ...]:
+        file = fetcher.fetch(self._media, MAX_PLAYLIST_BYTES)
         try:
-            return parse_playlist(data.decode("utf-8", "replace"), resource.url)
+            loaded = parse_playlist(file.content.decode("utf-8", "replace"), file.url)
         except SourceError as error:
             raise SourceError(f"{self._label}: {error}") from None
+        if isinstance(loaded, MediaPlaylist):
+            # a redirect is followed once, because each may begin a session at the server
+            self._media = Resource(file.url, file.url)
+        return loaded

@@ -22,6 +22,8 @@ RATE_HZ = 16_000
 TIMEOUT_S = 1.0
 DEADLINE_S = 20.0
 
+HEAD = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n"
+
 # of a content of the default
 SEGMENT_PICTURES = FPS // 4
 
@@ -168,7 +170,7 @@ def test_after_a_long_break_it_goes_on_where_it_was() -> None:
         server.fault = Fault(playlist=503, segments=503)
         wait_until(lambda: source.status.failures > 0)
         assert source.status.reason is not None
-        assert "Server returned 5XX" in source.status.reason
+        assert "the playlist cannot be fetched: status 503" in source.status.reason
         server.fault = Fault()
         newest = server.appeared * SEGMENT_PICTURES
         played.wait_for(lambda played: played.numbers[-1] >= newest - 3)
@@ -250,7 +252,7 @@ def test_the_login_goes_to_the_server_of_the_playlist_alone() -> None:
         server.files["master.m3u8"] = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION=80x48\nlist.m3u8?token=t0ken\n"
         server.files["list.m3u8"] = (
             f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.25,\n{server.url}/seg0.ts\n"
-            f"#EXTINF:0.25,\n{other.url}/seg1.ts\n#EXT-X-ENDLIST\n"
+            f"#EXTINF:0.25,\nhttp://localhost:{other.port}/seg1.ts\n#EXT-X-ENDLIST\n"
         )
         played = Played()
         with pytest.raises(SourceError, match="the stream has ended"):
@@ -261,6 +263,16 @@ def test_the_login_goes_to_the_server_of_the_playlist_alone() -> None:
         assert other.authorizations == [None]
 
 
+def test_a_redirect_is_followed_once_and_leads_to_the_segments_too() -> None:
+    made = content()
+    with HlsServer(made).serving() as other, HlsServer(made).serving() as server:
+        server.redirects["/list.m3u8"] = f"http://localhost:{other.port}/live.m3u8?token=1"
+        played = Played().until(f"http://viewer:s3cret@127.0.0.1:{server.port}/list.m3u8", pictures(8))
+        assert_consecutive(played.numbers)
+        assert server.requests == ["/list.m3u8"]
+        assert set(other.authorizations) == {None}
+
+
 def test_errors_name_neither_password_nor_path() -> None:
     with HlsServer(content(), login=("viewer", "right")).serving() as server:
         refused = failing(f"http://viewer:s3cret@127.0.0.1:{server.port}/live.m3u8?pwd=s3cret")
@@ -268,9 +280,6 @@ def test_errors_name_neither_password_nor_path() -> None:
     assert refused.endswith(": refused the login: check user and password in camera.device")
     assert "Connection refused" in absent
     assert "s3cret" not in refused + absent
-
-
-HEAD = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n"
 
 
 BAD = {
