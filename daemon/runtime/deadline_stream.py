@@ -54,6 +54,9 @@ class DeadlineStream:
     def receive_into(self, buffer: Any) -> int:
         """Read at least one byte into the buffer. Return how many; 0 at the end of the stream."""
         while True:
+            # here too, because nothing is waited for where the other side sends faster than is read
+            if self._stop.is_set():
+                raise Stopped
             try:
                 return self._socket.recv_into(buffer)
             except (BlockingIOError, ssl.SSLWantReadError):

@@ -183,6 +183,22 @@ def test_a_stop_is_followed_while_the_camera_sends_nothing() -> None:
     assert monotonic_ns() - asked_ns < 2 * NS_PER_S
 
 
+class Flood:
+    """Sends pictures faster than they can be decoded."""
+
+    def __call__(self, request: Request) -> Iterator[bytes]:
+        yield head("200 OK", MIXED + "b")
+        burst = 16 * part(jpeg(90, size=(640, 480)))
+        while True:
+            yield burst
+
+
+def test_a_stop_is_followed_while_more_comes_than_can_be_read() -> None:
+    with RawHttpServer(Flood()).serving() as server:
+        run = CameraRun(server.url()).pictures(40)
+    assert 40 <= len(run.frames) < 80
+
+
 def test_without_use_for_pictures_an_mjpeg_camera_is_an_error() -> None:
     with RawHttpServer(DIALECTS["usual"]).serving() as server:
         run = CameraRun(server.url(), sound=True, picture=False)
