@@ -74,12 +74,6 @@ def stall_after_s(camera: CameraConfig) -> float:
     return max(camera.stall_after_s, MISSED_FRAMES / camera.fps if camera.fps else 0.0)
 
 
-def is_playlist(url: str) -> bool:
-    """Return whether the URL is that of an HLS playlist."""
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and parts.path.lower().endswith(".m3u8")
-
-
 def _watch(expects: set[Modality], needed: frozenset[Modality], stall_s: float, kind: str) -> Expectation:
     opening_s = stall_s + OPENING_S[kind]
     return Expectation(needed & expects, round(stall_s * NS_PER_S), round(opening_s * NS_PER_S))
@@ -128,7 +122,7 @@ def _network_camera(
     from daemon.sources.http_camera import HttpCamera
 
     playlist = HlsCamera(url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s)
-    if is_playlist(url):
+    if _is_playlist(url):
         return playlist
     return HttpCamera(
         url,
@@ -140,3 +134,9 @@ def _network_camera(
         playlist=playlist,
         other=stream,
     )
+
+
+def _is_playlist(url: str) -> bool:
+    """Return whether the URL is that of an HLS playlist."""
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and parts.path.lower().endswith(".m3u8")

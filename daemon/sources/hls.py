@@ -33,7 +33,6 @@ SHORTEST_WAIT_NS = 5 * NS_PER_MS
 # What a segment needs besides its download, on a busy machine.
 MARGIN_NS = 100 * NS_PER_MS
 
-
 log = logging.getLogger(__name__)
 
 
@@ -118,16 +117,15 @@ class _Player:
         while not stop.is_set():
             if (fetched := self._download.next(CHECK_STOP_S)) is not None:
                 return fetched
-            waited_ns = monotonic_ns() - began_ns
             failure = self._download.failure
-            if failure is not None and (not self._has_begun or self._download.has_finished):
-                raise failure
-            if self._download.has_finished:
+            if self._download.has_finished and failure is None:
                 return None
-            if waited_ns > self._patience_ns():
-                waited_s = waited_ns / NS_PER_S
+            waited_ns = monotonic_ns() - began_ns
+            is_closed = self._download.load_failure is not None and not self._has_begun
+            if self._download.has_finished or is_closed or waited_ns > self._patience_ns():
                 hint = "for a server that is so uneven, raise stall_after_s"
-                raise failure or SourceError(f"{label}: no new segment came for {waited_s:.1f} s; {hint}")
+                waited = f"no new segment came for {waited_ns / NS_PER_S:.1f} s; {hint}"
+                raise failure or SourceError(f"{label}: {waited}")
         return None
 
     def _patience_ns(self) -> int:

@@ -11,17 +11,17 @@ from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.runtime.deadline_stream import Stopped
 from daemon.sources.hls_fetch import Fetcher
-from daemon.sources.hls_playlist import Resource, Segment
+from daemon.sources.hls_playlist import Resource
 from daemon.sources.hls_position import Listed
 from daemon.sources.hls_segment import Contents, contents_of
-from daemon.sources.hls_watch import MAX_STEP_NS, PlaylistWatch
+from daemon.sources.hls_watch import PlaylistWatch
 
 MAX_HEADER_BYTES = 2**20
 
 # 10 s at 25 Mbit/s. Three segments are in memory at most: one is played, one waits, and one is fetched.
 MAX_SEGMENT_BYTES = 32 * 2**20
 
-# A segment that cannot be fetched so often is left out, if the playlist could be loaded in between.
+# A segment that cannot be fetched so often is left out, if a later one can be fetched.
 TRIES = 3
 
 # A request ends 0.2 s after it is stopped. Only the resolution of a name may take longer.
@@ -52,6 +52,7 @@ class Download:
     """Fetches what the playlist names, one segment ahead of the player.
 
     `missed` are the counters of the senses that a lost segment is missing from.
+    `load_failure`: why the playlist cannot be loaded, None if it can.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Download:
         self._missed_ns = 0
         self._starts_anew = False
         self._ready: queue.Queue[Fetched] = queue.Queue(maxsize=1)
-        self._load_failure: Exception | None = None
+        self.load_failure: Exception | None = None
         self._fetch_failure: Exception | None = None
         self._has_finished = False
         self._stop = threading.Event()
@@ -78,7 +79,7 @@ class Download:
     @property
     def failure(self) -> Exception | None:
         """Return why nothing comes, None if no request fails."""
-        return self._load_failure or self._fetch_failure
+        return self.load_failure or self._fetch_failure
 
     @property
     def has_finished(self) -> bool:
@@ -108,7 +109,7 @@ class Download:
         except Stopped:
             pass  # nobody waits for what is under way
         except Exception as error:  # noqa: BLE001  (the player raises it)
-            self._load_failure = error
+            self.load_failure = error
         finally:
             self._fetcher.close()
             self._has_finished = True
@@ -123,34 +124,32 @@ class Download:
         elif watch.has_ended and not self._pending:
             self._has_finished = True
         else:
-            wait_s = seconds_until(watch.next_load_ns)
-            self._stop.wait(min(wait_s, LOOK_S) if self._pending and not watch.has_ended else LOOK_S)
+            wait_s = LOOK_S if watch.has_ended else seconds_until(watch.next_load_ns)
+            self._stop.wait(min(wait_s, LOOK_S) if self._pending else wait_s)
 
     def _load(self) -> None:
         try:
             self._pending.extend(self._watch.load(self._fetcher))
         except SourceError as error:
-            self._load_failure = error
+            self.load_failure = error
         else:
-            self._load_failure = None
+            self.load_failure = None
             self._must_load = False
 
     def _fetch_first(self) -> None:
-        """Fetch the first segment that is pending. Leave it out after several tries."""
+        """Fetch the first segment that is pending."""
         listed = self._pending[0]
+        fetched = None
         try:
             fetched = None if listed.segment.is_gap else self._fetched(listed)
         except SourceError as error:
             self._fetch_failure = error
             self._tries += 1
-            if self._tries < TRIES:
+            if not self._is_lost():
                 self._try_again_later()
                 return
-            fetched = None
         self._pending.popleft()
         self._tries = 0
-        if self._stop.is_set():
-            return
         self._count(listed.missed)
         if fetched is None:
             self._count(1)
@@ -161,17 +160,29 @@ class Download:
         self._missed_ns, self._starts_anew = 0, False
         self._ready.put(fetched)
 
+    def _is_lost(self) -> bool:
+        """Return whether the first segment cannot be fetched although the server works."""
+        if self._tries < TRIES:
+            return False
+        if len(self._pending) == 1:
+            return self._watch.has_ended
+        try:
+            self._fetched(self._pending[-1])
+        except SourceError:
+            return False
+        return True
+
     def _try_again_later(self) -> None:
         # a server that fails is not asked for the segment before it answers for the playlist
         self._must_load = not self._watch.has_ended
-        self._watch.next_load_ns = monotonic_ns() + MAX_STEP_NS
+        self._watch.next_load_ns = monotonic_ns() + self._watch.step_ns
         if self._watch.has_ended:
-            self._stop.wait(MAX_STEP_NS / NS_PER_S)
+            self._stop.wait(self._watch.step_ns / NS_PER_S)
 
     def _fetched(self, listed: Listed) -> Fetched:
         """Return the segment with its content. Raises SourceError when it cannot be fetched or read."""
         segment = listed.segment
-        data = self._header_of(segment) + self._fetcher.fetch(segment.resource, MAX_SEGMENT_BYTES).content
+        data = self._header_of(listed) + self._fetcher.fetch(segment.resource, MAX_SEGMENT_BYTES).content
         try:
             contents = contents_of(data)
         except SourceError as error:
@@ -180,11 +191,13 @@ class Download:
         starts_anew = self._starts_anew or listed.starts_anew
         return Fetched(segment.number, data, contents, listed.arrived_ns, monotonic_ns(), missed_ns, starts_anew)
 
-    def _header_of(self, segment: Segment) -> bytes:
-        if segment.header is None:
+    def _header_of(self, listed: Listed) -> bytes:
+        header = listed.segment.header
+        if header is None:
             return b""
-        if self._header is None or self._header[0] != segment.header:
-            self._header = (segment.header, self._fetcher.fetch(segment.header, MAX_HEADER_BYTES).content)
+        # a server that begins anew may give other content under the same name
+        if self._header is None or self._header[0] != header or listed.starts_anew:
+            self._header = (header, self._fetcher.fetch(header, MAX_HEADER_BYTES).content)
         return self._header[1]
 
     def _count(self, segments: int) -> None:

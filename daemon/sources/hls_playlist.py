@@ -13,6 +13,8 @@ MAX_SEGMENTS = 20_000
 
 MAX_VARIANTS = 200
 
+BYTE_ORDER_MARK = "\ufeff"
+
 # RFC 8216 bounds no duration. Nobody can wait for a longer segment.
 MAX_DURATION_S = 600.0
 
@@ -91,6 +93,7 @@ def parse_playlist(text: str, url: str) -> MediaPlaylist | tuple[Variant, ...]:
 
     `url` is where the playlist was found. Raises SourceError, whose message quotes nothing of the playlist.
     """
+    text = text.removeprefix(BYTE_ORDER_MARK)
     if not text.startswith("#EXTM3U"):
         raise SourceError("is not a playlist: expected #EXTM3U in its first line")
     parser = _Parser(url)

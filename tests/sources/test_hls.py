@@ -160,6 +160,16 @@ def test_an_unstable_server_costs_nothing() -> None:
     assert "missed_segment" not in played.counters["image"].dropped
 
 
+def test_a_segment_that_is_missing_for_good_is_left_out() -> None:
+    with HlsServer(content(segments=20)).serving() as server:
+        server.files["seg4.ts"] = b"damaged"
+        played = Played().until(f"{server.url}/live.m3u8", pictures(20))
+    missing = set(range(played.numbers[0], played.numbers[-1] + 1)) - set(played.numbers)
+    assert missing == set(range(4 * SEGMENT_PICTURES, 5 * SEGMENT_PICTURES))
+    assert played.counters["image"].dropped["missed_segment"] == 1
+    assert sum(block.gap for block in played.blocks) == 2
+
+
 def test_after_a_long_break_it_goes_on_where_it_was() -> None:
     played = Played()
     with (
@@ -179,16 +189,16 @@ def test_after_a_long_break_it_goes_on_where_it_was() -> None:
     assert max(offsets_s) - min(offsets_s) < 0.3, "what waited keeps the time of its capture"
 
 
-@pytest.mark.parametrize("dated", [False, True])
-def test_a_server_that_begins_anew_costs_at_most_one_segment(dated: bool) -> None:
+@pytest.mark.parametrize(("kind", "dated"), [("mpegts", False), ("fmp4", True)])
+def test_a_server_that_begins_anew_costs_at_most_one_segment(kind: str, dated: bool) -> None:
     played = Played()
     with (
-        HlsServer(content(segments=40), dated=dated).serving() as server,
+        HlsServer(content(kind, segments=40), dated=dated).serving() as server,
         supervised(played, f"{server.url}/live.m3u8"),
     ):
         played.wait_for(pictures(20))
         last = server.appeared * SEGMENT_PICTURES
-        server.restart(content(first=500), ahead=0)
+        server.restart(content(kind, first=500), ahead=0)
         played.wait_for(lambda played: played.numbers[-1] >= 515)
     old = [number for number in played.numbers if number < 500]
     new = [number for number in played.numbers if number >= 500]

@@ -62,7 +62,9 @@ def test_a_live_playlist() -> None:
 
 
 def test_windows_line_ends_and_a_target_duration_that_is_too_short() -> None:
-    parsed = parse_playlist("#EXTM3U\r\n#EXT-X-TARGETDURATION:1\r\n#EXTINF:4.5,\r\na.ts\r\n#EXT-X-ENDLIST\r\n", URL)
+    parsed = parse_playlist(
+        "\ufeff#EXTM3U\r\n#EXT-X-TARGETDURATION:1\r\n#EXTINF:4.5,\r\na.ts\r\n#EXT-X-ENDLIST\r\n", URL
+    )
     assert isinstance(parsed, MediaPlaylist)
     assert parsed.target_ns == 4_500_000_000
     assert parsed.has_ended
