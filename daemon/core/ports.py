@@ -16,12 +16,11 @@ class Deliver(Protocol):
 
 
 class Source(Protocol):
-    """A camera, microphone or replay.
+    """A camera, microphone or replay."""
 
-    `drift_ppm` is the speed of the source's clock against this machine's, in parts per million; None: unknown.
-    """
-
-    drift_ppm: float | None
+    @property
+    def drift_ppm(self) -> float | None:
+        """Return the speed of the source's clock against this machine's, in parts per million; None: unknown."""
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Deliver until `stop` is set or the source has reached its end.

@@ -83,11 +83,13 @@ class Frame:
     `planes` is one BGR plane of shape (height, width, 3), or three YUV planes described by `colours`.
     YUV: luma of shape (height, width), both even; the two chroma planes have half the height, half the width,
     both or neither. All planes are uint8. They are read-only by agreement, since a decoder may still refer to them.
+    `delay_ns` is how long after its capture the picture is to be used: 0, or the delay at which segments are played.
     """
 
     content: tuple[Plane, ...] | Deferred[tuple[Plane, ...]]
     captured_ns: int
     colours: Colours = Colours()
+    delay_ns: int = 0
 
     @property
     def planes(self) -> tuple[Plane, ...]:
@@ -132,12 +134,14 @@ class Block:
     """Consecutive mono samples: float32 of shape (n,), in [-1, 1].
 
     `start_ns` is the capture time of the first sample. `gap`: samples were lost just before it.
+    `delay_ns` has the same meaning as that of a frame.
     """
 
     samples: Array
     sample_rate_hz: int
     start_ns: int
     gap: bool = False
+    delay_ns: int = 0
 
     @property
     def end_ns(self) -> int:
@@ -244,12 +248,24 @@ def ended_ns(captured: Captured) -> int:
     return captured.end_ns if isinstance(captured, Block) else captured.captured_ns
 
 
+def delay_of(captured: Captured) -> int:
+    """Return how long after its capture the input is to be used, in nanoseconds."""
+    return 0 if isinstance(captured, Line) else captured.delay_ns
+
+
+def delayed(captured: Captured, by_ns: int) -> Captured:
+    """Return the same input, to be used `by_ns` after its capture. A line is used at once."""
+    return captured if isinstance(captured, Line) else replace(captured, delay_ns=by_ns)
+
+
 def moved(captured: Captured, by_ns: int) -> Captured:
     """Return the same input with its capture time shifted."""
     if by_ns == 0:
         return captured
     if isinstance(captured, Block):
-        return Block(captured.samples, captured.sample_rate_hz, captured.start_ns + by_ns, captured.gap)
+        return Block(
+            captured.samples, captured.sample_rate_hz, captured.start_ns + by_ns, captured.gap, captured.delay_ns
+        )
     return replace(captured, captured_ns=captured.captured_ns + by_ns)
 
 

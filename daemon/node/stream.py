@@ -8,7 +8,7 @@ from functools import partial
 from daemon.config.streams import StreamConfig
 from daemon.core.errors import Refused
 from daemon.core.ports import Deliver
-from daemon.core.records import Captured, Counters, Modality, modality_of, moved
+from daemon.core.records import Captured, Counters, Modality, delay_of, modality_of, moved
 from daemon.core.timing import NS_PER_MS, seconds_until
 from daemon.fusion.fuse import FusionHead, StreamFusion
 from daemon.node.health import StreamHealth, input_health, source_health
@@ -285,7 +285,11 @@ class Stream:
             self.counters[modality].drop("closed")
             return
         self.counters[modality].captured += 1
-        deliver(moved(captured, offsets_ns[modality]))
+        delay_ns = delay_of(captured)
+        if delay_ns:
+            self._publisher.delay_ns = delay_ns
+        # fusion drops what is old when it comes, so what is delayed by design counts from when it is played
+        deliver(moved(captured, offsets_ns[modality] + delay_ns))
 
 
 @dataclass(frozen=True, slots=True)

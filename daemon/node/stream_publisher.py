@@ -42,6 +42,7 @@ class StreamPublisher:
     """Publishes recognitions, events and the state of one stream. Used by the thread that fuses the stream.
 
     With `in_order` it waits for the broker and drops nothing.
+    `delay_ns` is how long after their capture the camera's pictures are used. It is taken out of the published times.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class StreamPublisher:
         self._in_order = in_order
         self._is_patient = False
         self._open: dict[str, Event] = {}
+        self.delay_ns = 0
         self.recognitions = 0
         self.events = 0
 
@@ -94,7 +96,7 @@ class StreamPublisher:
                 stream=self._identity.stream,
                 bundle_id=bundle.id,
                 top=self._top,
-                time=wall_time(recognition.moment.time_ns),
+                time=wall_time(recognition.moment.time_ns - self.delay_ns),
             )
         except InputError as error:
             self._session.counters.drop(NOT_FINITE)
@@ -111,8 +113,8 @@ class StreamPublisher:
             node=self._identity.node,
             stream=self._identity.stream,
             bundle_id=bundle.id,
-            time=wall_time(event.time_ns),
-            started=wall_time(event.started_ns),
+            time=wall_time(event.time_ns - self.delay_ns),
+            started=wall_time(event.started_ns - self.delay_ns),
         )
         wait_s = self._wait_s()
         is_sent = self._session.publish_event(f"{self._identity.stream}/event", payload, wait_s=wait_s)
@@ -126,7 +128,9 @@ class StreamPublisher:
 
     def _publish_state(self, event: Event | None, since_ns: int) -> None:
         label, score = (event.label, event.score) if event else (None, None)
-        payload = state_payload(label=label, score=score, since=wall_time(since_ns), open_labels=list(self._open))
+        payload = state_payload(
+            label=label, score=score, since=wall_time(since_ns - self.delay_ns), open_labels=list(self._open)
+        )
         self._send("state", payload.to_json(), qos=1, retain=True)
 
     def _send(self, kind: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from daemon.config.streams import CameraConfig, PictureConfig, StreamConfig, is_url
 from daemon.core.ports import Source
@@ -120,12 +121,7 @@ def _camera(
 ) -> Source:
     device = camera.device
     if is_url(device):
-        from daemon.sources.network import MIN_READ_TIMEOUT_S, NetworkCamera
-
-        read_timeout_s = max(MIN_READ_TIMEOUT_S, stall_after_s(camera))
-        return NetworkCamera(
-            str(device), counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s, camera.transports
-        )
+        return _network_camera(str(device), camera, picture, sample_rate_hz, channel, counters)
     if camera.is_file:
         from daemon.sources.replay import Recording, ReplaySource
 
@@ -135,3 +131,43 @@ def _camera(
         return ReplaySource(recording, camera.loop, is_realtime=True, counters=counters)
     preparation = picture or PicturePreparation(camera)
     return V4l2Camera(device, counters, preparation, camera.width, camera.height, camera.fps)
+
+
+def _network_camera(
+    url: str,
+    camera: CameraConfig,
+    picture: PicturePreparation | None,
+    sample_rate_hz: int | None,
+    channel: int,
+    counters: Mapping[Modality, Counters],
+) -> Source:
+    from daemon.sources.network import MIN_READ_TIMEOUT_S, NetworkCamera
+
+    read_timeout_s = max(MIN_READ_TIMEOUT_S, stall_after_s(camera))
+    stream = NetworkCamera(
+        url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s, camera.transports
+    )
+    if urlsplit(url).scheme not in ("http", "https"):
+        return stream
+    from daemon.sources.hls import HlsCamera
+    from daemon.sources.http_camera import HttpCamera
+
+    playlist = HlsCamera(url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s)
+    if _is_playlist(url):
+        return playlist
+    return HttpCamera(
+        url,
+        counters,
+        picture,
+        wants_sound=sample_rate_hz is not None,
+        fps=camera.fps,
+        read_timeout_s=read_timeout_s,
+        playlist=playlist,
+        other=stream,
+    )
+
+
+def _is_playlist(url: str) -> bool:
+    """Return whether the URL is that of an HLS playlist."""
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and parts.path.lower().endswith(".m3u8")

@@ -8,6 +8,8 @@ import pytest
 
 from daemon.config.streams import StreamConfig
 from daemon.sources.factory import build_sources, plays_once
+from daemon.sources.hls import HlsCamera
+from daemon.sources.http_camera import HttpCamera
 from daemon.sources.microphone import Microphone
 from daemon.sources.network import NetworkCamera, label_of
 from daemon.sources.replay import ReplaySource
@@ -16,6 +18,9 @@ from daemon.sources.v4l2 import V4l2Camera
 ROOT = Path(__file__).resolve().parents[2]
 CAMERA = {"device": 0}
 URL = {"device": "rtsp://user:secret@host/path"}
+PLAYLIST = {"device": "https://host/live/index.M3U8?token=a"}
+HTTP = {"device": "http://user:secret@host/path"}
+HTTPS = {"device": "https://user:secret@host/path"}
 FILE = {"device": "/srv/clip.mp4"}
 REPLAY = {"file": "/srv/clip.mp4"}
 SOUND_OF_CAMERA = {"device": "camera"}
@@ -30,8 +35,11 @@ SOUND_OF_CAMERA = {"device": "camera"}
         ({"camera": FILE}, True, True, {"camera": ReplaySource}),
         ({"camera": URL, "microphone": {}}, True, True, {"camera": NetworkCamera, "microphone": Microphone}),
         ({"camera": URL, "microphone": SOUND_OF_CAMERA}, True, True, {"camera": NetworkCamera}),
+        ({"camera": HTTP, "microphone": SOUND_OF_CAMERA}, True, True, {"camera": HttpCamera}),
+        ({"camera": HTTPS}, True, True, {"camera": HttpCamera}),
         ({"camera": URL, "microphone": SOUND_OF_CAMERA}, True, False, {"camera": NetworkCamera}),
         ({"camera": URL, "microphone": SOUND_OF_CAMERA}, False, False, {}),
+        ({"camera": PLAYLIST, "microphone": SOUND_OF_CAMERA}, True, True, {"camera": HlsCamera}),
         ({"camera": CAMERA, "microphone": {}}, False, True, {"camera": V4l2Camera}),
         ({"camera": CAMERA, "microphone": {}}, True, False, {"microphone": Microphone}),
         ({"text": {}}, True, True, {}),
@@ -71,7 +79,9 @@ def test_only_a_file_without_loop_is_played_once(stream: dict[str, object], expe
 )
 def test_the_label_of_a_url_has_no_part_that_may_be_secret(url: str, label: str) -> None:
     assert label_of(url) == label
-    assert "secret" not in repr(NetworkCamera(url, {}, None))
+    stream = NetworkCamera(url, {}, None)
+    assert "secret" not in repr(stream)
+    assert "secret" not in repr(HttpCamera(url, {}, None, False, None, 2.5, stream, stream))
 
 
 def test_building_sources_of_local_devices_imports_neither_pyav_nor_portaudio() -> None:

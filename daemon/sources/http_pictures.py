@@ -1,0 +1,83 @@
+"""Reads the pictures out of the responses of an HTTP camera, and decodes those that are used."""
+
+import http.client
+from collections.abc import Iterator, Mapping
+
+from daemon.core.errors import InputError
+from daemon.core.records import Counters, Frame, Modality
+from daemon.core.timing import FrameRate, monotonic_ns
+from daemon.runtime.http_session import HttpResponse
+from daemon.sources.container import to_frame
+from daemon.sources.http_content import Content
+from daemon.sources.jpeg import MAX_PICTURE_BYTES, JpegSplitter
+from daemon.sources.picture import PicturePreparation
+from daemon.sources.picture_decoder import PictureDecoder
+
+
+class HttpPictures:
+    """Turns the content of responses into frames, each stamped when its last byte arrived."""
+
+    def __init__(
+        self, counters: Mapping[Modality, Counters], preparation: PicturePreparation, fps: float | None
+    ) -> None:
+        self._counters = counters
+        self._preparation = preparation
+        self._fps = fps
+        self._decoder = PictureDecoder()
+
+    def read(self, response: HttpResponse, head: bytes, content: Content) -> Iterator[Frame]:
+        """Yield the pictures of one response, at most `fps` a second. `head` are its bytes that were read already.
+
+        A response that declares the length of a single picture gives one.
+        Raises what `HttpResponse.read` does.
+        """
+        if content == "picture":
+            yield from self._read_file(response, head)
+            return
+        is_single = content == "jpeg" and response.length is not None and response.length <= MAX_PICTURE_BYTES
+        rate = FrameRate(self._fps)
+        for number, (data, arrived_ns) in enumerate(self._jpegs(response, head)):
+            # a picture beyond the rate costs no decoding
+            if (number and is_single) or not rate.takes(arrived_ns):
+                continue
+            if frame := self._decode(data, arrived_ns):
+                yield frame
+
+    def _jpegs(self, response: HttpResponse, head: bytes) -> Iterator[tuple[bytes, int]]:
+        splitter, counted = JpegSplitter(), 0
+        chunk = head or response.read()
+        while chunk:
+            arrived_ns = monotonic_ns()
+            for data in splitter.feed(chunk):
+                yield data, arrived_ns
+            self._drop(splitter.corrupt - counted)
+            counted = splitter.corrupt
+            try:
+                chunk = response.read()
+            except (OSError, http.client.HTTPException):
+                splitter.end()
+                self._drop(splitter.corrupt - counted)
+                raise
+        splitter.end()
+        self._drop(splitter.corrupt - counted)
+
+    def _read_file(self, response: HttpResponse, head: bytes) -> Iterator[Frame]:
+        data = bytearray(head)
+        while len(data) <= MAX_PICTURE_BYTES and (chunk := response.read()):
+            data += chunk
+        if response.is_cut or len(data) > MAX_PICTURE_BYTES:
+            self._drop(1)
+        elif frame := self._decode(bytes(data), monotonic_ns()):
+            yield frame
+
+    def _decode(self, data: bytes, arrived_ns: int) -> Frame | None:
+        try:
+            picture = self._decoder.decode(data)
+        except InputError:
+            self._drop(1)
+            return None
+        return self._preparation.prepare(to_frame(picture, arrived_ns))
+
+    def _drop(self, count: int) -> None:
+        if count:
+            self._counters["image"].drop("corrupt", count)
