@@ -118,8 +118,11 @@ def _network_camera(
     stream = NetworkCamera(url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s)
     if urlsplit(url).scheme not in ("http", "https"):
         return stream
+    from daemon.runtime.http_session import has_proxy
     from daemon.sources.http_camera import HttpCamera
 
+    if has_proxy(url):
+        return stream  # FFmpeg uses the proxy
     return HttpCamera(
         url,
         counters,
