@@ -149,12 +149,15 @@ def _network_camera(
     )
     if urlsplit(url).scheme not in ("http", "https"):
         return stream
+    from daemon.runtime.http_session import has_proxy
     from daemon.sources.hls import HlsCamera
     from daemon.sources.http_camera import HttpCamera
 
     playlist = HlsCamera(url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s)
     if _is_playlist(url):
         return playlist
+    if has_proxy(url):
+        return stream  # FFmpeg uses the proxy
     return HttpCamera(
         url,
         counters,

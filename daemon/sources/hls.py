@@ -14,7 +14,8 @@ from daemon.sources.hls_position import Position
 from daemon.sources.hls_segment import Item, SegmentDecoder
 from daemon.sources.hls_timing import Pace, SegmentClock
 from daemon.sources.hls_watch import PlaylistWatch
-from daemon.sources.network import MIN_READ_TIMEOUT_S, label_of
+from daemon.sources.network import MIN_READ_TIMEOUT_S
+from daemon.sources.opening import label_of
 from daemon.sources.picture import PicturePreparation
 
 # Of `read_timeout_s`: how long the next segment may be overdue. The supervisor closes the source after all of it, and

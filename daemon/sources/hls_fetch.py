@@ -1,12 +1,11 @@
 """Fetches playlists and segments over HTTP, bounded in bytes and time."""
 
-import http.client
 from dataclasses import dataclass, field
 from threading import Event
 
 from daemon.core.errors import SourceError
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.runtime.http_session import HttpSession, RedirectError
+from daemon.runtime.http_session import HttpError, HttpSession
 from daemon.sources.container import NO_ANSWER, failure
 from daemon.sources.hls_playlist import Resource
 from daemon.sources.http_camera import STATUS_REFUSALS
@@ -49,11 +48,9 @@ class Fetcher:
             return file
         except TimeoutError:
             raise SourceError(f"{self._label}: cannot be fetched: {NO_ANSWER}") from None
-        except (http.client.IncompleteRead, http.client.RemoteDisconnected):
-            raise SourceError(f"{self._label}: {CUT}") from None
-        except RedirectError as error:
+        except HttpError as error:
             raise SourceError(f"{self._label}: {error}") from None
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except (OSError, ValueError) as error:
             raise failure(self._label, "cannot be fetched", error) from None
         finally:
             if not is_whole:

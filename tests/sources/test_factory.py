@@ -11,7 +11,8 @@ from daemon.sources.factory import build_sources, plays_once
 from daemon.sources.hls import HlsCamera
 from daemon.sources.http_camera import HttpCamera
 from daemon.sources.microphone import Microphone
-from daemon.sources.network import NetworkCamera, label_of
+from daemon.sources.network import NetworkCamera
+from daemon.sources.opening import label_of
 from daemon.sources.replay import ReplaySource
 from daemon.sources.v4l2 import V4l2Camera
 
