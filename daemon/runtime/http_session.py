@@ -65,7 +65,7 @@ class HttpResponse:
     def read(self) -> bytes:
         """Return the bytes that have arrived, at least one; b"" at the end.
 
-        Raises Stopped, OSError, and HttpError when the content is cut off within a chunk.
+        Raises Stopped, NoAnswer, OSError, and HttpError when the content is cut off within a chunk.
         """
         # http.client counts what read1() returns only from Python 3.12 on
         size = READ_BYTES if self._rest is None else min(self._rest, READ_BYTES)
@@ -104,7 +104,7 @@ class HttpSession:
 
         The login of the session's URL is sent to no other host.
         The content of the response before must be read, or `close` called.
-        Raises Stopped, OSError, HttpError, and ValueError for a URL that cannot be sent.
+        Raises Stopped, NoAnswer, OSError, HttpError, and ValueError for a URL that cannot be sent.
         """
         url, login = self._url, self._login
         if other is not None:

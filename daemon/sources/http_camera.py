@@ -13,7 +13,7 @@ from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver, Source
 from daemon.core.records import Counters, Frame, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
-from daemon.runtime.deadline_stream import Stopped
+from daemon.runtime.deadline_stream import NoAnswer, Stopped
 from daemon.runtime.http_session import HttpError, HttpResponse, HttpSession, NotHttp
 from daemon.sources.container import NO_ANSWER, REFUSALS, failure
 from daemon.sources.http_content import HEAD_BYTES, Content, conditions_of, content_of
@@ -102,8 +102,8 @@ class HttpCamera:
                 self._reader = reception.receive(self._schedule, stop)
             except Stopped:
                 return
-            except TimeoutError:
-                hint = f"waited {self.read_timeout_s:g} s; for a slower camera raise stall_after_s"
+            except NoAnswer as error:
+                hint = f"waited {error.waited_s:g} s; for a slower camera raise stall_after_s"
                 raise SourceError(f"{label}: {reception.step}: {NO_ANSWER}: {hint}") from None
             except HttpError as error:
                 raise SourceError(f"{label}: {reception.step}: {error}") from None

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from daemon.core.errors import InputError
 from daemon.core.records import Counters, Frame, Modality
 from daemon.core.timing import FrameRate, monotonic_ns
+from daemon.runtime.deadline_stream import NoAnswer
 from daemon.runtime.http_session import HttpError, HttpResponse
 from daemon.sources.container import to_frame
 from daemon.sources.http_content import Content
@@ -53,7 +54,7 @@ class HttpPictures:
             counted = splitter.corrupt
             try:
                 chunk = response.read()
-            except (OSError, HttpError):
+            except (OSError, NoAnswer, HttpError):
                 splitter.end()
                 self._drop(splitter.corrupt - counted)
                 raise
