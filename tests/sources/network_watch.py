@@ -36,9 +36,10 @@ class Watch:
         assert list(sources) == ["camera"]
         self._deadline_s = deadline_s
         self.has_sound = sound
-        camera = sources["camera"]
-        assert isinstance(camera, NetworkCamera)
-        self.camera = camera if wait_s is None else replace(camera, read_timeout_s=wait_s, first_picture_s=wait_s)
+        self.camera = sources["camera"]
+        if wait_s is not None:
+            assert isinstance(self.camera, NetworkCamera)
+            self.camera = replace(self.camera, read_timeout_s=wait_s, first_picture_s=wait_s)
         self.frames: list[Frame] = []
         self.blocks: list[Block] = []
         self.frame_ages_ns: list[int] = []
