@@ -8,6 +8,7 @@ import pytest
 
 from daemon.config.streams import CameraConfig, StreamConfig
 from daemon.core.records import MODALITIES, Captured, Counters
+from daemon.runtime.processor import ProcessorShare
 from daemon.runtime.supervisor import SupervisedSource
 from daemon.sources.factory import build_sources, expectation_of
 from tests.helpers.campaign import IS_CAMPAIGN
@@ -41,7 +42,7 @@ def supervised(every_s: float, stall_after_s: float) -> Iterator[tuple[Supervise
 
 
 def is_advised(source: SupervisedSource) -> bool:
-    source.check()
+    source.check({}, ProcessorShare())
     return ADVICE.match(source.status.reason or "") is not None
 
 
@@ -60,5 +61,5 @@ def test_a_camera_slower_than_stall_after_s_is_used_and_its_status_says_what_to_
 def test_a_slow_camera_with_the_stall_after_s_that_it_needs_is_healthy() -> None:
     every_s, stall_after_s, wanted = (5.0, 15.0, 8) if IS_CAMPAIGN else (0.6, 2.0, 3)
     with supervised(every_s, stall_after_s) as (source, pictures):
-        wait_until(lambda: source.check() or len(pictures) >= wanted, "its pictures come", WAIT_S)
+        wait_until(lambda: source.check({}, ProcessorShare()) or len(pictures) >= wanted, "its pictures come", WAIT_S)
         assert (source.status.state, source.status.reason, source.status.failures) == ("healthy", None, 0)
