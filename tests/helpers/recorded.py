@@ -22,9 +22,7 @@ class Recorded:
 
     frames: list[Frame] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
-    counters: dict[Modality, Counters] = field(
-        default_factory=lambda: {modality: Counters() for modality in MODALITIES}
-    )
+    counters: dict[Modality, Counters] = field(default_factory=_new_counters)
 
     def take(self, item: Captured) -> None:
         if isinstance(item, Frame):

@@ -54,7 +54,7 @@ def _wrap(codec: str, after_s: float | None) -> str:
 
 @dataclass(frozen=True)
 class RtspServer:
-    """A server: pipelines by path, and the logins it lets in with digest authentication. None: it lets in everybody."""
+    """Pipelines by path, and the logins that digest authentication lets in. Without logins everybody may watch."""
 
     mounts: Mapping[str, str]
     address: str = "127.0.0.1"

@@ -43,11 +43,10 @@ AT_A_TIME = 4
 # what FFmpeg reads while it opens a camera may have no time
 READ_WHILE_OPENING = {"image no_time": 2, "audio no_time": 1}
 
-Recordings = Mapping[str, "Future[Recorded]"]
-
-
 # a busy machine starts a server slowly
 PATIENCE_S = 15.0
+
+Recordings = Mapping[str, "Future[Recorded]"]
 
 
 def stream(url: str, *, has_sound: bool = True) -> StreamConfig:
