@@ -40,6 +40,9 @@ REFUSALS: Mapping[type[av.FFmpegError], str] = {
     av.HTTPNotFoundError: "has no such path: check the path in camera.device",
 }
 
+# PyAV counts the planes of a sound up to the first that is missing. With more it reads memory that is not the sound's.
+MAX_PLANES = 7
+
 # Labelled sounds are a few seconds long. Longer ones can be played by a replay.
 MAX_SOUND_S = 600
 
@@ -53,7 +56,8 @@ def open_container(
     """
     began_ns = monotonic_ns()
     try:
-        return av.open(location, options=dict(options), timeout=timeout_s)
+        # a name that a camera or a recorder writes in another encoding is no reason not to open the stream
+        return av.open(location, options=dict(options), timeout=timeout_s, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         if timeout_s and monotonic_ns() - began_ns >= timeout_s[0] * NS_PER_S:
             raise SourceError(f"{label}: cannot be opened: {NO_ANSWER}") from None
@@ -76,7 +80,14 @@ def reason_of(error: Exception) -> str:
 def use_one_thread(container: InputContainer) -> None:
     """Decode in the reading thread, because each decoder thread adds a frame of delay."""
     for stream in (*container.streams.video, *container.streams.audio):
-        stream.codec_context.thread_count = 1
+        if has_decoder(stream):
+            stream.codec_context.thread_count = 1
+
+
+def has_decoder(stream: "av.stream.Stream") -> bool:
+    """Return whether FFmpeg can decode a stream. PyAV gives other streams no codec context."""
+    context: object = stream.codec_context
+    return context is not None
 
 
 def pts_ns(decoded: "av.VideoFrame | av.AudioFrame | Packet") -> int | None:
@@ -108,10 +119,12 @@ def to_frame(picture: av.VideoFrame, captured_ns: int) -> Frame:
 
 def to_samples(sound: av.AudioFrame, channel: int) -> Array:
     """Return one channel, counted from 0: float32 (n,) in [-1, 1]. Raises SourceError when the channel is missing."""
-    values = sound.to_ndarray()
     channels = sound.layout.nb_channels
     if channel >= channels:
         raise SourceError(f"channel {channel + 1} is configured, but the sound has {channels}")
+    if sound.format.is_planar and channels > MAX_PLANES:
+        sound = _interleaved(sound)
+    values = sound.to_ndarray()
     values = values[channel] if sound.format.is_planar else values.reshape(-1, channels)[:, channel]
     samples: Array = values.astype(np.float32)
     if values.dtype == np.uint8:
@@ -137,9 +150,9 @@ def read_picture(path: Path) -> Frame:
 def read_sound(path: Path, sample_rate_hz: int) -> Array:
     """Return the first channel of the sound in a file, at the given rate: float32 (n,). Raises InputError."""
     try:
-        with av.open(str(path), timeout=5.0) as container:
+        with av.open(str(path), timeout=5.0, metadata_errors="replace") as container:
             stream = container.streams.audio[0]
-            resampler = av.AudioResampler(format="fltp")
+            resampler = av.AudioResampler(format="flt")
             frames: list[av.AudioFrame] = []
             first_byte = 0
             for packet in container.demux(stream):
@@ -154,11 +167,20 @@ def read_sound(path: Path, sample_rate_hz: int) -> Array:
         raise InputError(f"{path}: {problem}")
     if not frames:
         raise InputError(f"{path}: contains no sound")
-    samples = np.concatenate([frame.to_ndarray()[0] for frame in frames])
+    samples = np.concatenate([to_samples(frame, 0) for frame in frames])
     if len(samples) > MAX_SOUND_S * rate_hz:
         raise InputError(f"{path}: longer than {MAX_SOUND_S} s")
     resampled: Array = soxr.resample(samples, rate_hz, sample_rate_hz).astype(np.float32)
     return resampled
+
+
+def _interleaved(sound: av.AudioFrame) -> av.AudioFrame:
+    """Return the same sound with all channels in one plane. Raises SourceError when FFmpeg cannot convert it."""
+    try:
+        (interleaved,) = av.AudioResampler(format="flt").resample(sound)
+    except (av.FFmpegError, ValueError) as error:
+        raise SourceError(f"sound with {sound.layout.nb_channels} channels cannot be converted") from error
+    return interleaved
 
 
 def _orientation(picture: av.VideoFrame) -> Orientation:

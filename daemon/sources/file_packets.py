@@ -9,14 +9,14 @@ import av
 
 from daemon.core.errors import RecordingError, SourceError
 from daemon.core.timing import NS_PER_S
-from daemon.sources.container import Packet, open_container, reason_of, ticks_ns, use_one_thread
+from daemon.sources.container import Packet, has_decoder, open_container, reason_of, ticks_ns, use_one_thread
 from daemon.sources.integrity import problem_at_end, problem_of_length
-from daemon.sources.timeline import Timeline
+from daemon.sources.timeline import AHEAD_NS, Timeline
 
 # A playlist in a file reaches no network. A spliced MPEG-TS file goes on in the same streams, under other numbers.
 OPTIONS = {"protocol_whitelist": "file", "merge_pmt_versions": "1"}
 
-# AVFMT_TS_DISCONT: the times of this format may begin anew anywhere.
+# AVFMT_TS_DISCONT: the times of this format may begin anew anywhere. Those of FLV are those of a live stream too.
 MAY_SKIP = 0x0200
 
 # FFmpeg's names of formats in which the last picture has no duration. Only their header tells how long it lasts.
@@ -24,9 +24,10 @@ HEADER_TELLS_END = frozenset({"matroska,webm", "flv"})
 
 
 class FilePackets:
-    """The packets of the first picture stream and the first sound stream of a file.
+    """The packets of the first picture stream and the first sound stream of a file that can be decoded.
 
-    `container` is open until `close`. `start_ns` is the presentation time at which the file begins.
+    `video` and `audio` are these streams. `without_decoder` has the types of streams that FFmpeg cannot decode.
+    `start_ns` is the presentation time at which the file begins.
     Once all packets have been read, `length_ns` is the length of the file, and `problem` says what is wrong with it.
     """
 
@@ -34,23 +35,27 @@ class FilePackets:
         """Raises SourceError when the file is missing or not readable, and RecordingError when it is damaged."""
         self._path = path
         try:
-            self.container = open_container(str(path), str(path), options=OPTIONS, timeout_s=None)
+            self._container = open_container(str(path), str(path), options=OPTIONS, timeout_s=None)
         except SourceError as error:
             if not (path.is_file() and os.access(path, os.R_OK)):
                 raise
             problem = problem_at_end(path)
             raise RecordingError(f"{path}: {problem}" if problem else str(error)) from error
-        use_one_thread(self.container)
-        self.start_ns = (self.container.start_time or 0) * NS_PER_S // av.time_base
+        use_one_thread(self._container)
+        streams = self._container.streams
+        self.video = next(filter(has_decoder, streams.video), None)
+        self.audio = next(filter(has_decoder, streams.audio), None)
+        self.without_decoder = {each.type for each in (*streams.video, *streams.audio) if not has_decoder(each)}
+        self.start_ns = (self._container.start_time or 0) * NS_PER_S // av.time_base
+        self._may_skip = bool(self._container.format.flags & MAY_SKIP) or self._container.format.name == "flv"
         self.length_ns = 0
         self.problem: str | None = None
 
     def __iter__(self) -> Iterator[Packet]:
         """Yield the packets up to where the file ends or cannot be read, then one without data for each stream."""
-        container = self.container
-        used = (*container.streams.video[:1], *container.streams.audio[:1])
-        time_bases = {stream.index: stream.time_base for stream in used}
-        timeline = Timeline(may_skip=bool(container.format.flags & MAY_SKIP))
+        container = self._container
+        time_bases = {stream.index: stream.time_base for stream in (self.video, self.audio) if stream}
+        timeline = Timeline(may_skip=self._may_skip)
         first_byte = 0
         try:
             for packet in container.demux():
@@ -72,11 +77,13 @@ class FilePackets:
 
     def close(self) -> None:
         """Close the file."""
-        self.container.close()
+        self._container.close()
 
     def _place(self, packet: Packet, stream: int, time_base: Fraction, timeline: Timeline) -> None:
         """Shift the times of a packet to its place on the timeline. They still count from `start_ns`."""
         decoded_ns, shown_ns = ticks_ns(packet.dts, time_base), ticks_ns(packet.pts, time_base)
+        if self._may_skip and decoded_ns is not None and shown_ns is not None and shown_ns > decoded_ns + AHEAD_NS:
+            packet.pts = shown_ns = None  # damaged: a recording without checksums tells no damage
         begins_ns = decoded_ns if shown_ns is None else shown_ns
         if begins_ns is None:
             return

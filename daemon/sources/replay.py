@@ -139,16 +139,20 @@ class _Reader:
         recording = self._recording
         parts: list[Iterator[TimedItemOrRest]] = [_timed_lines(recording.lines)]
         file = self._open()
-        if recording.picture and file.container.streams.video:
-            frames = self._ascending("image", self._frames(file, recording.picture))
-            parts.append(_with_rests(frames, file.container.streams.video[0]) if rests else frames)
+        if recording.picture and file.video:
+            frames = self._ascending("image", self._frames(file, file.video, recording.picture))
+            parts.append(_with_rests(frames, file.video) if rests else frames)
             file = self._open()
-        if recording.sample_rate_hz and file.container.streams.audio:
-            parts.append(self._ascending("audio", self._blocks(file, recording.sample_rate_hz)))
+        elif recording.picture and "video" in file.without_decoder:
+            self._problems.append("FFmpeg has no decoder for its pictures")
+        if recording.sample_rate_hz and file.audio:
+            parts.append(self._ascending("audio", self._blocks(file, file.audio, recording.sample_rate_hz)))
+        elif recording.sample_rate_hz and "audio" in file.without_decoder:
+            self._problems.append("FFmpeg has no decoder for its sound")
         if len(parts) == 1 and not recording.lines:
             raise RecordingError(f"{recording.path}: contains neither a picture nor sound that is used")
         yield from heapq.merge(*parts, key=lambda item: item[:2])
-        for problem in (*self._problems, *(file.problem for file in self._files)):
+        for problem in (*(file.problem for file in self._files), *self._problems):
             if problem:
                 raise RecordingError(f"{recording.path}: {problem}")
 
@@ -162,10 +166,10 @@ class _Reader:
         self._files.append(file)
         return file
 
-    def _frames(self, file: FilePackets, picture: PicturePreparation) -> Iterator[TimedItem]:
+    def _frames(self, file: FilePackets, video: av.VideoStream, picture: PicturePreparation) -> Iterator[TimedItem]:
         rate = FrameRate(self._recording.fps)
         times = PictureTimes()
-        for decoded in self._decode(file, file.container.streams.video[0].index, av.VideoFrame):
+        for decoded in self._decode(file, video.index, av.VideoFrame):
             at_ns = times.best_ns(pts_ns(decoded), ticks_ns(decoded.dts, decoded.time_base))
             if at_ns is None or decoded.is_corrupt:
                 self._drop("image", "no_time" if at_ns is None else "corrupt")
@@ -174,9 +178,9 @@ class _Reader:
             if rate.takes(at_ns):
                 yield at_ns, IMAGE, picture.prepare(to_frame(decoded, at_ns))
 
-    def _blocks(self, file: FilePackets, sample_rate_hz: int) -> Iterator[TimedItem]:
+    def _blocks(self, file: FilePackets, audio: av.AudioStream, sample_rate_hz: int) -> Iterator[TimedItem]:
         cutter = BlockCutter(sample_rate_hz)
-        for decoded in self._decode(file, file.container.streams.audio[0].index, av.AudioFrame):
+        for decoded in self._decode(file, audio.index, av.AudioFrame):
             at_ns = pts_ns(decoded)
             if at_ns is None:
                 self._drop("audio", "no_time")

@@ -25,12 +25,13 @@ def write_clip(
     matrix: int | None = None,
     options: Mapping[str, str] | None = None,
     sound_seconds: float | None = None,
+    layout: str = "mono",
 ) -> Path:
     """Write a clip: a grey picture that is white for one frame at each flash, and silence with 1 kHz beeps of 40 ms.
 
     `missing` are the numbers of omitted pictures. `matrix` is FFmpeg's number of the colour matrix (AVCOL_SPC) to
     write into the file; grey is the same in all. `options` are those of FFmpeg's muxer.
-    `sound_seconds` is the length of the sound, where it is another.
+    `sound_seconds` is the length of the sound, where it is another. All channels of `layout` have the same sound.
     """
     with av.open(str(path), "w", options=dict(options or {})) as container:
         if picture:
@@ -41,7 +42,7 @@ def write_clip(
                 video.codec_context.colorspace = matrix
         if sound_hz:
             audio = container.add_stream(audio_codec, rate=sound_hz)
-            audio.layout = "mono"
+            audio.layout = layout
         if picture:
             bright = {round(at * fps) for at in flashes_s}
             for number in sorted(set(range(round(seconds * fps))) - set(missing)):
@@ -52,8 +53,10 @@ def write_clip(
             container.mux(video.encode())
         if sound_hz:
             samples = _beeps(seconds if sound_seconds is None else sound_seconds, sound_hz, beeps_s)
+            channels = audio.layout.nb_channels
             for start in range(0, len(samples), 1024):
-                sound = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="s16", layout="mono")
+                part = np.repeat(samples[start : start + 1024], channels)[None]
+                sound = av.AudioFrame.from_ndarray(part, format="s16", layout=layout)
                 sound.sample_rate, sound.pts = sound_hz, start
                 container.mux(audio.encode(sound))
             container.mux(audio.encode())

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from daemon.config.streams import CameraConfig, MicrophoneConfig, ReplayConfig, StreamConfig
-from daemon.core.errors import DocumentError, SourceError
+from daemon.core.errors import DocumentError, RecordingError, SourceError
 from daemon.core.records import MODALITIES, Block, Captured, Colours, Counters, Frame, Line
 from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.sources.container import read_sound
 from daemon.sources.factory import build_sources
 from daemon.sources.picture import PicturePreparation
 from tests.helpers.clips import BEEP_S, write_clip
@@ -220,6 +221,42 @@ def test_pcm_of_any_width_is_full_scale(tmp_path: Path) -> None:
         )
         samples = np.concatenate([item.samples for item in play(fast(clip)) if isinstance(item, Block)])
         assert np.abs(samples).max() == pytest.approx(0.488, abs=0.02), codec
+
+
+@pytest.mark.parametrize(("layout", "channels"), [("7.1", 8), ("hexadecagonal", 16)])
+def test_every_channel_of_many_is_read(tmp_path: Path, layout: str, channels: int) -> None:
+    """PyAV itself reads beyond the planes of eight channels or more."""
+    clip = write_clip(tmp_path / "clip.mp4", picture=False, seconds=0.5, sound_hz=48_000, beeps_s=(0.1,), layout=layout)
+    assert np.abs(read_sound(clip, RATE_HZ)).max() == pytest.approx(0.488, abs=0.05)
+    for channel in (1, channels // 2 + 1, channels):
+        if layout == "7.1" and channel == 4:
+            continue  # the low-frequency channel does not carry the beep
+        camera = CameraConfig(device=str(clip), loop=False)
+        microphone = MicrophoneConfig(device="camera", channel=channel)
+        items = play(StreamConfig(camera=camera, microphone=microphone), picture=False)
+        samples = np.concatenate([item.samples for item in items if isinstance(item, Block)])
+        assert np.abs(samples).max() == pytest.approx(0.488, abs=0.05)
+
+
+def test_metadata_in_another_encoding_is_no_obstacle(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.avi", seconds=0.4)
+    content = clip.read_bytes()
+    clip.write_bytes(content.replace(b"Lavf", b"K\xfcch", 1))
+    assert {type(item) for item in play(fast(clip))} == {Frame, Block}
+    assert len(read_sound(clip, RATE_HZ)) > 0.3 * RATE_HZ
+
+
+def test_a_sense_without_decoder_costs_only_that_sense(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.avi", seconds=0.4)
+    content = clip.read_bytes()
+    place = content.index(b"strf", content.index(b"auds")) + 8
+    clip.write_bytes(content[:place] + b"\x99\x99" + content[place + 2 :])
+    assert {type(item) for item in play(fast(clip), sound=False)} == {Frame}
+    items: list[Captured] = []
+    sources = build_sources(fast(clip), sample_rate_hz=RATE_HZ, picture=True, counters={})
+    with pytest.raises(RecordingError, match=r"clip\.avi: FFmpeg has no decoder for its sound"):
+        sources["replay"].run(items.append, threading.Event())
+    assert [type(item) for item in items] == [Frame] * 10
 
 
 def test_a_missing_channel_is_named(tmp_path: Path) -> None:
