@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from daemon.core.timing import NS_PER_S
@@ -112,9 +112,10 @@ def test_no_segment_comes_twice_or_is_left_out(is_dated: bool, events: list[tupl
     _follow(Server(is_dated), events)
 
 
+@example([("restart", 0), ("appear", 2), ("appear", 1), ("load", 0)])  # the numbers are no lower than before
 @given(st.lists(st.one_of(APPEAR, LOAD, PLAY, RECONNECT, RESTART), max_size=40))
 def test_with_dates_a_restart_changes_nothing_of_that(events: list[tuple[str, int]]) -> None:
-    _follow(Server(is_dated=True), events)
+    _follow(Server(is_dated=True, first=0, count=2), events)
 
 
 @given(st.lists(st.one_of(APPEAR, LOAD, PLAY, RECONNECT, RESTART), max_size=40))
@@ -168,6 +169,7 @@ def test_the_first_sight_of_a_segment_counts_even_if_it_is_played_later() -> Non
     taken(position, server)
     position.rewind()
     server.appear(1)
+    server.now_ns += 5 * NS_PER_S
     assert [one.arrived_ns for one in position.take(server.playlist(), server.now_ns)] == [seen_ns, server.now_ns]
 
 
@@ -196,6 +198,17 @@ def test_numbers_that_begin_anew_are_a_new_stream() -> None:
     server.appear(2)
     listed = position.take(server.playlist(), server.now_ns)
     assert [(one.segment.number, one.starts_anew) for one in listed] == [(0, True), (1, False)]
+
+
+def test_a_new_stream_begins_after_what_was_played_according_to_the_dates() -> None:
+    position, server = Position(), Server(is_dated=True)
+    taken(position, server)
+    server.appear(1)
+    assert taken(position, server) == [1005]
+    server.appear(2)
+    renumbered = tuple(replace(one, number=one.number - 1000) for one in server.playlist().segments)
+    listed = position.take(MediaPlaylist(NS_PER_S, renumbered, False), server.now_ns)
+    assert [(one.segment.number, one.starts_anew) for one in listed] == [(6, True), (7, False)]
 
 
 @pytest.mark.parametrize("is_dated", [False, True])
