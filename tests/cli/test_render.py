@@ -63,6 +63,11 @@ def health(status: str, **sources: dict[str, object]) -> Received:
     return received("perceptd/n/health", json.dumps(report).encode(), True)
 
 
+def changed(text: str) -> Received:
+    report = {"schema": 1, "status": "ok", "streams": {}, "bundle_changed": text}
+    return received("perceptd/n/health", json.dumps(report).encode(), True)
+
+
 def bundles(**changes: object) -> Received:
     return received("perceptd/n/models", models(**changes).to_json(), True)
 
@@ -78,6 +83,7 @@ def bundles(**changes: object) -> Received:
         (received("perceptd/n/availability", b"online"), "12:00:00.023  node n  is online"),
         (received("perceptd/n/availability", b"offline"), "12:00:00.023  node n  is offline"),
         (health("ok"), "12:00:00.023  node n  is well"),
+        (changed("/b differs from digits@1.0.0"), "12:00:00.023  node n  is well; /b differs from digits@1.0.0"),
         (
             health("degraded", camera={"state": "backing_off", "reason": "no such device"}, text={"state": "healthy"}),
             "12:00:00.023  node n  is degraded: front/camera is backing off: no such device",

@@ -100,4 +100,4 @@ def test_a_damaged_or_unreadable_state_is_reported_and_not_changed(store: Store)
     assert found.problem is not None and found.problem.startswith(f"{path} is damaged (")
     path.unlink()
     path.mkdir()
-    assert store.dry_start().problem == f"{path} cannot be read: Is a directory"
+    assert store.dry_start().problem == f"{path} cannot be read: is a directory, expected a plain file"
