@@ -161,6 +161,7 @@ class _Reception:
         head = b""
         if response.content_type.startswith("multipart/"):
             return head
+        self._session.wait_up_to(max(FIRST_PICTURE_S, self._camera.read_timeout_s))
         while len(head) < HEAD_BYTES and (chunk := response.read()):
             head += chunk
         return head

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 
@@ -36,10 +36,15 @@ def ts_parts(pictures: int, fps: Fraction, distance: int) -> list[bytes]:
 
 @dataclass
 class TsCamera:
-    """The URL, and the number of pictures sent."""
+    """The URL, and the number of pictures sent to each client."""
 
     url: str = ""
-    pictures: int = 0
+    sent: list[int] = field(default_factory=list)
+
+    @property
+    def pictures(self) -> int:
+        """The number of pictures sent to the latest client."""
+        return self.sent[-1]
 
 
 @contextmanager
@@ -56,12 +61,14 @@ def ts_camera(*, fps: Fraction, distance: int, first: int = 0, pictures: int = 1
             self.send_response(200)
             self.send_header("Content-Type", "video/mp2t")
             self.end_headers()
+            client = len(camera.sent)
+            camera.sent.append(0)
             began = time.monotonic()
             for number, part in enumerate(parts[first:]):
                 if gone.wait(max(0.0, began + number / float(fps) - time.monotonic())):
                     return
                 try:
-                    camera.pictures += 1
+                    camera.sent[client] += 1
                     self.wfile.write(part)
                 except OSError:
                     return  # the client has gone
