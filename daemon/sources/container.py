@@ -16,7 +16,7 @@ from av.sidedata.sidedata import SideData
 from daemon.core.errors import InputError, SourceError
 from daemon.core.records import Array, Colours, Deferred, Frame, Plane
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.sources.integrity import problem_at_end, problem_of_length
+from daemon.sources.files.integrity import problem_at_end, problem_of_length
 from daemon.sources.orientation import UPRIGHT, Orientation, orientation_of, rotation_matrix
 
 Packet: TypeAlias = "av.Packet[av.stream.Stream]"

@@ -76,7 +76,7 @@ def build_sources(
     sources: dict[str, Source] = {}
     if stream.replay:
         # PyAV takes 18 MB, so it is imported only for files and network cameras
-        from daemon.sources.replay import Recording, ReplaySource
+        from daemon.sources.files.replay import Recording, ReplaySource
 
         replay = stream.replay
         recording = Recording(
@@ -123,7 +123,7 @@ def _camera(
     if is_url(device):
         return _network_camera(str(device), camera, picture, sample_rate_hz, channel, counters)
     if camera.is_file:
-        from daemon.sources.replay import Recording, ReplaySource
+        from daemon.sources.files.replay import Recording, ReplaySource
 
         recording = Recording(
             Path(str(device)), sample_rate_hz=sample_rate_hz, channel=channel, picture=picture, fps=camera.fps
@@ -141,7 +141,7 @@ def _network_camera(
     channel: int,
     counters: Mapping[Modality, Counters],
 ) -> Source:
-    from daemon.sources.network import MIN_READ_TIMEOUT_S, NetworkCamera
+    from daemon.sources.network.camera import MIN_READ_TIMEOUT_S, NetworkCamera
 
     read_timeout_s = max(MIN_READ_TIMEOUT_S, stall_after_s(camera))
     stream = NetworkCamera(
@@ -149,9 +149,9 @@ def _network_camera(
     )
     if urlsplit(url).scheme not in ("http", "https"):
         return stream
-    from daemon.runtime.http_session import has_proxy
-    from daemon.sources.hls import HlsCamera
-    from daemon.sources.http_camera import HttpCamera
+    from daemon.sources.hls.camera import HlsCamera
+    from daemon.sources.http.camera import HttpCamera
+    from daemon.sources.http.session import has_proxy
 
     playlist = HlsCamera(url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s)
     if _is_playlist(url):

@@ -9,7 +9,7 @@ from daemon.config.streams import CameraConfig, MicrophoneConfig, StreamConfig
 from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.sources.factory import build_sources
-from daemon.sources.network import NetworkCamera
+from daemon.sources.network.camera import NetworkCamera
 
 RATE_HZ = 16_000
 DEADLINE_S = 20.0

@@ -8,8 +8,8 @@ import pytest
 from daemon.config.streams import PictureConfig
 from daemon.core.errors import SourceError
 from daemon.core.records import MODALITIES, Captured, Counters, ended_ns
+from daemon.sources.files.replay import Recording, ReplaySource
 from daemon.sources.picture import PicturePreparation
-from daemon.sources.replay import Recording, ReplaySource
 from tests.helpers.campaign import chance, repetitions
 from tests.helpers.clips import write_clip, write_joined
 

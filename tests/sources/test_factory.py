@@ -5,15 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from daemon.sources.network.camera.opening import label_of
 
 from daemon.config.streams import StreamConfig
 from daemon.sources.factory import build_sources, plays_once
-from daemon.sources.hls import HlsCamera
-from daemon.sources.http_camera import HttpCamera
+from daemon.sources.files.replay import ReplaySource
+from daemon.sources.hls.camera import HlsCamera
+from daemon.sources.http.camera import HttpCamera
 from daemon.sources.microphone import Microphone
-from daemon.sources.network import NetworkCamera
-from daemon.sources.opening import label_of
-from daemon.sources.replay import ReplaySource
+from daemon.sources.network.camera import NetworkCamera
 from daemon.sources.v4l2 import V4l2Camera
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,10 +16,10 @@ from daemon.core.errors import InputError, RecordingError
 from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame
 from daemon.core.timing import NS_PER_S
 from daemon.sources.container import read_sound
-from daemon.sources.file_packets import FilePackets
-from daemon.sources.integrity import CUT_OFF, SECOND, problem_at_end
+from daemon.sources.files.integrity import CUT_OFF, SECOND, problem_at_end
+from daemon.sources.files.packets import FilePackets
+from daemon.sources.files.replay import Recording, ReplaySource
 from daemon.sources.picture import PicturePreparation
-from daemon.sources.replay import Recording, ReplaySource
 from tests.helpers.clips import write_clip
 from tests.shared import SHARED, needs_shared
 

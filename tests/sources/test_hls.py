@@ -14,7 +14,7 @@ from daemon.core.errors import SourceError
 from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.runtime.supervisor import SupervisedSource
-from daemon.sources.hls import HlsCamera
+from daemon.sources.hls.camera import HlsCamera
 from daemon.sources.picture import PicturePreparation
 from tests.helpers.hls import FPS, TONE_HZ, Content, Fault, HlsServer, content, number_of
 

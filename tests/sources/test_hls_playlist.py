@@ -3,12 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from daemon.core.errors import SourceError
-from daemon.core.timing import NS_PER_S
-from daemon.sources.hls_playlist import (
+from daemon.sources.hls.camera.playlist import (
     MediaPlaylist,
     Resource,
     Segment,
@@ -17,6 +12,11 @@ from daemon.sources.hls_playlist import (
     parse_playlist,
     resolve,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.core.errors import SourceError
+from daemon.core.timing import NS_PER_S
 
 URL = "http://camera:81/live/list.m3u8?token=a"
 

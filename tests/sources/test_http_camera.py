@@ -12,8 +12,8 @@ import pytest
 
 from daemon.core.errors import SourceError
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.sources.http_camera import HttpCamera
-from daemon.sources.network import NetworkCamera
+from daemon.sources.http.camera import HttpCamera
+from daemon.sources.network.camera import NetworkCamera
 from tests.helpers.camera_run import CameraRun
 from tests.helpers.clips import write_clip
 from tests.helpers.jpegs import jpeg, part

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.sources.jpeg import START, JpegSplitter
+from daemon.sources.http.jpeg import START, JpegSplitter
 from tests.helpers.jpegs import jpeg, jpeg_with_preview, part
 
 PICTURES = [

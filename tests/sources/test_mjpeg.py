@@ -8,8 +8,8 @@ import pytest
 
 from daemon.core.errors import SourceError
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.sources.jpeg import MAX_PICTURE_BYTES
-from daemon.sources.network import MIN_READ_TIMEOUT_S
+from daemon.sources.http.jpeg import MAX_PICTURE_BYTES
+from daemon.sources.network.camera import MIN_READ_TIMEOUT_S
 from tests.helpers.camera_run import CameraRun
 from tests.helpers.jpegs import jpeg, jpeg_with_preview, part
 from tests.helpers.raw_http import RawHttpServer, Request, chunked, head

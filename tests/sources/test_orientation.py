@@ -13,9 +13,9 @@ import pytest
 from daemon.config.streams import PictureConfig, Region
 from daemon.core.records import MODALITIES, Captured, Counters, Frame
 from daemon.sources.container import read_picture
+from daemon.sources.files.replay import Recording, ReplaySource
 from daemon.sources.orientation import UPRIGHT, orientation_of, rotation_matrix
 from daemon.sources.picture import PicturePreparation
-from daemon.sources.replay import Recording, ReplaySource
 from tests.shared import SHARED, needs_shared
 
 # The display matrix of each orientation: the pixel at (p, q) is seen at (a p + c q, b p + d q).

@@ -13,8 +13,8 @@ from daemon.core.errors import RecordingError
 from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame, ended_ns
 from daemon.core.timing import NS_PER_S
 from daemon.sources.container import read_sound
+from daemon.sources.files.replay import Recording, ReplaySource
 from daemon.sources.picture import PicturePreparation
-from daemon.sources.replay import Recording, ReplaySource
 from tests.helpers.clips import write_clip, write_joined, write_shifted
 
 RATE_HZ = 16_000

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from daemon.core.errors import SourceError
-from daemon.sources.http_camera import PollSchedule
-from daemon.sources.jpeg import MAX_PICTURE_BYTES
+from daemon.sources.http.camera import PollSchedule
+from daemon.sources.http.jpeg import MAX_PICTURE_BYTES
 from tests.helpers.camera_run import CameraRun
 from tests.helpers.jpegs import jpeg
 from tests.helpers.raw_http import RawHttpServer, Request, chunked, content, head

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.timing import NS_PER_S
-from daemon.sources.timeline import Timeline
+from daemon.sources.files.timeline import Timeline
 
 PICTURE, SOUND = 0, 1
 

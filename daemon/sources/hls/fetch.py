@@ -5,10 +5,10 @@ from threading import Event
 
 from daemon.core.errors import SourceError
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.runtime.http_session import HttpError, HttpSession
 from daemon.sources.container import NO_ANSWER, failure
-from daemon.sources.hls_playlist import Resource
-from daemon.sources.http_camera import STATUS_REFUSALS
+from daemon.sources.hls.playlist import Resource
+from daemon.sources.http.camera import STATUS_REFUSALS
+from daemon.sources.http.session import HttpError, HttpSession
 
 # For all of a file, at whatever pace it comes. A segment that takes longer is of no use any more.
 MAX_FETCH_S = 30.0

@@ -15,10 +15,10 @@ from daemon.core.ports import Deliver
 from daemon.core.records import Block, Captured, Counters, Line, Modality, moved
 from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
 from daemon.sources.container import pts_ns, ticks_ns, to_frame, to_samples
-from daemon.sources.file_packets import FilePackets
+from daemon.sources.files.packets import FilePackets
+from daemon.sources.files.timeline import PictureTimes
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.stamping import BlockCutter
-from daemon.sources.timeline import PictureTimes
 
 # The kinds of items, in the order of items that end at the same time. Nothing is read during a rest.
 IMAGE, AUDIO, TEXT, REST = range(4)

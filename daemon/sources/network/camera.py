@@ -12,9 +12,9 @@ from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver
 from daemon.core.records import Block, Counters, Modality, moved
 from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
-from daemon.sources.arrival import UNTIE_NS, StreamClock
 from daemon.sources.container import NO_ANSWER, failure, pts_ns, to_frame, to_samples, use_one_thread
-from daemon.sources.opening import FIRST_PICTURE_S, StreamOpener, Transport, label_of
+from daemon.sources.network.arrival import UNTIE_NS, StreamClock
+from daemon.sources.network.opening import FIRST_PICTURE_S, StreamOpener, Transport, label_of
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.stamping import BlockCutter
 

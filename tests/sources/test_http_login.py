@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from daemon.runtime.http_login import Login
+from daemon.sources.http.login import Login
 
 
 def parameters(header: str | None) -> dict[str, str]:

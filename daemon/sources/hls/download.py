@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from daemon.core.errors import SourceError
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
-from daemon.runtime.deadline_stream import Stopped
-from daemon.sources.hls_fetch import Fetcher
-from daemon.sources.hls_playlist import Resource
-from daemon.sources.hls_position import Listed
-from daemon.sources.hls_segment import Contents, contents_of
-from daemon.sources.hls_watch import PlaylistWatch
+from daemon.sources.hls.fetch import Fetcher
+from daemon.sources.hls.playlist import Resource
+from daemon.sources.hls.position import Listed
+from daemon.sources.hls.segment import Contents, contents_of
+from daemon.sources.hls.watch import PlaylistWatch
+from daemon.sources.http.connection import Stopped
 
 MAX_HEADER_BYTES = 2**20
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from daemon.core.errors import InputError
 from daemon.core.records import Counters, Frame, Modality
 from daemon.core.timing import FrameRate, monotonic_ns
-from daemon.runtime.deadline_stream import NoAnswer
-from daemon.runtime.http_session import HttpError, HttpResponse
 from daemon.sources.container import to_frame
-from daemon.sources.http_content import Content
-from daemon.sources.jpeg import MAX_PICTURE_BYTES, JpegSplitter
+from daemon.sources.http.connection import NoAnswer
+from daemon.sources.http.content import Content
+from daemon.sources.http.decoder import PictureDecoder
+from daemon.sources.http.jpeg import MAX_PICTURE_BYTES, JpegSplitter
+from daemon.sources.http.session import HttpError, HttpResponse
 from daemon.sources.picture import PicturePreparation
-from daemon.sources.picture_decoder import PictureDecoder
 
 
 class HttpPictures:

@@ -9,13 +9,13 @@ from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver
 from daemon.core.records import Counters, Modality, delayed, moved
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, seconds_until
-from daemon.sources.hls_download import Download, Fetched
-from daemon.sources.hls_position import Position
-from daemon.sources.hls_segment import Item, SegmentDecoder
-from daemon.sources.hls_timing import Pace, SegmentClock
-from daemon.sources.hls_watch import PlaylistWatch
-from daemon.sources.network import MIN_READ_TIMEOUT_S
-from daemon.sources.opening import label_of
+from daemon.sources.hls.download import Download, Fetched
+from daemon.sources.hls.position import Position
+from daemon.sources.hls.segment import Item, SegmentDecoder
+from daemon.sources.hls.timing import Pace, SegmentClock
+from daemon.sources.hls.watch import PlaylistWatch
+from daemon.sources.network.camera import MIN_READ_TIMEOUT_S
+from daemon.sources.network.opening import label_of
 from daemon.sources.picture import PicturePreparation
 
 # Of `read_timeout_s`: how long the next segment may be overdue. The supervisor closes the source after all of it, and

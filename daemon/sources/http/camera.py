@@ -13,12 +13,12 @@ from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver, Source
 from daemon.core.records import Counters, Frame, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
-from daemon.runtime.deadline_stream import NoAnswer, Stopped
-from daemon.runtime.http_session import HttpError, HttpResponse, HttpSession, NotHttp
 from daemon.sources.container import NO_ANSWER, REFUSALS, failure
-from daemon.sources.http_content import HEAD_BYTES, Content, conditions_of, content_of
-from daemon.sources.http_pictures import HttpPictures
-from daemon.sources.opening import label_of
+from daemon.sources.http.connection import NoAnswer, Stopped
+from daemon.sources.http.content import HEAD_BYTES, Content, conditions_of, content_of
+from daemon.sources.http.pictures import HttpPictures
+from daemon.sources.http.session import HttpError, HttpResponse, HttpSession, NotHttp
+from daemon.sources.network.opening import label_of
 from daemon.sources.picture import PicturePreparation
 
 # How often a still picture is asked for where `fps` is not set.

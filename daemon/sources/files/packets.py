@@ -10,8 +10,8 @@ import av
 from daemon.core.errors import RecordingError, SourceError
 from daemon.core.timing import NS_PER_S
 from daemon.sources.container import Packet, has_decoder, open_container, reason_of, ticks_ns, use_one_thread
-from daemon.sources.integrity import problem_at_end, problem_of_length
-from daemon.sources.timeline import AHEAD_NS, Timeline
+from daemon.sources.files.integrity import problem_at_end, problem_of_length
+from daemon.sources.files.timeline import AHEAD_NS, Timeline
 
 # A playlist in a file reaches no network. A spliced MPEG-TS file goes on in the same streams, under other numbers.
 OPTIONS = {"protocol_whitelist": "file", "merge_pmt_versions": "1"}

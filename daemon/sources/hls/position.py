@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from daemon.core.timing import NS_PER_S
-from daemon.sources.hls_playlist import MediaPlaylist, Segment
+from daemon.sources.hls.playlist import MediaPlaylist, Segment
 
 # After an interruption this much is played, or three segments if they are longer. After a longer interruption the
 # newest segment is next, because the older ones are of no use.

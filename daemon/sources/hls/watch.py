@@ -5,9 +5,9 @@ import logging
 from daemon.core.errors import SourceError
 from daemon.core.records import Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.sources.hls_fetch import Fetcher
-from daemon.sources.hls_playlist import MediaPlaylist, Resource, Variant, choose_variant, parse_playlist
-from daemon.sources.hls_position import Listed, Position
+from daemon.sources.hls.fetch import Fetcher
+from daemon.sources.hls.playlist import MediaPlaylist, Resource, Variant, choose_variant, parse_playlist
+from daemon.sources.hls.position import Listed, Position
 
 MAX_PLAYLIST_BYTES = 2**20
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
-from daemon.sources.jpeg import START
-from daemon.sources.picture_decoder import SIGNATURE_BYTES, decoder_of
+from daemon.sources.http.decoder import SIGNATURE_BYTES, decoder_of
+from daemon.sources.http.jpeg import START
 
 # multipart: pictures in parts; jpeg: JPEG pictures one after the other, or a single one; picture: one of another
 # format; playlist: HLS; other: for FFmpeg

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from threading import Event
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
-from daemon.runtime.deadline_stream import DeadlineStream
-from daemon.runtime.http_login import Login
+from daemon.sources.http.connection import DeadlineStream
+from daemon.sources.http.login import Login
 
 PORTS = {"http": 80, "https": 443}
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -1,0 +1,1 @@
+"""Cameras and servers that send HLS."""

@@ -1,0 +1,1 @@
+"""Network cameras through FFmpeg: RTSP, and streams over HTTP."""
