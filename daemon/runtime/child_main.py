@@ -2,6 +2,7 @@
 
 import ctypes
 import faulthandler
+import fcntl
 import importlib
 import json
 import math
@@ -60,12 +61,14 @@ class RecordSender:
             os.eventfd_write(self._filled, 1)
 
 
-def main(parent: str, target: str, arguments: str) -> NoReturn:
+def main(parent: str, target: str, arguments: str, lifeline: str) -> NoReturn:
     """Call the function `target` ("module:function") and end the process, without the exit handlers of libraries.
 
     `parent` is the process id of the parent, `arguments` the descriptor of memory with the function's arguments.
+    `lifeline` is the descriptor of a pipe whose other end only the parent holds.
     """
     _end_with_parent(int(parent))
+    _end_group_with(int(lifeline))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # systemd signals every process; the parent ends this one
     faulthandler.enable()
@@ -123,6 +126,17 @@ def _end_with_parent(parent: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         os._exit(EXIT_UNFORESEEN)  # the parent ended before prctl was called
+
+
+def _end_group_with(lifeline: int) -> None:
+    """Let the kernel kill this process group when the other end of the pipe is closed, however the parent ends.
+
+    The parent-death signal does not reach what this process forks. A signal for input of a pipe does (F_SETOWN and
+    F_SETSIG of fcntl(2)).
+    """
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _limit(kind: int, most: int, beyond: int = 0) -> None:
