@@ -156,14 +156,16 @@ def _health(content: HealthReport, paint: Paint) -> str:
         return f"is {paint(GREEN, 'well')}"
     if content.status == "stopped":
         return "has stopped"
-    trouble = [
+    trouble = [] if content.trouble is None else [clean(content.trouble)]
+    trouble += [
         f"{clean(stream)}/{clean(name)} is {clean(source.state).replace('_', ' ')}"
         + (f": {clean(source.reason)}" if source.reason else "")
         for stream, report in content.streams.items()
         for name, source in report.sources.items()
         if source.state in IN_TROUBLE
     ]
-    return f"is {paint(RED, clean(content.status))}" + (f": {'; '.join(trouble[:MAX_TROUBLES])}" if trouble else "")
+    verb = "has" if content.status == "failed" else "is"
+    return f"{verb} {paint(RED, clean(content.status))}" + (f": {'; '.join(trouble[:MAX_TROUBLES])}" if trouble else "")
 
 
 def _news(before: ModelsPayload, now: ModelsPayload, paint: Paint) -> list[str]:

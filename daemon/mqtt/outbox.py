@@ -14,6 +14,8 @@ from daemon.config.mqtt import OutboxConfig
 from daemon.core.records import Counters
 from daemon.mqtt.outbox_store import Entry, OutboxStore
 from daemon.mqtt.payloads import EventPayload, ended_by_restart
+from daemon.runtime.heartbeat import DISK_S, Heartbeat
+from daemon.runtime.thread_loop import run_loop
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +71,13 @@ class Outbox:
         # queued to be sent without being stored: the store is told of them when it works again
         self._unstored: deque[Entry] = deque(maxlen=MAX_UNWRITTEN)
         self._age_checked_at = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self.progress = Heartbeat("outbox")
+        self._thread = threading.Thread(target=run_loop, args=(self.progress, self._run), name="outbox", daemon=True)
 
     def start(self) -> None:
         """Open the store, end the events that an earlier run left open, and start the thread."""
         self._open()
+        self.progress.mark()
         self._thread.start()
 
     def add(self, topic: str, payload: EventPayload) -> bool:
@@ -132,32 +136,45 @@ class Outbox:
     # All methods below run on the outbox's own thread; `start` calls some of them before the thread exists.
 
     def _run(self) -> None:
-        while True:
-            entries, acknowledged, is_closing = self._next_batch()
-            is_written = self._write(entries, acknowledged)
-            self._enforce_limits()
-            done = self._fill_send_queue(entries, is_written)
-            with self._changed:
-                for _ in range(done):
-                    self._incoming.popleft()
-                if not is_written and self._store is not None:
-                    self._acknowledged[:0] = acknowledged
-            if is_closing:
-                break
+        while not self._handle_batch():
+            pass
         if self._store is not None:
             self._store.close()
         self._count("event_unwritten", len(self._incoming))
 
+    def _handle_batch(self) -> bool:
+        """Write one batch and fill the send queue; return whether it was the last one.
+
+        After an error of the operating system the next call handles the same batch again.
+        """
+        entries, acknowledged, is_last = self._next_batch()
+        self.progress.mark(DISK_S)
+        is_written = self._write(entries, acknowledged)
+        with self._changed:
+            if is_written or self._store is None:
+                del self._acknowledged[: len(acknowledged)]
+            if is_written:
+                self._forget_incoming(len(entries))
+        self._enforce_limits()
+        unstored = self._fill_send_queue(entries, is_written)
+        with self._changed:
+            self._forget_incoming(unstored)
+        return is_last
+
+    def _forget_incoming(self, count: int) -> None:
+        for _ in range(count):
+            self._incoming.popleft()
+
     def _next_batch(self) -> tuple[list[Entry], list[int], bool]:
-        """Wait for work. Entries stay in `_incoming` until they are written; after a failure it retries each second.
+        """Wait for work. It stays queued until it is done; after a failure it retries each second.
 
         Returns the entries to write, the numbers to remove, and whether this is the last batch.
         """
+        self.progress.mark()
         with self._changed:
             self._changed.wait_for(self._has_work, REMOVE_WITHIN_S)
             self._is_woken = False
-            acknowledged, self._acknowledged = self._acknowledged, []
-            return list(self._incoming), acknowledged, self._is_closing
+            return list(self._incoming), list(self._acknowledged), self._is_closing
 
     def _has_work(self) -> bool:
         has_batch = bool(self._incoming) or len(self._acknowledged) >= REMOVE_COUNT
@@ -200,16 +217,16 @@ class Outbox:
             self._set_trouble(f"old events of the outbox {self._path} cannot be removed: {error}")
 
     def _fill_send_queue(self, entries: list[Entry], is_written: bool) -> int:
-        """Queue as many events as there is room for, stored ones first; return how many `entries` are done with."""
+        """Queue as many events as there is room for, stored ones first; return how many `entries` went unstored."""
         room = self._send_queue.room()
         stored = self._read(room)
         if stored is None:  # new events must not overtake the stored ones
-            return len(entries) if is_written else 0
+            return 0
         self._queue(stored)
         if is_written:
             if len(stored) < room:  # the rest up to the last number was coalesced or dropped
                 self._queued = max(self._queued, self._store.last_sequence if self._store else 0)
-            return len(entries)
+            return 0
         unstored = entries[: max(0, room - len(stored))]
         self._queue(unstored)
         self._unstored += unstored
@@ -227,8 +244,8 @@ class Outbox:
 
     def _queue(self, entries: list[Entry]) -> None:
         if entries:
-            self._queued = entries[-1].sequence
             self._send_queue.put(entries)
+            self._queued = entries[-1].sequence
 
     def _open(self) -> None:
         """Try to open the store. Numbers continue above the store's and above our own.

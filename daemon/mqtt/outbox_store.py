@@ -60,8 +60,10 @@ class OutboxStore:
     def __init__(self, path: Path) -> None:
         """Open or create the file, and its directory.
 
-        Raises sqlite3.DatabaseError when the file is damaged, and OSError when the directory cannot be made.
+        Raises sqlite3.DatabaseError when the file is damaged, and OSError when the directory cannot be made, or
+        without descriptors.
         """
+        self._boot = _boot_id()  # read once: later there may be no descriptor for it
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # one thread opens the store, and another uses it afterwards
         self._database = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
@@ -96,7 +98,7 @@ class OutboxStore:
         the store notes the numbers, and which events are open.
         Entries that are there already stay as they are: the caller repeats a batch after a failure.
         """
-        now = (_boot_id(), monotonic_ns(), time.time())
+        now = (self._boot, monotonic_ns(), time.time())
         coalesced = 0
         with _transaction(self._database) as database:
             database.executemany("DELETE FROM entries WHERE sequence = ?", [(number,) for number in acknowledged])
@@ -136,11 +138,11 @@ class OutboxStore:
 
         The age is by the monotonic clock within this boot of the machine, and by the wall clock from earlier boots.
         """
-        boot, now_ns, now_s = _boot_id(), monotonic_ns(), time.time()
+        now_ns, now_s = monotonic_ns(), time.time()
         with _transaction(self._database) as database:
             dropped = database.execute(
                 "DELETE FROM entries WHERE sequence > ? AND CASE boot WHEN ? THEN monotonic_ns < ? ELSE wall_s < ? END",
-                (queued, boot, now_ns - round(max_age_s * NS_PER_S), now_s - max_age_s),
+                (queued, self._boot, now_ns - round(max_age_s * NS_PER_S), now_s - max_age_s),
             ).rowcount
         self._read_totals()
         return dropped

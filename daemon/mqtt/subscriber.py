@@ -48,6 +48,7 @@ class HealthReport(Payload):
     """The fields of the health payload that readers use."""
 
     status: Name
+    trouble: Annotated[str, Field(max_length=4096)] | None = None
     streams: Annotated[dict[Name, StreamReport], Field(max_length=64)] = {}
 
 

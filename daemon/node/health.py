@@ -15,8 +15,9 @@ from daemon.inference.placement import Placement
 from daemon.runtime.child import kill_counts
 from daemon.runtime.liveness import SourceState
 from daemon.runtime.supervisor import SupervisedSource
+from daemon.runtime.thread_loop import system_errors
 
-Status = Literal["ok", "degraded", "stopped"]
+Status = Literal["ok", "degraded", "failed", "stopped"]
 
 
 class _Part(BaseModel):
@@ -134,6 +135,7 @@ class ProcessHealth(_Part):
 
     `children_killed` counts child processes that were killed while they ran, which is how each of them ends.
     `children_left_behind` counts those that the system did not end in time.
+    `system_errors` counts errors of the operating system that a loop of the daemon has survived.
     """
 
     uptime_s: float
@@ -141,6 +143,7 @@ class ProcessHealth(_Part):
     peak_rss_mb: float
     children_killed: int
     children_left_behind: int
+    system_errors: int
 
 
 class LatencyHealth(_Part):
@@ -154,7 +157,8 @@ class Health(_Part):
     """The retained health payload.
 
     `instance` changes at every start of the daemon. `status` is `degraded` while a source or an accelerator has a
-    fault, and `stopped` once all sources have ended.
+    fault, and `stopped` once all sources have ended. It is `failed` while a loop of the daemon hangs or has ended too
+    early; `trouble` then names the loop.
     """
 
     schema_version: Literal[1] = Field(default=1, serialization_alias="schema")
@@ -163,6 +167,7 @@ class Health(_Part):
     version: str
     time: str
     status: Status
+    trouble: str | None
     bundle: str
     streams: dict[str, StreamHealth]
     encoders: dict[Modality, EncoderHealth]
@@ -205,6 +210,7 @@ def process_health(started_ns: int) -> ProcessHealth:
         peak_rss_mb=round(usage.ru_maxrss / 1024, 1),
         children_killed=kill_counts.killed,
         children_left_behind=kill_counts.left_behind,
+        system_errors=system_errors.total,
     )
 
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from daemon.config.node import Config
 from daemon.core.timing import NS_PER_S, monotonic_ns, wall_time
@@ -21,6 +22,7 @@ from daemon.node.stream_publisher import StreamPublisher
 from daemon.node.switches import SwitchFile
 from daemon.node.systemd import Notifier, Service
 from daemon.runtime.heartbeat import Heartbeat
+from daemon.runtime.thread_loop import survive
 from daemon.updates.updater import Updater
 
 log = logging.getLogger(__name__)
@@ -73,7 +75,8 @@ class Node:
         with ExitStack() as stack:
             self._start(stack)
             notifier.wait_as_usual()
-            self._watch(Service(notifier, self._heartbeats))
+            service = Service(notifier, self._heartbeats)
+            survive("the daemon's own loop", partial(self._watch, service))
             self.stop.close()
             if self.stop.restarts:
                 log.info("opening the sources again for another bundle")
@@ -119,22 +122,22 @@ class Node:
 
     def _watch(self, service: Service) -> None:
         """Publish health at changes and at intervals, and keep the service informed, until it is time to stop."""
-        published_ns = None
+        published_ns, had_trouble = None, False
         while True:
             for stream in self.streams.values():
                 stream.look()
-            now_ns = monotonic_ns()
-            due = published_ns is None or now_ns - published_ns >= self.config.health.every_s * NS_PER_S
-            if due or self.changed.is_set():
-                self.changed.clear()
-                self._publish_health()
-                published_ns = now_ns
-            service.look(
+            trouble = service.look(
                 self.reporter.sources(),
                 accelerators_health(self.active.recogniser.accelerators),
                 streams=len(self.streams),
                 connected=self.session.connected,
             )
+            now_ns = monotonic_ns()
+            due = published_ns is None or now_ns - published_ns >= self.config.health.every_s * NS_PER_S
+            if due or self.changed.is_set() or (trouble is not None) != had_trouble:
+                self.changed.clear()
+                self._publish_health(trouble)
+                published_ns, had_trouble = now_ns, trouble is not None
             if all(stream.has_ended for stream in self.streams.values()):
                 log.info("all sources have ended")
                 return
@@ -143,10 +146,11 @@ class Node:
 
     def _heartbeats(self) -> list[Heartbeat]:
         updater = [] if self.updates is None else [self.updates.updater.progress]
-        return [self.session.progress, self.commands.progress, *self.active.heartbeats, *updater]
+        sources = [heartbeat for stream in self.streams.values() for heartbeat in stream.heartbeats]
+        return [*self.session.heartbeats, self.commands.progress, *self.active.heartbeats, *updater, *sources]
 
-    def _publish_health(self) -> None:
-        health = self.reporter.health(self.active.recogniser)
+    def _publish_health(self, trouble: str | None = None) -> None:
+        health = self.reporter.health(self.active.recogniser, trouble)
         self.session.publish("health", health.to_json(), retain=True, qos=1)
 
     def _publish_models(self) -> None:

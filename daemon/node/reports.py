@@ -34,8 +34,8 @@ class Reporter:
     streams: Mapping[str, Stream]
     latencies: Latencies
 
-    def health(self, recogniser: Recogniser) -> Health:
-        """Return a snapshot, with the recogniser of the active bundle."""
+    def health(self, recogniser: Recogniser, trouble: str | None = None) -> Health:
+        """Return a snapshot, with the recogniser of the active bundle; `trouble` names loops that hang or have ended."""
         streams = {name: stream.health() for name, stream in self.streams.items()}
         accelerators = accelerators_health(recogniser.accelerators)
         return Health(
@@ -43,7 +43,8 @@ class Reporter:
             instance=self.session.instance,
             version=__version__,
             time=wall_time(monotonic_ns()),
-            status=overall(streams, accelerators),
+            status=overall(streams, accelerators) if trouble is None else "failed",
+            trouble=trouble,
             bundle=recogniser.bundle.manifest.id,
             streams=streams,
             encoders={m: encoder_health(place, accelerators) for m, place in recogniser.placements.items()},

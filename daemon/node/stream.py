@@ -21,6 +21,7 @@ from daemon.pipeline.lane import Lane, LiveFlow
 from daemon.pipeline.live import LiveFusion, LiveStream
 from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.recogniser import Recogniser
+from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.liveness import DELIVERS
 from daemon.runtime.supervisor import SupervisedSource
 from daemon.sources.factory import build_sources, expectation_of
@@ -189,6 +190,11 @@ class Stream:
     def join(self, deadline_ns: int) -> list[str]:
         """Wait for the sources to close; return the names of those that have not closed by the deadline."""
         return [name for name, source in self._sources.items() if not source.join(seconds_until(deadline_ns))]
+
+    @property
+    def heartbeats(self) -> list[Heartbeat]:
+        """The heartbeats of the threads of the sources."""
+        return [source.heartbeat for source in self._sources.values()]
 
     @property
     def has_ended(self) -> bool:

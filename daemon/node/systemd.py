@@ -100,8 +100,11 @@ class Service:
         *,
         streams: int,
         connected: bool,
-    ) -> None:
-        """Report the present state; `sources` by names such as door/camera."""
+    ) -> str | None:
+        """Report the present state; `sources` by names such as door/camera.
+
+        Return which loops hang or have ended; None for none.
+        """
         now_ns = monotonic_ns()
         trouble = self._trouble(now_ns)
         self._report(status_text(sources, accelerators, streams=streams, connected=connected, trouble=trouble))
@@ -115,6 +118,7 @@ class Service:
             log.error("%s", trouble)
             if self._notifier.watchdog_s is not None:
                 self._notifier.send(WATCHDOG="trigger")
+        return trouble
 
     def _trouble(self, now_ns: int) -> str | None:
         found = hung_loops((loop.snapshot() for loop in self._loops()), now_ns)

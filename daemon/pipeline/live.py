@@ -10,6 +10,7 @@ from daemon.core.records import Counters, Embedding, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.fusion.fuse import Fused, StreamFusion
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
+from daemon.runtime.thread_loop import run_loop
 
 log = rate_limited_logger(__name__)
 
@@ -62,7 +63,7 @@ class LiveFusion:
         self._wakes_ns = 0
         self._condition = threading.Condition()  # guards all attributes above
         self.progress = Heartbeat("fusion")
-        self._thread = threading.Thread(target=self._run, name="fusion", daemon=True)
+        self._thread = threading.Thread(target=run_loop, args=(self.progress, self._run), name="fusion", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -116,7 +117,6 @@ class LiveFusion:
             log.error("fusion did not finish within %.1f s; left behind", deadline_s)
 
     def _run(self) -> None:
-        self.progress.begin()
         with self._condition:
             while not self._is_closing:
                 self.progress.mark()
