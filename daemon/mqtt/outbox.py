@@ -6,13 +6,13 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
-from typing import Protocol, TypedDict
+from typing import TypedDict
 
 from pydantic import ValidationError
 
 from daemon.config.mqtt import OutboxConfig
 from daemon.core.records import Counters
-from daemon.mqtt.outbox_store import Entry, OutboxStore
+from daemon.mqtt.outbox_store import Entry, EventQueue, OutboxStore, replace_damaged
 from daemon.mqtt.payloads import EventPayload, ended_by_restart
 from daemon.runtime.heartbeat import DISK_S, Heartbeat
 from daemon.runtime.thread_loop import run_loop
@@ -40,16 +40,6 @@ class OutboxStatus(TypedDict):
     stored_bytes: int
     coalesced: int
     trouble: str | None
-
-
-class EventQueue(Protocol):
-    """Takes the events that may be sent now. Both methods run on the outbox's thread."""
-
-    def room(self) -> int:
-        """Return how many more events can be queued."""
-
-    def put(self, entries: list[Entry]) -> None:
-        """Queue events to be sent, in order; there are at most `room()`."""
 
 
 class Outbox:
@@ -284,10 +274,7 @@ class Outbox:
         self._count("outbox_damaged", 1)
         log.error("the outbox %s is damaged (%s); it was renamed to %s and a new one begins", self._path, error, aside)
         try:
-            for suffix in ("-wal", "-shm"):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-            self._path.replace(aside)
-            store = OutboxStore(self._path)
+            store = replace_damaged(self._path, aside)
             store.continue_from(self._last)
         except (sqlite3.Error, OSError) as again:
             self._set_trouble(f"the outbox {self._path} cannot be replaced: {again}; events wait in memory")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from daemon.core.timing import NS_PER_S, monotonic_ns
 
@@ -48,6 +49,16 @@ class Entry:
     def size_bytes(self) -> int:
         """About how much room it takes in the store."""
         return len(self.payload) + ROW_BYTES
+
+
+class EventQueue(Protocol):
+    """Takes the events that may be sent now. Both methods run on the outbox's thread."""
+
+    def room(self) -> int:
+        """Return how many more events can be queued."""
+
+    def put(self, entries: list[Entry]) -> None:
+        """Queue events to be sent, in order; there are at most `room()`."""
 
 
 class OutboxStore:
@@ -175,6 +186,14 @@ class OutboxStore:
     def _read_totals(self) -> None:
         row = self._database.execute("SELECT last_sequence, count, size_bytes FROM totals").fetchone()
         self.last_sequence, self.count, self.size_bytes = row
+
+
+def replace_damaged(path: Path, aside: Path) -> OutboxStore:
+    """Rename a damaged file, and return a new store in its place. Raises what OutboxStore raises, and OSError."""
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    path.replace(aside)
+    return OutboxStore(path)
 
 
 @contextmanager

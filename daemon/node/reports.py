@@ -35,7 +35,7 @@ class Reporter:
     latencies: Latencies
 
     def health(self, recogniser: Recogniser, trouble: str | None = None) -> Health:
-        """Return a snapshot, with the recogniser of the active bundle; `trouble` names loops that hang or have ended."""
+        """Return a snapshot, with the recogniser of the active bundle. `trouble` says which loops do not work."""
         streams = {name: stream.health() for name, stream in self.streams.items()}
         accelerators = accelerators_health(recogniser.accelerators)
         return Health(

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 from daemon.config.streams import StreamConfig
@@ -89,19 +88,16 @@ class Stream:
             self._inlet = TextInlet(self._intake(flow.deliver), self.counters["text"])
         self._start_sources(flow.deliver)
 
-    def prepare_switch(
+    def next_lane(
         self,
         recogniser: Recogniser,
         bundle: PublishedBundle,
         head: FusionHead,
         encoders: EncoderPool,
         fusion: LiveFusion,
-    ) -> "StreamSwitch":
-        """Prepare the switch to a bundle that the same sources serve. Only for a live stream that has started."""
-        if self._flow is None:
-            raise RuntimeError(f"{self.name} has not started live")
-        lane = self._lane(recogniser, self.live(recogniser, bundle, head), encoders, fusion)
-        return StreamSwitch(self, recogniser, lane)
+    ) -> Lane:
+        """Return a lane for a bundle that the same sources serve, to switch to. Only for a live stream."""
+        return self._lane(recogniser, self.live(recogniser, bundle, head), encoders, fusion)
 
     def switch_lane(self, recogniser: Recogniser, lane: Lane) -> LiveStream:
         """Send what is captured from now on to another bundle's lane; return the stream under the old bundle."""
@@ -288,16 +284,3 @@ class Stream:
             return
         self.counters[modality].captured += 1
         deliver(moved(captured, offsets_ns[modality]))
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSwitch:
-    """One stream's part of a prepared switch."""
-
-    stream: Stream
-    recogniser: Recogniser
-    lane: Lane
-
-    def commit(self) -> LiveStream:
-        """Switch the stream; return it under the old bundle, which still fuses what was captured before."""
-        return self.stream.switch_lane(self.recogniser, self.lane)
