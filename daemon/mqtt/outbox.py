@@ -135,7 +135,7 @@ class Outbox:
     def _handle_batch(self) -> bool:
         """Write one batch and fill the send queue; return whether it was the last one.
 
-        After an error of the operating system the next call handles the same batch again.
+        Work stays queued until it is done. After a failure the next call tries the same batch again.
         """
         entries, acknowledged, is_last = self._next_batch()
         self.progress.mark(DISK_S)
@@ -156,10 +156,7 @@ class Outbox:
             self._incoming.popleft()
 
     def _next_batch(self) -> tuple[list[Entry], list[int], bool]:
-        """Wait for work. It stays queued until it is done; after a failure it retries each second.
-
-        Returns the entries to write, the numbers to remove, and whether this is the last batch.
-        """
+        """Wait for work; return the entries to write, the numbers to remove, and whether this is the last batch."""
         self.progress.mark()
         with self._changed:
             self._changed.wait_for(self._has_work, REMOVE_WITHIN_S)
