@@ -152,6 +152,12 @@ def _state(content: StatePayload, paint: Paint) -> str:
 
 
 def _health(content: HealthReport, paint: Paint) -> str:
+    status = _status(content, paint)
+    problem = content.reload_problem
+    return status if problem is None else f"{status}; the config was not reloaded: {clean(problem)}"
+
+
+def _status(content: HealthReport, paint: Paint) -> str:
     if content.status == "ok":
         return f"is {paint(GREEN, 'well')}"
     if content.status == "stopped":

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from daemon.bundle.manifest import Manifest
+from daemon.core.records import EndedBy
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.node.latency import BundleMonitor, ErrorCount
 from daemon.node.stream import Stream
@@ -83,9 +84,9 @@ class ActiveBundle:
         """Encode what is queued, then stop the encoders."""
         self.encoders.close(ENCODERS_CLOSE_S)
 
-    def close_fusion(self) -> None:
-        """Fuse what is queued, end open events, then stop fusion."""
-        self._fusion.close(FUSION_CLOSE_S)
+    def close_fusion(self, ended_by: EndedBy) -> None:
+        """Fuse what is queued, end open events with this reason, then stop fusion."""
+        self._fusion.close(FUSION_CLOSE_S, ended_by)
 
     def close_accelerators(self) -> None:
         """Kill the processes of the accelerators."""

@@ -158,7 +158,7 @@ class Health(_Part):
 
     `instance` changes at every start of the daemon. `status` is `degraded` while a source or an accelerator has a
     fault, and `stopped` once all sources have ended. It is `failed` while a loop of the daemon hangs or has ended too
-    early; `trouble` then names the loop.
+    early; `trouble` then names the loop. `reload_problem` says why the config was not read again at the latest request.
     """
 
     schema_version: Literal[1] = Field(default=1, serialization_alias="schema")
@@ -168,6 +168,7 @@ class Health(_Part):
     time: str
     status: Status
     trouble: str | None
+    reload_problem: str | None
     bundle: str
     streams: dict[str, StreamHealth]
     encoders: dict[Modality, EncoderHealth]

@@ -34,7 +34,7 @@ class Reporter:
     streams: Mapping[str, Stream]
     latencies: Latencies
 
-    def health(self, recogniser: Recogniser, trouble: str | None = None) -> Health:
+    def health(self, recogniser: Recogniser, trouble: str | None = None, reload_problem: str | None = None) -> Health:
         """Return a snapshot, with the recogniser of the active bundle. `trouble` says which loops do not work."""
         streams = {name: stream.health() for name, stream in self.streams.items()}
         accelerators = accelerators_health(recogniser.accelerators)
@@ -45,6 +45,7 @@ class Reporter:
             time=wall_time(monotonic_ns()),
             status=overall(streams, accelerators) if trouble is None else "failed",
             trouble=trouble,
+            reload_problem=reload_problem,
             bundle=recogniser.bundle.manifest.id,
             streams=streams,
             encoders={m: encoder_health(place, accelerators) for m, place in recogniser.placements.items()},

@@ -7,7 +7,7 @@ from functools import partial
 from daemon.config.streams import StreamConfig
 from daemon.core.errors import Refused
 from daemon.core.ports import Deliver
-from daemon.core.records import Captured, Counters, Modality, modality_of, moved
+from daemon.core.records import Captured, Counters, EndedBy, Modality, modality_of, moved
 from daemon.core.timing import NS_PER_MS, seconds_until
 from daemon.fusion.fuse import FusionHead, StreamFusion
 from daemon.node.health import StreamHealth, input_health, source_health
@@ -63,6 +63,7 @@ class Stream:
         self._sources: dict[str, SupervisedSource] = {}
         self._switch = Switch()
         self._flow: LiveFlow | None = None
+        self._ordered_flow: OrderedFlow | None = None
         self._inlet: TextInlet | None = None
         modalities = recogniser.bundle.manifest.modalities
         self._modalities = frozenset(modalities.present())
@@ -111,7 +112,7 @@ class Stream:
     def start_in_order(self, encoders: EncoderPool) -> None:
         """Begin to replay as fast as the encoders can."""
         manifest = self._recogniser.bundle.manifest
-        flow = OrderedFlow(
+        flow = self._ordered_flow = OrderedFlow(
             self.name,
             Preparation(manifest, self.counters),
             encoders,
@@ -177,8 +178,10 @@ class Stream:
         for source in self._sources.values():
             source.check()
 
-    def request_stop(self) -> None:
-        """Ask every source to close."""
+    def request_stop(self, ended_by: EndedBy) -> None:
+        """Ask every source to close; the events of a replay in order end with this reason."""
+        if self._ordered_flow is not None:
+            self._ordered_flow.ended_by = ended_by
         self._stop.set()
         for source in self._sources.values():
             source.request_stop()

@@ -97,14 +97,19 @@ def confine(memory_mb: int, processor_s: float, written_bytes: int) -> None:
     An allocation beyond the limit fails; SIGXCPU ends the process when its time is used up. Standard output counts as a
     file. There are no core dumps.
     """
-    with suppress(OSError):  # /proc may be read-only; the limits below are enough
-        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_ADJUSTMENT), encoding="ascii")
+    give_way()
     _limit(resource.RLIMIT_DATA, _data_bytes() + memory_mb * MB)
     _limit(resource.RLIMIT_CPU, math.ceil(processor_s), beyond=1)  # at the hard limit the signal would be SIGKILL
     _limit(resource.RLIMIT_FSIZE, written_bytes)
     _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
     _limit(resource.RLIMIT_CORE, 0)
-    with suppress(PermissionError):  # the service's sandbox forbids nice; the limits above are enough
+
+
+def give_way() -> None:
+    """Let the node go first: this process gets less processor time, and ends first where memory runs out."""
+    with suppress(OSError):  # /proc may be read-only
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_ADJUSTMENT), encoding="ascii")
+    with suppress(PermissionError):  # the service's sandbox forbids nice
         os.nice(NICENESS)
 
 
