@@ -277,4 +277,6 @@ def _cause(error: OSError) -> tuple[str, str | None]:
         return f"its certificate cannot be trusted ({error.verify_message})", "check mqtt.tls and the broker's name"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed ({error.reason or error})", "check mqtt.port and mqtt.tls in config.yaml"
+    if isinstance(error, TimeoutError) and error.strerror is None:  # its text names a line of Python's source
+        return "no answer in time", None
     return error.strerror or str(error), None
