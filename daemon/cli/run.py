@@ -11,7 +11,7 @@ import sys
 import threading
 from dataclasses import dataclass
 
-from daemon.cli.signals import handle_signals
+from daemon.cli.signals import handle_interrupt, handle_signals
 from daemon.config.command_line import ConfigOptions
 from daemon.config.node import Config, load_config, missing_files, root_file_problems
 from daemon.core.document import Loaded
@@ -23,6 +23,7 @@ from daemon.node.stop_request import StopRequest
 from daemon.node.systemd import Notifier
 from daemon.node.wiring import build, check_start, find_startup
 from daemon.runtime.child_main import Failed, give_way
+from daemon.runtime.thread_loop import survive
 from daemon.sources.microphone import MicrophoneDevice, list_microphones
 from daemon.sources.v4l2 import list_cameras
 from daemon.updates.startup import Startup
@@ -34,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the node until SIGTERM or Ctrl-C."""
     stop = StopRequest()
     handle_signals(stop.stop, stop.ask_reload)
+    handle_interrupt(stop.stop)
     choice = ConfigOptions(str(options.config), options.camera, options.camera_file, options.microphone, options.broker)
     start_logging("info")
     config = choice.load()
@@ -47,10 +49,10 @@ def run(options: argparse.Namespace) -> int:
     notifier.send(STATUS="loading the bundle")
     with Reload(check_reload, choice.to_json()) as reload:
         nodes = _Nodes(choice, stop, reload, config, find_startup(config.document))
-        node = nodes.same()
-        while not stop.is_final and node.run(notifier, reload):
-            del node  # two of them would need twice the memory
-            node = nodes.reloaded() if stop.ended_by == "reload" else nodes.same()
+        node: Node | None = nodes.same()
+        while node is not None and not stop.is_final and node.run(notifier, reload):
+            node = None  # two of them would need twice the memory
+            node = survive("the next node", nodes.next)
     if threading.active_count() > 1:
         # a network camera that is being opened, or an encoder that hangs, must not run on while the interpreter ends
         logging.shutdown()
@@ -80,6 +82,12 @@ class _Nodes:
     config: Loaded[Config]
     startup: Startup | None
 
+    def next(self) -> Node | None:
+        """Return the node that follows one that has run; None when the process is to end meanwhile."""
+        if self.stop.is_final:
+            return None
+        return self.reloaded() if self.stop.ended_by == "reload" else self.same()
+
     def same(self) -> Node:
         """Return a node with the present config. Raises Refused when it cannot be used."""
         return build(self.config, self.startup, self.stop)
@@ -94,7 +102,7 @@ class _Nodes:
             startup = find_startup(config.document, counts=False)
             node = build(config, startup, self.stop)
         except (PerceptdError, OSError, MemoryError) as error:
-            self.reload.refuse(str(error))
+            self.reload.refuse(str(error) or type(error).__name__)
             self.startup = find_startup(self.config.document, counts=False)
             return self.same()
         for remark in reload_remarks(self.config.document, config.document):

@@ -16,15 +16,19 @@ def handle_early_signals() -> None:
 
 
 def handle_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
-    """Call `stop` at SIGTERM and Ctrl-C, and `reload` at SIGHUP.
+    """Call `stop` at SIGTERM, and `reload` at SIGHUP.
 
     SIGHUP is `stop` for a program with a terminal, which sends it when its window is closed. It stays ignored if it was
     ignored before, as by nohup.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _Handler(stop))
+    signal.signal(signal.SIGTERM, _Handler(stop))
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _Handler(stop if has_terminal() else reload))
+
+
+def handle_interrupt(stop: Callable[[], None]) -> None:
+    """Call `stop` at Ctrl-C."""
+    signal.signal(signal.SIGINT, _Handler(stop))
 
 
 def has_terminal(stat: Path = Path("/proc/self/stat")) -> bool:

@@ -84,7 +84,7 @@ class ActiveBundle:
         """Encode what is queued, then stop the encoders."""
         self.encoders.close(ENCODERS_CLOSE_S)
 
-    def close_fusion(self, ended_by: EndedBy) -> None:
+    def close_fusion(self, ended_by: EndedBy = "stopped") -> None:
         """Fuse what is queued, end open events with this reason, then stop fusion."""
         self._fusion.close(FUSION_CLOSE_S, ended_by)
 

@@ -6,6 +6,7 @@ from types import TracebackType
 
 from daemon.config.node import Config, state_directory
 from daemon.core.errors import ChildError
+from daemon.core.text import redact
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.runtime.child import Child
 
@@ -64,8 +65,8 @@ class Reload:
 
     def refuse(self, problem: str) -> None:
         """Note that the config cannot be used."""
-        self.problem = problem
-        log.error("the config cannot be used, the daemon goes on with the one of before: %s", problem)
+        self.problem = redact(problem)
+        log.error("the config cannot be used, the daemon goes on with the one of before: %s", self.problem)
 
     def close(self) -> None:
         """End a check that runs."""

@@ -178,7 +178,7 @@ class Stream:
         for source in self._sources.values():
             source.check()
 
-    def request_stop(self, ended_by: EndedBy) -> None:
+    def request_stop(self, ended_by: EndedBy = "stopped") -> None:
         """Ask every source to close; the events of a replay in order end with this reason."""
         if self._ordered_flow is not None:
             self._ordered_flow.ended_by = ended_by

@@ -69,7 +69,7 @@ def main(parent: str, target: str, arguments: str, lifeline: str) -> NoReturn:
     """
     _end_with_parent(int(parent))
     _end_group_with(int(lifeline))
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # systemd signals every process; the parent ends this one
     faulthandler.enable()
     module, _, function = target.partition(":")

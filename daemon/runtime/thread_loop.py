@@ -3,10 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from daemon.core.logs import rate_limited_logger
 from daemon.core.text import redact
 from daemon.runtime.heartbeat import Heartbeat
+
+ResultT = TypeVar("ResultT")
 
 log = rate_limited_logger(__name__)
 
@@ -45,12 +48,11 @@ def run_loop(heartbeat: Heartbeat, loop: Callable[[], None]) -> None:
     heartbeat.end()
 
 
-def survive(name: str, loop: Callable[[], None]) -> None:
-    """Call `loop` until it returns. After an error of the operating system it is called again, and goes on."""
+def survive(name: str, loop: Callable[[], ResultT]) -> ResultT:
+    """Return what `loop` returns. After an error of the operating system it is called again, and goes on."""
     while True:
         try:
-            loop()
-            return
+            return loop()
         except SYSTEM_ERRORS as error:
             log.error("%s: %s; it goes on", name, redact(f"{type(error).__name__}: {error}"))
             system_errors.add()

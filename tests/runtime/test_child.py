@@ -82,7 +82,7 @@ def test_only_its_parent_ends_it() -> None:
         child("stream", receiver.address, "1000000000", receiver=receiver) as streaming,
     ):
         wait_until(lambda: receiver.receive(streaming, 0.1), "the child runs")
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             os.kill(streaming.pid, number)
         received = 0
         while received < 1000:
