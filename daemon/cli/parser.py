@@ -4,13 +4,13 @@ The functions that execute a command import its modules, so that `--help` and wr
 """
 
 import argparse
-import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from daemon import __version__
+from daemon.cli.options import add_broker, add_config, add_devices, add_json, add_node
 from daemon.cli.parser_repo import add_repo
+from daemon.cli.signals import handle_early_signals
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -54,22 +54,17 @@ def new_parser() -> argparse.ArgumentParser:
 
 def _add_run(commands: "Commands") -> None:
     run = commands.add_parser("run", help="recognise and publish until stopped; exit code 65: a recording is cut off")
-    _add_config(run)
-    _add_broker(run)
-    _add_device_overrides(run)
+    add_config(run)
+    add_broker(run)
+    add_devices(run)
     run.set_defaults(execute=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    # the imports take a second, in which there is nothing to close yet
-    signal.signal(signal.SIGTERM, _exit)
+    handle_early_signals()  # the imports take a second
     from daemon.cli.run import run
 
     return run(options)
-
-
-def _exit(*_: object) -> None:
-    sys.exit(0)
 
 
 def _add_sync_test(commands: "Commands") -> None:
@@ -80,12 +75,12 @@ def _add_sync_test(commands: "Commands") -> None:
         "The exit code is 1 when the offset cannot be measured.",
         epilog="example: perceptd sync-test --make flashes.mp4, then play it on a telephone and run perceptd sync-test",
     )
-    _add_config(sync)
+    add_config(sync)
     sync.add_argument("--stream", metavar="NAME", help="which stream of the config (default: the first)")
-    _add_device_overrides(sync)
+    add_devices(sync)
     sync.add_argument("--for", dest="seconds", type=_film_s, default=20.0, metavar="SECONDS", help="default: 20")
     sync.add_argument("--make", type=Path, metavar="FILE.mp4", help="write a clip of flashes and beeps instead")
-    _add_json(sync)
+    add_json(sync)
     sync.set_defaults(execute=_sync_test)
 
 
@@ -112,8 +107,8 @@ def _add_doctor(commands: "Commands") -> None:
         "the cameras.",
         epilog="example: perceptd doctor --config /etc/perceptd/config.yaml",
     )
-    _add_config(doctor)
-    _add_json(doctor)
+    add_config(doctor)
+    add_json(doctor)
     doctor.set_defaults(execute=_doctor)
 
 
@@ -137,7 +132,7 @@ def _check_config(options: argparse.Namespace) -> int:
 
 def _add_devices(commands: "Commands") -> None:
     devices = commands.add_parser("devices", help="list cameras and microphones")
-    _add_json(devices)
+    add_json(devices)
     devices.set_defaults(execute=_devices)
 
 
@@ -149,10 +144,10 @@ def _devices(options: argparse.Namespace) -> int:
 
 def _add_watch(commands: "Commands") -> None:
     watch = commands.add_parser("watch", help="show recognitions and events as they come")
-    _add_config(watch)
-    _add_broker(watch)
+    add_config(watch)
+    add_broker(watch)
     watch.add_argument("--node", metavar="NAME", help="the node to watch, or + for all nodes (default: the config's)")
-    _add_json(watch)
+    add_json(watch)
     watch.set_defaults(execute=_watch)
 
 
@@ -175,7 +170,7 @@ def _add_send(commands: "Commands") -> None:
     send.add_argument("name", choices=COMMANDS_TO_SEND, metavar="COMMAND", help=names)
     send.add_argument("--stream", metavar="NAME", help="which stream (default: all)")
     send.add_argument("--level", metavar="LEVEL", help="of log_level: debug | info | warning | error")
-    _add_node_options(send)
+    add_node(send)
     send.set_defaults(execute=_send)
 
 
@@ -210,7 +205,7 @@ def _add_models(commands: "Commands") -> None:
 def _add_models_action(actions: "Commands", action: str, help_text: str) -> argparse.ArgumentParser:
     description = f"{help_text[0].upper()}{help_text[1:]}."
     parser = actions.add_parser(action, help=help_text, description=description)
-    _add_node_options(parser)
+    add_node(parser)
     parser.set_defaults(execute=_models, action=action)
     return parser
 
@@ -235,7 +230,7 @@ def _add_evaluate(commands: "Commands") -> None:
     )
     evaluate.add_argument("bundle", type=Path, metavar="BUNDLE")
     evaluate.add_argument("manifest", type=Path, metavar="MANIFEST.csv")
-    _add_json(evaluate)
+    add_json(evaluate)
     evaluate.set_defaults(execute=_evaluate)
 
 
@@ -252,7 +247,7 @@ def _add_bundle(commands: "Commands") -> None:
     verify = actions.add_parser("verify", help="check everything and run the self-test")
     for parser, execute in ((show, _bundle_show), (verify, _bundle_verify)):
         parser.add_argument("bundle", type=Path, metavar="DIR")
-        _add_json(parser)
+        add_json(parser)
         parser.set_defaults(execute=execute)
 
 
@@ -266,33 +261,3 @@ def _bundle_verify(options: argparse.Namespace) -> int:
     from daemon.cli.bundle import bundle_verify
 
     return bundle_verify(options)
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="default: config.yaml")
-
-
-def _add_device_overrides(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--camera",
-        metavar="DEVICE",
-        help="let the config's first stream watch this camera: 0, /dev/video0, rtsp://..., a file",
-    )
-    parser.add_argument(
-        "--microphone", metavar="DEVICE", help="let it listen to this microphone: default, a name, a number, camera"
-    )
-
-
-def _add_node_options(parser: argparse.ArgumentParser) -> None:
-    _add_config(parser)
-    _add_broker(parser)
-    parser.add_argument("--node", metavar="NAME", help="the node to send to (default: the config's)")
-    _add_json(parser)
-
-
-def _add_broker(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--broker", metavar="HOST[:PORT]", help="use this MQTT broker instead of the config's")
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")

@@ -159,8 +159,12 @@ def _state(content: StatePayload, paint: Paint) -> str:
 
 
 def _health(content: HealthReport, paint: Paint) -> str:
-    change = content.bundle_changed
-    return _status(content, paint) + ("" if change is None else f"; {clean(change, MAX_CHANGE)}")
+    parts = [_status(content, paint)]
+    if content.reload_problem is not None:
+        parts.append(f"the config was not reloaded: {clean(content.reload_problem)}")
+    if content.bundle_changed is not None:
+        parts.append(clean(content.bundle_changed, MAX_CHANGE))
+    return "; ".join(parts)
 
 
 def _status(content: HealthReport, paint: Paint) -> str:
@@ -168,13 +172,15 @@ def _status(content: HealthReport, paint: Paint) -> str:
         return f"is {paint(GREEN, 'well')}"
     if content.status == "stopped":
         return "has stopped"
-    trouble = [
+    trouble = [] if content.trouble is None else [clean(content.trouble)]
+    trouble += [
         _trouble(stream, name, source)
         for stream, report in content.streams.items()
         for name, source in report.sources.items()
         if source.state in IN_TROUBLE
     ]
-    return f"is {paint(RED, clean(content.status))}" + (f": {'; '.join(trouble[:MAX_TROUBLES])}" if trouble else "")
+    verb = "has" if content.status == "failed" else "is"
+    return f"{verb} {paint(RED, clean(content.status))}" + (f": {'; '.join(trouble[:MAX_TROUBLES])}" if trouble else "")
 
 
 def _trouble(stream: str, name: str, source: SourceReport) -> str:

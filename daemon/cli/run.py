@@ -9,41 +9,108 @@ import os
 import signal
 import sys
 import threading
-from types import FrameType
+from dataclasses import dataclass
 
-from daemon.config.mqtt import override_broker
-from daemon.config.node import load_config, missing_files, override_devices, root_file_problems
-from daemon.core.errors import EXIT_DAMAGED, SourceError
-from daemon.core.logs import start_logging
+from daemon.cli.signals import handle_interrupt, handle_signals
+from daemon.config.command_line import ConfigOptions
+from daemon.config.node import Config, load_config, missing_files, root_file_problems
+from daemon.core.document import Loaded
+from daemon.core.errors import EXIT_DAMAGED, PerceptdError, Refused, SourceError
+from daemon.core.logs import set_level, start_logging
+from daemon.node.node import Node
+from daemon.node.reload import Reload, reload_remarks
 from daemon.node.stop_request import StopRequest
 from daemon.node.systemd import Notifier
-from daemon.node.wiring import build, find_startup
+from daemon.node.wiring import build, check_start, find_startup
+from daemon.runtime.child_main import Failed, give_way
+from daemon.runtime.thread_loop import survive
 from daemon.sources.microphone import MicrophoneDevice, list_microphones
 from daemon.sources.v4l2 import list_cameras
+from daemon.updates.startup import Startup
+
+log = logging.getLogger(__name__)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the node until SIGTERM or Ctrl-C, or until its recordings end. Return EXIT_DAMAGED if one is damaged."""
-    loaded = load_config(options.config)
-    settings = override_devices(loaded.document, options.camera, options.microphone)
-    settings = settings.model_copy(update={"mqtt": override_broker(options.broker, settings.mqtt)})
-    start_logging(settings.log_level)
+    stop = StopRequest()
+    handle_signals(stop.stop, stop.ask_reload)
+    handle_interrupt(stop.stop)
+    choice = ConfigOptions(str(options.config), options.camera, options.camera_file, options.microphone, options.broker)
+    start_logging("info")
+    config = choice.load()
+    set_level(config.document.log_level)
+    for remark in choice.remarks():
+        log.warning("%s", remark)
     faulthandler.register(signal.SIGUSR1)
     # the service manager's watchdog ends us by SIGABRT; every thread then reports where it was
     faulthandler.enable()
     notifier = Notifier.from_environment()
     notifier.send(STATUS="loading the bundle")
-    config = dataclasses.replace(loaded, document=settings)
-    startup = find_startup(settings)
-    stop = _stop_at_signals()
-    while (node := build(config, startup, stop)).run(notifier):
-        pass
-    code = EXIT_DAMAGED if node.has_failed else 0
+    with Reload(check_reload, choice.to_json()) as reload:
+        nodes = _Nodes(choice, stop, reload, config, find_startup(config.document))
+        node: Node | None = nodes.same()
+        while node is not None and not stop.is_final and node.run(notifier, reload):
+            node = None  # two of them would need twice the memory
+            node = survive("the next node", nodes.next)
+    code = EXIT_DAMAGED if node is not None and node.has_failed else 0
     if threading.active_count() > 1:
         # a network camera that is being opened, or an encoder that hangs, must not run on while the interpreter ends
         logging.shutdown()
         os._exit(code)
     return code
+
+
+def check_reload(options: str) -> None:
+    """In a child process: check that a node can start. Raises Failed.
+
+    `options` is ConfigOptions as JSON.
+    """
+    give_way()
+    try:
+        check_start(ConfigOptions.from_json(options).load())
+    except Refused as error:
+        raise Failed(str(error)) from error
+
+
+@dataclass
+class _Nodes:
+    """Builds one node after the other, in one process."""
+
+    choice: ConfigOptions
+    stop: StopRequest
+    reload: Reload
+    config: Loaded[Config]
+    startup: Startup | None
+
+    def next(self) -> Node | None:
+        """Return the node that follows one that has run; None when the process is to end meanwhile."""
+        if self.stop.is_final:
+            return None
+        return self.reloaded() if self.stop.ended_by == "reload" else self.same()
+
+    def same(self) -> Node:
+        """Return a node with the present config. Raises Refused when it cannot be used."""
+        return build(self.config, self.startup, self.stop)
+
+    def reloaded(self) -> Node:
+        """Return a node with the config as it is on disk now, or with the present one if that cannot be used.
+
+        The config was good a moment ago, but it may have changed since. Raises Refused when neither can be used.
+        """
+        try:
+            config = self.choice.load()
+            startup = find_startup(config.document, counts=False)
+            node = build(config, startup, self.stop)
+        except (PerceptdError, OSError, MemoryError) as error:
+            self.reload.refuse(str(error) or type(error).__name__)
+            self.startup = find_startup(self.config.document, counts=False)
+            return self.same()
+        for remark in reload_remarks(self.config.document, config.document):
+            log.warning("%s", remark)
+        set_level(config.document.log_level)
+        self.config, self.startup = config, startup
+        return node
 
 
 def check_config(options: argparse.Namespace) -> int:
@@ -75,17 +142,6 @@ def devices(options: argparse.Namespace) -> int:
     if trouble is not None:
         print(trouble, file=sys.stderr)
     return 0 if trouble is None else 1
-
-
-def _stop_at_signals() -> StopRequest:
-    stop = StopRequest()
-
-    def request_stop(_number: int, _frame: FrameType | None) -> None:
-        stop.stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, request_stop)
-    return stop
 
 
 def _microphones() -> tuple[list[MicrophoneDevice], str | None]:

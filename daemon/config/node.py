@@ -1,4 +1,4 @@
-"""The schema of config.yaml, its loading, and the overrides of the command line.
+"""The schema of config.yaml, and its loading.
 
 The shipped config.yaml documents every key.
 """
@@ -9,22 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from daemon.bundle.manifest import Number
 from daemon.config.devices import DevicesConfig
 from daemon.config.mqtt import MqttConfig, TopicLevel, override_broker
 from daemon.config.streams import (
-    CameraConfig,
-    MicrophoneConfig,
     StreamConfig,
     StreamName,
     is_url,
 )
 from daemon.config.updates import ModelsConfig, root_problem
-from daemon.core.document import Loaded, StrictModel, load_document, validator_text
-from daemon.core.errors import DocumentError
-from daemon.core.text import redact
+from daemon.core.document import Loaded, StrictModel, load_document
 
 
 class HealthConfig(StrictModel):
@@ -70,27 +66,6 @@ def load_config(path: Path) -> Loaded[Config]:
         update["state_directory"] = str(base / config.state_directory)
     absolute = config.model_copy(update=update)
     return replace(loaded, document=absolute)
-
-
-def override_devices(config: Config, camera: str | None, microphone: str | None) -> Config:
-    """Return the config with the sources of its first stream replaced by these devices.
-
-    Raises DocumentError when a device is not valid.
-    """
-    if camera is None and microphone is None:
-        return config
-    name, stream = next(iter(config.streams.items()))
-    devices: dict[str, object] = {"replay": None, "camera": None, "microphone": None}
-    try:
-        if camera is not None:
-            devices["camera"] = CameraConfig(device=_number_or_name(camera))
-        if microphone is not None:
-            devices["microphone"] = MicrophoneConfig(device=_number_or_name(microphone))
-        replaced = StreamConfig.model_validate({**dict(stream), **devices})
-    except ValidationError as error:
-        problems = [f"--camera, --microphone: {validator_text(problem)}" for problem in error.errors()]
-        raise DocumentError([redact(problem) for problem in problems]) from error
-    return config.model_copy(update={"streams": {**config.streams, name: replaced}})
 
 
 def broker_and_node(broker: str | None, node: str | None, path: Path) -> tuple[MqttConfig, str]:
@@ -142,7 +117,3 @@ def state_directory(config: Config, environment: Mapping[str, str] = os.environ)
 def models_directory(config: Config) -> Path:
     """Return the directory for downloaded bundles."""
     return state_directory(config) / "models"
-
-
-def _number_or_name(device: str) -> int | str:
-    return int(device) if device.isdecimal() else device

@@ -20,6 +20,11 @@ def start_logging(level: str) -> None:
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(message)s", handlers=[handler])
 
 
+def set_level(level: str) -> None:
+    """Write log messages from another `level` on."""
+    logging.getLogger().setLevel(level.upper())
+
+
 def rate_limited_logger(name: str) -> "logging.LoggerAdapter[logging.Logger]":
     """Return a logger for messages that may come with every frame, block, line or job; see `RepeatFilter`."""
     return logging.LoggerAdapter(logging.getLogger(name), {RATE_LIMITED: True})

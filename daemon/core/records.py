@@ -30,8 +30,8 @@ EventPhase = Literal["start", "update", "end"]
 
 # absent: the label faded and no other took over; other: another label's event began; timeout: the longest duration
 # was reached; paused: the stream was paused; bundle: another bundle took over; stopped: the daemon stopped;
-# restart: the daemon ended earlier without reporting the end
-EndedBy = Literal["absent", "other", "timeout", "paused", "stopped", "restart", "bundle"]
+# restart: the daemon ended earlier without reporting the end; reload: the daemon began again with a changed config
+EndedBy = Literal["absent", "other", "timeout", "paused", "stopped", "restart", "bundle", "reload"]
 
 UpdateStage = Literal["resolve", "download", "verify", "check", "selftest", "switch", "probation"]
 # the stages of a bundle update, in their order

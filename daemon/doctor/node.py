@@ -15,6 +15,7 @@ from daemon.doctor.machine import disk_finding
 from daemon.doctor.probe import probe
 from daemon.doctor.sources import source_findings
 from daemon.doctor.updates import models_findings
+from daemon.mqtt.peer import identify_peer
 from daemon.mqtt.requests import try_broker
 from daemon.pipeline.recogniser import check_matches_config
 from daemon.pipeline.selftest import first_failures, print_selftest
@@ -115,6 +116,8 @@ def broker_finding(mqtt: MqttConfig) -> Finding:
     except Refused as error:
         return Finding("broker", "failure", str(error), "correct it in config.yaml")
     if troubles:
+        peer = identify_peer(mqtt)
+        troubles = troubles if peer is None else [peer]
         remedies = [trouble.remedy for trouble in troubles if trouble.remedy is not None]
         remedy = "; ".join(remedies) or "check that the broker runs there, and mqtt in config.yaml"
         return Finding("broker", "failure", "; ".join(trouble.finding for trouble in troubles), remedy)

@@ -15,6 +15,7 @@ from daemon.inference.upkeep import Upkeep
 from daemon.inference.verification import Invoker, Verifier, Workload
 from daemon.runtime.child import Child
 from daemon.runtime.heartbeat import HANG_AFTER_S, IDLE_S, Heartbeat
+from daemon.runtime.thread_loop import SYSTEM_ERRORS, run_loop
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Accelerator:
         self._on_change: Callable[[], None] | None = None
         name = f"accelerator-{device.name}"
         self.progress = Heartbeat(name)
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=run_loop, args=(self.progress, self._run), name=name, daemon=True)
 
     @property
     def status(self) -> AcceleratorStatus:
@@ -128,7 +129,6 @@ class Accelerator:
         self._wake.set()
 
     def _run(self) -> None:
-        self.progress.begin()
         device = self.device
         while not self._stop.is_set():
             try:
@@ -137,6 +137,8 @@ class Accelerator:
                 wait_s = self._note_failure(error)
             except ChildError as error:
                 wait_s = self._note_failure(AcceleratorError.from_child("died", error))
+            except SYSTEM_ERRORS as error:
+                wait_s = self._note_failure(AcceleratorError("died", f"{type(error).__name__}: {error}"))
             else:
                 continue
             if device.alternative is None or self._was_used or self.status.state == "absent":

@@ -19,7 +19,8 @@ from daemon.core.sealed import SealedFile
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.inference.accelerator_main import serve
 from daemon.inference.placement import Device
-from daemon.runtime.child import Child, close_with, event_counter, read_only_memory, shared_memory
+from daemon.runtime.child import Child
+from daemon.runtime.shared_memory import close_with, event_counter, read_only_memory, shared_memory
 
 # The cache line of every supported processor, in bytes.
 ALIGNMENT = 64

@@ -6,6 +6,7 @@ import select
 import ssl
 import time
 from dataclasses import dataclass
+from functools import partial
 from threading import Event, Thread
 
 from daemon.config.mqtt import MqttConfig
@@ -14,6 +15,7 @@ from daemon.mqtt.client import TAKEN_OVER, UNSUPPORTED_PROTOCOL, BrokerClient, M
 from daemon.mqtt.credentials import Endpoint, endpoint_of
 from daemon.mqtt.send_queue import Outbound
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
+from daemon.runtime.thread_loop import run_loop
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +102,6 @@ class Connection:
 
         Never raises because of a network or a broker. Waits a random, bounded time between attempts.
         """
-        self._heartbeat.begin()
         backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
         takeover_backoff = Backoff(FIRST_TAKEOVER_WAIT_S, LONGEST_TAKEOVER_WAIT_S)
         while not stop.is_set():
@@ -247,8 +248,10 @@ class BackgroundClient(MqttCallbacks):
         endpoint = endpoint_of(config, client_id)
         self._closing = Event()
         self._waker = Waker()
-        self.connection = Connection(endpoint, self, self._waker, Heartbeat(thread_name))
-        self._thread = Thread(target=self.connection.run, args=(self._closing,), name=thread_name, daemon=True)
+        heartbeat = Heartbeat(thread_name)
+        self.connection = Connection(endpoint, self, self._waker, heartbeat)
+        loop = (heartbeat, partial(self.connection.run, self._closing))
+        self._thread = Thread(target=run_loop, args=loop, name=thread_name, daemon=True)
 
     def start(self) -> None:
         """Begin to connect, and go on until `close`."""
@@ -274,4 +277,6 @@ def _cause(error: OSError) -> tuple[str, str | None]:
         return f"its certificate cannot be trusted ({error.verify_message})", "check mqtt.tls and the broker's name"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed ({error.reason or error})", "check mqtt.port and mqtt.tls in config.yaml"
+    if isinstance(error, TimeoutError) and error.strerror is None:  # its text names a line of Python's source
+        return "no answer in time", None
     return error.strerror or str(error), None

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from daemon.config.mqtt import MqttConfig, TlsConfig
 from daemon.core.errors import Refused
-from daemon.core.files import open_regular, read_bounded
+from daemon.core.files import open_regular
+from daemon.core.secret_files import read_secret, warn_if_public
 from daemon.mqtt.send_queue import Outbound
-
-MAX_SECRET_BYTES = 4096
 
 # Names in systemd's credentials directory, as `LoadCredential=mqtt-password:/etc/...` makes them (systemd.exec(5)).
 CREDENTIALS = {"username": "mqtt-username", "password": "mqtt-password"}
@@ -50,14 +49,14 @@ def login(config: MqttConfig, environment: Mapping[str, str] = os.environ) -> tu
     """
     username, password = config.username, config.password.get_secret_value() if config.password else None
     if password is None and config.password_file is not None:
-        password = _secret(Path(config.password_file), "mqtt.password_file")
+        password = read_secret(Path(config.password_file), "mqtt.password_file")
     directory = environment.get("CREDENTIALS_DIRECTORY")
     if directory is not None:
         files = {key: Path(directory) / name for key, name in CREDENTIALS.items()}
         if username is None and files["username"].is_file():
-            username = _secret(files["username"], "credential")
+            username = read_secret(files["username"], "credential")
         if password is None and files["password"].is_file():
-            password = _secret(files["password"], "credential")
+            password = read_secret(files["password"], "credential")
     return username, password
 
 
@@ -82,6 +81,7 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext:
                 open_regular(Path(file)).close()
             # without a passphrase OpenSSL would ask for one at a terminal; an empty one makes it fail instead
             context.load_cert_chain(config.certificate_file, config.key_file, password="")
+            warn_if_public(Path(config.key_file or config.certificate_file), "mqtt.tls.key_file")
     except OSError as error:
         files = f"mqtt.tls.certificate_file = {config.certificate_file}, key_file = {config.key_file}"
         expected = "expected a PEM certificate and its key without passphrase"
@@ -93,16 +93,3 @@ def _file_fault(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         return f"contains no usable certificate ({error.reason or error})"
     return error.strerror or str(error)
-
-
-def _secret(path: Path, key: str) -> str:
-    """Return the first line of a file. Raises Refused; the message names the file and never quotes it."""
-    try:
-        raw = read_bounded(path, MAX_SECRET_BYTES + 1)
-        if len(raw) > MAX_SECRET_BYTES:
-            raise Refused(f"{key} = {path}: larger than {MAX_SECRET_BYTES} bytes")
-        return raw.decode().split("\n")[0].rstrip("\r")
-    except OSError as error:
-        raise Refused(f"{key} = {path}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise Refused(f"{key} = {path}: not UTF-8 at byte {error.start}") from error

@@ -6,15 +6,17 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
-from typing import Protocol, TypedDict
+from typing import TypedDict
 
 from pydantic import ValidationError
 
 from daemon.config.mqtt import OutboxConfig
 from daemon.core.files import ForeignFile
 from daemon.core.records import Counters
-from daemon.mqtt.outbox_store import Entry, OutboxStore, set_database_aside
+from daemon.mqtt.outbox_store import Entry, EventQueue, OutboxStore, replace_damaged
 from daemon.mqtt.payloads import EventPayload, ended_by_restart
+from daemon.runtime.heartbeat import DISK_S, Heartbeat
+from daemon.runtime.thread_loop import run_loop
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +43,6 @@ class OutboxStatus(TypedDict):
     trouble: str | None
 
 
-class EventQueue(Protocol):
-    """Takes the events that may be sent now. Both methods run on the outbox's thread."""
-
-    def room(self) -> int:
-        """Return how many more events can be queued."""
-
-    def put(self, entries: list[Entry]) -> None:
-        """Queue events to be sent, in order; there are at most `room()`."""
-
-
 class Outbox:
     """Numbers events, writes them in batches, and moves them to the send queue in order.
 
@@ -70,11 +62,13 @@ class Outbox:
         # queued to be sent without being stored: the store is told of them when it works again
         self._unstored: deque[Entry] = deque(maxlen=MAX_UNWRITTEN)
         self._age_checked_at = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self.progress = Heartbeat("outbox")
+        self._thread = threading.Thread(target=run_loop, args=(self.progress, self._run), name="outbox", daemon=True)
 
     def start(self) -> None:
         """Open the store, end the events that an earlier run left open, and start the thread."""
         self._open()
+        self.progress.mark()
         self._thread.start()
 
     def add(self, topic: str, payload: EventPayload) -> bool:
@@ -133,32 +127,42 @@ class Outbox:
     # All methods below run on the outbox's own thread; `start` calls some of them before the thread exists.
 
     def _run(self) -> None:
-        while True:
-            entries, acknowledged, is_closing = self._next_batch()
-            is_written = self._write(entries, acknowledged)
-            self._enforce_limits()
-            done = self._fill_send_queue(entries, is_written)
-            with self._changed:
-                for _ in range(done):
-                    self._incoming.popleft()
-                if not is_written and self._store is not None:
-                    self._acknowledged[:0] = acknowledged
-            if is_closing:
-                break
+        while not self._handle_batch():
+            pass
         if self._store is not None:
             self._store.close()
         self._count("event_unwritten", len(self._incoming))
 
-    def _next_batch(self) -> tuple[list[Entry], list[int], bool]:
-        """Wait for work. Entries stay in `_incoming` until they are written; after a failure it retries each second.
+    def _handle_batch(self) -> bool:
+        """Write one batch and fill the send queue; return whether it was the last one.
 
-        Returns the entries to write, the numbers to remove, and whether this is the last batch.
+        Work stays queued until it is done. After a failure the next call tries the same batch again.
         """
+        entries, acknowledged, is_last = self._next_batch()
+        self.progress.mark(DISK_S)
+        is_written = self._write(entries, acknowledged)
+        with self._changed:
+            if is_written or self._store is None:
+                del self._acknowledged[: len(acknowledged)]
+            if is_written:
+                self._forget_incoming(len(entries))
+        self._enforce_limits()
+        unstored = self._fill_send_queue(entries, is_written)
+        with self._changed:
+            self._forget_incoming(unstored)
+        return is_last
+
+    def _forget_incoming(self, count: int) -> None:
+        for _ in range(count):
+            self._incoming.popleft()
+
+    def _next_batch(self) -> tuple[list[Entry], list[int], bool]:
+        """Wait for work; return the entries to write, the numbers to remove, and whether this is the last batch."""
+        self.progress.mark()
         with self._changed:
             self._changed.wait_for(self._has_work, REMOVE_WITHIN_S)
             self._is_woken = False
-            acknowledged, self._acknowledged = self._acknowledged, []
-            return list(self._incoming), acknowledged, self._is_closing
+            return list(self._incoming), list(self._acknowledged), self._is_closing
 
     def _has_work(self) -> bool:
         has_batch = bool(self._incoming) or len(self._acknowledged) >= REMOVE_COUNT
@@ -201,16 +205,16 @@ class Outbox:
             self._set_trouble(f"old events of the outbox {self._path} cannot be removed: {error}")
 
     def _fill_send_queue(self, entries: list[Entry], is_written: bool) -> int:
-        """Queue as many events as there is room for, stored ones first; return how many `entries` are done with."""
+        """Queue as many events as there is room for, stored ones first; return how many `entries` went unstored."""
         room = self._send_queue.room()
         stored = self._read(room)
         if stored is None:  # new events must not overtake the stored ones
-            return len(entries) if is_written else 0
+            return 0
         self._queue(stored)
         if is_written:
             if len(stored) < room:  # the rest up to the last number was coalesced or dropped
                 self._queued = max(self._queued, self._store.last_sequence if self._store else 0)
-            return len(entries)
+            return 0
         unstored = entries[: max(0, room - len(stored))]
         self._queue(unstored)
         self._unstored += unstored
@@ -228,8 +232,8 @@ class Outbox:
 
     def _queue(self, entries: list[Entry]) -> None:
         if entries:
-            self._queued = entries[-1].sequence
             self._send_queue.put(entries)
+            self._queued = entries[-1].sequence
 
     def _open(self) -> None:
         """Try to open the store. Numbers continue above the store's and above our own.
@@ -268,14 +272,10 @@ class Outbox:
         """Rename the damaged store, replacing an older damaged one, and return a new store; None if it cannot."""
         self._count("outbox_damaged", 1)
         try:
-            aside = set_database_aside(self._path)
-            log.error("the outbox %s is damaged (%s); it is now %s and a new one begins", self._path, error, aside)
-            store = OutboxStore(self._path)
-            store.continue_from(self._last)
+            return replace_damaged(self._path, error, self._last)
         except (sqlite3.Error, OSError) as again:
             self._set_trouble(f"the outbox {self._path} cannot be replaced: {again}; events wait in memory")
             return None
-        return store
 
     def _end_after_restart(self, entry: Entry, store: OutboxStore) -> None:
         try:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from daemon.core.files import ForeignFile, open_own, remove, set_aside
 from daemon.core.timing import NS_PER_S, monotonic_ns
@@ -59,6 +60,16 @@ class Entry:
         return len(self.payload) + ROW_BYTES
 
 
+class EventQueue(Protocol):
+    """Takes the events that may be sent now. Both methods run on the outbox's thread."""
+
+    def room(self) -> int:
+        """Return how many more events can be queued."""
+
+    def put(self, entries: list[Entry]) -> None:
+        """Queue events to be sent, in order; there are at most `room()`."""
+
+
 class OutboxStore:
     """Events on disk. Each `write` is one transaction, which is on disk when the method returns.
 
@@ -69,9 +80,10 @@ class OutboxStore:
     def __init__(self, path: Path) -> None:
         """Open or create the file, and its directory.
 
-        Raises sqlite3.DatabaseError when the file is damaged, and OSError when the directory cannot be made.
-        Raises ForeignFile, an OSError, when it is no file that this program has written.
+        Raises sqlite3.DatabaseError when the file is damaged, and OSError when the directory cannot be made, or
+        without descriptors. Raises ForeignFile, an OSError, when it is no file that this program has written.
         """
+        self._boot = _boot_id()  # read once: later there may be no descriptor for it
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_files(path)
         # one thread opens the store, and another uses it afterwards
@@ -108,7 +120,7 @@ class OutboxStore:
         the store notes the numbers, and which events are open.
         Entries that are there already stay as they are: the caller repeats a batch after a failure.
         """
-        now = (_boot_id(), monotonic_ns(), time.time())
+        now = (self._boot, monotonic_ns(), time.time())
         coalesced = 0
         with _transaction(self._database) as database:
             database.executemany("DELETE FROM entries WHERE sequence = ?", [(number,) for number in acknowledged])
@@ -148,11 +160,11 @@ class OutboxStore:
 
         The age is by the monotonic clock within this boot of the machine, and by the wall clock from earlier boots.
         """
-        boot, now_ns, now_s = _boot_id(), monotonic_ns(), time.time()
+        now_ns, now_s = monotonic_ns(), time.time()
         with _transaction(self._database) as database:
             dropped = database.execute(
                 "DELETE FROM entries WHERE sequence > ? AND CASE boot WHEN ? THEN monotonic_ns < ? ELSE wall_s < ? END",
-                (queued, boot, now_ns - round(max_age_s * NS_PER_S), now_s - max_age_s),
+                (queued, self._boot, now_ns - round(max_age_s * NS_PER_S), now_s - max_age_s),
             ).rowcount
         self._read_totals()
         return dropped
@@ -197,12 +209,18 @@ class OutboxStore:
             )
 
 
-def set_database_aside(path: Path) -> Path:
-    """Rename a damaged database, and remove what SQLite keeps beside it; return the new path. Raises OSError."""
+def replace_damaged(path: Path, fault: sqlite3.DatabaseError | str, last_sequence: int) -> OutboxStore:
+    """Rename a damaged file, remove what SQLite keeps beside it, and return a new store in its place.
+
+    The store continues from the number of the last event. Raises what OutboxStore raises, and OSError.
+    """
     for beside in _files_beside(path):
         if os.path.lexists(beside):
             remove(beside)
-    return set_aside(path)
+    log.error("the outbox %s is damaged (%s); it is now %s and a new one begins", path, fault, set_aside(path))
+    store = OutboxStore(path)
+    store.continue_from(last_sequence)
+    return store
 
 
 def _check_files(path: Path) -> None:

@@ -55,7 +55,7 @@ class Session:
         """
         self.counters = Counters()
         self.instance = uuid.uuid4().hex
-        self.progress = Heartbeat("mqtt")
+        self._progress = Heartbeat("mqtt")
         prefix = config.home_assistant.prefix
         self._topics = NodeTopics(node, f"{prefix}/status" if config.home_assistant.discovery else None)
         self._reserved = {"perceptd", "homeassistant", *([prefix] if config.home_assistant.discovery else [])}
@@ -73,8 +73,13 @@ class Session:
         """
         self._thread = self._new_thread(text_sinks, commands)
         self._outbox.start()
-        self.progress.mark()
+        self._progress.mark()
         self._thread.start()
+
+    @property
+    def heartbeats(self) -> list[Heartbeat]:
+        """The heartbeats of the MQTT thread and of the outbox."""
+        return [self._progress, self._outbox.progress]
 
     @property
     def connected(self) -> bool:
@@ -165,7 +170,7 @@ class Session:
             self._outbox,
             text_sinks,
             commands,
-            self.progress,
+            self._progress,
         )
 
     def _queue(self, message: Outbound, counter: str) -> bool:

@@ -15,6 +15,7 @@ from daemon.mqtt.payloads import instance_of
 from daemon.mqtt.send_queue import MAX_QOS1, Outbound
 from daemon.mqtt.session_state import OFFLINE, ONLINE, NodeTopics, SharedState
 from daemon.runtime.heartbeat import Heartbeat
+from daemon.runtime.thread_loop import run_loop
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class SessionThread(MqttCallbacks):
         self._has_published_health = False
         self._is_offline_queued = False
         self._connection = Connection(endpoint, self, state.waker, heartbeat)
-        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self._thread = threading.Thread(target=run_loop, args=(heartbeat, self._run), name="mqtt", daemon=True)
 
     def start(self) -> None:
         """Begin to connect."""

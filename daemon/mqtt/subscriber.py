@@ -49,6 +49,8 @@ class HealthReport(Payload):
 
     status: Name
     bundle_changed: Annotated[str, Field(max_length=4096)] | None = None
+    trouble: Annotated[str, Field(max_length=4096)] | None = None
+    reload_problem: Annotated[str, Field(max_length=4096)] | None = None
     streams: Annotated[dict[Name, StreamReport], Field(max_length=64)] = {}
 
 

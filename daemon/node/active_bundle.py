@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from daemon.bundle.manifest import Manifest
+from daemon.core.records import EndedBy
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.node.latency import BundleMonitor, ErrorCount
-from daemon.node.stream import Stream, StreamSwitch
+from daemon.node.stream import Stream
 from daemon.node.stream_publisher import PublishedBundle
 from daemon.pipeline.encode import EncoderPool
+from daemon.pipeline.lane import Lane
 from daemon.pipeline.live import DRAIN_S, LiveFusion, LiveStream
 from daemon.pipeline.recogniser import Recogniser
 from daemon.runtime.heartbeat import Heartbeat
@@ -72,20 +74,36 @@ class ActiveBundle:
     def prepare(self, recogniser: Recogniser, bundle: PublishedBundle) -> "PreparedBundle":
         """Prepare the switch to a bundle that the same sources serve. Runs on the updater's thread."""
         encoders, head = self.encoders.followed_by(recogniser.parallel_encoders), recogniser.new_head()
-        streams = [stream.prepare_switch(recogniser, bundle, head, encoders, self._fusion) for stream in self._streams]
+        streams = [
+            StreamSwitch(stream, recogniser, stream.next_lane(recogniser, bundle, head, encoders, self._fusion))
+            for stream in self._streams
+        ]
         return PreparedBundle(self, recogniser, bundle, encoders, streams)
 
     def close_encoders(self) -> None:
         """Encode what is queued, then stop the encoders."""
         self.encoders.close(ENCODERS_CLOSE_S)
 
-    def close_fusion(self) -> None:
-        """Fuse what is queued, end open events, then stop fusion."""
-        self._fusion.close(FUSION_CLOSE_S)
+    def close_fusion(self, ended_by: EndedBy = "stopped") -> None:
+        """Fuse what is queued, end open events with this reason, then stop fusion."""
+        self._fusion.close(FUSION_CLOSE_S, ended_by)
 
     def close_accelerators(self) -> None:
         """Kill the processes of the accelerators."""
         close_accelerators(self.recogniser)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSwitch:
+    """One stream's part of a prepared switch."""
+
+    stream: Stream
+    recogniser: Recogniser
+    lane: Lane
+
+    def commit(self) -> LiveStream:
+        """Switch the stream; return it under the old bundle, which still fuses what was captured before."""
+        return self.stream.switch_lane(self.recogniser, self.lane)
 
 
 @dataclass(frozen=True)

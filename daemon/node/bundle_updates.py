@@ -141,7 +141,7 @@ class _Restart:
 
     def commit(self) -> None:
         """Restart the node in the same process."""
-        self.stop.restart()
+        self.stop.restart("bundle")
 
 
 class ModelsTopic:

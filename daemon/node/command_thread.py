@@ -8,15 +8,13 @@ from daemon.core.timing import monotonic_ns, wall_time
 from daemon.mqtt.commands import MAX_NAME, AnswerPayload, Request
 from daemon.mqtt.session import Session
 from daemon.node.control import Control
-from daemon.runtime.heartbeat import IDLE_S, Heartbeat
+from daemon.runtime.heartbeat import DISK_S, IDLE_S, Heartbeat
+from daemon.runtime.thread_loop import run_loop
 
 log = logging.getLogger(__name__)
 
 # Commands that wait. Home Assistant may send one for each camera and microphone of a node at once.
 MAX_QUEUED = 32
-
-# How long a disk may take for one command. SD cards hang for tens of seconds; the kernel reports a task after 120 s.
-DISK_S = 120.0
 
 BUSY = f"busy: {MAX_QUEUED} commands wait already; send it again later"
 STOPPING = "the daemon is stopping"
@@ -40,7 +38,7 @@ class CommandThread:
         self._queued: deque[Request] = deque()
         self._is_closing = self._is_obeying = self._is_abandoned = False
         self.progress = Heartbeat("commands")
-        self._thread = threading.Thread(target=self._run, name="commands", daemon=True)
+        self._thread = threading.Thread(target=run_loop, args=(self.progress, self._run), name="commands", daemon=True)
 
     def start(self) -> None:
         """Begin to obey."""
@@ -78,7 +76,6 @@ class CommandThread:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        self.progress.begin()
         while (request := self._next()) is not None:
             self.progress.mark(DISK_S)
             answer = self._obey(request)

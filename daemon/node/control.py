@@ -13,6 +13,7 @@ import numpy as np
 from daemon import __version__
 from daemon.config.node import Config
 from daemon.config.streams import is_url
+from daemon.core.logs import set_level
 from daemon.core.ports import Updates
 from daemon.core.timing import monotonic_ns, wall_time
 from daemon.mqtt.commands import (
@@ -87,7 +88,7 @@ class Control:
         if isinstance(arguments, DeviceArguments):
             return self._turn(arguments.stream, partial(_device_turned, name, arguments.on), name), None
         if isinstance(arguments, LogLevelArguments):
-            logging.getLogger().setLevel(arguments.level.upper())
+            set_level(arguments.level)
             return None, None
         if name == "describe":
             return None, self._describe()

@@ -15,8 +15,9 @@ from daemon.inference.placement import Placement
 from daemon.runtime.child import kill_counts
 from daemon.runtime.liveness import SourceState
 from daemon.runtime.supervisor import SupervisedSource
+from daemon.runtime.thread_loop import system_errors
 
-Status = Literal["ok", "degraded", "stopped"]
+Status = Literal["ok", "degraded", "failed", "stopped"]
 
 
 class _Part(BaseModel):
@@ -134,6 +135,7 @@ class ProcessHealth(_Part):
 
     `children_killed` counts child processes that were killed while they ran, which is how each of them ends.
     `children_left_behind` counts those that the system did not end in time.
+    `system_errors` counts errors of the operating system that a loop of the daemon has survived.
     """
 
     uptime_s: float
@@ -141,6 +143,7 @@ class ProcessHealth(_Part):
     peak_rss_mb: float
     children_killed: int
     children_left_behind: int
+    system_errors: int
 
 
 class LatencyHealth(_Part):
@@ -154,8 +157,9 @@ class Health(_Part):
     """The retained health payload.
 
     `instance` changes at every start of the daemon. `status` is `degraded` while a source or an accelerator has a
-    fault, and `stopped` once all sources have ended. `bundle_changed` says how the bundle's directory differs from
-    what runs; null: it does not.
+    fault, and `stopped` once all sources have ended. It is `failed` while a loop of the daemon hangs or has ended too
+    early; `trouble` then names the loop. `reload_problem` says why the config was not read again at the latest request.
+    `bundle_changed` says how the bundle's directory differs from what runs; null: it does not.
     """
 
     schema_version: Literal[1] = Field(default=1, serialization_alias="schema")
@@ -164,6 +168,8 @@ class Health(_Part):
     version: str
     time: str
     status: Status
+    trouble: str | None
+    reload_problem: str | None
     bundle: str
     bundle_changed: str | None
     streams: dict[str, StreamHealth]
@@ -207,6 +213,7 @@ def process_health(started_ns: int) -> ProcessHealth:
         peak_rss_mb=round(usage.ru_maxrss / 1024, 1),
         children_killed=kill_counts.killed,
         children_left_behind=kill_counts.left_behind,
+        system_errors=system_errors.total,
     )
 
 

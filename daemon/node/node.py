@@ -5,8 +5,10 @@ import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from daemon.config.node import Config
+from daemon.core.records import EndedBy
 from daemon.core.timing import NS_PER_S, monotonic_ns, wall_time
 from daemon.mqtt.session import Session
 from daemon.mqtt.update_payloads import without_updates
@@ -15,6 +17,7 @@ from daemon.node.announcement import Announcement
 from daemon.node.bundle_updates import ModelsTopic
 from daemon.node.bundle_watch import BundleWatch
 from daemon.node.command_thread import CommandThread
+from daemon.node.reload import Reload
 from daemon.node.reports import Reporter, accelerators_health
 from daemon.node.stop_request import StopRequest
 from daemon.node.stream import Stream
@@ -23,19 +26,26 @@ from daemon.node.switches import SwitchFile
 from daemon.node.systemd import Notifier, Service
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.processor import ProcessorShare
+from daemon.runtime.thread_loop import survive
 from daemon.updates.updater import Updater
 
 log = logging.getLogger(__name__)
 
 # together with all other parts, well under the 5 s within which the service promises to stop
 SOURCES_CLOSE_S = 1.5
-UPDATER_CLOSE_S = 0.4
+UPDATER_CLOSE_S, UPDATER_POLL_S = 0.4, 0.1
 COMMANDS_CLOSE_S = 0.3
 BUNDLE_WATCH_CLOSE_S = 0.1
 SESSION_CLOSE_S = 1.5
 
 # for closing, loading a bundle and opening sources: as long as the unit allows for a start
 RESTART_S = 90.0
+
+# a bundle that is being loaded, and a slow disk
+UPDATER_RESTART_S = 60.0
+
+# why a node begins again, for the log
+RESTARTS: dict[EndedBy, str] = {"bundle": "another bundle", "reload": "the changed config"}
 
 # how often the node checks that its sources deliver, and looks for changes to report
 LOOK_EVERY_S = 0.25
@@ -67,20 +77,21 @@ class Node:
     changed: threading.Event
     stop: StopRequest
 
-    def run(self, notifier: Notifier) -> bool:
+    def run(self, notifier: Notifier, reload: Reload) -> bool:
         """Run until asked to stop, or until all sources have ended and no text can come.
 
-        Return whether another node must run next, because a bundle needs other sources. `notifier` reports to the
-        service manager and feeds its watchdog.
+        Return whether another node must run next, because a bundle needs other sources or the config has changed.
+        `notifier` reports to the service manager and feeds its watchdog. `reload` checks a changed config.
         """
         self.stop.begin()
         with ExitStack() as stack:
-            self._start(stack)
+            self._start(stack, reload)
             notifier.wait_as_usual()
-            self._watch(Service(notifier, self._heartbeats))
+            service = Service(notifier, self._heartbeats)
+            survive("the daemon's own loop", partial(self._watch, service, reload))
             self.stop.close()
             if self.stop.restarts:
-                log.info("opening the sources again for another bundle")
+                log.info("beginning again with %s", RESTARTS[self.stop.ended_by])
                 notifier.wait_longer(RESTART_S)
             else:
                 log.info("stopping")
@@ -94,10 +105,10 @@ class Node:
         streams = self.streams.values()
         return all(stream.has_ended for stream in streams) and any(stream.has_failed for stream in streams)
 
-    def _start(self, stack: ExitStack) -> None:
+    def _start(self, stack: ExitStack, reload: Reload) -> None:
         """Start everything, and push onto the stack how to stop it."""
         stack.callback(self.session.stop, SESSION_CLOSE_S)
-        stack.callback(self._publish_health)
+        stack.callback(self._publish_health, reload)
         self.commands.start()
         stack.callback(self._close_commands)
         for publisher in self.publishers.values():
@@ -109,7 +120,7 @@ class Node:
             log.warning("%s", remark)
         self.active.start()
         stack.callback(self.active.close_accelerators)
-        stack.callback(self.active.close_fusion)
+        stack.callback(self._close_fusion)
         stack.callback(self.active.close_encoders)
         self.bundle_watch.start()
         stack.callback(self._close_bundle_watch)
@@ -129,27 +140,36 @@ class Node:
             if name in live:
                 live[name].turn(switch)
 
-    def _watch(self, service: Service) -> None:
+    def _watch(self, service: Service, reload: Reload) -> None:
         """Publish health at changes and at intervals, and keep the service informed, until it is time to stop."""
-        published_ns = None
+        published_ns, published = None, (False, reload.problem)
         processor = ProcessorShare()
         while True:
+            if self.stop.take_reload():
+                service.begin_reload()
+                reload.begin()
+            if reload.look():
+                self.stop.restart("reload")
+                return
             processor.look()
             for stream in self.streams.values():
                 stream.look(processor)
-            now_ns = monotonic_ns()
-            due = published_ns is None or now_ns - published_ns >= self.config.health.every_s * NS_PER_S
-            if due or self.changed.is_set():
-                self.changed.clear()
-                self._publish_health()
-                published_ns = now_ns
-            service.look(
+            trouble = service.look(
                 self.reporter.sources(),
                 accelerators_health(self.active.recogniser.accelerators),
                 processor,
                 streams=len(self.streams),
                 connected=self.session.connected,
+                is_reloading=reload.is_checking,
+                reload_problem=reload.problem,
             )
+            now_ns = monotonic_ns()
+            due = published_ns is None or now_ns - published_ns >= self.config.health.every_s * NS_PER_S
+            news = trouble is not None, reload.problem
+            if due or self.changed.is_set() or news != published:
+                self.changed.clear()
+                self._publish_health(reload, trouble)
+                published_ns, published = now_ns, news
             if all(stream.has_ended for stream in self.streams.values()):
                 log.info("all sources have ended")
                 return
@@ -158,10 +178,11 @@ class Node:
 
     def _heartbeats(self) -> list[Heartbeat]:
         updater = [] if self.updates is None else [self.updates.updater.progress]
-        return [self.session.progress, self.commands.progress, *self.active.heartbeats, *updater]
+        sources = [heartbeat for stream in self.streams.values() for heartbeat in stream.heartbeats]
+        return [*self.session.heartbeats, self.commands.progress, *self.active.heartbeats, *updater, *sources]
 
-    def _publish_health(self) -> None:
-        health = self.reporter.health(self.active.recogniser)
+    def _publish_health(self, reload: Reload, trouble: str | None = None) -> None:
+        health = self.reporter.health(self.active.recogniser, trouble, reload.problem)
         self.session.publish("health", health.to_json(), retain=True, qos=1)
 
     def _publish_models(self) -> None:
@@ -182,15 +203,20 @@ class Node:
 
     def _close_sources(self) -> None:
         for stream in self.streams.values():
-            stream.request_stop()
+            stream.request_stop(self.stop.ended_by)
         deadline_ns = monotonic_ns() + round(SOURCES_CLOSE_S * NS_PER_S)
         for stream in self.streams.values():
             if late := stream.join(deadline_ns):
                 log.warning("%s: did not close in time: %s", stream.name, ", ".join(late))
 
-    @staticmethod
-    def _close_updater(updater: Updater) -> None:
-        if not updater.close(UPDATER_CLOSE_S):
-            log.warning(
-                "the updater did not stop within %.1f s; the daemon stops without waiting for it", UPDATER_CLOSE_S
-            )
+    def _close_fusion(self) -> None:
+        self.active.close_fusion(self.stop.ended_by)
+
+    def _close_updater(self, updater: Updater) -> None:
+        """Wait for the updater, and longer before a restart: the next node has an updater that writes the same file."""
+        began_ns = monotonic_ns()
+        while not updater.close(UPDATER_POLL_S):
+            waited_s = (monotonic_ns() - began_ns) / NS_PER_S
+            if waited_s >= (UPDATER_RESTART_S if self.stop.restarts else UPDATER_CLOSE_S):
+                log.warning("the updater did not stop within %.1f s; the daemon does not wait for it", waited_s)
+                return

@@ -36,8 +36,8 @@ class Reporter:
     latencies: Latencies
     bundle_watch: BundleWatch
 
-    def health(self, recogniser: Recogniser) -> Health:
-        """Return a snapshot, with the recogniser of the active bundle."""
+    def health(self, recogniser: Recogniser, trouble: str | None = None, reload_problem: str | None = None) -> Health:
+        """Return a snapshot, with the recogniser of the active bundle. `trouble` says which loops do not work."""
         streams = {name: stream.health() for name, stream in self.streams.items()}
         accelerators = accelerators_health(recogniser.accelerators)
         return Health(
@@ -45,7 +45,9 @@ class Reporter:
             instance=self.session.instance,
             version=__version__,
             time=wall_time(monotonic_ns()),
-            status=overall(streams, accelerators),
+            status=overall(streams, accelerators) if trouble is None else "failed",
+            trouble=trouble,
+            reload_problem=reload_problem,
             bundle=recogniser.bundle.manifest.id,
             bundle_changed=self.bundle_watch.change,
             streams=streams,

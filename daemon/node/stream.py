@@ -2,13 +2,12 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 from daemon.config.streams import StreamConfig
 from daemon.core.errors import Refused
 from daemon.core.ports import Deliver
-from daemon.core.records import Captured, Counters, Modality, delay_of, modality_of, moved
+from daemon.core.records import Captured, Counters, EndedBy, Modality, delay_of, modality_of, moved
 from daemon.core.timing import NS_PER_MS, seconds_until
 from daemon.fusion.fuse import FusionHead, StreamFusion
 from daemon.node.health import StreamHealth, input_health, source_health
@@ -21,6 +20,7 @@ from daemon.pipeline.lane import Lane, LiveFlow
 from daemon.pipeline.live import LiveFusion, LiveStream
 from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.recogniser import Recogniser
+from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.liveness import DELIVERS
 from daemon.runtime.processor import ProcessorShare
 from daemon.runtime.supervisor import SupervisedSource
@@ -64,6 +64,7 @@ class Stream:
         self._sources: dict[str, SupervisedSource] = {}
         self._switch = Switch()
         self._flow: LiveFlow | None = None
+        self._ordered_flow: OrderedFlow | None = None
         self._inlet: TextInlet | None = None
         modalities = recogniser.bundle.manifest.modalities
         self._modalities = frozenset(modalities.present())
@@ -89,19 +90,16 @@ class Stream:
             self._inlet = TextInlet(self._intake(flow.deliver), self.counters["text"])
         self._start_sources(flow.deliver)
 
-    def prepare_switch(
+    def next_lane(
         self,
         recogniser: Recogniser,
         bundle: PublishedBundle,
         head: FusionHead,
         encoders: EncoderPool,
         fusion: LiveFusion,
-    ) -> "StreamSwitch":
-        """Prepare the switch to a bundle that the same sources serve. Only for a live stream that has started."""
-        if self._flow is None:
-            raise RuntimeError(f"{self.name} has not started live")
-        lane = self._lane(recogniser, self.live(recogniser, bundle, head), encoders, fusion)
-        return StreamSwitch(self, recogniser, lane)
+    ) -> Lane:
+        """Return a lane for a bundle that the same sources serve, to switch to. Only for a live stream."""
+        return self._lane(recogniser, self.live(recogniser, bundle, head), encoders, fusion)
 
     def switch_lane(self, recogniser: Recogniser, lane: Lane) -> LiveStream:
         """Send what is captured from now on to another bundle's lane; return the stream under the old bundle."""
@@ -115,7 +113,7 @@ class Stream:
     def start_in_order(self, encoders: EncoderPool) -> None:
         """Begin to replay as fast as the encoders can."""
         manifest = self._recogniser.bundle.manifest
-        flow = OrderedFlow(
+        flow = self._ordered_flow = OrderedFlow(
             self.name,
             Preparation(manifest, self.counters),
             encoders,
@@ -180,8 +178,10 @@ class Stream:
         for source in self._sources.values():
             source.check(self.counters, processor)
 
-    def request_stop(self) -> None:
-        """Ask every source to close."""
+    def request_stop(self, ended_by: EndedBy = "stopped") -> None:
+        """Ask every source to close; the events of a replay in order end with this reason."""
+        if self._ordered_flow is not None:
+            self._ordered_flow.ended_by = ended_by
         self._stop.set()
         for source in self._sources.values():
             source.request_stop()
@@ -189,6 +189,11 @@ class Stream:
     def join(self, deadline_ns: int) -> list[str]:
         """Wait for the sources to close; return the names of those that have not closed by the deadline."""
         return [name for name, source in self._sources.items() if not source.join(seconds_until(deadline_ns))]
+
+    @property
+    def heartbeats(self) -> list[Heartbeat]:
+        """The heartbeats of the threads of the sources."""
+        return [source.heartbeat for source in self._sources.values()]
 
     @property
     def has_ended(self) -> bool:
@@ -290,16 +295,3 @@ class Stream:
             self._publisher.delay_ns = delay_ns
         # fusion drops what is old when it comes, so what is delayed by design counts from when it is played
         deliver(moved(captured, offsets_ns[modality] + delay_ns))
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSwitch:
-    """One stream's part of a prepared switch."""
-
-    stream: Stream
-    recogniser: Recogniser
-    lane: Lane
-
-    def commit(self) -> LiveStream:
-        """Switch the stream; return it under the old bundle, which still fuses what was captured before."""
-        return self.stream.switch_lane(self.recogniser, self.lane)

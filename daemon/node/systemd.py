@@ -1,18 +1,22 @@
 """Reports the daemon's status to systemd and feeds its watchdog, by the protocol of sd_notify(3)."""
 
-import logging
 import os
 import socket
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
+from daemon.core.logs import rate_limited_logger
+from daemon.core.text import clean
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.node.health import AcceleratorHealth, SourceHealth, fails, is_opening
 from daemon.runtime.heartbeat import Certainty, Heartbeat, hung_loops
 from daemon.runtime.processor import ProcessorShare
 
-log = logging.getLogger(__name__)
+log = rate_limited_logger(__name__)
 
 US_PER_S = 1_000_000
+
+# of WATCHDOG_USEC: a uint64 of systemd, which means "never" at its highest
+MAX_DIGITS = 19
 
 # systemd reads at once, unless the machine is overloaded
 SEND_S = 1.0
@@ -44,7 +48,10 @@ class Notifier:
         """
         address, watchdog_us = (environment.pop(name, None) for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC"))
         environment.pop("WATCHDOG_PID", None)
-        return cls(address, int(watchdog_us) / US_PER_S if watchdog_us is not None else None)
+        if address is not None and not address.startswith(("/", "@")):
+            log.warning("NOTIFY_SOCKET=%s is ignored: expected a path, or a name that begins with @", clean(address))
+            address = None
+        return cls(address, None if watchdog_us is None else _watchdog_s(watchdog_us))
 
     def wait_longer(self, seconds: float) -> None:
         """Lengthen the watchdog's interval for work that takes longer, until `wait_as_usual`."""
@@ -74,6 +81,16 @@ class Notifier:
         return True
 
 
+def _watchdog_s(microseconds: str) -> float | None:
+    """Return the interval in seconds; None for a number that cannot be meant, which is logged."""
+    is_number = microseconds.isascii() and microseconds.isdecimal() and len(microseconds) <= MAX_DIGITS
+    seconds = int(microseconds) / US_PER_S if is_number else 0.0
+    if seconds > 0:
+        return seconds
+    log.warning("WATCHDOG_USEC=%s is ignored: expected microseconds", clean(microseconds))
+    return None
+
+
 class Service:
     """Reports loops and sources to systemd, at every round of the node's own loop.
 
@@ -99,14 +116,21 @@ class Service:
         *,
         streams: int,
         connected: bool,
-    ) -> None:
-        """Report the present state; `sources` by names such as door/camera."""
+        is_reloading: bool = False,
+        reload_problem: str | None = None,
+    ) -> str | None:
+        """Report the present state; `sources` by names such as door/camera.
+
+        `is_reloading` says whether the check of a changed config goes on, `reload_problem` why the latest failed.
+        Return which loops hang or have ended; None for none.
+        """
         now_ns = monotonic_ns()
         found = hung_loops((loop.snapshot() for loop in self._loops()), now_ns)
         trouble = found if self._certainty.look(found is not None, processor) else None
-        self._report(status_text(sources, accelerators, streams=streams, connected=connected, trouble=trouble))
+        status = status_text(sources, accelerators, streams=streams, connected=connected, trouble=trouble)
+        self._report(status if reload_problem is None else f"{status}; the config was not reloaded: {reload_problem}")
         is_late = now_ns - self._first_ns >= READY_AT_LAST_S * NS_PER_S
-        if not self._ready and (is_late or not silent_sources(sources)):
+        if not self._ready and not is_reloading and (is_late or not silent_sources(sources)):
             self._ready = self._notifier.send(READY="1")
         if trouble is None:
             self._feed(now_ns)
@@ -115,6 +139,12 @@ class Service:
             log.error("%s", trouble)
             if self._notifier.watchdog_s is not None:
                 self._notifier.send(WATCHDOG="trigger")
+        return trouble
+
+    def begin_reload(self) -> None:
+        """Report that the config is read again. The service is ready again at a later `look`, or in the next node."""
+        self._ready = False
+        self._notifier.send(RELOADING="1", MONOTONIC_USEC=str(monotonic_ns() // 1000))
 
     def _report(self, status: str) -> None:
         if status != self._status and self._notifier.send(STATUS=status):

@@ -5,6 +5,7 @@ Read from top to bottom: each object is built from objects that exist already.
 
 import logging
 import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from daemon.node.stream_publisher import Identity, PublishedBundle, StreamPublis
 from daemon.node.switches import SwitchFile
 from daemon.pipeline.recogniser import Recogniser
 from daemon.updates.policy import BuiltInBundle
-from daemon.updates.startup import STATE_FILE, Startup
+from daemon.updates.startup import STATE_FILE, Startup, dry_start
 from daemon.updates.state_file import read_state
 from daemon.updates.steps import ChildRunner
 from daemon.updates.updater import Updater
@@ -84,15 +85,26 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     )
 
 
-def find_startup(config: Config) -> Startup | None:
-    """Read which bundle is active, once per process; return None when the node's bundles are not replaced.
+def find_startup(config: Config, *, counts: bool = True) -> Startup | None:
+    """Read which bundle is active; return None when the node's bundles are not replaced.
 
-    Raises Refused when neither the config's own bundle nor another one is known.
+    `counts`: see Startup. Raises Refused when neither the config's own bundle nor another one is known.
     """
     if config.models.source is None:
         return None
     directory = models_directory(config)
-    return Startup(directory, _built_in_bundle(Path(config.bundle), directory))
+    return Startup(directory, _built_in_bundle(Path(config.bundle), directory), counts=counts)
+
+
+def check_start(config: Loaded[Config]) -> None:
+    """Build the node that a start would run, and write nothing. Raises Refused when it cannot be built."""
+    settings = config.document
+    if settings.models.source is not None:
+        directory = models_directory(settings)
+        stored = dry_start(directory, _built_in_bundle(Path(settings.bundle), directory)).bundle_to_run
+        if stored is not None:
+            config = replace(config, document=settings.model_copy(update={"bundle": str(stored.directory)}))
+    build(config, None, StopRequest())
 
 
 def _built_in_bundle(directory: Path, models: Path) -> BuiltInBundle:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from daemon.core.logs import rate_limited_logger
-from daemon.core.records import Counters, Embedding, Modality
+from daemon.core.records import Counters, Embedding, EndedBy, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.fusion.fuse import Fused, StreamFusion
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
+from daemon.runtime.thread_loop import run_loop
 
 log = rate_limited_logger(__name__)
 
@@ -59,10 +60,11 @@ class LiveFusion:
         self._due_ns: dict[str, int | None] = {}
         self._paused: set[str] = set()
         self._is_closing = self._has_closed = False
+        self._ended_by: EndedBy = "stopped"
         self._wakes_ns = 0
         self._condition = threading.Condition()  # guards all attributes above
         self.progress = Heartbeat("fusion")
-        self._thread = threading.Thread(target=self._run, name="fusion", daemon=True)
+        self._thread = threading.Thread(target=run_loop, args=(self.progress, self._run), name="fusion", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -104,11 +106,11 @@ class LiveFusion:
                 self._switch(stream)
                 self._wake_if_due()
 
-    def close(self, deadline_s: float) -> None:
-        """End the thread and all open events."""
+    def close(self, deadline_s: float, ended_by: EndedBy = "stopped") -> None:
+        """End the thread, and all open events with this reason."""
         deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
         if self._condition.acquire(timeout=deadline_s):
-            self._is_closing = True
+            self._is_closing, self._ended_by = True, ended_by
             self._condition.notify()
             self._condition.release()
             self._thread.join(seconds_until(deadline_ns))
@@ -116,7 +118,6 @@ class LiveFusion:
             log.error("fusion did not finish within %.1f s; left behind", deadline_s)
 
     def _run(self) -> None:
-        self.progress.begin()
         with self._condition:
             while not self._is_closing:
                 self.progress.mark()
@@ -125,7 +126,7 @@ class LiveFusion:
                 self._wakes_ns = monotonic_ns() + round(wait_s * NS_PER_S)
                 self._condition.wait(wait_s)
             for stream in self._streams.values():
-                self._step(stream, _finish)
+                self._step(stream, partial(_finish, ended_by=self._ended_by))
             self._has_closed = True
 
     def _wake_if_due(self) -> None:
@@ -210,8 +211,8 @@ def _end_bundle(stream: LiveStream) -> Fused:
     return stream.fusion.finish(monotonic_ns(), "bundle")
 
 
-def _finish(stream: LiveStream) -> Fused:
-    return stream.fusion.finish(monotonic_ns())
+def _finish(stream: LiveStream, ended_by: EndedBy) -> Fused:
+    return stream.fusion.finish(monotonic_ns(), ended_by)
 
 
 def _deliver(stream: LiveStream, embedding: Embedding) -> Fused:

@@ -9,7 +9,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.core.records import MODALITIES, Captured, Counters, Embedding, Modality, ended_ns, modality_of
+from daemon.core.records import MODALITIES, Captured, Counters, Embedding, EndedBy, Modality, ended_ns, modality_of
 from daemon.core.timing import NS_PER_MS
 from daemon.fusion.fuse import StreamFusion
 from daemon.pipeline.encode import EncoderPool, Preparation
@@ -69,6 +69,7 @@ class OrderedFlow:
         self._encoded: list[tuple[int, int, int, Embedding]] = []  # a heap: end_ns, modality, sequence number
         self._sequence = 0
         self._fused_ns = 0
+        self.ended_by: EndedBy = "stopped"
 
     def deliver(self, captured: Captured) -> None:
         """Take the next item. Returns when there is room for another item of its modality."""
@@ -78,7 +79,8 @@ class OrderedFlow:
     def finish(self) -> None:
         """Fuse the remaining items, then let time pass until all embeddings have expired and all events have ended.
 
-        When the daemon stops, items that are still being encoded are dropped, and open events end at once.
+        When the daemon stops, items that are still being encoded are dropped, and open events end at once, `ended_by`
+        what has ended the replay.
         """
         for released, encode in self._gates.finish():
             self._take(released, encode)
@@ -89,7 +91,7 @@ class OrderedFlow:
         while not self._stop.is_set() and (due_ns := self._fusion.next_due_ns()) is not None:
             self._publish(self._fusion.advance(due_ns))
         if self._stop.is_set():
-            self._publish(self._fusion.finish(self._fused_ns))
+            self._publish(self._fusion.finish(self._fused_ns, self.ended_by))
 
     def _take(self, captured: Captured, encode: bool) -> None:
         end_ns = ended_ns(captured)

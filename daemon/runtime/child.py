@@ -3,7 +3,6 @@
 A child is never asked to end. It is killed, whatever it does: its native library starts anew with the next child.
 """
 
-import fcntl
 import json
 import logging
 import mmap
@@ -20,6 +19,7 @@ from types import TracebackType
 from daemon.core.errors import ChildCrashed, ChildError, ChildTimeout
 from daemon.core.text import redact
 from daemon.runtime.child_main import EXIT_FAILED
+from daemon.runtime.shared_memory import close_with, event_counter, memory_with, shared_memory
 from daemon.runtime.shared_ring import Record, RingReader
 
 log = logging.getLogger(__name__)
@@ -32,11 +32,6 @@ MAX_REASON_CHARS = 500
 
 # a killed process ends in milliseconds, unless it hangs in a driver
 KILL_WAIT_S = 1.0
-
-SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-
-# from linux/fcntl.h: memory that is mapped later cannot be written
-F_SEAL_FUTURE_WRITE = 0x0010
 
 # isolated from environment and working directory, a child imports the same modules as its parent
 BOOTSTRAP = (
@@ -66,7 +61,8 @@ kill_counts = KillCounts()
 class Child:
     """A process that runs one function, until it is closed. A context manager.
 
-    It also ends with the thread that started it, even when the daemon is killed. No call waits longer than its timeout.
+    It also ends with the thread that started it, even when the daemon is killed. What its native libraries fork ends
+    with it, unless that has left the process group. No call waits longer than its timeout.
     """
 
     def __init__(self, target: Callable[..., None], *arguments: str, inherits: Sequence[int] = ()) -> None:
@@ -79,7 +75,10 @@ class Child:
             try:
                 self._stdout, self._stderr = (close_with(stack, shared_memory(MAX_OUTPUT_BYTES)) for _ in range(2))
                 # not on the command line, which is short and visible to every user of the machine
-                passed = close_with(stack, _memory_with(json.dumps(arguments).encode()))
+                passed = close_with(stack, memory_with(json.dumps(arguments).encode()))
+                lifeline, held = os.pipe2(os.O_CLOEXEC)  # see child_main: it ends the group when the daemon ends
+                close_with(stack, held)
+                close_with(stack, lifeline)
                 command = [
                     sys.executable,
                     "-I",
@@ -89,14 +88,16 @@ class Child:
                     str(os.getpid()),
                     f"{target.__module__}:{target.__qualname__}",
                     str(passed),
+                    str(lifeline),
                 ]
                 self._process = subprocess.Popen(  # noqa: S603  (this program itself)
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=self._stdout,
                     stderr=self._stderr,
-                    pass_fds=(passed, *inherits),
-                    start_new_session=True,  # so that Ctrl-C on a terminal reaches the daemon only
+                    pass_fds=(passed, lifeline, *inherits),
+                    # Ctrl-C on a terminal reaches the daemon only, and the child has a process group of its own
+                    start_new_session=True,
                 )
                 stack.callback(self._kill)
                 self._pidfd = close_with(stack, os.pidfd_open(self._process.pid))
@@ -141,7 +142,7 @@ class Child:
         """
         if not self.has_ended(deadline_s):
             raise ChildTimeout(deadline_s)
-        if self._process.wait() != 0:
+        if self._reap() != 0:
             raise self._exit_error()
         return _output(self._stdout)
 
@@ -158,19 +159,32 @@ class Child:
         self.close()
 
     def _kill(self) -> None:
-        if self._process.poll() is not None:
+        if self._process.returncode is not None:
             return
-        self._process.kill()
+        was_running = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        self._kill_group()
         try:
             self._process.wait(KILL_WAIT_S)
         except subprocess.TimeoutExpired:
             log.error("process %d hangs in the system and cannot be killed; it is left behind", self.pid)
             kill_counts.count(left_behind=True)
         else:
-            kill_counts.count(left_behind=False)
+            if was_running:
+                kill_counts.count(left_behind=False)
+
+    def _kill_group(self) -> None:
+        """Kill the process, and what it has forked; only before it is reaped: its number may then be another's."""
+        with suppress(PermissionError):  # a fork that runs as another user
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def _reap(self) -> int:
+        """Return the exit code of the process, which has ended, and kill what it has left behind."""
+        if self._process.returncode is None:
+            self._kill_group()
+        return self._process.wait()
 
     def _exit_error(self) -> ChildError:
-        code = self._process.wait()  # it has ended: this does not block
+        code = self._reap()
         if code == EXIT_FAILED and (reason := _output(self._stdout).strip()):
             return ChildError(_clean(" ".join(reason.split()))[:MAX_REASON_CHARS])
         error = ChildCrashed(_signal_name(-code)) if code < 0 else ChildError(f"its process ended with code {code}")
@@ -222,51 +236,6 @@ class RecordReceiver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._resources.close()
-
-
-def shared_memory(size: int) -> int:
-    """Return a descriptor of memory to share, of fixed size: truncated memory would crash its users."""
-    return _sealed_memory(size)[0]
-
-
-def read_only_memory(size: int) -> tuple[int, mmap.mmap]:
-    """Return a descriptor of memory that others can only read, and the memory, which the caller writes.
-
-    Raises ChildError without memory.
-    """
-    try:
-        return _sealed_memory(size, F_SEAL_FUTURE_WRITE)
-    except OSError as error:
-        raise ChildError(f"no memory could be shared: {error}") from error
-
-
-def event_counter() -> int:
-    """Return a non-blocking descriptor by which two processes wake each other."""
-    return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-
-def close_with(stack: ExitStack, descriptor: int) -> int:
-    """Return the descriptor, and close it with the stack."""
-    stack.callback(os.close, descriptor)
-    return descriptor
-
-
-def _sealed_memory(size: int, more_seals: int = 0) -> tuple[int, mmap.mmap]:
-    descriptor = os.memfd_create("perceptd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.ftruncate(descriptor, size)
-        memory = mmap.mmap(descriptor, size)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS | more_seals)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor, memory
-
-
-def _memory_with(content: bytes) -> int:
-    descriptor = shared_memory(len(content))
-    os.pwrite(descriptor, content, 0)
-    return descriptor
 
 
 def _readable(descriptors: Sequence[int], timeout_s: float) -> set[int]:

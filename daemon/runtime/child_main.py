@@ -2,6 +2,7 @@
 
 import ctypes
 import faulthandler
+import fcntl
 import importlib
 import json
 import math
@@ -60,13 +61,15 @@ class RecordSender:
             os.eventfd_write(self._filled, 1)
 
 
-def main(parent: str, target: str, arguments: str) -> NoReturn:
+def main(parent: str, target: str, arguments: str, lifeline: str) -> NoReturn:
     """Call the function `target` ("module:function") and end the process, without the exit handlers of libraries.
 
     `parent` is the process id of the parent, `arguments` the descriptor of memory with the function's arguments.
+    `lifeline` is the descriptor of a pipe whose other end only the parent holds.
     """
     _end_with_parent(int(parent))
-    for number in (signal.SIGTERM, signal.SIGINT):
+    _end_group_with(int(lifeline))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # systemd signals every process; the parent ends this one
     faulthandler.enable()
     module, _, function = target.partition(":")
@@ -94,14 +97,19 @@ def confine(memory_mb: int, processor_s: float, written_bytes: int) -> None:
     An allocation beyond the limit fails; SIGXCPU ends the process when its time is used up. Standard output counts as a
     file. There are no core dumps.
     """
-    with suppress(OSError):  # /proc may be read-only; the limits below are enough
-        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_ADJUSTMENT), encoding="ascii")
+    give_way()
     _limit(resource.RLIMIT_DATA, _data_bytes() + memory_mb * MB)
     _limit(resource.RLIMIT_CPU, math.ceil(processor_s), beyond=1)  # at the hard limit the signal would be SIGKILL
     _limit(resource.RLIMIT_FSIZE, written_bytes)
     _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
     _limit(resource.RLIMIT_CORE, 0)
-    with suppress(PermissionError):  # the service's sandbox forbids nice; the limits above are enough
+
+
+def give_way() -> None:
+    """Let the node go first: this process gets less processor time, and ends first where memory runs out."""
+    with suppress(OSError):  # /proc may be read-only
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_ADJUSTMENT), encoding="ascii")
+    with suppress(PermissionError):  # the service's sandbox forbids nice
         os.nice(NICENESS)
 
 
@@ -123,6 +131,17 @@ def _end_with_parent(parent: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         os._exit(EXIT_UNFORESEEN)  # the parent ended before prctl was called
+
+
+def _end_group_with(lifeline: int) -> None:
+    """Let the kernel kill this process group when the other end of the pipe is closed, however the parent ends.
+
+    The parent-death signal does not reach what this process forks. A signal for input of a pipe does (F_SETOWN and
+    F_SETSIG of fcntl(2)).
+    """
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _limit(kind: int, most: int, beyond: int = 0) -> None:

@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,12 @@ HANG_AFTER_S = 4.0
 
 # A hang is certain only after this time, because all loops seem to hang when the whole machine was suspended.
 CERTAIN_S = 1.0
+
+# How long a disk may take. SD cards hang for tens of seconds; the kernel reports a task after 120 s.
+DISK_S = 120.0
+
+# for a loop whose progress is supervised otherwise: 30 years
+NO_LIMIT_S = 1e9
 
 # the kernel's limit for a thread's name (TASK_COMM_LEN in linux/sched.h)
 COMM_CHARS = 15
@@ -37,10 +43,10 @@ class HeartbeatStatus:
 
 
 class Heartbeat:
-    """The iterations of one loop, marked by its own thread and checked by another."""
+    """The iterations of one loop, marked by its own thread and checked by another. `loop` is its name."""
 
     def __init__(self, loop: str) -> None:
-        self._loop = loop
+        self.loop = loop
         self._thread: threading.Thread | None = None
         self.mark()
 
@@ -50,8 +56,14 @@ class Heartbeat:
         `top -H` and `ps -L` show the thread under the loop's name.
         """
         self._thread = threading.current_thread()
-        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(self._loop[:COMM_CHARS])
+        with suppress(OSError):  # the name is missed by nobody but a person
+            Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(self.loop[:COMM_CHARS])
         self.mark()
+
+    def end(self) -> None:
+        """Note that the loop has ended as it should: from now on it counts as alive."""
+        self._thread = None
+        self.mark(NO_LIMIT_S)
 
     def mark(self, within_s: float = HANG_AFTER_S) -> None:
         """Note that an iteration begins, and that the next one begins within the time."""
@@ -61,7 +73,7 @@ class Heartbeat:
     def snapshot(self) -> HeartbeatStatus:
         """Return the current iteration; callable from any thread."""
         began_ns, due_ns = self._iteration_ns
-        return HeartbeatStatus(self._loop, self._thread is None or self._thread.is_alive(), began_ns, due_ns)
+        return HeartbeatStatus(self.loop, self._thread is None or self._thread.is_alive(), began_ns, due_ns)
 
 
 def hung_loops(statuses: Iterable[HeartbeatStatus], now_ns: int) -> str | None:

@@ -12,9 +12,10 @@ from daemon.core.ports import Deliver, Source
 from daemon.core.records import Captured, Counters, Modality, modality_of
 from daemon.core.text import redact
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
-from daemon.runtime.heartbeat import IDLE_S
+from daemon.runtime.heartbeat import IDLE_S, NO_LIMIT_S, Heartbeat
 from daemon.runtime.liveness import DELIVERS, Complaint, Expectation, Liveness, SourceStatus
 from daemon.runtime.processor import ProcessorShare
+from daemon.runtime.thread_loop import run_loop
 from daemon.runtime.usage import UsageJudge
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,9 @@ class SupervisedSource:
         self._resumed = threading.Event()
         self._resumed.set()
         self._was_paused = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.heartbeat = Heartbeat(name)
+        loop = (self.heartbeat, self._run)
+        self._thread = threading.Thread(target=run_loop, args=loop, name=name, daemon=True)
 
     @property
     def status(self) -> SourceStatus:
@@ -85,6 +88,7 @@ class SupervisedSource:
 
     def start(self) -> None:
         """Start the thread."""
+        self.heartbeat.mark(NO_LIMIT_S)
         self._thread.start()
 
     def request_stop(self) -> None:
@@ -128,6 +132,7 @@ class SupervisedSource:
         self._report_change(before)
 
     def _run(self) -> None:
+        self.heartbeat.mark(NO_LIMIT_S)  # `check` notices a source that hangs
         while not self._stop.is_set():
             if not self._resumed.is_set():
                 self._wait_paused()

@@ -4,11 +4,13 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from daemon.core.logs import rate_limited_logger
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
+from daemon.runtime.thread_loop import run_loop
 
 Job = TypeVar("Job")
 log = rate_limited_logger(__name__)
@@ -61,7 +63,8 @@ class Worker(Generic[Job]):
         for index in range(len(self._threads), threads):
             name = self._name if index == 0 else f"{self._name}-{index + 1}"
             self.heartbeats.append(heartbeat := Heartbeat(name))
-            thread = threading.Thread(target=self._run, args=(index, heartbeat), name=name, daemon=True)
+            loop = partial(self._run, index, heartbeat)
+            thread = threading.Thread(target=run_loop, args=(heartbeat, loop), name=name, daemon=True)
             self._threads.append(thread)
             if self._started:
                 thread.start()
@@ -99,7 +102,6 @@ class Worker(Generic[Job]):
         self._changed.notify(len(self._threads))  # a single thread that wakes up might not be able to do the job
 
     def _run(self, index: int, heartbeat: Heartbeat) -> None:
-        heartbeat.begin()
         while (job := self._next(index, heartbeat)) is not None:
             heartbeat.mark()
             try:

@@ -77,9 +77,12 @@ class UpdateCycle:
             return True
         return False
 
-    def recover(self, reason: str) -> None:
-        """Continue after an unexpected exception: drop the candidate, and roll back a bundle on probation."""
-        self._failure = None if self._state_file.state.probation is None else reason
+    def recover(self, reason: str, *, blames_bundle: bool) -> None:
+        """Continue after an unexpected exception: drop the candidate.
+
+        A bundle on probation is rolled back if the exception `blames_bundle`.
+        """
+        self._failure = reason if blames_bundle and self._state_file.state.probation is not None else None
         self._schedule.fail(_monotonic_s())
         self._state_file.update(transitions.drop(self._state_file.state, reason, self._state_file.now_s()))
 

@@ -28,15 +28,26 @@ class Startup:
     The state is written before anything is loaded. So a bundle that crashes the daemon is replaced in the end.
     """
 
-    def __init__(self, directory: Path, built_in: BuiltInBundle, now_s: Callable[[], float] = time.time) -> None:
-        """`directory` contains the installed bundles and `state.json`; `now_s` is the wall clock."""
+    def __init__(
+        self,
+        directory: Path,
+        built_in: BuiltInBundle,
+        now_s: Callable[[], float] = time.time,
+        *,
+        counts: bool = True,
+    ) -> None:
+        """`directory` contains the installed bundles and `state.json`; `now_s` is the wall clock.
+
+        `counts` is False when a running daemon begins again: that is no start after which a bundle may be to blame.
+        """
         self.directory = directory
         self.built_in = built_in
         self.state_file = StateFile(directory / STATE_FILE, now_s)
         state, remark = apply_config(self.state_file.state, built_in)
         if remark is not None:
             log.warning("%s", remark)
-        state = self._count_start(resume(state, now_s()))
+        if counts:
+            state = self._count_start(resume(state, now_s()))
         if state != self.state_file.state:
             self.state_file.update(state)
 

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from daemon.bundle.release import Release
 from daemon.core.errors import ChildCrashed, ChildError, ChildTimeout, UpdateError, UpdateFault
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.runtime.child import Child, shared_memory
+from daemon.runtime.child import Child
+from daemon.runtime.shared_memory import shared_memory
 from daemon.updates.messages import (
     CHECK_S,
     SELFTEST_S,

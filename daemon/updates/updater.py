@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.config.updates import ModelsConfig
-from daemon.runtime.heartbeat import IDLE_S, Heartbeat
+from daemon.runtime.heartbeat import DISK_S, IDLE_S, Heartbeat
+from daemon.runtime.thread_loop import SYSTEM_ERRORS, run_loop
 from daemon.updates import transitions
 from daemon.updates.cycle import WITHDRAWN_REASON, UpdateCycle
 from daemon.updates.messages import SourceRequest
@@ -18,9 +19,6 @@ from daemon.updates.slots import MB, Slots
 from daemon.updates.startup import Startup
 from daemon.updates.state import UpdateState
 from daemon.updates.steps import Closing, Host, Runner, Steps
-
-# a heartbeat may be this late: cards block writes for many seconds, and loading a bundle takes long
-MAX_BEAT_S = 120.0
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +81,7 @@ class Updater:
         self._on_change: Callable[[], None] | None = None
         self._shown_bytes = 0
         self.progress = Heartbeat("updater")
-        self._thread = threading.Thread(target=self._run, name="updater", daemon=True)
+        self._thread = threading.Thread(target=run_loop, args=(self.progress, self._run), name="updater", daemon=True)
 
     def start(self, on_change: Callable[[], None]) -> None:
         """Start the thread. It calls `on_change` after every change of the status."""
@@ -122,8 +120,7 @@ class Updater:
         return self._requests.pin(on)
 
     def _run(self) -> None:
-        self.progress.begin()
-        self.progress.mark(MAX_BEAT_S)
+        self.progress.mark(DISK_S)
         try:
             self._cycle.begin()
             while True:
@@ -141,12 +138,13 @@ class Updater:
             raise
         except Exception as error:
             log.exception("the updater has failed, and continues")
-            self._cycle.recover(f"unexpected {type(error).__name__}: {error}")
+            is_system_error = isinstance(error, SYSTEM_ERRORS)
+            self._cycle.recover(f"unexpected {type(error).__name__}: {error}", blames_bundle=not is_system_error)
             return False
 
     def _beat(self) -> None:
         """Called by all long operations of the thread; implements `steps.Beat`."""
-        self.progress.mark(MAX_BEAT_S)
+        self.progress.mark(DISK_S)
         if self._closing.is_set():
             raise Closing
         state, now_s = self._state_file.state, self._state_file.now_s()

@@ -58,8 +58,11 @@ def event(phase, ended_by=None, label: str = "7") -> Received:
     return received("perceptd/n/front/event", payload.to_json())
 
 
-def health(status: str, **sources: dict[str, object]) -> Received:
-    report = {"schema": 1, "status": status, "streams": {"front": {"sources": sources}}}
+def health(
+    status: str, trouble: str | None = None, reload_problem: str | None = None, **sources: dict[str, object]
+) -> Received:
+    troubles = {"trouble": trouble, "reload_problem": reload_problem}
+    report = {"schema": 1, "status": status, **troubles, "streams": {"front": {"sources": sources}}}
     return received("perceptd/n/health", json.dumps(report).encode(), True)
 
 
@@ -84,6 +87,11 @@ def bundles(**changes: object) -> Received:
         (received("perceptd/n/availability", b"offline"), "12:00:00.023  node n  is offline"),
         (health("ok"), "12:00:00.023  node n  is well"),
         (changed("/b differs from digits@1.0.0"), "12:00:00.023  node n  is well; /b differs from digits@1.0.0"),
+        (
+            health("ok", reload_problem="config.yaml:3: unknown key"),
+            "12:00:00.023  node n  is well; the config was not reloaded: config.yaml:3: unknown key",
+        ),
+        (health("failed", trouble="outbox has ended"), "12:00:00.023  node n  has failed: outbox has ended"),
         (
             health("degraded", camera={"state": "backing_off", "reason": "no such device"}, text={"state": "healthy"}),
             "12:00:00.023  node n  is degraded: front/camera is backing off: no such device",

@@ -11,7 +11,7 @@
 
 enum { SLOWER = 10, US_PER_S = 1000 * 1000, NS_PER_US = 1000, NS_PER_S = 1000 * 1000 * 1000 };
 
-static const char *const NAMES[UNKNOWN] = {"none", "hang", "abort", "segfault", "error", "slow", "wrong", "refuse"};
+static const char *const NAMES[UNKNOWN] = {"none", "hang", "abort", "segfault", "error", "slow", "wrong", "refuse", "fork"};
 
 static atomic_long invokes; /* of all kernels in this process */
 
@@ -41,7 +41,7 @@ static const char *read_one(Options *options, const char *key, const char *value
 {
     if (strcmp(key, "fault") == 0) {
         options->fault = fault_named(value);
-        return options->fault == UNKNOWN ? "one of none, hang, abort, segfault, error, slow, wrong, refuse" : NULL;
+        return options->fault == UNKNOWN ? "one of none, hang, abort, segfault, error, slow, wrong, refuse, fork" : NULL;
     }
     if (strcmp(key, "after") == 0)
         return read_number(value, &options->after) ? NULL : "a number of invokes";
@@ -91,6 +91,11 @@ void fault_strike(Fault fault)
         abort();
     case SEGFAULT:
         *nowhere = 0;
+        break;
+    case FORK:
+        if (fork() == 0)
+            for (;;)
+                pause();
         break;
     default:
         break;

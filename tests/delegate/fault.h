@@ -7,7 +7,7 @@
 
 #include "tflite_abi.h"
 
-typedef enum { NONE, HANG, ABORT, SEGFAULT, FAIL, SLOW, WRONG, REFUSE, UNKNOWN } Fault;
+typedef enum { NONE, HANG, ABORT, SEGFAULT, FAIL, SLOW, WRONG, REFUSE, FORK, UNKNOWN } Fault;
 
 typedef struct {
     Fault fault;
@@ -26,7 +26,7 @@ Fault fault_now(const Options *options);
 /* Returns the fault of this invoke, and counts it. Call it once for each invoke. */
 Fault fault_of_next_invoke(const Options *options);
 
-/* Hangs or ends the process if that is the fault. */
+/* Hangs, ends or forks the process if that is the fault. The fork sleeps for ever. */
 void fault_strike(Fault fault);
 
 /* Returns the earliest time at which an invoke that begins now may end. */

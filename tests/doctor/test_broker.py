@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from daemon.config.mqtt import MqttConfig, TlsConfig
 from daemon.doctor.finding import Finding
 from daemon.doctor.node import broker_finding
-from daemon.mqtt import requests
+from daemon.mqtt import peer, requests
 from tests.helpers.certificates import Authority
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.ports import free_port
@@ -65,6 +65,7 @@ def test_a_broker_that_accepts_connections_and_never_answers(
     broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requests, "LOGIN_S", 1.0)
+    monkeypatch.setattr(peer, "ANSWER_S", 0.2)
     broker.freeze()
     assert checked(MqttConfig(port=broker.port)).found.endswith("has not answered for 1 s")
 

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -14,19 +14,34 @@ ROOT = Path(__file__).resolve().parents[2]
 # the service promises to stop within this time
 STOP_S = 5.0
 
+# starts a daemon without a controlling terminal, whatever the tests have
+SERVICE = ("setsid",)
+
 
 class DaemonProcess:
     """`perceptd run` with a config. A context manager, which kills the daemon if it still runs at the end."""
 
     def __init__(
-        self, config: dict, directory: Path, *arguments: str, environment: Mapping[str, str] | None = None
+        self,
+        config: dict,
+        directory: Path,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        stdin: int | None = None,
     ) -> None:
+        """`prefix` is a command that starts the daemon, such as `setsid`; `stdin` a descriptor."""
+        self._directory = directory
         self.config_path = directory / "config.yaml"
-        defaults = {"state_directory": str(directory / "state")}
-        self.config_path.write_text(yaml.safe_dump(defaults | config, sort_keys=False))
+        self.write(config)
         self._log = (directory / "daemon.log").open("w+")
-        command = [sys.executable, "-m", "daemon", "run", "--config", str(self.config_path), *arguments]
-        self.process = subprocess.Popen(command, cwd=ROOT, stderr=self._log, env=environment)
+        command = [*prefix, sys.executable, "-m", "daemon", "run", "--config", str(self.config_path), *arguments]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdin=stdin, stderr=self._log, env=environment)
+
+    def write(self, config: dict) -> None:
+        """Write the config file."""
+        defaults = {"state_directory": str(self._directory / "state")}
+        self.config_path.write_text(yaml.safe_dump(defaults | config, sort_keys=False))
 
     def __enter__(self) -> "DaemonProcess":
         return self

@@ -1,5 +1,6 @@
 """Questions about running processes."""
 
+import os
 from pathlib import Path
 
 
@@ -12,8 +13,21 @@ def is_running(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def group_of(leader: int) -> list[int]:
+    """Return the running processes of a process group, the leader among them."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    return [pid for pid in pids if _group(pid) == leader]
+
+
 def children_of(pid: int, of: str) -> list[int]:
     """Return the running children of a process that have `of` in their command line."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     pids = [int(child) for task in tasks for child in task.read_text().split()]
     return [child for child in pids if is_running(child) and of in Path(f"/proc/{child}/cmdline").read_text()]
+
+
+def _group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid) if is_running(pid) else None
+    except ProcessLookupError:
+        return None

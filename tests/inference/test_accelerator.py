@@ -153,6 +153,26 @@ def test_one_that_is_absent_is_not_started_before_it_is_there(tmp_path: Path, de
         assert upkeep.resets == 0, "it had not failed"
 
 
+class Exhausted(PluggedIn):
+    """Cannot look for the device at the first time: there are no descriptors."""
+
+    looks = 0
+
+    def absence(self) -> str | None:
+        self.looks += 1
+        if self.looks == 1:
+            raise OSError(24, "Too many open files")
+        return super().absence()
+
+
+def test_a_lack_of_descriptors_is_a_failure_after_which_it_is_tried_again(tmp_path: Path, delegate: Path) -> None:
+    upkeep = Exhausted(delegate)
+    with SmallAccelerator(tmp_path, delegate_device(delegate), upkeep=upkeep) as small:
+        small.wait_for("in_use")
+        assert small.accelerator.status.failures == {"died": 1}
+        assert "Too many open files" in (small.accelerator.status.history[0].reason or "")
+
+
 def test_one_that_has_failed_is_reset_first(tmp_path: Path, delegate: Path) -> None:
     upkeep = PluggedIn(delegate)
     device = delegate_device(delegate, fault="error", after=VERIFIED)

@@ -13,7 +13,7 @@ from daemon.core.errors import ChildError
 from daemon.core.records import Array
 from daemon.runtime.child import Child, RecordReceiver
 from tests.helpers.mosquitto import wait_until
-from tests.helpers.processes import is_running
+from tests.helpers.processes import group_of, is_running
 from tests.inference import delegated
 from tests.inference.delegated import Delegated
 from tests.inference.layers import write_layer
@@ -185,3 +185,12 @@ def test_an_invoke_takes_its_time_at_least(
     start = time.monotonic()
     delegated.invoke([INPUT])
     assert time.monotonic() - start >= least_s
+
+
+@pytest.mark.usefixtures("model")
+def test_what_a_delegate_forks_ends_with_its_process(tmp_path: Path, delegate: Path) -> None:
+    with invoking(tmp_path, delegate, 1000, fault="fork", after=1, delay_us=100_000) as running:
+        running.receive(2)
+        assert len(group_of(running.child.pid)) > 1
+        assert_outputs(running.outputs[:2], [RIGHT] * 2)
+    wait_until(lambda: not group_of(running.child.pid), "the forks have ended too")

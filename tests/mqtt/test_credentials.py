@@ -181,6 +181,24 @@ def test_a_password_file_that_cannot_be_used_is_refused_by_name(
         login(MqttConfig(password_file=str(path)), {})
 
 
+def test_a_secret_that_everybody_can_read_is_reported_by_the_name_of_its_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("s3cret")
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("device")
+    tls = TlsConfig(certificate_file=str(certificate), key_file=str(key))
+    for mode, count in ((0o640, 0), (0o644, 2)):
+        password.chmod(mode)
+        key.chmod(mode)
+        login(MqttConfig(password_file=str(password)), {})
+        tls_context(tls)
+        assert caplog.text.count("every user of this machine can read it") == count
+    assert f"mqtt.password_file = {password}: " in caplog.text and f"mqtt.tls.key_file = {key}: " in caplog.text
+    assert "s3cret" not in caplog.text
+
+
 @pytest.mark.parametrize("key", ["ca_file", "certificate_file"])
 @pytest.mark.parametrize("content", [None, b"no certificate"])
 def test_a_certificate_that_cannot_be_used_is_refused_by_name(tmp_path: Path, key: str, content: bytes | None) -> None:

@@ -10,9 +10,11 @@ import pytest
 
 from daemon.config.mqtt import OutboxConfig
 from daemon.core.records import Counters
+from daemon.core.timing import monotonic_ns
 from daemon.mqtt.outbox import MAX_UNWRITTEN, Outbox
 from daemon.mqtt.outbox_store import Entry, OutboxStore
 from daemon.mqtt.payloads import EventPayload
+from daemon.runtime.heartbeat import hung_loops
 from tests.helpers.mosquitto import wait_until
 from tests.mqtt.records import event
 
@@ -35,6 +37,22 @@ class Reader:
     @property
     def sequences(self) -> list[int]:
         return [entry.sequence for entry in self.got]
+
+
+class Failing(Reader):
+    """An EventQueue that raises an error before, or after, it takes events, as often as it has errors left."""
+
+    def __init__(self, *errors: Exception, takes_first: bool = False) -> None:
+        super().__init__(1000)
+        self.errors, self.takes_first = list(errors), takes_first
+
+    def put(self, entries: list[Entry]) -> None:
+        if self.takes_first:
+            super().put(entries)
+        if self.errors:
+            raise self.errors.pop()
+        if not self.takes_first:
+            super().put(entries)
 
 
 @pytest.fixture
@@ -326,3 +344,37 @@ def test_what_an_earlier_run_left_open_is_ended_also_when_the_store_could_be_ope
         other.close()
         wait_until(lambda: reader.sequences == [2], "its end")
     assert reader.got[0].phase == "end"
+
+
+NO_DESCRIPTORS = OSError(24, "Too many open files")
+
+
+@pytest.mark.parametrize(("error", "takes_first"), [(NO_DESCRIPTORS, False), (MemoryError(), True)])
+def test_an_error_of_the_operating_system_costs_no_event(path: Path, error: Exception, takes_first: bool) -> None:
+    reader = Failing(error, takes_first=takes_first)
+    with outbox(path, reader) as queued:
+        for number in (1, 2, 3):
+            assert queued.add("door/event", event(number))
+        wait_until(lambda: not reader.errors and {1, 2, 3} <= set(reader.sequences), "all events, maybe twice")
+        for sequence in (1, 2, 3):
+            queued.acknowledged(sequence)
+        wait_until(lambda: queued.status()["stored"] == 0, "the acknowledged events are removed")
+        assert queued.progress.snapshot().alive
+    assert stored(path) == []
+
+
+def test_events_that_an_error_delays_until_the_end_are_on_disk(path: Path) -> None:
+    reader = Failing(*[NO_DESCRIPTORS] * 3)
+    with outbox(path, reader) as queued:
+        assert queued.add("door/event", event(1))
+    assert stored(path) == [1]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_the_heartbeat_shows_that_the_thread_has_ended_by_an_error_of_the_program(path: Path) -> None:
+    reader = Failing(AssertionError("a fault in a port"))
+    with outbox(path, reader) as queued:
+        assert hung_loops([queued.progress.snapshot()], monotonic_ns()) is None
+        assert queued.add("door/event", event(1))
+        wait_until(lambda: not queued.progress.snapshot().alive, "the thread has ended")
+        assert hung_loops([queued.progress.snapshot()], monotonic_ns()) == "outbox has ended"

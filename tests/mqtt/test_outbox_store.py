@@ -100,10 +100,12 @@ def test_beyond_the_bound_the_oldest_go_that_were_not_queued(sizes: list[int], m
 
 
 def test_what_is_too_old_goes_by_the_clock_that_can_be_trusted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = OutboxStore(path)
     monkeypatch.setattr(module, "_boot_id", lambda: "before")
+    store = OutboxStore(path)
     store.write([entry(1, "a")], [], queued=0)
+    store.close()
     monkeypatch.setattr(module, "_boot_id", lambda: "now")
+    store = OutboxStore(path)
     store.write([entry(2, "b")], [], queued=0)
     day = 86_400
     later_s, later_ns = time.time() + day, time.monotonic_ns()

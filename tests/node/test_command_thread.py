@@ -73,7 +73,7 @@ class Node:
         self.session.stop(3.0)
 
     def rounds(self) -> list[HeartbeatStatus]:
-        return [self.session.progress.snapshot(), self.commands.progress.snapshot()]
+        return [self.session.heartbeats[0].snapshot(), self.commands.progress.snapshot()]
 
 
 @pytest.fixture
@@ -178,7 +178,10 @@ def test_a_stop_before_a_slow_disk_keeps_its_deadline_and_answers_or_counts_ever
         assert (refused["ok"], refused["reason"]) == (False, "the daemon is stopping")
     assert node.session.counters.dropped == {"command_unanswered": 1, "command_stopping": 2}
     disk.fast()
-    wait_until(lambda: not node.commands.progress.snapshot().alive, "the thread ends when the disk answers")
+    wait_until(
+        lambda: "commands" not in [thread.name for thread in threading.enumerate()],
+        "the thread ends when the disk answers",
+    )
     node.session.stop(3.0)
     wait_until(lambda: subscriber.payloads("perceptd/node/availability")[-1:] == [b"offline"], "offline")
     assert answers(subscriber, "pause") == []

@@ -1,16 +1,18 @@
 """The daemon's status for systemd, and its watchdog."""
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
-from daemon.core.timing import NS_PER_S
+from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.inference.accelerator_status import AcceleratorState as AcceleratorState
 from daemon.node.health import AcceleratorHealth, SourceHealth, WorkloadHealth, overall
 from daemon.node.systemd import Notifier, Service, status_text
 from daemon.runtime.heartbeat import Heartbeat, HeartbeatStatus, hung_loops
 from daemon.runtime.processor import ProcessorShare
+from tests.helpers.mosquitto import wait_until
 
 WORK = WorkloadHealth(ran=3, on_cpu=1, p50_ms=2.5, p99_ms=4.0)
 
@@ -93,6 +95,59 @@ def test_it_is_ready_once_every_source_delivers_and_feeds_the_watchdog(tmp_path:
         service.look({"a/camera": source("healthy")}, {}, ProcessorShare(), streams=1, connected=True)
         assert manager.recv(1000) == b"STATUS=recognising: 1 stream"
         assert manager.recv(1000) == b"READY=1"
+
+
+@pytest.mark.parametrize("value", ["abc", "-1", "0", "", "1.5", "6000000 ", "²", "9" * 30, "18446744073709551615"])
+def test_a_watchdog_interval_that_is_no_number_of_microseconds_is_ignored(
+    value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert Notifier.from_environment({"WATCHDOG_USEC": value}).watchdog_s is None
+    assert f"WATCHDOG_USEC={value} is ignored: expected microseconds" in caplog.text
+
+
+def test_an_address_that_is_no_socket_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    for address in ("", "nonsense", "vsock:2:1234", "../notify"):
+        assert Notifier.from_environment({"NOTIFY_SOCKET": address}).send(READY="1")
+        assert f"NOTIFY_SOCKET={address} is ignored: expected a path" in caplog.text
+    for address in ("@", "/nonsense", "/" + "x" * 200):
+        assert not Notifier.from_environment({"NOTIFY_SOCKET": address}).send(READY="1")
+    assert "systemd could not be notified of READY" in caplog.text
+
+
+def test_a_reload_is_reported_and_the_service_is_ready_again_once_its_config_is_refused(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(5)
+        service = Service(Notifier(address), list)
+        service.look({}, {}, streams=1, connected=True)
+        assert [manager.recv(1000) for _ in range(2)] == [b"STATUS=recognising: 1 stream", b"READY=1"]
+        before_us = monotonic_ns() // 1000
+        service.begin_reload()
+        reloading, stamp = manager.recv(1000).split(b"\n")
+        assert reloading == b"RELOADING=1"
+        assert before_us <= int(stamp.removeprefix(b"MONOTONIC_USEC=")) <= monotonic_ns() // 1000
+        service.look({}, {}, streams=1, connected=True, is_reloading=True)
+        service.look({}, {}, streams=1, connected=True, reload_problem="line 7")
+        assert manager.recv(1000) == b"STATUS=recognising: 1 stream; the config was not reloaded: line 7"
+        assert manager.recv(1000) == b"READY=1"
+
+
+def test_a_loop_that_has_ended_triggers_the_watchdog(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    loop = Heartbeat("outbox")
+    thread = threading.Thread(target=loop.begin)
+    thread.start()
+    thread.join()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(5)
+        service = Service(Notifier(address, 6.0), lambda: [loop])
+        wait_until(lambda: service.look({}, {}, streams=1, connected=True), "it is certain")
+        assert service.look({}, {}, streams=1, connected=True) == "outbox has ended"
+        received = {manager.recv(1000) for _ in range(5)}
+    assert b"WATCHDOG=trigger" in received
+    assert b"STATUS=recognising: 1 stream; outbox has ended" in received
 
 
 def test_without_a_service_manager_send_does_nothing() -> None:

@@ -16,7 +16,7 @@ from daemon.core.errors import EXIT_REFUSED
 from daemon.inference.graphs import write_head
 from tests.helpers import hostile_models
 from tests.helpers.bundle_builder import write_bundle
-from tests.helpers.daemon import DaemonProcess
+from tests.helpers.daemon import SERVICE, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.publishing import Repository
 from tests.helpers.webserver import WebServer
@@ -58,8 +58,8 @@ class Device:
         self.repository.add(bundle)
         self.repository.publish()
 
-    def run(self) -> DaemonProcess:
-        return DaemonProcess(self.settings, self.directory)
+    def run(self, prefix: tuple[str, ...] = ()) -> DaemonProcess:
+        return DaemonProcess(self.settings, self.directory, prefix=prefix)
 
     def send(self, name: str, **arguments: object) -> None:
         self.broker.publish(f"perceptd/{self.node}/command/{name}", json.dumps(arguments).encode())
@@ -88,6 +88,9 @@ class Device:
 
     def recognised_by(self) -> list[str]:
         return [recognition["bundle"] for recognition in parsed(self.subscriber.heard, "recognition")]
+
+    def ended_by(self) -> set[str | None]:
+        return {event["ended_by"] for event in parsed(self.subscriber.heard, "event")}
 
     def wait_for_recognitions(self, bundle: str = OLD) -> None:
         """Wait until the bundle has made further recognitions."""
@@ -172,9 +175,14 @@ def test_an_installed_bundle_survives_a_restart_and_rollback_restores_the_previo
         device.send("models_install", version="1.3.0")
         wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises")
         assert daemon.stop() == 0
-    with device.run() as daemon:
+    with device.run(SERVICE) as daemon:
         wait_until(lambda: device.health().get("process", {}).get("uptime_s", 99) < 5, "it has started again")
         device.wait_for_recognitions(NEW)
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "beginning again with the changed config" in daemon.log, "the config is read again")
+        wait_until(lambda: "reload" in device.ended_by(), "the open event ends")
+        device.wait_for_recognitions(NEW)
+        assert device.models()["candidate"]["stage"] == "probation"
         device.send("models_rollback")
         wait_until(lambda: device.models()["active"]["id"] == OLD, "the built-in bundle is back")
         device.wait_for_recognitions(OLD)

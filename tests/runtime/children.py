@@ -50,6 +50,18 @@ def allocate_without_end(request: str) -> None:
         pieces.append(b"x" * (1 << 20))
 
 
+def fork_then(function: str) -> None:
+    """Fork a process that sleeps, say so, and go on with another function of this module."""
+    if os.fork() == 0:
+        hang()
+    print("forked", flush=True)
+    globals()[function]()
+
+
+def finish() -> None:
+    """Do nothing more."""
+
+
 def hang_with_request(request: str) -> None:
     hang()
 

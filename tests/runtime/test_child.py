@@ -12,7 +12,7 @@ import pytest
 from daemon.core.errors import ChildError, ChildTimeout
 from daemon.runtime.child import BOOTSTRAP, Child, RecordReceiver, kill_counts
 from tests.helpers.mosquitto import wait_until
-from tests.helpers.processes import children_of, is_running
+from tests.helpers.processes import children_of, group_of, is_running
 from tests.runtime import children
 
 DEADLINE_S = 20.0
@@ -82,7 +82,7 @@ def test_only_its_parent_ends_it() -> None:
         child("stream", receiver.address, "1000000000", receiver=receiver) as streaming,
     ):
         wait_until(lambda: receiver.receive(streaming, 0.1), "the child runs")
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             os.kill(streaming.pid, number)
         received = 0
         while received < 1000:
@@ -103,6 +103,37 @@ def test_a_parent_that_is_killed_leaves_no_child() -> None:
     parent.kill()
     parent.wait()
     wait_until(lambda: not is_running(pid), "the child has ended")
+
+
+@pytest.mark.parametrize("function", ["hang", "abort", "finish"])
+def test_what_a_child_has_forked_ends_with_it(function: str) -> None:
+    with child("fork_then", function) as forking:
+        wait_until(lambda: len(group_of(forking.pid)) == 2 or forking.has_ended(0), "it has forked")
+        if function != "hang":
+            assert forking.has_ended(DEADLINE_S)
+            assert len(group_of(forking.pid)) == 1, "the fork has outlived the child"
+    wait_until(lambda: not group_of(forking.pid), "the fork has ended too")
+
+
+def test_what_a_child_has_forked_ends_with_the_result() -> None:
+    with child("fork_then", "finish") as forking:
+        assert forking.result(DEADLINE_S) == "forked\n"
+        wait_until(lambda: not group_of(forking.pid), "the fork has ended too")
+
+
+def test_a_parent_that_is_killed_leaves_nothing_that_its_children_have_forked() -> None:
+    script = (
+        "import time; from daemon.runtime.child import Child; from tests.runtime import children\n"
+        "print(Child(children.fork_then, 'hang').pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout
+    with parent.stdout:
+        pid = int(parent.stdout.readline())
+    wait_until(lambda: len(group_of(pid)) == 2, "it has forked")
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not group_of(pid), "both have ended")
 
 
 def test_a_child_ends_with_the_thread_that_started_it() -> None:
@@ -129,7 +160,8 @@ def test_a_child_whose_parent_died_before_it_began_ends_at_once() -> None:
         ":".join(sys.path),
         "999999999",
         "tests.runtime.children:say",
-        "hello",
+        "3",
+        "4",
     ]
     run = subprocess.run(command, capture_output=True, timeout=DEADLINE_S, check=False)
     assert (run.returncode, run.stdout) == (70, b"")

@@ -59,6 +59,11 @@ class Service:
         self.guest.write(CONFIG, yaml.safe_dump({**self.settings, **settings}))
         self.guest.run("systemctl", "restart", SERVICE, timeout_s=START_S)
 
+    def reload(self, **settings: object) -> None:
+        """Let the service read the installed config again, changed by `settings`."""
+        self.guest.write(CONFIG, yaml.safe_dump({**self.settings, **settings}))
+        self.guest.run("systemctl", "reload", SERVICE)
+
     def show(self, *properties: str) -> list[str]:
         return [self.guest.run("systemctl", "show", SERVICE, "-P", name).stdout.strip() for name in properties]
 
@@ -159,6 +164,26 @@ def test_the_service_restarts_when_a_thread_hangs_and_logs_its_name(
     log = service.log
     assert "Watchdog" in log
     assert f"{thread} has hung for" in log or "most recent call first" in log
+
+
+def test_a_reload_uses_a_good_config_in_the_same_process_and_refuses_a_bad_one(
+    service: Service, broker: Mosquitto
+) -> None:
+    with Subscriber(broker, "perceptd/demo/+/recognition") as subscriber:
+        service.start(mqtt={"port": broker.port})
+        subscriber.wait_for("perceptd/demo/demo/recognition")
+        pid, stream = service.pid, service.settings["streams"]["demo"]
+        changed = {"mqtt": {"port": broker.port}, "streams": {"door": stream}}
+        service.reload(**changed, colour="red")
+        refusal = "the config was not reloaded: /etc/perceptd/config.yaml:"
+        wait_until(lambda: refusal in service.show("StatusText")[0], "the status says why", START_S)
+        service.reload(**changed)
+        subscriber.wait_for("perceptd/demo/door/recognition")
+        wait_until(lambda: service.show("StatusText") == ["recognising: 1 stream"], "its status text")
+        wait_until(lambda: service.show("ActiveState") == ["active"], "systemd sees the end of the reload", START_S)
+        assert service.show("MainPID", "NRestarts") == [str(pid), "0"]
+        assert service.log.count("reading the config again") == 2
+        assert "systemd could not be notified" not in service.log
 
 
 NOT_YET = {"state": None, "encoders": {}}

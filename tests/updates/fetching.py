@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from daemon.bundle.release import Release
 from daemon.core.errors import UpdateError
-from daemon.runtime.child import shared_memory
+from daemon.runtime.shared_memory import shared_memory
 from daemon.updates.fetch import main as fetch
 from daemon.updates.messages import DownloadResult, ReleaseList, ResolveResult, VerifyResult
 

@@ -46,6 +46,13 @@ def test_the_third_start_within_probation_rolls_back(device: Device) -> None:
     assert refusal.reason == "the daemon was started 3 times during probation"
 
 
+def test_a_running_daemon_that_begins_again_does_not_count_as_a_start(device: Device) -> None:
+    again = [Startup(device.directory, device.built_in, lambda: NOW_S, counts=False) for _ in range(5)]
+    assert [runs(start) for start in again] == [NEW] * 5
+    assert again[-1].state_file.state.probation is not None
+    assert [runs(began(device)) for _ in range(2)] == [NEW, NEW]
+
+
 def test_a_start_that_cannot_be_counted_rolls_back_without_a_refusal(device: Device) -> None:
     (device.directory / "state.new").mkdir()
     start = began(device)

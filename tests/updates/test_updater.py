@@ -460,6 +460,24 @@ def test_without_moments_probation_goes_on(device: Device) -> None:
         device.until(lambda status: status.state.last_result and status.state.last_result.ok)
 
 
+def test_an_error_of_the_operating_system_on_probation_does_not_blame_the_bundle(
+    device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors = [OSError(24, "Too many open files"), MemoryError()]
+
+    def bundle_metrics() -> BundleMetrics:
+        if device.host.runs != BUILT_IN and errors:
+            raise errors.pop()
+        return BundleMetrics(moments=500, errors=0, p99_ms=1.0, mean_top_score=0.9)
+
+    device.host.bundle_metrics = bundle_metrics  # type: ignore[method-assign]
+    with device:
+        assert device.updater.install("digits", "0.5.0") is None
+        state = device.until(lambda status: status.state.last_result).state
+        assert state.last_result is not None and state.last_result.ok
+        assert (errors, state.refused, device.host.runs) == ([], (), "digits@0.5.0")
+
+
 def test_an_unexpected_exception_on_probation_rolls_back(device: Device, caplog: pytest.LogCaptureFixture) -> None:
     def bundle_metrics() -> BundleMetrics:
         if device.host.runs != BUILT_IN:

@@ -114,7 +114,10 @@ class _Lock:
 def _watch_locks(thread: int, is_done: threading.Event) -> None:
     before = None
     while not is_done.wait(CHECK_LOCK_S):
-        now = _awaited_lock(thread)
+        try:
+            now = _awaited_lock(thread)
+        except OSError:  # the thread has ended, or there is no descriptor now
+            continue
         if now is not None and now == before:
             exit_with_reason(f"a killed process has left a lock in JACK's library: {_remove(now)}")
         before = now

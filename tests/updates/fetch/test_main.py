@@ -14,7 +14,8 @@ from random import Random
 import pytest
 
 from daemon.core.errors import UpdateError
-from daemon.runtime.child import Child, shared_memory
+from daemon.runtime.child import Child
+from daemon.runtime.shared_memory import shared_memory
 from daemon.updates.fetch import main
 from daemon.updates.fetch.main import disk_error
 from tests.helpers.tufrepo import TufRepo, signed_part

@@ -1,0 +1,90 @@
+"""The config as a command uses it: the file, with what the command line and the environment replace in it."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from daemon.config.mqtt import override_broker
+from daemon.config.node import Config, load_config
+from daemon.config.streams import CameraConfig, MicrophoneConfig, StreamConfig
+from daemon.core.document import Loaded, validator_text
+from daemon.core.errors import DocumentError
+from daemon.core.secret_files import read_secret
+from daemon.core.text import redact
+
+CAMERA_VARIABLE = "PERCEPTD_CAMERA"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigOptions:
+    """The config file, and the options that replace parts of it; None leaves a part as it is.
+
+    `camera_file` names a file with the camera, so that no password of a URL is in the list of processes.
+    """
+
+    path: str
+    camera: str | None = None
+    camera_file: str | None = None
+    microphone: str | None = None
+    broker: str | None = None
+
+    def load(self, environment: Mapping[str, str] = os.environ) -> Loaded[Config]:
+        """Read the config and the camera's file. Raises Refused."""
+        loaded = load_config(Path(self.path))
+        name, camera = self._camera(environment)
+        config = override_devices(loaded.document, camera, self.microphone, name)
+        config = config.model_copy(update={"mqtt": override_broker(self.broker, config.mqtt)})
+        return replace(loaded, document=config)
+
+    def remarks(self) -> list[str]:
+        """Return a remark if the command line contains a password."""
+        if self.camera is None or redact(self.camera) == self.camera:
+            return []
+        remedy = f"use --camera-file FILE, or the environment variable {CAMERA_VARIABLE}"
+        return [f"--camera: every user of this machine can see the password in the list of processes; {remedy}"]
+
+    def to_json(self) -> str:
+        """Return the options for a child process."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "ConfigOptions":
+        """Return the options that `to_json` has written."""
+        return cls(**json.loads(text))
+
+    def _camera(self, environment: Mapping[str, str]) -> tuple[str, str | None]:
+        """Return the camera, after the name of what gives it. Options come before the environment."""
+        if self.camera_file is not None:
+            return "--camera-file", read_secret(Path(self.camera_file), "--camera-file")
+        if self.camera is not None:
+            return "--camera", self.camera
+        return CAMERA_VARIABLE, environment.get(CAMERA_VARIABLE) or None
+
+
+def override_devices(config: Config, camera: str | None, microphone: str | None, name: str = "--camera") -> Config:
+    """Return the config with the sources of its first stream replaced by these devices.
+
+    `name` says what gives the camera. Raises DocumentError when a device is not valid.
+    """
+    if camera is None and microphone is None:
+        return config
+    stream_name, stream = next(iter(config.streams.items()))
+    devices: dict[str, object] = {"replay": None, "camera": None, "microphone": None}
+    try:
+        if camera is not None:
+            devices["camera"] = CameraConfig(device=_number_or_name(camera))
+        if microphone is not None:
+            devices["microphone"] = MicrophoneConfig(device=_number_or_name(microphone))
+        replaced = StreamConfig.model_validate({**dict(stream), **devices})
+    except ValidationError as error:
+        problems = [f"{name}, --microphone: {validator_text(problem)}" for problem in error.errors()]
+        raise DocumentError([redact(problem) for problem in problems]) from error
+    return config.model_copy(update={"streams": {**config.streams, stream_name: replaced}})
+
+
+def _number_or_name(device: str) -> int | str:
+    return int(device) if device.isdecimal() else device

@@ -1,0 +1,143 @@
+"""SIGHUP: a service reads its config again, in the same process; a program with a terminal stops."""
+
+import os
+import pty
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.daemon import SERVICE, DaemonProcess
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.processes import children_of
+from tests.node import test_daemon
+from tests.node.test_daemon import parsed
+
+config, material = test_daemon.config, test_daemon.material
+Config = Callable[..., dict]
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Mosquitto]:
+    with Mosquitto() as mosquitto:
+        yield mosquitto
+
+
+class Service:
+    """A daemon without a terminal, and what it publishes."""
+
+    def __init__(self, daemon: DaemonProcess, subscriber: Subscriber, node: str) -> None:
+        self.daemon, self.subscriber, self.node = daemon, subscriber, node
+
+    def reload(self) -> None:
+        self.daemon.process.send_signal(signal.SIGHUP)
+
+    def health(self) -> dict:
+        return (parsed(self.subscriber.heard.copy(), "health") or [{}])[-1]
+
+    def wait_for_recognitions(self, stream: str = "s") -> None:
+        topic = f"perceptd/{self.node}/{stream}/recognition"
+        self.subscriber.wait_for(topic, len(self.subscriber.payloads(topic)) + 3)
+
+    def wait_for_reload(self) -> None:
+        """Wait until another node runs: each has an instance of its own."""
+        before = self.health()["instance"]
+        wait_until(lambda: self.health()["instance"] != before, "another node")
+
+    def ends(self) -> list[str]:
+        return [e["ended_by"] for e in parsed(self.subscriber.heard.copy(), "event") if e["phase"] == "end"]
+
+
+@contextmanager
+def service(settings: dict, directory: Path, broker: Mosquitto, *arguments: str) -> Iterator[Service]:
+    node = settings["node"]
+    with (
+        Subscriber(broker, f"perceptd/{node}/#") as subscriber,
+        DaemonProcess(settings, directory, *arguments, prefix=SERVICE) as daemon,
+    ):
+        running = Service(daemon, subscriber, node)
+        running.wait_for_recognitions()
+        yield running
+
+
+def is_checking(daemon: DaemonProcess) -> bool:
+    return bool(children_of(daemon.process.pid, "check_reload"))
+
+
+def test_a_good_config_is_used_in_the_same_process_and_a_bad_one_is_refused(
+    tmp_path: Path, broker: Mosquitto, config: Config
+) -> None:
+    settings = config("again")
+    port = settings["mqtt"].pop("port")
+    with service(settings, tmp_path, broker, "--broker", f"127.0.0.1:{port}") as running:
+        daemon, stream = running.daemon, settings["streams"]["s"]
+        daemon.write({**settings, "log_level": "debug", "streams": {"door": {**stream, "colour": "red"}}})
+        running.reload()
+        wait_until(lambda: "colour" in (running.health()["reload_problem"] or ""), "the reason is in health")
+        assert "the config cannot be used, the daemon goes on with the one of before: " in daemon.log
+        running.wait_for_recognitions()
+        daemon.write({**settings, "log_level": "warning", "streams": {"door": stream}})
+        running.reload()
+        running.wait_for_reload()
+        running.wait_for_recognitions("door")
+        assert running.health()["reload_problem"] is None
+        assert list(running.health()["streams"]) == ["door"]
+        assert "beginning again with the changed config" in daemon.log
+        assert "connected to the MQTT broker" not in daemon.log.rpartition("beginning again")[2], "the level counts"
+        assert "reload" in running.ends()
+        assert daemon.stop() == 0
+
+
+def test_signals_in_quick_succession_are_all_obeyed(tmp_path: Path, broker: Mosquitto, config: Config) -> None:
+    settings = config("often")
+    with (
+        Subscriber(broker, "perceptd/often/#") as subscriber,
+        DaemonProcess(settings, tmp_path, prefix=SERVICE) as daemon,
+    ):
+        running = Service(daemon, subscriber, "often")
+        wait_until(lambda: catches(daemon.process.pid, signal.SIGHUP), "it handles signals, and is not ready")
+        wait_until(lambda: running.reload() or is_checking(daemon), "the config is checked once the node runs")
+        daemon.write({**settings, "streams": {"door": settings["streams"]["s"]}})
+        running.reload()  # the check that runs may have read the config of before
+        running.wait_for_recognitions("door")
+        running.reload()
+        wait_until(lambda: is_checking(daemon), "the config is checked once more")
+        assert daemon.stop() == 0
+        assert daemon.log.count("beginning again with the changed config") in (1, 2)
+        wait_until(lambda: subscriber.payloads("perceptd/often/availability")[-1:] == [b"offline"], "offline")
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Return whether the process has a handler for a signal of its own."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) & 1 << (number - 1))
+
+
+def test_the_window_of_a_program_is_closed(tmp_path: Path, broker: Mosquitto, config: Config) -> None:
+    window, terminal = pty.openpty()
+    with (
+        Subscriber(broker, "perceptd/window/#") as subscriber,
+        DaemonProcess(config("window"), tmp_path, prefix=("setsid", "--ctty"), stdin=terminal) as daemon,
+    ):
+        os.close(terminal)
+        subscriber.wait_for("perceptd/window/s/recognition", 3)
+        os.close(window)
+        assert daemon.wait(20) == 0
+        wait_until(lambda: subscriber.payloads("perceptd/window/availability")[-1:] == [b"offline"], "offline")
+        assert "stopping" in daemon.log
+
+
+def test_a_program_that_ignores_the_signal_goes_on(tmp_path: Path, broker: Mosquitto, config: Config) -> None:
+    with (
+        Subscriber(broker, "perceptd/nohup/#") as subscriber,
+        DaemonProcess(config("nohup"), tmp_path, prefix=("nohup",)) as daemon,
+    ):
+        running = Service(daemon, subscriber, "nohup")
+        running.wait_for_recognitions()
+        running.reload()
+        running.wait_for_recognitions()
+        assert "reading the config again" not in daemon.log
+        assert daemon.stop() == 0
