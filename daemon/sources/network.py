@@ -13,6 +13,7 @@ from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver
 from daemon.core.records import Counters, Modality, moved
 from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
+from daemon.sources.backlog import Backlog
 from daemon.sources.container import NO_ANSWER, failure, open_container, pts_ns, to_frame, to_samples, use_one_thread
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.stamping import ArrivalClock, BlockCutter
@@ -88,6 +89,7 @@ class _Reception:
         self._rate = FrameRate(camera.fps)
         self._cutter = BlockCutter(camera.sample_rate_hz) if camera.sample_rate_hz else None
         self._last_frame_ns = 0
+        self._backlog = Backlog()
 
     def receive(self, label: str, stop: Event) -> None:
         """Deliver pictures and sound until stopped. Raises SourceError when the stream stalls or ends."""
@@ -100,7 +102,7 @@ class _Reception:
             if arrived_ns - began_ns > self._camera.read_timeout_s * NS_PER_S:
                 # FFmpeg first returns its last packet, and would report the timeout only after waiting again
                 raise SourceError(f"{label}: stopped sending: {NO_ANSWER}")
-            if packet.stream.index in indexes:
+            if packet.stream.index in indexes and not self._is_skipped(packet, arrived_ns):
                 self._take(packet, arrived_ns)
             began_ns = monotonic_ns()
         raise SourceError(f"{label}: the stream has ended")
@@ -117,6 +119,12 @@ class _Reception:
         if not indexes:
             raise SourceError(f"{label}: contains neither a picture nor sound that is used")
         return indexes
+
+    def _is_skipped(self, packet: "av.Packet[av.stream.Stream]", arrived_ns: int) -> bool:
+        is_skipped = packet.stream.type == "video" and self._backlog.skips(packet.is_keyframe, arrived_ns)
+        if is_skipped:
+            self._drop("image", "behind")
+        return is_skipped
 
     def _take(self, packet: "av.Packet[av.stream.Stream]", arrived_ns: int) -> None:
         for decoded in self._decode(packet):
@@ -146,6 +154,7 @@ class _Reception:
             captured_ns = at_ns + self._clock.observe("image", at_ns, arrived_ns)
             # the offset may fall, but a picture is never older than the one before it
             captured_ns = self._last_frame_ns = max(captured_ns, self._last_frame_ns)
+            self._backlog.observe(arrived_ns - captured_ns, arrived_ns)
         preparation = self._camera.picture
         if preparation and self._rate.takes(captured_ns):
             self._deliver(preparation.prepare(to_frame(picture, captured_ns)))
