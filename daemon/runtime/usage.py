@@ -24,7 +24,7 @@ MAX_LOOK_GAP_NS = NS_PER_S
 
 # Reasons for which an input is dropped before it is counted as captured, and after it. The others are intended (a
 # closed gate, a pause), or concern text.
-BEFORE_CAPTURE = ("no_time", "out_of_order", "corrupt", "overflow")
+BEFORE_CAPTURE = ("no_time", "out_of_order", "corrupt", "overflow", "behind")
 AFTER_CAPTURE = ("busy", "late", "wrong_rate", "encoder_failed", "fusion_failed")
 
 OVERLOADED = "{come} too late to be used: the machine is overloaded; {advice}"
@@ -35,6 +35,7 @@ STALE = (
 # What is told of each reason. The other words depend on the modality.
 REASONS: Mapping[str, str] = {
     "busy": OVERLOADED,
+    "behind": "{come} too late to be used: the machine is overloaded; {camera}",
     "no_time": "{have} no time and cannot be used: change the encoding in the camera's settings, or convert the file",
     "out_of_order": "{have} a time before that of an earlier one and cannot be used: convert the file",
     "corrupt": "{are} damaged and cannot be used: a cable, a network or a file loses data",
@@ -44,6 +45,7 @@ REASONS: Mapping[str, str] = {
     "fusion_failed": "cannot be fused: the log has the error",
 }
 
+CAMERA = "lower the frame rate or the size of the pictures in the camera's own settings"
 PICTURES = {"subject": "the pictures", "come": "come", "have": "have", "are": "are"}
 SOUND = {"subject": "the sound", "come": "comes", "have": "has", "are": "is"}
 
@@ -127,7 +129,7 @@ class UsageJudge:
             return self._complaint
         use = use_between(self._before, now)
         self._looks += 1
-        self._short_looks += use.reason == "late" and is_short()
+        self._short_looks += use.reason in ("late", "behind") and is_short()
         is_complete = now_ns - self._before.at_ns >= self._window_ns
         if self._complaint is None:
             is_bad = use.dropped > UNUSED or use.put_off > SLOW
@@ -148,12 +150,18 @@ class UsageJudge:
         self._looks = self._short_looks = 0
 
     def _told(self, use: Use) -> str | None:
-        """Return the reason as it is told: what is late is `busy` where the daemon lacks processor time."""
+        """Return the reason as it is told, so that its text does not change to and fro.
+
+        What is `late` or `behind` shows overload only where the daemon lacks processor time.
+        """
         if use.dropped <= UNUSED:
             return None
-        least = 0.25 if self._reason == "busy" else 0.5  # so that the text does not change to and fro
-        is_short = use.reason == "late" and self._short_looks > least * self._looks
-        return "busy" if is_short else use.reason
+        if use.reason not in ("busy", "late", "behind"):
+            return use.reason
+        least = 0.25 if self._reason in ("busy", "behind") else 0.5
+        if use.reason != "busy" and self._short_looks <= least * self._looks:
+            return "late"
+        return "behind" if "behind" in (use.reason, self._reason) else "busy"
 
     def _complain(self, use: Use) -> None:
         self._reason = self._told(use)
@@ -163,7 +171,8 @@ class UsageJudge:
             self._complaint = Complaint(text, reopens=False)
             return
         words = PICTURES if self._modality == "image" else SOUND
-        text = REASONS.get(self._reason, STALE).format(advice=self._advice(use.encoded_hz), **words)
+        words = words | {"advice": self._advice(use.encoded_hz), "camera": CAMERA}
+        text = REASONS.get(self._reason, STALE).format(**words)
         self._complaint = Complaint(f"{round(100 * use.dropped)} % of {words['subject']} {text}", reopens=False)
 
     def _advice(self, encoded_hz: float) -> str:

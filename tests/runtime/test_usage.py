@@ -69,6 +69,12 @@ OVERLOADED = "too late to be used: the machine is overloaded"
         ("image", {"captured": 100, "encoded": 100, "late": 84}, False,
          "84 % of the pictures come too late to be used, although the encoder is quick: "
          "the source gives wrong times, or its network is slow"),
+        ("image", {"captured": 8, "encoded": 8, "late": 4, "behind": 32}, True,
+         f"90 % of the pictures come {OVERLOADED}; "
+         "lower the frame rate or the size of the pictures in the camera's own settings"),
+        ("image", {"captured": 4, "encoded": 4, "late": 4, "behind": 16}, False,
+         "100 % of the pictures come too late to be used, although the encoder is quick: "
+         "the source gives wrong times, or its network is slow"),
         ("image", {"captured": 10, "gate_closed": 10, "late": 2}, False,  # repeated behind a closed gate
          "100 % of the pictures come too late to be used, although the encoder is quick: "
          "the source gives wrong times, or its network is slow"),

@@ -14,6 +14,7 @@ from daemon.core.records import Block, Counters, Modality, moved
 from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
 from daemon.sources.container import NO_ANSWER, failure, pts_ns, to_frame, to_samples, use_one_thread
 from daemon.sources.network.arrival import UNTIE_NS, StreamClock
+from daemon.sources.network.backlog import Backlog
 from daemon.sources.network.opening import FIRST_PICTURE_S, StreamOpener, Transport, label_of
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.stamping import BlockCutter
@@ -82,6 +83,7 @@ class _Reception:
         self._last_frame_ns = 0
         self._sound_offset_ns = 0
         self.has_delivered = False
+        self._backlog = Backlog()
 
     def receive(self, stop: Event) -> None:
         """Deliver pictures and sound until stopped. Raises SourceError when the stream stalls or ends."""
@@ -93,7 +95,7 @@ class _Reception:
             if self.has_delivered and arrived_ns - began_ns > self._camera.read_timeout_s * NS_PER_S:
                 # FFmpeg first returns its last packet, and would report the timeout only after waiting again
                 raise SourceError(f"{label}: stopped sending: {NO_ANSWER}")
-            if packet.stream.index in indexes:
+            if packet.stream.index in indexes and not self._is_skipped(packet, arrived_ns):
                 self._take(packet, arrived_ns)
             if stop.is_set():
                 return
@@ -120,6 +122,12 @@ class _Reception:
         if not indexes:
             raise SourceError(f"{label}: contains neither a picture nor sound that is used")
         return indexes
+
+    def _is_skipped(self, packet: "av.Packet[av.stream.Stream]", arrived_ns: int) -> bool:
+        is_skipped = packet.stream.type == "video" and self._backlog.skips(packet.is_keyframe, arrived_ns)
+        if is_skipped:
+            self._drop("image", "behind")
+        return is_skipped
 
     def _take(self, packet: "av.Packet[av.stream.Stream]", arrived_ns: int) -> None:
         for decoded in self._decode(packet):
@@ -151,6 +159,7 @@ class _Reception:
             # else it is the first picture of an RTSP stream, to which FFmpeg gives no time
             # the offset may fall, but a picture is never older than the one before it
             captured_ns = self._last_frame_ns = max(captured_ns, self._last_frame_ns)
+            self._backlog.observe(arrived_ns - captured_ns, arrived_ns)
         preparation = self._camera.picture
         if preparation and self._rate.takes(captured_ns):
             self.has_delivered = True
