@@ -162,6 +162,14 @@ def test_a_loop_continues_where_the_pass_ended_with_a_gap_in_the_sound(tmp_path:
     assert starts[1] - starts[0] == pytest.approx(frames[10] - frames[0], abs=1_000_000)
 
 
+def test_a_loop_of_lines_alone_lasts_as_long_as_the_file(tmp_path: Path) -> None:
+    (tmp_path / "lines.yaml").write_text("lines: [{at_s: 0.1, text: seven}]")
+    clip = write_clip(tmp_path / "clip.mp4", seconds=0.5)
+    replay = ReplayConfig(file=str(clip), text=str(tmp_path / "lines.yaml"))
+    items = play(StreamConfig(replay=replay), picture=False, sound=False, until=3)
+    assert np.diff([end_ns(item) for item in items]) / NS_PER_S == pytest.approx([0.5, 0.5], abs=0.03)
+
+
 def test_unused_modalities_are_not_delivered(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=0.4)
     assert {type(item) for item in play(fast(clip), picture=False)} == {Block}

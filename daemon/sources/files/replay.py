@@ -2,6 +2,7 @@
 
 import heapq
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,6 +153,8 @@ class _Reader:
         if len(parts) == 1 and not recording.lines:
             raise RecordingError(f"{recording.path}: contains neither a picture nor sound that is used")
         yield from heapq.merge(*parts, key=lambda item: item[:2])
+        if len(parts) == 1:
+            deque(file, maxlen=0)  # for its length
         for problem in (*(file.problem for file in self._files), *self._problems):
             if problem:
                 raise RecordingError(f"{recording.path}: {problem}")
