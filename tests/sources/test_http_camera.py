@@ -1,11 +1,13 @@
 """What an http URL is, and how the camera behind it is reached: login, redirects, TLS, IPv6 and deadlines."""
 
+import contextlib
 import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from daemon.sources.network import NetworkCamera
 from tests.helpers.camera_run import CameraRun
 from tests.helpers.clips import write_clip
 from tests.helpers.jpegs import jpeg, part
-from tests.helpers.raw_http import DigestLogin, RawHttpServer, Request, content, head
+from tests.helpers.raw_http import Always, DigestLogin, RawHttpServer, Request, content, head
 
 # every character that a URL or a login gives a meaning
 PASSWORD = 'p:@/?#%ä "\\,='
@@ -94,7 +96,7 @@ DIGESTS = {
 @pytest.mark.parametrize("response", [STREAM, STILL], ids=["stream", "still"])
 @pytest.mark.parametrize("keep_alive", [True, False])
 def test_a_hard_password_passes_a_digest_login(kind: str, response: bytes, keep_alive: bool) -> None:
-    camera = Guarded(DIGESTS[kind], response)
+    camera = Guarded(replace(DIGESTS[kind]), response)
     with RawHttpServer(camera, keep_alive=keep_alive, is_single=True).serving() as server:
         fps = None if response == STREAM else 20
         run = CameraRun(server.url("/a/b.cgi?x=1&y=%20z", LOGIN), fps=fps).pictures(2)
@@ -137,7 +139,7 @@ def test_a_stream_for_ffmpeg_passes_the_login_twice(more: str, clip: bytes) -> N
     ],
 )
 def test_a_refusal_is_told_without_the_password(response: bytes, message: str) -> None:
-    with RawHttpServer(lambda request: [response]).serving() as server:
+    with RawHttpServer(Always(response)).serving() as server:
         with pytest.raises(SourceError) as error:
             CameraRun(server.url("/video?pwd=s3cret", "viewer:s3cret@")).pictures(1)
         assert str(error.value) == f"http://127.0.0.1:{server.port}: {message}"
@@ -190,7 +192,7 @@ def test_a_camera_with_a_certificate_of_its_own_is_used(key: tuple[str, ...], tm
 
 @pytest.mark.parametrize("answer", [STREAM, STILL], ids=["stream", "still"])
 def test_a_camera_with_an_ipv6_address_is_used(answer: bytes) -> None:
-    with RawHttpServer(lambda request: [answer], keep_alive=True, host="::1").serving() as server:
+    with RawHttpServer(Always(answer), keep_alive=True, host="::1").serving() as server:
         assert len(CameraRun(server.url("/", LOGIN)).pictures(2).frames) == 2
     assert server.requests[0].headers["host"] == f"[::1]:{server.port}"
 
@@ -211,7 +213,7 @@ def test_only_where_the_environment_names_a_proxy_ffmpeg_reads_a_camera_through_
         monkeypatch.delenv(name, raising=False)
         if value:
             monkeypatch.setenv(name, value)
-    with RawHttpServer(lambda request: [STILL]).serving() as server:
+    with RawHttpServer(Always(STILL)).serving() as server:
         run = CameraRun(server.url("/", LOGIN))
         assert isinstance(run.source, NetworkCamera if is_used else HttpCamera)
         if is_used:
@@ -224,14 +226,14 @@ def test_only_where_the_environment_names_a_proxy_ffmpeg_reads_a_camera_through_
 @pytest.mark.parametrize("content_type", ["video/mp2t", "application/octet-stream", "text/plain"])
 def test_other_streams_are_read_by_ffmpeg_once_the_first_connection_is_closed(content_type: str, clip: bytes) -> None:
     response = head("200 OK", f"Content-Type: {content_type}") + clip
-    with RawHttpServer(lambda request: [response, 10.0], is_single=True).serving() as server:
+    with RawHttpServer(Always(response, 10.0), is_single=True).serving() as server:
         run = CameraRun(server.url("/video"), sound=True).run(lambda run: len(run.frames) > 5 and bool(run.blocks))
     assert run.frames[0].size == (64, 48)
     assert len(server.requests) == 2
 
 
 def test_an_answer_that_is_not_quite_http_is_left_to_ffmpeg(clip: bytes) -> None:
-    with RawHttpServer(lambda request: [b"ICY 200 OK\r\n\r\n" + clip, 10.0], is_single=True).serving() as server:
+    with RawHttpServer(Always(b"ICY 200 OK\r\n\r\n" + clip, 10.0), is_single=True).serving() as server:
         assert len(CameraRun(server.url()).pictures(5).frames) == 5
 
 
@@ -262,7 +264,7 @@ def test_playlists_go_to_the_source_that_plays_them(
     path: str, content_type: str, body: bytes, is_playlist: bool
 ) -> None:
     playlist, other = Recorded(), Recorded()
-    with RawHttpServer(lambda request: [content(body, content_type)]).serving() as server:
+    with RawHttpServer(Always(content(body, content_type))).serving() as server:
         camera = HttpCamera(server.url(path), {}, None, False, None, 2.5, playlist, other)
         camera.run(lambda item: None, threading.Event())
     assert (playlist.runs, other.runs) == (int(is_playlist), int(not is_playlist))
@@ -314,6 +316,34 @@ def test_a_port_that_is_closed_is_told() -> None:
     with pytest.raises(SourceError, match=r"^http://localhost:1: cannot be opened: Connection refused$"):
         CameraRun("http://viewer:s3cret@localhost:1/s3cret").pictures(1)
     message = r"^https://127\.0\.0\.1:\d+: cannot be opened: \[SSL"
-    plain = RawHttpServer(lambda request: [STILL])
+    plain = RawHttpServer(Always(STILL))
     with plain.serving() as server, pytest.raises(SourceError, match=message):
         CameraRun(f"https://viewer:s3cret@127.0.0.1:{server.port}/s3cret").pictures(1)
+
+
+def test_no_ending_of_a_camera_leaves_a_descriptor(tmp_path: Path) -> None:
+    answers = [
+        STREAM,
+        STILL,
+        head("401 No"),
+        head("302 No", "Location: /"),
+        b"",
+        b"?\r\n",
+        head("200 OK"),
+        STREAM[:300],
+    ]
+    before, threads = descriptors(), threading.active_count()
+    for tls in (None, self_signed(tmp_path, "ed25519")):
+        for answer in (STREAM, STILL, STREAM[:300], *refusals):
+            with RawHttpServer(Always(answer), tls=tls).serving() as server:
+                run = CameraRun(server.url("/", LOGIN))
+                with contextlib.suppress(SourceError):
+                    run.pictures(1)
+    deadline_ns = monotonic_ns() + 10 * NS_PER_S
+    while threading.active_count() > threads and monotonic_ns() < deadline_ns:
+        time.sleep(0.01)  # the server's threads close its own ends
+    assert descriptors() <= before
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
