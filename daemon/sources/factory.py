@@ -130,6 +130,6 @@ def _network_camera(
         wants_sound=sample_rate_hz is not None,
         fps=camera.fps,
         read_timeout_s=read_timeout_s,
-        playlist=stream,
+        playlist=stream,  # FFmpeg plays HLS too
         other=stream,
     )

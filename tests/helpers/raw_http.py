@@ -151,6 +151,19 @@ def chunked(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+UNAUTHORIZED = head("401 Unauthorized", 'WWW-Authenticate: Basic realm="camera"', "Content-Length: 0")
+
+
+@dataclass
+class BasicLogin:
+    """Sends `response` to who gives any login."""
+
+    response: bytes
+
+    def __call__(self, request: Request) -> Iterable[bytes | float]:
+        return [self.response if "authorization" in request.headers else UNAUTHORIZED]
+
+
 @dataclass
 class DigestLogin:
     """Checks the digest of each request as RFC 7616 says, with a new nonce after every `uses` requests."""
