@@ -209,9 +209,9 @@ class _Decoder:
 def _opened(data: bytes) -> InputContainer:
     """Open a segment. Raises SourceError where its format is another one."""
     if data[:1] == bytes([SYNC_BYTE]) and data[TS_PACKET : TS_PACKET + 1] in (bytes([SYNC_BYTE]), b""):
-        return av.open(io.BytesIO(data), "r", format="mpegts", options=OPTIONS)
+        return av.open(io.BytesIO(data), "r", format="mpegts", options=OPTIONS, metadata_errors="replace")
     if data[4:8] in MP4_BOXES:
-        return av.open(io.BytesIO(data), "r", format="mp4", options=OPTIONS)
+        return av.open(io.BytesIO(data), "r", format="mp4", options=OPTIONS, metadata_errors="replace")
     raise SourceError("its segments are neither MPEG-TS nor fragmented MP4, and others are not supported")
 
 

@@ -12,7 +12,7 @@ from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver
 from daemon.core.records import Block, Counters, Modality, moved
 from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
-from daemon.sources.container import NO_ANSWER, failure, pts_ns, to_frame, to_samples, use_one_thread
+from daemon.sources.container import NO_ANSWER, failure, has_decoder, pts_ns, to_frame, to_samples, use_one_thread
 from daemon.sources.network.arrival import UNTIE_NS, StreamClock
 from daemon.sources.network.backlog import Backlog
 from daemon.sources.network.opening import FIRST_PICTURE_S, StreamOpener, Transport, label_of
@@ -61,7 +61,8 @@ class NetworkCamera:
         try:
             use_one_thread(container)
             reception.receive(stop)
-        except (av.FFmpegError, OSError) as error:
+        except (av.FFmpegError, OSError, IndexError) as error:
+            # PyAV raises IndexError where a further stream begins
             if isinstance(error, av.ExitError) and not reception.has_delivered:
                 raise self._opener.nothing_came(self.first_picture_s) from None
             raise failure(label_of(self.url), "stopped sending", error) from None
@@ -113,10 +114,12 @@ class _Reception:
     def _selected_streams(self, label: str) -> set[int]:
         streams = self._container.streams
         indexes = set()
-        if self._camera.picture and streams.video:
-            indexes.add(streams.video[0].index)
-        if self._cutter and streams.audio:
-            indexes.add(streams.audio[0].index)
+        video = next(filter(has_decoder, streams.video), None)
+        audio = next(filter(has_decoder, streams.audio), None)
+        if self._camera.picture and video:
+            indexes.add(video.index)
+        if self._cutter and audio:
+            indexes.add(audio.index)
         elif self._cutter:
             log.warning("%s: the stream has no sound", label)
         if not indexes:

@@ -117,7 +117,7 @@ class StreamOpener:
         limit = TimeLimit(self._answer_s if transport else self._picture_s, self._picture_s)
         try:
             limits = cast(tuple[float, float], (limit, TimeLimit(self._picture_s, self._answer_s)))
-            container = av.open(self._url, options=options, timeout=limits)
+            container = av.open(self._url, options=options, timeout=limits, metadata_errors="replace")
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._failure(error, limit) from None
         if limit.is_exceeded:
