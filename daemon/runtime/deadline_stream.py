@@ -19,15 +19,23 @@ class Stopped(Exception):
     """The wait was ended, because `stop` is set."""
 
 
+class NoAnswer(Exception):
+    """The other side has sent or taken nothing for `waited_s` seconds."""
+
+    def __init__(self, waited_s: float) -> None:
+        super().__init__(f"no answer for {waited_s:g} s")
+        self.waited_s = waited_s
+
+
 class DeadlineStream:
     """A connection with the methods of a socket that http.client uses.
 
-    Connecting, each read and each write may wait `timeout_s` for the other side. They raise TimeoutError after it, and
+    Connecting, each read and each write may wait `timeout_s` for the other side, and then raise NoAnswer. They raise
     Stopped soon after `stop` is set. Only the resolution of the host's name has no deadline of its own.
     """
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext | None, timeout_s: float, stop: Event) -> None:
-        """Connect. With `context` over TLS. Raises OSError when no address of the host can be connected."""
+        """Connect. With `context` over TLS. Raises OSError when the host has no address that can be connected."""
         self.timeout_s = timeout_s
         self._stop = stop
         self._files = 0
@@ -89,7 +97,7 @@ class DeadlineStream:
             self._socket.close()
 
     def _connect(self, host: str, port: int) -> socket.socket:
-        failure: OSError = OSError("has no address")
+        failure: Exception = OSError("has no address")
         for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             connection = socket.socket(family, kind, protocol)
             try:
@@ -99,7 +107,7 @@ class DeadlineStream:
                 self._wait(connection, select.POLLOUT)
                 if number := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                     raise OSError(number, os.strerror(number))
-            except OSError as error:
+            except (OSError, NoAnswer) as error:
                 connection.close()
                 failure = error
             except BaseException:
@@ -125,13 +133,14 @@ class DeadlineStream:
     def _wait(self, connection: socket.socket, event: int) -> None:
         poll = select.poll()
         poll.register(connection, event)
-        deadline_ns = monotonic_ns() + round(self.timeout_s * NS_PER_S)
+        timeout_s = self.timeout_s
+        deadline_ns = monotonic_ns() + round(timeout_s * NS_PER_S)
         while not self._stop.is_set():
             rest_s = seconds_until(deadline_ns)
             if poll.poll(min(rest_s, CHECK_STOP_S) * 1000):
                 return
             if rest_s == 0:
-                raise TimeoutError
+                raise NoAnswer(timeout_s)
         raise Stopped
 
 

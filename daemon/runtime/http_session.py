@@ -1,7 +1,9 @@
 """Requests to one camera over HTTP, with login, redirects and deadlines, over one connection at a time."""
 
+import contextlib
 import http.client
 import ssl
+import urllib.request
 from collections.abc import Mapping
 from threading import Event
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
@@ -27,8 +29,12 @@ TARGET_CHARACTERS = "%/:=&?~+!$,;'@()*[]|"
 LEGACY_SERVER_CONNECT = 0x4
 
 
-class RedirectError(http.client.HTTPException):
-    """A redirect that is not followed. The message names no URL."""
+class HttpError(Exception):
+    """An answer that cannot be used. The message says why, and names no URL, which may contain a password."""
+
+
+class NotHttp(HttpError):
+    """The other side does not speak HTTP."""
 
 
 class HttpResponse:
@@ -59,11 +65,14 @@ class HttpResponse:
     def read(self) -> bytes:
         """Return the bytes that have arrived, at least one; b"" at the end.
 
-        Raises Stopped, OSError, and HTTPException when the content is cut off between two chunks.
+        Raises Stopped, NoAnswer, OSError, and HttpError when the content is cut off within a chunk.
         """
         # http.client counts what read1() returns only from Python 3.12 on
         size = READ_BYTES if self._rest is None else min(self._rest, READ_BYTES)
-        data = self._answer.read1(size) if size else b""
+        try:
+            data = self._answer.read1(size) if size else b""
+        except http.client.HTTPException:
+            raise HttpError("the connection was cut") from None
         if self._rest is not None:
             self._rest -= len(data)
         if not data or self._rest == 0:
@@ -95,7 +104,7 @@ class HttpSession:
 
         The login of the session's URL is sent to no other host.
         The content of the response before must be read, or `close` called.
-        Raises Stopped, OSError, RedirectError, ValueError for an invalid URL, and HTTPException for what is not HTTP.
+        Raises Stopped, NoAnswer, OSError, HttpError, and ValueError for a URL that cannot be sent.
         """
         url, login = self._url, self._login
         if other is not None:
@@ -103,7 +112,7 @@ class HttpSession:
             url = other
         is_answered = False
         for _ in range(MAX_REQUESTS):
-            answer = self._exchange(url, login, headers)
+            answer = self._answer(url, login, headers)
             challenges = answer.headers.get_all("WWW-Authenticate", [])
             if answer.status in REDIRECTS and "Location" in answer.headers:
                 target = _redirected(url, answer.headers["Location"])
@@ -114,7 +123,7 @@ class HttpSession:
             else:
                 return HttpResponse(answer, url)
             self._discard(answer)
-        raise RedirectError(f"redirects more than {MAX_REQUESTS} times")
+        raise HttpError(f"redirects more than {MAX_REQUESTS} times")
 
     def wait_up_to(self, timeout_s: float) -> None:
         """Set how long each further wait for the content of the current response may last."""
@@ -126,6 +135,16 @@ class HttpSession:
         if self._connection is not None:
             self._connection.abort()
             self._connection = None
+
+    def _answer(self, url: str, login: Login | None, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+        try:
+            return self._exchange(url, login, headers)
+        except http.client.RemoteDisconnected:
+            raise HttpError("the connection was closed without an answer") from None
+        except http.client.BadStatusLine:
+            raise NotHttp("its answer is not HTTP") from None
+        except http.client.HTTPException as error:
+            raise HttpError(f"its answer is not valid HTTP: {type(error).__name__}") from None
 
     def _exchange(self, url: str, login: Login | None, headers: Mapping[str, str]) -> http.client.HTTPResponse:
         parts = urlsplit(url)
@@ -159,7 +178,8 @@ class HttpSession:
 
     def _discard(self, answer: http.client.HTTPResponse) -> None:
         if answer.length is not None and answer.length <= MAX_REFUSAL_BYTES:
-            answer.read()
+            with contextlib.suppress(http.client.IncompleteRead):
+                answer.read()
         else:
             self.close()  # before another connection is opened: some cameras have only one
 
@@ -194,6 +214,12 @@ class _Connection(http.client.HTTPConnection):
             self._stream.abort()
 
 
+def has_proxy(url: str) -> bool:
+    """Return whether the environment (http_proxy, no_proxy) names a proxy for the URL. HttpSession would not use it."""
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    return "http" in urllib.request.getproxies() and not urllib.request.proxy_bypass(host)
+
+
 def _login_of(url: str) -> Login | None:
     user_info = urlsplit(url).netloc.rpartition("@")[0]
     return Login(user_info) if user_info else None
@@ -209,7 +235,7 @@ def _redirected(url: str, location: str) -> str:
     target = urljoin(_without_login(url), location)
     parts = urlsplit(target)
     if parts.scheme not in PORTS or not parts.hostname:
-        raise RedirectError("redirects to something else than http or https")
+        raise HttpError("redirects to something else than http or https")
     return target
 
 

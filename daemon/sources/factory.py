@@ -118,12 +118,12 @@ def _network_camera(
     stream = NetworkCamera(url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s)
     if urlsplit(url).scheme not in ("http", "https"):
         return stream
+    from daemon.runtime.http_session import has_proxy
     from daemon.sources.hls import HlsCamera
     from daemon.sources.http_camera import HttpCamera
 
-    playlist = HlsCamera(url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s)
-    if _is_playlist(url):
-        return playlist
+    if has_proxy(url):
+        return stream  # FFmpeg uses the proxy
     return HttpCamera(
         url,
         counters,
@@ -131,12 +131,6 @@ def _network_camera(
         wants_sound=sample_rate_hz is not None,
         fps=camera.fps,
         read_timeout_s=read_timeout_s,
-        playlist=playlist,
+        playlist=HlsCamera(url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s),
         other=stream,
     )
-
-
-def _is_playlist(url: str) -> bool:
-    """Return whether the URL is that of an HLS playlist."""
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and parts.path.lower().endswith(".m3u8")

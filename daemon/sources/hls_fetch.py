@@ -1,12 +1,12 @@
 """Fetches playlists and segments over HTTP, bounded in bytes and time."""
 
-import http.client
 from dataclasses import dataclass, field
 from threading import Event
 
 from daemon.core.errors import SourceError
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.runtime.http_session import HttpSession, RedirectError
+from daemon.runtime.deadline_stream import NoAnswer
+from daemon.runtime.http_session import HttpError, HttpSession
 from daemon.sources.container import NO_ANSWER, failure
 from daemon.sources.hls_playlist import Resource
 from daemon.sources.http_camera import STATUS_REFUSALS
@@ -17,8 +17,6 @@ MAX_FETCH_S = 30.0
 # The answers to a request for a file, and for a range of it.
 WHOLE, PARTIAL = 200, 206
 UNAUTHORIZED = 401
-
-CUT = "the connection was cut"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +45,11 @@ class Fetcher:
             file = self._fetch(resource, max_bytes)
             is_whole = True
             return file
-        except TimeoutError:
+        except NoAnswer:
             raise SourceError(f"{self._label}: cannot be fetched: {NO_ANSWER}") from None
-        except (http.client.IncompleteRead, http.client.RemoteDisconnected):
-            raise SourceError(f"{self._label}: {CUT}") from None
-        except RedirectError as error:
-            raise SourceError(f"{self._label}: {error}") from None
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except HttpError as error:
+            raise SourceError(f"{self._label}: cannot be fetched: {error}") from None
+        except (OSError, ValueError) as error:
             raise failure(self._label, "cannot be fetched", error) from None
         finally:
             if not is_whole:
@@ -81,7 +77,7 @@ class Fetcher:
             if monotonic_ns() - began_ns > MAX_FETCH_S * NS_PER_S:
                 raise SourceError(f"{self._label}: cannot be fetched: {NO_ANSWER}")
         if response.is_cut:
-            raise SourceError(f"{self._label}: {CUT}")
+            raise SourceError(f"{self._label}: cannot be fetched: the connection was cut")
         content = b"".join(parts)
         if resource.byte_range and response.status == WHOLE:
             content = content[first : first + count]  # the server does not know ranges

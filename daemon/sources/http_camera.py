@@ -1,6 +1,5 @@
 """A camera with an http or https URL: MJPEG, a still picture that is polled, or another stream."""
 
-import http.client
 import logging
 from collections.abc import Mapping
 from contextlib import closing
@@ -14,8 +13,8 @@ from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver, Source
 from daemon.core.records import Counters, Frame, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
-from daemon.runtime.deadline_stream import Stopped
-from daemon.runtime.http_session import HttpResponse, HttpSession, RedirectError
+from daemon.runtime.deadline_stream import NoAnswer, Stopped
+from daemon.runtime.http_session import HttpError, HttpResponse, HttpSession, NotHttp
 from daemon.sources.container import NO_ANSWER, REFUSALS, failure
 from daemon.sources.http_content import HEAD_BYTES, Content, conditions_of, content_of
 from daemon.sources.http_pictures import HttpPictures
@@ -103,14 +102,12 @@ class HttpCamera:
                 self._reader = reception.receive(self._schedule, stop)
             except Stopped:
                 return
-            except TimeoutError:
-                hint = f"waited {self.read_timeout_s:g} s; for a slower camera raise stall_after_s"
+            except NoAnswer as error:
+                hint = f"waited {error.waited_s:g} s; for a slower camera raise stall_after_s"
                 raise SourceError(f"{label}: {reception.step}: {NO_ANSWER}: {hint}") from None
-            except (http.client.IncompleteRead, http.client.RemoteDisconnected):
-                raise SourceError(f"{label}: {reception.step}: the connection was cut") from None
-            except RedirectError as error:
-                raise SourceError(f"{label}: {error}") from None
-            except (OSError, ValueError, http.client.HTTPException) as error:
+            except HttpError as error:
+                raise SourceError(f"{label}: {reception.step}: {error}") from None
+            except (OSError, ValueError) as error:
                 raise failure(label, reception.step, error) from None
         if self._reader is not None:
             self._reader.run(deliver, stop)
@@ -135,9 +132,7 @@ class _Reception:
             asked_ns = monotonic_ns()
             try:
                 response = self._session.get(self._conditions)
-            except http.client.BadStatusLine as error:
-                if isinstance(error, OSError):
-                    raise
+            except NotHttp:
                 return self._camera.other  # FFmpeg accepts more dialects
             if response.status == 304 and self._latest:
                 self._repeat(self._latest)

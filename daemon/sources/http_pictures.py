@@ -1,12 +1,12 @@
 """Reads the pictures out of the responses of an HTTP camera, and decodes those that are used."""
 
-import http.client
 from collections.abc import Iterator, Mapping
 
 from daemon.core.errors import InputError
 from daemon.core.records import Counters, Frame, Modality
 from daemon.core.timing import FrameRate, monotonic_ns
-from daemon.runtime.http_session import HttpResponse
+from daemon.runtime.deadline_stream import NoAnswer
+from daemon.runtime.http_session import HttpError, HttpResponse
 from daemon.sources.container import to_frame
 from daemon.sources.http_content import Content
 from daemon.sources.jpeg import MAX_PICTURE_BYTES, JpegSplitter
@@ -54,7 +54,7 @@ class HttpPictures:
             counted = splitter.corrupt
             try:
                 chunk = response.read()
-            except (OSError, http.client.HTTPException):
+            except (OSError, NoAnswer, HttpError):
                 splitter.end()
                 self._drop(splitter.corrupt - counted)
                 raise

@@ -13,6 +13,7 @@ import pytest
 from daemon.core.errors import SourceError
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.sources.http_camera import HttpCamera
+from daemon.sources.network import NetworkCamera
 from tests.helpers.camera_run import CameraRun
 from tests.helpers.clips import write_clip
 from tests.helpers.jpegs import jpeg, part
@@ -127,9 +128,12 @@ def test_a_stream_for_ffmpeg_passes_the_login_twice(more: str, clip: bytes) -> N
         (head("403 No"), "refused access for this user: check user and password in camera.device"),
         (head("404 No"), "has no such path: check the path in camera.device"),
         (head("500 No"), "cannot be opened: the camera answers with status 500"),
-        (head("302 Moved", "Location: /s3cret"), "redirects more than 8 times"),
-        (head("302 Moved", "Location: rtsp://s3cret/"), "redirects to something else than http or https"),
-        (b"", "cannot be opened: the connection was cut"),
+        (head("302 Moved", "Location: /s3cret"), "cannot be opened: redirects more than 8 times"),
+        (
+            head("302 Moved", "Location: rtsp://s3cret/"),
+            "cannot be opened: redirects to something else than http or https",
+        ),
+        (b"", "cannot be opened: the connection was closed without an answer"),
     ],
 )
 def test_a_refusal_is_told_without_the_password(response: bytes, message: str) -> None:
@@ -191,10 +195,30 @@ def test_a_camera_with_an_ipv6_address_is_used(answer: bytes) -> None:
     assert server.requests[0].headers["host"] == f"[::1]:{server.port}"
 
 
-def test_the_environment_names_no_proxy_for_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+@pytest.mark.parametrize(
+    ("proxy", "no_proxy", "is_used"),
+    [
+        (None, None, False),
+        ("http://127.0.0.1:1", None, True),
+        ("http://127.0.0.1:1", "localhost,127.0.0.1", False),
+        ("http://127.0.0.1:1", "*", False),
+    ],
+)
+def test_only_where_the_environment_names_a_proxy_ffmpeg_reads_a_camera_through_it(
+    proxy: str | None, no_proxy: str | None, is_used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("http_proxy", proxy), ("no_proxy", no_proxy)):
+        monkeypatch.delenv(name, raising=False)
+        if value:
+            monkeypatch.setenv(name, value)
     with RawHttpServer(lambda request: [STILL]).serving() as server:
-        assert len(CameraRun(server.url()).pictures(1).frames) == 1
+        run = CameraRun(server.url("/", LOGIN))
+        assert isinstance(run.source, NetworkCamera if is_used else HttpCamera)
+        if is_used:
+            with pytest.raises(SourceError, match="Connection refused"):
+                run.pictures(1)
+        else:
+            assert len(run.pictures(1).frames) == 1
 
 
 @pytest.mark.parametrize("content_type", ["video/mp2t", "application/octet-stream", "text/plain"])
