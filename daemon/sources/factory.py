@@ -153,9 +153,6 @@ def _network_camera(
     from daemon.sources.http.camera import HttpCamera
     from daemon.sources.http.session import has_proxy
 
-    playlist = HlsCamera(url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s)
-    if _is_playlist(url):
-        return playlist
     if has_proxy(url):
         return stream  # FFmpeg uses the proxy
     return HttpCamera(
@@ -165,12 +162,6 @@ def _network_camera(
         wants_sound=sample_rate_hz is not None,
         fps=camera.fps,
         read_timeout_s=read_timeout_s,
-        playlist=playlist,
+        playlist=HlsCamera(url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s),
         other=stream,
     )
-
-
-def _is_playlist(url: str) -> bool:
-    """Return whether the URL is that of an HLS playlist."""
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and parts.path.lower().endswith(".m3u8")

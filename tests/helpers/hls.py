@@ -101,7 +101,8 @@ class Fault:
 class HlsServer:
     """Serves `/live.m3u8` with the latest `window` segments of a content, and `/vod.m3u8` with all of them.
 
-    A segment appears when it ends. `ahead` of them are there from the beginning. `files` are answers for other paths.
+    A segment of `/live.m3u8` appears when it ends. `ahead` of them are there from the beginning.
+    `files` are answers for other paths. With them, and for `/vod.m3u8`, all segments are there.
     `began_s` is the time of the first picture. `login` is a user and a password for Digest.
     """
 
@@ -122,6 +123,7 @@ class HlsServer:
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.began_s = 0.0
+        self._is_whole = False
         self.closing = threading.Event()
         self.restart(self.content)
 
@@ -129,6 +131,10 @@ class HlsServer:
         """Begin anew with the number 0."""
         self.content = new
         self.began_s = time.monotonic() - (self.ahead if ahead is None else ahead) * new.segment_s
+
+    @property
+    def _available(self) -> int:
+        return len(self.content.segments) if self._is_whole or self.files else self.appeared
 
     @property
     def appeared(self) -> int:
@@ -159,11 +165,13 @@ class HlsServer:
         if path in self.files:
             body = self.files[path]
             return 200, body.encode() if isinstance(body, str) else body
+        if path == "vod.m3u8":
+            self._is_whole = True
         if path in ("live.m3u8", "vod.m3u8"):
             return self.fault.playlist, self.playlist(whole=path == "vod.m3u8").encode()
         if path == "init.mp4" and self.content.header:
             return self.fault.segments, self.content.header
-        if segment and int(segment[1]) < len(self.content.segments):
+        if segment and int(segment[1]) < self._available:
             return self.fault.segments, self.content.segments[int(segment[1])]
         return 404, b""
 

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from daemon.sources.network.camera.arrival import UNTIE_NS, StreamClock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.timing import NS_PER_MS, NS_PER_S
+from daemon.sources.network.arrival import UNTIE_NS, StreamClock
 
 PTS_0_NS = 5000 * NS_PER_S
 BASE_NS = 10**15

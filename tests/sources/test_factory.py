@@ -5,21 +5,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from daemon.sources.network.camera.opening import label_of
 
 from daemon.config.streams import StreamConfig
 from daemon.sources.factory import build_sources, plays_once
 from daemon.sources.files.replay import ReplaySource
-from daemon.sources.hls.camera import HlsCamera
 from daemon.sources.http.camera import HttpCamera
 from daemon.sources.microphone import Microphone
 from daemon.sources.network.camera import NetworkCamera
+from daemon.sources.network.opening import label_of
 from daemon.sources.v4l2 import V4l2Camera
 
 ROOT = Path(__file__).resolve().parents[2]
 CAMERA = {"device": 0}
 URL = {"device": "rtsp://user:secret@host/path"}
-PLAYLIST = {"device": "https://host/live/index.M3U8?token=a"}
 HTTP = {"device": "http://user:secret@host/path"}
 HTTPS = {"device": "https://user:secret@host/path"}
 FILE = {"device": "/srv/clip.mp4"}
@@ -40,7 +38,6 @@ SOUND_OF_CAMERA = {"device": "camera"}
         ({"camera": HTTPS}, True, True, {"camera": HttpCamera}),
         ({"camera": URL, "microphone": SOUND_OF_CAMERA}, True, False, {"camera": NetworkCamera}),
         ({"camera": URL, "microphone": SOUND_OF_CAMERA}, False, False, {}),
-        ({"camera": PLAYLIST, "microphone": SOUND_OF_CAMERA}, True, True, {"camera": HlsCamera}),
         ({"camera": CAMERA, "microphone": {}}, False, True, {"camera": V4l2Camera}),
         ({"camera": CAMERA, "microphone": {}}, True, False, {"microphone": Microphone}),
         ({"text": {}}, True, True, {}),

@@ -3,7 +3,12 @@
 import contextlib
 
 import pytest
-from daemon.sources.hls.camera.playlist import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.core.errors import SourceError
+from daemon.core.timing import NS_PER_S
+from daemon.sources.hls.playlist import (
     MediaPlaylist,
     Resource,
     Segment,
@@ -12,11 +17,6 @@ from daemon.sources.hls.camera.playlist import (
     parse_playlist,
     resolve,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from daemon.core.errors import SourceError
-from daemon.core.timing import NS_PER_S
 
 URL = "http://camera:81/live/list.m3u8?token=a"
 

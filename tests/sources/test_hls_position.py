@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field, replace
 
 import pytest
-from daemon.sources.hls.camera.playlist import MediaPlaylist, Resource, Segment
-from daemon.sources.hls.camera.position import MAX_BACKLOG_NS, Listed, Position
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from daemon.core.timing import NS_PER_S
+from daemon.sources.hls.playlist import MediaPlaylist, Resource, Segment
+from daemon.sources.hls.position import MAX_BACKLOG_NS, Listed, Position
 
 WINDOW = 5
 

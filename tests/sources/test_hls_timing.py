@@ -4,11 +4,11 @@ import random
 from itertools import pairwise
 
 import pytest
-from daemon.sources.hls.camera.timing import WRAP_NS, Pace, SegmentClock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.timing import NS_PER_MS, NS_PER_S
+from daemon.sources.hls.timing import WRAP_NS, Pace, SegmentClock
 
 S = NS_PER_S
 MARGIN_NS = NS_PER_S // 5

@@ -8,6 +8,7 @@ from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.sources.container import NO_ANSWER, failure
 from daemon.sources.hls.playlist import Resource
 from daemon.sources.http.camera import STATUS_REFUSALS
+from daemon.sources.http.connection import NoAnswer
 from daemon.sources.http.session import HttpError, HttpSession
 
 # For all of a file, at whatever pace it comes. A segment that takes longer is of no use any more.
@@ -16,8 +17,6 @@ MAX_FETCH_S = 30.0
 # The answers to a request for a file, and for a range of it.
 WHOLE, PARTIAL = 200, 206
 UNAUTHORIZED = 401
-
-CUT = "the connection was cut"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +45,10 @@ class Fetcher:
             file = self._fetch(resource, max_bytes)
             is_whole = True
             return file
-        except TimeoutError:
+        except NoAnswer:
             raise SourceError(f"{self._label}: cannot be fetched: {NO_ANSWER}") from None
         except HttpError as error:
-            raise SourceError(f"{self._label}: {error}") from None
+            raise SourceError(f"{self._label}: cannot be fetched: {error}") from None
         except (OSError, ValueError) as error:
             raise failure(self._label, "cannot be fetched", error) from None
         finally:
@@ -78,7 +77,7 @@ class Fetcher:
             if monotonic_ns() - began_ns > MAX_FETCH_S * NS_PER_S:
                 raise SourceError(f"{self._label}: cannot be fetched: {NO_ANSWER}")
         if response.is_cut:
-            raise SourceError(f"{self._label}: {CUT}")
+            raise SourceError(f"{self._label}: cannot be fetched: the connection was cut")
         content = b"".join(parts)
         if resource.byte_range and response.status == WHOLE:
             content = content[first : first + count]  # the server does not know ranges
