@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from daemon.config.command_line import override_devices
 from daemon.config.mqtt import MqttConfig, override_broker
-from daemon.config.node import Config, load_config, override_devices
+from daemon.config.node import Config, load_config
 from daemon.core.document import StrictModel
 from daemon.core.errors import DocumentError
 
