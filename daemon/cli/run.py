@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     notifier = Notifier.from_environment()
     notifier.send(STATUS="loading the bundle")
     with Reload(check_reload, choice.to_json()) as reload:
-        nodes = _Nodes(choice, stop, reload, config, find_startup(config.document))
+        nodes = Nodes(choice, stop, reload, config, find_startup(config.document))
         node: Node | None = nodes.same()
         while node is not None and not stop.is_final and node.run(notifier, reload):
             node = None  # two of them would need twice the memory
@@ -74,7 +74,7 @@ def check_reload(options: str) -> None:
 
 
 @dataclass
-class _Nodes:
+class Nodes:
     """Builds one node after the other, in one process."""
 
     choice: ConfigOptions

@@ -8,7 +8,7 @@ from daemon.config.node import Config, state_directory
 from daemon.core.errors import ChildError
 from daemon.core.text import redact
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.runtime.child import Child
+from daemon.runtime.child import MAX_REASON_CHARS, Child
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Reload:
 
     def refuse(self, problem: str) -> None:
         """Note that the config cannot be used."""
-        self.problem = redact(problem)
+        self.problem = " ".join(redact(problem).split())[:MAX_REASON_CHARS]
         log.error("the config cannot be used, the daemon goes on with the one of before: %s", self.problem)
 
     def close(self) -> None:

@@ -1,0 +1,110 @@
+"""The node that follows one: with the changed config, or with the one of before if that cannot be used."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import yaml
+
+from daemon.cli.run import Nodes, check_reload
+from daemon.cli.signals import has_terminal
+from daemon.config.command_line import ConfigOptions
+from daemon.config.node import Config
+from daemon.core.errors import Refused
+from daemon.node.reload import Reload, reload_remarks
+from daemon.node.stop_request import StopRequest
+from daemon.runtime.child_main import Failed
+from tests.helpers.bundle_builder import write_bundle
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write_bundle(tmp_path / "bundle")
+    return tmp_path / "config.yaml"
+
+
+def write(path: Path, node: str = "n", **more: object) -> ConfigOptions:
+    settings = {
+        "node": node,
+        "bundle": "bundle",
+        "state_directory": str(path.parent / "state"),
+        "streams": {"s": {"replay": {"file": "none.mp4"}}},
+        **more,
+    }
+    path.write_text(yaml.safe_dump(settings))
+    return ConfigOptions(str(path))
+
+
+@pytest.fixture
+def nodes(path: Path) -> Nodes:
+    choice, stop = write(path), StopRequest()
+    return Nodes(choice, stop, Reload(check_reload, choice.to_json()), choice.load(), None)
+
+
+def after(nodes: Nodes, reason: str) -> Config | None:
+    """Return the config of the node that runs after one that ended for a reason."""
+    nodes.stop.begin()
+    nodes.stop.restart(reason)  # type: ignore[arg-type]
+    node = nodes.next()
+    return node and node.config
+
+
+def test_another_bundle_keeps_the_config_and_a_reload_reads_it_again(nodes: Nodes, path: Path) -> None:
+    root = logging.getLogger()
+    before = root.level
+    write(path, "renamed", log_level="error")
+    kept, changed = after(nodes, "bundle"), after(nodes, "reload")
+    assert kept is not None and kept.node == "n"
+    assert changed is not None and (changed.node, root.level) == ("renamed", logging.ERROR)
+    root.setLevel(before)
+    again = after(nodes, "bundle")
+    assert again is not None and again.node == "renamed"
+
+
+@pytest.mark.parametrize(("problem", "named"), [({"colour": "red"}, "colour"), ({"bundle": "none"}, "none")])
+def test_a_config_that_has_changed_for_the_worse_since_its_check_is_refused(
+    nodes: Nodes, path: Path, problem: dict[str, str], named: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(path, "renamed", **problem)
+    config = after(nodes, "reload")
+    assert config is not None and config.node == "n"
+    assert named in (nodes.reload.problem or "")
+    assert "the daemon goes on with the one of before" in caplog.text
+
+
+def test_no_node_follows_once_the_process_is_to_stop(nodes: Nodes) -> None:
+    nodes.stop.stop()
+    assert after(nodes, "reload") is None
+
+
+def test_the_check_says_what_is_wrong_and_writes_nothing(path: Path) -> None:
+    check_reload(write(path).to_json())
+    with pytest.raises(Failed, match="colour"):
+        check_reload(write(path, colour="red").to_json())
+    root = str(path.parent / "root.json")
+    check_reload(write(path, models={"source": "https://models.example.org", "root": root}).to_json())
+    assert not (path.parent / "state").exists()
+
+
+def test_what_stays_behind_is_named(path: Path) -> None:
+    old = write(path).load().document
+    assert reload_remarks(old, old) == []
+    new = write(path, "m", state_directory="/elsewhere").load().document
+    node, state = reload_remarks(old, new)
+    assert "node n is m now" in node
+    assert "in /elsewhere now: events, switches and bundles of" in state
+
+
+def test_without_any_usable_config_the_process_ends(nodes: Nodes, path: Path) -> None:
+    write(path, colour="red")
+    for file in (path.parent / "bundle").iterdir():
+        if file.is_file():
+            file.unlink()
+    with pytest.raises(Refused):
+        after(nodes, "reload")
+
+
+@pytest.mark.parametrize(("tty", "expected"), [("0", False), ("34816", True)])
+def test_a_terminal_is_found_whatever_the_name_of_the_program_is(tmp_path: Path, tty: str, expected: bool) -> None:
+    (tmp_path / "stat").write_text(f"7 (a ) 1 2 3 4 5) S 1 7 7 {tty} -1 4194304\n")
+    assert has_terminal(tmp_path / "stat") is expected
