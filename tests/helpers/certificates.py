@@ -1,5 +1,6 @@
 """A certificate authority for tests, and certificates signed by it, made by openssl."""
 
+import ssl
 import subprocess
 from pathlib import Path
 
@@ -28,6 +29,16 @@ class Authority:
             *("-days", DAYS, "-extfile", extension, "-out", certificate),
         )
         return certificate, key
+
+
+def self_signed(directory: Path, *key: str) -> ssl.SSLContext:
+    """Return the TLS context of a server that made its own certificate, with a key of this kind."""
+    names = ("-keyout", directory / "key", "-out", directory / "crt")
+    _openssl("req", "-x509", "-newkey", *key, "-noenc", "-days", DAYS, "-subj", "/CN=camera", *names)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.load_cert_chain(directory / "crt", directory / "key")
+    return context
 
 
 def _openssl(*arguments: str | Path) -> None:

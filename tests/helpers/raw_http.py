@@ -9,8 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from daemon.core.timing import monotonic_ns
 
@@ -127,19 +126,42 @@ class _Handler(socketserver.StreamRequestHandler):
         return Request(line[0], line[1], headers, number, monotonic_ns())
 
 
+class Always:
+    """Sends the same pieces to every request."""
+
+    def __init__(self, *pieces: bytes | float) -> None:
+        self._pieces = pieces
+
+    def __call__(self, request: Request) -> Iterable[bytes | float]:
+        return self._pieces
+
+
 def head(status: str = "200 OK", *headers: str, version: str = "1.1") -> bytes:
     """Return the head of a response."""
     return "\r\n".join((f"HTTP/{version} {status}", *headers, "", "")).encode()
 
 
-def content(data: bytes, content_type: str, *headers: str, status: str = "200 OK") -> bytes:
+def content(data: bytes, content_type: str, *headers: str) -> bytes:
     """Return a whole response with its length."""
-    return head(status, f"Content-Type: {content_type}", f"Content-Length: {len(data)}", *headers) + data
+    return head("200 OK", f"Content-Type: {content_type}", f"Content-Length: {len(data)}", *headers) + data
 
 
 def chunked(data: bytes) -> bytes:
     """Return the data as one chunk of the chunked transfer encoding."""
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+UNAUTHORIZED = head("401 Unauthorized", 'WWW-Authenticate: Basic realm="camera"', "Content-Length: 0")
+
+
+@dataclass
+class BasicLogin:
+    """Sends `response` to who gives any login."""
+
+    response: bytes
+
+    def __call__(self, request: Request) -> Iterable[bytes | float]:
+        return [self.response if "authorization" in request.headers else UNAUTHORIZED]
 
 
 @dataclass
@@ -151,8 +173,8 @@ class DigestLogin:
     challenge: str = 'Digest realm="cam, \\"era\\"", qop="auth", algorithm=MD5'
     hash_name: str = "md5"
     uses: int = 1000
-    _nonce: int = 0
-    _counts: int = 0
+    _nonce: int = field(default=0, init=False)
+    _counts: int = field(default=0, init=False)
 
     def refusal(self, request: Request) -> bytes | None:
         """Return the response that refuses the request; None if its login is right."""
@@ -181,10 +203,3 @@ class DigestLogin:
 
     def _hash(self, *parts: str) -> str:
         return hashlib.new(self.hash_name, ":".join(parts).encode()).hexdigest()
-
-
-def server_tls(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return the context of a TLS server."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
