@@ -9,7 +9,7 @@ from tests.helpers.daemon import DaemonProcess
 from tests.helpers.hls import HlsServer, content
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 
-SEGMENT_S = 1.5
+SEGMENT_S = 1.0
 RECOGNITIONS = 12
 
 

@@ -2,111 +2,17 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
-from daemon.config.streams import CameraConfig
 from daemon.core.errors import SourceError
-from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame, Modality
-from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.runtime.supervisor import SupervisedSource
-from daemon.sources.hls.camera import HlsCamera
-from daemon.sources.picture import PicturePreparation
+from daemon.core.timing import NS_PER_S
 from tests.helpers.hls import FPS, TONE_HZ, Content, Fault, HlsServer, content, number_of
-
-RATE_HZ = 16_000
-TIMEOUT_S = 1.0
-DEADLINE_S = 20.0
-
-HEAD = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n"
+from tests.sources.hls_player import RATE_HZ, Played, pictures, supervised, wait_until
 
 # of a content of the default
 SEGMENT_PICTURES = FPS // 4
-
-
-@dataclass
-class Played:
-    """What a camera has delivered, and when."""
-
-    counters: dict[Modality, Counters] = field(
-        default_factory=lambda: {modality: Counters() for modality in MODALITIES}
-    )
-    frames: list[Frame] = field(default_factory=list)
-    blocks: list[Block] = field(default_factory=list)
-    at_ns: list[int] = field(default_factory=list)
-    changed: threading.Condition = field(default_factory=threading.Condition)
-
-    def __post_init__(self) -> None:
-        self.counters |= {modality: Counters() for modality in MODALITIES}
-
-    def camera(self, url: str, *, sound: bool = True) -> HlsCamera:
-        picture = PicturePreparation(CameraConfig(device=url))
-        return HlsCamera(url, self.counters, picture, RATE_HZ if sound else None, read_timeout_s=TIMEOUT_S)
-
-    def take(self, item: Captured) -> None:
-        with self.changed:
-            if isinstance(item, Frame):
-                self.frames.append(item)
-                self.at_ns.append(monotonic_ns())
-            elif isinstance(item, Block):
-                self.blocks.append(item)
-            self.changed.notify_all()
-
-    @property
-    def numbers(self) -> list[int]:
-        return [number_of(frame) for frame in self.frames]
-
-    def until(self, url: str, is_enough: Callable[["Played"], bool], *, sound: bool = True) -> "Played":
-        """Run once, until enough was played or the source ends."""
-        stop = threading.Event()
-        deadline_ns = monotonic_ns() + int(DEADLINE_S * NS_PER_S)
-
-        def deliver(item: Captured) -> None:
-            self.take(item)
-            if is_enough(self) or monotonic_ns() > deadline_ns:
-                stop.set()
-
-        self.camera(url, sound=sound).run(deliver, stop)
-        return self
-
-    def wait_for(self, is_reached: Callable[["Played"], bool]) -> None:
-        with self.changed:
-            assert self.changed.wait_for(lambda: is_reached(self), DEADLINE_S), f"only {len(self.frames)} pictures"
-
-
-@contextmanager
-def supervised(played: Played, url: str) -> Iterator[SupervisedSource]:
-    """Run a camera, again after each failure, until the block ends."""
-    source = SupervisedSource("camera", played.camera(url), played.take, on_change=lambda: None)
-    source.start()
-    try:
-        yield source
-    finally:
-        source.request_stop()
-        assert source.join(5.0)
-
-
-def failing(url: str, *, sound: bool = False) -> str:
-    """Return the message of the error with which a stream ends."""
-    with pytest.raises(SourceError) as caught:
-        Played().until(url, lambda played: False, sound=sound)
-    assert caught.value.__cause__ is None
-    return str(caught.value)
-
-
-def wait_until(is_reached: Callable[[], bool]) -> None:
-    deadline_ns = monotonic_ns() + int(DEADLINE_S * NS_PER_S)
-    while not is_reached():
-        assert monotonic_ns() < deadline_ns
-        time.sleep(0.02)
-
-
-def pictures(count: int) -> Callable[[Played], bool]:
-    return lambda played: len(played.frames) >= count
 
 
 @pytest.mark.parametrize("kind", ["mpegts", "fmp4"])
@@ -150,9 +56,9 @@ def test_an_unstable_server_costs_nothing() -> None:
         played.wait_for(pictures(5))
         for fault in (Fault(cuts_segments=True), Fault(playlist=503), Fault(404, 404)):
             server.fault = fault
-            time.sleep(0.5)
+            time.sleep(0.4)
             server.fault = Fault()
-            time.sleep(0.3)
+            time.sleep(0.2)
         newest = server.appeared * SEGMENT_PICTURES
         played.wait_for(lambda played: played.numbers[-1] >= newest - 3)
     assert_consecutive(played.numbers)
@@ -283,60 +189,7 @@ def test_a_redirect_is_followed_once_and_leads_to_the_segments_too() -> None:
         assert set(other.authorizations) == {None}
 
 
-def test_errors_name_neither_password_nor_path() -> None:
-    with HlsServer(content(), login=("viewer", "right")).serving() as server:
-        refused = failing(f"http://viewer:s3cret@127.0.0.1:{server.port}/live.m3u8?pwd=s3cret")
-    absent = failing("http://viewer:s3cret@127.0.0.1:1/s3cret.m3u8")
-    assert refused.endswith(": refused the login: check user and password in camera.device")
-    assert "Connection refused" in absent
-    assert "s3cret" not in refused + absent
-
-
-BAD = {
-    "html": ("<html>", "is not a playlist"),
-    "file": (f"{HEAD}#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n", "names a URL of file, expected http or https"),
-    "file-map": (
-        f'{HEAD}#EXT-X-MAP:URI="file:///etc/passwd"\n#EXTINF:1,\na.ts\n#EXT-X-ENDLIST\n',
-        "names a URL of file",
-    ),
-    "encrypted": (f'{HEAD}#EXT-X-KEY:METHOD=AES-128,URI="k"\n#EXTINF:1,\na.ts\n', "its segments are encrypted"),
-    "many": (HEAD + "#EXTINF:1,\na\n" * 20_001, "more than 20000 segments"),
-    "nested": ("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nbad.m3u8\n", "name playlists of playlists"),
-    "missing": (f"{HEAD}#EXTINF:1,\nnone.ts\n#EXT-X-ENDLIST\n", "what the playlist names cannot be fetched"),
-    "subtitles": (f"{HEAD}#EXTINF:1,\ntext.ts\n#EXT-X-ENDLIST\n", "neither MPEG-TS nor fragmented MP4"),
-    "broken": (f"{HEAD}#EXTINF:1,\nbroken.ts\n#EXT-X-ENDLIST\n", "neither a picture nor sound that can be read"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_a_bad_playlist_is_refused_in_words(name: str) -> None:
-    playlist, message = BAD[name]
-    files: dict[str, str | bytes] = {"bad.m3u8": playlist, "text.ts": b"WEBVTT\n" * 99, "broken.ts": b"\x47" * 1880}
-    with HlsServer(content(), files=files).serving() as server:
-        assert message in failing(f"{server.url}/bad.m3u8")
-
-
-def test_what_never_ends_is_cut_off() -> None:
+def test_a_stop_leaves_no_thread() -> None:
     with HlsServer(content()).serving() as server:
-        server.redirects = {"/endless.m3u8": "/endless"}
-        assert "more than the allowed 1048576 bytes" in failing(f"{server.url}/endless.m3u8")
-        server.files["list.m3u8"] = f"{HEAD}#EXTINF:1,\nendless\n#EXT-X-ENDLIST\n"
-        assert "more than the allowed 33554432 bytes" in failing(f"{server.url}/list.m3u8")
-
-
-def test_it_stops_at_once_and_leaves_no_thread() -> None:
-    before = threading.active_count()
-    with HlsServer(content()).serving() as server:
-        serving = threading.active_count()
-        began_ns = 0
-
-        def enough(played: Played) -> bool:
-            nonlocal began_ns
-            began_ns = monotonic_ns()
-            return len(played.frames) == 3
-
-        Played().until(f"{server.url}/live.m3u8", enough)
-        assert monotonic_ns() - began_ns < 1.5 * NS_PER_S
-        assert serving >= threading.active_count() - 3, "only those of the server's requests"
-    assert threading.active_count() <= before + 1
+        Played().until(f"{server.url}/live.m3u8", pictures(3))
     assert not [thread for thread in threading.enumerate() if thread.name == "hls segments"]
