@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from daemon.bundle.manifest import MANIFEST, SELFTEST_DIRECTORY, FileName, Manifest, Number
 from daemon.bundle.release import FILE_LIST_NAME, MAX_LISTING_BYTES, parse_file_list
-from daemon.core.document import Loaded, StrictModel, load_document, parse_document, read_document
-from daemon.core.errors import BundleError, DamagedBundle, ModelError
+from daemon.core.document import MAX_DOCUMENT_BYTES, Loaded, StrictModel, parse_document
+from daemon.core.errors import BundleError, DamagedBundle, DocumentError, ModelError
 from daemon.core.files import read_bounded
 from daemon.core.sealed import MAX_BYTES, SealedFile
 
@@ -89,7 +89,7 @@ def load_bundle(directory: Path, content: str | None = None) -> Bundle:
         raise BundleError(f"{directory}: no such directory; expected a bundle there (see docs/bundle.md)")
     signed = None if content is None else _signed_hashes(directory, content)
     path = directory / MANIFEST
-    raw = read_document(path)
+    raw = _read_document(path)
     sha256 = hashlib.sha256(raw).hexdigest()
     _check_signed(path, MANIFEST, sha256, signed)
     bundle = Bundle(directory, parse_document(path, raw, Manifest), {MANIFEST: sha256}, signed)
@@ -103,7 +103,8 @@ def load_bundle(directory: Path, content: str | None = None) -> Bundle:
 
 def load_cases(bundle: Bundle) -> list[tuple[Case, str]]:
     """Return the self-test cases, each with its file, line and key. Raises DocumentError or BundleError."""
-    loaded = load_document(bundle.directory / SELFTEST_DIRECTORY / CASES_FILE, Cases)
+    path = bundle.directory / SELFTEST_DIRECTORY / CASES_FILE
+    loaded = parse_document(path, _read_document(path), Cases)
     cases = []
     for index, case in enumerate(loaded.document.cases):
         where = loaded.where("cases", index)
@@ -125,6 +126,14 @@ def case_file(bundle: Bundle, name: str) -> Path:
 def _must_exist(bundle: Bundle, name: str, *key: str) -> None:
     if not bundle.file(name).is_file():
         raise bundle.problem(f"no file {name} in {bundle.directory}", *key)
+
+
+def _read_document(path: Path) -> bytes:
+    """Return the content of a document that must be a plain file: opening a FIFO would wait for ever."""
+    try:
+        return read_bounded(path, MAX_DOCUMENT_BYTES + 1)
+    except OSError as error:
+        raise DocumentError([f"{path}: cannot be read: {error.strerror or error}"]) from error
 
 
 def _copy_model(path: Path) -> SealedFile:

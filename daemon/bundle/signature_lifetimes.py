@@ -30,8 +30,9 @@ SLACK_DAYS = 1
 
 def sane_days(role: str, found: object) -> int:
     """Return the lifetime that a publisher has signed, or the role's default where that is no sensible number."""
-    is_number = isinstance(found, int) and not isinstance(found, bool) and 1 <= found <= MAX_DAYS
-    return found if is_number and isinstance(found, int) else DEFAULT_DAYS[role]
+    if isinstance(found, int) and not isinstance(found, bool) and 1 <= found <= MAX_DAYS:
+        return found
+    return DEFAULT_DAYS[role]
 
 
 def expiry(days: int, now: datetime) -> datetime:

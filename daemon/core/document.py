@@ -46,21 +46,17 @@ class Loaded(Generic[ModelT]):
 
 def load_document(path: Path, model: type[ModelT]) -> Loaded[ModelT]:
     """Read and validate a file. Raises DocumentError with every problem found."""
-    return parse_document(path, read_document(path), model)
-
-
-def read_document(path: Path) -> bytes:
-    """Return the content of a document, too much of it where it is too large. Raises DocumentError."""
     try:
         with path.open("rb") as file:
-            return file.read(MAX_DOCUMENT_BYTES + 1)
+            raw = file.read(MAX_DOCUMENT_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DocumentError([f"{path}: cannot be read: {reason}"]) from error
+    return parse_document(path, raw, model)
 
 
 def parse_document(path: Path, raw: bytes, model: type[ModelT]) -> Loaded[ModelT]:
-    """Validate the content that was read from a file. Raises DocumentError with every problem found."""
+    """Validate the content of a file, of which at most `MAX_DOCUMENT_BYTES` + 1 were read. Raises DocumentError."""
     if len(raw) > MAX_DOCUMENT_BYTES:
         raise DocumentError([f"{path}: larger than {MAX_DOCUMENT_BYTES} bytes"])
     try:

@@ -45,7 +45,8 @@ OVERHEAD_S = 60.0
 
 # Private memory of the processes that fetch, interpreter and libraries included. Measured on x86-64 with Python 3.11:
 # 127 MB to list a small source, 190 MB to list one with 5 MB of signed metadata, the most that TUF's client accepts,
-# 117 MB to download and 107 MB to verify files of 64 MB. A bundle is tried within what its release declares (trial.py).
+# 117 MB to download and 107 MB to verify, whatever the size of the files. Processors with larger pages need more.
+# A bundle is tried within what its release declares (trial.py).
 FETCH_MEMORY_MB: Mapping[Step, int] = {"list": 384, "resolve": 384, "download": 256, "verify": 256}
 
 # how often a running step calls `beat`

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.bundle.bundle import load_bundle
+from daemon.bundle.bundle import load_bundle, load_cases
 from daemon.bundle.changes import DirectoryCheck, changes_text
 from daemon.bundle.release import FILE_LIST_NAME, file_list
-from daemon.core.errors import DamagedBundle
+from daemon.core.errors import DamagedBundle, Refused
 from daemon.core.sealed import SealedFile
 from daemon.pipeline.recogniser import load_recogniser
 from tests.helpers.bundle_builder import release_of, write_bundle
@@ -119,3 +119,10 @@ def test_an_installed_bundle_is_compared_with_what_was_signed_as_it_is_read(bund
     overwrite(bundle / name) if name == FILE_LIST_NAME else (bundle / name).write_bytes(b"#" + b"x" * 20)
     with pytest.raises(DamagedBundle, match=f"{name} is damaged"):
         load_recogniser(load_bundle(bundle, release.content))
+
+
+@pytest.mark.parametrize("name", ["bundle.yaml", "head.tflite", "selftest/cases.yaml"])
+def test_a_bundle_with_a_fifo_is_refused_and_does_not_hang(bundle: Path, name: str) -> None:
+    become_fifo(bundle / name)
+    with pytest.raises(Refused, match=r"is a FIFO, expected a plain file|no file head\.tflite"):
+        load_cases(load_bundle(bundle))
