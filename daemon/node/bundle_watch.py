@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from daemon.bundle.changes import DirectoryCheck, changes_text
 from daemon.node.active_bundle import ActiveBundle
+from daemon.runtime.heartbeat import NO_LIMIT_S, Heartbeat
+from daemon.runtime.thread_loop import run_loop
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +26,10 @@ class BundleWatch:
         self.change: str | None = None
         self._active, self._on_change = active, on_change
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="bundle-watch", daemon=True)
+        self.progress = Heartbeat("bundle-watch")
+        self._thread = threading.Thread(
+            target=run_loop, args=(self.progress, self._run), name="bundle-watch", daemon=True
+        )
 
     def start(self) -> None:
         """Start the thread."""
@@ -37,6 +42,7 @@ class BundleWatch:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        self.progress.mark(NO_LIMIT_S)
         check: DirectoryCheck | None = None
         while not self._stop.is_set():
             bundle = self._active.recogniser.bundle

@@ -179,7 +179,8 @@ class Node:
     def _heartbeats(self) -> list[Heartbeat]:
         updater = [] if self.updates is None else [self.updates.updater.progress]
         sources = [heartbeat for stream in self.streams.values() for heartbeat in stream.heartbeats]
-        return [*self.session.heartbeats, self.commands.progress, *self.active.heartbeats, *updater, *sources]
+        own = [self.commands.progress, self.bundle_watch.progress]
+        return [*self.session.heartbeats, *own, *self.active.heartbeats, *updater, *sources]
 
     def _publish_health(self, reload: Reload, trouble: str | None = None) -> None:
         health = self.reporter.health(self.active.recogniser, trouble, reload.problem)

@@ -120,15 +120,15 @@ def test_a_reload_is_reported_and_the_service_is_ready_again_once_its_config_is_
         manager.bind(address)
         manager.settimeout(5)
         service = Service(Notifier(address), list)
-        service.look({}, {}, streams=1, connected=True)
+        service.look({}, {}, ProcessorShare(), streams=1, connected=True)
         assert [manager.recv(1000) for _ in range(2)] == [b"STATUS=recognising: 1 stream", b"READY=1"]
         before_us = monotonic_ns() // 1000
         service.begin_reload()
         reloading, stamp = manager.recv(1000).split(b"\n")
         assert reloading == b"RELOADING=1"
         assert before_us <= int(stamp.removeprefix(b"MONOTONIC_USEC=")) <= monotonic_ns() // 1000
-        service.look({}, {}, streams=1, connected=True, is_reloading=True)
-        service.look({}, {}, streams=1, connected=True, reload_problem="line 7")
+        service.look({}, {}, ProcessorShare(), streams=1, connected=True, is_reloading=True)
+        service.look({}, {}, ProcessorShare(), streams=1, connected=True, reload_problem="line 7")
         assert manager.recv(1000) == b"STATUS=recognising: 1 stream; the config was not reloaded: line 7"
         assert manager.recv(1000) == b"READY=1"
 
@@ -143,8 +143,14 @@ def test_a_loop_that_has_ended_triggers_the_watchdog(tmp_path: Path) -> None:
         manager.bind(address)
         manager.settimeout(5)
         service = Service(Notifier(address, 6.0), lambda: [loop])
-        wait_until(lambda: service.look({}, {}, streams=1, connected=True), "it is certain")
-        assert service.look({}, {}, streams=1, connected=True) == "outbox has ended"
+        processor = ProcessorShare(runnable=lambda: 0)
+
+        def trouble() -> str | None:
+            processor.look()
+            return service.look({}, {}, processor, streams=1, connected=True)
+
+        wait_until(trouble, "it is certain")
+        assert trouble() == "outbox has ended"
         received = {manager.recv(1000) for _ in range(5)}
     assert b"WATCHDOG=trigger" in received
     assert b"STATUS=recognising: 1 stream; outbox has ended" in received

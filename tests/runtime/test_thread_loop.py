@@ -13,7 +13,13 @@ from tests.helpers.mosquitto import wait_until
 DAEMON = Path(__file__).resolve().parents[2] / "daemon"
 
 # threads that end with the work of one command or of one child process
-SHORT = {"runtime/http.py", "doctor/sources.py", "cli/sync_test.py", "sources/capture/sound_system.py"}
+SHORT = {
+    "runtime/http.py",
+    "doctor/sources.py",
+    "cli/sync_test.py",
+    "sources/capture/sound_system.py",
+    "sources/hls/download.py",
+}
 
 
 class Loop:
