@@ -12,7 +12,7 @@ from av.container import InputContainer
 
 from daemon.core.errors import SourceError
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.sources.container import NO_ANSWER, failure
+from daemon.sources.container import NO_ANSWER, failure, reason_of
 
 Transport = Literal["tcp", "udp"]
 
@@ -28,9 +28,11 @@ QUICK_START = {"fpsprobesize": "0", "analyzeduration": "200000", "max_ts_probe":
 RTSP = {**QUICK_START, "correct_ts_overflow": "0"}
 HTTP = {**QUICK_START, "probesize": "32768"}
 
-# How FFmpeg reports a camera that does not accept a transport: it answers with 461, with another error of its own,
-# or with the ports of the other transport.
-REFUSALS = (av.HTTPBadRequestError, av.HTTPOtherClientError, av.InvalidDataError)
+# How FFmpeg reports a camera that does not accept a transport: it answers with 461 or with another error of its own.
+REFUSALS = (av.HTTPBadRequestError, av.HTTPOtherClientError)
+
+# How FFmpeg reports a camera that answers with the ports of the other transport. It reports a lost connection likewise.
+UNCLEAR_ANSWER = av.InvalidDataError
 
 log = logging.getLogger(__name__)
 
@@ -80,35 +82,46 @@ class StreamOpener:
         is_rtsp = urlsplit(url).scheme.startswith("rtsp")
         # the first one is tried first
         self._transports = deque[Transport | None](transports if is_rtsp else [None])
+        self._transport = self._transports[0]
         self._answer_s = answer_s
         self._picture_s = max(answer_s, picture_s)
 
     def open(self) -> InputContainer:
         """Return the opened stream. Raises SourceError, whose message names only scheme, host and port."""
-        refusal = None
-        for _ in range(len(self._transports)):
+        refusals: list[_TransportRefusedError] = []
+        for transport in tuple(self._transports):
+            self._transport = transport
             try:
-                return self._open(self._transports[0])
-            except _TransportRefusedError as error:
-                refusal = error
-                log.info("%s: does not accept %s", self._label, self._name)
-                self._transports.rotate(-1)
-        names = " and ".join(str(transport).upper() for transport in self._transports)
-        hint = "" if len(self._transports) > 1 else "; camera.transport: auto tries the other transport too"
-        raise SourceError(f"{self._label}: does not accept {names}: {refusal}{hint}")
+                container = self._open(transport)
+            except _TransportRefusedError as refusal:
+                log.info("%s: does not accept %s: %s", self._label, self._name, refusal)
+                refusals.append(refusal)
+                continue
+            # after a lost connection the first transport is tried first again
+            self._transports.rotate(-len(refusals) if all(refusal.is_clear for refusal in refusals) else 0)
+            return container
+        raise self._refused(refusals[-1])
 
     def nothing_came(self, waited_s: float) -> SourceError:
         """Return the error for a camera that sends nothing. After UDP, TCP is tried first again."""
         over = f" over {self._name}" if self._name else ""
         advice = "if it sends more rarely, set stall_after_s to three times the seconds between two pictures"
-        if self._transports[0] == "udp":
+        if self._transport == "udp":
             advice = f"check that a firewall lets UDP from the camera pass; {advice}"
-            self._transports.rotate(-1)
+            if self._transports[0] == "udp":
+                self._transports.rotate(-1)
         return SourceError(f"{self._label}: nothing came{over} in {waited_s:g} s; {advice}")
+
+    def _refused(self, refusal: "_TransportRefusedError") -> SourceError:
+        if not refusal.is_clear:
+            return SourceError(f"{self._label}: cannot be opened: {refusal}")
+        names = " and ".join(str(transport).upper() for transport in self._transports)
+        hint = "" if len(self._transports) > 1 else "; camera.transport: auto tries the other transport too"
+        return SourceError(f"{self._label}: does not accept {names}: {refusal}{hint}")
 
     @property
     def _name(self) -> str:
-        return (self._transports[0] or "").upper()
+        return (self._transport or "").upper()
 
     def _open(self, transport: Transport | None) -> InputContainer:
         """Open the stream over a transport. Raises SourceError or _TransportRefusedError."""
@@ -133,10 +146,15 @@ class StreamOpener:
         if limit.is_exceeded:
             return self.nothing_came(self._picture_s)
         is_unsupported = isinstance(error, OSError) and error.errno == errno.EPROTONOSUPPORT
-        if is_connecting and (is_unsupported or isinstance(error, REFUSALS)):
-            return _TransportRefusedError(getattr(error, "strerror", None) or type(error).__name__)
+        is_clear = is_unsupported or isinstance(error, REFUSALS)
+        if is_connecting and (is_clear or isinstance(error, UNCLEAR_ANSWER)):
+            return _TransportRefusedError(reason_of(error), is_clear)
         return failure(self._label, "cannot be opened", error)
 
 
 class _TransportRefusedError(Exception):
-    """The camera answers, but it does not seem to accept the transport."""
+    """The camera does not accept the transport. If not `is_clear`, the connection may have been lost instead."""
+
+    def __init__(self, message: str, is_clear: bool) -> None:
+        super().__init__(message)
+        self.is_clear = is_clear
