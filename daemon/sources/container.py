@@ -102,10 +102,9 @@ def ticks_ns(ticks: int | None, time_base: Fraction | None) -> int | None:
     return ticks * time_base.numerator * NS_PER_S // time_base.denominator
 
 
-def to_frame(picture: av.VideoFrame, captured_ns: int, orientation: Orientation = UPRIGHT) -> Frame:
+def to_frame(picture: av.VideoFrame, captured_ns: int) -> Frame:
     """Return the picture, upright, as a frame of the decoder's planes, or of BGR if Frame does not hold their format.
 
-    `orientation` is that in which the picture is stored.
     The conversion to BGR, and the turn of a picture that is stored turned, happen when the planes are used.
     The conversion raises InputError if FFmpeg cannot convert.
     """
@@ -114,25 +113,8 @@ def to_frame(picture: av.VideoFrame, captured_ns: int, orientation: Orientation 
         frame = Frame(Deferred(partial(_to_bgr, picture)), captured_ns)
     else:
         frame = Frame(tuple(_view(plane) for plane in picture.planes), captured_ns, colours)
+    orientation = _orientation(picture)
     return frame if orientation == UPRIGHT else frame.deferred(orientation.turn)
-
-
-class StatedOrientation:
-    """The orientation that one stream states for its pictures.
-
-    It is read from the first picture, and again when the stated angle changes.
-    """
-
-    def __init__(self) -> None:
-        self._angle: float | None = None
-        self._orientation = UPRIGHT
-
-    def of(self, picture: av.VideoFrame) -> Orientation:
-        """Return the orientation in which the picture is stored."""
-        # not for every picture, because PyAV keeps one whose side data were read until Python collects its garbage
-        if picture.rotation != self._angle:
-            self._angle, self._orientation = picture.rotation, _orientation(picture)
-        return self._orientation
 
 
 def to_samples(sound: av.AudioFrame, channel: int) -> Array:

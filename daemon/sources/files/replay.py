@@ -15,7 +15,7 @@ from daemon.core.errors import RecordingError, SourceError
 from daemon.core.ports import Deliver
 from daemon.core.records import Block, Captured, Counters, Line, Modality, moved
 from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
-from daemon.sources.container import StatedOrientation, pts_ns, ticks_ns, to_frame, to_samples
+from daemon.sources.container import pts_ns, ticks_ns, to_frame, to_samples
 from daemon.sources.files.packets import FilePackets
 from daemon.sources.files.timeline import PictureTimes
 from daemon.sources.picture import PicturePreparation
@@ -171,7 +171,7 @@ class _Reader:
 
     def _frames(self, file: FilePackets, video: av.VideoStream, picture: PicturePreparation) -> Iterator[TimedItem]:
         rate = FrameRate(self._recording.fps)
-        times, orientation = PictureTimes(), StatedOrientation()
+        times = PictureTimes()
         for decoded in self._decode(file, video.index, av.VideoFrame):
             at_ns = times.best_ns(pts_ns(decoded), ticks_ns(decoded.dts, decoded.time_base))
             if at_ns is None or decoded.is_corrupt:
@@ -179,7 +179,7 @@ class _Reader:
                 continue
             at_ns -= file.start_ns
             if rate.takes(at_ns):
-                yield at_ns, IMAGE, picture.prepare(to_frame(decoded, at_ns, orientation.of(decoded)))
+                yield at_ns, IMAGE, picture.prepare(to_frame(decoded, at_ns))
 
     def _blocks(self, file: FilePackets, audio: av.AudioStream, sample_rate_hz: int) -> Iterator[TimedItem]:
         cutter = BlockCutter(sample_rate_hz)

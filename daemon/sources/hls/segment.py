@@ -14,7 +14,7 @@ from av.container import InputContainer
 from daemon.core.errors import SourceError
 from daemon.core.records import Captured, Counters, Modality
 from daemon.core.timing import NS_PER_S, FrameRate
-from daemon.sources.container import StatedOrientation, pts_ns, to_frame, to_samples
+from daemon.sources.container import pts_ns, to_frame, to_samples
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.stamping import BlockCutter
 
@@ -88,7 +88,6 @@ class SegmentDecoder:
         self._cutter = BlockCutter(sample_rate_hz) if sample_rate_hz else None
         self._channel = channel
         self._rate = FrameRate(fps)
-        self._orientation = StatedOrientation()
         self._decoders: dict[str, _Decoder] = {}
 
     def items(self, data: bytes, turns: int) -> Iterator[Item]:
@@ -124,7 +123,7 @@ class SegmentDecoder:
             if at_ns is None or picture.is_corrupt:
                 self._counters["image"].drop("no_time" if at_ns is None else "corrupt")
             elif self._rate.takes(at_ns):
-                yield at_ns, preparation.prepare(to_frame(picture, at_ns, self._orientation.of(picture)))
+                yield at_ns, preparation.prepare(to_frame(picture, at_ns))
 
     def _blocks(self, sounds: Iterator[av.AudioFrame], cutter: BlockCutter) -> Iterator[Item]:
         for sound in sounds:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from daemon.core.errors import InputError
 from daemon.core.records import Counters, Frame, Modality
 from daemon.core.timing import FrameRate, monotonic_ns
-from daemon.sources.container import StatedOrientation, to_frame
+from daemon.sources.container import to_frame
 from daemon.sources.http.connection import NoAnswer
 from daemon.sources.http.content import Content
 from daemon.sources.http.decoder import PictureDecoder
@@ -24,7 +24,6 @@ class HttpPictures:
         self._preparation = preparation
         self._fps = fps
         self._decoder = PictureDecoder()
-        self._orientation = StatedOrientation()
 
     def read(self, response: HttpResponse, head: bytes, content: Content) -> Iterator[Frame]:
         """Yield the pictures of one response, at most `fps` a second. `head` are its bytes that were read already.
@@ -77,7 +76,7 @@ class HttpPictures:
         except InputError:
             self._drop(1)
             return None
-        return self._preparation.prepare(to_frame(picture, arrived_ns, self._orientation.of(picture)))
+        return self._preparation.prepare(to_frame(picture, arrived_ns))
 
     def _drop(self, count: int) -> None:
         if count:

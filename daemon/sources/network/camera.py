@@ -12,16 +12,7 @@ from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver
 from daemon.core.records import Block, Counters, Modality, moved
 from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
-from daemon.sources.container import (
-    NO_ANSWER,
-    StatedOrientation,
-    failure,
-    has_decoder,
-    pts_ns,
-    to_frame,
-    to_samples,
-    use_one_thread,
-)
+from daemon.sources.container import NO_ANSWER, failure, has_decoder, pts_ns, to_frame, to_samples, use_one_thread
 from daemon.sources.network.arrival import UNTIE_NS, StreamClock
 from daemon.sources.network.backlog import Backlog
 from daemon.sources.network.opening import FIRST_PICTURE_S, StreamOpener, Transport, label_of
@@ -94,7 +85,6 @@ class _Reception:
         self._sound_offset_ns = 0
         self.has_delivered = False
         self._backlog = Backlog()
-        self._orientation = StatedOrientation()
 
     def receive(self, stop: Event) -> None:
         """Deliver pictures and sound until stopped. Raises SourceError when the stream stalls or ends."""
@@ -176,7 +166,7 @@ class _Reception:
         preparation = self._camera.picture
         if preparation and self._rate.takes(captured_ns):
             self.has_delivered = True
-            self._deliver(preparation.prepare(to_frame(picture, captured_ns, self._orientation.of(picture))))
+            self._deliver(preparation.prepare(to_frame(picture, captured_ns)))
 
     def _take_sound(self, sound: av.AudioFrame, arrived_ns: int) -> None:
         at_ns = pts_ns(sound)
