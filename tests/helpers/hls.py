@@ -17,6 +17,7 @@ import av
 import numpy as np
 
 from daemon.core.records import Frame
+from tests.helpers.serving import serving
 
 FPS = 20
 RATE_HZ = 44_100
@@ -178,15 +179,11 @@ class HlsServer:
     @contextmanager
     def serving(self) -> Iterator["HlsServer"]:
         """Serve until the block ends."""
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.closing.set()
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join(5)
+        with serving(self._server):
+            try:
+                yield self
+            finally:
+                self.closing.set()
 
 
 def _handler(server: HlsServer) -> type[http.server.BaseHTTPRequestHandler]:

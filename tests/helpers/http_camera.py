@@ -16,6 +16,8 @@ from urllib.request import parse_http_list, parse_keqv_list
 import cv2
 import numpy as np
 
+from tests.helpers.serving import serving
+
 REALM, NONCE = "camera", "5f3a"
 
 
@@ -124,12 +126,8 @@ def http_camera(
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*tls)
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"{f'[{address}]' if ':' in address else address}:{server.server_address[1]}"
-    finally:
-        server.closing.set()
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    with serving(server):
+        try:
+            yield f"{f'[{address}]' if ':' in address else address}:{server.server_address[1]}"
+        finally:
+            server.closing.set()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from daemon.core.timing import monotonic_ns
+from tests.helpers.serving import serving
 
 MAX_HEAD_BYTES = 65536
 
@@ -71,15 +72,11 @@ class RawHttpServer:
     @contextmanager
     def serving(self) -> Iterator["RawHttpServer"]:
         """Serve until the block ends."""
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.closing.set()
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join(5)
+        with serving(self._server):
+            try:
+                yield self
+            finally:
+                self.closing.set()
 
 
 class _Handler(socketserver.StreamRequestHandler):
