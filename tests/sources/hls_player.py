@@ -1,7 +1,6 @@
 """Plays HLS streams for tests."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,16 +27,14 @@ HEAD = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n"
 class Played:
     """What a camera has delivered, and when."""
 
-    counters: dict[Modality, Counters] = field(
-        default_factory=lambda: {modality: Counters() for modality in MODALITIES}
-    )
+    counters: dict[Modality, Counters] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     at_ns: list[int] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __post_init__(self) -> None:
-        self.counters |= {modality: Counters() for modality in MODALITIES}
+        self.counters = {modality: Counters() for modality in MODALITIES}
 
     def camera(self, url: str, *, sound: bool = True) -> HlsCamera:
         picture = PicturePreparation(CameraConfig(device=url))
@@ -92,13 +89,6 @@ def failing(url: str, *, sound: bool = False) -> str:
         Played().until(url, lambda played: False, sound=sound)
     assert caught.value.__cause__ is None
     return str(caught.value)
-
-
-def wait_until(is_reached: Callable[[], bool]) -> None:
-    deadline_ns = monotonic_ns() + int(DEADLINE_S * NS_PER_S)
-    while not is_reached():
-        assert monotonic_ns() < deadline_ns
-        time.sleep(0.02)
 
 
 def pictures(count: int) -> Callable[[Played], bool]:
