@@ -10,7 +10,8 @@ from daemon.core.errors import SourceError
 from daemon.core.timing import NS_PER_S
 from tests.helpers.hls import FPS, TONE_HZ, Content, Fault, HlsServer, content, number_of
 from tests.helpers.mosquitto import wait_until
-from tests.sources.hls_player import RATE_HZ, Played, pictures, supervised
+from tests.helpers.recorded import RATE_HZ
+from tests.sources.hls_player import Played, pictures, supervised
 
 # of a content of the default
 SEGMENT_PICTURES = FPS // 4
