@@ -18,8 +18,8 @@ EXIT_INTERRUPTED = 130
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    It is 0, 1 when the command does not find what it looks for, 65 when a recording is cut off, 78 when the operator
-    must change something, and 130 after Ctrl-C. The exit codes of doctor are 0, 1 and 2.
+    It is 0 without a problem, and 1 when the command does not find what it looks for. It is 65 when a recording is cut
+    off, 78 when the operator must change something, and 130 after Ctrl-C. The exit codes of doctor are 0, 1 and 2.
     """
     for name, value in LIBRARY_SETTINGS.items():
         os.environ.setdefault(name, value)

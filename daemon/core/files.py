@@ -1,8 +1,8 @@
 """Reads and writes files: bounded reads, replacement that survives a power cut, and files that nobody else may supply.
 
-The functions with `own` in their names serve the state directory. Its files are written by this program alone. What
-is not a plain file of this user is refused there with `ForeignFile`: a link, FIFO, socket, device or directory, a file
-of another user, a file with a second name, and a file that is too large.
+The functions with `own` in their names serve the state directory. Its files are written by this program alone. Other
+files are refused there with `ForeignFile`. Such a file is not plain (a link, FIFO, socket, device or directory),
+belongs to another user, has a second name, or is too large.
 """
 
 import errno

@@ -58,8 +58,8 @@ def deliver(
 ) -> tuple[Alignment, list[Moment], bool]:
     """Take an embedding at `now_ns`. Return the new state, the moments made, and whether the embedding was in time.
 
-    A late embedding is dropped: one whose input was too old when it was queued, one that has waited for longer than
-    LONGEST_WAIT_NS, and one that is older than the latest of its modality.
+    A late embedding is dropped. It is late if its input was too old when it was queued, or if it has waited for longer
+    than LONGEST_WAIT_NS. One that is older than the latest of its modality is late too.
     """
     state, moments = advance(state, now_ns, settings)
     newest = state.latest.get(embedding.modality)

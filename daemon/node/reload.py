@@ -19,7 +19,7 @@ CHECK_S = 90.0
 class Reload:
     """The check of the config that a signal asked for. A context manager, used by one thread; it outlives nodes.
 
-    `problem` says why the latest check failed, or why the node could not start with its config; None: it did not.
+    `problem` says why the latest check failed, or why the node could not start with its config; None without a problem.
     """
 
     def __init__(self, check: Callable[[str], None], options: str) -> None:

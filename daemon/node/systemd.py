@@ -21,7 +21,6 @@ MAX_DIGITS = 19
 # systemd reads at once, unless the machine is overloaded
 SEND_S = 1.0
 
-
 GOOD_STATES = frozenset({"healthy", "ended", "stopped"})
 
 # the service is ready after this time, even if a source, such as a file on a dead share, neither delivers nor fails

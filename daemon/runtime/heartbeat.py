@@ -51,12 +51,12 @@ class Heartbeat:
         self.mark()
 
     def begin(self) -> None:
-        """Register the calling thread as the loop's: the loop is alive as long as it.
+        """Register the calling thread as the loop's. The loop is alive as long as this thread is.
 
         `top -H` and `ps -L` show the thread under the loop's name.
         """
         self._thread = threading.current_thread()
-        with suppress(OSError):  # the name is missed by nobody but a person
+        with suppress(OSError):  # only people read the name
             Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(self.loop[:COMM_CHARS])
         self.mark()
 

@@ -54,6 +54,6 @@ def survive(name: str, loop: Callable[[], ResultT]) -> ResultT:
         try:
             return loop()
         except SYSTEM_ERRORS as error:
-            log.error("%s: %s; it goes on", name, redact(f"{type(error).__name__}: {error}"))
+            log.error("%s: %s; the loop goes on", name, redact(f"{type(error).__name__}: {error}"))
             system_errors.add()
         time.sleep(PAUSE_S)

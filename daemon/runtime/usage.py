@@ -28,13 +28,12 @@ BEFORE_CAPTURE = ("no_time", "out_of_order", "corrupt", "overflow", "behind")
 AFTER_CAPTURE = ("busy", "late", "wrong_rate", "encoder_failed", "fusion_failed")
 
 OVERLOADED = "{come} too late to be used: the machine is overloaded; {advice}"
-STALE = (
-    "{come} too late to be used, although the encoder is quick: the source gives wrong times, or its network is slow"
-)
 
-# What is told of each reason. The other words depend on the modality.
+# The text for each reason. The forms of the verbs depend on the modality.
 REASONS: Mapping[str, str] = {
     "busy": OVERLOADED,
+    "late": "{come} too late to be used, although the encoder is quick: "
+    "the source gives wrong times, or its network is slow",
     "behind": "{come} too late to be used: the machine is overloaded; {camera}",
     "no_time": "{have} no time and cannot be used: change the encoding in the camera's settings, or convert the file",
     "out_of_order": "{have} a time before that of an earlier one and cannot be used: convert the file",
@@ -140,7 +139,7 @@ class UsageJudge:
         elif is_complete:
             if use.dropped < USED and use.put_off < QUICK:
                 self._complaint = self._reason = None
-            elif use.dropped > UNUSED and self._told(use) != self._reason:
+            elif use.dropped > UNUSED and self._reported_reason(use) != self._reason:
                 self._complain(use)
             self._begin(now)
         return self._complaint
@@ -149,8 +148,8 @@ class UsageJudge:
         self._before = now
         self._looks = self._short_looks = 0
 
-    def _told(self, use: Use) -> str | None:
-        """Return the reason as it is told, so that its text does not change to and fro.
+    def _reported_reason(self, use: Use) -> str | None:
+        """Return the reason to report, which does not change to and fro. None: a file is played too slowly.
 
         What is `late` or `behind` shows overload only where the daemon lacks processor time.
         """
@@ -164,7 +163,7 @@ class UsageJudge:
         return "behind" if "behind" in (use.reason, self._reason) else "busy"
 
     def _complain(self, use: Use) -> None:
-        self._reason = self._told(use)
+        self._reason = self._reported_reason(use)
         if self._reason is None:
             pace = round(100 * (1 - use.put_off))
             text = f"the file is played at {pace} % of its pace: the machine is overloaded; {self._advice(0)}"
@@ -172,7 +171,7 @@ class UsageJudge:
             return
         words = PICTURES if self._modality == "image" else SOUND
         words = words | {"advice": self._advice(use.encoded_hz), "camera": CAMERA}
-        text = REASONS.get(self._reason, STALE).format(**words)
+        text = REASONS[self._reason].format(**words)
         self._complaint = Complaint(f"{round(100 * use.dropped)} % of {words['subject']} {text}", reopens=False)
 
     def _advice(self, encoded_hz: float) -> str:

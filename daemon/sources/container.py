@@ -15,7 +15,7 @@ from av.sidedata.sidedata import SideData
 
 from daemon.core.errors import InputError, SourceError
 from daemon.core.records import Array, Colours, Deferred, Frame, Plane
-from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.core.timing import NS_PER_S
 from daemon.sources.files.integrity import problem_at_end, problem_of_length
 from daemon.sources.orientation import UPRIGHT, Orientation, orientation_of, rotation_matrix
 
@@ -47,29 +47,24 @@ MAX_PLANES = 7
 MAX_SOUND_S = 600
 
 
-def open_container(
-    location: str, label: str, *, options: Mapping[str, str], timeout_s: tuple[float, float] | None
-) -> InputContainer:
-    """Open a file or URL. `timeout_s` is for opening and for each read.
-
-    Raises SourceError, whose message names only `label`.
-    """
-    began_ns = monotonic_ns()
+def open_file(path: Path, options: Mapping[str, str]) -> InputContainer:
+    """Open a file. Raises SourceError."""
     try:
-        # a name that a camera or a recorder writes in another encoding is no reason not to open the stream
-        return av.open(location, options=dict(options), timeout=timeout_s, metadata_errors="replace")
+        # a name that a recorder writes in another encoding is no reason not to open the file
+        return av.open(str(path), options=dict(options), metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
-        if timeout_s and monotonic_ns() - began_ns >= timeout_s[0] * NS_PER_S:
-            raise SourceError(f"{label}: cannot be opened: {NO_ANSWER}") from None
-        raise failure(label, "cannot be opened", error) from None
+        raise failure(str(path), "cannot be opened", error) from None
 
 
-def failure(label: str, what: str, error: Exception) -> SourceError:
-    """Return the SourceError for an error of PyAV, without the URL, which may contain a password."""
+def failure(label: str, step: str, error: Exception) -> SourceError:
+    """Return the SourceError for an error of PyAV, without the URL, which may contain a password.
+
+    `step` says what fails, such as "cannot be opened".
+    """
     for kind, message in REFUSALS.items():
         if isinstance(error, kind):
             return SourceError(f"{label}: {message}")
-    return SourceError(f"{label}: {what}: {NO_ANSWER if isinstance(error, av.ExitError) else reason_of(error)}")
+    return SourceError(f"{label}: {step}: {NO_ANSWER if isinstance(error, av.ExitError) else reason_of(error)}")
 
 
 def reason_of(error: Exception) -> str:

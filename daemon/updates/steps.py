@@ -43,9 +43,9 @@ MIN_DISK_RATE = 500_000.0
 # what a step needs on the slowest boards besides moving bytes
 OVERHEAD_S = 60.0
 
-# Private memory of the processes that fetch, interpreter and libraries included. Measured on x86-64 with Python 3.11:
-# 127 MB to list a small source, 190 MB to list one with 5 MB of signed metadata, the most that TUF's client accepts,
-# 117 MB to download and 107 MB to verify, whatever the size of the files. Processors with larger pages need more.
+# Private memory of the processes that fetch, interpreter and libraries included. On x86-64 with Python 3.11, the list
+# of a small source takes 127 MB. With 5 MB of signed metadata, the most that TUF's client accepts, it takes 190 MB. A
+# download takes 117 MB and its verification 107 MB, whatever the size of the files. Larger pages of memory take more.
 # A bundle is tried within what its release declares (trial.py).
 FETCH_MEMORY_MB: Mapping[Step, int] = {"list": 384, "resolve": 384, "download": 256, "verify": 256}
 

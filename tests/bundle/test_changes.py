@@ -12,16 +12,7 @@ from daemon.core.errors import DamagedBundle, Refused
 from daemon.core.sealed import SealedFile
 from daemon.pipeline.recogniser import load_recogniser
 from tests.helpers.bundle_builder import release_of, write_bundle
-
-
-def truncate(path: Path) -> None:
-    os.truncate(path, 1)
-
-
-def overwrite(path: Path) -> None:
-    content = path.read_bytes()
-    with path.open("r+b") as file:
-        file.write(bytes(byte ^ 0xFF for byte in content))
+from tests.helpers.hostile_files import overwrite, truncate
 
 
 def replace(path: Path) -> None:

@@ -15,6 +15,7 @@ from daemon.mqtt.peer import identify_peer
 from tests.helpers.certificates import Authority
 from tests.helpers.mosquitto import Mosquitto
 from tests.helpers.ports import free_port
+from tests.helpers.serving import serving
 from tests.mqtt.test_credentials import tls_lines
 
 
@@ -50,19 +51,9 @@ def _serve(server: socket.socket, greeting: bytes, answer: bytes) -> None:
                 continue
 
 
-@contextmanager
-def web_server() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
-
-
 class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *_: object) -> None:  # noqa: A002
-        pass
+    def log_message(self, *arguments: object) -> None:
+        """Log nothing."""
 
 
 def found(port: int, **config: object) -> str:
@@ -90,9 +81,10 @@ def test_a_server_of_another_protocol_is_named(greeting: bytes, answer: bytes, e
 
 
 def test_a_web_server_that_waits_for_the_end_of_a_line_is_named(authority: Authority) -> None:
-    with web_server() as port:
-        assert found(port) == "it is a web server"
-        assert found(port, tls=TlsConfig(ca_file=str(authority.ca_file))) == "it is a web server"
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    with serving(server):
+        assert found(server.server_port) == "it is a web server"
+        assert found(server.server_port, tls=TlsConfig(ca_file=str(authority.ca_file))) == "it is a web server"
 
 
 def test_a_broker_with_tls_on_a_port_without_and_the_other_way_round(authority: Authority) -> None:

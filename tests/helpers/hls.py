@@ -1,6 +1,5 @@
 """A server of HLS on a free loopback port, whose segments appear over time."""
 
-import hashlib
 import http.server
 import re
 import tempfile
@@ -17,6 +16,8 @@ import av
 import numpy as np
 
 from daemon.core.records import Frame
+from tests.helpers.logins import digest_of, is_right_digest
+from tests.helpers.serving import serving
 
 FPS = 20
 RATE_HZ = 44_100
@@ -178,15 +179,11 @@ class HlsServer:
     @contextmanager
     def serving(self) -> Iterator["HlsServer"]:
         """Serve until the block ends."""
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.closing.set()
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join(5)
+        with serving(self._server):
+            try:
+                yield self
+            finally:
+                self.closing.set()
 
 
 def _handler(server: HlsServer) -> type[http.server.BaseHTTPRequestHandler]:
@@ -208,7 +205,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", self.hls.redirects[self.path])
             self.end_headers()
-        elif self.hls.login and not _is_login(self.headers.get("Authorization", ""), self.path, self.hls.login):
+        elif self.hls.login and not self._knows(self.hls.login):
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Digest realm="hls", nonce="n0nce", qop="auth"')
             self.end_headers()
@@ -228,6 +225,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             body = body[: len(body) // 2]
         self.wfile.write(body)
 
+    def _knows(self, login: tuple[str, str]) -> bool:
+        digest = digest_of(self.headers.get("Authorization", ""))
+        return is_right_digest(digest, self.command, self.path, login, challenge={"realm": "hls", "nonce": "n0nce"})
+
     def _send_for_ever(self) -> None:
         self.send_response(200)
         self.end_headers()
@@ -237,16 +238,3 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(b"#EXTINF:1,\na.ts\n" * 1000)
         except OSError:
             return  # the client has gone
-
-
-def _is_login(header: str, path: str, login: tuple[str, str]) -> bool:
-    """Return whether the header is the right answer to the challenge."""
-    given = dict(re.findall(r'(\w+)="?([^",]*)"?', header.removeprefix("Digest ")))
-    if not header.startswith("Digest ") or given.get("uri") != path:
-        return False
-    first, second = (_md5(text) for text in (f"{login[0]}:hls:{login[1]}", f"GET:{path}"))
-    return given["response"] == _md5(f"{first}:n0nce:{given['nc']}:{given['cnonce']}:auth:{second}")
-
-
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What may lie in the place of a file that a program has written: everything but that file."""
+"""Damage to a file, and what may lie in the place of a file that a program has written."""
 
 import os
 import shutil
@@ -9,6 +9,17 @@ from pathlib import Path
 SPARSE_BYTES = 1 << 34
 STRANGER = 12345
 SECRET = b"content of somebody else's file"
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, 1)
+
+
+def overwrite(path: Path) -> None:
+    """Write other content of the same size into the same inode, as `cp` does."""
+    content = path.read_bytes()
+    with path.open("r+b") as file:
+        file.write(bytes(byte ^ 0xFF for byte in content))
 
 
 def fifo(path: Path, _foreign: Path) -> None:

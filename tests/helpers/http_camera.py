@@ -1,6 +1,5 @@
 """A camera that speaks HTTP or HTTPS: live streams of any content, digest login, redirections."""
 
-import hashlib
 import http.server
 import itertools
 import socket
@@ -11,12 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import parse_http_list, parse_keqv_list
 
 import cv2
 import numpy as np
 
-REALM, NONCE = "camera", "5f3a"
+from tests.helpers.logins import digest_of, is_right_digest
+from tests.helpers.serving import serving
+
+CHALLENGE = {"realm": "camera", "nonce": "5f3a"}
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         answer = self.server.answers.get(self.path)
-        if self.server.login and not self._knows(*self.server.login):
-            self._send_head(401, {"WWW-Authenticate": f'Digest realm="{REALM}", nonce="{NONCE}", qop="auth"'})
+        if self.server.login and not self._knows(self.server.login):
+            self._send_head(
+                401, {"WWW-Authenticate": 'Digest realm="{realm}", nonce="{nonce}", qop="auth"'.format(**CHALLENGE)}
+            )
         elif answer is None:
             self._send_head(404, {})
         elif isinstance(answer, Redirection):
@@ -94,19 +97,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except OSError:
             return  # the client has gone
 
-    def _knows(self, user: str, password: str) -> bool:
-        """Return whether the request has the right answer to the digest challenge. RFC 7616, 3.4."""
-        scheme, _, rest = self.headers.get("Authorization", "").partition(" ")
-        if scheme != "Digest":
-            return False
-        given = parse_keqv_list(parse_http_list(rest))
-        parts = (given["nonce"], given["nc"], given["cnonce"], given["qop"])
-        right = _md5(_md5(user, REALM, password), *parts, _md5(self.command, given["uri"]))
-        return given["username"] == user and given["response"] == right
-
-
-def _md5(*parts: str) -> str:
-    return hashlib.md5(":".join(parts).encode(), usedforsecurity=False).hexdigest()
+    def _knows(self, login: tuple[str, str]) -> bool:
+        digest = digest_of(self.headers.get("Authorization", ""))
+        return is_right_digest(digest, self.command, self.path, login, challenge=CHALLENGE)
 
 
 @contextmanager
@@ -124,12 +117,8 @@ def http_camera(
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*tls)
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"{f'[{address}]' if ':' in address else address}:{server.server_address[1]}"
-    finally:
-        server.closing.set()
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    with serving(server):
+        try:
+            yield f"{f'[{address}]' if ':' in address else address}:{server.server_address[1]}"
+        finally:
+            server.closing.set()

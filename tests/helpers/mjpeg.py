@@ -2,13 +2,14 @@
 
 import base64
 import http.server
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import cv2
 import numpy as np
+
+from tests.helpers.serving import serving
 
 
 def _authorization(login: tuple[str, str]) -> str:
@@ -70,12 +71,8 @@ class MjpegCamera:
     @contextmanager
     def serving(self) -> Iterator["MjpegCamera"]:
         """Serve until the block ends."""
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.mode = "close"
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join(5)
+        with serving(self._server):
+            try:
+                yield self
+            finally:
+                self.mode = "close"

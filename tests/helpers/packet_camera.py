@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.helpers.rtp import AUDIO_HZ, VIDEO_HZ, description, picture_packets, sender_report, sound_packet
+from tests.helpers.serving import serving
 
 SOUND_S = 0.02
 HZ = {"image": VIDEO_HZ, "audio": AUDIO_HZ}
@@ -55,15 +56,10 @@ class PacketCamera:
             def handle(self) -> None:
                 _Session(camera, self).serve()
 
-        with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-            server.daemon_threads = True
-            thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-            thread.start()
-            try:
-                yield f"rtsp://127.0.0.1:{server.server_address[1]}/camera"
-            finally:
-                server.shutdown()
-                thread.join(5)
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        with serving(server):
+            yield f"rtsp://127.0.0.1:{server.server_address[1]}/camera"
 
 
 class _Session:

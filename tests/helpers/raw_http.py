@@ -1,7 +1,5 @@
 """An HTTP server on a free loopback port that sends exactly the bytes that a test gives it."""
 
-import hashlib
-import re
 import select
 import socketserver
 import ssl
@@ -12,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from daemon.core.timing import monotonic_ns
+from tests.helpers.logins import digest_of, is_right_digest
+from tests.helpers.serving import serving
 
 MAX_HEAD_BYTES = 65536
-
-PARAMETER = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
 @dataclass(frozen=True)
@@ -71,15 +69,11 @@ class RawHttpServer:
     @contextmanager
     def serving(self) -> Iterator["RawHttpServer"]:
         """Serve until the block ends."""
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.closing.set()
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join(5)
+        with serving(self._server):
+            try:
+                yield self
+            finally:
+                self.closing.set()
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -178,11 +172,10 @@ class DigestLogin:
 
     def refusal(self, request: Request) -> bytes | None:
         """Return the response that refuses the request; None if its login is right."""
-        given = {
-            name: re.sub(r"\\(.)", r"\1", quoted) or plain
-            for name, quoted, plain in PARAMETER.findall(request.headers.get("authorization", ""))
-        }
-        is_right = self._is_right(given, request)
+        given = digest_of(request.headers.get("authorization", ""))
+        is_right = is_right_digest(
+            given, request.method, request.target, (self.user, self.password), hash_name=self.hash_name
+        )
         if is_right and given["nonce"] == f"n{self._nonce}" and self._counts < self.uses:
             self._counts += 1
             return None
@@ -190,16 +183,3 @@ class DigestLogin:
         stale = ", stale=true" if is_right else ""
         header = f'WWW-Authenticate: {self.challenge}, nonce="n{self._nonce}", opaque="o="{stale}'
         return head("401 Unauthorized", header, "WWW-Authenticate: NTLM", "Content-Length: 6") + b"refuse"
-
-    def _is_right(self, given: dict[str, str], request: Request) -> bool:
-        if not {"response", "nonce", "uri", "realm", "username"} <= given.keys() or given["uri"] != request.target:
-            return False
-        if given["username"].encode("latin-1").decode() != self.user:
-            return False
-        secret = self._hash(self.user, given["realm"], self.password)
-        middle = (given["nc"], given["cnonce"], "auth") if "qop" in given else ()
-        expected = self._hash(secret, given["nonce"], *middle, self._hash(request.method, request.target))
-        return given["response"] == expected
-
-    def _hash(self, *parts: str) -> str:
-        return hashlib.new(self.hash_name, ":".join(parts).encode()).hexdigest()

@@ -1,9 +1,11 @@
-"""Records what the only source of a stream delivers."""
+"""Records what a source delivers."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from daemon.config.streams import StreamConfig
+from daemon.core.ports import Source
 from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.sources.factory import build_sources
@@ -30,6 +32,19 @@ class Recorded:
         elif isinstance(item, Block):
             self.blocks.append(item)
 
+    def run_source(
+        self, source: Source, is_enough: Callable[[], bool], stop: threading.Event, deadline_s: float = DEADLINE_S
+    ) -> None:
+        """Run the source until `is_enough`, to its end, until stopped, or for `deadline_s`. Raises what it raises."""
+        deadline_ns = monotonic_ns() + int(deadline_s * NS_PER_S)
+
+        def deliver(item: Captured) -> None:
+            self.take(item)
+            if is_enough() or monotonic_ns() > deadline_ns:
+                stop.set()
+
+        source.run(deliver, stop)
+
     @property
     def dropped(self) -> dict[str, int]:
         """Return the numbers of dropped inputs by modality and reason, without zeros: `image no_time`."""
@@ -49,17 +64,9 @@ class Enough:
 
 
 def record(stream: StreamConfig, enough: Enough | None = None) -> Recorded:
-    """Run the source until `enough`, to its end, or for DEADLINE_S. Raises what the source raises."""
+    """Run the only source of a stream until `enough`, to its end, or for DEADLINE_S. Raises what the source raises."""
     recorded = Recorded()
     sources = build_sources(stream, sample_rate_hz=RATE_HZ, picture=True, counters=recorded.counters)
     (source,) = sources.values()
-    stop = threading.Event()
-    deadline_ns = monotonic_ns() + int(DEADLINE_S * NS_PER_S)
-
-    def deliver(item: Captured) -> None:
-        recorded.take(item)
-        if (enough and enough(recorded)) or monotonic_ns() > deadline_ns:
-            stop.set()
-
-    source.run(deliver, stop)
+    recorded.run_source(source, lambda: enough is not None and enough(recorded), threading.Event())
     return recorded

@@ -1,7 +1,7 @@
 """RTSP servers with several cameras each. Run it with /usr/bin/python3, which has GStreamer.
 
 The argument is a JSON array of servers. A server has an `address`, `mounts` (pipelines of gst-launch by path), and
-`logins` (pairs of user and password for digest authentication; without them everybody may watch).
+`logins` (pairs of user and password for digest authentication). Without logins everybody may watch.
 Prints the ports as a JSON array once all servers listen.
 """
 

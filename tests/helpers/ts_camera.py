@@ -13,6 +13,8 @@ from functools import lru_cache
 import av
 import numpy as np
 
+from tests.helpers.serving import serving
+
 
 @lru_cache
 def ts_parts(pictures: int, fps: Fraction, distance: int) -> list[bytes]:
@@ -76,13 +78,9 @@ def ts_camera(*, fps: Fraction, distance: int, first: int = 0, pictures: int = 1
     gone = threading.Event()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        camera.url = f"http://127.0.0.1:{server.server_address[1]}/stream.ts"
-        yield camera
-    finally:
-        gone.set()
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    camera.url = f"http://127.0.0.1:{server.server_address[1]}/stream.ts"
+    with serving(server):
+        try:
+            yield camera
+        finally:
+            gone.set()

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from tests.helpers.serving import serving
+
 PIECE = 4096
 
 
@@ -68,15 +70,11 @@ class WebServer:
     @contextmanager
     def serving(self) -> Iterator["WebServer"]:
         """Serve during the block."""
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.closing.set()
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join(5)
+        with serving(self._server):
+            try:
+                yield self
+            finally:
+                self.closing.set()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -1,26 +1,15 @@
 """The files of the bundle that a running daemon uses are truncated, overwritten and restored."""
 
 import json
-import os
 from pathlib import Path
 
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.daemon import DaemonProcess
+from tests.helpers.hostile_files import overwrite, truncate
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.node.test_daemon import write_clip
 
 BASE = "perceptd/files"
-
-
-def truncate(path: Path) -> None:
-    os.truncate(path, 1)
-
-
-def overwrite(path: Path) -> None:
-    """Write other content of the same size into the same inode, as `cp` does."""
-    content = path.read_bytes()
-    with path.open("r+b") as file:
-        file.write(bytes(byte ^ 0xFF for byte in content))
 
 
 def test_what_happens_to_the_files_of_a_running_bundle_changes_nothing_but_health(tmp_path: Path) -> None:

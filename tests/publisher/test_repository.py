@@ -6,7 +6,6 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from tuf.api.exceptions import ExpiredMetadataError
@@ -16,6 +15,7 @@ from daemon.core.errors import BundleError, Refused
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.daemon import ROOT
 from tests.helpers.publishing import Repository
+from tests.helpers.serving import serving
 from tests.publisher.device import Device
 
 NOW = datetime.now(timezone.utc)
@@ -55,14 +55,13 @@ def test_every_file_that_a_daemon_needs_is_published_and_nothing_else(tmp_path: 
 
 def test_any_web_server_serves_it(tmp_path: Path, repository: Repository) -> None:
     handler = partial(SimpleHTTPRequestHandler, directory=str(repository.public))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    with serving(server):
         url = f"http://127.0.0.1:{server.server_port}"
         device = Device(tmp_path / "device", repository.root, repository.public, url)
         assert device.bundles() == {"brightness@1.2.3"}
         repository.rotate("timestamp")
         assert device.bundles() == {"brightness@1.2.3"}
-        server.shutdown()
 
 
 def test_editor_files_are_not_published_and_odd_names_are_refused(tmp_path: Path) -> None:

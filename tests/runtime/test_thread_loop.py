@@ -49,7 +49,7 @@ def test_a_loop_goes_on_after_errors_of_the_operating_system(
     loop = Loop(error, error)
     assert loop.runs.wait(30)
     assert system_errors.total == before + 2
-    assert f"loop: {type(error).__name__}: {error}; it goes on" in caplog.text
+    assert f"loop: {type(error).__name__}: {error}; the loop goes on" in caplog.text
     loop.closed.set()
     loop.thread.join()
     assert loop.heartbeat.snapshot().alive, "a loop that has ended as it should is no trouble"

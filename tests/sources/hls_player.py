@@ -1,43 +1,34 @@
 """Plays HLS streams for tests."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
 from daemon.config.streams import CameraConfig
 from daemon.core.errors import SourceError
-from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame, Modality
-from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.core.records import Captured, Frame
+from daemon.core.timing import monotonic_ns
 from daemon.runtime.supervisor import SupervisedSource
 from daemon.sources.hls.camera import HlsCamera
 from daemon.sources.picture import PicturePreparation
 from tests.helpers.hls import number_of
+from tests.helpers.recorded import DEADLINE_S, RATE_HZ, Recorded
 
-RATE_HZ = 16_000
 TIMEOUT_S = 1.0
-DEADLINE_S = 20.0
 
 HEAD = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n"
 
 
 @dataclass
-class Played:
+class Played(Recorded):
     """What a camera has delivered, and when."""
 
-    counters: dict[Modality, Counters] = field(
-        default_factory=lambda: {modality: Counters() for modality in MODALITIES}
-    )
-    frames: list[Frame] = field(default_factory=list)
-    blocks: list[Block] = field(default_factory=list)
     at_ns: list[int] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
-
-    def __post_init__(self) -> None:
-        self.counters |= {modality: Counters() for modality in MODALITIES}
 
     def camera(self, url: str, *, sound: bool = True) -> HlsCamera:
         picture = PicturePreparation(CameraConfig(device=url))
@@ -45,11 +36,9 @@ class Played:
 
     def take(self, item: Captured) -> None:
         with self.changed:
+            super().take(item)
             if isinstance(item, Frame):
-                self.frames.append(item)
                 self.at_ns.append(monotonic_ns())
-            elif isinstance(item, Block):
-                self.blocks.append(item)
             self.changed.notify_all()
 
     @property
@@ -58,15 +47,7 @@ class Played:
 
     def until(self, url: str, is_enough: Callable[["Played"], bool], *, sound: bool = True) -> "Played":
         """Run once, until enough was played or the source ends."""
-        stop = threading.Event()
-        deadline_ns = monotonic_ns() + int(DEADLINE_S * NS_PER_S)
-
-        def deliver(item: Captured) -> None:
-            self.take(item)
-            if is_enough(self) or monotonic_ns() > deadline_ns:
-                stop.set()
-
-        self.camera(url, sound=sound).run(deliver, stop)
+        self.run_source(self.camera(url, sound=sound), partial(is_enough, self), threading.Event())
         return self
 
     def wait_for(self, is_reached: Callable[["Played"], bool]) -> None:
@@ -92,13 +73,6 @@ def failing(url: str, *, sound: bool = False) -> str:
         Played().until(url, lambda played: False, sound=sound)
     assert caught.value.__cause__ is None
     return str(caught.value)
-
-
-def wait_until(is_reached: Callable[[], bool]) -> None:
-    deadline_ns = monotonic_ns() + int(DEADLINE_S * NS_PER_S)
-    while not is_reached():
-        assert monotonic_ns() < deadline_ns
-        time.sleep(0.02)
 
 
 def pictures(count: int) -> Callable[[Played], bool]:

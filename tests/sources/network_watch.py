@@ -3,19 +3,18 @@
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from daemon.config.streams import CameraConfig, MicrophoneConfig, StreamConfig
-from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame, Modality
+from daemon.core.records import Block, Captured, Frame
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.sources.factory import build_sources
 from daemon.sources.network.camera import NetworkCamera
-
-RATE_HZ = 16_000
-DEADLINE_S = 20.0
+from tests.helpers.recorded import DEADLINE_S, RATE_HZ, Recorded
 
 
-class Watch:
+class Watch(Recorded):
     """Runs a camera until `is_enough` returns true. Records its frames and blocks, and the age of each on delivery."""
 
     def __init__(
@@ -29,7 +28,7 @@ class Watch:
         wait_s: float | None = None,
     ) -> None:
         """`wait_s`: how long the camera waits for an answer and for the first picture."""
-        self.counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
+        super().__init__()
         microphone = MicrophoneConfig(device="camera") if sound else None
         stream = StreamConfig(camera=CameraConfig(device=url, fps=fps, transport=transport), microphone=microphone)
         sources = build_sources(stream, sample_rate_hz=RATE_HZ, picture=True, counters=self.counters)
@@ -40,8 +39,6 @@ class Watch:
         if wait_s is not None:
             assert isinstance(self.camera, NetworkCamera)
             self.camera = replace(self.camera, read_timeout_s=wait_s, first_picture_s=wait_s)
-        self.frames: list[Frame] = []
-        self.blocks: list[Block] = []
         self.frame_ages_ns: list[int] = []
         self.block_ages_ns: list[int] = []
         self.began_ns = self.latest_ns = 0
@@ -55,20 +52,15 @@ class Watch:
         """Seconds since the camera was opened."""
         return (monotonic_ns() - self.began_ns) / NS_PER_S
 
+    def take(self, item: Captured) -> None:
+        super().take(item)
+        self.latest_ns = monotonic_ns()
+        if isinstance(item, Frame):
+            self.frame_ages_ns.append(self.latest_ns - item.captured_ns)
+        elif isinstance(item, Block):
+            self.block_ages_ns.append(self.latest_ns - item.end_ns)
+
     def until(self, is_enough: Callable[["Watch"], bool]) -> "Watch":
-        stop = threading.Event()
         self.began_ns = monotonic_ns()
-
-        def deliver(item: Captured) -> None:
-            self.latest_ns = monotonic_ns()
-            if isinstance(item, Frame):
-                self.frames.append(item)
-                self.frame_ages_ns.append(self.latest_ns - item.captured_ns)
-            elif isinstance(item, Block):
-                self.blocks.append(item)
-                self.block_ages_ns.append(self.latest_ns - item.end_ns)
-            if is_enough(self) or self.elapsed_s > self._deadline_s:
-                stop.set()
-
-        self.camera.run(deliver, stop)
+        self.run_source(self.camera, partial(is_enough, self), threading.Event(), self._deadline_s)
         return self

@@ -9,7 +9,9 @@ import pytest
 from daemon.core.errors import SourceError
 from daemon.core.timing import NS_PER_S
 from tests.helpers.hls import FPS, TONE_HZ, Content, Fault, HlsServer, content, number_of
-from tests.sources.hls_player import RATE_HZ, Played, pictures, supervised, wait_until
+from tests.helpers.mosquitto import wait_until
+from tests.helpers.recorded import RATE_HZ
+from tests.sources.hls_player import Played, pictures, supervised
 
 # of a content of the default
 SEGMENT_PICTURES = FPS // 4
@@ -84,7 +86,7 @@ def test_after_a_long_break_it_goes_on_where_it_was() -> None:
     ):
         played.wait_for(pictures(5))
         server.fault = Fault(playlist=503, segments=503)
-        wait_until(lambda: source.status.failures > 0)
+        wait_until(lambda: source.status.failures > 0, "the source fails")
         assert source.status.reason is not None
         assert "the playlist cannot be fetched: status 503" in source.status.reason
         server.fault = Fault()
@@ -192,4 +194,4 @@ def test_a_redirect_is_followed_once_and_leads_to_the_segments_too() -> None:
 def test_a_stop_leaves_no_thread() -> None:
     with HlsServer(content()).serving() as server:
         Played().until(f"{server.url}/live.m3u8", pictures(3))
-    assert not [thread for thread in threading.enumerate() if thread.name == "hls segments"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "hls-segments"]

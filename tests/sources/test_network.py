@@ -10,8 +10,9 @@ import pytest
 from daemon.core.errors import SourceError
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from tests.helpers.mjpeg import MjpegCamera
+from tests.helpers.recorded import RATE_HZ
 from tests.helpers.rtsp import rtsp_camera
-from tests.sources.network_watch import RATE_HZ, Watch
+from tests.sources.network_watch import Watch
 
 
 def both(watch: Watch) -> bool:

@@ -1,7 +1,6 @@
 """What RTSP cameras send: formats of picture and sound, one picture a second, wraps, logins, IPv6, redirections."""
 
 import socketserver
-import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from tests.helpers.logins import ALL_ENCODED, FEW_ENCODED, PASSWORD, USER, WRITT
 from tests.helpers.ports import needs_ipv6
 from tests.helpers.recorded import DEADLINE_S, Enough, Recorded, record
 from tests.helpers.rtsp_mounts import RtspServer, picture, rtsp_servers, sound
+from tests.helpers.serving import serving
 
 # one process records the cameras, some at the same time
 pytestmark = pytest.mark.xdist_group("rtsp formats")
@@ -151,14 +151,9 @@ class Redirection(socketserver.StreamRequestHandler):
 def redirecting_to(location: str) -> Iterator[int]:
     """Answer with a redirection during the block; give the port."""
     handler = type("RedirectionTo", (Redirection,), {"location": location})
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
+    with serving(server):
+        yield server.server_address[1]
 
 
 def test_a_redirection_is_followed_with_the_login(guarded_port: int) -> None:

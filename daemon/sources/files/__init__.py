@@ -1,1 +1,1 @@
-"""Plays files."""
+"""Files that are played as cameras and microphones."""

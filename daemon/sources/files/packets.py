@@ -9,7 +9,7 @@ import av
 
 from daemon.core.errors import RecordingError, SourceError
 from daemon.core.timing import NS_PER_S
-from daemon.sources.container import Packet, has_decoder, open_container, reason_of, ticks_ns, use_one_thread
+from daemon.sources.container import Packet, has_decoder, open_file, reason_of, ticks_ns, use_one_thread
 from daemon.sources.files.integrity import problem_at_end, problem_of_length
 from daemon.sources.files.timeline import AHEAD_NS, Timeline
 
@@ -35,7 +35,7 @@ class FilePackets:
         """Raises SourceError when the file is missing or not readable, and RecordingError when it is damaged."""
         self._path = path
         try:
-            self._container = open_container(str(path), str(path), options=OPTIONS, timeout_s=None)
+            self._container = open_file(path, OPTIONS)
         except SourceError as error:
             if not (path.is_file() and os.access(path, os.R_OK)):
                 raise

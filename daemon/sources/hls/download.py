@@ -74,7 +74,7 @@ class Download:
         self._has_finished = False
         self._stop = threading.Event()
         self._fetcher = Fetcher(url, label, timeout_s, self._stop)
-        self._thread = threading.Thread(target=self._run, name="hls segments", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="hls-segments", daemon=True)
 
     @property
     def failure(self) -> Exception | None:

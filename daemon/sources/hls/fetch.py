@@ -5,9 +5,9 @@ from threading import Event
 
 from daemon.core.errors import SourceError
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.sources.container import NO_ANSWER, failure
+from daemon.sources.container import NO_ANSWER
 from daemon.sources.hls.playlist import Resource
-from daemon.sources.http.camera import STATUS_REFUSALS
+from daemon.sources.http.camera import STATUS_REFUSALS, http_failure
 from daemon.sources.http.connection import NoAnswer
 from daemon.sources.http.session import HttpError, HttpSession
 
@@ -45,12 +45,8 @@ class Fetcher:
             file = self._fetch(resource, max_bytes)
             is_whole = True
             return file
-        except NoAnswer:
-            raise SourceError(f"{self._label}: cannot be fetched: {NO_ANSWER}") from None
-        except HttpError as error:
-            raise SourceError(f"{self._label}: cannot be fetched: {error}") from None
-        except (OSError, ValueError) as error:
-            raise failure(self._label, "cannot be fetched", error) from None
+        except (NoAnswer, HttpError, OSError, ValueError) as error:
+            raise http_failure(self._label, "cannot be fetched", error) from None
         finally:
             if not is_whole:
                 self._session.close()  # the rest of this answer is not the next one

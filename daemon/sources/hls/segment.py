@@ -6,22 +6,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from operator import itemgetter
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import av
 from av.container import InputContainer
 
 from daemon.core.errors import SourceError
 from daemon.core.records import Captured, Counters, Modality
-from daemon.core.timing import NS_PER_S, FrameRate
-from daemon.sources.container import pts_ns, to_frame, to_samples
+from daemon.core.timing import FrameRate
+from daemon.sources.container import Packet, pts_ns, ticks_ns, to_frame, to_samples
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.stamping import BlockCutter
 
 # The end of an item on the clock of the stream, and the item with stamps of that clock.
 Item = tuple[int, Captured]
 
-Packet: TypeAlias = "av.Packet[av.stream.Stream]"
 Decoded = TypeVar("Decoded", av.VideoFrame, av.AudioFrame)
 
 MODALITY: Mapping[str, Modality] = {"video": "image", "audio": "audio"}
@@ -60,7 +59,7 @@ def contents_of(data: bytes) -> Contents:
                     continue
                 found.add(MODALITY[packet.stream.type])
                 start_ns = at_ns if start_ns is None else min(start_ns, at_ns)
-                end_ns = max(end_ns, at_ns + _duration_ns(packet))
+                end_ns = max(end_ns, at_ns + (ticks_ns(packet.duration, packet.time_base) or 0))
     except (av.FFmpegError, OSError, ValueError):
         start_ns = None
     if start_ns is None:
@@ -213,8 +212,3 @@ def _opened(data: bytes) -> InputContainer:
     if data[4:8] in MP4_BOXES:
         return av.open(io.BytesIO(data), "r", format="mp4", options=OPTIONS, metadata_errors="replace")
     raise SourceError("its segments are neither MPEG-TS nor fragmented MP4, and others are not supported")
-
-
-def _duration_ns(packet: "Packet") -> int:
-    base = packet.time_base
-    return (packet.duration or 0) * base.numerator * NS_PER_S // base.denominator if base else 0

@@ -94,8 +94,9 @@ class SegmentClock:
 class Pace:
     """Says when an item is delivered: at its capture time plus a delay.
 
-    The delay is what the slowest of the last DELAY_SEGMENTS segments needed from the capture of its first picture
-    until it was there, plus a margin. It rises at once. It falls slowly, while items are played faster.
+    A segment needs the time from the capture of its first picture until it was there. The delay is what the slowest of
+    the last DELAY_SEGMENTS segments needed, plus a margin. It rises at once. It falls slowly, while items are played
+    faster.
     """
 
     def __init__(self) -> None:

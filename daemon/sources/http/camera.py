@@ -24,7 +24,7 @@ from daemon.sources.picture import PicturePreparation
 # How often a still picture is asked for where `fps` is not set.
 STILL_FPS = 1.0
 
-# The longest wait for the first picture, once the camera has answered. The supervisor gives up earlier.
+# The longest wait for the first picture, once the camera has answered. The supervisor gives up a little later.
 FIRST_PICTURE_S = 30.0
 
 STATUS_REFUSALS = {
@@ -34,6 +34,16 @@ STATUS_REFUSALS = {
 }
 
 log = logging.getLogger(__name__)
+
+
+def http_failure(label: str, step: str, error: Exception) -> SourceError:
+    """Return the SourceError for an error of an HttpSession, without the URL, as `container.failure` does."""
+    if isinstance(error, NoAnswer):
+        hint = f"waited {error.waited_s:g} s; for a slower camera raise stall_after_s"
+        return SourceError(f"{label}: {step}: {NO_ANSWER}: {hint}")
+    if isinstance(error, HttpError):
+        return SourceError(f"{label}: {step}: {error}")
+    return failure(label, step, error)
 
 
 class PollSchedule:
@@ -102,13 +112,8 @@ class HttpCamera:
                 self._reader = reception.receive(self._schedule, stop)
             except Stopped:
                 return
-            except NoAnswer as error:
-                hint = f"waited {error.waited_s:g} s; for a slower camera raise stall_after_s"
-                raise SourceError(f"{label}: {reception.step}: {NO_ANSWER}: {hint}") from None
-            except HttpError as error:
-                raise SourceError(f"{label}: {reception.step}: {error}") from None
-            except (OSError, ValueError) as error:
-                raise failure(label, reception.step, error) from None
+            except (NoAnswer, HttpError, OSError, ValueError) as error:
+                raise http_failure(label, reception.step, error) from None
         if self._reader is not None:
             self._reader.run(deliver, stop)
 

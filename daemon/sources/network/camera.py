@@ -1,4 +1,4 @@
-"""A network camera with a URL: RTSP with its sound, or MJPEG and other streams over HTTP."""
+"""A network camera whose stream FFmpeg reads: RTSP with its sound, and streams over HTTP."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +12,16 @@ from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver
 from daemon.core.records import Block, Counters, Modality, moved
 from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
-from daemon.sources.container import NO_ANSWER, failure, has_decoder, pts_ns, to_frame, to_samples, use_one_thread
+from daemon.sources.container import (
+    NO_ANSWER,
+    Packet,
+    failure,
+    has_decoder,
+    pts_ns,
+    to_frame,
+    to_samples,
+    use_one_thread,
+)
 from daemon.sources.network.arrival import UNTIE_NS, StreamClock
 from daemon.sources.network.backlog import Backlog
 from daemon.sources.network.opening import FIRST_PICTURE_S, StreamOpener, Transport, label_of
@@ -103,7 +112,7 @@ class _Reception:
             began_ns = monotonic_ns()
         raise SourceError(f"{label}: the stream has ended")
 
-    def _packets(self) -> "Iterator[av.Packet[av.stream.Stream]]":
+    def _packets(self) -> Iterator[Packet]:
         """Yield the packets. The first `demux` waits longer, for the first picture or sound."""
         for packet in self._container.demux():
             yield packet
@@ -126,13 +135,13 @@ class _Reception:
             raise SourceError(f"{label}: contains neither a picture nor sound that is used")
         return indexes
 
-    def _is_skipped(self, packet: "av.Packet[av.stream.Stream]", arrived_ns: int) -> bool:
+    def _is_skipped(self, packet: Packet, arrived_ns: int) -> bool:
         is_skipped = packet.stream.type == "video" and self._backlog.skips(packet.is_keyframe, arrived_ns)
         if is_skipped:
             self._drop("image", "behind")
         return is_skipped
 
-    def _take(self, packet: "av.Packet[av.stream.Stream]", arrived_ns: int) -> None:
+    def _take(self, packet: Packet, arrived_ns: int) -> None:
         for decoded in self._decode(packet):
             if isinstance(decoded, av.VideoFrame):
                 self._take_picture(decoded, arrived_ns)
@@ -140,7 +149,7 @@ class _Reception:
                 self._take_sound(decoded, arrived_ns)
         self._camera.drift_ppm = self._clock.drift_ppm
 
-    def _decode(self, packet: "av.Packet[av.stream.Stream]") -> list[object]:
+    def _decode(self, packet: Packet) -> list[object]:
         try:
             return list(packet.decode())
         except av.FFmpegError:
@@ -159,7 +168,8 @@ class _Reception:
             elif self._last_frame_ns:
                 self._drop("image", "no_time")
                 return
-            # else it is the first picture of an RTSP stream, to which FFmpeg gives no time
+            # without a time it is the first picture of an RTSP stream, to which FFmpeg gives none
+
             # the offset may fall, but a picture is never older than the one before it
             captured_ns = self._last_frame_ns = max(captured_ns, self._last_frame_ns)
             self._backlog.observe(arrived_ns - captured_ns, arrived_ns)

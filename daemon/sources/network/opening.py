@@ -23,8 +23,8 @@ FIRST_PICTURE_S = 20.0
 # Opens with the first picture. Without these, FFmpeg guesses the frame rate and the first times from many pictures.
 QUICK_START = {"fpsprobesize": "0", "analyzeduration": "200000", "max_ts_probe": "0"}
 
-# Times from RTP are unwrapped already. FFmpeg would take a clock that is set back for a wrap, after which the times
-# of picture and sound differ by hours, because the two wrap at different times.
+# Times from RTP are unwrapped already. FFmpeg would take a clock that is set back for a wrap. Picture and sound wrap at
+# different times, so their times would then differ by hours.
 RTSP = {**QUICK_START, "correct_ts_overflow": "0"}
 HTTP = {**QUICK_START, "probesize": "32768"}
 
