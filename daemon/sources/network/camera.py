@@ -85,6 +85,8 @@ class _Reception:
         self._sound_offset_ns = 0
         self.has_delivered = False
         self._backlog = Backlog()
+        # what comes before the first key picture refers to one that was never received
+        self._has_key = False
 
     def receive(self, stop: Event) -> None:
         """Deliver pictures and sound until stopped. Raises SourceError when the stream stalls or ends."""
@@ -127,6 +129,7 @@ class _Reception:
         return indexes
 
     def _is_skipped(self, packet: "av.Packet[av.stream.Stream]", arrived_ns: int) -> bool:
+        self._has_key |= packet.stream.type == "video" and packet.is_keyframe
         is_skipped = packet.stream.type == "video" and self._backlog.skips(packet.is_keyframe, arrived_ns)
         if is_skipped:
             self._drop("image", "behind")
@@ -144,12 +147,16 @@ class _Reception:
         try:
             return list(packet.decode())
         except av.FFmpegError:
-            self._drop("image" if packet.stream.type == "video" else "audio", "corrupt")
+            if packet.stream.type != "video":
+                self._drop("audio", "corrupt")
+            elif self._has_key:
+                self._drop("image", "corrupt")
             return []
 
     def _take_picture(self, picture: av.VideoFrame, arrived_ns: int) -> None:
         if picture.is_corrupt:
-            self._drop("image", "corrupt")
+            if self._has_key:
+                self._drop("image", "corrupt")
             return
         captured_ns = arrived_ns
         if self._has_time:

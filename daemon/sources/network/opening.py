@@ -80,6 +80,7 @@ class StreamOpener:
         is_rtsp = urlsplit(url).scheme.startswith("rtsp")
         # the first one is tried first
         self._transports = deque[Transport | None](transports if is_rtsp else [None])
+        self._refused: set[str] = set()
         self._answer_s = answer_s
         self._picture_s = max(answer_s, picture_s)
 
@@ -91,7 +92,7 @@ class StreamOpener:
                 return self._open(self._transports[0])
             except _TransportRefusedError as error:
                 refusal = error
-                log.info("%s: does not accept %s", self._label, self._name)
+                self._report_refusal()
                 self._transports.rotate(-1)
         names = " and ".join(str(transport).upper() for transport in self._transports)
         hint = "" if len(self._transports) > 1 else "; camera.transport: auto tries the other transport too"
@@ -105,6 +106,12 @@ class StreamOpener:
             advice = f"check that a firewall lets UDP from the camera pass; {advice}"
             self._transports.rotate(-1)
         return SourceError(f"{self._label}: nothing came{over} in {waited_s:g} s; {advice}")
+
+    def _report_refusal(self) -> None:
+        """Log once that a transport is refused, if another one is tried. The camera may be opened again for days."""
+        if self._name not in self._refused and len(self._transports) > 1:
+            log.info("%s: does not accept %s", self._label, self._name)
+            self._refused.add(self._name)
 
     @property
     def _name(self) -> str:
