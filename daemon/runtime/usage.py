@@ -85,7 +85,7 @@ def use_between(before: Snapshot, after: Snapshot) -> Use:
     duration_ns = max(1, after.at_ns - before.at_ns)
     lost, unused = (sum(counts[reason] for reason in reasons) for reasons in (BEFORE_CAPTURE, AFTER_CAPTURE))
     encoded = after.encoded - before.encoded
-    # what `fps` leaves out came undamaged, so it counts beside what was lost on the way
+    # what `fps` leaves out has come, so it counts beside what was lost on the way
     offered = after.captured - before.captured + lost + after.left_out - before.left_out
     prepared = max(encoded + counts["busy"] + counts["encoder_failed"], unused)
     shares = {reason: counts[reason] / max(1, offered) for reason in BEFORE_CAPTURE}

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from daemon.core.timing import NS_PER_S
 from daemon.sources.hls.segment import SegmentDecoder
 from daemon.sources.picture import PicturePreparation
 from tests.helpers.hls import FPS, TONE_HZ, Content, Fault, HlsServer, content, number_of
+from tests.helpers.ts_camera import ts_parts
 from tests.sources.hls_player import RATE_HZ, Played, pictures, supervised, wait_until
 
 # of a content of the default
@@ -42,6 +44,17 @@ def test_fps_leaves_out_pictures_and_counts_them() -> None:
     decoder.close()
     assert len(frames) == 4 * SEGMENT_PICTURES // 5
     assert counters["image"].left_out == 4 * SEGMENT_PICTURES - len(frames)
+
+
+def test_pictures_before_the_first_key_picture_are_not_damaged() -> None:
+    counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
+    decoder = SegmentDecoder(counters, PicturePreparation(PictureConfig()), None, 0, None)
+    parts = ts_parts(60, Fraction(10), 30)
+    frames = [item for part in (parts[5:20], parts[20:40], parts[40:]) for item in decoder.items(b"".join(part), 0)]
+    frames += decoder.finish()
+    decoder.close()
+    assert len(frames) == 30
+    assert not counters["image"].dropped
 
 
 @pytest.mark.alone
