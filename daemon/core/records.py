@@ -225,13 +225,15 @@ class Event:
 class Counters:
     """Counts for one modality, source or link, published in `health`; each number is written by one thread only.
 
-    `put_off_ns` is not published: by how much a file's schedule was put off, because the file is read too slowly.
+    Two are not published. `put_off_ns`: by how much a file's schedule was put off, because the file is read too slowly.
+    `left_out`: pictures that the setting `fps` leaves out.
     """
 
     captured: int = 0
     encoded: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     put_off_ns: int = 0
+    left_out: int = 0
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count dropped inputs by reason."""

@@ -202,9 +202,11 @@ class Liveness:
         """Return what to set if a camera may only be slow: a single picture has come since it was opened."""
         if modality != "image" or self._pictures != 1:
             return ""
-        if self._earlier_ns is None:
+        # two openings soon after each other do not show how often it sends
+        between_ns = self._last_ns[modality] - self._earlier_ns if self._earlier_ns is not None else 0
+        if self._expectation is None or between_ns < self._expectation.stall_after_ns:
             return "; if it sends fewer, set stall_after_s to three times the seconds between two pictures"
-        seconds = (self._last_ns[modality] - self._earlier_ns) / NS_PER_S
+        seconds = between_ns / NS_PER_S
         return (
             f"; if it sends one every {seconds:.0f} s, set stall_after_s to {min(math.ceil(3 * seconds), MAX_STALL_S)}"
         )

@@ -57,6 +57,7 @@ class Snapshot:
     captured: int = 0
     encoded: int = 0
     put_off_ns: int = 0
+    left_out: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -83,7 +84,8 @@ def use_between(before: Snapshot, after: Snapshot) -> Use:
     duration_ns = max(1, after.at_ns - before.at_ns)
     lost, unused = (sum(counts[reason] for reason in reasons) for reasons in (BEFORE_CAPTURE, AFTER_CAPTURE))
     encoded = after.encoded - before.encoded
-    offered = after.captured - before.captured + lost
+    # what `fps` leaves out has come, so it counts beside what was lost on the way
+    offered = after.captured - before.captured + lost + after.left_out - before.left_out
     prepared = max(encoded + counts["busy"] + counts["encoder_failed"], unused)
     shares = {reason: counts[reason] / max(1, offered) for reason in BEFORE_CAPTURE}
     shares |= {reason: counts[reason] / max(1, prepared) for reason in AFTER_CAPTURE}
@@ -121,7 +123,14 @@ class UsageJudge:
 
         `is_short` returns whether the daemon lacks processor time now. It is called only if it matters.
         """
-        now = Snapshot(now_ns, counters.captured, counters.encoded, counters.put_off_ns, dict(counters.dropped))
+        now = Snapshot(
+            now_ns,
+            counters.captured,
+            counters.encoded,
+            counters.put_off_ns,
+            counters.left_out,
+            dict(counters.dropped),
+        )
         suspended_ns, self._last_ns = now_ns - self._last_ns - MAX_LOOK_GAP_NS, now_ns
         if self._before is None or suspended_ns > 0:
             self._begin(now)

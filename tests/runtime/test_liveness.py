@@ -86,6 +86,17 @@ def test_a_stalled_camera_with_one_picture_each_time_is_told_what_to_set() -> No
     assert reasons == [f"no picture for 3 s{SLOW}", advice, advice]
 
 
+def test_two_openings_soon_after_each_other_do_not_tell_how_often_a_camera_sends() -> None:
+    source = watched()
+    source.on_opening(at(0))
+    source.on_delivery("image", None, at(1))
+    source.on_return("the stream has ended", at(1.1))
+    source.on_opening(at(1.2))
+    source.on_delivery("image", None, at(1.3))
+    assert source.check(at(4.3))
+    assert source.status.reason == f"no picture for 3 s{SLOW}"
+
+
 def test_a_source_that_reports_its_stall_before_the_check_has_stalled() -> None:
     source = watched()
     source.on_delivery("image", None, at(1))

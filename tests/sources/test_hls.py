@@ -2,15 +2,21 @@
 
 import threading
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
+from daemon.config.streams import PictureConfig
 from daemon.core.errors import SourceError
+from daemon.core.records import MODALITIES, Counters, Modality
 from daemon.core.timing import NS_PER_S
+from daemon.sources.hls.segment import SegmentDecoder
+from daemon.sources.picture import PicturePreparation
 from tests.helpers.hls import FPS, TONE_HZ, Content, Fault, HlsServer, content, number_of
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.recorded import RATE_HZ
+from tests.helpers.ts_camera import ts_parts
 from tests.sources.hls_player import Played, pictures, supervised
 
 # of a content of the default
@@ -30,6 +36,27 @@ def test_segments_are_one_stream_without_gap(kind: str) -> None:
     assert spectrum.argmax() * RATE_HZ / len(samples) == pytest.approx(TONE_HZ, abs=3)
     assert not played.counters["image"].dropped
     assert not played.counters["audio"].dropped
+
+
+def test_fps_leaves_out_pictures_and_counts_them() -> None:
+    counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
+    decoder = SegmentDecoder(counters, PicturePreparation(PictureConfig()), None, 0, fps=FPS / 5)
+    frames = [item for data in content(segments=4).segments for item in decoder.items(data, 0)]
+    frames += decoder.finish()
+    decoder.close()
+    assert len(frames) == 4 * SEGMENT_PICTURES // 5
+    assert counters["image"].left_out == 4 * SEGMENT_PICTURES - len(frames)
+
+
+def test_pictures_before_the_first_key_picture_are_not_damaged() -> None:
+    counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
+    decoder = SegmentDecoder(counters, PicturePreparation(PictureConfig()), None, 0, None)
+    parts = ts_parts(60, Fraction(10), 30)
+    frames = [item for part in (parts[5:20], parts[20:40], parts[40:]) for item in decoder.items(b"".join(part), 0)]
+    frames += decoder.finish()
+    decoder.close()
+    assert len(frames) == 30
+    assert not counters["image"].dropped
 
 
 @pytest.mark.alone

@@ -60,6 +60,16 @@ def test_a_picture_that_is_cut_off_is_never_returned_and_the_next_one_is(
     assert corrupt >= 1
 
 
+@pytest.mark.parametrize("number", [number for number, each in enumerate(PICTURES) if len(each) < 5000])
+def test_wherever_a_picture_is_cut_off_small_pictures_after_it_are_found(number: int) -> None:
+    picture = PICTURES[number]
+    # the length of a segment that is cut off is read from the boundary: 0d0a, larger than all that follows
+    before, after = jpeg(10, size=(8, 8)), jpeg(11, size=(8, 8))
+    for end in range(len(START), len(picture) - 1):
+        pictures, corrupt = split(part(before) + part(picture[:end]) + part(after), [1460])
+        assert (pictures, corrupt) == ([before, after], 1), end
+
+
 @given(st.binary(max_size=2000), st.lists(st.sampled_from([START, *PICTURES, b"\xff\xe1", b"\xff\xda"])), SIZES)
 def test_arbitrary_bytes_end_in_no_error_and_only_in_what_looks_like_a_picture(
     garbage: bytes, pieces: list[bytes], sizes: list[int]

@@ -128,6 +128,7 @@ def test_pictures_beyond_the_rate_are_not_decoded(fps: float | None) -> None:
         run = CameraRun(server.url(), fps=fps).pictures(2)
     assert run.shades == SHADES[:2]
     assert run.corrupt == (0 if fps else 10)
+    assert run.counters["image"].left_out == (10 if fps else 0)
 
 
 class Garbage:

@@ -65,6 +65,19 @@ def test_a_refused_transport_is_named(transport: str, accepted: tuple[str, ...],
         Watch(url, transport=transport).until(some)
 
 
+@pytest.mark.parametrize(("transport", "lines"), [("auto", 2), ("tcp", 0)])
+def test_a_refusal_is_logged_once_however_often_the_camera_is_opened(
+    transport: str, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    with PacketCamera(transports=()).serving() as url:
+        watch = Watch(url, transport=transport)
+        for _ in range(3):
+            with pytest.raises(SourceError, match="does not accept"):
+                watch.until(some)
+    assert sum("does not accept" in message for message in caplog.messages) == lines
+
+
 @pytest.mark.parametrize(
     ("transport", "message"),
     [
@@ -103,3 +116,4 @@ def test_pictures_come_within_one_distance_of_key_pictures(joins_at: int) -> Non
         watch = Watch(camera.url, sound=False).until(first)
     assert len(watch.frames) == 1
     assert camera.pictures < distance, "it begins with the first key picture, and does not wait for the second one"
+    assert not watch.counters["image"].dropped, "pictures without their key picture are not damaged"

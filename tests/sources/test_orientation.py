@@ -13,8 +13,9 @@ import pytest
 
 from daemon.config.streams import PictureConfig, Region
 from daemon.core.records import MODALITIES, Captured, Counters, Frame
-from daemon.sources.container import read_picture
+from daemon.sources.container import read_picture, to_frame
 from daemon.sources.files.replay import Recording, ReplaySource
+from daemon.sources.http.decoder import PictureDecoder
 from daemon.sources.orientation import UPRIGHT, orientation_of, rotation_matrix
 from daemon.sources.picture import PicturePreparation
 from tests.shared import SHARED, needs_shared
@@ -155,6 +156,16 @@ def test_a_picture_is_turned_as_its_exif_data_say(tmp_path: Path, orientation: i
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_a_replayed_jpeg_is_turned_as_its_exif_data_say(tmp_path: Path, orientation: int) -> None:
     (frame,) = frames(write_picture(tmp_path / "picture.jpg", orientation))
+    assert difference(grey(frame), seen(picture(), EXIF[orientation])) < 2
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_picture_that_came_over_http_is_turned_as_its_exif_data_say(
+    tmp_path: Path, orientation: int, suffix: str
+) -> None:
+    data = write_picture(tmp_path / f"picture{suffix}", orientation).read_bytes()
+    frame = to_frame(PictureDecoder().decode(data), 0)
     assert difference(grey(frame), seen(picture(), EXIF[orientation])) < 2
 
 

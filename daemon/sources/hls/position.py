@@ -111,11 +111,20 @@ class Position:
         if newest >= taken:
             self._behind_since_ns = None
             return False
+        if self._is_later_than_known(playlist.segments[-1]):
+            return True
         if newest < taken - STALE_SEGMENTS or any(_name(new) != _name(old) for new, old in pairs):
             return True
         if self._behind_since_ns is None:
             self._behind_since_ns = now_ns
         return now_ns - self._behind_since_ns > STALE_TARGETS * playlist.target_ns
+
+    def _is_later_than_known(self, segment: Segment) -> bool:
+        """Return whether a segment is dated after a known one, though its number is lower."""
+        known, _ = self._known[max(self._known)]
+        if segment.dated_ns is None or known.dated_ns is None:
+            return False
+        return segment.number < known.number and segment.dated_ns > known.dated_ns
 
     def _later(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
         """Return the segments of a server that has begun anew, without those dated before what was taken."""

@@ -123,6 +123,8 @@ class SegmentDecoder:
                 self._counters["image"].drop("no_time" if at_ns is None else "corrupt")
             elif self._rate.takes(at_ns):
                 yield at_ns, preparation.prepare(to_frame(picture, at_ns))
+            else:
+                self._counters["image"].left_out += 1
 
     def _blocks(self, sounds: Iterator[av.AudioFrame], cutter: BlockCutter) -> Iterator[Item]:
         for sound in sounds:
@@ -158,15 +160,17 @@ class SegmentDecoder:
     def _results(
         self, packet: "Packet | None", decoder: "_Decoder", kind: str, result: type[Decoded]
     ) -> Iterator[Decoded]:
+        if packet is not None:
+            decoder.has_key |= packet.is_keyframe
+            decoder.time_base = packet.time_base
         try:
             decoded = decoder.context.decode(packet)
         except av.FFmpegError:
-            self._counters[MODALITY[kind]].drop("corrupt")
+            if decoder.has_key:
+                self._counters[MODALITY[kind]].drop("corrupt")
             return
-        if packet is not None:
-            decoder.time_base = packet.time_base
         for item in decoded:
-            if isinstance(item, result):
+            if isinstance(item, result) and (decoder.has_key or not item.is_corrupt):
                 # the decoder does not say the unit of what it still holds at the end
                 item.time_base = item.time_base or decoder.time_base
                 yield item
@@ -197,12 +201,16 @@ class SegmentDecoder:
 
 @dataclass(slots=True, eq=False)
 class _Decoder:
-    """A decoder, what it was made for, the container that owns it, and the unit of its times."""
+    """A decoder, what it was made for, the container that owns it, and the unit of its times.
+
+    `has_key`: a key picture has come. What comes before it refers to one that was never received.
+    """
 
     made_for: tuple[str, bytes | None]
     context: "av.VideoCodecContext | av.AudioCodecContext"
     owner: InputContainer
     time_base: Fraction | None = None
+    has_key: bool = False
 
 
 def _opened(data: bytes) -> InputContainer:

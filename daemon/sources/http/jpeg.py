@@ -10,6 +10,7 @@ START = b"\xff\xd8\xff"
 
 # A picture that follows the header of a part. It never stands inside a segment of another picture.
 PART = re.compile(rb"\r?\n\r?\n(?=\xff\xd8\xff)")
+PART_BYTES = len(b"\r\n\r\n" + START)
 
 # In compressed data 00 follows FF, but for restart markers and fill bytes.
 MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -43,6 +44,8 @@ class JpegSplitter:
         self._has_scan = False
         # everything before is parsed
         self._position = 0
+        # up to here the segment at `_position` contains no other picture
+        self._searched = 0
 
     @property
     def buffered_bytes(self) -> int:
@@ -77,6 +80,7 @@ class JpegSplitter:
         self._is_inside = start >= 0
         self._in_scan = self._has_scan = False
         self._position = 2
+        self._searched = 0
         # the last two bytes may begin a picture
         del self._buffer[: start if self._is_inside else max(0, len(self._buffer) - 2)]
         return self._is_inside
@@ -114,18 +118,21 @@ class JpegSplitter:
             return False
         length = int.from_bytes(buffer[at + 2 : at + 4], "big")
         end = at + 2 + length
-        # the two bytes after the segment belong to the picture too
-        if len(buffer) < end + 2:
-            return False
         if length < 2:
             self._abandon(at + 2)
-        elif part := PART.search(buffer, at + SEGMENT_HEADER_BYTES, end + 2):
-            # the picture was cut off in this segment, and another one follows
+            return True
+        # A picture that was cut off may announce a segment that reaches over the next pictures. So the whole segment is
+        # not waited for. The two bytes after it belong to the picture too.
+        begin = max(at + SEGMENT_HEADER_BYTES, self._searched - PART_BYTES)
+        if part := PART.search(buffer, begin, end + 2):
             self._abandon(part.end())
-        else:
-            self._position = end
-            self._in_scan = marker == SOS
-            self._has_scan |= self._in_scan
+            return True
+        self._searched = min(len(buffer), end + 2)
+        if len(buffer) < end + 2:
+            return False
+        self._position = end
+        self._in_scan = marker == SOS
+        self._has_scan |= self._in_scan
         return True
 
     def _complete(self, end: int, pictures: list[bytes]) -> None:

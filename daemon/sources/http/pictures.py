@@ -37,10 +37,11 @@ class HttpPictures:
         is_single = content == "jpeg" and response.length is not None and response.length <= MAX_PICTURE_BYTES
         rate = FrameRate(self._fps)
         for number, (data, arrived_ns) in enumerate(self._jpegs(response, head)):
-            # a picture beyond the rate costs no decoding
-            if (number and is_single) or not rate.takes(arrived_ns):
+            if number and is_single:
                 continue
-            if frame := self._decode(data, arrived_ns):
+            if not rate.takes(arrived_ns):
+                self._counters["image"].left_out += 1  # it costs no decoding
+            elif frame := self._decode(data, arrived_ns):
                 yield frame
 
     def _jpegs(self, response: HttpResponse, head: bytes) -> Iterator[tuple[bytes, int]]:

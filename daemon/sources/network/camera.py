@@ -94,6 +94,8 @@ class _Reception:
         self._sound_offset_ns = 0
         self.has_delivered = False
         self._backlog = Backlog()
+        # what comes before the first key picture refers to one that was never received
+        self._has_key = False
 
     def receive(self, stop: Event) -> None:
         """Deliver pictures and sound until stopped. Raises SourceError when the stream stalls or ends."""
@@ -136,6 +138,7 @@ class _Reception:
         return indexes
 
     def _is_skipped(self, packet: Packet, arrived_ns: int) -> bool:
+        self._has_key |= packet.stream.type == "video" and packet.is_keyframe
         is_skipped = packet.stream.type == "video" and self._backlog.skips(packet.is_keyframe, arrived_ns)
         if is_skipped:
             self._drop("image", "behind")
@@ -153,12 +156,16 @@ class _Reception:
         try:
             return list(packet.decode())
         except av.FFmpegError:
-            self._drop("image" if packet.stream.type == "video" else "audio", "corrupt")
+            if packet.stream.type != "video":
+                self._drop("audio", "corrupt")
+            elif self._has_key:
+                self._drop("image", "corrupt")
             return []
 
     def _take_picture(self, picture: av.VideoFrame, arrived_ns: int) -> None:
         if picture.is_corrupt:
-            self._drop("image", "corrupt")
+            if self._has_key:
+                self._drop("image", "corrupt")
             return
         captured_ns = arrived_ns
         if self._has_time:
@@ -174,7 +181,9 @@ class _Reception:
             captured_ns = self._last_frame_ns = max(captured_ns, self._last_frame_ns)
             self._backlog.observe(arrived_ns - captured_ns, arrived_ns)
         preparation = self._camera.picture
-        if preparation and self._rate.takes(captured_ns):
+        if preparation and not self._rate.takes(captured_ns):
+            self._camera.counters["image"].left_out += 1
+        elif preparation:
             self.has_delivered = True
             self._deliver(preparation.prepare(to_frame(picture, captured_ns)))
 

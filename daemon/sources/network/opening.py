@@ -83,6 +83,7 @@ class StreamOpener:
         # the first one is tried first
         self._transports = deque[Transport | None](transports if is_rtsp else [None])
         self._transport = self._transports[0]
+        self._reported: set[str] = set()
         self._answer_s = answer_s
         self._picture_s = max(answer_s, picture_s)
 
@@ -94,7 +95,7 @@ class StreamOpener:
             try:
                 container = self._open(transport)
             except _TransportRefusedError as refusal:
-                log.info("%s: does not accept %s: %s", self._label, self._name, refusal)
+                self._report(refusal)
                 refusals.append(refusal)
                 continue
             # after a lost connection the first transport is tried first again
@@ -118,6 +119,12 @@ class StreamOpener:
         names = " and ".join(str(transport).upper() for transport in self._transports)
         hint = "" if len(self._transports) > 1 else "; camera.transport: auto tries the other transport too"
         return SourceError(f"{self._label}: does not accept {names}: {refusal}{hint}")
+
+    def _report(self, refusal: "_TransportRefusedError") -> None:
+        """Log once that a transport is refused, if another one is tried. The camera may be opened again for days."""
+        if refusal.is_clear and self._name not in self._reported and len(self._transports) > 1:
+            log.info("%s: does not accept %s: %s", self._label, self._name, refusal)
+            self._reported.add(self._name)
 
     @property
     def _name(self) -> str:
