@@ -225,12 +225,14 @@ class Event:
 class Counters:
     """Counts for one modality, source or link, published in `health`; each number is written by one thread only.
 
-    `put_off_ns` is not published: by how much a file's schedule was put off, because the file is read too slowly.
+    Two are not published. `left_out` counts decoded pictures that a source leaves out because of `fps`.
+    `put_off_ns` is by how much a file's schedule was put off, because the file is read too slowly.
     """
 
     captured: int = 0
     encoded: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    left_out: int = 0
     put_off_ns: int = 0
 
     def drop(self, reason: str, count: int = 1) -> None:

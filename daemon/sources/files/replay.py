@@ -180,6 +180,8 @@ class _Reader:
             at_ns -= file.start_ns
             if rate.takes(at_ns):
                 yield at_ns, IMAGE, picture.prepare(to_frame(decoded, at_ns))
+            else:
+                self._counters["image"].left_out += 1
 
     def _blocks(self, file: FilePackets, audio: av.AudioStream, sample_rate_hz: int) -> Iterator[TimedItem]:
         cutter = BlockCutter(sample_rate_hz)

@@ -124,6 +124,8 @@ class SegmentDecoder:
                 self._counters["image"].drop("no_time" if at_ns is None else "corrupt")
             elif self._rate.takes(at_ns):
                 yield at_ns, preparation.prepare(to_frame(picture, at_ns))
+            else:
+                self._counters["image"].left_out += 1
 
     def _blocks(self, sounds: Iterator[av.AudioFrame], cutter: BlockCutter) -> Iterator[Item]:
         for sound in sounds:

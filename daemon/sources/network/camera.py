@@ -164,7 +164,9 @@ class _Reception:
             captured_ns = self._last_frame_ns = max(captured_ns, self._last_frame_ns)
             self._backlog.observe(arrived_ns - captured_ns, arrived_ns)
         preparation = self._camera.picture
-        if preparation and self._rate.takes(captured_ns):
+        if not self._rate.takes(captured_ns):
+            self._camera.counters["image"].left_out += 1
+        elif preparation:
             self.has_delivered = True
             self._deliver(preparation.prepare(to_frame(picture, captured_ns)))
 
