@@ -19,8 +19,8 @@ QUICK = 0.05
 # Fewer dropped inputs prove nothing.
 MIN_DROPPED = 3
 
-# A complaint that comes back within this time stays twice as long, up to this time. So a load that comes and goes is told
-# a few times an hour.
+# A complaint that comes back within this time stays twice as long, up to this time. So a load that comes and goes is
+# told a few times an hour.
 COMES_BACK_NS = 60 * NS_PER_S
 
 # Looks come several times in this time. After a longer pause the program was suspended.
