@@ -186,7 +186,7 @@ def _interleaved(sound: av.AudioFrame) -> av.AudioFrame:
 def _orientation(picture: av.VideoFrame) -> Orientation:
     """Return the orientation that the file or the stream states for the picture."""
     try:
-        # `picture.side_data` would be held by the picture, and hold it: only the garbage collector would free its memory
+        # `picture.side_data` would hold the picture and be held by it, and only the garbage collector would free both
         matrix = SideDataContainer(picture).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # PyAV's stub lacks it
     except ValueError:
         # PyAV knows no side data of this kind, such as EXIF, and shows none then. The angle lacks only the mirror

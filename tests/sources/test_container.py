@@ -15,25 +15,18 @@ from daemon.sources.picture import PicturePreparation
 CLIP_FRAMES = 60
 
 
-class Picture(av.VideoFrame):
-    """A picture that counts its conversions."""
-
-    converted = 0
-
-    def to_ndarray(self, format: str) -> np.ndarray:  # noqa: A002
-        assert format == "bgr24"
-        self.converted += 1
-        return np.full((48, 64, 3), 9, np.uint8)
-
-
 def test_an_unused_frame_is_not_converted() -> None:
-    picture = Picture(64, 48, "gray")
+    picture = av.VideoFrame(64, 48, "gray")
+    picture.planes[0].update(bytes(64 * 48))
     masked = PicturePreparation(PictureConfig(rotate=90, masks=[[[0, 0], [1, 0], [0, 1]]]))
     frame = masked.prepare(moved(to_frame(picture, 7), 5))
-    assert (frame.captured_ns, picture.converted) == (12, 0)
+    assert frame.captured_ns == 12
+    picture.planes[0].update(bytes([9]) * 64 * 48)
     assert frame.size == (48, 64)
     assert [plane.shape for plane in frame.planes] == [(64, 48, 3)]
-    assert picture.converted == 1
+    assert frame.planes[0].max() == 9, "the picture is converted when its planes are used"
+    picture.planes[0].update(bytes(64 * 48))
+    assert frame.planes[0].max() == 9, "and only then"
 
 
 def write(path: Path, pixel_format: str) -> None:
