@@ -232,8 +232,8 @@ class Counters:
     captured: int = 0
     encoded: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
-    put_off_ns: int = 0
     left_out: int = 0
+    put_off_ns: int = 0
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count dropped inputs by reason."""

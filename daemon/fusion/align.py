@@ -43,11 +43,13 @@ class Latest:
 class Alignment:
     """The state of one stream.
 
-    `latest` has the modalities that are not missed. `time_ns` is the time of the next moment.
-    `made_ns` is when the last moment was made. `pending` says that a moment is due.
+    `latest` has the modalities that are not missed. `newest_ns` has the end of the newest embedding of each modality,
+    missed or not. `time_ns` is the time of the next moment. `made_ns` is when the last moment was made. `pending` says
+    that a moment is due.
     """
 
     latest: Mapping[Modality, Latest] = field(default_factory=dict)
+    newest_ns: Mapping[Modality, int] = field(default_factory=dict)
     time_ns: int = 0
     made_ns: int | None = None
     pending: bool = False
@@ -59,22 +61,22 @@ def deliver(
     """Take an embedding at `now_ns`. Return the new state, the moments made, and whether the embedding was in time.
 
     A late embedding is dropped. It is late if its input was too old when it was queued, or if it has waited for longer
-    than LONGEST_WAIT_NS. One that is older than the latest of its modality is late too.
+    than LONGEST_WAIT_NS. One that is older than another of its modality before it is late too.
     """
     state, moments = advance(state, now_ns, settings)
-    newest = state.latest.get(embedding.modality)
     waited_ns = 0 if embedding.taken_ns is None else now_ns - embedding.taken_ns
     age_ns, max_age_ns = max(now_ns, state.time_ns) - embedding.end_ns, settings.max_age_ns[embedding.modality]
     is_late = age_ns - waited_ns > max_age_ns or waited_ns > LONGEST_WAIT_NS
-    if is_late or (newest is not None and embedding.end_ns < newest.embedding.end_ns):
+    if is_late or embedding.end_ns < state.newest_ns.get(embedding.modality, embedding.end_ns):
         return state, moments, False
     time_ns = embedding.end_ns
     if age_ns > max_age_ns:
         embedding = replace(embedding, late_ns=age_ns)
         # a sense that was missed meanwhile was absent, and no later embedding changes that
-        time_ns = time_ns if newest else now_ns
+        time_ns = time_ns if embedding.modality in state.latest else now_ns
     latest = {**state.latest, embedding.modality: _latest(embedding, now_ns, waited_ns, max_age_ns)}
-    state = Alignment(latest, max(state.time_ns, time_ns), state.made_ns, pending=True)
+    newest_ns = {**state.newest_ns, embedding.modality: embedding.end_ns}
+    state = Alignment(latest, newest_ns, max(state.time_ns, time_ns), state.made_ns, pending=True)
     state, made = _step(state, now_ns, settings)
     return state, moments + made, True
 
@@ -112,14 +114,14 @@ def _step(state: Alignment, at_ns: int, settings: AlignmentSettings) -> tuple[Al
     missed_ns = [latest.missed_ns for latest in state.latest.values() if latest.missed_ns <= at_ns]
     if missed_ns:
         rest = {modality: latest for modality, latest in state.latest.items() if latest.missed_ns > at_ns}
-        state = Alignment(rest, max(state.time_ns, *missed_ns), state.made_ns, pending=True)
+        state = replace(state, latest=rest, time_ns=max(state.time_ns, *missed_ns), pending=True)
     if not state.pending or at_ns < _allowed_ns(state, settings):
         return state, []
     present = {m: each.embedding for m, each in state.latest.items() if each.is_new or each.expires_ns > at_ns}
     if state.latest and not present:  # a slow encoder is at work: an empty moment would end the events
         return replace(state, pending=False), []
     used = {m: replace(each, is_new=False) if each.is_new else each for m, each in state.latest.items()}
-    return Alignment(used, state.time_ns, at_ns, pending=False), [Moment(state.time_ns, present)]
+    return Alignment(used, state.newest_ns, state.time_ns, at_ns, pending=False), [Moment(state.time_ns, present)]
 
 
 def _allowed_ns(state: Alignment, settings: AlignmentSettings) -> int:

@@ -19,6 +19,10 @@ QUICK = 0.05
 # Fewer dropped inputs prove nothing.
 MIN_DROPPED = 3
 
+# A complaint that comes back within this time stays twice as long, up to this time. So a load that comes and goes is
+# told a few times an hour.
+COMES_BACK_NS = 60 * NS_PER_S
+
 # Looks come several times in this time. After a longer pause the program was suspended.
 MAX_LOOK_GAP_NS = NS_PER_S
 
@@ -57,13 +61,13 @@ class Snapshot:
     captured: int = 0
     encoded: int = 0
     put_off_ns: int = 0
-    left_out: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What became of one sense in a time: the share that was dropped, the main reason, and the encoder's rate.
+    """What became of one sense in a time: the share that was dropped, the main reason, and the rate that was used.
 
     `put_off` is the share of the time by which a file's schedule was put off.
     """
@@ -71,12 +75,21 @@ class Use:
     dropped: float
     count: int
     reason: str | None
-    encoded_hz: float
+    used_hz: float
     put_off: float
 
 
+def _snapshot(counters: Counters, at_ns: int) -> Snapshot:
+    return Snapshot(
+        at_ns, counters.captured, counters.encoded, counters.put_off_ns, dict(counters.dropped), counters.left_out
+    )
+
+
 def use_between(before: Snapshot, after: Snapshot) -> Use:
-    """Return what became of a sense between two snapshots. Sound is captured in blocks and encoded in patches."""
+    """Return what became of a sense between two snapshots. Sound is captured in blocks and encoded in patches.
+
+    What is dropped before it is captured is dropped before `fps` applies. So it is compared with all pictures.
+    """
     counts = {
         reason: after.dropped.get(reason, 0) - before.dropped.get(reason, 0)
         for reason in (*BEFORE_CAPTURE, *AFTER_CAPTURE)
@@ -95,7 +108,7 @@ def use_between(before: Snapshot, after: Snapshot) -> Use:
         dropped=1 - used,
         count=lost + unused,
         reason=max(shares, key=shares.__getitem__) if lost + unused else None,
-        encoded_hz=encoded * NS_PER_S / duration_ns,
+        used_hz=max(0, encoded - counts["late"] - counts["fusion_failed"]) * NS_PER_S / duration_ns,
         put_off=min(1.0, put_off_ns / duration_ns),
     )
 
@@ -103,7 +116,8 @@ def use_between(before: Snapshot, after: Snapshot) -> Use:
 class UsageJudge:
     """Judges one sense of one source. Used by one thread, which looks several times a second.
 
-    A complaint begins when more than half has been dropped for `window_ns`. It stays until less is dropped for as long.
+    A complaint begins when more than half has been dropped for `window_ns`. It stays until less is dropped for as long,
+    or for longer when it comes back.
     Its share is that of its first window, so that its text does not change with every look.
     """
 
@@ -112,9 +126,15 @@ class UsageJudge:
         self._modality = modality
         self._window_ns = window_ns
         self._has_fps = has_fps
+        # where the judged time begins, and the latest look
         self._before: Snapshot | None = None
-        self._last_ns = 0
+        self._last: Snapshot | None = None
+        self._longest_pause_ns = 0
         self._looks = self._short_looks = 0
+        # how long it must be used well until the complaint ends, since when it is, and when the latest one ended
+        self._stays_ns = window_ns
+        self._used_since_ns: int | None = None
+        self._ended_ns: int | None = None
         self._reason: str | None = None
         self._complaint: Complaint | None = None
 
@@ -123,39 +143,54 @@ class UsageJudge:
 
         `is_short` returns whether the daemon lacks processor time now. It is called only if it matters.
         """
-        now = Snapshot(
-            now_ns,
-            counters.captured,
-            counters.encoded,
-            counters.put_off_ns,
-            counters.left_out,
-            dict(counters.dropped),
-        )
-        suspended_ns, self._last_ns = now_ns - self._last_ns - MAX_LOOK_GAP_NS, now_ns
-        if self._before is None or suspended_ns > 0:
+        last, now = self._last, _snapshot(counters, now_ns)
+        self._last = now
+        if self._before is None or last is None or now_ns - last.at_ns > MAX_LOOK_GAP_NS:
             self._begin(now)
             return self._complaint
         use = use_between(self._before, now)
         self._looks += 1
         self._short_looks += use.reason in ("late", "behind") and is_short()
-        is_complete = now_ns - self._before.at_ns >= self._window_ns
+        self._longest_pause_ns = max(self._longest_pause_ns, now.put_off_ns - last.put_off_ns)
+        judged_ns = now_ns - self._before.at_ns
+        is_complete = judged_ns >= self._window_ns
+        # a single pause, as of a slow disk, shows no overload
+        is_slow = now.put_off_ns - self._before.put_off_ns - self._longest_pause_ns > SLOW * judged_ns
+        is_bad = use.dropped > UNUSED or is_slow
         if self._complaint is None:
-            is_bad = use.dropped > UNUSED or use.put_off > SLOW
-            if is_bad and is_complete and (use.count >= MIN_DROPPED or use.put_off > SLOW):
+            if is_bad and is_complete and (use.count >= MIN_DROPPED or is_slow):
+                self._set_stay(now_ns)
                 self._complain(use)
-            if not is_bad or self._complaint is not None:
+            # a pause may be the first of many, so the time in which it is judged goes on
+            if self._complaint is not None or not (is_bad or use.put_off > SLOW):
                 self._begin(now)
         elif is_complete:
             if use.dropped < USED and use.put_off < QUICK:
-                self._complaint = self._reason = None
-            elif use.dropped > UNUSED and self._reported_reason(use) != self._reason:
+                self._note_used(self._before.at_ns, now_ns)
+            else:
+                self._used_since_ns = None
+            if is_bad and self._reported_reason(use) != self._reason and (use.dropped > UNUSED or use.dropped < USED):
                 self._complain(use)
             self._begin(now)
         return self._complaint
 
+    def _set_stay(self, now_ns: int) -> None:
+        """Decide how long the complaint that begins now stays."""
+        if self._ended_ns is not None and now_ns - self._ended_ns < COMES_BACK_NS:
+            self._stays_ns = max(self._window_ns, min(2 * self._stays_ns, COMES_BACK_NS))
+        else:
+            self._stays_ns = self._window_ns
+
+    def _note_used(self, since_ns: int, now_ns: int) -> None:
+        """Note that the sense was used well since then, and end the complaint once that lasts long enough."""
+        self._used_since_ns = since_ns if self._used_since_ns is None else self._used_since_ns
+        if now_ns - self._used_since_ns >= self._stays_ns:
+            self._complaint = self._reason = self._used_since_ns = None
+            self._ended_ns = now_ns
+
     def _begin(self, now: Snapshot) -> None:
         self._before = now
-        self._looks = self._short_looks = 0
+        self._looks = self._short_looks = self._longest_pause_ns = 0
 
     def _reported_reason(self, use: Use) -> str | None:
         """Return the reason to report, which does not change to and fro. None: a file is played too slowly.
@@ -179,14 +214,14 @@ class UsageJudge:
             self._complaint = Complaint(text, reopens=False)
             return
         words = PICTURES if self._modality == "image" else SOUND
-        words = words | {"advice": self._advice(use.encoded_hz), "camera": CAMERA}
+        words = words | {"advice": self._advice(use.used_hz), "camera": CAMERA}
         text = REASONS[self._reason].format(**words)
         self._complaint = Complaint(f"{round(100 * use.dropped)} % of {words['subject']} {text}", reopens=False)
 
-    def _advice(self, encoded_hz: float) -> str:
+    def _advice(self, used_hz: float) -> str:
         gate = "motion" if self._modality == "image" else "sound"
         other = f"use gates.{gate}, an accelerator or a smaller model"
-        if not self._has_fps or encoded_hz == 0:
+        if not self._has_fps or used_hz == 0:
             return other
-        fps = f"{math.floor(encoded_hz)}" if encoded_hz >= 1 else f"{encoded_hz:.1g}"
+        fps = f"{math.floor(used_hz)}" if used_hz >= 1 else f"{used_hz:.1g}"
         return f"set camera.fps to {fps} or less, or {other}"

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import soxr
 from av.container import InputContainer
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import SideData, SideDataContainer
 
 from daemon.core.errors import InputError, SourceError
 from daemon.core.records import Array, Colours, Deferred, Frame, Plane
@@ -181,7 +181,8 @@ def _interleaved(sound: av.AudioFrame) -> av.AudioFrame:
 def _orientation(picture: av.VideoFrame) -> Orientation:
     """Return the orientation that the file or the stream states for the picture."""
     try:
-        matrix = picture.side_data.get("DISPLAYMATRIX")
+        # `picture.side_data` would hold the picture and be held by it, and only the garbage collector would free both
+        matrix = SideDataContainer(picture).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # PyAV's stub lacks it
     except ValueError:
         # PyAV knows no side data of this kind, such as EXIF, and shows none then. The angle lacks only the mirror
         return orientation_of(rotation_matrix(-picture.rotation))

@@ -189,6 +189,13 @@ def test_another_sense_that_ends_does_not_end_the_events_of_a_slow_one() -> None
     assert [time for time, ages in told(moments) if not ages] == [pytest.approx(1700 + 700 + 100, abs=0.01)]
 
 
+def test_an_embedding_that_was_overtaken_is_dropped_although_the_newer_one_is_missed() -> None:
+    state, _, _ = deliver(Alignment(), encoded(2000, 2000), 2010 * MS, SETTINGS)
+    state, _ = advance(state, 9000 * MS, SETTINGS)
+    after, moments, in_time = deliver(state, encoded(1000, 1000), 9000 * MS, SETTINGS)
+    assert (after, moments, in_time) == (state, [], False)
+
+
 @given(
     st.lists(
         st.tuples(
@@ -214,6 +221,7 @@ def test_slow_encoders_keep_the_order_use_nothing_twice_and_end_in_an_empty_mome
     assert times == sorted(times)
     for modality in ("image", "audio"):
         used = [moment.embeddings[modality] for moment in made if modality in moment.embeddings]
+        assert [each.end_ns for each in used] == sorted(each.end_ns for each in used), "none is overtaken"
         late = [id(each.vector) for each in used if each.late_ns]
         assert len(late) == len(set(late)), "a late embedding is in one moment"
     assert not made or made[-1].embeddings == {}, "what ends in reality is missed in the end"

@@ -1,5 +1,6 @@
 """Replay of files: order, times, formats and errors."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -272,6 +273,21 @@ def test_a_missing_channel_is_named(tmp_path: Path) -> None:
     microphone = MicrophoneConfig(device="camera", channel=3)
     with pytest.raises(SourceError, match="channel 3 is configured, but the sound has 1"):
         play(StreamConfig(camera=CameraConfig(device=str(clip)), microphone=microphone))
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "device", "no end"])
+def test_what_is_no_file_is_named_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "recording"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/null" if kind == "device" else "/proc/self/mem")
+    reason = "cannot be opened" if kind == "no end" else "is not a regular file and cannot be played"
+    with pytest.raises(SourceError, match=f"recording: {reason}") as caught:
+        play(fast(path))
+    assert not isinstance(caught.value, RecordingError), "it is tried again"
 
 
 def test_a_missing_or_invalid_file_is_named(tmp_path: Path) -> None:

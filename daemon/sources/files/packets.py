@@ -1,6 +1,7 @@
 """The packets of a file on one timeline, through splices, and to where the file really ends."""
 
 import os
+import stat
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -34,13 +35,16 @@ class FilePackets:
     def __init__(self, path: Path) -> None:
         """Raises SourceError when the file is missing or not readable, and RecordingError when it is damaged."""
         self._path = path
+        mode = _mode(path)
+        if mode is not None and not stat.S_ISREG(mode):
+            # a FIFO would wait for its writer, and each reader of it would get a part of it
+            raise SourceError(f"{path}: is not a regular file and cannot be played: name a file with a recording")
         try:
             self._container = open_file(path, OPTIONS)
         except SourceError as error:
-            if not (path.is_file() and os.access(path, os.R_OK)):
+            if mode is None or not os.access(path, os.R_OK):
                 raise
-            problem = problem_at_end(path)
-            raise RecordingError(f"{path}: {problem}" if problem else str(error)) from error
+            raise _damage(path, error) from error
         use_one_thread(self._container)
         streams = self._container.streams
         self.video = next(filter(has_decoder, streams.video), None)
@@ -94,3 +98,20 @@ class FilePackets:
             ticks = shift_ns * time_base.denominator // (time_base.numerator * NS_PER_S)
             packet.pts = None if packet.pts is None else packet.pts + ticks
             packet.dts = None if packet.dts is None else packet.dts + ticks
+
+
+def _damage(path: Path, error: SourceError) -> SourceError:
+    """Return the error of a file that can be read and cannot be opened as a recording."""
+    try:
+        problem = problem_at_end(path)
+    except OSError:
+        return error
+    return RecordingError(f"{path}: {problem}" if problem else str(error))
+
+
+def _mode(path: Path) -> int | None:
+    """Return type and permissions of what the path names, or None where that is not known."""
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        return None  # opening it tells why
