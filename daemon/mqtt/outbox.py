@@ -16,7 +16,7 @@ from daemon.core.records import Counters
 from daemon.mqtt.outbox_store import Entry, EventQueue, OutboxStore, replace_damaged
 from daemon.mqtt.payloads import EventPayload, ended_by_restart
 from daemon.runtime.heartbeat import DISK_S, Heartbeat
-from daemon.runtime.thread_loop import run_loop
+from daemon.runtime.thread_loop import LoopThread
 
 log = logging.getLogger(__name__)
 
@@ -63,13 +63,18 @@ class Outbox:
         self._unstored: deque[Entry] = deque(maxlen=MAX_UNWRITTEN)
         self._age_checked_at = time.monotonic()
         self.progress = Heartbeat("outbox")
-        self._thread = threading.Thread(target=run_loop, args=(self.progress, self._run), name="outbox", daemon=True)
+        self._thread = LoopThread(self.progress, self._run)
 
     def start(self) -> None:
-        """Open the store, end the events that an earlier run left open, and start the thread."""
+        """Open the store, end the events that an earlier run left open, and start the thread. Raises OSError."""
         self._open()
         self.progress.mark()
-        self._thread.start()
+        try:
+            self._thread.start()
+        except OSError:
+            if self._store is not None:
+                self._store.close()  # nobody else can open the file before
+            raise
 
     def add(self, topic: str, payload: EventPayload) -> bool:
         """Number an event and queue it to be written. Never blocks; return False when it was dropped and counted."""
@@ -121,8 +126,7 @@ class Outbox:
         with self._changed:
             self._is_closing = True
             self._changed.notify()
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
+        return self._thread.join(deadline_s)
 
     # All methods below run on the outbox's own thread; `start` calls some of them before the thread exists.
 

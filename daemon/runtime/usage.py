@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from daemon.core.records import Counters, Modality
 from daemon.core.timing import NS_PER_S
@@ -95,7 +95,7 @@ def use_between(before: Snapshot, after: Snapshot) -> Use:
         count=lost + unused,
         reason=max(shares, key=shares.__getitem__) if lost + unused else None,
         encoded_hz=encoded * NS_PER_S / duration_ns,
-        put_off=min(1.0, put_off_ns / duration_ns),
+        put_off=min(1.0, max(0.0, put_off_ns / duration_ns)),
     )
 
 
@@ -123,9 +123,13 @@ class UsageJudge:
         `is_short` returns whether the daemon lacks processor time now. It is called only if it matters.
         """
         now = Snapshot(now_ns, counters.captured, counters.encoded, counters.put_off_ns, dict(counters.dropped))
-        suspended_ns, self._last_ns = now_ns - self._last_ns - MAX_LOOK_GAP_NS, now_ns
-        if self._before is None or suspended_ns > 0:
+        gap_ns, self._last_ns = now_ns - self._last_ns, now_ns
+        if self._before is None:
             self._begin(now)
+            return self._complaint
+        if gap_ns > MAX_LOOK_GAP_NS:
+            # a file's schedule is put off by this time too, maybe only after this look
+            self._begin(replace(now, put_off_ns=now.put_off_ns + gap_ns))
             return self._complaint
         use = use_between(self._before, now)
         self._looks += 1
