@@ -89,13 +89,19 @@ class Nodes:
 
         Raises Refused when the config cannot be used, and OSError when the node cannot be started now.
         """
-        if self.stop.is_final:
+        node = self.next()
+        if node is None:
             return False
-        gc.collect()  # the parts of the node before refer to each other: its models would stay in memory
-        node = self._reloaded() if self.stop.ended_by == "reload" else self._same()
         restarts = node.run(self.notifier, self.reload)
         self.has_failed = node.has_failed
         return restarts
+
+    def next(self) -> Node | None:
+        """Return the node that follows one that has run; None when the process is to end meanwhile."""
+        if self.stop.is_final:
+            return None
+        gc.collect()  # the parts of the node before refer to each other: its models would stay in memory
+        return self._reloaded() if self.stop.ended_by == "reload" else self._same()
 
     def _same(self) -> Node:
         """Return a node with the present config. Raises Refused when it cannot be used."""

@@ -13,6 +13,7 @@ from daemon.config.node import Config
 from daemon.core.errors import Refused
 from daemon.node.reload import Reload, reload_remarks
 from daemon.node.stop_request import StopRequest
+from daemon.node.systemd import Notifier
 from daemon.runtime.child_main import Failed
 from tests.helpers.bundle_builder import write_bundle
 
@@ -38,7 +39,7 @@ def write(path: Path, node: str = "n", **more: object) -> ConfigOptions:
 @pytest.fixture
 def nodes(path: Path) -> Nodes:
     choice, stop = write(path), StopRequest()
-    return Nodes(choice, stop, Reload(check_reload, choice.to_json()), choice.load(), None)
+    return Nodes(choice, stop, Reload(check_reload, choice.to_json()), Notifier(), choice.load(), None)
 
 
 def after(nodes: Nodes, reason: str) -> Config | None:

@@ -96,7 +96,7 @@ def test_a_good_config_is_used_in_the_same_process_and_a_bad_one_is_refused(
         assert list(running.health()["streams"]) == ["door"]
         assert "beginning again with the changed config" in daemon.log
         assert "connected to the MQTT broker" not in daemon.log.rpartition("beginning again")[2], "the level counts"
-        assert "reload" in running.ends()
+        wait_until(lambda: "reload" in running.ends(), "the open event ends, now or from the outbox")
         assert copies_of_models(daemon) == models > 0, "the models of the node before are gone"
         assert daemon.stop() == 0
 
