@@ -16,7 +16,7 @@ from daemon.cli.signals import handle_interrupt, handle_signals
 from daemon.config.command_line import ConfigOptions
 from daemon.config.node import Config, load_config, missing_files, root_file_problems
 from daemon.core.document import Loaded
-from daemon.core.errors import EXIT_DAMAGED, PerceptdError, Refused, SourceError
+from daemon.core.errors import EXIT_DAMAGED, PerceptdError, Refused, SourceError, shortage_behind
 from daemon.core.logs import set_level, start_logging
 from daemon.node.node import Node
 from daemon.node.reload import Reload, reload_remarks
@@ -68,7 +68,7 @@ def check_reload(options: str) -> None:
     give_way()
     try:
         check_start(ConfigOptions.from_json(options).load())
-    except Refused as error:
+    except (Refused, OSError) as error:
         raise Failed(str(error)) from error
 
 
@@ -97,11 +97,19 @@ class Nodes:
         return restarts
 
     def next(self) -> Node | None:
-        """Return the node that follows one that has run; None when the process is to end meanwhile."""
+        """Return the node that follows one that has run; None when the process is to end meanwhile.
+
+        Raises Refused when the config cannot be used, and OSError where the system lacks descriptors for a moment.
+        """
         if self.stop.is_final:
             return None
         gc.collect()  # the parts of the node before refer to each other: its models would stay in memory
-        return self._reloaded() if self.stop.ended_by == "reload" else self._same()
+        try:
+            return self._reloaded() if self.stop.ended_by == "reload" else self._same()
+        except Refused as error:
+            if (shortage := shortage_behind(error)) is not None:
+                raise shortage from None
+            raise
 
     def _same(self) -> Node:
         """Return a node with the present config. Raises Refused when it cannot be used."""
@@ -117,6 +125,8 @@ class Nodes:
             startup = find_startup(config.document, counts=False)
             node = build(config, startup, self.stop)
         except (PerceptdError, OSError, MemoryError) as error:
+            if shortage_behind(error) is not None:
+                raise
             self.reload.refuse(str(error) or type(error).__name__)
             self.startup = find_startup(self.config.document, counts=False)
             return self._same()

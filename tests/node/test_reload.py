@@ -102,7 +102,7 @@ def test_a_good_config_is_used_in_the_same_process_and_a_bad_one_is_refused(
 
 
 def test_a_node_that_cannot_be_started_now_is_started_later(tmp_path: Path, broker: Mosquitto, config: Config) -> None:
-    runner = (*SERVICE, sys.executable, "-m", "tests.helpers.no_threads")
+    runner = (*SERVICE, sys.executable, "-m", "tests.helpers.shortages")
     with service(config("later"), tmp_path, broker, prefix=runner) as running:
         running.daemon.process.send_signal(signal.SIGUSR2)
         running.reload()

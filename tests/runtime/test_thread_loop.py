@@ -9,7 +9,7 @@ import pytest
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.thread_loop import LoopThread, system_errors
 from tests.helpers.mosquitto import wait_until
-from tests.helpers.no_threads import no_more_threads
+from tests.helpers.shortages import no_more_threads
 
 DAEMON = Path(__file__).resolve().parents[2] / "daemon"
 
