@@ -4,7 +4,7 @@ import os
 import sys
 
 from daemon.cli.parser import new_parser
-from daemon.core.errors import EXIT_REFUSED, Refused
+from daemon.core.errors import EXIT_REFUSED, Refused, shortage_behind
 
 # what libraries look for in the environment when they are imported
 LIBRARY_SETTINGS = {
@@ -14,12 +14,16 @@ LIBRARY_SETTINGS = {
 
 EXIT_INTERRUPTED = 130
 
+# for once, the system has too few descriptors or threads: unlike after EXIT_REFUSED, the service is started again
+EXIT_SHORTAGE = 1
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    It is 0 without a problem, and 1 when the command does not find what it looks for. It is 65 when a recording is cut
-    off, 78 when the operator must change something, and 130 after Ctrl-C. The exit codes of doctor are 0, 1 and 2.
+    It is 0 without a problem, and 1 when the command does not find what it looks for, or when the system lacks
+    descriptors for a moment. It is 65 when a recording is cut off, 78 when the operator must change something, and 130
+    after Ctrl-C. The exit codes of doctor are 0, 1 and 2.
     """
     for name, value in LIBRARY_SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -28,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         return int(options.execute(options))
     except Refused as error:
         print(error, file=sys.stderr)
-        return EXIT_REFUSED
+        return EXIT_REFUSED if shortage_behind(error) is None else EXIT_SHORTAGE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:

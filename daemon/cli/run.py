@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import faulthandler
+import gc
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ from daemon.cli.signals import handle_interrupt, handle_signals
 from daemon.config.command_line import ConfigOptions
 from daemon.config.node import Config, load_config, missing_files, root_file_problems
 from daemon.core.document import Loaded
-from daemon.core.errors import EXIT_DAMAGED, PerceptdError, Refused, SourceError
+from daemon.core.errors import EXIT_DAMAGED, PerceptdError, Refused, SourceError, shortage_behind
 from daemon.core.logs import set_level, start_logging
 from daemon.node.node import Node
 from daemon.node.reload import Reload, reload_remarks
@@ -48,12 +49,10 @@ def run(options: argparse.Namespace) -> int:
     notifier = Notifier.from_environment()
     notifier.send(STATUS="loading the bundle")
     with Reload(check_reload, choice.to_json()) as reload:
-        nodes = Nodes(choice, stop, reload, config, find_startup(config.document))
-        node: Node | None = nodes.same()
-        while node is not None and not stop.is_final and node.run(notifier, reload):
-            node = None  # two of them would need twice the memory
-            node = survive("the next node", nodes.next)
-    code = EXIT_DAMAGED if node is not None and node.has_failed else 0
+        nodes = Nodes(choice, stop, reload, notifier, config, find_startup(config.document))
+        while survive("the node", nodes.run_next):
+            pass
+    code = EXIT_DAMAGED if nodes.has_failed else 0
     if threading.active_count() > 1:
         # a network camera that is being opened, or an encoder that hangs, must not run on while the interpreter ends
         logging.shutdown()
@@ -69,31 +68,54 @@ def check_reload(options: str) -> None:
     give_way()
     try:
         check_start(ConfigOptions.from_json(options).load())
-    except Refused as error:
+    except (Refused, OSError) as error:
         raise Failed(str(error)) from error
 
 
 @dataclass
 class Nodes:
-    """Builds one node after the other, in one process."""
+    """Runs one node after the other, in one process. `has_failed`: the latest ended because a recording is damaged."""
 
     choice: ConfigOptions
     stop: StopRequest
     reload: Reload
+    notifier: Notifier
     config: Loaded[Config]
     startup: Startup | None
+    has_failed: bool = False
+
+    def run_next(self) -> bool:
+        """Build a node and run it until it stops. Return whether another one must run next.
+
+        Raises Refused when the config cannot be used, and OSError when the node cannot be started now.
+        """
+        node = self.next()
+        if node is None:
+            return False
+        restarts = node.run(self.notifier, self.reload)
+        self.has_failed = node.has_failed
+        return restarts
 
     def next(self) -> Node | None:
-        """Return the node that follows one that has run; None when the process is to end meanwhile."""
+        """Return the node that follows one that has run; None when the process is to end meanwhile.
+
+        Raises Refused when the config cannot be used, and OSError where the system lacks descriptors for a moment.
+        """
         if self.stop.is_final:
             return None
-        return self.reloaded() if self.stop.ended_by == "reload" else self.same()
+        gc.collect()  # the parts of the node before refer to each other: its models would stay in memory
+        try:
+            return self._reloaded() if self.stop.ended_by == "reload" else self._same()
+        except Refused as error:
+            if (shortage := shortage_behind(error)) is not None:
+                raise shortage from None
+            raise
 
-    def same(self) -> Node:
+    def _same(self) -> Node:
         """Return a node with the present config. Raises Refused when it cannot be used."""
         return build(self.config, self.startup, self.stop)
 
-    def reloaded(self) -> Node:
+    def _reloaded(self) -> Node:
         """Return a node with the config as it is on disk now, or with the present one if that cannot be used.
 
         The config was good a moment ago, but it may have changed since. Raises Refused when neither can be used.
@@ -103,9 +125,11 @@ class Nodes:
             startup = find_startup(config.document, counts=False)
             node = build(config, startup, self.stop)
         except (PerceptdError, OSError, MemoryError) as error:
+            if shortage_behind(error) is not None:
+                raise
             self.reload.refuse(str(error) or type(error).__name__)
             self.startup = find_startup(self.config.document, counts=False)
-            return self.same()
+            return self._same()
         for remark in reload_remarks(self.config.document, config.document):
             log.warning("%s", remark)
         set_level(config.document.log_level)

@@ -15,6 +15,7 @@ PerceptdError
 └── InputError         One input from outside is unusable. Drop it and count it.
 """
 
+import errno
 from typing import Literal
 
 # EX_CONFIG of sysexits.h: a restart without a change cannot help
@@ -22,6 +23,9 @@ EXIT_REFUSED = 78
 
 # EX_DATAERR of sysexits.h: a recording that was to be played once is damaged or cut off
 EXIT_DAMAGED = 65
+
+# what the system lacks for a moment: descriptors of the process or of all, threads
+SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 
 # absent: not plugged in; refused: does not load; died: its process ended or failed; hung: no answer in time;
 # slow: much slower than before; wrong: its results differ from the CPU's
@@ -120,3 +124,16 @@ class UpdateError(PerceptdError):
 
 class InputError(PerceptdError):
     """One input from outside is unusable; it is dropped and counted."""
+
+
+def shortage_behind(error: BaseException) -> OSError | None:
+    """Return the error of the system that has led to an error, if the cause may be gone in a moment; else None.
+
+    Without a descriptor no file can be read. That does not mean that anything is wrong with the file.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.errno in SHORTAGES:
+            return found
+        found = found.__cause__ or found.__context__
+    return None

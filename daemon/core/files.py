@@ -95,7 +95,7 @@ def open_own(path: Path, most_bytes: int) -> BinaryIO:
         if (kind := REFUSED_KINDS.get(error.errno or 0)) is not None:
             raise ForeignFile(path, _expected(f"is {kind}")) from error
         raise
-    if problem := own_file_problem(os.fstat(descriptor), most_bytes):
+    if problem := own_file_problem(path, os.fstat(descriptor), most_bytes):
         os.close(descriptor)
         raise ForeignFile(path, problem)
     return os.fdopen(descriptor, "rb")
@@ -120,9 +120,9 @@ def create_own(path: Path) -> BinaryIO:
         return os.fdopen(os.open(path, flags, 0o666), "wb")
 
 
-def own_file_problem(status: os.stat_result, most_bytes: int) -> str | None:
+def own_file_problem(path: Path, status: os.stat_result, most_bytes: int) -> str | None:
     """Return why a file cannot be one that this program has written; None if it can."""
-    if problem := _kind_problem(status) or _owner_problem(status):
+    if problem := _kind_problem(status) or _owner_problem(path, status):
         return problem
     if status.st_nlink != 1:
         return _expected(f"has {status.st_nlink} names (hard links)")
@@ -136,7 +136,7 @@ def check_own_directory(path: Path) -> None:
     status = os.lstat(path)
     if not stat.S_ISDIR(status.st_mode):
         raise ForeignFile(path, f"is {_kind_of(status)}, expected a directory")
-    if problem := _owner_problem(status):
+    if problem := _owner_problem(path, status):
         raise ForeignFile(path, problem)
 
 
@@ -194,8 +194,11 @@ def _kind_problem(status: os.stat_result) -> str | None:
     return None if stat.S_ISREG(status.st_mode) else _expected(f"is {_kind_of(status)}")
 
 
-def _owner_problem(status: os.stat_result) -> str | None:
+def _owner_problem(path: Path, status: os.stat_result) -> str | None:
     if status.st_uid in (os.geteuid(), 0):
+        return None
+    # an operator looks at the files of the service's user, who owns the directory too
+    if os.geteuid() == 0 and status.st_uid == path.parent.stat().st_uid:
         return None
     return f"belongs to user {status.st_uid}, expected user {os.geteuid()} or root"
 

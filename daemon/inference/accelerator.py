@@ -15,7 +15,7 @@ from daemon.inference.upkeep import Upkeep
 from daemon.inference.verification import Invoker, Verifier, Workload
 from daemon.runtime.child import Child
 from daemon.runtime.heartbeat import HANG_AFTER_S, IDLE_S, Heartbeat
-from daemon.runtime.thread_loop import SYSTEM_ERRORS, run_loop
+from daemon.runtime.thread_loop import SYSTEM_ERRORS, LoopThread
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +73,8 @@ class Accelerator:
         self._was_used = False
         self._wake, self._stop = threading.Event(), threading.Event()
         self._on_change: Callable[[], None] | None = None
-        name = f"accelerator-{device.name}"
-        self.progress = Heartbeat(name)
-        self._thread = threading.Thread(target=run_loop, args=(self.progress, self._run), name=name, daemon=True)
+        self.progress = Heartbeat(f"accelerator-{device.name}")
+        self._thread = LoopThread(self.progress, self._run)
 
     @property
     def status(self) -> AcceleratorStatus:
@@ -91,8 +90,7 @@ class Accelerator:
         """End the process and the thread. Returns whether they ended within the deadline."""
         self._stop.set()
         self._wake.set()
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
+        return self._thread.join(deadline_s)
 
     def invoke(self, model: int) -> Tensor | None:
         """Return a workload's output for its live input; None when the CPU must compute it.

@@ -9,6 +9,7 @@ import numpy as np
 
 from daemon.bundle.manifest import TensorSpec
 from daemon.core.errors import MismatchError, ModelError
+from daemon.core.files import open_regular
 from daemon.core.records import CPU, Tensor
 from daemon.core.sealed import SealedFile
 from daemon.inference.litert import Interpreter
@@ -58,8 +59,11 @@ class TfliteModel:
 
 def _open(file: SealedFile) -> Any:
     try:
+        open_regular(file.path).close()  # the runtime does not say why it cannot open a file
         interpreter = Interpreter(model_path=str(file.path), num_threads=1)
         interpreter.allocate_tensors()
+    except OSError as error:
+        raise ModelError(f"{file.source}: cannot be read: {error.strerror}") from error
     except (RuntimeError, ValueError) as error:
         reason = _reason(error).replace(str(file.path), str(file.source))
         raise ModelError(_why_not_loaded(file.source, reason)) from error

@@ -7,7 +7,7 @@ import ssl
 import time
 from dataclasses import dataclass
 from functools import partial
-from threading import Event, Thread
+from threading import Event
 
 from daemon.config.mqtt import MqttConfig
 from daemon.core.timing import Backoff
@@ -15,7 +15,7 @@ from daemon.mqtt.client import TAKEN_OVER, UNSUPPORTED_PROTOCOL, BrokerClient, M
 from daemon.mqtt.credentials import Endpoint, endpoint_of
 from daemon.mqtt.send_queue import Outbound
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
-from daemon.runtime.thread_loop import run_loop
+from daemon.runtime.thread_loop import LoopThread
 
 log = logging.getLogger(__name__)
 
@@ -250,8 +250,7 @@ class BackgroundClient(MqttCallbacks):
         self._waker = Waker()
         heartbeat = Heartbeat(thread_name)
         self.connection = Connection(endpoint, self, self._waker, heartbeat)
-        loop = (heartbeat, partial(self.connection.run, self._closing))
-        self._thread = Thread(target=run_loop, args=loop, name=thread_name, daemon=True)
+        self._thread = LoopThread(heartbeat, partial(self.connection.run, self._closing))
 
     def start(self) -> None:
         """Begin to connect, and go on until `close`."""
@@ -266,8 +265,7 @@ class BackgroundClient(MqttCallbacks):
         """Disconnect and end the thread; a thread that hangs is abandoned."""
         self._closing.set()
         self._waker.wake()
-        self._thread.join(JOIN_S)
-        if not self._thread.is_alive():
+        if self._thread.join(JOIN_S):
             self._waker.close()
 
 

@@ -6,17 +6,16 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
-from typing import TypedDict
 
 from pydantic import ValidationError
 
 from daemon.config.mqtt import OutboxConfig
 from daemon.core.files import ForeignFile
 from daemon.core.records import Counters
-from daemon.mqtt.outbox_store import Entry, EventQueue, OutboxStore, replace_damaged
+from daemon.mqtt.outbox_store import Entry, EventQueue, OutboxStatus, OutboxStore, replace_damaged
 from daemon.mqtt.payloads import EventPayload, ended_by_restart
 from daemon.runtime.heartbeat import DISK_S, Heartbeat
-from daemon.runtime.thread_loop import run_loop
+from daemon.runtime.thread_loop import LoopThread
 
 log = logging.getLogger(__name__)
 
@@ -31,16 +30,6 @@ AGE_CHECK_S = 60.0
 
 MEBIBYTE = 1 << 20
 HOUR_S = 3600.0
-
-
-class OutboxStatus(TypedDict):
-    """The events that wait for the broker; `trouble` says why they are not safe from a power cut."""
-
-    waiting: int
-    stored: int
-    stored_bytes: int
-    coalesced: int
-    trouble: str | None
 
 
 class Outbox:
@@ -63,13 +52,18 @@ class Outbox:
         self._unstored: deque[Entry] = deque(maxlen=MAX_UNWRITTEN)
         self._age_checked_at = time.monotonic()
         self.progress = Heartbeat("outbox")
-        self._thread = threading.Thread(target=run_loop, args=(self.progress, self._run), name="outbox", daemon=True)
+        self._thread = LoopThread(self.progress, self._run)
 
     def start(self) -> None:
-        """Open the store, end the events that an earlier run left open, and start the thread."""
+        """Open the store, end the events that an earlier run left open, and start the thread. Raises OSError."""
         self._open()
         self.progress.mark()
-        self._thread.start()
+        try:
+            self._thread.start()
+        except OSError:
+            if self._store is not None:
+                self._store.close()  # nobody else can open the file before
+            raise
 
     def add(self, topic: str, payload: EventPayload) -> bool:
         """Number an event and queue it to be written. Never blocks; return False when it was dropped and counted."""
@@ -121,8 +115,7 @@ class Outbox:
         with self._changed:
             self._is_closing = True
             self._changed.notify()
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
+        return self._thread.join(deadline_s)
 
     # All methods below run on the outbox's own thread; `start` calls some of them before the thread exists.
 

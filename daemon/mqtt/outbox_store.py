@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from daemon.core.files import ForeignFile, open_own, remove, set_aside
 from daemon.core.timing import NS_PER_S, monotonic_ns
@@ -68,6 +68,16 @@ class EventQueue(Protocol):
 
     def put(self, entries: list[Entry]) -> None:
         """Queue events to be sent, in order; there are at most `room()`."""
+
+
+class OutboxStatus(TypedDict):
+    """The events that wait for the broker; `trouble` says why they are not safe from a power cut."""
+
+    waiting: int
+    stored: int
+    stored_bytes: int
+    coalesced: int
+    trouble: str | None
 
 
 class OutboxStore:

@@ -1,7 +1,6 @@
 """The part of a session that runs on the MQTT thread: sends what is queued, hands on what is received."""
 
 import logging
-import threading
 from collections.abc import Mapping
 
 from daemon.core.ports import TextSink
@@ -15,7 +14,7 @@ from daemon.mqtt.payloads import instance_of
 from daemon.mqtt.send_queue import MAX_QOS1, Outbound
 from daemon.mqtt.session_state import OFFLINE, ONLINE, NodeTopics, SharedState
 from daemon.runtime.heartbeat import Heartbeat
-from daemon.runtime.thread_loop import run_loop
+from daemon.runtime.thread_loop import LoopThread
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ class SessionThread(MqttCallbacks):
         self._has_published_health = False
         self._is_offline_queued = False
         self._connection = Connection(endpoint, self, state.waker, heartbeat)
-        self._thread = threading.Thread(target=run_loop, args=(heartbeat, self._run), name="mqtt", daemon=True)
+        self._thread = LoopThread(heartbeat, self._run)
 
     def start(self) -> None:
         """Begin to connect."""
@@ -52,8 +51,7 @@ class SessionThread(MqttCallbacks):
 
     def join(self, deadline_s: float) -> bool:
         """Wait for the thread; return whether it has ended."""
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
+        return self._thread.join(deadline_s)
 
     @property
     def troubles(self) -> list[Trouble]:

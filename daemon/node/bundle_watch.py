@@ -7,7 +7,7 @@ from collections.abc import Callable
 from daemon.bundle.changes import DirectoryCheck, changes_text
 from daemon.node.active_bundle import ActiveBundle
 from daemon.runtime.heartbeat import NO_LIMIT_S, Heartbeat
-from daemon.runtime.thread_loop import run_loop
+from daemon.runtime.thread_loop import LoopThread
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +27,7 @@ class BundleWatch:
         self._active, self._on_change = active, on_change
         self._stop = threading.Event()
         self.progress = Heartbeat("bundle-watch")
-        self._thread = threading.Thread(
-            target=run_loop, args=(self.progress, self._run), name="bundle-watch", daemon=True
-        )
+        self._thread = LoopThread(self.progress, self._run)
 
     def start(self) -> None:
         """Start the thread."""
@@ -38,8 +36,7 @@ class BundleWatch:
     def close(self, deadline_s: float) -> bool:
         """Stop the thread; return whether it ended in time."""
         self._stop.set()
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
+        return self._thread.join(deadline_s)
 
     def _run(self) -> None:
         self.progress.mark(NO_LIMIT_S)

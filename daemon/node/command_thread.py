@@ -9,7 +9,7 @@ from daemon.mqtt.commands import MAX_NAME, AnswerPayload, Request
 from daemon.mqtt.session import Session
 from daemon.node.control import Control
 from daemon.runtime.heartbeat import DISK_S, IDLE_S, Heartbeat
-from daemon.runtime.thread_loop import run_loop
+from daemon.runtime.thread_loop import LoopThread
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class CommandThread:
         self._queued: deque[Request] = deque()
         self._is_closing = self._is_obeying = self._is_abandoned = False
         self.progress = Heartbeat("commands")
-        self._thread = threading.Thread(target=run_loop, args=(self.progress, self._run), name="commands", daemon=True)
+        self._thread = LoopThread(self.progress, self._run)
 
     def start(self) -> None:
         """Begin to obey."""
@@ -65,7 +65,7 @@ class CommandThread:
         with self._changed:
             self._is_closing = True
             self._changed.notify()
-        self._thread.join(deadline_s)
+        has_ended = self._thread.join(deadline_s)
         with self._changed:
             for request in self._queued:
                 self._refuse(request, "command_stopping", STOPPING)
@@ -73,7 +73,7 @@ class CommandThread:
             if self._is_obeying:
                 self._is_abandoned = True
                 self._session.counters.drop("command_unanswered")
-        return not self._thread.is_alive()
+        return has_ended
 
     def _run(self) -> None:
         while (request := self._next()) is not None:

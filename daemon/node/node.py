@@ -82,6 +82,7 @@ class Node:
 
         Return whether another node must run next, because a bundle needs other sources or the config has changed.
         `notifier` reports to the service manager and feeds its watchdog. `reload` checks a changed config.
+        Raises OSError when the system has no room for another thread. All parts are closed then.
         """
         self.stop.begin()
         with ExitStack() as stack:
@@ -106,7 +107,7 @@ class Node:
         return all(stream.has_ended for stream in streams) and any(stream.has_failed for stream in streams)
 
     def _start(self, stack: ExitStack, reload: Reload) -> None:
-        """Start everything, and push onto the stack how to stop it."""
+        """Start everything, and push onto the stack how to stop it. Raises OSError."""
         stack.callback(self.session.stop, SESSION_CLOSE_S)
         stack.callback(self._publish_health, reload)
         self.commands.start()
@@ -118,13 +119,14 @@ class Node:
         self._publish_models()
         for remark in self.active.recogniser.cpu_remarks:
             log.warning("%s", remark)
-        self.active.start()
+        # before the start, which may fail halfway
         stack.callback(self.active.close_accelerators)
         stack.callback(self._close_fusion)
         stack.callback(self.active.close_encoders)
+        stack.callback(self._close_sources)
+        self.active.start()
         self.bundle_watch.start()
         stack.callback(self._close_bundle_watch)
-        stack.callback(self._close_sources)
         self.session.start({name: stream for name, stream in self.streams.items() if stream.takes_text}, self.commands)
         for stream in self.streams.values():
             if not stream.is_live:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
+from daemon.core.errors import shortage_behind
 from daemon.core.files import read_own, replace_file
 
 log = logging.getLogger(__name__)
@@ -35,13 +36,16 @@ class SwitchFile:
     def load(self, streams: Sequence[str]) -> dict[str, Switch]:
         """Return the switch of each stream; all are open where there is no file.
 
-        Where the file cannot be read everything is closed, because nobody can say what must stay closed.
+        Where the file cannot be read everything is closed, because nobody can say what must stay closed. Raises OSError
+        where the system lacks descriptors for a moment.
         """
         try:
             stored = _Switches.model_validate_json(read_own(self.path, MAX_BYTES)).root
         except FileNotFoundError:
             stored = {}
         except (OSError, ValidationError) as error:
+            if shortage_behind(error) is not None:
+                raise
             reason = error.strerror if isinstance(error, OSError) else "it is damaged"
             log.error(
                 "%s cannot be read (%s): all streams are paused and muted until they are resumed", self.path, reason

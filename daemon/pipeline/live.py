@@ -10,7 +10,7 @@ from daemon.core.records import Counters, Embedding, EndedBy, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.fusion.fuse import Fused, StreamFusion
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
-from daemon.runtime.thread_loop import run_loop
+from daemon.runtime.thread_loop import LoopThread
 
 log = rate_limited_logger(__name__)
 
@@ -64,7 +64,7 @@ class LiveFusion:
         self._wakes_ns = 0
         self._condition = threading.Condition()  # guards all attributes above
         self.progress = Heartbeat("fusion")
-        self._thread = threading.Thread(target=run_loop, args=(self.progress, self._run), name="fusion", daemon=True)
+        self._thread = LoopThread(self.progress, self._run)
 
     def start(self) -> None:
         """Start the thread."""
@@ -113,8 +113,7 @@ class LiveFusion:
             self._is_closing, self._ended_by = True, ended_by
             self._condition.notify()
             self._condition.release()
-            self._thread.join(seconds_until(deadline_ns))
-        if self._thread.is_alive():
+        if not self._thread.join(seconds_until(deadline_ns)):
             log.error("fusion did not finish within %.1f s; left behind", deadline_s)
 
     def _run(self) -> None:

@@ -19,6 +19,9 @@ HANG_AFTER_S = 4.0
 # A hang is certain only after this time, because all loops seem to hang when the whole machine was suspended.
 CERTAIN_S = 1.0
 
+# Looks come several times in this time. After a longer one the program was suspended.
+LONGEST_LOOK_NS = NS_PER_S // 2
+
 # How long a disk may take. SD cards hang for tens of seconds; the kernel reports a task after 120 s.
 DISK_S = 120.0
 
@@ -105,7 +108,7 @@ class Certainty:
         elif processor.is_short():
             self._ns += processor.cpu_ns * CERTAIN_S / HANG_AFTER_S
         else:
-            self._ns += processor.wall_ns
+            self._ns += min(processor.wall_ns, LONGEST_LOOK_NS)
         return self._ns is not None and self._ns >= CERTAIN_S * NS_PER_S
 
 

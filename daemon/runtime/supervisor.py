@@ -15,7 +15,7 @@ from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
 from daemon.runtime.heartbeat import IDLE_S, NO_LIMIT_S, Heartbeat
 from daemon.runtime.liveness import DELIVERS, Complaint, Expectation, Liveness, SourceStatus
 from daemon.runtime.processor import ProcessorShare
-from daemon.runtime.thread_loop import run_loop
+from daemon.runtime.thread_loop import LoopThread
 from daemon.runtime.usage import UsageJudge
 
 log = logging.getLogger(__name__)
@@ -73,8 +73,7 @@ class SupervisedSource:
         self._resumed.set()
         self._was_paused = False
         self.heartbeat = Heartbeat(name)
-        loop = (self.heartbeat, self._run)
-        self._thread = threading.Thread(target=run_loop, args=loop, name=name, daemon=True)
+        self._thread = LoopThread(self.heartbeat, self._run)
 
     @property
     def status(self) -> SourceStatus:
@@ -111,8 +110,7 @@ class SupervisedSource:
 
     def join(self, deadline_s: float) -> bool:
         """Wait for the thread; return whether it ended within the deadline."""
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
+        return self._thread.join(deadline_s)
 
     def check(self, counters: Mapping[Modality, Counters], processor: ProcessorShare) -> None:
         """Judge whether its deliveries come and are used. Never blocks.

@@ -1,5 +1,6 @@
 """Runs the loops of the daemon's threads. An error of the operating system does not end such a thread."""
 
+import errno
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ ResultT = TypeVar("ResultT")
 
 log = rate_limited_logger(__name__)
 
-# Too few descriptors or too little memory, a full or failing disk: what is missing may be there again in a moment.
+# Too few descriptors or threads, too little memory, a full or failing disk: what is missing may be there again soon.
 # The errors of SQLite are handled where it is used.
 SYSTEM_ERRORS = (OSError, MemoryError)
 
@@ -36,6 +37,27 @@ class SystemErrorCount:
 
 # of this process, since its start
 system_errors = SystemErrorCount()
+
+
+class LoopThread:
+    """A thread that runs one loop, under the name of its heartbeat."""
+
+    def __init__(self, heartbeat: Heartbeat, loop: Callable[[], None]) -> None:
+        """See `run_loop`."""
+        self._thread = threading.Thread(target=run_loop, args=(heartbeat, loop), name=heartbeat.loop, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread. Raises OSError where the system has room for no more threads."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # of pthread_create(3), whose reason Python does not tell
+            raise OSError(errno.EAGAIN, str(error)) from error
+
+    def join(self, deadline_s: float) -> bool:
+        """Wait for the thread; return whether it has ended within the deadline, or was never started."""
+        if self._thread.ident is not None:
+            self._thread.join(deadline_s)
+        return not self._thread.is_alive()
 
 
 def run_loop(heartbeat: Heartbeat, loop: Callable[[], None]) -> None:

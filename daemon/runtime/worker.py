@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from daemon.core.logs import rate_limited_logger
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
-from daemon.runtime.thread_loop import run_loop
+from daemon.runtime.thread_loop import LoopThread
 
 Job = TypeVar("Job")
 log = rate_limited_logger(__name__)
@@ -48,7 +48,7 @@ class Worker(Generic[Job]):
         self._last_turn: dict[str, int] = {}
         self._changed = threading.Condition()
         self._started = self._closing = False
-        self._threads: list[threading.Thread] = []
+        self._threads: list[LoopThread] = []
         self.heartbeats: list[Heartbeat] = []
         self.grow(threads)
 
@@ -62,12 +62,12 @@ class Worker(Generic[Job]):
         """Add threads until there are this many."""
         for index in range(len(self._threads), threads):
             name = self._name if index == 0 else f"{self._name}-{index + 1}"
-            self.heartbeats.append(heartbeat := Heartbeat(name))
-            loop = partial(self._run, index, heartbeat)
-            thread = threading.Thread(target=run_loop, args=(heartbeat, loop), name=name, daemon=True)
-            self._threads.append(thread)
+            heartbeat = Heartbeat(name)
+            thread = LoopThread(heartbeat, partial(self._run, index, heartbeat))
             if self._started:
                 thread.start()
+            self.heartbeats.append(heartbeat)
+            self._threads.append(thread)
 
     def offer(self, key: str, job: Job) -> list[Job]:
         """Queue a job and return the jobs that it displaced. Never blocks."""
@@ -93,9 +93,7 @@ class Worker(Generic[Job]):
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        for thread in self._threads:
-            thread.join(seconds_until(deadline_ns))
-        return not any(thread.is_alive() for thread in self._threads)
+        return all(thread.join(seconds_until(deadline_ns)) for thread in self._threads)
 
     def _append(self, queue: deque[tuple[int, Job]], job: Job) -> None:
         queue.append((monotonic_ns(), job))
@@ -107,7 +105,7 @@ class Worker(Generic[Job]):
             try:
                 self._work(job, index)
             except Exception:
-                log.exception("%s: a job failed", self._threads[index].name)
+                log.exception("%s: a job failed", heartbeat.loop)
 
     def _next(self, index: int, heartbeat: Heartbeat) -> Job | None:
         """Return the next job for this thread, after waiting for one; None when the worker is closed."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daemon.bundle.release import Release
-from daemon.core.errors import DamagedBundle, Refused, UpdateError
+from daemon.core.errors import DamagedBundle, Refused, UpdateError, shortage_behind
 from daemon.core.records import UpdateStage
 from daemon.updates import transitions
 from daemon.updates.policy import BuiltInBundle
@@ -152,16 +152,23 @@ class Rollback:
 
 @contextmanager
 def guarded_load() -> Iterator[None]:
-    """Turns every failure to load a bundle into an UpdateError, mostly of kind bundle."""
+    """Turns every failure to load a bundle into an UpdateError, mostly of kind bundle.
+
+    Raises OSError where the system lacks descriptors or threads for a moment: the bundle is not to blame.
+    """
     try:
         yield
-    except DamagedBundle as error:
-        raise UpdateError("disk", str(error)) from error
     except Refused as error:
+        if (shortage := shortage_behind(error)) is not None:
+            raise shortage from None
+        if isinstance(error, DamagedBundle):
+            raise UpdateError("disk", str(error)) from error
         raise UpdateError("bundle", str(error)) from error
     except MemoryError as error:
         raise UpdateError("memory", "not enough memory to load it") from error
     except Exception as error:
+        if (shortage := shortage_behind(error)) is not None:
+            raise shortage from None
         log.exception("a bundle could not be loaded")
         raise UpdateError("bundle", f"cannot be loaded: {type(error).__name__}: {error}") from error
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
+from daemon.core.errors import shortage_behind
 from daemon.core.files import ForeignFile, check_own_directory, create_own, open_own, read_own, remove
 
 # in the order in which TUF checks them, and their expiry dates
@@ -98,6 +99,8 @@ def _file_problem(path: Path) -> str | None:
     except ForeignFile as error:
         return error.strerror
     except OSError as error:
+        if shortage_behind(error) is not None:
+            raise
         return f"cannot be read ({error.strerror})"
     return None
 

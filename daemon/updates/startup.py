@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from daemon.core.errors import UpdateError
+from daemon.core.errors import UpdateError, shortage_behind
 from daemon.updates.installer import guarded_load
 from daemon.updates.policy import BuiltInBundle, apply_config
 from daemon.updates.slots import SLOTS, check_integrity
@@ -54,8 +54,8 @@ class Startup:
     def load(self, load: Callable[[Path, str], LoadedT]) -> LoadedT:
         """Load the bundle that is to run; `load` is called with its directory and id.
 
-        Raises what `load` raises for the built-in bundle. The state is unchanged then, because the cause may be the
-        config rather than the bundles.
+        Raises what `load` raises for the built-in bundle, and OSError where the system lacks descriptors for a
+        moment. The state is unchanged then, because the cause may be the config or the system rather than the bundles.
         """
         state = self.state_file.state
         while (slot := state.active) is not None:
@@ -63,6 +63,8 @@ class Startup:
                 loaded = self._load_slot(slot, load)
                 break
             except UpdateError as error:
+                if (shortage := shortage_behind(error)) is not None:
+                    raise shortage from None
                 log.error("%s cannot be used, the bundle before it is tried: %s", slot.id, error)
                 # a damaged file is the disk's fault: the same version may be installed again
                 is_refused = error.kind == "bundle"
@@ -91,6 +93,8 @@ class Startup:
         try:
             self.state_file.save(counted)
         except UpdateError as error:
+            if (shortage := shortage_behind(error)) is not None:
+                raise shortage from None
             # without the count, a bundle that crashes the daemon would do so for ever
             return revert(state, "probation", f"the start could not be counted: {error}", now_s, is_refused=False)
         return self.state_file.state

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from daemon.core.errors import UpdateError
+from daemon.core.errors import UpdateError, shortage_behind
 from daemon.core.files import read_own, replace_file, set_aside
 from daemon.updates.state import UpdateState, without_nonsense
 
@@ -87,7 +87,7 @@ class StateFile:
 
 
 def load_or_set_aside(path: Path) -> UpdateState | None:
-    """The state in the file; None if the state is lost.
+    """The state in the file; None if the state is lost. Raises OSError where the system lacks descriptors for a moment.
 
     A file that is damaged or cannot be read is renamed. The state then stays lost until another one is written.
     """
@@ -96,6 +96,8 @@ def load_or_set_aside(path: Path) -> UpdateState | None:
     try:
         return read_state(path)
     except UpdateError as error:
+        if (shortage := shortage_behind(error)) is not None:
+            raise shortage from None
         log.error("%s; the bundle of config.yaml runs", error)
         _set_aside(path)
         return None

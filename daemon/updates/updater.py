@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daemon.config.updates import ModelsConfig
 from daemon.runtime.heartbeat import DISK_S, IDLE_S, Heartbeat
-from daemon.runtime.thread_loop import SYSTEM_ERRORS, run_loop
+from daemon.runtime.thread_loop import SYSTEM_ERRORS, LoopThread
 from daemon.updates import transitions
 from daemon.updates.cycle import WITHDRAWN_REASON, UpdateCycle
 from daemon.updates.messages import SourceRequest
@@ -81,7 +81,7 @@ class Updater:
         self._on_change: Callable[[], None] | None = None
         self._shown_bytes = 0
         self.progress = Heartbeat("updater")
-        self._thread = threading.Thread(target=run_loop, args=(self.progress, self._run), name="updater", daemon=True)
+        self._thread = LoopThread(self.progress, self._run)
 
     def start(self, on_change: Callable[[], None]) -> None:
         """Start the thread. It calls `on_change` after every change of the status."""
@@ -93,8 +93,7 @@ class Updater:
         """Stop the thread; the next start continues an unfinished installation. Returns whether it ended in time."""
         self._closing.set()
         self._wake.set()
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
+        return self._thread.join(deadline_s)
 
     def status(self) -> Snapshot:
         """The current status."""

@@ -1,6 +1,8 @@
 """The node that follows one: with the changed config, or with the one of before if that cannot be used."""
 
+import gc
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ from daemon.config.node import Config
 from daemon.core.errors import Refused
 from daemon.node.reload import Reload, reload_remarks
 from daemon.node.stop_request import StopRequest
+from daemon.node.systemd import Notifier
 from daemon.runtime.child_main import Failed
 from tests.helpers.bundle_builder import write_bundle
+from tests.helpers.shortages import few_descriptors
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ def write(path: Path, node: str = "n", **more: object) -> ConfigOptions:
 @pytest.fixture
 def nodes(path: Path) -> Nodes:
     choice, stop = write(path), StopRequest()
-    return Nodes(choice, stop, Reload(check_reload, choice.to_json()), choice.load(), None)
+    return Nodes(choice, stop, Reload(check_reload, choice.to_json()), Notifier(), choice.load(), None)
 
 
 def after(nodes: Nodes, reason: str) -> Config | None:
@@ -70,6 +74,22 @@ def test_a_config_that_has_changed_for_the_worse_since_its_check_is_refused(
     assert config is not None and config.node == "n"
     assert named in (nodes.reload.problem or "")
     assert "the daemon goes on with the one of before" in caplog.text
+
+
+def test_without_descriptors_the_next_node_waits_and_nothing_is_refused(nodes: Nodes, path: Path) -> None:
+    write(path, "renamed")
+    outcomes = []
+    while not outcomes or outcomes[-1] != "renamed":
+        gc.collect()  # what nodes of before have open would be free in the middle of the attempt
+        with few_descriptors(os.getpid(), len(outcomes)):
+            try:
+                config = after(nodes, "reload")
+                outcomes.append("" if config is None else config.node)
+            except OSError as error:
+                outcomes.append(error.strerror or "")
+    assert outcomes[:3] == ["Too many open files"] * 3
+    assert set(outcomes) == {"Too many open files", "renamed"}
+    assert nodes.reload.problem is None
 
 
 def test_no_node_follows_once_the_process_is_to_stop(nodes: Nodes) -> None:

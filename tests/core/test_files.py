@@ -87,6 +87,19 @@ def test_another_users_directory_is_set_aside_with_its_content(path: Path) -> No
     assert (path.with_suffix(".damaged") / "file").read_bytes() == b"theirs"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes another user's directory")
+def test_root_reads_the_files_of_the_user_who_owns_the_directory(path: Path) -> None:
+    directory = path.parent / "theirs"
+    directory.mkdir()
+    (directory / "file").write_bytes(b"x")
+    for each, owner in ((directory, 12345), (directory / "file", 12345)):
+        os.chown(each, owner, owner)
+    assert read_own(directory / "file", 1) == b"x"
+    os.chown(directory / "file", 12346, 12346)
+    with pytest.raises(ForeignFile, match="belongs to user 12346"):
+        read_own(directory / "file", 1)
+
+
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("older", [None, *HOSTILE])
 def test_anything_can_be_set_aside(path: Path, foreign: Foreign, kind: Kind, older: Kind | None) -> None:

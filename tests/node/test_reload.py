@@ -3,7 +3,8 @@
 import os
 import pty
 import signal
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,15 +52,23 @@ class Service:
 
 
 @contextmanager
-def service(settings: dict, directory: Path, broker: Mosquitto, *arguments: str) -> Iterator[Service]:
+def service(
+    settings: dict, directory: Path, broker: Mosquitto, *arguments: str, prefix: Sequence[str] = SERVICE
+) -> Iterator[Service]:
     node = settings["node"]
     with (
         Subscriber(broker, f"perceptd/{node}/#") as subscriber,
-        DaemonProcess(settings, directory, *arguments, prefix=SERVICE) as daemon,
+        DaemonProcess(settings, directory, *arguments, prefix=prefix) as daemon,
     ):
         running = Service(daemon, subscriber, node)
         running.wait_for_recognitions()
         yield running
+
+
+def copies_of_models(daemon: DaemonProcess) -> int:
+    """Return how many models the daemon has in memory."""
+    links = [descriptor.readlink() for descriptor in Path(f"/proc/{daemon.process.pid}/fd").iterdir()]
+    return sum("memfd:perceptd" in str(link) for link in links)
 
 
 def is_checking(daemon: DaemonProcess) -> bool:
@@ -73,6 +82,7 @@ def test_a_good_config_is_used_in_the_same_process_and_a_bad_one_is_refused(
     port = settings["mqtt"].pop("port")
     with service(settings, tmp_path, broker, "--broker", f"127.0.0.1:{port}") as running:
         daemon, stream = running.daemon, settings["streams"]["s"]
+        models = copies_of_models(daemon)
         daemon.write({**settings, "log_level": "debug", "streams": {"door": {**stream, "colour": "red"}}})
         running.reload()
         wait_until(lambda: "colour" in (running.health()["reload_problem"] or ""), "the reason is in health")
@@ -86,8 +96,22 @@ def test_a_good_config_is_used_in_the_same_process_and_a_bad_one_is_refused(
         assert list(running.health()["streams"]) == ["door"]
         assert "beginning again with the changed config" in daemon.log
         assert "connected to the MQTT broker" not in daemon.log.rpartition("beginning again")[2], "the level counts"
-        assert "reload" in running.ends()
+        wait_until(lambda: "reload" in running.ends(), "the open event ends, now or from the outbox")
+        assert copies_of_models(daemon) == models > 0, "the models of the node before are gone"
         assert daemon.stop() == 0
+
+
+def test_a_node_that_cannot_be_started_now_is_started_later(tmp_path: Path, broker: Mosquitto, config: Config) -> None:
+    runner = (*SERVICE, sys.executable, "-m", "tests.helpers.shortages")
+    with service(config("later"), tmp_path, broker, prefix=runner) as running:
+        running.daemon.process.send_signal(signal.SIGUSR2)
+        running.reload()
+        wait_until(lambda: "can't start new thread; it goes on" in running.daemon.log, "there is no room for a thread")
+        running.daemon.process.send_signal(signal.SIGUSR2)
+        running.wait_for_recognitions()
+        assert running.health()["status"] == "ok"
+        assert running.health()["process"]["system_errors"] > 0
+        assert running.daemon.stop() == 0
 
 
 def test_signals_in_quick_succession_are_all_obeyed(tmp_path: Path, broker: Mosquitto, config: Config) -> None:

@@ -1,5 +1,6 @@
 """The file that stores which cameras and microphones are closed."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.node.switches import Switch, SwitchFile
+from tests.helpers.shortages import few_descriptors
 
 SWITCHES = st.dictionaries(
     st.text(min_size=1, max_size=20), st.builds(Switch, paused=st.booleans(), muted=st.booleans())
@@ -25,6 +27,14 @@ def test_new_streams_are_open_and_removed_streams_are_ignored(tmp_path: Path) ->
     SwitchFile(tmp_path / "s").save({"old": Switch(paused=True), "both": Switch(muted=True)})
     assert SwitchFile(tmp_path / "s").load(["both", "new"]) == {"both": Switch(muted=True), "new": Switch()}
     assert SwitchFile(tmp_path / "absent").load(["a"]) == {"a": Switch()}
+
+
+def test_without_descriptors_nothing_is_closed(tmp_path: Path) -> None:
+    file = SwitchFile(tmp_path / "s")
+    file.save({"front": Switch(muted=True)})
+    with few_descriptors(os.getpid()), pytest.raises(OSError, match="Too many open files"):
+        file.load(["front"])
+    assert file.load(["front"]) == {"front": Switch(muted=True)}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"front": 7}', b'{"front": {"muted": "perhaps"}}', b"\xff"])

@@ -1,6 +1,5 @@
 """A running daemon without descriptors, and with a loop that hangs: real processes, a real broker."""
 
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,12 +11,10 @@ import pytest
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.daemon import DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.shortages import few_descriptors
 from tests.node.test_daemon import parsed, write_clip
 
 HOLD = Path(__file__).parents[1] / "helpers" / "hold_thread.py"
-
-# above standard input, output and error
-NO_DESCRIPTORS = 3
 
 
 @pytest.fixture
@@ -35,17 +32,6 @@ def settings(tmp_path: Path, broker: Mosquitto) -> Callable[..., dict]:
         }
 
     return make
-
-
-@contextmanager
-def without_descriptors(pid: int) -> Iterator[None]:
-    """Let every attempt of a process to open something fail during the block."""
-    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (NO_DESCRIPTORS, before[1]))
-    try:
-        yield
-    finally:
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
 @contextmanager
@@ -72,7 +58,7 @@ def test_without_descriptors_for_a_while_every_event_arrives_and_all_works_after
 ) -> None:
     with Subscriber(broker, "perceptd/full/#") as subscriber, DaemonProcess(settings("full"), tmp_path) as daemon:
         wait_until(lambda: len(sequences(subscriber)) >= 4, "events")
-        with without_descriptors(daemon.process.pid):
+        with few_descriptors(daemon.process.pid):
             wait_until(lambda: "Too many open files" in daemon.log, "the recording cannot be opened again")
             during = len(sequences(subscriber))
             wait_until(lambda: len(sequences(subscriber)) > during, "the open event ends")

@@ -48,6 +48,14 @@ def test_a_hang_is_certain_after_a_second_or_after_four_of_processor_time(
     assert certain_after_s(runnable, cores) == pytest.approx(expected_s, abs=LOOK_S)
 
 
+def test_a_loop_that_was_overdue_when_the_program_was_suspended_gets_its_time() -> None:
+    times = iter([0, NS_PER_S // 4, 31 * NS_PER_S])
+    processor, certainty = ProcessorShare(lambda: 0, times.__next__, lambda: 0), Certainty()
+    for _ in range(2):
+        processor.look()
+        assert not certainty.look(True, processor)
+
+
 def test_a_loop_that_goes_on_was_starved() -> None:
     processor, certainty = ProcessorShare(lambda: 2, iter(range(0, 10**12, NS_PER_S)).__next__, lambda: 0), Certainty()
     for is_overdue in [True] * 50 + [False] + [True] * 50:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from daemon.runtime.heartbeat import Heartbeat
-from daemon.runtime.thread_loop import run_loop, system_errors
+from daemon.runtime.thread_loop import LoopThread, system_errors
 from tests.helpers.mosquitto import wait_until
+from tests.helpers.shortages import no_more_threads
 
 DAEMON = Path(__file__).resolve().parents[2] / "daemon"
 
@@ -29,7 +30,7 @@ class Loop:
         self.errors = list(errors)
         self.closed, self.runs = threading.Event(), threading.Event()
         self.heartbeat = Heartbeat("loop")
-        self.thread = threading.Thread(target=run_loop, args=(self.heartbeat, self._run), daemon=True)
+        self.thread = LoopThread(self.heartbeat, self._run)
         self.thread.start()
 
     def _run(self) -> None:
@@ -51,15 +52,24 @@ def test_a_loop_goes_on_after_errors_of_the_operating_system(
     assert system_errors.total == before + 2
     assert f"loop: {type(error).__name__}: {error}; the loop goes on" in caplog.text
     loop.closed.set()
-    loop.thread.join()
+    assert loop.thread.join(30)
     assert loop.heartbeat.snapshot().alive, "a loop that has ended as it should is no trouble"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_loop_that_another_error_ends_is_not_alive() -> None:
     loop = Loop(ValueError("a fault of the program"))
-    loop.thread.join()
+    assert loop.thread.join(30)
     wait_until(lambda: not loop.heartbeat.snapshot().alive, "the heartbeat shows it")
+
+
+def test_no_room_for_a_thread_is_an_error_of_the_operating_system() -> None:
+    thread = LoopThread(Heartbeat("loop"), lambda: None)
+    with no_more_threads(), pytest.raises(OSError, match="can't start new thread"):
+        thread.start()
+    assert thread.join(0), "a thread that was never started has ended"
+    thread.start()
+    assert thread.join(30)
 
 
 def test_every_thread_of_the_daemon_runs_its_loop_this_way() -> None:

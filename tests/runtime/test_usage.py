@@ -184,6 +184,20 @@ def test_a_suspended_program_proves_nothing() -> None:
     assert sense.pass_time(10, captured=30, encoded=30) is None
 
 
+@pytest.mark.parametrize("notices_first", [True, False])
+def test_a_file_that_was_suspended_was_not_slow(notices_first: bool) -> None:
+    sense = Sense()
+    sense.pass_time(4, captured=30, encoded=30)
+    sense.now_s += 60
+    if notices_first:  # the source's thread, before the look
+        sense.counters.put_off_ns += 60 * NS_PER_S
+    sense.look()
+    if not notices_first:
+        sense.counters.put_off_ns += 60 * NS_PER_S
+    assert sense.pass_time(10, captured=30, encoded=30) is None
+    assert "of its pace" in (sense.pass_time(10, captured=30, encoded=30, put_off_ns=0.5 * NS_PER_S) or "")
+
+
 counts = st.fixed_dictionaries({reason: st.integers(0, 100) for reason in (*BEFORE_CAPTURE, *AFTER_CAPTURE)})
 
 

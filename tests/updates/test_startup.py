@@ -1,4 +1,6 @@
 import logging
+import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ import pytest
 from daemon.core.errors import DamagedBundle, Refused
 from daemon.updates.startup import Startup
 from daemon.updates.state import BundleMetrics
+from tests.helpers.shortages import few_descriptors
 from tests.updates.device import BUILT_IN, NOW_S, Device
 
 NOT_YET = BundleMetrics(moments=0, errors=0, p99_ms=None, mean_top_score=None)
@@ -118,6 +121,23 @@ def test_if_no_bundle_loads_the_state_is_unchanged(device: Device) -> None:
     with pytest.raises(Refused, match=f"{BUILT_IN} does not load"):
         runs(start, NEW, OLD, BUILT_IN)
     assert start.state_file.state.active == before.active and start.state_file.state.refused == ()
+
+
+@pytest.mark.parametrize("more", range(4))
+def test_without_descriptors_nothing_is_refused_or_set_aside(device: Device, more: int) -> None:
+    before = began(device).state_file.state
+    with few_descriptors(os.getpid(), more), pytest.raises(OSError, match="Too many open files"):
+        Startup(device.directory, device.built_in, lambda: NOW_S).load(read_two_files)
+    assert runs(again := Startup(device.directory, device.built_in, lambda: NOW_S, counts=False)) == NEW
+    assert again.state_file.state.refused == before.refused
+
+
+def read_two_files(directory: Path, _bundle: str) -> str:
+    """Load a bundle, with more files open at a time than the start itself."""
+    with ExitStack() as files:
+        for _ in range(4):
+            files.enter_context((directory / "bundle.yaml").open())
+    return ""
 
 
 def test_too_little_memory_refuses_no_bundle(device: Device) -> None:

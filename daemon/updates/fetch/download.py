@@ -209,7 +209,7 @@ def _is_correct(path: Path, entry: FileEntry) -> bool:
 
 
 def _is_own(path: Path, length: int) -> bool:
-    return own_file_problem(path.lstat(), length) is None
+    return own_file_problem(path, path.lstat(), length) is None
 
 
 def _is_copy(path: Path, entry: FileEntry) -> bool:
