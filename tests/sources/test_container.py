@@ -1,5 +1,6 @@
 """Frames of decoded pictures: they are converted only when they are used, and never overwritten."""
 
+import gc
 from pathlib import Path
 
 import av
@@ -14,30 +15,23 @@ from daemon.sources.picture import PicturePreparation
 CLIP_FRAMES = 60
 
 
-class Picture:
-    """The part of av.VideoFrame that `to_frame` uses. Counts conversions."""
-
-    width, height, color_range, colorspace = 64, 48, 0, 2
-
-    def __init__(self) -> None:
-        self.format = av.VideoFormat("gray", 64, 48)
-        self.side_data: dict[str, object] = {}
-        self.converted = 0
-
-    def to_ndarray(self, format: str) -> np.ndarray:  # noqa: A002
-        assert format == "bgr24"
-        self.converted += 1
-        return np.full((48, 64, 3), 9, np.uint8)
+def fill(picture: av.VideoFrame, level: int) -> None:
+    (plane,) = picture.planes
+    plane.update(bytes([level]) * plane.buffer_size)
 
 
 def test_an_unused_frame_is_not_converted() -> None:
-    picture = Picture()
+    picture = av.VideoFrame(64, 48, "gray")
+    fill(picture, 200)
     masked = PicturePreparation(PictureConfig(rotate=90, masks=[[[0, 0], [1, 0], [0, 1]]]))
     frame = masked.prepare(moved(to_frame(picture, 7), 5))
-    assert (frame.captured_ns, picture.converted) == (12, 0)
-    assert frame.size == (48, 64)
-    assert [plane.shape for plane in frame.planes] == [(64, 48, 3)]
-    assert picture.converted == 1
+    assert frame.captured_ns == 12
+    fill(picture, 9)
+    (plane,) = frame.planes
+    assert (frame.size, plane.shape) == ((48, 64), (64, 48, 3))
+    assert plane.max() < 20, "the picture is converted when it is used"
+    fill(picture, 200)
+    assert frame.planes[0].max() < 20, "it is converted once"
 
 
 def write(path: Path, pixel_format: str) -> None:
@@ -63,3 +57,17 @@ def test_the_decoder_does_not_overwrite_the_planes_of_a_frame(tmp_path: Path, pi
     assert len(stored) == CLIP_FRAMES
     for frame, expected in zip(stored, at_once, strict=True):
         assert all(np.array_equal(plane, copy) for plane, copy in zip(frame.planes, expected, strict=True))
+
+
+def test_a_frame_is_free_without_a_collection_of_garbage(tmp_path: Path) -> None:
+    write(tmp_path / "clip.mp4", "yuv420p")
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        gc.collect()
+        gc.disable()
+        try:
+            for picture in container.decode(video=0):
+                to_frame(picture, 0)
+            del picture
+            assert gc.collect() == 0, "nothing is in a reference cycle"
+        finally:
+            gc.enable()
