@@ -169,7 +169,7 @@ class UsageJudge:
                 self._note_used(self._before.at_ns, now_ns)
             else:
                 self._used_since_ns = None
-            if is_bad and self._told(use) != self._reason and (use.dropped > UNUSED or use.dropped < USED):
+            if is_bad and self._is_news(self._told(use), use.dropped):
                 self._complain(use)
             self._begin(now)
         return self._complaint
@@ -205,6 +205,11 @@ class UsageJudge:
         if use.reason != "busy" and self._short_looks <= least * self._looks:
             return "late"
         return "behind" if "behind" in (use.reason, self._reason) else "busy"
+
+    def _is_news(self, told: str | None, dropped: float) -> bool:
+        """Return whether another reason is to be told. An overloaded machine plays a file slowly, or drops pictures."""
+        is_settled = dropped > UNUSED or dropped < USED
+        return told != self._reason and is_settled and not {told, self._reason} <= {None, "busy"}
 
     def _complain(self, use: Use) -> None:
         self._reason = self._told(use)
