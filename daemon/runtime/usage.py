@@ -201,7 +201,8 @@ class UsageJudge:
             return None
         if use.reason not in ("busy", "late", "behind"):
             return use.reason
-        least = 0.25 if self._reason in ("busy", "behind") else 0.5
+        # a look at an overloaded machine may find no thread that waits
+        least = 0.1 if self._reason in ("busy", "behind") else 0.5
         if use.reason != "busy" and self._short_looks <= least * self._looks:
             return "late"
         return "behind" if "behind" in (use.reason, self._reason) else "busy"

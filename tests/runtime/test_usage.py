@@ -171,6 +171,15 @@ def test_a_file_whose_pictures_are_used_again_and_come_slowly_says_so() -> None:
     assert sense.pass_time(5, captured=30, encoded=30) is None
 
 
+def test_an_overloaded_machine_is_no_source_with_wrong_times_because_of_some_looks() -> None:
+    sense = Sense(is_short=True)
+    sense.pass_time(5, captured=20, encoded=20, late=16)
+    for _ in range(100):
+        sense.is_short = not sense.is_short
+        sense.pass_time(LOOK_S if sense.is_short else 4 * LOOK_S, captured=20, encoded=20, late=16)
+    assert len(sense.told) == 2
+
+
 def test_an_overloaded_machine_that_drops_pictures_now_and_plays_slowly_then_is_told_once() -> None:
     sense = Sense()
     for _ in range(20):
