@@ -31,8 +31,8 @@ MAX_TROUBLES = 8
 # of the text that says how the directory of a bundle has changed
 MAX_CHANGE = 300
 
-# a reason says what to do at its end
-MAX_REASON = 240
+# a reason says what to do at its end, and may name picture and sound
+MAX_REASON = 320
 
 # names of nodes come from outside, so their number is bounded
 MAX_NODES = 1000

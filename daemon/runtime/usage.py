@@ -169,7 +169,7 @@ class UsageJudge:
                 self._note_used(self._before.at_ns, now_ns)
             else:
                 self._used_since_ns = None
-            if is_bad and self._reported_reason(use) != self._reason and (use.dropped > UNUSED or use.dropped < USED):
+            if is_bad and self._is_news(self._reported_reason(use), use.dropped):
                 self._complain(use)
             self._begin(now)
         return self._complaint
@@ -201,10 +201,16 @@ class UsageJudge:
             return None
         if use.reason not in ("busy", "late", "behind"):
             return use.reason
-        least = 0.25 if self._reason in ("busy", "behind") else 0.5
+        # a look at an overloaded machine may find no thread that waits
+        least = 0.1 if self._reason in ("busy", "behind") else 0.5
         if use.reason != "busy" and self._short_looks <= least * self._looks:
             return "late"
         return "behind" if "behind" in (use.reason, self._reason) else "busy"
+
+    def _is_news(self, reason: str | None, dropped: float) -> bool:
+        """Return whether another reason is to be reported. An overloaded machine plays a file slowly, or drops pictures."""
+        is_settled = dropped > UNUSED or dropped < USED
+        return reason != self._reason and is_settled and not {reason, self._reason} <= {None, "busy"}
 
     def _complain(self, use: Use) -> None:
         self._reason = self._reported_reason(use)

@@ -39,6 +39,10 @@ UNUSED = (
     "84 % of the pictures come too late to be used: the machine is overloaded; "
     "set camera.fps to 5 or less, or use gates.motion, an accelerator or a smaller model"
 )
+SOUND_UNUSED = (
+    "80 % of the sound comes too late to be used: the machine is overloaded; "
+    "use gates.sound, an accelerator or a smaller model"
+)
 
 
 def recognised(late_ms: float = 0.0, **changes: object) -> Received:
@@ -97,8 +101,8 @@ def bundles(**changes: object) -> Received:
             "12:00:00.023  node n  is degraded: front/camera is backing off: no such device",
         ),
         (
-            health("degraded", camera={"state": "degraded", "reason": UNUSED}),
-            f"12:00:00.023  node n  is degraded: front: {UNUSED}",
+            health("degraded", camera={"state": "degraded", "reason": f"{UNUSED}; {SOUND_UNUSED}"}),
+            f"12:00:00.023  node n  is degraded: front: {UNUSED}; {SOUND_UNUSED}",
         ),
         (
             recognised(late_ms=812.0),

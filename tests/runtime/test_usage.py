@@ -170,9 +170,26 @@ def test_pauses_that_come_again_are_told() -> None:
 
 def test_a_file_whose_pictures_are_used_again_and_come_slowly_says_so() -> None:
     sense = Sense()
-    assert "too late" in (sense.pass_time(5, captured=30, encoded=10, busy=20) or "")
+    assert "damaged" in (sense.pass_time(5, captured=10, encoded=10, corrupt=20) or "")
     assert "of its pace" in (sense.pass_time(5, captured=15, encoded=15, put_off_ns=0.5 * NS_PER_S) or "")
     assert sense.pass_time(5, captured=30, encoded=30) is None
+
+
+def test_an_overloaded_machine_is_no_source_with_wrong_times_because_of_some_looks() -> None:
+    sense = Sense(is_short=True)
+    sense.pass_time(5, captured=20, encoded=20, late=16)
+    for _ in range(100):
+        sense.is_short = not sense.is_short
+        sense.pass_time(LOOK_S if sense.is_short else 4 * LOOK_S, captured=20, encoded=20, late=16)
+    assert len(sense.told) == 2
+
+
+def test_an_overloaded_machine_that_drops_pictures_now_and_plays_slowly_then_is_told_once() -> None:
+    sense = Sense()
+    for _ in range(20):
+        sense.pass_time(4, captured=15, encoded=15, put_off_ns=0.5 * NS_PER_S)
+        sense.pass_time(4, captured=30, encoded=10, busy=20)
+    assert len(sense.told) == 2
 
 
 def test_a_suspended_program_proves_nothing() -> None:
