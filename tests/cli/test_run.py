@@ -13,6 +13,7 @@ from daemon.cli.signals import has_terminal
 from daemon.config.command_line import ConfigOptions
 from daemon.config.node import Config
 from daemon.core.errors import Refused
+from daemon.core.records import EndedBy
 from daemon.node.reload import Reload, reload_remarks
 from daemon.node.stop_request import StopRequest
 from daemon.node.systemd import Notifier
@@ -45,10 +46,10 @@ def nodes(path: Path) -> Nodes:
     return Nodes(choice, stop, Reload(check_reload, choice.to_json()), Notifier(), choice.load(), None)
 
 
-def after(nodes: Nodes, reason: str) -> Config | None:
+def after(nodes: Nodes, reason: EndedBy) -> Config | None:
     """Return the config of the node that runs after one that ended for a reason."""
     nodes.stop.begin()
-    nodes.stop.restart(reason)  # type: ignore[arg-type]
+    nodes.stop.restart(reason)
     node = nodes.next()
     return node and node.config
 

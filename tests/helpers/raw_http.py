@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from daemon.core.timing import monotonic_ns
 from tests.helpers.logins import digest_of, is_right_digest
@@ -77,10 +78,11 @@ class RawHttpServer:
 
 
 class _Handler(socketserver.StreamRequestHandler):
+    server: Any
     timeout = 20
 
     def handle(self) -> None:
-        raw: RawHttpServer = self.server.raw  # type: ignore[attr-defined]
+        raw: RawHttpServer = self.server.raw
         raw.connections += 1
         number = raw.connections
         try:
