@@ -34,8 +34,8 @@ class StateFile:
         self.state, self.is_lost = loaded or UpdateState(), loaded is None
         self.trouble: str | None = None
 
-    def subscribe(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after each change from now on, in the thread that writes."""
+    def subscribe(self, listener: Callable[[], None] | None) -> None:
+        """Call `listener` after each change from now on, in the thread that writes; None: call nobody."""
         self._listener = listener
 
     def save(self, state: UpdateState) -> None:

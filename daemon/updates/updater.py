@@ -93,7 +93,10 @@ class Updater:
         """Stop the thread; the next start continues an unfinished installation. Returns whether it ended in time."""
         self._closing.set()
         self._wake.set()
-        return self._thread.join(deadline_s)
+        has_ended = self._thread.join(deadline_s)
+        if has_ended:
+            self._state_file.subscribe(None)  # the file outlives this node, whose models must not stay in memory
+        return has_ended
 
     def status(self) -> Snapshot:
         """The current status."""

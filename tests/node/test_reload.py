@@ -79,6 +79,8 @@ def test_a_good_config_is_used_in_the_same_process_and_a_bad_one_is_refused(
     tmp_path: Path, broker: Mosquitto, config: Config
 ) -> None:
     settings = config("again")
+    (tmp_path / "root.json").write_text("{}")
+    settings["models"] = {"source": "http://127.0.0.1:9", "root": str(tmp_path / "root.json"), "automatic": False}
     port = settings["mqtt"].pop("port")
     with service(settings, tmp_path, broker, "--broker", f"127.0.0.1:{port}") as running:
         daemon, stream = running.daemon, settings["streams"]["s"]
