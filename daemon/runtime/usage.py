@@ -208,7 +208,8 @@ class UsageJudge:
         return "behind" if "behind" in (use.reason, self._reason) else "busy"
 
     def _is_news(self, reason: str | None, dropped: float) -> bool:
-        """Return whether another reason is to be reported. An overloaded machine plays a file slowly, or drops pictures."""
+        """Return whether another reason is to be reported."""
+        # an overloaded machine plays a file slowly or drops pictures, whichever comes first
         is_settled = dropped > UNUSED or dropped < USED
         return reason != self._reason and is_settled and not {reason, self._reason} <= {None, "busy"}
 
