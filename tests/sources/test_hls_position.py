@@ -113,6 +113,8 @@ def test_no_segment_comes_twice_or_is_left_out(is_dated: bool, events: list[tupl
 
 
 @example([*[("appear", 1)] * 4, ("load", 0), ("restart", 1), ("appear", 1), ("load", 0)])
+@example([*[("appear", 1)] * 5, ("load", 0), ("restart", 1), ("appear", 2), ("load", 0)])
+@example([("restart", 0), ("appear", 1), ("load", 0)] * 2)
 @example([("restart", 0), ("appear", 2), ("appear", 1), ("load", 0)])  # the numbers are no lower than before
 @given(st.lists(st.one_of(APPEAR, LOAD, PLAY, RECONNECT, RESTART), max_size=40))
 def test_with_dates_a_restart_changes_nothing_of_that(events: list[tuple[str, int]]) -> None:

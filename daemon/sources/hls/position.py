@@ -107,12 +107,13 @@ class Position:
         dates = [(new.dated_ns, old.dated_ns) for new, old in pairs]
         moved_ns = [abs(new - old) for new, old in dates if new is not None and old is not None]
         if moved_ns:
-            return max(moved_ns) > playlist.target_ns
+            # a server that has begun anew gives the number to a segment that is at least one later
+            return max(moved_ns) > playlist.target_ns // 2
+        if self._is_later_than_known(playlist.segments[-1]):
+            return True
         if newest >= taken:
             self._behind_since_ns = None
             return False
-        if self._is_later_than_known(playlist.segments[-1]):
-            return True
         if newest < taken - STALE_SEGMENTS or any(_name(new) != _name(old) for new, old in pairs):
             return True
         if self._behind_since_ns is None:
