@@ -192,6 +192,13 @@ def test_an_overloaded_machine_that_drops_pictures_now_and_plays_slowly_then_is_
     assert len(sense.told) == 2
 
 
+@pytest.mark.parametrize("reason", ["paused", "closed", "gate_closed", "bundle"])
+def test_a_pause_ends_a_complaint(reason: str) -> None:
+    sense = Sense()
+    assert sense.pass_time(5, captured=30, encoded=10, busy=20) is not None
+    assert sense.pass_time(2 * WINDOW_S, captured=30, **{reason: 30}) is None
+
+
 def test_a_suspended_program_proves_nothing() -> None:
     sense = Sense()
     sense.pass_time(4, captured=30, encoded=30)

@@ -9,12 +9,13 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from daemon.config.streams import CameraConfig, MicrophoneConfig, ReplayConfig, StreamConfig
+from daemon.config.streams import CameraConfig, MicrophoneConfig, PictureConfig, ReplayConfig, StreamConfig
 from daemon.core.errors import DocumentError, RecordingError, SourceError
 from daemon.core.records import MODALITIES, Block, Captured, Colours, Counters, Frame, Line
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.sources.container import read_sound
 from daemon.sources.factory import build_sources
+from daemon.sources.files.replay import Recording, ReplaySource
 from daemon.sources.picture import PicturePreparation
 from tests.helpers.clips import BEEP_S, write_clip
 
@@ -288,6 +289,16 @@ def test_what_is_no_file_is_named_at_once(tmp_path: Path, kind: str) -> None:
     with pytest.raises(SourceError, match=f"recording: {reason}") as caught:
         play(fast(path))
     assert not isinstance(caught.value, RecordingError), "it is tried again"
+
+
+def test_pictures_that_fps_leaves_out_are_counted(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", seconds=2.0, fps=10, sound_hz=None)
+    counters = {modality: Counters() for modality in MODALITIES}
+    pictures: list[Captured] = []
+    recording = Recording(path, picture=PicturePreparation(PictureConfig()), fps=5)
+    ReplaySource(recording, False, False, counters).run(pictures.append, threading.Event())
+    assert len(pictures) + counters["image"].left_out == 20
+    assert len(pictures) == 10
 
 
 def test_a_missing_or_invalid_file_is_named(tmp_path: Path) -> None:
