@@ -24,7 +24,7 @@ CAPACITY: Mapping[Modality, int] = {"image": 1, "audio": 8, "text": 16}
 
 # When sound has waited for so long its encoder cannot keep up. Then only the newest patch waits. A burst of patches, as
 # after a pause of a network, is encoded in less. Every line of text counts, so lines wait.
-PATIENCE_S: Mapping[Modality, float] = {"image": math.inf, "audio": 0.25, "text": math.inf}
+PATIENCE_S: Mapping[Modality, float] = {"image": math.inf, "audio": 0.5, "text": math.inf}
 
 # Takes the embedding of an item, or None when there is none. Runs on the encoder's thread.
 OnEncoded = Callable[[Embedding | None], None]
