@@ -108,7 +108,8 @@ def test_a_node_that_cannot_be_started_now_is_started_later(tmp_path: Path, brok
     with service(config("later"), tmp_path, broker, prefix=runner) as running:
         running.daemon.process.send_signal(signal.SIGUSR2)
         running.reload()
-        wait_until(lambda: "can't start new thread; the loop goes on" in running.daemon.log, "there is no room for a thread")
+        refused = "can't start new thread; the loop goes on"
+        wait_until(lambda: refused in running.daemon.log, "there is no room for a thread")
         running.daemon.process.send_signal(signal.SIGUSR2)
         running.wait_for_recognitions()
         assert running.health()["status"] == "ok"
