@@ -8,7 +8,8 @@ from pathlib import Path
 
 from daemon.core.files import open_regular
 
-CHUNK_BYTES = 1024 * 1024
+# glibc keeps the memory of larger pieces in its heap after they are freed
+CHUNK_BYTES = 64 * 1024
 
 # far more than a model for a small computer has
 MAX_BYTES = 256 * 1024 * 1024

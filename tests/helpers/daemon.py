@@ -35,7 +35,9 @@ class DaemonProcess:
         self.config_path = directory / "config.yaml"
         self.write(config)
         self._log = (directory / "daemon.log").open("w+")
-        command = [*prefix, sys.executable, "-m", "daemon", "run", "--config", str(self.config_path), *arguments]
+        # the tests may run under nohup, which makes every process below ignore SIGHUP
+        start = ("env", "--default-signal=HUP", *prefix)
+        command = [*start, sys.executable, "-m", "daemon", "run", "--config", str(self.config_path), *arguments]
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=stdin, stderr=self._log, env=environment)
 
     def write(self, config: dict) -> None:
