@@ -21,7 +21,7 @@ EXIT_SHORTAGE = 1
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    It is 0 without a problem, and 1 when the command does not find what it looks for, or when the system lacks
+    It is 0 without a problem. It is 1 when the command does not find what it looks for, or when the system lacks
     descriptors for a moment. It is 65 when a recording is cut off, 78 when the operator must change something, and 130
     after Ctrl-C. The exit codes of doctor are 0, 1 and 2.
     """
