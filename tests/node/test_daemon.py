@@ -132,7 +132,10 @@ def test_a_recording_that_is_cut_off_ends_the_daemon_with_exit_code_65(
 def test_a_live_replay_publishes_recognitions_with_shares_and_ends_its_events_at_the_stop(
     tmp_path: Path, broker: Mosquitto, config: Callable[..., dict]
 ) -> None:
-    with Subscriber(broker, "perceptd/live/#") as subscriber, DaemonProcess(config("live"), tmp_path) as daemon:
+    # its last label lasts, so an event is open whenever the daemon is stopped
+    write_clip(tmp_path / "clip.mp4", 30, passages=[("dark", 30), ("bright", 3_600)])
+    settings = config("live", file=str(tmp_path / "clip.mp4"))
+    with Subscriber(broker, "perceptd/live/#") as subscriber, DaemonProcess(settings, tmp_path) as daemon:
         started = {"bright", "dark"}
         wait_until(
             lambda: started <= {e["label"] for e in parsed(subscriber.heard, "event") if e["phase"] == "start"},
