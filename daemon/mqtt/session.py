@@ -12,8 +12,8 @@ from daemon.core.ports import TextSink
 from daemon.core.records import Counters
 from daemon.mqtt.commands import AnswerPayload, CommandSink, Request, answer_message
 from daemon.mqtt.credentials import endpoint_of
-from daemon.mqtt.outbox import Outbox
-from daemon.mqtt.outbox_store import OutboxStatus
+from daemon.mqtt.outbox.outbox import Outbox
+from daemon.mqtt.outbox.store import OutboxStatus
 from daemon.mqtt.payloads import EventPayload
 from daemon.mqtt.send_queue import Outbound
 from daemon.mqtt.session_state import OFFLINE, NodeTopics, SharedState

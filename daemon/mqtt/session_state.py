@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.mqtt.connection import Waker
-from daemon.mqtt.outbox_store import Entry
+from daemon.mqtt.outbox.store import Entry
 from daemon.mqtt.send_queue import Outbound, SendQueue
 
 ONLINE = b"online"

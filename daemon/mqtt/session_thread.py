@@ -9,7 +9,7 @@ from daemon.mqtt.client import BrokerReason, Inbound, MqttCallbacks
 from daemon.mqtt.commands import CommandSink, Request
 from daemon.mqtt.connection import MAX_AWAITING_ACK, Connection, Trouble
 from daemon.mqtt.credentials import Endpoint
-from daemon.mqtt.outbox import Outbox
+from daemon.mqtt.outbox.outbox import Outbox
 from daemon.mqtt.payloads import instance_of
 from daemon.mqtt.send_queue import MAX_QOS1, Outbound
 from daemon.mqtt.session_state import OFFLINE, ONLINE, NodeTopics, SharedState

@@ -10,7 +10,7 @@ from daemon import __version__
 from daemon.bundle.manifest import Manifest
 from daemon.config.node import Config
 from daemon.core.files import read_own, replace_file
-from daemon.mqtt.home_assistant import StreamEntities, discovery_payload, discovery_topic, platforms
+from daemon.mqtt.home_assistant.discovery import StreamEntities, discovery_payload, discovery_topic, platforms
 from daemon.mqtt.session import Session
 from daemon.node.stream import Stream
 

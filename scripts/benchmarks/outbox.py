@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from daemon.config.mqtt import MqttConfig
-from daemon.mqtt.outbox_store import Entry, OutboxStore
+from daemon.mqtt.outbox.store import Entry, OutboxStore
 from daemon.mqtt.session import Session
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.proxy import Proxy

@@ -13,8 +13,8 @@ OPENS |= {"connect", "from_file"}
 ELSEWHERE = {
     ("updates/installer.py", "read_text"): "/proc/meminfo",
     ("updates/fetch/download.py", "open"): "a file of the source; os.open of a file that was checked before",
-    ("mqtt/outbox_store.py", "connect"): "SQLite, after the check of its files",
-    ("mqtt/outbox_store.py", "read_text"): "the id of this boot, in /proc",
+    ("mqtt/outbox/store.py", "connect"): "SQLite, after the check of its files",
+    ("mqtt/outbox/store.py", "read_text"): "the id of this boot, in /proc",
     ("mqtt/connection.py", "connect"): "the broker",
     ("mqtt/client.py", "connect"): "the broker",
     ("node/systemd.py", "connect"): "the socket of the service manager",

@@ -12,16 +12,16 @@ import pytest
 
 from daemon.config.mqtt import OutboxConfig
 from daemon.core.records import Counters
-from daemon.mqtt.outbox import Outbox
-from daemon.mqtt.outbox_store import Entry, OutboxStore
+from daemon.mqtt.outbox.outbox import Outbox
+from daemon.mqtt.outbox.store import Entry, OutboxStore
 from daemon.node.switches import Switch, SwitchFile
 from daemon.updates.state import UpdateState
 from daemon.updates.state_file import StateFile, read_state
 from daemon.updates.transitions import pin
 from tests.helpers.hostile_files import FOREIGN, HOSTILE, Foreign, Kind, fifo, link_to_directory, link_to_zero
 from tests.helpers.mosquitto import Mosquitto, wait_until
+from tests.mqtt.outbox.test_outbox import Reader
 from tests.mqtt.records import event
-from tests.mqtt.test_outbox import Reader
 from tests.node import test_daemon, test_updates
 from tests.node.test_announcement import announced
 from tests.node.test_updates import NEW, OLD, Device

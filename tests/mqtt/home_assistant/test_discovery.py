@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.mqtt.commands import DeviceArguments, Request, parse_arguments
-from daemon.mqtt.home_assistant import (
+from daemon.mqtt.home_assistant.discovery import (
     MAX_LABEL_SENSORS,
     DiscoveryPayload,
     StreamEntities,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt import outbox_store as module
-from daemon.mqtt.outbox_store import ROW_BYTES, Entry, OutboxStore
+from daemon.mqtt.outbox import store as module
+from daemon.mqtt.outbox.store import ROW_BYTES, Entry, OutboxStore
 
 
 def entry(sequence: int, event: str = "e", phase: str = "start", size: int = 10) -> Entry:
@@ -136,7 +136,7 @@ def test_a_damaged_file_raises_a_database_error(path: Path, damage: bytes) -> No
 
 def test_a_killed_process_leaves_complete_transactions(path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from daemon.mqtt.outbox_store import Entry, OutboxStore\n"
+        "import sys; from pathlib import Path; from daemon.mqtt.outbox.store import Entry, OutboxStore\n"
         f"store = OutboxStore(Path({str(path)!r}))\n"
         "for n in range(1, 100_000):\n"
         "    store.write([Entry(n, 't', str(n), 'start', b'x' * 500)], [], queued=n)\n"

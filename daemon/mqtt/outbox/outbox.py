@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from daemon.config.mqtt import OutboxConfig
 from daemon.core.files import ForeignFile
 from daemon.core.records import Counters
-from daemon.mqtt.outbox_store import Entry, EventQueue, OutboxStatus, OutboxStore, replace_damaged
+from daemon.mqtt.outbox.store import Entry, EventQueue, OutboxStatus, OutboxStore, replace_damaged
 from daemon.mqtt.payloads import EventPayload, ended_by_restart
 from daemon.runtime.heartbeat import DISK_S, Heartbeat
 from daemon.runtime.thread_loop import LoopThread

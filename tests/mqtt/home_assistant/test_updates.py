@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.mqtt.commands import InstallArguments, NoArguments, PinArguments, Request, parse_arguments
-from daemon.mqtt.home_assistant import discovery_payload, platforms
+from daemon.mqtt.home_assistant.discovery import discovery_payload, platforms
 from daemon.mqtt.update_payloads import CheckPart, ModelsPayload
 from tests.fakes.updates import TIME, bundle, candidate, models, result
-from tests.mqtt.test_home_assistant import rendered
+from tests.mqtt.home_assistant.test_discovery import rendered
 
 ENTITIES = discovery_payload("node", "1.0", [], {}, has_updates=True).components
 NOT_LOOKED = CheckPart(ok=False, reason="models.example does not answer", time=TIME)

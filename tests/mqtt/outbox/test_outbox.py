@@ -11,8 +11,8 @@ import pytest
 from daemon.config.mqtt import OutboxConfig
 from daemon.core.records import Counters
 from daemon.core.timing import monotonic_ns
-from daemon.mqtt.outbox import MAX_UNWRITTEN, Outbox
-from daemon.mqtt.outbox_store import Entry, OutboxStore
+from daemon.mqtt.outbox.outbox import MAX_UNWRITTEN, Outbox
+from daemon.mqtt.outbox.store import Entry, OutboxStore
 from daemon.mqtt.payloads import EventPayload
 from daemon.runtime.heartbeat import hung_loops
 from tests.helpers.mosquitto import wait_until
