@@ -30,12 +30,16 @@ OUTBOX_CLOSE_S = 0.4
 
 
 class SessionStatus(TypedDict):
-    """`since_ns` is the monotonic instant at which the present state of the connection began."""
+    """`since_ns` is the monotonic instant at which the present state of the connection began.
+
+    `refused` has the topic filters that the broker refuses now.
+    """
 
     connected: bool
     since_ns: int
     reconnects: int
     reason: str | None
+    refused: list[str]
     published: int
     dropped: dict[str, int]
     outbox: OutboxStatus
@@ -97,6 +101,7 @@ class Session:
                 "since_ns": state.since_ns,
                 "reconnects": max(0, state.connects - 1),
                 "reason": "; ".join(map(str, troubles)) or None,
+                "refused": [],
                 "published": 0 if thread is None else thread.published,
                 "dropped": dict(self.counters.dropped),
                 "outbox": self._outbox.status(),
