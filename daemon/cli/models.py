@@ -14,8 +14,8 @@ from daemon.core.status_line import StatusLine
 from daemon.mqtt.requests import ModelsFollower, NoAnswer, send_request
 from daemon.mqtt.update_payloads import MAX_REASON, ModelsPayload
 
-# a running node publishes its health every 10 s; one that publishes nothing for so long has gone
-SILENCE_S = 30.0
+# a running node publishes its health every 30 s; one that publishes nothing for so long has gone
+SILENCE_S = 90.0
 
 # whether the node has obeyed, and a message for a person
 Outcome = tuple[bool, str]

@@ -19,7 +19,7 @@ from daemon.node.bundle_watch import BundleWatch
 from daemon.node.command_thread import CommandThread
 from daemon.node.device_id import DeviceId
 from daemon.node.health import Health
-from daemon.node.health_topics import HealthTopics
+from daemon.node.health_topics import HealthTopics, Messages
 from daemon.node.reload import Reload
 from daemon.node.reports import Reporter, accelerators_health
 from daemon.node.stop_request import StopRequest
@@ -176,7 +176,7 @@ class Node:
             if self.changed.is_set() or looked_ns is None or now_ns - looked_ns >= NS_PER_S:
                 self.changed.clear()
                 looked_ns = now_ns
-                self.health_topics.look(self._health(reload, trouble), now_ns)
+                self._publish(self.health_topics.due(self._health(reload, trouble), self._models_problem, now_ns))
             if all(stream.has_ended for stream in self.streams.values()):
                 log.info("all sources have ended")
                 return
@@ -190,7 +190,15 @@ class Node:
         return [*self.session.heartbeats, *own, *self.active.heartbeats, *updater, *sources]
 
     def _publish_health(self, reload: Reload) -> None:
-        self.health_topics.publish(self._health(reload))
+        self._publish(self.health_topics.latest(self._health(reload), self._models_problem))
+
+    def _publish(self, messages: Messages) -> None:
+        for topic, payload in messages.items():
+            self.session.publish(topic, payload, retain=True, qos=1)
+
+    @property
+    def _models_problem(self) -> str | None:
+        return None if self.updates is None else self.updates.updater.source_problem
 
     def _health(self, reload: Reload, trouble: str | None = None) -> Health:
         return self.reporter.health(self.active.recogniser, trouble, reload.problem)

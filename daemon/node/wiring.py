@@ -66,13 +66,11 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     host = UpdateHost(loader, active, errors, announcement, new_stream, streams, stop)
     updates = None if startup is None else _updates(config, startup, host, session)
     switches = SwitchFile(state / "switches.json")
-    updater = None if updates is None else updates.updater
-    control = Control(settings, streams, switches, active, updater)
+    control = Control(settings, streams, switches, active, None if updates is None else updates.updater)
     commands = CommandThread(control, session)
     bundle_watch = BundleWatch(active, on_change=changed.set)
     device_id = DeviceId(state / "device_id")
     reporter = Reporter(settings.node, device_id, monotonic_ns(), session, streams, latencies, bundle_watch)
-    health_topics = HealthTopics(session, settings.health.every_s, updater)
     return Node(
         config=settings,
         session=session,
@@ -85,7 +83,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
         commands=commands,
         device_id=device_id,
         reporter=reporter,
-        health_topics=health_topics,
+        health_topics=HealthTopics(settings.health.every_s),
         bundle_watch=bundle_watch,
         changed=changed,
         stop=stop,

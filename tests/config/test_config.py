@@ -69,10 +69,10 @@ def test_one_mistake_is_reported_with_its_line(tmp_path: Path, found: str, writt
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
-    text = SHIPPED.replace("node: demo ", "nod: demo ").replace("every_s: 10.0", "every_s: 0")
+    text = SHIPPED.replace("node: demo ", "nod: demo ").replace("every_s: 30.0", "every_s: 0")
     assert problems_of(tmp_path, text) == [
         "config.yaml:1: node: is missing",
-        f"config.yaml:{line_of('every_s: 10.0')}: health.every_s = 0: expected greater than or equal to 1",
+        f"config.yaml:{line_of('every_s: 30.0')}: health.every_s = 0: expected greater than or equal to 1",
         "config.yaml:4: nod: unknown key; did you mean 'node'?",
     ]
 
