@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from daemon.core.errors import InputError
 from daemon.core.records import CPU, MODALITIES, EndedBy, Event, EventPhase, Modality, Moment, Recognition
@@ -118,12 +118,6 @@ class EventPayload(Payload):
     bundle: Name
 
 
-class _HealthInstance(Part):
-    """The field of the health payload that identifies a run of the daemon."""
-
-    instance: Name
-
-
 class StatePayload(Payload):
     """The present state of a stream: the label of the strongest open event, or null, and since when.
 
@@ -196,14 +190,6 @@ def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time:
         stream=stream,
         bundle=bundle_id,
     )
-
-
-def instance_of(health: bytes) -> str | None:
-    """Return the instance in a health payload; None where there is none."""
-    try:
-        return _HealthInstance.model_validate_json(health).instance
-    except ValidationError:
-        return None
 
 
 def ended_by_restart(latest: EventPayload) -> EventPayload:

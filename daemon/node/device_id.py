@@ -22,7 +22,12 @@ class DeviceId:
         """`path` is the file of the id. Nothing is read or written yet."""
         self._path = path
         self.value = uuid.uuid4().hex
-        self.is_stored = False
+        self._is_stored = False
+
+    @property
+    def stored(self) -> str | None:
+        """The id if it outlasts this run; otherwise None."""
+        return self.value if self._is_stored else None
 
     def load(self) -> None:
         """Read the id, or store a new one. Where that fails, `value` stays the id of this run, and the log says why.
@@ -40,7 +45,7 @@ class DeviceId:
                 error.strerror or error,
             )
             return
-        self.is_stored = True
+        self._is_stored = True
 
     def _read(self) -> str | None:
         """Return the stored id; None where there is none that can be used. Raises OSError."""

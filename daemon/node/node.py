@@ -133,7 +133,8 @@ class Node:
         self.active.start()
         self.bundle_watch.start()
         stack.callback(self._close_bundle_watch)
-        self.session.start({name: stream for name, stream in self.streams.items() if stream.takes_text}, self.commands)
+        text_sinks = {name: stream for name, stream in self.streams.items() if stream.takes_text}
+        self.session.start(text_sinks, self.commands, self.device_id.stored)
         for stream in self.streams.values():
             if not stream.is_live:
                 stream.start_in_order(self.active.encoders)
