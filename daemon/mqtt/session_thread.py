@@ -193,7 +193,7 @@ class SessionThread(MqttCallbacks):
             self._state.counters.drop("command_failed" if first_level == "command" else "text_failed")
 
     def _take_command(self, commands: CommandSink, name: str, message: Inbound) -> None:
-        if message.retained:  # nobody can say when it was meant
+        if message.retained and message.payload:  # nobody can say when it was meant
             self._state.counters.drop("command_retained")
             return
         commands.take(Request(name, message.payload, message.response_topic, message.correlation))
