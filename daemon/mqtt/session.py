@@ -13,6 +13,7 @@ from daemon.core.records import Counters
 from daemon.mqtt.commands import AnswerPayload, CommandSink, Request, answer_message
 from daemon.mqtt.credentials import endpoint_of
 from daemon.mqtt.namesake import NamesakeWatch
+from daemon.mqtt.limits import BrokerLimits
 from daemon.mqtt.outbox.outbox import Outbox
 from daemon.mqtt.outbox.store import OutboxStatus
 from daemon.mqtt.payloads import EventPayload
@@ -94,6 +95,11 @@ class Session:
     def connected(self) -> bool:
         """Whether the broker has accepted the login and the connection is up."""
         return self._state.connected
+
+    @property
+    def limits(self) -> BrokerLimits | None:
+        """What the broker takes; None while there is no connection. Callable from any thread."""
+        return self._state.limits
 
     def status(self) -> SessionStatus:
         """Return a snapshot for health."""
