@@ -3,6 +3,7 @@
 The lines have the form of mosquitto's access list. docs/security.md shows a whole list.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from daemon.core.text import clean
@@ -18,12 +19,21 @@ MAX_TOPIC_CHARS = 200
 def remedy(action: Action, topic: str, username: str | None) -> str:
     """Return which right an account lacks, and the line that gives it; `topic` may be a filter.
 
-    `username` is None for a client that gives none.
+    `username` is None for a client that gives none: it is anonymous, or has a certificate.
     """
-    account = "a client without a user name" if username is None else f"the account {clean(username)}"
-    place = "above the first `user` line of" if username is None else f"below `user {clean(username)}` in"
-    lack = f"{account} may not {VERBS[action]} {clean(topic, MAX_TOPIC_CHARS)}"
+    place = f"below `user {clean(username)}` in" if username is not None else "to its rights in"
+    lack = f"{account_text(username)} may not {VERBS[action]} {clean(topic, MAX_TOPIC_CHARS)}"
     return f"{lack}: add `{access_line(action, topic)}` {place} the broker's access list"
+
+
+def lines_text(rights: Sequence[tuple[Action, str]]) -> str:
+    """Return the lines that give several rights, each once."""
+    return ", ".join(dict.fromkeys(f"`{access_line(action, topic)}`" for action, topic in rights))
+
+
+def account_text(username: str | None) -> str:
+    """Return the account of a client as the subject of a sentence."""
+    return "this client" if username is None else f"the account {clean(username)}"
 
 
 def access_line(action: Action, topic: str) -> str:

@@ -35,6 +35,7 @@ class SessionThread(MqttCallbacks):
     ) -> None:
         """`instance` identifies this run of the daemon in the node's health. `published` counts sent messages."""
         self._topics, self._instance = topics, instance
+        self._username = endpoint.login[0]
         self._state, self._outbox = state, outbox
         self._text_sinks, self._commands = text_sinks, commands
         self.published = 0
@@ -107,8 +108,8 @@ class SessionThread(MqttCallbacks):
             self._has_published_health |= message.topic == self._topics.health
         else:
             self._state.counters.drop(f"{message.kind}_refused")
-            finding = f"the MQTT broker refused {message.kind}: {refusal.name}"
-            self._connection.report(Trouble(finding, refusal.remedy))
+            finding = f"the MQTT broker refused {message.topic}: {refusal.name}"
+            self._connection.report(Trouble(finding, refusal.remedy_for("write", message.topic, self._username)))
         if message.sequence is not None:
             self._outbox.acknowledged(message.sequence)
 
