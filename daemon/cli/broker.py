@@ -52,7 +52,7 @@ def watch(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, request_stop)
 
     def report_silence(filters: list[str]) -> None:
-        nothing = f"no message yet from {f'node {node}' if node else 'any node'} at {mqtt.host}:{mqtt.port}"
+        nothing = f"no message yet from {f'node {node}' if node else 'any node'} at {mqtt.addresses}"
         cause = f" under some topics: {nothing_heard(filters, mqtt.username)}" if filters else ""
         print(nothing + cause, file=sys.stderr)
 

@@ -44,7 +44,7 @@ def send_request(config: MqttConfig, node: str, command: str, payload: bytes, de
     try:
         answer = request.answers.get(timeout=deadline_s)
     except queue.Empty:
-        text = f"{command}: no answer from node {node} at {config.host}:{config.port} in {deadline_s:g} s"
+        text = f"{command}: no answer from node {node} at {config.addresses} in {deadline_s:g} s"
         raise NoAnswer(f"{text}{request.silence()}") from None
     finally:
         request.close()
@@ -72,7 +72,7 @@ class ModelsFollower:
     """
 
     def __init__(self, config: MqttConfig, node: str) -> None:
-        self.where = f"node {node} at {config.host}:{config.port}"
+        self.where = f"node {node} at {config.addresses}"
         self.is_offline = False
         self.raw = b""
         self._username = config.username
@@ -188,7 +188,7 @@ class _LoginProbe(BackgroundClient):
     def __init__(self, config: MqttConfig) -> None:
         super().__init__(config, f"perceptd-doctor-{uuid.uuid4().hex[:8]}", "mqtt-doctor")
         self._is_connected = threading.Event()
-        self._address = f"{config.host}:{config.port}"
+        self._address = config.addresses
         self.start()
 
     def on_connected(self) -> None:
