@@ -14,7 +14,7 @@ _HOST = re.compile(
     + _AFTER_HOST
 )
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,19}://")
 # long texts come from outside: what is looked at is bounded
 _MAX_USER_INFO = 1000
 _TOKEN = re.compile(rf"\S{{0,{_MAX_USER_INFO}}}")
