@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from daemon.core.errors import DocumentError
-from daemon.core.text import redact
+from daemon.core.text import redact, redact_url
 
 # a config or manifest has a few kilobytes
 MAX_DOCUMENT_BYTES = 1_000_000
@@ -223,5 +223,5 @@ def _is_model(annotation: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    text = redact(repr(value))
+    text = repr(redact_url(value)) if isinstance(value, str) else redact(repr(value))
     return text if len(text) <= MAX_VALUE_CHARS else text[: MAX_VALUE_CHARS - 3] + "..."

@@ -4,6 +4,9 @@ import logging
 import time
 from collections.abc import Callable
 
+# the name is that of the module which logs, such as daemon.mqtt.connection
+LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
 # a rate-limited message is written again after this time
 QUIET_S = 600.0
 
@@ -14,10 +17,10 @@ RATE_LIMITED = "rate_limited"
 
 
 def start_logging(level: str) -> None:
-    """Write log messages from `level` on to standard error."""
+    """Write log messages from `level` on to standard error: time, level, module and message."""
     handler = logging.StreamHandler()
     handler.addFilter(RepeatFilter())
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(message)s", handlers=[handler])
+    logging.basicConfig(level=level.upper(), format=LINE, handlers=[handler])
 
 
 def set_level(level: str) -> None:

@@ -2,13 +2,22 @@
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
 
 EPOCH = datetime(1970, 1, 1)
+
+# a smaller difference between two measurements of the wall clock is no step
+STEP_NS = 1_000_000
+
+# three readings of clocks take less than a microsecond
+GOOD_ERROR_NS = 10_000
+MAX_MEASUREMENTS = 50
 
 
 def monotonic_ns() -> int:
@@ -21,9 +30,58 @@ def seconds_until(at_ns: int) -> float:
     return max(0.0, (at_ns - monotonic_ns()) / NS_PER_S)
 
 
+class WallClock:
+    """Translates monotonic instants into wall time. Callable from any thread.
+
+    An instant always has the same wall time, until the wall clock is stepped: set, or moved on by a suspend. From then
+    on all instants, earlier ones too, have the time by the new setting. So a device that starts with a wrong clock
+    reports right times once its clock is set.
+
+    The kernel changes the difference between its two clocks by steps only, because it slews both alike. Two readings
+    of the clocks are never at one instant, so the difference is measured once and kept.
+    """
+
+    def __init__(
+        self, monotonic_ns: Callable[[], int] = time.monotonic_ns, wall_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._monotonic_ns, self._wall_ns = monotonic_ns, wall_ns
+        self._offset = self._measure_well()
+
+    def at(self, at_ns: int) -> int:
+        """Return the wall time of a monotonic instant, in nanoseconds since 1970."""
+        kept, found = self._offset, self._measure()
+        if abs(found.ns - kept.ns) > found.error_ns + kept.error_ns + STEP_NS:
+            kept = self._offset = self._measure_well()
+        return at_ns + kept.ns
+
+    def _measure(self) -> "_Offset":
+        before_ns, wall_ns, after_ns = self._monotonic_ns(), self._wall_ns(), self._monotonic_ns()
+        return _Offset(wall_ns - (before_ns + after_ns) // 2, after_ns - before_ns)
+
+    def _measure_well(self) -> "_Offset":
+        """Return the best of some measurements: a thread may lose the processor between two readings."""
+        best = self._measure()
+        for _ in range(MAX_MEASUREMENTS):
+            if best.error_ns <= GOOD_ERROR_NS:
+                break
+            best = min(best, self._measure(), key=attrgetter("error_ns"))
+        return best
+
+
+@dataclass(frozen=True, slots=True)
+class _Offset:
+    """Wall time minus monotonic time, and the largest error of this measurement."""
+
+    ns: int
+    error_ns: int
+
+
+_wall_clock = WallClock()
+
+
 def wall_time(at_ns: int) -> str:
-    """Return the wall time of a monotonic instant, as ISO 8601 in UTC with microseconds."""
-    return _iso_8601(time.time_ns() - (time.monotonic_ns() - at_ns))
+    """Return the wall time of a monotonic instant, as ISO 8601 in UTC with microseconds; see WallClock."""
+    return _iso_8601(_wall_clock.at(at_ns))
 
 
 def wall_time_of(epoch_s: float) -> str:

@@ -1,6 +1,9 @@
 """Repeated messages of a rate-limited logger are suppressed; other messages are not."""
 
 import logging
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -49,3 +52,9 @@ def test_a_logger_is_rate_limited_by_how_it_was_made_and_not_by_its_name(caplog:
                 limited.exception("a job failed")
     assert caplog.messages == ["frame 5 is damaged", "connected", "a job failed", "connected", "connected"]
     assert caplog.text.count("ValueError: odd") == 1
+
+
+def test_a_line_has_time_level_module_and_message() -> None:
+    program = "from daemon.core.logs import *; start_logging('info'); logging.getLogger('daemon.a.b').info('%d', 7)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO daemon\.a\.b: 7\n", done.stderr)

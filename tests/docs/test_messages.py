@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.docs.pages import ROOT, rows, sections
+from tests.docs.pages import DOCS, ROOT, rows, sections
 
 SYSTEMD = "(systemd)"
 NO_MESSAGE = re.compile(r"perceptd |systemctl|status=")
@@ -44,3 +44,13 @@ def test_the_tables_quote_messages() -> None:
 def test_a_quoted_message_occurs_in_the_sources(quoted: str) -> None:
     for fragment in filter(None, re.split(r"…|\(…\)", quoted)):
         assert fragment in STRINGS, fragment
+
+
+def test_a_quoted_line_of_the_log_names_the_module_that_writes_it() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))
+    lines = re.findall(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (?:INFO|WARNING|ERROR) (.*)$", text, re.MULTILINE)
+    assert lines
+    for line in lines:
+        module, _, message = line.partition(": ")
+        source = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+        assert any(word in source for word in message.split() if len(word) > 7), line
