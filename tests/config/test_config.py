@@ -12,6 +12,7 @@ from daemon.core.document import StrictModel
 from daemon.core.errors import DocumentError
 
 ROOT = Path(__file__).resolve().parents[2]
+NOT_OFF = "expected 'every', 'rate', 'change' or 'none'; YAML reads off and no as false: write none"
 SHIPPED = (ROOT / "config.yaml").read_text()
 
 
@@ -38,7 +39,7 @@ def line_of(text: str) -> int:
         (
             "publish: rate",
             "publish: often",
-            "mqtt.recognitions.publish = 'often': expected 'every', 'rate' or 'change'",
+            "mqtt.recognitions.publish = 'often': expected 'every', 'rate', 'change' or 'none'",
         ),
         ("node: demo", "node: no", "node = False: expected a valid string; put it in quotes"),
         (
@@ -73,6 +74,8 @@ def line_of(text: str) -> int:
         ("port: 1883", "host: other", f"key 'host' appears twice (first on line {line_of('host: 127.0.0.1')})"),
         ("username: null", "username: *name", "aliases (*) are not allowed"),
         ("max_rate_hz: 5.0", "max_rate_hz: 1.0e-310", "mqtt.recognitions.max_rate_hz = 1e-310: expected greater than"),
+        ("publish: rate", "publish: off", f"mqtt.recognitions.publish = False: {NOT_OFF}"),
+        ("publish: rate", "publish: no", f"mqtt.recognitions.publish = False: {NOT_OFF}"),
         ("host: 127.0.0.1", "host: mqtt://me:s3cret@h", "mqtt.host = 'mqtt://***@h': expected only the name"),
         ("motion: null", "motion: {open: 0.001}", "streams.demo.gates.motion: close must not exceed open"),
         ("sound: null", "sound: {close_db: 12.0}", "streams.demo.gates.sound: close_db must not exceed open_db"),
