@@ -4,6 +4,7 @@ It follows homeassistant/components/mqtt of 2026.11: `entity.py`, `models.py` an
 What Home Assistant would warn of is an AssertionError here.
 """
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,17 +17,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from daemon.mqtt.home_assistant.devices import DiscoveryPayload
 
 TEMPLATES = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+compiled = functools.cache(TEMPLATES.from_string)
 UPDATE_KEYS = {"installed_version", "latest_version", "title", "release_summary", "in_progress", "update_percentage"}
 
 
 def rendered(template: str, payload: bytes, *, state: str = "unknown", attributes: Mapping[str, Any] = {}) -> str:
     """Return what an entity with this state and these attributes gets from a template and a payload."""
     this = SimpleNamespace(state=state, attributes=dict(attributes))
-    return (
-        TEMPLATES.from_string(template)
-        .render(value=payload.decode(), value_json=json.loads(payload), this=this)
-        .strip()
-    )
+    return compiled(template).render(value=payload.decode(), value_json=json.loads(payload), this=this).strip()
 
 
 @dataclass

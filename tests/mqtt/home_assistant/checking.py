@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.helpers.home_assistant import TEMPLATES
+from tests.helpers.home_assistant import compiled
 from tests.mqtt.home_assistant import todays_keys as keys
 
 
@@ -87,7 +87,7 @@ def _combination_faults(component: Mapping[str, Any]) -> Iterator[str]:
 def _value_faults(values: Mapping[str, Any]) -> Iterator[str]:
     for key, value in values.items():
         if key in keys.TEMPLATES:
-            TEMPLATES.parse(value)
+            compiled(value)
         elif key in keys.READ_TOPICS or key == "command_topic":
             if not _is_text(value) or len(value.encode()) > 65_535 or re.search(r"[+#\x00-\x1f\x7f-\x9f]", value):
                 yield f"{key} {value!r}"

@@ -84,7 +84,7 @@ def test_a_shown_label_adds_two_changes_of_its_binary_sensor() -> None:
     assert len(hass.changes) == 6
 
 
-STEPS = st.lists(st.tuples(st.sampled_from(LABELS), st.floats(0, 1), st.booleans()), max_size=40)
+STEPS = st.lists(st.tuples(st.sampled_from(LABELS), st.floats(0, 1), st.booleans()), max_size=24)
 
 
 @given(STEPS, st.booleans())

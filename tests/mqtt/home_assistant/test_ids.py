@@ -8,7 +8,7 @@ from tests.mqtt.home_assistant.nodes import BOTH, components, node, stream
 
 CAMERA, NO_DEVICE = frozenset({"camera"}), frozenset[str]()
 
-# What version 0.9.0 announced for two nodes, as `<platform>.<unique_id>`. Home Assistant made entity ids of it.
+# What version 0.3.0 announced for two nodes, as `<platform>.<unique_id>`. Home Assistant made entity ids of it.
 IDS = {
     "hall": [
         "binary_sensor.perceptd_hall_connectivity",
