@@ -12,8 +12,8 @@ from daemon.core.ports import TextSink
 from daemon.core.records import Counters
 from daemon.mqtt.commands import AnswerPayload, CommandSink, Request, answer_message
 from daemon.mqtt.credentials import endpoint_of
-from daemon.mqtt.namesake import NamesakeWatch
 from daemon.mqtt.limits import BrokerLimits
+from daemon.mqtt.namesake import NamesakeWatch
 from daemon.mqtt.outbox.outbox import Outbox
 from daemon.mqtt.outbox.store import OutboxStatus
 from daemon.mqtt.payloads import EventPayload
