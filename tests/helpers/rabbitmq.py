@@ -5,31 +5,25 @@ import secrets
 import subprocess
 from pathlib import Path
 
-from tests.helpers.broker_cluster import ADDRESSES, BrokerCluster
+from tests.docs.pages import block
+from tests.helpers.broker_cluster import ADDRESSES, BrokerCluster, replaced
 from tests.helpers.ports import free_port
 
 # names the root directory of a Debian 13 system with rabbitmq-server; docs/contributing.md says how to make it
 CHROOT_VARIABLE = "PERCEPTD_RABBITMQ_CHROOT"
 
-# quorum: a session that lasts is on all three nodes. With the default, what comes while its node is dead is lost.
-CONFIG = """\
+ON_THE_PAGE = block("fleet.md", "# /etc/rabbitmq/rabbitmq.conf")
+MORE = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
-mqtt.listeners.tcp.1 = {address}:{mqtt}
-mqtt.exchange = amq.topic
-mqtt.durable_queue_type = quorum
 anonymous_login_user = guest
 anonymous_login_pass = guest
-cluster_formation.peer_discovery_backend = classic_config
-cluster_formation.classic_config.nodes.1 = r1@localhost
-cluster_formation.classic_config.nodes.2 = r2@localhost
-cluster_formation.classic_config.nodes.3 = r3@localhost
 log.console = true
 log.console.level = info
 """
 
 
 class RabbitCluster(BrokerCluster):
-    """Its retained messages are on the node that received them, and nowhere else. It needs root, for chroot."""
+    """Runs with the lines of docs/fleet.md. Retained messages are only on the node that received them. Needs root."""
 
     def __init__(self, root: Path) -> None:
         """`root` is the root directory of the Debian system. Data goes into its /tmp."""
@@ -44,7 +38,9 @@ class RabbitCluster(BrokerCluster):
         cookie.write_text(secrets.token_hex(10).upper())
         cookie.chmod(0o400)
         for number, address in enumerate(ADDRESSES, 1):
-            config = CONFIG.format(amqp=free_port(), address=address, mqtt=self.port)
+            replacements = {"0.0.0.0:1883": f"{address}:{self.port}"}
+            replacements |= {f"rabbit@b{n}": f"r{n}@localhost" for n in (1, 2, 3)}
+            config = replaced(ON_THE_PAGE, replacements) + MORE.format(amqp=free_port())
             (self.directory / f"r{number}.conf").write_text(config)
 
     def __enter__(self) -> "BrokerCluster":
