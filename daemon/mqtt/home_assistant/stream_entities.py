@@ -153,7 +153,7 @@ def _switch(node: str, stream: StreamDevice, device: str, per_stream: bool) -> d
             "name": entity_name(stream, device, per_stream),
             "icon": "mdi:video" if device == "camera" else "mdi:microphone",
             "state_topic": f"perceptd/{node}/status",
-            "value_template": f"{{{{ 'ON' if {stream_status(stream.name)}.{device} else 'OFF' }}}}",
+            "value_template": f"{{{{ 'ON' if {stream_status(stream.name, device)} else 'OFF' }}}}",
             "payload_on": payload % "true",
             "payload_off": payload % "false",
             "state_on": "ON",
