@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.config.mqtt import MqttConfig
-from daemon.mqtt.client import BrokerReason, Inbound
-from daemon.mqtt.connection import MAX_AWAITING_ACK, BackgroundClient, Trouble
+from daemon.mqtt.background import BackgroundClient
+from daemon.mqtt.callbacks import BrokerReason, Inbound
+from daemon.mqtt.connection import MAX_AWAITING_ACK
 from daemon.mqtt.home_assistant.devices import discovery_topic, node_object, stream_object
-from daemon.mqtt.limits import adapted
 from daemon.mqtt.permissions import access_line
 from daemon.mqtt.send_queue import Outbound
+from daemon.mqtt.troubles import Trouble
 
 NODE_KINDS = ("availability", "health", "models", "status")
 
@@ -160,14 +161,6 @@ class _Remover(BackgroundClient):
             if access_line("write", topic) in self._refused_lines:
                 self._refused.append(topic)
             else:
-                self._publish(topic)
+                self._sent[self.connection.publish(Outbound(topic, b"", qos=1, retain=True))] = topic
         if not self._waiting and not self._sent:
             self._is_idle.set()
-
-    def _publish(self, topic: str) -> None:
-        message = adapted(Outbound(topic, b"", qos=1, retain=True), self.connection.limits)
-        message_id = self.connection.publish(message)
-        if message.qos:
-            self._sent[message_id] = topic
-        else:
-            self._removed.append(topic)
