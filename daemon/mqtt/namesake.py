@@ -2,8 +2,8 @@
 
 from pydantic import ValidationError
 
-from daemon.mqtt.client import Inbound
-from daemon.mqtt.connection import Trouble
+from daemon.mqtt.callbacks import Inbound
+from daemon.mqtt.troubles import Trouble
 from daemon.mqtt.payloads import Name, Part, Time
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from daemon.core.timing import monotonic_ns, wall_time
 from daemon.mqtt import connection
-from daemon.mqtt.client import Inbound
+from daemon.mqtt.callbacks import Inbound
 from daemon.mqtt.namesake import NamesakeWatch
 from daemon.mqtt.session import Session
 from tests.helpers.mosquitto import Mosquitto, wait_until

@@ -16,9 +16,9 @@ from paho.mqtt.client import Client
 from pydantic import SecretStr
 
 from daemon.config.mqtt import MqttConfig
-from daemon.mqtt import connection
 from daemon.mqtt.send_queue import MAX_QOS0, MAX_QOS1
 from daemon.mqtt.session import Session
+from daemon.mqtt.waits import Waits
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
 from tests.mqtt.records import event
 from tests.mqtt.test_session import Texts, numbers, session
@@ -249,12 +249,9 @@ def test_what_is_not_an_mqtt_5_broker_is_tried_again_and_harms_nothing(answer, c
 
 
 @pytest.mark.parametrize("answers", [False, True])
-def test_a_broker_that_is_silent_or_drops_everybody_is_reported_once_and_costs_nothing(
-    answers, monkeypatch, tmp_path, caplog
-):
+def test_a_broker_that_is_silent_or_drops_everybody_is_reported_once_and_costs_nothing(answers, tmp_path, caplog):
     """The broker accepts the connection and is silent, or ends it. After hundreds of attempts nothing has grown."""
-    for name, seconds in (("CONNACK_S", 0.02), ("FIRST_RETRY_S", 0.01), ("LONGEST_RETRY_S", 0.01)):
-        monkeypatch.setattr(connection, name, seconds)
+    waits = Waits(connack_s=0.02, first_retry_s=0.01, longest_retry_s=0.01)
     tries = itertools.count(1)
     tried: list[int] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -272,7 +269,7 @@ def test_a_broker_that_is_silent_or_drops_everybody_is_reported_once_and_costs_n
                 tried.append(next(tries))
 
         threading.Thread(target=accept, daemon=True).start()
-        ours = Session(MqttConfig(port=server.getsockname()[1]), "node", tmp_path)
+        ours = Session(MqttConfig(port=server.getsockname()[1]), "node", tmp_path, waits)
         ours.start({})
         for number in range(20):
             ours.publish_event("front/event", event(number))
