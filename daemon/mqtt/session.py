@@ -14,8 +14,8 @@ from daemon.mqtt.commands import AnswerPayload, CommandSink, Request, answer_mes
 from daemon.mqtt.credentials import endpoint_of
 from daemon.mqtt.limits import BrokerLimits
 from daemon.mqtt.namesake import NamesakeWatch
+from daemon.mqtt.outbox.entries import OutboxStatus
 from daemon.mqtt.outbox.outbox import Outbox
-from daemon.mqtt.outbox.store import OutboxStatus
 from daemon.mqtt.payloads import EventPayload
 from daemon.mqtt.send_queue import Outbound
 from daemon.mqtt.session_state import OFFLINE, NodeTopics, SharedState
@@ -84,7 +84,7 @@ class Session:
         # will cannot come after the new "online".
         self._endpoint = endpoint_of(config, f"perceptd-{node}", will=self._topics.availability(OFFLINE))
         self._state = SharedState(self._topics, self.counters)
-        self._outbox = Outbox(state_directory / "outbox.sqlite3", config.outbox, self.counters, self._state)
+        self._outbox = Outbox(state_directory / "outbox.sqlite3", node, config.outbox, self.counters, self._state)
         self._thread: SessionThread | None = None
 
     def start(

@@ -1,12 +1,13 @@
 """The state that publishers, the outbox and the MQTT thread share: the messages to send, the connection, the stop."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.mqtt.limits import BrokerLimits
-from daemon.mqtt.outbox.store import Entry
+from daemon.mqtt.outbox.entries import Entry
 from daemon.mqtt.send_queue import Outbound, SendQueue
 from daemon.mqtt.waker import Waker
 
@@ -116,7 +117,7 @@ class SharedState:
         with self.changed:
             return 0 if self.is_outbox_over else self.send_queue.qos1_room
 
-    def put(self, entries: list[Entry]) -> None:
+    def put(self, entries: Sequence[Entry]) -> None:
         """Queue events of the outbox. Called on the outbox's thread."""
         with self.changed:
             for entry in entries:

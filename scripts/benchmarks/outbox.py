@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from daemon.config.mqtt import MqttConfig
-from daemon.mqtt.outbox.store import Entry, OutboxStore
+from daemon.mqtt.outbox.entries import Entry
+from daemon.mqtt.outbox.store import OutboxStore
 from daemon.mqtt.session import Session
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.proxy import Proxy
@@ -109,7 +110,7 @@ def drain(count: int) -> float:
 def fill(state: Path, count: int) -> None:
     """Write an outbox as it is after an outage: `count` events of realistic length."""
     store = OutboxStore(state / "outbox.sqlite3")
-    text = '{"schema":1,"sequence":%d,"filler":"' + "x" * 300 + '"}'
+    text = '{"schema":1,"sequence":%d,"node":"bench","filler":"' + "x" * 300 + '"}'
     for start in range(1, count + 1, 1000):
         numbers = range(start, min(start + 1000, count + 1))
         store.write([Entry(n, "bench/event", str(n), "end", (text % n).encode()) for n in numbers], [], queued=0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.helpers.daemon import ROOT
 
-ROOMS = ("updates", "updates/fetch", "node", "mqtt")
+ROOMS = ("updates", "updates/fetch", "node", "mqtt", "mqtt/outbox", "mqtt/home_assistant")
 OPENS = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "copyfile", "copytree", "move", "touch"}
 OPENS |= {"connect", "from_file"}
 

@@ -7,7 +7,7 @@ import pytest
 
 from daemon.core.records import UPDATE_STAGES
 from daemon.mqtt.commands import ARGUMENTS
-from daemon.mqtt.outbox.outbox import MAX_UNWRITTEN
+from daemon.mqtt.outbox.inbox import MAX_UNWRITTEN
 from daemon.mqtt.payloads import EventPayload, LabelPart, Payload, RecognitionPayload, StatePayload
 from daemon.mqtt.send_queue import MAX_QOS0
 from daemon.mqtt.subscriber import Malformed, parse

@@ -12,8 +12,9 @@ import pytest
 
 from daemon.config.mqtt import OutboxConfig
 from daemon.core.records import Counters
+from daemon.mqtt.outbox.entries import Entry
 from daemon.mqtt.outbox.outbox import Outbox
-from daemon.mqtt.outbox.store import Entry, OutboxStore
+from daemon.mqtt.outbox.store import OutboxStore
 from daemon.node.device_id import DeviceId
 from daemon.node.switches import Switch, SwitchFile
 from daemon.updates.state import UpdateState
@@ -21,7 +22,7 @@ from daemon.updates.state_file import StateFile, read_state
 from daemon.updates.transitions import pin
 from tests.helpers.hostile_files import FOREIGN, HOSTILE, Foreign, Kind, fifo, link_to_directory, link_to_zero
 from tests.helpers.mosquitto import Mosquitto, wait_until
-from tests.mqtt.outbox.test_outbox import Reader
+from tests.mqtt.outbox.readers import Reader
 from tests.mqtt.records import event
 from tests.node import test_daemon, test_updates
 from tests.node.test_announcement import announced
@@ -165,7 +166,7 @@ def test_nonsense_numbers_in_the_outbox_count_as_damage(
 def check_outbox(path: Path) -> None:
     """Assert that an event can be written, read and removed."""
     reader = Reader(10)
-    outbox = Outbox(path, OutboxConfig(), Counters(), reader)
+    outbox = Outbox(path, "node", OutboxConfig(), Counters(), reader)
     outbox.start()
     outbox.add("s/event", event(1))
     wait_until(lambda: reader.got, "the event")

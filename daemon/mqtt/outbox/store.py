@@ -1,83 +1,18 @@
 """The file of the outbox: an SQLite database, used by one connection on one thread."""
 
-import logging
+import json
 import os
 import sqlite3
-import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, TypedDict
 
-from daemon.core.files import ForeignFile, open_own, remove, set_aside
 from daemon.core.timing import NS_PER_S, monotonic_ns
-
-log = logging.getLogger(__name__)
-
-VERSION = 1
-
-# JSON numbers are exact up to here, and SQLite's are far beyond
-MAX_NUMBER = 2**53
-
-# What a row takes besides its payload: topic, id, times, and entries in two trees. Measured on full stores.
-ROW_BYTES = 160
-
-_TABLES = """
-CREATE TABLE entries (
-    sequence INTEGER PRIMARY KEY,
-    topic TEXT NOT NULL, event TEXT NOT NULL, phase TEXT NOT NULL, payload BLOB NOT NULL,
-    boot TEXT NOT NULL, monotonic_ns INTEGER NOT NULL, wall_s REAL NOT NULL
-);
-CREATE INDEX of_event ON entries (event, sequence) WHERE phase = 'update';
-CREATE TABLE open_events (event TEXT PRIMARY KEY, topic TEXT NOT NULL, payload BLOB NOT NULL);
-CREATE TABLE totals (last_sequence INTEGER NOT NULL, count INTEGER NOT NULL, size_bytes INTEGER NOT NULL);
-INSERT INTO totals VALUES (0, 0, 0);
-CREATE TRIGGER added AFTER INSERT ON entries BEGIN
-    UPDATE totals SET last_sequence = MAX(last_sequence, NEW.sequence), count = count + 1,
-        size_bytes = size_bytes + LENGTH(NEW.payload) + {row_bytes};
-END;
-CREATE TRIGGER removed AFTER DELETE ON entries BEGIN
-    UPDATE totals SET count = count - 1, size_bytes = size_bytes - LENGTH(OLD.payload) - {row_bytes};
-END;
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One step of an event as it is sent to the broker; `topic` is the part after the node's name."""
-
-    sequence: int
-    topic: str
-    event: str
-    phase: str
-    payload: bytes
-
-    @property
-    def size_bytes(self) -> int:
-        """About how much room it takes in the store."""
-        return len(self.payload) + ROW_BYTES
-
-
-class EventQueue(Protocol):
-    """Takes the events that may be sent now. Both methods run on the outbox's thread."""
-
-    def room(self) -> int:
-        """Return how many more events can be queued."""
-
-    def put(self, entries: list[Entry]) -> None:
-        """Queue events to be sent, in order; there are at most `room()`."""
-
-
-class OutboxStatus(TypedDict):
-    """The events that wait for the broker; `trouble` says why they are not safe from a power cut."""
-
-    waiting: int
-    stored: int
-    stored_bytes: int
-    coalesced: int
-    trouble: str | None
+from daemon.mqtt.outbox.disk_room import LARGE_DISK, PAGE_BYTES, disk_room
+from daemon.mqtt.outbox.entries import ROW_BYTES, Entry
+from daemon.mqtt.outbox.files import Place, check_files, files_beside
+from daemon.mqtt.outbox.schema import create_or_check, read_totals, transaction
 
 
 class OutboxStore:
@@ -93,9 +28,10 @@ class OutboxStore:
         Raises sqlite3.DatabaseError when the file is damaged, and OSError when the directory cannot be made, or
         without descriptors. Raises ForeignFile, an OSError, when it is no file that this program has written.
         """
+        self._path = path
         self._boot = _boot_id()  # read once: later there may be no descriptor for it
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_files(path)
+        check_files(path)
         # one thread opens the store, and another uses it afterwards
         self._database = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
         try:
@@ -103,50 +39,107 @@ class OutboxStore:
         except BaseException:
             self._database.close()
             raise
+        self.place = Place(path)
 
     def _prepare(self) -> None:
         # EXCLUSIVE: a second daemon on the same file fails, where it would otherwise send every event again
         for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL", "trusted_schema = OFF"):
             self._database.execute(f"PRAGMA {pragma}")
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            tables = _TABLES.format(row_bytes=ROW_BYTES)
-            self._database.executescript(f"BEGIN IMMEDIATE; {tables} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif version != VERSION:
-            raise sqlite3.DatabaseError(f"the format has version {version}, expected {VERSION}")
-        (fault,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
-        if fault != "ok":
-            raise sqlite3.DatabaseError(str(fault))
-        self._read_totals()
-        self._check_numbers()
+        self._database.execute("PRAGMA temp_store = MEMORY")
+        create_or_check(self._database)
+        self.last_sequence, self.count, self.size_bytes = read_totals(self._database)
+        self.room = LARGE_DISK
+        self.fit()
+
+    def fit(self) -> None:
+        """Divide what is free of the disk now between database and journal."""
+        with suppress(OSError):  # where the directory is gone, nothing changes
+            disk = os.statvfs(self._path.parent)
+            own = [_size(path) for path in (self._path, *files_beside(self._path))]
+            self.room = disk_room(disk.f_bavail * disk.f_frsize, sum(own))
+        for pragma, value in (
+            ("wal_autocheckpoint", self.room.journal_pages),
+            ("journal_size_limit", self.room.journal_bytes),
+            ("max_page_count", self.room.database_pages),
+        ):
+            self._database.execute(f"PRAGMA {pragma} = {value}")
+
+    def move_journal(self) -> None:
+        """Move the journal into the database, so that its room is free again, and divide the disk anew."""
+        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self.fit()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the database has no room for another transaction, because it leaves some of the disk free."""
+        (pages,) = self._database.execute("PRAGMA page_count").fetchone()
+        (unused,) = self._database.execute("PRAGMA freelist_count").fetchone()
+        used: int = pages - unused
+        return used + self.room.batch_bytes // PAGE_BYTES >= self.room.database_pages
 
     def write(
-        self, entries: Sequence[Entry], acknowledged: Iterable[int], *, queued: int, unstored: Iterable[Entry] = ()
+        self,
+        entries: Sequence[Entry],
+        removed: Iterable[int],
+        *,
+        queued: int,
+        unsaved: Sequence[Entry] = (),
+        untold: Iterable[Entry] = (),
+        last: int = 0,
     ) -> int:
-        """Add entries and remove acknowledged ones in one transaction; return how many updates were coalesced.
+        """Add entries and remove others in one transaction; return how many updates were coalesced.
 
         A stored update is removed once a later step of its event is written, unless it was queued to be sent.
-        `queued` is the highest number that was queued. `unstored` entries were queued without being written: of those
-        the store notes the numbers, and which events are open.
-        Entries that are there already stay as they are: the caller repeats a batch after a failure.
+        `queued` is the highest number that was queued. `unsaved` entries were queued without being written, and are
+        written now. Of `untold` entries the store notes only which events are open. Numbers continue above `last`.
+        Entries that are there already stay as they are: the caller may repeat a batch.
         """
         now = (self._boot, monotonic_ns(), time.time())
         coalesced = 0
-        with _transaction(self._database) as database:
-            database.executemany("DELETE FROM entries WHERE sequence = ?", [(number,) for number in acknowledged])
-            for entry in unstored:
+        with transaction(self._database) as database:
+            database.executemany("DELETE FROM entries WHERE sequence = ?", [(number,) for number in removed])
+            for entry in unsaved:
+                _insert(database, entry, now)
+            for entry in untold:
                 _note_open(database, entry)
-                _note_sequence(database, entry.sequence)
             for entry in entries:
                 coalesced += database.execute(
                     "DELETE FROM entries WHERE phase = 'update' AND event = ? AND sequence > ? AND sequence < ?",
                     (entry.event, queued, entry.sequence),
                 ).rowcount
-                row = (entry.sequence, entry.topic, entry.event, entry.phase, entry.payload)
-                database.execute("INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row + now)
+                _insert(database, entry, now)
                 _note_open(database, entry)
-        self._read_totals()
+            _note_sequence(database, last)
+            totals = read_totals(self._database)
+        self.last_sequence, self.count, self.size_bytes = totals
         return coalesced
+
+    def take_over(self, other: "OutboxStore", removed: Iterable[int], *, offset: int) -> None:
+        """Copy the events of another store, but for the `removed` ones, in one transaction.
+
+        Every number becomes higher by `offset`.
+        """
+        without = set(removed)
+        with transaction(self._database) as database:
+            for row in other._database.execute("SELECT * FROM entries ORDER BY sequence"):
+                if row[0] not in without:
+                    _insert(database, Entry(*row[:5]).shifted(offset), row[5:])
+            for row in other._database.execute("SELECT * FROM open_events ORDER BY rowid"):
+                database.execute("INSERT OR REPLACE INTO open_events VALUES (?, ?, ?)", row)
+            totals = read_totals(self._database)
+        self.last_sequence, self.count, self.size_bytes = totals
+
+    def of_other_node(self, node: str) -> tuple[int, str] | None:
+        """Return how many events another node has left, and its name; None when all are of this `node`."""
+        field = b'"node":'
+        own = field + json.dumps(node, ensure_ascii=False).encode()
+        count, payload = self._database.execute(
+            "SELECT COUNT(*), MIN(payload) FROM"
+            " (SELECT payload FROM entries UNION ALL SELECT payload FROM open_events)"
+            " WHERE instr(payload, ?) AND NOT instr(payload, ?)",
+            (field, own),
+        ).fetchone()
+        return (count, _node_in(payload)) if count else None
 
     def read(self, after: int, limit: int) -> list[Entry]:
         """Return the next entries with a sequence above `after`, oldest first."""
@@ -161,22 +154,19 @@ class OutboxStore:
         rows = self._database.execute("SELECT event, topic, payload FROM open_events ORDER BY rowid")
         return [Entry(0, topic, event, "update", payload) for event, topic, payload in rows]
 
-    def forget_open(self, event: str) -> None:
-        """Remove an event from the open ones."""
-        self._database.execute("DELETE FROM open_events WHERE event = ?", (event,))
-
     def drop_old(self, max_age_s: float, *, queued: int) -> int:
         """Remove entries above `queued` that were written more than `max_age_s` ago; return how many.
 
         The age is by the monotonic clock within this boot of the machine, and by the wall clock from earlier boots.
         """
         now_ns, now_s = monotonic_ns(), time.time()
-        with _transaction(self._database) as database:
+        with transaction(self._database) as database:
             dropped = database.execute(
                 "DELETE FROM entries WHERE sequence > ? AND CASE boot WHEN ? THEN monotonic_ns < ? ELSE wall_s < ? END",
                 (queued, self._boot, now_ns - round(max_age_s * NS_PER_S), now_s - max_age_s),
             ).rowcount
-        self._read_totals()
+            totals = read_totals(self._database)
+        self.last_sequence, self.count, self.size_bytes = totals
         return dropped
 
     def drop_beyond(self, max_bytes: int, *, queued: int) -> int:
@@ -190,82 +180,23 @@ class OutboxStore:
                 break
             excess, last, dropped = excess - size - ROW_BYTES, sequence, dropped + 1
         if dropped:
-            with _transaction(self._database) as database:
+            with transaction(self._database) as database:
                 database.execute("DELETE FROM entries WHERE sequence > ? AND sequence <= ?", (queued, last))
-            self._read_totals()
+                totals = read_totals(self._database)
+            self.last_sequence, self.count, self.size_bytes = totals
         return dropped
-
-    def continue_from(self, sequence: int) -> None:
-        """Make the numbers continue above `sequence`, if they are not higher already."""
-        _note_sequence(self._database, sequence)
-        self._read_totals()
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
 
-    def _read_totals(self) -> None:
-        row = self._database.execute("SELECT last_sequence, count, size_bytes FROM totals").fetchone()
-        if row is None or not all(isinstance(number, int) and 0 <= number <= MAX_NUMBER for number in row):
-            raise sqlite3.DatabaseError(f"its totals are {row}, expected numbers from 0 to {MAX_NUMBER}")
-        self.last_sequence, self.count, self.size_bytes = row
 
-    def _check_numbers(self) -> None:
-        """Raise DatabaseError when an entry has a number that was never given: later events would not be sent."""
-        lowest, highest = self._database.execute("SELECT MIN(sequence), MAX(sequence) FROM entries").fetchone()
-        if lowest is not None and not 1 <= lowest <= highest <= self.last_sequence:
-            raise sqlite3.DatabaseError(
-                f"its entries have the numbers {lowest} to {highest}, expected 1 to {self.last_sequence}"
-            )
-
-
-def replace_damaged(path: Path, fault: sqlite3.DatabaseError | str, last_sequence: int) -> OutboxStore:
-    """Rename a damaged file, remove what SQLite keeps beside it, and return a new store in its place.
-
-    The store continues from the number of the last event. Raises what OutboxStore raises, and OSError.
-    """
-    for beside in _files_beside(path):
-        if os.path.lexists(beside):
-            remove(beside)
-    log.error("the outbox %s is damaged (%s); it is now %s and a new one begins", path, fault, set_aside(path))
-    store = OutboxStore(path)
-    store.continue_from(last_sequence)
-    return store
-
-
-def _check_files(path: Path) -> None:
-    """Look at the files before SQLite opens them. Raises ForeignFile where the database is none of ours.
-
-    What lies in the place of a file beside it is removed: the database is complete up to an earlier transaction.
-    """
-    with suppress(FileNotFoundError):
-        open_own(path, sys.maxsize).close()
-    for beside in _files_beside(path):
-        try:
-            open_own(beside, sys.maxsize).close()
-        except FileNotFoundError:
-            pass
-        except ForeignFile as error:
-            log.error("%s %s: it was removed", beside, error.strerror)
-            remove(beside)
-
-
-def _files_beside(path: Path) -> list[Path]:
-    return [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
-
-
-@contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Commit the block's statements, or undo all of them when the block raises."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield database
-        database.execute("COMMIT")
-    except BaseException:
-        # after an error such as a full disk, SQLite may have undone the transaction already
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
+def _insert(database: sqlite3.Connection, entry: Entry, times: tuple[object, ...]) -> None:
+    """Add an entry. Raises sqlite3.IntegrityError when another one has its number."""
+    found = database.execute("SELECT payload FROM entries WHERE sequence = ?", (entry.sequence,)).fetchone()
+    if found != (entry.payload,):
+        row = (entry.sequence, entry.topic, entry.event, entry.phase, entry.payload)
+        database.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row + times)
 
 
 def _note_open(database: sqlite3.Connection, entry: Entry) -> None:
@@ -277,7 +208,21 @@ def _note_open(database: sqlite3.Connection, entry: Entry) -> None:
 
 
 def _note_sequence(database: sqlite3.Connection, sequence: int) -> None:
-    database.execute("UPDATE totals SET last_sequence = MAX(last_sequence, ?)", (sequence,))
+    database.execute("UPDATE totals SET last_sequence = ? WHERE last_sequence < ?", (sequence, sequence))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _node_in(payload: bytes) -> str:
+    try:
+        return str(json.loads(payload)["node"])
+    except (ValueError, KeyError, TypeError):
+        return "?"
 
 
 def _boot_id() -> str:

@@ -11,32 +11,15 @@ import pytest
 from daemon.config.mqtt import OutboxConfig
 from daemon.core.records import Counters
 from daemon.core.timing import monotonic_ns
-from daemon.mqtt.outbox.outbox import MAX_UNWRITTEN, Outbox
-from daemon.mqtt.outbox.store import Entry, OutboxStore
+from daemon.mqtt.outbox.entries import Entry
+from daemon.mqtt.outbox.inbox import MAX_UNWRITTEN
+from daemon.mqtt.outbox.outbox import Outbox
+from daemon.mqtt.outbox.store import OutboxStore
 from daemon.mqtt.payloads import EventPayload
 from daemon.runtime.heartbeat import hung_loops
 from tests.helpers.mosquitto import wait_until
+from tests.mqtt.outbox.readers import Reader, rows
 from tests.mqtt.records import event
-
-
-class Reader:
-    """An EventQueue with room for as many events as a test sets free."""
-
-    def __init__(self, free: int) -> None:
-        self.free = free
-        self.got: list[Entry] = []
-
-    def room(self) -> int:
-        return self.free
-
-    def put(self, entries: list[Entry]) -> None:
-        assert len(entries) <= self.free
-        self.free -= len(entries)
-        self.got += entries
-
-    @property
-    def sequences(self) -> list[int]:
-        return [entry.sequence for entry in self.got]
 
 
 class Failing(Reader):
@@ -62,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 
 @contextmanager
 def outbox(path: Path, reader: Reader, **config: float) -> Iterator[Outbox]:
-    made = Outbox(path, OutboxConfig(**config), Counters(), reader)
+    made = Outbox(path, "node", OutboxConfig(**config), Counters(), reader)
     made.start()
     try:
         yield made
@@ -85,10 +68,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, method: str, reason: str) -> thread
 
 def stored(path: Path) -> list[int]:
     """The numbers of the events that a new run finds."""
-    store = OutboxStore(path)
-    found = [entry.sequence for entry in store.read(0, 1_000_000)]
-    store.close()
-    return found
+    return [entry.sequence for entry in rows(path)]
 
 
 def test_events_are_on_disk_before_they_are_queued_to_be_sent(path: Path) -> None:
@@ -155,7 +135,7 @@ def test_an_open_event_of_another_version_is_counted_and_forgotten(path: Path) -
     store.close()
     counters = Counters()
     for count in (1, 1):
-        made = Outbox(path, OutboxConfig(), counters, Reader(0))
+        made = Outbox(path, "node", OutboxConfig(), counters, Reader(0))
         made.start()
         assert made.close(10.0)
         assert counters.dropped == {"event_unreadable": count}
@@ -196,7 +176,7 @@ def test_room_is_never_exceeded_and_a_long_backlog_comes_in_order(path: Path) ->
 
 def test_beyond_the_bound_the_oldest_are_dropped_and_counted(path: Path) -> None:
     reader, counters = Reader(0), Counters()
-    ours = Outbox(path, OutboxConfig(max_mb=1), counters, reader)
+    ours = Outbox(path, "node", OutboxConfig(max_mb=1), counters, reader)
     ours.start()
     count = 3000
     for number in range(count):
@@ -212,7 +192,7 @@ def test_beyond_the_bound_the_oldest_are_dropped_and_counted(path: Path) -> None
 def test_a_damaged_store_is_set_aside_and_counted_and_a_new_one_begins(path: Path, caplog) -> None:
     path.write_bytes(b"scribbled over" * 1000)
     reader, counters = Reader(10), Counters()
-    ours = Outbox(path, OutboxConfig(), counters, reader)
+    ours = Outbox(path, "node", OutboxConfig(), counters, reader)
     ours.start()
     ours.add("front/event", event(1))
     wait_until(lambda: reader.sequences == [1], "queued")
@@ -268,7 +248,7 @@ def test_while_the_disk_hangs_nobody_waits_and_what_is_too_much_is_counted(path:
 
     monkeypatch.setattr(OutboxStore, "write", hanging)
     reader, counters = Reader(2 * MAX_UNWRITTEN), Counters()
-    ours = Outbox(path, OutboxConfig(), counters, reader)
+    ours = Outbox(path, "node", OutboxConfig(), counters, reader)
     ours.start()
     taken = sum(ours.add("front/event", event(number)) for number in range(MAX_UNWRITTEN + 5))
     assert taken == MAX_UNWRITTEN

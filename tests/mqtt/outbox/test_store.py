@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.mqtt.outbox import store as module
-from daemon.mqtt.outbox.store import ROW_BYTES, Entry, OutboxStore
+from daemon.mqtt.outbox.entries import ROW_BYTES, Entry
+from daemon.mqtt.outbox.store import OutboxStore
 
 
 def entry(sequence: int, event: str = "e", phase: str = "start", size: int = 10) -> Entry:
@@ -66,7 +67,7 @@ def test_what_is_written_again_after_a_failure_is_there_once(path: Path) -> None
 def test_what_went_out_without_being_written_ends_events_and_takes_numbers(path: Path) -> None:
     store = OutboxStore(path)
     store.write([entry(1, "a")], [], queued=0)
-    store.write([], [1], queued=1, unstored=[entry(2, "a", "end"), entry(3, "b")])
+    store.write([], [1], queued=1, untold=[entry(2, "a", "end"), entry(3, "b")], last=3)
     assert [found.event for found in store.open_events()] == ["b"]
     assert (store.last_sequence, store.count) == (3, 0)
 
@@ -80,7 +81,7 @@ def test_open_events_are_those_without_an_end(path: Path) -> None:
     store.close()
     again = OutboxStore(path)
     assert [(found.event, len(found.payload)) for found in again.open_events()] == [("b", 2)]
-    again.forget_open("b")
+    again.write([], [], queued=4, untold=[entry(0, "b", "end")])
     assert again.open_events() == []
 
 
@@ -136,7 +137,8 @@ def test_a_damaged_file_raises_a_database_error(path: Path, damage: bytes) -> No
 
 def test_a_killed_process_leaves_complete_transactions(path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from daemon.mqtt.outbox.store import Entry, OutboxStore\n"
+        "import sys; from pathlib import Path; from daemon.mqtt.outbox.entries import Entry\n"
+        "from daemon.mqtt.outbox.store import OutboxStore\n"
         f"store = OutboxStore(Path({str(path)!r}))\n"
         "for n in range(1, 100_000):\n"
         "    store.write([Entry(n, 't', str(n), 'start', b'x' * 500)], [], queued=n)\n"

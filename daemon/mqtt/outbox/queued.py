@@ -1,0 +1,117 @@
+"""The events of the outbox that are queued to be sent and not acknowledged yet, and where the store has them. Pure."""
+
+from collections.abc import Iterable
+from itertools import islice
+
+from daemon.mqtt.outbox.entries import Entry, leading
+
+# Events whose latest step the store was not told of while it failed; each has one step here.
+MAX_UNTOLD = 1000
+
+
+class QueuedEvents:
+    """Which events were queued to be sent in this run, and which rows of the store may be removed for them.
+
+    An event is known by the number under which it was queued. Its row has another number after two numberings have
+    met: the store was opened after events had been numbered and sent without it. An acknowledgement of a number that
+    was not queued changes nothing, so the rows of an earlier run are safe.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[int, Entry] = {}
+        self._unsaved: set[int] = set()
+        self._removable: dict[int, int] = {}
+        self._untold: dict[str, tuple[bool, Entry]] = {}
+        self.has_met = False
+
+    def add(self, entries: Iterable[Entry], *, is_saved: bool) -> None:
+        """Note events that were queued; `is_saved`: the store has them."""
+        for entry in entries:
+            self._entries[entry.sequence] = entry
+            if not is_saved:
+                self._unsaved.add(entry.sequence)
+                self._note_step(entry)
+
+    def acknowledge(self, numbers: Iterable[int]) -> None:
+        """Forget events; the rows of those that are in the store can be removed."""
+        for number in numbers:
+            entry = self._entries.pop(number, None)
+            if entry is not None and number not in self._unsaved:
+                self._removable[number] = entry.sequence
+            self._unsaved.discard(number)
+        self._end_meeting()
+
+    def removable(self, most: int | None = None) -> list[int]:
+        """Return the numbers of at most so many rows to remove; None: of all."""
+        return list(islice(self._removable.values(), most))
+
+    def unsaved(self, most_bytes: int) -> list[Entry]:
+        """Return the first events that the store has yet to write, in order: about `most_bytes`, but at least one.
+
+        They are lost when the process ends before.
+        """
+        return leading([self._entries[number] for number in sorted(self._unsaved)], most_bytes)
+
+    @property
+    def unsaved_count(self) -> int:
+        """How many events the store has yet to write."""
+        return len(self._unsaved)
+
+    @property
+    def saved_count(self) -> int:
+        """How many rows of the store are queued or removable."""
+        return len(self._entries) - len(self._unsaved) + len(self._removable)
+
+    @property
+    def untold(self) -> list[Entry]:
+        """The latest step of each event that was queued without being written: the store notes which events are open.
+
+        The steps themselves may be acknowledged already.
+        """
+        return [entry for _is_new, entry in self._untold.values()]
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the store has nothing to write or to remove."""
+        return not (self._removable or self._unsaved or self._untold)
+
+    def written(self, *, removed: int, saved: int) -> None:
+        """Note that the store has done what `untold` says, and the first of what `removable` and `unsaved` say."""
+        for number in list(islice(self._removable, removed)):
+            del self._removable[number]
+        self._unsaved.difference_update(sorted(self._unsaved)[:saved])
+        self._untold.clear()
+        self._end_meeting()
+
+    def forget_event(self, event: str) -> None:
+        """Make the store forget that an event is open."""
+        self._untold[event] = False, Entry(0, "", event, "end", b"")
+
+    def lose_store(self) -> None:
+        """Note that the store is gone: what is queued must be written to the next one."""
+        self._removable.clear()
+        self._unsaved = set(self._entries)
+        for number in sorted(self._entries):
+            self._note_step(self._entries[number])
+
+    def change_store(self, offset: int) -> None:
+        """Note that another store takes the place of the present one, where each row gets a number higher by `offset`.
+
+        The caller copies the rows that are not removable.
+        """
+        self._removable.clear()
+        self._entries = {number: entry.shifted(offset) for number, entry in self._entries.items()}
+        self.has_met = self.has_met or (offset > 0 and bool(self._entries))
+
+    def _note_step(self, entry: Entry) -> None:
+        is_new, _step = self._untold.pop(entry.event, (entry.phase == "start", None))
+        if is_new and entry.phase == "end":
+            return  # the store has never heard of this event
+        self._untold[entry.event] = is_new, entry
+        if len(self._untold) > MAX_UNTOLD:
+            del self._untold[next(iter(self._untold))]
+
+    def _end_meeting(self) -> None:
+        # until then a number may be that of a queued event and of another row
+        if not self._entries and not self._removable:
+            self.has_met = False
