@@ -60,7 +60,7 @@ def test_an_announcement_that_the_broker_refuses_stays_open(tmp_path: Path, capl
     acl.write_text("topic readwrite perceptd/#\n")
     with Mosquitto(more=[f"acl_file {acl}"]) as broker, session(broker) as ours:
         ours.announce(TOPIC, b"{}")
-        wait_until(lambda: ours.status()["dropped"].get("config_refused"), "the refusal is counted")
+        wait_until(lambda: ours.status()["dropped"].get("announcement_refused"), "the refusal is counted")
         assert ours.announcing == {TOPIC}
 
 

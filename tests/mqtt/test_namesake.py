@@ -6,10 +6,10 @@ import time
 import pytest
 
 from daemon.core.timing import monotonic_ns, wall_time
-from daemon.mqtt import connection
 from daemon.mqtt.callbacks import Inbound
 from daemon.mqtt.namesake import NamesakeWatch
 from daemon.mqtt.session import Session
+from daemon.mqtt.waits import STANDARD
 from tests.helpers.mosquitto import Mosquitto, wait_until
 from tests.helpers.proxy import Proxy
 from tests.mqtt.test_session import session
@@ -123,7 +123,7 @@ def test_the_first_of_two_devices_with_one_name_gives_way_and_reports_it(
             text = "another device connects to the MQTT broker as node node"
             wait_until(lambda: text in str(first.status()["reason"]), "the first has come back and seen it")
             wait_until(lambda: second.connected and second.status()["reconnects"] == 1, "the second is back")
-            time.sleep(4 * connection.FIRST_RETRY_S)  # as long as several tries after any other loss
+            time.sleep(4 * STANDARD.first_retry_s)  # as long as several tries after any other loss
             assert second.connected
             assert not first.connected
             assert second.status()["reconnects"] == 1
