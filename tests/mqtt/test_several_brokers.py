@@ -135,6 +135,6 @@ def test_commands_for_people_use_the_same_list() -> None:
     with RawBroker(host=SECOND) as second:
         config = MqttConfig(host=[FIRST, SECOND], port=second.port)
         assert try_broker(config) == []
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoAnswer, match="there is no node node at this broker, or"):
             send_request(config, "node", "describe", b"{}", 0.5)
         assert second.got(PUBLISH, "perceptd/node/command/describe")
