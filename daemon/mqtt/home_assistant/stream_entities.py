@@ -20,8 +20,8 @@ from daemon.mqtt.home_assistant.label_entities import label_components
 # Home Assistant's limit of a state. Each character takes at most 4 bytes, so that every text fits an inlet.
 MAX_TEXT = 255
 
-# The attributes that describe the latest presence. They stay until the next one ends: without an old value, Home
-# Assistant would log an error or a needless change at every start and update.
+# The attributes that describe the latest presence, which stay until the next one ends. A start or an update gives the
+# old ones again: Home Assistant would log an error for an empty text, and store a change for other attributes.
 LAST_ATTRIBUTES = (
     "{% set keys = ['label', 'id', 'started', 'duration_s', 'peak', 'shares', 'ended_by'] %}"
     "{% set last = value_json if value_json.phase == 'end' else (this | default({'attributes': {}})).attributes %}"

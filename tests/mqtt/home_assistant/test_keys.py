@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from contracts import PLATFORMS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -157,3 +158,9 @@ def test_nothing_is_announced_that_has_no_use() -> None:
     assert {"door_camera", "door_microphone", "door_text"} <= set(
         announcements(node(), [stream(devices=BOTH)], per_stream=False).popitem()[1].components
     )
+
+
+def test_the_documents_of_docs_mqtt_know_every_platform() -> None:
+    payloads = announcements(node(), [stream()], per_stream=True).values()
+    found = {component["platform"] for payload in payloads for component in payload.components.values()}
+    assert sorted(found) == PLATFORMS
