@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from daemon.config.mqtt import MqttConfig
 from daemon.core.errors import PerceptdError
 from daemon.core.text import clean
-from daemon.mqtt.client import Inbound
+from daemon.mqtt.background import BackgroundClient
+from daemon.mqtt.callbacks import Inbound
 from daemon.mqtt.commands import AnswerPayload
-from daemon.mqtt.connection import BackgroundClient, Trouble
 from daemon.mqtt.send_queue import Outbound
 from daemon.mqtt.subscriber import NODE_KINDS, Malformed, Received, Watcher
+from daemon.mqtt.troubles import Trouble
 from daemon.mqtt.update_payloads import ModelsPayload
 
 log = logging.getLogger(__name__)

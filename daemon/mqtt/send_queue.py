@@ -14,7 +14,8 @@ MAX_QOS0 = 500
 class Outbound:
     """One message to the broker.
 
-    `sequence` is its number in the outbox, if it comes from there.
+    `sequence` is its number in the outbox, if it comes from there. `counted_as` begins the names of its counters;
+    without it the last level of the topic does.
     The last three fields exist in MQTT 5 alone. After `expiry_s` the broker drops the message.
     The receiver answers under `response_topic`, and repeats `correlation`.
     """
@@ -24,14 +25,15 @@ class Outbound:
     qos: int = 0
     retain: bool = False
     sequence: int | None = None
+    counted_as: str | None = None
     expiry_s: int | None = None
     response_topic: str | None = None
     correlation: bytes | None = None
 
     @property
     def kind(self) -> str:
-        """The last level of the topic, which begins the names of counters."""
-        return self.topic.rpartition("/")[2]
+        """What begins the names of its counters."""
+        return self.counted_as or self.topic.rpartition("/")[2]
 
 
 class SendQueue:

@@ -19,6 +19,7 @@ from daemon.mqtt.payloads import EventPayload
 from daemon.mqtt.send_queue import Outbound
 from daemon.mqtt.session_state import OFFLINE, NodeTopics, SharedState
 from daemon.mqtt.session_thread import SessionThread
+from daemon.mqtt.waits import STANDARD, Waits
 from daemon.runtime.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ OUTBOX_CLOSE_S = 0.4
 class SessionStatus(TypedDict):
     """`since_ns` is the monotonic instant at which the present state of the connection began.
 
-    `refused` are the topic filters to which the broker does not let the node subscribe now.
+    `refused` are the topic filters to which the broker does not let the node subscribe now. `unconfirmed` counts
+    messages of QoS 1 that were sent with QoS 0, because the broker takes no other.
     """
 
     connected: bool
@@ -42,6 +44,7 @@ class SessionStatus(TypedDict):
     reason: str | None
     refused: list[str]
     published: int
+    unconfirmed: int
     dropped: dict[str, int]
     outbox: OutboxStatus
 
@@ -54,7 +57,7 @@ class Session:
     Messages of QoS 0 are dropped while there is no broker. Every dropped message is counted.
     """
 
-    def __init__(self, config: MqttConfig, node: str, state_directory: Path) -> None:
+    def __init__(self, config: MqttConfig, node: str, state_directory: Path, waits: Waits = STANDARD) -> None:
         """`state_directory` holds the outbox; it is made when the session starts.
 
         Raises Refused when the password or a certificate that the config names cannot be used.
@@ -62,6 +65,7 @@ class Session:
         self.counters = Counters()
         self.instance = uuid.uuid4().hex
         self._progress = Heartbeat("mqtt")
+        self._waits = waits
         prefix = config.home_assistant.prefix
         self._topics = NodeTopics(node, f"{prefix}/status" if config.home_assistant.discovery else None)
         self._reserved = {"perceptd", "homeassistant", *([prefix] if config.home_assistant.discovery else [])}
@@ -107,8 +111,9 @@ class Session:
                 "since_ns": state.since_ns,
                 "reconnects": max(0, state.connects - 1),
                 "reason": "; ".join(map(str, troubles)) or None,
-                "refused": [],
+                "refused": [] if thread is None else thread.refused,
                 "published": 0 if thread is None else thread.published,
+                "unconfirmed": 0 if thread is None else thread.unconfirmed,
                 "dropped": dict(self.counters.dropped),
                 "outbox": self._outbox.status(),
             }
@@ -132,7 +137,7 @@ class Session:
         with state.changed:
             if wait_s > 0:
                 state.changed.wait_for(partial(self._is_wait_over, message), wait_s)
-            return self._queue(message, message.kind)
+            return self._queue(message)
 
     def publish_event(self, topic_suffix: str, payload: EventPayload, *, wait_s: float = 0.0) -> bool:
         """Add an event to the outbox, which sends events in order; return False when it was dropped and counted.
@@ -150,11 +155,11 @@ class Session:
 
     def publish_answer(self, request: Request, answer: AnswerPayload) -> bool:
         """Queue the answer to a command; return False when it was dropped and counted. Never blocks."""
-        return self._queue(answer_message(request, answer, self._topics.base, self._reserved), "answer")
+        return self._queue(answer_message(request, answer, self._topics.base, self._reserved))
 
     def announce(self, topic: str, payload: bytes) -> None:
         """Publish a retained message under a topic outside of the node's own, again at every connect."""
-        self._queue(Outbound(topic, payload, qos=1, retain=True), "announcement")
+        self._queue(Outbound(topic, payload, qos=1, retain=True, counted_as="announcement"))
 
     def stop(self, deadline_s: float) -> None:
         """Send what is queued, then a retained "offline", disconnect and join, all within `deadline_s`.
@@ -183,13 +188,14 @@ class Session:
             text_sinks,
             commands,
             self._progress,
+            self._waits,
         )
 
-    def _queue(self, message: Outbound, counter: str) -> bool:
+    def _queue(self, message: Outbound) -> bool:
         with self._state.changed:
             reason = self._state.queue(message)
             if reason is not None:
-                self.counters.drop(f"{counter}_{reason}")
+                self.counters.drop(f"{message.kind}_{reason}")
             self._state.wake()
             return reason is None
 

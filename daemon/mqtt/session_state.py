@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.mqtt.connection import Waker
 from daemon.mqtt.limits import BrokerLimits
 from daemon.mqtt.outbox.store import Entry
 from daemon.mqtt.send_queue import Outbound, SendQueue
+from daemon.mqtt.waker import Waker
 
 ONLINE = b"online"
 OFFLINE = b"offline"

@@ -13,8 +13,8 @@ from pydantic import Field, ValidationError
 from daemon.config.mqtt import MqttConfig
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_MS, NS_PER_S
-from daemon.mqtt.client import Inbound
-from daemon.mqtt.connection import BackgroundClient
+from daemon.mqtt.background import BackgroundClient
+from daemon.mqtt.callbacks import Inbound
 from daemon.mqtt.payloads import EventPayload, Name, Part, Payload, RecognitionPayload, StatePayload, parse_time
 from daemon.mqtt.update_payloads import ModelsPayload
 
@@ -140,7 +140,7 @@ class Watcher(BackgroundClient):
     def on_connected(self) -> None:
         """Subscribe to the filters."""
         for topic_filter in self._filters:
-            self.connection.subscribe(topic_filter)
+            self.connection.subscribe(topic_filter, qos=1)  # a slow reader then loses less at the broker
 
     def on_message(self, message: Inbound) -> None:
         """Check a message and put it into the inbox."""
