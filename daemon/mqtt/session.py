@@ -175,12 +175,13 @@ class Session:
         """Publish under a topic outside of the node's own. Never blocks.
 
         A retained message is published again at every connect and at every start of Home Assistant. An empty one is
-        published until the broker has taken it.
+        published until the broker has taken it. A topic that the broker refuses waits for a start of Home Assistant.
         """
         message = Outbound(topic, payload, qos=1, retain=retain, counted_as="announcement")
         with self._state.changed:
             self._state.announcing[topic, retain] = message
-            self._queue(message)
+            if retain or not self._state.send_queue.is_held(topic):
+                self._queue(message)
 
     @property
     def announcing(self) -> frozenset[str]:

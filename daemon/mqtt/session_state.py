@@ -87,6 +87,14 @@ class SharedState:
                 del self.announcing[key]
                 self.send_queue.forget_empty(message.topic)
 
+    def announcement_refused(self, message: Outbound) -> None:
+        """Hold an announcement back that the broker has refused, until Home Assistant starts.
+
+        Some brokers end the connection after a refusal. They would do so after each connect.
+        """
+        if (message.topic, message.retain) in self.announcing:
+            self.send_queue.hold(message.topic)
+
     def wake(self) -> None:
         """Make the MQTT thread send what is queued; it need not be woken twice."""
         if self.connected and not self.is_woken:

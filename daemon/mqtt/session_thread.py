@@ -130,9 +130,12 @@ class SessionThread(MqttCallbacks):
         if refusal is None:
             self.published += 1
             self._has_published_health |= message.topic == self._topics.health
-            self._note_announced(message)
+            with self._state.changed:
+                self._state.announced(message)
         else:
             self._state.counters.drop(f"{message.kind}_refused")
+            with self._state.changed:
+                self._state.announcement_refused(message)
             finding = f"the MQTT broker refused {message.topic}: {refusal.name}"
             self._connection.report(Trouble(finding, refusal.remedy_for("write", message.topic, self._username)))
         if message.sequence is not None:
@@ -155,7 +158,7 @@ class SessionThread(MqttCallbacks):
             self._leave_out(message)
             return
         message_id = self._connection.publish(sent)
-        self._limits.sent(sent)
+        self._limits.sent(message)
         if sent.qos == 0:
             self.published += 1
             self._note_announced(message)
@@ -236,13 +239,10 @@ class SessionThread(MqttCallbacks):
         with state.changed:
             if message.payload == ONLINE:
                 state.births, state.is_home_assistant_up = state.births + 1, True
+                state.send_queue.release()
                 state.send_queue.resend_retained()
             elif message.payload == OFFLINE:
                 state.is_home_assistant_up = False
-
-    def _note_announced(self, message: Outbound) -> None:
-        with self._state.changed:
-            self._state.announced(message)
 
     def _hand_on(self, message: Inbound) -> None:
         first_level, _, rest = message.topic.removeprefix(self._topics.base).partition("/")

@@ -36,6 +36,8 @@ def do(world: World, name: str, value: object) -> None:
         case "labels":
             world.setup = replace(world.setup, labels=value)
         case "restart":
+            if value.prefix != home.prefix:
+                home.stop()  # somebody changes both
             world.restart(value)
         case "kill":
             world.restart(world.setup)
@@ -88,7 +90,7 @@ def finish(world: World) -> None:
     world.advance(10)
 
 
-@settings(max_examples=repetitions(part=150, campaign=5_000))
+@settings(max_examples=repetitions(part=80, campaign=5_000))
 @given(SETUPS, st.lists(STEPS, max_size=14), st.integers(0, 2**32))
 def test_in_the_end_home_assistant_shows_what_is_wanted(setup: Setup, steps: list, seed: int) -> None:
     world = World(setup, seed)
