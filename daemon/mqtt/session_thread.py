@@ -161,7 +161,6 @@ class SessionThread(MqttCallbacks):
         self._limits.sent(message)
         if sent.qos == 0:
             self.published += 1
-            self._note_announced(message)
             return
         if not self._awaiting_ack:
             self._puback_due_s = time.monotonic() + self._waits.puback_s

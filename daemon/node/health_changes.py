@@ -55,6 +55,10 @@ class HealthSchedule:
         self._published: Hashable = None
         self._allowed, self._allowed_ns = float(MAX_BURST), 0
 
+    def is_interval_over(self, now_ns: int) -> bool:
+        """Return whether the latest message is so old that health is due whatever it is."""
+        return self._published_ns is None or now_ns - self._published_ns >= self._every_ns
+
     def is_due(self, health: Health, now_ns: int) -> bool:
         """Return whether to publish this health now; the caller then does."""
         if self._published_ns is None:
@@ -64,7 +68,7 @@ class HealthSchedule:
         self._allowed_ns = now_ns
         # what changes while nobody hears it is part of the message at the next connection
         is_news = health.mqtt.connected and self._allowed >= 1 and substance(health) != self._published
-        if not is_news and now_ns - self._published_ns < self._every_ns:
+        if not (is_news or self.is_interval_over(now_ns)):
             return False
         self._note(health, now_ns)
         return True

@@ -2,10 +2,13 @@
 
 from collections.abc import Hashable
 
+from daemon.core.timing import NS_PER_S
 from daemon.mqtt.status_payload import StatusPayload
 from daemon.node.health import Health
 from daemon.node.health_changes import HealthSchedule
 from daemon.node.status import status_payload
+
+LOOK_EVERY_NS = NS_PER_S
 
 # payloads by the last level of their topic
 Messages = dict[str, bytes]
@@ -19,6 +22,16 @@ class HealthTopics:
         self._schedule = HealthSchedule(every_s)
         self._status: StatusPayload | None = None
         self._requested: Hashable = None
+        self._looked_ns: int | None = None
+
+    def must_look(self, now_ns: int) -> bool:
+        """Return whether to call `due` although no part of the node has said that it has changed.
+
+        Some parts, such as the connection, do not say it. They are looked at once a second.
+        """
+        if self._looked_ns is None or now_ns - self._looked_ns >= LOOK_EVERY_NS:
+            return True
+        return self._schedule.is_interval_over(now_ns)
 
     def due(self, health: Health, models_problem: str | None, now_ns: int) -> Messages:
         """Return the messages to publish now. `models_problem` says why the source of bundles failed.
@@ -26,6 +39,7 @@ class HealthTopics:
         The status is due with health, if its content has changed. It is due at once when somebody has closed or opened
         a device, so that a switch on a wall never lags behind a node whose health changes often.
         """
+        self._looked_ns = now_ns
         if self._schedule.is_due(health, now_ns):
             return self.latest(health, models_problem)
         if _requested(health, models_problem) != self._requested:

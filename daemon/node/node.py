@@ -22,6 +22,7 @@ from daemon.node.health import Health
 from daemon.node.health_topics import HealthTopics, Messages
 from daemon.node.reload import Reload
 from daemon.node.reports import Reporter, accelerators_health
+from daemon.node.status import node_reasons
 from daemon.node.stop_request import StopRequest
 from daemon.node.stream import Stream
 from daemon.node.stream_publisher import StreamPublisher
@@ -154,7 +155,6 @@ class Node:
 
     def _watch(self, service: Service, reload: Reload) -> None:
         """Publish health at changes and at intervals, and keep the service informed, until it is time to stop."""
-        looked_ns: int | None = None
         processor = ProcessorShare()
         while True:
             if self.stop.take_reload():
@@ -174,13 +174,11 @@ class Node:
                 streams=len(self.streams),
                 connected=self.session.connected,
                 is_reloading=reload.is_checking,
-                reload_problem=reload.problem,
+                problems=node_reasons(self.reporter.mqtt(), reload.problem, self.bundle_watch.change),
             )
             now_ns = monotonic_ns()
-            # parts that do not say that they have changed, such as the connection, are looked at once a second
-            if self.changed.is_set() or looked_ns is None or now_ns - looked_ns >= NS_PER_S:
+            if self.changed.is_set() or self.health_topics.must_look(now_ns):
                 self.changed.clear()
-                looked_ns = now_ns
                 self._publish(self.health_topics.due(self._health(reload, trouble), self._models_problem, now_ns))
             if all(stream.has_ended for stream in self.streams.values()):
                 log.info("all sources have ended")

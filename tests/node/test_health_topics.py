@@ -21,6 +21,16 @@ def test_the_first_look_gives_both_and_the_status_comes_again_only_with_other_co
     assert topics.latest(health("degraded", refused=["a/b"], published=99), None).keys() == {"health"}
 
 
+def test_it_is_looked_at_once_a_second_and_as_soon_as_the_interval_is_over() -> None:
+    topics, half_s = HealthTopics(1.5), NS_PER_S // 2
+    assert topics.must_look(0)
+    topics.due(health(), None, 0)
+    topics.due(health(), None, half_s)  # a part has said that it has changed
+    assert [topics.must_look(number * half_s) for number in (2, 3)] == [False, True]
+    assert topics.due(health(), None, 3 * half_s).keys() == {"health"}
+    assert [topics.must_look(number * half_s) for number in (4, 5)] == [False, True]
+
+
 def test_a_missing_camera_is_news_once_in_the_status_of_an_hour() -> None:
     topics, camera = HealthTopics(EVERY_S), Camera(MISSING)
     found = [topics.due(camera(now_ns), None, now_ns) for now_ns in range(0, HOUR_S * NS_PER_S, LOOK_NS)]
