@@ -7,8 +7,10 @@ import sys
 import threading
 from types import FrameType
 
+from daemon.cli.reach import reached
 from daemon.cli.render import Narrator
-from daemon.config.node import broker_and_node
+from daemon.config.broker_options import ANY_NODE
+from daemon.config.mqtt import MqttConfig
 from daemon.mqtt.commands import AnswerPayload
 from daemon.mqtt.requests import send_request
 from daemon.mqtt.subscriber import Malformed, Received
@@ -22,7 +24,11 @@ SILENCE_S = 5.0
 
 def send(options: argparse.Namespace) -> int:
     """Send one command; return 0 when it was obeyed, 1 when it was refused or not answered."""
-    mqtt, node = broker_and_node(options.broker, options.node, options.config)
+    with reached(options) as (mqtt, node):
+        return _send(options, mqtt, node)
+
+
+def _send(options: argparse.Namespace, mqtt: MqttConfig, node: str) -> int:
     arguments = {key: value for key in ("stream", "level") if (value := getattr(options, key)) is not None}
     answer = send_request(mqtt, node, options.name, json.dumps(arguments).encode(), ANSWER_S)
     if answer is None:
@@ -41,8 +47,11 @@ def answer_text(answer: AnswerPayload) -> str:
 
 def watch(options: argparse.Namespace) -> int:
     """Show what nodes publish until Ctrl-C."""
-    mqtt, named = broker_and_node(options.broker, options.node, options.config)
-    node = None if named == "+" else named
+    with reached(options, any_node=True) as (mqtt, node):
+        return _watch(options, mqtt, None if node == ANY_NODE else node)
+
+
+def _watch(options: argparse.Namespace, mqtt: MqttConfig, node: str | None) -> int:
     narrator = Narrator(colour=sys.stdout.isatty(), with_node=node is None)
 
     stop = threading.Event()

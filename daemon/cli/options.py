@@ -3,10 +3,14 @@
 import argparse
 from pathlib import Path
 
+# where commands about the node of this device look for its config, and commands that reach running nodes for an account
+NODE_CONFIGS = "./config.yaml, else /etc/perceptd/config.yaml"
+ACCOUNT_CONFIGS = "./config.yaml, else ~/.config/perceptd/config.yaml, else /etc/perceptd/config.yaml"
 
-def add_config(parser: argparse.ArgumentParser) -> None:
-    """Add `--config`."""
-    parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="default: config.yaml")
+
+def add_config(parser: argparse.ArgumentParser, default: str = NODE_CONFIGS) -> None:
+    """Add `--config`, which is None where it is not given; `default` says which file the command takes then."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"default: {default}")
 
 
 def add_devices(parser: argparse.ArgumentParser) -> None:
@@ -30,15 +34,19 @@ def add_devices(parser: argparse.ArgumentParser) -> None:
 
 def add_node(parser: argparse.ArgumentParser) -> None:
     """Add what a command needs to reach a running node: `--config`, `--broker`, `--node` and `--json`."""
-    add_config(parser)
+    add_config(parser, ACCOUNT_CONFIGS)
     add_broker(parser)
-    parser.add_argument("--node", metavar="NAME", help="the node to send to (default: the config's)")
+    parser.add_argument("--node", metavar="NAME", help="the node to send to (default: the config's; + is not accepted)")
     add_json(parser)
 
 
 def add_broker(parser: argparse.ArgumentParser) -> None:
     """Add `--broker`."""
-    parser.add_argument("--broker", metavar="HOST[:PORT]", help="use this MQTT broker instead of the config's")
+    parser.add_argument(
+        "--broker",
+        metavar="HOST[:PORT]",
+        help="use this MQTT broker instead of the config's; an IPv6 address with a port as [ADDRESS]:PORT",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from daemon import __version__
-from daemon.cli.options import add_broker, add_config, add_devices, add_json, add_node
+from daemon.cli.options import ACCOUNT_CONFIGS, NODE_CONFIGS, add_broker, add_config, add_devices, add_json, add_node
 from daemon.cli.parser_repo import add_repo
 from daemon.cli.signals import handle_early_signals
 
@@ -54,7 +54,7 @@ def new_parser() -> argparse.ArgumentParser:
 
 def _add_run(commands: "Commands") -> None:
     run = commands.add_parser("run", help="recognise and publish until stopped; exit code 65: a recording is cut off")
-    add_config(run)
+    run.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="default: config.yaml")
     add_broker(run)
     add_devices(run)
     run.set_defaults(execute=_run)
@@ -120,7 +120,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _add_check_config(commands: "Commands") -> None:
     check = commands.add_parser("check-config", help="check whether a config and its bundle can be used")
-    check.add_argument("config", nargs="?", type=Path, default=Path("config.yaml"), metavar="CONFIG")
+    check.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help=f"default: {NODE_CONFIGS}")
     check.set_defaults(execute=_check_config)
 
 
@@ -144,9 +144,11 @@ def _devices(options: argparse.Namespace) -> int:
 
 def _add_watch(commands: "Commands") -> None:
     watch = commands.add_parser("watch", help="show recognitions and events as they come")
-    add_config(watch)
+    add_config(watch, ACCOUNT_CONFIGS)
     add_broker(watch)
-    watch.add_argument("--node", metavar="NAME", help="the node to watch, or + for all nodes (default: the config's)")
+    watch.add_argument(
+        "--node", metavar="NAME", help="the node to watch, or + for all nodes (default: the config's, else all)"
+    )
     add_json(watch)
     watch.set_defaults(execute=_watch)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from daemon.config.mqtt import override_broker
+from daemon.config.broker_options import override_broker
 from daemon.config.node import Config, load_config
 from daemon.config.streams import CameraConfig, MicrophoneConfig, StreamConfig
 from daemon.core.document import Loaded, validator_text

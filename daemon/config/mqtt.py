@@ -7,8 +7,6 @@ from pydantic import AfterValidator, Discriminator, Field, SecretStr, Tag, model
 
 from daemon.bundle.manifest import Number
 from daemon.core.document import StrictModel
-from daemon.core.errors import DocumentError
-from daemon.core.text import redact
 
 Command = Literal[
     "pause",
@@ -147,16 +145,3 @@ class MqttConfig(StrictModel):
 def host_and_port(host: str, port: int) -> str:
     """Return host and port as text, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def override_broker(broker: str | None, mqtt: MqttConfig) -> MqttConfig:
-    """Return the settings with the broker replaced; `broker` is HOST or HOST:PORT. Raises DocumentError."""
-    if broker is None:
-        return mqtt
-    host, colon, port = broker.rpartition(":") if ":" in broker else (broker, "", "")
-    try:
-        changed = {"host": host, "port": int(port) if colon else mqtt.port}
-        return MqttConfig.model_validate({**dict(mqtt), **changed})
-    except ValueError as error:
-        expected = "expected HOST or HOST:PORT, with a port from 1 to 65535"
-        raise DocumentError([f"--broker {redact(broker)}: {expected}"]) from error

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from daemon.bundle.manifest import Number
 from daemon.config.devices import DevicesConfig
-from daemon.config.mqtt import MqttConfig, TopicLevel, override_broker
+from daemon.config.mqtt import MqttConfig, TopicLevel
 from daemon.config.streams import (
     StreamConfig,
     StreamName,
@@ -66,17 +66,6 @@ def load_config(path: Path) -> Loaded[Config]:
         update["state_directory"] = str(base / config.state_directory)
     absolute = config.model_copy(update=update)
     return replace(loaded, document=absolute)
-
-
-def broker_and_node(broker: str | None, node: str | None, path: Path) -> tuple[MqttConfig, str]:
-    """Return broker and node name to reach a running node; the config fills what the options omit.
-
-    Raises DocumentError.
-    """
-    if broker and node:
-        return override_broker(broker, MqttConfig()), node
-    config = load_config(path).document
-    return override_broker(broker, config.mqtt), node or config.node
 
 
 def missing_files(config: Loaded[Config]) -> list[str]:

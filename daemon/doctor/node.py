@@ -13,6 +13,8 @@ from daemon.doctor.accelerators import accelerator_findings
 from daemon.doctor.finding import Finding
 from daemon.doctor.machine import disk_finding
 from daemon.doctor.probe import probe
+from daemon.doctor.service_files import access_findings
+from daemon.doctor.service_user import find_service
 from daemon.doctor.sources import source_findings
 from daemon.doctor.updates import models_findings
 from daemon.mqtt.peer import identify_peer
@@ -36,10 +38,12 @@ class NodeChecks:
         self._dry_start: DryStart | None = None
         self._bundle: Bundle | None = None
         self._config_problem = self._bundle_problem = ""
+        self._is_forbidden = False
         try:
             self._loaded = load_config(path)
         except Refused as error:
             self._config_problem = str(error)
+            self._is_forbidden = isinstance(error.__cause__, PermissionError)
             return
         try:
             self._bundle = self._load_bundle(self._loaded.document)
@@ -57,10 +61,17 @@ class NodeChecks:
         """Whether the config is valid."""
         if self._loaded is None:
             remedy = "correct it, or name another with --config; its devices, broker and bundle were not checked"
+            if self._is_forbidden:
+                remedy = "run doctor with sudo: only root and the service may read it"
             yield Finding("config", "failure", self._config_problem, remedy)
         else:
             config = self._loaded.document
             yield Finding("config", "good", f"{self._path}: node {config.node}, streams: {', '.join(config.streams)}")
+
+    def access(self) -> Iterator[Finding]:
+        """Whether the user of the installed service may use the files of the config. Nothing unless run as root."""
+        if self._loaded is not None and (service := find_service()) is not None:
+            yield from access_findings(service, self._loaded)
 
     def sources(self) -> Iterator[Finding]:
         """Whether cameras, microphones and recordings deliver data."""

@@ -8,8 +8,11 @@ import sys
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daemon.config.places import find_config, node_configs
+from daemon.core.errors import DocumentError
 from daemon.core.status_line import StatusLine
 from daemon.doctor.edgetpu import edge_tpu_findings
 from daemon.doctor.finding import Finding, exit_code
@@ -55,6 +58,7 @@ class Report:
 def doctor(options: argparse.Namespace) -> int:
     """Run all checks; 0: all good, 1: warnings, 2: a node will not work."""
     logging.disable(logging.CRITICAL)  # problems are reported once, as findings
+    config = options.config or _usual_config()
     report = Report(options.json)
     have = installed()
     report.take("python", [assess_versions(have)])
@@ -65,7 +69,7 @@ def doctor(options: argparse.Namespace) -> int:
             # imported here, once all libraries are known to load: a library that crashes must not end doctor
             from daemon.doctor import node
 
-            checks = node.NodeChecks(options.config)
+            checks = node.NodeChecks(config)
     state_disk = () if checks is None else checks.state_disk()
     report.take("machine", [processor_finding(), memory_finding(), *state_disk, clock_finding()])
     report.take(f"loading {EDGETPU_LIBRARY}", edge_tpu_findings(have))
@@ -75,6 +79,7 @@ def doctor(options: argparse.Namespace) -> int:
         report.take("config", [Finding("config", "failure", "not checked, nor anything that it configures", remedy)])
     else:
         report.take("config", checks.config())
+        report.take("testing what the service may use", checks.access())
         report.take("opening cameras, microphones and recordings", checks.sources())
         report.take("connecting to the broker", checks.broker())
         report.take("checking the source of bundles", checks.models())
@@ -85,6 +90,17 @@ def doctor(options: argparse.Namespace) -> int:
         sys.stdout.flush()
         os._exit(code)
     return code
+
+
+def _usual_config() -> Path:
+    """Return the config that doctor takes when none is named, and say which. Where there is none, a finding says so."""
+    places = node_configs()
+    try:
+        config = find_config(places)
+    except DocumentError:
+        return places[0]
+    print(f"using {config.absolute()}", file=sys.stderr)
+    return config
 
 
 class _RunningCheck:

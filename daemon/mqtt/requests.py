@@ -85,17 +85,18 @@ class ModelsFollower:
     def first(self, within_s: float) -> ModelsPayload:
         """Return the retained payload, or the first that comes within the time. Raises NoAnswer."""
         deadline = time.monotonic() + within_s
-        while (received := self._next(deadline - time.monotonic())) is not None:
-            if (payload := self._payload_of(received)) is not None:
+        while (remaining_s := deadline - time.monotonic()) > 0:
+            if (payload := self.next(remaining_s)) is not None:
                 return payload
         raise NoAnswer(f"{self.where} has not published its models within {within_s:g} s")
 
-    def following(self, silence_s: float) -> ModelsPayload:
-        """Return the next payload. Raises NoAnswer after `silence_s` without any message, not even health."""
-        while (received := self._next(silence_s)) is not None:
-            if (payload := self._payload_of(received)) is not None:
-                return payload
-        raise NoAnswer(f"{self.where} has published nothing for {silence_s:g} s")
+    def next(self, within_s: float) -> ModelsPayload | None:
+        """Wait for one message; return the models in it. None: it is about something else, or none came in time.
+
+        Raises NoAnswer for a message about models that this version cannot read.
+        """
+        received = self._next(within_s)
+        return None if received is None else self._payload_of(received)
 
     def _next(self, within_s: float) -> Received | None:
         try:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,10 @@ from typing import Any
 import pytest
 
 from daemon.cli import models as models_command
+from daemon.cli import models_outcome
 from daemon.cli.main import main
+from daemon.cli.models_outcome import Patience
+from daemon.cli.parser import new_parser
 from daemon.cli.render import Narrator
 from daemon.config.mqtt import MqttConfig
 from daemon.config.node import Config
@@ -25,7 +29,7 @@ from daemon.mqtt.update_payloads import ModelsPayload
 from daemon.node.command_thread import CommandThread
 from daemon.node.control import Control
 from daemon.node.switches import SwitchFile
-from tests.fakes.updates import Failure, FakeUpdates, bundle, models, result
+from tests.fakes.updates import Failure, FakeUpdates, bundle, candidate, models, result
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 
@@ -35,19 +39,38 @@ GOOD: Mapping[str, Failure | None] = {"0.4.0": None, "0.5.0": None, "0.6.0": ("s
 ACTIVE: Any = SimpleNamespace(bundle=SimpleNamespace(id="digits@0.4.0"))
 
 
+class SlowUpdates(FakeUpdates):
+    """Begins an installation, which goes on until a rollback is requested."""
+
+    def install(self, name: str | None, version: str | None) -> str | None:
+        self._requests.put(partial(self._change, candidate=candidate("resolve", "0.5.0")))
+        return None
+
+    def rollback(self) -> str | None:
+        given_up = result("0.5.0", "resolve", "a rollback was requested")
+        self._requests.put(partial(self._change, candidate=None, last_result=given_up))
+        return None
+
+
 class UpdatingNode:
     """The session and control of a daemon, with fake updates. A context manager."""
 
-    def __init__(self, broker: Mosquitto, source: Mapping[str, Failure | None] | None = GOOD) -> None:
+    def __init__(
+        self,
+        broker: Mosquitto,
+        source: Mapping[str, Failure | None] | None = GOOD,
+        updates: type[FakeUpdates] = FakeUpdates,
+    ) -> None:
         self._broker = broker
         self._source = source
+        self._updates = updates
         self._stack = ExitStack()
 
     def __enter__(self) -> "UpdatingNode":
         state = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         settings = {"node": "node", "bundle": "b", "streams": {"s": {"camera": 0}}}
         self._session = Session(MqttConfig(port=self._broker.port), "node", state)
-        updates = FakeUpdates(self._publish, self._source)
+        updates = self._updates(self._publish, self._source)
         control = Control(Config.model_validate(settings), {}, SwitchFile(state / "switches.json"), ACTIVE, updates)
         commands = CommandThread(control, self._session)
         commands.start()
@@ -210,16 +233,54 @@ def test_an_offline_nodes_last_payload_is_shown_and_commands_fail_at_once(
     assert "no answer from node node" in errors
 
 
-def test_waiting_ends_when_the_node_publishes_nothing_more(
-    broker: Mosquitto, run_models: RunModels, monkeypatch: pytest.MonkeyPatch
+class SilentUpdates(FakeUpdates):
+    """Accepts an installation and never begins it, as if the daemon hung."""
+
+    def install(self, name: str | None, version: str | None) -> str | None:
+        return None
+
+
+QUICK = Patience(idle_s=0.3, stage_s=0.4, offline_s=0.5)
+
+
+def test_waiting_ends_when_nothing_comes_of_an_accepted_command(
+    broker: Mosquitto, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The installation never begins, as if the daemon hung."""
-    monkeypatch.setattr(models_command, "SILENCE_S", 0.5)
-    monkeypatch.setattr(FakeUpdates, "install", lambda *_: None)
-    with UpdatingNode(broker):
-        code, _, errors = run_models("install")
-    assert code == 1
-    assert "has published nothing for 0.5 s; perceptd models list shows what it published last" in errors
+    arguments = ["models", "install", "--broker", f"127.0.0.1:{broker.port}", "--node", "node"]
+    with UpdatingNode(broker, updates=SilentUpdates):
+        code = models_command.models(new_parser().parse_args(arguments), QUICK)
+    where = f"node node at 127.0.0.1:{broker.port}"
+    expected = "it has accepted the command, and has done nothing for 0.3 s; it runs digits@0.4.0"
+    ending = "perceptd models list shows what it published last"
+    assert (code, capsys.readouterr().err) == (1, f"{where}: {expected}; {ending}\n")
+
+
+@pytest.mark.parametrize(
+    ("now", "is_offline", "seconds", "word"),
+    [
+        (models(), False, 0.3, "it has accepted the command, and has done nothing for 0.3 s; it runs digits@0.4.0"),
+        (models(candidate=candidate("probation")), False, 0.3, "it has accepted the command"),
+        (models(candidate=candidate("verify")), False, 0.4, "nothing new for 0.4 s from digits@0.5.0: verify"),
+        (models(candidate=candidate("verify")), True, 0.5, "it has been offline for 0.5 s, and goes on when it starts"),
+        (models(), True, 0.5, "it has been offline for 0.5 s, and goes on when it starts again"),
+    ],
+)
+def test_how_long_a_command_waits_and_what_it_says_then(
+    now: ModelsPayload, is_offline: bool, seconds: float, word: str
+) -> None:
+    assert QUICK.seconds(now, is_offline=is_offline) == seconds
+    assert models_outcome.last_word(now, seconds, is_offline=is_offline).startswith(word)
+
+
+def test_a_rollback_during_the_first_installation_ends_it(broker: Mosquitto, run_models: RunModels) -> None:
+    with UpdatingNode(broker, updates=SlowUpdates):
+        assert run_models("install", "0.5.0", "--no-wait")[0] == 0
+        wait_until(lambda: "digits@0.5.0: resolve" in run_models("list")[1], "it installs")
+        assert run_models("rollback") == (
+            0,
+            "has given up digits@0.5.0 in resolve: a rollback was requested; runs digits@0.4.0\n",
+            "",
+        )
 
 
 def test_an_unreadable_payload_is_reported(broker: Mosquitto, run_models: RunModels) -> None:
@@ -258,24 +319,41 @@ def test_a_version_may_stand_alone(command_line: tuple[str | None, str | None], 
 def test_installed_waits_for_the_requested_bundle(
     arguments: dict[str, str], now: ModelsPayload, succeeds: bool | None
 ) -> None:
-    outcome = models_command.installed(arguments, models(), now)
+    outcome = models_outcome.installed(arguments, models(), now)
     assert (None if outcome is None else outcome[0]) == succeeds
 
 
+SHIPPED = {"active": bundle("0.4.0", shipped=True)}
+IN_VERIFY = {"candidate": candidate("verify", "0.6.0")}
+GAVE_UP = {"last_result": result("0.6.0", "verify", "a rollback was requested")}
+
+
 @pytest.mark.parametrize(
-    ("now", "succeeds"),
+    ("before", "now", "succeeds"),
     [
-        ({"active": bundle("0.4.0")}, True),
+        ({}, {"active": bundle("0.4.0")}, True),
         # meanwhile its probation ends with success, and another bundle cannot be installed
-        ({"active": bundle("0.5.0"), "last_result": result("0.5.0")}, None),
-        ({"active": bundle("0.5.0"), "last_result": result("0.6.0", "check", "no")}, None),
-        ({"active": bundle("0.5.0"), "last_result": result("0.5.0", "switch", "there is no other")}, False),
+        ({}, {"last_result": result("0.5.0")}, None),
+        ({}, {"last_result": result("0.6.0", "check", "no")}, None),
+        ({}, {"last_result": result("0.5.0", "switch", "there is no other")}, False),
+        # another one is being installed: first this ends, then the active one is left
+        (IN_VERIFY, IN_VERIFY, None),
+        (IN_VERIFY, GAVE_UP, None),
+        (IN_VERIFY, GAVE_UP | {"active": bundle("0.4.0")}, True),
+        (IN_VERIFY, {"active": bundle("0.6.0"), "candidate": candidate("probation", "0.6.0")}, None),
+        # before the first installation there is no bundle to go back to
+        (SHIPPED | IN_VERIFY, SHIPPED | IN_VERIFY, None),
+        (SHIPPED | IN_VERIFY, SHIPPED | GAVE_UP, True),
+        (SHIPPED, SHIPPED | GAVE_UP, True),
+        (SHIPPED | IN_VERIFY, {"active": bundle("0.6.0"), "candidate": candidate("probation", "0.6.0")}, None),
+        (SHIPPED | IN_VERIFY, SHIPPED | {"last_result": result("0.6.0", "switch", "a rollback was requested")}, True),
     ],
 )
-def test_rolled_back_waits_for_another_bundle_or_a_failure_of_this_one(
-    now: dict[str, object], succeeds: bool | None
+def test_rolled_back_waits_for_another_bundle_or_the_end_of_the_first_installation(
+    before: dict[str, object], now: dict[str, object], succeeds: bool | None
 ) -> None:
-    outcome = models_command.rolled_back(models(active=bundle("0.5.0")), models(**now))
+    running = {"active": bundle("0.5.0")}
+    outcome = models_outcome.rolled_back(models(**running | before), models(**running | now))
     assert (None if outcome is None else outcome[0]) == succeeds
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from daemon.config.command_line import override_devices
-from daemon.config.mqtt import MqttConfig, override_broker
 from daemon.config.node import Config, load_config
 from daemon.core.document import StrictModel
 from daemon.core.errors import DocumentError
@@ -157,11 +156,6 @@ def test_a_device_alone_means_the_same_as_with_its_key(tmp_path: Path) -> None:
     assert stream.camera is not None
     assert stream.microphone is not None
     assert (stream.camera.device, stream.microphone.device) == ("rtsp://h/p", "camera")
-
-
-def test_credentials_of_a_broker_never_appear() -> None:
-    with pytest.raises(DocumentError, match=r"--broker mqtt://\*\*\*@host: expected HOST"):
-        override_broker("mqtt://me:s3cret@host", MqttConfig())
 
 
 def test_the_shipped_config_contains_every_key() -> None:

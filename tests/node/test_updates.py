@@ -3,6 +3,8 @@
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,10 +18,10 @@ from daemon.core.errors import EXIT_REFUSED
 from daemon.inference.graphs import write_head
 from tests.helpers import hostile_models
 from tests.helpers.bundle_builder import write_bundle
-from tests.helpers.daemon import SERVICE, DaemonProcess
+from tests.helpers.daemon import ROOT, SERVICE, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.publishing import Repository
-from tests.helpers.webserver import WebServer
+from tests.helpers.webserver import Fault, WebServer
 from tests.node import test_daemon
 from tests.node.test_daemon import parsed
 
@@ -63,6 +65,12 @@ class Device:
 
     def send(self, name: str, **arguments: object) -> None:
         self.broker.publish(f"perceptd/{self.node}/command/{name}", json.dumps(arguments).encode())
+
+    def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run `perceptd` with the broker and the node."""
+        reach = ("--broker", f"127.0.0.1:{self.broker.port}", "--node", self.node)
+        command = [sys.executable, "-m", "daemon", *arguments, *reach]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
     def models(self) -> dict:
         return (parsed(self.subscriber.heard, "models") or [{}])[-1]
@@ -189,6 +197,21 @@ def test_an_installed_bundle_survives_a_restart_and_rollback_restores_the_previo
         refused = device.models()["refused"]
         assert [(entry["bundle"], entry["stage"]) for entry in refused] == [(NEW, "switch")]
         assert daemon.stop() == 0
+
+
+def test_a_rollback_during_the_first_installation_ends_it_and_the_command(device: Device) -> None:
+    device.publish()
+    with WebServer(device.repository.public).serving() as silent:
+        silent.faults["*"] = Fault(silent=True)
+        device.source(silent.url)
+        with device.run() as daemon:
+            wait_until(device.models, "it runs")
+            device.send("models_install", version="1.3.0")
+            wait_until(lambda: device.stages() == ["resolve"], "the installation begins")
+            done = device.command("models", "rollback")
+            said = f"has given up {NEW} in resolve: a rollback was requested; runs {OLD}\n"
+            assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+            assert daemon.stop() == 0
 
 
 def test_newer_versions_are_installed_automatically_unless_pinned(device: Device) -> None:

@@ -1,0 +1,49 @@
+"""Which config a command uses when none is named. Imports nothing that may fail to load, for doctor."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from daemon.core.errors import DocumentError
+
+# what scripts/install writes
+SERVICE_CONFIG = Path("/etc/perceptd/config.yaml")
+
+UNIT_DIRECTORY = Path("/etc/systemd/system")
+
+
+def node_configs() -> list[Path]:
+    """Return the places of a node's config, the first to be taken first."""
+    return [Path("config.yaml"), SERVICE_CONFIG]
+
+
+def account_configs(environment: Mapping[str, str] = os.environ) -> list[Path]:
+    """Return the places of the config with which a person reaches nodes, the first to be taken first.
+
+    The person's own account comes before the account of the service.
+    """
+    # XDG Base Directory Specification: a relative path is to be ignored
+    given = Path(environment.get("XDG_CONFIG_HOME") or "")
+    base = given if given.is_absolute() else Path(environment.get("HOME") or "/") / ".config"
+    local, service = node_configs()
+    return [local, base / "perceptd" / "config.yaml", service]
+
+
+def find_config(places: Sequence[Path]) -> Path:
+    """Return the first config that is there, even if this user may not read it. Raises DocumentError."""
+    for path in places:
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            pass  # it is there, or in a directory of the service
+        return path
+    missing = ", ".join(map(str, places))
+    raise DocumentError([f"no config: there is none of {missing}; name one by --config FILE"])
+
+
+def unit_files(directory: Path = UNIT_DIRECTORY) -> list[Path]:
+    """Return the file of the installed service's unit and its drop-ins, in the order in which systemd reads them."""
+    files = [directory / "perceptd.service", *sorted((directory / "perceptd.service.d").glob("*.conf"))]
+    return [file for file in files if file.is_file()]
