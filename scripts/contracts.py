@@ -13,6 +13,7 @@ from daemon import __version__
 from daemon.mqtt.commands import ARGUMENTS, AnswerPayload
 from daemon.mqtt.home_assistant.discovery import DiscoveryPayload
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload
+from daemon.mqtt.status_payload import StatusPayload
 from daemon.mqtt.update_payloads import ModelsPayload
 from daemon.node.health import Health
 
@@ -55,6 +56,7 @@ PLAIN: dict[str, dict[str, Any]] = {
 CHANNELS = (
     Channel("availability", "perceptd/{node}/availability", "send", None, 1, True),
     Channel("health", "perceptd/{node}/health", "send", Health, 1, True),
+    Channel("status", "perceptd/{node}/status", "send", StatusPayload, 1, True),
     Channel("models", "perceptd/{node}/models", "send", ModelsPayload, 1, True),
     Channel("state", "perceptd/{node}/{stream}/state", "send", StatePayload, 1, True),
     Channel("recognition", "perceptd/{node}/{stream}/recognition", "send", RecognitionPayload, 0, False),

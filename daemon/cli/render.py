@@ -9,6 +9,7 @@ from daemon.core.records import Modality
 from daemon.core.text import clean
 from daemon.core.timing import NS_PER_S
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload, parse_time
+from daemon.mqtt.status_payload import StatusPayload
 from daemon.mqtt.subscriber import HealthReport, Malformed, Received, SourceReport
 from daemon.mqtt.update_payloads import ModelsPayload
 
@@ -43,8 +44,8 @@ BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 class Narrator:
     """Renders messages that have news.
 
-    Health is rendered when it has changed. A state is rendered only if it is retained, because events show its later
-    changes. Of an installation each stage and the result are rendered.
+    Health is rendered when it has changed, and the status not at all: health says the same. A state is rendered only if
+    it is retained, because events show its later changes. Of an installation each stage and the result are rendered.
     """
 
     def __init__(self, *, colour: bool, with_node: bool) -> None:
@@ -56,7 +57,7 @@ class Narrator:
     def render_news(self, received: Received) -> str | None:
         """Return the line for a message, or None when it has no news."""
         content = received.content
-        if isinstance(content, StatePayload) and not received.retained:
+        if isinstance(content, StatusPayload) or (isinstance(content, StatePayload) and not received.retained):
             return None
         if isinstance(content, HealthReport):
             text = _health(content, _plain)
@@ -97,6 +98,8 @@ def render(received: Received, *, colour: bool, with_node: bool) -> str:
         text = _event(content, paint) + paint(DIM, _latency(received))
     elif isinstance(content, StatePayload):
         text = _state(content, paint)
+    elif isinstance(content, StatusPayload):
+        text = f"is {content.status}" + (f": {clean(content.reason, MAX_REASON)}" if content.reason else "")
     elif isinstance(content, HealthReport):
         text = _health(content, paint)
     elif isinstance(content, ModelsPayload):
@@ -179,6 +182,8 @@ def _status(content: HealthReport, paint: Paint) -> str:
         for name, source in report.sources.items()
         if source.state in IN_TROUBLE
     ]
+    if refused := content.mqtt.refused_subscriptions:
+        trouble.append(f"the MQTT broker refuses subscriptions to {clean(', '.join(refused), MAX_CHANGE)}")
     verb = "has" if content.status == "failed" else "is"
     return f"{verb} {paint(RED, clean(content.status))}" + (f": {'; '.join(trouble[:MAX_TROUBLES])}" if trouble else "")
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, SecretStr, Tag, model_validator
 
 from daemon.bundle.manifest import Number
 from daemon.core.document import StrictModel
@@ -52,10 +52,16 @@ Host = Annotated[str, Field(max_length=253), AfterValidator(_host)]
 Hosts = Annotated[list[Host], Field(min_length=1, max_length=16)]
 
 
+def _not_off(mode: object) -> object:
+    if mode is False:
+        raise ValueError("expected 'every', 'rate', 'change' or 'none'; YAML reads off and no as false: write none")
+    return mode
+
+
 class RecognitionsConfig(StrictModel):
     """Which recognitions are published."""
 
-    publish: Literal["every", "rate", "change"] = "rate"
+    publish: Annotated[Literal["every", "rate", "change", "none"], BeforeValidator(_not_off)] = "rate"
     max_rate_hz: Annotated[Number, Field(ge=0.001, le=1000)] = 5.0
     labels: Annotated[int, Field(ge=1, le=64)] = 3
 

@@ -26,7 +26,7 @@ from daemon.core.document import Loaded, StrictModel, load_document
 class HealthConfig(StrictModel):
     """How often the retained health message is renewed while nothing changes."""
 
-    every_s: Annotated[Number, Field(ge=1, le=3600)] = 10.0
+    every_s: Annotated[Number, Field(ge=1, le=3600)] = 30.0
 
 
 class Config(StrictModel):

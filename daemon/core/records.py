@@ -209,6 +209,8 @@ class Event:
     """A step in the life of one continuous presence of a label.
 
     `score` is the current smoothed score, `peak` the highest so far. `ended_by` is None until the phase `end`.
+    `shares` has the part of each modality in what spoke for the label when it was last recognised. They add up to 1,
+    or all are 0 where no modality spoke for it.
     """
 
     phase: EventPhase
@@ -219,6 +221,7 @@ class Event:
     score: float
     peak: float
     ended_by: EndedBy | None = None
+    shares: Mapping[Modality, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from daemon.core.records import Array, EndedBy, Event, EventPhase
+from daemon.core.records import Array, EndedBy, Event, EventPhase, Modality
 
 # What happens to a label. `rise` and `fall`: its smoothed score crosses the start threshold, and it has no open event.
 # `start`, `update`: its event starts or is updated. `absent`, `timeout`: its event ends by fading or by its age.
@@ -23,8 +23,9 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class EventSettings:
-    """The labels, which of them make events, their thresholds of shape (L,), and the time constants."""
+    """The modalities, the labels, which make events, their thresholds of shape (L,), and the time constants."""
 
+    modalities: Sequence[Modality]
     labels: Sequence[str]
     makes_events: Sequence[bool]
     start: Array
@@ -37,12 +38,13 @@ class EventSettings:
 
 @dataclass(frozen=True, slots=True)
 class OpenEvent:
-    """An event that has started and not ended. `peak` is its highest smoothed score."""
+    """An event that has started and not ended. `peak` is its highest smoothed score; `shares`: see Event."""
 
     id: str
     started_ns: int
     reported_ns: int
     peak: float
+    shares: Mapping[Modality, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,14 @@ class EventState:
     """The state of one stream.
 
     `scores` (L,) are the scores since `since_ns`, and `smoothed` (L,) their smoothed values at that instant.
+    `evidence` has the contribution (L,) of each modality to the logits behind the scores.
     `above_ns` has the labels without an open event that are above their start threshold, and since when.
     Everything up to `reached_ns` is final: a late moment changes nothing before then.
     """
 
     scores: Array
     smoothed: Array
+    evidence: Mapping[Modality, Array] = field(default_factory=dict)
     since_ns: int = 0
     above_ns: Mapping[int, int] = field(default_factory=dict)
     open: Mapping[int, OpenEvent] = field(default_factory=dict)
@@ -69,11 +73,16 @@ def initial_state(settings: EventSettings) -> EventState:
 
 
 def add_scores(
-    state: EventState, scores: Array | None, at_ns: int, settings: EventSettings, new_id: Callable[[], str]
+    state: EventState,
+    scores: Array | None,
+    evidence: Mapping[Modality, Array],
+    at_ns: int,
+    settings: EventSettings,
+    new_id: Callable[[], str],
 ) -> tuple[EventState, list[Event]]:
-    """Take the scores (L,) of a moment at `at_ns`. Return the new state and the events up to then, in order.
+    """Take scores and evidence (L,) of a moment at `at_ns`. Return the new state and the events up to then, in order.
 
-    None stands for an empty moment, which ends every event at once.
+    Scores of None stand for an empty moment, which ends every event at once.
     """
     at_ns = max(at_ns, state.since_ns, state.reached_ns)
     state, events = advance(state, at_ns, settings, new_id)
@@ -81,9 +90,15 @@ def add_scores(
         state, ended = end_all(state, at_ns, "absent", settings)
         return state, events + ended
     smoothed = _smoothed_at(state, at_ns, settings)
-    # between two moments the smoothed score is monotonic, so its peaks lie at moments
-    peaks = {label: replace(event, peak=max(event.peak, float(smoothed[label]))) for label, event in state.open.items()}
-    return replace(state, scores=scores, smoothed=smoothed, since_ns=at_ns, open=peaks), events
+    open_events = dict(state.open)
+    for label, event in state.open.items():
+        # between two moments the smoothed score is monotonic, so its peaks lie at moments
+        peak = max(event.peak, float(smoothed[label]))
+        # while the label fades its evidence says nothing any more
+        shares = _shares(evidence, label, settings) if scores[label] >= settings.end[label] else event.shares
+        open_events[label] = replace(event, peak=peak, shares=shares)
+    state = replace(state, scores=scores, smoothed=smoothed, evidence=evidence, since_ns=at_ns, open=open_events)
+    return state, events
 
 
 def advance(
@@ -154,7 +169,8 @@ def _apply(
         return replace(state, above_ns=_without(state.above_ns, label)), []
     score = _score_at(state, label, at_ns, settings)
     if transition == "start":
-        event = OpenEvent(new_id(), state.above_ns[label], at_ns, score)
+        shares = _shares(state.evidence, label, settings)
+        event = OpenEvent(new_id(), state.above_ns[label], at_ns, score, shares)
         state = replace(state, above_ns=_without(state.above_ns, label), open={**state.open, label: event})
         return state, [_event("start", state, label, at_ns, settings)]
     if transition == "update":
@@ -182,7 +198,15 @@ def _event(
 ) -> Event:
     event, score = state.open[label], _score_at(state, label, at_ns, settings)
     peak = max(event.peak, score)
-    return Event(phase, settings.labels[label], event.id, event.started_ns, at_ns, score, peak, ended_by)
+    name = settings.labels[label]
+    return Event(phase, name, event.id, event.started_ns, at_ns, score, peak, ended_by, event.shares)
+
+
+def _shares(evidence: Mapping[Modality, Array], label: int, settings: EventSettings) -> dict[Modality, float]:
+    """Return the part of each modality in the evidence for a label; what speaks against the label has none."""
+    speaks = {m: max(0.0, float(evidence[m][label])) if m in evidence else 0.0 for m in settings.modalities}
+    total = sum(speaks.values())
+    return {m: part / total if total else 0.0 for m, part in speaks.items()}
 
 
 def _crossing_ns(

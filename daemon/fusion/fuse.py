@@ -116,9 +116,9 @@ class StreamFusion:
             # NaN counts as an empty moment: smoothing would keep it for ever
             if recognition and not math.isfinite(np.add.reduce(recognition.scores)):
                 recognition, fused.not_finite = None, fused.not_finite + 1
-            scores = recognition.scores if recognition else None
+            scores, evidence = (recognition.scores, recognition.shares) if recognition else (None, {})
             self._event_state, new = events.add_scores(
-                self._event_state, scores, moment.time_ns, self._event_settings, _new_id
+                self._event_state, scores, evidence, moment.time_ns, self._event_settings, _new_id
             )
             fused.events += new
             if recognition:

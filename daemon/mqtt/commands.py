@@ -17,9 +17,12 @@ MAX_CORRELATION_BYTES = 1024
 MAX_RESPONSE_TOPIC = 256
 MAX_NAME = 64
 
+# An empty payload is what clears a retained message. A broker hands it on like any other message.
+EMPTY = "the payload is empty, which clears a retained message; send {} for a command without arguments"
+
 
 class Arguments(StrictModel):
-    """The payload of a command: a JSON object, or nothing at all."""
+    """The payload of a command: a JSON object. An empty payload is no command."""
 
 
 class StreamArguments(Arguments, title="OfStream"):
@@ -83,6 +86,11 @@ class Request:
     response_topic: str | None = None
     correlation: bytes | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is no command, because its payload is empty or blank."""
+        return not self.payload.strip()
+
 
 class AnswerPayload(Payload):
     """The answer to a command: done, or refused and why. `result` is the answer of `describe`."""
@@ -110,10 +118,12 @@ def parse_arguments(request: Request) -> Arguments:
     model = ARGUMENTS.get(request.name)
     if model is None:
         raise InvalidCommand(f"unknown command; the commands are {', '.join(ARGUMENTS)}")
+    if request.is_empty:
+        raise InvalidCommand(EMPTY)
     if len(request.payload) > MAX_COMMAND_BYTES:
         raise InvalidCommand(f"the payload has {len(request.payload)} bytes; at most {MAX_COMMAND_BYTES} are accepted")
     try:
-        return model.model_validate_json(request.payload.strip() or b"{}")
+        return model.model_validate_json(request.payload)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(str(level) for level in first["loc"])

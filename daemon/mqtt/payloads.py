@@ -2,11 +2,11 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from daemon.core.errors import InputError
 from daemon.core.records import CPU, MODALITIES, EndedBy, Event, EventPhase, Modality, Moment, Recognition
@@ -101,6 +101,7 @@ class EventPayload(Payload):
     """One step of an event, which is one continuous presence of a label. All steps of one event have its id.
 
     `sequence` counts the steps of all events of a node. A step that is delivered twice has the same number.
+    `shares` has the part of each modality in what spoke for the label; they add up to 1, or all are 0.
     """
 
     sequence: Annotated[int, Field(ge=0)] = 0
@@ -109,6 +110,7 @@ class EventPayload(Payload):
     label: Name
     score: Score
     peak: Score
+    shares: dict[Modality, Score] = {}
     time: Time
     started: Time
     duration_s: Annotated[Number, Field(ge=0)]
@@ -116,12 +118,6 @@ class EventPayload(Payload):
     node: Name
     stream: Name
     bundle: Name
-
-
-class _HealthInstance(Part):
-    """The field of the health payload that identifies a run of the daemon."""
-
-    instance: Name
 
 
 class StatePayload(Payload):
@@ -188,6 +184,7 @@ def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time:
         label=event.label,
         score=_score(event.score),
         peak=_score(event.peak),
+        shares=_fractions(event.shares),
         time=time,
         started=started,
         duration_s=round((event.time_ns - event.started_ns) / NS_PER_S, DECIMALS),
@@ -196,14 +193,6 @@ def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time:
         stream=stream,
         bundle=bundle_id,
     )
-
-
-def instance_of(health: bytes) -> str | None:
-    """Return the instance in a health payload; None where there is none."""
-    try:
-        return _HealthInstance.model_validate_json(health).instance
-    except ValidationError:
-        return None
 
 
 def ended_by_restart(latest: EventPayload) -> EventPayload:
@@ -222,6 +211,15 @@ def state_payload(
 
 def _rounded(number: float) -> float:
     return round(float(number), DECIMALS) + 0.0  # turns -0.0 into 0.0
+
+
+def _fractions(shares: Mapping[Modality, float]) -> dict[Modality, float]:
+    """Return the shares rounded; the largest takes what is left, so that a reader who adds them up gets 1."""
+    rounded = {modality: _rounded(share) for modality, share in shares.items()}
+    if any(rounded.values()):
+        largest = max(rounded, key=rounded.__getitem__)
+        rounded[largest] = _rounded(1 - sum(share for modality, share in rounded.items() if modality != largest))
+    return rounded
 
 
 def _score(score: float) -> float:

@@ -13,6 +13,7 @@ from daemon.core.records import Counters
 from daemon.mqtt.commands import AnswerPayload, CommandSink, Request, answer_message
 from daemon.mqtt.credentials import endpoint_of
 from daemon.mqtt.limits import BrokerLimits
+from daemon.mqtt.namesake import NamesakeWatch
 from daemon.mqtt.outbox.outbox import Outbox
 from daemon.mqtt.outbox.store import OutboxStatus
 from daemon.mqtt.payloads import EventPayload
@@ -33,7 +34,7 @@ OUTBOX_CLOSE_S = 0.4
 class SessionStatus(TypedDict):
     """`since_ns` is the monotonic instant at which the present state of the connection began.
 
-    `refused` are the topic filters to which the broker does not let the node subscribe now.
+    `refused` has the topic filters that the broker refuses now.
     """
 
     connected: bool
@@ -72,12 +73,15 @@ class Session:
         self._outbox = Outbox(state_directory / "outbox.sqlite3", config.outbox, self.counters, self._state)
         self._thread: SessionThread | None = None
 
-    def start(self, text_sinks: Mapping[str, TextSink], commands: CommandSink | None = None) -> None:
+    def start(
+        self, text_sinks: Mapping[str, TextSink], commands: CommandSink | None = None, device: str | None = None
+    ) -> None:
         """Connect in the background, for as long as it takes. Neither raises nor blocks without a broker.
 
-        `text_sinks` take the texts of streams, by name. Without `commands` the session receives none.
+        `text_sinks` take the texts of streams, by name. Without `commands` the session receives none. `device`: see
+        NamesakeWatch.
         """
-        self._thread = self._new_thread(text_sinks, commands)
+        self._thread = self._new_thread(text_sinks, commands, device)
         self._outbox.start()
         self._progress.mark()
         self._thread.start()
@@ -173,11 +177,13 @@ class Session:
         if not self._outbox.close(OUTBOX_CLOSE_S):
             log.warning("the outbox did not close within %.1f s and is abandoned: the disk is slow", OUTBOX_CLOSE_S)
 
-    def _new_thread(self, text_sinks: Mapping[str, TextSink], commands: CommandSink | None) -> SessionThread:
+    def _new_thread(
+        self, text_sinks: Mapping[str, TextSink], commands: CommandSink | None, device: str | None = None
+    ) -> SessionThread:
         return SessionThread(
             self._endpoint,
             self._topics,
-            self.instance,
+            NamesakeWatch(self._topics.node, self.instance, device),
             self._state,
             self._outbox,
             text_sinks,

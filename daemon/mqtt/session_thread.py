@@ -4,13 +4,13 @@ import logging
 from collections.abc import Mapping
 
 from daemon.core.ports import TextSink
-from daemon.core.timing import monotonic_ns
+from daemon.core.timing import monotonic_ns, wall_time
 from daemon.mqtt.client import BrokerReason, Inbound, MqttCallbacks
 from daemon.mqtt.commands import CommandSink, Request
 from daemon.mqtt.connection import MAX_AWAITING_ACK, Connection, Trouble
 from daemon.mqtt.credentials import Endpoint
+from daemon.mqtt.namesake import NamesakeWatch
 from daemon.mqtt.outbox.outbox import Outbox
-from daemon.mqtt.payloads import instance_of
 from daemon.mqtt.send_queue import MAX_QOS1, Outbound
 from daemon.mqtt.session_state import OFFLINE, ONLINE, NodeTopics, SharedState
 from daemon.runtime.heartbeat import Heartbeat
@@ -26,15 +26,16 @@ class SessionThread(MqttCallbacks):
         self,
         endpoint: Endpoint,
         topics: NodeTopics,
-        instance: str,
+        namesakes: NamesakeWatch,
         state: SharedState,
         outbox: Outbox,
         text_sinks: Mapping[str, TextSink],
         commands: CommandSink | None,
         heartbeat: Heartbeat,
     ) -> None:
-        """`instance` identifies this run of the daemon in the node's health. `published` counts sent messages."""
-        self._topics, self._instance = topics, instance
+        """`namesakes` judges the health that comes under the node's topic. `published` counts sent messages."""
+        self._topics, self._namesakes = topics, namesakes
+        self._began_ns = monotonic_ns()
         self._state, self._outbox = state, outbox
         self._text_sinks, self._commands = text_sinks, commands
         self.published = 0
@@ -169,17 +170,16 @@ class SessionThread(MqttCallbacks):
             state.send_queue.retain(self._topics.availability(OFFLINE))
         self.on_turn()
 
-    def _check_for_namesake(self, message: Inbound) -> None:
-        """Give way if another instance has overwritten the retained health: a second device uses this node name.
+    def _check_for_namesake(self, health: Inbound) -> None:
+        """Give way if a second daemon uses this node name.
 
         Each of the two cuts off the other by connecting. The instance that notices first disconnects.
         """
-        self._connection.unsubscribe(self._topics.health)  # the next message would be our own
-        if not (message.retained and self._has_published_health):
-            return
-        if instance_of(message.payload) not in (None, self._instance):
-            finding = f"another device connects to the MQTT broker as node {self._topics.node}"
-            self._connection.give_way(Trouble(finding, "give each device its own node in config.yaml"))
+        # the start is computed anew, because the wall clock may have been set since
+        began = wall_time(self._began_ns)
+        trouble = self._namesakes.look(health, has_published=self._has_published_health, began=began)
+        if trouble is not None:
+            self._connection.give_way(trouble)
 
     def _hand_on(self, message: Inbound) -> None:
         first_level, _, rest = message.topic.removeprefix(self._topics.base).partition("/")
@@ -195,7 +195,7 @@ class SessionThread(MqttCallbacks):
             self._state.counters.drop("command_failed" if first_level == "command" else "text_failed")
 
     def _take_command(self, commands: CommandSink, name: str, message: Inbound) -> None:
-        if message.retained:  # nobody can say when it was meant
+        if message.retained and message.payload:  # nobody can say when it was meant
             self._state.counters.drop("command_retained")
             return
         commands.take(Request(name, message.payload, message.response_topic, message.correlation))

@@ -16,10 +16,11 @@ from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.mqtt.client import Inbound
 from daemon.mqtt.connection import BackgroundClient
 from daemon.mqtt.payloads import EventPayload, Name, Part, Payload, RecognitionPayload, StatePayload, parse_time
+from daemon.mqtt.status_payload import StatusPayload
 from daemon.mqtt.update_payloads import ModelsPayload
 
-Kind = Literal["availability", "health", "models", "state", "recognition", "event"]
-NODE_KINDS: tuple[Kind, ...] = ("availability", "health", "models")
+Kind = Literal["availability", "status", "health", "models", "state", "recognition", "event"]
+NODE_KINDS: tuple[Kind, ...] = ("availability", "status", "health", "models")
 STREAM_KINDS: tuple[Kind, ...] = ("state", "recognition", "event")
 
 # Far above every payload of the daemon: a recognition with 64 labels has 12 KB.
@@ -44,6 +45,12 @@ class StreamReport(Part):
     sources: Annotated[dict[Name, SourceReport], Field(max_length=64)] = {}
 
 
+class MqttReport(Part):
+    """The fields of `mqtt` in health that readers use."""
+
+    refused_subscriptions: Annotated[list[Name], Field(max_length=1024)] = []
+
+
 class HealthReport(Payload):
     """The fields of the health payload that readers use."""
 
@@ -52,6 +59,7 @@ class HealthReport(Payload):
     trouble: Annotated[str, Field(max_length=4096)] | None = None
     reload_problem: Annotated[str, Field(max_length=4096)] | None = None
     streams: Annotated[dict[Name, StreamReport], Field(max_length=64)] = {}
+    mqtt: MqttReport = MqttReport()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +69,14 @@ class Malformed:
     reason: str
 
 
-ParsedPayload = RecognitionPayload | EventPayload | StatePayload | HealthReport | ModelsPayload
+ParsedPayload = RecognitionPayload | EventPayload | StatePayload | StatusPayload | HealthReport | ModelsPayload
 Content = ParsedPayload | Literal["online", "offline"] | Malformed
 
 PAYLOAD_MODELS: dict[Kind, type[ParsedPayload]] = {
     "recognition": RecognitionPayload,
     "event": EventPayload,
     "state": StatePayload,
+    "status": StatusPayload,
     "health": HealthReport,
     "models": ModelsPayload,
 }

@@ -5,7 +5,7 @@ import threading
 from collections import deque
 
 from daemon.core.timing import monotonic_ns, wall_time
-from daemon.mqtt.commands import MAX_NAME, AnswerPayload, Request
+from daemon.mqtt.commands import EMPTY, MAX_NAME, AnswerPayload, Request
 from daemon.mqtt.session import Session
 from daemon.node.control import Control
 from daemon.runtime.heartbeat import DISK_S, IDLE_S, Heartbeat
@@ -27,8 +27,9 @@ class CommandThread:
     A slow disk is no hang, so it must not trip the watchdog.
     Before each command the heartbeat is therefore marked with `DISK_S`, the time that a disk may take.
 
-    Counts in the session: `command_busy` (no room), `command_stopping` (received or queued during a stop),
-    `command_unanswered` (not done when the stop ended), `command_failed` (an error inside the daemon).
+    Counts in the session: `command_empty` (no payload), `command_busy` (no room), `command_stopping` (received or
+    queued during a stop), `command_unanswered` (not done when the stop ended), `command_failed` (an error inside the
+    daemon).
     """
 
     def __init__(self, control: Control, session: Session) -> None:
@@ -46,9 +47,11 @@ class CommandThread:
         self._thread.start()
 
     def take(self, request: Request) -> None:
-        """Queue a command, or refuse it when too many wait or the daemon stops. Never blocks."""
+        """Queue a command. Refuse it when it is empty, when too many wait or when the daemon stops. Never blocks."""
         with self._changed:
-            if self._is_closing:
+            if request.is_empty:
+                self._refuse(request, "command_empty", EMPTY)
+            elif self._is_closing:
                 self._refuse(request, "command_stopping", STOPPING)
             elif len(self._queued) >= MAX_QUEUED:
                 self._refuse(request, "command_busy", BUSY)

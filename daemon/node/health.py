@@ -1,7 +1,7 @@
 """The health payload: what runs, what does not run and why, and what was counted."""
 
 import resource
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,12 +12,11 @@ from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, wall_time
 from daemon.inference.accelerator import Accelerator
 from daemon.inference.accelerator_status import AcceleratorState
 from daemon.inference.placement import Placement
+from daemon.mqtt.status_payload import NodeStatus
 from daemon.runtime.child import kill_counts
 from daemon.runtime.liveness import SourceState
 from daemon.runtime.supervisor import SupervisedSource
 from daemon.runtime.thread_loop import system_errors
-
-Status = Literal["ok", "degraded", "failed", "stopped"]
 
 
 class _Part(BaseModel):
@@ -49,7 +48,7 @@ class InputHealth(_Part):
 
 
 class StreamHealth(_Part):
-    """One stream. `available` says whether anything can be recognised in it now.
+    """One stream. `available` says whether anything can be recognised in it now, `paused` whether it is paused.
 
     `camera` and `microphone` say whether they are open or will be opened again; null: the stream has none.
     """
@@ -59,6 +58,7 @@ class StreamHealth(_Part):
     recognitions: int
     events: int
     available: bool
+    paused: bool
     camera: bool | None
     microphone: bool | None
 
@@ -119,12 +119,16 @@ class OutboxHealth(_Part):
 
 
 class MqttHealth(_Part):
-    """The connection to the broker; `reason` is its latest fault."""
+    """The connection to the broker; `reason` is its latest fault.
+
+    `refused_subscriptions` has the topic filters that the broker refuses now.
+    """
 
     connected: bool
     since: str
     reconnects: int
     reason: str | None
+    refused_subscriptions: list[str]
     published: int
     dropped: dict[str, int]
     outbox: OutboxHealth
@@ -156,18 +160,20 @@ class LatencyHealth(_Part):
 class Health(_Part):
     """The retained health payload.
 
-    `instance` changes at every start of the daemon. `status` is `degraded` while a source or an accelerator has a
-    fault, and `stopped` once all sources have ended. It is `failed` while a loop of the daemon hangs or has ended too
-    early; `trouble` then names the loop. `reload_problem` says why the config was not read again at the latest request.
+    `instance` changes at every start of the daemon; `device` identifies its state directory. `status` is `degraded`
+    while a source or an accelerator has a fault or the broker refuses a subscription, and `stopped` once all sources
+    have ended. It is `failed` while a loop of the daemon hangs or has ended too early; `trouble` then names the loop.
+    `reload_problem` says why the config was not read again at the latest request.
     `bundle_changed` says how the bundle's directory differs from what runs; null: it does not.
     """
 
     schema_version: Literal[1] = Field(default=1, serialization_alias="schema")
     node: str
     instance: str
+    device: str
     version: str
     time: str
-    status: Status
+    status: NodeStatus
     trouble: str | None
     reload_problem: str | None
     bundle: str
@@ -261,12 +267,14 @@ def fails(accelerator: AcceleratorHealth) -> bool:
     return accelerator.state not in ("in_use", "stopped") and accelerator.reason is not None
 
 
-def overall(streams: Mapping[str, StreamHealth], accelerators: Mapping[str, AcceleratorHealth]) -> Status:
-    """Return whether every source and every accelerator works."""
+def overall(
+    streams: Mapping[str, StreamHealth], accelerators: Mapping[str, AcceleratorHealth], refused: Sequence[str]
+) -> NodeStatus:
+    """Return whether every source, every accelerator and every subscription works; `refused` are topic filters."""
     sources = [source for stream in streams.values() for source in stream.sources.values()]
     if sources and all(source.state in ("stopped", "ended") for source in sources):
         return "stopped"
-    is_degraded = any(map(is_faulty, sources)) or any(map(fails, accelerators.values()))
+    is_degraded = any(map(is_faulty, sources)) or any(map(fails, accelerators.values())) or bool(refused)
     return "degraded" if is_degraded else "ok"
 
 

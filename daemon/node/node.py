@@ -17,6 +17,9 @@ from daemon.node.announcement import Announcement
 from daemon.node.bundle_updates import ModelsTopic
 from daemon.node.bundle_watch import BundleWatch
 from daemon.node.command_thread import CommandThread
+from daemon.node.device_id import DeviceId
+from daemon.node.health import Health
+from daemon.node.health_topics import HealthTopics, Messages
 from daemon.node.reload import Reload
 from daemon.node.reports import Reporter, accelerators_health
 from daemon.node.stop_request import StopRequest
@@ -72,7 +75,9 @@ class Node:
     updates: Updates | None
     switches: SwitchFile
     commands: CommandThread
+    device_id: DeviceId
     reporter: Reporter
+    health_topics: HealthTopics
     bundle_watch: BundleWatch
     changed: threading.Event
     stop: StopRequest
@@ -109,6 +114,7 @@ class Node:
     def _start(self, stack: ExitStack, reload: Reload) -> None:
         """Start everything, and push onto the stack how to stop it. Raises OSError."""
         stack.callback(self.session.stop, SESSION_CLOSE_S)
+        self.device_id.load()
         stack.callback(self._publish_health, reload)
         self.commands.start()
         stack.callback(self._close_commands)
@@ -127,7 +133,8 @@ class Node:
         self.active.start()
         self.bundle_watch.start()
         stack.callback(self._close_bundle_watch)
-        self.session.start({name: stream for name, stream in self.streams.items() if stream.takes_text}, self.commands)
+        text_sinks = {name: stream for name, stream in self.streams.items() if stream.takes_text}
+        self.session.start(text_sinks, self.commands, self.device_id.stored)
         for stream in self.streams.values():
             if not stream.is_live:
                 stream.start_in_order(self.active.encoders)
@@ -144,7 +151,7 @@ class Node:
 
     def _watch(self, service: Service, reload: Reload) -> None:
         """Publish health at changes and at intervals, and keep the service informed, until it is time to stop."""
-        published_ns, published = None, (False, reload.problem)
+        looked_ns: int | None = None
         processor = ProcessorShare()
         while True:
             if self.stop.take_reload():
@@ -166,12 +173,11 @@ class Node:
                 reload_problem=reload.problem,
             )
             now_ns = monotonic_ns()
-            due = published_ns is None or now_ns - published_ns >= self.config.health.every_s * NS_PER_S
-            news = trouble is not None, reload.problem
-            if due or self.changed.is_set() or news != published:
+            # parts that do not say that they have changed, such as the connection, are looked at once a second
+            if self.changed.is_set() or looked_ns is None or now_ns - looked_ns >= NS_PER_S:
                 self.changed.clear()
-                self._publish_health(reload, trouble)
-                published_ns, published = now_ns, news
+                looked_ns = now_ns
+                self._publish(self.health_topics.due(self._health(reload, trouble), self._models_problem, now_ns))
             if all(stream.has_ended for stream in self.streams.values()):
                 log.info("all sources have ended")
                 return
@@ -184,9 +190,19 @@ class Node:
         own = [self.commands.progress, self.bundle_watch.progress]
         return [*self.session.heartbeats, *own, *self.active.heartbeats, *updater, *sources]
 
-    def _publish_health(self, reload: Reload, trouble: str | None = None) -> None:
-        health = self.reporter.health(self.active.recogniser, trouble, reload.problem)
-        self.session.publish("health", health.to_json(), retain=True, qos=1)
+    def _publish_health(self, reload: Reload) -> None:
+        self._publish(self.health_topics.latest(self._health(reload), self._models_problem))
+
+    def _publish(self, messages: Messages) -> None:
+        for topic, payload in messages.items():
+            self.session.publish(topic, payload, retain=True, qos=1)
+
+    @property
+    def _models_problem(self) -> str | None:
+        return None if self.updates is None else self.updates.updater.source_problem
+
+    def _health(self, reload: Reload, trouble: str | None = None) -> Health:
+        return self.reporter.health(self.active.recogniser, trouble, reload.problem)
 
     def _publish_models(self) -> None:
         if self.updates is not None:

@@ -20,11 +20,11 @@ class RecognitionGate:
         self._last: tuple[str, frozenset[Modality]] | None = None
 
     def passes(self, recognition: Recognition, label: str) -> bool:
-        """Return whether to publish; `label` is the top label. An empty moment never passes."""
+        """Return whether to publish; `label` is the top label. An empty moment never passes; nothing does in `none`."""
         present = frozenset(recognition.moment.embeddings)
         changed = (label, present) != self._last
         self._last = (label, present)
-        if not present:
+        if not present or self._publish == "none":
             return False
         if self._publish == "rate":
             return self._is_due(recognition.moment.time_ns)

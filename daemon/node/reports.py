@@ -8,6 +8,7 @@ from daemon.core.timing import monotonic_ns, wall_time
 from daemon.inference.accelerator import Accelerator
 from daemon.mqtt.session import Session
 from daemon.node.bundle_watch import BundleWatch
+from daemon.node.device_id import DeviceId
 from daemon.node.health import (
     AcceleratorHealth,
     Health,
@@ -30,6 +31,7 @@ class Reporter:
     """Makes the health payload of a running node. Callable from any thread."""
 
     node: str
+    device: DeviceId
     started_ns: int
     session: Session
     streams: Mapping[str, Stream]
@@ -40,12 +42,14 @@ class Reporter:
         """Return a snapshot, with the recogniser of the active bundle. `trouble` says which loops do not work."""
         streams = {name: stream.health() for name, stream in self.streams.items()}
         accelerators = accelerators_health(recogniser.accelerators)
+        mqtt = _mqtt_health(self.session)
         return Health(
             node=self.node,
             instance=self.session.instance,
+            device=self.device.value,
             version=__version__,
             time=wall_time(monotonic_ns()),
-            status=overall(streams, accelerators) if trouble is None else "failed",
+            status="failed" if trouble else overall(streams, accelerators, mqtt.refused_subscriptions),
             trouble=trouble,
             reload_problem=reload_problem,
             bundle=recogniser.bundle.manifest.id,
@@ -53,7 +57,7 @@ class Reporter:
             streams=streams,
             encoders={m: encoder_health(place, accelerators) for m, place in recogniser.placements.items()},
             accelerators=accelerators,
-            mqtt=_mqtt_health(self.session),
+            mqtt=mqtt,
             process=process_health(self.started_ns),
             latency_ms=LatencyHealth(p50=self.latencies.percentile_ms(50), p99=self.latencies.percentile_ms(99)),
         )
@@ -79,6 +83,7 @@ def _mqtt_health(session: Session) -> MqttHealth:
         since=wall_time(status["since_ns"]),
         reconnects=status["reconnects"],
         reason=status["reason"],
+        refused_subscriptions=status["refused"],
         published=status["published"],
         dropped=status["dropped"],
         outbox=OutboxHealth.model_validate(status["outbox"]),

@@ -216,6 +216,7 @@ class Stream:
             recognitions=self._publisher.recognitions,
             events=self._publisher.events,
             available=not self._switch.paused and (self._inlet is not None or delivers),
+            paused=self._switch.paused,
             camera=self._is_open("camera"),
             microphone=self._is_open("microphone"),
         )

@@ -23,6 +23,8 @@ from daemon.node.bundle_updates import UPDATE_STEPS, BundleLoader, ModelsTopic, 
 from daemon.node.bundle_watch import BundleWatch
 from daemon.node.command_thread import CommandThread
 from daemon.node.control import Control
+from daemon.node.device_id import DeviceId
+from daemon.node.health_topics import HealthTopics
 from daemon.node.latency import ErrorCount, Latencies
 from daemon.node.node import Node, Updates
 from daemon.node.reports import Reporter
@@ -67,7 +69,8 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     control = Control(settings, streams, switches, active, None if updates is None else updates.updater)
     commands = CommandThread(control, session)
     bundle_watch = BundleWatch(active, on_change=changed.set)
-    reporter = Reporter(settings.node, monotonic_ns(), session, streams, latencies, bundle_watch)
+    device_id = DeviceId(state / "device_id")
+    reporter = Reporter(settings.node, device_id, monotonic_ns(), session, streams, latencies, bundle_watch)
     return Node(
         config=settings,
         session=session,
@@ -78,7 +81,9 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
         updates=updates,
         switches=switches,
         commands=commands,
+        device_id=device_id,
         reporter=reporter,
+        health_topics=HealthTopics(settings.health.every_s),
         bundle_watch=bundle_watch,
         changed=changed,
         stop=stop,

@@ -91,6 +91,7 @@ def event_settings(manifest: Manifest, config: EventsConfig) -> EventSettings:
     """Return the thresholds and the time constants of events. The config's thresholds replace the bundle's."""
     thresholds = [config.thresholds.get(label, manifest.thresholds.of(label)) for label in manifest.labels]
     return EventSettings(
+        modalities=tuple(manifest.modalities.present()),
         labels=manifest.labels,
         makes_events=[label not in manifest.background for label in manifest.labels],
         start=_column(thresholds, "start"),

@@ -105,6 +105,12 @@ class Updater:
         latest = active_id(state, self._built_in).partition("@")[2] if offer is None else offer.version
         return Snapshot(state, latest, self._steps.bytes_done, self._state_file.trouble)
 
+    @property
+    def source_problem(self) -> str | None:
+        """Why the latest look at the source failed; None: it did not, or there was none."""
+        check = self._state_file.state.last_check
+        return None if check is None or check.ok else check.reason or "the source could not be looked at"
+
     def check(self) -> str | None:
         """Request a check of the source."""
         return self._requests.check(self._state_file.state)

@@ -11,6 +11,7 @@ from daemon.core.document import StrictModel
 from daemon.core.errors import DocumentError
 
 ROOT = Path(__file__).resolve().parents[2]
+NOT_OFF = "expected 'every', 'rate', 'change' or 'none'; YAML reads off and no as false: write none"
 SHIPPED = (ROOT / "config.yaml").read_text()
 
 
@@ -37,7 +38,7 @@ def line_of(text: str) -> int:
         (
             "publish: rate",
             "publish: often",
-            "mqtt.recognitions.publish = 'often': expected 'every', 'rate' or 'change'",
+            "mqtt.recognitions.publish = 'often': expected 'every', 'rate', 'change' or 'none'",
         ),
         ("node: demo", "node: no", "node = False: expected a valid string; put it in quotes"),
         (
@@ -54,6 +55,8 @@ def line_of(text: str) -> int:
         ("port: 1883", "host: other", f"key 'host' appears twice (first on line {line_of('host: 127.0.0.1')})"),
         ("username: null", "username: *name", "aliases (*) are not allowed"),
         ("max_rate_hz: 5.0", "max_rate_hz: 1.0e-310", "mqtt.recognitions.max_rate_hz = 1e-310: expected greater than"),
+        ("publish: rate", "publish: off", f"mqtt.recognitions.publish = False: {NOT_OFF}"),
+        ("publish: rate", "publish: no", f"mqtt.recognitions.publish = False: {NOT_OFF}"),
         ("host: 127.0.0.1", "host: mqtt://me:s3cret@h", "mqtt.host = 'mqtt://***@h': expected only the name"),
         ("motion: null", "motion: {open: 0.001}", "streams.demo.gates.motion: close must not exceed open"),
         ("sound: null", "sound: {close_db: 12.0}", "streams.demo.gates.sound: close_db must not exceed open_db"),
@@ -68,10 +71,10 @@ def test_one_mistake_is_reported_with_its_line(tmp_path: Path, found: str, writt
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
-    text = SHIPPED.replace("node: demo ", "nod: demo ").replace("every_s: 10.0", "every_s: 0")
+    text = SHIPPED.replace("node: demo ", "nod: demo ").replace("every_s: 30.0", "every_s: 0")
     assert problems_of(tmp_path, text) == [
         "config.yaml:1: node: is missing",
-        f"config.yaml:{line_of('every_s: 10.0')}: health.every_s = 0: expected greater than or equal to 1",
+        f"config.yaml:{line_of('every_s: 30.0')}: health.every_s = 0: expected greater than or equal to 1",
         "config.yaml:4: nod: unknown key; did you mean 'node'?",
     ]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.core.records import Event
+from daemon.core.records import MODALITIES, Array, Event, Modality
 from daemon.fusion.events import EventSettings, add_scores, advance, initial_state, next_due_ns
 
 MS = 1_000_000
@@ -20,7 +20,7 @@ def event_settings(
 ) -> EventSettings:
     start, end = np.full(3, 0.7, np.float32), np.full(3, 0.4, np.float32)
     in_ns = [round(value * MS) for value in (smoothing_ms, min_ms, max_ms, update_ms)]
-    return EventSettings(LABELS, [True, True, False], start, end, *in_ns)
+    return EventSettings(MODALITIES, LABELS, [True, True, False], start, end, *in_ns)
 
 
 def play(
@@ -37,7 +37,7 @@ def play(
             state, made = advance(state, round(pending.pop(0) * MS), settings, ids.__next__)
             events += made
         vector = None if scores is None else np.array(scores, np.float32)
-        state, made = add_scores(state, vector, round(at_ms * MS), settings, ids.__next__)
+        state, made = add_scores(state, vector, {}, round(at_ms * MS), settings, ids.__next__)
         events += made
     state, made = advance(state, round(until_ms * MS), settings, ids.__next__)
     return events + made
@@ -56,7 +56,7 @@ def test_a_late_moment_does_not_change_past_events() -> None:
     for scores, at_ms, comes_ms in ((A, 1000, 1010), (NOTHING, 1040, 1500), (NOTHING, 1500, 3000)):
         state, made = advance(state, comes_ms * MS, settings, ids.__next__)
         events += made
-        state, made = add_scores(state, np.array(scores, np.float32), at_ms * MS, settings, ids.__next__)
+        state, made = add_scores(state, np.array(scores, np.float32), {}, at_ms * MS, settings, ids.__next__)
         events += made
     start, end = events
     assert (start.phase, end.phase) == ("start", "end")
@@ -119,6 +119,44 @@ def test_the_peak_is_the_highest_smoothed_score() -> None:
     assert events[-1].score == pytest.approx(0.6, abs=1e-3)
 
 
+def shares_of(moments: list[tuple[float, list[float] | None, dict[Modality, list[float]]]]) -> list[list[float]]:
+    """The shares of picture, sound and text in each step of the events at these moments."""
+    settings, ids = event_settings(smoothing_ms=0, min_ms=0, update_ms=1000), map(str, itertools.count())
+    state, events = initial_state(settings), []
+    for at_ms, scores, parts in moments:
+        vector = None if scores is None else np.array(scores, np.float32)
+        evidence: dict[Modality, Array] = {m: np.array(part, np.float32) for m, part in parts.items()}
+        state, made = add_scores(state, vector, evidence, round(at_ms * MS), settings, ids.__next__)
+        events += made
+    return [[event.shares[m] for m in MODALITIES] for event in events]
+
+
+@pytest.mark.parametrize(
+    ("parts", "shares"),
+    [
+        ({"image": [3, 0, 0], "audio": [1, 5, 0]}, [0.75, 0.25, 0]),
+        ({"image": [2, 0, 0], "audio": [-9, 0, 0]}, [1, 0, 0]),
+        ({"text": [0.5, 0, 0]}, [0, 0, 1]),
+        ({"image": [-1, 0, 0], "audio": [0, 0, 0]}, [0, 0, 0]),
+        ({}, [0, 0, 0]),
+    ],
+)
+def test_the_shares_are_the_parts_of_what_speaks_for_the_label(
+    parts: dict[Modality, list[float]], shares: list[float]
+) -> None:
+    start, end = shares_of([(0, A, parts), (500, A, parts), (900, None, {})])
+    assert start == end == shares
+
+
+def test_the_shares_are_those_of_the_latest_moment_at_which_the_label_was_recognised() -> None:
+    seen, heard, against = {"image": [4, 0, 0]}, {"audio": [4, 0, 0]}, {"text": [1, 9, 9]}
+    assert shares_of([(0, A, seen), (500, A, heard), (1500, A, heard), (1600, NOTHING, against), (1700, None, {})]) == [
+        [1, 0, 0],  # start
+        [0, 1, 0],  # update
+        [0, 1, 0],  # end: what came when the label had gone says nothing of it
+    ]
+
+
 score_vectors = st.lists(st.floats(0, 1), min_size=3, max_size=3).map(lambda v: [x / (sum(v) or 1.0) for x in v])
 timelines = st.lists(st.tuples(st.integers(0, 700), st.none() | score_vectors), max_size=25)
 all_settings = st.builds(
@@ -164,5 +202,5 @@ def test_nothing_is_due_after_an_empty_moment(
     state = initial_state(settings)
     for at_ms, scores in [*absolute(timeline), (50_000.0, None)]:
         vector = None if scores is None else np.array(scores, np.float32)
-        state, _ = add_scores(state, vector, round(at_ms * MS), settings, str)
+        state, _ = add_scores(state, vector, {}, round(at_ms * MS), settings, str)
     assert next_due_ns(state, settings) is None

@@ -102,7 +102,8 @@ class Mosquitto:
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publish by mosquitto_pub."""
-        command = [_tool("mosquitto_pub"), "-p", str(self.port), "-t", topic, "-q", "1", "-s"]
+        content = "-s" if payload else "-n"
+        command = [_tool("mosquitto_pub"), "-p", str(self.port), "-t", topic, "-q", "1", content]
         subprocess.run(command + (["-r"] if retain else []), input=payload, check=True, timeout=WAIT_S)
 
     def _listens(self) -> bool:

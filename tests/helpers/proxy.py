@@ -41,6 +41,11 @@ class Proxy:
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
+    def move(self, target: int) -> None:
+        """End every connection; further ones lead to another port, as a name that now has another address."""
+        self._target = target
+        self.cut()
+
     def _accept(self) -> None:
         while True:
             try:

@@ -24,6 +24,7 @@ SECTIONS = {part.split("\n", 1)[0]: part for part in TEXT.split("\n## ")[1:]}
         ("recognition", "perceptd/demo/demo/recognition"),
         ("event", "perceptd/demo/demo/event"),
         ("state", "perceptd/demo/demo/state"),
+        ("status", "perceptd/demo/status"),
         ("health", "perceptd/demo/health"),
         ("models", "perceptd/demo/models"),
     ],

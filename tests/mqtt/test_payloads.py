@@ -11,6 +11,7 @@ from daemon.mqtt.payloads import (
     EventPayload,
     RecognitionPayload,
     StatePayload,
+    ended_by_restart,
     event_payload,
     recognition_json,
     state_payload,
@@ -107,8 +108,29 @@ def test_scores_slightly_beyond_1_are_1():
     assert b"-0.0" not in build(of, labels=["a", "b"]).to_json()
 
 
+SHARES = {"image": 2 / 3, "audio": 1 / 3, "text": 0.0}
+
+
+@pytest.mark.parametrize("parts", [(1, 1, 1), (2, 3, 7), (1, 1e-9, 0), (0.00005, 0.99995, 0), (0, 0, 0)])
+def test_the_shares_of_an_event_add_up(parts):
+    shares = {m: part / (sum(parts) or 1) for m, part in zip(MODALITIES, parts, strict=True)}
+    event = Event("start", "7", "abc", 0, 0, 0.9, 0.9, None, shares)
+    made = event_payload(event, node="node", stream="front", bundle_id="digits@0.1.0", time=TIME, started=TIME)
+    assert sum(made.shares.values()) == pytest.approx(1 if any(parts) else 0, abs=1e-12)
+    assert made.shares == pytest.approx(shares, abs=1e-4)
+
+
+def test_an_event_of_an_older_version_has_no_shares():
+    """The outbox may hold some, and other nodes may send some."""
+    event = Event("start", "7", "abc", 0, 0, 0.9, 0.9)
+    fields = json.loads(event_payload(event, node="n", stream="s", bundle_id="b", time=TIME, started=TIME).to_json())
+    del fields["shares"]
+    read = EventPayload.model_validate(fields)
+    assert (read.shares, ended_by_restart(read).ended_by) == ({}, "restart")
+
+
 def test_an_event_has_exactly_these_fields():
-    event = Event("end", "7", "abc", 1_000_000_000, 4_200_000_000, 0.31, 0.98765, "absent")
+    event = Event("end", "7", "abc", 1_000_000_000, 4_200_000_000, 0.31, 0.98765, "absent", SHARES)
     made = event_payload(event, node="node", stream="front", bundle_id="digits@0.1.0", time=TIME, started=TIME)
     assert json.loads(made.to_json()) == {
         "schema": 1,
@@ -118,6 +140,7 @@ def test_an_event_has_exactly_these_fields():
         "label": "7",
         "score": 0.31,
         "peak": 0.9877,
+        "shares": {"image": 0.6667, "audio": 0.3333, "text": 0.0},
         "time": TIME,
         "started": TIME,
         "duration_s": 3.2,

@@ -10,6 +10,7 @@ from daemon.config.mqtt import MqttConfig
 from daemon.core.ports import TextSink
 from daemon.mqtt.session import Session
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.proxy import Proxy
 from tests.mqtt.records import event
 
 
@@ -28,12 +29,15 @@ class Texts:
 
 @contextlib.contextmanager
 def session(
-    broker: Mosquitto, text_sinks: Mapping[str, TextSink] = MappingProxyType({}), keepalive_s: int = 30
+    broker: Mosquitto | Proxy,
+    text_sinks: Mapping[str, TextSink] = MappingProxyType({}),
+    keepalive_s: int = 30,
+    device: str | None = None,
 ) -> Iterator[Session]:
     config = MqttConfig(port=broker.port, keepalive_s=keepalive_s)
     with tempfile.TemporaryDirectory() as state:
         made = Session(config, "node", Path(state))
-        made.start(text_sinks)
+        made.start(text_sinks, device=device)
         try:
             yield made
         finally:

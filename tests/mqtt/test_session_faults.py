@@ -248,28 +248,6 @@ def test_what_is_not_an_mqtt_5_broker_is_tried_again_and_harms_nothing(answer, c
     assert "Traceback" not in caplog.text
 
 
-def test_the_first_of_two_devices_with_one_name_gives_way_and_reports_it(broker, caplog):
-    """Each cuts off the other by connecting; this version of mosquitto does not give the reason."""
-
-    def healthy(ours: Session) -> None:
-        ours.publish("health", json.dumps({"instance": ours.instance}).encode(), retain=True, qos=1)
-        wait_until(lambda: ours.status()["published"] >= 2, "online and health published")
-
-    with session(broker) as first:
-        healthy(first)
-        with session(broker) as second:
-            healthy(second)
-            text = "another device connects to the MQTT broker as node node"
-            wait_until(lambda: text in str(first.status()["reason"]), "the first has come back and seen it")
-            wait_until(lambda: second.connected and second.status()["reconnects"] == 1, "the second is back")
-            time.sleep(4 * connection.FIRST_RETRY_S)  # as long as several tries after any other loss
-            assert second.connected
-            assert not first.connected
-            assert second.status()["reconnects"] == 1
-            assert text not in str(second.status()["reason"])
-        assert caplog.text.count(text) == 1
-
-
 @pytest.mark.parametrize("answers", [False, True])
 def test_a_broker_that_is_silent_or_drops_everybody_is_reported_once_and_costs_nothing(
     answers, monkeypatch, tmp_path, caplog

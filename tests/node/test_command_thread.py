@@ -103,6 +103,21 @@ def send(broker: Mosquitto, name: str) -> None:
     broker.publish(f"perceptd/node/command/{name}", b"{}")
 
 
+def test_to_clear_a_retained_command_is_no_command(broker: Mosquitto, tmp_path: Path, subscriber: Subscriber) -> None:
+    topic = "perceptd/node/command/pause"
+    broker.publish(topic, b"{}", retain=True)
+    with Node(broker, tmp_path) as node:
+        wait_until(lambda: node.session.counters.dropped == {"command_retained": 1}, "the retained one ignored")
+        broker.publish(topic, b"", retain=True)
+        (refused,) = map(json.loads, subscriber.wait_for(f"{topic}/result"))
+        assert (refused["ok"], "send {}" in refused["reason"]) == (False, True)
+        assert node.session.counters.dropped == {"command_retained": 1, "command_empty": 1}
+        assert node.door.switch == Switch()
+        send(broker, "pause")
+        subscriber.wait_for(f"{topic}/result", 2)
+        assert node.door.switch == Switch(paused=True)
+
+
 def test_while_the_disk_is_slow_the_mqtt_thread_goes_on_and_the_answer_waits(
     broker: Mosquitto, subscriber: Subscriber, disk: SlowDisk, node: Node
 ) -> None:

@@ -19,6 +19,7 @@ from tests.helpers.proxy import Proxy
 CLIP = ROOT / "models" / "digits" / "demo" / "clip.mp4"
 # so many bytes cannot agree by chance, and so many such pieces of the clip are searched for
 WINDOW, WINDOWS = 32, 400
+STATE_FILES = ("outbox.sqlite3", "switches.json", "announced.json", "device_id")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,8 @@ def test_no_picture_and_no_sound_is_published_or_written(run: Run) -> None:
     for path in written:
         is_of_this_test = path.parent == run.directory and path.name in ("config.yaml", "daemon.log")
         assert is_of_this_test or (
-            path.parent == state and path.name.startswith(("outbox.sqlite3", "switches.json", "announced.json"))
+            path.parent == state
+            and path.name.startswith(("outbox.sqlite3", "switches.json", "announced.json", "device_id"))
         ), path
     everything = b"\0".join([run.wire, *written.values()])
     assert len(run.wire) > 50_000

@@ -14,6 +14,7 @@ from daemon.config.mqtt import OutboxConfig
 from daemon.core.records import Counters
 from daemon.mqtt.outbox.outbox import Outbox
 from daemon.mqtt.outbox.store import Entry, OutboxStore
+from daemon.node.device_id import DeviceId
 from daemon.node.switches import Switch, SwitchFile
 from daemon.updates.state import UpdateState
 from daemon.updates.state_file import StateFile, read_state
@@ -85,6 +86,18 @@ def test_announced_json_is_written_anew(
     first = announced({}, path)
     assert f"{path} cannot be read" in caplog.text
     assert announced({}, path) == first and json.loads(path.read_bytes())
+    foreign.check_untouched()
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_the_device_gets_a_new_id(state: Path, foreign: Foreign, kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
+    path = state / "device_id"
+    foreign.put(kind, path)
+    first, second = DeviceId(path), DeviceId(path)
+    first.load()
+    second.load()
+    assert first.stored is not None and first.stored == second.stored
+    assert caplog.text.count(str(path)) == 1 and "a new id is written" in caplog.text
     foreign.check_untouched()
 
 
@@ -169,6 +182,7 @@ def test_a_daemon_whose_state_is_hostile_starts_recognises_and_installs(device: 
     for kind, path in (
         (fifo, models / "state.json"),
         (fifo, state / "announced.json"),
+        (fifo, state / "device_id"),
         (link_to_zero, state / "outbox.sqlite3"),
         (link_to_zero, models / "tuf" / "timestamp.json"),
         (fifo, models / "tuf" / "snapshot.json"),
@@ -182,7 +196,15 @@ def test_a_daemon_whose_state_is_hostile_starts_recognises_and_installs(device: 
         device.wait_for_recognitions(OLD)
         device.send("models_install", version="1.3.0")
         wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises")
-        for name in ("state.json", "announced.json", "outbox.sqlite3", "timestamp.json", "partial", "slots"):
+        for name in (
+            "state.json",
+            "announced.json",
+            "device_id",
+            "outbox.sqlite3",
+            "timestamp.json",
+            "partial",
+            "slots",
+        ):
             assert str(name) in daemon.log
         assert daemon.stop() == 0
     foreign.check_untouched()

@@ -52,7 +52,12 @@ def test_mode_every_passes_all_but_empty_moments():
     assert [gate.passes(recognition(present), "7") for present in (("image",), ("image",), ())] == [True, True, False]
 
 
-@pytest.mark.parametrize("mode", ["every", "rate", "change"])
+def test_mode_none_passes_nothing():
+    gate = RecognitionGate(RecognitionsConfig(publish="none"))
+    assert not any(gate.passes(recognition(("image",)), label) for label in ("7", "7", "8"))
+
+
+@pytest.mark.parametrize("mode", ["every", "rate", "change", "none"])
 def test_an_empty_moment_never_passes(mode):
     assert not RecognitionGate(RecognitionsConfig(publish=mode)).passes(recognition(()), "none")
 

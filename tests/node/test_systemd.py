@@ -76,8 +76,9 @@ def test_the_status_text_names_faulty_accelerators() -> None:
     }
     status = status_text({}, accelerators, streams=1, connected=True, trouble=None)
     assert status == "recognising: 1 stream; gpu: refused; on the CPU; edgetpu:usb:0: there is none; on the CPU"
-    assert overall({}, accelerators) == "degraded"
-    assert overall({}, {"a": accelerators["a"], "b": accelerators["b"]}) == "ok"
+    assert overall({}, accelerators, []) == "degraded"
+    assert overall({}, {"a": accelerators["a"], "b": accelerators["b"]}, []) == "ok"
+    assert overall({}, {}, ["perceptd/n/+/text"]) == "degraded"
 
 
 def test_it_is_ready_once_every_source_delivers_and_feeds_the_watchdog(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def new_fusion(min_interval_ns: int = 5 * MS, patience: int = 1) -> StreamFusion
     max_ages_ns = {modality: age_ms * patience * MS for modality, age_ms in ages_ms.items()}
     alignment = AlignmentSettings(max_ages_ns, min_interval_ns)
     limits = np.full(3, 0.6, np.float32), np.full(3, 0.4, np.float32)
-    events = EventSettings(["a", "b", "c"], [True] * 3, *limits, 20 * MS, 10 * MS, 10_000 * MS, 300 * MS)
+    events = EventSettings(MODALITIES, ["a", "b", "c"], [True] * 3, *limits, 20 * MS, 10 * MS, 10_000 * MS, 300 * MS)
     return StreamFusion(head, alignment, events)
 
 

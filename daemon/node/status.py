@@ -1,0 +1,49 @@
+"""Makes the payload of the topic `status` from the health of a node. Pure."""
+
+from collections.abc import Mapping
+
+from daemon.mqtt.status_payload import StatusPayload, StreamStatus, one_line
+from daemon.node.health import Health, SourceHealth, StreamHealth, fails, is_faulty
+
+
+def status_payload(health: Health, models_problem: str | None) -> StatusPayload:
+    """Return the status; `models_problem` says why the source of bundles failed at the latest look."""
+    return StatusPayload(
+        node=health.node,
+        status=health.status,
+        reason=one_line(reasons(health)),
+        version=health.version,
+        bundle=health.bundle,
+        models_problem=None if models_problem is None else one_line([models_problem]),
+        streams={name: _stream_status(stream) for name, stream in health.streams.items()},
+    )
+
+
+def reasons(health: Health) -> list[str]:
+    """Return what is not as it should be, the most important first."""
+    refused = health.mqtt.refused_subscriptions
+    found = [
+        health.trouble,
+        *(text for name, stream in health.streams.items() for text in source_reasons(stream.sources, f"{name}/")),
+        *(f"{name}: {found.reason}; on the CPU" for name, found in health.accelerators.items() if fails(found)),
+        f"the MQTT broker refuses subscriptions to {', '.join(refused)}" if refused else None,
+        health.mqtt.outbox.trouble,
+        None if health.reload_problem is None else f"the config was not reloaded: {health.reload_problem}",
+        health.bundle_changed,
+    ]
+    return [reason for reason in found if reason is not None]
+
+
+def source_reasons(sources: Mapping[str, SourceHealth], prefix: str = "") -> list[str]:
+    """Return what is wrong with the sources that do not deliver as they should; `prefix` begins each name."""
+    return [f"{prefix}{name}: {source.reason or source.state}" for name, source in sources.items() if is_faulty(source)]
+
+
+def _stream_status(stream: StreamHealth) -> StreamStatus:
+    return StreamStatus(
+        available=stream.available,
+        paused=stream.paused,
+        reason=one_line(source_reasons(stream.sources)),
+        camera=stream.camera,
+        microphone=stream.microphone,
+    )
