@@ -171,8 +171,10 @@ def _health(content: HealthReport, paint: Paint) -> str:
 
 
 def _status(content: HealthReport, paint: Paint) -> str:
+    closed = _closed(content)
     if content.status == "ok":
-        return f"is {paint(GREEN, 'well')}"
+        is_paused = content.streams and all(stream.paused for stream in content.streams.values())
+        return "; ".join([f"is {paint(YELLOW, 'paused') if is_paused else paint(GREEN, 'well')}", *closed])
     if content.status == "stopped":
         return "has stopped"
     trouble = [] if content.trouble is None else [clean(content.trouble)]
@@ -184,8 +186,21 @@ def _status(content: HealthReport, paint: Paint) -> str:
     ]
     if refused := content.mqtt.refused_subscriptions:
         trouble.append(f"the MQTT broker refuses subscriptions to {clean(', '.join(refused), MAX_CHANGE)}")
+    trouble = [*trouble[:MAX_TROUBLES], *closed]
     verb = "has" if content.status == "failed" else "is"
-    return f"{verb} {paint(RED, clean(content.status))}" + (f": {'; '.join(trouble[:MAX_TROUBLES])}" if trouble else "")
+    return f"{verb} {paint(RED, clean(content.status))}" + (f": {'; '.join(trouble)}" if trouble else "")
+
+
+def _closed(content: HealthReport) -> list[str]:
+    """Return which streams are paused, and which devices of other streams are closed on request."""
+    found = []
+    for name, stream in content.streams.items():
+        if stream.paused:
+            found.append(f"{clean(name)} is paused")
+        else:
+            devices = {"camera": stream.camera, "microphone": stream.microphone}
+            found += [f"{clean(name)}/{device} is closed" for device, is_open in devices.items() if is_open is False]
+    return found[:MAX_TROUBLES]
 
 
 def _trouble(stream: str, name: str, source: SourceReport) -> str:

@@ -40,8 +40,11 @@ class SourceReport(Part):
 
 
 class StreamReport(Part):
-    """The fields of a stream's health that readers use."""
+    """The fields of a stream's health that readers use. A device that is false is closed on request."""
 
+    paused: bool = False
+    camera: bool | None = None
+    microphone: bool | None = None
     sources: Annotated[dict[Name, SourceReport], Field(max_length=64)] = {}
 
 

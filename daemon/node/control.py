@@ -43,6 +43,7 @@ CHANGES: dict[str, dict[str, bool]] = {
 }
 
 BEGUN = "it has begun; the topic models shows the rest"
+IN_ORDER = "is replayed as fast as possible, which cannot be paused or muted"
 NO_SOURCE = "models.source in config.yaml is not set"
 
 
@@ -84,9 +85,9 @@ class Control:
     def _execute(self, name: str, arguments: Arguments) -> tuple[str | None, dict[str, Any] | None]:
         """Execute a command; return a remark about it and its result."""
         if isinstance(arguments, StreamArguments):
-            return self._turn(arguments.stream, partial(_stream_turned, name)), None
+            return self._turn(name, arguments.stream, partial(_stream_turned, name)), None
         if isinstance(arguments, DeviceArguments):
-            return self._turn(arguments.stream, partial(_device_turned, name, arguments.on), name), None
+            return self._turn(name, arguments.stream, partial(_device_turned, name, arguments.on), name), None
         if isinstance(arguments, LogLevelArguments):
             set_level(arguments.level)
             return None, None
@@ -96,13 +97,17 @@ class Control:
             raise InvalidCommand(NO_SOURCE)
         return _request_update(self._updates, name, arguments), None
 
-    def _turn(self, stream: str | None, turned: Callable[[Switch], Switch], device: str | None = None) -> str | None:
+    def _turn(
+        self, command: str, stream: str | None, turned: Callable[[Switch], Switch], device: str | None = None
+    ) -> str | None:
         """Change the switch of one stream or of all live streams; return a remark, if there is one."""
         if stream is not None and stream not in self._streams:
             raise InvalidCommand(f"no stream {stream[:64]!r}; there are {', '.join(self._streams)}")
         targets = [each for name, each in self._streams.items() if stream == name or (stream is None and each.is_live)]
+        if not targets:
+            raise InvalidCommand(f"there is nothing to {command}: every stream {IN_ORDER}")
         if not all(each.is_live for each in targets):
-            raise InvalidCommand(f"stream {stream} is replayed as fast as possible, which cannot be paused")
+            raise InvalidCommand(f"stream {stream} {IN_ORDER}")
         for each in targets:
             if device is not None and device not in each.devices:
                 raise InvalidCommand(f"stream {each.name} has no {device} of its own")

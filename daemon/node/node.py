@@ -167,6 +167,7 @@ class Node:
                 self.reporter.sources(),
                 accelerators_health(self.active.recogniser.accelerators),
                 processor,
+                self.reporter.closed(),
                 streams=len(self.streams),
                 connected=self.session.connected,
                 is_reloading=reload.is_checking,

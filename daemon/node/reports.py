@@ -23,6 +23,7 @@ from daemon.node.health import (
 )
 from daemon.node.latency import Latencies
 from daemon.node.stream import Stream
+from daemon.node.switches import Closed, closed_by
 from daemon.pipeline.recogniser import Recogniser
 
 
@@ -69,6 +70,11 @@ class Reporter:
             for stream in self.streams.values()
             for name, source in stream.health().sources.items()
         }
+
+    def closed(self) -> Closed:
+        """Return what is closed on request."""
+        switches = {name: stream.switch for name, stream in self.streams.items()}
+        return closed_by(switches, {name: stream.devices for name, stream in self.streams.items()})
 
 
 def accelerators_health(accelerators: Sequence[Accelerator]) -> dict[str, AcceleratorHealth]:

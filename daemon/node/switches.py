@@ -1,7 +1,8 @@
-"""Which cameras and microphones are closed on request, in memory and on disk."""
+"""Which streams, cameras and microphones are closed on request, in memory and on disk."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
@@ -22,6 +23,28 @@ class Switch(BaseModel):
     paused: bool = False
     blind: bool = False
     muted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What is closed on request: the names of paused streams, and devices of other streams, such as door/camera."""
+
+    streams: Sequence[str] = ()
+    devices: Sequence[str] = ()
+
+
+def closed_by(switches: Mapping[str, Switch], devices: Mapping[str, Collection[str]]) -> Closed:
+    """Return what the switches close; `devices` has `camera` and `microphone` of each stream, where it has them."""
+    paused = [name for name, switch in switches.items() if switch.paused]
+    shut = {name: {"camera": switch.blind, "microphone": switch.muted} for name, switch in switches.items()}
+    closed = [
+        f"{name}/{device}"
+        for name, is_shut in shut.items()
+        if name not in paused
+        for device in is_shut
+        if is_shut[device] and device in devices[name]
+    ]
+    return Closed(paused, closed)
 
 
 _Switches = RootModel[dict[str, Switch]]

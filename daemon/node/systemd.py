@@ -8,6 +8,7 @@ from daemon.core.logs import rate_limited_logger
 from daemon.core.text import clean
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.node.health import AcceleratorHealth, SourceHealth, fails, is_opening
+from daemon.node.switches import Closed
 from daemon.runtime.heartbeat import Certainty, Heartbeat, hung_loops
 from daemon.runtime.processor import ProcessorShare
 
@@ -21,7 +22,8 @@ MAX_DIGITS = 19
 # systemd reads at once, unless the machine is overloaded
 SEND_S = 1.0
 
-GOOD_STATES = frozenset({"healthy", "ended", "stopped"})
+# a paused source is shown as closed on request
+GOOD_STATES = frozenset({"healthy", "ended", "stopped", "paused"})
 
 # the service is ready after this time, even if a source, such as a file on a dead share, neither delivers nor fails
 READY_AT_LAST_S = 30.0
@@ -112,13 +114,14 @@ class Service:
         sources: Mapping[str, SourceHealth],
         accelerators: Mapping[str, AcceleratorHealth],
         processor: ProcessorShare,
+        closed: Closed = Closed(),  # noqa: B008  (frozen)
         *,
         streams: int,
         connected: bool,
         is_reloading: bool = False,
         reload_problem: str | None = None,
     ) -> str | None:
-        """Report the present state; `sources` by names such as door/camera.
+        """Report the present state; `sources` by names such as door/camera, `closed` what is closed on request.
 
         `is_reloading` says whether the check of a changed config goes on, `reload_problem` why the latest failed.
         Return which loops hang or have ended; None for none.
@@ -126,7 +129,7 @@ class Service:
         now_ns = monotonic_ns()
         found = hung_loops((loop.snapshot() for loop in self._loops()), now_ns)
         trouble = found if self._certainty.look(found is not None, processor) else None
-        status = status_text(sources, accelerators, streams=streams, connected=connected, trouble=trouble)
+        status = status_text(sources, accelerators, closed, streams=streams, connected=connected, trouble=trouble)
         self._report(status if reload_problem is None else f"{status}; the config was not reloaded: {reload_problem}")
         is_late = now_ns - self._first_ns >= READY_AT_LAST_S * NS_PER_S
         if not self._ready and not is_reloading and (is_late or not silent_sources(sources)):
@@ -166,16 +169,23 @@ def silent_sources(sources: Mapping[str, SourceHealth]) -> list[str]:
 def status_text(
     sources: Mapping[str, SourceHealth],
     accelerators: Mapping[str, AcceleratorHealth],
+    closed: Closed = Closed(),  # noqa: B008  (frozen)
     *,
     streams: int,
     connected: bool,
     trouble: str | None,
 ) -> str:
-    """Return the status on one line."""
+    """Return the status on one line; `streams` is the number of all streams, with those that are paused."""
+    parts = []
+    open_streams = streams - len(closed.streams)
     if silent := silent_sources(sources):
         parts = [f"starting: nothing yet from {', '.join(silent)}"]
-    else:
-        parts = [f"recognising: {streams} stream{'' if streams == 1 else 's'}"]
+    elif open_streams or not closed.streams:
+        parts = [f"recognising: {open_streams} stream{'' if open_streams == 1 else 's'}"]
+    if closed.streams:
+        parts.append(f"paused: {', '.join(closed.streams)}")
+    if closed.devices:
+        parts.append(f"closed: {', '.join(closed.devices)}")
     parts += [
         f"{name}: {source.reason or source.state}"
         for name, source in sources.items()

@@ -75,6 +75,18 @@ def changed(text: str) -> Received:
     return received("perceptd/n/health", json.dumps(report).encode(), True)
 
 
+def closed(status: str = "ok", **streams: dict[str, object]) -> Received:
+    """Health with these fields of each stream; one source of each is paused."""
+    source = {"camera": {"state": "paused", "reason": "an old reason"}}
+    reports = {name: {"sources": source, **stream} for name, stream in streams.items()}
+    report = {"schema": 1, "status": status, "trouble": None if status == "ok" else "why", "streams": reports}
+    return received("perceptd/n/health", json.dumps(report).encode(), True)
+
+
+PAUSED: dict[str, object] = {"paused": True, "camera": False, "microphone": False}
+MUTED: dict[str, object] = {"paused": False, "camera": True, "microphone": False}
+
+
 def bundles(**changes: object) -> Received:
     return received("perceptd/n/models", models(**changes).to_json(), True)
 
@@ -95,6 +107,9 @@ def bundles(**changes: object) -> Received:
             health("ok", reload_problem="config.yaml:3: unknown key"),
             "12:00:00.023  node n  is well; the config was not reloaded: config.yaml:3: unknown key",
         ),
+        (closed(front=PAUSED), "12:00:00.023  node n  is paused; front is paused"),
+        (closed(front=PAUSED, back=MUTED), "12:00:00.023  node n  is well; front is paused; back/microphone is closed"),
+        (closed("degraded", front=PAUSED), "12:00:00.023  node n  is degraded: why; front is paused"),
         (health("failed", trouble="outbox has ended"), "12:00:00.023  node n  has failed: outbox has ended"),
         (
             health("degraded", camera={"state": "backing_off", "reason": "no such device"}, text={"state": "healthy"}),
@@ -143,6 +158,7 @@ def test_no_control_character_from_the_broker_reaches_the_terminal(text):
         recognised(label=text),
         event("start", label=text),
         health("bad", camera={"state": "stalled", "reason": text}),
+        closed(**{text: PAUSED}),
         bundles(active=bundle("1").model_copy(update={"id": text}), latest=text),
         bundles(candidate=candidate("check").model_copy(update={"id": text})),
         received("perceptd/n/front/state", state_payload(label=text, score=1.0, since=TIME).to_json(), True),

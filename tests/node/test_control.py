@@ -99,6 +99,24 @@ def test_mute_without_a_stream_mutes_all_live_streams_and_is_stored(tmp_path: Pa
     assert "cannot be paused" in str(refused.reason)
 
 
+@pytest.mark.parametrize("command", ["pause", "resume", "mute", "unmute"])
+def test_a_node_with_fast_replays_alone_says_that_nothing_can_be_paused(tmp_path: Path, command: str) -> None:
+    node = Node(tmp_path, [])
+    del node.streams["door"]
+    answer = node.send(command)
+    reason = f"there is nothing to {command}: every stream is replayed as fast as possible, which cannot be paused"
+    assert (answer.ok, answer.reason) == (False, f"{reason} or muted")
+
+
+@pytest.mark.parametrize("device", ["camera", "microphone"])
+def test_a_device_of_a_fast_replay_is_refused(tmp_path: Path, device: str) -> None:
+    answer = Node(tmp_path, []).send(device, stream="tape", on=False)
+    assert (answer.ok, answer.reason) == (
+        False,
+        "stream tape is replayed as fast as possible, which cannot be paused or muted",
+    )
+
+
 def test_resume_opens_a_closed_camera_but_not_a_muted_microphone(tmp_path: Path) -> None:
     node = Node(tmp_path, [])
     for name, arguments in (("mute", {}), ("camera", {"stream": "door", "on": False}), ("pause", {}), ("resume", {})):

@@ -117,6 +117,7 @@ def test_perceptd_send_sends_commands_and_prints_answers(tmp_path: Path, node: W
         paused = send("pause", "--stream", "s")
         assert (paused.returncode, paused.stdout) == (0, "pause: done\n")
         wait_until(lambda: node.state() == "paused", "closed")
+        wait_until(lambda: node.health()["streams"]["s"]["paused"], "health says so")
         refused = send("resume", "--stream", "t", "--json")
         assert refused.returncode == 1
         assert json.loads(refused.stdout)["reason"] == "no stream 't'; there are s"

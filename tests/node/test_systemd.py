@@ -9,10 +9,13 @@ import pytest
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.inference.accelerator_status import AcceleratorState as AcceleratorState
 from daemon.node.health import AcceleratorHealth, SourceHealth, WorkloadHealth, overall
+from daemon.node.switches import Switch, closed_by
 from daemon.node.systemd import Notifier, Service, status_text
 from daemon.runtime.heartbeat import Heartbeat, HeartbeatStatus, hung_loops
 from daemon.runtime.processor import ProcessorShare
 from tests.helpers.mosquitto import wait_until
+
+OPEN, PAUSED = Switch(), Switch(paused=True)
 
 WORK = WorkloadHealth(ran=3, on_cpu=1, p50_ms=2.5, p99_ms=4.0)
 
@@ -60,6 +63,23 @@ def test_the_status_text_names_faulty_sources_and_missing_connections(
     sources: dict[str, SourceHealth], streams: int, connected: bool, trouble: str | None, expected: str
 ) -> None:
     assert status_text(sources, {}, streams=streams, connected=connected, trouble=trouble) == expected
+
+
+@pytest.mark.parametrize(
+    ("switches", "expected"),
+    [
+        ({"a": OPEN, "b": OPEN}, "recognising: 2 streams"),
+        ({"a": PAUSED, "b": OPEN}, "recognising: 1 stream; paused: a"),
+        ({"a": PAUSED, "b": PAUSED}, "paused: a, b"),
+        ({"a": Switch(muted=True), "b": Switch(blind=True, muted=True)},
+         "recognising: 2 streams; closed: a/microphone, b/camera"),
+        ({"a": Switch(paused=True, muted=True), "b": OPEN}, "recognising: 1 stream; paused: a"),
+    ],
+)  # fmt: skip
+def test_the_status_text_names_what_is_closed_on_request(switches: dict[str, Switch], expected: str) -> None:
+    closed = closed_by(switches, {"a": {"camera", "microphone"}, "b": {"camera"}})
+    sources = {f"{name}/camera": source("paused", "an old reason", 1) for name in closed.streams}
+    assert status_text(sources, {}, closed, streams=2, connected=True, trouble=None) == expected
 
 
 def test_the_status_text_names_faulty_accelerators() -> None:
