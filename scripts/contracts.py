@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from daemon import __version__
 from daemon.mqtt.commands import ARGUMENTS, AnswerPayload
-from daemon.mqtt.home_assistant.discovery import DiscoveryPayload
+from daemon.mqtt.home_assistant.devices import DiscoveryPayload
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload
 from daemon.mqtt.status_payload import StatusPayload
 from daemon.mqtt.update_payloads import ModelsPayload

@@ -12,6 +12,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from daemon.mqtt.credentials import Endpoint
 from daemon.mqtt.limits import BrokerLimits
+from daemon.mqtt.permissions import Action, remedy
 from daemon.mqtt.send_queue import Outbound
 
 ProtocolVersion = Literal["5", "3.1.1"]
@@ -19,12 +20,12 @@ ProtocolVersion = Literal["5", "3.1.1"]
 # The daemon asks the broker not to send larger packets. A text has at most 4 KB; larger packets are counted.
 MAX_PACKET_BYTES = 1_048_576
 
-UNSUPPORTED_PROTOCOL, TAKEN_OVER = 0x84, 0x8E
+UNSUPPORTED_PROTOCOL, NOT_AUTHORIZED, TAKEN_OVER = 0x84, 0x87, 0x8E
 
 REMEDIES = {
     0x85: "the broker does not accept the client name; choose another node in config.yaml",
     0x86: "check mqtt.username and mqtt.password in config.yaml",
-    0x87: "check mqtt.username and mqtt.password in config.yaml, and the broker's access list",
+    NOT_AUTHORIZED: "check mqtt.username and mqtt.password in config.yaml, and the broker's access list",
     0x8A: "the broker has banned this client",
     TAKEN_OVER: "another client connected with the same name; give each device its own node in config.yaml",
 }
@@ -50,8 +51,12 @@ class BrokerReason:
 
     @property
     def remedy(self) -> str | None:
-        """What to do about it; None where that is not known."""
+        """What to do about a refused login or a lost connection; None where that is not known."""
         return REMEDIES.get(self.code)
+
+    def remedy_for(self, action: Action, topic: str, username: str | None) -> str | None:
+        """Return what to do about a refused message or subscription; None where that is not known."""
+        return remedy(action, topic, username) if self.code == NOT_AUTHORIZED else None
 
 
 class MqttCallbacks:

@@ -36,6 +36,7 @@ class SessionThread(MqttCallbacks):
         """`namesakes` judges the health that comes under the node's topic. `published` counts sent messages."""
         self._topics, self._namesakes = topics, namesakes
         self._began_ns = monotonic_ns()
+        self._username = endpoint.login[0]
         self._state, self._outbox = state, outbox
         self._text_sinks, self._commands = text_sinks, commands
         self.published = 0
@@ -110,8 +111,8 @@ class SessionThread(MqttCallbacks):
             self._has_published_health |= message.topic == self._topics.health
         else:
             self._state.counters.drop(f"{message.kind}_refused")
-            finding = f"the MQTT broker refused {message.kind}: {refusal.name}"
-            self._connection.report(Trouble(finding, refusal.remedy))
+            finding = f"the MQTT broker refused {message.topic}: {refusal.name}"
+            self._connection.report(Trouble(finding, refusal.remedy_for("write", message.topic, self._username)))
         if message.sequence is not None:
             self._outbox.acknowledged(message.sequence)
 

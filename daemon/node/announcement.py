@@ -10,7 +10,15 @@ from daemon import __version__
 from daemon.bundle.manifest import Manifest
 from daemon.config.node import Config
 from daemon.core.files import read_own, replace_file
-from daemon.mqtt.home_assistant.discovery import StreamEntities, discovery_payload, discovery_topic, platforms
+from daemon.mqtt.home_assistant.announcements import announcements
+from daemon.mqtt.home_assistant.devices import (
+    Label,
+    NodeDevice,
+    StreamDevice,
+    discovery_topic,
+    node_object,
+    platforms,
+)
 from daemon.mqtt.session import Session
 from daemon.node.stream import Stream
 
@@ -33,15 +41,20 @@ class Announcement:
     def publish(self, manifest: Manifest) -> None:
         """Announce the node with the labels of a bundle; where discovery is off, withdraw what was announced."""
         settings = self._config.mqtt.home_assistant
-        topic, announced = discovery_topic(settings.prefix, self._config.node), self._announced()
+        topic, announced = discovery_topic(settings.prefix, node_object(self._config.node)), self._announced()
         if not settings.discovery:
             if announced:
                 self._session.announce(topic, b"")
             return
-        labels = [label for label in manifest.labels if label not in manifest.background]
-        entities = [StreamEntities(name, labels, stream.devices) for name, stream in self._streams.items()]
-        has_updates = self._config.models.source is not None
-        payload = discovery_payload(self._config.node, __version__, entities, announced, has_updates=has_updates)
+        labels = [Label(label) for label in manifest.labels if label not in manifest.background]
+        streams = [
+            StreamDevice(name, None, None, labels, stream.devices, self._config.streams[name].text.enabled)
+            for name, stream in self._streams.items()
+        ]
+        node = NodeDevice(self._config.node, __version__, settings.prefix, self._config.models.source is not None)
+        payload = announcements(node, streams, per_stream=False)[topic]
+        removed = {key: {"platform": platform} for key, platform in announced.items() if key not in payload.components}
+        payload = payload.model_copy(update={"components": removed | payload.components})
         self._session.announce(topic, payload.to_json())
         try:
             replace_file(self._path, _Platforms(platforms(payload)).model_dump_json().encode())

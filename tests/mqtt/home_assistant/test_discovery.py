@@ -6,10 +6,6 @@ from typing import Any
 
 import jinja2
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from daemon.mqtt.commands import DeviceArguments, Request, parse_arguments
 from daemon.mqtt.home_assistant.discovery import (
     MAX_LABEL_SENSORS,
     DiscoveryPayload,
@@ -19,6 +15,10 @@ from daemon.mqtt.home_assistant.discovery import (
     object_id,
     platforms,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.mqtt.commands import DeviceArguments, Request, parse_arguments
 from daemon.mqtt.payloads import state_payload
 from tests.mqtt.records import event
 

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from daemon.mqtt.home_assistant.discovery import discovery_payload, platforms
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.mqtt.commands import InstallArguments, NoArguments, PinArguments, Request, parse_arguments
-from daemon.mqtt.home_assistant.discovery import discovery_payload, platforms
 from daemon.mqtt.update_payloads import CheckPart, ModelsPayload
 from tests.fakes.updates import TIME, bundle, candidate, models, result
 from tests.mqtt.home_assistant.test_discovery import rendered
