@@ -205,8 +205,8 @@ def test_a_reader_that_hears_nothing_is_told_the_lines_that_may_lack(site: Site)
     with ModelsFollower(site.config("deaf"), "hall") as follower, pytest.raises(NoAnswer) as caught:
         follower.first(ANSWER_S)
     assert str(caught.value).endswith(
-        "; either no node has published there, or the account deaf needs `topic read perceptd/hall/health`, "
-        "`topic read perceptd/hall/models` in the broker's access list"
+        "; either no node has published there, or the account deaf needs `topic read perceptd/hall/status`, "
+        "`topic read perceptd/hall/health`, `topic read perceptd/hall/models` in the broker's access list"
     )
 
 
