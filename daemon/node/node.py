@@ -22,6 +22,7 @@ from daemon.node.health import Health
 from daemon.node.health_topics import HealthTopics, Messages
 from daemon.node.reload import Reload
 from daemon.node.reports import Reporter, accelerators_health
+from daemon.node.status import node_reasons
 from daemon.node.stop_request import StopRequest
 from daemon.node.stream import Stream
 from daemon.node.stream_publisher import StreamPublisher
@@ -171,7 +172,7 @@ class Node:
                 streams=len(self.streams),
                 connected=self.session.connected,
                 is_reloading=reload.is_checking,
-                reload_problem=reload.problem,
+                problems=node_reasons(self.reporter.mqtt(), reload.problem, self.bundle_watch.change),
             )
             now_ns = monotonic_ns()
             # parts that do not say that they have changed, such as the connection, are looked at once a second

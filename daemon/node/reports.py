@@ -43,7 +43,7 @@ class Reporter:
         """Return a snapshot, with the recogniser of the active bundle. `trouble` says which loops do not work."""
         streams = {name: stream.health() for name, stream in self.streams.items()}
         accelerators = accelerators_health(recogniser.accelerators)
-        mqtt = _mqtt_health(self.session)
+        mqtt = self.mqtt()
         return Health(
             node=self.node,
             instance=self.session.instance,
@@ -76,21 +76,21 @@ class Reporter:
         switches = {name: stream.switch for name, stream in self.streams.items()}
         return closed_by(switches, {name: stream.devices for name, stream in self.streams.items()})
 
+    def mqtt(self) -> MqttHealth:
+        """Return the state of the connection, and what was dropped."""
+        status = self.session.status()
+        return MqttHealth(
+            connected=status["connected"],
+            since=wall_time(status["since_ns"]),
+            reconnects=status["reconnects"],
+            reason=status["reason"],
+            refused_subscriptions=status["refused"],
+            published=status["published"],
+            dropped=status["dropped"],
+            outbox=OutboxHealth.model_validate(status["outbox"]),
+        )
+
 
 def accelerators_health(accelerators: Sequence[Accelerator]) -> dict[str, AcceleratorHealth]:
     """Return the health of each accelerator by its name."""
     return {accelerator.device.name: accelerator_health(accelerator) for accelerator in accelerators}
-
-
-def _mqtt_health(session: Session) -> MqttHealth:
-    status = session.status()
-    return MqttHealth(
-        connected=status["connected"],
-        since=wall_time(status["since_ns"]),
-        reconnects=status["reconnects"],
-        reason=status["reason"],
-        refused_subscriptions=status["refused"],
-        published=status["published"],
-        dropped=status["dropped"],
-        outbox=OutboxHealth.model_validate(status["outbox"]),
-    )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from daemon.mqtt.status_payload import StatusPayload, StreamStatus, one_line
-from daemon.node.health import Health, SourceHealth, StreamHealth, fails, is_faulty
+from daemon.node.health import AcceleratorHealth, Health, MqttHealth, SourceHealth, StreamHealth, fails, is_faulty
 
 
 def status_payload(health: Health, models_problem: str | None) -> StatusPayload:
@@ -21,15 +21,27 @@ def status_payload(health: Health, models_problem: str | None) -> StatusPayload:
 
 def reasons(health: Health) -> list[str]:
     """Return what is not as it should be, the most important first."""
-    refused = health.mqtt.refused_subscriptions
-    found = [
-        health.trouble,
+    return [
+        *([] if health.trouble is None else [health.trouble]),
         *(text for name, stream in health.streams.items() for text in source_reasons(stream.sources, f"{name}/")),
-        *(f"{name}: {found.reason}; on the CPU" for name, found in health.accelerators.items() if fails(found)),
+        *accelerator_reasons(health.accelerators),
+        *node_reasons(health.mqtt, health.reload_problem, health.bundle_changed),
+    ]
+
+
+def accelerator_reasons(accelerators: Mapping[str, AcceleratorHealth]) -> list[str]:
+    """Return why the CPU computes for accelerators."""
+    return [f"{name}: {found.reason}; on the CPU" for name, found in accelerators.items() if fails(found)]
+
+
+def node_reasons(mqtt: MqttHealth, reload_problem: str | None, bundle_changed: str | None) -> list[str]:
+    """Return what is wrong with the node beside its streams and devices; for the other two see Health."""
+    refused = mqtt.refused_subscriptions
+    found = [
         f"the MQTT broker refuses subscriptions to {', '.join(refused)}" if refused else None,
-        health.mqtt.outbox.trouble,
-        None if health.reload_problem is None else f"the config was not reloaded: {health.reload_problem}",
-        health.bundle_changed,
+        mqtt.outbox.trouble,
+        None if reload_problem is None else f"the config was not reloaded: {reload_problem}",
+        bundle_changed,
     ]
     return [reason for reason in found if reason is not None]
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from daemon.core.logs import rate_limited_logger
 from daemon.core.text import clean
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.node.health import AcceleratorHealth, SourceHealth, fails, is_opening
+from daemon.node.health import AcceleratorHealth, SourceHealth, is_opening
+from daemon.node.status import accelerator_reasons
 from daemon.node.switches import Closed
 from daemon.runtime.heartbeat import Certainty, Heartbeat, hung_loops
 from daemon.runtime.processor import ProcessorShare
@@ -119,18 +120,18 @@ class Service:
         streams: int,
         connected: bool,
         is_reloading: bool = False,
-        reload_problem: str | None = None,
+        problems: Sequence[str] = (),
     ) -> str | None:
         """Report the present state; `sources` by names such as door/camera, `closed` what is closed on request.
 
-        `is_reloading` says whether the check of a changed config goes on, `reload_problem` why the latest failed.
+        `is_reloading` says whether the check of a changed config goes on, `problems` what else is wrong with the node.
         Return which loops hang or have ended; None for none.
         """
         now_ns = monotonic_ns()
         found = hung_loops((loop.snapshot() for loop in self._loops()), now_ns)
         trouble = found if self._certainty.look(found is not None, processor) else None
         status = status_text(sources, accelerators, closed, streams=streams, connected=connected, trouble=trouble)
-        self._report(status if reload_problem is None else f"{status}; the config was not reloaded: {reload_problem}")
+        self._report("; ".join([status, *problems]))
         is_late = now_ns - self._first_ns >= READY_AT_LAST_S * NS_PER_S
         if not self._ready and not is_reloading and (is_late or not silent_sources(sources)):
             self._ready = self._notifier.send(READY="1")
@@ -191,7 +192,7 @@ def status_text(
         for name, source in sources.items()
         if source.state not in GOOD_STATES and name not in silent
     ]
-    parts += [f"{name}: {found.reason}; on the CPU" for name, found in accelerators.items() if fails(found)]
+    parts += accelerator_reasons(accelerators)
     if not connected:
         parts.append("no MQTT broker")
     if trouble is not None:

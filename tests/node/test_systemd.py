@@ -149,8 +149,8 @@ def test_a_reload_is_reported_and_the_service_is_ready_again_once_its_config_is_
         assert reloading == b"RELOADING=1"
         assert before_us <= int(stamp.removeprefix(b"MONOTONIC_USEC=")) <= monotonic_ns() // 1000
         service.look({}, {}, ProcessorShare(), streams=1, connected=True, is_reloading=True)
-        service.look({}, {}, ProcessorShare(), streams=1, connected=True, reload_problem="line 7")
-        assert manager.recv(1000) == b"STATUS=recognising: 1 stream; the config was not reloaded: line 7"
+        service.look({}, {}, ProcessorShare(), streams=1, connected=True, problems=["line 7", "the disk is full"])
+        assert manager.recv(1000) == b"STATUS=recognising: 1 stream; line 7; the disk is full"
         assert manager.recv(1000) == b"READY=1"
 
 
