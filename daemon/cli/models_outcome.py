@@ -13,8 +13,8 @@ IDLE_S = 360.0
 # Seconds that one stage of an installation may take without news: the verification of a large bundle on a slow card
 STAGE_S = 1200.0
 
-# a node that begins again with other sources is offline for less
-OFFLINE_S = 60.0
+# a node that begins again with other sources is offline for a minute at most, on a small board with a slow card
+OFFLINE_S = 120.0
 
 # whether the node has obeyed, and a message for a person
 Outcome = tuple[bool, str]

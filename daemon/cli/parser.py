@@ -103,9 +103,9 @@ def _add_doctor(commands: "Commands") -> None:
         help="check everything that a node depends on",
         description="Checks versions, processor, memory, disk, clock and accelerators, and what the config names: "
         "cameras and microphones, the broker, the bundle. Prints one line for each, with what to do where it is wrong. "
-        "The exit code is 0, 1 for warnings, 2 when the node will not work. Stop a running perceptd first: it holds "
-        "the cameras.",
-        epilog="example: perceptd doctor --config /etc/perceptd/config.yaml",
+        "Run as root, it tests also what the user of the installed service may read. The exit code is 0, 1 for "
+        "warnings, 2 when the node will not work. Stop a running perceptd first: it holds the cameras.",
+        epilog="example: sudo perceptd doctor",
     )
     add_config(doctor)
     add_json(doctor)
@@ -119,7 +119,12 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _add_check_config(commands: "Commands") -> None:
-    check = commands.add_parser("check-config", help="check whether a config and its bundle can be used")
+    check = commands.add_parser(
+        "check-config",
+        help="check whether a config and its bundle can be used",
+        description="Checks a config, and loads its bundle. Run as root, it tests also what the user of the installed "
+        "service may read. The exit code is 78 when a node with this config would not start.",
+    )
     check.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help=f"default: {NODE_CONFIGS}")
     check.set_defaults(execute=_check_config)
 

@@ -46,7 +46,8 @@ def reached(options: argparse.Namespace, *, any_node: bool = False) -> Iterator[
     except Refused as error:
         if not _is_forbidden(error):
             raise
-        raise Refused(f"{error}\nOnly root and the service may read it.\n{own_account()}") from error
+        who = "Only root and the service may read it." if config == SERVICE_CONFIG else "This user may not read it."
+        raise Refused(f"{error}\n{who}\n{own_account()}") from error
 
 
 def own_account(environment: Mapping[str, str] = os.environ) -> str:

@@ -30,14 +30,18 @@ def account_configs(environment: Mapping[str, str] = os.environ) -> list[Path]:
 
 
 def find_config(places: Sequence[Path]) -> Path:
-    """Return the first config that is there, even if this user may not read it. Raises DocumentError."""
+    """Return the first config that is there. Raises DocumentError.
+
+    The last one, of the service, is also taken if it lies in a directory that this user may not enter.
+    """
     for path in places:
         try:
             path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
+        except PermissionError:
+            if path != places[-1]:
+                continue
         except OSError:
-            pass  # it is there, or in a directory of the service
+            continue
         return path
     missing = ", ".join(map(str, places))
     raise DocumentError([f"no config: there is none of {missing}; name one by --config FILE"])

@@ -166,13 +166,14 @@ def _denial_text(service: Service, need: Need, path: str) -> str:
 
 
 def _remedy(service: Service, need: Need, path: Path) -> str:
-    if need.use == "device" and str(path) == need.path:
-        group = _name_of_group(path.stat().st_gid)
-        return f"sudo usermod -aG {group} {service.user}, and restart the service"
+    if Path(need.path) != path and Path(os.path.realpath(need.path)).is_relative_to(path) and path.is_dir():
+        return f"copy it to where {service.user} may read it, such as /etc/perceptd"
+    if need.use == "device":
+        return f"sudo usermod -aG {_name_of_group(path.stat().st_gid)} {service.user}, and restart the service"
     if need.use == "state":
         return f"sudo chown -R {service.user}: {need.path}"
-    rights = "g+rx" if path.is_dir() else "g+r"
-    return f"sudo chgrp {_name_of_group(service.gid)} {path}; sudo chmod {rights} {path}"
+    group, every = _name_of_group(service.gid), " -R" if need.use == "directory" else ""
+    return f"sudo chgrp{every} {group} {need.path}; sudo chmod{every} {'g+rX' if every else 'g+r'} {need.path}"
 
 
 def _name_of_group(gid: int) -> str:

@@ -67,15 +67,6 @@ def test_a_node_that_cannot_be_one_is_refused_before_the_broker_is_asked(tmp_pat
         pass
 
 
-def test_without_any_config_the_places_are_named(tmp_path: Path) -> None:
-    if Path("/etc/perceptd").exists():
-        pytest.fail("this machine has a config of the service: run the tests elsewhere")
-    done = perceptd(tmp_path, "send", "pause")
-    assert done.returncode == EXIT_REFUSED
-    assert done.stderr.startswith(f"no config: there is none of config.yaml, {tmp_path}/.config/perceptd/config.yaml, ")
-    assert perceptd(tmp_path, "check-config").stderr.startswith("no config: there is none of config.yaml, /etc/")
-
-
 @pytest.fixture
 def public() -> Iterator[Path]:
     """A directory that everybody may enter: pytest's own belong to one user alone."""
@@ -108,15 +99,17 @@ def test_a_file_that_only_the_service_may_read_leads_to_an_account_of_ones_own(p
         options.execute(options)
     lines = str(error.value).splitlines()
     assert f"{public / closed}: cannot be read: Permission denied" in lines[0]
-    assert lines[1:] == ["Only root and the service may read it.", *own_account().splitlines()]
+    assert lines[1:] == ["This user may not read it.", *own_account().splitlines()]
 
 
 @needs_root
-def test_a_config_in_a_closed_directory_is_taken_because_nobody_can_say_that_it_is_not_there(public: Path) -> None:
-    closed = public / "etc"
-    closed.mkdir(0o700)
+def test_a_config_of_the_service_in_a_closed_directory_is_taken_and_one_of_another_user_is_not(public: Path) -> None:
+    other, closed = public / "home" / "config.yaml", public / "etc" / "config.yaml"
+    for path in (other, closed):
+        path.parent.mkdir(0o700)
+        path.touch()
     with Impostor():
-        assert find_config([public / "config.yaml", closed / "config.yaml"]) == closed / "config.yaml"
+        assert find_config([public / "config.yaml", other, closed]) == closed
 
 
 def test_the_password_of_the_service_may_be_a_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

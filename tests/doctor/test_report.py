@@ -236,4 +236,4 @@ def test_a_terminal_shows_a_long_check_and_a_script_gets_nothing(monkeypatch: py
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["doctor", "--help"])
-    assert "example: perceptd doctor --config" in capsys.readouterr().out
+    assert "example: sudo perceptd doctor" in capsys.readouterr().out

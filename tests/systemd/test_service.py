@@ -308,6 +308,31 @@ def test_installing_again_keeps_the_config_and_says_the_versions_and_that_there_
     guest.run("perceptd", "check-config", CONFIG)
 
 
+def test_check_config_as_root_tests_what_the_user_of_the_service_may_read(service: Service) -> None:
+    guest, password = service.guest, "/etc/perceptd/secret"
+    guest.write(password, "secret\n")
+    guest.run("chmod", "600", password)
+    guest.write(CONFIG, yaml.safe_dump({**service.settings, "mqtt": {"password_file": "secret"}}))
+    for path in (CONFIG, password):
+        guest.run("chown", "root:root", path)
+    found = guest.run("sh", "-c", f"cd / && perceptd check-config 2>&1; chown root:perceptd {CONFIG}").stdout
+    assert f"using {CONFIG}\n" in found
+    problem = f"mqtt.password_file: the service's user perceptd may not read {password}; sudo chgrp perceptd {password}"
+    assert problem in found
+    assert "good" not in found
+
+
+def test_a_person_who_may_not_read_the_config_is_told_how_to_get_an_account(guest: Guest) -> None:
+    done = guest.run("setpriv", "--reuid=1000", "--clear-groups", "perceptd", "send", "pause", check=False)
+    assert done.returncode == 78
+    first, second, third, *how = done.stderr.splitlines()
+    assert first == f"using {CONFIG}"
+    assert second.startswith(f"{CONFIG}: cannot be read: Permission denied")
+    assert third == "Only root and the service may read it."
+    assert "/.config/perceptd/config.yaml:" in how[0]
+    assert "Do not join the group perceptd" in how[-1]
+
+
 def test_the_service_replaces_its_bundle_in_its_sandbox(service: Service, broker: Mosquitto, tmp_path: Path) -> None:
     repository = Repository(tmp_path / "publisher").init()
     repository.add(another_version(SHIPPED, "9.0.0", tmp_path / "newer"))
