@@ -37,9 +37,7 @@ class BrokerCluster(ABC):
 
     def __enter__(self) -> "BrokerCluster":
         try:
-            for address in ADDRESSES:
-                self.start(address)
-            self.wait_whole()
+            self.mend()
         except BaseException:
             self.__exit__()
             raise
@@ -50,28 +48,30 @@ class BrokerCluster(ABC):
             self.kill(address)
         shutil.rmtree(self.directory)
 
-    def start(self, address: str) -> None:
-        """Start the node of an address, with the data that it had when it was killed."""
-        number = ADDRESSES.index(address) + 1
-        with self.log(address).open("ab") as log:
-            # a session of its own: the processes that a node starts are killed with it
-            self._processes[address] = subprocess.Popen(
-                self.command(number), env=self.environment(number), stdout=log, stderr=log, start_new_session=True
-            )
+    def mend(self) -> None:
+        """Start every node that does not run, with its data, and wait until each accepts logins and is current."""
+        for number, address in enumerate(ADDRESSES, 1):
+            if address not in self._processes:
+                with self.log(address).open("ab") as log:
+                    # a session of its own: the processes that a node starts are killed with it
+                    self._processes[address] = subprocess.Popen(
+                        self.command(number),
+                        env=self.environment(number),
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                    )
+        try:
+            wait_until(self._is_whole, "three nodes that form a cluster", START_S)
+        except AssertionError:
+            print(*(f"{address}:\n{self.log(address).read_text()[-3000:]}" for address in ADDRESSES), sep="\n")
+            raise
 
     def kill(self, address: str) -> None:
         """Kill the node of an address by SIGKILL."""
         process = self._processes.pop(address)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-    def wait_whole(self) -> None:
-        """Wait until every node accepts logins and has all that it missed."""
-        try:
-            wait_until(self._is_whole, "three nodes that form a cluster", START_S)
-        except AssertionError:
-            print(*(f"{address}:\n{self.log(address).read_text()[-3000:]}" for address in ADDRESSES), sep="\n")
-            raise
 
     def log(self, address: str) -> Path:
         """Return the file that has what the node of an address prints."""
