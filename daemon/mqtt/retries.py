@@ -78,8 +78,8 @@ class TopicRetries:
         backoff = self._backoffs.setdefault(topic, Backoff(FIRST_S, LONGEST_S))
         self._until_ns[topic] = now_ns + _next_ns(backoff)
 
-    def accepted(self, topic: str) -> None:
-        """Note that a value was accepted."""
+    def forget(self, topic: str) -> None:
+        """Note that a value was accepted, or that the topic has none any more."""
         self._backoffs.pop(topic, None)
         self._until_ns.pop(topic, None)
 
@@ -127,9 +127,13 @@ class Retries:
         if message.sequence is not None:
             self._events.accepted(message.sequence)
         else:
-            self._topics.accepted(message.topic)
-        if not self._events.is_waiting and not self._topics.topics:
-            self.trouble = None
+            self._topics.forget(message.topic)
+        self._end_trouble()
+
+    def withdraw(self, topic: str) -> None:
+        """Note that a retained topic has no value any more."""
+        self._topics.forget(topic)
+        self._end_trouble()
 
     def may_send_event(self, under_way: int, now_ns: int) -> bool:
         """Return whether an event may be sent now, while so many events are not acknowledged."""
@@ -138,6 +142,10 @@ class Retries:
     def take_due_topics(self, now_ns: int) -> list[str]:
         """Return the retained topics to send again now."""
         return self._topics.take_due(now_ns)
+
+    def _end_trouble(self) -> None:
+        if not self._events.is_waiting and not self._topics.topics:
+            self.trouble = None
 
     def _tell(self, name: str) -> None:
         refused = (["events"] if self._events.is_waiting else []) + sorted(self._topics.topics)[:3]

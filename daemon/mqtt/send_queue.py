@@ -64,10 +64,12 @@ class SendQueue:
         """Append a QoS 1 message. The caller has checked that there is room."""
         self._qos1.append(message)
 
-    def resend(self, topic: str) -> None:
-        """Make a retained topic due again."""
-        if topic in self._retained:
-            self._due[topic] = None
+    def resend(self, topic: str) -> bool:
+        """Make a retained topic due again; return False where it is not stored any more."""
+        if topic not in self._retained:
+            return False
+        self._due[topic] = None
+        return True
 
     def requeue(self, messages: list[Outbound]) -> None:
         """Put messages first that a lost connection did not acknowledge; retained topics become due anyway."""

@@ -167,7 +167,8 @@ class SessionThread(MqttCallbacks):
                 # a broker that refuses the first message may cut the connection: its reason is lost if more is sent
                 return None
             for topic in self._retries.take_due_topics(monotonic_ns()):
-                state.send_queue.resend(topic)
+                if not state.send_queue.resend(topic):
+                    self._retries.withdraw(topic)
             message = state.send_queue.take(len(self._awaiting_ack) < MAX_AWAITING_ACK, self._may_send_event)
             if self._outbox.is_behind and state.send_queue.qos1_room >= MAX_QOS1 // 2:
                 self._outbox.wake()

@@ -98,6 +98,15 @@ def test_answers_and_what_cannot_pass_are_not_tried_again() -> None:
     assert retries.trouble is None
 
 
+def test_a_retained_topic_that_is_withdrawn_is_no_trouble_any_more() -> None:
+    retries = Retries()
+    assert retries.refused(Outbound("ha/config", b"x", 1, retain=True), QUOTA_EXCEEDED, "Quota exceeded", 0)
+    assert retries.trouble == "the MQTT broker refuses ha/config for now: Quota exceeded"
+    assert retries.take_due_topics(0) == [] and retries.take_due_topics(NS_PER_S) == ["ha/config"]
+    retries.withdraw("ha/config")
+    assert retries.trouble is None
+
+
 def test_a_refused_event_keeps_its_place_also_when_the_connection_is_lost() -> None:
     queue = SendQueue()
     events = [Outbound("n/s/event", b"%d" % n, 1, sequence=n) for n in range(1, 7)]

@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,11 +67,12 @@ class StoreKeeper:
             store.close()
             self.report(f"the outbox {self.path} cannot be used: {error}; events wait in memory")
             return None
+        self.store, self._is_in_place = store, True
         if old is not None:
             self._counters.drop("outbox_removed")
             log.error("the outbox %s %s; a new one has the %d events of it", self.path, problem, store.count)
-            old.close()
-        self.store, self._is_in_place = store, True
+            with suppress(sqlite3.Error):  # nobody needs it any more
+                old.close()
         return opened
 
     def give_up_damaged(self, error: sqlite3.DatabaseError) -> None:
@@ -144,8 +146,8 @@ class StoreKeeper:
         if self.store is not None:
             own = {entry.event for entry in self.store.open_events()}
             left_open = [entry for entry in left_open if entry.event not in own]
-            store.take_over(self.store, queued.removable(), offset=offset)
-        if offset == 0 and last > 0:  # the numbers go on, whatever happens next
+            store.take_over(self.store, queued.removable(), offset=offset, last=last + offset)
+        elif offset == 0 and last > 0:  # the numbers go on, whatever happens next
             store.write([], [], queued=0, last=last)
         return Opened(offset, left_open)
 
