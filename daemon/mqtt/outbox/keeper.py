@@ -95,6 +95,11 @@ class StoreKeeper:
                 log.info("events are on disk again, in the outbox %s", self.path)
             self.trouble = None
 
+    @property
+    def count_without_file(self) -> int:
+        """How many events are in a store whose file was removed, and end with the process."""
+        return 0 if self.store is None or self._is_in_place else self.store.count
+
     def close(self) -> None:
         """Close the store."""
         if self.store is not None:

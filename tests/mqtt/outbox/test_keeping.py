@@ -93,6 +93,18 @@ def test_while_no_store_can_be_made_again_the_old_one_goes_on_and_status_says_so
     assert caplog.text.count("cannot be made again") == 1
 
 
+def test_events_of_a_store_that_could_not_be_made_again_are_counted_at_the_end(path: Path) -> None:
+    taken, counters = path.with_name("other.sqlite3"), Counters()
+    other = OutboxStore(taken)
+    with running(path, Reader(0), counters) as ours:
+        ours.add("front/event", event(0))
+        act_until(ours, lambda: ours.status()["stored"] == 1, "written")
+        taken.rename(path)
+        act_until(ours, lambda: ours.status()["trouble"] is not None, "noticed")
+    other.close()
+    assert counters.dropped == {"event_unwritten": 1}
+
+
 def test_a_journal_is_never_taken_for_that_of_the_next_database(path: Path) -> None:
     """SQLite would apply the transactions of the old journal to the file that takes the place of the old database."""
     other = path.with_name("other.sqlite3")
