@@ -87,9 +87,29 @@ class SendQueue:
         """Append a QoS 1 message. The caller has checked that there is room."""
         self._qos1.append(message)
 
+    def resend(self, topic: str) -> bool:
+        """Make a retained topic due again; return False where it is not stored any more."""
+        if topic not in self._retained:
+            return False
+        self._due[topic] = None
+        return True
+
     def requeue(self, messages: list[Outbound]) -> None:
         """Put messages first that a lost connection did not acknowledge; retained topics become due anyway."""
-        self._qos1.extendleft(message for message in reversed(messages) if not message.retain)
+        for message in reversed(messages):
+            if message.sequence is not None:
+                self.put_back(message)
+            elif not message.retain:
+                self._qos1.appendleft(message)
+
+    def put_back(self, event: Outbound) -> None:
+        """Put an event of the outbox before all later ones."""
+        later = (
+            place
+            for place, other in enumerate(self._qos1)
+            if event.sequence is not None and other.sequence is not None and other.sequence > event.sequence
+        )
+        self._qos1.insert(next(later, len(self._qos1)), event)
 
     @property
     def is_qos0_full(self) -> bool:
@@ -100,18 +120,30 @@ class SendQueue:
         """Append a QoS 0 message. The caller has checked that there is room."""
         self._qos0.append(message)
 
-    def take(self, may_await_ack: bool) -> Outbound | None:
+    def take(self, may_await_ack: bool, may_send_event: bool = True) -> Outbound | None:
         """Remove and return the next message to send: retained values first, then QoS 1, then QoS 0.
 
         Returns messages of QoS 1 only while `may_await_ack`: the broker limits how many are unacknowledged.
+        Returns events of the outbox only while `may_send_event`.
         """
         for topic in self._due:
             if may_await_ack or self._retained[topic].qos == 0:
                 del self._due[topic]
                 return self._retained[topic]
-        if may_await_ack and self._qos1:
-            return self._qos1.popleft()
+        if may_await_ack and (place := self._next_qos1(may_send_event)) is not None:
+            message = self._qos1[place]
+            del self._qos1[place]
+            return message
         return self._qos0.popleft() if self._qos0 else None
+
+    def is_empty(self, may_send_event: bool = True) -> bool:
+        """Whether nothing is left to send; events count only while `may_send_event`."""
+        return not self._due and not self._qos0 and self._next_qos1(may_send_event) is None
+
+    def _next_qos1(self, may_send_event: bool) -> int | None:
+        """Return the place of the next QoS 1 message that may be sent."""
+        sendable = (place for place, found in enumerate(self._qos1) if may_send_event or found.sequence is None)
+        return next(sendable, None)
 
     def keeps_order(self, message: Outbound) -> bool:
         """Whether there is room for a message, and it would overtake no message of another kind."""

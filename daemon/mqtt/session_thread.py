@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Mapping
 
+from daemon.core.logs import rate_limited_logger
 from daemon.core.ports import TextSink
 from daemon.core.timing import monotonic_ns, wall_time
 from daemon.mqtt.callbacks import BrokerReason, Inbound, MqttCallbacks
@@ -13,6 +14,7 @@ from daemon.mqtt.connection import MAX_AWAITING_ACK, Connection
 from daemon.mqtt.credentials import Endpoint
 from daemon.mqtt.namesake import NamesakeWatch
 from daemon.mqtt.outbox.outbox import Outbox
+from daemon.mqtt.retries import Retries
 from daemon.mqtt.send_limits import SendLimits
 from daemon.mqtt.send_queue import MAX_QOS1, Outbound
 from daemon.mqtt.session_state import OFFLINE, ONLINE, NodeTopics, SharedState
@@ -22,6 +24,9 @@ from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.thread_loop import LoopThread
 
 log = logging.getLogger(__name__)
+refusal_log = rate_limited_logger(__name__)
+
+TRYING_AGAIN = "trying again"
 
 
 class SessionThread(MqttCallbacks):
@@ -52,6 +57,7 @@ class SessionThread(MqttCallbacks):
         self._limits = SendLimits(state.counters)
         self._awaiting_ack: dict[int, Outbound] = {}
         self._puback_due_s = 0.0
+        self._retries = Retries()
         self._is_first_acknowledged = False
         self._has_published_health = False
         self._is_offline_queued = False
@@ -69,8 +75,9 @@ class SessionThread(MqttCallbacks):
 
     @property
     def troubles(self) -> list[Trouble]:
-        """The troubles since a connection last was steady. Callable from any thread."""
-        return self._connection.troubles
+        """The troubles since a connection last was steady, and what is refused now. Callable from any thread."""
+        refused = self._retries.trouble
+        return [*self._connection.troubles, *([] if refused is None else [Trouble(refused, next_step=TRYING_AGAIN)])]
 
     @property
     def refused(self) -> list[str]:
@@ -132,6 +139,10 @@ class SessionThread(MqttCallbacks):
             self._has_published_health |= message.topic == self._topics.health
             with self._state.changed:
                 self._state.announced(message)
+            self._retries.accepted(message)
+        elif self._retries.refused(message, refusal.code, refusal.name, monotonic_ns()):
+            self._put_back(message)
+            return
         else:
             self._state.counters.drop(f"{message.kind}_refused")
             with self._state.changed:
@@ -140,6 +151,18 @@ class SessionThread(MqttCallbacks):
             self._connection.report(Trouble(finding, refusal.remedy_for("write", message.topic, self._username)))
         if message.sequence is not None:
             self._outbox.acknowledged(message.sequence)
+
+    def _put_back(self, message: Outbound) -> None:
+        """Keep a refused message for another try."""
+        refusal_log.warning("%s; %s", self._retries.trouble, TRYING_AGAIN)
+        if message.sequence is not None:
+            with self._state.changed:
+                self._state.send_queue.put_back(message)
+
+    @property
+    def _may_send_event(self) -> bool:
+        under_way = sum(message.sequence is not None for message in self._awaiting_ack.values())
+        return self._retries.may_send_event(under_way, monotonic_ns())
 
     def on_turn(self) -> None:
         """Send what is queued; end the connection during a stop."""
@@ -194,8 +217,11 @@ class SessionThread(MqttCallbacks):
             if self._limits.awaits_proof or (self._awaiting_ack and not self._is_first_acknowledged):
                 # a broker that refuses the first message may cut the connection: its reason is lost if more is sent
                 return None
+            for topic in self._retries.take_due_topics(monotonic_ns()):
+                if not state.send_queue.resend(topic):
+                    self._retries.withdraw(topic)
             may_await_ack = len(self._awaiting_ack) < min(MAX_AWAITING_ACK, self._limits.present.receive_maximum)
-            message = state.send_queue.take(may_await_ack)
+            message = state.send_queue.take(may_await_ack, self._may_send_event)
             if self._outbox.is_behind and state.send_queue.qos1_room >= MAX_QOS1 // 2:
                 self._outbox.wake()
             state.changed.notify_all()
@@ -207,9 +233,10 @@ class SessionThread(MqttCallbacks):
         if state.is_sending_over:
             self._connection.abort()
             return
-        if self._outbox.is_behind and not state.is_outbox_over:
+        may_send_event = self._may_send_event  # events that are refused now wait in the outbox
+        if may_send_event and self._outbox.is_behind and not state.is_outbox_over:
             return
-        if not self._connection.is_ready or self._awaiting_ack or len(state.send_queue):
+        if not self._connection.is_ready or self._awaiting_ack or not state.send_queue.is_empty(may_send_event):
             return
         if self._is_offline_queued:
             self._connection.disconnect()

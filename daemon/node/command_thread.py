@@ -79,8 +79,12 @@ class CommandThread:
         return has_ended
 
     def _run(self) -> None:
-        while (request := self._next()) is not None:
+        while not (self._is_closing and not self._queued):
+            request = self._next()
             self.progress.mark(DISK_S)
+            if request is None:
+                self._control.keep_switches()
+                continue
             answer = self._obey(request)
             with self._changed:
                 self._is_obeying = False
@@ -88,13 +92,13 @@ class CommandThread:
                     self._session.publish_answer(request, answer)
 
     def _next(self) -> Request | None:
-        """Wait for a command; return None when the thread is to end."""
+        """Wait for a command; return None when none has come for a second, or when the thread is to end."""
         with self._changed:
-            while not self._queued:
-                if self._is_closing:
-                    return None
+            if not self._queued and not self._is_closing:
                 self.progress.mark()
                 self._changed.wait(IDLE_S)
+            if not self._queued:
+                return None
             self._is_obeying = True
             return self._queued.popleft()
 

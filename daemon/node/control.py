@@ -82,6 +82,10 @@ class Control:
         log.info("command %s: done%s", request.name, f": {reason}" if reason else "")
         return self._answer(request.name, ok=True, reason=reason, result=result)
 
+    def keep_switches(self) -> None:
+        """Write the switches again if somebody has removed their file. Waits for the disk."""
+        self._switches.restore({name: each.switch for name, each in self._streams.items()})
+
     def _execute(self, name: str, arguments: Arguments) -> tuple[str | None, dict[str, Any] | None]:
         """Execute a command; return a remark about it and its result."""
         if isinstance(arguments, StreamArguments):

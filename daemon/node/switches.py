@@ -1,7 +1,9 @@
 """Which streams, cameras and microphones are closed on request, in memory and on disk."""
 
 import logging
+import os
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +57,7 @@ class SwitchFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._is_stored = self._is_missed = False
 
     def load(self, streams: Sequence[str]) -> dict[str, Switch]:
         """Return the switch of each stream; all are open where there is no file.
@@ -64,6 +67,7 @@ class SwitchFile:
         """
         try:
             stored = _Switches.model_validate_json(read_own(self.path, MAX_BYTES)).root
+            self._is_stored = True
         except FileNotFoundError:
             stored = {}
         except (OSError, ValidationError) as error:
@@ -79,3 +83,14 @@ class SwitchFile:
     def save(self, switches: Mapping[str, Switch]) -> None:
         """Replace the file, whole or not at all. Waits for the disk. Raises OSError."""
         replace_file(self.path, _Switches(dict(switches)).model_dump_json().encode())
+        self._is_stored, self._is_missed = True, False
+
+    def restore(self, switches: Mapping[str, Switch]) -> None:
+        """Write the file again if somebody has removed it: a restart would open what is closed. Waits for the disk."""
+        if not self._is_stored or os.path.lexists(self.path):
+            return
+        if not self._is_missed:
+            self._is_missed = True
+            log.error("%s was removed while the daemon runs: it is written again", self.path)
+        with suppress(OSError):  # the next call tries again
+            self.save(switches)

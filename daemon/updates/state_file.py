@@ -33,6 +33,7 @@ class StateFile:
         loaded = load_or_set_aside(path)
         self.state, self.is_lost = loaded or UpdateState(), loaded is None
         self.trouble: str | None = None
+        self._is_stored = os.path.lexists(path)
 
     def subscribe(self, listener: Callable[[], None] | None) -> None:
         """Call `listener` after each change from now on, in the thread that writes; None: call nobody."""
@@ -56,7 +57,10 @@ class StateFile:
         self._notify()
 
     def retry(self) -> None:
-        """Write the state if that has failed before."""
+        """Write the state if that has failed before, or if somebody has removed the file."""
+        if self.trouble is None and self._is_stored and not os.path.lexists(self._path):
+            self.trouble = f"{self._path} was removed while the daemon runs"
+            log.error("%s: it is written again", self.trouble)
         if self.trouble is not None and self._try_to_write():
             self._notify()
 
@@ -83,7 +87,7 @@ class StateFile:
         if self.trouble is not None:
             log.info("%s can be written again", self._path)
         self.state = state
-        self.trouble = None
+        self.trouble, self._is_stored = None, True
 
 
 def load_or_set_aside(path: Path) -> UpdateState | None:

@@ -219,3 +219,13 @@ def test_an_error_inside_the_daemon_is_counted_and_the_next_command_is_obeyed(
     assert node.door.switch == Switch(muted=True)
     assert node.session.counters.dropped == {"command_failed": 1}
     assert "a fault of ours" in caplog.text
+
+
+def test_a_file_of_switches_that_is_removed_is_written_again(
+    broker: Mosquitto, subscriber: Subscriber, node: Node
+) -> None:
+    send(broker, "mute")
+    wait_until(lambda: answers(subscriber, "mute"), "answered")
+    node.switches.path.unlink()
+    wait_until(lambda: node.switches.path.exists(), "written again")
+    assert SwitchFile(node.switches.path).load(["door"])["door"].muted

@@ -1,6 +1,7 @@
 """The file that stores which cameras and microphones are closed."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,18 @@ def test_an_unreadable_file_closes_all_devices(tmp_path: Path, content: bytes, c
     (tmp_path / "s").write_bytes(content)
     assert SwitchFile(tmp_path / "s").load(["front"]) == {"front": Switch(paused=True, muted=True)}
     assert "paused and muted until they are resumed" in caplog.text
+
+
+def test_a_file_that_is_removed_while_it_is_used_is_written_again_and_no_other(tmp_path: Path, caplog) -> None:
+    file, switches = SwitchFile(tmp_path / "state" / "s"), {"front": Switch(muted=True)}
+    file.restore(switches)
+    assert not file.path.exists()  # nothing was closed ever, so nothing is written
+    file.save(switches)
+    shutil.rmtree(tmp_path / "state")
+    (tmp_path / "state").write_text("in the place of the directory")
+    for _ in range(2):
+        file.restore(switches)
+    (tmp_path / "state").unlink()
+    file.restore(switches)
+    assert SwitchFile(file.path).load(["front"]) == switches
+    assert caplog.text.count("was removed while the daemon runs") == 1

@@ -138,3 +138,23 @@ def test_save_changes_nothing_if_it_fails_and_update_writes_later(
     (tmp_path / "state.new").rmdir()
     state_file.retry()
     assert state_file.trouble is None and load_or_set_aside(tmp_path / "state.json") == state_file.state
+
+
+def test_a_state_file_that_is_removed_is_written_again_and_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "models" / "state.json"
+    state_file = StateFile(path, lambda: 5.0)
+    state_file.retry()
+    assert not path.exists()  # there was none
+    state_file.update(pin(state_file.state, 0.0, on=True))
+    path.unlink()
+    path.parent.rmdir()
+    path.parent.write_text("in the place of the directory")
+    for _ in range(3):
+        state_file.retry()
+    assert state_file.trouble is not None
+    path.parent.unlink()
+    state_file.retry()
+    assert state_file.trouble is None and load_or_set_aside(path) == state_file.state
+    assert caplog.text.count("was removed while the daemon runs") == 1

@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,11 +67,12 @@ class StoreKeeper:
             store.close()
             self.report(f"the outbox {self.path} cannot be used: {error}; events wait in memory")
             return None
+        self.store, self._is_in_place = store, True
         if old is not None:
             self._counters.drop("outbox_removed")
             log.error("the outbox %s %s; a new one has the %d events of it", self.path, problem, store.count)
-            old.close()
-        self.store, self._is_in_place = store, True
+            with suppress(sqlite3.Error):  # nobody needs it any more
+                old.close()
         return opened
 
     def give_up_damaged(self, error: sqlite3.DatabaseError) -> None:
@@ -92,6 +94,11 @@ class StoreKeeper:
             if self.trouble is not None:
                 log.info("events are on disk again, in the outbox %s", self.path)
             self.trouble = None
+
+    @property
+    def count_without_file(self) -> int:
+        """How many events are in a store whose file was removed, and end with the process."""
+        return 0 if self.store is None or self._is_in_place else self.store.count
 
     def close(self) -> None:
         """Close the store."""
@@ -144,8 +151,8 @@ class StoreKeeper:
         if self.store is not None:
             own = {entry.event for entry in self.store.open_events()}
             left_open = [entry for entry in left_open if entry.event not in own]
-            store.take_over(self.store, queued.removable(), offset=offset)
-        if offset == 0 and last > 0:  # the numbers go on, whatever happens next
+            store.take_over(self.store, queued.removable(), offset=offset, last=last + offset)
+        elif offset == 0 and last > 0:  # the numbers go on, whatever happens next
             store.write([], [], queued=0, last=last)
         return Opened(offset, left_open)
 

@@ -114,10 +114,10 @@ class OutboxStore:
         self.last_sequence, self.count, self.size_bytes = totals
         return coalesced
 
-    def take_over(self, other: "OutboxStore", removed: Iterable[int], *, offset: int) -> None:
+    def take_over(self, other: "OutboxStore", removed: Iterable[int], *, offset: int, last: int) -> None:
         """Copy the events of another store, but for the `removed` ones, in one transaction.
 
-        Every number becomes higher by `offset`.
+        Every number becomes higher by `offset`. Numbers continue above `last`.
         """
         without = set(removed)
         with transaction(self._database) as database:
@@ -126,6 +126,7 @@ class OutboxStore:
                     _insert(database, Entry(*row[:5]).shifted(offset), row[5:])
             for row in other._database.execute("SELECT * FROM open_events ORDER BY rowid"):
                 database.execute("INSERT OR REPLACE INTO open_events VALUES (?, ?, ?)", row)
+            _note_sequence(database, last)
             totals = read_totals(self._database)
         self.last_sequence, self.count, self.size_bytes = totals
 

@@ -73,7 +73,8 @@ class EventWriter:
 
     def count_lost(self) -> None:
         """Count the events that end with the process: nobody knows whether the broker got what was queued of them."""
-        self._count("event_unwritten", len(self._inbox) + self._in_queue.unsaved_count)
+        in_memory = len(self._inbox) + self._in_queue.unsaved_count
+        self._count("event_unwritten", in_memory + self._keeper.count_without_file)
 
     def _numbered(self, waiting: list[Waiting]) -> list[Entry]:
         """Return the first waiting events with their numbers, as many as one transaction takes."""

@@ -1,5 +1,6 @@
 """The file of the outbox is removed, replaced, locked or of another node while the daemon runs."""
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -90,6 +91,18 @@ def test_while_no_store_can_be_made_again_the_old_one_goes_on_and_status_says_so
         act_until(ours, lambda: ours.status()["trouble"] is None, "made again")
     assert [entry.sequence for entry in rows(path)] == [1, 2]
     assert caplog.text.count("cannot be made again") == 1
+
+
+def test_events_of_a_store_that_could_not_be_made_again_are_counted_at_the_end(path: Path) -> None:
+    taken, counters = path.with_name("other.sqlite3"), Counters()
+    other = OutboxStore(taken)
+    with running(path, Reader(0), counters) as ours:
+        ours.add("front/event", event(0))
+        act_until(ours, lambda: ours.status()["stored"] == 1, "written")
+        taken.rename(path)
+        act_until(ours, lambda: ours.status()["trouble"] is not None, "noticed")
+    other.close()
+    assert counters.dropped == {"event_unwritten": 1}
 
 
 def test_a_journal_is_never_taken_for_that_of_the_next_database(path: Path) -> None:
@@ -200,3 +213,23 @@ def test_what_ends_in_memory_is_counted(path: Path) -> None:
         act_until(ours, lambda: reader.sequences == [1, 2], "queued")
         ours.acknowledged(1)
     assert counters.dropped == {"event_unwritten": 2}
+
+
+def test_of_a_store_that_is_damaged_while_it_is_used_only_what_was_not_queued_is_lost_and_counted(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works, reader, counters = OutboxStore.write, Reader(2), Counters()
+
+    def damaged(store: OutboxStore, *arguments, **keywords) -> int:
+        monkeypatch.setattr(OutboxStore, "write", works)
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    with running(path, reader, counters) as ours:
+        for number in range(5):
+            ours.add("front/event", event(number, "end"))
+        act_until(ours, lambda: ours.status()["stored"] == 5 and len(reader.got) == 2, "two of five are queued")
+        monkeypatch.setattr(OutboxStore, "write", damaged)
+        ours.add("front/event", event(5, "end"))
+        act_until(ours, lambda: counters.dropped == {"outbox_damaged": 1, "event_damaged": 3}, "counted")
+        act_until(ours, lambda: ours.status()["stored"] == 3, "two that are queued, and the new one")
+    assert [entry.sequence for entry in rows(path)] == [1, 2, 6]

@@ -5,6 +5,7 @@ import tempfile
 from itertools import count
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from daemon.mqtt.outbox.writer import EventWriter
 from tests.helpers.campaign import repetitions
 from tests.mqtt.outbox.readers import Reader, numbers_agree, rows
 from tests.mqtt.records import event
+
+pytestmark = pytest.mark.campaign("endurance")
 
 
 def earlier(numbers: list[int], prefix: str = "earlier") -> list[Entry]:
