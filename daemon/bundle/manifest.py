@@ -4,10 +4,11 @@ import math
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from daemon.core.document import StrictModel
 from daemon.core.records import MODALITIES, Modality
+from daemon.core.text import clean
 
 MANIFEST = "bundle.yaml"
 SELFTEST_DIRECTORY = "selftest"
@@ -25,7 +26,24 @@ def _file_name(name: str) -> str:
     return name
 
 
+def _language_code(code: object) -> object:
+    # YAML 1.1 reads an unquoted no, Norwegian, as false
+    if code is False:
+        raise ValueError('found the language false; put no, the code of Norwegian, in quotes: "no"')
+    if not isinstance(code, str) or not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}", code):
+        raise ValueError(f"expected the code of a language such as de or pt-BR, found {clean(str(code))!r}")
+    return code
+
+
+def _shown_name(name: str) -> str:
+    if not name.isprintable() or name != name.strip():
+        raise ValueError("expected printable text without spaces around it")
+    return name
+
+
 FileName = Annotated[str, AfterValidator(_file_name)]
+LanguageCode = Annotated[str, BeforeValidator(_language_code)]
+ShownName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_shown_name)]
 Version = Annotated[str, Field(pattern=VERSION)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
@@ -186,6 +204,20 @@ class Thresholds(StrictModel):
         return self.labels.get(label, self.default)
 
 
+class LabelInfo(StrictModel):
+    """How other programs show a label. Recognition does not depend on it.
+
+    `names` has the label's name in each language, `kind` the senses that perceive the label. `device_class` and `icon`
+    are those of Home Assistant's binary sensor, which is enabled by default if the label is `shown`.
+    """
+
+    names: Annotated[dict[LanguageCode, ShownName], Field(max_length=100)] = {}
+    kind: Literal["sound", "sight", "both"] | None = None
+    device_class: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")] | None = None
+    icon: Annotated[str, Field(pattern=r"^mdi:[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)] | None = None
+    shown: bool = False
+
+
 class Head(StrictModel):
     """The fusion head: a model with the outputs scores (1, L) and shares (1, M, L)."""
 
@@ -215,6 +247,7 @@ class Manifest(StrictModel):
     description: str = ""
     labels: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(min_length=2, max_length=4096)]
     background: list[str] = []
+    label_info: dict[str, LabelInfo] = {}
     modalities: Modalities
     head: Head
     thresholds: Thresholds = Thresholds()
@@ -226,9 +259,11 @@ class Manifest(StrictModel):
     def _check_labels(self) -> "Manifest":
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be different from each other")
-        unknown = (set(self.background) | set(self.thresholds.labels)) - set(self.labels)
+        unknown = (set(self.background) | set(self.thresholds.labels) | set(self.label_info)) - set(self.labels)
         if unknown:
-            raise ValueError(f"background and thresholds name labels that are not in labels: {sorted(unknown)}")
+            raise ValueError(
+                f"background, thresholds and label_info name labels that are not in labels: {sorted(unknown)}"
+            )
         if set(self.background) == set(self.labels):
             raise ValueError("at least one label must not be background")
         return self

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
-from daemon.bundle.manifest import MANIFEST, SELFTEST_DIRECTORY, Name, Version
+from daemon.bundle.manifest import MANIFEST, SELFTEST_DIRECTORY, Manifest, Name, Version
 from daemon.core.document import StrictModel
 
 SELFTEST_PREFIX = f"{SELFTEST_DIRECTORY}/"
@@ -34,6 +34,9 @@ MAX_BUNDLE_BYTES = 4 * 2**30
 
 # listed releases: as many as fit into one MQTT answer and as a person reads
 MAX_OFFERS = 100
+
+# the first version of perceptd that reads `label_info`; older ones refuse a bundle with a key that they do not know
+LABEL_INFO_SINCE = "0.4.0"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -137,3 +140,8 @@ def parse_file_list(text: bytes) -> list[FileEntry]:
 def version_key(version: str) -> tuple[int, ...]:
     """Return the sort key of a version."""
     return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def oldest_perceptd(manifest: Manifest, requested: str) -> str:
+    """Return the requested version of perceptd, or the first that reads all keys of the manifest if that is newer."""
+    return max(requested, LABEL_INFO_SINCE, key=version_key) if manifest.label_info else requested

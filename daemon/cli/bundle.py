@@ -36,6 +36,9 @@ def bundle_show(options: argparse.Namespace) -> int:
     print(f"{manifest.id}: {manifest.description}")
     print(f"labels      {', '.join(manifest.labels)}")
     print(f"background  {', '.join(manifest.background) or 'none'}")
+    shown = [label for label, info in manifest.label_info.items() if info.shown]
+    if manifest.label_info:
+        print(f"label info  for {len(manifest.label_info)} labels; shown: {', '.join(shown) or 'none'}")
     for modality, spec in manifest.modalities.present().items():
         size_kb = bundle.file(spec.model).stat().st_size / 1024
         shapes = f"{spec.input.dtype} {spec.input.shape} -> {spec.output.size}"

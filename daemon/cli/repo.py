@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daemon.bundle.bundle import load_bundle
+from daemon.bundle.release import LABEL_INFO_SINCE
 from daemon.bundle.signature_lifetimes import ROLES
 from daemon.core.errors import Refused
 from daemon.pipeline.selftest import measure_bundle
@@ -74,8 +75,13 @@ def _add(options: argparse.Namespace) -> int:
         with open_repository(options.repo) as repository:
             repository.stage(release, options.bundle)
     selftest = f"self-test good in {measurement.seconds * 1000:.0f} ms"
-    message = f"{release_text(release)}; {selftest}; staged for perceptd repo publish"
-    _print(options, {**release_json(release), "staged": True}, message)
+    lines = [f"{release_text(release)}; {selftest}; staged for perceptd repo publish"]
+    if release.signed.needs_perceptd != options.needs_perceptd:
+        lines.append(
+            f"{release.id} has label_info, which versions before {LABEL_INFO_SINCE} refuse: it needs perceptd "
+            f"{release.signed.needs_perceptd} instead of {options.needs_perceptd}"
+        )
+    _print(options, {**release_json(release), "staged": True}, *lines)
     return 0
 
 

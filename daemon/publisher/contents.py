@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from tuf.api.metadata import TargetFile, Targets
 
 from daemon.bundle.manifest import MANIFEST, Manifest
-from daemon.bundle.release import SELFTEST_PREFIX, FileEntry, Release, ReleaseInfo, version_key
+from daemon.bundle.release import SELFTEST_PREFIX, FileEntry, Release, ReleaseInfo, oldest_perceptd, version_key
 from daemon.core.document import validator_text
 from daemon.core.errors import BundleError
 from daemon.core.files import removed_on_error, sync_directory
@@ -33,11 +33,14 @@ CHUNK_BYTES = 1 << 20
 
 
 def describe_release(directory: Path, manifest: Manifest, needs_perceptd: str, memory_mb: int) -> Release:
-    """Return the release of a bundle. Raises BundleError when its name, version or files cannot be published."""
+    """Return the release of a bundle.
+
+    Its `needs_perceptd` is raised to the version that reads all keys of the manifest.
+    Raises BundleError when its name, version or files cannot be published.
+    """
     try:
-        info = ReleaseInfo(
-            name=manifest.name, version=manifest.version, needs_perceptd=needs_perceptd, memory_mb=memory_mb
-        )
+        needs = oldest_perceptd(manifest, needs_perceptd)
+        info = ReleaseInfo(name=manifest.name, version=manifest.version, needs_perceptd=needs, memory_mb=memory_mb)
         return Release(signed=info, files=tuple(_entry(directory, path) for path in _paths(directory, manifest)))
     except ValidationError as error:
         problems = "; ".join(_problem_text(problem) for problem in error.errors(include_url=False))

@@ -10,6 +10,7 @@ import yaml
 from benchmarks.bundles import build_real_bundle
 
 from daemon.bundle.bundle import load_bundle
+from daemon.bundle.manifest import LabelInfo
 from daemon.cli.main import main
 from daemon.config.devices import DevicesConfig
 from daemon.core.errors import Refused
@@ -143,6 +144,47 @@ def test_an_invalid_model_is_refused(tmp_path: Path, raw: bytes) -> None:
 def test_files_outside_the_bundle_cannot_be_named(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle", head={"model": "../head.tflite"})
     assert "expected the plain name of a file in the bundle's directory" in refusal(bundle)
+
+
+GOOD_INFO = {
+    "names": {"de": "Hell", "no": "Lys", "zh-Hans": "亮"},
+    "kind": "both",
+    "device_class": "light",
+    "icon": "mdi:white-balance-sunny",
+    "shown": True,
+}
+
+
+def test_label_info_is_read_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = write_bundle(tmp_path / "bundle", label_info={"bright": GOOD_INFO, "dark": {}})
+    info = load_bundle(bundle).manifest.label_info
+    assert info == {"bright": LabelInfo.model_validate(GOOD_INFO), "dark": LabelInfo()}
+    assert main(["bundle", "show", str(bundle)]) == 0
+    assert "label info  for 2 labels; shown: bright\n" in capsys.readouterr().out
+    assert main(["bundle", "verify", str(bundle)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{brigt: {}}", "label_info name labels that are not in labels: ['brigt']"),
+        ("{1: {}}", "label_info.1: a name must be a text; put a number, yes or no in quotes"),
+        ("{bright: {names: {no: Lys}}}", 'found the language false; put no, the code of Norwegian, in quotes: "no"'),
+        ("{bright: {names: {German: Hell}}}", "expected the code of a language such as de or pt-BR, found 'German'"),
+        ('{bright: {names: {de: "a\\nb"}}}', "expected printable text without spaces around it"),
+        (f"{{bright: {{names: {{de: {65 * 'a'}}}}}}}", "string should have at most 64 characters"),
+        ("{bright: {kind: smell}}", "label_info.bright.kind = 'smell': expected 'sound', 'sight' or 'both'"),
+        ("{bright: {icon: sun}}", "label_info.bright.icon = 'sun': string should match pattern '^mdi:"),
+        ("{bright: {device_class: a b}}", "label_info.bright.device_class = 'a b': string should match pattern"),
+        ("{bright: {shown: 1}}", "label_info.bright.shown = 1: expected a valid boolean"),
+        ("{bright: {name: x}}", "label_info.bright.name: unknown key; did you mean 'names'?"),
+    ],
+)
+def test_wrong_label_info_is_reported(tmp_path: Path, text: str, message: str) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    path = bundle / "bundle.yaml"
+    path.write_text(f"{path.read_text()}label_info: {text}\n")
+    assert message in refusal(bundle)
 
 
 def test_a_missing_bundle_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,6 +110,17 @@ def test_the_memory_that_a_bundle_needs_is_measured(tmp_path: Path, repo: Shell)
     assert added["needs_perceptd"] == __version__
 
 
+@pytest.mark.parametrize(("asked", "needs"), [("0.2.0", "0.4.0"), ("0.4.0", "0.4.0"), ("0.10.0", "0.10.0")])
+def test_a_bundle_with_label_info_is_published_for_versions_that_read_it(
+    tmp_path: Path, repo: Shell, asked: str, needs: str
+) -> None:
+    bundle = str(write_bundle(tmp_path / "bundle", label_info={"bright": {"shown": True}}))
+    assert repo("add", bundle, "--memory-mb", "40", "--needs-perceptd", asked) == 0
+    assert f", needs perceptd {needs} and 40 MB" in repo.out
+    explained = "has label_info, which versions before 0.4.0 refuse: it needs perceptd 0.4.0 instead of 0.2.0"
+    assert (explained in repo.out) == (asked != needs)
+
+
 def test_a_bundle_of_large_models_needs_more_memory(tmp_path: Path, repo: Shell) -> None:
     side = 2048
     image = manifest()["modalities"]["image"]
