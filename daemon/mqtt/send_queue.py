@@ -55,6 +55,12 @@ class SendQueue:
         """Make every retained topic due again."""
         self._due = dict.fromkeys(self._retained)
 
+    def forget_empty(self, topic: str) -> None:
+        """Store a retained topic no longer, if its latest value is empty and was sent."""
+        stored = self._retained.get(topic)
+        if stored is not None and not stored.payload and topic not in self._due:
+            del self._retained[topic]
+
     @property
     def qos1_room(self) -> int:
         """For how many more QoS 1 messages there is room."""

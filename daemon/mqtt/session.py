@@ -49,8 +49,10 @@ class Session:
     Messages of QoS 0 are dropped while there is no broker. Every dropped message is counted.
     """
 
-    def __init__(self, config: MqttConfig, node: str, state_directory: Path) -> None:
+    def __init__(self, config: MqttConfig, node: str, state_directory: Path, *, hears_births: bool = True) -> None:
         """`state_directory` holds the outbox; it is made when the session starts.
+
+        `hears_births`: whether to listen for starts of Home Assistant.
 
         Raises Refused when the password or a certificate that the config names cannot be used.
         """
@@ -58,7 +60,7 @@ class Session:
         self.instance = uuid.uuid4().hex
         self._progress = Heartbeat("mqtt")
         prefix = config.home_assistant.prefix
-        self._topics = NodeTopics(node, f"{prefix}/status" if config.home_assistant.discovery else None)
+        self._topics = NodeTopics(node, f"{prefix}/status" if hears_births else None)
         self._reserved = {"perceptd", "homeassistant", *([prefix] if config.home_assistant.discovery else [])}
         # The client name is always the same. At a reconnect the broker thus ends the connection of before, whose last
         # will cannot come after the new "online".
@@ -141,9 +143,37 @@ class Session:
         """Queue the answer to a command; return False when it was dropped and counted. Never blocks."""
         return self._queue(answer_message(request, answer, self._topics.base, self._reserved), "answer")
 
-    def announce(self, topic: str, payload: bytes) -> None:
-        """Publish a retained message under a topic outside of the node's own, again at every connect."""
-        self._queue(Outbound(topic, payload, qos=1, retain=True), "announcement")
+    def announce(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
+        """Publish under a topic outside of the node's own. Never blocks.
+
+        A retained message is published again at every connect and at every start of Home Assistant. An empty one is
+        published until the broker has taken it.
+        """
+        message = Outbound(topic, payload, qos=1, retain=retain)
+        with self._state.changed:
+            self._state.announcing[topic] = message
+            self._queue(message, "announcement")
+
+    @property
+    def announcing(self) -> frozenset[str]:
+        """The topics whose latest announcement the broker has not taken."""
+        with self._state.changed:
+            return frozenset(self._state.announcing)
+
+    @property
+    def connects(self) -> int:
+        """How often the session has connected."""
+        return self._state.connects
+
+    @property
+    def births(self) -> int:
+        """How many starts of Home Assistant were heard live."""
+        return self._state.births
+
+    @property
+    def departures(self) -> int:
+        """How many ends of Home Assistant were heard live."""
+        return self._state.departures
 
     def stop(self, deadline_s: float) -> None:
         """Send what is queued, then a retained "offline", disconnect and join, all within `deadline_s`.

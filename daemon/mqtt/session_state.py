@@ -50,6 +50,9 @@ class SharedState:
         self.send_queue.retain(topics.availability(ONLINE))
         self.connected, self.since_ns = False, monotonic_ns()
         self.connects = 0
+        self.births = self.departures = 0
+        # announcements that the broker has not taken, by topic
+        self.announcing: dict[str, Outbound] = {}
         self.is_woken = False
         self._base = topics.base
         self._outbox_until_ns: int | None = None
@@ -72,6 +75,13 @@ class SharedState:
         else:
             self.send_queue.add_qos0(message)
         return None
+
+    def announced(self, message: Outbound) -> None:
+        """Note that the broker has taken a message, if it is an announcement. An empty value is not sent again."""
+        latest = self.announcing.get(message.topic)
+        if latest is not None and latest.payload == message.payload:
+            del self.announcing[message.topic]
+            self.send_queue.forget_empty(message.topic)
 
     def wake(self) -> None:
         """Make the MQTT thread send what is queued; it need not be woken twice."""

@@ -90,9 +90,7 @@ class SessionThread(MqttCallbacks):
         if message.topic == self._topics.health:
             self._check_for_namesake(message)
         elif message.topic == self._topics.birth:
-            if message.payload == ONLINE and not message.retained:  # Home Assistant has just started
-                with self._state.changed:
-                    self._state.send_queue.resend_retained()
+            self._take_birth(message)
         else:
             self._hand_on(message)
 
@@ -105,6 +103,7 @@ class SessionThread(MqttCallbacks):
         if refusal is None:
             self.published += 1
             self._has_published_health |= message.topic == self._topics.health
+            self._note_announced(message)
         else:
             self._state.counters.drop(f"{message.kind}_refused")
             finding = f"the MQTT broker refused {message.kind}: {refusal.name}"
@@ -120,6 +119,7 @@ class SessionThread(MqttCallbacks):
                 self._awaiting_ack[message_id] = message
             else:
                 self.published += 1
+                self._note_announced(message)
         if self._state.stop.is_set():
             self._finish()
 
@@ -178,6 +178,22 @@ class SessionThread(MqttCallbacks):
         if instance_of(message.payload) not in (None, self._instance):
             finding = f"another device connects to the MQTT broker as node {self._topics.node}"
             self._connection.give_way(Trouble(finding, "give each device its own node in config.yaml"))
+
+    def _take_birth(self, message: Inbound) -> None:
+        """Count a start or an end of Home Assistant. After a start it needs every retained value again."""
+        state = self._state
+        if message.retained:  # nobody can say when it was meant
+            return
+        with state.changed:
+            if message.payload == ONLINE:
+                state.births += 1
+                state.send_queue.resend_retained()
+            elif message.payload == OFFLINE:
+                state.departures += 1
+
+    def _note_announced(self, message: Outbound) -> None:
+        with self._state.changed:
+            self._state.announced(message)
 
     def _hand_on(self, message: Inbound) -> None:
         first_level, _, rest = message.topic.removeprefix(self._topics.base).partition("/")

@@ -1,0 +1,80 @@
+"""What the session offers for announcements to Home Assistant: its births, live messages, and what the broker took."""
+
+from pathlib import Path
+
+import pytest
+
+from daemon.config.mqtt import MqttConfig
+from daemon.mqtt.session import Session
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.mqtt.test_session import session
+
+TOPIC = "homeassistant/device/perceptd_node/config"
+STATUS = "homeassistant/status"
+
+
+def test_starts_and_ends_of_home_assistant_are_counted_when_they_are_heard_live() -> None:
+    with Mosquitto() as broker:
+        broker.publish(STATUS, b"online", retain=True)
+        with session(broker) as ours:
+            wait_until(lambda: ours.connected, "connected")
+            broker.publish(STATUS, b"offline")
+            wait_until(lambda: ours.departures == 1, "the end is heard, and the retained start before it")
+            assert (ours.births, ours.connects) == (0, 1)
+            for expected in (1, 2):
+                broker.publish(STATUS, b"online")
+                wait_until(lambda expected=expected: ours.births == expected, "a start is heard")
+            broker.publish(STATUS, b"nonsense")
+            broker.publish(STATUS, b"offline")
+            wait_until(lambda: ours.departures == 2, "the end is heard")
+            assert ours.births == 2
+
+
+def test_an_announcement_is_repeated_at_a_start_of_home_assistant_but_an_empty_one_is_not() -> None:
+    with Mosquitto() as broker, Subscriber(broker, "homeassistant/device/#") as heard, session(broker) as ours:
+        ours.announce(TOPIC, b"{}")
+        wait_until(lambda: not ours.announcing, "the broker has it")
+        broker.publish(STATUS, b"online")
+        assert heard.wait_for(TOPIC, 2) == [b"{}", b"{}"]
+        ours.announce(TOPIC, b"")
+        wait_until(lambda: not ours.announcing, "the broker has taken the empty one")
+        broker.publish(STATUS, b"online")
+        wait_until(lambda: ours.births == 2, "the second start is heard")
+        ours.announce("homeassistant/device/last/config", b"{}")
+        heard.wait_for("homeassistant/device/last/config")
+        assert heard.payloads(TOPIC) == [b"{}", b"{}", b""]
+
+
+def test_an_announcement_may_be_live_and_leaves_the_retained_one_alone() -> None:
+    with Mosquitto() as broker, session(broker) as ours:
+        ours.announce(TOPIC, b'{"all": 1}')
+        ours.announce("homeassistant/device/other/config", b"{}")
+        wait_until(lambda: not ours.announcing, "the broker has both")
+        ours.announce(TOPIC, b'{"live": 1}', retain=False)
+        assert ours.announcing == {TOPIC}
+        wait_until(lambda: not ours.announcing, "the broker has the live one")
+        with Subscriber(broker, "homeassistant/#") as late:
+            assert late.wait_for(TOPIC) == [b'{"all": 1}']
+
+
+def test_an_announcement_that_the_broker_refuses_stays_open(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic readwrite perceptd/#\n")
+    with Mosquitto(more=[f"acl_file {acl}"]) as broker, session(broker) as ours:
+        ours.announce(TOPIC, b"{}")
+        wait_until(lambda: ours.status()["dropped"].get("config_refused"), "the refusal is counted")
+        assert ours.announcing == {TOPIC}
+
+
+def test_a_session_that_needs_no_births_does_not_listen_for_them(tmp_path: Path) -> None:
+    with Mosquitto() as broker:
+        ours = Session(MqttConfig(port=broker.port), "node", tmp_path, hears_births=False)
+        ours.start({})
+        try:
+            wait_until(lambda: ours.connected, "connected")
+            broker.publish(STATUS, b"online")
+            broker.publish("perceptd/node/door/text", b"heard after it")
+            wait_until(lambda: ours.status()["dropped"] == {"text_for_no_stream": 1}, "a later message is heard")
+            assert ours.births == 0
+        finally:
+            ours.stop(3.0)
