@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from daemon.bundle.manifest import Number
+from daemon.bundle.manifest import LanguageCode, Number
 from daemon.core.document import StrictModel
 from daemon.core.errors import DocumentError
 from daemon.core.text import redact
@@ -69,10 +69,15 @@ class CommandsConfig(StrictModel):
 
 
 class HomeAssistantConfig(StrictModel):
-    """Whether the node announces itself to Home Assistant, and under which topic prefix."""
+    """Whether and how the node announces itself to Home Assistant.
+
+    `devices` is None for a node that keeps the devices it has announced before. `language` selects the names of labels.
+    """
 
     discovery: bool = True
     prefix: TopicLevel = "homeassistant"
+    devices: Literal["node", "stream"] | None = None
+    language: LanguageCode | None = None
 
 
 class TlsConfig(StrictModel):

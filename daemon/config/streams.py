@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from daemon.bundle.manifest import Number, Threshold
+from daemon.bundle.manifest import Number, ShownName, Threshold
 from daemon.config.mqtt import TopicLevel
 from daemon.core.document import StrictModel
 
@@ -211,8 +211,10 @@ class EventsConfig(StrictModel):
 
 
 class StreamConfig(StrictModel):
-    """One observed place."""
+    """One observed place. `name` and `area` are shown to people, and stand in no topic."""
 
+    name: ShownName | None = None
+    area: ShownName | None = None
     camera: Annotated[CameraConfig | None, BeforeValidator(_device_alone)] = None
     microphone: Annotated[MicrophoneConfig | None, BeforeValidator(_device_alone)] = None
     replay: ReplayConfig | None = None
