@@ -26,9 +26,7 @@ def send(options: argparse.Namespace) -> int:
     arguments = {key: value for key in ("stream", "level") if (value := getattr(options, key)) is not None}
     answer = send_request(mqtt, node, options.name, json.dumps(arguments).encode(), ANSWER_S)
     if answer is None:
-        print(
-            f"{options.name}: no answer from node {node} at {mqtt.host}:{mqtt.port} in {ANSWER_S:g} s", file=sys.stderr
-        )
+        print(f"{options.name}: no answer from node {node} at {mqtt.addresses} in {ANSWER_S:g} s", file=sys.stderr)
         return 1
     print(answer.to_json().decode() if options.json else answer_text(answer))
     return 0 if answer.ok else 1
@@ -53,7 +51,7 @@ def watch(options: argparse.Namespace) -> int:
         stop.set()
 
     signal.signal(signal.SIGTERM, request_stop)
-    nothing = f"no message yet from {f'node {node}' if node else 'any node'} at {mqtt.host}:{mqtt.port}"
+    nothing = f"no message yet from {f'node {node}' if node else 'any node'} at {mqtt.addresses}"
     silence = threading.Timer(SILENCE_S, print, [nothing], {"file": sys.stderr})
     silence.daemon = True
     silence.start()

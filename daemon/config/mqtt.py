@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Discriminator, Field, SecretStr, Tag, model_validator
 
 from daemon.bundle.manifest import LanguageCode, Number
 from daemon.core.document import StrictModel
@@ -38,13 +38,20 @@ def _topic_level(name: str) -> str:
 def _host(host: str) -> str:
     if not host or any(c in "/@" or c.isspace() for c in host):
         raise ValueError("expected only the name or address of a host, without scheme or user")
+    if host.startswith("["):
+        raise ValueError("expected an address of IPv6 without brackets")
     if host.count(":") == 1:
         raise ValueError("expected only the name or address of a host; mqtt.port takes the port")
     return host
 
 
+def _number_of_hosts(value: object) -> Literal["one", "several"]:
+    return "several" if isinstance(value, list) else "one"
+
+
 TopicLevel = Annotated[str, AfterValidator(_topic_level)]
 Host = Annotated[str, Field(max_length=253), AfterValidator(_host)]
+Hosts = Annotated[list[Host], Field(min_length=1, max_length=16)]
 
 
 class RecognitionsConfig(StrictModel):
@@ -97,7 +104,10 @@ class TlsConfig(StrictModel):
 class MqttConfig(StrictModel):
     """The broker, the login, and the limits of what is published."""
 
-    host: Host = "127.0.0.1"
+    # the discriminator makes a mistake appear once, not once for each member of the union
+    host: Annotated[Annotated[Host, Tag("one")] | Annotated[Hosts, Tag("several")], Discriminator(_number_of_hosts)] = (
+        "127.0.0.1"
+    )
     port: Annotated[int, Field(ge=1, le=65_535)] = 1883
     transport: Literal["tcp", "websockets"] = "tcp"
     websocket_path: Annotated[str, Field(pattern="^/", max_length=256)] = "/mqtt"
@@ -106,6 +116,7 @@ class MqttConfig(StrictModel):
     password: SecretStr | None = None
     password_file: str | None = None
     keepalive_s: Annotated[int, Field(ge=5, le=3600)] = 30
+    reconnect_spread_s: Annotated[Number, Field(ge=0, le=3600)] = 0.0
     recognitions: RecognitionsConfig = RecognitionsConfig()
     outbox: OutboxConfig = OutboxConfig()
     commands: CommandsConfig = CommandsConfig()
@@ -117,6 +128,16 @@ class MqttConfig(StrictModel):
             raise ValueError("give password or password_file, not both")
         return self
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The brokers, in the order in which they are tried."""
+        return (self.host,) if isinstance(self.host, str) else tuple(self.host)
+
+    @property
+    def addresses(self) -> str:
+        """Hosts and port of all brokers, for messages."""
+        return " or ".join(host_and_port(host, self.port) for host in self.hosts)
+
     def with_absolute_paths(self, base: Path) -> "MqttConfig":
         """Return the settings with all files relative to `base`."""
         update: dict[str, object] = {}
@@ -126,6 +147,11 @@ class MqttConfig(StrictModel):
             files = {key: path and str(base / path) for key, path in dict(self.tls).items()}
             update["tls"] = self.tls.model_copy(update=files)
         return self.model_copy(update=update)
+
+
+def host_and_port(host: str, port: int) -> str:
+    """Return host and port as text, with an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def override_broker(broker: str | None, mqtt: MqttConfig) -> MqttConfig:

@@ -122,7 +122,7 @@ def broker_finding(mqtt: MqttConfig) -> Finding:
         remedy = "; ".join(remedies) or "check that the broker runs there, and mqtt in config.yaml"
         return Finding("broker", "failure", "; ".join(trouble.finding for trouble in troubles), remedy)
     tls = "without TLS" if mqtt.tls is None else "TLS verified"
-    return Finding("broker", "good", f"{mqtt.host}:{mqtt.port} answers, {tls}, accepts the connection")
+    return Finding("broker", "good", f"{mqtt.addresses} answers, {tls}, accepts the connection")
 
 
 def device_findings(config: Config, bundle: Bundle) -> Iterator[Finding]:

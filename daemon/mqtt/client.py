@@ -11,6 +11,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from daemon.mqtt.credentials import Endpoint
+from daemon.mqtt.limits import BrokerLimits
 from daemon.mqtt.send_queue import Outbound
 
 ProtocolVersion = Literal["5", "3.1.1"]
@@ -81,14 +82,15 @@ class MqttCallbacks:
 class BrokerClient:
     """One connection, from CONNECT to its end. Used by one thread, which polls the socket.
 
-    Four attributes tell what the broker has answered so far: whether it accepted or refused the login, and why;
-    why it ended the connection, if it did; and why it refused subscriptions.
+    Five attributes tell what the broker has answered so far: whether it accepted or refused the login, and why;
+    its limits; why it ended the connection, if it did; and why it refused subscriptions.
     Messages that were not acknowledged when the connection ends must be sent again, by another client.
     """
 
     def __init__(self, endpoint: Endpoint, protocol: ProtocolVersion, callbacks: MqttCallbacks) -> None:
         self.is_accepted = False
         self.refusal: BrokerReason | None = None
+        self.limits = BrokerLimits()
         self.loss: BrokerReason | None = None
         self.refused_subscriptions: list[BrokerReason] = []
         self._callbacks = callbacks
@@ -118,7 +120,7 @@ class BrokerClient:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
-        address = config.host, config.port, config.keepalive_s
+        address = config.hosts[0], config.port, config.keepalive_s
         if self._is_5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.MaximumPacketSize = MAX_PACKET_BYTES
@@ -203,10 +205,13 @@ class BrokerClient:
         if isinstance(sock := self._client.socket(), socket.socket):
             sock.setsockopt(socket.IPPROTO_TCP, option, 1)
 
-    def _on_connect(self, _c: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, _p: Any) -> None:
+    def _on_connect(
+        self, _c: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
         if reason.is_failure:
             self.refusal = _broker_reason(reason)
         else:
+            self.limits = _broker_limits(properties)
             self.is_accepted = True
 
     def _on_disconnect(self, _c: Client, _u: Any, _f: DisconnectFlags, reason: ReasonCode, _p: Any) -> None:
@@ -245,6 +250,16 @@ class _PublishProperties(Properties):
     def pack(self) -> bytes:
         """Return the bytes of the properties in the packet."""
         return self._packed
+
+
+def _broker_limits(properties: Properties | None) -> BrokerLimits:
+    """Return the limits in CONNACK; what the broker does not announce is not limited (MQTT 5, section 3.2.2.3)."""
+    return BrokerLimits(
+        max_packet_bytes=getattr(properties, "MaximumPacketSize", None),
+        retain_available=bool(getattr(properties, "RetainAvailable", 1)),
+        max_qos=min(getattr(properties, "MaximumQoS", 1), 1),
+        receive_maximum=max(getattr(properties, "ReceiveMaximum", 65_535), 1),
+    )
 
 
 def _broker_reason(reason: ReasonCode) -> BrokerReason:

@@ -13,6 +13,7 @@ from daemon.config.mqtt import MqttConfig
 from daemon.core.timing import Backoff
 from daemon.mqtt.client import TAKEN_OVER, UNSUPPORTED_PROTOCOL, BrokerClient, MqttCallbacks, ProtocolVersion
 from daemon.mqtt.credentials import Endpoint, endpoint_of
+from daemon.mqtt.limits import BrokerLimits
 from daemon.mqtt.send_queue import Outbound
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
 from daemon.runtime.thread_loop import LoopThread
@@ -118,6 +119,11 @@ class Connection:
     def is_ready(self) -> bool:
         """Whether the connection is up and all earlier messages are written to the socket."""
         return self._is_up and not self._client.wants_to_write
+
+    @property
+    def limits(self) -> BrokerLimits:
+        """The limits of the connection. Valid while it is up."""
+        return self._client.limits
 
     def subscribe(self, topic_filter: str) -> None:
         """Subscribe to a filter with QoS 1."""

@@ -28,8 +28,8 @@ class Endpoint:
 
     @property
     def address(self) -> str:
-        """Host and port, for messages."""
-        return f"{self.config.host}:{self.config.port}"
+        """Hosts and port, for messages."""
+        return self.config.addresses
 
 
 def endpoint_of(config: MqttConfig, client_id: str, will: Outbound | None = None) -> Endpoint:

@@ -47,7 +47,7 @@ def identify_peer(config: MqttConfig) -> Trouble | None:
 
     Connects a few times, for a few seconds. Sends no password, and verifies no certificate.
     """
-    address = f"{config.host}:{config.port}"
+    address = config.addresses
     plain, secure = _ask(config, CONNECT), _ask(config, CONNECT, tls=True)
     expected, other = (plain, secure) if config.tls is None else (secure, plain)
     if expected.is_mqtt and config.transport == "websockets":
@@ -76,9 +76,9 @@ def _ask(config: MqttConfig, request: bytes, *, tls: bool = False) -> Answer:
     speaks_tls = False
     try:
         with ExitStack() as stack:
-            connection = stack.enter_context(socket.create_connection((config.host, config.port), ANSWER_S))
+            connection = stack.enter_context(socket.create_connection((config.hosts[0], config.port), ANSWER_S))
             if tls:
-                connection = stack.enter_context(_unverified().wrap_socket(connection, server_hostname=config.host))
+                connection = stack.enter_context(_unverified().wrap_socket(connection, server_hostname=config.hosts[0]))
                 speaks_tls = True
             return _first_answer(connection, request, speaks_tls)
     except ssl.SSLError as error:

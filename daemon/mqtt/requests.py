@@ -69,7 +69,7 @@ class ModelsFollower:
     """
 
     def __init__(self, config: MqttConfig, node: str) -> None:
-        self.where = f"node {node} at {config.host}:{config.port}"
+        self.where = f"node {node} at {config.addresses}"
         self.is_offline = False
         self.raw = b""
         self._watcher = Watcher(config, [f"perceptd/{node}/{kind}" for kind in NODE_KINDS])
@@ -158,7 +158,7 @@ class _LoginProbe(BackgroundClient):
     def __init__(self, config: MqttConfig) -> None:
         super().__init__(config, f"perceptd-doctor-{uuid.uuid4().hex[:8]}", "mqtt-doctor")
         self._is_connected = threading.Event()
-        self._address = f"{config.host}:{config.port}"
+        self._address = config.addresses
         self.start()
 
     def on_connected(self) -> None:

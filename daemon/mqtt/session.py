@@ -12,6 +12,7 @@ from daemon.core.ports import TextSink
 from daemon.core.records import Counters
 from daemon.mqtt.commands import AnswerPayload, CommandSink, Request, answer_message
 from daemon.mqtt.credentials import endpoint_of
+from daemon.mqtt.limits import BrokerLimits
 from daemon.mqtt.outbox.outbox import Outbox
 from daemon.mqtt.outbox.store import OutboxStatus
 from daemon.mqtt.payloads import EventPayload
@@ -30,12 +31,16 @@ OUTBOX_CLOSE_S = 0.4
 
 
 class SessionStatus(TypedDict):
-    """`since_ns` is the monotonic instant at which the present state of the connection began."""
+    """`since_ns` is the monotonic instant at which the present state of the connection began.
+
+    `refused` are the topic filters to which the broker does not let the node subscribe now.
+    """
 
     connected: bool
     since_ns: int
     reconnects: int
     reason: str | None
+    refused: list[str]
     published: int
     dropped: dict[str, int]
     outbox: OutboxStatus
@@ -89,6 +94,11 @@ class Session:
         """Whether the broker has accepted the login and the connection is up."""
         return self._state.connected
 
+    @property
+    def limits(self) -> BrokerLimits | None:
+        """What the broker takes; None while there is no connection. Callable from any thread."""
+        return self._state.limits
+
     def status(self) -> SessionStatus:
         """Return a snapshot for health."""
         state, thread = self._state, self._thread
@@ -99,6 +109,7 @@ class Session:
                 "since_ns": state.since_ns,
                 "reconnects": max(0, state.connects - 1),
                 "reason": "; ".join(map(str, troubles)) or None,
+                "refused": [],
                 "published": 0 if thread is None else thread.published,
                 "dropped": dict(self.counters.dropped),
                 "outbox": self._outbox.status(),

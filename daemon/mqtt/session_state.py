@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.mqtt.connection import Waker
+from daemon.mqtt.limits import BrokerLimits
 from daemon.mqtt.outbox.store import Entry
 from daemon.mqtt.send_queue import Outbound, SendQueue
 
@@ -49,6 +50,7 @@ class SharedState:
         self.send_queue = SendQueue()
         self.send_queue.retain(topics.availability(ONLINE))
         self.connected, self.since_ns = False, monotonic_ns()
+        self.limits: BrokerLimits | None = None
         self.connects = 0
         self.births = self.departures = 0
         # announcements that the broker has not taken, by topic

@@ -70,6 +70,7 @@ class SessionThread(MqttCallbacks):
         state = self._state
         with state.changed:
             state.connected, state.since_ns = True, monotonic_ns()
+            state.limits = self._connection.limits
             state.connects += 1
             state.send_queue.resend_retained()
             state.changed.notify_all()
@@ -79,6 +80,7 @@ class SessionThread(MqttCallbacks):
         state = self._state
         with state.changed:
             state.connected, state.since_ns = False, monotonic_ns()
+            state.limits = None
             state.send_queue.requeue(list(self._awaiting_ack.values()))
             for message in state.send_queue.drop_qos0():
                 state.counters.drop(f"{message.kind}_not_connected")
