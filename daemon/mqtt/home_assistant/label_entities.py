@@ -1,0 +1,81 @@
+"""The binary sensors of a stream: one for each label. Pure."""
+
+import hashlib
+from collections.abc import Set
+from typing import Any
+
+from daemon.mqtt.home_assistant.devices import Components, Label, StreamDevice, object_id
+from daemon.mqtt.home_assistant.entity import DISABLED, available_with_stream, entity_name, quoted
+
+# Every label gets a binary sensor in bundles of at most this many labels.
+MAX_LABEL_SENSORS = 50
+
+# The classes of binary sensors that Home Assistant knows since 2025.4 or before. It refuses an entity of another class.
+CLASSES = frozenset(
+    (
+        "battery",
+        "battery_charging",
+        "carbon_monoxide",
+        "cold",
+        "connectivity",
+        "door",
+        "garage_door",
+        "gas",
+        "heat",
+        "light",
+        "lock",
+        "moisture",
+        "motion",
+        "moving",
+        "occupancy",
+        "opening",
+        "plug",
+        "power",
+        "presence",
+        "problem",
+        "running",
+        "safety",
+        "smoke",
+        "sound",
+        "tamper",
+        "update",
+        "vibration",
+        "window",
+    )
+)
+CLASS_OF_KIND = {"sound": "sound", "sight": "occupancy", "both": "occupancy", None: None}
+
+
+def label_components(node: str, stream: StreamDevice, taken: Set[str], *, per_stream: bool) -> Components:
+    """Return the binary sensors of a stream's labels by key. `taken` are the keys of the node's other entities."""
+    components: Components = {}
+    if len(stream.labels) <= MAX_LABEL_SENSORS:
+        for label in stream.labels:
+            key = _key(stream.name, label.name, taken | set(components))
+            components[key] = _component(node, stream, label, per_stream)
+    return components
+
+
+def _key(stream: str, label: str, taken: Set[str]) -> str:
+    key = f"{object_id(stream)}_label_{object_id(label)}"
+    if key not in taken:
+        return key
+    # such as the label `label` of a stream `door`, beside the label sensor of a stream `door_label`
+    return f"{key}_{hashlib.sha256(f'{stream}/{label}'.encode()).hexdigest()[:6]}"
+
+
+def _component(node: str, stream: StreamDevice, label: Label, per_stream: bool) -> dict[str, Any]:
+    component = available_with_stream(node, stream.name) | {
+        "platform": "binary_sensor",
+        "name": entity_name(stream, label.shown_name or label.name, per_stream),
+        "state_topic": f"perceptd/{node}/{stream.name}/state",
+        "value_template": f"{{{{ 'ON' if {quoted(label.name)} in value_json.open else 'OFF' }}}}",
+    }
+    if not label.shown:
+        component |= DISABLED
+    device_class = label.device_class or CLASS_OF_KIND[label.kind]
+    if device_class in CLASSES:
+        component["device_class"] = device_class
+    if label.icon is not None:
+        component["icon"] = label.icon
+    return component
