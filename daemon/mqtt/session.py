@@ -162,14 +162,14 @@ class Session:
         """
         message = Outbound(topic, payload, qos=1, retain=retain)
         with self._state.changed:
-            self._state.announcing[topic] = message
+            self._state.announcing[topic, retain] = message
             self._queue(message, "announcement")
 
     @property
     def announcing(self) -> frozenset[str]:
         """The topics whose latest announcement the broker has not taken."""
         with self._state.changed:
-            return frozenset(self._state.announcing)
+            return frozenset(topic for topic, _ in self._state.announcing)
 
     @property
     def connects(self) -> int:
@@ -182,9 +182,9 @@ class Session:
         return self._state.births
 
     @property
-    def departures(self) -> int:
-        """How many ends of Home Assistant were heard live."""
-        return self._state.departures
+    def is_home_assistant_up(self) -> bool:
+        """Whether the latest start of Home Assistant was heard live, and no end since."""
+        return self._state.is_home_assistant_up
 
     def stop(self, deadline_s: float) -> None:
         """Send what is queued, then a retained "offline", disconnect and join, all within `deadline_s`.

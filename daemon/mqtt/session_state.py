@@ -52,9 +52,9 @@ class SharedState:
         self.connected, self.since_ns = False, monotonic_ns()
         self.limits: BrokerLimits | None = None
         self.connects = 0
-        self.births = self.departures = 0
-        # announcements that the broker has not taken, by topic
-        self.announcing: dict[str, Outbound] = {}
+        self.births, self.is_home_assistant_up = 0, False
+        # announcements that the broker has not taken, by topic and whether they are retained
+        self.announcing: dict[tuple[str, bool], Outbound] = {}
         self.is_woken = False
         self._base = topics.base
         self._outbox_until_ns: int | None = None
@@ -80,10 +80,11 @@ class SharedState:
 
     def announced(self, message: Outbound) -> None:
         """Note that the broker has taken a message, if it is an announcement. An empty value is not sent again."""
-        latest = self.announcing.get(message.topic)
-        if latest is not None and latest.payload == message.payload:
-            del self.announcing[message.topic]
-            self.send_queue.forget_empty(message.topic)
+        for key in ((message.topic, True), (message.topic, False)):
+            latest = self.announcing.get(key)
+            if latest is not None and latest.payload == message.payload:
+                del self.announcing[key]
+                self.send_queue.forget_empty(message.topic)
 
     def wake(self) -> None:
         """Make the MQTT thread send what is queued; it need not be woken twice."""

@@ -188,10 +188,10 @@ class SessionThread(MqttCallbacks):
             return
         with state.changed:
             if message.payload == ONLINE:
-                state.births += 1
+                state.births, state.is_home_assistant_up = state.births + 1, True
                 state.send_queue.resend_retained()
             elif message.payload == OFFLINE:
-                state.departures += 1
+                state.is_home_assistant_up = False
 
     def _note_announced(self, message: Outbound) -> None:
         with self._state.changed:

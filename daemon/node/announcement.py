@@ -1,61 +1,164 @@
-"""Announces the node to Home Assistant, and withdraws entities that are gone."""
+"""Announces the node to Home Assistant, and withdraws entities that are gone, on a thread of its own."""
 
 import logging
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import RootModel, ValidationError
+from pydantic import ValidationError
 
 from daemon import __version__
-from daemon.bundle.manifest import Manifest
+from daemon.bundle.manifest import LabelInfo, Manifest
 from daemon.config.node import Config
+from daemon.core.errors import shortage_behind
 from daemon.core.files import read_own, replace_file
-from daemon.mqtt.home_assistant.discovery import StreamEntities, discovery_payload, discovery_topic, platforms
+from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.mqtt.home_assistant.announcements import announcements
+from daemon.mqtt.home_assistant.announcer import Heard, State, look
+from daemon.mqtt.home_assistant.devices import Label, NodeDevice, StreamDevice
+from daemon.mqtt.home_assistant.ledger import MAX_BYTES, Ledger, parse
+from daemon.mqtt.home_assistant.withdrawal import Wanted
 from daemon.mqtt.session import Session
 from daemon.node.stream import Stream
+from daemon.runtime.heartbeat import DISK_S, Heartbeat
+from daemon.runtime.thread_loop import LoopThread
 
 log = logging.getLogger(__name__)
 
-MAX_BYTES = 1_000_000
-_Platforms = RootModel[dict[str, str]]
+LOOK_EVERY_S = 0.25
+
+# after the disk has refused the file
+RETRY_NS = 30 * NS_PER_S
+
+
+class LedgerFile:
+    """Keeps on disk what was announced, so that it can be removed after a restart. `stored` is what the file holds."""
+
+    def __init__(self, path: Path, config: Config) -> None:
+        """Read the file. Raises OSError where the system lacks descriptors for a moment."""
+        self._path = path
+        self._retry_ns: int | None = None
+        settings = config.mqtt.home_assistant
+        self.stored: Ledger | None = None
+        self.ledger = Ledger(node=config.node)
+        try:
+            self.ledger = self.stored = parse(read_own(path, MAX_BYTES), config.node, settings.prefix)
+        except FileNotFoundError:
+            self.stored = self.ledger
+        except (OSError, ValidationError) as error:
+            if shortage_behind(error) is not None:
+                raise
+            log.warning("%s cannot be read; entities that are gone stay in Home Assistant", path)
+        if settings.devices is not None:
+            self.ledger = self.ledger.model_copy(update={"per_stream": settings.devices == "stream"})
+
+    def save(self, ledger: Ledger, now_ns: int) -> None:
+        """Replace the file if it holds something else. Waits for the disk. A full disk is tried again later."""
+        if ledger == self.stored or (self._retry_ns is not None and now_ns < self._retry_ns):
+            return
+        try:
+            replace_file(self._path, ledger.to_json())
+        except OSError as error:
+            if self._retry_ns is None:
+                reason = error.strerror or error
+                log.warning("%s: %s; entities that are removed later may stay in Home Assistant", self._path, reason)
+            self._retry_ns = now_ns + RETRY_NS
+        else:
+            self.stored, self._retry_ns = ledger, None
 
 
 class Announcement:
-    """Publishes the retained discovery message. A file remembers its entities, so that they can be removed later."""
+    """One thread, named `announcement`. It alone waits for the disk of the file.
 
-    def __init__(self, config: Config, streams: Mapping[str, Stream], session: Session, path: Path) -> None:
-        """`path` is the file that remembers what was announced."""
+    An entity is on disk before it is announced, unless the disk refuses the file.
+    """
+
+    def __init__(self, config: Config, streams: Mapping[str, Stream], session: Session, file: LedgerFile) -> None:
         self._config = config
         self._streams = streams
         self._session = session
-        self._path = path
+        self._file = file
+        self._state = State(file.ledger)
+        self._wanted: Wanted | None = None
+        self._stop = threading.Event()
+        self.progress = Heartbeat("announcement")
+        self._thread = LoopThread(self.progress, self._run)
+
+    def start(self) -> None:
+        """Start the thread. Raises OSError where the system has room for no more threads."""
+        self.progress.mark()
+        self._thread.start()
+
+    def close(self, deadline_s: float) -> bool:
+        """Stop the thread; return whether it ended in time. The next start goes on with what is not done."""
+        self._stop.set()
+        return self._thread.join(deadline_s)
 
     def publish(self, manifest: Manifest) -> None:
-        """Announce the node with the labels of a bundle; where discovery is off, withdraw what was announced."""
-        settings = self._config.mqtt.home_assistant
-        topic, announced = discovery_topic(settings.prefix, self._config.node), self._announced()
-        if not settings.discovery:
-            if announced:
-                self._session.announce(topic, b"")
-            return
-        labels = [label for label in manifest.labels if label not in manifest.background]
-        entities = [StreamEntities(name, labels, stream.devices) for name, stream in self._streams.items()]
-        has_updates = self._config.models.source is not None
-        payload = discovery_payload(self._config.node, __version__, entities, announced, has_updates=has_updates)
-        self._session.announce(topic, payload.to_json())
-        try:
-            replace_file(self._path, _Platforms(platforms(payload)).model_dump_json().encode())
-        except OSError as error:
-            log.warning(
-                "%s: %s; entities that are removed later stay in Home Assistant", self._path, error.strerror or error
-            )
+        """Announce the node with the labels of a bundle, soon. Where discovery is off, withdraw what was announced."""
+        self._wanted = self._announcements(manifest) if self._config.mqtt.home_assistant.discovery else {}
 
-    def _announced(self) -> dict[str, str]:
-        """Return the platform of each entity that was announced before."""
-        try:
-            return _Platforms.model_validate_json(read_own(self._path, MAX_BYTES)).root
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValidationError):
-            log.warning("%s cannot be read; entities that are gone stay in Home Assistant", self._path)
-            return {}
+    def look(self, now_ns: int) -> None:
+        """Send what is due. Waits for the disk."""
+        session, wanted, limits = self._session, self._wanted, self._session.limits
+        if wanted is None or limits is None:
+            return
+        heard = Heard(limits, session.connects, session.births, session.is_home_assistant_up, session.announcing)
+        dropped = self._state.dropped
+        self._state, messages = look(self._state, self._config.mqtt.home_assistant.prefix, wanted, heard, now_ns)
+        if self._state.dropped > dropped:
+            log.warning(
+                "%d entities that are gone are not remembered any longer; delete them in Home Assistant",
+                self._state.dropped - dropped,
+            )
+        self._file.save(self._state.ledger, now_ns)
+        for message in messages:
+            session.announce(message.topic, message.payload, retain=message.retain)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.progress.mark(DISK_S)
+            self.look(monotonic_ns())
+            self.progress.mark()
+            self._stop.wait(LOOK_EVERY_S)
+
+    def _announcements(self, manifest: Manifest) -> Wanted:
+        config, language = self._config, self._config.mqtt.home_assistant.language
+        node = NodeDevice(
+            name=config.node,
+            version=__version__,
+            prefix=config.mqtt.home_assistant.prefix,
+            has_updates=config.models.source is not None,
+        )
+        labels = labels_of(manifest, language)
+        streams = [
+            StreamDevice(
+                name=name,
+                shown_name=config.streams[name].name,
+                area=config.streams[name].area,
+                labels=labels,
+                devices=stream.devices,
+                takes_text=stream.takes_text,
+            )
+            for name, stream in self._streams.items()
+        ]
+        return announcements(node, streams, per_stream=self._file.ledger.per_stream)
+
+
+def labels_of(manifest: Manifest, language: str | None) -> list[Label]:
+    """Return the labels that make events, with what the bundle says about how they are shown."""
+    labels = []
+    for name in manifest.labels:
+        if name not in manifest.background:
+            info = manifest.label_info.get(name, LabelInfo())
+            shown_name = None if language is None else info.names.get(language)
+            labels.append(Label(name, shown_name, info.kind, info.device_class, info.icon, info.shown))
+    return labels
+
+
+def hears_births(config: Config, ledger: Ledger) -> bool:
+    """Return whether the node must hear of Home Assistant's starts: it announces itself, or must be withdrawn.
+
+    Without a confirmed announcement there is nothing to withdraw, and the account may have no right to listen.
+    """
+    return config.mqtt.home_assistant.discovery or (ledger.is_confirmed and not ledger.is_empty)

@@ -36,6 +36,7 @@ SOURCES_CLOSE_S = 1.5
 UPDATER_CLOSE_S, UPDATER_POLL_S = 0.4, 0.1
 COMMANDS_CLOSE_S = 0.3
 BUNDLE_WATCH_CLOSE_S = 0.1
+ANNOUNCEMENT_CLOSE_S = 0.1
 SESSION_CLOSE_S = 1.5
 
 # for closing, loading a bundle and opening sources: as long as the unit allows for a start
@@ -115,7 +116,6 @@ class Node:
         for publisher in self.publishers.values():
             publisher.begin()
         self._restore_switches()
-        self.announcement.publish(self.active.recogniser.bundle.manifest)
         self._publish_models()
         for remark in self.active.recogniser.cpu_remarks:
             log.warning("%s", remark)
@@ -127,6 +127,9 @@ class Node:
         self.active.start()
         self.bundle_watch.start()
         stack.callback(self._close_bundle_watch)
+        self.announcement.publish(self.active.recogniser.bundle.manifest)
+        self.announcement.start()
+        stack.callback(self._close_announcement)
         self.session.start({name: stream for name, stream in self.streams.items() if stream.takes_text}, self.commands)
         for stream in self.streams.values():
             if not stream.is_live:
@@ -181,7 +184,7 @@ class Node:
     def _heartbeats(self) -> list[Heartbeat]:
         updater = [] if self.updates is None else [self.updates.updater.progress]
         sources = [heartbeat for stream in self.streams.values() for heartbeat in stream.heartbeats]
-        own = [self.commands.progress, self.bundle_watch.progress]
+        own = [self.commands.progress, self.bundle_watch.progress, self.announcement.progress]
         return [*self.session.heartbeats, *own, *self.active.heartbeats, *updater, *sources]
 
     def _publish_health(self, reload: Reload, trouble: str | None = None) -> None:
@@ -203,6 +206,10 @@ class Node:
     def _close_bundle_watch(self) -> None:
         if not self.bundle_watch.close(BUNDLE_WATCH_CLOSE_S):
             log.warning("the disk of the bundle has not answered within %.1f s; the daemon stops", BUNDLE_WATCH_CLOSE_S)
+
+    def _close_announcement(self) -> None:
+        if not self.announcement.close(ANNOUNCEMENT_CLOSE_S):
+            log.warning("the disk has not taken announced.json within %.1f s; the daemon stops", ANNOUNCEMENT_CLOSE_S)
 
     def _close_sources(self) -> None:
         for stream in self.streams.values():

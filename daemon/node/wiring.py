@@ -18,7 +18,7 @@ from daemon.core.records import MODALITIES, Counters, Modality
 from daemon.core.timing import monotonic_ns
 from daemon.mqtt.session import Session
 from daemon.node.active_bundle import ActiveBundle, published_bundle
-from daemon.node.announcement import Announcement
+from daemon.node.announcement import Announcement, LedgerFile, hears_births
 from daemon.node.bundle_updates import UPDATE_STEPS, BundleLoader, ModelsTopic, UpdateHost
 from daemon.node.bundle_watch import BundleWatch
 from daemon.node.command_thread import CommandThread
@@ -51,7 +51,8 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     recogniser = _first_recogniser(settings, loader, startup)
     changed = threading.Event()
     latencies = Latencies()
-    session = Session(settings.mqtt, settings.node, state)
+    announced = LedgerFile(state / "announced.json", settings)
+    session = Session(settings.mqtt, settings.node, state, hears_births=hears_births(settings, announced.ledger))
     counters = {name: {modality: Counters() for modality in MODALITIES} for name in settings.streams}
     errors = ErrorCount(counters.values(), session.counters)
     publishers = {name: _publisher(name, settings, session, latencies) for name in settings.streams}
@@ -60,7 +61,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     streams = {name: new_stream(name, recogniser, bundle) for name in settings.streams}
     live = [stream for stream in streams.values() if stream.is_live]
     active = ActiveBundle(recogniser, bundle, live, on_change=changed.set)
-    announcement = Announcement(settings, streams, session, state / "announced.json")
+    announcement = Announcement(settings, streams, session, announced)
     host = UpdateHost(loader, active, errors, announcement, new_stream, streams, stop)
     updates = None if startup is None else _updates(config, startup, host, session)
     switches = SwitchFile(state / "switches.json")

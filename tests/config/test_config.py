@@ -60,7 +60,7 @@ def line_of(text: str) -> int:
         (
             "language: null",
             "language: German",
-            "mqtt.home_assistant.language = 'German': expected the code of a language such as de or pt-BR, found 'German'",
+            "mqtt.home_assistant.language = 'German': expected the code of a language such as de or pt-BR",
         ),
         ("devices: null", "devices: streams", "mqtt.home_assistant.devices = 'streams': expected 'node' or 'stream'"),
         ("    name: null", "    name: ''", "streams.demo.name = '': string should have at least 1 character"),

@@ -1,38 +1,173 @@
-"""Entities announced to Home Assistant follow the config, and removed ones are withdrawn."""
+"""Entities announced to Home Assistant follow config and bundle, and the file remembers what may have to be removed."""
 
 import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from daemon.bundle.manifest import LabelInfo
 from daemon.config.node import Config
-from daemon.node.announcement import Announcement
+from daemon.core.timing import NS_PER_S
+from daemon.mqtt.limits import BrokerLimits
+from daemon.node.announcement import Announcement, LedgerFile, hears_births, labels_of
 
 MODELS = {"models", "models_check", "models_pin"}
+SOURCE = {"source": "https://models.example", "root": "root.json"}
+OLD = {"connectivity": "binary_sensor", "door_label": "sensor", "door_label_7": "binary_sensor", "models": "update"}
 
 
 class FakeSession:
-    """Stands in for a session: stores the components of the last announcement."""
+    """Stands in for a session whose broker takes everything at once: stores what topics hold, and live messages."""
 
     def __init__(self) -> None:
-        self.components: dict[str, dict[str, Any]] = {}
+        self.limits: BrokerLimits | None = BrokerLimits()
+        self.connects, self.births, self.is_home_assistant_up = 1, 0, False
+        self.announcing: frozenset[str] = frozenset()
+        self.is_refusing = False
+        self.retained: dict[str, bytes] = {}
+        self.live: list[tuple[str, Any]] = []
 
-    def announce(self, _topic: str, payload: bytes) -> None:
-        self.components = json.loads(payload)["components"]
+    def announce(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
+        if self.is_refusing:
+            self.announcing |= {topic}
+        elif retain:
+            self.retained[topic] = payload
+        else:
+            self.live.append((topic, json.loads(payload)))
+
+    def components(self) -> dict[str, dict[str, Any]]:
+        """Return all announced entities by their keys."""
+        payloads = [json.loads(payload) for payload in self.retained.values() if payload]
+        return {key: component for payload in payloads for key, component in payload["components"].items()}
+
+
+class Node:
+    """A node with the stream `door` that announces itself, on a clock of its own."""
+
+    def __init__(self, path: Path, home_assistant: dict[str, Any] | None = None, **more: Any) -> None:
+        door = SimpleNamespace(devices=frozenset({"camera"}), takes_text=True)
+        settings = {"node": "n", "bundle": "b", "streams": {"door": {"camera": 0}}, **more}
+        self.config = Config.model_validate(settings | {"mqtt": {"home_assistant": home_assistant or {}}})
+        self.session, self.file = FakeSession(), LedgerFile(path, self.config)
+        streams: Any = dict.fromkeys(self.config.streams, door)
+        self.announcement = Announcement(self.config, streams, self.session, self.file)  # type: ignore[arg-type]
+        self.now_s = 0.0
+
+    def run(self, seconds: float = 60, labels: list[str] | None = None) -> "Node":
+        """Announce a bundle with these labels, and let time pass."""
+        manifest: Any = SimpleNamespace(labels=labels or ["7"], background=[], label_info={})
+        self.announcement.publish(manifest)
+        for _ in range(round(seconds * 4)):
+            self.now_s += 0.25
+            self.announcement.look(round(self.now_s * NS_PER_S))
+        return self
 
 
 def announced(models: dict[str, str], path: Path) -> dict[str, dict[str, Any]]:
-    settings = {"node": "n", "bundle": "b", "streams": {"s": {"camera": 0}}, "models": models}
-    manifest, session = SimpleNamespace(labels=["7"], background=[]), FakeSession()
-    Announcement(Config.model_validate(settings), {}, session, path).publish(manifest)  # type: ignore[arg-type]
-    return session.components
+    """Return the entities of a node with these settings of models."""
+    return Node(path, models=models).run().session.components()
+
+
+def removed(session: FakeSession) -> set[str]:
+    """Return the keys of the entities that came with their platform alone."""
+    components = [found for _, payload in session.live for found in payload.get("components", {}).items()]
+    return {key for key, component in components if set(component) == {"platform"}}
 
 
 def test_update_entities_exist_while_models_source_is_set(tmp_path: Path) -> None:
     path = tmp_path / "announced.json"
     assert not MODELS & set(announced({}, path))
-    with_source = announced({"source": "https://models.example", "root": "root.json"}, path)
+    with_source = announced(SOURCE, path)
     assert with_source["models"]["platform"] == "update"
     assert set(with_source) >= MODELS
-    without = announced({}, path)
-    assert {key: set(without[key]) for key in MODELS} == {key: {"platform"} for key in MODELS}
+    without = Node(path).run()
+    assert not MODELS & set(without.session.components())
+    assert removed(without.session) >= MODELS
+
+
+def test_a_new_node_has_a_device_for_each_stream_and_the_nodes_comes_first(tmp_path: Path) -> None:
+    node = Node(tmp_path / "announced.json", streams={"door": {"camera": 0, "name": "Front door", "area": "Garden"}})
+    first, *others = [json.loads(payload) for payload in node.run().session.retained.values()]
+    assert first["device"]["identifiers"] == ["perceptd_n"]
+    assert [(other["device"]["name"], other["device"]["suggested_area"]) for other in others] == [
+        ("Front door", "Garden")
+    ]
+
+
+@pytest.mark.parametrize(("devices", "count"), [(None, 1), ("node", 1), ("stream", 2)])
+def test_a_node_that_has_announced_one_device_keeps_it_until_it_is_told(
+    tmp_path: Path, devices: str | None, count: int
+) -> None:
+    path = tmp_path / "announced.json"
+    path.write_text(json.dumps(OLD))  # of perceptd 0.3.0
+    node = Node(path, {"devices": devices}).run()
+    assert len(node.session.retained) == count
+    assert ("door_label" in removed(node.session)) == (devices == "stream")
+    # what it has now is kept when the key is taken out again
+    assert len(Node(path).run().session.retained) == count
+    # and it goes back
+    assert len([held for held in Node(path, {"devices": "node"}).run().session.retained.values() if held]) == 1
+
+
+def test_without_discovery_everything_is_withdrawn_and_births_are_heard_until_it_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "announced.json"
+    Node(path).run()
+    off = Node(path, {"discovery": False})
+    assert hears_births(off.config, off.file.ledger)
+    off.run()
+    assert set(off.session.retained.values()) == {b""}
+    off.session.births, off.session.is_home_assistant_up = 1, True
+    off.run(300)
+    again = Node(path, {"discovery": False})
+    assert again.file.ledger.is_empty and not hears_births(again.config, again.file.ledger)
+    assert again.run().session.retained == {} and again.session.live == []
+
+
+def test_a_node_whose_announcements_are_refused_does_not_listen_for_home_assistant(tmp_path: Path) -> None:
+    path = tmp_path / "announced.json"
+    refused = Node(path)
+    refused.session.is_refusing = True
+    refused.run(200)
+    off = Node(path, {"discovery": False})
+    assert off.file.ledger.retained and not hears_births(off.config, off.file.ledger)
+
+
+def test_nothing_is_announced_before_the_limits_of_the_broker_are_known(tmp_path: Path) -> None:
+    node = Node(tmp_path / "announced.json")
+    node.session.limits = None
+    assert node.run().session.retained == {} and not (tmp_path / "announced.json").exists()
+    node.session.limits = BrokerLimits(max_packet_bytes=1500)
+    topics = set(node.run().session.retained)
+    assert not any("/device/" in topic for topic in topics)
+    assert "homeassistant/binary_sensor/perceptd_n/connectivity/config" in topics
+
+
+def test_a_full_disk_delays_no_announcement_and_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, obstacle = tmp_path / "announced.json", tmp_path / "announced.new"
+    obstacle.mkdir()
+    node = Node(path)
+    assert node.run(600).session.components()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: Is a directory; entities that are removed later may stay in Home Assistant"
+    ]
+    obstacle.rmdir()
+    assert LedgerFile(path, node.run().config).ledger.entities
+
+
+def test_labels_are_shown_in_the_language_where_the_bundle_has_it() -> None:
+    info = {"dog": LabelInfo(names={"de": "Hund"}, kind="sound", device_class="sound", icon="mdi:dog", shown=True)}
+    manifest: Any = SimpleNamespace(labels=["dog", "cat", "none"], background=["none"], label_info=info)
+    dog, cat = labels_of(manifest, "de")
+    assert (dog.name, dog.shown_name, dog.kind, dog.device_class, dog.icon, dog.shown) == (
+        "dog",
+        "Hund",
+        "sound",
+        "sound",
+        "mdi:dog",
+        True,
+    )
+    assert (cat.name, cat.shown_name, cat.shown) == ("cat", None, False)
+    assert [label.shown_name for label in labels_of(manifest, "fr")] == [None, None]
+    assert [label.shown_name for label in labels_of(manifest, None)] == [None, None]
