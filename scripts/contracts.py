@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from daemon import __version__
 from daemon.mqtt.commands import ARGUMENTS, AnswerPayload
-from daemon.mqtt.home_assistant.discovery import DiscoveryPayload
+from daemon.mqtt.home_assistant.devices import ComponentPayload, DiscoveryPayload
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload
 from daemon.mqtt.update_payloads import ModelsPayload
 from daemon.node.health import Health
@@ -61,16 +61,20 @@ CHANNELS = (
     Channel("event", "perceptd/{node}/{stream}/event", "send", EventPayload, 1, False),
     Channel("answer", "perceptd/{node}/command/{command}/result", "send", AnswerPayload, 1, False),
     Channel("discovery", "homeassistant/device/{object}/config", "send", DiscoveryPayload, 1, True),
+    Channel("component", "homeassistant/{platform}/{object}/{component}/config", "send", ComponentPayload, 1, True),
     Channel("text", "perceptd/{node}/{stream}/text", "receive", None, 1, False),
     *(
         Channel(f"command_{name}", f"perceptd/{{node}}/command/{name}", "receive", model, 1, False)
         for name, model in ARGUMENTS.items()
     ),
 )
+PLATFORMS = ["binary_sensor", "button", "event", "sensor", "switch", "text", "update"]
 PARAMETERS = {
     "node": {"description": "The name of the node in its config.yaml."},
     "stream": {"description": "The name of the stream in config.yaml."},
-    "object": {"description": "perceptd_ and the name of the node."},
+    "object": {"description": "perceptd_ and the name of the node, or of node and stream."},
+    "platform": {"description": "The platform of one entity in Home Assistant.", "enum": PLATFORMS},
+    "component": {"description": "The name of the entity in the payload of its device."},
     "command": {"description": "The command that is answered.", "enum": list(ARGUMENTS)},
 }
 

@@ -4,11 +4,11 @@ https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery, "device discove
 Home Assistant refuses a payload with a key that it does not know at the top, in `device` or in `origin`.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from daemon.mqtt.home_assistant.devices import (
+    ComponentPayload,
     Components,
     DiscoveryPayload,
     NodeDevice,
@@ -75,7 +75,7 @@ def _component_json(component: dict[str, Any], shared: dict[str, Any]) -> bytes:
         return b""
     if "availability" in own:
         own["availability"] = [_shortened(topic) for topic in own["availability"]]
-    return json.dumps(_shortened(own | shared), ensure_ascii=False, separators=(",", ":")).encode()
+    return ComponentPayload(_shortened(own | shared)).to_json()
 
 
 def _shortened(keys: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, RootModel
 
 Components = dict[str, dict[str, Any]]
 
@@ -59,6 +59,14 @@ class DiscoveryPayload(BaseModel):
     device: dict[str, Any]
     origin: dict[str, str]
     components: Components
+
+    def to_json(self) -> bytes:
+        """Return the payload as it is sent to the broker."""
+        return self.model_dump_json().encode()
+
+
+class ComponentPayload(RootModel[dict[str, Any]]):
+    """The retained payload under `<prefix>/<platform>/<object>/<component>/config`: one entity, for small packets."""
 
     def to_json(self) -> bytes:
         """Return the payload as it is sent to the broker."""

@@ -30,14 +30,14 @@ def available_with_node(node: str) -> dict[str, Any]:
 
 def available_with_stream(node: str, stream: str) -> dict[str, Any]:
     """Return the keys of an entity that is available while the node is connected and the stream is available."""
-    template = f"{{{{ 'online' if {stream_status(stream)}.available else 'offline' }}}}"
+    template = f"{{{{ 'online' if {stream_status(stream, 'available')} else 'offline' }}}}"
     of_stream = _availability(f"perceptd/{node}/status") | {"value_template": template}
     return {"availability": [*available_with_node(node)["availability"], of_stream], "availability_mode": "all"}
 
 
-def stream_status(stream: str) -> str:
-    """Return the expression that reads a stream's part of the status message; an unknown stream has no fields."""
-    return f"value_json.streams.get({quoted(stream)}, {{}})"
+def stream_status(stream: str, field: str) -> str:
+    """Return the expression that reads a field of a stream from the status message; none for an unknown stream."""
+    return f"value_json.streams.get({quoted(stream)}, {{}}).get('{field}')"
 
 
 def command(node: str, name: str) -> dict[str, Any]:

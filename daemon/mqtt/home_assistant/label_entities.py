@@ -11,38 +11,11 @@ from daemon.mqtt.home_assistant.entity import DISABLED, available_with_stream, e
 MAX_LABEL_SENSORS = 50
 
 # The classes of binary sensors that Home Assistant knows since 2025.4 or before. It refuses an entity of another class.
-CLASSES = frozenset(
-    (
-        "battery",
-        "battery_charging",
-        "carbon_monoxide",
-        "cold",
-        "connectivity",
-        "door",
-        "garage_door",
-        "gas",
-        "heat",
-        "light",
-        "lock",
-        "moisture",
-        "motion",
-        "moving",
-        "occupancy",
-        "opening",
-        "plug",
-        "power",
-        "presence",
-        "problem",
-        "running",
-        "safety",
-        "smoke",
-        "sound",
-        "tamper",
-        "update",
-        "vibration",
-        "window",
-    )
-)
+CLASS_NAMES = """
+battery battery_charging carbon_monoxide cold connectivity door garage_door gas heat light lock moisture motion moving
+occupancy opening plug power presence problem running safety smoke sound tamper update vibration window
+"""
+CLASSES = frozenset(CLASS_NAMES.split())
 CLASS_OF_KIND = {"sound": "sound", "sight": "occupancy", "both": "occupancy", None: None}
 
 

@@ -11,13 +11,13 @@ STATUSES = ["ok", "degraded", "failed", "stopped"]
 # Home Assistant drops a state with any other key, and accepts null for the percentage alone.
 # It takes at most 255 characters of summary. A bundle on probation is installed already.
 MODELS_STATE = (
-    "{% set c, a, latest = value_json.candidate, value_json.active, value_json.latest %}"
-    "{% set fetching = c is not none and c.stage == 'download' and c.bytes_total > 0 %}"
-    "{{ {'installed_version': a.version, 'latest_version': latest, 'title': a.name, "
+    "{% set m, a, c = value_json, value_json.active, value_json.candidate %}"
+    "{% set loads = c is not none and c.stage == 'download' and c.bytes_total > 0 %}"
+    "{{ {'installed_version': a.version, 'latest_version': m.latest, 'title': a.name, "
     "'in_progress': c is not none and c.stage != 'probation', "
-    "'update_percentage': [100 * c.bytes_done // c.bytes_total, 100] | min if fetching else none, "
-    "'release_summary': ('' if latest == a.version else "
-    "a.name ~ ' ' ~ latest ~ ' is offered by ' ~ value_json.source)[:255]} | tojson }}"
+    "'update_percentage': [100 * c.bytes_done // c.bytes_total, 100] | min if loads else none, "
+    "'release_summary': ('' if m.latest == a.version else "
+    "a.name ~ ' ' ~ m.latest ~ ' is offered by ' ~ m.source)[:255]} | tojson }}"
 )
 
 MODELS_ATTRIBUTES = (

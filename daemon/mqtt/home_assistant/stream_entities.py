@@ -67,7 +67,8 @@ def _main_components(node: str, stream: StreamDevice, per_stream: bool) -> Compo
     state, event = common | {"state_topic": f"{base}/state"}, common | {"state_topic": f"{base}/event", "qos": 1}
     labels = [label.name for label in stream.labels]
     # Home Assistant strips the rendered state
-    options = list(dict.fromkeys([*(label.strip() for label in labels), idle_state(labels)]))
+    states = [label.strip() for label in labels]
+    options = [*dict.fromkeys(states), idle_state(states)]
     return {
         f"{key}_event": event
         | {
@@ -152,7 +153,7 @@ def _switch(node: str, stream: StreamDevice, device: str, per_stream: bool) -> d
             "name": entity_name(stream, device, per_stream),
             "icon": "mdi:video" if device == "camera" else "mdi:microphone",
             "state_topic": f"perceptd/{node}/status",
-            "value_template": f"{{{{ 'ON' if {stream_status(stream.name)}.{device} else 'OFF' }}}}",
+            "value_template": f"{{{{ 'ON' if {stream_status(stream.name, device)} else 'OFF' }}}}",
             "payload_on": payload % "true",
             "payload_off": payload % "false",
             "state_on": "ON",

@@ -1,0 +1,33 @@
+"""docs/home-assistant.md names entities that a node announces, and its examples are YAML."""
+
+import re
+
+import pytest
+import yaml
+
+from tests.docs.pages import DOCS
+from tests.helpers.home_assistant import TEMPLATES
+from tests.mqtt.home_assistant.nodes import components, stream
+
+PAGE = (DOCS / "home-assistant.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+ENTITIES = components(stream(labels=["3"]))
+
+
+def test_every_entity_of_the_page_is_announced() -> None:
+    named = set(re.findall(r"\b[a-z_]+\.perceptd_hall_\w+", PAGE))
+    assert named <= {component["default_entity_id"] for component in ENTITIES.values()}
+    of_stream = {component["default_entity_id"] for key, component in ENTITIES.items() if key.startswith("door")}
+    assert of_stream <= named
+
+
+def test_the_page_marks_entities_that_are_disabled_by_default() -> None:
+    marked = set(re.findall(r"^\| \w+ \(disabled\) \| `([^`]+)`", PAGE, re.MULTILINE))
+    disabled = {each["default_entity_id"] for each in ENTITIES.values() if each.get("enabled_by_default") is False}
+    assert marked == disabled - {"binary_sensor.perceptd_hall_door_label_3"}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_examples_are_yaml_with_valid_templates(example: str) -> None:
+    assert yaml.safe_load(example)
+    TEMPLATES.parse(example)
