@@ -94,7 +94,7 @@ def test_what_went_is_remembered_when_home_assistant_ends_before_it_is_gone(even
     world.setup = Setup(labels=("dog",))
     world.advance(60)
     world.home_assistant.start()
-    world.until(lambda: any(not message.retain for _, message in world.sent), "the least config is sent")
+    world.until(lambda: any(b"withdrawn" in message.payload for _, message in world.sent), "the least config is sent")
     world.advance(4.5)  # Home Assistant has set it up
     if event == "the node is offline meanwhile":
         world.disconnect()

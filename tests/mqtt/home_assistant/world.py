@@ -73,6 +73,7 @@ class World:
         ledger = Ledger(node=setup.node) if self.file is None else parse(self.file, setup.node, setup.prefix)
         self.state = State(ledger)
         self.births, self.is_up, self.connects = 0, False, 0
+        self.retained_s: dict[str, float] = {}
         self.retained: dict[str, Message] = {}
         self.live: list[Message] = []
         self.announcing: dict[tuple[str, bool], Message] = {}
@@ -132,7 +133,9 @@ class World:
         for message in messages:
             self.announcing[message.topic, message.retain] = message
             if message.retain:
-                self.retained[message.topic] = message
+                last = self.retained.get(message.topic)
+                assert last in (None, message) or self.now_s - self.retained_s[message.topic] >= 5, "too close to another payload"
+                self.retained[message.topic], self.retained_s[message.topic] = message, self.now_s
             self._send(message)
 
     def _send(self, message: Message) -> None:
