@@ -10,23 +10,22 @@ from types import FrameType
 from daemon.cli.render import Narrator
 from daemon.config.node import broker_and_node
 from daemon.mqtt.commands import AnswerPayload
-from daemon.mqtt.requests import send_request
+from daemon.mqtt.requests import NoAnswer, send_request
+from daemon.mqtt.silence import nothing_heard
 from daemon.mqtt.subscriber import Malformed, Received
 from daemon.mqtt.subscriber import watch as subscribe
 
 ANSWER_S = 10.0
-
-# `watch` reports that no message has come after this time; retained messages come at once
-SILENCE_S = 5.0
 
 
 def send(options: argparse.Namespace) -> int:
     """Send one command; return 0 when it was obeyed, 1 when it was refused or not answered."""
     mqtt, node = broker_and_node(options.broker, options.node, options.config)
     arguments = {key: value for key in ("stream", "level") if (value := getattr(options, key)) is not None}
-    answer = send_request(mqtt, node, options.name, json.dumps(arguments).encode(), ANSWER_S)
-    if answer is None:
-        print(f"{options.name}: no answer from node {node} at {mqtt.addresses} in {ANSWER_S:g} s", file=sys.stderr)
+    try:
+        answer = send_request(mqtt, node, options.name, json.dumps(arguments).encode(), ANSWER_S)
+    except NoAnswer as error:
+        print(error, file=sys.stderr)
         return 1
     print(answer.to_json().decode() if options.json else answer_text(answer))
     return 0 if answer.ok else 1
@@ -51,18 +50,18 @@ def watch(options: argparse.Namespace) -> int:
         stop.set()
 
     signal.signal(signal.SIGTERM, request_stop)
-    nothing = f"no message yet from {f'node {node}' if node else 'any node'} at {mqtt.addresses}"
-    silence = threading.Timer(SILENCE_S, print, [nothing], {"file": sys.stderr})
-    silence.daemon = True
-    silence.start()
+
+    def report_silence(filters: list[str]) -> None:
+        nothing = f"no message yet from {f'node {node}' if node else 'any node'} at {mqtt.addresses}"
+        cause = f" under some topics: {nothing_heard(filters, mqtt.username)}" if filters else ""
+        print(nothing + cause, file=sys.stderr)
 
     def show(received: Received) -> None:
-        silence.cancel()
         line = _as_json(received) if options.json else narrator.render_news(received)
         if line is not None:
             print(line, flush=True)
 
-    subscribe(mqtt, node, emit=show, stop=stop)
+    subscribe(mqtt, node, emit=show, stop=stop, report_silence=report_silence)
     return 0
 
 

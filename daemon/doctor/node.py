@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from daemon.bundle.bundle import Bundle, load_bundle
@@ -69,9 +70,9 @@ class NodeChecks:
             yield from source_findings(self._loaded.document, manifest)
 
     def broker(self) -> Iterator[Finding]:
-        """Whether the broker answers and accepts the login."""
+        """Whether each broker answers and accepts the login."""
         if self._loaded is not None:
-            yield broker_finding(self._loaded.document.mqtt)
+            yield from broker_findings(self._loaded.document.mqtt)
 
     def models(self) -> Iterator[Finding]:
         """Whether the source of bundles answers, and whether the installed bundles are intact."""
@@ -109,8 +110,16 @@ class NodeChecks:
         return "correct bundle in config.yaml, or the bundle"
 
 
+def broker_findings(mqtt: MqttConfig) -> list[Finding]:
+    """Whether a node could connect to each broker. One is enough for it, so the others are warnings then."""
+    findings = [broker_finding(mqtt.model_copy(update={"host": host})) for host in mqtt.hosts]
+    if all(finding.level == "failure" for finding in findings):
+        return findings
+    return [replace(each, level="warning") if each.level == "failure" else each for each in findings]
+
+
 def broker_finding(mqtt: MqttConfig) -> Finding:
-    """Whether a node could connect to the broker."""
+    """Whether a node could connect to the only broker of the config."""
     try:
         troubles = try_broker(mqtt)
     except Refused as error:

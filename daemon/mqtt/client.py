@@ -1,111 +1,97 @@
 """The one door to paho: one client for one connection to the broker."""
 
 import socket
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from daemon.core.text import clean
+from daemon.mqtt.addresses import Address
+from daemon.mqtt.attempts import ProtocolVersion
+from daemon.mqtt.callbacks import BrokerReason, Inbound, MqttCallbacks
 from daemon.mqtt.credentials import Endpoint
-from daemon.mqtt.limits import BrokerLimits
+from daemon.mqtt.handshake import HandshakeDeadline
+from daemon.mqtt.limits import BrokerLimits, adapted
 from daemon.mqtt.send_queue import Outbound
-
-ProtocolVersion = Literal["5", "3.1.1"]
 
 # The daemon asks the broker not to send larger packets. A text has at most 4 KB; larger packets are counted.
 MAX_PACKET_BYTES = 1_048_576
 
-UNSUPPORTED_PROTOCOL, TAKEN_OVER = 0x84, 0x8E
+# A broker of MQTT 3.1.1 cannot be asked. A larger packet than this ends the connection, because paho reads it whole.
+MAX_RECEIVED_BYTES = 16 * MAX_PACKET_BYTES
 
-REMEDIES = {
-    0x85: "the broker does not accept the client name; choose another node in config.yaml",
-    0x86: "check mqtt.username and mqtt.password in config.yaml",
-    0x87: "check mqtt.username and mqtt.password in config.yaml, and the broker's access list",
-    0x8A: "the broker has banned this client",
-    TAKEN_OVER: "another client connected with the same name; give each device its own node in config.yaml",
-}
+# Nobody subscribes to this. A broker's answer to UNSUBSCRIBE shows that it has read all earlier packets.
+CONFIRMATION_FILTER = "perceptd-confirmation"
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
-    """One message from the broker; `retained` says that the broker had stored it before this subscription."""
+class _PahoClient(Client):
+    """paho's client, which connects to one address of the broker's name and reads packets of a bounded size.
 
-    topic: str
-    payload: bytes
-    retained: bool
-    response_topic: str | None = None
-    correlation: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerReason:
-    """Why the broker refused something or ended the connection: a reason code (MQTT 5, section 2.4) and its name."""
-
-    code: int
-    name: str
-
-    @property
-    def remedy(self) -> str | None:
-        """What to do about it; None where that is not known."""
-        return REMEDIES.get(self.code)
-
-
-class MqttCallbacks:
-    """Base of the owners of a connection; every method does nothing.
-
-    All methods run on the thread that runs the connection. They must return quickly and never wait for a disk.
+    TLS and websockets go on to use the name.
     """
 
-    def on_connected(self) -> None:
-        """Handle that the broker has accepted the login. Subscribe here."""
+    def __init__(self, address: Address, **options: Any) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, **options)
+        self.has_oversized_packet = False
+        self.deadline: HandshakeDeadline | None = None
+        self._broker_address = address
 
-    def on_disconnected(self) -> None:
-        """Handle that the connection has ended. Called only after `on_connected`."""
+    def _create_socket_connection(self) -> socket.socket:
+        address = self._broker_address
+        sock = socket.create_connection((address.address, address.port), self.connect_timeout)
+        if self.deadline is not None:
+            self.deadline.watch(sock)
+        return sock
 
-    def on_message(self, message: Inbound) -> None:
-        """Handle a message under a subscribed topic."""
-
-    def on_acknowledged(self, message_id: int, refusal: BrokerReason | None) -> None:
-        """Handle that the broker has acknowledged a message of QoS 1, or refused it.
-
-        Also called for some messages of QoS 0 when they were written.
-        """
-
-    def on_turn(self) -> None:
-        """Handle the end of one turn of the loop. Send queued messages here, and end the connection here."""
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if bufsize > MAX_RECEIVED_BYTES:  # paho asks for all that is left of the packet
+            self.has_oversized_packet = True
+            raise ConnectionAbortedError
+        return super()._sock_recv(bufsize)
 
 
 class BrokerClient:
     """One connection, from CONNECT to its end. Used by one thread, which polls the socket.
 
-    Five attributes tell what the broker has answered so far: whether it accepted or refused the login, and why;
-    its limits; why it ended the connection, if it did; and why it refused subscriptions.
+    Attributes tell what the broker has answered so far: whether it accepted or refused the login, and why; its limits;
+    why it ended the connection, if it did; and its answers to subscriptions, by message id, until somebody takes them.
     Messages that were not acknowledged when the connection ends must be sent again, by another client.
     """
 
-    def __init__(self, endpoint: Endpoint, protocol: ProtocolVersion, callbacks: MqttCallbacks) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        address: Address,
+        protocol: ProtocolVersion,
+        known: BrokerLimits,
+        callbacks: MqttCallbacks,
+    ) -> None:
+        """`known` are the limits that the broker had before; they hold for the last will."""
         self.is_accepted = False
         self.refusal: BrokerReason | None = None
         self.limits = BrokerLimits()
         self.loss: BrokerReason | None = None
-        self.refused_subscriptions: list[BrokerReason] = []
+        self.subscription_answers: list[tuple[int, BrokerReason | None]] = []
         self._callbacks = callbacks
         self._is_5 = protocol == "5"
         self._properties_by_expiry: dict[int | None, Properties] = {}
-        self._client = self._new_client(endpoint)
+        self._unconfirmed: list[int] = []
+        self._asked: tuple[int, list[int]] | None = None
+        self._client = self._new_client(endpoint, address, known)
 
-    def _new_client(self, endpoint: Endpoint) -> Client:
+    def _new_client(self, endpoint: Endpoint, address: Address, known: BrokerLimits) -> _PahoClient:
         config = endpoint.config
-        client = Client(
-            CallbackAPIVersion.VERSION2,
+        client = _PahoClient(
+            address,
             client_id=endpoint.client_id,
             clean_session=None if self._is_5 else True,
             protocol=MQTTProtocolVersion.MQTTv5 if self._is_5 else MQTTProtocolVersion.MQTTv311,
             transport=config.transport,
+            reconnect_on_failure=False,  # paho would connect again by itself, in MQTT 3.1
         )
         if config.transport == "websockets":
             client.ws_set_options(path=config.websocket_path)
@@ -114,24 +100,33 @@ class BrokerClient:
         username, password = endpoint.login
         if username is not None or password is not None:
             client.username_pw_set(username or "", password)
-        if (will := endpoint.will) is not None:
+        if endpoint.will is not None:
+            will = adapted(endpoint.will, known)
             client.will_set(will.topic, will.payload, will.qos, will.retain)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
-        address = config.hosts[0], config.port, config.keepalive_s
+        client.on_unsubscribe = self._on_unsubscribe
+        broker = address.host, address.port, config.keepalive_s
         if self._is_5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.MaximumPacketSize = MAX_PACKET_BYTES
-            client.connect_async(*address, clean_start=True, properties=properties)
+            client.connect_async(*broker, clean_start=True, properties=properties)
         else:
-            client.connect_async(*address)
+            client.connect_async(*broker)
         return client
 
-    def connect(self) -> None:
-        """Open the connection and send CONNECT; blocks for the network. Raises OSError."""
-        self._client.reconnect()
+    def connect(self, handshake_s: float) -> None:
+        """Open the connection and send CONNECT; blocks for the network. Raises OSError.
+
+        The handshake of a websocket takes at most `handshake_s`.
+        """
+        if self._client.transport == "websockets":
+            with HandshakeDeadline(handshake_s) as self._client.deadline:
+                self._client.reconnect()
+        else:
+            self._client.reconnect()
         self._set_tcp_option(socket.TCP_NODELAY)
 
     @property
@@ -167,18 +162,40 @@ class BrokerClient:
         """Send a ping when one is due, and end a connection whose broker does not answer. Call it often."""
         self._client.loop_misc()
 
-    def subscribe(self, topic_filter: str) -> None:
-        """Subscribe to a filter with QoS 1."""
-        self._client.subscribe(topic_filter, qos=1)
+    @property
+    def has_oversized_packet(self) -> bool:
+        """Whether the connection has ended because the broker began a packet larger than `MAX_RECEIVED_BYTES`."""
+        return self._client.has_oversized_packet
+
+    def subscribe(self, topic_filter: str, qos: int) -> int:
+        """Ask for a subscription; return the id in `subscription_answers`, or 0 if the connection has ended."""
+        _, message_id = self._client.subscribe(topic_filter, qos)
+        return message_id or 0
 
     def unsubscribe(self, topic_filter: str) -> None:
         """End the subscription to a filter."""
         self._client.unsubscribe(topic_filter)
 
     def publish(self, message: Outbound) -> int:
-        """Send one message; return the id by which the broker acknowledges it, if its QoS is 1."""
+        """Send one message, as the broker takes it; return the id by which it is acknowledged, if its QoS is 1.
+
+        A broker that takes QoS 0 only acknowledges nothing itself: see `confirm`.
+        """
         properties = self._properties(message) if self._is_5 else None
-        return self._client.publish(message.topic, message.payload, message.qos, message.retain, properties).mid
+        sent = adapted(message, self.limits)
+        info = self._client.publish(sent.topic, sent.payload, sent.qos, sent.retain, properties)
+        while info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:  # this id is still used by an older message
+            info = self._client.publish(sent.topic, sent.payload, sent.qos, sent.retain, properties)
+        if sent.qos < message.qos:
+            self._unconfirmed.append(info.mid)
+        return info.mid
+
+    def confirm(self) -> None:
+        """Ask the broker whether it has read what it does not acknowledge. Call it after messages were sent."""
+        if self._unconfirmed and self._asked is None:
+            _, message_id = self._client.unsubscribe(CONFIRMATION_FILTER)
+            if message_id is not None:
+                self._asked, self._unconfirmed = (message_id, self._unconfirmed), []
 
     def disconnect(self) -> None:
         """End the connection in order, so that the broker does not publish the last will."""
@@ -209,14 +226,17 @@ class BrokerClient:
         self, _c: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
         if reason.is_failure:
-            self.refusal = _broker_reason(reason)
+            self.refusal = _broker_reason(reason, properties)
         else:
             self.limits = _broker_limits(properties)
             self.is_accepted = True
 
-    def _on_disconnect(self, _c: Client, _u: Any, _f: DisconnectFlags, reason: ReasonCode, _p: Any) -> None:
-        if reason.is_failure and self.loss is None:  # paho may call this again when it closes the socket
-            self.loss = _broker_reason(reason)
+    def _on_disconnect(
+        self, _c: Client, _u: Any, flags: DisconnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        is_loss = reason.is_failure or flags.is_disconnect_packet_from_server
+        if is_loss and self.loss is None:  # paho may call this again when it closes the socket
+            self.loss = _broker_reason(reason, properties)
 
     def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
         response_topic = getattr(message.properties, "ResponseTopic", None)
@@ -225,10 +245,20 @@ class BrokerClient:
         self._callbacks.on_message(Inbound(message.topic, payload, message.retain, response_topic, correlation))
 
     def _on_publish(self, _c: Client, _u: Any, mid: int, reason: ReasonCode, _p: Any) -> None:
+        if mid in self._unconfirmed or (self._asked is not None and mid in self._asked[1]):
+            return  # paho only says that it has written the message
         self._callbacks.on_acknowledged(mid, _broker_reason(reason) if reason.is_failure else None)
 
-    def _on_subscribe(self, _c: Client, _u: Any, _mid: int, reasons: list[ReasonCode], _p: Any) -> None:
-        self.refused_subscriptions += [_broker_reason(reason) for reason in reasons if reason.is_failure]
+    def _on_subscribe(self, _c: Client, _u: Any, mid: int, reasons: list[ReasonCode], _p: Any) -> None:
+        if reasons:
+            refusals = [_broker_reason(reason) for reason in reasons if reason.is_failure]
+            self.subscription_answers.append((mid, refusals[0] if refusals else None))
+
+    def _on_unsubscribe(self, _c: Client, _u: Any, mid: int, _reasons: list[ReasonCode], _p: Any) -> None:
+        if self._asked is not None and self._asked[0] == mid:
+            read, self._asked = self._asked[1], None
+            for message_id in read:
+                self._callbacks.on_acknowledged(message_id, None)
 
 
 class _PublishProperties(Properties):
@@ -259,8 +289,11 @@ def _broker_limits(properties: Properties | None) -> BrokerLimits:
         retain_available=bool(getattr(properties, "RetainAvailable", 1)),
         max_qos=min(getattr(properties, "MaximumQoS", 1), 1),
         receive_maximum=max(getattr(properties, "ReceiveMaximum", 65_535), 1),
+        wildcards_available=bool(getattr(properties, "WildcardSubscriptionAvailable", 1)),
     )
 
 
-def _broker_reason(reason: ReasonCode) -> BrokerReason:
-    return BrokerReason(reason.value, str(reason))
+def _broker_reason(reason: ReasonCode, properties: Properties | None = None) -> BrokerReason:
+    other_server = getattr(properties, "ServerReference", None)
+    name = str(reason) if other_server is None else f"{reason} ({clean(other_server)})"
+    return BrokerReason(reason.value, name)

@@ -123,7 +123,8 @@ def parse_arguments(request: Request) -> Arguments:
 def answer_message(request: Request, answer: AnswerPayload, base: str, reserved: Collection[str]) -> Outbound:
     """Return the message that answers a command. For `base` and `reserved` see `answer_topic`."""
     correlation = (request.correlation or b"")[:MAX_CORRELATION_BYTES] or None
-    return Outbound(answer_topic(request, base, reserved), answer.to_json(), qos=1, correlation=correlation)
+    topic = answer_topic(request, base, reserved)
+    return Outbound(topic, answer.to_json(), qos=1, correlation=correlation, counted_as="answer")
 
 
 def answer_topic(request: Request, base: str, reserved: Collection[str]) -> str:

@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 
 from daemon.mqtt.send_queue import Outbound
 
-# Sizes in a PUBLISH packet (MQTT 5, section 3.3): the first byte, the length of a text, the packet id.
-FIRST_BYTE, TEXT_LENGTH, PACKET_ID = 1, 2, 2
+# Sizes in a packet (MQTT 5, sections 3.3 and 3.8): the first byte, the length of a text, the packet id, the length of
+# no properties, the options of a subscription.
+FIRST_BYTE, TEXT_LENGTH, PACKET_ID, NO_PROPERTIES, OPTIONS = 1, 2, 2, 1, 1
 
 # Each property begins with its identifier. Message Expiry Interval has four bytes more.
 PROPERTY_ID, EXPIRY = 1, 5
@@ -22,6 +23,7 @@ class BrokerLimits:
     retain_available: bool = True
     max_qos: int = 1
     receive_maximum: int = 65_535
+    wildcards_available: bool = True
 
 
 def packet_bytes(message: Outbound) -> int:
@@ -39,6 +41,14 @@ def packet_bytes(message: Outbound) -> int:
 def fits(message: Outbound, limits: BrokerLimits) -> bool:
     """Return whether the broker takes a message of this size."""
     return limits.max_packet_bytes is None or packet_bytes(message) <= limits.max_packet_bytes
+
+
+def carries(topic_filter: str, limits: BrokerLimits) -> bool:
+    """Return whether the broker takes a subscription to this filter."""
+    remaining = PACKET_ID + NO_PROPERTIES + TEXT_LENGTH + len(topic_filter.encode()) + OPTIONS
+    size = FIRST_BYTE + _length_bytes(remaining) + remaining
+    fits_in = limits.max_packet_bytes is None or size <= limits.max_packet_bytes
+    return fits_in and (limits.wildcards_available or not set("+#") & set(topic_filter))
 
 
 def adapted(message: Outbound, limits: BrokerLimits) -> Outbound:

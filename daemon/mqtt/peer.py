@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from daemon.config.mqtt import MqttConfig
 from daemon.core.text import clean
-from daemon.mqtt.connection import Trouble
+from daemon.mqtt.troubles import Trouble
 
 # How long a peer may take to connect and to answer. Servers of other protocols greet at once, or never.
 ANSWER_S, GREETING_S = 2.0, 0.5
@@ -43,7 +43,7 @@ class Answer:
 
 
 def identify_peer(config: MqttConfig) -> Trouble | None:
-    """Return what is wrong with the peer at the broker's address; None when it may be the broker, or does not answer.
+    """Return what is wrong with the peer at the first broker's address; None if it may be the broker or is silent.
 
     Connects a few times, for a few seconds. Sends no password, and verifies no certificate.
     """

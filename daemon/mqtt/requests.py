@@ -12,11 +12,13 @@ from pydantic import ValidationError
 from daemon.config.mqtt import MqttConfig
 from daemon.core.errors import PerceptdError
 from daemon.core.text import clean
-from daemon.mqtt.client import Inbound
+from daemon.mqtt.background import BackgroundClient
+from daemon.mqtt.callbacks import BrokerReason, Inbound
 from daemon.mqtt.commands import AnswerPayload
-from daemon.mqtt.connection import BackgroundClient, Trouble
 from daemon.mqtt.send_queue import Outbound
+from daemon.mqtt.silence import nothing_heard, unanswered
 from daemon.mqtt.subscriber import NODE_KINDS, Malformed, Received, Watcher
+from daemon.mqtt.troubles import Trouble
 from daemon.mqtt.update_payloads import ModelsPayload
 
 log = logging.getLogger(__name__)
@@ -34,20 +36,22 @@ class NoAnswer(PerceptdError):
     """A node or its broker sends nothing, or nothing that can be read."""
 
 
-def send_request(
-    config: MqttConfig, node: str, command: str, payload: bytes, deadline_s: float
-) -> AnswerPayload | None:
-    """Send a command to a node; return the answer, or None when none came in time.
+def send_request(config: MqttConfig, node: str, command: str, payload: bytes, deadline_s: float) -> AnswerPayload:
+    """Send a command to a node; return the answer. Raises NoAnswer with the likely cause when none comes in time.
 
     In MQTT 5 the answer comes under a response topic. In 3.1.1 it comes under the command's own result topic.
     """
     request = _PendingRequest(config, node, command, payload)
     try:
-        return request.answers.get(timeout=deadline_s)
+        answer = request.answers.get(timeout=deadline_s)
     except queue.Empty:
-        return None
+        text = f"{command}: no answer from node {node} at {config.addresses} in {deadline_s:g} s"
+        raise NoAnswer(f"{text}{request.silence()}") from None
     finally:
         request.close()
+    if isinstance(answer, NoAnswer):
+        raise answer
+    return answer
 
 
 def try_broker(config: MqttConfig) -> list[Trouble]:
@@ -72,7 +76,9 @@ class ModelsFollower:
         self.where = f"node {node} at {config.addresses}"
         self.is_offline = False
         self.raw = b""
-        self._watcher = Watcher(config, [f"perceptd/{node}/{kind}" for kind in NODE_KINDS])
+        self._username = config.username
+        self._unheard = {kind: f"perceptd/{node}/{kind}" for kind in NODE_KINDS}
+        self._watcher = Watcher(config, list(self._unheard.values()))
 
     def __enter__(self) -> "ModelsFollower":
         return self
@@ -88,7 +94,10 @@ class ModelsFollower:
         while (received := self._next(deadline - time.monotonic())) is not None:
             if (payload := self._payload_of(received)) is not None:
                 return payload
-        raise NoAnswer(f"{self.where} has not published its models within {within_s:g} s")
+        text = f"{self.where} has not published its models within {within_s:g} s"
+        if self._watcher.is_connected:
+            text += f"; {nothing_heard(list(self._unheard.values()), self._username)}"
+        raise NoAnswer(text)
 
     def following(self, silence_s: float) -> ModelsPayload:
         """Return the next payload. Raises NoAnswer after `silence_s` without any message, not even health."""
@@ -99,9 +108,11 @@ class ModelsFollower:
 
     def _next(self, within_s: float) -> Received | None:
         try:
-            return self._watcher.inbox.get(timeout=max(0.0, within_s))
+            received = self._watcher.inbox.get(timeout=max(0.0, within_s))
         except queue.Empty:
             return None
+        self._unheard.pop(received.kind, None)
+        return received
 
     def _payload_of(self, received: Received) -> ModelsPayload | None:
         """Return the models in a message; None if it is about something else. Raises NoAnswer."""
@@ -117,27 +128,39 @@ class ModelsFollower:
 
 
 class _PendingRequest(BackgroundClient):
-    """One command, sent as soon as there is a connection; its answers come into `answers`."""
+    """One command, sent as soon as there is a connection; its answers, or a refusal, come into `answers`."""
 
     def __init__(self, config: MqttConfig, node: str, command: str, payload: bytes) -> None:
         request_id = uuid.uuid4().hex
         super().__init__(config, f"perceptd-send-{request_id[:8]}", "mqtt-send")
-        self.answers: queue.Queue[AnswerPayload] = queue.Queue()
-        topic = f"perceptd/{node}/command/{command}"
-        self._response_topic, self._result_topic = f"perceptd-send/{request_id}", f"{topic}/result"
+        self.answers: queue.Queue[AnswerPayload | NoAnswer] = queue.Queue()
+        self._node, self._command, self._username = node, command, config.username
+        self._topic = f"perceptd/{node}/command/{command}"
+        self._response_topic, self._result_topic = f"perceptd-send/{request_id}", f"{self._topic}/result"
+        self._availability_topic = f"perceptd/{node}/availability"
+        self._availability: bytes | None = None
         self._message = Outbound(
-            topic, payload, qos=1, response_topic=self._response_topic, correlation=request_id.encode()
+            self._topic, payload, qos=1, response_topic=self._response_topic, correlation=request_id.encode()
         )
-        self._is_sent = False
+        self._message_id: int | None = None
         self.start()
 
+    def silence(self) -> str:
+        """Return the likely cause of a missing answer as the end of a sentence; empty without a connection."""
+        if self._message_id is None:
+            return ""
+        return f"; {unanswered(self._node, self._command, self._availability, self._username)}"
+
     def on_connected(self) -> None:
-        """Subscribe to both topics on which the answer may come."""
-        for topic in (self._response_topic, self._result_topic):
+        """Subscribe to both topics on which the answer may come, and to what explains its absence."""
+        for topic in (self._response_topic, self._result_topic, self._availability_topic):
             self.connection.subscribe(topic)
 
     def on_message(self, message: Inbound) -> None:
         """Take an answer, unless it is an old one or for somebody else."""
+        if message.topic == self._availability_topic:
+            self._availability = message.payload
+            return
         if message.topic == self._result_topic and (message.retained or message.correlation is not None):
             return
         try:
@@ -145,13 +168,21 @@ class _PendingRequest(BackgroundClient):
         except ValidationError:
             log.warning("%s: ignored an answer that does not have the format of answers", message.topic)
 
+    def on_acknowledged(self, message_id: int, refusal: BrokerReason | None) -> None:
+        """End the wait when the broker has refused the command."""
+        if refusal is not None and message_id == self._message_id:
+            trouble = Trouble(
+                f"the MQTT broker refused {self._topic}: {refusal.name}",
+                refusal.remedy_for("write", self._topic, self._username),
+            )
+            self.answers.put(NoAnswer(str(trouble)))
+
     def on_turn(self) -> None:
         """Send the command once."""
         super().on_turn()
-        if self.connection.is_ready and not self._is_sent:
+        if self.connection.is_ready and self._message_id is None:
             # a broker handles the packets of one client in order: the subscriptions come first
-            self._is_sent = True
-            self.connection.publish(self._message)
+            self._message_id = self.connection.publish(self._message)
 
 
 class _LoginProbe(BackgroundClient):

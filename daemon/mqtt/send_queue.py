@@ -14,7 +14,8 @@ MAX_QOS0 = 500
 class Outbound:
     """One message to the broker.
 
-    `sequence` is its number in the outbox, if it comes from there.
+    `sequence` is its number in the outbox, if it comes from there. `counted_as` begins the names of its counters;
+    without it the last level of the topic does.
     The last three fields exist in MQTT 5 alone. After `expiry_s` the broker drops the message.
     The receiver answers under `response_topic`, and repeats `correlation`.
     """
@@ -24,14 +25,15 @@ class Outbound:
     qos: int = 0
     retain: bool = False
     sequence: int | None = None
+    counted_as: str | None = None
     expiry_s: int | None = None
     response_topic: str | None = None
     correlation: bytes | None = None
 
     @property
     def kind(self) -> str:
-        """The last level of the topic, which begins the names of counters."""
-        return self.topic.rpartition("/")[2]
+        """What begins the names of its counters."""
+        return self.counted_as or self.topic.rpartition("/")[2]
 
 
 class SendQueue:
@@ -40,6 +42,7 @@ class SendQueue:
     def __init__(self) -> None:
         self._retained: dict[str, Outbound] = {}
         self._due: dict[str, None] = {}
+        self._held: set[str] = set()
         self._qos1: deque[Outbound] = deque()
         self._qos0: deque[Outbound] = deque()
 
@@ -49,11 +52,25 @@ class SendQueue:
     def retain(self, message: Outbound) -> None:
         """Store the value of a retained topic; only the latest value is sent."""
         self._retained[message.topic] = message
-        self._due[message.topic] = None
+        if message.topic not in self._held:
+            self._due[message.topic] = None
 
     def resend_retained(self) -> None:
-        """Make every retained topic due again."""
-        self._due = dict.fromkeys(self._retained)
+        """Make every retained topic due again, but for those that are held back."""
+        self._due = {topic: None for topic in self._retained if topic not in self._held}
+
+    def hold(self, topic: str) -> None:
+        """Hold a topic back until `release`."""
+        self._held.add(topic)
+        self._due.pop(topic, None)
+
+    def is_held(self, topic: str) -> bool:
+        """Whether a topic is held back."""
+        return topic in self._held
+
+    def release(self) -> None:
+        """Hold no topic back any longer."""
+        self._held.clear()
 
     def forget_empty(self, topic: str) -> None:
         """Store a retained topic no longer, if its latest value is empty and was sent."""

@@ -19,6 +19,7 @@ from daemon.mqtt.payloads import EventPayload
 from daemon.mqtt.send_queue import Outbound
 from daemon.mqtt.session_state import OFFLINE, NodeTopics, SharedState
 from daemon.mqtt.session_thread import SessionThread
+from daemon.mqtt.waits import STANDARD, Waits
 from daemon.runtime.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ OUTBOX_CLOSE_S = 0.4
 class SessionStatus(TypedDict):
     """`since_ns` is the monotonic instant at which the present state of the connection began.
 
-    `refused` are the topic filters to which the broker does not let the node subscribe now.
+    `refused` are the topic filters to which the broker does not let the node subscribe now. `unconfirmed` counts
+    messages of QoS 1 that were sent with QoS 0, because the broker takes no other.
     """
 
     connected: bool
@@ -42,6 +44,7 @@ class SessionStatus(TypedDict):
     reason: str | None
     refused: list[str]
     published: int
+    unconfirmed: int
     dropped: dict[str, int]
     outbox: OutboxStatus
 
@@ -54,7 +57,15 @@ class Session:
     Messages of QoS 0 are dropped while there is no broker. Every dropped message is counted.
     """
 
-    def __init__(self, config: MqttConfig, node: str, state_directory: Path, *, hears_births: bool = True) -> None:
+    def __init__(
+        self,
+        config: MqttConfig,
+        node: str,
+        state_directory: Path,
+        waits: Waits = STANDARD,
+        *,
+        hears_births: bool = True,
+    ) -> None:
         """`state_directory` holds the outbox; it is made when the session starts.
 
         `hears_births`: whether to listen for starts of Home Assistant.
@@ -64,6 +75,7 @@ class Session:
         self.counters = Counters()
         self.instance = uuid.uuid4().hex
         self._progress = Heartbeat("mqtt")
+        self._waits = waits
         prefix = config.home_assistant.prefix
         self._topics = NodeTopics(node, f"{prefix}/status" if hears_births else None)
         self._reserved = {"perceptd", "homeassistant", *([prefix] if config.home_assistant.discovery else [])}
@@ -109,8 +121,9 @@ class Session:
                 "since_ns": state.since_ns,
                 "reconnects": max(0, state.connects - 1),
                 "reason": "; ".join(map(str, troubles)) or None,
-                "refused": [],
+                "refused": [] if thread is None else thread.refused,
                 "published": 0 if thread is None else thread.published,
+                "unconfirmed": 0 if thread is None else thread.unconfirmed,
                 "dropped": dict(self.counters.dropped),
                 "outbox": self._outbox.status(),
             }
@@ -134,7 +147,7 @@ class Session:
         with state.changed:
             if wait_s > 0:
                 state.changed.wait_for(partial(self._is_wait_over, message), wait_s)
-            return self._queue(message, message.kind)
+            return self._queue(message)
 
     def publish_event(self, topic_suffix: str, payload: EventPayload, *, wait_s: float = 0.0) -> bool:
         """Add an event to the outbox, which sends events in order; return False when it was dropped and counted.
@@ -152,18 +165,19 @@ class Session:
 
     def publish_answer(self, request: Request, answer: AnswerPayload) -> bool:
         """Queue the answer to a command; return False when it was dropped and counted. Never blocks."""
-        return self._queue(answer_message(request, answer, self._topics.base, self._reserved), "answer")
+        return self._queue(answer_message(request, answer, self._topics.base, self._reserved))
 
     def announce(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
         """Publish under a topic outside of the node's own. Never blocks.
 
         A retained message is published again at every connect and at every start of Home Assistant. An empty one is
-        published until the broker has taken it.
+        published until the broker has taken it. A topic that the broker refuses waits for a start of Home Assistant.
         """
-        message = Outbound(topic, payload, qos=1, retain=retain)
+        message = Outbound(topic, payload, qos=1, retain=retain, counted_as="announcement")
         with self._state.changed:
             self._state.announcing[topic, retain] = message
-            self._queue(message, "announcement")
+            if retain or not self._state.send_queue.is_held(topic):
+                self._queue(message)
 
     @property
     def announcing(self) -> frozenset[str]:
@@ -213,13 +227,14 @@ class Session:
             text_sinks,
             commands,
             self._progress,
+            self._waits,
         )
 
-    def _queue(self, message: Outbound, counter: str) -> bool:
+    def _queue(self, message: Outbound) -> bool:
         with self._state.changed:
             reason = self._state.queue(message)
             if reason is not None:
-                self.counters.drop(f"{counter}_{reason}")
+                self.counters.drop(f"{message.kind}_{reason}")
             self._state.wake()
             return reason is None
 

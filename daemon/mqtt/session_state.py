@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.mqtt.connection import Waker
 from daemon.mqtt.limits import BrokerLimits
 from daemon.mqtt.outbox.store import Entry
 from daemon.mqtt.send_queue import Outbound, SendQueue
+from daemon.mqtt.waker import Waker
 
 ONLINE = b"online"
 OFFLINE = b"offline"
@@ -85,6 +85,14 @@ class SharedState:
             if latest is not None and latest.payload == message.payload:
                 del self.announcing[key]
                 self.send_queue.forget_empty(message.topic)
+
+    def announcement_refused(self, message: Outbound) -> None:
+        """Hold an announcement back that the broker has refused, until Home Assistant starts.
+
+        Some brokers end the connection after a refusal. They would do so after each connect.
+        """
+        if (message.topic, message.retain) in self.announcing:
+            self.send_queue.hold(message.topic)
 
     def wake(self) -> None:
         """Make the MQTT thread send what is queued; it need not be woken twice."""

@@ -1,18 +1,23 @@
 """The part of a session that runs on the MQTT thread: sends what is queued, hands on what is received."""
 
 import logging
+import math
+import time
 from collections.abc import Mapping
 
 from daemon.core.ports import TextSink
 from daemon.core.timing import monotonic_ns
-from daemon.mqtt.client import BrokerReason, Inbound, MqttCallbacks
+from daemon.mqtt.callbacks import BrokerReason, Inbound, MqttCallbacks
 from daemon.mqtt.commands import CommandSink, Request
-from daemon.mqtt.connection import MAX_AWAITING_ACK, Connection, Trouble
+from daemon.mqtt.connection import MAX_AWAITING_ACK, Connection
 from daemon.mqtt.credentials import Endpoint
 from daemon.mqtt.outbox.outbox import Outbox
 from daemon.mqtt.payloads import instance_of
+from daemon.mqtt.send_limits import SendLimits
 from daemon.mqtt.send_queue import MAX_QOS1, Outbound
 from daemon.mqtt.session_state import OFFLINE, ONLINE, NodeTopics, SharedState
+from daemon.mqtt.troubles import Trouble
+from daemon.mqtt.waits import STANDARD, Waits
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.thread_loop import LoopThread
 
@@ -32,17 +37,25 @@ class SessionThread(MqttCallbacks):
         text_sinks: Mapping[str, TextSink],
         commands: CommandSink | None,
         heartbeat: Heartbeat,
+        waits: Waits = STANDARD,
     ) -> None:
-        """`instance` identifies this run of the daemon in the node's health. `published` counts sent messages."""
+        """`instance` identifies this run of the daemon in the node's health.
+
+        `published` counts sent messages; `unconfirmed` counts those of QoS 1 that the broker took with QoS 0 only.
+        """
         self._topics, self._instance = topics, instance
+        self._username = endpoint.login[0]
         self._state, self._outbox = state, outbox
         self._text_sinks, self._commands = text_sinks, commands
-        self.published = 0
+        self.published = self.unconfirmed = 0
+        self._limits = SendLimits(state.counters)
         self._awaiting_ack: dict[int, Outbound] = {}
+        self._puback_due_s = 0.0
         self._is_first_acknowledged = False
         self._has_published_health = False
         self._is_offline_queued = False
-        self._connection = Connection(endpoint, self, state.waker, heartbeat)
+        self._waits = waits
+        self._connection = Connection(endpoint, self, state.waker, heartbeat, waits)
         self._thread = LoopThread(heartbeat, self._run)
 
     def start(self) -> None:
@@ -58,6 +71,11 @@ class SessionThread(MqttCallbacks):
         """The troubles since a connection last was steady. Callable from any thread."""
         return self._connection.troubles
 
+    @property
+    def refused(self) -> list[str]:
+        """The topic filters to which the broker does not let subscribe now. Callable from any thread."""
+        return self._connection.refused
+
     def on_connected(self) -> None:
         """Subscribe, and make every retained topic due."""
         filters = [self._topics.health, f"{self._topics.base}+/text"]
@@ -67,22 +85,26 @@ class SessionThread(MqttCallbacks):
             filters.append(self._topics.birth)
         for topic_filter in filters:
             self._connection.subscribe(topic_filter)
-        state = self._state
+        address, state = self._connection.address, self._state
+        for remark in self._limits.begin(self._connection.limits, str(address), address.host):
+            self._connection.report(remark)
         with state.changed:
             state.connected, state.since_ns = True, monotonic_ns()
-            state.limits = self._connection.limits
+            state.limits = self._limits.present
             state.connects += 1
             state.send_queue.resend_retained()
             state.changed.notify_all()
 
     def on_disconnected(self) -> None:
         """Queue again what was not acknowledged, and drop the QoS 0 messages."""
-        state = self._state
+        state, lost = self._state, list(self._awaiting_ack.values())
+        if (trouble := self._limits.end(self._connection.loss)) is not None:
+            self._connection.report(trouble)
         with state.changed:
             state.connected, state.since_ns = False, monotonic_ns()
             state.limits = None
-            state.send_queue.requeue(list(self._awaiting_ack.values()))
-            for message in state.send_queue.drop_qos0():
+            state.send_queue.requeue([message for message in lost if message.qos > 0])
+            for message in [message for message in lost if message.qos == 0] + state.send_queue.drop_qos0():
                 state.counters.drop(f"{message.kind}_not_connected")
         self._awaiting_ack.clear()
         self._is_first_acknowledged = False
@@ -102,28 +124,54 @@ class SessionThread(MqttCallbacks):
         if message is None:  # a QoS 0 message that was written while something was read
             return
         self._is_first_acknowledged = True
+        self._puback_due_s = time.monotonic() + self._waits.puback_s
+        self._limits.acknowledged(message)
         if refusal is None:
             self.published += 1
             self._has_published_health |= message.topic == self._topics.health
-            self._note_announced(message)
+            with self._state.changed:
+                self._state.announced(message)
         else:
             self._state.counters.drop(f"{message.kind}_refused")
-            finding = f"the MQTT broker refused {message.kind}: {refusal.name}"
-            self._connection.report(Trouble(finding, refusal.remedy))
+            with self._state.changed:
+                self._state.announcement_refused(message)
+            finding = f"the MQTT broker refused {message.topic}: {refusal.name}"
+            self._connection.report(Trouble(finding, refusal.remedy_for("write", message.topic, self._username)))
         if message.sequence is not None:
             self._outbox.acknowledged(message.sequence)
 
     def on_turn(self) -> None:
         """Send what is queued; end the connection during a stop."""
         while self._connection.is_ready and (message := self._next()) is not None:
-            message_id = self._connection.publish(message)
-            if message.qos > 0:
-                self._awaiting_ack[message_id] = message
-            else:
-                self.published += 1
-                self._note_announced(message)
+            self._send_or_leave_out(message)
+        if self._awaiting_ack and time.monotonic() > self._puback_due_s:
+            finding = f"the MQTT broker at {self._connection.address} does not acknowledge what it was sent"
+            self._connection.leave(Trouble(finding, next_step="connecting again"))
+            self._puback_due_s = math.inf
         if self._state.stop.is_set():
             self._finish()
+
+    def _send_or_leave_out(self, message: Outbound) -> None:
+        sent = self._limits.as_sent(message)
+        if not self._limits.takes(sent):
+            self._leave_out(message)
+            return
+        message_id = self._connection.publish(sent)
+        self._limits.sent(sent)
+        if sent.qos == 0:
+            self.published += 1
+            return
+        if not self._awaiting_ack:
+            self._puback_due_s = time.monotonic() + self._waits.puback_s
+        self._awaiting_ack[message_id] = message
+        self.unconfirmed += self._limits.present.max_qos == 0
+
+    def _leave_out(self, message: Outbound) -> None:
+        """Drop a message that is too large for the broker."""
+        if (trouble := self._limits.leave_out(message)) is not None:
+            self._connection.report(trouble)
+        if message.sequence is not None:
+            self._outbox.acknowledged(message.sequence)
 
     def _run(self) -> None:
         state = self._state
@@ -142,10 +190,11 @@ class SessionThread(MqttCallbacks):
         state = self._state
         with state.changed:
             state.is_woken = False
-            if self._awaiting_ack and not self._is_first_acknowledged:
+            if self._limits.awaits_proof or (self._awaiting_ack and not self._is_first_acknowledged):
                 # a broker that refuses the first message may cut the connection: its reason is lost if more is sent
                 return None
-            message = state.send_queue.take(may_await_ack=len(self._awaiting_ack) < MAX_AWAITING_ACK)
+            may_await_ack = len(self._awaiting_ack) < min(MAX_AWAITING_ACK, self._limits.present.receive_maximum)
+            message = state.send_queue.take(may_await_ack)
             if self._outbox.is_behind and state.send_queue.qos1_room >= MAX_QOS1 // 2:
                 self._outbox.wake()
             state.changed.notify_all()
@@ -189,13 +238,10 @@ class SessionThread(MqttCallbacks):
         with state.changed:
             if message.payload == ONLINE:
                 state.births, state.is_home_assistant_up = state.births + 1, True
+                state.send_queue.release()
                 state.send_queue.resend_retained()
             elif message.payload == OFFLINE:
                 state.is_home_assistant_up = False
-
-    def _note_announced(self, message: Outbound) -> None:
-        with self._state.changed:
-            self._state.announced(message)
 
     def _hand_on(self, message: Inbound) -> None:
         first_level, _, rest = message.topic.removeprefix(self._topics.base).partition("/")

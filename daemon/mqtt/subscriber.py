@@ -13,8 +13,8 @@ from pydantic import Field, ValidationError
 from daemon.config.mqtt import MqttConfig
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_MS, NS_PER_S
-from daemon.mqtt.client import Inbound
-from daemon.mqtt.connection import BackgroundClient
+from daemon.mqtt.background import BackgroundClient
+from daemon.mqtt.callbacks import Inbound
 from daemon.mqtt.payloads import EventPayload, Name, Part, Payload, RecognitionPayload, StatePayload, parse_time
 from daemon.mqtt.update_payloads import ModelsPayload
 
@@ -29,6 +29,9 @@ MAX_PAYLOAD_BYTES = 262_144
 MAX_INBOX = 1000
 
 TICK_S = 0.2
+
+# Retained messages come at once. What has not come by then does not exist, or may not be read.
+SILENCE_S = 5.0
 
 
 class SourceReport(Part):
@@ -98,19 +101,39 @@ class Received:
         return (self.received_ns - captured_ns) / NS_PER_MS
 
 
-def watch(config: MqttConfig, node: str | None, *, emit: Callable[[Received], None], stop: threading.Event) -> Counters:
+def watch(
+    config: MqttConfig,
+    node: str | None,
+    *,
+    emit: Callable[[Received], None],
+    stop: threading.Event,
+    report_silence: Callable[[list[str]], None],
+    silence_s: float = SILENCE_S,
+) -> Counters:
     """Call `emit` on the caller's thread with every message until `stop` is set; return the counts of dropped ones.
 
     Connects for as long as it takes, and again whenever the connection is lost. An error of `emit` ends the watching.
     Counts `watch_backlog` (the caller was too slow) and `malformed` (which is emitted all the same).
+    After `silence_s` calls `report_silence` with the filters of retained messages under which nothing has come, if
+    there are such. Calls it with an empty list if there is no connection yet.
     """
-    watcher = Watcher(config, topic_filters(node))
+    filters = topic_filters(node)
+    watcher = Watcher(config, filters)
+    unheard = dict(zip(NODE_KINDS, filters, strict=False))
+    silent_until: float | None = time.monotonic() + silence_s
     try:
         while not stop.is_set():
             try:
-                emit(watcher.inbox.get(timeout=TICK_S))
+                received = watcher.inbox.get(timeout=TICK_S)
+                unheard.pop(received.kind, None)
+                emit(received)
             except queue.Empty:
-                continue
+                pass
+            if silent_until is not None and time.monotonic() > silent_until:
+                silent_until = None
+                if unheard:
+                    nothing = filters if len(unheard) == len(NODE_KINDS) else list(unheard.values())
+                    report_silence(nothing if watcher.is_connected else [])
     finally:
         watcher.close()
     while not watcher.inbox.empty():
@@ -134,13 +157,19 @@ class Watcher(BackgroundClient):
         super().__init__(config, f"perceptd-watch-{uuid.uuid4().hex[:8]}", "mqtt-watch")
         self.inbox: queue.Queue[Received] = queue.Queue(MAX_INBOX)
         self.counters = Counters()
+        self.is_connected = False
         self._filters = filters
         self.start()
 
+    def on_disconnected(self) -> None:
+        """Remember that there is no connection."""
+        self.is_connected = False
+
     def on_connected(self) -> None:
         """Subscribe to the filters."""
+        self.is_connected = True
         for topic_filter in self._filters:
-            self.connection.subscribe(topic_filter)
+            self.connection.subscribe(topic_filter, qos=1)  # a slow reader then loses less at the broker
 
     def on_message(self, message: Inbound) -> None:
         """Check a message and put it into the inbox."""

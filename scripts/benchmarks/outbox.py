@@ -6,8 +6,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from tests.helpers.proxy import Proxy
 
 NODE, TOPIC = "bench", "perceptd/bench/bench/event"
 DONE_S = 300.0
+
+# Lines of mosquitto.conf. With each of them no event may be lost, because every event fits.
+LIMITS = ["max_packet_size 1500", "retain_available false", "max_qos 0"]
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,19 @@ class Outcome:
         ]
 
 
-def endure(count: int, rate: float, failures: list[str], seed: int) -> Outcome:
+def endure(count: int, rate: float, failures: list[str], seed: int, limits: Sequence[str] = ()) -> Outcome:
     """Publish `count` steps of events during random failures.
 
     A failure is "kill" (the daemon), "cut" (its connection) or "broker" (the broker is killed). The subscriber stays
-    connected except while the broker is dead. Broker and subscriber store the session.
+    connected except while the broker is dead. Broker and subscriber store the session. `limits` are lines of
+    mosquitto.conf.
     """
     chance = np.random.default_rng(seed)
-    with tempfile.TemporaryDirectory() as directory, Mosquitto(persists=True) as broker, Proxy(broker.port) as proxy:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Mosquitto(persists=True, more=limits) as broker,
+        Proxy(broker.port) as proxy,
+    ):
         state = Path(directory)
         with Subscriber(broker, TOPIC, keeps_session=True) as subscriber:
             runs = 0
@@ -155,6 +164,10 @@ def main() -> int:
     parts: list[tuple[str, Callable[[], Outcome]]] = [
         ("daemon killed 20 times, connection cut 20 times", lambda: _full(arguments, ["kill"] * 20 + ["cut"] * 20)),
         ("broker killed 20 times", lambda: _full(arguments, ["broker"] * 20)),
+        *(
+            (f"{limit}, daemon killed 20 times, connection cut 20 times", partial(_limited, arguments, limit))
+            for limit in LIMITS
+        ),
     ]
     for name, part in parts:
         print(f"{name} ...", file=sys.stderr, flush=True)
@@ -168,6 +181,10 @@ def main() -> int:
 
 def _full(arguments: argparse.Namespace, failures: list[str]) -> Outcome:
     return endure(arguments.count, arguments.rate, failures, arguments.seed)
+
+
+def _limited(arguments: argparse.Namespace, limit: str) -> Outcome:
+    return endure(arguments.count, arguments.rate, ["kill"] * 20 + ["cut"] * 20, arguments.seed, [limit])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from daemon.config.mqtt import MqttConfig, TlsConfig
 from daemon.doctor.finding import Finding
-from daemon.doctor.node import broker_finding
+from daemon.doctor.node import broker_finding, broker_findings
 from daemon.mqtt import peer, requests
 from tests.helpers.certificates import Authority
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
@@ -79,6 +79,20 @@ def test_a_missing_password_file(tmp_path: Path) -> None:
     finding = checked(MqttConfig(password_file=str(tmp_path / "none")))
     assert finding.level == "failure"
     assert "mqtt.password_file" in finding.found
+
+
+def test_each_broker_is_checked_and_one_that_answers_is_enough(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "SECOND_ATTEMPT_S", 0.0)
+    hosts = ["127.0.0.2", "127.0.0.1"]
+    away, there = broker_findings(MqttConfig(host=hosts, port=broker.port))
+    assert (away.level, there.level) == ("warning", "good")
+    assert f"127.0.0.2:{broker.port}: Connection refused" in away.found
+    assert there.found == f"127.0.0.1:{broker.port} answers, without TLS, accepts the connection"
+    broker.kill()
+    findings = broker_findings(MqttConfig(host=hosts, port=broker.port))
+    assert [finding.level for finding in findings] == ["failure", "failure"]
 
 
 def test_the_check_publishes_nothing(broker: Mosquitto) -> None:

@@ -19,10 +19,11 @@ class Authority:
         )
 
     def issue(self, name: str, address: str = "127.0.0.1") -> tuple[Path, Path]:
-        """Make a certificate for an address; return its file and that of its key."""
+        """Make a certificate for an address or a host name; return its file and that of its key."""
         certificate, key, request = (self._directory / f"{name}.{ending}" for ending in ("pem", "key", "csr"))
         extension = self._directory / f"{name}.ext"
-        extension.write_text(f"subjectAltName=IP:{address}\n")
+        kind = "IP" if address[:1].isdigit() else "DNS"
+        extension.write_text(f"subjectAltName={kind}:{address}\n")
         _openssl("req", "-newkey", "ed25519", "-noenc", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
         _openssl(
             *("x509", "-req", "-in", request, "-CA", self.ca_file, "-CAkey", self._key, "-CAcreateserial"),

@@ -90,6 +90,11 @@ class Mosquitto:
         self.kill()
         self.start()
 
+    def reload(self) -> None:
+        """Make the broker read its access list and passwords again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     def freeze(self) -> None:
         """Stop the process: its sockets stay open and it does nothing."""
         assert self._process is not None

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from daemon.config.mqtt import MqttConfig
 from daemon.mqtt.session import Session
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
@@ -55,13 +53,27 @@ def test_an_announcement_may_be_live_and_leaves_the_retained_one_alone() -> None
             assert late.wait_for(TOPIC) == [b'{"all": 1}']
 
 
-def test_an_announcement_that_the_broker_refuses_stays_open(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_announcement_cuts_nobody_off_and_is_tried_again_when_home_assistant_starts(tmp_path: Path) -> None:
     acl = tmp_path / "acl"
-    acl.write_text("topic readwrite perceptd/#\n")
+    acl.write_text("topic readwrite perceptd/#\ntopic readwrite homeassistant/status\n")
+    # this mosquitto ends the connection after a refusal, because its queue has no limit
     with Mosquitto(more=[f"acl_file {acl}"]) as broker, session(broker) as ours:
         ours.announce(TOPIC, b"{}")
-        wait_until(lambda: ours.status()["dropped"].get("config_refused"), "the refusal is counted")
-        assert ours.announcing == {TOPIC}
+        ours.announce("homeassistant/device/other/config", b"{}", retain=False)
+        wait_until(lambda: ours.status()["dropped"].get("announcement_refused") == 2, "both are refused, once each")
+        connects = ours.connects
+        ours.announce(TOPIC, b'{"new": 1}')
+        with Subscriber(broker, "perceptd/#") as heard:
+            wait_until(lambda: ours.connected, "connected")
+            for number in range(3):
+                assert ours.publish("health", b"%d" % number, retain=True, qos=1)
+                wait_until(lambda number=number: b"%d" % number in heard.payloads("perceptd/node/health"), "it arrives")
+        assert ours.announcing == {TOPIC, "homeassistant/device/other/config"} and ours.connects <= connects + 1
+        acl.write_text("topic readwrite #\n")
+        broker.reload()
+        with Subscriber(broker, "homeassistant/device/#") as home_assistant:
+            broker.publish(STATUS, b"online")
+            assert home_assistant.wait_for(TOPIC) == [b'{"new": 1}']
 
 
 def test_a_session_that_needs_no_births_does_not_listen_for_them(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from benchmarks import outbox
 
-from tests.helpers.campaign import chance, repetitions
+from tests.helpers.campaign import chance, repetitions, share
 
 pytestmark = pytest.mark.campaign("endurance")
 
@@ -26,6 +26,17 @@ def test_every_event_arrives_in_order_though_the_daemon_is_killed_and_its_connec
     blows = repetitions(2, campaign=20)
     outcome = outbox.endure(STEPS, RATE, ["kill"] * blows + ["cut"] * blows, seed=chance("endurance").getrandbits(32))
     assert outcome.written >= STEPS
+    assert (outcome.missing, outcome.remaining) == ([], 0)
+    assert (outcome.changed, outcome.out_of_order, outcome.without_end) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("limit", share(outbox.LIMITS, 1, "limits"))
+def test_every_event_arrives_at_a_broker_that_takes_less(limit: str) -> None:
+    """Small packets only, no retained messages, or QoS 0 only."""
+    steps = repetitions(200, campaign=10_000)
+    blows = ["kill"] * repetitions(0, campaign=20) + ["cut"] * repetitions(1, campaign=20)
+    outcome = outbox.endure(steps, RATE, blows, chance(limit).getrandbits(32), [limit])
+    assert outcome.written >= steps
     assert (outcome.missing, outcome.remaining) == ([], 0)
     assert (outcome.changed, outcome.out_of_order, outcome.without_end) == (0, 0, 0)
 

@@ -16,9 +16,9 @@ from paho.mqtt.client import Client
 from pydantic import SecretStr
 
 from daemon.config.mqtt import MqttConfig
-from daemon.mqtt import connection
 from daemon.mqtt.send_queue import MAX_QOS0, MAX_QOS1
 from daemon.mqtt.session import Session
+from daemon.mqtt.waits import STANDARD, Waits
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
 from tests.mqtt.records import event
 from tests.mqtt.test_session import Texts, numbers, session
@@ -262,7 +262,7 @@ def test_the_first_of_two_devices_with_one_name_gives_way_and_reports_it(broker,
             text = "another device connects to the MQTT broker as node node"
             wait_until(lambda: text in str(first.status()["reason"]), "the first has come back and seen it")
             wait_until(lambda: second.connected and second.status()["reconnects"] == 1, "the second is back")
-            time.sleep(4 * connection.FIRST_RETRY_S)  # as long as several tries after any other loss
+            time.sleep(4 * STANDARD.first_retry_s)  # as long as several tries after any other loss
             assert second.connected
             assert not first.connected
             assert second.status()["reconnects"] == 1
@@ -271,12 +271,9 @@ def test_the_first_of_two_devices_with_one_name_gives_way_and_reports_it(broker,
 
 
 @pytest.mark.parametrize("answers", [False, True])
-def test_a_broker_that_is_silent_or_drops_everybody_is_reported_once_and_costs_nothing(
-    answers, monkeypatch, tmp_path, caplog
-):
+def test_a_broker_that_is_silent_or_drops_everybody_is_reported_once_and_costs_nothing(answers, tmp_path, caplog):
     """The broker accepts the connection and is silent, or ends it. After hundreds of attempts nothing has grown."""
-    for name, seconds in (("CONNACK_S", 0.02), ("FIRST_RETRY_S", 0.01), ("LONGEST_RETRY_S", 0.01)):
-        monkeypatch.setattr(connection, name, seconds)
+    waits = Waits(connack_s=0.02, first_retry_s=0.01, longest_retry_s=0.01)
     tries = itertools.count(1)
     tried: list[int] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -294,7 +291,7 @@ def test_a_broker_that_is_silent_or_drops_everybody_is_reported_once_and_costs_n
                 tried.append(next(tries))
 
         threading.Thread(target=accept, daemon=True).start()
-        ours = Session(MqttConfig(port=server.getsockname()[1]), "node", tmp_path)
+        ours = Session(MqttConfig(port=server.getsockname()[1]), "node", tmp_path, waits)
         ours.start({})
         for number in range(20):
             ours.publish_event("front/event", event(number))

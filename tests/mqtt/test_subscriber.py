@@ -25,7 +25,7 @@ class Watching:
         self._thread = threading.Thread(target=self._watch, args=(MqttConfig(port=port), node))
 
     def _watch(self, config: MqttConfig, node: str | None) -> None:
-        self.counters = watch(config, node, emit=self.received_messages.append, stop=self._stop)
+        self.counters = watch(config, node, emit=self.received_messages.append, stop=self._stop, report_silence=print)
 
     def kinds(self) -> list[str]:
         return [received.kind for received in self.received_messages.copy()]
@@ -82,7 +82,7 @@ def test_what_the_reader_raises_ends_the_watching(broker):
         raise BrokenPipeError(received.kind)
 
     with pytest.raises(BrokenPipeError, match="availability"):
-        watch(MqttConfig(port=broker.port), "node", emit=emit, stop=threading.Event())
+        watch(MqttConfig(port=broker.port), "node", emit=emit, stop=threading.Event(), report_silence=print)
     assert "mqtt-watch" not in [thread.name for thread in threading.enumerate()]
 
 
@@ -98,7 +98,7 @@ def test_messages_from_before_the_end_are_still_emitted(broker):
 
     broker.publish("perceptd/node/availability", b"online", retain=True)
     with Subscriber(broker) as subscriber:
-        watch(MqttConfig(port=broker.port), "node", emit=slowly, stop=stop)
+        watch(MqttConfig(port=broker.port), "node", emit=slowly, stop=stop, report_silence=print)
     assert received_messages == ["online", "offline"]
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from daemon import __version__
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
-from tests.helpers.nspawn import Guest, installed_guest
+from tests.helpers.nspawn import Guest
 from tests.helpers.publishing import Repository, another_version
 from tests.helpers.webserver import WebServer
 
@@ -36,13 +37,6 @@ BOOKKEEPING = ("/run/host/", "/run/systemd/")
 
 SHIPPED = Path(__file__).parents[2] / "models" / "digits"
 HOLD = Path(__file__).parents[1] / "helpers" / "hold_thread.py"
-
-
-@pytest.fixture(scope="module")
-def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
-    logs = tmp_path_factory.mktemp("guest")
-    with installed_guest(logs / "guest.log") as running:
-        yield running
 
 
 class Service:
@@ -248,13 +242,10 @@ def test_the_service_is_in_the_groups_that_own_devices(guest: Guest) -> None:
     assert set(groups) == {"perceptd", "video", "audio", "plugdev", "apex", "render"}
 
 
-def test_the_installer_lists_all_installed_files_to_remove(guest: Guest) -> None:
+def test_installed_files_belong_to_root(guest: Guest) -> None:
     assert guest.run("systemd-analyze", "verify", "perceptd.service").stderr == ""
     for path in INSTALLED:
         assert guest.run("stat", "--format=%U:%G %a", path).stdout == "root:root 644\n"
-    text = guest.run("cat", "/opt/perceptd/scripts/install").stdout
-    summary = text.partition("cat <<SUMMARY")[2]
-    assert all(path in summary for path in INSTALLED)
     assert guest.run("ls", "-d", DROP_IN, check=False).returncode != 0, "this is no Jetson"
 
 
@@ -301,12 +292,18 @@ def test_the_service_is_not_restarted_after_a_replay_has_ended(service: Service,
     assert service.show("Result", "NRestarts", "ExecMainStatus") == ["success", "0", "0"]
 
 
-def test_installing_again_keeps_the_config_and_its_permissions(guest: Guest) -> None:
+def test_installing_again_keeps_the_config_and_says_the_versions_and_that_there_is_no_broker(service: Service) -> None:
+    guest, port = service.guest, free_port()
     assert guest.run("stat", "--format=%U:%G %a", CONFIG).stdout == "root:perceptd 640\n"
     guest.run("mkdir", "/tmp/checkout")
-    guest.run("sh", "-c", "cp -R /opt/perceptd/* /tmp/checkout && echo '# mine' >>" + CONFIG)
-    guest.run("/tmp/checkout/scripts/install")
-    assert guest.run("tail", "-n1", CONFIG).stdout == "# mine\n"
+    guest.run("sh", "-c", "cp -R /opt/perceptd/* /tmp/checkout")
+    guest.run("sed", "-i", 's/^__version__ = .*/__version__ = "0.1.2"/', "/opt/perceptd/daemon/__init__.py")
+    guest.write(CONFIG, text := yaml.safe_dump({**service.settings, "mqtt": {"port": port}}))
+    done = guest.run("/tmp/checkout/scripts/install")
+    assert f"installing perceptd {__version__}; 0.1.2 is installed now\n" in done.stdout
+    assert f"perceptd {__version__} is installed; it was 0.1.2 before.\n" in done.stdout
+    assert f"no MQTT broker answers at 127.0.0.1 port {port}: Connection refused." in done.stderr
+    assert guest.run("cat", CONFIG).stdout == text
     assert guest.run("stat", "--format=%U:%G %a", CONFIG).stdout == "root:perceptd 640\n"
     guest.run("perceptd", "check-config", CONFIG)
 

@@ -134,7 +134,9 @@ class World:
             self.announcing[message.topic, message.retain] = message
             if message.retain:
                 last = self.retained.get(message.topic)
-                assert last in (None, message) or self.now_s - self.retained_s[message.topic] >= 5, "too close to another payload"
+                assert last in (None, message) or self.now_s - self.retained_s[message.topic] >= 5, (
+                    "too close to another payload"
+                )
                 self.retained[message.topic], self.retained_s[message.topic] = message, self.now_s
             self._send(message)
 

@@ -1,0 +1,31 @@
+"""Explains why nothing comes from a node: a broker drops what its access list does not allow, without a word. Pure."""
+
+from collections.abc import Sequence
+
+from daemon.mqtt.permissions import Action, account_text, lines_text
+
+Right = tuple[Action, str]
+
+
+def unanswered(node: str, command: str, availability: bytes | None, username: str | None) -> str:
+    """Return the likely cause of a missing answer.
+
+    `availability` is what the node has published under this topic; None for nothing.
+    """
+    topic, answers = f"perceptd/{node}/command/{command}", "perceptd-send/+"
+    own: list[Right] = [("write", topic), ("read", answers), ("read", f"{topic}/result")]
+    its: list[Right] = [("read", f"perceptd/{node}/command/+"), ("write", answers)]
+    if availability is None:
+        return nothing_heard([f"perceptd/{node}/availability"], username)
+    if availability != b"online":
+        return "the node is offline"
+    return (
+        "the node is online, so probably the broker's access list drops the command or the answer: "
+        f"{account_text(username)} needs {lines_text(own)}, and the account of the node {lines_text(its)}"
+    )
+
+
+def nothing_heard(filters: Sequence[str], username: str | None) -> str:
+    """Return the likely cause when no retained message has come under the filters of a node's own topics."""
+    lines = lines_text([("read", topic_filter) for topic_filter in filters])
+    return f"either no node has published there, or {account_text(username)} needs {lines} in the broker's access list"
