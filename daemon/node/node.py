@@ -42,7 +42,7 @@ SESSION_CLOSE_S = 1.5
 # for closing, loading a bundle and opening sources: as long as the unit allows for a start
 RESTART_S = 90.0
 
-# a bundle that is being loaded, and a slow disk
+# before a restart: a bundle that is being loaded, and a slow disk
 UPDATER_RESTART_S = 60.0
 
 # why a node begins again, for the log
@@ -208,8 +208,10 @@ class Node:
             log.warning("the disk of the bundle has not answered within %.1f s; the daemon stops", BUNDLE_WATCH_CLOSE_S)
 
     def _close_announcement(self) -> None:
-        if not self.announcement.close(ANNOUNCEMENT_CLOSE_S):
-            log.warning("the disk has not taken announced.json within %.1f s; the daemon stops", ANNOUNCEMENT_CLOSE_S)
+        # the next node of this process writes the same file
+        limit_s = UPDATER_RESTART_S if self.stop.restarts else ANNOUNCEMENT_CLOSE_S
+        if not self.announcement.close(limit_s):
+            log.warning("the disk has not taken announced.json within %.1f s; the daemon does not wait for it", limit_s)
 
     def _close_sources(self) -> None:
         for stream in self.streams.values():

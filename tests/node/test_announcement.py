@@ -1,6 +1,8 @@
 """Entities announced to Home Assistant follow config and bundle, and the file remembers what may have to be removed."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +13,9 @@ from daemon.bundle.manifest import LabelInfo
 from daemon.config.node import Config
 from daemon.core.timing import NS_PER_S
 from daemon.mqtt.limits import BrokerLimits
+from daemon.mqtt.session import Session
 from daemon.node.announcement import Announcement, LedgerFile, hears_births, labels_of
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 
 MODELS = {"models", "models_check", "models_pin"}
 SOURCE = {"source": "https://models.example", "root": "root.json"}
@@ -171,3 +175,35 @@ def test_labels_are_shown_in_the_language_where_the_bundle_has_it() -> None:
     assert (cat.name, cat.shown_name, cat.shown) == ("cat", None, False)
     assert [label.shown_name for label in labels_of(manifest, "fr")] == [None, None]
     assert [label.shown_name for label in labels_of(manifest, None)] == [None, None]
+
+
+@contextlib.contextmanager
+def running(broker: Mosquitto, directory: Path, *, discovery: bool) -> Iterator[Session]:
+    """A node that announces itself by its own thread, over a real broker."""
+    home_assistant = {"port": broker.port, "home_assistant": {"discovery": discovery}}
+    settings = {"node": "n", "bundle": "b", "streams": {"door": {"camera": 0}}, "mqtt": home_assistant}
+    config = Config.model_validate(settings)
+    file = LedgerFile(directory / "announced.json", config)
+    session = Session(config.mqtt, "n", directory, hears_births=hears_births(config, file.ledger))
+    door: Any = SimpleNamespace(devices=frozenset({"camera"}), takes_text=True)
+    manifest: Any = SimpleNamespace(labels=["7"], background=[], label_info={})
+    announcement = Announcement(config, {"door": door}, session, file)
+    announcement.publish(manifest)
+    session.start({})
+    announcement.start()
+    try:
+        yield session
+    finally:
+        assert announcement.close(5.0)
+        session.stop(3.0)
+
+
+def test_the_thread_announces_over_a_real_broker_and_takes_everything_back(tmp_path: Path) -> None:
+    topic = "homeassistant/device/perceptd_n/config"
+    with Mosquitto() as broker:
+        with Subscriber(broker, topic) as home_assistant, running(broker, tmp_path, discovery=True) as session:
+            assert b"perceptd n" in home_assistant.wait_for(topic)[0]
+            assert json.loads((tmp_path / "announced.json").read_bytes())["retained"][0] == topic
+            wait_until(lambda: not session.announcing, "the broker has taken all")
+        with Subscriber(broker, topic) as home_assistant, running(broker, tmp_path, discovery=False):
+            assert home_assistant.wait_for(topic, 2)[1] == b""

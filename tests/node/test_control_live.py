@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.mqtt.home_assistant.devices import discovery_topic, node_object, stream_object
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.node import test_daemon
@@ -130,30 +131,33 @@ def test_perceptd_send_sends_commands_and_prints_answers(tmp_path: Path, node: W
     assert "no answer from node nobody" in unanswered.stderr
 
 
-def test_discovery_is_published_again_when_home_assistant_starts_and_removed_entities_are_withdrawn(
+def test_discovery_is_published_again_when_home_assistant_starts_and_streams_that_are_gone_are_withdrawn(
     tmp_path: Path, broker: Mosquitto, node: WatchedNode, config: Config
 ) -> None:
-    topic = f"homeassistant/device/perceptd_{node.name}/config"
+    of_node = discovery_topic("homeassistant", node_object(node.name))
+    of_s, of_t = (discovery_topic("homeassistant", stream_object(node.name, stream)) for stream in "st")
     settings = config(node.name)
     with Subscriber(broker, "homeassistant/device/#") as assistant:
         with DaemonProcess(settings, tmp_path) as daemon:
-            first = json.loads(assistant.wait_for(topic)[0])
-            assert {"s_label", "s_event", "health"} <= set(first["components"])
+            first = json.loads(assistant.wait_for(of_s)[0])
+            assert {"s_label", "s_event"} <= set(first["components"])
+            assert "health" in json.loads(assistant.wait_for(of_node)[0])["components"]
             wait_until(lambda: node.state() == "healthy", "delivers")
             states = len(node.subscriber.payloads(f"perceptd/{node.name}/s/state"))
             broker.publish("homeassistant/status", b"online")
-            assert json.loads(assistant.wait_for(topic, 2)[1]) == first
+            assert json.loads(assistant.wait_for(of_s, 2)[1]) == first
             node.subscriber.wait_for(f"perceptd/{node.name}/s/state", states + 1)
             assert daemon.stop() == 0
         settings["streams"] = {"t": settings["streams"]["s"]}
         with DaemonProcess(settings, tmp_path) as daemon:
-            second = json.loads(assistant.wait_for(topic, 3)[2])
-            assert second["components"]["s_event"] == {"platform": "event"}
+            second = json.loads(assistant.wait_for(of_t)[0])
             assert second["components"]["t_event"]["state_topic"] == f"perceptd/{node.name}/t/event"
+            wait_until(lambda: b"" in assistant.payloads(of_s), "the other stream is withdrawn")
             assert daemon.stop() == 0
         settings["mqtt"]["home_assistant"] = {"discovery": False}
         with DaemonProcess(settings, tmp_path) as daemon:
-            assert assistant.wait_for(topic, 4)[3] == b""
+            for topic in (of_node, of_t):
+                wait_until(lambda topic=topic: b"" in assistant.payloads(topic), "everything is withdrawn")
             assert daemon.stop() == 0
 
 

@@ -12,6 +12,7 @@ from daemon.core.timing import NS_PER_S
 from daemon.mqtt.home_assistant.ledger import Device, Entity, Ledger, bounded, entities_of, gone, with_wanted, without
 from daemon.mqtt.home_assistant.withdrawal import (
     MIGRATE,
+    Leaving,
     Message,
     Wanted,
     announced,
@@ -29,6 +30,9 @@ DEBOUNCE_NS = 2 * NS_PER_S
 
 # How long a stage waits for the broker's acknowledgements. A refused message never gets one.
 PATIENCE_NS = 30 * NS_PER_S
+
+# The entities that one cycle announces with the least config, so that its messages stay small and few.
+MOST_LEAVING = 100
 
 # How long Home Assistant must stay after a removal that is then forgotten. The broker notices the end of a connection
 # after 1.5 times its keepalive, which is 60 s.
@@ -69,9 +73,9 @@ class State:
     """The state between two looks.
 
     `topics` is what each topic is to hold. The next stage of `plan` begins at `due_ns`, or nothing is to be done.
-    `sent` are the messages of the stage under way. `leaving` are the entities that went before Home Assistant started,
-    until it ends. `is_whole`: the broker has taken everything in this cycle. `dropped` counts entities that went, and
-    are not remembered because there are too many.
+    `sent` are the messages of the stage under way. `is_whole`: the broker has taken everything in this cycle.
+    `leaving` are the entities that went before Home Assistant started, until it ends; `batch` are those of this cycle.
+    `dropped` counts entities that went, and are not remembered because there are too many.
     """
 
     ledger: Ledger
@@ -84,7 +88,8 @@ class State:
     plan: tuple[Stage, ...] = ()
     stage: Stage = ()
     sent: tuple[Message, ...] = ()
-    leaving: Mapping[Device, tuple[Entity, ...]] = field(default_factory=dict)
+    leaving: Leaving = field(default_factory=dict)
+    batch: Leaving = field(default_factory=dict)
     is_whole: bool = True
     dropped: int = 0
 
@@ -134,7 +139,8 @@ def _with_news(state: State, wanted: Wanted, heard: Heard, now_ns: int) -> State
         leaving = gone(state.ledger, wanted)
         if leaving:
             begins_ns.append(now_ns + PAUSE_NS)
-    state = replace(state, heard=heard, wanted=wanted, topics=topics, leaving=leaving)
+    batch = state.batch if leaving else {}
+    state = replace(state, heard=heard, wanted=wanted, topics=topics, leaving=leaving, batch=batch)
     if not begins_ns:
         return state
     # the messages of the cycle before are no longer waited for
@@ -155,10 +161,13 @@ def _after_stage(state: State, heard: Heard) -> State:
     is_confirmed = ledger.is_confirmed or any(message.retain and message.payload for message in taken)
     if retained != ledger.retained or is_confirmed != ledger.is_confirmed:
         ledger = ledger.model_copy(update={"retained": retained, "is_confirmed": is_confirmed})
-    is_whole = state.is_whole and len(taken) == len(state.sent)
-    if state.stage == (Step.STAY,) and is_whole:
-        ledger = without(ledger, state.leaving)
-    return replace(state, ledger=ledger, is_whole=is_whole, stage=(), sent=())
+    is_whole, is_over = state.is_whole and len(taken) == len(state.sent), state.stage == (Step.STAY,)
+    state = replace(state, ledger=ledger, is_whole=is_whole, stage=(), sent=())
+    if is_whole and is_over:
+        left = {device: _without(entities, state.batch.get(device, ())) for device, entities in state.leaving.items()}
+        leaving = {device: entities for device, entities in left.items() if entities}
+        state = replace(state, ledger=without(ledger, state.batch), leaving=leaving, is_planned=not leaving)
+    return state
 
 
 def _planned(state: State, wanted: Wanted) -> State:
@@ -166,9 +175,13 @@ def _planned(state: State, wanted: Wanted) -> State:
     topics = state.topics or {}
     ledger, dropped = bounded(with_wanted(state.ledger, wanted, topics), wanted)
     going = gone(ledger, wanted)
-    leaving = {
-        device: left for device in state.leaving if (left := _both(state.leaving[device], going.get(device, ())))
-    }
+    still = [
+        (device, entity)
+        for device, entities in state.leaving.items()
+        for entity in entities
+        if entity in going.get(device, ())
+    ]
+    leaving, batch = _by_device(still), _by_device(still[:MOST_LEAVING])
     is_migrating = bool(moving_topics(ledger, wanted, topics))
     elsewhere = {entity for payload in wanted.values() for entity in entities_of(payload)}
     remove: Stage = (Step.REMOVE,) if going or any(topic not in topics for topic in ledger.retained) else ()
@@ -179,7 +192,7 @@ def _planned(state: State, wanted: Wanted) -> State:
         stages = [remove, *migrate, announce, remove, announce]
     else:
         stages = [remove + announce, remove + announce]
-    if leaving:
+    if batch:
         stages = [(Step.LEAST,), *stages, (Step.STAY,)]
     plan = tuple(stage for stage in stages if stage)
     return replace(
@@ -187,15 +200,23 @@ def _planned(state: State, wanted: Wanted) -> State:
         ledger=ledger,
         plan=plan,
         leaving=leaving,
+        batch=batch,
         is_planned=True,
         is_whole=True,
         dropped=state.dropped + dropped,
     )
 
 
-def _both(entities: Iterable[Entity], others: Iterable[Entity]) -> tuple[Entity, ...]:
+def _without(entities: Iterable[Entity], others: Iterable[Entity]) -> tuple[Entity, ...]:
     found = frozenset(others)
-    return tuple(entity for entity in entities if entity in found)
+    return tuple(entity for entity in entities if entity not in found)
+
+
+def _by_device(pairs: Iterable[tuple[Device, Entity]]) -> Leaving:
+    found: dict[Device, tuple[Entity, ...]] = {}
+    for device, entity in pairs:
+        found[device] = (*found.get(device, ()), entity)
+    return found
 
 
 def _messages(state: State, step: Step, prefix: str, wanted: Wanted, limits: BrokerLimits) -> list[Message]:
@@ -204,9 +225,9 @@ def _messages(state: State, step: Step, prefix: str, wanted: Wanted, limits: Bro
         case Step.ANNOUNCE:
             return [Message(topic, payload) for topic, payload in topics.items()]
         case Step.REMOVE:
-            return removals(ledger, wanted, topics, gone(ledger, wanted), prefix, limits)
+            return removals(ledger, wanted, topics, state.batch, prefix, limits)
         case Step.LEAST:
-            return least(ledger.node, wanted, topics, state.leaving, prefix, limits)
+            return least(ledger.node, wanted, topics, state.batch, prefix, limits)
         case Step.MIGRATE:
             return [Message(topic, MIGRATE, retain=False) for topic in moving_topics(ledger, wanted, topics)]
         case Step.EMPTY:

@@ -13,9 +13,11 @@ MAX_BYTES = 4_000_000
 # More entities that are gone are not remembered. A bundle has at most 50 for each stream.
 MAX_GONE = 4_000
 
-ENTITY = r"[a-z_]{1,32}/[A-Za-z0-9_-]{1,300}"
+# Home Assistant refuses a whole message for one platform that it does not know.
+PLATFORM = "(binary_sensor|button|event|image|sensor|switch|text|update)"
+ENTITY = rf"{PLATFORM}/[A-Za-z0-9_-]{{1,300}}"
 DEVICE = r"perceptd_[A-Za-z0-9_-]{1,200}"
-TOPIC = rf"^[^+#/\x00-\x20]{{1,64}}/(device/{DEVICE}|[a-z_]{{1,32}}/{DEVICE}/[A-Za-z0-9_-]{{1,300}})/config$"
+TOPIC = rf"^[^+#/\x00-\x20]{{1,64}}/(device/{DEVICE}|{PLATFORM}/{DEVICE}/[A-Za-z0-9_-]{{1,300}})/config$"
 
 Device = Annotated[str, Field(pattern=f"^{DEVICE}$")]
 # the platform and the key of an entity, which make its unique id
@@ -23,9 +25,8 @@ Entity = Annotated[str, Field(pattern=f"^{ENTITY}$")]
 Topic = Annotated[str, Field(pattern=TOPIC)]
 
 # the file of perceptd 0.3.0: the platform of each key of the one device
-_OldFile = RootModel[
-    dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,300}$")], Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]]
-]
+_OldKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,300}$")]
+_OldFile = RootModel[dict[_OldKey, Annotated[str, Field(pattern=f"^{PLATFORM}$")]]]
 
 
 class Ledger(BaseModel):

@@ -4,19 +4,19 @@ Home Assistant removes an entity that comes with its platform alone, or whose ow
 it has discovered since its start. Leaving an entity out removes nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from daemon.mqtt.home_assistant.announcements import component_messages
 from daemon.mqtt.home_assistant.devices import Components, DiscoveryPayload, discovery_topic
 from daemon.mqtt.home_assistant.entity import with_ids
-from daemon.mqtt.home_assistant.ledger import Device, Entity, Ledger, device_of, entities_of
+from daemon.mqtt.home_assistant.ledger import Device, Entity, Ledger, device_of, entities_of, gone
 from daemon.mqtt.limits import BrokerLimits, fits
 from daemon.mqtt.send_queue import Outbound
 
 Wanted = Mapping[str, DiscoveryPayload]
-Gone = Mapping[Device, Iterable[Entity]]
+Leaving = Mapping[Device, tuple[Entity, ...]]
 
 # unloads the entities of a topic, and keeps their registry entries for another topic
 MIGRATE = b'{"migrate_discovery": true}'
@@ -61,30 +61,34 @@ def moving_topics(ledger: Ledger, wanted: Wanted, topics: Mapping[str, bytes]) -
 
 
 def removals(
-    ledger: Ledger, wanted: Wanted, topics: Mapping[str, bytes], gone: Gone, prefix: str, limits: BrokerLimits
+    ledger: Ledger, wanted: Wanted, topics: Mapping[str, bytes], batch: Leaving, prefix: str, limits: BrokerLimits
 ) -> list[Message]:
-    """Return the messages that remove entities, and that empty topics which nothing else uses."""
+    """Return the messages that remove what is gone, and that empty topics which nothing else uses.
+
+    `batch` are the entities that were announced once more with the least config.
+    """
     moving = moving_topics(ledger, wanted, topics)
     emptied = [topic for topic in ledger.retained if topic not in topics and topic not in moving]
     messages = [Message(topic, b"") for topic in emptied]
-    for device, entities in gone.items():
+    for device, entities in gone(ledger, wanted).items():
         whole = discovery_topic(prefix, device)
         if whole in ledger.retained or whole not in wanted or whole in topics:
             alone = [(key, {"platform": platform}) for platform, key in map(_parts, entities)]
             messages += _live(whole, wanted.get(whole), alone, limits)
         if whole in wanted and whole not in topics:
-            single = (f"{prefix}/{platform}/{device}/{key}/config" for platform, key in map(_parts, entities))
+            live = map(_parts, batch.get(device, ()))
+            single = (f"{prefix}/{platform}/{device}/{key}/config" for platform, key in live)
             messages += [Message(topic, b"", retain=False) for topic in single if topic not in emptied]
     return messages
 
 
 def least(
-    node: str, wanted: Wanted, topics: Mapping[str, bytes], gone: Gone, prefix: str, limits: BrokerLimits
+    node: str, wanted: Wanted, topics: Mapping[str, bytes], batch: Leaving, prefix: str, limits: BrokerLimits
 ) -> list[Message]:
     """Return live messages that announce entities with the least config, so that Home Assistant can remove them."""
     elsewhere = {entity for payload in wanted.values() for entity in entities_of(payload)}
     messages: list[Message] = []
-    for device, entities in gone.items():
+    for device, entities in batch.items():
         whole = discovery_topic(prefix, device)
         components = [_least(node, *_parts(entity)) for entity in entities if entity not in elsewhere]
         if whole in wanted and whole not in topics:

@@ -88,7 +88,7 @@ def finish(world: World) -> None:
     world.advance(10)
 
 
-@settings(max_examples=repetitions(part=150, campaign=5_000))
+@settings(max_examples=repetitions(part=80, campaign=5_000))
 @given(SETUPS, st.lists(STEPS, max_size=14), st.integers(0, 2**32))
 def test_in_the_end_home_assistant_shows_what_is_wanted(setup: Setup, steps: list, seed: int) -> None:
     world = World(setup, seed)

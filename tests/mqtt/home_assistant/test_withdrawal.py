@@ -87,6 +87,19 @@ def test_a_stream_that_went_while_home_assistant_was_away_is_removed_with_its_to
     assert b"yard" not in world.file
 
 
+@pytest.mark.parametrize("limits", [LARGE, SMALL])
+def test_many_that_went_while_home_assistant_was_away_are_removed_in_batches(limits: object) -> None:
+    labels = tuple(f"n{number:02}" for number in range(40))
+    world = world_with(Setup(streams=("a", "b", "c"), labels=labels), limits=limits)
+    world.home_assistant.stop()
+    world.setup = Setup(streams=("a", "b", "c"))
+    world.advance(60)
+    world.home_assistant.start()
+    world.advance(400)
+    assert world.shown() == world.setup.entries() and b"n39" not in world.file
+    assert len([message for _, message in world.sent if b"withdrawn" in message.payload and not message.retain]) < 200
+
+
 @pytest.mark.parametrize("event", ["it ends", "the node is offline meanwhile"])
 def test_what_went_is_remembered_when_home_assistant_ends_before_it_is_gone(event: str) -> None:
     world = world_with(BOTH)
@@ -212,6 +225,7 @@ def test_the_file_of_0_3_0_is_read() -> None:
         b"nonsense",
         b'{"a b": "sensor"}',
         b'{"key": "../sensor"}',
+        b'{"key": "climate"}',
         b'{"version": 2}',
         b'{"version": 3, "node": "hall"}',
         b'{"version": 2, "node": "hall", "entities": {"perceptd_hall": ["sensor/a/b"]}}',
