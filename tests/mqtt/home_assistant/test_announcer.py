@@ -36,6 +36,8 @@ def do(world: World, name: str, value: object) -> None:
         case "labels":
             world.setup = replace(world.setup, labels=value)
         case "restart":
+            if value.prefix != home.prefix:
+                home.stop()  # somebody changes both
             world.restart(value)
         case "kill":
             world.restart(world.setup)
