@@ -16,7 +16,8 @@ def unanswered(node: str, command: str, availability: bytes | None, username: st
     own: list[Right] = [("write", topic), ("read", answers), ("read", f"{topic}/result")]
     its: list[Right] = [("read", f"perceptd/{node}/command/+"), ("write", answers)]
     if availability is None:
-        return nothing_heard([f"perceptd/{node}/availability"], username)
+        right = lines_text([("read", f"perceptd/{node}/availability")])
+        return f"either there is no node {node} at this broker, or {account_text(username)} needs {right}"
     if availability != b"online":
         return "the node is offline"
     return (

@@ -82,8 +82,8 @@ def test_several_rights_are_named_once_each() -> None:
         (
             None,
             [
-                "either no node has published there, or the account sam needs "
-                "`topic read perceptd/hall/availability` in the broker's access list"
+                "either there is no node hall at this broker, or the account sam needs "
+                "`topic read perceptd/hall/availability`"
             ],
         ),
     ],

@@ -11,7 +11,7 @@ from daemon.config.mqtt import MqttConfig, TlsConfig
 from daemon.mqtt.callbacks import MqttCallbacks
 from daemon.mqtt.connection import Connection
 from daemon.mqtt.credentials import endpoint_of
-from daemon.mqtt.requests import send_request, try_broker
+from daemon.mqtt.requests import NoAnswer, send_request, try_broker
 from daemon.mqtt.session import Session
 from daemon.mqtt.waker import Waker
 from daemon.runtime.heartbeat import Heartbeat
@@ -135,5 +135,6 @@ def test_commands_for_people_use_the_same_list() -> None:
     with RawBroker(host=SECOND) as second:
         config = MqttConfig(host=[FIRST, SECOND], port=second.port)
         assert try_broker(config) == []
-        assert send_request(config, "node", "describe", b"", 0.5) is None
+        with pytest.raises(NoAnswer, match="there is no node node at this broker, or"):
+            send_request(config, "node", "describe", b"", 0.5)
         assert second.got(PUBLISH, "perceptd/node/command/describe")
