@@ -27,6 +27,11 @@ class ProtocolChoice:
         self._working: ProtocolVersion | None = None
         self._unanswered = 0
 
+    @property
+    def is_known(self) -> bool:
+        """Whether a broker has worked with the version."""
+        return self._working is not None
+
     def works(self) -> None:
         """Note that a broker has accepted the version."""
         self._working, self._unanswered = self.version, 0
@@ -78,10 +83,10 @@ class Attempts:
         """Note that the broker has accepted the login."""
         self.protocol.works()
         self._addresses.begin_round()
-        self._was_unanswered = False
+        self._was_unanswered = self._has_swapped = False
 
     def wait_s(self, end: End, lasted_s: float) -> float:
-        """Return how long to wait before the next attempt; `lasted_s` is the time since the latest one began."""
+        """Return how long to wait before the next attempt; `lasted_s` says how long the connection was up."""
         is_steady = lasted_s >= self._waits.steady_s
         if is_steady:
             self._backoff.reset()

@@ -62,7 +62,7 @@ class Connection:
         self._client = self._new_client()
         self._subscribing = self._new_subscribing()
         self._is_up = False
-        self._up_at = 0.0
+        self._up_at: float | None = None
         self._left: tuple[End, Trouble] | None = None
 
     def run(self, stop: Event) -> None:
@@ -71,9 +71,8 @@ class Connection:
         Never raises because of a network or a broker. Waits a random, bounded time between rounds of attempts.
         """
         while not stop.is_set():
-            began = time.monotonic()
             end = self._connect_once(stop)
-            self._wait(stop, self._attempts.wait_s(end, time.monotonic() - began))
+            self._wait(stop, self._attempts.wait_s(end, self._lasted_s))
 
     @property
     def is_ready(self) -> bool:
@@ -137,6 +136,11 @@ class Connection:
         """Cut the connection, so that the broker publishes the last will."""
         self._client.abort()
 
+    @property
+    def _lasted_s(self) -> float:
+        """How long the present or latest connection has been up."""
+        return 0.0 if self._up_at is None else time.monotonic() - self._up_at
+
     def _leave(self, end: End, trouble: Trouble) -> None:
         self._left = end, trouble
         self._client.disconnect()
@@ -150,7 +154,7 @@ class Connection:
 
     def _connect_once(self, stop: Event) -> End:
         """Connect, and return how the connection or the attempt ended."""
-        self._left = None
+        self._left = self._up_at = None
         self._heartbeat.mark(CONNECT_S)
         try:
             self._address = self._attempts.address()
@@ -169,7 +173,7 @@ class Connection:
         except Exception as error:  # a packet that is not MQTT makes paho raise many different errors
             log.debug("in the MQTT loop", exc_info=True)
             finding = f"the MQTT broker at {self._address} did not send MQTT ({type(error).__name__}: {error})"
-            self.report(Trouble(finding, next_step="trying again" if client.is_accepted else OTHER_VERSIONS))
+            self.report(Trouble(finding, next_step=self._next_step))
             return "sent_away" if client.is_accepted else "unanswered"
         finally:
             client.abort()
@@ -214,7 +218,7 @@ class Connection:
 
     def _end_of(self, client: BrokerClient, stop: Event) -> End:
         """Report why the login was refused or the connection has ended; return how it ended."""
-        if self._is_up and time.monotonic() - self._up_at >= self._waits.steady_s:
+        if self._lasted_s >= self._waits.steady_s:
             self._troubles.clear()
         if client.has_oversized_packet:
             finding = f"the MQTT broker at {self._address} sent a packet of more than {MAX_RECEIVED_BYTES >> 20} MiB"
@@ -239,7 +243,7 @@ class Connection:
         if refusal is None:
             if not stop.is_set():
                 finding = f"the MQTT broker at {self._address} did not answer as MQTT requires"
-                self.report(Trouble(finding, next_step=OTHER_VERSIONS))
+                self.report(Trouble(finding, next_step=self._next_step))
             return "unanswered"
         if refusal.code == UNSUPPORTED_PROTOCOL:
             finding = f"the MQTT broker at {self._address} does not speak this version of MQTT"
@@ -252,6 +256,10 @@ class Connection:
         finding = f"the MQTT broker at {self._address} refused the login: {refusal.name}"
         self.report(Trouble(finding, refusal.remedy, "trying again"))
         return "failed"
+
+    @property
+    def _next_step(self) -> str:
+        return "trying again" if self._attempts.protocol.is_known else OTHER_VERSIONS
 
     def _report_no_connection(self, address: str, error: OSError) -> None:
         cause, remedy = _cause(error)

@@ -26,11 +26,6 @@ class Endpoint:
     tls: ssl.SSLContext | None
     will: Outbound | None
 
-    @property
-    def address(self) -> str:
-        """Hosts and port, for messages."""
-        return self.config.addresses
-
 
 def endpoint_of(config: MqttConfig, client_id: str, will: Outbound | None = None) -> Endpoint:
     """Return the endpoint that the config describes; reads the files that the config names.

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from daemon.core.records import Counters
 from daemon.mqtt.callbacks import BrokerReason
-from daemon.mqtt.limits import BrokerLimits, fits, packet_bytes
+from daemon.mqtt.limits import PACKET_ID, BrokerLimits, fits, packet_bytes
 from daemon.mqtt.packet_size import PacketSizes
 from daemon.mqtt.send_queue import Outbound
 from daemon.mqtt.troubles import Trouble
@@ -64,7 +64,7 @@ class SendLimits:
         return replace(message, qos=1) if is_suspect and message.qos == 0 else message
 
     def sent(self, message: Outbound) -> None:
-        """Note that a message was sent."""
+        """Note that a message was sent, which `as_sent` may have given another QoS."""
         if self._learns:
             self._sizes.sent(_size(message), time.monotonic())
 
@@ -92,8 +92,8 @@ class SendLimits:
 
 
 def _size(message: Outbound) -> int:
-    """Return the size of a message with QoS 1, whatever its QoS is."""
-    return packet_bytes(replace(message, qos=1))
+    """Return the size that a message has when it is sent with QoS 1, whatever its QoS is."""
+    return packet_bytes(message) + (0 if message.qos else PACKET_ID)
 
 
 def _remarks(limits: BrokerLimits, address: str) -> list[Trouble]:

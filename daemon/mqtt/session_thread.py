@@ -157,7 +157,7 @@ class SessionThread(MqttCallbacks):
             self._leave_out(message)
             return
         message_id = self._connection.publish(sent)
-        self._limits.sent(sent)
+        self._limits.sent(message)
         if sent.qos == 0:
             self.published += 1
             return

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 log = logging.getLogger(__name__)
 
 # Bounds the memory for different troubles: a hostile peer may give each attempt another one.
-MAX_TROUBLES = 8
+MAX_TROUBLES = 16
 
 
 @dataclass(frozen=True, slots=True)

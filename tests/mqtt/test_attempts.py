@@ -85,7 +85,7 @@ def test_waits_grow_from_round_to_round_and_are_short_again_after_a_connection_t
     attempts = attempts_of(Names(one=["a"]), "one")
     for low, high in ((0.5, 1), (1, 2), (2, 4), (2, 4)):
         attempts.address()
-        assert low <= attempts.wait_s("failed", 0.1) <= high
+        assert low <= attempts.wait_s("failed", 0.0) <= high
     attempts.works()
     assert 0.5 <= attempts.wait_s("lost", 6.0) <= 1
     for low, high in ((1, 2), (2, 4), (2, 4)):
@@ -96,14 +96,14 @@ def test_waits_grow_from_round_to_round_and_are_short_again_after_a_connection_t
 def test_the_first_attempt_after_a_loss_is_spread() -> None:
     attempts = attempts_of(Names(one=["a"]), "one", spread_s=1000.0)
     attempts.address()
-    assert attempts.wait_s("failed", 0.1) <= 1.0
+    assert attempts.wait_s("failed", 0.0) <= 1.0
     waits = []
     for _ in range(64):
         attempts.works()
         waits.append(attempts.wait_s("lost", 10.0))
     assert all(0.5 <= wait <= 1001.0 for wait in waits)
     assert max(waits) - min(waits) > 500.0
-    assert attempts.wait_s("failed", 0.1) <= 2.0
+    assert attempts.wait_s("failed", 0.0) <= 2.0
 
 
 def test_a_namesake_is_given_way_to_for_longer_and_longer() -> None:
@@ -161,7 +161,7 @@ def test_the_version_changes_only_when_a_whole_round_was_not_answered() -> None:
     attempts.address()
     attempts.wait_s("unanswered", 0.1)
     assert (attempts.address().address, attempts.protocol.version) == ("b", "5")
-    attempts.wait_s("failed", 0.1)
+    attempts.wait_s("failed", 0.0)
     assert (attempts.address().address, attempts.protocol.version) == ("a", "3.1.1")
 
 

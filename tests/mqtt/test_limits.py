@@ -1,59 +1,42 @@
+"""The sizes of packets, and what a broker takes of them."""
+
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
-from daemon.mqtt.limits import BrokerLimits, adapted, fits, packet_bytes
+from daemon.config.mqtt import MqttConfig
+from daemon.mqtt.addresses import Address
+from daemon.mqtt.callbacks import MqttCallbacks
+from daemon.mqtt.client import BrokerClient
+from daemon.mqtt.credentials import endpoint_of
+from daemon.mqtt.limits import BrokerLimits, adapted, carries, fits, packet_bytes
 from daemon.mqtt.send_queue import Outbound
+from tests.helpers.mosquitto import wait_until
+from tests.helpers.raw_broker import PUBLISH, RawBroker
+
+TOPIC = "perceptd/n\u00f6de/health"
+MESSAGES = [
+    Outbound("t", b""),
+    Outbound("t", b"", qos=1, retain=True),
+    *(Outbound(TOPIC, bytes(length), qos=1) for length in (90, 100, 101, 102, 103, 110, 127, 128, 300)),
+    *(Outbound(TOPIC, bytes(length)) for length in (16_350, 16_357, 16_358, 16_359, 16_360, 16_384, 70_000)),
+    Outbound(TOPIC, b"p", expiry_s=60),
+    Outbound("t", b"p", qos=1, response_topic="answers/\u00e4", correlation=bytes(16), expiry_s=60),
+    *(Outbound("t", b"p", correlation=bytes(length)) for length in (0, 120, 124, 125, 126, 130, 200)),
+]
 
 
-class Sent(Client):
-    """A client of paho that remembers the packet which it would send."""
-
-    packet = b""
-
-    def _packet_queue(self, command, packet, mid, qos, info=None):
-        self.packet = bytes(packet)
-        return 0
-
-    def _send_publish(self, *args, **keywords):
-        self._sock = self._sock or object()  # without one it sends nothing
-        try:
-            return super()._send_publish(*args, **keywords)
-        finally:
-            self._sock = None
-
-
-def sent_by_paho(message: Outbound) -> bytes:
-    client = Sent(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    properties = Properties(PacketTypes.PUBLISH)
-    if message.expiry_s is not None:
-        properties.MessageExpiryInterval = message.expiry_s
-    if message.response_topic is not None:
-        properties.ResponseTopic = message.response_topic
-    if message.correlation is not None:
-        properties.CorrelationData = message.correlation
-    client.publish(message.topic, message.payload, message.qos, message.retain, properties)
-    return client.packet
-
-
-@given(
-    st.builds(
-        Outbound,
-        topic=st.text(st.characters(codec="utf-8", exclude_characters="+#\0"), min_size=1, max_size=50),
-        payload=st.one_of(st.binary(max_size=300), st.integers(16_300, 16_400).map(bytes)),
-        qos=st.sampled_from([0, 1]),
-        retain=st.booleans(),
-        expiry_s=st.none() | st.just(60),
-        response_topic=st.none() | st.text(st.characters(codec="utf-8", exclude_characters="+#\0"), min_size=1),
-        correlation=st.none() | st.binary(max_size=200),
-    )
-)
-def test_the_size_is_that_of_the_packet_which_paho_makes(message):
-    assert packet_bytes(message) == len(sent_by_paho(message))
+def test_the_size_is_that_of_the_packet_which_is_sent() -> None:
+    with RawBroker() as broker:
+        endpoint = endpoint_of(MqttConfig(port=broker.port), "client")
+        address = Address("127.0.0.1", broker.port, "127.0.0.1")
+        client = BrokerClient(endpoint, address, "5", BrokerLimits(), MqttCallbacks())
+        client.connect(10.0)
+        wait_until(lambda: client.read() or client.is_accepted, "the login")
+        for message in MESSAGES:
+            client.publish(message)
+            wait_until(lambda: client.write() or not client.wants_to_write, "written")
+        wait_until(lambda: len(broker.got(PUBLISH)) == len(MESSAGES), "all messages")
+        client.abort()
+        assert [packet.size for packet in broker.got(PUBLISH)] == [packet_bytes(message) for message in MESSAGES]
 
 
 @pytest.mark.parametrize(
@@ -79,3 +62,17 @@ def test_a_message_is_sent_as_the_broker_takes_it(qos, retain, limits, expected)
     sent = adapted(message, limits)
     assert (sent.qos, sent.retain) == expected
     assert (sent.topic, sent.payload, sent.sequence) == ("t", b"p", 7)
+
+
+@pytest.mark.parametrize(
+    ("topic_filter", "limits", "is_taken"),
+    [
+        ("perceptd/n/+/text", BrokerLimits(), True),
+        ("perceptd/n/+/text", BrokerLimits(wildcards_available=False), False),
+        ("perceptd/n/health", BrokerLimits(wildcards_available=False), True),
+        ("perceptd/n/+/text", BrokerLimits(max_packet_bytes=25), True),
+        ("perceptd/n/+/text", BrokerLimits(max_packet_bytes=24), False),
+    ],
+)
+def test_a_subscription_must_fit_too(topic_filter, limits, is_taken):
+    assert carries(topic_filter, limits) is is_taken
