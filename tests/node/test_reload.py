@@ -14,7 +14,7 @@ from tests.helpers.daemon import SERVICE, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.processes import children_of
 from tests.node import test_daemon
-from tests.node.test_daemon import parsed
+from tests.node.test_daemon import parsed, write_clip
 
 config, material = test_daemon.config, test_daemon.material
 Config = Callable[..., dict]
@@ -47,6 +47,10 @@ class Service:
         before = self.health()["instance"]
         wait_until(lambda: self.health()["instance"] != before, "another node")
 
+    def started(self) -> list[str]:
+        """Return the labels of the events that have started."""
+        return [e["label"] for e in parsed(self.subscriber.heard.copy(), "event") if e["phase"] == "start"]
+
     def ends(self) -> list[str]:
         return [e["ended_by"] for e in parsed(self.subscriber.heard.copy(), "event") if e["phase"] == "end"]
 
@@ -78,7 +82,9 @@ def is_checking(daemon: DaemonProcess) -> bool:
 def test_a_good_config_is_used_in_the_same_process_and_a_bad_one_is_refused(
     tmp_path: Path, broker: Mosquitto, config: Config
 ) -> None:
-    settings = config("again")
+    # its last label lasts, so an event is open whenever the config is read again
+    write_clip(tmp_path / "clip.mp4", 30, passages=[("dark", 15), ("bright", 3_600)])
+    settings = config("again", file=str(tmp_path / "clip.mp4"))
     (tmp_path / "root.json").write_text("{}")
     settings["models"] = {"source": "http://127.0.0.1:9", "root": str(tmp_path / "root.json"), "automatic": False}
     port = settings["mqtt"].pop("port")
@@ -89,7 +95,7 @@ def test_a_good_config_is_used_in_the_same_process_and_a_bad_one_is_refused(
         running.reload()
         wait_until(lambda: "colour" in (running.health()["reload_problem"] or ""), "the reason is in health")
         assert "the config cannot be used, the daemon goes on with the one of before: " in daemon.log
-        running.wait_for_recognitions()
+        wait_until(lambda: "bright" in running.started(), "an event that lasts")
         daemon.write({**settings, "log_level": "warning", "streams": {"door": stream}})
         running.reload()
         running.wait_for_reload()

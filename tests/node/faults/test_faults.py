@@ -269,24 +269,3 @@ def test_the_microphone_recovers_when_its_process_is_killed_or_frozen(scene: Sce
                     number.name,
                 )
                 scene.node.takes(back, BACK_WITHIN_S, f"back after {number.name}")
-
-
-def test_a_still_picture_and_digital_silence_are_degraded_and_still_used(scene: Scene) -> None:
-    """The sound server plays nothing, which is digital silence; the camera sends the same picture every time."""
-    with others_unaffected(scene):
-        scene.mjpeg.camera.mode = "still"
-        for path in ("yard/camera", "room/microphone"):
-            scene.node.takes(lambda path=path: scene.node.source(path)["state"] == "degraded", 40, f"{path} degrades")
-        assert scene.node.source("yard/camera")["reason"] == "the picture never changes"
-        assert scene.node.source("room/microphone")["reason"] == "digital silence"
-        assert scene.node.health()["status"] == "degraded"
-        encoded = scene.node.health()["streams"]["yard"]["inputs"]["image"]["encoded"]
-        scene.node.takes(
-            lambda: scene.node.health()["streams"]["yard"]["inputs"]["image"]["encoded"] > encoded, 3, "still encoded"
-        )
-        scene.mjpeg.camera.mode = "ok"
-        with scene.sound.playing(440):
-            for path in ("yard/camera", "room/microphone"):
-                scene.node.takes(
-                    lambda path=path: scene.node.source(path)["state"] == "healthy", 5, f"{path} is healthy"
-                )
