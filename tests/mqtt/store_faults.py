@@ -46,20 +46,20 @@ class FaultyNode:
         left = [self._left(other.last_sequence + number) for number in range(1, 21)]
         other.write(left, [], queued=0)
         self._start()
-        self._pause(1.0)
+        self._pause(0.6)
         other.close()
-        self._pause(1.0)
+        self._pause(0.6)
 
     def removed(self) -> None:
         """The state directory is taken away."""
-        self._pause(1.0)
+        self._pause(0.6)
         gone = self.state.with_name(f"gone {self.chance.random()}")
         if self.state.exists():  # the node has not made it again yet after the fault before
             self.state.rename(gone)
 
     def descriptors(self) -> None:
         """For a second the node can open nothing."""
-        self._pause(1.0)
+        self._pause(0.6)
         with few_descriptors(self._process.pid):
             time.sleep(1.0)
 

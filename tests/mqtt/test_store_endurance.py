@@ -15,7 +15,7 @@ from tests.mqtt.store_faults import TOPIC, FaultyNode, steps
 
 pytestmark = pytest.mark.campaign("endurance")
 
-STEPS, RATE = repetitions(150, campaign=10_000), repetitions(250, campaign=250)
+STEPS, RATE = repetitions(100, campaign=10_000), repetitions(250, campaign=250)
 """Of events, and how many in a second."""
 
 BLOWS = repetitions(1, campaign=20)
@@ -57,7 +57,7 @@ def test_no_event_is_lost_by_a_quota(tmp_path: Path) -> None:
 
     with RefusingBroker(quota) as broker:
         node = FaultyNode(tmp_path / "state", broker.port, RATE, random)
-        accepted = node.finish(repetitions(50, campaign=STEPS))
+        accepted = node.finish(repetitions(20, campaign=STEPS))
         heard = steps(broker.payloads(TOPIC))
     assert sorted(heard) == sorted(accepted)
     assert node.dropped == {}
