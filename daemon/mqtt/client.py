@@ -172,10 +172,6 @@ class BrokerClient:
         _, message_id = self._client.subscribe(topic_filter, qos)
         return message_id or 0
 
-    def unsubscribe(self, topic_filter: str) -> None:
-        """End the subscription to a filter."""
-        self._client.unsubscribe(topic_filter)
-
     def publish(self, message: Outbound) -> int:
         """Send one message, as the broker takes it; return the id by which it is acknowledged, if its QoS is 1.
 

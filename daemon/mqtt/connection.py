@@ -112,10 +112,6 @@ class Connection:
         """Subscribe to a filter, again and again while the broker refuses it and the connection lasts."""
         self._subscribing.add(topic_filter, qos)
 
-    def unsubscribe(self, topic_filter: str) -> None:
-        """End the subscription to a filter."""
-        self._subscribing.remove(topic_filter)
-
     def publish(self, message: Outbound) -> int:
         """Send one message; return the id by which this connection acknowledges it, if its QoS is 1."""
         return self._client.publish(message)

@@ -88,8 +88,8 @@ class SendQueue:
         self._qos1.append(message)
 
     def resend(self, topic: str) -> bool:
-        """Make a retained topic due again; return False where it is not stored any more."""
-        if topic not in self._retained:
+        """Make a retained topic due again; return False where it is not stored any more, or held back."""
+        if topic not in self._retained or topic in self._held:
             return False
         self._due[topic] = None
         return True

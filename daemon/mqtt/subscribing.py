@@ -35,12 +35,6 @@ class Subscribing:
         self._subscriptions.add(topic_filter, qos)
         self._ask(topic_filter, qos, time.monotonic())
 
-    def remove(self, topic_filter: str) -> None:
-        """End the subscription to a filter."""
-        self._subscriptions.remove(topic_filter)
-        self._client.unsubscribe(topic_filter)
-        self._settle(topic_filter)
-
     def tend(self) -> None:
         """Take the broker's answers, and ask again where it is time. Call it often."""
         now_s = time.monotonic()

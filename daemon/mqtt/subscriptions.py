@@ -35,10 +35,6 @@ class Subscriptions:
         backoff = Backoff(self._waits.first_resubscribe_s, self._waits.longest_resubscribe_s)
         self._by_filter[topic_filter] = _Subscription(qos, backoff)
 
-    def remove(self, topic_filter: str) -> None:
-        """Forget a filter."""
-        self._by_filter.pop(topic_filter, None)
-
     def due(self, now_s: float) -> list[tuple[str, int]]:
         """Return the filters to ask for now, each with its QoS."""
         waiting = [(name, each) for name, each in self._by_filter.items() if each.message_id is None]

@@ -121,7 +121,8 @@ class OutboxHealth(_Part):
 class MqttHealth(_Part):
     """The connection to the broker; `reason` is its latest fault.
 
-    `refused_subscriptions` has the topic filters that the broker refuses now.
+    `refused_subscriptions` has the topic filters that the broker refuses now. `unconfirmed` counts messages of QoS 1
+    that were sent with QoS 0, because the broker takes no other.
     """
 
     connected: bool
@@ -130,6 +131,7 @@ class MqttHealth(_Part):
     reason: str | None
     refused_subscriptions: list[str]
     published: int
+    unconfirmed: int
     dropped: dict[str, int]
     outbox: OutboxHealth
 

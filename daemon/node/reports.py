@@ -86,6 +86,7 @@ class Reporter:
             reason=status["reason"],
             refused_subscriptions=status["refused"],
             published=status["published"],
+            unconfirmed=status["unconfirmed"],
             dropped=status["dropped"],
             outbox=OutboxHealth.model_validate(status["outbox"]),
         )

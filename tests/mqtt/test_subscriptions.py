@@ -57,11 +57,3 @@ def test_what_the_limits_exclude_is_refused_and_never_asked_for() -> None:
     subscriptions.add("a/+", qos=0)
     subscriptions.give_up("a/+")
     assert (subscriptions.refused, subscriptions.due(1e9), subscriptions.unanswered(1e9)) == (["a/+"], [], [])
-
-
-def test_a_removed_filter_is_neither_asked_for_nor_refused() -> None:
-    subscriptions = asked("a")
-    subscriptions.remove("a")
-    subscriptions.remove("a")
-    assert subscriptions.granted(0) is None
-    assert (subscriptions.refused, subscriptions.due(1e9), subscriptions.unanswered(1e9)) == ([], [], [])

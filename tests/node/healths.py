@@ -92,6 +92,7 @@ def health(
             reason=mqtt_reason,
             refused_subscriptions=list(refused),
             published=published,
+            unconfirmed=0,
             dropped={},
             outbox=outbox,
         ),
