@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
-# the name is that of the module which logs, such as daemon.mqtt.connection
+# the name is that of the module which logs, such as daemon.mqtt.broker.connection
 LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 # a rate-limited message is written again after this time

@@ -18,7 +18,7 @@ from daemon.doctor.service_files import access_findings
 from daemon.doctor.service_user import find_service
 from daemon.doctor.sources import source_findings
 from daemon.doctor.updates import models_findings
-from daemon.mqtt.peer import identify_peer
+from daemon.mqtt.broker.peer import identify_peer
 from daemon.mqtt.requests import try_broker
 from daemon.pipeline.recogniser import check_matches_config
 from daemon.pipeline.selftest import first_failures, print_selftest

@@ -2,9 +2,9 @@
 
 from pydantic import ValidationError
 
-from daemon.mqtt.callbacks import Inbound
+from daemon.mqtt.broker.callbacks import Inbound
+from daemon.mqtt.broker.troubles import Trouble
 from daemon.mqtt.payloads import Name, Part, Time
-from daemon.mqtt.troubles import Trouble
 
 
 class Sender(Part):

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.config.mqtt import MqttConfig
-from daemon.mqtt.background import BackgroundClient
-from daemon.mqtt.callbacks import BrokerReason, Inbound
-from daemon.mqtt.connection import MAX_AWAITING_ACK
+from daemon.mqtt.broker.background import BackgroundClient
+from daemon.mqtt.broker.callbacks import BrokerReason, Inbound
+from daemon.mqtt.broker.connection import MAX_AWAITING_ACK
+from daemon.mqtt.broker.permissions import access_line
+from daemon.mqtt.broker.troubles import Trouble
 from daemon.mqtt.home_assistant.devices import discovery_topic, node_object, stream_object
-from daemon.mqtt.permissions import access_line
 from daemon.mqtt.send_queue import Outbound
-from daemon.mqtt.troubles import Trouble
 
 NODE_KINDS = ("availability", "health", "models", "status")
 

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from daemon.config.mqtt import MqttConfig
 from daemon.core.errors import PerceptdError
 from daemon.core.text import clean
-from daemon.mqtt.background import BackgroundClient
-from daemon.mqtt.callbacks import BrokerReason, Inbound
+from daemon.mqtt.broker.background import BackgroundClient
+from daemon.mqtt.broker.callbacks import BrokerReason, Inbound
+from daemon.mqtt.broker.troubles import Trouble
 from daemon.mqtt.commands import AnswerPayload
 from daemon.mqtt.send_queue import Outbound
 from daemon.mqtt.silence import nothing_heard, unanswered
 from daemon.mqtt.subscriber import NODE_KINDS, Malformed, Received, Watcher
-from daemon.mqtt.troubles import Trouble
 from daemon.mqtt.update_payloads import ModelsPayload
 
 log = logging.getLogger(__name__)

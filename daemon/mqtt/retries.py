@@ -5,7 +5,7 @@ Everything else is sent meanwhile.
 """
 
 from daemon.core.timing import NS_PER_S, Backoff
-from daemon.mqtt.refusals import can_pass
+from daemon.mqtt.broker.refusals import can_pass
 from daemon.mqtt.send_queue import Outbound
 
 FIRST_S, LONGEST_S = 1.0, 60.0

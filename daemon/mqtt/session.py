@@ -10,9 +10,10 @@ from typing import TypedDict
 from daemon.config.mqtt import MqttConfig
 from daemon.core.ports import TextSink
 from daemon.core.records import Counters
+from daemon.mqtt.broker.credentials import endpoint_of
+from daemon.mqtt.broker.limits import BrokerLimits
+from daemon.mqtt.broker.waits import STANDARD, Waits
 from daemon.mqtt.commands import AnswerPayload, CommandSink, Request, answer_message
-from daemon.mqtt.credentials import endpoint_of
-from daemon.mqtt.limits import BrokerLimits
 from daemon.mqtt.namesake import NamesakeWatch
 from daemon.mqtt.outbox.entries import OutboxStatus
 from daemon.mqtt.outbox.outbox import Outbox
@@ -20,7 +21,6 @@ from daemon.mqtt.payloads import EventPayload
 from daemon.mqtt.send_queue import Outbound
 from daemon.mqtt.session_state import OFFLINE, NodeTopics, SharedState
 from daemon.mqtt.session_thread import SessionThread
-from daemon.mqtt.waits import STANDARD, Waits
 from daemon.runtime.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)

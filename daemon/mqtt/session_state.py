@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.mqtt.limits import BrokerLimits
+from daemon.mqtt.broker.limits import BrokerLimits
+from daemon.mqtt.broker.waker import Waker
 from daemon.mqtt.outbox.entries import Entry
 from daemon.mqtt.send_queue import Outbound, SendQueue
-from daemon.mqtt.waker import Waker
 
 ONLINE = b"online"
 OFFLINE = b"offline"

@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from daemon.core.logs import rate_limited_logger
 from daemon.core.ports import TextSink
 from daemon.core.timing import monotonic_ns, wall_time
-from daemon.mqtt.callbacks import BrokerReason, Inbound, MqttCallbacks
+from daemon.mqtt.broker.callbacks import BrokerReason, Inbound, MqttCallbacks
+from daemon.mqtt.broker.connection import MAX_AWAITING_ACK, Connection
+from daemon.mqtt.broker.credentials import Endpoint
+from daemon.mqtt.broker.send_limits import SendLimits
+from daemon.mqtt.broker.troubles import Trouble
+from daemon.mqtt.broker.waits import STANDARD, Waits
 from daemon.mqtt.commands import CommandSink, Request
-from daemon.mqtt.connection import MAX_AWAITING_ACK, Connection
-from daemon.mqtt.credentials import Endpoint
 from daemon.mqtt.namesake import NamesakeWatch
 from daemon.mqtt.outbox.outbox import Outbox
 from daemon.mqtt.retries import Retries
-from daemon.mqtt.send_limits import SendLimits
 from daemon.mqtt.send_queue import MAX_QOS1, Outbound
 from daemon.mqtt.session_state import OFFLINE, ONLINE, NodeTopics, SharedState
-from daemon.mqtt.troubles import Trouble
-from daemon.mqtt.waits import STANDARD, Waits
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.thread_loop import LoopThread
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from daemon.mqtt.permissions import Action, account_text, lines_text
+from daemon.mqtt.broker.permissions import Action, account_text, lines_text
 
 Right = tuple[Action, str]
 

@@ -13,8 +13,8 @@ from pydantic import Field, ValidationError
 from daemon.config.mqtt import MqttConfig
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_MS, NS_PER_S
-from daemon.mqtt.background import BackgroundClient
-from daemon.mqtt.callbacks import Inbound
+from daemon.mqtt.broker.background import BackgroundClient
+from daemon.mqtt.broker.callbacks import Inbound
 from daemon.mqtt.payloads import EventPayload, Name, Part, Payload, RecognitionPayload, StatePayload, parse_time
 from daemon.mqtt.status_payload import StatusPayload
 from daemon.mqtt.update_payloads import ModelsPayload

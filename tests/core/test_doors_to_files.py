@@ -15,8 +15,8 @@ ELSEWHERE = {
     ("updates/fetch/download.py", "open"): "a file of the source; os.open of a file that was checked before",
     ("mqtt/outbox/store.py", "connect"): "SQLite, after the check of its files",
     ("mqtt/outbox/store.py", "read_text"): "the id of this boot, in /proc",
-    ("mqtt/connection.py", "connect"): "the broker",
-    ("mqtt/client.py", "connect"): "the broker",
+    ("mqtt/broker/connection.py", "connect"): "the broker",
+    ("mqtt/broker/client.py", "connect"): "the broker",
     ("node/systemd.py", "connect"): "the socket of the service manager",
 }
 

@@ -29,7 +29,7 @@ def test_a_message_passes_once_and_then_with_its_number_of_repeats() -> None:
 
 def test_other_messages_always_pass() -> None:
     repeats = RepeatFilter()
-    connected = logging.LogRecord("daemon.mqtt.connection", logging.INFO, "", 0, "connected", (), None)
+    connected = logging.LogRecord("daemon.mqtt.broker.connection", logging.INFO, "", 0, "connected", (), None)
     assert all(repeats.filter(connected) for _ in range(3))
 
 

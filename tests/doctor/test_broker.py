@@ -8,11 +8,11 @@ from pydantic import SecretStr
 from daemon.config.mqtt import MqttConfig, TlsConfig
 from daemon.doctor.finding import Finding
 from daemon.doctor.node import broker_finding, broker_findings
-from daemon.mqtt import peer, requests
+from daemon.mqtt.broker import peer, requests
 from tests.helpers.certificates import Authority
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.ports import free_port
-from tests.mqtt.test_credentials import Old, tls_lines
+from tests.mqtt.broker.test_credentials import Old, tls_lines
 
 SECRET, WRONG = "correct horse", "battery staple"
 

@@ -11,12 +11,12 @@ import pytest
 
 from daemon.config.mqtt import MqttConfig, TlsConfig
 from daemon.doctor.node import broker_finding
-from daemon.mqtt.peer import identify_peer
+from daemon.mqtt.broker.peer import identify_peer
 from tests.helpers.certificates import Authority
 from tests.helpers.mosquitto import Mosquitto
 from tests.helpers.ports import free_port
 from tests.helpers.serving import serving
-from tests.mqtt.test_credentials import tls_lines
+from tests.mqtt.broker.test_credentials import tls_lines
 
 
 @pytest.fixture

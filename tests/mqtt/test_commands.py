@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.config.mqtt import Command, MqttConfig
-from daemon.mqtt.callbacks import Inbound
+from daemon.mqtt.broker.callbacks import Inbound
 from daemon.mqtt.commands import (
     ARGUMENTS,
     AnswerPayload,

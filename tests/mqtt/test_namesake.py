@@ -6,10 +6,10 @@ import time
 import pytest
 
 from daemon.core.timing import monotonic_ns, wall_time
-from daemon.mqtt.callbacks import Inbound
+from daemon.mqtt.broker.callbacks import Inbound
+from daemon.mqtt.broker.waits import STANDARD
 from daemon.mqtt.namesake import NamesakeWatch
 from daemon.mqtt.session import Session
-from daemon.mqtt.waits import STANDARD
 from tests.helpers.mosquitto import Mosquitto, wait_until
 from tests.helpers.proxy import Proxy
 from tests.mqtt.test_session import session

@@ -16,9 +16,9 @@ from paho.mqtt.client import Client
 from pydantic import SecretStr
 
 from daemon.config.mqtt import MqttConfig
+from daemon.mqtt.broker.waits import Waits
 from daemon.mqtt.send_queue import MAX_QOS0, MAX_QOS1
 from daemon.mqtt.session import Session
-from daemon.mqtt.waits import Waits
 from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
 from tests.mqtt.records import event
 from tests.mqtt.test_session import Texts, numbers, session

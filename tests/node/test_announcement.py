@@ -12,7 +12,7 @@ import pytest
 from daemon.bundle.manifest import LabelInfo
 from daemon.config.node import Config
 from daemon.core.timing import NS_PER_S
-from daemon.mqtt.limits import BrokerLimits
+from daemon.mqtt.broker.limits import BrokerLimits
 from daemon.mqtt.session import Session
 from daemon.node.announcement import Announcement, LedgerFile, hears_births, labels_of
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from daemon.core.timing import NS_PER_S
+from daemon.mqtt.broker.limits import BrokerLimits
 from daemon.mqtt.home_assistant.ledger import Device, Entity, Ledger, bounded, entities_of, gone, with_wanted, without
 from daemon.mqtt.home_assistant.withdrawal import (
     MIGRATE,
@@ -20,7 +21,6 @@ from daemon.mqtt.home_assistant.withdrawal import (
     moving_topics,
     removals,
 )
-from daemon.mqtt.limits import BrokerLimits
 
 # Home Assistant has set up a device by then, on a slow computer too.
 PAUSE_NS = 5 * NS_PER_S

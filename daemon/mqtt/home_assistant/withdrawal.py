@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from daemon.mqtt.broker.limits import BrokerLimits, fits
 from daemon.mqtt.home_assistant.announcements import component_messages
 from daemon.mqtt.home_assistant.devices import Components, DiscoveryPayload, discovery_topic
 from daemon.mqtt.home_assistant.entity import with_ids
 from daemon.mqtt.home_assistant.ledger import Device, Entity, Ledger, device_of, entities_of, gone
-from daemon.mqtt.limits import BrokerLimits, fits
 from daemon.mqtt.send_queue import Outbound
 
 Wanted = Mapping[str, DiscoveryPayload]

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 
 from daemon.core.timing import NS_PER_S
+from daemon.mqtt.broker.limits import BrokerLimits
 from daemon.mqtt.home_assistant.announcements import announcements
 from daemon.mqtt.home_assistant.announcer import Heard, State, look
 from daemon.mqtt.home_assistant.devices import DiscoveryPayload, Label, NodeDevice, StreamDevice
 from daemon.mqtt.home_assistant.ledger import Ledger, parse
 from daemon.mqtt.home_assistant.withdrawal import Message
-from daemon.mqtt.limits import BrokerLimits
 from tests.fakes.home_assistant import Entry, FakeBroker, FakeHomeAssistant
 
 LOOK_S = 0.5

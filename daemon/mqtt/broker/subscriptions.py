@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from daemon.core.timing import Backoff
-from daemon.mqtt.waits import Waits
+from daemon.mqtt.broker.waits import Waits
 
 
 @dataclass(slots=True)

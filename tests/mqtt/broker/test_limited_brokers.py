@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from daemon.config.mqtt import MqttConfig
-from daemon.mqtt.limits import BrokerLimits
+from daemon.mqtt.broker.limits import BrokerLimits
+from daemon.mqtt.broker.waits import Waits
 from daemon.mqtt.session import Session
-from daemon.mqtt.waits import Waits
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.proxy import Proxy
+from tests.mqtt.broker.test_credentials import Old
 from tests.mqtt.records import event
-from tests.mqtt.test_credentials import Old
 
 SOON = Waits(first_retry_s=0.05, longest_retry_s=0.1)
 

@@ -7,17 +7,24 @@ import time
 from dataclasses import replace
 from threading import Event
 
-from daemon.mqtt.addresses import Address, Addresses, Resolver, resolve
-from daemon.mqtt.attempts import Attempts, End
-from daemon.mqtt.callbacks import AWAY, TAKEN_OVER, UNSUPPORTED_PROTOCOL, WILL_REFUSALS, BrokerReason, MqttCallbacks
-from daemon.mqtt.client import MAX_RECEIVED_BYTES, BrokerClient
-from daemon.mqtt.credentials import Endpoint
-from daemon.mqtt.limits import BrokerLimits
+from daemon.mqtt.broker.addresses import Address, Addresses, Resolver, resolve
+from daemon.mqtt.broker.attempts import Attempts, End
+from daemon.mqtt.broker.callbacks import (
+    AWAY,
+    TAKEN_OVER,
+    UNSUPPORTED_PROTOCOL,
+    WILL_REFUSALS,
+    BrokerReason,
+    MqttCallbacks,
+)
+from daemon.mqtt.broker.client import MAX_RECEIVED_BYTES, BrokerClient
+from daemon.mqtt.broker.credentials import Endpoint
+from daemon.mqtt.broker.limits import BrokerLimits
+from daemon.mqtt.broker.subscribing import Subscribing
+from daemon.mqtt.broker.troubles import Trouble, Troubles
+from daemon.mqtt.broker.waits import STANDARD, Waits
+from daemon.mqtt.broker.waker import Waker
 from daemon.mqtt.send_queue import Outbound
-from daemon.mqtt.subscribing import Subscribing
-from daemon.mqtt.troubles import Trouble, Troubles
-from daemon.mqtt.waits import STANDARD, Waits
-from daemon.mqtt.waker import Waker
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
 
 log = logging.getLogger(__name__)

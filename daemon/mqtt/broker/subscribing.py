@@ -3,13 +3,13 @@
 import logging
 import time
 
-from daemon.mqtt.addresses import Address
-from daemon.mqtt.callbacks import BrokerReason
-from daemon.mqtt.client import BrokerClient
-from daemon.mqtt.limits import carries
-from daemon.mqtt.subscriptions import Subscriptions
-from daemon.mqtt.troubles import Trouble, Troubles
-from daemon.mqtt.waits import Waits
+from daemon.mqtt.broker.addresses import Address
+from daemon.mqtt.broker.callbacks import BrokerReason
+from daemon.mqtt.broker.client import BrokerClient
+from daemon.mqtt.broker.limits import carries
+from daemon.mqtt.broker.subscriptions import Subscriptions
+from daemon.mqtt.broker.troubles import Trouble, Troubles
+from daemon.mqtt.broker.waits import Waits
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.mqtt.packet_size import CUTS, LEARNED_FOR_S, RIGHT_AFTER_S, SMALLEST_SUSPECT, PacketSizes
+from daemon.mqtt.broker.packet_size import CUTS, LEARNED_FOR_S, RIGHT_AFTER_S, SMALLEST_SUSPECT, PacketSizes
 
 LARGE = 2000
 

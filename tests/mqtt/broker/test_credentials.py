@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from daemon.config.mqtt import MqttConfig, TlsConfig
 from daemon.core.errors import Refused
-from daemon.mqtt.credentials import login, tls_context
+from daemon.mqtt.broker.credentials import login, tls_context
 from daemon.mqtt.session import Session
 from tests.helpers.certificates import Authority
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.mqtt.refusals import can_pass
+from daemon.mqtt.broker.refusals import can_pass
 
 
 @pytest.mark.parametrize("code", [0x80, 0x83, 0x88, 0x89, 0x8B, 0x91, 0x93, 0x96, 0x97, 0x9F])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.mqtt.permissions import Action, remedy
+from daemon.mqtt.broker.permissions import Action, remedy
 
 UNSUPPORTED_PROTOCOL, NOT_AUTHORIZED, TAKEN_OVER = 0x84, 0x87, 0x8E
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from daemon.config.mqtt import MqttConfig
 from daemon.core.text import clean
-from daemon.mqtt.troubles import Trouble
+from daemon.mqtt.broker.troubles import Trouble
 
 # How long a peer may take to connect and to answer. Servers of other protocols greet at once, or never.
 ANSWER_S, GREETING_S = 2.0, 0.5

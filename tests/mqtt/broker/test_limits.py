@@ -3,11 +3,11 @@
 import pytest
 
 from daemon.config.mqtt import MqttConfig
-from daemon.mqtt.addresses import Address
-from daemon.mqtt.callbacks import MqttCallbacks
-from daemon.mqtt.client import BrokerClient
-from daemon.mqtt.credentials import endpoint_of
-from daemon.mqtt.limits import BrokerLimits, adapted, carries, fits, packet_bytes
+from daemon.mqtt.broker.addresses import Address
+from daemon.mqtt.broker.callbacks import MqttCallbacks
+from daemon.mqtt.broker.client import BrokerClient
+from daemon.mqtt.broker.credentials import endpoint_of
+from daemon.mqtt.broker.limits import BrokerLimits, adapted, carries, fits, packet_bytes
 from daemon.mqtt.send_queue import Outbound
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.raw_broker import PUBLISH, RawBroker

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config.mqtt import MqttConfig
-from daemon.mqtt.permissions import Action, access_line, lines_text, remedy
+from daemon.mqtt.broker.permissions import Action, access_line, lines_text, remedy
 from daemon.mqtt.session import Session
 from daemon.mqtt.silence import unanswered
 from tests.helpers.mosquitto import Mosquitto, wait_until

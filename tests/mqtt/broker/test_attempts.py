@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from daemon.mqtt.addresses import MAX_ADDRESSES, Addresses, resolve
-from daemon.mqtt.attempts import KEPT_ROUNDS, Attempts, ProtocolChoice
-from daemon.mqtt.waits import Waits
+from daemon.mqtt.broker.addresses import MAX_ADDRESSES, Addresses, resolve
+from daemon.mqtt.broker.attempts import KEPT_ROUNDS, Attempts, ProtocolChoice
+from daemon.mqtt.broker.waits import Waits
 
 WAITS = Waits(first_retry_s=1.0, longest_retry_s=4.0, first_takeover_s=60.0, longest_takeover_s=3600.0)
 

@@ -4,8 +4,8 @@ import random
 from typing import Literal
 
 from daemon.core.timing import Backoff
-from daemon.mqtt.addresses import Address, Addresses
-from daemon.mqtt.waits import Waits
+from daemon.mqtt.broker.addresses import Address, Addresses
+from daemon.mqtt.broker.waits import Waits
 
 ProtocolVersion = Literal["5", "3.1.1"]
 

@@ -10,12 +10,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from daemon.core.text import clean
-from daemon.mqtt.addresses import Address
-from daemon.mqtt.attempts import ProtocolVersion
-from daemon.mqtt.callbacks import BrokerReason, Inbound, MqttCallbacks
-from daemon.mqtt.credentials import Endpoint
-from daemon.mqtt.handshake import HandshakeDeadline
-from daemon.mqtt.limits import BrokerLimits, adapted
+from daemon.mqtt.broker.addresses import Address
+from daemon.mqtt.broker.attempts import ProtocolVersion
+from daemon.mqtt.broker.callbacks import BrokerReason, Inbound, MqttCallbacks
+from daemon.mqtt.broker.credentials import Endpoint
+from daemon.mqtt.broker.handshake import HandshakeDeadline
+from daemon.mqtt.broker.limits import BrokerLimits, adapted
 from daemon.mqtt.send_queue import Outbound
 
 # The daemon asks the broker not to send larger packets. A text has at most 4 KB; larger packets are counted.

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from daemon.config.mqtt import MqttConfig, TlsConfig
-from daemon.mqtt.callbacks import MqttCallbacks
-from daemon.mqtt.connection import Connection
-from daemon.mqtt.credentials import endpoint_of
+from daemon.mqtt.broker.callbacks import MqttCallbacks
+from daemon.mqtt.broker.connection import Connection
+from daemon.mqtt.broker.credentials import endpoint_of
+from daemon.mqtt.broker.waker import Waker
 from daemon.mqtt.requests import NoAnswer, send_request, try_broker
 from daemon.mqtt.session import Session
-from daemon.mqtt.waker import Waker
 from daemon.runtime.heartbeat import Heartbeat
 from tests.helpers.certificates import Authority
 from tests.helpers.mosquitto import Mosquitto, wait_until
 from tests.helpers.raw_broker import CONNECT, PUBLISH, Always, RawBroker, connack, disconnect
+from tests.mqtt.broker.test_hostile_brokers import EVENT, GOOD_LOGIN, SHORT, After
 from tests.mqtt.records import event
-from tests.mqtt.test_hostile_brokers import EVENT, GOOD_LOGIN, SHORT, After
 
 FIRST, SECOND = "127.0.0.1", "127.0.0.2"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from daemon.config.mqtt import MqttConfig
+from daemon.mqtt.broker.waits import Waits
 from daemon.mqtt.session import Session
-from daemon.mqtt.waits import Waits
 from tests.helpers import raw_broker
 from tests.helpers.campaign import share
 from tests.helpers.mosquitto import wait_until

@@ -4,11 +4,11 @@ import time
 from dataclasses import replace
 
 from daemon.core.records import Counters
-from daemon.mqtt.callbacks import BrokerReason
-from daemon.mqtt.limits import PACKET_ID, BrokerLimits, fits, packet_bytes
-from daemon.mqtt.packet_size import PacketSizes
+from daemon.mqtt.broker.callbacks import BrokerReason
+from daemon.mqtt.broker.limits import PACKET_ID, BrokerLimits, fits, packet_bytes
+from daemon.mqtt.broker.packet_size import PacketSizes
+from daemon.mqtt.broker.troubles import Trouble
 from daemon.mqtt.send_queue import Outbound
-from daemon.mqtt.troubles import Trouble
 
 # How a broker ends a connection whose packet it does not take: it closes it, or gives one of these reasons.
 CLOSED, MALFORMED, PROTOCOL_ERROR, TOO_LARGE = 0x80, 0x81, 0x82, 0x95

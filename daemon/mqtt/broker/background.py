@@ -4,10 +4,10 @@ from functools import partial
 from threading import Event
 
 from daemon.config.mqtt import MqttConfig
-from daemon.mqtt.callbacks import MqttCallbacks
-from daemon.mqtt.connection import Connection
-from daemon.mqtt.credentials import endpoint_of
-from daemon.mqtt.waker import Waker
+from daemon.mqtt.broker.callbacks import MqttCallbacks
+from daemon.mqtt.broker.connection import Connection
+from daemon.mqtt.broker.credentials import endpoint_of
+from daemon.mqtt.broker.waker import Waker
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.thread_loop import LoopThread
 

@@ -1,7 +1,7 @@
 """When a filter is asked for again: pure rules."""
 
-from daemon.mqtt.subscriptions import Subscriptions
-from daemon.mqtt.waits import Waits
+from daemon.mqtt.broker.subscriptions import Subscriptions
+from daemon.mqtt.broker.waits import Waits
 
 WAITS = Waits(suback_s=10.0, first_resubscribe_s=2.0, longest_resubscribe_s=8.0)
 
