@@ -195,8 +195,7 @@ class SessionThread(MqttCallbacks):
 
     def _leave_out(self, message: Outbound) -> None:
         """Drop a message that is too large for the broker."""
-        if (trouble := self._limits.leave_out(message)) is not None:
-            self._connection.report(trouble)
+        self._connection.report(self._limits.leave_out(message))
         self._retries.forget(message)
         if message.sequence is not None:
             self._outbox.acknowledged(message.sequence)
