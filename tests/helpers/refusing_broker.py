@@ -9,18 +9,22 @@ from dataclasses import dataclass, field
 Refusal = Callable[[str, bytes], int]
 """Returns the reason code for the PUBACK of a message with this topic and payload; 0 accepts it."""
 
-CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP = (
-    number << 4 for number in (1, 2, 3, 4, 8, 9, 10, 11, 12, 13)
+CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT = (
+    number << 4 for number in (1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14)
 )
 
 
 @dataclass
 class RefusingBroker:
-    """`accepted` and `refused` have topic and payload of each message of QoS 1, in order. A context manager."""
+    """`accepted` and `refused` have topic and payload of each message of QoS 1, in order. A context manager.
+
+    `wills` counts the connections that have ended without DISCONNECT, so that the last will is published.
+    """
 
     refusal: Refusal
     accepted: list[tuple[str, bytes]] = field(default_factory=list)
     refused: list[tuple[str, bytes]] = field(default_factory=list)
+    wills: int = 0
 
     def __post_init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -57,6 +61,7 @@ class RefusingBroker:
 
     def _serve(self, peer: socket.socket) -> None:
         with contextlib.suppress(OSError), peer, peer.makefile("rb") as stream:
+            self.wills += 1
             while header := stream.read(1):
                 size = shift = 0
                 while True:
@@ -74,6 +79,8 @@ class RefusingBroker:
             return bytes((CONNACK, 3, 0, 0, 0))
         if kind in (SUBSCRIBE, UNSUBSCRIBE):  # one filter in each
             return bytes((SUBACK if kind == SUBSCRIBE else UNSUBACK, 4, *body[:2], 0, 0))
+        if kind == DISCONNECT:
+            self.wills -= 1
         if kind == PINGREQ:
             return bytes((PINGRESP, 0))
         if kind == PUBLISH and header & 0x06:
