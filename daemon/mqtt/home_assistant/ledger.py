@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from daemon.mqtt.home_assistant.devices import DiscoveryPayload, discovery_topic, node_object
 
+# in the state directory of the node
+FILE_NAME = "announced.json"
+
 # A node of 64 streams and 50 labels has 4,000 entities, in two lists of 100 bytes each.
 MAX_BYTES = 4_000_000
 
