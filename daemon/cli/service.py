@@ -1,4 +1,4 @@
-"""What scripts/install asks the installed program: whether a broker answers, and to remove what the broker retains.
+"""The part of scripts/install that needs the program: looks for a broker, and removes the retained messages of a node.
 
 `python -m daemon.cli.service broker|withdraw CONFIG`. It runs as the user of the service, whose files it reads.
 """

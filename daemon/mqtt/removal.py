@@ -1,4 +1,4 @@
-"""Removes what the broker retains of a node that is gone, so that nobody sees it any more."""
+"""Removes the retained messages of a node that is gone from the broker."""
 
 import threading
 import time

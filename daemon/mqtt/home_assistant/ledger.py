@@ -1,4 +1,4 @@
-"""What a node has announced to Home Assistant and not yet seen go, as a file remembers it. Pure."""
+"""The ledger: what a node has announced to Home Assistant, until it is known to be gone. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
