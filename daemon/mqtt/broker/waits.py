@@ -1,4 +1,4 @@
-"""How long a connection waits, for what."""
+"""The time limits of a connection and the waits between attempts."""
 
 from dataclasses import dataclass
 
