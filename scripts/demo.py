@@ -166,11 +166,8 @@ class Viewer:
         self.starts: list[tuple[float, str]] = []
         self.health: dict[str, object] = {}
         self.began: float | None = None
-        mqtt = MqttConfig(host="127.0.0.1", port=port)
-        arguments = {"emit": self._show, "stop": self._stop}
-        self._thread = threading.Thread(
-            target=watch, args=(mqtt, config.node), kwargs=arguments, name="viewer", daemon=True
-        )
+        self._mqtt, self._node = MqttConfig(host="127.0.0.1", port=port), config.node
+        self._thread = threading.Thread(target=self._run, name="viewer", daemon=True)
         self._thread.start()
 
     def view(self, seconds: float | None, daemon: Daemon, interrupted: Sequence[int]) -> None:
@@ -184,6 +181,12 @@ class Viewer:
         """Stop after the daemon's last messages have been printed."""
         self._stop.set()
         self._thread.join(STOP_DEADLINE_S)
+
+    def _run(self) -> None:
+        watch(self._mqtt, self._node, emit=self._show, stop=self._stop, report_silence=self._report_silence)
+
+    def _report_silence(self, _filters: list[str]) -> None:
+        print(f"no message yet from node {self._node}", file=sys.stderr)
 
     def _show(self, received: Received) -> None:
         content = received.content

@@ -91,7 +91,10 @@ def _sync_test(options: argparse.Namespace) -> int:
 
 
 def _film_s(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 5 <= seconds <= 120:
         raise argparse.ArgumentTypeError("expected 5 to 120 seconds")
     return seconds

@@ -8,9 +8,10 @@ from daemon.cli.models_text import active_text, result_text, stage_text
 from daemon.core.records import Modality
 from daemon.core.text import clean
 from daemon.core.timing import NS_PER_S
+from daemon.mqtt.health_report import MAX_REASON, HealthReport, closed, faults, remarks
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload, parse_time
 from daemon.mqtt.status_payload import StatusPayload
-from daemon.mqtt.subscriber import HealthReport, Malformed, Received, SourceReport
+from daemon.mqtt.subscriber import Malformed, Received
 from daemon.mqtt.update_payloads import ModelsPayload
 
 # takes an ANSI colour and a text
@@ -23,17 +24,6 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 
 # an embedding of this age or more is shown with its age
 OLD_MS = 250.0
-
-# states of a source that explain why a node is not well
-IN_TROUBLE = ("recovering", "degraded", "stalled", "backing_off")
-
-MAX_TROUBLES = 8
-
-# of the text that says how the directory of a bundle has changed
-MAX_CHANGE = 300
-
-# a reason says what to do at its end, and may name picture and sound
-MAX_REASON = 320
 
 # names of nodes come from outside, so their number is bounded
 MAX_NODES = 1000
@@ -162,52 +152,18 @@ def _state(content: StatePayload, paint: Paint) -> str:
 
 
 def _health(content: HealthReport, paint: Paint) -> str:
-    parts = [_status(content, paint)]
-    if content.reload_problem is not None:
-        parts.append(f"the config was not reloaded: {clean(content.reload_problem)}")
-    if content.bundle_changed is not None:
-        parts.append(clean(content.bundle_changed, MAX_CHANGE))
-    return "; ".join(parts)
+    return "; ".join([_status(content, paint), *remarks(content)])
 
 
 def _status(content: HealthReport, paint: Paint) -> str:
-    closed = _closed(content)
     if content.status == "ok":
         is_paused = content.streams and all(stream.paused for stream in content.streams.values())
-        return "; ".join([f"is {paint(YELLOW, 'paused') if is_paused else paint(GREEN, 'well')}", *closed])
+        return "; ".join([f"is {paint(YELLOW, 'paused') if is_paused else paint(GREEN, 'well')}", *closed(content)])
     if content.status == "stopped":
         return "has stopped"
-    trouble = [] if content.trouble is None else [clean(content.trouble)]
-    trouble += [
-        _trouble(stream, name, source)
-        for stream, report in content.streams.items()
-        for name, source in report.sources.items()
-        if source.state in IN_TROUBLE
-    ]
-    if refused := content.mqtt.refused_subscriptions:
-        trouble.append(f"the MQTT broker refuses subscriptions to {clean(', '.join(refused), MAX_CHANGE)}")
-    trouble = [*trouble[:MAX_TROUBLES], *closed]
+    trouble = [*faults(content), *closed(content)]
     verb = "has" if content.status == "failed" else "is"
     return f"{verb} {paint(RED, clean(content.status))}" + (f": {'; '.join(trouble)}" if trouble else "")
-
-
-def _closed(content: HealthReport) -> list[str]:
-    """Return which streams are paused, and which devices of other streams are closed on request."""
-    found = []
-    for name, stream in content.streams.items():
-        if stream.paused:
-            found.append(f"{clean(name)} is paused")
-        else:
-            devices = {"camera": stream.camera, "microphone": stream.microphone}
-            found += [f"{clean(name)}/{device} is closed" for device, is_open in devices.items() if is_open is False]
-    return found[:MAX_TROUBLES]
-
-
-def _trouble(stream: str, name: str, source: SourceReport) -> str:
-    if source.state == "degraded" and source.reason:
-        return f"{clean(stream)}: {clean(source.reason, MAX_REASON)}"  # the reason names picture or sound
-    state = f"{clean(stream)}/{clean(name)} is {clean(source.state).replace('_', ' ')}"
-    return f"{state}: {clean(source.reason)}" if source.reason else state
 
 
 def _news(before: ModelsPayload, now: ModelsPayload, paint: Paint) -> list[str]:

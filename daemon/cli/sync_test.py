@@ -14,7 +14,7 @@ from daemon.config.command_line import ConfigOptions
 from daemon.config.streams import StreamConfig
 from daemon.core.errors import Refused, SourceError
 from daemon.core.ports import Source
-from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame
+from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame, ended_ns
 from daemon.core.status_line import StatusLine
 from daemon.core.text import redact
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, seconds_until
@@ -51,25 +51,35 @@ class Finding:
 
 @dataclass
 class Capture:
-    """What one stream captures for a while, with the time stamps that the daemon would give."""
+    """What one stream captures for a while, with the time stamps that the daemon would give.
+
+    It sets `stop` at the first item that was captured `length_ns` or more after the first one.
+    """
 
     image_offset_ns: int
     audio_offset_ns: int
+    length_ns: int
+    stop: threading.Event = field(default_factory=threading.Event)
+    begin_ns: int | None = None
     pictures: list[tuple[int, float]] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
     def deliver(self, captured: Captured) -> None:
         """Keep the brightness of a frame, or a block."""
-        if isinstance(captured, Frame):
+        at_ns = ended_ns(captured)
+        self.begin_ns = at_ns if self.begin_ns is None else self.begin_ns
+        if at_ns - self.begin_ns >= self.length_ns:
+            self.stop.set()
+        elif isinstance(captured, Frame):
             self.pictures.append((captured.captured_ns + self.image_offset_ns, brightness(captured)))
         elif isinstance(captured, Block):
             self.blocks.append(replace(captured, start_ns=captured.start_ns + self.audio_offset_ns))
 
-    def run(self, source: Source, stop: threading.Event) -> None:
+    def run(self, source: Source) -> None:
         """Run one source in this thread."""
         try:
-            source.run(self.deliver, stop)
+            source.run(self.deliver, self.stop)
         except SourceError as error:
             self.troubles.append(redact(str(error)))
 
@@ -115,26 +125,37 @@ def measure(name: str, stream: StreamConfig, capture: Capture) -> Finding:
     return Finding(len(flashes), len(beeps), pairing, settings)
 
 
+def is_recording(stream: StreamConfig) -> bool:
+    """Return whether picture and sound come from one file. Its own times count, at whatever pace it is read."""
+    camera, microphone = stream.camera, stream.microphone
+    is_file = camera is not None and camera.is_file
+    return stream.replay is not None or (is_file and microphone is not None and microphone.device == "camera")
+
+
 def _capture(name: str, stream: StreamConfig, seconds: float) -> Capture:
     counters = {modality: Counters() for modality in MODALITIES}
-    sources = build_sources(stream, sample_rate_hz=SAMPLE_RATE_HZ, picture=True, counters=counters)
+    sources = build_sources(
+        stream, sample_rate_hz=SAMPLE_RATE_HZ, picture=True, counters=counters, at_once=is_recording(stream)
+    )
     if not stream.replay and not (stream.camera and stream.microphone):
         raise Refused(
             f"streams.{name}: needs a camera and a microphone, or --camera and --microphone (camera: its own)"
         )
     camera_ms = stream.camera.offset_ms if stream.camera else 0
     microphone_ms = stream.microphone.offset_ms if stream.microphone else 0
-    capture = Capture(round(camera_ms * NS_PER_MS), round(microphone_ms * NS_PER_MS))
-    stop = threading.Event()
+    capture = Capture(round(camera_ms * NS_PER_MS), round(microphone_ms * NS_PER_MS), round(seconds * NS_PER_S))
     threads = [
-        threading.Thread(target=capture.run, args=(source, stop), name=f"sync-test/{part}", daemon=True)
+        threading.Thread(target=capture.run, args=(source,), name=f"sync-test/{part}", daemon=True)
         for part, source in sources.items()
     ]
-    print(f"watching {name} for {seconds:g} s; {MAKE_CLIP}", file=sys.stderr)
+    if is_recording(stream):
+        print(f"reading the first {seconds:g} s of the recording of {name}", file=sys.stderr)
+    else:
+        print(f"watching {name} for {seconds:g} s; {MAKE_CLIP}", file=sys.stderr)
     for thread in threads:
         thread.start()
     _wait(threads, seconds)
-    stop.set()
+    capture.stop.set()
     close_ns = monotonic_ns() + round(CLOSE_S * NS_PER_S)
     for thread in threads:
         thread.join(seconds_until(close_ns))

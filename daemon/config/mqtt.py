@@ -36,6 +36,8 @@ def _topic_level(name: str) -> str:
 def _host(host: str) -> str:
     if not host or any(c in "/@" or c.isspace() for c in host):
         raise ValueError("expected only the name or address of a host, without scheme or user")
+    if "," in host:
+        raise ValueError("expected one host; several are a list: [first, second]")
     if host.startswith("["):
         raise ValueError("expected an address of IPv6 without brackets")
     if host.count(":") == 1:

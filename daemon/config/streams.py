@@ -238,6 +238,11 @@ class StreamConfig(StrictModel):
         """Return whether the camera is read through a container that may carry sound."""
         return self.camera is not None and (is_url(self.camera.device) or self.camera.is_file)
 
+    @property
+    def may_hear(self) -> bool:
+        """Return whether the stream has a microphone, or a recording, which may have sound."""
+        return self.microphone is not None or self.replay is not None
+
     def with_absolute_paths(self, base: Path) -> "StreamConfig":
         """Return the stream with its files relative to `base`."""
         update: dict[str, object] = {}

@@ -82,6 +82,12 @@ def validator_text(problem: ErrorDetails) -> str:
     return problem["msg"].removeprefix("Value error, ")
 
 
+def expected_text(problem: ErrorDetails) -> str:
+    """Return what a value is expected to be, from one validation problem."""
+    text = validator_text(problem)
+    return (text[0].lower() + text[1:]).replace("input should be", "expected")
+
+
 class _Loader(yaml.SafeLoader):
     """YAML's safe loader without aliases: a few lines of them can expand to gigabytes."""
 
@@ -158,9 +164,7 @@ def _explain(path: Path, problem: ErrorDetails, value: Any, lines: dict[Key, int
         return f"{path}:{line}: {name}: a name must be a text; put a number, yes or no in quotes"
     if problem["type"] == "missing":
         return f"{path}:{line}: {key}: is missing"
-    expected = validator_text(problem)
-    expected = expected[0].lower() + expected[1:]
-    expected = expected.replace("input should be", "expected")
+    expected = expected_text(problem)
     if problem["type"] == "string_type" and isinstance(found, (bool, int, float)):
         expected += "; put it in quotes"
     shown = ""

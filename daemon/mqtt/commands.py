@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from daemon.bundle.manifest import Name as BundleName
 from daemon.bundle.manifest import Version
-from daemon.core.document import StrictModel
+from daemon.core.document import StrictModel, expected_text
 from daemon.mqtt.payloads import Name, Payload, Time
 from daemon.mqtt.send_queue import Outbound
 
@@ -126,8 +127,23 @@ def parse_arguments(request: Request) -> Arguments:
         return model.model_validate_json(request.payload)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        field = ".".join(str(level) for level in first["loc"])
-        raise InvalidCommand(f"{field}: {first['msg']}" if field else first["msg"]) from error
+        raise InvalidCommand(_problem_text(first, model)) from error
+
+
+def _problem_text(problem: ErrorDetails, model: type[Arguments]) -> str:
+    """Return what is wrong with the arguments of a command, and what is expected."""
+    field = ".".join(str(level) for level in problem["loc"])
+    if problem["type"] == "json_invalid":
+        return f"the payload is no JSON: {problem['msg'].removeprefix('Invalid JSON: ')}"
+    if problem["type"] == "missing":
+        return f"{field}: is missing"
+    if problem["type"] == "extra_forbidden":
+        valid = ", ".join(model.model_fields)
+        return f"{field[:MAX_NAME]}: unknown argument; {f'expected: {valid}' if valid else 'this command takes none'}"
+    if problem["type"] == "string_pattern_mismatch":
+        form = "a version like 0.5.0" if field == "version" else "the name of a bundle: lower-case letters, digits, - _"
+        return f"{field}: expected {form}"
+    return f"{field or 'the payload'}: {expected_text(problem)}"
 
 
 def answer_message(request: Request, answer: AnswerPayload, base: str, reserved: Collection[str]) -> Outbound:

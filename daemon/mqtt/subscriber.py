@@ -6,16 +6,17 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from daemon.config.mqtt import MqttConfig
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.mqtt.broker.background import BackgroundClient
 from daemon.mqtt.broker.callbacks import Inbound
-from daemon.mqtt.payloads import EventPayload, Name, Part, Payload, RecognitionPayload, StatePayload, parse_time
+from daemon.mqtt.health_report import HealthReport
+from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload, parse_time
 from daemon.mqtt.status_payload import StatusPayload
 from daemon.mqtt.update_payloads import ModelsPayload
 
@@ -33,39 +34,6 @@ TICK_S = 0.2
 
 # Retained messages come at once. What has not come by then does not exist, or may not be read.
 SILENCE_S = 5.0
-
-
-class SourceReport(Part):
-    """The fields of a source's health that readers use."""
-
-    state: Name
-    reason: Annotated[str, Field(max_length=4096)] | None = None
-
-
-class StreamReport(Part):
-    """The fields of a stream's health that readers use. A device that is false is closed on request."""
-
-    paused: bool = False
-    camera: bool | None = None
-    microphone: bool | None = None
-    sources: Annotated[dict[Name, SourceReport], Field(max_length=64)] = {}
-
-
-class MqttReport(Part):
-    """The fields of `mqtt` in health that readers use."""
-
-    refused_subscriptions: Annotated[list[Name], Field(max_length=1024)] = []
-
-
-class HealthReport(Payload):
-    """The fields of the health payload that readers use."""
-
-    status: Name
-    bundle_changed: Annotated[str, Field(max_length=4096)] | None = None
-    trouble: Annotated[str, Field(max_length=4096)] | None = None
-    reload_problem: Annotated[str, Field(max_length=4096)] | None = None
-    streams: Annotated[dict[Name, StreamReport], Field(max_length=64)] = {}
-    mqtt: MqttReport = MqttReport()
 
 
 @dataclass(frozen=True, slots=True)

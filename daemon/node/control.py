@@ -42,6 +42,8 @@ CHANGES: dict[str, dict[str, bool]] = {
     "unmute": {"muted": False},
 }
 
+ABOUT_SOUND = ("mute", "unmute")
+
 BEGUN = "it has begun; the topic models shows the rest"
 IN_ORDER = "is replayed as fast as possible, which cannot be paused or muted"
 NO_SOURCE = "models.source in config.yaml is not set"
@@ -118,14 +120,18 @@ class Control:
         before = {name: each.switch for name, each in self._streams.items()}
         for each in targets:
             each.turn(turned(each.switch))
+        is_silent = command in ABOUT_SOUND and not any(self._config.streams[each.name].may_hear for each in targets)
+        remark = (
+            f"{'the node' if stream is None else f'stream {stream}'} has no sound at present" if is_silent else None
+        )
         switches: dict[str, Switch] = {name: each.switch for name, each in self._streams.items()}
         if switches == before:
-            return None
+            return remark
         try:
             self._switches.save(switches)
         except OSError as error:
             return f"it is forgotten at the next start: {self._switches.path}: {error.strerror or error}"
-        return None
+        return remark
 
     def _describe(self) -> dict[str, Any]:
         versions = {"perceptd": __version__, "python": platform.python_version(), "numpy": np.__version__}

@@ -65,11 +65,17 @@ def usage_judges(name: str, stream: StreamConfig, needed: frozenset[Modality]) -
 
 
 def build_sources(
-    stream: StreamConfig, *, sample_rate_hz: int | None, picture: bool, counters: Mapping[Modality, Counters]
+    stream: StreamConfig,
+    *,
+    sample_rate_hz: int | None,
+    picture: bool,
+    counters: Mapping[Modality, Counters],
+    at_once: bool = False,
 ) -> dict[str, Source]:
     """Return the configured sources by name: camera, microphone, replay.
 
     `sample_rate_hz` is the sample rate of the sound (None: no sound). `picture` says whether pictures are needed.
+    With `at_once`, files are read as fast as possible.
     A source that would deliver nothing is left out.
     Raises DocumentError when the file with the lines of a replay is wrong.
     """
@@ -85,14 +91,15 @@ def build_sources(
             sample_rate_hz=sample_rate_hz,
             picture=_preparation(replay, picture),
         )
-        sources["replay"] = ReplaySource(recording, replay.loop, replay.pace == "realtime", counters)
+        is_realtime = replay.pace == "realtime" and not at_once
+        sources["replay"] = ReplaySource(recording, replay.loop, is_realtime, counters)
     microphone = stream.microphone
     is_camera_sound = microphone is not None and microphone.device == "camera"
     if stream.camera and (picture or (is_camera_sound and sample_rate_hz)):
         camera_rate_hz = sample_rate_hz if is_camera_sound else None
         channel = (microphone.channel_index or 0) if microphone else 0
         preparation = _preparation(stream.camera, picture)
-        sources["camera"] = _camera(stream.camera, preparation, camera_rate_hz, channel, counters)
+        sources["camera"] = _camera(stream.camera, preparation, camera_rate_hz, channel, counters, at_once)
     if microphone and not is_camera_sound and sample_rate_hz:
         sources["microphone"] = Microphone(microphone.device, microphone.channel_index, sample_rate_hz, counters)
     return sources
@@ -118,6 +125,7 @@ def _camera(
     sample_rate_hz: int | None,
     channel: int,
     counters: Mapping[Modality, Counters],
+    at_once: bool,
 ) -> Source:
     device = camera.device
     if is_url(device):
@@ -128,7 +136,7 @@ def _camera(
         recording = Recording(
             Path(str(device)), sample_rate_hz=sample_rate_hz, channel=channel, picture=picture, fps=camera.fps
         )
-        return ReplaySource(recording, camera.loop, is_realtime=True, counters=counters)
+        return ReplaySource(recording, camera.loop, not at_once, counters)
     preparation = picture or PicturePreparation(camera)
     return V4l2Camera(device, counters, preparation, camera.width, camera.height, camera.fps)
 

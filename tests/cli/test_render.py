@@ -75,6 +75,13 @@ def changed(text: str) -> Received:
     return received("perceptd/n/health", json.dumps(report).encode(), True)
 
 
+def on_cpu(**outbox: object) -> Received:
+    """Health of a node whose Edge TPU is absent."""
+    accelerators = {"edgetpu": {"state": "absent", "reason": "there is no Edge TPU"}, "gpu": {"state": "in_use"}}
+    report = {"schema": 1, "status": "degraded", "accelerators": accelerators, "mqtt": {"outbox": outbox}}
+    return received("perceptd/n/health", json.dumps(report).encode(), True)
+
+
 def closed(status: str = "ok", **streams: dict[str, object]) -> Received:
     """Health with these fields of each stream; one source of each is paused."""
     source = {"camera": {"state": "paused", "reason": "an old reason"}}
@@ -102,6 +109,11 @@ def bundles(**changes: object) -> Received:
         (received("perceptd/n/availability", b"online"), "12:00:00.023  node n  is online"),
         (received("perceptd/n/availability", b"offline"), "12:00:00.023  node n  is offline"),
         (health("ok"), "12:00:00.023  node n  is well"),
+        (on_cpu(), "12:00:00.023  node n  is degraded: edgetpu: there is no Edge TPU; on the CPU"),
+        (
+            on_cpu(trouble="the disk is full"),
+            "12:00:00.023  node n  is degraded: edgetpu: there is no Edge TPU; on the CPU; the disk is full",
+        ),
         (changed("/b differs from digits@1.0.0"), "12:00:00.023  node n  is well; /b differs from digits@1.0.0"),
         (
             health("ok", reload_problem="config.yaml:3: unknown key"),

@@ -22,10 +22,16 @@ def clip(path: Path, late_s: float = 0.0, *, sound_hz: int = 48_000, codec: str 
     )
 
 
-def measured(directory: Path, stream: dict[str, object], capsys: pytest.CaptureFixture[str], expected: int = 0) -> dict:
+def measured(
+    directory: Path,
+    stream: dict[str, object],
+    capsys: pytest.CaptureFixture[str],
+    expected: int = 0,
+    seconds: str = "11",
+) -> dict:
     config = directory / "config.yaml"
     config.write_text(json.dumps({"node": "n", "bundle": "none", "streams": {"demo": stream}}))
-    assert main(["sync-test", "--config", str(config), "--for", "11", "--json"]) == expected
+    assert main(["sync-test", "--config", str(config), "--for", seconds, "--json"]) == expected
     return json.loads(capsys.readouterr().out)
 
 
@@ -58,6 +64,16 @@ def test_a_known_offset_is_measured_and_the_settings_are_printed(
         assert found["set"][key] == pytest.approx(value, abs=10)
 
 
+def test_a_recording_is_read_at_once_and_only_as_much_of_it_as_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # in a loop of 9 s there are six flashes, of which the seventh pass shows four before its sixth second
+    camera = {"device": str(clip(tmp_path / "clip.mp4", 0.08)), "loop": True}
+    found = measured(tmp_path, {"camera": camera, "microphone": "camera"}, capsys, seconds="59.5")
+    assert found["flashes"] == found["beeps"] == found["pairs"] == 6 * len(FLASHES_S) + 4
+
+
+@pytest.mark.alone
 @pytest.mark.parametrize("audio", ["aac", "l16", "pcmu"])
 def test_sound_and_picture_of_an_rtsp_camera_are_within_40_ms(
     audio: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

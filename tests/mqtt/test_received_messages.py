@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.mqtt.health_report import HealthReport
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload, state_payload
-from daemon.mqtt.subscriber import MAX_PAYLOAD_BYTES, HealthReport, Malformed, parse
+from daemon.mqtt.subscriber import MAX_PAYLOAD_BYTES, Malformed, parse
 from daemon.mqtt.update_payloads import ModelsPayload
 from tests.fakes.updates import models
 from tests.mqtt.records import recognition

@@ -53,14 +53,15 @@ class FakeStream:
 class Node:
     """A `Control` with two streams, one of which is replayed as fast as possible."""
 
-    def __init__(self, directory: Path, forbidden: list[str], updates: Updates | None = None) -> None:
+    def __init__(self, directory: Path, forbidden: list[str], updates: Updates | None = None, **more: object) -> None:
+        """`more` are further keys of the stream `door`."""
         self.path = directory / "switches.json"
         self.door = FakeStream("door")
         self.streams = {"door": self.door, "tape": FakeStream("tape", is_live=False)}
         settings = {
             "node": "n",
             "bundle": "b",
-            "streams": {"door": {"camera": "http://cam/v.mjpg?user=admin&pwd=hunter2"}},
+            "streams": {"door": {"camera": "http://cam/v.mjpg?user=admin&pwd=hunter2"} | more},
             "mqtt": {"commands": {"forbidden": forbidden}, "websocket_path": "/mqtt?token=hunter2"},
         }
         active = SimpleNamespace(bundle=SimpleNamespace(id="b@1"))
@@ -97,6 +98,19 @@ def test_mute_without_a_stream_mutes_all_live_streams_and_is_stored(tmp_path: Pa
     refused = node.send("mute", stream="tape")
     assert not refused.ok
     assert "cannot be paused" in str(refused.reason)
+
+
+@pytest.mark.parametrize(("stream", "who"), [(None, "the node"), ("door", "stream door")])
+def test_mute_of_what_has_no_sound_is_stored_and_the_answer_says_so(
+    stream: str | None, who: str, tmp_path: Path
+) -> None:
+    node = Node(tmp_path, [])
+    answer = node.send("mute", stream=stream)
+    assert (answer.ok, answer.reason) == (True, f"{who} has no sound at present")
+    assert node.send("mute", stream=stream).reason == answer.reason
+    assert SwitchFile(node.path).load(["door"]) == {"door": Switch(muted=True)}
+    assert node.send("pause", stream=stream).reason is None
+    assert Node(tmp_path, [], microphone="camera").send("mute", stream=stream).reason is None
 
 
 @pytest.mark.parametrize("command", ["pause", "resume", "mute", "unmute"])
