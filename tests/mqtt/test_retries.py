@@ -143,13 +143,19 @@ def test_a_topic_without_rights_is_tried_rarely_and_all_of_them_as_soon_as_one_i
     assert retries.take_due_topics(0) == [CONFIG.topic]
 
 
-def test_at_another_broker_everything_is_tried_at_once() -> None:
+def test_at_another_broker_everything_is_tried_at_once_but_not_again_where_all_have_refused() -> None:
     retries = Retries()
-    assert not retries.begin("one")
+    assert not retries.begin("one") and not retries.begin("two") and not retries.begin("one")
     assert retries.refused(EVENT, QUOTA, TROUBLE, 0) and retries.refused(CONFIG, LACK, TROUBLE, 0)
     assert not retries.begin("one") and not retries.may_send_event(0, 0) and not retries.take_due_topics(0)
     assert retries.begin("two") and retries.may_send_event(0, 0)
     assert retries.take_due_topics(0) == [CONFIG.topic]
+    assert retries.refused(CONFIG, LACK, TROUBLE, 0)
+    assert not retries.begin("one") and not retries.begin("two")
+    retries.accepted(CONFIG)
+    retries.accepted(EVENT)
+    assert retries.refused(CONFIG, LACK, TROUBLE, 0)
+    assert retries.begin("one")
 
 
 def test_a_retained_topic_that_is_withdrawn_is_no_trouble_any_more() -> None:
