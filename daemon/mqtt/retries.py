@@ -5,12 +5,14 @@ that events stay in order. A refused retained topic is held back for a while, al
 brokers end the connection after a refusal. Everything else is sent meanwhile.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from daemon.core.timing import NS_PER_S, Backoff
 from daemon.mqtt.broker.callbacks import BrokerReason
 from daemon.mqtt.broker.refusals import can_pass
 from daemon.mqtt.broker.troubles import Trouble
+from daemon.mqtt.cuts import Cuts, is_cut
 from daemon.mqtt.send_queue import Outbound
 
 FIRST_S, LONGEST_S = 1.0, 60.0
@@ -121,6 +123,11 @@ class TopicRetries:
         """Note that the topic has no value any more, or none that the broker can take."""
         self._refusals.pop(topic, None)
 
+    def is_tried(self, topic: str) -> bool:
+        """Whether a refused topic is under way again, for a reason that cannot pass."""
+        refusal = self._refusals.get(topic)
+        return refusal is not None and refusal.due_ns is None and not refusal.passes
+
     def hasten(self) -> None:
         """Make every topic due that waits."""
         for refusal in self._refusals.values():
@@ -149,7 +156,7 @@ class Retries:
 
     def __init__(self) -> None:
         self._events = EventRetries()
-        self._topics = TopicRetries()
+        self._topics, self._cuts = TopicRetries(), Cuts()
         self._host = ""
         self._refusing: set[str] = set()  # hosts
         self._name = ""
@@ -164,10 +171,13 @@ class Retries:
             self._topics.hasten()
         return is_new
 
-    def refused(self, message: Outbound, reason: BrokerReason, trouble: Trouble, now_ns: int) -> bool:
+    def refused(
+        self, message: Outbound, reason: BrokerReason, trouble: Trouble, now_ns: int, *, has_worked: bool
+    ) -> bool:
         """Note a refusal; return whether the message is tried again: an event, or a retained topic's latest value.
 
-        Answers are not: whoever asks does not wait for long. `trouble` tells of the refusal.
+        Answers are not: whoever asks does not wait for long. `trouble` tells of the refusal. `has_worked`: the broker
+        has accepted something on this connection. An account without any right must not get events: they would be lost.
         """
         passes = can_pass(reason.code)
         self._refusing.add(self._host)
@@ -175,7 +185,7 @@ class Retries:
             is_kept = passes and self._events.refused(message.sequence, now_ns)
         else:
             # a refused announcement waits for a start of Home Assistant
-            is_kept = message.retain and (passes or message.counted_as is None)
+            is_kept = message.retain and (passes or (has_worked and message.counted_as is None))
         if not is_kept:
             self.forget(message)
         elif message.retain:
@@ -184,6 +194,20 @@ class Retries:
             self._name = reason.name
         self._tell()
         return is_kept
+
+    def is_careful(self, lasted_ns: int) -> bool:
+        """Return whether to send one message at a time now; see Cuts."""
+        return self._cuts.is_careful(lasted_ns)
+
+    def lost(
+        self, unacknowledged: Sequence[Outbound], lasted_ns: int, loss: BrokerReason | None, *, has_worked: bool
+    ) -> list[Outbound]:
+        """Return the retained messages at which the broker has ended the connection; they count as refused."""
+        found = self._cuts.lost(unacknowledged, lasted_ns, loss, has_worked=has_worked)
+        if not is_cut(loss):
+            return []
+        tried = [message for message in unacknowledged if message.retain and self._topics.is_tried(message.topic)]
+        return tried or ([] if found is None else [found])
 
     def accepted(self, message: Outbound) -> None:
         """Note that the broker has accepted a message."""

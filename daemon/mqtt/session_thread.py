@@ -16,6 +16,7 @@ from daemon.mqtt.broker.send_limits import SendLimits
 from daemon.mqtt.broker.troubles import Trouble
 from daemon.mqtt.broker.waits import STANDARD, Waits
 from daemon.mqtt.commands import CommandSink, Request
+from daemon.mqtt.cuts import ENDS_THE_CONNECTION
 from daemon.mqtt.namesake import NamesakeWatch
 from daemon.mqtt.outbox.outbox import Outbox
 from daemon.mqtt.retries import TRYING_AGAIN, Retries
@@ -57,7 +58,7 @@ class SessionThread(MqttCallbacks):
         self._awaiting_ack: dict[int, Outbound] = {}
         self._puback_due_s = 0.0
         self._retries = Retries()
-        self._is_first_acknowledged = False
+        self._is_first_acknowledged = self._has_worked = False
         self._has_published_health = False
         self._is_offline_queued = self._is_offline_accepted = False
         self._waits = waits
@@ -84,12 +85,7 @@ class SessionThread(MqttCallbacks):
 
     def on_connected(self) -> None:
         """Subscribe, and make every retained topic due."""
-        filters = [self._topics.health, f"{self._topics.base}+/text"]
-        if self._commands is not None:
-            filters.append(f"{self._topics.base}command/+")
-        if self._topics.birth is not None:
-            filters.append(self._topics.birth)
-        for topic_filter in filters:
+        for topic_filter in self._topics.filters(takes_commands=self._commands is not None):
             self._connection.subscribe(topic_filter)
         address, state = self._connection.address, self._state
         for remark in self._limits.begin(self._connection.limits, str(address), address.host):
@@ -105,9 +101,11 @@ class SessionThread(MqttCallbacks):
 
     def on_disconnected(self) -> None:
         """Queue again what was not acknowledged, and drop the QoS 0 messages."""
-        state, lost = self._state, list(self._awaiting_ack.values())
-        if (trouble := self._limits.end(self._connection.loss)) is not None:
+        state, lost, loss = self._state, list(self._awaiting_ack.values()), self._connection.loss
+        if (trouble := self._limits.end(loss)) is not None:
             self._connection.report(trouble)
+        for message in self._retries.lost(lost, self._lasted_ns, loss, has_worked=self._has_worked):
+            self._handle_refusal(message, ENDS_THE_CONNECTION)
         with state.changed:
             state.connected, state.since_ns = False, monotonic_ns()
             state.limits = None
@@ -115,7 +113,12 @@ class SessionThread(MqttCallbacks):
             for message in [message for message in lost if message.qos == 0] + state.send_queue.drop_qos0():
                 state.counters.drop(f"{message.kind}_not_connected")
         self._awaiting_ack.clear()
-        self._is_first_acknowledged = False
+        self._is_first_acknowledged = self._has_worked = False
+
+    @property
+    def _lasted_ns(self) -> int:
+        """How long the connection is up."""
+        return monotonic_ns() - self._state.since_ns
 
     def on_message(self, message: Inbound) -> None:
         """Hand a message on; count a message that cannot be handed on."""
@@ -135,7 +138,7 @@ class SessionThread(MqttCallbacks):
         self._puback_due_s = time.monotonic() + self._waits.puback_s
         self._limits.acknowledged(message)
         if refusal is None:
-            self.published += 1
+            self.published, self._has_worked = self.published + 1, True
             self._has_published_health |= message.topic == self._topics.health
             with self._state.changed:
                 self._state.accepted(message)
@@ -150,7 +153,7 @@ class SessionThread(MqttCallbacks):
         """Keep a refused message for another try, or drop it; return whether it is kept."""
         finding = f"the MQTT broker refused {message.topic}: {refusal.name}"
         trouble = Trouble(finding, refusal.remedy_for("write", message.topic, self._username))
-        is_kept = self._retries.refused(message, refusal, trouble, monotonic_ns())
+        is_kept = self._retries.refused(message, refusal, trouble, monotonic_ns(), has_worked=self._has_worked)
         passes = is_kept and can_pass(refusal.code)
         if not passes:
             self._state.counters.drop(f"{message.kind}_refused")
@@ -223,7 +226,8 @@ class SessionThread(MqttCallbacks):
             for topic in self._retries.take_due_topics(monotonic_ns()):
                 if not state.send_queue.resend(topic):
                     self._retries.withdraw(topic)
-            may_await_ack = len(self._awaiting_ack) < min(MAX_AWAITING_ACK, self._limits.present.receive_maximum)
+            most = 1 if self._retries.is_careful(self._lasted_ns) else MAX_AWAITING_ACK
+            may_await_ack = len(self._awaiting_ack) < min(most, self._limits.present.receive_maximum)
             message = state.send_queue.take(may_await_ack, self._may_send_event)
             if self._outbox.is_behind and state.send_queue.qos1_room >= MAX_QOS1 // 2:
                 self._outbox.wake()
@@ -242,10 +246,8 @@ class SessionThread(MqttCallbacks):
         if not self._connection.is_ready or self._awaiting_ack or not state.send_queue.is_empty(may_send_event):
             return
         if self._is_offline_queued:
-            if self._is_offline_accepted:
-                self._connection.disconnect()
-            else:  # the broker publishes the last will
-                self._connection.abort()
+            # cut off, the broker publishes the last will
+            (self._connection.disconnect if self._is_offline_accepted else self._connection.abort)()
             return
         self._is_offline_queued = True
         offline = self._topics.availability(OFFLINE)

@@ -110,16 +110,17 @@ def test_an_event_at_fault_is_given_up_within_a_bounded_number_of_tries() -> Non
 
 def test_answers_and_what_cannot_pass_are_not_tried_again() -> None:
     retries = Retries()
-    assert not retries.refused(EVENT, LACK, TROUBLE, 0)
-    assert not retries.refused(Outbound("n/command/x/result", b"", 1), QUOTA, TROUBLE, 0)
-    assert not retries.refused(replace(CONFIG, counted_as="announcement"), LACK, TROUBLE, 0)
+    assert not retries.refused(EVENT, LACK, TROUBLE, 0, has_worked=True)
+    assert not retries.refused(Outbound("n/command/x/result", b"", 1), QUOTA, TROUBLE, 0, has_worked=True)
+    assert not retries.refused(replace(CONFIG, counted_as="announcement"), LACK, TROUBLE, 0, has_worked=True)
+    assert not retries.refused(CONFIG, LACK, TROUBLE, 0, has_worked=False)
     assert retries.troubles == ()
 
 
 @pytest.mark.parametrize("message", [EVENT, CONFIG], ids=["event", "topic"])
 def test_what_is_too_large_for_the_next_broker_is_no_trouble_any_more(message: Outbound) -> None:
     retries = Retries()
-    assert retries.refused(message, QUOTA, TROUBLE, 0)
+    assert retries.refused(message, QUOTA, TROUBLE, 0, has_worked=True)
     retries.forget(message)
     assert retries.troubles == () and retries.may_send_event(9, 0)
     assert retries.take_due_topics(NS_PER_S) == []
@@ -127,18 +128,20 @@ def test_what_is_too_large_for_the_next_broker_is_no_trouble_any_more(message: O
 
 def test_an_event_that_is_refused_for_good_after_a_refusal_that_could_pass_holds_up_nothing() -> None:
     retries = Retries()
-    assert retries.refused(EVENT, QUOTA, TROUBLE, 0)
-    assert not retries.refused(EVENT, LACK, TROUBLE, NS_PER_S)
+    assert retries.refused(EVENT, QUOTA, TROUBLE, 0, has_worked=True)
+    assert not retries.refused(EVENT, LACK, TROUBLE, NS_PER_S, has_worked=True)
     assert retries.troubles == () and retries.may_send_event(9, NS_PER_S)
 
 
 def test_a_topic_without_rights_is_tried_rarely_and_all_of_them_as_soon_as_one_is_accepted() -> None:
     retries, state = Retries(), replace(CONFIG, topic="n/s/state")
-    assert retries.refused(CONFIG, LACK, TROUBLE, 0) and retries.refused(state, LACK, TROUBLE, 0)
+    assert retries.refused(CONFIG, LACK, TROUBLE, 0, has_worked=True) and retries.refused(
+        state, LACK, TROUBLE, 0, has_worked=True
+    )
     assert retries.troubles == (replace(TROUBLE, next_step=TRYING_AGAIN),) * 2
     assert retries.take_due_topics(round(FIRST_LACK_S / 2 * NS_PER_S) - 1) == []
     assert set(retries.take_due_topics(round(FIRST_LACK_S * NS_PER_S))) == {CONFIG.topic, state.topic}
-    assert retries.refused(CONFIG, LACK, TROUBLE, 0)
+    assert retries.refused(CONFIG, LACK, TROUBLE, 0, has_worked=True)
     retries.accepted(state)
     assert retries.take_due_topics(0) == [CONFIG.topic]
 
@@ -146,21 +149,23 @@ def test_a_topic_without_rights_is_tried_rarely_and_all_of_them_as_soon_as_one_i
 def test_at_another_broker_everything_is_tried_at_once_but_not_again_where_all_have_refused() -> None:
     retries = Retries()
     assert not retries.begin("one") and not retries.begin("two") and not retries.begin("one")
-    assert retries.refused(EVENT, QUOTA, TROUBLE, 0) and retries.refused(CONFIG, LACK, TROUBLE, 0)
+    assert retries.refused(EVENT, QUOTA, TROUBLE, 0, has_worked=True) and retries.refused(
+        CONFIG, LACK, TROUBLE, 0, has_worked=True
+    )
     assert not retries.begin("one") and not retries.may_send_event(0, 0) and not retries.take_due_topics(0)
     assert retries.begin("two") and retries.may_send_event(0, 0)
     assert retries.take_due_topics(0) == [CONFIG.topic]
-    assert retries.refused(CONFIG, LACK, TROUBLE, 0)
+    assert retries.refused(CONFIG, LACK, TROUBLE, 0, has_worked=True)
     assert not retries.begin("one") and not retries.begin("two")
     retries.accepted(CONFIG)
     retries.accepted(EVENT)
-    assert retries.refused(CONFIG, LACK, TROUBLE, 0)
+    assert retries.refused(CONFIG, LACK, TROUBLE, 0, has_worked=True)
     assert retries.begin("one")
 
 
 def test_a_retained_topic_that_is_withdrawn_is_no_trouble_any_more() -> None:
     retries = Retries()
-    assert retries.refused(CONFIG, QUOTA, TROUBLE, 0)
+    assert retries.refused(CONFIG, QUOTA, TROUBLE, 0, has_worked=True)
     assert list(map(str, retries.troubles)) == [
         "the MQTT broker refuses ha/config for now: Quota exceeded; trying again"
     ]

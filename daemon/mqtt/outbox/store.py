@@ -33,7 +33,8 @@ class OutboxStore:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_files(path)
         # one thread opens the store, and another uses it afterwards
-        self._database = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
+        # a locked file is tried again every second: a longer wait would hold up a stop
+        self._database = sqlite3.connect(path, timeout=0.1, isolation_level=None, check_same_thread=False)
         try:
             self._prepare()
         except BaseException:
