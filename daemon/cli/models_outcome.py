@@ -1,4 +1,4 @@
-"""What a command about bundles has led to, as the payload before it and the payload now tell. Pure."""
+"""Finds the outcome of a command about bundles, from the payload before the command and the latest one. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

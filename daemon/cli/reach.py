@@ -1,4 +1,4 @@
-"""How a command finds its config, and what it says where it may not read it."""
+"""Finds the config of a command, and explains what to do where the user may not read it."""
 
 import argparse
 import os
@@ -25,8 +25,8 @@ Do not join the group perceptd: its members can read every password of the servi
 
 
 def node_config(given: Path | None) -> Path:
-    """Return the config of a node: the given one, else the first that is there, which is said. Raises DocumentError."""
-    return given or _said(find_config(node_configs()))
+    """Return the given config of a node, else the first that is there; then print its path. Raises DocumentError."""
+    return given or _printed(find_config(node_configs()))
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def reached(options: argparse.Namespace, *, any_node: bool = False) -> Iterator[
     """
     config = options.config
     if config is None and not (options.broker and options.node):
-        config = _said(find_config(account_configs()))
+        config = _printed(find_config(account_configs()))
     try:
         mqtt, node = broker_and_node(options.broker, options.node, config, any_node=any_node)
         if config == SERVICE_CONFIG and (problem := credential_problem(mqtt)) is not None:
@@ -65,7 +65,7 @@ def credential_problem(mqtt: MqttConfig, units: Path = UNIT_DIRECTORY) -> str | 
     return None
 
 
-def _said(config: Path) -> Path:
+def _printed(config: Path) -> Path:
     print(f"using {config.absolute()}", file=sys.stderr)
     return config
 

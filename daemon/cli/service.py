@@ -1,4 +1,4 @@
-"""What scripts/install asks the installed program: whether a broker answers, and to remove what the broker retains.
+"""The part of scripts/install that needs the program: looks for a broker, and removes the retained messages of a node.
 
 `python -m daemon.cli.service broker|withdraw CONFIG`. It runs as the user of the service, whose files it reads.
 """
@@ -8,9 +8,11 @@ import socket
 import sys
 from pathlib import Path
 
+from daemon.config.mqtt import host_and_port
 from daemon.config.node import Config, load_config, state_directory
 from daemon.core.errors import EXIT_REFUSED, Refused
 from daemon.core.files import read_own
+from daemon.mqtt.home_assistant.ledger import FILE_NAME, MAX_BYTES
 from daemon.mqtt.removal import remove_retained, retained_topics
 
 # a broker in the same network answers within milliseconds
@@ -20,9 +22,6 @@ CONNECT_S = 3.0
 REMOVE_S = 30.0
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
-
-# the file by which a node remembers its announcements, at most this large
-ANNOUNCED, MAX_ANNOUNCED_BYTES = "announced.json", 4_000_000
 
 
 def main(arguments: list[str], remove_s: float = REMOVE_S) -> int:
@@ -50,7 +49,7 @@ def _broker_problem(config: Config, path: Path) -> str | None:
         try:
             socket.create_connection((host, mqtt.port), CONNECT_S).close()
         except OSError as error:
-            causes.append(f"{host} port {mqtt.port}: {error.strerror or error}")
+            causes.append(f"{host_and_port(host, mqtt.port)}: {error.strerror or error}")
         else:
             return None
     here = "install one on this device: apt-get install mosquitto; or " if set(mqtt.hosts) <= set(LOCAL) else ""
@@ -64,7 +63,7 @@ def _withdraw(config: Config, remove_s: float) -> str | None:
     """Remove what the broker retains of the node; return what remains and why, or None for nothing."""
     mqtt, node = config.mqtt, config.node
     try:
-        announced = read_own(state_directory(config) / ANNOUNCED, MAX_ANNOUNCED_BYTES)
+        announced = read_own(state_directory(config) / FILE_NAME, MAX_BYTES)
     except OSError:
         announced = b""
     topics = retained_topics(node, config.streams, mqtt.home_assistant.prefix, announced)

@@ -1,4 +1,4 @@
-"""What a command that reaches running nodes takes from its config: the broker, the login and the node."""
+"""The part of a config that commands to running nodes use: the broker, the login and the node."""
 
 from pathlib import Path
 from typing import Annotated

@@ -15,7 +15,7 @@ _HOST = re.compile(
 )
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,19}://")
-# long texts come from outside: what is looked at is bounded
+# texts from outside may be long, so each look ahead is bounded
 _MAX_USER_INFO = 1000
 _TOKEN = re.compile(rf"\S{{0,{_MAX_USER_INFO}}}")
 _AUTHORITY = re.compile(rf"[^\s/?#]{{0,{_MAX_USER_INFO}}}")

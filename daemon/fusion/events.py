@@ -23,7 +23,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class EventSettings:
-    """The modalities, the labels, which make events, their thresholds of shape (L,), and the time constants."""
+    """Modalities, labels, which of the labels make events, thresholds of shape (L,), and time constants."""
 
     modalities: Sequence[Modality]
     labels: Sequence[str]

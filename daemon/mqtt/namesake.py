@@ -18,8 +18,9 @@ class Sender(Part):
 class NamesakeWatch:
     """Judges the health messages that come under the node's topic, one after another.
 
-    Health of another device is proof at once. Health of another instance of this device, or of an unknown device, may
-    come from an earlier run: a cluster of brokers may have stored it anywhere. It is proof only from a living instance.
+    Health of another device is proof at once. Health of another instance of this device may be of an earlier run,
+    because a cluster of brokers may have stored it anywhere. The same holds for health without a device. Both are proof
+    only while their instance lives.
     """
 
     def __init__(self, node: str, instance: str, device: str | None) -> None:
@@ -36,7 +37,7 @@ class NamesakeWatch:
         sender = _sender(health.payload)
         if sender is None or sender.instance == self._instance:
             return None
-        # what a device before this one has left, or what was judged before this instance gave way, proves nothing
+        # a stored message proves nothing before this instance has published, or after it has given way to the message
         if health.retained and (not has_published or sender == self._found):
             return None
         is_other_device = None not in (self._device, sender.device) and sender.device != self._device

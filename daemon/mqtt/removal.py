@@ -1,13 +1,13 @@
-"""Removes what the broker retains of a node that is gone, so that nobody sees it any more."""
+"""Removes the retained messages of a node that is gone from the broker."""
 
-import re
 import threading
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from daemon.config.mqtt import MqttConfig
 from daemon.mqtt.broker.background import BackgroundClient
@@ -16,11 +16,12 @@ from daemon.mqtt.broker.connection import MAX_AWAITING_ACK
 from daemon.mqtt.broker.permissions import access_line
 from daemon.mqtt.broker.troubles import Trouble
 from daemon.mqtt.home_assistant.devices import discovery_topic, node_object, stream_object
+from daemon.mqtt.home_assistant.ledger import parse
 from daemon.mqtt.send_queue import Outbound
 
 NODE_KINDS = ("availability", "health", "models", "status")
 
-# the retained topics of a node that the broker may show, and the announcements that the node's file may name
+# the retained topics of a node that are removed at the most: a broker may show any number
 MAX_TOPICS = 10_000
 
 # a broker that has not accepted the login by then is away
@@ -33,16 +34,6 @@ POLL_S = 0.05
 
 # retained messages come at once after a subscription
 HEARING_S = 1.0
-
-_ANNOUNCEMENT = re.compile(r"[^+#\x00-\x20]{1,1024}/config")
-
-
-class _Announced(BaseModel):
-    """The topics in the file by which the node remembers its announcements; 0.3.0 wrote none."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    retained: list[str] = Field([], max_length=MAX_TOPICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +48,16 @@ class Removal:
 def retained_topics(node: str, streams: Iterable[str], prefix: str, announced: bytes) -> list[str]:
     """Return the topics under which a node with this config may have retained messages.
 
-    `announced` is the content of the node's file of announcements, or empty. A damaged one names no topics.
+    `announced` is the content of the node's file of announcements, or empty. A damaged file, and one with a topic that
+    no node announces, names no topics.
     """
     topics = [f"perceptd/{node}/{kind}" for kind in NODE_KINDS]
     topics.append(discovery_topic(prefix, node_object(node)))
     for stream in streams:
         topics += [f"perceptd/{node}/{stream}/state", discovery_topic(prefix, stream_object(node, stream))]
-    try:
-        named = _Announced.model_validate_json(announced).retained
-    except ValidationError:
-        named = []
-    return list(dict.fromkeys([*topics, *(topic for topic in named if _ANNOUNCEMENT.fullmatch(topic))]))
+    with suppress(ValidationError):
+        topics += parse(announced, node, prefix).retained
+    return list(dict.fromkeys(topics))
 
 
 def remove_retained(config: MqttConfig, node: str, topics: Sequence[str], deadline_s: float) -> Removal:

@@ -1,14 +1,27 @@
-"""When a message is tried again that the broker has refused for a reason that can pass. Pure; used by the MQTT thread.
+"""When a message is tried again that the broker has refused. Pure; used by the MQTT thread.
 
-A refused event is put back in its place. While it waits no other event is sent, so that events stay in order.
-Everything else is sent meanwhile.
+An event that is refused for a reason that can pass is put back in its place. While it waits no other event is sent, so
+that events stay in order. A refused retained topic is held back for a while, also over a lost connection, because some
+brokers end the connection after a refusal. Everything else is sent meanwhile.
 """
 
+from dataclasses import dataclass, replace
+
 from daemon.core.timing import NS_PER_S, Backoff
+from daemon.mqtt.broker.callbacks import BrokerReason
 from daemon.mqtt.broker.refusals import can_pass
+from daemon.mqtt.broker.troubles import Trouble
 from daemon.mqtt.send_queue import Outbound
 
 FIRST_S, LONGEST_S = 1.0, 60.0
+
+# The same for a topic that is refused for a reason that cannot pass by itself, such as a right that is lacking.
+FIRST_LACK_S, LONGEST_LACK_S = 60.0, 900.0
+
+TRYING_AGAIN = "trying again"
+
+# Health names so many refused topics of each sort.
+MOST_NAMED = 3
 
 # So often a refused event is tried alone. Then each try lets one more of the later events go with it.
 TRIES_ALONE = 5
@@ -29,7 +42,7 @@ class EventRetries:
     def refused(self, number: int, now_ns: int) -> bool:
         """Note that an event was refused; return whether to try it again."""
         if self._overtaken.get(number, 0) >= MOST_OVERTAKEN:
-            self._forget(number)
+            self.forget(number)
             return False
         self._tries[number] = self._tries.get(number, 0) + 1
         if self._until_ns is None or now_ns >= self._until_ns:  # others that were under way wait no longer for that
@@ -39,7 +52,7 @@ class EventRetries:
     def accepted(self, number: int) -> None:
         """Note that the broker has accepted an event."""
         if number in self._tries:
-            self._forget(number)
+            self.forget(number)
             return
         for earlier, tries in self._tries.items():
             if earlier < number and tries >= TRIES_ALONE:
@@ -58,7 +71,15 @@ class EventRetries:
         """Whether an event waits that was refused."""
         return bool(self._tries)
 
-    def _forget(self, number: int) -> None:
+    def hasten(self) -> None:
+        """End the wait."""
+        if self._until_ns is not None:
+            self._until_ns = 0
+
+    def forget(self, number: int) -> None:
+        """Note that an event is not tried again, if it was refused."""
+        if number not in self._tries:
+            return
         self._tries.pop(number, None)
         self._overtaken.pop(number, None)
         self._backoff.reset()
@@ -66,74 +87,123 @@ class EventRetries:
             self._until_ns = None
 
 
+@dataclass(slots=True)
+class _Refusal:
+    """A refused topic: whether the reason can pass, when to try again (None: a try is under way), what to report."""
+
+    passes: bool
+    trouble: Trouble
+    backoff: Backoff
+    due_ns: int | None = None
+
+
 class TopicRetries:
-    """Which retained topics the broker has refused; only the latest value of each is tried again."""
+    """Which retained topics the broker has refused. Each is held back until its latest value is tried again."""
 
     def __init__(self) -> None:
-        self._backoffs: dict[str, Backoff] = {}
-        self._until_ns: dict[str, int] = {}
+        self._refusals: dict[str, _Refusal] = {}
 
-    def refused(self, topic: str, now_ns: int) -> None:
+    def refused(self, topic: str, trouble: Trouble, now_ns: int, *, passes: bool) -> None:
         """Note that a value was refused."""
-        backoff = self._backoffs.setdefault(topic, Backoff(FIRST_S, LONGEST_S))
-        self._until_ns[topic] = now_ns + _next_ns(backoff)
+        refusal = self._refusals.get(topic)
+        if refusal is None or refusal.passes != passes:
+            waits = (FIRST_S, LONGEST_S) if passes else (FIRST_LACK_S, LONGEST_LACK_S)
+            refusal = self._refusals[topic] = _Refusal(passes, trouble, Backoff(*waits))
+        refusal.trouble, refusal.due_ns = trouble, now_ns + _next_ns(refusal.backoff)
+
+    def accepted(self, topic: str) -> None:
+        """Note that a value was accepted. Where a right was lacking, other topics are tried at once."""
+        refusal = self._refusals.pop(topic, None)
+        if refusal is not None and not refusal.passes:
+            self.hasten()
 
     def forget(self, topic: str) -> None:
-        """Note that a value was accepted, or that the topic has none any more."""
-        self._backoffs.pop(topic, None)
-        self._until_ns.pop(topic, None)
+        """Note that the topic has no value any more, or none that the broker can take."""
+        self._refusals.pop(topic, None)
+
+    def hasten(self) -> None:
+        """Make every topic due that waits."""
+        for refusal in self._refusals.values():
+            refusal.due_ns = None if refusal.due_ns is None else 0
 
     def take_due(self, now_ns: int) -> list[str]:
         """Return the topics whose latest value is to be tried again now."""
-        due = [topic for topic, until_ns in self._until_ns.items() if now_ns >= until_ns]
+        due = [topic for topic, each in self._refusals.items() if each.due_ns is not None and now_ns >= each.due_ns]
         for topic in due:
-            del self._until_ns[topic]
+            self._refusals[topic].due_ns = None
         return due
 
     @property
-    def topics(self) -> list[str]:
-        """The topics whose value is refused."""
-        return list(self._backoffs)
+    def passing(self) -> list[str]:
+        """The topics that are refused for a reason that can pass."""
+        return sorted(topic for topic, each in self._refusals.items() if each.passes)
+
+    @property
+    def lacks(self) -> list[Trouble]:
+        """What to report of the other refused topics."""
+        return [each.trouble for each in self._refusals.values() if not each.passes]
 
 
 class Retries:
-    """Decides about every refused message. `trouble` is for other threads too."""
+    """Decides about every refused message. `troubles` are for other threads too."""
 
     def __init__(self) -> None:
         self._events = EventRetries()
         self._topics = TopicRetries()
-        self.trouble: str | None = None
+        self._host: str | None = None
+        self._name = ""
+        self.troubles: tuple[Trouble, ...] = ()
 
-    def refused(self, message: Outbound, code: int, name: str, now_ns: int) -> bool:
-        """Note a refusal; return whether the message is tried again: an event after `put_back`, or a retained value.
+    def begin(self, host: str) -> bool:
+        """Note a connection to a host; return whether it is another one. Then everything is tried at once."""
+        is_other, self._host = self._host not in (None, host), host
+        if is_other:
+            self._events.hasten()
+            self._topics.hasten()
+        return is_other
 
-        Answers are not: whoever asks does not wait for long.
+    def refused(self, message: Outbound, reason: BrokerReason, trouble: Trouble, now_ns: int) -> bool:
+        """Note a refusal; return whether the message is tried again: an event, or a retained topic's latest value.
+
+        Answers are not: whoever asks does not wait for long. `trouble` tells of the refusal.
         """
-        if not can_pass(code):
-            return False
+        passes = can_pass(reason.code)
         if message.sequence is not None:
-            is_retried = self._events.refused(message.sequence, now_ns)
+            is_kept = passes and self._events.refused(message.sequence, now_ns)
         else:
-            is_retried = message.retain
-            if is_retried:
-                self._topics.refused(message.topic, now_ns)
-        self._tell(name)
-        return is_retried
+            # a refused announcement waits for a start of Home Assistant
+            is_kept = message.retain and (passes or message.counted_as is None)
+        if not is_kept:
+            self.forget(message)
+        elif message.retain:
+            self._topics.refused(message.topic, replace(trouble, next_step=TRYING_AGAIN), now_ns, passes=passes)
+        if passes:
+            self._name = reason.name
+        self._tell()
+        return is_kept
 
     def accepted(self, message: Outbound) -> None:
         """Note that the broker has accepted a message."""
-        if self.trouble is None:
+        if not self.troubles:
             return
         if message.sequence is not None:
             self._events.accepted(message.sequence)
-        else:
+        elif message.retain:
+            self._topics.accepted(message.topic)
+        self._tell()
+
+    def forget(self, message: Outbound) -> None:
+        """Note that a message is not tried again."""
+        if message.sequence is not None:
+            self._events.forget(message.sequence)
+        elif message.retain:
             self._topics.forget(message.topic)
-        self._end_trouble()
+        self._tell()
 
     def withdraw(self, topic: str) -> None:
         """Note that a retained topic has no value any more."""
         self._topics.forget(topic)
-        self._end_trouble()
+        self._tell()
 
     def may_send_event(self, under_way: int, now_ns: int) -> bool:
         """Return whether an event may be sent now, while so many events are not acknowledged."""
@@ -143,13 +213,11 @@ class Retries:
         """Return the retained topics to send again now."""
         return self._topics.take_due(now_ns)
 
-    def _end_trouble(self) -> None:
-        if not self._events.is_waiting and not self._topics.topics:
-            self.trouble = None
-
-    def _tell(self, name: str) -> None:
-        refused = (["events"] if self._events.is_waiting else []) + sorted(self._topics.topics)[:3]
-        self.trouble = f"the MQTT broker refuses {', '.join(refused)} for now: {name}" if refused else None
+    def _tell(self) -> None:
+        passing = (["events"] if self._events.is_waiting else []) + self._topics.passing[:MOST_NAMED]
+        text = f"the MQTT broker refuses {', '.join(passing)} for now: {self._name}"
+        troubles = [Trouble(text, next_step=TRYING_AGAIN)] if passing else []
+        self.troubles = (*troubles, *self._topics.lacks[:MOST_NAMED])
 
 
 def _next_ns(backoff: Backoff) -> int:

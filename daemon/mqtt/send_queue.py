@@ -43,6 +43,7 @@ class SendQueue:
         self._retained: dict[str, Outbound] = {}
         self._due: dict[str, None] = {}
         self._held: set[str] = set()
+        self._delayed: set[str] = set()
         self._qos1: deque[Outbound] = deque()
         self._qos0: deque[Outbound] = deque()
 
@@ -52,16 +53,27 @@ class SendQueue:
     def retain(self, message: Outbound) -> None:
         """Store the value of a retained topic; only the latest value is sent."""
         self._retained[message.topic] = message
-        if message.topic not in self._held:
+        if message.topic not in self._held | self._delayed:
             self._due[message.topic] = None
 
     def resend_retained(self) -> None:
-        """Make every retained topic due again, but for those that are held back."""
-        self._due = {topic: None for topic in self._retained if topic not in self._held}
+        """Make every retained topic due again, but for those that are held back or delayed."""
+        self._due = {topic: None for topic in self._retained if topic not in self._held | self._delayed}
+
+    def delay(self, topic: str) -> None:
+        """Hold a topic back until `resend`."""
+        self._delayed.add(topic)
+        self._due.pop(topic, None)
+
+    def end_delay(self, topic: str) -> None:
+        """Make a topic due again that was delayed: the broker has accepted a later value."""
+        if topic in self._delayed:
+            self.resend(topic)
 
     def hold(self, topic: str) -> None:
         """Hold a topic back until `release`."""
         self._held.add(topic)
+        self._delayed.discard(topic)
         self._due.pop(topic, None)
 
     def is_held(self, topic: str) -> bool:
@@ -88,7 +100,8 @@ class SendQueue:
         self._qos1.append(message)
 
     def resend(self, topic: str) -> bool:
-        """Make a retained topic due again; return False where it is not stored any more, or held back."""
+        """Make a retained topic due now; return False where it is not stored any more, or held back until `release`."""
+        self._delayed.discard(topic)
         if topic not in self._retained or topic in self._held:
             return False
         self._due[topic] = None

@@ -79,20 +79,27 @@ class SharedState:
             self.send_queue.add_qos0(message)
         return None
 
-    def announced(self, message: Outbound) -> None:
-        """Note that the broker has taken a message, if it is an announcement. An empty value is not sent again."""
+    def accepted(self, message: Outbound) -> None:
+        """Note that the broker has taken a message. An empty value of an announcement is not sent again."""
         for key in ((message.topic, True), (message.topic, False)):
             latest = self.announcing.get(key)
             if latest is not None and latest.payload == message.payload:
                 del self.announcing[key]
                 self.send_queue.forget_empty(message.topic)
+        if message.retain:
+            self.send_queue.end_delay(message.topic)
 
-    def announcement_refused(self, message: Outbound) -> None:
-        """Hold an announcement back that the broker has refused, until Home Assistant starts.
+    def refused(self, message: Outbound, *, is_kept: bool) -> None:
+        """Note that the broker has refused a message; `is_kept`: it is tried again later.
 
         Some brokers end the connection after a refusal. They would do so after each connect.
+        An announcement that is not kept is held back until Home Assistant starts.
         """
-        if (message.topic, message.retain) in self.announcing:
+        if is_kept and message.sequence is not None:
+            self.send_queue.put_back(message)
+        elif is_kept:
+            self.send_queue.delay(message.topic)
+        elif (message.topic, message.retain) in self.announcing:
             self.send_queue.hold(message.topic)
 
     def wake(self) -> None:

@@ -11,13 +11,14 @@ from daemon.core.timing import monotonic_ns, wall_time
 from daemon.mqtt.broker.callbacks import BrokerReason, Inbound, MqttCallbacks
 from daemon.mqtt.broker.connection import MAX_AWAITING_ACK, Connection
 from daemon.mqtt.broker.credentials import Endpoint
+from daemon.mqtt.broker.refusals import can_pass
 from daemon.mqtt.broker.send_limits import SendLimits
 from daemon.mqtt.broker.troubles import Trouble
 from daemon.mqtt.broker.waits import STANDARD, Waits
 from daemon.mqtt.commands import CommandSink, Request
 from daemon.mqtt.namesake import NamesakeWatch
 from daemon.mqtt.outbox.outbox import Outbox
-from daemon.mqtt.retries import Retries
+from daemon.mqtt.retries import TRYING_AGAIN, Retries
 from daemon.mqtt.send_queue import MAX_QOS1, Outbound
 from daemon.mqtt.session_state import OFFLINE, ONLINE, NodeTopics, SharedState
 from daemon.runtime.heartbeat import Heartbeat
@@ -25,8 +26,6 @@ from daemon.runtime.thread_loop import LoopThread
 
 log = logging.getLogger(__name__)
 refusal_log = rate_limited_logger(__name__)
-
-TRYING_AGAIN = "trying again"
 
 
 class SessionThread(MqttCallbacks):
@@ -60,7 +59,7 @@ class SessionThread(MqttCallbacks):
         self._retries = Retries()
         self._is_first_acknowledged = False
         self._has_published_health = False
-        self._is_offline_queued = False
+        self._is_offline_queued = self._is_offline_accepted = False
         self._waits = waits
         self._connection = Connection(endpoint, self, state.waker, heartbeat, waits)
         self._thread = LoopThread(heartbeat, self._run)
@@ -76,8 +75,7 @@ class SessionThread(MqttCallbacks):
     @property
     def troubles(self) -> list[Trouble]:
         """The troubles since a connection last was steady, and what is refused now. Callable from any thread."""
-        refused = self._retries.trouble
-        return [*self._connection.troubles, *([] if refused is None else [Trouble(refused, next_step=TRYING_AGAIN)])]
+        return [*self._connection.troubles, *self._retries.troubles]
 
     @property
     def refused(self) -> list[str]:
@@ -100,6 +98,8 @@ class SessionThread(MqttCallbacks):
             state.connected, state.since_ns = True, monotonic_ns()
             state.limits = self._limits.present
             state.connects += 1
+            if self._retries.begin(address.host):
+                state.send_queue.release()
             state.send_queue.resend_retained()
             state.changed.notify_all()
 
@@ -138,26 +138,29 @@ class SessionThread(MqttCallbacks):
             self.published += 1
             self._has_published_health |= message.topic == self._topics.health
             with self._state.changed:
-                self._state.announced(message)
+                self._state.accepted(message)
             self._retries.accepted(message)
-        elif self._retries.refused(message, refusal.code, refusal.name, monotonic_ns()):
-            self._put_back(message)
+            self._is_offline_accepted |= message == self._topics.availability(OFFLINE)
+        elif self._handle_refusal(message, refusal):
             return
-        else:
-            self._state.counters.drop(f"{message.kind}_refused")
-            with self._state.changed:
-                self._state.announcement_refused(message)
-            finding = f"the MQTT broker refused {message.topic}: {refusal.name}"
-            self._connection.report(Trouble(finding, refusal.remedy_for("write", message.topic, self._username)))
         if message.sequence is not None:
             self._outbox.acknowledged(message.sequence)
 
-    def _put_back(self, message: Outbound) -> None:
-        """Keep a refused message for another try."""
-        refusal_log.warning("%s; %s", self._retries.trouble, TRYING_AGAIN)
-        if message.sequence is not None:
-            with self._state.changed:
-                self._state.send_queue.put_back(message)
+    def _handle_refusal(self, message: Outbound, refusal: BrokerReason) -> bool:
+        """Keep a refused message for another try, or drop it; return whether it is kept."""
+        finding = f"the MQTT broker refused {message.topic}: {refusal.name}"
+        trouble = Trouble(finding, refusal.remedy_for("write", message.topic, self._username))
+        is_kept = self._retries.refused(message, refusal, trouble, monotonic_ns())
+        passes = is_kept and can_pass(refusal.code)
+        if not passes:
+            self._state.counters.drop(f"{message.kind}_refused")
+        if is_kept:
+            refusal_log.warning("%s", self._retries.troubles[0] if passes else f"{trouble}; {TRYING_AGAIN}")
+        else:
+            self._connection.report(trouble)
+        with self._state.changed:
+            self._state.refused(message, is_kept=is_kept)
+        return is_kept
 
     @property
     def _may_send_event(self) -> bool:
@@ -194,6 +197,7 @@ class SessionThread(MqttCallbacks):
         """Drop a message that is too large for the broker."""
         if (trouble := self._limits.leave_out(message)) is not None:
             self._connection.report(trouble)
+        self._retries.forget(message)
         if message.sequence is not None:
             self._outbox.acknowledged(message.sequence)
 
@@ -239,11 +243,16 @@ class SessionThread(MqttCallbacks):
         if not self._connection.is_ready or self._awaiting_ack or not state.send_queue.is_empty(may_send_event):
             return
         if self._is_offline_queued:
-            self._connection.disconnect()
+            if self._is_offline_accepted:
+                self._connection.disconnect()
+            else:  # the broker publishes the last will
+                self._connection.abort()
             return
         self._is_offline_queued = True
+        offline = self._topics.availability(OFFLINE)
         with state.changed:
-            state.send_queue.retain(self._topics.availability(OFFLINE))
+            state.send_queue.retain(offline)
+            state.send_queue.resend(offline.topic)
         self.on_turn()
 
     def _check_for_namesake(self, health: Inbound) -> None:

@@ -13,8 +13,8 @@ def unanswered(node: str, command: str, availability: bytes | None, username: st
     `availability` is what the node has published under this topic; None for nothing.
     """
     topic, answers = f"perceptd/{node}/command/{command}", "perceptd-send/+"
-    own: list[Right] = [("write", topic), ("read", answers), ("read", f"{topic}/result")]
-    its: list[Right] = [("read", f"perceptd/{node}/command/+"), ("write", answers)]
+    of_asker: list[Right] = [("write", topic), ("read", answers), ("read", f"{topic}/result")]
+    of_node: list[Right] = [("read", f"perceptd/{node}/command/+"), ("write", answers)]
     if availability is None:
         right = lines_text([("read", f"perceptd/{node}/availability")])
         return f"either there is no node {node} at this broker, or {account_text(username)} needs {right}"
@@ -22,7 +22,7 @@ def unanswered(node: str, command: str, availability: bytes | None, username: st
         return "the node is offline"
     return (
         "the node is online, so probably the broker's access list drops the command or the answer: "
-        f"{account_text(username)} needs {lines_text(own)}, and the account of the node {lines_text(its)}"
+        f"{account_text(username)} needs {lines_text(of_asker)}, and the account of the node {lines_text(of_node)}"
     )
 
 

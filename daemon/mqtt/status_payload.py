@@ -17,7 +17,6 @@ NodeStatus = Literal["ok", "degraded", "failed", "stopped"]
 # Home Assistant stores at most 255 characters of a state.
 MAX_REASON = 250
 
-
 Reason = Annotated[str, Field(max_length=MAX_REASON)] | None
 
 

@@ -66,7 +66,7 @@ class HealthSchedule:
             return True
         self._allowed = min(MAX_BURST, self._allowed + (now_ns - self._allowed_ns) / self._every_ns)
         self._allowed_ns = now_ns
-        # what changes while nobody hears it is part of the message at the next connection
+        # without a connection nobody hears of a change; the next connection publishes the latest health
         is_news = health.mqtt.connected and self._allowed >= 1 and substance(health) != self._published
         if not (is_news or self.is_interval_over(now_ns)):
             return False

@@ -37,7 +37,7 @@ class HealthTopics:
         """Return the messages to publish now. `models_problem` says why the source of bundles failed.
 
         The status is due with health, if its content has changed. It is due at once when somebody has closed or opened
-        a device, so that a switch on a wall never lags behind a node whose health changes often.
+        a device. So a switch on a wall does not lag behind, however often the health of the node changes.
         """
         self._looked_ns = now_ns
         if self._schedule.is_due(health, now_ns):

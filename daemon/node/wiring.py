@@ -16,6 +16,7 @@ from daemon.core.document import Loaded
 from daemon.core.errors import Refused, UpdateError
 from daemon.core.records import MODALITIES, Counters, Modality
 from daemon.core.timing import monotonic_ns
+from daemon.mqtt.home_assistant.ledger import FILE_NAME
 from daemon.mqtt.session import Session
 from daemon.node.active_bundle import ActiveBundle, published_bundle
 from daemon.node.announcement import Announcement, LedgerFile, hears_births
@@ -53,7 +54,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     recogniser = _first_recogniser(settings, loader, startup)
     changed = threading.Event()
     latencies = Latencies()
-    announced = LedgerFile(state / "announced.json", settings)
+    announced = LedgerFile(state / FILE_NAME, settings)
     session = Session(settings.mqtt, settings.node, state, hears_births=hears_births(settings, announced.ledger))
     counters = {name: {modality: Counters() for modality in MODALITIES} for name in settings.streams}
     errors = ErrorCount(counters.values(), session.counters)

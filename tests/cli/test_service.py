@@ -1,12 +1,12 @@
 """What scripts/install asks: whether a broker answers, and to remove what the broker retains of the node."""
 
-import json
 from pathlib import Path
 
 import pytest
 import yaml
 
 from daemon.cli.service import main
+from daemon.mqtt.home_assistant.ledger import Ledger
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.ports import free_port
 
@@ -23,7 +23,7 @@ def test_a_missing_broker_is_said_with_the_way_to_one(tmp_path: Path, capsys: py
     config = write_config(tmp_path, port=(port := free_port()))
     assert main(["broker", config]) == 1
     assert capsys.readouterr().err == (
-        f"no MQTT broker answers at 127.0.0.1 port {port}: Connection refused. Nothing is published without one: "
+        f"no MQTT broker answers at 127.0.0.1:{port}: Connection refused. Nothing is published without one: "
         f"install one on this device: apt-get install mosquitto; or correct mqtt.host in {config}. "
         "docs/getting-started.md tells how to set up a broker with a login\n"
     )
@@ -47,7 +47,7 @@ def test_what_the_broker_retains_is_removed(
 ) -> None:
     single = "homeassistant/sensor/perceptd_hall/door_label/config"
     (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "announced.json").write_text(json.dumps({"retained": [single]}))
+    (tmp_path / "state" / "announced.json").write_bytes(Ledger(node="hall", retained=(single,)).to_json())
     topics = ["perceptd/hall/status", "perceptd/hall/door/state", "homeassistant/device/perceptd_hall/config", single]
     for topic in topics:
         broker.publish(topic, b"x", retain=True)

@@ -8,7 +8,8 @@ from pydantic import SecretStr
 from daemon.config.mqtt import MqttConfig, TlsConfig
 from daemon.doctor.finding import Finding
 from daemon.doctor.node import broker_finding, broker_findings
-from daemon.mqtt.broker import peer, requests
+from daemon.mqtt import requests
+from daemon.mqtt.broker import peer
 from tests.helpers.certificates import Authority
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.ports import free_port

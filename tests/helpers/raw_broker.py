@@ -40,6 +40,12 @@ class Packet:
         """The id that the answer repeats."""
         return self.body[2 + len(self.topic.encode()) :][:2] if self.kind == PUBLISH else self.body[:2]
 
+    @property
+    def payload(self) -> bytes:
+        """The payload of a PUBLISH with less than 128 bytes of properties."""
+        rest = self.body[2 + len(self.topic.encode()) + (2 if self.qos else 0) :]
+        return rest[1 + rest[0] :] if self.is_5 else rest
+
 
 # Returns the answer to a packet, or None to end the connection.
 Answer = Callable[[Packet], bytes | None]

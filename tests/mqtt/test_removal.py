@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config.mqtt import MqttConfig
+from daemon.mqtt.home_assistant.ledger import Ledger
 from daemon.mqtt.removal import remove_retained, retained_topics
 from tests.helpers.mosquitto import Mosquitto, Subscriber
 from tests.helpers.ports import free_port
@@ -25,12 +26,20 @@ def test_the_topics_of_a_node_are_known_from_its_config_and_its_announcements() 
     assert len(topics) == 7
     assert topics[6].startswith("ha/device/perceptd_hall_door_")
     single = "ha/sensor/perceptd_hall/door_label/config"
-    announced = json.dumps({"schema": 2, "retained": [single, OF_THE_NODE[4], "perceptd/+/x", "x/#/config"]}).encode()
+    announced = Ledger(node="hall", retained=(single, OF_THE_NODE[4])).to_json()
     assert retained_topics("hall", ["door"], "ha", announced) == [*topics, single]
 
 
 @pytest.mark.parametrize("announced", [b"{", b'{"retained": 7}', b'{"door_label": "sensor"}', b"\xff", b'["x/config"]'])
 def test_a_file_of_announcements_that_is_old_or_damaged_names_none(announced: bytes) -> None:
+    assert retained_topics("hall", [], "ha", announced) == OF_THE_NODE
+
+
+@pytest.mark.parametrize(
+    "topic", ["zigbee2mqtt/bridge/config", "ha/sensor/kettle/power/config", "ha/device/kettle/config", "x/#/config"]
+)
+def test_a_file_of_announcements_cannot_name_topics_of_others(topic: str) -> None:
+    announced = json.dumps({"version": 2, "node": "hall", "retained": [topic]}).encode()
     assert retained_topics("hall", [], "ha", announced) == OF_THE_NODE
 
 

@@ -1,22 +1,39 @@
 """What a broker refuses for a moment is sent later, in order; nothing else waits for it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.config.mqtt import MqttConfig
 from daemon.core.timing import NS_PER_S
-from daemon.mqtt.retries import LONGEST_S, MOST_OVERTAKEN, TRIES_ALONE, EventRetries, Retries
+from daemon.mqtt.broker.callbacks import BrokerReason
+from daemon.mqtt.broker.troubles import Trouble
+from daemon.mqtt.retries import (
+    FIRST_LACK_S,
+    LONGEST_S,
+    MOST_OVERTAKEN,
+    TRIES_ALONE,
+    TRYING_AGAIN,
+    EventRetries,
+    Retries,
+)
 from daemon.mqtt.send_queue import Outbound, SendQueue
 from daemon.mqtt.session import Session
-from tests.helpers.mosquitto import wait_until
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.refusing_broker import RefusingBroker
 from tests.mqtt.records import event
 
 QUOTA_EXCEEDED, NOT_AUTHORIZED, BAD_PAYLOAD = 0x97, 0x87, 0x99
 ROUND_NS = round(LONGEST_S * NS_PER_S)
+
+QUOTA, LACK = BrokerReason(QUOTA_EXCEEDED, "Quota exceeded"), BrokerReason(NOT_AUTHORIZED, "Not authorized")
+TROUBLE = Trouble("refused", "what to do")
+EVENT = Outbound("n/s/event", b"x", 1, sequence=1)
+CONFIG = Outbound("ha/config", b"x", 1, retain=True)
 
 
 def test_after_a_refusal_events_wait_and_then_go_one_at_a_time() -> None:
@@ -93,18 +110,57 @@ def test_an_event_at_fault_is_given_up_within_a_bounded_number_of_tries() -> Non
 
 def test_answers_and_what_cannot_pass_are_not_tried_again() -> None:
     retries = Retries()
-    assert not retries.refused(Outbound("n/s/event", b"", 1, sequence=1), NOT_AUTHORIZED, "Not authorized", 0)
-    assert not retries.refused(Outbound("n/command/x/result", b"", 1), QUOTA_EXCEEDED, "Quota exceeded", 0)
-    assert retries.trouble is None
+    assert not retries.refused(EVENT, LACK, TROUBLE, 0)
+    assert not retries.refused(Outbound("n/command/x/result", b"", 1), QUOTA, TROUBLE, 0)
+    assert not retries.refused(replace(CONFIG, counted_as="announcement"), LACK, TROUBLE, 0)
+    assert retries.troubles == ()
+
+
+@pytest.mark.parametrize("message", [EVENT, CONFIG], ids=["event", "topic"])
+def test_what_is_too_large_for_the_next_broker_is_no_trouble_any_more(message: Outbound) -> None:
+    retries = Retries()
+    assert retries.refused(message, QUOTA, TROUBLE, 0)
+    retries.forget(message)
+    assert retries.troubles == () and retries.may_send_event(9, 0)
+    assert retries.take_due_topics(NS_PER_S) == []
+
+
+def test_an_event_that_is_refused_for_good_after_a_refusal_that_could_pass_holds_up_nothing() -> None:
+    retries = Retries()
+    assert retries.refused(EVENT, QUOTA, TROUBLE, 0)
+    assert not retries.refused(EVENT, LACK, TROUBLE, NS_PER_S)
+    assert retries.troubles == () and retries.may_send_event(9, NS_PER_S)
+
+
+def test_a_topic_without_rights_is_tried_rarely_and_all_of_them_as_soon_as_one_is_accepted() -> None:
+    retries, state = Retries(), replace(CONFIG, topic="n/s/state")
+    assert retries.refused(CONFIG, LACK, TROUBLE, 0) and retries.refused(state, LACK, TROUBLE, 0)
+    assert retries.troubles == (replace(TROUBLE, next_step=TRYING_AGAIN),) * 2
+    assert retries.take_due_topics(round(FIRST_LACK_S / 2 * NS_PER_S) - 1) == []
+    assert set(retries.take_due_topics(round(FIRST_LACK_S * NS_PER_S))) == {CONFIG.topic, state.topic}
+    assert retries.refused(CONFIG, LACK, TROUBLE, 0)
+    retries.accepted(state)
+    assert retries.take_due_topics(0) == [CONFIG.topic]
+
+
+def test_at_another_broker_everything_is_tried_at_once() -> None:
+    retries = Retries()
+    assert not retries.begin("one")
+    assert retries.refused(EVENT, QUOTA, TROUBLE, 0) and retries.refused(CONFIG, LACK, TROUBLE, 0)
+    assert not retries.begin("one") and not retries.may_send_event(0, 0) and not retries.take_due_topics(0)
+    assert retries.begin("two") and retries.may_send_event(0, 0)
+    assert retries.take_due_topics(0) == [CONFIG.topic]
 
 
 def test_a_retained_topic_that_is_withdrawn_is_no_trouble_any_more() -> None:
     retries = Retries()
-    assert retries.refused(Outbound("ha/config", b"x", 1, retain=True), QUOTA_EXCEEDED, "Quota exceeded", 0)
-    assert retries.trouble == "the MQTT broker refuses ha/config for now: Quota exceeded"
+    assert retries.refused(CONFIG, QUOTA, TROUBLE, 0)
+    assert list(map(str, retries.troubles)) == [
+        "the MQTT broker refuses ha/config for now: Quota exceeded; trying again"
+    ]
     assert retries.take_due_topics(0) == [] and retries.take_due_topics(NS_PER_S) == ["ha/config"]
     retries.withdraw("ha/config")
-    assert retries.trouble is None
+    assert retries.troubles == ()
 
 
 def test_a_refused_event_keeps_its_place_also_when_the_connection_is_lost() -> None:
@@ -198,3 +254,35 @@ def test_what_cannot_pass_is_counted_and_named(tmp_path: Path) -> None:
         assert "refused perceptd/node/front/event: Payload format invalid" in str(ours.status()["reason"])
         ours.stop(5.0)
     assert ours.status()["outbox"]["stored"] == 0
+
+
+def test_a_refused_retained_topic_cuts_nobody_off(tmp_path: Path) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic readwrite perceptd/node/front/#\ntopic readwrite perceptd/node/availability\n")
+    # this mosquitto ends the connection after a refusal, because its queue has no limit
+    with Mosquitto(more=[f"acl_file {acl}"]) as broker:
+        ours = Session(MqttConfig(port=broker.port), "node", tmp_path)
+        ours.start({})
+        assert ours.publish("health", b"refused", retain=True, qos=1)
+        wait_until(lambda: ours.status()["dropped"] == {"health_refused": 1}, "refused")
+        wait_until(lambda: ours.connects == 2, "connected again")
+        with Subscriber(broker, "perceptd/node/front/#") as heard:
+            for number in range(3):
+                assert ours.publish("health", b"held back", retain=True, qos=1)
+                assert ours.publish_event("front/event", event(number, "end"))
+                wait_until(lambda number=number: len(heard.payloads("perceptd/node/front/event")) > number, "arrives")
+        assert ours.status()["dropped"]["health_refused"] < 3 and ours.connects < 4
+        assert "add `topic write perceptd/node/#`" in str(ours.status()["reason"])
+        ours.stop(5.0)
+        with Subscriber(broker, "perceptd/node/availability") as late:
+            assert late.wait_for("perceptd/node/availability") == [b"offline"]
+
+
+def test_where_offline_is_refused_the_last_will_says_it(tmp_path: Path) -> None:
+    with RefusingBroker(Quota("/availability", 1000)) as broker:
+        ours = Session(config(broker), "node", tmp_path)
+        ours.start({})
+        wait_until(lambda: broker.refused, "online is refused")
+        ours.stop(5.0)
+        assert broker.refused[-1] == ("perceptd/node/availability", b"offline")
+        assert broker.wills == 1

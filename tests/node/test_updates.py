@@ -100,6 +100,10 @@ class Device:
     def ended_by(self) -> set[str | None]:
         return {event["ended_by"] for event in parsed(self.subscriber.heard, "event")}
 
+    def has_open_event(self, label: str) -> bool:
+        events = [event for event in parsed(self.subscriber.heard, "event") if event["label"] == label]
+        return {event["id"] for event in events} != {event["id"] for event in events if event["phase"] == "end"}
+
     def wait_for_recognitions(self, bundle: str = OLD) -> None:
         """Wait until the bundle has made further recognitions."""
         count = len(self.recognised_by())
@@ -177,6 +181,10 @@ def test_a_new_version_is_confirmed_after_500_moments(device: Device) -> None:
 
 
 def test_an_installed_bundle_survives_a_restart_and_rollback_restores_the_previous_one(device: Device) -> None:
+    # its last label lasts, so an event is open when the config is read again
+    film = device.directory / "lasting.mp4"
+    test_daemon.write_clip(film, 30, passages=[("dark", 15), ("bright", 3_600)])
+    device.settings["streams"]["s"]["replay"]["file"] = str(film)
     device.publish()
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
@@ -186,6 +194,7 @@ def test_an_installed_bundle_survives_a_restart_and_rollback_restores_the_previo
     with device.run(SERVICE) as daemon:
         wait_until(lambda: device.health().get("process", {}).get("uptime_s", 99) < 5, "it has started again")
         device.wait_for_recognitions(NEW)
+        wait_until(lambda: device.has_open_event("bright"), "an event that lasts")
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "beginning again with the changed config" in daemon.log, "the config is read again")
         wait_until(lambda: "reload" in device.ended_by(), "the open event ends")

@@ -56,6 +56,11 @@ class Addresses:
             self._resolved = self._resolver(host, self._port)
         return Address(host, self._port, self._resolved[self._tried])
 
+    @property
+    def has_others(self) -> bool:
+        """Whether there are other addresses than the present one."""
+        return len(self._hosts) > 1 or len(self._resolved) > 1
+
     def begin_round(self) -> None:
         """Begin a round with the present address, because it works."""
         self._hosts_left = len(self._hosts)

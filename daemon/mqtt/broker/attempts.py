@@ -18,6 +18,10 @@ End = Literal["failed", "unanswered", "unsupported", "other_will", "lost", "sent
 # A broker that worked with a version may be restarting. It is asked so many rounds in that version, then in the other.
 KEPT_ROUNDS = 4
 
+# Brokers of a cluster that elects a leader accept connections and stay silent. The first one to answer is found sooner
+# by short attempts. Later rounds have time for slow brokers.
+SHORT_ROUNDS = 3
+
 
 class ProtocolChoice:
     """The protocol version to ask for. The other version is tried when a broker does not answer in this one."""
@@ -69,6 +73,13 @@ class Attempts:
         self._backoff = Backoff(waits.first_retry_s, waits.longest_retry_s)
         self._takeover_backoff = Backoff(waits.first_takeover_s, waits.longest_takeover_s)
         self._was_unanswered = self._has_swapped = False
+        self._rounds = 0
+
+    @property
+    def connack_s(self) -> float:
+        """How long the present broker may take to answer CONNECT."""
+        is_short = self._rounds < SHORT_ROUNDS and self._addresses.has_others
+        return min(self._waits.first_connack_s, self._waits.connack_s) if is_short else self._waits.connack_s
 
     @property
     def name(self) -> str:
@@ -84,6 +95,7 @@ class Attempts:
         self.protocol.works()
         self._addresses.begin_round()
         self._was_unanswered = self._has_swapped = False
+        self._rounds = 0
 
     def wait_s(self, end: End, lasted_s: float) -> float:
         """Return how long to wait before the next attempt; `lasted_s` says how long the connection was up."""
@@ -118,6 +130,7 @@ class Attempts:
         self._has_swapped = False
         if not self._addresses.advance():
             return 0.0
+        self._rounds += 1
         if self._was_unanswered:
             self.protocol.is_unanswered()
         self._was_unanswered = False

@@ -1,4 +1,4 @@
-"""What a connection tells its owner: messages, acknowledgements, and the broker's reasons (MQTT 5, section 2.4)."""
+"""The callbacks of a connection: messages, acknowledgements, and the broker's reasons (MQTT 5, section 2.4)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -57,8 +57,9 @@ class _PahoClient(Client):
 class BrokerClient:
     """One connection, from CONNECT to its end. Used by one thread, which polls the socket.
 
-    Attributes tell what the broker has answered so far: whether it accepted or refused the login, and why; its limits;
-    why it ended the connection, if it did; and its answers to subscriptions, by message id, until somebody takes them.
+    Attributes have the broker's answers so far. `is_accepted` and `refusal` concern the login, `limits` the messages
+    that the broker takes. `loss` says why the connection has ended. `subscription_answers` has answers by message id,
+    until somebody takes them.
     Messages that were not acknowledged when the connection ends must be sent again, by another client.
     """
 

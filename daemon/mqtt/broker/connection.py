@@ -167,7 +167,7 @@ class Connection:
         client = self._client = self._new_client()
         self._subscribing = self._new_subscribing()
         try:
-            client.connect(self._waits.connack_s)
+            client.connect(self._attempts.connack_s)
             self._serve(client, stop)
             return self._end_of(client, stop)
         except OSError as error:
@@ -189,7 +189,7 @@ class Connection:
         poll = select.poll()
         poll.register(self._waker, select.POLLIN)
         tick_s = self._waits.tick_s
-        give_up_at = time.monotonic() + self._waits.connack_s
+        give_up_at = time.monotonic() + self._attempts.connack_s
         while (descriptor := client.descriptor) is not None:
             wait_s = tick_s if self._is_up else min(tick_s, max(0.0, give_up_at - time.monotonic()))
             self._turn(poll, descriptor, min(wait_s, CLOSING_TICK_S) if stop.is_set() else wait_s)

@@ -1,11 +1,10 @@
-"""What the broker takes: the limits that it announces in CONNACK (MQTT 5, section 3.2.2.3). Pure."""
+"""The limits that a broker announces in CONNACK (MQTT 5, section 3.2.2.3), and messages that meet them. Pure."""
 
 from dataclasses import dataclass, replace
 
 from daemon.mqtt.send_queue import Outbound
 
-# Sizes in a packet (MQTT 5, sections 3.3 and 3.8): the first byte, the length of a text, the packet id, the length of
-# no properties, the options of a subscription.
+# Bytes of the parts of a packet (MQTT 5, sections 3.3 and 3.8). NO_PROPERTIES is the length field of no properties.
 FIRST_BYTE, TEXT_LENGTH, PACKET_ID, NO_PROPERTIES, OPTIONS = 1, 2, 2, 1, 1
 
 # Each property begins with its identifier. Message Expiry Interval has four bytes more.

@@ -12,7 +12,7 @@ SMALLEST_SUSPECT = 1024
 # A cut belongs to a packet if it comes within this time.
 RIGHT_AFTER_S = 5.0
 
-# So many cuts right after a large packet are no chance. A broker that says "packet too large" needs only one.
+# So many cuts right after a large packet are no coincidence. A broker that says "packet too large" needs only one.
 CUTS = 3
 
 # Then larger packets are tried again at the next connect, because somebody may have raised the limit.

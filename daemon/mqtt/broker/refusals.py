@@ -1,8 +1,8 @@
 """Which refusals of a broker can pass. Pure; a reason is a reason code of MQTT 5, section 2.4."""
 
 # The broker lacks something for a moment, or does not say what is wrong. The same packet may be accepted later.
-# The other reasons of SUBACK and PUBACK concern the packet itself: not authorized (0x87), invalid filter, topic or
-# payload (0x8F, 0x90, 0x99), unsupported subscriptions (0x9E, 0xA1, 0xA2).
+# The other reasons of SUBACK and PUBACK concern the packet itself. They are: not authorized (0x87), invalid filter,
+# topic or payload (0x8F, 0x90, 0x99), and unsupported subscriptions (0x9E, 0xA1, 0xA2).
 PASSING = frozenset(
     {
         0x80,  # unspecified error, and the only failure of MQTT 3.1.1

@@ -25,7 +25,7 @@ class SendLimits:
         self._address = ""
         self._learned: dict[str, PacketSizes] = {}  # by host; there are as many as in the config
         self._sizes = PacketSizes()
-        self._said: set[tuple[str, int | None]] = set()
+        self._reported: set[tuple[str, int | None]] = set()
 
     def begin(self, announced: BrokerLimits, address: str, host: str) -> list[Trouble]:
         """Begin a connection to an address of a host; return what its limits take from subscribers."""
@@ -49,9 +49,9 @@ class SendLimits:
         """Count a message that is too large; return what to report, the first time for messages of its kind."""
         self._counters.drop(f"{message.kind}_too_large")
         limit = self.present.max_packet_bytes
-        if (message.kind, limit) in self._said:
+        if (message.kind, limit) in self._reported:
             return None
-        self._said.add((message.kind, limit))
+        self._reported.add((message.kind, limit))
         finding = (
             f"the MQTT broker at {self._address} takes packets of at most {limit} bytes, and the message "
             f"{message.topic} has {packet_bytes(message)}"

@@ -1,4 +1,4 @@
-"""What goes wrong with a connection: logged once, and kept for health until a connection was steady."""
+"""The troubles of a connection: logged once, and stored for health until a connection was steady."""
 
 import logging
 from dataclasses import dataclass

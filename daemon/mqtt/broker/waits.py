@@ -1,4 +1,4 @@
-"""How long a connection waits, for what."""
+"""The time limits of a connection and the waits between attempts."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,12 @@ from daemon.runtime.heartbeat import IDLE_S
 class Waits:
     """Seconds. Tests give shorter ones.
 
-    A broker that has not answered CONNECT after `connack_s` is given up. So is one that leaves SUBSCRIBE unanswered for
-    `suback_s`, or a message of QoS 1 for `puback_s`. A connection that lasted `steady_s` was a working one.
+    A broker that has not answered CONNECT after `connack_s` is given up; in the first rounds after `first_connack_s`,
+    where there is another one. So is a broker that leaves SUBSCRIBE unanswered for `suback_s`, or a message of QoS 1
+    for `puback_s`. A connection that lasted `steady_s` was a working one.
     """
 
+    first_connack_s: float = 2.5
     connack_s: float = 10.0
     suback_s: float = 20.0
     puback_s: float = 60.0

@@ -1,1 +1,1 @@
-"""What Home Assistant reads: the messages that announce a node, its streams and its entities."""
+"""The messages that announce a node, its streams and its entities to Home Assistant."""

@@ -1,7 +1,7 @@
-"""What is sent to Home Assistant when: a state machine that announces, withdraws, repeats and forgets. Pure.
+"""A state machine that decides which messages Home Assistant gets, and when. Pure.
 
-A cycle is a list of stages with pauses between them. Home Assistant loses a part of a payload while it still sets up
-another one of the same device, so two different payloads never follow each other closely, and each is sent twice.
+A cycle is a list of stages with pauses between them. Home Assistant loses a part of a payload that comes while it sets
+up another one of the same device. So two different payloads never follow each other closely, and each is sent twice.
 """
 
 from collections.abc import Iterable, Mapping

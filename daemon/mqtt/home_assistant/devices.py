@@ -93,8 +93,3 @@ def stream_object(node: str, stream: str) -> str:
 def discovery_topic(prefix: str, device: str) -> str:
     """Return the topic under which a device is announced; `device` is its object id."""
     return f"{prefix}/device/{device}/config"
-
-
-def platforms(payload: DiscoveryPayload) -> dict[str, str]:
-    """Return the platform of every component of a payload."""
-    return {key: component["platform"] for key, component in payload.components.items()}

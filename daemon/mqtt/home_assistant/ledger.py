@@ -1,4 +1,4 @@
-"""What a node has announced to Home Assistant and not yet seen go, as a file remembers it. Pure."""
+"""The ledger: what a node has announced to Home Assistant, until it is known to be gone. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from daemon.mqtt.home_assistant.devices import DiscoveryPayload, discovery_topic, node_object
+
+# in the state directory of the node
+FILE_NAME = "announced.json"
 
 # A node of 64 streams and 50 labels has 4,000 entities, in two lists of 100 bytes each.
 MAX_BYTES = 4_000_000

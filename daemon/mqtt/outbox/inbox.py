@@ -1,4 +1,4 @@
-"""What other threads give to the outbox: events to write, acknowledgements, and the wish that it acts now."""
+"""The inbox of the outbox: events to write and acknowledgements, which other threads add."""
 
 import threading
 from collections import deque

@@ -16,7 +16,6 @@ from daemon.mqtt.outbox.store import OutboxStore
 
 log = logging.getLogger(__name__)
 
-
 # How often a store that has events of another node is read again: it may be large.
 OTHER_NODE_RETRY_S = 60.0
 

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from daemon.mqtt.broker.addresses import MAX_ADDRESSES, Addresses, resolve
-from daemon.mqtt.broker.attempts import KEPT_ROUNDS, Attempts, ProtocolChoice
+from daemon.mqtt.broker.attempts import KEPT_ROUNDS, SHORT_ROUNDS, Attempts, ProtocolChoice
 from daemon.mqtt.broker.waits import Waits
 
 WAITS = Waits(first_retry_s=1.0, longest_retry_s=4.0, first_takeover_s=60.0, longest_takeover_s=3600.0)
@@ -47,6 +47,29 @@ def test_all_addresses_of_all_hosts_are_tried_before_a_wait() -> None:
     attempts = attempts_of(names, "one", "two")
     assert tried(attempts, 6) == ["a", "b", "c*", "a", "b", "c*"]
     assert names.asked == ["one", "two"] * 2, "each round resolves the names again"
+
+
+@pytest.mark.parametrize(("hosts", "has_others"), [(("one", "two"), True), (("three",), True), (("two",), False)])
+def test_silence_is_waited_for_only_shortly_while_there_are_others_and_longer_in_later_rounds(
+    hosts: tuple[str, ...], has_others: bool
+) -> None:
+    names = Names(one=["a"], two=["b"], three=["c", "d"])
+    attempts = attempts_of(names, *hosts)
+
+    def patience() -> list[float]:
+        found = []
+        for _ in range(SHORT_ROUNDS + 1):
+            attempts.address()
+            found.append(attempts.connack_s)
+            while attempts.wait_s("unanswered", 0.1) == 0.0:
+                attempts.address()
+        return found
+
+    short = WAITS.first_connack_s if has_others else WAITS.connack_s
+    assert patience() == [short] * SHORT_ROUNDS + [WAITS.connack_s]
+    attempts.address()
+    attempts.works()
+    assert attempts.connack_s == short
 
 
 def test_a_name_that_is_unknown_is_passed_over_until_it_is_known() -> None:

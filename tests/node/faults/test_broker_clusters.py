@@ -33,12 +33,17 @@ RUNS = [[FIRST], [FIRST, SECOND, THIRD], [FIRST, SECOND, THIRD]] if IS_CAMPAIGN 
 
 ANSWER_S = 20.0
 
+# A connection that lasted this long was a working one: the daemon waits only briefly before the next.
+STEADY_S = 6.0
+
 
 class Run:
     """One run of the daemon, as its log and a reader of its topics show it."""
 
     def __init__(self, daemon: DaemonProcess, cluster: BrokerCluster, reader: ClusterReader) -> None:
         self._daemon, self._cluster, self._reader = daemon, cluster, reader
+        wait_until(self.addresses, "the daemon connects")
+        self._connected_at = time.monotonic()
 
     def addresses(self) -> list[str]:
         """Return the addresses of the brokers that the daemon has connected to, the present one last."""
@@ -54,13 +59,16 @@ class Run:
     def survive(self, victim: str) -> float | None:
         """Kill a node of the whole cluster; return how long the daemon was away, or None: not at all."""
         self._cluster.mend()
+        if IS_CAMPAIGN:
+            wait_until(lambda: time.monotonic() - self._connected_at > STEADY_S, "a steady connection")
         before = self.addresses()
         killed_at = time.monotonic()
         self._cluster.kill(victim)
         away_s = None
         if before[-1] == victim:
             wait_until(lambda: len(self.addresses()) > len(before), "the daemon connects to another node")
-            away_s = time.monotonic() - killed_at
+            self._connected_at = time.monotonic()
+            away_s = self._connected_at - killed_at
         self.wait_for_events()
         self.check_commands(besides=victim)
         return away_s
