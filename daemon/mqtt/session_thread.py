@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from daemon.core.logs import rate_limited_logger
 from daemon.core.ports import TextSink
+from daemon.core.text import clean
 from daemon.core.timing import monotonic_ns, wall_time
 from daemon.mqtt.broker.callbacks import BrokerReason, Inbound, MqttCallbacks
 from daemon.mqtt.broker.connection import MAX_AWAITING_ACK, Connection
@@ -15,7 +16,7 @@ from daemon.mqtt.broker.refusals import can_pass
 from daemon.mqtt.broker.send_limits import SendLimits
 from daemon.mqtt.broker.troubles import Trouble
 from daemon.mqtt.broker.waits import STANDARD, Waits
-from daemon.mqtt.commands import CommandSink, Request
+from daemon.mqtt.commands import MAX_NAME, CommandSink, Request
 from daemon.mqtt.namesake import NamesakeWatch
 from daemon.mqtt.outbox.outbox import Outbox
 from daemon.mqtt.retries import TRYING_AGAIN, Retries
@@ -289,11 +290,12 @@ class SessionThread(MqttCallbacks):
             else:
                 self._state.counters.drop("text_for_no_stream")
         except Exception:
-            log.exception("a message under %s could not be handed on", message.topic)
+            log.exception("a message under %s could not be handed on", clean(message.topic))
             self._state.counters.drop("command_failed" if first_level == "command" else "text_failed")
 
     def _take_command(self, commands: CommandSink, name: str, message: Inbound) -> None:
         if message.retained and message.payload:  # nobody can say when it was meant
             self._state.counters.drop("command_retained")
             return
-        commands.take(Request(name, message.payload, message.response_topic, message.correlation))
+        # whoever may send a command may not write lines into the log
+        commands.take(Request(clean(name, MAX_NAME), message.payload, message.response_topic, message.correlation))
