@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   perceptd run --config config.yaml                     recognise what the config says
   perceptd run --camera 0 --microphone default          the same, with a camera and a microphone instead
-  perceptd doctor                                       what is wrong with this machine, and what to do
-  perceptd devices                                      cameras and microphones, with the names config.yaml takes
   perceptd watch                                        recognitions and events as they come
+  perceptd send pause --stream door                     close a stream's camera and microphone
   perceptd models install 0.5.0                         another version of the models, from models.source
+  sudo perceptd doctor                                  what is wrong with this machine, and what to do
+  perceptd devices                                      cameras and microphones, with the names config.yaml takes
   perceptd evaluate models/digits test.csv --json       score a bundle on labelled data
 """
 
@@ -38,14 +39,15 @@ def new_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"perceptd {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    # the daily commands, then those for setting up, then those for makers of models
     _add_run(commands)
-    _add_sync_test(commands)
-    _add_doctor(commands)
-    _add_check_config(commands)
-    _add_devices(commands)
     _add_watch(commands)
     _add_send(commands)
     _add_models(commands)
+    _add_check_config(commands)
+    _add_doctor(commands)
+    _add_devices(commands)
+    _add_sync_test(commands)
     _add_evaluate(commands)
     _add_bundle(commands)
     add_repo(commands)
@@ -53,7 +55,12 @@ def new_parser() -> argparse.ArgumentParser:
 
 
 def _add_run(commands: "Commands") -> None:
-    run = commands.add_parser("run", help="recognise and publish until stopped; exit code 65: a recording is cut off")
+    run = commands.add_parser(
+        "run",
+        help="recognise and publish until stopped",
+        description="Recognises and publishes until it is stopped, or until its recordings end. The exit code is 65 "
+        "when a recording is cut off or damaged, and 78 when the config or the bundle cannot be used.",
+    )
     run.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="default: config.yaml")
     add_broker(run)
     add_devices(run)
@@ -193,7 +200,7 @@ def _send(options: argparse.Namespace) -> int:
 def _add_models(commands: "Commands") -> None:
     models = commands.add_parser(
         "models",
-        help="the models of a running node: list, check, install, rollback, pin",
+        help="show the models of a running node, or ask for others",
         description="Shows which models a running node has, and asks it for others. The node accepts only models that "
         "the publisher of its source has signed. The exit code is 1 when it refuses, fails or does not answer.",
         epilog="example: perceptd models install digits 0.5.0",

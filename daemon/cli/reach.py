@@ -30,6 +30,17 @@ def node_config(given: Path | None) -> Path:
 
 
 @contextmanager
+def explained(config: Path) -> Iterator[None]:
+    """Say in a block that reads a node's config what to do where only the service may read it. Raises Refused."""
+    try:
+        yield
+    except Refused as error:
+        if config != SERVICE_CONFIG or not _is_forbidden(error):
+            raise
+        raise Refused(f"{error}\nOnly root and the service may read it: run this command with sudo.") from error
+
+
+@contextmanager
 def reached(options: argparse.Namespace, *, any_node: bool = False) -> Iterator[tuple[MqttConfig, str]]:
     """Give the broker and the node of a command's options to a block.
 

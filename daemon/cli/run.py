@@ -12,7 +12,7 @@ import sys
 import threading
 from dataclasses import dataclass
 
-from daemon.cli.reach import node_config
+from daemon.cli.reach import explained, node_config
 from daemon.cli.signals import handle_interrupt, handle_signals
 from daemon.config.command_line import ConfigOptions
 from daemon.config.node import Config, load_config, missing_files, root_file_problems
@@ -146,7 +146,8 @@ def check_config(options: argparse.Namespace, service: Service | None = None) ->
     As root, test also what the user of the service may use; `service` is the installed one unless it is given.
     """
     path = node_config(options.config)
-    loaded = load_config(path)
+    with explained(path):
+        loaded = load_config(path)
     refused, remarks = _denied_to_service(loaded, service or find_service())
     node = build(loaded, None, StopRequest())
     recogniser = node.active.recogniser

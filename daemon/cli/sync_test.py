@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
-from daemon.cli.reach import node_config
+from daemon.cli.reach import explained, node_config
 from daemon.config.command_line import ConfigOptions
 from daemon.config.streams import StreamConfig
 from daemon.core.errors import Refused, SourceError
@@ -92,10 +92,12 @@ def sync_test(options: argparse.Namespace) -> int:
         write_flash_clip(options.make)
         print(f"{options.make}: a minute of flashes and beeps; play it before the camera and the microphone")
         return 0
-    choice = ConfigOptions(str(node_config(options.config)), options.camera, options.camera_file, options.microphone)
+    path = node_config(options.config)
+    choice = ConfigOptions(str(path), options.camera, options.camera_file, options.microphone)
     for remark in choice.remarks():
         print(remark, file=sys.stderr)
-    config = choice.load().document
+    with explained(path):
+        config = choice.load().document
     name = options.stream or next(iter(config.streams))
     if name not in config.streams:
         raise Refused(f"--stream {name}: there is none; streams: {', '.join(config.streams)}")

@@ -22,6 +22,9 @@ from daemon.config.streams import (
 from daemon.config.updates import ModelsConfig, root_problem
 from daemon.core.document import Loaded, StrictModel, load_document
 
+# in the state directory: what was downloaded
+MODELS = "models"
+
 
 class HealthConfig(StrictModel):
     """How often the retained health message is renewed while nothing changes."""
@@ -105,4 +108,4 @@ def state_directory(config: Config, environment: Mapping[str, str] = os.environ)
 
 def models_directory(config: Config) -> Path:
     """Return the directory for downloaded bundles."""
-    return state_directory(config) / "models"
+    return state_directory(config) / MODELS

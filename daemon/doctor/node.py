@@ -1,25 +1,28 @@
 """The checks of one config: its sources, its broker, its source of bundles and its bundle."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from daemon.bundle.bundle import Bundle, load_bundle
 from daemon.config.mqtt import MqttConfig
-from daemon.config.node import Config, load_config, models_directory, state_directory
+from daemon.config.node import MODELS, Config, load_config, state_directory
 from daemon.core.document import Loaded
 from daemon.core.errors import Refused
 from daemon.doctor.accelerators import accelerator_findings
 from daemon.doctor.finding import Finding
 from daemon.doctor.machine import disk_finding
 from daemon.doctor.probe import probe
-from daemon.doctor.service_files import access_findings
-from daemon.doctor.service_user import find_service
+from daemon.doctor.service_files import STATE_DIRECTORY, access_findings
+from daemon.doctor.service_user import Service, find_service
 from daemon.doctor.sources import source_findings
 from daemon.doctor.updates import models_findings
 from daemon.mqtt.broker.peer import identify_peer
-from daemon.mqtt.requests import try_broker
+from daemon.mqtt.health_report import HealthReport, closed, faults, remarks
+from daemon.mqtt.requests import retained_health, try_broker
 from daemon.pipeline.recogniser import check_matches_config
 from daemon.pipeline.selftest import first_failures, print_selftest
 from daemon.updates.policy import BuiltInBundle
@@ -28,12 +31,17 @@ from daemon.updates.startup import DryStart, dry_start
 # loading alone takes a minute on a small board with a slow card
 SELFTEST_S = 120.0
 
+# a node that runs is this late with its health at most, on a busy machine
+HEALTH_LATE = timedelta(seconds=30)
+
 
 class NodeChecks:
     """The checks of one config. A check has no findings if the document that it needs cannot be read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, service: Service | None = None) -> None:
+        """`service` is the installed one unless it is given; None where there is none, or this user is not root."""
         self._path = path
+        self._service = service or find_service()
         self._loaded: Loaded[Config] | None = None
         self._built_in: BuiltInBundle | None = None
         self._dry_start: DryStart | None = None
@@ -56,7 +64,7 @@ class NodeChecks:
         """Whether the outbox has room in the state directory."""
         if self._loaded is not None:
             config = self._loaded.document
-            yield disk_finding(state_directory(config), config.mqtt.outbox.max_mb)
+            yield disk_finding(self._state(config), config.mqtt.outbox.max_mb)
 
     def config(self) -> Iterator[Finding]:
         """Whether the config is valid."""
@@ -71,8 +79,8 @@ class NodeChecks:
 
     def access(self) -> Iterator[Finding]:
         """Whether the user of the installed service may use the files of the config. Nothing unless run as root."""
-        if self._loaded is not None and (service := find_service()) is not None:
-            yield from access_findings(service, self._loaded)
+        if self._loaded is not None and self._service is not None:
+            yield from access_findings(self._service, self._loaded)
 
     def sources(self) -> Iterator[Finding]:
         """Whether cameras, microphones and recordings deliver data."""
@@ -81,9 +89,18 @@ class NodeChecks:
             yield from source_findings(self._loaded.document, manifest)
 
     def broker(self) -> Iterator[Finding]:
-        """Whether each broker answers and accepts the login."""
-        if self._loaded is not None:
-            yield from broker_findings(self._loaded.document.mqtt)
+        """Whether each broker answers and accepts the login, and what the node has published of its health there."""
+        if self._loaded is None:
+            return
+        config = self._loaded.document
+        findings = broker_findings(config.mqtt)
+        yield from findings
+        if any(finding.level == "good" for finding in findings):
+            report = retained_health(config.mqtt, config.node)
+            if report is not None and report.at is not None:
+                may_take = timedelta(seconds=config.health.every_s) + HEALTH_LATE
+                is_late = datetime.now(timezone.utc) - report.at > may_take
+                yield health_finding(config.node, report, runs=not is_late and report.status != "stopped")
 
     def models(self) -> Iterator[Finding]:
         """Whether the source of bundles answers, and whether the installed bundles are intact."""
@@ -91,7 +108,7 @@ class NodeChecks:
             return
         models = self._loaded.document.models
         if models.source is not None and models.root is not None:
-            directory = models_directory(self._loaded.document)
+            directory = self._state(self._loaded.document) / MODELS
             yield from models_findings(models.source, Path(models.root), directory, self._built_in, self._dry_start)
 
     def bundle(self) -> Iterator[Finding]:
@@ -105,13 +122,20 @@ class NodeChecks:
                 yield Finding("bundle", "good", f"{manifest.id}: {len(manifest.labels)} labels by {modalities}")
             yield from device_findings(self._loaded.document, self._bundle)
 
+    def _state(self, config: Config) -> Path:
+        """The state directory of the service, if there is one, else that of a node that this user runs."""
+        environment = dict(os.environ)
+        if self._service is not None:
+            environment.setdefault("STATE_DIRECTORY", STATE_DIRECTORY)
+        return state_directory(config, environment)
+
     def _load_bundle(self, config: Config) -> Bundle:
         """The bundle that a start would run. Raises Refused."""
         built_in = load_bundle(Path(config.bundle))
         self._built_in = BuiltInBundle(built_in.manifest.id, built_in.directory)
         if config.models.source is None:
             return built_in
-        self._dry_start = dry_start(models_directory(config), self._built_in)
+        self._dry_start = dry_start(self._state(config) / MODELS, self._built_in)
         stored = self._dry_start.bundle_to_run
         return built_in if stored is None else load_bundle(stored.directory)
 
@@ -143,6 +167,18 @@ def broker_finding(mqtt: MqttConfig) -> Finding:
         return Finding("broker", "failure", "; ".join(trouble.finding for trouble in troubles), remedy)
     tls = "without TLS" if mqtt.tls is None else "TLS verified"
     return Finding("broker", "good", f"{mqtt.addresses} answers, {tls}, accepts the connection")
+
+
+def health_finding(node: str, report: HealthReport, *, runs: bool) -> Finding:
+    """The finding of the health that the broker retains; `runs` says whether it is of now."""
+    if not runs:
+        return Finding("health", "good", f"node {node} does not run; it published health last at {report.time}")
+    wrong = [*faults(report), *remarks(report)]
+    said = "; ".join([*wrong, *closed(report)])
+    found = f"node {node} runs, with status {report.status}{f': {said}' if said else ''}"
+    if report.status == "ok" and not wrong:
+        return Finding("health", "good", found)
+    return Finding("health", "warning", found, "see its log: journalctl -u perceptd")
 
 
 def device_findings(config: Config, bundle: Bundle) -> Iterator[Finding]:

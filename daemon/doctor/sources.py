@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from daemon.bundle.manifest import Manifest
 from daemon.config.node import Config
-from daemon.config.streams import StreamConfig
+from daemon.config.streams import StreamConfig, is_url
 from daemon.core.errors import DocumentError, SourceError
 from daemon.core.ports import Source
 from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame
@@ -28,7 +28,8 @@ SAMPLE_RATE_HZ = 16_000
 REMEDIES = {
     "camera": "look for it with perceptd devices, and stop other programs that hold it, such as a running perceptd",
     "microphone": "look for it with perceptd devices, and check that the sound server runs for this user",
-    "replay": "check the replay's file in config.yaml",
+    "network": "check the address, path and login in camera.device, and that the camera runs",
+    "replay": "check the file that config.yaml names",
 }
 
 
@@ -55,9 +56,10 @@ class SourceRun:
     The kinds are "pictures", "sound" and "text". If none is expected, any kind will do.
     """
 
-    def __init__(self, name: str, source: Source, expected: frozenset[str]) -> None:
+    def __init__(self, name: str, source: Source, expected: frozenset[str], remedy: str) -> None:
         """`name` is that of the check: the stream, / and the part of its config."""
         self.name = name
+        self._remedy = remedy
         self._source = source
         self._expected = expected
         self._delivered: dict[str, str] = {}
@@ -85,13 +87,13 @@ class SourceRun:
         """The data that the source has delivered, or why there is none."""
         delivered = ", ".join(self._delivered.values())
         missing = sorted(self._expected - self._delivered.keys())
-        remedy = REMEDIES[self.name.rpartition("/")[2]]
         if not self._delivered:
             silence = "ended without any data" if self._has_ended else f"delivers nothing within {DELIVER_S:g} s"
-            return Finding(self.name, "failure", self._problem or silence, remedy)
+            return Finding(self.name, "failure", self._problem or silence, self._remedy)
         if missing:
             reason = f" ({self._problem})" if self._problem else ""
-            return Finding(self.name, "warning", f"{delivered}, but no {' and no '.join(missing)}{reason}", remedy)
+            found = f"{delivered}, but no {' and no '.join(missing)}{reason}"
+            return Finding(self.name, "warning", found, self._remedy)
         return Finding(self.name, "good", delivered)
 
     @property
@@ -134,7 +136,14 @@ def _runs(name: str, stream: StreamConfig, manifest: Manifest | None) -> list[So
         "microphone": frozenset({"sound"}),
         "replay": frozenset[str](),
     }
-    return [SourceRun(f"{name}/{part}", source, expected[part]) for part, source in sources.items()]
+    return [SourceRun(f"{name}/{part}", each, expected[part], _remedy(part, stream)) for part, each in sources.items()]
+
+
+def _remedy(part: str, stream: StreamConfig) -> str:
+    """Return what to do about a source that does not deliver."""
+    if part == "camera" and stream.camera is not None:
+        part = "network" if is_url(stream.camera.device) else "replay" if stream.camera.is_file else part
+    return REMEDIES[part]
 
 
 def _finding_without_sources(name: str, stream: StreamConfig, manifest: Manifest | None) -> Finding:

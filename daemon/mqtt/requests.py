@@ -16,6 +16,7 @@ from daemon.mqtt.broker.background import BackgroundClient
 from daemon.mqtt.broker.callbacks import BrokerReason, Inbound
 from daemon.mqtt.broker.troubles import Trouble
 from daemon.mqtt.commands import AnswerPayload
+from daemon.mqtt.health_report import HealthReport
 from daemon.mqtt.send_queue import Outbound
 from daemon.mqtt.silence import nothing_heard, unanswered
 from daemon.mqtt.subscriber import NODE_KINDS, Malformed, Received, Watcher
@@ -30,6 +31,9 @@ LOGIN_S = 20.0
 SECOND_ATTEMPT_S = 3.0
 
 POLL_S = 0.05
+
+# Until the connection for a retained message is there, and then until the message comes.
+CONNECT_S, RETAINED_S = 5.0, 1.0
 
 
 class NoAnswer(PerceptdError):
@@ -64,6 +68,24 @@ def try_broker(config: MqttConfig) -> list[Trouble]:
         return probe.wait()
     finally:
         probe.close()
+
+
+def retained_health(config: MqttConfig, node: str) -> HealthReport | None:
+    """Return the health that a broker retains of a node; None where there is none, or none that may be read.
+
+    Raises Refused when the password or a certificate that the config names cannot be used.
+    """
+    watcher = Watcher(config, [f"perceptd/{node}/health"])
+    try:
+        connect_until = time.monotonic() + CONNECT_S
+        while not watcher.is_connected and time.monotonic() < connect_until:
+            time.sleep(POLL_S)
+        content = watcher.inbox.get(timeout=RETAINED_S).content
+        return content if isinstance(content, HealthReport) else None
+    except queue.Empty:
+        return None
+    finally:
+        watcher.close()
 
 
 class ModelsFollower:

@@ -32,13 +32,6 @@ class NodeTopics:
         """The topic of the node's health."""
         return f"{self.base}health"
 
-    def filters(self, *, takes_commands: bool) -> list[str]:
-        """Return the topic filters to which the node subscribes."""
-        filters = [self.health, f"{self.base}+/text"]
-        if takes_commands:
-            filters.append(f"{self.base}command/+")
-        return filters if self.birth is None else [*filters, self.birth]
-
     def availability(self, payload: bytes) -> Outbound:
         """Return the retained message that says whether the node is online."""
         return Outbound(f"{self.base}availability", payload, qos=1, retain=True)

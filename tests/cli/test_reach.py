@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.parser import new_parser
-from daemon.cli.reach import credential_problem, own_account, reached
+from daemon.cli.reach import credential_problem, explained, own_account, reached
 from daemon.cli.run import check_config
 from daemon.config.mqtt import MqttConfig
-from daemon.config.places import find_config
+from daemon.config.places import SERVICE_CONFIG, find_config
 from daemon.core.errors import EXIT_REFUSED, Refused
 from daemon.doctor.service_user import Service
 from tests.helpers.bundle_builder import write_bundle
@@ -65,6 +65,15 @@ def test_a_node_that_cannot_be_one_is_refused_before_the_broker_is_asked(tmp_pat
     options = new_parser().parse_args([*command, "--broker", "localhost", "--node", "#" if is_watch else "+"])
     with pytest.raises(Refused, match=r"^--node"), reached(options, any_node=is_watch):
         pass
+
+
+def test_what_only_the_service_may_read_needs_sudo() -> None:
+    sudo = r"^denied\nOnly root and the service may read it: run this command with sudo\.$"
+    with pytest.raises(Refused, match=sudo), explained(SERVICE_CONFIG):
+        raise Refused("denied") from PermissionError()
+    for config, cause in ((Path("config.yaml"), PermissionError()), (SERVICE_CONFIG, ValueError())):
+        with pytest.raises(Refused, match=r"^denied$"), explained(config):
+            raise Refused("denied") from cause
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config.node import load_config
+from daemon.doctor.node import NodeChecks
 from daemon.doctor.service_files import STATE_DIRECTORY, access_findings, needs_of
 from daemon.doctor.service_user import Need, Service, denials, find_service
 
@@ -146,6 +147,19 @@ def test_findings_of_doctor(service: Service, make: Callable[..., Path]) -> None
         make(name, 0o644)
     (good,) = access_findings(service, load_config(config))
     assert good.level == "good"
+
+
+def test_doctor_looks_at_the_state_of_the_service(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("node: n\nbundle: b\nstreams: {s: {camera: 0}}\n")
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    (finding,) = NodeChecks(config, service).state_disk()
+    assert finding.found.split(",")[0].endswith(f"MB free for {STATE_DIRECTORY}")
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    (finding,) = NodeChecks(config, service).state_disk()
+    assert finding.found.split(",")[0].endswith(f"MB free for {tmp_path}")
 
 
 @needs_root

@@ -58,6 +58,8 @@ def test_each_camera_recording_and_missing_source_has_a_finding(tmp_path: Path) 
     }
     assert "pictures of " in findings["door/camera"].found and "sound after" in findings["door/camera"].found
     assert "there is no /dev/video77" in findings["desk/camera"].found
+    assert "perceptd devices" in (findings["desk/camera"].remedy or "")
+    assert "check the address" in (findings["yard/camera"].remedy or "")
     assert all("s3cret" not in finding.line() and "wr0ng" not in finding.line() for finding in findings.values())
     assert all((finding.remedy is None) == (finding.level == "good") for finding in findings.values())
 
@@ -121,7 +123,7 @@ class Hanging:
     ],
 )
 def test_a_source_that_delivers_nothing(source: Hanging, expected: str) -> None:
-    run = SourceRun("door/camera", source, frozenset({"pictures"}))
+    run = SourceRun("door/camera", source, frozenset({"pictures"}), "look")
     run.start()
     if "within" not in expected:
         run.thread.join(5)
