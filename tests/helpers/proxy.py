@@ -58,14 +58,15 @@ class Proxy:
                 continue
             try:
                 far = socket.create_connection(("127.0.0.1", self._target), 5.0)
+                far.sendall(first)
+                for one in (near, far):
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:
                 near.close()
                 continue
-            far.sendall(first)
-            with self._lock:
+            with self._lock:  # from here on they may be cut at any time
                 self._open += [near, far]
             for one, other in ((near, far), (far, near)):
-                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
 
     def _pass(self, one: socket.socket, other: socket.socket) -> None:
