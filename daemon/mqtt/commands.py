@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 from daemon.bundle.manifest import Name as BundleName
 from daemon.bundle.manifest import Version
 from daemon.core.document import StrictModel, expected_text
+from daemon.core.text import clean
 from daemon.mqtt.payloads import Name, Payload, Time
 from daemon.mqtt.send_queue import Outbound
 
@@ -80,7 +81,7 @@ ARGUMENTS: dict[str, type[Arguments]] = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A command as it was received, and where its sender wants the answer (MQTT 5)."""
+    """A command as it was received, and where its sender wants the answer (MQTT 5). `name` is printable and short."""
 
     name: str
     payload: bytes
@@ -139,7 +140,8 @@ def _problem_text(problem: ErrorDetails, model: type[Arguments]) -> str:
         return f"{field}: is missing"
     if problem["type"] == "extra_forbidden":
         valid = ", ".join(model.model_fields)
-        return f"{field[:MAX_NAME]}: unknown argument; {f'expected: {valid}' if valid else 'this command takes none'}"
+        expected = f"expected: {valid}" if valid else "this command takes none"
+        return f"{clean(field, MAX_NAME)}: unknown argument; {expected}"
     if problem["type"] == "string_pattern_mismatch":
         form = "a version like 0.5.0" if field == "version" else "the name of a bundle: lower-case letters, digits, - _"
         return f"{field}: expected {form}"
@@ -169,4 +171,4 @@ def answer_topic(request: Request, base: str, reserved: Collection[str]) -> str:
         first_level = requested.split("/")[0]
         if first_level not in reserved and not first_level.startswith("$"):
             return requested
-    return f"{base}command/{request.name[:MAX_NAME]}/result"
+    return f"{base}command/{request.name}/result"

@@ -150,17 +150,19 @@ class Retries:
     def __init__(self) -> None:
         self._events = EventRetries()
         self._topics = TopicRetries()
-        self._host: str | None = None
+        self._host = ""
+        self._refusing: set[str] = set()  # hosts
         self._name = ""
         self.troubles: tuple[Trouble, ...] = ()
 
     def begin(self, host: str) -> bool:
-        """Note a connection to a host; return whether it is another one. Then everything is tried at once."""
-        is_other, self._host = self._host not in (None, host), host
-        if is_other:
+        """Note a connection to a host; return whether only others have refused something. Then all is tried at once."""
+        self._host = host
+        is_new = bool(self._refusing) and host not in self._refusing
+        if is_new:
             self._events.hasten()
             self._topics.hasten()
-        return is_other
+        return is_new
 
     def refused(self, message: Outbound, reason: BrokerReason, trouble: Trouble, now_ns: int) -> bool:
         """Note a refusal; return whether the message is tried again: an event, or a retained topic's latest value.
@@ -168,6 +170,7 @@ class Retries:
         Answers are not: whoever asks does not wait for long. `trouble` tells of the refusal.
         """
         passes = can_pass(reason.code)
+        self._refusing.add(self._host)
         if message.sequence is not None:
             is_kept = passes and self._events.refused(message.sequence, now_ns)
         else:
@@ -191,6 +194,8 @@ class Retries:
         elif message.retain:
             self._topics.accepted(message.topic)
         self._tell()
+        if not self.troubles:
+            self._refusing.clear()
 
     def forget(self, message: Outbound) -> None:
         """Note that a message is not tried again."""

@@ -18,6 +18,7 @@ from daemon.mqtt.namesake import NamesakeWatch
 from daemon.mqtt.outbox.entries import OutboxStatus
 from daemon.mqtt.outbox.outbox import Outbox
 from daemon.mqtt.payloads import EventPayload
+from daemon.mqtt.routing import MessageRouter
 from daemon.mqtt.send_queue import Outbound
 from daemon.mqtt.session_state import OFFLINE, NodeTopics, SharedState
 from daemon.mqtt.session_thread import SessionThread
@@ -230,8 +231,7 @@ class Session:
             NamesakeWatch(self._topics.node, self.instance, device),
             self._state,
             self._outbox,
-            text_sinks,
-            commands,
+            MessageRouter(self._topics, self._state, text_sinks, commands),
             self._progress,
             self._waits,
         )

@@ -1,12 +1,9 @@
 """The part of a session that runs on the MQTT thread: sends what is queued, hands on what is received."""
 
-import logging
 import math
 import time
-from collections.abc import Mapping
 
 from daemon.core.logs import rate_limited_logger
-from daemon.core.ports import TextSink
 from daemon.core.timing import monotonic_ns, wall_time
 from daemon.mqtt.broker.callbacks import BrokerReason, Inbound, MqttCallbacks
 from daemon.mqtt.broker.connection import MAX_AWAITING_ACK, Connection
@@ -15,16 +12,15 @@ from daemon.mqtt.broker.refusals import can_pass
 from daemon.mqtt.broker.send_limits import SendLimits
 from daemon.mqtt.broker.troubles import Trouble
 from daemon.mqtt.broker.waits import STANDARD, Waits
-from daemon.mqtt.commands import CommandSink, Request
 from daemon.mqtt.namesake import NamesakeWatch
 from daemon.mqtt.outbox.outbox import Outbox
 from daemon.mqtt.retries import TRYING_AGAIN, Retries
+from daemon.mqtt.routing import MessageRouter
 from daemon.mqtt.send_queue import MAX_QOS1, Outbound
-from daemon.mqtt.session_state import OFFLINE, ONLINE, NodeTopics, SharedState
+from daemon.mqtt.session_state import OFFLINE, NodeTopics, SharedState
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.thread_loop import LoopThread
 
-log = logging.getLogger(__name__)
 refusal_log = rate_limited_logger(__name__)
 
 
@@ -38,12 +34,11 @@ class SessionThread(MqttCallbacks):
         namesakes: NamesakeWatch,
         state: SharedState,
         outbox: Outbox,
-        text_sinks: Mapping[str, TextSink],
-        commands: CommandSink | None,
+        router: MessageRouter,
         heartbeat: Heartbeat,
         waits: Waits = STANDARD,
     ) -> None:
-        """`namesakes` judges the health that comes under the node's topic.
+        """`namesakes` judges the health that comes under the node's topic; `router` takes all other messages.
 
         `published` counts sent messages; `unconfirmed` counts those of QoS 1 that the broker took with QoS 0 only.
         """
@@ -51,7 +46,7 @@ class SessionThread(MqttCallbacks):
         self._began_ns = monotonic_ns()
         self._username = endpoint.login[0]
         self._state, self._outbox = state, outbox
-        self._text_sinks, self._commands = text_sinks, commands
+        self._router = router
         self.published = self.unconfirmed = 0
         self._limits = SendLimits(state.counters)
         self._awaiting_ack: dict[int, Outbound] = {}
@@ -84,12 +79,7 @@ class SessionThread(MqttCallbacks):
 
     def on_connected(self) -> None:
         """Subscribe, and make every retained topic due."""
-        filters = [self._topics.health, f"{self._topics.base}+/text"]
-        if self._commands is not None:
-            filters.append(f"{self._topics.base}command/+")
-        if self._topics.birth is not None:
-            filters.append(self._topics.birth)
-        for topic_filter in filters:
+        for topic_filter in (self._topics.health, *self._router.filters):
             self._connection.subscribe(topic_filter)
         address, state = self._connection.address, self._state
         for remark in self._limits.begin(self._connection.limits, str(address), address.host):
@@ -118,13 +108,11 @@ class SessionThread(MqttCallbacks):
         self._is_first_acknowledged = False
 
     def on_message(self, message: Inbound) -> None:
-        """Hand a message on; count a message that cannot be handed on."""
+        """Judge health of the node's name; hand any other message on."""
         if message.topic == self._topics.health:
             self._check_for_namesake(message)
-        elif message.topic == self._topics.birth:
-            self._take_birth(message)
         else:
-            self._hand_on(message)
+            self._router.take(message)
 
     def on_acknowledged(self, message_id: int, refusal: BrokerReason | None) -> None:
         """Tell the outbox that the broker has an event, or never accepts it."""
@@ -195,8 +183,7 @@ class SessionThread(MqttCallbacks):
 
     def _leave_out(self, message: Outbound) -> None:
         """Drop a message that is too large for the broker."""
-        if (trouble := self._limits.leave_out(message)) is not None:
-            self._connection.report(trouble)
+        self._connection.report(self._limits.leave_out(message))
         self._retries.forget(message)
         if message.sequence is not None:
             self._outbox.acknowledged(message.sequence)
@@ -265,35 +252,3 @@ class SessionThread(MqttCallbacks):
         trouble = self._namesakes.look(health, has_published=self._has_published_health, began=began)
         if trouble is not None:
             self._connection.give_way(trouble)
-
-    def _take_birth(self, message: Inbound) -> None:
-        """Count a start or an end of Home Assistant. After a start it needs every retained value again."""
-        state = self._state
-        if message.retained:  # nobody can say when it was meant
-            return
-        with state.changed:
-            if message.payload == ONLINE:
-                state.births, state.is_home_assistant_up = state.births + 1, True
-                state.send_queue.release()
-                state.send_queue.resend_retained()
-            elif message.payload == OFFLINE:
-                state.is_home_assistant_up = False
-
-    def _hand_on(self, message: Inbound) -> None:
-        first_level, _, rest = message.topic.removeprefix(self._topics.base).partition("/")
-        try:
-            if first_level == "command" and self._commands is not None:
-                self._take_command(self._commands, rest, message)
-            elif (sink := self._text_sinks.get(first_level)) is not None:
-                sink.take(message.payload, message.retained)
-            else:
-                self._state.counters.drop("text_for_no_stream")
-        except Exception:
-            log.exception("a message under %s could not be handed on", message.topic)
-            self._state.counters.drop("command_failed" if first_level == "command" else "text_failed")
-
-    def _take_command(self, commands: CommandSink, name: str, message: Inbound) -> None:
-        if message.retained and message.payload:  # nobody can say when it was meant
-            self._state.counters.drop("command_retained")
-            return
-        commands.take(Request(name, message.payload, message.response_topic, message.correlation))

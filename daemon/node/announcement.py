@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import ValidationError
 
@@ -13,12 +14,12 @@ from daemon.config.node import Config
 from daemon.core.errors import shortage_behind
 from daemon.core.files import read_own, replace_file
 from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.mqtt.broker.limits import BrokerLimits
 from daemon.mqtt.home_assistant.announcements import announcements
 from daemon.mqtt.home_assistant.announcer import Heard, State, look
 from daemon.mqtt.home_assistant.devices import Label, NodeDevice, StreamDevice
 from daemon.mqtt.home_assistant.ledger import MAX_BYTES, Ledger, parse
 from daemon.mqtt.home_assistant.withdrawal import Wanted
-from daemon.mqtt.session import Session
 from daemon.node.stream import Stream
 from daemon.runtime.heartbeat import DISK_S, Heartbeat
 from daemon.runtime.thread_loop import LoopThread
@@ -67,13 +68,42 @@ class LedgerFile:
             self.stored, self._retry_ns = ledger, None
 
 
+class DiscoverySession(Protocol):
+    """The part of a session that announcements use; see Session. Callable from any thread."""
+
+    @property
+    def limits(self) -> BrokerLimits | None:
+        """What the broker takes; None while there is no connection."""
+
+    @property
+    def connects(self) -> int:
+        """How often the session has connected."""
+
+    @property
+    def births(self) -> int:
+        """How many starts of Home Assistant were heard live."""
+
+    @property
+    def is_home_assistant_up(self) -> bool:
+        """Whether the latest start of Home Assistant was heard live, and no end since."""
+
+    @property
+    def announcing(self) -> frozenset[str]:
+        """The topics whose latest announcement the broker has not taken."""
+
+    def announce(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
+        """Publish under a topic outside of the node's own. Never blocks."""
+
+
 class Announcement:
     """One thread, named `announcement`. It alone waits for the disk of the file.
 
     An entity is on disk before it is announced, unless the disk refuses the file.
     """
 
-    def __init__(self, config: Config, streams: Mapping[str, Stream], session: Session, file: LedgerFile) -> None:
+    def __init__(
+        self, config: Config, streams: Mapping[str, Stream], session: DiscoverySession, file: LedgerFile
+    ) -> None:
         self._config = config
         self._streams = streams
         self._session = session

@@ -5,7 +5,7 @@ import threading
 from collections import deque
 
 from daemon.core.timing import monotonic_ns, wall_time
-from daemon.mqtt.commands import EMPTY, MAX_NAME, AnswerPayload, Request
+from daemon.mqtt.commands import EMPTY, AnswerPayload, Request
 from daemon.mqtt.session import Session
 from daemon.node.control import Control
 from daemon.runtime.heartbeat import DISK_S, IDLE_S, Heartbeat
@@ -106,14 +106,12 @@ class CommandThread:
         try:
             return self._control.obey(request)
         except Exception:
-            log.exception("command %s failed", request.name[:MAX_NAME])
+            log.exception("command %s failed", request.name)
             self._session.counters.drop("command_failed")
             return None
 
     def _refuse(self, request: Request, counter: str, reason: str) -> None:
-        log.warning("command %s: refused: %s", request.name[:MAX_NAME], reason)
+        log.warning("command %s: refused: %s", request.name, reason)
         self._session.counters.drop(counter)
-        refusal = AnswerPayload(
-            command=request.name[:MAX_NAME], ok=False, reason=reason, time=wall_time(monotonic_ns())
-        )
+        refusal = AnswerPayload(command=request.name, ok=False, reason=reason, time=wall_time(monotonic_ns()))
         self._session.publish_answer(request, refusal)

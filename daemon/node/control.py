@@ -79,7 +79,7 @@ class Control:
                 raise InvalidCommand("mqtt.commands.forbidden in config.yaml forbids it")
             reason, result = self._execute(request.name, arguments)
         except InvalidCommand as error:
-            log.warning("command %s: refused: %s", request.name[:32], error)
+            log.warning("command %s: refused: %s", request.name, error)
             return self._answer(request.name, ok=False, reason=str(error))
         log.info("command %s: done%s", request.name, f": {reason}" if reason else "")
         return self._answer(request.name, ok=True, reason=reason, result=result)

@@ -137,6 +137,16 @@ def test_a_notification_is_of_the_chosen_labels_alone(labels: list[str], label: 
     assert message == f"{label}, with a score of 91 %."
 
 
+def test_nothing_is_notified_when_the_event_entity_is_removed() -> None:
+    loaded = blueprint("notify-on-label.yaml")
+    removed = SimpleNamespace(to_state=None)
+    (condition,) = loaded["conditions"]
+    assert TEMPLATES.from_string(condition["value_template"]).render(trigger=removed, labels=[]) == "False"
+    # Home Assistant renders the variables before it looks at the condition, and logs an error where that fails
+    for name in ("label", "score"):
+        TEMPLATES.from_string(loaded["variables"][name]).render(trigger=removed)
+
+
 def test_an_event_of_before_is_not_notified_again() -> None:
     (trigger,) = blueprint("notify-on-label.yaml")["triggers"]
     assert "unavailable" in trigger["not_from"]

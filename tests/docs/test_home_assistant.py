@@ -1,6 +1,7 @@
 """docs/home-assistant.md names entities that a node announces, and its examples are YAML."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -31,3 +32,12 @@ def test_the_page_marks_entities_that_are_disabled_by_default() -> None:
 def test_examples_are_yaml_with_valid_templates(example: str) -> None:
     assert yaml.safe_load(example)
     TEMPLATES.parse(example)
+
+
+@pytest.mark.parametrize(
+    "example", [example for example in EXAMPLES if "conditions:\n  - condition: template" in example]
+)
+def test_the_condition_of_an_example_is_false_when_the_entity_is_removed(example: str) -> None:
+    (condition,) = yaml.safe_load(example)["conditions"]
+    trigger = SimpleNamespace(from_state=SimpleNamespace(state="1", attributes={}), to_state=None)
+    assert TEMPLATES.from_string(condition["value_template"]).render(trigger=trigger) == "False"

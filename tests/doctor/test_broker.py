@@ -18,6 +18,11 @@ from tests.mqtt.broker.test_credentials import Old, tls_lines
 SECRET, WRONG = "correct horse", "battery staple"
 
 
+@pytest.fixture(autouse=True)
+def _second_attempt_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "SECOND_ATTEMPT_S", 0.0)
+
+
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
@@ -82,10 +87,7 @@ def test_a_missing_password_file(tmp_path: Path) -> None:
     assert "mqtt.password_file" in finding.found
 
 
-def test_each_broker_is_checked_and_one_that_answers_is_enough(
-    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(requests, "SECOND_ATTEMPT_S", 0.0)
+def test_each_broker_is_checked_and_one_that_answers_is_enough(broker: Mosquitto) -> None:
     hosts = ["127.0.0.2", "127.0.0.1"]
     away, there = broker_findings(MqttConfig(host=hosts, port=broker.port))
     assert (away.level, there.level) == ("warning", "good")

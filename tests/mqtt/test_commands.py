@@ -47,6 +47,7 @@ def test_no_stream_named_means_all(payload: bytes) -> None:
         *((name, payload, "the payload is empty.*send {}") for name in ARGUMENTS for payload in (b"", b" \t\r\n ")),
         ("log_level", b"{}", "level: is missing"),
         ("log_level", b'{"level": "loud"}', "level: expected 'debug'"),
+        ("describe", b'{"a\\nb": 1}', "a\N{REPLACEMENT CHARACTER}b: unknown argument; this command takes none"),
         ("describe", b'{"secret": true}', "secret: unknown argument; this command takes none"),
         ("pause", b"7" * 4097, "4097 bytes"),
         ("models_check", b'{"source": "https://x"}', "source: unknown argument; this command takes none"),
@@ -109,6 +110,7 @@ class Received:
 
     def __init__(self, state: Path, stream: str = "") -> None:
         self.texts = 0
+        self.requests: list[Request] = []
         self.session = Session(MqttConfig(), "node", state)
         self._thread = self.session._new_thread({stream: TextCounter(self)}, self)
 
@@ -130,6 +132,7 @@ class Received:
         return sum(self.session.counters.dropped.values())
 
     def take(self, request: Request) -> None:
+        self.requests.append(request)
         try:
             parse_arguments(request)
         except InvalidCommand as error:
@@ -138,7 +141,7 @@ class Received:
             self._answer(request, ok=True)
 
     def _answer(self, request: Request, *, ok: bool, reason: str | None = None) -> None:
-        answer = AnswerPayload(command=request.name[:64], ok=ok, reason=reason, time="2026-01-31T12:00:04.300110Z")
+        answer = AnswerPayload(command=request.name, ok=ok, reason=reason, time="2026-01-31T12:00:04.300110Z")
         assert self.session.publish_answer(request, answer)
 
 
@@ -166,6 +169,13 @@ def test_every_command_is_answered_or_counted(
         received.message(Inbound(f"perceptd/node/command/{name}", payload, retained, response, correlation))
         assert received.answers + received.dropped == 1
         assert received.answers == (0 if retained and payload else 1)
+
+
+def test_the_name_of_a_command_is_short_and_printable_wherever_it_is_shown(tmp_path: Path) -> None:
+    with Received(tmp_path) as received:
+        for name in ("pause\n2026-01-31 INFO forged", "pause\u202e", "x" * 300):
+            received.message(Inbound(f"perceptd/node/command/{name}", b"{}", False))
+        assert [request.name.isprintable() and len(request.name) < 70 for request in received.requests] == [True] * 3
 
 
 @given(st.text(max_size=80), PAYLOADS, st.booleans(), st.booleans())

@@ -15,36 +15,12 @@ from daemon.core.timing import NS_PER_S
 from daemon.mqtt.broker.limits import BrokerLimits
 from daemon.mqtt.session import Session
 from daemon.node.announcement import Announcement, LedgerFile, hears_births, labels_of
+from tests.fakes.discovery_session import FakeDiscoverySession
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 
 MODELS = {"models", "models_check", "models_pin"}
 SOURCE = {"source": "https://models.example", "root": "root.json"}
 OLD = {"connectivity": "binary_sensor", "door_label": "sensor", "door_label_7": "binary_sensor", "models": "update"}
-
-
-class FakeSession:
-    """Stands in for a session whose broker takes everything at once: stores what topics hold, and live messages."""
-
-    def __init__(self) -> None:
-        self.limits: BrokerLimits | None = BrokerLimits()
-        self.connects, self.births, self.is_home_assistant_up = 1, 0, False
-        self.announcing: frozenset[str] = frozenset()
-        self.is_refusing = False
-        self.retained: dict[str, bytes] = {}
-        self.live: list[tuple[str, Any]] = []
-
-    def announce(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
-        if self.is_refusing:
-            self.announcing |= {topic}
-        elif retain:
-            self.retained[topic] = payload
-        else:
-            self.live.append((topic, json.loads(payload)))
-
-    def components(self) -> dict[str, dict[str, Any]]:
-        """Return all announced entities by their keys."""
-        payloads = [json.loads(payload) for payload in self.retained.values() if payload]
-        return {key: component for payload in payloads for key, component in payload["components"].items()}
 
 
 class Node:
@@ -54,9 +30,9 @@ class Node:
         door = SimpleNamespace(devices=frozenset({"camera"}), takes_text=True)
         settings = {"node": "n", "bundle": "b", "streams": {"door": {"camera": 0}}, **more}
         self.config = Config.model_validate(settings | {"mqtt": {"home_assistant": home_assistant or {}}})
-        self.session, self.file = FakeSession(), LedgerFile(path, self.config)
+        self.session, self.file = FakeDiscoverySession(), LedgerFile(path, self.config)
         streams: Any = dict.fromkeys(self.config.streams, door)
-        self.announcement = Announcement(self.config, streams, self.session, self.file)  # type: ignore[arg-type]
+        self.announcement = Announcement(self.config, streams, self.session, self.file)
         self.now_s = 0.0
 
     def run(self, seconds: float = 60, labels: list[str] | None = None) -> "Node":
@@ -74,7 +50,7 @@ def announced(models: dict[str, str], path: Path) -> dict[str, dict[str, Any]]:
     return Node(path, models=models).run().session.components()
 
 
-def removed(session: FakeSession) -> set[str]:
+def removed(session: FakeDiscoverySession) -> set[str]:
     """Return the keys of the entities that came with their platform alone."""
     components = [found for _, payload in session.live for found in payload.get("components", {}).items()]
     return {key for key, component in components if set(component) == {"platform"}}

@@ -97,11 +97,13 @@ def test_a_purge_removes_everything_and_names_what_a_broker_that_is_away_retains
     guest: Guest, broker: Mosquitto
 ) -> None:
     broker.kill()
+    guest.run("sh", "-c", "mv /var/lib/perceptd /srv/state && ln -s /srv/state /var/lib/perceptd")
     done = guest.run("/src/scripts/install", "--purge")
     assert f"no connection to the MQTT broker at 127.0.0.1:{broker.port}: Connection refused" in done.stderr
     assert {f"  {topic}" for topic in TOPICS} <= set(done.stderr.splitlines())
     assert has_user(guest) == (False, False)
     assert all(guest.run("getent", "group", group).stdout for group in SHARED_GROUPS)
+    assert guest.run("ls", "-A", "/srv/state").stdout == ""
     others = ("/src", "/proc", "/sys", "/tmp", "/run", "/var/log")
     pruned = [part for path in others for part in ("-path", path, "-prune", "-o")]
     assert guest.run("find", "/", *pruned, "-name", "*perceptd*", "-print").stdout == ""

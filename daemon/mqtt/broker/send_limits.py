@@ -25,15 +25,18 @@ class SendLimits:
         self._address = ""
         self._learned: dict[str, PacketSizes] = {}  # by host; there are as many as in the config
         self._sizes = PacketSizes()
-        self._reported: set[tuple[str, int | None]] = set()
+        self._left_out: dict[str, Trouble] = {}  # by kind of message
 
     def begin(self, announced: BrokerLimits, address: str, host: str) -> list[Trouble]:
         """Begin a connection to an address of a host; return what its limits take from subscribers."""
+        before = self._address, self.present.max_packet_bytes
         self._address = address
         self._sizes = self._learned.setdefault(host, PacketSizes())
         self._sizes.begin(time.monotonic())
         known = [size for size in (announced.max_packet_bytes, self._sizes.limit) if size is not None]
         self.present = replace(announced, max_packet_bytes=min(known, default=None))
+        if (address, self.present.max_packet_bytes) != before:
+            self._left_out.clear()
         return _remarks(announced, address)
 
     @property
@@ -45,18 +48,16 @@ class SendLimits:
         """Return whether the broker takes a message of this size."""
         return fits(message, self.present)
 
-    def leave_out(self, message: Outbound) -> Trouble | None:
-        """Count a message that is too large; return what to report, the first time for messages of its kind."""
+    def leave_out(self, message: Outbound) -> Trouble:
+        """Count a message that is too large; return what to report, which is the same for all messages of its kind."""
         self._counters.drop(f"{message.kind}_too_large")
         limit = self.present.max_packet_bytes
-        if (message.kind, limit) in self._reported:
-            return None
-        self._reported.add((message.kind, limit))
         finding = (
             f"the MQTT broker at {self._address} takes packets of at most {limit} bytes, and the message "
             f"{message.topic} has {packet_bytes(message)}"
         )
-        return Trouble(finding, ALLOW_SIZE, "messages that are too large are left out and counted")
+        trouble = Trouble(finding, ALLOW_SIZE, "messages that are too large are left out and counted")
+        return self._left_out.setdefault(message.kind, trouble)
 
     def as_sent(self, message: Outbound) -> Outbound:
         """Return the message to send: a suspiciously large one of QoS 0 gets QoS 1, so that it is acknowledged."""

@@ -227,7 +227,7 @@ def _messages(state: State, step: Step, prefix: str, wanted: Wanted, limits: Bro
         case Step.REMOVE:
             return removals(ledger, wanted, topics, state.batch, prefix, limits)
         case Step.LEAST:
-            return least(ledger.node, wanted, topics, state.batch, prefix, limits)
+            return least(ledger, wanted, topics, state.batch, prefix, limits)
         case Step.MIGRATE:
             return [Message(topic, MIGRATE, retain=False) for topic in moving_topics(ledger, wanted, topics)]
         case Step.EMPTY:

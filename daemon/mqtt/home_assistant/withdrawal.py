@@ -10,7 +10,7 @@ from typing import Any
 
 from daemon.mqtt.broker.limits import BrokerLimits, fits
 from daemon.mqtt.home_assistant.announcements import component_messages
-from daemon.mqtt.home_assistant.devices import Components, DiscoveryPayload, discovery_topic
+from daemon.mqtt.home_assistant.devices import Components, DiscoveryPayload, discovery_topic, node_object
 from daemon.mqtt.home_assistant.entity import with_ids
 from daemon.mqtt.home_assistant.ledger import Device, Entity, Ledger, device_of, entities_of, gone
 from daemon.mqtt.send_queue import Outbound
@@ -83,14 +83,20 @@ def removals(
 
 
 def least(
-    node: str, wanted: Wanted, topics: Mapping[str, bytes], batch: Leaving, prefix: str, limits: BrokerLimits
+    ledger: Ledger, wanted: Wanted, topics: Mapping[str, bytes], batch: Leaving, prefix: str, limits: BrokerLimits
 ) -> list[Message]:
-    """Return live messages that announce entities with the least config, so that Home Assistant can remove them."""
-    elsewhere = {entity for payload in wanted.values() for entity in entities_of(payload)}
+    """Return live messages that announce entities with the least config, so that Home Assistant can remove them.
+
+    An entity that was in the node's device and in a stream's is announced in one of them, or Home Assistant logs an
+    error. It is the device of the present layout, where the entity most likely was last.
+    """
+    taken = {entity for payload in wanted.values() for entity in entities_of(payload)}
+    node_device = node_object(ledger.node)
     messages: list[Message] = []
-    for device, entities in batch.items():
+    for device in sorted(batch, key=lambda device: (device == node_device) is ledger.per_stream):
         whole = discovery_topic(prefix, device)
-        components = [_least(node, *_parts(entity)) for entity in entities if entity not in elsewhere]
+        components = [_least(ledger.node, *_parts(entity)) for entity in batch[device] if entity not in taken]
+        taken |= set(batch[device])
         if whole in wanted and whole not in topics:
             single = [_payload(whole, wanted.get(whole), {key: config}) for key, config in components]
             messages += [

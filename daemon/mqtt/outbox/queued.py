@@ -5,24 +5,25 @@ from itertools import islice
 
 from daemon.mqtt.outbox.entries import Entry, leading
 
-# Events whose latest step the store was not told of while it failed; each has one step here.
-MAX_UNTOLD = 1000
+# Events whose latest step the store has not noted, because it failed; each has one step here.
+MAX_UNNOTED = 1000
 
 
 class QueuedEvents:
     """Which events were queued to be sent in this run, and which rows of the store may be removed for them.
 
-    An event is known by the number under which it was queued. Its row has another number after two numberings have
-    met: the store was opened after events had been numbered and sent without it. An acknowledgement of a number that
-    was not queued changes nothing, so the rows of an earlier run are safe.
+    An event is known by the number under which it was queued. Its row has another number if the store was opened after
+    events had been numbered and sent without it. Then `numbers_overlap`: a number may be that of a queued event and of
+    another row. An acknowledgement of a number that was not queued changes nothing, so the rows of an earlier run are
+    safe.
     """
 
     def __init__(self) -> None:
         self._entries: dict[int, Entry] = {}
         self._unsaved: set[int] = set()
         self._removable: dict[int, int] = {}
-        self._untold: dict[str, tuple[bool, Entry]] = {}
-        self.has_met = False
+        self._unnoted: dict[str, tuple[bool, Entry]] = {}
+        self.numbers_overlap = False
 
     def add(self, entries: Iterable[Entry], *, is_saved: bool) -> None:
         """Note events that were queued; `is_saved`: the store has them."""
@@ -39,7 +40,7 @@ class QueuedEvents:
             if entry is not None and number not in self._unsaved:
                 self._removable[number] = entry.sequence
             self._unsaved.discard(number)
-        self._end_meeting()
+        self._end_overlap()
 
     def removable(self, most: int | None = None) -> list[int]:
         """Return the numbers of at most so many rows to remove; None: of all."""
@@ -63,29 +64,29 @@ class QueuedEvents:
         return len(self._entries) - len(self._unsaved) + len(self._removable)
 
     @property
-    def untold(self) -> list[Entry]:
+    def unnoted(self) -> list[Entry]:
         """The latest step of each event that was queued without being written: the store notes which events are open.
 
         The steps themselves may be acknowledged already.
         """
-        return [entry for _is_new, entry in self._untold.values()]
+        return [entry for _is_new, entry in self._unnoted.values()]
 
     @property
     def is_written(self) -> bool:
         """Whether the store has nothing to write or to remove."""
-        return not (self._removable or self._unsaved or self._untold)
+        return not (self._removable or self._unsaved or self._unnoted)
 
     def written(self, *, removed: int, saved: int) -> None:
-        """Note that the store has done what `untold` says, and the first of what `removable` and `unsaved` say."""
+        """Note that the store has done what `unnoted` says, and the first of what `removable` and `unsaved` say."""
         for number in list(islice(self._removable, removed)):
             del self._removable[number]
         self._unsaved.difference_update(sorted(self._unsaved)[:saved])
-        self._untold.clear()
-        self._end_meeting()
+        self._unnoted.clear()
+        self._end_overlap()
 
     def forget_event(self, event: str) -> None:
         """Make the store forget that an event is open."""
-        self._untold[event] = False, Entry(0, "", event, "end", b"")
+        self._unnoted[event] = False, Entry(0, "", event, "end", b"")
 
     def lose_store(self) -> None:
         """Note that the store is gone: what is queued must be written to the next one."""
@@ -101,17 +102,16 @@ class QueuedEvents:
         """
         self._removable.clear()
         self._entries = {number: entry.shifted(offset) for number, entry in self._entries.items()}
-        self.has_met = self.has_met or (offset > 0 and bool(self._entries))
+        self.numbers_overlap = self.numbers_overlap or (offset > 0 and bool(self._entries))
 
     def _note_step(self, entry: Entry) -> None:
-        is_new, _step = self._untold.pop(entry.event, (entry.phase == "start", None))
+        is_new, _step = self._unnoted.pop(entry.event, (entry.phase == "start", None))
         if is_new and entry.phase == "end":
             return  # the store has never heard of this event
-        self._untold[entry.event] = is_new, entry
-        if len(self._untold) > MAX_UNTOLD:
-            del self._untold[next(iter(self._untold))]
+        self._unnoted[entry.event] = is_new, entry
+        if len(self._unnoted) > MAX_UNNOTED:
+            del self._unnoted[next(iter(self._unnoted))]
 
-    def _end_meeting(self) -> None:
-        # until then a number may be that of a queued event and of another row
+    def _end_overlap(self) -> None:
         if not self._entries and not self._removable:
-            self.has_met = False
+            self.numbers_overlap = False

@@ -84,14 +84,14 @@ class OutboxStore:
         *,
         queued: int,
         unsaved: Sequence[Entry] = (),
-        untold: Iterable[Entry] = (),
+        unnoted: Iterable[Entry] = (),
         last: int = 0,
     ) -> int:
         """Add entries and remove others in one transaction; return how many updates were coalesced.
 
         A stored update is removed once a later step of its event is written, unless it was queued to be sent.
         `queued` is the highest number that was queued. `unsaved` entries were queued without being written, and are
-        written now. Of `untold` entries the store notes only which events are open. Numbers continue above `last`.
+        written now. Of `unnoted` entries the store notes only which events are open. Numbers continue above `last`.
         Entries that are there already stay as they are: the caller may repeat a batch.
         """
         now = (self._boot, monotonic_ns(), time.time())
@@ -100,7 +100,7 @@ class OutboxStore:
             database.executemany("DELETE FROM entries WHERE sequence = ?", [(number,) for number in removed])
             for entry in unsaved:
                 _insert(database, entry, now)
-            for entry in untold:
+            for entry in unnoted:
                 _note_open(database, entry)
             for entry in entries:
                 coalesced += database.execute(

@@ -123,7 +123,7 @@ class EventWriter:
         removable = self._in_queue.removable(store.room.batch_removals)
         unsaved = self._in_queue.unsaved(store.room.batch_bytes)
         self.coalesced += store.write(
-            entries, removable, queued=self.queued, unsaved=unsaved, untold=self._in_queue.untold, last=self.last
+            entries, removable, queued=self.queued, unsaved=unsaved, unnoted=self._in_queue.unnoted, last=self.last
         )
         self._in_queue.written(removed=len(removable), saved=len(unsaved))
 
@@ -146,7 +146,7 @@ class EventWriter:
 
     def _fill_send_queue(self, unwritten: list[Entry]) -> None:
         """Queue as many events as there is room for: those of the store first, then some that cannot be written."""
-        if self._in_queue.has_met:
+        if self._in_queue.numbers_overlap:
             return
         room = self._send_queue.room()
         stored = self._read(room)

@@ -21,8 +21,8 @@ SOON = Waits(first_retry_s=0.05, longest_retry_s=0.1)
 
 
 @contextmanager
-def session(port: int, state: Path) -> Iterator[Session]:
-    ours = Session(MqttConfig(port=port), "node", state, SOON)
+def session(port: int, state: Path, waits: Waits = SOON) -> Iterator[Session]:
+    ours = Session(MqttConfig(port=port), "node", state, waits)
     ours.start({})
     try:
         yield ours
@@ -54,6 +54,21 @@ def test_a_retained_message_that_is_too_large_is_left_out_and_the_rest_arrives(t
             assert said + "perceptd/node/health has 2028; raise the largest packet" in str(status["reason"])
         assert ours.limits is None
     assert caplog.text.count("perceptd/node/health has 2028") == 1
+
+
+def test_what_is_left_out_is_told_on_each_connection(tmp_path: Path) -> None:
+    waits = Waits(steady_s=0.0, first_retry_s=0.01)
+    with (
+        Mosquitto(more=["max_packet_size 1500"]) as broker,
+        Proxy(broker.port) as proxy,
+        session(proxy.port, tmp_path, waits) as ours,
+    ):
+        for number in range(2000, 2003):
+            ours.publish("health", b"x" * number, retain=True, qos=1)
+            wait_until(lambda: "perceptd/node/health has 2028" in str(ours.status()["reason"]), "told")
+            connects = ours.connects
+            proxy.cut()
+            wait_until(lambda connects=connects: ours.connects > connects, "connected again")
 
 
 def test_a_broker_of_mqtt_3_1_1_that_cuts_at_a_large_message_shows_its_limit(tmp_path: Path) -> None:

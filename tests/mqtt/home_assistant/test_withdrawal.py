@@ -87,6 +87,25 @@ def test_a_stream_that_went_while_home_assistant_was_away_is_removed_with_its_to
     assert b"yard" not in world.file
 
 
+@pytest.mark.parametrize("per_stream", [True, False])
+def test_an_entity_that_was_in_two_devices_comes_back_in_the_later_one_alone(per_stream: bool) -> None:
+    both = ("door", "yard")
+    world = world_with(Setup(streams=both, per_stream=not per_stream))
+    world.restart(Setup(streams=both, per_stream=per_stream))
+    world.advance(60)
+    (device,) = {device for (_, entity), device in world.shown().items() if "yard" in entity}
+    world.home_assistant.stop()
+    world.restart(Setup(per_stream=per_stream))
+    world.advance(60)
+    world.home_assistant.start()
+    world.until(lambda: any(b"withdrawn" in message.payload for _, message in world.sent), "the least config is sent")
+    world.advance(4.5)  # Home Assistant has set it up
+    assert {device for (_, entity), device in world.shown().items() if "yard" in entity} == {device}
+    world.advance(300)
+    assert world.shown() == world.setup.entries() and b"yard" not in world.file
+    assert not [warning for warning in world.home_assistant.warnings if "unique id" in warning]
+
+
 @pytest.mark.parametrize("limits", [LARGE, SMALL])
 def test_many_that_went_while_home_assistant_was_away_are_removed_in_batches(limits: object) -> None:
     labels = tuple(f"n{number:02}" for number in range(40))

@@ -71,7 +71,7 @@ class World:
     def _begin(self) -> None:
         setup = self.setup
         ledger = Ledger(node=setup.node) if self.file is None else parse(self.file, setup.node, setup.prefix)
-        self.state = State(ledger)
+        self.state = State(ledger.model_copy(update={"per_stream": setup.per_stream}))
         self.births, self.is_up, self.connects = 0, False, 0
         self.retained_s: dict[str, float] = {}
         self.retained: dict[str, Message] = {}

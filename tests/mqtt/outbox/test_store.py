@@ -67,7 +67,7 @@ def test_what_is_written_again_after_a_failure_is_there_once(path: Path) -> None
 def test_what_went_out_without_being_written_ends_events_and_takes_numbers(path: Path) -> None:
     store = OutboxStore(path)
     store.write([entry(1, "a")], [], queued=0)
-    store.write([], [1], queued=1, untold=[entry(2, "a", "end"), entry(3, "b")], last=3)
+    store.write([], [1], queued=1, unnoted=[entry(2, "a", "end"), entry(3, "b")], last=3)
     assert [found.event for found in store.open_events()] == ["b"]
     assert (store.last_sequence, store.count) == (3, 0)
 
@@ -81,7 +81,7 @@ def test_open_events_are_those_without_an_end(path: Path) -> None:
     store.close()
     again = OutboxStore(path)
     assert [(found.event, len(found.payload)) for found in again.open_events()] == [("b", 2)]
-    again.write([], [], queued=4, untold=[entry(0, "b", "end")])
+    again.write([], [], queued=4, unnoted=[entry(0, "b", "end")])
     assert again.open_events() == []
 
 

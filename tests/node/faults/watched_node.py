@@ -1,10 +1,10 @@
 """A daemon's sources as its published health shows them."""
 
 import json
-import time
 from collections.abc import Callable
 
 from tests.helpers.mosquitto import Subscriber
+from tests.helpers.promised import within
 
 DELIVERS = frozenset({"healthy", "degraded"})
 TROUBLE = frozenset({"stalled", "backing_off", "recovering"})
@@ -28,13 +28,13 @@ class WatchedNode:
     def captured(self, path: str, modality: str) -> int:
         return self.health()["streams"][path.partition("/")[0]]["inputs"][modality]["captured"]
 
-    def takes(self, condition: Callable[[], object], within_s: float, what: str) -> float:
-        """Wait until the condition holds; return the seconds. Fail with the sources' health when it takes longer."""
-        began = time.monotonic()
-        while not condition():
-            assert time.monotonic() - began < within_s, f"not within {within_s} s: {what}\n{self._sources()}"
-            time.sleep(0.02)
-        return time.monotonic() - began
+    def takes(self, condition: Callable[[], object], within_s: float, what: str) -> None:
+        """Wait until the condition holds. Fail with the sources' health when it takes longer than promised."""
+        try:
+            within(within_s, condition, what)
+        except AssertionError:
+            print(self._sources())
+            raise
 
     def _sources(self) -> str:
         streams = self.health()["streams"] if self._subscriber.payloads(self._topic) else {}
