@@ -16,7 +16,7 @@ import pytest
 from tests.helpers.clips import write_clip
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mjpeg import MjpegCamera
-from tests.helpers.mosquitto import Mosquitto, Subscriber
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.processes import children_of
 from tests.helpers.pulse import PulseServer
 from tests.node.faults.restartable import FaultyRtsp, RestartableMjpeg
@@ -78,7 +78,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         subscriber = stack.enter_context(Subscriber(broker, "perceptd/n/#"))
         daemon = stack.enter_context(DaemonProcess(config, directory, environment=sound.environment))
         node = WatchedNode(subscriber, "n")
-        node.takes(lambda: subscriber.payloads("perceptd/n/health"), 60, "health")
+        wait_until(lambda: subscriber.payloads("perceptd/n/health"), "health")
         clip = write_clip(directory / "clip.mp4", seconds=2)
         yield Scene(node, daemon, rtsp, mjpeg, sound, film, clip)
         assert daemon.process.poll() is None, "the daemon has survived all faults"
