@@ -45,8 +45,9 @@ class CommandRefused(NoAnswer):
 
 
 def send_request(config: MqttConfig, node: str, command: str, payload: bytes, deadline_s: float) -> AnswerPayload:
-    """Send a command to a node; return the answer. Raises NoAnswer with the likely cause when none comes in time,
-    and CommandRefused when the broker refuses the command.
+    """Send a command to a node; return the answer.
+
+    Raises NoAnswer with the likely cause when none comes in time, and CommandRefused when the broker refuses it.
 
     In MQTT 5 the answer comes under a response topic. In 3.1.1 it comes under the command's own result topic.
     """

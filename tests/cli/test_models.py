@@ -233,6 +233,21 @@ def test_an_offline_nodes_last_payload_is_shown_and_commands_fail_at_once(
     assert "no answer from node node" in errors
 
 
+def test_a_command_that_the_broker_refuses_is_said_without_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic readwrite perceptd/node/models\n")
+    with Mosquitto(more=[f"acl_file {acl}"]) as broker:
+        broker.publish("perceptd/node/models", models().to_json(), retain=True)
+        arguments = ["models", "check", "--broker", f"127.0.0.1:{broker.port}", "--node", "node"]
+        code = models_command.models(new_parser().parse_args(arguments))
+    errors = capsys.readouterr().err
+    assert code == 1
+    assert errors.startswith("the MQTT broker refused perceptd/node/command/models_check: Not authorized; ")
+    assert "models list" not in errors
+
+
 class SilentUpdates(FakeUpdates):
     """Accepts an installation and never begins it, as if the daemon hung."""
 
