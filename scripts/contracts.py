@@ -43,6 +43,12 @@ class Channel:
 
 PLAIN: dict[str, dict[str, Any]] = {
     "availability": {"$schema": DIALECT, "title": "Availability", "enum": ["online", "offline"]},
+    "birth": {
+        "$schema": DIALECT,
+        "title": "Birth",
+        "description": "Home Assistant has started, or has ended.",
+        "enum": ["online", "offline"],
+    },
     "text": {
         "$schema": DIALECT,
         "title": "Text",
@@ -64,6 +70,7 @@ CHANNELS = (
     Channel("answer", "perceptd/{node}/command/{command}/result", "send", AnswerPayload, 1, False),
     Channel("discovery", "homeassistant/device/{object}/config", "send", DiscoveryPayload, 1, True),
     Channel("component", "homeassistant/{platform}/{object}/{component}/config", "send", ComponentPayload, 1, True),
+    Channel("birth", "homeassistant/status", "receive", None, 1, False),
     Channel("text", "perceptd/{node}/{stream}/text", "receive", None, 1, False),
     *(
         Channel(f"command_{name}", f"perceptd/{{node}}/command/{name}", "receive", model, 1, False)

@@ -11,7 +11,7 @@ from daemon.cli.models_text import listing, progress_text, stage_text
 from daemon.cli.reach import reached
 from daemon.config.mqtt import MqttConfig
 from daemon.core.status_line import StatusLine
-from daemon.mqtt.requests import ModelsFollower, NoAnswer, send_request
+from daemon.mqtt.requests import CommandRefused, ModelsFollower, NoAnswer, send_request
 from daemon.mqtt.update_payloads import ModelsPayload
 
 
@@ -69,6 +69,8 @@ def _send_and_wait(options: argparse.Namespace, mqtt: MqttConfig, node: str, pat
                 return 0 if answer.ok else 1
             find_outcome = outcome_of(options.action, arguments)
             ok, message = _wait(follower, before, find_outcome, patience, Display(silent=options.json))
+        except CommandRefused as error:
+            return _failed(str(error))
         except NoAnswer as error:
             return _failed(f"{error}; perceptd models list shows what it published last")
         print(follower.raw.decode() if options.json else message)

@@ -57,6 +57,10 @@ def reached(options: argparse.Namespace, *, any_node: bool = False) -> Iterator[
     except Refused as error:
         if not _is_forbidden(error):
             raise
+        if config == account_configs()[1]:
+            raise Refused(
+                f"{error}\nIt belongs to your own account: make this user its owner, with mode 600."
+            ) from error
         who = "Only root and the service may read it." if config == SERVICE_CONFIG else "This user may not read it."
         raise Refused(f"{error}\n{who}\n{own_account()}") from error
 

@@ -42,6 +42,16 @@ def run(options: argparse.Namespace) -> int:
     handle_interrupt(stop.stop)
     choice = ConfigOptions(str(options.config), options.camera, options.camera_file, options.microphone, options.broker)
     start_logging("info")
+    notifier = Notifier.from_environment()
+    try:
+        return _run(choice, stop, notifier)
+    except Refused as error:
+        # systemd shows the last status of a service that has failed
+        notifier.send(STATUS=" ".join(str(error).split()))
+        raise
+
+
+def _run(choice: ConfigOptions, stop: StopRequest, notifier: Notifier) -> int:
     config = choice.load()
     set_level(config.document.log_level)
     for remark in choice.remarks():
@@ -49,7 +59,6 @@ def run(options: argparse.Namespace) -> int:
     faulthandler.register(signal.SIGUSR1)
     # the service manager's watchdog ends us by SIGABRT; every thread then reports where it was
     faulthandler.enable()
-    notifier = Notifier.from_environment()
     notifier.send(STATUS="loading the bundle")
     with Reload(check_reload, choice.to_json()) as reload:
         nodes = Nodes(choice, stop, reload, notifier, config, find_startup(config.document))

@@ -49,10 +49,10 @@ class WallClock:
 
     def at(self, at_ns: int) -> int:
         """Return the wall time of a monotonic instant, in nanoseconds since 1970."""
-        kept, found = self._offset, self._measure()
-        if abs(found.ns - kept.ns) > found.error_ns + kept.error_ns + STEP_NS:
-            kept = self._offset = self._measure_well()
-        return at_ns + kept.ns
+        stored, found = self._offset, self._measure()
+        if abs(found.ns - stored.ns) > found.error_ns + stored.error_ns + STEP_NS:
+            stored = self._offset = self._measure_well()
+        return at_ns + stored.ns
 
     def _measure(self) -> "_Offset":
         before_ns, wall_ns, after_ns = self._monotonic_ns(), self._wall_ns(), self._monotonic_ns()

@@ -40,8 +40,13 @@ class NoAnswer(PerceptdError):
     """A node or its broker sends nothing, or nothing that can be read."""
 
 
+class CommandRefused(NoAnswer):
+    """The broker has refused a command, so no answer can come."""
+
+
 def send_request(config: MqttConfig, node: str, command: str, payload: bytes, deadline_s: float) -> AnswerPayload:
-    """Send a command to a node; return the answer. Raises NoAnswer with the likely cause when none comes in time.
+    """Send a command to a node; return the answer. Raises NoAnswer with the likely cause when none comes in time,
+    and CommandRefused when the broker refuses the command.
 
     In MQTT 5 the answer comes under a response topic. In 3.1.1 it comes under the command's own result topic.
     """
@@ -198,7 +203,7 @@ class _PendingRequest(BackgroundClient):
                 f"the MQTT broker refused {self._topic}: {refusal.name}",
                 refusal.remedy_for("write", self._topic, self._username),
             )
-            self.answers.put(NoAnswer(str(trouble)))
+            self.answers.put(CommandRefused(str(trouble)))
 
     def on_turn(self) -> None:
         """Send the command once."""

@@ -17,7 +17,7 @@ from daemon.mqtt.send_queue import Outbound
 
 FIRST_S, LONGEST_S = 1.0, 60.0
 
-# The same for a topic that is refused for a reason that cannot pass by itself, such as a right that is lacking.
+# The same for a topic that is refused for a reason that cannot pass by itself, such as a missing right.
 FIRST_LACK_S, LONGEST_LACK_S = 60.0, 900.0
 
 TRYING_AGAIN = "trying again"

@@ -133,6 +133,13 @@ class Session:
                 "outbox": self._outbox.status(),
             }
 
+    def faults(self) -> list[str]:
+        """Return why there is no connection, or which messages the broker refuses now. Callable from any thread."""
+        thread = self._thread
+        if thread is None:
+            return []
+        return [str(trouble) for trouble in (thread.refusals if self._state.connected else thread.troubles)]
+
     @property
     def last_sequence(self) -> int:
         """The number of the latest event that was added to the outbox."""

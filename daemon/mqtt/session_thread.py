@@ -74,6 +74,11 @@ class SessionThread(MqttCallbacks):
         return [*self._connection.troubles, *self._retries.troubles]
 
     @property
+    def refusals(self) -> list[Trouble]:
+        """Which messages the broker refuses now, and why. Callable from any thread."""
+        return list(self._retries.troubles)
+
+    @property
     def refused(self) -> list[str]:
         """The topic filters to which the broker does not let subscribe now. Callable from any thread."""
         return self._connection.refused

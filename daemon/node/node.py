@@ -166,6 +166,7 @@ class Node:
             processor.look()
             for stream in self.streams.values():
                 stream.look(processor)
+            problems = node_reasons(self.reporter.mqtt(), reload.problem, self.bundle_watch.change)
             trouble = service.look(
                 self.reporter.sources(),
                 accelerators_health(self.active.recogniser.accelerators),
@@ -174,7 +175,7 @@ class Node:
                 streams=len(self.streams),
                 connected=self.session.connected,
                 is_reloading=reload.is_checking,
-                problems=node_reasons(self.reporter.mqtt(), reload.problem, self.bundle_watch.change),
+                problems=[*self.session.faults(), *problems],
             )
             now_ns = monotonic_ns()
             if self.changed.is_set() or self.health_topics.must_look(now_ns):

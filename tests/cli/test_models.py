@@ -154,8 +154,8 @@ def test_a_failed_installation_prints_its_stage_and_reason(node: UpdatingNode, r
     [
         (["install", "0.4.0"], "digits@0.4.0 is active"),
         (["install", "letters"], "the source has no letters"),
-        (["install", "../etc"], "version: String should match pattern"),
-        (["install", "Letters"], "name: String should match pattern"),
+        (["install", "../etc"], "version: expected a version like 0.5.0"),
+        (["install", "Letters"], "name: expected the name of a bundle"),
         (["rollback"], "there is no bundle before digits@0.4.0"),
     ],
 )

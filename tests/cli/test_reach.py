@@ -112,6 +112,23 @@ def test_a_file_that_only_the_service_may_read_leads_to_an_account_of_ones_own(p
 
 
 @needs_root
+def test_a_file_of_the_own_account_that_another_user_owns_needs_another_owner(
+    public: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(public))
+    config, password = public / "perceptd" / "config.yaml", public / "perceptd" / "password"
+    config.parent.mkdir()
+    config.write_text("mqtt: {username: u, password_file: password}\n")
+    password.touch(0o600)
+    options = new_parser().parse_args(["watch", "--config", str(config)])
+    with Impostor(), pytest.raises(Refused) as error:
+        options.execute(options)
+    assert str(error.value).splitlines()[1:] == [
+        "It belongs to your own account: make this user its owner, with mode 600."
+    ]
+
+
+@needs_root
 def test_a_config_of_the_service_in_a_closed_directory_is_taken_and_one_of_another_user_is_not(public: Path) -> None:
     other, closed = public / "home" / "config.yaml", public / "etc" / "config.yaml"
     for path in (other, closed):

@@ -3,6 +3,9 @@
 import gc
 import logging
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,13 +15,14 @@ from daemon.cli.run import Nodes, check_reload
 from daemon.cli.signals import has_terminal
 from daemon.config.command_line import ConfigOptions
 from daemon.config.node import Config
-from daemon.core.errors import Refused
+from daemon.core.errors import EXIT_REFUSED, Refused
 from daemon.core.records import EndedBy
 from daemon.node.reload import Reload, reload_remarks
 from daemon.node.stop_request import StopRequest
 from daemon.node.systemd import Notifier
 from daemon.runtime.child_main import Failed
 from tests.helpers.bundle_builder import write_bundle
+from tests.helpers.daemon import ROOT
 from tests.helpers.shortages import few_descriptors
 
 
@@ -129,3 +133,17 @@ def test_without_any_usable_config_the_process_ends(nodes: Nodes, path: Path) ->
 def test_a_terminal_is_found_whatever_the_name_of_the_program_is(tmp_path: Path, tty: str, expected: bool) -> None:
     (tmp_path / "stat").write_text(f"7 (a ) 1 2 3 4 5) S 1 7 7 {tty} -1 4194304\n")
     assert has_terminal(tmp_path / "stat") is expected
+
+
+def test_the_service_manager_gets_the_reason_of_a_failed_start(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("nod: x\n")
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        done = subprocess.run(
+            [sys.executable, "-m", "daemon", "run", "--config", str(tmp_path / "config.yaml")],
+            cwd=ROOT, env={**os.environ, "NOTIFY_SOCKET": address}, capture_output=True, timeout=60, check=False,
+        )  # fmt: skip
+        status = manager.recv(65_536).decode()
+    assert done.returncode == EXIT_REFUSED
+    assert status.startswith(f"STATUS={tmp_path}/config.yaml:1: node: is missing {tmp_path}/config.yaml:1: bundle: is")

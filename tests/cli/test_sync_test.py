@@ -8,6 +8,7 @@ import pytest
 
 from daemon.cli.main import main
 from daemon.sources.av_sync import INTERVALS_S
+from tests.helpers.campaign import share
 from tests.helpers.clips import write_clip
 from tests.helpers.rtsp import rtsp_camera
 
@@ -73,8 +74,9 @@ def test_a_recording_is_read_at_once_and_only_as_much_of_it_as_asked(
     assert found["flashes"] == found["beeps"] == found["pairs"] == 6 * len(FLASHES_S) + 4
 
 
+@pytest.mark.campaign("sound-formats")
 @pytest.mark.alone
-@pytest.mark.parametrize("audio", ["aac", "l16", "pcmu"])
+@pytest.mark.parametrize("audio", share(["aac", "l16", "pcmu"], 1, "sound of cameras"))
 def test_sound_and_picture_of_an_rtsp_camera_are_within_40_ms(
     audio: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

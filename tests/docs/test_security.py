@@ -181,7 +181,7 @@ def test_a_viewer_receives_no_text(site: Site) -> None:
         assert subscriber.communicate(timeout=10)[0] == ""
 
 
-def test_a_refused_command_names_the_line_that_lacks(site: Site) -> None:
+def test_a_refused_command_names_the_missing_line(site: Site) -> None:
     refused = site.perceptd("viewer", "send", "pause")
     assert refused.returncode == 1
     assert (
@@ -192,7 +192,7 @@ def test_a_refused_command_names_the_line_that_lacks(site: Site) -> None:
     assert "command pause" not in site.daemon.log
 
 
-def test_an_answer_that_the_broker_drops_names_the_lines_that_may_lack(site: Site) -> None:
+def test_an_answer_that_the_broker_drops_names_the_lines_that_may_be_missing(site: Site) -> None:
     with pytest.raises(NoAnswer) as caught:
         send_request(site.config("deaf"), "hall", "describe", b"{}", ANSWER_S)
     assert f"no answer from node hall at 127.0.0.1:{site.broker.port} in {ANSWER_S:g} s; the node is online" in (
@@ -201,7 +201,7 @@ def test_an_answer_that_the_broker_drops_names_the_lines_that_may_lack(site: Sit
     assert "the account deaf needs `topic write perceptd/hall/command/+`, `topic read perceptd-send/+`" in text
 
 
-def test_a_reader_that_hears_nothing_is_told_the_lines_that_may_lack(site: Site) -> None:
+def test_a_reader_that_hears_nothing_is_told_the_lines_that_may_be_missing(site: Site) -> None:
     with ModelsFollower(site.config("deaf"), "hall") as follower, pytest.raises(NoAnswer) as caught:
         follower.first(ANSWER_S)
     assert str(caught.value).endswith(
@@ -210,7 +210,7 @@ def test_a_reader_that_hears_nothing_is_told_the_lines_that_may_lack(site: Site)
     )
 
 
-def test_watching_in_silence_names_the_lines_that_may_lack(site: Site) -> None:
+def test_watching_in_silence_names_the_lines_that_may_be_missing(site: Site) -> None:
     found, stop = list[str](), threading.Event()
 
     def report_silence(filters: list[str]) -> None:

@@ -93,7 +93,7 @@ class PulseServer:
 
     @contextmanager
     def playing(
-        self, frequency_hz: float, seconds: float = 20.0, *, speaker: str = "speaker", levels: Sequence[float] = (0.5,)
+        self, frequency_hz: float, seconds: float = 120.0, *, speaker: str = "speaker", levels: Sequence[float] = (0.5,)
     ) -> Iterator[None]:
         """Play a tone to a speaker during the block; `levels` are fractions of full scale, one for each channel."""
         tone = np.sin(2 * np.pi * frequency_hz * np.arange(int(seconds * RATE_HZ)) / RATE_HZ)

@@ -14,10 +14,10 @@ from tests.helpers.accelerators import VERIFIED, SmallAccelerator, delegate_devi
 from tests.helpers.campaign import repetitions
 from tests.helpers.processes import children_of
 
-RESTARTS = repetitions(80, campaign=1000)
+RESTARTS = repetitions(30, campaign=1000)
 SIDE_BY_SIDE = 2
 # Restarts before the measurement, until this process has what it needs.
-WARM_UP = repetitions(20, campaign=50)
+WARM_UP = repetitions(10, campaign=50)
 
 # A thousand restarts that leak one page of 4 kB each come to this.
 MAX_GROWTH_MB = 4.0

@@ -4,14 +4,19 @@ import re
 from pathlib import Path
 
 import pytest
+from contracts import CHANNELS
+from pydantic import BaseModel
 
 from daemon.core.records import UPDATE_STAGES
 from daemon.mqtt.commands import ARGUMENTS
 from daemon.mqtt.outbox.inbox import MAX_UNWRITTEN
 from daemon.mqtt.payloads import EventPayload, LabelPart, Payload, RecognitionPayload, StatePayload
 from daemon.mqtt.send_queue import MAX_QOS0
+from daemon.mqtt.status_payload import StatusPayload
 from daemon.mqtt.subscriber import Malformed, parse
 from daemon.mqtt.update_payloads import MAX_AVAILABLE, MAX_REASON, ModelsPayload
+from daemon.node.health import Health
+from tests.docs.pages import rows, sections
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "mqtt.md").read_text(encoding="utf-8")
 SECTIONS = {part.split("\n", 1)[0]: part for part in TEXT.split("\n## ")[1:]}
@@ -59,6 +64,37 @@ def test_each_field_is_described(name, model):
     if model is ModelsPayload:
         fields |= {"stage", *UPDATE_STAGES}
     assert described == fields
+
+
+def test_each_field_of_health_and_status_is_described():
+    for name, model in (("health", Health), ("status", StatusPayload)):
+        section = TEXT.split(f"\n## {name}\n")[1].split("\n## ")[0]
+        described = set(re.findall(r"[\w]+", " ".join(re.findall(r"`([^`]+)`", section))))
+        assert fields_of(model) <= described
+
+
+def fields_of(model: type[BaseModel]) -> set[str]:
+    """Return the names of a model's fields and of those of its parts."""
+    schema = model.model_json_schema(by_alias=True, mode="serialization")
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return {name for part in parts for name in part.get("properties", {})}
+
+
+def test_the_tables_list_every_topic_with_its_qos_and_whether_it_is_retained():
+    tables = sections("mqtt.md")
+    listed = {}
+    for topic, direction, qos, retained, _payload in (
+        *rows(tables["MQTT: topics and payloads"]),
+        *(row for row in rows(tables["Home Assistant"]) if len(row) == 5),
+    ):
+        how = (int(qos), retained == "yes") if direction == "out" else ()
+        listed[re.sub(r"<\w+>", "+", topic.strip("`"))] = (direction, *how)
+    expected = {}
+    for channel in CHANNELS:
+        address = re.sub(r"command/\w+$", "command/+", re.sub(r"{\w+}", "+", channel.address))
+        is_sent = channel.action == "send"
+        expected[address] = ("out", channel.qos, channel.retained) if is_sent else ("in",)
+    assert listed == expected
 
 
 def test_each_command_is_described():

@@ -61,7 +61,7 @@ def test_everything_that_a_node_has_retained_is_removed_and_nothing_of_others(br
     assert retained(broker) == set(others)
 
 
-def test_what_the_account_may_not_remove_is_named_with_the_line_that_lacks(tmp_path: Path) -> None:
+def test_what_the_account_may_not_remove_is_named_with_the_missing_line(tmp_path: Path) -> None:
     acl = tmp_path / "acl"
     acl.write_text("topic read #\ntopic write end\nuser hall\ntopic write perceptd/hall/#\n")
     topics = [*OF_THE_NODE, "ha/device/perceptd_hall_door/config"]

@@ -286,6 +286,8 @@ def test_a_refused_retained_topic_cuts_nobody_off(tmp_path: Path) -> None:
                 wait_until(lambda number=number: len(heard.payloads("perceptd/node/front/event")) > number, "arrives")
         assert ours.status()["dropped"]["health_refused"] < 3 and ours.connects < 4
         assert "add `topic write perceptd/node/#`" in str(ours.status()["reason"])
+        (fault,) = ours.faults()
+        assert fault.startswith("the MQTT broker refused perceptd/node/health: Not authorized; ")
         ours.stop(5.0)
         with Subscriber(broker, "perceptd/node/availability") as late:
             assert late.wait_for("perceptd/node/availability") == [b"offline"]

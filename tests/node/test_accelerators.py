@@ -55,28 +55,30 @@ class WatchedNode:
         return [each["modalities"][modality]["device"] for each in recognitions if modality in each["modalities"]]
 
 
-@pytest.mark.alone  # on a busy machine an answer comes too late
 def test_recognitions_name_their_devices_and_continue_through_a_crash(
     tmp_path: Path, broker: Mosquitto, delegate: Path
 ) -> None:
     name = delegate.name
-    crashing = {"library": str(delegate), "options": {"fault": "abort", "after": 150, "unless": str(tmp_path / "well")}}
+    crashing = {"library": str(delegate), "options": {"fault": "abort", "after": 60, "unless": str(tmp_path / "well")}}
     config = settings(broker, default="cpu", audio=crashing)
     with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
         node = WatchedNode(subscriber)
-        wait_until(lambda: name in node.devices("audio"), "the delegate runs the audio encoder", 30)
-        wait_until(lambda: node.accelerator(name).get("failures") == {"died": 1}, "its process dies", 60)
+        wait_until(lambda: name in node.devices("audio"), "the delegate runs the audio encoder")
+        wait_until(lambda: node.accelerator(name).get("failures", {}).get("died"), "its process dies")
         (tmp_path / "well").touch()
-        wait_until(lambda: node.accelerator(name).get("state") == "in_use", "it is used again", 30)
+        wait_until(lambda: node.accelerator(name).get("state") == "in_use", "it is used again")
         assert set(node.devices("image")) == {"cpu"}
         history = node.accelerator(name)["history"]
-        assert [change["state"] for change in history] == ["in_use", "failed", "in_use"]
-        assert history[1]["failure"] == "died"
-        assert history[1]["reason"] == "its process was ended by SIGABRT"
-        wait_until(lambda: node.health["status"] == "ok", "all is well")
-        encoders = node.health["encoders"]
-        assert encoders["audio"] == {"wanted": name, "device": name, "reason": None}
-        assert encoders["image"] == {"wanted": "cpu", "device": "cpu", "reason": None}
+        assert (history[0]["state"], history[-1]["state"]) == ("in_use", "in_use")
+        # on a busy machine answers come too late, too
+        assert {change["failure"] for change in history} - {None, "hung", "slow"} == {"died"}
+        died = next(change for change in history if change["failure"] == "died")
+        assert (died["state"], died["reason"]) == ("failed", "its process was ended by SIGABRT")
+        used = {
+            "audio": {"wanted": name, "device": name, "reason": None},
+            "image": {"wanted": "cpu", "device": "cpu", "reason": None},
+        }
+        wait_until(lambda: node.health["status"] == "ok" and node.health["encoders"].items() >= used.items(), "well")
         inputs = node.health["streams"]["s"]["inputs"]["audio"]
         assert set(inputs["dropped"]) <= {"busy", "late"}
         assert daemon.stop() == 0

@@ -10,6 +10,7 @@ import pytest
 
 from daemon.core.errors import Refused
 from tests.helpers.bundle_builder import write_bundle
+from tests.helpers.campaign import share
 from tests.helpers.publishing import Repository
 from tests.publisher.device import Device
 
@@ -56,6 +57,7 @@ ACTIONS: dict[str, Callable[[Repository], object]] = {
 }
 
 
+@pytest.mark.campaign("interrupted-commands")
 @pytest.mark.parametrize("action", ACTIONS)
 def test_a_command_can_be_interrupted_at_any_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str) -> None:
     bundles = [write_bundle(tmp_path / version, version=version) for version in ("1.0.0", "2.0.0", "3.0.0")]
@@ -63,12 +65,15 @@ def test_a_command_can_be_interrupted_at_any_step(tmp_path: Path, monkeypatch: p
     begun.add(bundles[0])
     begun.publish()
     begun.add(bundles[1])
-    for number in range(1, 1000):
+    with cut_at(monkeypatch, 1000) as steps:
+        ACTIONS[action](Repository(shutil.copytree(begun.directory, tmp_path / "whole" / "repository")))
+    assert len(steps) > 5, "the steps are not those that are cut"
+    for number in share(range(1, len(steps) + 1), 6, f"interrupted {action}"):
         directory = tmp_path / f"try-{number}"
         repository = Repository(shutil.copytree(begun.directory, directory / "repository"))
         old, away = (Device(directory / name, repository.root, repository.public) for name in ("old", "away"))
         old.refresh()
-        with cut_at(monkeypatch, number) as done, suppress(Cut):
+        with cut_at(monkeypatch, number), suppress(Cut):
             ACTIONS[action](repository)
         found = old.bundles()
         assert found in ({"brightness@1.0.0"}, {"brightness@1.0.0", "brightness@2.0.0"})
@@ -77,9 +82,6 @@ def test_a_command_can_be_interrupted_at_any_step(tmp_path: Path, monkeypatch: p
         repository.add(bundles[2])
         repository.publish()
         assert old.bundles() == away.bundles() == {"brightness@1.0.0", "brightness@2.0.0", "brightness@3.0.0"}
-        if len(done) < number:
-            break
-    assert number > 5, "the steps were not those that were cut"
 
 
 def test_the_creation_of_a_repository_can_be_interrupted_at_any_step(

@@ -186,7 +186,6 @@ def test_a_reload_uses_a_good_config_in_the_same_process_and_refuses_a_bad_one(
 NOT_YET = {"state": None, "encoders": {}}
 
 
-@pytest.mark.alone  # on a busy machine an answer comes too late
 def test_an_accelerator_runs_encoders_in_a_child_process_in_the_sandbox(
     service: Service, broker: Mosquitto, delegate: Path
 ) -> None:
@@ -206,12 +205,17 @@ def test_an_accelerator_runs_encoders_in_a_child_process_in_the_sandbox(
         wait_until(
             lambda: {"audio", "image"} <= set(used_encoders()), "it has run the encoders of the demo clip", START_S
         )
-        assert accelerator()["failures"] == dict.fromkeys(accelerator()["failures"], 0)
+        # on a busy machine an answer comes too late, and its process is started again
+        kinds = {kind for kind, count in accelerator()["failures"].items() if count}
+        assert kinds <= {"hung", "slow"}
     children = f"/proc/{service.pid}/task/*/children"
     maps = f"grep -l {LIBRARY} $(for pid in $(cat {children}); do echo /proc/$pid/maps; done) /proc/{service.pid}/maps"
-    mapped = service.guest.run("sh", "-c", maps, check=False).stdout.split()
-    assert len(mapped) == 1, "one process has loaded the library"
-    assert mapped != [f"/proc/{service.pid}/maps"], "and it is not the daemon"
+
+    def loaded_by() -> list[str]:
+        return service.guest.run("sh", "-c", maps, check=False).stdout.split()
+
+    wait_until(lambda: len(loaded_by()) == 1, "one process has loaded the library")
+    assert f"/proc/{service.pid}/maps" not in loaded_by(), "and it is not the daemon"
 
 
 @pytest.mark.parametrize("path", ["/var/lib/perceptd/libtestdelegate.so", "/etc/perceptd/libtestdelegate.so"])
@@ -276,7 +280,7 @@ def test_a_missing_broker_and_a_missing_camera_do_not_trigger_the_watchdog(servi
     status = service.show("StatusText")[0]
     assert status.startswith("recognising: 2 streams; door/camera: ")
     assert "there is no /dev/video9" in status
-    assert status.endswith("; no MQTT broker")
+    assert "; no MQTT broker; no connection to the MQTT broker at 127.0.0.1:" in status
 
 
 def test_an_invalid_config_fails_once_and_logs_the_reason(service: Service) -> None:
@@ -286,6 +290,7 @@ def test_an_invalid_config_fails_once_and_logs_the_reason(service: Service) -> N
     assert service.show("ActiveState", "NRestarts", "ExecMainStatus") == ["failed", "0", "78"]
     assert f"{CONFIG}:" in service.log
     assert "nod: unknown key; did you mean 'node'?" in service.log
+    assert "nod: unknown key; did you mean 'node'?" in service.show("StatusText")[0]
 
 
 def test_the_service_is_not_restarted_after_a_replay_has_ended(service: Service, broker: Mosquitto) -> None:
@@ -305,7 +310,7 @@ def test_installing_again_keeps_the_config_and_says_the_versions_and_that_there_
     done = guest.run("/tmp/checkout/scripts/install")
     assert f"installing perceptd {__version__}; 0.1.2 is installed now\n" in done.stdout
     assert f"perceptd {__version__} is installed; it was 0.1.2 before.\n" in done.stdout
-    assert f"no MQTT broker answers at 127.0.0.1 port {port}: Connection refused." in done.stderr
+    assert f"no MQTT broker answers at 127.0.0.1:{port}: Connection refused." in done.stderr
     assert guest.run("cat", CONFIG).stdout == text
     assert guest.run("stat", "--format=%U:%G %a", CONFIG).stdout == "root:perceptd 640\n"
     guest.run("perceptd", "check-config", CONFIG)

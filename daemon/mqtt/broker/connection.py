@@ -64,7 +64,7 @@ class Connection:
         self._waits = waits
         self._troubles = Troubles()
         self._attempts = Attempts(Addresses(config.hosts, config.port, resolver), waits, config.reconnect_spread_s)
-        self._known: dict[str, BrokerLimits] = {}  # by host
+        self._limits_by_host: dict[str, BrokerLimits] = {}
         self._address = Address(config.hosts[0], config.port, config.hosts[0])
         self._client = self._new_client()
         self._subscribing = self._new_subscribing()
@@ -149,7 +149,7 @@ class Connection:
         self._client.disconnect()
 
     def _new_client(self) -> BrokerClient:
-        known = self._known.get(self._address.host, BrokerLimits())
+        known = self._limits_by_host.get(self._address.host, BrokerLimits())
         return BrokerClient(self._endpoint, self._address, self._attempts.protocol.version, known, self._callbacks)
 
     def _new_subscribing(self) -> Subscribing:
@@ -212,7 +212,7 @@ class Connection:
         if client.is_accepted and not self._is_up:
             log.info("connected to the MQTT broker at %s, MQTT %s", self._address, self._attempts.protocol.version)
             self._is_up, self._up_at = True, time.monotonic()
-            self._known[self._address.host] = client.limits
+            self._limits_by_host[self._address.host] = client.limits
             self._attempts.works()
             self._callbacks.on_connected()
         self._subscribing.tend()
@@ -252,9 +252,9 @@ class Connection:
             finding = f"the MQTT broker at {self._address} does not speak this version of MQTT"
             self.report(Trouble(finding, next_step=OTHER_VERSIONS))
             return "unsupported"
-        known = self._known.get(host, BrokerLimits())
+        known = self._limits_by_host.get(host, BrokerLimits())
         if refusal.code in WILL_REFUSALS and (other := replace(known, **WILL_REFUSALS[refusal.code])) != known:
-            self._known[host] = other
+            self._limits_by_host[host] = other
             return "other_will"
         finding = f"the MQTT broker at {self._address} refused the login: {refusal.name}"
         self.report(Trouble(finding, refusal.remedy, "trying again"))

@@ -10,8 +10,9 @@ from daemon.mqtt.home_assistant.devices import DiscoveryPayload, discovery_topic
 # in the state directory of the node
 FILE_NAME = "announced.json"
 
-# A node of 64 streams and 50 labels has 4,000 entities, in two lists of 100 bytes each.
-MAX_BYTES = 4_000_000
+# A node of 64 streams with 50 labels has 4,000 entities. With the longest names each has 170 bytes, and a topic of 400
+# bytes where the broker takes small packets only. There are twice as many while all of them change.
+MAX_BYTES = 8_000_000
 
 # More entities that are gone are not remembered. A bundle has at most 50 for each stream.
 MAX_GONE = 4_000

@@ -69,7 +69,7 @@ class StoreKeeper:
         self.store, self._is_in_place = store, True
         if old is not None:
             self._counters.drop("outbox_removed")
-            log.error("the outbox %s %s; a new one has the %d events of it", self.path, problem, store.count)
+            log.error("the outbox %s %s; a new file has its %d events", self.path, problem, store.count)
             with suppress(sqlite3.Error):  # nobody needs it any more
                 old.close()
         return opened

@@ -65,7 +65,7 @@ def test_a_store_that_is_removed_is_written_again_with_what_is_unsent(
         ours.acknowledged(2)
         act_until(ours, lambda: ours.status()["stored"] == 5, "the new store knows what was queued")
     assert [entry.sequence for entry in rows(path)] == [3, 4, 5, 6, 7]
-    assert caplog.text.count("a new one has the 5 events of it") == 1
+    assert caplog.text.count("a new file has its 5 events") == 1
     again = Reader(100)
     with running(path, again, Counters()):
         wait_until(lambda: len(again.got) == 11, "the rest, and the ends of six that were left open")

@@ -15,7 +15,7 @@ import pytest
 
 from tests.helpers.campaign import chance, repetitions
 from tests.helpers.daemon import ROOT, DaemonProcess
-from tests.helpers.mosquitto import Mosquitto, Subscriber
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.processes import children_of
 from tests.helpers.pulse import PulseServer
 from tests.node.faults.restartable import FaultyRtsp, RestartableMjpeg
@@ -145,9 +145,9 @@ def test_a_day_of_faults_leaks_nothing_and_every_source_recovers(tmp_path: Path)
             assert not failures
             # without a tone a healthy microphone would be reported as digital silence
             with sound.playing(440):
-                node.takes(all_healthy, 20, "every source is healthy")
+                wait_until(all_healthy, "every source is healthy")
 
-        node.takes(lambda: subscriber.payloads("perceptd/n/health"), 60, "health")
+        wait_until(lambda: subscriber.payloads("perceptd/n/health"), "health")
         suffer_all(WARM_UP)
         before = holdings(daemon.process.pid)
         suffer_all(FAULTS - WARM_UP)

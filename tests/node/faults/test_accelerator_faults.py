@@ -23,7 +23,7 @@ from daemon.pipeline.recogniser import Recogniser, load_recogniser
 from daemon.sources.factory import build_sources
 from tests.helpers.accelerators import AT_ONCE, delegate_config
 from tests.helpers.bundle_builder import write_bundle
-from tests.helpers.campaign import repetitions
+from tests.helpers.campaign import repetitions, share
 from tests.helpers.daemon import ROOT
 from tests.helpers.mosquitto import wait_until
 
@@ -42,6 +42,18 @@ VERIFICATION_INVOKES = 18
 # differences of scores; the self-test of the shipped bundle allows the second
 FLOAT_TOLERANCE = 1e-4
 INT8_TOLERANCE = 0.05
+
+
+# Each kind of failure, and the options of the delegate that cause it.
+KINDS: list[tuple[str, dict[str, object]]] = [
+    ("hung", {"fault": "hang", "after": VERIFICATION_INVOKES + 5}),
+    ("died", {"fault": "abort", "after": VERIFICATION_INVOKES + 5}),
+    ("died", {"fault": "segfault", "after": VERIFICATION_INVOKES + 5}),
+    ("died", {"fault": "error", "after": VERIFICATION_INVOKES + 5}),
+    ("slow", {"fault": "slow", "after": VERIFICATION_INVOKES + 40, "slow_us": SLOW_US}),
+    ("wrong", {"fault": "wrong", "after": VERIFICATION_INVOKES + 5}),
+    ("refused", {"fault": "refuse"}),
+]
 
 
 @dataclass
@@ -151,15 +163,7 @@ def counted(accelerator: Accelerator, kind: str) -> int:
 @pytest.mark.alone  # on a busy machine answers come too late, and killed processes end late
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [
-        ("hung", {"fault": "hang", "after": VERIFICATION_INVOKES + 5}),
-        ("died", {"fault": "abort", "after": VERIFICATION_INVOKES + 5}),
-        ("died", {"fault": "segfault", "after": VERIFICATION_INVOKES + 5}),
-        ("died", {"fault": "error", "after": VERIFICATION_INVOKES + 5}),
-        ("slow", {"fault": "slow", "after": VERIFICATION_INVOKES + 40, "slow_us": SLOW_US}),
-        ("wrong", {"fault": "wrong", "after": VERIFICATION_INVOKES + 5}),
-        ("refused", {"fault": "refuse"}),
-    ],
+    share(KINDS, 3, "accelerator faults"),
     ids=lambda value: value if isinstance(value, str) else value["fault"],
 )
 def test_repeated_faults_lose_no_frame_and_give_no_wrong_score(

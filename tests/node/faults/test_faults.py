@@ -16,16 +16,15 @@ import pytest
 from tests.helpers.clips import write_clip
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mjpeg import MjpegCamera
-from tests.helpers.mosquitto import Mosquitto, Subscriber
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.processes import children_of
 from tests.helpers.pulse import PulseServer
 from tests.node.faults.restartable import FaultyRtsp, RestartableMjpeg
 from tests.node.faults.watched_node import DELIVERS, TROUBLE, WatchedNode
 
-# these tests measure promised times: nothing else runs beside them
-pytestmark = [pytest.mark.xdist_group("sound"), pytest.mark.alone]
+pytestmark = pytest.mark.xdist_group("sound")
 
-# promised for every fault
+# promised for every fault; the time stands still while a process waits for a processor
 REPORTED_WITHIN_S = 3.0
 BACK_WITHIN_S = 2.0
 
@@ -79,7 +78,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         subscriber = stack.enter_context(Subscriber(broker, "perceptd/n/#"))
         daemon = stack.enter_context(DaemonProcess(config, directory, environment=sound.environment))
         node = WatchedNode(subscriber, "n")
-        node.takes(lambda: subscriber.payloads("perceptd/n/health"), 60, "health")
+        wait_until(lambda: subscriber.payloads("perceptd/n/health"), "health")
         clip = write_clip(directory / "clip.mp4", seconds=2)
         yield Scene(node, daemon, rtsp, mjpeg, sound, film, clip)
         assert daemon.process.poll() is None, "the daemon has survived all faults"
