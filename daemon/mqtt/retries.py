@@ -234,6 +234,11 @@ class Retries:
         self._topics.forget(topic)
         self._tell()
 
+    @property
+    def has_refused_events(self) -> bool:
+        """Whether an event waits that was refused."""
+        return self._events.is_waiting
+
     def may_send_event(self, under_way: int, now_ns: int) -> bool:
         """Return whether an event may be sent now, while so many events are not acknowledged."""
         return self._events.may_send(under_way, now_ns)

@@ -165,6 +165,8 @@ class SessionThread(MqttCallbacks):
 
     @property
     def _may_send_event(self) -> bool:
+        if not self._retries.has_refused_events:
+            return True
         under_way = sum(message.sequence is not None for message in self._awaiting_ack.values())
         return self._retries.may_send_event(under_way, monotonic_ns())
 
