@@ -121,6 +121,15 @@ def others_unaffected(scene: Scene, *but: str) -> Iterator[None]:
     assert failures() == before
 
 
+@contextlib.contextmanager
+def heard(scene: Scene) -> Iterator[None]:
+    """Play a tone that the microphone hears: in silence the daemon opens it again by itself, during any test."""
+    with scene.sound.playing(440):
+        hears = is_back(scene, "room/microphone", "audio")
+        wait_until(lambda: hears() and scene.node.source("room/microphone")["state"] == "healthy", "it hears")
+        yield
+
+
 def assert_recovers(
     scene: Scene, path: str, camera: object, fault: str, word: str, begin: Callable, end: Callable
 ) -> None:
@@ -226,13 +235,13 @@ def test_the_microphone_recovers_when_the_sound_server_is_restarted(scene: Scene
 
 def test_a_microphone_replaced_by_the_sound_server_is_reported_and_used(scene: Scene) -> None:
     """When a microphone is removed, the server moves its stream to another source: its default."""
-    with others_unaffected(scene, "room/microphone"), scene.sound.microphone("spare"):
+    with heard(scene), others_unaffected(scene, "room/microphone"), scene.sound.microphone("spare"):
         scene.sound.pactl("set-default-source", "spare")
         failures = scene.node.source("room/microphone")["failures"]
         back = is_back(scene, "room/microphone", "audio")
         (child,) = children_of(scene.daemon.process.pid, "microphone")
         os.kill(child, signal.SIGKILL)
-        scene.node.takes(lambda: scene.node.source("room/microphone")["failures"] == failures + 1, 3, "killed")
+        scene.node.takes(lambda: scene.node.source("room/microphone")["failures"] > failures, 3, "killed")
         scene.node.takes(back, BACK_WITHIN_S, "the spare microphone is used")
         removed = scene.sound.pactl("list", "short", "modules")
         number = next(line.split()[0] for line in removed.splitlines() if "source_name=spare" in line)
@@ -245,7 +254,7 @@ def test_a_microphone_replaced_by_the_sound_server_is_reported_and_used(scene: S
 
 
 def test_the_microphone_recovers_when_the_sound_server_thaws(scene: Scene) -> None:
-    with others_unaffected(scene, "room/microphone"):
+    with heard(scene), others_unaffected(scene, "room/microphone"):
         with scene.sound.frozen():
             scene.node.takes(is_reported(scene, "room/microphone", "no sound"), REPORTED_WITHIN_S, "frozen")
             back = is_back(scene, "room/microphone", "audio")
@@ -253,10 +262,7 @@ def test_the_microphone_recovers_when_the_sound_server_thaws(scene: Scene) -> No
 
 
 def test_the_microphone_recovers_when_its_process_is_killed_or_frozen(scene: Scene) -> None:
-    # in silence the daemon opens the microphone again by itself, which may end the process that is to be killed
-    with scene.sound.playing(440):
-        hears = is_back(scene, "room/microphone", "audio")
-        scene.node.takes(lambda: hears() and scene.node.source("room/microphone")["state"] == "healthy", 10, "hears")
+    with heard(scene):
         for number, word in ((signal.SIGKILL, "SIGKILL"), (signal.SIGSTOP, "no sound")):
             with others_unaffected(scene, "room/microphone"):
                 (child,) = children_of(scene.daemon.process.pid, "microphone")
