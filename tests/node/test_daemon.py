@@ -135,6 +135,8 @@ def test_a_live_replay_publishes_recognitions_with_shares_and_ends_its_events_at
     # its last label lasts, so an event is open whenever the daemon is stopped
     write_clip(tmp_path / "clip.mp4", 30, passages=[("dark", 30), ("bright", 3_600)])
     settings = config("live", file=str(tmp_path / "clip.mp4"))
+    # on a busy machine seconds may pass between two pictures
+    settings["streams"]["s"]["events"] = {"thresholds": {"bright": {"start": 0.9, "end": 1e-9}}}
     with Subscriber(broker, "perceptd/live/#") as subscriber, DaemonProcess(settings, tmp_path) as daemon:
         started = {"bright", "dark"}
         wait_until(
