@@ -11,9 +11,6 @@ LONGEST_S = 120.0
 
 LOOK_S, POLL_S = 0.1, 0.01
 
-# What runs on a busy machine is slow too, by caches and timers that are late: a wait counts this many times.
-WEIGHT = 4.0
-
 
 class PromisedTime:
     """Passes like the clock, but stands still while threads of this process and those below it wait for a processor.
@@ -32,7 +29,7 @@ class PromisedTime:
         if now_s - self._looked_s >= LOOK_S:
             waited_s = dict(_waits_s())
             waiting_s = sum(total_s - self._waited_s.get(thread, 0.0) for thread, total_s in waited_s.items())
-            self._elapsed_s += max(0.0, now_s - self._looked_s - WEIGHT * waiting_s)
+            self._elapsed_s += max(0.0, now_s - self._looked_s - waiting_s)
             self._looked_s, self._waited_s = now_s, waited_s
         return self._elapsed_s
 

@@ -186,6 +186,7 @@ def test_a_reload_uses_a_good_config_in_the_same_process_and_refuses_a_bad_one(
 NOT_YET = {"state": None, "encoders": {}}
 
 
+@pytest.mark.alone  # on a busy machine an answer comes too late
 def test_an_accelerator_runs_encoders_in_a_child_process_in_the_sandbox(
     service: Service, broker: Mosquitto, delegate: Path
 ) -> None:
@@ -205,9 +206,7 @@ def test_an_accelerator_runs_encoders_in_a_child_process_in_the_sandbox(
         wait_until(
             lambda: {"audio", "image"} <= set(used_encoders()), "it has run the encoders of the demo clip", START_S
         )
-        # on a busy machine an answer comes too late, and its process is started again
-        kinds = {kind for kind, count in accelerator()["failures"].items() if count}
-        assert kinds <= {"hung", "slow"}
+        assert accelerator()["failures"] == dict.fromkeys(accelerator()["failures"], 0)
     children = f"/proc/{service.pid}/task/*/children"
     maps = f"grep -l {LIBRARY} $(for pid in $(cat {children}); do echo /proc/$pid/maps; done) /proc/{service.pid}/maps"
 

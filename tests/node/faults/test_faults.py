@@ -22,7 +22,8 @@ from tests.helpers.pulse import PulseServer
 from tests.node.faults.restartable import FaultyRtsp, RestartableMjpeg
 from tests.node.faults.watched_node import DELIVERS, TROUBLE, WatchedNode
 
-pytestmark = pytest.mark.xdist_group("sound")
+# these tests measure promised times: nothing else runs beside them
+pytestmark = [pytest.mark.xdist_group("sound"), pytest.mark.alone]
 
 # promised for every fault; the time stands still while a process waits for a processor
 REPORTED_WITHIN_S = 3.0
