@@ -1,5 +1,6 @@
 """Runs a node that publishes events, while faults befall the file of its outbox."""
 
+import contextlib
 import json
 import random
 import signal
@@ -48,6 +49,8 @@ class FaultyNode:
         self._start()
         self._pause(0.6)
         other.close()
+        # events that a node has never seen cannot outlive the removal of their directory
+        wait_until(self._has_opened, "the node opens the store")
         self._pause(0.6)
 
     def removed(self) -> None:
@@ -74,6 +77,14 @@ class FaultyNode:
         """Let faults befall the node, one after the other."""
         for fault in faults:
             getattr(self, fault)()
+
+    def _has_opened(self) -> bool:
+        """Whether the node has the store open for longer than it waits for a lock."""
+        looks = []
+        for _ in range(2):
+            looks.append(str(self.state / "outbox.sqlite3") in open_files(self._process.pid))
+            time.sleep(0.2)
+        return all(looks)
 
     def _accepted(self) -> list[str]:
         return self._accepted_path.read_text().splitlines()
@@ -103,6 +114,15 @@ class FaultyNode:
 
     def _pause(self, most_s: float) -> None:
         time.sleep(self.chance.uniform(0.1, most_s))
+
+
+def open_files(pid: int) -> set[str]:
+    """The paths of the files that a process has open."""
+    found = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # it was closed meanwhile
+            found.add(str(link.readlink()))
+    return found
 
 
 def steps(payloads: Sequence[bytes]) -> list[str]:

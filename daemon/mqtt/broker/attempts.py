@@ -19,7 +19,7 @@ End = Literal["failed", "unanswered", "unsupported", "other_will", "lost", "sent
 KEPT_ROUNDS = 4
 
 # Brokers of a cluster that elects a leader accept connections and stay silent. The first one to answer is found sooner
-# by short attempts. Later rounds have time for slow brokers.
+# by short attempts and short waits. Later rounds have time for slow brokers.
 SHORT_ROUNDS = 3
 
 
@@ -78,8 +78,11 @@ class Attempts:
     @property
     def connack_s(self) -> float:
         """How long the present broker may take to answer CONNECT."""
-        is_short = self._rounds < SHORT_ROUNDS and self._addresses.has_others
-        return min(self._waits.first_connack_s, self._waits.connack_s) if is_short else self._waits.connack_s
+        return min(self._waits.first_connack_s, self._waits.connack_s) if self._is_short else self._waits.connack_s
+
+    @property
+    def _is_short(self) -> bool:
+        return self._rounds < SHORT_ROUNDS and self._addresses.has_others
 
     @property
     def name(self) -> str:
@@ -130,6 +133,8 @@ class Attempts:
         self._has_swapped = False
         if not self._addresses.advance():
             return 0.0
+        if self._is_short:
+            self._backoff.reset()
         self._rounds += 1
         if self._was_unanswered:
             self.protocol.is_unanswered()

@@ -14,7 +14,7 @@ class Waits:
     for `puback_s`. A connection that lasted `steady_s` was a working one.
     """
 
-    first_connack_s: float = 2.5
+    first_connack_s: float = 1.5
     connack_s: float = 10.0
     suback_s: float = 20.0
     puback_s: float = 60.0
