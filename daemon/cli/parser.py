@@ -140,7 +140,7 @@ def _add_check_config(commands: "Commands") -> None:
 
 
 def _check_config(options: argparse.Namespace) -> int:
-    from daemon.cli.run import check_config
+    from daemon.cli.check_config import check_config
 
     return check_config(options)
 

@@ -1,4 +1,4 @@
-"""`perceptd run`, `check-config` and `devices`: a node, its config, and the devices that it can use."""
+"""`perceptd run` and `devices`: a node, and the devices that it can use."""
 
 import argparse
 import dataclasses
@@ -12,15 +12,12 @@ import sys
 import threading
 from dataclasses import dataclass
 
-from daemon.cli.reach import explained, node_config
 from daemon.cli.signals import handle_interrupt, handle_signals
 from daemon.config.command_line import ConfigOptions
-from daemon.config.node import Config, load_config, missing_files, root_file_problems
+from daemon.config.node import Config
 from daemon.core.document import Loaded
-from daemon.core.errors import EXIT_DAMAGED, ChildError, PerceptdError, Refused, SourceError, shortage_behind
+from daemon.core.errors import EXIT_DAMAGED, PerceptdError, Refused, SourceError, shortage_behind
 from daemon.core.logs import set_level, start_logging
-from daemon.doctor.service_files import needs_of
-from daemon.doctor.service_user import Service, denials, find_service
 from daemon.node.node import Node
 from daemon.node.reload import Reload, reload_remarks
 from daemon.node.stop_request import StopRequest
@@ -147,38 +144,6 @@ class Nodes:
         set_level(config.document.log_level)
         self.config, self.startup = config, startup
         return node
-
-
-def check_config(options: argparse.Namespace, service: Service | None = None) -> int:
-    """Validate a config, and build its node without starting it.
-
-    As root, test also what the user of the service may use; `service` is the installed one unless it is given.
-    """
-    path = node_config(options.config)
-    with explained(path):
-        loaded = load_config(path)
-    refused, remarks = _denied_to_service(loaded, service or find_service())
-    node = build(loaded, None, StopRequest())
-    recogniser = node.active.recogniser
-    for remark in [*missing_files(loaded), *root_file_problems(loaded), *recogniser.cpu_remarks, *remarks]:
-        print(remark, file=sys.stderr)
-    if refused:
-        raise Refused("\n".join(refused))
-    streams = ", ".join(loaded.document.streams)
-    print(f"{path}: good; bundle {recogniser.bundle.manifest.id}, streams: {streams}")
-    return 0
-
-
-def _denied_to_service(config: Loaded[Config], service: Service | None) -> tuple[list[str], list[str]]:
-    """Return what keeps the service from starting, and remarks. Both are empty where there is no service."""
-    if service is None:
-        return [], []
-    try:
-        found = denials(service, needs_of(config))
-    except ChildError as error:
-        return [], [f"not tested what the service's user {service.user} may use: {error}"]
-    refused = [str(denial) for denial in found if denial.need.essential]
-    return refused, [str(denial) for denial in found if not denial.need.essential]
 
 
 def devices(options: argparse.Namespace) -> int:

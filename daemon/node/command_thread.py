@@ -27,9 +27,9 @@ class CommandThread:
     A slow disk is no hang, so it must not trip the watchdog.
     Before each command the heartbeat is therefore marked with `DISK_S`, the time that a disk may take.
 
-    Counts in the session: `command_empty` (no payload), `command_busy` (no room), `command_stopping` (received or
-    queued during a stop), `command_unanswered` (not done when the stop ended), `command_failed` (an error inside the
-    daemon).
+    It counts in the session what is not obeyed. `command_empty` has no payload, and `command_busy` finds no room.
+    `command_stopping` is received or queued during a stop. `command_unanswered` is not done when the stop ends.
+    `command_failed` meets an error inside the daemon.
     """
 
     def __init__(self, control: Control, session: Session) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from daemon.cli.check_config import check_config
 from daemon.cli.parser import new_parser
 from daemon.cli.reach import credential_problem, explained, own_account, reached
-from daemon.cli.run import check_config
 from daemon.config.mqtt import MqttConfig
 from daemon.config.places import SERVICE_CONFIG, find_config
 from daemon.core.errors import EXIT_REFUSED, Refused
