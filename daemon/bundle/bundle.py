@@ -9,7 +9,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from daemon.bundle.manifest import MANIFEST, SELFTEST_DIRECTORY, FileName, Manifest, Number
+from daemon.bundle.encoder_specs import FileName, Number
+from daemon.bundle.manifest import MANIFEST, SELFTEST_DIRECTORY, Manifest
 from daemon.bundle.release import FILE_LIST_NAME, MAX_LISTING_BYTES, parse_file_list
 from daemon.core.document import MAX_DOCUMENT_BYTES, Loaded, StrictModel, parse_document
 from daemon.core.errors import BundleError, DamagedBundle, DocumentError, ModelError
@@ -93,10 +94,11 @@ def load_bundle(directory: Path, content: str | None = None) -> Bundle:
     sha256 = hashlib.sha256(raw).hexdigest()
     _check_signed(path, MANIFEST, sha256, signed)
     bundle = Bundle(directory, parse_document(path, raw, Manifest), {MANIFEST: sha256}, signed)
-    for modality, spec in bundle.manifest.modalities.present().items():
-        _must_exist(bundle, spec.model, "modalities", modality, "model")
+    for name, spec in bundle.manifest.encoder_specs.items():
+        key = bundle.manifest.encoder_key(name)
+        _must_exist(bundle, spec.model, *key, "model")
         if spec.edgetpu is not None:
-            _must_exist(bundle, spec.edgetpu, "modalities", modality, "edgetpu")
+            _must_exist(bundle, spec.edgetpu.model, *key, "edgetpu")
     _must_exist(bundle, bundle.manifest.head.model, "head", "model")
     return bundle
 

@@ -1,11 +1,12 @@
-"""The schema of `bundle.yaml`, format 1, with the rules between its parts. No I/O. See docs/bundle.md."""
+"""The schema of `bundle.yaml` with the rules between its parts. No I/O. See docs/bundle.md."""
 
-import math
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from daemon.bundle.encoder_specs import AnyEncoder, AudioSpec, EncoderSpec, FileName, ImageSpec, Name, Number, TextSpec
+from daemon.bundle.format1 import Modalities
 from daemon.core.document import StrictModel
 from daemon.core.records import MODALITIES, Modality
 from daemon.core.text import clean
@@ -15,15 +16,6 @@ SELFTEST_DIRECTORY = "selftest"
 
 # three numbers without leading zeros, so that two versions are equal when their texts are
 VERSION = r"^(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}$"
-
-Number = Annotated[float, Field(allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(ge=1)]
-
-
-def _file_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise ValueError("expected the plain name of a file in the bundle's directory")
-    return name
 
 
 def _language_code(code: object) -> object:
@@ -41,143 +33,13 @@ def _shown_name(name: str) -> str:
     return name
 
 
-FileName = Annotated[str, AfterValidator(_file_name)]
+Scoring = Literal["exclusive", "independent"]
+
 LanguageCode = Annotated[str, BeforeValidator(_language_code)]
 ShownName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_shown_name)]
 Version = Annotated[str, Field(pattern=VERSION)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
-
-class TensorSpec(StrictModel):
-    """The expected input or output of a model; scale and zero point only where it is quantized."""
-
-    shape: Annotated[list[PositiveInt], Field(min_length=1, max_length=5)]
-    dtype: Literal["float32", "int8", "uint8", "int32"]
-    scale: Annotated[Number, Field(gt=0)] | None = None
-    zero_point: int | None = None
-
-    @model_validator(mode="after")
-    def _check_quantization(self) -> "TensorSpec":
-        quantized = self.dtype in ("int8", "uint8")
-        if quantized != (self.scale is not None) or quantized != (self.zero_point is not None):
-            raise ValueError("dtype int8 and uint8 need scale and zero_point; the other dtypes take neither")
-        return self
-
-    @property
-    def size(self) -> int:
-        """Return the number of elements."""
-        return math.prod(self.shape)
-
-
-class ImagePreprocessing(StrictModel):
-    """The conversion of a frame to the input (1, height, width, channels): x = (pixel - mean) / std, then quantized."""
-
-    colour: Literal["rgb", "bgr", "grey"]
-    fit: Literal["stretch", "pad", "crop"] = "stretch"
-    resize: Literal["linear", "area"] = "linear"
-    mean: Number = 0.0
-    std: Annotated[Number, Field(gt=0)] = 1.0
-
-
-class AudioPreprocessing(StrictModel):
-    """The conversion of sound to a log-mel patch of shape (frames, mel_bands); docs/bundle.md has the formula."""
-
-    sample_rate_hz: Annotated[int, Field(ge=4_000, le=96_000)]
-    window_samples: PositiveInt
-    hop_samples: PositiveInt
-    fft_size: Annotated[int, Field(ge=16, le=8192)]
-    mel_bands: Annotated[int, Field(ge=1, le=512)]
-    mel_low_hz: Annotated[Number, Field(ge=0)]
-    mel_high_hz: Annotated[Number, Field(gt=0)]
-    log_offset: Annotated[Number, Field(gt=0)] = 0.001
-    frames: Annotated[int, Field(ge=1, le=10_000)]
-    stride_frames: Annotated[int, Field(ge=1, le=10_000)]
-
-    @model_validator(mode="after")
-    def _check_sizes(self) -> "AudioPreprocessing":
-        if self.window_samples > self.fft_size:
-            raise ValueError("window_samples must not exceed fft_size")
-        if self.hop_samples > self.window_samples:
-            raise ValueError("hop_samples must not exceed window_samples")
-        if not self.mel_low_hz < self.mel_high_hz <= self.sample_rate_hz / 2:
-            raise ValueError("expected mel_low_hz < mel_high_hz <= sample_rate_hz / 2")
-        return self
-
-
-class TextPreprocessing(StrictModel):
-    """The conversion of text to ids of shape (1, length): each UTF-8 byte plus 1, then zeros."""
-
-    encoding: Literal["utf-8-bytes"] = "utf-8-bytes"
-
-
-class _ModalitySpec(StrictModel):
-    model: FileName
-    edgetpu: FileName | None = None
-    input: TensorSpec
-    output: TensorSpec
-    transform: Literal["none", "log", "l2"] = "none"
-    max_age_ms: Annotated[int, Field(ge=1, le=3_600_000)]
-
-
-class ImageSpec(_ModalitySpec):
-    """The encoder of frames."""
-
-    preprocessing: ImagePreprocessing
-
-    @model_validator(mode="after")
-    def _check_input(self) -> "ImageSpec":
-        channels = 1 if self.preprocessing.colour == "grey" else 3
-        if len(self.input.shape) != 4 or self.input.shape[0] != 1 or self.input.shape[3] != channels:
-            raise ValueError(f"input.shape must be [1, height, width, {channels}] for this colour")
-        if self.input.dtype == "int32":
-            raise ValueError("input.dtype of an image must be uint8, int8 or float32")
-        return self
-
-
-class AudioSpec(_ModalitySpec):
-    """The encoder of sound."""
-
-    preprocessing: AudioPreprocessing
-
-    @model_validator(mode="after")
-    def _check_input(self) -> "AudioSpec":
-        patch = [self.preprocessing.frames, self.preprocessing.mel_bands]
-        if [n for n in self.input.shape if n != 1] != [n for n in patch if n != 1]:
-            raise ValueError(f"input.shape must hold one patch of {patch[0]} frames x {patch[1]} bands")
-        if self.input.dtype == "int32":
-            raise ValueError("input.dtype of audio must be uint8, int8 or float32")
-        return self
-
-
-class TextSpec(_ModalitySpec):
-    """The encoder of lines of text."""
-
-    preprocessing: TextPreprocessing = TextPreprocessing()
-
-    @model_validator(mode="after")
-    def _check_input(self) -> "TextSpec":
-        if len(self.input.shape) != 2 or self.input.shape[0] != 1 or self.input.dtype != "int32":
-            raise ValueError("input must be int32 of shape [1, length]")
-        return self
-
-
-class Modalities(StrictModel):
-    """The modalities of a bundle, at least one."""
-
-    image: ImageSpec | None = None
-    audio: AudioSpec | None = None
-    text: TextSpec | None = None
-
-    @model_validator(mode="after")
-    def _check_not_empty(self) -> "Modalities":
-        if not self.present():
-            raise ValueError("a bundle needs at least one of image, audio, text")
-        return self
-
-    def present(self) -> dict[Modality, ImageSpec | AudioSpec | TextSpec]:
-        """Return the modalities of this bundle, in the order of the head's input."""
-        specs = {modality: getattr(self, modality) for modality in MODALITIES}
-        return {modality: spec for modality, spec in specs.items() if spec is not None}
+SpecT = TypeVar("SpecT", ImageSpec, AudioSpec, TextSpec)
 
 
 class Threshold(StrictModel):
@@ -219,7 +81,7 @@ class LabelInfo(StrictModel):
 
 
 class Head(StrictModel):
-    """The fusion head: a model with the outputs scores (1, L) and shares (1, M, L)."""
+    """The fusion head: a model with the outputs scores (1, L) and shares (1, number of encoders, L)."""
 
     model: FileName
 
@@ -239,21 +101,37 @@ class Licence(StrictModel):
 
 
 class Manifest(StrictModel):
-    """The content of `bundle.yaml`."""
+    """The content of `bundle.yaml`.
 
-    format: Literal[1]
+    Format 1 has `modalities`: one encoder of each, with one output. Format 2 has `encoders`. Everything else reads
+    `encoder_specs`, which are alike for both formats.
+    """
+
+    format: Literal[1, 2]
     name: Name
     version: Version
     description: str = ""
+    scoring: Scoring = "exclusive"
     labels: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(min_length=2, max_length=4096)]
     background: list[str] = []
     label_info: dict[str, LabelInfo] = {}
-    modalities: Modalities
+    modalities: Modalities | None = None
+    encoders: Annotated[dict[Name, AnyEncoder], Field(min_length=1, max_length=16)] | None = None
     head: Head
     thresholds: Thresholds = Thresholds()
     selftest: Selftest
     licences: Annotated[list[Licence], Field(min_length=1)]
     provenance: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _check_format(self) -> "Manifest":
+        if self.format == 1 and (self.modalities is None or self.encoders is not None):
+            raise ValueError("format 1 describes its encoders by `modalities`, and has no `encoders`")
+        if self.format == 2 and (self.encoders is None or self.modalities is not None):
+            raise ValueError("format 2 describes its encoders by `encoders`, and has no `modalities`")
+        if self.format == 1 and "scoring" in self.model_fields_set:
+            raise ValueError("`scoring` needs `format: 2`")
+        return self
 
     @model_validator(mode="after")
     def _check_labels(self) -> "Manifest":
@@ -266,6 +144,17 @@ class Manifest(StrictModel):
             )
         if set(self.background) == set(self.labels):
             raise ValueError("at least one label must not be background")
+        if self.scoring == "independent" and len(self.background) != 1:
+            raise ValueError(
+                "scoring: independent compares each label with the background, so background needs one label"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_sample_rates(self) -> "Manifest":
+        rates = {spec.preprocessing.sample_rate_hz for spec in self.of_modality(AudioSpec).values()}
+        if len(rates) > 1:
+            raise ValueError(f"all encoders of sound need the same sample_rate_hz, found {sorted(rates)}")
         return self
 
     @property
@@ -274,7 +163,37 @@ class Manifest(StrictModel):
         return f"{self.name}@{self.version}"
 
     @property
+    def encoder_specs(self) -> dict[str, EncoderSpec]:
+        """Return the encoders by name, in the order of the head's input. In format 1 the name is the modality."""
+        if self.encoders is not None:
+            return dict(self.encoders)
+        return self.modalities.encoders() if self.modalities is not None else {}
+
+    def of_modality(self, kind: type[SpecT]) -> dict[str, SpecT]:
+        """Return the encoders of one modality by name; `kind` is ImageSpec, AudioSpec or TextSpec."""
+        return {name: spec for name, spec in self.encoder_specs.items() if isinstance(spec, kind)}
+
+    @property
+    def encoder_modalities(self) -> dict[str, Modality]:
+        """Return the modality of each encoder by name, in the order of the head's input."""
+        return {name: spec.modality for name, spec in self.encoder_specs.items()}
+
+    @property
+    def senses(self) -> tuple[Modality, ...]:
+        """Return the modalities that the bundle has encoders for."""
+        return tuple(modality for modality in MODALITIES if modality in self.encoder_modalities.values())
+
+    @property
+    def sample_rate_hz(self) -> int | None:
+        """Return the sample rate of the sound that the bundle takes; None: it takes no sound."""
+        rates = [spec.preprocessing.sample_rate_hz for spec in self.of_modality(AudioSpec).values()]
+        return rates[0] if rates else None
+
+    def encoder_key(self, encoder: str) -> tuple[str, str]:
+        """Return the key that describes an encoder in this manifest."""
+        return ("modalities" if self.format == 1 else "encoders", encoder)
+
+    @property
     def head_input_size(self) -> int:
-        """Return the length of the head's input: all embeddings, then one presence flag for each modality."""
-        present = self.modalities.present()
-        return sum(spec.output.size for spec in present.values()) + len(present)
+        """Return the length of the head's input: the part of each encoder, then one presence flag for each."""
+        return sum(spec.size for spec in self.encoder_specs.values()) + len(self.encoder_specs)

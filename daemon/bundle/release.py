@@ -9,7 +9,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
-from daemon.bundle.manifest import MANIFEST, SELFTEST_DIRECTORY, Manifest, Name, Version
+from daemon.bundle.encoder_specs import Name
+from daemon.bundle.manifest import MANIFEST, SELFTEST_DIRECTORY, Manifest, Version
 from daemon.core.document import StrictModel
 
 SELFTEST_PREFIX = f"{SELFTEST_DIRECTORY}/"
@@ -37,6 +38,9 @@ MAX_OFFERS = 100
 
 # the first version of perceptd that reads `label_info`; older ones refuse a bundle with a key that they do not know
 LABEL_INFO_SINCE = "0.4.0"
+
+# the first version of perceptd that reads bundles of format 2
+FORMAT_2_SINCE = "0.5.0"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -144,4 +148,9 @@ def version_key(version: str) -> tuple[int, ...]:
 
 def oldest_perceptd(manifest: Manifest, requested: str) -> str:
     """Return the requested version of perceptd, or the first that reads all keys of the manifest if that is newer."""
-    return max(requested, LABEL_INFO_SINCE, key=version_key) if manifest.label_info else requested
+    needed = [requested]
+    if manifest.label_info:
+        needed.append(LABEL_INFO_SINCE)
+    if manifest.format == 2:
+        needed.append(FORMAT_2_SINCE)
+    return max(needed, key=version_key)

@@ -39,11 +39,11 @@ def bundle_show(options: argparse.Namespace) -> int:
     shown = [label for label, info in manifest.label_info.items() if info.shown]
     if manifest.label_info:
         print(f"label info  for {len(manifest.label_info)} labels; shown: {', '.join(shown) or 'none'}")
-    for modality, spec in manifest.modalities.present().items():
+    for name, spec in manifest.encoder_specs.items():
         size_kb = bundle.file(spec.model).stat().st_size / 1024
-        shapes = f"{spec.input.dtype} {spec.input.shape} -> {spec.output.size}"
-        edgetpu = f"; for an Edge TPU {spec.edgetpu}" if spec.edgetpu else ""
-        print(f"{modality:<10}  {spec.model}, {size_kb:.0f} KB, {shapes}, kept for {spec.max_age_ms} ms{edgetpu}")
+        shapes = f"{spec.input.dtype} {spec.input.shape} -> {spec.size}"
+        edgetpu = f"; for an Edge TPU {spec.edgetpu.model}" if spec.edgetpu else ""
+        print(f"{name:<10}  {spec.model}, {size_kb:.0f} KB, {shapes}, kept for {spec.max_age_ms} ms{edgetpu}")
     threshold = manifest.thresholds.default
     print(f"events      start at {threshold.start}, end below {threshold.end}")
     for label, threshold in manifest.thresholds.labels.items():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator
 
-from daemon.bundle.manifest import Number
+from daemon.bundle.encoder_specs import Number
 from daemon.core.document import StrictModel
 from daemon.core.records import Modality
 

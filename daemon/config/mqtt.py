@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, SecretStr, Tag, model_validator
 
-from daemon.bundle.manifest import LanguageCode, Number
+from daemon.bundle.encoder_specs import Number
+from daemon.bundle.manifest import LanguageCode
 from daemon.core.document import StrictModel
 
 Command = Literal[

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from daemon.bundle.manifest import Number
+from daemon.bundle.encoder_specs import Number
 from daemon.config.devices import DevicesConfig
 from daemon.config.mqtt import MqttConfig, TopicLevel
 from daemon.config.streams import (

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from daemon.bundle.manifest import Number
+from daemon.bundle.encoder_specs import Number
 from daemon.core.document import StrictModel
 from daemon.core.files import read_bounded
 

@@ -3,7 +3,7 @@
 from threading import Event
 from typing import Protocol, TypeVar
 
-from daemon.core.records import Captured, Embedding, Modality, Tensor
+from daemon.core.records import Captured, Embedding, Tensor
 
 Item = TypeVar("Item", contravariant=True)
 
@@ -32,9 +32,9 @@ class Source(Protocol):
 
 
 class Encoder(Protocol[Item]):
-    """Turns prepared input of one modality into an embedding; used by one thread at a time."""
+    """Turns prepared input into an embedding; used by one thread at a time. `name` is its name in the bundle."""
 
-    modality: Modality
+    name: str
 
     def encode(self, item: Item) -> Embedding:
         """Return the embedding of the item. Raises InputError when this item cannot be encoded."""

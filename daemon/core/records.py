@@ -164,11 +164,12 @@ Captured = Frame | Block | Line
 class Embedding:
     """The output of an encoder for the input captured in `[start_ns, end_ns)`: float32 of shape (D,).
 
+    `encoder` is the encoder's name. A bundle of format 1 names its encoders after their modality.
     `device` ran the encoder: `cpu`, or an accelerator's name. `taken_ns` is when its input was queued for the encoder;
     None: it did not wait. `late_ns` is its age when it was fused, where that is above the maximum age; otherwise 0.
     """
 
-    modality: Modality
+    encoder: str
     vector: Array
     start_ns: int
     end_ns: int
@@ -179,29 +180,29 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The embeddings of one stream that belong together at `time_ns`; an absent modality has no entry."""
+    """The embeddings of one stream that belong together at `time_ns`, by encoder; an absent encoder has no entry."""
 
     time_ns: int
-    embeddings: Mapping[Modality, Embedding]
+    embeddings: Mapping[str, Embedding]
 
-    def age_ns(self, modality: Modality) -> int:
-        """Return the age of the modality's embedding at this moment."""
-        return self.time_ns - self.embeddings[modality].end_ns
+    def age_ns(self, encoder: str) -> int:
+        """Return the age of the encoder's embedding at this moment."""
+        return self.time_ns - self.embeddings[encoder].end_ns
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """The label scores at a moment, and the contribution of each modality.
+    """The label scores at a moment, and the contribution of each encoder.
 
-    `scores` has shape (L,) and sums to 1. `shares[m]` (L,) is the contribution of modality m to the logits, `bias` (L,)
-    the logits without any modality. Both are centred over the labels, and softmax(bias + sum of shares) = scores.
+    `scores` has shape (L,) and sums to 1. `shares[e]` (L,) is the contribution of encoder e to the logits, `bias` (L,)
+    the logits without any encoder. Both are centred over the labels, and softmax(bias + sum of shares) = scores.
     An empty moment has no shares, and its scores are those of the bias alone.
     """
 
     moment: Moment
     scores: Array
     bias: Array
-    shares: Mapping[Modality, Array]
+    shares: Mapping[str, Array]
 
 
 @dataclass(frozen=True, slots=True)

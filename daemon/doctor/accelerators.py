@@ -188,7 +188,7 @@ def _run(accelerator: Accelerator, recogniser: Recogniser) -> AcceleratorRun:
     finally:
         is_closed = accelerator.close(CLOSE_S)
     encoders = [
-        EncoderCounts(verifier.modality, verifier.counts.ran, verifier.counts.on_cpu, verifier.latency.p50_ns)
+        EncoderCounts(verifier.encoder, verifier.counts.ran, verifier.counts.on_cpu, verifier.latency.p50_ns)
         for verifier in accelerator.verifiers
     ]
     return AcceleratorRun(accelerator.device, history, encoders, seconds, failures, is_closed=is_closed)

@@ -118,7 +118,7 @@ class NodeChecks:
         if self._loaded is not None and self._bundle is not None:
             if not self._bundle_problem:
                 manifest = self._bundle.manifest
-                modalities = ", ".join(manifest.modalities.present())
+                modalities = ", ".join(manifest.senses)
                 yield Finding("bundle", "good", f"{manifest.id}: {len(manifest.labels)} labels by {modalities}")
             yield from device_findings(self._loaded.document, self._bundle)
 

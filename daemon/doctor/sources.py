@@ -124,9 +124,8 @@ class SourceRun:
 
 
 def _runs(name: str, stream: StreamConfig, manifest: Manifest | None) -> list[SourceRun]:
-    audio = manifest.modalities.audio if manifest else None
-    rate_hz = SAMPLE_RATE_HZ if manifest is None else audio.preprocessing.sample_rate_hz if audio else None
-    picture = manifest is None or manifest.modalities.image is not None
+    rate_hz = SAMPLE_RATE_HZ if manifest is None else manifest.sample_rate_hz
+    picture = manifest is None or "image" in manifest.senses
     counters = {modality: Counters() for modality in MODALITIES}
     sources = build_sources(stream, sample_rate_hz=rate_hz, picture=picture, counters=counters)
     has_camera_sound = stream.microphone is not None and stream.microphone.device == "camera"
@@ -147,7 +146,7 @@ def _remedy(part: str, stream: StreamConfig) -> str:
 
 
 def _finding_without_sources(name: str, stream: StreamConfig, manifest: Manifest | None) -> Finding:
-    if stream.text.enabled and (manifest is None or manifest.modalities.text is not None):
+    if stream.text.enabled and (manifest is None or "text" in manifest.senses):
         return Finding(name, "good", "takes text only")
     return Finding(name, "failure", "captures nothing that the bundle uses", "change the stream, or the bundle")
 

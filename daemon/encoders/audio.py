@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.bundle.manifest import AudioPreprocessing, AudioSpec
+from daemon.bundle.encoder_specs import AudioPreprocessing, AudioSpec
 from daemon.core.errors import InputError
 from daemon.core.ports import Model
-from daemon.core.records import Array, Array64, Block, Embedding, Modality
+from daemon.core.records import Array, Array64, Block, Embedding
 from daemon.core.timing import NS_PER_S
 from daemon.encoders.model_io import Embedder, write_quantized
 
@@ -162,15 +162,15 @@ class AudioFrontEnd:
 class AudioEncoder:
     """Invokes the model on a patch, if it differs from the one before. Used by one thread at a time."""
 
-    modality: Modality = "audio"
-
-    def __init__(self, spec: AudioSpec, model: Model) -> None:
+    def __init__(self, name: str, spec: AudioSpec, model: Model) -> None:
+        self.name = name
         self._quantization = spec.input
         shape = (spec.preprocessing.frames, spec.preprocessing.mel_bands)
         self._target = model.input.reshape(shape)
         self._scratch: Array = np.empty(shape, np.float32)
         self._spectra: Array = np.full(shape, np.nan, np.float32)
-        self._embedder = Embedder(self.modality, model, spec.output, spec.transform)
+        output = next(iter(spec.outputs.values()))
+        self._embedder = Embedder(name, model, output, output.transform)
 
     def encode(self, item: Patch) -> Embedding:
         """Return the embedding of one patch. Raises ModelError."""

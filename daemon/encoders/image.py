@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from daemon.bundle.manifest import ImageSpec
+from daemon.bundle.encoder_specs import ImageSpec
 from daemon.core.ports import Model
-from daemon.core.records import Embedding, Frame, Modality, Plane, Tensor
+from daemon.core.records import Embedding, Frame, Plane, Tensor
 from daemon.encoders.model_io import Embedder, quantize
 from daemon.encoders.resize import (
     EMPTY,
@@ -99,9 +99,8 @@ class Fitter:
 class ImageEncoder:
     """Invokes the model on a frame, if the resized picture has changed. Used by one thread at a time."""
 
-    modality: Modality = "image"
-
-    def __init__(self, spec: ImageSpec, model: Model) -> None:
+    def __init__(self, name: str, spec: ImageSpec, model: Model) -> None:
+        self.name = name
         # holds for the whole process: resizing takes less time than waking OpenCV's own threads
         cv2.setNumThreads(1)
         preprocessing = spec.preprocessing
@@ -109,7 +108,8 @@ class ImageEncoder:
         # a pixel has only 256 values, so a table normalises and quantizes in one step
         table = quantize(pixels, spec.input)
         self._fitter = Fitter(spec, table, model.input.reshape(spec.input.shape[1:]))
-        self._embedder = Embedder(self.modality, model, spec.output, spec.transform)
+        output = next(iter(spec.outputs.values()))
+        self._embedder = Embedder(name, model, output, output.transform)
 
     def encode(self, item: Frame) -> Embedding:
         """Return the embedding of one frame. Raises InputError where the frame cannot be converted, ModelError."""

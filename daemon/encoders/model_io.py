@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from daemon.bundle.manifest import TensorSpec
+from daemon.bundle.encoder_specs import TensorSpec
 from daemon.core.ports import Model
-from daemon.core.records import CPU, Array, Embedding, Modality, Tensor
+from daemon.core.records import CPU, Array, Embedding, Tensor
 
 # docs/bundle.md: `transform: log` takes the logarithm of at least this.
 LOG_FLOOR = 1e-6
@@ -65,10 +65,10 @@ class OutputReader:
 
 
 class Embedder:
-    """Invokes one model of one modality. Used by one thread at a time."""
+    """Invokes the model of one encoder. Used by one thread at a time."""
 
-    def __init__(self, modality: Modality, model: Model, output: TensorSpec, transform: str) -> None:
-        self._modality = modality
+    def __init__(self, name: str, model: Model, output: TensorSpec, transform: str) -> None:
+        self._name = name
         self._model = model
         self._read = OutputReader(output, transform)
         self._latest: Embedding | None = None
@@ -85,5 +85,5 @@ class Embedder:
         self._latest = None
         write()
         vector = self._read(self._model.invoke()[0])
-        self._latest = Embedding(self._modality, vector, start_ns, end_ns, self._model.device)
+        self._latest = Embedding(self._name, vector, start_ns, end_ns, self._model.device)
         return self._latest

@@ -4,9 +4,9 @@ from functools import partial
 
 import numpy as np
 
-from daemon.bundle.manifest import TextSpec
+from daemon.bundle.encoder_specs import TextSpec
 from daemon.core.ports import Model
-from daemon.core.records import Embedding, Line, Modality, Tensor
+from daemon.core.records import Embedding, Line, Tensor
 from daemon.encoders.model_io import Embedder
 
 
@@ -26,13 +26,13 @@ def byte_ids(text: str, length: int) -> Tensor:
 class TextEncoder:
     """Invokes the model on the bytes of a line, if the text has changed. Used by one thread at a time."""
 
-    modality: Modality = "text"
-
-    def __init__(self, spec: TextSpec, model: Model) -> None:
+    def __init__(self, name: str, spec: TextSpec, model: Model) -> None:
+        self.name = name
         self._length = spec.input.shape[1]
         self._input = model.input
         self._text: str | None = None
-        self._embedder = Embedder(self.modality, model, spec.output, spec.transform)
+        output = next(iter(spec.outputs.values()))
+        self._embedder = Embedder(name, model, output, output.transform)
 
     def encode(self, item: Line) -> Embedding:
         """Return the embedding of one line. Raises ModelError."""

@@ -10,7 +10,7 @@ in one moment. Its modality is not missed until a further embedding could be the
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from daemon.core.records import Embedding, Modality, Moment
+from daemon.core.records import Embedding, Moment
 from daemon.core.timing import NS_PER_S
 
 # An embedding that has waited for longer is late: its encoder hung, or the program was suspended.
@@ -21,7 +21,7 @@ LONGEST_WAIT_NS = 30 * NS_PER_S
 class AlignmentSettings:
     """The maximum age of an embedding of each modality, and the minimum interval between two moments."""
 
-    max_age_ns: Mapping[Modality, int]
+    max_age_ns: Mapping[str, int]
     min_interval_ns: int
 
 
@@ -48,8 +48,8 @@ class Alignment:
     that a moment is due.
     """
 
-    latest: Mapping[Modality, Latest] = field(default_factory=dict)
-    newest_ns: Mapping[Modality, int] = field(default_factory=dict)
+    latest: Mapping[str, Latest] = field(default_factory=dict)
+    newest_ns: Mapping[str, int] = field(default_factory=dict)
     time_ns: int = 0
     made_ns: int | None = None
     pending: bool = False
@@ -65,17 +65,17 @@ def deliver(
     """
     state, moments = advance(state, now_ns, settings)
     waited_ns = 0 if embedding.taken_ns is None else now_ns - embedding.taken_ns
-    age_ns, max_age_ns = max(now_ns, state.time_ns) - embedding.end_ns, settings.max_age_ns[embedding.modality]
+    age_ns, max_age_ns = max(now_ns, state.time_ns) - embedding.end_ns, settings.max_age_ns[embedding.encoder]
     is_late = age_ns - waited_ns > max_age_ns or waited_ns > LONGEST_WAIT_NS
-    if is_late or embedding.end_ns < state.newest_ns.get(embedding.modality, embedding.end_ns):
+    if is_late or embedding.end_ns < state.newest_ns.get(embedding.encoder, embedding.end_ns):
         return state, moments, False
     time_ns = embedding.end_ns
     if age_ns > max_age_ns:
         embedding = replace(embedding, late_ns=age_ns)
         # a sense that was missed meanwhile was absent, and no later embedding changes that
-        time_ns = time_ns if embedding.modality in state.latest else now_ns
-    latest = {**state.latest, embedding.modality: _latest(embedding, now_ns, waited_ns, max_age_ns)}
-    newest_ns = {**state.newest_ns, embedding.modality: embedding.end_ns}
+        time_ns = time_ns if embedding.encoder in state.latest else now_ns
+    latest = {**state.latest, embedding.encoder: _latest(embedding, now_ns, waited_ns, max_age_ns)}
+    newest_ns = {**state.newest_ns, embedding.encoder: embedding.end_ns}
     state = Alignment(latest, newest_ns, max(state.time_ns, time_ns), state.made_ns, pending=True)
     state, made = _step(state, now_ns, settings)
     return state, moments + made, True

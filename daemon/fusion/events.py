@@ -59,7 +59,7 @@ class EventState:
 
     scores: Array
     smoothed: Array
-    evidence: Mapping[Modality, Array] = field(default_factory=dict)
+    evidence: Mapping[str, Array] = field(default_factory=dict)
     since_ns: int = 0
     above_ns: Mapping[int, int] = field(default_factory=dict)
     open: Mapping[int, OpenEvent] = field(default_factory=dict)
@@ -75,7 +75,7 @@ def initial_state(settings: EventSettings) -> EventState:
 def add_scores(
     state: EventState,
     scores: Array | None,
-    evidence: Mapping[Modality, Array],
+    evidence: Mapping[str, Array],
     at_ns: int,
     settings: EventSettings,
     new_id: Callable[[], str],
@@ -202,7 +202,7 @@ def _event(
     return Event(phase, name, event.id, event.started_ns, at_ns, score, peak, ended_by, event.shares)
 
 
-def _shares(evidence: Mapping[Modality, Array], label: int, settings: EventSettings) -> dict[Modality, float]:
+def _shares(evidence: Mapping[str, Array], label: int, settings: EventSettings) -> dict[Modality, float]:
     """Return the part of each modality in the evidence for a label; what speaks against the label has none."""
     speaks = {m: max(0.0, float(evidence[m][label])) if m in evidence else 0.0 for m in settings.modalities}
     total = sum(speaks.values())

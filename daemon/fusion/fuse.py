@@ -9,7 +9,7 @@ import numpy as np
 
 from daemon.core.errors import ModelError
 from daemon.core.ports import Model
-from daemon.core.records import Array, Embedding, EndedBy, Event, Modality, Moment, Recognition
+from daemon.core.records import Array, Embedding, EndedBy, Event, Moment, Recognition
 from daemon.fusion import align, events
 from daemon.fusion.align import Alignment, AlignmentSettings
 from daemon.fusion.events import EventSettings
@@ -18,8 +18,8 @@ from daemon.fusion.events import EventSettings
 class FusionHead:
     """Runs `softmax(W·F + b)` with `F = [embeddings; present]`. Used by one thread at a time."""
 
-    def __init__(self, model: Model, sizes: Mapping[Modality, int]) -> None:
-        """`sizes` has the embedding length of each modality, in the order of the head.
+    def __init__(self, model: Model, sizes: Mapping[str, int]) -> None:
+        """`sizes` has the embedding length of each encoder, in the order of the head.
 
         Raises ModelError when the bias gives a label a score of 0.
         """

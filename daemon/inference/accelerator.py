@@ -226,7 +226,7 @@ class Accelerator:
         if not self._history.enter(state, reason, monotonic_ns()):
             return
         if state in ("in_use", "absent"):
-            names = ", ".join(verifier.modality for verifier in self.verifiers)
+            names = ", ".join(verifier.encoder for verifier in self.verifiers)
             log.info("%s: %s", self.device.name, reason or f"runs {names}")
         self._report_change()
 

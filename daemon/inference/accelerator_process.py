@@ -12,7 +12,7 @@ from types import TracebackType
 
 import numpy as np
 
-from daemon.bundle.manifest import TensorSpec
+from daemon.bundle.encoder_specs import TensorSpec
 from daemon.core.errors import AcceleratorError, ChildError
 from daemon.core.records import Tensor
 from daemon.core.sealed import SealedFile

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from daemon.bundle.manifest import TensorSpec
+from daemon.bundle.encoder_specs import TensorSpec
 from daemon.core.errors import MismatchError, ModelError
 from daemon.core.files import open_regular
 from daemon.core.records import CPU, Tensor

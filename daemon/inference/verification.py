@@ -6,9 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
-from daemon.bundle.manifest import TensorSpec
+from daemon.bundle.encoder_specs import TensorSpec
 from daemon.core.errors import AcceleratorError
-from daemon.core.records import Modality, Tensor
+from daemon.core.records import Tensor
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.inference.accelerator_process import AcceleratorModel, SharedInputs
 from daemon.inference.interpreter import TfliteModel
@@ -36,7 +36,7 @@ class Workload:
     expected outputs of `test_inputs`.
     """
 
-    modality: Modality
+    encoder: str
     model: AcceleratorModel
     cpu_fallback: TfliteModel
     test_inputs: Sequence[Tensor]
@@ -66,7 +66,7 @@ class Verifier:
 
     def __init__(self, work: Workload, inputs: SharedInputs, model: int) -> None:
         """`model` is the number of the workload's model in `inputs`."""
-        self.modality, self._model, self._output = work.modality, model, work.model.output
+        self.encoder, self._model, self._output = work.encoder, model, work.model.output
         work.cpu_fallback.input = inputs.live[model]
         tests = [(region, _cpu_output(work.cpu_fallback, inputs.at(region))) for region in inputs.test_regions(model)]
         # The noise input may give outputs that are not finite. Such an output verifies nothing.
@@ -99,7 +99,7 @@ class Verifier:
         """
         if not self._tests:
             message = "cannot be verified: on the CPU, too, the outputs of all test inputs are not finite"
-            raise AcceleratorError("wrong", f"{self.modality}: {message}")
+            raise AcceleratorError("wrong", f"{self.encoder}: {message}")
         for region, expected in self._tests:
             if not may_continue(FIRST_DEADLINE_NS / NS_PER_S):
                 return
@@ -133,7 +133,7 @@ class Verifier:
         if not latency.is_slow:
             return None
         recent_ms, before_ms = latency.recent_p50_ns / 1e6, (latency.p50_ns or 0) / 1e6
-        return AcceleratorError("slow", f"{self.modality}: takes {recent_ms:.1f} ms, took {before_ms:.1f} ms before")
+        return AcceleratorError("slow", f"{self.encoder}: takes {recent_ms:.1f} ms, took {before_ms:.1f} ms before")
 
     @property
     def _deadline_ns(self) -> int:
@@ -147,7 +147,7 @@ class Verifier:
     def _compare(self, expected: Tensor, actual: Tensor) -> None:
         trouble = disagreement(expected, actual, self._output)
         if trouble is not None:
-            raise AcceleratorError("wrong", f"{self.modality}: {trouble}")
+            raise AcceleratorError("wrong", f"{self.encoder}: {trouble}")
         self._checked_ns = monotonic_ns()
 
 

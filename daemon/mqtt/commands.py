@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from daemon.bundle.manifest import Name as BundleName
+from daemon.bundle.encoder_specs import Name as BundleName
 from daemon.bundle.manifest import Version
 from daemon.core.document import StrictModel, expected_text
 from daemon.core.text import clean

@@ -34,9 +34,7 @@ def published_bundle(recogniser: Recogniser, errors: ErrorCount) -> PublishedBun
 
 def share_sources(one: Manifest, other: Manifest) -> bool:
     """Return whether the same sources serve both bundles: the same modalities, and sound at the same rate."""
-    audio, other_audio = one.modalities.audio, other.modalities.audio
-    rates = [spec.preprocessing.sample_rate_hz if spec else None for spec in (audio, other_audio)]
-    return one.modalities.present().keys() == other.modalities.present().keys() and rates[0] == rates[1]
+    return one.senses == other.senses and one.sample_rate_hz == other.sample_rate_hz
 
 
 class ActiveBundle:

@@ -100,7 +100,7 @@ class AcceleratorHealth(_Part):
     reason: str | None
     starts: int
     failures: dict[FaultKind, int]
-    encoders: dict[Modality, WorkloadHealth]
+    encoders: dict[str, WorkloadHealth]
     history: list[ChangeHealth]
 
 
@@ -181,7 +181,7 @@ class Health(_Part):
     bundle: str
     bundle_changed: str | None
     streams: dict[str, StreamHealth]
-    encoders: dict[Modality, EncoderHealth]
+    encoders: dict[str, EncoderHealth]
     accelerators: dict[str, AcceleratorHealth]
     mqtt: MqttHealth
     process: ProcessHealth
@@ -235,7 +235,7 @@ def accelerator_health(accelerator: Accelerator) -> AcceleratorHealth:
         starts=status.starts,
         failures=status.failures,
         encoders={
-            verifier.modality: WorkloadHealth(
+            verifier.encoder: WorkloadHealth(
                 ran=verifier.counts.ran,
                 on_cpu=verifier.counts.on_cpu,
                 p50_ms=_ms(verifier.latency.p50_ns),

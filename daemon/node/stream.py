@@ -66,13 +66,13 @@ class Stream:
         self._flow: LiveFlow | None = None
         self._ordered_flow: OrderedFlow | None = None
         self._inlet: TextInlet | None = None
-        modalities = recogniser.bundle.manifest.modalities
-        self._modalities = frozenset(modalities.present())
-        self._takes_text = config.text.enabled and modalities.text is not None and not is_in_order(config)
+        manifest = recogniser.bundle.manifest
+        self._modalities = frozenset(manifest.senses)
+        self._takes_text = config.text.enabled and "text" in manifest.senses and not is_in_order(config)
         self._new_sources = build_sources(
             config,
-            sample_rate_hz=modalities.audio.preprocessing.sample_rate_hz if modalities.audio else None,
-            picture=modalities.image is not None,
+            sample_rate_hz=manifest.sample_rate_hz,
+            picture="image" in manifest.senses,
             counters=counters,
         )
         if not self._new_sources and not self._takes_text:
@@ -122,7 +122,7 @@ class Stream:
             self.counters,
             self._stop,
             self._gates,
-            KeepAlive(keep_alive_rules(manifest.modalities, self._config.gates)),
+            KeepAlive(keep_alive_rules(manifest, self._config.gates)),
         )
         self._start_sources(flow.deliver, on_end=flow.finish)
 
@@ -208,7 +208,7 @@ class Stream:
 
     def health(self) -> StreamHealth:
         """Return a snapshot for the health payload."""
-        present = self._recogniser.bundle.manifest.modalities.present()
+        present = self._recogniser.bundle.manifest.senses
         delivers = any(source.status.state in DELIVERS for source in self._sources.values())
         return StreamHealth(
             sources={name: source_health(source) for name, source in self._sources.items()},
@@ -237,7 +237,7 @@ class Stream:
 
     def _lane(self, recogniser: Recogniser, live: LiveStream, encoders: EncoderPool, fusion: LiveFusion) -> Lane:
         manifest = recogniser.bundle.manifest
-        rules = keep_alive_rules(manifest.modalities, self._config.gates)
+        rules = keep_alive_rules(manifest, self._config.gates)
         # without gates no embedding is repeated
         repeater = EmbeddingRepeater(rules) if rules else None
         return Lane(live, Preparation(manifest, self.counters), encoders, fusion, repeater)

@@ -7,7 +7,8 @@ from operator import itemgetter
 import numpy as np
 
 from daemon.bundle.bundle import CASES_FILE, load_cases
-from daemon.bundle.manifest import SELFTEST_DIRECTORY, Manifest, TensorSpec
+from daemon.bundle.encoder_specs import TensorSpec
+from daemon.bundle.manifest import SELFTEST_DIRECTORY, Manifest
 from daemon.config.devices import DevicesConfig
 from daemon.core.errors import ChildError, InputError
 from daemon.core.logs import rate_limited_logger
@@ -43,7 +44,7 @@ def accelerate(
     Raises Refused when a case of the bundle's self-test, from which test inputs are made, cannot be used.
     """
     machine = detect_machine() if machine is None else machine
-    specs = recogniser.bundle.manifest.modalities.present()
+    specs = recogniser.bundle.manifest.encoder_specs
     placements = placements_of(recogniser.bundle.manifest, devices, machine)
     encoders, accelerators = dict(recogniser.encoders), []
     for device, modalities in _by_device(placements).items():
@@ -61,7 +62,9 @@ def accelerate(
                 placements[modality] = Placement(placements[modality].requested, reason=f"{device.name}: {error}")
             continue
         for number, (modality, work) in enumerate(zip(modalities, workloads, strict=True)):
-            encoders[modality] = new_encoder(specs[modality], FallbackModel(accelerator, number, work.cpu_fallback))
+            encoders[modality] = new_encoder(
+                modality, specs[modality], FallbackModel(accelerator, number, work.cpu_fallback)
+            )
         accelerators.append(accelerator)
     moved = replace(recogniser, encoders=encoders, placements=placements, accelerators=accelerators)
     return _with_image_workers(moved, devices.image_workers)
@@ -71,9 +74,9 @@ def placements_of(manifest: Manifest, devices: DevicesConfig, machine: Machine) 
     """Return where each encoder runs. Different devices get different names."""
     placements = {
         modality: place(
-            devices.of(modality), machine, is_compiled=spec.edgetpu is not None, gpu_delegate=devices.gpu_delegate
+            devices.of(spec.modality), machine, is_compiled=spec.edgetpu is not None, gpu_delegate=devices.gpu_delegate
         )
-        for modality, spec in manifest.modalities.present().items()
+        for modality, spec in manifest.encoder_specs.items()
     }
     same_name: dict[str, list[Device]] = {}
     for modality, placement in placements.items():
@@ -107,9 +110,10 @@ def _with_image_workers(recogniser: Recogniser, count: int) -> Recogniser:
 
 
 def _workload(recogniser: Recogniser, modality: Modality, device: Device) -> Workload:
-    spec = recogniser.bundle.manifest.modalities.present()[modality]
-    file = spec.edgetpu if device.is_edgetpu and spec.edgetpu else spec.model
-    model = AcceleratorModel(recogniser.bundle.model(file), spec.input, spec.output)
+    spec = recogniser.bundle.manifest.encoder_specs[modality]
+    file = spec.edgetpu.model if device.is_edgetpu and spec.edgetpu else spec.model
+    output = next(iter(spec.outputs.values()))
+    model = AcceleratorModel(recogniser.bundle.model(file), spec.input, output)
     test_inputs = [*_case_inputs(recogniser, modality), _noise(spec.input)]
     return Workload(modality, model, recogniser.models[modality], test_inputs)
 
@@ -120,12 +124,12 @@ def _case_inputs(recogniser: Recogniser, modality: Modality) -> list[Tensor]:
     Of a sound it is the patch whose embedding has the largest range.
     """
     bundle, model = recogniser.bundle, recogniser.models[modality]
-    audio = bundle.manifest.modalities.audio
+    spec = bundle.manifest.encoder_specs[modality]
     inputs: list[Tensor] = []
     for item, where in _case_items(recogniser):
         candidates: list[tuple[float, Tensor]] = []
         try:
-            for encoder_input in encoder_inputs(item, modality, audio.preprocessing if audio else None):
+            for encoder_input in encoder_inputs(item, spec):
                 vector = recogniser.encoders[modality].encode(encoder_input).vector
                 candidates.append((float(np.ptp(vector)), model.input.copy()))
         except InputError as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from daemon.bundle.encoder_specs import AudioSpec, TextSpec
 from daemon.bundle.manifest import Manifest
 from daemon.core.errors import InputError, ModelError
 from daemon.core.logs import rate_limited_logger
@@ -112,9 +113,10 @@ class Preparation:
     """Turns the captured items of one stream into encoder inputs for one bundle."""
 
     def __init__(self, manifest: Manifest, counters: Mapping[Modality, Counters]) -> None:
-        self._modalities = manifest.modalities.present().keys()
+        self._modalities = manifest.senses
         self._counters = counters
-        audio, text = manifest.modalities.audio, manifest.modalities.text
+        audio = next(iter(manifest.of_modality(AudioSpec).values()), None)
+        text = next(iter(manifest.of_modality(TextSpec).values()), None)
         self._preprocessing = audio.preprocessing if audio else None
         self._front_end = AudioFrontEnd(audio.preprocessing) if audio else None
         self._max_text_bytes = text.input.shape[1] if text else 0
@@ -180,7 +182,7 @@ def _encode(job: _Job, index: int) -> None:
     try:
         embedding = encoder.encode(job.item)
     except (InputError, ModelError) as error:
-        log.warning("%s: %s", encoder.modality, error)
+        log.warning("%s: %s", encoder.name, error)
     finally:
         _count(job.counters, embedding)
         job.on_encoded(embedding)

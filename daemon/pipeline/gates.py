@@ -6,6 +6,7 @@ from collections import deque
 import cv2
 import numpy as np
 
+from daemon.bundle.encoder_specs import AudioSpec
 from daemon.bundle.manifest import Manifest
 from daemon.config.streams import GatesConfig, MotionConfig, SoundConfig
 from daemon.core.errors import InputError
@@ -44,13 +45,12 @@ class Gates:
 
     def adapt_to(self, manifest: Manifest) -> None:
         """Keep the gate of sound open until the bundle has encoded a patch without the sound."""
-        audio = manifest.modalities.audio
-        if self._sound is not None and audio is not None:
-            preprocessing = audio.preprocessing
+        rate_hz = manifest.sample_rate_hz
+        if self._sound is not None and rate_hz is not None:
+            specs = manifest.of_modality(AudioSpec).values()
             # The next patch begins up to one stride later.
-            spectra = preprocessing.frames - 1 + preprocessing.stride_frames
-            samples = spectra * preprocessing.hop_samples + preprocessing.window_samples
-            self._sound.hold_at_least(samples * NS_PER_S // preprocessing.sample_rate_hz)
+            samples = max(spec.preprocessing.patch_samples + spec.preprocessing.stride_samples for spec in specs)
+            self._sound.hold_at_least(samples * NS_PER_S // rate_hz)
 
     def filter(self, captured: Captured) -> list[tuple[Captured, bool]]:
         """Return the items that continue now, in order, each with whether it is to be encoded.

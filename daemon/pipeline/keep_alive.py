@@ -4,7 +4,8 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from daemon.bundle.manifest import Modalities
+from daemon.bundle.encoder_specs import AudioSpec, ImageSpec
+from daemon.bundle.manifest import Manifest
 from daemon.config.streams import GatesConfig
 from daemon.core.records import CPU, Captured, Embedding, Modality, ended_ns, modality_of
 from daemon.core.timing import NS_PER_MS, NS_PER_S
@@ -21,16 +22,18 @@ class KeepAliveRule:
     max_age_ns: int
 
 
-def keep_alive_rules(modalities: Modalities, gates: GatesConfig) -> dict[Modality, KeepAliveRule]:
-    """Return the rules of the bundle's modalities that have a gate.
+def keep_alive_rules(manifest: Manifest, gates: GatesConfig) -> dict[str, KeepAliveRule]:
+    """Return the rule of each encoder whose modality has a gate.
 
     The default of keep_alive_s is half of max_age. For sound, pre_roll_s is subtracted from max_age first.
     """
-    rules: dict[Modality, KeepAliveRule] = {}
-    if gates.motion and modalities.image:
-        rules["image"] = _rule(modalities.image.max_age_ms, gates.motion.keep_alive_s, 0.0)
-    if gates.sound and modalities.audio:
-        rules["audio"] = _rule(modalities.audio.max_age_ms, gates.sound.keep_alive_s, gates.sound.pre_roll_s)
+    rules: dict[str, KeepAliveRule] = {}
+    if gates.motion:
+        for name, image in manifest.of_modality(ImageSpec).items():
+            rules[name] = _rule(image.max_age_ms, gates.motion.keep_alive_s, 0.0)
+    if gates.sound:
+        for name, audio in manifest.of_modality(AudioSpec).items():
+            rules[name] = _rule(audio.max_age_ms, gates.sound.keep_alive_s, gates.sound.pre_roll_s)
     return rules
 
 
@@ -40,20 +43,21 @@ def _rule(max_age_ms: int, keep_alive_s: float | None, pre_roll_s: float) -> Kee
     return KeepAliveRule(default_ns if keep_alive_s is None else round(keep_alive_s * NS_PER_S), max_age_ns)
 
 
-def keep_alive_problems(modalities: Modalities, gates: GatesConfig) -> list[tuple[tuple[str, str], float, str]]:
+def keep_alive_problems(manifest: Manifest, gates: GatesConfig) -> list[tuple[tuple[str, str], float, str]]:
     """Return the settings with which an embedding expires before it is repeated.
 
     Each has its key below `gates`, its value, and what the bundle expects instead.
     """
     found: list[tuple[tuple[str, str], float, str]] = []
-    if gates.motion and modalities.image:
-        limit_s, keep_s = modalities.image.max_age_ms / 1000, gates.motion.keep_alive_s
+    images, sounds = manifest.of_modality(ImageSpec).values(), manifest.of_modality(AudioSpec).values()
+    if gates.motion and images:
+        limit_s, keep_s = min(spec.max_age_ms for spec in images) / 1000, gates.motion.keep_alive_s
         if keep_s is not None and keep_s >= limit_s:
             found.append(
                 (("motion", "keep_alive_s"), keep_s, f"expects less than {limit_s:g}, its max_age of pictures")
             )
-    if gates.sound and modalities.audio:
-        limit_s, keep_s = modalities.audio.max_age_ms / 1000, gates.sound.keep_alive_s
+    if gates.sound and sounds:
+        limit_s, keep_s = min(spec.max_age_ms for spec in sounds) / 1000, gates.sound.keep_alive_s
         pre_roll_s = gates.sound.pre_roll_s
         if pre_roll_s >= limit_s:
             found.append((("sound", "pre_roll_s"), pre_roll_s, f"expects less than {limit_s:g}, its max_age of sound"))

@@ -81,7 +81,7 @@ class LiveFusion:
         """
         with self._condition:
             if self._has_closed:
-                stream.counters[embedding.modality].drop("stopped")
+                stream.counters[embedding.encoder].drop("stopped")
                 return
             self._dispatch(stream, embedding)
             self._wake_if_due()
@@ -144,10 +144,10 @@ class LiveFusion:
             until_ns = monotonic_ns() + round(DRAIN_S * NS_PER_S)
             self._pending.setdefault(stream.name, _Pending(until_ns)).embeddings.append(embedding)
         else:
-            stream.counters[embedding.modality].drop("bundle")
+            stream.counters[embedding.encoder].drop("bundle")
 
     def _fuse(self, stream: LiveStream, embedding: Embedding) -> None:
-        counters = stream.counters[embedding.modality]
+        counters = stream.counters[embedding.encoder]
         if stream.name in self._paused:
             counters.drop("paused")
         elif not self._step(stream, partial(_deliver, embedding=embedding)):
@@ -217,5 +217,5 @@ def _finish(stream: LiveStream, ended_by: EndedBy) -> Fused:
 def _deliver(stream: LiveStream, embedding: Embedding) -> Fused:
     fused = stream.fusion.deliver(embedding, monotonic_ns())
     if fused.late:
-        stream.counters[embedding.modality].drop("late", fused.late)
+        stream.counters[embedding.encoder].drop("late", fused.late)
     return fused

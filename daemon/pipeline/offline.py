@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from daemon.bundle.bundle import Bundle, Case, case_file
-from daemon.bundle.manifest import AudioPreprocessing
+from daemon.bundle.encoder_specs import AudioSpec, EncoderSpec, ImageSpec, SoundPreprocessing, TextSpec
 from daemon.core.errors import InputError
 from daemon.core.records import Array, Block, Embedding, Line, Modality, Moment, Recognition
 from daemon.core.timing import NS_PER_S
@@ -50,7 +50,7 @@ class OfflineRecogniser:
         manifest = recogniser.bundle.manifest
         self._encoders = recogniser.encoders
         self._head = recogniser.new_head()
-        self._audio = manifest.modalities.audio.preprocessing if manifest.modalities.audio else None
+        self._specs = manifest.encoder_specs
         self._foreground = [index for index, label in enumerate(manifest.labels) if label not in manifest.background]
         self.labels = manifest.labels
 
@@ -61,43 +61,45 @@ class OfflineRecogniser:
         bundle lacks counts as absent.
         Raises InputError when a file cannot be read, or the bundle has none of the item's modalities.
         """
-        still: dict[Modality, Embedding] = {}
-        for modality in STILL:
-            if modality in self._encoders:
-                for encoder_input in encoder_inputs(item, modality, None):
-                    still[modality] = self._encoders[modality].encode(encoder_input)
+        still: dict[str, Embedding] = {}
+        for name, spec in self._specs.items():
+            if spec.modality in STILL:
+                for encoder_input in encoder_inputs(item, spec):
+                    still[name] = self._encoders[name].encode(encoder_input)
         recognitions = [self._head.recognise(moment) for moment in self._moments(item, still)]
         if not recognitions:
             raise InputError("none of the item's modalities is in the bundle")
         return max(recognitions, key=lambda recognition: float(recognition.scores[self._foreground].max()))
 
-    def _moments(self, item: Item, still: dict[Modality, Embedding]) -> Iterator[Moment]:
-        if item.audio is not None and self._audio is not None:
-            for patch in encoder_inputs(item, "audio", self._audio):
-                embedding = self._encoders["audio"].encode(patch)
-                yield Moment(embedding.end_ns, {**still, "audio": embedding})
+    def _moments(self, item: Item, still: dict[str, Embedding]) -> Iterator[Moment]:
+        audio = next((name for name, spec in self._specs.items() if spec.modality == "audio"), None)
+        if item.audio is not None and audio is not None:
+            for patch in encoder_inputs(item, self._specs[audio]):
+                embedding = self._encoders[audio].encode(patch)
+                yield Moment(embedding.end_ns, {**still, audio: embedding})
         elif still:
             yield Moment(0, still)
 
 
-def encoder_inputs(item: Item, modality: Modality, audio: AudioPreprocessing | None) -> Iterator[Any]:
-    """Yield the inputs of a modality's encoder: the picture, the line, or one patch of sound after another.
+def encoder_inputs(item: Item, spec: EncoderSpec) -> Iterator[Any]:
+    """Yield the inputs of an encoder: the picture, the line, or one patch of sound after another.
 
     A patch of silence comes before and after the sound. Raises InputError when a file cannot be read.
     """
-    if modality == "image" and item.image is not None:
+    if isinstance(spec, ImageSpec) and item.image is not None:
         yield read_picture(item.image)
-    elif modality == "text" and item.text is not None:
+    elif isinstance(spec, TextSpec) and item.text is not None:
         yield Line(item.text, 0)
-    elif modality == "audio" and item.audio is not None and audio is not None:
-        front_end = AudioFrontEnd(audio)
-        for block in _padded_blocks(read_sound(item.audio, audio.sample_rate_hz), audio):
+    elif isinstance(spec, AudioSpec) and item.audio is not None:
+        preprocessing = spec.preprocessing
+        front_end = AudioFrontEnd(preprocessing)
+        for block in _padded_blocks(read_sound(item.audio, preprocessing.sample_rate_hz), preprocessing):
             yield from front_end.push(block)
 
 
-def _padded_blocks(sound: Array, audio: AudioPreprocessing) -> Iterator[Block]:
+def _padded_blocks(sound: Array, audio: SoundPreprocessing) -> Iterator[Block]:
     rate_hz = audio.sample_rate_hz
-    silence = np.zeros((audio.frames - 1) * audio.hop_samples + audio.window_samples, np.float32)
+    silence = np.zeros(audio.patch_samples, np.float32)
     samples = np.concatenate((silence, sound, silence))
     size = round(BLOCK_S * rate_hz)
     for start in range(0, len(samples), size):

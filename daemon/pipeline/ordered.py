@@ -155,5 +155,5 @@ class OrderedFlow:
             self._fused_ns = embedding.end_ns
             fused = self._fusion.deliver(embedding, embedding.end_ns)
             if fused.late:
-                self._counters[embedding.modality].drop("late", fused.late)
+                self._counters[embedding.encoder].drop("late", fused.late)
             self._publish(fused)

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from daemon.bundle.bundle import Bundle
-from daemon.bundle.manifest import AudioSpec, ImageSpec, Manifest, TensorSpec, TextSpec, Threshold
+from daemon.bundle.encoder_specs import AudioSpec, EncoderSpec, ImageSpec, TensorSpec
+from daemon.bundle.manifest import Manifest, Threshold
 from daemon.config.node import Config
 from daemon.config.streams import EventsConfig, FusionConfig
 from daemon.core.document import Loaded
 from daemon.core.errors import BundleError, DocumentError, MismatchError, ModelError
 from daemon.core.ports import Encoder, Model
-from daemon.core.records import Array, Modality
+from daemon.core.records import Array
 from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.encoders.audio import AudioEncoder
 from daemon.encoders.image import ImageEncoder
@@ -36,14 +37,14 @@ class Recogniser:
     """
 
     bundle: Bundle
-    models: Mapping[Modality, TfliteModel]
-    encoders: Mapping[Modality, Encoder[Any]]
-    placements: Mapping[Modality, Placement] = field(default_factory=dict)
+    models: Mapping[str, TfliteModel]
+    encoders: Mapping[str, Encoder[Any]]
+    placements: Mapping[str, Placement] = field(default_factory=dict)
     accelerators: Sequence[Accelerator] = ()
-    extra_encoders: Mapping[Modality, Sequence[Encoder[Any]]] = field(default_factory=dict)
+    extra_encoders: Mapping[str, Sequence[Encoder[Any]]] = field(default_factory=dict)
 
     @property
-    def parallel_encoders(self) -> dict[Modality, Sequence[Encoder[Any]]]:
+    def parallel_encoders(self) -> dict[str, Sequence[Encoder[Any]]]:
         """The encoders of each modality that can work at the same time."""
         return {
             modality: (encoder, *self.extra_encoders.get(modality, ())) for modality, encoder in self.encoders.items()
@@ -66,23 +67,23 @@ class Recogniser:
 
 def load_recogniser(bundle: Bundle) -> Recogniser:
     """Load every model on the CPU. Raises BundleError, with the line of the manifest that does not match a model."""
-    specs = bundle.manifest.modalities.present()
+    specs = bundle.manifest.encoder_specs
     models = {modality: _load_model(bundle, modality, spec) for modality, spec in specs.items()}
-    encoders = {modality: new_encoder(spec, models[modality]) for modality, spec in specs.items()}
+    encoders = {modality: new_encoder(modality, spec, models[modality]) for modality, spec in specs.items()}
     recogniser = Recogniser(bundle, models, encoders)
     recogniser.new_head()  # raises when the head does not match the manifest
     return recogniser
 
 
-def load_extra_encoders(bundle: Bundle, modality: Modality, count: int) -> list[Encoder[Any]]:
+def load_extra_encoders(bundle: Bundle, modality: str, count: int) -> list[Encoder[Any]]:
     """Load `count` more encoders of a modality, on the CPU. Raises BundleError as `load_recogniser` does."""
-    spec = bundle.manifest.modalities.present()[modality]
-    return [new_encoder(spec, _load_model(bundle, modality, spec)) for _ in range(count)]
+    spec = bundle.manifest.encoder_specs[modality]
+    return [new_encoder(modality, spec, _load_model(bundle, modality, spec)) for _ in range(count)]
 
 
 def alignment_settings(manifest: Manifest, config: FusionConfig) -> AlignmentSettings:
     """Return the maximum age of each modality, and the minimum interval of moments."""
-    specs = manifest.modalities.present()
+    specs = manifest.encoder_specs
     max_age_ns = {modality: spec.max_age_ms * NS_PER_MS for modality, spec in specs.items()}
     return AlignmentSettings(max_age_ns, round(NS_PER_S / config.max_rate_hz))
 
@@ -91,7 +92,7 @@ def event_settings(manifest: Manifest, config: EventsConfig) -> EventSettings:
     """Return the thresholds and the time constants of events. The config's thresholds replace the bundle's."""
     thresholds = [config.thresholds.get(label, manifest.thresholds.of(label)) for label in manifest.labels]
     return EventSettings(
-        modalities=tuple(manifest.modalities.present()),
+        modalities=manifest.senses,
         labels=manifest.labels,
         makes_events=[label not in manifest.background for label in manifest.labels],
         start=_column(thresholds, "start"),
@@ -126,7 +127,7 @@ def _gate_problems(manifest: Manifest, config: Loaded[Config]) -> list[str]:
     return [
         f"{config.where('streams', name, 'gates', *key)} = {value:g}: {manifest.id} {expected}"
         for name, stream in config.document.streams.items()
-        for key, value, expected in keep_alive_problems(manifest.modalities, stream.gates)
+        for key, value, expected in keep_alive_problems(manifest, stream.gates)
     ]
 
 
@@ -134,25 +135,26 @@ def _column(thresholds: Sequence[Threshold], name: str) -> Array:
     return np.array([getattr(threshold, name) for threshold in thresholds], np.float32)
 
 
-def new_encoder(spec: ImageSpec | AudioSpec | TextSpec, model: Model) -> Encoder[Any]:
-    """Return the encoder of a modality with this model."""
+def new_encoder(name: str, spec: EncoderSpec, model: Model) -> Encoder[Any]:
+    """Return an encoder with this model."""
     if isinstance(spec, ImageSpec):
-        return ImageEncoder(spec, model)
-    return AudioEncoder(spec, model) if isinstance(spec, AudioSpec) else TextEncoder(spec, model)
+        return ImageEncoder(name, spec, model)
+    return AudioEncoder(name, spec, model) if isinstance(spec, AudioSpec) else TextEncoder(name, spec, model)
 
 
-def _load_model(bundle: Bundle, modality: Modality, spec: ImageSpec | AudioSpec | TextSpec) -> TfliteModel:
+def _load_model(bundle: Bundle, encoder: str, spec: EncoderSpec) -> TfliteModel:
+    key = bundle.manifest.encoder_key(encoder)
     try:
-        return TfliteModel(bundle.model(spec.model), spec.input, [spec.output])
+        return TfliteModel(bundle.model(spec.model), spec.input, list(spec.outputs.values()))
     except MismatchError as error:
-        raise bundle.problem(str(error), "modalities", modality, *error.key) from error
+        raise bundle.problem(str(error), *key, *error.key) from error
     except ModelError as error:
-        raise bundle.problem(str(error), "modalities", modality, "model") from error
+        raise bundle.problem(str(error), *key, "model") from error
 
 
 def _load_head(bundle: Bundle) -> FusionHead:
     manifest = bundle.manifest
-    sizes = {modality: spec.output.size for modality, spec in manifest.modalities.present().items()}
+    sizes = {name: spec.size for name, spec in manifest.encoder_specs.items()}
     labels = len(manifest.labels)
     features = TensorSpec(shape=[1, manifest.head_input_size], dtype="float32")
     scores = TensorSpec(shape=[1, labels], dtype="float32")
@@ -160,15 +162,18 @@ def _load_head(bundle: Bundle) -> FusionHead:
     try:
         return FusionHead(TfliteModel(bundle.model(manifest.head.model), features, [scores, shares]), sizes)
     except MismatchError as error:
-        key = "modalities" if error.key[0] == "input" else "labels"
-        raise _head_problem(bundle, key, labels, sizes, error) from error
+        is_input = error.key[0] == "input"
+        raise _head_problem(bundle, labels, sizes, error, is_input=is_input) from error
     except ModelError as error:
         raise bundle.problem(str(error), "head", "model") from error
 
 
 def _head_problem(
-    bundle: Bundle, key: str, labels: int, sizes: Mapping[Modality, int], error: MismatchError
+    bundle: Bundle, labels: int, sizes: Mapping[str, int], error: MismatchError, *, is_input: bool
 ) -> BundleError:
     lengths = " + ".join(f"{size} of {modality}" for modality, size in sizes.items())
-    what = f"{labels} labels" if key == "labels" else f"embeddings of {lengths}, and {len(sizes)} present entries"
+    if not is_input:
+        return bundle.problem(f"{labels} labels do not match the head: {error}", "labels")
+    what = f"embeddings of {lengths}, and {len(sizes)} present entries"
+    key = "modalities" if bundle.manifest.format == 1 else "encoders"
     return bundle.problem(f"{what} do not match the head: {error}", key)

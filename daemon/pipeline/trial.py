@@ -87,17 +87,18 @@ def _check_signed(bundle: Bundle, cases: Sequence[Case], files: Set[str]) -> Non
 
 
 def _check_cases_cover_modalities(bundle: Bundle, cases: Sequence[Case]) -> None:
-    for modality in bundle.manifest.modalities.present():
+    for modality in bundle.manifest.senses:
         if all(getattr(case, modality) is None for case in cases):
             raise bundle.problem(f"no case has {modality}, so its model is not tested", "selftest")
 
 
 def _model_files(bundle: Bundle) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the file of each model, with the key that names it in the manifest."""
-    for modality, spec in bundle.manifest.modalities.present().items():
-        yield spec.model, ("modalities", modality, "model")
+    for name, spec in bundle.manifest.encoder_specs.items():
+        key = bundle.manifest.encoder_key(name)
+        yield spec.model, (*key, "model")
         if spec.edgetpu is not None:
-            yield spec.edgetpu, ("modalities", modality, "edgetpu")
+            yield spec.edgetpu.model, (*key, "edgetpu")
     yield bundle.manifest.head.model, ("head", "model")
 
 

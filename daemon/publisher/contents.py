@@ -112,8 +112,8 @@ def sort_releases(unsorted: Iterable[Release]) -> list[Release]:
 def _paths(directory: Path, manifest: Manifest) -> list[str]:
     """Return the sorted paths of the published files; hidden self-test files, which editors leave, are left out."""
     models = {manifest.head.model}
-    for spec in manifest.modalities.present().values():
-        models |= {name for name in (spec.model, spec.edgetpu) if name is not None}
+    for spec in manifest.encoder_specs.values():
+        models |= {spec.model} | ({spec.edgetpu.model} if spec.edgetpu else set())
     licences = {name for name in LICENCES if (directory / name).is_file()}
     cases = {f"{SELFTEST_PREFIX}{path.name}" for path in (directory / SELFTEST_PREFIX).glob("[!.]*") if path.is_file()}
     for path in cases:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from daemon.bundle.manifest import Name, Version
+from daemon.bundle.encoder_specs import Name
+from daemon.bundle.manifest import Version
 from daemon.bundle.release import MAX_OFFERS, Offer, Release
 from daemon.core.document import StrictModel
 from daemon.core.errors import UpdateError

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from daemon.bundle.manifest import Name, Number, Version
+from daemon.bundle.encoder_specs import Name, Number
+from daemon.bundle.manifest import Version
 from daemon.bundle.release import MAX_OFFERS, Offer, Release, Sha256
 from daemon.core.document import StrictModel
 from daemon.core.records import UpdateStage

@@ -45,10 +45,10 @@ class Loop:
 
     def __init__(self, bundle: Path, port: int, topic: str) -> None:
         manifest = Manifest.model_validate(yaml.safe_load((bundle / "bundle.yaml").read_text()))
-        self.image, self.audio = manifest.modalities.image, manifest.modalities.audio
+        self.image, self.audio = manifest.encoder_specs.get("image"), manifest.encoder_specs.get("audio")
         self.image_net, self.audio_net = Net(bundle / self.image.model), Net(bundle / self.audio.model)
         self.head_net = Net(bundle / manifest.head.model)
-        self.sizes = [spec.output.size for spec in manifest.modalities.present().values()]
+        self.sizes = [spec.size for spec in manifest.encoder_specs.values()]
         self.features = np.zeros((1, manifest.head_input_size), np.float32)
         self.logmel = LogMel(self.audio.preprocessing)
         self.samples = np.zeros(0, np.float32)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.bundle.manifest import TensorSpec
+from daemon.bundle.encoder_specs import TensorSpec
 from daemon.core.sealed import SealedFile
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.inference.accelerator import Accelerator, FallbackModel

@@ -108,7 +108,7 @@ def _image_rows(recogniser: Recogniser, clip: QuietClip, begin_s: float, end_s: 
 
 
 def _audio_rows(recogniser: Recogniser, clip: QuietClip, begin_s: float, end_s: float) -> np.ndarray:
-    audio, encoder = recogniser.bundle.manifest.modalities.audio, recogniser.encoders["audio"]
+    audio, encoder = recogniser.bundle.manifest.encoder_specs["audio"], recogniser.encoders["audio"]
     samples = clip.sound()[round(begin_s * RATE_HZ) : round(end_s * RATE_HZ)]
     patches = AudioFrontEnd(audio.preprocessing).push(Block(samples, RATE_HZ, 0))
     return np.stack([encoder.encode(patch).vector for patch in patches])

@@ -86,7 +86,7 @@ def _ms_a_moment(recogniser: Recogniser) -> float:
 
 
 def _label(head: FusionHead, embeddings: Sequence[Embedding]) -> int:
-    moment = Moment(0, {embedding.modality: embedding for embedding in embeddings})
+    moment = Moment(0, {embedding.encoder: embedding for embedding in embeddings})
     return int(np.argmax(head.recognise(moment).scores))
 
 

@@ -35,7 +35,7 @@ from training.glyphs import load_digits
 from training.lines import make_lines
 from training.specs import NONE, SEED
 
-from daemon.bundle.manifest import ImagePreprocessing, ImageSpec, TensorSpec
+from daemon.bundle.encoder_specs import ImagePreprocessing, ImageSpec, TensorSpec
 from daemon.encoders.image import fit
 from daemon.encoders.text import byte_ids
 from daemon.inference.graphs import write_head

@@ -6,7 +6,7 @@ from itertools import cycle
 
 import numpy as np
 
-from daemon.bundle.manifest import TensorSpec
+from daemon.bundle.encoder_specs import TensorSpec
 from daemon.core.records import Block, Embedding, Frame, Line, Moment
 from daemon.encoders.audio import AudioFrontEnd
 from daemon.inference.interpreter import TfliteModel
@@ -37,7 +37,7 @@ def speed_rows(subject: Subject) -> list[Row]:
 def _names(subject: Subject) -> list[str]:
     """The files of all models, with the head last."""
     manifest = subject.bundle.manifest
-    return [*(spec.model for spec in manifest.modalities.present().values()), manifest.head.model]
+    return [*(spec.model for spec in manifest.encoder_specs.values()), manifest.head.model]
 
 
 def _time_rows(condition: str, times_ms: np.ndarray, limit_ms: float | None = None) -> list[Row]:
@@ -63,7 +63,7 @@ def _invokes(subject: Subject) -> list[Callable[[], object]]:
     """One invoke of each encoder and of the head, on random inputs."""
     bundle, rng = subject.bundle, np.random.default_rng(SEED)
     manifest = bundle.manifest
-    specs = manifest.modalities.present().values()
+    specs = manifest.encoder_specs.values()
     size, labels = manifest.head_input_size, len(manifest.labels)
     head = TfliteModel(
         bundle.model(manifest.head.model),
@@ -101,6 +101,6 @@ def _end_to_end(subject: Subject) -> Callable[[], object]:
         patches = front_end.push(Block(next(sounds), audio.sample_rate_hz, 0))
         embeddings: list[Embedding] = [encoders["image"].encode(next(frames)), encoders["text"].encode(next(lines))]
         embeddings += [encoders["audio"].encode(patch) for patch in patches]
-        return head.recognise(Moment(0, {embedding.modality: embedding for embedding in embeddings}))
+        return head.recognise(Moment(0, {embedding.encoder: embedding for embedding in embeddings}))
 
     return moment

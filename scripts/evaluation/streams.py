@@ -121,7 +121,7 @@ def score_of_digits(recogniser: Recogniser, data: Path) -> Score:
 
 
 def _rate_hz(recogniser: Recogniser) -> int:
-    audio = recogniser.bundle.manifest.modalities.audio
+    audio = recogniser.bundle.manifest.encoder_specs.get("audio")
     if audio is None:
         raise ValueError(f"{recogniser.bundle.manifest.id} has no audio encoder")
     return audio.preprocessing.sample_rate_hz

@@ -21,7 +21,7 @@ class Subject:
         self.recogniser = load_recogniser(self.bundle)
         self._encoders, self._head = self.recogniser.encoders, self.recogniser.new_head()
         manifest = self.bundle.manifest
-        audio = manifest.modalities.audio
+        audio = manifest.encoder_specs.get("audio")
         if manifest.labels[:10] != DIGITS or audio is None:
             raise ValueError(f"{directory}: expected 0 to 9 as the first labels, and an audio encoder")
         self.audio = audio.preprocessing

@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from daemon.bundle.bundle import load_bundle
-from daemon.bundle.manifest import AudioSpec, ImageSpec, TextSpec
+from daemon.bundle.encoder_specs import AudioSpec, ImageSpec, TextSpec
 from daemon.core.document import StrictModel
 from daemon.pipeline.offline import Item, OfflineRecogniser
 from daemon.pipeline.recogniser import load_recogniser

@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from daemon.bundle.manifest import TensorSpec
+from daemon.bundle.encoder_specs import TensorSpec
 
 
 def to_int8(encoder: keras.Model, samples: NDArray[Any], path: Path) -> None:

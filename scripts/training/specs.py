@@ -1,6 +1,6 @@
 """Inputs and labels of the encoders, shared by training and manifest."""
 
-from daemon.bundle.manifest import AudioPreprocessing, ImagePreprocessing, ImageSpec, TensorSpec
+from daemon.bundle.encoder_specs import AudioPreprocessing, ImagePreprocessing, ImageSpec, TensorSpec
 
 SEED = 20261123
 # The most evidence that one sense can give for or against a label, in nats.

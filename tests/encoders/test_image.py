@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bundle.manifest import ImageSpec
+from daemon.bundle.encoder_specs import ImageSpec
 from daemon.core.records import Frame, Tensor
 from daemon.encoders.image import ImageEncoder, fit
 

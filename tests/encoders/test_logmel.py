@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from daemon.bundle.manifest import AudioPreprocessing
+from daemon.bundle.encoder_specs import AudioPreprocessing
 from daemon.core.records import Block
 from daemon.encoders.audio import AudioFrontEnd, LogMel, PatchStream
 from tests.shared import SHARED, needs_shared

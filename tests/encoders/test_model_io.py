@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bundle.manifest import TensorSpec
+from daemon.bundle.encoder_specs import TensorSpec
 from daemon.encoders.model_io import OutputReader, quantize
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bundle.manifest import AudioSpec, ImageSpec, TensorSpec, TextSpec
+from daemon.bundle.encoder_specs import AudioSpec, ImageSpec, TensorSpec, TextSpec
 from daemon.core.errors import ModelError
 from daemon.core.records import CPU, Colours, Frame, Line, Tensor
 from daemon.encoders.audio import AudioEncoder, Patch

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bundle.manifest import TensorSpec
+from daemon.bundle.encoder_specs import TensorSpec
 from daemon.core.errors import ModelError
 from daemon.core.records import MODALITIES, Embedding, Modality, Moment
 from daemon.core.sealed import SealedFile

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.bundle.manifest import TensorSpec
+from daemon.bundle.encoder_specs import TensorSpec
 from daemon.config.devices import DelegateConfig, DevicesConfig
 from daemon.core.records import Array
 from daemon.core.sealed import SealedFile

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from daemon.bundle.bundle import load_bundle
-from daemon.bundle.manifest import TensorSpec
+from daemon.bundle.encoder_specs import TensorSpec
 from daemon.core.errors import AcceleratorError, ModelError
 from daemon.core.records import Tensor
 from daemon.core.sealed import SealedFile

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from daemon.bundle.manifest import TensorSpec
+from daemon.bundle.encoder_specs import TensorSpec
 from daemon.inference.verification import disagreement
 
 INT8 = TensorSpec(shape=[1, 4], dtype="int8", scale=0.02, zero_point=-128)

@@ -24,7 +24,7 @@ def placed(devices: DevicesConfig, bundle: Path = DIGITS) -> Recogniser:
 
 def test_encoders_on_one_device_share_one_process() -> None:
     recogniser = placed(DevicesConfig(default=DelegateConfig(library="libx.so")))
-    assert [[verifier.modality for verifier in one.verifiers] for one in recogniser.accelerators] == [
+    assert [[verifier.encoder for verifier in one.verifiers] for one in recogniser.accelerators] == [
         ["image", "audio", "text"]
     ]
     assert {place.requested for place in recogniser.placements.values()} == {"libx.so"}

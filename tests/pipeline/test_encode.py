@@ -14,7 +14,7 @@ class StuckEncoder:
     """Implements `Encoder`: blocks until it is released, then raises an unexpected error."""
 
     def __init__(self, modality: Modality, release: threading.Event) -> None:
-        self.modality = modality
+        self.name = modality
         self.started = threading.Event()
         self._release = release
 

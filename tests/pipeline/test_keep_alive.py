@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.bundle.manifest import Modalities
+from daemon.bundle.format1 import Modalities
 from daemon.config.streams import GatesConfig, MotionConfig, SoundConfig
 from daemon.pipeline.keep_alive import KeepAlive, KeepAliveRule, keep_alive_problems, keep_alive_rules
 from tests.pipeline.test_ordered import three_senses

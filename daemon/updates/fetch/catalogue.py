@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
-from daemon.bundle.manifest import MANIFEST, Name, Version
+from daemon.bundle.encoder_specs import Name
+from daemon.bundle.manifest import MANIFEST, Version
 from daemon.bundle.release import FileEntry, Release, ReleaseInfo, version_key
 from daemon.core.errors import UpdateError
 

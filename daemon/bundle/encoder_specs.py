@@ -1,0 +1,293 @@
+"""The schema of a bundle's encoders: tensors, preprocessing, outputs and rates. No I/O. See docs/bundle.md."""
+
+import math
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+
+from daemon.core.document import StrictModel
+from daemon.core.records import Modality
+
+# The name of an encoder's only output in format 1.
+ONLY_OUTPUT = "output"
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveNumber = Annotated[Number, Field(gt=0)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Transform = Literal["none", "log", "l2"]
+MaxAgeMs = Annotated[int, Field(ge=1, le=3_600_000)]
+
+
+def _file_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise ValueError("expected the plain name of a file in the bundle's directory")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_file_name)]
+
+
+class TensorSpec(StrictModel):
+    """The expected input or output of a model; scale and zero point only where it is quantized."""
+
+    shape: Annotated[list[PositiveInt], Field(min_length=1, max_length=5)]
+    dtype: Literal["float32", "int8", "uint8", "int32"]
+    scale: PositiveNumber | None = None
+    zero_point: int | None = None
+
+    @model_validator(mode="after")
+    def _check_quantization(self) -> "TensorSpec":
+        quantized = self.dtype in ("int8", "uint8")
+        if quantized != (self.scale is not None) or quantized != (self.zero_point is not None):
+            raise ValueError("dtype int8 and uint8 need scale and zero_point; the other dtypes take neither")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Return the number of elements."""
+        return math.prod(self.shape)
+
+
+class OutputSpec(TensorSpec):
+    """One output of a model, and the conversion of its real numbers to a part of the embedding.
+
+    The part is `factor` times the transformed output. With `log` the output counts as `floor` where it is smaller.
+    """
+
+    transform: Transform = "none"
+    floor: PositiveNumber = 1e-6
+    factor: PositiveNumber = 1.0
+
+
+class EdgetpuSpec(StrictModel):
+    """The same model compiled for an Edge TPU. `outputs` names the outputs that it has; None: all."""
+
+    model: FileName
+    outputs: Annotated[list[Name], Field(min_length=1)] | None = None
+
+
+class PoolSpec(StrictModel):
+    """What is appended to the embedding: statistics of the encoder's embeddings of the latest seconds."""
+
+    seconds: Annotated[Number, Field(gt=0, le=60)]
+    of: Annotated[list[Literal["mean", "max"]], Field(min_length=1, max_length=2)]
+
+    @model_validator(mode="after")
+    def _check_of(self) -> "PoolSpec":
+        if len(set(self.of)) != len(self.of):
+            raise ValueError("of must name each statistic once")
+        return self
+
+
+class ImagePreprocessing(StrictModel):
+    """The conversion of a frame to the input (1, height, width, channels): x = (pixel - mean) / std, then quantized."""
+
+    colour: Literal["rgb", "bgr", "grey"]
+    fit: Literal["stretch", "pad", "crop"] = "stretch"
+    resize: Literal["linear", "area"] = "linear"
+    mean: Number = 0.0
+    std: PositiveNumber = 1.0
+
+
+class AudioPreprocessing(StrictModel):
+    """The conversion of sound to a log-mel patch of shape (frames, mel_bands); docs/bundle.md has the formula."""
+
+    kind: Literal["log_mel"] = "log_mel"
+    sample_rate_hz: Annotated[int, Field(ge=4_000, le=96_000)]
+    window_samples: PositiveInt
+    hop_samples: PositiveInt
+    fft_size: Annotated[int, Field(ge=16, le=8192)]
+    mel_bands: Annotated[int, Field(ge=1, le=512)]
+    mel_low_hz: Annotated[Number, Field(ge=0)]
+    mel_high_hz: PositiveNumber
+    log_offset: PositiveNumber = 0.001
+    frames: Annotated[int, Field(ge=1, le=10_000)]
+    stride_frames: Annotated[int, Field(ge=1, le=10_000)]
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> "AudioPreprocessing":
+        if self.window_samples > self.fft_size:
+            raise ValueError("window_samples must not exceed fft_size")
+        if self.hop_samples > self.window_samples:
+            raise ValueError("hop_samples must not exceed window_samples")
+        if not self.mel_low_hz < self.mel_high_hz <= self.sample_rate_hz / 2:
+            raise ValueError("expected mel_low_hz < mel_high_hz <= sample_rate_hz / 2")
+        return self
+
+    @property
+    def patch_shape(self) -> tuple[int, ...]:
+        """Return the shape of one patch."""
+        return self.frames, self.mel_bands
+
+    @property
+    def patch_text(self) -> str:
+        """Return what one patch is, for messages."""
+        return f"one patch of {self.frames} frames x {self.mel_bands} bands"
+
+    @property
+    def patch_samples(self) -> int:
+        """Return the number of samples from which one patch is computed."""
+        return (self.frames - 1) * self.hop_samples + self.window_samples
+
+    @property
+    def stride_samples(self) -> int:
+        """Return the number of samples from the beginning of one patch to that of the next."""
+        return self.stride_frames * self.hop_samples
+
+
+class WaveformPreprocessing(StrictModel):
+    """The cut of sound into windows of `samples`, one every `stride_samples`: float32 in [-1, 1]."""
+
+    kind: Literal["waveform"]
+    sample_rate_hz: Annotated[int, Field(ge=4_000, le=96_000)]
+    samples: Annotated[int, Field(ge=16, le=1_000_000)]
+    stride_samples: Annotated[int, Field(ge=16, le=1_000_000)]
+
+    @property
+    def patch_shape(self) -> tuple[int, ...]:
+        """Return the shape of one patch."""
+        return (self.samples,)
+
+    @property
+    def patch_text(self) -> str:
+        """Return what one patch is, for messages."""
+        return f"{self.samples} samples"
+
+    @property
+    def patch_samples(self) -> int:
+        """Return the number of samples in one patch."""
+        return self.samples
+
+
+def _sound_kind(value: object) -> object:
+    """Return the kind of the preprocessing of sound, given as a document or as a model."""
+    return value.get("kind", "log_mel") if isinstance(value, dict) else getattr(value, "kind", None)
+
+
+# The discriminator makes a mistake appear once, not once for each member of the union.
+SoundPreprocessing = Annotated[
+    Annotated[AudioPreprocessing, Tag("log_mel")] | Annotated[WaveformPreprocessing, Tag("waveform")],
+    Discriminator(_sound_kind, custom_error_type="kind", custom_error_message="kind must be log_mel or waveform"),
+]
+
+
+class TextPreprocessing(StrictModel):
+    """The conversion of text to ids of shape (1, length): each UTF-8 byte plus 1, then zeros."""
+
+    encoding: Literal["utf-8-bytes"] = "utf-8-bytes"
+
+
+class ImageInput(StrictModel):
+    """The input of an encoder of frames."""
+
+    input: TensorSpec
+    preprocessing: ImagePreprocessing
+
+    @model_validator(mode="after")
+    def _check_input(self) -> "ImageInput":
+        channels = 1 if self.preprocessing.colour == "grey" else 3
+        if len(self.input.shape) != 4 or self.input.shape[0] != 1 or self.input.shape[3] != channels:
+            raise ValueError(f"input.shape must be [1, height, width, {channels}] for this colour")
+        if self.input.dtype == "int32":
+            raise ValueError("input.dtype of an image must be uint8, int8 or float32")
+        return self
+
+
+class AudioInput(StrictModel):
+    """The input of an encoder of sound."""
+
+    input: TensorSpec
+    preprocessing: SoundPreprocessing
+
+    @model_validator(mode="after")
+    def _check_input(self) -> "AudioInput":
+        if [n for n in self.input.shape if n != 1] != [n for n in self.preprocessing.patch_shape if n != 1]:
+            raise ValueError(f"input.shape must hold {self.preprocessing.patch_text}")
+        if self.input.dtype == "int32":
+            raise ValueError("input.dtype of audio must be uint8, int8 or float32")
+        return self
+
+
+class TextInput(StrictModel):
+    """The input of an encoder of lines of text."""
+
+    input: TensorSpec
+    preprocessing: TextPreprocessing = TextPreprocessing()
+
+    @model_validator(mode="after")
+    def _check_input(self) -> "TextInput":
+        if len(self.input.shape) != 2 or self.input.shape[0] != 1 or self.input.dtype != "int32":
+            raise ValueError("input must be int32 of shape [1, length]")
+        return self
+
+
+class _EncoderSpec(StrictModel):
+    model: FileName
+    edgetpu: EdgetpuSpec | None = None
+    input: TensorSpec
+    outputs: Annotated[dict[Name, OutputSpec], Field(min_length=1, max_length=16)]
+    pool: PoolSpec | None = None
+    max_age_ms: MaxAgeMs
+
+    @model_validator(mode="after")
+    def _check_edgetpu_outputs(self) -> "_EncoderSpec":
+        named = (self.edgetpu and self.edgetpu.outputs) or []
+        if unknown := sorted(set(named) - set(self.outputs)):
+            raise ValueError(f"edgetpu.outputs names {unknown}, expected some of {list(self.outputs)}")
+        if named != [name for name in self.outputs if name in named]:
+            raise ValueError("edgetpu.outputs must name each output once, in the order of outputs")
+        return self
+
+    @property
+    def output_size(self) -> int:
+        """Return the length of the embedding that the encoder gives: all outputs, one after another."""
+        return sum(output.size for output in self.outputs.values())
+
+    @property
+    def size(self) -> int:
+        """Return the length of the encoder's part of F: its embedding, and what `pool` appends."""
+        return self.output_size * (1 + (len(self.pool.of) if self.pool else 0))
+
+    @property
+    def edgetpu_outputs(self) -> dict[str, OutputSpec]:
+        """Return the outputs that the model for an Edge TPU has."""
+        named = self.edgetpu.outputs if self.edgetpu else None
+        return {name: output for name, output in self.outputs.items() if named is None or name in named}
+
+
+class ImageSpec(_EncoderSpec, ImageInput):
+    """An encoder of frames. It encodes at most `rate_hz` pictures a second; None: every picture."""
+
+    modality: Literal["image"]
+    rate_hz: Annotated[Number, Field(ge=0.01, le=1000)] | None = None
+
+    @model_validator(mode="after")
+    def _check_rate(self) -> "ImageSpec":
+        if self.rate_hz is not None and self.max_age_ms * self.rate_hz < 1000:
+            raise ValueError("max_age_ms must be at least the time between two pictures at rate_hz")
+        return self
+
+
+class AudioSpec(_EncoderSpec, AudioInput):
+    """An encoder of sound."""
+
+    modality: Literal["audio"]
+
+
+class TextSpec(_EncoderSpec, TextInput):
+    """An encoder of lines of text."""
+
+    modality: Literal["text"]
+
+
+EncoderSpec = ImageSpec | AudioSpec | TextSpec
+
+# An encoder of format 2, told apart by its modality.
+AnyEncoder = Annotated[EncoderSpec, Field(discriminator="modality")]
+
+
+def encoders_of(specs: dict[str, EncoderSpec], modality: Modality) -> dict[str, EncoderSpec]:
+    """Return the encoders of one modality."""
+    return {name: spec for name, spec in specs.items() if spec.modality == modality}
