@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from daemon import __version__
 from daemon.cli.options import ACCOUNT_CONFIGS, NODE_CONFIGS, add_broker, add_config, add_devices, add_json, add_node
+from daemon.cli.parser_bundle_build import add_bundle_build
 from daemon.cli.parser_repo import add_repo
 from daemon.cli.signals import handle_early_signals
 
@@ -258,8 +259,9 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _add_bundle(commands: "Commands") -> None:
-    bundle = commands.add_parser("bundle", help="show or verify a bundle")
+    bundle = commands.add_parser("bundle", help="build, show or verify a bundle")
     actions = bundle.add_subparsers(required=True, metavar="ACTION")
+    add_bundle_build(actions)
     show = actions.add_parser("show", help="print the contents of a bundle")
     verify = actions.add_parser("verify", help="check everything and run the self-test")
     for parser, execute in ((show, _bundle_show), (verify, _bundle_verify)):

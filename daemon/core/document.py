@@ -70,11 +70,20 @@ def parse_document(path: Path, raw: bytes, model: type[ModelT]) -> Loaded[ModelT
         raise DocumentError([f"{path}: not YAML: {' '.join(str(error).split())}"]) from error
     if not isinstance(value, dict):
         raise DocumentError([f"{path}:1: expected keys and values, found {_shown(value)}"])
-    try:
-        return Loaded(path, model.model_validate(value), lines)
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=True)
-        raise DocumentError([_explain(path, problem, value, lines, model) for problem in problems]) from error
+    return Loaded(path, _validated(path, value, lines, model), lines)
+
+
+def validate_like(loaded: Loaded[Any], value: dict[str, Any], model: type[ModelT]) -> ModelT:
+    """Validate a document that was made of `loaded`, with equal keys. Raises DocumentError, with its lines."""
+    return _validated(loaded.path, value, loaded.lines, model)
+
+
+def dump_document(value: dict[str, Any]) -> bytes:
+    """Return a document as YAML, in the order of its keys. Equal values give equal bytes."""
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=None, sort_keys=False, allow_unicode=True, width=120
+    )
+    return text.encode()
 
 
 def validator_text(problem: ErrorDetails) -> str:
@@ -88,6 +97,14 @@ def expected_text(problem: ErrorDetails) -> str:
     return (text[0].lower() + text[1:]).replace("input should be", "expected")
 
 
+def _validated(path: Path, value: dict[str, Any], lines: Mapping[Key, int], model: type[ModelT]) -> ModelT:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=True)
+        raise DocumentError([_explain(path, problem, value, lines, model) for problem in problems]) from error
+
+
 class _Loader(yaml.SafeLoader):
     """YAML's safe loader without aliases: a few lines of them can expand to gigabytes."""
 
@@ -96,6 +113,13 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise yaml.MarkedYAMLError(problem="aliases (*) are not allowed", problem_mark=_mark(event))
         return super().compose_node(parent, index)
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML's safe dumper without anchors: this program reads none."""
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
 
 
 def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
@@ -147,7 +171,7 @@ def _collect_lines(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
             _collect_lines(value, inner, lines)
 
 
-def _explain(path: Path, problem: ErrorDetails, value: Any, lines: dict[Key, int], model: type[StrictModel]) -> str:
+def _explain(path: Path, problem: ErrorDetails, value: Any, lines: Mapping[Key, int], model: type[StrictModel]) -> str:
     """Return one validation problem as text, with file, line, key and value."""
     location, found, is_present = _locate(problem["loc"], value)
     line = _nearest_line(lines, location)
@@ -201,13 +225,13 @@ def _valid_keys(model: type[StrictModel], location: Key) -> list[str]:
     current: Any = model
     for part in location:
         current = _member(current, part)
-    return sorted(current.model_fields) if _is_model(current) else []
+    return sorted(field.alias or name for name, field in current.model_fields.items()) if _is_model(current) else []
 
 
 def _member(annotation: Any, part: str | int) -> Any:
     if _is_model(annotation):
-        field = annotation.model_fields.get(part)
-        inner = field.annotation if field else None
+        fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
+        inner = fields[part].annotation if part in fields else None
     else:
         inner = (getattr(annotation, "__args__", ()) or (None,))[-1]
     return next(_models_in(inner), inner)
