@@ -112,7 +112,8 @@ def _write(
 
 def _head_bytes(weights: Array, bias: Array, manifest: Manifest) -> bytes:
     sizes = [spec.size for spec in manifest.encoder_specs.values()]
-    return write_head(weights, bias, sizes, manifest.scoring)
+    background = manifest.labels.index(manifest.background[0]) if manifest.scoring == "independent" else None
+    return write_head(weights, bias, sizes, manifest.scoring, background)
 
 
 def _test(new: Path, recipe_file: Path) -> None:
