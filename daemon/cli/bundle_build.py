@@ -20,7 +20,7 @@ from daemon.pipeline.selftest import MEASUREMENT_S, print_selftest
 from daemon.recipes.cache import SourceCache, cache_directory
 from daemon.recipes.directory import check_place, copy_parts, new_directory, put
 from daemon.recipes.head import constructed_head, read_head
-from daemon.recipes.manifest import manifest_bytes, manifest_of
+from daemon.recipes.manifest import manifest_of
 from daemon.recipes.recipe import HEAD_FILE, Recipe
 from daemon.recipes.rules import check_recipe
 from daemon.recipes.sources import LocalFiles, Show, find_sources
@@ -104,15 +104,16 @@ def _write(
     head_copy = None if head is None else SealedFile(head)
     if head_copy is not None:
         hashes["head"] = head_copy.sha256
-    manifest = manifest_of(loaded, tensors, {name: f"sha256:{sha256}" for name, sha256 in hashes.items()})
+    manifest, content = manifest_of(loaded, tensors, {name: f"sha256:{sha256}" for name, sha256 in hashes.items()})
     weights, bias = constructed_head(loaded, manifest) if head_copy is None else read_head(head_copy, manifest)
     (new / HEAD_FILE).write_bytes(_head_bytes(weights, bias, manifest))
-    (new / MANIFEST).write_bytes(manifest_bytes(manifest))
+    (new / MANIFEST).write_bytes(content)
 
 
 def _head_bytes(weights: Array, bias: Array, manifest: Manifest) -> bytes:
     sizes = [spec.size for spec in manifest.encoder_specs.values()]
-    return write_head(weights, bias, sizes, manifest.scoring)
+    background = manifest.labels.index(manifest.background[0]) if manifest.scoring == "independent" else None
+    return write_head(weights, bias, sizes, manifest.scoring, background)
 
 
 def _test(new: Path, recipe_file: Path) -> None:

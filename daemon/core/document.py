@@ -173,7 +173,7 @@ def _collect_lines(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
 
 def _explain(path: Path, problem: ErrorDetails, value: Any, lines: Mapping[Key, int], model: type[StrictModel]) -> str:
     """Return one validation problem as text, with file, line, key and value."""
-    location, found, is_present = _locate(problem["loc"], value)
+    location, found, is_present = _locate(problem, value)
     line = _nearest_line(lines, location)
     key = ".".join(str(part) for part in location) or "(the whole document)"
     if problem["type"] == "extra_forbidden":
@@ -202,22 +202,28 @@ def _nearest_line(lines: Mapping[Key, int], key: Key) -> int:
     return next(lines[key[:n]] for n in range(len(key), -1, -1) if key[:n] in lines)
 
 
-def _locate(location: tuple[int | str, ...], value: Any) -> tuple[Key, Any, bool]:
+def _locate(problem: ErrorDetails, value: Any) -> tuple[Key, Any, bool]:
     """Return the key in the document, its value, and whether it is present.
 
     Pydantic's location also contains names of union members; they are left out.
     """
     key: list[int | str] = []
+    location = problem["loc"]
     for position, part in enumerate(location):
         in_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
         if in_list or (isinstance(value, dict) and part in value):
             value = value[part]
-        elif isinstance(value, dict) and position == len(location) - 1:
+        elif isinstance(value, dict) and position == len(location) - 1 and _is_key(part, problem):
             return (*key, part), None, False
         else:
             continue
         key.append(part)
     return tuple(key), value, True
+
+
+def _is_key(part: int | str, problem: ErrorDetails) -> bool:
+    """Return whether the last part of a location is a key that the document lacks, or a mistake in a key."""
+    return problem["type"] == "missing" or part == "[key]"
 
 
 def _valid_keys(model: type[StrictModel], location: Key) -> list[str]:

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ SYSTEM_CACHE = Path("/var/cache")
 # an unfinished download
 PARTIAL_SUFFIX = ".part"
 
-# what an open for writing without following links answers for a link, a directory, a socket or a FIFO
+# what opening a file to write answers for a link, a directory, a socket or a FIFO, and a file of somebody else
 NOT_PLAIN = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES)
 
 
@@ -118,7 +119,11 @@ def _lock_partial(path: Path, most_bytes: int) -> BinaryIO | None:
 def _open_locked(path: Path, flags: int) -> BinaryIO | None:
     """Open and lock a file that may be new; None: another process has it, or has given it another name meanwhile."""
     flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    file = os.fdopen(os.open(path, flags, 0o600), "r+b")
+    descriptor = os.open(path, flags, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.ENXIO, "is a FIFO or a device", str(path))
+    file = os.fdopen(descriptor, "r+b")
     with suppress(BlockingIOError, FileNotFoundError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(file.fileno()), path.lstat()):

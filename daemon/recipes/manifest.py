@@ -20,8 +20,10 @@ class ModelTensors:
     is_for_edgetpu: bool = False
 
 
-def manifest_of(loaded: Loaded[Recipe], models: Mapping[str, ModelTensors], hashes: Mapping[str, str]) -> Manifest:
-    """Return the manifest. `hashes` goes into its provenance.
+def manifest_of(
+    loaded: Loaded[Recipe], models: Mapping[str, ModelTensors], hashes: Mapping[str, str]
+) -> tuple[Manifest, bytes]:
+    """Return the manifest, and the content of its file. `hashes` goes into its provenance.
 
     Raises DocumentError with the lines of the recipe, where a model does not fit what the recipe says of it.
     """
@@ -42,12 +44,7 @@ def manifest_of(loaded: Loaded[Recipe], models: Mapping[str, ModelTensors], hash
         "licences": [*_licences(recipe), *map(_plain, recipe.licences)],
         "provenance": dict(hashes),
     }
-    return validate_like(loaded, value, Manifest)
-
-
-def manifest_bytes(manifest: Manifest) -> bytes:
-    """Return the content of `bundle.yaml`: what was set, in the order of the schema."""
-    return dump_document(manifest.model_dump(exclude_unset=True))
+    return validate_like(loaded, value, Manifest), dump_document(value)
 
 
 def _encoder(
@@ -109,5 +106,5 @@ def _licences(recipe: Recipe) -> Iterator[dict[str, str]]:
 
 
 def _plain(model: Any) -> Any:
-    """Return a part of the recipe as a document has it: what was written there."""
-    return model.model_dump(exclude_unset=True)
+    """Return a part of a document as it was written: without defaults."""
+    return model.model_dump(exclude_unset=True, exclude_none=True)

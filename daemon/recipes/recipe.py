@@ -19,9 +19,10 @@ from daemon.bundle.encoder_specs import (
     TextPreprocessing,
     Transform,
 )
-from daemon.bundle.manifest import LabelInfo, Licence, Scoring, Selftest, Threshold, Version
+from daemon.bundle.manifest import LabelInfo, Licence, Selftest, Threshold, Version
 from daemon.bundle.release import Sha256
 from daemon.core.document import StrictModel
+from daemon.core.records import Scoring
 from daemon.core.sealed import MAX_BYTES
 from daemon.core.text import clean
 
@@ -118,7 +119,21 @@ class InnerTensor(StrictModel):
 
 
 def _group_kind(value: object) -> str:
-    return "name" if isinstance(value, str) else "groups"
+    # no name of a group has a blank, so that the tag cannot be taken for a key in a message
+    return "by name" if isinstance(value, str) else "in place"
+
+
+def _not_empty(groups: str | dict[str, list[int]]) -> str | dict[str, list[int]]:
+    if not groups:
+        raise ValueError("expected one or more groups, or the name of an entry of groups")
+    return groups
+
+
+GroupsOrName = Annotated[
+    Annotated[Name, Tag("by name")] | Annotated[dict[Name, Classes], Tag("in place")],
+    Discriminator(_group_kind),
+    AfterValidator(_not_empty),
+]
 
 
 class OutputEdit(StrictModel):
@@ -128,9 +143,7 @@ class OutputEdit(StrictModel):
     """
 
     of: Annotated[int, Field(ge=0, le=1000)] = 0
-    group: (
-        Annotated[Annotated[Name, Tag("name")] | Annotated[Groups, Tag("groups")], Discriminator(_group_kind)] | None
-    ) = None
+    group: GroupsOrName | None = None
     reduce: Literal["max"] | None = None
     expose: InnerTensor | None = None
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from daemon.config.node import load_config
 from daemon.core.records import MODALITIES, Captured, Counters, Event, Modality
 from daemon.core.timing import NS_PER_S
-from daemon.pipeline.encode import EncoderPool, Preparation
+from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.ordered import OrderedFlow
+from daemon.pipeline.preparation import Preparation
 from daemon.pipeline.recogniser import Recogniser
 from evaluation.stream_score import ReportedEvent
 
@@ -23,7 +24,7 @@ def events_of(recogniser: Recogniser, stream: Iterable[Captured]) -> list[Report
     config = next(iter(load_config(CONFIG).document.streams.values()))
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
     events: list[Event] = []
-    encoders = EncoderPool(recogniser.encoders)
+    encoders = EncoderPool(recogniser.parallel_encoders, recogniser.bundle.manifest.encoder_modalities)
     flow = OrderedFlow(
         "evaluated",
         Preparation(recogniser.bundle.manifest, counters),
