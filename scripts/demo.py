@@ -23,7 +23,7 @@ PORT = "PORT"
 
 def main() -> int:
     """Run the demo; the exit code is that of the daemon."""
-    options = _options(_parser())
+    options = _options(new_parser())
     interrupted: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         # The signal is recorded, not raised, so that the demo stops in order even if Ctrl-C is pressed several times.
@@ -57,7 +57,7 @@ def _run(path: Path, config: Config, hint: str, directory: Path, seconds: float 
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def new_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/run",
         description="Shows perceptd at work: starts a private MQTT broker and the daemon, and prints what a subscriber "

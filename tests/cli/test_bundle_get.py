@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from daemon.bundle.bundle import load_bundle
+from daemon.cli.bundle_build import build_bundle
 from daemon.cli.bundle_get import PlacedBundle, get_bundle, usage
 from daemon.core.errors import EXIT_REFUSED, BundleError, Refused
 from daemon.doctor.service_user import Service
 from tests.fakes.bundle_build import FakeBuild
 from tests.helpers.daemon import ROOT
+from tests.helpers.recipes import recipe, write_pixels, write_recipe
 
 RECIPE = Path("models/home/recipe.yaml")
 
@@ -124,6 +126,19 @@ def test_a_bundle_for_the_service_is_roots_own_and_everybody_may_read_it(public:
     assert {(status.st_uid, status.st_gid) for status in found.values()} == {(0, 0)}
     assert {oct(status.st_mode & 0o777) for path, status in found.items() if path.is_dir()} == {"0o755"}
     assert version(place) == "1.2.3"
+
+
+@needs_root
+def test_a_recipe_makes_the_same_bundle_each_time_and_the_services_user_may_use_it(public: Path) -> None:
+    model = write_pixels()
+    (public / "models").mkdir()
+    (public / "models" / "any-name.tflite").write_bytes(model)
+    recipe_file = write_recipe(public / "pixels", recipe(model), {"bright": 1.0})
+    steps: list[str] = []
+    for outcome in ("new", "unchanged"):
+        placed = get_bundle(recipe_file, public / "own", public / "models", SERVICE, build_bundle, steps.append)
+        assert placed == PlacedBundle("pixels@1.0.0", str(public / "own" / "pixels"), outcome, "stranger")
+    assert steps[-1] == "running the self-test as the service's user stranger"
 
 
 @needs_root

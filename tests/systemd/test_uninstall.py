@@ -9,13 +9,12 @@ import yaml
 from daemon import __version__
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.nspawn import Guest
-from tests.systemd.test_service import CONFIG, DROP_IN, INSTALLED, SERVICE, START_S
+from tests.systemd.test_service import BUNDLES, CONFIG, DROP_IN, INSTALLED, SERVICE, START_S
 
 pytestmark = pytest.mark.xdist_group("guest")
 
 PASSWORD = "/etc/perceptd/mqtt-password"
 CERTIFICATE = "/etc/perceptd/certificates/ca.pem"
-BUNDLES = "/var/lib/perceptd-bundles"
 DOWNLOADS = "/var/cache/perceptd"
 SHARED_GROUPS = ("video", "audio", "plugdev", "apex", "render")
 TOPICS = {
