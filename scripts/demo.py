@@ -58,6 +58,7 @@ def _run(path: Path, config: Config, hint: str, directory: Path, seconds: float 
 
 
 def new_parser() -> argparse.ArgumentParser:
+    """Return the parser of scripts/run."""
     parser = argparse.ArgumentParser(
         prog="scripts/run",
         description="Shows perceptd at work: starts a private MQTT broker and the daemon, and prints what a subscriber "

@@ -49,7 +49,7 @@ def test_the_demo_of_another_bundle_and_a_film_ends_with_the_film_and_counts_the
     tmp_path: Path,
 ) -> None:
     write_bundle(tmp_path / "lamp")
-    write_clip(tmp_path / "film.mp4", seconds=1.5, flashes_s=[number / 25 for number in range(38)])
+    write_clip(tmp_path / "film.mp4", seconds=1.0, flashes_s=[number / 25 for number in range(25)])
     # as a person types it, in the directory of the film
     options = ["--bundle", "lamp", "--camera", "film.mp4", "--microphone", "camera"]
     command = [sys.executable, str(ROOT / "scripts" / "demo.py"), *options]
