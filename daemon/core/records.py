@@ -26,6 +26,9 @@ Modality = Literal["image", "audio", "text"]
 # in the order of the head's input
 MODALITIES: tuple[Modality, ...] = ("image", "audio", "text")
 
+# exclusive: the softmax over all labels; independent: each label against the background alone
+Scoring = Literal["exclusive", "independent"]
+
 EventPhase = Literal["start", "update", "end"]
 
 # absent: the label faded and no other took over; other: another label's event began; timeout: the longest duration
