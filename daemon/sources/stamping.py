@@ -16,7 +16,8 @@ BUCKETS = 60
 MIN_SPAN_NS = 60 * NS_PER_S
 
 BLOCKS_PER_S = 50
-HALF_BLOCK_NS = 10 * NS_PER_MS
+# A packet of Vorbis may be stamped 14 ms late. Lost packets of sound are longer: 20 ms and more in most formats.
+TOLERANCE_NS = 15 * NS_PER_MS
 
 # A late chunk moves the stamps by this part of its lateness: it was delayed, or the sound card's clock is slow by
 # at most 200 ppm. An early chunk moves the stamps by all of it, because it shows that they were late.
@@ -81,7 +82,7 @@ class BlockCutter:
     Then the last samples that do not fill a block are lost. The first block of every run is marked as a gap.
     """
 
-    def __init__(self, sample_rate_hz: int, tolerance_ns: int = HALF_BLOCK_NS) -> None:
+    def __init__(self, sample_rate_hz: int, tolerance_ns: int = TOLERANCE_NS) -> None:
         self._rate_hz = sample_rate_hz
         self._block_samples = sample_rate_hz // BLOCKS_PER_S
         self._tolerance_ns = tolerance_ns
