@@ -16,6 +16,7 @@ BUCKETS = 60
 MIN_SPAN_NS = 60 * NS_PER_S
 
 BLOCKS_PER_S = 50
+
 # A packet of Vorbis may be stamped 14 ms late. Lost packets of sound are longer: 20 ms and more in most formats.
 TOLERANCE_NS = 15 * NS_PER_MS
 
