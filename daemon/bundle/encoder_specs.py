@@ -12,6 +12,9 @@ from daemon.core.records import Modality
 # The name of an encoder's only output in format 1.
 ONLY_OUTPUT = "output"
 
+# `transform: log` takes the logarithm of at least this, if an output does not say otherwise.
+LOG_FLOOR = 1e-6
+
 EDGETPU_OUTPUTS = ("edgetpu", "outputs")
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -59,12 +62,12 @@ class OutputSpec(TensorSpec):
     """
 
     transform: Transform = "none"
-    floor: PositiveNumber = 1e-6
+    floor: PositiveNumber = LOG_FLOOR
     factor: PositiveNumber = 1.0
 
     @model_validator(mode="after")
     def _check_floor(self) -> "OutputSpec":
-        if "floor" in self.model_fields_set and self.transform != "log":
+        if self.floor != LOG_FLOOR and self.transform != "log":
             raise problem_at("needs `transform: log`", "floor")
         return self
 
