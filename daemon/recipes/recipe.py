@@ -100,11 +100,14 @@ class Origin(StrictModel):
 
 
 class SourceSpec(StrictModel):
-    """One file of others. `origins` are tried in turn; `sha256` and `size` are of the file itself."""
+    """One file of others. `origins` are tried in turn; `sha256` and `size` are of the file itself.
+
+    Without origins the file must lie in the directory that --from names.
+    """
 
     model_config = ConfigDict(validate_by_name=False)
 
-    origins: Annotated[list[Origin], Field(alias="from", min_length=1, max_length=20)]
+    origins: Annotated[list[Origin], Field(alias="from", max_length=20)] = []
     sha256: Sha256
     size: Annotated[int, Field(ge=1, le=MAX_BYTES)]
     licence: ShortText
