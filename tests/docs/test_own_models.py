@@ -63,7 +63,7 @@ def test_a_newcomer_makes_a_bundle_of_somebody_elses_encoder(tmp_path: Path) -> 
     file = re.search(r"/([^/]+\.tflite)\"", recipe)
     assert file is not None
     lamp = tmp_path / "lamp"
-    draw_lamps(lamp / "pictures", 12)
+    draw_lamps(lamp / "pictures", 16)
     shutil.copy(SHARED / "models" / file[1], lamp / file[1])
     (lamp / "recipe.yaml").write_text(recipe)
     (lamp / "fit.py").write_text(block(PAGE, '"""Fits a head on pictures/LABEL/*.'))
@@ -72,5 +72,5 @@ def test_a_newcomer_makes_a_bundle_of_somebody_elses_encoder(tmp_path: Path) -> 
     assert build.removeprefix("-m daemon ") in (DOCS / PAGE).read_text(encoding="utf-8")
     printed = run(lamp, *build.split())
     assert printed.startswith("lamp@0.1.0: built in ../lamp-bundle, self-test good\nlicence     mobilenet: Apache-2.0")
-    evaluated = run(lamp, *"-m daemon evaluate ../lamp-bundle test.csv".split())
-    assert evaluated.startswith("accuracy 100.00% of 9")
+    evaluated = run(lamp, "-m", "daemon", "evaluate", "../lamp-bundle", "test.csv")
+    assert evaluated.startswith("accuracy 100.00% of 12")
