@@ -70,11 +70,20 @@ def parse_document(path: Path, raw: bytes, model: type[ModelT]) -> Loaded[ModelT
         raise DocumentError([f"{path}: not YAML: {' '.join(str(error).split())}"]) from error
     if not isinstance(value, dict):
         raise DocumentError([f"{path}:1: expected keys and values, found {_shown(value)}"])
-    try:
-        return Loaded(path, model.model_validate(value), lines)
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=True)
-        raise DocumentError([_explain(path, problem, value, lines, model) for problem in problems]) from error
+    return Loaded(path, _validated(path, value, lines, model), lines)
+
+
+def validate_like(loaded: Loaded[Any], value: dict[str, Any], model: type[ModelT]) -> ModelT:
+    """Validate a document that was made of `loaded`, with equal keys. Raises DocumentError, with its lines."""
+    return _validated(loaded.path, value, loaded.lines, model)
+
+
+def dump_document(value: dict[str, Any]) -> bytes:
+    """Return a document as YAML, in the order of its keys. Equal values give equal bytes."""
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=None, sort_keys=False, allow_unicode=True, width=120
+    )
+    return text.encode()
 
 
 def problem_at(message: str, *key: str) -> ValidationError:
@@ -94,6 +103,14 @@ def expected_text(problem: ErrorDetails) -> str:
     return (text[0].lower() + text[1:]).replace("input should be", "expected")
 
 
+def _validated(path: Path, value: dict[str, Any], lines: Mapping[Key, int], model: type[ModelT]) -> ModelT:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=True)
+        raise DocumentError([_explain(path, problem, value, lines, model) for problem in problems]) from error
+
+
 class _Loader(yaml.SafeLoader):
     """YAML's safe loader without aliases: a few lines of them can expand to gigabytes."""
 
@@ -102,6 +119,13 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise yaml.MarkedYAMLError(problem="aliases (*) are not allowed", problem_mark=_mark(event))
         return super().compose_node(parent, index)
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML's safe dumper without anchors: this program reads none."""
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
 
 
 def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
@@ -153,7 +177,7 @@ def _collect_lines(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
             _collect_lines(value, inner, lines)
 
 
-def _explain(path: Path, problem: ErrorDetails, value: Any, lines: dict[Key, int], model: type[StrictModel]) -> str:
+def _explain(path: Path, problem: ErrorDetails, value: Any, lines: Mapping[Key, int], model: type[StrictModel]) -> str:
     """Return one validation problem as text, with file, line, key and value."""
     location, found, is_present = _locate(problem, value)
     line = _nearest_line(lines, location)
@@ -211,7 +235,7 @@ def _valid_keys(model: type[StrictModel], location: Key) -> list[str]:
     for part in location:
         current = _member(current, part)
     chosen = next(_models_in(current), None)
-    return sorted(chosen.model_fields) if chosen is not None else []
+    return sorted(_fields(chosen)) if chosen is not None else []
 
 
 def _member(annotation: Any, part: str | int) -> Any:
@@ -221,9 +245,14 @@ def _member(annotation: Any, part: str | int) -> Any:
     if not models:
         container = next(_containers_in(annotation), None)
         return None if container is None else container.__args__[-1]
-    field = models[0].model_fields.get(str(part))
+    field = _fields(models[0]).get(str(part))
     # without a field it is the name of the model itself in a union of the model and something else
     return field.annotation if field else models[0]
+
+
+def _fields(model: Any) -> dict[str, Any]:
+    """Return the fields of a model by their keys in a document."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _has_tag(model: Any, part: str | int) -> bool:

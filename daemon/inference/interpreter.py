@@ -39,7 +39,7 @@ class TfliteModel:
         Raises MismatchError when its tensors are not those of `inputs` and `outputs`. Its key for an output begins
         with `outputs` and the number of the spec.
         """
-        self._interpreter, name = _open(file), file.source.name
+        self._interpreter, name = open_interpreter(file), file.source.name
         details = self._interpreter.get_input_details()
         if len(details) != 1:
             raise MismatchError(f"{name} has {len(details)} inputs, expected one", "input")
@@ -65,7 +65,8 @@ class TfliteModel:
         return [self._interpreter.get_tensor(index) for index in self._outputs]
 
 
-def _open(file: SealedFile) -> Any:
+def open_interpreter(file: SealedFile) -> Any:
+    """Return the runtime's interpreter of a copied file, ready to run. Raises ModelError, naming the file."""
     try:
         open_regular(file.path).close()  # the runtime does not say why it cannot open a file
         interpreter = Interpreter(model_path=str(file.path), num_threads=1)
