@@ -51,7 +51,7 @@ class EditProblem(StrictModel):
     """Why a model cannot be made. `key` begins with the model, and may go on with an output and a group."""
 
     reason: str
-    key: tuple[str, ...]
+    key: tuple[str | int, ...]
 
 
 class EditAnswer(StrictModel):
