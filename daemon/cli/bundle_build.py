@@ -68,8 +68,9 @@ def build_bundle(recipe_file: Path, out: Path, from_dir: Path | None, head: Path
     """
     loaded, recipe_sha256 = _read(recipe_file)
     check_recipe(loaded, has_head_file=head is not None)
+    needed = [path for path in (recipe_file, from_dir, head) if path is not None]
     try:
-        check_place(out, recipe_file)
+        check_place(out, needed)
         local = None if from_dir is None else LocalFiles(from_dir)
         sources = find_sources(loaded, local, SourceCache(cache_directory()), show)
         with new_directory(out) as new:
@@ -78,7 +79,7 @@ def build_bundle(recipe_file: Path, out: Path, from_dir: Path | None, head: Path
             copy_parts(recipe_file.parent, new)
             show("running the self-test")
             _test(new, recipe_file)
-            files = put(new, out, recipe_file)
+            files = put(new, out, needed)
     except OSError as error:
         raise Refused(f"{error.filename or out}: {error.strerror or error}") from error
     recipe = loaded.document

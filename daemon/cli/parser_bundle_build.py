@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from daemon.cli.options import add_json
+from daemon.core.errors import Refused
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -39,6 +40,8 @@ def add_bundle_build(actions: "Commands") -> None:
 
 
 def _bundle_build(options: argparse.Namespace) -> int:
-    from daemon.cli.bundle_build import bundle_build
-
+    try:
+        from daemon.cli.bundle_build import bundle_build
+    except ModuleNotFoundError as error:  # where only the older tflite-runtime is installed
+        raise Refused(f"building a bundle needs the Python package {error.name}: install ai-edge-litert") from error
     return bundle_build(options)

@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,14 +25,15 @@ FILE_MODE, DIRECTORY_MODE = 0o644, 0o755
 MAX_CASE_BYTES = 64 * 1024 * 1024
 
 
-def check_place(place: Path, recipe_file: Path) -> None:
-    """Raise Refused when something lies at `place` that is neither a bundle nor an empty directory."""
+def check_place(place: Path, needed: Iterable[Path]) -> None:
+    """Raise Refused when `place` is neither new, nor a bundle or an empty directory, or has files that are needed."""
     if place.is_symlink() or (place.exists() and not place.is_dir()):
         raise Refused(f"{place}: is not a directory; give --out a directory that is to be made")
     if place.is_dir() and any(place.iterdir()) and not (place / MANIFEST).is_file():
         raise Refused(f"{place}: is a directory without {MANIFEST}, so no bundle; give --out another one")
-    if recipe_file.resolve().is_relative_to(place.resolve()):
-        raise Refused(f"{place}: has the recipe in it, which would be lost; give --out another directory")
+    for path in needed:
+        if path.resolve().is_relative_to(place.resolve()):
+            raise Refused(f"{place}: has {path} in it, which would be lost; give --out another directory")
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def copy_parts(source: Path, new: Path) -> None:
             _copy(source / name, new / name)
 
 
-def put(new: Path, place: Path, recipe_file: Path) -> dict[str, str]:
+def put(new: Path, place: Path, needed: Iterable[Path]) -> dict[str, str]:
     """Give a finished bundle its place, and return the SHA-256 of its files by path. Raises Refused, and OSError."""
     hashes = {}
     for path in sorted(new.rglob("*")):
@@ -74,7 +75,7 @@ def put(new: Path, place: Path, recipe_file: Path) -> dict[str, str]:
             os.fsync(file.fileno())
     new.chmod(DIRECTORY_MODE)
     sync_directory(new)
-    check_place(place, recipe_file)
+    check_place(place, needed)
     try:
         new.rename(place)
     except OSError as error:

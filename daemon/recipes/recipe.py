@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from daemon.bundle.encoder_specs import (
     EdgetpuSpec,
@@ -30,6 +30,9 @@ HEAD_FILE = "head.tflite"
 
 # far more than the wheel of a large library has
 MAX_ARCHIVE_BYTES = 1024 * 1024 * 1024
+
+# each source is open in the child process that edits it
+MAX_MODELS = 32
 
 # of one group, and of the index of a class
 MAX_CLASSES = 100_000
@@ -100,11 +103,12 @@ class Origin(StrictModel):
 
 
 class SourceSpec(StrictModel):
-    """One file of others. `origins` are tried in turn; `sha256` and `size` are of the file itself."""
+    """One file of others. `origins` are tried in turn; `sha256` and `size` are of the file itself.
 
-    model_config = ConfigDict(validate_by_name=False)
+    Without origins the file must lie in the directory that --from names.
+    """
 
-    origins: Annotated[list[Origin], Field(alias="from", min_length=1, max_length=20)]
+    origins: Annotated[list[Origin], Field(alias="from", max_length=20)] = []
     sha256: Sha256
     size: Annotated[int, Field(ge=1, le=MAX_BYTES)]
     licence: ShortText
@@ -231,9 +235,9 @@ class Recipe(StrictModel):
     version: Version
     description: str = ""
     scoring: Scoring = "exclusive"
-    sources: Annotated[dict[Name, SourceSpec], Field(min_length=1, max_length=100)]
+    sources: Annotated[dict[Name, SourceSpec], Field(min_length=1, max_length=MAX_MODELS)]
     groups: dict[Name, Groups] = {}
-    models: Annotated[dict[FileName, RecipeModel], Field(min_length=1, max_length=50)]
+    models: Annotated[dict[FileName, RecipeModel], Field(min_length=1, max_length=MAX_MODELS)]
     encoders: Annotated[dict[Name, RecipeEncoder], Field(min_length=1, max_length=16)]
     labels: Annotated[dict[str, RecipeLabel], Field(min_length=2, max_length=4096)]
     threshold: Threshold | None = None

@@ -69,6 +69,8 @@ def find_sources(
 
 def _fetch(where: str, name: str, spec: SourceSpec, cache: SourceCache, show: Show) -> SealedFile:
     """Try one origin after another. Raises Refused with what is wrong with each."""
+    if not spec.origins:
+        raise Refused(f"{where}: has no URL under from; give the directory with the file by --from")
     reasons = []
     for origin in spec.origins:
         try:

@@ -61,7 +61,6 @@ def test_a_whole_recipe_is_accepted(tmp_path: Path) -> None:
         (("sources", "pixels", "licence"), "", "sources.pixels.licence = '': string should have at least 1 character"),
         (("sources", "pixels", "sha256"), "abc", "sources.pixels.sha256 = 'abc': string should match pattern"),
         (("sources", "pixels", "size"), 10**12, "sources.pixels.size"),
-        (("sources", "pixels", "from"), None, "sources.pixels.from: is missing"),
         (("sources", "pixels", "form"), [], "sources.pixels.form: unknown key; did you mean 'from'?"),
         (("sources", "pixels", "from", 0, "url"), "ftp://x/y", "expected an http or https URL"),
         (("sources", "pixels", "from", 0, "url"), "https://a:b@x/y", "expected a URL without user and password"),

@@ -253,6 +253,12 @@ def test_a_directory_needs_no_network(finder: Finder, tmp_path: Path, web: WebSe
     assert not finder.cache.directory.exists()
 
 
+def test_a_source_without_a_url_needs_a_directory(finder: Finder, tmp_path: Path) -> None:
+    assert "has no URL under from; give the directory with the file by --from" in finder.refused()
+    (tmp_path / "file").write_bytes(FILE)
+    assert finder.find(local=LocalFiles(tmp_path)) == FILE
+
+
 def test_a_directory_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="nothing: cannot be read: No such file or directory"):
         LocalFiles(tmp_path / "nothing")
