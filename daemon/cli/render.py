@@ -143,7 +143,11 @@ def _share(content: RecognitionPayload, modality: Modality) -> str:
     part = content.modalities[modality]
     age_ms = max(part.age_ms, part.late_ms or 0.0)
     old = f" ({age_ms / 1000:.1f} s old)" if age_ms >= OLD_MS else ""
-    return f"{modality} {content.labels[0].shares.get(modality, 0.0):+.1f}{old}"
+    best = content.labels[0]
+    alike = [name for name, encoder in (content.encoders or {}).items() if encoder.modality == modality]
+    each = ", ".join(f"{clean(name)} {(best.encoders or {}).get(name, 0.0):+.1f}" for name in alike)
+    beneath = f" ({each})" if len(alike) > 1 else ""
+    return f"{modality} {best.shares.get(modality, 0.0):+.1f}{beneath}{old}"
 
 
 def _event(content: EventPayload, paint: Paint) -> str:

@@ -64,6 +64,28 @@ def with_others(**scores: float) -> Received:
     return recognised(labels=[content.labels[0], *others])
 
 
+def heard_and_seen() -> Received:
+    """A dog that is seen and heard while somebody speaks, by a bundle with two encoders of pictures."""
+    parts = {"scene": {"modality": "image", "age_ms": 0}, "people": {"modality": "image", "age_ms": 400}}
+    dog = {"shares": {"image": 1.4, "audio": 4.2}, "encoders": {"scene": 1.5, "people": -0.1, "sound": 4.2}}
+    speech = {"shares": {"audio": 3.4}, "encoders": {"sound": 3.4}}
+    labels = [
+        {"label": name, "score": score, "logit": 0, "bias": 0, **part}
+        for name, score, part in (("dog", 0.93, dog), ("speech", 0.71, speech), ("cat", 0.49, speech))
+    ]
+    common = {"id": "i", "time": TIME, "node": "n", "stream": "front", "bundle": "home@1.0.0", "scoring": "independent"}
+    content = {
+        "schema": 1,
+        **common,
+        "label": "dog",
+        "score": 0.93,
+        "modalities": {"image": {"age_ms": 0}, "audio": {"age_ms": 300}},
+        "encoders": parts | {"sound": {"modality": "audio", "age_ms": 300}},
+        "labels": labels,
+    }
+    return received("perceptd/n/front/recognition", json.dumps(content).encode())
+
+
 def event(phase, ended_by=None, label: str = "7", **shares: float) -> Received:
     record = Event(phase, label, "id", 0, 3_200_000_000, 0.93, 0.95, ended_by, shares)
     payload = event_payload(record, node="n", stream="front", bundle_id="b", time=TIME, started=TIME)
@@ -120,6 +142,11 @@ def bundles(**changes: object) -> Received:
             with_others(dog=0.7, rain=0.512, wind=0.5),
             "12:00:00.000  front  7  0.75 ██████    image +5.1  audio -3.2 (0.4 s old)  "
             "also dog 0.70, rain 0.51  23 ms",
+        ),
+        (
+            heard_and_seen(),
+            "12:00:00.000  front  dog  0.93 ███████▌  image +1.4 (scene +1.5, people -0.1)  audio +4.2 (0.3 s old)  "
+            "also speech 0.71  23 ms",
         ),
         (event("start"), "12:00:00.000  front  ▶ 7 started  0.93  23 ms"),
         (
