@@ -9,7 +9,7 @@ import pytest
 from daemon.cli.parser import new_parser
 from tests.docs.pages import DOCS, ROOT
 
-# within a block of code, after a prompt, and after sudo, sudo -u USER or watch's own shell
+# within a block of code, after a prompt, and after sudo or sudo -u USER
 COMMAND = re.compile(r"^(?:\$ )?(?:sudo )?(?:-u \w+ )?(perceptd|scripts/run)(?: ([a-z-].*))?$", re.MULTILINE)
 BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
@@ -19,6 +19,7 @@ SHOWN = sorted(
         for page in PAGES
         for block in BLOCK.findall(page.read_text(encoding="utf-8").replace("\\\n", " "))
         for program, arguments in COMMAND.findall(block)
+        if "[" not in arguments  # a synopsis
     }
 )
 
