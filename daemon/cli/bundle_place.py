@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from daemon.bundle.manifest import MANIFEST
 from daemon.core.errors import Refused
 from daemon.core.files import replace_directory, sync_directory
 
@@ -25,6 +26,8 @@ def check_directory(directory: Path) -> None:
     """Check that a bundle may take the place of what lies there. Raises Refused."""
     if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
         raise Refused(f"{directory}: is not a directory; remove it, and get the bundle again")
+    if directory.is_dir() and any(directory.iterdir()) and not (directory / MANIFEST).is_file():
+        raise Refused(f"{directory}: is a directory without {MANIFEST}, so no bundle; move it to another place")
 
 
 @contextmanager

@@ -105,6 +105,15 @@ def test_only_a_directory_is_replaced(place: Path, kind: str) -> None:
         get(place, FakeBuild())
 
 
+def test_a_directory_that_is_no_bundle_stays(place: Path) -> None:
+    (place / "home").mkdir(parents=True)
+    assert get(place, FakeBuild()).outcome == "replaced", "an empty one is nobody's"
+    (place / "home" / "bundle.yaml").unlink()
+    with pytest.raises(Refused, match=f"^{place / 'home'}: is a directory without bundle.yaml"):
+        get(place, FakeBuild())
+    assert (place / "home" / "image.tflite").exists()
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "share").touch()
     with pytest.raises(Refused, match=f"^{tmp_path / 'share'}.*: (Not a directory|File exists)$"):
