@@ -17,6 +17,7 @@ from daemon.cli.signals import has_terminal
 from daemon.config.command_line import ConfigOptions
 from daemon.config.node import Config
 from daemon.core.errors import EXIT_REFUSED, Refused
+from daemon.core.files import replace_directory
 from daemon.core.records import EndedBy
 from daemon.node.reload import Reload, reload_remarks
 from daemon.node.stop_request import StopRequest
@@ -70,6 +71,14 @@ def test_another_bundle_keeps_the_config_and_a_reload_reads_it_again(nodes: Node
     root.setLevel(before)
     again = after(nodes, "bundle")
     assert again is not None and again.node == "renamed"
+
+
+def test_a_reload_uses_a_bundle_that_was_replaced_under_its_name(nodes: Nodes, path: Path) -> None:
+    replace_directory(write_bundle(path.parent / "new", version="2.0.0"), path.parent / "bundle")
+    nodes.stop.begin()
+    nodes.stop.restart("reload")
+    node = nodes.next()
+    assert node is not None and node.active.recogniser.bundle.manifest.version == "2.0.0"
 
 
 @pytest.mark.parametrize(("problem", "named"), [({"colour": "red"}, "colour"), ({"bundle": "none"}, "none")])
