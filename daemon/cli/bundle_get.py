@@ -85,11 +85,13 @@ def usage(placed: PlacedBundle, *, has_service: bool) -> Iterator[str]:
         "unchanged": f"{placed.bundle}: up to date in {placed.directory}",
     }[placed.outcome]
     if placed.user is not None:
-        yield f"It has passed its self-test as the service's user {placed.user}. Line for {SERVICE_CONFIG}:"
+        yield f"It has passed its self-test as the service's user {placed.user}."
+        yield f"To use it, write into {SERVICE_CONFIG}:"
         yield f"  bundle: {placed.directory}"
-        yield "Then: sudo systemctl reload-or-restart perceptd"
+        yield "Then run: sudo systemctl reload-or-restart perceptd"
         return
-    yield f"To try it: perceptd run --bundle {name} --microphone default. Line for config.yaml:"
+    yield f"To try it, run: perceptd run --bundle {name} --microphone default"
+    yield "To use it, write into config.yaml:"
     yield f"  bundle: {placed.directory}"
     if has_service:
         yield f"The installed service cannot read it there. For the service: sudo perceptd bundle get {name}"

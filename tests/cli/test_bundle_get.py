@@ -201,7 +201,8 @@ def test_a_directory_that_the_services_user_may_not_enter_is_named(public: Path)
             False,
             [
                 "home@1.0.0: made in /b/home",
-                "To try it: perceptd run --bundle home --microphone default. Line for config.yaml:",
+                "To try it, run: perceptd run --bundle home --microphone default",
+                "To use it, write into config.yaml:",
                 "  bundle: /b/home",
             ],
         ),
@@ -210,7 +211,8 @@ def test_a_directory_that_the_services_user_may_not_enter_is_named(public: Path)
             True,
             [
                 "home@1.0.0: up to date in /b/home",
-                "To try it: perceptd run --bundle home --microphone default. Line for config.yaml:",
+                "To try it, run: perceptd run --bundle home --microphone default",
+                "To use it, write into config.yaml:",
                 "  bundle: /b/home",
                 "The installed service cannot read it there. For the service: sudo perceptd bundle get home",
             ],
@@ -221,9 +223,10 @@ def test_a_directory_that_the_services_user_may_not_enter_is_named(public: Path)
             [
                 "home@1.1.0: has replaced the bundle in /b/home. A node that runs uses the one of before until it is "
                 "restarted",
-                "It has passed its self-test as the service's user perceptd. Line for /etc/perceptd/config.yaml:",
+                "It has passed its self-test as the service's user perceptd.",
+                "To use it, write into /etc/perceptd/config.yaml:",
                 "  bundle: /b/home",
-                "Then: sudo systemctl reload-or-restart perceptd",
+                "Then run: sudo systemctl reload-or-restart perceptd",
             ],
         ),
     ],
