@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from daemon.core.errors import DocumentError
 from daemon.core.text import redact, redact_url
@@ -86,6 +87,12 @@ def dump_document(value: dict[str, Any]) -> bytes:
     return text.encode()
 
 
+def problem_at(message: str, *key: str) -> ValidationError:
+    """Return an error for a validator of a whole model to raise: a problem of one key in it."""
+    problem = PydanticCustomError("problem", "{message}", {"message": message})
+    return ValidationError.from_exception_data("document", [InitErrorDetails(type=problem, loc=key, input=None)])
+
+
 def validator_text(problem: ErrorDetails) -> str:
     """Return the message of one validation problem, without pydantic's prefix for the ValueError of a validator."""
     return problem["msg"].removeprefix("Value error, ")
@@ -105,6 +112,13 @@ def _validated(path: Path, value: dict[str, Any], lines: Mapping[Key, int], mode
         raise DocumentError([_explain(path, problem, value, lines, model) for problem in problems]) from error
 
 
+class _Dumper(yaml.SafeDumper):
+    """YAML's safe dumper without anchors: this program reads none."""
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
+
+
 class _Loader(yaml.SafeLoader):
     """YAML's safe loader without aliases: a few lines of them can expand to gigabytes."""
 
@@ -113,13 +127,6 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise yaml.MarkedYAMLError(problem="aliases (*) are not allowed", problem_mark=_mark(event))
         return super().compose_node(parent, index)
-
-
-class _Dumper(yaml.SafeDumper):
-    """YAML's safe dumper without anchors: this program reads none."""
-
-    def ignore_aliases(self, _data: object) -> bool:
-        return True
 
 
 def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
@@ -177,7 +184,7 @@ def _explain(path: Path, problem: ErrorDetails, value: Any, lines: Mapping[Key, 
     line = _nearest_line(lines, location)
     key = ".".join(str(part) for part in location) or "(the whole document)"
     if problem["type"] == "extra_forbidden":
-        valid = _valid_keys(model, location[:-1])
+        valid = _valid_keys(model, problem["loc"][:-1])
         near = difflib.get_close_matches(str(location[-1]), valid, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"valid keys: {', '.join(valid)}"
         return f"{path}:{line}: {key}: unknown key; {hint}"
@@ -207,13 +214,15 @@ def _locate(problem: ErrorDetails, value: Any) -> tuple[Key, Any, bool]:
 
     Pydantic's location also contains names of union members; they are left out.
     """
-    key: list[int | str] = []
-    location = problem["loc"]
+    location, key = problem["loc"], list[int | str]()
+    # the check of a member as a whole fails at its name, every other problem at a key
+    if problem["type"] == "value_error" and location and location[-1] != "[key]":
+        location = (*location, "")
     for position, part in enumerate(location):
         in_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
         if in_list or (isinstance(value, dict) and part in value):
             value = value[part]
-        elif isinstance(value, dict) and position == len(location) - 1 and _is_key(part, problem):
+        elif isinstance(value, dict) and position == len(location) - 1 and part != "":
             return (*key, part), None, False
         else:
             continue
@@ -221,35 +230,57 @@ def _locate(problem: ErrorDetails, value: Any) -> tuple[Key, Any, bool]:
     return tuple(key), value, True
 
 
-def _is_key(part: int | str, problem: ErrorDetails) -> bool:
-    """Return whether the last part of a location is a key that the document lacks, or a mistake in a key."""
-    return problem["type"] == "missing" or part == "[key]"
-
-
 def _valid_keys(model: type[StrictModel], location: Key) -> list[str]:
-    """Return the keys that the schema allows at `location`."""
+    """Return the keys that the schema allows at `location`, which also has the tags of unions."""
     current: Any = model
     for part in location:
         current = _member(current, part)
-    return sorted(field.alias or name for name, field in current.model_fields.items()) if _is_model(current) else []
+    chosen = next(_models_in(current), None)
+    return sorted(_fields(chosen)) if chosen is not None else []
 
 
 def _member(annotation: Any, part: str | int) -> Any:
-    if _is_model(annotation):
-        fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
-        inner = fields[part].annotation if part in fields else None
-    else:
-        inner = (getattr(annotation, "__args__", ()) or (None,))[-1]
-    return next(_models_in(inner), inner)
+    models = list(_models_in(annotation))
+    if len(models) > 1 and (tagged := next((each for each in models if _has_tag(each, part)), None)) is not None:
+        return tagged
+    if not models:
+        container = next(_containers_in(annotation), None)
+        return None if container is None else container.__args__[-1]
+    field = _fields(models[0]).get(str(part))
+    # without a field it is the name of the model itself in a union of the model and something else
+    return field.annotation if field else models[0]
+
+
+def _fields(model: type[StrictModel]) -> dict[str, FieldInfo]:
+    """Return the fields of a model by their names in a document."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _has_tag(model: Any, part: str | int) -> bool:
+    """Return whether a member of a union is the one with this tag: the only value of one of its keys."""
+    return any(getattr(field.annotation, "__args__", ()) == (part,) for field in model.model_fields.values())
 
 
 def _models_in(annotation: Any) -> Iterator[Any]:
     """Yield the models that a value of this type may be; models inside of dict, list and tuple are left out."""
     if _is_model(annotation):
         yield annotation
-    elif getattr(annotation, "__origin__", None) not in (dict, list, tuple):
+    elif not _is_container(annotation):
         for option in getattr(annotation, "__args__", ()):
             yield from _models_in(option)
+
+
+def _containers_in(annotation: Any) -> Iterator[Any]:
+    """Yield the types of dict, list and tuple that a value of this type may be."""
+    if _is_container(annotation):
+        yield annotation
+    else:
+        for option in getattr(annotation, "__args__", ()):
+            yield from _containers_in(option)
+
+
+def _is_container(annotation: Any) -> bool:
+    return getattr(annotation, "__origin__", None) in (dict, list, tuple)
 
 
 def _is_model(annotation: Any) -> bool:

@@ -77,7 +77,7 @@ def _answer(request: EditRequest) -> EditAnswer:
         try:
             made[name] = _make(model, request.only_output)
         except MismatchError as error:
-            return EditAnswer(problem=EditProblem(reason=str(error), key=(name, *error.key)))
+            return EditAnswer(problem=EditProblem(reason=str(error), key=(name, *map(str, error.key))))
         except Refused as error:
             reason = str(error).removeprefix(f"{model.target}: ")
             return EditAnswer(problem=EditProblem(reason=reason, key=(name,)))
