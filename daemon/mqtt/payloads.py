@@ -72,10 +72,13 @@ class ModalityPart(Part):
     late_ms: Number | None = None
 
 
-class EncoderPart(ModalityPart):
-    """An encoder that took part, of a bundle of format 2."""
+class EncoderPart(Part):
+    """An encoder that took part, of a bundle of format 2; its fields are those of `ModalityPart`."""
 
     modality: Modality
+    age_ms: Number
+    device: Name = CPU
+    late_ms: Number | None = None
 
 
 class LabelPart(Part):
@@ -190,7 +193,7 @@ def recognition_json(
         "modalities": _modality_parts(encoders, bundle),
     }
     if bundle.tells_encoders:
-        fields["encoders"] = {name: part | {"modality": bundle.encoders[name]} for name, part in encoders.items()}
+        fields["encoders"] = {name: {"modality": bundle.encoders[name]} | part for name, part in encoders.items()}
     try:
         return _COMPACT.encode(fields | {"labels": labels}).encode()
     except ValueError as error:

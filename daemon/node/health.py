@@ -57,11 +57,16 @@ class StreamHealth(_Part):
 
 
 class EncoderHealth(_Part):
-    """The device that the config asks for (`wanted`), the device that runs the encoder now, and why they differ."""
+    """The device that the config asks for (`wanted`), and the device that runs the encoder now.
+
+    `absent_outputs` are the encoder's outputs that this device does not give. `reason` says why the device is not the
+    one that is wanted, or why outputs are absent.
+    """
 
     wanted: str
     device: str
     reason: str | None
+    absent_outputs: list[str]
 
 
 class WorkloadHealth(_Part):
@@ -243,9 +248,10 @@ def encoder_health(placement: Placement, accelerators: Mapping[str, AcceleratorH
     name = CPU if placement.device is None else placement.device.name
     accelerator = accelerators.get(name)
     if accelerator is None or accelerator.state == "in_use":
-        return EncoderHealth(wanted=placement.requested, device=name, reason=placement.reason)
-    reason = accelerator.reason or f"{name} is being started"
-    return EncoderHealth(wanted=placement.requested, device=CPU, reason=reason)
+        reason, absent = placement.reason or placement.absence, list(placement.absent_outputs)
+    else:
+        reason, absent, name = accelerator.reason or f"{name} is being started", [], CPU
+    return EncoderHealth(wanted=placement.requested, device=name, reason=reason, absent_outputs=absent)
 
 
 def _ms(duration_ns: int | None) -> float | None:

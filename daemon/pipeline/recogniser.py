@@ -157,21 +157,41 @@ def _load_model(bundle: Bundle, encoder: str, spec: EncoderSpec) -> TfliteModel:
     try:
         return TfliteModel(bundle.model(spec.model), spec.input, list(spec.outputs.values()))
     except MismatchError as error:
-        raise bundle.problem(str(error), *key, *error.key) from error
+        raise bundle.problem(str(error), *key, *_tensor_key(bundle.manifest, spec, error)) from error
     except ModelError as error:
         raise bundle.problem(str(error), *key, "model") from error
+
+
+def _tensor_key(manifest: Manifest, spec: EncoderSpec, error: MismatchError) -> tuple[str | int, ...]:
+    """Return the key of a tensor beneath the encoder's. The error knows an output by its number."""
+    role, *rest = error.key
+    if role != "outputs":
+        return error.key
+    if manifest.format == 1:
+        return ("output", *rest[1:])
+    return (role, *(list(spec.outputs)[number] for number in rest[:1] if isinstance(number, int)), *rest[1:])
 
 
 def _load_head(bundle: Bundle) -> FusionHead:
     manifest = bundle.manifest
     sizes = {name: spec.size for name, spec in manifest.encoder_specs.items()}
-    labels = len(manifest.labels)
     background = manifest.labels.index(manifest.background[0]) if manifest.scoring == "independent" else None
+    try:
+        return FusionHead(load_head_model(bundle), sizes, background)
+    except ModelError as error:
+        raise bundle.problem(str(error), "head", "model") from error
+
+
+def load_head_model(bundle: Bundle) -> TfliteModel:
+    """Load the head, with the outputs scores and shares. Raises BundleError when it does not match the manifest."""
+    manifest = bundle.manifest
+    sizes = {name: spec.size for name, spec in manifest.encoder_specs.items()}
+    labels = len(manifest.labels)
     features = TensorSpec(shape=[1, manifest.head_input_size], dtype="float32")
     scores = TensorSpec(shape=[1, labels], dtype="float32")
     shares = TensorSpec(shape=[1, len(sizes), labels], dtype="float32")
     try:
-        return FusionHead(TfliteModel(bundle.model(manifest.head.model), features, [scores, shares]), sizes, background)
+        return TfliteModel(bundle.model(manifest.head.model), features, [scores, shares], by_shape=True)
     except MismatchError as error:
         is_input = error.key[0] == "input"
         raise _head_problem(bundle, labels, sizes, error, is_input=is_input) from error

@@ -39,8 +39,10 @@ def recognition(
     }
     if late_ns:
         embeddings[present[0]] = replace(embeddings[present[0]], late_ns=late_ns)
+    known = [m for m in MODALITIES if m in present]
     bias = centred(random.normal(size=labels))
-    shares = {m: centred(random.normal(scale=5, size=labels)) for m in MODALITIES if m in present}
+    ordered = [*known, *(name for name in present if name not in known)]
+    shares = {name: centred(random.normal(scale=5, size=labels)) for name in ordered}
     logits = np.asarray(bias + sum(shares.values()), np.float64)
     scores = np.exp(logits - logits.max())
     return Recognition(Moment(time_ns, embeddings), (scores / scores.sum()).astype(np.float32), bias, shares)
