@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ Show = Callable[[str], None]
 
 # as `build_bundle`: recipe, directory of the bundle, directory with the sources, weights of the head, progress
 Build = Callable[[Path, Path, Path | None, Path | None, Show], BuiltBundle]
+
+# what to do where the service's user may not enter a directory
+OPEN_PLACE = "let everybody enter the directories above it (chmod o+x)"
+OTHER_PROGRAM = "run the program that scripts/install has installed: sudo /usr/local/bin/perceptd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +110,15 @@ def _recipe_file(name: str) -> Path:
 
 def _test_as_service(new: Path, place: Path, service: Service) -> None:
     """Run the self-test as the service's user. Raises Refused when it fails, or may not read the bundle there."""
+    # the program too: the child imports some of its modules only when it uses them
+    remedies = {str(place): OPEN_PLACE, str(MODELS): OTHER_PROGRAM, sys.prefix: OTHER_PROGRAM}
     try:
-        if denied := denials(service, [Need("the bundle", str(place))]):
-            raise Refused(f"{denied[0].found}; let everybody enter the directories above it (chmod o+x)")
+        for denial in denials(service, [Need(path, path) for path in remedies]):
+            raise Refused(f"{denial.found}; {remedies[denial.need.path]}")
         with Child(selftest_as, json.dumps(asdict(service)), str(new)) as child:
             failures = json.loads(child.result(MEASUREMENT_S))["failures"]
     except ChildError as error:
         raise BundleError(f"{new.name}: not tested as the service's user {service.user}: {error}") from error
     if failures:
-        raise BundleError("\n".join([f"{new.name}: fails its self-test as user {service.user}:", *failures]))
+        shown = [failure.replace(f"{new}/", "") for failure in failures]
+        raise BundleError("\n".join([f"{new.name}: fails its self-test as user {service.user}:", *shown]))
