@@ -8,7 +8,6 @@ from typing import Any, Generic, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from daemon.core.errors import DocumentError
@@ -112,13 +111,6 @@ def _validated(path: Path, value: dict[str, Any], lines: Mapping[Key, int], mode
         raise DocumentError([_explain(path, problem, value, lines, model) for problem in problems]) from error
 
 
-class _Dumper(yaml.SafeDumper):
-    """YAML's safe dumper without anchors: this program reads none."""
-
-    def ignore_aliases(self, _data: object) -> bool:
-        return True
-
-
 class _Loader(yaml.SafeLoader):
     """YAML's safe loader without aliases: a few lines of them can expand to gigabytes."""
 
@@ -127,6 +119,13 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise yaml.MarkedYAMLError(problem="aliases (*) are not allowed", problem_mark=_mark(event))
         return super().compose_node(parent, index)
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML's safe dumper without anchors: this program reads none."""
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
 
 
 def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
@@ -251,8 +250,8 @@ def _member(annotation: Any, part: str | int) -> Any:
     return field.annotation if field else models[0]
 
 
-def _fields(model: type[StrictModel]) -> dict[str, FieldInfo]:
-    """Return the fields of a model by their names in a document."""
+def _fields(model: Any) -> dict[str, Any]:
+    """Return the fields of a model by their keys in a document."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
