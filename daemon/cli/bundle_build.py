@@ -18,7 +18,7 @@ from daemon.core.status_line import StatusLine
 from daemon.inference.graphs import write_head
 from daemon.pipeline.selftest import MEASUREMENT_S, print_selftest
 from daemon.recipes.cache import SourceCache, cache_directory
-from daemon.recipes.directory import check_place, copy_parts, new_directory, put
+from daemon.recipes.directory import check_place, copy_parts, new_directory, parts_of, put
 from daemon.recipes.head import constructed_head, read_head
 from daemon.recipes.manifest import manifest_of
 from daemon.recipes.recipe import HEAD_FILE, Recipe
@@ -66,20 +66,22 @@ def build_bundle(recipe_file: Path, out: Path, from_dir: Path | None, head: Path
 
     `from_dir` has the sources, so that no network is needed. `head` is a file with the weights.
     """
+    place = out if out.name not in ("", "..") else out.resolve()
     loaded, recipe_sha256 = _read(recipe_file)
     check_recipe(loaded, has_head_file=head is not None)
     needed = [path for path in (recipe_file, from_dir, head) if path is not None]
     try:
-        check_place(out, needed)
+        check_place(place, needed)
+        parts = parts_of(recipe_file.parent)
         local = None if from_dir is None else LocalFiles(from_dir)
         sources = find_sources(loaded, local, SourceCache(cache_directory()), show)
-        with new_directory(out) as new:
+        with new_directory(place) as new:
             show("making the models")
             _write(loaded, recipe_sha256, sources, head, new)
-            copy_parts(recipe_file.parent, new)
+            copy_parts(recipe_file.parent, parts, new)
             show("running the self-test")
             _test(new, recipe_file)
-            files = put(new, out, needed)
+            files = put(new, place, needed)
     except OSError as error:
         raise Refused(f"{error.filename or out}: {error.strerror or error}") from error
     recipe = loaded.document

@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from daemon.bundle.encoder_specs import ONLY_OUTPUT
 from daemon.core.document import Loaded
 from daemon.core.errors import BundleError, ChildError
 from daemon.core.sealed import SealedFile
+from daemon.core.text import clean
 from daemon.inference.edit_main import DEADLINE_S, EditAnswer, EditProblem, EditRequest, ModelRequest, make_models
 from daemon.inference.edits import Edit, Expose, Group, Keep, Reduce
 from daemon.recipes.manifest import ModelTensors
 from daemon.recipes.recipe import OutputEdit, Recipe
-from daemon.runtime.child import Child
+from daemon.runtime.child import MAX_REASON_CHARS, Child
 
 
 def models_of(loaded: Loaded[Recipe], sources: Mapping[str, SealedFile], directory: Path) -> dict[str, ModelTensors]:
@@ -30,7 +33,7 @@ def models_of(loaded: Loaded[Recipe], sources: Mapping[str, SealedFile], directo
         descriptors = {source.descriptor for source in sources.values()}
         with Child(make_models, request, inherits=sorted(descriptors)) as child:
             answer = EditAnswer.model_validate_json(child.result(DEADLINE_S))
-    except ChildError as error:
+    except (ChildError, ValidationError) as error:
         raise BundleError(f"{loaded.where('models')}: the models cannot be made: {error}") from error
     if answer.problem is not None:
         raise BundleError(f"{_where(loaded, answer.problem)}: {_named(recipe, answer.problem)}")
@@ -60,4 +63,4 @@ def _where(loaded: Loaded[Recipe], problem: EditProblem) -> str:
 
 def _named(recipe: Recipe, problem: EditProblem) -> str:
     """Return the reason, after the name of the source that it is about."""
-    return f"the source {recipe.models[problem.key[0]].source}: {problem.reason}"
+    return f"the source {recipe.models[problem.key[0]].source}: {clean(problem.reason, MAX_REASON_CHARS)}"

@@ -46,20 +46,26 @@ def new_directory(place: Path) -> Iterator[Path]:
         yield new
 
 
-def copy_parts(source: Path, new: Path) -> None:
-    """Copy the self-test, and the licence if there is one, from the recipe's directory. Raises Refused, and OSError."""
-    cases = source / SELFTEST_DIRECTORY
-    if not (cases / CASES_FILE).is_file():
-        raise Refused(f"{cases / CASES_FILE}: is missing; a bundle needs a self-test (see docs/bundle.md)")
-    (new / SELFTEST_DIRECTORY).mkdir()
-    paths = sorted(path for path in cases.iterdir() if path.is_file() and not path.name.startswith("."))
+def parts_of(source: Path) -> list[Path]:
+    """Return the files beside a recipe that belong to its bundle: the self-test, and the licence if there is one.
+
+    The paths are relative to the recipe's directory `source`. Raises Refused when there is no self-test, and OSError.
+    """
+    selftest = source / SELFTEST_DIRECTORY
+    if not (selftest / CASES_FILE).is_file():
+        raise Refused(f"{selftest / CASES_FILE}: is missing; a bundle needs a self-test (see docs/bundle.md)")
+    paths = [path for path in sorted(selftest.iterdir()) if path.is_file() and not path.name.startswith(".")]
     if len(paths) > MAX_FILES:
-        raise Refused(f"{cases}: has {len(paths)} files, at most {MAX_FILES} are possible")
-    for path in paths:
-        _copy(path, new / SELFTEST_DIRECTORY / path.name)
-    for name in LICENCES:
-        if (source / name).is_file():
-            _copy(source / name, new / name)
+        raise Refused(f"{selftest}: has {len(paths)} files, at most {MAX_FILES} are possible")
+    licences = [source / name for name in LICENCES if (source / name).is_file()]
+    return [path.relative_to(source) for path in (*paths, *licences)]
+
+
+def copy_parts(source: Path, parts: Iterable[Path], new: Path) -> None:
+    """Copy the parts from the recipe's directory to the bundle. Raises Refused when one is too large."""
+    (new / SELFTEST_DIRECTORY).mkdir()
+    for part in parts:
+        _copy(source / part, new / part)
 
 
 def put(new: Path, place: Path, needed: Iterable[Path]) -> dict[str, str]:

@@ -67,10 +67,10 @@ def test_a_newcomer_makes_a_bundle_of_somebody_elses_encoder(tmp_path: Path) -> 
     shutil.copy(SHARED / "models" / file[1], lamp / file[1])
     (lamp / "recipe.yaml").write_text(recipe)
     (lamp / "fit.py").write_text(block(PAGE, '"""Fits a head on pictures/LABEL/*.'))
-    assert "right: 100% of those fitted, 100% of the others" in run(lamp, "fit.py")
-    build = "-m daemon bundle build recipe.yaml --out ../lamp-bundle --head head.npz --from ."
+    assert "right: 100% of those fitted, 100% of the others" in run(tmp_path, "lamp/fit.py")
+    build = "-m daemon bundle build lamp/recipe.yaml --out lamp-bundle --head lamp/head.npz --from lamp"
     assert build.removeprefix("-m daemon ") in (DOCS / PAGE).read_text(encoding="utf-8")
-    printed = run(lamp, *build.split())
-    assert printed.startswith("lamp@0.1.0: built in ../lamp-bundle, self-test good\nlicence     mobilenet: Apache-2.0")
-    evaluated = run(lamp, "-m", "daemon", "evaluate", "../lamp-bundle", "test.csv")
+    printed = run(tmp_path, *build.split())
+    assert printed.startswith("lamp@0.1.0: built in lamp-bundle, self-test good\nlicence     mobilenet: Apache-2.0")
+    evaluated = run(tmp_path, "-m", "daemon", "evaluate", "lamp-bundle", "lamp/test.csv")
     assert evaluated.startswith("accuracy 100.00% of 12")
