@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from daemon import __version__
 from daemon.cli.options import ACCOUNT_CONFIGS, NODE_CONFIGS, add_broker, add_config, add_devices, add_json, add_node
+from daemon.cli.parser_bundle_build import add_bundle_build
+from daemon.cli.parser_bundle_get import add_bundle_get
 from daemon.cli.parser_repo import add_repo
 from daemon.cli.signals import handle_early_signals
 
@@ -23,6 +25,7 @@ EXAMPLES = """examples:
   perceptd models install 0.5.0                         another version of the models, from models.source
   sudo perceptd doctor                                  what is wrong with this machine, and what to do
   perceptd devices                                      cameras and microphones, with the names config.yaml takes
+  perceptd bundle get home                              make a bundle of the sounds and sights of a home
   perceptd evaluate models/digits test.csv --json       score a bundle on labelled data
 """
 
@@ -62,6 +65,11 @@ def _add_run(commands: "Commands") -> None:
         "when a recording is cut off or damaged, and 78 when the config or the bundle cannot be used.",
     )
     run.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="default: config.yaml")
+    run.add_argument(
+        "--bundle",
+        metavar="DIR|NAME",
+        help="run this bundle instead of the config's: a directory, or the name of one made by `perceptd bundle get`",
+    )
     add_broker(run)
     add_devices(run)
     run.set_defaults(execute=_run)
@@ -258,8 +266,10 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _add_bundle(commands: "Commands") -> None:
-    bundle = commands.add_parser("bundle", help="show or verify a bundle")
+    bundle = commands.add_parser("bundle", help="get, build, show or verify a bundle")
     actions = bundle.add_subparsers(required=True, metavar="ACTION")
+    add_bundle_get(actions)
+    add_bundle_build(actions)
     show = actions.add_parser("show", help="print the contents of a bundle")
     verify = actions.add_parser("verify", help="check everything and run the self-test")
     for parser, execute in ((show, _bundle_show), (verify, _bundle_verify)):

@@ -28,6 +28,15 @@ OLD_MS = 250.0
 # names of nodes come from outside, so their number is bounded
 MAX_NODES = 1000
 
+# a smaller share of an event would be shown as 0 %
+MIN_SHARE = 0.005
+
+# a score above it is shown beside the best one
+CLEAR_SCORE = 0.5
+
+# of the labels beside the best one
+MAX_OTHERS = 8
+
 BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 
 
@@ -124,7 +133,10 @@ def _local_time(instant: datetime) -> str:
 
 def _recognition(content: RecognitionPayload, paint: Paint) -> str:
     shares = [_share(content, modality) for modality in content.modalities]
-    return f"{paint(BOLD, clean(content.label))}  {_scored(content.score, paint)}  {'  '.join(shares)}"
+    # only labels that do not exclude each other can score high together
+    others = [f"{clean(part.label)} {part.score:.2f}" for part in content.labels[1:] if part.score > CLEAR_SCORE]
+    also = f"  also {', '.join(others[:MAX_OTHERS])}" if others else ""
+    return f"{paint(BOLD, clean(content.label))}  {_scored(content.score, paint)}  {'  '.join(shares)}{also}"
 
 
 def _share(content: RecognitionPayload, modality: Modality) -> str:
@@ -136,19 +148,23 @@ def _share(content: RecognitionPayload, modality: Modality) -> str:
 
 def _event(content: EventPayload, paint: Paint) -> str:
     label = paint(BOLD, clean(content.label))
+    parts = [(modality, share) for modality, share in content.shares.items() if share >= MIN_SHARE]
+    shares = "".join(f"  {modality} {100 * share:.0f} %" for modality, share in parts)
     if content.phase == "start":
-        return f"{paint(CYAN, '▶')} {label} started  {content.score:.2f}"
+        return f"{paint(CYAN, '▶')} {label} started  {content.score:.2f}{shares}"
     if content.phase == "update":
-        return f"{paint(CYAN, '·')} {label} goes on for {content.duration_s:.1f} s  {content.score:.2f}"
+        return f"{paint(CYAN, '·')} {label} goes on for {content.duration_s:.1f} s  {content.score:.2f}{shares}"
     why = f" ({content.ended_by})" if content.ended_by else ""
-    return f"{paint(CYAN, '■')} {label} ended after {content.duration_s:.1f} s{why}"
+    return f"{paint(CYAN, '■')} {label} ended after {content.duration_s:.1f} s{why}  peak {content.peak:.2f}{shares}"
 
 
 def _state(content: StatePayload, paint: Paint) -> str:
     since = _local_time(parse_time(content.since))
     if content.label is None:
         return f"nothing since {since}"
-    return f"{paint(BOLD, clean(content.label))} since {since}"
+    others = [clean(label) for label in content.open if label != content.label]
+    also = f"; also open: {', '.join(others[:MAX_OTHERS])}" if others else ""
+    return f"{paint(BOLD, clean(content.label))} since {since}{also}"
 
 
 def _health(content: HealthReport, paint: Paint) -> str:

@@ -37,7 +37,9 @@ def run(options: argparse.Namespace) -> int:
     stop = StopRequest()
     handle_signals(stop.stop, stop.ask_reload)
     handle_interrupt(stop.stop)
-    choice = ConfigOptions(str(options.config), options.camera, options.camera_file, options.microphone, options.broker)
+    choice = ConfigOptions(
+        str(options.config), options.camera, options.camera_file, options.microphone, options.broker, options.bundle
+    )
     start_logging("info")
     notifier = Notifier.from_environment()
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from daemon.config.broker_options import override_broker
+from daemon.config.bundle_places import find_bundle
 from daemon.config.node import Config, load_config
 from daemon.config.streams import CameraConfig, MicrophoneConfig, StreamConfig
 from daemon.core.document import Loaded, validator_text
@@ -23,7 +24,8 @@ CAMERA_VARIABLE = "PERCEPTD_CAMERA"
 class ConfigOptions:
     """The config file, and the options that replace parts of it; None leaves a part as it is.
 
-    `camera_file` names a file with the camera, so that no password of a URL is in the list of processes.
+    `camera_file` names a file with the camera, so that no password of a URL is in the list of processes. `bundle` is a
+    directory or a name.
     """
 
     path: str
@@ -31,12 +33,14 @@ class ConfigOptions:
     camera_file: str | None = None
     microphone: str | None = None
     broker: str | None = None
+    bundle: str | None = None
 
     def load(self, environment: Mapping[str, str] = os.environ) -> Loaded[Config]:
         """Read the config and the camera's file. Raises Refused."""
         loaded = load_config(Path(self.path))
         name, camera = self._camera(environment)
         config = override_devices(loaded.document, camera, self.microphone, name)
+        config = override_bundle(config, self.bundle)
         config = config.model_copy(update={"mqtt": override_broker(self.broker, config.mqtt)})
         return replace(loaded, document=config)
 
@@ -65,6 +69,17 @@ class ConfigOptions:
         return CAMERA_VARIABLE, environment.get(CAMERA_VARIABLE) or None
 
 
+def override_bundle(config: Config, bundle: str | None) -> Config:
+    """Return the config with another bundle, and without a source of bundles, which would replace this one.
+
+    Raises DocumentError when there is no such bundle.
+    """
+    if bundle is None:
+        return config
+    models = config.models.model_copy(update={"source": None})
+    return config.model_copy(update={"bundle": str(find_bundle(bundle)), "models": models})
+
+
 def override_devices(config: Config, camera: str | None, microphone: str | None, name: str = "--camera") -> Config:
     """Return the config with the sources of its first stream replaced by these devices.
 
@@ -81,7 +96,9 @@ def override_devices(config: Config, camera: str | None, microphone: str | None,
             devices["microphone"] = MicrophoneConfig(device=_number_or_name(microphone))
         replaced = StreamConfig.model_validate({**dict(stream), **devices})
     except ValidationError as error:
-        problems = [f"{name}, --microphone: {validator_text(problem)}" for problem in error.errors()]
+        given = {name: camera, "--microphone": microphone}
+        names = ", ".join(option for option, device in given.items() if device is not None)
+        problems = [f"{names}: {validator_text(problem)}" for problem in error.errors()]
         raise DocumentError([redact(problem) for problem in problems]) from error
     return config.model_copy(update={"streams": {**config.streams, stream_name: replaced}})
 

@@ -5,11 +5,12 @@ files are refused there with `ForeignFile`. Such a file is not plain (a link, FI
 belongs to another user, has a second name, or is too large.
 """
 
+import ctypes
 import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,14 @@ READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 # what an open without following links answers for a link, and for a socket
 REFUSED_KINDS = {errno.ELOOP: "a symbolic link", errno.ENXIO: "a socket or a device"}
+
+
+# of renameat2(2): from fcntl.h and stdio.h
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
+
+# what it answers where the file system or the kernel cannot exchange names
+NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS)
 
 
 class ForeignFile(OSError):
@@ -188,6 +197,33 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
+
+
+def exchange(first: Path, second: Path) -> None:
+    """Exchange the names of two files or directories, in one step. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    names = [os.fsencode(path) for path in (first, second)]
+    if libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE) != 0:
+        raise OSError(number := ctypes.get_errno(), os.strerror(number), str(second))
+
+
+def replace_directory(new: Path, path: Path, swap: Callable[[Path, Path], None] = exchange) -> None:
+    """Put the directory `new` in the place of the directory `path`, which is removed. Raises OSError.
+
+    `swap` exchanges the two names: at every instant `path` is all of one of the two. Where the file system cannot do
+    that, `path` is missing for a moment.
+    """
+    try:
+        swap(new, path)
+    except OSError as error:
+        if error.errno not in NO_EXCHANGE:
+            raise
+        old = path.with_name(f"{new.name}.old")
+        path.rename(old)
+        new.rename(path)
+        new = old
+    sync_directory(path.parent)
+    remove(new)
 
 
 def _kind_problem(status: os.stat_result) -> str | None:

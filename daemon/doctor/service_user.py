@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from daemon.config.bundle_places import OWN_BUNDLES
 from daemon.config.places import UNIT_DIRECTORY, unit_files
 from daemon.runtime.child import Child
 from daemon.runtime.child_main import Failed
@@ -100,16 +101,17 @@ def denials(service: Service, needs: Sequence[Need]) -> list[Denial]:
     for need in needs:
         if (hidden := _hides(service, need.path)) is not None:
             text = f"the unit hides {hidden} from the service, and {need.path} is there"
-            found.append(Denial(need, text, f"copy it into /etc/perceptd or /var/lib/{service.user}"))
+            remedy = _get_again(need) or f"copy it into /etc/perceptd or /var/lib/{service.user}"
+            found.append(Denial(need, text, remedy))
         elif (path := blocked.get(need.path)) is not None:
             found.append(Denial(need, _denial_text(service, need, path), _remedy(service, need, Path(path))))
     return found
 
 
-def check_access(service: str, asked: str) -> None:
-    """In a child process of root: become the service's user, and print the path in the way of each path, as JSON.
+def become(service: str) -> None:
+    """In a child process of root: take the user and groups of a Service, given as JSON of `asdict`.
 
-    `asked` has the end of the link and the use of each path. Raises Failed where root may not become another user.
+    Raises Failed where root may not become another user.
     """
     user = json.loads(service)
     try:
@@ -118,6 +120,14 @@ def check_access(service: str, asked: str) -> None:
         os.setuid(user["uid"])
     except OSError as error:
         raise Failed(f"cannot become user {user['user']}: {error.strerror}") from error
+
+
+def check_access(service: str, asked: str) -> None:
+    """In a child process of root: become the service's user, and print the path in the way of each path, as JSON.
+
+    `asked` has the end of the link and the use of each path. Raises Failed where root may not become another user.
+    """
+    become(service)
     blocked = {}
     for path, (end, use) in json.loads(asked).items():
         if (found := _blocking_path(Path(path), use) or _blocking_path(Path(end), use)) is not None:
@@ -167,13 +177,19 @@ def _denial_text(service: Service, need: Need, path: str) -> str:
 
 def _remedy(service: Service, need: Need, path: Path) -> str:
     if Path(need.path) != path and Path(os.path.realpath(need.path)).is_relative_to(path) and path.is_dir():
-        return f"copy it to where {service.user} may read it, such as /etc/perceptd"
+        return _get_again(need) or f"copy it to where {service.user} may read it, such as /etc/perceptd"
     if need.use == "device":
         return f"sudo usermod -aG {_name_of_group(path.stat().st_gid)} {service.user}, and restart the service"
     if need.use == "state":
         return f"sudo chown -R {service.user}: {need.path}"
     group, every = _name_of_group(service.gid), " -R" if need.use == "directory" else ""
     return f"sudo chgrp{every} {group} {need.path}; sudo chmod{every} {'g+rX' if every else 'g+r'} {need.path}"
+
+
+def _get_again(need: Need) -> str | None:
+    """Return how to get the same bundle for the service, if the path is that of a person's bundle."""
+    place, name = os.path.split(need.path)
+    return f"get it for the service: sudo perceptd bundle get {name}" if place.endswith(OWN_BUNDLES) else None
 
 
 def _name_of_group(gid: int) -> str:

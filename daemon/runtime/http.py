@@ -57,6 +57,10 @@ class TransferError(PerceptdError):
         self.status = status
 
 
+class CannotResume(TransferError):
+    """The server does not send the rest of a file; it may send the whole file."""
+
+
 class HttpClient:
     """Fetches the files of one web server; the user and password in its URL are sent to that server only.
 
@@ -70,16 +74,19 @@ class HttpClient:
         self._proxies = urllib.request.getproxies()
         self._pools: dict[str | None, urllib3.PoolManager] = {}
 
-    def chunks(self, url: str) -> Generator[bytes, None, None]:
-        """Yield the content of a file as it arrives. Raises TransferError; there are no retries."""
+    def chunks(self, url: str, start: int = 0) -> Generator[bytes, None, None]:
+        """Yield the content of a file from the byte `start` on, as it arrives.
+
+        Raises TransferError; there are no retries. Raises CannotResume where the server does not send that part.
+        """
         current = url
         try:
             for _ in range(MAX_REDIRECTS + 1):
-                with closing(self._request(current)) as response:
+                with closing(self._request(current, start)) as response:
                     if location := response.get_redirect_location():
                         current = redirected(current, location)
                         continue
-                    _check(response, _shown(current))
+                    _check(response, _shown(current), start)
                     while chunk := response.read1(CHUNK_BYTES, decode_content=False):
                         yield chunk
                     response.release_conn()
@@ -88,9 +95,11 @@ class HttpClient:
             raise TransferError(f"{_shown(current)}: {_error_text(error)}") from error
         raise TransferError(f"{url}: redirects more than {MAX_REDIRECTS} times")
 
-    def _request(self, url: str) -> urllib3.BaseHTTPResponse:
+    def _request(self, url: str, start: int) -> urllib3.BaseHTTPResponse:
         parts = urlsplit(url)
         headers = self._headers | (self._login if _origin(url) == self._origin else {})
+        if start:
+            headers = headers | {"Range": f"bytes={start}-"}
         bypassed = urllib.request.proxy_bypass(parts.netloc)
         proxy = None if bypassed else self._proxies.get(parts.scheme, self._proxies.get("all"))
         if proxy not in self._pools:
@@ -207,12 +216,21 @@ def _shown(url: str) -> str:
     return url if len(url) <= SHOWN_CHARS else f"{url[:SHOWN_CHARS]}..."
 
 
-def _check(response: urllib3.BaseHTTPResponse, url: str) -> None:
-    if response.status != 200:
+def _check(response: urllib3.BaseHTTPResponse, url: str, start: int) -> None:
+    if start and _has_other_part(response, start):
+        raise CannotResume(f"{url}: cannot be resumed at byte {start}", response.status)
+    if response.status != (206 if start else 200):
         proxy = "its proxy: " if response.status == 407 else ""
         raise TransferError(f"{url}: {proxy}{_status_text(response.status)}", response.status)
     if (encoding := response.headers.get("Content-Encoding", "identity").lower()) != "identity":
         raise TransferError(f"{url}: is sent as {encoding[:20]}; serve files without compression")
+
+
+def _has_other_part(response: urllib3.BaseHTTPResponse, start: int) -> bool:
+    """Return whether the server sends the whole file, another part than was asked for, or has no such part (416)."""
+    if response.status == 206:
+        return not response.headers.get("Content-Range", "").lower().startswith(f"bytes {start}-")
+    return response.status in (200, 416)
 
 
 def _status_text(status: int) -> str:

@@ -13,7 +13,7 @@ from daemon.core.records import Event
 from daemon.mqtt.payloads import RecognitionPayload, event_payload, recognition_json, state_payload
 from daemon.mqtt.subscriber import Received, parse
 from tests.fakes.updates import bundle, candidate, models, result
-from tests.mqtt.records import LABELS, recognition
+from tests.mqtt.records import recognition, view
 
 TIME = "2026-01-31T12:00:00.000001Z"
 AT_NS = 1_769_860_800 * 10**9
@@ -48,7 +48,7 @@ SOUND_UNUSED = (
 def recognised(late_ms: float = 0.0, **changes: object) -> Received:
     original = recognition_json(
         recognition(("image", "audio"), ages_ns=(0, 400_000_000), late_ns=round(late_ms * 1_000_000)),
-        labels=LABELS, node="n", stream="front", bundle_id="b", top=1, time=TIME,
+        bundle=view("b"), node="n", stream="front", top=1, time=TIME,
     )  # fmt: skip
     payload = RecognitionPayload.model_validate_json(original)
     part = payload.labels[0].model_copy(update={"shares": {"image": 5.123, "audio": -3.21}})
@@ -56,8 +56,16 @@ def recognised(late_ms: float = 0.0, **changes: object) -> Received:
     return received("perceptd/n/front/recognition", changed.to_json())
 
 
-def event(phase, ended_by=None, label: str = "7") -> Received:
-    record = Event(phase, label, "id", 0, 3_200_000_000, 0.93, 0.95, ended_by)
+def with_others(**scores: float) -> Received:
+    """A recognition in which other labels score too, as under independent scoring."""
+    content = recognised().content
+    assert isinstance(content, RecognitionPayload)
+    others = [content.labels[0].model_copy(update={"label": label, "score": score}) for label, score in scores.items()]
+    return recognised(labels=[content.labels[0], *others])
+
+
+def event(phase, ended_by=None, label: str = "7", **shares: float) -> Received:
+    record = Event(phase, label, "id", 0, 3_200_000_000, 0.93, 0.95, ended_by, shares)
     payload = event_payload(record, node="n", stream="front", bundle_id="b", time=TIME, started=TIME)
     return received("perceptd/n/front/event", payload.to_json())
 
@@ -94,6 +102,11 @@ PAUSED: dict[str, object] = {"paused": True, "camera": False, "microphone": Fals
 MUTED: dict[str, object] = {"paused": False, "camera": True, "microphone": False}
 
 
+def still_open(label: str, *others: str) -> Received:
+    payload = state_payload(label=label, score=0.9, since=TIME, open_labels=[label, *others])
+    return received("perceptd/n/front/state", payload.to_json(), True)
+
+
 def bundles(**changes: object) -> Received:
     return received("perceptd/n/models", models(**changes).to_json(), True)
 
@@ -103,9 +116,23 @@ def bundles(**changes: object) -> Received:
     [
         (recognised(), "12:00:00.000  front  7  0.75 ██████    image +5.1  audio -3.2 (0.4 s old)  23 ms"),
         (recognised(score=0.99), "12:00:00.000  front  7  0.99 ███████▉  image +5.1  audio -3.2 (0.4 s old)  23 ms"),
+        (
+            with_others(dog=0.7, rain=0.512, wind=0.5),
+            "12:00:00.000  front  7  0.75 ██████    image +5.1  audio -3.2 (0.4 s old)  "
+            "also dog 0.70, rain 0.51  23 ms",
+        ),
         (event("start"), "12:00:00.000  front  ▶ 7 started  0.93  23 ms"),
-        (event("update"), "12:00:00.000  front  · 7 goes on for 3.2 s  0.93  23 ms"),
-        (event("end", "absent"), "12:00:00.000  front  ■ 7 ended after 3.2 s (absent)  23 ms"),
+        (
+            event("start", image=0.123, audio=0.877),
+            "12:00:00.000  front  ▶ 7 started  0.93  image 12 %  audio 88 %  23 ms",
+        ),
+        (event("start", image=0.004, audio=0.996), "12:00:00.000  front  ▶ 7 started  0.93  audio 100 %  23 ms"),
+        (event("update", text=1.0), "12:00:00.000  front  · 7 goes on for 3.2 s  0.93  text 100 %  23 ms"),
+        (event("end", "absent"), "12:00:00.000  front  ■ 7 ended after 3.2 s (absent)  peak 0.95  23 ms"),
+        (
+            event("end", "absent", image=1.0),
+            "12:00:00.000  front  ■ 7 ended after 3.2 s (absent)  peak 0.95  image 100 %  23 ms",
+        ),
         (received("perceptd/n/availability", b"online"), "12:00:00.023  node n  is online"),
         (received("perceptd/n/availability", b"offline"), "12:00:00.023  node n  is offline"),
         (health("ok"), "12:00:00.023  node n  is well"),
@@ -143,6 +170,8 @@ def bundles(**changes: object) -> Received:
             received("perceptd/n/front/state", state_payload(label=None, score=None, since=TIME).to_json(), True),
             "12:00:00.023  front  nothing since 12:00:00.000",
         ),
+        (still_open("7"), "12:00:00.023  front  7 since 12:00:00.000"),
+        (still_open("7", "dog", "rain"), "12:00:00.023  front  7 since 12:00:00.000; also open: dog, rain"),
         (bundles(), "12:00:00.023  node n  runs digits@0.4.0"),
         (bundles(latest="0.5.0"), "12:00:00.023  node n  runs digits@0.4.0; the latest is 0.5.0"),
         (bundles(candidate=candidate("check")), "12:00:00.023  node n  installs digits@0.5.0: check"),
@@ -169,6 +198,8 @@ def test_no_control_character_from_the_broker_reaches_the_terminal(text):
     for message in (
         recognised(label=text),
         event("start", label=text),
+        with_others(**dict.fromkeys([text, *"abcdefghij"], 0.9)),
+        still_open("7", *[text] * 12),
         health("bad", camera={"state": "stalled", "reason": text}),
         closed(**{text: PAUSED}),
         bundles(active=bundle("1").model_copy(update={"id": text}), latest=text),
@@ -180,7 +211,7 @@ def test_no_control_character_from_the_broker_reaches_the_terminal(text):
     ):
         plain = render(message, colour=False, with_node=True)
         assert plain.isprintable()
-        assert len(plain) < 400
+        assert len(plain) < 1000
         assert ANSI.sub("", render(message, colour=True, with_node=True)) == plain
 
 

@@ -1,6 +1,7 @@
 """The node that follows one: with the changed config, or with the one of before if that cannot be used."""
 
 import gc
+import json
 import logging
 import os
 import socket
@@ -22,7 +23,8 @@ from daemon.node.stop_request import StopRequest
 from daemon.node.systemd import Notifier
 from daemon.runtime.child_main import Failed
 from tests.helpers.bundle_builder import write_bundle
-from tests.helpers.daemon import ROOT
+from tests.helpers.daemon import ROOT, DaemonProcess
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.shortages import few_descriptors
 
 
@@ -133,6 +135,19 @@ def test_without_any_usable_config_the_process_ends(nodes: Nodes, path: Path) ->
 def test_a_terminal_is_found_whatever_the_name_of_the_program_is(tmp_path: Path, tty: str, expected: bool) -> None:
     (tmp_path / "stat").write_text(f"7 (a ) 1 2 3 4 5) S 1 7 7 {tty} -1 4194304\n")
     assert has_terminal(tmp_path / "stat") is expected
+
+
+def test_a_film_by_options_is_seen_and_heard_by_the_bundle_of_a_name(tmp_path: Path, broker: Mosquitto) -> None:
+    topic, config = "perceptd/n/s/recognition", {"node": "n", "bundle": "none", "streams": {"s": {"camera": 7}}}
+    # a path is relative to where the command is typed, which is the checkout here
+    film = ("--camera", "models/digits/demo/clip.mp4", "--microphone", "camera")
+    options = ("--bundle", "digits", *film, "--broker", f"127.0.0.1:{broker.port}")
+
+    def senses() -> list[set[str]]:
+        return [set(json.loads(payload)["modalities"]) for payload in subscriber.payloads(topic)]
+
+    with Subscriber(broker, topic) as subscriber, DaemonProcess(config, tmp_path, *options):
+        wait_until(lambda: {"image", "audio"} in senses(), "a recognition by both senses")
 
 
 def test_the_service_manager_gets_the_reason_of_a_failed_start(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from daemon.cli.parser import new_parser
 from daemon.config.command_line import CAMERA_VARIABLE, ConfigOptions
 from daemon.core.errors import Refused
+from tests.helpers.bundle_builder import write_bundle
 
 URL, OTHER = "rtsp://me:s3cret@camera/live", "rtsp://camera/other"
 CONFIG = "node: n\nbundle: b\nstreams: {front: {replay: {file: clip.mp4}}, back: {camera: 0}}\n"
@@ -71,8 +72,8 @@ def test_a_file_that_everybody_can_read_is_reported(
     [
         (None, "--camera-file = .*: cannot be read: No such file"),
         ("x" * 5000, "larger than 4096 bytes"),
-        ("ftp://me:s3cret@camera\n", "--camera-file, --microphone: .*expected a URL of rtsp"),
-        ("\n", "--camera-file, --microphone: .*expected a number, a path or a URL"),
+        ("ftp://me:s3cret@camera\n", "--camera-file: .*expected a URL of rtsp"),
+        ("\n", "--camera-file: .*expected a number, a path or a URL"),
     ],
 )
 def test_a_file_without_a_camera_is_refused(path: str, tmp_path: Path, content: str | None, problem: str) -> None:
@@ -88,6 +89,24 @@ def test_a_password_on_the_command_line_is_remarked_without_being_repeated(path:
     (remark,) = ConfigOptions(path, camera=URL).remarks()
     assert "--camera-file" in remark and CAMERA_VARIABLE in remark and "s3cret" not in remark
     assert ConfigOptions(path, camera=OTHER).remarks() == ConfigOptions(path, camera="0").remarks() == []
+
+
+def test_only_the_options_that_were_given_are_blamed(path: str) -> None:
+    with pytest.raises(Refused, match=r"^--microphone: microphone.device: camera needs a camera that is a URL or a f"):
+        ConfigOptions(path, microphone="camera").load({})
+    with pytest.raises(Refused, match=r"^--camera, --microphone: microphone.device: camera needs a camera"):
+        ConfigOptions(path, camera="0", microphone="camera").load({})
+
+
+def test_another_bundle_runs_alone_without_the_source_that_would_replace_it(path: str, tmp_path: Path) -> None:
+    source = "models: {source: 'https://models.example.org', root: root.json}\n"
+    Path(path).write_text(CONFIG + source)
+    assert ConfigOptions(path).load({}).document.models.source == "https://models.example.org"
+    options = ConfigOptions(path, bundle=str(write_bundle(tmp_path / "other")))
+    config = ConfigOptions.from_json(options.to_json()).load({}).document
+    assert (config.bundle, config.models.source) == (str(tmp_path / "other"), None)
+    with pytest.raises(Refused, match=r"^--bundle other: no bundle of this name in .*; there are .*digits"):
+        ConfigOptions(path, bundle="other").load({})
 
 
 @pytest.mark.parametrize("command", ["run", "sync-test"])

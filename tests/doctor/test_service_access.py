@@ -132,6 +132,21 @@ def test_directories_that_the_unit_hides_are_named(service: Service) -> None:
     hiding = Service(service.user, STRANGER, STRANGER, (), ("/root", "/usr/share"))
     (denial,) = denials(hiding, [Need("bundle", "/usr/share/doc", "directory"), Need("a", "/usr/bin/env")])
     assert denial.found == "the unit hides /usr/share from the service, and /usr/share/doc is there"
+    assert denial.remedy == "copy it into /etc/perceptd or /var/lib/stranger"
+
+
+@needs_root
+@pytest.mark.parametrize("is_hidden", [True, False])
+def test_a_bundle_that_a_person_got_is_got_again_for_the_service(public: Path, is_hidden: bool) -> None:
+    home = public / "sam"
+    bundle = home / ".local" / "share" / "perceptd" / "bundles" / "home"
+    bundle.mkdir(parents=True)
+    home.chmod(0o700)
+    service = Service("stranger", STRANGER, STRANGER, (), (str(home),) if is_hidden else ())
+    (denial,) = denials(service, [Need("config.yaml:2: bundle", str(bundle), "directory", essential=True)])
+    reason = f"the unit hides {home} from the service" if is_hidden else f"because of {home};"
+    assert reason in str(denial)
+    assert str(denial).endswith("; get it for the service: sudo perceptd bundle get home")
 
 
 @needs_root

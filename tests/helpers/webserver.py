@@ -3,6 +3,7 @@
 import base64
 import functools
 import http.server
+import re
 import ssl
 import threading
 import time
@@ -23,7 +24,7 @@ class Fault:
 
     `endless` sends zeros for ever. `cut_after` ends the connection after so many bytes. `silent` accepts and never
     answers. `slow_headers` sends headers for ever, one each tenth of a second. `chunked` uses the chunked transfer
-    encoding.
+    encoding. `whole` ignores the header Range, and `range_shift` answers it with a part that begins so much later.
     """
 
     status: int = 200
@@ -37,13 +38,15 @@ class Fault:
     silent: bool = False
     slow_headers: bool = False
     chunked: bool = False
+    whole: bool = False
+    range_shift: int = 0
 
 
 class WebServer:
     """Serves `directory`.
 
     `faults` maps patterns of paths to faults. `requests` lists the requested paths, `authorizations` their headers
-    Authorization. `sent` counts bytes. With `login` a user and password are required.
+    Authorization, `ranges` their headers Range. `sent` counts bytes. With `login` a user and password are required.
     """
 
     def __init__(self, directory: Path, *, tls: tuple[Path, Path] | None = None) -> None:
@@ -51,6 +54,7 @@ class WebServer:
         self.faults: dict[str, Fault] = {}
         self.requests: list[str] = []
         self.authorizations: list[str | None] = []
+        self.ranges: list[str | None] = []
         self.sent = 0
         self.login: str | None = None
         self.closing = threading.Event()
@@ -79,6 +83,7 @@ class WebServer:
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    content_range: str | None = None
 
     def __init__(self, server: WebServer, *arguments: object) -> None:
         self.web = server
@@ -90,6 +95,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.web.requests.append(self.path)
         self.web.authorizations.append(self.headers.get("Authorization"))
+        self.web.ranges.append(self.headers.get("Range"))
         try:
             self._serve(self.web.fault(self.path))
         except OSError:
@@ -118,7 +124,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if content is None or fault.status != 200:
             self._send_head(404 if content is None and fault.status == 200 else fault.status, 0, fault)
             return
-        self._send_head(200, len(content) if fault.length_header is None else fault.length_header, fault)
+        start = self._range_start(fault)
+        if start > len(content):
+            self._send_head(416, 0, fault)
+            return
+        content, size = content[start:], len(content)
+        self.content_range = f"bytes {start}-{size - 1}/{size}" if start else None
+        length = len(content) if fault.length_header is None else fault.length_header
+        self._send_head(206 if start else 200, length, fault)
         if fault.chunked:
             self._send_chunks(content, fault)
             return
@@ -132,6 +145,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault.cut_after is not None or fault.length_header is not None:
             self.close_connection = True
 
+    def _range_start(self, fault: Fault) -> int:
+        """Return the first byte that is asked for; only the form `bytes=START-` is known."""
+        found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        return 0 if fault.whole or found is None else int(found[1]) + fault.range_shift
+
     def _send_head(self, status: int, length: int | None, fault: Fault) -> None:
         self.send_response(status)
         if fault.chunked:
@@ -142,6 +160,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         if fault.location is not None:
             self.send_header("Location", fault.location)
+        if self.content_range is not None:
+            self.send_header("Content-Range", self.content_range)
+            self.content_range = None
         if fault.encoding is not None:
             self.send_header("Content-Encoding", fault.encoding)
         self.end_headers()

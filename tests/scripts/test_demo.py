@@ -1,10 +1,22 @@
-"""The demo of scripts/run: what it prints, and its summary."""
+"""The demo of scripts/run: what it runs, what it prints, and its summary."""
 
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from demo_config import ready_bundle, takes_text, write_config
+from demo_summary import event_lines
+
+from daemon.config.node import load_config
+from daemon.core.errors import Refused
+from daemon.mqtt.payloads import EventPayload
+from tests.helpers.bundle_builder import write_bundle
+from tests.helpers.clips import write_clip
+
+TIME = "2026-01-31T12:00:00.000001Z"
 ROOT = Path(__file__).parents[2]
 
 
@@ -31,3 +43,87 @@ def test_the_demo_prints_what_the_node_publishes_and_a_summary() -> None:
     assert "runs digits@" in printed
     assert "frames captured" in rest
     assert "first recognition: " in rest
+
+
+def test_the_demo_of_another_bundle_and_a_film_ends_with_the_film_and_counts_the_events_of_labels(
+    tmp_path: Path,
+) -> None:
+    write_bundle(tmp_path / "lamp")
+    write_clip(tmp_path / "film.mp4", seconds=1.0, flashes_s=[number / 25 for number in range(25)])
+    # as a person types it, in the directory of the film
+    options = ["--bundle", "lamp", "--camera", "film.mp4", "--microphone", "camera"]
+    command = [sys.executable, str(ROOT / "scripts" / "demo.py"), *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "mosquitto_sub -p " in done.stdout, "the bundle takes no text"
+    assert "runs brightness@1.2.3" in done.stdout
+    assert "▶ bright started" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("bright: ")
+
+
+@pytest.mark.parametrize(
+    ("camera", "microphone", "expected"),
+    [
+        (None, None, (None, "default", True)),
+        (None, "pulse:x", (None, "pulse:x", True)),
+        ("0", None, (0, None, True)),
+        ("/dev/video0", "2", ("/dev/video0", 2, True)),
+        ("rtsp://user:pass@host/x", "camera", ("rtsp://user:pass@host/x", "camera", True)),
+        ("film.mp4", "camera", ("{cwd}/film.mp4", "camera", False)),
+    ],
+)
+def test_a_live_device_takes_texts_too_and_a_file_is_played_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, camera: str | None, microphone: str | None, expected: tuple
+) -> None:
+    (tmp_path / "film.mp4").touch()
+    monkeypatch.chdir(tmp_path)
+    path = write_config(tmp_path / "demo.yaml", tmp_path / "bundle", camera, microphone)
+    config = load_config(path).document
+    stream = config.streams["demo"]
+    device = stream.camera and stream.camera.device
+    sound = stream.microphone and stream.microphone.device
+    is_live = stream.text.enabled
+    assert (device, sound, is_live) == tuple(
+        part.format(cwd=tmp_path) if isinstance(part, str) else part for part in expected
+    )
+    assert stream.camera is None or stream.camera.loop is is_live
+    assert config.bundle == str(tmp_path / "bundle")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600, "the URL of a camera may contain a password"
+
+
+def test_a_file_that_is_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"^--camera none\.mp4: there is no such file$"):
+        write_config(tmp_path / "demo.yaml", tmp_path, "none.mp4", "camera")
+
+
+def test_the_bundle_of_a_directory_or_of_a_shipped_name_is_ready(tmp_path: Path) -> None:
+    lamp = write_bundle(tmp_path / "lamp")
+    assert ready_bundle(str(lamp), None) == lamp
+    assert ready_bundle("digits", None) == ROOT / "models" / "digits"
+    with pytest.raises(Refused, match="no bundle of this name"):
+        ready_bundle("hose", None)
+
+
+def test_texts_are_offered_where_bundle_and_stream_take_them(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").touch()
+    film, lamp, digits = str(tmp_path / "film.mp4"), write_bundle(tmp_path / "lamp"), ROOT / "models" / "digits"
+    takes = [
+        takes_text(load_config(write_config(tmp_path / "demo.yaml", bundle, camera, None)).document)
+        for bundle, camera in ((digits, None), (digits, film), (lamp, None))
+    ]
+    assert takes == [True, False, False]
+
+
+def event(label: str, seconds: float, peak: float) -> EventPayload:
+    of = {"node": "n", "stream": "s", "bundle": "b", "id": label, "time": TIME, "started": TIME}
+    return EventPayload(label=label, duration_s=seconds, peak=peak, phase="end", score=0.1, ended_by="absent", **of)
+
+
+def test_events_are_counted_by_label() -> None:
+    assert list(event_lines([])) == ["no events"]
+    events = [event("rain", 1.0, 0.5), event("dog", 1.25, 0.875), event("dog\x1b", 1, 1), event("dog", 2.0, 0.75)]
+    assert list(event_lines(events)) == [
+        "dog: 2 events, 3.2 s in all, the highest score 0.88",
+        "dog�: 1 event, 1.0 s in all, the highest score 1.00",
+        "rain: 1 event, 1.0 s in all, the highest score 0.50",
+    ]

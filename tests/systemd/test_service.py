@@ -15,6 +15,7 @@ from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
 from tests.helpers.nspawn import Guest
 from tests.helpers.promised import PromisedTime
 from tests.helpers.publishing import Repository, another_version
+from tests.helpers.recipes import recipe, write_pixels, write_recipe
 from tests.helpers.webserver import WebServer
 
 pytestmark = pytest.mark.xdist_group("guest")
@@ -36,6 +37,8 @@ LIBRARY = "/usr/local/lib/libtestdelegate.so"
 
 # mounts of systemd-nspawn and systemd, where only root can write
 BOOKKEEPING = ("/run/host/", "/run/systemd/")
+
+BUNDLES = "/var/lib/perceptd-bundles"
 
 SHIPPED = Path(__file__).parents[2] / "models" / "digits"
 HOLD = Path(__file__).parents[1] / "helpers" / "hold_thread.py"
@@ -312,6 +315,32 @@ def test_installing_again_keeps_the_config_and_says_the_versions_and_that_there_
     assert f"no MQTT broker answers at 127.0.0.1:{port}: Connection refused." in done.stderr
     assert guest.run("cat", CONFIG).stdout == text
     assert guest.run("stat", "--format=%U:%G %a", CONFIG).stdout == "root:perceptd 640\n"
+    guest.run("perceptd", "check-config", CONFIG)
+
+
+def test_the_service_runs_a_bundle_that_root_has_got(service: Service, broker: Mosquitto, tmp_path: Path) -> None:
+    guest, model = service.guest, write_pixels()
+    (tmp_path / "pixels.tflite").write_bytes(model)
+    directory = write_recipe(tmp_path / "pixels", recipe(model), {"bright": 1.0}).parent
+    guest.run("mkdir", "-p", "/srv/models", "/opt/perceptd/models/pixels/selftest")
+    guest.copy(tmp_path / "pixels.tflite", "/srv/models/pixels.tflite")
+    for name in ("recipe.yaml", "selftest/cases.yaml", "selftest/white.png"):
+        guest.copy(directory / name, f"/opt/perceptd/models/pixels/{name}")
+    get = ("sh", "-c", "umask 077 && perceptd bundle get pixels --from /srv/models")
+    done = guest.run(*get)
+    assert done.stdout.startswith(f"pixels@1.0.0: made in {BUNDLES}/pixels\nIt has passed its self-test as the service")
+    assert f"\n  bundle: {BUNDLES}/pixels\n" in done.stdout
+    for path, mode in ((BUNDLES, "755"), (f"{BUNDLES}/pixels", "755"), (f"{BUNDLES}/pixels/bundle.yaml", "644")):
+        assert guest.run("stat", "--format=%U:%G %a", path).stdout == f"root:root {mode}\n"
+    with Subscriber(broker, "perceptd/demo/#") as subscriber:
+        service.start(bundle=f"{BUNDLES}/pixels", mqtt={"port": broker.port})
+        wait_until(lambda: "pixels@1.0.0" in bundles_of(subscriber), "the bundle recognises")
+    assert guest.run(*get).stdout.startswith(f"pixels@1.0.0: up to date in {BUNDLES}/pixels\n")
+    guest.run("chmod", "700", BUNDLES)
+    found = guest.run("perceptd", "check-config", CONFIG, check=False)
+    assert (found.returncode, found.stdout) == (78, "")
+    assert f"the service's user perceptd may not read {BUNDLES}/pixels, because of {BUNDLES}; " in found.stderr
+    assert guest.run(*get).returncode == 0, "it gives everybody the right to read again"
     guest.run("perceptd", "check-config", CONFIG)
 
 

@@ -9,12 +9,13 @@ import yaml
 from daemon import __version__
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.nspawn import Guest
-from tests.systemd.test_service import CONFIG, DROP_IN, INSTALLED, SERVICE, START_S
+from tests.systemd.test_service import BUNDLES, CONFIG, DROP_IN, INSTALLED, SERVICE, START_S
 
 pytestmark = pytest.mark.xdist_group("guest")
 
 PASSWORD = "/etc/perceptd/mqtt-password"
 CERTIFICATE = "/etc/perceptd/certificates/ca.pem"
+DOWNLOADS = "/var/cache/perceptd"
 SHARED_GROUPS = ("video", "audio", "plugdev", "apex", "render")
 TOPICS = {
     "perceptd/demo/availability",
@@ -61,12 +62,14 @@ def test_removal_keeps_config_and_state_and_another_installation_uses_them(guest
         guest.run("systemctl", "enable", "--now", SERVICE, timeout_s=START_S)
         for topic in TOPICS:
             subscriber.wait_for(topic)
+        guest.run("install", "-D", "-m", "644", "/dev/null", f"{BUNDLES}/home/bundle.yaml")
+        guest.run("mkdir", "-p", DOWNLOADS)
         # hard links, so that the second installation needs no packages
         guest.run("cp", "-al", "/opt/perceptd/.venv", "/var/tmp/venv")
         done = guest.run("/opt/perceptd/scripts/install", "--remove")
         for topic in TOPICS:
             wait_until(lambda topic=topic: subscriber.payloads(topic)[-1] == b"", f"{topic} is empty")
-    kept = "kept /etc/perceptd /var/lib/perceptd /etc/systemd/system/perceptd.service.d"
+    kept = f"kept /etc/perceptd /var/lib/perceptd {BUNDLES} {DOWNLOADS} {DROP_IN}"
     assert f"removed what the MQTT broker at 127.0.0.1:{broker.port} retained of node demo\n" in done.stdout
     assert f"perceptd {__version__} is removed.\n{kept}; scripts/install --purge removes them\n" in done.stdout
     assert has_user(guest) == (False, False)
@@ -79,6 +82,7 @@ def test_removal_keeps_config_and_state_and_another_installation_uses_them(guest
     )
     assert [path for path in gone if exists(guest, path)] == []
     assert guest.run("cat", CONFIG).stdout == config
+    assert owners(guest, f"{BUNDLES}/home/bundle.yaml") == "root:root 644"
     assert guest.run("find", "/etc/perceptd", "/var/lib/perceptd", "!", "-user", "root").stdout == ""
     assert guest.run("find", "/etc/perceptd", "/var/lib/perceptd", "!", "-group", "root").stdout == ""
 
@@ -100,6 +104,7 @@ def test_a_purge_removes_everything_and_names_what_a_broker_that_is_away_retains
     guest.run("sh", "-c", "mv /var/lib/perceptd /srv/state && ln -s /srv/state /var/lib/perceptd")
     done = guest.run("/src/scripts/install", "--purge")
     assert f"no connection to the MQTT broker at 127.0.0.1:{broker.port}: Connection refused" in done.stderr
+    assert f"removed with it: /etc/perceptd /var/lib/perceptd {BUNDLES} {DOWNLOADS}\n" in done.stdout
     assert {f"  {topic}" for topic in TOPICS} <= set(done.stderr.splitlines())
     assert has_user(guest) == (False, False)
     assert all(guest.run("getent", "group", group).stdout for group in SHARED_GROUPS)
@@ -116,4 +121,5 @@ def test_a_purge_removes_everything_and_names_what_a_broker_that_is_away_retains
 def test_wrong_usage_is_refused(guest: Guest) -> None:
     done = guest.run("/src/scripts/install", "--delete", check=False)
     assert (done.returncode, done.stdout) == (64, "")
-    assert "scripts/install --purge     remove it with /etc/perceptd and /var/lib/perceptd" in done.stderr
+    purged = f"/etc/perceptd, /var/lib/perceptd, {BUNDLES} and {DOWNLOADS}"
+    assert f"scripts/install --purge     remove it with {purged}" in done.stderr

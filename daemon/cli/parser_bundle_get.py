@@ -1,0 +1,39 @@
+"""The arguments of `perceptd bundle get`."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from daemon.cli.options import add_json
+
+if TYPE_CHECKING:
+    Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_bundle_get(actions: "Commands") -> None:
+    """Add `get` to the actions of `bundle`."""
+    get = actions.add_parser(
+        "get",
+        help="make a bundle by a recipe that comes with perceptd, and say how to use it",
+        description="Makes a bundle of public models, by a recipe that comes with perceptd, and prints how to use it. "
+        "The models are downloaded unless they are in the cache. The bundle lies in ~/.local/share/perceptd/bundles "
+        "then. As root, where the service is installed, it lies in /var/lib/perceptd-bundles, and is tested as the "
+        "user of the service. The exit code is 78 when something is wrong.",
+        epilog="example: perceptd bundle get home",
+    )
+    get.add_argument("name", metavar="NAME", help="the name of the recipe, such as home")
+    get.add_argument(
+        "--from",
+        dest="from_dir",
+        type=Path,
+        metavar="DIR",
+        help="take the models from this directory, by their hashes, and use no network",
+    )
+    add_json(get)
+    get.set_defaults(execute=_bundle_get)
+
+
+def _bundle_get(options: argparse.Namespace) -> int:
+    from daemon.cli.bundle_get import bundle_get
+
+    return bundle_get(options)

@@ -1,0 +1,96 @@
+"""The directory of a bundle that is being built: made beside its place, and put there as a whole."""
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from daemon.bundle.bundle import CASES_FILE
+from daemon.bundle.manifest import MANIFEST, SELFTEST_DIRECTORY
+from daemon.bundle.release import MAX_FILES
+from daemon.core.errors import Refused
+from daemon.core.files import open_regular, replace_directory, sync_directory
+from daemon.core.sealed import CHUNK_BYTES
+
+# copied where the directory of the recipe has one, under either name
+LICENCES = ("LICENCE", "LICENSE")
+
+# a bundle is no secret, and a node may run as another user
+FILE_MODE, DIRECTORY_MODE = 0o644, 0o755
+
+# of one input of the self-test: a minute of sound has some megabytes
+MAX_CASE_BYTES = 64 * 1024 * 1024
+
+
+def check_place(place: Path, needed: Iterable[Path]) -> None:
+    """Raise Refused when `place` is neither new, nor a bundle or an empty directory, or has files that are needed."""
+    if place.is_symlink() or (place.exists() and not place.is_dir()):
+        raise Refused(f"{place}: is not a directory; give --out a directory that is to be made")
+    if place.is_dir() and any(place.iterdir()) and not (place / MANIFEST).is_file():
+        raise Refused(f"{place}: is a directory without {MANIFEST}, so no bundle; give --out another one")
+    for path in needed:
+        if path.resolve().is_relative_to(place.resolve()):
+            raise Refused(f"{place}: has {path} in it, which would be lost; give --out another directory")
+
+
+@contextmanager
+def new_directory(place: Path) -> Iterator[Path]:
+    """Give a block a new directory beside `place`. What is left of it after the block is removed. Raises OSError."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as temporary:
+        new = Path(temporary) / place.name
+        new.mkdir()
+        yield new
+
+
+def copy_parts(source: Path, new: Path) -> None:
+    """Copy the self-test, and the licence if there is one, from the recipe's directory. Raises Refused, and OSError."""
+    cases = source / SELFTEST_DIRECTORY
+    if not (cases / CASES_FILE).is_file():
+        raise Refused(f"{cases / CASES_FILE}: is missing; a bundle needs a self-test (see docs/bundle.md)")
+    (new / SELFTEST_DIRECTORY).mkdir()
+    paths = sorted(path for path in cases.iterdir() if path.is_file() and not path.name.startswith("."))
+    if len(paths) > MAX_FILES:
+        raise Refused(f"{cases}: has {len(paths)} files, at most {MAX_FILES} are possible")
+    for path in paths:
+        _copy(path, new / SELFTEST_DIRECTORY / path.name)
+    for name in LICENCES:
+        if (source / name).is_file():
+            _copy(source / name, new / name)
+
+
+def put(new: Path, place: Path, needed: Iterable[Path]) -> dict[str, str]:
+    """Give a finished bundle its place, and return the SHA-256 of its files by path. Raises Refused, and OSError."""
+    hashes = {}
+    for path in sorted(new.rglob("*")):
+        if path.is_dir():
+            path.chmod(DIRECTORY_MODE)
+            continue
+        with path.open("rb") as file:
+            os.fchmod(file.fileno(), FILE_MODE)
+            hashes[str(path.relative_to(new))] = hashlib.sha256(file.read()).hexdigest()
+            os.fsync(file.fileno())
+    new.chmod(DIRECTORY_MODE)
+    sync_directory(new)
+    check_place(place, needed)
+    try:
+        new.rename(place)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        replace_directory(new, place)
+    sync_directory(place.parent)
+    return hashes
+
+
+def _copy(source: Path, target: Path) -> None:
+    copied = 0
+    with open_regular(source) as reader, target.open("wb") as writer:
+        while chunk := reader.read(CHUNK_BYTES):
+            copied += len(chunk)
+            if copied > MAX_CASE_BYTES:
+                raise Refused(f"{source}: has more than {MAX_CASE_BYTES} bytes")
+            writer.write(chunk)

@@ -1,0 +1,88 @@
+"""The weights of a head: constructed from a recipe's evidence, or read from a `.npz` file."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from daemon.bundle.encoder_specs import EncoderSpec
+from daemon.bundle.manifest import Manifest
+from daemon.core.document import Loaded
+from daemon.core.errors import DocumentError, Refused
+from daemon.core.records import Array
+from daemon.core.sealed import SealedFile
+from daemon.recipes.recipe import Evidence, Recipe
+from daemon.recipes.rules import scores_of, split_evidence
+
+# of a file with weights, unpacked
+MAX_HEAD_BYTES = 256 * 1024 * 1024
+
+
+def constructed_head(loaded: Loaded[Recipe], manifest: Manifest) -> tuple[Array, Array]:
+    """Return weights (L, D + M) and bias (L,) from the labels' evidence, divided by the temperature. Pure.
+
+    The logit of a background label is 0. Raises DocumentError where evidence names an output of many numbers.
+    """
+    recipe, specs = loaded.document, manifest.encoder_specs
+    weights = np.zeros((len(recipe.labels), manifest.head_input_size), np.float64)
+    for row, (label, about) in enumerate(recipe.labels.items()):
+        for key, evidence in about.evidence.items():
+            _add(weights[row], loaded, specs, label, key, evidence)
+    bias = np.array([about.bias for about in recipe.labels.values()], np.float64)
+    return (weights / recipe.temperature).astype(np.float32), (bias / recipe.temperature).astype(np.float32)
+
+
+def read_head(copy: SealedFile, manifest: Manifest) -> tuple[Array, Array]:
+    """Return weights (L, D + M) and bias (L,) of a `.npz` file. Raises Refused where it does not fit the manifest."""
+    path = copy.source
+    labels, columns = len(manifest.labels), manifest.head_input_size
+    expected = {"weights": (labels, columns), "bias": (labels,)}
+    try:
+        with zipfile.ZipFile(copy.path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_HEAD_BYTES:
+                raise Refused(f"{path}: unpacks to more than {MAX_HEAD_BYTES} bytes")
+        with np.load(copy.path, allow_pickle=False) as stored:
+            arrays = [_array(path, stored, name, shape, manifest) for name, shape in expected.items()]
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise Refused(f"{path}: cannot be read: expected arrays that numpy.savez has written") from error
+    return arrays[0], arrays[1]
+
+
+def _array(path: Path, stored: "np.lib.npyio.NpzFile", name: str, shape: tuple[int, ...], manifest: Manifest) -> Array:
+    if name not in stored.files:
+        raise Refused(f"{path}: has no array {name}; expected weights {shape} and bias; it has {sorted(stored.files)}")
+    values = np.asarray(stored[name])
+    if values.shape != shape:
+        raise Refused(f"{path}: {name} has shape {values.shape}, expected {shape}: {_columns_text(manifest)}")
+    if not np.issubdtype(values.dtype, np.floating) or not np.isfinite(values).all():
+        raise Refused(f"{path}: {name} must be real numbers, all of them finite")
+    return values.astype(np.float32)
+
+
+def _columns_text(manifest: Manifest) -> str:
+    """Return what the shape of the weights is made of."""
+    specs = manifest.encoder_specs
+    parts = " + ".join(f"{spec.size} of {name}" for name, spec in specs.items())
+    return f"{len(manifest.labels)} labels; {parts} + {len(specs)} present"
+
+
+def _add(
+    row: Array, loaded: Loaded[Recipe], specs: dict[str, EncoderSpec], label: str, key: str, evidence: Evidence
+) -> None:
+    """Add one piece of evidence to the weights of a label."""
+    encoder, group, statistic = split_evidence(key)
+    spec = specs[encoder]
+    output, index = next((of, at) for name, of, at in scores_of(loaded.document, encoder) if name == group)
+    if index is None and spec.outputs[output].size != 1:
+        where = loaded.where("labels", label, "evidence", key)
+        size = spec.outputs[output].size
+        raise DocumentError([f"{where}: {output} has {size} numbers; name a group, or an output of one number"])
+    names = list(specs)
+    start = sum(specs[name].size for name in names[: names.index(encoder)])
+    if spec.pool is not None and statistic is not None:
+        start += spec.output_size * (1 + [str(one) for one in spec.pool.of].index(statistic))
+    outputs = list(spec.outputs)
+    start += sum(spec.outputs[name].size for name in outputs[: outputs.index(output)])
+    row[start + (index or 0)] += evidence.weight
+    row[len(row) - len(specs) + names.index(encoder)] += evidence.offset
