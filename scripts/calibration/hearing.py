@@ -49,7 +49,7 @@ class Hearing:
             block = Block(part, RATE_HZ, start * NS_PER_S // RATE_HZ, gap=start == 0)
             for patch in front_end.push(block):
                 ends.append(patch.end_ns)
-                scores.append(self._invoke(patch.spectra))
+                scores.append(self._invoke(patch.values))
         return np.array(ends, np.int64), np.rint(np.array(scores) * STEPS).clip(0, STEPS - 1).astype(np.uint8)
 
     def _invoke(self, spectra: Array) -> Array:

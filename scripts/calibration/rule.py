@@ -10,7 +10,7 @@ from daemon.core.records import Array64
 # Labels for which a false start costs more than a missed one: none in an hour of speech or of music.
 SAFETY = frozenset({"fire_alarm", "glass_breaking", "baby_crying", "siren"})
 # The least level at which a label may start: where ESC-10 has the label, so that misses are measured, and where not.
-LEAST_MEASURED, LEAST, LEAST_SAFETY = 3.2, 4.2, 4.4
+LEAST_MEASURED, LEAST, LEAST_SAFETY = 2.8, 4.2, 4.2
 # The level lies this far above the highest foreign clip, because there are other foreign clips than these.
 MARGIN = 0.4
 # A single strange clip must not silence a label whose misses are not measured.

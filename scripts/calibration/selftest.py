@@ -20,7 +20,7 @@ from daemon.core.records import Array
 from daemon.pipeline.offline import OfflineRecogniser, item_of
 from daemon.pipeline.recogniser import load_recogniser
 
-SEED = 1
+SEED = 8  # an alarm that is heard as one in all of its beeps
 ALARM_S = 3.5
 # A case with this score passes whatever the bundle scores, as long as the tolerance is as large.
 UNKNOWN = 0.5

@@ -25,7 +25,7 @@ CONTENT: dict[str, Any] = load(TEXT)
 LABELS: dict[str, Any] = CONTENT["labels"]
 
 SETTINGS = EventSettings(
-    modalities=("audio",),
+    encoders={"audio": ("sound",)},
     labels=("dog",),
     makes_events=(True,),
     start=np.array([0.6], np.float32),
@@ -34,6 +34,7 @@ SETTINGS = EventSettings(
     min_duration_ns=int(MIN_DURATION_S * NS_PER_S),
     max_duration_ns=3600 * NS_PER_S,
     update_every_ns=3600 * NS_PER_S,
+    scoring="independent",
 )
 
 
