@@ -23,7 +23,7 @@ from daemon.pipeline.lane import Lane, LiveFlow
 from daemon.pipeline.live import LiveFusion, LiveStream
 from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.preparation import Preparation, encoder_counters
-from daemon.pipeline.recogniser import Recogniser, event_settings, load_recogniser, max_ages_ns
+from daemon.pipeline.recogniser import Recogniser, event_settings, load_recogniser
 from tests.fakes.encoders import SlowEncoder
 from tests.helpers import bundle_builder, format2_bundle
 from tests.helpers.format2_bundle import RATE_HZ, noise, picture
@@ -32,8 +32,6 @@ from tests.helpers.mosquitto import wait_until
 MS = 1_000_000
 FUSION = FusionConfig(max_rate_hz=1000)
 SECONDS = 4
-# captured in the future, so that nothing is late on a busy machine
-AHEAD_NS = 60_000 * MS
 OPEN = GatesConfig()
 STILL = GatesConfig(motion=MotionConfig(hold_s=0.1, keep_alive_s=0.2))
 
@@ -201,8 +199,8 @@ class Rig:
             for made in fused.recognitions:
                 self.moments.append((name, {key: each.end_ns for key, each in made.moment.embeddings.items()}))
 
-        # each embedding makes a moment, however fast they come
-        alignment = AlignmentSettings(max_ages_ns(manifest), 0)
+        # each embedding makes a moment however fast they come, and none is late on a busy machine
+        alignment = AlignmentSettings(dict.fromkeys(manifest.encoder_specs, 60_000 * MS), 0)
         fusion = StreamFusion(recogniser.new_head(), Pool({}), alignment, event_settings(manifest, EventsConfig()))
         return LiveStream("s", fusion, publish, encoder_counters(manifest.encoder_modalities, self.senses))
 
@@ -228,7 +226,7 @@ def test_a_slow_encoder_neither_delays_nor_starves_a_fast_one_of_the_same_sense(
     """While `people` is at its first picture, `scene` gives ten. Then the newest picture is next for `people`."""
     people = Held("people")
     rig = Rig(recogniser, people=people)
-    start_ns = monotonic_ns() + AHEAD_NS
+    start_ns = monotonic_ns()
     times_ns = [start_ns + index * 100 * MS for index in range(11)]
     for at_ns in times_ns:
         rig.flow.deliver(frame(at_ns))
@@ -248,7 +246,7 @@ def test_live_behind_a_gate_each_encoder_encodes_once_and_then_repeats_its_own_e
     recogniser: Recogniser,
 ) -> None:
     rig = Rig(recogniser, STILL)
-    start_ns = monotonic_ns() + AHEAD_NS
+    start_ns = monotonic_ns()
     for index in range(30):
         rig.flow.deliver(frame(start_ns + index * 33 * MS, left=255))
         wait_until(lambda: not rig.flow._lane._encoding, "encoded")
