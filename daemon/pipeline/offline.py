@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from daemon.bundle.bundle import Bundle, Case, case_file
-from daemon.bundle.encoder_specs import AudioSpec, EncoderSpec, ImageSpec, SoundPreprocessing, TextSpec
+from daemon.bundle.encoder_specs import AudioSpec, EncoderSpec, ImageSpec, TextSpec
+from daemon.bundle.sound_preprocessing import SoundPreprocessing
 from daemon.core.errors import InputError
 from daemon.core.records import Array, Block, Embedding, Line, Modality, Moment, Recognition
 from daemon.core.timing import NS_PER_S
