@@ -1,16 +1,20 @@
-"""The payloads of recognitions, events and states, and the functions that build them from the daemon's records."""
+"""The payloads of recognitions, events and states, and the functions that build the latter two from records."""
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from daemon.core.errors import InputError
-from daemon.core.records import CPU, MODALITIES, EndedBy, Event, EventPhase, Modality, Moment, Recognition
-from daemon.core.timing import NS_PER_MS, NS_PER_S
+from daemon.core.records import (
+    CPU,
+    EndedBy,
+    Event,
+    EventPhase,
+    Modality,
+    Scoring,
+)
+from daemon.core.timing import NS_PER_S
 
 # The number goes up when a field changes its meaning or disappears. A new field does not change it.
 SCHEMA: Literal[1] = 1
@@ -19,8 +23,6 @@ DECIMALS = 4
 
 # Outside of these years, arithmetic on a time may overflow.
 YEARS = range(1970, 2200)
-
-_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def parse_time(text: str) -> datetime:
@@ -60,6 +62,7 @@ class Payload(Part):
 class ModalityPart(Part):
     """A modality that took part: the age of its embedding in milliseconds, and the device that ran its encoder.
 
+    Of several encoders it is the freshest.
     `late_ms` is the time from the end of its input to the fusion, where that is above the bundle's `max_age_ms` because
     the encoder is slow.
     """
@@ -69,31 +72,50 @@ class ModalityPart(Part):
     late_ms: Number | None = None
 
 
+class EncoderPart(Part):
+    """An encoder that took part, of a bundle of format 2; its fields are those of `ModalityPart`."""
+
+    modality: Modality
+    age_ms: Number
+    device: Name = CPU
+    late_ms: Number | None = None
+
+
 class LabelPart(Part):
-    """One label: its score in [0, 1], and its logit, centred over all labels. The logit is bias plus all shares."""
+    """One label: its score in [0, 1], and its logit, which is bias plus all shares.
+
+    Where labels exclude each other it is centred over all labels, else it is the difference to that of the background.
+    `encoders` has the shares of single encoders, of a bundle of format 2.
+    """
 
     label: Name
     score: Score
     logit: Number
     bias: Number
     shares: dict[Modality, Number]
+    encoders: Annotated[dict[Name, Number], Field(max_length=16)] | None = None
 
 
 class RecognitionPayload(Payload):
-    """The result of one moment. `labels` are the best labels, best first; `label` is the first of them."""
+    """The result of one moment. `labels` are the best labels, best first; `label` is the first of them.
+
+    `scoring` says whether the labels exclude each other. A bundle of format 2 has `encoders`.
+    """
 
     id: Name
     time: Time
     node: Name
     stream: Name
     bundle: Name
+    scoring: Scoring = "exclusive"
     label: Name
     score: Score
     modalities: dict[Modality, ModalityPart]
+    encoders: Annotated[dict[Name, EncoderPart], Field(max_length=16)] | None = None
     labels: Annotated[list[LabelPart], Field(min_length=1, max_length=64)]
 
     def to_json(self) -> bytes:
-        """Return UTF-8 JSON as `recognition_json` writes it: a modality that is in time has no `late_ms`."""
+        """Return UTF-8 JSON as `recognition_json` writes it: what is null is left out."""
         return self.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
@@ -132,58 +154,14 @@ class StatePayload(Payload):
     open: Annotated[list[Name], Field(max_length=1024)] = []
 
 
-def recognition_json(
-    recognition: Recognition, *, labels: Sequence[str], node: str, stream: str, bundle_id: str, top: int, time: str
-) -> bytes:
-    """Return the JSON of a `RecognitionPayload` with the `top` best labels; `time` is the wall time of its moment.
-
-    `labels` names the L entries of scores, bias and shares. Raises InputError when a number in them is not finite.
-    The model is not used: it takes twice as long, and there may be a recognition at every moment. A test compares.
-    """
-    moment = recognition.moment
-    best = (-recognition.scores).argsort(kind="stable")[:top].tolist()
-    parts = [_label_part(recognition, index, labels[index]) for index in best]
-    fields = {
-        "schema": SCHEMA,
-        "id": os.urandom(16).hex(),
-        "time": time,
-        "node": node,
-        "stream": stream,
-        "bundle": bundle_id,
-        "label": parts[0]["label"],
-        "score": parts[0]["score"],
-        "modalities": {m: _modality_part(moment, m) for m in MODALITIES if m in moment.embeddings},
-        "labels": parts,
-    }
-    try:
-        return _COMPACT.encode(fields).encode()
-    except ValueError as error:
-        raise InputError(f"stream {stream}: the head gave numbers that are not finite") from error
-
-
-def _modality_part(moment: Moment, modality: Modality) -> dict[str, object]:
-    embedding = moment.embeddings[modality]
-    age_ms = round(moment.age_ns(modality) / NS_PER_MS, 1)
-    part: dict[str, object] = {"age_ms": age_ms, "device": embedding.device}
-    return part if embedding.late_ns == 0 else part | {"late_ms": round(embedding.late_ns / NS_PER_MS, 1)}
-
-
-def _label_part(recognition: Recognition, index: int, label: str) -> dict[str, object]:
-    bias = _rounded(recognition.bias[index])
-    shares = {m: _rounded(recognition.shares[m][index]) for m in MODALITIES if m in recognition.shares}
-    # the sum of the rounded parts, so that a reader who adds them up gets the logit
-    logit = _rounded(bias + sum(shares.values()))
-    return {"label": label, "score": _score(recognition.scores[index]), "logit": logit, "bias": bias, "shares": shares}
-
-
 def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time: str, started: str) -> EventPayload:
     """Return the payload of an event; `time` and `started` are the wall times of its two instants."""
     return EventPayload(
         id=event.id,
         phase=event.phase,
         label=event.label,
-        score=_score(event.score),
-        peak=_score(event.peak),
+        score=unit_score(event.score),
+        peak=unit_score(event.peak),
         shares=_fractions(event.shares),
         time=time,
         started=started,
@@ -205,23 +183,25 @@ def state_payload(
 ) -> StatePayload:
     """Return the state of a stream; without an open event both label and score are None."""
     return StatePayload(
-        label=label, score=None if score is None else _score(score), since=since, open=sorted(open_labels)
+        label=label, score=None if score is None else unit_score(score), since=since, open=sorted(open_labels)
     )
 
 
-def _rounded(number: float) -> float:
+def rounded(number: float) -> float:
+    """Return the number as payloads have it, with four decimals."""
     return round(float(number), DECIMALS) + 0.0  # turns -0.0 into 0.0
 
 
 def _fractions(shares: Mapping[Modality, float]) -> dict[Modality, float]:
     """Return the shares rounded; the largest takes what is left, so that a reader who adds them up gets 1."""
-    rounded = {modality: _rounded(share) for modality, share in shares.items()}
-    if any(rounded.values()):
-        largest = max(rounded, key=rounded.__getitem__)
-        rounded[largest] = _rounded(1 - sum(share for modality, share in rounded.items() if modality != largest))
-    return rounded
+    fractions = {modality: rounded(share) for modality, share in shares.items()}
+    if any(fractions.values()):
+        largest = max(fractions, key=fractions.__getitem__)
+        fractions[largest] = rounded(1 - sum(share for modality, share in fractions.items() if modality != largest))
+    return fractions
 
 
-def _score(score: float) -> float:
-    # softmax in float32 may sum to slightly more than 1
-    return min(1.0, max(0.0, _rounded(score)))
+def unit_score(score: float) -> float:
+    """Return the score as payloads have it, in [0, 1]."""
+    # in float32 the scores of softmax may sum to slightly more than 1
+    return min(1.0, max(0.0, rounded(score)))

@@ -7,12 +7,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.core.errors import FaultKind
-from daemon.core.records import CPU, Counters, Modality
+from daemon.core.records import CPU, Modality
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, wall_time
 from daemon.inference.accelerator import Accelerator
 from daemon.inference.accelerator_status import AcceleratorState
 from daemon.inference.placement import Placement
 from daemon.mqtt.status_payload import NodeStatus
+from daemon.node.input_health import InputHealth, SharedInputHealth
 from daemon.runtime.child import kill_counts
 from daemon.runtime.liveness import SourceState
 from daemon.runtime.supervisor import SupervisedSource
@@ -39,14 +40,6 @@ class SourceHealth(_Part):
     drift_ppm: float | None
 
 
-class InputHealth(_Part):
-    """Counts of one modality since the start: captured frames, blocks or lines, embeddings made, drops by reason."""
-
-    captured: int
-    encoded: int
-    dropped: dict[str, int]
-
-
 class StreamHealth(_Part):
     """One stream. `available` says whether anything can be recognised in it now, `paused` whether it is paused.
 
@@ -54,7 +47,7 @@ class StreamHealth(_Part):
     """
 
     sources: dict[str, SourceHealth]
-    inputs: dict[Modality, InputHealth]
+    inputs: dict[Modality, SharedInputHealth | InputHealth]
     recognitions: int
     events: int
     available: bool
@@ -210,11 +203,6 @@ def source_health(source: SupervisedSource) -> SourceHealth:
         reopened=status.reopened,
         drift_ppm=None if drift_ppm is None else round(drift_ppm, 1),
     )
-
-
-def input_health(counters: Counters) -> InputHealth:
-    """Return a snapshot of one modality's counters."""
-    return InputHealth(captured=counters.captured, encoded=counters.encoded, dropped=dict(counters.dropped))
 
 
 def process_health(started_ns: int) -> ProcessHealth:
