@@ -7,7 +7,8 @@ import pytest
 
 from daemon.bundle.bundle import load_bundle
 from daemon.config.devices import DelegateConfig, DevicesConfig
-from daemon.doctor.accelerators import AcceleratorRun, EncoderCounts, accelerator_findings, assess_run
+from daemon.doctor.accelerator_run import AcceleratorRun, EncoderCounts, assess_run
+from daemon.doctor.accelerators import accelerator_findings
 from daemon.doctor.libraries import LITERT, Installed
 from daemon.inference.accelerator_status import StatusChange
 from daemon.inference.placement import Device
