@@ -7,7 +7,6 @@ from pydantic import model_validator
 from daemon.bundle.encoder_specs import (
     ONLY_OUTPUT,
     AudioInput,
-    AudioPreprocessing,
     AudioSpec,
     EdgetpuSpec,
     EncoderSpec,
@@ -21,6 +20,7 @@ from daemon.bundle.encoder_specs import (
     TextSpec,
     Transform,
 )
+from daemon.bundle.sound_preprocessing import AudioPreprocessing
 from daemon.core.document import StrictModel
 
 

@@ -3,26 +3,29 @@
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from daemon.bundle.bundle import Bundle, load_bundle
 from daemon.config.devices import DevicesConfig
-from daemon.core.errors import ChildError, FaultKind, Refused
-from daemon.core.records import Modality
+from daemon.core.errors import ChildError, Refused
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
-from daemon.doctor.edgetpu import INSTALL_REMEDY
+from daemon.doctor.accelerator_run import (
+    CPU_REMEDY,
+    AcceleratorRun,
+    EncoderCounts,
+    assess_run,
+    was_used,
+    ways_to,
+)
 from daemon.doctor.finding import Finding
-from daemon.doctor.libraries import Installed, installed
+from daemon.doctor.libraries import installed
 from daemon.doctor.probe import probe
 from daemon.inference.accelerator import LOAD_S, Accelerator
-from daemon.inference.accelerator_status import StatusChange
-from daemon.inference.hardware import EDGETPU_LIBRARY
 from daemon.inference.placement import Device, Placement, detect_machine
 from daemon.pipeline.acceleration import accelerate, needed_outputs, placements_of
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
-from daemon.pipeline.selftest import first_failures, run_selftest
+from daemon.pipeline.selftest import run_selftest
 from daemon.runtime.child_main import Failed
 
 # for one accelerator: two ways to reach it that both hang take two minutes, and its verification one
@@ -44,52 +47,6 @@ MAX_RUNS = 3
 
 # an accelerator that has failed is not started again during a run
 NO_RETRIES = Backoff(3600.0, 3600.0)
-
-# the input of an encoder
-INPUT_NAMES: dict[Modality, str] = {"image": "picture", "audio": "patch of sound", "text": "line of text"}
-
-GPU_NAME = "the runtime's own GPU accelerator"
-
-CPU_REMEDY = "set devices to cpu in config.yaml"
-
-REMEDIES: dict[FaultKind, str] = {
-    "absent": "plug it in",
-    "refused": "check its library and options, and stop other programs that use it, such as a running perceptd",
-    "died": "update its library or driver",
-    "hung": "plug it in again or reboot, and check its power supply",
-    "slow": "check whether it is too hot, or used by another program",
-    "wrong": "update its library or driver",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderCounts:
-    """The inputs of one encoder in a run: how many the accelerator computed, and how many the CPU.
-
-    `p50_ns` is the median time of the accelerator for one input.
-    """
-
-    encoder: str
-    modality: Modality
-    on_accelerator: int = 0
-    on_cpu: int = 0
-    p50_ns: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AcceleratorRun:
-    """One run of the self-test on an accelerator: the changes of its state, and the inputs by encoder.
-
-    If the accelerator was in use, the self-test took `seconds` and had `failures`.
-    `is_closed` is False if its process could not be ended.
-    """
-
-    device: Device
-    history: Sequence[StatusChange]
-    encoders: Sequence[EncoderCounts]
-    seconds: float = 0.0
-    failures: Sequence[str] = ()
-    is_closed: bool = True
 
 
 def accelerator_findings(devices: DevicesConfig, bundle: Bundle) -> Iterator[Finding]:
@@ -119,7 +76,7 @@ def cpu_placements(placements: Mapping[str, Placement]) -> Iterator[Finding]:
     for placement, encoders in by_placement.items():
         found = f"the CPU runs {', '.join(encoders)}: {placement.reason}"
         is_automatic = placement.requested == "auto"
-        remedy = None if is_automatic else f"use a bundle that has one, or {CPU_REMEDY}"
+        remedy = None if is_automatic else f"use a bundle made for an Edge TPU, or {CPU_REMEDY}"
         yield Finding(f"device {placement.requested}", "good" if is_automatic else "warning", found, remedy)
 
 
@@ -153,30 +110,6 @@ def run_accelerator(directory: str, devices: str, encoder: str) -> None:
     print(json.dumps(assess_run(run, installed()).to_json()))  # noqa: T201  (the parent reads it)
 
 
-def assess_run(run: AcceleratorRun, have: Installed) -> Finding:
-    """The finding of a run. A warning at worst, because the CPU replaces an accelerator that fails."""
-    check = f"self-test {run.device.name}"
-    faults, unresolved = _faults(run)
-    details = f" ({'; '.join(faults)})" if faults else ""
-    if not run.is_closed:
-        remedy = f"plug it in again or reboot, or {CPU_REMEDY}"
-        return Finding(check, "warning", f"its process hangs in the system, and cannot be ended{details}", remedy)
-    if unresolved is not None:
-        remedy = f"{_remedy(unresolved, run.device, have)}, or {CPU_REMEDY}; until then the CPU computes"
-        return Finding(check, "warning", "; ".join(faults), remedy)
-    if (doubt := _doubt(run)) is not None:
-        found, remedy = doubt
-        return Finding(check, "warning", f"{found}{details}", remedy)
-    times = [_time(counts) for counts in run.encoders if counts.p50_ns is not None]
-    parts = [f"passed in {run.seconds * 1000:.0f} ms", ", ".join(times), *faults]
-    return Finding(check, "good", "; ".join(parts))
-
-
-def _time(counts: EncoderCounts) -> str:
-    by = "" if counts.encoder == counts.modality else f" by {counts.encoder}"
-    return f"{(counts.p50_ns or 0) / 1e6:.1f} ms a {INPUT_NAMES[counts.modality]}{by}"
-
-
 def _run_finding(device: Device, encoder: str, devices: DevicesConfig, bundle: Bundle) -> Finding:
     # in a child process, which starts another one for the accelerator: TFLite is never loaded into this process
     arguments = (str(bundle.directory), devices.model_dump_json(), encoder)
@@ -203,8 +136,8 @@ def _run(accelerator: Accelerator, recogniser: Recogniser) -> AcceleratorRun:
     seconds, failures = 0.0, []
     accelerator.start()
     try:
-        _wait_until_settled(accelerator, LOAD_S * len(_ways(accelerator.device)) + VERIFY_S)
-        if _was_used(accelerator.status.history):
+        _wait_until_settled(accelerator, LOAD_S * len(ways_to(accelerator.device)) + VERIFY_S)
+        if was_used(accelerator.status.history):
             began = time.monotonic()
             failures = run_selftest(recogniser.bundle, recogniser)
             seconds = time.monotonic() - began
@@ -233,7 +166,7 @@ def _wait_until_settled(accelerator: Accelerator, seconds: float) -> None:
     while monotonic_ns() < end_ns:
         history = accelerator.status.history
         # a refusal is final only for the last way to reach the device
-        if history and (history[-1].kind != "refused" or len(history) == len(_ways(accelerator.device))):
+        if history and (history[-1].kind != "refused" or len(history) == len(ways_to(accelerator.device))):
             return
         time.sleep(POLL_S)
 
@@ -244,61 +177,5 @@ def _wait_for_failure(accelerator: Accelerator) -> None:
         time.sleep(POLL_S)
 
 
-def _ways(device: Device) -> list[Device]:
-    """The ways to reach the device, in the order in which they are tried."""
-    return [device] if device.alternative is None else [device, device.alternative]
-
-
-def _was_used(history: Sequence[StatusChange]) -> bool:
-    return any(change.state == "in_use" for change in history)
-
-
 def _was_late(run: AcceleratorRun) -> bool:
-    return _was_used(run.history) and run.history[-1].kind in ("hung", "slow")
-
-
-def _faults(run: AcceleratorRun) -> tuple[list[str], StatusChange | None]:
-    """The text of each fault, and the last fault unless another way to reach the device worked."""
-    states = [change.state for change in run.history]
-    faults = [change for change in run.history if change.state in ("failed", "absent")]
-    ways = _ways(run.device)
-    texts = [_fault_text(ways[min(number, len(ways) - 1)], fault) for number, fault in enumerate(faults)]
-    resolved = states.index("in_use") if "in_use" in states else 0
-    return texts, faults[-1] if len(faults) > resolved else None
-
-
-def _fault_text(way: Device, fault: StatusChange) -> str:
-    library, reason = way.library or GPU_NAME, fault.reason or ""
-    if fault.signal_name is not None:
-        return f"{library} crashed: {fault.signal_name}"
-    return reason if library in reason or fault.state == "absent" else f"{library}: {reason}"
-
-
-def _remedy(fault: StatusChange, device: Device, have: Installed) -> str:
-    has_crashed = fault.signal_name is not None
-    if device.library == EDGETPU_LIBRARY and has_crashed:
-        return INSTALL_REMEDY
-    if device.library == EDGETPU_LIBRARY and fault.kind == "refused":
-        return "see libedgetpu above, and stop other programs that use it, such as a running perceptd"
-    if has_crashed:
-        return f"it may be made for another runtime than {have.runtime} {have.runtime_version}: install one that fits"
-    if device.kind == "gpu" and device.alternative is None and fault.kind == "refused":
-        return "name a delegate for it under devices: gpu_delegate"
-    return REMEDIES[fault.kind or "absent"]
-
-
-def _doubt(run: AcceleratorRun) -> tuple[str, str] | None:
-    """A problem that is no fault of the accelerator's process, and its remedy."""
-    if not _was_used(run.history):
-        return "neither works nor fails within minutes", CPU_REMEDY
-    if run.failures:
-        return first_failures(run.failures), f"{REMEDIES['wrong']}, or {CPU_REMEDY}"
-    for counts in run.encoders:
-        total = counts.on_accelerator + counts.on_cpu
-        if counts.on_cpu:
-            found = f"{counts.encoder}: the CPU computed {counts.on_cpu} of {total}"
-            return found, f"{REMEDIES['slow']}, or {CPU_REMEDY}"
-        if total == 0:
-            found = f"the self-test has no {INPUT_NAMES[counts.modality]}"
-            return found, "add a case with one to the bundle's selftest/cases.yaml"
-    return None
+    return was_used(run.history) and run.history[-1].kind in ("hung", "slow")

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.bundle.encoder_specs import AudioPreprocessing, AudioSpec, SoundPreprocessing, WaveformPreprocessing
+from daemon.bundle.encoder_specs import AudioSpec
+from daemon.bundle.sound_preprocessing import AudioPreprocessing, SoundPreprocessing, WaveformPreprocessing
 from daemon.core.errors import InputError
 from daemon.core.ports import Model
 from daemon.core.records import Array, Block, Embedding

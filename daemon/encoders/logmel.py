@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from daemon.bundle.encoder_specs import AudioPreprocessing
+from daemon.bundle.sound_preprocessing import AudioPreprocessing
 from daemon.core.records import Array, Array64
 
 

@@ -36,13 +36,11 @@ class FusionHead:
         self._parts = [(name, slice(end - size, end)) for (name, size), end in zip(sizes.items(), ends, strict=True)]
         model.input[...] = 0
         scores, _ = self._invoke()
+        if background is not None:
+            scores[background] = 0.5  # its own entry is not used
         if not np.all(scores > 0) or (background is not None and not np.all(scores < 1)):
             raise ModelError("the head's bias is so large that a label can never be recognised")
-        if background is None:
-            self._bias = _centred(np.log(scores))
-        else:
-            self._bias = np.log(scores) - np.log1p(-scores)
-            self._bias[background] = 0
+        self._bias = _centred(np.log(scores)) if background is None else np.log(scores) - np.log1p(-scores)
 
     def recognise(self, moment: Moment) -> Recognition:
         """Return the scores at a moment, with bias and shares; see Recognition."""

@@ -52,7 +52,8 @@ def _input_health(
     alike = [name for name, sense in encoders.items() if sense == modality]
     if len(alike) == 1:
         return InputHealth(captured=counters.captured, encoded=encoded, dropped=dict(dropped))
-    each = {name: counters.encoders[name] for name in alike}
+    # before the stream has started, its encoders have not counted yet
+    each = {name: counters.encoders.get(name, Counters()) for name in alike}
     return SharedInputHealth(
         captured=counters.captured,
         encoded=encoded,

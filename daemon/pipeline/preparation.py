@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from daemon.bundle.encoder_specs import AudioSpec, ImageSpec, SoundPreprocessing, TextSpec
+from daemon.bundle.encoder_specs import AudioSpec, ImageSpec, TextSpec
 from daemon.bundle.manifest import Manifest
+from daemon.bundle.sound_preprocessing import SoundPreprocessing
 from daemon.core.errors import InputError
 from daemon.core.logs import rate_limited_logger
 from daemon.core.records import Block, Captured, Counters, Frame, Line, Modality, modality_of

@@ -187,7 +187,7 @@ class UsageJudge:
                 self._note_used(self._before.at_ns, now_ns)
             else:
                 self._used_since_ns = None
-            if is_bad and (use.encoder != self._encoder or self._is_news(self._reported_reason(use), use.dropped)):
+            if is_bad and self._is_news(self._reported_reason(use), use):
                 self._complain(use)
             self._begin(now)
         return self._complaint
@@ -232,10 +232,12 @@ class UsageJudge:
             return "late"
         return "behind" if "behind" in (use.reason, self._reason) else "busy"
 
-    def _is_news(self, reason: str | None, dropped: float) -> bool:
-        """Return whether another reason is to be reported."""
+    def _is_news(self, reason: str | None, use: Use) -> bool:
+        """Return whether another reason is to be reported, or another encoder."""
+        if use.encoder != self._encoder and use.dropped > UNUSED:
+            return True
         # an overloaded machine plays a file slowly or drops pictures, whichever comes first
-        is_settled = dropped > UNUSED or dropped < USED
+        is_settled = use.dropped > UNUSED or use.dropped < USED
         return reason != self._reason and is_settled and not {reason, self._reason} <= {None, "busy"}
 
     def _complain(self, use: Use) -> None:

@@ -1,7 +1,8 @@
 """Inputs and labels of the encoders, shared by training and manifest."""
 
-from daemon.bundle.encoder_specs import AudioPreprocessing, ImagePreprocessing, TensorSpec
+from daemon.bundle.encoder_specs import ImagePreprocessing, TensorSpec
 from daemon.bundle.format1 import ImageModality
+from daemon.bundle.sound_preprocessing import AudioPreprocessing
 
 SEED = 20261123
 # The most evidence that one sense can give for or against a label, in nats.

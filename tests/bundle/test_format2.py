@@ -42,18 +42,19 @@ def fresh() -> dict[str, Any]:
     return json.loads(json.dumps(manifest()))
 
 
-def put(value: object, *key: str) -> Change:
-    """Return a change that sets a key; None removes it."""
+class put:  # noqa: N801  (reads as a verb in the tables)
+    """A change of a manifest's content that sets a key; None removes it."""
 
-    def change(content: dict[str, Any]) -> None:
-        *way, last = key
+    def __init__(self, value: object, *key: str) -> None:
+        self._value, self._key = value, key
+
+    def __call__(self, content: dict[str, Any]) -> None:
+        *way, last = self._key
         for part in way:
             content = content[part]
-        content[last] = value
-        if value is None:
+        content[last] = self._value
+        if self._value is None:
             del content[last]
-
-    return change
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from daemon.cli.render import Narrator, render
 from daemon.core.records import Event
-from daemon.mqtt.payloads import RecognitionPayload, event_payload, recognition_json, state_payload
+from daemon.mqtt.payloads import RecognitionPayload, event_payload, state_payload
+from daemon.mqtt.recognition_json import recognition_json
 from daemon.mqtt.subscriber import Received, parse
 from tests.fakes.updates import bundle, candidate, models, result
 from tests.mqtt.records import recognition, view

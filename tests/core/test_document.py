@@ -1,14 +1,16 @@
 """A file that is not a valid document is reported with its path and line."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import Discriminator, Tag, model_validator
 
 from daemon.bundle.manifest import Manifest
 from daemon.config.node import load_config
-from daemon.core.document import load_document
+from daemon.core.document import StrictModel, load_document, parse_document, problem_at
 from daemon.core.errors import DocumentError
 
 
@@ -44,3 +46,47 @@ def test_hostile_bytes_are_refused_and_never_crash(tmp_path_factory: pytest.Temp
     with pytest.raises(DocumentError) as caught:
         load_document(path, Manifest)
     assert all(problem.startswith(str(path)) for problem in caught.value.problems)
+
+
+class Cat(StrictModel):
+    kind: Literal["cat"]
+    purrs: bool = True
+
+
+class Dog(StrictModel):
+    kind: Literal["dog"]
+    barks: int = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> "Dog":
+        if self.barks > 9:
+            raise problem_at("is {too} loud", "barks")
+        if self.barks > 4:
+            raise ValueError("barks too often")
+        return self
+
+
+def _kind(value: object) -> object:
+    return value.get("kind", "cat") if isinstance(value, dict) else None
+
+
+class Home(StrictModel):
+    pets: dict[str, Annotated[Annotated[Cat, Tag("cat")] | Annotated[Dog, Tag("dog")], Discriminator(_kind)]] | None
+
+
+@pytest.mark.parametrize(
+    ("pet", "problem"),
+    [
+        ("{kind: dog, bark: 1}", "home.yaml:3: pets.rex.bark: unknown key; did you mean 'barks'?"),
+        ("{kind: dog, purrs: yes}", "home.yaml:3: pets.rex.purrs: unknown key; valid keys: barks, kind"),
+        ("{kind: cat, barks: 1}", "home.yaml:3: pets.rex.barks: unknown key; valid keys: kind, purrs"),
+        ("{kind: dog, barks: 5}", "home.yaml:2: pets.rex: barks too often"),
+        ("{kind: dog, barks: 10}", "home.yaml:3: pets.rex.barks = 10: is {too} loud"),
+        ("{}", "home.yaml:2: pets.rex.kind: is missing"),
+    ],
+)
+def test_a_mistake_in_one_of_several_models_is_told_as_if_there_were_only_this_one(pet: str, problem: str) -> None:
+    raw = f"pets:\n  rex:\n    {pet}\n".encode()
+    with pytest.raises(DocumentError) as caught:
+        parse_document(Path("home.yaml"), raw, Home)
+    assert caught.value.problems == [problem]

@@ -12,7 +12,8 @@ from daemon.config.devices import DelegateConfig, DevicesConfig
 from daemon.config.node import Config
 from daemon.doctor import accelerators as doctor_devices
 from daemon.doctor import node as doctor_node
-from daemon.doctor.accelerators import AcceleratorRun, EncoderCounts, accelerator_findings, assess_run, cpu_placements
+from daemon.doctor.accelerator_run import AcceleratorRun, EncoderCounts, assess_run
+from daemon.doctor.accelerators import accelerator_findings, cpu_placements
 from daemon.doctor.finding import Finding
 from daemon.doctor.libraries import LITERT, Installed
 from daemon.inference.accelerator_status import StatusChange

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from daemon.bundle.encoder_specs import AudioPreprocessing
+from daemon.bundle.sound_preprocessing import AudioPreprocessing
 from daemon.core.records import Block
 from daemon.encoders.audio import AudioFrontEnd, PatchStream
 from daemon.encoders.logmel import LogMel

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bundle.encoder_specs import AudioSpec, WaveformPreprocessing
+from daemon.bundle.encoder_specs import AudioSpec
+from daemon.bundle.sound_preprocessing import WaveformPreprocessing
 from daemon.core.records import Block
 from daemon.core.sealed import SealedFile
 from daemon.encoders.audio import AudioEncoder, AudioFrontEnd, Patch, WindowStream

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from daemon.core.records import MODALITIES, Embedding, Modality, Moment, Recognition
-from daemon.mqtt.payloads import BundleView, EventPayload
+from daemon.mqtt.payloads import EventPayload
+from daemon.mqtt.recognition_json import BundleView
 
 LABELS = [*"0123456789", "none"]
 

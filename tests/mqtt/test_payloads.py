@@ -13,9 +13,9 @@ from daemon.mqtt.payloads import (
     StatePayload,
     ended_by_restart,
     event_payload,
-    recognition_json,
     state_payload,
 )
+from daemon.mqtt.recognition_json import recognition_json
 from tests.mqtt.records import LABELS, recognition, view
 
 TIME = "2026-01-31T12:00:00.000001Z"

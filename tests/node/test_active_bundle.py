@@ -4,6 +4,7 @@ import gc
 import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from daemon.bundle.bundle import load_bundle
@@ -12,6 +13,7 @@ from daemon.config.streams import ReplayConfig, StreamConfig
 from daemon.core.records import MODALITIES, Counters
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.fusion.fuse import Fused
+from daemon.inference.graphs import write_head
 from daemon.node.active_bundle import ActiveBundle, published_bundle, share_sources
 from daemon.node.latency import ErrorCount
 from daemon.node.stream import Stream
@@ -64,6 +66,45 @@ def test_nothing_of_an_old_bundle_remains_in_memory(material: Path) -> None:
     assert stream.join(monotonic_ns() + 5 * NS_PER_S) == []
     active.close_encoders()
     active.close_fusion()
+
+
+def seen_twice(directory: Path) -> Path:
+    """The bundle of format 2 without its encoder of sound."""
+    encoders = format2_bundle.manifest()["encoders"]
+    bundle = format2_bundle.write_bundle(directory, encoders={name: encoders[name] for name in ("scene", "people")})
+    weights = np.zeros((4, 7 + 2), np.float32)
+    weights[0, 0] = 6
+    head = write_head(weights, np.array([-2, -2, -2, 0], np.float32), [5, 2], "independent", 3)
+    (bundle / "head.tflite").write_bytes(head)
+    return bundle
+
+
+def test_a_live_stream_goes_on_from_format_1_to_format_2_and_back(material: Path, tmp_path: Path) -> None:
+    one, other = (load_bundle(path) for path in (material / "bundle", seen_twice(tmp_path / "corner")))
+    recorder, first = Recorder(), load_recogniser(one)
+    config = StreamConfig(replay=ReplayConfig(file=str(material / "clip.mp4")))
+    counters = {m: Counters() for m in MODALITIES}
+    bundle = published_bundle(first, ErrorCount([counters], Counters()))
+    stream = Stream("s", config, first, bundle, recorder, counters, on_change=lambda: None)  # type: ignore[arg-type]
+    active = ActiveBundle(first, bundle, [stream], on_change=lambda: None)
+    active.start()
+    for next_one in (other, one, other):
+        recogniser = load_recogniser(next_one)
+        active.prepare(recogniser, published_bundle(recogniser, ErrorCount([counters], Counters()))).commit()
+        begun = len(recorder.bundles)
+        wait_until(lambda begun=begun: len(recorder.bundles) > begun + 5, "it recognises")
+        assert set(recorder.bundles[begun:]) == {next_one.manifest.id}
+        encoders = getattr(stream.health().inputs["image"], "encoders", {})
+        assert set(encoders) == (set() if next_one is one else {"scene", "people"})
+    stream.request_stop()
+    assert stream.join(monotonic_ns() + 5 * NS_PER_S) == []
+    active.close_encoders()
+    active.close_fusion()
+    health = stream.health().inputs["image"]
+    assert set(health.dropped) <= {"busy", "late"}, "what a busy machine drops"
+    assert health.encoded > 15
+    loops = [heartbeat.loop for heartbeat in active.heartbeats if heartbeat.loop.startswith("encode")]
+    assert loops == ["encode-image", "encode-scene", "encode-people"]
 
 
 def test_a_bundle_of_format_2_with_the_same_senses_shares_the_sources_of_one_of_format_1() -> None:

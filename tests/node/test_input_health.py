@@ -32,6 +32,12 @@ def test_a_sense_with_several_encoders_has_sums_and_each_of_them() -> None:
     }
 
 
+def test_several_encoders_of_a_stream_that_has_not_started_have_counted_nothing() -> None:
+    found = inputs_health({"scene": "image", "people": "image"}, {"image": counters()})
+    nothing = {"encoded": 0, "dropped": {}}
+    assert found["image"].model_dump()["encoders"] == {"scene": nothing, "people": nothing}
+
+
 def test_a_sense_with_one_encoder_again_keeps_the_counts_of_before() -> None:
     image = counters(100, 3)
     image.encoders = {"scene": counters(encoded=60, busy=2)}

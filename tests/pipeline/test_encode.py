@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from daemon.core.records import MODALITIES, Counters, Embedding, Modality
-from daemon.pipeline.encode import EncoderPool
+from daemon.pipeline.encode import CAPACITY, EncoderPool
 from tests.helpers.mosquitto import wait_until
 from tests.pipeline.test_ordered import SENSES
 
@@ -102,6 +102,19 @@ def test_a_bundle_with_fewer_encoders_leaves_threads_idle_and_one_with_more_gets
         wait_until(lambda group=group: all(embedding for embedding in done) and len(done) % 20 == 0, "all are done")
     encoders.close(10)
     assert (counters.encoded, counters.dropped, len(done)) == (60, {}, 60)
+
+
+def test_encoders_of_another_name_or_modality_get_threads_of_their_own() -> None:
+    gate, done, counters = threading.Semaphore(100), [], Counters()
+    encoders = EncoderPool({"one": [GatedEncoder(gate)]}, {"one": "image"})
+    encoders.start()
+    for name, modality in (("two", "image"), ("two", "audio"), ("one", "image")):
+        encoders = encoders.followed_by({name: [GatedEncoder(gate)]}, {name: modality})
+        encoders.queue("s", name, 1, done.append, counters)
+        assert encoders.room(name) == 1 + CAPACITY[modality]
+    encoders.close(10)
+    assert counters.encoded == 3
+    assert [heartbeat.loop for heartbeat in encoders.progress] == ["encode-one", "encode-two", "encode-two"]
 
 
 def test_the_next_bundle_waits_for_an_encoder_of_the_previous_one() -> None:

@@ -13,7 +13,9 @@ from daemon.bundle.manifest import Manifest
 from daemon.config.streams import EventsConfig, FusionConfig, GatesConfig, MotionConfig
 from daemon.core.records import MODALITIES, Block, Captured, Counters, Embedding, Frame, Modality, ended_ns
 from daemon.core.timing import monotonic_ns
-from daemon.fusion.fuse import Fused
+from daemon.fusion.align import AlignmentSettings
+from daemon.fusion.fuse import Fused, StreamFusion
+from daemon.fusion.pool import Pool
 from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.gates import NO_GATES, Gates
 from daemon.pipeline.keep_alive import EmbeddingRepeater, KeepAlive, keep_alive_rules
@@ -21,7 +23,7 @@ from daemon.pipeline.lane import Lane, LiveFlow
 from daemon.pipeline.live import LiveFusion, LiveStream
 from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.preparation import Preparation, encoder_counters
-from daemon.pipeline.recogniser import Recogniser, load_recogniser
+from daemon.pipeline.recogniser import Recogniser, event_settings, load_recogniser
 from tests.fakes.encoders import SlowEncoder
 from tests.helpers import bundle_builder, format2_bundle
 from tests.helpers.format2_bundle import RATE_HZ, noise, picture
@@ -30,6 +32,7 @@ from tests.helpers.mosquitto import wait_until
 MS = 1_000_000
 FUSION = FusionConfig(max_rate_hz=1000)
 SECONDS = 4
+OPEN = GatesConfig()
 STILL = GatesConfig(motion=MotionConfig(hold_s=0.1, keep_alive_s=0.2))
 
 
@@ -178,7 +181,7 @@ class Held:
 class Rig:
     """One live stream. `switch` gives it another bundle."""
 
-    def __init__(self, recogniser: Recogniser, **encoders: Held) -> None:
+    def __init__(self, recogniser: Recogniser, gates: GatesConfig = OPEN, **encoders: Held) -> None:
         self.senses = senses()
         self.moments: list[tuple[str, dict[str, int]]] = []
         manifest = recogniser.bundle.manifest
@@ -187,7 +190,7 @@ class Rig:
         self.encoders.start()
         self.fusion = LiveFusion([first := self.stream(recogniser)])
         self.fusion.start()
-        self.flow = LiveFlow(self.lane(first, manifest))
+        self.flow = LiveFlow(self.lane(first, manifest, gates), Gates(gates))
 
     def stream(self, recogniser: Recogniser) -> LiveStream:
         name, manifest = recogniser.bundle.manifest.name, recogniser.bundle.manifest
@@ -196,17 +199,19 @@ class Rig:
             for made in fused.recognitions:
                 self.moments.append((name, {key: each.end_ns for key, each in made.moment.embeddings.items()}))
 
-        fusion = recogniser.new_fusion(recogniser.new_head(), FUSION, EventsConfig())
+        # each embedding makes a moment however fast they come, and none is late on a busy machine
+        alignment = AlignmentSettings(dict.fromkeys(manifest.encoder_specs, 60_000 * MS), 0)
+        fusion = StreamFusion(recogniser.new_head(), Pool({}), alignment, event_settings(manifest, EventsConfig()))
         return LiveStream("s", fusion, publish, encoder_counters(manifest.encoder_modalities, self.senses))
 
-    def lane(self, stream: LiveStream, manifest: Manifest, gates: GatesConfig | None = None) -> Lane:
-        repeater = EmbeddingRepeater(keep_alive_rules(manifest, gates)) if gates else None
+    def lane(self, stream: LiveStream, manifest: Manifest, gates: GatesConfig) -> Lane:
+        repeater = EmbeddingRepeater(keep_alive_rules(manifest, gates))
         return Lane(stream, Preparation(manifest, stream.counters), self.encoders, self.fusion, repeater)
 
     def switch(self, recogniser: Recogniser) -> LiveStream:
         manifest = recogniser.bundle.manifest
         self.encoders = self.encoders.followed_by(recogniser.parallel_encoders, manifest.encoder_modalities)
-        return self.flow.switch_to(self.lane(self.stream(recogniser), manifest))
+        return self.flow.switch_to(self.lane(self.stream(recogniser), manifest, OPEN))
 
     def recognised(self, encoder: str) -> list[int]:
         """The ends of the embeddings of an encoder, each once."""
@@ -235,6 +240,26 @@ def test_a_slow_encoder_neither_delays_nor_starves_a_fast_one_of_the_same_sense(
     rig.close()
     assert rig.recognised("scene") == times_ns
     assert rig.recognised("people")[0] == start_ns
+
+
+def test_live_behind_a_gate_each_encoder_encodes_once_and_then_repeats_its_own_embedding(
+    recogniser: Recogniser,
+) -> None:
+    rig = Rig(recogniser, STILL)
+    start_ns = monotonic_ns()
+    for index in range(30):
+        rig.flow.deliver(frame(start_ns + index * 33 * MS, left=255))
+        wait_until(lambda: not rig.flow._lane._encoding, "encoded")
+    rig.close()
+    encoders = rig.senses["image"].encoders
+    # the gate is open for the first 100 ms: people takes one picture in that time, scene two at most
+    assert encoders["people"].encoded == 1
+    assert encoders["scene"].encoded in (1, 2)
+    assert set(encoders["people"].dropped) == {"gate_closed"}
+    for name in ("scene", "people"):
+        repeated = np.diff(rig.recognised(name)[2:]) / MS
+        assert len(repeated) >= 2
+        assert repeated == pytest.approx(231), "each 200 ms, at the next picture"
 
 
 def test_a_switch_between_formats_mixes_no_embeddings_and_threads_of_other_names_start(

@@ -121,12 +121,18 @@ def test_the_complaint_names_the_share_the_reason_and_what_helps(
 class Several(Sense):
     """A sense of two encoders, `scene` and `people`: each look adds to the counts of each."""
 
-    def pass_both(self, seconds: float, *, captured: float, **encoders: dict[str, float]) -> str | None:
-        """Let time pass with so many counts a second, of the sense and of each encoder. Return the complaint."""
+    def pass_both(
+        self, seconds: float, *, captured: float, put_off: float = 0, **encoders: dict[str, float]
+    ) -> str | None:
+        """Let time pass with so many counts a second, of the sense and of each encoder. Return the complaint.
+
+        `put_off` is the share of the time by which a file's schedule is put off.
+        """
         for name in encoders:
             self.counters.encoders.setdefault(name, Counters())
         for look in range(round(seconds / LOOK_S)):
             self.counters.captured += _added(captured, look)
+            self.counters.put_off_ns += round(put_off * LOOK_S * NS_PER_S)
             for name, rates in encoders.items():
                 each = self.counters.encoders[name]
                 for reason, rate in rates.items():
@@ -192,6 +198,18 @@ def test_the_complaint_stays_with_its_encoder_until_another_is_the_only_bad_one(
     ]
     named = [None if text is None else next(name for name in ("scene", "people") if name in text) for text in told]
     assert named == ["people", "people", "scene", None]
+
+
+def test_a_file_that_is_played_slowly_is_told_once_whichever_encoder_is_faster() -> None:
+    sense = Several()
+    for window in range(12):
+        faster, slower = ("scene", "people") if window % 2 else ("people", "scene")
+        rates = {faster: {"encoded": 20}, slower: {"encoded": 12}}
+        sense.pass_both(WINDOW_S, captured=30, put_off=0.5 + 0.02 * (window % 5), **rates)
+    assert [told is not None and told.reason.startswith("the file is played at") for told in sense.told] == [
+        False,
+        True,
+    ]
 
 
 def test_a_bundle_with_one_encoder_again_is_judged_by_the_counters_of_the_sense() -> None:
