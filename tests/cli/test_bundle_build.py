@@ -92,18 +92,14 @@ def test_a_bundle_is_built_and_tested_and_the_same_each_time(builder: Builder) -
         load_bundle(builder.out).manifest.provenance["recipe"]
         == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
     )
-    assert builder.build(path) == built
-    assert builder.left() == ["pixels"]
-
-
-def test_it_is_told_for_a_person(builder: Builder) -> None:
-    path = builder.write(recipe(PIXELS))
+    before = {name: (builder.out / name).read_bytes() for name in files}
     assert main(["bundle", "build", str(path), "--out", str(builder.out), "--from", str(builder.models)]) == 0
-    printed = builder.capsys.readouterr().out
-    assert printed == (
+    assert builder.capsys.readouterr().out == (
         f"pixels@1.0.0: built in {builder.out}, self-test good\n"
         "licence     pixels: Apache-2.0 (https://models.invalid/)\n"
     )
+    assert {name: (builder.out / name).read_bytes() for name in files} == before
+    assert builder.left() == ["pixels"]
 
 
 def test_what_fails_its_selftest_does_not_replace_the_bundle_of_before(builder: Builder) -> None:
@@ -196,6 +192,7 @@ GROUPS = {"low": [0], "high": [1, 9]}
             "outputs.embedding: the source pixels: the model has no MEAN of 5 numbers",
         ),
     ],
+    ids=range(9),
 )
 def test_a_source_that_cannot_be_used_is_refused(
     builder: Builder, model: bytes, changes: dict[str, Any], words: str
