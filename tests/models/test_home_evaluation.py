@@ -13,9 +13,11 @@ from home_evaluation.music import BARS, BEATS_A_BAR, compose
 from home_evaluation.outcome import loaded, outcome_of, track
 from home_evaluation.scenes import Scene, Sight
 
+from daemon.bundle.manifest import Manifest
 from daemon.config.streams import EventsConfig
 from daemon.core.records import Embedding, Moment, Recognition
 from daemon.pipeline.recogniser import event_settings
+from tests.helpers.bundle_builder import manifest
 from tests.helpers.home_data import CLIP_S, LABELS, RATE_HZ, write_home_bundle, write_home_data
 from tests.shared import SHARED, needs_shared
 
@@ -84,8 +86,7 @@ def test_a_folder_without_data_sets_is_refused(
 
 
 def test_events_start_where_the_start_level_reaches_the_threshold(bundle: Path, shared: Path) -> None:
-    manifest = loaded(bundle).bundle.manifest
-    settings = event_settings(manifest, EventsConfig())
+    settings = event_settings(loaded(bundle).bundle.manifest, EventsConfig())
     clip, sight = shared / "datasets" / "sounds" / "dog" / "3-1-A.ogg", shared / "datasets" / "pictures" / "dog.jpg"
     for scene in (
         Scene(Clip("dog", clip), around_s=1.0),
@@ -98,14 +99,14 @@ def test_events_start_where_the_start_level_reaches_the_threshold(bundle: Path, 
 
 
 def test_the_levels_of_the_shipped_digits_agree_with_their_events() -> None:
-    manifest = loaded(DIGITS).bundle.manifest
-    settings = event_settings(manifest, EventsConfig())
+    digits = loaded(DIGITS).bundle.manifest
+    settings = event_settings(digits, EventsConfig())
     seen = set()
     for name in ("seven", "five"):
         scene = Scene(Clip(name, DIGITS / "selftest" / f"{name}.wav"), around_s=1.0)
         outcome = outcome_of(DIGITS, scene)
         reached = np.flatnonzero((outcome.levels >= settings.start) & np.array(settings.makes_events))
-        assert outcome.labels == {manifest.labels[index] for index in reached}
+        assert outcome.labels == {digits.labels[index] for index in reached}
         assert outcome.labels == {event.label for event in events_of(loaded(DIGITS), scene.captured(RATE_HZ))}
         # the digits exclude each other already
         assert outcome.exclusive == pytest.approx(outcome.levels, abs=1e-9)
@@ -114,17 +115,56 @@ def test_the_levels_of_the_shipped_digits_agree_with_their_events() -> None:
 
 
 def test_the_scores_of_one_sense_come_from_its_share(bundle: Path) -> None:
-    manifest = loaded(bundle).bundle.manifest
+    of_bundle = loaded(bundle).bundle.manifest
     embeddings = {name: Embedding(name, np.zeros(1, np.float32), 0, 10) for name in ("image", "audio")}
     bias, sight, sound = np.log([[1, 1, 1, 5], [6, 1, 1, 1], [1, 8, 1, 1]]).astype(np.float32)
     scores = np.array([6, 8, 1, 5], np.float32) / 20
     recognition = Recognition(Moment(20, embeddings), scores, bias, {"image": sight, "audio": sound})
-    assert track([recognition], manifest, None).scores == pytest.approx(scores[np.newaxis])
-    assert track([recognition], manifest, ["image", "audio"]).scores == pytest.approx(scores[np.newaxis])
-    assert track([recognition], manifest, ["image"]).scores[0] * 13 == pytest.approx([6, 1, 1, 5])
-    assert track([recognition], manifest, ["audio"]).scores[0] * 15 == pytest.approx([1, 8, 1, 5])
+    assert track([recognition], of_bundle, None).scores == pytest.approx(scores[np.newaxis])
+    assert track([recognition], of_bundle, ["image", "audio"]).scores == pytest.approx(scores[np.newaxis])
+    assert track([recognition], of_bundle, ["image"]).scores[0] * 13 == pytest.approx([6, 1, 1, 5])
+    assert track([recognition], of_bundle, ["audio"]).scores[0] * 15 == pytest.approx([1, 8, 1, 5])
     # the moment lasts until its last embedding has expired
-    assert track([recognition], manifest, None).until_ns.tolist() == [10 + 500_000_000 + 1]
+    assert track([recognition], of_bundle, None).until_ns.tolist() == [10 + 500_000_000 + 1]
+
+
+def test_independent_scores_are_also_told_as_if_the_labels_excluded_each_other() -> None:
+    independent = independent_manifest()
+    embeddings = {name: Embedding(name, np.zeros(1, np.float32), 0, 10) for name in ("scene", "sound")}
+    # above the logit of the background label, which is last
+    bias, scene, sound = np.log([[1, 2, 1], [3, 1, 1], [1, 8, 1]]).astype(np.float32)
+    scores = np.array([3 / 4, 16 / 17, 1 / 17], np.float32)
+    recognition = Recognition(Moment(20, embeddings), scores, bias, {"scene": scene, "sound": sound})
+    assert track([recognition], independent, None).scores == pytest.approx(scores[np.newaxis])
+    assert track([recognition], independent, ["scene"]).scores[0][:2] == pytest.approx([3 / 4, 2 / 3])
+    exclusive = track([recognition], independent, None, exclusive=True).scores[0]
+    assert exclusive * 20 == pytest.approx([3, 16, 1])
+
+
+def independent_manifest() -> Manifest:
+    tensor, content = {"shape": [1, 1], "dtype": "float32"}, manifest()
+    encoders = {
+        "scene": {
+            "modality": "image",
+            "model": "scene.tflite",
+            "input": content["modalities"]["image"]["input"],
+            "preprocessing": {"colour": "grey"},
+            "outputs": {"groups": tensor},
+            "max_age_ms": 500,
+        },
+        "sound": {
+            "modality": "audio",
+            "model": "sound.tflite",
+            "input": {"shape": [1, 400], "dtype": "float32"},
+            "preprocessing": {"kind": "waveform", "sample_rate_hz": RATE_HZ, "samples": 400, "stride_samples": 400},
+            "outputs": {"groups": tensor},
+            "max_age_ms": 500,
+        },
+    }
+    del content["modalities"]
+    return Manifest.model_validate(
+        {**content, "format": 2, "scoring": "independent", "labels": ["a", "b", "nothing"], "encoders": encoders}
+    )
 
 
 def test_a_tune_is_rendered_to_its_end() -> None:
