@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from daemon.bundle.encoder_specs import AnyEncoder, AudioSpec, EncoderSpec, FileName, ImageSpec, Name, Number, TextSpec
 from daemon.bundle.format1 import Modalities
 from daemon.core.document import StrictModel
-from daemon.core.records import MODALITIES, Modality
+from daemon.core.records import MODALITIES, Modality, Scoring
 from daemon.core.text import clean
 
 MANIFEST = "bundle.yaml"
@@ -32,8 +32,6 @@ def _shown_name(name: str) -> str:
         raise ValueError("expected printable text without spaces around it")
     return name
 
-
-Scoring = Literal["exclusive", "independent"]
 
 LanguageCode = Annotated[str, BeforeValidator(_language_code)]
 ShownName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_shown_name)]

@@ -1,7 +1,7 @@
 """Decides which recognitions of a stream are published. Pure."""
 
 from daemon.config.mqtt import RecognitionsConfig
-from daemon.core.records import Modality, Recognition
+from daemon.core.records import Modality
 from daemon.core.timing import NS_PER_S
 
 
@@ -19,15 +19,17 @@ class RecognitionGate:
         self._due_ns: int | None = None
         self._last: tuple[str, frozenset[Modality]] | None = None
 
-    def passes(self, recognition: Recognition, label: str) -> bool:
-        """Return whether to publish; `label` is the top label. An empty moment never passes; nothing does in `none`."""
-        present = frozenset(recognition.moment.embeddings)
-        changed = (label, present) != self._last
-        self._last = (label, present)
-        if not present or self._publish == "none":
+    def passes(self, time_ns: int, label: str, senses: frozenset[Modality]) -> bool:
+        """Return whether to publish a recognition; `label` is its top label, `senses` the modalities that took part.
+
+        A recognition without any modality never passes. Nothing passes in `none`.
+        """
+        changed = (label, senses) != self._last
+        self._last = (label, senses)
+        if not senses or self._publish == "none":
             return False
         if self._publish == "rate":
-            return self._is_due(recognition.moment.time_ns)
+            return self._is_due(time_ns)
         return changed or self._publish == "every"
 
     def _is_due(self, time_ns: int) -> bool:

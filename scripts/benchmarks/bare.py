@@ -21,7 +21,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from daemon.bundle.manifest import Manifest
-from daemon.encoders.audio import LogMel
+from daemon.encoders.logmel import LogMel
 
 
 class Net:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from daemon.config.node import load_config
 from daemon.config.streams import EventsConfig, FusionConfig
-from daemon.core.records import MODALITIES, Captured, Counters, Modality
+from daemon.core.records import Captured, Counters
 from daemon.core.timing import NS_PER_S
 from daemon.fusion.fuse import Fused
-from daemon.pipeline.encode import EncoderPool, Preparation
+from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.ordered import OrderedFlow
+from daemon.pipeline.preparation import Preparation
 from daemon.pipeline.recogniser import Recogniser
 from evaluation.stream_score import ReportedEvent
 
@@ -38,12 +39,13 @@ def fused_of(
 
     Raises RuntimeError if an item was dropped.
     """
-    counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
+    manifest = recogniser.bundle.manifest
+    counters = {encoder: Counters() for encoder in manifest.encoder_specs}
     steps: list[Fused] = []
-    encoders = EncoderPool(recogniser.parallel_encoders)
+    encoders = EncoderPool(recogniser.parallel_encoders, manifest.encoder_modalities)
     flow = OrderedFlow(
         "evaluated",
-        Preparation(recogniser.bundle.manifest, counters),
+        Preparation(manifest, counters),
         encoders,
         recogniser.new_fusion(recogniser.new_head(), fusion, events),
         steps.append,

@@ -13,7 +13,7 @@ from daemon.core.records import Event
 from daemon.mqtt.payloads import RecognitionPayload, event_payload, recognition_json, state_payload
 from daemon.mqtt.subscriber import Received, parse
 from tests.fakes.updates import bundle, candidate, models, result
-from tests.mqtt.records import LABELS, recognition
+from tests.mqtt.records import recognition, view
 
 TIME = "2026-01-31T12:00:00.000001Z"
 AT_NS = 1_769_860_800 * 10**9
@@ -48,7 +48,7 @@ SOUND_UNUSED = (
 def recognised(late_ms: float = 0.0, **changes: object) -> Received:
     original = recognition_json(
         recognition(("image", "audio"), ages_ns=(0, 400_000_000), late_ns=round(late_ms * 1_000_000)),
-        labels=LABELS, node="n", stream="front", bundle_id="b", top=1, time=TIME,
+        bundle=view("b"), node="n", stream="front", top=1, time=TIME,
     )  # fmt: skip
     payload = RecognitionPayload.model_validate_json(original)
     part = payload.labels[0].model_copy(update={"shares": {"image": 5.123, "audio": -3.21}})

@@ -13,6 +13,7 @@ from daemon.fusion.events import EventSettings, add_scores, advance, initial_sta
 
 MS = 1_000_000
 LABELS = ["a", "b", "nothing"]
+ONE_EACH: dict[Modality, list[str]] = {modality: [modality] for modality in MODALITIES}
 
 
 def event_settings(
@@ -20,7 +21,7 @@ def event_settings(
 ) -> EventSettings:
     start, end = np.full(3, 0.7, np.float32), np.full(3, 0.4, np.float32)
     in_ns = [round(value * MS) for value in (smoothing_ms, min_ms, max_ms, update_ms)]
-    return EventSettings(MODALITIES, LABELS, [True, True, False], start, end, *in_ns)
+    return EventSettings(ONE_EACH, LABELS, [True, True, False], start, end, *in_ns)
 
 
 def play(

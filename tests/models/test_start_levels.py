@@ -21,7 +21,7 @@ TOLERANCE = 1e-4
 def settings_of(smoothing_ms: int, min_ms: int) -> EventSettings:
     thresholds = np.full(3, 0.5, np.float32)
     times_ns = [smoothing_ms * NS_PER_MS, min_ms * NS_PER_MS, 86_400 * NS_PER_S, 86_400 * NS_PER_S]
-    return EventSettings(["audio"], LABELS, [True, True, True], thresholds, thresholds / 2, *times_ns)
+    return EventSettings({"audio": ["audio"]}, LABELS, [True, True, True], thresholds, thresholds / 2, *times_ns)
 
 
 def started(track: Track, start: Array64, settings: EventSettings) -> set[str]:

@@ -1,13 +1,21 @@
 """Recognitions to test with, made as the head makes them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from daemon.core.records import MODALITIES, Embedding, Moment, Recognition
-from daemon.mqtt.payloads import EventPayload
+from daemon.core.records import MODALITIES, Embedding, Modality, Moment, Recognition
+from daemon.mqtt.payloads import BundleView, EventPayload
 
 LABELS = [*"0123456789", "none"]
+
+
+def view(bundle_id: str, labels: Sequence[str] = LABELS, **changes: Any) -> BundleView:
+    """What recognitions tell of a bundle of format 1, or of one with these `changes`."""
+    encoders: dict[str, Modality] = {modality: modality for modality in MODALITIES}
+    return replace(BundleView(bundle_id, labels, "exclusive", encoders, tells_encoders=False), **changes)
 
 
 def recognition(

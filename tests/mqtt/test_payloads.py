@@ -16,15 +16,13 @@ from daemon.mqtt.payloads import (
     recognition_json,
     state_payload,
 )
-from tests.mqtt.records import LABELS, recognition
+from tests.mqtt.records import LABELS, recognition, view
 
 TIME = "2026-01-31T12:00:00.000001Z"
 
 
 def build(of: Recognition, top: int = 3, labels=LABELS) -> RecognitionPayload:
-    fields = recognition_json(
-        of, labels=labels, node="node", stream="front", bundle_id="digits@0.1.0", top=top, time=TIME
-    )
+    fields = recognition_json(of, bundle=view("digits@0.1.0", labels), node="node", stream="front", top=top, time=TIME)
     payload = RecognitionPayload.model_validate_json(fields)
     assert payload.to_json() == fields, "written by hand, it is what the model writes"
     return payload
@@ -33,7 +31,7 @@ def build(of: Recognition, top: int = 3, labels=LABELS) -> RecognitionPayload:
 def test_a_recognition_has_exactly_these_fields_in_this_order():
     fields = json.loads(build(recognition(("image", "audio"), ages_ns=(0, 123_456_789)), top=2).to_json())
     assert list(fields) == [
-        "schema", "id", "time", "node", "stream", "bundle", "label", "score", "modalities", "labels",
+        "schema", "id", "time", "node", "stream", "bundle", "scoring", "label", "score", "modalities", "labels",
     ]  # fmt: skip
     assert fields["schema"] == 1
     assert (fields["time"], fields["node"], fields["stream"], fields["bundle"]) == (

@@ -34,7 +34,7 @@ class Recorder:
         self.bundles: list[str] = []
 
     def publish(self, bundle: PublishedBundle, fused: Fused) -> None:
-        self.bundles += [bundle.id for _ in fused.recognitions]
+        self.bundles += [bundle.view.id for _ in fused.recognitions]
 
 
 def test_nothing_of_an_old_bundle_remains_in_memory(material: Path) -> None:
