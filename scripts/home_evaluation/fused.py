@@ -16,6 +16,7 @@ import numpy as np
 from evaluation.rows import at_least, plain
 
 from daemon.bundle.manifest import Manifest
+from daemon.core.errors import InputError
 from daemon.core.records import Array64, Modality
 from home_evaluation.classes import Classes, SeenAndHeard
 from home_evaluation.material import CLIP_S, Clip, InRain, one_of
@@ -77,14 +78,13 @@ def own_pairs(
     pictures: Sequence[Picture],
     clips: Mapping[str, Sequence[Clip]],
     rng: np.random.Generator,
-    every: int = 1,
 ) -> list[Pair]:
     """Each sound of the label with random pictures of its group, or with all of them where there are few."""
     group = [picture for picture in pictures if picture.group == entry.picture]
     count = min(PICTURES_A_SOUND, len(group))
     return [
         Pair(group[index], sound, one_of(clips[RAIN], rng))
-        for sound in clips[entry.sound][::every]
+        for sound in clips[entry.sound]
         for index in rng.choice(len(group), count, replace=False)
     ]
 
@@ -120,16 +120,17 @@ def fused_part(
         for entry in classes.seen_and_heard
         if entry.label in manifest.labels and entry.sound in clips and any(p.group == entry.picture for p in pictures)
     ]
-    own = {entry.label: own_pairs(entry, pictures, clips, rng, every) for entry in entries}
+    if not entries:
+        raise InputError(f"{manifest.id} has no label that is both seen and heard")
+    own = {entry.label: own_pairs(entry, pictures, clips, rng) for entry in entries}
     foreign = foreign_pairs(pictures, clips, rng, FOREIGN // every)
-    chosen = [*(pair for of_label in own.values() for pair in of_label), *foreign]
-    perceived = dict(zip(map(id, chosen), _perceive(bundle, chosen), strict=True))
-    others = [perceived[id(pair)] for pair in foreign]
+    chosen = dict.fromkeys([*(pair for of_label in own.values() for pair in of_label), *foreign])
+    perceived = {each.pair: each for each in _perceive(bundle, list(chosen))}
     shares, shipped = [], []
     rows: list[list[Cell]] = []
     for entry in entries:
-        right = [perceived[id(pair)] for pair in own[entry.label]]
-        wrong = [each for each in others if is_foreign(each.pair, entry, classes)]
+        right = [perceived[pair] for pair in own[entry.label]]
+        wrong = [perceived[pair] for pair in foreign if is_foreign(pair, entry, classes)]
         shares.append(_found(manifest.labels.index(entry.label), right, wrong))
         rows.append([entry.label, len(right), *[round(value, 1) for value in shares[-1]]])
         shipped.append(_shipped(entry.label, right, wrong))

@@ -13,6 +13,7 @@ from evaluation.stream_events import fused_of
 from daemon.bundle.bundle import load_bundle
 from daemon.bundle.manifest import Manifest
 from daemon.config.streams import EventsConfig, FusionConfig
+from daemon.core.errors import InputError
 from daemon.core.records import Array64, Modality, Recognition
 from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.pipeline.recogniser import Recogniser, event_settings, load_recogniser
@@ -26,7 +27,7 @@ FEW = 8
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """An event that started, at the thresholds of the bundle; when its label appeared, and in which scene second."""
+    """An event that started at the thresholds of the bundle, and when its label appeared in the scene."""
 
     label: str
     started_s: float
@@ -68,7 +69,7 @@ def outcome_of(bundle: Path, scene: Scene) -> Outcome:
     steps = fused_of(recogniser, scene.captured(manifest.sample_rate_hz), FusionConfig(), config)
     recognitions = [recognition for fused in steps for recognition in fused.recognitions]
     if not recognitions:
-        raise ValueError(f"{bundle}: no encoder for the scene {scene}")
+        raise InputError(f"{bundle}: nothing was recognised in a scene; is it shorter than a patch of sound?")
     senses: dict[Modality, list[str]] = {}
     for name, spec in manifest.encoder_specs.items():
         senses.setdefault(spec.modality, []).append(name)

@@ -3,12 +3,12 @@
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
-from daemon.core.records import Block, Captured, Frame, Plane, ended_ns
+from daemon.core.records import Block, Captured, Deferred, Frame, Plane, ended_ns
 from daemon.core.timing import NS_PER_S
 from daemon.sources.container import read_picture
 from home_evaluation.material import Sound
@@ -31,20 +31,18 @@ class Sight:
     noise: float = 0.0
 
     def frames(self) -> Iterator[Frame]:
-        """The frames at FPS."""
-        picture = _read(self.path)
-        rng = np.random.default_rng(list(self.path.name.encode()))
+        """The frames at FPS. Each is computed when an encoder uses it."""
         for index in range(round((self.shown_s + 2 * self.around_s) * FPS)):
-            is_shown = self.around_s <= index / FPS < self.around_s + self.shown_s
-            yield Frame((self._filmed(picture, is_shown, rng),), round(index / FPS * NS_PER_S))
+            yield Frame(Deferred(partial(self._filmed, index)), round(index / FPS * NS_PER_S))
 
-    def _filmed(self, picture: Plane, is_shown: bool, rng: np.random.Generator) -> Plane:
+    def _filmed(self, index: int) -> tuple[Plane]:
+        picture, is_shown = _read(self.path), self.around_s <= index / FPS < self.around_s + self.shown_s
         if self.light == 1 and self.noise == 0 and is_shown:
-            return picture
+            return (picture,)
+        rng = np.random.default_rng([index, *self.path.name.encode()])
         lit = picture.astype(np.float32) * np.float32(self.light if is_shown else 0)
         noisy = lit + rng.standard_normal(picture.shape, np.float32) * np.float32(self.noise)
-        filmed: Plane = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-        return filmed
+        return (np.clip(np.rint(noisy), 0, 255).astype(np.uint8),)
 
 
 @dataclass(frozen=True, slots=True)
