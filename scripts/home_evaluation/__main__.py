@@ -25,6 +25,7 @@ from home_evaluation.report import Part
 from home_evaluation.sounds import Heard, hear, sounds_part
 
 SHARED = Path("../shared")
+MAX_HOURS = 100
 
 DESCRIPTION = """Measure a bundle of household sounds and sights through the daemon's streaming code.
 docs/models.md says what each part measures."""
@@ -131,6 +132,9 @@ def main(arguments: list[str] | None = None) -> int:
     if not (options.shared / "datasets").is_dir():
         report(f"scripts/evaluate-home: no data sets in {options.shared / 'datasets'}; give their folder with --shared")
         return 1
+    if options.json and not options.json.parent.is_dir():
+        report(f"scripts/evaluate-home: {options.json.parent} is not a folder; make it first, or change --json")
+        return 1
     try:
         if "hours" in names:
             check_renderer()
@@ -189,14 +193,26 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLD",
         help="folds of the sounds (default: 3 4; 1 and 2 are what the bundle is calibrated on)",
     )
-    parser.add_argument("--hours", type=float, default=1.0, help="hours of speech, and of music (default: 1)")
+    parser.add_argument("--hours", type=_hours_above_0, default=1.0, help="hours of speech, and of music (default: 1)")
     parser.add_argument(
-        "--every", type=int, default=1, metavar="N", help="measure one in N clips, pictures and pairs (default: all)"
+        "--every", type=_count, default=1, metavar="N", help="measure one in N clips, pictures and pairs (default: all)"
     )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write all rows and tables to this file, as JSON"
     )
     return parser
+
+
+def _hours_above_0(text: str) -> float:
+    if not 0 < (hours := float(text)) <= MAX_HOURS:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, at most {MAX_HOURS}")
+    return hours
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError("expected a whole number from 1 up")
+    return count
 
 
 if __name__ == "__main__":

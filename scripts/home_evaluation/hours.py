@@ -36,7 +36,6 @@ class Speech:
 
     seconds: float
     seed: int
-    name: str = "speech"
 
     def samples(self, rate_hz: int) -> Array:
         """The speech: float32 (n,)."""
@@ -54,7 +53,6 @@ class Music:
 
     seconds: float
     seed: int
-    name: str = "music"
 
     def samples(self, rate_hz: int) -> Array:
         """The music: float32 (n,). Raises InputError when it cannot be rendered."""
@@ -75,7 +73,6 @@ class Household:
     """Clips of all classes in a row, without a pause."""
 
     clips: Sequence[Clip]
-    name: str = "household"
 
     def samples(self, rate_hz: int) -> Array:
         """The noise: float32 (n,). Each clip lasts CLIP_S."""

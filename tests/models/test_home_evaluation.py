@@ -85,6 +85,31 @@ def test_a_folder_without_data_sets_is_refused(
     assert f"no data sets in {tmp_path / 'datasets'}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--every", "0"], "expected a whole number from 1 up"),
+        (["--hours", "0"], "expected a number above 0"),
+        (["--hours", "nan"], "expected a number above 0"),
+        (["--folds", "5"], "invalid choice: 5"),
+    ],
+)
+def test_impossible_options_are_refused(
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--bundle", "home", *arguments])
+    assert expected in capsys.readouterr().err
+
+
+def test_a_result_that_could_not_be_written_is_refused_at_once(
+    bundle: Path, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "none" / "result.json"
+    assert main(["--bundle", str(bundle), "--shared", str(shared), "--json", str(target)]) == 1
+    assert f"{target.parent} is not a folder" in capsys.readouterr().err
+
+
 def test_events_start_where_the_start_level_reaches_the_threshold(bundle: Path, shared: Path) -> None:
     settings = event_settings(loaded(bundle).bundle.manifest, EventsConfig())
     clip, sight = shared / "datasets" / "sounds" / "dog" / "3-1-A.ogg", shared / "datasets" / "pictures" / "dog.jpg"
