@@ -51,7 +51,7 @@ DeviceSelection = Annotated[
 class DevicesConfig(StrictModel):
     """The device for all encoders, the exceptions by modality, and how often accelerators are checked.
 
-    `image_workers` is the number of pictures that the CPU encodes at once.
+    `image_workers` is the number of pictures that each encoder on the CPU encodes at once.
     """
 
     default: DeviceSelection = "auto"

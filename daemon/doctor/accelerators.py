@@ -119,7 +119,7 @@ def cpu_placements(placements: Mapping[str, Placement]) -> Iterator[Finding]:
     for placement, encoders in by_placement.items():
         found = f"the CPU runs {', '.join(encoders)}: {placement.reason}"
         is_automatic = placement.requested == "auto"
-        remedy = None if is_automatic else f"use a bundle that has one, or {CPU_REMEDY}"
+        remedy = None if is_automatic else f"use a bundle made for an Edge TPU, or {CPU_REMEDY}"
         yield Finding(f"device {placement.requested}", "good" if is_automatic else "warning", found, remedy)
 
 

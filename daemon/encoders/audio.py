@@ -94,6 +94,7 @@ class WindowStream:
         self._samples = np.concatenate((self._samples, samples))
         self._position += len(samples)
         windows = []
+        self._drop_unused()
         while len(self._samples) >= self._needed:
             if is_needed:
                 end = self._position - len(self._samples) + self._needed
@@ -101,11 +102,14 @@ class WindowStream:
             else:
                 self.skipped += 1
             self._needed += self._stride
-            # the next window may begin after the latest sample
-            unused = min(self._needed - self._length, len(self._samples))
-            self._samples = self._samples[unused:]
-            self._needed -= unused
+            self._drop_unused()
         return windows
+
+    def _drop_unused(self) -> None:
+        """Drop the samples before the next window, which may begin after the latest sample."""
+        unused = min(self._needed - self._length, len(self._samples))
+        self._samples = self._samples[unused:]
+        self._needed -= unused
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,20 @@
-"""The payloads of recognitions, events and states, and the functions that build them from the daemon's records."""
+"""The payloads of recognitions, events and states, and the functions that build the latter two from records."""
 
-import json
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from operator import itemgetter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from daemon.core.errors import InputError
-from daemon.core.records import CPU, MODALITIES, EndedBy, Event, EventPhase, Modality, Moment, Recognition, Scoring
-from daemon.core.timing import NS_PER_MS, NS_PER_S
+from daemon.core.records import (
+    CPU,
+    EndedBy,
+    Event,
+    EventPhase,
+    Modality,
+    Scoring,
+)
+from daemon.core.timing import NS_PER_S
 
 # The number goes up when a field changes its meaning or disappears. A new field does not change it.
 SCHEMA: Literal[1] = 1
@@ -21,8 +23,6 @@ DECIMALS = 4
 
 # Outside of these years, arithmetic on a time may overflow.
 YEARS = range(1970, 2200)
-
-_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def parse_time(text: str) -> datetime:
@@ -72,10 +72,13 @@ class ModalityPart(Part):
     late_ms: Number | None = None
 
 
-class EncoderPart(ModalityPart):
-    """An encoder that took part, of a bundle of format 2."""
+class EncoderPart(Part):
+    """An encoder that took part, of a bundle of format 2; its fields are those of `ModalityPart`."""
 
     modality: Modality
+    age_ms: Number
+    device: Name = CPU
+    late_ms: Number | None = None
 
 
 class LabelPart(Part):
@@ -151,94 +154,14 @@ class StatePayload(Payload):
     open: Annotated[list[Name], Field(max_length=1024)] = []
 
 
-@dataclass(frozen=True, slots=True)
-class BundleView:
-    """What recognitions tell of their bundle.
-
-    `labels` names the L entries of scores, bias and shares. `encoders` has the modality of each encoder. With
-    `tells_encoders` they are told one by one, else by modality alone.
-    """
-
-    id: str
-    labels: Sequence[str]
-    scoring: Scoring
-    encoders: Mapping[str, Modality]
-    tells_encoders: bool
-
-
-def recognition_json(
-    recognition: Recognition, *, bundle: BundleView, node: str, stream: str, top: int, time: str
-) -> bytes:
-    """Return the JSON of a `RecognitionPayload` with the `top` best labels; `time` is the wall time of its moment.
-
-    Raises InputError when a number in the recognition is not finite.
-    The model is not used: it takes twice as long, and there may be a recognition at every moment. A test compares.
-    """
-    best = (-recognition.scores).argsort(kind="stable")[:top].tolist()
-    labels = [_label_part(recognition, index, bundle) for index in best]
-    encoders = {name: _encoder_part(recognition.moment, name) for name in bundle.encoders if name in recognition.shares}
-    fields = {
-        "schema": SCHEMA,
-        "id": os.urandom(16).hex(),
-        "time": time,
-        "node": node,
-        "stream": stream,
-        "bundle": bundle.id,
-        "scoring": bundle.scoring,
-        "label": labels[0]["label"],
-        "score": labels[0]["score"],
-        "modalities": _modality_parts(encoders, bundle),
-    }
-    if bundle.tells_encoders:
-        fields["encoders"] = {name: part | {"modality": bundle.encoders[name]} for name, part in encoders.items()}
-    try:
-        return _COMPACT.encode(fields | {"labels": labels}).encode()
-    except ValueError as error:
-        raise InputError(f"stream {stream}: the head gave numbers that are not finite") from error
-
-
-def _modality_parts(encoders: dict[str, dict[str, Any]], bundle: BundleView) -> dict[Modality, dict[str, Any]]:
-    """Return the part of each modality: that of its freshest encoder."""
-    parts: dict[Modality, dict[str, Any]] = {}
-    for modality in MODALITIES:
-        alike = [part for name, part in encoders.items() if bundle.encoders[name] == modality]
-        if alike:
-            parts[modality] = min(alike, key=itemgetter("age_ms"))
-    return parts
-
-
-def _encoder_part(moment: Moment, encoder: str) -> dict[str, Any]:
-    embedding = moment.embeddings[encoder]
-    age_ms = round(moment.age_ns(encoder) / NS_PER_MS, 1)
-    part: dict[str, Any] = {"age_ms": age_ms, "device": embedding.device}
-    return part if embedding.late_ns == 0 else part | {"late_ms": round(embedding.late_ns / NS_PER_MS, 1)}
-
-
-def _label_part(recognition: Recognition, index: int, bundle: BundleView) -> dict[str, object]:
-    bias = _rounded(recognition.bias[index])
-    encoders = {
-        name: _rounded(recognition.shares[name][index]) for name in bundle.encoders if name in recognition.shares
-    }
-    shares: dict[Modality, float] = {}
-    for modality in MODALITIES:
-        alike = [share for name, share in encoders.items() if bundle.encoders[name] == modality]
-        if alike:
-            shares[modality] = _rounded(sum(alike))
-    # the sum of the rounded parts, so that a reader who adds them up gets the logit
-    logit = _rounded(bias + sum(shares.values()))
-    part: dict[str, object] = {"label": bundle.labels[index], "score": _score(recognition.scores[index])}
-    part |= {"logit": logit, "bias": bias, "shares": shares}
-    return part | {"encoders": encoders} if bundle.tells_encoders else part
-
-
 def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time: str, started: str) -> EventPayload:
     """Return the payload of an event; `time` and `started` are the wall times of its two instants."""
     return EventPayload(
         id=event.id,
         phase=event.phase,
         label=event.label,
-        score=_score(event.score),
-        peak=_score(event.peak),
+        score=unit_score(event.score),
+        peak=unit_score(event.peak),
         shares=_fractions(event.shares),
         time=time,
         started=started,
@@ -260,23 +183,25 @@ def state_payload(
 ) -> StatePayload:
     """Return the state of a stream; without an open event both label and score are None."""
     return StatePayload(
-        label=label, score=None if score is None else _score(score), since=since, open=sorted(open_labels)
+        label=label, score=None if score is None else unit_score(score), since=since, open=sorted(open_labels)
     )
 
 
-def _rounded(number: float) -> float:
+def rounded(number: float) -> float:
+    """Return the number as payloads have it, with four decimals."""
     return round(float(number), DECIMALS) + 0.0  # turns -0.0 into 0.0
 
 
 def _fractions(shares: Mapping[Modality, float]) -> dict[Modality, float]:
     """Return the shares rounded; the largest takes what is left, so that a reader who adds them up gets 1."""
-    rounded = {modality: _rounded(share) for modality, share in shares.items()}
-    if any(rounded.values()):
-        largest = max(rounded, key=rounded.__getitem__)
-        rounded[largest] = _rounded(1 - sum(share for modality, share in rounded.items() if modality != largest))
-    return rounded
+    fractions = {modality: rounded(share) for modality, share in shares.items()}
+    if any(fractions.values()):
+        largest = max(fractions, key=fractions.__getitem__)
+        fractions[largest] = rounded(1 - sum(share for modality, share in fractions.items() if modality != largest))
+    return fractions
 
 
-def _score(score: float) -> float:
+def unit_score(score: float) -> float:
+    """Return the score as payloads have it, in [0, 1]."""
     # in float32 the scores of softmax may sum to slightly more than 1
-    return min(1.0, max(0.0, _rounded(score)))
+    return min(1.0, max(0.0, rounded(score)))

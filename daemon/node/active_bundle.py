@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from daemon.bundle.manifest import Manifest
 from daemon.core.records import EndedBy
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
-from daemon.mqtt.payloads import BundleView
+from daemon.mqtt.recognition_json import BundleView
 from daemon.node.latency import BundleMonitor, ErrorCount
 from daemon.node.stream import Stream
 from daemon.node.stream_publisher import PublishedBundle

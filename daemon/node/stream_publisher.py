@@ -9,7 +9,8 @@ from daemon.core.logs import rate_limited_logger
 from daemon.core.records import Event, Recognition
 from daemon.core.timing import monotonic_ns, wall_time
 from daemon.fusion.fuse import Fused
-from daemon.mqtt.payloads import BundleView, event_payload, recognition_json, state_payload
+from daemon.mqtt.payloads import event_payload, state_payload
+from daemon.mqtt.recognition_json import BundleView, recognition_json
 from daemon.mqtt.session import Session
 from daemon.node.latency import NOT_FINITE, BundleMonitor, Latencies
 from daemon.node.recognition_gate import RecognitionGate

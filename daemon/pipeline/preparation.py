@@ -9,7 +9,7 @@ from daemon.bundle.manifest import Manifest
 from daemon.core.errors import InputError
 from daemon.core.logs import rate_limited_logger
 from daemon.core.records import Block, Captured, Counters, Frame, Line, Modality, modality_of
-from daemon.core.timing import FrameRate
+from daemon.core.timing import Schedule
 from daemon.encoders.audio import AudioFrontEnd
 from daemon.encoders.text import utf8
 
@@ -59,7 +59,7 @@ class Preparation:
         }
         self._counters = counters
         images, texts = manifest.of_modality(ImageSpec), manifest.of_modality(TextSpec)
-        self._rates = {name: FrameRate(spec.rate_hz) for name, spec in images.items()}
+        self._rates = {name: Schedule(spec.rate_hz) for name, spec in images.items() if spec.rate_hz is not None}
         self._max_text_bytes = {name: spec.input.shape[1] for name, spec in texts.items()}
         self._front_ends: list[_FrontEnd] = []
         for name, spec in manifest.of_modality(AudioSpec).items():
@@ -110,7 +110,7 @@ class Preparation:
         for name in self._of["image"]:
             if name in held:
                 self._counters[name].drop("gate_closed")
-            elif self._rates[name].takes(frame.captured_ns):
+            elif name not in self._rates or self._rates[name].passes(frame.captured_ns):
                 inputs.append((name, frame))
         return inputs
 

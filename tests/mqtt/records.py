@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from daemon.core.records import MODALITIES, Embedding, Modality, Moment, Recognition
-from daemon.mqtt.payloads import BundleView, EventPayload
+from daemon.mqtt.payloads import EventPayload
+from daemon.mqtt.recognition_json import BundleView
 
 LABELS = [*"0123456789", "none"]
 
@@ -39,8 +40,10 @@ def recognition(
     }
     if late_ns:
         embeddings[present[0]] = replace(embeddings[present[0]], late_ns=late_ns)
+    known = [m for m in MODALITIES if m in present]
     bias = centred(random.normal(size=labels))
-    shares = {m: centred(random.normal(scale=5, size=labels)) for m in MODALITIES if m in present}
+    ordered = [*known, *(name for name in present if name not in known)]
+    shares = {name: centred(random.normal(scale=5, size=labels)) for name in ordered}
     logits = np.asarray(bias + sum(shares.values()), np.float64)
     scores = np.exp(logits - logits.max())
     return Recognition(Moment(time_ns, embeddings), (scores / scores.sum()).astype(np.float32), bias, shares)
