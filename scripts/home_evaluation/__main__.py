@@ -29,7 +29,7 @@ MAX_HOURS = 100
 
 DESCRIPTION = """Measure a bundle of household sounds and sights through the daemon's streaming code.
 docs/models.md says what each part measures."""
-EPILOG = """All parts take about half an hour on two cores. Speech needs espeak-ng. The part `hours` needs fluidsynth:
+EPILOG = """All parts take about twenty minutes on two cores. Speech needs espeak-ng. The part `hours` needs fluidsynth:
   apt-get install fluidsynth timgm6mb-soundfont
 
 example: scripts/evaluate-home --bundle ~/.local/share/perceptd/bundles/home --part sounds --json build/home.json"""

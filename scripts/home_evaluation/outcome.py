@@ -22,7 +22,7 @@ from home_evaluation.start_levels import Track, start_levels
 
 PROCESSES = 2
 # So few scenes are measured in this process: starting others takes longer.
-FEW = 8
+FEW = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from tests.helpers.bundle_builder import manifest, write_encoder
 RATE_HZ = 8000
 FRAMES, BANDS, SIDE = 20, 2, 4
 LABELS = ["dog", "rain", "cat", "none"]
-# The tone of each class: in the lower band, in the upper band, and at 0 Hz, where there is no band.
-TONES_HZ = {"rain": 400, "dog": 3000, "cat": 0}
+# The tone of each class: in the lower band, in the upper band, and below both.
+TONES_HZ = {"rain": 400, "dog": 3000, "cat": 40}
 GREYS = {"dog": 255, "other": 0}
 CLIP_S = 2.0
 
@@ -30,27 +30,39 @@ def write_home_bundle(directory: Path) -> Path:
     weights[LABELS.index("dog")] = [4, 0, 2, 0, 2]
     weights[LABELS.index("rain")] = [0, 2, 0, 0, 2]
     bias = np.array([0, 0, -2, 1], np.float32)
-    (directory / "head.tflite").write_bytes(write_head(weights, bias, [1, BANDS]))
+    head = write_head(weights, bias, [1, BANDS], "independent", LABELS.index("none"))
+    (directory / "head.tflite").write_bytes(head)
     content = manifest()
-    image = {**content["modalities"]["image"], "output": {"shape": [1, 1], "dtype": "float32"}}
-    audio = {
-        "model": "audio.tflite",
-        "input": {"shape": [1, FRAMES, BANDS], "dtype": "float32"},
-        "preprocessing": {
-            "sample_rate_hz": RATE_HZ,
-            "window_samples": 200,
-            "hop_samples": 80,
-            "fft_size": 256,
-            "mel_bands": BANDS,
-            "mel_low_hz": 100,
-            "mel_high_hz": 4000,
-            "frames": FRAMES,
-            "stride_frames": 20,
+    image = content.pop("modalities")["image"]
+    encoders = {
+        "scene": {
+            "modality": "image",
+            "model": "image.tflite",
+            "max_age_ms": 500,
+            "input": image["input"],
+            "preprocessing": image["preprocessing"],
+            "outputs": {"mean": {"shape": [1, 1], "dtype": "float32"}},
         },
-        "output": {"shape": [1, BANDS], "dtype": "float32"},
-        "max_age_ms": 500,
+        "sound": {
+            "modality": "audio",
+            "model": "audio.tflite",
+            "max_age_ms": 500,
+            "input": {"shape": [1, FRAMES, BANDS], "dtype": "float32"},
+            "preprocessing": {
+                "sample_rate_hz": RATE_HZ,
+                "window_samples": 200,
+                "hop_samples": 80,
+                "fft_size": 256,
+                "mel_bands": BANDS,
+                "mel_low_hz": 100,
+                "mel_high_hz": 4000,
+                "frames": FRAMES,
+                "stride_frames": 20,
+            },
+            "outputs": {"means": {"shape": [1, BANDS], "dtype": "float32"}},
+        },
     }
-    content |= {"name": "tones", "modalities": {"image": image, "audio": audio}}
+    content |= {"format": 2, "name": "tones", "scoring": "independent", "encoders": encoders}
     content |= {"labels": LABELS, "background": ["none"]}
     (directory / "bundle.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return directory

@@ -13,11 +13,9 @@ from home_evaluation.music import BARS, BEATS_A_BAR, compose
 from home_evaluation.outcome import loaded, outcome_of, track
 from home_evaluation.scenes import Scene, Sight
 
-from daemon.bundle.manifest import Manifest
 from daemon.config.streams import EventsConfig
 from daemon.core.records import Embedding, Moment, Recognition
 from daemon.pipeline.recogniser import event_settings
-from tests.helpers.bundle_builder import manifest
 from tests.helpers.home_data import CLIP_S, LABELS, RATE_HZ, write_home_bundle, write_home_data
 from tests.shared import SHARED, needs_shared
 
@@ -68,6 +66,29 @@ def test_sounds_and_sights_of_a_small_bundle_are_measured(
     output = capsys.readouterr()
     assert "| sounds | shipped thresholds: own event | 66.67 % | 6 |" in output.out
     assert "people: left out, because there is no label person in the bundle" in output.err
+
+
+def test_mixtures_are_measured_at_both_kinds_of_thresholds(bundle: Path, shared: Path) -> None:
+    mixtures = evaluate(bundle, shared, "--part", "mixtures", "--every", "40")["mixtures"]
+    (table,) = mixtures["tables"].values()
+    rows = {row["class"]: row for row in table}
+    # the tones of dog and rain lie in different bands, so neither hides the other
+    assert all(rows[name]["0 dB, %"] == rows[name]["alone, %"] == 100 for name in ("dog", "rain"))
+    conditions = [row["condition"] for row in mixtures["rows"]]
+    assert [c.partition(";")[0] for c in conditions[::3]] == [
+        *("1 % of foreign clips", "exclusive, 1 % of foreign clips", "shipped thresholds", "shipped thresholds")
+    ]
+    # five pairs: two sounds of each, and each the softer one once
+    assert [row["count"] for row in mixtures["rows"]] == [10] * 9 + [5]
+
+
+def test_hours_of_speech_music_and_noise_are_measured(bundle: Path, shared: Path) -> None:
+    hours = evaluate(bundle, shared, "--part", "hours", "--hours", "0.005")["hours"]
+    # the bundle has none of the labels of alarms
+    assert [row["condition"].partition(":")[0] for row in hours["rows"]] == [
+        *("0.01 h of speech", "0.01 h of music", "0.01 h of household")
+    ]
+    assert measured(hours, "household") == 0
 
 
 def test_things_seen_and_heard_in_the_dark_and_in_rain_are_measured(bundle: Path, shared: Path) -> None:
@@ -139,57 +160,19 @@ def test_the_levels_of_the_shipped_digits_agree_with_their_events() -> None:
     assert seen == {"7", "5"}
 
 
-def test_the_scores_of_one_sense_come_from_its_share(bundle: Path) -> None:
-    of_bundle = loaded(bundle).bundle.manifest
-    embeddings = {name: Embedding(name, np.zeros(1, np.float32), 0, 10) for name in ("image", "audio")}
-    bias, sight, sound = np.log([[1, 1, 1, 5], [6, 1, 1, 1], [1, 8, 1, 1]]).astype(np.float32)
-    scores = np.array([6, 8, 1, 5], np.float32) / 20
-    recognition = Recognition(Moment(20, embeddings), scores, bias, {"image": sight, "audio": sound})
-    assert track([recognition], of_bundle, None).scores == pytest.approx(scores[np.newaxis])
-    assert track([recognition], of_bundle, ["image", "audio"]).scores == pytest.approx(scores[np.newaxis])
-    assert track([recognition], of_bundle, ["image"]).scores[0] * 13 == pytest.approx([6, 1, 1, 5])
-    assert track([recognition], of_bundle, ["audio"]).scores[0] * 15 == pytest.approx([1, 8, 1, 5])
-    # the moment lasts until its last embedding has expired
-    assert track([recognition], of_bundle, None).until_ns.tolist() == [10 + 500_000_000 + 1]
-
-
-def test_independent_scores_are_also_told_as_if_the_labels_excluded_each_other() -> None:
-    independent = independent_manifest()
+def test_scores_are_told_by_one_sense_and_as_if_the_labels_excluded_each_other(bundle: Path) -> None:
+    manifest = loaded(bundle).bundle.manifest
     embeddings = {name: Embedding(name, np.zeros(1, np.float32), 0, 10) for name in ("scene", "sound")}
     # above the logit of the background label, which is last
-    bias, scene, sound = np.log([[1, 2, 1], [3, 1, 1], [1, 8, 1]]).astype(np.float32)
-    scores = np.array([3 / 4, 16 / 17, 1 / 17], np.float32)
+    bias, scene, sound = np.log([[1, 2, 1, 1], [3, 1, 1, 1], [1, 8, 1, 1]]).astype(np.float32)
+    scores = np.array([3 / 4, 16 / 17, 1 / 2, 1 / 17], np.float32)
     recognition = Recognition(Moment(20, embeddings), scores, bias, {"scene": scene, "sound": sound})
-    assert track([recognition], independent, None).scores == pytest.approx(scores[np.newaxis])
-    assert track([recognition], independent, ["scene"]).scores[0][:2] == pytest.approx([3 / 4, 2 / 3])
-    exclusive = track([recognition], independent, None, exclusive=True).scores[0]
-    assert exclusive * 20 == pytest.approx([3, 16, 1])
-
-
-def independent_manifest() -> Manifest:
-    tensor, content = {"shape": [1, 1], "dtype": "float32"}, manifest()
-    encoders = {
-        "scene": {
-            "modality": "image",
-            "model": "scene.tflite",
-            "input": content["modalities"]["image"]["input"],
-            "preprocessing": {"colour": "grey"},
-            "outputs": {"groups": tensor},
-            "max_age_ms": 500,
-        },
-        "sound": {
-            "modality": "audio",
-            "model": "sound.tflite",
-            "input": {"shape": [1, 400], "dtype": "float32"},
-            "preprocessing": {"kind": "waveform", "sample_rate_hz": RATE_HZ, "samples": 400, "stride_samples": 400},
-            "outputs": {"groups": tensor},
-            "max_age_ms": 500,
-        },
-    }
-    del content["modalities"]
-    return Manifest.model_validate(
-        {**content, "format": 2, "scoring": "independent", "labels": ["a", "b", "nothing"], "encoders": encoders}
-    )
+    assert track([recognition], manifest, None).scores == pytest.approx(scores[np.newaxis])
+    assert track([recognition], manifest, ["scene"]).scores[0][:3] == pytest.approx([3 / 4, 2 / 3, 1 / 2])
+    assert track([recognition], manifest, ["sound"]).scores[0][:3] == pytest.approx([1 / 2, 16 / 17, 1 / 2])
+    assert track([recognition], manifest, None, exclusive=True).scores[0] * 21 == pytest.approx([3, 16, 1, 1])
+    # the moment lasts until its last embedding has expired
+    assert track([recognition], manifest, None).until_ns.tolist() == [10 + 500_000_000 + 1]
 
 
 def test_a_tune_is_rendered_to_its_end() -> None:
