@@ -74,6 +74,11 @@ need_rtsp_camera() {
     need gstreamer1.0-libav "the AAC sound of RTSP cameras" has_package gstreamer1.0-libav
 }
 
+need_music() {
+    need fluidsynth "music" has_command fluidsynth
+    need timgm6mb-soundfont "the instruments of that music" has_package timgm6mb-soundfont
+}
+
 prepare_tests() {
     need_runtime
     need openssl "certificates in tests" has_command openssl
@@ -83,6 +88,7 @@ prepare_tests() {
     need pulseaudio-utils "sound for that microphone" has_command paplay
     need libasound2-plugins "the connection from ALSA to the sound server" has_package libasound2-plugins
     need espeak-ng "speech in tests" has_command espeak-ng
+    need_music
     need_rtsp_camera
     need gcc "the test accelerator, which fails on request" has_command cc
     need libc6-dev "compiling that accelerator" has_package libc6-dev

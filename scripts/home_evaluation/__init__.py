@@ -1,0 +1,1 @@
+"""Measures a bundle of household sounds and sights; run by scripts/evaluate-home."""
