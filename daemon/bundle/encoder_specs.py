@@ -4,13 +4,18 @@ import math
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from daemon.core.document import StrictModel
+from daemon.core.document import StrictModel, problem_at
 from daemon.core.records import Modality
 
 # The name of an encoder's only output in format 1.
 ONLY_OUTPUT = "output"
+
+# `transform: log` takes the logarithm of at least this, if an output does not say otherwise.
+LOG_FLOOR = 1e-6
+
+EDGETPU_OUTPUTS = ("edgetpu", "outputs")
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -57,8 +62,20 @@ class OutputSpec(TensorSpec):
     """
 
     transform: Transform = "none"
-    floor: PositiveNumber = 1e-6
+    floor: PositiveNumber = LOG_FLOOR
     factor: PositiveNumber = 1.0
+
+    @model_validator(mode="after")
+    def _check_floor(self) -> "OutputSpec":
+        if self.floor != LOG_FLOOR and self.transform != "log":
+            raise problem_at("needs `transform: log`", "floor")
+        return self
+
+
+def _needs_two_keys(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError(f"expected {{model: {value}}}; only format 1 names the file alone")
+    return value
 
 
 class EdgetpuSpec(StrictModel):
@@ -225,7 +242,7 @@ class TextInput(StrictModel):
 
 class _EncoderSpec(StrictModel):
     model: FileName
-    edgetpu: EdgetpuSpec | None = None
+    edgetpu: Annotated[EdgetpuSpec | None, BeforeValidator(_needs_two_keys)] = None
     input: TensorSpec
     outputs: Annotated[dict[Name, OutputSpec], Field(min_length=1, max_length=16)]
     pool: PoolSpec | None = None
@@ -235,9 +252,10 @@ class _EncoderSpec(StrictModel):
     def _check_edgetpu_outputs(self) -> "_EncoderSpec":
         named = (self.edgetpu and self.edgetpu.outputs) or []
         if unknown := sorted(set(named) - set(self.outputs)):
-            raise ValueError(f"edgetpu.outputs names {unknown}, expected some of {list(self.outputs)}")
+            message = f"{', '.join(unknown)} is none of the outputs {', '.join(self.outputs)}"
+            raise problem_at(message, *EDGETPU_OUTPUTS)
         if named != [name for name in self.outputs if name in named]:
-            raise ValueError("edgetpu.outputs must name each output once, in the order of outputs")
+            raise problem_at("must name each output once, in the order of outputs", *EDGETPU_OUTPUTS)
         return self
 
     @property
@@ -257,7 +275,7 @@ class _EncoderSpec(StrictModel):
         return {name: output for name, output in self.outputs.items() if named is None or name in named}
 
 
-class ImageSpec(_EncoderSpec, ImageInput):
+class ImageSpec(ImageInput, _EncoderSpec):
     """An encoder of frames. It encodes at most `rate_hz` pictures a second; None: every picture."""
 
     modality: Literal["image"]
@@ -266,17 +284,26 @@ class ImageSpec(_EncoderSpec, ImageInput):
     @model_validator(mode="after")
     def _check_rate(self) -> "ImageSpec":
         if self.rate_hz is not None and self.max_age_ms * self.rate_hz < 1000:
-            raise ValueError("max_age_ms must be at least the time between two pictures at rate_hz")
+            message = f"must be at least {1000 / self.rate_hz:g}, the time between two pictures at rate_hz"
+            raise problem_at(message, "max_age_ms")
         return self
 
 
-class AudioSpec(_EncoderSpec, AudioInput):
+class AudioSpec(AudioInput, _EncoderSpec):
     """An encoder of sound."""
 
     modality: Literal["audio"]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_rate(cls, value: object) -> object:
+        if isinstance(value, dict) and "rate_hz" in value:
+            hint = "preprocessing.stride_frames or stride_samples says how often sound is encoded"
+            raise problem_at(f"only an encoder of pictures has a rate; {hint}", "rate_hz")
+        return value
 
-class TextSpec(_EncoderSpec, TextInput):
+
+class TextSpec(TextInput, _EncoderSpec):
     """An encoder of lines of text."""
 
     modality: Literal["text"]
@@ -284,8 +311,19 @@ class TextSpec(_EncoderSpec, TextInput):
 
 EncoderSpec = ImageSpec | AudioSpec | TextSpec
 
+
+def _modality(value: object) -> object:
+    """Return the modality of an encoder, given as a document or as a model."""
+    return value.get("modality") if isinstance(value, dict) else getattr(value, "modality", None)
+
+
 # An encoder of format 2, told apart by its modality.
-AnyEncoder = Annotated[EncoderSpec, Field(discriminator="modality")]
+AnyEncoder = Annotated[
+    Annotated[ImageSpec, Tag("image")] | Annotated[AudioSpec, Tag("audio")] | Annotated[TextSpec, Tag("text")],
+    Discriminator(
+        _modality, custom_error_type="modality", custom_error_message="modality must be image, audio or text"
+    ),
+]
 
 
 def encoders_of(specs: dict[str, EncoderSpec], modality: Modality) -> dict[str, EncoderSpec]:

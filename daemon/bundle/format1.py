@@ -33,11 +33,11 @@ class _ModalitySpec(StrictModel):
     max_age_ms: MaxAgeMs
 
 
-class ImageModality(_ModalitySpec, ImageInput):
+class ImageModality(ImageInput, _ModalitySpec):
     """The encoder of frames."""
 
 
-class AudioModality(_ModalitySpec, AudioInput):
+class AudioModality(AudioInput, _ModalitySpec):
     """The encoder of sound."""
 
     @model_validator(mode="after")
@@ -47,7 +47,7 @@ class AudioModality(_ModalitySpec, AudioInput):
         return self
 
 
-class TextModality(_ModalitySpec, TextInput):
+class TextModality(TextInput, _ModalitySpec):
     """The encoder of lines of text."""
 
 

@@ -7,15 +7,26 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from daemon.bundle.encoder_specs import AnyEncoder, AudioSpec, EncoderSpec, FileName, ImageSpec, Name, Number, TextSpec
 from daemon.bundle.format1 import Modalities
-from daemon.core.document import StrictModel
-from daemon.core.records import MODALITIES, Modality
+from daemon.core.document import StrictModel, problem_at
+from daemon.core.records import MODALITIES, Modality, Scoring
 from daemon.core.text import clean
 
 MANIFEST = "bundle.yaml"
 SELFTEST_DIRECTORY = "selftest"
 
+NEWEST_FORMAT = 2
+
+# the length of the head's input; a head for so much of 40 labels has 10 MB
+MAX_FEATURES = 65_536
+
 # three numbers without leading zeros, so that two versions are equal when their texts are
 VERSION = r"^(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}$"
+
+
+def _known_format(value: object) -> object:
+    if isinstance(value, int) and value > NEWEST_FORMAT:
+        raise ValueError(f"this version of perceptd reads bundles up to format {NEWEST_FORMAT}; update perceptd")
+    return value
 
 
 def _language_code(code: object) -> object:
@@ -32,8 +43,6 @@ def _shown_name(name: str) -> str:
         raise ValueError("expected printable text without spaces around it")
     return name
 
-
-Scoring = Literal["exclusive", "independent"]
 
 LanguageCode = Annotated[str, BeforeValidator(_language_code)]
 ShownName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_shown_name)]
@@ -107,7 +116,7 @@ class Manifest(StrictModel):
     `encoder_specs`, which are alike for both formats.
     """
 
-    format: Literal[1, 2]
+    format: Annotated[Literal[1, 2], BeforeValidator(_known_format)]
     name: Name
     version: Version
     description: str = ""
@@ -125,12 +134,13 @@ class Manifest(StrictModel):
 
     @model_validator(mode="after")
     def _check_format(self) -> "Manifest":
-        if self.format == 1 and (self.modalities is None or self.encoders is not None):
-            raise ValueError("format 1 describes its encoders by `modalities`, and has no `encoders`")
-        if self.format == 2 and (self.encoders is None or self.modalities is not None):
-            raise ValueError("format 2 describes its encoders by `encoders`, and has no `modalities`")
+        key, other = ("modalities", "encoders") if self.format == 1 else ("encoders", "modalities")
+        if getattr(self, other) is not None:
+            raise problem_at(f"format {self.format} describes its encoders by `{key}`", other)
+        if getattr(self, key) is None:
+            raise problem_at("is missing", key)
         if self.format == 1 and "scoring" in self.model_fields_set:
-            raise ValueError("`scoring` needs `format: 2`")
+            raise problem_at("needs `format: 2`", "scoring")
         return self
 
     @model_validator(mode="after")
@@ -145,16 +155,31 @@ class Manifest(StrictModel):
         if set(self.background) == set(self.labels):
             raise ValueError("at least one label must not be background")
         if self.scoring == "independent" and len(self.background) != 1:
-            raise ValueError(
-                "scoring: independent compares each label with the background, so background needs one label"
-            )
+            message = "expected one label: `scoring: independent` compares each label with it"
+            raise problem_at(message, "background")
         return self
 
     @model_validator(mode="after")
-    def _check_sample_rates(self) -> "Manifest":
-        rates = {spec.preprocessing.sample_rate_hz for spec in self.of_modality(AudioSpec).values()}
-        if len(rates) > 1:
-            raise ValueError(f"all encoders of sound need the same sample_rate_hz, found {sorted(rates)}")
+    def _check_encoders(self) -> "Manifest":
+        for name, spec in (self.encoders or {}).items():
+            if name in MODALITIES and name != spec.modality:
+                raise problem_at(f"has modality {spec.modality}: give it another name", "encoders", name)
+        if self.encoders and self.head_input_size > MAX_FEATURES:
+            message = f"have {self.head_input_size} numbers together, at most {MAX_FEATURES} may be"
+            raise problem_at(message, "encoders")
+        return self
+
+    @model_validator(mode="after")
+    def _check_sound(self) -> "Manifest":
+        for name, spec in self.of_modality(AudioSpec).items() if self.format == 2 else ():
+            how = spec.preprocessing
+            if how.sample_rate_hz != self.sample_rate_hz:
+                message = f"expected {self.sample_rate_hz}, as in the other encoders of sound"
+                raise problem_at(message, "encoders", name, "preprocessing", "sample_rate_hz")
+            stride_ms = 1000 * how.stride_samples / how.sample_rate_hz
+            if spec.max_age_ms < stride_ms:
+                message = f"must be at least {stride_ms:g}, the time from one patch to the next"
+                raise problem_at(message, "encoders", name, "max_age_ms")
         return self
 
     @property
@@ -188,6 +213,13 @@ class Manifest(StrictModel):
         """Return the sample rate of the sound that the bundle takes; None: it takes no sound."""
         rates = [spec.preprocessing.sample_rate_hz for spec in self.of_modality(AudioSpec).values()]
         return rates[0] if rates else None
+
+    def to_json(self) -> str:
+        """Return the manifest as JSON, without the keys that its format does not have."""
+        if self.format == 2:
+            return self.model_dump_json(indent=2, exclude={"modalities"})
+        kind = {"audio": {"preprocessing": {"kind": True}}}
+        return self.model_dump_json(indent=2, exclude={"scoring": True, "encoders": True, "modalities": kind})
 
     def encoder_key(self, encoder: str) -> tuple[str, str]:
         """Return the key that describes an encoder in this manifest."""

@@ -148,9 +148,14 @@ def version_key(version: str) -> tuple[int, ...]:
 
 def oldest_perceptd(manifest: Manifest, requested: str) -> str:
     """Return the requested version of perceptd, or the first that reads all keys of the manifest if that is newer."""
-    needed = [requested]
+    return max([requested, *new_parts(manifest).values()], key=version_key)
+
+
+def new_parts(manifest: Manifest) -> dict[str, str]:
+    """Return the parts of a manifest that old versions of perceptd refuse, each with the first that reads it."""
+    parts = {}
     if manifest.label_info:
-        needed.append(LABEL_INFO_SINCE)
+        parts["label_info"] = LABEL_INFO_SINCE
     if manifest.format == 2:
-        needed.append(FORMAT_2_SINCE)
-    return max(needed, key=version_key)
+        parts["format 2"] = FORMAT_2_SINCE
+    return parts

@@ -3,7 +3,8 @@
 import argparse
 import json
 
-from daemon.bundle.bundle import load_bundle
+from daemon.bundle.bundle import Bundle, load_bundle
+from daemon.bundle.encoder_specs import EncoderSpec, ImageSpec
 from daemon.cli.evaluation import evaluate_rows, read_rows, render
 from daemon.core.errors import EXIT_REFUSED, BundleError
 from daemon.core.status_line import StatusLine
@@ -31,19 +32,18 @@ def bundle_show(options: argparse.Namespace) -> int:
     bundle = load_bundle(options.bundle)
     manifest = bundle.manifest
     if options.json:
-        print(manifest.model_dump_json(indent=2))
+        print(manifest.to_json())
         return 0
     print(f"{manifest.id}: {manifest.description}")
     print(f"labels      {', '.join(manifest.labels)}")
     print(f"background  {', '.join(manifest.background) or 'none'}")
+    if manifest.format == 2:
+        print(f"scoring     {manifest.scoring}")
     shown = [label for label, info in manifest.label_info.items() if info.shown]
     if manifest.label_info:
         print(f"label info  for {len(manifest.label_info)} labels; shown: {', '.join(shown) or 'none'}")
     for name, spec in manifest.encoder_specs.items():
-        size_kb = bundle.file(spec.model).stat().st_size / 1024
-        shapes = f"{spec.input.dtype} {spec.input.shape} -> {spec.size}"
-        edgetpu = f"; for an Edge TPU {spec.edgetpu.model}" if spec.edgetpu else ""
-        print(f"{name:<10}  {spec.model}, {size_kb:.0f} KB, {shapes}, kept for {spec.max_age_ms} ms{edgetpu}")
+        print(f"{name:<10}  {_encoder(bundle, spec)}")
     threshold = manifest.thresholds.default
     print(f"events      start at {threshold.start}, end below {threshold.end}")
     for label, threshold in manifest.thresholds.labels.items():
@@ -53,6 +53,25 @@ def bundle_show(options: argparse.Namespace) -> int:
     for key, value in manifest.provenance.items():
         print(f"provenance  {key}: {value}")
     return 0
+
+
+def _encoder(bundle: Bundle, spec: EncoderSpec) -> str:
+    """Return what an encoder takes and gives."""
+    size_kb = bundle.file(spec.model).stat().st_size / 1024
+    given = str(spec.size)
+    if bundle.manifest.format == 2:
+        given = " + ".join(f"{output.size} of {name}" for name, output in spec.outputs.items())
+    parts = [f"{spec.model}, {size_kb:.0f} KB, {spec.input.dtype} {spec.input.shape} -> {given}"]
+    if spec.pool is not None:
+        parts.append(f"with {' and '.join(spec.pool.of)} of {spec.pool.seconds:g} s")
+    if isinstance(spec, ImageSpec) and spec.rate_hz is not None:
+        parts.append(f"at most {spec.rate_hz:g} pictures a second")
+    parts.append(f"kept for {spec.max_age_ms} ms")
+    line = ", ".join(parts) if bundle.manifest.format == 1 else f"{spec.modality} by {', '.join(parts)}"
+    if spec.edgetpu is None:
+        return line
+    lacks = [name for name in spec.outputs if name not in spec.edgetpu_outputs]
+    return f"{line}; for an Edge TPU {spec.edgetpu.model}{', without ' if lacks else ''}{', '.join(lacks)}"
 
 
 def bundle_verify(options: argparse.Namespace) -> int:

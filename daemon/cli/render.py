@@ -25,6 +25,9 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 # an embedding of this age or more is shown with its age
 OLD_MS = 250.0
 
+# another label with this score or more is shown too
+ALSO_SCORE = 0.5
+
 # names of nodes come from outside, so their number is bounded
 MAX_NODES = 1000
 
@@ -124,14 +127,21 @@ def _local_time(instant: datetime) -> str:
 
 def _recognition(content: RecognitionPayload, paint: Paint) -> str:
     shares = [_share(content, modality) for modality in content.modalities]
-    return f"{paint(BOLD, clean(content.label))}  {_scored(content.score, paint)}  {'  '.join(shares)}"
+    also = [f"{clean(label.label)} {label.score:.2f}" for label in content.labels[1:] if label.score >= ALSO_SCORE]
+    # at most one of labels that exclude each other has such a score
+    parts = [paint(BOLD, clean(content.label)), _scored(content.score, paint)]
+    return "  ".join([*parts, *([f"also {', '.join(also)}"] if also else []), *shares])
 
 
 def _share(content: RecognitionPayload, modality: Modality) -> str:
     part = content.modalities[modality]
     age_ms = max(part.age_ms, part.late_ms or 0.0)
     old = f" ({age_ms / 1000:.1f} s old)" if age_ms >= OLD_MS else ""
-    return f"{modality} {content.labels[0].shares.get(modality, 0.0):+.1f}{old}"
+    best = content.labels[0]
+    alike = [name for name, encoder in (content.encoders or {}).items() if encoder.modality == modality]
+    each = ", ".join(f"{clean(name)} {(best.encoders or {}).get(name, 0.0):+.1f}" for name in alike)
+    beneath = f" ({each})" if len(alike) > 1 else ""
+    return f"{modality} {best.shares.get(modality, 0.0):+.1f}{beneath}{old}"
 
 
 def _event(content: EventPayload, paint: Paint) -> str:

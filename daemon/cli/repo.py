@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daemon.bundle.bundle import load_bundle
-from daemon.bundle.release import LABEL_INFO_SINCE
+from daemon.bundle.release import new_parts
 from daemon.bundle.signature_lifetimes import ROLES
 from daemon.core.errors import Refused
 from daemon.pipeline.selftest import measure_bundle
@@ -77,9 +77,11 @@ def _add(options: argparse.Namespace) -> int:
     selftest = f"self-test good in {measurement.seconds * 1000:.0f} ms"
     lines = [f"{release_text(release)}; {selftest}; staged for perceptd repo publish"]
     if release.signed.needs_perceptd != options.needs_perceptd:
+        needs = release.signed.needs_perceptd
+        part = next(part for part, since in new_parts(bundle.manifest).items() if since == needs)
         lines.append(
-            f"{release.id} has label_info, which versions before {LABEL_INFO_SINCE} refuse: it needs perceptd "
-            f"{release.signed.needs_perceptd} instead of {options.needs_perceptd}"
+            f"{release.id} has {part}, which versions before {needs} refuse: it needs perceptd {needs} instead of "
+            f"{options.needs_perceptd}"
         )
     _print(options, {**release_json(release), "staged": True}, *lines)
     return 0

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from daemon.core.errors import DocumentError
 from daemon.core.text import redact, redact_url
@@ -75,6 +75,12 @@ def parse_document(path: Path, raw: bytes, model: type[ModelT]) -> Loaded[ModelT
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=True)
         raise DocumentError([_explain(path, problem, value, lines, model) for problem in problems]) from error
+
+
+def problem_at(message: str, *key: str) -> ValidationError:
+    """Return an error for a validator of a whole model to raise: a problem of one key in it."""
+    problem = PydanticCustomError("problem", "{message}", {"message": message})
+    return ValidationError.from_exception_data("document", [InitErrorDetails(type=problem, loc=key, input=None)])
 
 
 def validator_text(problem: ErrorDetails) -> str:
@@ -149,11 +155,11 @@ def _collect_lines(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
 
 def _explain(path: Path, problem: ErrorDetails, value: Any, lines: dict[Key, int], model: type[StrictModel]) -> str:
     """Return one validation problem as text, with file, line, key and value."""
-    location, found, is_present = _locate(problem["loc"], value)
+    location, found, is_present = _locate(problem, value)
     line = _nearest_line(lines, location)
     key = ".".join(str(part) for part in location) or "(the whole document)"
     if problem["type"] == "extra_forbidden":
-        valid = _valid_keys(model, location[:-1])
+        valid = _valid_keys(model, problem["loc"][:-1])
         near = difflib.get_close_matches(str(location[-1]), valid, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"valid keys: {', '.join(valid)}"
         return f"{path}:{line}: {key}: unknown key; {hint}"
@@ -178,17 +184,20 @@ def _nearest_line(lines: Mapping[Key, int], key: Key) -> int:
     return next(lines[key[:n]] for n in range(len(key), -1, -1) if key[:n] in lines)
 
 
-def _locate(location: tuple[int | str, ...], value: Any) -> tuple[Key, Any, bool]:
+def _locate(problem: ErrorDetails, value: Any) -> tuple[Key, Any, bool]:
     """Return the key in the document, its value, and whether it is present.
 
     Pydantic's location also contains names of union members; they are left out.
     """
-    key: list[int | str] = []
+    location, key = problem["loc"], list[int | str]()
+    # the check of a member as a whole fails at its name, every other problem at a key
+    if problem["type"] == "value_error" and location and location[-1] != "[key]":
+        location = (*location, "")
     for position, part in enumerate(location):
         in_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
         if in_list or (isinstance(value, dict) and part in value):
             value = value[part]
-        elif isinstance(value, dict) and position == len(location) - 1:
+        elif isinstance(value, dict) and position == len(location) - 1 and part != "":
             return (*key, part), None, False
         else:
             continue
@@ -197,29 +206,51 @@ def _locate(location: tuple[int | str, ...], value: Any) -> tuple[Key, Any, bool
 
 
 def _valid_keys(model: type[StrictModel], location: Key) -> list[str]:
-    """Return the keys that the schema allows at `location`."""
+    """Return the keys that the schema allows at `location`, which also has the tags of unions."""
     current: Any = model
     for part in location:
         current = _member(current, part)
-    return sorted(current.model_fields) if _is_model(current) else []
+    chosen = next(_models_in(current), None)
+    return sorted(chosen.model_fields) if chosen is not None else []
 
 
 def _member(annotation: Any, part: str | int) -> Any:
-    if _is_model(annotation):
-        field = annotation.model_fields.get(part)
-        inner = field.annotation if field else None
-    else:
-        inner = (getattr(annotation, "__args__", ()) or (None,))[-1]
-    return next(_models_in(inner), inner)
+    models = list(_models_in(annotation))
+    if len(models) > 1 and (tagged := next((each for each in models if _has_tag(each, part)), None)) is not None:
+        return tagged
+    if not models:
+        container = next(_containers_in(annotation), None)
+        return None if container is None else container.__args__[-1]
+    field = models[0].model_fields.get(str(part))
+    # without a field it is the name of the model itself in a union of the model and something else
+    return field.annotation if field else models[0]
+
+
+def _has_tag(model: Any, part: str | int) -> bool:
+    """Return whether a member of a union is the one with this tag: the only value of one of its keys."""
+    return any(getattr(field.annotation, "__args__", ()) == (part,) for field in model.model_fields.values())
 
 
 def _models_in(annotation: Any) -> Iterator[Any]:
     """Yield the models that a value of this type may be; models inside of dict, list and tuple are left out."""
     if _is_model(annotation):
         yield annotation
-    elif getattr(annotation, "__origin__", None) not in (dict, list, tuple):
+    elif not _is_container(annotation):
         for option in getattr(annotation, "__args__", ()):
             yield from _models_in(option)
+
+
+def _containers_in(annotation: Any) -> Iterator[Any]:
+    """Yield the types of dict, list and tuple that a value of this type may be."""
+    if _is_container(annotation):
+        yield annotation
+    else:
+        for option in getattr(annotation, "__args__", ()):
+            yield from _containers_in(option)
+
+
+def _is_container(annotation: Any) -> bool:
+    return getattr(annotation, "__origin__", None) in (dict, list, tuple)
 
 
 def _is_model(annotation: Any) -> bool:

@@ -67,7 +67,7 @@ class ModelError(Refused):
 class MismatchError(ModelError):
     """A model's tensor differs from its manifest; `key` is the path in the manifest, relative to the model's part."""
 
-    def __init__(self, message: str, *key: str) -> None:
+    def __init__(self, message: str, *key: str | int) -> None:
         super().__init__(message)
         self.key = key
 

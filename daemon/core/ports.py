@@ -52,7 +52,10 @@ class Model(Protocol):
         """Return the device that ran the latest `invoke`: `cpu`, or an accelerator's name."""
 
     def invoke(self) -> list[Tensor]:
-        """Run on the content of `input`; returns copies of all outputs. Raises ModelError when it fails."""
+        """Run on the content of `input`; returns copies of all outputs. Raises ModelError when it fails.
+
+        An output that the device lacks is an empty array.
+        """
 
 
 class TextSink(Protocol):

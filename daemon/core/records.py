@@ -26,6 +26,9 @@ Modality = Literal["image", "audio", "text"]
 # in the order of the head's input
 MODALITIES: tuple[Modality, ...] = ("image", "audio", "text")
 
+# exclusive: the softmax over all labels; independent: each label against the background alone
+Scoring = Literal["exclusive", "independent"]
+
 EventPhase = Literal["start", "update", "end"]
 
 # absent: the label faded and no other took over; other: another label's event began; timeout: the longest duration
@@ -194,9 +197,11 @@ class Moment:
 class Recognition:
     """The label scores at a moment, and the contribution of each encoder.
 
-    `scores` has shape (L,) and sums to 1. `shares[e]` (L,) is the contribution of encoder e to the logits, `bias` (L,)
-    the logits without any encoder. Both are centred over the labels, and softmax(bias + sum of shares) = scores.
-    An empty moment has no shares, and its scores are those of the bias alone.
+    `scores` has shape (L,). `shares[e]` (L,) is the contribution of encoder e to the logits, `bias` (L,) the logits
+    without any encoder. An empty moment has no shares, and its scores are those of the bias alone.
+    With exclusive scoring, bias and shares are centred over the labels, and scores = softmax(bias + sum of shares).
+    With independent scoring, both are differences to the logit of the background, and scores = sigmoid(bias + sum of
+    shares). The score of the background is 1 less the highest other score; its bias and shares are 0.
     """
 
     moment: Moment
@@ -227,10 +232,11 @@ class Event:
 
 @dataclass(slots=True)
 class Counters:
-    """Counts for one modality, source or link, published in `health`; each number is written by one thread only.
+    """Counts for one modality, encoder or link, published in `health`; each number is written by one thread only.
 
     Two are not published. `put_off_ns`: by how much a file's schedule was put off, because the file is read too slowly.
     `left_out`: pictures that the setting `fps` leaves out.
+    Where a modality has several encoders, `encoders` has the counters of each. What an encoder counts is there only.
     """
 
     captured: int = 0
@@ -238,6 +244,12 @@ class Counters:
     dropped: dict[str, int] = field(default_factory=dict)
     left_out: int = 0
     put_off_ns: int = 0
+    encoders: dict[str, "Counters"] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> "list[Counters]":
+        """Return these counters and those of each encoder; callable from any thread."""
+        return [self, *self.encoders.copy().values()]
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count dropped inputs by reason."""

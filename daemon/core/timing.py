@@ -113,6 +113,29 @@ class FrameRate:
         return True
 
 
+class Schedule:
+    """Selects instants, so that on average at most `rate_hz` a second pass. It uses no clock.
+
+    An instant passes up to half a period before it is due. One that is up to half a period late does not delay the
+    next. So of 30 a second a rate of 20 lets 20 pass; a minimum distance would let 15 pass. In any T seconds at most
+    `rate_hz` * T + 2 pass.
+    """
+
+    def __init__(self, rate_hz: float) -> None:
+        self._period_ns = round(NS_PER_S / rate_hz)
+        self._due_ns: int | None = None
+
+    def passes(self, at_ns: int) -> bool:
+        """Return whether this instant passes; instants must not decrease, or time has restarted."""
+        if self._due_ns is None or self._due_ns - at_ns > 2 * self._period_ns:
+            self._due_ns = at_ns
+        early_ns, half_ns = self._due_ns - at_ns, self._period_ns // 2
+        if early_ns > half_ns:
+            return False
+        self._due_ns = (self._due_ns if early_ns >= -half_ns else at_ns) + self._period_ns
+        return True
+
+
 @dataclass(slots=True)
 class Backoff:
     """Retry delays that double from `first_s` up to `longest_s`; each is cut to a random 50 to 100 per cent."""

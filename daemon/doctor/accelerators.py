@@ -20,7 +20,7 @@ from daemon.inference.accelerator import LOAD_S, Accelerator
 from daemon.inference.accelerator_status import StatusChange
 from daemon.inference.hardware import EDGETPU_LIBRARY
 from daemon.inference.placement import Device, Placement, detect_machine
-from daemon.pipeline.acceleration import accelerate, placements_of
+from daemon.pipeline.acceleration import accelerate, needed_outputs, placements_of
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
 from daemon.pipeline.selftest import first_failures, run_selftest
 from daemon.runtime.child_main import Failed
@@ -69,6 +69,7 @@ class EncoderCounts:
     `p50_ns` is the median time of the accelerator for one input.
     """
 
+    encoder: str
     modality: Modality
     on_accelerator: int = 0
     on_cpu: int = 0
@@ -93,28 +94,52 @@ class AcceleratorRun:
 
 def accelerator_findings(devices: DevicesConfig, bundle: Bundle) -> Iterator[Finding]:
     """The self-test on each accelerator, and why encoders stay on the CPU."""
-    placements = placements_of(bundle.manifest, devices, detect_machine())
+    machine = detect_machine()
+    placements = placements_of(bundle.manifest, devices, machine)
+    if any(placement.absent_outputs for placement in placements.values()):
+        result = probe("TFLite", print_needed_outputs, str(bundle.directory))
+        if result.problem is not None:
+            yield Finding("devices", "warning", result.problem, CPU_REMEDY)
+            return
+        placements = placements_of(bundle.manifest, devices, machine, json.loads(result.output))
     yield from cpu_placements(placements)
-    by_device = {placement.device: modality for modality, placement in placements.items()}
-    for device, modality in by_device.items():
+    yield from absences(placements)
+    by_device = {placement.device: encoder for encoder, placement in placements.items()}
+    for device, encoder in by_device.items():
         if device is not None:
-            yield _run_finding(device, modality, devices, bundle)
+            yield _run_finding(device, encoder, devices, bundle)
 
 
-def cpu_placements(placements: Mapping[Modality, Placement]) -> Iterator[Finding]:
+def cpu_placements(placements: Mapping[str, Placement]) -> Iterator[Finding]:
     """The encoders that run on the CPU although the config asks for, or the machine has, an accelerator."""
     by_placement: dict[Placement, list[str]] = {}
-    for modality, placement in placements.items():
+    for encoder, placement in placements.items():
         if placement.reason is not None:
-            by_placement.setdefault(placement, []).append(modality)
-    for placement, modalities in by_placement.items():
-        found = f"the CPU runs {', '.join(modalities)}: {placement.reason}"
+            by_placement.setdefault(placement, []).append(encoder)
+    for placement, encoders in by_placement.items():
+        found = f"the CPU runs {', '.join(encoders)}: {placement.reason}"
         is_automatic = placement.requested == "auto"
         remedy = None if is_automatic else f"use a bundle that has one, or {CPU_REMEDY}"
         yield Finding(f"device {placement.requested}", "good" if is_automatic else "warning", found, remedy)
 
 
-def run_accelerator(directory: str, devices: str, modality: Modality) -> None:
+def absences(placements: Mapping[str, Placement]) -> Iterator[Finding]:
+    """The encoders that do not give all their outputs on an accelerator. The head uses no output that is absent."""
+    for encoder, placement in placements.items():
+        if placement.device is not None and placement.absence is not None:
+            yield Finding(f"device {placement.device.name}", "good", f"{encoder}: {placement.absence}")
+
+
+def print_needed_outputs(directory: str) -> None:
+    """In a child process: print by encoder the outputs that keep it from an Edge TPU, as JSON. Raises Failed."""
+    try:
+        needed = needed_outputs(load_bundle(Path(directory)))
+    except Refused as error:
+        raise Failed(str(error)) from error
+    print(json.dumps(needed))  # noqa: T201  (the parent reads it)
+
+
+def run_accelerator(directory: str, devices: str, encoder: str) -> None:
     """In a child process: run the self-test on the accelerator of one encoder, and print the finding as JSON.
 
     `directory` has the bundle, `devices` is the config's part as JSON.
@@ -122,7 +147,7 @@ def run_accelerator(directory: str, devices: str, modality: Modality) -> None:
     """
     logging.disable(logging.CRITICAL)  # problems are reported once, as a finding
     try:
-        run = _repeat_run(load_bundle(Path(directory)), DevicesConfig.model_validate_json(devices), modality)
+        run = _repeat_run(load_bundle(Path(directory)), DevicesConfig.model_validate_json(devices), encoder)
     except (Refused, ChildError) as error:
         raise Failed(str(error)) from error
     print(json.dumps(assess_run(run, installed()).to_json()))  # noqa: T201  (the parent reads it)
@@ -142,31 +167,32 @@ def assess_run(run: AcceleratorRun, have: Installed) -> Finding:
     if (doubt := _doubt(run)) is not None:
         found, remedy = doubt
         return Finding(check, "warning", f"{found}{details}", remedy)
-    times = [
-        f"{encoder.p50_ns / 1e6:.1f} ms a {INPUT_NAMES[encoder.modality]}"
-        for encoder in run.encoders
-        if encoder.p50_ns is not None
-    ]
+    times = [_time(counts) for counts in run.encoders if counts.p50_ns is not None]
     parts = [f"passed in {run.seconds * 1000:.0f} ms", ", ".join(times), *faults]
     return Finding(check, "good", "; ".join(parts))
 
 
-def _run_finding(device: Device, modality: Modality, devices: DevicesConfig, bundle: Bundle) -> Finding:
+def _time(counts: EncoderCounts) -> str:
+    by = "" if counts.encoder == counts.modality else f" by {counts.encoder}"
+    return f"{(counts.p50_ns or 0) / 1e6:.1f} ms a {INPUT_NAMES[counts.modality]}{by}"
+
+
+def _run_finding(device: Device, encoder: str, devices: DevicesConfig, bundle: Bundle) -> Finding:
     # in a child process, which starts another one for the accelerator: TFLite is never loaded into this process
-    arguments = (str(bundle.directory), devices.model_dump_json(), modality)
+    arguments = (str(bundle.directory), devices.model_dump_json(), encoder)
     result = probe("TFLite", run_accelerator, *arguments, deadline_s=RUN_S)
     if result.problem is not None:
         return Finding(f"self-test {device.name}", "warning", result.problem, CPU_REMEDY)
     return Finding(**json.loads(result.output))
 
 
-def _repeat_run(bundle: Bundle, devices: DevicesConfig, modality: Modality) -> AcceleratorRun:
+def _repeat_run(bundle: Bundle, devices: DevicesConfig, encoder: str) -> AcceleratorRun:
     for _ in range(MAX_RUNS):
         recogniser = accelerate(load_recogniser(bundle), devices, retries=NO_RETRIES)
-        device = recogniser.placements[modality].device
+        device = recogniser.placements[encoder].device
         accelerator = next((one for one in recogniser.accelerators if one.device == device), None)
         if accelerator is None:
-            raise Failed(f"the accelerator for {modality} is gone")
+            raise Failed(f"the accelerator for {encoder} is gone")
         run = _run(accelerator, recogniser)
         if not _was_late(run):
             break
@@ -187,8 +213,15 @@ def _run(accelerator: Accelerator, recogniser: Recogniser) -> AcceleratorRun:
         history = accelerator.status.history
     finally:
         is_closed = accelerator.close(CLOSE_S)
+    modalities = recogniser.bundle.manifest.encoder_modalities
     encoders = [
-        EncoderCounts(verifier.encoder, verifier.counts.ran, verifier.counts.on_cpu, verifier.latency.p50_ns)
+        EncoderCounts(
+            verifier.encoder,
+            modalities[verifier.encoder],
+            verifier.counts.ran,
+            verifier.counts.on_cpu,
+            verifier.latency.p50_ns,
+        )
         for verifier in accelerator.verifiers
     ]
     return AcceleratorRun(accelerator.device, history, encoders, seconds, failures, is_closed=is_closed)
@@ -260,12 +293,12 @@ def _doubt(run: AcceleratorRun) -> tuple[str, str] | None:
         return "neither works nor fails within minutes", CPU_REMEDY
     if run.failures:
         return first_failures(run.failures), f"{REMEDIES['wrong']}, or {CPU_REMEDY}"
-    for encoder in run.encoders:
-        total = encoder.on_accelerator + encoder.on_cpu
-        if encoder.on_cpu:
-            found = f"{encoder.modality}: the CPU computed {encoder.on_cpu} of {total}"
+    for counts in run.encoders:
+        total = counts.on_accelerator + counts.on_cpu
+        if counts.on_cpu:
+            found = f"{counts.encoder}: the CPU computed {counts.on_cpu} of {total}"
             return found, f"{REMEDIES['slow']}, or {CPU_REMEDY}"
         if total == 0:
-            found = f"the self-test has no {INPUT_NAMES[encoder.modality]}"
+            found = f"the self-test has no {INPUT_NAMES[counts.modality]}"
             return found, "add a case with one to the bundle's selftest/cases.yaml"
     return None

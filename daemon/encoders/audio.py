@@ -1,60 +1,16 @@
-"""The audio encoder: from streamed sound to log-mel patches, and from a patch to an embedding."""
+"""The audio encoder: from streamed sound to patches, and from a patch to an embedding."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.bundle.encoder_specs import AudioPreprocessing, AudioSpec
+from daemon.bundle.encoder_specs import AudioPreprocessing, AudioSpec, SoundPreprocessing, WaveformPreprocessing
 from daemon.core.errors import InputError
 from daemon.core.ports import Model
-from daemon.core.records import Array, Array64, Block, Embedding
+from daemon.core.records import Array, Block, Embedding
 from daemon.core.timing import NS_PER_S
+from daemon.encoders.logmel import LogMel
 from daemon.encoders.model_io import Embedder, write_quantized
-
-
-class LogMel:
-    """Computes the spectra that docs/bundle.md defines: Hann window, magnitude, HTK mel filters, logarithm."""
-
-    def __init__(self, preprocessing: AudioPreprocessing) -> None:
-        self._window_samples = preprocessing.window_samples
-        self._hop_samples = preprocessing.hop_samples
-        self._fft_size = preprocessing.fft_size
-        self._log_offset = np.float32(preprocessing.log_offset)
-        phase = 2 * np.pi * np.arange(preprocessing.window_samples) / preprocessing.window_samples
-        self._window = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
-        self._filters = mel_filters(preprocessing)
-
-    def spectra(self, samples: Array) -> Array:
-        """Return all complete spectra of `samples` (n,): float32 (1 + (n - window) // hop, mel_bands)."""
-        count = 1 + (len(samples) - self._window_samples) // self._hop_samples
-        if count < 1:
-            return np.empty((0, self._filters.shape[1]), np.float32)
-        windows = np.lib.stride_tricks.sliding_window_view(samples, self._window_samples)[:: self._hop_samples][:count]
-        magnitudes = np.abs(np.fft.rfft(windows * self._window, self._fft_size)).astype(np.float32, copy=False)
-        spectra: Array = np.log(magnitudes @ self._filters + self._log_offset)
-        return spectra
-
-
-def mel_filters(preprocessing: AudioPreprocessing) -> Array:
-    """Return triangular filters as a matrix (fft_size // 2 + 1, mel_bands).
-
-    The filters are evenly spaced and linear on the HTK mel scale.
-    """
-    bins_hz = np.arange(preprocessing.fft_size // 2 + 1) * preprocessing.sample_rate_hz / preprocessing.fft_size
-    bins = _hz_to_mel(bins_hz)[:, np.newaxis]
-    low, high = _hz_to_mel(np.array([preprocessing.mel_low_hz, preprocessing.mel_high_hz]))
-    edges = np.linspace(low, high, preprocessing.mel_bands + 2)
-    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
-    filters = np.minimum((bins - left) / (centre - left), (right - bins) / (right - centre))
-    filters[0] = 0.0  # the reference implementation of YAMNet leaves out the bin at 0 Hz too
-    matrix: Array = np.maximum(filters, 0.0).astype(np.float32)
-    return matrix
-
-
-def _hz_to_mel(hz: Array64) -> Array64:
-    """Return frequencies on the HTK mel scale: 2595 log10(1 + f / 700)."""
-    mel: Array64 = 2595.0 * np.log10(1.0 + hz / 700.0)
-    return mel
 
 
 class PatchStream:
@@ -69,11 +25,6 @@ class PatchStream:
         self._frames, self._stride = preprocessing.frames, preprocessing.stride_frames
         self.skipped = 0
         self.reset()
-
-    @property
-    def patch_samples(self) -> int:
-        """The number of samples in one patch."""
-        return self._samples_for(self._frames)
 
     def reset(self) -> None:
         """Forget all samples: the next ones do not continue those before."""
@@ -116,11 +67,59 @@ class PatchStream:
         return (spectra - 1) * self._preprocessing.hop_samples + self._preprocessing.window_samples
 
 
+class WindowStream:
+    """Cuts a stream of samples into windows of one length, at equal distances.
+
+    `skipped` counts the windows that were not needed.
+    """
+
+    def __init__(self, preprocessing: WaveformPreprocessing) -> None:
+        self._length, self._stride = preprocessing.samples, preprocessing.stride_samples
+        self.skipped = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all samples: the next ones do not continue those before."""
+        self._samples = np.empty(0, np.float32)
+        self._needed = self._length
+        self._position = 0
+
+    def push(self, samples: Array, is_needed: bool = True) -> list[tuple[Array, int]]:
+        """Take consecutive samples (n,) and return the windows that are now complete.
+
+        A window is a float32 array (samples,) with the position just after its last sample.
+        Positions count samples since the last reset.
+        Without `is_needed` the windows are only counted in `skipped`.
+        """
+        self._samples = np.concatenate((self._samples, samples))
+        self._position += len(samples)
+        windows = []
+        self._drop_unused()
+        while len(self._samples) >= self._needed:
+            if is_needed:
+                end = self._position - len(self._samples) + self._needed
+                windows.append((self._samples[self._needed - self._length : self._needed], end))
+            else:
+                self.skipped += 1
+            self._needed += self._stride
+            self._drop_unused()
+        return windows
+
+    def _drop_unused(self) -> None:
+        """Drop the samples before the next window, which may begin after the latest sample."""
+        unused = min(self._needed - self._length, len(self._samples))
+        self._samples = self._samples[unused:]
+        self._needed -= unused
+
+
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Log-mel spectra of the sound captured in `[start_ns, end_ns)`: float32 (frames, mel_bands)."""
+    """What an audio encoder takes of the sound captured in `[start_ns, end_ns)`.
 
-    spectra: Array
+    `values` are float32: log-mel spectra (frames, mel_bands), or a waveform (samples,).
+    """
+
+    values: Array
     start_ns: int
     end_ns: int
 
@@ -128,9 +127,10 @@ class Patch:
 class AudioFrontEnd:
     """Turns the blocks of one stream into patches. A patch never spans a gap."""
 
-    def __init__(self, preprocessing: AudioPreprocessing) -> None:
+    def __init__(self, preprocessing: SoundPreprocessing) -> None:
         self._rate_hz = preprocessing.sample_rate_hz
-        self._patches = PatchStream(preprocessing)
+        self._patches = _patch_stream(preprocessing)
+        self._patch_samples = preprocessing.patch_samples
         self._pushed = 0
 
     @property
@@ -149,14 +149,20 @@ class AudioFrontEnd:
             self._patches.reset()
             self._pushed = 0
         self._pushed += len(block.samples)
-        return [self._stamp(spectra, end, block) for spectra, end in self._patches.push(block.samples, is_needed)]
+        return [self._stamp(values, end, block) for values, end in self._patches.push(block.samples, is_needed)]
 
-    def _stamp(self, spectra: Array, end: int, block: Block) -> Patch:
+    def _stamp(self, values: Array, end: int, block: Block) -> Patch:
         end_ns = block.end_ns - self._duration_ns(self._pushed - end)
-        return Patch(spectra, end_ns - self._duration_ns(self._patches.patch_samples), end_ns)
+        return Patch(values, end_ns - self._duration_ns(self._patch_samples), end_ns)
 
     def _duration_ns(self, samples: int) -> int:
         return samples * NS_PER_S // self._rate_hz
+
+
+def _patch_stream(preprocessing: SoundPreprocessing) -> PatchStream | WindowStream:
+    if isinstance(preprocessing, WaveformPreprocessing):
+        return WindowStream(preprocessing)
+    return PatchStream(preprocessing)
 
 
 class AudioEncoder:
@@ -165,22 +171,21 @@ class AudioEncoder:
     def __init__(self, name: str, spec: AudioSpec, model: Model) -> None:
         self.name = name
         self._quantization = spec.input
-        shape = (spec.preprocessing.frames, spec.preprocessing.mel_bands)
+        shape = spec.preprocessing.patch_shape
         self._target = model.input.reshape(shape)
         self._scratch: Array = np.empty(shape, np.float32)
-        self._spectra: Array = np.full(shape, np.nan, np.float32)
-        output = next(iter(spec.outputs.values()))
-        self._embedder = Embedder(name, model, output, output.transform)
+        self._values: Array = np.full(shape, np.nan, np.float32)
+        self._embedder = Embedder(name, model, spec.outputs)
 
     def encode(self, item: Patch) -> Embedding:
         """Return the embedding of one patch. Raises ModelError."""
-        is_unchanged = self._is_unchanged(item.spectra)
-        self._spectra = item.spectra
+        is_unchanged = self._is_unchanged(item.values)
+        self._values = item.values
         return self._embedder.embed(is_unchanged, self._write, item.start_ns, item.end_ns)
 
     def _write(self) -> None:
-        write_quantized(self._spectra, self._quantization, self._target, self._scratch)
+        write_quantized(self._values, self._quantization, self._target, self._scratch)
 
-    def _is_unchanged(self, spectra: Array) -> bool:
-        # compares the latest spectrum first: changing sound differs there
-        return bool((spectra[-1] == self._spectra[-1]).all() and (spectra == self._spectra).all())
+    def _is_unchanged(self, values: Array) -> bool:
+        # compares the latest spectrum or sample first: changing sound differs there
+        return bool((values[-1] == self._values[-1]).all() and (values == self._values).all())

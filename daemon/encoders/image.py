@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from daemon.bundle.encoder_specs import ImageSpec
+from daemon.bundle.encoder_specs import ImageInput, ImageSpec
 from daemon.core.ports import Model
 from daemon.core.records import Embedding, Frame, Plane, Tensor
 from daemon.encoders.model_io import Embedder, quantize
@@ -22,7 +22,7 @@ from daemon.encoders.resize import (
 IDENTITY_TABLE: Plane = np.arange(256, dtype=np.uint8)
 
 
-def fit(frame: Frame, spec: ImageSpec) -> Tensor:
+def fit(frame: Frame, spec: ImageInput) -> Tensor:
     """Return the frame as uint8 in the shape (height, width, channels) of the model's input, not normalised."""
     pixels = np.empty(spec.input.shape[1:], np.uint8)
     fitter = Fitter(spec, IDENTITY_TABLE, pixels)
@@ -37,7 +37,7 @@ class Fitter:
     It reuses its memory. Used by one thread at a time.
     """
 
-    def __init__(self, spec: ImageSpec, table: Tensor, target: Tensor) -> None:
+    def __init__(self, spec: ImageInput, table: Tensor, target: Tensor) -> None:
         """`target` has the shape (height, width, channels), and nothing else writes to it.
 
         `table` has a value in the dtype of `target` for each of the 256 values of a pixel.
@@ -108,8 +108,7 @@ class ImageEncoder:
         # a pixel has only 256 values, so a table normalises and quantizes in one step
         table = quantize(pixels, spec.input)
         self._fitter = Fitter(spec, table, model.input.reshape(spec.input.shape[1:]))
-        output = next(iter(spec.outputs.values()))
-        self._embedder = Embedder(name, model, output, output.transform)
+        self._embedder = Embedder(name, model, spec.outputs)
 
     def encode(self, item: Frame) -> Embedding:
         """Return the embedding of one frame. Raises InputError where the frame cannot be converted, ModelError."""

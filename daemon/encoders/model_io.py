@@ -1,16 +1,13 @@
 """Conversion between real numbers and the tensors of a model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from daemon.bundle.encoder_specs import TensorSpec
+from daemon.bundle.encoder_specs import OutputSpec, TensorSpec
 from daemon.core.ports import Model
 from daemon.core.records import CPU, Array, Embedding, Tensor
-
-# docs/bundle.md: `transform: log` takes the logarithm of at least this.
-LOG_FLOOR = 1e-6
 
 
 def quantize(values: Array, spec: TensorSpec) -> Tensor:
@@ -34,47 +31,53 @@ def write_quantized(values: Array, spec: TensorSpec, target: Tensor, scratch: Ar
 
 
 class OutputReader:
-    """Converts the output of a model to an embedding: float32 of shape (D,), dequantized and transformed."""
+    """Converts one output of a model to its part of the embedding: float32 of shape (D,).
 
-    def __init__(self, spec: TensorSpec, transform: str) -> None:
+    The output is dequantized, transformed and multiplied by the factor. An empty output stands for one that the
+    device lacks. Its part is zeros.
+    """
+
+    def __init__(self, spec: OutputSpec) -> None:
         self._spec = spec
-        self._is_log = transform == "log"
-        self._is_l2 = transform == "l2"
         # a byte has only 256 values, so a table replaces the computation
         bytes_ = np.arange(256, dtype=np.uint8)
-        self._table = self._dequantize(bytes_.view(spec.dtype)) if spec.dtype in ("int8", "uint8") else None
+        self._table = self._convert(bytes_.view(spec.dtype)) if spec.dtype in ("int8", "uint8") else None
 
     def __call__(self, output: Tensor) -> Array:
-        """Return the embedding of one output."""
+        """Return the part of the embedding."""
         flat = output.reshape(-1)
-        vector = self._dequantize(flat) if self._table is None else self._table[flat.view(np.uint8)]
-        if not self._is_l2:
+        if not flat.size:
+            return np.zeros(self._spec.size, np.float32)
+        vector = self._convert(flat) if self._table is None else self._table[flat.view(np.uint8)]
+        if self._spec.transform != "l2":
             return vector
         norm = np.float32(np.linalg.norm(vector))
-        return vector / norm if norm > 0 else vector
+        return self._scaled(vector / norm) if norm > 0 else vector
 
-    def _dequantize(self, output: Tensor) -> Array:
-        """Return the real numbers of an output, or their logarithms with `transform: log`."""
+    def _convert(self, output: Tensor) -> Array:
+        """Return the numbers of the embedding; with `l2`, those that are still to be divided by their norm."""
         vector: Array = output.astype(np.float32, copy=False)
         if self._spec.scale is not None and self._spec.zero_point is not None:
             vector = (vector - np.float32(self._spec.zero_point)) * np.float32(self._spec.scale)
-        if self._is_log:
-            logs: Array = np.log(np.maximum(vector, np.float32(LOG_FLOOR)))
-            return logs
-        return vector
+        if self._spec.transform == "log":
+            vector = np.log(np.maximum(vector, np.float32(self._spec.floor)))
+        return vector if self._spec.transform == "l2" else self._scaled(vector)
+
+    def _scaled(self, vector: Array) -> Array:
+        return vector if self._spec.factor == 1 else vector * np.float32(self._spec.factor)
 
 
 class Embedder:
     """Invokes the model of one encoder. Used by one thread at a time."""
 
-    def __init__(self, name: str, model: Model, output: TensorSpec, transform: str) -> None:
+    def __init__(self, name: str, model: Model, outputs: Mapping[str, OutputSpec]) -> None:
         self._name = name
         self._model = model
-        self._read = OutputReader(output, transform)
+        self._readers = [OutputReader(spec) for spec in outputs.values()]
         self._latest: Embedding | None = None
 
     def embed(self, is_unchanged: bool, write: Callable[[], None], start_ns: int, end_ns: int) -> Embedding:
-        """Return the embedding of the input that `write` puts into the model.
+        """Return the embedding of the input that `write` puts into the model: all outputs, one after another.
 
         An unchanged input reuses the latest embedding with the new times, if the CPU computed that embedding.
         Raises ModelError when the model fails. The next call then computes in any case.
@@ -84,6 +87,8 @@ class Embedder:
             return replace(self._latest, start_ns=start_ns, end_ns=end_ns)
         self._latest = None
         write()
-        vector = self._read(self._model.invoke()[0])
+        outputs = self._model.invoke()
+        parts = [read(output) for read, output in zip(self._readers, outputs, strict=True)]
+        vector = parts[0] if len(parts) == 1 else np.concatenate(parts)
         self._latest = Embedding(self._name, vector, start_ns, end_ns, self._model.device)
         return self._latest

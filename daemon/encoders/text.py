@@ -31,8 +31,7 @@ class TextEncoder:
         self._length = spec.input.shape[1]
         self._input = model.input
         self._text: str | None = None
-        output = next(iter(spec.outputs.values()))
-        self._embedder = Embedder(name, model, output, output.transform)
+        self._embedder = Embedder(name, model, spec.outputs)
 
     def encode(self, item: Line) -> Embedding:
         """Return the embedding of one line. Raises ModelError."""

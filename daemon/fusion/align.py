@@ -1,10 +1,10 @@
-"""Alignment: collects the latest embedding of each modality into moments. Pure functions.
+"""Alignment: collects the latest embedding of each encoder into moments. Pure functions.
 
-A moment is due when a modality delivers a new embedding, and when an embedding expires.
+A moment is due when an encoder delivers a new embedding, and when an embedding expires.
 It is made at once, or as soon as the maximum rate allows.
 
 A slow encoder loses nothing. An embedding that was fresh when it was queued, and has exceeded its maximum age since, is
-in one moment. Its modality is not missed until a further embedding could be there.
+in one moment. The encoder is not missed until a further embedding could be there.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ LONGEST_WAIT_NS = 30 * NS_PER_S
 
 @dataclass(frozen=True, slots=True)
 class AlignmentSettings:
-    """The maximum age of an embedding of each modality, and the minimum interval between two moments."""
+    """The maximum age of an embedding of each encoder, and the minimum interval between two moments."""
 
     max_age_ns: Mapping[str, int]
     min_interval_ns: int
@@ -27,10 +27,10 @@ class AlignmentSettings:
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """The latest embedding of a modality.
+    """The latest embedding of an encoder.
 
     It is in every moment before `expires_ns`, and in one moment in any case (`is_new`: it has been in none).
-    From `missed_ns` on its modality is missed, which makes a moment.
+    From `missed_ns` on its encoder is missed, which makes a moment.
     """
 
     embedding: Embedding
@@ -43,7 +43,7 @@ class Latest:
 class Alignment:
     """The state of one stream.
 
-    `latest` has the modalities that are not missed. `newest_ns` has the end of the newest embedding of each modality,
+    `latest` has the encoders that are not missed. `newest_ns` has the end of the newest embedding of each encoder,
     missed or not. `time_ns` is the time of the next moment. `made_ns` is when the last moment was made. `pending` says
     that a moment is due.
     """
@@ -61,7 +61,7 @@ def deliver(
     """Take an embedding at `now_ns`. Return the new state, the moments made, and whether the embedding was in time.
 
     A late embedding is dropped. It is late if its input was too old when it was queued, or if it has waited for longer
-    than LONGEST_WAIT_NS. One that is older than another of its modality before it is late too.
+    than LONGEST_WAIT_NS. One that is older than another of its encoder before it is late too.
     """
     state, moments = advance(state, now_ns, settings)
     waited_ns = 0 if embedding.taken_ns is None else now_ns - embedding.taken_ns
@@ -72,7 +72,7 @@ def deliver(
     time_ns = embedding.end_ns
     if age_ns > max_age_ns:
         embedding = replace(embedding, late_ns=age_ns)
-        # a sense that was missed meanwhile was absent, and no later embedding changes that
+        # an encoder that was missed meanwhile was absent, and no later embedding changes that
         time_ns = time_ns if embedding.encoder in state.latest else now_ns
     latest = {**state.latest, embedding.encoder: _latest(embedding, now_ns, waited_ns, max_age_ns)}
     newest_ns = {**state.newest_ns, embedding.encoder: embedding.end_ns}
@@ -101,7 +101,7 @@ def next_due_ns(state: Alignment, settings: AlignmentSettings) -> int | None:
 def _latest(embedding: Embedding, now_ns: int, waited_ns: int, max_age_ns: int) -> Latest:
     """Return the embedding with the first instants at which it is older than allowed, and at which it is missed.
 
-    The next embedding may wait as long as this one did. If this one would expire before that, its modality gets the
+    The next embedding may wait as long as this one did. If this one would expire before that, its encoder gets the
     maximum age from that instant on. So an event does not end between two embeddings of a slow encoder.
     """
     expires_ns = embedding.end_ns + max_age_ns + 1
@@ -113,14 +113,14 @@ def _step(state: Alignment, at_ns: int, settings: AlignmentSettings) -> tuple[Al
     """Drop the embeddings that are missed by `at_ns`, then make the pending moment if the rate allows it."""
     missed_ns = [latest.missed_ns for latest in state.latest.values() if latest.missed_ns <= at_ns]
     if missed_ns:
-        rest = {modality: latest for modality, latest in state.latest.items() if latest.missed_ns > at_ns}
+        rest = {encoder: latest for encoder, latest in state.latest.items() if latest.missed_ns > at_ns}
         state = replace(state, latest=rest, time_ns=max(state.time_ns, *missed_ns), pending=True)
     if not state.pending or at_ns < _allowed_ns(state, settings):
         return state, []
-    present = {m: each.embedding for m, each in state.latest.items() if each.is_new or each.expires_ns > at_ns}
+    present = {name: each.embedding for name, each in state.latest.items() if each.is_new or each.expires_ns > at_ns}
     if state.latest and not present:  # a slow encoder is at work: an empty moment would end the events
         return replace(state, pending=False), []
-    used = {m: replace(each, is_new=False) if each.is_new else each for m, each in state.latest.items()}
+    used = {name: replace(each, is_new=False) if each.is_new else each for name, each in state.latest.items()}
     return Alignment(used, state.newest_ns, state.time_ns, at_ns, pending=False), [Moment(state.time_ns, present)]
 
 

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from daemon.core.records import Array, EndedBy, Event, EventPhase, Modality
+from daemon.core.records import Array, EndedBy, Event, EventPhase, Modality, Scoring
 
 # What happens to a label. `rise` and `fall`: its smoothed score crosses the start threshold, and it has no open event.
 # `start`, `update`: its event starts or is updated. `absent`, `timeout`: its event ends by fading or by its age.
@@ -23,9 +23,12 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class EventSettings:
-    """Modalities, labels, which of the labels make events, thresholds of shape (L,), and time constants."""
+    """Encoders of each modality, labels, which of the labels make events, thresholds (L,), and time constants.
 
-    modalities: Sequence[Modality]
+    `scoring` says whether the labels exclude each other.
+    """
+
+    encoders: Mapping[Modality, Sequence[str]]
     labels: Sequence[str]
     makes_events: Sequence[bool]
     start: Array
@@ -34,6 +37,7 @@ class EventSettings:
     min_duration_ns: int
     max_duration_ns: int
     update_every_ns: int
+    scoring: Scoring = "exclusive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class EventState:
     """The state of one stream.
 
     `scores` (L,) are the scores since `since_ns`, and `smoothed` (L,) their smoothed values at that instant.
-    `evidence` has the contribution (L,) of each modality to the logits behind the scores.
+    `evidence` has the contribution (L,) of each encoder to the logits behind the scores.
     `above_ns` has the labels without an open event that are above their start threshold, and since when.
     Everything up to `reached_ns` is final: a late moment changes nothing before then.
     """
@@ -184,6 +188,8 @@ def _apply(
 
 
 def _cause_of_end(state: EventState, label: int, settings: EventSettings) -> EndedBy:
+    if settings.scoring == "independent":  # no label takes the place of another
+        return "absent"
     top = int(np.argmax(state.scores))
     return "other" if top != label and settings.makes_events[top] else "absent"
 
@@ -203,8 +209,14 @@ def _event(
 
 
 def _shares(evidence: Mapping[str, Array], label: int, settings: EventSettings) -> dict[Modality, float]:
-    """Return the part of each modality in the evidence for a label; what speaks against the label has none."""
-    speaks = {m: max(0.0, float(evidence[m][label])) if m in evidence else 0.0 for m in settings.modalities}
+    """Return the part of each modality in the evidence for a label; what speaks against the label has none.
+
+    The evidence of a modality is the sum of that of its encoders.
+    """
+    speaks = {
+        modality: max(0.0, sum(float(evidence[name][label]) for name in encoders if name in evidence))
+        for modality, encoders in settings.encoders.items()
+    }
     total = sum(speaks.values())
     return {m: part / total if total else 0.0 for m, part in speaks.items()}
 

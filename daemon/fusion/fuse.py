@@ -4,6 +4,7 @@ import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 
@@ -13,43 +14,56 @@ from daemon.core.records import Array, Embedding, EndedBy, Event, Moment, Recogn
 from daemon.fusion import align, events
 from daemon.fusion.align import Alignment, AlignmentSettings
 from daemon.fusion.events import EventSettings
+from daemon.fusion.pool import Pool
 
 
 class FusionHead:
-    """Runs `softmax(W·F + b)` with `F = [embeddings; present]`. Used by one thread at a time."""
+    """Runs the head on `F = [e1; e2; …; present]`, with the part of each encoder. Used by one thread at a time.
 
-    def __init__(self, model: Model, sizes: Mapping[str, int]) -> None:
-        """`sizes` has the embedding length of each encoder, in the order of the head.
+    Exclusive scores are `softmax(W·F + b)`. Independent scores are `sigmoid(logit - logit of the background)`.
+    """
 
-        Raises ModelError when the bias gives a label a score of 0.
+    def __init__(self, model: Model, sizes: Mapping[str, int], background: int | None = None) -> None:
+        """`sizes` has the length in F of each encoder, in the order of the head.
+
+        `background` is the index of the label that independent scoring compares with; None: scores are exclusive.
+        Raises ModelError when the bias gives a label a score of 0, or an independent score of 1.
         """
         self._model = model
-        self._sizes = dict(sizes)
-        self._length = sum(sizes.values()) + len(sizes)
+        self._background = background
+        self._present = sum(sizes.values())
+        ends = list(accumulate(sizes.values()))
+        self._parts = [(name, slice(end - size, end)) for (name, size), end in zip(sizes.items(), ends, strict=True)]
         model.input[...] = 0
         scores, _ = self._invoke()
-        if not np.all(scores > 0):
+        if not np.all(scores > 0) or (background is not None and not np.all(scores < 1)):
             raise ModelError("the head's bias is so large that a label can never be recognised")
-        self._bias = _centred(np.log(scores))
+        if background is None:
+            self._bias = _centred(np.log(scores))
+        else:
+            self._bias = np.log(scores) - np.log1p(-scores)
+            self._bias[background] = 0
 
     def recognise(self, moment: Moment) -> Recognition:
-        """Return the scores at a moment, with bias and shares centred over the labels."""
+        """Return the scores at a moment, with bias and shares; see Recognition."""
         self._fill(self._model.input[0], moment)
         scores, shares = self._invoke()
-        centred = _centred(shares)
-        present = {m: centred[index] for index, m in enumerate(self._sizes) if m in moment.embeddings}
+        if self._background is None:
+            shares = _centred(shares)
+        else:
+            scores[self._background] = shares[:, self._background] = 0
+            scores[self._background] = 1 - scores.max()
+        present = {name: shares[index] for index, (name, _) in enumerate(self._parts) if name in moment.embeddings}
         return Recognition(moment, scores, self._bias, present)
 
     def _fill(self, features: Array, moment: Moment) -> None:
-        """Write F, of shape (D + M). An absent modality is zeros."""
+        """Write F, of shape (D + M). An absent encoder is zeros."""
         features[...] = 0
-        start, present = 0, self._length - len(self._sizes)
-        for index, (modality, size) in enumerate(self._sizes.items()):
-            embedding = moment.embeddings.get(modality)
+        for index, (name, part) in enumerate(self._parts):
+            embedding = moment.embeddings.get(name)
             if embedding is not None:
-                features[start : start + size] = embedding.vector
-                features[present + index] = 1.0
-            start += size
+                features[part] = embedding.vector
+                features[self._present + index] = 1.0
 
     def _invoke(self) -> tuple[Array, Array]:
         scores, shares = self._model.invoke()
@@ -72,14 +86,19 @@ class Fused:
 class StreamFusion:
     """Turns the embeddings of one stream into recognitions and events. Used by one thread at a time."""
 
-    def __init__(self, head: FusionHead, alignment_settings: AlignmentSettings, event_settings: EventSettings) -> None:
+    def __init__(
+        self, head: FusionHead, pool: Pool, alignment_settings: AlignmentSettings, event_settings: EventSettings
+    ) -> None:
+        """`pool` is this stream's own."""
         self._head = head
+        self._pool = pool
         self._alignment_settings, self._event_settings = alignment_settings, event_settings
         self._alignment = Alignment()
         self._event_state = events.initial_state(event_settings)
 
     def deliver(self, embedding: Embedding, now_ns: int) -> Fused:
         """Take an embedding at `now_ns`."""
+        embedding = self._pool.add(embedding)
         self._alignment, moments, in_time = align.deliver(self._alignment, embedding, now_ns, self._alignment_settings)
         fused = self._recognise(moments)
         fused.late = 0 if in_time else 1
@@ -97,6 +116,7 @@ class StreamFusion:
         """End all open events, and forget all embeddings."""
         fused = self.advance(now_ns)
         self._alignment = Alignment()
+        self._pool.forget()
         self._event_state, ends = events.end_all(self._event_state, now_ns, ended_by, self._event_settings)
         fused.events += ends
         return fused
@@ -128,7 +148,7 @@ class StreamFusion:
 
 def _centred(values: Array) -> Array:
     """Return the values less their mean over the labels, which are the last axis."""
-    # softmax ignores an offset that all labels share, and without it the shares of modalities can be compared
+    # softmax ignores an offset that all labels share, and without it the shares of encoders can be compared
     centred: Array = values - np.add.reduce(values, axis=-1, keepdims=True) / np.float32(values.shape[-1])
     return centred
 

@@ -4,12 +4,13 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from daemon.core.errors import AcceleratorError, ChildError
 from daemon.core.records import CPU, Tensor
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
 from daemon.inference.accelerator_process import AcceleratorProcess, SharedInputs
 from daemon.inference.accelerator_status import AcceleratorState, AcceleratorStatus, StatusHistory
-from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import Device
 from daemon.inference.upkeep import Upkeep
 from daemon.inference.verification import Invoker, Verifier, Workload
@@ -32,6 +33,9 @@ ABSENT_S = 2.0
 
 # How often an idle accelerator is checked, so that the health message is right.
 IDLE_CHECK_NS = 60 * NS_PER_S
+
+# Stands for an output that the accelerator's model lacks.
+NO_OUTPUT: Tensor = np.empty(0, np.float32)
 
 # How long one model waits for the invoke of another. Every invoke has a deadline, so longer is never needed.
 TURN_S = 1.0
@@ -92,29 +96,29 @@ class Accelerator:
         self._wake.set()
         return self._thread.join(deadline_s)
 
-    def invoke(self, model: int) -> Tensor | None:
-        """Return a workload's output for its live input; None when the CPU must compute it.
+    def invoke(self, model: int) -> list[Tensor] | None:
+        """Return a workload's outputs for its live input; None when the CPU must compute them.
 
         Each workload has one thread that calls this.
         """
-        output = self._invoke_in_turn(model)
-        if output is None:
+        outputs = self._invoke_in_turn(model)
+        if outputs is None:
             self.verifiers[model].counts.on_cpu += 1
         else:
             self.verifiers[model].counts.ran += 1
-        return output
+        return outputs
 
-    def _invoke_in_turn(self, model: int) -> Tensor | None:
+    def _invoke_in_turn(self, model: int) -> list[Tensor] | None:
         if self._process is None or not self._turn.acquire(timeout=TURN_S):
             return None
         try:
             if (process := self._process) is None:
                 return None
             verifier = self.verifiers[model]
-            output = verifier.invoke(process, self._check_every_ns)
+            outputs = verifier.invoke(process, self._check_every_ns)
             if (slowness := verifier.slowness()) is not None:
                 self._withdraw(slowness)
-            return output
+            return outputs
         except ChildError as error:
             self._withdraw(error)
             return None
@@ -242,21 +246,28 @@ class Accelerator:
 
 
 class FallbackModel:
-    """Implements `Model`: the accelerator computes the output, or the CPU does when the accelerator does not."""
+    """Implements `Model`: the accelerator computes the outputs, or the CPU does when the accelerator does not."""
 
-    def __init__(self, accelerator: Accelerator, model: int, cpu_fallback: TfliteModel) -> None:
-        """`model` is the number of the workload in the accelerator, and `cpu_fallback` is that workload's."""
+    def __init__(self, accelerator: Accelerator, model: int, work: Workload) -> None:
+        """`model` is the number of the workload in the accelerator."""
         self._accelerator = accelerator
         self._model = model
-        self._cpu_fallback = cpu_fallback
-        self.input: Tensor = cpu_fallback.input
+        self._cpu_fallback = work.cpu_fallback
+        self._count, self._positions = len(work.cpu_outputs), work.positions
+        self.input: Tensor = work.cpu_fallback.input
         self.device = CPU
 
     def invoke(self) -> list[Tensor]:
-        """Return the output for `input`. Raises ModelError when the CPU must compute it and fails."""
-        output = self._accelerator.invoke(self._model)
-        if output is None:
+        """Return the outputs for `input`. One that the accelerator's model lacks is empty.
+
+        Raises ModelError when the CPU must compute and fails.
+        """
+        computed = self._accelerator.invoke(self._model)
+        if computed is None:
             self.device = CPU
             return self._cpu_fallback.invoke()
         self.device = self._accelerator.device.name
-        return [output]
+        outputs = [NO_OUTPUT] * self._count
+        for position, output in zip(self._positions, computed, strict=True):
+            outputs[position] = output
+        return outputs

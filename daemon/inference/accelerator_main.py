@@ -7,7 +7,7 @@ import json
 import mmap
 import os
 import select
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
@@ -22,8 +22,8 @@ SCALE_TOLERANCE = 1e-5
 class Network(Protocol):
     """A loaded model."""
 
-    def run(self, source: Any, target: Any) -> None:
-        """Compute the output tensor `target` from the input tensor `source`. Raises RuntimeError or ValueError."""
+    def run(self, source: Any, targets: Sequence[Any]) -> None:
+        """Compute the output tensors `targets` from the input tensor `source`. Raises RuntimeError or ValueError."""
 
 
 def serve(request: str) -> NoReturn:
@@ -31,7 +31,7 @@ def serve(request: str) -> NoReturn:
 
     `request` is a JSON object:
 
-    - `device` and `models`: what to load.
+    - `device` and `models`: what to load. A model's `outputs` are in the model's order, each with its `offset`.
     - `regions`: where each input lies, and for which model it is.
     - `inputs`, `outputs`: descriptors of shared memory.
     - `requested`: an eventfd. The parent writes the number of a region, plus 1, to request an invoke.
@@ -43,7 +43,7 @@ def serve(request: str) -> NoReturn:
     input_memory = memoryview(mmap.mmap(parts["inputs"], 0, access=mmap.ACCESS_READ))
     output_memory = memoryview(mmap.mmap(parts["outputs"], 0))
     networks = [_load(parts["device"], model) for model in models]
-    outputs = [_tensor(output_memory, model["output"], model["output_offset"]) for model in models]
+    outputs = [[_tensor(output_memory, spec, spec["offset"]) for spec in model["outputs"]] for model in models]
     inputs = [
         (region["model"], _tensor(input_memory, models[region["model"]]["input"], region["offset"]))
         for region in parts["regions"]
@@ -72,19 +72,22 @@ class CompiledNetwork:
             from ai_edge_litert.hardware_accelerator import HardwareAccelerator
 
             network = CompiledModel.from_file(model["path"], hardware_accel=HardwareAccelerator[hardware])
-            signature = next(iter(network.get_signature_list()))
-            _check_tensor(model, "input", list(network.get_input_tensor_details(signature).values()))
-            _check_tensor(model, "output", list(network.get_output_tensor_details(signature).values()))
+            signature, names = next(iter(network.get_signature_list().items()))
+            _check_input(model, list(network.get_input_tensor_details(signature).values()))
+            # in the order of the buffers, which is that of the model's outputs
+            outputs = network.get_output_tensor_details(signature)
+            _check_outputs(model, [outputs[name] for name in names["outputs"]])
             self._inputs, self._outputs = network.create_input_buffers(0), network.create_output_buffers(0)
         except (ImportError, RuntimeError, ValueError) as error:
             raise Failed(f"the runtime's own {hardware} accelerator does not work here: {error}") from error
         self._network = network
 
-    def run(self, source: Any, target: Any) -> None:
-        """Compute `target` from `source`."""
+    def run(self, source: Any, targets: Sequence[Any]) -> None:
+        """Compute `targets` from `source`."""
         self._inputs[0].write(source)
         self._network.run_by_index(0, self._inputs, self._outputs)
-        target[...] = self._outputs[0].read(target.size, target.dtype.type).reshape(target.shape)
+        for target, output in zip(targets, self._outputs, strict=True):
+            target[...] = output.read(target.size, target.dtype.type).reshape(target.shape)
 
 
 class InterpretedNetwork:
@@ -97,15 +100,16 @@ class InterpretedNetwork:
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise Failed(f"{model['name']} cannot be loaded: {error}") from error
-        self._source = _check_tensor(model, "input", interpreter.get_input_details())
-        self._target = _check_tensor(model, "output", interpreter.get_output_details())
+        self._source = _check_input(model, interpreter.get_input_details())
+        self._targets = _check_outputs(model, interpreter.get_output_details())
         self._interpreter = interpreter
 
-    def run(self, source: Any, target: Any) -> None:
-        """Compute `target` from `source`."""
+    def run(self, source: Any, targets: Sequence[Any]) -> None:
+        """Compute `targets` from `source`."""
         self._interpreter.set_tensor(self._source, source)
         self._interpreter.invoke()
-        target[...] = self._interpreter.get_tensor(self._target)
+        for target, index in zip(targets, self._targets, strict=True):
+            target[...] = self._interpreter.get_tensor(index)
 
 
 def _load(device: Mapping[str, Any], model: Mapping[str, Any]) -> Network:
@@ -130,13 +134,26 @@ def _tensor(memory: memoryview, spec: Mapping[str, Any], offset: int) -> Any:
     return np.frombuffer(memory, spec["dtype"], size, offset).reshape(spec["shape"])
 
 
-def _check_tensor(model: Mapping[str, Any], role: str, details: list[Mapping[str, Any]]) -> int:
-    """Return the index of the only input or output. Raises Failed when it differs from that of the CPU model."""
-    if len(details) == 1 and _matches(model[role], details[0]):
-        return int(details[0]["index"])
+def _check_input(model: Mapping[str, Any], details: list[Mapping[str, Any]]) -> int:
+    """Return the index of the only input. Raises Failed when it differs from that of the CPU model."""
+    return _check_tensors(model, "input", [model["input"]], details)[0]
+
+
+def _check_outputs(model: Mapping[str, Any], details: list[Mapping[str, Any]]) -> list[int]:
+    """Return the index of each output. Raises Failed when they differ from those of the CPU model."""
+    role = "output" if len(model["outputs"]) == 1 else "outputs"
+    return _check_tensors(model, role, model["outputs"], details)
+
+
+def _check_tensors(
+    model: Mapping[str, Any], role: str, specs: list[Mapping[str, Any]], details: list[Mapping[str, Any]]
+) -> list[int]:
+    if len(details) == len(specs) and all(map(_matches, specs, details)):
+        return [int(detail["index"]) for detail in details]
     found = " and ".join(f"{np.dtype(detail['dtype']).name} {[int(n) for n in detail['shape']]}" for detail in details)
-    expected = f"{model[role]['dtype']} {model[role]['shape']}"
-    raise Failed(f"{model['name']}: its {role} is {found}, expected {expected} and the CPU model's quantization")
+    expected = " and ".join(f"{spec['dtype']} {spec['shape']}" for spec in specs)
+    verb = "is" if len(specs) == 1 else "are"
+    raise Failed(f"{model['name']}: its {role} {verb} {found}, expected {expected} and the CPU model's quantization")
 
 
 def _matches(spec: Mapping[str, Any], detail: Mapping[str, Any]) -> bool:

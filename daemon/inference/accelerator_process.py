@@ -4,7 +4,7 @@ import dataclasses
 import json
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from threading import Event
@@ -24,6 +24,9 @@ from daemon.runtime.shared_memory import close_with, event_counter, read_only_me
 
 # The cache line of every supported processor, in bytes.
 ALIGNMENT = 64
+
+# What the process knows of a tensor.
+TENSOR_KEYS = {"shape", "dtype", "scale", "zero_point"}
 
 # How often the daemon looks whether to stop while models load.
 POLL_S = 0.1
@@ -83,11 +86,11 @@ class SharedInputs:
 
 @dataclass(frozen=True, slots=True)
 class AcceleratorModel:
-    """A model that an accelerator's process loads: the copy of its file, its only input and its only output."""
+    """A model that an accelerator's process loads: the copy of its file, its only input, and its outputs in order."""
 
     file: SealedFile
     input: TensorSpec
-    output: TensorSpec
+    outputs: Mapping[str, TensorSpec]
 
 
 class AcceleratorProcess:
@@ -107,8 +110,11 @@ class AcceleratorProcess:
             except OSError as error:
                 raise ChildError(f"no memory could be shared: {error}") from error
             self._outputs = [
-                np.frombuffer(memory, model.output.dtype, model.output.size, offset).reshape(model.output.shape)
-                for model, offset in zip(models, offsets, strict=True)
+                [
+                    np.frombuffer(memory, spec.dtype, spec.size, offset).reshape(spec.shape)
+                    for spec, offset in zip(model.outputs.values(), starts, strict=True)
+                ]
+                for model, starts in zip(models, offsets, strict=True)
             ]
             request = {
                 "device": dataclasses.asdict(device),
@@ -117,10 +123,12 @@ class AcceleratorProcess:
                         "path": str(model.file.path),
                         "name": str(model.file.source),
                         "input": model.input.model_dump(),
-                        "output": model.output.model_dump(),
-                        "output_offset": offset,
+                        "outputs": [
+                            {"name": name, "offset": offset, **spec.model_dump(include=TENSOR_KEYS)}
+                            for (name, spec), offset in zip(model.outputs.items(), starts, strict=True)
+                        ],
                     }
-                    for model, offset in zip(models, offsets, strict=True)
+                    for model, starts in zip(models, offsets, strict=True)
                 ],
                 "regions": [dataclasses.asdict(region) for region in inputs.regions],
                 "inputs": inputs.descriptor,
@@ -147,8 +155,8 @@ class AcceleratorProcess:
             if monotonic_ns() >= end_ns:
                 raise AcceleratorError("hung", f"has not loaded its models within {deadline_s:g} s")
 
-    def invoke(self, region: int, deadline_ns: int) -> Tensor:
-        """Return a copy of the output for the input in a region. Raises ChildError when it does not come in time."""
+    def invoke(self, region: int, deadline_ns: int) -> list[Tensor]:
+        """Return copies of the outputs for the input in a region. Raises ChildError when they do not come in time."""
         try:
             os.eventfd_write(self._requested, region + 1)
         except BlockingIOError as error:  # only after the process itself has filled the counter
@@ -156,8 +164,7 @@ class AcceleratorProcess:
         if not self.child.wait_for(self._completed, deadline_ns / NS_PER_S):
             raise AcceleratorError("hung", f"gave no answer within {deadline_ns / 1e6:.0f} ms")
         self._take_completion()
-        output: Tensor = self._outputs[self._regions[region].model].copy()
-        return output
+        return [output.copy() for output in self._outputs[self._regions[region].model]]
 
     def _take_completion(self) -> None:
         try:
@@ -174,12 +181,15 @@ class AcceleratorProcess:
         self._resources.close()
 
 
-def _output_offsets(models: Sequence[AcceleratorModel]) -> tuple[list[int], int]:
-    """Return where each model's output begins, and where the last one ends, in bytes."""
-    offsets, size = [], 0
+def _output_offsets(models: Sequence[AcceleratorModel]) -> tuple[list[list[int]], int]:
+    """Return where each output of each model begins, and where the last one ends, in bytes."""
+    offsets: list[list[int]] = []
+    size = 0
     for model in models:
-        offsets.append(size)
-        size += _aligned(model.output.size * np.dtype(model.output.dtype).itemsize)
+        offsets.append([])
+        for spec in model.outputs.values():
+            offsets[-1].append(size)
+            size += _aligned(spec.size * np.dtype(spec.dtype).itemsize)
     return offsets, size
 
 

@@ -29,20 +29,28 @@ class TfliteModel:
 
     device = CPU
 
-    def __init__(self, file: SealedFile, inputs: TensorSpec, outputs: Sequence[TensorSpec]) -> None:
+    def __init__(
+        self, file: SealedFile, inputs: TensorSpec, outputs: Sequence[TensorSpec], *, by_shape: bool = False
+    ) -> None:
         """Load the copy of a file. The interpreter maps it, and keeps it as long as it needs it.
 
+        `outputs` are in the order of the model's. With `by_shape` their order does not matter, and shapes differ.
         Raises ModelError when the file is not a model, or needs an operator that the runtime lacks.
-        Raises MismatchError when its tensors are not those of `inputs` and `outputs`.
+        Raises MismatchError when its tensors are not those of `inputs` and `outputs`. Its key for an output begins
+        with `outputs` and the number of the spec.
         """
         self._interpreter, name = _open(file), file.source.name
         details = self._interpreter.get_input_details()
         if len(details) != 1:
             raise MismatchError(f"{name} has {len(details)} inputs, expected one", "input")
-        _check(name, "input", details[0], inputs)
+        _check(name, "an input", details[0], inputs, "input")
         self._index = details[0]["index"]
         self.input: Tensor = np.zeros(inputs.shape, inputs.dtype)
-        self._outputs = _match_outputs(name, self._interpreter.get_output_details(), outputs)
+        found = self._interpreter.get_output_details()
+        if len(found) != len(outputs):
+            raise MismatchError(f"{name} has {len(found)} outputs, expected {len(outputs)}", "outputs")
+        match = _match_by_shape if by_shape else _match_in_order
+        self._outputs = match(name, found, outputs)
 
     def invoke(self) -> list[Tensor]:
         """Run the model on `input`, and return copies of the outputs in the order of the constructor's specs.
@@ -86,38 +94,58 @@ def _why_not_loaded(path: Path, reason: str) -> str:
     return f"{path}: needs the operator {custom[1]}, which is none of TFLite's own, so the CPU cannot run it"
 
 
-def _match_outputs(name: str, details: list[dict[str, Any]], specs: Sequence[TensorSpec]) -> list[int]:
+def _match_in_order(name: str, details: list[dict[str, Any]], specs: Sequence[TensorSpec]) -> list[int]:
+    """Return the index of each output."""
+    for number, (detail, spec) in enumerate(zip(details, specs, strict=True)):
+        if len(specs) == 1:
+            _check(name, "an output", detail, spec, "outputs", number)
+            break
+        try:
+            _check(name, f"as output {number + 1} one", detail, spec, "outputs", number)
+        except MismatchError as error:
+            order = ", ".join(_described(each) for each in details)
+            raise MismatchError(f"{error}; its outputs are, in this order: {order}", *error.key) from error
+    return [detail["index"] for detail in details]
+
+
+def _match_by_shape(name: str, details: list[dict[str, Any]], specs: Sequence[TensorSpec]) -> list[int]:
     """Return the index of the output with each spec's shape. Converters do not keep the order of outputs."""
-    if len(details) != len(specs):
-        raise MismatchError(f"{name} has {len(details)} outputs, expected {len(specs)}", "output")
-    if len(specs) == 1:
-        _check(name, "output", details[0], specs[0])
-        return [details[0]["index"]]
-    by_shape = {tuple(int(n) for n in detail["shape"]): detail for detail in details}
+    by_shape = {tuple(_shape(detail)): detail for detail in details}
     indices = []
-    for spec in specs:
+    for number, spec in enumerate(specs):
         detail = by_shape.get(tuple(spec.shape))
         if detail is None:
             found = " and ".join(str(list(shape)) for shape in by_shape)
-            raise MismatchError(f"{name} has outputs of shape {found}, expected one of {spec.shape}", "output")
-        _check(name, "output", detail, spec)
+            raise MismatchError(f"{name} has outputs of shape {found}, expected one of {spec.shape}", "outputs", number)
+        _check(name, "an output", detail, spec, "outputs", number)
         indices.append(detail["index"])
     return indices
 
 
-def _check(name: str, role: str, detail: dict[str, Any], spec: TensorSpec) -> None:
-    shape = [int(n) for n in detail["shape"]]
-    if shape != spec.shape:
-        raise MismatchError(f"{name} has an {role} of shape {shape}, expected {spec.shape}", role, "shape")
-    dtype = np.dtype(detail["dtype"]).name
-    if dtype != spec.dtype:
-        raise MismatchError(f"{name} has an {role} of {dtype}, expected {spec.dtype}", role, "dtype")
+def _check(name: str, role: str, detail: dict[str, Any], spec: TensorSpec, *key: str | int) -> None:
+    """Raise MismatchError when a tensor is not that of the spec."""
+    if _shape(detail) != spec.shape:
+        raise MismatchError(f"{name} has {role} of shape {_shape(detail)}, expected {spec.shape}", *key, "shape")
+    if _dtype(detail) != spec.dtype:
+        raise MismatchError(f"{name} has {role} of {_dtype(detail)}, expected {spec.dtype}", *key, "dtype")
     if len(detail["quantization_parameters"]["scales"]) > 1:
-        raise MismatchError(f"{name} has an {role} quantized per channel, expected one scale", role)
+        raise MismatchError(f"{name} has {role} quantized per channel, expected one scale", *key)
     scale, zero_point = detail["quantization"]
     if spec.scale is None:
         return
     if abs(scale - spec.scale) > SCALE_TOLERANCE * spec.scale:
-        raise MismatchError(f"{name} has scale {scale:.9g}, expected {spec.scale:.9g}", role, "scale")
+        raise MismatchError(f"{name} has scale {scale:.9g}, expected {spec.scale:.9g}", *key, "scale")
     if zero_point != spec.zero_point:
-        raise MismatchError(f"{name} has zero point {zero_point}, expected {spec.zero_point}", role, "zero_point")
+        raise MismatchError(f"{name} has zero point {zero_point}, expected {spec.zero_point}", *key, "zero_point")
+
+
+def _described(detail: dict[str, Any]) -> str:
+    return f"{_dtype(detail)} {_shape(detail)}"
+
+
+def _shape(detail: dict[str, Any]) -> list[int]:
+    return [int(n) for n in detail["shape"]]
+
+
+def _dtype(detail: dict[str, Any]) -> str:
+    return str(np.dtype(detail["dtype"]))

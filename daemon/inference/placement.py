@@ -1,5 +1,6 @@
 """Decides which device runs an encoder: from the config, the bundle, and the hardware of this machine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
@@ -50,15 +51,33 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class EdgetpuModel:
+    """An encoder's model for an Edge TPU. It lacks the outputs `lacks`, and the head uses those of them in `needed`."""
+
+    lacks: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """Where an encoder runs. `requested` is the config's choice; `device` is None for the CPU.
 
     `reason` says why the CPU runs the encoder although the config requests, or `auto` might take, another device.
+    `absent_outputs` are the encoder's outputs that the device does not give.
     """
 
     requested: str
     device: Device | None = None
     reason: str | None = None
+    absent_outputs: tuple[str, ...] = ()
+
+    @property
+    def absence(self) -> str | None:
+        """A message about the outputs that the device does not give."""
+        if not self.absent_outputs:
+            return None
+        their = "its" if len(self.absent_outputs) == 1 else "their"
+        return f"the model for an Edge TPU lacks {_outputs(self.absent_outputs)}; zeros stand in {their} place"
 
 
 def detect_machine(root: Path = Path("/")) -> Machine:
@@ -68,31 +87,49 @@ def detect_machine(root: Path = Path("/")) -> Machine:
 
 
 def place(
-    choice: DeviceSelection, machine: Machine, *, is_compiled: bool, gpu_delegate: DelegateConfig | None
+    choice: DeviceSelection,
+    machine: Machine,
+    *,
+    compiled: EdgetpuModel | None,
+    gpu_delegate: DelegateConfig | None,
 ) -> Placement:
-    """Return where an encoder runs. `is_compiled`: the bundle has a model of the encoder for an Edge TPU too."""
+    """Return where an encoder runs. `compiled` is its model for an Edge TPU; None: the bundle has none."""
     if isinstance(choice, DelegateConfig):
         name = Path(choice.library).name
-        return Placement(name, Device(name, "delegate", choice.library, _sorted_options(choice)))
+        device = Device(name, "delegate", choice.library, _sorted_options(choice))
+        return _on_edge_tpu(name, device, compiled) if device.is_edgetpu and compiled else Placement(name, device)
     if choice == "auto":
-        return _automatic(machine, is_compiled, gpu_delegate)
+        return _automatic(machine, compiled, gpu_delegate)
     if choice == "gpu":
         return Placement(choice, _gpu(gpu_delegate))
     if choice.startswith("edgetpu"):
-        if not is_compiled:
+        if compiled is None:
             return Placement(choice, reason="the bundle has no model of this encoder that is compiled for an Edge TPU")
-        return Placement(choice, edgetpu(_edge_tpu_address(choice, machine)))
+        return _on_edge_tpu(choice, edgetpu(_edge_tpu_address(choice, machine)), compiled)
     return Placement(choice)
 
 
-def _automatic(machine: Machine, is_compiled: bool, gpu_delegate: DelegateConfig | None) -> Placement:
-    if machine.edge_tpus and is_compiled:
-        return Placement("auto", edgetpu(machine.edge_tpus[0].device))
-    if machine.has_gpu:
-        return Placement("auto", _gpu(gpu_delegate))
+def _automatic(machine: Machine, compiled: EdgetpuModel | None, gpu_delegate: DelegateConfig | None) -> Placement:
+    by_edge_tpu: Placement | None = None
     if machine.edge_tpus:
-        return Placement("auto", reason="there is an Edge TPU, but the bundle has no model compiled for it")
-    return Placement("auto")
+        by_edge_tpu = Placement("auto", reason="there is an Edge TPU, but the bundle has no model compiled for it")
+        if compiled is not None:
+            by_edge_tpu = _on_edge_tpu("auto", edgetpu(machine.edge_tpus[0].device), compiled)
+    if machine.has_gpu and (by_edge_tpu is None or by_edge_tpu.device is None):
+        return Placement("auto", _gpu(gpu_delegate))
+    return by_edge_tpu or Placement("auto")
+
+
+def _on_edge_tpu(requested: str, device: Device, compiled: EdgetpuModel) -> Placement:
+    """Return the placement on an Edge TPU, or on the CPU where the head uses what the model for it lacks."""
+    if compiled.needed:
+        uses = f"the head uses {_outputs(compiled.needed)}, which the model for an Edge TPU lacks"
+        return Placement(requested, reason=uses)
+    return Placement(requested, device, absent_outputs=compiled.lacks)
+
+
+def _outputs(names: Sequence[str]) -> str:
+    return f"the output {names[0]}" if len(names) == 1 else f"the outputs {' and '.join(names)}"
 
 
 def _edge_tpu_address(choice: str, machine: Machine) -> str:

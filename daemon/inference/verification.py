@@ -33,13 +33,19 @@ class Workload:
     """A model on an accelerator.
 
     `model` is what the accelerator's process loads; `cpu_fallback` is the same model on the CPU. The CPU computes the
-    expected outputs of `test_inputs`.
+    expected outputs of `test_inputs`. `cpu_outputs` names its outputs in order; `model` has all or some of them.
     """
 
     encoder: str
     model: AcceleratorModel
     cpu_fallback: TfliteModel
     test_inputs: Sequence[Tensor]
+    cpu_outputs: Sequence[str]
+
+    @property
+    def positions(self) -> list[int]:
+        """The position of each output of `model` among those of `cpu_fallback`."""
+        return [self.cpu_outputs.index(name) for name in self.model.outputs]
 
 
 @dataclass(slots=True)
@@ -53,8 +59,8 @@ class WorkloadCounts:
 class Invoker(Protocol):
     """The part of an AcceleratorProcess that a Verifier uses."""
 
-    def invoke(self, region: int, deadline_ns: int) -> Tensor:
-        """Return a copy of the output for the input in a region. Raises ChildError when it does not come in time."""
+    def invoke(self, region: int, deadline_ns: int) -> list[Tensor]:
+        """Return copies of the outputs for the input in a region. Raises ChildError when they do not come in time."""
 
 
 class Verifier:
@@ -66,11 +72,11 @@ class Verifier:
 
     def __init__(self, work: Workload, inputs: SharedInputs, model: int) -> None:
         """`model` is the number of the workload's model in `inputs`."""
-        self.encoder, self._model, self._output = work.encoder, model, work.model.output
+        self.encoder, self._model, self._outputs = work.encoder, model, work.model.outputs
         work.cpu_fallback.input = inputs.live[model]
-        tests = [(region, _cpu_output(work.cpu_fallback, inputs.at(region))) for region in inputs.test_regions(model)]
+        tests = [(region, _cpu_outputs(work, inputs.at(region))) for region in inputs.test_regions(model)]
         # The noise input may give outputs that are not finite. Such an output verifies nothing.
-        self._tests = [(region, expected) for region, expected in tests if np.isfinite(expected).all()]
+        self._tests = [(region, expected) for region, expected in tests if all(np.isfinite(e).all() for e in expected)]
         self._next_test = 0
         self._checked_ns = 0
         self._latencies: dict[Device, tuple[LatencyStats, LatencyStats]] = {}
@@ -111,17 +117,20 @@ class Verifier:
         if (slowness := self._slowness(self._test_latency)) is not None:
             raise slowness
 
-    def invoke(self, process: Invoker, check_every_ns: int) -> Tensor:
-        """Return the output for the live input, after a check unless the latest one is recent enough.
+    def invoke(self, process: Invoker, check_every_ns: int) -> list[Tensor]:
+        """Return the outputs for the live input, after a check unless the latest one is recent enough.
 
-        Raises ChildError when the output cannot be trusted.
+        Raises ChildError when the outputs cannot be trusted.
         """
-        output = _timed(process, self._model, self._deadline_ns, self._live_latency)
+        outputs = _timed(process, self._model, self._deadline_ns, self._live_latency)
         self.check(process, check_every_ns)
-        return output
+        return outputs
 
     def check(self, process: Invoker, every_ns: int) -> None:
-        """Compare one test output unless the latest comparison is younger than `every_ns`. Raises ChildError."""
+        """Compare the outputs of a test input unless the latest comparison is younger than `every_ns`.
+
+        Raises ChildError.
+        """
         if monotonic_ns() - self._checked_ns >= every_ns:
             self._test_once(process, self._deadline_ns, self._live_latency)
 
@@ -144,17 +153,18 @@ class Verifier:
         self._next_test = (self._next_test + 1) % len(self._tests)
         self._compare(expected, _timed(process, region, deadline_ns, latency))
 
-    def _compare(self, expected: Tensor, actual: Tensor) -> None:
-        trouble = disagreement(expected, actual, self._output)
-        if trouble is not None:
-            raise AcceleratorError("wrong", f"{self.encoder}: {trouble}")
+    def _compare(self, expected: Sequence[Tensor], actual: Sequence[Tensor]) -> None:
+        for (name, spec), ours, its in zip(self._outputs.items(), expected, actual, strict=True):
+            if (trouble := disagreement(ours, its, spec)) is not None:
+                what = "the output" if len(self._outputs) == 1 else f"the output {name}"
+                raise AcceleratorError("wrong", f"{self.encoder}: computes wrongly: {what} of a test input {trouble}")
         self._checked_ns = monotonic_ns()
 
 
 def disagreement(expected: Tensor, actual: Tensor, spec: TensorSpec) -> str | None:
-    """Return a message when an accelerator's output differs from the CPU's by more than the tolerance, else None.
+    """Return by how much an accelerator's output differs from the CPU's if that is above the tolerance, else None.
 
-    Both have the shape and dtype of `spec`, the model's output.
+    Both have the shape and dtype of `spec`.
     """
     expected_values, actual_values = expected.astype(np.float64), actual.astype(np.float64)
     step = 0.0 if spec.scale is None else 1.0
@@ -164,16 +174,18 @@ def disagreement(expected: Tensor, actual: Tensor, spec: TensorSpec) -> str | No
     difference = float(np.abs(expected_values - actual_values).max())
     if difference <= tolerance:  # also false for NaN
         return None
-    return f"computes wrongly: the output of a test input differs by {difference:.4g}, at most {tolerance:.4g} may be"
+    return f"differs by {difference:.4g}, at most {tolerance:.4g} may be"
 
 
-def _cpu_output(cpu_fallback: TfliteModel, test_input: Tensor) -> Tensor:
-    cpu_fallback.input[...] = test_input
-    return cpu_fallback.invoke()[0]
+def _cpu_outputs(work: Workload, test_input: Tensor) -> list[Tensor]:
+    """Return what the CPU computes of the outputs that the accelerator's model has."""
+    work.cpu_fallback.input[...] = test_input
+    outputs = work.cpu_fallback.invoke()
+    return [outputs[position] for position in work.positions]
 
 
-def _timed(process: Invoker, region: int, deadline_ns: int, latency: LatencyStats) -> Tensor:
+def _timed(process: Invoker, region: int, deadline_ns: int, latency: LatencyStats) -> list[Tensor]:
     started_ns = monotonic_ns()
-    output = process.invoke(region, deadline_ns)
+    outputs = process.invoke(region, deadline_ns)
     latency.add(monotonic_ns() - started_ns)
-    return output
+    return outputs

@@ -3,13 +3,15 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from operator import itemgetter
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from daemon.core.errors import InputError
-from daemon.core.records import CPU, MODALITIES, EndedBy, Event, EventPhase, Modality, Moment, Recognition
+from daemon.core.records import CPU, MODALITIES, EndedBy, Event, EventPhase, Modality, Moment, Recognition, Scoring
 from daemon.core.timing import NS_PER_MS, NS_PER_S
 
 # The number goes up when a field changes its meaning or disappears. A new field does not change it.
@@ -60,6 +62,7 @@ class Payload(Part):
 class ModalityPart(Part):
     """A modality that took part: the age of its embedding in milliseconds, and the device that ran its encoder.
 
+    Of several encoders it is the freshest.
     `late_ms` is the time from the end of its input to the fusion, where that is above the bundle's `max_age_ms` because
     the encoder is slow.
     """
@@ -69,31 +72,50 @@ class ModalityPart(Part):
     late_ms: Number | None = None
 
 
+class EncoderPart(Part):
+    """An encoder that took part, of a bundle of format 2; its fields are those of `ModalityPart`."""
+
+    modality: Modality
+    age_ms: Number
+    device: Name = CPU
+    late_ms: Number | None = None
+
+
 class LabelPart(Part):
-    """One label: its score in [0, 1], and its logit, centred over all labels. The logit is bias plus all shares."""
+    """One label: its score in [0, 1], and its logit, which is bias plus all shares.
+
+    Where labels exclude each other it is centred over all labels, else it is the difference to that of the background.
+    `encoders` has the shares of single encoders, of a bundle of format 2.
+    """
 
     label: Name
     score: Score
     logit: Number
     bias: Number
     shares: dict[Modality, Number]
+    encoders: Annotated[dict[Name, Number], Field(max_length=16)] | None = None
 
 
 class RecognitionPayload(Payload):
-    """The result of one moment. `labels` are the best labels, best first; `label` is the first of them."""
+    """The result of one moment. `labels` are the best labels, best first; `label` is the first of them.
+
+    `scoring` says whether the labels exclude each other. A bundle of format 2 has `encoders`.
+    """
 
     id: Name
     time: Time
     node: Name
     stream: Name
     bundle: Name
+    scoring: Scoring = "exclusive"
     label: Name
     score: Score
     modalities: dict[Modality, ModalityPart]
+    encoders: Annotated[dict[Name, EncoderPart], Field(max_length=16)] | None = None
     labels: Annotated[list[LabelPart], Field(min_length=1, max_length=64)]
 
     def to_json(self) -> bytes:
-        """Return UTF-8 JSON as `recognition_json` writes it: a modality that is in time has no `late_ms`."""
+        """Return UTF-8 JSON as `recognition_json` writes it: what is null is left out."""
         return self.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
@@ -132,48 +154,84 @@ class StatePayload(Payload):
     open: Annotated[list[Name], Field(max_length=1024)] = []
 
 
+@dataclass(frozen=True, slots=True)
+class BundleView:
+    """What recognitions tell of their bundle.
+
+    `labels` names the L entries of scores, bias and shares. `encoders` has the modality of each encoder. With
+    `tells_encoders` they are told one by one, else by modality alone.
+    """
+
+    id: str
+    labels: Sequence[str]
+    scoring: Scoring
+    encoders: Mapping[str, Modality]
+    tells_encoders: bool
+
+
 def recognition_json(
-    recognition: Recognition, *, labels: Sequence[str], node: str, stream: str, bundle_id: str, top: int, time: str
+    recognition: Recognition, *, bundle: BundleView, node: str, stream: str, top: int, time: str
 ) -> bytes:
     """Return the JSON of a `RecognitionPayload` with the `top` best labels; `time` is the wall time of its moment.
 
-    `labels` names the L entries of scores, bias and shares. Raises InputError when a number in them is not finite.
+    Raises InputError when a number in the recognition is not finite.
     The model is not used: it takes twice as long, and there may be a recognition at every moment. A test compares.
     """
-    moment = recognition.moment
     best = (-recognition.scores).argsort(kind="stable")[:top].tolist()
-    parts = [_label_part(recognition, index, labels[index]) for index in best]
+    labels = [_label_part(recognition, index, bundle) for index in best]
+    encoders = {name: _encoder_part(recognition.moment, name) for name in bundle.encoders if name in recognition.shares}
     fields = {
         "schema": SCHEMA,
         "id": os.urandom(16).hex(),
         "time": time,
         "node": node,
         "stream": stream,
-        "bundle": bundle_id,
-        "label": parts[0]["label"],
-        "score": parts[0]["score"],
-        "modalities": {m: _modality_part(moment, m) for m in MODALITIES if m in moment.embeddings},
-        "labels": parts,
+        "bundle": bundle.id,
+        "scoring": bundle.scoring,
+        "label": labels[0]["label"],
+        "score": labels[0]["score"],
+        "modalities": _modality_parts(encoders, bundle),
     }
+    if bundle.tells_encoders:
+        fields["encoders"] = {name: {"modality": bundle.encoders[name]} | part for name, part in encoders.items()}
     try:
-        return _COMPACT.encode(fields).encode()
+        return _COMPACT.encode(fields | {"labels": labels}).encode()
     except ValueError as error:
         raise InputError(f"stream {stream}: the head gave numbers that are not finite") from error
 
 
-def _modality_part(moment: Moment, modality: Modality) -> dict[str, object]:
-    embedding = moment.embeddings[modality]
-    age_ms = round(moment.age_ns(modality) / NS_PER_MS, 1)
-    part: dict[str, object] = {"age_ms": age_ms, "device": embedding.device}
+def _modality_parts(encoders: dict[str, dict[str, Any]], bundle: BundleView) -> dict[Modality, dict[str, Any]]:
+    """Return the part of each modality: that of its freshest encoder."""
+    parts: dict[Modality, dict[str, Any]] = {}
+    for modality in MODALITIES:
+        alike = [part for name, part in encoders.items() if bundle.encoders[name] == modality]
+        if alike:
+            parts[modality] = min(alike, key=itemgetter("age_ms"))
+    return parts
+
+
+def _encoder_part(moment: Moment, encoder: str) -> dict[str, Any]:
+    embedding = moment.embeddings[encoder]
+    age_ms = round(moment.age_ns(encoder) / NS_PER_MS, 1)
+    part: dict[str, Any] = {"age_ms": age_ms, "device": embedding.device}
     return part if embedding.late_ns == 0 else part | {"late_ms": round(embedding.late_ns / NS_PER_MS, 1)}
 
 
-def _label_part(recognition: Recognition, index: int, label: str) -> dict[str, object]:
+def _label_part(recognition: Recognition, index: int, bundle: BundleView) -> dict[str, object]:
     bias = _rounded(recognition.bias[index])
-    shares = {m: _rounded(recognition.shares[m][index]) for m in MODALITIES if m in recognition.shares}
+    encoders = {
+        name: _rounded(recognition.shares[name][index]) for name in bundle.encoders if name in recognition.shares
+    }
+    shares: dict[Modality, float] = {}
+    for modality in MODALITIES:
+        alike = [share for name, share in encoders.items() if bundle.encoders[name] == modality]
+        if alike:
+            shares[modality] = _rounded(sum(alike))
     # the sum of the rounded parts, so that a reader who adds them up gets the logit
     logit = _rounded(bias + sum(shares.values()))
-    return {"label": label, "score": _score(recognition.scores[index]), "logit": logit, "bias": bias, "shares": shares}
+    part: dict[str, object] = {"label": bundle.labels[index], "score": _score(recognition.scores[index])}
+    part |= {"logit": logit, "bias": bias, "shares": shares}
+    return part | {"encoders": encoders} if bundle.tells_encoders else part
 
 
 def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time: str, started: str) -> EventPayload:
@@ -223,5 +281,5 @@ def _fractions(shares: Mapping[Modality, float]) -> dict[Modality, float]:
 
 
 def _score(score: float) -> float:
-    # softmax in float32 may sum to slightly more than 1
+    # in float32 the scores of softmax may sum to slightly more than 1
     return min(1.0, max(0.0, _rounded(score)))

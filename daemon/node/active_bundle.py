@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from daemon.bundle.manifest import Manifest
 from daemon.core.records import EndedBy
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
+from daemon.mqtt.payloads import BundleView
 from daemon.node.latency import BundleMonitor, ErrorCount
 from daemon.node.stream import Stream
 from daemon.node.stream_publisher import PublishedBundle
@@ -29,7 +30,10 @@ SWITCH_S = DRAIN_S + 0.2
 def published_bundle(recogniser: Recogniser, errors: ErrorCount) -> PublishedBundle:
     """Return what payloads show of a recogniser's bundle."""
     manifest = recogniser.bundle.manifest
-    return PublishedBundle(manifest.id, manifest.labels, BundleMonitor(errors.total))
+    view = BundleView(
+        manifest.id, manifest.labels, manifest.scoring, manifest.encoder_modalities, tells_encoders=manifest.format > 1
+    )
+    return PublishedBundle(view, BundleMonitor(errors.total))
 
 
 def share_sources(one: Manifest, other: Manifest) -> bool:
@@ -48,7 +52,7 @@ class ActiveBundle:
     ) -> None:
         """`on_change` is called when the bundle or the status of an accelerator has changed."""
         self.recogniser, self.bundle = recogniser, bundle
-        self.encoders = EncoderPool(recogniser.parallel_encoders)
+        self.encoders = EncoderPool(recogniser.parallel_encoders, recogniser.bundle.manifest.encoder_modalities)
         self.on_change = on_change
         self._streams = live
         head = recogniser.new_head()
@@ -71,7 +75,8 @@ class ActiveBundle:
 
     def prepare(self, recogniser: Recogniser, bundle: PublishedBundle) -> "PreparedBundle":
         """Prepare the switch to a bundle that the same sources serve. Runs on the updater's thread."""
-        encoders, head = self.encoders.followed_by(recogniser.parallel_encoders), recogniser.new_head()
+        modalities = recogniser.bundle.manifest.encoder_modalities
+        encoders, head = self.encoders.followed_by(recogniser.parallel_encoders, modalities), recogniser.new_head()
         streams = [
             StreamSwitch(stream, recogniser, stream.next_lane(recogniser, bundle, head, encoders, self._fusion))
             for stream in self._streams

@@ -138,7 +138,7 @@ class Control:
         versions |= {name: version(name) for name in ("paho-mqtt", "opencv-python-headless", "av")}
         return {
             "node": self._config.node,
-            "bundle": self._active.bundle.id,
+            "bundle": self._active.bundle.view.id,
             "versions": versions,
             "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
             "config": _masked(self._config.model_dump(mode="json")),

@@ -7,12 +7,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.core.errors import FaultKind
-from daemon.core.records import CPU, Counters, Modality
+from daemon.core.records import CPU, Modality
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, wall_time
 from daemon.inference.accelerator import Accelerator
 from daemon.inference.accelerator_status import AcceleratorState
 from daemon.inference.placement import Placement
 from daemon.mqtt.status_payload import NodeStatus
+from daemon.node.input_health import InputHealth, SharedInputHealth
 from daemon.runtime.child import kill_counts
 from daemon.runtime.liveness import SourceState
 from daemon.runtime.supervisor import SupervisedSource
@@ -39,14 +40,6 @@ class SourceHealth(_Part):
     drift_ppm: float | None
 
 
-class InputHealth(_Part):
-    """Counts of one modality since the start: captured frames, blocks or lines, embeddings made, drops by reason."""
-
-    captured: int
-    encoded: int
-    dropped: dict[str, int]
-
-
 class StreamHealth(_Part):
     """One stream. `available` says whether anything can be recognised in it now, `paused` whether it is paused.
 
@@ -54,7 +47,7 @@ class StreamHealth(_Part):
     """
 
     sources: dict[str, SourceHealth]
-    inputs: dict[Modality, InputHealth]
+    inputs: dict[Modality, SharedInputHealth | InputHealth]
     recognitions: int
     events: int
     available: bool
@@ -64,11 +57,16 @@ class StreamHealth(_Part):
 
 
 class EncoderHealth(_Part):
-    """The device that the config asks for (`wanted`), the device that runs the encoder now, and why they differ."""
+    """The device that the config asks for (`wanted`), and the device that runs the encoder now.
+
+    `absent_outputs` are the encoder's outputs that this device does not give. `reason` says why the device is not the
+    one that is wanted, or why outputs are absent.
+    """
 
     wanted: str
     device: str
     reason: str | None
+    absent_outputs: list[str]
 
 
 class WorkloadHealth(_Part):
@@ -207,11 +205,6 @@ def source_health(source: SupervisedSource) -> SourceHealth:
     )
 
 
-def input_health(counters: Counters) -> InputHealth:
-    """Return a snapshot of one modality's counters."""
-    return InputHealth(captured=counters.captured, encoded=counters.encoded, dropped=dict(counters.dropped))
-
-
 def process_health(started_ns: int) -> ProcessHealth:
     """Return what this process has used so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -255,9 +248,10 @@ def encoder_health(placement: Placement, accelerators: Mapping[str, AcceleratorH
     name = CPU if placement.device is None else placement.device.name
     accelerator = accelerators.get(name)
     if accelerator is None or accelerator.state == "in_use":
-        return EncoderHealth(wanted=placement.requested, device=name, reason=placement.reason)
-    reason = accelerator.reason or f"{name} is being started"
-    return EncoderHealth(wanted=placement.requested, device=CPU, reason=reason)
+        reason, absent = placement.reason or placement.absence, list(placement.absent_outputs)
+    else:
+        reason, absent, name = accelerator.reason or f"{name} is being started", [], CPU
+    return EncoderHealth(wanted=placement.requested, device=name, reason=reason, absent_outputs=absent)
 
 
 def _ms(duration_ns: int | None) -> float | None:

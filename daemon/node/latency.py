@@ -27,7 +27,7 @@ class ErrorCount:
 
     def total(self) -> int:
         """Return the number of errors; callable from any thread."""
-        counters = [one for stream in self._streams for one in stream.values()]
+        counters = [one for stream in self._streams for sense in stream.values() for one in sense.parts]
         failed = sum(one.dropped.get(reason, 0) for one in counters for reason in ERROR_REASONS)
         return failed + self._published.dropped.get(NOT_FINITE, 0)
 

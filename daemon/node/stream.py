@@ -10,15 +10,17 @@ from daemon.core.ports import Deliver
 from daemon.core.records import Captured, Counters, EndedBy, Modality, delay_of, modality_of, moved
 from daemon.core.timing import NS_PER_MS, seconds_until
 from daemon.fusion.fuse import FusionHead, StreamFusion
-from daemon.node.health import StreamHealth, input_health, source_health
+from daemon.node.health import StreamHealth, source_health
+from daemon.node.input_health import inputs_health
 from daemon.node.stream_publisher import PublishedBundle, StreamPublisher
 from daemon.node.switches import Switch
-from daemon.pipeline.encode import EncoderPool, Preparation
+from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.gates import Gates
 from daemon.pipeline.keep_alive import EmbeddingRepeater, KeepAlive, keep_alive_rules
 from daemon.pipeline.lane import Lane, LiveFlow
 from daemon.pipeline.live import LiveFusion, LiveStream
 from daemon.pipeline.ordered import OrderedFlow
+from daemon.pipeline.preparation import Preparation, encoder_counters
 from daemon.pipeline.recogniser import Recogniser
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.liveness import DELIVERS
@@ -70,18 +72,16 @@ class Stream:
         self._modalities = frozenset(manifest.senses)
         self._takes_text = config.text.enabled and "text" in manifest.senses and not is_in_order(config)
         self._new_sources = build_sources(
-            config,
-            sample_rate_hz=manifest.sample_rate_hz,
-            picture="image" in manifest.senses,
-            counters=counters,
+            config, sample_rate_hz=manifest.sample_rate_hz, picture="image" in manifest.senses, counters=counters
         )
         if not self._new_sources and not self._takes_text:
-            raise Refused(f"streams.{name}: captures nothing that the bundle {recogniser.bundle.manifest.id} uses")
+            raise Refused(f"streams.{name}: captures nothing that the bundle {manifest.id} uses")
 
     def live(self, recogniser: Recogniser, bundle: PublishedBundle, head: FusionHead) -> LiveStream:
         """Return what the shared fusion thread needs of this stream under a bundle."""
         publish = partial(self._publisher.publish, bundle)
-        return LiveStream(self.name, self._new_fusion(recogniser, head), publish, self.counters)
+        counters = encoder_counters(recogniser.bundle.manifest.encoder_modalities, self.counters)
+        return LiveStream(self.name, self._new_fusion(recogniser, head), publish, counters)
 
     def start_live(self, live: LiveStream, encoders: EncoderPool, fusion: LiveFusion) -> None:
         """Begin to capture, with text from MQTT where it is enabled."""
@@ -113,13 +113,14 @@ class Stream:
     def start_in_order(self, encoders: EncoderPool) -> None:
         """Begin to replay as fast as the encoders can."""
         manifest = self._recogniser.bundle.manifest
+        counters = encoder_counters(manifest.encoder_modalities, self.counters)
         flow = self._ordered_flow = OrderedFlow(
             self.name,
-            Preparation(manifest, self.counters),
+            Preparation(manifest, counters),
             encoders,
             self._new_fusion(self._recogniser, self._recogniser.new_head()),
             partial(self._publisher.publish, self._bundle),
-            self.counters,
+            counters,
             self._stop,
             self._gates,
             KeepAlive(keep_alive_rules(manifest, self._config.gates)),
@@ -208,11 +209,10 @@ class Stream:
 
     def health(self) -> StreamHealth:
         """Return a snapshot for the health payload."""
-        present = self._recogniser.bundle.manifest.senses
         delivers = any(source.status.state in DELIVERS for source in self._sources.values())
         return StreamHealth(
             sources={name: source_health(source) for name, source in self._sources.items()},
-            inputs={modality: input_health(self.counters[modality]) for modality in present},
+            inputs=inputs_health(self._recogniser.bundle.manifest.encoder_modalities, self.counters),
             recognitions=self._publisher.recognitions,
             events=self._publisher.events,
             available=not self._switch.paused and (self._inlet is not None or delivers),
@@ -240,7 +240,7 @@ class Stream:
         rules = keep_alive_rules(manifest, self._config.gates)
         # without gates no embedding is repeated
         repeater = EmbeddingRepeater(rules) if rules else None
-        return Lane(live, Preparation(manifest, self.counters), encoders, fusion, repeater)
+        return Lane(live, Preparation(manifest, live.counters), encoders, fusion, repeater)
 
     def _new_fusion(self, recogniser: Recogniser, head: FusionHead) -> StreamFusion:
         return recogniser.new_fusion(head, self._config.fusion, self._config.events)

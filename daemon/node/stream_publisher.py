@@ -1,6 +1,5 @@
 """Publishes the recognitions, events and state of one stream over MQTT."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -10,7 +9,7 @@ from daemon.core.logs import rate_limited_logger
 from daemon.core.records import Event, Recognition
 from daemon.core.timing import monotonic_ns, wall_time
 from daemon.fusion.fuse import Fused
-from daemon.mqtt.payloads import event_payload, recognition_json, state_payload
+from daemon.mqtt.payloads import BundleView, event_payload, recognition_json, state_payload
 from daemon.mqtt.session import Session
 from daemon.node.latency import NOT_FINITE, BundleMonitor, Latencies
 from daemon.node.recognition_gate import RecognitionGate
@@ -31,10 +30,9 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class PublishedBundle:
-    """The id and label names of a bundle, as payloads show them, and the monitor of its metrics."""
+    """What payloads tell of a bundle, and the monitor of its metrics."""
 
-    id: str
-    labels: Sequence[str]
+    view: BundleView
     monitor: BundleMonitor
 
 
@@ -84,17 +82,17 @@ class StreamPublisher:
     def _publish_recognition(self, bundle: PublishedBundle, recognition: Recognition) -> None:
         self.recognitions += 1
         best = int(recognition.scores.argmax())
-        label = bundle.labels[best]
+        label = bundle.view.labels[best]
+        senses = frozenset(bundle.view.encoders[name] for name in recognition.moment.embeddings)
         bundle.monitor.record(monotonic_ns() - recognition.moment.time_ns, float(recognition.scores[best]))
-        if not self._gate.passes(recognition, label):
+        if not self._gate.passes(recognition.moment.time_ns, label, senses):
             return
         try:
             payload = recognition_json(
                 recognition,
-                labels=bundle.labels,
+                bundle=bundle.view,
                 node=self._identity.node,
                 stream=self._identity.stream,
-                bundle_id=bundle.id,
                 top=self._top,
                 time=wall_time(recognition.moment.time_ns - self.delay_ns),
             )
@@ -112,7 +110,7 @@ class StreamPublisher:
             event,
             node=self._identity.node,
             stream=self._identity.stream,
-            bundle_id=bundle.id,
+            bundle_id=bundle.view.id,
             time=wall_time(event.time_ns - self.delay_ns),
             started=wall_time(event.started_ns - self.delay_ns),
         )

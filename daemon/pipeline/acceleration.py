@@ -1,26 +1,27 @@
 """Moves the encoders of a loaded bundle to the accelerators that the config requests and the machine has."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
 
 import numpy as np
 
-from daemon.bundle.bundle import CASES_FILE, load_cases
-from daemon.bundle.encoder_specs import TensorSpec
+from daemon.bundle.bundle import CASES_FILE, Bundle, load_cases
+from daemon.bundle.encoder_specs import ImageSpec, TensorSpec
 from daemon.bundle.manifest import SELFTEST_DIRECTORY, Manifest
 from daemon.config.devices import DevicesConfig
-from daemon.core.errors import ChildError, InputError
+from daemon.core.errors import ChildError, InputError, ModelError
 from daemon.core.logs import rate_limited_logger
-from daemon.core.records import Modality, Tensor
+from daemon.core.records import Tensor
 from daemon.core.timing import NS_PER_S, Backoff
 from daemon.inference.accelerator import Accelerator, FallbackModel
 from daemon.inference.accelerator_process import AcceleratorModel
-from daemon.inference.placement import Device, Machine, Placement, detect_machine, place
+from daemon.inference.placement import Device, EdgetpuModel, Machine, Placement, detect_machine, place
 from daemon.inference.upkeep import upkeep_of
 from daemon.inference.verification import Workload
+from daemon.pipeline.head_use import used_outputs
 from daemon.pipeline.offline import Item, encoder_inputs, item_of
-from daemon.pipeline.recogniser import Recogniser, load_extra_encoders, new_encoder
+from daemon.pipeline.recogniser import Recogniser, load_extra_encoders, load_head_model, new_encoder
 
 log = rate_limited_logger(__name__)
 
@@ -39,16 +40,19 @@ def accelerate(
     """Return the recogniser with its encoders on the devices that `devices` requests. Nothing is started.
 
     The given recogniser must not be used afterwards. `machine` is detected by default. `retries` replaces the wait
-    before a failed accelerator is tried again. Where the CPU runs the encoder of pictures, the result has as many of
-    them as `devices` requests.
+    before a failed accelerator is tried again. Where the CPU runs an encoder of pictures, the result has as many of it
+    as `devices` requests.
     Raises Refused when a case of the bundle's self-test, from which test inputs are made, cannot be used.
     """
     machine = detect_machine() if machine is None else machine
-    specs = recogniser.bundle.manifest.encoder_specs
-    placements = placements_of(recogniser.bundle.manifest, devices, machine)
+    bundle = recogniser.bundle
+    specs = bundle.manifest.encoder_specs
+    placements = placements_of(bundle.manifest, devices, machine)
+    if any(placement.absent_outputs for placement in placements.values()):
+        placements = placements_of(bundle.manifest, devices, machine, needed_outputs(bundle))
     encoders, accelerators = dict(recogniser.encoders), []
-    for device, modalities in _by_device(placements).items():
-        workloads = [_workload(recogniser, modality, device) for modality in modalities]
+    for device, names in _by_device(placements).items():
+        workloads = [_workload(recogniser, name, device) for name in names]
         try:
             accelerator = Accelerator(
                 device,
@@ -58,79 +62,98 @@ def accelerate(
                 backoff=None if retries is None else replace(retries),
             )
         except ChildError as error:
-            for modality in modalities:
-                placements[modality] = Placement(placements[modality].requested, reason=f"{device.name}: {error}")
+            for name in names:
+                placements[name] = Placement(placements[name].requested, reason=f"{device.name}: {error}")
             continue
-        for number, (modality, work) in enumerate(zip(modalities, workloads, strict=True)):
-            encoders[modality] = new_encoder(
-                modality, specs[modality], FallbackModel(accelerator, number, work.cpu_fallback)
-            )
+        for number, (name, work) in enumerate(zip(names, workloads, strict=True)):
+            encoders[name] = new_encoder(name, specs[name], FallbackModel(accelerator, number, work))
         accelerators.append(accelerator)
     moved = replace(recogniser, encoders=encoders, placements=placements, accelerators=accelerators)
     return _with_image_workers(moved, devices.image_workers)
 
 
-def placements_of(manifest: Manifest, devices: DevicesConfig, machine: Machine) -> dict[Modality, Placement]:
-    """Return where each encoder runs. Different devices get different names."""
-    placements = {
-        modality: place(
-            devices.of(spec.modality), machine, is_compiled=spec.edgetpu is not None, gpu_delegate=devices.gpu_delegate
-        )
-        for modality, spec in manifest.encoder_specs.items()
-    }
+def placements_of(
+    manifest: Manifest, devices: DevicesConfig, machine: Machine, needed: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Placement]:
+    """Return where each encoder runs. Different devices get different names.
+
+    `needed` has by encoder the outputs that the head uses and the model for an Edge TPU lacks. Without it, an
+    encoder with `absent_outputs` may belong to the CPU.
+    """
+    placements = {}
+    for name, spec in manifest.encoder_specs.items():
+        lacks = tuple(output for output in spec.outputs if output not in spec.edgetpu_outputs)
+        compiled = EdgetpuModel(lacks, tuple((needed or {}).get(name, ()))) if spec.edgetpu else None
+        choice = devices.of(spec.modality)
+        placements[name] = place(choice, machine, compiled=compiled, gpu_delegate=devices.gpu_delegate)
     same_name: dict[str, list[Device]] = {}
-    for modality, placement in placements.items():
+    for name, placement in placements.items():
         if placement.device is not None:
             others = same_name.setdefault(placement.device.name, [])
             if placement.device not in others:
                 others.append(placement.device)
             if (number := others.index(placement.device)) > 0:
                 device = replace(placement.device, name=f"{placement.device.name}#{number + 1}")
-                placements[modality] = replace(placement, device=device)
+                placements[name] = replace(placement, device=device)
     return placements
 
 
-def _by_device(placements: Mapping[Modality, Placement]) -> dict[Device, list[Modality]]:
-    """Return the modalities on each device; those on the CPU are left out."""
-    modalities: dict[Device, list[Modality]] = {}
-    for modality, placement in placements.items():
+def needed_outputs(bundle: Bundle) -> dict[str, list[str]]:
+    """Return by encoder the outputs that the head uses and the model for an Edge TPU lacks. Raises BundleError."""
+    specs = bundle.manifest.encoder_specs
+    try:
+        used = used_outputs(load_head_model(bundle), specs)
+    except ModelError as error:
+        raise bundle.problem(str(error), "head", "model") from error
+    return {
+        name: [output for output in used[name] if output not in spec.edgetpu_outputs] for name, spec in specs.items()
+    }
+
+
+def _by_device(placements: Mapping[str, Placement]) -> dict[Device, list[str]]:
+    """Return the encoders on each device; those on the CPU are left out."""
+    encoders: dict[Device, list[str]] = {}
+    for name, placement in placements.items():
         if placement.device is not None:
-            modalities.setdefault(placement.device, []).append(modality)
-    return modalities
+            encoders.setdefault(placement.device, []).append(name)
+    return encoders
 
 
 def _with_image_workers(recogniser: Recogniser, count: int) -> Recogniser:
-    image = recogniser.placements.get("image")
-    if image is None or count == 1:
-        return recogniser
-    if image.device is not None:
-        log.warning("devices.image_workers is ignored: %s takes one picture at a time", image.device.name)
-        return recogniser
-    return replace(recogniser, extra_encoders={"image": load_extra_encoders(recogniser.bundle, "image", count - 1)})
+    """Return the recogniser with `count` of each encoder of pictures that the CPU runs."""
+    extra = {}
+    for name in recogniser.bundle.manifest.of_modality(ImageSpec) if count > 1 else ():
+        device = recogniser.placements[name].device
+        if device is None:
+            extra[name] = load_extra_encoders(recogniser.bundle, name, count - 1)
+        else:
+            log.warning("devices.image_workers is ignored: %s takes one picture at a time", device.name)
+    return replace(recogniser, extra_encoders=extra)
 
 
-def _workload(recogniser: Recogniser, modality: Modality, device: Device) -> Workload:
-    spec = recogniser.bundle.manifest.encoder_specs[modality]
-    file = spec.edgetpu.model if device.is_edgetpu and spec.edgetpu else spec.model
-    output = next(iter(spec.outputs.values()))
-    model = AcceleratorModel(recogniser.bundle.model(file), spec.input, output)
-    test_inputs = [*_case_inputs(recogniser, modality), _noise(spec.input)]
-    return Workload(modality, model, recogniser.models[modality], test_inputs)
+def _workload(recogniser: Recogniser, name: str, device: Device) -> Workload:
+    spec = recogniser.bundle.manifest.encoder_specs[name]
+    file, outputs = spec.model, spec.outputs
+    if device.is_edgetpu and spec.edgetpu:
+        file, outputs = spec.edgetpu.model, spec.edgetpu_outputs
+    model = AcceleratorModel(recogniser.bundle.model(file), spec.input, outputs)
+    test_inputs = [*_case_inputs(recogniser, name), _noise(spec.input)]
+    return Workload(name, model, recogniser.models[name], test_inputs, list(spec.outputs))
 
 
-def _case_inputs(recogniser: Recogniser, modality: Modality) -> list[Tensor]:
+def _case_inputs(recogniser: Recogniser, name: str) -> list[Tensor]:
     """Return what the encoder's model gets in the first cases of the self-test, one input from each case.
 
     Of a sound it is the patch whose embedding has the largest range.
     """
-    bundle, model = recogniser.bundle, recogniser.models[modality]
-    spec = bundle.manifest.encoder_specs[modality]
+    bundle, model = recogniser.bundle, recogniser.models[name]
+    spec = bundle.manifest.encoder_specs[name]
     inputs: list[Tensor] = []
     for item, where in _case_items(recogniser):
         candidates: list[tuple[float, Tensor]] = []
         try:
             for encoder_input in encoder_inputs(item, spec):
-                vector = recogniser.encoders[modality].encode(encoder_input).vector
+                vector = recogniser.encoders[name].encode(encoder_input).vector
                 candidates.append((float(np.ptp(vector)), model.input.copy()))
         except InputError as error:
             raise bundle.problem(f"{where}: {error}", "selftest") from error

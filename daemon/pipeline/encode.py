@@ -1,20 +1,16 @@
-"""The encoders of a bundle on their threads, shared by all streams, and the preparation of their inputs."""
+"""The encoders of a bundle on their threads, shared by all streams."""
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.bundle.encoder_specs import AudioSpec, TextSpec
-from daemon.bundle.manifest import Manifest
 from daemon.core.errors import InputError, ModelError
 from daemon.core.logs import rate_limited_logger
 from daemon.core.ports import Encoder
-from daemon.core.records import Block, Captured, Counters, Embedding, Frame, Modality
+from daemon.core.records import Counters, Embedding, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
-from daemon.encoders.audio import AudioFrontEnd, Patch
-from daemon.encoders.text import utf8
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.worker import Worker
 
@@ -43,34 +39,39 @@ class _Job:
 
 
 class EncoderPool:
-    """Encodes the prepared items of all streams. Each encoder of a modality has a thread."""
+    """Encodes the prepared items of all streams. Each encoder has a thread, and more where several are alike."""
 
     def __init__(
         self,
-        encoders: Mapping[Modality, Sequence[Encoder[Any]]],
-        workers: "Mapping[Modality, Worker[_Job]] | None" = None,
+        encoders: Mapping[str, Sequence[Encoder[Any]]],
+        modalities: Mapping[str, Modality],
+        before: "EncoderPool | None" = None,
     ) -> None:
-        """`workers` are the threads of another pool, which this pool then shares."""
-        self._encoders = encoders
-        self._workers = workers or {
-            modality: Worker(
-                f"encode-{modality}",
-                _encode,
-                CAPACITY[modality],
-                patience_s=PATIENCE_S[modality],
-                thread_limit=_thread_limit,
-            )
-            for modality in encoders
-        }
-        for modality, alike in encoders.items():
-            self._workers[modality].grow(len(alike))
+        """`encoders` and `modalities` by the encoders' names. The threads of the pool `before`, which run, are shared.
 
-    def followed_by(self, encoders: Mapping[Modality, Sequence[Encoder[Any]]]) -> "EncoderPool":
-        """Return the pool of another bundle with the same modalities, on the same threads and queues.
-
-        When the other bundle has fewer encoders, some threads stay idle.
+        Raises OSError where the system has room for no more threads.
         """
-        return EncoderPool(encoders, self._workers)
+        self._encoders = encoders
+        self._modalities = modalities
+        # an encoder of the same name and another modality queues in another way
+        self._workers: dict[tuple[str, Modality], Worker[_Job]] = {} if before is None else before._workers
+        for name, alike in encoders.items():
+            worker = self._workers.get((name, modalities[name]))
+            if worker is None:
+                worker = _new_worker(name, modalities[name])
+                if before is not None:
+                    worker.start()
+                self._workers[name, modalities[name]] = worker
+            worker.grow(len(alike))
+
+    def followed_by(
+        self, encoders: Mapping[str, Sequence[Encoder[Any]]], modalities: Mapping[str, Modality]
+    ) -> "EncoderPool":
+        """Return the pool of another bundle, on the same threads and queues, and on further ones where it needs them.
+
+        Threads that the other bundle does not need stay idle. Only for a pool that has started.
+        """
+        return EncoderPool(encoders, modalities, self)
 
     def start(self) -> None:
         """Start the threads."""
@@ -80,97 +81,42 @@ class EncoderPool:
     @property
     def progress(self) -> list[Heartbeat]:
         """The heartbeats of all threads."""
-        return [progress for worker in self._workers.values() for progress in worker.heartbeats]
+        return [progress for worker in self._workers.copy().values() for progress in worker.heartbeats]
 
-    def room(self, modality: Modality) -> int:
+    def room(self, encoder: str) -> int:
         """Return how many items of one stream can be encoded and wait at the same time."""
-        return len(self._encoders[modality]) + CAPACITY[modality]
+        return len(self._encoders[encoder]) + CAPACITY[self._modalities[encoder]]
 
-    def offer(self, stream: str, modality: Modality, item: Any, on_encoded: OnEncoded, counters: Counters) -> None:
+    def offer(self, stream: str, encoder: str, item: Any, on_encoded: OnEncoded, counters: Counters) -> None:
         """Queue an item without blocking.
 
         When the queue is full, its oldest item is dropped: counted as `busy`, and its `on_encoded` gets None. When the
         oldest has waited for longer than PATIENCE_S, all are dropped.
         """
-        job = _Job(self._encoders[modality], item, on_encoded, counters)
-        for displaced in self._workers[modality].offer(stream, job):
+        job = _Job(self._encoders[encoder], item, on_encoded, counters)
+        for displaced in self._worker(encoder).offer(stream, job):
             displaced.counters.drop("busy")
             displaced.on_encoded(None)
 
-    def queue(self, stream: str, modality: Modality, item: Any, on_encoded: OnEncoded, counters: Counters) -> None:
+    def queue(self, stream: str, encoder: str, item: Any, on_encoded: OnEncoded, counters: Counters) -> None:
         """Queue an item and drop none. The caller has no more than `room` items in the pool."""
-        self._workers[modality].put(stream, _Job(self._encoders[modality], item, on_encoded, counters))
+        self._worker(encoder).put(stream, _Job(self._encoders[encoder], item, on_encoded, counters))
 
     def close(self, deadline_s: float) -> None:
         """Encode the queued items, then end the threads."""
         deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
-        for modality, worker in self._workers.items():
+        for (encoder, _), worker in self._workers.copy().items():
             if not worker.close(seconds_until(deadline_ns)):
-                log.error("the %s encoder did not finish within %.1f s; left behind", modality, deadline_s)
+                log.error("the encoder %s did not finish within %.1f s; left behind", encoder, deadline_s)
+
+    def _worker(self, encoder: str) -> "Worker[_Job]":
+        return self._workers[encoder, self._modalities[encoder]]
 
 
-class Preparation:
-    """Turns the captured items of one stream into encoder inputs for one bundle."""
-
-    def __init__(self, manifest: Manifest, counters: Mapping[Modality, Counters]) -> None:
-        self._modalities = manifest.senses
-        self._counters = counters
-        audio = next(iter(manifest.of_modality(AudioSpec).values()), None)
-        text = next(iter(manifest.of_modality(TextSpec).values()), None)
-        self._preprocessing = audio.preprocessing if audio else None
-        self._front_end = AudioFrontEnd(audio.preprocessing) if audio else None
-        self._max_text_bytes = text.input.shape[1] if text else 0
-
-    def prepare(self, captured: Captured, encode: bool = True) -> list[tuple[Modality, Any]]:
-        """Return the encoder inputs with their modality.
-
-        With `encode` false the gate is closed: the result is empty, and each input left out is counted. An item that
-        cannot be used, or is cut, is counted too. An item of a modality that the bundle lacks is ignored.
-        """
-        if isinstance(captured, Block):
-            return [("audio", patch) for patch in self._patches(captured, encode)]
-        if isinstance(captured, Frame):
-            return self._picture(captured, encode)
-        if "text" not in self._modalities:
-            return []
-        if len(utf8(captured.text)) > self._max_text_bytes:
-            self._counters["text"].drop("cut")
-        return [("text", captured)]
-
-    def shares_front_end(self, other: "Preparation") -> bool:
-        """Whether both make the same patches of the same sound."""
-        return self._preprocessing == other._preprocessing
-
-    def adopt_front_end(self, other: "Preparation") -> None:
-        """Continue in the middle of the other's sound; `shares_front_end` must be true."""
-        self._front_end = other._front_end
-
-    def warm_up(self, blocks: Iterable[Block]) -> None:
-        """Fill the front end with earlier blocks. Their patches are discarded."""
-        for block in blocks:
-            self._patches(block)
-
-    def _picture(self, frame: Frame, encode: bool) -> list[tuple[Modality, Any]]:
-        if "image" not in self._modalities:
-            return []
-        if not encode:
-            self._counters["image"].drop("gate_closed")
-            return []
-        return [("image", frame)]
-
-    def _patches(self, block: Block, encode: bool = True) -> list[Patch]:
-        if self._front_end is None:
-            return []
-        skipped_before = self._front_end.skipped
-        try:
-            patches = self._front_end.push(block, encode)
-            if skipped := self._front_end.skipped - skipped_before:
-                self._counters["audio"].drop("gate_closed", skipped)
-            return patches
-        except InputError as error:
-            self._counters["audio"].drop("wrong_rate")
-            log.warning("%s", error)
-            return []
+def _new_worker(encoder: str, modality: Modality) -> "Worker[_Job]":
+    return Worker(
+        f"encode-{encoder}", _encode, CAPACITY[modality], patience_s=PATIENCE_S[modality], thread_limit=_thread_limit
+    )
 
 
 def _thread_limit(job: _Job) -> int:

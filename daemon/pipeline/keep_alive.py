@@ -1,4 +1,4 @@
-"""Repeats the latest embedding of a modality while its gate is closed. Reads no clock."""
+"""Repeats the latest embedding of an encoder while the gate of its modality is closed. Reads no clock."""
 
 import threading
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from daemon.bundle.encoder_specs import AudioSpec, ImageSpec
 from daemon.bundle.manifest import Manifest
 from daemon.config.streams import GatesConfig
-from daemon.core.records import CPU, Captured, Embedding, Modality, ended_ns, modality_of
+from daemon.core.records import CPU, Embedding
 from daemon.core.timing import NS_PER_MS, NS_PER_S
 
 # Maximum age at which an accelerator's embedding is repeated. A wrong result is detected by then.
@@ -16,7 +16,7 @@ MAX_ACCELERATOR_AGE_NS = 5 * NS_PER_S
 
 @dataclass(frozen=True, slots=True)
 class KeepAliveRule:
-    """How often the latest embedding of a modality is repeated, and the maximum age of an embedding."""
+    """How often the latest embedding of an encoder is repeated, and the maximum age of an embedding."""
 
     every_ns: int
     max_age_ns: int
@@ -68,77 +68,75 @@ def keep_alive_problems(manifest: Manifest, gates: GatesConfig) -> list[tuple[tu
 
 
 class KeepAlive:
-    """Notes until when each modality has an embedding, new or repeated, in times of capture."""
+    """Notes until when each encoder has an embedding, new or repeated, in times of capture."""
 
-    def __init__(self, rules: Mapping[Modality, KeepAliveRule]) -> None:
+    def __init__(self, rules: Mapping[str, KeepAliveRule]) -> None:
         self._rules = rules
-        self._covered_ns: dict[Modality, int] = {}
+        self._covered_ns: dict[str, int] = {}
 
-    def cover(self, modality: Modality, end_ns: int) -> None:
+    def cover(self, encoder: str, end_ns: int) -> None:
         """Note an embedding of this end, or an item of this end that is being encoded."""
-        self._covered_ns[modality] = end_ns
+        self._covered_ns[encoder] = end_ns
 
-    def uncover(self, modality: Modality, end_ns: int) -> None:
+    def uncover(self, encoder: str, end_ns: int) -> None:
         """Note that the item of this end gave no embedding. A later embedding still counts."""
-        if self._covered_ns.get(modality, end_ns + 1) <= end_ns:
-            del self._covered_ns[modality]
+        if self._covered_ns.get(encoder, end_ns + 1) <= end_ns:
+            del self._covered_ns[encoder]
 
-    def is_stale(self, modality: Modality, end_ns: int) -> bool:
+    def is_stale(self, encoder: str, end_ns: int) -> bool:
         """Whether the latest embedding is too old for an item of this end, so that the item must be encoded."""
-        covered_ns = self._covered_ns.get(modality)
-        return covered_ns is None or end_ns - covered_ns > self._rules[modality].max_age_ns
+        covered_ns = self._covered_ns.get(encoder)
+        return covered_ns is None or end_ns - covered_ns > self._rules[encoder].max_age_ns
 
-    def is_due(self, modality: Modality, end_ns: int) -> bool:
+    def is_due(self, encoder: str, end_ns: int) -> bool:
         """Whether the latest embedding is to be repeated at this time."""
-        covered_ns = self._covered_ns.get(modality)
-        return covered_ns is not None and end_ns - covered_ns >= self._rules[modality].every_ns
+        covered_ns = self._covered_ns.get(encoder)
+        return covered_ns is not None and end_ns - covered_ns >= self._rules[encoder].every_ns
 
 
 class EmbeddingRepeater:
-    """Holds the latest embedding of each modality of one lane, and repeats it while the gate is closed. Thread-safe."""
+    """Holds the latest embedding of each encoder of one lane, and repeats it while the gate is closed. Thread-safe."""
 
-    def __init__(self, rules: Mapping[Modality, KeepAliveRule]) -> None:
+    def __init__(self, rules: Mapping[str, KeepAliveRule]) -> None:
         self._keep_alive = KeepAlive(rules)
-        self._latest: dict[Modality, Embedding] = {}
-        self._encoding: dict[Modality, int] = {}
+        self._latest: dict[str, Embedding] = {}
+        self._encoding: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def is_stale(self, captured: Captured) -> bool:
-        """Whether the latest embedding is too old to be repeated, so that the item must be encoded."""
-        modality, end_ns = modality_of(captured), ended_ns(captured)
+    def is_stale(self, encoder: str, end_ns: int) -> bool:
+        """Whether the latest embedding is too old for an item of this end, so that the item must be encoded."""
         with self._lock:
-            latest = self._latest.get(modality)
+            latest = self._latest.get(encoder)
             if latest is not None and latest.device != CPU and end_ns - latest.end_ns > MAX_ACCELERATOR_AGE_NS:
                 return True
-            return self._keep_alive.is_stale(modality, end_ns)
+            return self._keep_alive.is_stale(encoder, end_ns)
 
-    def begin(self, modality: Modality, end_ns: int) -> None:
+    def begin(self, encoder: str, end_ns: int) -> None:
         """Note that an item of this end is being encoded."""
         with self._lock:
-            self._keep_alive.cover(modality, end_ns)
-            self._encoding[modality] = self._encoding.get(modality, 0) + 1
+            self._keep_alive.cover(encoder, end_ns)
+            self._encoding[encoder] = self._encoding.get(encoder, 0) + 1
 
-    def finish(self, modality: Modality, end_ns: int, embedding: Embedding | None) -> None:
+    def finish(self, encoder: str, end_ns: int, embedding: Embedding | None) -> None:
         """Note the embedding of an item, in any order.
 
         With None the next item is stale, unless a newer one is being encoded.
         """
         with self._lock:
-            self._encoding[modality] -= 1
-            latest = self._latest.get(modality)
+            self._encoding[encoder] -= 1
+            latest = self._latest.get(encoder)
             if embedding is None:
-                self._keep_alive.uncover(modality, end_ns)
+                self._keep_alive.uncover(encoder, end_ns)
             elif latest is None or latest.end_ns <= embedding.end_ns:
-                self._latest[modality] = embedding
+                self._latest[encoder] = embedding
 
-    def repeat(self, captured: Captured) -> Embedding | None:
-        """Return the latest embedding at the item's time, when it is due and no item is being encoded; else None."""
-        modality, end_ns = modality_of(captured), ended_ns(captured)
+    def repeat(self, encoder: str, end_ns: int) -> Embedding | None:
+        """Return the latest embedding at this time, when it is due and no item is being encoded; else None."""
         with self._lock:
-            latest = self._latest.get(modality)
-            if latest is None or self._encoding[modality] or not self._keep_alive.is_due(modality, end_ns):
+            latest = self._latest.get(encoder)
+            if latest is None or self._encoding[encoder] or not self._keep_alive.is_due(encoder, end_ns):
                 return None
-            self._keep_alive.cover(modality, end_ns)
+            self._keep_alive.cover(encoder, end_ns)
         return restamped(latest, end_ns)
 
 

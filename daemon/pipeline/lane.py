@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
 
-from daemon.core.records import MODALITIES, Block, Captured, Embedding, Modality, ended_ns
+from daemon.core.records import Block, Captured, Embedding, ended_ns
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.pipeline.encode import EncoderPool, Preparation
+from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.gates import NO_GATES, Gates
 from daemon.pipeline.keep_alive import EmbeddingRepeater
 from daemon.pipeline.live import LiveFusion, LiveStream
+from daemon.pipeline.preparation import Preparation
 
 # How much recent sound is kept to warm up the front end of the next bundle. Patches for birds or speech last 3 s.
 RECENT_SOUND_NS = 4 * NS_PER_S
@@ -74,7 +75,7 @@ class ReorderBuffer(Generic[ItemT]):
 class Lane:
     """Sends the captured items of one stream to the encoders and the fusion of one bundle.
 
-    Fusion gets the embeddings of each modality in the order of capture, whichever encoder finishes first.
+    Fusion gets the embeddings of each encoder in the order of capture, whichever encoder finishes first.
     """
 
     def __init__(
@@ -92,28 +93,32 @@ class Lane:
         self._fusion = fusion
         self._repeater = repeater
         self._lock = threading.Lock()
-        self._order: dict[Modality, ReorderBuffer[Embedding]] = {m: ReorderBuffer(MAX_WAITING) for m in MODALITIES}
+        self._order: dict[str, ReorderBuffer[Embedding]] = {
+            encoder: ReorderBuffer(MAX_WAITING) for encoder in preparation.encoders
+        }
         self._ordered: deque[Embedding] = deque()
         self._encoding = 0
         self._is_closed = False
         self._forwarding = threading.Lock()
 
     def take(self, captured: Captured, encode: bool = True) -> None:
-        """Queue an item for its encoder, without blocking.
+        """Queue an item for its encoders, without blocking.
 
-        With `encode` false the latest embedding is repeated, unless it is too old.
+        With `encode` false the latest embedding of each encoder is repeated, unless it is too old.
         """
-        encode = encode or (self._repeater is not None and self._repeater.is_stale(captured))
-        for modality, item in self.preparation.prepare(captured, encode):
+        end_ns = ended_ns(captured)
+        held = [] if encode else self._held(captured, end_ns)
+        for encoder, item in self.preparation.prepare(captured, held):
             if self._repeater is not None:
-                self._repeater.begin(modality, ended_ns(captured))
+                self._repeater.begin(encoder, end_ns)
             with self._lock:
                 self._encoding += 1
-                ticket = self._order[modality].begin()
-            on_encoded = partial(self._on_encoded, modality, ticket, ended_ns(captured), monotonic_ns())
-            self._encoders.offer(self.stream.name, modality, item, on_encoded, self.stream.counters[modality])
-        if not encode and self._repeater is not None and (embedding := self._repeater.repeat(captured)) is not None:
-            self._fusion.offer(self.stream, embedding)
+                ticket = self._order[encoder].begin()
+            on_encoded = partial(self._on_encoded, encoder, ticket, end_ns, monotonic_ns())
+            self._encoders.offer(self.stream.name, encoder, item, on_encoded, self.stream.counters[encoder])
+        for encoder in held:
+            if self._repeater is not None and (embedding := self._repeater.repeat(encoder, end_ns)) is not None:
+                self._fusion.offer(self.stream, embedding)
 
     def pause(self) -> None:
         """Pause the fusion of the stream."""
@@ -131,18 +136,23 @@ class Lane:
         if is_empty:
             self._fusion.switch_to_successor(self.stream)
 
+    def _held(self, captured: Captured, end_ns: int) -> list[str]:
+        """Return the encoders that need not encode an item behind a closed gate."""
+        encoders = self.preparation.encoders_for(captured)
+        return [name for name in encoders if self._repeater is None or not self._repeater.is_stale(name, end_ns)]
+
     def _on_encoded(
-        self, modality: Modality, ticket: Ticket[Embedding], end_ns: int, taken_ns: int, embedding: Embedding | None
+        self, encoder: str, ticket: Ticket[Embedding], end_ns: int, taken_ns: int, embedding: Embedding | None
     ) -> None:
         if embedding is not None:
             embedding = replace(embedding, taken_ns=taken_ns)
         with self._lock:
-            ready = self._order[modality].finish(ticket, embedding)
+            ready = self._order[encoder].finish(ticket, embedding)
             self._ordered.extend(ready)
         if ready:
             self._forward()
         if self._repeater is not None:
-            self._repeater.finish(modality, end_ns, embedding)
+            self._repeater.finish(encoder, end_ns, embedding)
         with self._lock:
             self._encoding -= 1
             is_last = self._is_closed and self._encoding == 0
@@ -181,20 +191,17 @@ class LiveFlow:
         self._lane.resume()
 
     def switch_to(self, lane: Lane) -> LiveStream:
-        """Send the following items to another lane, whose audio front end continues with the recent sound.
+        """Send the following items to another lane, whose audio front ends continue with the recent sound.
 
         Returns the stream of the old lane. Its `has_switched` is set once its last embedding has been fused.
         """
-        is_shared = lane.preparation.shares_front_end(self._lane.preparation)
-        sound = [] if is_shared else self._sound_so_far()
-        lane.preparation.warm_up(sound)  # without the lock: on small boards it takes longer than a frame
+        before, sound = self._lane.preparation, self._sound_so_far()
+        lane.preparation.warm_up(sound, before)  # without the lock: on small boards it takes longer than a frame
         with self._lock:
             old, self._lane = self._lane, lane
-            if is_shared:
-                lane.preparation.adopt_front_end(old.preparation)
-            else:
-                missed = [block for block in self._recent_sound if not sound or block.end_ns > sound[-1].end_ns]
-                lane.preparation.warm_up(missed)
+            missed = [block for block in self._recent_sound if not sound or block.end_ns > sound[-1].end_ns]
+            lane.preparation.warm_up(missed, before)
+            lane.preparation.adopt_front_ends(before)
             old.stream.successor = lane.stream
             old.close()
         return old.stream

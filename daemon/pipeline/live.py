@@ -1,12 +1,12 @@
 """Live fusion: fuses the embeddings of all live streams when they come, and lets time pass for them."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 from daemon.core.logs import rate_limited_logger
-from daemon.core.records import Counters, Embedding, EndedBy, Modality
+from daemon.core.records import Counters, Embedding, EndedBy
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.fusion.fuse import Fused, StreamFusion
 from daemon.runtime.heartbeat import IDLE_S, Heartbeat
@@ -23,7 +23,7 @@ Publish = Callable[[Fused], None]
 
 @dataclass(slots=True, eq=False)
 class LiveStream:
-    """One stream under one bundle, for live fusion.
+    """One stream under one bundle, for live fusion. `counters` are those of each encoder of the bundle.
 
     `successor` is the same stream under the next bundle. `has_switched` is set when the successor has taken over.
     """
@@ -31,7 +31,7 @@ class LiveStream:
     name: str
     fusion: StreamFusion
     publish: Publish
-    counters: dict[Modality, Counters]
+    counters: Mapping[str, Counters]
     successor: "LiveStream | None" = None
     has_switched: threading.Event = field(default_factory=threading.Event)
 

@@ -9,13 +9,14 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.core.records import MODALITIES, Captured, Counters, Embedding, EndedBy, Modality, ended_ns, modality_of
+from daemon.core.records import Captured, Counters, Embedding, EndedBy, ended_ns
 from daemon.core.timing import NS_PER_MS
 from daemon.fusion.fuse import StreamFusion
-from daemon.pipeline.encode import EncoderPool, Preparation
+from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.gates import NO_GATES, Gates
 from daemon.pipeline.keep_alive import KeepAlive, restamped
 from daemon.pipeline.live import Publish
+from daemon.pipeline.preparation import Preparation
 
 # An embedding of sound ends at most one block before the block that completed it.
 BLOCK_NS = 20 * NS_PER_MS
@@ -26,7 +27,7 @@ POLL_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Repeat:
-    """Stands for an embedding: the latest one of its modality is repeated at `end_ns`."""
+    """Stands for an embedding: the latest one of its encoder is repeated at `end_ns`."""
 
     end_ns: int
 
@@ -37,7 +38,8 @@ _Result = Embedding | _Repeat | None
 class OrderedFlow:
     """Encodes and fuses one stream on its source's thread, which waits while the encoders are busy.
 
-    Captured items come in the order of their end. Embeddings are fused in the order of `(end_ns, modality)`.
+    Captured items come in the order of their end. Embeddings are fused in the order of
+    `(end_ns, position of the encoder in the head's input)`.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class OrderedFlow:
         encoders: EncoderPool,
         fusion: StreamFusion,
         publish: Publish,
-        counters: Mapping[Modality, Counters],
+        counters: Mapping[str, Counters],
         stop: threading.Event,
         gates: Gates = NO_GATES,
         keep_alive: KeepAlive | None = None,
@@ -64,15 +66,16 @@ class OrderedFlow:
         self._keep_alive = keep_alive or KeepAlive({})
         # Sound that the gate buffers comes later than pictures of its time, by complete blocks.
         self._slack_ns = BLOCK_NS + (gates.pre_roll_ns + BLOCK_NS if gates.pre_roll_ns else 0)
-        self._latest: dict[Modality, Embedding] = {}
-        self._encoding: deque[tuple[int, Modality, Future[_Result]]] = deque()
-        self._encoded: list[tuple[int, int, int, Embedding]] = []  # a heap: end_ns, modality, sequence number
+        self._latest: dict[str, Embedding] = {}
+        self._encoding: deque[tuple[int, str, Future[_Result]]] = deque()
+        self._position = {encoder: index for index, encoder in enumerate(preparation.encoders)}
+        self._encoded: list[tuple[int, int, int, Embedding]] = []  # a heap: end_ns, position, sequence number
         self._sequence = 0
         self._fused_ns = 0
         self.ended_by: EndedBy = "stopped"
 
     def deliver(self, captured: Captured) -> None:
-        """Take the next item. Returns when there is room for another item of its modality."""
+        """Take the next item. Returns when there is room for another item of its encoders."""
         for released, encode in self._gates.filter(captured):
             self._take(released, encode)
 
@@ -95,48 +98,49 @@ class OrderedFlow:
 
     def _take(self, captured: Captured, encode: bool) -> None:
         end_ns = ended_ns(captured)
-        for modality, item in self._items(captured, encode):
-            while self._count(modality) >= self._encoders.room(modality):
+        for encoder, item in self._items(captured, end_ns, encode):
+            while self._count(encoder) >= self._encoders.room(encoder):
                 self._collect_oldest()
             future: Future[_Result] = Future()
             if isinstance(item, _Repeat):
                 future.set_result(item)
             else:
-                self._encoders.queue(self._name, modality, item, future.set_result, self._counters[modality])
-            self._encoding.append((end_ns, modality, future))
-            self._keep_alive.cover(modality, end_ns)
+                self._encoders.queue(self._name, encoder, item, future.set_result, self._counters[encoder])
+            self._encoding.append((end_ns, encoder, future))
+            self._keep_alive.cover(encoder, end_ns)
         while self._encoding and self._encoding[0][2].done():
             self._collect_oldest()
         if not self._encoding:
             self._fuse_until(end_ns - self._slack_ns)
 
-    def _items(self, captured: Captured, encode: bool) -> list[tuple[Modality, Any]]:
-        """Return the encoder inputs of an item, or a `_Repeat` when the latest embedding is due instead."""
-        modality, end_ns = modality_of(captured), ended_ns(captured)
-        encode = encode or self._keep_alive.is_stale(modality, end_ns)
-        items = self._preparation.prepare(captured, encode)
-        is_repeated = not encode and self._keep_alive.is_due(modality, end_ns)
-        return [(modality, _Repeat(end_ns))] if is_repeated else items
+    def _items(self, captured: Captured, end_ns: int, encode: bool) -> list[tuple[str, Any]]:
+        """Return the inputs of the encoders, and a `_Repeat` for each whose latest embedding is due instead."""
+        if encode:
+            return self._preparation.prepare(captured)
+        encoders = self._preparation.encoders_for(captured)
+        held = [encoder for encoder in encoders if not self._keep_alive.is_stale(encoder, end_ns)]
+        items = self._preparation.prepare(captured, held)
+        repeats = [(encoder, _Repeat(end_ns)) for encoder in held if self._keep_alive.is_due(encoder, end_ns)]
+        return [*items, *repeats]
 
-    def _count(self, modality: Modality) -> int:
-        return sum(1 for _, other, _ in self._encoding if other == modality)
+    def _count(self, encoder: str) -> int:
+        return sum(1 for _, other, _ in self._encoding if other == encoder)
 
     def _collect_oldest(self) -> None:
-        end_ns, modality, future = self._encoding.popleft()
-        embedding = self._embedding(modality, end_ns, self._wait_for(future))
+        end_ns, encoder, future = self._encoding.popleft()
+        embedding = self._embedding(encoder, end_ns, self._wait_for(future))
         if embedding is not None:
-            self._latest[modality] = embedding
+            self._latest[encoder] = embedding
             self._sequence += 1
-            order = MODALITIES.index(modality)
-            heapq.heappush(self._encoded, (embedding.end_ns, order, self._sequence, embedding))
+            heapq.heappush(self._encoded, (embedding.end_ns, self._position[encoder], self._sequence, embedding))
         self._fuse_until(end_ns - self._slack_ns)
 
-    def _embedding(self, modality: Modality, end_ns: int, result: _Result) -> Embedding | None:
+    def _embedding(self, encoder: str, end_ns: int, result: _Result) -> Embedding | None:
         if isinstance(result, _Repeat):
-            latest = self._latest.get(modality)
+            latest = self._latest.get(encoder)
             return latest and restamped(latest, result.end_ns)
         if result is None:
-            self._keep_alive.uncover(modality, end_ns)  # the next item is encoded, even behind a closed gate
+            self._keep_alive.uncover(encoder, end_ns)  # the next item is encoded, even behind a closed gate
         return result
 
     def _wait_for(self, future: Future[_Result]) -> _Result:

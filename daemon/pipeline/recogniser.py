@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from daemon.bundle.bundle import Bundle
-from daemon.bundle.encoder_specs import AudioSpec, EncoderSpec, ImageSpec, TensorSpec
+from daemon.bundle.encoder_specs import AudioSpec, EncoderSpec, ImageSpec, TensorSpec, encoders_of
 from daemon.bundle.manifest import Manifest, Threshold
 from daemon.config.node import Config
 from daemon.config.streams import EventsConfig, FusionConfig
@@ -22,6 +22,7 @@ from daemon.encoders.text import TextEncoder
 from daemon.fusion.align import AlignmentSettings
 from daemon.fusion.events import EventSettings
 from daemon.fusion.fuse import FusionHead, StreamFusion
+from daemon.fusion.pool import Pool, PoolSettings
 from daemon.inference.accelerator import Accelerator
 from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import Placement
@@ -45,10 +46,8 @@ class Recogniser:
 
     @property
     def parallel_encoders(self) -> dict[str, Sequence[Encoder[Any]]]:
-        """The encoders of each modality that can work at the same time."""
-        return {
-            modality: (encoder, *self.extra_encoders.get(modality, ())) for modality, encoder in self.encoders.items()
-        }
+        """The encoders that can work at the same time, by their name."""
+        return {name: (encoder, *self.extra_encoders.get(name, ())) for name, encoder in self.encoders.items()}
 
     @property
     def cpu_remarks(self) -> list[str]:
@@ -62,7 +61,8 @@ class Recogniser:
     def new_fusion(self, head: FusionHead, fusion: FusionConfig, events: EventsConfig) -> StreamFusion:
         """Return the fusion of one stream, with the stream's own settings."""
         manifest = self.bundle.manifest
-        return StreamFusion(head, alignment_settings(manifest, fusion), event_settings(manifest, events))
+        pool = Pool(pool_settings(manifest))
+        return StreamFusion(head, pool, alignment_settings(manifest, fusion), event_settings(manifest, events))
 
 
 def load_recogniser(bundle: Bundle) -> Recogniser:
@@ -82,17 +82,26 @@ def load_extra_encoders(bundle: Bundle, modality: str, count: int) -> list[Encod
 
 
 def alignment_settings(manifest: Manifest, config: FusionConfig) -> AlignmentSettings:
-    """Return the maximum age of each modality, and the minimum interval of moments."""
-    specs = manifest.encoder_specs
-    max_age_ns = {modality: spec.max_age_ms * NS_PER_MS for modality, spec in specs.items()}
-    return AlignmentSettings(max_age_ns, round(NS_PER_S / config.max_rate_hz))
+    """Return the maximum age of each encoder, and the minimum interval of moments."""
+    return AlignmentSettings(max_ages_ns(manifest), round(NS_PER_S / config.max_rate_hz))
+
+
+def max_ages_ns(manifest: Manifest) -> dict[str, int]:
+    """Return the maximum age of each encoder's embedding."""
+    return {name: spec.max_age_ms * NS_PER_MS for name, spec in manifest.encoder_specs.items()}
+
+
+def pool_settings(manifest: Manifest) -> dict[str, PoolSettings]:
+    """Return the statistics of each encoder that is pooled."""
+    specs = manifest.encoder_specs.items()
+    return {name: PoolSettings(round(spec.pool.seconds * NS_PER_S), spec.pool.of) for name, spec in specs if spec.pool}
 
 
 def event_settings(manifest: Manifest, config: EventsConfig) -> EventSettings:
     """Return the thresholds and the time constants of events. The config's thresholds replace the bundle's."""
     thresholds = [config.thresholds.get(label, manifest.thresholds.of(label)) for label in manifest.labels]
     return EventSettings(
-        modalities=manifest.senses,
+        encoders={sense: [*encoders_of(manifest.encoder_specs, sense)] for sense in manifest.senses},
         labels=manifest.labels,
         makes_events=[label not in manifest.background for label in manifest.labels],
         start=_column(thresholds, "start"),
@@ -101,6 +110,7 @@ def event_settings(manifest: Manifest, config: EventsConfig) -> EventSettings:
         min_duration_ns=round(config.min_duration_s * NS_PER_S),
         max_duration_ns=round(config.max_duration_s * NS_PER_S),
         update_every_ns=round(config.update_every_s * NS_PER_S),
+        scoring=manifest.scoring,
     )
 
 
@@ -147,12 +157,33 @@ def _load_model(bundle: Bundle, encoder: str, spec: EncoderSpec) -> TfliteModel:
     try:
         return TfliteModel(bundle.model(spec.model), spec.input, list(spec.outputs.values()))
     except MismatchError as error:
-        raise bundle.problem(str(error), *key, *error.key) from error
+        raise bundle.problem(str(error), *key, *_tensor_key(bundle.manifest, spec, error)) from error
     except ModelError as error:
         raise bundle.problem(str(error), *key, "model") from error
 
 
+def _tensor_key(manifest: Manifest, spec: EncoderSpec, error: MismatchError) -> tuple[str | int, ...]:
+    """Return the key of a tensor beneath the encoder's. The error knows an output by its number."""
+    role, *rest = error.key
+    if role != "outputs":
+        return error.key
+    if manifest.format == 1:
+        return ("output", *rest[1:])
+    return (role, *(list(spec.outputs)[number] for number in rest[:1] if isinstance(number, int)), *rest[1:])
+
+
 def _load_head(bundle: Bundle) -> FusionHead:
+    manifest = bundle.manifest
+    sizes = {name: spec.size for name, spec in manifest.encoder_specs.items()}
+    background = manifest.labels.index(manifest.background[0]) if manifest.scoring == "independent" else None
+    try:
+        return FusionHead(load_head_model(bundle), sizes, background)
+    except ModelError as error:
+        raise bundle.problem(str(error), "head", "model") from error
+
+
+def load_head_model(bundle: Bundle) -> TfliteModel:
+    """Load the head, with the outputs scores and shares. Raises BundleError when it does not match the manifest."""
     manifest = bundle.manifest
     sizes = {name: spec.size for name, spec in manifest.encoder_specs.items()}
     labels = len(manifest.labels)
@@ -160,7 +191,7 @@ def _load_head(bundle: Bundle) -> FusionHead:
     scores = TensorSpec(shape=[1, labels], dtype="float32")
     shares = TensorSpec(shape=[1, len(sizes), labels], dtype="float32")
     try:
-        return FusionHead(TfliteModel(bundle.model(manifest.head.model), features, [scores, shares]), sizes)
+        return TfliteModel(bundle.model(manifest.head.model), features, [scores, shares], by_shape=True)
     except MismatchError as error:
         is_input = error.key[0] == "input"
         raise _head_problem(bundle, labels, sizes, error, is_input=is_input) from error
@@ -171,7 +202,7 @@ def _load_head(bundle: Bundle) -> FusionHead:
 def _head_problem(
     bundle: Bundle, labels: int, sizes: Mapping[str, int], error: MismatchError, *, is_input: bool
 ) -> BundleError:
-    lengths = " + ".join(f"{size} of {modality}" for modality, size in sizes.items())
+    lengths = " + ".join(f"{size} of {encoder}" for encoder, size in sizes.items())
     if not is_input:
         return bundle.problem(f"{labels} labels do not match the head: {error}", "labels")
     what = f"embeddings of {lengths}, and {len(sizes)} present entries"

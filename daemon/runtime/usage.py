@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from daemon.core.records import Counters, Modality
 from daemon.core.timing import NS_PER_S
@@ -55,7 +56,7 @@ SOUND = {"subject": "the sound", "come": "comes", "have": "has", "are": "is"}
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The counters at one instant."""
+    """The counters at one instant. `encoders` has those of each encoder, where several use the sense."""
 
     at_ns: int
     captured: int = 0
@@ -63,13 +64,19 @@ class Snapshot:
     put_off_ns: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     left_out: int = 0
+    encoders: "Mapping[str, Snapshot]" = field(default_factory=dict)
+
+    def of(self, encoder: str | None) -> "Snapshot":
+        """Return the counters of an encoder, which may not have counted yet; of None those of the sense."""
+        return self if encoder is None else self.encoders.get(encoder, Snapshot(self.at_ns))
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
     """What became of one sense in a time: the share that was dropped, the main reason, and the rate that was used.
 
-    `put_off` is the share of the time by which a file's schedule was put off.
+    `put_off` is the share of the time by which a file's schedule was put off. `encoder` is one of several that use the
+    sense, or None.
     """
 
     dropped: float
@@ -77,26 +84,34 @@ class Use:
     reason: str | None
     used_hz: float
     put_off: float
+    encoder: str | None = None
 
 
 def _snapshot(counters: Counters, at_ns: int) -> Snapshot:
     return Snapshot(
-        at_ns, counters.captured, counters.encoded, counters.put_off_ns, dict(counters.dropped), counters.left_out
+        at_ns,
+        counters.captured,
+        counters.encoded,
+        counters.put_off_ns,
+        counters.dropped.copy(),
+        counters.left_out,
+        {name: _snapshot(each, at_ns) for name, each in counters.encoders.copy().items()},
     )
 
 
-def use_between(before: Snapshot, after: Snapshot) -> Use:
+def use_between(before: Snapshot, after: Snapshot, encoder: str | None = None) -> Use:
     """Return what became of a sense between two snapshots. Sound is captured in blocks and encoded in patches.
 
-    What is dropped before it is captured is dropped before `fps` applies. So it is compared with all pictures.
+    What is dropped before it is captured is dropped before `fps` applies. So it is compared with all pictures. What is
+    dropped later is compared with what was prepared for the encoder. So what its `rate_hz` leaves out does not matter.
+    With several encoders the result is that of one of them.
     """
-    counts = {
-        reason: after.dropped.get(reason, 0) - before.dropped.get(reason, 0)
-        for reason in (*BEFORE_CAPTURE, *AFTER_CAPTURE)
-    }
+    earlier, later = before.of(encoder), after.of(encoder)
+    counts = {reason: after.dropped.get(reason, 0) - before.dropped.get(reason, 0) for reason in BEFORE_CAPTURE}
+    counts |= {reason: later.dropped.get(reason, 0) - earlier.dropped.get(reason, 0) for reason in AFTER_CAPTURE}
     duration_ns = max(1, after.at_ns - before.at_ns)
     lost, unused = (sum(counts[reason] for reason in reasons) for reasons in (BEFORE_CAPTURE, AFTER_CAPTURE))
-    encoded = after.encoded - before.encoded
+    encoded = later.encoded - earlier.encoded
     # what `fps` leaves out has come, so it counts beside what was lost on the way
     offered = after.captured - before.captured + lost + after.left_out - before.left_out
     prepared = max(encoded + counts["busy"] + counts["encoder_failed"], unused)
@@ -110,6 +125,7 @@ def use_between(before: Snapshot, after: Snapshot) -> Use:
         reason=max(shares, key=shares.__getitem__) if lost + unused else None,
         used_hz=max(0, encoded - counts["late"] - counts["fusion_failed"]) * NS_PER_S / duration_ns,
         put_off=min(1.0, put_off_ns / duration_ns),
+        encoder=encoder,
     )
 
 
@@ -119,6 +135,7 @@ class UsageJudge:
     A complaint begins when more than half has been dropped for `window_ns`. It stays until less is dropped for as long,
     or for longer when it comes back.
     Its share is that of its first window, so that its text does not change with every look.
+    Where several encoders use the sense, each is judged, and the complaint is about the worst.
     """
 
     def __init__(self, modality: Modality, window_ns: int, *, has_fps: bool = False) -> None:
@@ -136,6 +153,7 @@ class UsageJudge:
         self._used_since_ns: int | None = None
         self._ended_ns: int | None = None
         self._reason: str | None = None
+        self._encoder: str | None = None
         self._complaint: Complaint | None = None
 
     def look(self, counters: Counters, now_ns: int, is_short: Callable[[], bool]) -> Complaint | None:
@@ -148,7 +166,7 @@ class UsageJudge:
         if self._before is None or last is None or now_ns - last.at_ns > MAX_LOOK_GAP_NS:
             self._begin(now)
             return self._complaint
-        use = use_between(self._before, now)
+        use = self._use(self._before, now)
         self._looks += 1
         self._short_looks += use.reason in ("late", "behind") and is_short()
         self._longest_pause_ns = max(self._longest_pause_ns, now.put_off_ns - last.put_off_ns)
@@ -169,10 +187,17 @@ class UsageJudge:
                 self._note_used(self._before.at_ns, now_ns)
             else:
                 self._used_since_ns = None
-            if is_bad and self._is_news(self._reported_reason(use), use.dropped):
+            if is_bad and (use.encoder != self._encoder or self._is_news(self._reported_reason(use), use.dropped)):
                 self._complain(use)
             self._begin(now)
         return self._complaint
+
+    def _use(self, before: Snapshot, now: Snapshot) -> Use:
+        """Return the use by the encoder that the complaint is about, while that is bad; else by the worst one."""
+        uses = {encoder: use_between(before, now, encoder) for encoder in (None, *now.encoders)}
+        if self._complaint is not None and uses[self._encoder].dropped > USED:
+            return uses[self._encoder]
+        return max(uses.values(), key=attrgetter("dropped", "used_hz"))
 
     def _set_stay(self, now_ns: int) -> None:
         """Decide how long the complaint that begins now stays."""
@@ -214,7 +239,7 @@ class UsageJudge:
         return reason != self._reason and is_settled and not {reason, self._reason} <= {None, "busy"}
 
     def _complain(self, use: Use) -> None:
-        self._reason = self._reported_reason(use)
+        self._reason, self._encoder = self._reported_reason(use), use.encoder
         if self._reason is None:
             pace = round(100 * (1 - use.put_off))
             text = f"the file is played at {pace} % of its pace: the machine is overloaded; {self._advice(0)}"
@@ -223,7 +248,9 @@ class UsageJudge:
         words = PICTURES if self._modality == "image" else SOUND
         words = words | {"advice": self._advice(use.used_hz), "camera": CAMERA}
         text = REASONS[self._reason].format(**words)
-        self._complaint = Complaint(f"{round(100 * use.dropped)} % of {words['subject']} {text}", reopens=False)
+        # what is lost before it is captured is lost for every encoder
+        whose = f" for the encoder {use.encoder}" if use.encoder and self._reason in AFTER_CAPTURE else ""
+        self._complaint = Complaint(f"{round(100 * use.dropped)} % of {words['subject']}{whose} {text}", reopens=False)
 
     def _advice(self, used_hz: float) -> str:
         gate = "motion" if self._modality == "image" else "sound"

@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from daemon.bundle.encoder_specs import AudioSpec, ImageSpec
 from daemon.bundle.manifest import Manifest
-from daemon.encoders.audio import LogMel
+from daemon.encoders.logmel import LogMel
 from daemon.encoders.resize import largest_inside
 
 

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT.parent / "shared" / "models" / "tf2_mobilenet_v2_1.0_224_ptq.tflite"
 INPUT = TensorSpec(shape=[1, 224, 224, 3], dtype="uint8", scale=0.007843137718737125, zero_point=127)
 OUTPUT = TensorSpec(shape=[1, 1001], dtype="uint8", scale=0.00390625, zero_point=0)
+OUTPUTS = {"output": OUTPUT}
 TARGET_MS = 0.3
 WARM_UP = 50
 START_S = 30.0
@@ -45,12 +46,12 @@ def main() -> int:
     here = TfliteModel(file, INPUT, [OUTPUT])
     cpu_fallback = TfliteModel(file, INPUT, [OUTPUT])
     pictures = np.random.default_rng(1).integers(0, 256, (16, *INPUT.shape)).astype(np.uint8)
-    work = Workload("image", AcceleratorModel(file, INPUT, OUTPUT), cpu_fallback, [pictures[0]])
+    work = Workload("image", AcceleratorModel(file, INPUT, OUTPUTS), cpu_fallback, [pictures[0]], list(OUTPUTS))
     accelerator = Accelerator(CPU_DEVICE, [work], check_every_ns=NEVER_NS)
     accelerator.start()
     try:
         _wait_until_ready(accelerator)
-        result = _result(*_measured(here, FallbackModel(accelerator, 0, cpu_fallback), pictures, options.calls))
+        result = _result(*_measured(here, FallbackModel(accelerator, 0, work), pictures, options.calls))
         counts = accelerator.verifiers[0].counts
     finally:
         accelerator.close(2.0)

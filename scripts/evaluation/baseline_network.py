@@ -35,7 +35,8 @@ from training.glyphs import load_digits
 from training.lines import make_lines
 from training.specs import NONE, SEED
 
-from daemon.bundle.encoder_specs import ImagePreprocessing, ImageSpec, TensorSpec
+from daemon.bundle.encoder_specs import ImagePreprocessing, TensorSpec
+from daemon.bundle.format1 import ImageModality
 from daemon.encoders.image import fit
 from daemon.encoders.text import byte_ids
 from daemon.inference.graphs import write_head
@@ -50,7 +51,7 @@ BATCH = 32
 RATE = 4e-3
 LINES = 60_000
 DIGITS = [str(digit) for digit in range(10)]
-IMAGE = ImageSpec(
+IMAGE = ImageModality(
     model="image.tflite",
     input=TensorSpec(shape=[1, 224, 224, 3], dtype="float32"),
     preprocessing=ImagePreprocessing(colour="rgb", fit="stretch", resize="area", mean=0.0, std=255.0),

@@ -72,7 +72,7 @@ def _invokes(subject: Subject) -> list[Callable[[], object]]:
     )
     steps: list[Callable[[], object]] = []
     for spec in specs:
-        model = TfliteModel(bundle.model(spec.model), spec.input, [spec.output])
+        model = TfliteModel(bundle.model(spec.model), spec.input, list(spec.outputs.values()))
         model.input[...] = _random(spec.input, rng)
         steps.append(model.invoke)
     return [*steps, head.invoke]

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from daemon.config.node import load_config
-from daemon.core.records import MODALITIES, Captured, Counters, Event, Modality
+from daemon.core.records import Captured, Counters, Event
 from daemon.core.timing import NS_PER_S
-from daemon.pipeline.encode import EncoderPool, Preparation
+from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.ordered import OrderedFlow
+from daemon.pipeline.preparation import Preparation
 from daemon.pipeline.recogniser import Recogniser
 from evaluation.stream_score import ReportedEvent
 
@@ -21,12 +22,13 @@ def events_of(recogniser: Recogniser, stream: Iterable[Captured]) -> list[Report
     Raises RuntimeError if an item was dropped.
     """
     config = next(iter(load_config(CONFIG).document.streams.values()))
-    counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
+    manifest = recogniser.bundle.manifest
+    counters = {encoder: Counters() for encoder in manifest.encoder_specs}
     events: list[Event] = []
-    encoders = EncoderPool(recogniser.encoders)
+    encoders = EncoderPool(recogniser.parallel_encoders, manifest.encoder_modalities)
     flow = OrderedFlow(
         "evaluated",
-        Preparation(recogniser.bundle.manifest, counters),
+        Preparation(manifest, counters),
         encoders,
         recogniser.new_fusion(recogniser.new_head(), config.fusion, config.events),
         lambda fused: events.extend(fused.events),

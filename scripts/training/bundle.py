@@ -9,8 +9,7 @@ import numpy as np
 import yaml
 
 from daemon.bundle.bundle import load_bundle
-from daemon.bundle.encoder_specs import AudioSpec, ImageSpec, TextSpec
-from daemon.core.document import StrictModel
+from daemon.bundle.format1 import AudioModality, ImageModality, Modalities, TextModality
 from daemon.pipeline.offline import Item, OfflineRecogniser
 from daemon.pipeline.recogniser import load_recogniser
 from training import convert, speech, voices
@@ -24,18 +23,18 @@ TOLERANCE = 0.05
 END_PART = 0.6
 
 
-def specs(directory: Path) -> dict[str, Any]:
-    """The spec of each encoder in `directory`, with the tensors of its model."""
+def modalities(directory: Path) -> Modalities:
+    """The encoders in `directory` as the manifest describes them, with the tensors of their models."""
 
     def spec(name: str, form: type[Any], **how: Any) -> Any:
         source, target = convert.tensor_specs(directory / f"{name}.tflite")
         return form(model=f"{name}.tflite", input=source, output=target, **how)
 
-    return {
-        "image": spec("image", ImageSpec, preprocessing=IMAGE.preprocessing, max_age_ms=500),
-        "audio": spec("audio", AudioSpec, preprocessing=AUDIO, max_age_ms=500),
-        "text": spec("text", TextSpec, max_age_ms=2000),
-    }
+    return Modalities(
+        image=spec("image", ImageModality, preprocessing=IMAGE.preprocessing, max_age_ms=500),
+        audio=spec("audio", AudioModality, preprocessing=AUDIO, max_age_ms=500),
+        text=spec("text", TextModality, max_age_ms=2000),
+    )
 
 
 def write_manifest(directory: Path, start: float) -> None:
@@ -47,7 +46,7 @@ def write_manifest(directory: Path, start: float) -> None:
         "description": "The ten digits by sight, sound and text; see docs/models.md for what it can do and cannot.",
         "labels": LABELS,
         "background": ["none"],
-        "modalities": {name: _plain(spec) for name, spec in specs(directory).items()},
+        "modalities": modalities(directory).model_dump(exclude_none=True, exclude_defaults=True),
         "head": {"model": "head.tflite"},
         "thresholds": {"default": {"start": round(start, 2), "end": round(start * END_PART, 2)}},
         "selftest": {"tolerance": TOLERANCE},
@@ -74,11 +73,6 @@ def write_manifest(directory: Path, start: float) -> None:
     }
     text_form = yaml.safe_dump(manifest, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
     (directory / "bundle.yaml").write_text(text_form, encoding="utf-8")
-
-
-def _plain(spec: StrictModel) -> dict[str, Any]:
-    """The spec as the manifest states it, without default values."""
-    return spec.model_dump(exclude_none=True, exclude_defaults=True)
 
 
 def write_selftest(directory: Path) -> None:

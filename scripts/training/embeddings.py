@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from daemon.core.ports import Encoder
 from daemon.core.records import Embedding, Frame, Line, Modality
 from daemon.core.sealed import SealedFile
-from daemon.encoders.audio import AudioEncoder, Patch
-from daemon.encoders.image import ImageEncoder
-from daemon.encoders.text import TextEncoder
+from daemon.encoders.audio import Patch
 from daemon.inference.interpreter import TfliteModel
+from daemon.pipeline.recogniser import new_encoder
 from training import audios
-from training.bundle import specs
+from training.bundle import modalities
 from training.glyphs import load_digits
 from training.lines import make_lines
 from training.moments import LabelledEmbeddings, Labels
@@ -36,8 +37,7 @@ def embed_items(directory: Path, data: Path) -> Mapping[Modality, LabelledEmbedd
 
 
 def _image_items(directory: Path, data: Path, rng: np.random.Generator) -> LabelledEmbeddings:
-    spec = specs(directory)["image"]
-    encoder = ImageEncoder(spec, TfliteModel(SealedFile(directory / spec.model), spec.input, [spec.output]))
+    encoder = _encoder(directory, "image")
     frames, labels, _ = Composer(*load_digits(data, "dev"), faded_share=FADED_SHARE).frames(ITEMS, rng)
     return _labelled(
         [encoder.encode(Frame((np.repeat(frame[..., np.newaxis], 3, axis=2),), 0)) for frame in frames], labels
@@ -45,17 +45,21 @@ def _image_items(directory: Path, data: Path, rng: np.random.Generator) -> Label
 
 
 def _audio_items(directory: Path, data: Path, rng: np.random.Generator) -> LabelledEmbeddings:
-    spec = specs(directory)["audio"]
-    encoder = AudioEncoder(spec, TfliteModel(SealedFile(directory / spec.model), spec.input, [spec.output]))
+    encoder = _encoder(directory, "audio")
     patches, labels = audios.head_items(data, ITEMS, rng)
     return _labelled([encoder.encode(Patch(patch, 0, 0)) for patch in patches], labels)
 
 
 def _text_items(directory: Path, rng: np.random.Generator) -> LabelledEmbeddings:
-    spec = specs(directory)["text"]
-    encoder = TextEncoder(spec, TfliteModel(SealedFile(directory / spec.model), spec.input, [spec.output]))
+    encoder = _encoder(directory, "text")
     lines, labels = make_lines(ITEMS, rng, "dev")
     return _labelled([encoder.encode(Line(line, 0)) for line in lines], labels)
+
+
+def _encoder(directory: Path, modality: Modality) -> Encoder[Any]:
+    spec = modalities(directory).encoders()[modality]
+    model = TfliteModel(SealedFile(directory / spec.model), spec.input, list(spec.outputs.values()))
+    return new_encoder(modality, spec, model)
 
 
 def _labelled(embeddings: list[Embedding], labels: Labels) -> LabelledEmbeddings:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.encoders.audio import LogMel
+from daemon.encoders.logmel import LogMel
 from training.noises import coloured_noise, made_up
 from training.specs import AUDIO, NONE
 from training.speech import RATE_HZ, Sound, Utterance

@@ -1,6 +1,7 @@
 """Inputs and labels of the encoders, shared by training and manifest."""
 
-from daemon.bundle.encoder_specs import AudioPreprocessing, ImagePreprocessing, ImageSpec, TensorSpec
+from daemon.bundle.encoder_specs import AudioPreprocessing, ImagePreprocessing, TensorSpec
+from daemon.bundle.format1 import ImageModality
 
 SEED = 20261123
 # The most evidence that one sense can give for or against a label, in nats.
@@ -8,7 +9,7 @@ EVIDENCE_SPAN = 6.0
 LABELS = [*"0123456789", "none"]
 NONE = 10
 
-IMAGE = ImageSpec(
+IMAGE = ImageModality(
     model="image.tflite",
     input=TensorSpec(shape=[1, 120, 160, 1], dtype="float32"),
     preprocessing=ImagePreprocessing(colour="grey", fit="pad", resize="area", mean=0.0, std=255.0),

@@ -13,7 +13,7 @@ from daemon.core.records import Event
 from daemon.mqtt.payloads import RecognitionPayload, event_payload, recognition_json, state_payload
 from daemon.mqtt.subscriber import Received, parse
 from tests.fakes.updates import bundle, candidate, models, result
-from tests.mqtt.records import LABELS, recognition
+from tests.mqtt.records import recognition, view
 
 TIME = "2026-01-31T12:00:00.000001Z"
 AT_NS = 1_769_860_800 * 10**9
@@ -48,12 +48,34 @@ SOUND_UNUSED = (
 def recognised(late_ms: float = 0.0, **changes: object) -> Received:
     original = recognition_json(
         recognition(("image", "audio"), ages_ns=(0, 400_000_000), late_ns=round(late_ms * 1_000_000)),
-        labels=LABELS, node="n", stream="front", bundle_id="b", top=1, time=TIME,
+        bundle=view("b"), node="n", stream="front", top=1, time=TIME,
     )  # fmt: skip
     payload = RecognitionPayload.model_validate_json(original)
     part = payload.labels[0].model_copy(update={"shares": {"image": 5.123, "audio": -3.21}})
     changed = payload.model_copy(update={"label": "7", "score": 0.75, "labels": [part], **changes})
     return received("perceptd/n/front/recognition", changed.to_json())
+
+
+def heard_and_seen() -> Received:
+    """A dog that is seen and heard while somebody speaks, by a bundle with two encoders of pictures."""
+    parts = {"scene": {"modality": "image", "age_ms": 0}, "people": {"modality": "image", "age_ms": 400}}
+    dog = {"shares": {"image": 1.4, "audio": 4.2}, "encoders": {"scene": 1.5, "people": -0.1, "sound": 4.2}}
+    speech = {"shares": {"audio": 3.4}, "encoders": {"sound": 3.4}}
+    labels = [
+        {"label": name, "score": score, "logit": 0, "bias": 0, **part}
+        for name, score, part in (("dog", 0.93, dog), ("speech", 0.71, speech), ("cat", 0.49, speech))
+    ]
+    common = {"id": "i", "time": TIME, "node": "n", "stream": "front", "bundle": "home@1.0.0", "scoring": "independent"}
+    content = {
+        "schema": 1,
+        **common,
+        "label": "dog",
+        "score": 0.93,
+        "modalities": {"image": {"age_ms": 0}, "audio": {"age_ms": 300}},
+        "encoders": parts | {"sound": {"modality": "audio", "age_ms": 300}},
+        "labels": labels,
+    }
+    return received("perceptd/n/front/recognition", json.dumps(content).encode())
 
 
 def event(phase, ended_by=None, label: str = "7") -> Received:
@@ -103,6 +125,11 @@ def bundles(**changes: object) -> Received:
     [
         (recognised(), "12:00:00.000  front  7  0.75 ██████    image +5.1  audio -3.2 (0.4 s old)  23 ms"),
         (recognised(score=0.99), "12:00:00.000  front  7  0.99 ███████▉  image +5.1  audio -3.2 (0.4 s old)  23 ms"),
+        (
+            heard_and_seen(),
+            "12:00:00.000  front  dog  0.93 ███████▌  also speech 0.71  image +1.4 (scene +1.5, people -0.1)  "
+            "audio +4.2 (0.3 s old)  23 ms",
+        ),
         (event("start"), "12:00:00.000  front  ▶ 7 started  0.93  23 ms"),
         (event("update"), "12:00:00.000  front  · 7 goes on for 3.2 s  0.93  23 ms"),
         (event("end", "absent"), "12:00:00.000  front  ■ 7 ended after 3.2 s (absent)  23 ms"),

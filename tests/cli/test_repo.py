@@ -17,6 +17,7 @@ from daemon.cli.main import main
 from daemon.pipeline import selftest
 from daemon.pipeline.selftest import MIN_MB, declared_mb
 from daemon.publisher.repository import utc_now
+from tests.helpers import format2_bundle
 from tests.helpers.bundle_builder import manifest, write_bundle, write_encoder
 from tests.helpers.daemon import ROOT
 from tests.publisher.device import Device
@@ -119,6 +120,14 @@ def test_a_bundle_with_label_info_is_published_for_versions_that_read_it(
     assert f", needs perceptd {needs} and 40 MB" in repo.out
     explained = "has label_info, which versions before 0.4.0 refuse: it needs perceptd 0.4.0 instead of 0.2.0"
     assert (explained in repo.out) == (asked != needs)
+
+
+def test_no_older_version_is_offered_a_bundle_of_format_2(tmp_path: Path, repo: Shell) -> None:
+    bundle = format2_bundle.write_bundle(tmp_path / "bundle", label_info={"bright": {"shown": True}})
+    assert repo("add", str(bundle), "--memory-mb", "40", "--needs-perceptd", "0.4.9") == 0
+    assert ", needs perceptd 0.5.0 and 40 MB" in repo.out
+    explained = "has format 2, which versions before 0.5.0 refuse: it needs perceptd 0.5.0 instead of 0.4.9"
+    assert explained in repo.out
 
 
 def test_a_bundle_of_large_models_needs_more_memory(tmp_path: Path, repo: Shell) -> None:

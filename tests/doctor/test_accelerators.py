@@ -35,7 +35,7 @@ NO_GPU = StatusChange(1, "failed", "refused", "the runtime's own GPU accelerator
 CRASHED = StatusChange(3, "failed", "died", "its process was ended by SIGSEGV", "SIGSEGV")
 CRASHED_AT_LOAD = StatusChange(1, "failed", "refused", "its process was ended by SIGABRT", "SIGABRT")
 ABSENT = StatusChange(1, "absent", None, "there is no Edge TPU usb:0: none is plugged in")
-RAN = EncoderCounts("image", on_accelerator=5, p50_ns=2_900_000)
+RAN = EncoderCounts("image", "image", on_accelerator=5, p50_ns=2_900_000)
 
 # invokes of the verification: three known answers for sound and four for text, and sixteen more of each
 # the delegate takes fully connected layers only, of which the picture model has none
@@ -113,13 +113,13 @@ VERIFICATION_INVOKES = 39
             "update its library",
         ),
         (
-            AcceleratorRun(LIBRARY, [USED], [EncoderCounts("image", 3, 1)]),
+            AcceleratorRun(LIBRARY, [USED], [EncoderCounts("image", "image", 3, 1)]),
             "warning",
             "image: the CPU computed 1 of 4",
             "used by another program",
         ),
         (
-            AcceleratorRun(LIBRARY, [USED], [EncoderCounts("text")]),
+            AcceleratorRun(LIBRARY, [USED], [EncoderCounts("text", "text")]),
             "warning",
             "the self-test has no line of text",
             "cases.yaml",

@@ -15,10 +15,11 @@ def spec(width: int, height: int, how: str = "stretch", colour: str = "rgb", **t
     channels = 1 if colour == "grey" else 3
     return ImageSpec.model_validate(
         {
+            "modality": "image",
             "model": "m.tflite",
             "input": {"shape": [1, height, width, channels], "dtype": "float32", **tensor},
             "preprocessing": {"colour": colour, "fit": how, "resize": "area", "mean": 127.5, "std": 127.5},
-            "output": {"shape": [1, 1], "dtype": "float32"},
+            "outputs": {"output": {"shape": [1, 1], "dtype": "float32"}},
             "max_age_ms": 100,
         }
     )
@@ -106,7 +107,7 @@ def test_pixels_are_normalised_and_quantized_into_the_models_own_memory(
     model.input[...] = 3
     picture = np.zeros((2, 2, 3), np.uint8)
     picture[1] = 255
-    embedding = ImageEncoder(target, model).encode(Frame((picture,), 7))
+    embedding = ImageEncoder("image", target, model).encode(Frame((picture,), 7))
     for channel in range(target.input.shape[3]):
         found = model.input[0, :, 0, channel].tolist()
         assert found == pytest.approx(expected, abs=1.0 if tensor["dtype"] != "float32" else 1e-6)

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from daemon.bundle.encoder_specs import AudioPreprocessing
 from daemon.core.records import Block
-from daemon.encoders.audio import AudioFrontEnd, LogMel, PatchStream
+from daemon.encoders.audio import AudioFrontEnd, PatchStream
+from daemon.encoders.logmel import LogMel
 from tests.shared import SHARED, needs_shared
 
 YAMNET = AudioPreprocessing(

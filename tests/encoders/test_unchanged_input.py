@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bundle.encoder_specs import AudioSpec, ImageSpec, TensorSpec, TextSpec
+from daemon.bundle.encoder_specs import AudioSpec, ImageSpec, OutputSpec, TensorSpec, TextSpec
 from daemon.core.errors import ModelError
 from daemon.core.records import CPU, Colours, Frame, Line, Tensor
 from daemon.encoders.audio import AudioEncoder, Patch
@@ -36,18 +36,19 @@ class Summing:
 
 
 def with_output(target: ImageSpec) -> ImageSpec:
-    return target.model_copy(update={"output": TensorSpec(shape=[1, 2], dtype="float32")})
+    return target.model_copy(update={"outputs": {"output": OutputSpec(shape=[1, 2], dtype="float32")}})
 
 
-OUTPUT = {"model": "m.tflite", "output": {"shape": [1, 2], "dtype": "float32"}, "max_age_ms": 100}
+OUTPUT = {"model": "m.tflite", "outputs": {"output": {"shape": [1, 2], "dtype": "float32"}}, "max_age_ms": 100}
 AUDIO = AudioSpec.model_validate(
     {
         **OUTPUT,
+        "modality": "audio",
         "input": {"shape": [1, 6, 8, 1], "dtype": "int8", "scale": 0.05, "zero_point": 10},
         "preprocessing": SMALL.model_dump(),
     }
 )
-TEXT = TextSpec.model_validate({**OUTPUT, "input": {"shape": [1, 8], "dtype": "int32"}})
+TEXT = TextSpec.model_validate({**OUTPUT, "modality": "text", "input": {"shape": [1, 8], "dtype": "int32"}})
 IMAGE = with_output(spec(24, 24, "pad", dtype="uint8", scale=1 / 127.5, zero_point=128))
 
 RNG = np.random.default_rng(9)
@@ -81,7 +82,7 @@ CHANGED = {
 def test_an_unchanged_input_gives_the_same_embedding_with_new_times(modality: str) -> None:
     encoder_class, target, item = CASES[modality]
     model = Summing(target.input)
-    encoder = encoder_class(target, model)
+    encoder = encoder_class(modality, target, model)
     first, again = encoder.encode(item(5)), encoder.encode(item(9))
     assert model.invoked == 1
     assert (first.end_ns, again.end_ns, again.device) == (5, 9, CPU)
@@ -95,7 +96,7 @@ def test_an_unchanged_input_gives_the_same_embedding_with_new_times(modality: st
 def test_the_embedding_of_an_accelerator_is_not_reused(modality: str) -> None:
     encoder_class, target, item = CASES[modality]
     model = Summing(target.input, "edgetpu")
-    encoder = encoder_class(target, model)
+    encoder = encoder_class(modality, target, model)
     encoder.encode(item(5))
     encoder.encode(item(9))
     assert model.invoked == 2
@@ -105,7 +106,7 @@ def test_the_embedding_of_an_accelerator_is_not_reused(modality: str) -> None:
 def test_no_embedding_is_reused_after_a_failure(modality: str) -> None:
     encoder_class, target, item = CASES[modality]
     model = Summing(target.input)
-    encoder = encoder_class(target, model)
+    encoder = encoder_class(modality, target, model)
     good = encoder.encode(item(1))
     model.fails = True
     with pytest.raises(ModelError):
@@ -148,7 +149,7 @@ def test_an_embedding_does_not_depend_on_earlier_frames(
     order: Sequence[int], how: str, colour: str, to: tuple[int, int], tensor: dict[str, object]
 ) -> None:
     target = with_output(spec(*to, how, colour, **tensor))
-    reused = ImageEncoder(target, Summing(target.input))
+    reused = ImageEncoder("image", target, Summing(target.input))
     for number in order:
-        fresh = ImageEncoder(target, Summing(target.input)).encode(FRAMES[number])
+        fresh = ImageEncoder("image", target, Summing(target.input)).encode(FRAMES[number])
         assert np.array_equal(reused.encode(FRAMES[number]).vector, fresh.vector)

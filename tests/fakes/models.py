@@ -8,11 +8,17 @@ from daemon.core.records import Array, Tensor
 
 
 class PlainHead:
-    """Implements `Model` for a head: softmax(W·F + b) and its shares, computed from the formula."""
+    """Implements `Model` for a head: scores and shares, computed from the formula.
+
+    Scores are softmax(W·F + b), or independent of each other where there is a `background`.
+    """
 
     device = "cpu"
 
-    def __init__(self, weights: Array, bias: Array, sizes: Sequence[int]) -> None:
+    def __init__(self, weights: Array, bias: Array, sizes: Sequence[int], background: int | None = None) -> None:
+        self._is_independent = background is not None
+        if background is not None:
+            weights, bias = weights - weights[background], bias - bias[background]
         self.weights, self.bias, self.sizes = weights, bias, sizes
         self.input = np.zeros((1, weights.shape[1]), np.float32)
 
@@ -24,6 +30,10 @@ class PlainHead:
             shares.append(self.weights[:, columns] @ features[columns])
             start += size
         logits = self.bias + np.sum(shares, axis=0)
+        if self._is_independent:
+            with np.errstate(over="ignore"):
+                independent = (1 / (1 + np.exp(-logits))).astype(np.float32)
+            return [independent[np.newaxis], np.array(shares, np.float32)[np.newaxis]]
         exponentials = np.exp(logits - logits.max())
         scores = (exponentials / exponentials.sum()).astype(np.float32)
         return [scores[np.newaxis], np.array(shares, np.float32)[np.newaxis]]

@@ -14,12 +14,12 @@ MS = 1_000_000
 SETTINGS = AlignmentSettings({"image": 100 * MS, "audio": 300 * MS, "text": 1000 * MS}, min_interval_ns=10 * MS)
 
 
-def embedding(modality: Modality, end_ms: float) -> Embedding:
+def embedding(modality: str, end_ms: float) -> Embedding:
     return Embedding(modality, np.zeros(1, np.float32), round(end_ms * MS), round(end_ms * MS))
 
 
 def play(
-    steps: list[tuple[Modality, float]], until_ms: float, settings: AlignmentSettings = SETTINGS
+    steps: list[tuple[str, float]], until_ms: float, settings: AlignmentSettings = SETTINGS
 ) -> list[tuple[float, dict[str, float]]]:
     """Return the moments of embeddings that are delivered at their end: (time, {modality: age}) in milliseconds."""
     state, moments = Alignment(), []
@@ -114,7 +114,7 @@ def test_more_calls_of_advance_change_nothing(steps: list[tuple[Modality, int, i
     assert run(looks_ms) == run([])
 
 
-def encoded(end_ms: float, taken_ms: float, modality: Modality = "image") -> Embedding:
+def encoded(end_ms: float, taken_ms: float, modality: str = "image") -> Embedding:
     return replace(embedding(modality, end_ms), taken_ns=round(taken_ms * MS))
 
 
@@ -194,6 +194,42 @@ def test_an_embedding_that_was_overtaken_is_dropped_although_the_newer_one_is_mi
     state, _ = advance(state, 9000 * MS, SETTINGS)
     after, moments, in_time = deliver(state, encoded(1000, 1000), 9000 * MS, SETTINGS)
     assert (after, moments, in_time) == (state, [], False)
+
+
+SEVERAL = AlignmentSettings({"scene": 100 * MS, "people": 1500 * MS}, min_interval_ns=10 * MS)
+
+
+def test_encoders_of_one_sense_expire_each_by_itself() -> None:
+    moments = play([("people", 1000), ("scene", 1000), ("scene", 1090), ("people", 1500)], 4000, SEVERAL)
+    assert [(round(time), {name: round(age) for name, age in ages.items()}) for time, ages in moments] == [
+        (1000, {"people": 0}),
+        (1000, {"people": 0, "scene": 0}),
+        (1090, {"people": 90, "scene": 0}),
+        (1190, {"people": 190}),
+        (1500, {"people": 0}),
+        (3000, {}),
+    ]
+
+
+def test_a_slow_encoder_of_a_sense_delays_no_moment_of_a_fast_one() -> None:
+    """People takes 800 ms for each picture, of which one comes every 500 ms: more than its maximum age in the end."""
+    settings, state, made = replace(SEVERAL, max_age_ns={"scene": 100 * MS, "people": 600 * MS}), Alignment(), []
+    for at_ms in range(1000, 4000, 50):
+        state, moments, in_time = deliver(state, encoded(at_ms, at_ms, "scene"), (at_ms + 5) * MS, settings)
+        assert in_time
+        made += moments
+        if at_ms % 500 == 0 and at_ms >= 2000:
+            state, moments, in_time = deliver(
+                state, encoded(at_ms - 800, at_ms - 800, "people"), (at_ms + 6) * MS, settings
+            )
+            assert in_time
+            made += moments
+    times = told(made)
+    assert [time for time, _ in times] == sorted(time for time, _ in times)
+    assert all("scene" in names for _, names in times), "it is in every moment"
+    assert sum(time == round(time / 50) * 50 and "people" not in names for time, names in times) == 60
+    ages = [names["people"] for _, names in times if "people" in names]
+    assert ages == [806] * 4, "each of people is in one moment, with its age"
 
 
 @given(

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from daemon.fusion.events import EventSettings, add_scores, advance, initial_sta
 
 MS = 1_000_000
 LABELS = ["a", "b", "nothing"]
+ONE_EACH: dict[Modality, list[str]] = {modality: [modality] for modality in MODALITIES}
 
 
 def event_settings(
@@ -20,7 +22,7 @@ def event_settings(
 ) -> EventSettings:
     start, end = np.full(3, 0.7, np.float32), np.full(3, 0.4, np.float32)
     in_ns = [round(value * MS) for value in (smoothing_ms, min_ms, max_ms, update_ms)]
-    return EventSettings(MODALITIES, LABELS, [True, True, False], start, end, *in_ns)
+    return EventSettings(ONE_EACH, LABELS, [True, True, False], start, end, *in_ns)
 
 
 def play(
@@ -155,6 +157,44 @@ def test_the_shares_are_those_of_the_latest_moment_at_which_the_label_was_recogn
         [0, 1, 0],  # update
         [0, 1, 0],  # end: what came when the label had gone says nothing of it
     ]
+
+
+def independent(start: float = 0.7) -> EventSettings:
+    """Two encoders of pictures, one of sound; labels that do not exclude each other."""
+    settings = event_settings(smoothing_ms=0, min_ms=0)
+    encoders: dict[Modality, list[str]] = {"image": ["scene", "people"], "audio": ["sound"]}
+    return replace(settings, encoders=encoders, scoring="independent", start=np.full(3, start, np.float32))
+
+
+def test_independent_labels_are_open_at_once_and_none_ends_because_of_another() -> None:
+    both, second = [0.9, 0.8, 0.1], [0.1, 0.95, 0.05]
+    events = play([(1000, [0.9, 0.1, 0.1]), (2000, both), (3000, second), (4000, None)], 5000, independent())
+    assert [(event.phase, event.label, event.time_ns / MS, event.ended_by) for event in events] == [
+        ("start", "a", 1000, None),
+        ("start", "b", 2000, None),
+        ("end", "a", 3000, "absent"),
+        ("end", "b", 4000, "absent"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "shares"),
+    [
+        ({"scene": 3, "people": 1, "sound": 4}, {"image": 0.5, "audio": 0.5}),
+        ({"scene": 3, "people": -2, "sound": 1}, {"image": 0.5, "audio": 0.5}),
+        ({"scene": 1, "people": -2, "sound": 1}, {"image": 0, "audio": 1}),
+        ({"people": 2}, {"image": 1, "audio": 0}),
+        ({}, {"image": 0, "audio": 0}),
+    ],
+)
+def test_the_share_of_a_sense_is_that_of_the_sum_of_its_encoders(
+    parts: dict[str, float], shares: dict[Modality, float]
+) -> None:
+    settings = independent()
+    evidence = {name: np.array([part, 0, 0], np.float32) for name, part in parts.items()}
+    state, _ = add_scores(initial_state(settings), np.array([0.9, 0, 0.1], np.float32), evidence, MS, settings, str)
+    _, (start,) = advance(state, 2 * MS, settings, str)
+    assert start.shares == shares
 
 
 score_vectors = st.lists(st.floats(0, 1), min_size=3, max_size=3).map(lambda v: [x / (sum(v) or 1.0) for x in v])

@@ -21,6 +21,7 @@ from tests.inference.layers import write_layer
 
 INPUT = TensorSpec(shape=[1, 6], dtype="float32")
 OUTPUT = TensorSpec(shape=[1, 3], dtype="float32")
+OUTPUTS = {"output": OUTPUT}
 WEIGHTS = np.random.default_rng(5).normal(size=(3, 6)).astype(np.float32)
 # invokes of one small model while it is verified: two inputs with known outputs, then sixteen for the throughput
 VERIFIED = 18
@@ -56,7 +57,7 @@ class SmallAccelerator:
         file = SealedFile(path)
         cpu = TfliteModel(file, INPUT, [OUTPUT])
         test_inputs = np.random.default_rng(6).normal(size=(2, 1, 6)).astype(np.float32)
-        work = Workload("image", AcceleratorModel(file, INPUT, OUTPUT), cpu, list(test_inputs))
+        work = Workload("image", AcceleratorModel(file, INPUT, OUTPUTS), cpu, list(test_inputs), list(OUTPUTS))
         self.accelerator = Accelerator(
             device,
             [work],
@@ -64,7 +65,7 @@ class SmallAccelerator:
             upkeep=upkeep,
             backoff=Backoff(backoff.first_s, backoff.longest_s),
         )
-        self.model = FallbackModel(self.accelerator, 0, cpu)
+        self.model = FallbackModel(self.accelerator, 0, work)
         self._random = np.random.default_rng(7)
         self.changed = threading.Event()
 

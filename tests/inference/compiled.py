@@ -8,10 +8,10 @@ from daemon.inference.accelerator_main import CompiledNetwork
 
 
 def compute(model: str, source: str) -> None:
-    """Print the output of the runtime's accelerator for the CPU as JSON. `model` is one of the `models` of `serve`."""
+    """Print the outputs of the runtime's accelerator for the CPU as JSON. `model` is one of the `models` of `serve`."""
     spec = json.loads(model)
-    target = np.zeros(spec["output"]["shape"], spec["output"]["dtype"])
+    targets = [np.zeros(output["shape"], output["dtype"]) for output in spec["outputs"]]
     network = CompiledNetwork(spec, "CPU")
     for _ in range(2):
-        network.run(np.array(json.loads(source), spec["input"]["dtype"]), target)
-    print(json.dumps(target.tolist()))
+        network.run(np.array(json.loads(source), spec["input"]["dtype"]), targets)
+    print(json.dumps([target.tolist() for target in targets]))

@@ -252,7 +252,7 @@ def refusal(model: AcceleratorModel) -> str:
 def test_a_model_that_differs_from_the_cpu_fallback_is_refused(tmp_path: Path, delegate: Path) -> None:
     SmallAccelerator(tmp_path, delegate_device(delegate))
     other = TensorSpec(shape=[1, 4], dtype="float32")
-    reason = refusal(AcceleratorModel(SealedFile(tmp_path / "small.tflite"), other, OUTPUT))
+    reason = refusal(AcceleratorModel(SealedFile(tmp_path / "small.tflite"), other, {"output": OUTPUT}))
     assert "its input is float32 [1, 6], expected float32 [1, 4] and the CPU model's quantization" in reason
 
 
@@ -279,23 +279,24 @@ def test_a_model_for_an_edge_tpu_does_not_load_without_one() -> None:
     """Only libedgetpu's delegate has the operator."""
     spec = TensorSpec(shape=[1, 96, 64], dtype="float32")
     scores = TensorSpec(shape=[1, 521], dtype="float32")
-    model = AcceleratorModel(SealedFile(SHARED / "models" / "yamnet_spectra_in_edgetpu.tflite"), spec, scores)
+    file = SealedFile(SHARED / "models" / "yamnet_spectra_in_edgetpu.tflite")
+    model = AcceleratorModel(file, spec, {"scores": scores})
     assert "edgetpu-custom-op" in refusal(model)
 
 
 def test_the_runtimes_own_accelerator_computes_what_the_interpreter_does() -> None:
     """The CPU stands in for a GPU. The tensors are int8."""
     bundle = load_bundle(ROOT / "models" / "digits")
-    spec = bundle.manifest.modalities.audio
-    assert spec is not None
-    model = TfliteModel(bundle.model(spec.model), spec.input, [spec.output])
+    spec = bundle.manifest.encoder_specs["audio"]
+    (target,) = spec.outputs.values()
+    model = TfliteModel(bundle.model(spec.model), spec.input, [target])
     model.input[...] = np.random.default_rng(3).integers(-128, 128, spec.input.shape)
     request = {
         "path": str(bundle.model(spec.model).path),
         "input": spec.input.model_dump(),
-        "output": spec.output.model_dump(),
+        "outputs": [target.model_dump()],
     }
     copy = bundle.model(spec.model).descriptor
     with Child(compiled.compute, json.dumps(request), json.dumps(model.input.tolist()), inherits=[copy]) as child:
-        output = np.array(json.loads(child.result(60)), np.int8)
+        (output,) = (np.array(each, np.int8) for each in json.loads(child.result(60)))
     np.testing.assert_allclose(output, model.invoke()[0], atol=1)

@@ -1,13 +1,21 @@
 """Recognitions to test with, made as the head makes them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from daemon.core.records import MODALITIES, Embedding, Moment, Recognition
-from daemon.mqtt.payloads import EventPayload
+from daemon.core.records import MODALITIES, Embedding, Modality, Moment, Recognition
+from daemon.mqtt.payloads import BundleView, EventPayload
 
 LABELS = [*"0123456789", "none"]
+
+
+def view(bundle_id: str, labels: Sequence[str] = LABELS, **changes: Any) -> BundleView:
+    """What recognitions tell of a bundle of format 1, or of one with these `changes`."""
+    encoders: dict[str, Modality] = {modality: modality for modality in MODALITIES}
+    return replace(BundleView(bundle_id, labels, "exclusive", encoders, tells_encoders=False), **changes)
 
 
 def recognition(
@@ -31,8 +39,10 @@ def recognition(
     }
     if late_ns:
         embeddings[present[0]] = replace(embeddings[present[0]], late_ns=late_ns)
+    known = [m for m in MODALITIES if m in present]
     bias = centred(random.normal(size=labels))
-    shares = {m: centred(random.normal(scale=5, size=labels)) for m in MODALITIES if m in present}
+    ordered = [*known, *(name for name in present if name not in known)]
+    shares = {name: centred(random.normal(scale=5, size=labels)) for name in ordered}
     logits = np.asarray(bias + sum(shares.values()), np.float64)
     scores = np.exp(logits - logits.max())
     return Recognition(Moment(time_ns, embeddings), (scores / scores.sum()).astype(np.float32), bias, shares)

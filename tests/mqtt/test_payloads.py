@@ -16,15 +16,13 @@ from daemon.mqtt.payloads import (
     recognition_json,
     state_payload,
 )
-from tests.mqtt.records import LABELS, recognition
+from tests.mqtt.records import LABELS, recognition, view
 
 TIME = "2026-01-31T12:00:00.000001Z"
 
 
 def build(of: Recognition, top: int = 3, labels=LABELS) -> RecognitionPayload:
-    fields = recognition_json(
-        of, labels=labels, node="node", stream="front", bundle_id="digits@0.1.0", top=top, time=TIME
-    )
+    fields = recognition_json(of, bundle=view("digits@0.1.0", labels), node="node", stream="front", top=top, time=TIME)
     payload = RecognitionPayload.model_validate_json(fields)
     assert payload.to_json() == fields, "written by hand, it is what the model writes"
     return payload
@@ -33,7 +31,7 @@ def build(of: Recognition, top: int = 3, labels=LABELS) -> RecognitionPayload:
 def test_a_recognition_has_exactly_these_fields_in_this_order():
     fields = json.loads(build(recognition(("image", "audio"), ages_ns=(0, 123_456_789)), top=2).to_json())
     assert list(fields) == [
-        "schema", "id", "time", "node", "stream", "bundle", "label", "score", "modalities", "labels",
+        "schema", "id", "time", "node", "stream", "bundle", "scoring", "label", "score", "modalities", "labels",
     ]  # fmt: skip
     assert fields["schema"] == 1
     assert (fields["time"], fields["node"], fields["stream"], fields["bundle"]) == (
@@ -50,6 +48,58 @@ def test_a_recognition_has_exactly_these_fields_in_this_order():
     assert list(fields["labels"][0]) == ["label", "score", "logit", "bias", "shares"]
     assert (fields["label"], fields["score"]) == (fields["labels"][0]["label"], fields["labels"][0]["score"])
     assert len(fields["id"]) == 32
+
+
+SEVERAL = {"scene": "image", "people": "image", "sound": "audio"}
+
+
+def several(**changes) -> RecognitionPayload:
+    """The payload of three encoders, two of them of pictures, with the present ones of `changes`."""
+    ages_ns = {"scene": 80_000_000, "people": 0, "sound": 250_000_000}
+    present = changes.pop("present", tuple(SEVERAL))
+    made = recognition(present, ages_ns=[ages_ns[name] for name in present], **changes)
+    bundle = view("home@1.0.0", scoring="independent", encoders=SEVERAL, tells_encoders=True)
+    fields = recognition_json(made, bundle=bundle, node="node", stream="front", top=2, time=TIME)
+    payload = RecognitionPayload.model_validate_json(fields)
+    assert payload.to_json() == fields, "written by hand, it is what the model writes"
+    return payload
+
+
+def test_a_bundle_of_format_2_tells_its_encoders_beneath_their_senses():
+    fields = json.loads(several().to_json())
+    assert list(fields) == [
+        "schema", "id", "time", "node", "stream", "bundle", "scoring", "label", "score", "modalities", "encoders",
+        "labels",
+    ]  # fmt: skip
+    assert fields["scoring"] == "independent"
+    assert fields["modalities"] == {
+        "image": {"age_ms": 0.0, "device": "cpu"},
+        "audio": {"age_ms": 250.0, "device": "cpu"},
+    }
+    assert fields["encoders"] == {
+        "scene": {"modality": "image", "age_ms": 80.0, "device": "cpu"},
+        "people": {"modality": "image", "age_ms": 0.0, "device": "cpu"},
+        "sound": {"modality": "audio", "age_ms": 250.0, "device": "cpu"},
+    }
+    assert list(fields["labels"][0]) == ["label", "score", "logit", "bias", "shares", "encoders"]
+
+
+def test_a_sense_is_told_by_its_freshest_encoder_and_late_is_told_of_the_late_one():
+    fields = json.loads(several(late_ns=700_000_000).to_json())
+    assert "late_ms" not in fields["modalities"]["image"], "people is fresher, and in time"
+    assert fields["encoders"]["scene"]["late_ms"] == 700.0
+    assert "late_ms" not in fields["encoders"]["people"]
+
+
+@given(st.integers(0, 1000), st.sets(st.sampled_from(list(SEVERAL)), min_size=1))
+def test_shares_of_encoders_add_up_to_those_of_their_sense_and_with_the_bias_to_the_logit(seed, present):
+    ordered = tuple(name for name in SEVERAL if name in present)
+    for part in several(seed=seed, present=ordered).labels:
+        assert set(part.encoders) == present
+        for sense, share in part.shares.items():
+            alike = [part.encoders[name] for name in ordered if SEVERAL[name] == sense]
+            assert round(sum(alike), 4) == pytest.approx(share, abs=1e-9)
+        assert round(part.bias + sum(part.shares.values()), 4) == pytest.approx(part.logit, abs=1e-9)
 
 
 def test_an_embedding_that_was_fused_late_tells_its_age():

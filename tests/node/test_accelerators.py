@@ -75,8 +75,8 @@ def test_recognitions_name_their_devices_and_continue_through_a_crash(
         died = next(change for change in history if change["failure"] == "died")
         assert (died["state"], died["reason"]) == ("failed", "its process was ended by SIGABRT")
         used = {
-            "audio": {"wanted": name, "device": name, "reason": None},
-            "image": {"wanted": "cpu", "device": "cpu", "reason": None},
+            "audio": {"wanted": name, "device": name, "reason": None, "absent_outputs": []},
+            "image": {"wanted": "cpu", "device": "cpu", "reason": None, "absent_outputs": []},
         }
         wait_until(lambda: node.health["status"] == "ok" and node.health["encoders"].items() >= used.items(), "well")
         inputs = node.health["streams"]["s"]["inputs"]["audio"]
@@ -93,6 +93,7 @@ def test_while_the_accelerator_fails_health_is_degraded_and_the_cpu_recognises(
         node = WatchedNode(subscriber)
         wait_until(lambda: node.health.get("status") == "degraded", "health is degraded", 30)
         expected = {"wanted": delegate.name, "device": "cpu", "reason": f"{delegate} refuses: refused, as asked"}
+        expected["absent_outputs"] = []
         assert node.health["encoders"]["audio"] == expected
         wait_until(lambda: node.devices("audio"), "sound is recognised", 30)
         assert set(node.devices("audio")) == {"cpu"}
@@ -124,7 +125,7 @@ def test_auto_starts_no_process_and_loads_no_library_without_an_accelerator(tmp_
         for library in ("WebGpu", "libvulkan", "libOpenCL", "libcuda", "libedgetpu"):
             assert library not in mapped
         wait_until(lambda: "encoders" in node.health, "health")
-        cpu = {"wanted": "auto", "device": "cpu", "reason": None}
+        cpu = {"wanted": "auto", "device": "cpu", "reason": None, "absent_outputs": []}
         assert node.health["encoders"] == dict.fromkeys(("image", "audio", "text"), cpu)
         assert node.health["accelerators"] == {}
         assert daemon.stop() == 0

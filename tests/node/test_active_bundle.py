@@ -17,6 +17,7 @@ from daemon.node.latency import ErrorCount
 from daemon.node.stream import Stream
 from daemon.node.stream_publisher import PublishedBundle
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
+from tests.helpers import format2_bundle
 from tests.helpers.bundle_builder import manifest
 from tests.helpers.mosquitto import wait_until
 from tests.node import test_daemon
@@ -34,7 +35,7 @@ class Recorder:
         self.bundles: list[str] = []
 
     def publish(self, bundle: PublishedBundle, fused: Fused) -> None:
-        self.bundles += [bundle.id for _ in fused.recognitions]
+        self.bundles += [bundle.view.id for _ in fused.recognitions]
 
 
 def test_nothing_of_an_old_bundle_remains_in_memory(material: Path) -> None:
@@ -63,6 +64,15 @@ def test_nothing_of_an_old_bundle_remains_in_memory(material: Path) -> None:
     assert stream.join(monotonic_ns() + 5 * NS_PER_S) == []
     active.close_encoders()
     active.close_fusion()
+
+
+def test_a_bundle_of_format_2_with_the_same_senses_shares_the_sources_of_one_of_format_1() -> None:
+    content = format2_bundle.manifest()
+    whole = Manifest.model_validate(content)
+    seen = Manifest.model_validate(content | {"encoders": {name: content["encoders"][name] for name in ("scene",)}})
+    of_format_1 = Manifest.model_validate(manifest())
+    assert share_sources(of_format_1, seen)
+    assert not share_sources(of_format_1, whole), "it hears too"
 
 
 def with_sample_rate(rate_hz: int) -> Manifest:

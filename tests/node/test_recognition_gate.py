@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from daemon.config.mqtt import RecognitionsConfig
 from daemon.core.timing import NS_PER_S
 from daemon.node.recognition_gate import RecognitionGate
-from tests.mqtt.records import recognition
 
 SECONDS = 20
+SIGHT, NONE = frozenset({"image"}), frozenset()
 
 
 def passing(rate_hz: float, times_ns: list[int]) -> list[int]:
     gate = RecognitionGate(RecognitionsConfig(publish="rate", max_rate_hz=rate_hz))
-    return [t for t in times_ns if gate.passes(recognition(time_ns=t), "7")]
+    return [t for t in times_ns if gate.passes(t, "7", SIGHT)]
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.2])
@@ -49,17 +49,17 @@ def test_after_a_pause_the_schedule_restarts_without_a_burst():
 
 def test_mode_every_passes_all_but_empty_moments():
     gate = RecognitionGate(RecognitionsConfig(publish="every"))
-    assert [gate.passes(recognition(present), "7") for present in (("image",), ("image",), ())] == [True, True, False]
+    assert [gate.passes(0, "7", senses) for senses in (SIGHT, SIGHT, NONE)] == [True, True, False]
 
 
 def test_mode_none_passes_nothing():
     gate = RecognitionGate(RecognitionsConfig(publish="none"))
-    assert not any(gate.passes(recognition(("image",)), label) for label in ("7", "7", "8"))
+    assert not any(gate.passes(0, label, SIGHT) for label in ("7", "7", "8"))
 
 
 @pytest.mark.parametrize("mode", ["every", "rate", "change", "none"])
 def test_an_empty_moment_never_passes(mode):
-    assert not RecognitionGate(RecognitionsConfig(publish=mode)).passes(recognition(()), "none")
+    assert not RecognitionGate(RecognitionsConfig(publish=mode)).passes(0, "none", NONE)
 
 
 def test_mode_change_passes_new_labels_and_new_modalities():
@@ -73,6 +73,5 @@ def test_mode_change_passes_new_labels_and_new_modalities():
         ((), "none", False),
         (("image", "audio"), "8", True),
     ]
-    assert [gate.passes(recognition(present), label) for present, label, _ in steps] == [
-        expected for *_, expected in steps
-    ]
+    for senses, label, expected in steps:
+        assert gate.passes(0, label, frozenset(senses)) is expected

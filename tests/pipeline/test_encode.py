@@ -8,6 +8,7 @@ import pytest
 from daemon.core.records import MODALITIES, Counters, Embedding, Modality
 from daemon.pipeline.encode import EncoderPool
 from tests.helpers.mosquitto import wait_until
+from tests.pipeline.test_ordered import SENSES
 
 
 class StuckEncoder:
@@ -30,7 +31,7 @@ def test_stuck_encoders_are_left_behind_and_failures_counted(
     release, done = threading.Event(), []
     stuck = {modality: StuckEncoder(modality, release) for modality in MODALITIES}
     counters = {modality: Counters() for modality in MODALITIES}
-    encoders = EncoderPool({modality: [encoder] for modality, encoder in stuck.items()})
+    encoders = EncoderPool({modality: [encoder] for modality, encoder in stuck.items()}, SENSES)
     encoders.start()
     for modality in MODALITIES:
         encoders.offer("s", modality, "item", done.append, counters[modality])
@@ -45,7 +46,7 @@ def test_stuck_encoders_are_left_behind_and_failures_counted(
 class GatedEncoder:
     """Implements `Encoder`: encodes one picture for each release of a semaphore; `got` counts the pictures."""
 
-    modality: Modality = "image"
+    name = "image"
 
     def __init__(self, gate: threading.Semaphore) -> None:
         self.got = 0
@@ -61,7 +62,7 @@ class GatedEncoder:
 def test_at_overload_each_stream_gets_an_equal_part_and_counts_its_drops(count: int) -> None:
     """While one picture is encoded, four streams deliver two. A fifth stream delivers one in ten of these rounds."""
     gate = threading.Semaphore(0)
-    encoders = EncoderPool({"image": [GatedEncoder(gate) for _ in range(count)]})
+    encoders = EncoderPool({"image": [GatedEncoder(gate) for _ in range(count)]}, SENSES)
     encoders.start()
     counters = {name: Counters() for name in ("a", "b", "c", "d", "seldom")}
     done: dict[str, list[Embedding | None]] = {name: [] for name in counters}
@@ -87,10 +88,10 @@ def test_a_bundle_with_fewer_encoders_leaves_threads_idle_and_one_with_more_gets
     gate = threading.Semaphore(0)
     groups = [[GatedEncoder(gate) for _ in range(count)] for count in (2, 1, 3)]
     counters, done = Counters(), []
-    encoders = EncoderPool({"image": groups[0]})
+    encoders = EncoderPool({"image": groups[0]}, SENSES)
     encoders.start()
     for group in groups:
-        encoders = encoders.followed_by({"image": group})
+        encoders = encoders.followed_by({"image": group}, SENSES)
         for number in range(20):
             encoders.queue(str(number % 5), "image", number, done.append, counters)
         assert len(encoders.progress) == max(2, len(group))
@@ -107,10 +108,10 @@ def test_the_next_bundle_waits_for_an_encoder_of_the_previous_one() -> None:
     gate = threading.Semaphore(0)
     before, after = [GatedEncoder(gate)], [GatedEncoder(gate) for _ in range(3)]
     counters, done = Counters(), []
-    encoders = EncoderPool({"image": before})
+    encoders = EncoderPool({"image": before}, SENSES)
     encoders.start()
     for group in (before, after):
-        encoders = encoders.followed_by({"image": group})
+        encoders = encoders.followed_by({"image": group}, SENSES)
         for number in range(4):
             encoders.queue("s", "image", number, done.append, counters)
     wait_until(lambda: before[0].got == 1, "the first is at work")

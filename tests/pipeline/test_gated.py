@@ -23,15 +23,16 @@ from daemon.core.records import (
 )
 from daemon.core.timing import monotonic_ns
 from daemon.fusion.fuse import Fused
-from daemon.pipeline.encode import EncoderPool, Preparation
+from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.gates import Gates
 from daemon.pipeline.keep_alive import EmbeddingRepeater, KeepAlive, keep_alive_rules, restamped
 from daemon.pipeline.lane import Lane, LiveFlow
 from daemon.pipeline.live import LiveFusion, LiveStream
 from daemon.pipeline.ordered import OrderedFlow
+from daemon.pipeline.preparation import Preparation
 from tests.fakes.encoders import SlowEncoder
 from tests.helpers.mosquitto import wait_until
-from tests.pipeline.test_ordered import MS, new_fusion, three_senses
+from tests.pipeline.test_ordered import MS, SENSES, new_fusion, three_senses
 
 # Shorter than the maximum ages of three_senses and new_fusion: 100 ms for pictures, 200 ms for sound.
 GATES = GatesConfig(
@@ -97,10 +98,10 @@ def counters() -> dict[Modality, Counters]:
 def in_order(gates: GatesConfig, seed: int, fails: set[int] | None = None) -> tuple[Moments, dict[Modality, Counters]]:
     published, counted = Moments(), counters()
     alike = {modality: [FailingEncoder(modality, seed + index, fails)] for index, modality in enumerate(MODALITIES)}
-    encoders = EncoderPool(alike)
+    encoders = EncoderPool(alike, SENSES)
     encoders.start()
     manifest = three_senses()
-    made, keep_alive = Gates(gates), KeepAlive(keep_alive_rules(manifest.modalities, gates))
+    made, keep_alive = Gates(gates), KeepAlive(keep_alive_rules(manifest, gates))
     made.adapt_to(manifest)
     preparation, stop = Preparation(manifest, counted), threading.Event()
     flow = OrderedFlow("s", preparation, encoders, new_fusion(), published.publish, counted, stop, made, keep_alive)
@@ -158,7 +159,7 @@ class Rig:
         self.encoder = FailingEncoder("image", 1, fails)
         self.sound_encoder = FailingEncoder("audio", 2)
         self.encoders = EncoderPool(
-            {"image": [self.encoder], "audio": [self.sound_encoder], "text": [FailingEncoder("text", 3)]}
+            {"image": [self.encoder], "audio": [self.sound_encoder], "text": [FailingEncoder("text", 3)]}, SENSES
         )
         self.fusion = LiveFusion([stream := self.stream()])
         self.flow = LiveFlow(self.lane(stream), Gates(GATES))
@@ -170,7 +171,7 @@ class Rig:
 
     def lane(self, stream: LiveStream) -> Lane:
         manifest = three_senses()
-        repeater = EmbeddingRepeater(keep_alive_rules(manifest.modalities, GATES))
+        repeater = EmbeddingRepeater(keep_alive_rules(manifest, GATES))
         return Lane(stream, Preparation(manifest, self.counted), self.encoders, self.fusion, repeater)
 
     def deliver(self, *items: Captured) -> None:
@@ -259,39 +260,39 @@ def test_a_repeated_embedding_differs_by_its_time_only() -> None:
 
 
 def test_nothing_is_repeated_while_an_item_is_being_encoded() -> None:
-    repeater = EmbeddingRepeater(keep_alive_rules(three_senses().modalities, GATES))
+    repeater = EmbeddingRepeater(keep_alive_rules(three_senses(), GATES))
     made = Embedding("image", np.ones(1, np.float32), 0, 0)
     repeater.begin("image", 0)
-    assert repeater.repeat(frame(10)) is None
+    assert repeater.repeat("image", frame(10).captured_ns) is None
     repeater.finish("image", 0, made)
     repeater.begin("image", 33 * MS)
-    assert repeater.repeat(frame(10)) is None
+    assert repeater.repeat("image", frame(10).captured_ns) is None
     repeater.finish("image", 33 * MS, restamped(made, 33 * MS))
-    repeated = repeater.repeat(frame(10))
+    repeated = repeater.repeat("image", frame(10).captured_ns)
     assert repeated is not None
     assert repeated.end_ns == 330 * MS
-    assert repeater.repeat(frame(11)) is None
+    assert repeater.repeat("image", frame(11).captured_ns) is None
 
 
 def test_a_dropped_picture_is_not_stale_while_a_newer_one_is_encoded() -> None:
-    repeater = EmbeddingRepeater(keep_alive_rules(three_senses().modalities, GATES))
+    repeater = EmbeddingRepeater(keep_alive_rules(three_senses(), GATES))
     repeater.begin("image", 0)
     repeater.begin("image", 33 * MS)
     repeater.finish("image", 0, None)
-    assert not repeater.is_stale(frame(2))
+    assert not repeater.is_stale("image", frame(2).captured_ns)
     repeater.finish("image", 33 * MS, None)
-    assert repeater.is_stale(frame(2)), "no embedding came of either picture"
+    assert repeater.is_stale("image", frame(2).captured_ns), "no embedding came of either picture"
 
 
 def test_an_embedding_of_an_accelerator_is_repeated_for_seconds_only() -> None:
     for device, is_stale in (("cpu", False), ("edgetpu", True)):
-        repeater = EmbeddingRepeater(keep_alive_rules(three_senses().modalities, GATES))
+        repeater = EmbeddingRepeater(keep_alive_rules(three_senses(), GATES))
         repeater.begin("image", 0)
         repeater.finish("image", 0, Embedding("image", np.ones(1, np.float32), 0, 0, device))
         for index in range(1, 5000 // 33 + 1):
-            assert not repeater.is_stale(frame(index))
-            repeater.repeat(frame(index))
-        assert repeater.is_stale(frame(5000 // 33 + 1)) == is_stale
+            assert not repeater.is_stale("image", frame(index).captured_ns)
+            repeater.repeat("image", frame(index).captured_ns)
+        assert repeater.is_stale("image", frame(5000 // 33 + 1).captured_ns) == is_stale
 
 
 def test_a_picture_that_cannot_be_converted_is_left_to_its_encoder() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.bundle.format1 import Modalities
+from daemon.bundle.manifest import Manifest
 from daemon.config.streams import GatesConfig, MotionConfig, SoundConfig
 from daemon.pipeline.keep_alive import KeepAlive, KeepAliveRule, keep_alive_problems, keep_alive_rules
 from tests.pipeline.test_ordered import three_senses
@@ -11,9 +11,9 @@ MS = 1_000_000
 BOTH = GatesConfig(motion=MotionConfig(), sound=SoundConfig(pre_roll_s=0.1))
 
 
-def senses() -> Modalities:
+def senses() -> Manifest:
     """The maximum age is 500 ms for pictures, and 200 ms for sound."""
-    return three_senses().modalities
+    return three_senses()
 
 
 def test_the_default_is_half_of_max_age_less_pre_roll() -> None:
@@ -25,7 +25,10 @@ def test_the_default_is_half_of_max_age_less_pre_roll() -> None:
 
 def test_there_are_no_rules_without_gates_or_for_a_modality_that_the_bundle_lacks() -> None:
     assert keep_alive_rules(senses(), GatesConfig()) == {}
-    assert keep_alive_rules(senses().model_copy(update={"image": None}), BOTH).keys() == {"audio"}
+    modalities = senses().modalities
+    assert modalities is not None
+    without_pictures = senses().model_copy(update={"modalities": modalities.model_copy(update={"image": None})})
+    assert keep_alive_rules(without_pictures, BOTH).keys() == {"audio"}
 
 
 @pytest.mark.parametrize(

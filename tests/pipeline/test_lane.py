@@ -14,12 +14,13 @@ from daemon.core.records import MODALITIES, Block, Counters, Embedding, EndedBy,
 from daemon.core.timing import monotonic_ns
 from daemon.encoders.audio import Patch
 from daemon.fusion.fuse import Fused
-from daemon.pipeline.encode import EncoderPool, Preparation
+from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.lane import Lane, LiveFlow
 from daemon.pipeline.live import LiveFusion, LiveStream
+from daemon.pipeline.preparation import Preparation
 from tests.fakes.encoders import SlowEncoder
 from tests.helpers.mosquitto import wait_until
-from tests.pipeline.test_ordered import MS, new_fusion, three_senses
+from tests.pipeline.test_ordered import MS, SENSES, new_fusion, three_senses
 
 FRAMES = 90
 
@@ -34,7 +35,7 @@ class Rig:
         self.started: list[int] = []
         self.ended: list[tuple[int, EndedBy | None]] = []
         self.bundle = 0
-        self.encoders = EncoderPool(self.new_encoders())
+        self.encoders = EncoderPool(self.new_encoders(), SENSES)
         self.fusion = LiveFusion([first := self.part(0)])
         self.flow = LiveFlow(Lane(first, Preparation(three_senses(), self.counters), self.encoders, self.fusion))
         self.encoders.start()
@@ -57,7 +58,7 @@ class Rig:
 
     def switch(self, manifest: Manifest | None = None) -> LiveStream:
         self.bundle += 1
-        self.encoders = self.encoders.followed_by(self.new_encoders())
+        self.encoders = self.encoders.followed_by(self.new_encoders(), SENSES)
         preparation = Preparation(manifest or three_senses(), self.counters)
         return self.flow.switch_to(Lane(self.part(self.bundle), preparation, self.encoders, self.fusion))
 
@@ -129,7 +130,7 @@ def test_open_events_end_with_the_bundle() -> None:
 class EveryOther:
     """Implements `Encoder`: two of these finish each pair of frames in reverse order."""
 
-    modality: Modality = "image"
+    name = "image"
 
     def __init__(self, order: list[int]) -> None:
         self.order = order
@@ -152,7 +153,7 @@ def test_fusion_gets_all_frames_in_order_whichever_encoder_is_done_first() -> No
     one, two = EveryOther(done), EveryOther(done)
     one.begun = two.begun
     one.finished = two.finished = {base_ns + number: threading.Event() for number in range(20)}
-    rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"image": [one, two]})
+    rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"image": [one, two]}, SENSES)
     lane = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
     assert rig.flow.switch_to(lane).has_switched.wait(5)
     for number in range(0, 20, 2):
@@ -170,7 +171,7 @@ def test_fusion_gets_all_frames_in_order_whichever_encoder_is_done_first() -> No
 class StuckEncoder:
     """Implements `Encoder`: blocks until `go_on` is set."""
 
-    modality: Modality = "text"
+    name = "text"
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
@@ -183,7 +184,7 @@ class StuckEncoder:
 def test_fusion_waits_for_the_last_embedding_of_the_old_bundle() -> None:
     rig = Rig()
     stuck = StuckEncoder()
-    rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": [stuck]})
+    rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": [stuck]}, SENSES)
     stuck_lane = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
     assert rig.flow.switch_to(stuck_lane).has_switched.wait(5)
     text_ns = monotonic_ns()
@@ -202,7 +203,7 @@ def test_fusion_waits_for_the_last_embedding_of_the_old_bundle() -> None:
 def test_an_encoder_that_hangs_delays_the_switch_for_a_limited_time() -> None:
     rig = Rig(patience=5)
     stuck = StuckEncoder()
-    rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": [stuck]})
+    rig.encoders = rig.encoders.followed_by(rig.new_encoders() | {"text": [stuck]}, SENSES)
     stuck_lane = Lane(rig.part(0), Preparation(three_senses(), rig.counters), rig.encoders, rig.fusion)
     assert rig.flow.switch_to(stuck_lane).has_switched.wait(5)
     rig.flow.deliver(Line("x", monotonic_ns()))
@@ -225,7 +226,8 @@ def other_preprocessing() -> Manifest:
     audio = manifest.modalities.audio
     assert audio is not None
     preprocessing = audio.preprocessing.model_copy(update={"frames": 20, "stride_frames": 6})
-    audio = audio.model_copy(update={"preprocessing": preprocessing})
+    shape = audio.input.model_copy(update={"shape": [1, 20, 4]})
+    audio = audio.model_copy(update={"preprocessing": preprocessing, "input": shape})
     return manifest.model_copy(update={"modalities": manifest.modalities.model_copy(update={"audio": audio})})
 
 
@@ -238,8 +240,8 @@ def test_another_front_end_continues_with_the_earlier_sound(is_warm: bool, comes
     blocks = [Block(sound, 8000, index * 20 * MS) for index in range(100)]
     for block in blocks[:50]:
         old.prepare(block)
-    assert not new.shares_front_end(old)
-    new.warm_up(blocks[:50] if is_warm else [])
+    new.warm_up(blocks[:50] if is_warm else [], old)
+    new.adopt_front_ends(old)
     patches = [patch for block in blocks[50:62] for _, patch in new.prepare(block)]
     assert isinstance(patches[0], Patch)
     assert 1000 * MS < patches[0].end_ns <= (1000 + comes_after_ms) * MS
@@ -254,8 +256,8 @@ def test_a_shared_front_end_continues_in_the_middle_of_the_sound() -> None:
     blocks = [Block(samples, 8000, index * 20 * MS) for index, samples in enumerate(sound)]
     whole = [patch for block in blocks for _, patch in one.prepare(block)]
     parts = [patch for block in blocks[:47] for _, patch in first.prepare(block)]
-    assert second.shares_front_end(first)
-    second.adopt_front_end(first)
+    second.warm_up(blocks[:47], first)
+    second.adopt_front_ends(first)
     parts += [patch for block in blocks[47:] for _, patch in second.prepare(block)]
     assert [patch.end_ns for patch in parts] == [patch.end_ns for patch in whole]
-    assert all(np.array_equal(a.spectra, b.spectra) for a, b in zip(parts, whole, strict=True))
+    assert all(np.array_equal(a.values, b.values) for a, b in zip(parts, whole, strict=True))

@@ -11,14 +11,19 @@ from daemon.core.records import MODALITIES, Block, Captured, Counters, Embedding
 from daemon.fusion.align import AlignmentSettings
 from daemon.fusion.events import EventSettings
 from daemon.fusion.fuse import Fused, FusionHead, StreamFusion
-from daemon.pipeline.encode import EncoderPool, Preparation
+from daemon.fusion.pool import Pool
+from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.ordered import OrderedFlow
+from daemon.pipeline.preparation import Preparation
 from tests.fakes.encoders import SlowEncoder
 from tests.fakes.models import PlainHead
 from tests.helpers.bundle_builder import manifest
 
 MS = 1_000_000
 SIZES: dict[Modality, int] = {"image": 1, "audio": 1, "text": 1}
+
+# the modality of each encoder in format 1
+SENSES: dict[str, Modality] = {modality: modality for modality in MODALITIES}
 
 
 def three_senses() -> Manifest:
@@ -70,8 +75,9 @@ def new_fusion(min_interval_ns: int = 5 * MS, patience: int = 1) -> StreamFusion
     max_ages_ns = {modality: age_ms * patience * MS for modality, age_ms in ages_ms.items()}
     alignment = AlignmentSettings(max_ages_ns, min_interval_ns)
     limits = np.full(3, 0.6, np.float32), np.full(3, 0.4, np.float32)
-    events = EventSettings(MODALITIES, ["a", "b", "c"], [True] * 3, *limits, 20 * MS, 10 * MS, 10_000 * MS, 300 * MS)
-    return StreamFusion(head, alignment, events)
+    encoders = {modality: [modality] for modality in MODALITIES}
+    events = EventSettings(encoders, ["a", "b", "c"], [True] * 3, *limits, 20 * MS, 10 * MS, 10_000 * MS, 300 * MS)
+    return StreamFusion(head, Pool({}), alignment, events)
 
 
 def replay(seed: int, image_workers: int = 1) -> tuple[list[tuple], dict[Modality, Counters]]:
@@ -84,7 +90,7 @@ def replay(seed: int, image_workers: int = 1) -> tuple[list[tuple], dict[Modalit
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
     alike = {modality: [SlowEncoder(modality, seed + index)] for index, modality in enumerate(MODALITIES)}
     alike["image"] += [SlowEncoder("image", seed + 10 + index) for index in range(image_workers - 1)]
-    encoders = EncoderPool(alike)
+    encoders = EncoderPool(alike, SENSES)
     encoders.start()
     flow = OrderedFlow(
         "s", Preparation(three_senses(), counters), encoders, new_fusion(), publish, counters, threading.Event()
@@ -120,7 +126,7 @@ def test_several_image_workers_give_the_same() -> None:
 
 def test_it_stops_waiting_for_encoders_that_hang_when_the_daemon_stops() -> None:
     stop = threading.Event()
-    never_started = EncoderPool({"text": [SlowEncoder("text", 1)]})
+    never_started = EncoderPool({"text": [SlowEncoder("text", 1)]}, SENSES)
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
     flow = OrderedFlow(
         "s", Preparation(three_senses(), counters), never_started, new_fusion(), lambda _: None, counters, stop
@@ -150,7 +156,7 @@ def test_open_events_end_when_the_daemon_stops() -> None:
     events: list[Event] = []
     stop = threading.Event()
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
-    encoders = EncoderPool({"text": [Steady("text", 1)]})
+    encoders = EncoderPool({"text": [Steady("text", 1)]}, SENSES)
     encoders.start()
     flow = OrderedFlow(
         "s",

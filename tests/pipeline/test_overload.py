@@ -7,12 +7,13 @@ import numpy as np
 from daemon.core.records import MODALITIES, Counters, Event, Frame, Modality
 from daemon.core.timing import monotonic_ns
 from daemon.fusion.fuse import Fused
-from daemon.pipeline.encode import EncoderPool, Preparation
+from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.lane import Lane, LiveFlow
 from daemon.pipeline.live import LiveFusion, LiveStream
+from daemon.pipeline.preparation import Preparation
 from tests.fakes.encoders import LateEncoder
 from tests.helpers.mosquitto import wait_until
-from tests.pipeline.test_ordered import MS, new_fusion, three_senses
+from tests.pipeline.test_ordered import MS, SENSES, new_fusion, three_senses
 
 MAX_AGE_MS = 100
 ENCODING_S = 0.2
@@ -28,7 +29,7 @@ def test_the_newest_picture_is_always_encoded_and_recognised_and_its_event_ends_
         late_ms.extend(each.moment.embeddings["image"].late_ns / MS for each in fused.recognitions)
         events.extend(fused.events)
 
-    encoders = EncoderPool({"image": [LateEncoder("image", 6.0, ENCODING_S)]})
+    encoders = EncoderPool({"image": [LateEncoder("image", 6.0, ENCODING_S)]}, SENSES)
     stream = LiveStream("s", new_fusion(), publish, counters)
     fusion = LiveFusion([stream])
     flow = LiveFlow(Lane(stream, Preparation(three_senses(), counters), encoders, fusion))

@@ -118,6 +118,89 @@ def test_the_complaint_names_the_share_the_reason_and_what_helps(
     assert len(sense.told) <= 2, "it is told once"
 
 
+class Several(Sense):
+    """A sense of two encoders, `scene` and `people`: each look adds to the counts of each."""
+
+    def pass_both(self, seconds: float, *, captured: float, **encoders: dict[str, float]) -> str | None:
+        """Let time pass with so many counts a second, of the sense and of each encoder. Return the complaint."""
+        for name in encoders:
+            self.counters.encoders.setdefault(name, Counters())
+        for look in range(round(seconds / LOOK_S)):
+            self.counters.captured += _added(captured, look)
+            for name, rates in encoders.items():
+                each = self.counters.encoders[name]
+                for reason, rate in rates.items():
+                    if reason == "encoded":
+                        each.encoded += _added(rate, look)
+                    else:
+                        each.drop(reason, _added(rate, look))
+            self.now_s += LOOK_S
+            self.look()
+        return None if self.told[-1] is None else self.told[-1].reason
+
+
+def _added(rate: float, look: int) -> int:
+    """Return by how much a count grows in a look, at a rate a second."""
+    return round(rate * (look + 1) * LOOK_S) - round(rate * look * LOOK_S)
+
+
+KEEPS_UP: dict[str, float] = {"encoded": 30}
+SLOW: dict[str, float] = {"encoded": 4, "busy": 16}
+
+
+@pytest.mark.parametrize(
+    ("scene", "people", "expected"),
+    [
+        # an encoder takes two pictures a second of thirty, as its rate says
+        (KEEPS_UP, {"encoded": 2}, None),
+        ({"encoded": 2}, {"encoded": 2}, None),
+        (KEEPS_UP, SLOW, f"80 % of the pictures for the encoder people come {OVERLOADED}; "
+         "set camera.fps to 4 or less, or use gates.motion, an accelerator or a smaller model"),
+        (SLOW, {"encoded": 2}, f"80 % of the pictures for the encoder scene come {OVERLOADED}; "
+         "set camera.fps to 4 or less, or use gates.motion, an accelerator or a smaller model"),
+        (KEEPS_UP, {"encoder_failed": 2}, "100 % of the pictures for the encoder people cannot be encoded: "
+         "the log has the error"),
+        (KEEPS_UP | {"gate_closed": 300}, {"encoded": 0.5, "gate_closed": 300}, None),
+    ],
+)  # fmt: skip
+def test_each_of_several_encoders_is_judged_and_told_by_name(
+    scene: dict[str, float], people: dict[str, float], expected: str | None
+) -> None:
+    sense = Several()
+    assert sense.pass_both(10, captured=30, scene=scene, people=people) == expected
+    assert len(sense.told) <= 2, "it is told once"
+
+
+def test_what_is_lost_before_it_is_captured_is_told_of_no_encoder() -> None:
+    sense = Several()
+    sense.pass_both(1, captured=30, scene=KEEPS_UP, people={"encoded": 2})
+    for _ in range(40):
+        sense.counters.drop("corrupt", 20)
+        told = sense.pass_both(LOOK_S, captured=40, scene={"encoded": 40}, people={"encoded": 8})
+    assert told is not None
+    assert told.startswith("67 % of the pictures are damaged")
+
+
+def test_the_complaint_stays_with_its_encoder_until_another_is_the_only_bad_one() -> None:
+    sense = Several()
+    slow, slower = {"encoded": 4, "busy": 16}, {"encoded": 1, "busy": 19}
+    told = [
+        sense.pass_both(6, captured=30, scene=KEEPS_UP, people=slow),
+        sense.pass_both(6, captured=30, scene=slower, people=slow),
+        sense.pass_both(6, captured=30, scene=slower, people={"encoded": 2}),
+        sense.pass_both(6, captured=30, scene=KEEPS_UP, people={"encoded": 2}),
+    ]
+    named = [None if text is None else next(name for name in ("scene", "people") if name in text) for text in told]
+    assert named == ["people", "people", "scene", None]
+
+
+def test_a_bundle_with_one_encoder_again_is_judged_by_the_counters_of_the_sense() -> None:
+    sense = Several()
+    assert sense.pass_both(10, captured=30, scene=SLOW, people={"encoded": 2}) is not None
+    told = sense.pass_time(10, captured=30, encoded=30)
+    assert told is None
+
+
 def test_it_begins_after_the_window_and_ends_when_most_is_used_again() -> None:
     sense = Sense()
     assert sense.pass_time(4, captured=30, encoded=30) is None

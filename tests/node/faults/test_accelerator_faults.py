@@ -80,7 +80,9 @@ class Node:
     def __init__(self, bundle: Path, clip: Path, devices: DevicesConfig, text: Path | None = None) -> None:
         loaded: Recogniser = load_recogniser(load_bundle(bundle))
         self.recogniser = accelerate(loaded, devices, retries=AT_ONCE)
-        self._encoders = EncoderPool(self.recogniser.parallel_encoders)
+        self._encoders = EncoderPool(
+            self.recogniser.parallel_encoders, self.recogniser.bundle.manifest.encoder_modalities
+        )
         recording = ReplayConfig(file=str(clip), text=text and str(text), loop=False, pace="fast")
         self._config = StreamConfig(replay=recording)
 
