@@ -14,7 +14,7 @@ import av
 from daemon.core.errors import RecordingError, SourceError
 from daemon.core.ports import Deliver
 from daemon.core.records import Block, Captured, Counters, Line, Modality, moved
-from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
+from daemon.core.timing import NS_PER_MS, NS_PER_S, FrameRate, monotonic_ns
 from daemon.sources.container import pts_ns, ticks_ns, to_frame, to_samples
 from daemon.sources.files.packets import FilePackets
 from daemon.sources.files.timeline import PictureTimes
@@ -33,6 +33,10 @@ Decoded = TypeVar("Decoded", av.VideoFrame, av.AudioFrame)
 # In real time an item is delivered at most this much after its time. A machine that reads the file more slowly plays it
 # more slowly: what comes later is put off.
 MAX_BEHIND_NS = NS_PER_S // 4
+
+# In real time sound waits for the next picture, or until this much has gathered. Each waking costs 0.1 ms of processor
+# time, and a recording has more blocks of sound than pictures.
+TOGETHER_NS = 40 * NS_PER_MS
 
 # Shorter waits sleep: that takes 70 us of processor time, where waiting for an Event takes 130 us.
 SHORT_WAIT_S = 0.05
@@ -59,8 +63,9 @@ class ReplaySource:
 
     A stamp is the start of the pass plus the time in the file.
     Items are delivered in the order of their end. Items that end together come as image, audio, text.
-    In real time each item is delivered at its end. The schedule does not drift, unless the machine cannot read the file
-    in time. Then it is put off by the time that is missing, which `counters` count.
+    In real time each item is delivered at its end, but sound up to TOGETHER_NS later, with a picture. The schedule does
+    not drift, unless the machine cannot read the file in time. Then it is put off by the time that is missing, which
+    `counters` count.
     """
 
     recording: Recording
@@ -83,20 +88,21 @@ class ReplaySource:
         reader = _Reader(self.recording, self.counters)
         try:
             picture_ns = 0
-            for end_ns, kind, item in reader.items(rests=self.is_realtime):
+            for due_ns, group in _gathered(reader.items(rests=self.is_realtime)):
+                is_rest = group[0][1] == REST
                 # a wait costs 0.1 ms, so a rest is skipped after an item in the second half of it
-                is_skipped = kind == REST and 2 * length_ns >= picture_ns + end_ns
-                if self.is_realtime and not is_skipped:
-                    _wait(base_ns + end_ns, stop)
+                if self.is_realtime and not (is_rest and 2 * length_ns >= picture_ns + due_ns):
+                    _wait(base_ns + due_ns, stop)
                 if stop.is_set():
                     break
-                if item is not None:
-                    if self.is_realtime:
-                        base_ns += self._put_off(monotonic_ns() - base_ns - end_ns)
-                    deliver(moved(item, base_ns))
-                    length_ns = end_ns
-                if kind == IMAGE:
-                    picture_ns = end_ns
+                if self.is_realtime and not is_rest:
+                    base_ns += self._put_off(monotonic_ns() - base_ns - due_ns)
+                for end_ns, kind, item in group:
+                    if item is not None:
+                        deliver(moved(item, base_ns))
+                        length_ns = end_ns
+                    if kind == IMAGE:
+                        picture_ns = end_ns
         finally:
             reader.close()
         length_ns = max(length_ns, reader.length_ns)
@@ -233,6 +239,19 @@ def _wait(until_ns: int, stop: Event) -> None:
         time.sleep(wait_s)
     else:
         stop.wait(wait_s)
+
+
+def _gathered(items: Iterator[TimedItemOrRest]) -> Iterator[tuple[int, list[TimedItemOrRest]]]:
+    """Yield all items in their order, in groups: sound, and what ends next. Each group has the time of its last end."""
+    group: list[TimedItemOrRest] = []
+    for timed in items:
+        group.append(timed)
+        end_ns, kind, _ = timed
+        if kind != AUDIO or end_ns - group[0][0] >= TOGETHER_NS:
+            yield end_ns, group
+            group = []
+    if group:
+        yield group[-1][0], group
 
 
 def _with_rests(frames: Iterator[TimedItem], video: av.VideoStream) -> Iterator[TimedItemOrRest]:
