@@ -38,6 +38,9 @@ MAX_BEHIND_NS = NS_PER_S // 4
 # time, and a recording has more blocks of sound than pictures.
 TOGETHER_NS = 40 * NS_PER_MS
 
+# A frame that is read in this part of the time between two frames is read just in time.
+QUICK_READ = 8
+
 # Shorter waits sleep: that takes 70 us of processor time, where waiting for an Event takes 130 us.
 SHORT_WAIT_S = 0.05
 
@@ -234,11 +237,11 @@ class _Reader:
 
 def _wait(until_ns: int, stop: Event) -> None:
     """Wait until `until_ns`, or until stopped: at most SHORT_WAIT_S longer."""
-    wait_s = max(0, until_ns - monotonic_ns()) / NS_PER_S
-    if wait_s <= SHORT_WAIT_S:
-        time.sleep(wait_s)
-    else:
+    wait_s = (until_ns - monotonic_ns()) / NS_PER_S
+    if wait_s > SHORT_WAIT_S:
         stop.wait(wait_s)
+    elif wait_s > 0:
+        time.sleep(wait_s)
 
 
 def _gathered(items: Iterator[TimedItemOrRest]) -> Iterator[tuple[int, list[TimedItemOrRest]]]:
@@ -255,9 +258,10 @@ def _gathered(items: Iterator[TimedItemOrRest]) -> Iterator[tuple[int, list[Time
 
 
 def _with_rests(frames: Iterator[TimedItem], video: av.VideoStream) -> Iterator[TimedItemOrRest]:
-    """Yield a rest after each frame: most of the shortest interval between two frames.
+    """Yield a rest after each frame: it ends when there is just time to read the next frame.
 
-    After a rest there is time to read the next frame, even if that takes twice as long as this frame took.
+    A frame that is read quickly then needs no second wait: it is ready a fifth of that time late. Where reading takes
+    longer there is time to read the next frame even if that takes twice as long as this frame took.
     """
     # A camera would not have sent the next picture while this one is encoded. To decode it then takes processor time
     # from the encoders: with one of two cores it delays every picture by 1 ms (`scripts/bench pipeline`).
@@ -269,7 +273,11 @@ def _with_rests(frames: Iterator[TimedItem], video: av.VideoStream) -> Iterator[
         yield frame
         if before_ns is not None:
             shortest_ns = min(shortest_ns, at_ns - before_ns)
-        yield at_ns + max(0, min(shortest_ns * 3 // 4, shortest_ns - 2 * read_ns)), REST, None
+        if read_ns <= shortest_ns // QUICK_READ:
+            rest_ns = shortest_ns - read_ns * 4 // 5
+        else:
+            rest_ns = max(0, min(shortest_ns * 3 // 4, shortest_ns - 2 * read_ns))
+        yield at_ns + rest_ns, REST, None
         before_ns, began_ns = at_ns, monotonic_ns()
 
 
