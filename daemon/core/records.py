@@ -284,6 +284,8 @@ def moved(captured: Captured, by_ns: int) -> Captured:
         return Block(
             captured.samples, captured.sample_rate_hz, captured.start_ns + by_ns, captured.gap, captured.delay_ns
         )
+    if isinstance(captured, Frame):
+        return Frame(captured.content, captured.captured_ns + by_ns, captured.colours, captured.delay_ns)
     return replace(captured, captured_ns=captured.captured_ns + by_ns)
 
 

@@ -30,6 +30,9 @@ class PatchStream:
     def reset(self) -> None:
         """Forget all samples: the next ones do not continue those before."""
         self._samples = np.empty(0, np.float32)
+        # blocks that follow `_samples`, and their length
+        self._blocks: list[Array] = []
+        self._blocks_samples = 0
         self._spectra = np.empty((0, self._preprocessing.mel_bands), np.float32)
         self._missing = self._frames
         self._position = 0
@@ -41,8 +44,14 @@ class PatchStream:
         Positions count samples since the last reset.
         Without `is_needed` the patches are only counted in `skipped`. Later patches do not depend on this.
         """
-        self._samples = np.concatenate((self._samples, samples))
+        self._blocks.append(samples)
+        self._blocks_samples += len(samples)
         self._position += len(samples)
+        # blocks are joined once for each patch, because joining takes longer than all else that is done for a block
+        if len(self._samples) + self._blocks_samples < self._samples_for(self._missing):
+            return []
+        self._samples = np.concatenate((self._samples, *self._blocks))
+        self._blocks, self._blocks_samples = [], 0
         patches = []
         while len(self._samples) >= (needed := self._samples_for(self._missing)):
             if not is_needed:

@@ -100,14 +100,14 @@ def ticks_ns(ticks: int | None, time_base: Fraction | None) -> int | None:
 def to_frame(picture: av.VideoFrame, captured_ns: int) -> Frame:
     """Return the picture, upright, as a frame of the decoder's planes, or of BGR if Frame does not hold their format.
 
-    The conversion to BGR, and the turn of a picture that is stored turned, happen when the planes are used.
-    The conversion raises InputError if FFmpeg cannot convert.
+    The views of the planes, the conversion to BGR, and the turn of a picture that is stored turned, are made when the
+    planes are used. The conversion raises InputError if FFmpeg cannot convert.
     """
     colours = _colours(picture)
     if colours is None:
         frame = Frame(Deferred(partial(_to_bgr, picture)), captured_ns)
     else:
-        frame = Frame(tuple(_view(plane) for plane in picture.planes), captured_ns, colours)
+        frame = Frame(Deferred(partial(_planes, picture)), captured_ns, colours)
     orientation = _orientation(picture)
     return frame if orientation == UPRIGHT else frame.deferred(orientation.turn)
 
@@ -203,6 +203,10 @@ def _to_bgr(picture: av.VideoFrame) -> tuple[Plane, ...]:
     except (av.FFmpegError, ValueError) as error:
         raise InputError(f"a picture of format {picture.format.name} cannot be converted: {error}") from error
     return (pixels,)
+
+
+def _planes(picture: av.VideoFrame) -> tuple[Plane, ...]:
+    return tuple(_view(plane) for plane in picture.planes)
 
 
 def _view(plane: av.video.plane.VideoPlane) -> Plane:

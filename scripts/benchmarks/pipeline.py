@@ -11,9 +11,8 @@ from demo import broker
 
 from benchmarks.bundles import bundles
 from benchmarks.clip import write_clip
-from benchmarks.config import write_config
-from benchmarks.measured import Measured, measure, percentile
-from benchmarks.process import daemon_command
+from benchmarks.measured import Measured, percentile
+from benchmarks.pairs import run_pairs
 
 # Targets for the real bundle: processor time against the bare loop, p50 above the bare loop's, p99 against p50.
 CPU_RATIO, MORE_P50_MS, P99_OF_P50 = 1.15, 1.5, 2.0
@@ -38,26 +37,20 @@ def main() -> int:
         for label, bundle, rate_hz in bundles(Path(name), options.bundle):
             clip = Path(name) / f"{label}.mp4"
             write_clip(clip, rate_hz)
-            rows = _run_pairs(Path(name), label, bundle, clip, port, options)
+            rows = run_pairs(
+                Path(name),
+                label,
+                bundle,
+                clip,
+                port,
+                pairs=options.pairs,
+                seconds=options.seconds,
+                report=not options.json,
+            )
             result = _result(label, *rows)
             print(json.dumps(result) if options.json else _table(result), flush=True)
             met = met and all(result["targets"].values())
     return 0 if met else 1
-
-
-def _run_pairs(
-    directory: Path, label: str, bundle: Path, clip: Path, port: int, options: argparse.Namespace
-) -> tuple[list[Measured], list[Measured]]:
-    config = directory / f"{label}.yaml"
-    write_config(config, f"bench-{label}", bundle, port, {"bench": {"replay": {"file": str(clip)}}})
-    bare = [sys.executable, "-m", "benchmarks.bare", bundle, clip, "--port", port, "--topic", "bare", "--seconds", 3600]
-    daemon, bare_loop = [], []
-    for turn in range(options.pairs):
-        daemon.append(measure(daemon_command(config), port, f"perceptd/bench-{label}/+/recognition", options.seconds))
-        bare_loop.append(measure(bare, port, "bare", options.seconds))
-        if not options.json:
-            print(f"{label}: pair {turn + 1} of {options.pairs} done", file=sys.stderr, flush=True)
-    return daemon, bare_loop
 
 
 def _result(label: str, daemon: list[Measured], bare_loop: list[Measured]) -> dict:

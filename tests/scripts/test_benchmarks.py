@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from benchmarks.bare import Pace
+from benchmarks.home import result_of
 from benchmarks.measured import Measured, TopicStats, captured_at, percentile
 from benchmarks.memory import assess
 from benchmarks.process import Footprint
@@ -129,3 +131,19 @@ def test_one_sample_is_not_enough() -> None:
 @pytest.mark.parametrize(("part", "expected"), [(0.5, 51), (0.99, 100), (1.0, 100)])
 def test_percentiles(part: float, expected: float) -> None:
     assert percentile(range(100, 0, -1), part) == expected
+
+
+@pytest.mark.parametrize(("rate_hz", "expected"), [(None, 30), (2.0, 2), (7.0, 6), (50.0, 30)])
+def test_the_bare_loop_encodes_at_most_rate_hz_pictures(rate_hz: float | None, expected: int) -> None:
+    pace = Pace(rate_hz)
+    assert sum(pace.is_due(1000.1 + picture / 30) for picture in range(30)) == expected
+
+
+@pytest.mark.parametrize(("cpu_ms", "pss_mb", "met"), [(1300, 130.0, [True, True]), (1310, 130.5, [False, False])])
+def test_the_targets_of_home_are_those_of_a_second(cpu_ms: float, pss_mb: float, met: list[bool]) -> None:
+    daemon = Measured({"topic": TopicStats(moments=55)}, 10.0, cpu_ms, [replace(FOOTPRINT, pss_mb=pss_mb)])
+    bare = Measured({"topic": TopicStats(moments=60)}, 10.0, 1000.0, [FOOTPRINT])
+    result = result_of([daemon], [bare])
+    assert list(result["targets"].values()) == met
+    assert result["cpu_ratio"]["median"] == pytest.approx(cpu_ms / 1000)
+    assert (result["daemon"]["moments_s"], result["bare"]["cpu_ms_s"]) == (5.5, 100.0)

@@ -14,7 +14,7 @@ import av
 from daemon.core.errors import RecordingError, SourceError
 from daemon.core.ports import Deliver
 from daemon.core.records import Block, Captured, Counters, Line, Modality, moved
-from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
+from daemon.core.timing import NS_PER_MS, NS_PER_S, FrameRate, monotonic_ns
 from daemon.sources.container import pts_ns, ticks_ns, to_frame, to_samples
 from daemon.sources.files.packets import FilePackets
 from daemon.sources.files.timeline import PictureTimes
@@ -33,6 +33,13 @@ Decoded = TypeVar("Decoded", av.VideoFrame, av.AudioFrame)
 # In real time an item is delivered at most this much after its time. A machine that reads the file more slowly plays it
 # more slowly: what comes later is put off.
 MAX_BEHIND_NS = NS_PER_S // 4
+
+# In real time sound waits for the next picture, or until this much has gathered. Each waking costs 0.1 ms of processor
+# time, and a recording has more blocks of sound than pictures.
+TOGETHER_NS = 40 * NS_PER_MS
+
+# A frame that is read in this part of the time between two frames is read just in time.
+QUICK_READ = 8
 
 # Shorter waits sleep: that takes 70 us of processor time, where waiting for an Event takes 130 us.
 SHORT_WAIT_S = 0.05
@@ -59,8 +66,9 @@ class ReplaySource:
 
     A stamp is the start of the pass plus the time in the file.
     Items are delivered in the order of their end. Items that end together come as image, audio, text.
-    In real time each item is delivered at its end. The schedule does not drift, unless the machine cannot read the file
-    in time. Then it is put off by the time that is missing, which `counters` count.
+    In real time each item is delivered at its end, but sound up to TOGETHER_NS later, with a picture. The schedule does
+    not drift, unless the machine cannot read the file in time. Then it is put off by the time that is missing, which
+    `counters` count.
     """
 
     recording: Recording
@@ -83,20 +91,21 @@ class ReplaySource:
         reader = _Reader(self.recording, self.counters)
         try:
             picture_ns = 0
-            for end_ns, kind, item in reader.items(rests=self.is_realtime):
+            for due_ns, group in _gathered(reader.items(rests=self.is_realtime)):
+                is_rest = group[0][1] == REST
                 # a wait costs 0.1 ms, so a rest is skipped after an item in the second half of it
-                is_skipped = kind == REST and 2 * length_ns >= picture_ns + end_ns
-                if self.is_realtime and not is_skipped:
-                    _wait(base_ns + end_ns, stop)
+                if self.is_realtime and not (is_rest and 2 * length_ns >= picture_ns + due_ns):
+                    _wait(base_ns + due_ns, stop)
                 if stop.is_set():
                     break
-                if item is not None:
-                    if self.is_realtime:
-                        base_ns += self._put_off(monotonic_ns() - base_ns - end_ns)
-                    deliver(moved(item, base_ns))
-                    length_ns = end_ns
-                if kind == IMAGE:
-                    picture_ns = end_ns
+                if self.is_realtime and not is_rest:
+                    base_ns += self._put_off(monotonic_ns() - base_ns - due_ns)
+                for end_ns, kind, item in group:
+                    if item is not None:
+                        deliver(moved(item, base_ns))
+                        length_ns = end_ns
+                    if kind == IMAGE:
+                        picture_ns = end_ns
         finally:
             reader.close()
         length_ns = max(length_ns, reader.length_ns)
@@ -228,17 +237,31 @@ class _Reader:
 
 def _wait(until_ns: int, stop: Event) -> None:
     """Wait until `until_ns`, or until stopped: at most SHORT_WAIT_S longer."""
-    wait_s = max(0, until_ns - monotonic_ns()) / NS_PER_S
-    if wait_s <= SHORT_WAIT_S:
-        time.sleep(wait_s)
-    else:
+    wait_s = (until_ns - monotonic_ns()) / NS_PER_S
+    if wait_s > SHORT_WAIT_S:
         stop.wait(wait_s)
+    elif wait_s > 0:
+        time.sleep(wait_s)
+
+
+def _gathered(items: Iterator[TimedItemOrRest]) -> Iterator[tuple[int, list[TimedItemOrRest]]]:
+    """Yield all items in their order, in groups: sound, and what ends next. Each group has the time of its last end."""
+    group: list[TimedItemOrRest] = []
+    for timed in items:
+        group.append(timed)
+        end_ns, kind, _ = timed
+        if kind != AUDIO or end_ns - group[0][0] >= TOGETHER_NS:
+            yield end_ns, group
+            group = []
+    if group:
+        yield group[-1][0], group
 
 
 def _with_rests(frames: Iterator[TimedItem], video: av.VideoStream) -> Iterator[TimedItemOrRest]:
-    """Yield a rest after each frame: most of the shortest interval between two frames.
+    """Yield a rest after each frame: it ends when there is just time to read the next frame.
 
-    After a rest there is time to read the next frame, even if that takes twice as long as this frame took.
+    A frame that is read quickly then needs no second wait: it is ready a fifth of that time late. Where reading takes
+    longer there is time to read the next frame even if that takes twice as long as this frame took.
     """
     # A camera would not have sent the next picture while this one is encoded. To decode it then takes processor time
     # from the encoders: with one of two cores it delays every picture by 1 ms (`scripts/bench pipeline`).
@@ -250,7 +273,11 @@ def _with_rests(frames: Iterator[TimedItem], video: av.VideoStream) -> Iterator[
         yield frame
         if before_ns is not None:
             shortest_ns = min(shortest_ns, at_ns - before_ns)
-        yield at_ns + max(0, min(shortest_ns * 3 // 4, shortest_ns - 2 * read_ns)), REST, None
+        if read_ns <= shortest_ns // QUICK_READ:
+            rest_ns = shortest_ns - read_ns * 4 // 5
+        else:
+            rest_ns = max(0, min(shortest_ns * 3 // 4, shortest_ns - 2 * read_ns))
+        yield at_ns + rest_ns, REST, None
         before_ns, began_ns = at_ns, monotonic_ns()
 
 
