@@ -12,11 +12,11 @@ from calibration.levels import MIN_DURATION_S, SMOOTHING_S, levels
 from calibration.material import ESC10, recorded_files
 from calibration.recipe_numbers import load, sound_evidence, write_bias
 from calibration.rule import LEAST, LEAST_MEASURED, MARGIN, MOST, QUIET_SIGHT, SEEN_ALONE, sight_evidence, start_level
+
 from daemon.core.records import Array64
 from daemon.core.timing import NS_PER_S
 from daemon.fusion import events
 from daemon.fusion.events import EventSettings
-
 from tests.shared import SHARED, needs_shared
 
 RECIPE = Path(__file__).parents[2] / "models/home/recipe.yaml"
@@ -101,7 +101,10 @@ def test_only_clips_under_cc_by_in_folds_1_and_2_are_read(tmp_path: Path) -> Non
         (tmp_path / kind).mkdir()
         for fold in range(1, 5):
             (tmp_path / kind / f"{fold}-7-A.ogg").touch()
-    assert [(kind, path.name) for kind, path in recorded_files(tmp_path)] == [("dog", "1-7-A.ogg"), ("dog", "2-7-A.ogg")]
+    assert [(kind, path.name) for kind, path in recorded_files(tmp_path)] == [
+        ("dog", "1-7-A.ogg"),
+        ("dog", "2-7-A.ogg"),
+    ]
     assert "siren" not in ESC10
 
 
