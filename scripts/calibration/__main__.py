@@ -12,7 +12,7 @@ from calibration.hearing import Hearing
 from calibration.levels import levels
 from calibration.material import Clip, made, recorded
 from calibration.recipe_numbers import SIGHT, SoundEvidence, load, sound_evidence, write_bias, write_sight
-from calibration.rule import sight_evidence, start_level
+from calibration.rule import LEAST_MADE, LEAST_RECORDED, UNMEASURED, sight_evidence, start_level
 from calibration.selftest import write_selftest
 from daemon.core.records import Array64
 
@@ -66,9 +66,10 @@ def level_of(label: str, clips: Sequence[Clip], found: Array64) -> float:
     foreign = np.array([clip.is_foreign(label) for clip in clips])
     is_recorded = np.array([clip.is_recorded for clip in clips])
     is_long = np.array([clip.kind in LONG for clip in clips])
-    is_measured = any(clip.is_recorded and clip.label == label for clip in clips)
+    own = [clip for clip in clips if clip.label == label]
+    least = LEAST_RECORDED if any(clip.is_recorded for clip in own) else LEAST_MADE if own else UNMEASURED
     parts = (is_recorded, is_long, ~is_recorded & ~is_long)
-    return round(start_level(label, is_measured, *(found[foreign & part] for part in parts)), 2)
+    return round(start_level(label, least, *(found[foreign & part] for part in parts)), 2)
 
 
 def row(label: str, level: float, clips: Sequence[Clip], found: Array64) -> str:

@@ -9,13 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import yaml
-from daemon.cli.bundle_build import build_bundle
 
 from calibration.drawings import Picture, bus, room
 from calibration.hearing import RATE_HZ
 from calibration.speech import speak
 from calibration.tones import smoke_alarm
 from daemon.bundle.bundle import load_bundle, load_cases
+from daemon.cli.bundle_build import build_bundle
 from daemon.core.records import Array
 from daemon.pipeline.offline import OfflineRecogniser, item_of
 from daemon.pipeline.recogniser import load_recogniser
