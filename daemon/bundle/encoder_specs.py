@@ -63,8 +63,8 @@ class OutputSpec(TensorSpec):
     """
 
     transform: Transform = "none"
-    floor: PositiveNumber = LOG_FLOOR
-    factor: PositiveNumber = 1.0
+    floor: Annotated[Number, Field(ge=1e-9, le=1e6)] = LOG_FLOOR
+    factor: Annotated[Number, Field(ge=1e-6, le=1e6)] = 1.0
 
     @model_validator(mode="after")
     def _check_floor(self) -> "OutputSpec":

@@ -214,14 +214,13 @@ def _locate(problem: ErrorDetails, value: Any) -> tuple[Key, Any, bool]:
     Pydantic's location also contains names of union members; they are left out.
     """
     location, key = problem["loc"], list[int | str]()
-    # the check of a member as a whole fails at its name, every other problem at a key
-    if problem["type"] == "value_error" and location and location[-1] != "[key]":
-        location = (*location, "")
+    # a member of a union that is wrong as a whole: the location ends with its name
+    ends_with_name = problem["type"] == "value_error" and "[key]" not in location
     for position, part in enumerate(location):
         in_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
         if in_list or (isinstance(value, dict) and part in value):
             value = value[part]
-        elif isinstance(value, dict) and position == len(location) - 1 and part != "":
+        elif isinstance(value, dict) and position == len(location) - 1 and not ends_with_name:
             return (*key, part), None, False
         else:
             continue

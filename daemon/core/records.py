@@ -232,7 +232,7 @@ class Event:
 
 @dataclass(slots=True)
 class Counters:
-    """Counts for one modality, encoder or link, published in `health`; each number is written by one thread only.
+    """Counts for one modality, encoder, source or link, published in `health`. One thread only writes each number.
 
     Two are not published. `put_off_ns`: by how much a file's schedule was put off, because the file is read too slowly.
     `left_out`: pictures that the setting `fps` leaves out.

@@ -84,8 +84,22 @@ class put:  # noqa: N801  (reads as a verb in the tables)
         (
             put(0, "encoders", "scene", "outputs", "groups", "factor"),
             "encoders.scene.outputs.groups.factor = 0",
-            "expected greater than 0",
+            "expected greater than or equal to 0.000001",
         ),
+        (
+            put(1e300, "encoders", "scene", "outputs", "groups", "factor"),
+            "encoders.scene.outputs.groups.factor = 1e+300",
+            "expected less than or equal to 1000000",
+        ),
+        (
+            put({"shape": [1, 2], "dtype": "float32", "transform": "log", "floor": 1e-60},
+                "encoders", "scene", "outputs", "groups"),
+            "encoders.scene.outputs.groups.floor = 1e-60",
+            "expected greater than or equal to 0.000000001",
+        ),
+        (put(["image"], "encoders", "scene", "modality"), "encoders.scene", "modality must be image, audio or text"),
+        (put(5, "encoders", "scene"), "encoders.scene = 5", "modality must be image, audio or text"),
+        (put({}, "encoders", "sound", "preprocessing", "kind"), "encoders.sound.preprocessing", "kind must be log_mel"),
         (
             put(0.1, "encoders", "scene", "outputs", "groups", "floor"),
             "encoders.scene.outputs.groups.floor = 0.1",

@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -199,9 +200,10 @@ def test_the_share_of_a_sense_is_that_of_the_sum_of_its_encoders(
 
 score_vectors = st.lists(st.floats(0, 1), min_size=3, max_size=3).map(lambda v: [x / (sum(v) or 1.0) for x in v])
 timelines = st.lists(st.tuples(st.integers(0, 700), st.none() | score_vectors), max_size=25)
-all_settings = st.builds(
+exclusive = st.builds(
     event_settings, st.sampled_from([0, 30, 300]), st.sampled_from([0, 100]), st.sampled_from([200, 3000]), st.just(150)
 )
+all_settings = exclusive | exclusive.map(partial(replace, scoring="independent"))
 
 
 def absolute(timeline: list[tuple[int, list[float] | None]]) -> list[tuple[float, list[float] | None]]:

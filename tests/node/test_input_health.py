@@ -2,6 +2,7 @@
 
 from daemon.core.records import Counters
 from daemon.node.input_health import inputs_health
+from daemon.node.latency import ErrorCount
 
 
 def counters(captured: int = 0, encoded: int = 0, **dropped: int) -> Counters:
@@ -43,3 +44,9 @@ def test_a_sense_with_one_encoder_again_keeps_the_counts_of_before() -> None:
     image.encoders = {"scene": counters(encoded=60, busy=2)}
     found = inputs_health({"image": "image"}, {"image": image})
     assert found["image"].model_dump() == {"captured": 100, "encoded": 63, "dropped": {"busy": 2}}
+
+
+def test_the_errors_of_a_bundle_include_those_of_each_encoder() -> None:
+    image, audio = counters(encoder_failed=1), counters(fusion_failed=2, busy=9)
+    image.encoders = {"scene": counters(encoder_failed=4), "people": counters(fusion_failed=8, late=7)}
+    assert ErrorCount([{"image": image, "audio": audio}], counters(recognition_not_finite=16)).total() == 31

@@ -17,8 +17,9 @@ from daemon.core.records import MODALITIES, Array, Counters, Modality
 from daemon.fusion.fuse import Fused
 from daemon.inference.accelerator import Accelerator
 from daemon.pipeline.acceleration import accelerate
-from daemon.pipeline.encode import EncoderPool, Preparation
+from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.ordered import OrderedFlow
+from daemon.pipeline.preparation import Preparation
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
 from daemon.sources.factory import build_sources
 from tests.helpers.accelerators import AT_ONCE, delegate_config
@@ -106,9 +107,9 @@ class Node:
         """Replay the recording once, as fast as possible, through the daemon's flow for ordered replays."""
         replayed = Replayed()
         manifest = self.recogniser.bundle.manifest
-        audio = manifest.modalities.audio
-        rate_hz = audio.preprocessing.sample_rate_hz if audio else None
-        sources = build_sources(self._config, sample_rate_hz=rate_hz, picture=True, counters=replayed.counters)
+        sources = build_sources(
+            self._config, sample_rate_hz=manifest.sample_rate_hz, picture=True, counters=replayed.counters
+        )
         stop = threading.Event()
         flow = OrderedFlow(
             "s",
