@@ -11,6 +11,10 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME, CORAL = (ROOT / "models" / name / "recipe.yaml" for name in ("home", "home-coral"))
+HOME_CASES, CORAL_CASES = (recipe.parent / "selftest" / "cases.yaml" for recipe in (HOME, CORAL))
+
+# a picture of home's self-test; the files of the cases are links to those of home
+PICTURE = "room.png"
 
 HEADER = """\
 # The recipe of `home-coral`: the sounds of home, by encoders that a Coral Edge TPU runs.
@@ -24,9 +28,15 @@ EXTRACTOR = f"{TEST_DATA}/mobilenet_v1_1.0_224_quant_embedding_extractor"
 
 
 def main() -> None:
-    """Write the recipe."""
-    home = yaml.safe_load(HOME.read_text(encoding="utf-8"))
-    CORAL.write_text(text_of(variant(home)), encoding="utf-8")
+    """Write the recipe, and the cases of its self-test."""
+    for path, text in texts().items():
+        path.write_text(text, encoding="utf-8")
+
+
+def texts() -> dict[Path, str]:
+    """The files that are made of home's, with their content."""
+    home, home_cases = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in (HOME, HOME_CASES))
+    return {CORAL: HEADER + _yaml(variant(home)), CORAL_CASES: _yaml({"cases": cases(home, home_cases["cases"])})}
 
 
 def variant(home: dict[str, Any]) -> dict[str, Any]:
@@ -77,11 +87,21 @@ def variant(home: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def text_of(recipe: dict[str, Any]) -> str:
-    """The content of the file."""
-    return HEADER + yaml.dump(
-        recipe, Dumper=_Dumper, default_flow_style=None, sort_keys=False, allow_unicode=True, width=110
-    )
+def cases(home: dict[str, Any], home_cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cases of the self-test: each sound of home's with the labels that are only heard, and a picture."""
+    heard = {label for label, about in home["labels"].items() if about.get("info", {}).get("kind") == "sound"}
+    sounds = {case["audio"]: case["scores"] for case in home_cases if "audio" in case}
+    return [
+        {"image": PICTURE, "scores": {"none": 1.0}},
+        *(
+            {"audio": audio, "scores": {label: score for label, score in scores.items() if label in heard}}
+            for audio, scores in sounds.items()
+        ),
+    ]
+
+
+def _yaml(document: dict[str, Any]) -> str:
+    return yaml.dump(document, Dumper=_Dumper, default_flow_style=None, sort_keys=False, allow_unicode=True, width=110)
 
 
 class _Dumper(yaml.SafeDumper):
