@@ -3,6 +3,7 @@
 The sources are verified, but the runtime follows whatever a graph says. So no graph is read in the parent.
 """
 
+import errno
 import os
 from pathlib import Path
 from typing import Literal
@@ -61,10 +62,11 @@ class EditProblem(StrictModel):
 
 
 class EditAnswer(StrictModel):
-    """What the child prints: all models, or the first problem."""
+    """What the child prints: all models, the first problem, or the number of the error that writing has met."""
 
     models: dict[str, MadeModel] = {}
     problem: EditProblem | None = None
+    disk_error: int | None = None
 
 
 def make_models(request_json: str) -> None:
@@ -87,6 +89,8 @@ def _answer(request: EditRequest) -> EditAnswer:
         except Refused as error:
             reason = str(error).removeprefix(f"{model.target}: ")
             return EditAnswer(problem=EditProblem(reason=reason, key=(name,)))
+        except OSError as error:
+            return EditAnswer(disk_error=error.errno or errno.EIO)
         except MemoryError:
             return EditAnswer(problem=EditProblem(reason="needs more memory than a model may", key=(name,)))
     return EditAnswer(models=made)
