@@ -25,6 +25,7 @@ def models_of(loaded: Loaded[Recipe], sources: Mapping[str, SealedFile], directo
         name: ModelRequest(
             source=sources[model.source].descriptor,
             target=str(directory / name),
+            weights=model.weights,
             edits=None if model.outputs is None else {key: _edit(recipe, edit) for key, edit in model.outputs.items()},
         )
         for name, model in recipe.models.items()

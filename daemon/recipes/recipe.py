@@ -160,9 +160,13 @@ class OutputEdit(StrictModel):
 
 
 class RecipeModel(StrictModel):
-    """A model of the bundle: a source, with `outputs` in place of its own; without them as it is."""
+    """A model of the bundle: a source, with `outputs` in place of its own; without them as it is.
+
+    `weights: int8` stores the large float weights of its convolutions as int8.
+    """
 
     source: Name
+    weights: Literal["int8"] | None = None
     outputs: Annotated[dict[Name, OutputEdit], Field(min_length=1, max_length=16)] | None = None
 
 

@@ -197,8 +197,13 @@ GROUPS = {"low": [0], "high": [1, 9]}
             },
             "outputs.embedding: the source pixels: the model has no MEAN of 5 numbers",
         ),
+        (
+            PIXELS,
+            {"models": {MODEL: {"source": "pixels", "weights": "int8", "outputs": OUTPUTS}}},
+            "models.pixels.tflite.source: the source pixels: has no convolution with 16,384 float weights or more",
+        ),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_a_source_that_cannot_be_used_is_refused(
     builder: Builder, model: bytes, changes: dict[str, Any], words: str
