@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -33,9 +34,10 @@ class LocalFiles:
         self.directory = directory
         self._by_size: dict[int, list[Path]] = {}
         try:
-            for count, path in enumerate(sorted(_plain_files(directory))):
-                if count == MAX_FILES:
-                    raise Refused(f"{directory}: has more than {MAX_FILES} files; name a directory of models")
+            paths = list(islice(_plain_files(directory), MAX_FILES + 1))
+            if len(paths) > MAX_FILES:
+                raise Refused(f"{directory}: has more than {MAX_FILES} files; name a directory of models")
+            for path in sorted(paths):
                 self._by_size.setdefault(path.stat().st_size, []).append(path)
         except OSError as error:
             raise Refused(f"{directory}: cannot be read: {error.strerror or error}") from error

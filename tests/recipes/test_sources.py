@@ -1,5 +1,6 @@
 """Sources come from a directory, the cache or a web server, and nothing wrong is taken from any of them."""
 
+import fcntl
 import hashlib
 import io
 import os
@@ -14,7 +15,8 @@ import pytest
 
 from daemon.core.document import dump_document, load_document
 from daemon.core.errors import Refused
-from daemon.recipes.cache import SourceCache, cache_directory
+from daemon.recipes.archive import MAX_LIST_BYTES
+from daemon.recipes.cache import TEMPORARY_PREFIX, SourceCache, cache_directory
 from daemon.recipes.recipe import Recipe
 from daemon.recipes.sources import LocalFiles, find_sources
 from tests.helpers.certificates import Authority
@@ -236,6 +238,26 @@ def test_an_archive_is_bounded_and_verified_where_the_recipe_says_so(finder: Fin
     assert f"has the SHA-256 {hashlib.sha256(archive).hexdigest()}, expected {'0' * 64}" in finder.refused(
         origin | {"sha256": "0" * 64}
     )
+
+
+def test_a_list_of_members_is_bounded(finder: Finder, web: WebServer) -> None:
+    with zipfile.ZipFile(web.directory / "lib.whl", "w") as archive:
+        archive.writestr(MEMBER, FILE)
+        for number in range(70):  # a name may have 65,535 bytes
+            archive.writestr(f"{number:>60000}", b"")
+    text = finder.refused({"url": f"{web.url}/lib.whl", "member": MEMBER})
+    assert f"{web.url}/lib.whl: has a list of members of more than {MAX_LIST_BYTES} bytes" in text
+
+
+def test_what_a_killed_process_left_in_the_cache_is_removed(finder: Finder, web: WebServer) -> None:
+    (web.directory / "lib.whl").write_bytes(packed())
+    finder.cache.directory.mkdir(parents=True)
+    left, held = (finder.cache.directory / f"{TEMPORARY_PREFIX}{name}.part" for name in ("left", "held"))
+    left.write_bytes(FILE)
+    with held.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert finder.find({"url": f"{web.url}/lib.whl", "member": MEMBER}) == FILE
+    assert sorted(finder.cache.directory.iterdir()) == sorted([finder.cache.directory / SHA256, held])
 
 
 def test_a_directory_needs_no_network(finder: Finder, tmp_path: Path, web: WebServer) -> None:

@@ -93,7 +93,7 @@ class ReplaySource:
         reader = _Reader(self.recording, self.counters)
         try:
             picture_ns = 0
-            for due_ns, group in _gathered(reader.items(rests=self.is_realtime)):
+            for due_ns, group in gathered(reader.items(rests=self.is_realtime)):
                 is_rest = group[0][1] == REST
                 # a wait costs 0.1 ms, so a rest is skipped after an item in the second half of it
                 if self.is_realtime and not (is_rest and 2 * length_ns >= picture_ns + due_ns):
@@ -247,7 +247,7 @@ def _wait(until_ns: int, stop: Event) -> None:
         time.sleep(wait_s)
 
 
-def _gathered(items: Iterator[TimedItemOrRest]) -> Iterator[tuple[int, list[TimedItemOrRest]]]:
+def gathered(items: Iterator[TimedItemOrRest]) -> Iterator[tuple[int, list[TimedItemOrRest]]]:
     """Yield all items in their order, in groups: sound, and what ends next. Each group has the time of its last end."""
     group: list[TimedItemOrRest] = []
     for timed in items:
