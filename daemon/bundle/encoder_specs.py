@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -255,6 +256,6 @@ AnyEncoder = Annotated[
 ]
 
 
-def encoders_of(specs: dict[str, EncoderSpec], modality: Modality) -> dict[str, EncoderSpec]:
-    """Return the encoders of one modality."""
-    return {name: spec for name, spec in specs.items() if spec.modality == modality}
+def encoders_of(specs: Mapping[str, EncoderSpec], *modalities: Modality) -> dict[str, EncoderSpec]:
+    """Return the encoders of these modalities."""
+    return {name: spec for name, spec in specs.items() if spec.modality in modalities}
