@@ -87,12 +87,16 @@ class Worker(Generic[Job]):
         with self._changed:
             self._append(self._queues.setdefault(key, deque()), job)
 
-    def close(self, deadline_s: float) -> bool:
-        """Process the queued jobs, then end; return whether all threads ended within the deadline."""
-        deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
+    def request_close(self) -> None:
+        """Ask the threads to process the queued jobs, then to end."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+
+    def close(self, deadline_s: float) -> bool:
+        """Process the queued jobs, then end; return whether all threads ended within the deadline."""
+        deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
+        self.request_close()
         return all(thread.join(seconds_until(deadline_ns)) for thread in self._threads)
 
     def _append(self, queue: deque[tuple[int, Job]], job: Job) -> None:

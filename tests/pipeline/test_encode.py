@@ -43,6 +43,19 @@ def test_stuck_encoders_are_left_behind_and_failures_counted(
     assert [counters[modality].dropped for modality in MODALITIES] == [{"encoder_failed": 1}] * 3
 
 
+def test_of_several_encoders_only_the_one_that_hangs_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+    release, done = threading.Event(), []
+    stuck, quick = StuckEncoder("image", release), GatedEncoder(threading.Semaphore(1))
+    pool = EncoderPool({"people": [stuck], "scene": [quick]}, {"people": "image", "scene": "image"})
+    pool.start()
+    pool.offer("s", "people", "item", done.append, Counters())
+    assert stuck.started.wait(10)
+    pool.close(0.3)
+    release.set()
+    (line,) = caplog.messages
+    assert line.startswith("the encoder people did not finish within 0.3 s")
+
+
 class GatedEncoder:
     """Implements `Encoder`: encodes one picture for each release of a semaphore; `got` counts the pictures."""
 
