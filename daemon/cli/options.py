@@ -52,3 +52,8 @@ def add_broker(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
+def needs_newer_runtime(error: ModuleNotFoundError) -> str:
+    """Return why a bundle cannot be made: the older tflite-runtime has no schema of models."""
+    return f"making a bundle needs the Python package {error.name}: install ai-edge-litert"

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from daemon.cli.options import add_json
+from daemon.cli.options import add_json, needs_newer_runtime
 from daemon.core.errors import Refused
 
 if TYPE_CHECKING:
@@ -42,6 +42,6 @@ def add_bundle_build(actions: "Commands") -> None:
 def _bundle_build(options: argparse.Namespace) -> int:
     try:
         from daemon.cli.bundle_build import bundle_build
-    except ModuleNotFoundError as error:  # where only the older tflite-runtime is installed
-        raise Refused(f"building a bundle needs the Python package {error.name}: install ai-edge-litert") from error
+    except ModuleNotFoundError as error:
+        raise Refused(needs_newer_runtime(error)) from error
     return bundle_build(options)

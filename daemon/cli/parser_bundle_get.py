@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from daemon.cli.options import add_json
+from daemon.cli.options import add_json, needs_newer_runtime
+from daemon.core.errors import Refused
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -34,6 +35,8 @@ def add_bundle_get(actions: "Commands") -> None:
 
 
 def _bundle_get(options: argparse.Namespace) -> int:
-    from daemon.cli.bundle_get import bundle_get
-
+    try:
+        from daemon.cli.bundle_get import bundle_get
+    except ModuleNotFoundError as error:
+        raise Refused(needs_newer_runtime(error)) from error
     return bundle_get(options)

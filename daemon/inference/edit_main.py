@@ -3,13 +3,16 @@
 The sources are verified, but the runtime follows whatever a graph says. So no graph is read in the parent.
 """
 
+import errno
 import os
 from pathlib import Path
+from typing import Literal
 
 from daemon.bundle.encoder_specs import TensorSpec
 from daemon.core.document import StrictModel
 from daemon.core.errors import MismatchError, ModelError, Refused
 from daemon.core.sealed import SealedFile
+from daemon.inference.compact_weights import compact_weights
 from daemon.inference.edits import Edit, edit_model
 from daemon.inference.interpreter import open_interpreter
 from daemon.inference.model_file import input_spec, is_compiled_for_edgetpu, output_spec, read_model
@@ -25,10 +28,14 @@ DEADLINE_S = 300.0
 
 
 class ModelRequest(StrictModel):
-    """One model to make: the descriptor of its source, the file to write, its outputs; None: those of the source."""
+    """One model to make: the descriptor of its source, the file to write, its outputs; None: those of the source.
+
+    `weights` is the type in which its large float weights are stored; None: as in the source.
+    """
 
     source: int
     target: str
+    weights: Literal["int8"] | None = None
     edits: dict[str, Edit] | None
 
 
@@ -55,10 +62,11 @@ class EditProblem(StrictModel):
 
 
 class EditAnswer(StrictModel):
-    """What the child prints: all models, or the first problem."""
+    """What the child prints: all models, the first problem, or the number of the error that writing has met."""
 
     models: dict[str, MadeModel] = {}
     problem: EditProblem | None = None
+    disk_error: int | None = None
 
 
 def make_models(request_json: str) -> None:
@@ -81,6 +89,8 @@ def _answer(request: EditRequest) -> EditAnswer:
         except Refused as error:
             reason = str(error).removeprefix(f"{model.target}: ")
             return EditAnswer(problem=EditProblem(reason=reason, key=(name,)))
+        except OSError as error:
+            return EditAnswer(disk_error=error.errno or errno.EIO)
         except MemoryError:
             return EditAnswer(problem=EditProblem(reason="needs more memory than a model may", key=(name,)))
     return EditAnswer(models=made)
@@ -91,6 +101,8 @@ def _make(request: ModelRequest, only_output: str) -> MadeModel:
     with open(request.source, "rb", closefd=False) as file:
         file.seek(0)
         content = file.read()
+    if request.weights == "int8":
+        content = compact_weights(content)
     if request.edits is not None:
         content = edit_model(content, request.edits)
     model = read_model(content)

@@ -1,5 +1,6 @@
 """Takes one file out of a zip or a wheel that nobody has verified: bounded, and nothing is written by its names."""
 
+import io
 import stat
 import zipfile
 import zlib
@@ -13,14 +14,45 @@ ENCRYPTED = 1
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
+# of a zip's list of members; the reader takes some multiples of it in memory. A wheel of 10,000 files has 1 MB
+MAX_LIST_BYTES = 4 * 1024 * 1024
+
+
 class WrongFile(PerceptdError):
     """What was fetched is not the file that a recipe names; another place may have it."""
+
+
+class _Bounded(io.BufferedIOBase):
+    """A file for `zipfile`, which reads the list of members at once, however long an archive says that it is."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read as the file does. Raises WrongFile where there is more than a list may have."""
+        most = MAX_LIST_BYTES + 1
+        content = self._file.read(most if size is None or size < 0 else min(size, most))
+        if len(content) == most:
+            raise WrongFile(f"has a list of members of more than {MAX_LIST_BYTES} bytes")
+        return content
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move as the file does."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the position in the file."""
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        """Return True: a zip is read from its end."""
+        return True
 
 
 def extract(archive: BinaryIO, member: str, size: int, target: BinaryIO) -> None:
     """Copy one member, of exactly `size` bytes, from a zip file to `target`. Raises WrongFile, and OSError."""
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with zipfile.ZipFile(_Bounded(archive)) as opened:
             entry = _entry(opened, member, size)
             with opened.open(entry) as reader:
                 _copy(reader, member, size, target)

@@ -13,12 +13,16 @@ from typing import BinaryIO
 
 from daemon.core.files import own_file_problem, remove, sync_directory
 from daemon.core.sealed import SealedFile
+from daemon.recipes.leftovers import remove_leftovers
 
 # of the system, for root
 SYSTEM_CACHE = Path("/var/cache")
 
 # an unfinished download
 PARTIAL_SUFFIX = ".part"
+
+# of a file that no other process goes on with
+TEMPORARY_PREFIX = "tmp-"
 
 # what opening a file to write answers for a link, a directory, a socket or a FIFO, and a file of somebody else
 NOT_PLAIN = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES)
@@ -77,12 +81,22 @@ class SourceCache:
     @contextmanager
     def temporary(self) -> Iterator[Unfinished]:
         """Yield an empty file that is removed afterwards, unless it is stored."""
-        descriptor, name = tempfile.mkstemp(dir=self.directory, suffix=PARTIAL_SUFFIX)
-        with os.fdopen(descriptor, "w+b") as file:
+        remove_leftovers(self.directory, TEMPORARY_PREFIX)
+        unfinished = self._new_temporary()
+        with unfinished.file:
             try:
-                yield Unfinished(file, Path(name))
+                yield unfinished
             finally:
-                Path(name).unlink(missing_ok=True)
+                unfinished.path.unlink(missing_ok=True)
+
+    def _new_temporary(self) -> Unfinished:
+        while True:
+            descriptor, name = tempfile.mkstemp(dir=self.directory, prefix=TEMPORARY_PREFIX, suffix=PARTIAL_SUFFIX)
+            file = os.fdopen(descriptor, "w+b")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.path.lexists(name):  # else another process took it for a leftover before it was locked
+                return Unfinished(file, Path(name))
+            file.close()
 
     def store(self, unfinished: Unfinished, sha256: str) -> None:
         """Give a file whose content has this hash its final name."""

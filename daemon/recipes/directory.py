@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +13,16 @@ from daemon.bundle.release import MAX_FILES
 from daemon.core.errors import Refused
 from daemon.core.files import open_regular, replace_directory, sync_directory
 from daemon.core.sealed import CHUNK_BYTES
+from daemon.recipes.leftovers import temporary_directory
 
 # copied where the directory of the recipe has one, under either name
 LICENCES = ("LICENCE", "LICENSE")
 
 # a bundle is no secret, and a node may run as another user
 FILE_MODE, DIRECTORY_MODE = 0o644, 0o755
+
+# of the directory in which a bundle is built, beside its place
+BUILD_PREFIX = ".perceptd-build-"
 
 # of one input of the self-test: a minute of sound has some megabytes
 MAX_CASE_BYTES = 64 * 1024 * 1024
@@ -40,8 +43,8 @@ def check_place(place: Path, needed: Iterable[Path]) -> None:
 def new_directory(place: Path) -> Iterator[Path]:
     """Give a block a new directory beside `place`. What is left of it after the block is removed. Raises OSError."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as temporary:
-        new = Path(temporary) / place.name
+    with temporary_directory(place.parent, BUILD_PREFIX) as temporary:
+        new = temporary / place.name
         new.mkdir()
         yield new
 

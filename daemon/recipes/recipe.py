@@ -1,12 +1,13 @@
 """The schema of `recipe.yaml`. No I/O. See docs/own-models.md. The rules between its parts are in `rules`."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from daemon.bundle.encoder_specs import (
+    BY_MODALITY,
     EdgetpuSpec,
     FileName,
     ImagePreprocessing,
@@ -34,8 +35,11 @@ MAX_ARCHIVE_BYTES = 1024 * 1024 * 1024
 # each source is open in the child process that edits it
 MAX_MODELS = 32
 
-# of one group, and of the index of a class
+# of all groups of all models together, and of the index of a class
 MAX_CLASSES = 100_000
+
+# of the classes of a group: first and last index of each
+Ranges = list[tuple[int, int]]
 
 ShortText = Annotated[str, Field(min_length=1, max_length=500)]
 
@@ -55,32 +59,28 @@ def _member(path: str) -> str:
     return path
 
 
-def _class_indices(value: object) -> list[int]:
-    """Return the indices of the classes of a group: numbers, "first-last", or number: name. Each is named once."""
+def _class_ranges(value: object) -> Ranges:
+    """Return the first and last index of each entry of a group: a number, "first-last", or number: name."""
     if not isinstance(value, list) or not value:
         raise ValueError("expected a list of one or more classes")
-    found: dict[int, None] = {}
-    for entry in value:
-        found.update(dict.fromkeys(_class_range(entry)))
-        if len(found) > MAX_CLASSES:
-            raise ValueError(f"expected at most {MAX_CLASSES} classes")
-    return list(found)
+    return [_class_range(entry) for entry in value]
 
 
-def _class_range(entry: object) -> range:
+def _class_range(entry: object) -> tuple[int, int]:
     if isinstance(entry, dict) and len(entry) == 1 and all(isinstance(name, str) for name in entry.values()):
         entry = next(iter(entry))
     if isinstance(entry, int) and not isinstance(entry, bool) and 0 <= entry < MAX_CLASSES:
-        return range(entry, entry + 1)
+        return entry, entry
     if isinstance(entry, str) and (match := re.fullmatch(r"(\d{1,5})-(\d{1,5})", entry)):
         first, last = int(match[1]), int(match[2])
         if first <= last:
-            return range(first, last + 1)
+            return first, last
     raise ValueError(f'expected the number of a class, "first-last" or number: name, found {clean(repr(entry))}')
 
 
 Url = Annotated[str, Field(max_length=2000), AfterValidator(_url)]
-Classes = Annotated[list[int], BeforeValidator(_class_indices)]
+# a few bytes can name many classes, so they are counted before they are listed
+Classes = Annotated[Ranges, BeforeValidator(_class_ranges)]
 Groups = Annotated[dict[Name, Classes], Field(min_length=1, max_length=4096)]
 
 
@@ -127,7 +127,7 @@ def _group_kind(value: object) -> str:
     return "by name" if isinstance(value, str) else "in place"
 
 
-def _not_empty(groups: str | dict[str, list[int]]) -> str | dict[str, list[int]]:
+def _not_empty(groups: str | dict[str, Ranges]) -> str | dict[str, Ranges]:
     if not groups:
         raise ValueError("expected one or more groups, or the name of an entry of groups")
     return groups
@@ -161,9 +161,13 @@ class OutputEdit(StrictModel):
 
 
 class RecipeModel(StrictModel):
-    """A model of the bundle: a source, with `outputs` in place of its own; without them as it is."""
+    """A model of the bundle: a source, with `outputs` in place of its own; without them as it is.
+
+    `weights: int8` stores the large float weights of its convolutions as int8.
+    """
 
     source: Name
+    weights: Literal["int8"] | None = None
     outputs: Annotated[dict[Name, OutputEdit], Field(min_length=1, max_length=16)] | None = None
 
 
@@ -207,7 +211,10 @@ class RecipeText(_RecipeEncoder):
     preprocessing: TextPreprocessing = TextPreprocessing()
 
 
-RecipeEncoder = Annotated[RecipeImage | RecipeAudio | RecipeText, Field(discriminator="modality")]
+RecipeEncoder = Annotated[
+    Annotated[RecipeImage, Tag("image")] | Annotated[RecipeAudio, Tag("audio")] | Annotated[RecipeText, Tag("text")],
+    BY_MODALITY,
+]
 
 
 class Evidence(StrictModel):
@@ -246,6 +253,11 @@ class Recipe(StrictModel):
     selftest: Selftest
     licences: list[Licence] = []
 
-    def groups_of(self, edit: OutputEdit) -> dict[str, Any] | None:
+    def groups_of(self, edit: OutputEdit) -> dict[str, Ranges] | None:
         """Return the groups of an edit, also where it names them; None: it has no groups."""
         return self.groups[edit.group] if isinstance(edit.group, str) else edit.group
+
+
+def classes_of(ranges: Ranges) -> list[int]:
+    """Return the indices of the classes of a group, each once."""
+    return list(dict.fromkeys(index for first, last in ranges for index in range(first, last + 1)))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from daemon.bundle.encoder_specs import ONLY_OUTPUT
 from daemon.core.document import Loaded
 from daemon.core.errors import DocumentError
-from daemon.recipes.recipe import HEAD_FILE, OutputEdit, Recipe, RecipeModel
+from daemon.recipes.recipe import HEAD_FILE, MAX_CLASSES, OutputEdit, Recipe, RecipeModel
 
 MODEL_SUFFIX = ".tflite"
 
@@ -16,7 +16,7 @@ STATISTICS = ("mean", "max")
 def check_recipe(loaded: Loaded[Recipe], *, has_head_file: bool) -> None:
     """Raise DocumentError with every problem. `has_head_file` says whether the weights come from a file."""
     problems = [*_models(loaded), *_encoders(loaded), *_labels(loaded), *_head(loaded, has_head_file)]
-    problems += list(_unused(loaded))
+    problems += [*_classes(loaded), *_unused(loaded)]
     if problems:
         raise DocumentError(problems)
 
@@ -53,6 +53,15 @@ def _models(loaded: Loaded[Recipe]) -> Iterator[str]:
             if isinstance(edit.group, str) and edit.group not in recipe.groups:
                 where = loaded.where(*key, "outputs", output, "group")
                 yield f"{where}: {_unknown('entry of groups', edit.group, recipe.groups)}"
+
+
+def _classes(loaded: Loaded[Recipe]) -> Iterator[str]:
+    recipe = loaded.document
+    edits = (edit for model in recipe.models.values() for edit in (model.outputs or {}).values())
+    named = (recipe.groups.get(edit.group, {}) if isinstance(edit.group, str) else edit.group or {} for edit in edits)
+    count = sum(last - first + 1 for groups in named for ranges in groups.values() for first, last in ranges)
+    if count > MAX_CLASSES:
+        yield f"{loaded.where('models')}: their groups name {count} classes, at most {MAX_CLASSES} may be"
 
 
 def _encoders(loaded: Loaded[Recipe]) -> Iterator[str]:

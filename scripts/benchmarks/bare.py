@@ -1,6 +1,6 @@
 """The bare loop: the least work for the same result, in one thread and without the safeguards of the daemon.
 
-It decodes with the same decoder at the same pace, resizes in the cheapest way, computes log-mel, invokes, fuses and
+It decodes with the same decoder at the same pace, resizes, computes log-mel, invokes, fuses and
 publishes. Each embedding is fused and published by itself, as the daemon does.
 """
 
@@ -62,11 +62,13 @@ class Pace:
 class Pictures:
     """Encodes the pictures of one encoder."""
 
-    def __init__(self, bundle: Path, spec: ImageSpec, part: np.ndarray) -> None:
-        """`part` is the encoder's part of the head's input."""
+    def __init__(self, bundle: Path, spec: ImageSpec, part: np.ndarray, *, is_exact: bool) -> None:
+        """`part` is the encoder's part of the head's input. `is_exact`: resize as the manifest says."""
         self.spec, self.net, self.part = spec, Net(bundle / spec.model), part
         self.pace = Pace(spec.rate_hz)
         how = spec.preprocessing
+        # format 1 is resized in the cheapest way, as long as it has been measured; format 2 as its manifest says
+        self.resize = cv2.INTER_AREA if is_exact and how.resize == "area" else cv2.INTER_LINEAR
         # a pixel has only 256 values, so a table normalises in one step
         self.table = ((np.arange(256) - how.mean) / how.std).astype(np.float32)
         self.tensor = np.zeros(spec.input.shape[1:], spec.input.dtype)
@@ -79,7 +81,7 @@ class Pictures:
             top, left = (height - inner_height) // 2, (width - inner_width) // 2
         else:
             inner_width, inner_height, top, left = width, height, 0, 0
-        pixels = _resized(frame, inner_width, inner_height, channels)
+        pixels = _resized(frame, inner_width, inner_height, channels, self.resize)
         inner = self.tensor[top : top + inner_height, left : left + inner_width]
         if self.spec.input.dtype == "float32":
             pixels = cv2.LUT(pixels, self.table)
@@ -121,7 +123,7 @@ class Loop:
             part = self.features[0, start : start + spec.output_size]
             start += spec.size
             if isinstance(spec, ImageSpec):
-                self.pictures.append(Pictures(bundle, spec, part))
+                self.pictures.append(Pictures(bundle, spec, part, is_exact=manifest.format == 2))
             elif isinstance(spec, AudioSpec):
                 self.sounds.append(Sound(bundle, spec, part))
         self.head_net = Net(bundle / manifest.head.model)
@@ -169,14 +171,15 @@ class Loop:
         self.client.publish(self.topic, json.dumps({"label": best, "score": float(scores[best]), "captured": captured}))
 
 
-def _resized(frame: av.VideoFrame, width: int, height: int, channels: int) -> np.ndarray:
-    """The frame as RGB, or as luma where `channels` is 1."""
-    luma = _plane(frame.planes[0])
+def _resized(frame: av.VideoFrame, width: int, height: int, channels: int, how: int) -> np.ndarray:
+    """The frame as RGB, or as luma where `channels` is 1. `how` is OpenCV's interpolation."""
+    luma = cv2.resize(_plane(frame.planes[0]), (width, height), interpolation=how)
     if channels == 1:
-        return cv2.resize(luma, (width, height), interpolation=cv2.INTER_LINEAR)
+        return luma
     i420 = np.empty((height * 3 // 2, width), np.uint8)
-    i420[:height] = cv2.resize(luma, (width, height))
-    halves = [cv2.resize(_plane(plane), (width // 2, height // 2)).reshape(-1) for plane in frame.planes[1:]]
+    i420[:height] = luma
+    half = (width // 2, height // 2)
+    halves = [cv2.resize(_plane(plane), half, interpolation=how).reshape(-1) for plane in frame.planes[1:]]
     i420[height:] = np.concatenate(halves).reshape(height // 2, width)
     return cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.bundle.encoder_specs import AudioPreprocessing
+from daemon.bundle.sound_preprocessing import AudioPreprocessing
 from daemon.core.records import Array, Block
 from daemon.core.timing import NS_PER_S
 from daemon.encoders.audio import AudioFrontEnd

@@ -35,11 +35,12 @@ class Planned:
     labels: tuple[str, ...]
 
 
+# Of each case the moment with the highest score counts. So a case has one label that scores high: which of two is
+# higher depends on how a processor's kernels round.
 CASES = (
     Planned("room.png", None, ("person", "dog", "vehicle")),
     Planned("room.png", "speech.wav", ("speech", "person", "fire_alarm", "glass_breaking")),
     Planned("bus.png", None, ("vehicle", "person", "bicycle")),
-    Planned("bus.png", "speech.wav", ("speech", "vehicle")),
     Planned(None, "alarm.wav", ("fire_alarm", "siren", "speech")),
 )
 

@@ -95,7 +95,7 @@ def mixtures_part(
     equal = [Trial(_mixture(first, second, 0.0), (first, second)) for first, second in chosen]
     softer = [Trial(_mixture(*pair, SOFTER_DB), pair[1:]) for one in chosen for pair in (one, one[::-1])]
     alone = [Trial(Scene(sound, around_s=SILENCE_S), (sound,)) for pair in chosen for sound in pair]
-    scenes = list(dict.fromkeys(trial.scene for trial in (*equal, *softer, *alone)))
+    scenes = [trial.scene for trial in (*equal, *softer, *alone)]
     measured = dict(zip(scenes, outcomes(bundle, scenes, "mixtures"), strict=True))
     index_of = {name: manifest.labels.index(classes.of(name).label) for name in sounds}
     kinds = [

@@ -53,12 +53,10 @@ class Outcome:
 
 
 def outcomes(bundle: Path, scenes: Sequence[Scene], what: str) -> list[Outcome]:
-    """The outcome of each scene. Shows progress under the name `what`."""
-    if len(scenes) <= FEW:
-        return [outcome_of(bundle, scene) for scene in scenes]
-    with get_context("spawn").Pool(PROCESSES) as pool:
-        measured: Iterable[Outcome] = pool.imap(partial(outcome_of, bundle), scenes)
-        return list(with_progress(what, measured, len(scenes)))
+    """The outcome of each scene. Equal scenes are measured once. Shows progress under the name `what`."""
+    different = list(dict.fromkeys(scenes))
+    measured = dict(zip(different, _measured(bundle, different, what), strict=True))
+    return [measured[scene] for scene in scenes]
 
 
 def outcome_of(bundle: Path, scene: Scene) -> Outcome:
@@ -88,6 +86,14 @@ def outcome_of(bundle: Path, scene: Scene) -> Outcome:
             if event.phase == "start"
         ],
     )
+
+
+def _measured(bundle: Path, scenes: Sequence[Scene], what: str) -> list[Outcome]:
+    if len(scenes) <= FEW:
+        return [outcome_of(bundle, scene) for scene in scenes]
+    with get_context("spawn").Pool(PROCESSES) as pool:
+        measured: Iterable[Outcome] = pool.imap(partial(outcome_of, bundle), scenes)
+        return list(with_progress(what, measured, len(scenes)))
 
 
 @cache

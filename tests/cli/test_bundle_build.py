@@ -1,7 +1,9 @@
 """`perceptd bundle build` makes a whole bundle or none, and says which line of the recipe is wrong."""
 
+import fcntl
 import hashlib
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,12 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from daemon.bundle.bundle import load_bundle
+from daemon.cli.bundle_models import models_of
 from daemon.cli.main import main
+from daemon.core.document import load_document
 from daemon.core.errors import EXIT_REFUSED
+from daemon.core.sealed import SealedFile
+from daemon.recipes.recipe import Recipe
 from tests.helpers import hostile_models
 from tests.helpers.recipes import MODEL, recipe, write_pixels, write_recipe
 from tests.shared import SHARED, needs_shared
@@ -191,8 +197,13 @@ GROUPS = {"low": [0], "high": [1, 9]}
             },
             "outputs.embedding: the source pixels: the model has no MEAN of 5 numbers",
         ),
+        (
+            PIXELS,
+            {"models": {MODEL: {"source": "pixels", "weights": "int8", "outputs": OUTPUTS}}},
+            "models.pixels.tflite.source: the source pixels: has no convolution with 16,384 float weights or more",
+        ),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_a_source_that_cannot_be_used_is_refused(
     builder: Builder, model: bytes, changes: dict[str, Any], words: str
@@ -225,6 +236,30 @@ def test_only_a_bundle_is_replaced(builder: Builder) -> None:
     (builder.models / "bundle.yaml").write_text("format: 1")
     assert f"{builder.out}: has {builder.models} in it, which would be lost" in builder.refused(path)
     assert path.exists()
+
+
+def test_what_a_killed_build_left_is_removed(builder: Builder) -> None:
+    builder.out.parent.mkdir()
+    kept = ["perceptd-build-foreign", ".perceptd-build-held", ".perceptd-build-link"]
+    for name in (*kept[:2], ".perceptd-build-left"):
+        (builder.out.parent / name).mkdir()
+        (builder.out.parent / name / "scores.tflite").write_bytes(b"")
+    (builder.out.parent / kept[2]).symlink_to(kept[0])
+    descriptor = os.open(builder.out.parent / kept[1], os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        builder.build(builder.write(recipe(PIXELS)))
+    finally:
+        os.close(descriptor)
+    assert builder.left() == sorted([*kept, "pixels"])
+
+
+def test_a_disk_that_is_full_is_told(builder: Builder) -> None:
+    loaded = load_document(builder.write(recipe(PIXELS)), Recipe)
+    directory = builder.out / "missing"
+    with pytest.raises(FileNotFoundError) as caught:
+        models_of(loaded, {"pixels": SealedFile(builder.models / "any.name")}, directory)
+    assert caught.value.filename == str(directory)
 
 
 def test_what_lies_beside_the_recipe_is_told(builder: Builder) -> None:

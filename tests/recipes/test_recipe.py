@@ -51,7 +51,7 @@ def test_a_whole_recipe_is_accepted(tmp_path: Path) -> None:
     check_recipe(loaded, has_head_file=False)
     edit = loaded.document.models[MODEL].outputs
     assert edit is not None
-    assert edit["groups"].group == {"low": [0, 1], "high": [3, 4, 5]}
+    assert edit["groups"].group == {"low": [(0, 0), (1, 1)], "high": [(3, 3), (4, 5)]}
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,12 @@ def test_a_whole_recipe_is_accepted(tmp_path: Path) -> None:
         ((*OUTPUTS, "groups", "group", "low"), [True], "expected the number of a class"),
         ((*OUTPUTS, "groups", "group", "low"), [{1: 2}], "expected the number of a class"),
         ((*OUTPUTS, "groups", "group", "low"), ["0-99999999"], "expected the number of a class"),
+        (
+            (*OUTPUTS, "groups", "group"),
+            {f"g{number}": ["0-99999"] for number in range(4096)},
+            "models: their groups name 409600000 classes, at most 100000 may be",
+        ),
+        ((*OUTPUTS, "groups", "group", "low"), ["0-50000", "0-50000"], "their groups name 100005 classes"),
         ((*OUTPUTS, "groups", "group"), "sounds", "no entry of groups 'sounds'"),
         ((*OUTPUTS, "best", "expose"), {"operator": "MEAN", "size": 3}, "expected one of group, reduce, expose"),
         ((*OUTPUTS, "embedding", "of"), 1, "expose takes an inner tensor, so it has no of"),
@@ -86,7 +92,10 @@ def test_a_whole_recipe_is_accepted(tmp_path: Path) -> None:
         ((*EYE, "model"), "pixel.tflite", "no model 'pixel.tflite'; did you mean 'pixels.tflite'?"),
         ((*EYE, "edgetpu"), {"model": "x.tflite"}, "encoders.eye.edgetpu.model: no model 'x.tflite'"),
         ((*EYE, "outputs"), {"group": {"transform": "log"}}, "no output of its model 'group'; did you mean 'groups'?"),
-        ((*EYE, "modality"), "sight", "encoders.eye"),
+        ((*EYE, "modality"), "sight", "encoders.eye: modality must be image, audio or text"),
+        (("version",), 0.1, "version = 0.1: expected a version like 0.5.0, of three numbers"),
+        (("version",), "0.1", "version = '0.1': expected a version like 0.5.0, of three numbers"),
+        (("name",), "Eye", "name = 'Eye': expected a name of small letters, digits, _ and -, of at most 64"),
         ((*EYE, "preprocessing", "colour"), "red", "preprocessing.colour = 'red'"),
         (("labels", "bright", "evidence"), None, "labels.bright: has no evidence"),
         (("labels", "bright", "evidence", "ear.high"), {}, "evidence.ear.high: no encoder 'ear'"),

@@ -1,5 +1,6 @@
 """Sources come from a directory, the cache or a web server, and nothing wrong is taken from any of them."""
 
+import fcntl
 import hashlib
 import io
 import os
@@ -14,7 +15,8 @@ import pytest
 
 from daemon.core.document import dump_document, load_document
 from daemon.core.errors import Refused
-from daemon.recipes.cache import SourceCache, cache_directory
+from daemon.recipes.archive import MAX_LIST_BYTES
+from daemon.recipes.cache import TEMPORARY_PREFIX, SourceCache, cache_directory
 from daemon.recipes.recipe import Recipe
 from daemon.recipes.sources import LocalFiles, find_sources
 from tests.helpers.certificates import Authority
@@ -106,6 +108,7 @@ def test_origins_are_tried_in_turn_and_each_failure_is_told(finder: Finder, web:
     text = finder.refused(missing, silent)
     assert f"{web.url}/none: has no such file (404)" in text
     assert "127.0.0.1:1/x: refuses connections" in text
+    assert text.endswith("works, or give a directory that has the file by --from DIR")
 
 
 @pytest.mark.parametrize(
@@ -237,6 +240,26 @@ def test_an_archive_is_bounded_and_verified_where_the_recipe_says_so(finder: Fin
     )
 
 
+def test_a_list_of_members_is_bounded(finder: Finder, web: WebServer) -> None:
+    with zipfile.ZipFile(web.directory / "lib.whl", "w") as archive:
+        archive.writestr(MEMBER, FILE)
+        for number in range(70):  # a name may have 65,535 bytes
+            archive.writestr(f"{number:>60000}", b"")
+    text = finder.refused({"url": f"{web.url}/lib.whl", "member": MEMBER})
+    assert f"{web.url}/lib.whl: has a list of members of more than {MAX_LIST_BYTES} bytes" in text
+
+
+def test_what_a_killed_process_left_in_the_cache_is_removed(finder: Finder, web: WebServer) -> None:
+    (web.directory / "lib.whl").write_bytes(packed())
+    finder.cache.directory.mkdir(parents=True)
+    left, held = (finder.cache.directory / f"{TEMPORARY_PREFIX}{name}.part" for name in ("left", "held"))
+    left.write_bytes(FILE)
+    with held.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert finder.find({"url": f"{web.url}/lib.whl", "member": MEMBER}) == FILE
+    assert sorted(finder.cache.directory.iterdir()) == sorted([finder.cache.directory / SHA256, held])
+
+
 def test_a_directory_needs_no_network(finder: Finder, tmp_path: Path, web: WebServer) -> None:
     models = tmp_path / "models"
     models.mkdir()
@@ -246,7 +269,12 @@ def test_a_directory_needs_no_network(finder: Finder, tmp_path: Path, web: WebSe
     (models / "dangling").symlink_to("nothing")
     origin = {"url": f"{web.url}/pixels.tflite"}
     text = finder.refused(origin, local=LocalFiles(models))
-    assert f"{models} has no file of {len(FILE)} bytes with the SHA-256 {SHA256}" in text
+    lacks = f"{models} has no file of {len(FILE)} bytes with the SHA-256 {SHA256}"
+    assert f"{lacks}, which its makers call pixels.tflite; put it there, or leave out --from to fetch it" in text
+    assert f"{lacks}, which its makers call {MEMBER.rpartition('/')[2]}; put" in finder.refused(
+        {"url": f"{web.url}/lib.whl", "member": MEMBER}, local=LocalFiles(models)
+    )
+    assert finder.refused(local=LocalFiles(models)).endswith(f"{lacks}; put it there")
     (models / "any name").write_bytes(FILE)
     assert finder.find(origin, local=LocalFiles(models)) == FILE
     assert not web.requests

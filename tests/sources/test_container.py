@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 
 from daemon.config.streams import PictureConfig
-from daemon.core.records import moved
+from daemon.core.records import Deferred, moved
 from daemon.sources.container import to_frame
 from daemon.sources.picture import PicturePreparation
 
 CLIP_FRAMES = 60
+
+
+@pytest.mark.parametrize("kind", ["gray", "yuv420p"])
+def test_the_planes_of_a_frame_that_is_left_out_are_not_made(kind: str) -> None:
+    assert isinstance(to_frame(av.VideoFrame(64, 48, kind), 7).content, Deferred)
 
 
 def test_an_unused_frame_is_not_converted() -> None:

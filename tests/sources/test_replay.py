@@ -12,10 +12,10 @@ import pytest
 from daemon.config.streams import CameraConfig, MicrophoneConfig, PictureConfig, ReplayConfig, StreamConfig
 from daemon.core.errors import DocumentError, RecordingError, SourceError
 from daemon.core.records import MODALITIES, Block, Captured, Colours, Counters, Frame, Line
-from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns
 from daemon.sources.container import read_sound
 from daemon.sources.factory import build_sources
-from daemon.sources.files.replay import Recording, ReplaySource
+from daemon.sources.files.replay import AUDIO, IMAGE, REST, TEXT, Recording, ReplaySource, gathered
 from daemon.sources.picture import PicturePreparation
 from tests.helpers.clips import BEEP_S, write_clip
 
@@ -269,6 +269,16 @@ def test_a_sense_without_decoder_costs_only_that_sense(tmp_path: Path) -> None:
     assert [type(item) for item in items] == [Frame] * 10
 
 
+def test_a_file_whose_sound_nobody_uses_says_how_to_use_it(tmp_path: Path) -> None:
+    sound = write_clip(tmp_path / "sound.mp4", picture=False, seconds=0.4)
+    stream = StreamConfig(camera=CameraConfig(device=str(sound), loop=False))
+    with pytest.raises(RecordingError, match=r"used; its sound needs `microphone: camera`, and a bundle that hears$"):
+        play(stream)
+    silent = write_clip(tmp_path / "silent.mp4", sound_hz=None, seconds=0.4)
+    with pytest.raises(RecordingError, match=r"contains neither a picture nor sound that is used$"):
+        play(fast(silent), picture=False)
+
+
 def test_a_missing_channel_is_named(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=0.2)
     microphone = MicrophoneConfig(device="camera", channel=3)
@@ -360,3 +370,22 @@ def test_as_fast_as_possible_nothing_is_put_off(tmp_path: Path) -> None:
     stamps, counters = late_stamps("fast", write_clip(tmp_path / "clip.mp4", seconds=0.4, sound_hz=None))
     assert counters.put_off_ns == 0
     assert np.diff(stamps) == pytest.approx(40_000_000, abs=10)
+
+
+@pytest.mark.parametrize(
+    ("items", "groups"),
+    [
+        # sound comes with the next picture, rest or line
+        ([(20, AUDIO), (33, IMAGE), (40, AUDIO), (60, AUDIO), (61, REST), (66, IMAGE)], [(33, 2), (61, 3), (66, 1)]),
+        ([(20, AUDIO), (20, TEXT), (21, TEXT)], [(20, 2), (21, 1)]),
+        # without pictures, and with pictures that come rarely, three blocks come together
+        ([(20 * n, AUDIO) for n in range(1, 8)], [(60, 3), (120, 3), (140, 1)]),
+        ([(0, IMAGE), *((20 * n, AUDIO) for n in range(1, 5)), (90, IMAGE)], [(0, 1), (60, 3), (90, 2)]),
+        ([], []),
+    ],
+)
+def test_sound_comes_together_with_what_follows(items: list[tuple[int, int]], groups: list[tuple[int, int]]) -> None:
+    timed = [(end_ms * NS_PER_MS, kind, None) for end_ms, kind in items]
+    found = list(gathered(iter(timed)))
+    assert [(due_ns // NS_PER_MS, len(group)) for due_ns, group in found] == groups
+    assert [item for _, group in found for item in group] == timed

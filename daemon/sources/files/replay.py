@@ -24,6 +24,8 @@ from daemon.sources.stamping import BlockCutter
 # The kinds of items, in the order of items that end at the same time. Nothing is read during a rest.
 IMAGE, AUDIO, TEXT, REST = range(4)
 
+UNUSED_SOUND = "its sound needs `microphone: camera`, and a bundle that hears"
+
 # The end of an item since the start of the file, its kind, and the item.
 TimedItem = tuple[int, int, Captured]
 TimedItemOrRest = TimedItem | tuple[int, int, None]
@@ -91,7 +93,7 @@ class ReplaySource:
         reader = _Reader(self.recording, self.counters)
         try:
             picture_ns = 0
-            for due_ns, group in _gathered(reader.items(rests=self.is_realtime)):
+            for due_ns, group in gathered(reader.items(rests=self.is_realtime)):
                 is_rest = group[0][1] == REST
                 # a wait costs 0.1 ms, so a rest is skipped after an item in the second half of it
                 if self.is_realtime and not (is_rest and 2 * length_ns >= picture_ns + due_ns):
@@ -160,7 +162,8 @@ class _Reader:
         elif recording.sample_rate_hz and "audio" in file.without_decoder:
             self._problems.append("FFmpeg has no decoder for its sound")
         if len(parts) == 1 and not recording.lines:
-            raise RecordingError(f"{recording.path}: contains neither a picture nor sound that is used")
+            hint = "" if file.audio is None or recording.sample_rate_hz else f"; {UNUSED_SOUND}"
+            raise RecordingError(f"{recording.path}: contains neither a picture nor sound that is used{hint}")
         yield from heapq.merge(*parts, key=lambda item: item[:2])
         if len(parts) == 1:
             deque(file, maxlen=0)  # for its length
@@ -244,7 +247,7 @@ def _wait(until_ns: int, stop: Event) -> None:
         time.sleep(wait_s)
 
 
-def _gathered(items: Iterator[TimedItemOrRest]) -> Iterator[tuple[int, list[TimedItemOrRest]]]:
+def gathered(items: Iterator[TimedItemOrRest]) -> Iterator[tuple[int, list[TimedItemOrRest]]]:
     """Yield all items in their order, in groups: sound, and what ends next. Each group has the time of its last end."""
     group: list[TimedItemOrRest] = []
     for timed in items:
