@@ -110,6 +110,7 @@ class Worker(Generic[Job]):
                 self._work(job, index)
             except Exception:
                 log.exception("%s: a job failed", heartbeat.loop)
+            del job  # a thread that waits must not keep what the job refers to
 
     def _next(self, index: int, heartbeat: Heartbeat) -> Job | None:
         """Return the next job for this thread, after waiting for one; None when the worker is closed."""
