@@ -48,7 +48,7 @@ class Pool:
             latest.append(embedding)
             while embedding.end_ns - latest[0].end_ns >= settings.duration_ns:
                 latest.popleft()
-            vectors = np.stack([each.vector for each in latest])
+            vectors = np.concatenate([each.vector for each in latest]).reshape(len(latest), -1)
         statistics = [_FUNCTIONS[name](vectors, axis=0) for name in settings.of]
         return replace(embedding, vector=np.concatenate([embedding.vector, *statistics]))
 
