@@ -7,6 +7,7 @@ from pathlib import Path
 
 from daemon.bundle.bundle import load_bundle
 from daemon.config.bundle_places import find_bundle, recipe_names
+from daemon.config.command_line import check_microphone
 from daemon.config.node import Config
 from daemon.config.streams import is_url
 from daemon.core.errors import DocumentError, Refused
@@ -38,6 +39,7 @@ def write_config(path: Path, bundle: Path, camera: str | None, microphone: str |
 
     Without devices the stream listens to the default microphone. A file is played once, and the daemon ends with it.
     """
+    check_microphone(microphone)
     stream: dict[str, object] = {}
     if camera:
         device = _device(camera)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -18,10 +19,11 @@ LOG_FLOOR = 1e-6
 
 EDGETPU_OUTPUTS = ("edgetpu", "outputs")
 
+NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+
 Number = Annotated[float, Field(allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveNumber = Annotated[Number, Field(gt=0)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Transform = Literal["none", "log", "l2"]
 MaxAgeMs = Annotated[int, Field(ge=1, le=3_600_000)]
 
@@ -32,7 +34,14 @@ def _file_name(name: str) -> str:
     return name
 
 
+def _name(name: object) -> object:
+    if isinstance(name, str) and not re.fullmatch(NAME, name):
+        raise ValueError("expected a name of small letters, digits, _ and -, of at most 64 characters")
+    return name
+
+
 FileName = Annotated[str, AfterValidator(_file_name)]
+Name = Annotated[str, Field(pattern=NAME), BeforeValidator(_name)]
 
 
 class TensorSpec(StrictModel):
@@ -236,15 +245,17 @@ def _modality(value: object) -> object:
     return value.get("modality") if isinstance(value, dict) else getattr(value, "modality", None)
 
 
+BY_MODALITY = Discriminator(
+    _modality, custom_error_type="modality", custom_error_message="modality must be image, audio or text"
+)
+
 # An encoder of format 2, told apart by its modality.
 AnyEncoder = Annotated[
     Annotated[ImageSpec, Tag("image")] | Annotated[AudioSpec, Tag("audio")] | Annotated[TextSpec, Tag("text")],
-    Discriminator(
-        _modality, custom_error_type="modality", custom_error_message="modality must be image, audio or text"
-    ),
+    BY_MODALITY,
 ]
 
 
-def encoders_of(specs: dict[str, EncoderSpec], modality: Modality) -> dict[str, EncoderSpec]:
-    """Return the encoders of one modality."""
-    return {name: spec for name, spec in specs.items() if spec.modality == modality}
+def encoders_of(specs: Mapping[str, EncoderSpec], *modalities: Modality) -> dict[str, EncoderSpec]:
+    """Return the encoders of these modalities."""
+    return {name: spec for name, spec in specs.items() if spec.modality in modalities}

@@ -44,9 +44,16 @@ def _shown_name(name: str) -> str:
     return name
 
 
+def _version(value: object) -> object:
+    # YAML reads 0.1 as a number: quotes alone would not make it a version
+    if not isinstance(value, str) or not re.fullmatch(VERSION, value):
+        raise ValueError("expected a version like 0.5.0, of three numbers")
+    return value
+
+
 LanguageCode = Annotated[str, BeforeValidator(_language_code)]
 ShownName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_shown_name)]
-Version = Annotated[str, Field(pattern=VERSION)]
+Version = Annotated[str, Field(pattern=VERSION), BeforeValidator(_version)]
 
 SpecT = TypeVar("SpecT", ImageSpec, AudioSpec, TextSpec)
 

@@ -2,10 +2,12 @@
 
 import argparse
 import json
+from pathlib import Path
 
 from daemon.bundle.bundle import Bundle, load_bundle
 from daemon.bundle.encoder_specs import EncoderSpec, ImageSpec
 from daemon.cli.evaluation import evaluate_rows, read_rows, render
+from daemon.config.bundle_places import find_bundle
 from daemon.core.errors import EXIT_REFUSED, BundleError
 from daemon.core.status_line import StatusLine
 from daemon.pipeline.offline import OfflineRecogniser
@@ -15,7 +17,7 @@ from daemon.pipeline.selftest import run_selftest
 
 def evaluate(options: argparse.Namespace) -> int:
     """Score a bundle on labelled data."""
-    recogniser = OfflineRecogniser(load_recogniser(load_bundle(options.bundle)))
+    recogniser = OfflineRecogniser(load_recogniser(_open(options.bundle)))
     rows = read_rows(options.manifest, recogniser.labels)
     with StatusLine() as status:
 
@@ -29,7 +31,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def bundle_show(options: argparse.Namespace) -> int:
     """Print what is in a bundle."""
-    bundle = load_bundle(options.bundle)
+    bundle = _open(options.bundle)
     manifest = bundle.manifest
     if options.json:
         print(manifest.to_json())
@@ -55,6 +57,12 @@ def bundle_show(options: argparse.Namespace) -> int:
     return 0
 
 
+def _open(given: str) -> Bundle:
+    """Open a bundle that is given by its directory, or by its name. Raises Refused."""
+    directory = Path(given)
+    return load_bundle(directory if directory.is_dir() else find_bundle(given))
+
+
 def _encoder(bundle: Bundle, spec: EncoderSpec) -> str:
     """Return what an encoder takes and gives."""
     size_kb = bundle.file(spec.model).stat().st_size / 1024
@@ -76,7 +84,7 @@ def _encoder(bundle: Bundle, spec: EncoderSpec) -> str:
 
 def bundle_verify(options: argparse.Namespace) -> int:
     """Check a bundle: manifest, files, tensors, self-test."""
-    bundle = load_bundle(options.bundle)
+    bundle = _open(options.bundle)
     failures = run_selftest(bundle, load_recogniser(bundle))
     if options.json:
         print(json.dumps({"bundle": bundle.manifest.id, "good": not failures, "failures": failures}, indent=2))

@@ -10,7 +10,7 @@ from pathlib import Path
 from daemon.cli.bundle_build import BuiltBundle, build_bundle
 from daemon.cli.bundle_place import Outcome, check_directory, put, workspace
 from daemon.config.bundle_places import MODELS, RECIPE, SERVICE_BUNDLES, own_bundles, recipe_names
-from daemon.config.places import SERVICE_CONFIG, unit_files
+from daemon.config.places import SERVICE_CONFIG, node_configs, unit_files
 from daemon.core.errors import BundleError, ChildError, Refused
 from daemon.core.status_line import StatusLine
 from daemon.doctor.service_user import Need, Service, become, denials, find_service
@@ -22,6 +22,11 @@ Show = Callable[[str], None]
 
 # as `build_bundle`: recipe, directory of the bundle, directory with the sources, weights of the head, progress
 Build = Callable[[Path, Path, Path | None, Path | None, Show], BuiltBundle]
+
+LOCAL_CONFIG = node_configs()[0]
+
+# beside the program: every key with its default
+EXAMPLE_CONFIG = MODELS.parent / "config.yaml"
 
 # what to do where the service's user may not enter a directory
 OPEN_PLACE = "let everybody enter the directories above it (chmod o+x)"
@@ -48,7 +53,8 @@ def bundle_get(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(asdict(placed), indent=2))
     else:
-        print("\n".join(usage(placed, has_service=bool(unit_files()))))
+        config = None if LOCAL_CONFIG.is_file() else EXAMPLE_CONFIG
+        print("\n".join(usage(placed, config, has_service=bool(unit_files()))))
     return 0
 
 
@@ -75,8 +81,12 @@ def get_bundle(
     return PlacedBundle(f"{built.name}@{built.version}", str(directory), outcome, user)
 
 
-def usage(placed: PlacedBundle, *, has_service: bool) -> Iterator[str]:
-    """Yield the lines that say where a bundle is and how to use it. `has_service`: one is installed on this machine."""
+def usage(placed: PlacedBundle, config: Path | None, *, has_service: bool) -> Iterator[str]:
+    """Yield the lines that say where a bundle is and how to use it.
+
+    `config` is a config to try it with, where none lies in the current directory. `has_service`: one is installed on
+    this machine.
+    """
     name = Path(placed.directory).name
     yield {
         "new": f"{placed.bundle}: made in {placed.directory}",
@@ -90,7 +100,8 @@ def usage(placed: PlacedBundle, *, has_service: bool) -> Iterator[str]:
         yield f"  bundle: {placed.directory}"
         yield "Then run: sudo systemctl reload-or-restart perceptd"
         return
-    yield f"To try it, run: perceptd run --bundle {name} --microphone default"
+    named = "" if config is None else f"--config {config} "
+    yield f"To try it, run: perceptd run {named}--bundle {name} --microphone default"
     yield "To use it, write into config.yaml:"
     yield f"  bundle: {placed.directory}"
     if has_service:

@@ -65,7 +65,9 @@ def read_rows(path: Path, labels: list[str]) -> list[Row]:
                     f"{path}:1: expected the columns {','.join(COLUMNS)}; missing: {', '.join(sorted(missing))}"
                 )
             rows = [_row(path, reader.line_num, cells, labels) for cells in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise Refused(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise Refused(f"{path}: cannot be read: {error}") from error
     if not rows:
         raise Refused(f"{path}: has no rows")

@@ -29,6 +29,8 @@ EXAMPLES = """examples:
   perceptd evaluate models/digits test.csv --json       score a bundle on labelled data
 """
 
+BUNDLE = "a directory, or the name of a bundle made by `perceptd bundle get`"
+
 COMMANDS_TO_SEND = ("pause", "resume", "mute", "unmute", "log_level", "describe")
 
 
@@ -64,11 +66,11 @@ def _add_run(commands: "Commands") -> None:
         description="Recognises and publishes until it is stopped, or until its recordings end. The exit code is 65 "
         "when a recording is cut off or damaged, and 78 when the config or the bundle cannot be used.",
     )
-    run.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="default: config.yaml")
+    add_config(run, "./config.yaml")
     run.add_argument(
         "--bundle",
         metavar="DIR|NAME",
-        help="run this bundle instead of the config's: a directory, or the name of one made by `perceptd bundle get`",
+        help=f"run this bundle instead of the config's: {BUNDLE}",
     )
     add_broker(run)
     add_devices(run)
@@ -249,12 +251,12 @@ def _add_evaluate(commands: "Commands") -> None:
     evaluate = commands.add_parser(
         "evaluate",
         help="score a bundle on labelled data",
-        description="The CSV has the columns image,audio,text,label; an empty cell is an absent modality, paths are "
+        description="The CSV has the columns image,audio,text,label; an empty cell is an absent sense, paths are "
         "relative to the CSV.",
         epilog="example: perceptd evaluate models/digits test.csv",
     )
-    evaluate.add_argument("bundle", type=Path, metavar="BUNDLE")
-    evaluate.add_argument("manifest", type=Path, metavar="MANIFEST.csv")
+    evaluate.add_argument("bundle", metavar="BUNDLE", help=BUNDLE)
+    evaluate.add_argument("manifest", type=Path, metavar="MANIFEST.csv", help="the items with their labels")
     add_json(evaluate)
     evaluate.set_defaults(execute=_evaluate)
 
@@ -273,7 +275,7 @@ def _add_bundle(commands: "Commands") -> None:
     show = actions.add_parser("show", help="print the contents of a bundle")
     verify = actions.add_parser("verify", help="check everything and run the self-test")
     for parser, execute in ((show, _bundle_show), (verify, _bundle_verify)):
-        parser.add_argument("bundle", type=Path, metavar="DIR")
+        parser.add_argument("bundle", metavar="DIR|NAME", help=BUNDLE)
         add_json(parser)
         parser.set_defaults(execute=execute)
 

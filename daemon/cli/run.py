@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from daemon.cli.signals import handle_interrupt, handle_signals
 from daemon.config.command_line import ConfigOptions
 from daemon.config.node import Config
+from daemon.config.places import find_config, node_configs
 from daemon.core.document import Loaded
 from daemon.core.errors import EXIT_DAMAGED, PerceptdError, Refused, SourceError, shortage_behind
 from daemon.core.logs import set_level, start_logging
@@ -37,8 +38,9 @@ def run(options: argparse.Namespace) -> int:
     stop = StopRequest()
     handle_signals(stop.stop, stop.ask_reload)
     handle_interrupt(stop.stop)
+    config = options.config or find_config(node_configs()[:1])
     choice = ConfigOptions(
-        str(options.config), options.camera, options.camera_file, options.microphone, options.broker, options.bundle
+        str(config), options.camera, options.camera_file, options.microphone, options.broker, options.bundle
     )
     start_logging("info")
     notifier = Notifier.from_environment()

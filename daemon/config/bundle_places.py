@@ -50,7 +50,7 @@ def find_bundle(given: str, places: Sequence[Path] | None = None) -> Path:
     for place in where:
         if _has(place / given, MANIFEST):
             return place / given
-    missing = f"--bundle {given}: no bundle of this name in {', '.join(map(str, where))}, and no directory {given} here"
+    missing = f"{given}: no bundle of this name in {', '.join(map(str, where))}, and no directory {given} here"
     if any(_has(place / given, RECIPE) for place in where):
         raise DocumentError([f"{missing}; make it by: perceptd bundle get {given}"])
     known = {found.parent.name for place in where for name in (MANIFEST, RECIPE) for found in place.glob(f"*/{name}")}

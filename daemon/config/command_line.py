@@ -87,6 +87,7 @@ def override_devices(config: Config, camera: str | None, microphone: str | None,
     """
     if camera is None and microphone is None:
         return config
+    check_microphone(microphone)
     stream_name, stream = next(iter(config.streams.items()))
     devices: dict[str, object] = {"replay": None, "camera": None, "microphone": None}
     try:
@@ -101,6 +102,14 @@ def override_devices(config: Config, camera: str | None, microphone: str | None,
         problems = [f"{names}: {validator_text(problem)}" for problem in error.errors()]
         raise DocumentError([redact(problem) for problem in problems]) from error
     return config.model_copy(update={"streams": {**config.streams, stream_name: replaced}})
+
+
+def check_microphone(microphone: str | None) -> None:
+    """Raise DocumentError where a file is given as a microphone."""
+    # the name of a device may be that of a file too, but has no suffix then
+    if microphone is not None and Path(microphone).suffix and Path(microphone).is_file():
+        remedy = f"play it by --camera {microphone} --microphone camera"
+        raise DocumentError([f"--microphone {microphone}: is a file; {remedy}"])
 
 
 def _number_or_name(device: str) -> int | str:

@@ -21,6 +21,7 @@ from daemon.config.streams import (
 )
 from daemon.config.updates import ModelsConfig, root_problem
 from daemon.core.document import Loaded, StrictModel, load_document
+from daemon.core.records import Modality
 
 # in the state directory: what was downloaded
 MODELS = "models"
@@ -44,6 +45,11 @@ class Config(StrictModel):
     mqtt: MqttConfig = MqttConfig()
     health: HealthConfig = HealthConfig()
     streams: Annotated[dict[StreamName, StreamConfig], Field(min_length=1, max_length=64)]
+
+    @property
+    def senses(self) -> frozenset[Modality]:
+        """Return the modalities that any of the streams may deliver."""
+        return frozenset[Modality]().union(*(stream.senses for stream in self.streams.values()))
 
     @model_validator(mode="after")
     def _check_fast_replay(self) -> "Config":

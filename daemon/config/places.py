@@ -43,8 +43,8 @@ def find_config(places: Sequence[Path]) -> Path:
         except OSError:
             continue
         return path
-    missing = ", ".join(map(str, places))
-    raise DocumentError([f"no config: there is none of {missing}; name one by --config FILE"])
+    missing = " or ".join(map(str, places))
+    raise DocumentError([f"no config: there is no {missing}; name one by --config FILE"])
 
 
 def unit_files(directory: Path = UNIT_DIRECTORY) -> list[Path]:

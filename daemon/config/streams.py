@@ -10,6 +10,7 @@ from daemon.bundle.encoder_specs import Number
 from daemon.bundle.manifest import ShownName, Threshold
 from daemon.config.mqtt import TopicLevel
 from daemon.core.document import StrictModel
+from daemon.core.records import Modality
 
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
 
@@ -243,6 +244,16 @@ class StreamConfig(StrictModel):
     def may_hear(self) -> bool:
         """Return whether the stream has a microphone, or a recording, which may have sound."""
         return self.microphone is not None or self.replay is not None
+
+    @property
+    def senses(self) -> frozenset[Modality]:
+        """Return the modalities that the stream may deliver. A recording may have pictures and sound."""
+        has: dict[Modality, bool] = {
+            "image": self.camera is not None or self.replay is not None,
+            "audio": self.may_hear,
+            "text": self.text.enabled or (self.replay is not None and self.replay.text is not None),
+        }
+        return frozenset(modality for modality, is_there in has.items() if is_there)
 
     def with_absolute_paths(self, base: Path) -> "StreamConfig":
         """Return the stream with its files relative to `base`."""

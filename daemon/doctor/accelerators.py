@@ -3,12 +3,14 @@
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from daemon.bundle.bundle import Bundle, load_bundle
+from daemon.bundle.encoder_specs import encoders_of
 from daemon.config.devices import DevicesConfig
 from daemon.core.errors import ChildError, Refused
+from daemon.core.records import MODALITIES, Modality
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
 from daemon.doctor.accelerator_run import (
     CPU_REMEDY,
@@ -49,16 +51,21 @@ MAX_RUNS = 3
 NO_RETRIES = Backoff(3600.0, 3600.0)
 
 
-def accelerator_findings(devices: DevicesConfig, bundle: Bundle) -> Iterator[Finding]:
-    """The self-test on each accelerator, and why encoders stay on the CPU."""
-    machine = detect_machine()
-    placements = placements_of(bundle.manifest, devices, machine)
+def accelerator_findings(
+    devices: DevicesConfig, bundle: Bundle, senses: Collection[Modality] = MODALITIES
+) -> Iterator[Finding]:
+    """The self-test on each accelerator, and why encoders stay on the CPU.
+
+    It concerns the encoders of these modalities. The node does not load the others.
+    """
+    machine, specs = detect_machine(), encoders_of(bundle.manifest.encoder_specs, *senses)
+    placements = placements_of(specs, devices, machine)
     if any(placement.absent_outputs for placement in placements.values()):
         result = probe("TFLite", print_needed_outputs, str(bundle.directory))
         if result.problem is not None:
             yield Finding("devices", "warning", result.problem, CPU_REMEDY)
             return
-        placements = placements_of(bundle.manifest, devices, machine, json.loads(result.output))
+        placements = placements_of(specs, devices, machine, json.loads(result.output))
     yield from cpu_placements(placements)
     yield from absences(placements)
     by_device = {placement.device: encoder for encoder, placement in placements.items()}

@@ -186,7 +186,7 @@ def device_findings(config: Config, bundle: Bundle) -> Iterator[Finding]:
     on_cpu = cpu_selftest(bundle)
     yield on_cpu
     if on_cpu.level == "good":
-        yield from accelerator_findings(config.devices, bundle)
+        yield from accelerator_findings(config.devices, bundle, config.senses)
 
 
 def cpu_selftest(bundle: Bundle) -> Finding:

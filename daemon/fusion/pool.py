@@ -14,6 +14,9 @@ Statistic = Literal["mean", "max"]
 # Of the latest seconds at most so many embeddings count. A camera gives fewer in the longest time allowed.
 MAX_POOLED = 4096
 
+# At most so many numbers count: 16 MB for each stream, whose mean and maximum take some milliseconds.
+MAX_NUMBERS = 4_000_000
+
 _FUNCTIONS: Mapping[Statistic, Callable[..., Any]] = {"mean": np.mean, "max": np.max}
 
 
@@ -41,9 +44,13 @@ class Pool:
         settings = self._settings.get(embedding.encoder)
         if settings is None:
             return embedding
-        latest = self._latest.setdefault(embedding.encoder, deque(maxlen=MAX_POOLED))
-        if latest and embedding.end_ns < latest[-1].end_ns:
-            vectors = embedding.vector[np.newaxis]  # it was overtaken, so alignment drops it
+        latest = self._latest.get(embedding.encoder)
+        if latest is None:
+            most = min(MAX_POOLED, max(1, MAX_NUMBERS // embedding.vector.size))
+            latest = self._latest[embedding.encoder] = deque(maxlen=most)
+        was_overtaken = bool(latest) and embedding.end_ns < latest[-1].end_ns  # so alignment drops it
+        if was_overtaken or not np.isfinite(embedding.vector).all():  # NaN would stay in the statistics for seconds
+            vectors = embedding.vector[np.newaxis]
         else:
             latest.append(embedding)
             while embedding.end_ns - latest[0].end_ns >= settings.duration_ns:

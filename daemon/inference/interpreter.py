@@ -51,18 +51,25 @@ class TfliteModel:
             raise MismatchError(f"{name} has {len(found)} outputs, expected {len(outputs)}", "outputs")
         match = _match_by_shape if by_shape else _match_in_order
         self._outputs = match(name, found, outputs)
+        self._shapes = [tuple(spec.shape) for spec in outputs]
 
     def invoke(self) -> list[Tensor]:
         """Run the model on `input`, and return copies of the outputs in the order of the constructor's specs.
 
-        Raises ModelError when the runtime fails.
+        Raises ModelError when the runtime fails, and when an output has another shape than at the time of loading.
         """
         try:
             self._interpreter.set_tensor(self._index, self.input)
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"invoke failed: {_reason(error)}") from error
-        return [self._interpreter.get_tensor(index) for index in self._outputs]
+        outputs = [self._interpreter.get_tensor(index) for index in self._outputs]
+        for output, shape in zip(outputs, self._shapes, strict=True):
+            if output.shape != shape:  # a graph may compute the shape from the input
+                raise ModelError(
+                    f"gave an output of shape {list(output.shape)}, expected {list(shape)} for every input"
+                )
+        return outputs
 
 
 def open_interpreter(file: SealedFile) -> Any:

@@ -142,9 +142,6 @@ def _problem_text(problem: ErrorDetails, model: type[Arguments]) -> str:
         valid = ", ".join(model.model_fields)
         expected = f"expected: {valid}" if valid else "this command takes none"
         return f"{clean(field, MAX_NAME)}: unknown argument; {expected}"
-    if problem["type"] == "string_pattern_mismatch":
-        form = "a version like 0.5.0" if field == "version" else "the name of a bundle: lower-case letters, digits, - _"
-        return f"{field}: expected {form}"
     return f"{field or 'the payload'}: {expected_text(problem)}"
 
 

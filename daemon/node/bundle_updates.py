@@ -61,10 +61,13 @@ class BundleLoader:
     def load(self, directory: Path, bundle_id: str | None = None) -> Recogniser:
         """Load a bundle, with its encoders on the devices that the config names. An installed one is verified.
 
+        Encoders of a modality that no stream delivers are left out: they would take memory for nothing.
+
         Raises Refused when it cannot be used, or when it has another id than `bundle_id`.
         """
         bundle = load_bundle(directory, content_of(directory, self._models))
-        recogniser = accelerate(load_recogniser(bundle), self._config.document.devices)
+        config = self._config.document
+        recogniser = accelerate(load_recogniser(bundle, config.senses), config.devices)
         found = recogniser.bundle.manifest.id
         if bundle_id not in (None, found):
             raise Refused(f"{directory}: is {found}, expected {bundle_id}")

@@ -7,8 +7,8 @@ from operator import itemgetter
 import numpy as np
 
 from daemon.bundle.bundle import CASES_FILE, Bundle, load_cases
-from daemon.bundle.encoder_specs import ImageSpec, TensorSpec
-from daemon.bundle.manifest import SELFTEST_DIRECTORY, Manifest
+from daemon.bundle.encoder_specs import EncoderSpec, ImageSpec, TensorSpec
+from daemon.bundle.manifest import SELFTEST_DIRECTORY
 from daemon.config.devices import DevicesConfig
 from daemon.core.errors import ChildError, InputError, ModelError
 from daemon.core.logs import rate_limited_logger
@@ -47,9 +47,10 @@ def accelerate(
     machine = detect_machine() if machine is None else machine
     bundle = recogniser.bundle
     specs = bundle.manifest.encoder_specs
-    placements = placements_of(bundle.manifest, devices, machine)
+    loaded = {name: specs[name] for name in recogniser.encoders}
+    placements = placements_of(loaded, devices, machine)
     if any(placement.absent_outputs for placement in placements.values()):
-        placements = placements_of(bundle.manifest, devices, machine, needed_outputs(bundle))
+        placements = placements_of(loaded, devices, machine, needed_outputs(bundle))
     encoders, accelerators = dict(recogniser.encoders), []
     for device, names in _by_device(placements).items():
         workloads = [_workload(recogniser, name, device) for name in names]
@@ -73,15 +74,18 @@ def accelerate(
 
 
 def placements_of(
-    manifest: Manifest, devices: DevicesConfig, machine: Machine, needed: Mapping[str, Sequence[str]] | None = None
+    specs: Mapping[str, EncoderSpec],
+    devices: DevicesConfig,
+    machine: Machine,
+    needed: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Placement]:
-    """Return where each encoder runs. Different devices get different names.
+    """Return where each of these encoders runs. Different devices get different names.
 
     `needed` has by encoder the outputs that the head uses and the model for an Edge TPU lacks. Without it, an
     encoder with `absent_outputs` may belong to the CPU.
     """
     placements = {}
-    for name, spec in manifest.encoder_specs.items():
+    for name, spec in specs.items():
         lacks = tuple(output for output in spec.outputs if output not in spec.edgetpu_outputs)
         compiled = EdgetpuModel(lacks, tuple((needed or {}).get(name, ()))) if spec.edgetpu else None
         choice = devices.of(spec.modality)
@@ -122,7 +126,8 @@ def _by_device(placements: Mapping[str, Placement]) -> dict[Device, list[str]]:
 def _with_image_workers(recogniser: Recogniser, count: int) -> Recogniser:
     """Return the recogniser with `count` of each encoder of pictures that the CPU runs."""
     extra = {}
-    for name in recogniser.bundle.manifest.of_modality(ImageSpec) if count > 1 else ():
+    pictures = [name for name in recogniser.bundle.manifest.of_modality(ImageSpec) if name in recogniser.encoders]
+    for name in pictures if count > 1 else ():
         device = recogniser.placements[name].device
         if device is None:
             extra[name] = load_extra_encoders(recogniser.bundle, name, count - 1)

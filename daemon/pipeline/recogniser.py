@@ -1,6 +1,6 @@
 """Loads a bundle's encoders and head, and checks every tensor against the manifest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from daemon.config.streams import EventsConfig, FusionConfig
 from daemon.core.document import Loaded
 from daemon.core.errors import BundleError, DocumentError, MismatchError, ModelError
 from daemon.core.ports import Encoder, Model
-from daemon.core.records import Array
+from daemon.core.records import MODALITIES, Array, Modality
 from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.encoders.audio import AudioEncoder
 from daemon.encoders.image import ImageEncoder
@@ -33,7 +33,7 @@ from daemon.pipeline.keep_alive import keep_alive_problems
 class Recogniser:
     """The loaded encoders of a bundle. Makes heads and fusions on request.
 
-    `models` are the models of all encoders on the CPU. `accelerators` run the encoders that `placements` put on another
+    `models` are the models of these encoders on the CPU. `accelerators` run those that `placements` put on another
     device. `extra_encoders` let several threads encode at the same time; each has a model of its own.
     """
 
@@ -65,11 +65,14 @@ class Recogniser:
         return StreamFusion(head, pool, alignment_settings(manifest, fusion), event_settings(manifest, events))
 
 
-def load_recogniser(bundle: Bundle) -> Recogniser:
-    """Load every model on the CPU. Raises BundleError, with the line of the manifest that does not match a model."""
-    specs = bundle.manifest.encoder_specs
-    models = {modality: _load_model(bundle, modality, spec) for modality, spec in specs.items()}
-    encoders = {modality: new_encoder(modality, spec, models[modality]) for modality, spec in specs.items()}
+def load_recogniser(bundle: Bundle, senses: Collection[Modality] = MODALITIES) -> Recogniser:
+    """Load the head, and the models of the encoders of these modalities, on the CPU.
+
+    Raises BundleError, with the line of the manifest that does not match a model.
+    """
+    specs = encoders_of(bundle.manifest.encoder_specs, *senses)
+    models = {name: _load_model(bundle, name, spec) for name, spec in specs.items()}
+    encoders = {name: new_encoder(name, spec, models[name]) for name, spec in specs.items()}
     recogniser = Recogniser(bundle, models, encoders)
     recogniser.new_head()  # raises when the head does not match the manifest
     return recogniser

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from daemon.bundle.encoder_specs import (
+    BY_MODALITY,
     EdgetpuSpec,
     FileName,
     ImagePreprocessing,
@@ -210,7 +211,10 @@ class RecipeText(_RecipeEncoder):
     preprocessing: TextPreprocessing = TextPreprocessing()
 
 
-RecipeEncoder = Annotated[RecipeImage | RecipeAudio | RecipeText, Field(discriminator="modality")]
+RecipeEncoder = Annotated[
+    Annotated[RecipeImage, Tag("image")] | Annotated[RecipeAudio, Tag("audio")] | Annotated[RecipeText, Tag("text")],
+    BY_MODALITY,
+]
 
 
 class Evidence(StrictModel):

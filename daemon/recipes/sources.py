@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 from daemon import __version__
 from daemon.core.document import Loaded
 from daemon.core.errors import Refused
 from daemon.core.sealed import CHUNK_BYTES, SealedFile
+from daemon.core.text import clean
 from daemon.recipes.archive import WrongFile, extract
 from daemon.recipes.cache import SourceCache, Unfinished, sealed_if
 from daemon.recipes.recipe import MAX_ARCHIVE_BYTES, Origin, Recipe, SourceSpec
@@ -17,6 +19,8 @@ from daemon.runtime.http import CannotResume, HttpClient, TransferError, bounded
 
 # of a directory that the user names: a folder of models has some dozens
 MAX_FILES = 10_000
+
+NO_NETWORK = "run this again when the network works, or give a directory that has the file by --from DIR"
 
 # Takes one line about the progress, for a person.
 Show = Callable[[str], None]
@@ -58,15 +62,22 @@ def find_sources(
             copy = None if local is None else local.find(spec.sha256, spec.size)
             copy = copy or cache.find(spec.sha256, spec.size)
             if copy is None and local is not None:
-                raise Refused(
-                    f"{where}: {local.directory} has no file of {spec.size} bytes with the SHA-256 {spec.sha256};"
-                    " put it there, or leave out --from to fetch it"
-                )
+                raise Refused(f"{where}: {_missing(local.directory, spec)}")
             found[name] = copy or _fetch(where, name, spec, cache, show)
         except OSError as error:
             path = error.filename or cache.directory
             raise Refused(f"{where}: {path}: cannot be written: {error.strerror or error}") from error
     return found
+
+
+def _missing(directory: Path, spec: SourceSpec) -> str:
+    """Return which file a directory lacks, and what to do."""
+    lacks = f"{directory} has no file of {spec.size} bytes with the SHA-256 {spec.sha256}"
+    if not spec.origins:
+        return f"{lacks}; put it there"
+    origin = spec.origins[0]
+    name = (origin.member or urlsplit(origin.url).path).rpartition("/")[2]
+    return f"{lacks}, which its makers call {clean(name)}; put it there, or leave out --from to fetch it"
 
 
 def _fetch(where: str, name: str, spec: SourceSpec, cache: SourceCache, show: Show) -> SealedFile:
@@ -84,6 +95,7 @@ def _fetch(where: str, name: str, spec: SourceSpec, cache: SourceCache, show: Sh
         if copy is not None:
             return copy
         reasons.append(f"{cache.directory / spec.sha256}: reads back differently than written: is the disk failing?")
+    reasons.append(NO_NETWORK)
     raise Refused("\n".join([f"{where}: cannot be fetched", *(f"  {reason}" for reason in reasons)]))
 
 

@@ -74,7 +74,7 @@ class put:  # noqa: N801  (reads as a verb in the tables)
         (
             put({"shape": [1], "dtype": "float32"}, "encoders", "scene", "outputs", "Groups"),
             "encoders.scene.outputs.Groups",
-            "String should match pattern '^[a-z0-9][a-z0-9_-]{0,63}$'",
+            "expected a name of small letters, digits, _ and -, of at most 64 characters",
         ),
         (
             put("sqrt", "encoders", "scene", "outputs", "groups", "transform"),

@@ -10,7 +10,7 @@ import pytest
 
 from daemon.bundle.bundle import load_bundle
 from daemon.cli.bundle_build import build_bundle
-from daemon.cli.bundle_get import PlacedBundle, get_bundle, usage
+from daemon.cli.bundle_get import EXAMPLE_CONFIG, PlacedBundle, get_bundle, usage
 from daemon.cli.parser import new_parser
 from daemon.core.errors import BundleError, Refused
 from daemon.doctor.service_user import Service
@@ -193,10 +193,11 @@ def test_a_directory_that_the_services_user_may_not_enter_is_named(public: Path)
 
 
 @pytest.mark.parametrize(
-    ("placed", "has_service", "expected"),
+    ("placed", "config", "has_service", "expected"),
     [
         (
             PlacedBundle("home@1.0.0", "/b/home", "new", None),
+            None,
             False,
             [
                 "home@1.0.0: made in /b/home",
@@ -207,10 +208,11 @@ def test_a_directory_that_the_services_user_may_not_enter_is_named(public: Path)
         ),
         (
             PlacedBundle("home@1.0.0", "/b/home", "unchanged", None),
+            EXAMPLE_CONFIG,
             True,
             [
                 "home@1.0.0: up to date in /b/home",
-                "To try it, run: perceptd run --bundle home --microphone default",
+                f"To try it, run: perceptd run --config {ROOT}/config.yaml --bundle home --microphone default",
                 "To use it, write into config.yaml:",
                 "  bundle: /b/home",
                 "The installed service cannot read it there. For the service: sudo perceptd bundle get home",
@@ -218,6 +220,7 @@ def test_a_directory_that_the_services_user_may_not_enter_is_named(public: Path)
         ),
         (
             PlacedBundle("home@1.1.0", "/b/home", "replaced", "perceptd"),
+            EXAMPLE_CONFIG,
             True,
             [
                 "home@1.1.0: has replaced the bundle in /b/home. A node that runs uses the one of before until it is "
@@ -230,8 +233,10 @@ def test_a_directory_that_the_services_user_may_not_enter_is_named(public: Path)
         ),
     ],
 )
-def test_the_way_to_use_a_bundle_is_said(placed: PlacedBundle, has_service: bool, expected: list[str]) -> None:
-    assert list(usage(placed, has_service=has_service)) == expected
+def test_the_way_to_use_a_bundle_is_said(
+    placed: PlacedBundle, config: Path | None, has_service: bool, expected: list[str]
+) -> None:
+    assert list(usage(placed, config, has_service=has_service)) == expected
 
 
 def test_a_name_without_a_recipe_is_refused_with_the_names_that_there_are() -> None:

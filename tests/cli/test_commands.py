@@ -26,6 +26,14 @@ def test_check_config_accepts_the_shipped_config(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out.endswith("config.yaml: good; bundle digits@0.4.0, streams: demo\n")
 
 
+def test_run_without_a_config_says_how_to_name_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--bundle", "digits"]) == 78
+    assert capsys.readouterr().err == "no config: there is no config.yaml; name one by --config FILE\n"
+
+
 def test_check_config_warns_of_a_missing_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.yaml"
     text = (ROOT / "config.yaml").read_text().replace("clip.mp4", "clop.mp4")

@@ -73,6 +73,19 @@ def test_a_sound_that_is_cut_off_is_refused(tmp_path: Path, capsys: pytest.Captu
     assert "cut.mp4: the file is cut off" in message
 
 
+def test_a_shipped_bundle_is_found_by_its_name_and_a_missing_csv_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", "digits", "none.csv"]) == 78
+    assert capsys.readouterr().err.endswith("none.csv: cannot be read: No such file or directory\n")
+    assert main(["bundle", "show", "digits"]) == 0
+    assert capsys.readouterr().out.startswith("digits@")
+    assert main(["bundle", "verify", "digit"]) == 78
+    message = capsys.readouterr().err
+    assert message.startswith("digit: no bundle of this name in ") and "; there are digits" in message
+
+
 def test_missing_columns_are_reported(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (directory / "other.csv").write_text("picture,label\nwhite.png,bright\n")
     assert main(["evaluate", str(directory / "bundle"), str(directory / "other.csv")]) == 78

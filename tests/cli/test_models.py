@@ -155,7 +155,7 @@ def test_a_failed_installation_prints_its_stage_and_reason(node: UpdatingNode, r
         (["install", "0.4.0"], "digits@0.4.0 is active"),
         (["install", "letters"], "the source has no letters"),
         (["install", "../etc"], "version: expected a version like 0.5.0"),
-        (["install", "Letters"], "name: expected the name of a bundle"),
+        (["install", "Letters"], "name: expected a name of small letters, digits, _ and -"),
         (["rollback"], "there is no bundle before digits@0.4.0"),
     ],
 )

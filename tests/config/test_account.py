@@ -28,7 +28,7 @@ def test_an_own_account_comes_before_the_service(environment: dict[str, str], ow
 
 def test_the_first_config_that_is_there_is_taken(tmp_path: Path) -> None:
     places = [tmp_path / name for name in ("a", "b", "c")]
-    with pytest.raises(DocumentError, match=f"no config: there is none of {places[0]}, {places[1]}, {places[2]}; name"):
+    with pytest.raises(DocumentError, match=f"no config: there is no {places[0]} or {places[1]} or {places[2]}; name"):
         find_config(places)
     places[2].touch()
     assert find_config(places) == places[2]

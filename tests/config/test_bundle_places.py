@@ -63,10 +63,10 @@ def test_a_name_without_a_bundle_leads_to_those_that_there_are(tmp_path: Path) -
     missing = f"no bundle of this name in {own}, {models}, and no directory"
     with pytest.raises(DocumentError) as error:
         find_bundle("hose", [own, models])
-    assert str(error.value) == f"--bundle hose: {missing} hose here; there are home, yard"
+    assert str(error.value) == f"hose: {missing} hose here; there are home, yard"
     with pytest.raises(DocumentError) as error:
         find_bundle("home", [own, models])
-    assert str(error.value) == f"--bundle home: {missing} home here; make it by: perceptd bundle get home"
+    assert str(error.value) == f"home: {missing} home here; make it by: perceptd bundle get home"
 
 
 def test_recipes_have_the_names_of_their_directories(tmp_path: Path) -> None:

@@ -98,6 +98,14 @@ def test_only_the_options_that_were_given_are_blamed(path: str) -> None:
         ConfigOptions(path, camera="0", microphone="camera").load({})
 
 
+def test_a_file_is_no_microphone(path: str, tmp_path: Path) -> None:
+    sound = tmp_path / "bark.ogg"
+    assert ConfigOptions(path, microphone=str(sound)).load({})  # a device that is missing may come
+    sound.touch()
+    with pytest.raises(Refused, match=f"is a file; play it by --camera {sound} --microphone camera$"):
+        ConfigOptions(path, microphone=str(sound)).load({})
+
+
 def test_another_bundle_runs_alone_without_the_source_that_would_replace_it(path: str, tmp_path: Path) -> None:
     source = "models: {source: 'https://models.example.org', root: root.json}\n"
     Path(path).write_text(CONFIG + source)
@@ -105,7 +113,7 @@ def test_another_bundle_runs_alone_without_the_source_that_would_replace_it(path
     options = ConfigOptions(path, bundle=str(write_bundle(tmp_path / "other")))
     config = ConfigOptions.from_json(options.to_json()).load({}).document
     assert (config.bundle, config.models.source) == (str(tmp_path / "other"), None)
-    with pytest.raises(Refused, match=r"^--bundle other: no bundle of this name in .*; there are .*digits"):
+    with pytest.raises(Refused, match=r"^other: no bundle of this name in .*; there are .*digits"):
         ConfigOptions(path, bundle="other").load({})
 
 

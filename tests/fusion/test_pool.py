@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.records import Embedding
-from daemon.fusion.pool import MAX_POOLED, Pool, PoolSettings
+from daemon.fusion.pool import MAX_NUMBERS, MAX_POOLED, Pool, PoolSettings
 
 MS = 1_000_000
 BOTH = PoolSettings(1000 * MS, ["mean", "max"])
@@ -61,6 +61,22 @@ def test_an_embedding_that_was_overtaken_changes_nothing_of_later_ones() -> None
     pool.add(embedding(1000, 2))
     assert pool.add(embedding(900, 100)).vector.tolist() == [100, 100, 100]
     assert pool.add(embedding(1100, 4)).vector.tolist() == [4, 3, 4]
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_an_embedding_that_is_not_finite_does_not_count_for_later_ones(number: float) -> None:
+    found = pooled(BOTH, (0, 1), (100, number), (200, 3))
+    assert not np.isfinite(found[1]).all()
+    assert found[2] == [3, 2, 3]
+
+
+def test_few_long_embeddings_count() -> None:
+    """A bundle may have an encoder of 20,000 numbers, and pool it over a minute."""
+    pool, vector = Pool({"scene": PoolSettings(60_000 * MS, ["max"])}), np.zeros(20_000, np.float32)
+    most = MAX_NUMBERS // vector.size
+    pool.add(Embedding("scene", np.ones_like(vector), 0, 0))
+    found = [pool.add(Embedding("scene", vector, end, end)).vector[-1] for end in range(1, most + 1)]
+    assert found == [1] * (most - 1) + [0]
 
 
 def test_it_forgets_and_its_memory_is_bounded() -> None:

@@ -123,6 +123,25 @@ def filled_to_8_gb() -> bytes:
     return layers.encoder(frame)
 
 
+def sized_by_its_input() -> bytes:
+    """Return a model whose output has the shape (1, 2) for a white picture, and up to (1, 202) for darker ones."""
+    layers = Layers()
+    peak, flat = layers.tensor("peak", [1, 1, 1, 1]), layers.tensor("flat_peak", [1])
+    axes = layers.integers("axes", [0, 1, 2, 3])
+    layers.operator("REDUCE_MAX", [layers.source, axes], peak, "ReducerOptions", keepDims=True)
+    layers.reshape(peak, flat, [1])
+    factor, offset = layers.constant("factor", np.float32([-100])), layers.constant("offset", np.float32([102]))
+    scaled = layers.operator("MUL", [flat, factor], layers.tensor("scaled", [1]), "MulOptions")
+    length = layers.operator("ADD", [scaled, offset], layers.tensor("length", [1]), "AddOptions")
+    length_int32 = layers.tensor("length_int32", [1], kind=KINDS.INT32)
+    layers.operator("CAST", [length], length_int32, "CastOptions", inDataType=KINDS.FLOAT32, outDataType=KINDS.INT32)
+    shape = layers.tensor("shape", [2], kind=KINDS.INT32)
+    layers.operator("CONCATENATION", [layers.integers("one", [1]), length_int32], shape, "ConcatenationOptions", axis=0)
+    one = layers.tensor("value", [], np.float32(1))
+    embedding = layers.operator("FILL", [shape, one], layers.tensor("embedding", [1, 2]), "FillOptions")
+    return layers.serialize([layers.source], [embedding])
+
+
 def _loop() -> tuple[Layers, int]:
     """Return a WHILE over the frame and its output. The condition is subgraph 1 of the model, the body subgraph 2."""
     layers = Layers()

@@ -51,7 +51,7 @@ def test_no_stream_named_means_all(payload: bytes) -> None:
         ("describe", b'{"secret": true}', "secret: unknown argument; this command takes none"),
         ("pause", b"7" * 4097, "4097 bytes"),
         ("models_check", b'{"source": "https://x"}', "source: unknown argument; this command takes none"),
-        ("models_install", b'{"name": "../digits"}', "name: expected the name of a bundle"),
+        ("models_install", b'{"name": "../digits"}', "name: expected a name of small letters, digits, _ and -"),
         ("models_install", b'{"version": "latest"}', "version: expected a version like 0.5.0"),
         ("models_install", b'{"version": "0.5.0/../.."}', "version: expected a version like 0.5.0"),
         ("models_install", b'{"url": "https://x"}', "url: unknown argument; expected: name, version"),

@@ -108,6 +108,7 @@ def test_origins_are_tried_in_turn_and_each_failure_is_told(finder: Finder, web:
     text = finder.refused(missing, silent)
     assert f"{web.url}/none: has no such file (404)" in text
     assert "127.0.0.1:1/x: refuses connections" in text
+    assert text.endswith("works, or give a directory that has the file by --from DIR")
 
 
 @pytest.mark.parametrize(
@@ -268,7 +269,12 @@ def test_a_directory_needs_no_network(finder: Finder, tmp_path: Path, web: WebSe
     (models / "dangling").symlink_to("nothing")
     origin = {"url": f"{web.url}/pixels.tflite"}
     text = finder.refused(origin, local=LocalFiles(models))
-    assert f"{models} has no file of {len(FILE)} bytes with the SHA-256 {SHA256}" in text
+    lacks = f"{models} has no file of {len(FILE)} bytes with the SHA-256 {SHA256}"
+    assert f"{lacks}, which its makers call pixels.tflite; put it there, or leave out --from to fetch it" in text
+    assert f"{lacks}, which its makers call {MEMBER.rpartition('/')[2]}; put" in finder.refused(
+        {"url": f"{web.url}/lib.whl", "member": MEMBER}, local=LocalFiles(models)
+    )
+    assert finder.refused(local=LocalFiles(models)).endswith(f"{lacks}; put it there")
     (models / "any name").write_bytes(FILE)
     assert finder.find(origin, local=LocalFiles(models)) == FILE
     assert not web.requests

@@ -94,6 +94,9 @@ def test_a_live_device_takes_texts_too_and_a_file_is_played_once(
 def test_a_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"^--camera none\.mp4: there is no such file$"):
         write_config(tmp_path / "demo.yaml", tmp_path, "none.mp4", "camera")
+    (tmp_path / "bark.ogg").touch()
+    with pytest.raises(Refused, match=r"bark\.ogg: is a file; play it by --camera .*bark\.ogg --microphone camera$"):
+        write_config(tmp_path / "demo.yaml", tmp_path, None, str(tmp_path / "bark.ogg"))
 
 
 def test_the_bundle_of_a_directory_or_of_a_shipped_name_is_ready(tmp_path: Path) -> None:

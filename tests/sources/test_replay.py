@@ -269,6 +269,16 @@ def test_a_sense_without_decoder_costs_only_that_sense(tmp_path: Path) -> None:
     assert [type(item) for item in items] == [Frame] * 10
 
 
+def test_a_file_whose_sound_nobody_uses_says_how_to_use_it(tmp_path: Path) -> None:
+    sound = write_clip(tmp_path / "sound.mp4", picture=False, seconds=0.4)
+    stream = StreamConfig(camera=CameraConfig(device=str(sound), loop=False))
+    with pytest.raises(RecordingError, match=r"used; its sound needs `microphone: camera`, and a bundle that hears$"):
+        play(stream)
+    silent = write_clip(tmp_path / "silent.mp4", sound_hz=None, seconds=0.4)
+    with pytest.raises(RecordingError, match=r"contains neither a picture nor sound that is used$"):
+        play(fast(silent), picture=False)
+
+
 def test_a_missing_channel_is_named(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=0.2)
     microphone = MicrophoneConfig(device="camera", channel=3)

@@ -24,6 +24,8 @@ from daemon.sources.stamping import BlockCutter
 # The kinds of items, in the order of items that end at the same time. Nothing is read during a rest.
 IMAGE, AUDIO, TEXT, REST = range(4)
 
+UNUSED_SOUND = "its sound needs `microphone: camera`, and a bundle that hears"
+
 # The end of an item since the start of the file, its kind, and the item.
 TimedItem = tuple[int, int, Captured]
 TimedItemOrRest = TimedItem | tuple[int, int, None]
@@ -160,7 +162,8 @@ class _Reader:
         elif recording.sample_rate_hz and "audio" in file.without_decoder:
             self._problems.append("FFmpeg has no decoder for its sound")
         if len(parts) == 1 and not recording.lines:
-            raise RecordingError(f"{recording.path}: contains neither a picture nor sound that is used")
+            hint = "" if file.audio is None or recording.sample_rate_hz else f"; {UNUSED_SOUND}"
+            raise RecordingError(f"{recording.path}: contains neither a picture nor sound that is used{hint}")
         yield from heapq.merge(*parts, key=lambda item: item[:2])
         if len(parts) == 1:
             deque(file, maxlen=0)  # for its length
