@@ -3,13 +3,12 @@
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from daemon.bundle.encoder_specs import Statistic
 from daemon.core.records import Embedding
-
-Statistic = Literal["mean", "max"]
 
 # Of the latest seconds at most so many embeddings count. A camera gives fewer in the longest time allowed.
 MAX_POOLED = 4096
