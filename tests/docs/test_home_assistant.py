@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from tests.docs.pages import DOCS
+from tests.docs.pages import DOCS, ROOT
 from tests.helpers.home_assistant import TEMPLATES
 from tests.mqtt.home_assistant.nodes import components, stream
 
@@ -26,6 +26,15 @@ def test_the_page_marks_entities_that_are_disabled_by_default() -> None:
     marked = set(re.findall(r"^\| \w+ \(disabled\) \| `([^`]+)`", PAGE, re.MULTILINE))
     disabled = {each["default_entity_id"] for each in ENTITIES.values() if each.get("enabled_by_default") is False}
     assert marked == disabled - {"binary_sensor.perceptd_hall_door_label_3"}
+
+
+def test_the_page_names_the_labels_that_home_shows() -> None:
+    labels = yaml.safe_load((ROOT / "models" / "home" / "recipe.yaml").read_text(encoding="utf-8"))["labels"]
+    infos = {name: label.get("info", {}) for name, label in labels.items() if not label.get("background")}
+    shown = [name for name, info in infos.items() if info.get("shown")]
+    assert len(shown) == 12
+    assert f"shows twelve labels: {', '.join(shown[:-1])} and {shown[-1]}." in " ".join(PAGE.split())
+    assert {tuple(info["names"]) for info in infos.values()} == {("en", "de", "fr", "es", "nl", "it")}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))

@@ -10,7 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
+from daemon.bundle.manifest import Manifest
 from daemon.core.document import parse_document
 from daemon.recipes.recipe import Recipe
 from daemon.recipes.rules import check_recipe
@@ -55,6 +57,18 @@ def run(directory: Path, *command: str) -> str:
 def test_the_recipes_of_the_page_are_valid(text: str) -> None:
     loaded = parse_document(Path(PAGE), text.encode(), Recipe)
     check_recipe(loaded, has_head_file=loaded.document.head is None)
+
+
+def test_the_manifest_and_the_head_of_the_page_fit_together(tmp_path: Path) -> None:
+    loaded = parse_document(Path("bundle.yaml"), block(PAGE, "format: 2\nname: lamp").encode(), Manifest)
+    (spec,) = loaded.document.encoder_specs.values()
+    (tmp_path / "lamp").mkdir()
+    (tmp_path / "head.py").write_text(block(PAGE, '"""Writes head.tflite'))
+    run(tmp_path, "head.py")
+    head = Interpreter(str(tmp_path / "lamp" / "head.tflite"))
+    shapes = [tuple(detail["shape"]) for detail in (*head.get_input_details(), *head.get_output_details())]
+    labels = len(loaded.document.labels)
+    assert sorted(shapes) == sorted([(1, spec.size + 1), (1, labels), (1, 1, labels)])
 
 
 @needs_shared

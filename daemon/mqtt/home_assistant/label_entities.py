@@ -38,9 +38,11 @@ def _key(stream: str, label: str, taken: Set[str]) -> str:
 
 
 def _component(node: str, stream: StreamDevice, label: Label, per_stream: bool) -> dict[str, Any]:
+    # baby_crying is shown as "Baby crying"
+    spaced = label.name.replace("_", " ").strip() or label.name
     component = available_with_stream(node, stream.name) | {
         "platform": "binary_sensor",
-        "name": entity_name(stream, label.shown_name or label.name, per_stream),
+        "name": entity_name(stream, label.shown_name or spaced, per_stream),
         "state_topic": f"perceptd/{node}/{stream.name}/state",
         "value_template": f"{{{{ 'ON' if {quoted(label.name)} in value_json.open else 'OFF' }}}}",
     }

@@ -48,6 +48,14 @@ def test_every_payload_has_todays_keys(streams: list[StreamDevice], per_stream: 
     assert not checked(announcements(node("Küche 7"), streams, per_stream=per_stream))
 
 
+def test_a_label_without_a_name_to_show_is_read_as_words() -> None:
+    labels = [Label("baby_crying"), Label("fire_alarm", "Rauchmelder"), Label("_")]
+    payloads = announcements(node("hall"), [stream(labels=labels)], per_stream=True).values()
+    components = [component for payload in payloads for component in payload.components.values()]
+    names = [component["name"] for component in components if component["platform"] == "binary_sensor"]
+    assert {"Baby crying", "Rauchmelder", "_"} <= set(names)
+
+
 @LAYOUTS
 def test_the_longest_names_make_payloads_that_are_taken(per_stream: bool) -> None:
     longest = "ü" * 64
