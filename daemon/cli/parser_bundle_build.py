@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from daemon.cli.options import add_json, needs_newer_runtime
+from daemon.cli.options import add_from, add_json, needs_newer_runtime
 from daemon.core.errors import Refused
 
 if TYPE_CHECKING:
@@ -25,13 +25,7 @@ def add_bundle_build(actions: "Commands") -> None:
     build.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="the directory of the bundle; a bundle there is replaced"
     )
-    build.add_argument(
-        "--from",
-        dest="from_dir",
-        type=Path,
-        metavar="DIR",
-        help="take the models from this directory, by their hashes, and use no network",
-    )
+    add_from(build)
     build.add_argument(
         "--head", type=Path, metavar="FILE.npz", help="the weights of the head, where the recipe does not construct it"
     )

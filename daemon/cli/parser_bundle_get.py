@@ -1,10 +1,9 @@
 """The arguments of `perceptd bundle get`."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from daemon.cli.options import add_json, needs_newer_runtime
+from daemon.cli.options import add_from, add_json, needs_newer_runtime
 from daemon.core.errors import Refused
 
 if TYPE_CHECKING:
@@ -23,13 +22,7 @@ def add_bundle_get(actions: "Commands") -> None:
         epilog="example: perceptd bundle get home",
     )
     get.add_argument("name", metavar="NAME", help="the name of the recipe, such as home")
-    get.add_argument(
-        "--from",
-        dest="from_dir",
-        type=Path,
-        metavar="DIR",
-        help="take the models from this directory, by their hashes, and use no network",
-    )
+    add_from(get)
     add_json(get)
     get.set_defaults(execute=_bundle_get)
 
