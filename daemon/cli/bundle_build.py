@@ -16,7 +16,7 @@ from daemon.core.records import Array
 from daemon.core.sealed import SealedFile
 from daemon.core.status_line import StatusLine
 from daemon.inference.graphs import write_head
-from daemon.pipeline.selftest import MEASUREMENT_S, print_selftest
+from daemon.pipeline.selftest import MEASUREMENT_S, print_confined_selftest
 from daemon.recipes.cache import SourceCache, cache_directory
 from daemon.recipes.directory import check_place, copy_parts, new_directory, parts_of, put
 from daemon.recipes.head import constructed_head, read_head
@@ -122,7 +122,7 @@ def _head_bytes(weights: Array, bias: Array, manifest: Manifest) -> bytes:
 def _test(new: Path, recipe_file: Path) -> None:
     """Load the bundle and run its self-test in a child process. Raises BundleError with all failures."""
     try:
-        with Child(print_selftest, str(new)) as child:
+        with Child(print_confined_selftest, str(new)) as child:
             failures = json.loads(child.result(MEASUREMENT_S))["failures"]
     except ChildError as error:
         raise BundleError(f"{recipe_file}: loading the bundle or its self-test: {error}") from error

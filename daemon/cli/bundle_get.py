@@ -14,7 +14,7 @@ from daemon.config.places import SERVICE_CONFIG, node_configs, unit_files
 from daemon.core.errors import BundleError, ChildError, Refused
 from daemon.core.status_line import StatusLine
 from daemon.doctor.service_user import Need, Service, become, denials, find_service
-from daemon.pipeline.selftest import MEASUREMENT_S, print_selftest
+from daemon.pipeline.selftest import MEASUREMENT_S, confine_selftest, print_selftest
 from daemon.recipes.sources import Show
 from daemon.runtime.child import Child
 
@@ -108,6 +108,7 @@ def usage(placed: PlacedBundle, config: Path | None, *, has_service: bool) -> It
 
 def selftest_as(service: str, directory: str) -> None:
     """In a child process of root: become the user of a Service, given as JSON, run the self-test, print its result."""
+    confine_selftest()
     become(service)
     print_selftest(directory)
 

@@ -10,15 +10,20 @@ from pathlib import Path
 
 from daemon.bundle.bundle import Bundle, load_bundle, load_cases
 from daemon.core.errors import BundleError, ChildError, InputError, ModelError, Refused
+from daemon.core.sealed import MAX_BYTES
 from daemon.pipeline.offline import OfflineRecogniser, item_of
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
 from daemon.runtime.child import Child
+from daemon.runtime.child_main import confine
 
 # How many failures a one-line message names.
 MAX_FAILURES = 3
 
 # A self-test that takes longer on the publisher's machine is not for a small device.
 MEASUREMENT_S = 120.0
+
+# Far more than a bundle for a small computer needs.
+CONFINED_MB = 1024
 
 # The declared memory is a multiple of this. Two measurements, and two processors, differ by some pages.
 STEP_MB = 8
@@ -58,6 +63,17 @@ def print_selftest(directory: str) -> None:
     """In a child process: run the self-test of the bundle in a directory, and print failures and seconds as JSON."""
     failures, seconds = _timed_selftest(Path(directory))
     print(json.dumps({"failures": failures, "seconds": seconds}))  # noqa: T201  (the parent reads it)
+
+
+def print_confined_selftest(directory: str) -> None:
+    """In a child process: as `print_selftest`, of a bundle whose models nobody has tried on this machine."""
+    confine_selftest()
+    print_selftest(directory)
+
+
+def confine_selftest() -> None:
+    """In a child process: limit its memory and its processor time."""
+    confine(CONFINED_MB, MEASUREMENT_S, MAX_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +123,8 @@ def _timed_selftest(directory: Path) -> tuple[list[str], float]:
         failures = run_selftest(bundle, recogniser)
     except Refused as error:
         failures = str(error).splitlines()
+    except MemoryError:
+        failures = ["needs more memory than there is for it"]
     return failures, time.monotonic() - began
 
 

@@ -15,6 +15,9 @@ from daemon.core.sealed import SealedFile
 from daemon.recipes.recipe import Evidence, Recipe
 from daemon.recipes.rules import scores_of, split_evidence
 
+# of each number of a head: sums of such numbers are far from what float32 holds
+MAX_WEIGHT = 1e9
+
 # of a file with weights, unpacked
 MAX_HEAD_BYTES = 256 * 1024 * 1024
 
@@ -22,7 +25,8 @@ MAX_HEAD_BYTES = 256 * 1024 * 1024
 def constructed_head(loaded: Loaded[Recipe], manifest: Manifest) -> tuple[Array, Array]:
     """Return weights (L, D + M) and bias (L,) from the labels' evidence, divided by the temperature. Pure.
 
-    The logit of a background label is 0. Raises DocumentError where evidence names an output of many numbers.
+    The logit of a background label is 0. Raises DocumentError where evidence names an output of many numbers, and
+    where a number is too large.
     """
     recipe, specs = loaded.document, manifest.encoder_specs
     weights = np.zeros((len(recipe.labels), manifest.head_input_size), np.float64)
@@ -30,7 +34,14 @@ def constructed_head(loaded: Loaded[Recipe], manifest: Manifest) -> tuple[Array,
         for key, evidence in about.evidence.items():
             _add(weights[row], loaded, specs, label, key, evidence)
     bias = np.array([about.bias for about in recipe.labels.values()], np.float64)
-    return (weights / recipe.temperature).astype(np.float32), (bias / recipe.temperature).astype(np.float32)
+    with np.errstate(over="ignore"):  # what overflows is told below
+        weights, bias = weights / recipe.temperature, bias / recipe.temperature
+    too_large = (np.abs(weights).max(axis=1) > MAX_WEIGHT) | (np.abs(bias) > MAX_WEIGHT)
+    if too_large.any():
+        label = list(recipe.labels)[int(too_large.argmax())]
+        where = loaded.where("labels", label)
+        raise DocumentError([f"{where}: bias, weights and offsets over temperature must lie within {MAX_WEIGHT:g}"])
+    return weights.astype(np.float32), bias.astype(np.float32)
 
 
 def read_head(copy: SealedFile, manifest: Manifest) -> tuple[Array, Array]:
@@ -44,7 +55,7 @@ def read_head(copy: SealedFile, manifest: Manifest) -> tuple[Array, Array]:
                 raise Refused(f"{path}: unpacks to more than {MAX_HEAD_BYTES} bytes")
         with np.load(copy.path, allow_pickle=False) as stored:
             arrays = [_array(path, stored, name, shape, manifest) for name, shape in expected.items()]
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, MemoryError) as error:
         raise Refused(f"{path}: cannot be read: expected arrays that numpy.savez has written") from error
     return arrays[0], arrays[1]
 
@@ -55,8 +66,8 @@ def _array(path: Path, stored: "np.lib.npyio.NpzFile", name: str, shape: tuple[i
     values = np.asarray(stored[name])
     if values.shape != shape:
         raise Refused(f"{path}: {name} has shape {values.shape}, expected {shape}: {_columns_text(manifest)}")
-    if not np.issubdtype(values.dtype, np.floating) or not np.isfinite(values).all():
-        raise Refused(f"{path}: {name} must be real numbers, all of them finite")
+    if not np.issubdtype(values.dtype, np.floating) or not (np.abs(values) <= MAX_WEIGHT).all():  # also true for NaN
+        raise Refused(f"{path}: {name} must be real numbers, all of them within {MAX_WEIGHT:g}")
     return values.astype(np.float32)
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.updates import transitions
-from daemon.updates.state import BundleMetrics
+from daemon.updates.state import BundleMetrics, UpdateState
 from daemon.updates.state_file import StateFile
 from daemon.updates.steps import Host
 
@@ -52,12 +52,25 @@ class ProbationWatch:
             return Verdict("confirm")
         metrics = self._host.bundle_metrics()
         elapsed_s = (monotonic_ns() - self._began_ns) / NS_PER_S
-        verdict = evaluate_probation(state.probation.before, metrics, elapsed_s, self._windows_evaluated, self._policy)
+        before = comparable(state, state.probation.before)
+        verdict = evaluate_probation(before, metrics, elapsed_s, self._windows_evaluated, self._policy)
         self._windows_evaluated = max(self._windows_evaluated, metrics.moments // self._policy.window_moments)
         if verdict.decision == "confirm":
             log.info("%s is confirmed", state.active.id)
             self._state_file.update(transitions.confirm(state, self._state_file.now_s()))
         return verdict
+
+
+def comparable(state: UpdateState, before: BundleMetrics) -> BundleMetrics:
+    """Return what of the previous bundle's metrics the active one is compared with. Pure.
+
+    A bundle of another name recognises other things, with other models: neither its latency nor its scores say that
+    something is wrong.
+    """
+    previous = state.base if state.previous is None else state.previous.id
+    if state.active is None or previous is None or previous.partition("@")[0] == state.active.name:
+        return before
+    return before.model_copy(update={"p99_ms": None, "mean_top_score": None})
 
 
 def evaluate_probation(

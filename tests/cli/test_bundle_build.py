@@ -255,6 +255,16 @@ def test_what_a_killed_build_left_is_removed(builder: Builder) -> None:
     assert builder.left() == sorted([*kept, "pixels"])
 
 
+def test_the_selftest_has_a_limit_of_memory(builder: Builder) -> None:
+    model = hostile_models.filled_to_8_gb()
+    labels = {"bright": {}, "none": {"background": True}}
+    content = recipe(model, labels=labels, models={MODEL: {"source": "pixels"}})
+    del content["head"]
+    np.savez(builder.models / "head.npz", weights=np.zeros((2, 3)), bias=np.zeros(2))
+    text = builder.refused(builder.write(content, model), "--head", str(builder.models / "head.npz"))
+    assert "cases.0: invoke failed: Node number 5 (FILL) failed to invoke" in text
+
+
 def test_a_disk_that_is_full_is_told(builder: Builder) -> None:
     loaded = load_document(builder.write(recipe(PIXELS)), Recipe)
     directory = builder.out / "missing"

@@ -1,5 +1,7 @@
 """A constructed head gives the logits that its evidence says; a head of a file must fit the manifest."""
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,18 @@ def test_evidence_of_many_numbers_is_refused(tmp_path: Path) -> None:
     labels = {"bright": {"evidence": {"eye.embedding": {}}}, "none": {"background": True}}
     loaded, manifest, _ = made(tmp_path, labels=labels)
     with pytest.raises(DocumentError, match=r"recipe.yaml:\d+: labels.bright.*embedding has 5 numbers; name a group"):
+        constructed_head(loaded, manifest)
+
+
+@pytest.mark.parametrize(
+    ("about", "temperature"),
+    [({"bias": 1e300}, 1.0), ({}, 1e-300), ({"evidence": {"eye.high": {"weight": -1e39}}}, 1.0)],
+)
+def test_a_number_that_is_too_large_is_refused(tmp_path: Path, about: dict[str, Any], temperature: float) -> None:
+    labels = {"bright": {"evidence": {"eye.high": {}}} | about, "none": {"background": True}}
+    loaded, manifest, _ = made(tmp_path, labels=labels, temperature=temperature)
+    expected = r"recipe.yaml:\d+: labels.bright: bias, weights and offsets over temperature must lie within 1e\+09"
+    with pytest.raises(DocumentError, match=expected):
         constructed_head(loaded, manifest)
 
 
@@ -174,8 +188,18 @@ def test_a_head_of_a_file_is_read_as_it_is(tmp_path: Path) -> None:
             "expected (2, 34): 2 labels; 8 of eye + 24 of other + 2 present",
         ),
         ({"weights": np.ones((2, 34)), "bias": np.ones(3)}, "bias has shape (3,), expected (2,)"),
-        ({"weights": np.full((2, 34), np.nan), "bias": np.ones(2)}, "weights must be real numbers, all of them finite"),
-        ({"weights": np.full((2, 34), "x"), "bias": np.ones(2)}, "weights must be real numbers, all of them finite"),
+        (
+            {"weights": np.full((2, 34), np.nan), "bias": np.ones(2)},
+            "weights must be real numbers, all of them within",
+        ),
+        (
+            {"weights": np.full((2, 34), 2e9), "bias": np.ones(2)},
+            "weights must be real numbers, all of them within",
+        ),
+        (
+            {"weights": np.full((2, 34), "x"), "bias": np.ones(2)},
+            "weights must be real numbers, all of them within",
+        ),
         ({"weights": np.full((2, 34), None), "bias": np.ones(2)}, "expected arrays that numpy.savez has written"),
     ],
 )
@@ -187,7 +211,20 @@ def test_a_head_that_does_not_fit_is_refused(tmp_path: Path, arrays: dict[str, A
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\3\4", b"\x93NUMPY", b"text"])
+def npz(shape: str, method: int = 0) -> bytes:
+    """Return a `.npz` file whose weights are of a shape that the file does not have, packed by an unknown method."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}".ljust(117).encode() + b"\n"
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("weights.npy", b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header)
+    content = bytearray(target.getvalue())
+    content[content.index(b"PK\1\2") + 10] = content[8] = method
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\3\4", b"\x93NUMPY", b"text", npz("(1000000, 1000000)"), npz("(-1,)"), npz("(2, 34)", 77)]
+)
 def test_what_is_no_npz_is_refused(tmp_path: Path, content: bytes) -> None:
     _, manifest, _ = made(tmp_path)
     (tmp_path / "head.npz").write_bytes(content)

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from daemon.updates.probation import ProbationPolicy, evaluate_probation
-from daemon.updates.state import BundleMetrics
+from daemon.updates.probation import ProbationPolicy, comparable, evaluate_probation
+from daemon.updates.state import BundleMetrics, Slot, UpdateState
 
 POLICY = ProbationPolicy()
 
@@ -48,6 +48,31 @@ def test_verdicts(before: BundleMetrics, now: BundleMetrics, elapsed_s: float, j
     verdict = evaluate_probation(before, now, elapsed_s, judged, POLICY)
     assert verdict.decision == decision
     assert (verdict.reason is not None) == (decision == "revert")
+
+
+def slot(name: str) -> Slot:
+    return Slot(name=name, version="1.0.0", content="0" * 64, memory_mb=1)
+
+
+@pytest.mark.parametrize(
+    ("active", "previous", "base", "is_compared"),
+    [
+        ("digits", "digits", "home@1.0.0", True),
+        ("digits", None, "digits@0.4.0", True),
+        ("home", "digits", "home@1.0.0", False),
+        ("home", None, "digits@0.4.0", False),
+    ],
+)
+def test_latency_and_scores_are_compared_with_those_of_the_same_bundle(
+    active: str, previous: str | None, base: str, is_compared: bool
+) -> None:
+    state = UpdateState(active=slot(active), previous=None if previous is None else slot(previous), base=base)
+    before = bundle_metrics(errors=5)
+    expected = before if is_compared else bundle_metrics(errors=5, p99_ms=None, score=None)
+    assert comparable(state, before) == expected
+    assert evaluate_probation(expected, bundle_metrics(10, 6), 0, 0, POLICY).decision == "revert"
+    slow = evaluate_probation(expected, bundle_metrics(p99_ms=999.0, score=0.1), 600, 0, POLICY)
+    assert slow.decision == ("revert" if is_compared else "confirm")
 
 
 def some_metrics() -> st.SearchStrategy[BundleMetrics]:
