@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.bundle.encoder_specs import TensorSpec
+from daemon.bundle.encoder_specs import EdgetpuSpec, TensorSpec
 from daemon.bundle.manifest import Manifest
 from daemon.core.document import Loaded, dump_document, validate_like
 from daemon.core.errors import DocumentError
@@ -65,31 +65,31 @@ def _encoder(
     }
     value: dict[str, Any] = {"modality": encoder.modality, "model": encoder.model}
     if encoder.edgetpu is not None:
-        value["edgetpu"] = _edgetpu(loaded, name, encoder, models)
+        where = loaded.where("encoders", name, "edgetpu")
+        value["edgetpu"] = _edgetpu(where, encoder.model, encoder.edgetpu, models)
     value |= {"input": _plain(model.input), "preprocessing": _plain(encoder.preprocessing), "outputs": outputs}
     rest = _plain(encoder)
     return value | {key: rest[key] for key in ("pool", "max_age_ms", "rate_hz") if key in rest}
 
 
-def _edgetpu(
-    loaded: Loaded[Recipe], name: str, encoder: RecipeEncoder, models: Mapping[str, ModelTensors]
-) -> dict[str, Any]:
-    """Return the twin of an encoder. Its outputs must be outputs of the encoder, with the same tensors."""
-    twin = encoder.edgetpu
-    assert twin is not None  # noqa: S101  (the caller has looked)
-    where = loaded.where("encoders", name, "edgetpu")
-    original, compiled = models[encoder.model], models[twin.model]
+def _edgetpu(where: str, model: str, edgetpu: EdgetpuSpec, models: Mapping[str, ModelTensors]) -> dict[str, Any]:
+    """Return what the manifest says of the compiled model: its outputs are outputs of `model`, with the same tensors.
+
+    `where` begins messages. Raises DocumentError where the two do not fit.
+    """
+    original, compiled = models[model], models[edgetpu.model]
     if not compiled.is_for_edgetpu:
-        raise DocumentError([f"{where}: {twin.model} is not compiled for an Edge TPU; compile it, or leave this out"])
+        raise DocumentError([f"{where}: {edgetpu.model} is not compiled for an Edge TPU; compile it, or leave it out"])
     if compiled.input != original.input:
-        raise DocumentError([f"{where}: {twin.model} has another input than {encoder.model}"])
+        raise DocumentError([f"{where}: {edgetpu.model} has another input than {model}"])
     named = list(compiled.outputs)
-    if twin.outputs is not None and twin.outputs != named:
-        raise DocumentError([f"{where}: {twin.model} has the outputs {named}, expected {twin.outputs}"])
+    if edgetpu.outputs is not None and edgetpu.outputs != named:
+        found, expected = ", ".join(named), ", ".join(edgetpu.outputs)
+        raise DocumentError([f"{where}: {edgetpu.model} has the outputs {found}, expected {expected}"])
     for output, tensor in compiled.outputs.items():
         if tensor != original.outputs.get(output):
-            raise DocumentError([f"{where}: {output} of {twin.model} is not like an output of {encoder.model}"])
-    return {"model": twin.model} | ({"outputs": named} if named != list(original.outputs) else {})
+            raise DocumentError([f"{where}: {output} of {edgetpu.model} is not like an output of {model}"])
+    return {"model": edgetpu.model} | ({"outputs": named} if named != list(original.outputs) else {})
 
 
 def _thresholds(recipe: Recipe) -> dict[str, Any]:

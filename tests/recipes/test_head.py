@@ -126,31 +126,39 @@ def test_a_model_that_does_not_fit_is_refused_with_the_line_of_the_recipe(
 
 GROUPS = TensorSpec(shape=[1, 2], dtype="float32")
 EMBEDDING = TensorSpec(shape=[1, 5], dtype="float32")
-TWIN = "twin.tflite"
+COMPILED = "compiled.tflite"
 
 
 @pytest.mark.parametrize(
-    ("named", "twin", "words"),
+    ("named", "compiled", "words"),
     [
         (None, ModelTensors(PICTURE, {"groups": GROUPS}, is_for_edgetpu=True), None),
         (["groups"], ModelTensors(PICTURE, {"groups": GROUPS}, is_for_edgetpu=True), None),
-        (None, ModelTensors(PICTURE, {"groups": GROUPS}), "twin.tflite is not compiled for an Edge TPU"),
+        (None, ModelTensors(PICTURE, {"groups": GROUPS}), "compiled.tflite is not compiled for an Edge TPU"),
         (None, ModelTensors(GROUPS, {"groups": GROUPS}, is_for_edgetpu=True), "has another input than pixels.tflite"),
-        (None, ModelTensors(PICTURE, {"groups": EMBEDDING}, is_for_edgetpu=True), "groups of twin.tflite is not like"),
-        (None, ModelTensors(PICTURE, {"more": GROUPS}, is_for_edgetpu=True), "more of twin.tflite is not like"),
-        (["embedding"], ModelTensors(PICTURE, {"groups": GROUPS}, is_for_edgetpu=True), "expected ['embedding']"),
+        (
+            None,
+            ModelTensors(PICTURE, {"groups": EMBEDDING}, is_for_edgetpu=True),
+            "groups of compiled.tflite is not like",
+        ),
+        (None, ModelTensors(PICTURE, {"more": GROUPS}, is_for_edgetpu=True), "more of compiled.tflite is not like"),
+        (
+            ["embedding"],
+            ModelTensors(PICTURE, {"groups": GROUPS}, is_for_edgetpu=True),
+            "has the outputs groups, expected embedding",
+        ),
     ],
 )
-def test_a_twin_for_an_edge_tpu_may_have_fewer_outputs(
-    tmp_path: Path, named: list[str] | None, twin: ModelTensors, words: str | None
+def test_a_model_for_an_edge_tpu_may_have_fewer_outputs(
+    tmp_path: Path, named: list[str] | None, compiled: ModelTensors, words: str | None
 ) -> None:
-    edgetpu = {"model": TWIN} | ({} if named is None else {"outputs": named})
+    edgetpu = {"model": COMPILED} | ({} if named is None else {"outputs": named})
     path = tmp_path / "recipe.yaml"
-    models = {name: {"source": "pixels", "outputs": {"groups": {}}} for name in (MODEL, TWIN)}
+    models = {name: {"source": "pixels", "outputs": {"groups": {}}} for name in (MODEL, COMPILED)}
     content = recipe(b"model", models=models, encoders={"eye": {**EYE, "edgetpu": edgetpu}})
     path.write_bytes(dump_document(content))
     loaded = load_document(path, Recipe)
-    tensors = {MODEL: ModelTensors(PICTURE, {"groups": GROUPS, "embedding": EMBEDDING}), TWIN: twin}
+    tensors = {MODEL: ModelTensors(PICTURE, {"groups": GROUPS, "embedding": EMBEDDING}), COMPILED: compiled}
     if words is None:
         spec = manifest_of(loaded, tensors, {})[0].encoder_specs["eye"]
         assert spec.edgetpu is not None
