@@ -25,6 +25,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveNumber = Annotated[Number, Field(gt=0)]
 Transform = Literal["none", "log", "l2"]
+Statistic = Literal["mean", "max"]
 MaxAgeMs = Annotated[int, Field(ge=1, le=3_600_000)]
 
 
@@ -99,7 +100,7 @@ class PoolSpec(StrictModel):
     """What is appended to the embedding: statistics of the encoder's embeddings of the latest seconds."""
 
     seconds: Annotated[Number, Field(gt=0, le=60)]
-    of: Annotated[list[Literal["mean", "max"]], Field(min_length=1, max_length=2)]
+    of: Annotated[list[Statistic], Field(min_length=1, max_length=2)]
 
     @model_validator(mode="after")
     def _check_of(self) -> "PoolSpec":

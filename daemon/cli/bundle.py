@@ -43,7 +43,8 @@ def bundle_show(options: argparse.Namespace) -> int:
         print(f"scoring     {manifest.scoring}")
     shown = [label for label, info in manifest.label_info.items() if info.shown]
     if manifest.label_info:
-        print(f"label info  for {len(manifest.label_info)} labels; shown: {', '.join(shown) or 'none'}")
+        in_home_assistant = ", ".join(shown) or "none"
+        print(f"label info  for {len(manifest.label_info)} labels; shown in Home Assistant: {in_home_assistant}")
     for name, spec in manifest.encoder_specs.items():
         print(f"{name:<10}  {_encoder(bundle, spec)}")
     threshold = manifest.thresholds.default

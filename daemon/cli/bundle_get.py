@@ -15,10 +15,8 @@ from daemon.core.errors import BundleError, ChildError, Refused
 from daemon.core.status_line import StatusLine
 from daemon.doctor.service_user import Need, Service, become, denials, find_service
 from daemon.pipeline.selftest import MEASUREMENT_S, confine_selftest, print_selftest
+from daemon.recipes.sources import Show
 from daemon.runtime.child import Child
-
-# takes one line about the progress
-Show = Callable[[str], None]
 
 # as `build_bundle`: recipe, directory of the bundle, directory with the sources, weights of the head, progress
 Build = Callable[[Path, Path, Path | None, Path | None, Show], BuiltBundle]

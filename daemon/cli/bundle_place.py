@@ -1,11 +1,9 @@
-"""The directory of the bundles that were made here: a new bundle takes the place of the one before as a whole."""
+"""The directory of the bundles of `bundle get`: a new bundle replaces the one before as a whole."""
 
 import fcntl
 import hashlib
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Literal
 from daemon.bundle.manifest import MANIFEST
 from daemon.core.errors import Refused
 from daemon.core.files import replace_directory, sync_directory
+from daemon.recipes.leftovers import temporary_directory
 
 # bundles are no secret, and the user of the service is neither their owner nor in their group
 DIRECTORY_MODE = 0o755
@@ -45,13 +44,9 @@ def workspace(directory: Path, *, of_root: bool) -> Iterator[Path]:
     if of_root:
         os.chown(place, 0, 0)
         place.chmod(DIRECTORY_MODE)
-    prefix = f".{directory.name}-"
-    with _locked(place):
-        for left in place.glob(f"{prefix}*"):  # of a run that was killed
-            shutil.rmtree(left)
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=place) as temporary:
-            Path(temporary).chmod(DIRECTORY_MODE)
-            yield Path(temporary)
+    with _locked(place), temporary_directory(place, f".{directory.name}-") as temporary:
+        temporary.chmod(DIRECTORY_MODE)
+        yield temporary
 
 
 def put(new: Path, directory: Path) -> Outcome:

@@ -7,6 +7,9 @@ from pathlib import Path
 NODE_CONFIGS = "./config.yaml, else /etc/perceptd/config.yaml"
 ACCOUNT_CONFIGS = "./config.yaml, else ~/.config/perceptd/config.yaml, else /etc/perceptd/config.yaml"
 
+# how a command takes a bundle
+BUNDLE = "a directory, or the name of a bundle made by `perceptd bundle get`"
+
 
 def add_config(parser: argparse.ArgumentParser, default: str = NODE_CONFIGS) -> None:
     """Add `--config`, which is None where it is not given; `default` says which file the command takes then."""
@@ -52,8 +55,3 @@ def add_broker(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-
-
-def needs_newer_runtime(error: ModuleNotFoundError) -> str:
-    """Return why a bundle cannot be made: the older tflite-runtime has no schema of models."""
-    return f"making a bundle needs the Python package {error.name}: install ai-edge-litert"

@@ -8,9 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from daemon import __version__
-from daemon.cli.options import ACCOUNT_CONFIGS, NODE_CONFIGS, add_broker, add_config, add_devices, add_json, add_node
-from daemon.cli.parser_bundle_build import add_bundle_build
-from daemon.cli.parser_bundle_get import add_bundle_get
+from daemon.cli.options import (
+    ACCOUNT_CONFIGS,
+    BUNDLE,
+    NODE_CONFIGS,
+    add_broker,
+    add_config,
+    add_devices,
+    add_json,
+    add_node,
+)
+from daemon.cli.parser_bundle import add_bundle
 from daemon.cli.parser_repo import add_repo
 from daemon.cli.signals import handle_early_signals
 
@@ -28,8 +36,6 @@ EXAMPLES = """examples:
   perceptd bundle get home                              make a bundle of the sounds and sights of a home
   perceptd evaluate models/digits test.csv --json       score a bundle on labelled data
 """
-
-BUNDLE = "a directory, or the name of a bundle made by `perceptd bundle get`"
 
 COMMANDS_TO_SEND = ("pause", "resume", "mute", "unmute", "log_level", "describe")
 
@@ -54,7 +60,7 @@ def new_parser() -> argparse.ArgumentParser:
     _add_devices(commands)
     _add_sync_test(commands)
     _add_evaluate(commands)
-    _add_bundle(commands)
+    add_bundle(commands)
     add_repo(commands)
     return parser
 
@@ -265,28 +271,3 @@ def _evaluate(options: argparse.Namespace) -> int:
     from daemon.cli.bundle import evaluate
 
     return evaluate(options)
-
-
-def _add_bundle(commands: "Commands") -> None:
-    bundle = commands.add_parser("bundle", help="get, build, show or verify a bundle")
-    actions = bundle.add_subparsers(required=True, metavar="ACTION")
-    add_bundle_get(actions)
-    add_bundle_build(actions)
-    show = actions.add_parser("show", help="print the contents of a bundle")
-    verify = actions.add_parser("verify", help="check everything and run the self-test")
-    for parser, execute in ((show, _bundle_show), (verify, _bundle_verify)):
-        parser.add_argument("bundle", metavar="DIR|NAME", help=BUNDLE)
-        add_json(parser)
-        parser.set_defaults(execute=execute)
-
-
-def _bundle_show(options: argparse.Namespace) -> int:
-    from daemon.cli.bundle import bundle_show
-
-    return bundle_show(options)
-
-
-def _bundle_verify(options: argparse.Namespace) -> int:
-    from daemon.cli.bundle import bundle_verify
-
-    return bundle_verify(options)

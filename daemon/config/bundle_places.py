@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from daemon.bundle.manifest import MANIFEST
+from daemon.config.places import xdg_directory
 from daemon.core.errors import DocumentError
 
 # beside the program: shipped bundles, and recipes of others
@@ -13,7 +14,10 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 
 RECIPE = "recipe.yaml"
 
-# of a person, below the directory for data of programs
+# of a person, in the home: for data of programs
+OWN_DATA = ".local/share"
+
+# below it
 OWN_BUNDLES = "perceptd/bundles"
 
 # of the installed service. Not below its state directory: the service may read these files, and not write them
@@ -25,11 +29,9 @@ def own_bundles(environment: Mapping[str, str] = os.environ) -> Path:
 
     Root gets the directory below its own home where the environment names somebody else's, as sudo may leave it.
     """
-    # XDG Base Directory Specification: a relative path is to be ignored
-    given = Path(environment.get("XDG_DATA_HOME") or "")
-    base = given if given.is_absolute() else Path(environment.get("HOME") or "/") / ".local" / "share"
+    base = xdg_directory(environment, "XDG_DATA_HOME", OWN_DATA)
     if os.geteuid() == 0 and _owner(base) != 0:
-        base = Path(pwd.getpwuid(0).pw_dir) / ".local" / "share"
+        base = Path(pwd.getpwuid(0).pw_dir) / OWN_DATA
     return base / OWN_BUNDLES
 
 

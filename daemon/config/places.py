@@ -22,11 +22,15 @@ def account_configs(environment: Mapping[str, str] = os.environ) -> list[Path]:
 
     The person's own account comes before the account of the service.
     """
-    # XDG Base Directory Specification: a relative path is to be ignored
-    given = Path(environment.get("XDG_CONFIG_HOME") or "")
-    base = given if given.is_absolute() else Path(environment.get("HOME") or "/") / ".config"
     local, service = node_configs()
-    return [local, base / "perceptd" / "config.yaml", service]
+    return [local, xdg_directory(environment, "XDG_CONFIG_HOME", ".config") / "perceptd" / "config.yaml", service]
+
+
+def xdg_directory(environment: Mapping[str, str], variable: str, default: str) -> Path:
+    """Return a user's directory of the XDG Base Directory Specification; `default` is its path in the home."""
+    # by the specification a relative path is to be ignored
+    given = Path(environment.get(variable) or "")
+    return given if given.is_absolute() else Path(environment.get("HOME") or "/") / default
 
 
 def find_config(places: Sequence[Path]) -> Path:

@@ -3,13 +3,12 @@
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from daemon.bundle.encoder_specs import Statistic
 from daemon.core.records import Embedding
-
-Statistic = Literal["mean", "max"]
 
 # Of the latest seconds at most so many embeddings count. A camera gives fewer in the longest time allowed.
 MAX_POOLED = 4096
@@ -55,7 +54,7 @@ class Pool:
             latest.append(embedding)
             while embedding.end_ns - latest[0].end_ns >= settings.duration_ns:
                 latest.popleft()
-            vectors = np.stack([each.vector for each in latest])
+            vectors = np.concatenate([each.vector for each in latest]).reshape(len(latest), -1)
         statistics = [_FUNCTIONS[name](vectors, axis=0) for name in settings.of]
         return replace(embedding, vector=np.concatenate([embedding.vector, *statistics]))
 

@@ -90,10 +90,14 @@ class Accelerator:
         self._on_change = on_change
         self._thread.start()
 
-    def close(self, deadline_s: float) -> bool:
-        """End the process and the thread. Returns whether they ended within the deadline."""
+    def request_close(self) -> None:
+        """Ask the thread to end its process, then itself."""
         self._stop.set()
         self._wake.set()
+
+    def close(self, deadline_s: float) -> bool:
+        """End the process and the thread. Returns whether they ended within the deadline."""
+        self.request_close()
         return self._thread.join(deadline_s)
 
     def invoke(self, model: int) -> list[Tensor] | None:

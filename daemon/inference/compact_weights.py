@@ -2,7 +2,7 @@
 
 The runtime keeps float weights twice: as the graph gives them, and packed for its products. It keeps int8 weights once
 beside the file, and multiplies them faster. Inputs, outputs and all other tensors stay float32. Each output channel
-gets a scale of its own, so that a weight is off by 1/254 of the largest one of its channel at most.
+has a scale of its own. So the error of a weight is at most 1/254 of the largest weight of its channel.
 """
 
 from typing import Any

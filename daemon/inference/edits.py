@@ -50,8 +50,8 @@ Edit: TypeAlias = Keep | Expose | Group | Reduce
 def edit_model(content: bytes, edits: Mapping[str, Edit]) -> bytes:
     """Return the model with these outputs, in this order, instead of its own.
 
-    Raises ModelError when the content is not a model. Raises MismatchError when an edit does not fit it; the key is the
-    name of the output, and for a class the name of its group.
+    Raises ModelError when the content is not a model. Raises MismatchError when an edit does not fit it. Its key is the
+    name of the output, and for a class also the name of its group.
     """
     model = read_model(content)
     graph = model.subgraphs[0]

@@ -108,8 +108,8 @@ def write_head(
 ) -> bytes:
     """Return the model that maps F (1, D + M) to scores (1, L) and shares (1, M, L), all float32.
 
-    `weights` has shape (L, D + M) with D the sum of `sizes`, the lengths in F of the M encoders; its last M columns
-    belong to the `present` entries. `bias` has shape (L,).
+    `sizes` has the lengths in F of the M encoders, and D is their sum. `weights` has shape (L, D + M). Its last M
+    columns belong to the `present` entries. `bias` has shape (L,).
 
     A product for each encoder gives its share. The sum of the shares plus the bias gives the logits. Exclusive scores
     are their softmax. Independent scores are `sigmoid(logit - logit of the background)`: the weights and the bias of

@@ -105,7 +105,10 @@ class EncoderPool:
     def close(self, deadline_s: float) -> None:
         """Encode the queued items, then end the threads."""
         deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
-        for (encoder, _), worker in self._workers.copy().items():
+        workers = self._workers.copy()
+        for worker in workers.values():  # all at once, so that one that hangs takes no time from the others
+            worker.request_close()
+        for (encoder, _), worker in workers.items():
             if not worker.close(seconds_until(deadline_ns)):
                 log.error("the encoder %s did not finish within %.1f s; left behind", encoder, deadline_s)
 

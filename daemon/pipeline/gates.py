@@ -6,7 +6,7 @@ from collections import deque
 import cv2
 import numpy as np
 
-from daemon.bundle.encoder_specs import AudioSpec
+from daemon.bundle.encoder_specs import AudioSpec, ImageSpec
 from daemon.bundle.manifest import Manifest
 from daemon.config.streams import GatesConfig, MotionConfig, SoundConfig
 from daemon.core.errors import InputError
@@ -44,7 +44,14 @@ class Gates:
         self.pre_roll_ns = round(config.sound.pre_roll_s * NS_PER_S) if config.sound else 0
 
     def adapt_to(self, manifest: Manifest) -> None:
-        """Keep the gate of sound open until the bundle has encoded a patch without the sound."""
+        """Keep the gate of sound open until the bundle has encoded a patch without the sound.
+
+        Keep that of motion open until each encoder has had a picture after the last change.
+        """
+        if self._motion is not None:
+            rates_hz = [spec.rate_hz for spec in manifest.of_modality(ImageSpec).values() if spec.rate_hz is not None]
+            # a schedule takes the first picture after one period, which is there within another one
+            self._motion.hold_at_least(round(2 * NS_PER_S / min(rates_hz)) if rates_hz else 0)
         rate_hz = manifest.sample_rate_hz
         if self._sound is not None and rate_hz is not None:
             specs = manifest.of_modality(AudioSpec).values()
@@ -75,8 +82,13 @@ class MotionGate:
     """
 
     def __init__(self, config: MotionConfig) -> None:
-        self._hysteresis = Hysteresis(config.open, config.close, round(config.hold_s * NS_PER_S))
+        self._hold_ns = round(config.hold_s * NS_PER_S)
+        self._hysteresis = Hysteresis(config.open, config.close, self._hold_ns)
         self._passed: Plane | None = None
+
+    def hold_at_least(self, duration_ns: int) -> None:
+        """Stay open for this long at least after the last motion, whatever the config says."""
+        self._hysteresis.hold_ns = max(self._hold_ns, duration_ns)
 
     def passes(self, frame: Frame) -> bool:
         """Return whether the frame is to be encoded. Raises InputError when the frame cannot be converted."""

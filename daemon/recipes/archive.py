@@ -9,10 +9,10 @@ from typing import IO, BinaryIO
 from daemon.core.errors import PerceptdError
 from daemon.core.sealed import CHUNK_BYTES
 
+# a bit of a member's flags
 ENCRYPTED = 1
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-
 
 # of a zip's list of members; the reader takes some multiples of it in memory. A wheel of 10,000 files has 1 MB
 MAX_LIST_BYTES = 4 * 1024 * 1024

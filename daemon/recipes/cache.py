@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from daemon.config.places import xdg_directory
 from daemon.core.files import own_file_problem, remove, sync_directory
 from daemon.core.sealed import SealedFile
 from daemon.recipes.leftovers import remove_leftovers
@@ -32,10 +33,7 @@ def cache_directory(environment: Mapping[str, str] = os.environ, *, is_root: boo
     """Return the directory of the cache of the user who runs this program."""
     if os.geteuid() == 0 if is_root is None else is_root:
         return SYSTEM_CACHE / "perceptd" / "sources"
-    # XDG Base Directory Specification: a relative path is to be ignored
-    given = Path(environment.get("XDG_CACHE_HOME") or "")
-    base = given if given.is_absolute() else Path(environment.get("HOME") or "/") / ".cache"
-    return base / "perceptd" / "sources"
+    return xdg_directory(environment, "XDG_CACHE_HOME", ".cache") / "perceptd" / "sources"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 
 from daemon.bundle.encoder_specs import (
     BY_MODALITY,
+    LOG_FLOOR,
     EdgetpuSpec,
     FileName,
     ImagePreprocessing,
@@ -175,7 +176,7 @@ class OutputUse(StrictModel):
     """What becomes of an output in the embedding, as in a manifest."""
 
     transform: Transform = "none"
-    floor: PositiveNumber = 1e-6
+    floor: PositiveNumber = LOG_FLOOR
     factor: PositiveNumber = 1.0
 
 

@@ -2,15 +2,14 @@
 
 import difflib
 from collections.abc import Iterable, Iterator
+from typing import get_args
 
-from daemon.bundle.encoder_specs import ONLY_OUTPUT
+from daemon.bundle.encoder_specs import ONLY_OUTPUT, Statistic
 from daemon.core.document import Loaded
 from daemon.core.errors import DocumentError
 from daemon.recipes.recipe import HEAD_FILE, MAX_CLASSES, OutputEdit, Recipe, RecipeModel
 
 MODEL_SUFFIX = ".tflite"
-
-STATISTICS = ("mean", "max")
 
 
 def check_recipe(loaded: Loaded[Recipe], *, has_head_file: bool) -> None:
@@ -111,7 +110,7 @@ def _evidence_problem(recipe: Recipe, key: str) -> str | None:
             return f"{encoder} has more than one {group}; give its groups and outputs different names"
     pool = recipe.encoders[encoder].pool
     if statistic is not None and (pool is None or statistic not in pool.of):
-        return f"{encoder} pools no {statistic}; name it in pool.of, with one of {', '.join(STATISTICS)}"
+        return f"{encoder} pools no {statistic}; name it in pool.of, with one of {', '.join(get_args(Statistic))}"
     return None
 
 

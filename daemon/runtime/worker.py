@@ -87,12 +87,16 @@ class Worker(Generic[Job]):
         with self._changed:
             self._append(self._queues.setdefault(key, deque()), job)
 
-    def close(self, deadline_s: float) -> bool:
-        """Process the queued jobs, then end; return whether all threads ended within the deadline."""
-        deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
+    def request_close(self) -> None:
+        """Ask the threads to process the queued jobs, then to end."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+
+    def close(self, deadline_s: float) -> bool:
+        """Process the queued jobs, then end; return whether all threads ended within the deadline."""
+        deadline_ns = monotonic_ns() + round(deadline_s * NS_PER_S)
+        self.request_close()
         return all(thread.join(seconds_until(deadline_ns)) for thread in self._threads)
 
     def _append(self, queue: deque[tuple[int, Job]], job: Job) -> None:
@@ -106,6 +110,7 @@ class Worker(Generic[Job]):
                 self._work(job, index)
             except Exception:
                 log.exception("%s: a job failed", heartbeat.loop)
+            del job  # a thread that waits must not keep what the job refers to
 
     def _next(self, index: int, heartbeat: Heartbeat) -> Job | None:
         """Return the next job for this thread, after waiting for one; None when the worker is closed."""

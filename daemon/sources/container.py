@@ -100,8 +100,8 @@ def ticks_ns(ticks: int | None, time_base: Fraction | None) -> int | None:
 def to_frame(picture: av.VideoFrame, captured_ns: int) -> Frame:
     """Return the picture, upright, as a frame of the decoder's planes, or of BGR if Frame does not hold their format.
 
-    The views of the planes, the conversion to BGR, and the turn of a picture that is stored turned, are made when the
-    planes are used. The conversion raises InputError if FFmpeg cannot convert.
+    The planes are made when they are used: their views, the conversion to BGR, and the turn of a picture that is stored
+    turned. The conversion raises InputError if FFmpeg cannot convert.
     """
     colours = _colours(picture)
     if colours is None:

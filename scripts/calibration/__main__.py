@@ -14,19 +14,37 @@ from calibration.material import Clip, made, recorded
 from calibration.recipe_numbers import SIGHT, SoundEvidence, load, sound_evidence, write_bias, write_sight
 from calibration.rule import LEAST_MADE, LEAST_RECORDED, UNMEASURED, sight_evidence, start_level
 from calibration.selftest import write_selftest
+from daemon.bundle.sound_preprocessing import AudioPreprocessing
 from daemon.core.records import Array64
 
 ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared"
+RECIPE = ROOT / "models/home/recipe.yaml"
 LONG = ("speech", "music")
 
 
 def main() -> None:
     """Compute, print and write what the arguments ask for."""
-    parser = argparse.ArgumentParser(prog="scripts/calibrate-home", description=__doc__)
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="directory of data sets and models")
-    parser.add_argument("--recipe", type=Path, default=ROOT / "models/home/recipe.yaml")
-    parser.add_argument("--write", action="store_true", help="write the numbers into the recipe")
-    parser.add_argument("--selftest", action="store_true", help="make the self-test only, with the recipe's numbers")
+    parser = argparse.ArgumentParser(
+        prog="scripts/calibrate-home",
+        description="Compute the numbers of models/home/recipe.yaml from ESC-10, folds 1 and 2, and from sounds of our "
+        "own, and print them. It takes some minutes.",
+        epilog="example: scripts/calibrate-home --write",
+    )
+    parser.add_argument(
+        "--shared",
+        type=Path,
+        default=SHARED,
+        metavar="DIR",
+        help="folder with datasets/ and models/ (default: ../shared)",
+    )
+    parser.add_argument("--recipe", type=Path, default=RECIPE, metavar="FILE", help="another recipe like that of home")
+    parser.add_argument(
+        "--write", action="store_true", help="write the numbers into the recipe, and make its self-test"
+    )
+    parser.add_argument(
+        "--selftest", action="store_true", help="only make the self-test, with the numbers of the recipe"
+    )
     arguments = parser.parse_args()
     if not arguments.selftest:
         calibrate(arguments.recipe, arguments.shared, write=arguments.write)
@@ -52,7 +70,8 @@ def calibrate(path: Path, shared: Path, *, write: bool) -> None:
 
 def heard(shared: Path, recipe: dict[str, Any], evidence: SoundEvidence) -> tuple[list[Clip], Array64]:
     """Return all clips without their samples, and the level (clips, L) of each label in each."""
-    hearing = Hearing(shared / "models/yamnet_spectra_in.tflite")
+    preprocessing = AudioPreprocessing.model_validate(recipe["encoders"]["sound"]["preprocessing"])
+    hearing = Hearing(shared / "models/yamnet_spectra_in.tflite", preprocessing)
     threshold, temperature = recipe["threshold"]["start"], recipe["temperature"]
     clips, found = [], []
     for clip in itertools.chain(recorded(shared / "datasets/sounds"), made()):

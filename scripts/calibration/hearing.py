@@ -14,18 +14,6 @@ from daemon.inference.litert import Interpreter
 RATE_HZ = 16_000
 BLOCK_SAMPLES = 320
 SILENCE_S = 2
-PREPROCESSING = AudioPreprocessing(
-    sample_rate_hz=RATE_HZ,
-    window_samples=400,
-    hop_samples=160,
-    fft_size=512,
-    mel_bands=64,
-    mel_low_hz=125,
-    mel_high_hz=7500,
-    log_offset=0.001,
-    frames=96,
-    stride_frames=48,
-)
 # The model's scores are int8 inside, in steps of 1/256.
 STEPS = 256
 
@@ -33,7 +21,8 @@ STEPS = 256
 class Hearing:
     """Streams clips through the daemon's front end and YAMNet."""
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path, preprocessing: AudioPreprocessing) -> None:
+        self._preprocessing = preprocessing
         self._interpreter = Interpreter(model_path=str(model), num_threads=1)
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
@@ -43,7 +32,7 @@ class Hearing:
         """Return the ends (n,) of the patches of a clip with silence around it, and their scores (n, 521) in STEPS."""
         silence = np.zeros(SILENCE_S * RATE_HZ, np.float32)
         padded = np.concatenate((silence, samples, silence))
-        front_end, ends, scores = AudioFrontEnd(PREPROCESSING), [], []
+        front_end, ends, scores = AudioFrontEnd(self._preprocessing), [], []
         for start in range(0, len(padded), BLOCK_SAMPLES):
             part = padded[start : start + BLOCK_SAMPLES]
             block = Block(part, RATE_HZ, start * NS_PER_S // RATE_HZ, gap=start == 0)

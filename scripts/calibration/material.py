@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from training.splits import ESC10
 
 from calibration.hearing import RATE_HZ
 from calibration.music import piece
@@ -17,19 +18,6 @@ from daemon.sources.container import read_sound
 SEED = 20261129
 # Which label a class has, and which others may rightly start beside it.
 CLASSES_FILE = Path(__file__).parents[1] / "home_evaluation" / "classes.yaml"
-# CC BY. The other classes of ESC-50 are for tests only.
-ESC10 = (
-    "dog",
-    "rooster",
-    "rain",
-    "sea_waves",
-    "crackling_fire",
-    "crying_baby",
-    "sneezing",
-    "clock_tick",
-    "helicopter",
-    "chainsaw",
-)
 FOLDS = (1, 2)
 # Label and labels beside it of our own tones. Noises have no label.
 MADE: dict[str, tuple[str | None, frozenset[str]]] = {

@@ -1,11 +1,11 @@
 """One thing seen and heard under bad conditions: does fusion find what one sense misses?
 
-A scene lasts 9 s. The camera's picture is dark and noisy, and it rains. From second 2 to 7 a thing is there: its
-picture, at an eighth of the light, and its sound, with the power of the rain. Before and after there are black frames
-with the same noise, and the rain alone.
+A scene lasts 9 s. The camera's picture is dark and noisy, and it rains. From second 2 to 7 a thing is there. Its
+picture has an eighth of the light, and its sound the power of the rain. Before and after there are black frames with
+the same noise, and the rain alone.
 
 Each label has pairs of one of its pictures with each of its sounds. Foreign pairs are drawn at random. They have a
-picture of another group, and a sound of a class in which the label is neither nor allowed.
+picture of another group, and a sound of a class that has another label and does not allow this one.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,8 @@
 """The start level of each label in a stream: the highest threshold at which an event of the label starts.
 
 A start level holds for every threshold at once. So one run of a stream gives the whole curve of found against false.
-The formulas are those of daemon.fusion.events: the smoothed score s follows the score p of the latest moment with
-ds/dt = (p - s) / tau, and an event starts once s has held the threshold for the minimum duration. Pure functions.
+The formulas are those of daemon.fusion.events. The smoothed score s follows the score p of the latest moment:
+ds/dt = (p - s) / tau. An event starts once s has held the threshold for the minimum duration. Pure functions.
 """
 
 from collections.abc import Iterator
@@ -75,7 +75,7 @@ def _segments(track: Track, smoothing_ns: int) -> _Segments:
 def _longest_ns(segments: _Segments, threshold: Array64, smoothing_ns: int) -> Array64:
     """The longest time (L,) for which each smoothed score holds its threshold without a break; -1 where it never does.
 
-    s(t) = p + (s - p) exp(-t / tau), and hence a threshold is crossed at t = tau ln((s - p) / (threshold - p)).
+    s(t) = p + (s - p) exp(-t / tau). So a threshold is crossed at t = tau ln((s - p) / (threshold - p)).
     """
     before, after = segments.first >= threshold, segments.last >= threshold
     with np.errstate(divide="ignore", invalid="ignore"):

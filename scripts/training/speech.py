@@ -12,24 +12,11 @@ import soxr
 from numpy.typing import NDArray
 
 from training.specs import AUDIO, NONE
-from training.splits import SPEAKERS, Part, part_of_recording, part_of_sound
+from training.splits import ESC10, SPEAKERS, Part, part_of_recording, part_of_sound
 
 Sound = NDArray[np.float32]
 
 RATE_HZ = AUDIO.sample_rate_hz
-# Classes under CC BY, which allows shipping the weights. The other classes of ESC-50 are not read.
-ESC10 = (
-    "dog",
-    "rooster",
-    "rain",
-    "sea_waves",
-    "crackling_fire",
-    "crying_baby",
-    "sneezing",
-    "clock_tick",
-    "helicopter",
-    "chainsaw",
-)
 
 
 @dataclass(frozen=True)

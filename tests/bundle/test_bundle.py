@@ -160,7 +160,7 @@ def test_label_info_is_read_and_shown(tmp_path: Path, capsys: pytest.CaptureFixt
     info = load_bundle(bundle).manifest.label_info
     assert info == {"bright": LabelInfo.model_validate(GOOD_INFO), "dark": LabelInfo()}
     assert main(["bundle", "show", str(bundle)]) == 0
-    assert "label info  for 2 labels; shown: bright\n" in capsys.readouterr().out
+    assert "label info  for 2 labels; shown in Home Assistant: bright\n" in capsys.readouterr().out
     assert main(["bundle", "verify", str(bundle)]) == 0
 
 

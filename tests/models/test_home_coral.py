@@ -21,6 +21,8 @@ from daemon.pipeline.offline import OfflineRecogniser, item_of
 from daemon.pipeline.recogniser import load_recogniser
 from tests.shared import SHARED, needs_shared
 
+pytestmark = pytest.mark.xdist_group("home-coral")  # one process builds the bundle
+
 # not there: this machine has no such device
 CORAL_USB = Machine((EdgeTpu("usb:0", Path("/dev/bus/usb/001/004"), "18d1:9302"),))
 COMPILED = {"sound": "yamnet_spectra_in_edgetpu", "scene": "mobilenet_v1_1.0_224_quant_embedding_extractor_edgetpu"}
@@ -87,13 +89,13 @@ def test_the_cpu_groups_the_scores_of_the_edge_tpu(bundle: Bundle) -> None:
 def test_an_edge_tpu_gets_both_encoders_and_lacks_the_embedding_of_sound(bundle: Bundle) -> None:
     needed = needed_outputs(bundle)
     assert needed == {"sound": [], "scene": []}
-    placements = placements_of(bundle.manifest, DevicesConfig(), CORAL_USB, needed)
+    placements = placements_of(bundle.manifest.encoder_specs, DevicesConfig(), CORAL_USB, needed)
     assert {place.device.name for place in placements.values() if place.device} == {"edgetpu:usb:0"}
     assert {name: place.absent_outputs for name, place in placements.items()} == {"sound": ("embedding",), "scene": ()}
     told = encoder_health(placements["sound"], {})
     assert told.absent_outputs == ["embedding"]
     assert told.reason == "the model for an Edge TPU lacks the output embedding; zeros stand in its place"
-    taught = placements_of(bundle.manifest, DevicesConfig(), CORAL_USB, {"sound": ["embedding"]})
+    taught = placements_of(bundle.manifest.encoder_specs, DevicesConfig(), CORAL_USB, {"sound": ["embedding"]})
     assert taught["sound"].device is None
     assert taught["scene"].device is not None
 

@@ -1,6 +1,7 @@
 """A node switches to another bundle and frees everything of the old one."""
 
 import gc
+import threading
 import weakref
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from daemon.core.records import MODALITIES, Counters
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.fusion.fuse import Fused
 from daemon.inference.graphs import write_head
-from daemon.node.active_bundle import ActiveBundle, published_bundle, share_sources
+from daemon.inference.placement import Device
+from daemon.node.active_bundle import ActiveBundle, close_accelerators, published_bundle, share_sources
 from daemon.node.latency import ErrorCount
 from daemon.node.stream import Stream
 from daemon.node.stream_publisher import PublishedBundle
@@ -38,6 +40,29 @@ class Recorder:
 
     def publish(self, bundle: PublishedBundle, fused: Fused) -> None:
         self.bundles += [bundle.view.id for _ in fused.recognitions]
+
+
+class SlowlyClosed:
+    """Stands in for an accelerator that ends a while after it was asked to; None: never."""
+
+    def __init__(self, name: str, ends_after_s: float | None) -> None:
+        self.device = Device(name, "gpu")
+        self._ends_after_s = ends_after_s
+        self._ended = threading.Event()
+
+    def request_close(self) -> None:
+        if self._ends_after_s is not None:
+            threading.Timer(self._ends_after_s, self._ended.set).start()
+
+    def close(self, deadline_s: float) -> bool:
+        return self._ended.wait(deadline_s)
+
+
+def test_of_several_accelerators_only_the_one_that_hangs_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    accelerators = [SlowlyClosed("hanging", None), SlowlyClosed("quick", 0.0)]
+    close_accelerators(Recogniser(None, {}, {}, accelerators=accelerators))  # type: ignore[arg-type]
+    (line,) = caplog.messages
+    assert line.startswith("hanging did not stop within 0.4 s")
 
 
 def test_nothing_of_an_old_bundle_remains_in_memory(material: Path) -> None:

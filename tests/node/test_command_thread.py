@@ -59,7 +59,7 @@ class Node:
         self.door = FakeStream("door")
         self.session = Session(MqttConfig(port=broker.port), "node", state)
         streams = {"door": self.door}
-        active = SimpleNamespace(bundle=SimpleNamespace(id="b@1"))
+        active = SimpleNamespace(bundle=SimpleNamespace(view=SimpleNamespace(id="b@1")))
         control = Control(Config.model_validate(SETTINGS), streams, self.switches, active)  # type: ignore[arg-type]
         self.commands = CommandThread(control, self.session)
 

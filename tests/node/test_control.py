@@ -64,7 +64,7 @@ class Node:
             "streams": {"door": {"camera": "http://cam/v.mjpg?user=admin&pwd=hunter2"} | more},
             "mqtt": {"commands": {"forbidden": forbidden}, "websocket_path": "/mqtt?token=hunter2"},
         }
-        active = SimpleNamespace(bundle=SimpleNamespace(id="b@1"))
+        active = SimpleNamespace(bundle=SimpleNamespace(view=SimpleNamespace(id="b@1")))
         self.control = Control(Config.model_validate(settings), self.streams, SwitchFile(self.path), active, updates)  # type: ignore[arg-type]
 
     def send(self, name: str, /, **arguments: object) -> AnswerPayload:

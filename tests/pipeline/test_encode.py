@@ -1,6 +1,7 @@
 """The encoder pool: encoders that hang or fail, overload, and several encoders of a modality."""
 
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -41,6 +42,19 @@ def test_stuck_encoders_are_left_behind_and_failures_counted(
     release.set()
     wait_until(lambda: len(done) == 3, "all are done")
     assert [counters[modality].dropped for modality in MODALITIES] == [{"encoder_failed": 1}] * 3
+
+
+def test_of_several_encoders_only_the_one_that_hangs_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+    release, done = threading.Event(), []
+    stuck, quick = StuckEncoder("image", release), GatedEncoder(threading.Semaphore(1))
+    pool = EncoderPool({"people": [stuck], "scene": [quick]}, {"people": "image", "scene": "image"})
+    pool.start()
+    pool.offer("s", "people", "item", done.append, Counters())
+    assert stuck.started.wait(10)
+    pool.close(0.3)
+    release.set()
+    (line,) = caplog.messages
+    assert line.startswith("the encoder people did not finish within 0.3 s")
 
 
 class GatedEncoder:
@@ -115,6 +129,19 @@ def test_encoders_of_another_name_or_modality_get_threads_of_their_own() -> None
     encoders.close(10)
     assert counters.encoded == 3
     assert [heartbeat.loop for heartbeat in encoders.progress] == ["encode-one", "encode-two", "encode-two"]
+
+
+def test_an_idle_thread_keeps_nothing_of_the_bundle_that_it_worked_for() -> None:
+    encoder, done = GatedEncoder(threading.Semaphore(1)), []
+    reference = weakref.ref(encoder)
+    pool = EncoderPool({"scene": [encoder]}, {"scene": "image"})
+    pool.start()
+    pool.offer("s", "scene", 1, done.append, Counters())
+    wait_until(lambda: done, "it has encoded")
+    pool = pool.followed_by({"image": [GatedEncoder(threading.Semaphore(0))]}, {"image": "image"})
+    del encoder
+    wait_until(lambda: reference() is None, "the encoder is freed", 10)
+    pool.close(1)
 
 
 def test_the_next_bundle_waits_for_an_encoder_of_the_previous_one() -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path
 
@@ -83,9 +84,12 @@ def senses() -> dict[Modality, Counters]:
 
 
 def in_order(
-    recogniser: Recogniser, gates: GatesConfig | None = None, slow: str | None = None
+    recogniser: Recogniser,
+    gates: GatesConfig | None = None,
+    slow: str | None = None,
+    items: Sequence[Captured] | None = None,
 ) -> tuple[Published, dict[str, Counters]]:
-    """Replay what was captured; the encoder `slow` takes a random time for each item."""
+    """Replay `items`, or what was captured; the encoder `slow` takes a random time for each item."""
     manifest, published = recogniser.bundle.manifest, Published()
     counters = encoder_counters(manifest.encoder_modalities, senses())
     alike = dict(recogniser.parallel_encoders)
@@ -93,6 +97,8 @@ def in_order(
         alike[slow] = [Delayed(alike[slow][0])]
     encoders = EncoderPool(alike, manifest.encoder_modalities)
     encoders.start()
+    stream_gates = NO_GATES if gates is None else Gates(gates)
+    stream_gates.adapt_to(manifest)
     flow = OrderedFlow(
         "s",
         Preparation(manifest, counters),
@@ -101,10 +107,10 @@ def in_order(
         published.publish,
         counters,
         threading.Event(),
-        NO_GATES if gates is None else Gates(gates),
+        stream_gates,
         KeepAlive({} if gates is None else keep_alive_rules(manifest, gates)),
     )
-    for item in captured():
+    for item in captured() if items is None else items:
         flow.deliver(item)
     flow.finish()
     encoders.close(5)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from calibration.__main__ import with_sights
 from calibration.levels import MIN_DURATION_S, SMOOTHING_S, levels
-from calibration.material import ESC10, recorded_files
+from calibration.material import recorded_files
 from calibration.recipe_numbers import load, sound_evidence, write_bias
 from calibration.rule import (
     LEAST_MADE,
@@ -22,6 +22,7 @@ from calibration.rule import (
     sight_evidence,
     start_level,
 )
+from training.splits import ESC10
 
 from daemon.core.records import Array64
 from daemon.core.timing import NS_PER_S

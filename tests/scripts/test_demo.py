@@ -10,16 +10,11 @@ import pytest
 from demo_config import ready_bundle, takes_text, write_config
 from demo_summary import event_lines
 
-from daemon.bundle.bundle import load_bundle
-from daemon.cli.bundle_build import build_bundle
-from daemon.cli.bundle_get import get_bundle
 from daemon.config.node import load_config
 from daemon.core.errors import Refused
-from daemon.doctor.service_user import find_service
 from daemon.mqtt.payloads import EventPayload
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.clips import write_clip
-from tests.shared import SHARED, needs_shared
 
 TIME = "2026-01-31T12:00:00.000001Z"
 ROOT = Path(__file__).parents[2]
@@ -110,21 +105,6 @@ def test_the_bundle_of_a_directory_or_of_a_shipped_name_is_ready(tmp_path: Path)
     assert ready_bundle("digits", None) == ROOT / "models" / "digits"
     with pytest.raises(Refused, match="no bundle of this name"):
         ready_bundle("hose", None)
-
-
-@needs_shared
-@pytest.mark.skipif(find_service() is not None, reason="would replace the bundle of the service on this machine")
-def test_home_is_made_first_and_making_it_again_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    home = tmp_path / "perceptd" / "bundles" / "home"
-    assert ready_bundle("home", SHARED / "models") == home
-    assert load_bundle(home).manifest.name == "home"
-    assert ready_bundle("home", None) == home, "it is there"
-    recipe_file = ROOT / "models" / "home" / "recipe.yaml"
-    again = get_bundle(recipe_file, home.parent, SHARED / "models", None, build_bundle, print)
-    assert again.outcome == "unchanged"
 
 
 def test_texts_are_offered_where_bundle_and_stream_take_them(tmp_path: Path) -> None:
