@@ -17,6 +17,9 @@ from daemon.recipes.leftovers import temporary_directory
 # bundles are no secret, and the user of the service is neither their owner nor in their group
 DIRECTORY_MODE = 0o755
 
+# in the directory of all bundles; who works there holds it
+LOCK_FILE = ".lock"
+
 # what has become of the directory of a bundle
 Outcome = Literal["new", "replaced", "unchanged"]
 
@@ -60,7 +63,8 @@ def put(new: Path, directory: Path) -> Outcome:
 
 @contextmanager
 def _locked(place: Path) -> Iterator[None]:
-    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    # flock(2): over NFS only a file that is open for writing can be locked, so no directory
+    descriptor = os.open(place / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         _lock(descriptor, place)
         yield

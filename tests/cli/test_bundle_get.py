@@ -11,6 +11,7 @@ import pytest
 from daemon.bundle.bundle import load_bundle
 from daemon.cli.bundle_build import build_bundle
 from daemon.cli.bundle_get import EXAMPLE_CONFIG, PlacedBundle, get_bundle, usage
+from daemon.cli.bundle_place import LOCK_FILE
 from daemon.cli.parser import new_parser
 from daemon.core.errors import BundleError, Refused
 from daemon.doctor.service_user import Service
@@ -33,7 +34,7 @@ def get(place: Path, build: FakeBuild, service: Service | None = None) -> Placed
 
 def version(place: Path) -> str:
     """Return the version of the bundle that lies there, alone."""
-    assert [path.name for path in place.iterdir()] == ["home"]
+    assert sorted(path.name for path in place.iterdir()) == [LOCK_FILE, "home"]
     return load_bundle(place / "home").manifest.version
 
 
@@ -86,7 +87,7 @@ def test_what_a_killed_run_has_left_is_removed(place: Path) -> None:
 
 def test_two_runs_do_not_work_in_one_place(place: Path) -> None:
     place.mkdir(parents=True)
-    descriptor = os.open(place, os.O_RDONLY)
+    descriptor = os.open(place / LOCK_FILE, os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     with pytest.raises(Refused, match=f"^{place}: another `perceptd bundle get` is at work there"):
         get(place, FakeBuild())
@@ -130,7 +131,7 @@ def test_a_bundle_for_the_service_is_roots_own_and_everybody_may_read_it(public:
         assert get(place, FakeBuild(), SERVICE).user == "stranger"
     finally:
         os.umask(before)
-    found = {path: path.stat() for path in (place, *place.rglob("*"))}
+    found = {path: path.stat() for path in (place, *place.rglob("[!.]*"))}
     assert {(status.st_uid, status.st_gid) for status in found.values()} == {(0, 0)}
     assert {oct(status.st_mode & 0o777) for path, status in found.items() if path.is_dir()} == {"0o755"}
     assert version(place) == "1.2.3"
@@ -189,7 +190,7 @@ def test_a_directory_that_the_services_user_may_not_enter_is_named(public: Path)
         f"the service's user stranger may not read {public}/disk/bundles, because of {public}/disk; "
         "let everybody enter the directories above it (chmod o+x)"
     )
-    assert list((public / "disk" / "bundles").iterdir()) == []
+    assert [path.name for path in (public / "disk" / "bundles").iterdir()] == [LOCK_FILE]
 
 
 @pytest.mark.parametrize(
