@@ -24,6 +24,7 @@ from daemon.pipeline import trial
 from daemon.pipeline.acceleration import accelerate
 from daemon.pipeline.recogniser import Recogniser, check_matches_config, load_recogniser
 from daemon.runtime.heartbeat import short_switch_interval
+from daemon.runtime.memory import give_back_memory
 from daemon.updates.fetch import main as fetch
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.slots import content_of
@@ -133,6 +134,7 @@ class _LiveSwitch:
         """Switch to the bundle."""
         self.prepared.commit()
         self.announcement.publish(self.prepared.recogniser.bundle.manifest)
+        give_back_memory()
         log.info("%s is active now", self.bundle_id)
 
 

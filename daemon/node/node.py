@@ -29,6 +29,7 @@ from daemon.node.stream_publisher import StreamPublisher
 from daemon.node.switches import SwitchFile
 from daemon.node.systemd import Notifier, Service
 from daemon.runtime.heartbeat import Heartbeat
+from daemon.runtime.memory import give_back_memory
 from daemon.runtime.processor import ProcessorShare
 from daemon.runtime.thread_loop import survive
 from daemon.updates.updater import Updater
@@ -94,6 +95,7 @@ class Node:
         self.stop.begin()
         with ExitStack() as stack:
             self._start(stack, reload)
+            give_back_memory()  # of loading, and of the node before
             notifier.wait_as_usual()
             service = Service(notifier, self._heartbeats)
             survive("the daemon's own loop", partial(self._watch, service, reload))
