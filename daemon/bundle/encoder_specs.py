@@ -212,8 +212,9 @@ class ImageSpec(ImageInput, _EncoderSpec):
 
     @model_validator(mode="after")
     def _check_rate(self) -> "ImageSpec":
-        if self.rate_hz is not None and self.max_age_ms * self.rate_hz < 1000:
-            message = f"must be at least {1000 / self.rate_hz:g}, the time between two pictures at rate_hz"
+        # pictures come at moments of their own, so the next one that is taken may be nearly two periods away
+        if self.rate_hz is not None and self.max_age_ms * self.rate_hz < 2000:
+            message = f"must be at least {2000 / self.rate_hz:g}, twice the time between two pictures at rate_hz"
             raise problem_at(message, "max_age_ms")
         return self
 

@@ -128,7 +128,7 @@ class put:  # noqa: N801  (reads as a verb in the tables)
         (
             put(1, "encoders", "scene", "rate_hz"),
             "encoders.scene.max_age_ms = 500",
-            "must be at least 1000, the time between two pictures at rate_hz",
+            "must be at least 2000, twice the time between two pictures at rate_hz",
         ),
         (
             put(49, "encoders", "sound", "max_age_ms"),

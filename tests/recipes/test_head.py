@@ -216,14 +216,16 @@ def npz(shape: str, method: int = 0) -> bytes:
     header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}".ljust(117).encode() + b"\n"
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
-        archive.writestr("weights.npy", b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header)
+        archive.writestr(zipfile.ZipInfo("weights.npy"), b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header)
     content = bytearray(target.getvalue())
     content[content.index(b"PK\1\2") + 10] = content[8] = method
     return bytes(content)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"PK\3\4", b"\x93NUMPY", b"text", npz("(1000000, 1000000)"), npz("(-1,)"), npz("(2, 34)", 77)]
+    "content",
+    [b"", b"PK\3\4", b"\x93NUMPY", b"text", npz("(1000000, 1000000)"), npz("(-1,)"), npz("(2, 34)", 77)],
+    ids=["empty", "zip", "numpy", "text", "huge", "negative", "packed"],
 )
 def test_what_is_no_npz_is_refused(tmp_path: Path, content: bytes) -> None:
     _, manifest, _ = made(tmp_path)
