@@ -40,9 +40,6 @@ MAX_BEHIND_NS = NS_PER_S // 4
 # time, and a recording has more blocks of sound than pictures.
 TOGETHER_NS = 40 * NS_PER_MS
 
-# A frame that is read in this part of the time between two frames is read just in time.
-QUICK_READ = 8
-
 # Shorter waits sleep: that takes 70 us of processor time, where waiting for an Event takes 130 us.
 SHORT_WAIT_S = 0.05
 
@@ -261,10 +258,9 @@ def gathered(items: Iterator[TimedItemOrRest]) -> Iterator[tuple[int, list[Timed
 
 
 def _with_rests(frames: Iterator[TimedItem], video: av.VideoStream) -> Iterator[TimedItemOrRest]:
-    """Yield a rest after each frame: it ends when there is just time to read the next frame.
+    """Yield a rest after each frame: most of the shortest interval between two frames.
 
-    A frame that is read quickly then needs no second wait: it is ready a fifth of that time late. Where reading takes
-    longer there is time to read the next frame even if that takes twice as long as this frame took.
+    After a rest there is time to read the next frame, even if that takes twice as long as this frame took.
     """
     # A camera would not have sent the next picture while this one is encoded. To decode it then takes processor time
     # from the encoders: with one of two cores it delays every picture by 1 ms (`scripts/bench pipeline`).
@@ -276,11 +272,7 @@ def _with_rests(frames: Iterator[TimedItem], video: av.VideoStream) -> Iterator[
         yield frame
         if before_ns is not None:
             shortest_ns = min(shortest_ns, at_ns - before_ns)
-        if read_ns <= shortest_ns // QUICK_READ:
-            rest_ns = shortest_ns - read_ns * 4 // 5
-        else:
-            rest_ns = max(0, min(shortest_ns * 3 // 4, shortest_ns - 2 * read_ns))
-        yield at_ns + rest_ns, REST, None
+        yield at_ns + max(0, min(shortest_ns * 3 // 4, shortest_ns - 2 * read_ns)), REST, None
         before_ns, began_ns = at_ns, monotonic_ns()
 
 
