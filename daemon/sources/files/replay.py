@@ -97,10 +97,11 @@ class ReplaySource:
                     _wait(base_ns + due_ns, stop)
                 if stop.is_set():
                     break
-                if self.is_realtime and not is_rest:
-                    base_ns += self._put_off(monotonic_ns() - base_ns - due_ns)
                 for end_ns, kind, item in group:
                     if item is not None:
+                        # on a busy machine much time passes between two items of a group
+                        if self.is_realtime:
+                            base_ns += self._put_off(monotonic_ns() - base_ns - end_ns)
                         deliver(moved(item, base_ns))
                         length_ns = end_ns
                     if kind == IMAGE:
