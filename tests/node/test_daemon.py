@@ -123,10 +123,14 @@ def test_a_recording_that_is_cut_off_ends_the_daemon_with_exit_code_65(
             assert daemon.wait(30) == 65
         assert "cut.mp4: the file is cut off: its last part is incomplete" in daemon.log
         assert "Traceback" not in daemon.log
+        if not is_played:
+            # the daemon ends at once: on a busy machine before it is connected to the broker
+            assert "s/replay: delivers" not in daemon.log
+            return
         wait_until(lambda: parsed(subscriber.heard, "health")[-1:], "health")
         health = parsed(subscriber.heard, "health")[-1]["streams"]["s"]
     assert health["sources"]["replay"]["state"] == "ended"
-    assert (health["inputs"]["image"]["captured"] > 60) == is_played
+    assert health["inputs"]["image"]["captured"] > 60
 
 
 def test_a_live_replay_publishes_recognitions_with_shares_and_ends_its_events_at_the_stop(
