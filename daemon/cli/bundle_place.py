@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from daemon.bundle.manifest import MANIFEST
 from daemon.core.errors import Refused
 from daemon.core.files import replace_directory, sync_directory
+from daemon.recipes.directory import obstacle_at
 from daemon.recipes.leftovers import temporary_directory
 
 # bundles are no secret, and the user of the service is neither their owner nor in their group
@@ -26,10 +26,8 @@ Outcome = Literal["new", "replaced", "unchanged"]
 
 def check_directory(directory: Path) -> None:
     """Check that a bundle may take the place of what lies there. Raises Refused."""
-    if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
-        raise Refused(f"{directory}: is not a directory; remove it, and get the bundle again")
-    if directory.is_dir() and any(directory.iterdir()) and not (directory / MANIFEST).is_file():
-        raise Refused(f"{directory}: is a directory without {MANIFEST}, so no bundle; move it to another place")
+    if (obstacle := obstacle_at(directory)) is not None:
+        raise Refused(f"{directory}: {obstacle}; remove it or move it to another place, and get the bundle again")
 
 
 @contextmanager

@@ -30,13 +30,20 @@ MAX_CASE_BYTES = 64 * 1024 * 1024
 
 def check_place(place: Path, needed: Iterable[Path]) -> None:
     """Raise Refused when `place` is neither new, nor a bundle or an empty directory, or has files that are needed."""
-    if place.is_symlink() or (place.exists() and not place.is_dir()):
-        raise Refused(f"{place}: is not a directory; give --out a directory that is to be made")
-    if place.is_dir() and any(place.iterdir()) and not (place / MANIFEST).is_file():
-        raise Refused(f"{place}: is a directory without {MANIFEST}, so no bundle; give --out another one")
+    if (obstacle := obstacle_at(place)) is not None:
+        raise Refused(f"{place}: {obstacle}; give --out another directory")
     for path in needed:
         if path.resolve().is_relative_to(place.resolve()):
             raise Refused(f"{place}: has {path} in it, which would be lost; give --out another directory")
+
+
+def obstacle_at(place: Path) -> str | None:
+    """Return why no bundle may take the place of what lies there; None: one may."""
+    if place.is_symlink() or (place.exists() and not place.is_dir()):
+        return "is not a directory"
+    if place.is_dir() and any(place.iterdir()) and not (place / MANIFEST).is_file():
+        return f"is a directory without {MANIFEST}, so no bundle"
+    return None
 
 
 @contextmanager

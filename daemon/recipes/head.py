@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from daemon.bundle.encoder_specs import EncoderSpec
+from daemon.bundle.layout import columns_of
 from daemon.bundle.manifest import Manifest
 from daemon.core.document import Loaded
 from daemon.core.errors import DocumentError, Refused
@@ -89,11 +90,6 @@ def _add(
         where = loaded.where("labels", label, "evidence", key)
         size = spec.outputs[output].size
         raise DocumentError([f"{where}: {output} has {size} numbers; name a group, or an output of one number"])
-    names = list(specs)
-    start = sum(specs[name].size for name in names[: names.index(encoder)])
-    if spec.pool is not None and statistic is not None:
-        start += spec.output_size * (1 + [str(one) for one in spec.pool.of].index(statistic))
-    outputs = list(spec.outputs)
-    start += sum(spec.outputs[name].size for name in outputs[: outputs.index(output)])
-    row[start + (index or 0)] += evidence.weight
-    row[len(row) - len(specs) + names.index(encoder)] += evidence.offset
+    block = 0 if spec.pool is None or statistic is None else 1 + [str(one) for one in spec.pool.of].index(statistic)
+    row[columns_of(specs)[encoder][output][block][index or 0]] += evidence.weight
+    row[len(row) - len(specs) + list(specs).index(encoder)] += evidence.offset
