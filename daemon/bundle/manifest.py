@@ -1,12 +1,14 @@
 """The schema of `bundle.yaml` with the rules between its parts. No I/O. See docs/bundle.md."""
 
 import re
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from daemon.bundle.encoder_specs import AnyEncoder, AudioSpec, EncoderSpec, FileName, ImageSpec, Name, Number, TextSpec
 from daemon.bundle.format1 import Modalities
+from daemon.bundle.taught import Taught
+from daemon.bundle.thresholds import Thresholds
 from daemon.core.document import StrictModel, problem_at
 from daemon.core.records import MODALITIES, Modality, Scoring
 from daemon.core.text import clean
@@ -21,6 +23,10 @@ MAX_FEATURES = 65_536
 
 # three numbers without leading zeros, so that two versions are equal when their texts are
 VERSION = r"^(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}$"
+
+
+# The version of a bundle with labels that were taught on this device: that of its base, and a number.
+LOCAL_VERSION = VERSION[:-1] + r"(\+taught\.[1-9][0-9]{0,8})?$"
 
 
 def _known_format(value: object) -> object:
@@ -51,35 +57,18 @@ def _version(value: object) -> object:
     return value
 
 
+def _local_version(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(LOCAL_VERSION, value):
+        return value
+    return _version(value)
+
+
 LanguageCode = Annotated[str, BeforeValidator(_language_code)]
 ShownName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_shown_name)]
 Version = Annotated[str, Field(pattern=VERSION), BeforeValidator(_version)]
+LocalVersion = Annotated[str, Field(pattern=LOCAL_VERSION), BeforeValidator(_local_version)]
 
 SpecT = TypeVar("SpecT", ImageSpec, AudioSpec, TextSpec)
-
-
-class Threshold(StrictModel):
-    """An event starts when the smoothed score reaches `start` and ends when it falls below `end`."""
-
-    start: Annotated[Number, Field(gt=0, le=1)]
-    end: Annotated[Number, Field(gt=0, le=1)]
-
-    @model_validator(mode="after")
-    def _check_order(self) -> "Threshold":
-        if self.end > self.start:
-            raise ValueError("end must not be above start")
-        return self
-
-
-class Thresholds(StrictModel):
-    """The default thresholds, and those of single labels."""
-
-    default: Threshold = Threshold(start=0.7, end=0.4)
-    labels: dict[str, Threshold] = {}
-
-    def of(self, label: str) -> Threshold:
-        """Return the thresholds of one label."""
-        return self.labels.get(label, self.default)
 
 
 class LabelInfo(StrictModel):
@@ -125,7 +114,7 @@ class Manifest(StrictModel):
 
     format: Annotated[Literal[1, 2], BeforeValidator(_known_format)]
     name: Name
-    version: Version
+    version: LocalVersion
     description: str = ""
     scoring: Scoring = "exclusive"
     labels: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(min_length=2, max_length=4096)]
@@ -135,6 +124,7 @@ class Manifest(StrictModel):
     encoders: Annotated[dict[Name, AnyEncoder], Field(min_length=1, max_length=16)] | None = None
     head: Head
     thresholds: Thresholds = Thresholds()
+    taught: Taught | None = None
     selftest: Selftest
     licences: Annotated[list[Licence], Field(min_length=1)]
     provenance: dict[str, str] = {}
@@ -167,6 +157,16 @@ class Manifest(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _check_taught(self) -> "Manifest":
+        if self.taught is not None:
+            names = list(self.taught.labels)
+            if self.labels[len(self.labels) - len(names) :] != names or len(names) > len(self.labels) - 2:
+                raise problem_at("expected the last of `labels`, in their order", "taught", "labels")
+            if not set(names).isdisjoint(self.background):
+                raise problem_at("a label that was taught is no background", "taught", "labels")
+        return self
+
+    @model_validator(mode="after")
     def _check_encoders(self) -> "Manifest":
         for name, spec in (self.encoders or {}).items():
             if name in MODALITIES and name != spec.modality:
@@ -193,6 +193,16 @@ class Manifest(StrictModel):
     def id(self) -> str:
         """Return name and version, as recognitions carry them."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def base_labels(self) -> list[str]:
+        """Return the labels of the head, without those that were taught."""
+        return self.labels[: len(self.labels) - len(self.taught.labels)] if self.taught else self.labels
+
+    @property
+    def base_version(self) -> str:
+        """Return the version without what teaching appends to it."""
+        return self.version.partition("+")[0]
 
     @property
     def encoder_specs(self) -> dict[str, EncoderSpec]:
@@ -223,10 +233,11 @@ class Manifest(StrictModel):
 
     def to_json(self) -> str:
         """Return the manifest as JSON, without the keys that its format does not have."""
+        absent: dict[str, Any] = {} if self.taught else {"taught": True}
         if self.format == 2:
-            return self.model_dump_json(indent=2, exclude={"modalities"})
+            return self.model_dump_json(indent=2, exclude={"modalities": True} | absent)
         kind = {"audio": {"preprocessing": {"kind": True}}}
-        return self.model_dump_json(indent=2, exclude={"scoring": True, "encoders": True, "modalities": kind})
+        return self.model_dump_json(indent=2, exclude={"scoring": True, "encoders": True, "modalities": kind} | absent)
 
     def encoder_key(self, encoder: str) -> tuple[str, str]:
         """Return the key that describes an encoder in this manifest."""

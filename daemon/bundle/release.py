@@ -41,6 +41,7 @@ LABEL_INFO_SINCE = "0.4.0"
 
 # the first version of perceptd that reads bundles of format 2
 FORMAT_2_SINCE = "0.5.0"
+TAUGHT_SINCE = "0.6.0"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -142,8 +143,8 @@ def parse_file_list(text: bytes) -> list[FileEntry]:
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """Return the sort key of a version."""
-    return tuple(int(part) for part in re.findall(r"\d+", version))
+    """Return the sort key of a version. What teaching appends does not count: that is no newer version of the base."""
+    return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0]))
 
 
 def oldest_perceptd(manifest: Manifest, requested: str) -> str:
@@ -158,4 +159,6 @@ def new_parts(manifest: Manifest) -> dict[str, str]:
         parts["label_info"] = LABEL_INFO_SINCE
     if manifest.format == 2:
         parts["format 2"] = FORMAT_2_SINCE
+    if manifest.taught is not None:
+        parts["taught"] = TAUGHT_SINCE
     return parts

@@ -22,6 +22,17 @@ Command = Literal[
     "models_install",
     "models_rollback",
     "models_pin",
+    "teach",
+    "teach_label",
+    "teach_missed",
+    "teach_wrong",
+    "teach_answer",
+    "teach_list",
+    "teach_remove",
+    "teach_forget",
+    "teach_fit",
+    "teach_report",
+    "teach_undo",
 ]
 
 

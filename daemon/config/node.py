@@ -19,6 +19,7 @@ from daemon.config.streams import (
     StreamName,
     is_url,
 )
+from daemon.config.teaching import TeachingConfig
 from daemon.config.updates import ModelsConfig, root_problem
 from daemon.core.document import Loaded, StrictModel, load_document
 from daemon.core.records import Modality
@@ -41,6 +42,7 @@ class Config(StrictModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     state_directory: str | None = None
     models: ModelsConfig = ModelsConfig()
+    teaching: TeachingConfig = TeachingConfig()
     devices: DevicesConfig = DevicesConfig()
     mqtt: MqttConfig = MqttConfig()
     health: HealthConfig = HealthConfig()

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from daemon.bundle.encoder_specs import Number
-from daemon.bundle.manifest import ShownName, Threshold
+from daemon.bundle.manifest import ShownName
+from daemon.bundle.thresholds import Threshold
 from daemon.config.mqtt import TopicLevel
 from daemon.core.document import StrictModel
 from daemon.core.records import Modality

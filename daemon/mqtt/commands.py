@@ -2,13 +2,15 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from daemon.bundle.encoder_specs import Name as BundleName
+from daemon.bundle.encoder_specs import Number
 from daemon.bundle.manifest import Version
+from daemon.bundle.taught import taught_name
 from daemon.core.document import StrictModel, expected_text
 from daemon.core.text import clean
 from daemon.mqtt.payloads import Name, Payload, Time
@@ -21,6 +23,9 @@ MAX_NAME = 64
 
 # An empty payload is what clears a retained message. A broker hands it on like any other message.
 EMPTY = "the payload is empty, which clears a retained message; send {} for a command without arguments"
+
+
+TaughtName = Annotated[str, Field(max_length=256), AfterValidator(taught_name)]
 
 
 class Arguments(StrictModel):
@@ -59,6 +64,59 @@ class PinArguments(Arguments, title="OfPin"):
     on: bool
 
 
+class TeachArguments(Arguments, title="OfTeach"):
+    """What has just happened, or is happening: its label, and the stream in which it is seen or heard.
+
+    Without a label, that of the latest `teach_label`; without a stream, the only one of the node. The example begins
+    `ago_s` + `seconds` - 1 before the command and lasts `seconds`. `everywhere` gives the label to all streams.
+    """
+
+    label: TaughtName | None = None
+    stream: Name | None = None
+    seconds: Annotated[Number, Field(ge=1, le=5)] = 5.0
+    ago_s: Annotated[Number, Field(ge=0, le=10)] = 0.0
+    everywhere: bool = False
+
+
+class TeachLabelArguments(Arguments, title="OfTeachLabel"):
+    """The label of the next command `teach` that names none."""
+
+    label: TaughtName
+
+
+class TeachWrongArguments(Arguments, title="OfTeachWrong"):
+    """The event that was wrong, by its id; without one, the latest event of a taught label, in this stream if given."""
+
+    event: Name | None = None
+    stream: Name | None = None
+
+
+class TeachAnswerArguments(Arguments, title="OfTeachAnswer"):
+    """The answer to a question: `right`, `wrong`, or `was` with a label. Without an id it answers the open question."""
+
+    question: Name | None = None
+    answer: Literal["right", "wrong", "was"]
+    label: TaughtName | None = None
+
+
+class TeachRemoveArguments(Arguments, title="OfTeachRemove"):
+    """The example to remove, by its id."""
+
+    example: Name
+
+
+class TeachForgetArguments(Arguments, title="OfTeachForget"):
+    """The taught label to remove, with all its examples."""
+
+    label: TaughtName
+
+
+class TeachReportArguments(Arguments, title="OfTeachReport"):
+    """The taught label to report on; without one, all."""
+
+    label: TaughtName | None = None
+
+
 class NoArguments(Arguments, title="OfNothing"):
     """A command that takes no arguments."""
 
@@ -76,6 +134,17 @@ ARGUMENTS: dict[str, type[Arguments]] = {
     "models_install": InstallArguments,
     "models_rollback": NoArguments,
     "models_pin": PinArguments,
+    "teach": TeachArguments,
+    "teach_label": TeachLabelArguments,
+    "teach_missed": TeachArguments,
+    "teach_wrong": TeachWrongArguments,
+    "teach_answer": TeachAnswerArguments,
+    "teach_list": NoArguments,
+    "teach_remove": TeachRemoveArguments,
+    "teach_forget": TeachForgetArguments,
+    "teach_fit": NoArguments,
+    "teach_report": TeachReportArguments,
+    "teach_undo": NoArguments,
 }
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from daemon.bundle.bundle import Bundle
 from daemon.bundle.encoder_specs import AudioSpec, EncoderSpec, ImageSpec, TensorSpec, encoders_of
-from daemon.bundle.manifest import Manifest, Threshold
+from daemon.bundle.manifest import Manifest
+from daemon.bundle.thresholds import Threshold
 from daemon.config.node import Config
 from daemon.config.streams import EventsConfig, FusionConfig
 from daemon.core.document import Loaded

@@ -20,9 +20,10 @@ from daemon.bundle.encoder_specs import (
     TextPreprocessing,
     Transform,
 )
-from daemon.bundle.manifest import LabelInfo, Licence, Selftest, Threshold, Version
+from daemon.bundle.manifest import LabelInfo, Licence, Selftest, Version
 from daemon.bundle.release import Sha256
 from daemon.bundle.sound_preprocessing import SoundPreprocessing
+from daemon.bundle.thresholds import Threshold
 from daemon.core.document import StrictModel
 from daemon.core.records import Scoring
 from daemon.core.sealed import MAX_BYTES

@@ -1,0 +1,68 @@
+"""The part of a manifest about labels that were taught on a device. No I/O. See docs/teaching.md."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from daemon.bundle.encoder_specs import FileName
+from daemon.bundle.thresholds import Threshold
+from daemon.core.document import StrictModel, problem_at
+
+MAX_TAUGHT = 100
+MAX_NAME = 64
+
+Text64 = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+def taught_name(name: str) -> str:
+    """Return the name of a taught label without blanks around it. Raises ValueError when it cannot be one."""
+    name = name.strip()
+    if not 1 <= len(name) <= MAX_NAME:
+        raise ValueError(f"expected a name of 1 to {MAX_NAME} characters")
+    if not name.isprintable() or set(name) & set("/+#"):
+        raise ValueError("expected printable text without / + #")
+    return name
+
+
+class TaughtLabel(StrictModel):
+    """One label that was taught: where it applies, and its thresholds there.
+
+    `streams` has the thresholds by the name of the stream. `everywhere` has those of all other streams; null: the label
+    does not apply there. `state_of` is the group of states that the label belongs to, such as `garage` for the label
+    `garage: open`; null: the label makes events.
+    """
+
+    streams: Annotated[dict[Text64, Threshold], Field(max_length=64)] = {}
+    everywhere: Threshold | None = None
+    state_of: Text64 | None = None
+
+    @model_validator(mode="after")
+    def _check_scope(self) -> "TaughtLabel":
+        if not self.streams and self.everywhere is None:
+            raise problem_at("expected at least one stream, or `everywhere`", "streams")
+        return self
+
+    def threshold(self, stream: str) -> Threshold | None:
+        """Return the thresholds of the label in a stream; None: the label does not apply there."""
+        return self.streams.get(stream, self.everywhere)
+
+
+class Taught(StrictModel):
+    """The labels that were taught, which are the last ones of the manifest, in the same order.
+
+    `model` is a head of its own: it maps F to the scores (1, T + 1) and shares (1, M, T + 1) of the T labels and of one
+    further label, whose logit is 0. Its scores are independent of each other. `cases` is an archive with the features
+    (n, D + M) of stored moments and the scores (n, T) that they must give.
+    """
+
+    model: FileName
+    cases: FileName
+    labels: Annotated[dict[Text64, TaughtLabel], Field(max_length=MAX_TAUGHT)]
+
+    def groups(self) -> dict[str, list[str]]:
+        """Return the labels of each group of states."""
+        found: dict[str, list[str]] = {}
+        for name, label in self.labels.items():
+            if label.state_of is not None:
+                found.setdefault(label.state_of, []).append(name)
+        return found
