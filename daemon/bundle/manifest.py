@@ -235,9 +235,9 @@ class Manifest(StrictModel):
         """Return the manifest as JSON, without the keys that its format does not have."""
         absent: dict[str, Any] = {} if self.taught else {"taught": True}
         if self.format == 2:
-            return self.model_dump_json(indent=2, exclude={"modalities": True} | absent)
-        kind = {"audio": {"preprocessing": {"kind": True}}}
-        return self.model_dump_json(indent=2, exclude={"scoring": True, "encoders": True, "modalities": kind} | absent)
+            return self.model_dump_json(indent=2, exclude=absent | {"modalities": True})
+        of_format_1 = {"scoring": True, "encoders": True, "modalities": {"audio": {"preprocessing": {"kind": True}}}}
+        return self.model_dump_json(indent=2, exclude=absent | of_format_1)
 
     def encoder_key(self, encoder: str) -> tuple[str, str]:
         """Return the key that describes an encoder in this manifest."""
