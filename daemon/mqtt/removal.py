@@ -19,7 +19,7 @@ from daemon.mqtt.home_assistant.devices import discovery_topic, node_object, str
 from daemon.mqtt.home_assistant.ledger import parse
 from daemon.mqtt.send_queue import Outbound
 
-NODE_KINDS = ("availability", "health", "models", "status")
+NODE_KINDS = ("availability", "health", "models", "status", "teaching")
 
 # the retained topics of a node that are removed at the most: a broker may show any number
 MAX_TOPICS = 10_000

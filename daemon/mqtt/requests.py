@@ -19,7 +19,7 @@ from daemon.mqtt.commands import AnswerPayload
 from daemon.mqtt.health_report import HealthReport
 from daemon.mqtt.send_queue import Outbound
 from daemon.mqtt.silence import nothing_heard, unanswered
-from daemon.mqtt.subscriber import NODE_KINDS, Malformed, Received, Watcher
+from daemon.mqtt.subscriber import EXPECTED_KINDS, Malformed, Received, Watcher
 from daemon.mqtt.update_payloads import ModelsPayload
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class ModelsFollower:
         self.is_offline = False
         self.raw = b""
         self._username = config.username
-        self._unheard = {kind: f"perceptd/{node}/{kind}" for kind in NODE_KINDS}
+        self._unheard = {kind: f"perceptd/{node}/{kind}" for kind in EXPECTED_KINDS}
         self._watcher = Watcher(config, list(self._unheard.values()))
 
     def __enter__(self) -> "ModelsFollower":
