@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from daemon import __version__
 from daemon.bundle.manifest import LabelInfo, Manifest
+from daemon.bundle.taught import state_name
 from daemon.config.node import Config
 from daemon.core.errors import shortage_behind
 from daemon.core.files import read_own, replace_file
@@ -166,16 +167,17 @@ class Announcement:
                 name=name,
                 shown_name=config.streams[name].name,
                 area=config.streams[name].area,
-                labels=labels_of(manifest, language, name),
+                labels=labels_of(manifest, name, language),
                 devices=stream.devices,
                 takes_text=stream.takes_text,
+                states=states_of(manifest, name),
             )
             for name, stream in self._streams.items()
         ]
         return announcements(node, streams, per_stream=self._file.ledger.per_stream)
 
 
-def labels_of(manifest: Manifest, language: str | None, stream: str) -> list[Label]:
+def labels_of(manifest: Manifest, stream: str, language: str | None) -> list[Label]:
     """Return the labels that make events in a stream, with what the bundle says about how they are shown.
 
     Labels that were taught are shown. A state of a group makes no events.
@@ -191,6 +193,12 @@ def labels_of(manifest: Manifest, language: str | None, stream: str) -> list[Lab
         if label.state_of is None and label.threshold(stream) is not None:
             labels.append(Label(name, shown=True, taught=True))
     return labels
+
+
+def states_of(manifest: Manifest, stream: str) -> dict[str, list[str]]:
+    """Return the states of each group that is recognised in a stream."""
+    groups = {} if manifest.taught is None else manifest.taught.groups(stream)
+    return {group: [state_name(label) for label in labels] for group, labels in groups.items()}
 
 
 def hears_births(config: Config, ledger: Ledger) -> bool:

@@ -143,7 +143,7 @@ def test_labels_are_shown_in_the_language_where_the_bundle_has_it() -> None:
     manifest: Any = SimpleNamespace(
         base_labels=["dog", "cat", "none"], background=["none"], label_info=info, taught=None
     )
-    dog, cat = labels_of(manifest, "de", "door")
+    dog, cat = labels_of(manifest, "door", "de")
     assert (dog.name, dog.shown_name, dog.kind, dog.device_class, dog.icon, dog.shown) == (
         "dog",
         "Hund",
@@ -153,8 +153,8 @@ def test_labels_are_shown_in_the_language_where_the_bundle_has_it() -> None:
         True,
     )
     assert (cat.name, cat.shown_name, cat.shown) == ("cat", None, False)
-    assert [label.shown_name for label in labels_of(manifest, "fr", "door")] == [None, None]
-    assert [label.shown_name for label in labels_of(manifest, None, "door")] == [None, None]
+    assert [label.shown_name for label in labels_of(manifest, "door", "fr")] == [None, None]
+    assert [label.shown_name for label in labels_of(manifest, "door", None)] == [None, None]
 
 
 def test_a_stream_has_the_labels_that_were_taught_for_it_and_make_events() -> None:
@@ -166,7 +166,7 @@ def test_a_stream_has_the_labels_that_were_taught_for_it_and_make_events() -> No
     }
     taught = Taught(model="taught.tflite", cases="taught.npz", labels=labels)
     manifest: Any = SimpleNamespace(base_labels=["dog", "none"], background=["none"], label_info={}, taught=taught)
-    found = {stream: labels_of(manifest, None, stream) for stream in ("kitchen", "door")}
+    found = {stream: labels_of(manifest, stream, None) for stream in ("kitchen", "door")}
     assert [label.name for label in found["kitchen"]] == ["dog", "kettle boils", "bell"]
     assert [(label.name, label.shown, label.taught) for label in found["door"]] == [
         ("dog", False, False),

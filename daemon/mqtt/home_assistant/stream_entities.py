@@ -16,6 +16,7 @@ from daemon.mqtt.home_assistant.entity import (
     stream_title,
 )
 from daemon.mqtt.home_assistant.label_entities import label_components
+from daemon.mqtt.home_assistant.state_entities import state_components
 from daemon.mqtt.home_assistant.teaching_entities import teaching_buttons
 
 # Home Assistant's limit of a state. Each character takes at most 4 bytes, so that every text fits an inlet.
@@ -47,6 +48,7 @@ def stream_components(node: NodeDevice, streams: Sequence[StreamDevice], *, per_
     found = [
         _main_components(node.name, stream, per_stream)
         | _device_components(node.name, stream, per_stream)
+        | state_components(node.name, stream, per_stream=per_stream)
         | (teaching_buttons(node.name, stream, per_stream) if node.teachable else {})
         for stream in streams
     ]
