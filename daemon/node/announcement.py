@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from daemon import __version__
 from daemon.bundle.manifest import LabelInfo, Manifest
+from daemon.bundle.taught import state_name
 from daemon.config.node import Config
 from daemon.core.errors import shortage_behind
 from daemon.core.files import read_own, replace_file
@@ -169,6 +170,7 @@ class Announcement:
                 labels=labels,
                 devices=stream.devices,
                 takes_text=stream.takes_text,
+                states=states_of(manifest, name),
             )
             for name, stream in self._streams.items()
         ]
@@ -184,6 +186,12 @@ def labels_of(manifest: Manifest, language: str | None) -> list[Label]:
             shown_name = None if language is None else info.names.get(language)
             labels.append(Label(name, shown_name, info.kind, info.device_class, info.icon, info.shown))
     return labels
+
+
+def states_of(manifest: Manifest, stream: str) -> dict[str, list[str]]:
+    """Return the states of each group that is recognised in a stream."""
+    groups = {} if manifest.taught is None else manifest.taught.groups(stream)
+    return {group: [state_name(label) for label in labels] for group, labels in groups.items()}
 
 
 def hears_births(config: Config, ledger: Ledger) -> bool:

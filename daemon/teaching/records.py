@@ -16,9 +16,6 @@ NEEDED_BACKGROUND = 30
 MAX_EXAMPLES_OF_LABEL = 200
 MAX_EXAMPLES = 1000
 
-# separates the group and the state in the name of a label such as "garage: open"
-STATE_SEPARATOR = ": "
-
 
 @dataclass(frozen=True, slots=True)
 class StoredMoment:

@@ -37,7 +37,7 @@ class Node:
 
     def run(self, seconds: float = 60, labels: list[str] | None = None) -> "Node":
         """Announce a bundle with these labels, and let time pass."""
-        manifest: Any = SimpleNamespace(labels=labels or ["7"], background=[], label_info={})
+        manifest: Any = SimpleNamespace(labels=labels or ["7"], background=[], label_info={}, taught=None)
         self.announcement.publish(manifest)
         for _ in range(round(seconds * 4)):
             self.now_s += 0.25
@@ -138,7 +138,7 @@ def test_a_full_disk_delays_no_announcement_and_is_said_once(tmp_path: Path, cap
 
 def test_labels_are_shown_in_the_language_where_the_bundle_has_it() -> None:
     info = {"dog": LabelInfo(names={"de": "Hund"}, kind="sound", device_class="sound", icon="mdi:dog", shown=True)}
-    manifest: Any = SimpleNamespace(labels=["dog", "cat", "none"], background=["none"], label_info=info)
+    manifest: Any = SimpleNamespace(labels=["dog", "cat", "none"], background=["none"], label_info=info, taught=None)
     dog, cat = labels_of(manifest, "de")
     assert (dog.name, dog.shown_name, dog.kind, dog.device_class, dog.icon, dog.shown) == (
         "dog",
@@ -162,7 +162,7 @@ def running(broker: Mosquitto, directory: Path, *, discovery: bool) -> Iterator[
     file = LedgerFile(directory / "announced.json", config)
     session = Session(config.mqtt, "n", directory, hears_births=hears_births(config, file.ledger))
     door: Any = SimpleNamespace(devices=frozenset({"camera"}), takes_text=True)
-    manifest: Any = SimpleNamespace(labels=["7"], background=[], label_info={})
+    manifest: Any = SimpleNamespace(labels=["7"], background=[], label_info={}, taught=None)
     announcement = Announcement(config, {"door": door}, session, file)
     announcement.publish(manifest)
     session.start({})

@@ -2,8 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, RootModel
@@ -28,7 +28,10 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class StreamDevice:
-    """A stream as Home Assistant shows it. `devices` are `camera` and `microphone`, if they can be switched."""
+    """A stream as Home Assistant shows it. `devices` are `camera` and `microphone`, if they can be switched.
+
+    `states` has the states of each group by its name.
+    """
 
     name: str
     shown_name: str | None
@@ -36,6 +39,7 @@ class StreamDevice:
     labels: Sequence[Label]
     devices: frozenset[str]
     takes_text: bool
+    states: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

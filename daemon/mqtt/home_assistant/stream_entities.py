@@ -16,6 +16,7 @@ from daemon.mqtt.home_assistant.entity import (
     stream_title,
 )
 from daemon.mqtt.home_assistant.label_entities import label_components
+from daemon.mqtt.home_assistant.state_entities import state_components
 
 # Home Assistant's limit of a state. Each character takes at most 4 bytes, so that every text fits an inlet.
 MAX_TEXT = 255
@@ -44,7 +45,10 @@ def stream_components(node: str, streams: Sequence[StreamDevice], *, per_stream:
     Without `per_stream`, the name of each entity begins with that of its stream.
     """
     found = [
-        _main_components(node, stream, per_stream) | _device_components(node, stream, per_stream) for stream in streams
+        _main_components(node, stream, per_stream)
+        | _device_components(node, stream, per_stream)
+        | state_components(node, stream, per_stream=per_stream)
+        for stream in streams
     ]
     taken = {key for components in found for key in components}
     for stream, components in zip(streams, found, strict=True):
