@@ -139,7 +139,7 @@ def test_a_full_disk_delays_no_announcement_and_is_said_once(tmp_path: Path, cap
 def test_labels_are_shown_in_the_language_where_the_bundle_has_it() -> None:
     info = {"dog": LabelInfo(names={"de": "Hund"}, kind="sound", device_class="sound", icon="mdi:dog", shown=True)}
     manifest: Any = SimpleNamespace(labels=["dog", "cat", "none"], background=["none"], label_info=info)
-    dog, cat = labels_of(manifest, "de")
+    dog, cat = labels_of(manifest, "s", "de")
     assert (dog.name, dog.shown_name, dog.kind, dog.device_class, dog.icon, dog.shown) == (
         "dog",
         "Hund",
@@ -149,8 +149,8 @@ def test_labels_are_shown_in_the_language_where_the_bundle_has_it() -> None:
         True,
     )
     assert (cat.name, cat.shown_name, cat.shown) == ("cat", None, False)
-    assert [label.shown_name for label in labels_of(manifest, "fr")] == [None, None]
-    assert [label.shown_name for label in labels_of(manifest, None)] == [None, None]
+    assert [label.shown_name for label in labels_of(manifest, "s", "fr")] == [None, None]
+    assert [label.shown_name for label in labels_of(manifest, "s", None)] == [None, None]
 
 
 @contextlib.contextmanager
