@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 
-from daemon.bundle.manifest import LabelInfo
+from daemon.bundle.manifest import LabelInfo, Manifest
+from daemon.bundle.taught import Taught
 from daemon.config.node import Config
 from daemon.core.timing import NS_PER_S
 from daemon.mqtt.broker.limits import BrokerLimits
+from daemon.mqtt.home_assistant.devices import Label
 from daemon.mqtt.session import Session
 from daemon.node.announcement import Announcement, LedgerFile, hears_births, labels_of
 from tests.fakes.discovery_session import FakeDiscoverySession
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.taught import on_streams
 
 MODELS = {"models", "models_check", "models_pin"}
 SOURCE = {"source": "https://models.example", "root": "root.json"}
@@ -37,7 +40,7 @@ class Node:
 
     def run(self, seconds: float = 60, labels: list[str] | None = None) -> "Node":
         """Announce a bundle with these labels, and let time pass."""
-        manifest: Any = SimpleNamespace(labels=labels or ["7"], background=[], label_info={})
+        manifest = Manifest.model_construct(labels=labels or ["7"])
         self.announcement.publish(manifest)
         for _ in range(round(seconds * 4)):
             self.now_s += 0.25
@@ -138,7 +141,7 @@ def test_a_full_disk_delays_no_announcement_and_is_said_once(tmp_path: Path, cap
 
 def test_labels_are_shown_in_the_language_where_the_bundle_has_it() -> None:
     info = {"dog": LabelInfo(names={"de": "Hund"}, kind="sound", device_class="sound", icon="mdi:dog", shown=True)}
-    manifest: Any = SimpleNamespace(labels=["dog", "cat", "none"], background=["none"], label_info=info)
+    manifest = Manifest.model_construct(labels=["dog", "cat", "none"], background=["none"], label_info=info)
     dog, cat = labels_of(manifest, "s", "de")
     assert (dog.name, dog.shown_name, dog.kind, dog.device_class, dog.icon, dog.shown) == (
         "dog",
@@ -162,7 +165,7 @@ def running(broker: Mosquitto, directory: Path, *, discovery: bool) -> Iterator[
     file = LedgerFile(directory / "announced.json", config)
     session = Session(config.mqtt, "n", directory, hears_births=hears_births(config, file.ledger))
     door: Any = SimpleNamespace(devices=frozenset({"camera"}), takes_text=True)
-    manifest: Any = SimpleNamespace(labels=["7"], background=[], label_info={})
+    manifest = Manifest.model_construct(labels=["7"])
     announcement = Announcement(config, {"door": door}, session, file)
     announcement.publish(manifest)
     session.start({})
@@ -183,3 +186,11 @@ def test_the_thread_announces_over_a_real_broker_and_takes_everything_back(tmp_p
             wait_until(lambda: not session.announcing, "the broker has taken all")
         with Subscriber(broker, topic) as home_assistant, running(broker, tmp_path, discovery=False):
             assert home_assistant.wait_for(topic, 2)[1] == b""
+
+
+def test_a_stream_has_the_labels_that_were_taught_there_and_shows_them() -> None:
+    labels = {"kettle boils": on_streams("kitchen"), "garage: open": on_streams("kitchen", state_of="garage")}
+    taught = Taught(model="taught.tflite", cases="taught.npz", labels=labels)
+    manifest = Manifest.model_construct(labels=["dog", "none", *labels], background=["none"], taught=taught)
+    assert labels_of(manifest, "kitchen", "de") == [Label("dog"), Label("kettle boils", shown=True)]
+    assert labels_of(manifest, "hall", "de") == [Label("dog")]
