@@ -1,6 +1,7 @@
 """Publishes the recognitions, events and state of one stream over MQTT."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from daemon.bundle.taught import Taught
@@ -38,6 +39,10 @@ class PublishedBundle:
     view: BundleView
     monitor: BundleMonitor
     taught: Taught | None = None
+
+    def with_labels(self, labels: Sequence[str]) -> "PublishedBundle":
+        """Return the bundle as a stream shows it, in which only these labels apply."""
+        return replace(self, view=replace(self.view, labels=labels))
 
 
 class StreamPublisher:
