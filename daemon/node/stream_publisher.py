@@ -1,5 +1,6 @@
 """Publishes the recognitions, events and state of one stream over MQTT."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -33,11 +34,15 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class PublishedBundle:
-    """What payloads tell of a bundle, the monitor of its metrics, and the labels that it was taught."""
+    """What payloads tell of a bundle, the monitor of its metrics, and the labels that it was taught.
+
+    `fingerprints` has that of each encoder.
+    """
 
     view: BundleView
     monitor: BundleMonitor
-    taught: Taught | None = None
+    taught: Taught | None
+    fingerprints: Mapping[str, str]
 
 
 class StreamPublisher:
