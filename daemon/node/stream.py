@@ -80,8 +80,9 @@ class Stream:
 
     def live(self, recogniser: Recogniser, bundle: PublishedBundle, head: FusionHead) -> LiveStream:
         """Return what the shared fusion thread needs of this stream under a bundle."""
-        publish = partial(self._publish, bundle)
-        counters = encoder_counters(recogniser.bundle.manifest.encoder_modalities, self.counters)
+        manifest = recogniser.bundle.manifest
+        publish = partial(self._publish, bundle.with_labels(manifest.labels_in(self.name)))
+        counters = encoder_counters(manifest.encoder_modalities, self.counters)
         return LiveStream(self.name, self._new_fusion(recogniser, head), publish, counters)
 
     def start_live(self, live: LiveStream, encoders: EncoderPool, fusion: LiveFusion) -> None:
@@ -122,7 +123,7 @@ class Stream:
             Preparation(manifest, counters),
             encoders,
             self._new_fusion(self._recogniser, self._recogniser.new_head()),
-            partial(self._publisher.publish, self._bundle),
+            partial(self._publisher.publish, self._bundle.with_labels(manifest.labels_in(self.name))),
             counters,
             self._stop,
             self._gates,
@@ -237,4 +238,4 @@ class Stream:
         return Lane(live, Preparation(manifest, live.counters), encoders, fusion, repeater)
 
     def _new_fusion(self, recogniser: Recogniser, head: FusionHead) -> StreamFusion:
-        return recogniser.new_fusion(head, self._config.fusion, self._config.events)
+        return recogniser.new_fusion(head, self.name, self._config.fusion, self._config.events)

@@ -1,7 +1,7 @@
 """Publishes the recognitions, events and state of one stream over MQTT."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from daemon.bundle.taught import Taught
@@ -43,6 +43,10 @@ class PublishedBundle:
     monitor: BundleMonitor
     taught: Taught | None
     fingerprints: Mapping[str, str]
+
+    def with_labels(self, labels: Sequence[str]) -> "PublishedBundle":
+        """Return the bundle as a stream shows it, in which only these labels apply."""
+        return replace(self, view=replace(self.view, labels=labels))
 
 
 class StreamPublisher:
