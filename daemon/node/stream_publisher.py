@@ -1,7 +1,12 @@
 """Publishes the recognitions, events and state of one stream over MQTT."""
 
+<<<<<<< HEAD
 from collections.abc import Mapping
 from dataclasses import dataclass
+=======
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+>>>>>>> origin/next
 from operator import attrgetter
 
 from daemon.bundle.taught import Taught
@@ -43,6 +48,10 @@ class PublishedBundle:
     monitor: BundleMonitor
     taught: Taught | None
     fingerprints: Mapping[str, str]
+
+    def with_labels(self, labels: Sequence[str]) -> "PublishedBundle":
+        """Return the bundle as a stream shows it, in which only these labels apply."""
+        return replace(self, view=replace(self.view, labels=labels))
 
 
 class StreamPublisher:
