@@ -80,14 +80,9 @@ class Stream:
 
     def live(self, recogniser: Recogniser, bundle: PublishedBundle, head: FusionHead) -> LiveStream:
         """Return what the shared fusion thread needs of this stream under a bundle."""
-<<<<<<< HEAD
-        publish = partial(self._publish, bundle)
-        counters = encoder_counters(recogniser.bundle.manifest.encoder_modalities, self.counters)
-=======
         manifest = recogniser.bundle.manifest
-        publish = partial(self._publisher.publish, bundle.with_labels(manifest.labels_in(self.name)))
+        publish = partial(self._publish, bundle.with_labels(manifest.labels_in(self.name)))
         counters = encoder_counters(manifest.encoder_modalities, self.counters)
->>>>>>> origin/next
         return LiveStream(self.name, self._new_fusion(recogniser, head), publish, counters)
 
     def start_live(self, live: LiveStream, encoders: EncoderPool, fusion: LiveFusion) -> None:
@@ -243,60 +238,4 @@ class Stream:
         return Lane(live, Preparation(manifest, live.counters), encoders, fusion, repeater)
 
     def _new_fusion(self, recogniser: Recogniser, head: FusionHead) -> StreamFusion:
-<<<<<<< HEAD
-        return recogniser.new_fusion(head, self._config.fusion, self._config.events)
-=======
         return recogniser.new_fusion(head, self.name, self._config.fusion, self._config.events)
-
-    def _start_sources(self, deliver: Deliver, *, on_end: Callable[[], None] | None = None) -> None:
-        for name, source in self._new_sources.items():
-            supervised = SupervisedSource(
-                f"{self.name}/{name}",
-                source,
-                self._intake(deliver),
-                on_change=self._on_change,
-                on_end=on_end,
-                resumes=not plays_once(name, self._config),
-                expectation=expectation_of(name, self._config, self._modalities),
-                inspect=Inspector(),
-                judges=usage_judges(name, self._config, self._modalities),
-            )
-            self._sources[name] = supervised
-            self._open_or_close(name, supervised)
-            supervised.start()
-
-    def _open_or_close(self, name: str, source: SupervisedSource) -> None:
-        switch = self._switch
-        closed = {
-            "camera": switch.blind and (switch.muted or not self._carries_sound),
-            "microphone": switch.muted,
-            "replay": False,
-        }
-        if switch.paused or closed[name]:
-            source.pause()
-        else:
-            source.resume()
-
-    def _intake(self, deliver: Deliver) -> Deliver:
-        camera, microphone = self._config.camera, self._config.microphone
-        offsets_ns: dict[Modality, int] = {
-            "image": round(camera.offset_ms * NS_PER_MS) if camera else 0,
-            "audio": round(microphone.offset_ms * NS_PER_MS) if microphone else 0,
-            "text": 0,
-        }
-        return partial(self._take_in, deliver, offsets_ns)
-
-    def _take_in(self, deliver: Deliver, offsets_ns: Mapping[Modality, int], captured: Captured) -> None:
-        """Count what a source has captured, correct its time, and deliver it."""
-        modality = modality_of(captured)
-        # a camera with sound, or a recording, delivers both while one of them is closed
-        if (modality == "audio" and self._switch.muted) or (modality == "image" and self._switch.blind):
-            self.counters[modality].drop("closed")
-            return
-        self.counters[modality].captured += 1
-        delay_ns = delay_of(captured)
-        if delay_ns:
-            self._publisher.delay_ns = delay_ns
-        # fusion drops what is old when it comes, so what is delayed by design counts from when it is played
-        deliver(moved(captured, offsets_ns[modality] + delay_ns))
->>>>>>> origin/next

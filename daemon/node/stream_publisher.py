@@ -1,12 +1,7 @@
 """Publishes the recognitions, events and state of one stream over MQTT."""
 
-<<<<<<< HEAD
-from collections.abc import Mapping
-from dataclasses import dataclass
-=======
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
->>>>>>> origin/next
 from operator import attrgetter
 
 from daemon.bundle.taught import Taught
