@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from daemon import __version__
 from daemon.bundle.manifest import LabelInfo, Manifest
+from daemon.bundle.taught import state_name
 from daemon.config.node import Config
 from daemon.core.errors import shortage_behind
 from daemon.core.files import read_own, replace_file
@@ -160,6 +161,7 @@ class Announcement:
             version=__version__,
             prefix=config.mqtt.home_assistant.prefix,
             has_updates=config.models.source is not None,
+            teachable=config.teaching.enabled,
         )
         streams = [
             StreamDevice(
@@ -169,6 +171,7 @@ class Announcement:
                 labels=labels_of(manifest, name, language),
                 devices=stream.devices,
                 takes_text=stream.takes_text,
+                states=states_of(manifest, name),
             )
             for name, stream in self._streams.items()
         ]
@@ -178,15 +181,24 @@ class Announcement:
 def labels_of(manifest: Manifest, stream: str, language: str | None) -> list[Label]:
     """Return the labels that make events in a stream, with what the bundle says about how they are shown.
 
-    Somebody wants to see a label that was taught, so it is shown.
+    Labels that were taught are shown. A state of a group makes no events.
     """
     labels, makes_events = [], event_labels(manifest)
     for name in manifest.labels_in(stream):
         if name in makes_events:
-            info = manifest.label_info.get(name, LabelInfo(shown=name not in manifest.base_labels))
+            is_taught = name not in manifest.base_labels
+            info = manifest.label_info.get(name, LabelInfo(shown=is_taught))
             shown_name = None if language is None else info.names.get(language)
-            labels.append(Label(name, shown_name, info.kind, info.device_class, info.icon, info.shown))
+            labels.append(
+                Label(name, shown_name, info.kind, info.device_class, info.icon, info.shown, taught=is_taught)
+            )
     return labels
+
+
+def states_of(manifest: Manifest, stream: str) -> dict[str, list[str]]:
+    """Return the states of each group that is recognised in a stream."""
+    groups = {} if manifest.taught is None else manifest.taught.groups(stream)
+    return {group: [state_name(label) for label in labels] for group, labels in groups.items()}
 
 
 def hears_births(config: Config, ledger: Ledger) -> bool:

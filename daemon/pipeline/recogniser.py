@@ -9,6 +9,7 @@ import numpy as np
 from daemon.bundle.bundle import Bundle
 from daemon.bundle.encoder_specs import AudioSpec, EncoderSpec, ImageSpec, encoders_of
 from daemon.bundle.manifest import Manifest
+from daemon.bundle.taught import state_name
 from daemon.bundle.thresholds import Threshold
 from daemon.config.node import Config, has_taught
 from daemon.config.streams import EventsConfig, FusionConfig
@@ -24,6 +25,7 @@ from daemon.fusion.align import AlignmentSettings
 from daemon.fusion.events import EventSettings
 from daemon.fusion.fuse import FusionHead, StreamFusion
 from daemon.fusion.pool import Pool, PoolSettings
+from daemon.fusion.states import StateGroup
 from daemon.fusion.taught import Scope
 from daemon.inference.accelerator import Accelerator
 from daemon.inference.interpreter import TfliteModel
@@ -65,7 +67,8 @@ class Recogniser:
         """Return the fusion of one stream, by its name, with the stream's own settings."""
         manifest = self.bundle.manifest
         pool, alignment = Pool(pool_settings(manifest)), alignment_settings(manifest, fusion)
-        return StreamFusion(head, pool, alignment, event_settings(manifest, events, stream), scope_of(manifest, stream))
+        settings, groups = event_settings(manifest, events, stream), state_groups(manifest, stream)
+        return StreamFusion(head, pool, alignment, settings, scope_of(manifest, stream), groups)
 
 
 def load_recogniser(bundle: Bundle, senses: Collection[Modality] = MODALITIES) -> Recogniser:
@@ -127,6 +130,25 @@ def event_settings(manifest: Manifest, config: EventsConfig, stream: str) -> Eve
         update_every_ns=round(config.update_every_s * NS_PER_S),
         scoring=manifest.scoring,
     )
+
+
+def state_groups(manifest: Manifest, stream: str) -> list[StateGroup]:
+    """Return the groups of states that are recognised in a stream."""
+    if manifest.taught is None:
+        return []
+    found, of_stream = [], manifest.labels_in(stream)
+    for group, labels in manifest.taught.groups(stream).items():
+        thresholds = [each for name in labels if (each := manifest.taught.labels[name].threshold(stream)) is not None]
+        found.append(
+            StateGroup(
+                group,
+                states=[state_name(name) for name in labels],
+                labels=[of_stream.index(name) for name in labels],
+                start=[threshold.start for threshold in thresholds],
+                end=[threshold.end for threshold in thresholds],
+            )
+        )
+    return found
 
 
 def event_labels(manifest: Manifest) -> list[str]:

@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 
 from daemon.bundle.manifest import LabelInfo, Manifest
-from daemon.bundle.taught import Taught
+from daemon.bundle.taught import Taught, TaughtLabel
+from daemon.bundle.thresholds import Threshold
 from daemon.config.node import Config
 from daemon.core.timing import NS_PER_S
 from daemon.mqtt.broker.limits import BrokerLimits
-from daemon.mqtt.home_assistant.devices import Label
 from daemon.mqtt.session import Session
 from daemon.node.announcement import Announcement, LedgerFile, hears_births, labels_of
 from tests.fakes.discovery_session import FakeDiscoverySession
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
-from tests.helpers.taught import on_streams
 
 MODELS = {"models", "models_check", "models_pin"}
 SOURCE = {"source": "https://models.example", "root": "root.json"}
@@ -142,7 +141,7 @@ def test_a_full_disk_delays_no_announcement_and_is_said_once(tmp_path: Path, cap
 def test_labels_are_shown_in_the_language_where_the_bundle_has_it() -> None:
     info = {"dog": LabelInfo(names={"de": "Hund"}, kind="sound", device_class="sound", icon="mdi:dog", shown=True)}
     manifest = Manifest.model_construct(labels=["dog", "cat", "none"], background=["none"], label_info=info)
-    dog, cat = labels_of(manifest, "s", "de")
+    dog, cat = labels_of(manifest, "door", "de")
     assert (dog.name, dog.shown_name, dog.kind, dog.device_class, dog.icon, dog.shown) == (
         "dog",
         "Hund",
@@ -152,8 +151,25 @@ def test_labels_are_shown_in_the_language_where_the_bundle_has_it() -> None:
         True,
     )
     assert (cat.name, cat.shown_name, cat.shown) == ("cat", None, False)
-    assert [label.shown_name for label in labels_of(manifest, "s", "fr")] == [None, None]
-    assert [label.shown_name for label in labels_of(manifest, "s", None)] == [None, None]
+    assert [label.shown_name for label in labels_of(manifest, "door", "fr")] == [None, None]
+    assert [label.shown_name for label in labels_of(manifest, "door", None)] == [None, None]
+
+
+def test_a_stream_has_the_labels_that_were_taught_for_it_and_make_events() -> None:
+    at = Threshold(start=0.7, end=0.4)
+    labels = {
+        "kettle boils": TaughtLabel(streams={"kitchen": at}),
+        "bell": TaughtLabel(streams={"door": at}, everywhere=at),
+        "garage: open": TaughtLabel(everywhere=at, state_of="garage"),
+    }
+    taught = Taught(model="taught.tflite", cases="taught.npz", labels=labels)
+    manifest = Manifest.model_construct(labels=["dog", "none", *labels], background=["none"], taught=taught)
+    found = {stream: labels_of(manifest, stream, None) for stream in ("kitchen", "door")}
+    assert [label.name for label in found["kitchen"]] == ["dog", "kettle boils", "bell"]
+    assert [(label.name, label.shown, label.taught) for label in found["door"]] == [
+        ("dog", False, False),
+        ("bell", True, True),
+    ]
 
 
 @contextlib.contextmanager
@@ -186,11 +202,3 @@ def test_the_thread_announces_over_a_real_broker_and_takes_everything_back(tmp_p
             wait_until(lambda: not session.announcing, "the broker has taken all")
         with Subscriber(broker, topic) as home_assistant, running(broker, tmp_path, discovery=False):
             assert home_assistant.wait_for(topic, 2)[1] == b""
-
-
-def test_a_stream_has_the_labels_that_were_taught_there_and_shows_them() -> None:
-    labels = {"kettle boils": on_streams("kitchen"), "garage: open": on_streams("kitchen", state_of="garage")}
-    taught = Taught(model="taught.tflite", cases="taught.npz", labels=labels)
-    manifest = Manifest.model_construct(labels=["dog", "none", *labels], background=["none"], taught=taught)
-    assert labels_of(manifest, "kitchen", "de") == [Label("dog"), Label("kettle boils", shown=True)]
-    assert labels_of(manifest, "hall", "de") == [Label("dog")]
