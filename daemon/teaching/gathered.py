@@ -79,6 +79,18 @@ def background_counts(database: sqlite3.Connection, encoders: Mapping[str, str])
     return found
 
 
+def background_by_hour(database: sqlite3.Connection, stream: str, encoders: Mapping[str, str]) -> tuple[int, ...]:
+    """Return how many moments of a stream these encoders have made, by hour of the day."""
+    found = [0] * 24
+    rows = database.execute(
+        "SELECT encoders, hour, COUNT(*) FROM background WHERE stream = ? GROUP BY encoders, hour", (stream,)
+    )
+    for text, hour, count in rows:
+        if isinstance(hour, int) and 0 <= hour < len(found) and not _made_by_others(text, encoders):
+            found[hour] += count
+    return tuple(found)
+
+
 def add_peak(database: sqlite3.Connection, peak: Peak, now_s: float) -> None:
     """Add the peak of an event; the peaks that are too old or too many go."""
     check_peak(peak)
