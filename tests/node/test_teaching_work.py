@@ -22,7 +22,7 @@ from daemon.node.presses import MAX_WAITING, Presses
 from daemon.node.teaching_file import TeachingFile
 from daemon.node.teaching_inbox import TeachingCommand
 from daemon.node.teaching_state import TeachingFacts, teaching_payload
-from daemon.node.teaching_work import RECOUNT_NS, TeachingParts, TeachingWork
+from daemon.node.teaching_work import RECOUNT_NS, AnswerSink, TeachingParts, TeachingWork
 from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment, Example, Peak, Question, StoredMoment
 from daemon.teaching.store import TeachingStore
 from tests.fakes.fits import FakeFitRunner, FakeInstaller
@@ -36,7 +36,10 @@ PRESS_NS = 2 * NS_PER_S
 class Class:
     """The work of a node with one stream, and a clock that only `after` moves."""
 
-    def __init__(self, directory: Path, live: FakeInput | None = None, **teaching: object) -> None:
+    def __init__(
+        self, directory: Path, live: FakeInput | None = None, answers: AnswerSink | None = None, **teaching: object
+    ) -> None:
+        """`answers` gets the answers to commands; without it they are in the list of the same name."""
         self.directory = directory
         self.live = live or FakeInput()
         settings = {"node": "n", "bundle": "b", "streams": {"kitchen": {"camera": 0}}, "teaching": teaching}
@@ -56,7 +59,7 @@ class Class:
             derivation=Derivation(self.bases, fits, config.teaching),
         )
         self.answers: list[AnswerPayload] = []
-        self.work = TeachingWork(config, parts, self, self.counters)
+        self.work = TeachingWork(config, parts, answers or self, self.counters)
         self.now_ns = 1000 * NS_PER_S
 
     def publish_answer(self, request: Request, answer: AnswerPayload) -> bool:
