@@ -22,6 +22,7 @@ from daemon.mqtt.home_assistant.devices import Label, NodeDevice, StreamDevice
 from daemon.mqtt.home_assistant.ledger import MAX_BYTES, Ledger, parse
 from daemon.mqtt.home_assistant.withdrawal import Wanted
 from daemon.node.stream import Stream
+from daemon.pipeline.recogniser import event_labels
 from daemon.runtime.heartbeat import DISK_S, Heartbeat
 from daemon.runtime.thread_loop import LoopThread
 
@@ -160,14 +161,14 @@ class Announcement:
             version=__version__,
             prefix=config.mqtt.home_assistant.prefix,
             has_updates=config.models.source is not None,
+            teachable=config.teaching.enabled,
         )
-        labels = labels_of(manifest, language)
         streams = [
             StreamDevice(
                 name=name,
                 shown_name=config.streams[name].name,
                 area=config.streams[name].area,
-                labels=labels,
+                labels=labels_of(manifest, name, language),
                 devices=stream.devices,
                 takes_text=stream.takes_text,
                 states=states_of(manifest, name),
@@ -177,14 +178,20 @@ class Announcement:
         return announcements(node, streams, per_stream=self._file.ledger.per_stream)
 
 
-def labels_of(manifest: Manifest, language: str | None) -> list[Label]:
-    """Return the labels that make events, with what the bundle says about how they are shown."""
-    labels = []
-    for name in manifest.labels:
-        if name not in manifest.background:
-            info = manifest.label_info.get(name, LabelInfo())
+def labels_of(manifest: Manifest, stream: str, language: str | None) -> list[Label]:
+    """Return the labels that make events in a stream, with what the bundle says about how they are shown.
+
+    Labels that were taught are shown. A state of a group makes no events.
+    """
+    labels, makes_events = [], event_labels(manifest)
+    for name in manifest.labels_in(stream):
+        if name in makes_events:
+            is_taught = name not in manifest.base_labels
+            info = manifest.label_info.get(name, LabelInfo(shown=is_taught))
             shown_name = None if language is None else info.names.get(language)
-            labels.append(Label(name, shown_name, info.kind, info.device_class, info.icon, info.shown))
+            labels.append(
+                Label(name, shown_name, info.kind, info.device_class, info.icon, info.shown, taught=is_taught)
+            )
     return labels
 
 

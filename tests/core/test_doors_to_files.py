@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.helpers.daemon import ROOT
 
-ROOMS = ("updates", "updates/fetch", "node", "mqtt", "mqtt/outbox", "mqtt/home_assistant")
+ROOMS = ("updates", "updates/fetch", "node", "mqtt", "mqtt/outbox", "mqtt/home_assistant", "teaching")
 OPENS = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "copyfile", "copytree", "move", "touch"}
 OPENS |= {"connect", "from_file"}
 
@@ -13,7 +13,6 @@ OPENS |= {"connect", "from_file"}
 ELSEWHERE = {
     ("updates/guarded_load.py", "read_text"): "/proc/meminfo",
     ("updates/fetch/download.py", "open"): "a file of the source; os.open of a file that was checked before",
-    ("mqtt/outbox/store.py", "connect"): "SQLite, after the check of its files",
     ("mqtt/outbox/store.py", "read_text"): "the id of this boot, in /proc",
     ("mqtt/broker/connection.py", "connect"): "the broker",
     ("mqtt/broker/client.py", "connect"): "the broker",

@@ -15,7 +15,8 @@ Components = dict[str, dict[str, Any]]
 class Label:
     """A label that makes events. `name` is the label itself, `shown_name` the text that people read.
 
-    `shown` says whether its binary sensor is enabled by default. All but `name` come from the bundle's `label_info`.
+    `shown` says whether its binary sensor is enabled by default. All but `name` and `taught` come from the bundle's
+    `label_info`. `taught` says that somebody has taught the label to this node.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Label:
     device_class: str | None = None
     icon: str | None = None
     shown: bool = False
+    taught: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,14 @@ class StreamDevice:
 class NodeDevice:
     """A node as Home Assistant shows it. `prefix` is the topic prefix of discovery.
 
-    `has_updates` says that its bundle can be replaced.
+    `has_updates` says that its bundle can be replaced, `teachable` that it can be taught labels.
     """
 
     name: str
     version: str
     prefix: str
     has_updates: bool
+    teachable: bool
 
 
 class DiscoveryPayload(BaseModel):

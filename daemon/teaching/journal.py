@@ -1,0 +1,45 @@
+"""The steps of teaching that can be undone. What a removed example holds is erased when its step is too old."""
+
+import sqlite3
+
+from daemon.teaching.examples import erase_embedded
+
+MAX_STEPS = 20
+
+# So long a removed example can be brought back. After that its bytes are gone.
+UNDO_S = 3600.0
+
+
+def begin_step(database: sqlite3.Connection, text: str, now_s: float) -> int:
+    """Note a step, and forget those that are too old or too many; return its number."""
+    number = database.execute("INSERT INTO steps (text, at_s) VALUES (?, ?)", (text, now_s)).lastrowid
+    drop_steps(database, now_s)
+    return int(number or 0)
+
+
+def drop_steps(database: sqlite3.Connection, now_s: float) -> None:
+    """Forget the steps that are too old or too many, and erase what they had removed."""
+    # a clock that was set back would keep them for longer
+    database.execute("DELETE FROM steps WHERE at_s < ? OR at_s > ?", (now_s - UNDO_S, now_s + UNDO_S))
+    database.execute(
+        "DELETE FROM steps WHERE number <= (SELECT number FROM steps ORDER BY number DESC LIMIT 1 OFFSET ?)",
+        (MAX_STEPS,),
+    )
+    database.execute(
+        "DELETE FROM examples WHERE removed_by IS NOT NULL AND removed_by NOT IN (SELECT number FROM steps)"
+    )
+    erase_embedded(database)
+
+
+def undo_step(database: sqlite3.Connection) -> str | None:
+    """Undo the latest step; return what it was, or None where there is none."""
+    row = database.execute("SELECT number, text FROM steps ORDER BY number DESC LIMIT 1").fetchone()
+    if row is None:
+        return None
+    number, text = row
+    database.execute("DELETE FROM examples WHERE added_by = ?", (number,))
+    database.execute("DELETE FROM wrong WHERE added_by = ?", (number,))
+    database.execute("UPDATE examples SET removed_by = NULL WHERE removed_by = ?", (number,))
+    database.execute("DELETE FROM steps WHERE number = ?", (number,))
+    erase_embedded(database)
+    return str(text)
