@@ -21,7 +21,8 @@ from daemon.config.streams import (
 )
 from daemon.config.teaching import TeachingConfig
 from daemon.config.updates import ModelsConfig, root_problem
-from daemon.core.document import Loaded, StrictModel, load_document
+from daemon.config.views import view_problems
+from daemon.core.document import Loaded, StrictModel, load_document, problem_at
 from daemon.core.records import Modality
 
 # in the state directory: what was downloaded
@@ -52,6 +53,12 @@ class Config(StrictModel):
     def senses(self) -> frozenset[Modality]:
         """Return the modalities that any of the streams may deliver."""
         return frozenset[Modality]().union(*(stream.senses for stream in self.streams.values()))
+
+    @model_validator(mode="after")
+    def _check_views(self) -> "Config":
+        for name, problem in view_problems(self.streams).items():
+            raise problem_at(problem, "streams", name, "camera", "device")
+        return self
 
     @model_validator(mode="after")
     def _check_fast_replay(self) -> "Config":
