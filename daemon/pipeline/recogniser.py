@@ -11,7 +11,7 @@ from daemon.bundle.encoder_specs import AudioSpec, EncoderSpec, ImageSpec, encod
 from daemon.bundle.manifest import Manifest
 from daemon.bundle.taught import state_name
 from daemon.bundle.thresholds import Threshold
-from daemon.config.node import Config
+from daemon.config.node import Config, has_taught
 from daemon.config.streams import EventsConfig, FusionConfig
 from daemon.core.document import Loaded
 from daemon.core.errors import DocumentError, MismatchError, ModelError
@@ -164,21 +164,46 @@ def _threshold_of(manifest: Manifest, label: str, stream: str) -> Threshold:
 
 
 def check_matches_config(manifest: Manifest, config: Loaded[Config]) -> None:
-    """Raises DocumentError when the config's events or gates cannot be used with the bundle."""
-    if problems := [*_threshold_problems(manifest, config), *_gate_problems(manifest, config)]:
+    """Raises DocumentError when the config's events or gates cannot be used with the bundle.
+
+    Where the node was taught anything, a threshold of an unknown label is no mistake: another version of the bundle has
+    that label.
+    """
+    problems = [] if has_taught(config) else unknown_thresholds(manifest, config)
+    problems += [*_idle_thresholds(manifest, config), *_gate_problems(manifest, config)]
+    if problems:
         raise DocumentError(problems)
 
 
-def _threshold_problems(manifest: Manifest, config: Loaded[Config]) -> list[str]:
-    """Return a message for each threshold of a label that makes no events."""
-    labels = event_labels(manifest)
+def unknown_thresholds(manifest: Manifest, config: Loaded[Config]) -> list[str]:
+    """Return a message for each threshold of a label that the bundle does not have in that stream."""
     return [
-        f"{config.where('streams', name, 'events', 'thresholds', label)}: {manifest.id} makes no event of it; "
-        f"expected one of {', '.join(labels)}"
-        for name, stream in config.document.streams.items()
-        for label in stream.events.thresholds
-        if label not in labels
+        _threshold_problem(manifest, config, stream, label)
+        for stream, label in _named_thresholds(config)
+        if label not in manifest.labels_in(stream)
     ]
+
+
+def _idle_thresholds(manifest: Manifest, config: Loaded[Config]) -> list[str]:
+    """Return a message for each threshold of a label that is background or a state."""
+    makes_events = event_labels(manifest)
+    return [
+        _threshold_problem(manifest, config, stream, label)
+        for stream, label in _named_thresholds(config)
+        if label in manifest.labels_in(stream) and label not in makes_events
+    ]
+
+
+def _named_thresholds(config: Loaded[Config]) -> list[tuple[str, str]]:
+    streams = config.document.streams.items()
+    return [(name, label) for name, stream in streams for label in stream.events.thresholds]
+
+
+def _threshold_problem(manifest: Manifest, config: Loaded[Config], stream: str, label: str) -> str:
+    makes_events = event_labels(manifest)
+    expected = ", ".join(each for each in manifest.labels_in(stream) if each in makes_events)
+    where = config.where("streams", stream, "events", "thresholds", label)
+    return f"{where}: {manifest.id} makes no event of it; expected one of {expected}"
 
 
 def _gate_problems(manifest: Manifest, config: Loaded[Config]) -> list[str]:
