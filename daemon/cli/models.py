@@ -11,7 +11,8 @@ from daemon.cli.models_text import listing, progress_text, stage_text
 from daemon.cli.reach import reached
 from daemon.config.mqtt import MqttConfig
 from daemon.core.status_line import StatusLine
-from daemon.mqtt.requests import CommandRefused, ModelsFollower, NoAnswer, send_request
+from daemon.mqtt.followers import ModelsFollower
+from daemon.mqtt.requests import CommandRefused, NoAnswer, send_request
 from daemon.mqtt.update_payloads import ModelsPayload
 
 

@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -11,10 +11,11 @@ import numpy as np
 from daemon.core.errors import ModelError
 from daemon.core.ports import Model
 from daemon.core.records import Array, Embedding, EndedBy, Event, Moment, Recognition
-from daemon.fusion import align, events
+from daemon.fusion import align, events, states
 from daemon.fusion.align import Alignment, AlignmentSettings
 from daemon.fusion.events import EventSettings
 from daemon.fusion.pool import Pool
+from daemon.fusion.states import StateChange, StateGroup, StatesState
 
 
 class FusionHead:
@@ -70,13 +71,14 @@ class FusionHead:
 
 @dataclass(slots=True)
 class Fused:
-    """The results of one step, each list in order.
+    """The results of one step, each list in order. `states` has the changes of groups of states.
 
     `late` counts dropped embeddings. `not_finite` counts recognitions that were dropped because of NaN scores.
     """
 
     recognitions: list[Recognition] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    states: list[StateChange] = field(default_factory=list)
     late: int = 0
     not_finite: int = 0
 
@@ -85,14 +87,20 @@ class StreamFusion:
     """Turns the embeddings of one stream into recognitions and events. Used by one thread at a time."""
 
     def __init__(
-        self, head: FusionHead, pool: Pool, alignment_settings: AlignmentSettings, event_settings: EventSettings
+        self,
+        head: FusionHead,
+        pool: Pool,
+        alignment_settings: AlignmentSettings,
+        event_settings: EventSettings,
+        groups: Sequence[StateGroup] = (),
     ) -> None:
-        """`pool` is this stream's own."""
+        """`pool` is this stream's own. `groups` are the states that are recognised in it."""
         self._head = head
         self._pool = pool
         self._alignment_settings, self._event_settings = alignment_settings, event_settings
         self._alignment = Alignment()
         self._event_state = events.initial_state(event_settings)
+        self._groups, self._states = groups, StatesState()
 
     def deliver(self, embedding: Embedding, now_ns: int) -> Fused:
         """Take an embedding at `now_ns`."""
@@ -117,6 +125,9 @@ class StreamFusion:
         self._pool.forget()
         self._event_state, ends = events.end_all(self._event_state, now_ns, ended_by, self._event_settings)
         fused.events += ends
+        self._states, changes = states.end_all(self._states, now_ns)
+        if ended_by != "bundle":  # the next bundle decides, and until then the states are as they were
+            fused.states += changes
         return fused
 
     def next_due_ns(self) -> int | None:
@@ -139,6 +150,9 @@ class StreamFusion:
                 self._event_state, scores, evidence, moment.time_ns, self._event_settings, _new_id
             )
             fused.events += new
+            if self._groups:
+                self._states, changes = states.add_scores(self._states, scores, moment.time_ns, self._groups)
+                fused.states += changes
             if recognition:
                 fused.recognitions.append(recognition)
         return fused

@@ -33,7 +33,7 @@ def published_bundle(recogniser: Recogniser, errors: ErrorCount) -> PublishedBun
     view = BundleView(
         manifest.id, manifest.labels, manifest.scoring, manifest.encoder_modalities, tells_encoders=manifest.format > 1
     )
-    return PublishedBundle(view, BundleMonitor(errors.total))
+    return PublishedBundle(view, BundleMonitor(errors.total), manifest.taught)
 
 
 def share_sources(one: Manifest, other: Manifest) -> bool:

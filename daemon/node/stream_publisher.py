@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from operator import attrgetter
 
+from daemon.bundle.taught import Taught
 from daemon.config.mqtt import RecognitionsConfig
 from daemon.core.errors import InputError
 from daemon.core.logs import rate_limited_logger
@@ -14,6 +15,7 @@ from daemon.mqtt.recognition_json import BundleView, recognition_json
 from daemon.mqtt.session import Session
 from daemon.node.latency import NOT_FINITE, BundleMonitor, Latencies
 from daemon.node.recognition_gate import RecognitionGate
+from daemon.node.taught_states import TaughtStates
 
 log = rate_limited_logger(__name__)
 
@@ -31,10 +33,11 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class PublishedBundle:
-    """What payloads tell of a bundle, and the monitor of its metrics."""
+    """What payloads tell of a bundle, the monitor of its metrics, and the labels that it was taught."""
 
     view: BundleView
     monitor: BundleMonitor
+    taught: Taught | None = None
 
 
 class StreamPublisher:
@@ -61,6 +64,8 @@ class StreamPublisher:
         self._in_order = in_order
         self._is_patient = False
         self._open: dict[str, Event] = {}
+        self._states = TaughtStates()
+        self._taught: Taught | None = None
         self.delay_ns = 0
         self.recognitions = 0
         self.events = 0
@@ -68,6 +73,7 @@ class StreamPublisher:
     def begin(self) -> None:
         """Publish the state of a stream in which nothing is recognised yet."""
         self._publish_state(None, monotonic_ns())
+        self._publish_states()
         self._is_patient = self._in_order
 
     def publish(self, bundle: PublishedBundle, fused: Fused) -> None:
@@ -79,6 +85,8 @@ class StreamPublisher:
             self._publish_recognition(bundle, recognition)
         for event in fused.events:
             self._publish_event(bundle, event)
+        if self._follow(bundle.taught) | self._states.take(fused.states):
+            self._publish_states()
 
     def _publish_recognition(self, bundle: PublishedBundle, recognition: Recognition) -> None:
         self.recognitions += 1
@@ -131,6 +139,16 @@ class StreamPublisher:
             label=label, score=score, since=wall_time(since_ns - self.delay_ns), open_labels=list(self._open)
         )
         self._send("state", payload.to_json(), qos=1, retain=True)
+
+    def _follow(self, taught: Taught | None) -> bool:
+        """Take the groups of states of another bundle; return whether there are others than before."""
+        if taught is self._taught:
+            return False
+        self._taught = taught
+        return self._states.follow({} if taught is None else taught.groups(self._identity.stream), monotonic_ns())
+
+    def _publish_states(self) -> None:
+        self._send("states", self._states.payload(self.delay_ns).to_json(), qos=1, retain=True)
 
     def _send(self, kind: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         wait_s, topic = self._wait_s(), f"{self._identity.stream}/{kind}"

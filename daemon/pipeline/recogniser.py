@@ -9,6 +9,7 @@ import numpy as np
 from daemon.bundle.bundle import Bundle
 from daemon.bundle.encoder_specs import AudioSpec, EncoderSpec, ImageSpec, TensorSpec, encoders_of
 from daemon.bundle.manifest import Manifest
+from daemon.bundle.taught import state_name
 from daemon.bundle.thresholds import Threshold
 from daemon.config.node import Config
 from daemon.config.streams import EventsConfig, FusionConfig
@@ -24,6 +25,7 @@ from daemon.fusion.align import AlignmentSettings
 from daemon.fusion.events import EventSettings
 from daemon.fusion.fuse import FusionHead, StreamFusion
 from daemon.fusion.pool import Pool, PoolSettings
+from daemon.fusion.states import StateGroup
 from daemon.inference.accelerator import Accelerator
 from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import Placement
@@ -116,6 +118,25 @@ def event_settings(manifest: Manifest, config: EventsConfig) -> EventSettings:
         update_every_ns=round(config.update_every_s * NS_PER_S),
         scoring=manifest.scoring,
     )
+
+
+def state_groups(manifest: Manifest, stream: str) -> list[StateGroup]:
+    """Return the groups of states that are recognised in a stream."""
+    if manifest.taught is None:
+        return []
+    found = []
+    for group, labels in manifest.taught.groups(stream).items():
+        thresholds = [each for name in labels if (each := manifest.taught.labels[name].threshold(stream)) is not None]
+        found.append(
+            StateGroup(
+                group,
+                states=[state_name(name) for name in labels],
+                labels=[manifest.labels.index(name) for name in labels],
+                start=[threshold.start for threshold in thresholds],
+                end=[threshold.end for threshold in thresholds],
+            )
+        )
+    return found
 
 
 def check_matches_config(manifest: Manifest, config: Loaded[Config]) -> None:

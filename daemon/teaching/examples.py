@@ -131,13 +131,18 @@ def _add_embedded(database: sqlite3.Connection, id_: str, encoders: str, moments
 
 
 def forget_label(database: sqlite3.Connection, label: str) -> None:
-    """Erase all that is known of a label. It cannot be undone. Raises TeachingError of kind `unknown`."""
-    erased = 0
-    for table in ("examples", "wrong", "everywhere", "peaks", "questions"):
-        erased += database.execute(f"DELETE FROM {table} WHERE label = ?", (label,)).rowcount  # noqa: S608
-    if erased == 0:
+    """Erase what is known of a label, but for its examples: those are removed, and no step brings them back.
+
+    Raises TeachingError of kind `unknown`.
+    """
+    forgotten = database.execute("UPDATE examples SET removed_by = 0 WHERE label = ?", (label,)).rowcount
+    for table in ("wrong", "everywhere", "peaks", "questions"):
+        forgotten += database.execute(f"DELETE FROM {table} WHERE label = ?", (label,)).rowcount  # noqa: S608
+    forgotten += database.execute("UPDATE node SET next_label = NULL WHERE next_label = ?", (label,)).rowcount
+    if forgotten == 0:
         raise TeachingError("unknown", f"nothing is known of a label {clean(label)}")
-    erase_embedded(database)
+    # their texts have the label, and undoing them would bring parts of it back
+    database.execute("DELETE FROM steps")
 
 
 def erase_embedded(database: sqlite3.Connection) -> None:

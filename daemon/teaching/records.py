@@ -21,9 +21,6 @@ MAX_BACKGROUND = 20_000
 MAX_PEAKS = 1000
 MAX_PEAK_AGE_S = 7 * 86400.0
 
-# separates the group and the state in the name of a label such as "garage: open"
-STATE_SEPARATOR = ": "
-
 
 @dataclass(frozen=True, slots=True)
 class StoredMoment:

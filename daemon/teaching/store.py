@@ -60,6 +60,13 @@ class TeachingStore:
         with self._file.changing() as database:
             journal.drop_steps(database, self._now())
             gathered.drop_peaks(database, self._now())
+        self._erase_removed()
+
+    def _erase_removed(self) -> None:
+        is_left = True
+        while is_left:
+            with self._file.changing() as database:
+                is_left = journal.erase_some(database)
 
     @contextmanager
     def step(self, text: str) -> Iterator[int]:
@@ -113,7 +120,7 @@ class TeachingStore:
             return examples.example(database, id)
 
     def remove_example(self, id: str) -> None:  # noqa: A002
-        """Remove an example. `undo` can bring it back for an hour; after that its bytes are erased."""
+        """Remove an example. `undo` can bring it back for an hour; `tidy` then erases its bytes."""
         with self._file.changing() as database:
             info = examples.info(database, id)
             with self.step(f"the removal of an example of {info.label} in {info.stream}") as step:
@@ -127,10 +134,11 @@ class TeachingStore:
             _count_change(database)
 
     def forget_label(self, label: str) -> None:
-        """Erase all that is known of a label. This cannot be undone."""
+        """Erase all that is known of a label. Neither this nor an earlier step can be undone after that."""
         with self._file.changing() as database:
             examples.forget_label(database, label)
             _count_change(database)
+        self._erase_removed()
 
     def add_wrong(self, moment: WrongMoment, event: str | None) -> None:
         """Add a moment that was called wrong, of an event if there was one."""

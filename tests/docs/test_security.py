@@ -11,7 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from daemon.config.mqtt import MqttConfig
-from daemon.mqtt.requests import ModelsFollower, NoAnswer, send_request
+from daemon.mqtt.followers import ModelsFollower
+from daemon.mqtt.requests import NoAnswer, send_request
 from daemon.mqtt.subscriber import topic_filters, watch
 from tests.docs.pages import ROOT, block
 from tests.helpers.daemon import DaemonProcess

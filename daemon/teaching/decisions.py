@@ -1,0 +1,110 @@
+"""What decides about each label: the scale of its logits, its thresholds by stream, and their false alarms. Pure."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from daemon.bundle.taught import TaughtLabel
+from daemon.bundle.thresholds import Threshold
+from daemon.core.records import Array
+from daemon.teaching.held_out import others_of
+from daemon.teaching.material import Material
+from daemon.teaching.report import Rate
+from daemon.teaching.rows import TrainingSet
+from daemon.teaching.thresholds import CHANCES_A_DAY, Scale, tail_of
+
+# The scores at which an event starts and ends on the stream that needs the highest logit.
+START, END = 0.5, 0.25
+# A state is sure from START_OF_STATE on.
+START_OF_STATE, END_OF_STATE = 0.6, 0.4
+# The middle press is so many units above the level of the start: a score of 0.998.
+UNITS_TO_MIDDLE = 6.0
+UNITS_OF_STATE = 2.2
+LOWEST_START, HIGHEST_START = 0.05, 0.98
+
+TENTH_OF_HOUR_S = 360.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How one label is decided. `rates` has the false alarms by stream; a state has none."""
+
+    scale: Scale
+    taught: TaughtLabel
+    rates: Mapping[str, Rate]
+
+    def start(self, stream: str) -> float:
+        """Return the score that starts the label on a stream."""
+        threshold = self.taught.threshold(stream)
+        if threshold is None:  # a press on a stream whose background is too little yet
+            threshold = max(self.taught.streams.values(), key=lambda each: each.start)
+        return threshold.start
+
+
+def decide(index: int, training: TrainingSet, material: Material, logits: Array) -> Decision:
+    """Return the decision about one label. `logits` (N) are the held-out ones that decide."""
+    peaks = _peaks(index, material, logits)
+    if material.labels[index].state_of is not None:
+        return _decide_state(index, training, material, logits, peaks)
+    return _decide_event(index, training, material, logits, peaks)
+
+
+def _decide_event(index: int, training: TrainingSet, material: Material, logits: Array, peaks: Array) -> Decision:
+    label = material.labels[index]
+    background = material.of_kind("background") & material.applies[:, index]
+    streams = np.array([row.stream for row in material.rows])
+    tails = {name: tail_of(logits[background & (streams == name), index]) for name in np.unique(streams[background])}
+    probability = training.false_alarms_a_day / CHANCES_A_DAY / len(tails)
+    levels = {stream: tail.level(probability) for stream, tail in tails.items()}
+    if training.scoring == "exclusive":
+        scale, lowest = Scale(0.0, 1.0), START  # below, another label of the base may be as likely
+    else:
+        zero = max(levels.values())
+        smallest = max(tail.scale for tail in tails.values()) / 4
+        scale = Scale(zero, max(smallest, (float(np.median(peaks)) - zero) / UNITS_TO_MIDDLE))
+        lowest = LOWEST_START
+    starts = {stream: _start(scale, level, lowest) for stream, level in levels.items()}
+    rates = {
+        stream: tail.rate(scale.zero + scale.unit * _logit(starts[stream]), hours_of(training, stream))
+        for stream, tail in tails.items()
+    }
+    thresholds = {stream: Threshold(start=start, end=start * END / START) for stream, start in starts.items()}
+    highest = max(thresholds.values(), key=lambda each: each.start) if label.everywhere else None
+    return Decision(scale, TaughtLabel(streams=thresholds, everywhere=highest), rates)
+
+
+def _decide_state(index: int, training: TrainingSet, material: Material, logits: Array, peaks: Array) -> Decision:
+    """A state starts halfway between the middle press and the highest of what is another state or none."""
+    label = material.labels[index]
+    threshold = Threshold(start=START_OF_STATE, end=END_OF_STATE)
+    streams = dict.fromkeys(label.streams, threshold)
+    taught = TaughtLabel(streams=streams, everywhere=threshold if label.everywhere else None, state_of=label.state_of)
+    if training.scoring == "exclusive":
+        return Decision(Scale(0.0, 1.0), taught, {})
+    others = logits[others_of(material, index), index]
+    middle = float(np.median(peaks))
+    high = float(np.quantile(others, 0.95)) if len(others) else middle - 1
+    zero = (middle + high) / 2
+    return Decision(Scale(zero, max(abs(middle - zero), 1e-2) / UNITS_OF_STATE), taught, {})
+
+
+def hours_of(training: TrainingSet, stream: str) -> float:
+    """Return the hours that the background of a stream covers, by tenths of an hour in which there is any."""
+    spells = {each.taken_s // TENTH_OF_HOUR_S for each in training.background if each.stream == stream}
+    return len(spells) * TENTH_OF_HOUR_S / 3600
+
+
+def _peaks(index: int, material: Material, logits: Array) -> Array:
+    """Return the highest logit of each press of a label."""
+    return np.array([logits[material.press == press, index].max() for press in material.presses[index]], np.float32)
+
+
+def _start(scale: Scale, level: float, lowest: float) -> float:
+    score = float(scale.scores(np.array([level]))[0])
+    return round(min(HIGHEST_START, max(lowest, score)), 4)
+
+
+def _logit(score: float) -> float:
+    return math.log(score / (1 - score))

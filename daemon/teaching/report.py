@@ -1,0 +1,62 @@
+"""What a fit says about itself, in words and as JSON: every figure is of presses and background that were held out."""
+
+from daemon.core.document import StrictModel
+from daemon.core.records import Modality
+
+
+class Rate(StrictModel):
+    """How often a day a label is expected to start an event wrongly, with an interval that holds 9 in 10 times.
+
+    `hours` is the time that the background covers.
+    """
+
+    expected: float
+    low: float
+    high: float
+    hours: float
+
+
+class Confusion(StrictModel):
+    """Another label that `presses` held-out presses of this label started."""
+
+    label: str
+    presses: int
+
+
+class LabelReport(StrictModel):
+    """How well one label is recognised.
+
+    `found` of `tried` presses were recognised while they were held out; null: there is one press, or none.
+    `false_alarms` has the rates by stream, and `false_alarms_a_day` that of all streams; null: the label is a state.
+    `senses` has the part of each sense in what spoke for the label, in held-out presses that were recognised.
+    `found_without` has how many of `tried` were recognised without a sense, by the sense that was left out.
+    `harmful` and `mislabelled` have ids of examples.
+    """
+
+    label: str
+    presses: int
+    found: int | None
+    tried: int | None
+    false_alarms_a_day: Rate | None
+    false_alarms: dict[str, Rate]
+    senses: dict[Modality, float]
+    found_without: dict[Modality, int]
+    confused_with: list[Confusion]
+    harmful: list[str]
+    mislabelled: list[str]
+    warnings: list[str]
+    text: str
+
+
+class Report(StrictModel):
+    """The labels of a fit. `notes` has what concerns all labels, such as labels that were left out, with the reason."""
+
+    labels: list[LabelReport]
+    notes: list[str]
+
+    def text(self) -> list[str]:
+        """Return the report in words, one thought a line."""
+        lines = []
+        for label in self.labels:
+            lines += [label.text, *(f"  {warning}" for warning in label.warnings)]
+        return lines + self.notes

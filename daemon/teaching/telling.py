@@ -1,0 +1,137 @@
+"""The report of a fit in plain words, from what held-out presses and background tell. Pure."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from daemon.core.records import Modality
+from daemon.teaching.decisions import Decision
+from daemon.teaching.judging import Judged
+from daemon.teaching.material import Material
+from daemon.teaching.report import Confusion, LabelReport, Rate, Report
+from daemon.teaching.rows import TrainingSet
+
+VERB: dict[Modality, str] = {"image": "seen", "audio": "heard", "text": "read"}
+NOUN: dict[Modality, str] = {"image": "picture", "audio": "sound", "text": "text"}
+
+# A sense carries a label when it has this part of what speaks for it.
+CARRYING_PART = 0.8
+FEW_PRESSES = 5
+
+
+def report_of(
+    training: TrainingSet,
+    material: Material,
+    decisions: Sequence[Decision],
+    judged: Sequence[Judged],
+    left_out: Sequence[str],
+) -> Report:
+    """Return the report of the labels of a fit."""
+    labels = [
+        _label_report(training, material, index, decision, [each for each in judged if each.label == index])
+        for index, decision in enumerate(decisions)
+    ]
+    notes = list(left_out)
+    if weak := sorted(training.scores_only & set(training.sizes)):
+        notes.append(
+            f"{', '.join(weak)} gives scores and no embedding. What is taught on scores alone is recognised less well."
+        )
+    return Report(labels=labels, notes=notes)
+
+
+def _label_report(
+    training: TrainingSet, material: Material, index: int, decision: Decision, judged: Sequence[Judged]
+) -> LabelReport:
+    held_out = judged if len(judged) > 1 else []
+    rates = dict(decision.rates)
+    total = _sum(list(rates.values()))
+    found = [each for each in held_out if each.found]
+    senses = _mean_parts(found)
+    confused = Counter(material.labels[other].name for each in held_out for other in each.also)
+    without = {
+        sense: sum(each.found_without.get(sense, each.found) for each in held_out)
+        for sense in material.basis.modalities
+        if any(sense in each.found_without for each in held_out)
+    }
+    name = material.labels[index].name
+    ids = [example.id for example in training.examples]
+    report = LabelReport(
+        label=name,
+        presses=len(judged),
+        found=len(found) if held_out else None,
+        tried=len(held_out) if held_out else None,
+        false_alarms_a_day=total,
+        false_alarms=rates,
+        senses=senses,
+        found_without=without,
+        confused_with=[Confusion(label=other, presses=count) for other, count in confused.most_common()],
+        harmful=[],
+        mislabelled=[ids[each.press] for each in held_out if each.also and each.rival > each.score],
+        warnings=[],
+        text="",
+    )
+    warnings = _warnings(report, training.false_alarms_a_day, sorted(material.labels[index].streams))
+    return report.model_copy(update={"text": _text(report), "warnings": warnings})
+
+
+def _text(report: LabelReport) -> str:
+    presses = f"{report.presses} press{'' if report.presses == 1 else 'es'}"
+    if report.found is None or report.tried is None:
+        said = f"{report.label}: {presses}. How well it is recognised is not known: one press cannot be held out"
+    else:
+        verbs = " and ".join(VERB[sense] for sense in report.senses) or "recognised"
+        said = f"{report.label}: {presses}, {verbs} in {report.found} of {report.tried} that were held out"
+    rate = report.false_alarms_a_day
+    if rate is None:
+        return f"{said}."
+    return (
+        f"{said}. Expected false alarms a day: {_number(rate.expected)}, between {_number(rate.low)} and "
+        f"{_number(rate.high)}, from {_number(rate.hours)} h of background."
+    )
+
+
+def _warnings(report: LabelReport, wanted: float, streams: Sequence[str]) -> list[str]:
+    warnings = []
+    place = " and ".join(streams)
+    if report.found is not None and report.tried is not None:
+        for sense, part in report.senses.items():
+            others = [other for other in report.found_without if other != sense]
+            without = report.found_without.get(sense)
+            if part >= CARRYING_PART and without is not None and others and without <= report.found / 2:
+                unheard = " or ".join(NOUN[other] for other in others)
+                warnings.append(
+                    f"{report.label} is recognised by the {NOUN[sense]} of {place}, not by its {unheard}: without the "
+                    f"{NOUN[sense]} {without} of {report.tried} presses are found"
+                )
+        if report.found < report.tried / 2:
+            warnings.append(f"{report.label} is missed more often than found: teach more presses, or other ones")
+    if 1 < report.presses < FEW_PRESSES:
+        warnings.append(f"{report.label} has {report.presses} presses: with {FEW_PRESSES} the figures are surer")
+    for confusion in report.confused_with:
+        warnings.append(f"{confusion.presses} of its presses also start {confusion.label}")
+    if report.false_alarms_a_day is not None and report.false_alarms_a_day.expected > 1.5 * wanted:
+        warnings.append(
+            f"{report.label} may start wrongly more often than the {_number(wanted)} a day that is asked for"
+        )
+    return warnings
+
+
+def _mean_parts(judged: Sequence[Judged]) -> dict[Modality, float]:
+    senses: list[Modality] = list(dict.fromkeys(sense for each in judged for sense in each.senses))
+    return {sense: round(float(np.mean([each.senses.get(sense, 0.0) for each in judged])), 3) for sense in senses}
+
+
+def _sum(rates: Sequence[Rate]) -> Rate | None:
+    if not rates:
+        return None
+    return Rate(
+        expected=sum(each.expected for each in rates),
+        low=sum(each.low for each in rates),
+        high=sum(each.high for each in rates),
+        hours=sum(each.hours for each in rates),
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"

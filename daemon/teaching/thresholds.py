@@ -1,0 +1,95 @@
+"""Thresholds of a label from logits of rows that were held out, and what they cost in false alarms. Pure.
+
+The logits of background beyond a high one fall off exponentially. From that tail follows how often a day background
+is expected to reach a level that was never seen.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from daemon.core.records import Array
+from daemon.teaching.report import Rate
+
+# Two moments of background this far apart are two chances of a false alarm.
+CHANCE_S = 1.0
+CHANCES_A_DAY = 86_400 / CHANCE_S
+
+STEP_S = 0.025
+# The last moment of a press lasts as long as others do, or this long.
+LAST_S = 0.5
+
+# An interval holds the rate 9 in 10 times: 1.64 standard deviations to each side.
+DEVIATIONS = 1.64
+
+
+def sustained(scores: Array, times_ms: Sequence[int], smoothing_s: float, min_duration_s: float) -> Array:
+    """Return the highest smoothed score (T) that a press holds for the shortest duration of an event.
+
+    `scores` (n, T) are those of its moments, in the order of time. The smoothed score follows them as in events.
+    """
+    times_s = np.array(times_ms) / 1000
+    last_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else LAST_S
+    instants = np.arange(times_s[0], times_s[-1] + last_s + STEP_S / 2, STEP_S)
+    moment = np.searchsorted(times_s, instants, side="right") - 1
+    keep = math.exp(-STEP_S / smoothing_s) if smoothing_s else 0.0
+    smoothed = np.zeros((len(instants), scores.shape[1]), np.float32)
+    current = np.zeros(scores.shape[1], np.float32)
+    for step, score in enumerate(scores[moment]):
+        smoothed[step] = current
+        current = score + (current - score) * np.float32(keep)
+    width = round(min_duration_s / STEP_S) + 1
+    if len(smoothed) <= width:
+        return np.asarray(smoothed.min(axis=0), np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(smoothed, width, axis=0)
+    return np.asarray(windows.min(axis=-1).max(axis=0), np.float32)
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The highest of `count` logits: `beyond` of them are above `start`, by `scale` on average."""
+
+    count: int
+    beyond: int
+    start: float
+    scale: float
+
+    def level(self, probability: float) -> float:
+        """Return the logit that is exceeded with this probability. It is not below the start of the tail."""
+        return self.start + self.scale * max(0.0, math.log(self.beyond / self.count / probability))
+
+    def probability(self, level: float) -> float:
+        """Return the probability that a logit exceeds the level."""
+        return self.beyond / self.count * math.exp(min(0.0, (self.start - level) / self.scale))
+
+    def rate(self, level: float, hours: float) -> Rate:
+        """Return how often a day background is expected to exceed a level."""
+        expected = CHANCES_A_DAY * self.probability(level)
+        # both the share of logits beyond the start and the scale come from so many of them
+        deviation = math.sqrt((1 + ((level - self.start) / self.scale) ** 2) / self.beyond)
+        factor = math.exp(DEVIATIONS * deviation)
+        most = CHANCES_A_DAY
+        return Rate(expected=expected, low=expected / factor, high=min(most, expected * factor), hours=hours)
+
+
+def tail_of(logits: Array) -> Tail:
+    """Return the tail of held-out logits (n) of background; n is at least 2."""
+    ordered = np.sort(logits.astype(np.float64))[::-1]
+    beyond = min(len(ordered) - 1, max(5, round(1.5 * math.sqrt(len(ordered)))))
+    start = float(ordered[beyond])
+    scale = float((ordered[:beyond] - start).mean())
+    return Tail(len(ordered), beyond, start, max(scale, 1e-3))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Turns logits of a fit into those of the head: (logit - zero) / unit."""
+
+    zero: float
+    unit: float
+
+    def scores(self, logits: Array) -> Array:
+        """Return the scores that the head gives."""
+        return np.asarray(1 / (1 + np.exp(-np.clip((logits - self.zero) / self.unit, -40, 40))), np.float32)
