@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from daemon.bundle.encoder_specs import Number
 from daemon.config.devices import DevicesConfig
 from daemon.config.mqtt import MqttConfig, TopicLevel
+from daemon.config.places import SERVICE_CONFIG, SERVICE_STATE
 from daemon.config.streams import (
     StreamConfig,
     StreamName,
@@ -26,6 +27,8 @@ from daemon.core.records import Modality
 
 # in the state directory: what was downloaded
 MODELS = "models"
+# and what was taught
+TEACHING = "teaching"
 
 
 class HealthConfig(StrictModel):
@@ -112,6 +115,29 @@ def state_directory(config: Config, environment: Mapping[str, str] = os.environ)
     # XDG Base Directory Specification: data that survives restarts, but is not worth copying to other machines
     base = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "perceptd" / config.node
+
+
+def teaching_database(state: Path) -> Path:
+    """Return the file with what was taught, in a state directory."""
+    return state / TEACHING / "teaching.db"
+
+
+def has_taught(config: Loaded[Config]) -> bool:
+    """Return whether the node of a config was taught anything; true where that cannot be seen."""
+    states = [state_directory(config.document)]
+    if config.path == SERVICE_CONFIG:  # a person who checks it does not have the environment of the service
+        states.append(SERVICE_STATE)
+    return any(_may_exist(teaching_database(state)) for state in states)
+
+
+def _may_exist(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # such as in another user's directory
+        pass
+    return True
 
 
 def models_directory(config: Config) -> Path:

@@ -22,7 +22,7 @@ from daemon.node.stream import Stream
 from daemon.node.stream_publisher import PublishedBundle
 from daemon.pipeline import trial
 from daemon.pipeline.acceleration import accelerate
-from daemon.pipeline.recogniser import Recogniser, check_matches_config, load_recogniser
+from daemon.pipeline.recogniser import Recogniser, check_matches_config, load_recogniser, unknown_thresholds
 from daemon.runtime.heartbeat import short_switch_interval
 from daemon.runtime.memory import give_back_memory
 from daemon.updates.fetch import main as fetch
@@ -75,8 +75,10 @@ class BundleLoader:
         return recogniser
 
     def check(self, manifest: Manifest) -> None:
-        """Raise Refused when a bundle does not match the config."""
+        """Raise Refused when a bundle does not match the config. Thresholds that wait for a label are logged."""
         check_matches_config(manifest, self._config)
+        for remark in unknown_thresholds(manifest, self._config):
+            log.warning("%s; it counts while the bundle has this label", remark)
 
 
 class UpdateHost:

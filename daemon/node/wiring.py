@@ -28,6 +28,7 @@ from daemon.node.device_id import DeviceId
 from daemon.node.health_topics import HealthTopics
 from daemon.node.latency import ErrorCount, Latencies
 from daemon.node.node import Node, Updates
+from daemon.node.peaks import PeakQueue
 from daemon.node.reports import Reporter
 from daemon.node.stop_request import StopRequest
 from daemon.node.stream import Stream, is_in_order
@@ -59,7 +60,8 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     counters = {name: {modality: Counters() for modality in MODALITIES} for name in settings.streams}
     errors = ErrorCount(counters.values(), session.counters)
     publishers = {name: _publisher(name, settings, session, latencies) for name in settings.streams}
-    new_stream = partial(_new_stream, settings, publishers, counters, changed)
+    peaks = PeakQueue() if settings.teaching.enabled else None
+    new_stream = partial(_new_stream, settings, publishers, counters, peaks, changed)
     bundle = published_bundle(recogniser, errors)
     streams = {name: new_stream(name, recogniser, bundle) for name in settings.streams}
     live = [stream for stream in streams.values() if stream.is_live]
@@ -150,13 +152,16 @@ def _new_stream(
     settings: Config,
     publishers: dict[str, StreamPublisher],
     counters: dict[str, dict[Modality, Counters]],
+    peaks: PeakQueue | None,
     changed: threading.Event,
     name: str,
     recogniser: Recogniser,
     bundle: PublishedBundle,
 ) -> Stream:
     stream = settings.streams[name]
-    return Stream(name, stream, recogniser, bundle, publishers[name], counters[name], on_change=changed.set)
+    return Stream(
+        name, stream, recogniser, bundle, publishers[name], counters[name], on_change=changed.set, peaks=peaks
+    )
 
 
 def _updates(config: Loaded[Config], startup: Startup, host: UpdateHost, session: Session) -> Updates:
