@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from daemon.core.errors import TeachingError
 from daemon.core.text import clean
-from daemon.teaching.blobs import BadBytes, encoders_text, to_bytes
+from daemon.teaching.blobs import BadBytes, encoders_text, from_bytes, to_bytes
 from daemon.teaching.gathered import BOUNDED
 from daemon.teaching.records import (
     MAX_EXAMPLES,
@@ -45,11 +45,14 @@ EMBEDDED = f"SELECT encoders, {BOUNDED} FROM embedded WHERE example = ? ORDER BY
 def add_example(database: sqlite3.Connection, example: Example, step: int) -> None:
     """Add an example. Raises TeachingError where it cannot be one, or where there are as many as may be."""
     check_example(example)
+    _check_count(database, example.label)
     moments = to_bytes(example.moments)
     encoders = encoders_text(example.encoders, example.moments)
+    # what was removed a moment ago is imported again
+    if database.execute("DELETE FROM examples WHERE id = ? AND removed_by IS NOT NULL", (example.id,)).rowcount:
+        erase_embedded(database)
     if database.execute("SELECT 1 FROM examples WHERE id = ?", (example.id,)).fetchone():
         raise TeachingError("invalid", f"example {example.id} is there already")
-    _check_count(database, example.label)
     database.execute(
         "INSERT INTO examples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
         (
@@ -100,6 +103,20 @@ def example(database: sqlite3.Connection, id_: str) -> Example:
     found = info(database, id_)
     encoders, moments = database.execute(EMBEDDED, (id_,)).fetchone() or (None, None)
     return example_from(found, encoders, moments, *database.execute(_MEDIA, (id_,)).fetchone())
+
+
+def moments_of_label(database: sqlite3.Connection, label: str) -> list[list[StoredMoment]]:
+    """Return the embeddings of each press of a label. Those that cannot be read are left out."""
+    found = []
+    for each in infos(database):
+        if each.label != label:
+            continue
+        _encoders, content = database.execute(EMBEDDED, (each.id,)).fetchone() or (None, None)
+        try:
+            found.append(from_bytes(content))
+        except BadBytes as error:
+            log.error("example %s cannot be read and is left out: %s", each.id, error)
+    return found
 
 
 def remove_example(database: sqlite3.Connection, id_: str, step: int) -> None:

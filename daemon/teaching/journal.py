@@ -44,7 +44,8 @@ def erase_some(database: sqlite3.Connection) -> bool:
         " AND removed_by NOT IN (SELECT number FROM steps) LIMIT ?)",
         (ERASED_AT_ONCE,),
     ).rowcount
-    erase_embedded(database)
+    if erased:
+        erase_embedded(database)
     return erased > 0
 
 

@@ -58,14 +58,14 @@ def size(directory: Path) -> int:
 def test_thousands_of_presses_are_bounded(store: TeachingStore, directory: Path) -> None:
     refused: Counter[str] = Counter()
     with store.step("presses"):  # one step: the disk is waited for once
-        for number in range(4000):
+        for number in range(2000):
             try:
                 store.add_example(example(f"e{number}", f"label {number % 7}"))
             except TeachingError as error:
                 assert error.kind == "limit"
                 refused[str(error).split(" has ")[-1].split(" are ")[-1]] += 1
     assert len(store.examples()) == 1000
-    assert sum(refused.values()) == 3000
+    assert sum(refused.values()) == 1000
     assert "1000 examples, which is the most: remove some first" in refused
     assert size(directory) < 3 << 20
 
