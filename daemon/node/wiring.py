@@ -36,9 +36,11 @@ from daemon.node.stream_publisher import Identity, PublishedBundle, StreamPublis
 from daemon.node.switches import SwitchFile
 from daemon.pipeline.recogniser import Recogniser
 from daemon.updates.policy import BuiltInBundle
+from daemon.updates.slots import TAUGHT
 from daemon.updates.startup import STATE_FILE, Startup, dry_start
-from daemon.updates.state_file import read_state
+from daemon.updates.state_file import read_state, read_stored
 from daemon.updates.steps import ChildRunner
+from daemon.updates.taught_state import NOTHING_TAUGHT
 from daemon.updates.updater import Updater
 
 log = logging.getLogger(__name__)
@@ -99,18 +101,20 @@ def find_startup(config: Config, *, counts: bool = True) -> Startup | None:
 
     `counts`: see Startup. Raises Refused when neither the config's own bundle nor another one is known.
     """
-    if config.models.source is None:
+    if not config.replaces_bundles:
         return None
-    directory = models_directory(config)
-    return Startup(directory, _built_in_bundle(Path(config.bundle), directory), counts=counts)
+    directory, has_source = models_directory(config), config.models.source is not None
+    built_in = _built_in_bundle(Path(config.bundle), directory)
+    return Startup(directory, built_in, counts=counts, has_source=has_source, teaches=config.can_teach)
 
 
 def check_start(config: Loaded[Config]) -> None:
     """Build the node that a start would run, and write nothing. Raises Refused when it cannot be built."""
     settings = config.document
-    if settings.models.source is not None:
-        directory = models_directory(settings)
-        stored = dry_start(directory, _built_in_bundle(Path(settings.bundle), directory)).bundle_to_run
+    if settings.replaces_bundles:
+        directory, has_source = models_directory(settings), settings.models.source is not None
+        built_in = _built_in_bundle(Path(settings.bundle), directory)
+        stored = dry_start(directory, built_in, has_source=has_source, teaches=settings.can_teach).bundle_to_run
         if stored is not None:
             config = replace(config, document=settings.model_copy(update={"bundle": str(stored.directory)}))
     build(config, None, StopRequest())
@@ -130,8 +134,9 @@ def _built_in_bundle(directory: Path, models: Path) -> BuiltInBundle:
 
 def _last_built_in_id(models: Path) -> str | None:
     try:
-        return read_state(models / STATE_FILE).base
-    except UpdateError:  # reported when the state is read for the start
+        base = read_state(models / STATE_FILE).base
+        return base or read_stored(models / TAUGHT / STATE_FILE, NOTHING_TAUGHT).built_in
+    except UpdateError:  # reported when the states are read for the start
         return None
 
 

@@ -26,7 +26,7 @@ MAX_AT_FULL_SCALE = 0.01
 # Two embeddings are nearly the same at this distance, as a part of their length.
 MAX_DISTANCE = 0.02
 
-# An example is nearly the same as another one when so many of its moments are.
+# An example is nearly the same as another one when more of its different moments are.
 LEAST_SAME = 0.5
 
 ALL_LEFT_OUT = "nothing of it can be used: "
@@ -118,7 +118,11 @@ def _without(moments: Sequence[StoredMoment], encoders: set[str]) -> list[Stored
 
 
 def _is_nearly_same(moments: Sequence[StoredMoment], other: Sequence[StoredMoment]) -> bool:
-    """Whether most moments have one in the other example that is nearly the same for each encoder."""
+    """Whether most of the different moments have one in the other example that is nearly the same for each encoder.
+
+    Moments that are much alike count once: the silence around a short sound is the same in every recording.
+    """
+    moments = _different(moments)
     same = 0
     for names in {frozenset(moment.vectors) for moment in moments}:
         own = [moment for moment in moments if moment.vectors.keys() == names]
@@ -129,7 +133,23 @@ def _is_nearly_same(moments: Sequence[StoredMoment], other: Sequence[StoredMomen
         for name in names:
             near &= _are_near(_stacked(own, name), _stacked(comparable, name))
         same += int(near.any(axis=1).sum())
-    return same >= LEAST_SAME * len(moments)
+    return same > LEAST_SAME * len(moments)
+
+
+def _different(moments: Sequence[StoredMoment]) -> list[StoredMoment]:
+    """Return the moments without those that are nearly the same as one before."""
+    found: list[StoredMoment] = []
+    for moment in moments:
+        if not any(_are_alike(moment, other) for other in found):
+            found.append(moment)
+    return found
+
+
+def _are_alike(first: StoredMoment, second: StoredMoment) -> bool:
+    return first.vectors.keys() == second.vectors.keys() and all(
+        len(vector) == len(second.vectors[name]) and _distance(vector, second.vectors[name]) <= MAX_DISTANCE
+        for name, vector in first.vectors.items()
+    )
 
 
 def _stacked(moments: Sequence[StoredMoment], name: str) -> list[Array]:

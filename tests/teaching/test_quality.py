@@ -85,3 +85,11 @@ def test_what_is_nearly_the_same_as_another_example_is_refused() -> None:
     assert refusal([same_picture]) is None, "the same place with another sound"
     longer = [StoredMoment(0, {"image": np.zeros(3, np.float32), "audio": np.zeros(3, np.float32)})]
     assert refusal([longer]) is None, "other encoders"
+
+
+def test_silence_around_two_short_sounds_does_not_make_them_the_same() -> None:
+    quiet = vectors(5)
+    first = [StoredMoment(500 * number, quiet) for number in range(8)] + [StoredMoment(4000, vectors(1))]
+    second = [StoredMoment(500 * number, quiet) for number in range(8)] + [StoredMoment(4000, vectors(2))]
+    assert judged(GOOD_FRAMES, GOOD_SOUND, first, MODALITIES, [second]).refusal is None
+    assert judged(GOOD_FRAMES, GOOD_SOUND, first, MODALITIES, [slightly_changed(first, 0.01)]).refusal is not None
