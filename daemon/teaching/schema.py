@@ -64,10 +64,11 @@ def create_or_check(database: sqlite3.Connection) -> None:
             database.execute("INSERT INTO node (changes) VALUES (0)")
             database.execute(f"PRAGMA user_version = {VERSION}")
     check(database)
+    check_integrity(database)
 
 
 def check(database: sqlite3.Connection) -> None:
-    """Check the tables of a database. Raises sqlite3.DatabaseError for damage."""
+    """Check the tables of a database, but not every page. Raises sqlite3.DatabaseError for damage."""
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version != VERSION:
         raise sqlite3.DatabaseError(f"the format has version {version}, expected {VERSION}")
@@ -75,7 +76,6 @@ def check(database: sqlite3.Connection) -> None:
     found = {text for (text,) in database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
     if found - {"CREATE TABLE sqlite_sequence(name,seq)"} != set(_TABLES):
         raise sqlite3.DatabaseError("its tables are not those of this program")
-    check_integrity(database)
     rows = database.execute("SELECT typeof(changes), next_label FROM node").fetchall()
     if len(rows) != 1 or rows[0][0] != "integer":
         raise sqlite3.DatabaseError("its count of changes is missing")
