@@ -56,9 +56,23 @@ class Config(StrictModel):
         """Return the modalities that any of the streams may deliver."""
         return frozenset[Modality]().union(*(stream.senses for stream in self.streams.values()))
 
+    @property
+    def can_teach(self) -> bool:
+        """Return whether labels can be taught: the config allows it, and the node keeps running."""
+        return self.teaching.enabled and not self._fast
+
+    @property
+    def replaces_bundles(self) -> bool:
+        """Return whether another bundle than the config's own may run."""
+        return self.models.source is not None or self.can_teach
+
+    @property
+    def _fast(self) -> list[str]:
+        return [name for name, stream in self.streams.items() if stream.replay and stream.replay.pace == "fast"]
+
     @model_validator(mode="after")
     def _check_fast_replay(self) -> "Config":
-        fast = [name for name, stream in self.streams.items() if stream.replay and stream.replay.pace == "fast"]
+        fast = self._fast
         if self.models.source is not None and fast:
             raise ValueError(
                 f"models.source needs a node that keeps running, but stream {fast[0]} is replayed at pace: fast"

@@ -29,7 +29,7 @@ from daemon.updates.fetch import main as fetch
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.slots import content_of
 from daemon.updates.state import BundleMetrics
-from daemon.updates.steps import PreparedSwitch, Step
+from daemon.updates.steps import Beat, Derived, PreparedSwitch, Step
 from daemon.updates.updater import Snapshot, Updater
 
 log = logging.getLogger(__name__)
@@ -117,6 +117,10 @@ class UpdateHost:
             for name in self._streams:  # raises Refused now rather than after the restart
                 self._new_stream(name, recogniser, published)
             return _Restart(self._stop)
+
+    def derive(self, directory: Path, bundle: str, beat: Beat) -> Derived | None:  # noqa: ARG002
+        """Return None: nothing is taught yet."""
+        return None
 
     def bundle_metrics(self) -> BundleMetrics:
         """Return the metrics of the active bundle."""

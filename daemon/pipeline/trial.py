@@ -16,7 +16,7 @@ import numpy as np
 
 from daemon.bundle.bundle import CASES_FILE, Bundle, Case, load_bundle, load_cases
 from daemon.bundle.files import named_files
-from daemon.bundle.release import SELFTEST_PREFIX, Release
+from daemon.bundle.release import SELFTEST_PREFIX, BundleFiles
 from daemon.config.node import Config, load_config
 from daemon.core.document import Loaded
 from daemon.core.errors import (
@@ -65,7 +65,7 @@ def answer_selftest(request_json: str) -> None:
     _print_answer(request, _selftest)
 
 
-def check_matches_release(release: Release, bundle: Bundle) -> None:
+def check_matches_release(release: BundleFiles, bundle: Bundle) -> None:
     """Raises BundleError when the bundle is not the release, uses files that are not signed, or lacks a self-test."""
     for key in ("name", "version"):
         found, signed = getattr(bundle.manifest, key), getattr(release.signed, key)
