@@ -23,7 +23,11 @@ PLAY_S = 30.0
 
 def teach_local(options: argparse.Namespace) -> int:
     """Execute one action."""
-    return play(options)
+    if options.action == "play":
+        return play(options)
+    from daemon.cli.teach_export import export_taught
+
+    return export_taught(options)
 
 
 def play(options: argparse.Namespace) -> int:
