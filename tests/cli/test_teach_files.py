@@ -22,6 +22,7 @@ from daemon.core.records import Array
 from daemon.teaching.records import StoredMoment
 from daemon.teaching.store import TeachingStore
 from tests.helpers.format2_bundle import RATE_HZ, write_bundle
+from tests.helpers.taught import on_streams, teach
 from tests.teaching.records import example
 
 Run = Callable[..., tuple[int, str, str]]
@@ -210,6 +211,25 @@ def test_what_root_makes_belongs_to_the_user_of_the_node(machine: Machine, run: 
         assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1234), path
     assert stat.S_IMODE(machine.database.stat().st_mode) == 0o600
     assert run("play", machine.store().examples()[0].id, "--out", machine.directory / "out")[0] == 0
+
+
+def test_a_taught_bundle_is_exported_for_the_publisher(machine: Machine, run: Run) -> None:
+    out = machine.directory / "kettles"
+    code, _, errors = run("export", "--name", "kettles", "--version", "1.2.0", "--out", out)
+    assert (code, "was taught nothing" in errors) == (EXIT_REFUSED, True)
+    taught = machine.directory / "taught"
+    teach(machine.bundle, taught, {"kettle boils": on_streams("kitchen"), "tap runs": on_streams("kitchen")})
+    machine.write_config(bundle=str(taught), streams={"kitchen": {"microphone": {"device": "default"}}})
+    code, output, _ = run("export", "--name", "kettles", "--version", "1.2.0", "--out", out)
+    manifest = load_bundle(out).manifest
+    assert (code, output) == (0, f"kettles@1.2.0: {out}, with kettle boils, tap runs\n")
+    assert (manifest.id, manifest.labels) == ("kettles@1.2.0", load_bundle(taught).manifest.labels)
+    code, _, errors = run("export", "--name", "kettles", "--version", "1.2.0", "--out", out)
+    assert (code, "is there already; name a new directory" in errors) == (EXIT_REFUSED, True)
+    code, _, errors = run("export", "--name", "kettles", "--out", out)
+    assert (code, "--name needs --version and --out" in errors) == (EXIT_REFUSED, True)
+    code, _, errors = run("export", "--name", "Kettles 1", "--version", "1", "--out", out.with_name("other"))
+    assert (code, out.with_name("other").exists()) == (EXIT_REFUSED, False), errors
 
 
 def test_the_loudest_part_of_a_long_sound_is_taken(machine: Machine, run: Run) -> None:
