@@ -156,6 +156,7 @@ def test_a_damaged_file_of_an_installed_base_is_not_copied(base: Path, tmp_path:
     (base / "selftest" / "white.png").write_bytes(b"damaged")
     with pytest.raises(BundleError, match=r"white\.png is damaged"):
         write_taught_bundle(base, tmp_path / "bad", "1.0.0+taught.1", fitted, cases, sha256)
+    assert not (tmp_path / "bad").exists()
 
 
 def test_a_name_that_the_base_has_is_refused(base: Path, tmp_path: Path) -> None:
