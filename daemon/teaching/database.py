@@ -68,8 +68,10 @@ class TeachingDatabase:
 
     def check_room(self) -> None:
         """Check that the disk has room for more. Raises TeachingError."""
-        with self._faults():
+        try:
             disk = os.statvfs(self._path.parent)
+        except OSError as error:
+            raise _disk_error(self._path, error) from error
         free = disk.f_bavail * disk.f_frsize
         if free < RESERVE_BYTES:
             raise TeachingError(
@@ -90,7 +92,10 @@ class TeachingDatabase:
             self._lost(f"{TITLE} {self._path} {fault} while it was open: what was taught is lost")
             self.close()
         if self._database is None:
-            self._database = self._open()
+            try:
+                self._database = self._open()
+            except OSError as error:
+                raise _disk_error(self._path, error) from error
             self._place = Place(self._path)
         return self._database
 
@@ -129,7 +134,7 @@ class TeachingDatabase:
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """Turn the faults of SQLite and of the disk into words."""
+        """Turn the faults of SQLite into words. Other errors of a block are its own."""
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -141,14 +146,19 @@ class TeachingDatabase:
             raise TeachingError("damaged", self.problem or f"{TITLE} {self._path} is damaged: {error}") from error
         except BadBytes as error:
             raise TeachingError("damaged", f"{TITLE} {self._path} cannot be read in part: {error}") from error
-        except OSError as error:
-            raise TeachingError("disk", f"{TITLE} {self._path} cannot be used: {error.strerror or error}") from error
 
     def _give_up(self, error: sqlite3.Error) -> None:
         """Close a damaged file and set it aside; the next call begins a new one."""
         self.close()
         if not self._read_only and type(error) is sqlite3.DatabaseError:
-            self._set_aside(error)
+            try:
+                self._set_aside(error)
+            except OSError as failure:
+                raise _disk_error(self._path, failure) from failure
+
+
+def _disk_error(path: Path, error: OSError) -> TeachingError:
+    return TeachingError("disk", f"{TITLE} {path} cannot be used: {error.strerror or error}")
 
 
 def _checked(database: sqlite3.Connection, *, read_only: bool) -> sqlite3.Connection:

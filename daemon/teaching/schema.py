@@ -50,7 +50,7 @@ _TABLES = (
 )""",
     "CREATE TABLE everywhere (label TEXT PRIMARY KEY)",
     "CREATE TABLE steps (number INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL, at_s REAL NOT NULL)",
-    "CREATE TABLE node (changes INTEGER NOT NULL, next_label TEXT)",
+    "CREATE TABLE node (changes INTEGER NOT NULL, next_label TEXT, asked_s REAL, spot_checked_s REAL)",
 )
 
 
@@ -61,7 +61,7 @@ def create_or_check(database: sqlite3.Connection) -> None:
         if version == 0:
             for table in _TABLES:
                 database.execute(table)
-            database.execute("INSERT INTO node VALUES (0, NULL)")
+            database.execute("INSERT INTO node (changes) VALUES (0)")
             database.execute(f"PRAGMA user_version = {VERSION}")
     check(database)
 
