@@ -193,6 +193,8 @@ def _add_local(actions: "Commands") -> None:
         epilog="example: sudo perceptd teach import /media/stick/examples",
     )
     import_.add_argument("directory", type=Path, metavar="DIR")
+    as_of = "the stream as of which they count (default: the only one, else that of the same name)"
+    import_.add_argument("--stream", metavar="NAME", help=as_of)
     for action, parser in (("play", play), ("export", export), ("import", import_)):
         add_config(parser)
         add_json(parser)

@@ -6,13 +6,51 @@ from pathlib import Path
 
 from daemon.bundle.bundle import load_bundle
 from daemon.cli.teach_local import give_to_caller
-from daemon.cli.teach_state import active_bundle, node_state
+from daemon.cli.teach_state import active_bundle, node_state, opened, stream_of
 from daemon.core.errors import Refused
 from daemon.core.text import clean
 from daemon.pipeline.taught_bundle import export_bundle
+from daemon.teaching.transfer import export_examples, import_examples
 
 
-def export_taught(options: argparse.Namespace) -> int:
+def export(options: argparse.Namespace) -> int:
+    """Write all examples into a directory, or the taught bundle."""
+    return export_bundle_of(options) if options.examples is None else export_all(options)
+
+
+def export_all(options: argparse.Namespace) -> int:
+    """Write all examples of a node of this machine into a new directory."""
+    with opened(node_state(options), read_only=True) as store:
+        count = export_examples(store, options.examples)
+    for path in (options.examples, *options.examples.rglob("*")):
+        give_to_caller(path)
+    if options.json:
+        print(json.dumps({"examples": count, "directory": str(options.examples)}))
+    else:
+        print(f"{count} examples: {options.examples}. They may hold pictures and sound")
+    return 0
+
+
+def import_(options: argparse.Namespace) -> int:
+    """Add the examples of a directory to those of a node of this machine."""
+    state = node_state(options)
+    config = state.config.document
+    stream = options.stream
+    if stream is not None or len(config.streams) == 1:
+        stream = stream_of(options, state)
+    with opened(state, read_only=False) as store:
+        done = import_examples(
+            store, options.directory, pictures=config.teaching.pictures, sounds=config.teaching.sounds, stream=stream
+        )
+    if options.json:
+        print(json.dumps({"added": done.added, "present": done.present}))
+    else:
+        there = f"; {done.present} were there already" if done.present else ""
+        print(f"{done.added} examples were added{there}")
+    return 0
+
+
+def export_bundle_of(options: argparse.Namespace) -> int:
     """Write the bundle that a node of this machine was taught under another name and version."""
     if options.version is None or options.out is None:
         raise Refused("--name needs --version and --out: the version of the bundle, and its new directory")

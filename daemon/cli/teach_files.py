@@ -12,7 +12,7 @@ from daemon.bundle.bundle import Bundle, load_bundle
 from daemon.bundle.fingerprint import encoder_fingerprints
 from daemon.bundle.taught import taught_name
 from daemon.cli.teach_media import background_in, example_in
-from daemon.cli.teach_state import NodeState, active_bundle, node_state, opened
+from daemon.cli.teach_state import active_bundle, node_state, opened, stream_of
 from daemon.cli.teach_text import SENSES
 from daemon.core.errors import InputError, Refused
 from daemon.core.status_line import StatusLine
@@ -113,6 +113,10 @@ def spread(moments: Sequence[StoredMoment]) -> Iterator[StoredMoment]:
 def teach_files(options: argparse.Namespace) -> int:
     """Teach a node of this machine from files; return 1 if one of the examples is of no use."""
     label = label_of(options)
+    if options.bundle is not None or options.out is not None:
+        from daemon.cli.teach_bundle import teach_bundle
+
+        return teach_bundle(options, label)
     state = node_state(options)
     stream = stream_of(options, state)
     bundle = load_bundle(active_bundle(state))
@@ -176,14 +180,3 @@ def check_label(label: str, bundle: Bundle) -> None:
     """Raise Refused where the bundle has a label of this name by itself."""
     if label in bundle.manifest.base_labels:
         raise Refused(f"{label} is a label of {bundle.manifest.name} already; teach it under another name")
-
-
-def stream_of(options: argparse.Namespace, state: NodeState) -> str:
-    """Return the stream of the options, or the only one of the node. Raises Refused."""
-    streams = list(state.config.document.streams)
-    if options.stream is None and len(streams) == 1:
-        return streams[0]
-    if options.stream not in streams:
-        given = "name the stream by --stream" if options.stream is None else f"no stream {options.stream!r}"
-        raise Refused(f"{given}; there are {', '.join(streams)}")
-    return str(options.stream)

@@ -25,9 +25,9 @@ def teach_local(options: argparse.Namespace) -> int:
     """Execute one action."""
     if options.action == "play":
         return play(options)
-    from daemon.cli.teach_export import export_taught
+    from daemon.cli.teach_export import export, import_
 
-    return export_taught(options)
+    return export(options) if options.action == "export" else import_(options)
 
 
 def play(options: argparse.Namespace) -> int:

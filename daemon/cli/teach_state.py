@@ -55,6 +55,17 @@ def active_bundle(state: NodeState) -> Path:
     return built_in.directory if stored is None else stored.directory
 
 
+def stream_of(options: argparse.Namespace, state: NodeState) -> str:
+    """Return the stream of the options, or the only one of the node. Raises Refused."""
+    streams = list(state.config.document.streams)
+    if options.stream is None and len(streams) == 1:
+        return streams[0]
+    if options.stream not in streams:
+        given = "name the stream by --stream" if options.stream is None else f"no stream {options.stream!r}"
+        raise Refused(f"{given}; there are {', '.join(streams)}")
+    return str(options.stream)
+
+
 @contextmanager
 def opened(state: NodeState, *, read_only: bool) -> Iterator[TeachingStore]:
     """Give a block what was taught to a node. Raises Refused with what to do, also for errors in the block.

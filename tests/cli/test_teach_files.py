@@ -213,6 +213,29 @@ def test_what_root_makes_belongs_to_the_user_of_the_node(machine: Machine, run: 
     assert run("play", machine.store().examples()[0].id, "--out", machine.directory / "out")[0] == 0
 
 
+def test_examples_go_to_another_device(machine: Machine, run: Run, tmp_path: Path) -> None:
+    files = [machine.sound("kettle.wav", noise(2, 0.2)), machine.picture("kettle.png", 200)]
+    assert run("kettle boils", "--files", *files)[0] == 0
+    folder = tmp_path / "examples"
+    code, output, _ = run("export", "--examples", folder)
+    assert (code, output) == (0, f"2 examples: {folder}. They may hold pictures and sound\n")
+    code, _, errors = run("export", "--examples", folder)
+    assert (code, "is not empty" in errors) == (EXIT_REFUSED, True)
+    first = machine.store().examples()
+    machine.state = tmp_path / "other"
+    machine.state.mkdir()
+    machine.write_config(streams={"attic": {"microphone": {"device": "default"}}}, teaching={"pictures": False})
+    assert run("import", folder) == (0, "2 examples were added\n", "")
+    found = machine.store().examples()
+    assert {(info.id, info.stream, info.origin) for info in found} == {(info.id, "attic", "import") for info in first}
+    assert not any(info.has_picture for info in found)
+    assert json.loads(run("import", folder, "--json")[1]) == {"added": 0, "present": 2}
+    code, _, errors = run("import", tmp_path / "bundle")
+    assert (code, "nothing was imported: " in errors) == (EXIT_REFUSED, True)
+    code, _, errors = run("import", folder, "--stream", "cellar")
+    assert (code, "no stream 'cellar'; there are attic" in errors) == (EXIT_REFUSED, True)
+
+
 def test_a_taught_bundle_is_exported_for_the_publisher(machine: Machine, run: Run) -> None:
     out = machine.directory / "kettles"
     code, _, errors = run("export", "--name", "kettles", "--version", "1.2.0", "--out", out)
