@@ -7,8 +7,7 @@ from tempfile import TemporaryDirectory
 
 from daemon.bundle.bundle import load_bundle
 from daemon.cli.teach_export import check_new
-from daemon.cli.teach_files import FileTeacher, Media, add_files, check_label, print_found
-from daemon.config.bundle_places import find_bundle
+from daemon.cli.teach_files import FileTeacher, Media, add_files, check_label, directory_of, print_found
 from daemon.core.errors import Refused, TeachingError
 from daemon.core.text import clean
 from daemon.pipeline.fit_main import FitRequest, fit_bundle
@@ -20,10 +19,9 @@ STREAM = "files"
 
 def teach_bundle(options: argparse.Namespace, label: str) -> int:
     """Teach a bundle one label from files, and write it to another directory; return 1 if an example is of no use."""
-    if options.bundle is None or options.out is None:
-        raise Refused("--bundle and --out belong together: the bundle to teach, and the directory of the taught one")
-    given = Path(options.bundle)
-    base = load_bundle(given if given.is_dir() else find_bundle(options.bundle))
+    if options.bundle is None:
+        raise Refused("--out needs --bundle: the bundle to teach")
+    base = load_bundle(directory_of(options.bundle))
     check_label(label, base)
     if base.manifest.taught is not None:
         raise Refused(

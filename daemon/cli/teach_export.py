@@ -58,7 +58,10 @@ def export_bundle_of(options: argparse.Namespace) -> int:
     source = active_bundle(state)
     manifest = load_bundle(source).manifest
     if manifest.taught is None:
-        raise Refused(f"{manifest.id} was taught nothing: it has the labels of the bundle alone")
+        raise Refused(
+            f"{manifest.id} was taught nothing. If the node runs another bundle than {state.config.path} names, write "
+            "that one into it"
+        )
     check_new(options.out)
     try:
         export_bundle(source, options.out, options.name, options.version)

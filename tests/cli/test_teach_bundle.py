@@ -61,5 +61,5 @@ def test_what_would_be_lost_is_not_overwritten(machine: Machine, capsys: pytest.
     assert teach(machine) == EXIT_REFUSED
     assert "is there already; name a new directory" in capsys.readouterr().err
     file = str(machine.sound("a.wav", noise(2, 0.2)))
-    assert main(["teach", "kettle boils", "--files", file, "--bundle", str(machine.bundle)]) == EXIT_REFUSED
-    assert "--bundle and --out belong together" in capsys.readouterr().err
+    assert main(["teach", "kettle boils", "--files", file, "--out", "x"]) == EXIT_REFUSED
+    assert "--out needs --bundle" in capsys.readouterr().err

@@ -121,6 +121,18 @@ def test_a_file_of_no_use_is_named_and_the_others_are_taken(machine: Machine, ru
     assert len(machine.store().examples()) == 1
 
 
+def test_the_bundle_of_a_node_that_runs_another_one_can_be_named(machine: Machine, run: Run) -> None:
+    other = write_bundle(machine.directory / "other", version="7.0.0")
+    file = machine.sound("kettle.wav", noise(2, 0.2))
+    machine.write_config(bundle="/nowhere", streams={"kitchen": {"microphone": {"device": "default"}}})
+    code, _, errors = run("kettle boils", "--files", file, "--bundle", other)
+    assert code == 0
+    assert "there is no background of kitchen by the encoders of corner@7.0.0 yet" in errors
+    room = machine.sound("room.wav", noise(6, 0.01))
+    code, _, errors = run("tap runs", "--files", file, "--bundle", other, "--background", room)
+    assert (code, "no background" in errors) == (0, False)
+
+
 def test_media_that_are_not_to_be_kept_are_not(machine: Machine, run: Run) -> None:
     machine.write_config(streams={"kitchen": {"camera": {"device": 0}}}, teaching={"pictures": False, "sounds": False})
     files = [machine.sound("kettle.wav", noise(2, 0.2)), machine.picture("kettle.png", 200)]
