@@ -1,6 +1,5 @@
 """What was taught is on disk: completely or not at all, bounded, and erased when it is to be."""
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -230,12 +229,3 @@ def test_a_store_that_is_read_only_changes_nothing(store: TeachingStore, path: P
     with pytest.raises(TeachingError, match="for reading only"):
         reader.add_example(example())
     reader.close()
-
-
-def test_another_process_that_holds_the_file_is_told_of(store: TeachingStore, path: Path) -> None:
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    other.execute("ROLLBACK")
-    other.close()
-    store.add_example(example())
-    assert ids(store) == ["e1"]
