@@ -33,7 +33,12 @@ class Views:
         self._lock = threading.Lock()
 
     def publish(self, frame: Frame) -> None:
-        """Hand a picture to every view. Called by one thread at a time; never blocks in live use."""
+        """Hand a picture to every view, unless the camera is to be closed.
+
+        Called by one thread at a time; never blocks in live use.
+        """
+        if self.is_closed:
+            return
         self.latest_ns = monotonic_ns()
         for taker in self._takers:
             taker.take(frame)

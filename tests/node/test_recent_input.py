@@ -1,21 +1,23 @@
 """What a live stream has just captured is encoded on request: behind closed gates, and after a switch of the bundle."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from daemon.bundle.bundle import load_bundle
-from daemon.config.streams import GatesConfig, MotionConfig, ReplayConfig, SoundConfig, StreamConfig
-from daemon.core.records import MODALITIES, Counters
+from daemon.config.streams import CameraConfig, GatesConfig, MotionConfig, ReplayConfig, SoundConfig, StreamConfig
+from daemon.core.records import MODALITIES, Counters, Frame
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.node.active_bundle import ActiveBundle, published_bundle
 from daemon.node.latency import ErrorCount
 from daemon.node.peaks import PeakQueue
-from daemon.node.stream import Stream
+from daemon.node.stream import NO_VIEWS, Stream
 from daemon.pipeline.recogniser import load_recogniser
+from daemon.sources.view import Views
 from tests.helpers.clips import write_clip
-from tests.helpers.format2_bundle import manifest, write_bundle
+from tests.helpers.format2_bundle import manifest, picture, write_bundle
 from tests.helpers.mosquitto import wait_until
 from tests.node import test_active_bundle
 
@@ -29,7 +31,9 @@ class Recorder(test_active_bundle.Recorder):
 class Node:
     """One live stream with a recording in which nothing happens."""
 
-    def __init__(self, directory: Path, config: StreamConfig, peaks: PeakQueue | None) -> None:
+    def __init__(
+        self, directory: Path, config: StreamConfig, peaks: PeakQueue | None, views: Mapping[str, Views] = NO_VIEWS
+    ) -> None:
         self.recogniser = load_recogniser(load_bundle(directory / "corner"))
         self.counters = {modality: Counters() for modality in MODALITIES}
         bundle = published_bundle(self.recogniser, ErrorCount([], Counters()))
@@ -42,6 +46,7 @@ class Node:
             self.counters,
             on_change=bool,
             peaks=peaks,
+            views=views,
         )
         self.active = ActiveBundle(self.recogniser, bundle, [self.stream], on_change=bool)
 
@@ -99,6 +104,26 @@ def test_a_window_behind_closed_gates_has_moments_of_every_sense(node: Node, dir
     shown, fingerprints = node.active.encode(window, "s/teaching", 20)
     assert shown.moments
     assert {name for name in before if before[name] != fingerprints[name]} == {"scene"}
+
+
+def test_a_stream_forgets_what_it_saw_of_a_camera_that_was_closed(directory: Path) -> None:
+    views = {"yard": Views("yard", math.inf, math.inf)}
+    config = StreamConfig(camera=CameraConfig(device="stream:yard"))
+    node = Node(directory, config, PeakQueue(), views)
+    node.active.start()
+    recent = node.stream.recent
+    assert recent is not None
+
+    def has_picture() -> bool:
+        views["yard"].publish(Frame((picture(left=10, right=200),), monotonic_ns()))
+        return "image" in recent.newest_ns()
+
+    wait_until(has_picture, "it sees")
+    views["yard"].switch(True)
+    assert recent.newest_ns() == {}
+    views["yard"].switch(False)
+    wait_until(has_picture, "it sees again")
+    node.close()
 
 
 @pytest.mark.parametrize(("pace", "has_queue"), [("realtime", False), ("fast", True)])

@@ -103,6 +103,17 @@ def test_a_view_of_a_file_waits_for_ever_and_ends_with_it() -> None:
     assert view.error is None
 
 
+def test_a_camera_that_is_to_be_closed_hands_nothing_on() -> None:
+    views = Views("yard", math.inf, math.inf)
+    view = Opened(views)
+    view.wait()
+    views.switch(True)
+    count = len(view.delivered)
+    views.publish(WIDE)
+    assert len(view.delivered) == count
+    view.close()
+
+
 @pytest.mark.parametrize("is_closed", [True, False])
 def test_streams_follow_when_the_camera_is_closed(is_closed: bool) -> None:
     views, seen = Views("yard", 1, 1), []
