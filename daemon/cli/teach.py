@@ -5,7 +5,7 @@ import json
 import sys
 import time
 
-from daemon.cli.broker import ANSWER_S, answer_text
+from daemon.cli.broker import ANSWER_S
 from daemon.cli.reach import reached
 from daemon.cli.teach_outcome import Patience, is_taught, outcome_text
 from daemon.cli.teach_text import Examples, examples_of, listing, report_lines, taken_lines
@@ -33,6 +33,13 @@ COMMANDS = {
 
 # The last second of an example comes after the command. Then the example is encoded, beside the live streams.
 PRESS_S = 30.0
+
+# what a person reads about an action that is done, where the node has no words for it
+DONE = {
+    "answer": "taken",
+    "forget": "forgotten, with all its examples",
+    "remove": "removed; perceptd teach undo brings it back",
+}
 
 # arguments of commands, by the option that gives them
 ARGUMENTS = {
@@ -107,9 +114,9 @@ def _answer_lines(action: str, answer: AnswerPayload) -> list[str]:
         lines = taken_lines(answer.result)
     elif answer.ok and action == "report":
         lines = report_lines(answer)
-    elif answer.ok and answer.reason:
-        lines = [clean(answer.reason, MAX_REASON)]
-    return lines or [answer_text(answer.model_copy(update={"result": None}))]
+    elif answer.reason:
+        lines = [("" if answer.ok else "refused: ") + clean(answer.reason, MAX_REASON)]
+    return lines or [DONE.get(action, "done")]
 
 
 def _list(options: argparse.Namespace, mqtt: MqttConfig, node: str) -> int:

@@ -147,7 +147,7 @@ def test_what_is_of_no_use_is_told_and_a_refused_press_has_its_reason(broker: Mo
             "",
         )
         code, output, _ = run("missed", "kettle boils")
-        assert (code, output) == (1, "teach_missed: refused: the sound is silent, and there is no picture\n")
+        assert (code, output) == (1, "refused: the sound is silent, and there is no picture\n")
         code, output, _ = run("missed", "a/b")
         assert code == 1
         assert "expected printable text without / + #" in output
@@ -181,7 +181,7 @@ def test_the_answer_to_a_report_and_an_undo_is_shown_in_words(known: TaughtNode,
 
 
 def test_remove_takes_the_beginning_of_an_id(known: TaughtNode, run: Run) -> None:
-    assert run("remove", "3f9a1c7e")[0] == 0
+    assert run("remove", "3f9a1c7e") == (0, "removed; perceptd teach undo brings it back\n", "")
     assert known.commands[-1] == ("teach_remove", {"example": EXAMPLE})
     assert full_id("3f", Examples(examples=[])) == "3f"
     two = Examples.model_validate({"examples": [ROW, ROW | {"id": "3f00"}]})
@@ -288,7 +288,7 @@ def test_the_listing_reads_like_this() -> None:
     assert shown == [
         "teaching    kettle boils: 5 presses, heard in 5 of 5",
         "label       kettle boils (kitchen): 5 presses, heard in 5 of 5; wrong about 0.4 times a day (0.1 to 1.2, "
-        "by 26.5 h of background)",
+        "by 26 h of background)",
         "              recognised by the picture, hardly by the sound",
         "            bell (everywhere): 2 presses, being fitted",
         "place       kitchen: 430 moments of background",
