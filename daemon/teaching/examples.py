@@ -54,7 +54,7 @@ def add_example(database: sqlite3.Connection, example: Example, step: int) -> No
     if database.execute("SELECT 1 FROM examples WHERE id = ?", (example.id,)).fetchone():
         raise TeachingError("invalid", f"example {example.id} is there already")
     database.execute(
-        "INSERT INTO examples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+        "INSERT INTO examples VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)",
         (
             example.id,
             example.label,
@@ -62,9 +62,9 @@ def add_example(database: sqlite3.Connection, example: Example, step: int) -> No
             example.taken_s,
             example.origin,
             len(example.moments),
+            step,
             example.picture,
             example.sound,
-            step,
         ),
     )
     _add_embedded(database, example.id, encoders, moments)

@@ -92,7 +92,7 @@ def test_a_damaged_file_is_set_aside_and_told(
     first.close()
     damage(path)
     with pytest.raises(TeachingError) as refused:
-        TeachingStore(path, read_only=True)
+        TeachingStore(path, read_only=True).training_data(MADE_BY)
     assert refused.value.kind == "damaged"
     store = TeachingStore(path)
     assert "was damaged" in str(store.problem) and "teach again, or import a copy" in str(store.problem)
