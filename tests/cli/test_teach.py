@@ -2,6 +2,8 @@
 
 import json
 import queue
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -94,7 +96,7 @@ def run(broker: Mosquitto, capsys: pytest.CaptureFixture[str]) -> Run:
 
     def run_teach(*arguments: str) -> tuple[int, str, str]:
         node = ["--broker", f"127.0.0.1:{broker.port}", "--node", "node"]
-        code = teach(parse(["teach", *arguments, *node]), QUICK)
+        code = teach(parse(["teach", *arguments, *node]), QUICK, lambda: 0.0)
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -220,6 +222,14 @@ def test_what_is_typed_becomes_the_arguments_of_the_command(line: list[str], com
     found = arguments_of(parse(["teach", *line]))
     assert {name: found[name] for name in command} == command
     assert set(found) - set(command) <= {"seconds", "ago_s", "everywhere"}
+
+
+def test_a_press_counts_from_when_it_was_typed() -> None:
+    options = parse(["teach", "kettle boils", "--ago", "3"])
+    assert [arguments_of(options, age_s)["ago_s"] for age_s in (0.0, 2.34, 60.0)] == [3.0, 5.3, 10.0]
+    code = "import time; time.sleep(0.5); from daemon.cli.teach import process_age_s; print(process_age_s())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert 0.5 <= float(done.stdout) < 60
 
 
 @pytest.mark.parametrize(
