@@ -67,6 +67,10 @@ class Taught(StrictModel):
     cases: FileName
     labels: Annotated[dict[Text64, TaughtLabel], Field(max_length=MAX_TAUGHT)]
 
+    def in_scope(self, stream: str) -> list[int]:
+        """Return the indices of the labels that apply in a stream."""
+        return [index for index, label in enumerate(self.labels.values()) if label.threshold(stream) is not None]
+
     def groups(self, stream: str) -> dict[str, list[str]]:
         """Return the labels of each group of states that apply to a stream."""
         found: dict[str, list[str]] = {}

@@ -42,7 +42,7 @@ def listing(payload: ModelsPayload) -> list[str]:
     if payload.previous is not None:
         rows.append(("previous", _bundle(payload.previous)))
     if payload.candidate is not None:
-        since = f"since {_when(payload.candidate.since)}"
+        since = f"since {when(payload.candidate.since)}"
         if payload.candidate.stage == "probation":
             rows.append(("probation", since))
         else:
@@ -51,11 +51,11 @@ def listing(payload: ModelsPayload) -> list[str]:
     rows += [("available", clean(each)) for each in payload.available]
     rows += [("refused", _refusal(each)) for each in payload.refused]
     if (result := payload.last_result) is not None:
-        rows.append(("last result", f"{result_text(result, MAX_REASON)}, {_when(result.time)}"))
+        rows.append(("last result", f"{result_text(result, MAX_REASON)}, {when(result.time)}"))
     rows.append(("pinned", "yes: another is installed only when somebody asks" if payload.pinned else "no"))
     rows.append(("last check", _check(payload)))
     rows.append(("source", clean(payload.source, MAX_REASON) if payload.source else NO_SOURCE))
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def check_text(payload: ModelsPayload) -> str:
@@ -69,7 +69,7 @@ def check_text(payload: ModelsPayload) -> str:
 
 def _check(payload: ModelsPayload) -> str:
     check = payload.last_check
-    return check_text(payload) + ("" if check is None else f", {_when(check.time)}")
+    return check_text(payload) + ("" if check is None else f", {when(check.time)}")
 
 
 def _bundle(bundle: BundlePart) -> str:
@@ -78,14 +78,15 @@ def _bundle(bundle: BundlePart) -> str:
 
 def _refusal(result: ResultPart) -> str:
     why = f": {clean(result.reason, MAX_REASON)}" if result.reason else ""
-    return f"{clean(result.bundle)} in {result.stage}{why}, {_when(result.time)}"
+    return f"{clean(result.bundle)} in {result.stage}{why}, {when(result.time)}"
 
 
-def _when(time: str) -> str:
+def when(time: str) -> str:
+    """Return the time of a payload in local time."""
     return parse_time(time).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _aligned(rows: list[tuple[str, str]]) -> list[str]:
+def aligned(rows: list[tuple[str, str]]) -> list[str]:
     """Return the rows as lines; a title that repeats stands before its first row only."""
     width = max(len(title) for title, _ in rows) + 2
     titles = [title for title, _ in rows]

@@ -33,8 +33,9 @@ SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 FaultKind = Literal["absent", "refused", "died", "hung", "slow", "wrong"]
 
 # source: does not answer, or not in the agreed form; trust: a signature is not valid; disk: full or failing;
-# memory: too little; clock: not set; bundle: the bundle itself is bad, and this version is not tried again
-UpdateFault = Literal["source", "trust", "disk", "memory", "clock", "bundle"]
+# memory: too little; clock: not set; bundle: the bundle itself is bad, and this version is not tried again;
+# waits: the labels that were taught here cannot be fitted onto it yet
+UpdateFault = Literal["source", "trust", "disk", "memory", "clock", "bundle", "waits"]
 
 # disk: full, failing, or locked by another process; damaged: the file was set aside; limit: as much as may be kept is
 # there; unknown: no such example; invalid: it cannot be an example

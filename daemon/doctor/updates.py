@@ -36,6 +36,7 @@ REMEDIES: dict[UpdateFault, str] = {
     "memory": "end other programs, or add swap",
     "clock": "set the clock: until then the source is not checked",
     "bundle": "ask the publisher",
+    "waits": "perceptd models list says what it waits for",
 }
 
 

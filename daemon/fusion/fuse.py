@@ -16,15 +16,19 @@ from daemon.fusion.align import Alignment, AlignmentSettings
 from daemon.fusion.events import EventSettings
 from daemon.fusion.pool import Pool
 from daemon.fusion.states import StateChange, StateGroup, StatesState
+from daemon.fusion.taught import Scope, TaughtHead, exclusive_scores
 
 
 class FusionHead:
     """Runs the head on `F = [e1; e2; …; present]`, with the part of each encoder. Used by one thread at a time.
 
     Exclusive scores are `softmax(W·F + b)`. Independent scores are `sigmoid(logit - logit of the background)`.
+    Labels that were taught have a head of their own. They follow the labels of this head.
     """
 
-    def __init__(self, model: Model, sizes: Mapping[str, int], background: int | None = None) -> None:
+    def __init__(
+        self, model: Model, sizes: Mapping[str, int], background: int | None = None, taught: TaughtHead | None = None
+    ) -> None:
         """`sizes` has the length in F of each encoder, in the order of the head.
 
         `background` is the index of the label that independent scoring compares with; None: scores are exclusive.
@@ -32,6 +36,7 @@ class FusionHead:
         """
         self._model = model
         self._background = background
+        self._taught = taught
         self._present = sum(sizes.values())
         ends = list(accumulate(sizes.values()))
         self._parts = [(name, slice(end - size, end)) for (name, size), end in zip(sizes.items(), ends, strict=True)]
@@ -43,17 +48,31 @@ class FusionHead:
             raise ModelError("the head's bias is so large that a label can never be recognised")
         self._bias = _centred(np.log(scores)) if background is None else np.log(scores) - np.log1p(-scores)
 
-    def recognise(self, moment: Moment) -> Recognition:
-        """Return the scores at a moment, with bias and shares; see Recognition."""
-        self._fill(self._model.input[0], moment)
+    def recognise(self, moment: Moment, scope: Scope | None = None) -> Recognition:
+        """Return the scores at a moment, with bias and shares; see Recognition.
+
+        `scope` has the taught labels that count; None: all. The others are not in the recognition.
+        """
+        features = self._model.input[0]
+        self._fill(features, moment)
         scores, shares = self._invoke()
-        if self._background is None:
+        bias, background = self._bias, self._background
+        if background is None:
             shares = _centred(shares)
         else:
-            scores[self._background] = shares[:, self._background] = 0
-            scores[self._background] = 1 - scores.max()
+            scores[background] = shares[:, background] = 0
+        if self._taught is not None and (scope is None or scope.size):
+            taught = self._taught.recognise(features, self._taught.everywhere if scope is None else scope)
+            bias = np.concatenate((bias, taught.bias))
+            shares = np.concatenate((shares, taught.shares), axis=1)
+            if background is None:
+                scores = exclusive_scores(bias + np.add.reduce(shares, axis=0))
+            else:
+                scores = np.concatenate((scores, taught.scores))
+        if background is not None:
+            scores[background] = 1 - scores.max()
         present = {name: shares[index] for index, (name, _) in enumerate(self._parts) if name in moment.embeddings}
-        return Recognition(moment, scores, self._bias, present)
+        return Recognition(moment, scores, bias, present)
 
     def _fill(self, features: Array, moment: Moment) -> None:
         """Write F, of shape (D + M). An absent encoder is zeros."""
@@ -92,10 +111,15 @@ class StreamFusion:
         pool: Pool,
         alignment_settings: AlignmentSettings,
         event_settings: EventSettings,
+        scope: Scope | None = None,
         groups: Sequence[StateGroup] = (),
     ) -> None:
-        """`pool` is this stream's own. `groups` are the states that are recognised in it."""
+        """`pool` is this stream's own. `scope` has the taught labels that apply in this stream; None: all.
+
+        `groups` are the states that are recognised in it.
+        """
         self._head = head
+        self._scope = scope
         self._pool = pool
         self._alignment_settings, self._event_settings = alignment_settings, event_settings
         self._alignment = Alignment()
@@ -141,7 +165,7 @@ class StreamFusion:
     def _recognise(self, moments: list[Moment]) -> Fused:
         fused = Fused()
         for moment in moments:
-            recognition = self._head.recognise(moment) if moment.embeddings else None
+            recognition = self._head.recognise(moment, self._scope) if moment.embeddings else None
             # NaN counts as an empty moment: smoothing would keep it for ever
             if recognition and not math.isfinite(np.add.reduce(recognition.scores)):
                 recognition, fused.not_finite = None, fused.not_finite + 1

@@ -22,6 +22,7 @@ from daemon.mqtt.home_assistant.devices import Label, NodeDevice, StreamDevice
 from daemon.mqtt.home_assistant.ledger import MAX_BYTES, Ledger, parse
 from daemon.mqtt.home_assistant.withdrawal import Wanted
 from daemon.node.stream import Stream
+from daemon.pipeline.recogniser import event_labels
 from daemon.runtime.heartbeat import DISK_S, Heartbeat
 from daemon.runtime.thread_loop import LoopThread
 
@@ -182,16 +183,15 @@ def labels_of(manifest: Manifest, stream: str, language: str | None) -> list[Lab
 
     Labels that were taught are shown. A state of a group makes no events.
     """
-    labels = []
-    for name in manifest.base_labels:
-        if name not in manifest.background:
-            info = manifest.label_info.get(name, LabelInfo())
+    labels, makes_events = [], event_labels(manifest)
+    for name in manifest.labels_in(stream):
+        if name in makes_events:
+            is_taught = name not in manifest.base_labels
+            info = manifest.label_info.get(name, LabelInfo(shown=is_taught))
             shown_name = None if language is None else info.names.get(language)
-            labels.append(Label(name, shown_name, info.kind, info.device_class, info.icon, info.shown))
-    taught = {} if manifest.taught is None else manifest.taught.labels
-    for name, label in taught.items():
-        if label.state_of is None and label.threshold(stream) is not None:
-            labels.append(Label(name, shown=True, taught=True))
+            labels.append(
+                Label(name, shown_name, info.kind, info.device_class, info.icon, info.shown, taught=is_taught)
+            )
     return labels
 
 

@@ -22,14 +22,14 @@ from daemon.node.stream import Stream
 from daemon.node.stream_publisher import PublishedBundle
 from daemon.pipeline import trial
 from daemon.pipeline.acceleration import accelerate
-from daemon.pipeline.recogniser import Recogniser, check_matches_config, load_recogniser
+from daemon.pipeline.recogniser import Recogniser, check_matches_config, load_recogniser, unknown_thresholds
 from daemon.runtime.heartbeat import short_switch_interval
 from daemon.runtime.memory import give_back_memory
 from daemon.updates.fetch import main as fetch
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.slots import content_of
 from daemon.updates.state import BundleMetrics
-from daemon.updates.steps import PreparedSwitch, Step
+from daemon.updates.steps import Beat, Derived, PreparedSwitch, Step
 from daemon.updates.updater import Snapshot, Updater
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,10 @@ class BundleLoader:
         return recogniser
 
     def check(self, manifest: Manifest) -> None:
-        """Raise Refused when a bundle does not match the config."""
+        """Raise Refused when a bundle does not match the config. Thresholds that wait for a label are logged."""
         check_matches_config(manifest, self._config)
+        for remark in unknown_thresholds(manifest, self._config):
+            log.warning("%s; it counts while the bundle has this label", remark)
 
 
 class UpdateHost:
@@ -115,6 +117,10 @@ class UpdateHost:
             for name in self._streams:  # raises Refused now rather than after the restart
                 self._new_stream(name, recogniser, published)
             return _Restart(self._stop)
+
+    def derive(self, directory: Path, bundle: str, beat: Beat) -> Derived | None:  # noqa: ARG002
+        """Return None: nothing is taught yet."""
+        return None
 
     def bundle_metrics(self) -> BundleMetrics:
         """Return the metrics of the active bundle."""

@@ -1,6 +1,7 @@
 """Publishes the recognitions, events and state of one stream over MQTT."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from daemon.bundle.taught import Taught
@@ -33,11 +34,19 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class PublishedBundle:
-    """What payloads tell of a bundle, the monitor of its metrics, and the labels that it was taught."""
+    """What payloads tell of a bundle, the monitor of its metrics, and the labels that it was taught.
+
+    `fingerprints` has that of each encoder.
+    """
 
     view: BundleView
     monitor: BundleMonitor
-    taught: Taught | None = None
+    taught: Taught | None
+    fingerprints: Mapping[str, str]
+
+    def with_labels(self, labels: Sequence[str]) -> "PublishedBundle":
+        """Return the bundle as a stream shows it, in which only these labels apply."""
+        return replace(self, view=replace(self.view, labels=labels))
 
 
 class StreamPublisher:

@@ -28,6 +28,7 @@ from daemon.node.device_id import DeviceId
 from daemon.node.health_topics import HealthTopics
 from daemon.node.latency import ErrorCount, Latencies
 from daemon.node.node import Node, Updates
+from daemon.node.peaks import PeakQueue
 from daemon.node.reports import Reporter
 from daemon.node.stop_request import StopRequest
 from daemon.node.stream import Stream, is_in_order
@@ -35,9 +36,11 @@ from daemon.node.stream_publisher import Identity, PublishedBundle, StreamPublis
 from daemon.node.switches import SwitchFile
 from daemon.pipeline.recogniser import Recogniser
 from daemon.updates.policy import BuiltInBundle
+from daemon.updates.slots import TAUGHT
 from daemon.updates.startup import STATE_FILE, Startup, dry_start
-from daemon.updates.state_file import read_state
+from daemon.updates.state_file import read_state, read_stored
 from daemon.updates.steps import ChildRunner
+from daemon.updates.taught_state import NOTHING_TAUGHT
 from daemon.updates.updater import Updater
 
 log = logging.getLogger(__name__)
@@ -59,7 +62,8 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     counters = {name: {modality: Counters() for modality in MODALITIES} for name in settings.streams}
     errors = ErrorCount(counters.values(), session.counters)
     publishers = {name: _publisher(name, settings, session, latencies) for name in settings.streams}
-    new_stream = partial(_new_stream, settings, publishers, counters, changed)
+    peaks = PeakQueue() if settings.teaching.enabled else None
+    new_stream = partial(_new_stream, settings, publishers, counters, peaks, changed)
     bundle = published_bundle(recogniser, errors)
     streams = {name: new_stream(name, recogniser, bundle) for name in settings.streams}
     live = [stream for stream in streams.values() if stream.is_live]
@@ -97,18 +101,20 @@ def find_startup(config: Config, *, counts: bool = True) -> Startup | None:
 
     `counts`: see Startup. Raises Refused when neither the config's own bundle nor another one is known.
     """
-    if config.models.source is None:
+    if not config.replaces_bundles:
         return None
-    directory = models_directory(config)
-    return Startup(directory, _built_in_bundle(Path(config.bundle), directory), counts=counts)
+    directory, has_source = models_directory(config), config.models.source is not None
+    built_in = _built_in_bundle(Path(config.bundle), directory)
+    return Startup(directory, built_in, counts=counts, has_source=has_source, teaches=config.can_teach)
 
 
 def check_start(config: Loaded[Config]) -> None:
     """Build the node that a start would run, and write nothing. Raises Refused when it cannot be built."""
     settings = config.document
-    if settings.models.source is not None:
-        directory = models_directory(settings)
-        stored = dry_start(directory, _built_in_bundle(Path(settings.bundle), directory)).bundle_to_run
+    if settings.replaces_bundles:
+        directory, has_source = models_directory(settings), settings.models.source is not None
+        built_in = _built_in_bundle(Path(settings.bundle), directory)
+        stored = dry_start(directory, built_in, has_source=has_source, teaches=settings.can_teach).bundle_to_run
         if stored is not None:
             config = replace(config, document=settings.model_copy(update={"bundle": str(stored.directory)}))
     build(config, None, StopRequest())
@@ -128,8 +134,9 @@ def _built_in_bundle(directory: Path, models: Path) -> BuiltInBundle:
 
 def _last_built_in_id(models: Path) -> str | None:
     try:
-        return read_state(models / STATE_FILE).base
-    except UpdateError:  # reported when the state is read for the start
+        base = read_state(models / STATE_FILE).base
+        return base or read_stored(models / TAUGHT / STATE_FILE, NOTHING_TAUGHT).built_in
+    except UpdateError:  # reported when the states are read for the start
         return None
 
 
@@ -150,13 +157,16 @@ def _new_stream(
     settings: Config,
     publishers: dict[str, StreamPublisher],
     counters: dict[str, dict[Modality, Counters]],
+    peaks: PeakQueue | None,
     changed: threading.Event,
     name: str,
     recogniser: Recogniser,
     bundle: PublishedBundle,
 ) -> Stream:
     stream = settings.streams[name]
-    return Stream(name, stream, recogniser, bundle, publishers[name], counters[name], on_change=changed.set)
+    return Stream(
+        name, stream, recogniser, bundle, publishers[name], counters[name], on_change=changed.set, peaks=peaks
+    )
 
 
 def _updates(config: Loaded[Config], startup: Startup, host: UpdateHost, session: Session) -> Updates:

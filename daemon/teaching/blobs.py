@@ -73,11 +73,15 @@ def from_bytes(content: object) -> list[StoredMoment]:
     return moments
 
 
-def encoders_text(encoders: Mapping[str, str]) -> str:
-    """Return the fingerprints of encoders as the store keeps them. Raises TeachingError."""
-    if problem := _encoders_problem(encoders):
+def encoders_text(encoders: Mapping[str, str], moments: Sequence[StoredMoment]) -> str:
+    """Return the fingerprints of the encoders that made these moments, as the store keeps them. Raises TeachingError.
+
+    An encoder without a vector is left out: nothing changes for these moments when it changes.
+    """
+    made_by = {name: encoders.get(name, "") for moment in moments for name in moment.vectors}
+    if problem := _encoders_problem(made_by):
         raise TeachingError("invalid", f"the encoders cannot be stored: {problem}")
-    return json.dumps(dict(sorted(encoders.items())))
+    return json.dumps(dict(sorted(made_by.items())))
 
 
 def encoders_from(text: object) -> dict[str, str]:
@@ -125,7 +129,7 @@ def _is_length(value: object) -> bool:
 
 def _encoders_problem(encoders: Mapping[str, str]) -> str | None:
     if not 1 <= len(encoders) <= MAX_ENCODERS:
-        return f"there are {len(encoders)}, expected 1 to {MAX_ENCODERS}"
+        return f"there are {len(encoders)} names, expected 1 to {MAX_ENCODERS}"
     for name, fingerprint in encoders.items():
         if re.fullmatch(NAME, name) is None:
             return "a name is none of an encoder"

@@ -18,8 +18,7 @@ from daemon.teaching.records import (
     WrongMoment,
 )
 from daemon.teaching.stored import (
-    MAX_PICTURE_BYTES,
-    MAX_SOUND_BYTES,
+    MAX_MEDIA_BYTES,
     check_example,
     check_label,
     example_from,
@@ -37,8 +36,8 @@ _INFOS = (
     " FROM examples WHERE removed_by IS NULL"
 )
 _MEDIA = (
-    f"SELECT CASE WHEN LENGTH(picture) <= {MAX_PICTURE_BYTES} THEN picture END,"  # noqa: S608
-    f" CASE WHEN LENGTH(sound) <= {MAX_SOUND_BYTES} THEN sound END FROM examples WHERE id = ?"
+    f"SELECT CASE WHEN LENGTH(picture) <= {MAX_MEDIA_BYTES} THEN picture END,"  # noqa: S608
+    f" CASE WHEN LENGTH(sound) <= {MAX_MEDIA_BYTES} THEN sound END FROM examples WHERE id = ?"
 )
 EMBEDDED = f"SELECT encoders, {BOUNDED} FROM embedded WHERE example = ? ORDER BY number"  # noqa: S608
 
@@ -46,7 +45,8 @@ EMBEDDED = f"SELECT encoders, {BOUNDED} FROM embedded WHERE example = ? ORDER BY
 def add_example(database: sqlite3.Connection, example: Example, step: int) -> None:
     """Add an example. Raises TeachingError where it cannot be one, or where there are as many as may be."""
     check_example(example)
-    encoders, moments = encoders_text(example.encoders), to_bytes(example.moments)
+    moments = to_bytes(example.moments)
+    encoders = encoders_text(example.encoders, example.moments)
     if database.execute("SELECT 1 FROM examples WHERE id = ?", (example.id,)).fetchone():
         raise TeachingError("invalid", f"example {example.id} is there already")
     _check_count(database, example.label)
@@ -113,7 +113,8 @@ def add_embedding(
 ) -> None:
     """Add what other encoders have made of an example. The latest ones stay, and those of the press."""
     info(database, id_)
-    _add_embedded(database, id_, encoders_text(encoders), to_bytes(moments))
+    content = to_bytes(moments)
+    _add_embedded(database, id_, encoders_text(encoders, moments), content)
     database.execute(
         "DELETE FROM embedded WHERE example = ?1 AND number <> (SELECT MIN(number) FROM embedded WHERE example = ?1)"
         " AND number NOT IN (SELECT number FROM embedded WHERE example = ?1 ORDER BY number DESC LIMIT ?2)",

@@ -20,8 +20,7 @@ from daemon.teaching.records import (
     WrongMoment,
 )
 
-MAX_PICTURE_BYTES = 1 << 20
-MAX_SOUND_BYTES = 1 << 20
+MAX_MEDIA_BYTES = 1 << 20
 
 # an id is the name of a folder when examples are exported
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -46,8 +45,8 @@ def check_example(example: Example) -> None:
         problem = "its time is no time"
     elif example.origin not in _ORIGINS:
         problem = f"its origin is none of {', '.join(get_args(Origin))}"
-    elif len(example.picture or b"") > MAX_PICTURE_BYTES or len(example.sound or b"") > MAX_SOUND_BYTES:
-        problem = f"its picture and its sound may have {MAX_PICTURE_BYTES} bytes each"
+    elif max(len(example.picture or b""), len(example.sound or b"")) > MAX_MEDIA_BYTES:
+        problem = f"its picture and its sound may have {MAX_MEDIA_BYTES} bytes each"
     if problem is not None:
         raise TeachingError("invalid", f"the example cannot be stored: {problem}")
 
@@ -66,8 +65,9 @@ def moment_columns(moment: Moment) -> Row:
     """Return stream, time, encoders and embeddings of a moment as they are stored. Raises TeachingError."""
     if not _is_name(moment.stream) or not _is_time(moment.taken_s):
         raise TeachingError("invalid", "the moment cannot be stored: its stream or its time is missing")
-    content = to_bytes([StoredMoment(0, moment.vectors)])
-    return moment.stream, moment.taken_s, encoders_text(moment.encoders), content
+    moments = [StoredMoment(0, moment.vectors)]
+    content = to_bytes(moments)
+    return moment.stream, moment.taken_s, encoders_text(moment.encoders, moments), content
 
 
 def info_from(row: Row) -> ExampleInfo:

@@ -11,7 +11,7 @@ OPENS |= {"connect", "from_file"}
 
 # what else these rooms open, and where
 ELSEWHERE = {
-    ("updates/installer.py", "read_text"): "/proc/meminfo",
+    ("updates/guarded_load.py", "read_text"): "/proc/meminfo",
     ("updates/fetch/download.py", "open"): "a file of the source; os.open of a file that was checked before",
     ("mqtt/outbox/store.py", "read_text"): "the id of this boot, in /proc",
     ("mqtt/broker/connection.py", "connect"): "the broker",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from daemon.bundle.manifest import LabelInfo
+from daemon.bundle.manifest import LabelInfo, Manifest
 from daemon.bundle.taught import Taught, TaughtLabel
 from daemon.bundle.thresholds import Threshold
 from daemon.config.node import Config
@@ -39,7 +39,7 @@ class Node:
 
     def run(self, seconds: float = 60, labels: list[str] | None = None) -> "Node":
         """Announce a bundle with these labels, and let time pass."""
-        manifest: Any = SimpleNamespace(base_labels=labels or ["7"], background=[], label_info={}, taught=None)
+        manifest = Manifest.model_construct(labels=labels or ["7"])
         self.announcement.publish(manifest)
         for _ in range(round(seconds * 4)):
             self.now_s += 0.25
@@ -140,9 +140,7 @@ def test_a_full_disk_delays_no_announcement_and_is_said_once(tmp_path: Path, cap
 
 def test_labels_are_shown_in_the_language_where_the_bundle_has_it() -> None:
     info = {"dog": LabelInfo(names={"de": "Hund"}, kind="sound", device_class="sound", icon="mdi:dog", shown=True)}
-    manifest: Any = SimpleNamespace(
-        base_labels=["dog", "cat", "none"], background=["none"], label_info=info, taught=None
-    )
+    manifest = Manifest.model_construct(labels=["dog", "cat", "none"], background=["none"], label_info=info)
     dog, cat = labels_of(manifest, "door", "de")
     assert (dog.name, dog.shown_name, dog.kind, dog.device_class, dog.icon, dog.shown) == (
         "dog",
@@ -165,7 +163,7 @@ def test_a_stream_has_the_labels_that_were_taught_for_it_and_make_events() -> No
         "garage: open": TaughtLabel(everywhere=at, state_of="garage"),
     }
     taught = Taught(model="taught.tflite", cases="taught.npz", labels=labels)
-    manifest: Any = SimpleNamespace(base_labels=["dog", "none"], background=["none"], label_info={}, taught=taught)
+    manifest = Manifest.model_construct(labels=["dog", "none", *labels], background=["none"], taught=taught)
     found = {stream: labels_of(manifest, stream, None) for stream in ("kitchen", "door")}
     assert [label.name for label in found["kitchen"]] == ["dog", "kettle boils", "bell"]
     assert [(label.name, label.shown, label.taught) for label in found["door"]] == [
@@ -183,7 +181,7 @@ def running(broker: Mosquitto, directory: Path, *, discovery: bool) -> Iterator[
     file = LedgerFile(directory / "announced.json", config)
     session = Session(config.mqtt, "n", directory, hears_births=hears_births(config, file.ledger))
     door: Any = SimpleNamespace(devices=frozenset({"camera"}), takes_text=True)
-    manifest: Any = SimpleNamespace(base_labels=["7"], background=[], label_info={}, taught=None)
+    manifest = Manifest.model_construct(labels=["7"])
     announcement = Announcement(config, {"door": door}, session, file)
     announcement.publish(manifest)
     session.start({})

@@ -197,8 +197,7 @@ BAD: dict[str, Example] = {
     "its stream": example(stream="a\nb"),
     "no time": example(taken_s=float("nan")),
     "its picture and its sound": example(picture=bytes((1 << 20) + 1)),
-    "fingerprint": example(encoders={"image": ""}),
-    "expected 1 to 16": example(encoders={}),
+    "image has no fingerprint": example(encoders={"audio": "b" * 64}),
 }
 
 
