@@ -11,7 +11,13 @@ STATES = {"open": (0.85, 1.0), "half": (0.35, 0.6), "closed": (0.0, 0.04)}
 # Between these hours the sun is up. At other hours the camera sees by infrared light: grey, dark and noisy.
 SUNRISE, SUNSET = 7.0, 18.0
 NOISE_BY_DAY, NOISE_BY_NIGHT = 3.0, 9.0
-COLOURS = {"sky": (200, 170, 130), "wall": (120, 140, 165), "drive": (95, 95, 100), "door": (205, 205, 200), "inside": (35, 38, 45)}
+COLOURS = {
+    "sky": (200, 170, 130),
+    "wall": (120, 140, 165),
+    "drive": (95, 95, 100),
+    "door": (205, 205, 200),
+    "inside": (35, 38, 45),
+}
 
 
 def garage(state: str | None, hour: float, rng: np.random.Generator) -> Plane:

@@ -56,10 +56,12 @@ class Judge:
         return np.array([2.0 if each is None else each.start for each in found])
 
     def states(self, vectors: Mapping[str, Array]) -> Sequence[str | None]:
-        """The state of moments by `vectors` (n, D): the only label at or above its threshold; None: unknown."""
+        """The votes of moments by `vectors` (n, D): the label with the highest score, if that starts it; None: no one."""
         scores = 1 / (1 + np.exp(-np.clip(self.logits(vectors), -40, 40)))
-        sure = scores >= self.thresholds()
-        return [self.labels[int(row.argmax())] if row.sum() == 1 else None for row in sure]
+        best, starts = scores.argmax(axis=1), self.thresholds()
+        return [
+            self.labels[at] if row[at] >= starts[at] else None for row, at in zip(scores, best.tolist(), strict=True)
+        ]
 
 
 def _settings(labels: int) -> EventSettings:

@@ -39,11 +39,12 @@ def training_set(
     *,
     hours: float,
     covered: Sequence[Mapping[str, Array]] = (),
+    known: Sequence[Mapping[str, Array]] = (),
     encoders: Sequence[str] | None = None,
 ) -> TrainingSet:
     """The training set of these presses by label, on one stream. The background is spread over so many hours.
 
-    `encoders` are those that the fit knows; None: all of the bundle.
+    `covered` and `known`: see TrainingSet. `encoders` are those that the fit knows; None: all of the bundle.
     """
     specs = {name: spec for name, spec in manifest.encoder_specs.items() if encoders is None or name in encoders}
     labels = [_label(name) for name in presses]
@@ -64,6 +65,7 @@ def training_set(
             for at_s, vectors in zip(taken_s, background, strict=True)
         ],
         covered=covered,
+        known=known,
     )
 
 

@@ -81,8 +81,20 @@ def pairs_part(subject: Subject, clips: Clips, photos: tuple[Sequence[str], Sequ
         [
             *(Spread(values).row(what, name) for name, values in by_condition.items()),
             plain(what, "both less the better sense alone", mean["both"] - best, "points", at_least(GAIN)),
-            plain(what, "sound absent less the picture alone", mean["sound absent"] - mean["picture alone"], "points", at_least(-LOSS)),
-            plain(what, "picture absent less the sound alone", mean["picture absent"] - mean["sound alone"], "points", at_least(-LOSS)),
+            plain(
+                what,
+                "sound absent less the picture alone",
+                mean["sound absent"] - mean["picture alone"],
+                "points",
+                at_least(-LOSS),
+            ),
+            plain(
+                what,
+                "picture absent less the sound alone",
+                mean["picture absent"] - mean["sound alone"],
+                "points",
+                at_least(-LOSS),
+            ),
         ]
     )
 
@@ -128,7 +140,9 @@ def _share(pairs: Pairs, judge: Judge, tested: Sequence[tuple[str, int, int]], e
     streams = [_only(pairs.moments(pairs.clips.streamed, clip, photo), encoders) for _, clip, photo in tested]
     vectors = {name: np.stack([stream.vectors[name] for stream in streams]) for name in encoders}
     levels = judge.levels(pairs.clips.streamed.times_ns, vectors, 1500)
-    return float(np.mean([judge.labels[row.argmax()] == name for row, (name, _, _) in zip(levels, tested, strict=True)]))
+    return float(
+        np.mean([judge.labels[row.argmax()] == name for row, (name, _, _) in zip(levels, tested, strict=True)])
+    )
 
 
 def _background(subject: Subject, pairs: Pairs, encoders: Sequence[str]) -> list[dict[str, Array]]:

@@ -68,7 +68,11 @@ class Place:
         self._subject, self._clips = subject, clips
         self._indices = [index for index, name in enumerate(clips.names) if name in ESC10]
         self._place_of = {index: place for place, index in enumerate(self._indices)}
-        sounds = [Softer(Clip(clips.names[index], clips.paths[index]), by_db) for by_db in SOFTER_DB for index in self._indices]
+        sounds = [
+            Softer(Clip(clips.names[index], clips.paths[index]), by_db)
+            for by_db in SOFTER_DB
+            for index in self._indices
+        ]
         heard = hear(subject.bundle, sounds, SILENCE_S, subject.folder, "place")
         self.times_ns = heard.times_ns
         self._vectors = heard.vectors.reshape(len(SOFTER_DB), len(self._indices), *heard.vectors.shape[1:])
@@ -77,7 +81,9 @@ class Place:
         """The moments (loudness, clips, n, D) of these clips."""
         return self._vectors[:, [self._place_of[index] for index in indices]]
 
-    def background(self, names: Sequence[str], folds: Sequence[int], rng: np.random.Generator) -> list[dict[str, Array]]:
+    def background(
+        self, names: Sequence[str], folds: Sequence[int], rng: np.random.Generator
+    ) -> list[dict[str, Array]]:
         """BACKGROUND random moments of a day, in the order of time: recordings in their share of it, and quiet rooms."""
         indices = [index for name in names for index in self._clips.of(name, folds)]
         of_place, rooms = self.vectors(indices), self._subject.hush[0].vectors
@@ -108,12 +114,46 @@ def place_part(subject: Subject, clips: Clips, seeds: int) -> Part:
         quiet = sum(each.recordings + each.rooms <= 2 for each in days)
         told, lived = _share(days, "told_found", "told_tried"), _share(days, "found", "clips")
         rows += [
-            plain(what, "distinct recordings that start the label, mean", float(np.mean([d.recordings + d.rooms for d in days])), "", at_most(2) if target else None, len(days)),
+            plain(
+                what,
+                "distinct recordings that start the label, mean",
+                float(np.mean([d.recordings + d.rooms for d in days])),
+                "",
+                at_most(2) if target else None,
+                len(days),
+            ),
             share(what, "labels that at most 2 recordings start", quiet, len(days)),
-            plain(what, "starts a day with repetitions, median", float(np.median([d.starts for d in days])), "", None, len(days)),
-            share(what, "clips of the label that start it", sum(d.found for d in days), sum(d.clips for d in days), at_least(85) if target else None),
-            plain("told against lived", f"{presses} presses: told {told:.1f} %, lived {lived:.1f} %", abs(told - lived), "points", at_most(WITHIN), len(days)),
-            plain("told against lived", f"{presses} presses: false alarms told a day, mean", float(np.mean([d.told_rate for d in days])), "", None, len(days)),
+            plain(
+                what,
+                "starts a day with repetitions, median",
+                float(np.median([d.starts for d in days])),
+                "",
+                None,
+                len(days),
+            ),
+            share(
+                what,
+                "clips of the label that start it",
+                sum(d.found for d in days),
+                sum(d.clips for d in days),
+                at_least(85) if target else None,
+            ),
+            plain(
+                "told against lived",
+                f"{presses} presses: told {told:.1f} %, lived {lived:.1f} %",
+                abs(told - lived),
+                "points",
+                at_most(WITHIN),
+                len(days),
+            ),
+            plain(
+                "told against lived",
+                f"{presses} presses: false alarms told a day, mean",
+                float(np.mean([d.told_rate for d in days])),
+                "",
+                None,
+                len(days),
+            ),
         ]
         tables.append(_table(days, what))
     return Part(rows, tables)

@@ -102,18 +102,33 @@ def foreign_part(subject: Subject, clips: Clips, seeds: int) -> Part:
     """Rows of one event against classes that were never heard, and a table by class."""
     names = sorted(set(clips.names))
     tries = [(name, fold, seed) for name in names for fold in FOLDS for seed in range(seeds)]
-    measured = [(name, one_event(subject, clips, name, fold, seed)) for name, fold, seed in with_progress("foreign", tries)]
+    measured = [
+        (name, one_event(subject, clips, name, fold, seed)) for name, fold, seed in with_progress("foreign", tries)
+    ]
     results = [result for _, result in measured]
     spread = np.std([result.auroc for result in results])
     what = f"one event, {PRESSES} presses"
     rows = [
-        plain(what, f"AUROC against classes never heard (spread {spread:.3f})", float(np.mean([r.auroc for r in results])), "", at_least(0.99), len(results)),
+        plain(
+            what,
+            f"AUROC against classes never heard (spread {spread:.3f})",
+            float(np.mean([r.auroc for r in results])),
+            "",
+            at_least(0.99),
+            len(results),
+        ),
         Spread([r.found / r.count for r in results]).row(what, "found where 1 % of foreign clips start", at_least(85)),
     ]
     cells: list[list[Cell]] = []
     for name in names:
         own = [result for each, result in measured if each == name]
-        cells.append([name, round(float(np.mean([r.auroc for r in own])), 3), percent(sum(r.found for r in own), sum(r.count for r in own))])
+        cells.append(
+            [
+                name,
+                round(float(np.mean([r.auroc for r in own])), 3),
+                percent(sum(r.found for r in own), sum(r.count for r in own)),
+            ]
+        )
     return Part(rows, [Table("One event by class", ("class", "AUROC", "found at 1 % false, %"), cells)])
 
 

@@ -23,15 +23,18 @@ TAUGHT_HOURS = (8.5, 12.0, 15.5, 20.0, 23.0)
 TESTED_HOURS = (7.3, 10.0, 11.0, 13.5, 14.5, 17.0, 18.5, 21.5, 1.0, 4.0, 6.0)
 # The vectors of a covered camera that the daemon gives to each fit: black, grey, white and noise.
 TONES = (0, 60, 128, 255)
+AROUND_HOUR = (-0.25, 0.25)
 
 
 def states_part(subject: Subject, seeds: int) -> Part:
-    """The rows of the states, of a covered camera, and of the doors alone by day and by night."""
+    """The rows of the states, and of a covered camera."""
     right = tested = unknown = hidden = wrong = 0
     for seed in with_progress("states", range(seeds)):
         taught = _pictures(subject, seed, TAUGHT_HOURS, PICTURES, "taught")
         presses = {
-            f"{GROUP}{STATE_SEPARATOR}{state}": [Moments([0], {name: rows[[index]] for name, rows in vectors.items()}) for index in range(PICTURES)]
+            f"{GROUP}{STATE_SEPARATOR}{state}": [
+                Moments([0], {name: rows[[index]] for name, rows in vectors.items()}) for index in range(PICTURES)
+            ]
             for state, vectors in taught.items()
         }
         judge = subject.judge(presses, [], hours=0, covered=_covered_vectors(subject))
@@ -53,14 +56,21 @@ def states_part(subject: Subject, seeds: int) -> Part:
     )
 
 
-def _pictures(subject: Subject, seed: int, hours: Sequence[float], count: int, name: str) -> Mapping[str, Mapping[str, Array]]:
+def _pictures(
+    subject: Subject, seed: int, hours: Sequence[float], count: int, name: str
+) -> Mapping[str, Mapping[str, Array]]:
     """The embeddings (count, D) by state and encoder."""
-    found = {}
+    drawn = []
     for place, state in enumerate(STATES):
         rng = np.random.default_rng([seed, place])
-        drawn = [garage(state, hours[index % len(hours)] + float(rng.uniform(-0.25, 0.25)), rng) for index in range(count)]
-        found[state] = see(subject.bundle, drawn, subject.folder, f"{name}-{state}-{seed}")
-    return found
+        drawn += [
+            garage(state, hours[index % len(hours)] + float(rng.uniform(*AROUND_HOUR)), rng) for index in range(count)
+        ]
+    seen = see(subject.bundle, drawn, subject.folder, f"{name}-{seed}")
+    return {
+        state: {encoder: rows[place * count : (place + 1) * count] for encoder, rows in seen.items()}
+        for place, state in enumerate(STATES)
+    }
 
 
 def _covered_vectors(subject: Subject) -> list[dict[str, Array]]:

@@ -53,9 +53,7 @@ class Subject:
         encoders: Sequence[str] | None = None,
     ) -> Judge:
         """Fit presses by label against background that is spread over so many hours."""
-        training = training_set(
-            self.manifest, presses, background, hours=hours, covered=covered, encoders=encoders
-        )
+        training = training_set(self.manifest, presses, background, hours=hours, covered=covered, encoders=encoders)
         return Judge(fit(training, no_base), training.sizes)
 
     def sound_levels(self, judge: Judge, heard: Heard, indices: Sequence[int]) -> Array64:
