@@ -22,7 +22,8 @@ from daemon.config.streams import (
 )
 from daemon.config.teaching import TeachingConfig
 from daemon.config.updates import ModelsConfig, root_problem
-from daemon.core.document import Loaded, StrictModel, load_document
+from daemon.config.views import view_problems
+from daemon.core.document import Loaded, StrictModel, load_document, problem_at
 from daemon.core.records import Modality
 
 # in the state directory: what was downloaded
@@ -69,6 +70,12 @@ class Config(StrictModel):
     @property
     def _fast(self) -> list[str]:
         return [name for name, stream in self.streams.items() if stream.replay and stream.replay.pace == "fast"]
+
+    @model_validator(mode="after")
+    def _check_views(self) -> "Config":
+        for name, problem in view_problems(self.streams).items():
+            raise problem_at(problem, "streams", name, "camera", "device")
+        return self
 
     @model_validator(mode="after")
     def _check_fast_replay(self) -> "Config":

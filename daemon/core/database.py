@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from daemon.core.files import ForeignFile, create_own, own_file_problem, remove, set_aside, sync_directory
@@ -48,6 +49,8 @@ def read_database(path: Path, timeout_s: float, most_bytes: int = sys.maxsize) -
 def _connect(uri: str, pragmas: Sequence[str], timeout_s: float) -> sqlite3.Connection:
     # one thread opens a database, and another uses it afterwards
     database = sqlite3.connect(uri, timeout=timeout_s, isolation_level=None, check_same_thread=False, uri=True)
+    # damaged text is no fault of the connection: what reads it checks it
+    database.text_factory = partial(str, encoding="utf-8", errors="replace")
     try:
         for pragma in pragmas:
             database.execute(f"PRAGMA {pragma}")

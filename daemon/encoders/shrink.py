@@ -10,7 +10,7 @@ from daemon.encoders.resize import Size, convert_colour, has_target_colour, resi
 
 
 def shrunk(frame: Frame, least: Size) -> Frame:
-    """Return a copy with the same shape and colours that is just large enough to cover `least`: width and height.
+    """Return a small copy with the same shape and colours that covers `least`: width and height.
 
     A frame that does not cover it keeps its size. The planes are new, because a decoder may reuse those of the frame.
     Raises InputError when the frame cannot be converted.
@@ -35,10 +35,12 @@ def to_bgr(frame: Frame) -> Plane:
 
 
 def _covering(size: Size, least: Size, grain: int) -> Size:
-    """Return the smallest size with about the same shape, in whole grains, that covers `least`; at most `size`."""
+    """Return a size with about the same shape, in whole grains, that covers `least`; at most `size`."""
     scale = max(least[0] / size[0], least[1] / size[1])
     if scale >= 1:
         return size
+    # what is shrunk by a whole number gives nearly the embedding of the large picture, whatever its encoder does
+    scale = 1 / math.floor(1 / scale) if scale <= 1 / 2 else scale
     width, height = (min(side, math.ceil(side * scale / grain) * grain) for side in size)
     return width, height
 

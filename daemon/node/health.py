@@ -27,6 +27,7 @@ class _Part(BaseModel):
 class SourceHealth(_Part):
     """One source. `since` is when its state began, `reason` its latest fault. The counts are those of SourceStatus.
 
+    The `reason` of a source that is `paused` says which other camera is closed; null: a command has closed it itself.
     `drift_ppm` is the drift of its clock against this machine's; null: not known.
     """
 

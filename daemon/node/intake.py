@@ -1,15 +1,18 @@
 """What the sources of one stream have captured on its way to the pipeline: counted, corrected in time, remembered."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
-from daemon.config.streams import StreamConfig
+from daemon.config.streams import PictureConfig, Region, StreamConfig
 from daemon.core.ports import Deliver
-from daemon.core.records import Captured, Counters, Modality, delay_of, modality_of, moved
+from daemon.core.records import Captured, Counters, Frame, Modality, delay_of, modality_of, moved
 from daemon.core.timing import NS_PER_MS
 from daemon.node.stream_publisher import StreamPublisher
 from daemon.node.switches import Switch
 from daemon.pipeline.recent import RecentInput
+from daemon.sources.picture import PicturePreparation
+from daemon.sources.view import Views
 
 
 class Intake:
@@ -21,8 +24,12 @@ class Intake:
         counters: Mapping[Modality, Counters],
         publisher: StreamPublisher,
         recent: RecentInput | None,
+        views: Views | None = None,
     ) -> None:
-        """`recent` keeps the latest input for teaching; None: nothing is kept."""
+        """`recent` keeps the latest input for teaching; None: nothing is kept.
+
+        `views` gets the pictures before the region of the camera is cut out, where other streams look at the camera.
+        """
         camera, microphone = config.camera, config.microphone
         self._offsets_ns: dict[Modality, int] = {
             "image": round(camera.offset_ms * NS_PER_MS) if camera else 0,
@@ -33,6 +40,8 @@ class Intake:
         self._publisher = publisher
         self._recent = recent
         self._switch = Switch()
+        self._views = views
+        self._region = PicturePreparation(PictureConfig(region=camera.region if camera else Region()))
 
     def into(self, deliver: Deliver) -> Deliver:
         """Return what takes in an item and passes it on."""
@@ -57,6 +66,9 @@ class Intake:
             self._counters[modality].drop("closed")
             return
         self._counters[modality].captured += 1
+        if self._views is not None and isinstance(captured, Frame):
+            self._views.publish(replace(captured, captured_ns=captured.captured_ns + self._offsets_ns["image"]))
+            captured = self._region.prepare(captured)
         delay_ns = delay_of(captured)
         if delay_ns:
             self._publisher.delay_ns = delay_ns

@@ -1,8 +1,9 @@
 """One stream of the node: its sources, its counters, and the pipeline that takes what they deliver."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from daemon.config.streams import StreamConfig
 from daemon.core.errors import Refused
@@ -27,6 +28,9 @@ from daemon.pipeline.recogniser import Recogniser
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.processor import ProcessorShare
 from daemon.sources.text import TextInlet
+from daemon.sources.view import Views
+
+NO_VIEWS: Mapping[str, Views] = MappingProxyType({})
 
 
 def is_in_order(config: StreamConfig) -> bool:
@@ -48,11 +52,12 @@ class Stream:
         *,
         on_change: Callable[[], None],
         peaks: PeakQueue | None = None,
+        views: Mapping[str, Views] = NO_VIEWS,
     ) -> None:
         """Raises Refused when the bundle uses nothing that the stream's sources deliver.
 
         `on_change` is called when the state of a source or of the switch has changed. `peaks` takes the peaks of events
-        where labels can be taught; None: they cannot.
+        where labels can be taught; None: they cannot. `views` has the cameras that other streams look at, by stream.
         """
         self.name = name
         self.counters = counters
@@ -73,8 +78,12 @@ class Stream:
         self._inlet: TextInlet | None = None
         manifest = recogniser.bundle.manifest
         self._takes_text = config.text.enabled and "text" in manifest.senses and not is_in_order(config)
-        self._sources = StreamSources(name, config, manifest, counters, on_change=on_change)
-        self._intake = Intake(config, counters, publisher, self.recent)
+        own, viewed = views.get(name), config.camera.view_of if config.camera is not None else None
+        looks_at = None if viewed is None else views.get(viewed)
+        self._sources = StreamSources(
+            name, config, manifest, counters, on_change=on_change, views=own, looks_at=looks_at
+        )
+        self._intake = Intake(config, counters, publisher, self.recent, own)
         if not self._sources and not self._takes_text:
             raise Refused(f"streams.{name}: captures nothing that the bundle {manifest.id} uses")
 

@@ -15,6 +15,7 @@ from daemon.runtime.processor import ProcessorShare
 from daemon.runtime.supervisor import SupervisedSource
 from daemon.sources.factory import build_sources, expectation_of, plays_once, usage_judges
 from daemon.sources.quality import Inspector
+from daemon.sources.view import Views, waits_for
 
 
 class StreamSources:
@@ -28,14 +29,25 @@ class StreamSources:
         counters: Mapping[Modality, Counters],
         *,
         on_change: Callable[[], None],
+        views: Views | None = None,
+        looks_at: Views | None = None,
     ) -> None:
-        """`on_change` is called when the state of a source has changed."""
+        """`on_change` is called when the state of a source has changed.
+
+        `views` has the streams that look at this one's camera. `looks_at` has the camera that this one looks at.
+        """
         self._name, self._config = name, config
         self._counters = counters
         self._on_change = on_change
         self._modalities = frozenset(manifest.senses)
+        self._views, self._looks_at = views, looks_at
         self._new = build_sources(
-            config, sample_rate_hz=manifest.sample_rate_hz, picture="image" in manifest.senses, counters=counters
+            config,
+            sample_rate_hz=manifest.sample_rate_hz,
+            picture="image" in manifest.senses,
+            counters=counters,
+            views=views,
+            looks_at=looks_at,
         )
         self._running: dict[str, SupervisedSource] = {}
         self._switch = Switch()
@@ -46,13 +58,15 @@ class StreamSources:
 
     def start(self, intake: Deliver, *, on_end: Callable[[], None] | None = None) -> None:
         """Begin to capture. `on_end` is called when a source has ended or was stopped."""
+        if self._looks_at is not None:
+            self._looks_at.follow(self._open_or_close_all)
         for name, source in self._new.items():
             supervised = SupervisedSource(
                 f"{self._name}/{name}",
                 source,
                 intake,
                 on_change=self._on_change,
-                on_end=on_end,
+                on_end=self._views.has_ended.set if name == "camera" and self._views is not None else on_end,
                 resumes=not plays_once(name, self._config),
                 expectation=expectation_of(name, self._config, self._modalities),
                 inspect=Inspector(),
@@ -71,8 +85,9 @@ class StreamSources:
     def turn(self, switch: Switch) -> None:
         """Close or open camera and microphone, now or, before the start, from the start on. Does not wait for it."""
         self._switch = switch
-        for name, source in self._running.items():
-            self._open_or_close(name, source)
+        self._open_or_close_all()
+        if self._views is not None:
+            self._views.switch(switch.paused or switch.blind)
 
     def look(self, processor: ProcessorShare) -> None:
         """Check that every source delivers and is used. Open again those that do not deliver."""
@@ -126,6 +141,10 @@ class StreamSources:
         """Whether the camera is the microphone too."""
         return self._config.microphone is not None and self._config.microphone.device == "camera"
 
+    def _open_or_close_all(self) -> None:
+        for name, source in self._running.items():
+            self._open_or_close(name, source)
+
     def _open_or_close(self, name: str, source: SupervisedSource) -> None:
         switch = self._switch
         closed = {
@@ -133,7 +152,10 @@ class StreamSources:
             "microphone": switch.muted,
             "replay": False,
         }
+        viewed = self._looks_at
         if switch.paused or closed[name]:
             source.pause()
+        elif name == "camera" and viewed is not None and viewed.is_closed:
+            source.pause(waits_for(viewed.stream, "it is closed on request"))
         else:
             source.resume()

@@ -5,6 +5,7 @@ Read from top to bottom: each object is built from objects that exist already.
 
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,8 @@ from daemon.node.stream import Stream, is_in_order
 from daemon.node.stream_publisher import Identity, PublishedBundle, StreamPublisher
 from daemon.node.switches import SwitchFile
 from daemon.pipeline.recogniser import Recogniser
+from daemon.sources.factory import views_of
+from daemon.sources.view import Views
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.slots import TAUGHT
 from daemon.updates.startup import STATE_FILE, Startup, dry_start
@@ -63,7 +66,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     errors = ErrorCount(counters.values(), session.counters)
     publishers = {name: _publisher(name, settings, session, latencies) for name in settings.streams}
     peaks = PeakQueue() if settings.teaching.enabled else None
-    new_stream = partial(_new_stream, settings, publishers, counters, peaks, changed)
+    new_stream = partial(_new_stream, settings, publishers, counters, peaks, views_of(settings.streams), changed)
     bundle = published_bundle(recogniser, errors)
     streams = {name: new_stream(name, recogniser, bundle) for name in settings.streams}
     live = [stream for stream in streams.values() if stream.is_live]
@@ -158,6 +161,7 @@ def _new_stream(
     publishers: dict[str, StreamPublisher],
     counters: dict[str, dict[Modality, Counters]],
     peaks: PeakQueue | None,
+    views: Mapping[str, Views],
     changed: threading.Event,
     name: str,
     recogniser: Recogniser,
@@ -165,7 +169,15 @@ def _new_stream(
 ) -> Stream:
     stream = settings.streams[name]
     return Stream(
-        name, stream, recogniser, bundle, publishers[name], counters[name], on_change=changed.set, peaks=peaks
+        name,
+        stream,
+        recogniser,
+        bundle,
+        publishers[name],
+        counters[name],
+        on_change=changed.set,
+        peaks=peaks,
+        views=views,
     )
 
 

@@ -2,8 +2,8 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from daemon.bundle.manifest import MANIFEST, Manifest
 from daemon.bundle.taught import Taught, TaughtLabel
 from daemon.core.document import dump_document, parse_document
 from daemon.core.errors import BundleError
-from daemon.core.files import create_own, open_regular, sync_directory
+from daemon.core.files import create_own, open_regular, remove
 from daemon.core.records import Array, Array64
 from daemon.core.sealed import CHUNK_BYTES
 from daemon.inference.graphs import write_head
@@ -47,7 +47,7 @@ def write_taught_bundle(
 
     `cases` has the features (n, D + M) of the self-test of the taught labels. `content` is the hash of the file list of
     an installed base, whose files are then compared with it. Equal input gives equal bytes.
-    Raises Refused where the base cannot be taught these labels, and OSError. What was written so far is left.
+    Raises Refused where the base cannot be taught these labels, and OSError. Then there is no such directory.
     """
     bundle = load_bundle(base, content)
     taught = Taught(model=TAUGHT_MODEL, cases=TAUGHT_CASES, labels=dict(fitted.labels))
@@ -115,18 +115,21 @@ def _cases(fitted: FittedHead, features: Array) -> bytes:
 
 
 def _write(base: Bundle, target: Path, copied: list[str], written: Mapping[str, bytes]) -> None:
-    """Write and copy files, and flush them to disk. Raises DamagedBundle where a file is not as signed, and OSError."""
+    """Write and copy files. Raises DamagedBundle where a file is not as signed, and OSError.
+
+    They are not flushed to disk: the updater does that when it takes them.
+    """
     target.mkdir()
-    for name in copied:
-        _copy(base, name, target / name)
-    for name, content in written.items():
-        with create_own(target / name) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    for directory in {(target / name).parent for name in (*copied, *written)}:
-        sync_directory(directory)
-    sync_directory(target.parent)
+    try:
+        for name in copied:
+            _copy(base, name, target / name)
+        for name, content in written.items():
+            with create_own(target / name) as file:
+                file.write(content)
+    except BaseException:
+        with suppress(OSError):
+            remove(target)
+        raise
 
 
 def _copy(base: Bundle, name: str, target: Path) -> None:
@@ -136,6 +139,4 @@ def _copy(base: Bundle, name: str, target: Path) -> None:
         while chunk := reader.read(CHUNK_BYTES):
             digest.update(chunk)
             writer.write(chunk)
-        writer.flush()
-        os.fsync(writer.fileno())
     base.check_signed(name, digest.hexdigest())

@@ -31,21 +31,18 @@ class BadBytes(ValueError):
     """Bytes are none that `to_bytes` has written; the message says why."""
 
 
-def check_moments(moments: Sequence[StoredMoment]) -> None:
-    """Look at moments that are to be stored. Raises TeachingError."""
-    problem = _moments_problem(moments)
-    if problem is not None:
-        raise TeachingError("invalid", f"the embeddings cannot be stored: {problem}")
-
-
 def to_bytes(moments: Sequence[StoredMoment]) -> bytes:
     """Return moments as bytes. Raises TeachingError for moments that cannot be stored."""
-    check_moments(moments)
-    header = json.dumps(
-        [[moment.time_ms, {name: len(vector) for name, vector in moment.vectors.items()}] for moment in moments]
-    ).encode()
-    numbers = [vector.astype(_NUMBERS).tobytes() for moment in moments for vector in moment.vectors.values()]
-    found = b"".join([_LENGTH.pack(len(header)), header, *numbers])
+    with np.errstate(over="ignore"):  # a number that is too large becomes infinite, and is refused
+        moments = [
+            StoredMoment(each.time_ms, {name: vector.astype(_NUMBERS) for name, vector in each.vectors.items()})
+            for each in moments
+        ]
+    if problem := _moments_problem(moments):
+        raise TeachingError("invalid", f"the embeddings cannot be stored: {problem}")
+    header = json.dumps([[each.time_ms, {name: len(row) for name, row in each.vectors.items()}] for each in moments])
+    start = [_LENGTH.pack(len(header)), header.encode()]
+    found = b"".join(start + [vector.tobytes() for each in moments for vector in each.vectors.values()])
     if len(found) > MAX_BYTES:
         raise TeachingError("limit", f"the embeddings have {len(found)} bytes; at most {MAX_BYTES} are stored")
     return found

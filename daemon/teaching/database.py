@@ -21,8 +21,6 @@ LOCK_TIMEOUT_S = 5.0
 # So much of the disk stays free: examples can be removed then, which takes room for a moment.
 RESERVE_BYTES = 8 << 20
 
-TITLE = "the file of what was taught"
-
 
 class TeachingDatabase:
     """Implements reading and changing in transactions. All methods raise TeachingError; used by one thread at a time.
@@ -32,6 +30,7 @@ class TeachingDatabase:
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self._path, self._read_only = path, read_only
+        self._title = f"the file of what was taught {path}"
         self.problem: str | None = None
         self._database: sqlite3.Connection | None = None
         self._place: Place | None = None
@@ -57,7 +56,7 @@ class TeachingDatabase:
     def changing(self) -> Iterator[sqlite3.Connection]:
         """Give the database for a change, which is on disk after the block, or not at all when the block raises."""
         if self._read_only:
-            raise TeachingError("disk", f"{TITLE} is open for reading only")
+            raise TeachingError("disk", "the file of what was taught is open for reading only")
         with self._faults():
             database = self._connection()
             if database.in_transaction:
@@ -68,8 +67,10 @@ class TeachingDatabase:
 
     def check_room(self) -> None:
         """Check that the disk has room for more. Raises TeachingError."""
-        with self._faults():
+        try:
             disk = os.statvfs(self._path.parent)
+        except OSError as error:
+            raise _disk_error(self._path, error) from error
         free = disk.f_bavail * disk.f_frsize
         if free < RESERVE_BYTES:
             raise TeachingError(
@@ -87,10 +88,13 @@ class TeachingDatabase:
     def _connection(self) -> sqlite3.Connection:
         """Return the open database; open it where it is not, or where its file was removed."""
         if self._database is not None and (fault := self._place_problem(self._database)) is not None:
-            self._lost(f"{TITLE} {self._path} {fault} while it was open: what was taught is lost")
+            self._lost(f"{self._title} {fault} while it was open: what was taught is lost")
             self.close()
         if self._database is None:
-            self._database = self._open()
+            try:
+                self._database = self._open()
+            except OSError as error:
+                raise _disk_error(self._path, error) from error
             self._place = Place(self._path)
         return self._database
 
@@ -120,8 +124,8 @@ class TeachingDatabase:
         return _checked(database, read_only=False)
 
     def _set_aside(self, fault: object) -> None:
-        self._lost(f"{TITLE} {self._path} was damaged ({fault}) and set aside: teach again, or import a copy")
-        set_damaged_aside(self._path, fault, TITLE)
+        self.problem = f"{self._title} was damaged ({fault}) and set aside: teach again, or import a copy"
+        set_damaged_aside(self._path, fault, "the file of what was taught")
 
     def _lost(self, problem: str) -> None:
         self.problem = problem
@@ -129,26 +133,31 @@ class TeachingDatabase:
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """Turn the faults of SQLite and of the disk into words."""
+        """Turn the faults of SQLite into words. Other errors of a block are its own."""
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise TeachingError("disk", f"{TITLE} {self._path} cannot be used: {error}") from error
+            raise TeachingError("disk", f"{self._title} cannot be used: {error}") from error
         except sqlite3.IntegrityError as error:
-            raise TeachingError("invalid", f"{TITLE} {self._path} takes no second one: {error}") from error
+            raise TeachingError("invalid", f"{self._title} takes no second one: {error}") from error
         except sqlite3.Error as error:
             self._give_up(error)
-            raise TeachingError("damaged", self.problem or f"{TITLE} {self._path} is damaged: {error}") from error
+            raise TeachingError("damaged", self.problem or f"{self._title} is damaged: {error}") from error
         except BadBytes as error:
-            raise TeachingError("damaged", f"{TITLE} {self._path} cannot be read in part: {error}") from error
-        except OSError as error:
-            raise TeachingError("disk", f"{TITLE} {self._path} cannot be used: {error.strerror or error}") from error
+            raise TeachingError("damaged", f"{self._title} cannot be read in part: {error}") from error
 
     def _give_up(self, error: sqlite3.Error) -> None:
         """Close a damaged file and set it aside; the next call begins a new one."""
         self.close()
         if not self._read_only and type(error) is sqlite3.DatabaseError:
-            self._set_aside(error)
+            try:
+                self._set_aside(error)
+            except OSError as failure:
+                raise _disk_error(self._path, failure) from failure
+
+
+def _disk_error(path: Path, error: OSError) -> TeachingError:
+    return TeachingError("disk", f"the file of what was taught {path} cannot be used: {error.strerror or error}")
 
 
 def _checked(database: sqlite3.Connection, *, read_only: bool) -> sqlite3.Connection:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from daemon.core.errors import TeachingError
 from daemon.core.text import clean
-from daemon.teaching.blobs import BadBytes, encoders_text, to_bytes
+from daemon.teaching.blobs import BadBytes, encoders_text, from_bytes, to_bytes
 from daemon.teaching.gathered import BOUNDED
 from daemon.teaching.records import (
     MAX_EXAMPLES,
@@ -45,13 +45,16 @@ EMBEDDED = f"SELECT encoders, {BOUNDED} FROM embedded WHERE example = ? ORDER BY
 def add_example(database: sqlite3.Connection, example: Example, step: int) -> None:
     """Add an example. Raises TeachingError where it cannot be one, or where there are as many as may be."""
     check_example(example)
+    _check_count(database, example.label)
     moments = to_bytes(example.moments)
     encoders = encoders_text(example.encoders, example.moments)
+    # what was removed a moment ago is imported again
+    if database.execute("DELETE FROM examples WHERE id = ? AND removed_by IS NOT NULL", (example.id,)).rowcount:
+        erase_embedded(database)
     if database.execute("SELECT 1 FROM examples WHERE id = ?", (example.id,)).fetchone():
         raise TeachingError("invalid", f"example {example.id} is there already")
-    _check_count(database, example.label)
     database.execute(
-        "INSERT INTO examples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+        "INSERT INTO examples VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)",
         (
             example.id,
             example.label,
@@ -59,9 +62,9 @@ def add_example(database: sqlite3.Connection, example: Example, step: int) -> No
             example.taken_s,
             example.origin,
             len(example.moments),
+            step,
             example.picture,
             example.sound,
-            step,
         ),
     )
     _add_embedded(database, example.id, encoders, moments)
@@ -102,6 +105,20 @@ def example(database: sqlite3.Connection, id_: str) -> Example:
     return example_from(found, encoders, moments, *database.execute(_MEDIA, (id_,)).fetchone())
 
 
+def moments_of_label(database: sqlite3.Connection, label: str) -> list[list[StoredMoment]]:
+    """Return the embeddings of each press of a label. Those that cannot be read are left out."""
+    found = []
+    for each in infos(database):
+        if each.label != label:
+            continue
+        _encoders, content = database.execute(EMBEDDED, (each.id,)).fetchone() or (None, None)
+        try:
+            found.append(from_bytes(content))
+        except BadBytes as error:
+            log.error("example %s cannot be read and is left out: %s", each.id, error)
+    return found
+
+
 def remove_example(database: sqlite3.Connection, id_: str, step: int) -> None:
     """Remove an example; the step can bring it back. Raises TeachingError of kind `unknown`."""
     info(database, id_)
@@ -131,13 +148,18 @@ def _add_embedded(database: sqlite3.Connection, id_: str, encoders: str, moments
 
 
 def forget_label(database: sqlite3.Connection, label: str) -> None:
-    """Erase all that is known of a label. It cannot be undone. Raises TeachingError of kind `unknown`."""
-    erased = 0
-    for table in ("examples", "wrong", "everywhere", "peaks", "questions"):
-        erased += database.execute(f"DELETE FROM {table} WHERE label = ?", (label,)).rowcount  # noqa: S608
-    if erased == 0:
+    """Erase what is known of a label, but for its examples: those are removed, and no step brings them back.
+
+    Raises TeachingError of kind `unknown`.
+    """
+    forgotten = database.execute("UPDATE examples SET removed_by = 0 WHERE label = ?", (label,)).rowcount
+    for table in ("wrong", "everywhere", "peaks", "questions"):
+        forgotten += database.execute(f"DELETE FROM {table} WHERE label = ?", (label,)).rowcount  # noqa: S608
+    forgotten += database.execute("UPDATE node SET next_label = NULL WHERE next_label = ?", (label,)).rowcount
+    if forgotten == 0:
         raise TeachingError("unknown", f"nothing is known of a label {clean(label)}")
-    erase_embedded(database)
+    # their texts have the label, and undoing them would bring parts of it back
+    database.execute("DELETE FROM steps")
 
 
 def erase_embedded(database: sqlite3.Connection) -> None:

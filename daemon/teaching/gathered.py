@@ -14,6 +14,7 @@ from daemon.teaching.records import (
     Peak,
     Question,
 )
+from daemon.teaching.review import Review
 from daemon.teaching.stored import check_peak, moment_columns, peak_from, question_from
 
 # a value that is too long is not read into memory
@@ -79,6 +80,18 @@ def background_counts(database: sqlite3.Connection, encoders: Mapping[str, str])
     return found
 
 
+def background_by_hour(database: sqlite3.Connection, stream: str, encoders: Mapping[str, str]) -> list[int]:
+    """Return how many moments of a stream these encoders have made, by the hour of the day."""
+    found = [0] * 24
+    rows = database.execute(
+        "SELECT encoders, hour, COUNT(*) FROM background WHERE stream = ? GROUP BY encoders, hour", (stream,)
+    )
+    for text, hour, count in rows:
+        if isinstance(hour, int) and 0 <= hour < len(found) and not _made_by_others(text, encoders):
+            found[hour] += count
+    return found
+
+
 def add_peak(database: sqlite3.Connection, peak: Peak, now_s: float) -> None:
     """Add the peak of an event; the peaks that are too old or too many go."""
     check_peak(peak)
@@ -116,7 +129,7 @@ def latest_peak(database: sqlite3.Connection, labels: Collection[str], stream: s
 
 
 def add_question(database: sqlite3.Connection, question: Question) -> None:
-    """Add a question; the oldest go beyond the most."""
+    """Add a question, and note when it was asked; the oldest go beyond the most."""
     peak = question.moment
     check_peak(peak)
     of_peak = (peak.event, peak.label, peak.score, *moment_columns(peak))
@@ -128,6 +141,17 @@ def add_question(database: sqlite3.Connection, question: Question) -> None:
     database.execute(
         "DELETE FROM questions WHERE number <= (SELECT number FROM questions ORDER BY number DESC LIMIT 1 OFFSET ?)",
         (MAX_QUESTIONS,),
+    )
+    database.execute("UPDATE node SET asked_s = ?", (question.asked_s,))
+    if question.why == "spot_check":
+        database.execute("UPDATE node SET spot_checked_s = ?", (question.asked_s,))
+
+
+def review(database: sqlite3.Connection) -> Review:
+    """Return when the latest question was asked, and the latest spot check."""
+    asked_s, spot_checked_s = database.execute("SELECT asked_s, spot_checked_s FROM node").fetchone()
+    return Review(
+        asked_s if isinstance(asked_s, float) else None, spot_checked_s if isinstance(spot_checked_s, float) else None
     )
 
 

@@ -20,11 +20,12 @@ PRAGMAS = (
 )
 
 # `added_by` and `removed_by` are numbers of steps, which `undo` takes back. An example with `removed_by` is removed.
+# Large values come last in a row: SQLite reads through them to those behind.
 # `embedded` has what one set of encoders has made of an example; the first row is from the press.
 _TABLES = (
     """CREATE TABLE examples (
     id TEXT PRIMARY KEY, label TEXT NOT NULL, stream TEXT NOT NULL, taken_s REAL NOT NULL, origin TEXT NOT NULL,
-    moments INTEGER NOT NULL, picture BLOB, sound BLOB, added_by INTEGER NOT NULL, removed_by INTEGER
+    moments INTEGER NOT NULL, added_by INTEGER NOT NULL, removed_by INTEGER, picture BLOB, sound BLOB
 )""",
     """CREATE TABLE embedded (
     number INTEGER PRIMARY KEY, example TEXT NOT NULL, encoders TEXT NOT NULL, moments BLOB NOT NULL,
@@ -37,7 +38,7 @@ _TABLES = (
     "CREATE INDEX background_of_stream ON background (stream, encoders, hour)",
     """CREATE TABLE wrong (
     number INTEGER PRIMARY KEY, label TEXT NOT NULL, event TEXT, stream TEXT NOT NULL, taken_s REAL NOT NULL,
-    encoders TEXT NOT NULL, moments BLOB NOT NULL, added_by INTEGER NOT NULL
+    added_by INTEGER NOT NULL, encoders TEXT NOT NULL, moments BLOB NOT NULL
 )""",
     """CREATE TABLE peaks (
     number INTEGER PRIMARY KEY, event TEXT NOT NULL UNIQUE, label TEXT NOT NULL, stream TEXT NOT NULL,
@@ -50,7 +51,7 @@ _TABLES = (
 )""",
     "CREATE TABLE everywhere (label TEXT PRIMARY KEY)",
     "CREATE TABLE steps (number INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL, at_s REAL NOT NULL)",
-    "CREATE TABLE node (changes INTEGER NOT NULL, next_label TEXT)",
+    "CREATE TABLE node (changes INTEGER NOT NULL, next_label TEXT, asked_s REAL, spot_checked_s REAL)",
 )
 
 
@@ -61,13 +62,14 @@ def create_or_check(database: sqlite3.Connection) -> None:
         if version == 0:
             for table in _TABLES:
                 database.execute(table)
-            database.execute("INSERT INTO node VALUES (0, NULL)")
+            database.execute("INSERT INTO node (changes) VALUES (0)")
             database.execute(f"PRAGMA user_version = {VERSION}")
     check(database)
+    check_integrity(database)
 
 
 def check(database: sqlite3.Connection) -> None:
-    """Check the tables of a database. Raises sqlite3.DatabaseError for damage."""
+    """Check the tables of a database, but not every page. Raises sqlite3.DatabaseError for damage."""
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version != VERSION:
         raise sqlite3.DatabaseError(f"the format has version {version}, expected {VERSION}")
@@ -75,7 +77,6 @@ def check(database: sqlite3.Connection) -> None:
     found = {text for (text,) in database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
     if found - {"CREATE TABLE sqlite_sequence(name,seq)"} != set(_TABLES):
         raise sqlite3.DatabaseError("its tables are not those of this program")
-    check_integrity(database)
     rows = database.execute("SELECT typeof(changes), next_label FROM node").fetchall()
     if len(rows) != 1 or rows[0][0] != "integer":
         raise sqlite3.DatabaseError("its count of changes is missing")

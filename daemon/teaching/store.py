@@ -20,6 +20,7 @@ from daemon.teaching.records import (
     TrainingData,
     WrongMoment,
 )
+from daemon.teaching.review import Review
 from daemon.teaching.stored import check_label
 
 MAX_EVERYWHERE = 200
@@ -60,6 +61,13 @@ class TeachingStore:
         with self._file.changing() as database:
             journal.drop_steps(database, self._now())
             gathered.drop_peaks(database, self._now())
+        self._erase_removed()
+
+    def _erase_removed(self) -> None:
+        is_left = True
+        while is_left:
+            with self._file.changing() as database:
+                is_left = journal.erase_some(database)
 
     @contextmanager
     def step(self, text: str) -> Iterator[int]:
@@ -112,8 +120,13 @@ class TeachingStore:
         with self._file.reading() as database:
             return examples.example(database, id)
 
+    def moments_of_label(self, label: str) -> list[list[StoredMoment]]:
+        """Return the embeddings of each press of a label, without pictures and sound."""
+        with self._file.reading() as database:
+            return examples.moments_of_label(database, label)
+
     def remove_example(self, id: str) -> None:  # noqa: A002
-        """Remove an example. `undo` can bring it back for an hour; after that its bytes are erased."""
+        """Remove an example. `undo` can bring it back for an hour; `tidy` then erases its bytes."""
         with self._file.changing() as database:
             info = examples.info(database, id)
             with self.step(f"the removal of an example of {info.label} in {info.stream}") as step:
@@ -127,10 +140,11 @@ class TeachingStore:
             _count_change(database)
 
     def forget_label(self, label: str) -> None:
-        """Erase all that is known of a label. This cannot be undone."""
+        """Erase all that is known of a label. Neither this nor an earlier step can be undone after that."""
         with self._file.changing() as database:
             examples.forget_label(database, label)
             _count_change(database)
+        self._erase_removed()
 
     def add_wrong(self, moment: WrongMoment, event: str | None) -> None:
         """Add a moment that was called wrong, of an event if there was one."""
@@ -154,6 +168,11 @@ class TeachingStore:
         with self._file.reading() as database:
             return gathered.background_counts(database, encoders)
 
+    def background_by_hour(self, stream: str, encoders: Mapping[str, str]) -> list[int]:
+        """Return how many moments of a stream these encoders have made, by the hour of the day."""
+        with self._file.reading() as database:
+            return gathered.background_by_hour(database, stream, encoders)
+
     def add_peak(self, peak: Peak) -> None:
         """Keep the moment of an event that has ended, for 7 days at most."""
         self._file.check_room()
@@ -175,6 +194,11 @@ class TeachingStore:
         self._file.check_room()
         with self._file.changing() as database:
             gathered.add_question(database, question)
+
+    def review(self) -> Review:
+        """Return when the device has asked last, also in an earlier run: the state with which `consider` begins."""
+        with self._file.reading() as database:
+            return gathered.review(database)
 
     def questions(self) -> list[Question]:
         """Return the open questions, oldest first."""

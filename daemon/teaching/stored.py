@@ -23,7 +23,7 @@ from daemon.teaching.records import (
 MAX_MEDIA_BYTES = 1 << 20
 
 # an id is the name of a folder when examples are exported
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 MAX_NAME = 64
 
 _ORIGINS: Mapping[object, Origin] = {origin: origin for origin in get_args(Origin)}
@@ -37,7 +37,7 @@ def check_example(example: Example) -> None:
     """Look at an example that is to be stored. Raises TeachingError."""
     check_label(example.label)
     problem = None
-    if _ID.fullmatch(example.id) is None:
+    if ID.fullmatch(example.id) is None:
         problem = "its id may have letters, digits, _ and -, at most 64"
     elif not _is_name(example.stream):
         problem = f"its stream needs a name of 1 to {MAX_NAME} printable characters"
@@ -73,7 +73,7 @@ def moment_columns(moment: Moment) -> Row:
 def info_from(row: Row) -> ExampleInfo:
     """Return what the columns id, label, stream, taken_s, origin, moments, has picture, has sound say."""
     id_, label, stream, taken_s, origin, moments, has_picture, has_sound = row
-    if not isinstance(id_, str) or _ID.fullmatch(id_) is None:
+    if not isinstance(id_, str) or ID.fullmatch(id_) is None:
         raise BadBytes("an example has no id")
     known = _ORIGINS.get(origin)
     if known is None or not _is_name(label) or not _is_name(stream) or not _is_time(taken_s):

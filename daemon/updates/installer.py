@@ -134,9 +134,12 @@ class Installer:
         derived = self._host.derive(directory, release.id, beat)
         if derived is None:
             return None
-        taught = self._versions.take(derived.directory, derived.bundle_id, beat)
-        self._versions.check(taught, beat)
-        self._versions.selftest(taught, beat)
+        try:
+            taught = self._versions.take(derived.directory, derived.bundle_id, beat)
+            self._versions.check(taught, beat)
+            self._versions.selftest(taught, beat)
+        except UpdateError as error:  # the fit is to blame, not the release
+            raise UpdateError("waits", f"{derived.bundle_id}: {error}") from error
         return taught_slot_of(taught)
 
     def _prepare(self, directory: Path, bundle: str) -> PreparedSwitch:

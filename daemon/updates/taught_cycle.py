@@ -174,6 +174,7 @@ class TaughtCycle:
             self._file.update(to.keep_active(state, base, stage, reason, now_s))
             return True
         self._file.update(to.revert(state, base, stage, reason, now_s, to_base=previous is None))
+        self._remove_unused()
         return True
 
     def _obey(self, request: ChangeOfTaught, beat: Beat) -> None:
@@ -183,13 +184,14 @@ class TaughtCycle:
             else:
                 self._take(request, beat)
         except UpdateError as error:
-            log.error("%s: %s", request, error)
-            if error.kind != "bundle":
+            log.error("the request %s cannot be carried out: %s", request, error)
+            if error.kind == "bundle":
+                _discard(request)
+            else:
                 self._postpone()
                 self._postponed = request
-            elif isinstance(request, TaughtRequest):
-                _discard(request)
-                self._file.update(to.reject(self._file.state, request.bundle, str(error), self._file.now_s()))
+            bundle = request.bundle if isinstance(request, TaughtRequest) else self._base
+            self._file.update(to.reject(self._file.state, bundle, str(error), self._file.now_s()))
 
     def _forget(self, beat: Beat) -> None:
         """Run the base, and remove everything that was taught."""

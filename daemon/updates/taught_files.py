@@ -22,7 +22,15 @@ from daemon.bundle.release import (
     file_list,
 )
 from daemon.core.errors import UpdateError
-from daemon.core.files import check_own_directory, create_own, open_own, remove, replace_file, sync_directory
+from daemon.core.files import (
+    ForeignFile,
+    check_own_directory,
+    create_own,
+    open_own,
+    remove,
+    replace_file,
+    sync_directory,
+)
 from daemon.updates.slots import CHUNK_BYTES, MB, Slots
 from daemon.updates.steps import Beat
 
@@ -46,6 +54,8 @@ def describe(directory: Path, bundle: str, beat: Beat) -> BundleFiles:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, problem["loc"])) or "its files"
         raise UpdateError("bundle", f"{directory} is no bundle {bundle}: {where}: {problem['msg']}") from error
+    except ForeignFile as error:
+        raise UpdateError("bundle", f"{error.filename} {error.strerror}") from error
     except OSError as error:
         reason = f"{error.strerror or error}: {error.filename}"
         raise UpdateError("disk", f"{directory} cannot be read: {reason}") from error

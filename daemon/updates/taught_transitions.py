@@ -174,7 +174,7 @@ def wait(taught: TaughtState, base: str, reason: str, now_s: float) -> TaughtSta
 
 
 def reject(taught: TaughtState, bundle: str, reason: str, now_s: float) -> TaughtState:
-    """Note that the directory of a version is no bundle. It was no candidate."""
+    """Note that a version cannot be taken in, which was no candidate."""
     return taught.model_copy(update={"last_result": _failure(bundle, "verify", reason, now_s)})
 
 

@@ -16,6 +16,7 @@ ELSEWHERE = {
     ("mqtt/outbox/store.py", "read_text"): "the id of this boot, in /proc",
     ("mqtt/broker/connection.py", "connect"): "the broker",
     ("mqtt/broker/client.py", "connect"): "the broker",
+    ("teaching/sounds.py", "open"): "bytes in memory as WAV",
     ("node/systemd.py", "connect"): "the socket of the service manager",
 }
 

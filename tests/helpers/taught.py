@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from daemon.bundle.bundle import load_bundle
+from daemon.bundle.manifest import Manifest
 from daemon.bundle.taught import TaughtLabel
 from daemon.bundle.thresholds import Threshold
-from daemon.core.records import Array
+from daemon.core.records import Array, Embedding, Moment
 from daemon.pipeline.taught_bundle import write_taught_bundle
 
 THRESHOLD = Threshold(start=0.8, end=0.5)
@@ -45,3 +46,12 @@ def teach(
     features = np.random.default_rng(6).normal(0, 1, (3, fitted.weights.shape[1])).astype(np.float32)
     write_taught_bundle(base, target, version, fitted, features)
     return fitted
+
+
+def random_moment(manifest: Manifest, seed: int, deviation: float = 3) -> Moment:
+    """Return a moment with random vectors of some encoders, of one at least."""
+    generator = np.random.default_rng(seed)
+    specs = manifest.encoder_specs
+    present = [name for name in specs if generator.random() < 0.7] or [next(iter(specs))]
+    vectors = {name: generator.normal(0, deviation, specs[name].size).astype(np.float32) for name in present}
+    return Moment(7, {name: Embedding(name, vector, 0, 7) for name, vector in vectors.items()})

@@ -14,13 +14,13 @@ from daemon.bundle.manifest import Manifest
 from daemon.bundle.release import oldest_perceptd
 from daemon.config.streams import EventsConfig
 from daemon.core.errors import BundleError, DocumentError, Refused
-from daemon.core.records import Embedding, Moment, Scoring
+from daemon.core.records import Scoring
 from daemon.pipeline.heads import load_head
 from daemon.pipeline.recogniser import event_settings, load_recogniser
 from daemon.pipeline.selftest import run_selftest
 from daemon.pipeline.taught_bundle import export_bundle, write_taught_bundle
 from tests.helpers import format2_bundle
-from tests.helpers.taught import THRESHOLD, on_streams, random_fit, teach
+from tests.helpers.taught import THRESHOLD, on_streams, random_fit, random_moment, teach
 
 LABELS = {"kettle boils": on_streams("kitchen"), "letterbox": on_streams("hall", "kitchen")}
 STATES = {f"garage: {state}": on_streams("yard", state_of="garage") for state in ("open", "closed")}
@@ -94,8 +94,9 @@ def test_the_base_scores_as_before(tmp_path: Path, scoring: Scoring) -> None:
     base = format2_bundle.write_bundle(tmp_path / "corner", scoring)
     teach(base, tmp_path / "taught", LABELS)
     before, after = load_head(load_bundle(base)), load_head(load_bundle(tmp_path / "taught"))
+    manifest = load_bundle(base).manifest
     for seed in range(20):
-        moment = random_moment(seed)
+        moment = random_moment(manifest, seed)
         old, new = before.recognise(moment).scores, after.recognise(moment).scores
         if scoring == "independent":
             np.testing.assert_array_equal(new[: BASE - 1], old[:-1])
@@ -111,13 +112,6 @@ def test_the_selftest_of_a_taught_bundle_is_that_of_its_base(tmp_path: Path, sco
     fitted.weights[:], fitted.bias[:] = 0, 12
     write_taught_bundle(base, tmp_path / "taught", "1.0.0+taught.1", fitted, np.ones((1, fitted.weights.shape[1])))
     assert selftest(tmp_path / "taught") == selftest(base)
-
-
-def random_moment(seed: int) -> Moment:
-    generator = np.random.default_rng(seed)
-    present = [name for name in format2_bundle.SIZES if generator.random() < 0.7] or ["scene"]
-    vectors = {name: generator.normal(0, 3, format2_bundle.SIZES[name]).astype(np.float32) for name in present}
-    return Moment(7, {name: Embedding(name, vector, 0, 7) for name, vector in vectors.items()})
 
 
 def test_a_stream_has_the_labels_that_apply_to_it(base: Path, tmp_path: Path) -> None:
@@ -156,6 +150,7 @@ def test_a_damaged_file_of_an_installed_base_is_not_copied(base: Path, tmp_path:
     (base / "selftest" / "white.png").write_bytes(b"damaged")
     with pytest.raises(BundleError, match=r"white\.png is damaged"):
         write_taught_bundle(base, tmp_path / "bad", "1.0.0+taught.1", fitted, cases, sha256)
+    assert not (tmp_path / "bad").exists()
 
 
 def test_a_name_that_the_base_has_is_refused(base: Path, tmp_path: Path) -> None:
