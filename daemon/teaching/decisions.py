@@ -19,9 +19,13 @@ from daemon.teaching.thresholds import CHANCES_A_DAY, Scale, tail_of
 START, END = 0.5, 0.25
 # A state is sure from START_OF_STATE on.
 START_OF_STATE, END_OF_STATE = 0.6, 0.4
-# The middle press is so many units above the level of the start: a score of 0.998.
-UNITS_TO_MIDDLE = 6.0
+# Logits of events are divided by this, the same for all labels. So a single moment of a middle press scores above 0.99:
+# it has half a second to raise the smoothed score.
+UNIT = 1 / 3
 UNITS_OF_STATE = 2.2
+# No label starts below its middle press less this, nor below 0 unless that is below 0: sounds that the place has never
+# heard are mostly there.
+ROOM_BELOW_MIDDLE = 2.0
 LOWEST_START, HIGHEST_START = 0.05, 0.98
 
 TENTH_OF_HOUR_S = 360.0
@@ -55,15 +59,17 @@ def _decide_event(index: int, training: TrainingSet, material: Material, logits:
     label = material.labels[index]
     background = material.of_kind("background") & material.applies[:, index]
     streams = np.array([row.stream for row in material.rows])
-    tails = {name: tail_of(logits[background & (streams == name), index]) for name in np.unique(streams[background])}
+    middle = float(np.median(peaks))
+    tails = {
+        name: tail_of(logits[background & (streams == name), index], middle) for name in np.unique(streams[background])
+    }
     probability = training.false_alarms_a_day / CHANCES_A_DAY / len(tails)
-    levels = {stream: tail.level(probability) for stream, tail in tails.items()}
+    floor = min(0.0, middle - ROOM_BELOW_MIDDLE)
+    levels = {stream: max(floor, tail.level(probability)) for stream, tail in tails.items()}
     if training.scoring == "exclusive":
         scale, lowest = Scale(0.0, 1.0), START  # below, another label of the base may be as likely
     else:
-        zero = max(levels.values())
-        smallest = max(tail.scale for tail in tails.values()) / 4
-        scale = Scale(zero, max(smallest, (float(np.median(peaks)) - zero) / UNITS_TO_MIDDLE))
+        scale = Scale(max(levels.values()), UNIT)
         lowest = LOWEST_START
     starts = {stream: _start(scale, level, lowest) for stream, level in levels.items()}
     rates = {

@@ -1,6 +1,5 @@
 """Fits labels with parts of the material held out, and chooses L2 and the moments of each press. Pure."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +10,11 @@ from daemon.teaching.material import FOLDS, Material
 from daemon.teaching.rows import Flags
 
 # Weights are tried with each of these, from the strongest to the weakest.
-L2_GRID = (0.1, 0.03, 0.01, 0.003, 0.001)
-FIRST_L2 = 0.03
-# Of a press, moments whose logit is beyond this part of the way from the others to its highest speak for its label.
-CHOSEN_PART = 0.5
-ROUNDS = 2
+L2_GRID = (0.003, 0.001, 0.0003)
+FIRST_L2 = 0.001
+# It is chosen by so many folds; the others change the choice rarely, and cost as much.
+FOLDS_FOR_L2 = 2
+ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -28,43 +27,45 @@ class HeldOut:
     weights: Weights
     logits: Array
     l2: float
-    chosen: Flags
+    shares: Array
 
 
 def fit_and_hold_out(material: Material) -> HeldOut:
     """Fit all rows, and each fold's complement."""
-    chosen, weights = _choose_moments(material)
-    l2, kept = _choose_l2(material, chosen, weights)
+    shares, weights = _choose_moments(material)
+    l2 = _choose_l2(material, shares, weights)
     everything = np.ones((len(material.rows), len(material.labels)), bool)
-    weights = solve(material.problem(everything, chosen), l2, weights)
+    weights = solve(material.problem(everything, shares), l2, weights)
     logits = np.zeros((len(material.views), len(material.rows), len(material.labels)), np.float32)
-    for fold, of_fold in enumerate(kept):
+    for fold in range(FOLDS):
+        of_fold = solve(material.problem(_used(material, fold), shares), l2, weights)
         rows = material.fold == fold
         blocks = [block[rows] for block in material.blocks]
         for index, view in enumerate(material.views):
             logits[index, rows] = of_fold.logits(blocks, view)
-    return HeldOut(weights, logits, l2, chosen)
+    return HeldOut(weights, logits, l2, shares)
 
 
-def _choose_moments(material: Material) -> tuple[Flags, Weights]:
-    """Return which moments (N) of presses speak for their label, and the weights of all rows with them.
+def _choose_moments(material: Material) -> tuple[Array, Weights]:
+    """Return how much each moment (N) of a press speaks for its label, and the weights of all rows with that.
 
-    A press is a window in which the label is to be found, and not in each moment.
+    A press is a window in which the label is to be found, and not in each moment. So the moments of a press have the
+    softmax of their logits, which add up to 1.
     """
     everything = np.ones((len(material.rows), len(material.labels)), bool)
-    chosen = np.ones(len(material.rows), bool)
-    weights = solve(material.problem(everything, chosen), FIRST_L2)
+    shares = np.ones(len(material.rows), np.float32)
+    rows_of_press = [np.flatnonzero(material.press == press) for own in material.presses for press in own]
+    for rows in rows_of_press:
+        shares[rows] = 1 / len(rows)
+    weights = solve(material.problem(everything, shares), FIRST_L2)
     for _ in range(ROUNDS):
         logits = weights.logits(material.blocks)
-        for label, presses in enumerate(material.presses):
-            others = logits[others_of(material, label), label]
-            floor = float(np.median(others)) if others.size else 0.0
-            for press in presses:
-                own = material.press == press
-                highest = float(logits[own, label].max())
-                chosen[own] = logits[own, label] >= min(highest, floor + CHOSEN_PART * (highest - floor))
-        weights = solve(material.problem(everything, chosen), FIRST_L2, weights)
-    return chosen, weights
+        for rows in rows_of_press:
+            own = logits[rows, material.label[rows]]
+            powers = np.exp(own - own.max())
+            shares[rows] = powers / powers.sum()
+        weights = solve(material.problem(everything, shares), FIRST_L2, weights)
+    return shares, weights
 
 
 def others_of(material: Material, label: int) -> Flags:
@@ -77,21 +78,17 @@ def others_of(material: Material, label: int) -> Flags:
     return np.isin(material.label, same) | material.of_kind("covered")
 
 
-def _choose_l2(material: Material, chosen: Flags, start: Weights) -> tuple[float, Sequence[Weights]]:
-    """Return the L2 with the smallest loss on held-out rows, and the weights of each fold with it."""
+def _choose_l2(material: Material, shares: Array, start: Weights) -> float:
+    """Return the L2 with the smallest loss on held-out rows."""
     total = np.zeros(len(L2_GRID))
-    kept: list[list[Weights]] = [[] for _ in L2_GRID]
     everything = np.ones((len(material.rows), len(material.labels)), bool)
-    judged = material.problem(everything, chosen)
-    for fold in range(FOLDS):
-        problem = material.problem(_used(material, fold), chosen)
-        weights, held_out = start, material.fold == fold
+    judged = material.problem(everything, shares)
+    for fold in range(FOLDS_FOR_L2):
+        problem, weights = material.problem(_used(material, fold), shares), start
         for index, l2 in enumerate(L2_GRID):
             weights = solve(problem, l2, weights)
-            kept[index].append(weights)
-            total[index] += log_loss(judged, weights, held_out)
-    best = int(total.argmin())
-    return L2_GRID[best], kept[best]
+            total[index] += log_loss(judged, weights, material.fold == fold)
+    return L2_GRID[int(total.argmin())]
 
 
 def _used(material: Material, fold: int) -> Flags:

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from daemon.core.records import Array, Array64
 
 MAX_STEPS = 60
-TOLERANCE = 1e-6
+TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,10 @@ def _losses(logits: Array, targets: Array, weights: Array, offset: Array | None)
 
 
 def _independent(logits: Array, targets: Array, weights: Array) -> tuple[float, Array]:
-    loss = np.logaddexp(0, logits) - targets * logits
-    slope = 1 / (1 + np.exp(-np.clip(logits, -40, 40))) - targets
-    return float((weights * loss).sum(dtype=np.float64)), np.asarray(weights * slope, np.float32)
+    small = np.exp(-np.abs(logits))  # never overflows
+    losses = np.maximum(logits, 0) + np.log1p(small) - targets * logits
+    scores = np.where(logits >= 0, 1, small) / (1 + small)
+    return float(np.vdot(weights, losses)), np.asarray(weights * (scores - targets), np.float32)
 
 
 def _exclusive(logits: Array, targets: Array, weights: Array, offset: Array) -> tuple[float, Array]:

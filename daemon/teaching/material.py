@@ -15,6 +15,8 @@ FOLDS = 5
 
 # The part of the weight of all rows against a label that its background has. The other labels' presses have the rest.
 BACKGROUND_PART = 0.5
+# Of the weight of all rows, what speaks for a label has this part. With half of it, few presses saturate the sigmoid.
+POSITIVE_PART = 0.05
 # The view with every sense has this part of a row's weight. The views with senses absent share the rest.
 WHOLE_VIEW_PART = 0.5
 
@@ -47,22 +49,23 @@ class Material:
         flags: Flags = self.kind == kind
         return flags
 
-    def problem(self, used: Flags, chosen: Flags) -> Problem:
-        """Return the problem of the rows `used` (N, T); of presses, the moments that are `chosen` (N) speak for it."""
+    def problem(self, used: Flags, shares: Array) -> Problem:
+        """Return the problem of the rows `used` (N, T). `shares` (N) is the part of each moment in its press."""
         targets = (self.label[:, np.newaxis] == np.arange(len(self.labels))) & (self.of_kind("example"))[:, np.newaxis]
         weights = np.column_stack(
-            [self._weights_of(index, used[:, index], chosen) for index in range(len(self.labels))]
+            [self._weights_of(index, used[:, index], shares) for index in range(len(self.labels))]
         )
         return Problem(self.blocks, targets.astype(np.float32), weights, self.views, self.view_weights, self.offsets)
 
-    def _weights_of(self, index: int, used: Flags, chosen: Flags) -> Array:
-        """Return the weight (N) of each row for one label: 1 for all rows that speak for it, 1 for all others."""
-        own = self.label == index
-        weights = _even_by_press(self.press, used & own & chosen & self.of_kind("example"))
+    def _weights_of(self, index: int, used: Flags, shares: Array) -> Array:
+        """Return the weight (N) of each row for one label. All weights add up to 1."""
+        own = used & (self.label == index) & self.of_kind("example")
+        presses = len(np.unique(self.press[own]))
+        weights = np.where(own, np.float32(POSITIVE_PART / max(1, presses)) * shares, np.float32(0))
         against = self._against(index, used)
         total = sum(part for part, _ in against)
         for part, rows in against:
-            weights += np.float32(part / total) * rows
+            weights += np.float32((1 - POSITIVE_PART) * part / total) * rows
         return weights
 
     def _against(self, index: int, used: Flags) -> list[tuple[float, Array]]:

@@ -21,8 +21,13 @@ STEP_S = 0.025
 # The last moment of a press lasts as long as others do, or this long.
 LAST_S = 0.5
 
-# An interval holds the rate 9 in 10 times: 1.64 standard deviations to each side.
-DEVIATIONS = 1.64
+# The tail falls by a factor of ten within this part of the way from the highest background to the middle press, if the
+# logits of background do not fall off faster.
+GAP_A_DECADE = 0.17
+SMALLEST_SCALE = 1e-3
+
+FACTOR_OF_COUNT = 3.0
+FACTOR_OF_DECADE = 2.0
 
 
 def sustained(scores: Array, times_ms: Sequence[int], smoothing_s: float, min_duration_s: float) -> Array:
@@ -49,38 +54,36 @@ def sustained(scores: Array, times_ms: Sequence[int], smoothing_s: float, min_du
 
 @dataclass(frozen=True)
 class Tail:
-    """The highest of `count` logits: `beyond` of them are above `start`, by `scale` on average."""
+    """How the highest of `count` logits of background fall off: `highest` has been seen, and beyond it e^(-x / scale)."""
 
     count: int
-    beyond: int
-    start: float
+    highest: float
     scale: float
 
     def level(self, probability: float) -> float:
-        """Return the logit that is exceeded with this probability. It is not below the start of the tail."""
-        return self.start + self.scale * max(0.0, math.log(self.beyond / self.count / probability))
+        """Return the logit that is exceeded with this probability. It is not below the highest one."""
+        return self.highest - self.scale * min(0.0, math.log(probability * self.count))
 
     def probability(self, level: float) -> float:
-        """Return the probability that a logit exceeds the level."""
-        return self.beyond / self.count * math.exp(min(0.0, (self.start - level) / self.scale))
+        """Return the probability that a logit exceeds a level from the highest one up."""
+        return math.exp(min(0.0, (self.highest - level) / self.scale)) / self.count
 
     def rate(self, level: float, hours: float) -> Rate:
         """Return how often a day background is expected to exceed a level."""
         expected = CHANCES_A_DAY * self.probability(level)
-        # both the share of logits beyond the start and the scale come from so many of them
-        deviation = math.sqrt((1 + ((level - self.start) / self.scale) ** 2) / self.beyond)
-        factor = math.exp(DEVIATIONS * deviation)
-        most = CHANCES_A_DAY
-        return Rate(expected=expected, low=expected / factor, high=min(most, expected * factor), hours=hours)
+        decades = max(0.0, math.log10(max(1e-9, 1 / self.count / self.probability(level))))
+        factor = FACTOR_OF_COUNT * FACTOR_OF_DECADE**decades
+        return Rate(expected=expected, low=expected / factor, high=min(CHANCES_A_DAY, expected * factor), hours=hours)
 
 
-def tail_of(logits: Array) -> Tail:
-    """Return the tail of held-out logits (n) of background; n is at least 2."""
+def tail_of(logits: Array, middle: float) -> Tail:
+    """Return the tail of held-out logits (n) of background, n at least 2. `middle` is the middle one of the presses."""
     ordered = np.sort(logits.astype(np.float64))[::-1]
     beyond = min(len(ordered) - 1, max(5, round(1.5 * math.sqrt(len(ordered)))))
-    start = float(ordered[beyond])
-    scale = float((ordered[:beyond] - start).mean())
-    return Tail(len(ordered), beyond, start, max(scale, 1e-3))
+    scale = float((ordered[:beyond] - ordered[beyond]).mean())
+    if middle > ordered[0]:
+        scale = min(scale, GAP_A_DECADE * (middle - float(ordered[0])) / math.log(10))
+    return Tail(len(ordered), float(ordered[0]), max(scale, SMALLEST_SCALE))
 
 
 @dataclass(frozen=True)
