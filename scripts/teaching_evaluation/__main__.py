@@ -26,9 +26,9 @@ CACHE = Path("~/.cache/perceptd/teaching")
 
 DESCRIPTION = """Measure taught labels: presses of some recordings are taught, and held-out recordings are recognised.
 docs/models.md says what each part measures."""
-EPILOG = """All parts take about ten minutes on two cores. The embeddings are computed once, in about three minutes more.
+EPILOG = """All parts take about ten minutes on two cores, and about three more when no embeddings are kept yet.
 
-example: scripts/evaluate-teaching --bundle ~/.local/share/perceptd/bundles/home --part classes --json build/taught.json"""
+example: scripts/evaluate-teaching --bundle ~/.local/share/perceptd/bundles/home --part place --json build/taught.json"""
 
 
 class Evaluation:

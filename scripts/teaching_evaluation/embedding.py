@@ -85,9 +85,8 @@ def hear_clips(bundle: Path, data: Path, folder: Path) -> Clips:
     sounds = [Clip(path.parent.name, path) for path in paths]
     folds = np.array([int(path.stem.split("-")[0]) for path in paths])
     presses = hear(bundle, sounds, 0.0, folder, "presses")
-    return Clips(
-        [sound.name for sound in sounds], paths, folds, presses, hear(bundle, sounds, SILENCE_S, folder, "clips")
-    )
+    streamed = hear(bundle, sounds, SILENCE_S, folder, "clips")
+    return Clips([sound.name for sound in sounds], paths, folds, presses, streamed)
 
 
 def see(bundle: Path, pictures: Sequence[Plane], folder: Path, name: str) -> Mapping[str, Array]:

@@ -56,7 +56,7 @@ class Judge:
         return np.array([2.0 if each is None else each.start for each in found])
 
     def states(self, vectors: Mapping[str, Array]) -> Sequence[str | None]:
-        """The votes of moments by `vectors` (n, D): the label with the highest score, if that starts it; None: no one."""
+        """The votes of moments by `vectors` (n, D): the label with the highest score if that starts it; None: none."""
         scores = 1 / (1 + np.exp(-np.clip(self.logits(vectors), -40, 40)))
         best, starts = scores.argmax(axis=1), self.thresholds()
         return [

@@ -1,4 +1,4 @@
-"""Picture and sound: are six classes told apart better by both senses than by one, and what does an absent sense cost?"""
+"""Picture and sound: six classes are told apart by both senses, by one alone, and with one absent."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from home_evaluation.report import Part
 from numpy.typing import NDArray
 
 from daemon.core.records import Array, Plane
-from teaching_evaluation.embedding import Clips, Heard, read_photos, see
+from teaching_evaluation.embedding import Clips, Heard, see
 from teaching_evaluation.garage import empty_yard
 from teaching_evaluation.judge import Judge
 from teaching_evaluation.lessons import Moments

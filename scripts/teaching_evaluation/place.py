@@ -5,17 +5,17 @@ of those of the held-out fold. Each recording is there once an hour, at another 
 between them. The label is another class, of which the test counts how many clips start it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from evaluation.progress import with_progress
 from evaluation.rows import at_least, at_most, plain, share
-from home_evaluation.material import Clip, scaled, power
+from home_evaluation.material import Clip, power, scaled
 from home_evaluation.report import Cell, Part, Table, percent
 
 from daemon.core.records import Array
-from teaching_evaluation.embedding import Clips, Heard, SILENCE_S, hear
+from teaching_evaluation.embedding import SILENCE_S, Clips, Heard, hear
 from teaching_evaluation.sounds import ESC10, FOLDS, press, single_moments
 from teaching_evaluation.subject import Subject
 
@@ -84,7 +84,7 @@ class Place:
     def background(
         self, names: Sequence[str], folds: Sequence[int], rng: np.random.Generator
     ) -> list[dict[str, Array]]:
-        """BACKGROUND random moments of a day, in the order of time: recordings in their share of it, and quiet rooms."""
+        """BACKGROUND random moments of a day, in the order of time: recordings, as often as they are, and quiet rooms."""
         indices = [index for name in names for index in self._clips.of(name, folds)]
         of_place, rooms = self.vectors(indices), self._subject.hush[0].vectors
         moments = of_place.shape[1] * of_place.shape[2]
