@@ -94,9 +94,10 @@ def _add_press(actions: "Commands") -> None:
     files.add_argument("--files", nargs="+", type=Path, metavar="FILE", help="sounds and pictures that show the label")
     background = "sounds and pictures of the place in which nothing of it happens"
     files.add_argument("--background", nargs="+", type=Path, default=[], metavar="FILE", help=background)
-    without = f"teach this bundle, without a node: {BUNDLE}"
-    files.add_argument("--bundle", metavar="DIR|NAME", help=without)
-    files.add_argument("--out", type=Path, metavar="DIR", help="of --bundle: the directory of the taught bundle")
+    bundle = f"the bundle that the node runs, if it is not that of its config: {BUNDLE}"
+    files.add_argument("--bundle", metavar="DIR|NAME", help=bundle)
+    out = "teach --bundle without a node, and write the taught bundle into this directory"
+    files.add_argument("--out", type=Path, metavar="DIR", help=out)
     _add_no_wait(press)
     press.set_defaults(execute=_press)
 
@@ -193,6 +194,8 @@ def _add_local(actions: "Commands") -> None:
         epilog="example: sudo perceptd teach import /media/stick/examples",
     )
     import_.add_argument("directory", type=Path, metavar="DIR")
+    as_of = "the stream as of which they count (default: the only one, else that of the same name)"
+    import_.add_argument("--stream", metavar="NAME", help=as_of)
     for action, parser in (("play", play), ("export", export), ("import", import_)):
         add_config(parser)
         add_json(parser)

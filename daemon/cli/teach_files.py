@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -12,8 +13,9 @@ from daemon.bundle.bundle import Bundle, load_bundle
 from daemon.bundle.fingerprint import encoder_fingerprints
 from daemon.bundle.taught import taught_name
 from daemon.cli.teach_media import background_in, example_in
-from daemon.cli.teach_state import NodeState, active_bundle, node_state, opened
+from daemon.cli.teach_state import active_bundle, node_state, opened, stream_of
 from daemon.cli.teach_text import SENSES
+from daemon.config.bundle_places import find_bundle
 from daemon.core.errors import InputError, Refused
 from daemon.core.status_line import StatusLine
 from daemon.core.text import clean
@@ -27,6 +29,11 @@ from daemon.teaching.store import TeachingStore
 
 # A moment of background in each second: those that are closer are much alike.
 BACKGROUND_MS = 1000
+
+NO_BACKGROUND = (
+    "there is no background of {stream} by the encoders of {bundle} yet: start the node, or give --background. If the "
+    "node runs another bundle than its config names, name that one by --bundle"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class FileTeacher:
     def __init__(self, bundle: Bundle, stream: str, media: Media) -> None:
         """`stream` is the stream as of which the files count."""
         self._recogniser: Recogniser = load_recogniser(bundle)
-        self._encoders = encoder_fingerprints(bundle)
+        self.encoders = encoder_fingerprints(bundle)
         self._modalities = bundle.manifest.encoder_modalities
         self._manifest, self._stream, self._media = bundle.manifest, stream, media
 
@@ -70,7 +77,7 @@ class FileTeacher:
                 stream=self._stream,
                 taken_s=time.time(),
                 origin="file",
-                encoders=self._encoders,
+                encoders=self.encoders,
                 moments=usable.moments,
                 picture=self._picture(showing),
                 sound=self._sound(showing),
@@ -88,7 +95,7 @@ class FileTeacher:
         except InputError as error:
             raise Refused(str(error)) from error
         return [
-            BackgroundMoment(self._stream, taken_s + moment.time_ms / 1000, self._encoders, moment.vectors)
+            BackgroundMoment(self._stream, taken_s + moment.time_ms / 1000, self.encoders, moment.vectors)
             for moment in spread(moments)
         ]
 
@@ -113,9 +120,13 @@ def spread(moments: Sequence[StoredMoment]) -> Iterator[StoredMoment]:
 def teach_files(options: argparse.Namespace) -> int:
     """Teach a node of this machine from files; return 1 if one of the examples is of no use."""
     label = label_of(options)
+    if options.out is not None:
+        from daemon.cli.teach_bundle import teach_bundle
+
+        return teach_bundle(options, label)
     state = node_state(options)
     stream = stream_of(options, state)
-    bundle = load_bundle(active_bundle(state))
+    bundle = load_bundle(active_bundle(state) if options.bundle is None else directory_of(options.bundle))
     check_label(label, bundle)
     teaching = state.config.document.teaching
     teacher = FileTeacher(bundle, stream, Media(teaching.pictures, teaching.sounds))
@@ -123,7 +134,10 @@ def teach_files(options: argparse.Namespace) -> int:
         found = add_files(store, teacher, options, label)
         if options.everywhere:
             store.set_everywhere(label, on=True)
+        is_known = bool(store.background_counts(teacher.encoders).get(stream))
     print_found(options, label, found)
+    if not is_known:
+        print(NO_BACKGROUND.format(stream=stream, bundle=bundle.manifest.id), file=sys.stderr)
     return 0 if all(each.example for each in found) else 1
 
 
@@ -164,6 +178,12 @@ def print_found(options: argparse.Namespace, label: str, found: Sequence[Found])
         print(f"{each.file}: {'' if each.example else 'not used: '}{clean(each.text, 500)}")
 
 
+def directory_of(given: str) -> Path:
+    """Return the directory of a bundle that is given by it or by its name. Raises Refused."""
+    directory = Path(given)
+    return directory if directory.is_dir() else find_bundle(given)
+
+
 def label_of(options: argparse.Namespace) -> str:
     """Return the label of the options. Raises Refused where it cannot be one."""
     try:
@@ -176,14 +196,3 @@ def check_label(label: str, bundle: Bundle) -> None:
     """Raise Refused where the bundle has a label of this name by itself."""
     if label in bundle.manifest.base_labels:
         raise Refused(f"{label} is a label of {bundle.manifest.name} already; teach it under another name")
-
-
-def stream_of(options: argparse.Namespace, state: NodeState) -> str:
-    """Return the stream of the options, or the only one of the node. Raises Refused."""
-    streams = list(state.config.document.streams)
-    if options.stream is None and len(streams) == 1:
-        return streams[0]
-    if options.stream not in streams:
-        given = "name the stream by --stream" if options.stream is None else f"no stream {options.stream!r}"
-        raise Refused(f"{given}; there are {', '.join(streams)}")
-    return str(options.stream)

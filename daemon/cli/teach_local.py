@@ -23,7 +23,11 @@ PLAY_S = 30.0
 
 def teach_local(options: argparse.Namespace) -> int:
     """Execute one action."""
-    return play(options)
+    if options.action == "play":
+        return play(options)
+    from daemon.cli.teach_export import export, import_
+
+    return export(options) if options.action == "export" else import_(options)
 
 
 def play(options: argparse.Namespace) -> int:

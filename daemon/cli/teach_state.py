@@ -9,11 +9,10 @@ from pathlib import Path
 
 from daemon.bundle.bundle import load_bundle
 from daemon.cli.reach import explained, node_config
-from daemon.config.node import MODELS, Config, load_config, state_directory
-from daemon.config.places import SERVICE_CONFIG
+from daemon.config.node import MODELS, Config, load_config, state_directory, teaching_database
+from daemon.config.places import SERVICE_CONFIG, SERVICE_STATE
 from daemon.core.document import Loaded
 from daemon.core.errors import Refused, TeachingError
-from daemon.doctor.service_files import STATE_DIRECTORY
 from daemon.teaching.store import TeachingStore
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.startup import dry_start
@@ -29,7 +28,7 @@ class NodeState:
     @property
     def database(self) -> Path:
         """The file with what was taught."""
-        return self.directory / "teaching" / "teaching.db"
+        return teaching_database(self.directory)
 
 
 def node_state(options: argparse.Namespace) -> NodeState:
@@ -39,19 +38,32 @@ def node_state(options: argparse.Namespace) -> NodeState:
         config = load_config(path)
     environment = dict(os.environ)
     if path == SERVICE_CONFIG:  # systemd tells the service alone where its state is
-        environment.setdefault("STATE_DIRECTORY", STATE_DIRECTORY)
+        environment.setdefault("STATE_DIRECTORY", str(SERVICE_STATE))
     return NodeState(config, state_directory(config.document, environment))
 
 
 def active_bundle(state: NodeState) -> Path:
     """Return the directory of the bundle that a start of the node would run. Raises Refused."""
-    built_in = load_bundle(Path(state.config.document.bundle))
-    models = state.directory / MODELS
+    config = state.config.document
+    built_in = load_bundle(Path(config.bundle))
+    models, own = state.directory / MODELS, BuiltInBundle(built_in.manifest.id, built_in.directory)
     try:
-        stored = dry_start(models, BuiltInBundle(built_in.manifest.id, built_in.directory)).bundle_to_run
+        has_source, teaches = config.models.source is not None, config.can_teach
+        stored = dry_start(models, own, has_source=has_source, teaches=teaches).bundle_to_run
     except PermissionError as error:
         raise Refused(f"{models}: {error.strerror}{_advice(state)}") from error
     return built_in.directory if stored is None else stored.directory
+
+
+def stream_of(options: argparse.Namespace, state: NodeState) -> str:
+    """Return the stream of the options, or the only one of the node. Raises Refused."""
+    streams = list(state.config.document.streams)
+    if options.stream is None and len(streams) == 1:
+        return streams[0]
+    if options.stream not in streams:
+        given = "name the stream by --stream" if options.stream is None else f"no stream {options.stream!r}"
+        raise Refused(f"{given}; there are {', '.join(streams)}")
+    return str(options.stream)
 
 
 @contextmanager

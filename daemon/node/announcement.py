@@ -161,7 +161,7 @@ class Announcement:
             version=__version__,
             prefix=config.mqtt.home_assistant.prefix,
             has_updates=config.models.source is not None,
-            teachable=config.teaching.enabled,
+            teachable=config.can_teach,
         )
         streams = [
             StreamDevice(

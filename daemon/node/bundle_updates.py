@@ -15,6 +15,7 @@ from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.mqtt.session import Session
 from daemon.node.active_bundle import ActiveBundle, PreparedBundle, published_bundle, share_sources
 from daemon.node.announcement import Announcement
+from daemon.node.derivation import NewBases
 from daemon.node.latency import ErrorCount
 from daemon.node.models_payload import models_payload
 from daemon.node.stop_request import StopRequest
@@ -93,8 +94,9 @@ class UpdateHost:
         new_stream: NewStream,
         streams: Mapping[str, Stream],
         stop: StopRequest,
+        bases: NewBases,
     ) -> None:
-        """`new_stream` makes a stream for a bundle without starting it."""
+        """`new_stream` makes a stream for a bundle without starting it. `bases` takes new bases to the teacher."""
         self._loader = loader
         self._active = active
         self._errors = errors
@@ -102,6 +104,7 @@ class UpdateHost:
         self._new_stream = new_stream
         self._streams = streams
         self._stop = stop
+        self._bases = bases
 
     def prepare(self, directory: Path, bundle: str) -> PreparedSwitch:
         """Load a bundle beside the active one; return its switch. Raises Refused when it cannot be used.
@@ -118,9 +121,9 @@ class UpdateHost:
                 self._new_stream(name, recogniser, published)
             return _Restart(self._stop)
 
-    def derive(self, directory: Path, bundle: str, beat: Beat) -> Derived | None:  # noqa: ARG002
-        """Return None: nothing is taught yet."""
-        return None
+    def derive(self, directory: Path, bundle: str, beat: Beat) -> Derived | None:
+        """Fit the labels that were taught onto a new base; return what to install in its place. See Host."""
+        return self._bases.derive(directory, bundle, beat)
 
     def bundle_metrics(self) -> BundleMetrics:
         """Return the metrics of the active bundle."""

@@ -80,8 +80,8 @@ def background_counts(database: sqlite3.Connection, encoders: Mapping[str, str])
     return found
 
 
-def background_by_hour(database: sqlite3.Connection, stream: str, encoders: Mapping[str, str]) -> list[int]:
-    """Return how many moments of a stream these encoders have made, by the hour of the day."""
+def background_by_hour(database: sqlite3.Connection, stream: str, encoders: Mapping[str, str]) -> tuple[int, ...]:
+    """Return how many moments of a stream these encoders have made, by hour of the day."""
     found = [0] * 24
     rows = database.execute(
         "SELECT encoders, hour, COUNT(*) FROM background WHERE stream = ? GROUP BY encoders, hour", (stream,)
@@ -89,7 +89,7 @@ def background_by_hour(database: sqlite3.Connection, stream: str, encoders: Mapp
     for text, hour, count in rows:
         if isinstance(hour, int) and 0 <= hour < len(found) and not _made_by_others(text, encoders):
             found[hour] += count
-    return found
+    return tuple(found)
 
 
 def add_peak(database: sqlite3.Connection, peak: Peak, now_s: float) -> None:

@@ -1,11 +1,11 @@
 """Whether a press can be an example, and which of its senses cannot be used. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.core.records import Array, Modality, Plane
+from daemon.core.records import Array, Array64, Modality, Plane
 from daemon.teaching.records import StoredMoment
 
 # of 255: below both, nothing can be seen
@@ -13,6 +13,9 @@ MAX_DARK_MEAN, MAX_DARK_PEAK = 12.0, 40.0
 
 # a picture of one colour has no more than this as standard deviation of its brightness, of 255
 MAX_FLAT = 1.0
+
+# so many rows and columns of a picture are looked at, or more
+LEAST_SIDE = 32
 
 # From so many pictures on, equality in every bit says that the camera has frozen.
 LEAST_FRAMES = 3
@@ -52,7 +55,7 @@ def judged(
     sound: Array | None,
     moments: Sequence[StoredMoment],
     modalities: Mapping[str, Modality],
-    others: Sequence[Sequence[StoredMoment]],
+    others: Iterable[Sequence[StoredMoment]],
 ) -> Judgement:
     """Return what of a press can be used.
 
@@ -81,7 +84,7 @@ def frames_problem(frames: Sequence[Plane]) -> str | None:
         return None
     if all(map(_is_dark, frames)):
         return "the picture is dark: nothing can be seen"
-    if all(float(np.std(frame[::4, ::4].mean(axis=2))) <= MAX_FLAT for frame in frames):
+    if all(float(np.std(_grey(frame))) <= MAX_FLAT for frame in frames):
         return "the picture is of one colour: is the camera covered?"
     if len(frames) >= LEAST_FRAMES and all(np.array_equal(frames[0], frame) for frame in frames[1:]):
         return "the picture does not change at all: the camera has frozen"
@@ -102,8 +105,15 @@ def sound_problem(sound: Array | None) -> str | None:
     return None
 
 
+def _grey(frame: Plane) -> Array64:
+    """Return the brightness of some pixels of a picture: all of a small one, which an encoder may see as it is."""
+    step = max(1, min(frame.shape[:2]) // LEAST_SIDE)
+    grey: Array64 = frame[::step, ::step].mean(axis=2)
+    return grey
+
+
 def _is_dark(frame: Plane) -> bool:
-    seen = frame[::4, ::4].mean(axis=2)
+    seen = _grey(frame)
     return float(seen.mean()) < MAX_DARK_MEAN and float(np.percentile(seen, 99)) < MAX_DARK_PEAK
 
 

@@ -168,8 +168,8 @@ class TeachingStore:
         with self._file.reading() as database:
             return gathered.background_counts(database, encoders)
 
-    def background_by_hour(self, stream: str, encoders: Mapping[str, str]) -> list[int]:
-        """Return how many moments of a stream these encoders have made, by the hour of the day."""
+    def background_by_hour(self, stream: str, encoders: Mapping[str, str]) -> tuple[int, ...]:
+        """Return how many moments of a stream these encoders have made, by hour of the day."""
         with self._file.reading() as database:
             return gathered.background_by_hour(database, stream, encoders)
 
@@ -241,6 +241,11 @@ class TeachingStore:
             check_label(label)
         with self._file.changing() as database:
             database.execute("UPDATE node SET next_label = ?", (label,))
+
+    def others(self, encoders: Mapping[str, str]) -> list[str]:
+        """Return the ids of the examples of which these encoders (fingerprints by name) have made nothing."""
+        with self._file.reading() as database:
+            return training.others(database, encoders)
 
     def training_data(self, encoders: Mapping[str, str]) -> TrainingData:
         """Return what a fit with these encoders (fingerprints by name) can use, without pictures and sound."""

@@ -46,6 +46,16 @@ def training_data(database: sqlite3.Connection, encoders: Mapping[str, str]) -> 
     return TrainingData(examples, background, wrong, others, damaged)
 
 
+def others(database: sqlite3.Connection, encoders: Mapping[str, str]) -> list[str]:
+    """Return the ids of the examples of which these encoders have made nothing. Raises BadBytes."""
+    query = "SELECT encoders FROM embedded WHERE example = ?"
+    return [
+        info.id
+        for info in infos(database)
+        if all(differ(encoders_from(text), encoders) for (text,) in database.execute(query, (info.id,)).fetchall())
+    ]
+
+
 def _made_by(database: sqlite3.Connection, info: ExampleInfo, encoders: Mapping[str, str]) -> Example | None:
     """Return an example with the embeddings that these encoders have made; None where there are none."""
     for text, content in database.execute(EMBEDDED, (info.id,)).fetchall():

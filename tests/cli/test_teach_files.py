@@ -22,6 +22,7 @@ from daemon.core.records import Array
 from daemon.teaching.records import StoredMoment
 from daemon.teaching.store import TeachingStore
 from tests.helpers.format2_bundle import RATE_HZ, write_bundle
+from tests.helpers.taught import on_streams, teach
 from tests.teaching.records import example
 
 Run = Callable[..., tuple[int, str, str]]
@@ -120,6 +121,18 @@ def test_a_file_of_no_use_is_named_and_the_others_are_taken(machine: Machine, ru
     assert len(machine.store().examples()) == 1
 
 
+def test_the_bundle_of_a_node_that_runs_another_one_can_be_named(machine: Machine, run: Run) -> None:
+    other = write_bundle(machine.directory / "other", version="7.0.0")
+    file = machine.sound("kettle.wav", noise(2, 0.2))
+    machine.write_config(bundle="/nowhere", streams={"kitchen": {"microphone": {"device": "default"}}})
+    code, _, errors = run("kettle boils", "--files", file, "--bundle", other)
+    assert code == 0
+    assert "there is no background of kitchen by the encoders of corner@7.0.0 yet" in errors
+    room = machine.sound("room.wav", noise(6, 0.01))
+    code, _, errors = run("tap runs", "--files", file, "--bundle", other, "--background", room)
+    assert (code, "no background" in errors) == (0, False)
+
+
 def test_media_that_are_not_to_be_kept_are_not(machine: Machine, run: Run) -> None:
     machine.write_config(streams={"kitchen": {"camera": {"device": 0}}}, teaching={"pictures": False, "sounds": False})
     files = [machine.sound("kettle.wav", noise(2, 0.2)), machine.picture("kettle.png", 200)]
@@ -210,6 +223,48 @@ def test_what_root_makes_belongs_to_the_user_of_the_node(machine: Machine, run: 
         assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1234), path
     assert stat.S_IMODE(machine.database.stat().st_mode) == 0o600
     assert run("play", machine.store().examples()[0].id, "--out", machine.directory / "out")[0] == 0
+
+
+def test_examples_go_to_another_device(machine: Machine, run: Run, tmp_path: Path) -> None:
+    files = [machine.sound("kettle.wav", noise(2, 0.2)), machine.picture("kettle.png", 200)]
+    assert run("kettle boils", "--files", *files)[0] == 0
+    folder = tmp_path / "examples"
+    code, output, _ = run("export", "--examples", folder)
+    assert (code, output) == (0, f"2 examples: {folder}. They may hold pictures and sound\n")
+    code, _, errors = run("export", "--examples", folder)
+    assert (code, "is not empty" in errors) == (EXIT_REFUSED, True)
+    first = machine.store().examples()
+    machine.state = tmp_path / "other"
+    machine.state.mkdir()
+    machine.write_config(streams={"attic": {"microphone": {"device": "default"}}}, teaching={"pictures": False})
+    assert run("import", folder) == (0, "2 examples were added\n", "")
+    found = machine.store().examples()
+    assert {(info.id, info.stream, info.origin) for info in found} == {(info.id, "attic", "import") for info in first}
+    assert not any(info.has_picture for info in found)
+    assert json.loads(run("import", folder, "--json")[1]) == {"added": 0, "present": 2}
+    code, _, errors = run("import", tmp_path / "bundle")
+    assert (code, "nothing was imported: " in errors) == (EXIT_REFUSED, True)
+    code, _, errors = run("import", folder, "--stream", "cellar")
+    assert (code, "no stream 'cellar'; there are attic" in errors) == (EXIT_REFUSED, True)
+
+
+def test_a_taught_bundle_is_exported_for_the_publisher(machine: Machine, run: Run) -> None:
+    out = machine.directory / "kettles"
+    code, _, errors = run("export", "--name", "kettles", "--version", "1.2.0", "--out", out)
+    assert (code, "was taught nothing" in errors) == (EXIT_REFUSED, True)
+    taught = machine.directory / "taught"
+    teach(machine.bundle, taught, {"kettle boils": on_streams("kitchen"), "tap runs": on_streams("kitchen")})
+    machine.write_config(bundle=str(taught), streams={"kitchen": {"microphone": {"device": "default"}}})
+    code, output, _ = run("export", "--name", "kettles", "--version", "1.2.0", "--out", out)
+    manifest = load_bundle(out).manifest
+    assert (code, output) == (0, f"kettles@1.2.0: {out}, with kettle boils, tap runs\n")
+    assert (manifest.id, manifest.labels) == ("kettles@1.2.0", load_bundle(taught).manifest.labels)
+    code, _, errors = run("export", "--name", "kettles", "--version", "1.2.0", "--out", out)
+    assert (code, "is there already; name a new directory" in errors) == (EXIT_REFUSED, True)
+    code, _, errors = run("export", "--name", "kettles", "--out", out)
+    assert (code, "--name needs --version and --out" in errors) == (EXIT_REFUSED, True)
+    code, _, errors = run("export", "--name", "Kettles 1", "--version", "1", "--out", out.with_name("other"))
+    assert (code, out.with_name("other").exists()) == (EXIT_REFUSED, False), errors
 
 
 def test_the_loudest_part_of_a_long_sound_is_taken(machine: Machine, run: Run) -> None:
