@@ -114,14 +114,15 @@ def fit(bundle: Bundle, directory: Path, target: str) -> Fit:
     )
     began_s = time.monotonic()
     command = [sys.executable, "-c", CHILD, request.model_dump_json()]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        output = process.stdout.read()
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, stdout=output)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        printed = output.read()
     if process.returncode != 0:
         raise SystemExit(f"the fit ended with exit code {process.returncode}")
-    answer = FitAnswer.model_validate_json(output.splitlines()[-1])
+    answer = FitAnswer.model_validate_json(printed.splitlines()[-1])
     if not answer.ok:
         raise SystemExit(f"the fit failed: {answer.reason}")
     return Fit(time.monotonic() - began_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)

@@ -28,7 +28,7 @@ DESCRIPTION = """Measure taught labels: presses of some recordings are taught, a
 docs/models.md says what each part measures."""
 EPILOG = """All parts take about ten minutes on two cores, and about three more when no embeddings are kept yet.
 
-example: scripts/evaluate-teaching --bundle ~/.local/share/perceptd/bundles/home --part place --json build/taught.json"""
+example: scripts/evaluate-teaching --bundle ~/.local/share/perceptd/bundles/home --part place"""
 
 
 class Evaluation:

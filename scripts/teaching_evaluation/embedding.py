@@ -1,23 +1,27 @@
 """Embeddings of clips and pictures, by the daemon's own flow. They are computed once and kept in a folder."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from evaluation.progress import with_progress
 from evaluation.stream_events import fused_of
 from home_evaluation.material import CLIP_S, Clip, Sound
-from home_evaluation.outcome import PROCESSES, loaded
+from home_evaluation.outcome import FEW, PROCESSES, loaded
 from home_evaluation.scenes import Scene
 from numpy.typing import NDArray
 
 from daemon.config.streams import EventsConfig, FusionConfig
 from daemon.core.records import Array, Frame, Plane
 from daemon.sources.container import read_picture
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 # Silence before and after a clip, where its events are looked for.
 SILENCE_S = 2.0
@@ -71,9 +75,8 @@ def hear(bundle: Path, sounds: Sequence[Sound], around_s: float, folder: Path, n
     """The moments of sounds of equal length, streamed one by one with silence around them."""
     path = kept(folder, name, (_models(bundle), [repr(sound) for sound in sounds], around_s))
     if not path.exists():
-        with get_context("spawn").Pool(PROCESSES) as pool:
-            made = pool.imap(partial(_moments, bundle), [Scene(Cut(sound), around_s=around_s) for sound in sounds])
-            heard = list(with_progress(name, made, len(sounds)))
+        scenes = [Scene(Cut(sound), around_s=around_s) for sound in sounds]
+        heard = _made(partial(_moments, bundle), scenes, name)
         np.savez(path, times_ns=heard[0][0], vectors=np.stack([vectors for _, vectors in heard]))
     with np.load(path) as stored:
         return Heard(stored["times_ns"], stored["vectors"])
@@ -94,9 +97,7 @@ def see(bundle: Path, pictures: Sequence[Plane], folder: Path, name: str) -> Map
     digest = hashlib.sha256(b"".join(picture.tobytes() for picture in pictures)).hexdigest()
     path = kept(folder, name, (_models(bundle), digest))
     if not path.exists():
-        with get_context("spawn").Pool(PROCESSES) as pool:
-            made = pool.imap(partial(_seen, bundle), pictures, chunksize=8)
-            seen = list(with_progress(name, made, len(pictures)))
+        seen = _made(partial(_seen, bundle), pictures, name)
         np.savez(path, **{encoder: np.stack([each[encoder] for each in seen]) for encoder in seen[0]})
     with np.load(path) as stored:
         return dict(stored)
@@ -106,6 +107,14 @@ def read_photos(data: Path) -> tuple[list[str], list[Plane]]:
     """The class and the pixels of every photo."""
     paths = sorted((data / "photos").glob("*/*.jpg"))
     return [path.parent.name for path in paths], [read_picture(path).planes[0] for path in paths]
+
+
+def _made(make: Callable[[Item], Made], items: Sequence[Item], what: str) -> list[Made]:
+    """What `make` makes of each item, in other processes where there are many."""
+    if len(items) <= FEW:
+        return [make(item) for item in items]
+    with get_context("spawn").Pool(PROCESSES) as pool:
+        return list(with_progress(what, pool.imap(make, items, chunksize=4), len(items)))
 
 
 def _moments(bundle: Path, scene: Scene) -> tuple[NDArray[np.int64], Array]:

@@ -84,7 +84,7 @@ class Place:
     def background(
         self, names: Sequence[str], folds: Sequence[int], rng: np.random.Generator
     ) -> list[dict[str, Array]]:
-        """BACKGROUND random moments of a day, in the order of time: recordings, as often as they are, and quiet rooms."""
+        """BACKGROUND random moments of a day in the order of time: of recordings, and more often of quiet rooms."""
         indices = [index for name in names for index in self._clips.of(name, folds)]
         of_place, rooms = self.vectors(indices), self._subject.hush[0].vectors
         moments = of_place.shape[1] * of_place.shape[2]

@@ -16,16 +16,19 @@ from teaching_evaluation.hush import Hush
 from teaching_evaluation.judge import Judge
 from teaching_evaluation.lessons import Moments, training_set
 
-# Rooms of the background, and rooms of the test.
 ROOMS = 120
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A bundle with independent scoring. `folder` keeps embeddings."""
+    """A bundle with independent scoring, whose encoder of sound is `sound`. `folder` keeps embeddings.
+
+    There are so many quiet `rooms` in the background, and as many others in the test.
+    """
 
     bundle: Path
     folder: Path
+    rooms: int = ROOMS
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -40,8 +43,8 @@ class Subject:
     @cached_property
     def hush(self) -> tuple[Heard, Heard]:
         """The sound of quiet rooms: those of the background, and those of the test."""
-        heard = hear(self.bundle, [Hush(seed) for seed in range(2 * ROOMS)], 0.0, self.folder, "hush")
-        return Heard(heard.times_ns, heard.vectors[:ROOMS]), Heard(heard.times_ns, heard.vectors[ROOMS:])
+        heard = hear(self.bundle, [Hush(seed) for seed in range(2 * self.rooms)], 0.0, self.folder, "hush")
+        return Heard(heard.times_ns, heard.vectors[: self.rooms]), Heard(heard.times_ns, heard.vectors[self.rooms :])
 
     def judge(
         self,
