@@ -14,6 +14,7 @@ from daemon.mqtt.commands import ARGUMENTS, AnswerPayload
 from daemon.mqtt.home_assistant.devices import ComponentPayload, DiscoveryPayload
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload
 from daemon.mqtt.status_payload import StatusPayload
+from daemon.mqtt.teaching_payloads import StatesPayload, TeachingPayload
 from daemon.mqtt.update_payloads import ModelsPayload
 from daemon.node.health import Health
 
@@ -64,7 +65,9 @@ CHANNELS = (
     Channel("health", "perceptd/{node}/health", "send", Health, 1, True),
     Channel("status", "perceptd/{node}/status", "send", StatusPayload, 1, True),
     Channel("models", "perceptd/{node}/models", "send", ModelsPayload, 1, True),
+    Channel("teaching", "perceptd/{node}/teaching", "send", TeachingPayload, 1, True),
     Channel("state", "perceptd/{node}/{stream}/state", "send", StatePayload, 1, True),
+    Channel("states", "perceptd/{node}/{stream}/states", "send", StatesPayload, 1, True),
     Channel("recognition", "perceptd/{node}/{stream}/recognition", "send", RecognitionPayload, 0, False),
     Channel("event", "perceptd/{node}/{stream}/event", "send", EventPayload, 1, False),
     Channel("answer", "perceptd/{node}/command/{command}/result", "send", AnswerPayload, 1, False),

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from daemon.bundle.encoder_specs import FileName, Number
+from daemon.bundle.files import named_files
 from daemon.bundle.manifest import MANIFEST, SELFTEST_DIRECTORY, Manifest
 from daemon.bundle.release import FILE_LIST_NAME, MAX_LISTING_BYTES, parse_file_list
 from daemon.core.document import MAX_DOCUMENT_BYTES, Loaded, StrictModel, parse_document
@@ -44,15 +45,19 @@ class Bundle:
         return self.directory / name
 
     def model(self, name: str) -> SealedFile:
-        """Return the copy of a model, which is made at the first call. Later changes of the file have no effect.
+        """Return the copy of a model or archive, made at the first call. Later changes of the file have no effect.
 
         Used by the thread that loads the bundle. Raises ModelError; DamagedBundle when the file is not as signed.
         """
         if name not in self._copies:
             copy = _copy_model(self.file(name))
-            _check_signed(self.file(name), name, copy.sha256, self.signed)
+            self.check_signed(name, copy.sha256)
             self._copies[name], self.hashes[name] = copy, copy.sha256
         return self._copies[name]
+
+    def check_signed(self, name: str, sha256: str) -> None:
+        """Raises DamagedBundle when a file of an installed bundle has another hash than the signed one."""
+        _check_signed(self.file(name), name, sha256, self.signed)
 
     def problem(self, message: str, *key: str | int) -> BundleError:
         """Return an error that names the manifest's line for `key`."""
@@ -94,12 +99,9 @@ def load_bundle(directory: Path, content: str | None = None) -> Bundle:
     sha256 = hashlib.sha256(raw).hexdigest()
     _check_signed(path, MANIFEST, sha256, signed)
     bundle = Bundle(directory, parse_document(path, raw, Manifest), {MANIFEST: sha256}, signed)
-    for name, spec in bundle.manifest.encoder_specs.items():
-        key = bundle.manifest.encoder_key(name)
-        _must_exist(bundle, spec.model, *key, "model")
-        if spec.edgetpu is not None:
-            _must_exist(bundle, spec.edgetpu.model, *key, "edgetpu")
-    _must_exist(bundle, bundle.manifest.head.model, "head", "model")
+    for name, key in named_files(bundle.manifest).items():
+        if not bundle.file(name).is_file():
+            raise bundle.problem(f"no file {name} in {directory}", *key)
     return bundle
 
 
@@ -110,7 +112,7 @@ def load_cases(bundle: Bundle) -> list[tuple[Case, str]]:
     cases = []
     for index, case in enumerate(loaded.document.cases):
         where = loaded.where("cases", index)
-        unknown = set(case.scores) - set(bundle.manifest.labels)
+        unknown = set(case.scores) - set(bundle.manifest.base_labels)
         if unknown:
             raise bundle.problem(f"{where} expects scores of {sorted(unknown)}, which are not here", "labels")
         for name in (case.image, case.audio):
@@ -123,11 +125,6 @@ def load_cases(bundle: Bundle) -> list[tuple[Case, str]]:
 def case_file(bundle: Bundle, name: str) -> Path:
     """Return the path of a self-test input."""
     return bundle.directory / SELFTEST_DIRECTORY / name
-
-
-def _must_exist(bundle: Bundle, name: str, *key: str) -> None:
-    if not bundle.file(name).is_file():
-        raise bundle.problem(f"no file {name} in {bundle.directory}", *key)
 
 
 def _read_document(path: Path) -> bytes:

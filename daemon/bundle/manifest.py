@@ -199,6 +199,11 @@ class Manifest(StrictModel):
         """Return the labels of the head, without those that were taught."""
         return self.labels[: len(self.labels) - len(self.taught.labels)] if self.taught else self.labels
 
+    def labels_in(self, stream: str) -> list[str]:
+        """Return the labels that apply in a stream: those of the head, and those that were taught there."""
+        taught = [] if self.taught is None else self.taught.in_scope(stream)
+        return [*self.base_labels, *(self.labels[len(self.base_labels) + index] for index in taught)]
+
     @property
     def base_version(self) -> str:
         """Return the version without what teaching appends to it."""

@@ -1,4 +1,4 @@
-"""The schema of a signed release, which is one version of a bundle: its files, its limits and its content hash. No I/O.
+"""The schema of a release, which is one version of a bundle: its files, its limits and its content hash. No I/O.
 
 Every file of a bundle is a TUF target: `NAME/VERSION/bundle.yaml`, `NAME/VERSION/selftest/cases.yaml`.
 """
@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, model_validator
 
 from daemon.bundle.encoder_specs import Name
-from daemon.bundle.manifest import MANIFEST, SELFTEST_DIRECTORY, Manifest, Version
+from daemon.bundle.manifest import MANIFEST, SELFTEST_DIRECTORY, LocalVersion, Manifest, Version
 from daemon.core.document import StrictModel
 
 SELFTEST_PREFIX = f"{SELFTEST_DIRECTORY}/"
@@ -54,29 +54,37 @@ class FileEntry(StrictModel):
     sha256: Sha256
 
 
-class ReleaseInfo(StrictModel):
-    """The signed facts about a bundle: the field `custom.perceptd` of its manifest's target.
+class BundleInfo(StrictModel):
+    """The facts about a bundle that an installation needs before it opens the bundle.
 
     `needs_perceptd` is the oldest version of this program that can run it, `memory_mb` the memory for its models.
+    """
+
+    name: Name
+    version: LocalVersion
+    needs_perceptd: Version
+    memory_mb: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class ReleaseInfo(BundleInfo):
+    """The signed facts about a bundle: the field `custom.perceptd` of its manifest's target.
+
     Unknown fields are ignored, so that a newer publisher can add some.
     """
 
     model_config = ConfigDict(extra="ignore")
 
-    name: Name
     version: Version
-    needs_perceptd: Version
-    memory_mb: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class Release(StrictModel):
-    """One version of a bundle; `files` are sorted by path."""
+class BundleFiles(StrictModel):
+    """The files of one version of a bundle, sorted by path. Nobody has signed a version that was taught here."""
 
-    signed: ReleaseInfo
+    signed: BundleInfo
     files: tuple[FileEntry, ...]
 
     @model_validator(mode="after")
-    def _check_paths(self) -> "Release":
+    def _check_paths(self) -> "BundleFiles":
         paths = [entry.path for entry in self.files]
         if paths != sorted(paths):
             raise ValueError("its files are not sorted by path")
@@ -90,7 +98,7 @@ class Release(StrictModel):
         return self
 
     @model_validator(mode="after")
-    def _check_size(self) -> "Release":
+    def _check_size(self) -> "BundleFiles":
         if len(self.files) > MAX_FILES:
             raise ValueError(f"it has {len(self.files)} files, more than {MAX_FILES}")
         if self.size > MAX_BUNDLE_BYTES:
@@ -113,8 +121,14 @@ class Release(StrictModel):
 
     @property
     def content(self) -> str:
-        """Return a hash over all files: the name of the release's directory on a device."""
+        """Return a hash over all files: the name of the bundle's directory on a device."""
         return hashlib.sha256(file_list(self.files)).hexdigest()
+
+
+class Release(BundleFiles):
+    """The files of one version of a bundle, as a publisher has signed them."""
+
+    signed: ReleaseInfo
 
 
 class Offer(ReleaseInfo):

@@ -11,7 +11,15 @@ from daemon.core.document import StrictModel, problem_at
 MAX_TAUGHT = 100
 MAX_NAME = 64
 
+# stands between the group and the state in the name of a label such as "garage: open"
+STATE_SEPARATOR = ": "
+
 Text64 = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+def state_name(label: str) -> str:
+    """Return the state that a label of a group names: `open` for `garage: open`."""
+    return label.partition(STATE_SEPARATOR)[2] or label
 
 
 def taught_name(name: str) -> str:
@@ -59,10 +67,14 @@ class Taught(StrictModel):
     cases: FileName
     labels: Annotated[dict[Text64, TaughtLabel], Field(max_length=MAX_TAUGHT)]
 
-    def groups(self) -> dict[str, list[str]]:
-        """Return the labels of each group of states."""
+    def in_scope(self, stream: str) -> list[int]:
+        """Return the indices of the labels that apply in a stream."""
+        return [index for index, label in enumerate(self.labels.values()) if label.threshold(stream) is not None]
+
+    def groups(self, stream: str) -> dict[str, list[str]]:
+        """Return the labels of each group of states that apply to a stream."""
         found: dict[str, list[str]] = {}
         for name, label in self.labels.items():
-            if label.state_of is not None:
+            if label.state_of is not None and label.threshold(stream) is not None:
                 found.setdefault(label.state_of, []).append(name)
         return found

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from daemon.bundle.bundle import Bundle, load_bundle
 from daemon.bundle.encoder_specs import EncoderSpec, ImageSpec
+from daemon.bundle.taught import TaughtLabel
 from daemon.cli.evaluation import evaluate_rows, read_rows, render
 from daemon.config.bundle_places import find_bundle
 from daemon.core.errors import EXIT_REFUSED, BundleError
@@ -37,7 +38,7 @@ def bundle_show(options: argparse.Namespace) -> int:
         print(manifest.to_json())
         return 0
     print(f"{manifest.id}: {manifest.description}")
-    print(f"labels      {', '.join(manifest.labels)}")
+    print(f"labels      {', '.join(manifest.base_labels)}")
     print(f"background  {', '.join(manifest.background) or 'none'}")
     if manifest.format == 2:
         print(f"scoring     {manifest.scoring}")
@@ -51,6 +52,9 @@ def bundle_show(options: argparse.Namespace) -> int:
     print(f"events      start at {threshold.start}, end below {threshold.end}")
     for label, threshold in manifest.thresholds.labels.items():
         print(f"            {label}: start at {threshold.start}, end below {threshold.end}")
+    if manifest.taught is not None:
+        for index, (label, about) in enumerate(manifest.taught.labels.items()):
+            print(f"{'' if index else 'taught':<10}  {label}: {_where_taught(about)}")
     for licence in manifest.licences:
         print(f"licence     {licence.part}: {licence.licence} ({licence.source})")
     for key, value in manifest.provenance.items():
@@ -62,6 +66,18 @@ def _open(given: str) -> Bundle:
     """Open a bundle that is given by its directory, or by its name. Raises Refused."""
     directory = Path(given)
     return load_bundle(directory if directory.is_dir() else find_bundle(given))
+
+
+def _where_taught(label: TaughtLabel) -> str:
+    """Return where a label applies, with its thresholds there."""
+    places = {f"in {stream}": threshold for stream, threshold in label.streams.items()}
+    if label.everywhere is not None:
+        places["in every other stream" if places else "in every stream"] = label.everywhere
+    parts = [
+        f"{where} start at {threshold.start:g}, end below {threshold.end:g}" for where, threshold in places.items()
+    ]
+    text = "; ".join(parts)
+    return text if label.state_of is None else f"a state of {label.state_of}; {text}"
 
 
 def _encoder(bundle: Bundle, spec: EncoderSpec) -> str:

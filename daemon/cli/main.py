@@ -3,7 +3,7 @@
 import os
 import sys
 
-from daemon.cli.parser import new_parser
+from daemon.cli.parser import parse
 from daemon.core.errors import EXIT_REFUSED, Refused, shortage_behind
 
 # what libraries look for in the environment when they are imported
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     for name, value in LIBRARY_SETTINGS.items():
         os.environ.setdefault(name, value)
-    options = new_parser().parse_args(arguments)
+    options = parse(arguments)
     try:
         return int(options.execute(options))
     except Refused as error:

@@ -11,7 +11,8 @@ from daemon.cli.models_text import listing, progress_text, stage_text
 from daemon.cli.reach import reached
 from daemon.config.mqtt import MqttConfig
 from daemon.core.status_line import StatusLine
-from daemon.mqtt.requests import CommandRefused, ModelsFollower, NoAnswer, send_request
+from daemon.mqtt.followers import Follower, ModelsFollower
+from daemon.mqtt.requests import CommandRefused, NoAnswer, send_request
 from daemon.mqtt.update_payloads import ModelsPayload
 
 
@@ -78,7 +79,11 @@ def _send_and_wait(options: argparse.Namespace, mqtt: MqttConfig, node: str, pat
 
 
 def _wait(
-    follower: ModelsFollower, before: ModelsPayload, find_outcome: FindOutcome, patience: Patience, display: "Display"
+    follower: Follower[ModelsPayload],
+    before: ModelsPayload,
+    find_outcome: FindOutcome,
+    patience: Patience,
+    display: "Display",
 ) -> Outcome:
     """Return the outcome of the command. Raises NoAnswer when nothing new has come for too long."""
     now, was_offline, news_s = before, False, time.monotonic()

@@ -4,12 +4,18 @@ from daemon.core.text import MAX_SHOWN, clean
 from daemon.mqtt.payloads import parse_time
 from daemon.mqtt.update_payloads import MAX_REASON, BundlePart, CandidatePart, ModelsPayload, ResultPart
 
-NO_SOURCE = "none: models.source in config.yaml is not set, so the config's own bundle always runs"
+NO_SOURCE = "none: models.source in config.yaml is not set"
+ALWAYS_ITS_OWN = "so the config's own bundle always runs"
 
 
 def stage_text(candidate: CandidatePart) -> str:
     """Return the stage of a bundle, as in `digits@0.5.0: download`."""
     return f"{clean(candidate.id)}: {candidate.stage}"
+
+
+def waiting_text(candidate: CandidatePart) -> str:
+    """Return why the labels that were taught cannot be fitted onto a bundle yet."""
+    return f"{clean(candidate.id)} waits: {clean(candidate.waits or '', MAX_REASON)}"
 
 
 def progress_text(candidate: CandidatePart) -> str:
@@ -42,20 +48,22 @@ def listing(payload: ModelsPayload) -> list[str]:
     if payload.previous is not None:
         rows.append(("previous", _bundle(payload.previous)))
     if payload.candidate is not None:
-        since = f"since {_when(payload.candidate.since)}"
+        since = f"since {when(payload.candidate.since)}"
         if payload.candidate.stage == "probation":
             rows.append(("probation", since))
+        elif payload.candidate.waits is not None:
+            rows.append(("waiting", f"{waiting_text(payload.candidate)}, {since}"))
         else:
             rows.append(("installing", f"{progress_text(payload.candidate)}, {since}"))
     rows.append(("latest", f"{clean(payload.active.name)}@{clean(payload.latest)}"))
     rows += [("available", clean(each)) for each in payload.available]
     rows += [("refused", _refusal(each)) for each in payload.refused]
     if (result := payload.last_result) is not None:
-        rows.append(("last result", f"{result_text(result, MAX_REASON)}, {_when(result.time)}"))
+        rows.append(("last result", f"{result_text(result, MAX_REASON)}, {when(result.time)}"))
     rows.append(("pinned", "yes: another is installed only when somebody asks" if payload.pinned else "no"))
     rows.append(("last check", _check(payload)))
-    rows.append(("source", clean(payload.source, MAX_REASON) if payload.source else NO_SOURCE))
-    return _aligned(rows)
+    rows.append(("source", _source(payload)))
+    return aligned(rows)
 
 
 def check_text(payload: ModelsPayload) -> str:
@@ -69,23 +77,31 @@ def check_text(payload: ModelsPayload) -> str:
 
 def _check(payload: ModelsPayload) -> str:
     check = payload.last_check
-    return check_text(payload) + ("" if check is None else f", {_when(check.time)}")
+    return check_text(payload) + ("" if check is None else f", {when(check.time)}")
 
 
 def _bundle(bundle: BundlePart) -> str:
-    return clean(bundle.id) + (" (the config's own)" if bundle.shipped else "")
+    origin = " (the config's own)" if bundle.shipped else " (with what was taught here)" if bundle.taught else ""
+    return clean(bundle.id) + origin
+
+
+def _source(payload: ModelsPayload) -> str:
+    if payload.source:
+        return clean(payload.source, MAX_REASON)
+    return f"{NO_SOURCE}, {ALWAYS_ITS_OWN}" if payload.active.shipped else NO_SOURCE
 
 
 def _refusal(result: ResultPart) -> str:
     why = f": {clean(result.reason, MAX_REASON)}" if result.reason else ""
-    return f"{clean(result.bundle)} in {result.stage}{why}, {_when(result.time)}"
+    return f"{clean(result.bundle)} in {result.stage}{why}, {when(result.time)}"
 
 
-def _when(time: str) -> str:
+def when(time: str) -> str:
+    """Return the time of a payload in local time."""
     return parse_time(time).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _aligned(rows: list[tuple[str, str]]) -> list[str]:
+def aligned(rows: list[tuple[str, str]]) -> list[str]:
     """Return the rows as lines; a title that repeats stands before its first row only."""
     width = max(len(title) for title, _ in rows) + 2
     titles = [title for title, _ in rows]

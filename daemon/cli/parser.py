@@ -4,6 +4,8 @@ The functions that execute a command import its modules, so that `--help` and wr
 """
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -20,6 +22,7 @@ from daemon.cli.options import (
 )
 from daemon.cli.parser_bundle import add_bundle
 from daemon.cli.parser_repo import add_repo
+from daemon.cli.parser_teach import add_teach, mistyped, with_action
 from daemon.cli.signals import handle_early_signals
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ EXAMPLES = """examples:
   perceptd watch                                        recognitions and events as they come
   perceptd send pause --stream door                     close a stream's camera and microphone
   perceptd models install 0.5.0                         another version of the models, from models.source
+  perceptd teach "kettle boils"                         an event of your own, each time it happens
   sudo perceptd doctor                                  what is wrong with this machine, and what to do
   perceptd devices                                      cameras and microphones, with the names config.yaml takes
   perceptd bundle get home                              make a bundle of the sounds and sights of a home
@@ -38,6 +42,15 @@ EXAMPLES = """examples:
 """
 
 COMMANDS_TO_SEND = ("pause", "resume", "mute", "unmute", "log_level", "describe")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the parsed options; without arguments those of this process. See `new_parser`."""
+    parser = new_parser()
+    given = sys.argv[1:] if arguments is None else arguments
+    if (problem := mistyped(given)) is not None:
+        parser.error(problem)
+    return parser.parse_args(with_action(given))
 
 
 def new_parser() -> argparse.ArgumentParser:
@@ -55,6 +68,7 @@ def new_parser() -> argparse.ArgumentParser:
     _add_watch(commands)
     _add_send(commands)
     _add_models(commands)
+    add_teach(commands)
     _add_check_config(commands)
     _add_doctor(commands)
     _add_devices(commands)

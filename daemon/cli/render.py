@@ -12,6 +12,7 @@ from daemon.mqtt.health_report import MAX_REASON, HealthReport, closed, faults, 
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload, parse_time
 from daemon.mqtt.status_payload import StatusPayload
 from daemon.mqtt.subscriber import Malformed, Received
+from daemon.mqtt.teaching_payloads import TeachingPayload
 from daemon.mqtt.update_payloads import ModelsPayload
 
 # takes an ANSI colour and a text
@@ -45,6 +46,7 @@ class Narrator:
 
     Health is rendered when it has changed, and the status not at all: health says the same. A state is rendered only if
     it is retained, because events show its later changes. Of an installation each stage and the result are rendered.
+    Of teaching each new text and each question are rendered, once something has been taught.
     """
 
     def __init__(self, *, colour: bool, with_node: bool) -> None:
@@ -52,6 +54,7 @@ class Narrator:
         self._with_node = with_node
         self._health: dict[str, str] = {}
         self._models: dict[str, ModelsPayload] = {}
+        self._teaching: dict[str, str] = {}
 
     def render_news(self, received: Received) -> str | None:
         """Return the line for a message, or None when it has no news."""
@@ -63,6 +66,11 @@ class Narrator:
             if self._health.get(received.node) == text:
                 return None
             _remember(self._health, received.node, text)
+        if isinstance(content, TeachingPayload):
+            text = _teaching(content)
+            if not content.labels or self._teaching.get(received.node) == text:
+                return None
+            _remember(self._teaching, received.node, text)
         if isinstance(content, ModelsPayload):
             before = self._models.get(received.node)
             _remember(self._models, received.node, content)
@@ -103,6 +111,8 @@ def render(received: Received, *, colour: bool, with_node: bool) -> str:
         text = _health(content, paint)
     elif isinstance(content, ModelsPayload):
         text = active_text(content) if content.candidate is None else f"installs {stage_text(content.candidate)}"
+    elif isinstance(content, TeachingPayload):
+        text = _teaching(content)
     else:
         text = paint(GREEN if content == "online" else RED, f"is {content}")
     return _line(received, text, paint, with_node)
@@ -200,6 +210,13 @@ def _news(before: ModelsPayload, now: ModelsPayload, paint: Paint) -> list[str]:
 
 def _step(models: ModelsPayload) -> tuple[str, str] | None:
     return None if models.candidate is None else (models.candidate.id, models.candidate.stage)
+
+
+def _teaching(content: TeachingPayload) -> str:
+    question = content.question
+    return f"teaching: {clean(content.text, MAX_REASON)}" + (
+        f"; it asks: {clean(question.text, MAX_REASON)}" if question else ""
+    )
 
 
 def _scored(score: float, paint: Paint) -> str:

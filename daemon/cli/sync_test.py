@@ -143,6 +143,9 @@ def _capture(name: str, stream: StreamConfig, seconds: float) -> Capture:
         raise Refused(
             f"streams.{name}: needs a camera and a microphone, or --camera and --microphone (camera: its own)"
         )
+    if stream.camera and stream.camera.view_of is not None:
+        other = stream.camera.view_of
+        raise Refused(f"streams.{name}: looks at the camera of {other}; measure that stream: --stream {other}")
     camera_ms = stream.camera.offset_ms if stream.camera else 0
     microphone_ms = stream.microphone.offset_ms if stream.microphone else 0
     capture = Capture(round(camera_ms * NS_PER_MS), round(microphone_ms * NS_PER_MS), round(seconds * NS_PER_S))

@@ -12,6 +12,7 @@ from daemon.config.broker_options import override_broker
 from daemon.config.bundle_places import find_bundle
 from daemon.config.node import Config, load_config
 from daemon.config.streams import CameraConfig, MicrophoneConfig, StreamConfig
+from daemon.config.views import view_problems
 from daemon.core.document import Loaded, validator_text
 from daemon.core.errors import DocumentError
 from daemon.core.secret_files import read_secret
@@ -101,7 +102,10 @@ def override_devices(config: Config, camera: str | None, microphone: str | None,
         names = ", ".join(option for option, device in given.items() if device is not None)
         problems = [f"{names}: {validator_text(problem)}" for problem in error.errors()]
         raise DocumentError([redact(problem) for problem in problems]) from error
-    return config.model_copy(update={"streams": {**config.streams, stream_name: replaced}})
+    streams = {**config.streams, stream_name: replaced}
+    if problems := [f"streams.{other}.camera: {problem}" for other, problem in view_problems(streams).items()]:
+        raise DocumentError(problems)
+    return config.model_copy(update={"streams": streams})
 
 
 def check_microphone(microphone: str | None) -> None:

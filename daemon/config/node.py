@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from daemon.bundle.encoder_specs import Number
 from daemon.config.devices import DevicesConfig
 from daemon.config.mqtt import MqttConfig, TopicLevel
+from daemon.config.places import SERVICE_CONFIG, SERVICE_STATE
 from daemon.config.streams import (
     StreamConfig,
     StreamName,
@@ -21,11 +22,14 @@ from daemon.config.streams import (
 )
 from daemon.config.teaching import TeachingConfig
 from daemon.config.updates import ModelsConfig, root_problem
-from daemon.core.document import Loaded, StrictModel, load_document
+from daemon.config.views import view_problems
+from daemon.core.document import Loaded, StrictModel, load_document, problem_at
 from daemon.core.records import Modality
 
 # in the state directory: what was downloaded
 MODELS = "models"
+# and what was taught
+TEACHING = "teaching"
 
 
 class HealthConfig(StrictModel):
@@ -53,9 +57,29 @@ class Config(StrictModel):
         """Return the modalities that any of the streams may deliver."""
         return frozenset[Modality]().union(*(stream.senses for stream in self.streams.values()))
 
+    @property
+    def can_teach(self) -> bool:
+        """Return whether labels can be taught: the config allows it, and the node keeps running."""
+        return self.teaching.enabled and not self._fast
+
+    @property
+    def replaces_bundles(self) -> bool:
+        """Return whether another bundle than the config's own may run."""
+        return self.models.source is not None or self.can_teach
+
+    @property
+    def _fast(self) -> list[str]:
+        return [name for name, stream in self.streams.items() if stream.replay and stream.replay.pace == "fast"]
+
+    @model_validator(mode="after")
+    def _check_views(self) -> "Config":
+        for name, problem in view_problems(self.streams).items():
+            raise problem_at(problem, "streams", name, "camera", "device")
+        return self
+
     @model_validator(mode="after")
     def _check_fast_replay(self) -> "Config":
-        fast = [name for name, stream in self.streams.items() if stream.replay and stream.replay.pace == "fast"]
+        fast = self._fast
         if self.models.source is not None and fast:
             raise ValueError(
                 f"models.source needs a node that keeps running, but stream {fast[0]} is replayed at pace: fast"
@@ -112,6 +136,29 @@ def state_directory(config: Config, environment: Mapping[str, str] = os.environ)
     # XDG Base Directory Specification: data that survives restarts, but is not worth copying to other machines
     base = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "perceptd" / config.node
+
+
+def teaching_database(state: Path) -> Path:
+    """Return the file with what was taught, in a state directory."""
+    return state / TEACHING / "teaching.db"
+
+
+def has_taught(config: Loaded[Config]) -> bool:
+    """Return whether the node of a config was taught anything; true where that cannot be seen."""
+    states = [state_directory(config.document)]
+    if config.path == SERVICE_CONFIG:  # a person who checks it does not have the environment of the service
+        states.append(SERVICE_STATE)
+    return any(_may_exist(teaching_database(state)) for state in states)
+
+
+def _may_exist(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # such as in another user's directory
+        pass
+    return True
 
 
 def models_directory(config: Config) -> Path:

@@ -9,6 +9,9 @@ from daemon.core.errors import DocumentError
 # what scripts/install writes
 SERVICE_CONFIG = Path("/etc/perceptd/config.yaml")
 
+# of the service, as its unit says
+SERVICE_STATE = Path("/var/lib/perceptd")
+
 UNIT_DIRECTORY = Path("/etc/systemd/system")
 
 

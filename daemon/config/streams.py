@@ -10,10 +10,17 @@ from daemon.bundle.encoder_specs import Number
 from daemon.bundle.manifest import ShownName
 from daemon.bundle.thresholds import Threshold
 from daemon.config.mqtt import TopicLevel
-from daemon.core.document import StrictModel
+from daemon.core.document import StrictModel, problem_at
 from daemon.core.records import Modality
 
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
+
+# before the name of another stream, at whose camera a stream looks
+VIEW_PREFIX = "stream:"
+
+
+# what begins so is no file, and no URL either
+NO_FILES = ("/dev/", VIEW_PREFIX)
 
 
 def is_url(device: object) -> bool:
@@ -106,7 +113,7 @@ class PictureConfig(StrictModel):
 
 
 class CameraConfig(PictureConfig, DeviceConfig):
-    """A V4L2 device, a network stream, or a file that is played like a camera."""
+    """A V4L2 device, a network stream, a file that is played like a camera, or a part of another stream's camera."""
 
     device: Annotated[int | str, AfterValidator(_camera_device)]
     transport: Literal["auto", "tcp", "udp"] = "auto"
@@ -114,6 +121,19 @@ class CameraConfig(PictureConfig, DeviceConfig):
     height: Annotated[int, Field(ge=16, le=4320)] | None = None
     fps: Annotated[Number, Field(gt=0, le=240)] | None = None
     loop: bool = True
+
+    @model_validator(mode="after")
+    def _check_view(self) -> "CameraConfig":
+        for key in sorted(self.model_fields_set - {"device", "region"} if self.view_of is not None else ()):
+            message = f"cannot be set for a part of the camera of {self.view_of}; expected `region` alone"
+            raise problem_at(message, key)
+        return self
+
+    @property
+    def view_of(self) -> str | None:
+        """Return the stream at whose camera this one looks; None: it is a camera of its own."""
+        is_view = isinstance(self.device, str) and self.device.startswith(VIEW_PREFIX)
+        return str(self.device).removeprefix(VIEW_PREFIX) if is_view else None
 
     @property
     def transports(self) -> tuple[Literal["tcp", "udp"], ...]:
@@ -123,7 +143,7 @@ class CameraConfig(PictureConfig, DeviceConfig):
     @property
     def is_file(self) -> bool:
         """Return whether the camera is a file that is played."""
-        return isinstance(self.device, str) and not is_url(self.device) and not self.device.startswith("/dev/")
+        return isinstance(self.device, str) and not is_url(self.device) and not self.device.startswith(NO_FILES)
 
 
 class MicrophoneConfig(DeviceConfig):
@@ -262,6 +282,7 @@ class StreamConfig(StrictModel):
         if self.replay:
             paths = {"file": str(base / self.replay.file), "text": self.replay.text and str(base / self.replay.text)}
             update["replay"] = self.replay.model_copy(update=paths)
-        if self.camera and isinstance(self.camera.device, str) and not is_url(self.camera.device):
-            update["camera"] = self.camera.model_copy(update={"device": str(base / self.camera.device)})
+        camera = self.camera
+        if camera and isinstance(camera.device, str) and not is_url(camera.device) and camera.view_of is None:
+            update["camera"] = camera.model_copy(update={"device": str(base / camera.device)})
         return self.model_copy(update=update)

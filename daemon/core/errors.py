@@ -12,6 +12,7 @@ PerceptdError
 │                      ChildCrashed: ended by a signal. ChildTimeout: not done in time.
 │                      AcceleratorError: an accelerator failed; `kind` says how.
 ├── UpdateError        A bundle was not replaced. Retry later, or skip that version; `kind` says which.
+├── TeachingError      Nothing was changed in what was taught; `kind` says why. Answer with the message.
 └── InputError         One input from outside is unusable. Drop it and count it.
 """
 
@@ -32,8 +33,13 @@ SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 FaultKind = Literal["absent", "refused", "died", "hung", "slow", "wrong"]
 
 # source: does not answer, or not in the agreed form; trust: a signature is not valid; disk: full or failing;
-# memory: too little; clock: not set; bundle: the bundle itself is bad, and this version is not tried again
-UpdateFault = Literal["source", "trust", "disk", "memory", "clock", "bundle"]
+# memory: too little; clock: not set; bundle: the bundle itself is bad, and this version is not tried again;
+# waits: the labels that were taught here cannot be fitted onto it yet
+UpdateFault = Literal["source", "trust", "disk", "memory", "clock", "bundle", "waits"]
+
+# disk: full, failing, or locked by another process; damaged: the file was set aside; limit: as much as may be kept is
+# there; unknown: no such example; invalid: it cannot be an example
+TeachingFault = Literal["disk", "damaged", "limit", "unknown", "invalid"]
 
 
 class PerceptdError(Exception):
@@ -118,6 +124,14 @@ class UpdateError(PerceptdError):
     """A bundle was not replaced; the active bundle keeps running."""
 
     def __init__(self, kind: UpdateFault, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class TeachingError(PerceptdError):
+    """What was taught stays as it was; the message says why, in words for the person who teaches."""
+
+    def __init__(self, kind: TeachingFault, message: str) -> None:
         super().__init__(message)
         self.kind = kind
 

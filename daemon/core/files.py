@@ -96,6 +96,26 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
         return file.read(most_bytes)
 
 
+def read_foreign(path: Path, most_bytes: int) -> bytes:
+    """Return a file of a folder that somebody else has made. Raises OSError.
+
+    A link is not followed: it could lead to a file that only this program may read.
+    """
+    try:
+        descriptor = os.open(path, READ_FLAGS | os.O_NOFOLLOW)
+    except OSError as error:
+        if (kind := REFUSED_KINDS.get(error.errno or 0)) is not None:
+            raise OSError(errno.EINVAL, _expected(f"is {kind}"), str(path)) from error
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if problem := _kind_problem(status):
+            raise OSError(errno.EINVAL, problem, str(path))
+        if status.st_size > most_bytes:
+            raise OSError(errno.EFBIG, f"has {status.st_size} bytes, at most {most_bytes} are read", str(path))
+        return file.read(most_bytes)
+
+
 def open_own(path: Path, most_bytes: int) -> BinaryIO:
     """Open a file of the state directory for reading. Raises ForeignFile, and OSError when it cannot be opened."""
     try:

@@ -202,6 +202,8 @@ class Recognition:
     With exclusive scoring, bias and shares are centred over the labels, and scores = softmax(bias + sum of shares).
     With independent scoring, both are differences to the logit of the background, and scores = sigmoid(bias + sum of
     shares). The score of the background is 1 less the highest other score; its bias and shares are 0.
+    Labels that were taught come last, and change neither bias nor shares of the others: they are not centred.
+    A state takes part neither in the score of the background nor in the softmax of the labels that make events.
     """
 
     moment: Moment

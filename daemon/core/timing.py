@@ -84,6 +84,11 @@ def wall_time(at_ns: int) -> str:
     return _iso_8601(_wall_clock.at(at_ns))
 
 
+def wall_seconds(at_ns: int) -> float:
+    """Return the wall time of a monotonic instant in seconds since the epoch; see WallClock."""
+    return _wall_clock.at(at_ns) / NS_PER_S
+
+
 def wall_time_of(epoch_s: float) -> str:
     """Return a wall time in seconds since the epoch, as ISO 8601 in UTC with microseconds."""
     return _iso_8601(round(epoch_s * NS_PER_S))

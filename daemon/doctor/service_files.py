@@ -63,7 +63,7 @@ def _state(loaded: Loaded[Config]) -> Need:
 
 
 def _paths(stream: StreamConfig) -> Iterator[tuple[tuple[str, str], str]]:
-    if stream.camera is not None and not is_url(stream.camera.device):
+    if stream.camera is not None and not is_url(stream.camera.device) and stream.camera.view_of is None:
         device = stream.camera.device
         yield ("camera", "device"), f"/dev/video{device}" if isinstance(device, int) else device
     if stream.replay is not None:

@@ -146,6 +146,8 @@ def _remedy(part: str, stream: StreamConfig) -> str:
 
 
 def _finding_without_sources(name: str, stream: StreamConfig, manifest: Manifest | None) -> Finding:
+    if stream.camera is not None and stream.camera.view_of is not None:
+        return Finding(name, "good", f"looks at the camera of {stream.camera.view_of}")
     if stream.text.enabled and (manifest is None or "text" in manifest.senses):
         return Finding(name, "good", "takes text only")
     return Finding(name, "failure", "captures nothing that the bundle uses", "change the stream, or the bundle")

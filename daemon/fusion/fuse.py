@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -11,19 +11,24 @@ import numpy as np
 from daemon.core.errors import ModelError
 from daemon.core.ports import Model
 from daemon.core.records import Array, Embedding, EndedBy, Event, Moment, Recognition
-from daemon.fusion import align, events
+from daemon.fusion import align, events, states
 from daemon.fusion.align import Alignment, AlignmentSettings
 from daemon.fusion.events import EventSettings
 from daemon.fusion.pool import Pool
+from daemon.fusion.states import StateChange, StateGroup, StatesState
+from daemon.fusion.taught import EVENTS, Scope, TaughtHead, TaughtScores, exclusive_scores
 
 
 class FusionHead:
     """Runs the head on `F = [e1; e2; …; present]`, with the part of each encoder. Used by one thread at a time.
 
     Exclusive scores are `softmax(W·F + b)`. Independent scores are `sigmoid(logit - logit of the background)`.
+    Labels that were taught have a head of their own. They follow the labels of this head.
     """
 
-    def __init__(self, model: Model, sizes: Mapping[str, int], background: int | None = None) -> None:
+    def __init__(
+        self, model: Model, sizes: Mapping[str, int], background: int | None = None, taught: TaughtHead | None = None
+    ) -> None:
         """`sizes` has the length in F of each encoder, in the order of the head.
 
         `background` is the index of the label that independent scoring compares with; None: scores are exclusive.
@@ -31,6 +36,7 @@ class FusionHead:
         """
         self._model = model
         self._background = background
+        self._taught = taught
         self._present = sum(sizes.values())
         ends = list(accumulate(sizes.values()))
         self._parts = [(name, slice(end - size, end)) for (name, size), end in zip(sizes.items(), ends, strict=True)]
@@ -42,17 +48,37 @@ class FusionHead:
             raise ModelError("the head's bias is so large that a label can never be recognised")
         self._bias = _centred(np.log(scores)) if background is None else np.log(scores) - np.log1p(-scores)
 
-    def recognise(self, moment: Moment) -> Recognition:
-        """Return the scores at a moment, with bias and shares; see Recognition."""
-        self._fill(self._model.input[0], moment)
+    def recognise(self, moment: Moment, scope: Scope | None = None) -> Recognition:
+        """Return the scores at a moment, with bias and shares; see Recognition.
+
+        `scope` has the taught labels that count; None: all. The others are not in the recognition.
+        """
+        features = self._model.input[0]
+        self._fill(features, moment)
         scores, shares = self._invoke()
-        if self._background is None:
+        bias, background = self._bias, self._background
+        if background is None:
             shares = _centred(shares)
         else:
-            scores[self._background] = shares[:, self._background] = 0
-            scores[self._background] = 1 - scores.max()
+            scores[background] = shares[:, background] = 0
+            scores[background] = 1 - scores.max()
+        if self._taught is not None and (scope is None or scope.size):
+            taught = self._taught.recognise(features, self._taught.everywhere if scope is None else scope)
+            scores = self._joined(scores, bias + np.add.reduce(shares, axis=0), taught)
+            bias = np.concatenate((bias, taught.bias))
+            shares = np.concatenate((shares, taught.shares), axis=1)
         present = {name: shares[index] for index, (name, _) in enumerate(self._parts) if name in moment.embeddings}
-        return Recognition(moment, scores, self._bias, present)
+        return Recognition(moment, scores, bias, present)
+
+    def _joined(self, scores: Array, logits: Array, taught: TaughtScores) -> Array:
+        """Return the scores of all labels; `scores` and `logits` (L,) are those of the head's own labels."""
+        if self._background is None:
+            taught_logits = taught.bias + np.add.reduce(taught.shares, axis=0)
+            return exclusive_scores(logits, taught_logits, taught.groups)
+        events = taught.scores[taught.groups == EVENTS]
+        if events.size:  # a state lasts, and says nothing of whether something happens
+            scores[self._background] = np.minimum(scores[self._background], 1 - events.max())
+        return np.concatenate((scores, taught.scores))
 
     def _fill(self, features: Array, moment: Moment) -> None:
         """Write F, of shape (D + M). An absent encoder is zeros."""
@@ -70,13 +96,14 @@ class FusionHead:
 
 @dataclass(slots=True)
 class Fused:
-    """The results of one step, each list in order.
+    """The results of one step, each list in order. `states` has the changes of groups of states.
 
     `late` counts dropped embeddings. `not_finite` counts recognitions that were dropped because of NaN scores.
     """
 
     recognitions: list[Recognition] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    states: list[StateChange] = field(default_factory=list)
     late: int = 0
     not_finite: int = 0
 
@@ -85,14 +112,25 @@ class StreamFusion:
     """Turns the embeddings of one stream into recognitions and events. Used by one thread at a time."""
 
     def __init__(
-        self, head: FusionHead, pool: Pool, alignment_settings: AlignmentSettings, event_settings: EventSettings
+        self,
+        head: FusionHead,
+        pool: Pool,
+        alignment_settings: AlignmentSettings,
+        event_settings: EventSettings,
+        scope: Scope | None = None,
+        groups: Sequence[StateGroup] = (),
     ) -> None:
-        """`pool` is this stream's own."""
+        """`pool` is this stream's own. `scope` has the taught labels that apply in this stream; None: all.
+
+        `groups` are the states that are recognised in it.
+        """
         self._head = head
+        self._scope = scope
         self._pool = pool
         self._alignment_settings, self._event_settings = alignment_settings, event_settings
         self._alignment = Alignment()
         self._event_state = events.initial_state(event_settings)
+        self._groups, self._states = groups, StatesState()
 
     def deliver(self, embedding: Embedding, now_ns: int) -> Fused:
         """Take an embedding at `now_ns`."""
@@ -117,6 +155,9 @@ class StreamFusion:
         self._pool.forget()
         self._event_state, ends = events.end_all(self._event_state, now_ns, ended_by, self._event_settings)
         fused.events += ends
+        self._states, changes = states.end_all(self._states, now_ns)
+        if ended_by != "bundle":  # the next bundle decides, and until then the states are as they were
+            fused.states += changes
         return fused
 
     def next_due_ns(self) -> int | None:
@@ -130,7 +171,7 @@ class StreamFusion:
     def _recognise(self, moments: list[Moment]) -> Fused:
         fused = Fused()
         for moment in moments:
-            recognition = self._head.recognise(moment) if moment.embeddings else None
+            recognition = self._head.recognise(moment, self._scope) if moment.embeddings else None
             # NaN counts as an empty moment: smoothing would keep it for ever
             if recognition and not math.isfinite(np.add.reduce(recognition.scores)):
                 recognition, fused.not_finite = None, fused.not_finite + 1
@@ -139,6 +180,9 @@ class StreamFusion:
                 self._event_state, scores, evidence, moment.time_ns, self._event_settings, _new_id
             )
             fused.events += new
+            if self._groups:
+                self._states, changes = states.add_scores(self._states, scores, moment.time_ns, self._groups)
+                fused.states += changes
             if recognition:
                 fused.recognitions.append(recognition)
         return fused

@@ -13,6 +13,7 @@ from daemon.bundle.manifest import Version
 from daemon.bundle.taught import taught_name
 from daemon.core.document import StrictModel, expected_text
 from daemon.core.text import clean
+from daemon.core.timing import monotonic_ns, wall_time
 from daemon.mqtt.payloads import Name, Payload, Time
 from daemon.mqtt.send_queue import Outbound
 
@@ -164,13 +165,22 @@ class Request:
 
 
 class AnswerPayload(Payload):
-    """The answer to a command: done, or refused and why. `result` is the answer of `describe`."""
+    """The answer to a command: done, or refused and why. `result` is that of `describe` and of commands to teach."""
 
     command: Name
     ok: bool
     reason: str | None = None
     time: Time
     result: dict[str, Any] | None = None
+
+
+def answer_to(
+    command: str, *, ok: bool, reason: str | None = None, result: dict[str, Any] | None = None
+) -> AnswerPayload:
+    """Return the answer to a command, with the present time. A long name is shortened."""
+    return AnswerPayload(
+        command=command[:MAX_NAME], ok=ok, reason=reason, time=wall_time(monotonic_ns()), result=result
+    )
 
 
 class CommandSink(Protocol):
@@ -182,6 +192,13 @@ class CommandSink(Protocol):
 
 class InvalidCommand(ValueError):
     """A command that cannot be obeyed; the message is the reason in the answer."""
+
+
+class TeachingSink(Protocol):
+    """Takes the commands to teach, and answers each once the disk has it."""
+
+    def take(self, request: Request, arguments: Arguments) -> None:
+        """Take one command; never waits for a disk. Raises InvalidCommand when it is refused at once."""
 
 
 def parse_arguments(request: Request) -> Arguments:

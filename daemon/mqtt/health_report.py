@@ -61,6 +61,12 @@ class MqttReport(Part):
     outbox: OutboxReport = OutboxReport()
 
 
+class TeachingReport(Part):
+    """The field of `teaching` in health that readers use."""
+
+    problem: Reason = None
+
+
 class HealthReport(Payload):
     """The fields of the health payload that readers use."""
 
@@ -72,6 +78,7 @@ class HealthReport(Payload):
     streams: Annotated[dict[Name, StreamReport], Field(max_length=64)] = {}
     accelerators: Annotated[dict[Name, AcceleratorReport], Field(max_length=64)] = {}
     mqtt: MqttReport = MqttReport()
+    teaching: TeachingReport = TeachingReport()
 
     @property
     def at(self) -> datetime | None:
@@ -119,6 +126,8 @@ def remarks(report: HealthReport) -> list[str]:
         found.append(f"the config was not reloaded: {clean(report.reload_problem)}")
     if report.bundle_changed is not None:
         found.append(clean(report.bundle_changed, MAX_CHANGE))
+    if report.teaching.problem is not None:
+        found.append(f"teaching: {clean(report.teaching.problem, MAX_CHANGE)}")
     return found
 
 

@@ -19,7 +19,8 @@ from daemon.mqtt.home_assistant.devices import discovery_topic, node_object, str
 from daemon.mqtt.home_assistant.ledger import parse
 from daemon.mqtt.send_queue import Outbound
 
-NODE_KINDS = ("availability", "health", "models", "status")
+NODE_KINDS = ("availability", "health", "models", "status", "teaching")
+STREAM_KINDS = ("state", "states")
 
 # the retained topics of a node that are removed at the most: a broker may show any number
 MAX_TOPICS = 10_000
@@ -54,7 +55,8 @@ def retained_topics(node: str, streams: Iterable[str], prefix: str, announced: b
     topics = [f"perceptd/{node}/{kind}" for kind in NODE_KINDS]
     topics.append(discovery_topic(prefix, node_object(node)))
     for stream in streams:
-        topics += [f"perceptd/{node}/{stream}/state", discovery_topic(prefix, stream_object(node, stream))]
+        topics += [f"perceptd/{node}/{stream}/{kind}" for kind in STREAM_KINDS]
+        topics.append(discovery_topic(prefix, stream_object(node, stream)))
     with suppress(ValidationError):
         topics += parse(announced, node, prefix).retained
     return list(dict.fromkeys(topics))

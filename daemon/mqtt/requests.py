@@ -1,26 +1,23 @@
-"""Asks a node or a broker: sends a command, follows the topic `models`, tries the login."""
+"""Asks a node or a broker: sends a command, reads the retained health, tries the login."""
 
 import logging
 import queue
 import threading
 import time
 import uuid
-from types import TracebackType
 
 from pydantic import ValidationError
 
 from daemon.config.mqtt import MqttConfig
 from daemon.core.errors import PerceptdError
-from daemon.core.text import clean
 from daemon.mqtt.broker.background import BackgroundClient
 from daemon.mqtt.broker.callbacks import BrokerReason, Inbound
 from daemon.mqtt.broker.troubles import Trouble
 from daemon.mqtt.commands import AnswerPayload
 from daemon.mqtt.health_report import HealthReport
 from daemon.mqtt.send_queue import Outbound
-from daemon.mqtt.silence import nothing_heard, unanswered
-from daemon.mqtt.subscriber import NODE_KINDS, Malformed, Received, Watcher
-from daemon.mqtt.update_payloads import ModelsPayload
+from daemon.mqtt.silence import unanswered
+from daemon.mqtt.subscriber import Watcher
 
 log = logging.getLogger(__name__)
 
@@ -92,68 +89,6 @@ def retained_health(config: MqttConfig, node: str) -> HealthReport | None:
         return None
     finally:
         watcher.close()
-
-
-class ModelsFollower:
-    """Follows the topic `models` of a node. A context manager.
-
-    `raw` is the latest payload as it was received; `is_offline` says whether the node was reported offline.
-    """
-
-    def __init__(self, config: MqttConfig, node: str) -> None:
-        self.where = f"node {node} at {config.addresses}"
-        self.is_offline = False
-        self.raw = b""
-        self._username = config.username
-        self._unheard = {kind: f"perceptd/{node}/{kind}" for kind in NODE_KINDS}
-        self._watcher = Watcher(config, list(self._unheard.values()))
-
-    def __enter__(self) -> "ModelsFollower":
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self._watcher.close()
-
-    def first(self, within_s: float) -> ModelsPayload:
-        """Return the retained payload, or the first that comes within the time. Raises NoAnswer."""
-        deadline = time.monotonic() + within_s
-        while (remaining_s := deadline - time.monotonic()) > 0:
-            if (payload := self.next(remaining_s)) is not None:
-                return payload
-        text = f"{self.where} has not published its models within {within_s:g} s"
-        if self._watcher.is_connected:
-            text += f"; {nothing_heard(list(self._unheard.values()), self._username)}"
-        raise NoAnswer(text)
-
-    def next(self, within_s: float) -> ModelsPayload | None:
-        """Wait for one message; return the models in it. None: it is about something else, or none came in time.
-
-        Raises NoAnswer for a message about models that this version cannot read.
-        """
-        received = self._next(within_s)
-        return None if received is None else self._payload_of(received)
-
-    def _next(self, within_s: float) -> Received | None:
-        try:
-            received = self._watcher.inbox.get(timeout=max(0.0, within_s))
-        except queue.Empty:
-            return None
-        self._unheard.pop(received.kind, None)
-        return received
-
-    def _payload_of(self, received: Received) -> ModelsPayload | None:
-        """Return the models in a message; None if it is about something else. Raises NoAnswer."""
-        content = received.content
-        if received.kind == "models" and isinstance(content, Malformed):
-            raise NoAnswer(f"this version cannot read the models of {self.where}: {clean(content.reason)}")
-        if received.kind == "availability":
-            self.is_offline = content == "offline"
-        if not isinstance(content, ModelsPayload):
-            return None
-        self.raw = received.payload
-        return content
 
 
 class _PendingRequest(BackgroundClient):

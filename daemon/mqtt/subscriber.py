@@ -18,10 +18,15 @@ from daemon.mqtt.broker.callbacks import Inbound
 from daemon.mqtt.health_report import HealthReport
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload, parse_time
 from daemon.mqtt.status_payload import StatusPayload
+from daemon.mqtt.teaching_payloads import TeachingPayload
 from daemon.mqtt.update_payloads import ModelsPayload
 
-Kind = Literal["availability", "status", "health", "models", "state", "recognition", "event"]
-NODE_KINDS: tuple[Kind, ...] = ("availability", "status", "health", "models")
+Kind = Literal["availability", "status", "health", "models", "teaching", "state", "recognition", "event"]
+NODE_KINDS: tuple[Kind, ...] = ("availability", "status", "health", "models", "teaching")
+
+# what a node of every version retains; versions before 0.6 know no `teaching`
+EXPECTED_KINDS = NODE_KINDS[:-1]
+
 STREAM_KINDS: tuple[Kind, ...] = ("state", "recognition", "event")
 
 # Far above every payload of the daemon: a recognition with 64 labels has 12 KB.
@@ -43,7 +48,9 @@ class Malformed:
     reason: str
 
 
-ParsedPayload = RecognitionPayload | EventPayload | StatePayload | StatusPayload | HealthReport | ModelsPayload
+ParsedPayload = (
+    RecognitionPayload | EventPayload | StatePayload | StatusPayload | HealthReport | ModelsPayload | TeachingPayload
+)
 Content = ParsedPayload | Literal["online", "offline"] | Malformed
 
 PAYLOAD_MODELS: dict[Kind, type[ParsedPayload]] = {
@@ -53,6 +60,7 @@ PAYLOAD_MODELS: dict[Kind, type[ParsedPayload]] = {
     "status": StatusPayload,
     "health": HealthReport,
     "models": ModelsPayload,
+    "teaching": TeachingPayload,
 }
 
 
@@ -99,7 +107,7 @@ def watch(
     """
     filters = topic_filters(node)
     watcher = Watcher(config, filters)
-    unheard = dict(zip(NODE_KINDS, filters, strict=False))
+    unheard = dict(zip(EXPECTED_KINDS, filters, strict=False))
     silent_until: float | None = time.monotonic() + silence_s
     try:
         while not stop.is_set():
@@ -112,7 +120,7 @@ def watch(
             if silent_until is not None and time.monotonic() > silent_until:
                 silent_until = None
                 if unheard:
-                    nothing = filters if len(unheard) == len(NODE_KINDS) else list(unheard.values())
+                    nothing = filters if len(unheard) == len(EXPECTED_KINDS) else list(unheard.values())
                     report_silence(nothing if watcher.is_connected else [])
     finally:
         watcher.close()

@@ -11,6 +11,9 @@ from daemon.mqtt.update_payloads import SafeText
 # fitting: its weights are being computed; ready: it is recognised; problem: see `text`
 TaughtState = Literal["learning_place", "waiting", "fitting", "ready", "problem"]
 
+# the state of a group when no single state is sure
+UNKNOWN = "unknown"
+
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -77,7 +80,10 @@ class TeachingPayload(Payload):
 
 
 class TaughtStatePart(Part):
-    """The state of a group such as `garage`; `unknown` when no single state is sure. `since` is when it began."""
+    """The state of a group such as `garage`; `unknown` when no state is sure, with a score of null.
+
+    `since` is when it began.
+    """
 
     state: Name
     score: Score | None
@@ -87,4 +93,4 @@ class TaughtStatePart(Part):
 class StatesPayload(Payload):
     """The states of a stream by group, as retained on `perceptd/<node>/<stream>/states`."""
 
-    states: dict[Name, TaughtStatePart]
+    states: Annotated[dict[Name, TaughtStatePart], Field(max_length=100)]

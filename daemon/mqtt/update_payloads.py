@@ -28,16 +28,24 @@ SafeText = Annotated[str, BeforeValidator(_redact_and_shorten), Field(max_length
 
 
 class BundlePart(Part):
-    """One bundle; `shipped` says that it is the config's own, and did not come from the source."""
+    """One bundle; `shipped` says that it is the config's own, and did not come from the source.
+
+    `taught`: it is a bundle with labels that were taught on this device. Such a bundle is not `shipped`.
+    """
 
     id: Name
     name: Name
     version: Name
     shipped: bool
+    taught: bool = False
 
 
 class CandidatePart(Part):
-    """The bundle that is being installed: its stage, since when, and how many bytes have been fetched."""
+    """The bundle that is being installed: its stage, since when, and how many bytes have been fetched.
+
+    `taught`: it was taught on this device, so nothing is fetched. `waits` says why the labels that were taught here
+    cannot be fitted onto it yet, and is null if it does not wait for them.
+    """
 
     id: Name
     name: Name
@@ -46,6 +54,8 @@ class CandidatePart(Part):
     since: Time
     bytes_done: Bytes
     bytes_total: Bytes
+    taught: bool = False
+    waits: SafeText | None = None
 
 
 class CheckPart(Part):
@@ -69,7 +79,7 @@ class ResultPart(Part):
 class ModelsPayload(Payload):
     """The bundles of a node.
 
-    `source` is null where bundles are not replaced. `available` are the newest ids of the source.
+    `source` is null where bundles come from no source. `available` are the newest ids of the source.
     `latest` is the newest version of the active bundle's name that the source has and this program can run.
     It is the active version where the source has no newer one.
     `refused` are versions that are not tried again automatically.
@@ -93,7 +103,7 @@ class ModelsPayload(Payload):
 
 
 def without_updates(node: str, name: str, version: str, time: str) -> ModelsPayload:
-    """Return the payload of a node whose config names no source, so that the config's bundle always runs."""
+    """Return the payload of a node whose bundle is not replaced: it has no source, and nothing can be taught."""
     return ModelsPayload(
         node=node,
         time=time,

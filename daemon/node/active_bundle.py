@@ -1,9 +1,11 @@
 """Runs the active bundle for all streams, and switches to another bundle while the streams go on."""
 
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from daemon.bundle.fingerprint import encoder_fingerprints
 from daemon.bundle.manifest import Manifest
 from daemon.core.records import EndedBy
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
@@ -14,7 +16,9 @@ from daemon.node.stream_publisher import PublishedBundle
 from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.lane import Lane
 from daemon.pipeline.live import DRAIN_S, LiveFusion, LiveStream
+from daemon.pipeline.recent import Window
 from daemon.pipeline.recogniser import Recogniser
+from daemon.pipeline.showing import Showing, encode_window
 from daemon.runtime.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
@@ -28,12 +32,13 @@ SWITCH_S = DRAIN_S + 0.2
 
 
 def published_bundle(recogniser: Recogniser, errors: ErrorCount) -> PublishedBundle:
-    """Return what payloads show of a recogniser's bundle."""
+    """Return what payloads show of a recogniser's bundle. Raises BundleError when a model cannot be read."""
     manifest = recogniser.bundle.manifest
     view = BundleView(
         manifest.id, manifest.labels, manifest.scoring, manifest.encoder_modalities, tells_encoders=manifest.format > 1
     )
-    return PublishedBundle(view, BundleMonitor(errors.total))
+    fingerprints = encoder_fingerprints(recogniser.bundle)
+    return PublishedBundle(view, BundleMonitor(errors.total), manifest.taught, fingerprints)
 
 
 def share_sources(one: Manifest, other: Manifest) -> bool:
@@ -51,6 +56,7 @@ class ActiveBundle:
         self, recogniser: Recogniser, bundle: PublishedBundle, live: Sequence[Stream], *, on_change: Callable[[], None]
     ) -> None:
         """`on_change` is called when the bundle or the status of an accelerator has changed."""
+        self._switching = threading.Lock()
         self.recogniser, self.bundle = recogniser, bundle
         self.encoders = EncoderPool(recogniser.parallel_encoders, recogniser.bundle.manifest.encoder_modalities)
         self.on_change = on_change
@@ -73,6 +79,15 @@ class ActiveBundle:
         accelerators = [accelerator.progress for accelerator in self.recogniser.accelerators]
         return [self._fusion.progress, *self.encoders.progress, *accelerators]
 
+    def encode(self, window: Window, name: str, deadline_s: float) -> tuple[Showing, Mapping[str, str]]:
+        """Return what a window of recent input shows, and the fingerprints of the encoders that it is encoded with.
+
+        Waits for the encoders, from any thread. `name` is that of no stream. Raises InputError, see `encode_window`.
+        """
+        with self._switching:
+            recogniser, encoders, fingerprints = self.recogniser, self.encoders, self.bundle.fingerprints
+        return encode_window(window, recogniser, encoders, name, deadline_s), fingerprints
+
     def prepare(self, recogniser: Recogniser, bundle: PublishedBundle) -> "PreparedBundle":
         """Prepare the switch to a bundle that the same sources serve. Runs on the updater's thread."""
         modalities = recogniser.bundle.manifest.encoder_modalities
@@ -82,6 +97,13 @@ class ActiveBundle:
             for stream in self._streams
         ]
         return PreparedBundle(self, recogniser, bundle, encoders, streams)
+
+    def take_over(self, recogniser: Recogniser, bundle: PublishedBundle, encoders: EncoderPool) -> Recogniser:
+        """Make another bundle the active one, once the streams have switched. Return the recogniser of before."""
+        with self._switching:
+            old, self.recogniser = self.recogniser, recogniser
+            self.bundle, self.encoders = bundle, encoders
+        return old
 
     def close_encoders(self) -> None:
         """Encode what is queued, then stop the encoders."""
@@ -128,8 +150,7 @@ class PreparedBundle:
         """
         self.bundle.monitor.begin()
         _wait_for([stream.commit() for stream in self.streams])
-        old, self.active.recogniser = self.active.recogniser, self.recogniser
-        self.active.bundle, self.active.encoders = self.bundle, self.encoders
+        old = self.active.take_over(self.recogniser, self.bundle, self.encoders)
         close_accelerators(old)
         for accelerator in self.recogniser.accelerators:
             accelerator.start(self.active.on_change)

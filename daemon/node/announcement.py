@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from daemon import __version__
 from daemon.bundle.manifest import LabelInfo, Manifest
+from daemon.bundle.taught import state_name
 from daemon.config.node import Config
 from daemon.core.errors import shortage_behind
 from daemon.core.files import read_own, replace_file
@@ -21,6 +22,7 @@ from daemon.mqtt.home_assistant.devices import Label, NodeDevice, StreamDevice
 from daemon.mqtt.home_assistant.ledger import MAX_BYTES, Ledger, parse
 from daemon.mqtt.home_assistant.withdrawal import Wanted
 from daemon.node.stream import Stream
+from daemon.pipeline.recogniser import event_labels
 from daemon.runtime.heartbeat import DISK_S, Heartbeat
 from daemon.runtime.thread_loop import LoopThread
 
@@ -159,31 +161,44 @@ class Announcement:
             version=__version__,
             prefix=config.mqtt.home_assistant.prefix,
             has_updates=config.models.source is not None,
+            teachable=config.can_teach,
         )
-        labels = labels_of(manifest, language)
         streams = [
             StreamDevice(
                 name=name,
                 shown_name=config.streams[name].name,
                 area=config.streams[name].area,
-                labels=labels,
+                labels=labels_of(manifest, name, language),
                 devices=stream.devices,
                 takes_text=stream.takes_text,
+                states=states_of(manifest, name),
             )
             for name, stream in self._streams.items()
         ]
         return announcements(node, streams, per_stream=self._file.ledger.per_stream)
 
 
-def labels_of(manifest: Manifest, language: str | None) -> list[Label]:
-    """Return the labels that make events, with what the bundle says about how they are shown."""
-    labels = []
-    for name in manifest.labels:
-        if name not in manifest.background:
-            info = manifest.label_info.get(name, LabelInfo())
+def labels_of(manifest: Manifest, stream: str, language: str | None) -> list[Label]:
+    """Return the labels that make events in a stream, with what the bundle says about how they are shown.
+
+    Labels that were taught are shown. A state of a group makes no events.
+    """
+    labels, makes_events = [], event_labels(manifest)
+    for name in manifest.labels_in(stream):
+        if name in makes_events:
+            is_taught = name not in manifest.base_labels
+            info = manifest.label_info.get(name, LabelInfo(shown=is_taught))
             shown_name = None if language is None else info.names.get(language)
-            labels.append(Label(name, shown_name, info.kind, info.device_class, info.icon, info.shown))
+            labels.append(
+                Label(name, shown_name, info.kind, info.device_class, info.icon, info.shown, taught=is_taught)
+            )
     return labels
+
+
+def states_of(manifest: Manifest, stream: str) -> dict[str, list[str]]:
+    """Return the states of each group that is recognised in a stream."""
+    groups = {} if manifest.taught is None else manifest.taught.groups(stream)
+    return {group: [state_name(label) for label in labels] for group, labels in groups.items()}
 
 
 def hears_births(config: Config, ledger: Ledger) -> bool:

@@ -15,6 +15,7 @@ from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.mqtt.session import Session
 from daemon.node.active_bundle import ActiveBundle, PreparedBundle, published_bundle, share_sources
 from daemon.node.announcement import Announcement
+from daemon.node.derivation import NewBases
 from daemon.node.latency import ErrorCount
 from daemon.node.models_payload import models_payload
 from daemon.node.stop_request import StopRequest
@@ -22,14 +23,14 @@ from daemon.node.stream import Stream
 from daemon.node.stream_publisher import PublishedBundle
 from daemon.pipeline import trial
 from daemon.pipeline.acceleration import accelerate
-from daemon.pipeline.recogniser import Recogniser, check_matches_config, load_recogniser
+from daemon.pipeline.recogniser import Recogniser, check_matches_config, load_recogniser, unknown_thresholds
 from daemon.runtime.heartbeat import short_switch_interval
 from daemon.runtime.memory import give_back_memory
 from daemon.updates.fetch import main as fetch
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.slots import content_of
 from daemon.updates.state import BundleMetrics
-from daemon.updates.steps import PreparedSwitch, Step
+from daemon.updates.steps import Beat, Derived, PreparedSwitch, Step
 from daemon.updates.updater import Snapshot, Updater
 
 log = logging.getLogger(__name__)
@@ -75,8 +76,10 @@ class BundleLoader:
         return recogniser
 
     def check(self, manifest: Manifest) -> None:
-        """Raise Refused when a bundle does not match the config."""
+        """Raise Refused when a bundle does not match the config. Thresholds that wait for a label are logged."""
         check_matches_config(manifest, self._config)
+        for remark in unknown_thresholds(manifest, self._config):
+            log.warning("%s; it counts while the bundle has this label", remark)
 
 
 class UpdateHost:
@@ -91,8 +94,9 @@ class UpdateHost:
         new_stream: NewStream,
         streams: Mapping[str, Stream],
         stop: StopRequest,
+        bases: NewBases,
     ) -> None:
-        """`new_stream` makes a stream for a bundle without starting it."""
+        """`new_stream` makes a stream for a bundle without starting it. `bases` takes new bases to the teacher."""
         self._loader = loader
         self._active = active
         self._errors = errors
@@ -100,6 +104,7 @@ class UpdateHost:
         self._new_stream = new_stream
         self._streams = streams
         self._stop = stop
+        self._bases = bases
 
     def prepare(self, directory: Path, bundle: str) -> PreparedSwitch:
         """Load a bundle beside the active one; return its switch. Raises Refused when it cannot be used.
@@ -115,6 +120,10 @@ class UpdateHost:
             for name in self._streams:  # raises Refused now rather than after the restart
                 self._new_stream(name, recogniser, published)
             return _Restart(self._stop)
+
+    def derive(self, directory: Path, bundle: str, beat: Beat) -> Derived | None:
+        """Fit the labels that were taught onto a new base; return what to install in its place. See Host."""
+        return self._bases.derive(directory, bundle, beat)
 
     def bundle_metrics(self) -> BundleMetrics:
         """Return the metrics of the active bundle."""

@@ -4,8 +4,7 @@ import logging
 import threading
 from collections import deque
 
-from daemon.core.timing import monotonic_ns, wall_time
-from daemon.mqtt.commands import EMPTY, AnswerPayload, Request
+from daemon.mqtt.commands import EMPTY, AnswerPayload, Request, answer_to
 from daemon.mqtt.session import Session
 from daemon.node.control import Control
 from daemon.runtime.heartbeat import DISK_S, IDLE_S, Heartbeat
@@ -113,5 +112,4 @@ class CommandThread:
     def _refuse(self, request: Request, counter: str, reason: str) -> None:
         log.warning("command %s: refused: %s", request.name, reason)
         self._session.counters.drop(counter)
-        refusal = AnswerPayload(command=request.name, ok=False, reason=reason, time=wall_time(monotonic_ns()))
-        self._session.publish_answer(request, refusal)
+        self._session.publish_answer(request, answer_to(request.name, ok=False, reason=reason))

@@ -15,8 +15,8 @@ from daemon.config.node import Config
 from daemon.config.streams import is_url
 from daemon.core.logs import set_level
 from daemon.core.ports import Updates
-from daemon.core.timing import monotonic_ns, wall_time
 from daemon.mqtt.commands import (
+    ARGUMENTS,
     AnswerPayload,
     Arguments,
     DeviceArguments,
@@ -26,6 +26,8 @@ from daemon.mqtt.commands import (
     PinArguments,
     Request,
     StreamArguments,
+    TeachingSink,
+    answer_to,
     parse_arguments,
 )
 from daemon.node.active_bundle import ActiveBundle
@@ -44,8 +46,12 @@ CHANGES: dict[str, dict[str, bool]] = {
 
 ABOUT_SOUND = ("mute", "unmute")
 
+# what the thread `teaching` obeys
+TEACHING = frozenset(name for name in ARGUMENTS if name.startswith("teach"))
+
 BEGUN = "it has begun; the topic models shows the rest"
 IN_ORDER = "is replayed as fast as possible, which cannot be paused or muted"
+NO_TEACHING = "this node cannot be taught"
 NO_SOURCE = "models.source in config.yaml is not set"
 
 
@@ -59,17 +65,22 @@ class Control:
         switches: SwitchFile,
         active: ActiveBundle,
         updates: Updates | None = None,
+        teaching: TeachingSink | None = None,
     ) -> None:
-        """Without `updates` bundles are not replaced, and commands about them are refused."""
+        """Without `updates` bundles are not replaced, and commands about them are refused.
+
+        `teaching` takes the commands to teach; without it they are refused.
+        """
         self._config, self._streams = config, streams
         self._switches = switches
         self._active = active
         self._updates = updates
+        self._teaching = teaching
 
-    def obey(self, request: Request) -> AnswerPayload:
+    def obey(self, request: Request) -> AnswerPayload | None:
         """Obey the command, or refuse it with a reason. Raises nothing, whatever the command holds.
 
-        Waits until a switch is on disk.
+        Waits until a switch is on disk. Returns None for a command that the thread `teaching` answers later.
         """
         result: dict[str, Any] | None = None
         reason: str | None = None
@@ -77,16 +88,24 @@ class Control:
             arguments = parse_arguments(request)
             if _implied_commands(request.name, arguments) & set(self._config.mqtt.commands.forbidden):
                 raise InvalidCommand("mqtt.commands.forbidden in config.yaml forbids it")
+            if request.name in TEACHING:
+                self._teach(request, arguments)
+                return None
             reason, result = self._execute(request.name, arguments)
         except InvalidCommand as error:
             log.warning("command %s: refused: %s", request.name, error)
-            return self._answer(request.name, ok=False, reason=str(error))
+            return answer_to(request.name, ok=False, reason=str(error))
         log.info("command %s: done%s", request.name, f": {reason}" if reason else "")
-        return self._answer(request.name, ok=True, reason=reason, result=result)
+        return answer_to(request.name, ok=True, reason=reason, result=result)
 
     def keep_switches(self) -> None:
         """Write the switches again if somebody has removed their file. Waits for the disk."""
         self._switches.restore({name: each.switch for name, each in self._streams.items()})
+
+    def _teach(self, request: Request, arguments: Arguments) -> None:
+        if self._teaching is None:
+            raise InvalidCommand(NO_TEACHING)
+        self._teaching.take(request, arguments)
 
     def _execute(self, name: str, arguments: Arguments) -> tuple[str | None, dict[str, Any] | None]:
         """Execute a command; return a remark about it and its result."""
@@ -143,12 +162,6 @@ class Control:
             "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
             "config": _masked(self._config.model_dump(mode="json")),
         }
-
-    @staticmethod
-    def _answer(
-        name: str, *, ok: bool, reason: str | None = None, result: dict[str, Any] | None = None
-    ) -> AnswerPayload:
-        return AnswerPayload(command=name[:64], ok=ok, reason=reason, time=wall_time(monotonic_ns()), result=result)
 
 
 def _request_update(updates: Updates, name: str, arguments: Arguments) -> str | None:

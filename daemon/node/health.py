@@ -27,6 +27,7 @@ class _Part(BaseModel):
 class SourceHealth(_Part):
     """One source. `since` is when its state began, `reason` its latest fault. The counts are those of SourceStatus.
 
+    The `reason` of a source that is `paused` says which other camera is closed; null: a command has closed it itself.
     `drift_ppm` is the drift of its clock against this machine's; null: not known.
     """
 
@@ -157,6 +158,20 @@ class LatencyHealth(_Part):
     p99: float | None
 
 
+class TeachingHealth(_Part):
+    """What was taught: the number of labels, examples, and moments of background of the live streams.
+
+    `dropped` counts by reason what could not be stored or answered. `problem` says what is wrong; null: nothing.
+    """
+
+    enabled: bool
+    labels: int
+    examples: int
+    background: int
+    dropped: dict[str, int]
+    problem: str | None
+
+
 class Health(_Part):
     """The retained health payload.
 
@@ -182,6 +197,7 @@ class Health(_Part):
     encoders: dict[str, EncoderHealth]
     accelerators: dict[str, AcceleratorHealth]
     mqtt: MqttHealth
+    teaching: TeachingHealth
     process: ProcessHealth
     latency_ms: LatencyHealth
 

@@ -28,6 +28,7 @@ from daemon.node.stream import Stream
 from daemon.node.stream_publisher import StreamPublisher
 from daemon.node.switches import SwitchFile
 from daemon.node.systemd import Notifier, Service
+from daemon.node.teacher import NoTeacher, Teacher
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.memory import give_back_memory
 from daemon.runtime.processor import ProcessorShare
@@ -42,6 +43,7 @@ UPDATER_CLOSE_S, UPDATER_POLL_S = 0.4, 0.1
 COMMANDS_CLOSE_S = 0.3
 BUNDLE_WATCH_CLOSE_S = 0.1
 ANNOUNCEMENT_CLOSE_S = 0.1
+TEACHER_CLOSE_S = 0.3
 SESSION_CLOSE_S = 1.5
 
 # for closing, loading a bundle and opening sources: as long as the unit allows for a start
@@ -82,6 +84,7 @@ class Node:
     reporter: Reporter
     health_topics: HealthTopics
     bundle_watch: BundleWatch
+    teacher: Teacher | NoTeacher
     changed: threading.Event
     stop: StopRequest
 
@@ -128,6 +131,8 @@ class Node:
         self._publish_models()
         for remark in self.active.recogniser.cpu_remarks:
             log.warning("%s", remark)
+        # after fusion has ended its events, whose peaks are stored
+        stack.callback(self._close_teacher)
         # before the start, which may fail halfway
         stack.callback(self.active.close_accelerators)
         stack.callback(self._close_fusion)
@@ -141,6 +146,7 @@ class Node:
         stack.callback(self._close_announcement)
         text_sinks = {name: stream for name, stream in self.streams.items() if stream.takes_text}
         self.session.start(text_sinks, self.commands, self.device_id.stored)
+        self.teacher.start()
         for stream in self.streams.values():
             if not stream.is_live:
                 stream.start_in_order(self.active.encoders)
@@ -168,7 +174,10 @@ class Node:
             processor.look()
             for stream in self.streams.values():
                 stream.look(processor)
-            problems = node_reasons(self.reporter.mqtt(), reload.problem, self.bundle_watch.change)
+            self.teacher.follow(self.active.bundle.view.id)
+            problems = node_reasons(
+                self.reporter.mqtt(), self.teacher.health(), reload.problem, self.bundle_watch.change
+            )
             trouble = service.look(
                 self.reporter.sources(),
                 accelerators_health(self.active.recogniser.accelerators),
@@ -192,7 +201,7 @@ class Node:
     def _heartbeats(self) -> list[Heartbeat]:
         updater = [] if self.updates is None else [self.updates.updater.progress]
         sources = [heartbeat for stream in self.streams.values() for heartbeat in stream.heartbeats]
-        own = [self.commands.progress, self.bundle_watch.progress, self.announcement.progress]
+        own = [self.teacher.progress, self.commands.progress, self.bundle_watch.progress, self.announcement.progress]
         return [*self.session.heartbeats, *own, *self.active.heartbeats, *updater, *sources]
 
     def _publish_health(self, reload: Reload) -> None:
@@ -220,6 +229,10 @@ class Node:
     def _close_commands(self) -> None:
         if not self.commands.close(COMMANDS_CLOSE_S):
             log.warning("the disk has not answered a command within %.1f s; the daemon stops", COMMANDS_CLOSE_S)
+
+    def _close_teacher(self) -> None:
+        if not self.teacher.close(TEACHER_CLOSE_S):
+            log.warning("the disk of what was taught has not answered within %.1f s; the daemon stops", TEACHER_CLOSE_S)
 
     def _close_bundle_watch(self) -> None:
         if not self.bundle_watch.close(BUNDLE_WATCH_CLOSE_S):

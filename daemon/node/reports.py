@@ -24,6 +24,7 @@ from daemon.node.health import (
 from daemon.node.latency import Latencies
 from daemon.node.stream import Stream
 from daemon.node.switches import Closed, closed_by
+from daemon.node.teacher import NoTeacher, Teacher
 from daemon.pipeline.recogniser import Recogniser
 
 
@@ -38,6 +39,7 @@ class Reporter:
     streams: Mapping[str, Stream]
     latencies: Latencies
     bundle_watch: BundleWatch
+    teacher: Teacher | NoTeacher
 
     def health(self, recogniser: Recogniser, trouble: str | None = None, reload_problem: str | None = None) -> Health:
         """Return a snapshot, with the recogniser of the active bundle. `trouble` says which loops do not work."""
@@ -59,6 +61,7 @@ class Reporter:
             encoders={m: encoder_health(place, accelerators) for m, place in recogniser.placements.items()},
             accelerators=accelerators,
             mqtt=mqtt,
+            teaching=self.teacher.health(),
             process=process_health(self.started_ns),
             latency_ms=LatencyHealth(p50=self.latencies.percentile_ms(50), p99=self.latencies.percentile_ms(99)),
         )

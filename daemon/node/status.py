@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 
 from daemon.mqtt.status_payload import StatusPayload, StreamStatus, one_line
-from daemon.node.health import AcceleratorHealth, Health, MqttHealth, SourceHealth, StreamHealth, fails, is_faulty
+from daemon.node.health import (
+    AcceleratorHealth,
+    Health,
+    MqttHealth,
+    SourceHealth,
+    StreamHealth,
+    TeachingHealth,
+    fails,
+    is_faulty,
+)
 
 
 def status_payload(health: Health, models_problem: str | None) -> StatusPayload:
@@ -25,7 +34,7 @@ def reasons(health: Health) -> list[str]:
         *([] if health.trouble is None else [health.trouble]),
         *(text for name, stream in health.streams.items() for text in source_reasons(stream.sources, f"{name}/")),
         *accelerator_reasons(health.accelerators),
-        *node_reasons(health.mqtt, health.reload_problem, health.bundle_changed),
+        *node_reasons(health.mqtt, health.teaching, health.reload_problem, health.bundle_changed),
     ]
 
 
@@ -34,14 +43,17 @@ def accelerator_reasons(accelerators: Mapping[str, AcceleratorHealth]) -> list[s
     return [f"{name}: {found.reason}; on the CPU" for name, found in accelerators.items() if fails(found)]
 
 
-def node_reasons(mqtt: MqttHealth, reload_problem: str | None, bundle_changed: str | None) -> list[str]:
-    """Return what is wrong with the node beside its streams and devices; for the other two see Health."""
+def node_reasons(
+    mqtt: MqttHealth, teaching: TeachingHealth, reload_problem: str | None, bundle_changed: str | None
+) -> list[str]:
+    """Return what is wrong with the node beside its streams and devices; for the last two see Health."""
     refused = mqtt.refused_subscriptions
     found = [
         f"the MQTT broker refuses subscriptions to {', '.join(refused)}" if refused else None,
         mqtt.outbox.trouble,
         None if reload_problem is None else f"the config was not reloaded: {reload_problem}",
         bundle_changed,
+        None if teaching.problem is None else f"teaching: {teaching.problem}",
     ]
     return [reason for reason in found if reason is not None]
 

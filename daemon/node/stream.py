@@ -3,16 +3,18 @@
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from daemon.config.streams import StreamConfig
 from daemon.core.errors import Refused
-from daemon.core.ports import Deliver
-from daemon.core.records import Captured, Counters, EndedBy, Modality, delay_of, modality_of, moved
-from daemon.core.timing import NS_PER_MS, seconds_until
-from daemon.fusion.fuse import FusionHead, StreamFusion
-from daemon.node.health import StreamHealth, source_health
+from daemon.core.records import Counters, EndedBy, Modality
+from daemon.fusion.fuse import Fused, FusionHead, StreamFusion
+from daemon.node.health import StreamHealth
 from daemon.node.input_health import inputs_health
+from daemon.node.intake import Intake
+from daemon.node.peaks import EventPeaks, PeakQueue
 from daemon.node.stream_publisher import PublishedBundle, StreamPublisher
+from daemon.node.stream_sources import StreamSources
 from daemon.node.switches import Switch
 from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.gates import Gates
@@ -21,14 +23,14 @@ from daemon.pipeline.lane import Lane, LiveFlow
 from daemon.pipeline.live import LiveFusion, LiveStream
 from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.preparation import Preparation, encoder_counters
+from daemon.pipeline.recent import RecentInput
 from daemon.pipeline.recogniser import Recogniser
 from daemon.runtime.heartbeat import Heartbeat
-from daemon.runtime.liveness import DELIVERS
 from daemon.runtime.processor import ProcessorShare
-from daemon.runtime.supervisor import SupervisedSource
-from daemon.sources.factory import build_sources, expectation_of, plays_once, usage_judges
-from daemon.sources.quality import Inspector
 from daemon.sources.text import TextInlet
+from daemon.sources.view import Views
+
+NO_VIEWS: Mapping[str, Views] = MappingProxyType({})
 
 
 def is_in_order(config: StreamConfig) -> bool:
@@ -49,13 +51,20 @@ class Stream:
         counters: dict[Modality, Counters],
         *,
         on_change: Callable[[], None],
+        peaks: PeakQueue | None = None,
+        views: Mapping[str, Views] = NO_VIEWS,
     ) -> None:
         """Raises Refused when the bundle uses nothing that the stream's sources deliver.
 
-        `on_change` is called when the state of a source or of the switch has changed.
+        `on_change` is called when the state of a source or of the switch has changed. `peaks` takes the peaks of events
+        where labels can be taught; None: they cannot. `views` has the cameras that other streams look at, by stream.
         """
         self.name = name
         self.counters = counters
+        # what teaching needs: the latest input before the gates, and the strongest moment of each event
+        is_taught = peaks is not None and not is_in_order(config)
+        self.recent = RecentInput(recogniser.bundle.manifest) if is_taught else None
+        self.peaks = EventPeaks(name, peaks) if peaks is not None and is_taught else None
         self._config = config
         self._recogniser, self._bundle = recogniser, bundle
         self._publisher = publisher
@@ -63,32 +72,36 @@ class Stream:
         self._stop = threading.Event()
         self._gates = Gates(config.gates)
         self._gates.adapt_to(recogniser.bundle.manifest)
-        self._sources: dict[str, SupervisedSource] = {}
         self._switch = Switch()
         self._flow: LiveFlow | None = None
         self._ordered_flow: OrderedFlow | None = None
         self._inlet: TextInlet | None = None
         manifest = recogniser.bundle.manifest
-        self._modalities = frozenset(manifest.senses)
         self._takes_text = config.text.enabled and "text" in manifest.senses and not is_in_order(config)
-        self._new_sources = build_sources(
-            config, sample_rate_hz=manifest.sample_rate_hz, picture="image" in manifest.senses, counters=counters
+        own, viewed = views.get(name), config.camera.view_of if config.camera is not None else None
+        self._looks_at = None if viewed is None else views.get(viewed)
+        self._sources = StreamSources(
+            name, config, manifest, counters, on_change=on_change, views=own, looks_at=self._looks_at
         )
-        if not self._new_sources and not self._takes_text:
+        self._intake = Intake(config, counters, publisher, self.recent, own)
+        if not self._sources and not self._takes_text:
             raise Refused(f"streams.{name}: captures nothing that the bundle {manifest.id} uses")
 
     def live(self, recogniser: Recogniser, bundle: PublishedBundle, head: FusionHead) -> LiveStream:
         """Return what the shared fusion thread needs of this stream under a bundle."""
-        publish = partial(self._publisher.publish, bundle)
-        counters = encoder_counters(recogniser.bundle.manifest.encoder_modalities, self.counters)
+        manifest = recogniser.bundle.manifest
+        publish = partial(self._publish, bundle.with_labels(manifest.labels_in(self.name)))
+        counters = encoder_counters(manifest.encoder_modalities, self.counters)
         return LiveStream(self.name, self._new_fusion(recogniser, head), publish, counters)
 
     def start_live(self, live: LiveStream, encoders: EncoderPool, fusion: LiveFusion) -> None:
         """Begin to capture, with text from MQTT where it is enabled."""
         flow = self._flow = LiveFlow(self._lane(self._recogniser, live, encoders, fusion), self._gates)
         if self._takes_text:
-            self._inlet = TextInlet(self._intake(flow.deliver), self.counters["text"])
-        self._start_sources(flow.deliver)
+            self._inlet = TextInlet(self._intake.into(flow.deliver), self.counters["text"])
+        if self._looks_at is not None:
+            self._looks_at.follow(self._forget_view)
+        self._sources.start(self._intake.into(flow.deliver))
 
     def next_lane(
         self,
@@ -106,6 +119,8 @@ class Stream:
         if self._flow is None:
             raise RuntimeError(f"{self.name} has not started live")
         self._gates.adapt_to(recogniser.bundle.manifest)
+        if self.recent is not None:
+            self.recent.adapt_to(recogniser.bundle.manifest)
         replaced = self._flow.switch_to(lane)
         self._recogniser = recogniser
         return replaced
@@ -119,13 +134,13 @@ class Stream:
             Preparation(manifest, counters),
             encoders,
             self._new_fusion(self._recogniser, self._recogniser.new_head()),
-            partial(self._publisher.publish, self._bundle),
+            partial(self._publisher.publish, self._bundle.with_labels(manifest.labels_in(self.name))),
             counters,
             self._stop,
             self._gates,
             KeepAlive(keep_alive_rules(manifest, self._config.gates)),
         )
-        self._start_sources(flow.deliver, on_end=flow.finish)
+        self._sources.start(self._intake.into(flow.deliver), on_end=flow.finish)
 
     @property
     def is_live(self) -> bool:
@@ -138,10 +153,14 @@ class Stream:
         return self._inlet is not None
 
     @property
+    def delay_ns(self) -> int:
+        """How long after its capture the input is recognised by design. The times in `recent` are as much later."""
+        return self._publisher.delay_ns
+
+    @property
     def devices(self) -> frozenset[str]:
         """Which of `camera` and `microphone` the stream has, to be opened and closed."""
-        devices = {"camera": self._config.camera, "microphone": self._config.microphone}
-        return frozenset(name for name, config in devices.items() if config is not None)
+        return self._sources.devices
 
     @property
     def switch(self) -> Switch:
@@ -156,8 +175,8 @@ class Stream:
         if switch == self._switch:
             return
         was_paused, self._switch = self._switch.paused, switch
-        for name, source in self._sources.items():
-            self._open_or_close(name, source)
+        self._intake.turn(switch)
+        self._sources.turn(switch)
         if self._flow is not None and switch.paused != was_paused:
             if switch.paused:
                 self._flow.pause()
@@ -176,64 +195,56 @@ class Stream:
 
     def look(self, processor: ProcessorShare) -> None:
         """Check that every source delivers and is used. Open again those that do not deliver."""
-        for source in self._sources.values():
-            source.check(self.counters, processor)
+        self._sources.look(processor)
 
     def request_stop(self, ended_by: EndedBy = "stopped") -> None:
         """Ask every source to close; the events of a replay in order end with this reason."""
         if self._ordered_flow is not None:
             self._ordered_flow.ended_by = ended_by
         self._stop.set()
-        for source in self._sources.values():
-            source.request_stop()
+        self._sources.request_stop()
 
     def join(self, deadline_ns: int) -> list[str]:
         """Wait for the sources to close; return the names of those that have not closed by the deadline."""
-        return [name for name, source in self._sources.items() if not source.join(seconds_until(deadline_ns))]
+        return self._sources.join(deadline_ns)
 
     @property
     def heartbeats(self) -> list[Heartbeat]:
         """The heartbeats of the threads of the sources."""
-        return [source.heartbeat for source in self._sources.values()]
+        return self._sources.heartbeats
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing can be captured any more: there is no text inlet, and every source has ended."""
-        states = [source.status.state for source in self._sources.values()]
-        return self._inlet is None and all(state == "ended" for state in states)
+        return self._inlet is None and self._sources.have_ended
 
     @property
     def has_failed(self) -> bool:
         """Whether a file has ended before its end, because it is damaged or cut off."""
-        return any(source.has_failed for source in self._sources.values())
+        return self._sources.have_failed
 
     def health(self) -> StreamHealth:
         """Return a snapshot for the health payload."""
-        delivers = any(source.status.state in DELIVERS for source in self._sources.values())
         return StreamHealth(
-            sources={name: source_health(source) for name, source in self._sources.items()},
+            sources=self._sources.health(),
             inputs=inputs_health(self._recogniser.bundle.manifest.encoder_modalities, self.counters),
             recognitions=self._publisher.recognitions,
             events=self._publisher.events,
-            available=not self._switch.paused and (self._inlet is not None or delivers),
+            available=not self._switch.paused and (self._inlet is not None or self._sources.deliver),
             paused=self._switch.paused,
-            camera=self._is_open("camera"),
-            microphone=self._is_open("microphone"),
+            camera=self._sources.is_open("camera"),
+            microphone=self._sources.is_open("microphone"),
         )
 
-    def _is_open(self, device: str) -> bool | None:
-        """Return whether a device is open or is to be opened; None when none is used."""
-        source = self._sources.get("camera" if self._carries_sound else device)
-        if device not in self.devices or source is None:
-            return None
-        # a source that serves both remains open for one of them; frames or blocks of the other are dropped
-        is_covered = self._carries_sound and (self._switch.blind if device == "camera" else self._switch.muted)
-        return source.status.state != "paused" and not is_covered
+    def _forget_view(self) -> None:
+        """Forget the pictures of another stream's camera once it is closed on request."""
+        if self.recent is not None and self._looks_at is not None and self._looks_at.is_closed:
+            self.recent.forget("image")
 
-    @property
-    def _carries_sound(self) -> bool:
-        """Whether the camera is the microphone too."""
-        return self._config.microphone is not None and self._config.microphone.device == "camera"
+    def _publish(self, bundle: PublishedBundle, fused: Fused) -> None:
+        self._publisher.publish(bundle, fused)
+        if self.peaks is not None:
+            self.peaks.observe(bundle.view.labels, bundle.fingerprints, fused, self._publisher.delay_ns)
 
     def _lane(self, recogniser: Recogniser, live: LiveStream, encoders: EncoderPool, fusion: LiveFusion) -> Lane:
         manifest = recogniser.bundle.manifest
@@ -243,56 +254,4 @@ class Stream:
         return Lane(live, Preparation(manifest, live.counters), encoders, fusion, repeater)
 
     def _new_fusion(self, recogniser: Recogniser, head: FusionHead) -> StreamFusion:
-        return recogniser.new_fusion(head, self._config.fusion, self._config.events)
-
-    def _start_sources(self, deliver: Deliver, *, on_end: Callable[[], None] | None = None) -> None:
-        for name, source in self._new_sources.items():
-            supervised = SupervisedSource(
-                f"{self.name}/{name}",
-                source,
-                self._intake(deliver),
-                on_change=self._on_change,
-                on_end=on_end,
-                resumes=not plays_once(name, self._config),
-                expectation=expectation_of(name, self._config, self._modalities),
-                inspect=Inspector(),
-                judges=usage_judges(name, self._config, self._modalities),
-            )
-            self._sources[name] = supervised
-            self._open_or_close(name, supervised)
-            supervised.start()
-
-    def _open_or_close(self, name: str, source: SupervisedSource) -> None:
-        switch = self._switch
-        closed = {
-            "camera": switch.blind and (switch.muted or not self._carries_sound),
-            "microphone": switch.muted,
-            "replay": False,
-        }
-        if switch.paused or closed[name]:
-            source.pause()
-        else:
-            source.resume()
-
-    def _intake(self, deliver: Deliver) -> Deliver:
-        camera, microphone = self._config.camera, self._config.microphone
-        offsets_ns: dict[Modality, int] = {
-            "image": round(camera.offset_ms * NS_PER_MS) if camera else 0,
-            "audio": round(microphone.offset_ms * NS_PER_MS) if microphone else 0,
-            "text": 0,
-        }
-        return partial(self._take_in, deliver, offsets_ns)
-
-    def _take_in(self, deliver: Deliver, offsets_ns: Mapping[Modality, int], captured: Captured) -> None:
-        """Count what a source has captured, correct its time, and deliver it."""
-        modality = modality_of(captured)
-        # a camera with sound, or a recording, delivers both while one of them is closed
-        if (modality == "audio" and self._switch.muted) or (modality == "image" and self._switch.blind):
-            self.counters[modality].drop("closed")
-            return
-        self.counters[modality].captured += 1
-        delay_ns = delay_of(captured)
-        if delay_ns:
-            self._publisher.delay_ns = delay_ns
-        # fusion drops what is old when it comes, so what is delayed by design counts from when it is played
-        deliver(moved(captured, offsets_ns[modality] + delay_ns))
+        return recogniser.new_fusion(head, self.name, self._config.fusion, self._config.events)

@@ -1,8 +1,10 @@
 """Publishes the recognitions, events and state of one stream over MQTT."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
+from daemon.bundle.taught import Taught
 from daemon.config.mqtt import RecognitionsConfig
 from daemon.core.errors import InputError
 from daemon.core.logs import rate_limited_logger
@@ -14,6 +16,7 @@ from daemon.mqtt.recognition_json import BundleView, recognition_json
 from daemon.mqtt.session import Session
 from daemon.node.latency import NOT_FINITE, BundleMonitor, Latencies
 from daemon.node.recognition_gate import RecognitionGate
+from daemon.node.taught_states import TaughtStates
 
 log = rate_limited_logger(__name__)
 
@@ -31,10 +34,19 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class PublishedBundle:
-    """What payloads tell of a bundle, and the monitor of its metrics."""
+    """What payloads tell of a bundle, the monitor of its metrics, and the labels that it was taught.
+
+    `fingerprints` has that of each encoder.
+    """
 
     view: BundleView
     monitor: BundleMonitor
+    taught: Taught | None
+    fingerprints: Mapping[str, str]
+
+    def with_labels(self, labels: Sequence[str]) -> "PublishedBundle":
+        """Return the bundle as a stream shows it, in which only these labels apply."""
+        return replace(self, view=replace(self.view, labels=labels))
 
 
 class StreamPublisher:
@@ -61,6 +73,8 @@ class StreamPublisher:
         self._in_order = in_order
         self._is_patient = False
         self._open: dict[str, Event] = {}
+        self._states = TaughtStates()
+        self._taught: Taught | None = None
         self.delay_ns = 0
         self.recognitions = 0
         self.events = 0
@@ -68,6 +82,7 @@ class StreamPublisher:
     def begin(self) -> None:
         """Publish the state of a stream in which nothing is recognised yet."""
         self._publish_state(None, monotonic_ns())
+        self._publish_states()
         self._is_patient = self._in_order
 
     def publish(self, bundle: PublishedBundle, fused: Fused) -> None:
@@ -79,6 +94,8 @@ class StreamPublisher:
             self._publish_recognition(bundle, recognition)
         for event in fused.events:
             self._publish_event(bundle, event)
+        if self._follow(bundle.taught) | self._states.take(fused.states):
+            self._publish_states()
 
     def _publish_recognition(self, bundle: PublishedBundle, recognition: Recognition) -> None:
         self.recognitions += 1
@@ -131,6 +148,16 @@ class StreamPublisher:
             label=label, score=score, since=wall_time(since_ns - self.delay_ns), open_labels=list(self._open)
         )
         self._send("state", payload.to_json(), qos=1, retain=True)
+
+    def _follow(self, taught: Taught | None) -> bool:
+        """Take the groups of states of another bundle; return whether there are others than before."""
+        if taught is self._taught:
+            return False
+        self._taught = taught
+        return self._states.follow({} if taught is None else taught.groups(self._identity.stream), monotonic_ns())
+
+    def _publish_states(self) -> None:
+        self._send("states", self._states.payload(self.delay_ns).to_json(), qos=1, retain=True)
 
     def _send(self, kind: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         wait_s, topic = self._wait_s(), f"{self._identity.stream}/{kind}"

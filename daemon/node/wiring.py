@@ -5,6 +5,7 @@ Read from top to bottom: each object is built from objects that exist already.
 
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,27 +21,48 @@ from daemon.mqtt.home_assistant.ledger import FILE_NAME
 from daemon.mqtt.session import Session
 from daemon.node.active_bundle import ActiveBundle, published_bundle
 from daemon.node.announcement import Announcement, LedgerFile, hears_births
+from daemon.node.background import Background
 from daemon.node.bundle_updates import UPDATE_STEPS, BundleLoader, ModelsTopic, UpdateHost
 from daemon.node.bundle_watch import BundleWatch
 from daemon.node.command_thread import CommandThread
 from daemon.node.control import Control
+from daemon.node.derivation import Derivation, NewBases
 from daemon.node.device_id import DeviceId
+from daemon.node.encoding_again import EncodingAgain
+from daemon.node.fit_child import ChildFits
+from daemon.node.fit_record import FitRecordFile
+from daemon.node.fits import Fits
 from daemon.node.health_topics import HealthTopics
 from daemon.node.latency import ErrorCount, Latencies
+from daemon.node.live_input import LiveInput
+from daemon.node.local_bundles import LocalBundles
 from daemon.node.node import Node, Updates
+from daemon.node.peaks import PeakQueue
+from daemon.node.presses import Presses
 from daemon.node.reports import Reporter
 from daemon.node.stop_request import StopRequest
 from daemon.node.stream import Stream, is_in_order
 from daemon.node.stream_publisher import Identity, PublishedBundle, StreamPublisher
 from daemon.node.switches import SwitchFile
+from daemon.node.teacher import NoTeacher, Teacher
+from daemon.node.teaching_file import TeachingFile
+from daemon.node.teaching_state import TeachingFacts
+from daemon.node.teaching_work import TeachingParts, TeachingWork
 from daemon.pipeline.recogniser import Recogniser
+from daemon.sources.factory import views_of
+from daemon.sources.view import Views
 from daemon.updates.policy import BuiltInBundle
+from daemon.updates.slots import TAUGHT
 from daemon.updates.startup import STATE_FILE, Startup, dry_start
-from daemon.updates.state_file import read_state
+from daemon.updates.state_file import read_state, read_stored
 from daemon.updates.steps import ChildRunner
+from daemon.updates.taught_state import NOTHING_TAUGHT
 from daemon.updates.updater import Updater
 
 log = logging.getLogger(__name__)
+
+TEACHING_DISABLED = "teaching.enabled in config.yaml is false"
+CANNOT_BE_TAUGHT = "a stream is replayed as fast as possible: such a node cannot be taught"
 
 
 def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) -> Node:
@@ -59,20 +81,25 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     counters = {name: {modality: Counters() for modality in MODALITIES} for name in settings.streams}
     errors = ErrorCount(counters.values(), session.counters)
     publishers = {name: _publisher(name, settings, session, latencies) for name in settings.streams}
-    new_stream = partial(_new_stream, settings, publishers, counters, changed)
+    peaks = PeakQueue() if settings.can_teach else None
+    new_stream = partial(_new_stream, settings, publishers, counters, peaks, views_of(settings.streams), changed)
     bundle = published_bundle(recogniser, errors)
     streams = {name: new_stream(name, recogniser, bundle) for name in settings.streams}
     live = [stream for stream in streams.values() if stream.is_live]
     active = ActiveBundle(recogniser, bundle, live, on_change=changed.set)
     announcement = Announcement(settings, streams, session, announced)
-    host = UpdateHost(loader, active, errors, announcement, new_stream, streams, stop)
+    bases = NewBases(can_teach=settings.can_teach)
+    host = UpdateHost(loader, active, errors, announcement, new_stream, streams, stop, bases)
     updates = None if startup is None else _updates(config, startup, host, session)
     switches = SwitchFile(state / "switches.json")
-    control = Control(settings, streams, switches, active, None if updates is None else updates.updater)
+    updater = None if updates is None else updates.updater
+    live_input = LiveInput(streams, active, peaks, _text_alone(settings))
+    teacher = _teacher(settings, live_input, updater, bases, session, changed)
+    control = Control(settings, streams, switches, active, updater, teacher)
     commands = CommandThread(control, session)
     bundle_watch = BundleWatch(active, on_change=changed.set)
     device_id = DeviceId(state / "device_id")
-    reporter = Reporter(settings.node, device_id, monotonic_ns(), session, streams, latencies, bundle_watch)
+    reporter = Reporter(settings.node, device_id, monotonic_ns(), session, streams, latencies, bundle_watch, teacher)
     return Node(
         config=settings,
         session=session,
@@ -87,6 +114,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
         reporter=reporter,
         health_topics=HealthTopics(settings.health.every_s),
         bundle_watch=bundle_watch,
+        teacher=teacher,
         changed=changed,
         stop=stop,
     )
@@ -97,18 +125,20 @@ def find_startup(config: Config, *, counts: bool = True) -> Startup | None:
 
     `counts`: see Startup. Raises Refused when neither the config's own bundle nor another one is known.
     """
-    if config.models.source is None:
+    if not config.replaces_bundles:
         return None
-    directory = models_directory(config)
-    return Startup(directory, _built_in_bundle(Path(config.bundle), directory), counts=counts)
+    directory, has_source = models_directory(config), config.models.source is not None
+    built_in = _built_in_bundle(Path(config.bundle), directory)
+    return Startup(directory, built_in, counts=counts, has_source=has_source, teaches=config.can_teach)
 
 
 def check_start(config: Loaded[Config]) -> None:
     """Build the node that a start would run, and write nothing. Raises Refused when it cannot be built."""
     settings = config.document
-    if settings.models.source is not None:
-        directory = models_directory(settings)
-        stored = dry_start(directory, _built_in_bundle(Path(settings.bundle), directory)).bundle_to_run
+    if settings.replaces_bundles:
+        directory, has_source = models_directory(settings), settings.models.source is not None
+        built_in = _built_in_bundle(Path(settings.bundle), directory)
+        stored = dry_start(directory, built_in, has_source=has_source, teaches=settings.can_teach).bundle_to_run
         if stored is not None:
             config = replace(config, document=settings.model_copy(update={"bundle": str(stored.directory)}))
     build(config, None, StopRequest())
@@ -128,8 +158,9 @@ def _built_in_bundle(directory: Path, models: Path) -> BuiltInBundle:
 
 def _last_built_in_id(models: Path) -> str | None:
     try:
-        return read_state(models / STATE_FILE).base
-    except UpdateError:  # reported when the state is read for the start
+        base = read_state(models / STATE_FILE).base
+        return base or read_stored(models / TAUGHT / STATE_FILE, NOTHING_TAUGHT).built_in
+    except UpdateError:  # reported when the states are read for the start
         return None
 
 
@@ -150,13 +181,64 @@ def _new_stream(
     settings: Config,
     publishers: dict[str, StreamPublisher],
     counters: dict[str, dict[Modality, Counters]],
+    peaks: PeakQueue | None,
+    views: Mapping[str, Views],
     changed: threading.Event,
     name: str,
     recogniser: Recogniser,
     bundle: PublishedBundle,
 ) -> Stream:
     stream = settings.streams[name]
-    return Stream(name, stream, recogniser, bundle, publishers[name], counters[name], on_change=changed.set)
+    return Stream(
+        name,
+        stream,
+        recogniser,
+        bundle,
+        publishers[name],
+        counters[name],
+        on_change=changed.set,
+        peaks=peaks,
+        views=views,
+    )
+
+
+def _text_alone(settings: Config) -> frozenset[str]:
+    """Return the streams that have text, and neither pictures nor sound."""
+    return frozenset(
+        name for name, each in settings.streams.items() if not (each.camera or each.microphone or each.replay)
+    )
+
+
+def _teacher(
+    settings: Config,
+    live: LiveInput,
+    updater: Updater | None,
+    bases: NewBases,
+    session: Session,
+    changed: threading.Event,
+) -> Teacher | NoTeacher:
+    """Return the thread `teaching`, or what stands in for it on a node that cannot be taught."""
+    if updater is None or not settings.can_teach:
+        off = CANNOT_BE_TAUGHT if settings.teaching.enabled else TEACHING_DISABLED
+        return NoTeacher(TeachingFacts(settings.node, live.bundle.id, off=off), session)
+    directory, counters = state_directory(settings) / "teaching", Counters()
+    database = directory / "teaching.db"
+    fits = Fits(
+        ChildFits(database, settings.teaching.false_alarms_a_day),
+        LocalBundles(updater),
+        FitRecordFile(directory / "fit.json"),
+        directory / "new",
+    )
+    parts = TeachingParts(
+        live=live,
+        file=TeachingFile(database),
+        presses=Presses(),
+        background=Background(live, counters),
+        encoding=EncodingAgain(live, counters),
+        fits=fits,
+        derivation=Derivation(bases, fits, settings.teaching),
+    )
+    return Teacher(TeachingWork(settings, parts, session, counters), session, counters, on_change=changed.set)
 
 
 def _updates(config: Loaded[Config], startup: Startup, host: UpdateHost, session: Session) -> Updates:

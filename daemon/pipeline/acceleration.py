@@ -20,8 +20,9 @@ from daemon.inference.placement import Device, EdgetpuModel, Machine, Placement,
 from daemon.inference.upkeep import upkeep_of
 from daemon.inference.verification import Workload
 from daemon.pipeline.head_use import used_outputs
+from daemon.pipeline.heads import load_head_model, load_taught_model
 from daemon.pipeline.offline import Item, encoder_inputs, item_of
-from daemon.pipeline.recogniser import Recogniser, load_extra_encoders, load_head_model, new_encoder
+from daemon.pipeline.recogniser import Recogniser, load_extra_encoders, new_encoder
 
 log = rate_limited_logger(__name__)
 
@@ -103,10 +104,11 @@ def placements_of(
 
 
 def needed_outputs(bundle: Bundle) -> dict[str, list[str]]:
-    """Return by encoder the outputs that the head uses and the model for an Edge TPU lacks. Raises BundleError."""
+    """Return by encoder the outputs that the heads use and the model for an Edge TPU lacks. Raises BundleError."""
     specs = bundle.manifest.encoder_specs
+    heads = [model for model in (load_head_model(bundle), load_taught_model(bundle)) if model is not None]
     try:
-        used = used_outputs(load_head_model(bundle), specs)
+        used = used_outputs(heads, specs)
     except ModelError as error:
         raise bundle.problem(str(error), "head", "model") from error
     return {

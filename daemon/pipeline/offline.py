@@ -16,6 +16,7 @@ from daemon.core.records import Array, Block, Embedding, Line, Modality, Moment,
 from daemon.core.timing import NS_PER_S
 from daemon.encoders.audio import AudioFrontEnd
 from daemon.fusion.pool import Pool
+from daemon.fusion.taught import NO_TAUGHT
 from daemon.pipeline.recogniser import Recogniser, max_ages_ns, pool_settings
 from daemon.sources.container import read_picture, read_sound
 
@@ -49,15 +50,17 @@ def item_of(bundle: Bundle, case: Case) -> Item:
 class OfflineRecogniser:
     """Recognises single items. Used by one thread."""
 
-    def __init__(self, recogniser: Recogniser) -> None:
+    def __init__(self, recogniser: Recogniser, *, is_taught: bool = True) -> None:
+        """`is_taught` says whether the labels that were taught count."""
         manifest = recogniser.bundle.manifest
         self._encoders = recogniser.encoders
         self._head = recogniser.new_head()
         self._specs = manifest.encoder_specs
         self._pool_settings = pool_settings(manifest)
         self._max_ages_ns = max_ages_ns(manifest)
-        self._foreground = [index for index, label in enumerate(manifest.labels) if label not in manifest.background]
-        self.labels = manifest.labels
+        self._scope = None if is_taught else NO_TAUGHT
+        self.labels = manifest.labels if is_taught else manifest.base_labels
+        self._foreground = [index for index, label in enumerate(self.labels) if label not in manifest.background]
 
     def recognise(self, item: Item) -> Recognition:
         """Return the recognition with the highest score of a label that is not background.
@@ -66,7 +69,7 @@ class OfflineRecogniser:
         bundle lacks counts as absent.
         Raises InputError when a file cannot be read, or the bundle has none of the item's modalities.
         """
-        recognitions = [self._head.recognise(moment) for moment in self.moments(item)]
+        recognitions = [self._head.recognise(moment, self._scope) for moment in self.moments(item)]
         if not recognitions:
             raise InputError("none of the item's modalities is in the bundle")
         return max(recognitions, key=lambda recognition: float(recognition.scores[self._foreground].max()))

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from daemon.bundle.bundle import Bundle
-from daemon.bundle.encoder_specs import AudioSpec, EncoderSpec, ImageSpec, TensorSpec, encoders_of
+from daemon.bundle.encoder_specs import AudioSpec, EncoderSpec, ImageSpec, encoders_of
 from daemon.bundle.manifest import Manifest
+from daemon.bundle.taught import state_name
 from daemon.bundle.thresholds import Threshold
-from daemon.config.node import Config
+from daemon.config.node import Config, has_taught
 from daemon.config.streams import EventsConfig, FusionConfig
 from daemon.core.document import Loaded
-from daemon.core.errors import BundleError, DocumentError, MismatchError, ModelError
+from daemon.core.errors import DocumentError, MismatchError, ModelError
 from daemon.core.ports import Encoder, Model
 from daemon.core.records import MODALITIES, Array, Modality
 from daemon.core.timing import NS_PER_MS, NS_PER_S
@@ -24,9 +25,12 @@ from daemon.fusion.align import AlignmentSettings
 from daemon.fusion.events import EventSettings
 from daemon.fusion.fuse import FusionHead, StreamFusion
 from daemon.fusion.pool import Pool, PoolSettings
+from daemon.fusion.states import StateGroup
+from daemon.fusion.taught import Scope
 from daemon.inference.accelerator import Accelerator
 from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import Placement
+from daemon.pipeline.heads import load_head
 from daemon.pipeline.keep_alive import keep_alive_problems
 
 
@@ -57,13 +61,14 @@ class Recogniser:
 
     def new_head(self) -> FusionHead:
         """Load a fusion head for one more thread."""
-        return _load_head(self.bundle)
+        return load_head(self.bundle)
 
-    def new_fusion(self, head: FusionHead, fusion: FusionConfig, events: EventsConfig) -> StreamFusion:
-        """Return the fusion of one stream, with the stream's own settings."""
+    def new_fusion(self, head: FusionHead, stream: str, fusion: FusionConfig, events: EventsConfig) -> StreamFusion:
+        """Return the fusion of one stream, by its name, with the stream's own settings."""
         manifest = self.bundle.manifest
-        pool = Pool(pool_settings(manifest))
-        return StreamFusion(head, pool, alignment_settings(manifest, fusion), event_settings(manifest, events))
+        pool, alignment = Pool(pool_settings(manifest)), alignment_settings(manifest, fusion)
+        settings, groups = event_settings(manifest, events, stream), state_groups(manifest, stream)
+        return StreamFusion(head, pool, alignment, settings, scope_of(manifest, stream), groups)
 
 
 def load_recogniser(bundle: Bundle, senses: Collection[Modality] = MODALITIES) -> Recogniser:
@@ -101,13 +106,22 @@ def pool_settings(manifest: Manifest) -> dict[str, PoolSettings]:
     return {name: PoolSettings(round(spec.pool.seconds * NS_PER_S), spec.pool.of) for name, spec in specs if spec.pool}
 
 
-def event_settings(manifest: Manifest, config: EventsConfig) -> EventSettings:
-    """Return the thresholds and the time constants of events. The config's thresholds replace the bundle's."""
-    thresholds = [config.thresholds.get(label, manifest.thresholds.of(label)) for label in manifest.labels]
+def scope_of(manifest: Manifest, stream: str) -> Scope:
+    """Return which of the taught labels apply in a stream."""
+    return np.array([] if manifest.taught is None else manifest.taught.in_scope(stream), np.intp)
+
+
+def event_settings(manifest: Manifest, config: EventsConfig, stream: str) -> EventSettings:
+    """Return the labels of a stream, the thresholds and the time constants of its events.
+
+    The config's thresholds replace the bundle's.
+    """
+    labels, makes_events = manifest.labels_in(stream), event_labels(manifest)
+    thresholds = [config.thresholds.get(label) or _threshold_of(manifest, label, stream) for label in labels]
     return EventSettings(
         encoders={sense: [*encoders_of(manifest.encoder_specs, sense)] for sense in manifest.senses},
-        labels=manifest.labels,
-        makes_events=[label not in manifest.background for label in manifest.labels],
+        labels=labels,
+        makes_events=[label in makes_events for label in labels],
         start=_column(thresholds, "start"),
         end=_column(thresholds, "end"),
         smoothing_ns=round(config.smoothing_s * NS_PER_S),
@@ -118,22 +132,78 @@ def event_settings(manifest: Manifest, config: EventsConfig) -> EventSettings:
     )
 
 
+def state_groups(manifest: Manifest, stream: str) -> list[StateGroup]:
+    """Return the groups of states that are recognised in a stream."""
+    if manifest.taught is None:
+        return []
+    found, of_stream = [], manifest.labels_in(stream)
+    for group, labels in manifest.taught.groups(stream).items():
+        thresholds = [each for name in labels if (each := manifest.taught.labels[name].threshold(stream)) is not None]
+        found.append(
+            StateGroup(
+                group,
+                states=[state_name(name) for name in labels],
+                labels=[of_stream.index(name) for name in labels],
+                start=[threshold.start for threshold in thresholds],
+                end=[threshold.end for threshold in thresholds],
+            )
+        )
+    return found
+
+
+def event_labels(manifest: Manifest) -> list[str]:
+    """Return the labels that make events: neither background nor states."""
+    taught = {} if manifest.taught is None else manifest.taught.labels
+    states = {label for label, about in taught.items() if about.state_of is not None}
+    return [label for label in manifest.labels if label not in manifest.background and label not in states]
+
+
+def _threshold_of(manifest: Manifest, label: str, stream: str) -> Threshold:
+    taught = None if manifest.taught is None else manifest.taught.labels.get(label)
+    return (None if taught is None else taught.threshold(stream)) or manifest.thresholds.of(label)
+
+
 def check_matches_config(manifest: Manifest, config: Loaded[Config]) -> None:
-    """Raises DocumentError when the config's events or gates cannot be used with the bundle."""
-    if problems := [*_threshold_problems(manifest, config), *_gate_problems(manifest, config)]:
+    """Raises DocumentError when the config's events or gates cannot be used with the bundle.
+
+    Where the node was taught anything, a threshold of an unknown label is no mistake: another version of the bundle has
+    that label.
+    """
+    problems = [] if has_taught(config) else unknown_thresholds(manifest, config)
+    problems += [*_idle_thresholds(manifest, config), *_gate_problems(manifest, config)]
+    if problems:
         raise DocumentError(problems)
 
 
-def _threshold_problems(manifest: Manifest, config: Loaded[Config]) -> list[str]:
-    """Return a message for each threshold of a label that makes no events."""
-    labels = [label for label in manifest.labels if label not in manifest.background]
+def unknown_thresholds(manifest: Manifest, config: Loaded[Config]) -> list[str]:
+    """Return a message for each threshold of a label that the bundle does not have in that stream."""
     return [
-        f"{config.where('streams', name, 'events', 'thresholds', label)}: {manifest.id} makes no event of it; "
-        f"expected one of {', '.join(labels)}"
-        for name, stream in config.document.streams.items()
-        for label in stream.events.thresholds
-        if label not in labels
+        _threshold_problem(manifest, config, stream, label)
+        for stream, label in _named_thresholds(config)
+        if label not in manifest.labels_in(stream)
     ]
+
+
+def _idle_thresholds(manifest: Manifest, config: Loaded[Config]) -> list[str]:
+    """Return a message for each threshold of a label that is background or a state."""
+    makes_events = event_labels(manifest)
+    return [
+        _threshold_problem(manifest, config, stream, label)
+        for stream, label in _named_thresholds(config)
+        if label in manifest.labels_in(stream) and label not in makes_events
+    ]
+
+
+def _named_thresholds(config: Loaded[Config]) -> list[tuple[str, str]]:
+    streams = config.document.streams.items()
+    return [(name, label) for name, stream in streams for label in stream.events.thresholds]
+
+
+def _threshold_problem(manifest: Manifest, config: Loaded[Config], stream: str, label: str) -> str:
+    makes_events = event_labels(manifest)
+    expected = ", ".join(each for each in manifest.labels_in(stream) if each in makes_events)
+    where = config.where("streams", stream, "events", "thresholds", label)
+    return f"{where}: {manifest.id} makes no event of it; expected one of {expected}"
 
 
 def _gate_problems(manifest: Manifest, config: Loaded[Config]) -> list[str]:
@@ -174,41 +244,3 @@ def _tensor_key(manifest: Manifest, spec: EncoderSpec, error: MismatchError) -> 
     if manifest.format == 1:
         return ("output", *rest[1:])
     return (role, *(list(spec.outputs)[number] for number in rest[:1] if isinstance(number, int)), *rest[1:])
-
-
-def _load_head(bundle: Bundle) -> FusionHead:
-    manifest = bundle.manifest
-    sizes = {name: spec.size for name, spec in manifest.encoder_specs.items()}
-    background = manifest.labels.index(manifest.background[0]) if manifest.scoring == "independent" else None
-    try:
-        return FusionHead(load_head_model(bundle), sizes, background)
-    except ModelError as error:
-        raise bundle.problem(str(error), "head", "model") from error
-
-
-def load_head_model(bundle: Bundle) -> TfliteModel:
-    """Load the head, with the outputs scores and shares. Raises BundleError when it does not match the manifest."""
-    manifest = bundle.manifest
-    sizes = {name: spec.size for name, spec in manifest.encoder_specs.items()}
-    labels = len(manifest.labels)
-    features = TensorSpec(shape=[1, manifest.head_input_size], dtype="float32")
-    scores = TensorSpec(shape=[1, labels], dtype="float32")
-    shares = TensorSpec(shape=[1, len(sizes), labels], dtype="float32")
-    try:
-        return TfliteModel(bundle.model(manifest.head.model), features, [scores, shares], by_shape=True)
-    except MismatchError as error:
-        is_input = error.key[0] == "input"
-        raise _head_problem(bundle, labels, sizes, error, is_input=is_input) from error
-    except ModelError as error:
-        raise bundle.problem(str(error), "head", "model") from error
-
-
-def _head_problem(
-    bundle: Bundle, labels: int, sizes: Mapping[str, int], error: MismatchError, *, is_input: bool
-) -> BundleError:
-    lengths = " + ".join(f"{size} of {encoder}" for encoder, size in sizes.items())
-    if not is_input:
-        return bundle.problem(f"{labels} labels do not match the head: {error}", "labels")
-    what = f"embeddings of {lengths}, and {len(sizes)} present entries"
-    key = "modalities" if bundle.manifest.format == 1 else "encoders"
-    return bundle.problem(f"{what} do not match the head: {error}", key)

@@ -13,6 +13,7 @@ from daemon.core.errors import BundleError, ChildError, InputError, ModelError, 
 from daemon.core.sealed import MAX_BYTES
 from daemon.pipeline.offline import OfflineRecogniser, item_of
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
+from daemon.pipeline.taught_cases import taught_failures
 from daemon.runtime.child import Child
 from daemon.runtime.child_main import confine
 
@@ -33,8 +34,11 @@ MIN_MB = 16
 
 
 def run_selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
-    """Return a message for each failure of the stored cases. Raises ModelError when a model does not run."""
-    offline = OfflineRecogniser(recogniser)
+    """Return a message for each failure of the stored cases. Raises ModelError when a model does not run.
+
+    The cases of the base are tested without the labels that were taught. Those have cases of their own.
+    """
+    offline = OfflineRecogniser(recogniser, is_taught=False)
     tolerance = bundle.manifest.selftest.tolerance
     failures = []
     for case, where in load_cases(bundle):
@@ -49,7 +53,7 @@ def run_selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
             score = float(scores[offline.labels.index(label)])
             if not abs(score - expected) <= tolerance:  # also true for NaN
                 failures.append(f"{where}: {label} scored {score:.3f}, expected {expected:.3f} within {tolerance}")
-    return failures
+    return failures + taught_failures(bundle)
 
 
 def first_failures(failures: Sequence[str]) -> str:

@@ -15,7 +15,8 @@ from typing import TypeVar
 import numpy as np
 
 from daemon.bundle.bundle import CASES_FILE, Bundle, Case, load_bundle, load_cases
-from daemon.bundle.release import SELFTEST_PREFIX, Release
+from daemon.bundle.files import named_files
+from daemon.bundle.release import SELFTEST_PREFIX, BundleFiles
 from daemon.config.node import Config, load_config
 from daemon.core.document import Loaded
 from daemon.core.errors import (
@@ -64,7 +65,7 @@ def answer_selftest(request_json: str) -> None:
     _print_answer(request, _selftest)
 
 
-def check_matches_release(release: Release, bundle: Bundle) -> None:
+def check_matches_release(release: BundleFiles, bundle: Bundle) -> None:
     """Raises BundleError when the bundle is not the release, uses files that are not signed, or lacks a self-test."""
     for key in ("name", "version"):
         found, signed = getattr(bundle.manifest, key), getattr(release.signed, key)
@@ -81,7 +82,7 @@ def check_matches_release(release: Release, bundle: Bundle) -> None:
 
 
 def _check_signed(bundle: Bundle, cases: Sequence[Case], files: Set[str]) -> None:
-    for name, key in (*_model_files(bundle), *_case_files(cases)):
+    for name, key in (*named_files(bundle.manifest).items(), *_case_files(cases)):
         if name not in files:
             raise bundle.problem(f"{name} is not among its signed files", *key)
 
@@ -90,16 +91,6 @@ def _check_cases_cover_modalities(bundle: Bundle, cases: Sequence[Case]) -> None
     for modality in bundle.manifest.senses:
         if all(getattr(case, modality) is None for case in cases):
             raise bundle.problem(f"no case has {modality}, so its model is not tested", "selftest")
-
-
-def _model_files(bundle: Bundle) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the file of each model, with the key that names it in the manifest."""
-    for name, spec in bundle.manifest.encoder_specs.items():
-        key = bundle.manifest.encoder_key(name)
-        yield spec.model, (*key, "model")
-        if spec.edgetpu is not None:
-            yield spec.edgetpu.model, (*key, "edgetpu")
-    yield bundle.manifest.head.model, ("head", "model")
 
 
 def _case_files(cases: Sequence[Case]) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import stat
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,14 +13,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from tuf.api.metadata import TargetFile, Targets
 
+from daemon.bundle.files import bundle_files
 from daemon.bundle.manifest import MANIFEST, Manifest
-from daemon.bundle.release import SELFTEST_PREFIX, FileEntry, Release, ReleaseInfo, oldest_perceptd, version_key
+from daemon.bundle.release import FileEntry, Release, ReleaseInfo, oldest_perceptd, version_key
 from daemon.core.document import validator_text
 from daemon.core.errors import BundleError
 from daemon.core.files import removed_on_error, sync_directory
-
-# published with the models where the bundle has one, under either name
-LICENCES = ("LICENCE", "LICENSE")
 
 # the field under `custom` of the manifest's target
 CUSTOM = "perceptd"
@@ -38,10 +35,15 @@ def describe_release(directory: Path, manifest: Manifest, needs_perceptd: str, m
     Its `needs_perceptd` is raised to the version that reads all keys of the manifest.
     Raises BundleError when its name, version or files cannot be published.
     """
+    if manifest.version != manifest.base_version:
+        raise BundleError(
+            f"{directory}: cannot be published: {manifest.id} was taught to a node; `perceptd teach export` gives it"
+            " a name and a version of its own"
+        )
     try:
         needs = oldest_perceptd(manifest, needs_perceptd)
         info = ReleaseInfo(name=manifest.name, version=manifest.version, needs_perceptd=needs, memory_mb=memory_mb)
-        return Release(signed=info, files=tuple(_entry(directory, path) for path in _paths(directory, manifest)))
+        return Release(signed=info, files=tuple(_entry(directory, path) for path in bundle_files(directory, manifest)))
     except ValidationError as error:
         problems = "; ".join(_problem_text(problem) for problem in error.errors(include_url=False))
         raise BundleError(f"{directory}: cannot be published: {problems}") from error
@@ -107,19 +109,6 @@ def releases(targets: Targets) -> list[Release]:
 def sort_releases(unsorted: Iterable[Release]) -> list[Release]:
     """Return the releases sorted by name, then version."""
     return sorted(unsorted, key=lambda release: (release.signed.name, version_key(release.signed.version)))
-
-
-def _paths(directory: Path, manifest: Manifest) -> list[str]:
-    """Return the sorted paths of the published files; hidden self-test files, which editors leave, are left out."""
-    models = {manifest.head.model}
-    for spec in manifest.encoder_specs.values():
-        models |= {spec.model} | ({spec.edgetpu.model} if spec.edgetpu else set())
-    licences = {name for name in LICENCES if (directory / name).is_file()}
-    cases = {f"{SELFTEST_PREFIX}{path.name}" for path in (directory / SELFTEST_PREFIX).glob("[!.]*") if path.is_file()}
-    for path in cases:
-        if not re.fullmatch(r"[A-Za-z0-9._-]+", Path(path).name):
-            raise BundleError(f"{directory / path}: expected a name of letters, digits and . _ - only; rename it")
-    return sorted({MANIFEST} | models | licences | cases)
 
 
 def _problem_text(problem: ErrorDetails) -> str:

@@ -8,15 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daemon.bundle.bundle import CASES_FILE
+from daemon.bundle.files import LICENCES
 from daemon.bundle.manifest import MANIFEST, SELFTEST_DIRECTORY
 from daemon.bundle.release import MAX_FILES
 from daemon.core.errors import Refused
 from daemon.core.files import open_regular, replace_directory, sync_directory
 from daemon.core.sealed import CHUNK_BYTES
 from daemon.recipes.leftovers import temporary_directory
-
-# copied where the directory of the recipe has one, under either name
-LICENCES = ("LICENCE", "LICENSE")
 
 # a bundle is no secret, and a node may run as another user
 FILE_MODE, DIRECTORY_MODE = 0o644, 0o755

@@ -1,7 +1,6 @@
 """The weights of a head: constructed from a recipe's evidence, or read from a `.npz` file."""
 
-import zipfile
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,10 @@ import numpy as np
 from daemon.bundle.encoder_specs import EncoderSpec
 from daemon.bundle.layout import columns_of
 from daemon.bundle.manifest import Manifest
+from daemon.core.arrays import read_arrays
 from daemon.core.document import Loaded
 from daemon.core.errors import DocumentError, Refused
-from daemon.core.records import Array
+from daemon.core.records import Array, Tensor
 from daemon.core.sealed import SealedFile
 from daemon.recipes.recipe import Evidence, Recipe
 from daemon.recipes.rules import scores_of, split_evidence
@@ -47,24 +47,17 @@ def constructed_head(loaded: Loaded[Recipe], manifest: Manifest) -> tuple[Array,
 
 def read_head(copy: SealedFile, manifest: Manifest) -> tuple[Array, Array]:
     """Return weights (L, D + M) and bias (L,) of a `.npz` file. Raises Refused where it does not fit the manifest."""
-    path = copy.source
     labels, columns = len(manifest.labels), manifest.head_input_size
     expected = {"weights": (labels, columns), "bias": (labels,)}
-    try:
-        with zipfile.ZipFile(copy.path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_HEAD_BYTES:
-                raise Refused(f"{path}: unpacks to more than {MAX_HEAD_BYTES} bytes")
-        with np.load(copy.path, allow_pickle=False) as stored:
-            arrays = [_array(path, stored, name, shape, manifest) for name, shape in expected.items()]
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, MemoryError) as error:
-        raise Refused(f"{path}: cannot be read: expected arrays that numpy.savez has written") from error
+    stored = read_arrays(copy, MAX_HEAD_BYTES)
+    arrays = [_array(copy.source, stored, name, shape, manifest) for name, shape in expected.items()]
     return arrays[0], arrays[1]
 
 
-def _array(path: Path, stored: "np.lib.npyio.NpzFile", name: str, shape: tuple[int, ...], manifest: Manifest) -> Array:
-    if name not in stored.files:
-        raise Refused(f"{path}: has no array {name}; expected weights {shape} and bias; it has {sorted(stored.files)}")
-    values = np.asarray(stored[name])
+def _array(path: Path, stored: Mapping[str, Tensor], name: str, shape: tuple[int, ...], manifest: Manifest) -> Array:
+    if name not in stored:
+        raise Refused(f"{path}: has no array {name}; expected weights {shape} and bias; it has {sorted(stored)}")
+    values = stored[name]
     if values.shape != shape:
         raise Refused(f"{path}: {name} has shape {values.shape}, expected {shape}: {_columns_text(manifest)}")
     if not np.issubdtype(values.dtype, np.floating) or not (np.abs(values) <= MAX_WEIGHT).all():  # also true for NaN

@@ -160,12 +160,15 @@ class Liveness:
         self._enter("backing_off", now_ns)
         return True
 
-    def on_pause(self, now_ns: int) -> None:
-        """Note that a command closed the source: nothing is expected, and its problems are over."""
+    def on_pause(self, now_ns: int, reason: str | None = None) -> None:
+        """Note that a command closed the source, or another one (`reason`): nothing is expected of it.
+
+        Its problems are over.
+        """
         self._complaints.clear()
         self._use.clear()
         self._has_failed = False
-        self.status = replace(self.status, reason=None)
+        self.status = replace(self.status, reason=reason)
         self._enter("paused", now_ns)
 
     def on_end(self, state: Literal["ended", "stopped"], now_ns: int) -> None:

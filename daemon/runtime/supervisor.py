@@ -72,6 +72,7 @@ class SupervisedSource:
         self._resumed = threading.Event()
         self._resumed.set()
         self._was_paused = False
+        self._pause_reason: str | None = None
         self.heartbeat = Heartbeat(name)
         self._thread = LoopThread(self.heartbeat, self._run)
 
@@ -97,12 +98,20 @@ class SupervisedSource:
         with self._lock:
             self._close.set()
 
-    def pause(self) -> None:
-        """Close the source until `resume`. Does not wait: the status becomes `paused` when it is closed."""
+    def pause(self, reason: str | None = None) -> None:
+        """Close the source until `resume`. Does not wait: the status becomes `paused` when it is closed.
+
+        `reason` says why, where no command has closed this source itself.
+        """
+        before = self.status
         with self._lock:
+            self._pause_reason = reason
             self._was_paused = True
             self._resumed.clear()
             self._close.set()
+            if before.state == "paused":
+                self._liveness.on_pause(monotonic_ns(), reason)
+        self._report_change(before)
 
     def resume(self) -> None:
         """Open a paused source again."""
@@ -177,7 +186,7 @@ class SupervisedSource:
     def _wait_paused(self) -> None:
         before = self.status
         with self._lock:
-            self._liveness.on_pause(monotonic_ns())
+            self._liveness.on_pause(monotonic_ns(), self._pause_reason)
         self._report_change(before)
         while not self._resumed.wait(IDLE_S):
             pass

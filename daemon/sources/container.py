@@ -165,8 +165,13 @@ def read_sound(path: Path, sample_rate_hz: int) -> Array:
     samples = np.concatenate([to_samples(frame, 0) for frame in frames])
     if len(samples) > MAX_SOUND_S * rate_hz:
         raise InputError(f"{path}: longer than {MAX_SOUND_S} s")
-    resampled: Array = soxr.resample(samples, rate_hz, sample_rate_hz).astype(np.float32)
-    return resampled
+    return resampled(samples, rate_hz, sample_rate_hz)
+
+
+def resampled(samples: Array, rate_hz: int, sample_rate_hz: int) -> Array:
+    """Return sound (float32 of shape (n,)) at another rate."""
+    found: Array = soxr.resample(samples, rate_hz, sample_rate_hz).astype(np.float32)
+    return found
 
 
 def _interleaved(sound: av.AudioFrame) -> av.AudioFrame:

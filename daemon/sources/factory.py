@@ -1,10 +1,11 @@
 """Builds the sources of a stream from its configuration."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from daemon.config.streams import CameraConfig, PictureConfig, StreamConfig, is_url
+from daemon.config.streams import CameraConfig, PictureConfig, Region, StreamConfig, is_url
 from daemon.core.ports import Source
 from daemon.core.records import Counters, Modality
 from daemon.core.timing import NS_PER_S
@@ -14,6 +15,7 @@ from daemon.sources.microphone import Microphone
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.text import load_lines
 from daemon.sources.v4l2 import V4l2Camera
+from daemon.sources.view import Views, ViewSource
 
 # The time for opening, in addition to `stall_after_s`. The process of a device starts within two seconds.
 # A network camera may send its first complete picture after 20 s. It reports by itself that it cannot be opened.
@@ -27,11 +29,14 @@ MISSED_FRAMES = 3
 
 
 def expectation_of(name: str, stream: StreamConfig, needed: frozenset[Modality]) -> Expectation | None:
-    """Return what the source must deliver of the needed modalities, and when. None: a file, which may pause."""
+    """Return what the source must deliver of the needed modalities, and when.
+
+    None: a file, which may pause, or a view, which looks itself whether its camera delivers.
+    """
     camera, microphone = stream.camera, stream.microphone
     if name == "microphone" and microphone:
         return _watch({"audio"}, needed, microphone.stall_after_s, "device")
-    if name != "camera" or camera is None or camera.is_file:
+    if name != "camera" or camera is None or camera.is_file or camera.view_of is not None:
         return None
     expects: set[Modality] = {"image"}
     if microphone and microphone.device == "camera":
@@ -55,7 +60,7 @@ def usage_judges(name: str, stream: StreamConfig, needed: frozenset[Modality]) -
         judges["audio"] = UsageJudge("audio", round(microphone.stall_after_s * NS_PER_S))
     elif name == "camera" and camera:
         window_ns = round(stall_after_s(camera) * NS_PER_S)
-        judges["image"] = UsageJudge("image", window_ns, has_fps=True)
+        judges["image"] = UsageJudge("image", window_ns, has_fps=camera.view_of is None)
         if microphone and microphone.device == "camera":
             judges["audio"] = UsageJudge("audio", window_ns)
     else:
@@ -71,11 +76,14 @@ def build_sources(
     picture: bool,
     counters: Mapping[Modality, Counters],
     at_once: bool = False,
+    views: Views | None = None,
+    looks_at: Views | None = None,
 ) -> dict[str, Source]:
     """Return the configured sources by name: camera, microphone, replay.
 
     `sample_rate_hz` is the sample rate of the sound (None: no sound). `picture` says whether pictures are needed.
-    With `at_once`, files are read as fast as possible.
+    With `at_once`, files are read as fast as possible. With `views` other streams look at the camera: its pictures then
+    have no region yet. `looks_at` has the pictures of the stream at whose camera this one looks.
     A source that would deliver nothing is left out.
     Raises DocumentError when the file with the lines of a replay is wrong.
     """
@@ -95,14 +103,28 @@ def build_sources(
         sources["replay"] = ReplaySource(recording, replay.loop, is_realtime, counters)
     microphone = stream.microphone
     is_camera_sound = microphone is not None and microphone.device == "camera"
-    if stream.camera and (picture or (is_camera_sound and sample_rate_hz)):
+    if stream.camera and stream.camera.view_of is not None:
+        if picture and looks_at is not None:
+            sources["camera"] = ViewSource(looks_at, PicturePreparation(PictureConfig(region=stream.camera.region)))
+    elif stream.camera and (picture or (is_camera_sound and sample_rate_hz)):
         camera_rate_hz = sample_rate_hz if is_camera_sound else None
         channel = (microphone.channel_index or 0) if microphone else 0
-        preparation = _preparation(stream.camera, picture)
+        upright = stream.camera.model_copy(update={"region": Region()}) if views is not None else stream.camera
+        preparation = _preparation(upright, picture)
         sources["camera"] = _camera(stream.camera, preparation, camera_rate_hz, channel, counters, at_once)
     if microphone and not is_camera_sound and sample_rate_hz:
         sources["microphone"] = Microphone(microphone.device, microphone.channel_index, sample_rate_hz, counters)
     return sources
+
+
+def views_of(streams: Mapping[str, StreamConfig]) -> dict[str, Views]:
+    """Return by stream the pictures of its camera, where other streams look at it."""
+    viewed = {stream.camera.view_of for stream in streams.values() if stream.camera is not None}
+    return {
+        name: Views(name, *_limits_s(stream.camera))
+        for name, stream in streams.items()
+        if name in viewed and stream.camera is not None
+    }
 
 
 def stall_after_s(camera: CameraConfig) -> float:
@@ -113,6 +135,14 @@ def stall_after_s(camera: CameraConfig) -> float:
 def _watch(expects: set[Modality], needed: frozenset[Modality], stall_s: float, kind: str) -> Expectation:
     opening_s = stall_s + OPENING_S[kind]
     return Expectation(needed & expects, round(stall_s * NS_PER_S), round(opening_s * NS_PER_S))
+
+
+def _limits_s(camera: CameraConfig) -> tuple[float, float]:
+    """Return how long a camera may deliver nothing, before its first picture last. A file may pause."""
+    if camera.is_file:
+        return math.inf, math.inf
+    stall_s = stall_after_s(camera)
+    return stall_s, stall_s + OPENING_S["network" if is_url(camera.device) else "device"]
 
 
 def _preparation(config: PictureConfig, is_needed: bool) -> PicturePreparation | None:

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from daemon.core.records import Array, Modality
 from daemon.teaching.basis import Basis, basis_of
 from daemon.teaching.logistic import Problem
+from daemon.teaching.mirrors import mirrored_rows
 from daemon.teaching.rows import NONE, BaseLogits, Flags, Indices, Kind, LabelToFit, Row, TrainingSet, rows_of
 
 FOLDS = 5
 
 # The part of the weight of all rows against a label that its background has. The other labels' presses have the rest.
 BACKGROUND_PART = 0.5
+# What the base knows weighs as much as everything else against a label: it must not lose what it is sure of.
+KNOWN_PART = 1.0
 # Of the weight of all rows, what speaks for a label has this part. With half of it, few presses saturate the sigmoid.
 POSITIVE_PART = 0.05
 # One of the states of a group is always there.
@@ -90,13 +93,15 @@ class Material:
         others = [(part, rows) for part, rows in parts if rows.any()]
         others = [((1 - BACKGROUND_PART) / len(others), rows) for _, rows in others]
         others.append((BACKGROUND_PART, _even(used & self.of_kind("background") & self.applies[:, index])))
-        others.append((1 - BACKGROUND_PART, _even(used & self.of_kind("known"))))
+        others.append((KNOWN_PART, _even(used & self.of_kind("known"))))
         return [(part, rows) for part, rows in others if rows.any()]
 
 
 def material_of(training: TrainingSet, labels: Sequence[LabelToFit], base: BaseLogits) -> Material:
     """Return the material of these labels."""
     rows = rows_of(training, labels)
+    if training.scoring == "exclusive":
+        rows += mirrored_rows(rows, base, training.sizes, training.modalities)
     basis = basis_of(rows, training.sizes, training.modalities)
     senses = _senses(rows, training.modalities, basis.modalities)
     views = views_of(len(basis.modalities))

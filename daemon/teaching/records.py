@@ -15,9 +15,11 @@ NEEDED_BACKGROUND = 30
 
 MAX_EXAMPLES_OF_LABEL = 200
 MAX_EXAMPLES = 1000
-
-# separates the group and the state in the name of a label such as "garage: open"
-STATE_SEPARATOR = ": "
+MAX_WRONG_OF_LABEL = 500
+MAX_BACKGROUND_OF_STREAM = 2000
+MAX_BACKGROUND = 20_000
+MAX_PEAKS = 1000
+MAX_PEAK_AGE_S = 7 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +98,32 @@ class Peak:
     score: float
     encoders: Mapping[str, str]
     vectors: Mapping[str, Array]
+
+
+# near_threshold: its score was close to the threshold; flip_flop: its events came and went; spot_check: once a day
+Why = Literal["near_threshold", "flip_flop", "spot_check"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question of the device about a moment. `recognised`: its label made an event. `asked_s` is a wall time."""
+
+    id: str
+    why: Why
+    recognised: bool
+    asked_s: float
+    moment: Peak
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What a fit with certain encoders can use. `others` has the ids of examples that other encoders have made.
+
+    `damaged` tells in words what could not be read.
+    """
+
+    examples: Sequence[Example]
+    background: Sequence[BackgroundMoment]
+    wrong: Sequence[WrongMoment]
+    others: Sequence[str]
+    damaged: Sequence[str]

@@ -9,12 +9,14 @@ from daemon.updates import transitions
 from daemon.updates.installer import Installer, Rollback
 from daemon.updates.metadata_cache import valid_until
 from daemon.updates.policy import HOUR_S, BuiltInBundle, Schedule, automatic_offer, clock_problem, plausible_seen_time
-from daemon.updates.probation import ProbationPolicy, ProbationWatch, Verdict
+from daemon.updates.probation import ProbationPolicy, ProbationWatch, Verdict, comparable
 from daemon.updates.requests import InstallRequest, PendingRequests
 from daemon.updates.slots import Slots
 from daemon.updates.state import Candidate
-from daemon.updates.state_file import StateFile
+from daemon.updates.state_file import StateFile, TaughtFile
 from daemon.updates.steps import Beat, Host, Steps
+from daemon.updates.taught_cycle import TaughtCycle
+from daemon.updates.taught_versions import TaughtVersions
 
 WITHDRAWN_REASON = "a rollback was requested"
 
@@ -28,7 +30,10 @@ class UpdateCycle:
         self,
         config: ModelsConfig,
         state_file: StateFile,
+        taught_file: TaughtFile,
         slots: Slots,
+        versions: TaughtVersions,
+        taught: TaughtCycle,
         steps: Steps,
         host: Host,
         requests: PendingRequests,
@@ -38,12 +43,16 @@ class UpdateCycle:
         policy: ProbationPolicy,
         beat: Beat,
     ) -> None:
-        self._is_automatic = config.automatic
+        """`taught` does the same for what is taught on this device. Without a source nothing else is done."""
+        self._has_source, self._is_automatic = config.source is not None, config.automatic
         self._state_file, self._slots, self._steps, self._host = state_file, slots, steps, host
+        self._taught = taught
         self._requests, self._built_in, self._perceptd = requests, built_in, perceptd
         self._policy, self._beat = policy, beat
-        self._installer = Installer(state_file, slots, steps, host, built_in)
-        self._rollback = Rollback(state_file, slots, host, built_in)
+        self._installer = Installer(
+            state_file, taught_file, slots, versions, steps, host, built_in, requests.has_taught
+        )
+        self._rollback = Rollback(state_file, slots, versions, host, built_in)
         self._schedule = Schedule(config.check_every_h * HOUR_S, _monotonic_s())
         self._probation: ProbationWatch | None = None
         self._failure: str | None = None
@@ -51,7 +60,8 @@ class UpdateCycle:
 
     def begin(self) -> None:
         """Remove bundles that nobody needs, unless it is unknown which ones the next start needs."""
-        if self._state_file.trouble is not None or self._state_file.is_lost:
+        self._taught.begin()
+        if not self._has_source or self._state_file.trouble is not None or self._state_file.is_lost:
             return
         try:
             self._slots.remove_unused(self._state_file.state.required_contents)
@@ -62,13 +72,22 @@ class UpdateCycle:
         """Do what is due; returns whether more may be due."""
         self._state_file.retry()
         self._carry_out_request()
-        state = self._state_file.state
-        if state.probation is not None:
+        if self._taught.round(self._beat):
+            return True
+        if (is_done := self._watch_taught()) is not None:
+            return is_done
+        if self._state_file.state.probation is not None:
             return self._watch_probation()
+        if self._taught.derive_base(self._beat):
+            return True
+        return self._has_source and self._look_at_source()
+
+    def _look_at_source(self) -> bool:
         if self._is_clock_wrong():
             return False
-        if state.candidate is not None:
-            self._install(state.candidate)
+        candidate = self._state_file.state.candidate
+        if candidate is not None and not self._taught.is_waiting(candidate.id):
+            self._install(candidate)
             return True
         if self._requests.pop_check():
             self._schedule.request(_monotonic_s())
@@ -82,9 +101,12 @@ class UpdateCycle:
 
         A bundle on probation is rolled back if the exception `blames_bundle`.
         """
-        self._failure = reason if blames_bundle and self._state_file.state.probation is not None else None
+        is_on_probation = self._taught.is_on_probation or self._state_file.state.probation is not None
+        self._failure = reason if blames_bundle and is_on_probation else None
         self._schedule.fail(_monotonic_s())
-        self._state_file.update(transitions.drop(self._state_file.state, reason, self._state_file.now_s()))
+        now_s = self._state_file.now_s()
+        self._taught.drop(reason)
+        self._state_file.update(transitions.drop(self._state_file.state, reason, now_s))
 
     def _carry_out_request(self) -> None:
         change = self._requests.pop_change()
@@ -96,27 +118,50 @@ class UpdateCycle:
                 state = transitions.begin_install(state, change.name, change.version, now_s, asked=True)
                 self._state_file.update(state)
             return
+        self._taught.drop(WITHDRAWN_REASON)
         self._state_file.update(transitions.drop(state, WITHDRAWN_REASON, now_s))
-        self._rollback.run("switch", WITHDRAWN_REASON, self._beat)
+        self._probation = None
+        if not self._taught.roll_back("switch", WITHDRAWN_REASON, self._beat):
+            self._rollback.run("switch", WITHDRAWN_REASON, self._beat)
+
+    def _watch_taught(self) -> bool | None:
+        failure, self._failure = self._failure, None
+        is_done = self._taught.watch(self._beat, failure)
+        if is_done is None:
+            self._failure = failure
+        else:
+            self._probation = None  # afterwards its metrics begin anew
+        return is_done
 
     def _watch_probation(self) -> bool:
+        state, failure = self._state_file.state, self._failure
+        self._failure = None
+        if state.probation is None or state.active is None:
+            return False
         if self._probation is None:
-            self._probation = ProbationWatch(self._state_file, self._host, self._policy)
-        failure, self._failure = self._failure, None
-        verdict = self._probation.evaluate() if failure is None else Verdict("revert", failure)
+            self._probation = ProbationWatch(self._host, self._policy)
+        verdict = Verdict("revert", failure)
+        if failure is None:
+            verdict = self._probation.evaluate(comparable(state, state.probation.before))
         if verdict.decision == "wait":
             return False
         self._probation = None
         if verdict.decision == "revert":
             self._rollback.run("probation", verdict.reason or "", self._beat)
+            return True
+        log.info("%s is confirmed", state.active.id)
+        self._state_file.update(transitions.confirm(state, self._state_file.now_s()))
         return True
 
     def _install(self, candidate: Candidate) -> None:
         self._probation = None
-        if self._installer.run(candidate, self._beat):
-            self._schedule.succeed(_monotonic_s())
-        else:
+        outcome = self._installer.run(candidate, self._beat)
+        if outcome == "retry":
             self._schedule.fail(_monotonic_s())
+        elif outcome == "waits":
+            self._taught.put_off(candidate.id)
+        if outcome in ("done", "waits"):
+            self._schedule.succeed(_monotonic_s())
 
     def _check_source(self) -> None:
         try:
@@ -133,7 +178,7 @@ class UpdateCycle:
         now_s = self._state_file.now_s()
         state = transitions.note_check(self._state_file.state, now_s, found.releases)
         offer = automatic_offer(state, self._built_in, self._perceptd) if self._is_automatic else None
-        if offer is None:
+        if offer is None or (state.candidate is not None and state.candidate.id == offer.id):
             self._schedule.succeed(_monotonic_s())
         else:
             state = transitions.begin_install(state, offer.name, offer.version, now_s, asked=False)

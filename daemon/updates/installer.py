@@ -1,60 +1,86 @@
 """Installs a candidate stage by stage, and rolls an active bundle back."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from daemon.bundle.release import Release
-from daemon.core.errors import DamagedBundle, Refused, UpdateError, shortage_behind
+from daemon.core.errors import UpdateError
 from daemon.core.records import UpdateStage
-from daemon.updates import transitions
-from daemon.updates.policy import BuiltInBundle
+from daemon.updates import taught_transitions, transitions
+from daemon.updates.guarded_load import check_memory, guarded_load
+from daemon.updates.policy import BuiltInBundle, active_id
 from daemon.updates.slots import Slots, check_integrity
 from daemon.updates.state import Candidate, Slot, slot_of
-from daemon.updates.state_file import StateFile
-from daemon.updates.steps import Beat, Host, Steps
+from daemon.updates.state_file import StateFile, TaughtFile
+from daemon.updates.steps import Beat, Host, PreparedSwitch, Steps
+from daemon.updates.taught_state import TaughtSlot, taught_slot_of
+from daemon.updates.taught_versions import TaughtVersions
+
+# in these stages an installation can be interrupted for one that takes seconds: each goes on where it was
+FETCH_STAGES: tuple[UpdateStage, ...] = ("resolve", "download", "verify")
+
+# done: installed, refused or withdrawn; retry: a later attempt may succeed; waits: what was taught cannot be fitted
+# onto it; interrupted: something else must be done first
+Outcome = Literal["done", "retry", "waits", "interrupted"]
 
 log = logging.getLogger(__name__)
-
-KB_PER_MB = 1024
 
 
 class Installer:
     """Installs candidates; used by one thread. Each stage is on disk before it begins."""
 
-    def __init__(self, state_file: StateFile, slots: Slots, steps: Steps, host: Host, built_in: BuiltInBundle) -> None:
+    def __init__(
+        self,
+        state_file: StateFile,
+        taught_file: TaughtFile,
+        slots: Slots,
+        versions: TaughtVersions,
+        steps: Steps,
+        host: Host,
+        built_in: BuiltInBundle,
+        must_yield: Callable[[], bool],
+    ) -> None:
+        """`must_yield` says whether something else must be done first."""
         self._state_file = state_file
+        self._taught_file = taught_file
         self._slots = slots
+        self._versions = versions
         self._steps = steps
         self._host = host
         self._built_in = built_in
+        self._must_yield = must_yield
 
-    def run(self, candidate: Candidate, beat: Beat) -> bool:
-        """Install the candidate up to its probation. Returns False if a later attempt may succeed.
-
-        Raises Closing when `beat` does.
-        """
+    def run(self, candidate: Candidate, beat: Beat) -> Outcome:
+        """Install the candidate up to its probation. Raises Closing when `beat` does."""
         log.info("installing %s", candidate.id)
         try:
-            self._install(candidate, _CandidateBeat(self._state_file, beat))
+            self._install(candidate, _CandidateBeat(self._state_file, beat, self._must_yield))
         except _Withdrawn:
-            return True
+            return "done"
+        except _Interrupted:
+            return "interrupted"
         except UpdateError as error:
             return self._fail(candidate, error)
         except OSError as error:
             return self._fail(candidate, UpdateError("disk", str(error)))
         log.info("%s is on probation", candidate.id)
-        return True
+        return "done"
 
-    def _fail(self, candidate: Candidate, error: UpdateError) -> bool:
+    def _fail(self, candidate: Candidate, error: UpdateError) -> Outcome:
         state, now_s = self._state_file.state, self._state_file.now_s()
         stage = candidate.stage if state.candidate is None else state.candidate.stage
+        if error.kind == "waits":
+            log.warning("%s waits: %s", candidate.id, error)
+            self._taught_file.update(taught_transitions.wait(self._taught_file.state, candidate.id, str(error), now_s))
+            self._state_file.update(transitions.note_shutdown(state))  # no crash from now on is its fault
+            return "waits"
         log.error("%s is not installed: %s: %s", candidate.id, stage, error)
         is_final = error.kind == "bundle"
         change = transitions.refuse if is_final else transitions.drop
         self._state_file.update(change(state, str(error), now_s))
-        return is_final
+        return "done" if is_final else "retry"
 
     def _install(self, candidate: Candidate, beat: Beat) -> None:
         self._begin("resolve", beat)
@@ -88,13 +114,37 @@ class Installer:
     def _switch(self, release: Release, directory: Path, beat: Beat) -> None:
         slot = slot_of(release)
         check_integrity(directory, slot.content, beat)
-        with guarded_load():
-            prepared = self._host.prepare(directory, slot.id)
+        taught = self._derive(release, directory, beat)
+        prepared = self._prepare(directory, slot.id) if taught is None else self._versions.prepare(taught, beat)
         beat()  # loading may take long: if the daemon stops meanwhile, nothing is switched
         before = self._host.bundle_metrics()
+        # first what runs on the new base, then the base: until then neither is used
+        known = self._taught_file.state
+        if (noted := taught_transitions.switch_base(known, slot.id, taught, self._built_in.id)) != known:
+            self._taught_file.save(noted)
         state, now_s = self._state_file.state, self._state_file.now_s()
         self._state_file.save(transitions.switch(state, slot, self._built_in.id, before, now_s))
         prepared.commit()
+
+    def _derive(self, release: Release, directory: Path, beat: Beat) -> TaughtSlot | None:
+        """The labels that were taught, fitted onto the new base; None where nothing was taught for it."""
+        active = active_id(self._state_file.state, self._built_in)
+        if active.partition("@")[0] != release.signed.name:
+            return None
+        derived = self._host.derive(directory, release.id, beat)
+        if derived is None:
+            return None
+        try:
+            taught = self._versions.take(derived.directory, derived.bundle_id, beat)
+            self._versions.check(taught, beat)
+            self._versions.selftest(taught, beat)
+        except UpdateError as error:  # the fit is to blame, not the release
+            raise UpdateError("waits", f"{derived.bundle_id}: {error}") from error
+        return taught_slot_of(taught)
+
+    def _prepare(self, directory: Path, bundle: str) -> PreparedSwitch:
+        with guarded_load():
+            return self._host.prepare(directory, bundle)
 
     def _begin(self, stage: UpdateStage, beat: Beat, release: Release | None = None) -> None:
         beat()
@@ -105,16 +155,20 @@ class Installer:
 class Rollback:
     """Switches back to the previous bundle, or to the built-in one; used by one thread."""
 
-    def __init__(self, state_file: StateFile, slots: Slots, host: Host, built_in: BuiltInBundle) -> None:
+    def __init__(
+        self, state_file: StateFile, slots: Slots, versions: TaughtVersions, host: Host, built_in: BuiltInBundle
+    ) -> None:
         self._state_file = state_file
         self._slots = slots
+        self._versions = versions
         self._host = host
         self._built_in = built_in
 
     def run(self, stage: UpdateStage, reason: str, beat: Beat) -> None:
         """Replace the active bundle, which is refused from now on. Raises Closing when `beat` does.
 
-        The switch comes before the new state is written, because the disk may be read-only or full.
+        What was taught on the bundle before runs again. The switch comes before the new state is written, because the
+        disk may be read-only or full.
         """
         active, previous = self._state_file.state.active, self._state_file.state.previous
         if active is None:
@@ -122,7 +176,7 @@ class Rollback:
         log.warning("rolling %s back: %s", active.id, reason)
         try:
             to_built_in = not (previous is not None and self._switch_to_slot(previous, beat))
-            if to_built_in:
+            if to_built_in and not self._versions.activate(self._built_in.id, beat):
                 self._switch(self._built_in.directory, self._built_in.id, beat)
         except UpdateError as error:
             log.error("%s stays active: no other bundle can run: %s", active.id, error)
@@ -134,6 +188,8 @@ class Rollback:
         self._state_file.update(transitions.revert_to_built_in(state) if to_built_in else state)
 
     def _switch_to_slot(self, slot: Slot, beat: Beat) -> bool:
+        if self._versions.activate(slot.id, beat):
+            return True
         directory = self._slots.slot(slot.content)
         try:
             check_integrity(directory, slot.content, beat)
@@ -150,55 +206,26 @@ class Rollback:
         prepared.commit()
 
 
-@contextmanager
-def guarded_load() -> Iterator[None]:
-    """Turns every failure to load a bundle into an UpdateError, mostly of kind bundle.
-
-    Raises OSError where the system lacks descriptors or threads for a moment: the bundle is not to blame.
-    """
-    try:
-        yield
-    except Refused as error:
-        if (shortage := shortage_behind(error)) is not None:
-            raise shortage from None
-        if isinstance(error, DamagedBundle):
-            raise UpdateError("disk", str(error)) from error
-        raise UpdateError("bundle", str(error)) from error
-    except MemoryError as error:
-        raise UpdateError("memory", "not enough memory to load it") from error
-    except Exception as error:
-        if (shortage := shortage_behind(error)) is not None:
-            raise shortage from None
-        log.exception("a bundle could not be loaded")
-        raise UpdateError("bundle", f"cannot be loaded: {type(error).__name__}: {error}") from error
-
-
-def check_memory(needed_mb: int) -> None:
-    """Raises UpdateError when less memory than this is available."""
-    available_mb = available_memory_mb()
-    if needed_mb > available_mb:
-        raise UpdateError("memory", f"needs {needed_mb} MB of memory, {available_mb} MB are available")
-
-
-def available_memory_mb() -> int:
-    """The memory that programs can get without swapping; see proc(5)."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    kb = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    return kb // KB_PER_MB
-
-
 class _Withdrawn(Exception):
     """The candidate was dropped, by a rollback request or a pin."""
 
 
-class _CandidateBeat:
-    """Calls `beat`, and raises _Withdrawn once there is no candidate any more. Implements Beat."""
+class _Interrupted(Exception):
+    """Something else must be done before the candidate."""
 
-    def __init__(self, state_file: StateFile, beat: Beat) -> None:
+
+class _CandidateBeat:
+    """Calls `beat`. Raises _Withdrawn once there is no candidate any more, and _Interrupted. Implements Beat."""
+
+    def __init__(self, state_file: StateFile, beat: Beat, must_yield: Callable[[], bool]) -> None:
         self._state_file = state_file
         self._beat = beat
+        self._must_yield = must_yield
 
     def __call__(self) -> None:
         self._beat()
-        if self._state_file.state.candidate is None:
+        candidate = self._state_file.state.candidate
+        if candidate is None:
             raise _Withdrawn
+        if candidate.stage in FETCH_STAGES and self._must_yield():
+            raise _Interrupted

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from daemon.bundle.encoder_specs import Name
 from daemon.bundle.manifest import Version
-from daemon.bundle.release import MAX_OFFERS, Offer, Release
+from daemon.bundle.release import MAX_OFFERS, BundleFiles, Offer, Release
 from daemon.core.document import StrictModel
 from daemon.core.errors import UpdateError
 from daemon.updates.state import REASON_CHARS
@@ -65,7 +65,7 @@ class VerifyRequest(StrictModel):
 class SelftestRequest(StrictModel):
     """Run the stored cases of the bundle in `directory` within the memory that was declared for it."""
 
-    release: Release
+    release: BundleFiles
     directory: str
     memory_mb: Annotated[int, Field(ge=1, le=1_000_000)]
 

@@ -1,22 +1,21 @@
 """Probation: decides whether a new active bundle works as well as the one before it."""
 
-import logging
 from dataclasses import dataclass
 from typing import Literal
 
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.updates import transitions
 from daemon.updates.state import BundleMetrics, UpdateState
-from daemon.updates.state_file import StateFile
 from daemon.updates.steps import Host
-
-log = logging.getLogger(__name__)
 
 # a p99 latency above this multiple of the old one comes from a slower bundle, not from a busier moment
 MAX_LATENCY_RATIO = 1.5
 
 # both bundles see the same scenes: a mean top score below this part of the old one means that less is recognised
 MIN_SCORE_RATIO = 0.8
+
+# A taught label takes a part of the score of the others, so the top score may fall to the half of what it was. It does
+# not fall below, unless several labels share what one alone had, or the base recognises something else than before.
+MIN_TAUGHT_SCORE_RATIO = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +37,20 @@ class Verdict:
 class ProbationWatch:
     """Watches the active bundle from now on. After a restart of the daemon its time begins anew."""
 
-    def __init__(self, state_file: StateFile, host: Host, policy: ProbationPolicy) -> None:
-        self._state_file = state_file
+    def __init__(self, host: Host, policy: ProbationPolicy) -> None:
         self._host = host
         self._policy = policy
         self._began_ns = monotonic_ns()
         self._windows_evaluated = 0
 
-    def evaluate(self) -> Verdict:
-        """The verdict at this moment. The state of a bundle that is confirmed is updated here."""
-        state = self._state_file.state
-        if state.probation is None or state.active is None:
-            return Verdict("confirm")
+    def evaluate(self, before: BundleMetrics, min_score_ratio: float = MIN_SCORE_RATIO) -> Verdict:
+        """The verdict at this moment; `before` are the metrics of the previous bundle."""
         metrics = self._host.bundle_metrics()
         elapsed_s = (monotonic_ns() - self._began_ns) / NS_PER_S
-        before = comparable(state, state.probation.before)
-        verdict = evaluate_probation(before, metrics, elapsed_s, self._windows_evaluated, self._policy)
+        verdict = evaluate_probation(
+            before, metrics, elapsed_s, self._windows_evaluated, self._policy, min_score_ratio=min_score_ratio
+        )
         self._windows_evaluated = max(self._windows_evaluated, metrics.moments // self._policy.window_moments)
-        if verdict.decision == "confirm":
-            log.info("%s is confirmed", state.active.id)
-            self._state_file.update(transitions.confirm(state, self._state_file.now_s()))
         return verdict
 
 
@@ -74,12 +67,19 @@ def comparable(state: UpdateState, before: BundleMetrics) -> BundleMetrics:
 
 
 def evaluate_probation(
-    before: BundleMetrics, now: BundleMetrics, elapsed_s: float, windows_evaluated: int, policy: ProbationPolicy
+    before: BundleMetrics,
+    now: BundleMetrics,
+    elapsed_s: float,
+    windows_evaluated: int,
+    policy: ProbationPolicy,
+    *,
+    min_score_ratio: float = MIN_SCORE_RATIO,
 ) -> Verdict:
     """The verdict on a bundle that became active `elapsed_s` ago. Pure.
 
     `before` are the metrics of the previous bundle, `now` those of the active one.
-    `windows_evaluated` full windows have been evaluated already.
+    `windows_evaluated` full windows have been evaluated already. The mean top score must reach `min_score_ratio` of
+    that before.
     """
     # errors are not waited out; latency and score may still improve
     if reason := _more_errors(before, now, policy.window_moments):
@@ -89,7 +89,7 @@ def evaluate_probation(
     is_over = elapsed_s >= policy.max_duration_s
     if not is_over and now.moments // policy.window_moments <= windows_evaluated:
         return Verdict("wait")
-    reason = _slower(before, now) or _weaker(before, now)
+    reason = _slower(before, now) or _weaker(before, now, min_score_ratio)
     if reason is None:
         return Verdict("confirm")
     return Verdict("revert", reason) if is_over else Verdict("wait")
@@ -115,13 +115,13 @@ def _slower(before: BundleMetrics, now: BundleMetrics) -> str | None:
     return f"p99 latency is {now.p99_ms:.0f} ms, {limit}"
 
 
-def _weaker(before: BundleMetrics, now: BundleMetrics) -> str | None:
+def _weaker(before: BundleMetrics, now: BundleMetrics, min_ratio: float) -> str | None:
     if before.mean_top_score is None or now.mean_top_score is None:
         return None
-    if now.mean_top_score >= MIN_SCORE_RATIO * before.mean_top_score:
+    if now.mean_top_score >= min_ratio * before.mean_top_score:
         return None
     return (
-        f"the mean top score is {now.mean_top_score:.2f}, less than {MIN_SCORE_RATIO:g} times the"
+        f"the mean top score is {now.mean_top_score:.2f}, less than {min_ratio:g} times the"
         f" {before.mean_top_score:.2f} before"
     )
 

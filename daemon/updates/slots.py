@@ -8,7 +8,7 @@ from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 
-from daemon.bundle.release import FILE_LIST_NAME, MAX_LISTING_BYTES, FileEntry, Release, parse_file_list
+from daemon.bundle.release import FILE_LIST_NAME, MAX_LISTING_BYTES, BundleFiles, FileEntry, parse_file_list
 from daemon.core.errors import UpdateError
 from daemon.core.files import (
     ForeignFile,
@@ -20,9 +20,14 @@ from daemon.core.files import (
     sync_directory,
 )
 from daemon.updates.metadata_cache import clean_cache
+from daemon.updates.state import Slot
 from daemon.updates.steps import Beat
+from daemon.updates.taught_state import TaughtSlot
 
 SLOTS = "slots"
+
+# what was taught has slots of its own: a perceptd that knows nothing of it removes nothing there
+TAUGHT = "taught"
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +43,10 @@ CHUNK_BYTES = 1024 * 1024
 class Slots:
     """The directories of bundles. Methods raise UpdateError when the disk is full, read-only or damaged."""
 
-    def __init__(self, directory: Path, quota_bytes: int) -> None:
-        """All bundles below `directory` may take `quota_bytes` together."""
+    def __init__(self, directory: Path, quota_bytes: int, beside: Path | None = None) -> None:
+        """All bundles below `directory`, and those in the slots below `beside`, may take `quota_bytes` together."""
         self._quota_bytes = quota_bytes
+        self._beside = beside
         self._slots, self._downloads, self._trash = (directory / name for name in (SLOTS, "partial", "trash"))
         self.metadata = directory / "tuf"
 
@@ -58,11 +64,17 @@ class Slots:
 
     def create(self) -> None:
         """Create the directories that do not exist yet."""
+        self.create_slots()
         with _disk_errors():
-            for directory in (self._slots, self._downloads, self.metadata):
-                _create_own(directory)
+            _create_own(self.metadata)
             for text in clean_cache(self.metadata):
                 log.warning("%s", text)
+
+    def create_slots(self) -> None:
+        """Create the directories of the bundles, where they do not exist yet."""
+        with _disk_errors():
+            for directory in (self._slots, self._downloads):
+                _create_own(directory)
 
     def create_download_dir(self, content: str) -> Path:
         """The directory into which a bundle is downloaded; it may contain files of an earlier attempt."""
@@ -72,10 +84,11 @@ class Slots:
             _create_own(path)
         return path
 
-    def check_room(self, release: Release, required: Set[str]) -> None:
-        """Raises UpdateError when the release has no room beside the contents that are required."""
+    def check_room(self, release: BundleFiles, required: Set[str]) -> None:
+        """Raises UpdateError when the bundle has no room beside the contents that are required."""
         with _disk_errors():
             others = sum(_size(self.slot(content)) for content in required - {release.content})
+            others += 0 if self._beside is None else _size(self._beside / SLOTS)
             missing = max(0, release.size - _size(self._downloads / release.content))
             status = os.statvfs(self._slots.parent)
         free = status.f_bavail * status.f_frsize
@@ -141,9 +154,15 @@ def check_integrity(directory: Path, content: str, beat: Beat | None = None) -> 
         raise UpdateError("disk", f"{directory} is not complete: {reason}") from error
 
 
+def slot_directory(models: Path, slot: Slot) -> Path:
+    """The directory of a slot below `models`."""
+    store = models / TAUGHT if isinstance(slot, TaughtSlot) else models
+    return store / SLOTS / slot.content
+
+
 def content_of(directory: Path, models: Path) -> str | None:
     """The content hash of an installed bundle, which names its slot below `models`; None for another directory."""
-    return directory.name if directory.parent == models / SLOTS else None
+    return directory.name if directory.parent in (models / SLOTS, models / TAUGHT / SLOTS) else None
 
 
 def room_problem(missing_bytes: int, free_bytes: int, total_bytes: int, quota_bytes: int) -> str | None:

@@ -1,16 +1,19 @@
-"""Reads and writes `state.json`, and holds the update state in memory."""
+"""Reads and writes `state.json` and `taught/state.json`, and holds their content in memory."""
 
 import json
 import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
+from daemon.core.document import StrictModel
 from daemon.core.errors import UpdateError, shortage_behind
 from daemon.core.files import read_own, replace_file, set_aside
 from daemon.updates.state import UpdateState, without_nonsense
+from daemon.updates.taught_state import NOTHING_TAUGHT, TaughtState
 
 log = logging.getLogger(__name__)
 
@@ -18,28 +21,34 @@ log = logging.getLogger(__name__)
 MAX_STATE_BYTES = 4 * 1024 * 1024
 
 
-class StateFile:
-    """Owns the update state and its file. The updater's thread writes; any thread may read the attributes.
+StateT = TypeVar("StateT", bound=StrictModel)
+
+
+class JsonFile(Generic[StateT]):
+    """Owns a state and its file. The updater's thread writes; any thread may read the attributes.
 
     `trouble` says why the file does not hold the current state; it is None while the file does.
     `is_lost`: a damaged file was set aside, so the state does not tell which bundles on disk are needed.
     """
 
-    def __init__(self, path: Path, now_s: Callable[[], float]) -> None:
-        """Read the file, if there is one; `now_s` is the wall clock."""
+    def __init__(self, path: Path | None, now_s: Callable[[], float], empty: StateT, consequence: str) -> None:
+        """Read the file, if there is one; `now_s` is the wall clock. Without a path the state is in memory only.
+
+        `empty` is the state without a file, `consequence` a text for the log: what a damaged file leads to.
+        """
         self._path = path
         self._listener: Callable[[], None] | None = None
         self.now_s = now_s
-        loaded = load_or_set_aside(path)
-        self.state, self.is_lost = loaded or UpdateState(), loaded is None
+        loaded = empty if path is None else load_or_set_aside(path, empty, consequence)
+        self.state, self.is_lost = loaded or empty, loaded is None
         self.trouble: str | None = None
-        self._is_stored = os.path.lexists(path)
+        self._is_stored = path is not None and os.path.lexists(path)
 
     def subscribe(self, listener: Callable[[], None] | None) -> None:
         """Call `listener` after each change from now on, in the thread that writes; None: call nobody."""
         self._listener = listener
 
-    def save(self, state: UpdateState) -> None:
+    def save(self, state: StateT) -> None:
         """Write the state to disk, then make it the current one.
 
         Raises UpdateError when it cannot be written; the current state stays then.
@@ -50,7 +59,7 @@ class StateFile:
         finally:
             self._notify()
 
-    def update(self, state: UpdateState) -> None:
+    def update(self, state: StateT) -> None:
         """Make the state the current one at once, and write it as soon as that is possible: see `retry`."""
         self.state = state
         self._try_to_write()
@@ -58,6 +67,8 @@ class StateFile:
 
     def retry(self) -> None:
         """Write the state if that has failed before, or if somebody has removed the file."""
+        if self._path is None:
+            return
         if self.trouble is None and self._is_stored and not os.path.lexists(self._path):
             self.trouble = f"{self._path} was removed while the daemon runs"
             log.error("%s: it is written again", self.trouble)
@@ -75,7 +86,10 @@ class StateFile:
             return False
         return True
 
-    def _write(self, state: UpdateState) -> None:
+    def _write(self, state: StateT) -> None:
+        if self._path is None:
+            self.state = state
+            return
         try:
             replace_file(self._path, state.model_dump_json().encode())
         except OSError as error:
@@ -90,7 +104,21 @@ class StateFile:
         self.trouble, self._is_stored = None, True
 
 
-def load_or_set_aside(path: Path) -> UpdateState | None:
+class StateFile(JsonFile[UpdateState]):
+    """The file `state.json`. Without a path no release is known: the node has no source."""
+
+    def __init__(self, path: Path | None, now_s: Callable[[], float]) -> None:
+        super().__init__(path, now_s, UpdateState(), "the bundle of config.yaml runs")
+
+
+class TaughtFile(JsonFile[TaughtState]):
+    """The file `taught/state.json`. Without a path nothing can be taught."""
+
+    def __init__(self, path: Path | None, now_s: Callable[[], float]) -> None:
+        super().__init__(path, now_s, NOTHING_TAUGHT, "the bundle runs without the labels that were taught")
+
+
+def load_or_set_aside(path: Path, empty: StateT, consequence: str) -> StateT | None:
     """The state in the file; None if the state is lost. Raises OSError where the system lacks descriptors for a moment.
 
     A file that is damaged or cannot be read is renamed. The state then stays lost until another one is written.
@@ -98,34 +126,39 @@ def load_or_set_aside(path: Path) -> UpdateState | None:
     if not os.path.lexists(path) and path.with_suffix(".damaged").exists():
         return None
     try:
-        return read_state(path)
+        return read_stored(path, empty)
     except UpdateError as error:
         if (shortage := shortage_behind(error)) is not None:
             raise shortage from None
-        log.error("%s; the bundle of config.yaml runs", error)
+        log.error("%s; %s", error, consequence)
         _set_aside(path)
         return None
 
 
 def read_state(path: Path) -> UpdateState:
-    """The state in the file, or an empty one if there is no file. Raises UpdateError; writes nothing.
+    """The content of `state.json`. See `read_stored`."""
+    return read_stored(path, UpdateState())
+
+
+def read_stored(path: Path, empty: StateT) -> StateT:
+    """The state in the file, or the empty one if there is no file. Raises UpdateError; writes nothing.
 
     A time that no clock can have shown is ignored. With any other wrong value the file counts as damaged.
     """
     try:
-        return _parse(path, read_own(path, MAX_STATE_BYTES))
+        return _parse(path, read_own(path, MAX_STATE_BYTES), type(empty))
     except FileNotFoundError:
-        return UpdateState()
+        return empty
     except OSError as error:
         raise UpdateError("disk", f"{path} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
         raise UpdateError("disk", f"{path} is damaged ({_first_problem(error)})") from error
 
 
-def _parse(path: Path, text: bytes) -> UpdateState:
+def _parse(path: Path, text: bytes, model: type[StateT]) -> StateT:
     """The state. Raises ValidationError."""
     try:
-        return UpdateState.model_validate_json(text)
+        return model.model_validate_json(text)
     except ValidationError:
         try:
             document, remarks = without_nonsense(json.loads(text))
@@ -133,7 +166,7 @@ def _parse(path: Path, text: bytes) -> UpdateState:
             document, remarks = None, []
         if not remarks:
             raise
-    state = UpdateState.model_validate_json(json.dumps(document))
+    state = model.model_validate_json(json.dumps(document))
     for remark in remarks:
         log.warning("%s: %s", path, remark)
     return state

@@ -6,12 +6,13 @@ import resource
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from daemon.bundle.release import Release
+from daemon.bundle.release import BundleFiles, Release
 from daemon.core.errors import ChildCrashed, ChildError, ChildTimeout, UpdateError, UpdateFault
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.runtime.child import Child
@@ -54,6 +55,8 @@ POLL_S = 0.1
 
 MB = 1024 * 1024
 
+NO_SOURCE = "models.source in config.yaml is not set"
+
 _BYTES_DONE = struct.Struct("<Q")
 
 ResultT = TypeVar("ResultT", bound=BaseModel)
@@ -77,6 +80,14 @@ class PreparedSwitch(Protocol):
         """Switch to the bundle. Cannot fail."""
 
 
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A bundle with the labels that were taught here, fitted onto a new base: its directory and id, name@version."""
+
+    directory: Path
+    bundle_id: str
+
+
 class Host(Protocol):
     """The node; called by the updater's thread."""
 
@@ -84,6 +95,13 @@ class Host(Protocol):
         """Load a bundle beside the running one; `bundle` is its id, name@version.
 
         Raises Refused when the bundle cannot be used.
+        """
+
+    def derive(self, directory: Path, bundle: str, beat: Beat) -> Derived | None:
+        """Fit the labels that were taught onto the new base in a directory; `bundle` is its id, name@version.
+
+        Returns what is to be installed in its place; None: the base as it is. Raises UpdateError, of kind `waits` when
+        the labels cannot be fitted onto it now.
         """
 
     def bundle_metrics(self) -> BundleMetrics:
@@ -131,10 +149,13 @@ class ChildRunner:
 class Steps:
     """The steps of an update. Each method raises UpdateError when the step fails, and Closing when `beat` does."""
 
-    def __init__(self, runner: Runner, origin: SourceRequest, config: Path | None) -> None:
-        """`config` is the config file that bundles must match. Raises OSError without memory."""
+    def __init__(self, runner: Runner, origin: SourceRequest | None, config: Path | None) -> None:
+        """`config` is the config file that bundles must match. Raises OSError without memory.
+
+        Without an `origin` nothing can be fetched.
+        """
         self._runner = runner
-        self._origin = origin
+        self._source = origin
         self._config = None if config is None else str(config)
         self._progress = os.fdopen(shared_memory(_BYTES_DONE.size), "r+b", buffering=0)
 
@@ -143,6 +164,12 @@ class Steps:
         """How many bytes of the latest download are on disk; callable from any thread."""
         done: int = _BYTES_DONE.unpack(os.pread(self._progress.fileno(), _BYTES_DONE.size, 0))[0]
         return done
+
+    @property
+    def _origin(self) -> SourceRequest:
+        if self._source is None:
+            raise UpdateError("source", NO_SOURCE)
+        return self._source
 
     def list_releases(self, beat: Beat | None) -> ReleaseList:
         """The releases of the source, and why others are left out."""
@@ -170,13 +197,13 @@ class Steps:
         request = VerifyRequest(release=release, into=str(into))
         self._fetch("verify", request, OVERHEAD_S + release.size / MIN_DISK_RATE, beat)
 
-    def check(self, release: Release, directory: Path, beat: Beat) -> None:
+    def check(self, release: BundleFiles, directory: Path, beat: Beat) -> None:
         """Check that the bundle is the release and matches the config."""
         memory_mb = release.signed.memory_mb
         request = CheckRequest(release=release, directory=str(directory), memory_mb=memory_mb, config=self._config)
         self._test_bundle("check", request, CHECK_S, beat)
 
-    def selftest(self, release: Release, directory: Path, beat: Beat) -> None:
+    def selftest(self, release: BundleFiles, directory: Path, beat: Beat) -> None:
         """Run the bundle's stored cases."""
         request = SelftestRequest(release=release, directory=str(directory), memory_mb=release.signed.memory_mb)
         self._test_bundle("selftest", request, SELFTEST_S, beat)

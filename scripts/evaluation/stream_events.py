@@ -47,7 +47,7 @@ def fused_of(
         "evaluated",
         Preparation(manifest, counters),
         encoders,
-        recogniser.new_fusion(recogniser.new_head(), fusion, events),
+        recogniser.new_fusion(recogniser.new_head(), "s", fusion, events),
         steps.append,
         counters,
         threading.Event(),

@@ -63,7 +63,7 @@ def outcome_of(bundle: Path, scene: Scene) -> Outcome:
     """The outcome of a scene, by the bundle in this directory and the default settings of fusion and events."""
     recogniser = loaded(bundle)
     manifest, config = recogniser.bundle.manifest, EventsConfig()
-    settings = event_settings(manifest, config)
+    settings = event_settings(manifest, config, "s")
     steps = fused_of(recogniser, scene.captured(manifest.sample_rate_hz), FusionConfig(), config)
     recognitions = [recognition for fused in steps for recognition in fused.recognitions]
     if not recognitions:

@@ -13,6 +13,8 @@ from daemon.core.records import Event
 from daemon.mqtt.payloads import RecognitionPayload, event_payload, state_payload
 from daemon.mqtt.recognition_json import recognition_json
 from daemon.mqtt.subscriber import Received, parse
+from daemon.mqtt.teaching_payloads import TaughtLabelPart
+from tests.fakes.teaching import question, taught, teaching
 from tests.fakes.updates import bundle, candidate, models, result
 from tests.mqtt.records import recognition, view
 
@@ -125,6 +127,10 @@ PAUSED: dict[str, object] = {"paused": True, "camera": False, "microphone": Fals
 MUTED: dict[str, object] = {"paused": False, "camera": True, "microphone": False}
 
 
+def lesson(*labels: TaughtLabelPart, **changes: object) -> Received:
+    return received("perceptd/n/teaching", teaching(*labels, **changes).to_json(), True)
+
+
 def still_open(label: str, *others: str) -> Received:
     payload = state_payload(label=label, score=0.9, since=TIME, open_labels=[label, *others])
     return received("perceptd/n/front/state", payload.to_json(), True)
@@ -230,6 +236,7 @@ def test_no_control_character_from_the_broker_reaches_the_terminal(text):
         still_open("7", *[text] * 12),
         health("bad", camera={"state": "stalled", "reason": text}),
         closed(**{text: PAUSED}),
+        lesson(taught(text), text=text, question=question(text=text)),
         bundles(active=bundle("1").model_copy(update={"id": text}), latest=text),
         bundles(candidate=candidate("check").model_copy(update={"id": text})),
         received("perceptd/n/front/state", state_payload(label=text, score=1.0, since=TIME).to_json(), True),
@@ -253,6 +260,19 @@ def test_a_narrator_renders_only_news():
     rendered = [narrator.render_news(message) is not None for message in messages]
     assert rendered == [True, False, True, False, True]
     assert narrator.render_news(event("start")) == narrator.render_news(event("start"))
+
+
+def test_a_narrator_renders_what_a_node_was_taught_when_its_text_changes():
+    narrator = Narrator(colour=False, with_node=False)
+    steps = [
+        (lesson(text="learning this place: 12 of 30"), None),
+        (lesson(taught(), text="kettle boils: 3 presses"), "kettle boils: 3 presses"),
+        (lesson(taught(), text="kettle boils: 3 presses"), None),
+        (lesson(taught(), text="a", question=question(text="was it?")), "a; it asks: was it?"),
+    ]
+    for message, text in steps:
+        line = narrator.render_news(message)
+        assert line == (None if text is None else f"12:00:00.023  node n  teaching: {text}")
 
 
 def test_a_narrator_renders_the_stages_and_results_of_installations():

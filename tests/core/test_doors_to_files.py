@@ -5,18 +5,19 @@ from pathlib import Path
 
 from tests.helpers.daemon import ROOT
 
-ROOMS = ("updates", "updates/fetch", "node", "mqtt", "mqtt/outbox", "mqtt/home_assistant")
+ROOMS = ("updates", "updates/fetch", "node", "mqtt", "mqtt/outbox", "mqtt/home_assistant", "teaching")
 OPENS = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "copyfile", "copytree", "move", "touch"}
 OPENS |= {"connect", "from_file"}
 
 # what else these rooms open, and where
 ELSEWHERE = {
-    ("updates/installer.py", "read_text"): "/proc/meminfo",
+    ("updates/guarded_load.py", "read_text"): "/proc/meminfo",
     ("updates/fetch/download.py", "open"): "a file of the source; os.open of a file that was checked before",
-    ("mqtt/outbox/store.py", "connect"): "SQLite, after the check of its files",
     ("mqtt/outbox/store.py", "read_text"): "the id of this boot, in /proc",
     ("mqtt/broker/connection.py", "connect"): "the broker",
     ("mqtt/broker/client.py", "connect"): "the broker",
+    ("teaching/sounds.py", "open"): "bytes in memory as WAV",
+    ("node/teaching_work.py", "open"): "`TeachingFile.open`, which opens the store",
     ("node/systemd.py", "connect"): "the socket of the service manager",
 }
 

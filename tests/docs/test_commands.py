@@ -6,7 +6,7 @@ import shlex
 import demo
 import pytest
 
-from daemon.cli.parser import new_parser
+from daemon.cli.parser import parse
 from tests.docs.pages import DOCS, ROOT
 
 # within a block of code, after a prompt, and after sudo or sudo -u USER
@@ -31,5 +31,8 @@ def test_the_pages_show_commands() -> None:
 
 @pytest.mark.parametrize(("page", "program", "arguments"), SHOWN)
 def test_a_command_of_a_page_is_accepted(page: str, program: str, arguments: str) -> None:
-    parser = demo.new_parser() if program == "scripts/run" else new_parser()
-    parser.parse_args(shlex.split(arguments))
+    given = shlex.split(arguments)
+    if program == "scripts/run":
+        demo.new_parser().parse_args(given)
+    else:
+        parse(given)

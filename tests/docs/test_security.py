@@ -11,13 +11,14 @@ import pytest
 from pydantic import SecretStr
 
 from daemon.config.mqtt import MqttConfig
-from daemon.mqtt.requests import ModelsFollower, NoAnswer, send_request
+from daemon.mqtt.followers import ModelsFollower
+from daemon.mqtt.requests import NoAnswer, send_request
 from daemon.mqtt.subscriber import topic_filters, watch
 from tests.docs.pages import ROOT, block
 from tests.helpers.daemon import DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, wait_until
 
-ACCOUNTS = ("hall", "yard", "homeassistant", "operator", "fleet", "viewer", "frontdesk", "sender", "deaf")
+ACCOUNTS = ("hall", "yard", "homeassistant", "operator", "fleet", "viewer", "frontdesk", "teacher", "sender", "deaf")
 STREAM = {"replay": {"file": str(ROOT / "models/digits/demo/clip.mp4")}}
 
 # two accounts that the page does not have: `sender` has what its table says for `perceptd send` and no more, `deaf`
@@ -82,7 +83,7 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("site")
     acl, passwords = directory / "acl", directory / "passwords"
-    acl.write_text(block("security.md", "# /etc/mosquitto/perceptd.acl") + MORE)
+    acl.write_text(block("security.md", "# /etc/mosquitto/perceptd.acl") + block("security.md", "user teacher") + MORE)
     passwords.touch()
     for account in ACCOUNTS:
         subprocess.run(("mosquitto_passwd", "-b", passwords, account, f"{account}-secret"), check=True)
@@ -143,6 +144,13 @@ def test_only_the_text_account_may_publish_text_and_only_to_its_stream(site: Sit
     assert site.may_write("frontdesk", "perceptd/hall/door/text", "room seven")
     for account in ("frontdesk", "viewer", "yard"):
         assert not site.may_write(account, "perceptd/hall/side/text", "room seven")
+
+
+def test_the_account_of_a_teacher_may_teach_and_give_no_other_command(site: Site) -> None:
+    for command in ("teach_list", "teach_report", "teach_wrong"):
+        assert site.may_write("teacher", f"perceptd/hall/command/{command}")
+    for topic in ("perceptd/hall/command/pause", "perceptd/hall/command/teach_forget", "perceptd/hall/teaching"):
+        assert not site.may_write("teacher", topic)
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,13 @@ def test_a_stream_with_nothing_that_the_bundle_uses(tmp_path: Path) -> None:
     assert (finding.level, finding.found) == ("failure", "captures nothing that the bundle uses")
 
 
+def test_a_part_of_another_camera_is_not_opened(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=0.5)
+    findings = found({"yard": {"camera": str(clip), "text": {}}, "garage": {"camera": "stream:yard"}}, None)
+    assert (findings["garage"].level, findings["garage"].found) == ("good", "looks at the camera of yard")
+    assert findings["yard/camera"].level == "good"
+
+
 class Hanging:
     """A source that delivers nothing until it is stopped, or raises `error`."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from daemon.core.errors import Refused
 from daemon.updates.state import BundleMetrics
+from daemon.updates.steps import Beat, Derived
 
 GOOD_METRICS = BundleMetrics(moments=500, errors=0, p99_ms=100.0, mean_top_score=0.9)
 
@@ -14,7 +15,8 @@ class FakeHost:
     """Implements Host. A bundle's id is the only line of its bundle.yaml.
 
     `runs` is the active bundle, `history` all that were active. `refuses` maps bundles to the error of `prepare`,
-    `does` maps them to their metrics.
+    `does` maps them to their metrics. `derives` maps new bases to what their derivation gives, or to its error;
+    `derived` are the bases that were asked for.
     """
 
     def __init__(self, bundle: str) -> None:
@@ -22,6 +24,8 @@ class FakeHost:
         self.history = [bundle]
         self.refuses: dict[str, Exception] = {}
         self.does: dict[str, BundleMetrics] = {}
+        self.derives: dict[str, Derived | Exception] = {}
+        self.derived: list[str] = []
         self.before_commit: Callable[[], None] = lambda: None
         self.after_commit: Callable[[], None] = lambda: None
 
@@ -33,6 +37,13 @@ class FakeHost:
             raise Refused(f"{directory} is {found}")
 
         return FakeSwitch(self, bundle)
+
+    def derive(self, directory: Path, bundle: str, beat: Beat) -> Derived | None:
+        self.derived.append(bundle)
+        answer = self.derives.get(bundle)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def bundle_metrics(self) -> BundleMetrics:
         return self.does.get(self.runs, GOOD_METRICS)

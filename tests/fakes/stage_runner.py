@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from daemon.bundle.release import FILE_LIST_NAME, Release, file_list
+from daemon.bundle.release import FILE_LIST_NAME, BundleFiles, Release, file_list
 from daemon.core.files import replace_file, sync_directory
 from daemon.updates.steps import Beat, Step
 from tests.helpers.plain_bundles import entries_of, release_of
@@ -83,7 +83,7 @@ class LocalRunner:
         return {}
 
     def _check(self, request: dict[str, Any]) -> dict[str, Any]:
-        release = _release_in(request)
+        release = BundleFiles.model_validate_json(json.dumps(request["release"]))
         assert (Path(request["directory"]) / "bundle.yaml").read_text() == f"{release.id}\n"
         return {}
 

@@ -83,6 +83,9 @@ class Entity:
                 self.value, self.attributes = f"{at}", fields
         elif self.platform == "sensor":
             self._take_sensor(value)
+        elif self.platform == "text":
+            assert self.config["min"] <= len(value) <= self.config["max"], value
+            self.value = value
         elif self.platform == "update":
             fields = json.loads(value)
             assert set(fields) <= UPDATE_KEYS, fields

@@ -1,52 +1,57 @@
-"""Draws what a node is taught: moments of presses and background with vectors of known classes."""
+"""Writes small bundles with labels that were taught."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from daemon.core.records import Array, Modality
-from daemon.teaching.records import BackgroundMoment, Example, StoredMoment
-from daemon.teaching.rows import LabelToFit, TrainingSet
+from daemon.bundle.bundle import load_bundle
+from daemon.bundle.manifest import Manifest
+from daemon.bundle.taught import TaughtLabel
+from daemon.bundle.thresholds import Threshold
+from daemon.core.records import Array, Embedding, Moment
+from daemon.pipeline.taught_bundle import write_taught_bundle
 
-SIZES: Mapping[str, int] = {"scene": 12, "sound": 16}
-MODALITIES: Mapping[str, Modality] = {"scene": "image", "sound": "audio"}
-HOUR_S = 3600.0
-
-
-class World:
-    """Draws vectors. Each class has a direction of its own in each encoder, and the place has another."""
-
-    def __init__(self, seed: int = 1, noise: float = 0.3) -> None:
-        self._rng = np.random.default_rng(seed)
-        self._noise = noise
-        self._directions: dict[tuple[str, str], Array] = {}
-
-    def vectors(self, senses: Mapping[str, str]) -> dict[str, Array]:
-        """Vectors of a moment; `senses` has the class of each encoder that is present."""
-        return {encoder: self._vector(encoder, of) for encoder, of in senses.items()}
-
-    def example(
-        self, name: str, label: str, moments: Sequence[Mapping[str, str]], stream: str = "hall", taken_s: float = 0.0
-    ) -> Example:
-        """A press with these moments, half a second apart."""
-        stored = [StoredMoment(500 * place, self.vectors(senses)) for place, senses in enumerate(moments)]
-        return Example(name, label, stream, taken_s, "press", {}, stored)
-
-    def background(self, count: int, senses: Mapping[str, str], stream: str = "hall") -> list[BackgroundMoment]:
-        """Moments of a place, four an hour."""
-        return [BackgroundMoment(stream, place * HOUR_S / 4, {}, self.vectors(senses)) for place in range(count)]
-
-    def _vector(self, encoder: str, of: str) -> Array:
-        direction = self._directions.get((encoder, of))
-        if direction is None:
-            direction = self._rng.normal(0, 1, SIZES[encoder]).astype(np.float32)
-            self._directions[encoder, of] = direction
-        return direction + self._rng.normal(0, self._noise, SIZES[encoder]).astype(np.float32)
+THRESHOLD = Threshold(start=0.8, end=0.5)
 
 
-def training_set(
-    labels: Sequence[str], examples: Sequence[Example], background: Sequence[BackgroundMoment]
-) -> TrainingSet:
-    """A training set of labels of the stream `hall`."""
-    to_fit = [LabelToFit(name, frozenset({"hall"})) for name in labels]
-    return TrainingSet(SIZES, MODALITIES, "independent", to_fit, examples, background)
+@dataclass(frozen=True)
+class FittedLabels:
+    """Implements `FittedHead`."""
+
+    weights: Array
+    bias: Array
+    labels: Mapping[str, TaughtLabel]
+
+
+def on_streams(*streams: str, state_of: str | None = None) -> TaughtLabel:
+    """Return a label that applies in these streams."""
+    return TaughtLabel(streams=dict.fromkeys(streams, THRESHOLD), state_of=state_of)
+
+
+def random_fit(base: Path, labels: Mapping[str, TaughtLabel], scale: float = 1.0, seed: int = 5) -> FittedLabels:
+    """Return a head for these labels with random weights, which fits a bundle."""
+    generator = np.random.default_rng(seed)
+    columns = load_bundle(base).manifest.head_input_size
+    weights = generator.normal(0, scale, (len(labels), columns)).astype(np.float32)
+    return FittedLabels(weights, generator.normal(size=len(labels)).astype(np.float32), labels)
+
+
+def teach(
+    base: Path, target: Path, labels: Mapping[str, TaughtLabel], *, version: str = "1.0.0+taught.1", scale: float = 1.0
+) -> FittedLabels:
+    """Write a bundle with random taught labels, and return them."""
+    fitted = random_fit(base, labels, scale)
+    features = np.random.default_rng(6).normal(0, 1, (3, fitted.weights.shape[1])).astype(np.float32)
+    write_taught_bundle(base, target, version, fitted, features)
+    return fitted
+
+
+def random_moment(manifest: Manifest, seed: int, deviation: float = 3) -> Moment:
+    """Return a moment with random vectors of some encoders, of one at least."""
+    generator = np.random.default_rng(seed)
+    specs = manifest.encoder_specs
+    present = [name for name in specs if generator.random() < 0.7] or [next(iter(specs))]
+    vectors = {name: generator.normal(0, deviation, specs[name].size).astype(np.float32) for name in present}
+    return Moment(7, {name: Embedding(name, vector, 0, 7) for name, vector in vectors.items()})

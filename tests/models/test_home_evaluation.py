@@ -132,7 +132,7 @@ def test_a_result_that_could_not_be_written_is_refused_at_once(
 
 
 def test_events_start_where_the_start_level_reaches_the_threshold(bundle: Path, shared: Path) -> None:
-    settings = event_settings(loaded(bundle).bundle.manifest, EventsConfig())
+    settings = event_settings(loaded(bundle).bundle.manifest, EventsConfig(), "s")
     clip, sight = shared / "datasets" / "sounds" / "dog" / "3-1-A.ogg", shared / "datasets" / "pictures" / "dog.jpg"
     for scene in (
         Scene(Clip("dog", clip), around_s=1.0),
@@ -146,7 +146,7 @@ def test_events_start_where_the_start_level_reaches_the_threshold(bundle: Path, 
 
 def test_the_levels_of_the_shipped_digits_agree_with_their_events() -> None:
     digits = loaded(DIGITS).bundle.manifest
-    settings = event_settings(digits, EventsConfig())
+    settings = event_settings(digits, EventsConfig(), "s")
     seen = set()
     for name in ("seven", "five"):
         scene = Scene(Clip(name, DIGITS / "selftest" / f"{name}.wav"), around_s=1.0)

@@ -10,8 +10,11 @@ import pytest
 import yaml
 
 from daemon.bundle.bundle import case_file, load_bundle, load_cases
+from daemon.pipeline.heads import load_head
 from daemon.pipeline.offline import Item, OfflineRecogniser
 from daemon.pipeline.recogniser import load_recogniser
+from daemon.pipeline.selftest import run_selftest
+from tests.helpers.taught import on_streams, random_moment, teach
 
 BUNDLE = Path(__file__).resolve().parents[2] / "models" / "digits"
 DEMO = BUNDLE / "demo"
@@ -83,3 +86,21 @@ def test_the_lines_of_the_clip_are_recognised_as_its_list_says(recogniser: Offli
 def truth() -> list[dict[str, Any]]:
     passages: list[dict[str, Any]] = yaml.safe_load((DEMO / "clip.truth.yaml").read_text(encoding="utf-8"))["passages"]
     return passages
+
+
+def test_digits_that_were_taught_more_keep_the_proportions_of_their_scores(tmp_path: Path) -> None:
+    teach(
+        BUNDLE,
+        tmp_path / "taught",
+        {"eleven": on_streams("desk"), "knock": on_streams("desk")},
+        version="0.4.0+taught.1",
+    )
+    bundle, taught = load_bundle(BUNDLE), load_bundle(tmp_path / "taught")
+    assert run_selftest(taught, load_recogniser(taught)) == []
+    before, after = load_head(bundle), load_head(taught)
+    for seed in range(50):
+        moment = random_moment(bundle.manifest, seed, deviation=1)
+        old, new = before.recognise(moment), after.recognise(moment)
+        np.testing.assert_allclose(new.scores[:11] / new.scores[:11].sum(), old.scores, atol=1e-5)
+        logits = new.bias + np.sum(list(new.shares.values()), axis=0)
+        np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(), new.scores, atol=1e-5)

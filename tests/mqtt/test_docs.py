@@ -2,18 +2,20 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from contracts import CHANNELS
 from pydantic import BaseModel
 
 from daemon.core.records import UPDATE_STAGES
-from daemon.mqtt.commands import ARGUMENTS
+from daemon.mqtt.commands import ARGUMENTS, TeachArguments
 from daemon.mqtt.outbox.inbox import MAX_UNWRITTEN
 from daemon.mqtt.payloads import EventPayload, LabelPart, Payload, RecognitionPayload, StatePayload
 from daemon.mqtt.send_queue import MAX_QOS0
 from daemon.mqtt.status_payload import StatusPayload
 from daemon.mqtt.subscriber import Malformed, parse
+from daemon.mqtt.teaching_payloads import QuestionPart, TaughtState, TeachingPayload
 from daemon.mqtt.update_payloads import MAX_AVAILABLE, MAX_REASON, ModelsPayload
 from daemon.node.health import Health
 from tests.docs.pages import rows, sections
@@ -32,6 +34,7 @@ SECTIONS = {part.split("\n", 1)[0]: part for part in TEXT.split("\n## ")[1:]}
         ("status", "perceptd/demo/status"),
         ("health", "perceptd/demo/health"),
         ("models", "perceptd/demo/models"),
+        ("teaching", "perceptd/demo/teaching"),
     ],
 )
 def test_each_example_is_what_its_topic_promises(name, topic):
@@ -66,11 +69,22 @@ def test_each_field_is_described(name, model):
     assert described == fields
 
 
-def test_each_field_of_health_and_status_is_described():
-    for name, model in (("health", Health), ("status", StatusPayload)):
+def test_each_field_of_health_status_and_teaching_is_described():
+    for name, model in (("health", Health), ("status", StatusPayload), ("teaching", TeachingPayload)):
         section = TEXT.split(f"\n## {name}\n")[1].split("\n## ")[0]
         described = set(re.findall(r"[\w]+", " ".join(re.findall(r"`([^`]+)`", section))))
         assert fields_of(model) <= described
+
+
+def test_the_states_of_labels_and_the_reasons_of_questions_are_described():
+    first = {row[0].strip("`") for row in rows(sections("mqtt.md")["teaching"])}
+    assert first >= set(get_args(TaughtState))
+    (why,) = [row[1] for row in rows(sections("mqtt.md")["teaching"]) if row[0] == "`why`"]
+    assert set(re.findall(r"`(\w+)`", why)) == set(get_args(QuestionPart.model_fields["why"].annotation))
+
+
+def test_the_arguments_of_teach_are_described():
+    assert {row[0].strip("`") for row in rows(sections("mqtt.md")["teach"])} >= set(TeachArguments.model_fields)
 
 
 def fields_of(model: type[BaseModel]) -> set[str]:

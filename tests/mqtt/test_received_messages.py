@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from daemon.mqtt.health_report import HealthReport
 from daemon.mqtt.payloads import EventPayload, RecognitionPayload, StatePayload, state_payload
 from daemon.mqtt.subscriber import MAX_PAYLOAD_BYTES, Malformed, parse
+from daemon.mqtt.teaching_payloads import TeachingPayload
 from daemon.mqtt.update_payloads import ModelsPayload
+from tests.fakes.teaching import question, taught, teaching
 from tests.fakes.updates import models
 from tests.mqtt.records import recognition
 from tests.mqtt.test_payloads import TIME, build
@@ -32,6 +34,7 @@ def of_bytes(value: object) -> str | None:
         ("perceptd/n/s/state", state_payload(label=None, score=None, since=TIME).to_json(), StatePayload),
         ("perceptd/n/health", b'{"schema": 1, "status": "ok", "streams": {}, "more": 1}', HealthReport),
         ("perceptd/n/models", models().to_json(), ModelsPayload),
+        ("perceptd/n/teaching", teaching(taught(), question=question()).to_json(), TeachingPayload),
         ("perceptd/n/availability", b"online", str),
     ],
     ids=of_bytes,

@@ -16,17 +16,17 @@ OF_THE_NODE = [
     "perceptd/hall/health",
     "perceptd/hall/models",
     "perceptd/hall/status",
+    "perceptd/hall/teaching",
     "ha/device/perceptd_hall/config",
 ]
 
 
 def test_the_topics_of_a_node_are_known_from_its_config_and_its_announcements() -> None:
     topics = retained_topics("hall", ["door"], "ha", b"")
-    assert topics[:6] == [*OF_THE_NODE, "perceptd/hall/door/state"]
-    assert len(topics) == 7
-    assert topics[6].startswith("ha/device/perceptd_hall_door_")
+    assert topics[:-1] == [*OF_THE_NODE, "perceptd/hall/door/state", "perceptd/hall/door/states"]
+    assert topics[-1].startswith("ha/device/perceptd_hall_door_")
     single = "ha/sensor/perceptd_hall/door_label/config"
-    announced = Ledger(node="hall", retained=(single, OF_THE_NODE[4])).to_json()
+    announced = Ledger(node="hall", retained=(single, OF_THE_NODE[-1])).to_json()
     assert retained_topics("hall", ["door"], "ha", announced) == [*topics, single]
 
 
@@ -67,8 +67,8 @@ def test_what_the_account_may_not_remove_is_named_with_the_missing_line(tmp_path
     topics = [*OF_THE_NODE, "ha/device/perceptd_hall_door/config"]
     with Mosquitto(more=[f"acl_file {acl}"]) as broker:
         removal = remove_retained(MqttConfig(port=broker.port, username="hall"), "hall", topics, 20)
-    assert set(removal.removed) == set(OF_THE_NODE[:4])
-    assert set(removal.remaining) == set(topics[4:])
+    assert set(removal.removed) == set(OF_THE_NODE[:-1])
+    assert set(removal.remaining) == set(topics[-2:])
     assert len(removal.reasons) == 1
     assert removal.reasons[0].endswith(
         ": add `topic write ha/device/+/config` below `user hall` in the broker's access list"

@@ -13,6 +13,7 @@ from daemon.node.health import (
     ProcessHealth,
     SourceHealth,
     StreamHealth,
+    TeachingHealth,
 )
 from daemon.runtime.liveness import SourceState
 
@@ -68,6 +69,7 @@ def health(
     bundle_changed: str | None = None,
     trouble: str | None = None,
     reload_problem: str | None = None,
+    teaching_problem: str | None = None,
 ) -> Health:
     """The health of a node named hall, without streams where there are none given."""
     outbox = OutboxHealth(waiting=0, stored=published, stored_bytes=0, coalesced=0, trouble=outbox_trouble)
@@ -96,6 +98,7 @@ def health(
             dropped={},
             outbox=outbox,
         ),
+        teaching=TeachingHealth(enabled=True, labels=0, examples=0, background=0, dropped={}, problem=teaching_problem),
         process=ProcessHealth(
             uptime_s=published, cpu_s=1, peak_rss_mb=1, children_killed=0, children_left_behind=0, system_errors=0
         ),

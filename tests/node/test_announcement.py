@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from daemon.bundle.manifest import LabelInfo
+from daemon.bundle.manifest import LabelInfo, Manifest
+from daemon.bundle.taught import Taught, TaughtLabel
+from daemon.bundle.thresholds import Threshold
 from daemon.config.node import Config
 from daemon.core.timing import NS_PER_S
 from daemon.mqtt.broker.limits import BrokerLimits
@@ -37,7 +39,7 @@ class Node:
 
     def run(self, seconds: float = 60, labels: list[str] | None = None) -> "Node":
         """Announce a bundle with these labels, and let time pass."""
-        manifest: Any = SimpleNamespace(labels=labels or ["7"], background=[], label_info={})
+        manifest = Manifest.model_construct(labels=labels or ["7"])
         self.announcement.publish(manifest)
         for _ in range(round(seconds * 4)):
             self.now_s += 0.25
@@ -138,8 +140,8 @@ def test_a_full_disk_delays_no_announcement_and_is_said_once(tmp_path: Path, cap
 
 def test_labels_are_shown_in_the_language_where_the_bundle_has_it() -> None:
     info = {"dog": LabelInfo(names={"de": "Hund"}, kind="sound", device_class="sound", icon="mdi:dog", shown=True)}
-    manifest: Any = SimpleNamespace(labels=["dog", "cat", "none"], background=["none"], label_info=info)
-    dog, cat = labels_of(manifest, "de")
+    manifest = Manifest.model_construct(labels=["dog", "cat", "none"], background=["none"], label_info=info)
+    dog, cat = labels_of(manifest, "door", "de")
     assert (dog.name, dog.shown_name, dog.kind, dog.device_class, dog.icon, dog.shown) == (
         "dog",
         "Hund",
@@ -149,8 +151,25 @@ def test_labels_are_shown_in_the_language_where_the_bundle_has_it() -> None:
         True,
     )
     assert (cat.name, cat.shown_name, cat.shown) == ("cat", None, False)
-    assert [label.shown_name for label in labels_of(manifest, "fr")] == [None, None]
-    assert [label.shown_name for label in labels_of(manifest, None)] == [None, None]
+    assert [label.shown_name for label in labels_of(manifest, "door", "fr")] == [None, None]
+    assert [label.shown_name for label in labels_of(manifest, "door", None)] == [None, None]
+
+
+def test_a_stream_has_the_labels_that_were_taught_for_it_and_make_events() -> None:
+    at = Threshold(start=0.7, end=0.4)
+    labels = {
+        "kettle boils": TaughtLabel(streams={"kitchen": at}),
+        "bell": TaughtLabel(streams={"door": at}, everywhere=at),
+        "garage: open": TaughtLabel(everywhere=at, state_of="garage"),
+    }
+    taught = Taught(model="taught.tflite", cases="taught.npz", labels=labels)
+    manifest = Manifest.model_construct(labels=["dog", "none", *labels], background=["none"], taught=taught)
+    found = {stream: labels_of(manifest, stream, None) for stream in ("kitchen", "door")}
+    assert [label.name for label in found["kitchen"]] == ["dog", "kettle boils", "bell"]
+    assert [(label.name, label.shown, label.taught) for label in found["door"]] == [
+        ("dog", False, False),
+        ("bell", True, True),
+    ]
 
 
 @contextlib.contextmanager
@@ -162,7 +181,7 @@ def running(broker: Mosquitto, directory: Path, *, discovery: bool) -> Iterator[
     file = LedgerFile(directory / "announced.json", config)
     session = Session(config.mqtt, "n", directory, hears_births=hears_births(config, file.ledger))
     door: Any = SimpleNamespace(devices=frozenset({"camera"}), takes_text=True)
-    manifest: Any = SimpleNamespace(labels=["7"], background=[], label_info={})
+    manifest = Manifest.model_construct(labels=["7"])
     announcement = Announcement(config, {"door": door}, session, file)
     announcement.publish(manifest)
     session.start({})

@@ -9,7 +9,7 @@ import pytest
 from daemon.config.mqtt import MqttConfig
 from daemon.config.node import Config
 from daemon.core.ports import Updates
-from daemon.mqtt.commands import AnswerPayload, Request
+from daemon.mqtt.commands import AnswerPayload, Arguments, InvalidCommand, Request, TeachingSink
 from daemon.node.control import Control, _device_turned
 from daemon.node.switches import Switch, SwitchFile
 
@@ -53,7 +53,14 @@ class FakeStream:
 class Node:
     """A `Control` with two streams, one of which is replayed as fast as possible."""
 
-    def __init__(self, directory: Path, forbidden: list[str], updates: Updates | None = None, **more: object) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        forbidden: list[str],
+        updates: Updates | None = None,
+        teaching: TeachingSink | None = None,
+        **more: object,
+    ) -> None:
         """`more` are further keys of the stream `door`."""
         self.path = directory / "switches.json"
         self.door = FakeStream("door")
@@ -65,9 +72,11 @@ class Node:
             "mqtt": {"commands": {"forbidden": forbidden}, "websocket_path": "/mqtt?token=hunter2"},
         }
         active = SimpleNamespace(bundle=SimpleNamespace(view=SimpleNamespace(id="b@1")))
-        self.control = Control(Config.model_validate(settings), self.streams, SwitchFile(self.path), active, updates)  # type: ignore[arg-type]
+        self.control = Control(
+            Config.model_validate(settings), self.streams, SwitchFile(self.path), active, updates, teaching
+        )  # type: ignore[arg-type]
 
-    def send(self, name: str, /, **arguments: object) -> AnswerPayload:
+    def send(self, name: str, /, **arguments: object) -> AnswerPayload | None:
         return self.control.obey(Request(name, json.dumps(arguments).encode()))
 
 
@@ -218,3 +227,31 @@ def test_commands_about_bundles_are_refused_without_a_source_and_where_forbidden
     assert not forbidden.ok
     assert "mqtt.commands.forbidden" in str(forbidden.reason)
     assert updates.requests == []
+
+
+class Taught:
+    """Implements TeachingSink: keeps what it has taken, or refuses it."""
+
+    def __init__(self, refusal: str | None = None) -> None:
+        self.taken: list[tuple[str, Arguments]] = []
+        self._refusal = refusal
+
+    def take(self, request: Request, arguments: Arguments) -> None:
+        if self._refusal is not None:
+            raise InvalidCommand(self._refusal)
+        self.taken.append((request.name, arguments))
+
+
+def test_commands_to_teach_are_handed_on_and_answered_later(tmp_path: Path) -> None:
+    taught = Taught()
+    node = Node(tmp_path, ["teach_forget"], teaching=taught)
+    assert node.send("teach", label="kettle boils") is None
+    assert [(name, arguments.label) for name, arguments in taught.taken] == [("teach", "kettle boils")]
+    assert node.send("teach", label="a/b").reason == "label: expected printable text without / + #"
+    assert "forbids it" in node.send("teach_forget", label="kettle boils").reason
+    assert len(taught.taken) == 1
+
+
+def test_a_command_to_teach_is_refused_where_nobody_takes_it(tmp_path: Path) -> None:
+    assert Node(tmp_path, []).send("teach").reason == "this node cannot be taught"
+    assert Node(tmp_path, [], teaching=Taught("it is full")).send("teach_list").reason == "it is full"

@@ -84,7 +84,7 @@ def test_the_head_recognises_what_one_sense_delivers(bundle: Path) -> None:
     counters = encoder_counters(manifest.encoder_modalities, {modality: Counters() for modality in MODALITIES})
     encoders = EncoderPool(recogniser.parallel_encoders, manifest.encoder_modalities)
     encoders.start()
-    fusion = recogniser.new_fusion(recogniser.new_head(), FUSION, EventsConfig(smoothing_s=0.1, min_duration_s=0))
+    fusion = recogniser.new_fusion(recogniser.new_head(), "s", FUSION, EventsConfig(smoothing_s=0.1, min_duration_s=0))
     preparation = Preparation(manifest, counters)
     flow = OrderedFlow("s", preparation, encoders, fusion, published.publish, counters, threading.Event())
     for number in range(100):

@@ -135,7 +135,13 @@ def test_a_new_version_is_installed_while_the_node_recognises_and_no_frame_is_lo
         wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises")
         device.wait_for_recognitions(NEW)
         assert device.models()["candidate"]["stage"] == "probation"
-        assert device.models()["active"] == {"id": NEW, "name": "brightness", "version": "1.3.0", "shipped": False}
+        assert device.models()["active"] == {
+            "id": NEW,
+            "name": "brightness",
+            "version": "1.3.0",
+            "shipped": False,
+            "taught": False,
+        }
         assert device.models()["previous"]["id"] == OLD
         assert device.stages() == [stage for stage in STAGES if stage in device.stages()]
         assert {"resolve", "check", "selftest", "probation"} <= set(device.stages())

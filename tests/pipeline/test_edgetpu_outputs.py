@@ -115,14 +115,14 @@ def test_the_outputs_that_a_head_uses(tmp_path: Path, columns: list[int], used: 
     assert sizes == [15, 2, 1]
     matrix = np.zeros((3, sum(sizes) + 3), np.float32)
     matrix[1, columns] = 1e-3
-    assert used_outputs(PlainHead(matrix, np.array([3, 2, 1], np.float32), sizes), specs) == used
+    assert used_outputs([PlainHead(matrix, np.array([3, 2, 1], np.float32), sizes)], specs) == used
 
 
 def test_weights_that_cancel_each_other_are_used(tmp_path: Path) -> None:
     specs = load_bundle(write_bundle(tmp_path / "bundle")).manifest.encoder_specs
     matrix = np.zeros((2, 11), np.float32)
     matrix[0, 0:2] = 1, -1
-    assert used_outputs(PlainHead(matrix, np.zeros(2), [5, 2, 1]), specs)["scene"] == ["groups"]
+    assert used_outputs([PlainHead(matrix, np.zeros(2), [5, 2, 1])], specs)["scene"] == ["groups"]
 
 
 def test_every_encoder_of_pictures_on_the_cpu_has_as_many_workers(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def in_order(
         "s",
         Preparation(manifest, counters),
         encoders,
-        recogniser.new_fusion(recogniser.new_head(), FUSION, EventsConfig(smoothing_s=0.1, min_duration_s=0)),
+        recogniser.new_fusion(recogniser.new_head(), "s", FUSION, EventsConfig(smoothing_s=0.1, min_duration_s=0)),
         published.publish,
         counters,
         threading.Event(),
@@ -207,7 +207,7 @@ class Rig:
 
         # each embedding makes a moment however fast they come, and none is late on a busy machine
         alignment = AlignmentSettings(dict.fromkeys(manifest.encoder_specs, 60_000 * MS), 0)
-        fusion = StreamFusion(recogniser.new_head(), Pool({}), alignment, event_settings(manifest, EventsConfig()))
+        fusion = StreamFusion(recogniser.new_head(), Pool({}), alignment, event_settings(manifest, EventsConfig(), "s"))
         return LiveStream("s", fusion, publish, encoder_counters(manifest.encoder_modalities, self.senses))
 
     def lane(self, stream: LiveStream, manifest: Manifest, gates: GatesConfig) -> Lane:

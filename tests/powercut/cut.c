@@ -150,6 +150,29 @@ EXPORT ssize_t copy_file_range(int from, off64_t *at_from, int to, off64_t *at_t
     return written(verdict, REAL(copy_file_range)(from, at_from, to, at_to, verdict == 1 ? 100 : length, flags));
 }
 
+/* SQLite writes at an offset. */
+EXPORT ssize_t pwrite64(int fd, const void *data, size_t length, off64_t at)
+{
+    COUNTED(WRITES, fd, NULL, "write", "");
+    return written(verdict, REAL(pwrite64)(fd, data, cut_length(verdict, length), at));
+}
+
+EXPORT ssize_t pwrite(int fd, const void *data, size_t length, off_t at)
+{
+    return pwrite64(fd, data, length, at);
+}
+
+EXPORT int ftruncate64(int fd, off64_t length)
+{
+    COUNTED(ROOM, fd, NULL, "write", "");
+    return REAL(ftruncate64)(fd, length);
+}
+
+EXPORT int ftruncate(int fd, off_t length)
+{
+    return ftruncate64(fd, length);
+}
+
 EXPORT int fsync(int fd)
 {
     COUNTED(ROOM, fd, NULL, "sync", "");

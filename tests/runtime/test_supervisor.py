@@ -238,6 +238,17 @@ def test_pausing_a_failing_source_clears_its_reason() -> None:
     assert supervised.join(5)
 
 
+def test_a_paused_source_says_what_it_waits_for_as_long_as_it_does() -> None:
+    supervised, _, _ = supervise(ScriptedSource())
+    for reason in ("another camera is closed", None, "it is closed again"):
+        supervised.pause(reason)
+        wait_until(lambda reason=reason: (supervised.status.state, supervised.status.reason) == ("paused", reason), "")
+    supervised.resume()
+    wait_until(lambda: supervised.status.state == "recovering", "opened again")
+    supervised.request_stop()
+    assert supervised.join(5)
+
+
 class SlowToClose:
     """A source that takes its time to return when it is closed."""
 

@@ -22,6 +22,7 @@ TOPICS = {
     "perceptd/demo/health",
     "perceptd/demo/models",
     "perceptd/demo/demo/state",
+    "perceptd/demo/demo/states",
     "homeassistant/device/perceptd_demo/config",
 }
 

@@ -6,7 +6,7 @@ import pytest
 from daemon.core.errors import Refused
 from daemon.core.records import Array
 from daemon.teaching.fit import Fitted, fit
-from tests.helpers.taught import MODALITIES, SIZES, World, training_set
+from tests.helpers.taught_world import MODALITIES, SIZES, World, training_set
 
 ROOM = {"scene": "room", "sound": "quiet"}
 

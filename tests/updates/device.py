@@ -22,14 +22,14 @@ class Device:
     """A context manager: starts on entering, stops on leaving; may be entered again."""
 
     def __init__(
-        self, directory: Path, *, automatic: bool = False, quota_mb: float = 10.0, source: str = "source"
+        self, directory: Path, *, automatic: bool = False, quota_mb: float = 10.0, source: str | None = "source"
     ) -> None:
+        """Without a source only what is taught replaces the built-in bundle."""
         self.directory = directory / "models"
         self.runner = LocalRunner(directory / "source")
         self.built_in = BuiltInBundle(BUILT_IN, write_bundle(directory / "own", "0.4.0"))
-        self.config = ModelsConfig(
-            source=f"file://{directory}/{source}", root=f"{directory}/root.json", automatic=automatic, quota_mb=quota_mb
-        )
+        where = None if source is None else f"file://{directory}/{source}"
+        self.config = ModelsConfig(source=where, root=f"{directory}/root.json", automatic=automatic, quota_mb=quota_mb)
         self.policy = ProbationPolicy()
         self.now_s = NOW_S
         self.host = FakeHost("")
@@ -39,7 +39,8 @@ class Device:
         return write_bundle(self.runner.source, version)
 
     def __enter__(self) -> "Device":
-        self.begin = Startup(self.directory, self.built_in, lambda: self.now_s)
+        has_source = self.config.source is not None
+        self.begin = Startup(self.directory, self.built_in, lambda: self.now_s, has_source=has_source)
         self.host.runs = self.begin.load(lambda directory, bundle: (directory / "bundle.yaml").read_text().strip())
         self.host.history = [self.host.runs]
         self.updater = Updater(self.config, self.begin, self.runner, self.host, "0.1.0", policy=self.policy)
@@ -66,8 +67,28 @@ class Device:
         assert self.updater.install("digits", version) is None
         return self.until(lambda status: status.state.last_result not in (before, None) and not self._is_busy(status))
 
+    def teach(self, version: str, base: str = "0.4.0") -> str:
+        """Write the directory of a taught version of digits, and ask for it; returns its id."""
+        directory = self.write_taught(version, base)
+        assert self.updater.install_local(directory, f"digits@{base}+taught.{version}") is None
+        return f"digits@{base}+taught.{version}"
+
+    def write_taught(self, version: str, base: str = "0.4.0") -> Path:
+        return write_bundle(self.directory.parent / "drafts", f"{base}+taught.{version}")
+
+    def until_runs(self, bundle: str) -> Snapshot:
+        """Wait until a bundle runs and is confirmed."""
+        return self.until(lambda status: self.host.runs == bundle and self.is_settled(status), bundle)
+
+    def is_settled(self, status: Snapshot) -> bool:
+        """Whether nothing is being installed, and nothing is on probation."""
+        return not self._is_busy(status)
+
     def _is_busy(self, status: Snapshot) -> bool:
-        return status.state.candidate is not None or status.state.probation is not None
+        taught = status.taught
+        probations = [status.state.probation, *(version.probation for version in taught.versions)]
+        candidates = (status.state.candidate, taught.candidate)
+        return any(each is not None for each in (*candidates, *probations))
 
     def _count(self) -> None:
         self.changes += 1

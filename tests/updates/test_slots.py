@@ -113,7 +113,7 @@ def test_a_damaged_state_is_set_aside(tmp_path: Path, content: bytes, caplog: py
     path = tmp_path / "state.json"
     path.write_bytes(content)
     with caplog.at_level(logging.ERROR):
-        assert load_or_set_aside(path) is None
+        assert load_or_set_aside(path, UpdateState(), "") is None
     assert f"{path} is damaged" in caplog.text
     assert not path.exists() and (tmp_path / "state.damaged").read_bytes() == content
     again = StateFile(path, lambda: 0.0)
@@ -137,7 +137,9 @@ def test_save_changes_nothing_if_it_fails_and_update_writes_later(
     assert state_file.state.pinned and state_file.trouble is not None
     (tmp_path / "state.new").rmdir()
     state_file.retry()
-    assert state_file.trouble is None and load_or_set_aside(tmp_path / "state.json") == state_file.state
+    assert (
+        state_file.trouble is None and load_or_set_aside(tmp_path / "state.json", UpdateState(), "") == state_file.state
+    )
 
 
 def test_a_state_file_that_is_removed_is_written_again_and_no_other(
@@ -156,5 +158,5 @@ def test_a_state_file_that_is_removed_is_written_again_and_no_other(
     assert state_file.trouble is not None
     path.parent.unlink()
     state_file.retry()
-    assert state_file.trouble is None and load_or_set_aside(path) == state_file.state
+    assert state_file.trouble is None and load_or_set_aside(path, UpdateState(), "") == state_file.state
     assert caplog.text.count("was removed while the daemon runs") == 1

@@ -400,10 +400,12 @@ def test_the_heartbeat_is_marked_and_changes_are_reported(device: Device) -> Non
         assert device.updater.progress.snapshot().alive
 
 
-def test_without_a_source_there_is_no_updater(device: Device) -> None:
+def test_without_a_source_requests_are_refused(device: Device) -> None:
     device.config = ModelsConfig()
-    with pytest.raises(ValueError, match=r"models\.source is not set"), device:
-        pass
+    with device:
+        updater = device.updater
+        answers = {updater.check(), updater.install("digits", "0.5.0"), updater.rollback(), updater.pin(True)}
+        assert answers == {"models.source in config.yaml is not set"}
 
 
 def test_a_rollback_drops_the_candidate(device: Device) -> None:

@@ -45,7 +45,7 @@ def announcements(
     With `per_stream`, each stream is a device of its own below the node; else the node is one device with all entities.
     """
     of_node = node_components(node)
-    of_streams = stream_components(node.name, streams, per_stream=per_stream)
+    of_streams = stream_components(node, streams, per_stream=per_stream)
     if not per_stream:
         of_node |= {key: component for components in of_streams for key, component in components.items()}
     payloads = {node_object(node.name): _payload(node, _node_device(node), of_node)}

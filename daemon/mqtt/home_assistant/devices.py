@@ -2,8 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, RootModel
@@ -15,7 +15,8 @@ Components = dict[str, dict[str, Any]]
 class Label:
     """A label that makes events. `name` is the label itself, `shown_name` the text that people read.
 
-    `shown` says whether its binary sensor is enabled by default. All but `name` come from the bundle's `label_info`.
+    `shown` says whether its binary sensor is enabled by default. All but `name` and `taught` come from the bundle's
+    `label_info`. `taught` says that somebody has taught the label to this node.
     """
 
     name: str
@@ -24,11 +25,15 @@ class Label:
     device_class: str | None = None
     icon: str | None = None
     shown: bool = False
+    taught: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StreamDevice:
-    """A stream as Home Assistant shows it. `devices` are `camera` and `microphone`, if they can be switched."""
+    """A stream as Home Assistant shows it. `devices` are `camera` and `microphone`, if they can be switched.
+
+    `states` has the states of each group by its name.
+    """
 
     name: str
     shown_name: str | None
@@ -36,19 +41,21 @@ class StreamDevice:
     labels: Sequence[Label]
     devices: frozenset[str]
     takes_text: bool
+    states: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class NodeDevice:
     """A node as Home Assistant shows it. `prefix` is the topic prefix of discovery.
 
-    `has_updates` says that its bundle can be replaced.
+    `has_updates` says that its bundle can be replaced, `teachable` that it can be taught labels.
     """
 
     name: str
     version: str
     prefix: str
     has_updates: bool
+    teachable: bool
 
 
 class DiscoveryPayload(BaseModel):

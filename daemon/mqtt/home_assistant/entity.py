@@ -30,9 +30,14 @@ def available_with_node(node: str) -> dict[str, Any]:
 
 def available_with_stream(node: str, stream: str) -> dict[str, Any]:
     """Return the keys of an entity that is available while the node is connected and the stream is available."""
-    template = f"{{{{ 'online' if {stream_status(stream, 'available')} else 'offline' }}}}"
-    of_stream = _availability(f"perceptd/{node}/status") | {"value_template": template}
-    return {"availability": [*available_with_node(node)["availability"], of_stream], "availability_mode": "all"}
+    return available_while(node, f"perceptd/{node}/status", stream_status(stream, "available"))
+
+
+def available_while(node: str, topic: str, condition: str) -> dict[str, Any]:
+    """Return the keys of an entity that is available while the node is connected and an expression on a topic holds."""
+    template = f"{{{{ 'online' if {condition} else 'offline' }}}}"
+    of_topic = _availability(topic) | {"value_template": template}
+    return {"availability": [*available_with_node(node)["availability"], of_topic], "availability_mode": "all"}
 
 
 def stream_status(stream: str, field: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from daemon.mqtt.home_assistant.devices import Components, Label, StreamDevice, object_id
 from daemon.mqtt.home_assistant.entity import DISABLED, available_with_stream, entity_name, quoted
 
-# Every label gets a binary sensor in bundles of at most this many labels.
+# In bundles of at most this many labels each one gets a binary sensor. Labels that were taught always do.
 MAX_LABEL_SENSORS = 50
 
 # The classes of binary sensors that Home Assistant knows since 2025.4 or before. It refuses an entity of another class.
@@ -22,8 +22,9 @@ CLASS_OF_KIND = {"sound": "sound", "sight": "occupancy", "both": "occupancy", No
 def label_components(node: str, stream: StreamDevice, taken: Set[str], *, per_stream: bool) -> Components:
     """Return the binary sensors of a stream's labels by key. `taken` are the keys of the node's other entities."""
     components: Components = {}
-    if len(stream.labels) <= MAX_LABEL_SENSORS:
-        for label in stream.labels:
+    of_bundle = [label for label in stream.labels if not label.taught]
+    for label in stream.labels:
+        if label.taught or len(of_bundle) <= MAX_LABEL_SENSORS:
             key = _key(stream.name, label.name, taken | set(components))
             components[key] = _component(node, stream, label, per_stream)
     return components

@@ -1,9 +1,10 @@
-"""The entities of a node: its connection and health, and its bundles. Pure."""
+"""The entities of a node: its connection and health, its bundles, and what it is taught. Pure."""
 
 from typing import Any
 
 from daemon.mqtt.home_assistant.devices import Components, NodeDevice
 from daemon.mqtt.home_assistant.entity import DIAGNOSTIC, DISABLED, available_with_node, command
+from daemon.mqtt.home_assistant.teaching_entities import teaching_components
 
 STATUSES = ["ok", "degraded", "failed", "stopped"]
 
@@ -27,8 +28,12 @@ MODELS_ATTRIBUTES = (
 
 
 def node_components(node: NodeDevice) -> Components:
-    """Return the entities of a node by key; those about other bundles only where the node can get some."""
-    return _health_components(node.name) | (_models_components(node.name) if node.has_updates else {})
+    """Return the entities of a node by key; those about other bundles and taught labels only where it can have some."""
+    return (
+        _health_components(node.name)
+        | (_models_components(node.name) if node.has_updates else {})
+        | (teaching_components(node.name) if node.teachable else {})
+    )
 
 
 def _health_components(node: str) -> Components:

@@ -1,9 +1,9 @@
-"""The entities of a stream: what is recognised in it, its devices and its text inlet. Pure."""
+"""The entities of a stream: what is recognised in it, its devices, its text inlet, and its buttons to teach. Pure."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from daemon.mqtt.home_assistant.devices import Components, StreamDevice, object_id
+from daemon.mqtt.home_assistant.devices import Components, NodeDevice, StreamDevice, object_id
 from daemon.mqtt.home_assistant.entity import (
     DISABLED,
     available_with_node,
@@ -16,6 +16,8 @@ from daemon.mqtt.home_assistant.entity import (
     stream_title,
 )
 from daemon.mqtt.home_assistant.label_entities import label_components
+from daemon.mqtt.home_assistant.state_entities import state_components
+from daemon.mqtt.home_assistant.teaching_entities import teaching_buttons
 
 # Home Assistant's limit of a state. Each character takes at most 4 bytes, so that every text fits an inlet.
 MAX_TEXT = 255
@@ -38,17 +40,21 @@ EVENT = (
 )
 
 
-def stream_components(node: str, streams: Sequence[StreamDevice], *, per_stream: bool) -> list[Components]:
+def stream_components(node: NodeDevice, streams: Sequence[StreamDevice], *, per_stream: bool) -> list[Components]:
     """Return the entities of each stream by key. No two keys of a node are the same.
 
     Without `per_stream`, the name of each entity begins with that of its stream.
     """
     found = [
-        _main_components(node, stream, per_stream) | _device_components(node, stream, per_stream) for stream in streams
+        _main_components(node.name, stream, per_stream)
+        | _device_components(node.name, stream, per_stream)
+        | state_components(node.name, stream, per_stream=per_stream)
+        | (teaching_buttons(node.name, stream, per_stream) if node.teachable else {})
+        for stream in streams
     ]
     taken = {key for components in found for key in components}
     for stream, components in zip(streams, found, strict=True):
-        components |= label_components(node, stream, taken, per_stream=per_stream)
+        components |= label_components(node.name, stream, taken, per_stream=per_stream)
         taken |= set(components)
     return found
 

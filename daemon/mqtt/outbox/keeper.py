@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.core.database import set_damaged_aside
 from daemon.core.files import ForeignFile
 from daemon.core.records import Counters
 from daemon.mqtt.outbox.entries import Entry
-from daemon.mqtt.outbox.files import set_damaged_aside
 from daemon.mqtt.outbox.queued import QueuedEvents
 from daemon.mqtt.outbox.store import OutboxStore
 
@@ -158,7 +158,7 @@ class StoreKeeper:
     def _set_aside(self, fault: object) -> bool:
         self._counters.drop("outbox_damaged")
         try:
-            set_damaged_aside(self.path, fault)
+            set_damaged_aside(self.path, fault, "the outbox")
         except OSError as error:
             self.report(f"the outbox {self.path} cannot be replaced: {error}; events wait in memory")
             return False

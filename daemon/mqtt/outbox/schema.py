@@ -1,9 +1,8 @@
-"""The tables of the outbox, how they are checked, and how they are changed: completely or not at all."""
+"""The tables of the outbox, and how they are checked."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 
+from daemon.core.database import check_integrity
 from daemon.mqtt.outbox.entries import ROW_BYTES
 
 VERSION = 1
@@ -39,9 +38,7 @@ def create_or_check(database: sqlite3.Connection) -> None:
         database.executescript(f"BEGIN IMMEDIATE; {tables} PRAGMA user_version = {VERSION}; COMMIT;")
     elif version != VERSION:
         raise sqlite3.DatabaseError(f"the format has version {version}, expected {VERSION}")
-    (fault,) = database.execute("PRAGMA quick_check(1)").fetchone()
-    if fault != "ok":
-        raise sqlite3.DatabaseError(str(fault))
+    check_integrity(database)
     last_sequence, _count, _size_bytes = read_totals(database)
     lowest, highest = database.execute("SELECT MIN(sequence), MAX(sequence) FROM entries").fetchone()
     if lowest is not None and not 1 <= lowest <= highest <= last_sequence:  # later events would not be sent
@@ -57,17 +54,3 @@ def read_totals(database: sqlite3.Connection) -> tuple[int, int, int]:
         raise sqlite3.DatabaseError(f"its totals are {row}, expected numbers from 0 to {MAX_NUMBER}")
     last_sequence, count, size_bytes = row
     return last_sequence, count, size_bytes
-
-
-@contextmanager
-def transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Commit the block's statements, or undo all of them when the block raises."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield database
-        database.execute("COMMIT")
-    except BaseException:
-        # after an error such as a full disk, SQLite may have undone the transaction already
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise

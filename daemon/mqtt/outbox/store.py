@@ -8,11 +8,20 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from daemon.core.database import Place, files_beside, open_database, transaction
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.mqtt.outbox.disk_room import LARGE_DISK, PAGE_BYTES, disk_room
 from daemon.mqtt.outbox.entries import ROW_BYTES, Entry
-from daemon.mqtt.outbox.files import Place, check_files, files_beside
-from daemon.mqtt.outbox.schema import create_or_check, read_totals, transaction
+from daemon.mqtt.outbox.schema import create_or_check, read_totals
+
+PRAGMAS = (
+    # EXCLUSIVE: a second daemon on the same file fails, where it would otherwise send every event again
+    "locking_mode = EXCLUSIVE",
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "trusted_schema = OFF",
+    "temp_store = MEMORY",
+)
 
 
 class OutboxStore:
@@ -30,27 +39,17 @@ class OutboxStore:
         """
         self._path = path
         self._boot = _boot_id()  # read once: later there may be no descriptor for it
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        check_files(path)
-        # one thread opens the store, and another uses it afterwards
         # a locked file is tried again every second: a longer wait would hold up a stop
-        self._database = sqlite3.connect(path, timeout=0.1, isolation_level=None, check_same_thread=False)
+        self._database = open_database(path, PRAGMAS, timeout_s=0.1)
         try:
-            self._prepare()
+            create_or_check(self._database)
+            self.last_sequence, self.count, self.size_bytes = read_totals(self._database)
+            self.room = LARGE_DISK
+            self.fit()
         except BaseException:
             self._database.close()
             raise
         self.place = Place(path)
-
-    def _prepare(self) -> None:
-        # EXCLUSIVE: a second daemon on the same file fails, where it would otherwise send every event again
-        for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL", "trusted_schema = OFF"):
-            self._database.execute(f"PRAGMA {pragma}")
-        self._database.execute("PRAGMA temp_store = MEMORY")
-        create_or_check(self._database)
-        self.last_sequence, self.count, self.size_bytes = read_totals(self._database)
-        self.room = LARGE_DISK
-        self.fit()
 
     def fit(self) -> None:
         """Divide what is free of the disk now between database and journal."""

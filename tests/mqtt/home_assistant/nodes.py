@@ -14,8 +14,10 @@ SHARES = {"image": 0.6, "audio": 0.4}
 BOTH = frozenset({"camera", "microphone"})
 
 
-def node(name: str = "hall", *, has_updates: bool = True, prefix: str = "homeassistant") -> NodeDevice:
-    return NodeDevice(name, "1.0", prefix, has_updates)
+def node(
+    name: str = "hall", *, has_updates: bool = True, prefix: str = "homeassistant", teachable: bool = True
+) -> NodeDevice:
+    return NodeDevice(name, "1.0", prefix, has_updates, teachable)
 
 
 def stream(

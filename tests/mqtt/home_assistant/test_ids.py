@@ -49,7 +49,10 @@ STREAMS = {
     "hall": [stream("door", ["3", "dog bark"], devices=BOTH)],
     "Küche 7": [stream("Tür", ["Ja"], devices=CAMERA), stream("b-c", ["ü"], devices=NO_DEVICE)],
 }
-NEW = {"models_rollback", "models_problem", "last", "text"}
+NEW = {
+    *("models_rollback", "models_problem", "last", "text", "teaching", "teaching_next", "question"),
+    *("answer_right", "answer_wrong", "answer_was", "teach", "teach_wrong", "teach_missed"),
+}
 
 
 @pytest.mark.parametrize("per_stream", [True, False])

@@ -34,7 +34,7 @@ class Setup:
         """Return the payloads of this setup."""
         if not self.discovery:
             return {}
-        node = NodeDevice(self.node, "1.0.0", self.prefix, has_updates=False)
+        node = NodeDevice(self.node, "1.0.0", self.prefix, has_updates=False, teachable=False)
         labels = [Label(name) for name in self.labels]
         streams = [
             StreamDevice(name, None, None, labels, frozenset({"camera"}), takes_text=True) for name in self.streams

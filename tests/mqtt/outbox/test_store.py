@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -42,9 +43,14 @@ def test_what_was_written_is_there_after_opening_again_and_numbers_go_on(path: P
     assert OutboxStore(path).last_sequence == 4
 
 
-def test_the_directory_is_for_its_owner_alone(path: Path) -> None:
+def test_directory_and_files_are_for_their_owner_alone(path: Path) -> None:
     OutboxStore(path).close()
+    path.chmod(0o644)  # as an earlier version has left it
+    store = OutboxStore(path)
+    store.write([entry(1)], [], queued=0)
     assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
+    store.close()
 
 
 def test_a_later_step_coalesces_updates_that_were_not_queued(path: Path) -> None:
@@ -87,7 +93,11 @@ def test_open_events_are_those_without_an_end(path: Path) -> None:
 
 @given(st.lists(st.integers(0, 3000), max_size=30), st.integers(0, 20_000), st.integers(0, 30))
 def test_beyond_the_bound_the_oldest_go_that_were_not_queued(sizes: list[int], max_bytes: int, queued: int) -> None:
-    store = OutboxStore(Path(":memory:"))
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as directory:
+        _check_bound(OutboxStore(Path(directory) / "outbox.sqlite3"), sizes, max_bytes, queued)
+
+
+def _check_bound(store: OutboxStore, sizes: list[int], max_bytes: int, queued: int) -> None:
     store.write([entry(n, str(n), size=size) for n, size in enumerate(sizes, 1)], [], queued=0)
     dropped = store.drop_beyond(max_bytes, queued=queued)
     remaining = sequences(store)

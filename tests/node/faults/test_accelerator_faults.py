@@ -115,7 +115,7 @@ class Node:
             "s",
             Preparation(manifest, replayed.counters),
             self._encoders,
-            self.recogniser.new_fusion(self.recogniser.new_head(), FusionConfig(max_rate_hz=1000), EventsConfig()),
+            self.recogniser.new_fusion(self.recogniser.new_head(), "s", FusionConfig(max_rate_hz=1000), EventsConfig()),
             replayed.take,
             replayed.counters,
             stop,

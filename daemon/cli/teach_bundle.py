@@ -1,0 +1,63 @@
+"""`perceptd teach LABEL --files --bundle`: teaches a bundle from files, without a node."""
+
+import argparse
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from daemon.bundle.bundle import load_bundle
+from daemon.cli.teach_export import check_new
+from daemon.cli.teach_files import FileTeacher, Media, add_files, check_label, directory_of, print_found
+from daemon.core.errors import Refused, TeachingError
+from daemon.core.text import clean
+from daemon.pipeline.fit_main import FitRequest, fit_bundle
+from daemon.teaching.store import TeachingStore
+
+# the stream as of which files count. The label applies to all streams.
+STREAM = "files"
+
+
+def teach_bundle(options: argparse.Namespace, label: str) -> int:
+    """Teach a bundle one label from files, and write it to another directory; return 1 if an example is of no use."""
+    if options.bundle is None:
+        raise Refused("--out needs --bundle: the bundle to teach")
+    base = load_bundle(directory_of(options.bundle))
+    check_label(label, base)
+    if base.manifest.taught is not None:
+        raise Refused(
+            f"{base.manifest.id} was taught already, and would lose its labels; teach the bundle that it is of"
+        )
+    check_new(options.out)
+    version = f"{base.manifest.version}+taught.1"
+    with TemporaryDirectory(prefix="perceptd-teach-") as temporary:
+        database = Path(temporary) / "teaching.db"
+        try:
+            found = _store(options, FileTeacher(base, STREAM, Media(pictures=False, sounds=False)), database, label)
+        except TeachingError as error:
+            raise Refused(str(error)) from error
+        request = FitRequest(
+            database=str(database), base=str(base.directory), target=str(options.out.absolute()), version=version
+        )
+        answer = fit_bundle(request)
+    if not answer.ok or answer.report is None:
+        raise Refused(f"{label} cannot be taught: {clean(answer.reason or '', 500)}")
+    if options.json:
+        print(
+            json.dumps({"bundle": f"{base.manifest.name}@{version}", "report": answer.report.model_dump(mode="json")})
+        )
+    else:
+        print("\n".join([*answer.report.text(), f"{base.manifest.name}@{version}: {options.out}"]))
+    return 0 if found else 1
+
+
+def _store(options: argparse.Namespace, teacher: FileTeacher, database: Path, label: str) -> bool:
+    """Store what the files show; return whether all examples are of use."""
+    store = TeachingStore(database)
+    try:
+        store.set_everywhere(label, on=True)
+        found = add_files(store, teacher, options, label)
+    finally:
+        store.close()
+    if not options.json:
+        print_found(options, label, found)
+    return all(each.example for each in found)

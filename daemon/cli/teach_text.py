@@ -1,0 +1,127 @@
+"""Texts for people about what a node was taught."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from daemon.cli.models_text import aligned, when
+from daemon.core.text import clean
+from daemon.mqtt.commands import AnswerPayload
+from daemon.mqtt.payloads import Name, Part, Time
+from daemon.mqtt.teaching_payloads import RatePart, TaughtLabelPart, TeachingPayload
+from daemon.mqtt.update_payloads import MAX_REASON
+
+# of the id of an example. No two of a thousand examples begin with the same eight hexadecimal digits by chance.
+SHOWN_ID = 8
+
+SENSES = {"image": "picture", "audio": "sound", "text": "text"}
+
+MAX_LISTED = 1000
+MAX_LINES = 1000
+
+
+class Taken(Part):
+    """The result of `teach` and `teach_missed`: the example that was made."""
+
+    example: Name
+    label: Name
+    moments: int = 0
+    senses: list[Name] = []
+    left_out: list[Name] = []
+
+
+class Listed(Part):
+    """One example, as `teach_list` gives it."""
+
+    id: Name
+    label: Name
+    stream: Name
+    time: Time
+    origin: Name = "press"
+    picture: bool = False
+    sound: bool = False
+
+
+class Examples(Part):
+    """The result of `teach_list`. `left_out` counts older examples that are not listed."""
+
+    examples: Annotated[list[Listed], Field(max_length=MAX_LISTED)] = []
+    left_out: int = 0
+
+
+class ReportLines(Part):
+    """The result of `teach_report`, as text."""
+
+    text: Annotated[list[str], Field(max_length=MAX_LINES)] = []
+
+
+def taken_lines(result: dict[str, Any] | None) -> list[str]:
+    """Return what was made of a press, and what of it is of no use."""
+    try:
+        taken = Taken.model_validate(result or {})
+    except ValidationError:
+        return []
+    senses = " and ".join(clean(SENSES.get(sense, sense)) for sense in taken.senses) or "no sense"
+    of = f"{taken.moments} moment{'' if taken.moments == 1 else 's'} of {senses}"
+    lines = [f"{clean(taken.label)}: example {clean(taken.example)[:SHOWN_ID]} has {of}"]
+    return lines + [f"  left out: {clean(each, MAX_REASON)}" for each in taken.left_out]
+
+
+def examples_of(answer: AnswerPayload) -> Examples:
+    """Return the examples in an answer; none where they cannot be read."""
+    try:
+        return Examples.model_validate(answer.result or {})
+    except ValidationError:
+        return Examples()
+
+
+def report_lines(answer: AnswerPayload) -> list[str]:
+    """Return the lines of the report in an answer."""
+    try:
+        return [clean(line, MAX_REASON) for line in ReportLines.model_validate(answer.result or {}).text]
+    except ValidationError:
+        return []
+
+
+def listing(payload: TeachingPayload, examples: Examples) -> list[str]:
+    """Return what a node was taught as lines: labels, places, the question, and all examples."""
+    rows = [("teaching", clean(payload.text, MAX_REASON))]
+    rows += [("label", line) for part in payload.labels for line in _label_lines(part)]
+    for name, place in payload.places.items():
+        known = "" if place.background >= place.needed else f", {place.needed} are needed"
+        rows.append(("place", f"{clean(name)}: {place.background} moments of background{known}"))
+    if payload.next_label is not None:
+        rows.append(("next label", clean(payload.next_label)))
+    if (question := payload.question) is not None:
+        rows.append(
+            ("question", f"{clean(question.text, MAX_REASON)} (perceptd teach answer right | wrong | was LABEL)")
+        )
+    if examples.left_out:
+        rows.append(("example", f"{examples.left_out} older ones are not listed"))
+    rows += [("example", _example_line(each)) for each in examples.examples]
+    return aligned(rows)
+
+
+def rate_text(rate: RatePart) -> str:
+    """Return how often a label may start an event wrongly."""
+    low, high = figure(rate.low), figure(rate.high)
+    return f"wrong about {figure(rate.expected)} times a day ({low} to {high}, by {figure(rate.hours)} h of background)"
+
+
+def figure(value: float) -> str:
+    """Return a number with two digits that count, as in the report."""
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
+
+
+def _label_lines(part: TaughtLabelPart) -> list[str]:
+    where = "everywhere" if part.everywhere else ", ".join(map(clean, part.streams))
+    line = f"{clean(part.label)} ({where}): {clean(part.text, MAX_REASON)}"
+    if part.state == "ready" and part.false_alarms_a_day is not None:
+        line += f"; {rate_text(part.false_alarms_a_day)}"
+    return [line, *(f"  {clean(warning, MAX_REASON)}" for warning in part.warnings)]
+
+
+def _example_line(example: Listed) -> str:
+    kept = [name for name, is_there in (("picture", example.picture), ("sound", example.sound)) if is_there]
+    words = [when(example.time), clean(example.label), clean(example.stream), clean(example.origin)]
+    return f"{clean(example.id)[:SHOWN_ID]}  {'  '.join(words)}  {' and '.join(kept) or 'embeddings only'}"

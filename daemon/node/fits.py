@@ -1,0 +1,301 @@
+"""Fits the taught labels after each change, one child process at a time, and has the result installed."""
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from daemon.core.errors import ChildError
+from daemon.core.timing import NS_PER_S
+from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile
+from daemon.teaching.report import Report
+
+log = logging.getLogger(__name__)
+
+# Presses come in bursts. A fit begins once no change has come for QUIET_NS, at the latest after LONGEST_QUIET_NS.
+QUIET_NS = 3 * NS_PER_S
+LONGEST_QUIET_NS = 20 * NS_PER_S
+
+# how long a fit may take on the slowest boards, and how long the updater may take to install its bundle
+FIT_NS = 300 * NS_PER_S
+INSTALL_NS = 900 * NS_PER_S
+
+# after a fit or a request that something else prevented
+RETRY_NS = 10 * NS_PER_S
+
+# waiting: a change waits for quiet, or for the updater; installing: the updater tries the bundle
+Phase = Literal["idle", "waiting", "fitting", "installing"]
+
+
+@dataclass(frozen=True, slots=True)
+class FitOrder:
+    """One fit: onto the bundle in the directory `base`, into the directory `target`, as this version."""
+
+    base: Path
+    target: Path
+    version: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """What a fit gave: its report, or the reason why nothing could be fitted."""
+
+    report: Report | None
+    reason: str = ""
+
+
+class RunningFit(Protocol):
+    """A fit in a child process."""
+
+    def result(self) -> FitResult | None:
+        """Return the result; None while the fit runs. Raises ChildError when the child process has failed."""
+
+    def close(self) -> None:
+        """Kill the child process, if it still runs."""
+
+
+class FitRunner(Protocol):
+    """Starts fits."""
+
+    def start(self, order: FitOrder) -> RunningFit:
+        """Start a fit. Raises ChildError where no process can be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How far the installation of a bundle is. `reason` says why it failed."""
+
+    state: Literal["unknown", "pending", "active", "failed"]
+    reason: str = ""
+
+
+class LocalInstaller(Protocol):
+    """Installs bundles that this node has made. Methods never block."""
+
+    def install_local(self, directory: Path, bundle_id: str) -> str | None:
+        """Request the installation of the bundle in a directory; return None, or why the request is not accepted."""
+
+    def install_base(self) -> None:
+        """Request that the base runs, because nothing is taught any more."""
+
+    def derive_again(self) -> None:
+        """Request that a new base that waits for its labels is tried again, because something was taught."""
+
+    def outcome(self, bundle_id: str) -> Outcome:
+        """Return how far the installation of a bundle is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What should be active: a fit of this basis onto the bundle `active`, which lies in `directory`.
+
+    `number` is that of the active bundle's version; 0: nothing taught is active. Without `has_labels` the base should
+    be active.
+    """
+
+    basis: FitBasis
+    active: str
+    directory: Path
+    number: int
+    has_labels: bool
+
+
+@dataclass(slots=True)
+class _Run:
+    """The fit that runs, or whose bundle the updater has not accepted yet."""
+
+    basis: FitBasis
+    bundle: str
+    order: FitOrder
+    began_ns: int
+    child: RunningFit | None
+    report: Report | None = None
+
+
+class Fits:
+    """Keeps the active bundle fitted to what was taught. Used by the thread `teaching`.
+
+    A basis that could not be fitted is not tried again, until something changes or somebody asks.
+    `problem` says why the latest fit is not active; None: it is, or it will be.
+    """
+
+    def __init__(
+        self,
+        runner: FitRunner,
+        installer: LocalInstaller,
+        file: FitRecordFile,
+        directory: Path,
+        quiet_ns: int = QUIET_NS,
+        retry_ns: int = RETRY_NS,
+    ) -> None:
+        """`directory` takes the bundles until they are installed."""
+        self._runner, self._installer, self._file = runner, installer, file
+        self._directory = directory
+        self._quiet_ns, self._retry_ns = quiet_ns, retry_ns
+        self.phase: Phase = "idle"
+        self.problem: str | None = None
+        self._run: _Run | None = None
+        self._refused: FitBasis | None = None
+        self._seen: FitBasis | None = None
+        self._seen_ns = self._not_before_ns = self._accepted_ns = self._highest = 0
+        self._differs_ns: int | None = None
+        self._is_forced = self._is_loaded = False
+        self._expected: FitRecord | None = None
+
+    @property
+    def record(self) -> FitRecord:
+        """The latest fit that the updater has accepted."""
+        return self._file.record
+
+    def load(self) -> None:
+        """Read the latest fit from the disk, once. Raises OSError."""
+        if not self._is_loaded:
+            self._file.load()
+            self._is_loaded = True
+
+    def force(self) -> None:
+        """Fit again although nothing has changed."""
+        self._is_forced, self._refused = True, None
+
+    def look(self, wanted: Wanted, now_ns: int) -> bool:
+        """Do what is due; return whether phase, problem or record have changed. Raises OSError for the disk."""
+        before = self.phase, self.problem, self.record
+        if self._expected is not None:
+            self._look_at_base(self._expected, wanted, now_ns)
+        elif self._run is not None:
+            self._go_on(self._run, wanted, now_ns)
+        elif not self._is_installing(now_ns) and self._is_due(wanted, now_ns):
+            self._begin(wanted, now_ns)
+        return before != (self.phase, self.problem, self.record)
+
+    def order(self, directory: Path, base: str, wanted: Wanted) -> FitOrder:
+        """Return the order of the next version onto the bundle `base` in a directory."""
+        number = max(wanted.number, self.record.number, self._highest) + 1
+        self._highest = number  # a version that was refused is not used again
+        shutil.rmtree(self._directory, ignore_errors=True)  # of a fit that was not installed
+        self._directory.mkdir(mode=0o700, parents=True)
+        version = f"{base.partition('@')[2]}+taught.{number}"
+        return FitOrder(directory, self._directory / f"taught.{number}", version, number)
+
+    def start(self, order: FitOrder) -> RunningFit:
+        """Start a fit. Raises ChildError where no process can be started."""
+        return self._runner.start(order)
+
+    def expect(self, record: FitRecord, now_ns: int) -> None:
+        """Note the fit of a bundle that is to be installed together with its base. Until then no other fit begins."""
+        self._expected, self._accepted_ns = record, now_ns
+
+    def close(self) -> None:
+        """Kill the child process of a fit that runs. The next start fits again."""
+        if self._run is not None and self._run.child is not None:
+            self._run.child.close()
+        self._run = None
+
+    def _look_at_base(self, expected: FitRecord, wanted: Wanted, now_ns: int) -> None:
+        """See whether a new base has become active together with its labels."""
+        self.phase = "installing"
+        is_active = expected.bundle == wanted.active
+        if is_active:
+            self._file.save(expected)
+        outcome = self._installer.outcome(expected.bundle or "")
+        if is_active or outcome.state == "failed" or now_ns - self._accepted_ns > INSTALL_NS:
+            self._expected, self.phase = None, "idle"
+
+    def _is_installing(self, now_ns: int) -> bool:
+        """Return whether the updater still tries the latest bundle; note why it was given up."""
+        bundle = self.record.bundle
+        if bundle is None:
+            return False
+        outcome, is_recent = self._installer.outcome(bundle), now_ns - self._accepted_ns < INSTALL_NS
+        if outcome.state == "active":
+            self.problem = None
+        elif outcome.state == "failed":
+            self.problem = f"{bundle} is not used: {outcome.reason}"
+        elif self._accepted_ns and is_recent:
+            self.phase = "installing"
+            return True
+        return False
+
+    def _is_due(self, wanted: Wanted, now_ns: int) -> bool:
+        if wanted.basis != self._seen:
+            self._seen, self._seen_ns = wanted.basis, now_ns
+            self._installer.derive_again()
+        is_done = wanted.basis == self.record.basis or not (wanted.has_labels or wanted.number)
+        if (is_done and not self._is_forced) or wanted.basis == self._refused:
+            self.phase, self._differs_ns = "idle", None
+            return False
+        self.phase = "waiting"
+        if self._differs_ns is None:
+            self._differs_ns = now_ns
+        is_quiet = now_ns - self._seen_ns >= self._quiet_ns or now_ns - self._differs_ns >= LONGEST_QUIET_NS
+        return (is_quiet or self._is_forced) and now_ns >= self._not_before_ns
+
+    def _begin(self, wanted: Wanted, now_ns: int) -> None:
+        if not wanted.has_labels:
+            self._return_to_base(wanted)
+            return
+        order = self.order(wanted.directory, wanted.basis.base, wanted)
+        try:
+            child = self.start(order)
+        except ChildError as error:
+            self._postpone(f"the labels cannot be fitted now: {error}", now_ns)
+            return
+        self._is_forced, self._differs_ns = False, None
+        name = wanted.basis.base.partition("@")[0]
+        self._run = _Run(wanted.basis, f"{name}@{order.version}", order, now_ns, child)
+        self.phase = "fitting"
+
+    def _return_to_base(self, wanted: Wanted) -> None:
+        self._installer.install_base()
+        self._is_forced, self._differs_ns = False, None
+        self.problem, self.phase = None, "idle"
+        number = max(wanted.number, self.record.number, self._highest)
+        self._file.save(FitRecord(number=number, basis=wanted.basis))
+
+    def _go_on(self, run: _Run, wanted: Wanted, now_ns: int) -> None:
+        if wanted.basis.base != run.basis.base:  # another bundle has become active meanwhile
+            self.close()
+            self.phase = "waiting"
+        elif run.child is None:
+            self._request(run, now_ns)
+        else:
+            self._look_at_child(run, run.child, now_ns)
+
+    def _look_at_child(self, run: _Run, child: RunningFit, now_ns: int) -> None:
+        try:
+            result = child.result()
+            if result is None and now_ns - run.began_ns > FIT_NS:
+                raise ChildError(f"it did not finish within {FIT_NS // NS_PER_S} s")
+        except ChildError as error:
+            result = FitResult(None, f"the labels could not be fitted: {error}")
+        if result is None:
+            return
+        child.close()
+        run.child, run.report = None, result.report
+        if result.report is None:
+            self._fail(run, result.reason)
+        else:
+            self._request(run, now_ns)
+
+    def _request(self, run: _Run, now_ns: int) -> None:
+        """Have the updater install the bundle, or try again later: it may have other work."""
+        if now_ns < self._not_before_ns:
+            return
+        reason = self._installer.install_local(run.order.target, run.bundle)
+        if reason is None:
+            self.phase, self.problem, self._accepted_ns, self._run = "installing", None, now_ns, None
+            record = FitRecord(number=run.order.number, basis=run.basis, bundle=run.bundle, report=run.report)
+            self._file.save(record)
+        elif now_ns - run.began_ns > INSTALL_NS:
+            self._fail(run, reason)
+        else:
+            self._postpone(reason, now_ns)
+
+    def _fail(self, run: _Run, reason: str) -> None:
+        log.warning("teaching: %s", reason)
+        self._run, self.phase, self.problem, self._refused = None, "idle", reason, run.basis
+
+    def _postpone(self, reason: str, now_ns: int) -> None:
+        self.phase, self.problem, self._not_before_ns = "waiting", reason, now_ns + self._retry_ns

@@ -1,0 +1,125 @@
+"""Keeps the moment of each event at which its label scored highest, so that somebody can call the event wrong later."""
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from daemon.core.records import Event, Recognition
+from daemon.core.timing import NS_PER_S, wall_seconds
+from daemon.fusion.fuse import Fused
+from daemon.teaching.records import Peak
+
+# So many peaks wait for the thread of teaching. It takes them several times a second.
+MAX_WAITING = 256
+
+# An event starts after its label has scored high for a while. Its peak may be one of so many moments before.
+MAX_RECENT = 32
+RECENT_NS = 2 * NS_PER_S
+
+
+class PeakQueue:
+    """Hands the peaks of all streams to the thread of teaching, the newest ones if it is late. Thread-safe.
+
+    `dropped` counts those that it has not got.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[Peak] = deque()
+        self._lock = threading.Lock()
+        self.dropped = 0
+
+    def put(self, peak: Peak) -> None:
+        """Hand over a peak, without blocking."""
+        with self._lock:
+            self._waiting.append(peak)
+            if len(self._waiting) > MAX_WAITING:
+                self._waiting.popleft()
+                self.dropped += 1
+
+    def take(self) -> list[Peak]:
+        """Return the peaks since the last call, oldest first."""
+        with self._lock:
+            taken, self._waiting = list(self._waiting), deque()
+        return taken
+
+
+@dataclass(slots=True)
+class _Open:
+    """An open event: the index of its label, and the best recognition so far."""
+
+    event: Event
+    index: int
+    best: Recognition | None = None
+
+    def consider(self, recognition: Recognition) -> None:
+        if self.best is None or recognition.scores[self.index] > self.best.scores[self.index]:
+            self.best = recognition
+
+
+class EventPeaks:
+    """Follows the events of one stream. `observe` is called by the thread that fuses; the rest from any thread."""
+
+    def __init__(self, stream: str, queue: PeakQueue) -> None:
+        self._stream = stream
+        self._queue = queue
+        self._lock = threading.Lock()
+        self._labels: Sequence[str] = ()
+        self._encoders: Mapping[str, str] = {}
+        self._recent: deque[Recognition] = deque(maxlen=MAX_RECENT)
+        self._open: dict[str, _Open] = {}
+        self._delay_ns = 0
+
+    def observe(self, labels: Sequence[str], encoders: Mapping[str, str], fused: Fused, delay_ns: int) -> None:
+        """Take the results of one step of fusion.
+
+        `labels` are those of the bundle, and `encoders` has its fingerprints: the same objects until another bundle
+        takes over. `delay_ns` is how long after its capture a moment was recognised by design.
+        """
+        with self._lock:
+            if labels is not self._labels:
+                self._labels, self._encoders = labels, encoders
+                self._recent.clear()
+            self._delay_ns = delay_ns
+            for recognition in fused.recognitions:
+                self._recent.append(recognition)
+                for event in self._open.values():
+                    event.consider(recognition)
+            for each in fused.events:
+                self._follow(each)
+
+    @property
+    def open_labels(self) -> frozenset[str]:
+        """The labels whose events are open."""
+        with self._lock:
+            return frozenset(self._open)
+
+    def open_peaks(self) -> list[Peak]:
+        """Return the peaks so far of the events that are open, the event that started last comes last."""
+        with self._lock:
+            return [peak for event in self._open.values() if (peak := self._peak(event)) is not None]
+
+    def _follow(self, event: Event) -> None:
+        if event.phase == "start":
+            started = self._open[event.label] = _Open(event, self._labels.index(event.label))
+            for recognition in self._recent:
+                if recognition.moment.time_ns >= event.started_ns - RECENT_NS:
+                    started.consider(recognition)
+        elif event.phase == "end":
+            ended = self._open.pop(event.label, None)
+            if ended is not None and (peak := self._peak(ended)) is not None:
+                self._queue.put(peak)
+
+    def _peak(self, event: _Open) -> Peak | None:
+        if event.best is None:
+            return None
+        moment = event.best.moment
+        return Peak(
+            event=event.event.id,
+            label=event.event.label,
+            stream=self._stream,
+            taken_s=wall_seconds(moment.time_ns - self._delay_ns),
+            score=float(event.best.scores[event.index]),
+            encoders={name: self._encoders[name] for name in moment.embeddings},
+            vectors={name: embedding.vector for name, embedding in moment.embeddings.items()},
+        )

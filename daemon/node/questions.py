@@ -1,0 +1,111 @@
+"""Questions of the device about moments that would teach it most, and the answers of a person."""
+
+import time
+import uuid
+from collections.abc import Collection
+
+from daemon.core.timing import wall_time_of
+from daemon.mqtt.commands import InvalidCommand, TeachAnswerArguments
+from daemon.mqtt.teaching_payloads import QuestionPart
+from daemon.node.teaching_commands import Done, check_label
+from daemon.node.teaching_input import TaughtOnto
+from daemon.teaching.records import Example, Peak, Question, StoredMoment, WrongMoment
+from daemon.teaching.review import Review, Seen, consider
+from daemon.teaching.store import TeachingStore
+
+NO_QUESTION = "no question is open"
+
+
+class Reviewer:
+    """Asks about the events of taught labels: at most one question in five minutes. Used by the thread `teaching`."""
+
+    def __init__(self) -> None:
+        self._review = Review()
+
+    def consider(self, store: TeachingStore, peak: Peak, bundle: TaughtOnto, *, recognised: bool = True) -> None:
+        """Ask about a moment, if the answer would teach. `recognised`: its label made an event.
+
+        Raises TeachingError when the disk refuses the question.
+        """
+        label = bundle.taught_labels.get(peak.label)
+        threshold = None if label is None else label.threshold(peak.stream)
+        if threshold is None:
+            return
+        seen = Seen(peak.label, peak.stream, peak.score, threshold.start, recognised)
+        now_s = time.time()
+        self._review, why = consider(self._review, seen, now_s)
+        if why is not None:
+            store.ask(Question(uuid.uuid4().hex, why, recognised, now_s, peak))
+
+
+def question_part(question: Question) -> QuestionPart:
+    """Return what the topic `teaching` says of a question."""
+    moment = question.moment
+    return QuestionPart(
+        id=question.id,
+        stream=moment.stream,
+        label=moment.label,
+        time=wall_time_of(moment.taken_s),
+        why=question.why,
+        recognised=question.recognised,
+        text=f"{moment.stream}: was this {moment.label}?",
+    )
+
+
+def latest_question(store: TeachingStore) -> QuestionPart | None:
+    """Return the latest open question; None: there is none. Raises TeachingError."""
+    questions = store.questions()
+    return question_part(questions[-1]) if questions else None
+
+
+def answer(store: TeachingStore, arguments: TeachAnswerArguments, bundle: TaughtOnto, labels: Collection[str]) -> Done:
+    """Learn from an answer, and remove its question. Raises InvalidCommand and TeachingError.
+
+    `right` makes the moment an example of the label, `wrong` background of it. `was` does the latter, and makes the
+    moment an example of the label that it was.
+    """
+    question = _asked(store, arguments.question)
+    label = question.moment.label
+    was = label if arguments.answer == "right" else arguments.label if arguments.answer == "was" else None
+    if arguments.answer == "was" and arguments.label is None:
+        raise InvalidCommand("label: is missing; say what it was")
+    if label not in labels:
+        store.remove_question(question.id)
+        raise InvalidCommand(f"{label} was forgotten meanwhile")
+    if was is not None:
+        check_label(was, bundle)
+    with store.step(f"the answer about {label} in {question.moment.stream}"):
+        if was != label:
+            store.add_wrong(_wrong(question), question.moment.event)
+        if was is not None:
+            store.add_example(_example(question, was))
+        store.remove_question(question.id)
+    return None, {"question": question.id, "label": was}
+
+
+def _asked(store: TeachingStore, question_id: str | None) -> Question:
+    questions = store.questions()
+    if question_id is None and questions:
+        return questions[-1]
+    for question in questions:
+        if question.id == question_id:
+            return question
+    raise InvalidCommand(NO_QUESTION if question_id is None else f"no question {question_id!r} is open")
+
+
+def _wrong(question: Question) -> WrongMoment:
+    moment = question.moment
+    return WrongMoment(moment.label, moment.stream, moment.taken_s, moment.encoders, moment.vectors)
+
+
+def _example(question: Question, label: str) -> Example:
+    moment = question.moment
+    return Example(
+        id=uuid.uuid4().hex,
+        label=label,
+        stream=moment.stream,
+        taken_s=moment.taken_s,
+        origin="answer",
+        encoders=moment.encoders,
+        moments=[StoredMoment(0, moment.vectors)],
+    )

@@ -1,0 +1,264 @@
+"""What the thread `teaching` does in each round: presses, background, peaks, fits and questions, all on the store."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from daemon.config.node import Config
+from daemon.core.errors import InputError, TeachingError
+from daemon.core.records import Counters
+from daemon.core.timing import NS_PER_S
+from daemon.mqtt.commands import (
+    AnswerPayload,
+    InvalidCommand,
+    Request,
+    TeachAnswerArguments,
+    TeachArguments,
+    answer_to,
+)
+from daemon.node.background import Background
+from daemon.node.derivation import Derivation
+from daemon.node.encoding_again import EncodingAgain
+from daemon.node.fit_record import FitBasis, doublings
+from daemon.node.fits import Fits, Wanted
+from daemon.node.presses import Press, Presses, taken_from
+from daemon.node.questions import Reviewer, answer, latest_question
+from daemon.node.teaching_commands import Done, TeachingCommands, check_label
+from daemon.node.teaching_file import TeachingFile
+from daemon.node.teaching_inbox import STOPPING, TeachingCommand
+from daemon.node.teaching_input import TaughtOnto, TeachingInput
+from daemon.node.teaching_state import LabelFacts, TeachingFacts, can_be_fitted, known_places
+from daemon.teaching.store import TeachingStore
+
+log = logging.getLogger(__name__)
+
+# how often the disk is asked for changes, which other processes make too
+LOOK_EVERY_NS = NS_PER_S
+
+# how often the background is counted although this node has stored none
+RECOUNT_NS = 30 * NS_PER_S
+
+
+class AnswerSink(Protocol):
+    """Publishes answers to commands; see Session."""
+
+    def publish_answer(self, request: Request, answer: AnswerPayload) -> bool:
+        """Queue the answer to a command; return False when it was dropped and counted. Never blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeachingParts:
+    """What teaching consists of. Used by the thread `teaching`."""
+
+    live: TeachingInput
+    file: TeachingFile
+    presses: Presses
+    background: Background
+    encoding: EncodingAgain
+    fits: Fits
+    derivation: Derivation
+
+
+class TeachingWork:
+    """All of teaching but its thread. Used by the thread `teaching`, which alone waits for the disk.
+
+    An error of the disk harms one press, one moment of background or one peak: it is counted, and `facts` tells it.
+    `counters` counts as dropped what was not stored or not answered.
+    """
+
+    def __init__(self, config: Config, parts: TeachingParts, answers: AnswerSink, counters: Counters) -> None:
+        self._config, self._answers, self._counters = config, answers, counters
+        self._live, self._file, self._presses = parts.live, parts.file, parts.presses
+        self._background, self._encoding = parts.background, parts.encoding
+        self._fits, self._derivation = parts.fits, parts.derivation
+        self._reviewer = Reviewer()
+        self._labels: tuple[int, list[LabelFacts]] | None = None
+        self._places: dict[str, int] = {}
+        self._places_of: TaughtOnto | None = None
+        self._counted_ns = 0
+        self._looked_ns: int | None = None
+        self.facts = TeachingFacts(config.node, parts.live.bundle.id)
+
+    def obey(self, command: TeachingCommand, now_ns: int) -> None:
+        """Obey a command, and answer it. A press is answered once it is stored."""
+        request, arguments = command.request, command.arguments
+        try:
+            store = self._file.open(now_ns)
+            if isinstance(arguments, TeachArguments):
+                self._press(store, command, arguments)
+                return
+            labels = frozenset(label.name for label in self._label_facts(store))
+            if isinstance(arguments, TeachAnswerArguments):
+                done = answer(store, arguments, self._live.bundle, labels)
+            else:
+                commands = TeachingCommands(store, self._live, self._fits, labels)
+                done = commands.obey(request.name, arguments)
+        except (InvalidCommand, TeachingError) as error:
+            self._refuse(request, error, now_ns)
+        else:
+            self._done(request, done)
+
+    def look(self, now_ns: int, *, is_busy: bool) -> None:
+        """Do what is due. With `is_busy` a command was obeyed: its effect is told at once."""
+        for press in self._presses.due(now_ns):
+            self._take(press, now_ns)
+            is_busy = True
+        if not is_busy and self._looked_ns is not None and now_ns - self._looked_ns < LOOK_EVERY_NS:
+            return
+        self._looked_ns = now_ns
+        try:
+            self._fits.load()
+            self._look(self._file.open(now_ns), now_ns)
+            self._file.note_success()
+        except TeachingError as error:
+            self._note(error, now_ns)
+        except OSError as error:
+            self._note(TeachingError("disk", f"{error.filename}: {error.strerror or error}"), now_ns)
+
+    def close(self, waiting: Iterable[TeachingCommand], now_ns: int) -> None:
+        """Refuse what waits, store the peaks of the events that the stop has ended, and end a fit."""
+        requests = [each.request for each in waiting] + [press.request for press in self._presses.give_up()]
+        for request in requests:
+            self._counters.drop("stopping")
+            self._refuse(request, InvalidCommand(STOPPING), now_ns)
+        try:
+            self._store_peaks(self._file.open(now_ns))
+        except TeachingError as error:
+            self._note(error, now_ns)
+        self._derivation.close()
+        self._fits.close()
+        self._file.close()
+
+    def _look(self, store: TeachingStore, now_ns: int) -> None:
+        self._store_peaks(store)
+        labels = self._label_facts(store)
+        if self._background.look(store, [label.name for label in labels], now_ns):
+            self._places_of = None
+        self._encoding.look(store)
+        places = self._background_counts(store, now_ns)
+        wanted = self._wanted(store, labels, places)
+        if not self._derivation.look(store, wanted, self._live.bundle, now_ns):
+            self._fits.look(wanted, now_ns)
+        self.facts = self._new_facts(store, labels, places)
+
+    def _press(self, store: TeachingStore, command: TeachingCommand, arguments: TeachArguments) -> None:
+        label, bundle = arguments.label or store.next_label(), self._live.bundle
+        if label is None:
+            raise InvalidCommand("label: is missing, and no command teach_label has set it")
+        check_label(label, bundle)
+        stream = self._stream(arguments.stream)
+        if self._live.is_paused(stream):
+            raise InvalidCommand(f"stream {stream} is paused")
+        lateness = self._live.lateness(stream)
+        press = self._presses.add(command.request, arguments, label, stream, command.taken_ns, lateness)
+        self._background.show(stream, press.start_ns, press.end_ns)
+
+    def _stream(self, name: str | None) -> str:
+        streams = sorted(self._live.streams)
+        if name is None and len(streams) == 1:
+            return streams[0]
+        if name is None:
+            raise InvalidCommand(f"stream: is missing; there are {', '.join(streams)}")
+        if name not in streams:
+            raise InvalidCommand(f"no live stream {name[:64]!r}; there are {', '.join(streams)}")
+        return name
+
+    def _take(self, press: Press, now_ns: int) -> None:
+        """Store what a press shows, and answer it."""
+        try:
+            store = self._file.open(now_ns)
+            shown = self._live.show(press.stream, press.start_ns, press.end_ns)
+            others = (store.example(each.id).moments for each in store.examples() if each.label == press.label)
+            taken = taken_from(press, shown, self._live.bundle.modalities, self._config.teaching, others)
+            with store.step(f"the example of {press.label} in {press.stream}"):
+                store.add_example(taken.example)
+                if press.everywhere:
+                    store.set_everywhere(press.label, on=True)
+        except (InvalidCommand, InputError, TeachingError) as error:
+            self._refuse(press.request, error, now_ns)
+        else:
+            self._done(press.request, taken.done)
+
+    def _store_peaks(self, store: TeachingStore) -> None:
+        for peak in self._live.ended_peaks():
+            try:
+                store.add_peak(peak)
+            except TeachingError:
+                self._counters.drop("peak")
+                raise
+            self._reviewer.consider(store, peak, self._live.bundle)
+
+    def _label_facts(self, store: TeachingStore) -> list[LabelFacts]:
+        """Return the taught labels. They are read again after a change, of another process too."""
+        changes = store.changes()
+        if self._labels is None or self._labels[0] != changes:
+            self._labels = changes, label_facts(store)
+        return self._labels[1]
+
+    def _background_counts(self, store: TeachingStore, now_ns: int) -> dict[str, int]:
+        """Return the moments of background of each live stream. To count them takes a while on a slow card."""
+        bundle = self._live.bundle
+        if self._places_of is not bundle or now_ns - self._counted_ns >= RECOUNT_NS:
+            counts = store.background_counts(bundle.encoders)
+            self._places = {name: counts.get(name, 0) for name in sorted(self._live.streams)}
+            self._places_of, self._counted_ns = bundle, now_ns
+        return self._places
+
+    def _wanted(self, store: TeachingStore, labels: list[LabelFacts], places: dict[str, int]) -> Wanted:
+        bundle, known = self._live.bundle, known_places(places)
+        basis = FitBasis(
+            base=bundle.base,
+            changes=store.changes(),
+            places=doublings(places),
+            false_alarms_a_day=self._config.teaching.false_alarms_a_day,
+        )
+        has_labels = any(can_be_fitted(label, known) for label in labels)
+        return Wanted(basis, bundle.id, bundle.directory, bundle.number, has_labels)
+
+    def _new_facts(self, store: TeachingStore, labels: list[LabelFacts], places: dict[str, int]) -> TeachingFacts:
+        bundle = self._live.bundle
+        return TeachingFacts(
+            node=self._config.node,
+            bundle=bundle.id,
+            next_label=store.next_label(),
+            places=places,
+            labels=labels,
+            active=bundle.taught,
+            report=self._fits.record.report,
+            phase=self._fits.phase,
+            problem=self._file.problem or self._fits.problem,
+            question=latest_question(store),
+        )
+
+    def _note(self, error: TeachingError, now_ns: int) -> None:
+        self._file.note(error, now_ns)
+        self.facts = replace(self.facts, problem=self._file.problem or str(error))
+
+    def _done(self, request: Request, done: Done) -> None:
+        reason, result = done
+        log.info("command %s: done%s", request.name, f": {reason}" if reason else "")
+        self._answers.publish_answer(request, answer_to(request.name, ok=True, reason=reason, result=result))
+
+    def _refuse(self, request: Request, error: Exception, now_ns: int) -> None:
+        log.warning("command %s: refused: %s", request.name, error)
+        if isinstance(error, TeachingError):
+            self._file.note(error, now_ns)
+        self._answers.publish_answer(request, answer_to(request.name, ok=False, reason=str(error)))
+
+
+def label_facts(store: TeachingStore) -> list[LabelFacts]:
+    """Return the taught labels, in the order of their first examples."""
+    examples, everywhere, wrong = store.examples(), store.everywhere(), store.wrong_counts()
+    presses = Counter(each.label for each in examples)
+    return [
+        LabelFacts(
+            name=label,
+            streams=frozenset(each.stream for each in examples if each.label == label),
+            everywhere=label in everywhere,
+            presses=count,
+            wrong=wrong.get(label, 0),
+        )
+        for label, count in presses.items()
+    ]

@@ -1,0 +1,221 @@
+"""When taught labels are fitted again, and what becomes of the result."""
+
+from pathlib import Path
+
+import pytest
+
+from daemon.core.timing import NS_PER_S
+from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile, doublings
+from daemon.node.fits import FIT_NS, INSTALL_NS, LONGEST_QUIET_NS, QUIET_NS, RETRY_NS, Fits, Outcome, Wanted
+from tests.fakes.fits import FakeFitRunner, FakeInstaller, report
+
+FIRST = "home@1.0.0+taught.1"
+
+
+class Bench:
+    """Fits with a clock that only `after` moves."""
+
+    def __init__(self, directory: Path) -> None:
+        self.runner, self.installer = FakeFitRunner(), FakeInstaller()
+        self.file = FitRecordFile(directory / "fit.json")
+        self.file.load()
+        self.fits = Fits(self.runner, self.installer, self.file, directory / "new")
+        self.now_ns = NS_PER_S
+        self.wanted = wanted(1)
+
+    def after(self, ns: int = 0, **changes: object) -> str:
+        """Look once after this time; return the phase."""
+        self.now_ns += ns
+        if changes:
+            self.wanted = wanted(**changes)
+        self.fits.look(self.wanted, self.now_ns)
+        return self.fits.phase
+
+    def fitted(self, *labels: str) -> None:
+        self.after()
+        self.after(QUIET_NS)
+        self.runner.fits[-1].end(*labels)
+        self.after()
+
+
+def wanted(
+    changes: int = 1, base: str = "home@1.0.0", number: int = 0, places: dict[str, int] | None = None, has: bool = True
+) -> Wanted:
+    basis = FitBasis(base=base, changes=changes, places=places or {"kitchen": 0}, false_alarms_a_day=1.0)
+    active = f"{base}+taught.{number}" if number else base
+    return Wanted(basis, active, Path("/bundles/active"), number, has)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_a_fit_begins_when_no_further_press_comes_and_its_bundle_is_installed(bench: Bench) -> None:
+    assert bench.after() == "waiting"
+    assert bench.after(QUIET_NS - 1) == "waiting"
+    assert bench.after(0, changes=2) == "waiting"
+    assert bench.after(QUIET_NS - 1) == "waiting"
+    assert bench.after(1) == "fitting"
+    (fit,) = bench.runner.fits
+    assert (fit.order.base, fit.order.version) == (Path("/bundles/active"), "1.0.0+taught.1")
+    assert bench.after(QUIET_NS) == "fitting"
+    fit.end("kettle")
+    assert bench.after() == "installing"
+    assert (bench.installer.requested, bench.installer.directories) == ([FIRST], [fit.order.target])
+    assert fit.is_closed
+    bench.installer.outcomes[FIRST] = Outcome("active")
+    assert bench.after() == "idle"
+    assert bench.fits.record.report.labels[0].label == "kettle"
+    assert bench.after(INSTALL_NS) == "idle"
+    assert len(bench.runner.fits) == 1
+
+
+def test_presses_that_never_end_are_fitted_all_the_same(bench: Bench) -> None:
+    for changes in range(LONGEST_QUIET_NS // NS_PER_S):
+        assert bench.after(NS_PER_S, changes=changes) == "waiting"
+    assert bench.after(NS_PER_S, changes=1000) == "fitting"
+
+
+def test_a_press_during_a_fit_is_fitted_next(bench: Bench) -> None:
+    bench.after()
+    bench.after(QUIET_NS)
+    bench.after(0, changes=2)
+    bench.runner.fits[0].end("kettle")
+    bench.after()
+    bench.installer.outcomes[FIRST] = Outcome("active")
+    assert bench.after(0, changes=2, number=1) == "waiting"
+    assert bench.after(QUIET_NS) == "fitting"
+    assert bench.runner.fits[1].order.version == "1.0.0+taught.2"
+
+
+def test_what_was_fitted_is_not_fitted_again_after_a_restart(tmp_path: Path, bench: Bench) -> None:
+    bench.fitted("kettle")
+    again = Bench(tmp_path)
+    again.installer.outcomes[FIRST] = Outcome("active")
+    assert again.after(INSTALL_NS, changes=1, number=1) == "idle"
+    assert again.fits.record.report.labels[0].label == "kettle"
+    assert (tmp_path / "fit.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"number": -1}', b"\xff" * 100])
+def test_a_damaged_record_means_another_fit(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "fit.json").write_bytes(content)
+    bench = Bench(tmp_path)
+    assert bench.fits.record == FitRecord()
+    bench.wanted = wanted(number=7)
+    bench.after()
+    bench.after(QUIET_NS)
+    assert bench.runner.fits[0].order.version == "1.0.0+taught.8"
+
+
+def test_a_fit_that_cannot_be_made_is_tried_again_only_after_a_change_or_on_request(bench: Bench) -> None:
+    bench.after()
+    bench.after(QUIET_NS)
+    bench.runner.fits[0].end(reason="kettle: one press is too few")
+    assert bench.after() == "idle"
+    assert bench.fits.problem == "kettle: one press is too few"
+    assert bench.after(INSTALL_NS) == "idle"
+    bench.fits.force()
+    assert bench.after() == "fitting"
+    bench.runner.fits[1].fail("its process was ended by SIGKILL")
+    assert bench.after() == "idle"
+    assert bench.fits.problem == "the labels could not be fitted: its process was ended by SIGKILL"
+    assert bench.after(0, changes=2) == "waiting"
+    assert bench.after(QUIET_NS) == "fitting"
+    assert bench.after(FIT_NS + 1) == "idle"
+    assert "did not finish within 300 s" in bench.fits.problem
+    assert not bench.installer.requested
+
+
+def test_an_updater_that_has_other_work_is_asked_again(bench: Bench) -> None:
+    bench.installer.busy = "home@1.1.0 is being installed"
+    bench.fitted("kettle")
+    assert (bench.fits.phase, bench.fits.problem) == ("waiting", "home@1.1.0 is being installed")
+    bench.installer.busy = None
+    assert bench.after(RETRY_NS - 1) == "waiting"
+    assert bench.after(1) == "installing"
+    assert bench.fits.problem is None
+    bench.installer.outcomes[FIRST] = Outcome("failed", "its self-test failed")
+    assert bench.after() == "idle"
+    assert bench.fits.problem == f"{FIRST} is not used: its self-test failed"
+    assert bench.after(0, changes=2) == "waiting"
+    assert bench.after(QUIET_NS) == "fitting"
+    assert bench.runner.fits[1].order.version == "1.0.0+taught.2", "a version that was refused is not used again"
+
+
+def test_an_updater_that_never_begins_does_not_stop_teaching(bench: Bench) -> None:
+    bench.fitted("kettle")
+    assert bench.after(INSTALL_NS - 1, changes=2) == "installing"
+    assert bench.after(1) == "waiting"
+
+
+def test_another_base_ends_the_fit_and_begins_one_onto_it(bench: Bench) -> None:
+    bench.after()
+    bench.after(QUIET_NS)
+    assert bench.after(0, base="home@1.1.0") == "waiting"
+    assert bench.runner.fits[0].is_closed
+    bench.after()
+    assert bench.after(QUIET_NS) == "fitting"
+    assert bench.runner.fits[1].order.version == "1.1.0+taught.2"
+
+
+def test_when_all_labels_are_forgotten_the_base_is_requested_once(bench: Bench) -> None:
+    bench.fitted("kettle")
+    bench.installer.outcomes[FIRST] = Outcome("active")
+    bench.after(0, changes=2, number=1, has=False)
+    assert bench.after(QUIET_NS) == "idle"
+    assert bench.installer.removals == 1
+    assert bench.fits.record.report is None
+    assert bench.after(INSTALL_NS, changes=2, number=0, has=False) == "idle"
+    assert bench.installer.removals == 1
+    assert bench.after(0, changes=3, number=0) == "waiting"
+    assert bench.after(QUIET_NS) == "fitting"
+    assert bench.runner.fits[1].order.version == "1.0.0+taught.2"
+
+
+def test_a_process_that_cannot_be_started_is_tried_again(bench: Bench) -> None:
+    bench.runner.refusal = "no process could be started"
+    bench.after()
+    assert bench.after(QUIET_NS) == "waiting"
+    assert "no process could be started" in bench.fits.problem
+    bench.runner.refusal = None
+    assert bench.after(RETRY_NS) == "fitting"
+
+
+def test_closing_kills_the_child(bench: Bench) -> None:
+    bench.after()
+    bench.after(QUIET_NS)
+    bench.fits.close()
+    assert bench.runner.fits[0].is_closed
+
+
+@pytest.mark.parametrize(("moments", "times"), [(29, None), (30, 0), (59, 0), (60, 1), (120, 2), (2000, 6)])
+def test_a_place_is_fitted_again_each_time_its_background_has_doubled(moments: int, times: int | None) -> None:
+    assert doublings({"kitchen": moments}) == ({} if times is None else {"kitchen": times})
+
+
+def test_a_fit_that_came_with_a_new_base_is_not_made_again(bench: Bench) -> None:
+    bench.fitted("kettle")
+    bench.installer.outcomes[FIRST] = Outcome("active")
+    bench.after(0, number=1)
+    basis = wanted(base="home@1.1.0").basis
+    bench.fits.expect(
+        FitRecord(number=2, basis=basis, bundle="home@1.1.0+taught.2", report=report("kettle")), bench.now_ns
+    )
+    assert bench.after(INSTALL_NS, changes=2, number=1) == "installing", "it is being tried together with its base"
+    assert bench.fits.record.number == 1
+    bench.installer.outcomes["home@1.1.0+taught.2"] = Outcome("active")
+    assert bench.after(0, base="home@1.1.0", number=2) == "idle"
+    assert bench.fits.record.number == 2
+    assert len(bench.runner.fits) == 1
+
+
+def test_a_new_base_that_is_refused_leaves_the_active_one_to_be_fitted(bench: Bench) -> None:
+    record = FitRecord(number=2, basis=wanted(base="home@1.1.0").basis, bundle="home@1.1.0+taught.2")
+    bench.fits.expect(record, bench.now_ns)
+    assert bench.after() == "installing"
+    bench.installer.outcomes["home@1.1.0+taught.2"] = Outcome("failed", "its self-test failed")
+    assert bench.after() == "idle"
+    bench.after()
+    assert bench.after(QUIET_NS) == "fitting"

@@ -1,0 +1,391 @@
+"""What the thread `teaching` does with presses, corrections, background and fits: on a real store, without a thread."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daemon.config.node import Config
+from daemon.core.records import Counters
+from daemon.core.timing import NS_PER_S
+from daemon.mqtt.commands import AnswerPayload, Request, parse_arguments
+from daemon.node.background import Background
+from daemon.node.derivation import Derivation, NewBases
+from daemon.node.encoding_again import EncodingAgain
+from daemon.node.fit_record import FitRecordFile
+from daemon.node.fits import QUIET_NS, Fits, Outcome
+from daemon.node.presses import MAX_WAITING, Presses
+from daemon.node.teaching_file import TeachingFile
+from daemon.node.teaching_inbox import TeachingCommand
+from daemon.node.teaching_state import TeachingFacts, teaching_payload
+from daemon.node.teaching_work import RECOUNT_NS, AnswerSink, TeachingParts, TeachingWork
+from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment, Example, Peak, Question, StoredMoment
+from daemon.teaching.store import TeachingStore
+from tests.fakes.fits import FakeFitRunner, FakeInstaller
+from tests.fakes.teaching_input import ENCODERS, FakeInput
+
+TIME = "2026-01-31T12:00:04.300110Z"
+VECTORS = {"ear": np.ones(4, np.float32)}
+PRESS_NS = 2 * NS_PER_S
+
+
+class Class:
+    """The work of a node with one stream, and a clock that only `after` moves."""
+
+    def __init__(
+        self, directory: Path, live: FakeInput | None = None, answers: AnswerSink | None = None, **teaching: object
+    ) -> None:
+        """`answers` gets the answers to commands; without it they are in the list of the same name."""
+        self.directory = directory
+        self.live = live or FakeInput()
+        settings = {"node": "n", "bundle": "b", "streams": {"kitchen": {"camera": 0}}, "teaching": teaching}
+        config = Config.model_validate(settings)
+        self.runner, self.installer, self.counters = FakeFitRunner(), FakeInstaller(), Counters()
+        record = FitRecordFile(directory / "fit.json")
+        fits = Fits(self.runner, self.installer, record, directory / "new")
+        self.bases = NewBases(can_teach=True)
+        self.file = TeachingFile(directory / "teaching" / "teaching.db")
+        parts = TeachingParts(
+            live=self.live,
+            file=self.file,
+            presses=Presses(),
+            background=Background(self.live, self.counters),
+            encoding=EncodingAgain(self.live, self.counters),
+            fits=fits,
+            derivation=Derivation(self.bases, fits, config.teaching),
+        )
+        self.answers: list[AnswerPayload] = []
+        self.work = TeachingWork(config, parts, answers or self, self.counters)
+        self.now_ns = 1000 * NS_PER_S
+
+    def publish_answer(self, request: Request, answer: AnswerPayload) -> bool:
+        self.answers.append(answer)
+        return True
+
+    def send(self, command: str, /, **arguments: object) -> AnswerPayload | None:
+        """Send a command; return the answer, unless it comes later."""
+        request = Request(command, json.dumps(arguments).encode())
+        before = len(self.answers)
+        self.work.obey(TeachingCommand(request, parse_arguments(request), self.now_ns), self.now_ns)
+        return self.answers[-1] if len(self.answers) > before else None
+
+    def after(self, ns: int = NS_PER_S) -> TeachingFacts:
+        """Let time pass and look once."""
+        self.now_ns += ns
+        self.work.look(self.now_ns, is_busy=True)
+        return self.work.facts
+
+    def press(self, label: str = "kettle boils", **arguments: object) -> AnswerPayload:
+        """Press, and wait for the answer."""
+        refusal = self.send("teach", label=label, **arguments)
+        if refusal is None:
+            self.after(PRESS_NS)
+        return self.answers[-1]
+
+    @property
+    def store(self) -> TeachingStore:
+        return self.file.open(self.now_ns)
+
+    def learn_place(self, count: int = NEEDED_BACKGROUND, stream: str = "kitchen") -> None:
+        for second in range(count):
+            self.store.add_background(BackgroundMoment(stream, 1e9 + second, ENCODERS, VECTORS))
+        self.after(RECOUNT_NS)
+
+    def fit(self, *labels: str) -> None:
+        """Wait for the fit that is due, let it succeed, and let its bundle become active."""
+        self.after()
+        self.after(QUIET_NS)
+        fit = self.runner.fits[-1]
+        fit.end(*labels)
+        self.after()
+        bundle = f"home@{fit.order.version}"
+        self.installer.outcomes[bundle] = Outcome("active")
+        self.live.switch(*labels, id=bundle, number=fit.order.number)
+        self.after()
+
+    def text(self) -> str:
+        return teaching_payload(self.work.facts, TIME).text
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Class]:
+    node = Class(tmp_path)
+    yield node
+    node.work.close([], node.now_ns)
+
+
+def peak(event: str = "e1", label: str = "kettle boils", stream: str = "kitchen") -> Peak:
+    return Peak(event, label, stream, time.time(), 0.9, ENCODERS, VECTORS)
+
+
+def test_a_press_is_answered_once_its_last_second_is_on_disk(node: Class) -> None:
+    assert node.send("teach", label="kettle boils", seconds=3, ago_s=0.5) is None
+    node.after(NS_PER_S // 2)
+    assert not node.answers
+    node.after(NS_PER_S // 2)
+    (answer,) = node.answers
+    assert (answer.ok, answer.reason) == (True, None)
+    assert node.live.windows[-1] == ("kitchen", 3.0)
+    (stored,) = node.store.examples()
+    assert answer.result == {
+        "example": stored.id,
+        "label": "kettle boils",
+        "moments": 2,
+        "senses": ["audio", "image"],
+        "left_out": [],
+    }
+    assert (stored.origin, stored.has_picture, stored.has_sound) == ("press", True, True)
+    assert node.store.example(stored.id).encoders == ENCODERS
+    assert node.press("kettle boils", everywhere=True).ok
+    assert node.store.everywhere() == {"kettle boils"}
+    node.send("teach_missed")
+    assert node.answers[-1].reason == "label: is missing, and no command teach_label has set it"
+    assert node.send("teach_label", label="kettle boils").ok
+    node.send("teach_missed")
+    node.after(PRESS_NS)
+    assert node.store.examples()[-1].origin == "missed"
+    assert node.after().next_label == "kettle boils"
+
+
+def test_pictures_and_sounds_are_not_kept_where_the_config_forbids_it(tmp_path: Path) -> None:
+    node = Class(tmp_path, pictures=False, sounds=False)
+    assert node.press().result["senses"] == ["audio", "image"]
+    (stored,) = node.store.examples()
+    assert (stored.has_picture, stored.has_sound) == (False, False)
+
+
+def test_a_press_is_refused_in_words(tmp_path: Path) -> None:
+    node = Class(tmp_path, FakeInput("kitchen", "yard"))
+    for arguments, reason in (
+        ({"label": "kettle boils"}, "stream: is missing; there are kitchen, yard"),
+        ({"label": "kettle boils", "stream": "attic"}, "no live stream 'attic'; there are kitchen, yard"),
+        ({"label": "speech", "stream": "yard"}, "speech is a label of home already; teach it under another name"),
+    ):
+        assert node.send("teach", **arguments).reason == reason
+    node.live.paused.add("yard")
+    assert node.press(stream="yard").reason == "stream yard is paused"
+    node.live.is_silent = True
+    assert "silent" in node.press(stream="kitchen").reason
+    node.live.is_silent, node.live.is_slow = False, True
+    assert node.press(stream="kitchen").reason == "the encoders have not finished in time"
+    node.live.is_slow = False
+    assert node.press(stream="kitchen").ok
+    node.live.is_same = True
+    assert "nearly the same" in node.press(stream="kitchen").reason
+    assert len(node.store.examples()) == 1
+
+
+def test_of_many_presses_some_wait_and_the_others_are_refused(node: Class) -> None:
+    for _ in range(1000):
+        node.send("teach", label="kettle boils")
+    assert len(node.answers) == 1000 - MAX_WAITING
+    assert {answer.reason for answer in node.answers} == {"busy: 8 presses wait already; send it again later"}
+    node.after(PRESS_NS)
+    assert len(node.store.examples()) == MAX_WAITING
+
+
+def test_what_waits_is_refused_at_a_stop_and_peaks_of_the_last_events_are_kept(node: Class) -> None:
+    node.send("teach", label="kettle boils")
+    node.live.ended.append(peak())
+    request = Request("teach_list", b"{}")
+    node.work.close([TeachingCommand(request, parse_arguments(request), 0)], node.now_ns)
+    assert [answer.reason for answer in node.answers] == ["the daemon is stopping"] * 2
+    assert node.counters.dropped == {"stopping": 2}
+    assert node.store.peak("e1") is not None
+
+
+def test_a_place_is_learnt_then_a_label_is_fitted_and_becomes_ready(node: Class) -> None:
+    assert node.after().places == {"kitchen": 0}
+    assert node.text() == "learning this place: 0 of 30"
+    node.press()
+    node.learn_place(12)
+    node.after(QUIET_NS)
+    assert node.text() == "learning this place: 12 of 30"
+    (label,) = teaching_payload(node.work.facts, TIME).labels
+    assert (label.state, label.text) == ("learning_place", "1 press, learning this place: 12 of 30")
+    assert not node.runner.fits
+    node.learn_place(NEEDED_BACKGROUND - 12)
+    node.after()
+    node.after(QUIET_NS)
+    assert node.text() == "kettle boils: 1 press, being fitted"
+    node.runner.fits[0].end("kettle boils")
+    node.after()
+    assert node.text() == "kettle boils: 1 press, is being tried"
+    node.installer.outcomes["home@1.0.0+taught.1"] = Outcome("active")
+    node.live.switch("kettle boils", id="home@1.0.0+taught.1", number=1)
+    node.after()
+    assert node.text() == "kettle boils: 1 press, heard in 5 of 5"
+    (label,) = teaching_payload(node.work.facts, TIME).labels
+    assert (label.state, label.found, label.tried) == ("ready", 5, 5)
+
+
+def test_a_state_needs_no_background(node: Class) -> None:
+    node.press("garage: open")
+    node.after(QUIET_NS)
+    assert len(node.runner.fits) == 1
+    (label,) = teaching_payload(node.work.facts, TIME).labels
+    assert (label.state_of, label.state) == ("garage", "fitting")
+
+
+def test_the_last_label_that_is_forgotten_brings_the_base_back(node: Class) -> None:
+    node.press()
+    node.learn_place()
+    node.fit("kettle boils")
+    assert node.send("teach_forget", label="tap").reason == "no taught label 'tap'; there are kettle boils"
+    assert node.send("teach_forget", label="kettle boils").ok
+    node.after()
+    node.after(QUIET_NS)
+    assert node.installer.removals == 1
+
+
+def test_a_wrong_event_becomes_background_of_its_label(node: Class) -> None:
+    node.press()
+    node.live.ended = [peak("e1"), peak("e2", "speech"), peak("e3", stream="yard")]
+    node.live.peaks = [peak("open")]
+    node.after()
+    for event, reason in (
+        ("e2", "speech is a label of home: it cannot be unlearnt"),
+        ("nobody", "no event 'nobody' is known; events are kept for 7 days"),
+    ):
+        assert node.send("teach_wrong", event=event).reason == reason
+    assert node.send("teach_wrong", event="e1").result["event"] == "e1"
+    assert node.send("teach_wrong").result["event"] == "open"
+    node.live.peaks = []
+    assert node.send("teach_wrong").result["event"] == "e3"
+    assert node.send("teach_wrong", stream="kitchen").result["event"] == "e1"
+    assert "no event of a taught label is known in stream attic" in node.send("teach_wrong", stream="attic").reason
+    assert node.after().labels[0].wrong == 3
+
+
+def test_commands_list_remove_undo_and_report(node: Class) -> None:
+    assert node.send("teach_fit").reason == "nothing is taught yet"
+    assert node.send("teach_report").reason == "nothing has been fitted yet"
+    assert node.send("teach_undo").reason == "there is nothing to undo"
+    example = node.press().result["example"]
+    (listed,) = node.send("teach_list").result["examples"]
+    assert (listed["id"], listed["label"], listed["stream"]) == (example, "kettle boils", "kitchen")
+    assert node.send("teach_remove", example=example).ok
+    assert node.send("teach_list").result == {"examples": [], "left_out": 0}
+    assert node.send("teach_remove", example="x").reason == "there is no example x"
+    assert node.send("teach_undo").reason.startswith("undone: the removal of an example of kettle boils")
+    assert len(node.store.examples()) == 1
+    node.learn_place()
+    node.fit("kettle boils")
+    report = node.send("teach_report", label="kettle boils").result
+    assert report["text"] == ["kettle boils: heard in 5 of 5 held-out presses"]
+    assert report["report"]["labels"][0]["found"] == 5
+    assert node.send("teach_fit").ok
+    node.after()
+    assert len(node.runner.fits) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "examples", "wrong"),
+    [
+        ({"answer": "right"}, ["kettle boils", "kettle boils"], 0),
+        ({"answer": "wrong", "question": "q1"}, ["kettle boils"], 1),
+        ({"answer": "was", "label": "tap"}, ["kettle boils", "tap"], 1),
+    ],
+)
+def test_an_answer_teaches(node: Class, arguments: dict, examples: list[str], wrong: int) -> None:
+    node.press()
+    assert node.send("teach_answer", answer="right").reason == "no question is open"
+    node.store.ask(Question("q1", "near_threshold", True, 1e9, peak()))
+    assert node.after().question.id == "q1"
+    assert node.send("teach_answer", **arguments).ok
+    assert [each.label for each in node.store.examples()] == examples
+    assert node.store.wrong_counts().get("kettle boils", 0) == wrong
+    assert node.after().question is None
+    node.send("teach_undo")
+    assert [each.label for each in node.store.examples()] == ["kettle boils"]
+
+
+def test_background_is_gathered_but_not_around_presses_and_events(node: Class) -> None:
+    def stored(seconds: int) -> int:
+        before = sum(node.store.background_counts(ENCODERS).values())
+        for _ in range(seconds):
+            node.live.newest = node.now_ns
+            node.after()
+        return sum(node.store.background_counts(ENCODERS).values()) - before
+
+    assert stored(60) == 4, "one in ten seconds, settled after thirty"
+    node.press()
+    assert stored(30) == 0
+    assert stored(90) >= 5
+    node.live.events = {"kitchen": frozenset({"kettle boils"})}
+    assert stored(90) <= 3, "those from before the event"
+    node.live.events = {"kitchen": frozenset({"speech"})}
+    assert stored(90) >= 5
+    node.live.paused.add("kitchen")
+    stored(30)
+    assert stored(60) == 0
+
+
+def test_a_full_disk_is_told_and_harms_nothing(node: Class, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.press()
+    found = os.statvfs(node.directory)
+    full = os.statvfs_result((*found[:4], 0, *found[5:]))
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    refused = node.press("tap")
+    assert not refused.ok
+    assert "must stay free: make room there" in refused.reason
+    node.live.ended = [peak()]
+    node.after()
+    assert node.counters.dropped == {"peak": 1}
+    assert "must stay free" in node.work.facts.problem
+    assert node.text().startswith("the disk of")
+    assert [label.name for label in node.work.facts.labels] == ["kettle boils"]
+    monkeypatch.setattr(os, "statvfs", lambda _: found)
+    assert node.press("tap").ok
+    node.after()
+    assert node.work.facts.problem is None
+
+
+def test_what_another_process_has_imported_is_fitted(node: Class, tmp_path: Path) -> None:
+    node.learn_place()
+    node.after()
+    other = TeachingStore(tmp_path / "teaching" / "teaching.db")
+    other.add_example(Example("x1", "tap", "kitchen", 1e9, "import", ENCODERS, [StoredMoment(0, VECTORS)]))
+    other.close()
+    assert node.after().labels[0].name == "tap"
+    node.after(QUIET_NS)
+    assert len(node.runner.fits) == 1
+
+
+def test_examples_are_encoded_again_for_a_bundle_with_other_encoders(node: Class) -> None:
+    node.press()
+    node.learn_place()
+    node.fit("kettle boils")
+    fingerprints = {"ear": "c" * 64, "eye": "d" * 64}
+    node.live.switch(id="home@2.0.0", base="home@2.0.0", number=0, encoders=fingerprints)
+    facts = node.after()
+    (window,) = node.live.again
+    assert {type(item).__name__ for item in window.items} == {"Block", "Frame"}
+    assert node.store.others(fingerprints) == []
+    assert facts.places == {"kitchen": 0}
+    assert teaching_payload(facts, TIME).labels[0].state == "learning_place"
+    for second in range(NEEDED_BACKGROUND):
+        node.store.add_background(BackgroundMoment("kitchen", 1e9 + second, fingerprints, VECTORS))
+    node.after(RECOUNT_NS)
+    node.fit("kettle boils")
+    assert node.runner.fits[-1].order.version == "2.0.0+taught.2"
+
+
+def test_the_device_asks_about_events_at_most_once_in_five_minutes(node: Class) -> None:
+    node.press()
+    node.learn_place()
+    node.fit("kettle boils")
+    node.live.ended = [peak("e1", "speech"), replace(peak("e2"), score=0.81)]
+    question = node.after().question
+    assert (question.label, question.why, question.recognised) == ("kettle boils", "near_threshold", True)
+    assert question.text == "kitchen: was this kettle boils?"
+    node.live.ended = [replace(peak("e3"), score=0.81)]
+    node.after()
+    assert len(node.store.questions()) == 1
+    assert node.send("teach_answer", answer="wrong", question=question.id).ok
+    assert node.after().question is None
