@@ -19,8 +19,8 @@ from daemon.teaching.thresholds import CHANCES_A_DAY, Scale, tail_of
 END_PART = 0.5
 # A state is sure from START_OF_STATE on.
 START_OF_STATE, END_OF_STATE = 0.6, 0.4
-# The middle press of a state is so many units above its start: a score of 0.9.
-UNITS_OF_STATE = 2.2
+# The middle press of a state is so many units above what decides: a score of 0.98.
+UNITS_OF_STATE = 4.0
 LOWEST_START, HIGHEST_START = 0.05, 0.95
 # With exclusive scoring a label starts only where it is more likely than all others together.
 LOWEST_EXCLUSIVE_START = 0.5
