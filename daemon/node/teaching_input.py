@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from daemon.bundle.manifest import Manifest
+from daemon.bundle.taught import TaughtLabel
 from daemon.core.records import Modality
 from daemon.pipeline.recent import Window
 from daemon.pipeline.showing import Showing
@@ -26,7 +27,12 @@ class TaughtOnto:
     encoders: Mapping[str, str]
     modalities: Mapping[str, Modality]
     base_labels: frozenset[str]
-    taught: frozenset[str]
+    taught_labels: Mapping[str, TaughtLabel]
+
+    @property
+    def taught(self) -> frozenset[str]:
+        """The names of the labels that were taught."""
+        return frozenset(self.taught_labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,6 @@ class TeachingInput(Protocol):
 def taught_onto(manifest: Manifest, directory: Path, encoders: Mapping[str, str]) -> TaughtOnto:
     """Return what teaching needs to know of a bundle."""
     _, _, number = manifest.version.partition("+taught.")
-    taught = manifest.taught.labels if manifest.taught else ()
     return TaughtOnto(
         id=manifest.id,
         base=f"{manifest.name}@{manifest.base_version}",
@@ -108,5 +113,5 @@ def taught_onto(manifest: Manifest, directory: Path, encoders: Mapping[str, str]
         encoders=encoders,
         modalities=manifest.encoder_modalities,
         base_labels=frozenset(manifest.base_labels),
-        taught=frozenset(taught),
+        taught_labels={} if manifest.taught is None else manifest.taught.labels,
     )

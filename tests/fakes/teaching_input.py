@@ -11,6 +11,7 @@ from daemon.node.teaching_input import Lateness, Shown, TaughtOnto
 from daemon.pipeline.recent import Window
 from daemon.pipeline.showing import Showing
 from daemon.teaching.records import Peak, StoredMoment
+from tests.helpers.taught import on_streams
 
 EAR, EYE = "ear", "eye"
 ENCODERS = {EAR: "a" * 64, EYE: "b" * 64}
@@ -22,7 +23,7 @@ HOME = TaughtOnto(
     encoders=ENCODERS,
     modalities={EAR: "audio", EYE: "image"},
     base_labels=frozenset({"speech", "none"}),
-    taught=frozenset(),
+    taught_labels={},
 )
 RATE_HZ = 16_000
 
@@ -47,9 +48,10 @@ class FakeInput:
         self._rng = np.random.default_rng(22)
         self._latest: Shown | None = None
 
-    def switch(self, **changes: object) -> None:
-        """Let another bundle become active."""
-        self.bundle = replace(self.bundle, **changes)
+    def switch(self, *taught: str, **changes: object) -> None:
+        """Let another bundle become active, with these taught labels in all streams."""
+        labels = dict.fromkeys(taught, on_streams(*sorted(self.streams)))
+        self.bundle = replace(self.bundle, taught_labels=labels, **changes)
 
     def is_paused(self, stream: str) -> bool:
         return stream in self.paused
