@@ -146,5 +146,7 @@ def _begin_ns(item: Captured) -> int:
 
 def _size(item: Captured) -> int:
     if isinstance(item, Frame):
-        return ITEM_BYTES + sum(map(attrgetter("nbytes"), item.planes))
-    return ITEM_BYTES + (item.samples.nbytes if isinstance(item, Block) else 4 * len(item.text))
+        content: int = sum(map(attrgetter("nbytes"), item.planes))
+    else:
+        content = item.samples.nbytes if isinstance(item, Block) else 4 * len(item.text)
+    return ITEM_BYTES + content
