@@ -26,8 +26,8 @@ from tests.node.test_daemon import parsed
 Config = Callable[..., dict]
 config, material = test_daemon.config, test_daemon.material
 
-# the brightness of each passage of a second
-PASSAGES = (20, 180, 20, 210, 20, 240)
+# brightness and seconds of each passage
+PASSAGES = ((20, 1), (180, 2), (20, 1), (210, 2), (20, 1), (240, 2))
 RATE_HZ = 15
 
 
@@ -86,8 +86,8 @@ def write_noise(path: Path) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=RATE_HZ)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for brightness in PASSAGES:
-            for _ in range(RATE_HZ):
+        for brightness, seconds in PASSAGES:
+            for _ in range(seconds * RATE_HZ):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(noise(rng, brightness), format="bgr24")))
         container.mux(stream.encode())
 
