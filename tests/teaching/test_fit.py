@@ -150,7 +150,7 @@ def test_a_press_of_something_else_is_told_as_mislabelled(world: World) -> None:
     strange = world.example("strange", "bell", [ROOM, DOG, DOG])
     training = training_set(["bell", "dog"], [*bells(world), strange, *dogs], world.background(100, ROOM))
     report = fit(training, no_base).report.labels[0]
-    assert report.mislabelled == ["strange"]
+    assert report.mislabelled == report.harmful == ["strange"]
     assert report.found == 5
 
 
@@ -171,9 +171,7 @@ class TestStates:
     @staticmethod
     def garage(world: World) -> Fitted:
         names = ["garage: open", "garage: closed", "garage: half"]
-        examples = [
-            world.example(f"{name}-{place}", name, [{"scene": name}] * 2) for name in names for place in range(10)
-        ]
+        examples = [world.example(f"{name}-{place}", name, [{"scene": name}]) for name in names for place in range(10)]
         labels = [LabelToFit(name, frozenset({"hall"}), state_of="garage") for name in names]
         covered = [world.vectors({"scene": kind}) for kind in ("black", "white", "grey", "noise") for _ in range(4)]
         return fit(training_set([], examples, [], labels=labels, covered=covered), no_base)
@@ -188,7 +186,7 @@ class TestStates:
     @pytest.mark.parametrize("kind", ["black", "white", "grey", "noise"])
     def test_a_covered_camera_gives_no_sure_state(self, world: World, garage: Fitted, kind: str) -> None:
         for _ in range(20):
-            assert (scores(garage, world.vectors({"scene": kind})) < 0.6).all()
+            assert (scores(garage, world.vectors({"scene": kind})) < 0.5).all()
 
     def test_states_are_told_without_false_alarms(self, garage: Fitted) -> None:
         assert all(each.found == 10 and each.false_alarms_a_day is None for each in garage.report.labels)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from daemon.core.records import Modality
 from daemon.fusion.events import EventSettings, add_scores, advance, initial_state
+from daemon.teaching.judging import votes
 from daemon.teaching.thresholds import CHANCES_A_DAY, sustained, tail_of
 
 NS_PER_S = 1_000_000_000
@@ -84,3 +85,10 @@ def test_the_interval_grows_with_what_was_not_seen() -> None:
     tail = tail_of(np.random.default_rng(1).normal(-5, 1, 100).astype(np.float32), 3.0)
     near, far = (tail.rate(tail.level(probability), 1.0) for probability in (1e-2, 1e-5))
     assert far.high / far.expected > near.high / near.expected
+
+
+def test_a_state_has_the_score_that_most_of_its_votes_reach() -> None:
+    moments = np.array([[0.9, 0.2], [0.7, 0.3], [0.2, 0.6]], np.float32)
+    assert votes(moments) == pytest.approx(np.array([0.7, 0.0]))
+    assert votes(moments[:1]) == pytest.approx(np.array([0.9, 0.0]))
+    assert votes(moments[1:]) == pytest.approx(np.array([0.0, 0.0]))  # one vote each: no majority
