@@ -11,6 +11,7 @@ from daemon.core.records import Array
 from daemon.teaching.fit import Fitted, fit
 from daemon.teaching.records import StoredMoment, WrongMoment
 from daemon.teaching.rows import LabelToFit
+from daemon.teaching.thresholds import sustained
 from tests.helpers.taught_world import MODALITIES, SIZES, World, training_set
 
 ROOM = {"scene": "room", "sound": "quiet"}
@@ -119,6 +120,7 @@ def test_each_stream_has_thresholds_from_its_own_background(world: World) -> Non
     fitted = fit(training_set([], bells(world), background, labels=labels), no_base)
     assert fitted.labels["bell"].streams.keys() == {"hall", "yard"}
     assert fitted.labels["bell"].everywhere is None
+    assert fitted.report.notes == ["bell waits for background: attic 29 of 30"]
 
 
 def test_a_label_for_everywhere_has_the_highest_threshold_elsewhere(world: World) -> None:
@@ -152,6 +154,24 @@ def test_a_press_of_something_else_is_told_as_mislabelled(world: World) -> None:
     report = fit(training, no_base).report.labels[0]
     assert report.mislabelled == report.harmful == ["strange"]
     assert report.found == 5
+
+
+def test_what_is_told_is_what_is_lived() -> None:
+    told, lived = [], []
+    for seed in range(8):
+        world = World(seed, noise=1.3)  # so much noise that presses are missed
+        presses = [{"scene": "room", "sound": "bell"}] * 3
+        examples = [world.example(f"{place}", "bell", presses) for place in range(10)]
+        fitted = fit(training_set(["bell"], examples, world.background(150, ROOM)), no_base)
+        report, start = fitted.report.labels[0], fitted.labels["bell"].streams["hall"].start
+        assert report.found is not None
+        told.append(report.found / 10)
+        for place in range(60):
+            moments = world.example(f"new-{place}", "bell", presses).moments
+            values = np.array([scores(fitted, moment.vectors) for moment in moments], np.float32)
+            lived.append(sustained(values, [0, 500, 1000], 0.3, 0.2)[0] >= start)
+    assert 0.2 < np.mean(told) < 0.95
+    assert np.mean(told) == pytest.approx(np.mean(lived), abs=0.1)
 
 
 def test_scores_alone_are_called_weaker(world: World) -> None:
