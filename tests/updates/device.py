@@ -78,7 +78,11 @@ class Device:
 
     def until_runs(self, bundle: str) -> Snapshot:
         """Wait until a bundle runs and is confirmed."""
-        return self.until(lambda status: self.host.runs == bundle and not self._is_busy(status), bundle)
+        return self.until(lambda status: self.host.runs == bundle and self.is_settled(status), bundle)
+
+    def is_settled(self, status: Snapshot) -> bool:
+        """Whether nothing is being installed, and nothing is on probation."""
+        return not self._is_busy(status)
 
     def _is_busy(self, status: Snapshot) -> bool:
         taught = status.taught
