@@ -92,3 +92,11 @@ def test_a_state_has_the_score_that_most_of_its_votes_reach() -> None:
     assert votes(moments) == pytest.approx(np.array([0.7, 0.0]))
     assert votes(moments[:1]) == pytest.approx(np.array([0.9, 0.0]))
     assert votes(moments[1:]) == pytest.approx(np.array([0.0, 0.0]))  # one vote each: no majority
+
+
+@pytest.mark.parametrize("level", [-1e6, 0.0, 5.0, 1e3, 1e6])
+def test_a_rate_is_a_number_however_far_the_level_is_from_the_background(level: float) -> None:
+    background = np.random.default_rng(1).normal(-8, 0.01, 30).astype(np.float32)
+    rate = tail_of(background, middle=6.0).rate(level, hours=3.0)
+    assert 0 <= rate.low <= rate.expected <= rate.high
+    assert np.isfinite([rate.low, rate.expected, rate.high]).all()
