@@ -62,6 +62,8 @@ class TaughtCycle:
 
     def begin(self) -> None:
         """Remove what nobody needs any more."""
+        if not self._file.has_file:
+            return
         state = self._state_file.state
         bases = {slot.id for slot in (state.active, state.previous) if slot is not None} | {self._built_in.id}
         if (kept := to.keep_for(self._file.state, bases, self._base)) != self._file.state:
