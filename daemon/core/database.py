@@ -35,7 +35,8 @@ def open_database(
         with create_own(path) as file:
             os.fchmod(file.fileno(), FILE_MODE)
         sync_directory(path.parent)
-    path.chmod(FILE_MODE)
+    if path.stat().st_mode & 0o777 != FILE_MODE:  # an earlier version has left it to the umask
+        path.chmod(FILE_MODE)
     return _connect(path.absolute().as_uri(), pragmas, timeout_s)
 
 

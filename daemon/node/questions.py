@@ -1,5 +1,6 @@
 """Questions of the device about moments that would teach it most, and the answers of a person."""
 
+import time
 import uuid
 from collections.abc import Collection
 
@@ -8,10 +9,33 @@ from daemon.mqtt.commands import InvalidCommand, TeachAnswerArguments
 from daemon.mqtt.teaching_payloads import QuestionPart
 from daemon.node.teaching_commands import Done, check_label
 from daemon.node.teaching_input import TaughtOnto
-from daemon.teaching.records import Example, Question, StoredMoment, WrongMoment
+from daemon.teaching.records import Example, Peak, Question, StoredMoment, WrongMoment
+from daemon.teaching.review import Review, Seen, consider
 from daemon.teaching.store import TeachingStore
 
 NO_QUESTION = "no question is open"
+
+
+class Reviewer:
+    """Asks about the events of taught labels: at most one question in five minutes. Used by the thread `teaching`."""
+
+    def __init__(self) -> None:
+        self._review = Review()
+
+    def consider(self, store: TeachingStore, peak: Peak, bundle: TaughtOnto, *, recognised: bool = True) -> None:
+        """Ask about a moment, if the answer would teach. `recognised`: its label made an event.
+
+        Raises TeachingError when the disk refuses the question.
+        """
+        label = bundle.taught_labels.get(peak.label)
+        threshold = None if label is None else label.threshold(peak.stream)
+        if threshold is None:
+            return
+        seen = Seen(peak.label, peak.stream, peak.score, threshold.start, recognised)
+        now_s = time.time()
+        self._review, why = consider(self._review, seen, now_s)
+        if why is not None:
+            store.ask(Question(uuid.uuid4().hex, why, recognised, now_s, peak))
 
 
 def question_part(question: Question) -> QuestionPart:

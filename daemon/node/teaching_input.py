@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from daemon.bundle.manifest import Manifest
+from daemon.bundle.taught import TaughtLabel
 from daemon.core.records import Modality
 from daemon.pipeline.recent import Window
 from daemon.pipeline.showing import Showing
@@ -26,7 +27,12 @@ class TaughtOnto:
     encoders: Mapping[str, str]
     modalities: Mapping[str, Modality]
     base_labels: frozenset[str]
-    taught: frozenset[str]
+    taught_labels: Mapping[str, TaughtLabel]
+
+    @property
+    def taught(self) -> frozenset[str]:
+        """The names of the labels that were taught."""
+        return frozenset(self.taught_labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,18 @@ class Shown:
 
     showing: Showing
     encoders: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """How late the input of a stream comes.
+
+    `moved_ns`: its times are so much later than those of its capture, because it is played later by design.
+    `late_ns`: it comes so long after its times.
+    """
+
+    moved_ns: int = 0
+    late_ns: int = 0
 
 
 class TeachingInput(Protocol):
@@ -62,6 +80,9 @@ class TeachingInput(Protocol):
     def newest_ns(self, stream: str) -> int | None:
         """Return the end of the newest input of a stream; None: it has captured nothing lately."""
 
+    def lateness(self, stream: str) -> Lateness:
+        """Return how late the input of a stream comes."""
+
     def open_labels(self, stream: str) -> frozenset[str]:
         """Return the labels whose events are open in a stream."""
 
@@ -84,7 +105,6 @@ class TeachingInput(Protocol):
 def taught_onto(manifest: Manifest, directory: Path, encoders: Mapping[str, str]) -> TaughtOnto:
     """Return what teaching needs to know of a bundle."""
     _, _, number = manifest.version.partition("+taught.")
-    taught = manifest.taught.labels if manifest.taught else ()
     return TaughtOnto(
         id=manifest.id,
         base=f"{manifest.name}@{manifest.base_version}",
@@ -93,5 +113,5 @@ def taught_onto(manifest: Manifest, directory: Path, encoders: Mapping[str, str]
         encoders=encoders,
         modalities=manifest.encoder_modalities,
         base_labels=frozenset(manifest.base_labels),
-        taught=frozenset(taught),
+        taught_labels={} if manifest.taught is None else manifest.taught.labels,
     )

@@ -24,7 +24,7 @@ from daemon.node.encoding_again import EncodingAgain
 from daemon.node.fit_record import FitBasis, doublings
 from daemon.node.fits import Fits, Wanted
 from daemon.node.presses import Press, Presses, taken_from
-from daemon.node.questions import answer, latest_question
+from daemon.node.questions import Reviewer, answer, latest_question
 from daemon.node.teaching_commands import Done, TeachingCommands, check_label
 from daemon.node.teaching_file import TeachingFile
 from daemon.node.teaching_inbox import STOPPING, TeachingCommand
@@ -73,6 +73,7 @@ class TeachingWork:
         self._live, self._file, self._presses = parts.live, parts.file, parts.presses
         self._background, self._encoding = parts.background, parts.encoding
         self._fits, self._derivation = parts.fits, parts.derivation
+        self._reviewer = Reviewer()
         self._labels: tuple[int, list[LabelFacts]] | None = None
         self._places: dict[str, int] = {}
         self._places_of: TaughtOnto | None = None
@@ -150,7 +151,8 @@ class TeachingWork:
         stream = self._stream(arguments.stream)
         if self._live.is_paused(stream):
             raise InvalidCommand(f"stream {stream} is paused")
-        press = self._presses.add(command.request, arguments, label, stream, command.taken_ns)
+        lateness = self._live.lateness(stream)
+        press = self._presses.add(command.request, arguments, label, stream, command.taken_ns, lateness)
         self._background.show(stream, press.start_ns, press.end_ns)
 
     def _stream(self, name: str | None) -> str:
@@ -186,6 +188,7 @@ class TeachingWork:
             except TeachingError:
                 self._counters.drop("peak")
                 raise
+            self._reviewer.consider(store, peak, self._live.bundle)
 
     def _label_facts(self, store: TeachingStore) -> list[LabelFacts]:
         """Return the taught labels. They are read again after a change, of another process too."""

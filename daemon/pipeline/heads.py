@@ -22,9 +22,11 @@ def load_head(bundle: Bundle) -> FusionHead:
 
 def load_taught_head(bundle: Bundle) -> TaughtHead | None:
     """Load the head of the taught labels; None: there are none. Raises BundleError."""
-    model = load_taught_model(bundle)
+    taught, model = bundle.manifest.taught, load_taught_model(bundle)
+    if taught is None or model is None:
+        return None
     try:
-        return None if model is None else TaughtHead(model)
+        return TaughtHead(model, [label.state_of for label in taught.labels.values()])
     except ModelError as error:
         raise bundle.problem(str(error), "taught", "model") from error
 

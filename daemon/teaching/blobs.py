@@ -18,7 +18,7 @@ from daemon.teaching.records import StoredMoment
 
 MAX_MOMENTS = 64
 MAX_ENCODERS = 16
-MAX_VECTOR = 16384
+MAX_VECTOR = 65_536
 MAX_TIME_MS = 600_000
 MAX_BYTES = 8 << 20
 MAX_FINGERPRINT = 128

@@ -3,6 +3,7 @@
 import sqlite3
 
 from daemon.core.database import check_integrity, transaction
+from daemon.core.errors import TeachingError
 
 VERSION = 1
 
@@ -69,8 +70,17 @@ def create_or_check(database: sqlite3.Connection) -> None:
 
 
 def check(database: sqlite3.Connection) -> None:
-    """Check the tables of a database, but not every page. Raises sqlite3.DatabaseError for damage."""
+    """Check the tables of a database, but not every page.
+
+    Raises sqlite3.DatabaseError for damage, and TeachingError for a file of a later version of this program.
+    """
     (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:  # somebody has gone back, and may go forward again: nothing is set aside
+        raise TeachingError(
+            "disk",
+            f"a later version of perceptd has written what was taught (format {version}, this one reads {VERSION}): "
+            "install that version again, or remove the file teaching.db",
+        )
     if version != VERSION:
         raise sqlite3.DatabaseError(f"the format has version {version}, expected {VERSION}")
     # another file could have triggers and views, which run with the statements of this program

@@ -7,10 +7,11 @@ import numpy as np
 
 from daemon.core.errors import InputError
 from daemon.core.timing import NS_PER_S
-from daemon.node.teaching_input import Shown, TaughtOnto
+from daemon.node.teaching_input import Lateness, Shown, TaughtOnto
 from daemon.pipeline.recent import Window
 from daemon.pipeline.showing import Showing
 from daemon.teaching.records import Peak, StoredMoment
+from tests.helpers.taught import on_streams
 
 EAR, EYE = "ear", "eye"
 ENCODERS = {EAR: "a" * 64, EYE: "b" * 64}
@@ -22,7 +23,7 @@ HOME = TaughtOnto(
     encoders=ENCODERS,
     modalities={EAR: "audio", EYE: "image"},
     base_labels=frozenset({"speech", "none"}),
-    taught=frozenset(),
+    taught_labels={},
 )
 RATE_HZ = 16_000
 
@@ -39,6 +40,7 @@ class FakeInput:
         self.events: dict[str, frozenset[str]] = {}
         self.peaks: list[Peak] = []
         self.ended: list[Peak] = []
+        self.late = Lateness()
         self.newest: int | None = None
         self.windows: list[tuple[str, float]] = []
         self.again: list[Window] = []
@@ -46,15 +48,19 @@ class FakeInput:
         self._rng = np.random.default_rng(22)
         self._latest: Shown | None = None
 
-    def switch(self, **changes: object) -> None:
-        """Let another bundle become active."""
-        self.bundle = replace(self.bundle, **changes)
+    def switch(self, *taught: str, **changes: object) -> None:
+        """Let another bundle become active, with these taught labels in all streams."""
+        labels = dict.fromkeys(taught, on_streams(*sorted(self.streams)))
+        self.bundle = replace(self.bundle, taught_labels=labels, **changes)
 
     def is_paused(self, stream: str) -> bool:
         return stream in self.paused
 
     def newest_ns(self, stream: str) -> int | None:
         return self.newest
+
+    def lateness(self, stream: str) -> Lateness:
+        return self.late
 
     def open_labels(self, stream: str) -> frozenset[str]:
         return self.events.get(stream, frozenset())

@@ -83,7 +83,7 @@ def test_labels_are_fitted_onto_a_base_with_the_same_encoders_before_it_takes_ov
     fit.end("kettle boils")
     updater.wait(node.after)
     assert updater.derived == Derived(fit.order.target, "brightness@1.3.0+taught.2")
-    node.live.switch(id=updater.derived.bundle_id, base=NEXT, number=2, taught=frozenset({"kettle boils"}))
+    node.live.switch("kettle boils", id=updater.derived.bundle_id, base=NEXT, number=2)
     node.installer.outcomes[updater.derived.bundle_id] = Outcome("active")
     node.after()
     node.after(10**11)

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from daemon.node.presses import MAX_WAITING, Presses
 from daemon.node.teaching_file import TeachingFile
 from daemon.node.teaching_inbox import TeachingCommand
 from daemon.node.teaching_state import TeachingFacts, teaching_payload
-from daemon.node.teaching_work import RECOUNT_NS, TeachingParts, TeachingWork
+from daemon.node.teaching_work import RECOUNT_NS, AnswerSink, TeachingParts, TeachingWork
 from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment, Example, Peak, Question, StoredMoment
 from daemon.teaching.store import TeachingStore
 from tests.fakes.fits import FakeFitRunner, FakeInstaller
@@ -36,7 +37,10 @@ PRESS_NS = 2 * NS_PER_S
 class Class:
     """The work of a node with one stream, and a clock that only `after` moves."""
 
-    def __init__(self, directory: Path, live: FakeInput | None = None, **teaching: object) -> None:
+    def __init__(
+        self, directory: Path, live: FakeInput | None = None, answers: AnswerSink | None = None, **teaching: object
+    ) -> None:
+        """`answers` gets the answers to commands; without it they are in the list of the same name."""
         self.directory = directory
         self.live = live or FakeInput()
         settings = {"node": "n", "bundle": "b", "streams": {"kitchen": {"camera": 0}}, "teaching": teaching}
@@ -56,7 +60,7 @@ class Class:
             derivation=Derivation(self.bases, fits, config.teaching),
         )
         self.answers: list[AnswerPayload] = []
-        self.work = TeachingWork(config, parts, self, self.counters)
+        self.work = TeachingWork(config, parts, answers or self, self.counters)
         self.now_ns = 1000 * NS_PER_S
 
     def publish_answer(self, request: Request, answer: AnswerPayload) -> bool:
@@ -101,7 +105,7 @@ class Class:
         self.after()
         bundle = f"home@{fit.order.version}"
         self.installer.outcomes[bundle] = Outcome("active")
-        self.live.switch(id=bundle, number=fit.order.number, taught=frozenset(labels))
+        self.live.switch(*labels, id=bundle, number=fit.order.number)
         self.after()
 
     def text(self) -> str:
@@ -213,7 +217,7 @@ def test_a_place_is_learnt_then_a_label_is_fitted_and_becomes_ready(node: Class)
     node.after()
     assert node.text() == "kettle boils: 1 press, is being tried"
     node.installer.outcomes["home@1.0.0+taught.1"] = Outcome("active")
-    node.live.switch(id="home@1.0.0+taught.1", number=1, taught=frozenset({"kettle boils"}))
+    node.live.switch("kettle boils", id="home@1.0.0+taught.1", number=1)
     node.after()
     assert node.text() == "kettle boils: 1 press, heard in 5 of 5"
     (label,) = teaching_payload(node.work.facts, TIME).labels
@@ -358,7 +362,7 @@ def test_examples_are_encoded_again_for_a_bundle_with_other_encoders(node: Class
     node.learn_place()
     node.fit("kettle boils")
     fingerprints = {"ear": "c" * 64, "eye": "d" * 64}
-    node.live.switch(id="home@2.0.0", base="home@2.0.0", number=0, encoders=fingerprints, taught=frozenset())
+    node.live.switch(id="home@2.0.0", base="home@2.0.0", number=0, encoders=fingerprints)
     facts = node.after()
     (window,) = node.live.again
     assert {type(item).__name__ for item in window.items} == {"Block", "Frame"}
@@ -370,3 +374,18 @@ def test_examples_are_encoded_again_for_a_bundle_with_other_encoders(node: Class
     node.after(RECOUNT_NS)
     node.fit("kettle boils")
     assert node.runner.fits[-1].order.version == "2.0.0+taught.2"
+
+
+def test_the_device_asks_about_events_at_most_once_in_five_minutes(node: Class) -> None:
+    node.press()
+    node.learn_place()
+    node.fit("kettle boils")
+    node.live.ended = [peak("e1", "speech"), replace(peak("e2"), score=0.81)]
+    question = node.after().question
+    assert (question.label, question.why, question.recognised) == ("kettle boils", "near_threshold", True)
+    assert question.text == "kitchen: was this kettle boils?"
+    node.live.ended = [replace(peak("e3"), score=0.81)]
+    node.after()
+    assert len(node.store.questions()) == 1
+    assert node.send("teach_answer", answer="wrong", question=question.id).ok
+    assert node.after().question is None

@@ -72,7 +72,7 @@ def zeros(path: Path) -> None:
 
 def other_version(path: Path) -> None:
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = -1")
     database.close()
 
 
@@ -101,6 +101,31 @@ def test_a_damaged_file_is_set_aside_and_told(
     assert ids(store) == ["e1"]
     assert path.with_suffix(".damaged").exists()
     store.close()
+
+
+def test_a_file_of_a_later_version_stays_as_it_is(path: Path) -> None:
+    TeachingStore(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 2")
+    database.close()
+    before = path.read_bytes()
+    for read_only in (True, False):
+        with pytest.raises(TeachingError, match="install that version again") as refused:
+            TeachingStore(path, read_only=read_only)
+        assert refused.value.kind == "disk"
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_damaged_while_it_is_open_is_set_aside(store: TeachingStore, path: Path) -> None:
+    for number in range(5):
+        store.add_example(example(f"e{number}"))
+    damage = "import sys, pathlib; file = pathlib.Path(sys.argv[1]).open('r+b'); file.write(b'garbage' * 5000)"
+    subprocess.run([sys.executable, "-c", damage, path], check=True)  # another process: SQLite's locks stay
+    with pytest.raises(TeachingError, match=r"was damaged .* and set aside") as refused:
+        store.add_example(example("e6"))
+    assert refused.value.kind == "damaged"
+    store.add_example(example("e7"))
+    assert ids(store) == ["e7"]
 
 
 def test_a_file_that_is_removed_while_it_is_open_is_told_of_and_made_anew(store: TeachingStore, path: Path) -> None:

@@ -43,9 +43,14 @@ def test_what_was_written_is_there_after_opening_again_and_numbers_go_on(path: P
     assert OutboxStore(path).last_sequence == 4
 
 
-def test_the_directory_is_for_its_owner_alone(path: Path) -> None:
+def test_directory_and_files_are_for_their_owner_alone(path: Path) -> None:
     OutboxStore(path).close()
+    path.chmod(0o644)  # as an earlier version has left it
+    store = OutboxStore(path)
+    store.write([entry(1)], [], queued=0)
     assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
+    store.close()
 
 
 def test_a_later_step_coalesces_updates_that_were_not_queued(path: Path) -> None:

@@ -1,0 +1,102 @@
+"""The thread `teaching` over a real broker: thousands of presses, a stop, and a node that cannot be taught."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.config.mqtt import MqttConfig
+from daemon.core.timing import monotonic_ns
+from daemon.mqtt.commands import InvalidCommand, Request, parse_arguments
+from daemon.mqtt.session import Session
+from daemon.node.presses import MAX_WAITING
+from daemon.node.teacher import NoTeacher, Teacher
+from daemon.node.teaching_inbox import MAX_QUEUED
+from daemon.node.teaching_state import TeachingFacts
+from daemon.runtime.heartbeat import hung_loops
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.node.test_teaching_work import Class
+
+TOPIC = "perceptd/node/teaching"
+PRESSES = 10_000
+
+
+@pytest.fixture
+def session(broker: Mosquitto, tmp_path: Path) -> Iterator[Session]:
+    session = Session(MqttConfig(port=broker.port), "node", tmp_path / "state")
+    session.start({})
+    wait_until(lambda: session.connected, "connected")
+    yield session
+    session.stop(3.0)
+
+
+@pytest.fixture
+def subscriber(broker: Mosquitto) -> Iterator[Subscriber]:
+    with Subscriber(broker, "perceptd/node/#") as subscriber:
+        yield subscriber
+
+
+@pytest.fixture
+def teacher(session: Session, tmp_path: Path) -> Iterator[Teacher]:
+    node = Class(tmp_path, answers=session)
+    teacher = Teacher(node.work, session, node.counters, on_change=list)
+    teacher.start()
+    yield teacher
+    teacher.close(5.0)
+
+
+def press(label: str = "kettle boils") -> Request:
+    return Request("teach", json.dumps({"label": label, "seconds": 1}).encode())
+
+
+def answers(subscriber: Subscriber, command: str = "teach") -> list[dict]:
+    return [json.loads(payload) for payload in subscriber.payloads(f"perceptd/node/command/{command}/result")]
+
+
+def test_of_ten_thousand_presses_in_a_second_some_are_kept_and_each_other_is_refused_in_words(
+    teacher: Teacher, subscriber: Subscriber
+) -> None:
+    request, refused, accepted = press(), [], 0
+    arguments = parse_arguments(request)
+    for _ in range(PRESSES):
+        try:
+            teacher.take(request, arguments)
+        except InvalidCommand as error:
+            refused.append(str(error))
+        else:
+            accepted += 1
+    assert set(refused) == {f"busy: {MAX_QUEUED} commands to teach wait already; send it again later"}
+    wait_until(lambda: len(answers(subscriber)) == accepted, "an answer to each that was accepted")
+    kept = [answer for answer in answers(subscriber) if answer["ok"]]
+    assert MAX_WAITING <= len(kept) <= accepted
+    wait_until(lambda: teacher.health().examples == len(kept), "each is in health")
+    assert teacher.health().dropped == {"busy": len(refused)}
+    assert hung_loops([teacher.progress.snapshot()], monotonic_ns()) is None
+    stored = json.loads(subscriber.wait_for(TOPIC)[-1])
+    assert stored["labels"][0]["presses"] == len(kept)
+
+
+def test_a_stop_refuses_what_waits_in_words(teacher: Teacher, subscriber: Subscriber) -> None:
+    request = press()
+    teacher.take(request, parse_arguments(request))
+    assert teacher.close(5.0)
+    with pytest.raises(InvalidCommand, match="the daemon is stopping"):
+        teacher.take(request, parse_arguments(request))
+    wait_until(lambda: answers(subscriber), "the answer")
+    assert [answer["reason"] for answer in answers(subscriber)] == ["the daemon is stopping"]
+
+
+def test_a_node_that_cannot_be_taught_says_why(session: Session, subscriber: Subscriber) -> None:
+    teacher = NoTeacher(TeachingFacts("node", "home@1.0.0", off="teaching.enabled in config.yaml is false"), session)
+    teacher.start()
+    request = press()
+    with pytest.raises(InvalidCommand, match=r"teaching\.enabled in config\.yaml is false"):
+        teacher.take(request, parse_arguments(request))
+    teacher.follow("home@1.0.0")
+    teacher.follow("home@1.1.0")
+    first, second = map(json.loads, subscriber.wait_for(TOPIC, 2))
+    assert (first["enabled"], first["text"]) == (False, "teaching.enabled in config.yaml is false")
+    assert second["bundle"] == "home@1.1.0"
+    assert teacher.close(0)
+    assert not teacher.health().enabled
