@@ -120,6 +120,29 @@ def test_a_base_that_waits_is_shown_and_tried_again_when_something_is_taught(dev
         assert device.status().taught.waiting is None and waits(device) is None
 
 
+def test_a_base_goes_on_when_all_is_forgotten(device: Device) -> None:
+    device.host.derives[NEW] = WAITS
+    with device:
+        device.updater.check()
+        device.until(lambda status: status.taught.waiting)
+        del device.host.derives[NEW]
+        device.updater.install_base()
+        device.until_runs(NEW)
+
+
+def test_labels_that_cannot_be_installed_on_a_new_built_in_bundle_are_not_fitted_in_every_round(device: Device) -> None:
+    upgraded(device)
+    derivable(device)
+    device.runner.faults["selftest"] = [{"ok": False, "kind": "memory", "reason": "too little"}]
+    with device:
+        device.until(lambda status: status.taught.candidate and status.taught.candidate.closed)
+        began_ns = device.updater.progress.snapshot().began_ns
+        device.until(lambda _: device.updater.progress.snapshot().began_ns > began_ns + 2 * 10**9)
+        assert device.host.derived == [NEW] and device.host.runs == ONE
+    with device:
+        device.until_runs(ON_NEW)
+
+
 def test_a_base_that_waits_blocks_no_other_request(device: Device) -> None:
     device.host.derives[NEW] = WAITS
     with device:
