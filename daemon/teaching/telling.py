@@ -18,6 +18,8 @@ NOUN: dict[Modality, str] = {"image": "picture", "audio": "sound", "text": "text
 # A sense carries a label when it has this part of what speaks for it.
 CARRYING_PART = 0.8
 FEW_PRESSES = 5
+# Numbers below are told as 0.
+SMALLEST_TOLD = 0.01
 
 
 def report_of(
@@ -93,7 +95,7 @@ def _text(report: LabelReport) -> str:
         return f"{said}."
     return (
         f"{said}. Expected false alarms a day: {_number(rate.expected)}, between {_number(rate.low)} and "
-        f"{_number(rate.high)}, from {_number(rate.hours)} h of background."
+        f"{_number(rate.high)}. This comes from {_number(rate.hours)} h of background."
     )
 
 
@@ -140,4 +142,4 @@ def _sum(rates: Sequence[Rate]) -> Rate | None:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
+    return "0" if value < SMALLEST_TOLD else f"{value:.2g}" if value < 100 else f"{value:.0f}"
