@@ -1,6 +1,5 @@
 """Teaching from end to end: a real daemon and broker, real encoders, presses over MQTT, and the event that follows."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,8 +19,8 @@ from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment
 from daemon.teaching.store import TeachingStore
 from tests.helpers.daemon import DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.pupil import Pupil
 from tests.node import test_daemon
-from tests.node.test_daemon import parsed
 
 Config = Callable[..., dict]
 config, material = test_daemon.config, test_daemon.material
@@ -35,36 +34,6 @@ RATE_HZ = 15
 def broker() -> Iterator[Mosquitto]:
     with Mosquitto() as mosquitto:
         yield mosquitto
-
-
-class Pupil:
-    """A daemon's node: sends commands to it, and reads what it publishes."""
-
-    def __init__(self, subscriber: Subscriber, broker: Mosquitto, name: str) -> None:
-        self.subscriber, self.broker, self.name = subscriber, broker, name
-
-    def send(self, command: str, **arguments: object) -> dict:
-        """Send a command; return its answer."""
-        topic = f"perceptd/{self.name}/command/{command}"
-        count = len(self.subscriber.payloads(f"{topic}/result"))
-        self.broker.publish(topic, json.dumps(arguments).encode())
-        return json.loads(self.subscriber.wait_for(f"{topic}/result", count + 1)[-1])
-
-    def latest(self, topic: str) -> dict:
-        return (parsed(self.subscriber.heard, topic) or [{}])[-1]
-
-    def wait_for_event(self, label: str) -> dict:
-        """Wait for an event of the label that starts from now on."""
-        count = len(self._starts(label))
-        wait_until(lambda: len(self._starts(label)) > count, f"an event {label}", 30)
-        return self._starts(label)[-1]
-
-    def label(self) -> dict:
-        return (self.latest("teaching").get("labels") or [{}])[0]
-
-    def _starts(self, label: str) -> list[dict]:
-        events = parsed(self.subscriber.heard, "event")
-        return [event for event in events if event["label"] == label and event["phase"] == "start"]
 
 
 @pytest.fixture
