@@ -1,7 +1,7 @@
 """Thresholds of a label from logits of rows that were held out, and what they cost in false alarms. Pure.
 
-The logits of background beyond a high one fall off exponentially. From that tail follows how often a day background
-is expected to reach a level that was never seen.
+Beyond the highest background that was seen, the tail is taken to fall off exponentially. From it follows how often a
+day background is expected to reach a level. Sounds that the place has never heard are not in this estimate.
 """
 
 import math
