@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from daemon.cli.models_text import active_text, check_text, result_text, stage_text
+from daemon.cli.models_text import active_text, check_text, result_text, stage_text, waiting_text
 from daemon.mqtt.update_payloads import MAX_REASON, ModelsPayload
 
 # Seconds without news in which a node that installs nothing is expected to act. Looking at the source may take 300 s.
@@ -68,12 +68,16 @@ def checked(before: ModelsPayload, now: ModelsPayload) -> Outcome | None:
 def installed(arguments: dict[str, object], before: ModelsPayload, now: ModelsPayload) -> Outcome | None:
     """Return the outcome of the command to install. The command is done when the bundle is active and on probation.
 
-    Another bundle's probation may end meanwhile, so only results of the requested bundle count.
+    Another bundle's probation may end meanwhile, so only results of the requested bundle count. It may become active
+    with the labels that were taught, or wait for them.
     """
     result = now.last_result
     if result is not None and result != before.last_result and _is_requested(arguments, result.bundle):
         return result.ok, result_text(result, MAX_REASON)
-    if now.active.id != before.active.id and _is_requested(arguments, now.active.id):
+    candidate = now.candidate
+    if candidate is not None and candidate.waits is not None and _is_requested(arguments, candidate.id):
+        return False, f"{waiting_text(candidate)}; {active_text(now)}"
+    if now.active.id != before.active.id and _is_requested(arguments, now.active.id.partition("+")[0]):
         return (
             True,
             f"{active_text(now)}; it is on probation: if it does worse, the node goes back to the previous bundle",

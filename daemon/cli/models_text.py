@@ -4,12 +4,18 @@ from daemon.core.text import MAX_SHOWN, clean
 from daemon.mqtt.payloads import parse_time
 from daemon.mqtt.update_payloads import MAX_REASON, BundlePart, CandidatePart, ModelsPayload, ResultPart
 
-NO_SOURCE = "none: models.source in config.yaml is not set, so the config's own bundle always runs"
+NO_SOURCE = "none: models.source in config.yaml is not set"
+ALWAYS_ITS_OWN = "so the config's own bundle always runs"
 
 
 def stage_text(candidate: CandidatePart) -> str:
     """Return the stage of a bundle, as in `digits@0.5.0: download`."""
     return f"{clean(candidate.id)}: {candidate.stage}"
+
+
+def waiting_text(candidate: CandidatePart) -> str:
+    """Return why the labels that were taught cannot be fitted onto a bundle yet."""
+    return f"{clean(candidate.id)} waits: {clean(candidate.waits or '', MAX_REASON)}"
 
 
 def progress_text(candidate: CandidatePart) -> str:
@@ -45,6 +51,8 @@ def listing(payload: ModelsPayload) -> list[str]:
         since = f"since {when(payload.candidate.since)}"
         if payload.candidate.stage == "probation":
             rows.append(("probation", since))
+        elif payload.candidate.waits is not None:
+            rows.append(("waiting", f"{waiting_text(payload.candidate)}, {since}"))
         else:
             rows.append(("installing", f"{progress_text(payload.candidate)}, {since}"))
     rows.append(("latest", f"{clean(payload.active.name)}@{clean(payload.latest)}"))
@@ -54,7 +62,7 @@ def listing(payload: ModelsPayload) -> list[str]:
         rows.append(("last result", f"{result_text(result, MAX_REASON)}, {when(result.time)}"))
     rows.append(("pinned", "yes: another is installed only when somebody asks" if payload.pinned else "no"))
     rows.append(("last check", _check(payload)))
-    rows.append(("source", clean(payload.source, MAX_REASON) if payload.source else NO_SOURCE))
+    rows.append(("source", _source(payload)))
     return aligned(rows)
 
 
@@ -73,7 +81,14 @@ def _check(payload: ModelsPayload) -> str:
 
 
 def _bundle(bundle: BundlePart) -> str:
-    return clean(bundle.id) + (" (the config's own)" if bundle.shipped else "")
+    origin = " (the config's own)" if bundle.shipped else " (with what was taught here)" if bundle.taught else ""
+    return clean(bundle.id) + origin
+
+
+def _source(payload: ModelsPayload) -> str:
+    if payload.source:
+        return clean(payload.source, MAX_REASON)
+    return f"{NO_SOURCE}, {ALWAYS_ITS_OWN}" if payload.active.shipped else NO_SOURCE
 
 
 def _refusal(result: ResultPart) -> str:

@@ -2,10 +2,14 @@
 
 import argparse
 import json
+import os
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
-from daemon.cli.broker import ANSWER_S, answer_text
+from daemon.cli.broker import ANSWER_S
+from daemon.cli.parser_teach import MAX_AGO_S
 from daemon.cli.reach import reached
 from daemon.cli.teach_outcome import Patience, is_taught, outcome_text
 from daemon.cli.teach_text import Examples, examples_of, listing, report_lines, taken_lines
@@ -34,6 +38,16 @@ COMMANDS = {
 # The last second of an example comes after the command. Then the example is encoded, beside the live streams.
 PRESS_S = 30.0
 
+# what a person reads about an action that is done, where the node has no words for it
+DONE = {
+    "answer": "taken",
+    "forget": "forgotten, with all its examples",
+    "remove": "removed; perceptd teach undo brings it back",
+}
+
+# field 22 of proc_pid_stat(5), counted behind the name of the program: ticks from the boot to the start of the process
+STARTED = 19
+
 # arguments of commands, by the option that gives them
 ARGUMENTS = {
     "label": "label",
@@ -45,23 +59,41 @@ ARGUMENTS = {
 }
 
 
-def teach(options: argparse.Namespace, patience: Patience = Patience()) -> int:  # noqa: B008  (frozen)
-    """Execute one action on a running node; return 1 when it is refused, fails, or is not answered."""
+def process_age_s() -> float:
+    """Return how long this process has run. Its imports take seconds on a small computer; 0: that is not known."""
+    try:
+        fields = Path("/proc/self/stat").read_text("utf-8").rpartition(")")[2].split()
+        started_s = int(fields[STARTED]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started_s)
+
+
+def teach(
+    options: argparse.Namespace,
+    patience: Patience = Patience(),  # noqa: B008  (frozen)
+    age_s: Callable[[], float] = process_age_s,
+) -> int:
+    """Execute one action on a running node; return 1 when it is refused, fails, or is not answered.
+
+    `age_s` gives the time since somebody has typed the command.
+    """
     with reached(options) as (mqtt, node):
         try:
-            return _obeyed(options, mqtt, node, patience)
+            return _obeyed(options, mqtt, node, patience, age_s)
         except CommandRefused as error:
             return _failed(str(error))
         except NoAnswer as error:
             return _failed(f"{error}; perceptd teach list shows what it published last")
 
 
-def arguments_of(options: argparse.Namespace) -> dict[str, object]:
-    """Return the arguments of the command that belongs to the action."""
+def arguments_of(options: argparse.Namespace, age_s: float = 0.0) -> dict[str, object]:
+    """Return the arguments of the command that belongs to the action. It was typed so many seconds ago."""
     given = vars(options)
     found = {name: given[option] for option, name in ARGUMENTS.items() if given.get(option) is not None}
     if options.action in ("press", "missed"):
-        found |= {"seconds": options.seconds, "ago_s": options.ago, "everywhere": options.everywhere}
+        ago_s = round(min(MAX_AGO_S, options.ago + age_s), 1)
+        found |= {"seconds": options.seconds, "ago_s": ago_s, "everywhere": options.everywhere}
     return found
 
 
@@ -71,14 +103,16 @@ def full_id(shown: str, examples: Examples) -> str:
     return found[0] if len(found) == 1 else shown
 
 
-def _obeyed(options: argparse.Namespace, mqtt: MqttConfig, node: str, patience: Patience) -> int:
+def _obeyed(
+    options: argparse.Namespace, mqtt: MqttConfig, node: str, patience: Patience, age_s: Callable[[], float]
+) -> int:
     if options.action == "list":
         return _list(options, mqtt, node)
-    arguments = arguments_of(options)
+    if getattr(options, "wait", False):
+        return _send_and_wait(options, mqtt, node, patience, age_s)
+    arguments = arguments_of(options, age_s())
     if options.action == "remove":
         arguments["example"] = full_id(options.example, examples_of(_asked(mqtt, node, "list", {})))
-    if getattr(options, "wait", False):
-        return _send_and_wait(options, mqtt, node, arguments, patience)
     return _print_answer(options, _asked(mqtt, node, options.action, arguments))
 
 
@@ -107,9 +141,9 @@ def _answer_lines(action: str, answer: AnswerPayload) -> list[str]:
         lines = taken_lines(answer.result)
     elif answer.ok and action == "report":
         lines = report_lines(answer)
-    elif answer.ok and answer.reason:
-        lines = [clean(answer.reason, MAX_REASON)]
-    return lines or [answer_text(answer.model_copy(update={"result": None}))]
+    elif answer.reason:
+        lines = [("" if answer.ok else "refused: ") + clean(answer.reason, MAX_REASON)]
+    return lines or [DONE.get(action, "done")]
 
 
 def _list(options: argparse.Namespace, mqtt: MqttConfig, node: str) -> int:
@@ -130,14 +164,14 @@ def _list(options: argparse.Namespace, mqtt: MqttConfig, node: str) -> int:
 
 
 def _send_and_wait(
-    options: argparse.Namespace, mqtt: MqttConfig, node: str, arguments: dict[str, object], patience: Patience
+    options: argparse.Namespace, mqtt: MqttConfig, node: str, patience: Patience, age_s: Callable[[], float]
 ) -> int:
     """Send the command, and wait until the node has done what can be done with it."""
     with TeachingFollower(mqtt, node) as follower:
         before = follower.first(ANSWER_S)
         if follower.is_offline:
             return _failed(f"{follower.where} is offline")
-        answer = _asked(mqtt, node, options.action, arguments)
+        answer = _asked(mqtt, node, options.action, arguments_of(options, age_s()))
         if not answer.ok:
             return _print_answer(options, answer)
         if not options.json:

@@ -104,10 +104,13 @@ def listing(payload: TeachingPayload, examples: Examples) -> list[str]:
 
 def rate_text(rate: RatePart) -> str:
     """Return how often a label may start an event wrongly."""
-    return (
-        f"wrong about {rate.expected:.2g} times a day ({rate.low:.2g} to {rate.high:.2g}, "
-        f"by {rate.hours:.3g} h of background)"
-    )
+    low, high = figure(rate.low), figure(rate.high)
+    return f"wrong about {figure(rate.expected)} times a day ({low} to {high}, by {figure(rate.hours)} h of background)"
+
+
+def figure(value: float) -> str:
+    """Return a number with two digits that count, as in the report."""
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
 
 
 def _label_lines(part: TaughtLabelPart) -> list[str]:

@@ -200,9 +200,10 @@ class Recognition:
     `scores` has shape (L,). `shares[e]` (L,) is the contribution of encoder e to the logits, `bias` (L,) the logits
     without any encoder. An empty moment has no shares, and its scores are those of the bias alone.
     With exclusive scoring, bias and shares are centred over the labels, and scores = softmax(bias + sum of shares).
-    Labels that were taught are not centred, and do not change the bias and the shares of the others.
     With independent scoring, both are differences to the logit of the background, and scores = sigmoid(bias + sum of
     shares). The score of the background is 1 less the highest other score; its bias and shares are 0.
+    Labels that were taught come last, and change neither bias nor shares of the others: they are not centred.
+    A state takes part neither in the score of the background nor in the softmax of the labels that make events.
     """
 
     moment: Moment

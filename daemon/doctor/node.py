@@ -19,7 +19,7 @@ from daemon.doctor.probe import probe
 from daemon.doctor.service_files import STATE_DIRECTORY, access_findings
 from daemon.doctor.service_user import Service, find_service
 from daemon.doctor.sources import source_findings
-from daemon.doctor.updates import models_findings
+from daemon.doctor.updates import assess_store, models_findings
 from daemon.mqtt.broker.peer import identify_peer
 from daemon.mqtt.health_report import HealthReport, closed, faults, remarks
 from daemon.mqtt.requests import retained_health, try_broker
@@ -110,6 +110,8 @@ class NodeChecks:
         if models.source is not None and models.root is not None:
             directory = self._state(self._loaded.document) / MODELS
             yield from models_findings(models.source, Path(models.root), directory, self._built_in, self._dry_start)
+        elif self._dry_start.bundles or self._dry_start.problem is not None:
+            yield assess_store(self._dry_start, self._built_in)
 
     def bundle(self) -> Iterator[Finding]:
         """Whether the bundle is valid, and passes its self-test on each device."""
@@ -133,9 +135,12 @@ class NodeChecks:
         """The bundle that a start would run. Raises Refused."""
         built_in = load_bundle(Path(config.bundle))
         self._built_in = BuiltInBundle(built_in.manifest.id, built_in.directory)
-        if config.models.source is None:
+        if not config.replaces_bundles:
             return built_in
-        self._dry_start = dry_start(self._state(config) / MODELS, self._built_in)
+        has_source = config.models.source is not None
+        self._dry_start = dry_start(
+            self._state(config) / MODELS, self._built_in, has_source=has_source, teaches=config.can_teach
+        )
         stored = self._dry_start.bundle_to_run
         return built_in if stored is None else load_bundle(stored.directory)
 

@@ -24,6 +24,7 @@ from daemon.updates.slots import Slots
 from daemon.updates.startup import DryStart, StoredBundle
 from daemon.updates.state import Refusal, UpdateState
 from daemon.updates.steps import ChildRunner, Steps
+from daemon.updates.taught_state import TaughtState, version_on
 
 # a daily refresh leaves more; signatures of roles whose keys are elsewhere may come closer to their end
 SOON_DAYS = 2.0
@@ -117,7 +118,11 @@ def assess_store(start: DryStart, built_in: BuiltInBundle) -> Finding:
         if bundle.damage is not None:
             found = f"{bundle.slot.id}: {bundle.damage}"
             return Finding(check, "warning", found, _damage_remedy(start, built_in, bundle))
-    found = _installed_text(start.state, built_in)
+    found = _installed_text(start.state, start.taught, built_in)
+    if start.taught.waiting is not None:
+        found += f"; {start.taught.waiting.id} waits: {start.taught.waiting.reason}"
+        remedy = "teach what the message names again, or set teaching.on_update: drop in config.yaml"
+        return Finding(check, "warning", found, remedy)
     refusal = _newest_refusal(start.state, active_id(start.state, built_in))
     if refusal is not None:
         found += f"; has given up {refusal.id} in {refusal.stage}: {refusal.reason}"
@@ -175,7 +180,12 @@ def _newest_text(releases: Sequence[Offer], active: str) -> str:
     return text
 
 
-def _installed_text(state: UpdateState, built_in: BuiltInBundle) -> str:
+def _installed_text(state: UpdateState, taught: TaughtState, built_in: BuiltInBundle) -> str:
+    version = version_on(taught, base := active_id(state, built_in))
+    if version is not None and version.slot is not None:
+        starts = "" if version.probation is None else f" on probation (starts so far: {version.probation.starts})"
+        before = base if version.previous is None else version.previous.id
+        return f"{version.slot.id}, which was taught here, is active{starts}; without it {before} runs; both are intact"
     if state.active is None:
         return f"none installed: {built_in.id} of config.yaml is active"
     probation = "" if state.probation is None else f" on probation (starts so far: {state.probation.starts})"
@@ -184,7 +194,7 @@ def _installed_text(state: UpdateState, built_in: BuiltInBundle) -> str:
 
 
 def _damage_remedy(start: DryStart, built_in: BuiltInBundle, damaged: StoredBundle) -> str:
-    if damaged.slot == start.state.active:
+    if damaged == start.bundles[0]:
         next_id = built_in.id if start.bundle_to_run is None else start.bundle_to_run.slot.id
         return f"restart perceptd, which then runs {next_id}, and install it again; check the disk or card"
     return "no rollback to it is possible; check the disk or card"

@@ -16,7 +16,7 @@ from daemon.fusion.align import Alignment, AlignmentSettings
 from daemon.fusion.events import EventSettings
 from daemon.fusion.pool import Pool
 from daemon.fusion.states import StateChange, StateGroup, StatesState
-from daemon.fusion.taught import Scope, TaughtHead, exclusive_scores
+from daemon.fusion.taught import EVENTS, Scope, TaughtHead, TaughtScores, exclusive_scores
 
 
 class FusionHead:
@@ -61,18 +61,24 @@ class FusionHead:
             shares = _centred(shares)
         else:
             scores[background] = shares[:, background] = 0
+            scores[background] = 1 - scores.max()
         if self._taught is not None and (scope is None or scope.size):
             taught = self._taught.recognise(features, self._taught.everywhere if scope is None else scope)
+            scores = self._joined(scores, bias + np.add.reduce(shares, axis=0), taught)
             bias = np.concatenate((bias, taught.bias))
             shares = np.concatenate((shares, taught.shares), axis=1)
-            if background is None:
-                scores = exclusive_scores(bias + np.add.reduce(shares, axis=0))
-            else:
-                scores = np.concatenate((scores, taught.scores))
-        if background is not None:
-            scores[background] = 1 - scores.max()
         present = {name: shares[index] for index, (name, _) in enumerate(self._parts) if name in moment.embeddings}
         return Recognition(moment, scores, bias, present)
+
+    def _joined(self, scores: Array, logits: Array, taught: TaughtScores) -> Array:
+        """Return the scores of all labels; `scores` and `logits` (L,) are those of the head's own labels."""
+        if self._background is None:
+            taught_logits = taught.bias + np.add.reduce(taught.shares, axis=0)
+            return exclusive_scores(logits, taught_logits, taught.groups)
+        events = taught.scores[taught.groups == EVENTS]
+        if events.size:  # a state lasts, and says nothing of whether something happens
+            scores[self._background] = np.minimum(scores[self._background], 1 - events.max())
+        return np.concatenate((scores, taught.scores))
 
     def _fill(self, features: Array, moment: Moment) -> None:
         """Write F, of shape (D + M). An absent encoder is zeros."""

@@ -8,12 +8,15 @@ from daemon.node.active_bundle import ActiveBundle
 from daemon.node.peaks import PeakQueue
 from daemon.node.stream import Stream
 from daemon.node.stream_publisher import PublishedBundle
-from daemon.node.teaching_input import Shown, TaughtOnto, taught_onto
+from daemon.node.teaching_input import Lateness, Shown, TaughtOnto, taught_onto
 from daemon.pipeline.recent import Window
 from daemon.teaching.records import Peak
 
 # a slow encoder has so long, on a board that is busy with its live streams
 ENCODE_S = 8.0
+
+# the queue of what teaching encodes; no stream has a slash in its name
+QUEUE = "/teaching"
 
 
 class LiveInput:
@@ -61,6 +64,11 @@ class LiveInput:
         recent = self._streams[stream].recent
         return None if recent is None else max(recent.newest_ns().values(), default=None)
 
+    def lateness(self, stream: str) -> Lateness:
+        """Return how late the input of a stream comes."""
+        recent = self._streams[stream].recent
+        return Lateness(self._streams[stream].delay_ns, 0 if recent is None else recent.late_ns)
+
     def open_labels(self, stream: str) -> frozenset[str]:
         """Return the labels whose events are open in a stream."""
         peaks = self._streams[stream].peaks
@@ -91,5 +99,5 @@ class LiveInput:
         return self._encoded(window)
 
     def _encoded(self, window: Window) -> Shown:
-        showing, fingerprints = self._active.encode(window, "teaching", ENCODE_S)
+        showing, fingerprints = self._active.encode(window, QUEUE, ENCODE_S)
         return Shown(showing, fingerprints)

@@ -10,7 +10,7 @@ from daemon.core.records import Modality
 from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.mqtt.commands import InvalidCommand, Request, TeachArguments
 from daemon.node.teaching_commands import Done
-from daemon.node.teaching_input import Shown
+from daemon.node.teaching_input import Lateness, Shown
 from daemon.pipeline.showing import Showing
 from daemon.teaching.pictures import picture_bytes
 from daemon.teaching.quality import judged
@@ -25,13 +25,15 @@ FULL = f"busy: {MAX_WAITING} presses wait already; send it again later"
 # an example lasts until this long after what it shows
 AFTER_NS = NS_PER_S
 
-# sources deliver what they have captured a little later
+# Sources deliver what they have captured a little later, and how much later varies.
+# What is later than the longest delay has been held up, and is not waited for.
 LATE_NS = 300 * NS_PER_MS
+LONGEST_LATE_NS = 6 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """One press, and the interval that it shows. `taken_s` is the wall time at which that was."""
+    """One press, and the interval that it shows, which is there at `due_ns`. `taken_s` is its wall time."""
 
     request: Request
     label: str
@@ -40,6 +42,7 @@ class Press:
     everywhere: bool
     start_ns: int
     end_ns: int
+    due_ns: int
     taken_s: float
 
 
@@ -49,22 +52,31 @@ class Presses:
     def __init__(self) -> None:
         self._waiting: list[Press] = []
 
-    def add(self, request: Request, arguments: TeachArguments, label: str, stream: str, pressed_ns: int) -> Press:
+    def add(
+        self,
+        request: Request,
+        arguments: TeachArguments,
+        label: str,
+        stream: str,
+        pressed_ns: int,
+        lateness: Lateness,
+    ) -> Press:
         """Take a press at this instant, and return it. Raises InvalidCommand when too many wait."""
         if len(self._waiting) >= MAX_WAITING:
             raise InvalidCommand(FULL)
-        happened_ns = pressed_ns - round(arguments.ago_s * NS_PER_S)
+        happened_ns = pressed_ns + lateness.moved_ns - round(arguments.ago_s * NS_PER_S)
         end_ns = happened_ns + AFTER_NS
         start_ns = end_ns - round(arguments.seconds * NS_PER_S)
+        due_ns = end_ns + LATE_NS + min(lateness.late_ns, LONGEST_LATE_NS)
         origin: Origin = "missed" if request.name == "teach_missed" else "press"
         taken_s = time.time() - arguments.ago_s
-        press = Press(request, label, stream, origin, arguments.everywhere, start_ns, end_ns, taken_s)
+        press = Press(request, label, stream, origin, arguments.everywhere, start_ns, end_ns, due_ns, taken_s)
         self._waiting.append(press)
         return press
 
     def due(self, now_ns: int) -> list[Press]:
         """Return the presses whose last second is over; they wait no longer."""
-        due = [press for press in self._waiting if press.end_ns + LATE_NS <= now_ns]
+        due = [press for press in self._waiting if press.due_ns <= now_ns]
         self._waiting = [press for press in self._waiting if press not in due]
         return due
 

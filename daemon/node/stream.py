@@ -79,9 +79,9 @@ class Stream:
         manifest = recogniser.bundle.manifest
         self._takes_text = config.text.enabled and "text" in manifest.senses and not is_in_order(config)
         own, viewed = views.get(name), config.camera.view_of if config.camera is not None else None
-        looks_at = None if viewed is None else views.get(viewed)
+        self._looks_at = None if viewed is None else views.get(viewed)
         self._sources = StreamSources(
-            name, config, manifest, counters, on_change=on_change, views=own, looks_at=looks_at
+            name, config, manifest, counters, on_change=on_change, views=own, looks_at=self._looks_at
         )
         self._intake = Intake(config, counters, publisher, self.recent, own)
         if not self._sources and not self._takes_text:
@@ -99,6 +99,8 @@ class Stream:
         flow = self._flow = LiveFlow(self._lane(self._recogniser, live, encoders, fusion), self._gates)
         if self._takes_text:
             self._inlet = TextInlet(self._intake.into(flow.deliver), self.counters["text"])
+        if self._looks_at is not None:
+            self._looks_at.follow(self._forget_view)
         self._sources.start(self._intake.into(flow.deliver))
 
     def next_lane(
@@ -233,6 +235,11 @@ class Stream:
             camera=self._sources.is_open("camera"),
             microphone=self._sources.is_open("microphone"),
         )
+
+    def _forget_view(self) -> None:
+        """Forget the pictures of another stream's camera once it is closed on request."""
+        if self.recent is not None and self._looks_at is not None and self._looks_at.is_closed:
+            self.recent.forget("image")
 
     def _publish(self, bundle: PublishedBundle, fused: Fused) -> None:
         self._publisher.publish(bundle, fused)

@@ -93,6 +93,8 @@ class StreamSources:
         """Check that every source delivers and is used. Open again those that do not deliver."""
         for source in self._running.values():
             source.check(self._counters, processor)
+        if self._views is not None and (camera := self._running.get("camera")) is not None:
+            self._views.trouble = None if camera.status.state in DELIVERS else camera.status.reason
 
     def request_stop(self) -> None:
         """Ask every source to close."""

@@ -43,6 +43,18 @@ class Shown:
     encoders: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """How late the input of a stream comes.
+
+    `moved_ns`: its times are so much later than those of its capture, because it is played later by design.
+    `late_ns`: it comes so long after its times.
+    """
+
+    moved_ns: int = 0
+    late_ns: int = 0
+
+
 class TeachingInput(Protocol):
     """The part of a node that teaching needs."""
 
@@ -67,6 +79,9 @@ class TeachingInput(Protocol):
 
     def newest_ns(self, stream: str) -> int | None:
         """Return the end of the newest input of a stream; None: it has captured nothing lately."""
+
+    def lateness(self, stream: str) -> Lateness:
+        """Return how late the input of a stream comes."""
 
     def open_labels(self, stream: str) -> frozenset[str]:
         """Return the labels whose events are open in a stream."""

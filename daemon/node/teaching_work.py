@@ -150,7 +150,8 @@ class TeachingWork:
         stream = self._stream(arguments.stream)
         if self._live.is_paused(stream):
             raise InvalidCommand(f"stream {stream} is paused")
-        press = self._presses.add(command.request, arguments, label, stream, command.taken_ns)
+        lateness = self._live.lateness(stream)
+        press = self._presses.add(command.request, arguments, label, stream, command.taken_ns, lateness)
         self._background.show(stream, press.start_ns, press.end_ns)
 
     def _stream(self, name: str | None) -> str:

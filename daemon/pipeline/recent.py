@@ -10,18 +10,21 @@ from daemon.bundle.encoder_specs import AudioSpec, EncoderSpec, ImageSpec
 from daemon.bundle.manifest import Manifest
 from daemon.core.errors import InputError
 from daemon.core.records import MODALITIES, Block, Captured, Frame, Modality, ended_ns, modality_of
-from daemon.core.timing import NS_PER_MS, NS_PER_S, Schedule
+from daemon.core.timing import NS_PER_MS, NS_PER_S, Schedule, monotonic_ns
 from daemon.encoders.resize import Size
 from daemon.encoders.shrink import shrunk
 
-# A press takes up to 5 s that began up to 10 s ago, and what an encoder needs before that.
-KEEP_NS = 16 * NS_PER_S
+# A press may take 5 s that ended 10 s ago, and what an encoder needs before that. It waits for some seconds itself.
+KEEP_NS = 20 * NS_PER_S
 
 # Pictures of a second that are kept. Encoders of other people's models take as many.
 PICTURES_HZ = 2.0
 
-# At most so much of each modality is kept. 16 s of sound at 96 kHz are 6 MB, and 32 pictures of 512 x 512 are 13 MB.
+# At most so much of each modality is kept. 20 s of sound at 96 kHz are 8 MB, and 40 pictures of 512 x 512 are 16 MB.
 MAX_BYTES: Mapping[Modality, int] = {"image": 16_000_000, "audio": 8_000_000, "text": 100_000}
+
+# what an item takes beside its content, so that many short lines are bounded too
+ITEM_BYTES = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class RecentInput:
         self._items: dict[Modality, deque[Captured]] = {modality: deque() for modality in MODALITIES}
         self._bytes: dict[Modality, int] = dict.fromkeys(MODALITIES, 0)
         self._pictures = Schedule(PICTURES_HZ)
+        self._late_ns: dict[Modality, int] = {}
         self.adapt_to(manifest)
 
     def adapt_to(self, manifest: Manifest) -> None:
@@ -68,6 +72,7 @@ class RecentInput:
                 return
         modality = modality_of(captured)
         with self._lock:
+            self._late_ns[modality] = monotonic_ns() - ended_ns(captured)
             self._items[modality].append(captured)
             self._bytes[modality] += _size(captured)
             self._drop_old(ended_ns(captured) - KEEP_NS)
@@ -77,6 +82,7 @@ class RecentInput:
         with self._lock:
             for modality in modalities:
                 self._items[modality].clear()
+                self._late_ns.pop(modality, None)
                 self._bytes[modality] = 0
 
     def window(self, start_ns: int, end_ns: int) -> Window:
@@ -94,6 +100,12 @@ class RecentInput:
         """Return by modality the end of the newest item that is kept."""
         with self._lock:
             return {modality: ended_ns(kept[-1]) for modality, kept in self._items.items() if kept}
+
+    @property
+    def late_ns(self) -> int:
+        """How long after its time the input comes now, of the modality that comes last."""
+        with self._lock:
+            return max(0, max(self._late_ns.values(), default=0))
 
     @property
     def size_bytes(self) -> int:
@@ -134,5 +146,7 @@ def _begin_ns(item: Captured) -> int:
 
 def _size(item: Captured) -> int:
     if isinstance(item, Frame):
-        return sum(map(attrgetter("nbytes"), item.planes))
-    return item.samples.nbytes if isinstance(item, Block) else len(item.text)
+        content: int = sum(map(attrgetter("nbytes"), item.planes))
+    else:
+        content = item.samples.nbytes if isinstance(item, Block) else 4 * len(item.text)
+    return ITEM_BYTES + content

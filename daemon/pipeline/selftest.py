@@ -8,12 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.bundle.bundle import Bundle, load_bundle, load_cases
+from daemon.bundle.bundle import Bundle, has_cases, load_bundle, load_cases
 from daemon.core.errors import BundleError, ChildError, InputError, ModelError, Refused
 from daemon.core.sealed import MAX_BYTES
+from daemon.pipeline.heads import load_taught_head
 from daemon.pipeline.offline import OfflineRecogniser, item_of
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
-from daemon.pipeline.taught_cases import taught_failures
+from daemon.pipeline.taught_cases import load_taught_cases, taught_failures
 from daemon.runtime.child import Child
 from daemon.runtime.child_main import confine
 
@@ -37,11 +38,13 @@ def run_selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
     """Return a message for each failure of the stored cases. Raises ModelError when a model does not run.
 
     The cases of the base are tested without the labels that were taught. Those have cases of their own.
+    A bundle that a node was taught may have a base without cases.
     """
     offline = OfflineRecogniser(recogniser, is_taught=False)
     tolerance = bundle.manifest.selftest.tolerance
     failures = []
-    for case, where in load_cases(bundle):
+    needs_cases = has_cases(bundle) or not bundle.manifest.is_local
+    for case, where in load_cases(bundle) if needs_cases else ():
         try:
             scores = offline.recognise(item_of(bundle, case)).scores
         except InputError as error:
@@ -53,7 +56,10 @@ def run_selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
             score = float(scores[offline.labels.index(label)])
             if not abs(score - expected) <= tolerance:  # also true for NaN
                 failures.append(f"{where}: {label} scored {score:.3f}, expected {expected:.3f} within {tolerance}")
-    return failures + taught_failures(bundle)
+    taught, head = bundle.manifest.taught, load_taught_head(bundle)
+    if taught is not None and head is not None:
+        failures += taught_failures(load_taught_cases(bundle, taught), head, list(taught.labels), taught.cases)
+    return failures
 
 
 def first_failures(failures: Sequence[str]) -> str:

@@ -35,6 +35,11 @@ def describe_release(directory: Path, manifest: Manifest, needs_perceptd: str, m
     Its `needs_perceptd` is raised to the version that reads all keys of the manifest.
     Raises BundleError when its name, version or files cannot be published.
     """
+    if manifest.is_local:
+        raise BundleError(
+            f"{directory}: cannot be published: {manifest.id} was taught to a node; `perceptd teach export` gives it"
+            " a name and a version of its own"
+        )
     try:
         needs = oldest_perceptd(manifest, needs_perceptd)
         info = ReleaseInfo(name=manifest.name, version=manifest.version, needs_perceptd=needs, memory_mb=memory_mb)

@@ -14,11 +14,15 @@ from daemon.sources.picture import PicturePreparation
 # How often a view looks whether its camera delivers.
 CHECK_S = 0.25
 
+# after a longer gap between two looks the whole program was suspended, and no camera could deliver
+MAX_CHECK_GAP_NS = NS_PER_S
+
 
 class Views:
     """Hands the pictures of one stream's camera to the streams that look at parts of them. Thread-safe.
 
     The pictures are masked and upright, and have no region yet. `is_closed`: the camera is closed on request.
+    `trouble` says why it delivers nothing; None: it delivers, or is opened for the first time.
     """
 
     def __init__(self, stream: str, stall_after_s: float, opening_s: float) -> None:
@@ -26,14 +30,20 @@ class Views:
         self.stream = stream
         self.stall_after_s, self.opening_s = stall_after_s, opening_s
         self.is_closed = False
+        self.trouble: str | None = None
         self.has_ended = Event()
-        self.latest_ns: int | None = None
+        self.latest_ns: int | None = None  # when the latest picture came
         self._takers: tuple[View, ...] = ()
         self._on_switch: tuple[Callable[[], None], ...] = ()
         self._lock = threading.Lock()
 
     def publish(self, frame: Frame) -> None:
-        """Hand a picture to every view. Called by one thread at a time; never blocks in live use."""
+        """Hand a picture to every view, unless the camera is to be closed.
+
+        Called by one thread at a time; never blocks in live use.
+        """
+        if self.is_closed:
+            return
         self.latest_ns = monotonic_ns()
         for taker in self._takers:
             taker.take(frame)
@@ -84,27 +94,35 @@ class ViewSource:
     views: Views
     picture: PicturePreparation
     drift_ppm: float | None = field(default=None, init=False)
+    _reported: str | None = field(default=None, init=False)
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Deliver until stopped, or until the camera has ended. Raises SourceError while the camera sends nothing."""
-        view, opened_ns = View(deliver, self.picture), monotonic_ns()
+        view = View(deliver, self.picture)
+        opened_ns = looked_ns = waits_from_ns = monotonic_ns()
         self.views.enter(view)
         try:
             while not stop.wait(CHECK_S):
+                looked_ns, before_ns = monotonic_ns(), looked_ns
+                if looked_ns - before_ns > MAX_CHECK_GAP_NS:
+                    waits_from_ns = looked_ns
                 if view.error is not None:
                     raise view.error
                 if self.views.has_ended.is_set():
                     return
-                self._check_delivers(opened_ns)
+                self._check_delivers(opened_ns, waits_from_ns, looked_ns)
         finally:
             self.views.leave(view)
 
-    def _check_delivers(self, opened_ns: int) -> None:
-        latest_ns = self.views.latest_ns
-        has_delivered = latest_ns is not None and latest_ns >= opened_ns
-        limit_s = self.views.stall_after_s if has_delivered else self.views.opening_s
-        since_ns = latest_ns if has_delivered and latest_ns is not None else opened_ns
-        if monotonic_ns() - since_ns >= limit_s * NS_PER_S:
+    def _check_delivers(self, opened_ns: int, waits_from_ns: int, now_ns: int) -> None:
+        latest_ns, trouble = self.views.latest_ns or 0, self.views.trouble
+        if latest_ns >= opened_ns:
+            self._reported = None
+        if trouble is not None and trouble != self._reported:
+            self._reported = trouble
+            raise SourceError(waits_for(self.views.stream, trouble))
+        limit_s = self.views.stall_after_s if latest_ns >= opened_ns else self.views.opening_s
+        if now_ns - max(latest_ns, waits_from_ns) >= limit_s * NS_PER_S:
             raise SourceError(waits_for(self.views.stream, f"no picture for {limit_s:g} s"))
 
 

@@ -41,7 +41,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="perceptd-bench-") as name, broker(Path(name)) as port:
         directory = Path(name)
-        bundle = options.bundle or _build(directory / "home", options.from_dir)
+        bundle = options.bundle or build_home(directory / "home", options.from_dir)
         clip = directory / "clip.mp4"
         write_clip(clip, as_camera=True)
         runs = run_pairs(
@@ -59,7 +59,7 @@ def main() -> int:
     return 0 if all(result["targets"].values()) else 1
 
 
-def _build(bundle: Path, from_dir: Path) -> Path:
+def build_home(bundle: Path, from_dir: Path) -> Path:
     """Build home. Raises SystemExit when the command fails; it has printed why."""
     command = [sys.executable, "-m", "daemon", "bundle", "build", RECIPE, "--out", bundle, "--from", from_dir]
     built = subprocess.run([str(part) for part in command], check=False, cwd=ROOT, stdout=subprocess.DEVNULL)

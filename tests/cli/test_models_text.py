@@ -44,6 +44,20 @@ def test_texts_about_bundles(text: str, expected: str) -> None:
     assert text == expected
 
 
+def test_the_listing_tells_what_was_taught_and_what_waits_for_it() -> None:
+    taught = bundle("0.4.0+taught.3").model_copy(update={"taught": True})
+    waits = candidate("switch", "0.5.0").model_copy(update={"waits": "an example of kettle has no picture"})
+    payload = models(active=taught, previous=bundle("0.4.0", shipped=True), latest="0.4.0+taught.3", candidate=waits)
+    assert listing(payload)[:3] == [
+        "active      digits@0.4.0+taught.3 (with what was taught here)",
+        "previous    digits@0.4.0 (the config's own)",
+        "waiting     digits@0.5.0 waits: an example of kettle has no picture, since 2026-01-31 12:00:04",
+    ]
+    without_source = listing(payload.model_copy(update={"source": None}))
+    assert without_source[-1] == "source      none: models.source in config.yaml is not set"
+    assert active_text(payload) == "runs digits@0.4.0+taught.3"
+
+
 def test_the_listing_has_every_field() -> None:
     payload = models(
         active=bundle("0.4.1"),

@@ -2,6 +2,8 @@
 
 import json
 import queue
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -94,7 +96,7 @@ def run(broker: Mosquitto, capsys: pytest.CaptureFixture[str]) -> Run:
 
     def run_teach(*arguments: str) -> tuple[int, str, str]:
         node = ["--broker", f"127.0.0.1:{broker.port}", "--node", "node"]
-        code = teach(parse(["teach", *arguments, *node]), QUICK)
+        code = teach(parse(["teach", *arguments, *node]), QUICK, lambda: 0.0)
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -147,7 +149,7 @@ def test_what_is_of_no_use_is_told_and_a_refused_press_has_its_reason(broker: Mo
             "",
         )
         code, output, _ = run("missed", "kettle boils")
-        assert (code, output) == (1, "teach_missed: refused: the sound is silent, and there is no picture\n")
+        assert (code, output) == (1, "refused: the sound is silent, and there is no picture\n")
         code, output, _ = run("missed", "a/b")
         assert code == 1
         assert "expected printable text without / + #" in output
@@ -181,7 +183,7 @@ def test_the_answer_to_a_report_and_an_undo_is_shown_in_words(known: TaughtNode,
 
 
 def test_remove_takes_the_beginning_of_an_id(known: TaughtNode, run: Run) -> None:
-    assert run("remove", "3f9a1c7e")[0] == 0
+    assert run("remove", "3f9a1c7e") == (0, "removed; perceptd teach undo brings it back\n", "")
     assert known.commands[-1] == ("teach_remove", {"example": EXAMPLE})
     assert full_id("3f", Examples(examples=[])) == "3f"
     two = Examples.model_validate({"examples": [ROW, ROW | {"id": "3f00"}]})
@@ -222,10 +224,22 @@ def test_what_is_typed_becomes_the_arguments_of_the_command(line: list[str], com
     assert set(found) - set(command) <= {"seconds", "ago_s", "everywhere"}
 
 
+def test_a_press_counts_from_when_it_was_typed() -> None:
+    options = parse(["teach", "kettle boils", "--ago", "3"])
+    assert [arguments_of(options, age_s)["ago_s"] for age_s in (0.0, 2.34, 60.0)] == [3.0, 5.3, 10.0]
+    code = "import time; time.sleep(0.5); from daemon.cli.teach import process_age_s; print(process_age_s())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert 0.5 <= float(done.stdout) < 60
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         (["lsit"], "did you mean perceptd teach list? To teach the label 'lsit': perceptd teach press lsit"),
+        (["kettle", "boils"], 'a label of several words needs quotes: perceptd teach "kettle boils"'),
+        (["missed", "kettle", "boils", "--ago", "2"], 'perceptd teach missed "kettle boils"'),
+        (["answer", "was", "tap", "runs"], 'perceptd teach answer was "tap runs"'),
+        (["list", "all"], "unrecognized arguments: all"),
         (["--json", "list"], "write the action first: perceptd teach list …"),
         (["kettle", "--seconds", "6"], "expected 1 to 5 seconds"),
         (["kettle", "--ago", "now"], "expected 0 to 10 seconds"),
@@ -288,7 +302,7 @@ def test_the_listing_reads_like_this() -> None:
     assert shown == [
         "teaching    kettle boils: 5 presses, heard in 5 of 5",
         "label       kettle boils (kitchen): 5 presses, heard in 5 of 5; wrong about 0.4 times a day (0.1 to 1.2, "
-        "by 26.5 h of background)",
+        "by 26 h of background)",
         "              recognised by the picture, hardly by the sound",
         "            bell (everywhere): 2 presses, being fitted",
         "place       kitchen: 430 moments of background",

@@ -17,6 +17,7 @@ ELSEWHERE = {
     ("mqtt/broker/connection.py", "connect"): "the broker",
     ("mqtt/broker/client.py", "connect"): "the broker",
     ("teaching/sounds.py", "open"): "bytes in memory as WAV",
+    ("node/teaching_work.py", "open"): "`TeachingFile.open`, which opens the store",
     ("node/systemd.py", "connect"): "the socket of the service manager",
 }
 

@@ -8,6 +8,7 @@ from daemon.doctor.updates import assess_store
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.startup import DryStart, StoredBundle
 from daemon.updates.state import BundleMetrics, Probation, Refusal, Slot, UpdateState
+from daemon.updates.taught_state import TaughtSlot, TaughtState, TaughtVersion, WaitingBase
 
 BUILT_IN = BuiltInBundle("digits@0.4.0", Path("/own"))
 BEFORE = BundleMetrics(moments=500, errors=0, p99_ms=None, mean_top_score=None)
@@ -51,6 +52,31 @@ def refusal(bundle: str) -> Refusal:
 def test_good_states(found: UpdateState, text: str) -> None:
     finding = assess_store(dry_start_of(found), BUILT_IN)
     assert (finding.check, finding.level, finding.found) == ("models on disk", "good", text)
+
+
+def taught_start(**changes: object) -> DryStart:
+    made = TaughtSlot(name="digits", version="0.4.0+taught.2", content="1" * 64, memory_mb=1)
+    version = TaughtVersion(base=BUILT_IN.id, slot=made)
+    return DryStart(
+        UpdateState(),
+        (StoredBundle(made, Path("/s"), None),),
+        taught=TaughtState(versions=(version,)).model_copy(update=changes),
+    )
+
+
+def test_what_was_taught_is_reported() -> None:
+    finding = assess_store(taught_start(), BUILT_IN)
+    assert (finding.level, finding.found) == (
+        "good",
+        "digits@0.4.0+taught.2, which was taught here, is active; without it digits@0.4.0 runs; both are intact",
+    )
+
+
+def test_a_base_that_waits_for_what_was_taught_is_reported() -> None:
+    waiting = WaitingBase(id="digits@0.5.0", reason="an example of kettle has no picture", since=1.0)
+    finding = assess_store(taught_start(waiting=waiting), BUILT_IN)
+    assert finding.level == "warning"
+    assert finding.found.endswith("both are intact; digits@0.5.0 waits: an example of kettle has no picture")
 
 
 def test_a_refused_newer_version_is_reported() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from daemon.core.errors import InputError
 from daemon.core.timing import NS_PER_S
-from daemon.node.teaching_input import Shown, TaughtOnto
+from daemon.node.teaching_input import Lateness, Shown, TaughtOnto
 from daemon.pipeline.recent import Window
 from daemon.pipeline.showing import Showing
 from daemon.teaching.records import Peak, StoredMoment
@@ -40,6 +40,7 @@ class FakeInput:
         self.events: dict[str, frozenset[str]] = {}
         self.peaks: list[Peak] = []
         self.ended: list[Peak] = []
+        self.late = Lateness()
         self.newest: int | None = None
         self.dropped_peaks = 0
         self.windows: list[tuple[str, float]] = []
@@ -58,6 +59,9 @@ class FakeInput:
 
     def newest_ns(self, stream: str) -> int | None:
         return self.newest
+
+    def lateness(self, stream: str) -> Lateness:
+        return self.late
 
     def open_labels(self, stream: str) -> frozenset[str]:
         return self.events.get(stream, frozenset())

@@ -191,3 +191,32 @@ def test_a_camera_that_is_also_the_microphone_closes_when_both_are_closed(tmp_pa
         node.send("camera", b'{"stream": "s", "on": true}')
         wait_until(lambda: devices() == (True, False, False), "only the camera open")
         assert daemon.stop() == 0
+
+
+def test_a_part_of_another_camera_is_recognised_and_closed_with_it(
+    tmp_path: Path, node: WatchedNode, config: Config, material: Path
+) -> None:
+    settings = config(node.name)
+    yard = {"device": str(material / "clip.mp4"), "region": {"right": 0.5}}
+    part = {"camera": {"device": "stream:yard", "region": {"left": 0.5}}}
+    settings["streams"] = {"part": part, "yard": {"camera": yard}}
+    settings["mqtt"]["recognitions"] = {"publish": "rate"}
+
+    def part_state() -> tuple[str | None, str | None]:
+        camera = node.health().get("streams", {}).get("part", {}).get("sources", {}).get("camera", {})
+        return camera.get("state"), camera.get("reason")
+
+    def recognised(stream: str) -> int:
+        topic = f"perceptd/{node.name}/{stream}/recognition"
+        return sum(message.topic == topic for message in node.subscriber.heard)
+
+    waits = ("paused", "waits for the camera of the stream yard: it is closed on request")
+    with DaemonProcess(settings, tmp_path):
+        wait_until(lambda: recognised("part") and recognised("yard"), "both recognise")
+        node.send("camera", b'{"stream": "yard", "on": false}')
+        assert node.answer("camera")["ok"] is True
+        wait_until(lambda: part_state() == waits, "the part waits")
+        assert node.health()["status"] == "ok"
+        count = recognised("part")
+        node.send("camera", b'{"stream": "yard", "on": true}')
+        wait_until(lambda: recognised("part") > count, "it recognises again")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from daemon.bundle.bundle import load_bundle
 from daemon.bundle.manifest import Manifest
-from daemon.bundle.release import oldest_perceptd
+from daemon.bundle.release import BundleFiles, BundleInfo, FileEntry, oldest_perceptd
 from daemon.config.streams import EventsConfig
 from daemon.core.errors import BundleError, DocumentError, Refused
 from daemon.core.records import Scoring
@@ -19,6 +20,8 @@ from daemon.pipeline.heads import load_head
 from daemon.pipeline.recogniser import event_settings, load_recogniser
 from daemon.pipeline.selftest import run_selftest
 from daemon.pipeline.taught_bundle import export_bundle, write_taught_bundle
+from daemon.pipeline.training_set import known_vectors
+from daemon.pipeline.trial import check_matches_release
 from tests.helpers import format2_bundle
 from tests.helpers.taught import THRESHOLD, on_streams, random_fit, random_moment, teach
 
@@ -183,17 +186,22 @@ def test_the_selftest_finds_a_head_that_was_changed(base: Path, taught: Path, tm
     assert any(failure.startswith("taught.npz: case 0: ") for failure in failures)
 
 
+GOOD: dict[str, Any] = {
+    "bias": np.zeros(2, np.float32),
+    "features": np.zeros((1, 11), np.float32),
+    "scores": np.full((1, 2), 0.5, np.float32),
+}
 HOSTILE: list[tuple[dict[str, Any], str]] = [
-    ({}, "an array features"),
-    ({"features": np.zeros((1, 3), np.float32)}, r"an array features of float32 numbers, of shape \[n, 11\]"),
-    ({"features": np.zeros((1, 11))}, "an array features of float32"),
-    ({"features": np.array([["text"] * 11])}, "an array features of float32"),
-    ({"features": np.zeros((0, 11), np.float32)}, "an array features of float32"),
-    ({"features": np.zeros((1, 11), np.float32), "scores": np.zeros(2, np.float32)}, "an array scores of float32"),
-    (
-        {"features": np.zeros((2, 11), np.float32), "scores": np.zeros((1, 2), np.float32)},
-        "has 2 rows of features and 1",
-    ),
+    ({"bias": np.zeros(3, np.float32)}, r"an array bias of finite float32 numbers, of shape \[2\]"),
+    ({"bias": np.full(2, np.nan, np.float32)}, "an array bias of finite"),
+    ({"features": np.zeros((1, 3), np.float32)}, r"an array features of finite float32 numbers, of shape \[n, 11\]"),
+    ({"features": np.zeros((1, 11))}, "an array features of finite"),
+    ({"features": np.array([["text"] * 11])}, "an array features of finite"),
+    ({"features": np.zeros((0, 11), np.float32), "scores": np.zeros((0, 2), np.float32)}, "has 0 rows"),
+    ({"features": np.full((1, 11), np.inf, np.float32)}, "an array features of finite"),
+    ({"scores": np.zeros(2, np.float32)}, "an array scores of finite"),
+    ({"scores": np.full((1, 2), np.nan, np.float32)}, "an array scores of finite"),
+    ({"features": np.zeros((2, 11), np.float32)}, "has 2 rows of features and 1 of scores, expected as many"),
     ({"features": np.array([[{}] * 11], object)}, "cannot be read"),
     ({"features": np.zeros((800_000, 11), np.float32)}, "unpacks to more than"),
 ]
@@ -201,22 +209,30 @@ HOSTILE: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("arrays", "reason"), HOSTILE)
 def test_cases_that_cannot_be_used_are_refused(taught: Path, arrays: dict[str, Any], reason: str) -> None:
-    np.savez_compressed(taught / "taught.npz", **arrays)
+    np.savez_compressed(taught / "taught.npz", **GOOD | arrays)
     with pytest.raises(Refused, match=reason):
-        selftest(taught)
+        load_recogniser(load_bundle(taught))
+
+
+@pytest.mark.parametrize("name", list(GOOD))
+def test_cases_without_an_array_are_refused(taught: Path, name: str) -> None:
+    np.savez_compressed(taught / "taught.npz", **{key: array for key, array in GOOD.items() if key != name})
+    with pytest.raises(Refused, match=f"expected an array {name} of finite"):
+        load_recogniser(load_bundle(taught))
+
+
+def test_a_bias_that_is_not_that_of_the_head_is_found(taught: Path) -> None:
+    with np.load(taught / "taught.npz") as stored:
+        arrays = dict(stored)
+    np.savez_compressed(taught / "taught.npz", **arrays | {"bias": arrays["bias"] + np.float32(1)})
+    assert "taught.npz: case 0: bias and shares of kettle boils do not give its score" in selftest(taught)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\3\4", b"text"])
 def test_cases_that_are_no_archive_are_refused(taught: Path, content: bytes) -> None:
     (taught / "taught.npz").write_bytes(content)
     with pytest.raises(Refused, match=r"taught\.npz: cannot be read: expected arrays"):
-        selftest(taught)
-
-
-def test_cases_that_are_not_finite_fail(taught: Path) -> None:
-    features, scores = np.zeros((1, 11), np.float32), np.full((1, 2), np.nan, np.float32)
-    np.savez_compressed(taught / "taught.npz", features=features, scores=scores)
-    assert len(selftest(taught)) == 2
+        load_recogniser(load_bundle(taught))
 
 
 def test_a_case_of_the_base_names_labels_of_the_base(taught: Path) -> None:
@@ -236,3 +252,33 @@ def test_a_manifest_is_written_back_as_it_was(base: Path, taught: Path, tmp_path
     before = load_bundle(base).manifest
     again = Manifest.model_validate(json.loads(before.model_dump_json(exclude_unset=True)))
     assert again == before
+
+
+def test_a_base_may_have_no_selftest(base: Path, tmp_path: Path) -> None:
+    shutil.rmtree(base / "selftest")
+    teach(base, tmp_path / "taught", LABELS)
+    assert known_vectors(load_recogniser(load_bundle(base))) == []
+    assert selftest(tmp_path / "taught") == []
+    check_matches_release(release(tmp_path / "taught"), load_bundle(tmp_path / "taught"))
+    with pytest.raises(DocumentError, match=r"cases\.yaml: cannot be read"):
+        selftest(base)
+
+
+@pytest.mark.parametrize("file", ["taught.tflite", "taught.npz", "selftest/white.png"])
+def test_the_trial_refuses_files_that_are_not_listed(taught: Path, file: str) -> None:
+    complete = release(taught)
+    check_matches_release(complete, load_bundle(taught))
+    cut = complete.model_copy(update={"files": tuple(entry for entry in complete.files if entry.path != file)})
+    with pytest.raises(BundleError, match=rf"{file} is not among its signed files"):
+        check_matches_release(cut, load_bundle(taught))
+
+
+def release(directory: Path) -> BundleFiles:
+    """Return the files of a bundle that a node has made."""
+    entries = [
+        FileEntry(path=name, length=len(content), sha256=hashlib.sha256(content).hexdigest())
+        for name, content in sorted(files(directory).items())
+    ]
+    manifest = load_bundle(directory).manifest
+    info = BundleInfo(name=manifest.name, version=manifest.version, needs_perceptd="0.6.0", memory_mb=16)
+    return BundleFiles(signed=info, files=tuple(entries))

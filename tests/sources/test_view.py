@@ -93,6 +93,18 @@ def test_a_view_waits_for_its_camera() -> None:
     assert str(again.error) == "waits for the camera of the stream yard: no picture for 0.3 s"
 
 
+def test_a_view_says_at_once_why_its_camera_delivers_nothing() -> None:
+    views = Views("yard", 0.3, 0.5)
+    views.trouble = "cannot be opened"
+    view = Opened(views)
+    view.thread.join(10)
+    assert str(view.error) == "waits for the camera of the stream yard: cannot be opened"
+    # the same again is no news, so that the source does not fail several times a second
+    source, stop = view.source, threading.Event()
+    with pytest.raises(SourceError, match=r"no picture for 0\.5 s"):
+        source.run(view.delivered.append, stop)
+
+
 def test_a_view_of_a_file_waits_for_ever_and_ends_with_it() -> None:
     views = Views("yard", math.inf, math.inf)
     view = Opened(views)
@@ -101,6 +113,17 @@ def test_a_view_of_a_file_waits_for_ever_and_ends_with_it() -> None:
     view.thread.join(10)
     assert not view.thread.is_alive()
     assert view.error is None
+
+
+def test_a_camera_that_is_to_be_closed_hands_nothing_on() -> None:
+    views = Views("yard", math.inf, math.inf)
+    view = Opened(views)
+    view.wait()
+    views.switch(True)
+    count = len(view.delivered)
+    views.publish(WIDE)
+    assert len(view.delivered) == count
+    view.close()
 
 
 @pytest.mark.parametrize("is_closed", [True, False])

@@ -170,6 +170,7 @@ def test_training_takes_what_the_same_encoders_have_made(store: TeachingStore) -
     data = store.training_data(MADE_BY)
     assert [found.id for found in data.examples] == ["both", "seen"]
     assert (list(data.others), list(data.damaged)) == (["older"], [])
+    assert store.others(MADE_BY) == ["older"]
     assert (len(data.background), len(data.wrong)) == (1, 1)
     alone = store.training_data({"image": MADE_BY["image"]})
     assert [list(found.encoders) for found in alone.examples] == [["image"]] * 3
@@ -177,7 +178,7 @@ def test_training_takes_what_the_same_encoders_have_made(store: TeachingStore) -
     assert store.background_counts(MADE_BY) == {"kitchen": 1}
     assert store.background_counts({"image": "d" * 64}) == {}
     assert sum(store.background_by_hour("kitchen", MADE_BY)) == 1
-    assert store.background_by_hour("kitchen", {"image": "d" * 64}) == [0] * 24
+    assert store.background_by_hour("kitchen", {"image": "d" * 64}) == (0,) * 24
     assert same(store.moments_of_label("kettle boils")[0], list(example().moments))
     assert store.moments_of_label("bell") == []
 

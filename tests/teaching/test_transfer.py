@@ -1,6 +1,7 @@
 """Examples go to another device in a folder. A folder of somebody else is checked, and taken whole or not."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,15 +27,22 @@ def store(tmp_path: Path) -> Iterator[TeachingStore]:
     made.close()
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that a first device has exported."""
-    first = TeachingStore(tmp_path / "first" / "teaching.db")
+    directory = tmp_path_factory.mktemp("first")
+    first = TeachingStore(directory / "teaching" / "teaching.db")
     first.add_example(example("a", picture=SEEN, sound=HEARD))
     first.add_example(example("b", "bell"))
-    assert export_examples(first, tmp_path / "exported") == 2
+    assert export_examples(first, directory / "exported") == 2
     first.close()
-    return tmp_path / "exported"
+    return directory / "exported"
+
+
+@pytest.fixture
+def folder(exported: Path, tmp_path: Path) -> Path:
+    """A copy of it, which a test may change."""
+    return Path(shutil.copytree(exported, tmp_path / "exported"))
 
 
 def take(store: TeachingStore, folder: Path, stream: str | None = None) -> Imported:

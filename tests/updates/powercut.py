@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
@@ -25,7 +25,9 @@ from pathlib import Path
 from daemon.updates.fetch import main as fetch
 from daemon.updates.probation import ProbationPolicy
 from daemon.updates.state import BundleMetrics, UpdateState
-from daemon.updates.steps import Beat, Step
+from daemon.updates.steps import Beat, Derived, Step
+from daemon.updates.taught_state import TaughtState
+from daemon.updates.updater import Snapshot
 from tests.fakes.stage_runner import LocalRunner
 from tests.helpers.campaign import IS_CAMPAIGN, share
 from tests.helpers.plain_bundles import entries_of
@@ -33,6 +35,7 @@ from tests.helpers.tufrepo import TufRepo
 from tests.updates.device import Device
 
 OLD, NEW = "digits@0.5.0", "digits@0.6.0"
+TAUGHT, DERIVED = "digits@0.5.0+taught.1", "digits@0.6.0+taught.2"
 MANNERS = {"never": 0, "EIO once": 1, "EROFS from": 2, "ENOSPC from": 3, "short once": 4, "kill": 5}
 LONGEST_S = 30.0
 
@@ -60,6 +63,23 @@ def restart(device: Device) -> None:
     assert device.host.runs in (OLD, NEW)
 
 
+def teach(device: Device) -> None:
+    """The old version runs; labels are taught on it. What a failing disk puts off is tried again later."""
+    device.teach("1", "0.5.0")
+    device.until(lambda status: status.taught.last_result and (device.is_settled(status) or _is_put_off(status)))
+    assert device.host.runs in (OLD, TAUGHT)
+
+
+def _is_put_off(status: Snapshot) -> bool:
+    return status.taught.candidate is not None and status.taught.candidate.closed
+
+
+def derive(device: Device) -> None:
+    """Labels are taught on the old version; the new one is wanted, with them."""
+    device.install("0.6.0")
+    assert device.host.runs in (TAUGHT, DERIVED)
+
+
 class FetchRunner(LocalRunner):
     """Implements Runner: bundles are fetched as they are in life, from a repository with signed metadata."""
 
@@ -71,7 +91,10 @@ class FetchRunner(LocalRunner):
         return said.getvalue()
 
 
-ACTS: dict[str, Act] = {"update": update, "go back": go_back, "restart": restart}
+ACTS: dict[str, Act] = {"update": update, "go back": go_back, "restart": restart, "teach": teach, "derive": derive}
+
+# what runs before an act, and after it
+ENDS = dict.fromkeys(ACTS, (OLD, NEW)) | {"teach": (OLD, TAUGHT), "derive": (TAUGHT, DERIVED)}
 
 
 @dataclass
@@ -152,6 +175,11 @@ class Cuts:
         repo.publish()
         with device:
             device.install("0.5.0")
+        shutil.copytree(self._template / "update", self._template / "derive")
+        device = _device(self._template / "derive", "derive")
+        with device:
+            device.teach("1", "0.5.0")
+            device.until_runs(TAUGHT)
         shutil.copytree(self._template / "update", self._template / "restart")
         device = _device(self._template / "restart")
         device.policy = ProbationPolicy()
@@ -162,7 +190,7 @@ class Cuts:
 
     def _begin(self, act: str) -> None:
         shutil.rmtree(self._try, ignore_errors=True)
-        shutil.copytree(self._template / ("restart" if act == "restart" else "update"), self._try)
+        shutil.copytree(self._template / (act if act in ("restart", "derive") else "update"), self._try)
 
     def _act(
         self, act: str, report: Callable[[str], None], number: int = 0, manner: int = 0, log: int = -1, points: int = 0
@@ -205,7 +233,7 @@ class Cuts:
             campaign.problems.append(f"{what}: {told}")
         runs = self._in_child(lambda report: _afterwards(self._try, act, report))
         campaign.after[runs[:40]] = campaign.after.get(runs[:40], 0) + 1
-        if runs not in (OLD, NEW):
+        if runs not in ENDS[act]:
             campaign.problems.append(f"{what}, then: {runs}")
 
     def _in_child(self, work: Callable[[Callable[[str], None]], None], kill_after_s: float | None = None) -> str:
@@ -231,6 +259,8 @@ def _device(directory: Path, act: str = "update") -> Device:
     if act == "update":  # the others differ in what comes after it was fetched
         device.runner = FetchRunner(directory / "source")
     device.policy = ProbationPolicy(max_duration_s=0.0)
+    if act == "derive":
+        device.host.derives[NEW] = Derived(device.write_taught("2", "0.6.0"), DERIVED)
     return device
 
 
@@ -238,20 +268,32 @@ def _afterwards(directory: Path, act: str, report: Callable[[str], None]) -> Non
     """The next start: which bundle runs, and that it is whole is what the start looks at; then an update is made."""
     device = _device(directory, act)
     with device:
-        runs = device.host.runs
-        assert runs in (OLD, NEW), f"runs {runs}"
+        runs, (old, new) = device.host.runs, ENDS[act]
+        assert runs in (old, new), f"runs {runs}"
         assert not [entry for entry in device.status().state.refused if entry.stage != "probation"]
-        device.until(lambda status: status.state.candidate is None and status.state.probation is None, "never settles")
-        if device.host.runs != NEW:
-            device.install("0.6.0")
-        assert device.host.runs == NEW, f"no update can be made: {device.status()}"
+        assert device.status().taught.refused is None
+        device.until(device.is_settled, "never settles")
+        if device.host.runs != new:
+            if act == "teach":
+                device.teach("1", "0.5.0")
+                device.until_runs(TAUGHT)
+            else:
+                device.install("0.6.0")
+        assert device.host.runs == new, f"no update can be made: {device.status()}"
     with device:
-        assert device.host.runs == NEW
-        kept = device.status().state.required_contents
-    assert {path.name for path in (directory / "models/slots").iterdir()} == kept, "something is left in the store"
-    assert not list((directory / "models").glob("trash*")), "something is left in the trash"
+        assert device.host.runs == new
+        status = device.status()
+    _check_store(directory / "models", status.state.required_contents)
+    if act in ("teach", "derive"):
+        _check_store(directory / "models/taught", status.taught.required_contents)
+        TaughtState.model_validate_json((directory / "models/taught/state.json").read_bytes())
     UpdateState.model_validate_json((directory / "models/state.json").read_bytes())
     report(runs)
+
+
+def _check_store(directory: Path, required: Set[str]) -> None:
+    assert {path.name for path in (directory / "slots").iterdir()} == required, "something is left in the store"
+    assert not list(directory.glob("trash*")), "something is left in the trash"
 
 
 def _numbers(places: int, part: int, name: str) -> Iterable[int]:

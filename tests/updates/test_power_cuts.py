@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.campaign import IS_CAMPAIGN
 from tests.helpers.compiled import compile_library
-from tests.updates.powercut import NEW, OLD
+from tests.updates.powercut import ENDS
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "tests/powercut/cut.c"
@@ -44,7 +44,9 @@ def run(shim: Path, directory: str, *arguments: str) -> dict[str, object]:
 
 
 ALL = ("kill", "EIO once", "EROFS from", "ENOSPC from", "short once")
-MANNERS = {"update": ALL, "go back": ("kill", "EROFS from"), "restart": ALL}  # going back, most calls are an update's
+# going back, most calls are an update's
+MANNERS = {"update": ALL, "go back": ("kill", "EROFS from"), "restart": ALL}
+MANNERS |= {"teach": ALL if IS_CAMPAIGN else ("kill", "EROFS from"), "derive": ("kill",)}
 
 
 @pytest.mark.parametrize(("act", "manner"), [(act, manner) for act in MANNERS for manner in MANNERS[act]])
@@ -52,17 +54,17 @@ MANNERS = {"update": ALL, "go back": ("kill", "EROFS from"), "restart": ALL}  # 
 def test_cut_at_each_call_that_changes_the_disk(shim: Path, memory: str, act: str, manner: str) -> None:
     found = run(shim, memory, "calls", act, manner, str(CALLS))
     assert found["problems"] == []
-    assert found["places"] > {"update": 80, "go back": 80, "restart": 10}[act]  # type: ignore[operator]
+    assert found["places"] > {"update": 80, "go back": 80, "restart": 10, "teach": 40, "derive": 80}[act]  # type: ignore[operator]
     assert found["cuts"] >= (found["places"] if IS_CAMPAIGN else CALLS)  # type: ignore[operator]
-    assert set(found["after"]) <= {OLD, NEW}  # type: ignore[call-overload]
+    assert set(found["after"]) <= set(ENDS[act])  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("act", ["update", "go back", "restart"])
+@pytest.mark.parametrize("act", ["update", "go back", "restart", "teach", "derive"])
 @pytest.mark.campaign("power-cuts")
 def test_killed_before_and_after_each_stage(shim: Path, memory: str, act: str) -> None:
     found = run(shim, memory, "boundaries", act, str(BOUNDARIES))
     assert found["problems"] == []
-    least = {"update": 20, "go back": 20, "restart": 1}[act]
+    least = {"update": 20, "go back": 20, "restart": 1, "teach": 10, "derive": 20}[act]
     assert found["places"] >= least  # type: ignore[operator]
     assert found["cuts"] >= (least + 1 if IS_CAMPAIGN else min(BOUNDARIES, least))  # type: ignore[operator]
 
@@ -74,13 +76,13 @@ def test_killed_at_random_moments(shim: Path, memory: str) -> None:
     assert found["cuts"] == (200 if IS_CAMPAIGN else MOMENTS)
 
 
-@pytest.mark.parametrize("act", ["update", "go back"])
+@pytest.mark.parametrize("act", ["update", "go back", "teach", "derive"])
 def test_bundles_are_on_disk_before_the_state_that_names_them(shim: Path, memory: str, act: str) -> None:
     calls = run(shim, memory, "log", act)
     disk = Disk(memory + "/try/models")
     for what, path, to in calls:  # type: ignore[misc]
         disk.take(what, path, to)
-    assert disk.states >= 9 and disk.slots
+    assert disk.states >= (4 if act == "teach" else 9) and disk.slots
     assert disk.problems == []
 
 
@@ -112,13 +114,13 @@ class Disk:
         self._unsynced -= inside
         self._unsynced |= {to / known.relative_to(path) for known in inside} | {path.parent, to.parent}
         self.slots.discard(path)
-        if to.parent == self._root / "slots":
+        if to.parent.name == "slots":
             self.slots.add(to)
 
     def _look(self, path: PurePosixPath, to: PurePosixPath) -> None:
         if to.name == "state.json":
             self.states += 1
-            needed = {path, *self.slots, *({self._root / "slots"} if self.slots else ())}
+            needed = {path, *self.slots, *(slot.parent for slot in self.slots)}
             lost = {known for known in self._unsynced if needed & {known, *known.parents}}
             self.problems += [f"{known} is not on disk when a state is written" for known in lost]
         if path in self.slots and self._root in self._unsynced:
