@@ -113,6 +113,8 @@ def test_a_node_that_cannot_be_taught_says_why(session: Session, subscriber: Sub
     request = press()
     with pytest.raises(InvalidCommand, match=r"teaching\.enabled in config\.yaml is false"):
         teacher.take(request, parse_arguments(request))
+    # of a retained topic only the latest message is sent
+    subscriber.wait_for(TOPIC)
     teacher.follow("home@1.0.0")
     teacher.follow("home@1.1.0")
     first, second = map(json.loads, subscriber.wait_for(TOPIC, 2))
