@@ -105,6 +105,11 @@ def load_bundle(directory: Path, content: str | None = None) -> Bundle:
     return bundle
 
 
+def has_cases(bundle: Bundle) -> bool:
+    """Return whether a bundle has a self-test. One that no source has signed may lack it."""
+    return (bundle.directory / SELFTEST_DIRECTORY / CASES_FILE).is_file()
+
+
 def load_cases(bundle: Bundle) -> list[tuple[Case, str]]:
     """Return the self-test cases, each with its file, line and key. Raises DocumentError or BundleError."""
     path = bundle.directory / SELFTEST_DIRECTORY / CASES_FILE

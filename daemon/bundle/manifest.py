@@ -210,6 +210,11 @@ class Manifest(StrictModel):
         return self.version.partition("+")[0]
 
     @property
+    def is_local(self) -> bool:
+        """Return whether a node has made this version of what it was taught."""
+        return self.version != self.base_version
+
+    @property
     def encoder_specs(self) -> dict[str, EncoderSpec]:
         """Return the encoders by name, in the order of the head's input. In format 1 the name is the modality."""
         if self.encoders is not None:

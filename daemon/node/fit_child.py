@@ -9,13 +9,18 @@ from daemon.core.errors import ChildError
 from daemon.node.fits import FitOrder, FitResult
 from daemon.pipeline.fit_main import FitAnswer, FitRequest, answer_fit
 from daemon.runtime.child import Child
+from daemon.updates.slots import content_of
 
 
 @dataclass(frozen=True, slots=True)
 class ChildFits:
-    """Starts fits of the store in the file `database`. Implements FitRunner."""
+    """Starts fits of the store in the file `database`. Implements FitRunner.
+
+    `models` is the directory of installed bundles, whose files are compared with what was installed.
+    """
 
     database: Path
+    models: Path
     false_alarms_a_day: float
 
     def start(self, order: FitOrder) -> "ChildFit":
@@ -25,6 +30,7 @@ class ChildFits:
             base=str(order.base),
             target=str(order.target),
             version=order.version,
+            content=content_of(order.base, self.models),
             false_alarms_a_day=self.false_alarms_a_day,
         )
         return ChildFit(Child(answer_fit, request.model_dump_json()))

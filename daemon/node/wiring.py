@@ -224,7 +224,7 @@ def _teacher(
     directory, counters = state_directory(settings) / "teaching", Counters()
     database = directory / "teaching.db"
     fits = Fits(
-        ChildFits(database, settings.teaching.false_alarms_a_day),
+        ChildFits(database, models_directory(settings), settings.teaching.false_alarms_a_day),
         LocalBundles(updater),
         FitRecordFile(directory / "fit.json"),
         directory / "new",

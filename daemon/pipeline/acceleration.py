@@ -6,9 +6,8 @@ from operator import itemgetter
 
 import numpy as np
 
-from daemon.bundle.bundle import CASES_FILE, Bundle, load_cases
+from daemon.bundle.bundle import Bundle, has_cases, load_cases
 from daemon.bundle.encoder_specs import EncoderSpec, ImageSpec, TensorSpec
-from daemon.bundle.manifest import SELFTEST_DIRECTORY
 from daemon.config.devices import DevicesConfig
 from daemon.core.errors import ChildError, InputError, ModelError
 from daemon.core.logs import rate_limited_logger
@@ -174,7 +173,7 @@ def _case_inputs(recogniser: Recogniser, name: str) -> list[Tensor]:
 def _case_items(recogniser: Recogniser) -> Iterator[tuple[Item, str]]:
     """Yield the items of the self-test, each with its file and line."""
     bundle = recogniser.bundle
-    if not (bundle.directory / SELFTEST_DIRECTORY / CASES_FILE).is_file():
+    if not has_cases(bundle):
         return
     for case, where in load_cases(bundle):
         yield item_of(bundle, case), where

@@ -23,6 +23,9 @@ PICTURES_HZ = 2.0
 # At most so much of each modality is kept. 20 s of sound at 96 kHz are 8 MB, and 40 pictures of 512 x 512 are 16 MB.
 MAX_BYTES: Mapping[Modality, int] = {"image": 16_000_000, "audio": 8_000_000, "text": 100_000}
 
+# what an item takes beside its content, so that many short lines are bounded too
+ITEM_BYTES = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -143,5 +146,7 @@ def _begin_ns(item: Captured) -> int:
 
 def _size(item: Captured) -> int:
     if isinstance(item, Frame):
-        return sum(map(attrgetter("nbytes"), item.planes))
-    return item.samples.nbytes if isinstance(item, Block) else len(item.text)
+        content: int = sum(map(attrgetter("nbytes"), item.planes))
+    else:
+        content = item.samples.nbytes if isinstance(item, Block) else 4 * len(item.text)
+    return ITEM_BYTES + content

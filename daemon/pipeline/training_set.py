@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from daemon.bundle.bundle import load_cases
+from daemon.bundle.bundle import has_cases, load_cases
 from daemon.bundle.encoder_specs import EncoderSpec, ImageSpec
 from daemon.bundle.manifest import Manifest
 from daemon.bundle.taught import MAX_TAUGHT, group_of
@@ -138,6 +138,8 @@ def covered_vectors(recogniser: Recogniser) -> list[dict[str, Array]]:
 
 def known_vectors(recogniser: Recogniser) -> list[dict[str, Array]]:
     """Return the moments of the bundle's self-test, which its own labels recognise. Raises Refused and InputError."""
+    if not has_cases(recogniser.bundle):
+        return []
     offline = OfflineRecogniser(recogniser, is_taught=False)
     items = [item_of(recogniser.bundle, case) for case, _ in load_cases(recogniser.bundle)]
     moments = [offline.recognise(item).moment for item in items]

@@ -35,7 +35,7 @@ def describe_release(directory: Path, manifest: Manifest, needs_perceptd: str, m
     Its `needs_perceptd` is raised to the version that reads all keys of the manifest.
     Raises BundleError when its name, version or files cannot be published.
     """
-    if manifest.version != manifest.base_version:
+    if manifest.is_local:
         raise BundleError(
             f"{directory}: cannot be published: {manifest.id} was taught to a node; `perceptd teach export` gives it"
             " a name and a version of its own"

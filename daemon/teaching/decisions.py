@@ -15,18 +15,20 @@ from daemon.teaching.report import Rate
 from daemon.teaching.rows import TrainingSet
 from daemon.teaching.thresholds import CHANCES_A_DAY, Scale, tail_of
 
-# The scores at which an event starts and ends on the stream that needs the highest logit.
-START, END = 0.5, 0.25
+# An event ends at half the score at which it starts.
+END_PART = 0.5
 # A state is sure from START_OF_STATE on.
 START_OF_STATE, END_OF_STATE = 0.6, 0.4
-# Logits of events are divided by this, the same for all labels. So a single moment of a middle press scores above 0.99:
-# it has half a second to raise the smoothed score.
-UNIT = 1 / 3
+# The middle press of a state is so many units above its start: a score of 0.9.
 UNITS_OF_STATE = 2.2
-# No label starts below its middle press less this, nor below 0 unless that is below 0: sounds that the place has never
-# heard are mostly there.
+LOWEST_START, HIGHEST_START = 0.05, 0.95
+# With exclusive scoring a label starts only where it is more likely than all others together.
+LOWEST_EXCLUSIVE_START = 0.5
+# No label starts further than this below its middle press, nor below 0 unless that is below 0: sounds that the place
+# has never heard are mostly there.
 ROOM_BELOW_MIDDLE = 2.0
-LOWEST_START, HIGHEST_START = 0.05, 0.98
+# A press that was held out has a lower logit than one that was learned from: so much in the middle.
+COST_OF_UNSEEN = 2.5
 
 TENTH_OF_HOUR_S = 360.0
 
@@ -59,26 +61,18 @@ def _decide_event(index: int, training: TrainingSet, material: Material, logits:
     label = material.labels[index]
     background = material.of_kind("background") & material.applies[:, index]
     streams = np.array([row.stream for row in material.rows])
-    middle = float(np.median(peaks))
+    middle = float(np.median(peaks)) - (COST_OF_UNSEEN if len(peaks) == 1 else 0.0)
     tails = {
         name: tail_of(logits[background & (streams == name), index], middle) for name in np.unique(streams[background])
     }
     probability = training.false_alarms_a_day / CHANCES_A_DAY / len(tails)
     floor = min(0.0, middle - ROOM_BELOW_MIDDLE)
-    levels = {stream: max(floor, tail.level(probability)) for stream, tail in tails.items()}
-    if training.scoring == "exclusive":
-        scale, lowest = Scale(0.0, 1.0), START  # below, another label of the base may be as likely
-    else:
-        scale = Scale(max(levels.values()), UNIT)
-        lowest = LOWEST_START
-    starts = {stream: _start(scale, level, lowest) for stream, level in levels.items()}
-    rates = {
-        stream: tail.rate(scale.zero + scale.unit * _logit(starts[stream]), hours_of(training, stream))
-        for stream, tail in tails.items()
-    }
-    thresholds = {stream: Threshold(start=start, end=start * END / START) for stream, start in starts.items()}
+    lowest = LOWEST_EXCLUSIVE_START if training.scoring == "exclusive" else LOWEST_START
+    starts = {str(name): _start(max(floor, tail.level(probability)), lowest) for name, tail in tails.items()}
+    rates = {name: tails[name].rate(_logit(start), hours_of(training, name)) for name, start in starts.items()}
+    thresholds = {name: Threshold(start=start, end=round(start * END_PART, 4)) for name, start in starts.items()}
     highest = max(thresholds.values(), key=lambda each: each.start) if label.everywhere else None
-    return Decision(scale, TaughtLabel(streams=thresholds, everywhere=highest), rates)
+    return Decision(Scale(), TaughtLabel(streams=thresholds, everywhere=highest), rates)
 
 
 def _decide_state(index: int, training: TrainingSet, material: Material, logits: Array, peaks: Array) -> Decision:
@@ -88,7 +82,7 @@ def _decide_state(index: int, training: TrainingSet, material: Material, logits:
     streams = dict.fromkeys(label.streams, threshold)
     taught = TaughtLabel(streams=streams, everywhere=threshold if label.everywhere else None, state_of=label.state_of)
     if training.scoring == "exclusive":
-        return Decision(Scale(0.0, 1.0), taught, {})
+        return Decision(Scale(), taught, {})
     others = logits[others_of(material, index), index]
     middle = float(np.median(peaks))
     high = float(np.quantile(others, 0.95)) if len(others) else middle - 1
@@ -107,9 +101,8 @@ def _peaks(index: int, material: Material, logits: Array) -> Array:
     return np.array([logits[material.press == press, index].max() for press in material.presses[index]], np.float32)
 
 
-def _start(scale: Scale, level: float, lowest: float) -> float:
-    score = float(scale.scores(np.array([level]))[0])
-    return round(min(HIGHEST_START, max(lowest, score)), 4)
+def _start(level: float, lowest: float) -> float:
+    return round(min(HIGHEST_START, max(lowest, 1 / (1 + math.exp(-min(40.0, level))))), 4)
 
 
 def _logit(score: float) -> float:

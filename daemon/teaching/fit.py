@@ -9,13 +9,14 @@ from daemon.bundle.taught import TaughtLabel
 from daemon.core.errors import Refused
 from daemon.core.records import Array
 from daemon.teaching.decisions import Decision, decide
+from daemon.teaching.harm import harmful_presses
 from daemon.teaching.held_out import fit_and_hold_out
 from daemon.teaching.judging import judge
 from daemon.teaching.logistic import Weights, margins
 from daemon.teaching.material import Material, material_of
 from daemon.teaching.records import NEEDED_BACKGROUND
 from daemon.teaching.report import Report
-from daemon.teaching.rows import BaseLogits, LabelToFit, TrainingSet
+from daemon.teaching.rows import BaseLogits, LabelToFit, TrainingSet, usable
 from daemon.teaching.telling import report_of
 
 
@@ -42,7 +43,8 @@ def fit(training: TrainingSet, base: BaseLogits) -> Fitted:
     logits = _deciding(material, held_out.logits)
     decisions = [decide(index, training, material, logits[0]) for index in range(len(labels))]
     judged = judge(training, material, decisions, logits)
-    report = report_of(training, material, decisions, judged, left_out)
+    harmful = harmful_presses(material, held_out, judged)
+    report = report_of(training, material, decisions, judged, harmful, left_out)
     weights, bias = _scaled(material, held_out.weights, decisions)
     taught = {label.name: decision.taught for label, decision in zip(labels, decisions, strict=True)}
     return Fitted(weights, bias, taught, report)
@@ -52,9 +54,14 @@ def labels_to_fit(training: TrainingSet) -> tuple[list[LabelToFit], list[str]]:
     """Return the labels that can be fitted, with the streams whose background is enough, and why others cannot."""
     counts: dict[str, int] = {}
     for moment in training.background:
-        counts[moment.stream] = counts.get(moment.stream, 0) + 1
+        if usable(moment.vectors, training.sizes):
+            counts[moment.stream] = counts.get(moment.stream, 0) + 1
     known = frozenset(stream for stream, count in counts.items() if count >= NEEDED_BACKGROUND)
-    shown = {example.label for example in training.examples}
+    shown = {
+        example.label
+        for example in training.examples
+        if any(usable(moment.vectors, training.sizes) for moment in example.moments)
+    }
     states: dict[str, int] = {}
     for label in training.labels:
         if label.state_of is not None and label.name in shown:
@@ -64,10 +71,10 @@ def labels_to_fit(training: TrainingSet) -> tuple[list[LabelToFit], list[str]]:
         if label.name not in shown:
             left_out.append(f"{label.name} has no example that this bundle can use")
         elif label.state_of is not None:
-            if states[label.state_of] > 1 or training.covered:
+            if states[label.state_of] > 1:
                 fitted.append(label)
             else:
-                left_out.append(f"{label.name} is the only state of {label.state_of}: teach another one")
+                left_out.append(f"{label.name} is the only state of {label.state_of} so far: teach another one")
         elif streams := (known if label.everywhere else known & label.streams):
             fitted.append(replace(label, streams=streams))
         else:

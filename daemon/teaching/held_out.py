@@ -1,5 +1,6 @@
 """Fits labels with parts of the material held out, and chooses L2 and the moments of each press. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ class HeldOut:
     """
 
     weights: Weights
+    of_folds: Sequence[Weights]
     logits: Array
     l2: float
     shares: Array
@@ -37,13 +39,14 @@ def fit_and_hold_out(material: Material) -> HeldOut:
     everything = np.ones((len(material.rows), len(material.labels)), bool)
     weights = solve(material.problem(everything, shares), l2, weights)
     logits = np.zeros((len(material.views), len(material.rows), len(material.labels)), np.float32)
+    of_folds = []
     for fold in range(FOLDS):
-        of_fold = solve(material.problem(_used(material, fold), shares), l2, weights)
+        of_folds.append(solve(material.problem(used_without(material, fold), shares), l2, weights))
         rows = material.fold == fold
         blocks = [block[rows] for block in material.blocks]
         for index, view in enumerate(material.views):
-            logits[index, rows] = of_fold.logits(blocks, view)
-    return HeldOut(weights, logits, l2, shares)
+            logits[index, rows] = of_folds[fold].logits(blocks, view)
+    return HeldOut(weights, of_folds, logits, l2, shares)
 
 
 def _choose_moments(material: Material) -> tuple[Array, Weights]:
@@ -84,14 +87,14 @@ def _choose_l2(material: Material, shares: Array, start: Weights) -> float:
     everything = np.ones((len(material.rows), len(material.labels)), bool)
     judged = material.problem(everything, shares)
     for fold in range(FOLDS_FOR_L2):
-        problem, weights = material.problem(_used(material, fold), shares), start
+        problem, weights = material.problem(used_without(material, fold), shares), start
         for index, l2 in enumerate(L2_GRID):
             weights = solve(problem, l2, weights)
             total[index] += log_loss(judged, weights, material.fold == fold)
     return L2_GRID[int(total.argmin())]
 
 
-def _used(material: Material, fold: int) -> Flags:
+def used_without(material: Material, fold: int) -> Flags:
     """Return which rows (N, T) each label learns from when a fold is held out."""
     used = np.repeat((material.fold != fold)[:, np.newaxis], len(material.labels), axis=1)
     for label, presses in enumerate(material.presses):

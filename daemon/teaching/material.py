@@ -9,14 +9,22 @@ from numpy.typing import NDArray
 from daemon.core.records import Array, Modality
 from daemon.teaching.basis import Basis, basis_of
 from daemon.teaching.logistic import Problem
+from daemon.teaching.mirrors import mirrored_rows
 from daemon.teaching.rows import NONE, BaseLogits, Flags, Indices, Kind, LabelToFit, Row, TrainingSet, rows_of
 
 FOLDS = 5
 
 # The part of the weight of all rows against a label that its background has. The other labels' presses have the rest.
 BACKGROUND_PART = 0.5
+# What the base knows weighs as much as everything else against a label: it must not lose what it is sure of.
+KNOWN_PART = 1.0
 # Of the weight of all rows, what speaks for a label has this part. With half of it, few presses saturate the sigmoid.
 POSITIVE_PART = 0.05
+# One of the states of a group is always there.
+POSITIVE_PART_OF_STATE = 0.5
+# A moment that was called wrong counts as much as so many presses, and all of them together at most this part.
+WRONG_PRESSES = 2
+MOST_OF_WRONG = 0.2
 # The view with every sense has this part of a row's weight. The views with senses absent share the rest.
 WHOLE_VIEW_PART = 0.5
 
@@ -60,13 +68,17 @@ class Material:
     def _weights_of(self, index: int, used: Flags, shares: Array) -> Array:
         """Return the weight (N) of each row for one label. All weights add up to 1."""
         own = used & (self.label == index) & self.of_kind("example")
+        wrong = used & (self.label == index) & self.of_kind("wrong")
         presses = len(np.unique(self.press[own]))
-        weights = np.where(own, np.float32(POSITIVE_PART / max(1, presses)) * shares, np.float32(0))
+        positive = POSITIVE_PART if self.labels[index].state_of is None else POSITIVE_PART_OF_STATE
+        weights = np.where(own, np.float32(positive / max(1, presses)) * shares, np.float32(0))
+        of_wrong = min(MOST_OF_WRONG, WRONG_PRESSES * positive / max(1, presses) * int(wrong.sum()))
+        weights += np.float32(of_wrong) * _even(wrong)
         against = self._against(index, used)
         total = sum(part for part, _ in against)
         for part, rows in against:
-            weights += np.float32((1 - POSITIVE_PART) * part / total) * rows
-        return weights
+            weights += np.float32((1 - positive - of_wrong) * part / total) * rows
+        return np.asarray(weights, np.float32)
 
     def _against(self, index: int, used: Flags) -> list[tuple[float, Array]]:
         """Return what speaks against a label, in parts, each with weights (N) that add up to 1."""
@@ -81,16 +93,15 @@ class Material:
         others = [(part, rows) for part, rows in parts if rows.any()]
         others = [((1 - BACKGROUND_PART) / len(others), rows) for _, rows in others]
         others.append((BACKGROUND_PART, _even(used & self.of_kind("background") & self.applies[:, index])))
-        wrong = used & self.of_kind("wrong") & (self.label == index)
-        # each moment called wrong counts as much as a press
-        others.append((int(wrong.sum()) / max(1, len(self.presses[index])), _even(wrong)))
-        others.append((1 - BACKGROUND_PART, _even(used & self.of_kind("known"))))
+        others.append((KNOWN_PART, _even(used & self.of_kind("known"))))
         return [(part, rows) for part, rows in others if rows.any()]
 
 
 def material_of(training: TrainingSet, labels: Sequence[LabelToFit], base: BaseLogits) -> Material:
     """Return the material of these labels."""
     rows = rows_of(training, labels)
+    if training.scoring == "exclusive":
+        rows += mirrored_rows(rows, base, training.sizes, training.modalities)
     basis = basis_of(rows, training.sizes, training.modalities)
     senses = _senses(rows, training.modalities, basis.modalities)
     views = views_of(len(basis.modalities))

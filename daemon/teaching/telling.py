@@ -1,7 +1,7 @@
 """The report of a fit in plain words, from what held-out presses and background tell. Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -25,11 +25,12 @@ def report_of(
     material: Material,
     decisions: Sequence[Decision],
     judged: Sequence[Judged],
+    harmful: Collection[int],
     left_out: Sequence[str],
 ) -> Report:
     """Return the report of the labels of a fit."""
     labels = [
-        _label_report(training, material, index, decision, [each for each in judged if each.label == index])
+        _label_report(training, material, index, decision, [each for each in judged if each.label == index], harmful)
         for index, decision in enumerate(decisions)
     ]
     notes = list(left_out)
@@ -41,7 +42,12 @@ def report_of(
 
 
 def _label_report(
-    training: TrainingSet, material: Material, index: int, decision: Decision, judged: Sequence[Judged]
+    training: TrainingSet,
+    material: Material,
+    index: int,
+    decision: Decision,
+    judged: Sequence[Judged],
+    harmful: Collection[int],
 ) -> LabelReport:
     held_out = judged if len(judged) > 1 else []
     rates = dict(decision.rates)
@@ -66,7 +72,7 @@ def _label_report(
         senses=senses,
         found_without=without,
         confused_with=[Confusion(label=other, presses=count) for other, count in confused.most_common()],
-        harmful=[],
+        harmful=[ids[each.press] for each in held_out if each.press in harmful],
         mislabelled=[ids[each.press] for each in held_out if each.also and each.rival > each.score],
         warnings=[],
         text="",

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.core.records import Array
+from daemon.core.records import Array, Array64
 from daemon.teaching.report import Rate
 
 # Two moments of background this far apart are two chances of a false alarm.
-CHANCE_S = 1.0
+CHANCE_S = 10.0
 CHANCES_A_DAY = 86_400 / CHANCE_S
 
 STEP_S = 0.025
@@ -23,11 +23,12 @@ LAST_S = 0.5
 
 # The tail falls by a factor of ten within this part of the way from the highest background to the middle press, if the
 # logits of background do not fall off faster.
-GAP_A_DECADE = 0.17
+GAP_A_DECADE = 0.27
 SMALLEST_SCALE = 1e-3
 
-FACTOR_OF_COUNT = 3.0
-FACTOR_OF_DECADE = 2.0
+# An interval of a rate reaches this factor to both sides, and the other one for each decade beyond the background too.
+FACTOR_OF_COUNT = 5.0
+FACTOR_OF_DECADE = 3.0
 
 
 def sustained(scores: Array, times_ms: Sequence[int], smoothing_s: float, min_duration_s: float) -> Array:
@@ -54,24 +55,24 @@ def sustained(scores: Array, times_ms: Sequence[int], smoothing_s: float, min_du
 
 @dataclass(frozen=True)
 class Tail:
-    """How the highest of `count` logits of background fall off: `highest` has been seen, and beyond it e^(-x / scale)."""
+    """The tail of logits of background, from the highest down. Beyond them, their number falls as e^(-x / scale)."""
 
-    count: int
-    highest: float
+    ordered: Array64
     scale: float
 
     def level(self, probability: float) -> float:
         """Return the logit that is exceeded with this probability. It is not below the highest one."""
-        return self.highest - self.scale * min(0.0, math.log(probability * self.count))
+        return float(self.ordered[0]) - self.scale * min(0.0, math.log(probability * len(self.ordered)))
 
     def probability(self, level: float) -> float:
-        """Return the probability that a logit exceeds a level from the highest one up."""
-        return math.exp(min(0.0, (self.highest - level) / self.scale)) / self.count
+        """Return the probability that a logit exceeds a level: below the highest one as often as has been seen."""
+        seen = max(1, int((self.ordered > level).sum()))
+        return seen * math.exp(min(0.0, (float(self.ordered[0]) - level) / self.scale)) / len(self.ordered)
 
     def rate(self, level: float, hours: float) -> Rate:
         """Return how often a day background is expected to exceed a level."""
         expected = CHANCES_A_DAY * self.probability(level)
-        decades = max(0.0, math.log10(max(1e-9, 1 / self.count / self.probability(level))))
+        decades = max(0.0, -math.log10(self.probability(level) * len(self.ordered)))
         factor = FACTOR_OF_COUNT * FACTOR_OF_DECADE**decades
         return Rate(expected=expected, low=expected / factor, high=min(CHANCES_A_DAY, expected * factor), hours=hours)
 
@@ -83,15 +84,15 @@ def tail_of(logits: Array, middle: float) -> Tail:
     scale = float((ordered[:beyond] - ordered[beyond]).mean())
     if middle > ordered[0]:
         scale = min(scale, GAP_A_DECADE * (middle - float(ordered[0])) / math.log(10))
-    return Tail(len(ordered), float(ordered[0]), max(scale, SMALLEST_SCALE))
+    return Tail(ordered, max(scale, SMALLEST_SCALE))
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Turns logits of a fit into those of the head: (logit - zero) / unit."""
+    """Turns logits of a fit into those of the head: (logit - zero) / unit. Events keep theirs, so they compare."""
 
-    zero: float
-    unit: float
+    zero: float = 0.0
+    unit: float = 1.0
 
     def scores(self, logits: Array) -> Array:
         """Return the scores that the head gives."""

@@ -4,6 +4,7 @@ What was taught on a bundle runs in its place.
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from daemon.core.errors import UpdateError, shortage_behind
+from daemon.core.files import create_own_directory
 from daemon.updates import taught_transitions
 from daemon.updates.guarded_load import guarded_load
 from daemon.updates.policy import BuiltInBundle, active_id, apply_config
@@ -53,6 +55,8 @@ class Startup:
         self.built_in = built_in
         self.has_source = has_source
         self.state_file = StateFile(directory / STATE_FILE if has_source else None, now_s)
+        if teaches:
+            _replace_foreign(directory / TAUGHT)
         self.taught_file = TaughtFile(directory / TAUGHT / STATE_FILE if teaches else None, now_s)
         state, remark = apply_config(self.state_file.state, built_in)
         if remark is not None:
@@ -146,6 +150,15 @@ class Startup:
             reason = f"the start could not be counted: {error}"
             return taught_transitions.revert(taught, base, "probation", reason, now_s, is_refused=False)
         return self.taught_file.state
+
+
+def _replace_foreign(directory: Path) -> None:
+    """Replace what lies in the place of a directory of ours, such as a link."""
+    try:
+        if os.path.lexists(directory) and (problem := create_own_directory(directory)) is not None:
+            log.warning("%s %s: it was replaced", directory, problem)
+    except OSError as error:
+        log.error("%s cannot be replaced: %s", directory, error.strerror or error)
 
 
 @dataclass(frozen=True, slots=True)

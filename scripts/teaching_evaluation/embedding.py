@@ -12,13 +12,16 @@ import numpy as np
 from evaluation.progress import with_progress
 from evaluation.stream_events import fused_of
 from home_evaluation.material import CLIP_S, Clip, Sound
-from home_evaluation.outcome import FEW, PROCESSES, loaded
+from home_evaluation.outcome import PROCESSES, loaded
 from home_evaluation.scenes import Scene
 from numpy.typing import NDArray
 
 from daemon.config.streams import EventsConfig, FusionConfig
 from daemon.core.records import Array, Frame, Plane
 from daemon.sources.container import read_picture
+
+# So few sounds or pictures are embedded in this process: starting others takes longer.
+FEW = 100
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")

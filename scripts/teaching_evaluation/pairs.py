@@ -1,11 +1,11 @@
 """Picture and sound: six classes are told apart by both senses, by one alone, and with one absent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from evaluation.progress import with_progress
-from evaluation.rows import at_least, plain
+from evaluation.rows import Row, at_least, plain
 from home_evaluation.report import Part
 from numpy.typing import NDArray
 
@@ -23,6 +23,9 @@ HOURS = 24.0
 PHOTOS_A_CLIP = 3
 GAIN = 3.0
 LOSS = 1.0
+UNITS = ("whole clips", "single moments")
+# The picture stands still, so moments end as those of the sound do.
+AGE_MS = 1500
 # Where a pair is tested: which senses the fit knew, and which the test has.
 CONDITIONS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "both": (("image", "audio"), ("image", "audio")),
@@ -69,38 +72,29 @@ def load_pairs(subject: Subject, clips: Clips, names: Sequence[str], pixels: Seq
 
 
 def pairs_part(subject: Subject, clips: Clips, photos: tuple[Sequence[str], Sequence[Plane]], seeds: int) -> Part:
-    """The rows of both senses, each alone, and each absent."""
+    """The rows of both senses, each alone, and each absent: by whole clips, and by their single moments."""
     pairs = load_pairs(subject, clips, *photos)
     tries = [(fold, seed) for fold in FOLDS for seed in range(seeds)]
-    shares = [told_apart(subject, pairs, fold, seed) for fold, seed in with_progress("pairs", tries)]
-    by_condition = {name: [each[name] for each in shares] for name in CONDITIONS}
-    mean = {name: 100 * float(np.mean(values)) for name, values in by_condition.items()}
-    what = f"{len(pairs.names)} classes seen and heard, {PRESSES} presses"
+    tested = [told_apart(subject, pairs, fold, seed) for fold, seed in with_progress("pairs", tries)]
+    rows: list[Row] = []
+    for place, unit in enumerate(UNITS):
+        shares = {name: Spread([each[name][place] for each in tested]) for name in CONDITIONS}
+        rows += _rows(shares, f"{len(pairs.names)} classes seen and heard, {PRESSES} presses, {unit}")
+    return Part(rows)
+
+
+def _rows(shares: Mapping[str, Spread], what: str) -> Iterator[Row]:
+    mean = {name: 100 * float(np.mean(spread.shares)) for name, spread in shares.items()}
+    for name, spread in shares.items():
+        yield spread.row(what, name)
     best = max(mean["picture alone"], mean["sound alone"])
-    return Part(
-        [
-            *(Spread(values).row(what, name) for name, values in by_condition.items()),
-            plain(what, "both less the better sense alone", mean["both"] - best, "points", at_least(GAIN)),
-            plain(
-                what,
-                "sound absent less the picture alone",
-                mean["sound absent"] - mean["picture alone"],
-                "points",
-                at_least(-LOSS),
-            ),
-            plain(
-                what,
-                "picture absent less the sound alone",
-                mean["picture absent"] - mean["sound alone"],
-                "points",
-                at_least(-LOSS),
-            ),
-        ]
-    )
+    yield plain(what, "both less the better sense alone", mean["both"] - best, "points", at_least(GAIN))
+    for absent, alone in (("sound absent", "picture alone"), ("picture absent", "sound alone")):
+        yield plain(what, f"{absent} less the {alone}", mean[absent] - mean[alone], "points", at_least(-LOSS))
 
 
-def told_apart(subject: Subject, pairs: Pairs, fold: int, seed: int) -> dict[str, float]:
-    """The share of the fold's pairs whose own label has the highest start level, by condition."""
+def told_apart(subject: Subject, pairs: Pairs, fold: int, seed: int) -> dict[str, tuple[float, float]]:
+    """By condition the share of the fold's clips, and of their moments, whose own label is the highest."""
     rng = np.random.default_rng([seed, fold])
     others = [each for each in FOLDS if each != fold]
     presses = {
@@ -132,17 +126,27 @@ def told_apart(subject: Subject, pairs: Pairs, fold: int, seed: int) -> dict[str
                 hours=HOURS,
                 encoders=encoders,
             )
-        shares[condition] = _share(pairs, judges[known], tested, [n for n, m in modalities.items() if m in present])
+        shares[condition] = _shares(pairs, judges[known], tested, [n for n, m in modalities.items() if m in present])
     return shares
 
 
-def _share(pairs: Pairs, judge: Judge, tested: Sequence[tuple[str, int, int]], encoders: Sequence[str]) -> float:
-    streams = [_only(pairs.moments(pairs.clips.streamed, clip, photo), encoders) for _, clip, photo in tested]
-    vectors = {name: np.stack([stream.vectors[name] for stream in streams]) for name in encoders}
-    levels = judge.levels(pairs.clips.streamed.times_ns, vectors, 1500)
-    return float(
-        np.mean([judge.labels[row.argmax()] == name for row, (name, _, _) in zip(levels, tested, strict=True)])
+def _shares(
+    pairs: Pairs, judge: Judge, tested: Sequence[tuple[str, int, int]], encoders: Sequence[str]
+) -> tuple[float, float]:
+    own = np.array([judge.labels.index(name) for name, _, _ in tested])
+    levels = judge.levels(
+        pairs.clips.streamed.times_ns, _stacked(pairs, pairs.clips.streamed, tested, encoders), AGE_MS
     )
+    logits = judge.logits(_stacked(pairs, pairs.clips.presses, tested, encoders))
+    moments = logits.argmax(axis=2) == own[:, np.newaxis]
+    return float((levels.argmax(axis=1) == own).mean()), float(moments.mean())
+
+
+def _stacked(
+    pairs: Pairs, heard: Heard, tested: Sequence[tuple[str, int, int]], encoders: Sequence[str]
+) -> dict[str, Array]:
+    streams = [_only(pairs.moments(heard, clip, photo), encoders) for _, clip, photo in tested]
+    return {name: np.stack([stream.vectors[name] for stream in streams]) for name in encoders}
 
 
 def _background(subject: Subject, pairs: Pairs, encoders: Sequence[str]) -> list[dict[str, Array]]:

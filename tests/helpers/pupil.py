@@ -1,6 +1,7 @@
 """A running node to which a test teaches something by MQTT."""
 
 import json
+from datetime import datetime
 
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 
@@ -34,6 +35,11 @@ class Pupil:
         count = len(self.starts(label))
         wait_until(lambda: len(self.starts(label)) > count, f"an event {label}", timeout_s)
         return self.starts(label)[count]
+
+    def seconds(self) -> float:
+        """Return how long the stream has been recognised."""
+        times = [datetime.fromisoformat(each["time"]) for each in self.all("recognition")]
+        return (times[-1] - times[0]).total_seconds() if times else 0.0
 
     def label(self, name: str | None = None) -> dict:
         """Return what the topic `teaching` says of a label; without a name, of the first one."""

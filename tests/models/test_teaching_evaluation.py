@@ -1,5 +1,6 @@
 """scripts/evaluate-teaching measures taught labels by the daemon's own fit, head and events."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,17 @@ from teaching_evaluation.sounds import press, single_moments, told_apart
 from teaching_evaluation.subject import Subject
 
 from daemon.bundle.bundle import load_bundle
+from daemon.cli.bundle_build import build_bundle
 from daemon.core.records import Embedding, Moment
 from daemon.pipeline.heads import load_head
 from daemon.pipeline.taught_bundle import write_taught_bundle
+from tests.helpers.campaign import IS_CAMPAIGN
 from tests.helpers.home_data import RATE_HZ, TONES_HZ, write_home_bundle, write_home_data
+from tests.shared import SHARED, needs_shared
+
+RECIPE = Path(__file__).parents[2] / "models/home/recipe.yaml"
+# What a campaign holds to its targets.
+HELD_PARTS = ("classes", "foreign", "place")
 
 FOLDS = (1, 3, 4)
 DAY_AND_NIGHT = (12.0, 23.0)
@@ -41,8 +49,20 @@ def clips(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Clips:
     return Clips(names, paths, folds, presses, hear(subject.bundle, sounds, 2.0, subject.folder, "clips"))
 
 
-def test_classes_that_sound_unlike_are_told_apart(subject: Subject, clips: Clips) -> None:
-    assert told_apart(subject, clips, ["dog", "rain"], count=1, fold=1, seed=0) == 1
+@needs_shared
+@pytest.mark.campaign("teaching")
+def test_classes_that_sound_unlike_are_told_apart(subject: Subject, clips: Clips, tmp_path: Path) -> None:
+    """By default tones, and in a campaign recordings with the bundle home, with the targets of the measurement."""
+    if not IS_CAMPAIGN:
+        assert told_apart(subject, clips, ["dog", "rain"], count=1, fold=1, seed=0) == 1
+        return
+    home, result = tmp_path / "home", tmp_path / "result.json"
+    build_bundle(RECIPE, home, SHARED / "models", None, print)
+    arguments = ["--bundle", str(home), "--cache", str(tmp_path / "kept"), "--json", str(result)]
+    assert main([*arguments, "--shared", str(SHARED), "--part", *HELD_PARTS]) == 0
+    parts = json.loads(result.read_text(encoding="utf-8"))["parts"]
+    missed = [row["condition"] for part in parts.values() for row in part["rows"] if row["met"] is False]
+    assert missed == []
 
 
 def test_the_taught_head_of_the_daemon_scores_as_the_measurement_does(

@@ -1,7 +1,7 @@
 """Teaching from end to end: a real daemon and broker, real encoders, presses over MQTT, and the event that follows."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -18,16 +18,16 @@ from daemon.pipeline.showing import moments_of
 from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment
 from daemon.teaching.store import TeachingStore
 from tests.helpers.daemon import DaemonProcess
+from tests.helpers.format2_bundle import write_bundle
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.pupil import Pupil
-from tests.node import test_daemon
 
-Config = Callable[..., dict]
-config, material = test_daemon.config, test_daemon.material
+# seconds of the wall alone, and of what is taught: light from the right
+WALL_S, LIGHT_S = 1.0, 2.0
+RATE_HZ = 10
 
-# brightness and seconds of each passage
-PASSAGES = ((20, 1), (180, 2), (20, 1), (210, 2), (20, 1), (240, 2))
-RATE_HZ = 15
+# how light the wall is each time, and how much lighter its right half becomes
+PASSAGES = ((60, 80), (120, 110), (90, 60), (150, 90))
 
 
 @pytest.fixture(scope="module")
@@ -43,53 +43,60 @@ def pupil(broker: Mosquitto, request: pytest.FixtureRequest) -> Iterator[Pupil]:
         yield Pupil(subscriber, broker, name)
 
 
-def noise(rng: np.random.Generator, brightness: int) -> Plane:
-    """Return a picture of about this brightness, brighter on the right. No two are equal."""
-    slope = np.linspace(-15, 15, 64)[None, :, None]
-    return np.clip(rng.normal(brightness, 3, (48, 64, 3)) + slope, 0, 255).astype(np.uint8)
+def wall(rng: np.random.Generator, grey: float, light: float = 0.0) -> Plane:
+    """Return the picture of a wall, whose right half may be lighter. No two are equal."""
+    shown = np.full((48, 64, 3), grey, np.float64)
+    shown[:, 32:] += light
+    return np.clip(rng.normal(shown, 8), 0, 255).astype(np.uint8)
 
 
-def write_noise(path: Path) -> None:
-    """Write a clip of the passages."""
+def write_clip(path: Path) -> None:
+    """Write a clip in which the light comes and goes."""
     rng = np.random.default_rng(1)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=RATE_HZ)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for brightness, seconds in PASSAGES:
-            for _ in range(seconds * RATE_HZ):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(noise(rng, brightness), format="bgr24")))
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 64, 48, "yuv420p", 2_000_000
+        for grey, light in PASSAGES:
+            for seconds, now in ((WALL_S, 0.0), (LIGHT_S, light)):
+                for _ in range(round(seconds * RATE_HZ)):
+                    frame = av.VideoFrame.from_ndarray(wall(rng, grey, now), format="bgr24")
+                    container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 
 def learn_place(state: Path, bundle_directory: Path, stream: str) -> None:
-    """Store the background of a place that shows pictures that are more or less dark."""
+    """Store the background of a stream that shows the wall, as if it had been gathered."""
     bundle = load_bundle(bundle_directory)
-    recogniser = load_recogniser(bundle)
+    recogniser, encoders = load_recogniser(bundle, ("image",)), encoder_fingerprints(bundle)
     store = TeachingStore(state / "teaching" / "teaching.db")
     rng = np.random.default_rng(22)
     for number in range(NEEDED_BACKGROUND):
-        (moment,) = moments_of(Window([Frame((noise(rng, 4 * number),), 0)], 0, NS_PER_S), recogniser)
-        taken_s = time.time() - 10 * number
-        store.add_background(BackgroundMoment(stream, taken_s, encoder_fingerprints(bundle), moment.vectors))
+        window = Window([Frame((wall(rng, 40 + 5 * number, 2 * rng.normal()),), 0)], 0, NS_PER_S)
+        (moment,) = moments_of(window, recogniser)
+        store.add_background(BackgroundMoment(stream, time.time() - 10 * number, encoders, moment.vectors))
     store.close()
 
 
-def test_presses_over_mqtt_become_an_event_of_their_own(
-    tmp_path: Path, pupil: Pupil, config: Config, material: Path
-) -> None:
-    write_noise(tmp_path / "clip.mp4")
-    settings = config(pupil.name, file=str(tmp_path / "clip.mp4"))
-    learn_place(tmp_path / "state", material / "bundle", "s")
+def test_presses_over_mqtt_become_an_event_of_their_own(tmp_path: Path, pupil: Pupil) -> None:
+    write_clip(tmp_path / "clip.mp4")
+    settings = {
+        "node": pupil.name,
+        "bundle": str(write_bundle(tmp_path / "bundle")),
+        "mqtt": {"port": pupil.broker.port, "recognitions": {"publish": "every"}},
+        "streams": {"s": {"replay": {"file": str(tmp_path / "clip.mp4")}}},
+    }
+    learn_place(tmp_path / "state", tmp_path / "bundle", "s")
+    presses, each_s = 3, WALL_S + LIGHT_S
     with DaemonProcess(settings, tmp_path) as daemon:
         wait_until(lambda: pupil.latest("teaching").get("text") == "nothing is taught yet", "the place is known")
-        for _ in range(3):
-            pupil.wait_for_event("bright")
-            answer = pupil.send("teach", label="lamp on", seconds=1)
+        wait_until(lambda: pupil.seconds() > (presses + 0.5) * each_s, "the ring holds what is pressed", 30)
+        for number in reversed(range(presses)):  # the last one is answered a second later
+            answer = pupil.send("teach", label="light", seconds=each_s, ago_s=number * each_s)
             assert answer["ok"], answer
             assert answer["result"]["senses"] == ["image"]
-        wait_until(lambda: pupil.label().get("state") == "ready", "the label is ready", 30)
-        event = pupil.wait_for_event("lamp on")
-        assert event["bundle"].startswith("brightness@1.2.3+taught.")
-        assert pupil.send("teach_wrong", event=event["id"])["result"]["label"] == "lamp on"
+        wait_until(lambda: pupil.label().get("state") == "ready", "the label is ready", 60)
+        event = pupil.wait_for_event("light")
+        assert event["bundle"] == pupil.latest("teaching")["bundle"] == "corner@1.0.0+taught.1"
+        assert pupil.send("teach_wrong", event=event["id"])["result"]["label"] == "light"
         assert pupil.latest("health")["teaching"]["problem"] is None
         assert daemon.stop() == 0

@@ -8,7 +8,7 @@ from daemon.bundle.manifest import Manifest
 from daemon.core.errors import InputError
 from daemon.core.records import Block, Captured, Deferred, Frame, Line, Plane
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns
-from daemon.pipeline.recent import KEEP_NS, MAX_BYTES, RecentInput, input_size, lead_ns
+from daemon.pipeline.recent import ITEM_BYTES, KEEP_NS, MAX_BYTES, RecentInput, input_size, lead_ns
 from tests.helpers.format2_bundle import RATE_HZ, manifest, write_bundle
 
 START_NS = 1000 * NS_PER_S
@@ -87,7 +87,7 @@ def test_what_is_older_than_twenty_seconds_goes_of_every_modality(ring: RecentIn
     assert within(ring, 0, 60, Line) == []
     sounds = within(ring, 0, 60, Block)
     assert (sounds[0], sounds[-1]) == (20.0, 39.98)
-    assert ring.size_bytes == len(sounds) * 160 * 4
+    assert ring.size_bytes == len(sounds) * (160 * 4 + ITEM_BYTES)
     assert KEEP_NS == 20 * NS_PER_S
 
 
@@ -103,6 +103,9 @@ def test_memory_is_bounded_whatever_comes(corner: Manifest) -> None:
         ring.add(block(4 + index / 1000, 1_000_000))
         ring.add(Line("x" * 40_000, START_NS + 5 * NS_PER_S))
     assert ring.size_bytes <= sum(MAX_BYTES.values())
+    for _ in range(1000):
+        ring.add(Line("", START_NS + 6 * NS_PER_S))
+    assert len(within(ring, 0, 9, Line)) < 400
 
 
 def test_a_window_has_the_input_that_ends_in_it_and_what_encoders_need_before(ring: RecentInput) -> None:
@@ -130,7 +133,7 @@ def test_what_was_closed_is_forgotten(ring: RecentInput) -> None:
     assert within(ring, -1, 1, Frame) == within(ring, -1, 1, Line) == []
     assert within(ring, -1, 1, Block) == [0]
     assert ring.newest_ns() == {"audio": START_NS + 20 * NS_PER_MS}
-    assert ring.size_bytes == 640
+    assert ring.size_bytes == 640 + ITEM_BYTES
 
 
 def test_input_that_comes_late_is_told_by_its_latest_modality(ring: RecentInput) -> None:

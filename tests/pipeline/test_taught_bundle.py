@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from daemon.bundle.bundle import load_bundle
 from daemon.bundle.manifest import Manifest
-from daemon.bundle.release import oldest_perceptd
+from daemon.bundle.release import BundleFiles, BundleInfo, FileEntry, oldest_perceptd
 from daemon.config.streams import EventsConfig
 from daemon.core.errors import BundleError, DocumentError, Refused
 from daemon.core.records import Scoring
@@ -19,6 +20,8 @@ from daemon.pipeline.heads import load_head
 from daemon.pipeline.recogniser import event_settings, load_recogniser
 from daemon.pipeline.selftest import run_selftest
 from daemon.pipeline.taught_bundle import export_bundle, write_taught_bundle
+from daemon.pipeline.training_set import known_vectors
+from daemon.pipeline.trial import check_matches_release
 from tests.helpers import format2_bundle
 from tests.helpers.taught import THRESHOLD, on_streams, random_fit, random_moment, teach
 
@@ -236,3 +239,33 @@ def test_a_manifest_is_written_back_as_it_was(base: Path, taught: Path, tmp_path
     before = load_bundle(base).manifest
     again = Manifest.model_validate(json.loads(before.model_dump_json(exclude_unset=True)))
     assert again == before
+
+
+def test_a_base_may_have_no_selftest(base: Path, tmp_path: Path) -> None:
+    shutil.rmtree(base / "selftest")
+    teach(base, tmp_path / "taught", LABELS)
+    assert known_vectors(load_recogniser(load_bundle(base))) == []
+    assert selftest(tmp_path / "taught") == []
+    check_matches_release(release(tmp_path / "taught"), load_bundle(tmp_path / "taught"))
+    with pytest.raises(DocumentError, match=r"cases\.yaml: cannot be read"):
+        selftest(base)
+
+
+@pytest.mark.parametrize("file", ["taught.tflite", "taught.npz", "selftest/white.png"])
+def test_the_trial_refuses_files_that_are_not_listed(taught: Path, file: str) -> None:
+    complete = release(taught)
+    check_matches_release(complete, load_bundle(taught))
+    cut = complete.model_copy(update={"files": tuple(entry for entry in complete.files if entry.path != file)})
+    with pytest.raises(BundleError, match=rf"{file} is not among its signed files"):
+        check_matches_release(cut, load_bundle(taught))
+
+
+def release(directory: Path) -> BundleFiles:
+    """Return the files of a bundle that a node has made."""
+    entries = [
+        FileEntry(path=name, length=len(content), sha256=hashlib.sha256(content).hexdigest())
+        for name, content in sorted(files(directory).items())
+    ]
+    manifest = load_bundle(directory).manifest
+    info = BundleInfo(name=manifest.name, version=manifest.version, needs_perceptd="0.6.0", memory_mb=16)
+    return BundleFiles(signed=info, files=tuple(entries))

@@ -12,6 +12,8 @@ from benchmarks.memory import assess
 from benchmarks.process import Footprint
 from benchmarks.repeat import write_repeated
 from benchmarks.sharing import figures, is_overloaded, misses, pss_a_stream_mb
+from benchmarks.teaching import Fit
+from benchmarks.teaching import result_of as result_of_fits
 
 from daemon.config.streams import ReplayConfig, StreamConfig
 from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame
@@ -147,3 +149,19 @@ def test_the_targets_of_home_are_those_of_a_second(cpu_ms: float, pss_mb: float,
     assert list(result["targets"].values()) == met
     assert result["cpu_ratio"]["median"] == pytest.approx(cpu_ms / 1000)
     assert (result["daemon"]["moments_s"], result["bare"]["cpu_ms_s"]) == (5.5, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("cpu_s", "peak_mb", "dropped", "met"),
+    [
+        (9.0, 249.0, {}, [True, True, True]),
+        (11.0, 249.0, {}, [False, True, True]),
+        (9.0, 251.0, {"image": {"busy": 1}}, [True, False, False]),
+    ],
+)
+def test_a_fit_is_judged_by_its_own_processor_time(
+    cpu_s: float, peak_mb: float, dropped: dict[str, object], met: list[bool]
+) -> None:
+    # a machine that does other work too makes the clock run on
+    fit = Fit(wall_s=60.0, cpu_s=cpu_s, peak_mb=peak_mb)
+    assert list(result_of_fits([fit], [fit], dropped)["targets"].values()) == met

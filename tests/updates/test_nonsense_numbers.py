@@ -15,12 +15,14 @@ from daemon.bundle.release import Offer
 from daemon.bundle.signature_lifetimes import DEFAULT_DAYS, MAX_DAYS, sane_days
 from daemon.core.errors import UpdateError
 from daemon.node.models_payload import models_payload
+from daemon.updates import taught_transitions as taught
 from daemon.updates import transitions as to
 from daemon.updates.metadata_cache import valid_until
 from daemon.updates.policy import BuiltInBundle, clock_problem, plausible_seen_time
 from daemon.updates.probation import ProbationPolicy, evaluate_probation
 from daemon.updates.state import MAX_TIME, TIME_KEYS, BundleMetrics, Slot, UpdateState, slot_of
-from daemon.updates.state_file import StateFile
+from daemon.updates.state_file import StateFile, TaughtFile
+from daemon.updates.taught_state import NOTHING_TAUGHT
 from daemon.updates.updater import Snapshot
 from tests.helpers.plain_bundles import release_of, write_bundle
 from tests.helpers.tufrepo import TufRepo
@@ -92,6 +94,31 @@ def test_every_number_of_the_state(tmp_path: Path, full: dict[str, Any], caplog:
                 assert is_kept, (place, number)
             said = "which is no time: it is ignored" in caplog.text or "is damaged" in caplog.text
             assert said or is_kept, (place, number)
+    assert kept
+
+
+def test_every_number_of_what_was_taught(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    release = release_of(write_bundle(tmp_path / "source", "0.6.0"))
+    state = taught.begin_install(NOTHING_TAUGHT, BUILT_IN.id, release, NOW_S)
+    state = taught.begin_install(
+        taught.switch(state, BUILT_IN.id, BUILT_IN.id, METRICS, NOW_S), BUILT_IN.id, release, NOW_S
+    )
+    state = taught.wait(
+        taught.refuse(taught.begin_stage(state, "check", NOW_S), "no", NOW_S), "digits@0.9.0", "", NOW_S
+    )
+    full = json.loads(taught.begin_install(state, BUILT_IN.id, release, NOW_S).model_dump_json())
+    path, kept = tmp_path / "state.json", 0
+    for place in numbers(full):
+        for number in NONSENSE:
+            caplog.clear()
+            path.write_text(replaced(full, place, number))
+            found = TaughtFile(path, lambda: NOW_S)
+            kept += not found.is_lost
+            resumed = taught.count_start(taught.resume(found.state, NOW_S), BUILT_IN.id)
+            assert models_payload(
+                "n", "s", BUILT_IN, Snapshot(UpdateState(), "0.4.0", 0, None, resumed), NOW_S
+            ).to_json()
+            assert "is ignored" in caplog.text or "is damaged" in caplog.text or not found.is_lost, (place, number)
     assert kept
 
 

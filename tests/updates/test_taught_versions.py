@@ -1,5 +1,6 @@
 """Versions that were taught on the device go through the steps of an update, without a source too."""
 
+import json
 import shutil
 import tempfile
 import threading
@@ -13,6 +14,10 @@ from daemon.updates.probation import ProbationPolicy
 from daemon.updates.state import BundleMetrics
 from tests.fakes.bundle_host import GOOD_METRICS
 from tests.updates.device import BUILT_IN, PATIENCE_S, Device
+
+# of state.json in perceptd 0.5, which refuses any other
+KEYS_OF_0_5 = {"format", "base", "active", "previous", "pinned", "candidate", "probation", "refused", "last_check"}
+KEYS_OF_0_5 |= {"last_result", "available", "seen_time"}
 
 NOT_YET = BundleMetrics(moments=0, errors=0, p99_ms=None, mean_top_score=None)
 FAILS = BundleMetrics(moments=3, errors=1, p99_ms=10.0, mean_top_score=0.9)
@@ -187,6 +192,33 @@ def test_old_versions_are_removed(device: Device) -> None:
             device.teach(version)
             device.until_runs(f"digits@0.4.0+taught.{version}")
         device.until(lambda _: slots(device) == {TWO, THREE})
+
+
+@pytest.mark.parametrize("name", ["taught", "taught/slots", "taught/partial", "taught/trash", "taught/state.json"])
+def test_nothing_is_written_through_a_link(device: Device, tmp_path: Path, name: str) -> None:
+    foreign, path = tmp_path / "foreign", device.directory / name
+    foreign.mkdir()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(foreign)
+    with device:
+        device.teach("1")
+        device.until_runs(ONE)
+        device.teach("2")
+        device.until_runs(TWO)
+    assert not list(foreign.iterdir())
+
+
+def test_an_older_perceptd_reads_the_state_and_runs_the_base(tmp_path: Path) -> None:
+    device = Device(tmp_path)
+    device.publish("0.5.0")
+    with device:
+        device.install("0.5.0")
+        device.teach("1", "0.5.0")
+        device.until_runs("digits@0.5.0+taught.1")
+    stored = json.loads((device.directory / "state.json").read_bytes())
+    assert stored.keys() == KEYS_OF_0_5
+    assert stored["active"].keys() == {"name", "version", "content", "memory_mb"}
+    assert stored["active"]["version"] == "0.5.0" and "taught" not in json.dumps(stored)
 
 
 def test_what_was_taught_on_another_bundle_is_not_accepted(device: Device) -> None:

@@ -10,12 +10,13 @@ STATUSES = ["ok", "degraded", "failed", "stopped"]
 
 # The state of the update entity, see https://www.home-assistant.io/integrations/update.mqtt/.
 # Home Assistant drops a state with any other key, and accepts null for the percentage alone.
-# It takes at most 255 characters of summary. A bundle on probation is installed already.
+# It takes at most 255 characters of summary. A bundle on probation is installed already. What is taught on the node is
+# no update. A bundle may wait for it for days.
 MODELS_STATE = (
     "{% set m, a, c = value_json, value_json.active, value_json.candidate %}"
     "{% set loads = c is not none and c.stage == 'download' and c.bytes_total > 0 %}"
     "{{ {'installed_version': a.version, 'latest_version': m.latest, 'title': a.name, "
-    "'in_progress': c is not none and c.stage != 'probation', "
+    "'in_progress': c is not none and c.stage != 'probation' and not c.taught and not c.waits, "
     "'update_percentage': [100 * c.bytes_done // c.bytes_total, 100] | min if loads else none, "
     "'release_summary': ('' if m.latest == a.version else "
     "a.name ~ ' ' ~ m.latest ~ ' is offered by ' ~ m.source)[:255]} | tojson }}"

@@ -38,6 +38,12 @@ def state(payload: ModelsPayload) -> dict[str, Any]:
         (models(candidate=candidate("download", done=425)), {"in_progress": True, "update_percentage": 42}),
         (models(candidate=candidate("download", done=2000)), {"in_progress": True, "update_percentage": 100}),
         (models(candidate=candidate("selftest", done=1000)), {"in_progress": True}),
+        (models(candidate=candidate("selftest").model_copy(update={"taught": True})), {}),
+        (models(candidate=candidate("switch").model_copy(update={"waits": "an example has no picture"})), {}),
+        (
+            models(active=bundle("0.4.0+taught.3"), latest="0.4.0+taught.3"),
+            {"installed_version": "0.4.0+taught.3", "latest_version": "0.4.0+taught.3"},
+        ),
         (
             models(candidate=candidate("probation"), active=bundle("0.5.0"), latest="0.5.0"),
             {"installed_version": "0.5.0", "latest_version": "0.5.0"},
