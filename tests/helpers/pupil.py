@@ -46,6 +46,16 @@ class Pupil:
         labels = self.latest("teaching").get("labels") or []
         return next((each for each in labels if name in (None, each["label"])), {})
 
+    def is_ready(self, name: str, presses: int) -> bool:
+        """Return whether a label with so many presses is recognised."""
+        label = self.label(name)
+        return bool(label) and label["state"] == "ready" and label["presses"] == presses
+
+    def background(self, stream: str) -> int:
+        """Return how many moments of background of a stream are known."""
+        place = self.latest("teaching").get("places", {}).get(stream)
+        return 0 if place is None else place["background"]
+
     def starts(self, label: str) -> list[dict]:
         """Return the starts of events of a label."""
         return [event for event in self.all("event") if event["label"] == label and event["phase"] == "start"]
