@@ -20,8 +20,8 @@ from daemon.teaching.records import TrainingData
 from daemon.teaching.rows import LabelToFit, TrainingSet
 
 # of the self-test of taught labels: moments of presses, and of background
-MAX_PRESS_CASES = 60
-MAX_BACKGROUND_CASES = 40
+MAX_PRESS_CASES = 40
+MAX_BACKGROUND_CASES = 20
 
 # of a picture of a covered camera; the encoders resize it
 COVERED_SIDE = 64

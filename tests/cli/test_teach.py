@@ -236,6 +236,10 @@ def test_a_press_counts_from_when_it_was_typed() -> None:
     ("line", "message"),
     [
         (["lsit"], "did you mean perceptd teach list? To teach the label 'lsit': perceptd teach press lsit"),
+        (["kettle", "boils"], 'a label of several words needs quotes: perceptd teach "kettle boils"'),
+        (["missed", "kettle", "boils", "--ago", "2"], 'perceptd teach missed "kettle boils"'),
+        (["answer", "was", "tap", "runs"], 'perceptd teach answer was "tap runs"'),
+        (["list", "all"], "unrecognized arguments: all"),
         (["--json", "list"], "write the action first: perceptd teach list …"),
         (["kettle", "--seconds", "6"], "expected 1 to 5 seconds"),
         (["kettle", "--ago", "now"], "expected 0 to 10 seconds"),

@@ -1,8 +1,8 @@
 """A running node to which a test teaches something by MQTT."""
 
 import json
-from datetime import datetime
 
+from daemon.mqtt.payloads import parse_time
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 
 EVENT_S = 30.0
@@ -36,11 +36,6 @@ class Pupil:
         wait_until(lambda: len(self.starts(label)) > count, f"an event {label}", timeout_s)
         return self.starts(label)[count]
 
-    def seconds(self) -> float:
-        """Return how long the stream has been recognised."""
-        times = [datetime.fromisoformat(each["time"]) for each in self.all("recognition")]
-        return (times[-1] - times[0]).total_seconds() if times else 0.0
-
     def label(self, name: str | None = None) -> dict:
         """Return what the topic `teaching` says of a label; without a name, of the first one."""
         labels = self.latest("teaching").get("labels") or []
@@ -55,6 +50,11 @@ class Pupil:
         """Return how many moments of background of a stream are known."""
         place = self.latest("teaching").get("places", {}).get(stream)
         return 0 if place is None else place["background"]
+
+    def seconds(self) -> float:
+        """Return how long the node has recognised something."""
+        times = [parse_time(each["time"]) for each in self.all("recognition")]
+        return (times[-1] - times[0]).total_seconds() if times else 0.0
 
     def starts(self, label: str) -> list[dict]:
         """Return the starts of events of a label."""
