@@ -14,7 +14,7 @@ from daemon.bundle.fingerprint import encoder_fingerprints
 from daemon.bundle.taught import taught_name
 from daemon.cli.teach_media import background_in, example_in
 from daemon.cli.teach_state import active_bundle, node_state, opened, stream_of
-from daemon.cli.teach_text import SENSES
+from daemon.cli.teach_text import SENSES, moments_text
 from daemon.config.bundle_places import find_bundle
 from daemon.core.errors import InputError, Refused
 from daemon.core.status_line import StatusLine
@@ -83,9 +83,9 @@ class FileTeacher:
                 sound=self._sound(showing),
             )
         except InputError as error:
-            return Found(file, None, str(error))
+            return Found(file, None, str(error).removeprefix(f"{file}: "))
         senses = " and ".join(SENSES[sense] for sense in sorted(usable.senses))
-        text = f"{len(usable.moments)} moments of {senses}"
+        text = f"{moments_text(len(usable.moments))} of {senses}"
         return Found(file, example, "; ".join(filter(None, (text, shown.remark, *usable.left_out))))
 
     def background(self, file: Path, taken_s: float) -> list[BackgroundMoment]:
