@@ -17,9 +17,15 @@ STATE_SEPARATOR = ": "
 Text64 = Annotated[str, Field(min_length=1, max_length=64)]
 
 
+def group_of(label: str) -> str | None:
+    """Return the group of a label such as `garage: open`; None for a label that makes events."""
+    group, _, state = label.partition(STATE_SEPARATOR)
+    return group.strip() if group.strip() and state.strip() else None
+
+
 def state_name(label: str) -> str:
     """Return the state that a label of a group names: `open` for `garage: open`."""
-    return label.partition(STATE_SEPARATOR)[2] or label
+    return label.partition(STATE_SEPARATOR)[2].strip() or label
 
 
 def taught_name(name: str) -> str:

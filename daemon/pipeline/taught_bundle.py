@@ -19,6 +19,7 @@ from daemon.core.files import create_own, open_regular, remove
 from daemon.core.records import Array, Array64
 from daemon.core.sealed import CHUNK_BYTES
 from daemon.inference.graphs import write_head
+from daemon.pipeline.taught_cases import logistic
 
 TAUGHT_MODEL = "taught.tflite"
 TAUGHT_CASES = "taught.npz"
@@ -107,10 +108,9 @@ def _model(base: Manifest, fitted: FittedHead) -> bytes:
 
 def _cases(fitted: FittedHead, features: Array) -> bytes:
     logits: Array64 = features.astype(np.float64) @ fitted.weights.astype(np.float64).T + fitted.bias
-    with np.errstate(over="ignore"):
-        scores = 1 / (1 + np.exp(-logits))
+    bias, features = fitted.bias.astype(np.float32), features.astype(np.float32)
     packed = io.BytesIO()
-    np.savez_compressed(packed, features=features.astype(np.float32), scores=scores.astype(np.float32))
+    np.savez_compressed(packed, bias=bias, features=features, scores=logistic(logits))
     return packed.getvalue()
 
 

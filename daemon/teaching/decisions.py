@@ -18,9 +18,11 @@ from daemon.teaching.thresholds import CHANCES_A_DAY, Scale, tail_of
 # An event ends at half the score at which it starts.
 END_PART = 0.5
 # A state is sure from START_OF_STATE on.
-START_OF_STATE, END_OF_STATE = 0.6, 0.4
-# The middle press of a state is so many units above its start: a score of 0.9.
-UNITS_OF_STATE = 2.2
+START_OF_STATE, END_OF_STATE = 0.5, 0.3
+# A state starts this part of the way from what is another state, or none, to its middle press.
+PART_TO_STATE = 0.45
+# The middle press of a state is so many units above what decides: a score of 0.98.
+UNITS_OF_STATE = 4.0
 LOWEST_START, HIGHEST_START = 0.05, 0.95
 # With exclusive scoring a label starts only where it is more likely than all others together.
 LOWEST_EXCLUSIVE_START = 0.5
@@ -76,7 +78,7 @@ def _decide_event(index: int, training: TrainingSet, material: Material, logits:
 
 
 def _decide_state(index: int, training: TrainingSet, material: Material, logits: Array, peaks: Array) -> Decision:
-    """A state starts halfway between the middle press and the highest of what is another state or none."""
+    """A state starts between its middle press and the highest of what is another state or none."""
     label = material.labels[index]
     threshold = Threshold(start=START_OF_STATE, end=END_OF_STATE)
     streams = dict.fromkeys(label.streams, threshold)
@@ -86,7 +88,7 @@ def _decide_state(index: int, training: TrainingSet, material: Material, logits:
     others = logits[others_of(material, index), index]
     middle = float(np.median(peaks))
     high = float(np.quantile(others, 0.95)) if len(others) else middle - 1
-    zero = (middle + high) / 2
+    zero = high + PART_TO_STATE * (middle - high)
     return Decision(Scale(zero, max(abs(middle - zero), 1e-2) / UNITS_OF_STATE), taught, {})
 
 

@@ -75,11 +75,12 @@ def labels_to_fit(training: TrainingSet) -> tuple[list[LabelToFit], list[str]]:
                 fitted.append(label)
             else:
                 left_out.append(f"{label.name} is the only state of {label.state_of} so far: teach another one")
-        elif streams := (known if label.everywhere else known & label.streams):
-            fitted.append(replace(label, streams=streams))
         else:
-            places = ", ".join(f"{each} {counts.get(each, 0)} of {NEEDED_BACKGROUND}" for each in sorted(label.streams))
-            left_out.append(f"{label.name} waits for background: {places or 'no stream'}")
+            if streams := (known if label.everywhere else known & label.streams):
+                fitted.append(replace(label, streams=streams))
+            if waiting := sorted(label.streams - known):
+                places = ", ".join(f"{each} {counts.get(each, 0)} of {NEEDED_BACKGROUND}" for each in waiting)
+                left_out.append(f"{label.name} waits for background: {places}")
     return fitted, left_out
 
 

@@ -15,8 +15,11 @@ from daemon.node.teacher import NoTeacher, Teacher
 from daemon.node.teaching_inbox import MAX_QUEUED
 from daemon.node.teaching_state import TeachingFacts
 from daemon.runtime.heartbeat import hung_loops
+from daemon.teaching.records import Example, StoredMoment
+from daemon.teaching.store import TeachingStore
+from tests.fakes.teaching_input import ENCODERS
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
-from tests.node.test_teaching_work import Class
+from tests.node.test_teaching_work import VECTORS, Class
 
 TOPIC = "perceptd/node/teaching"
 PRESSES = 10_000
@@ -85,6 +88,23 @@ def test_a_stop_refuses_what_waits_in_words(teacher: Teacher, subscriber: Subscr
         teacher.take(request, parse_arguments(request))
     wait_until(lambda: answers(subscriber), "the answer")
     assert [answer["reason"] for answer in answers(subscriber)] == ["the daemon is stopping"]
+
+
+def test_the_first_message_after_a_start_has_what_was_taught_before(
+    session: Session, subscriber: Subscriber, tmp_path: Path
+) -> None:
+    (tmp_path / "teaching").mkdir()
+    store = TeachingStore(tmp_path / "teaching" / "teaching.db")
+    store.add_example(Example("1", "kettle boils", "kitchen", 0.0, "press", ENCODERS, [StoredMoment(0, VECTORS)]))
+    store.close()
+    node = Class(tmp_path, answers=session)
+    teacher = Teacher(node.work, session, node.counters, on_change=list)
+    teacher.start()
+    try:
+        (first, *_) = subscriber.wait_for(TOPIC)
+    finally:
+        teacher.close(5.0)
+    assert [label["label"] for label in json.loads(first)["labels"]] == ["kettle boils"]
 
 
 def test_a_node_that_cannot_be_taught_says_why(session: Session, subscriber: Subscriber) -> None:

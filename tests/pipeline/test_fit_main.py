@@ -191,7 +191,7 @@ def test_cases_are_presses_and_background(base: Path) -> None:
     place = TaughtPlace(base)
     presses = [place.example(f"e{number}", LABELS[number % 3 % 2]) for number in range(200)]
     features = cases_of(place.bundle.manifest, TrainingData(presses, [], [], [], []), LABELS[:1])
-    assert features.shape == (60, 11)
+    assert features.shape == (40, 11)
     assert (features[:, -3:] == 1).all()
 
 
