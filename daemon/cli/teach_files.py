@@ -157,9 +157,11 @@ def add_files(store: TeachingStore, teacher: FileTeacher, options: argparse.Name
             taken_s = background[-1].taken_s + 1 if background else time.time()
             background += teacher.background(file, taken_s)
     examples = [each.example for each in found if each.example is not None]
-    with store.step(f"{len(examples)} examples of {label} from files"):
-        for example in examples:
-            store.add_example(example)
+    if examples:
+        count = "1 example" if len(examples) == 1 else f"{len(examples)} examples"
+        with store.step(f"{count} of {label} from files"):
+            for example in examples:
+                store.add_example(example)
     for moment in background:
         store.add_background(moment)
     return found

@@ -229,7 +229,7 @@ class TeachingWork:
             report=self._fits.record.report,
             phase=self._fits.phase,
             problem=self._file.problem or self._fits.problem,
-            question=latest_question(store),
+            question=latest_question(store, {label.name for label in labels}),
         )
 
     def _note(self, error: TeachingError, now_ns: int) -> None:

@@ -128,6 +128,12 @@ def test_a_file_of_no_use_is_named_and_the_others_are_taken(machine: Machine, ru
     assert len(machine.store().examples()) == 1
 
 
+def test_files_of_no_use_are_no_step_that_could_be_undone(machine: Machine, run: Run) -> None:
+    assert run("kettle boils", "--files", machine.sound("good.wav", noise(2, 0.2)))[0] == 0
+    assert run("tap runs", "--files", machine.directory / "missing.wav")[0] == 1
+    assert machine.store().undo() == "1 example of kettle boils from files"
+
+
 def test_the_bundle_of_a_node_that_runs_another_one_can_be_named(machine: Machine, run: Run) -> None:
     other = write_bundle(machine.directory / "other", version="7.0.0")
     file = machine.sound("kettle.wav", noise(2, 0.2))
