@@ -232,7 +232,7 @@ class TeachingWork:
             phase=self._fits.phase,
             problem=self._fits.problem,
             lost=store.problem,
-            question=latest_question(store),
+            question=latest_question(store, {label.name for label in labels}),
         )
 
     def _note(self, error: TeachingError) -> None:
