@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from daemon.bundle.taught import STATE_SEPARATOR
+from daemon.bundle.taught import group_of
 from daemon.core.text import clean
 from daemon.mqtt.teaching_payloads import (
     PlacePart,
@@ -59,12 +59,6 @@ class TeachingFacts:
     problem: str | None = None
     off: str | None = None
     question: QuestionPart | None = None
-
-
-def group_of(label: str) -> str | None:
-    """Return the group of a label such as `garage: open`; None for a label that makes events."""
-    group, separator, state = label.partition(STATE_SEPARATOR)
-    return group.strip() if separator and group.strip() and state.strip() else None
 
 
 def teaching_payload(facts: TeachingFacts, time: str) -> TeachingPayload:

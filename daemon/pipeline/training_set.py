@@ -9,7 +9,7 @@ import numpy as np
 from daemon.bundle.bundle import has_cases, load_cases
 from daemon.bundle.encoder_specs import EncoderSpec, ImageSpec
 from daemon.bundle.manifest import Manifest
-from daemon.bundle.taught import MAX_TAUGHT, STATE_SEPARATOR
+from daemon.bundle.taught import MAX_TAUGHT, group_of
 from daemon.core.records import Array, Embedding, Frame, Moment, Plane
 from daemon.fusion.fuse import FusionHead
 from daemon.fusion.pool import Pool
@@ -51,7 +51,7 @@ def labels_to_fit(manifest: Manifest, data: TrainingData, everywhere: frozenset[
         count = "1 example was" if len(data.others) == 1 else f"{len(data.others)} examples were"
         notes.append(f"{count} made by other encoders than those of {manifest.name} {manifest.base_version}")
     notes += data.damaged
-    labels = [LabelToFit(name, frozenset(streams[name]), name in everywhere, _group(name)) for name in names]
+    labels = [LabelToFit(name, frozenset(streams[name]), name in everywhere, group_of(name)) for name in names]
     return LabelsOfBundle(labels[:MAX_TAUGHT], notes)
 
 
@@ -144,11 +144,6 @@ def known_vectors(recogniser: Recogniser) -> list[dict[str, Array]]:
     items = [item_of(recogniser.bundle, case) for case, _ in load_cases(recogniser.bundle)]
     moments = [offline.recognise(item).moment for item in items]
     return [{name: embedding.vector for name, embedding in moment.embeddings.items()} for moment in moments]
-
-
-def _group(label: str) -> str | None:
-    group, separator, state = label.partition(STATE_SEPARATOR)
-    return group if separator and group and state else None
 
 
 def _gives_scores(spec: EncoderSpec, labels: int) -> bool:
