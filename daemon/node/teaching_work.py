@@ -134,6 +134,8 @@ class TeachingWork:
     def _look(self, store: TeachingStore, now_ns: int) -> None:
         self._store_peaks(store)
         labels = self._label_facts(store)
+        if labels:
+            store.forget_problem()
         if self._background.look(store, [label.name for label in labels], now_ns):
             self._places_of = None
         self._encoding.look(store)
@@ -182,11 +184,12 @@ class TeachingWork:
             self._done(press.request, taken.done)
 
     def _store_peaks(self, store: TeachingStore) -> None:
-        for peak in self._live.ended_peaks():
+        peaks = self._live.ended_peaks()
+        for done, peak in enumerate(peaks):
             try:
                 store.add_peak(peak)
             except TeachingError:
-                self._counters.drop("peak")
+                self._counters.drop("peak", len(peaks) - done)
                 raise
             self._reviewer.consider(store, peak, self._live.bundle)
 

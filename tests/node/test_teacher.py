@@ -90,12 +90,13 @@ def test_a_stop_refuses_what_waits_in_words(teacher: Teacher, subscriber: Subscr
 def test_a_node_that_cannot_be_taught_says_why(session: Session, subscriber: Subscriber) -> None:
     teacher = NoTeacher(TeachingFacts("node", "home@1.0.0", off="teaching.enabled in config.yaml is false"), session)
     teacher.start()
+    first = json.loads(subscriber.wait_for(TOPIC)[-1])
     request = press()
     with pytest.raises(InvalidCommand, match=r"teaching\.enabled in config\.yaml is false"):
         teacher.take(request, parse_arguments(request))
     teacher.follow("home@1.0.0")
     teacher.follow("home@1.1.0")
-    first, second = map(json.loads, subscriber.wait_for(TOPIC, 2))
+    second = json.loads(subscriber.wait_for(TOPIC, 2)[-1])
     assert (first["enabled"], first["text"]) == (False, "teaching.enabled in config.yaml is false")
     assert second["bundle"] == "home@1.1.0"
     assert teacher.close(0)
