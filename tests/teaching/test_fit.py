@@ -125,6 +125,18 @@ def test_what_was_called_wrong_starts_no_event_however_like_the_label_it_is(like
     assert np.mean([scores(fitted, world.vectors(BELL))[0] >= start for _ in range(50)]) > 0.5
 
 
+def test_several_moments_called_wrong_at_once_count_as_one() -> None:
+    world = World(seed=1)
+    near = [world.vectors(BELL) for _ in range(4)]
+    one = WrongMoment("bell", "hall", 0.0, {}, near[0], near[1:])
+    training = training_set(["bell"], bells(world), world.background(100, ROOM))
+    at_once = fit(replace(training, wrong=[one]), no_base)
+    each = fit(replace(training, wrong=[replace(one, vectors=of, further=()) for of in near]), no_base)
+    start = at_once.labels["bell"].streams["hall"].start
+    assert all(scores(at_once, of)[0] < start for of in near)
+    assert logits(each, near[0])[0] < logits(at_once, near[0])[0] - 0.2
+
+
 def test_each_stream_has_thresholds_from_its_own_background(world: World) -> None:
     loud = world.background(100, DOG, stream="yard")
     labels = [LabelToFit("bell", frozenset({"hall", "yard", "attic"}))]
