@@ -231,6 +231,7 @@ def test_a_state_needs_no_background(node: Class) -> None:
     assert len(node.runner.fits) == 1
     (label,) = teaching_payload(node.work.facts, TIME).labels
     assert (label.state_of, label.state) == ("garage", "fitting")
+    assert node.text() == "garage: open: 1 press, being fitted"
 
 
 def test_the_last_label_that_is_forgotten_brings_the_base_back(node: Class) -> None:
