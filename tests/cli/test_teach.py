@@ -308,7 +308,7 @@ def test_the_listing_reads_like_this() -> None:
         "place       kitchen: 430 moments of background",
         "            hall: 12 moments of background, 30 are needed",
         "next label  bell",
-        "question    kitchen, 12:00:04: was this kettle boils? (perceptd teach answer right | wrong | was LABEL)",
+        "question    kitchen: was this kettle boils? (perceptd teach answer right | wrong | was LABEL)",
         "example     3 older ones are not listed",
         "            3f9a1c7e  ",
         "            77  ",
