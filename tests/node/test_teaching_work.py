@@ -17,8 +17,9 @@ from daemon.mqtt.commands import AnswerPayload, Request, parse_arguments
 from daemon.node.background import Background
 from daemon.node.derivation import Derivation, NewBases
 from daemon.node.encoding_again import EncodingAgain
+from daemon.node.fit_ports import Outcome
 from daemon.node.fit_record import FitRecordFile
-from daemon.node.fits import QUIET_NS, Fits, Outcome
+from daemon.node.fits import QUIET_NS, Fits
 from daemon.node.presses import MAX_WAITING, Presses
 from daemon.node.teaching_file import TeachingFile
 from daemon.node.teaching_inbox import TeachingCommand
