@@ -33,7 +33,7 @@ def question(**changes: object) -> QuestionPart:
         label="kettle boils",
         time=TIME,
         why="near_threshold",
-        text="kitchen: was this kettle boils?",
+        text="kitchen, 12:00:04: was this kettle boils?",
     )
     return asked.model_copy(update=changes)
 
