@@ -20,10 +20,10 @@ class Reviewer:
     """Asks about the events of taught labels: at most one question in five minutes. Used by the thread `teaching`."""
 
     def __init__(self) -> None:
-        self._review = Review()
+        self._review: Review | None = None
 
-    def consider(self, store: TeachingStore, peak: Peak, bundle: TaughtOnto, *, recognised: bool = True) -> None:
-        """Ask about a moment, if the answer would teach. `recognised`: its label made an event.
+    def consider(self, store: TeachingStore, peak: Peak, bundle: TaughtOnto) -> None:
+        """Ask about an event that has ended, if the answer would teach.
 
         Raises TeachingError when the disk refuses the question.
         """
@@ -31,11 +31,13 @@ class Reviewer:
         threshold = None if label is None else label.threshold(peak.stream)
         if threshold is None:
             return
-        seen = Seen(peak.label, peak.stream, peak.score, threshold.start, recognised)
+        if self._review is None:  # what was asked before a restart counts
+            self._review = store.review()
+        seen = Seen(peak.label, peak.stream, peak.score, threshold.start)
         now_s = time.time()
         self._review, why = consider(self._review, seen, now_s)
         if why is not None:
-            store.ask(Question(uuid.uuid4().hex, why, recognised, now_s, peak))
+            store.ask(Question(uuid.uuid4().hex, why, now_s, peak))
 
 
 def question_part(question: Question) -> QuestionPart:
@@ -47,7 +49,6 @@ def question_part(question: Question) -> QuestionPart:
         label=moment.label,
         time=wall_time_of(moment.taken_s),
         why=question.why,
-        recognised=question.recognised,
         text=f"{moment.stream}, {time.strftime('%H:%M:%S', time.localtime(moment.taken_s))}: was this {moment.label}?",
     )
 
