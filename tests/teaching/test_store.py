@@ -115,6 +115,40 @@ def test_a_number_grows_with_what_a_fit_depends_on(store: TeachingStore) -> None
     assert seen == sorted(set(seen))
 
 
+def test_a_label_whose_last_example_was_removed_is_told_from_one_that_is_lost(store: TeachingStore) -> None:
+    labels = ["kettle boils", "bell", "tap"]
+    assert (store.was_taught(), store.forgotten(labels)) == (False, frozenset())
+    store.add_background(background())
+    assert not store.was_taught()
+    store.add_example(example())
+    store.add_example(example("b1", "bell"))
+    store.add_example(example("b2", "bell"))
+    store.remove_example("b1")
+    assert store.forgotten(labels) == frozenset()
+    store.remove_example("b2")
+    assert store.forgotten(labels) == {"bell"}
+    store.undo()
+    assert store.forgotten(labels) == frozenset()
+    store.undo(), store.undo(), store.undo()
+    assert store.forgotten(labels) == {"bell"}
+    store.forget_label("kettle boils")
+    assert store.forgotten(labels) == {"bell", "kettle boils"}
+    store.add_example(example("k2"))
+    assert store.forgotten(labels) == {"bell"}
+    with pytest.raises(TeachingError, match="nothing is known of a label tap"):
+        store.forget_label("tap")
+    store.forget_label("tap", is_lost=True)
+    assert store.forgotten(labels) == {"bell", "tap"}
+    store.forget_label("kettle boils")
+    assert store.was_taught()
+
+
+def test_another_store_has_other_numbers_of_changes(store: TeachingStore, tmp_path: Path) -> None:
+    other = TeachingStore(tmp_path / "other" / "teaching.db")
+    assert other.changes() != store.changes()
+    other.close()
+
+
 def test_a_forgotten_label_leaves_nothing(store: TeachingStore) -> None:
     store.add_example(example())
     store.add_example(example("other", "bell"))
