@@ -52,6 +52,15 @@ class TeachingStore:
         """What was lost, in words: the file was damaged or removed. None: nothing was."""
         return self._file.problem
 
+    def forget_problem(self) -> None:
+        """Tell no longer what was lost, because something is taught again. The log still has it."""
+        self._file.problem = None
+
+    @property
+    def openings(self) -> int:
+        """How often the file was opened. Another number than before: it is another file."""
+        return self._file.openings
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -228,18 +237,14 @@ class TeachingStore:
         with self._file.changing() as database:
             gathered.remove_question(database, id)
 
-    def set_everywhere(self, label: str, on: bool) -> None:
-        """Note whether a label belongs to all streams."""
+    def set_everywhere(self, label: str) -> None:
+        """Note that a label belongs to all streams."""
         check_label(label)
         with self._file.changing() as database:
-            if not on:
-                changed = database.execute("DELETE FROM everywhere WHERE label = ?", (label,)).rowcount
-            else:
-                (count,) = database.execute("SELECT COUNT(*) FROM everywhere").fetchone()
-                if count >= MAX_EVERYWHERE:
-                    raise TeachingError("limit", f"{count} labels belong to all streams, which is the most")
-                changed = database.execute("INSERT OR IGNORE INTO everywhere VALUES (?)", (label,)).rowcount
-            if changed:
+            (count,) = database.execute("SELECT COUNT(*) FROM everywhere").fetchone()
+            if count >= MAX_EVERYWHERE:
+                raise TeachingError("limit", f"{count} labels belong to all streams, which is the most")
+            if database.execute("INSERT OR IGNORE INTO everywhere VALUES (?)", (label,)).rowcount:
                 _count_change(database)
 
     def everywhere(self) -> frozenset[str]:
@@ -253,10 +258,9 @@ class TeachingStore:
             (label,) = database.execute("SELECT next_label FROM node").fetchone()
             return label if isinstance(label, str) else None
 
-    def set_next_label(self, label: str | None) -> None:
+    def set_next_label(self, label: str) -> None:
         """Set the label of the next press that names none."""
-        if label is not None:
-            check_label(label)
+        check_label(label)
         with self._file.changing() as database:
             database.execute("UPDATE node SET next_label = ?", (label,))
 
