@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from daemon.core.records import Array, Embedding, Event, Recognition
+from daemon.core.records import Array, Counters, Embedding, Event, Recognition
 from daemon.core.timing import NS_PER_MS, NS_PER_S, wall_seconds
 from daemon.fusion.fuse import Fused
 from daemon.teaching.records import Peak
@@ -25,13 +25,13 @@ APART_NS = 400 * NS_PER_MS
 class PeakQueue:
     """Hands the peaks of all streams to the thread of teaching, the newest ones if it is late. Thread-safe.
 
-    `dropped` counts those that it has not got.
+    `counters` counts as dropped those that it has not got: `peak_late`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
         self._waiting: deque[Peak] = deque()
         self._lock = threading.Lock()
-        self.dropped = 0
 
     def put(self, peak: Peak) -> None:
         """Hand over a peak, without blocking."""
@@ -39,7 +39,7 @@ class PeakQueue:
             self._waiting.append(peak)
             if len(self._waiting) > MAX_WAITING:
                 self._waiting.popleft()
-                self.dropped += 1
+                self._counters.drop("peak_late")
 
     def take(self) -> list[Peak]:
         """Return the peaks since the last call, oldest first."""
