@@ -83,6 +83,10 @@ class LiveInput:
         """Return the highest moments of the events that have ended since the last call."""
         return [] if self._queue is None else self._queue.take()
 
+    def near_misses(self) -> list[Peak]:
+        """Return the highest moments since the last call at which no event started."""
+        return [] if self._queue is None else self._queue.take_near_misses()
+
     @property
     def dropped_peaks(self) -> int:
         """How many moments of ended events were dropped, because they came faster than they were taken."""

@@ -21,11 +21,13 @@ RECENT_NS = 2 * NS_PER_S
 class PeakQueue:
     """Hands the peaks of all streams to the thread of teaching, the newest ones if it is late. Thread-safe.
 
-    `dropped` counts those that it has not got.
+    `dropped` counts those that it has not got. A near miss is no peak of an event: of each label and stream only the
+    highest one waits.
     """
 
     def __init__(self) -> None:
         self._waiting: deque[Peak] = deque()
+        self._near_misses: dict[tuple[str, str], Peak] = {}
         self._lock = threading.Lock()
         self.dropped = 0
 
@@ -41,6 +43,20 @@ class PeakQueue:
         """Return the peaks since the last call, oldest first."""
         with self._lock:
             taken, self._waiting = list(self._waiting), deque()
+        return taken
+
+    def put_near_miss(self, peak: Peak) -> None:
+        """Hand over the highest moment of a time in which no event started, without blocking."""
+        key = peak.stream, peak.label
+        with self._lock:
+            waiting = self._near_misses.get(key)
+            if waiting is None or peak.score > waiting.score:
+                self._near_misses[key] = peak
+
+    def take_near_misses(self) -> list[Peak]:
+        """Return the near misses since the last call."""
+        with self._lock:
+            taken, self._near_misses = list(self._near_misses.values()), {}
         return taken
 
 
@@ -113,13 +129,21 @@ class EventPeaks:
     def _peak(self, event: _Open) -> Peak | None:
         if event.best is None:
             return None
-        moment = event.best.moment
-        return Peak(
-            event=event.event.id,
-            label=event.event.label,
-            stream=self._stream,
-            taken_s=wall_seconds(moment.time_ns - self._delay_ns),
-            score=float(event.best.scores[event.index]),
-            encoders={name: self._encoders[name] for name in moment.embeddings},
-            vectors={name: embedding.vector for name, embedding in moment.embeddings.items()},
-        )
+        name, label = event.event.id, event.event.label
+        return peak_at(event.best, name, event.index, label, self._stream, self._encoders, self._delay_ns)
+
+
+def peak_at(
+    best: Recognition, event: str, index: int, label: str, stream: str, encoders: Mapping[str, str], delay_ns: int
+) -> Peak:
+    """Return a recognition as the peak of an event. `index` is that of its label; see EventPeaks."""
+    moment = best.moment
+    return Peak(
+        event=event,
+        label=label,
+        stream=stream,
+        taken_s=wall_seconds(moment.time_ns - delay_ns),
+        score=float(best.scores[index]),
+        encoders={name: encoders[name] for name in moment.embeddings},
+        vectors={name: embedding.vector for name, embedding in moment.embeddings.items()},
+    )

@@ -92,6 +92,9 @@ class TeachingInput(Protocol):
     def ended_peaks(self) -> list[Peak]:
         """Return the highest moments of the events that have ended since the last call."""
 
+    def near_misses(self) -> list[Peak]:
+        """Return moments at which a taught label came near to an event that did not start, since the last call."""
+
     @property
     def dropped_peaks(self) -> int:
         """How many moments of ended events were dropped, because they came faster than they were taken."""

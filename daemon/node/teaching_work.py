@@ -191,6 +191,8 @@ class TeachingWork:
                 self._counters.drop("peak", len(peaks) - number)
                 raise
             self._reviewer.consider(store, peak, self._live.bundle)
+        for peak in self._live.near_misses():
+            self._reviewer.consider(store, peak, self._live.bundle, recognised=False)
 
     def _label_facts(self, store: TeachingStore) -> list[LabelFacts]:
         """Return the taught labels. They are read again after a change, of another process too."""
