@@ -87,11 +87,6 @@ class LiveInput:
         """Return the highest moments since the last call at which no event started."""
         return [] if self._queue is None else self._queue.take_near_misses()
 
-    @property
-    def dropped_peaks(self) -> int:
-        """How many moments of ended events were dropped, because they came faster than they were taken."""
-        return 0 if self._queue is None else self._queue.dropped
-
     def show(self, stream: str, start_ns: int, end_ns: int) -> Shown:
         """Return what a stream captured in this interval; see TeachingInput."""
         recent = self._streams[stream].recent

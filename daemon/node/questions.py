@@ -59,15 +59,16 @@ def question_part(question: Question) -> QuestionPart:
 
 def _text(question: Question) -> str:
     """Return the question in words. Without an event, `right` and `wrong` speak of what did not happen: say so."""
-    stream, label = question.moment.stream, question.moment.label
+    moment = question.moment
+    when = f"{moment.stream}, {time.strftime('%H:%M:%S', time.localtime(moment.taken_s))}"
     if question.recognised:
-        return f"{stream}: was this {label}?"
-    return f"{stream}: {label} was nearly recognised. Right: it did not happen. Wrong: it did. Which is it?"
+        return f"{when}: was this {moment.label}?"
+    return f"{when}: {moment.label} was nearly recognised. Right: it did not happen. Wrong: it did. Which is it?"
 
 
-def latest_question(store: TeachingStore) -> QuestionPart | None:
-    """Return the latest open question; None: there is none. Raises TeachingError."""
-    questions = store.questions()
+def latest_question(store: TeachingStore, labels: Collection[str]) -> QuestionPart | None:
+    """Return the latest open question about one of these labels; None: there is none. Raises TeachingError."""
+    questions = [question for question in store.questions() if question.moment.label in labels]
     return question_part(questions[-1]) if questions else None
 
 
@@ -78,7 +79,7 @@ def answer(store: TeachingStore, arguments: TeachAnswerArguments, bundle: Taught
     the other way round: the node was right to recognise nothing. `was` names the label of which the moment becomes an
     example; if that is another one, it becomes background of the label that the question is about.
     """
-    question = _asked(store, arguments.question)
+    question = _asked(store, arguments.question, labels)
     label = question.moment.label
     it_was = arguments.answer == ("right" if question.recognised else "wrong")
     was = label if it_was else arguments.label if arguments.answer == "was" else None
@@ -98,11 +99,10 @@ def answer(store: TeachingStore, arguments: TeachAnswerArguments, bundle: Taught
     return None, {"question": question.id, "label": was}
 
 
-def _asked(store: TeachingStore, question_id: str | None) -> Question:
-    questions = store.questions()
-    if question_id is None and questions:
-        return questions[-1]
-    for question in questions:
+def _asked(store: TeachingStore, question_id: str | None, labels: Collection[str]) -> Question:
+    for question in reversed(store.questions()):
+        if question_id is None and question.moment.label in labels:
+            return question
         if question.id == question_id:
             return question
     raise InvalidCommand(NO_QUESTION if question_id is None else f"no question {question_id!r} is open")

@@ -95,10 +95,6 @@ class TeachingInput(Protocol):
     def near_misses(self) -> list[Peak]:
         """Return moments at which a taught label came near to an event that did not start, since the last call."""
 
-    @property
-    def dropped_peaks(self) -> int:
-        """How many moments of ended events were dropped, because they came faster than they were taken."""
-
     def show(self, stream: str, start_ns: int, end_ns: int) -> Shown:
         """Return what a stream captured in this interval, encoded by the active bundle.
 

@@ -23,7 +23,7 @@ LAST_S = 0.5
 
 # The tail falls by a factor of ten within this part of the way from the highest background to the middle press, if the
 # logits of background do not fall off faster.
-GAP_A_DECADE = 0.27
+GAP_A_DECADE = 0.2
 SMALLEST_SCALE = 1e-3
 
 # An interval of a rate reaches this factor to both sides, and the other one for each decade beyond the background too.

@@ -4,6 +4,7 @@ import pytest
 
 from daemon.bundle.taught import Taught, TaughtLabel
 from daemon.bundle.thresholds import Threshold
+from daemon.core.records import Counters
 from daemon.fusion.fuse import Fused
 from daemon.node.near_misses import NearMisses
 from daemon.node.peaks import PeakQueue
@@ -25,7 +26,7 @@ STATE = TAUGHT.model_copy(update={"labels": {"kettle": TaughtLabel(everywhere=TH
 
 @pytest.fixture
 def queue() -> PeakQueue:
-    return PeakQueue()
+    return PeakQueue(Counters())
 
 
 def see(follower: NearMisses, steps: list, taught: Taught | None = TAUGHT, labels: list[str] = LABELS) -> None:
@@ -80,7 +81,7 @@ def test_of_many_near_misses_the_highest_waits(queue: PeakQueue) -> None:
     for second in range(500):
         see(follower, [(float(second), 0.5 + second % 300 / 1000), (second + 0.5, 0.1)])
     assert scores(queue.take_near_misses()) == [0.799]
-    assert queue.dropped == 0
+    assert queue.take() == []
 
 
 @pytest.mark.parametrize("taught", [None, STATE])
