@@ -133,7 +133,7 @@ def teach_files(options: argparse.Namespace) -> int:
     with opened(state, read_only=False) as store:
         found = add_files(store, teacher, options, label)
         if options.everywhere:
-            store.set_everywhere(label, on=True)
+            store.set_everywhere(label)
         is_known = bool(store.background_counts(teacher.encoders).get(stream))
     print_found(options, label, found)
     if not is_known:
@@ -143,7 +143,7 @@ def teach_files(options: argparse.Namespace) -> int:
 
 def add_files(store: TeachingStore, teacher: FileTeacher, options: argparse.Namespace, label: str) -> list[Found]:
     """Encode the files and add what they show, as one step that `undo` takes back; return what came of each."""
-    others = [list(store.example(info.id).moments) for info in store.examples() if info.label == label]
+    others = store.moments_of_label(label)
     files, found = list(options.files), list[Found]()
     background: list[BackgroundMoment] = []
     with StatusLine() as status:
@@ -195,6 +195,6 @@ def label_of(options: argparse.Namespace) -> str:
 
 
 def check_label(label: str, bundle: Bundle) -> None:
-    """Raise Refused where the bundle has a label of this name by itself."""
-    if label in bundle.manifest.base_labels:
-        raise Refused(f"{label} is a label of {bundle.manifest.name} already; teach it under another name")
+    """Raise Refused where the bundle has a label of this name, or its group of states, by itself."""
+    if (reason := bundle.manifest.why_fixed(label)) is not None:
+        raise Refused(f"{reason}; teach it under another name")

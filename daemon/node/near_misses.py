@@ -10,7 +10,7 @@ from daemon.bundle.taught import Taught
 from daemon.core.records import Event, Recognition
 from daemon.core.timing import NS_PER_S
 from daemon.fusion.fuse import Fused
-from daemon.node.peaks import PeakQueue, peak_at
+from daemon.node.peaks import PeakQueue, peak_of
 
 # An approach begins and ends at this part of the score that ends an event.
 APPROACH = 0.5
@@ -92,5 +92,6 @@ class NearMisses:
 
     def _hand_over(self, index: int, delay_ns: int) -> None:
         _, best = self._approaches.pop(index)
-        peak = peak_at(best, uuid.uuid4().hex, index, self._labels[index], self._stream, self._encoders, delay_ns)
+        label = self._labels[index]
+        peak = peak_of([best], uuid.uuid4().hex, label, index, self._stream, self._encoders, delay_ns)
         self._queue.put_near_miss(peak)

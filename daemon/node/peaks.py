@@ -1,12 +1,12 @@
-"""Keeps the moment of each event at which its label scored highest, so that somebody can call the event wrong later."""
+"""Keeps the moments of each event at which its label scored highest, so that the event can be called wrong later."""
 
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from daemon.core.records import Counters, Event, Recognition
-from daemon.core.timing import NS_PER_S, wall_seconds
+from daemon.core.records import Array, Counters, Event, Moment, Recognition
+from daemon.core.timing import NS_PER_MS, NS_PER_S, wall_seconds
 from daemon.fusion.fuse import Fused
 from daemon.teaching.records import Peak
 
@@ -16,6 +16,10 @@ MAX_WAITING = 256
 # An event starts after its label has scored high for a while. Its peak may be one of so many moments before.
 MAX_RECENT = 32
 RECENT_NS = 2 * NS_PER_S
+
+# An event has several moments unlike each other. So many are kept, this far apart: a sound is encoded twice a second.
+MOMENTS = 4
+APART_NS = 400 * NS_PER_MS
 
 
 class PeakQueue:
@@ -62,15 +66,24 @@ class PeakQueue:
 
 @dataclass(slots=True)
 class _Open:
-    """An open event: the index of its label, and the best recognition so far."""
+    """An open event: the index of its label, and the best recognitions so far."""
 
     event: Event
     index: int
-    best: Recognition | None = None
+    best: list[Recognition] = field(default_factory=list)
+
+    def score(self, recognition: Recognition) -> float:
+        return float(recognition.scores[self.index])
 
     def consider(self, recognition: Recognition) -> None:
-        if self.best is None or recognition.scores[self.index] > self.best.scores[self.index]:
-            self.best = recognition
+        """Keep a recognition, if it is better than the one near it, or than the worst of those that are kept."""
+        time_ns = recognition.moment.time_ns
+        near = [each for each in self.best if abs(each.moment.time_ns - time_ns) < APART_NS]
+        rivals = near or (self.best if len(self.best) == MOMENTS else [])
+        worst = min(rivals, key=self.score, default=None)
+        if worst is not None and self.score(recognition) <= self.score(worst):
+            return
+        self.best = [*(each for each in self.best if each is not worst), recognition]
 
 
 class EventPeaks:
@@ -127,23 +140,35 @@ class EventPeaks:
                 self._queue.put(peak)
 
     def _peak(self, event: _Open) -> Peak | None:
-        if event.best is None:
+        if not event.best:
             return None
+        moments = sorted(event.best, key=event.score, reverse=True)
         name, label = event.event.id, event.event.label
-        return peak_at(event.best, name, event.index, label, self._stream, self._encoders, self._delay_ns)
+        return peak_of(moments, name, label, event.index, self._stream, self._encoders, self._delay_ns)
 
 
-def peak_at(
-    best: Recognition, event: str, index: int, label: str, stream: str, encoders: Mapping[str, str], delay_ns: int
+def peak_of(
+    moments: Sequence[Recognition],
+    event: str,
+    label: str,
+    index: int,
+    stream: str,
+    encoders: Mapping[str, str],
+    delay_ns: int,
 ) -> Peak:
-    """Return a recognition as the peak of an event. `index` is that of its label; see EventPeaks."""
-    moment = best.moment
+    """Return moments, highest first, as the peak of an event. `index` is that of its label; see EventPeaks."""
+    best, *further = (each.moment for each in moments)
     return Peak(
         event=event,
         label=label,
         stream=stream,
-        taken_s=wall_seconds(moment.time_ns - delay_ns),
-        score=float(best.scores[index]),
-        encoders={name: encoders[name] for name in moment.embeddings},
-        vectors={name: embedding.vector for name, embedding in moment.embeddings.items()},
+        taken_s=wall_seconds(best.time_ns - delay_ns),
+        score=float(moments[0].scores[index]),
+        encoders={name: encoders[name] for each in moments for name in each.moment.embeddings},
+        vectors=_vectors(best),
+        further=[_vectors(each) for each in further],
     )
+
+
+def _vectors(moment: Moment) -> dict[str, Array]:
+    return {name: embedding.vector for name, embedding in moment.embeddings.items()}

@@ -171,12 +171,12 @@ class TeachingWork:
         try:
             store = self._file.open(now_ns)
             shown = self._live.show(press.stream, press.start_ns, press.end_ns)
-            others = (store.example(each.id).moments for each in store.examples() if each.label == press.label)
+            others = store.moments_of_label(press.label)
             taken = taken_from(press, shown, self._live.bundle.modalities, self._config.teaching, others)
             with store.step(f"the example of {press.label} in {press.stream}"):
                 store.add_example(taken.example)
                 if press.everywhere:
-                    store.set_everywhere(press.label, on=True)
+                    store.set_everywhere(press.label)
         except (InvalidCommand, InputError, TeachingError) as error:
             self._refuse(press.request, error)
         else:
@@ -218,7 +218,7 @@ class TeachingWork:
             places=doublings(places),
             false_alarms_a_day=self._config.teaching.false_alarms_a_day,
         )
-        has_labels = any(can_be_fitted(label, known) for label in labels)
+        has_labels = any(can_be_fitted(label, known) and bundle.why_fixed(label.name) is None for label in labels)
         return Wanted(basis, bundle.id, bundle.directory, bundle.number, has_labels)
 
     def _new_facts(self, store: TeachingStore, labels: list[LabelFacts], places: dict[str, int]) -> TeachingFacts:
@@ -230,6 +230,7 @@ class TeachingWork:
             places=places,
             labels=labels,
             active=bundle.taught,
+            fixed={label.name: reason for label in labels if (reason := bundle.why_fixed(label.name)) is not None},
             report=self._fits.record.report,
             phase=self._fits.phase,
             problem=self._fits.problem,
