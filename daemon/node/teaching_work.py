@@ -172,11 +172,13 @@ class TeachingWork:
             store = self._file.open(now_ns)
             shown = self._live.show(press.stream, press.start_ns, press.end_ns)
             others = store.moments_of_label(press.label)
-            taken = taken_from(press, shown, self._live.bundle.modalities, self._config.teaching, others)
+            overlaps = self._presses.overlaps(press, {each.id for each in store.examples()})
+            taken = taken_from(press, shown, self._live.bundle, self._config.teaching, others, overlaps=overlaps)
             with store.step(f"the example of {press.label} in {press.stream}"):
                 store.add_example(taken.example)
                 if press.everywhere:
                     store.set_everywhere(press.label)
+            self._presses.note_stored(press, taken.example.id)
         except (InvalidCommand, InputError, TeachingError) as error:
             self._refuse(press.request, error)
         else:

@@ -72,7 +72,7 @@ def test_labels_come_with_a_base_or_come_back_after_one_with_other_encoders(
         for number in (1, 0):
             assert pupil.send("teach", label="light", seconds=EACH_S, ago_s=number * EACH_S)["ok"]
         wait_until(lambda: pupil.latest("teaching").get("bundle") == "corner@1.0.0+taught.1", "the labels run", 60)
-        wait_until(lambda: pupil.latest("models").get("candidate") is None, "the updater is free", 60)
+        wait_until(lambda: pupil.latest("models").get("candidate") is None, "the updater is free", 180)
         assert pupil.send("models_install", version=version)["ok"]
         taught = f"corner@{version}+taught.2"
         wait_until(lambda: is_ready_on(pupil, taught), "the labels run on the base", 120)
