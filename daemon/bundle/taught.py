@@ -1,8 +1,11 @@
 """The part of a manifest about labels that were taught on a device. No I/O. See docs/teaching.md."""
 
+import unicodedata
+from collections.abc import Collection
+from operator import attrgetter
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from daemon.bundle.encoder_specs import FileName
 from daemon.bundle.thresholds import Threshold
@@ -14,7 +17,17 @@ MAX_NAME = 64
 # stands between the group and the state in the name of a label such as "garage: open"
 STATE_SEPARATOR = ": "
 
-Text64 = Annotated[str, Field(min_length=1, max_length=64)]
+# the state of a group when no single state is sure
+UNKNOWN = "unknown"
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("expected printable text")
+    return text
+
+
+Text64 = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 
 
 def group_of(label: str) -> str | None:
@@ -29,13 +42,33 @@ def state_name(label: str) -> str:
 
 
 def taught_name(name: str) -> str:
-    """Return the name of a taught label without blanks around it. Raises ValueError when it cannot be one."""
-    name = name.strip()
-    if not 1 <= len(name) <= MAX_NAME:
-        raise ValueError(f"expected a name of 1 to {MAX_NAME} characters")
+    """Return the one spelling of a taught label's name. Raises ValueError when it cannot be a name.
+
+    Names that look alike are one name: blanks are single, and letters with accents are one character (NFC).
+    """
+    name = unicodedata.normalize("NFC", name.strip())
     if not name.isprintable() or set(name) & set("/+#"):
         raise ValueError("expected printable text without / + #")
+    group, separator, state = " ".join(name.split()).partition(STATE_SEPARATOR)
+    name = f"{group.rstrip()}{separator}{state}"
+    if not 1 <= len(name) <= MAX_NAME:
+        raise ValueError(f"expected a name of 1 to {MAX_NAME} characters")
+    if name.startswith(":") or name.endswith(":"):
+        raise ValueError("expected a group and a state beside the colon, such as garage: open")
+    if separator and state.casefold() == UNKNOWN:
+        raise ValueError(f"{UNKNOWN} is the state of a group when no state is sure: expected another state")
     return name
+
+
+def why_fixed(label: str, bundle: str, labels: Collection[str], groups: Collection[str]) -> str | None:
+    """Return why a label cannot be taught; None: it can be.
+
+    `labels` and `groups` of states are those of the bundle of this name that stay when others are taught.
+    """
+    if label in labels:
+        return f"{label} is a label of {bundle} already"
+    group = group_of(label)
+    return f"{group} is a group of states of {bundle} already" if group in groups else None
 
 
 class TaughtLabel(StrictModel):
@@ -60,6 +93,11 @@ class TaughtLabel(StrictModel):
         """Return the thresholds of the label in a stream; None: the label does not apply there."""
         return self.streams.get(stream, self.everywhere)
 
+    def on_all_streams(self) -> "TaughtLabel":
+        """Return the label as it applies to streams of any name: to others with the highest of its thresholds."""
+        everywhere = self.everywhere or max(self.streams.values(), key=attrgetter("start"))
+        return self.model_copy(update={"everywhere": everywhere})
+
 
 class Taught(StrictModel):
     """The labels that were taught, which are the last ones of the manifest, in the same order.
@@ -67,11 +105,29 @@ class Taught(StrictModel):
     `model` is a head of its own: it maps F to the scores (1, T + 1) and shares (1, M, T + 1) of the T labels and of one
     further label, whose logit is 0. Its scores are independent of each other. `cases` is an archive with the features
     (n, D + M) of stored moments and the scores (n, T) that they must give.
+
+    `inherited` names the first of the labels, which came with the base. They stay as they are when others are taught.
     """
 
     model: FileName
     cases: FileName
     labels: Annotated[dict[Text64, TaughtLabel], Field(max_length=MAX_TAUGHT)]
+    inherited: list[str] = []
+
+    @model_validator(mode="after")
+    def _check_inherited(self) -> "Taught":
+        if self.inherited != [*self.labels][: len(self.inherited)]:
+            raise problem_at("expected the first of `labels`, in their order", "inherited")
+        return self
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> "Taught":
+        for name, label in self.labels.items():
+            if name != taught_name(name):
+                raise problem_at(f"expected {taught_name(name)!r}", "labels", name)
+            if label.state_of != group_of(name):
+                raise problem_at(f"expected {group_of(name) or 'null'}", "labels", name, "state_of")
+        return self
 
     def in_scope(self, stream: str) -> list[int]:
         """Return the indices of the labels that apply in a stream."""

@@ -9,7 +9,7 @@ from daemon.mqtt.commands import InvalidCommand, TeachAnswerArguments
 from daemon.mqtt.teaching_payloads import QuestionPart
 from daemon.node.teaching_commands import Done, check_label
 from daemon.node.teaching_input import TaughtOnto
-from daemon.teaching.records import Example, Peak, Question, StoredMoment, WrongMoment
+from daemon.teaching.records import Example, Peak, Question, StoredMoment
 from daemon.teaching.review import Review, Seen, consider
 from daemon.teaching.store import TeachingStore
 
@@ -77,7 +77,7 @@ def answer(store: TeachingStore, arguments: TeachAnswerArguments, bundle: Taught
         check_label(was, bundle)
     with store.step(f"the answer about {label} in {question.moment.stream}"):
         if was != label:
-            store.add_wrong(_wrong(question), question.moment.event)
+            store.add_wrong(question.moment.wrong, question.moment.event)
         if was is not None:
             store.add_example(_example(question, was))
         store.remove_question(question.id)
@@ -91,11 +91,6 @@ def _asked(store: TeachingStore, question_id: str | None, labels: Collection[str
         if question.id == question_id:
             return question
     raise InvalidCommand(NO_QUESTION if question_id is None else f"no question {question_id!r} is open")
-
-
-def _wrong(question: Question) -> WrongMoment:
-    moment = question.moment
-    return WrongMoment(moment.label, moment.stream, moment.taken_s, moment.encoders, moment.vectors)
 
 
 def _example(question: Question, label: str) -> Example:

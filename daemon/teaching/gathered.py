@@ -129,9 +129,14 @@ def latest_peak(database: sqlite3.Connection, labels: Collection[str], stream: s
 
 
 def add_question(database: sqlite3.Connection, question: Question) -> None:
-    """Add a question, and note when it was asked; the oldest go beyond the most."""
+    """Add a question, and note when it was asked; the oldest go beyond the most.
+
+    An event that was called wrong is asked about no more.
+    """
     peak = question.moment
     check_peak(peak)
+    if database.execute("SELECT 1 FROM wrong WHERE label = ? AND event = ?", (peak.label, peak.event)).fetchone():
+        return
     of_peak = (peak.event, peak.label, peak.score, *moment_columns(peak))
     database.execute(
         f"INSERT OR REPLACE INTO questions (id, why, asked_s, {_PEAK_COLUMNS})"  # noqa: S608

@@ -25,6 +25,7 @@ from daemon.node.teaching_file import TeachingFile
 from daemon.node.teaching_inbox import TeachingCommand
 from daemon.node.teaching_state import TeachingFacts, teaching_payload
 from daemon.node.teaching_work import RECOUNT_NS, AnswerSink, TeachingParts, TeachingWork
+from daemon.teaching.gathering import FIRST_NS
 from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment, Example, Peak, Question, StoredMoment
 from daemon.teaching.store import TeachingStore
 from tests.fakes.fits import FakeFitRunner, FakeInstaller
@@ -231,6 +232,7 @@ def test_a_state_needs_no_background(node: Class) -> None:
     assert len(node.runner.fits) == 1
     (label,) = teaching_payload(node.work.facts, TIME).labels
     assert (label.state_of, label.state) == ("garage", "fitting")
+    assert node.text() == "garage: open: 1 press, being fitted"
 
 
 def test_the_last_label_that_is_forgotten_brings_the_base_back(node: Class) -> None:
@@ -242,6 +244,25 @@ def test_the_last_label_that_is_forgotten_brings_the_base_back(node: Class) -> N
     node.after()
     node.after(QUIET_NS)
     assert node.installer.removals == 1
+
+
+def test_a_label_that_the_bundle_was_published_with_belongs_to_it(node: Class) -> None:
+    node.press("kettle boils")
+    node.live.fix("kettle boils", groups=("garage",))
+    node.live.peaks = [peak("open", "kettle boils")]
+    for command in ("teach", "teach_label"):
+        reason = node.send(command, label="kettle boils").reason
+        assert reason == "kettle boils is a label of home already; teach it under another name"
+        reason = node.send(command, label="garage: half").reason
+        assert reason == "garage is a group of states of home already; teach it under another name"
+    assert node.send("teach_wrong").reason.startswith("no event of a taught label is known")
+    reason = node.send("teach_wrong", event="open").reason
+    assert reason == "kettle boils is a label of home: it cannot be unlearnt"
+    assert node.send("teach_forget", label="speech").reason == "speech is a label of home: it was not taught here"
+    facts = node.after(10**11)
+    assert node.runner.fits == [], "nothing is left to fit"
+    label = teaching_payload(facts, TIME).labels[0]
+    assert (label.state, label.text) == ("problem", "1 press, not used: kettle boils is a label of home already")
 
 
 def test_a_wrong_event_becomes_background_of_its_label(node: Class) -> None:
@@ -335,9 +356,9 @@ def test_a_full_disk_is_told_and_harms_nothing(node: Class, monkeypatch: pytest.
     refused = node.press("tap")
     assert not refused.ok
     assert "must stay free: make room there" in refused.reason
-    node.live.ended = [peak()]
+    node.live.ended = [peak(), peak("e2")]
     node.after()
-    assert node.counters.dropped == {"peak": 1}
+    assert node.counters.dropped == {"peak": 2}
     assert "must stay free" in node.work.facts.problem
     assert node.text().startswith("the disk of")
     assert [label.name for label in node.work.facts.labels] == ["kettle boils"]
@@ -345,6 +366,38 @@ def test_a_full_disk_is_told_and_harms_nothing(node: Class, monkeypatch: pytest.
     assert node.press("tap").ok
     node.after()
     assert node.work.facts.problem is None
+
+
+def test_after_a_loss_the_place_is_learnt_anew_and_what_is_taught_is_fitted(node: Class) -> None:
+    node.learn_place()
+    node.press()
+    node.fit("kettle boils")
+    node.live.switch("kettle boils", id="home@1.0.0+taught.1", number=1)
+    database = node.directory / "teaching" / "teaching.db"
+    database.unlink()
+    lost = node.after()
+    assert (lost.labels, lost.places) == ([], {"kitchen": 0})
+    assert "was removed while it was open: what was taught is lost" in (lost.lost or "")
+    for _ in range(20):
+        node.live.newest = node.now_ns + FIRST_NS
+        node.after(FIRST_NS)
+    assert node.store.background_counts(ENCODERS)["kitchen"] > 10, "as soon as at a place that is new"
+    assert node.press("tap drips").ok
+    node.learn_place()
+    told = node.after()
+    assert ([label.name for label in told.labels], told.problem) == (["tap drips"], None)
+    node.after(QUIET_NS)
+    assert len(node.runner.fits) == 2
+
+
+def test_another_file_in_its_place_is_read(node: Class, tmp_path: Path) -> None:
+    node.press()
+    node.after()
+    other = TeachingStore(tmp_path / "other.db")
+    other.add_example(Example("x1", "tap drips", "kitchen", 1e9, "press", ENCODERS, [StoredMoment(0, VECTORS)]))
+    other.close()
+    (tmp_path / "other.db").rename(tmp_path / "teaching" / "teaching.db")
+    assert [label.name for label in node.after().labels] == ["tap drips"]
 
 
 def test_what_another_process_has_imported_is_fitted(node: Class, tmp_path: Path) -> None:
