@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from daemon.cli.models_text import aligned, when
-from daemon.core.text import clean
+from daemon.core.text import clean, hours_text
 from daemon.mqtt.commands import AnswerPayload
 from daemon.mqtt.payloads import Name, Part, Time
 from daemon.mqtt.teaching_payloads import RatePart, TaughtLabelPart, TeachingPayload
@@ -109,8 +109,8 @@ def listing(payload: TeachingPayload, examples: Examples) -> list[str]:
 
 def rate_text(rate: RatePart) -> str:
     """Return how often a label may start an event wrongly."""
-    low, high = figure(rate.low), figure(rate.high)
-    return f"wrong about {figure(rate.expected)} times a day ({low} to {high}, by {figure(rate.hours)} h of background)"
+    between = f"{figure(rate.low)} to {figure(rate.high)}"
+    return f"wrong about {figure(rate.expected)} times a day ({between}, from {hours_text(rate.hours)} of background)"
 
 
 def figure(value: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from daemon.core.records import Modality
+from daemon.core.text import hours_text
 from daemon.teaching.decisions import Decision
 from daemon.teaching.judging import Judged
 from daemon.teaching.material import Material
@@ -95,7 +96,7 @@ def _text(report: LabelReport) -> str:
         return f"{said}."
     return (
         f"{said}. Expected false alarms a day: {_number(rate.expected)} ({_number(rate.low)} to {_number(rate.high)}), "
-        f"from {_number(rate.hours)} h of background."
+        f"from {hours_text(rate.hours)} of background."
     )
 
 

@@ -324,7 +324,7 @@ def test_the_listing_reads_like_this() -> None:
     assert shown == [
         "teaching    kettle boils: 5 presses, heard in 5 of 5",
         "label       kettle boils (kitchen): 5 presses, heard in 5 of 5; wrong about 0.4 times a day (0.1 to 1.2, "
-        "by 26 h of background)",
+        "from 26 h of background)",
         "              recognised by the picture, hardly by the sound",
         "            bell (everywhere): 2 presses, being fitted",
         "place       kitchen: 430 moments of background",
