@@ -38,8 +38,9 @@ def report_of(
     ]
     notes = list(left_out)
     if weak := sorted(training.scores_only & set(training.sizes)):
+        give = "gives" if len(weak) == 1 else "give"
         notes.append(
-            f"{', '.join(weak)} gives scores and no embedding. What is taught on scores alone is recognised less well."
+            f"{', '.join(weak)} {give} scores and no embedding. What is taught on scores alone is recognised less well."
         )
     return Report(labels=labels, notes=notes)
 
