@@ -21,7 +21,7 @@ STEP_S = 0.025
 
 # The tail falls by a factor of ten within this part of the way from the highest background to the middle press, if the
 # logits of background do not fall off faster.
-GAP_A_DECADE = 0.27
+GAP_A_DECADE = 0.2
 SMALLEST_SCALE = 1e-3
 
 # An interval of a rate reaches this factor to both sides, and the other one for each decade beyond the background too.
