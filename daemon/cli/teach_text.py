@@ -10,9 +10,7 @@ from daemon.mqtt.commands import AnswerPayload
 from daemon.mqtt.payloads import Name, Part, Time
 from daemon.mqtt.teaching_payloads import RatePart, TaughtLabelPart, TeachingPayload
 from daemon.mqtt.update_payloads import MAX_REASON
-
-# of the id of an example. No two of a thousand examples begin with the same eight hexadecimal digits by chance.
-SHOWN_ID = 8
+from daemon.teaching.report import SHOWN_ID
 
 SENSES = {"image": "picture", "audio": "sound", "text": "text"}
 

@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Collection
 
-from daemon.core.timing import wall_time_of
+from daemon.core.timing import clock_text, wall_time_of
 from daemon.mqtt.commands import InvalidCommand, TeachAnswerArguments
 from daemon.mqtt.teaching_payloads import QuestionPart
 from daemon.node.teaching_commands import Done, check_label
@@ -48,7 +48,7 @@ def question_part(question: Question) -> QuestionPart:
         time=wall_time_of(moment.taken_s),
         why=question.why,
         recognised=question.recognised,
-        text=f"{moment.stream}, {time.strftime('%H:%M:%S', time.localtime(moment.taken_s))}: was this {moment.label}?",
+        text=f"{moment.stream}, {clock_text(moment.taken_s)}: was this {moment.label}?",
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from daemon.config.node import Config
 from daemon.core.records import Counters
-from daemon.core.timing import NS_PER_S
+from daemon.core.timing import NS_PER_S, clock_text
 from daemon.mqtt.commands import AnswerPayload, Request, parse_arguments
 from daemon.node.background import Background
 from daemon.node.derivation import Derivation, NewBases
@@ -383,8 +383,7 @@ def test_the_device_asks_about_events_at_most_once_in_five_minutes(node: Class) 
     node.live.ended = [peak("e1", "speech"), replace(peak("e2"), score=0.81)]
     question = node.after().question
     assert (question.label, question.why, question.recognised) == ("kettle boils", "near_threshold", True)
-    at = time.strftime("%H:%M:%S", time.localtime(peak("e2").taken_s))
-    assert question.text == f"kitchen, {at}: was this kettle boils?"
+    assert question.text == f"kitchen, {clock_text(peak('e2').taken_s)}: was this kettle boils?"
     node.live.ended = [replace(peak("e3"), score=0.81)]
     node.after()
     assert len(node.store.questions()) == 1

@@ -171,6 +171,8 @@ def test_a_press_of_something_else_is_told_as_mislabelled(world: World) -> None:
     assert "press strange may have the wrong label" in report.warnings
     assert "without press strange the others are recognised better" in report.warnings
     assert report.found == 5
+    assert report.missed == ["strange"]
+    assert fit(training, no_base).report.text()[1] == "  missed: press strange"
 
 
 def test_what_is_told_is_what_is_lived() -> None:
