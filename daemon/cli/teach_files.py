@@ -14,7 +14,7 @@ from daemon.bundle.fingerprint import encoder_fingerprints
 from daemon.bundle.taught import taught_name
 from daemon.cli.teach_media import background_in, example_in
 from daemon.cli.teach_state import active_bundle, node_state, opened, stream_of
-from daemon.cli.teach_text import SENSES, moments_text
+from daemon.cli.teach_text import SENSES, colon_remark, moments_text
 from daemon.config.bundle_places import find_bundle
 from daemon.core.errors import InputError, Refused
 from daemon.core.status_line import StatusLine
@@ -178,6 +178,8 @@ def print_found(options: argparse.Namespace, label: str, found: Sequence[Found])
         return
     for each in found:
         print(f"{each.file}: {'' if each.example else 'not used: '}{clean(each.text, 500)}")
+    for line in colon_remark(label):
+        print(line)
 
 
 def directory_of(given: str) -> Path:

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from daemon.bundle.taught import group_of
 from daemon.cli.models_text import aligned, when
 from daemon.core.text import clean, hours_text
 from daemon.mqtt.commands import AnswerPayload
@@ -62,12 +63,22 @@ def taken_lines(result: dict[str, Any] | None) -> list[str]:
     senses = " and ".join(clean(SENSES.get(sense, sense)) for sense in taken.senses) or "no sense"
     of = f"{moments_text(taken.moments)} of {senses}"
     lines = [f"{clean(taken.label)}: example {clean(taken.example)[:SHOWN_ID]} has {of}"]
-    return lines + [f"  left out: {clean(each, MAX_REASON)}" for each in taken.left_out]
+    lines += [f"  left out: {clean(each, MAX_REASON)}" for each in taken.left_out]
+    return lines + colon_remark(taken.label)
 
 
 def moments_text(count: int) -> str:
     """Return a number of moments in words."""
     return f"{count} moment{'' if count == 1 else 's'}"
+
+
+def colon_remark(label: str) -> list[str]:
+    """Return a remark on a label with a colon but no blank behind it: it makes events, and may be meant as a state."""
+    group, colon, state = label.partition(":")
+    if not colon or group_of(label) is not None or not (group[-1:].isalpha() and state[:1].isalpha()):
+        return []
+    shown = clean(f"{group}: {state}")
+    return [f'  it makes events, and is no state of {clean(group)}: a state has a blank behind the colon, "{shown}"']
 
 
 def examples_of(answer: AnswerPayload) -> Examples:

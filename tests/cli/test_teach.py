@@ -343,6 +343,16 @@ def test_an_answer_of_another_version_is_read_as_far_as_it_can_be(result: dict[s
     assert taken_lines(result) == []
 
 
+@pytest.mark.parametrize(
+    ("label", "is_remarked"),
+    [("garage:open", True), ("garage: open", False), ("bus 10:30", False), ("kettle", False), (":", False)],
+)
+def test_a_label_that_may_be_meant_as_a_state_is_remarked(label: str, is_remarked: bool) -> None:
+    lines = taken_lines(TAKEN | {"label": label})
+    assert any('a state has a blank behind the colon, "garage: open"' in line for line in lines) == is_remarked
+    assert len(lines) == 1 + is_remarked
+
+
 def test_control_characters_of_a_node_do_not_reach_the_terminal() -> None:
     text = "\x1b[2J"
     lines = taken_lines({"example": text, "label": text, "moments": 1, "senses": [text], "left_out": [text]})
