@@ -11,9 +11,6 @@ from daemon.mqtt.update_payloads import SafeText
 # fitting: its weights are being computed; ready: it is recognised; problem: see `text`
 TaughtState = Literal["learning_place", "waiting", "fitting", "ready", "problem"]
 
-# the state of a group when no single state is sure
-UNKNOWN = "unknown"
-
 Count = Annotated[int, Field(ge=0)]
 
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from daemon.core.records import Event, Recognition
+from daemon.core.records import Counters, Event, Recognition
 from daemon.core.timing import NS_PER_S, wall_seconds
 from daemon.fusion.fuse import Fused
 from daemon.teaching.records import Peak
@@ -21,13 +21,13 @@ RECENT_NS = 2 * NS_PER_S
 class PeakQueue:
     """Hands the peaks of all streams to the thread of teaching, the newest ones if it is late. Thread-safe.
 
-    `dropped` counts those that it has not got.
+    `counters` counts as dropped those that it has not got: `peak_late`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
         self._waiting: deque[Peak] = deque()
         self._lock = threading.Lock()
-        self.dropped = 0
 
     def put(self, peak: Peak) -> None:
         """Hand over a peak, without blocking."""
@@ -35,7 +35,7 @@ class PeakQueue:
             self._waiting.append(peak)
             if len(self._waiting) > MAX_WAITING:
                 self._waiting.popleft()
-                self.dropped += 1
+                self._counters.drop("peak_late")
 
     def take(self) -> list[Peak]:
         """Return the peaks since the last call, oldest first."""

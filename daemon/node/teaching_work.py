@@ -133,6 +133,8 @@ class TeachingWork:
     def _look(self, store: TeachingStore, now_ns: int) -> None:
         self._store_peaks(store)
         labels = self._label_facts(store)
+        if labels:
+            store.forget_problem()
         if self._background.look(store, [label.name for label in labels], now_ns):
             self._places_of = None
         self._encoding.look(store)
@@ -181,14 +183,12 @@ class TeachingWork:
             self._done(press.request, taken.done)
 
     def _store_peaks(self, store: TeachingStore) -> None:
-        if overflow := self._live.dropped_peaks - self._counters.dropped.get("peak_overflow", 0):
-            self._counters.drop("peak_overflow", overflow)
         peaks = self._live.ended_peaks()
-        for number, peak in enumerate(peaks):
+        for done, peak in enumerate(peaks):
             try:
                 store.add_peak(peak)
             except TeachingError:
-                self._counters.drop("peak", len(peaks) - number)
+                self._counters.drop("peak", len(peaks) - done)
                 raise
             self._reviewer.consider(store, peak, self._live.bundle)
 

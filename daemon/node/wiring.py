@@ -81,7 +81,8 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     counters = {name: {modality: Counters() for modality in MODALITIES} for name in settings.streams}
     errors = ErrorCount(counters.values(), session.counters)
     publishers = {name: _publisher(name, settings, session, latencies) for name in settings.streams}
-    peaks = PeakQueue() if settings.can_teach else None
+    teaching = Counters()
+    peaks = PeakQueue(teaching) if settings.can_teach else None
     new_stream = partial(_new_stream, settings, publishers, counters, peaks, views_of(settings.streams), changed)
     bundle = published_bundle(recogniser, errors)
     streams = {name: new_stream(name, recogniser, bundle) for name in settings.streams}
@@ -94,7 +95,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     switches = SwitchFile(state / "switches.json")
     updater = None if updates is None else updates.updater
     live_input = LiveInput(streams, active, peaks, _text_alone(settings))
-    teacher = _teacher(settings, live_input, updater, bases, session, changed)
+    teacher = _teacher(settings, live_input, updater, bases, session, teaching, changed)
     control = Control(settings, streams, switches, active, updater, teacher)
     commands = CommandThread(control, session)
     bundle_watch = BundleWatch(active, on_change=changed.set)
@@ -215,13 +216,14 @@ def _teacher(
     updater: Updater | None,
     bases: NewBases,
     session: Session,
+    counters: Counters,
     changed: threading.Event,
 ) -> Teacher | NoTeacher:
     """Return the thread `teaching`, or what stands in for it on a node that cannot be taught."""
     if updater is None or not settings.can_teach:
         off = CANNOT_BE_TAUGHT if settings.teaching.enabled else TEACHING_DISABLED
         return NoTeacher(TeachingFacts(settings.node, live.bundle.id, off=off), session)
-    directory, counters = state_directory(settings) / "teaching", Counters()
+    directory = state_directory(settings) / "teaching"
     database = directory / "teaching.db"
     fits = Fits(
         ChildFits(database, models_directory(settings), settings.teaching.false_alarms_a_day),

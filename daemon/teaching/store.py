@@ -53,6 +53,15 @@ class TeachingStore:
         """What was lost, in words: the file was damaged or removed. None: nothing was."""
         return self._file.problem
 
+    def forget_problem(self) -> None:
+        """Tell no longer what was lost, because something is taught again. The log still has it."""
+        self._file.problem = None
+
+    @property
+    def openings(self) -> int:
+        """How often the file was opened. Another number than before: it is another file."""
+        return self._file.openings
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

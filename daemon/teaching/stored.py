@@ -58,7 +58,7 @@ def check_label(label: str) -> None:
     except ValueError as error:
         raise TeachingError("invalid", f"the label cannot be taught: {error}") from error
     if named != label:
-        raise TeachingError("invalid", "the label cannot be taught: expected a name without blanks around it")
+        raise TeachingError("invalid", f"the label cannot be taught: expected {named!r}")
 
 
 def moment_columns(moment: Moment) -> Row:

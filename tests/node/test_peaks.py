@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from daemon.core.records import Embedding, EndedBy, Event, EventPhase, Moment, Recognition
+from daemon.core.records import Counters, Embedding, EndedBy, Event, EventPhase, Moment, Recognition
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.fusion.fuse import Fused
 from daemon.node.peaks import MAX_RECENT, MAX_WAITING, EventPeaks, PeakQueue
@@ -16,8 +16,13 @@ PRINTS = {"sound": "a" * 64, "scene": "b" * 64}
 
 
 @pytest.fixture
-def queue() -> PeakQueue:
-    return PeakQueue()
+def counters() -> Counters:
+    return Counters()
+
+
+@pytest.fixture
+def queue(counters: Counters) -> PeakQueue:
+    return PeakQueue(counters)
 
 
 @pytest.fixture
@@ -95,13 +100,13 @@ def test_another_bundle_begins_anew(peaks: EventPeaks, queue: PeakQueue) -> None
     assert queue.take() == [], "the moment is of the bundle before"
 
 
-def test_memory_is_bounded(peaks: EventPeaks, queue: PeakQueue) -> None:
+def test_memory_is_bounded(peaks: EventPeaks, queue: PeakQueue, counters: Counters) -> None:
     for index in range(MAX_WAITING + 3):
         see(
             peaks, *(recognition(index, 0.5) for _ in range(2)), event("start", index, name=str(index), started_s=index)
         )
         see(peaks, event("end", index, name=str(index)))
-    assert queue.dropped == 3
+    assert counters.dropped == {"peak_late": 3}
     assert summary(queue.take())[0][0] == "3"
     see(peaks, recognition(300, 0.9), *(recognition(300, 0.5) for _ in range(MAX_RECENT)))
     see(peaks, event("start", 300, started_s=300))

@@ -24,6 +24,7 @@ from daemon.node.teaching_file import TeachingFile
 from daemon.node.teaching_inbox import TeachingCommand
 from daemon.node.teaching_state import TeachingFacts, teaching_payload
 from daemon.node.teaching_work import RECOUNT_NS, AnswerSink, TeachingParts, TeachingWork
+from daemon.teaching.gathering import FIRST_NS
 from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment, Example, Peak, Question, StoredMoment
 from daemon.teaching.store import TeachingStore
 from tests.fakes.fits import FakeFitRunner, FakeInstaller
@@ -334,9 +335,9 @@ def test_a_full_disk_is_told_and_harms_nothing(node: Class, monkeypatch: pytest.
     refused = node.press("tap")
     assert not refused.ok
     assert "must stay free: make room there" in refused.reason
-    node.live.ended = [peak()]
+    node.live.ended = [peak(), peak("e2")]
     node.after()
-    assert node.counters.dropped == {"peak": 1}
+    assert node.counters.dropped == {"peak": 2}
     assert "must stay free" in node.work.facts.problem
     assert node.text().startswith("the disk of")
     assert [label.name for label in node.work.facts.labels] == ["kettle boils"]
@@ -344,6 +345,38 @@ def test_a_full_disk_is_told_and_harms_nothing(node: Class, monkeypatch: pytest.
     assert node.press("tap").ok
     node.after()
     assert node.work.facts.problem is None
+
+
+def test_after_a_loss_the_place_is_learnt_anew_and_what_is_taught_is_fitted(node: Class) -> None:
+    node.learn_place()
+    node.press()
+    node.fit("kettle boils")
+    node.live.switch("kettle boils", id="home@1.0.0+taught.1", number=1)
+    database = node.directory / "teaching" / "teaching.db"
+    database.unlink()
+    lost = node.after()
+    assert (lost.labels, lost.places) == ([], {"kitchen": 0})
+    assert "was removed while it was open: what was taught is lost" in (lost.problem or "")
+    for _ in range(20):
+        node.live.newest = node.now_ns + FIRST_NS
+        node.after(FIRST_NS)
+    assert node.store.background_counts(ENCODERS)["kitchen"] > 10, "as soon as at a place that is new"
+    assert node.press("tap drips").ok
+    node.learn_place()
+    told = node.after()
+    assert ([label.name for label in told.labels], told.problem) == (["tap drips"], None)
+    node.after(QUIET_NS)
+    assert len(node.runner.fits) == 2
+
+
+def test_another_file_in_its_place_is_read(node: Class, tmp_path: Path) -> None:
+    node.press()
+    node.after()
+    other = TeachingStore(tmp_path / "other.db")
+    other.add_example(Example("x1", "tap drips", "kitchen", 1e9, "press", ENCODERS, [StoredMoment(0, VECTORS)]))
+    other.close()
+    (tmp_path / "other.db").rename(tmp_path / "teaching" / "teaching.db")
+    assert [label.name for label in node.after().labels] == ["tap drips"]
 
 
 def test_what_another_process_has_imported_is_fitted(node: Class, tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ BAD: dict[str, Example] = {
     "expected 500 to": example(moments=[StoredMoment(500, vectors()), StoredMoment(0, vectors())]),
     "1 to 64 characters": example(label="k" * 10_000),
     "printable text without": example(label="kettle/boils"),
-    "without blanks": example(label=" kettle"),
+    "expected 'kettle'": example(label=" kettle"),
     "its id": example("../../etc"),
     "its stream": example(stream="a\nb"),
     "no time": example(taken_s=float("nan")),
