@@ -212,6 +212,8 @@ def _add_local(actions: "Commands") -> None:
     what.add_argument("--name", metavar="NAME", help="write a bundle of this name, for `perceptd repo add`")
     export.add_argument("--version", metavar="VERSION", help="of --name: the version of the bundle, like 1.0.0")
     export.add_argument("--out", type=Path, metavar="DIR", help="of --name: the directory of the bundle")
+    everywhere = "of --name: the labels apply to all streams of another node, not only to those of the same names"
+    export.add_argument("--everywhere", action="store_true", help=everywhere)
     import_ = actions.add_parser(
         "import",
         help="take the examples of another device",

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from daemon.bundle.bundle import load_bundle
+from daemon.bundle.manifest import Manifest
 from daemon.bundle.taught import group_of
 from daemon.cli.teach_export import check_new
 from daemon.cli.teach_files import FileTeacher, Media, add_files, check_label, directory_of, print_found
@@ -30,12 +31,9 @@ def teach_bundle(options: argparse.Namespace, label: str) -> int:
         raise Refused("--out needs --bundle: the bundle to teach")
     base = load_bundle(directory_of(options.bundle))
     check_label(label, base)
-    if base.manifest.taught is not None:
-        raise Refused(
-            f"{base.manifest.id} was taught already, and would lose its labels; teach the bundle that it is of"
-        )
+    _check_whole(base.manifest)
     check_new(options.out)
-    version = f"{base.manifest.version}+taught.1"
+    version = f"{base.manifest.base_version}+taught.{base.manifest.taught_number + 1}"
     with TemporaryDirectory(prefix="perceptd-teach-") as temporary:
         database = Path(temporary) / "teaching.db"
         try:
@@ -47,7 +45,11 @@ def teach_bundle(options: argparse.Namespace, label: str) -> int:
         if moments < NEEDED_BACKGROUND and group_of(label) is None:
             raise Refused(NO_BACKGROUND.format(label=label, moments=moments, needed=NEEDED_BACKGROUND))
         request = FitRequest(
-            database=str(database), base=str(base.directory), target=str(options.out.absolute()), version=version
+            database=str(database),
+            base=str(base.directory),
+            target=str(options.out.absolute()),
+            version=version,
+            is_final=True,  # a node that runs the bundle has no examples to fit this label again
         )
         answer = fit_bundle(request)
     if not answer.ok or answer.report is None:
@@ -59,6 +61,16 @@ def teach_bundle(options: argparse.Namespace, label: str) -> int:
     else:
         print("\n".join([*answer.report.text(), f"{base.manifest.name}@{version}: {options.out}"]))
     return 0 if found else 1
+
+
+def _check_whole(manifest: Manifest) -> None:
+    """Raise Refused where the bundle has labels of a node, which the node alone can fit."""
+    fixed = manifest.fixed_labels
+    if own := [label for label in manifest.labels if label not in fixed]:
+        raise Refused(
+            f"{manifest.id} was taught to a node, and would lose {', '.join(own)}; teach what `perceptd teach export` "
+            "makes of it"
+        )
 
 
 def _store(options: argparse.Namespace, teacher: FileTeacher, database: Path, label: str) -> tuple[bool, int]:

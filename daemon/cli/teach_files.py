@@ -197,6 +197,6 @@ def label_of(options: argparse.Namespace) -> str:
 
 
 def check_label(label: str, bundle: Bundle) -> None:
-    """Raise Refused where the bundle has a label of this name by itself."""
-    if label in bundle.manifest.base_labels:
-        raise Refused(f"{label} is a label of {bundle.manifest.name} already; teach it under another name")
+    """Raise Refused where the bundle has a label of this name, or its group of states, by itself."""
+    if (reason := bundle.manifest.why_fixed(label)) is not None:
+        raise Refused(f"{reason}; teach it under another name")

@@ -141,7 +141,10 @@ class Derivation:
         except Refused as error:
             base.finish(error=UpdateError("bundle", str(error)))
             return
-        if not differ(active.encoders, onto.encoders):
+        if all(onto.why_fixed(each.label) is not None for each in store.examples()):
+            log.info("teaching: %s has the taught labels itself", base.bundle)
+            base.finish()
+        elif not differ(active.encoders, onto.encoders):
             self._start(base, onto, wanted, now_ns)
         elif missing := [each for each in store.examples() if not (each.has_picture or each.has_sound)]:
             self._wait(base, missing_text(missing, base.bundle))

@@ -44,8 +44,9 @@ class TeachingFacts:
     """What is known of teaching at one instant.
 
     `places` has the number of moments of background by live stream. `active` are the taught labels of the active
-    bundle, which `report` describes. `problem` says why nothing can be taught now, or why the labels are not active.
-    `lost` says what was lost with a damaged file. `off` says why nothing can be taught at all.
+    bundle, which `report` describes. `fixed` says of labels why they cannot be taught onto this bundle. `problem` says
+    why nothing can be taught now, or why the labels are not active. `lost` says what was lost with a damaged file.
+    `off` says why nothing can be taught at all.
     """
 
     node: str
@@ -54,6 +55,7 @@ class TeachingFacts:
     places: Mapping[str, int] = field(default_factory=dict)
     labels: Sequence[LabelFacts] = ()
     active: frozenset[str] = frozenset()
+    fixed: Mapping[str, str] = field(default_factory=dict)
     report: Report | None = None
     phase: Phase = "idle"
     problem: str | None = None
@@ -109,6 +111,8 @@ def _label_part(label: LabelFacts, facts: TeachingFacts, report: LabelReport | N
 
 
 def _state_of(label: LabelFacts, facts: TeachingFacts) -> TaughtState:
+    if label.name in facts.fixed:
+        return "problem"
     if not can_be_fitted(label, known_places(facts.places)):
         return "learning_place"
     if facts.phase == "fitting":
@@ -127,6 +131,8 @@ def _state_text(label: LabelFacts, state: TaughtState, facts: TeachingFacts, rep
         case "waiting":
             return "is being tried" if facts.phase == "installing" else facts.problem or "waits to be fitted"
         case "problem":
+            if label.name in facts.fixed:
+                return f"not used: {facts.fixed[label.name]}"
             return facts.problem or "not fitted"
     return _found_text(report)
 

@@ -216,7 +216,7 @@ class TeachingWork:
             places=doublings(places),
             false_alarms_a_day=self._config.teaching.false_alarms_a_day,
         )
-        has_labels = any(can_be_fitted(label, known) for label in labels)
+        has_labels = any(can_be_fitted(label, known) and bundle.why_fixed(label.name) is None for label in labels)
         return Wanted(basis, bundle.id, bundle.directory, bundle.number, has_labels)
 
     def _new_facts(self, store: TeachingStore, labels: list[LabelFacts], places: dict[str, int]) -> TeachingFacts:
@@ -228,6 +228,7 @@ class TeachingWork:
             places=places,
             labels=labels,
             active=bundle.taught,
+            fixed={label.name: reason for label in labels if (reason := bundle.why_fixed(label.name)) is not None},
             report=self._fits.record.report,
             phase=self._fits.phase,
             problem=self._fits.problem,

@@ -62,6 +62,11 @@ def logistic(logits: Array | Array64) -> Array:
     return scores
 
 
+def scores_of(weights: Array, bias: Array, features: Array) -> Array:
+    """Return the scores (n, T) of features (n, D + M) by the rows of a head (T, D + M) and their bias (T,)."""
+    return logistic(features.astype(np.float64) @ weights.astype(np.float64).T + bias)
+
+
 def _array(bundle: Bundle, taught: Taught, stored: dict[str, Tensor], name: str, *shape: int | None) -> Array:
     """Return an array with finite numbers of this shape; None stands for any number. Raises BundleError."""
     found = stored.get(name)

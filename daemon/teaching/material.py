@@ -166,7 +166,8 @@ def _offsets(rows: Sequence[Row], views: Flags, basis: Basis, base: BaseLogits) 
 def _base_logits(rows: Sequence[Row], view: Flags, basis: Basis, base: BaseLogits) -> Iterator[float]:
     kept = {basis.modalities[index] for index in np.flatnonzero(view).tolist()}
     for row in rows:
-        logits = base({name: vector for name, vector in row.vectors.items() if basis.modality_of[name] in kept})
+        vectors = {name: vector for name, vector in row.vectors.items() if basis.modality_of[name] in kept}
+        logits = base(vectors, row.stream or None)
         yield float(np.logaddexp.reduce(logits.astype(np.float64)))
 
 

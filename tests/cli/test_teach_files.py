@@ -270,8 +270,17 @@ def test_a_taught_bundle_is_exported_for_the_publisher(machine: Machine, run: Ru
     machine.write_config(bundle=str(taught), streams={"kitchen": {"microphone": {"device": "default"}}})
     code, output, _ = run("export", "--name", "kettles", "--version", "1.2.0", "--out", out)
     manifest = load_bundle(out).manifest
-    assert (code, output) == (0, f"kettles@1.2.0: {out}, with kettle boils, tap runs\n")
+    assert code == 0
+    assert output.splitlines() == [
+        f"kettles@1.2.0: {out}, with kettle boils, tap runs",
+        "on other nodes they apply to streams named kitchen; --everywhere: to all streams",
+    ]
     assert (manifest.id, manifest.labels) == ("kettles@1.2.0", load_bundle(taught).manifest.labels)
+    assert manifest.labels_in("hall") == manifest.base_labels
+    wide = out.with_name("wide")
+    code, output, _ = run("export", "--name", "kettles", "--version", "1.3.0", "--out", wide, "--everywhere")
+    assert (code, len(output.splitlines())) == (0, 1)
+    assert load_bundle(wide).manifest.labels_in("hall") == manifest.labels
     code, _, errors = run("export", "--name", "kettles", "--version", "1.2.0", "--out", out)
     assert (code, "is there already; name a new directory" in errors) == (EXIT_REFUSED, True)
     code, _, errors = run("export", "--name", "kettles", "--out", out)

@@ -244,6 +244,25 @@ def test_the_last_label_that_is_forgotten_brings_the_base_back(node: Class) -> N
     assert node.installer.removals == 1
 
 
+def test_a_label_that_the_bundle_was_published_with_belongs_to_it(node: Class) -> None:
+    node.press("kettle boils")
+    node.live.fix("kettle boils", groups=("garage",))
+    node.live.peaks = [peak("open", "kettle boils")]
+    for command in ("teach", "teach_label"):
+        reason = node.send(command, label="kettle boils").reason
+        assert reason == "kettle boils is a label of home already; teach it under another name"
+        reason = node.send(command, label="garage: half").reason
+        assert reason == "garage is a group of states of home already; teach it under another name"
+    assert node.send("teach_wrong").reason.startswith("no event of a taught label is known")
+    reason = node.send("teach_wrong", event="open").reason
+    assert reason == "kettle boils is a label of home: it cannot be unlearnt"
+    assert node.send("teach_forget", label="speech").reason == "speech is a label of home: it was not taught here"
+    facts = node.after(10**11)
+    assert node.runner.fits == [], "nothing is left to fit"
+    label = teaching_payload(facts, TIME).labels[0]
+    assert (label.state, label.text) == ("problem", "1 press, not used: kettle boils is a label of home already")
+
+
 def test_a_wrong_event_becomes_background_of_its_label(node: Class) -> None:
     node.press()
     node.live.ended = [peak("e1"), peak("e2", "speech"), peak("e3", stream="yard")]
@@ -356,7 +375,7 @@ def test_after_a_loss_the_place_is_learnt_anew_and_what_is_taught_is_fitted(node
     database.unlink()
     lost = node.after()
     assert (lost.labels, lost.places) == ([], {"kitchen": 0})
-    assert "was removed while it was open: what was taught is lost" in (lost.problem or "")
+    assert "was removed while it was open: what was taught is lost" in (lost.lost or "")
     for _ in range(20):
         node.live.newest = node.now_ns + FIRST_NS
         node.after(FIRST_NS)

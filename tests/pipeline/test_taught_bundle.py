@@ -157,7 +157,7 @@ def test_a_damaged_file_of_an_installed_base_is_not_copied(base: Path, tmp_path:
 
 
 def test_a_name_that_the_base_has_is_refused(base: Path, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"loud is a label of corner 1\.0\.0 itself; teach another name"):
+    with pytest.raises(BundleError, match=r"loud is a label of corner already; teach another name"):
         teach(base, tmp_path / "taught", {"loud": on_streams("hall")})
 
 

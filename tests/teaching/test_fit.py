@@ -21,7 +21,7 @@ DOG = {"scene": "room", "sound": "dog"}
 PRESS = [ROOM, BELL, BELL, ROOM]
 
 
-def no_base(vectors: object) -> Array:
+def no_base(vectors: object, stream: str | None = None) -> Array:
     raise AssertionError("the base is asked with exclusive scoring only")
 
 
@@ -244,7 +244,7 @@ class LinearBase:
     def __init__(self, world: World, classes: list[str]) -> None:
         self._weights = {name: np.stack([world.direction(name, each) for each in classes]) for name in SIZES}
 
-    def __call__(self, vectors: Mapping[str, Array]) -> Array:
+    def __call__(self, vectors: Mapping[str, Array], stream: str | None = None) -> Array:
         total = np.zeros(len(next(iter(self._weights.values()))), np.float32)
         for name, vector in vectors.items():
             total += self._weights[name] @ vector / 2
