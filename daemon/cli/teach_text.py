@@ -119,7 +119,7 @@ def listing(payload: TeachingPayload, examples: Examples) -> list[str]:
 def rate_text(rate: RatePart) -> str:
     """Return how often a label may start an event wrongly."""
     between = f"{figure(rate.low)} to {figure(rate.high)}"
-    return f"wrong about {figure(rate.expected)} times a day ({between}, from {hours_text(rate.hours)} of background)"
+    return f"false alarms a day: {figure(rate.expected)} ({between}, from {hours_text(rate.hours)} of background)"
 
 
 def figure(value: float) -> str:

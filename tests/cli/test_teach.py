@@ -323,7 +323,7 @@ def test_the_listing_reads_like_this() -> None:
     shown = [line if "2026" not in line else line[: line.index("2026")] for line in lines]
     assert shown == [
         "teaching    kettle boils: 5 presses, heard in 5 of 5",
-        "label       kettle boils (kitchen): 5 presses, heard in 5 of 5; wrong about 0.4 times a day (0.1 to 1.2, "
+        "label       kettle boils (kitchen): 5 presses, heard in 5 of 5; false alarms a day: 0.4 (0.1 to 1.2, "
         "from 26 h of background)",
         "              recognised by the picture, hardly by the sound",
         "            bell (everywhere): 2 presses, being fitted",
