@@ -61,15 +61,15 @@ def taken_lines(result: dict[str, Any] | None) -> list[str]:
     except ValidationError:
         return []
     senses = " and ".join(clean(SENSES.get(sense, sense)) for sense in taken.senses) or "no sense"
-    of = f"{moments_text(taken.moments)} of {senses}"
+    of = f"{counted(taken.moments, 'moment')} of {senses}"
     lines = [f"{clean(taken.label)}: example {clean(taken.example)[:SHOWN_ID]} has {of}"]
     lines += [f"  left out: {clean(each, MAX_REASON)}" for each in taken.left_out]
     return lines + colon_remark(taken.label)
 
 
-def moments_text(count: int) -> str:
-    """Return a number of moments in words."""
-    return f"{count} moment{'' if count == 1 else 's'}"
+def counted(count: int, noun: str) -> str:
+    """Return a number of things in words, such as `1 moment` or `9 moments`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def colon_remark(label: str) -> list[str]:
