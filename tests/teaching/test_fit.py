@@ -8,8 +8,9 @@ import pytest
 
 from daemon.core.errors import Refused
 from daemon.core.records import Array
+from daemon.teaching.decisions import hours_of
 from daemon.teaching.fit import Fitted, fit
-from daemon.teaching.records import StoredMoment, WrongMoment
+from daemon.teaching.records import BackgroundMoment, StoredMoment, WrongMoment
 from daemon.teaching.rows import LabelToFit
 from daemon.teaching.thresholds import sustained
 from tests.helpers.taught_world import MODALITIES, SIZES, World, training_set
@@ -72,6 +73,11 @@ def test_the_report_tells_held_out_presses_and_the_sense_that_carries_the_label(
     assert rate is not None and rate.low <= rate.expected <= rate.high
     assert rate.hours == pytest.approx(20.0)  # 200 moments, each in a tenth of an hour of its own
     assert "heard in 5 of 5 that were held out" in report.text
+
+
+def test_background_covers_no_more_than_the_time_in_which_it_was_taken() -> None:
+    minute = [BackgroundMoment("hall", 1e9 + second, {}, {}) for second in range(50)]
+    assert 3600 * hours_of(training_set(["bell"], [], minute), "hall") == pytest.approx(59)
 
 
 def test_a_label_that_its_picture_carries_is_warned_about(world: World) -> None:
@@ -189,6 +195,8 @@ def test_a_press_of_something_else_is_told_as_mislabelled(world: World) -> None:
     assert "press strange may have the wrong label" in report.warnings
     assert "without press strange the others are recognised better" in report.warnings
     assert report.found == 5
+    assert report.missed == ["strange"]
+    assert fit(training, no_base).report.text()[1] == "  missed: press strange"
 
 
 def test_what_is_told_is_what_is_lived() -> None:
