@@ -77,7 +77,7 @@ def _store(options: argparse.Namespace, teacher: FileTeacher, database: Path, la
     """Store what the files show; return whether all examples are of use, and the moments of background."""
     store = TeachingStore(database)
     try:
-        store.set_everywhere(label, on=True)
+        store.set_everywhere(label)
         found = add_files(store, teacher, options, label)
         moments = store.background_counts(teacher.encoders).get(STREAM, 0)
     finally:

@@ -160,7 +160,8 @@ def _text(facts: TeachingFacts, labels: Sequence[TaughtLabelPart]) -> str:
     if facts.lost is not None and not labels:
         return facts.lost
     learning = {name: count for name, count in facts.places.items() if count < NEEDED_BACKGROUND}
-    if learning and len(learning) == len(facts.places):
+    is_only_learning = all(part.state == "learning_place" for part in labels)  # a state needs no background
+    if learning and len(learning) == len(facts.places) and is_only_learning:
         return f"learning this place: {max(learning.values())} of {NEEDED_BACKGROUND}"
     order: list[TaughtState] = ["problem", "fitting", "waiting", "learning_place", "ready"]
     ordered = sorted(labels, key=lambda part: order.index(part.state))

@@ -171,12 +171,12 @@ class TeachingWork:
         try:
             store = self._file.open(now_ns)
             shown = self._live.show(press.stream, press.start_ns, press.end_ns)
-            others = (store.example(each.id).moments for each in store.examples() if each.label == press.label)
+            others = store.moments_of_label(press.label)
             taken = taken_from(press, shown, self._live.bundle.modalities, self._config.teaching, others)
             with store.step(f"the example of {press.label} in {press.stream}"):
                 store.add_example(taken.example)
                 if press.everywhere:
-                    store.set_everywhere(press.label, on=True)
+                    store.set_everywhere(press.label)
         except (InvalidCommand, InputError, TeachingError) as error:
             self._refuse(press.request, error)
         else:

@@ -17,8 +17,9 @@ from daemon.mqtt.commands import AnswerPayload, Request, parse_arguments
 from daemon.node.background import Background
 from daemon.node.derivation import Derivation, NewBases
 from daemon.node.encoding_again import EncodingAgain
+from daemon.node.fit_ports import Outcome
 from daemon.node.fit_record import FitRecordFile
-from daemon.node.fits import QUIET_NS, Fits, Outcome
+from daemon.node.fits import QUIET_NS, Fits
 from daemon.node.presses import MAX_WAITING, Presses
 from daemon.node.teaching_file import TeachingFile
 from daemon.node.teaching_inbox import TeachingCommand
@@ -231,6 +232,7 @@ def test_a_state_needs_no_background(node: Class) -> None:
     assert len(node.runner.fits) == 1
     (label,) = teaching_payload(node.work.facts, TIME).labels
     assert (label.state_of, label.state) == ("garage", "fitting")
+    assert node.text() == "garage: open: 1 press, being fitted"
 
 
 def test_the_last_label_that_is_forgotten_brings_the_base_back(node: Class) -> None:
@@ -315,7 +317,7 @@ def test_commands_list_remove_undo_and_report(node: Class) -> None:
 def test_an_answer_teaches(node: Class, arguments: dict, examples: list[str], wrong: int) -> None:
     node.press()
     assert node.send("teach_answer", answer="right").reason == "no question is open"
-    node.store.ask(Question("q1", "near_threshold", True, 1e9, peak()))
+    node.store.ask(Question("q1", "near_threshold", 1e9, peak()))
     assert node.after().question.id == "q1"
     assert node.send("teach_answer", **arguments).ok
     assert [each.label for each in node.store.examples()] == examples
@@ -434,13 +436,16 @@ def test_the_device_asks_about_events_at_most_once_in_five_minutes(node: Class) 
     node.fit("kettle boils")
     node.live.ended = [peak("e1", "speech"), replace(peak("e2"), score=0.81)]
     question = node.after().question
-    assert (question.label, question.why, question.recognised) == ("kettle boils", "near_threshold", True)
+    assert (question.label, question.why) == ("kettle boils", "near_threshold")
     assert question.text == f"kitchen, {clock_text(peak('e2').taken_s)}: was this kettle boils?"
     node.live.ended = [replace(peak("e3"), score=0.81)]
     node.after()
     assert len(node.store.questions()) == 1
     assert node.send("teach_answer", answer="wrong", question=question.id).ok
     assert node.after().question is None
+    restarted = Class(node.directory, node.live)
+    node.live.ended = [replace(peak("e4"), score=0.81)]
+    assert restarted.after().question is None
 
 
 def test_a_question_about_a_label_whose_presses_were_undone_is_not_asked(node: Class) -> None:
