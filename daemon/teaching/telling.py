@@ -1,7 +1,7 @@
 """The report of a fit in plain words, from what held-out presses and background tell. Pure."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -30,12 +30,14 @@ def report_of(
     judged: Sequence[Judged],
     harmful: Collection[int],
     left_out: Sequence[str],
+    claims: Mapping[int, str],
 ) -> Report:
-    """Return the report of the labels of a fit."""
-    labels = [
-        _label_report(training, material, index, decision, [each for each in judged if each.label == index], harmful)
-        for index, decision in enumerate(decisions)
-    ]
+    """Return the report of the labels of a fit. `claims` has what the base calls a press by itself, by press."""
+    labels = []
+    for index, decision in enumerate(decisions):
+        own = [each for each in judged if each.label == index]
+        label = _label_report(training, material, index, decision, own, harmful)
+        labels.append(label.model_copy(update={"warnings": [*_claimed(own, claims), *label.warnings]}))
     notes = list(left_out)
     if weak := sorted(training.scores_only & set(training.sizes)):
         give = "gives" if len(weak) == 1 else "give"
@@ -128,6 +130,16 @@ def _warnings(report: LabelReport, wanted: float, streams: Sequence[str]) -> lis
             f"{report.label} may start wrongly more often than the {_number(wanted)} a day that is asked for"
         )
     return warnings
+
+
+def _claimed(judged: Sequence[Judged], claims: Mapping[int, str]) -> list[str]:
+    """Return a warning for each label of the base that keeps presses from being found."""
+    is_known = len(judged) > 1
+    missed = [each.press for each in judged if not (each.found and is_known)]
+    return [
+        f"the bundle already calls this {label} in {count} of {len(judged)} presses: what it knows stays as it is"
+        for label, count in Counter(claims[press] for press in missed if press in claims).most_common()
+    ]
 
 
 def _mean_parts(judged: Sequence[Judged]) -> dict[Modality, float]:
