@@ -212,17 +212,22 @@ def test_commands_list_remove_undo_and_report(node: Class) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "examples", "wrong"),
+    ("recognised", "arguments", "examples", "wrong"),
     [
-        ({"answer": "right"}, ["kettle boils", "kettle boils"], 0),
-        ({"answer": "wrong", "question": "q1"}, ["kettle boils"], 1),
-        ({"answer": "was", "label": "tap"}, ["kettle boils", "tap"], 1),
+        (True, {"answer": "right"}, ["kettle boils", "kettle boils"], 0),
+        (True, {"answer": "wrong", "question": "q1"}, ["kettle boils"], 1),
+        (True, {"answer": "was", "label": "tap"}, ["kettle boils", "tap"], 1),
+        # no event started: that was right, wrong, or it was something else
+        (False, {"answer": "right"}, ["kettle boils"], 1),
+        (False, {"answer": "wrong"}, ["kettle boils", "kettle boils"], 0),
+        (False, {"answer": "was", "label": "kettle boils"}, ["kettle boils", "kettle boils"], 0),
+        (False, {"answer": "was", "label": "tap"}, ["kettle boils", "tap"], 1),
     ],
 )
-def test_an_answer_teaches(node: Class, arguments: dict, examples: list[str], wrong: int) -> None:
+def test_an_answer_teaches(node: Class, recognised: bool, arguments: dict, examples: list[str], wrong: int) -> None:
     node.press()
     assert node.send("teach_answer", answer="right").reason == "no question is open"
-    node.store.ask(Question("q1", "near_threshold", 1e9, peak()))
+    node.store.ask(Question("q1", "near_threshold", recognised, 1e9, peak()))
     assert node.after().question.id == "q1"
     assert node.send("teach_answer", **arguments).ok
     assert [each.label for each in node.store.examples()] == examples
@@ -353,6 +358,29 @@ def test_the_device_asks_about_events_at_most_once_in_five_minutes(node: Class) 
     restarted = Class(node.directory, node.live)
     node.live.ended = [replace(peak("e4"), score=0.81)]
     assert restarted.after().question is None
+
+
+def test_the_device_asks_about_near_misses(node: Class) -> None:
+    node.press()
+    node.learn_place()
+    node.fit("kettle boils")
+    node.live.near = [replace(peak("n1"), score=0.3), replace(peak("n2"), score=0.75)]
+    question = node.after().question
+    assert (question.why, question.recognised) == ("near_threshold", False)
+    assert question.text.startswith("kitchen, ")
+    assert question.text.endswith(
+        ": kettle boils was nearly recognised. Right: it did not happen. Wrong: it did. Which is it?"
+    )
+    assert node.store.peak("n2") is None, "a near miss cannot be called wrong as an event"
+
+
+def test_the_pause_between_questions_goes_on_after_a_restart(node: Class) -> None:
+    node.press()
+    node.learn_place()
+    node.fit("kettle boils")
+    node.store.ask(Question("q1", "near_threshold", True, time.time(), peak()))
+    node.live.near = [replace(peak("n1"), score=0.75)]
+    assert node.after().question.id == "q1"
 
 
 def test_a_question_about_a_label_whose_presses_were_undone_is_not_asked(node: Class) -> None:
