@@ -11,8 +11,9 @@ from daemon.bundle.fingerprint import encoder_fingerprints
 from daemon.config.teaching import TeachingConfig
 from daemon.core.errors import ChildError, Refused, UpdateError
 from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.node.fit_ports import FitOrder, FitResult, RunningFit, Wanted
 from daemon.node.fit_record import FitRecord
-from daemon.node.fits import FIT_NS, FitOrder, FitResult, Fits, RunningFit, Wanted
+from daemon.node.fits import FIT_NS, Fits
 from daemon.node.teaching_input import TaughtOnto, taught_onto
 from daemon.teaching.blobs import differ
 from daemon.teaching.records import ExampleInfo

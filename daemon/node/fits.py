@@ -1,13 +1,15 @@
 """Fits the taught labels after each change, one child process at a time, and has the result installed."""
 
 import logging
-import shutil
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from daemon.core.errors import ChildError
+from daemon.core.files import remove
 from daemon.core.timing import NS_PER_S
+from daemon.node.fit_ports import FitOrder, FitResult, FitRunner, LocalInstaller, RunningFit, Wanted
 from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile
 from daemon.teaching.report import Report
 
@@ -24,82 +26,11 @@ INSTALL_NS = 900 * NS_PER_S
 # after a fit or a request that something else prevented
 RETRY_NS = 10 * NS_PER_S
 
+# After a fit that failed for want of room or memory. A fit costs a minute of the slowest boards.
+FAILED_NS = 600 * NS_PER_S
+
 # waiting: a change waits for quiet, or for the updater; installing: the updater tries the bundle
 Phase = Literal["idle", "waiting", "fitting", "installing"]
-
-
-@dataclass(frozen=True, slots=True)
-class FitOrder:
-    """One fit: onto the bundle in the directory `base`, into the directory `target`, as this version."""
-
-    base: Path
-    target: Path
-    version: str
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class FitResult:
-    """What a fit gave: its report, or the reason why nothing could be fitted."""
-
-    report: Report | None
-    reason: str = ""
-
-
-class RunningFit(Protocol):
-    """A fit in a child process."""
-
-    def result(self) -> FitResult | None:
-        """Return the result; None while the fit runs. Raises ChildError when the child process has failed."""
-
-    def close(self) -> None:
-        """Kill the child process, if it still runs."""
-
-
-class FitRunner(Protocol):
-    """Starts fits."""
-
-    def start(self, order: FitOrder) -> RunningFit:
-        """Start a fit. Raises ChildError where no process can be started."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How far the installation of a bundle is. `reason` says why it failed."""
-
-    state: Literal["unknown", "pending", "active", "failed"]
-    reason: str = ""
-
-
-class LocalInstaller(Protocol):
-    """Installs bundles that this node has made. Methods never block."""
-
-    def install_local(self, directory: Path, bundle_id: str) -> str | None:
-        """Request the installation of the bundle in a directory; return None, or why the request is not accepted."""
-
-    def install_base(self) -> None:
-        """Request that the base runs, because nothing is taught any more."""
-
-    def derive_again(self) -> None:
-        """Request that a new base that waits for its labels is tried again, because something was taught."""
-
-    def outcome(self, bundle_id: str) -> Outcome:
-        """Return how far the installation of a bundle is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What should be active: a fit of this basis onto the bundle `active`, which lies in `directory`.
-
-    `number` is that of the active bundle's version; 0: nothing taught is active. Without `has_labels` the base should
-    be active.
-    """
-
-    basis: FitBasis
-    active: str
-    directory: Path
-    number: int
-    has_labels: bool
 
 
 @dataclass(slots=True)
@@ -117,8 +48,8 @@ class _Run:
 class Fits:
     """Keeps the active bundle fitted to what was taught. Used by the thread `teaching`.
 
-    A basis that could not be fitted is not tried again, until something changes or somebody asks.
-    `problem` says why the latest fit is not active; None: it is, or it will be.
+    A basis that could not be fitted is not tried again, until something changes or somebody asks. After a failure that
+    may pass, it is tried again after FAILED_NS.
     """
 
     def __init__(
@@ -135,9 +66,11 @@ class Fits:
         self._directory = directory
         self._quiet_ns, self._retry_ns = quiet_ns, retry_ns
         self.phase: Phase = "idle"
-        self.problem: str | None = None
+        self._failure: str | None = None
+        self._not_used: str | None = None
         self._run: _Run | None = None
         self._refused: FitBasis | None = None
+        self._refused_until_ns: int | None = None
         self._seen: FitBasis | None = None
         self._seen_ns = self._not_before_ns = self._accepted_ns = self._highest = 0
         self._differs_ns: int | None = None
@@ -148,6 +81,11 @@ class Fits:
     def record(self) -> FitRecord:
         """The latest fit that the updater has accepted."""
         return self._file.record
+
+    @property
+    def problem(self) -> str | None:
+        """Why the latest fit is not active; None: it is, or it will be."""
+        return self._failure or self._not_used
 
     def load(self) -> None:
         """Read the latest fit from the disk, once. Raises OSError."""
@@ -174,7 +112,8 @@ class Fits:
         """Return the order of the next version onto the bundle `base` in a directory."""
         number = max(wanted.number, self.record.number, self._highest) + 1
         self._highest = number  # a version that was refused is not used again
-        shutil.rmtree(self._directory, ignore_errors=True)  # of a fit that was not installed
+        if os.path.lexists(self._directory):  # of a fit that was not installed
+            remove(self._directory)
         self._directory.mkdir(mode=0o700, parents=True)
         version = f"{base.partition('@')[2]}+taught.{number}"
         return FitOrder(directory, self._directory / f"taught.{number}", version, number)
@@ -210,9 +149,9 @@ class Fits:
             return False
         outcome, is_recent = self._installer.outcome(bundle), now_ns - self._accepted_ns < INSTALL_NS
         if outcome.state == "active":
-            self.problem = None
+            self._not_used = None
         elif outcome.state == "failed":
-            self.problem = f"{bundle} is not used: {outcome.reason}"
+            self._not_used = f"{bundle} is not used: {outcome.reason}"
         elif self._accepted_ns and is_recent:
             self.phase = "installing"
             return True
@@ -222,6 +161,8 @@ class Fits:
         if wanted.basis != self._seen:
             self._seen, self._seen_ns = wanted.basis, now_ns
             self._installer.derive_again()
+        if self._refused_until_ns is not None and now_ns >= self._refused_until_ns:
+            self._refused = self._refused_until_ns = None
         is_done = wanted.basis == self.record.basis or not (wanted.has_labels or wanted.number)
         if (is_done and not self._is_forced) or wanted.basis == self._refused:
             self.phase, self._differs_ns = "idle", None
@@ -250,7 +191,7 @@ class Fits:
     def _return_to_base(self, wanted: Wanted) -> None:
         self._installer.install_base()
         self._is_forced, self._differs_ns = False, None
-        self.problem, self.phase = None, "idle"
+        self._failure, self._not_used, self.phase = None, None, "idle"
         number = max(wanted.number, self.record.number, self._highest)
         self._file.save(FitRecord(number=number, basis=wanted.basis))
 
@@ -269,13 +210,13 @@ class Fits:
             if result is None and now_ns - run.began_ns > FIT_NS:
                 raise ChildError(f"it did not finish within {FIT_NS // NS_PER_S} s")
         except ChildError as error:
-            result = FitResult(None, f"the labels could not be fitted: {error}")
+            result = FitResult(None, f"the labels could not be fitted: {error}", may_pass=True)
         if result is None:
             return
         child.close()
         run.child, run.report = None, result.report
         if result.report is None:
-            self._fail(run, result.reason)
+            self._fail(run, result.reason, now_ns, may_pass=result.may_pass)
         else:
             self._request(run, now_ns)
 
@@ -285,17 +226,19 @@ class Fits:
             return
         reason = self._installer.install_local(run.order.target, run.bundle)
         if reason is None:
-            self.phase, self.problem, self._accepted_ns, self._run = "installing", None, now_ns, None
+            self.phase, self._accepted_ns, self._run = "installing", now_ns, None
+            self._failure = self._not_used = None
             record = FitRecord(number=run.order.number, basis=run.basis, bundle=run.bundle, report=run.report)
             self._file.save(record)
         elif now_ns - run.began_ns > INSTALL_NS:
-            self._fail(run, reason)
+            self._fail(run, reason, now_ns)
         else:
             self._postpone(reason, now_ns)
 
-    def _fail(self, run: _Run, reason: str) -> None:
+    def _fail(self, run: _Run, reason: str, now_ns: int, *, may_pass: bool = False) -> None:
         log.warning("teaching: %s", reason)
-        self._run, self.phase, self.problem, self._refused = None, "idle", reason, run.basis
+        self._run, self.phase, self._failure = None, "idle", reason
+        self._refused, self._refused_until_ns = run.basis, now_ns + FAILED_NS if may_pass else None
 
     def _postpone(self, reason: str, now_ns: int) -> None:
-        self.phase, self.problem, self._not_before_ns = "waiting", reason, now_ns + self._retry_ns
+        self.phase, self._failure, self._not_before_ns = "waiting", reason, now_ns + self._retry_ns

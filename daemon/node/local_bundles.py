@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.node.fits import Outcome
+from daemon.node.fit_ports import Outcome
 from daemon.updates.taught_state import TaughtState
 from daemon.updates.updater import Updater
 

@@ -21,8 +21,9 @@ from daemon.mqtt.commands import (
 from daemon.node.background import Background
 from daemon.node.derivation import Derivation
 from daemon.node.encoding_again import EncodingAgain
+from daemon.node.fit_ports import Wanted
 from daemon.node.fit_record import FitBasis, doublings
-from daemon.node.fits import Fits, Wanted
+from daemon.node.fits import Fits
 from daemon.node.presses import Press, Presses, taken_from
 from daemon.node.questions import Reviewer, answer, latest_question
 from daemon.node.teaching_commands import Done, TeachingCommands, check_label

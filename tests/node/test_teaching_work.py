@@ -17,12 +17,13 @@ from daemon.mqtt.commands import AnswerPayload, Request, parse_arguments
 from daemon.node.background import Background
 from daemon.node.derivation import Derivation, NewBases
 from daemon.node.encoding_again import EncodingAgain
+from daemon.node.fit_ports import Outcome
 from daemon.node.fit_record import FitRecordFile
-from daemon.node.fits import QUIET_NS, Fits, Outcome
+from daemon.node.fits import QUIET_NS, Fits
 from daemon.node.presses import MAX_WAITING, Presses
 from daemon.node.teaching_file import TeachingFile
 from daemon.node.teaching_inbox import TeachingCommand
-from daemon.node.teaching_state import TeachingFacts, teaching_payload
+from daemon.node.teaching_state import LabelFacts, TeachingFacts, teaching_payload
 from daemon.node.teaching_work import RECOUNT_NS, AnswerSink, TeachingParts, TeachingWork
 from daemon.teaching.gathering import FIRST_NS
 from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment, Example, Peak, Question, StoredMoment
@@ -345,6 +346,19 @@ def test_a_full_disk_is_told_and_harms_nothing(node: Class, monkeypatch: pytest.
     assert node.press("tap").ok
     node.after()
     assert node.work.facts.problem is None
+
+
+def test_a_label_that_is_recognised_is_ready_whatever_the_disk_refuses() -> None:
+    labels = [LabelFacts(name, frozenset({"kitchen"}), False, 3, 0) for name in ("tap", "kettle boils")]
+    full = TeachingFacts(
+        "n", "home@1.0.0+taught.1", places={"kitchen": 40}, labels=labels, active=frozenset({"tap"}), problem="full"
+    )
+    told = teaching_payload(full, TIME)
+    assert [(label.state, label.text) for label in told.labels] == [
+        ("ready", "3 presses, ready"),
+        ("problem", "3 presses, full"),
+    ]
+    assert told.text == "full"
 
 
 def test_after_a_loss_the_place_is_learnt_anew_and_what_is_taught_is_fitted(node: Class) -> None:

@@ -143,9 +143,12 @@ def test_what_cannot_be_fitted_is_told_in_words(
 
 def test_a_store_or_base_that_is_not_there_is_told_in_words(base: Path, filled: Path, tmp_path: Path) -> None:
     answer = fit_bundle(request(tmp_path / "teaching.db", base, tmp_path / "taught"))
-    assert (answer.ok, "teaching.db" in (answer.reason or "")) == (False, True)
+    assert (answer.ok, answer.may_pass, "teaching.db" in (answer.reason or "")) == (False, True, True)
     answer = fit_bundle(request(filled, tmp_path / "none", tmp_path / "taught"))
     assert answer.reason == f"{tmp_path}/none: no such directory; expected a bundle there (see docs/bundle.md)"
+    assert not answer.may_pass
+    answer = fit_bundle(request(filled, base, tmp_path / "none" / "taught"))
+    assert (answer.may_pass, answer.reason) == (True, f"{tmp_path}/none/taught: No such file or directory")
 
 
 def test_a_target_that_exists_is_left_alone(base: Path, filled: Path, tmp_path: Path) -> None:
