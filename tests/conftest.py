@@ -1,4 +1,8 @@
 import os
+
+# as in the daemon, before numpy is imported: threads that spin take the processor from the tests beside
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 

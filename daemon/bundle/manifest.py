@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from daemon.bundle.encoder_specs import AnyEncoder, AudioSpec, EncoderSpec, FileName, ImageSpec, Name, Number, TextSpec
 from daemon.bundle.format1 import Modalities
-from daemon.bundle.taught import Taught
+from daemon.bundle.taught import Taught, why_fixed
 from daemon.bundle.thresholds import Thresholds
 from daemon.core.document import StrictModel, problem_at
 from daemon.core.records import MODALITIES, Modality, Scoring
@@ -164,6 +164,9 @@ class Manifest(StrictModel):
                 raise problem_at("expected the last of `labels`, in their order", "taught", "labels")
             if not set(names).isdisjoint(self.background):
                 raise problem_at("a label that was taught is no background", "taught", "labels")
+            if self.taught.inherited and not self.is_local:
+                message = "only a version such as 1.0.0+taught.1 has it: others keep all their taught labels"
+                raise problem_at(message, "taught", "inherited")
         return self
 
     @model_validator(mode="after")
@@ -198,6 +201,33 @@ class Manifest(StrictModel):
     def base_labels(self) -> list[str]:
         """Return the labels of the head, without those that were taught."""
         return self.labels[: len(self.labels) - len(self.taught.labels)] if self.taught else self.labels
+
+    @property
+    def inherited(self) -> list[str]:
+        """Return the taught labels that stay when others are taught: all of a version that no node has made."""
+        if self.taught is None:
+            return []
+        return list(self.taught.inherited) if self.is_local else [*self.taught.labels]
+
+    @property
+    def taught_number(self) -> int:
+        """Return the number that teaching has given the version; 0: no node has made it."""
+        return int(self.version.partition("+taught.")[2] or 0)
+
+    @property
+    def fixed_labels(self) -> list[str]:
+        """Return the labels that stay as they are when others are taught."""
+        return [*self.base_labels, *self.inherited]
+
+    @property
+    def fixed_groups(self) -> frozenset[str]:
+        """Return the groups of states among these labels."""
+        states = [] if self.taught is None else [self.taught.labels[name].state_of for name in self.inherited]
+        return frozenset(group for group in states if group is not None)
+
+    def why_fixed(self, label: str) -> str | None:
+        """Return why a label cannot be taught: the bundle has it, or its group of states, already; None: it can be."""
+        return why_fixed(label, self.name, self.fixed_labels, self.fixed_groups)
 
     def labels_in(self, stream: str) -> list[str]:
         """Return the labels that apply in a stream: those of the head, and those that were taught there."""

@@ -1,6 +1,8 @@
 """The part of a manifest about labels that were taught on a device. No I/O. See docs/teaching.md."""
 
 import unicodedata
+from collections.abc import Collection
+from operator import attrgetter
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
@@ -30,13 +32,13 @@ Text64 = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_prin
 
 def group_of(label: str) -> str | None:
     """Return the group of a label such as `garage: open`; None for a label that makes events."""
-    group, separator, _ = label.partition(STATE_SEPARATOR)
-    return group if separator else None
+    group, _, state = label.partition(STATE_SEPARATOR)
+    return group.strip() if group.strip() and state.strip() else None
 
 
 def state_name(label: str) -> str:
     """Return the state that a label of a group names: `open` for `garage: open`."""
-    return label.partition(STATE_SEPARATOR)[2] or label
+    return label.partition(STATE_SEPARATOR)[2].strip() or label
 
 
 def taught_name(name: str) -> str:
@@ -56,6 +58,17 @@ def taught_name(name: str) -> str:
     if separator and state.casefold() == UNKNOWN:
         raise ValueError(f"{UNKNOWN} is the state of a group when no state is sure: expected another state")
     return name
+
+
+def why_fixed(label: str, bundle: str, labels: Collection[str], groups: Collection[str]) -> str | None:
+    """Return why a label cannot be taught; None: it can be.
+
+    `labels` and `groups` of states are those of the bundle of this name that stay when others are taught.
+    """
+    if label in labels:
+        return f"{label} is a label of {bundle} already"
+    group = group_of(label)
+    return f"{group} is a group of states of {bundle} already" if group in groups else None
 
 
 class TaughtLabel(StrictModel):
@@ -80,6 +93,11 @@ class TaughtLabel(StrictModel):
         """Return the thresholds of the label in a stream; None: the label does not apply there."""
         return self.streams.get(stream, self.everywhere)
 
+    def on_all_streams(self) -> "TaughtLabel":
+        """Return the label as it applies to streams of any name: to others with the highest of its thresholds."""
+        everywhere = self.everywhere or max(self.streams.values(), key=attrgetter("start"))
+        return self.model_copy(update={"everywhere": everywhere})
+
 
 class Taught(StrictModel):
     """The labels that were taught, which are the last ones of the manifest, in the same order.
@@ -87,11 +105,20 @@ class Taught(StrictModel):
     `model` is a head of its own: it maps F to the scores (1, T + 1) and shares (1, M, T + 1) of the T labels and of one
     further label, whose logit is 0. Its scores are independent of each other. `cases` is an archive with the features
     (n, D + M) of stored moments and the scores (n, T) that they must give.
+
+    `inherited` names the first of the labels, which came with the base. They stay as they are when others are taught.
     """
 
     model: FileName
     cases: FileName
     labels: Annotated[dict[Text64, TaughtLabel], Field(max_length=MAX_TAUGHT)]
+    inherited: list[str] = []
+
+    @model_validator(mode="after")
+    def _check_inherited(self) -> "Taught":
+        if self.inherited != [*self.labels][: len(self.inherited)]:
+            raise problem_at("expected the first of `labels`, in their order", "inherited")
+        return self
 
     @model_validator(mode="after")
     def _check_labels(self) -> "Taught":

@@ -4,6 +4,7 @@ import argparse
 import textwrap
 from collections.abc import Sequence
 from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,6 +18,9 @@ ACTIONS = (
     *(PRESS, "missed", "wrong", "answer", "list", "report", "remove", "forget", "undo", "fit"),
     *("play", "export", "import"),
 )
+
+# the actions that a label follows
+OF_LABELS = (PRESS, "missed", "report", "forget")
 
 # how alike a label and an action must be for a question whether the action was meant
 ALIKE = 0.75
@@ -50,17 +54,38 @@ def with_action(arguments: Sequence[str]) -> list[str]:
 
 
 def mistyped(arguments: Sequence[str]) -> str | None:
-    """Return what to write instead, where a command line after `teach` may mean an action and not a label."""
+    """Return what to write instead, where a command line may mean an action and not a label, or lacks quotes."""
     first, *rest = arguments or [""]
-    if first != TEACH or not rest or rest[0] in (*ACTIONS, "-h", "--help"):
+    if first != TEACH or not rest or rest[0] in ("-h", "--help"):
         return None
+    if rest[0] in ACTIONS:
+        return _unquoted(rest)
     if rest[0].startswith("-"):
         found = [each for each in rest if each in ACTIONS]
         return f"write the action first: perceptd teach {found[0]} …" if found else None
     found = get_close_matches(rest[0], ACTIONS, 1, ALIKE)
     if not found:
-        return None
+        return _unquoted(rest)
     return f"did you mean perceptd teach {found[0]}? To teach the label {rest[0]!r}: perceptd teach press {rest[0]}"
+
+
+def _unquoted(rest: Sequence[str]) -> str | None:
+    """Return how to write a label of several words in quotes; None where the words after `teach` have no such label."""
+    words = list(takewhile(_is_word, rest))
+    if words[0] not in ACTIONS:
+        before = 0
+    elif words[0] in OF_LABELS:
+        before = 1
+    else:
+        before = 2 if words[:2] == ["answer", "was"] else len(words)
+    if len(words) <= before + 1:
+        return None
+    line = " ".join([*words[:before], f'"{" ".join(words[before:])}"'])
+    return f"a label of several words needs quotes: perceptd teach {line}"
+
+
+def _is_word(argument: str) -> bool:
+    return not argument.startswith("-")
 
 
 def add_teach(commands: "Commands") -> None:
@@ -187,6 +212,8 @@ def _add_local(actions: "Commands") -> None:
     what.add_argument("--name", metavar="NAME", help="write a bundle of this name, for `perceptd repo add`")
     export.add_argument("--version", metavar="VERSION", help="of --name: the version of the bundle, like 1.0.0")
     export.add_argument("--out", type=Path, metavar="DIR", help="of --name: the directory of the bundle")
+    everywhere = "of --name: the labels apply to all streams of another node, not only to those of the same names"
+    export.add_argument("--everywhere", action="store_true", help=everywhere)
     import_ = actions.add_parser(
         "import",
         help="take the examples of another device",

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from daemon.bundle.bundle import load_bundle
+from daemon.bundle.manifest import Manifest
 from daemon.cli.teach_export import check_new
 from daemon.cli.teach_files import FileTeacher, Media, add_files, check_label, directory_of, print_found
 from daemon.core.errors import Refused, TeachingError
@@ -23,12 +24,9 @@ def teach_bundle(options: argparse.Namespace, label: str) -> int:
         raise Refused("--out needs --bundle: the bundle to teach")
     base = load_bundle(directory_of(options.bundle))
     check_label(label, base)
-    if base.manifest.taught is not None:
-        raise Refused(
-            f"{base.manifest.id} was taught already, and would lose its labels; teach the bundle that it is of"
-        )
+    _check_whole(base.manifest)
     check_new(options.out)
-    version = f"{base.manifest.version}+taught.1"
+    version = f"{base.manifest.base_version}+taught.{base.manifest.taught_number + 1}"
     with TemporaryDirectory(prefix="perceptd-teach-") as temporary:
         database = Path(temporary) / "teaching.db"
         try:
@@ -36,7 +34,11 @@ def teach_bundle(options: argparse.Namespace, label: str) -> int:
         except TeachingError as error:
             raise Refused(str(error)) from error
         request = FitRequest(
-            database=str(database), base=str(base.directory), target=str(options.out.absolute()), version=version
+            database=str(database),
+            base=str(base.directory),
+            target=str(options.out.absolute()),
+            version=version,
+            is_final=True,  # a node that runs the bundle has no examples to fit this label again
         )
         answer = fit_bundle(request)
     if not answer.ok or answer.report is None:
@@ -50,11 +52,21 @@ def teach_bundle(options: argparse.Namespace, label: str) -> int:
     return 0 if found else 1
 
 
+def _check_whole(manifest: Manifest) -> None:
+    """Raise Refused where the bundle has labels of a node, which the node alone can fit."""
+    fixed = manifest.fixed_labels
+    if own := [label for label in manifest.labels if label not in fixed]:
+        raise Refused(
+            f"{manifest.id} was taught to a node, and would lose {', '.join(own)}; teach what `perceptd teach export` "
+            "makes of it"
+        )
+
+
 def _store(options: argparse.Namespace, teacher: FileTeacher, database: Path, label: str) -> bool:
     """Store what the files show; return whether all examples are of use."""
     store = TeachingStore(database)
     try:
-        store.set_everywhere(label, on=True)
+        store.set_everywhere(label)
         found = add_files(store, teacher, options, label)
     finally:
         store.close()

@@ -64,7 +64,7 @@ def export_bundle_of(options: argparse.Namespace) -> int:
         )
     check_new(options.out)
     try:
-        export_bundle(source, options.out, options.name, options.version)
+        export_bundle(source, options.out, options.name, options.version, everywhere=options.everywhere)
         for path in (options.out, *options.out.rglob("*")):
             give_to_caller(path)
     except OSError as error:
@@ -74,6 +74,13 @@ def export_bundle_of(options: argparse.Namespace) -> int:
         print(json.dumps({"bundle": f"{options.name}@{options.version}", "labels": labels}, ensure_ascii=False))
     else:
         print(f"{options.name}@{options.version}: {options.out}, with {', '.join(map(clean, labels))}")
+        places = {
+            stream for label in manifest.taught.labels.values() if label.everywhere is None for stream in label.streams
+        }
+        if places and not options.everywhere:
+            print(
+                f"on other nodes they apply to streams named {', '.join(sorted(places))}; --everywhere: to all streams"
+            )
     return 0
 
 

@@ -14,7 +14,7 @@ from daemon.bundle.fingerprint import encoder_fingerprints
 from daemon.bundle.taught import taught_name
 from daemon.cli.teach_media import background_in, example_in
 from daemon.cli.teach_state import active_bundle, node_state, opened, stream_of
-from daemon.cli.teach_text import SENSES
+from daemon.cli.teach_text import SENSES, moments_text
 from daemon.config.bundle_places import find_bundle
 from daemon.core.errors import InputError, Refused
 from daemon.core.status_line import StatusLine
@@ -83,9 +83,9 @@ class FileTeacher:
                 sound=self._sound(showing),
             )
         except InputError as error:
-            return Found(file, None, str(error))
+            return Found(file, None, str(error).removeprefix(f"{file}: "))
         senses = " and ".join(SENSES[sense] for sense in sorted(usable.senses))
-        text = f"{len(usable.moments)} moments of {senses}"
+        text = f"{moments_text(len(usable.moments))} of {senses}"
         return Found(file, example, "; ".join(filter(None, (text, shown.remark, *usable.left_out))))
 
     def background(self, file: Path, taken_s: float) -> list[BackgroundMoment]:
@@ -133,7 +133,7 @@ def teach_files(options: argparse.Namespace) -> int:
     with opened(state, read_only=False) as store:
         found = add_files(store, teacher, options, label)
         if options.everywhere:
-            store.set_everywhere(label, on=True)
+            store.set_everywhere(label)
         is_known = bool(store.background_counts(teacher.encoders).get(stream))
     print_found(options, label, found)
     if not is_known:
@@ -143,7 +143,7 @@ def teach_files(options: argparse.Namespace) -> int:
 
 def add_files(store: TeachingStore, teacher: FileTeacher, options: argparse.Namespace, label: str) -> list[Found]:
     """Encode the files and add what they show, as one step that `undo` takes back; return what came of each."""
-    others = [list(store.example(info.id).moments) for info in store.examples() if info.label == label]
+    others = store.moments_of_label(label)
     files, found = list(options.files), list[Found]()
     background: list[BackgroundMoment] = []
     with StatusLine() as status:
@@ -157,9 +157,11 @@ def add_files(store: TeachingStore, teacher: FileTeacher, options: argparse.Name
             taken_s = background[-1].taken_s + 1 if background else time.time()
             background += teacher.background(file, taken_s)
     examples = [each.example for each in found if each.example is not None]
-    with store.step(f"{len(examples)} examples of {label} from files"):
-        for example in examples:
-            store.add_example(example)
+    if examples:
+        count = "1 example" if len(examples) == 1 else f"{len(examples)} examples"
+        with store.step(f"{count} of {label} from files"):
+            for example in examples:
+                store.add_example(example)
     for moment in background:
         store.add_background(moment)
     return found
@@ -193,6 +195,6 @@ def label_of(options: argparse.Namespace) -> str:
 
 
 def check_label(label: str, bundle: Bundle) -> None:
-    """Raise Refused where the bundle has a label of this name by itself."""
-    if label in bundle.manifest.base_labels:
-        raise Refused(f"{label} is a label of {bundle.manifest.name} already; teach it under another name")
+    """Raise Refused where the bundle has a label of this name, or its group of states, by itself."""
+    if (reason := bundle.manifest.why_fixed(label)) is not None:
+        raise Refused(f"{reason}; teach it under another name")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.errors import ModelError
 from daemon.core.ports import Model
 from daemon.core.records import Array
 
@@ -35,21 +34,16 @@ class TaughtHead:
     Each score is `sigmoid(W·F + b)`, independent of the other labels.
     """
 
-    def __init__(self, model: Model, states: Sequence[str | None]) -> None:
-        """`states` has the group of states of each label; None: the label makes events.
+    def __init__(self, model: Model, bias: Array, states: Sequence[str | None]) -> None:
+        """`bias` (T,) is that of the labels. `states` has the group of states of each; None: the label makes events.
 
-        The model has one further label, whose logit is 0.
-        Raises ModelError when the bias gives a label a score of 0 or 1.
+        The model has one further label, whose logit is 0. The bias cannot be computed from its scores at F = 0: a large
+        one makes them 0 or 1.
         """
-        self._model = model
+        self._model, self._bias = model, bias
         names = [name for name in dict.fromkeys(states) if name is not None]
         self._groups = np.array([EVENTS if name is None else 1 + names.index(name) for name in states], np.intp)
         self.everywhere: Scope = np.arange(len(states), dtype=np.intp)
-        model.input[...] = 0
-        scores, _ = self._invoke()
-        if not np.all((scores > 0) & (scores < 1)):
-            raise ModelError("the bias of the taught labels is so large that one of them can never be recognised")
-        self._bias: Array = np.log(scores) - np.log1p(-scores)
 
     def recognise(self, features: Array, scope: Scope) -> TaughtScores:
         """Return the scores of the labels of a scope; `features` is F (D + M,)."""

@@ -1,11 +1,15 @@
-"""What a fit is, and what fits need of others: a child process that fits, and an updater that installs."""
+"""The ports of fits: what computes them, and what installs the bundles that they give."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from daemon.node.fit_record import FitBasis
+from daemon.core.errors import ChildError
+from daemon.core.timing import NS_PER_S
 from daemon.teaching.report import Report
+
+# how long a fit may take on the slowest boards
+FIT_NS = 300 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +75,9 @@ class LocalInstaller(Protocol):
         """Return how far the installation of a bundle is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What should be active: a fit of this basis onto the bundle `active`, which lies in `directory`.
-
-    `number` is that of the active bundle's version; 0: nothing taught is active. Without `has_labels` the base should
-    be active.
-    """
-
-    basis: FitBasis
-    active: str
-    directory: Path
-    number: int
-    has_labels: bool
+def finished(child: RunningFit, began_ns: int, now_ns: int) -> FitResult | None:
+    """Return the result of a fit; None while it runs. Raises ChildError when it has failed or takes too long."""
+    result = child.result()
+    if result is None and now_ns - began_ns > FIT_NS:
+        raise ChildError(f"it did not finish within {FIT_NS // NS_PER_S} s")
+    return result

@@ -9,7 +9,7 @@ from typing import Literal
 from daemon.core.errors import ChildError
 from daemon.core.files import remove
 from daemon.core.timing import NS_PER_S
-from daemon.node.fit_ports import FitOrder, FitResult, FitRunner, LocalInstaller, RunningFit, Wanted
+from daemon.node.fit_ports import FitOrder, FitResult, FitRunner, LocalInstaller, RunningFit, finished
 from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile
 from daemon.teaching.report import Report
 
@@ -19,8 +19,7 @@ log = logging.getLogger(__name__)
 QUIET_NS = 3 * NS_PER_S
 LONGEST_QUIET_NS = 20 * NS_PER_S
 
-# how long a fit may take on the slowest boards, and how long the updater may take to install its bundle
-FIT_NS = 300 * NS_PER_S
+# how long the updater may take to install the bundle of a fit
 INSTALL_NS = 900 * NS_PER_S
 
 # after a fit or a request that something else prevented
@@ -31,6 +30,21 @@ FAILED_NS = 600 * NS_PER_S
 
 # waiting: a change waits for quiet, or for the updater; installing: the updater tries the bundle
 Phase = Literal["idle", "waiting", "fitting", "installing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What should be active: a fit of this basis onto the bundle `active`, which lies in `directory`.
+
+    `number` is that of the active bundle's version; 0: nothing taught is active. Without `has_labels` the base should
+    be active.
+    """
+
+    basis: FitBasis
+    active: str
+    directory: Path
+    number: int
+    has_labels: bool
 
 
 @dataclass(slots=True)
@@ -206,9 +220,7 @@ class Fits:
 
     def _look_at_child(self, run: _Run, child: RunningFit, now_ns: int) -> None:
         try:
-            result = child.result()
-            if result is None and now_ns - run.began_ns > FIT_NS:
-                raise ChildError(f"it did not finish within {FIT_NS // NS_PER_S} s")
+            result = finished(child, run.began_ns, now_ns)
         except ChildError as error:
             result = FitResult(None, f"the labels could not be fitted: {error}", may_pass=True)
         if result is None:

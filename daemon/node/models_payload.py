@@ -70,13 +70,15 @@ def _candidate(snapshot: Snapshot, built_in: BuiltInBundle) -> CandidatePart | N
     if taught.candidate is not None:
         slot, size = taught.candidate.slot, taught.candidate.release.size
         return _part(slot.id, taught.candidate.stage, taught.candidate.since, size, size, is_taught=True)
+    if state.candidate is not None and _waits(taught, state.candidate.id) is None:
+        return _fetched(state.candidate, snapshot)
     version = version_on(taught, base)
     if version is not None and version.slot is not None and version.probation is not None:
         return _part(version.slot.id, "probation", version.probation.since, is_taught=True)
     if state.active is not None and state.probation is not None:
         active = taught_slot(taught, base) or state.active
         return _part(active.id, "probation", state.probation.since, is_taught=active != state.active)
-    if must_derive(taught, base) and taught.waiting is not None and taught.waiting.id == base:
+    if taught.waiting is not None and must_derive(taught, base) and taught.waiting.id == base:
         # config.yaml names a newer version of the base
         return _part(base, "switch", taught.waiting.since, waits=taught.waiting.reason)
     return None if state.candidate is None else _fetched(state.candidate, snapshot)

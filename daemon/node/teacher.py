@@ -37,8 +37,10 @@ class Teacher:
         self._thread = LoopThread(self.progress, self._run)
 
     def start(self) -> None:
-        """Begin to gather background and to obey. Raises OSError where the system has room for no more threads."""
-        self._publish()
+        """Begin to gather background and to obey. Raises OSError where the system has room for no more threads.
+
+        The topic is published once the disk has said what is taught. Until then the retained one of before stands.
+        """
         self.progress.mark(DISK_S)
         self._thread.start()
 
@@ -63,20 +65,21 @@ class Teacher:
             examples=sum(label.presses for label in facts.labels),
             background=sum(facts.places.values()),
             dropped=dict(self._counters.dropped),
-            problem=facts.problem,
+            problem=facts.problem or facts.lost,
         )
 
     def _run(self) -> None:
+        self._look(is_busy=True)
         while not self._inbox.is_closed:
             command = self._inbox.next(LOOK_EVERY_S)
             self.progress.mark(DISK_S)
             if command is not None:
                 self._work.obey(command, monotonic_ns())
-            self._work.look(monotonic_ns(), is_busy=command is not None)
-            self._publish()
+            self._look(is_busy=command is not None)
         self._work.close(self._inbox.drain(), monotonic_ns())
 
-    def _publish(self) -> None:
+    def _look(self, *, is_busy: bool) -> None:
+        self._work.look(monotonic_ns(), is_busy=is_busy)
         if self._topic.publish(self._work.facts):
             self._on_change()
 

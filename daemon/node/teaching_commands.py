@@ -17,7 +17,7 @@ from daemon.mqtt.commands import (
 from daemon.node.fits import Fits
 from daemon.node.teaching_input import TaughtOnto, TeachingInput
 from daemon.node.teaching_state import NOTHING_TAUGHT
-from daemon.teaching.records import ExampleInfo, Peak, WrongMoment
+from daemon.teaching.records import ExampleInfo, Peak
 from daemon.teaching.store import TeachingStore
 
 # Examples of an answer, which has 150 bytes for each. Some brokers take no message above 128 kB.
@@ -71,13 +71,11 @@ class TeachingCommands:
 
     def _wrong(self, arguments: TeachWrongArguments) -> Done:
         peak = self._event(arguments)
+        if peak.label in self.live.bundle.fixed_labels:
+            raise InvalidCommand(f"{peak.label} is a label of {self.live.bundle.name}: it cannot be unlearnt")
         if peak.label not in self.labels:
-            if peak.label in self.live.bundle.base_labels:
-                name = self.live.bundle.base.partition("@")[0]
-                raise InvalidCommand(f"{peak.label} is a label of {name}: it cannot be unlearnt")
             raise InvalidCommand(f"{peak.label} was forgotten: nothing is left to correct")
-        moment = WrongMoment(peak.label, peak.stream, peak.taken_s, peak.encoders, peak.vectors)
-        self.store.add_wrong(moment, peak.event)
+        self.store.add_wrong(peak.wrong, peak.event)
         result = {"label": peak.label, "stream": peak.stream, "event": peak.event, "time": wall_time_of(peak.taken_s)}
         return f"{peak.label} in {peak.stream} was wrong", result
 
@@ -89,9 +87,10 @@ class TeachingCommands:
                 raise InvalidCommand(f"no event {arguments.event!r} is known; events are kept for 7 days")
             return peak
         stream = arguments.stream
-        of_labels = [peak for peak in self.live.open_peaks() if peak.label in self.labels]
+        labels = self.labels - self.live.bundle.fixed_labels
+        of_labels = [peak for peak in self.live.open_peaks() if peak.label in labels]
         open_peaks = [peak for peak in of_labels if stream in (None, peak.stream)]
-        latest = open_peaks[-1] if open_peaks else self.store.latest_peak(self.labels, stream)
+        latest = open_peaks[-1] if open_peaks else self.store.latest_peak(labels, stream)
         if latest is None:
             where = "" if stream is None else f" in stream {stream}"
             raise InvalidCommand(f"no event of a taught label is known{where}; name the event by its id")
@@ -110,6 +109,8 @@ class TeachingCommands:
 
     def _taught(self, label: str) -> str:
         if label not in self.labels:
+            if label in self.live.bundle.fixed_labels:
+                raise InvalidCommand(f"{label} is a label of {self.live.bundle.name}: it was not taught here")
             raise InvalidCommand(unknown_label(label, self.labels))
         return label
 
@@ -121,9 +122,8 @@ def unknown_label(label: str, labels: frozenset[str]) -> str:
 
 def check_label(label: str, bundle: TaughtOnto) -> None:
     """Raise InvalidCommand when a label cannot be taught, because the bundle has it already."""
-    if label in bundle.base_labels:
-        name = bundle.base.partition("@")[0]
-        raise InvalidCommand(f"{label} is a label of {name} already; teach it under another name")
+    if (reason := bundle.why_fixed(label)) is not None:
+        raise InvalidCommand(f"{reason}; teach it under another name")
 
 
 def _listed(example: ExampleInfo) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from daemon.bundle.manifest import Manifest
-from daemon.bundle.taught import TaughtLabel
+from daemon.bundle.taught import TaughtLabel, why_fixed
 from daemon.core.records import Modality
 from daemon.pipeline.recent import Window
 from daemon.pipeline.showing import Showing
@@ -18,6 +18,8 @@ class TaughtOnto:
     """The bundle that examples are taken with: its id, its directory, and fingerprints and modalities of its encoders.
 
     `base` is the id without what was taught, and `number` that of its version; 0: nothing was taught.
+    `fixed_labels` and `fixed_groups` of states stay when others are taught: those of the base, and those it was
+    published with. `taught_labels` are the others.
     """
 
     id: str
@@ -26,13 +28,23 @@ class TaughtOnto:
     directory: Path
     encoders: Mapping[str, str]
     modalities: Mapping[str, Modality]
-    base_labels: frozenset[str]
+    fixed_labels: frozenset[str]
     taught_labels: Mapping[str, TaughtLabel]
+    fixed_groups: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """The name of the bundle."""
+        return self.base.partition("@")[0]
 
     @property
     def taught(self) -> frozenset[str]:
         """The names of the labels that were taught."""
         return frozenset(self.taught_labels)
+
+    def why_fixed(self, label: str) -> str | None:
+        """Return why a label cannot be taught; None: it can be."""
+        return why_fixed(label, self.name, self.fixed_labels, self.fixed_groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +116,15 @@ class TeachingInput(Protocol):
 
 def taught_onto(manifest: Manifest, directory: Path, encoders: Mapping[str, str]) -> TaughtOnto:
     """Return what teaching needs to know of a bundle."""
-    _, _, number = manifest.version.partition("+taught.")
+    taught = {} if manifest.taught is None else manifest.taught.labels
     return TaughtOnto(
         id=manifest.id,
         base=f"{manifest.name}@{manifest.base_version}",
-        number=int(number or 0),
+        number=manifest.taught_number,
         directory=directory,
         encoders=encoders,
         modalities=manifest.encoder_modalities,
-        base_labels=frozenset(manifest.base_labels),
-        taught_labels={} if manifest.taught is None else manifest.taught.labels,
+        fixed_labels=frozenset(manifest.fixed_labels),
+        taught_labels={name: label for name, label in taught.items() if name not in manifest.inherited},
+        fixed_groups=manifest.fixed_groups,
     )

@@ -44,7 +44,8 @@ class TeachingFacts:
     """What is known of teaching at one instant.
 
     `places` has the number of moments of background by live stream. `active` are the taught labels of the active
-    bundle, which `report` describes. `problem` says why nothing can be taught now, or why the labels are not active.
+    bundle, which `report` describes. `fixed` says of labels why they cannot be taught onto this bundle. `problem` says
+    why nothing can be taught now, or why the labels are not active. `lost` says what was lost with a damaged file.
     `off` says why nothing can be taught at all.
     """
 
@@ -54,9 +55,11 @@ class TeachingFacts:
     places: Mapping[str, int] = field(default_factory=dict)
     labels: Sequence[LabelFacts] = ()
     active: frozenset[str] = frozenset()
+    fixed: Mapping[str, str] = field(default_factory=dict)
     report: Report | None = None
     phase: Phase = "idle"
     problem: str | None = None
+    lost: str | None = None
     off: str | None = None
     question: QuestionPart | None = None
 
@@ -108,6 +111,8 @@ def _label_part(label: LabelFacts, facts: TeachingFacts, report: LabelReport | N
 
 
 def _state_of(label: LabelFacts, facts: TeachingFacts) -> TaughtState:
+    if label.name in facts.fixed:
+        return "problem"
     if not can_be_fitted(label, known_places(facts.places)):
         return "learning_place"
     if facts.phase == "fitting":
@@ -126,6 +131,8 @@ def _state_text(label: LabelFacts, state: TaughtState, facts: TeachingFacts, rep
         case "waiting":
             return "is being tried" if facts.phase == "installing" else facts.problem or "waits to be fitted"
         case "problem":
+            if label.name in facts.fixed:
+                return f"not used: {facts.fixed[label.name]}"
             return facts.problem or "not fitted"
     return _found_text(report)
 
@@ -150,8 +157,11 @@ def _text(facts: TeachingFacts, labels: Sequence[TaughtLabelPart]) -> str:
         return facts.off
     if facts.problem is not None and facts.phase == "idle":
         return facts.problem
+    if facts.lost is not None and not labels:
+        return facts.lost
     learning = {name: count for name, count in facts.places.items() if count < NEEDED_BACKGROUND}
-    if learning and len(learning) == len(facts.places):
+    is_only_learning = all(part.state == "learning_place" for part in labels)  # a state needs no background
+    if learning and len(learning) == len(facts.places) and is_only_learning:
         return f"learning this place: {max(learning.values())} of {NEEDED_BACKGROUND}"
     order: list[TaughtState] = ["problem", "fitting", "waiting", "learning_place", "ready"]
     ordered = sorted(labels, key=lambda part: order.index(part.state))

@@ -21,9 +21,8 @@ from daemon.mqtt.commands import (
 from daemon.node.background import Background
 from daemon.node.derivation import Derivation
 from daemon.node.encoding_again import EncodingAgain
-from daemon.node.fit_ports import Wanted
 from daemon.node.fit_record import FitBasis, doublings
-from daemon.node.fits import Fits
+from daemon.node.fits import Fits, Wanted
 from daemon.node.presses import Press, Presses, taken_from
 from daemon.node.questions import Reviewer, answer, latest_question
 from daemon.node.teaching_commands import Done, TeachingCommands, check_label
@@ -97,7 +96,7 @@ class TeachingWork:
                 commands = TeachingCommands(store, self._live, self._fits, labels)
                 done = commands.obey(request.name, arguments)
         except (InvalidCommand, TeachingError) as error:
-            self._refuse(request, error, now_ns)
+            self._refuse(request, error)
         else:
             self._done(request, done)
 
@@ -112,22 +111,21 @@ class TeachingWork:
         try:
             self._fits.load()
             self._look(self._file.open(now_ns), now_ns)
-            self._file.note_success()
         except TeachingError as error:
-            self._note(error, now_ns)
+            self._note(error)
         except OSError as error:
-            self._note(TeachingError("disk", f"{error.filename}: {error.strerror or error}"), now_ns)
+            self._note(TeachingError("disk", f"{error.filename}: {error.strerror or error}"))
 
     def close(self, waiting: Iterable[TeachingCommand], now_ns: int) -> None:
         """Refuse what waits, store the peaks of the events that the stop has ended, and end a fit."""
         requests = [each.request for each in waiting] + [press.request for press in self._presses.give_up()]
         for request in requests:
             self._counters.drop("stopping")
-            self._refuse(request, InvalidCommand(STOPPING), now_ns)
+            self._refuse(request, InvalidCommand(STOPPING))
         try:
             self._store_peaks(self._file.open(now_ns))
         except TeachingError as error:
-            self._note(error, now_ns)
+            self._note(error)
         self._derivation.close()
         self._fits.close()
         self._file.close()
@@ -173,14 +171,14 @@ class TeachingWork:
         try:
             store = self._file.open(now_ns)
             shown = self._live.show(press.stream, press.start_ns, press.end_ns)
-            others = (store.example(each.id).moments for each in store.examples() if each.label == press.label)
+            others = store.moments_of_label(press.label)
             taken = taken_from(press, shown, self._live.bundle.modalities, self._config.teaching, others)
             with store.step(f"the example of {press.label} in {press.stream}"):
                 store.add_example(taken.example)
                 if press.everywhere:
-                    store.set_everywhere(press.label, on=True)
+                    store.set_everywhere(press.label)
         except (InvalidCommand, InputError, TeachingError) as error:
-            self._refuse(press.request, error, now_ns)
+            self._refuse(press.request, error)
         else:
             self._done(press.request, taken.done)
 
@@ -218,7 +216,7 @@ class TeachingWork:
             places=doublings(places),
             false_alarms_a_day=self._config.teaching.false_alarms_a_day,
         )
-        has_labels = any(can_be_fitted(label, known) for label in labels)
+        has_labels = any(can_be_fitted(label, known) and bundle.why_fixed(label.name) is None for label in labels)
         return Wanted(basis, bundle.id, bundle.directory, bundle.number, has_labels)
 
     def _new_facts(self, store: TeachingStore, labels: list[LabelFacts], places: dict[str, int]) -> TeachingFacts:
@@ -230,25 +228,24 @@ class TeachingWork:
             places=places,
             labels=labels,
             active=bundle.taught,
+            fixed={label.name: reason for label in labels if (reason := bundle.why_fixed(label.name)) is not None},
             report=self._fits.record.report,
             phase=self._fits.phase,
-            problem=self._file.problem or self._fits.problem,
-            question=latest_question(store),
+            problem=self._fits.problem,
+            lost=store.problem,
+            question=latest_question(store, {label.name for label in labels}),
         )
 
-    def _note(self, error: TeachingError, now_ns: int) -> None:
-        self._file.note(error, now_ns)
-        self.facts = replace(self.facts, problem=self._file.problem or str(error))
+    def _note(self, error: TeachingError) -> None:
+        self.facts = replace(self.facts, problem=str(error))
 
     def _done(self, request: Request, done: Done) -> None:
         reason, result = done
         log.info("command %s: done%s", request.name, f": {reason}" if reason else "")
         self._answers.publish_answer(request, answer_to(request.name, ok=True, reason=reason, result=result))
 
-    def _refuse(self, request: Request, error: Exception, now_ns: int) -> None:
+    def _refuse(self, request: Request, error: Exception) -> None:
         log.warning("command %s: refused: %s", request.name, error)
-        if isinstance(error, TeachingError):
-            self._file.note(error, now_ns)
         self._answers.publish_answer(request, answer_to(request.name, ok=False, reason=str(error)))
 
 

@@ -22,7 +22,7 @@ from daemon.mqtt.session import Session
 from daemon.node.active_bundle import ActiveBundle, published_bundle
 from daemon.node.announcement import Announcement, LedgerFile, hears_births
 from daemon.node.background import Background
-from daemon.node.bundle_updates import UPDATE_STEPS, BundleLoader, ModelsTopic, UpdateHost
+from daemon.node.bundle_updates import UPDATE_STEPS, BundleLoader, LocalBundles, ModelsTopic, UpdateHost
 from daemon.node.bundle_watch import BundleWatch
 from daemon.node.command_thread import CommandThread
 from daemon.node.control import Control
@@ -35,7 +35,6 @@ from daemon.node.fits import Fits
 from daemon.node.health_topics import HealthTopics
 from daemon.node.latency import ErrorCount, Latencies
 from daemon.node.live_input import LiveInput
-from daemon.node.local_bundles import LocalBundles
 from daemon.node.node import Node, Updates
 from daemon.node.peaks import PeakQueue
 from daemon.node.presses import Presses

@@ -52,7 +52,7 @@ class FitRequest(StrictModel):
     """What to fit: the store in the file `database`, onto the bundle in the directory `base`.
 
     The result is a bundle of this version in the new directory `target`. `content` is the hash of the file list of an
-    installed base: its files are then compared with it.
+    installed base: its files are then compared with it. With `is_final` later fits do not replace these labels.
     """
 
     database: str
@@ -61,6 +61,7 @@ class FitRequest(StrictModel):
     version: LocalVersion
     content: str | None = None
     false_alarms_a_day: Annotated[float, Field(gt=0)] = 1.0
+    is_final: bool = False
 
 
 def _packed(report: Report | None) -> str | None:
@@ -134,10 +135,18 @@ def _fit(request: FitRequest) -> Report:
     data, labels = _taught(request, bundle)
     if not labels.labels:
         raise Refused("; ".join(labels.notes) or "nothing was taught")
-    head = HeadLogits(load_head(bundle))
+    head = HeadLogits(load_head(bundle), bundle.manifest)
     fitted = fit(_training_set(request, bundle, data, labels), head)
     cases: Array = cases_of(bundle.manifest, data, list(fitted.labels))
-    write_taught_bundle(bundle.directory, Path(request.target), request.version, fitted, cases, request.content)
+    write_taught_bundle(
+        bundle.directory,
+        Path(request.target),
+        request.version,
+        fitted,
+        cases,
+        request.content,
+        is_final=request.is_final,
+    )
     return fitted.report.model_copy(update={"notes": [*fitted.report.notes, *labels.notes]})
 
 

@@ -6,10 +6,11 @@ from daemon.core.errors import BundleError, MismatchError, ModelError
 from daemon.fusion.fuse import FusionHead
 from daemon.fusion.taught import TaughtHead
 from daemon.inference.interpreter import TfliteModel
+from daemon.pipeline.taught_cases import load_taught_cases
 
 
 def load_head(bundle: Bundle) -> FusionHead:
-    """Load the head of a bundle, with that of its taught labels. Raises BundleError."""
+    """Load the head of a bundle, with that of its taught labels. Raises Refused."""
     manifest = bundle.manifest
     sizes = {name: spec.size for name, spec in manifest.encoder_specs.items()}
     background = manifest.labels.index(manifest.background[0]) if manifest.scoring == "independent" else None
@@ -21,14 +22,12 @@ def load_head(bundle: Bundle) -> FusionHead:
 
 
 def load_taught_head(bundle: Bundle) -> TaughtHead | None:
-    """Load the head of the taught labels; None: there are none. Raises BundleError."""
+    """Load the head of the taught labels; None: there are none. Raises Refused."""
     taught, model = bundle.manifest.taught, load_taught_model(bundle)
     if taught is None or model is None:
         return None
-    try:
-        return TaughtHead(model, [label.state_of for label in taught.labels.values()])
-    except ModelError as error:
-        raise bundle.problem(str(error), "taught", "model") from error
+    states = [label.state_of for label in taught.labels.values()]
+    return TaughtHead(model, load_taught_cases(bundle, taught).bias, states)
 
 
 def load_head_model(bundle: Bundle) -> TfliteModel:

@@ -11,9 +11,10 @@ from pathlib import Path
 from daemon.bundle.bundle import Bundle, has_cases, load_bundle, load_cases
 from daemon.core.errors import BundleError, ChildError, InputError, ModelError, Refused
 from daemon.core.sealed import MAX_BYTES
+from daemon.pipeline.heads import load_taught_head
 from daemon.pipeline.offline import OfflineRecogniser, item_of
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
-from daemon.pipeline.taught_cases import taught_failures
+from daemon.pipeline.taught_cases import load_taught_cases, taught_failures
 from daemon.runtime.child import Child
 from daemon.runtime.child_main import confine
 
@@ -55,7 +56,10 @@ def run_selftest(bundle: Bundle, recogniser: Recogniser) -> list[str]:
             score = float(scores[offline.labels.index(label)])
             if not abs(score - expected) <= tolerance:  # also true for NaN
                 failures.append(f"{where}: {label} scored {score:.3f}, expected {expected:.3f} within {tolerance}")
-    return failures + taught_failures(bundle)
+    taught, head = bundle.manifest.taught, load_taught_head(bundle)
+    if taught is not None and head is not None:
+        failures += taught_failures(load_taught_cases(bundle, taught), head, list(taught.labels), taught.cases)
+    return failures
 
 
 def first_failures(failures: Sequence[str]) -> str:

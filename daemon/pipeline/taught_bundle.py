@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,9 +16,11 @@ from daemon.bundle.taught import Taught, TaughtLabel
 from daemon.core.document import dump_document, parse_document
 from daemon.core.errors import BundleError
 from daemon.core.files import create_own, open_regular, remove
-from daemon.core.records import Array, Array64
+from daemon.core.records import Array
 from daemon.core.sealed import CHUNK_BYTES
 from daemon.inference.graphs import write_head
+from daemon.pipeline.inherited import Inherited, load_inherited
+from daemon.pipeline.taught_cases import scores_of
 
 TAUGHT_MODEL = "taught.tflite"
 TAUGHT_CASES = "taught.npz"
@@ -41,20 +43,31 @@ class FittedHead(Protocol):
 
 
 def write_taught_bundle(
-    base: Path, target: Path, version: str, fitted: FittedHead, cases: Array, content: str | None = None
+    base: Path,
+    target: Path,
+    version: str,
+    fitted: FittedHead,
+    cases: Array,
+    content: str | None = None,
+    *,
+    is_final: bool = False,
 ) -> None:
     """Write a bundle into the new directory `target`: the base with these labels in place of those it was taught.
 
+    Labels that the base was published with stay, and come first.
     `cases` has the features (n, D + M) of the self-test of the taught labels. `content` is the hash of the file list of
-    an installed base, whose files are then compared with it. Equal input gives equal bytes.
+    an installed base, whose files are then compared with it. With `is_final` later labels do not replace these.
+    Equal input gives equal bytes.
     Raises Refused where the base cannot be taught these labels, and OSError. Then there is no such directory.
     """
     bundle = load_bundle(base, content)
-    taught = Taught(model=TAUGHT_MODEL, cases=TAUGHT_CASES, labels=dict(fitted.labels))
+    inherited = load_inherited(bundle)
+    labels = {**inherited.labels, **fitted.labels}
+    kept = [*labels] if is_final else [*inherited.labels]
+    taught = Taught(model=TAUGHT_MODEL, cases=TAUGHT_CASES, labels=labels, inherited=kept)
     written = {
-        MANIFEST: _checked(target, taught_manifest(bundle.manifest, version, taught)),
-        TAUGHT_MODEL: _model(bundle.manifest, fitted),
-        TAUGHT_CASES: _cases(fitted, cases),
+        MANIFEST: _checked(target, taught_manifest(bundle.manifest, version, taught, list(fitted.labels))),
+        **_head_files(bundle.manifest, inherited, fitted, cases),
     }
     before = bundle.manifest.taught
     own = [] if before is None else [before.model, before.cases]
@@ -65,25 +78,37 @@ def write_taught_bundle(
     _write(bundle, target, copied, written)
 
 
-def export_bundle(source: Path, target: Path, name: str, version: str) -> None:
-    """Write a copy of a bundle under another name and version into the new directory `target`.
+def export_bundle(source: Path, target: Path, name: str, version: str, *, everywhere: bool = False) -> None:
+    """Write a copy of a taught bundle under another name and version into the new directory `target`.
 
+    With `everywhere` its taught labels apply to all streams, of any name.
     Raises Refused and OSError as `write_taught_bundle` does.
     """
     bundle = load_bundle(source)
-    content = dump_document(_plain(bundle.manifest) | {"name": name, "version": version})
+    value = _plain(bundle.manifest) | {"name": name, "version": version}
+    if (taught := bundle.manifest.taught) is not None:
+        labels = {label: about.on_all_streams() if everywhere else about for label, about in taught.labels.items()}
+        value["taught"] = _taught_value(taught.model_copy(update={"labels": labels, "inherited": []}))
+    content = dump_document(value)
     copied = [path for path in bundle_files(source, bundle.manifest) if path != MANIFEST]
     _write(bundle, target, copied, {MANIFEST: _checked(target, content)})
 
 
-def taught_manifest(base: Manifest, version: str, taught: Taught) -> bytes:
-    """Return the manifest of the base with other taught labels. Raises BundleError where the base has such a label."""
-    known = sorted(set(base.base_labels) & set(taught.labels))
-    if known:
-        raise BundleError(f"{known[0]} is a label of {base.name} {base.base_version} itself; teach another name")
+def taught_manifest(base: Manifest, version: str, taught: Taught, new: Sequence[str]) -> bytes:
+    """Return the manifest of the base with other taught labels; `new` are those that the base must not have itself.
+
+    Raises BundleError where it has.
+    """
+    for label in new:
+        if (reason := base.why_fixed(label)) is not None:
+            raise BundleError(f"{reason}; teach another name")
     value = _plain(base) | {"version": version, "labels": [*base.base_labels, *taught.labels]}
     value.pop("taught", None)
-    return dump_document(value | {"taught": taught.model_dump(mode="json", exclude_none=True)})
+    return dump_document(value | {"taught": _taught_value(taught)})
+
+
+def _taught_value(taught: Taught) -> dict[str, Any]:
+    return taught.model_dump(mode="json", exclude_defaults=True)
 
 
 def _plain(manifest: Manifest) -> dict[str, Any]:
@@ -97,20 +122,23 @@ def _checked(target: Path, content: bytes) -> bytes:
     return content
 
 
-def _model(base: Manifest, fitted: FittedHead) -> bytes:
+def _head_files(base: Manifest, inherited: Inherited, fitted: FittedHead, cases: Array) -> dict[str, bytes]:
+    """Return the files of the second head: the inherited rows as they are, then the fitted ones."""
+    weights = np.concatenate([inherited.weights, fitted.weights]).astype(np.float32)
+    bias = np.concatenate([inherited.bias, fitted.bias]).astype(np.float32)
+    return {TAUGHT_MODEL: _model(base, weights, bias), TAUGHT_CASES: _cases(weights, bias, cases.astype(np.float32))}
+
+
+def _model(base: Manifest, weights: Array, bias: Array) -> bytes:
     """Return the head of the taught labels. The row of zeros is what their scores are compared with."""
-    weights = np.concatenate([fitted.weights, np.zeros((1, fitted.weights.shape[1]))]).astype(np.float32)
-    bias = np.append(fitted.bias, 0).astype(np.float32)
+    rows = np.concatenate([weights, np.zeros((1, weights.shape[1]), np.float32)])
     sizes = [spec.size for spec in base.encoder_specs.values()]
-    return write_head(weights, bias, sizes, "independent", background=len(fitted.bias))
+    return write_head(rows, np.append(bias, np.float32(0)), sizes, "independent", background=len(bias))
 
 
-def _cases(fitted: FittedHead, features: Array) -> bytes:
-    logits: Array64 = features.astype(np.float64) @ fitted.weights.astype(np.float64).T + fitted.bias
-    with np.errstate(over="ignore"):
-        scores = 1 / (1 + np.exp(-logits))
+def _cases(weights: Array, bias: Array, features: Array) -> bytes:
     packed = io.BytesIO()
-    np.savez_compressed(packed, features=features.astype(np.float32), scores=scores.astype(np.float32))
+    np.savez_compressed(packed, bias=bias, features=features, scores=scores_of(weights, bias, features))
     return packed.getvalue()
 
 

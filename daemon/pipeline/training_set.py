@@ -13,15 +13,15 @@ from daemon.bundle.taught import MAX_TAUGHT, group_of
 from daemon.core.records import Array, Embedding, Frame, Moment, Plane
 from daemon.fusion.fuse import FusionHead
 from daemon.fusion.pool import Pool
-from daemon.fusion.taught import NO_TAUGHT
+from daemon.fusion.taught import NO_TAUGHT, Scope
 from daemon.pipeline.offline import OfflineRecogniser, item_of
 from daemon.pipeline.recogniser import Recogniser, pool_settings
 from daemon.teaching.records import TrainingData
 from daemon.teaching.rows import LabelToFit, TrainingSet
 
 # of the self-test of taught labels: moments of presses, and of background
-MAX_PRESS_CASES = 60
-MAX_BACKGROUND_CASES = 40
+MAX_PRESS_CASES = 40
+MAX_BACKGROUND_CASES = 20
 
 # of a picture of a covered camera; the encoders resize it
 COVERED_SIDE = 64
@@ -43,16 +43,17 @@ def labels_to_fit(manifest: Manifest, data: TrainingData, everywhere: frozenset[
     streams: dict[str, set[str]] = {}
     for example in data.examples:
         streams.setdefault(example.label, set()).add(example.stream)
-    known = [name for name in streams if name in manifest.base_labels]
-    notes = [f"{name} is a label of {manifest.name} itself, so it is not taught" for name in known]
-    names = [name for name in streams if name not in known]
-    notes += [f"{name} is left out: {MAX_TAUGHT} labels are the most" for name in names[MAX_TAUGHT:]]
+    fixed = {name: reason for name in streams if (reason := manifest.why_fixed(name)) is not None}
+    notes = [f"{name} is not fitted: {reason}" for name, reason in fixed.items()]
+    names = [name for name in streams if name not in fixed]
+    most = MAX_TAUGHT - len(manifest.inherited)
+    notes += [f"{name} is left out: {MAX_TAUGHT} labels are the most" for name in names[most:]]
     if data.others:
         count = "1 example was" if len(data.others) == 1 else f"{len(data.others)} examples were"
         notes.append(f"{count} made by other encoders than those of {manifest.name} {manifest.base_version}")
     notes += data.damaged
     labels = [LabelToFit(name, frozenset(streams[name]), name in everywhere, group_of(name)) for name in names]
-    return LabelsOfBundle(labels[:MAX_TAUGHT], notes)
+    return LabelsOfBundle(labels[:most], notes)
 
 
 def training_set(
@@ -112,17 +113,32 @@ def features_of(vectors: Mapping[str, Array], sizes: Mapping[str, int]) -> Array
 
 
 class HeadLogits:
-    """Gives the centred logits of a bundle's own labels. Implements BaseLogits."""
+    """Gives the logits of the labels of a bundle that stay when others are taught. Implements BaseLogits."""
 
-    def __init__(self, head: FusionHead) -> None:
-        self._head = head
+    def __init__(self, head: FusionHead, manifest: Manifest) -> None:
+        self._head, self._manifest = head, manifest
+        self._scopes: dict[str | None, Scope] = {}
 
-    def __call__(self, vectors: Mapping[str, Array]) -> Array:
+    def __call__(self, vectors: Mapping[str, Array], stream: str | None = None) -> Array:
         """Return the logits (L,) for the vectors of one moment."""
+        if stream not in self._scopes:
+            self._scopes[stream] = self._scope(stream)
         moment = Moment(0, {name: Embedding(name, vector, 0, 0) for name, vector in vectors.items()})
-        recognition = self._head.recognise(moment, NO_TAUGHT)
+        recognition = self._head.recognise(moment, self._scopes[stream])
         logits: Array = recognition.bias + np.sum(list(recognition.shares.values()), axis=0, dtype=np.float32)
         return logits
+
+    def _scope(self, stream: str | None) -> Scope:
+        """Return the inherited labels that share a probability with those of the base: states do not."""
+        if self._manifest.taught is None:
+            return NO_TAUGHT
+        labels = [self._manifest.taught.labels[name] for name in self._manifest.inherited]
+        applying = [
+            index
+            for index, label in enumerate(labels)
+            if label.state_of is None and (stream is None or label.threshold(stream) is not None)
+        ]
+        return np.array(applying, np.intp)
 
 
 def covered_vectors(recogniser: Recogniser) -> list[dict[str, Array]]:

@@ -18,9 +18,11 @@ from daemon.teaching.thresholds import CHANCES_A_DAY, Scale, tail_of
 # An event ends at half the score at which it starts.
 END_PART = 0.5
 # A state is sure from START_OF_STATE on.
-START_OF_STATE, END_OF_STATE = 0.6, 0.4
-# The middle press of a state is so many units above its start: a score of 0.9.
-UNITS_OF_STATE = 2.2
+START_OF_STATE, END_OF_STATE = 0.5, 0.3
+# A state starts this part of the way from what is another state, or none, to its middle press.
+PART_TO_STATE = 0.45
+# The middle press of a state is so many units above what decides: a score of 0.98.
+UNITS_OF_STATE = 4.0
 LOWEST_START, HIGHEST_START = 0.05, 0.95
 # With exclusive scoring a label starts only where it is more likely than all others together.
 LOWEST_EXCLUSIVE_START = 0.5
@@ -29,6 +31,8 @@ LOWEST_EXCLUSIVE_START = 0.5
 ROOM_BELOW_MIDDLE = 2.0
 # A press that was held out has a lower logit than one that was learned from: so much in the middle.
 COST_OF_UNSEEN = 2.5
+# A label starts so much above each moment that was called wrong: the same sound is never cut into moments alike.
+ABOVE_WRONG = 0.5
 
 TENTH_OF_HOUR_S = 360.0
 
@@ -49,15 +53,23 @@ class Decision:
         return threshold.start
 
 
-def decide(index: int, training: TrainingSet, material: Material, logits: Array) -> Decision:
-    """Return the decision about one label. `logits` (N) are the held-out ones that decide."""
+def decide(index: int, training: TrainingSet, material: Material, logits: Array, learned: Array) -> Decision:
+    """Return the decision about one label. `logits` (N, T) are the held-out ones that decide.
+
+    `learned` (N, T) are those of the head, which has learned from every row.
+    """
     peaks = _peaks(index, material, logits)
     if material.labels[index].state_of is not None:
         return _decide_state(index, training, material, logits, peaks)
-    return _decide_event(index, training, material, logits, peaks)
+    wrong = learned[material.of_kind("wrong") & (material.label == index), index]
+    above = float(wrong.max()) + ABOVE_WRONG if len(wrong) else -math.inf
+    return _decide_event(index, training, material, logits, peaks, above)
 
 
-def _decide_event(index: int, training: TrainingSet, material: Material, logits: Array, peaks: Array) -> Decision:
+def _decide_event(
+    index: int, training: TrainingSet, material: Material, logits: Array, peaks: Array, above: float
+) -> Decision:
+    """A label starts above what its background reaches once in the wanted time, and at least at the logit `above`."""
     label = material.labels[index]
     background = material.of_kind("background") & material.applies[:, index]
     streams = np.array([row.stream for row in material.rows])
@@ -66,7 +78,7 @@ def _decide_event(index: int, training: TrainingSet, material: Material, logits:
         name: tail_of(logits[background & (streams == name), index], middle) for name in np.unique(streams[background])
     }
     probability = training.false_alarms_a_day / CHANCES_A_DAY / len(tails)
-    floor = min(0.0, middle - ROOM_BELOW_MIDDLE)
+    floor = max(above, min(0.0, middle - ROOM_BELOW_MIDDLE))
     lowest = LOWEST_EXCLUSIVE_START if training.scoring == "exclusive" else LOWEST_START
     starts = {str(name): _start(max(floor, tail.level(probability)), lowest) for name, tail in tails.items()}
     rates = {name: tails[name].rate(_logit(start), hours_of(training, name)) for name, start in starts.items()}
@@ -76,7 +88,7 @@ def _decide_event(index: int, training: TrainingSet, material: Material, logits:
 
 
 def _decide_state(index: int, training: TrainingSet, material: Material, logits: Array, peaks: Array) -> Decision:
-    """A state starts halfway between the middle press and the highest of what is another state or none."""
+    """A state starts between its middle press and the highest of what is another state or none."""
     label = material.labels[index]
     threshold = Threshold(start=START_OF_STATE, end=END_OF_STATE)
     streams = dict.fromkeys(label.streams, threshold)
@@ -86,7 +98,7 @@ def _decide_state(index: int, training: TrainingSet, material: Material, logits:
     others = logits[others_of(material, index), index]
     middle = float(np.median(peaks))
     high = float(np.quantile(others, 0.95)) if len(others) else middle - 1
-    zero = (middle + high) / 2
+    zero = high + PART_TO_STATE * (middle - high)
     return Decision(Scale(zero, max(abs(middle - zero), 1e-2) / UNITS_OF_STATE), taught, {})
 
 

@@ -168,11 +168,15 @@ def erase_embedded(database: sqlite3.Connection) -> None:
 
 
 def add_wrong(database: sqlite3.Connection, moment: WrongMoment, event: str | None, step: int) -> None:
-    """Add a moment as background of its label. A second one of the same event and label replaces the first."""
+    """Add a moment as background of its label. A second one of the same event and label replaces the first.
+
+    A question about the event is answered by that.
+    """
     check_label(moment.label)
     columns = moment_columns(moment)
     if event is not None:
-        database.execute("DELETE FROM wrong WHERE label = ? AND event = ?", (moment.label, event[:64]))
+        for table in ("wrong", "questions"):
+            database.execute(f"DELETE FROM {table} WHERE label = ? AND event = ?", (moment.label, event[:64]))  # noqa: S608
     (count,) = database.execute("SELECT COUNT(*) FROM wrong WHERE label = ?", (moment.label,)).fetchone()
     if count >= MAX_WRONG_OF_LABEL:
         raise TeachingError("limit", f"{moment.label} was called wrong {count} times, which is the most")

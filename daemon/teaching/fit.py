@@ -41,7 +41,8 @@ def fit(training: TrainingSet, base: BaseLogits) -> Fitted:
     material = material_of(training, labels, base)
     held_out = fit_and_hold_out(material)
     logits = _deciding(material, held_out.logits)
-    decisions = [decide(index, training, material, logits[0]) for index in range(len(labels))]
+    learned = _deciding(material, held_out.weights.views(material.blocks, material.views))
+    decisions = [decide(index, training, material, logits[0], learned[0]) for index in range(len(labels))]
     judged = judge(training, material, decisions, logits)
     harmful = harmful_presses(material, held_out, judged)
     report = report_of(training, material, decisions, judged, harmful, left_out)
@@ -75,11 +76,12 @@ def labels_to_fit(training: TrainingSet) -> tuple[list[LabelToFit], list[str]]:
                 fitted.append(label)
             else:
                 left_out.append(f"{label.name} is the only state of {label.state_of} so far: teach another one")
-        elif streams := (known if label.everywhere else known & label.streams):
-            fitted.append(replace(label, streams=streams))
         else:
-            places = ", ".join(f"{each} {counts.get(each, 0)} of {NEEDED_BACKGROUND}" for each in sorted(label.streams))
-            left_out.append(f"{label.name} waits for background: {places or 'no stream'}")
+            if streams := (known if label.everywhere else known & label.streams):
+                fitted.append(replace(label, streams=streams))
+            if waiting := sorted(label.streams - known):
+                places = ", ".join(f"{each} {counts.get(each, 0)} of {NEEDED_BACKGROUND}" for each in waiting)
+                left_out.append(f"{label.name} waits for background: {places}")
     return fitted, left_out
 
 

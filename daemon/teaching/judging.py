@@ -40,6 +40,11 @@ def judge(training: TrainingSet, material: Material, decisions: Sequence[Decisio
 class _Judge:
     def __init__(self, training: TrainingSet, material: Material, decisions: Sequence[Decision], views: Array) -> None:
         self._training, self._material, self._decisions, self._views = training, material, decisions, views
+        groups = {label.state_of for label in material.labels if label.state_of is not None}
+        self._groups = [
+            [index for index, label in enumerate(material.labels) if label.state_of == group]
+            for group in sorted(groups)
+        ]
         self._backdrop = {
             label: self._shares(label, np.flatnonzero(others_of(material, label))) for label in range(len(decisions))
         }
@@ -48,7 +53,7 @@ class _Judge:
         material = self._material
         rows = np.flatnonzero(material.press == press)
         stream = material.rows[rows[0]].stream
-        whole = self._sustained(rows, np.ones(len(material.basis.modalities), bool))
+        whole = self._levels(rows, np.ones(len(material.basis.modalities), bool))
         starts = np.array([each.start(stream) for each in self._decisions])
         rivals = [
             other
@@ -60,7 +65,7 @@ class _Judge:
         senses = material.senses[rows].any(axis=0)
         if senses.sum() > 1:
             for index in np.flatnonzero(senses).tolist():
-                left = self._sustained(rows, np.arange(senses.size) != index)
+                left = self._levels(rows, np.arange(senses.size) != index)
                 found_without[material.basis.modalities[index]] = bool(left[label] >= starts[label])
         return Judged(
             press,
@@ -73,14 +78,20 @@ class _Judge:
             self._parts(label, rows),
         )
 
-    def _sustained(self, rows: Indices, view: Flags) -> Array:
-        """Return the sustained score (T) of a press in a view. A moment of which the view leaves nothing scores 0."""
+    def _levels(self, rows: Indices, view: Flags) -> Array:
+        """Return the score (T) that decides about a press in a view: sustained, or of most votes for a state.
+
+        A moment of which the view leaves nothing scores 0.
+        """
         material = self._material
         logits = self._views[_place(material.views, view)][rows]
         scores = np.column_stack([each.scale.scores(logits[:, index]) for index, each in enumerate(self._decisions)])
         scores[~(material.senses[rows] & view).any(axis=1)] = 0
         times = [material.rows[row].time_ms for row in rows]
-        return sustained(scores, times, self._training.smoothing_s, self._training.min_duration_s)
+        levels = sustained(scores, times, self._training.smoothing_s, self._training.min_duration_s)
+        for of_group in self._groups:
+            levels[of_group] = votes(scores[:, of_group])
+        return levels
 
     def _parts(self, label: int, rows: Indices) -> dict[Modality, float]:
         """Return the part of each sense in what speaks for the label in its highest moment, beside the background."""
@@ -104,6 +115,12 @@ class _Judge:
             self._views[_place(self._material.views, np.arange(count) != index), rows, label] for index in range(count)
         ]
         return np.array([(whole - each).mean() for each in without], np.float32)
+
+
+def votes(scores: Array) -> Array:
+    """Return the score of each state (S) that most moments reach while it is the highest. `scores` is (n, S)."""
+    highest = np.where(scores == scores.max(axis=1, keepdims=True), scores, np.float32(0))
+    return np.asarray(np.sort(highest, axis=0)[::-1][len(scores) // 2], np.float32)
 
 
 def _place(views: Flags, view: Flags) -> int:

@@ -1,7 +1,7 @@
 """The rows that a fit learns from: the moments of examples, background and corrections, checked and in order. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -23,10 +23,10 @@ HOUR_S = 3600.0
 
 
 class BaseLogits(Protocol):
-    """Gives the centred logits (L,) of the base for the vectors of one moment. Used with exclusive scoring only."""
+    """Gives the logits (L,) of the base for the vectors of one moment. Used with exclusive scoring only."""
 
-    def __call__(self, vectors: Mapping[str, Array]) -> Array:
-        """Return the logits."""
+    def __call__(self, vectors: Mapping[str, Array], stream: str | None = None) -> Array:
+        """Return the logits of the labels that apply to a stream; None: of all labels."""
         ...
 
 
@@ -71,7 +71,10 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Row:
-    """One moment: its usable vectors, and where it comes from. `press` is an index of TrainingSet.examples."""
+    """One moment: its usable vectors, and where it comes from. `press` is an index of TrainingSet.examples.
+
+    `part` is that of a moment in what was called wrong at once.
+    """
 
     vectors: Mapping[str, Array]
     kind: Kind
@@ -80,6 +83,7 @@ class Row:
     stream: str = ""
     time_ms: int = 0
     hour: int = 0
+    part: float = 1.0
 
 
 def rows_of(training: TrainingSet, labels: Sequence[LabelToFit]) -> list[Row]:
@@ -109,15 +113,17 @@ def _all_rows(training: TrainingSet, to_fit: Sequence[LabelToFit]) -> Iterator[R
             for moment in sorted(example.moments, key=lambda each: each.time_ms):
                 vectors = usable(moment.vectors, sizes)
                 yield Row(vectors, "example", label, press, example.stream, moment.time_ms, hour)
-    for background in training.background:
+    # in the order of time: where there are few hours, folds are spells of time
+    for background in sorted(training.background, key=lambda each: each.taken_s):
         if not any(label.applies_to(background.stream) for label in to_fit):
             continue
         vectors = usable(background.vectors, sizes)
         yield Row(vectors, "background", stream=background.stream, hour=_hour(background.taken_s))
     for wrong in training.wrong:
         if wrong.label in labels:
-            vectors = usable(wrong.vectors, sizes)
-            yield Row(vectors, "wrong", labels[wrong.label], stream=wrong.stream, hour=_hour(wrong.taken_s))
+            moments = (wrong.vectors, *wrong.further)
+            row = Row({}, "wrong", labels[wrong.label], stream=wrong.stream, hour=_hour(wrong.taken_s))
+            yield from (replace(row, vectors=usable(each, sizes), part=1 / len(moments)) for each in moments)
     for covered in training.covered:
         yield Row(usable(covered, sizes), "covered")
     for known in training.known:

@@ -219,18 +219,14 @@ class TeachingStore:
         with self._file.changing() as database:
             gathered.remove_question(database, id)
 
-    def set_everywhere(self, label: str, on: bool) -> None:
-        """Note whether a label belongs to all streams."""
+    def set_everywhere(self, label: str) -> None:
+        """Note that a label belongs to all streams."""
         check_label(label)
         with self._file.changing() as database:
-            if not on:
-                changed = database.execute("DELETE FROM everywhere WHERE label = ?", (label,)).rowcount
-            else:
-                (count,) = database.execute("SELECT COUNT(*) FROM everywhere").fetchone()
-                if count >= MAX_EVERYWHERE:
-                    raise TeachingError("limit", f"{count} labels belong to all streams, which is the most")
-                changed = database.execute("INSERT OR IGNORE INTO everywhere VALUES (?)", (label,)).rowcount
-            if changed:
+            (count,) = database.execute("SELECT COUNT(*) FROM everywhere").fetchone()
+            if count >= MAX_EVERYWHERE:
+                raise TeachingError("limit", f"{count} labels belong to all streams, which is the most")
+            if database.execute("INSERT OR IGNORE INTO everywhere VALUES (?)", (label,)).rowcount:
                 _count_change(database)
 
     def everywhere(self) -> frozenset[str]:
@@ -244,10 +240,9 @@ class TeachingStore:
             (label,) = database.execute("SELECT next_label FROM node").fetchone()
             return label if isinstance(label, str) else None
 
-    def set_next_label(self, label: str | None) -> None:
+    def set_next_label(self, label: str) -> None:
         """Set the label of the next press that names none."""
-        if label is not None:
-            check_label(label)
+        check_label(label)
         with self._file.changing() as database:
             database.execute("UPDATE node SET next_label = ?", (label,))
 

@@ -1,7 +1,7 @@
 """Thresholds of a label from logits of rows that were held out, and what they cost in false alarms. Pure.
 
-The logits of background beyond a high one fall off exponentially. From that tail follows how often a day background
-is expected to reach a level that was never seen.
+Beyond the highest background that was seen, the tail is taken to fall off exponentially. From it follows how often a
+day background is expected to reach a level. Sounds that the place has never heard are not in this estimate.
 """
 
 import math
@@ -23,12 +23,13 @@ LAST_S = 0.5
 
 # The tail falls by a factor of ten within this part of the way from the highest background to the middle press, if the
 # logits of background do not fall off faster.
-GAP_A_DECADE = 0.27
+GAP_A_DECADE = 0.2
 SMALLEST_SCALE = 1e-3
 
 # An interval of a rate reaches this factor to both sides, and the other one for each decade beyond the background too.
 FACTOR_OF_COUNT = 5.0
 FACTOR_OF_DECADE = 3.0
+MOST_DECADES = 12
 
 
 def sustained(scores: Array, times_ms: Sequence[int], smoothing_s: float, min_duration_s: float) -> Array:
@@ -72,7 +73,9 @@ class Tail:
     def rate(self, level: float, hours: float) -> Rate:
         """Return how often a day background is expected to exceed a level."""
         expected = CHANCES_A_DAY * self.probability(level)
-        decades = max(0.0, -math.log10(self.probability(level) * len(self.ordered)))
+        # a rate of 0 is as sure as one of once in MOST_DECADES times the moments
+        chances = max(self.probability(level) * len(self.ordered), 10.0**-MOST_DECADES)
+        decades = max(0.0, -math.log10(chances))
         factor = FACTOR_OF_COUNT * FACTOR_OF_DECADE**decades
         return Rate(expected=expected, low=expected / factor, high=min(CHANCES_A_DAY, expected * factor), hours=hours)
 

@@ -74,6 +74,8 @@ class UpdateCycle:
         self._carry_out_request()
         if self._taught.round(self._beat):
             return True
+        if self._is_source_requested() and self._look_at_source():
+            return True
         if (is_done := self._watch_taught()) is not None:
             return is_done
         if self._state_file.state.probation is not None:
@@ -81,6 +83,15 @@ class UpdateCycle:
         if self._taught.derive_base(self._beat):
             return True
         return self._has_source and self._look_at_source()
+
+    def _is_source_requested(self) -> bool:
+        """Whether somebody asks for a bundle of the source, or for a look: that does not wait for a taught version."""
+        state = self._state_file.state
+        if not self._has_source or state.probation is not None:
+            return False
+        candidate = state.candidate
+        is_asked = candidate is not None and candidate.asked and not self._taught.is_waiting(candidate.id)
+        return is_asked or self._requests.has_check()
 
     def _look_at_source(self) -> bool:
         if self._is_clock_wrong():
@@ -156,11 +167,11 @@ class UpdateCycle:
     def _install(self, candidate: Candidate) -> None:
         self._probation = None
         outcome = self._installer.run(candidate, self._beat)
+        if outcome == "waits":
+            self._taught.put_off(candidate.id)
         if outcome == "retry":
             self._schedule.fail(_monotonic_s())
-        elif outcome == "waits":
-            self._taught.put_off(candidate.id)
-        if outcome in ("done", "waits"):
+        elif outcome != "interrupted":
             self._schedule.succeed(_monotonic_s())
 
     def _check_source(self) -> None:

@@ -169,6 +169,11 @@ class PendingRequests:
             change, self._change = self._change, None
         return change
 
+    def has_check(self) -> bool:
+        """Whether a check of the source is pending."""
+        with self._lock:
+            return self._check
+
     def pop_check(self) -> bool:
         """Remove the pending check; returns whether there was one."""
         with self._lock:

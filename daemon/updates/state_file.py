@@ -44,6 +44,11 @@ class JsonFile(Generic[StateT]):
         self.trouble: str | None = None
         self._is_stored = path is not None and os.path.lexists(path)
 
+    @property
+    def has_file(self) -> bool:
+        """Whether there may be a file; else nothing is known of what lies on disk."""
+        return self._path is not None
+
     def subscribe(self, listener: Callable[[], None] | None) -> None:
         """Call `listener` after each change from now on, in the thread that writes; None: call nobody."""
         self._listener = listener

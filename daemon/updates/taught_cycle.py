@@ -62,6 +62,8 @@ class TaughtCycle:
 
     def begin(self) -> None:
         """Remove what nobody needs any more."""
+        if not self._file.has_file:
+            return
         state = self._state_file.state
         bases = {slot.id for slot in (state.active, state.previous) if slot is not None} | {self._built_in.id}
         if (kept := to.keep_for(self._file.state, bases, self._base)) != self._file.state:
@@ -136,15 +138,17 @@ class TaughtCycle:
     def derive_base(self, beat: Beat) -> bool:
         """Bring what was taught onto the base that has replaced the one before; returns whether that was due."""
         base = self._base
-        if not must_derive(self._file.state, base) or self.is_waiting(base):
+        state = self._file.state
+        if state.candidate is not None or not must_derive(state, base) or self.is_waiting(base):
             return False
+        self.put_off(base)  # whatever happens now, it does not happen in every round
         try:
             derived = self._host.derive(self._base_directory, base, beat)
             if derived is None:
                 self._run_base(to.switch_base(self._file.state, base, None, self._built_in.id), beat)
                 return True
             release = self._versions.take(derived.directory, derived.bundle_id, beat)
-        except UpdateError as error:
+        except (UpdateError, OSError) as error:
             log.warning("%s waits: %s", base, error)
             self._wait(str(error))
             return True
@@ -201,6 +205,7 @@ class TaughtCycle:
         else:
             self._run_base(to.forget(state), beat)
         self._probation = None
+        self._waits_until_s.clear()  # nothing has to be fitted onto a new base any more
         self._remove_unused()
 
     def _take(self, request: TaughtRequest, beat: Beat) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from daemon.bundle.release import BundleFiles
 from daemon.core.errors import UpdateError
+from daemon.core.files import remove
 from daemon.updates import taught_transitions
 from daemon.updates.guarded_load import check_memory, guarded_load
 from daemon.updates.slots import MB, Slots, check_integrity
@@ -40,6 +41,9 @@ class TaughtVersions:
         self._slots.create_slots()
         if not self._file.is_lost:
             self._slots.remove_unused(required | {release.content})
+        if release.content in required and self._slots.is_intact(release.content, beat):
+            remove(directory)  # the same bundle is in use
+            return release
         self._slots.check_room(release, required)
         store(directory, release, self._slots, beat)
         return release
@@ -78,5 +82,5 @@ class TaughtVersions:
 
     def remove_unused(self) -> None:
         """Remove the slots that nobody needs, unless it is unknown which ones the next start needs."""
-        if self._file.trouble is None and not self._file.is_lost:
+        if self._file.has_file and self._file.trouble is None and not self._file.is_lost:
             self._slots.remove_unused(self._file.state.required_contents)

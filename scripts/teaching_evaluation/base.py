@@ -20,6 +20,7 @@ from daemon.fusion.fuse import FusionHead
 from daemon.pipeline.offline import OfflineRecogniser, item_of
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
 from daemon.pipeline.taught_bundle import write_taught_bundle
+from daemon.pipeline.training_set import HeadLogits
 from daemon.teaching.fit import Fitted, fit
 from teaching_evaluation.embedding import Clips, hear
 from teaching_evaluation.hush import Hush
@@ -37,19 +38,6 @@ LOSS = 1.0
 # Every so many clips of the data set are recognised by `home`, before and after.
 EVERY = 6
 SEED = 20261129
-
-
-class BaseLogits:
-    """The centred logits of a bundle's own labels."""
-
-    def __init__(self, recogniser: Recogniser) -> None:
-        self._head = recogniser.new_head()
-
-    def __call__(self, vectors: Mapping[str, Array]) -> Array:
-        """Return the logits (L,) of one moment."""
-        recognition = _recognise(self._head, vectors)
-        logits: Array = np.sum([recognition.bias, *recognition.shares.values()], axis=0, dtype=np.float32)
-        return logits
 
 
 def base_part(subject: Subject, clips: Clips, digits: Path, data: Path) -> Part:
@@ -71,7 +59,7 @@ def _digits_rows(subject: Subject, clips: Clips, digits: Path, data: Path, targe
     }
     background = [{"audio": room[0]} for room in rooms.vectors]
     training = training_set(base.bundle.manifest, presses, background, hours=HOURS, known=_known(base.recogniser))
-    fitted = fit(training, BaseLogits(base.recogniser))
+    fitted = fit(training, HeadLogits(base.recogniser.new_head(), base.bundle.manifest))
     taught = Digits(_written(digits, target / "digits", fitted))
     items = _items(base, data)
     before = {sense: _recall(base, sense, *each) for sense, each in items.items()}

@@ -22,7 +22,7 @@ HOME = TaughtOnto(
     directory=Path("/bundles/home"),
     encoders=ENCODERS,
     modalities={EAR: "audio", EYE: "image"},
-    base_labels=frozenset({"speech", "none"}),
+    fixed_labels=frozenset({"speech", "none"}),
     taught_labels={},
 )
 RATE_HZ = 16_000
@@ -52,6 +52,11 @@ class FakeInput:
         """Let another bundle become active, with these taught labels in all streams."""
         labels = dict.fromkeys(taught, on_streams(*sorted(self.streams)))
         self.bundle = replace(self.bundle, taught_labels=labels, **changes)
+
+    def fix(self, *labels: str, groups: tuple[str, ...] = ()) -> None:
+        """Let a bundle become active that was published with these labels and groups of states."""
+        fixed = HOME.fixed_labels | set(labels)
+        self.bundle = replace(self.bundle, fixed_labels=fixed, fixed_groups=frozenset(groups))
 
     def is_paused(self, stream: str) -> bool:
         return stream in self.paused

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.core.errors import ModelError
 from daemon.core.records import Array, Embedding, Moment, Scoring
 from daemon.fusion.fuse import FusionHead
 from daemon.fusion.taught import NO_TAUGHT, TaughtHead
@@ -27,7 +26,7 @@ def heads(
     weights = np.vstack([generator.normal(0, 2, (TAUGHT, COLUMNS)), np.zeros(COLUMNS)]).astype(np.float32)
     bias = np.append(generator.normal(0, 2, TAUGHT), 0).astype(np.float32)
     background = NONE if scoring == "independent" else None
-    taught = TaughtHead(PlainHead(weights, bias, list(SIZES.values()), background=TAUGHT), states)
+    taught = TaughtHead(PlainHead(weights, bias, list(SIZES.values()), background=TAUGHT), bias[:-1], states)
     plain, beside = (PlainHead(*base, list(SIZES.values()), background) for _ in range(2))
     return FusionHead(plain, SIZES, background), FusionHead(beside, SIZES, background, taught), weights[:-1], bias[:-1]
 
@@ -138,7 +137,7 @@ def test_a_taught_label_that_is_not_finite_shows(scoring: Scoring) -> None:
 
 def test_scores_far_from_one_half_do_not_overflow() -> None:
     weights = np.array([[300, -300, 0], [0, 0, 0]], np.float32)
-    taught = TaughtHead(PlainHead(weights, np.zeros(2, np.float32), [2], background=1), [None])
+    taught = TaughtHead(PlainHead(weights, np.zeros(2, np.float32), [2], background=1), np.zeros(1, np.float32), [None])
     head = FusionHead(PlainHead(np.zeros((2, 3), np.float32), np.zeros(2, np.float32), [2]), {"scene": 2}, None, taught)
     loud = Moment(7, {"scene": Embedding("scene", np.array([1, 0], np.float32), 0, 7)})
     quiet = Moment(7, {"scene": Embedding("scene", np.array([0, 1], np.float32), 0, 7)})
@@ -146,8 +145,11 @@ def test_scores_far_from_one_half_do_not_overflow() -> None:
     np.testing.assert_allclose(head.recognise(quiet).scores, [0.5, 0.5, 0], atol=1e-6)
 
 
-@pytest.mark.parametrize("number", [-1000, 1000])
-def test_a_bias_that_makes_a_taught_score_0_or_1_is_refused(number: float) -> None:
-    plain = PlainHead(np.zeros((2, 2), np.float32), np.array([number, 0], np.float32), [1], background=1)
-    with pytest.raises(ModelError, match="bias of the taught labels"):
-        TaughtHead(plain, [None])
+@pytest.mark.parametrize("number", [-90, 90])
+def test_a_large_bias_is_exact(number: float) -> None:
+    weights, bias = np.array([[-number, 0], [0, 0]], np.float32), np.array([number, 0], np.float32)
+    taught = TaughtHead(PlainHead(weights, bias, [1], background=1), bias[:1], [None])
+    head = FusionHead(PlainHead(np.zeros((2, 2), np.float32), np.zeros(2, np.float32), [1], 1), {"scene": 1}, 1, taught)
+    recognition = head.recognise(Moment(7, {"scene": Embedding("scene", np.ones(1, np.float32), 0, 7)}))
+    assert recognition.bias[2] + recognition.shares["scene"][2] == 0
+    assert recognition.scores[2] == 0.5

@@ -1,6 +1,7 @@
 """Draws what a node is taught: moments of presses and background with vectors of known classes."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,17 +37,28 @@ class World:
         """Moments of a place, four an hour."""
         return [BackgroundMoment(stream, place * HOUR_S / 4, {}, self.vectors(senses)) for place in range(count)]
 
+    def direction(self, encoder: str, of: str) -> Array:
+        """The mean vector of a class."""
+        if (encoder, of) not in self._directions:
+            self._directions[encoder, of] = self._rng.normal(0, 1, SIZES[encoder]).astype(np.float32)
+        return self._directions[encoder, of]
+
     def _vector(self, encoder: str, of: str) -> Array:
-        direction = self._directions.get((encoder, of))
-        if direction is None:
-            direction = self._rng.normal(0, 1, SIZES[encoder]).astype(np.float32)
-            self._directions[encoder, of] = direction
-        return direction + self._rng.normal(0, self._noise, SIZES[encoder]).astype(np.float32)
+        noise = self._rng.normal(0, self._noise, SIZES[encoder]).astype(np.float32)
+        return np.asarray(self.direction(encoder, of) + noise)
 
 
 def training_set(
-    labels: Sequence[str], examples: Sequence[Example], background: Sequence[BackgroundMoment]
+    names: Sequence[str], examples: Sequence[Example], background: Sequence[BackgroundMoment], **settings: Any
 ) -> TrainingSet:
-    """A training set of labels of the stream `hall`."""
-    to_fit = [LabelToFit(name, frozenset({"hall"})) for name in labels]
-    return TrainingSet(SIZES, MODALITIES, "independent", to_fit, examples, background)
+    """A training set of labels of the stream `hall`. `settings` replace what it has by default."""
+    to_fit = [LabelToFit(name, frozenset({"hall"})) for name in names]
+    defaults: dict[str, Any] = {
+        "sizes": SIZES,
+        "modalities": MODALITIES,
+        "scoring": "independent",
+        "labels": to_fit,
+        "examples": examples,
+        "background": background,
+    }
+    return TrainingSet(**(defaults | settings))

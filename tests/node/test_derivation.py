@@ -19,6 +19,7 @@ from daemon.updates.steps import Derived
 from tests.fakes.teaching_input import FakeInput
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.mosquitto import wait_until
+from tests.helpers.taught import on_streams, teach
 from tests.node.test_teaching_work import VECTORS, Class
 
 NEXT = "brightness@1.3.0"
@@ -123,6 +124,13 @@ def test_a_fit_that_fails_lets_the_base_wait_or_go_ahead(
     updater.wait(node.after)
     assert updater.derived is None
     assert (None if updater.error is None else updater.error.kind) == kind
+
+
+def test_a_base_that_has_the_taught_labels_itself_goes_ahead(tmp_path: Path, base: Path) -> None:
+    node = node_on(tmp_path)
+    teach(base, tmp_path / "with", {"kettle boils": on_streams("kitchen")}, version="1.3.0")
+    updater = Updater(node.bases, tmp_path / "with").wait(node.after)
+    assert (updater.derived, updater.error) == (None, None)
 
 
 def test_a_base_waits_for_nothing_where_nothing_is_taught(tmp_path: Path, base: Path) -> None:

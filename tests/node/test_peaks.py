@@ -81,6 +81,15 @@ def test_the_peak_of_an_event(peaks: EventPeaks, queue: PeakQueue, scores: list,
     assert (peaks.open_labels, peaks.open_peaks(), queue.take()) == (frozenset(), [], [])
 
 
+def test_the_highest_moments_of_an_event_that_are_apart_are_kept(peaks: EventPeaks, queue: PeakQueue) -> None:
+    scores = [(0.0, 0.5), (0.5, 0.9), (0.6, 0.95), (0.7, 0.94), (1.5, 0.7), (2.0, 0.6), (2.5, 0.8), (3.0, 0.4)]
+    see(peaks, *(recognition(*each) for each in scores[:2]), event("start", 0.6))
+    see(peaks, *(recognition(*each) for each in scores[2:]), event("end", 4.0))
+    (peak,) = queue.take()
+    assert peak.vectors["sound"][0] == np.float32(0.95)
+    assert [vectors["sound"][0] for vectors in peak.further] == [np.float32(each) for each in (0.8, 0.7, 0.6)]
+
+
 def test_events_of_two_labels_have_peaks_of_their_own(peaks: EventPeaks, queue: PeakQueue) -> None:
     see(peaks, recognition(0, 0.8, 0.2), event("start", 0.3), recognition(1, 0.5, 0.9))
     see(peaks, event("start", 1.3, "door", "two", 1.0), event("end", 2), event("end", 2, "door", "two"))

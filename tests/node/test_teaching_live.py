@@ -1,6 +1,5 @@
 """Teaching from end to end: a real daemon and broker, real encoders, presses over MQTT, and the event that follows."""
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ from daemon.bundle.bundle import load_bundle
 from daemon.bundle.fingerprint import encoder_fingerprints
 from daemon.core.records import Frame, Plane
 from daemon.core.timing import NS_PER_S
-from daemon.mqtt.payloads import parse_time
 from daemon.pipeline.recent import Window
 from daemon.pipeline.recogniser import load_recogniser
 from daemon.pipeline.showing import moments_of
@@ -22,10 +20,10 @@ from daemon.teaching.store import TeachingStore
 from tests.helpers.daemon import DaemonProcess
 from tests.helpers.format2_bundle import write_bundle
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
-from tests.node.test_daemon import parsed
+from tests.helpers.pupil import Pupil
 
 # seconds of the wall alone, and of what is taught: light from the right
-WALL_S, LIGHT_S = 1.0, 2.0
+WALL_S, LIGHT_S = 0.5, 1.0
 RATE_HZ = 10
 
 # how light the wall is each time, and how much lighter its right half becomes
@@ -36,41 +34,6 @@ PASSAGES = ((60, 80), (120, 110), (90, 60), (150, 90))
 def broker() -> Iterator[Mosquitto]:
     with Mosquitto() as mosquitto:
         yield mosquitto
-
-
-class Pupil:
-    """A daemon's node: sends commands to it, and reads what it publishes."""
-
-    def __init__(self, subscriber: Subscriber, broker: Mosquitto, name: str) -> None:
-        self.subscriber, self.broker, self.name = subscriber, broker, name
-
-    def send(self, command: str, **arguments: object) -> dict:
-        """Send a command; return its answer."""
-        topic = f"perceptd/{self.name}/command/{command}"
-        count = len(self.subscriber.payloads(f"{topic}/result"))
-        self.broker.publish(topic, json.dumps(arguments).encode())
-        return json.loads(self.subscriber.wait_for(f"{topic}/result", count + 1)[-1])
-
-    def latest(self, topic: str) -> dict:
-        return (parsed(self.subscriber.heard, topic) or [{}])[-1]
-
-    def wait_for_event(self, label: str) -> dict:
-        """Wait for an event of the label that starts from now on."""
-        count = len(self._starts(label))
-        wait_until(lambda: len(self._starts(label)) > count, f"an event {label}", 30)
-        return self._starts(label)[-1]
-
-    def seconds(self) -> float:
-        """Return how long the stream has been recognised."""
-        times = [parse_time(each["time"]) for each in parsed(self.subscriber.heard, "recognition")]
-        return (times[-1] - times[0]).total_seconds() if times else 0.0
-
-    def label(self) -> dict:
-        return (self.latest("teaching").get("labels") or [{}])[0]
-
-    def _starts(self, label: str) -> list[dict]:
-        events = parsed(self.subscriber.heard, "event")
-        return [event for event in events if event["label"] == label and event["phase"] == "start"]
 
 
 @pytest.fixture

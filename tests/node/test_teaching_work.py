@@ -232,6 +232,7 @@ def test_a_state_needs_no_background(node: Class) -> None:
     assert len(node.runner.fits) == 1
     (label,) = teaching_payload(node.work.facts, TIME).labels
     assert (label.state_of, label.state) == ("garage", "fitting")
+    assert node.text() == "garage: open: 1 press, being fitted"
 
 
 def test_the_last_label_that_is_forgotten_brings_the_base_back(node: Class) -> None:
@@ -243,6 +244,25 @@ def test_the_last_label_that_is_forgotten_brings_the_base_back(node: Class) -> N
     node.after()
     node.after(QUIET_NS)
     assert node.installer.removals == 1
+
+
+def test_a_label_that_the_bundle_was_published_with_belongs_to_it(node: Class) -> None:
+    node.press("kettle boils")
+    node.live.fix("kettle boils", groups=("garage",))
+    node.live.peaks = [peak("open", "kettle boils")]
+    for command in ("teach", "teach_label"):
+        reason = node.send(command, label="kettle boils").reason
+        assert reason == "kettle boils is a label of home already; teach it under another name"
+        reason = node.send(command, label="garage: half").reason
+        assert reason == "garage is a group of states of home already; teach it under another name"
+    assert node.send("teach_wrong").reason.startswith("no event of a taught label is known")
+    reason = node.send("teach_wrong", event="open").reason
+    assert reason == "kettle boils is a label of home: it cannot be unlearnt"
+    assert node.send("teach_forget", label="speech").reason == "speech is a label of home: it was not taught here"
+    facts = node.after(10**11)
+    assert node.runner.fits == [], "nothing is left to fit"
+    label = teaching_payload(facts, TIME).labels[0]
+    assert (label.state, label.text) == ("problem", "1 press, not used: kettle boils is a label of home already")
 
 
 def test_a_wrong_event_becomes_background_of_its_label(node: Class) -> None:
@@ -297,7 +317,7 @@ def test_commands_list_remove_undo_and_report(node: Class) -> None:
 def test_an_answer_teaches(node: Class, arguments: dict, examples: list[str], wrong: int) -> None:
     node.press()
     assert node.send("teach_answer", answer="right").reason == "no question is open"
-    node.store.ask(Question("q1", "near_threshold", True, 1e9, peak()))
+    node.store.ask(Question("q1", "near_threshold", 1e9, peak()))
     assert node.after().question.id == "q1"
     assert node.send("teach_answer", **arguments).ok
     assert [each.label for each in node.store.examples()] == examples
@@ -370,7 +390,7 @@ def test_after_a_loss_the_place_is_learnt_anew_and_what_is_taught_is_fitted(node
     database.unlink()
     lost = node.after()
     assert (lost.labels, lost.places) == ([], {"kitchen": 0})
-    assert "was removed while it was open: what was taught is lost" in (lost.problem or "")
+    assert "was removed while it was open: what was taught is lost" in (lost.lost or "")
     for _ in range(20):
         node.live.newest = node.now_ns + FIRST_NS
         node.after(FIRST_NS)
@@ -429,10 +449,25 @@ def test_the_device_asks_about_events_at_most_once_in_five_minutes(node: Class) 
     node.fit("kettle boils")
     node.live.ended = [peak("e1", "speech"), replace(peak("e2"), score=0.81)]
     question = node.after().question
-    assert (question.label, question.why, question.recognised) == ("kettle boils", "near_threshold", True)
-    assert question.text == "kitchen: was this kettle boils?"
+    assert (question.label, question.why) == ("kettle boils", "near_threshold")
+    at = time.strftime("%H:%M:%S", time.localtime(peak("e2").taken_s))
+    assert question.text == f"kitchen, {at}: was this kettle boils?"
     node.live.ended = [replace(peak("e3"), score=0.81)]
     node.after()
     assert len(node.store.questions()) == 1
     assert node.send("teach_answer", answer="wrong", question=question.id).ok
     assert node.after().question is None
+    restarted = Class(node.directory, node.live)
+    node.live.ended = [replace(peak("e4"), score=0.81)]
+    assert restarted.after().question is None
+
+
+def test_a_question_about_a_label_whose_presses_were_undone_is_not_asked(node: Class) -> None:
+    node.press()
+    node.learn_place()
+    node.fit("kettle boils")
+    node.live.ended = [replace(peak("e2"), score=0.81)]
+    assert node.after().question is not None
+    assert node.send("teach_undo").ok
+    assert node.after().question is None
+    assert node.send("teach_answer", answer="right").reason == "no question is open"

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from daemon.config.updates import ModelsConfig
-from daemon.updates.policy import BuiltInBundle
+from daemon.updates.policy import BuiltInBundle, active_id
 from daemon.updates.probation import ProbationPolicy
 from daemon.updates.startup import Startup
+from daemon.updates.taught_state import version_on
 from daemon.updates.updater import Snapshot, Updater
 from tests.fakes.bundle_host import FakeHost
 from tests.fakes.stage_runner import LocalRunner
@@ -33,6 +34,7 @@ class Device:
         self.policy = ProbationPolicy()
         self.now_s = NOW_S
         self.host = FakeHost("")
+        self.teaches = True
         self.changes = 0
 
     def publish(self, version: str) -> Path:
@@ -40,7 +42,9 @@ class Device:
 
     def __enter__(self) -> "Device":
         has_source = self.config.source is not None
-        self.begin = Startup(self.directory, self.built_in, lambda: self.now_s, has_source=has_source)
+        self.begin = Startup(
+            self.directory, self.built_in, lambda: self.now_s, has_source=has_source, teaches=self.teaches
+        )
         self.host.runs = self.begin.load(lambda directory, bundle: (directory / "bundle.yaml").read_text().strip())
         self.host.history = [self.host.runs]
         self.updater = Updater(self.config, self.begin, self.runner, self.host, "0.1.0", policy=self.policy)
@@ -85,10 +89,9 @@ class Device:
         return not self._is_busy(status)
 
     def _is_busy(self, status: Snapshot) -> bool:
-        taught = status.taught
-        probations = [status.state.probation, *(version.probation for version in taught.versions)]
-        candidates = (status.state.candidate, taught.candidate)
-        return any(each is not None for each in (*candidates, *probations))
+        version = version_on(status.taught, active_id(status.state, self.built_in))
+        busy = (status.state.candidate, status.taught.candidate, status.state.probation)
+        return any(each is not None for each in busy) or (version is not None and version.probation is not None)
 
     def _count(self) -> None:
         self.changes += 1

@@ -17,6 +17,7 @@ from tests.updates.device import BUILT_IN, NOW_S, PATIENCE_S, Device
 
 ONE, NEW, ON_NEW = "digits@0.4.0+taught.1", "digits@0.5.0", "digits@0.5.0+taught.2"
 WAITS = UpdateError("waits", "an example of kettle has no picture")
+NOT_YET = BundleMetrics(moments=0, errors=0, p99_ms=None, mean_top_score=None)
 FAILS = BundleMetrics(moments=3, errors=1, p99_ms=10.0, mean_top_score=0.9)
 
 
@@ -117,6 +118,29 @@ def test_a_base_that_waits_is_shown_and_tried_again_when_something_is_taught(dev
         device.updater.derive_again()
         device.until_runs(ON_NEW)
         assert device.status().taught.waiting is None and waits(device) is None
+
+
+def test_a_base_goes_on_when_all_is_forgotten(device: Device) -> None:
+    device.host.derives[NEW] = WAITS
+    with device:
+        device.updater.check()
+        device.until(lambda status: status.taught.waiting)
+        del device.host.derives[NEW]
+        device.updater.install_base()
+        device.until_runs(NEW)
+
+
+def test_labels_that_cannot_be_installed_on_a_new_built_in_bundle_are_not_fitted_in_every_round(device: Device) -> None:
+    upgraded(device)
+    derivable(device)
+    device.runner.faults["selftest"] = [{"ok": False, "kind": "memory", "reason": "too little"}]
+    with device:
+        device.until(lambda status: status.taught.candidate and status.taught.candidate.closed)
+        began_ns = device.updater.progress.snapshot().began_ns
+        device.until(lambda _: device.updater.progress.snapshot().began_ns > began_ns + 2 * 10**9)
+        assert device.host.derived == [NEW] and device.host.runs == ONE
+    with device:
+        device.until_runs(ON_NEW)
 
 
 def test_a_base_that_waits_blocks_no_other_request(device: Device) -> None:
@@ -246,6 +270,58 @@ def test_a_download_makes_way_for_what_is_taught_and_goes_on(device: Device) -> 
         device.until(lambda _: device.host.runs == "digits@0.4.0+taught.3")
         device.until_runs(ON_NEW)
         assert device.status().state.refused == ()
+
+
+def test_a_requested_bundle_does_not_wait_for_the_probation_of_what_was_taught(device: Device) -> None:
+    derivable(device)
+    three = "digits@0.4.0+taught.3"
+    with device:
+        device.host.does = {three: NOT_YET}
+        device.teach("3")
+        device.until(lambda _: device.host.runs == three)
+        assert device.updater.install("digits", "0.5.0") is None
+        device.until_runs(ON_NEW)
+
+
+def test_an_automatic_update_waits_for_the_probation_of_what_was_taught(device: Device) -> None:
+    derivable(device)
+    three = "digits@0.4.0+taught.3"
+    with device:
+        device.host.does = {three: NOT_YET}
+        device.teach("3")
+        device.until(lambda _: device.host.runs == three)
+        assert device.updater.check() is None
+        device.until(lambda status: status.state.candidate)
+        began_ns = device.updater.progress.snapshot().began_ns
+        device.until(lambda _: device.updater.progress.snapshot().began_ns > began_ns)
+        assert device.host.runs == three
+        device.host.does = {}
+        device.until_runs(ON_NEW)
+
+
+def test_without_a_source_what_came_from_it_stays_on_disk_and_does_not_run(device: Device) -> None:
+    derivable(device)
+    with device:
+        device.updater.check()
+        device.until_runs(ON_NEW)
+    source, device.config = device.config, device.config.model_copy(update={"source": None})
+    with device:
+        assert device.host.runs == ONE
+    device.config = source
+    derivable(device)
+    with device:
+        assert device.status().state.active is not None and device.host.runs == ONE
+        device.until_runs(ON_NEW)
+
+
+def test_where_nothing_may_be_taught_the_base_runs_and_nothing_is_removed(device: Device) -> None:
+    device.teaches = False
+    with device:
+        assert device.host.runs == BUILT_IN
+        device.until(lambda _: device.updater.progress.snapshot().began_ns)
+    device.teaches = True
+    with device:
+        assert device.host.runs == ONE
 
 
 def test_on_probation_of_a_base_something_can_be_taught(device: Device) -> None:
