@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from daemon.core.timing import NS_PER_S
+from daemon.node.fit_ports import FIT_NS, Outcome
 from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile, doublings
-from daemon.node.fits import FIT_NS, INSTALL_NS, LONGEST_QUIET_NS, QUIET_NS, RETRY_NS, Fits, Outcome, Wanted
+from daemon.node.fits import INSTALL_NS, LONGEST_QUIET_NS, QUIET_NS, RETRY_NS, Fits, Wanted
 from tests.fakes.fits import FakeFitRunner, FakeInstaller, report
 
 FIRST = "home@1.0.0+taught.1"
