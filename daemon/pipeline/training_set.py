@@ -78,7 +78,15 @@ def training_set(
         false_alarms_a_day=false_alarms_a_day,
         known=known,
         scores_only=scores_only(manifest),
+        base_labels=_names_of_logits(manifest),
     )
+
+
+def _names_of_logits(manifest: Manifest) -> list[str | None]:
+    """Return the names of the logits of HeadLogits without a stream; None for background."""
+    own = [None if name in manifest.background else name for name in manifest.base_labels]
+    inherited = {} if manifest.taught is None else manifest.taught.labels
+    return [*own, *(name for name in manifest.inherited if inherited[name].state_of is None)]
 
 
 def sizes_of(manifest: Manifest) -> dict[str, int]:
