@@ -79,7 +79,8 @@ class Material:
         presses = [self.senses[self.press == press].any(axis=0) for press in self.presses[index]]
         of_presses = np.mean(presses, axis=0)
         background = self.senses[self.of_kind("background") & self.applies[:, index]]
-        of_background = background.mean(axis=0) if len(background) else np.ones_like(of_presses)
+        is_state = self.labels[index].state_of is not None  # it learns from no background
+        of_background = np.ones_like(of_presses) if is_state else background.mean(axis=0)
         learned = (of_presses >= LEAST_OF_PRESSES) & (of_background >= LEAST_OF_BACKGROUND)
         return np.asarray(learned if learned.any() else of_presses == of_presses.max(), bool)
 
