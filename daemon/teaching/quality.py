@@ -37,7 +37,10 @@ LEAST_SAME = 0.5
 
 ALL_LEFT_OUT = "nothing of it can be used: "
 NOTHING_CAPTURED = "nothing was captured at that time: look whether the stream has a camera, microphone or text"
-NEARLY_THE_SAME = "it is nearly the same as an example that is there: show it in another way, or at another time"
+NEARLY_THE_SAME = (
+    "to the encoders of the bundle it is nearly the same as an example that is there: show it in another way, or at "
+    "another time"
+)
 
 
 @dataclass(frozen=True, slots=True)

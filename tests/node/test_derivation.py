@@ -18,9 +18,9 @@ from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment, Example
 from daemon.updates.steps import Derived
 from tests.fakes.teaching_input import FakeInput
 from tests.helpers.bundle_builder import write_bundle
+from tests.helpers.classroom import VECTORS, Class
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.taught import on_streams, teach
-from tests.node.test_teaching_work import VECTORS, Class
 
 NEXT = "brightness@1.3.0"
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from daemon.core.errors import TeachingError
+from daemon.core.timing import clock_text
 from daemon.teaching.records import Example, Question, StoredMoment
 from daemon.teaching.review import Review
 from daemon.teaching.store import TeachingStore
@@ -71,7 +72,7 @@ def test_each_step_is_undone_the_latest_first(store: TeachingStore) -> None:
     assert ids(store) == ["e2"]
     assert store.undo() == "the removal of an example of kettle boils in kitchen"
     assert ids(store) == ["e1", "e2"]
-    assert store.undo() == "kettle boils in kitchen was wrong"
+    assert store.undo() == f"kettle boils in kitchen at {clock_text(wrong().taken_s)} was wrong"
     assert store.wrong_counts() == {}
     assert store.undo() == "the missed kettle boils in kitchen"
     assert store.undo() == "the example of kettle boils in kitchen"
@@ -113,6 +114,40 @@ def test_a_number_grows_with_what_a_fit_depends_on(store: TeachingStore) -> None
     store.forget_label("kettle boils")
     seen.append(store.changes())
     assert seen == sorted(set(seen))
+
+
+def test_a_label_whose_last_example_was_removed_is_told_from_one_that_is_lost(store: TeachingStore) -> None:
+    labels = ["kettle boils", "bell", "tap"]
+    assert (store.was_taught(), store.forgotten(labels)) == (False, frozenset())
+    store.add_background(background())
+    assert not store.was_taught()
+    store.add_example(example())
+    store.add_example(example("b1", "bell"))
+    store.add_example(example("b2", "bell"))
+    store.remove_example("b1")
+    assert store.forgotten(labels) == frozenset()
+    store.remove_example("b2")
+    assert store.forgotten(labels) == {"bell"}
+    store.undo()
+    assert store.forgotten(labels) == frozenset()
+    store.undo(), store.undo(), store.undo()
+    assert store.forgotten(labels) == {"bell"}
+    store.forget_label("kettle boils")
+    assert store.forgotten(labels) == {"bell", "kettle boils"}
+    store.add_example(example("k2"))
+    assert store.forgotten(labels) == {"bell"}
+    with pytest.raises(TeachingError, match="nothing is known of a label tap"):
+        store.forget_label("tap")
+    store.forget_label("tap", is_lost=True)
+    assert store.forgotten(labels) == {"bell", "tap"}
+    store.forget_label("kettle boils")
+    assert store.was_taught()
+
+
+def test_another_store_has_other_numbers_of_changes(store: TeachingStore, tmp_path: Path) -> None:
+    other = TeachingStore(tmp_path / "other" / "teaching.db")
+    assert other.changes() != store.changes()
+    other.close()
 
 
 def test_a_forgotten_label_leaves_nothing(store: TeachingStore) -> None:
@@ -215,6 +250,8 @@ BAD: dict[str, Example] = {
     "its id": example("../../etc"),
     "its stream": example(stream="a\nb"),
     "no time": example(taken_s=float("nan")),
+    "no time ": example(taken_s=-9e10),
+    "is no time": example(taken_s=9e11),
     "its picture and its sound": example(picture=bytes((1 << 20) + 1)),
     "image has no fingerprint": example(encoders={"audio": "b" * 64}),
 }
