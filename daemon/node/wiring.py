@@ -12,7 +12,7 @@ from pathlib import Path
 
 from daemon import __version__
 from daemon.bundle.bundle import load_bundle
-from daemon.config.node import Config, models_directory, state_directory
+from daemon.config.node import Config, fit_record, models_directory, state_directory, teaching_database
 from daemon.core.document import Loaded
 from daemon.core.errors import Refused, UpdateError
 from daemon.core.records import MODALITIES, Counters, Modality
@@ -222,13 +222,13 @@ def _teacher(
     if updater is None or not settings.can_teach:
         off = CANNOT_BE_TAUGHT if settings.teaching.enabled else TEACHING_DISABLED
         return NoTeacher(TeachingFacts(settings.node, live.bundle.id, off=off), session)
-    directory = state_directory(settings) / "teaching"
-    database = directory / "teaching.db"
+    state = state_directory(settings)
+    database = teaching_database(state)
     fits = Fits(
         ChildFits(database, models_directory(settings), settings.teaching.false_alarms_a_day),
         LocalBundles(updater),
-        FitRecordFile(directory / "fit.json"),
-        directory / "new",
+        FitRecordFile(fit_record(state)),
+        database.with_name("new"),
     )
     parts = TeachingParts(
         live=live,

@@ -51,7 +51,8 @@ class TrainingSet:
     `sizes` has the length in F of each encoder, in the order of F, and `modalities` its modality. `scores_only` has
     the encoders that give scores of labels and no embedding. `covered` has vectors of a covered camera by encoder.
     `known` has moments that the base recognises rightly, such as those of its self-test. `smoothing_s` and
-    `min_duration_s` are those of events.
+    `min_duration_s` are those of events. `base_labels` has the names of the labels of BaseLogits that make events, and
+    None for the others.
     """
 
     sizes: Mapping[str, int]
@@ -67,6 +68,7 @@ class TrainingSet:
     scores_only: frozenset[str] = field(default_factory=frozenset)
     smoothing_s: float = 0.3
     min_duration_s: float = 0.2
+    base_labels: Sequence[str | None] = ()
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ PRAGMAS = (
 
 # `added_by` and `removed_by` are numbers of steps, which `undo` takes back. An example with `removed_by` is removed.
 # Large values come last in a row: SQLite reads through them to those behind.
+# `forgotten` has the labels that were removed completely, see teaching/forgotten.py.
 # `embedded` has what one set of encoders has made of an example; the first row is from the press.
 _TABLES = (
     """CREATE TABLE examples (
@@ -46,11 +47,12 @@ _TABLES = (
     taken_s REAL NOT NULL, score REAL NOT NULL, encoders TEXT NOT NULL, moments BLOB NOT NULL
 )""",
     """CREATE TABLE questions (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, why TEXT NOT NULL,
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, why TEXT NOT NULL, recognised INTEGER NOT NULL,
     asked_s REAL NOT NULL, event TEXT NOT NULL, label TEXT NOT NULL, stream TEXT NOT NULL, taken_s REAL NOT NULL,
     score REAL NOT NULL, encoders TEXT NOT NULL, moments BLOB NOT NULL
 )""",
     "CREATE TABLE everywhere (label TEXT PRIMARY KEY)",
+    "CREATE TABLE forgotten (number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE)",
     "CREATE TABLE steps (number INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL, at_s REAL NOT NULL)",
     "CREATE TABLE node (changes INTEGER NOT NULL, next_label TEXT, asked_s REAL, spot_checked_s REAL)",
 )

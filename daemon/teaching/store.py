@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daemon.core.errors import TeachingError
-from daemon.teaching import examples, gathered, journal, training
+from daemon.core.timing import clock_text
+from daemon.teaching import examples, forgotten, gathered, journal, training
 from daemon.teaching.database import TeachingDatabase
 from daemon.teaching.records import (
     BackgroundMoment,
@@ -99,14 +100,16 @@ class TeachingStore:
         """Undo the latest teach, wrong, missed, answer, import or remove; return what it was. None: there is none."""
         with self._file.changing() as database:
             journal.drop_steps(database, self._now())
-            if (text := journal.undo_step(database)) is not None:
+            with forgotten.following(database):
+                text = journal.undo_step(database)
+            if text is not None:
                 _count_change(database)
             return text
 
     def changes(self) -> int:
         """Return a number that grows with each change that a fit depends on, but for background.
 
-        Background changes all the time: see `background_counts`.
+        It is another one in another store. Background changes all the time: see `background_counts`.
         """
         with self._file.reading() as database:
             (number,) = database.execute("SELECT changes FROM node").fetchone()
@@ -116,7 +119,7 @@ class TeachingStore:
         """Add an example."""
         self._file.check_room()
         text = _STEP_TEXTS.get(example.origin, "the example of {} in {}").format(example.label, example.stream)
-        with self.step(text) as step, self._file.changing() as database:
+        with self.step(text) as step, self._file.changing() as database, forgotten.following(database):
             examples.add_example(database, example, step)
 
     def examples(self) -> list[ExampleInfo]:
@@ -138,7 +141,8 @@ class TeachingStore:
         """Remove an example. `undo` can bring it back for an hour; `tidy` then erases its bytes."""
         with self._file.changing() as database:
             info = examples.info(database, id)
-            with self.step(f"the removal of an example of {info.label} in {info.stream}") as step:
+            text = f"the removal of an example of {info.label} in {info.stream}"
+            with self.step(text) as step, forgotten.following(database):
                 examples.remove_example(database, id, step)
 
     def add_embedding(self, id: str, encoders: Mapping[str, str], moments: Sequence[StoredMoment]) -> None:  # noqa: A002
@@ -148,17 +152,33 @@ class TeachingStore:
             examples.add_embedding(database, id, encoders, moments)
             _count_change(database)
 
-    def forget_label(self, label: str) -> None:
-        """Erase all that is known of a label. Neither this nor an earlier step can be undone after that."""
+    def forget_label(self, label: str, *, is_lost: bool = False) -> None:
+        """Erase all that is known of a label. Neither this nor an earlier step can be undone after that.
+
+        A label that is lost, so that nothing is known of it, counts as removed from then on.
+        """
         with self._file.changing() as database:
-            examples.forget_label(database, label)
+            with forgotten.following(database):
+                examples.forget_label(database, label, is_lost=is_lost)
+            forgotten.forget(database, [label])
             _count_change(database)
         self._erase_removed()
+
+    def forgotten(self, labels: Collection[str]) -> frozenset[str]:
+        """Return those of these labels of which somebody has removed all examples."""
+        with self._file.reading() as database:
+            return forgotten.forgotten_of(database, labels)
+
+    def was_taught(self) -> bool:
+        """Return whether there is an example, or was one."""
+        with self._file.reading() as database:
+            return forgotten.was_taught(database)
 
     def add_wrong(self, moment: WrongMoment, event: str | None) -> None:
         """Add a moment that was called wrong, of an event if there was one."""
         self._file.check_room()
-        with self.step(f"{moment.label} in {moment.stream} was wrong") as step, self._file.changing() as database:
+        text = f"{moment.label} in {moment.stream} at {clock_text(moment.taken_s)} was wrong"
+        with self.step(text) as step, self._file.changing() as database:
             examples.add_wrong(database, moment, event, step)
 
     def wrong_counts(self) -> dict[str, int]:
@@ -250,6 +270,11 @@ class TeachingStore:
         """Return the ids of the examples of which these encoders (fingerprints by name) have made nothing."""
         with self._file.reading() as database:
             return training.others(database, encoders)
+
+    def encoders_of(self, id: str) -> frozenset[str]:  # noqa: A002
+        """Return the names of the encoders that have made embeddings of an example."""
+        with self._file.reading() as database:
+            return training.encoders_of(database, id)
 
     def training_data(self, encoders: Mapping[str, str]) -> TrainingData:
         """Return what a fit with these encoders (fingerprints by name) can use, without pictures and sound."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from daemon.core.errors import TeachingError
+from daemon.core.timing import clock_text
 from daemon.teaching.records import Example, Question, StoredMoment
 from daemon.teaching.review import Review
 from daemon.teaching.store import TeachingStore
@@ -71,7 +72,7 @@ def test_each_step_is_undone_the_latest_first(store: TeachingStore) -> None:
     assert ids(store) == ["e2"]
     assert store.undo() == "the removal of an example of kettle boils in kitchen"
     assert ids(store) == ["e1", "e2"]
-    assert store.undo() == "kettle boils in kitchen was wrong"
+    assert store.undo() == f"kettle boils in kitchen at {clock_text(wrong().taken_s)} was wrong"
     assert store.wrong_counts() == {}
     assert store.undo() == "the missed kettle boils in kitchen"
     assert store.undo() == "the example of kettle boils in kitchen"
@@ -115,6 +116,40 @@ def test_a_number_grows_with_what_a_fit_depends_on(store: TeachingStore) -> None
     assert seen == sorted(set(seen))
 
 
+def test_a_label_whose_last_example_was_removed_is_told_from_one_that_is_lost(store: TeachingStore) -> None:
+    labels = ["kettle boils", "bell", "tap"]
+    assert (store.was_taught(), store.forgotten(labels)) == (False, frozenset())
+    store.add_background(background())
+    assert not store.was_taught()
+    store.add_example(example())
+    store.add_example(example("b1", "bell"))
+    store.add_example(example("b2", "bell"))
+    store.remove_example("b1")
+    assert store.forgotten(labels) == frozenset()
+    store.remove_example("b2")
+    assert store.forgotten(labels) == {"bell"}
+    store.undo()
+    assert store.forgotten(labels) == frozenset()
+    store.undo(), store.undo(), store.undo()
+    assert store.forgotten(labels) == {"bell"}
+    store.forget_label("kettle boils")
+    assert store.forgotten(labels) == {"bell", "kettle boils"}
+    store.add_example(example("k2"))
+    assert store.forgotten(labels) == {"bell"}
+    with pytest.raises(TeachingError, match="nothing is known of a label tap"):
+        store.forget_label("tap")
+    store.forget_label("tap", is_lost=True)
+    assert store.forgotten(labels) == {"bell", "tap"}
+    store.forget_label("kettle boils")
+    assert store.was_taught()
+
+
+def test_another_store_has_other_numbers_of_changes(store: TeachingStore, tmp_path: Path) -> None:
+    other = TeachingStore(tmp_path / "other" / "teaching.db")
+    assert other.changes() != store.changes()
+    other.close()
+
+
 def test_a_forgotten_label_leaves_nothing(store: TeachingStore) -> None:
     store.add_example(example())
     store.add_example(example("other", "bell"))
@@ -139,19 +174,19 @@ def test_the_latest_peak_is_found_by_label_and_stream(store: TeachingStore) -> N
 
 
 def test_an_event_that_was_called_wrong_is_asked_about_no_more(store: TeachingStore) -> None:
-    store.ask(Question("q1", "near_threshold", NOW_S, peak("event1")))
-    store.ask(Question("q2", "near_threshold", NOW_S, peak("event2")))
+    store.ask(Question("q1", "near_threshold", True, NOW_S, peak("event1")))
+    store.ask(Question("q2", "near_threshold", True, NOW_S, peak("event2")))
     store.add_wrong(wrong(), "event1")
     assert [each.id for each in store.questions()] == ["q2"]
-    store.ask(Question("q3", "flip_flop", NOW_S, peak("event1")))
+    store.ask(Question("q3", "flip_flop", True, NOW_S, peak("event1")))
     assert [each.id for each in store.questions()] == ["q2"]
     assert store.undo() is not None
-    store.ask(Question("q3", "flip_flop", NOW_S, peak("event1")))
+    store.ask(Question("q3", "flip_flop", True, NOW_S, peak("event1")))
     assert [each.id for each in store.questions()] == ["q2", "q3"]
 
 
 def test_a_question_stays_until_it_is_answered(store: TeachingStore, path: Path) -> None:
-    asked = Question("q1", "near_threshold", NOW_S, peak())
+    asked = Question("q1", "near_threshold", False, NOW_S, peak())
     store.ask(asked)
     other = TeachingStore(path, read_only=True)
     assert same(other.questions(), [asked])
@@ -159,7 +194,7 @@ def test_a_question_stays_until_it_is_answered(store: TeachingStore, path: Path)
     other.close()
     store.remove_question("q1")
     assert store.questions() == []
-    store.ask(Question("q2", "spot_check", NOW_S + 1, peak()))
+    store.ask(Question("q2", "spot_check", True, NOW_S + 1, peak()))
     assert store.review() == Review(NOW_S + 1, NOW_S + 1)
 
 
