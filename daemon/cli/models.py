@@ -12,7 +12,7 @@ from daemon.cli.reach import reached
 from daemon.config.mqtt import MqttConfig
 from daemon.core.status_line import StatusLine
 from daemon.mqtt.followers import Follower, ModelsFollower
-from daemon.mqtt.requests import CommandRefused, NoAnswer, send_request
+from daemon.mqtt.requests import CommandRefused, NoAnswer, NoBroker, send_request
 from daemon.mqtt.update_payloads import ModelsPayload
 
 
@@ -70,7 +70,7 @@ def _send_and_wait(options: argparse.Namespace, mqtt: MqttConfig, node: str, pat
                 return 0 if answer.ok else 1
             find_outcome = outcome_of(options.action, arguments)
             ok, message = _wait(follower, before, find_outcome, patience, Display(silent=options.json))
-        except CommandRefused as error:
+        except (CommandRefused, NoBroker) as error:
             return _failed(str(error))
         except NoAnswer as error:
             return _failed(f"{error}; perceptd models list shows what it published last")

@@ -18,7 +18,7 @@ from daemon.core.status_line import StatusLine
 from daemon.core.text import clean
 from daemon.mqtt.commands import AnswerPayload
 from daemon.mqtt.followers import Follower, TeachingFollower
-from daemon.mqtt.requests import CommandRefused, NoAnswer, send_request
+from daemon.mqtt.requests import CommandRefused, NoAnswer, NoBroker, send_request
 from daemon.mqtt.teaching_payloads import TeachingPayload
 from daemon.mqtt.update_payloads import MAX_REASON
 
@@ -81,9 +81,11 @@ def teach(
     with reached(options) as (mqtt, node):
         try:
             return _obeyed(options, mqtt, node, patience, age_s)
-        except CommandRefused as error:
+        except (CommandRefused, NoBroker) as error:
             return _failed(str(error))
         except NoAnswer as error:
+            if options.action == "list":
+                return _failed(str(error))
             return _failed(f"{error}; perceptd teach list shows what it published last")
 
 

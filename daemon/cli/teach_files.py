@@ -14,7 +14,7 @@ from daemon.bundle.fingerprint import encoder_fingerprints
 from daemon.bundle.taught import taught_name
 from daemon.cli.teach_media import background_in, example_in
 from daemon.cli.teach_state import active_bundle, node_state, opened, stream_of
-from daemon.cli.teach_text import SENSES
+from daemon.cli.teach_text import SENSES, moments_text
 from daemon.config.bundle_places import find_bundle
 from daemon.core.errors import InputError, Refused
 from daemon.core.status_line import StatusLine
@@ -83,9 +83,9 @@ class FileTeacher:
                 sound=self._sound(showing),
             )
         except InputError as error:
-            return Found(file, None, str(error))
+            return Found(file, None, str(error).removeprefix(f"{file}: "))
         senses = " and ".join(SENSES[sense] for sense in sorted(usable.senses))
-        text = f"{len(usable.moments)} moments of {senses}"
+        text = f"{moments_text(len(usable.moments))} of {senses}"
         return Found(file, example, "; ".join(filter(None, (text, shown.remark, *usable.left_out))))
 
     def background(self, file: Path, taken_s: float) -> list[BackgroundMoment]:
@@ -157,9 +157,11 @@ def add_files(store: TeachingStore, teacher: FileTeacher, options: argparse.Name
             taken_s = background[-1].taken_s + 1 if background else time.time()
             background += teacher.background(file, taken_s)
     examples = [each.example for each in found if each.example is not None]
-    with store.step(f"{len(examples)} examples of {label} from files"):
-        for example in examples:
-            store.add_example(example)
+    if examples:
+        count = "1 example" if len(examples) == 1 else f"{len(examples)} examples"
+        with store.step(f"{count} of {label} from files"):
+            for example in examples:
+                store.add_example(example)
     for moment in background:
         store.add_background(moment)
     return found

@@ -1,7 +1,7 @@
 """Sounds, pictures and texts in files, as windows of what a stream might have captured."""
 
 import mimetypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from daemon.bundle.manifest import Manifest
 from daemon.core.errors import InputError
 from daemon.core.files import read_bounded
-from daemon.core.records import Array, Block, Captured, Line
+from daemon.core.records import Array, Block, Captured, Line, Modality
 from daemon.core.timing import NS_PER_S
 from daemon.pipeline.recent import Window, lead_ns
 from daemon.sources.container import read_picture, read_sound
@@ -34,6 +34,8 @@ MAX_SILENCE = 8 / 32768
 
 MAX_TEXT_BYTES = 4096
 
+FILE_OF: Mapping[Modality, str] = {"image": "a picture", "audio": "a sound", "text": "a text"}
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -45,7 +47,7 @@ class Shown:
 
 def example_in(path: Path, manifest: Manifest) -> Shown:
     """Return the window of an example: all of a file, or the loudest 5 s of a long sound. Raises InputError."""
-    kind = kind_of(path)
+    kind = _usable_kind(path, manifest)
     if kind != "audio":
         return Shown(_still(path, kind))
     sound, rate_hz = _sound(path, manifest), manifest.sample_rate_hz or 1
@@ -60,14 +62,14 @@ def example_in(path: Path, manifest: Manifest) -> Shown:
 
 def background_in(path: Path, manifest: Manifest) -> Shown:
     """Return the window of a file that shows the place: all of it. Raises InputError."""
-    kind = kind_of(path)
+    kind = _usable_kind(path, manifest)
     return Shown(_heard(_sound(path, manifest), manifest, with_lead=False) if kind == "audio" else _still(path, kind))
 
 
-def kind_of(path: Path) -> str:
-    """Return `image`, `text`, or else `audio`, by the ending of a file's name."""
+def kind_of(path: Path) -> Modality:
+    """Return the sense that a file is for: `image`, `text`, or else `audio`, by the ending of its name."""
     guessed = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
-    return guessed if guessed in ("image", "text") else "audio"
+    return "image" if guessed == "image" else "text" if guessed == "text" else "audio"
 
 
 def audible(sound: Array, rate_hz: int) -> tuple[int, int]:
@@ -94,10 +96,18 @@ def loudest(sound: Array, rate_hz: int) -> tuple[int, int]:
     return start, start + size
 
 
+def _usable_kind(path: Path, manifest: Manifest) -> Modality:
+    """Return the sense that a file is for. Raises InputError where there is no file, or the bundle lacks the sense."""
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file")
+    kind = kind_of(path)
+    if kind not in manifest.senses:
+        raise InputError(f"{path}: {FILE_OF[kind]}, and the bundle {manifest.id} has no encoder for that")
+    return kind
+
+
 def _sound(path: Path, manifest: Manifest) -> Array:
-    if manifest.sample_rate_hz is None:
-        raise InputError(f"{path}: the bundle {manifest.id} does not hear")
-    return read_sound(path, manifest.sample_rate_hz)
+    return read_sound(path, manifest.sample_rate_hz or 1)
 
 
 def _heard(sound: Array, manifest: Manifest, *, with_lead: bool) -> Window:
@@ -117,7 +127,7 @@ def _blocks(samples: Array, rate_hz: int) -> Sequence[Block]:
     ]
 
 
-def _still(path: Path, kind: str) -> Window:
+def _still(path: Path, kind: Modality) -> Window:
     item: Captured
     if kind == "image":
         item = read_picture(path)

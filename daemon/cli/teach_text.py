@@ -62,9 +62,14 @@ def taken_lines(result: dict[str, Any] | None) -> list[str]:
     except ValidationError:
         return []
     senses = " and ".join(clean(SENSES.get(sense, sense)) for sense in taken.senses) or "no sense"
-    of = f"{taken.moments} moment{'' if taken.moments == 1 else 's'} of {senses}"
+    of = f"{moments_text(taken.moments)} of {senses}"
     lines = [f"{clean(taken.label)}: example {clean(taken.example)[:SHOWN_ID]} has {of}"]
     return lines + [f"  left out: {clean(each, MAX_REASON)}" for each in taken.left_out]
+
+
+def moments_text(count: int) -> str:
+    """Return a number of moments in words."""
+    return f"{count} moment{'' if count == 1 else 's'}"
 
 
 def examples_of(answer: AnswerPayload) -> Examples:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from daemon.config.mqtt import MqttConfig
 from daemon.core.text import clean
 from daemon.mqtt.payloads import Payload
-from daemon.mqtt.requests import NoAnswer
+from daemon.mqtt.requests import NoAnswer, NoBroker
 from daemon.mqtt.silence import nothing_heard
 from daemon.mqtt.subscriber import EXPECTED_KINDS, Kind, Malformed, Received, Watcher
 from daemon.mqtt.teaching_payloads import TeachingPayload
@@ -41,15 +41,15 @@ class Follower(Generic[PayloadT]):
         self._watcher.close()
 
     def first(self, within_s: float) -> PayloadT:
-        """Return the retained payload, or the first that comes within the time. Raises NoAnswer."""
+        """Return the retained payload, or the first that comes within the time. Raises NoAnswer and NoBroker."""
         deadline = time.monotonic() + within_s
         while (remaining_s := deadline - time.monotonic()) > 0:
             if (payload := self.next(remaining_s)) is not None:
                 return payload
         text = f"{self.where} has not published its {self._kind} within {within_s:g} s"
-        if self._watcher.is_connected:
-            text += f"; {nothing_heard(list(self._unheard.values()), self._username)}"
-        raise NoAnswer(text)
+        if not self._watcher.is_connected:
+            raise NoBroker(f"{text}: no connection to the broker")
+        raise NoAnswer(f"{text}; {nothing_heard(list(self._unheard.values()), self._username)}")
 
     def next(self, within_s: float) -> PayloadT | None:
         """Wait for one message; return the payload in it. None: it is about something else, or none came in time.

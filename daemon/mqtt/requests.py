@@ -41,10 +41,15 @@ class CommandRefused(NoAnswer):
     """The broker has refused a command, so no answer can come."""
 
 
+class NoBroker(NoAnswer):
+    """There was no connection to the broker in time."""
+
+
 def send_request(config: MqttConfig, node: str, command: str, payload: bytes, deadline_s: float) -> AnswerPayload:
     """Send a command to a node; return the answer.
 
-    Raises NoAnswer with the likely cause when none comes in time, and CommandRefused when the broker refuses it.
+    Raises NoAnswer with the likely cause when none comes in time, NoBroker when there is no connection, and
+    CommandRefused when the broker refuses the command.
 
     In MQTT 5 the answer comes under a response topic. In 3.1.1 it comes under the command's own result topic.
     """
@@ -53,7 +58,9 @@ def send_request(config: MqttConfig, node: str, command: str, payload: bytes, de
         answer = request.answers.get(timeout=deadline_s)
     except queue.Empty:
         text = f"{command}: no answer from node {node} at {config.addresses} in {deadline_s:g} s"
-        raise NoAnswer(f"{text}{request.silence()}") from None
+        if not request.is_sent:
+            raise NoBroker(f"{text}: no connection to the broker") from None
+        raise NoAnswer(f"{text}; {request.silence()}") from None
     finally:
         request.close()
     if isinstance(answer, NoAnswer):
@@ -109,11 +116,14 @@ class _PendingRequest(BackgroundClient):
         self._message_id: int | None = None
         self.start()
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether the command was handed to a broker."""
+        return self._message_id is not None
+
     def silence(self) -> str:
-        """Return the likely cause of a missing answer as the end of a sentence; empty without a connection."""
-        if self._message_id is None:
-            return ""
-        return f"; {unanswered(self._node, self._command, self._availability, self._username)}"
+        """Return the likely cause of a missing answer to a command that was sent."""
+        return unanswered(self._node, self._command, self._availability, self._username)
 
     def on_connected(self) -> None:
         """Subscribe to both topics on which the answer may come, and to what explains its absence."""

@@ -95,10 +95,10 @@ class Background:
         place.gathering, settled = gathering.settle(place.gathering, now_ns)
         waiting = {each.at_ns for each in place.gathering.waiting}
         moments, place.moments = place.moments, {at: each for at, each in place.moments.items() if at in waiting}
-        for at_ns in settled:
+        for number, at_ns in enumerate(settled):
             try:
                 store.add_background(moments[at_ns])
             except TeachingError:
-                self._counters.drop("background")
+                self._counters.drop("background", len(settled) - number)
                 raise
         return bool(settled)

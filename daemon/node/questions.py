@@ -48,13 +48,13 @@ def question_part(question: Question) -> QuestionPart:
         time=wall_time_of(moment.taken_s),
         why=question.why,
         recognised=question.recognised,
-        text=f"{moment.stream}: was this {moment.label}?",
+        text=f"{moment.stream}, {time.strftime('%H:%M:%S', time.localtime(moment.taken_s))}: was this {moment.label}?",
     )
 
 
-def latest_question(store: TeachingStore) -> QuestionPart | None:
-    """Return the latest open question; None: there is none. Raises TeachingError."""
-    questions = store.questions()
+def latest_question(store: TeachingStore, labels: Collection[str]) -> QuestionPart | None:
+    """Return the latest open question about one of these labels; None: there is none. Raises TeachingError."""
+    questions = [question for question in store.questions() if question.moment.label in labels]
     return question_part(questions[-1]) if questions else None
 
 
@@ -64,7 +64,7 @@ def answer(store: TeachingStore, arguments: TeachAnswerArguments, bundle: Taught
     `right` makes the moment an example of the label, `wrong` background of it. `was` does the latter, and makes the
     moment an example of the label that it was.
     """
-    question = _asked(store, arguments.question)
+    question = _asked(store, arguments.question, labels)
     label = question.moment.label
     was = label if arguments.answer == "right" else arguments.label if arguments.answer == "was" else None
     if arguments.answer == "was" and arguments.label is None:
@@ -83,11 +83,10 @@ def answer(store: TeachingStore, arguments: TeachAnswerArguments, bundle: Taught
     return None, {"question": question.id, "label": was}
 
 
-def _asked(store: TeachingStore, question_id: str | None) -> Question:
-    questions = store.questions()
-    if question_id is None and questions:
-        return questions[-1]
-    for question in questions:
+def _asked(store: TeachingStore, question_id: str | None, labels: Collection[str]) -> Question:
+    for question in reversed(store.questions()):
+        if question_id is None and question.moment.label in labels:
+            return question
         if question.id == question_id:
             return question
     raise InvalidCommand(NO_QUESTION if question_id is None else f"no question {question_id!r} is open")

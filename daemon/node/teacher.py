@@ -65,7 +65,7 @@ class Teacher:
             examples=sum(label.presses for label in facts.labels),
             background=sum(facts.places.values()),
             dropped=dict(self._counters.dropped),
-            problem=facts.problem,
+            problem=facts.problem or facts.lost,
         )
 
     def _run(self) -> None:

@@ -11,10 +11,7 @@ TIDY_NS = 3600 * NS_PER_S
 
 
 class TeachingFile:
-    """The store of a node. Used by the thread `teaching`, which alone waits for its disk.
-
-    `problem` says why nothing can be stored now, or what was lost; None: all is well.
-    """
+    """The store of a node. Used by the thread `teaching`, which alone waits for its disk."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,29 +27,13 @@ class TeachingFile:
             try:
                 self._store = TeachingStore(self._path)
             except TeachingError as error:
-                self.note(error, now_ns)
+                self._error, self._retry_ns = error, now_ns + RETRY_NS
                 raise
             self._error, self._tidied_ns = None, now_ns
         elif now_ns - self._tidied_ns > TIDY_NS:
             self._tidied_ns = now_ns
             self._store.tidy()
         return self._store
-
-    def note(self, error: TeachingError, now_ns: int) -> None:
-        """Note that the disk has refused something."""
-        if error.kind in ("disk", "damaged"):
-            self._error, self._retry_ns = error, now_ns + RETRY_NS
-
-    def note_success(self) -> None:
-        """Note that the disk has taken something."""
-        self._error = None
-
-    @property
-    def problem(self) -> str | None:
-        """Why nothing can be stored now, or what was lost."""
-        if self._error is not None:
-            return str(self._error)
-        return None if self._store is None else self._store.problem
 
     def close(self) -> None:
         """Close the file."""

@@ -1,4 +1,4 @@
-"""Takes commands and other jobs for the thread `teaching`, within bounds and without waiting."""
+"""Takes commands for the thread `teaching`, within bounds and without waiting."""
 
 import threading
 from collections import deque
@@ -53,11 +53,6 @@ class TeachingInbox:
             if not self._queued and not self._is_closed:
                 self._changed.wait(timeout_s)
             return self._queued.popleft() if self._queued and not self._is_closed else None
-
-    def wake(self) -> None:
-        """End the wait of `next`."""
-        with self._changed:
-            self._changed.notify()
 
     def close(self) -> None:
         """Take no more commands."""

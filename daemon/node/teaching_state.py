@@ -46,7 +46,7 @@ class TeachingFacts:
     `places` has the number of moments of background by live stream. `active` are the taught labels of the active
     bundle, which `report` describes. `fixed` says of labels why they cannot be taught onto this bundle. `problem` says
     why nothing can be taught now, or why the labels are not active.
-    `off` says why nothing can be taught at all.
+    `lost` says what was lost with a damaged file. `off` says why nothing can be taught at all.
     """
 
     node: str
@@ -59,6 +59,7 @@ class TeachingFacts:
     report: Report | None = None
     phase: Phase = "idle"
     problem: str | None = None
+    lost: str | None = None
     off: str | None = None
     question: QuestionPart | None = None
 
@@ -156,6 +157,8 @@ def _text(facts: TeachingFacts, labels: Sequence[TaughtLabelPart]) -> str:
         return facts.off
     if facts.problem is not None and facts.phase == "idle":
         return facts.problem
+    if facts.lost is not None and not labels:
+        return facts.lost
     learning = {name: count for name, count in facts.places.items() if count < NEEDED_BACKGROUND}
     if learning and len(learning) == len(facts.places):
         return f"learning this place: {max(learning.values())} of {NEEDED_BACKGROUND}"

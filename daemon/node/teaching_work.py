@@ -96,7 +96,7 @@ class TeachingWork:
                 commands = TeachingCommands(store, self._live, self._fits, labels)
                 done = commands.obey(request.name, arguments)
         except (InvalidCommand, TeachingError) as error:
-            self._refuse(request, error, now_ns)
+            self._refuse(request, error)
         else:
             self._done(request, done)
 
@@ -111,22 +111,21 @@ class TeachingWork:
         try:
             self._fits.load()
             self._look(self._file.open(now_ns), now_ns)
-            self._file.note_success()
         except TeachingError as error:
-            self._note(error, now_ns)
+            self._note(error)
         except OSError as error:
-            self._note(TeachingError("disk", f"{error.filename}: {error.strerror or error}"), now_ns)
+            self._note(TeachingError("disk", f"{error.filename}: {error.strerror or error}"))
 
     def close(self, waiting: Iterable[TeachingCommand], now_ns: int) -> None:
         """Refuse what waits, store the peaks of the events that the stop has ended, and end a fit."""
         requests = [each.request for each in waiting] + [press.request for press in self._presses.give_up()]
         for request in requests:
             self._counters.drop("stopping")
-            self._refuse(request, InvalidCommand(STOPPING), now_ns)
+            self._refuse(request, InvalidCommand(STOPPING))
         try:
             self._store_peaks(self._file.open(now_ns))
         except TeachingError as error:
-            self._note(error, now_ns)
+            self._note(error)
         self._derivation.close()
         self._fits.close()
         self._file.close()
@@ -177,16 +176,19 @@ class TeachingWork:
                 if press.everywhere:
                     store.set_everywhere(press.label, on=True)
         except (InvalidCommand, InputError, TeachingError) as error:
-            self._refuse(press.request, error, now_ns)
+            self._refuse(press.request, error)
         else:
             self._done(press.request, taken.done)
 
     def _store_peaks(self, store: TeachingStore) -> None:
-        for peak in self._live.ended_peaks():
+        if overflow := self._live.dropped_peaks - self._counters.dropped.get("peak_overflow", 0):
+            self._counters.drop("peak_overflow", overflow)
+        peaks = self._live.ended_peaks()
+        for number, peak in enumerate(peaks):
             try:
                 store.add_peak(peak)
             except TeachingError:
-                self._counters.drop("peak")
+                self._counters.drop("peak", len(peaks) - number)
                 raise
             self._reviewer.consider(store, peak, self._live.bundle)
 
@@ -229,23 +231,21 @@ class TeachingWork:
             fixed={label.name: reason for label in labels if (reason := bundle.why_fixed(label.name)) is not None},
             report=self._fits.record.report,
             phase=self._fits.phase,
-            problem=self._file.problem or self._fits.problem,
-            question=latest_question(store),
+            problem=self._fits.problem,
+            lost=store.problem,
+            question=latest_question(store, {label.name for label in labels}),
         )
 
-    def _note(self, error: TeachingError, now_ns: int) -> None:
-        self._file.note(error, now_ns)
-        self.facts = replace(self.facts, problem=self._file.problem or str(error))
+    def _note(self, error: TeachingError) -> None:
+        self.facts = replace(self.facts, problem=str(error))
 
     def _done(self, request: Request, done: Done) -> None:
         reason, result = done
         log.info("command %s: done%s", request.name, f": {reason}" if reason else "")
         self._answers.publish_answer(request, answer_to(request.name, ok=True, reason=reason, result=result))
 
-    def _refuse(self, request: Request, error: Exception, now_ns: int) -> None:
+    def _refuse(self, request: Request, error: Exception) -> None:
         log.warning("command %s: refused: %s", request.name, error)
-        if isinstance(error, TeachingError):
-            self._file.note(error, now_ns)
         self._answers.publish_answer(request, answer_to(request.name, ok=False, reason=str(error)))
 
 

@@ -5,9 +5,10 @@ from daemon.core.records import Modality
 
 
 class Rate(StrictModel):
-    """How often a day a label is expected to start an event wrongly, with an interval that holds 9 in 10 times.
+    """How often a day a label is expected to start an event wrongly, with an interval.
 
-    `hours` is the time that the background covers.
+    `hours` is the time that the background covers. The interval is an estimate too: it widens by a factor for each
+    decade of probability that the background has not shown.
     """
 
     expected: float
@@ -26,7 +27,7 @@ class Confusion(StrictModel):
 class LabelReport(StrictModel):
     """How well one label is recognised.
 
-    `found` of `tried` presses were recognised while they were held out; null: there is one press, or none.
+    `found` of `tried` presses were recognised while they were held out; null: there is only one press.
     `false_alarms` has the rates by stream, and `false_alarms_a_day` that of all streams; null: the label is a state.
     `senses` has the part of each sense in what spoke for the label, in held-out presses that were recognised.
     `found_without` has how many of `tried` were recognised without a sense, by the sense that was left out.

@@ -109,7 +109,8 @@ def _all_rows(training: TrainingSet, to_fit: Sequence[LabelToFit]) -> Iterator[R
             for moment in sorted(example.moments, key=lambda each: each.time_ms):
                 vectors = usable(moment.vectors, sizes)
                 yield Row(vectors, "example", label, press, example.stream, moment.time_ms, hour)
-    for background in training.background:
+    # in the order of time: where there are few hours, folds are spells of time
+    for background in sorted(training.background, key=lambda each: each.taken_s):
         if not any(label.applies_to(background.stream) for label in to_fit):
             continue
         vectors = usable(background.vectors, sizes)

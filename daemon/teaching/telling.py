@@ -18,7 +18,7 @@ NOUN: dict[Modality, str] = {"image": "picture", "audio": "sound", "text": "text
 # A sense carries a label when it has this part of what speaks for it.
 CARRYING_PART = 0.8
 FEW_PRESSES = 5
-# Numbers below are told as 0.
+# Numbers below are told as "under 0.01".
 SMALLEST_TOLD = 0.01
 
 
@@ -94,8 +94,8 @@ def _text(report: LabelReport) -> str:
     if rate is None:
         return f"{said}."
     return (
-        f"{said}. Expected false alarms a day: {_number(rate.expected)}, between {_number(rate.low)} and "
-        f"{_number(rate.high)}. This comes from {_number(rate.hours)} h of background."
+        f"{said}. Expected false alarms a day: {_number(rate.expected)} ({_number(rate.low)} to {_number(rate.high)}), "
+        f"from {_number(rate.hours)} h of background."
     )
 
 
@@ -118,6 +118,8 @@ def _warnings(report: LabelReport, wanted: float, streams: Sequence[str]) -> lis
         warnings.append(f"{report.label} has {report.presses} presses: with {FEW_PRESSES} the figures are surer")
     for confusion in report.confused_with:
         warnings.append(f"{confusion.presses} of its presses also start {confusion.label}")
+    warnings += [f"press {each} may have the wrong label" for each in report.mislabelled]
+    warnings += [f"without press {each} the others are recognised better" for each in report.harmful]
     if report.false_alarms_a_day is not None and report.false_alarms_a_day.expected > 1.5 * wanted:
         warnings.append(
             f"{report.label} may start wrongly more often than the {_number(wanted)} a day that is asked for"
@@ -142,4 +144,6 @@ def _sum(rates: Sequence[Rate]) -> Rate | None:
 
 
 def _number(value: float) -> str:
-    return "0" if value < SMALLEST_TOLD else f"{value:.2g}" if value < 100 else f"{value:.0f}"
+    if value < SMALLEST_TOLD:
+        return f"under {SMALLEST_TOLD}"
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"

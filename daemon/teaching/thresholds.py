@@ -1,7 +1,7 @@
 """Thresholds of a label from logits of rows that were held out, and what they cost in false alarms. Pure.
 
-The logits of background beyond a high one fall off exponentially. From that tail follows how often a day background
-is expected to reach a level that was never seen.
+Beyond the highest background that was seen, the tail is taken to fall off exponentially. From it follows how often a
+day background is expected to reach a level. Sounds that the place has never heard are not in this estimate.
 """
 
 import math
@@ -23,7 +23,7 @@ LAST_S = 0.5
 
 # The tail falls by a factor of ten within this part of the way from the highest background to the middle press, if the
 # logits of background do not fall off faster.
-GAP_A_DECADE = 0.27
+GAP_A_DECADE = 0.2
 SMALLEST_SCALE = 1e-3
 
 # An interval of a rate reaches this factor to both sides, and the other one for each decade beyond the background too.

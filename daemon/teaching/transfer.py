@@ -118,7 +118,7 @@ def import_examples(
                     )
     except OSError as error:
         where = error.filename or folder
-        raise TeachingError("invalid", f"nothing was imported: {where} {_lower(error.strerror)}") from error
+        raise TeachingError("invalid", f"nothing was imported: {where}: {_lower(error.strerror)}") from error
     except InputError as error:
         raise TeachingError("invalid", f"nothing was imported: {error}") from error
     return Imported(len(new), len(names) - len(new))

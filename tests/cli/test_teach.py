@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from daemon.cli import teach as teach_command
 from daemon.cli.main import main
 from daemon.cli.parser import parse
 from daemon.cli.parser_teach import ACTIONS
@@ -25,6 +26,7 @@ from daemon.mqtt.session import Session
 from daemon.mqtt.teaching_payloads import PlacePart, TeachingPayload
 from tests.fakes.teaching import TIME, question, taught, teaching
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.ports import free_port
 
 EXAMPLE = "3f9a1c7e5b2d4a60b8c1d2e3f4a5b6c7"
 TAKEN = {"example": EXAMPLE, "label": "kettle boils", "moments": 9, "senses": ["image", "audio"], "left_out": []}
@@ -230,6 +232,26 @@ def test_a_press_counts_from_when_it_was_typed() -> None:
     code = "import time; time.sleep(0.5); from daemon.cli.teach import process_age_s; print(process_age_s())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert 0.5 <= float(done.stdout) < 60
+
+
+@pytest.mark.parametrize("line", [["list"], ["undo"], ["kettle boils"], ["remove", EXAMPLE]])
+def test_without_a_broker_nothing_else_is_blamed(
+    line: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(teach_command, "ANSWER_S", 0.3)
+    assert main(["teach", *line, "--broker", f"127.0.0.1:{free_port()}", "--node", "node"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith(" s: no connection to the broker")
+
+
+def test_the_list_of_a_node_that_is_not_there_does_not_name_itself_as_the_remedy(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(teach_command, "ANSWER_S", 0.3)
+    assert main(["teach", "list", "--broker", f"127.0.0.1:{broker.port}", "--node", "nobody"]) == 1
+    errors = capsys.readouterr().err
+    assert "has not published its teaching within 0.3 s; either no node has published there" in errors
+    assert "perceptd teach list" not in errors
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,11 @@ class Machine:
             file.writeframes((samples * 32767).astype("<i2").tobytes())
         return path
 
+    def text(self, name: str, content: str) -> Path:
+        path = self.directory / name
+        path.write_text(content)
+        return path
+
     def picture(self, name: str, brightness: int) -> Path:
         path = self.directory / name
         across = np.linspace(0, brightness, 64, dtype=np.uint8)
@@ -92,7 +97,7 @@ def test_each_file_is_one_example_and_background_is_spread(machine: Machine, run
     room = [machine.sound(f"room-{number}.wav", noise(6, 0.01, number)) for number in (1, 2)]
     code, output, _ = run("kettle boils", "--files", *files, seen, "--background", *room, "--everywhere")
     assert code == 0
-    assert [line.partition(": ")[2] for line in output.splitlines()][2] == "1 moments of picture"
+    assert [line.partition(": ")[2] for line in output.splitlines()][2] == "1 moment of picture"
     store = machine.store()
     infos = store.examples()
     assert [(info.label, info.stream, info.origin) for info in infos] == [("kettle boils", "kitchen", "file")] * 3
@@ -110,15 +115,23 @@ def test_a_file_of_no_use_is_named_and_the_others_are_taken(machine: Machine, ru
         machine.sound("same.wav", noise(2, 0.2)),
         machine.sound("silent.wav", np.zeros(2 * RATE_HZ, np.float32)),
         machine.directory / "missing.wav",
+        machine.text("notes.txt", "it boils"),
     ]
     code, output, _ = run("kettle boils", "--files", *files, "--json")
     assert code == 1
     found = json.loads(output)["files"]
-    assert [each["example"] is not None for each in found] == [True, False, False, False]
+    assert [each["example"] is not None for each in found] == [True, False, False, False, False]
     assert "nearly the same" in found[1]["text"]
     assert "the sound is silent" in found[2]["text"]
-    assert "missing.wav" in found[3]["text"]
+    assert found[3]["text"] == "there is no such file"
+    assert found[4]["text"] == "a text, and the bundle corner@1.0.0 has no encoder for that"
     assert len(machine.store().examples()) == 1
+
+
+def test_files_of_no_use_are_no_step_that_could_be_undone(machine: Machine, run: Run) -> None:
+    assert run("kettle boils", "--files", machine.sound("good.wav", noise(2, 0.2)))[0] == 0
+    assert run("tap runs", "--files", machine.directory / "missing.wav")[0] == 1
+    assert machine.store().undo() == "1 example of kettle boils from files"
 
 
 def test_the_bundle_of_a_node_that_runs_another_one_can_be_named(machine: Machine, run: Run) -> None:

@@ -103,10 +103,16 @@ class PulseServer:
             file.setsampwidth(2)
             file.setframerate(RATE_HZ)
             file.writeframes((32_767 * tone[:, None] * np.array(levels)).astype("<i2").tobytes())
+        with self.playing_file(path, speaker=speaker):
+            yield
+
+    @contextmanager
+    def playing_file(self, path: Path, *, speaker: str = "speaker") -> Iterator["subprocess.Popen[bytes]"]:
+        """Play a sound file to a speaker during the block, beside what plays already."""
         command = ["paplay", "--latency-msec=20", f"--device={speaker}", path]
         player = subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL)
         try:
-            yield
+            yield player
         finally:
             player.kill()
             player.wait()

@@ -41,6 +41,16 @@ class Pupil:
         labels = self.latest("teaching").get("labels") or []
         return next((each for each in labels if name in (None, each["label"])), {})
 
+    def is_ready(self, name: str, presses: int) -> bool:
+        """Return whether a label with so many presses is recognised."""
+        label = self.label(name)
+        return bool(label) and label["state"] == "ready" and label["presses"] == presses
+
+    def background(self, stream: str) -> int:
+        """Return how many moments of background of a stream are known."""
+        place = self.latest("teaching").get("places", {}).get(stream)
+        return 0 if place is None else place["background"]
+
     def seconds(self) -> float:
         """Return how long the node has recognised something."""
         times = [parse_time(each["time"]) for each in self.all("recognition")]

@@ -402,9 +402,21 @@ def test_the_device_asks_about_events_at_most_once_in_five_minutes(node: Class) 
     node.live.ended = [peak("e1", "speech"), replace(peak("e2"), score=0.81)]
     question = node.after().question
     assert (question.label, question.why, question.recognised) == ("kettle boils", "near_threshold", True)
-    assert question.text == "kitchen: was this kettle boils?"
+    at = time.strftime("%H:%M:%S", time.localtime(peak("e2").taken_s))
+    assert question.text == f"kitchen, {at}: was this kettle boils?"
     node.live.ended = [replace(peak("e3"), score=0.81)]
     node.after()
     assert len(node.store.questions()) == 1
     assert node.send("teach_answer", answer="wrong", question=question.id).ok
     assert node.after().question is None
+
+
+def test_a_question_about_a_label_whose_presses_were_undone_is_not_asked(node: Class) -> None:
+    node.press()
+    node.learn_place()
+    node.fit("kettle boils")
+    node.live.ended = [replace(peak("e2"), score=0.81)]
+    assert node.after().question is not None
+    assert node.send("teach_undo").ok
+    assert node.after().question is None
+    assert node.send("teach_answer", answer="right").reason == "no question is open"

@@ -147,12 +147,23 @@ def test_what_is_not_finite_is_left_out(world: World) -> None:
         fit(replace(training, examples=[spoilt]), no_base)
 
 
+def test_the_order_of_background_changes_nothing(world: World) -> None:
+    background = world.background(40, ROOM)
+    forwards, backwards = (
+        fit(training_set(["bell"], bells(World(2)), moments), no_base) for moments in (background, background[::-1])
+    )
+    assert forwards.labels == backwards.labels
+    assert forwards.report == backwards.report
+
+
 def test_a_press_of_something_else_is_told_as_mislabelled(world: World) -> None:
     dogs = [world.example(f"dog-{place}", "dog", [ROOM, DOG, DOG]) for place in range(6)]
     strange = world.example("strange", "bell", [ROOM, DOG, DOG])
     training = training_set(["bell", "dog"], [*bells(world), strange, *dogs], world.background(100, ROOM))
     report = fit(training, no_base).report.labels[0]
     assert report.mislabelled == report.harmful == ["strange"]
+    assert "press strange may have the wrong label" in report.warnings
+    assert "without press strange the others are recognised better" in report.warnings
     assert report.found == 5
 
 
