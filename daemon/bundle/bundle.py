@@ -25,8 +25,8 @@ CASES_FILE = "cases.yaml"
 class Bundle:
     """A bundle whose manifest is valid and whose files exist.
 
-    `hashes` has the sha256 of each file that was read so far. `signed` has the sha256 that a file must have; it is None
-    for a bundle that no source has signed.
+    `hashes` has the sha256 of each file that was read so far. `signed` has the sha256 that a file must have, as the
+    list of files of an installed bundle says; it is None for a bundle of this machine.
     """
 
     directory: Path
@@ -47,7 +47,7 @@ class Bundle:
     def model(self, name: str) -> SealedFile:
         """Return the copy of a model or archive, made at the first call. Later changes of the file have no effect.
 
-        Used by the thread that loads the bundle. Raises ModelError; DamagedBundle when the file is not as signed.
+        Used by the thread that loads the bundle. Raises ModelError; DamagedBundle when the file is not as listed.
         """
         if name not in self._copies:
             copy = _copy_model(self.file(name))
@@ -56,7 +56,7 @@ class Bundle:
         return self._copies[name]
 
     def check_signed(self, name: str, sha256: str) -> None:
-        """Raises DamagedBundle when a file of an installed bundle has another hash than the signed one."""
+        """Raises DamagedBundle when a file of an installed bundle has another hash than the listed one."""
         _check_signed(self.file(name), name, sha256, self.signed)
 
     def problem(self, message: str, *key: str | int) -> BundleError:
@@ -89,7 +89,7 @@ def load_bundle(directory: Path, content: str | None = None) -> Bundle:
     """Open a bundle. Raises DocumentError or BundleError, naming file, line and key.
 
     `content` is the hash of the file list of an installed bundle. Manifest and models are then compared with that list
-    as they are read, so that what runs is what was signed. Raises DamagedBundle when they differ.
+    as they are read, so that what runs is what was installed. Raises DamagedBundle when they differ.
     """
     if not directory.is_dir():
         raise BundleError(f"{directory}: no such directory; expected a bundle there (see docs/bundle.md)")
@@ -164,4 +164,4 @@ def _signed_hashes(directory: Path, content: str) -> Mapping[str, str]:
 
 def _check_signed(path: Path, name: str, sha256: str, signed: Mapping[str, str] | None) -> None:
     if signed is not None and signed.get(name) != sha256:
-        raise DamagedBundle(f"{path} is damaged: it differs from what was signed")
+        raise DamagedBundle(f"{path} is damaged: it differs from what was installed")

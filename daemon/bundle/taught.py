@@ -1,10 +1,11 @@
 """The part of a manifest about labels that were taught on a device. No I/O. See docs/teaching.md."""
 
+import unicodedata
 from collections.abc import Collection
 from operator import attrgetter
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from daemon.bundle.encoder_specs import FileName
 from daemon.bundle.thresholds import Threshold
@@ -16,7 +17,17 @@ MAX_NAME = 64
 # stands between the group and the state in the name of a label such as "garage: open"
 STATE_SEPARATOR = ": "
 
-Text64 = Annotated[str, Field(min_length=1, max_length=64)]
+# the state of a group when no single state is sure
+UNKNOWN = "unknown"
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("expected printable text")
+    return text
+
+
+Text64 = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 
 
 def group_of(label: str) -> str | None:
@@ -31,12 +42,21 @@ def state_name(label: str) -> str:
 
 
 def taught_name(name: str) -> str:
-    """Return the name of a taught label without blanks around it. Raises ValueError when it cannot be one."""
-    name = name.strip()
-    if not 1 <= len(name) <= MAX_NAME:
-        raise ValueError(f"expected a name of 1 to {MAX_NAME} characters")
+    """Return the one spelling of a taught label's name. Raises ValueError when it cannot be a name.
+
+    Names that look alike are one name: blanks are single, and letters with accents are one character (NFC).
+    """
+    name = unicodedata.normalize("NFC", name.strip())
     if not name.isprintable() or set(name) & set("/+#"):
         raise ValueError("expected printable text without / + #")
+    group, separator, state = " ".join(name.split()).partition(STATE_SEPARATOR)
+    name = f"{group.rstrip()}{separator}{state}"
+    if not 1 <= len(name) <= MAX_NAME:
+        raise ValueError(f"expected a name of 1 to {MAX_NAME} characters")
+    if name.startswith(":") or name.endswith(":"):
+        raise ValueError("expected a group and a state beside the colon, such as garage: open")
+    if separator and state.casefold() == UNKNOWN:
+        raise ValueError(f"{UNKNOWN} is the state of a group when no state is sure: expected another state")
     return name
 
 
@@ -98,6 +118,15 @@ class Taught(StrictModel):
     def _check_inherited(self) -> "Taught":
         if self.inherited != [*self.labels][: len(self.inherited)]:
             raise problem_at("expected the first of `labels`, in their order", "inherited")
+        return self
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> "Taught":
+        for name, label in self.labels.items():
+            if name != taught_name(name):
+                raise problem_at(f"expected {taught_name(name)!r}", "labels", name)
+            if label.state_of != group_of(name):
+                raise problem_at(f"expected {group_of(name) or 'null'}", "labels", name, "state_of")
         return self
 
     def in_scope(self, stream: str) -> list[int]:

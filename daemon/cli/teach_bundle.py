@@ -66,7 +66,7 @@ def _store(options: argparse.Namespace, teacher: FileTeacher, database: Path, la
     """Store what the files show; return whether all examples are of use."""
     store = TeachingStore(database)
     try:
-        store.set_everywhere(label, on=True)
+        store.set_everywhere(label)
         found = add_files(store, teacher, options, label)
     finally:
         store.close()

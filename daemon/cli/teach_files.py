@@ -133,7 +133,7 @@ def teach_files(options: argparse.Namespace) -> int:
     with opened(state, read_only=False) as store:
         found = add_files(store, teacher, options, label)
         if options.everywhere:
-            store.set_everywhere(label, on=True)
+            store.set_everywhere(label)
         is_known = bool(store.background_counts(teacher.encoders).get(stream))
     print_found(options, label, found)
     if not is_known:
@@ -143,7 +143,7 @@ def teach_files(options: argparse.Namespace) -> int:
 
 def add_files(store: TeachingStore, teacher: FileTeacher, options: argparse.Namespace, label: str) -> list[Found]:
     """Encode the files and add what they show, as one step that `undo` takes back; return what came of each."""
-    others = [list(store.example(info.id).moments) for info in store.examples() if info.label == label]
+    others = store.moments_of_label(label)
     files, found = list(options.files), list[Found]()
     background: list[BackgroundMoment] = []
     with StatusLine() as status:

@@ -138,27 +138,22 @@ def state_directory(config: Config, environment: Mapping[str, str] = os.environ)
     return Path(base) / "perceptd" / config.node
 
 
+def state_directories(config: Loaded[Config]) -> list[Path]:
+    """Return the directories where the state of the node may be, the most probable one first."""
+    states = [state_directory(config.document)]
+    if config.path == SERVICE_CONFIG:  # a person who checks it does not have the environment of the service
+        states.append(SERVICE_STATE)
+    return states
+
+
 def teaching_database(state: Path) -> Path:
     """Return the file with what was taught, in a state directory."""
     return state / TEACHING / "teaching.db"
 
 
-def has_taught(config: Loaded[Config]) -> bool:
-    """Return whether the node of a config was taught anything; true where that cannot be seen."""
-    states = [state_directory(config.document)]
-    if config.path == SERVICE_CONFIG:  # a person who checks it does not have the environment of the service
-        states.append(SERVICE_STATE)
-    return any(_may_exist(teaching_database(state)) for state in states)
-
-
-def _may_exist(path: Path) -> bool:
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:  # such as in another user's directory
-        pass
-    return True
+def fit_record(state: Path) -> Path:
+    """Return the file about the latest fit of what was taught, in a state directory."""
+    return state / TEACHING / "fit.json"
 
 
 def models_directory(config: Config) -> Path:

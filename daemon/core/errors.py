@@ -4,7 +4,7 @@ PerceptdError
 ├── Refused            The operator must change something. Report what and where; exit code 78.
 │   ├── DocumentError  A line of config.yaml or bundle.yaml is wrong.
 │   ├── BundleError    Files of a bundle are missing or do not match each other.
-│   │                  DamagedBundle: a file differs from what was signed.
+│   │                  DamagedBundle: a file differs from what was installed.
 │   └── ModelError     A .tflite file cannot be loaded or run. MismatchError: its tensors differ from the manifest.
 ├── SourceError        A camera, microphone or file failed. The supervisor opens it again.
 │                      RecordingError: a file is damaged or cut off. Opening it again gives the same.
@@ -63,7 +63,7 @@ class BundleError(Refused):
 
 
 class DamagedBundle(BundleError):
-    """A file of an installed bundle differs from what was signed: the disk or card is to blame, not the publisher."""
+    """A file of a bundle differs from what was installed: the disk or card is to blame, not its maker."""
 
 
 class ModelError(Refused):

@@ -11,9 +11,6 @@ from daemon.mqtt.update_payloads import SafeText
 # fitting: its weights are being computed; ready: it is recognised; problem: see `text`
 TaughtState = Literal["learning_place", "waiting", "fitting", "ready", "problem"]
 
-# the state of a group when no single state is sure
-UNKNOWN = "unknown"
-
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -54,14 +51,13 @@ class TaughtLabelPart(Part):
 
 
 class QuestionPart(Part):
-    """A question of the device about a moment. `recognised` says whether the label made an event then."""
+    """A question of the device: whether a moment of an event was the label."""
 
     id: Name
     stream: Name
     label: Name
     time: Time
     why: Literal["near_threshold", "flip_flop", "spot_check"]
-    recognised: bool
     text: SafeText
 
 

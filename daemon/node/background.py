@@ -37,6 +37,7 @@ class Background:
     def __init__(self, live: TeachingInput, counters: Counters) -> None:
         self._live, self._counters = live, counters
         self._encoders: Mapping[str, str] = {}
+        self._openings = 0
         self._places: dict[str, _Place] = {}
 
     def show(self, stream: str, start_ns: int, end_ns: int) -> None:
@@ -45,24 +46,24 @@ class Background:
             place.gathering = gathering.show(place.gathering, start_ns, end_ns)
 
     def look(self, store: TeachingStore, labels: Collection[str], now_ns: int) -> bool:
-        """Take and store the moments that are due; return whether one was stored. `labels` are the taught ones.
+        """Take and store the moments that are due; return whether there are others now. `labels` are the taught ones.
 
         Raises TeachingError when the disk refuses one.
         """
-        if self._live.bundle.encoders != self._encoders:
+        has_changed = (self._live.bundle.encoders, store.openings) != (self._encoders, self._openings)
+        if has_changed:
             self._begin(store)
-        has_stored = False
         for stream, place in self._places.items():
             is_open = not self._live.open_labels(stream).isdisjoint(labels)
             place.gathering = gathering.follow_events(place.gathering, is_open, now_ns)
             if not self._live.is_paused(stream):
                 self._take(stream, place, now_ns)
-            has_stored |= self._settle(store, place, now_ns)
-        return has_stored
+            has_changed |= self._settle(store, place, now_ns)
+        return has_changed
 
     def _begin(self, store: TeachingStore) -> None:
         """Begin anew with the encoders of the active bundle, and with what is stored of them."""
-        self._encoders = self._live.bundle.encoders
+        self._encoders, self._openings = self._live.bundle.encoders, store.openings
         self._places = {
             stream: _Place(
                 gathering.initial(

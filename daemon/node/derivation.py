@@ -11,8 +11,9 @@ from daemon.bundle.fingerprint import encoder_fingerprints
 from daemon.config.teaching import TeachingConfig
 from daemon.core.errors import ChildError, Refused, UpdateError
 from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.node.fit_ports import FitOrder, FitResult, RunningFit, finished
 from daemon.node.fit_record import FitRecord
-from daemon.node.fits import FIT_NS, FitOrder, FitResult, Fits, RunningFit, Wanted
+from daemon.node.fits import Fits, Wanted
 from daemon.node.teaching_input import TaughtOnto, taught_onto
 from daemon.teaching.blobs import differ
 from daemon.teaching.records import ExampleInfo
@@ -164,9 +165,7 @@ class Derivation:
 
     def _go_on(self, run: _Run, wanted: Wanted, now_ns: int) -> None:
         try:
-            result = run.child.result()
-            if result is None and now_ns - run.began_ns > FIT_NS:
-                raise ChildError(f"it did not finish within {FIT_NS // NS_PER_S} s")
+            result = finished(run.child, run.began_ns, now_ns)
         except ChildError as error:
             result = FitResult(None, str(error))
         if result is None and not run.base.is_withdrawn:

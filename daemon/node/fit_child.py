@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from daemon.core.errors import ChildError
-from daemon.node.fits import FitOrder, FitResult
+from daemon.node.fit_ports import FitOrder, FitResult
 from daemon.pipeline.fit_main import FitAnswer, FitRequest, answer_fit
 from daemon.runtime.child import Child
 from daemon.teaching.rows import EventTimes

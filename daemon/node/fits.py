@@ -4,10 +4,11 @@ import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from daemon.core.errors import ChildError
 from daemon.core.timing import NS_PER_S
+from daemon.node.fit_ports import FitOrder, FitResult, FitRunner, LocalInstaller, RunningFit, finished
 from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile
 from daemon.teaching.report import Report
 
@@ -17,8 +18,7 @@ log = logging.getLogger(__name__)
 QUIET_NS = 3 * NS_PER_S
 LONGEST_QUIET_NS = 20 * NS_PER_S
 
-# how long a fit may take on the slowest boards, and how long the updater may take to install its bundle
-FIT_NS = 300 * NS_PER_S
+# how long the updater may take to install the bundle of a fit
 INSTALL_NS = 900 * NS_PER_S
 
 # after a fit or a request that something else prevented
@@ -26,65 +26,6 @@ RETRY_NS = 10 * NS_PER_S
 
 # waiting: a change waits for quiet, or for the updater; installing: the updater tries the bundle
 Phase = Literal["idle", "waiting", "fitting", "installing"]
-
-
-@dataclass(frozen=True, slots=True)
-class FitOrder:
-    """One fit: onto the bundle in the directory `base`, into the directory `target`, as this version."""
-
-    base: Path
-    target: Path
-    version: str
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class FitResult:
-    """What a fit gave: its report, or the reason why nothing could be fitted."""
-
-    report: Report | None
-    reason: str = ""
-
-
-class RunningFit(Protocol):
-    """A fit in a child process."""
-
-    def result(self) -> FitResult | None:
-        """Return the result; None while the fit runs. Raises ChildError when the child process has failed."""
-
-    def close(self) -> None:
-        """Kill the child process, if it still runs."""
-
-
-class FitRunner(Protocol):
-    """Starts fits."""
-
-    def start(self, order: FitOrder) -> RunningFit:
-        """Start a fit. Raises ChildError where no process can be started."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How far the installation of a bundle is. `reason` says why it failed."""
-
-    state: Literal["unknown", "pending", "active", "failed"]
-    reason: str = ""
-
-
-class LocalInstaller(Protocol):
-    """Installs bundles that this node has made. Methods never block."""
-
-    def install_local(self, directory: Path, bundle_id: str) -> str | None:
-        """Request the installation of the bundle in a directory; return None, or why the request is not accepted."""
-
-    def install_base(self) -> None:
-        """Request that the base runs, because nothing is taught any more."""
-
-    def derive_again(self) -> None:
-        """Request that a new base that waits for its labels is tried again, because something was taught."""
-
-    def outcome(self, bundle_id: str) -> Outcome:
-        """Return how far the installation of a bundle is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,9 +206,7 @@ class Fits:
 
     def _look_at_child(self, run: _Run, child: RunningFit, now_ns: int) -> None:
         try:
-            result = child.result()
-            if result is None and now_ns - run.began_ns > FIT_NS:
-                raise ChildError(f"it did not finish within {FIT_NS // NS_PER_S} s")
+            result = finished(child, run.began_ns, now_ns)
         except ChildError as error:
             result = FitResult(None, f"the labels could not be fitted: {error}")
         if result is None:

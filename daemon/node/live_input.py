@@ -83,11 +83,6 @@ class LiveInput:
         """Return the highest moments of the events that have ended since the last call."""
         return [] if self._queue is None else self._queue.take()
 
-    @property
-    def dropped_peaks(self) -> int:
-        """How many moments of ended events were dropped, because they came faster than they were taken."""
-        return 0 if self._queue is None else self._queue.dropped
-
     def show(self, stream: str, start_ns: int, end_ns: int) -> Shown:
         """Return what a stream captured in this interval; see TeachingInput."""
         recent = self._streams[stream].recent

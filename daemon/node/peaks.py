@@ -1,12 +1,12 @@
-"""Keeps the moment of each event at which its label scored highest, so that somebody can call the event wrong later."""
+"""Keeps the moments of each event at which its label scored highest, so that the event can be called wrong later."""
 
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from daemon.core.records import Event, Recognition
-from daemon.core.timing import NS_PER_S, wall_seconds
+from daemon.core.records import Array, Counters, Embedding, Event, Recognition
+from daemon.core.timing import NS_PER_MS, NS_PER_S, wall_seconds
 from daemon.fusion.fuse import Fused
 from daemon.teaching.records import Peak
 
@@ -17,17 +17,21 @@ MAX_WAITING = 256
 MAX_RECENT = 32
 RECENT_NS = 2 * NS_PER_S
 
+# An event has several moments unlike each other. So many are kept, this far apart: a sound is encoded twice a second.
+MOMENTS = 4
+APART_NS = 400 * NS_PER_MS
+
 
 class PeakQueue:
     """Hands the peaks of all streams to the thread of teaching, the newest ones if it is late. Thread-safe.
 
-    `dropped` counts those that it has not got.
+    `counters` counts as dropped those that it has not got: `peak_late`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
         self._waiting: deque[Peak] = deque()
         self._lock = threading.Lock()
-        self.dropped = 0
 
     def put(self, peak: Peak) -> None:
         """Hand over a peak, without blocking."""
@@ -35,7 +39,7 @@ class PeakQueue:
             self._waiting.append(peak)
             if len(self._waiting) > MAX_WAITING:
                 self._waiting.popleft()
-                self.dropped += 1
+                self._counters.drop("peak_late")
 
     def take(self) -> list[Peak]:
         """Return the peaks since the last call, oldest first."""
@@ -46,15 +50,24 @@ class PeakQueue:
 
 @dataclass(slots=True)
 class _Open:
-    """An open event: the index of its label, and the best recognition so far."""
+    """An open event: the index of its label, and the best recognitions so far."""
 
     event: Event
     index: int
-    best: Recognition | None = None
+    best: list[Recognition] = field(default_factory=list)
+
+    def score(self, recognition: Recognition) -> float:
+        return float(recognition.scores[self.index])
 
     def consider(self, recognition: Recognition) -> None:
-        if self.best is None or recognition.scores[self.index] > self.best.scores[self.index]:
-            self.best = recognition
+        """Keep a recognition, if it is better than the one near it, or than the worst of those that are kept."""
+        time_ns = recognition.moment.time_ns
+        near = [each for each in self.best if abs(each.moment.time_ns - time_ns) < APART_NS]
+        rivals = near or (self.best if len(self.best) == MOMENTS else [])
+        worst = min(rivals, key=self.score, default=None)
+        if worst is not None and self.score(recognition) <= self.score(worst):
+            return
+        self.best = [*(each for each in self.best if each is not worst), recognition]
 
 
 class EventPeaks:
@@ -111,15 +124,22 @@ class EventPeaks:
                 self._queue.put(peak)
 
     def _peak(self, event: _Open) -> Peak | None:
-        if event.best is None:
+        if not event.best:
             return None
-        moment = event.best.moment
+        best, *further = sorted(event.best, key=event.score, reverse=True)
+        moments = [each.moment.embeddings for each in (best, *further)]
+        moment = best.moment
         return Peak(
             event=event.event.id,
             label=event.event.label,
             stream=self._stream,
             taken_s=wall_seconds(moment.time_ns - self._delay_ns),
-            score=float(event.best.scores[event.index]),
-            encoders={name: self._encoders[name] for name in moment.embeddings},
-            vectors={name: embedding.vector for name, embedding in moment.embeddings.items()},
+            score=event.score(best),
+            encoders={name: self._encoders[name] for embeddings in moments for name in embeddings},
+            vectors=_vectors(moments[0]),
+            further=[_vectors(embeddings) for embeddings in moments[1:]],
         )
+
+
+def _vectors(embeddings: Mapping[str, Embedding]) -> dict[str, Array]:
+    return {name: embedding.vector for name, embedding in embeddings.items()}

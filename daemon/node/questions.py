@@ -9,7 +9,7 @@ from daemon.mqtt.commands import InvalidCommand, TeachAnswerArguments
 from daemon.mqtt.teaching_payloads import QuestionPart
 from daemon.node.teaching_commands import Done, check_label
 from daemon.node.teaching_input import TaughtOnto
-from daemon.teaching.records import Example, Peak, Question, StoredMoment, WrongMoment
+from daemon.teaching.records import Example, Peak, Question, StoredMoment
 from daemon.teaching.review import Review, Seen, consider
 from daemon.teaching.store import TeachingStore
 
@@ -20,10 +20,10 @@ class Reviewer:
     """Asks about the events of taught labels: at most one question in five minutes. Used by the thread `teaching`."""
 
     def __init__(self) -> None:
-        self._review = Review()
+        self._review: Review | None = None
 
-    def consider(self, store: TeachingStore, peak: Peak, bundle: TaughtOnto, *, recognised: bool = True) -> None:
-        """Ask about a moment, if the answer would teach. `recognised`: its label made an event.
+    def consider(self, store: TeachingStore, peak: Peak, bundle: TaughtOnto) -> None:
+        """Ask about an event that has ended, if the answer would teach.
 
         Raises TeachingError when the disk refuses the question.
         """
@@ -31,11 +31,13 @@ class Reviewer:
         threshold = None if label is None else label.threshold(peak.stream)
         if threshold is None:
             return
-        seen = Seen(peak.label, peak.stream, peak.score, threshold.start, recognised)
+        if self._review is None:  # what was asked before a restart counts
+            self._review = store.review()
+        seen = Seen(peak.label, peak.stream, peak.score, threshold.start)
         now_s = time.time()
         self._review, why = consider(self._review, seen, now_s)
         if why is not None:
-            store.ask(Question(uuid.uuid4().hex, why, recognised, now_s, peak))
+            store.ask(Question(uuid.uuid4().hex, why, now_s, peak))
 
 
 def question_part(question: Question) -> QuestionPart:
@@ -47,7 +49,6 @@ def question_part(question: Question) -> QuestionPart:
         label=moment.label,
         time=wall_time_of(moment.taken_s),
         why=question.why,
-        recognised=question.recognised,
         text=f"{moment.stream}, {time.strftime('%H:%M:%S', time.localtime(moment.taken_s))}: was this {moment.label}?",
     )
 
@@ -76,7 +77,7 @@ def answer(store: TeachingStore, arguments: TeachAnswerArguments, bundle: Taught
         check_label(was, bundle)
     with store.step(f"the answer about {label} in {question.moment.stream}"):
         if was != label:
-            store.add_wrong(_wrong(question), question.moment.event)
+            store.add_wrong(question.moment.wrong, question.moment.event)
         if was is not None:
             store.add_example(_example(question, was))
         store.remove_question(question.id)
@@ -90,11 +91,6 @@ def _asked(store: TeachingStore, question_id: str | None, labels: Collection[str
         if question.id == question_id:
             return question
     raise InvalidCommand(NO_QUESTION if question_id is None else f"no question {question_id!r} is open")
-
-
-def _wrong(question: Question) -> WrongMoment:
-    moment = question.moment
-    return WrongMoment(moment.label, moment.stream, moment.taken_s, moment.encoders, moment.vectors)
 
 
 def _example(question: Question, label: str) -> Example:

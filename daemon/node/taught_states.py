@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Iterable
 
+from daemon.bundle.taught import UNKNOWN
 from daemon.core.timing import wall_time
 from daemon.fusion.states import StateChange
 from daemon.mqtt.payloads import unit_score
-from daemon.mqtt.teaching_payloads import UNKNOWN, StatesPayload, TaughtStatePart
+from daemon.mqtt.teaching_payloads import StatesPayload, TaughtStatePart
 
 
 class TaughtStates:

@@ -17,7 +17,7 @@ from daemon.mqtt.commands import (
 from daemon.node.fits import Fits
 from daemon.node.teaching_input import TaughtOnto, TeachingInput
 from daemon.node.teaching_state import NOTHING_TAUGHT
-from daemon.teaching.records import ExampleInfo, Peak, WrongMoment
+from daemon.teaching.records import ExampleInfo, Peak
 from daemon.teaching.store import TeachingStore
 
 # Examples of an answer, which has 150 bytes for each. Some brokers take no message above 128 kB.
@@ -75,8 +75,7 @@ class TeachingCommands:
             raise InvalidCommand(f"{peak.label} is a label of {self.live.bundle.name}: it cannot be unlearnt")
         if peak.label not in self.labels:
             raise InvalidCommand(f"{peak.label} was forgotten: nothing is left to correct")
-        moment = WrongMoment(peak.label, peak.stream, peak.taken_s, peak.encoders, peak.vectors)
-        self.store.add_wrong(moment, peak.event)
+        self.store.add_wrong(peak.wrong, peak.event)
         result = {"label": peak.label, "stream": peak.stream, "event": peak.event, "time": wall_time_of(peak.taken_s)}
         return f"{peak.label} in {peak.stream} was wrong", result
 

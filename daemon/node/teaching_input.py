@@ -104,10 +104,6 @@ class TeachingInput(Protocol):
     def ended_peaks(self) -> list[Peak]:
         """Return the highest moments of the events that have ended since the last call."""
 
-    @property
-    def dropped_peaks(self) -> int:
-        """How many moments of ended events were dropped, because they came faster than they were taken."""
-
     def show(self, stream: str, start_ns: int, end_ns: int) -> Shown:
         """Return what a stream captured in this interval, encoded by the active bundle.
 

@@ -45,8 +45,8 @@ class TeachingFacts:
 
     `places` has the number of moments of background by live stream. `active` are the taught labels of the active
     bundle, which `report` describes. `fixed` says of labels why they cannot be taught onto this bundle. `problem` says
-    why nothing can be taught now, or why the labels are not active.
-    `lost` says what was lost with a damaged file. `off` says why nothing can be taught at all.
+    why nothing can be taught now, or why the labels are not active. `lost` says what was lost with a damaged file.
+    `off` says why nothing can be taught at all.
     """
 
     node: str
@@ -160,7 +160,8 @@ def _text(facts: TeachingFacts, labels: Sequence[TaughtLabelPart]) -> str:
     if facts.lost is not None and not labels:
         return facts.lost
     learning = {name: count for name, count in facts.places.items() if count < NEEDED_BACKGROUND}
-    if learning and len(learning) == len(facts.places):
+    is_only_learning = all(part.state == "learning_place" for part in labels)  # a state needs no background
+    if learning and len(learning) == len(facts.places) and is_only_learning:
         return f"learning this place: {max(learning.values())} of {NEEDED_BACKGROUND}"
     order: list[TaughtState] = ["problem", "fitting", "waiting", "learning_place", "ready"]
     ordered = sorted(labels, key=lambda part: order.index(part.state))

@@ -133,6 +133,8 @@ class TeachingWork:
     def _look(self, store: TeachingStore, now_ns: int) -> None:
         self._store_peaks(store)
         labels = self._label_facts(store)
+        if labels:
+            store.forget_problem()
         if self._background.look(store, [label.name for label in labels], now_ns):
             self._places_of = None
         self._encoding.look(store)
@@ -169,26 +171,24 @@ class TeachingWork:
         try:
             store = self._file.open(now_ns)
             shown = self._live.show(press.stream, press.start_ns, press.end_ns)
-            others = (store.example(each.id).moments for each in store.examples() if each.label == press.label)
+            others = store.moments_of_label(press.label)
             taken = taken_from(press, shown, self._live.bundle.modalities, self._config.teaching, others)
             with store.step(f"the example of {press.label} in {press.stream}"):
                 store.add_example(taken.example)
                 if press.everywhere:
-                    store.set_everywhere(press.label, on=True)
+                    store.set_everywhere(press.label)
         except (InvalidCommand, InputError, TeachingError) as error:
             self._refuse(press.request, error)
         else:
             self._done(press.request, taken.done)
 
     def _store_peaks(self, store: TeachingStore) -> None:
-        if overflow := self._live.dropped_peaks - self._counters.dropped.get("peak_overflow", 0):
-            self._counters.drop("peak_overflow", overflow)
         peaks = self._live.ended_peaks()
-        for number, peak in enumerate(peaks):
+        for done, peak in enumerate(peaks):
             try:
                 store.add_peak(peak)
             except TeachingError:
-                self._counters.drop("peak", len(peaks) - number)
+                self._counters.drop("peak", len(peaks) - done)
                 raise
             self._reviewer.consider(store, peak, self._live.bundle)
 

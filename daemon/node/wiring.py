@@ -12,7 +12,7 @@ from pathlib import Path
 
 from daemon import __version__
 from daemon.bundle.bundle import load_bundle
-from daemon.config.node import Config, models_directory, state_directory
+from daemon.config.node import Config, fit_record, models_directory, state_directory, teaching_database
 from daemon.core.document import Loaded
 from daemon.core.errors import Refused, UpdateError
 from daemon.core.records import MODALITIES, Counters, Modality
@@ -22,7 +22,7 @@ from daemon.mqtt.session import Session
 from daemon.node.active_bundle import ActiveBundle, published_bundle
 from daemon.node.announcement import Announcement, LedgerFile, hears_births
 from daemon.node.background import Background
-from daemon.node.bundle_updates import UPDATE_STEPS, BundleLoader, ModelsTopic, UpdateHost
+from daemon.node.bundle_updates import UPDATE_STEPS, BundleLoader, LocalBundles, ModelsTopic, UpdateHost
 from daemon.node.bundle_watch import BundleWatch
 from daemon.node.command_thread import CommandThread
 from daemon.node.control import Control
@@ -35,7 +35,6 @@ from daemon.node.fits import Fits
 from daemon.node.health_topics import HealthTopics
 from daemon.node.latency import ErrorCount, Latencies
 from daemon.node.live_input import LiveInput
-from daemon.node.local_bundles import LocalBundles
 from daemon.node.node import Node, Updates
 from daemon.node.peaks import PeakQueue
 from daemon.node.presses import Presses
@@ -81,7 +80,8 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     counters = {name: {modality: Counters() for modality in MODALITIES} for name in settings.streams}
     errors = ErrorCount(counters.values(), session.counters)
     publishers = {name: _publisher(name, settings, session, latencies) for name in settings.streams}
-    peaks = PeakQueue() if settings.can_teach else None
+    teaching = Counters()
+    peaks = PeakQueue(teaching) if settings.can_teach else None
     new_stream = partial(_new_stream, settings, publishers, counters, peaks, views_of(settings.streams), changed)
     bundle = published_bundle(recogniser, errors)
     streams = {name: new_stream(name, recogniser, bundle) for name in settings.streams}
@@ -94,7 +94,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     switches = SwitchFile(state / "switches.json")
     updater = None if updates is None else updates.updater
     live_input = LiveInput(streams, active, peaks, _text_alone(settings))
-    teacher = _teacher(settings, live_input, updater, bases, session, changed)
+    teacher = _teacher(settings, live_input, updater, bases, session, teaching, changed)
     control = Control(settings, streams, switches, active, updater, teacher)
     commands = CommandThread(control, session)
     bundle_watch = BundleWatch(active, on_change=changed.set)
@@ -215,19 +215,20 @@ def _teacher(
     updater: Updater | None,
     bases: NewBases,
     session: Session,
+    counters: Counters,
     changed: threading.Event,
 ) -> Teacher | NoTeacher:
     """Return the thread `teaching`, or what stands in for it on a node that cannot be taught."""
     if updater is None or not settings.can_teach:
         off = CANNOT_BE_TAUGHT if settings.teaching.enabled else TEACHING_DISABLED
         return NoTeacher(TeachingFacts(settings.node, live.bundle.id, off=off), session)
-    directory, counters = state_directory(settings) / "teaching", Counters()
-    database = directory / "teaching.db"
+    state = state_directory(settings)
+    database = teaching_database(state)
     fits = Fits(
         ChildFits(database, models_directory(settings), settings.teaching.false_alarms_a_day, event_times(settings)),
         LocalBundles(updater),
-        FitRecordFile(directory / "fit.json"),
-        directory / "new",
+        FitRecordFile(fit_record(state)),
+        database.with_name("new"),
     )
     parts = TeachingParts(
         live=live,

@@ -11,7 +11,7 @@ from daemon.bundle.encoder_specs import AudioSpec, EncoderSpec, ImageSpec, encod
 from daemon.bundle.manifest import Manifest
 from daemon.bundle.taught import state_name
 from daemon.bundle.thresholds import Threshold
-from daemon.config.node import Config, has_taught
+from daemon.config.node import Config
 from daemon.config.streams import EventsConfig, FusionConfig
 from daemon.core.document import Loaded
 from daemon.core.errors import DocumentError, MismatchError, ModelError
@@ -32,6 +32,7 @@ from daemon.inference.interpreter import TfliteModel
 from daemon.inference.placement import Placement
 from daemon.pipeline.heads import load_head
 from daemon.pipeline.keep_alive import keep_alive_problems
+from daemon.pipeline.taught_before import was_taught
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def check_matches_config(manifest: Manifest, config: Loaded[Config]) -> None:
     Where the node was taught anything, a threshold of an unknown label is no mistake: another version of the bundle has
     that label.
     """
-    problems = [] if has_taught(config) else unknown_thresholds(manifest, config)
+    problems = [] if was_taught(config) else unknown_thresholds(manifest, config)
     problems += [*_idle_thresholds(manifest, config), *_gate_problems(manifest, config)]
     if problems:
         raise DocumentError(problems)

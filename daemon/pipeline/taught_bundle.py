@@ -143,7 +143,7 @@ def _cases(weights: Array, bias: Array, features: Array) -> bytes:
 
 
 def _write(base: Bundle, target: Path, copied: list[str], written: Mapping[str, bytes]) -> None:
-    """Write and copy files. Raises DamagedBundle where a file is not as signed, and OSError.
+    """Write and copy files. Raises DamagedBundle where a file is not as it was installed, and OSError.
 
     They are not flushed to disk: the updater does that when it takes them.
     """

@@ -66,11 +66,11 @@ def answer_selftest(request_json: str) -> None:
 
 
 def check_matches_release(release: BundleFiles, bundle: Bundle) -> None:
-    """Raises BundleError when the bundle is not the release, uses files that are not signed, or lacks a self-test."""
+    """Raises BundleError when the bundle is not the release, uses files that are not listed, or lacks a self-test."""
     for key in ("name", "version"):
         found, signed = getattr(bundle.manifest, key), getattr(release.signed, key)
         if found != signed:
-            raise bundle.problem(f"is {found}, but was signed as {signed}", key)
+            raise bundle.problem(f"is {found}, but was listed as {signed}", key)
     files = {entry.path for entry in release.files}
     if bundle.manifest.is_local:  # its base may be a bundle of this machine, with a self-test as small as it likes
         _check_signed(bundle, [case for case, _ in load_cases(bundle)] if has_cases(bundle) else [], files)
@@ -87,7 +87,7 @@ def check_matches_release(release: BundleFiles, bundle: Bundle) -> None:
 def _check_signed(bundle: Bundle, cases: Sequence[Case], files: Set[str]) -> None:
     for name, key in (*named_files(bundle.manifest).items(), *_case_files(cases)):
         if name not in files:
-            raise bundle.problem(f"{name} is not among its signed files", *key)
+            raise bundle.problem(f"{name} is not in its list of files", *key)
 
 
 def _check_cases_cover_modalities(bundle: Bundle, cases: Sequence[Case]) -> None:

@@ -26,12 +26,14 @@ class TeachingDatabase:
     """Implements reading and changing in transactions. All methods raise TeachingError; used by one thread at a time.
 
     `problem` says what was lost, in words: the file was damaged, or removed while it was open. None: nothing was.
+    `openings` counts how often the file was opened: after the first time, it is another one.
     """
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self._path, self._read_only = path, read_only
         self._title = f"the file of what was taught {path}"
         self.problem: str | None = None
+        self.openings = 0
         self._database: sqlite3.Connection | None = None
         self._place: Place | None = None
         with self._faults():
@@ -96,6 +98,7 @@ class TeachingDatabase:
             except OSError as error:
                 raise _disk_error(self._path, error) from error
             self._place = Place(self._path)
+            self.openings += 1
         return self._database
 
     def _place_problem(self, database: sqlite3.Connection) -> str | None:

@@ -34,6 +34,8 @@ DEFAULT_TIMES = EventTimes()
 LEAST_HELD = 1e-3
 # A press that was held out has a lower logit than one that was learned from: so much in the middle.
 COST_OF_UNSEEN = 2.5
+# A label starts so much above each moment that was called wrong: the same sound is never cut into moments alike.
+ABOVE_WRONG = 0.5
 
 TENTH_OF_HOUR_S = 360.0
 
@@ -54,15 +56,23 @@ class Decision:
         return threshold.start
 
 
-def decide(index: int, training: TrainingSet, material: Material, logits: Array) -> Decision:
-    """Return the decision about one label. `logits` (N) are the held-out ones that decide."""
+def decide(index: int, training: TrainingSet, material: Material, logits: Array, learned: Array) -> Decision:
+    """Return the decision about one label. `logits` (N, T) are the held-out ones that decide.
+
+    `learned` (N, T) are those of the head, which has learned from every row.
+    """
     peaks = _peaks(index, material, logits)
     if material.labels[index].state_of is not None:
         return _decide_state(index, training, material, logits, peaks)
-    return _decide_event(index, training, material, logits, peaks)
+    wrong = learned[material.of_kind("wrong") & (material.label == index), index]
+    above = float(wrong.max()) + ABOVE_WRONG if len(wrong) else -math.inf
+    return _decide_event(index, training, material, logits, peaks, above)
 
 
-def _decide_event(index: int, training: TrainingSet, material: Material, logits: Array, peaks: Array) -> Decision:
+def _decide_event(
+    index: int, training: TrainingSet, material: Material, logits: Array, peaks: Array, above: float
+) -> Decision:
+    """A label starts above what its background reaches once in the wanted time, and at least at the logit `above`."""
     label = material.labels[index]
     background = material.of_kind("background") & material.applies[:, index]
     streams = np.array([row.stream for row in material.rows])
@@ -76,7 +86,7 @@ def _decide_event(index: int, training: TrainingSet, material: Material, logits:
     starts = {}
     for name, tail in tails.items():
         floor = _part_held(index, training.times_of(str(name)), material, logits) / (1 + math.exp(-floor_logit))
-        starts[str(name)] = _start(max(_logit(floor), tail.level(probability)), lowest)
+        starts[str(name)] = _start(max(above, _logit(floor), tail.level(probability)), lowest)
     rates = {name: tails[name].rate(_logit(start), hours_of(training, name)) for name, start in starts.items()}
     thresholds = {name: Threshold(start=start, end=round(start * END_PART, 4)) for name, start in starts.items()}
     highest = max(thresholds.values(), key=lambda each: each.start) if label.everywhere else None

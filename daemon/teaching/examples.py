@@ -147,16 +147,16 @@ def _add_embedded(database: sqlite3.Connection, id_: str, encoders: str, moments
     )
 
 
-def forget_label(database: sqlite3.Connection, label: str) -> None:
+def forget_label(database: sqlite3.Connection, label: str, *, is_lost: bool = False) -> None:
     """Erase what is known of a label, but for its examples: those are removed, and no step brings them back.
 
-    Raises TeachingError of kind `unknown`.
+    Raises TeachingError of kind `unknown` where nothing is known, unless the label is lost.
     """
     forgotten = database.execute("UPDATE examples SET removed_by = 0 WHERE label = ?", (label,)).rowcount
     for table in ("wrong", "everywhere", "peaks", "questions"):
         forgotten += database.execute(f"DELETE FROM {table} WHERE label = ?", (label,)).rowcount  # noqa: S608
     forgotten += database.execute("UPDATE node SET next_label = NULL WHERE next_label = ?", (label,)).rowcount
-    if forgotten == 0:
+    if forgotten == 0 and not is_lost:
         raise TeachingError("unknown", f"nothing is known of a label {clean(label)}")
     # their texts have the label, and undoing them would bring parts of it back
     database.execute("DELETE FROM steps")
@@ -168,11 +168,15 @@ def erase_embedded(database: sqlite3.Connection) -> None:
 
 
 def add_wrong(database: sqlite3.Connection, moment: WrongMoment, event: str | None, step: int) -> None:
-    """Add a moment as background of its label. A second one of the same event and label replaces the first."""
+    """Add a moment as background of its label. A second one of the same event and label replaces the first.
+
+    A question about the event is answered by that.
+    """
     check_label(moment.label)
     columns = moment_columns(moment)
     if event is not None:
-        database.execute("DELETE FROM wrong WHERE label = ? AND event = ?", (moment.label, event[:64]))
+        for table in ("wrong", "questions"):
+            database.execute(f"DELETE FROM {table} WHERE label = ? AND event = ?", (moment.label, event[:64]))  # noqa: S608
     (count,) = database.execute("SELECT COUNT(*) FROM wrong WHERE label = ?", (moment.label,)).fetchone()
     if count >= MAX_WRONG_OF_LABEL:
         raise TeachingError("limit", f"{moment.label} was called wrong {count} times, which is the most")

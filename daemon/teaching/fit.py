@@ -41,7 +41,8 @@ def fit(training: TrainingSet, base: BaseLogits) -> Fitted:
     material = material_of(training, labels, base)
     held_out = fit_and_hold_out(material)
     logits = _deciding(material, held_out.logits)
-    decisions = [decide(index, training, material, logits[0]) for index in range(len(labels))]
+    learned = _deciding(material, held_out.weights.views(material.blocks, material.views))
+    decisions = [decide(index, training, material, logits[0], learned[0]) for index in range(len(labels))]
     judged = judge(training, material, decisions, logits)
     harmful = harmful_presses(material, held_out, judged)
     report = report_of(training, material, decisions, judged, harmful, left_out)

@@ -25,7 +25,7 @@ MAX_QUESTIONS = 10
 _PEAK_COLUMNS = "event, label, score, stream, taken_s, encoders, moments"
 _BOUNDED_PEAK = _PEAK_COLUMNS.replace("moments", BOUNDED)
 _PEAK = f"SELECT {_BOUNDED_PEAK} FROM peaks"  # noqa: S608
-_QUESTION = f"SELECT id, why, recognised, asked_s, {_BOUNDED_PEAK} FROM questions"  # noqa: S608
+_QUESTION = f"SELECT id, why, asked_s, {_BOUNDED_PEAK} FROM questions"  # noqa: S608
 
 
 def add_background(database: sqlite3.Connection, moment: BackgroundMoment) -> None:
@@ -129,14 +129,19 @@ def latest_peak(database: sqlite3.Connection, labels: Collection[str], stream: s
 
 
 def add_question(database: sqlite3.Connection, question: Question) -> None:
-    """Add a question, and note when it was asked; the oldest go beyond the most."""
+    """Add a question, and note when it was asked; the oldest go beyond the most.
+
+    An event that was called wrong is asked about no more.
+    """
     peak = question.moment
     check_peak(peak)
+    if database.execute("SELECT 1 FROM wrong WHERE label = ? AND event = ?", (peak.label, peak.event)).fetchone():
+        return
     of_peak = (peak.event, peak.label, peak.score, *moment_columns(peak))
     database.execute(
-        f"INSERT OR REPLACE INTO questions (id, why, recognised, asked_s, {_PEAK_COLUMNS})"  # noqa: S608
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (question.id, question.why, question.recognised, question.asked_s, *of_peak),
+        f"INSERT OR REPLACE INTO questions (id, why, asked_s, {_PEAK_COLUMNS})"  # noqa: S608
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (question.id, question.why, question.asked_s, *of_peak),
     )
     database.execute(
         "DELETE FROM questions WHERE number <= (SELECT number FROM questions ORDER BY number DESC LIMIT 1 OFFSET ?)",

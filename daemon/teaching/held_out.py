@@ -44,8 +44,7 @@ def fit_and_hold_out(material: Material) -> HeldOut:
         of_folds.append(solve(material.problem(used_without(material, fold), shares), l2, weights))
         rows = material.fold == fold
         blocks = [block[rows] for block in material.blocks]
-        for index, view in enumerate(material.views):
-            logits[index, rows] = of_folds[fold].logits(blocks, view)
+        logits[:, rows] = of_folds[fold].views(blocks, material.views)
     return HeldOut(weights, of_folds, logits, l2, shares)
 
 

@@ -31,6 +31,10 @@ class Weights:
                 logits += block @ weights
         return logits
 
+    def views(self, rows: Sequence[Array], views: NDArray[np.bool_]) -> Array:
+        """Return the logits (V, N, T) of rows in each view."""
+        return np.stack([self.logits(rows, view) for view in views])
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -22,7 +22,7 @@ KNOWN_PART = 1.0
 POSITIVE_PART = 0.05
 # One of the states of a group is always there.
 POSITIVE_PART_OF_STATE = 0.5
-# A moment that was called wrong counts as much as so many presses, and all of them together at most this part.
+# What was called wrong at once counts as much as so many presses, and all of them together at most this part.
 WRONG_PRESSES = 2
 MOST_OF_WRONG = 0.2
 # The view with every sense has this part of a row's weight. The views with senses absent share the rest.
@@ -72,8 +72,9 @@ class Material:
         presses = len(np.unique(self.press[own]))
         positive = POSITIVE_PART if self.labels[index].state_of is None else POSITIVE_PART_OF_STATE
         weights = np.where(own, np.float32(positive / max(1, presses)) * shares, np.float32(0))
-        of_wrong = min(MOST_OF_WRONG, WRONG_PRESSES * positive / max(1, presses) * int(wrong.sum()))
-        weights += np.float32(of_wrong) * _even(wrong)
+        parts = np.array([row.part for row in self.rows], np.float32) * wrong
+        of_wrong = min(MOST_OF_WRONG, WRONG_PRESSES * positive / max(1, presses) * float(parts.sum()))
+        weights += np.float32(of_wrong) * parts / max(1e-9, float(parts.sum()))
         against = self._against(index, used)
         total = sum(part for part, _ in against)
         for part, rows in against:

@@ -78,18 +78,22 @@ class BackgroundMoment:
 
 @dataclass(frozen=True, slots=True)
 class WrongMoment:
-    """A moment that somebody called wrong: background of this label alone."""
+    """A moment that somebody called wrong: background of this label alone. `further` are moments beside it."""
 
     label: str
     stream: str
     taken_s: float
     encoders: Mapping[str, str]
     vectors: Mapping[str, Array]
+    further: Sequence[Mapping[str, Array]] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """The moment of an event with its highest score, kept by the id of the event. `taken_s` is its wall time."""
+    """The moment of an event with its highest score, kept by the id of the event. `taken_s` is its wall time.
+
+    `further` are the vectors of other moments of the event, those with the highest scores.
+    """
 
     event: str
     label: str
@@ -98,6 +102,12 @@ class Peak:
     score: float
     encoders: Mapping[str, str]
     vectors: Mapping[str, Array]
+    further: Sequence[Mapping[str, Array]] = ()
+
+    @property
+    def wrong(self) -> WrongMoment:
+        """The same as what somebody has called wrong."""
+        return WrongMoment(self.label, self.stream, self.taken_s, self.encoders, self.vectors, self.further)
 
 
 # near_threshold: its score was close to the threshold; flip_flop: its events came and went; spot_check: once a day
@@ -106,11 +116,10 @@ Why = Literal["near_threshold", "flip_flop", "spot_check"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question of the device about a moment. `recognised`: its label made an event. `asked_s` is a wall time."""
+    """A question of the device about a moment. `asked_s` is a wall time."""
 
     id: str
     why: Why
-    recognised: bool
     asked_s: float
     moment: Peak
 

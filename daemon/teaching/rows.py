@@ -1,7 +1,7 @@
 """The rows that a fit learns from: the moments of examples, background and corrections, checked and in order. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -83,7 +83,10 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Row:
-    """One moment: its usable vectors, and where it comes from. `press` is an index of TrainingSet.examples."""
+    """One moment: its usable vectors, and where it comes from. `press` is an index of TrainingSet.examples.
+
+    `part` is that of a moment in what was called wrong at once.
+    """
 
     vectors: Mapping[str, Array]
     kind: Kind
@@ -92,6 +95,7 @@ class Row:
     stream: str = ""
     time_ms: int = 0
     hour: int = 0
+    part: float = 1.0
 
 
 def rows_of(training: TrainingSet, labels: Sequence[LabelToFit]) -> list[Row]:
@@ -129,8 +133,9 @@ def _all_rows(training: TrainingSet, to_fit: Sequence[LabelToFit]) -> Iterator[R
         yield Row(vectors, "background", stream=background.stream, hour=_hour(background.taken_s))
     for wrong in training.wrong:
         if wrong.label in labels:
-            vectors = usable(wrong.vectors, sizes)
-            yield Row(vectors, "wrong", labels[wrong.label], stream=wrong.stream, hour=_hour(wrong.taken_s))
+            moments = (wrong.vectors, *wrong.further)
+            row = Row({}, "wrong", labels[wrong.label], stream=wrong.stream, hour=_hour(wrong.taken_s))
+            yield from (replace(row, vectors=usable(each, sizes), part=1 / len(moments)) for each in moments)
     for covered in training.covered:
         yield Row(usable(covered, sizes), "covered")
     for known in training.known:

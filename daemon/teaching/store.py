@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daemon.core.errors import TeachingError
-from daemon.teaching import examples, gathered, journal, training
+from daemon.teaching import examples, forgotten, gathered, journal, training
 from daemon.teaching.database import TeachingDatabase
 from daemon.teaching.records import (
     BackgroundMoment,
@@ -52,6 +52,15 @@ class TeachingStore:
         """What was lost, in words: the file was damaged or removed. None: nothing was."""
         return self._file.problem
 
+    def forget_problem(self) -> None:
+        """Tell no longer what was lost, because something is taught again. The log still has it."""
+        self._file.problem = None
+
+    @property
+    def openings(self) -> int:
+        """How often the file was opened. Another number than before: it is another file."""
+        return self._file.openings
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -90,14 +99,16 @@ class TeachingStore:
         """Undo the latest teach, wrong, missed, answer, import or remove; return what it was. None: there is none."""
         with self._file.changing() as database:
             journal.drop_steps(database, self._now())
-            if (text := journal.undo_step(database)) is not None:
+            with forgotten.following(database):
+                text = journal.undo_step(database)
+            if text is not None:
                 _count_change(database)
             return text
 
     def changes(self) -> int:
         """Return a number that grows with each change that a fit depends on, but for background.
 
-        Background changes all the time: see `background_counts`.
+        It is another one in another store. Background changes all the time: see `background_counts`.
         """
         with self._file.reading() as database:
             (number,) = database.execute("SELECT changes FROM node").fetchone()
@@ -107,7 +118,7 @@ class TeachingStore:
         """Add an example."""
         self._file.check_room()
         text = _STEP_TEXTS.get(example.origin, "the example of {} in {}").format(example.label, example.stream)
-        with self.step(text) as step, self._file.changing() as database:
+        with self.step(text) as step, self._file.changing() as database, forgotten.following(database):
             examples.add_example(database, example, step)
 
     def examples(self) -> list[ExampleInfo]:
@@ -129,7 +140,8 @@ class TeachingStore:
         """Remove an example. `undo` can bring it back for an hour; `tidy` then erases its bytes."""
         with self._file.changing() as database:
             info = examples.info(database, id)
-            with self.step(f"the removal of an example of {info.label} in {info.stream}") as step:
+            text = f"the removal of an example of {info.label} in {info.stream}"
+            with self.step(text) as step, forgotten.following(database):
                 examples.remove_example(database, id, step)
 
     def add_embedding(self, id: str, encoders: Mapping[str, str], moments: Sequence[StoredMoment]) -> None:  # noqa: A002
@@ -139,12 +151,27 @@ class TeachingStore:
             examples.add_embedding(database, id, encoders, moments)
             _count_change(database)
 
-    def forget_label(self, label: str) -> None:
-        """Erase all that is known of a label. Neither this nor an earlier step can be undone after that."""
+    def forget_label(self, label: str, *, is_lost: bool = False) -> None:
+        """Erase all that is known of a label. Neither this nor an earlier step can be undone after that.
+
+        A label that is lost, so that nothing is known of it, counts as removed from then on.
+        """
         with self._file.changing() as database:
-            examples.forget_label(database, label)
+            with forgotten.following(database):
+                examples.forget_label(database, label, is_lost=is_lost)
+            forgotten.forget(database, [label])
             _count_change(database)
         self._erase_removed()
+
+    def forgotten(self, labels: Collection[str]) -> frozenset[str]:
+        """Return those of these labels of which somebody has removed all examples."""
+        with self._file.reading() as database:
+            return forgotten.forgotten_of(database, labels)
+
+    def was_taught(self) -> bool:
+        """Return whether there is an example, or was one."""
+        with self._file.reading() as database:
+            return forgotten.was_taught(database)
 
     def add_wrong(self, moment: WrongMoment, event: str | None) -> None:
         """Add a moment that was called wrong, of an event if there was one."""
@@ -210,18 +237,14 @@ class TeachingStore:
         with self._file.changing() as database:
             gathered.remove_question(database, id)
 
-    def set_everywhere(self, label: str, on: bool) -> None:
-        """Note whether a label belongs to all streams."""
+    def set_everywhere(self, label: str) -> None:
+        """Note that a label belongs to all streams."""
         check_label(label)
         with self._file.changing() as database:
-            if not on:
-                changed = database.execute("DELETE FROM everywhere WHERE label = ?", (label,)).rowcount
-            else:
-                (count,) = database.execute("SELECT COUNT(*) FROM everywhere").fetchone()
-                if count >= MAX_EVERYWHERE:
-                    raise TeachingError("limit", f"{count} labels belong to all streams, which is the most")
-                changed = database.execute("INSERT OR IGNORE INTO everywhere VALUES (?)", (label,)).rowcount
-            if changed:
+            (count,) = database.execute("SELECT COUNT(*) FROM everywhere").fetchone()
+            if count >= MAX_EVERYWHERE:
+                raise TeachingError("limit", f"{count} labels belong to all streams, which is the most")
+            if database.execute("INSERT OR IGNORE INTO everywhere VALUES (?)", (label,)).rowcount:
                 _count_change(database)
 
     def everywhere(self) -> frozenset[str]:
@@ -235,10 +258,9 @@ class TeachingStore:
             (label,) = database.execute("SELECT next_label FROM node").fetchone()
             return label if isinstance(label, str) else None
 
-    def set_next_label(self, label: str | None) -> None:
+    def set_next_label(self, label: str) -> None:
         """Set the label of the next press that names none."""
-        if label is not None:
-            check_label(label)
+        check_label(label)
         with self._file.changing() as database:
             database.execute("UPDATE node SET next_label = ?", (label,))
 

@@ -7,6 +7,7 @@ from typing import get_args
 
 from daemon.bundle.taught import taught_name
 from daemon.core.errors import TeachingError
+from daemon.core.records import Array
 from daemon.teaching.blobs import BadBytes, encoders_from, encoders_text, from_bytes, to_bytes
 from daemon.teaching.records import (
     BackgroundMoment,
@@ -58,14 +59,15 @@ def check_label(label: str) -> None:
     except ValueError as error:
         raise TeachingError("invalid", f"the label cannot be taught: {error}") from error
     if named != label:
-        raise TeachingError("invalid", "the label cannot be taught: expected a name without blanks around it")
+        raise TeachingError("invalid", f"the label cannot be taught: expected {named!r}")
 
 
 def moment_columns(moment: Moment) -> Row:
     """Return stream, time, encoders and embeddings of a moment as they are stored. Raises TeachingError."""
     if not _is_name(moment.stream) or not _is_time(moment.taken_s):
         raise TeachingError("invalid", "the moment cannot be stored: its stream or its time is missing")
-    moments = [StoredMoment(0, moment.vectors)]
+    further = () if isinstance(moment, BackgroundMoment) else moment.further
+    moments = [StoredMoment(0, vectors) for vectors in (moment.vectors, *further)]
     content = to_bytes(moments)
     return moment.stream, moment.taken_s, encoders_text(moment.encoders, moments), content
 
@@ -109,13 +111,19 @@ def background_from(row: Row) -> BackgroundMoment:
     return BackgroundMoment(str(stream), _number(taken_s), encoders_from(encoders), moment.vectors)
 
 
+def _further_from(moments: object) -> tuple[Mapping[str, Array], ...]:
+    """Return the vectors of all moments but the first. Raises BadBytes."""
+    return tuple(each.vectors for each in from_bytes(moments)[1:])
+
+
 def wrong_from(row: Row) -> WrongMoment:
     """Return what the columns label, stream, taken_s, encoders, moments say. Raises BadBytes."""
     label, *rest = row
     if not _is_name(label):
         raise BadBytes("a moment has no label")
     found = background_from(tuple(rest))
-    return WrongMoment(str(label), found.stream, found.taken_s, found.encoders, found.vectors)
+    further = _further_from(row[-1])
+    return WrongMoment(str(label), found.stream, found.taken_s, found.encoders, found.vectors, further)
 
 
 def peak_from(row: Row) -> Peak:
@@ -124,16 +132,25 @@ def peak_from(row: Row) -> Peak:
     if not _is_name(event) or not _is_name(label) or not _is_time(score):
         raise BadBytes("a moment has no event, label or score")
     found = background_from(tuple(rest))
-    return Peak(str(event), str(label), found.stream, found.taken_s, _number(score), found.encoders, found.vectors)
+    return Peak(
+        event=str(event),
+        label=str(label),
+        stream=found.stream,
+        taken_s=found.taken_s,
+        score=_number(score),
+        encoders=found.encoders,
+        vectors=found.vectors,
+        further=_further_from(row[-1]),
+    )
 
 
 def question_from(row: Row) -> Question:
-    """Return what the columns id, why, recognised, asked_s and those of a peak say. Raises BadBytes."""
-    id_, why, recognised, asked_s, *rest = row
+    """Return what the columns id, why, asked_s and those of a peak say. Raises BadBytes."""
+    id_, why, asked_s, *rest = row
     known = _WHYS.get(why)
     if known is None or not _is_name(id_) or not _is_time(asked_s):
         raise BadBytes("a question is not readable")
-    return Question(str(id_), known, bool(recognised), _number(asked_s), peak_from(tuple(rest)))
+    return Question(str(id_), known, _number(asked_s), peak_from(tuple(rest)))
 
 
 def check_peak(peak: Peak) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from daemon.bundle.manifest import Manifest
-from daemon.bundle.taught import STATE_SEPARATOR
+from daemon.bundle.taught import group_of
 from daemon.core.records import Array
 from daemon.teaching.records import BackgroundMoment, Example, StoredMoment
 from daemon.teaching.rows import LabelToFit, TrainingSet
@@ -70,8 +70,7 @@ def training_set(
 
 
 def _label(name: str) -> LabelToFit:
-    group, separator, _ = name.partition(STATE_SEPARATOR)
-    return LabelToFit(name, frozenset({STREAM}), state_of=group if separator else None)
+    return LabelToFit(name, frozenset({STREAM}), state_of=group_of(name))
 
 
 def _example(label: str, number: int, press: Moments, taken_s: float) -> Example:

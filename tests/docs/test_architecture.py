@@ -8,9 +8,12 @@ MODULE = re.compile(r"`([a-z0-9_]+)`")
 
 
 def listed() -> dict[str, set[str]]:
-    """The modules that the page lists, by room."""
-    section = sections("architecture.md")["What lives where"]
-    return {room.strip("`"): set(MODULE.findall(_without_remarks(modules))) for room, modules in rows(section)}
+    """The modules that the page lists, by room. A large room has several rows: `room`: a part of it."""
+    found: dict[str, list[str]] = {}
+    for part, modules in rows(sections("architecture.md")["What lives where"]):
+        found.setdefault(part.split("`")[1], []).extend(MODULE.findall(_without_remarks(modules)))
+    assert all(len(set(modules)) == len(modules) for modules in found.values()), "a module is listed twice"
+    return {room: set(modules) for room, modules in found.items()}
 
 
 def _without_remarks(modules: str) -> str:

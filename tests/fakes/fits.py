@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from daemon.core.errors import ChildError
-from daemon.node.fits import FitOrder, FitResult, Outcome
+from daemon.node.fit_ports import FitOrder, FitResult, Outcome
 from daemon.teaching.report import LabelReport, Report
 
 

@@ -42,7 +42,6 @@ class FakeInput:
         self.ended: list[Peak] = []
         self.late = Lateness()
         self.newest: int | None = None
-        self.dropped_peaks = 0
         self.windows: list[tuple[str, float]] = []
         self.again: list[Window] = []
         self.is_silent = self.is_slow = self.is_same = False

@@ -16,8 +16,9 @@ SOUNDS = SHARED / "datasets" / "sounds"
 # the noise of a room, and how loud its own sounds are beside an event
 NOISE, PLACE_LEVEL = 0.003, 0.5
 
-# An event begins where it reaches this part of its highest level.
+# An event begins and ends where it reaches this part of its highest level, and fades out for so long.
 ONSET = 0.1
+FADES_S = 0.1
 
 
 def recordings(kind: str) -> list[Path]:
@@ -29,10 +30,11 @@ def recordings(kind: str) -> list[Path]:
 
 
 def event_sound(path: Path) -> Array:
-    """Return a recording from its onset on."""
+    """Return a recording from its onset to its end, without the silence around it."""
     samples = read_sound(path, RATE_HZ)
     level = np.abs(samples)
-    return samples[int(np.argmax(level > ONSET * level.max())) :]
+    loud = np.flatnonzero(level > ONSET * level.max())
+    return samples[loud[0] : loud[-1] + round(FADES_S * RATE_HZ)]
 
 
 def place_sound(kinds: Sequence[str], seconds: float, seed: int = 0) -> Array:

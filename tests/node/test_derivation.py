@@ -11,7 +11,7 @@ from daemon.bundle.bundle import load_bundle
 from daemon.bundle.fingerprint import encoder_fingerprints
 from daemon.core.errors import UpdateError
 from daemon.node.derivation import NewBases
-from daemon.node.fits import Outcome
+from daemon.node.fit_ports import Outcome
 from daemon.node.teaching_input import taught_onto
 from daemon.node.teaching_work import RECOUNT_NS
 from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment

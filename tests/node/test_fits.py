@@ -6,8 +6,9 @@ import pytest
 
 from daemon.config.node import Config
 from daemon.core.timing import NS_PER_S
+from daemon.node.fit_ports import FIT_NS, Outcome
 from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile, doublings, event_times
-from daemon.node.fits import FIT_NS, INSTALL_NS, LONGEST_QUIET_NS, QUIET_NS, RETRY_NS, Fits, Outcome, Wanted
+from daemon.node.fits import INSTALL_NS, LONGEST_QUIET_NS, QUIET_NS, RETRY_NS, Fits, Wanted
 from daemon.teaching.rows import EventTimes
 from tests.fakes.fits import FakeFitRunner, FakeInstaller, report
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from daemon.core.records import Embedding, EndedBy, Event, EventPhase, Moment, Recognition
+from daemon.core.records import Counters, Embedding, EndedBy, Event, EventPhase, Moment, Recognition
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.fusion.fuse import Fused
 from daemon.node.peaks import MAX_RECENT, MAX_WAITING, EventPeaks, PeakQueue
@@ -16,8 +16,13 @@ PRINTS = {"sound": "a" * 64, "scene": "b" * 64}
 
 
 @pytest.fixture
-def queue() -> PeakQueue:
-    return PeakQueue()
+def counters() -> Counters:
+    return Counters()
+
+
+@pytest.fixture
+def queue(counters: Counters) -> PeakQueue:
+    return PeakQueue(counters)
 
 
 @pytest.fixture
@@ -76,6 +81,15 @@ def test_the_peak_of_an_event(peaks: EventPeaks, queue: PeakQueue, scores: list,
     assert (peaks.open_labels, peaks.open_peaks(), queue.take()) == (frozenset(), [], [])
 
 
+def test_the_highest_moments_of_an_event_that_are_apart_are_kept(peaks: EventPeaks, queue: PeakQueue) -> None:
+    scores = [(0.0, 0.5), (0.5, 0.9), (0.6, 0.95), (0.7, 0.94), (1.5, 0.7), (2.0, 0.6), (2.5, 0.8), (3.0, 0.4)]
+    see(peaks, *(recognition(*each) for each in scores[:2]), event("start", 0.6))
+    see(peaks, *(recognition(*each) for each in scores[2:]), event("end", 4.0))
+    (peak,) = queue.take()
+    assert peak.vectors["sound"][0] == np.float32(0.95)
+    assert [vectors["sound"][0] for vectors in peak.further] == [np.float32(each) for each in (0.8, 0.7, 0.6)]
+
+
 def test_events_of_two_labels_have_peaks_of_their_own(peaks: EventPeaks, queue: PeakQueue) -> None:
     see(peaks, recognition(0, 0.8, 0.2), event("start", 0.3), recognition(1, 0.5, 0.9))
     see(peaks, event("start", 1.3, "door", "two", 1.0), event("end", 2), event("end", 2, "door", "two"))
@@ -95,13 +109,13 @@ def test_another_bundle_begins_anew(peaks: EventPeaks, queue: PeakQueue) -> None
     assert queue.take() == [], "the moment is of the bundle before"
 
 
-def test_memory_is_bounded(peaks: EventPeaks, queue: PeakQueue) -> None:
+def test_memory_is_bounded(peaks: EventPeaks, queue: PeakQueue, counters: Counters) -> None:
     for index in range(MAX_WAITING + 3):
         see(
             peaks, *(recognition(index, 0.5) for _ in range(2)), event("start", index, name=str(index), started_s=index)
         )
         see(peaks, event("end", index, name=str(index)))
-    assert queue.dropped == 3
+    assert counters.dropped == {"peak_late": 3}
     assert summary(queue.take())[0][0] == "3"
     see(peaks, recognition(300, 0.9), *(recognition(300, 0.5) for _ in range(MAX_RECENT)))
     see(peaks, event("start", 300, started_s=300))

@@ -73,7 +73,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def node(directory: Path) -> Iterator[Node]:
     gates = GatesConfig(motion=MotionConfig(hold_s=0.2), sound=SoundConfig(hold_s=0.2))
     config = StreamConfig(replay=ReplayConfig(file=str(directory / "clip.mp4")), gates=gates)
-    node = Node(directory, config, PeakQueue())
+    node = Node(directory, config, PeakQueue(Counters()))
     node.active.start()
     yield node
     node.close()
@@ -109,7 +109,7 @@ def test_a_window_behind_closed_gates_has_moments_of_every_sense(node: Node, dir
 def test_a_stream_forgets_what_it_saw_of_a_camera_that_was_closed(directory: Path) -> None:
     views = {"yard": Views("yard", math.inf, math.inf)}
     config = StreamConfig(camera=CameraConfig(device="stream:yard"))
-    node = Node(directory, config, PeakQueue(), views)
+    node = Node(directory, config, PeakQueue(Counters()), views)
     node.active.start()
     recent = node.stream.recent
     assert recent is not None
@@ -129,5 +129,5 @@ def test_a_stream_forgets_what_it_saw_of_a_camera_that_was_closed(directory: Pat
 @pytest.mark.parametrize(("pace", "has_queue"), [("realtime", False), ("fast", True)])
 def test_without_teaching_or_as_fast_as_possible_nothing_is_kept(directory: Path, pace: str, has_queue: bool) -> None:
     replay = ReplayConfig.model_validate({"file": str(directory / "clip.mp4"), "loop": pace != "fast", "pace": pace})
-    node = Node(directory, StreamConfig(replay=replay), PeakQueue() if has_queue else None)
+    node = Node(directory, StreamConfig(replay=replay), PeakQueue(Counters()) if has_queue else None)
     assert (node.stream.recent, node.stream.peaks) == (None, None)

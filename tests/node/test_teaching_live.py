@@ -23,7 +23,7 @@ from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.pupil import Pupil
 
 # seconds of the wall alone, and of what is taught: light from the right
-WALL_S, LIGHT_S = 1.0, 2.0
+WALL_S, LIGHT_S = 0.5, 1.0
 RATE_HZ = 10
 
 # how light the wall is each time, and how much lighter its right half becomes

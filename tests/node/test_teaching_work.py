@@ -17,13 +17,15 @@ from daemon.mqtt.commands import AnswerPayload, Request, parse_arguments
 from daemon.node.background import Background
 from daemon.node.derivation import Derivation, NewBases
 from daemon.node.encoding_again import EncodingAgain
+from daemon.node.fit_ports import Outcome
 from daemon.node.fit_record import FitRecordFile
-from daemon.node.fits import QUIET_NS, Fits, Outcome
+from daemon.node.fits import QUIET_NS, Fits
 from daemon.node.presses import MAX_WAITING, Presses
 from daemon.node.teaching_file import TeachingFile
 from daemon.node.teaching_inbox import TeachingCommand
 from daemon.node.teaching_state import TeachingFacts, teaching_payload
 from daemon.node.teaching_work import RECOUNT_NS, AnswerSink, TeachingParts, TeachingWork
+from daemon.teaching.gathering import FIRST_NS
 from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment, Example, Peak, Question, StoredMoment
 from daemon.teaching.store import TeachingStore
 from tests.fakes.fits import FakeFitRunner, FakeInstaller
@@ -230,6 +232,7 @@ def test_a_state_needs_no_background(node: Class) -> None:
     assert len(node.runner.fits) == 1
     (label,) = teaching_payload(node.work.facts, TIME).labels
     assert (label.state_of, label.state) == ("garage", "fitting")
+    assert node.text() == "garage: open: 1 press, being fitted"
 
 
 def test_the_last_label_that_is_forgotten_brings_the_base_back(node: Class) -> None:
@@ -314,7 +317,7 @@ def test_commands_list_remove_undo_and_report(node: Class) -> None:
 def test_an_answer_teaches(node: Class, arguments: dict, examples: list[str], wrong: int) -> None:
     node.press()
     assert node.send("teach_answer", answer="right").reason == "no question is open"
-    node.store.ask(Question("q1", "near_threshold", True, 1e9, peak()))
+    node.store.ask(Question("q1", "near_threshold", 1e9, peak()))
     assert node.after().question.id == "q1"
     assert node.send("teach_answer", **arguments).ok
     assert [each.label for each in node.store.examples()] == examples
@@ -353,9 +356,9 @@ def test_a_full_disk_is_told_and_harms_nothing(node: Class, monkeypatch: pytest.
     refused = node.press("tap")
     assert not refused.ok
     assert "must stay free: make room there" in refused.reason
-    node.live.ended = [peak()]
+    node.live.ended = [peak(), peak("e2")]
     node.after()
-    assert node.counters.dropped == {"peak": 1}
+    assert node.counters.dropped == {"peak": 2}
     assert "must stay free" in node.work.facts.problem
     assert node.text().startswith("the disk of")
     assert [label.name for label in node.work.facts.labels] == ["kettle boils"]
@@ -363,6 +366,38 @@ def test_a_full_disk_is_told_and_harms_nothing(node: Class, monkeypatch: pytest.
     assert node.press("tap").ok
     node.after()
     assert node.work.facts.problem is None
+
+
+def test_after_a_loss_the_place_is_learnt_anew_and_what_is_taught_is_fitted(node: Class) -> None:
+    node.learn_place()
+    node.press()
+    node.fit("kettle boils")
+    node.live.switch("kettle boils", id="home@1.0.0+taught.1", number=1)
+    database = node.directory / "teaching" / "teaching.db"
+    database.unlink()
+    lost = node.after()
+    assert (lost.labels, lost.places) == ([], {"kitchen": 0})
+    assert "was removed while it was open: what was taught is lost" in (lost.lost or "")
+    for _ in range(20):
+        node.live.newest = node.now_ns + FIRST_NS
+        node.after(FIRST_NS)
+    assert node.store.background_counts(ENCODERS)["kitchen"] > 10, "as soon as at a place that is new"
+    assert node.press("tap drips").ok
+    node.learn_place()
+    told = node.after()
+    assert ([label.name for label in told.labels], told.problem) == (["tap drips"], None)
+    node.after(QUIET_NS)
+    assert len(node.runner.fits) == 2
+
+
+def test_another_file_in_its_place_is_read(node: Class, tmp_path: Path) -> None:
+    node.press()
+    node.after()
+    other = TeachingStore(tmp_path / "other.db")
+    other.add_example(Example("x1", "tap drips", "kitchen", 1e9, "press", ENCODERS, [StoredMoment(0, VECTORS)]))
+    other.close()
+    (tmp_path / "other.db").rename(tmp_path / "teaching" / "teaching.db")
+    assert [label.name for label in node.after().labels] == ["tap drips"]
 
 
 def test_what_another_process_has_imported_is_fitted(node: Class, tmp_path: Path) -> None:
@@ -401,7 +436,7 @@ def test_the_device_asks_about_events_at_most_once_in_five_minutes(node: Class) 
     node.fit("kettle boils")
     node.live.ended = [peak("e1", "speech"), replace(peak("e2"), score=0.81)]
     question = node.after().question
-    assert (question.label, question.why, question.recognised) == ("kettle boils", "near_threshold", True)
+    assert (question.label, question.why) == ("kettle boils", "near_threshold")
     at = time.strftime("%H:%M:%S", time.localtime(peak("e2").taken_s))
     assert question.text == f"kitchen, {at}: was this kettle boils?"
     node.live.ended = [replace(peak("e3"), score=0.81)]
@@ -409,6 +444,9 @@ def test_the_device_asks_about_events_at_most_once_in_five_minutes(node: Class) 
     assert len(node.store.questions()) == 1
     assert node.send("teach_answer", answer="wrong", question=question.id).ok
     assert node.after().question is None
+    restarted = Class(node.directory, node.live)
+    node.live.ended = [replace(peak("e4"), score=0.81)]
+    assert restarted.after().question is None
 
 
 def test_a_question_about_a_label_whose_presses_were_undone_is_not_asked(node: Class) -> None:

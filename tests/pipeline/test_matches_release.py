@@ -30,8 +30,8 @@ def test_a_bundle_matches_the_release_that_was_signed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("named", "message"),
     [
-        ({"name": "darkness"}, "name: is brightness, but was signed as darkness"),
-        ({"version": "1.2.4"}, "version: is 1.2.3, but was signed as 1.2.4"),
+        ({"name": "darkness"}, "name: is brightness, but was listed as darkness"),
+        ({"version": "1.2.4"}, "version: is 1.2.3, but was listed as 1.2.4"),
     ],
 )
 def test_another_name_or_version_is_refused(tmp_path: Path, named: dict[str, str], message: str) -> None:
@@ -42,10 +42,10 @@ def test_another_name_or_version_is_refused(tmp_path: Path, named: dict[str, str
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("image.tflite", "modalities.image.model: image.tflite is not among its signed files"),
-        ("twin.tflite", "modalities.image.edgetpu: twin.tflite is not among its signed files"),
-        ("head.tflite", "head.model: head.tflite is not among its signed files"),
-        ("selftest/white.png", "selftest: selftest/white.png is not among its signed files"),
+        ("image.tflite", "modalities.image.model: image.tflite is not in its list of files"),
+        ("twin.tflite", "modalities.image.edgetpu: twin.tflite is not in its list of files"),
+        ("head.tflite", "head.model: head.tflite is not in its list of files"),
+        ("selftest/white.png", "selftest: selftest/white.png is not in its list of files"),
         ("selftest/cases.yaml", "selftest: there is no selftest/cases.yaml; a bundle without a self-test is refused"),
     ],
 )

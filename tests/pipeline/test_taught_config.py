@@ -1,5 +1,6 @@
 """Thresholds of taught labels in the config: they count, and those of labels that are not there yet stop nothing."""
 
+import contextlib
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,16 @@ import yaml
 from daemon.bundle.bundle import load_bundle
 from daemon.bundle.manifest import Manifest
 from daemon.cli.main import main
-from daemon.config.node import Config, load_config, teaching_database
+from daemon.config.node import Config, fit_record, load_config, teaching_database
 from daemon.core.document import Loaded
 from daemon.core.errors import DocumentError
 from daemon.node.bundle_updates import BundleLoader
+from daemon.node.fit_record import FitRecord, FitRecordFile
 from daemon.pipeline.recogniser import check_matches_config
+from daemon.teaching.store import TeachingStore
 from tests.helpers import format2_bundle
 from tests.helpers.taught import on_streams, teach
+from tests.teaching.records import background, example
 
 LABELS = {"kettle boils": on_streams("kitchen"), "garage: open": on_streams("kitchen", state_of="garage")}
 
@@ -38,9 +42,8 @@ def config(tmp_path: Path, *labels: str, stream: str = "kitchen") -> Loaded[Conf
 
 def was_taught(tmp_path: Path) -> None:
     """Let the node have been taught something."""
-    database = teaching_database(tmp_path / "state")
-    database.parent.mkdir(parents=True)
-    database.touch()
+    with contextlib.closing(TeachingStore(teaching_database(tmp_path / "state"))) as store:
+        store.add_example(example())
 
 
 def taught_manifest(base: Path, tmp_path: Path) -> Manifest:
@@ -56,7 +59,11 @@ def test_a_taught_label_may_have_thresholds_where_it_applies(base: Path, tmp_pat
 
 
 @pytest.mark.parametrize("label", ["kettel boils", "none"])
-def test_a_label_that_nobody_has_taught_is_refused(base: Path, tmp_path: Path, label: str) -> None:
+@pytest.mark.parametrize("has_run", [False, True])
+def test_a_label_that_nobody_has_taught_is_refused(base: Path, tmp_path: Path, label: str, has_run: bool) -> None:
+    if has_run:
+        with contextlib.closing(TeachingStore(teaching_database(tmp_path / "state"))) as store:
+            store.add_background(background())
     with pytest.raises(DocumentError, match=r"makes no event of it; expected one of bright, left, loud$"):
         check_matches_config(load_bundle(base).manifest, config(tmp_path, label))
 
@@ -73,6 +80,20 @@ def test_the_base_starts_with_thresholds_of_labels_that_were_taught_later(
     )
     assert found in caplog.text
     assert "it counts while the bundle has this label" in caplog.text
+
+
+def test_a_threshold_may_outlive_the_label_and_the_store(base: Path, tmp_path: Path) -> None:
+    manifest, loaded = load_bundle(base).manifest, config(tmp_path, "kettle boils")
+    was_taught(tmp_path)
+    database = teaching_database(tmp_path / "state")
+    with contextlib.closing(TeachingStore(database)) as store:
+        store.forget_label("kettle boils")
+    check_matches_config(manifest, loaded)
+    database.write_bytes(b"damaged")
+    check_matches_config(manifest, loaded)
+    database.unlink()
+    FitRecordFile(fit_record(tmp_path / "state")).save(FitRecord())
+    check_matches_config(manifest, loaded)
 
 
 @pytest.mark.parametrize("label", ["none", "garage: open"])

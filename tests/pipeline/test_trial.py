@@ -166,9 +166,9 @@ def test_a_head_that_gives_nan_is_refused(tmp_path: Path) -> None:
         ("zero_point: 34", "zero_point: 35", "audio.tflite has zero point 34, expected 35"),
         ("dtype: int8", "dtype: uint8", "image.tflite has an input of int8, expected uint8"),
         ("'9', none]", "none]", "10 labels do not match the head: head.tflite has outputs of shape [1, 11]"),
-        ("name: digits", "name: letters", "bundle.yaml:2: name: is letters, but was signed as digits"),
+        ("name: digits", "name: letters", "bundle.yaml:2: name: is letters, but was listed as digits"),
         ("head.tflite", "../../head.tflite", "expected the plain name of a file in the bundle's directory"),
-        ("head.tflite", "other.tflite", "bundle.yaml:48: head.model: other.tflite is not among its signed files"),
+        ("head.tflite", "other.tflite", "bundle.yaml:48: head.model: other.tflite is not in its list of files"),
     ],
 )
 def test_a_manifest_that_differs_from_the_files_is_refused(

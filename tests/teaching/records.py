@@ -31,11 +31,11 @@ def background(stream: str = "kitchen", taken_s: float = 1_700_000_000.0, seed: 
 
 
 def wrong(label: str = "kettle boils", stream: str = "kitchen") -> WrongMoment:
-    return WrongMoment(label, stream, 1_700_000_000.0, MADE_BY, vectors(4))
+    return WrongMoment(label, stream, 1_700_000_000.0, MADE_BY, vectors(4), (vectors(6), vectors(7)))
 
 
 def peak(event: str = "event1", label: str = "kettle boils", taken_s: float = 1_700_000_000.0) -> Peak:
-    return Peak(event, label, "kitchen", taken_s, 0.75, MADE_BY, vectors(5))
+    return Peak(event, label, "kitchen", taken_s, 0.75, MADE_BY, vectors(5), (vectors(6),))
 
 
 def same(first: object, second: object) -> bool:

@@ -113,6 +113,30 @@ def test_a_moment_called_wrong_starts_no_event_any_more(world: World) -> None:
     assert scores(after, world.vectors(BELL))[0] >= after.labels["bell"].streams["hall"].start
 
 
+@pytest.mark.parametrize("likeness", [0.8, 0.9, 1.0])
+def test_what_was_called_wrong_starts_no_event_however_like_the_label_it_is(likeness: float) -> None:
+    world = World(seed=1)
+    bell, glass = world.vectors(BELL), world.vectors({"scene": "room", "sound": "glass"})
+    near = {name: likeness * bell[name] + (1 - likeness) * glass[name] for name in SIZES}
+    wrong = [WrongMoment("bell", "hall", 0.0, {}, near)]
+    fitted = fit(training_set(["bell"], bells(world), world.background(100, ROOM), wrong=wrong), no_base)
+    start = fitted.labels["bell"].streams["hall"].start
+    assert scores(fitted, near)[0] < start - 0.05
+    assert np.mean([scores(fitted, world.vectors(BELL))[0] >= start for _ in range(50)]) > 0.5
+
+
+def test_several_moments_called_wrong_at_once_count_as_one() -> None:
+    world = World(seed=1)
+    near = [world.vectors(BELL) for _ in range(4)]
+    one = WrongMoment("bell", "hall", 0.0, {}, near[0], near[1:])
+    training = training_set(["bell"], bells(world), world.background(100, ROOM))
+    at_once = fit(replace(training, wrong=[one]), no_base)
+    each = fit(replace(training, wrong=[replace(one, vectors=of, further=()) for of in near]), no_base)
+    start = at_once.labels["bell"].streams["hall"].start
+    assert all(scores(at_once, of)[0] < start for of in near)
+    assert logits(each, near[0])[0] < logits(at_once, near[0])[0] - 0.2
+
+
 def test_each_stream_has_thresholds_from_its_own_background(world: World) -> None:
     loud = world.background(100, DOG, stream="yard")
     labels = [LabelToFit("bell", frozenset({"hall", "yard", "attic"}))]

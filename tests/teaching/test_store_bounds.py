@@ -139,9 +139,9 @@ def test_peaks_are_kept_by_count_and_by_age(store: TeachingStore, clock: Clock) 
 def test_questions_and_labels_of_all_streams_are_bounded(store: TeachingStore) -> None:
     with store.step("labels"):
         for number in range(200):
-            store.set_everywhere(f"label {number}", True)
+            store.set_everywhere(f"label {number}")
     with pytest.raises(TeachingError, match="200 labels belong to all streams"):
-        store.set_everywhere("another", True)
+        store.set_everywhere("another")
 
 
 def test_without_pictures_and_sound_nothing_but_embeddings_is_on_the_disk(

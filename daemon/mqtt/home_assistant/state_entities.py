@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from daemon.bundle.taught import UNKNOWN
 from daemon.mqtt.home_assistant.devices import Components, StreamDevice, object_id
 from daemon.mqtt.home_assistant.entity import available_with_stream, entity_name, quoted
-from daemon.mqtt.teaching_payloads import UNKNOWN
 
 
 def state_components(node: str, stream: StreamDevice, *, per_stream: bool) -> Components:
