@@ -81,10 +81,10 @@ class FitRecordFile:
 
 def event_times(config: Config) -> dict[str, EventTimes]:
     """Return the times of the events of each stream."""
-    events = {name: stream.events for name, stream in config.streams.items()}
+    streams = config.streams.items()
     return {
-        name: EventTimes(smoothing_s=each.smoothing_s, min_duration_s=each.min_duration_s)
-        for name, each in events.items()
+        name: EventTimes(smoothing_s=each.events.smoothing_s, min_duration_s=each.events.min_duration_s)
+        for name, each in streams
     }
 
 

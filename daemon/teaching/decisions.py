@@ -31,7 +31,9 @@ LOWEST_EXCLUSIVE_START = 0.5
 ROOM_BELOW_MIDDLE = 2.0
 # Events are smoothed by these times where the figures above were measured.
 DEFAULT_TIMES = EventTimes()
+# Smaller scores and logits are told apart no more: they are far below any start.
 LEAST_HELD = 1e-3
+LOWEST_LOGIT = -20.0
 # A press that was held out has a lower logit than one that was learned from: so much in the middle.
 COST_OF_UNSEEN = 2.5
 # A label starts so much above each moment that was called wrong: the same sound is never cut into moments alike.
@@ -81,12 +83,12 @@ def _decide_event(
         name: tail_of(logits[background & (streams == name), index], middle) for name in np.unique(streams[background])
     }
     probability = training.false_alarms_a_day / CHANCES_A_DAY / len(tails)
-    floor_logit = min(0.0, middle - ROOM_BELOW_MIDDLE)
+    floor_score = 1 / (1 + math.exp(-max(LOWEST_LOGIT, min(0.0, middle - ROOM_BELOW_MIDDLE))))
     lowest = LOWEST_EXCLUSIVE_START if training.scoring == "exclusive" else LOWEST_START
     starts = {}
     for name, tail in tails.items():
-        floor = _part_held(index, training.times_of(str(name)), material, logits) / (1 + math.exp(-floor_logit))
-        starts[str(name)] = _start(max(above, _logit(floor), tail.level(probability)), lowest)
+        floor = _logit(floor_score * _part_held(index, training.times_of(str(name)), material, logits))
+        starts[str(name)] = _start(max(above, floor, tail.level(probability)), lowest)
     rates = {name: tails[name].rate(_logit(start), hours_of(training, name)) for name, start in starts.items()}
     thresholds = {name: Threshold(start=start, end=round(start * END_PART, 4)) for name, start in starts.items()}
     highest = max(thresholds.values(), key=lambda each: each.start) if label.everywhere else None
@@ -142,7 +144,7 @@ def _held(index: int, events: EventTimes, material: Material, logits: Array) -> 
 
 
 def _start(level: float, lowest: float) -> float:
-    return round(min(HIGHEST_START, max(lowest, 1 / (1 + math.exp(-min(40.0, level))))), 4)
+    return round(min(HIGHEST_START, max(lowest, 1 / (1 + math.exp(-min(40.0, max(LOWEST_LOGIT, level)))))), 4)
 
 
 def _logit(score: float) -> float:
