@@ -107,7 +107,7 @@ class Fits:
             self._look_at_base(self._expected, wanted, now_ns)
         elif self._run is not None:
             self._go_on(self._run, wanted, now_ns)
-        elif not self._is_installing(now_ns) and self._is_due(wanted, now_ns):
+        elif not self._is_installing(wanted, now_ns) and self._is_due(wanted, now_ns):
             self._begin(wanted, now_ns)
         return before != (self.phase, self.problem, self.record)
 
@@ -144,10 +144,10 @@ class Fits:
         if is_active or outcome.state == "failed" or now_ns - self._accepted_ns > INSTALL_NS:
             self._expected, self.phase = None, "idle"
 
-    def _is_installing(self, now_ns: int) -> bool:
+    def _is_installing(self, wanted: Wanted, now_ns: int) -> bool:
         """Return whether the updater still tries the latest bundle; note why it was given up."""
         bundle = self.record.bundle
-        if bundle is None:
+        if bundle is None or wanted.basis == self._refused:  # the problem is that of a later fit
             return False
         outcome, is_recent = self._installer.outcome(bundle), now_ns - self._accepted_ns < INSTALL_NS
         if outcome.state == "active":

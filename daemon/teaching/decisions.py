@@ -13,7 +13,7 @@ from daemon.teaching.held_out import others_of
 from daemon.teaching.material import Material
 from daemon.teaching.report import Rate
 from daemon.teaching.rows import EventTimes, TrainingSet
-from daemon.teaching.thresholds import CHANCES_A_DAY, Scale, sustained, tail_of
+from daemon.teaching.thresholds import CHANCE_S, CHANCES_A_DAY, Scale, sustained, tail_of
 
 # An event ends at half the score at which it starts.
 END_PART = 0.5
@@ -111,9 +111,13 @@ def _decide_state(index: int, training: TrainingSet, material: Material, logits:
 
 
 def hours_of(training: TrainingSet, stream: str) -> float:
-    """Return the hours that the background of a stream covers, by tenths of an hour in which there is any."""
-    spells = {each.taken_s // TENTH_OF_HOUR_S for each in training.background if each.stream == stream}
-    return len(spells) * TENTH_OF_HOUR_S / 3600
+    """Return the hours that the background of a stream covers, by tenths of an hour in which there is any.
+
+    It covers no more than the time from its first moment to its last one.
+    """
+    times_s = [each.taken_s for each in training.background if each.stream == stream]
+    spells = {time_s // TENTH_OF_HOUR_S for time_s in times_s}
+    return min(len(spells) * TENTH_OF_HOUR_S, max(times_s) - min(times_s) + CHANCE_S) / 3600
 
 
 def _peaks(index: int, material: Material, logits: Array) -> Array:

@@ -60,7 +60,8 @@ class TrainingSet:
     `sizes` has the length in F of each encoder, in the order of F, and `modalities` its modality. `scores_only` has
     the encoders that give scores of labels and no embedding. `covered` has vectors of a covered camera by encoder.
     `known` has moments that the base recognises rightly, such as those of its self-test. `events` has the times of the
-    events of each stream; another stream has the default ones.
+    events of each stream; another stream has the default ones. `base_labels` has the names of the labels of BaseLogits
+    that make events, and None for the others.
     """
 
     sizes: Mapping[str, int]
@@ -74,6 +75,7 @@ class TrainingSet:
     false_alarms_a_day: float = 1.0
     known: Sequence[Mapping[str, Array]] = ()
     scores_only: frozenset[str] = field(default_factory=frozenset)
+    base_labels: Sequence[str | None] = ()
     events: Mapping[str, EventTimes] = field(default_factory=dict)
 
     def times_of(self, stream: str) -> EventTimes:

@@ -1,6 +1,5 @@
 """The tables of what was taught, and how they are checked."""
 
-import secrets
 import sqlite3
 
 from daemon.core.database import check_integrity, transaction
@@ -10,9 +9,6 @@ VERSION = 1
 
 PAGE_BYTES = 4096
 MAX_DATABASE_BYTES = 1 << 30
-
-# JSON numbers are exact up to 2**53
-MAX_FIRST_CHANGE = 1 << 48
 
 PRAGMAS = (
     # A rollback journal is emptied by each commit. A WAL would keep the bytes of what was removed.
@@ -27,7 +23,6 @@ PRAGMAS = (
 # `added_by` and `removed_by` are numbers of steps, which `undo` takes back. An example with `removed_by` is removed.
 # Large values come last in a row: SQLite reads through them to those behind.
 # `forgotten` has the labels that were removed completely, see teaching/forgotten.py.
-# `changes` begins at a random number: so another store is not taken for this one.
 # `embedded` has what one set of encoders has made of an example; the first row is from the press.
 _TABLES = (
     """CREATE TABLE examples (
@@ -52,7 +47,7 @@ _TABLES = (
     taken_s REAL NOT NULL, score REAL NOT NULL, encoders TEXT NOT NULL, moments BLOB NOT NULL
 )""",
     """CREATE TABLE questions (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, why TEXT NOT NULL,
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, why TEXT NOT NULL, recognised INTEGER NOT NULL,
     asked_s REAL NOT NULL, event TEXT NOT NULL, label TEXT NOT NULL, stream TEXT NOT NULL, taken_s REAL NOT NULL,
     score REAL NOT NULL, encoders TEXT NOT NULL, moments BLOB NOT NULL
 )""",
@@ -70,7 +65,8 @@ def create_or_check(database: sqlite3.Connection) -> None:
         if version == 0:
             for table in _TABLES:
                 database.execute(table)
-            database.execute("INSERT INTO node (changes) VALUES (?)", (secrets.randbelow(MAX_FIRST_CHANGE),))
+            # Another file never has the numbers of this one. So what is new in it is never taken for what was there.
+            database.execute("INSERT INTO node (changes) VALUES (ABS(RANDOM() % 1000000000000))")
             database.execute(f"PRAGMA user_version = {VERSION}")
     check(database)
     check_integrity(database)

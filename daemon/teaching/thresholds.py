@@ -19,8 +19,6 @@ CHANCE_S = 10.0
 CHANCES_A_DAY = 86_400 / CHANCE_S
 
 STEP_S = 0.025
-# The last moment of a press lasts as long as others do, or this long.
-LAST_S = 0.5
 
 # The tail falls by a factor of ten within this part of the way from the highest background to the middle press, if the
 # logits of background do not fall off faster.
@@ -37,9 +35,12 @@ def sustained(scores: Array, times_ms: Sequence[int], events: EventTimes) -> Arr
     """Return the highest smoothed score (T) that a press holds for the shortest duration of an event.
 
     `scores` (n, T) are those of its moments, in the order of time. The smoothed score follows them as in events.
+    A moment alone is a picture or a line from a file. What it shows stays: its score is not smoothed.
     """
+    if len(times_ms) == 1:
+        return np.asarray(scores[0], np.float32)
     times_s = np.array(times_ms) / 1000
-    last_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else LAST_S
+    last_s = float(np.median(np.diff(times_s)))
     instants = np.arange(times_s[0], times_s[-1] + last_s + STEP_S / 2, STEP_S)
     moment = np.searchsorted(times_s, instants, side="right") - 1
     keep = math.exp(-STEP_S / events.smoothing_s) if events.smoothing_s else 0.0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from daemon.core.errors import TeachingError
+from daemon.core.timing import clock_text
 from daemon.teaching.records import Example, Question, StoredMoment
 from daemon.teaching.review import Review
 from daemon.teaching.store import TeachingStore
@@ -71,7 +72,7 @@ def test_each_step_is_undone_the_latest_first(store: TeachingStore) -> None:
     assert ids(store) == ["e2"]
     assert store.undo() == "the removal of an example of kettle boils in kitchen"
     assert ids(store) == ["e1", "e2"]
-    assert store.undo() == "kettle boils in kitchen was wrong"
+    assert store.undo() == f"kettle boils in kitchen at {clock_text(wrong().taken_s)} was wrong"
     assert store.wrong_counts() == {}
     assert store.undo() == "the missed kettle boils in kitchen"
     assert store.undo() == "the example of kettle boils in kitchen"
@@ -173,7 +174,7 @@ def test_the_latest_peak_is_found_by_label_and_stream(store: TeachingStore) -> N
 
 
 def test_an_event_that_was_called_wrong_is_asked_about_no_more(store: TeachingStore) -> None:
-    store.ask(Question("q1", "near_threshold", True, NOW_S, peak("event1")))
+    store.ask(Question("q1", "near_threshold", NOW_S, peak("event1")))
     store.ask(Question("q2", "near_threshold", True, NOW_S, peak("event2")))
     store.add_wrong(wrong(), "event1")
     assert [each.id for each in store.questions()] == ["q2"]
@@ -185,7 +186,7 @@ def test_an_event_that_was_called_wrong_is_asked_about_no_more(store: TeachingSt
 
 
 def test_a_question_stays_until_it_is_answered(store: TeachingStore, path: Path) -> None:
-    asked = Question("q1", "near_threshold", NOW_S, peak())
+    asked = Question("q1", "near_threshold", False, NOW_S, peak())
     store.ask(asked)
     other = TeachingStore(path, read_only=True)
     assert same(other.questions(), [asked])
@@ -193,7 +194,7 @@ def test_a_question_stays_until_it_is_answered(store: TeachingStore, path: Path)
     other.close()
     store.remove_question("q1")
     assert store.questions() == []
-    store.ask(Question("q2", "spot_check", NOW_S + 1, peak()))
+    store.ask(Question("q2", "spot_check", True, NOW_S + 1, peak()))
     assert store.review() == Review(NOW_S + 1, NOW_S + 1)
 
 

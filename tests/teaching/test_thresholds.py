@@ -56,9 +56,10 @@ def test_a_press_is_found_where_it_starts_an_event(scores: list[float], threshol
         assert starts(scores, threshold) == (level > threshold)
 
 
-def test_one_moment_alone_is_smoothed() -> None:
-    level = sustained(np.array([[1.0]], np.float32), [0], TIMES)[0]
-    assert level == pytest.approx(1 - np.exp(-0.3 / 0.3), abs=0.03)
+def test_a_picture_alone_is_judged_as_if_it_stayed() -> None:
+    alone = sustained(np.array([[0.7]], np.float32), [0], TIMES)[0]
+    stays = sustained(np.full((10, 1), 0.7, np.float32), list(range(0, 5000, 500)), TIMES)[0]
+    assert alone == pytest.approx(stays, abs=0.01)
 
 
 def test_without_smoothing_the_score_itself_is_held() -> None:
