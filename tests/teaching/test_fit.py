@@ -64,6 +64,22 @@ def test_the_sense_that_tells_the_label_suffices(world: World, bell: Fitted) -> 
     assert all(scores(bell, world.vectors({"scene": "room"}))[0] < start for _ in range(20))
 
 
+def test_presses_in_the_dark_are_found_as_well_while_the_camera_sees() -> None:
+    world = World(seed=1, noise=1.0)
+    dark = [{"sound": "quiet"}, {"sound": "bell"}, {"sound": "bell"}]
+    presses = [world.example(f"bell-{place}", "bell", dark, taken_s=place * 3600.0) for place in range(5)]
+    fitted = fit(training_set(["bell"], presses, world.background(100, ROOM)), no_base)
+    start = fitted.labels["bell"].streams["hall"].start
+    assert np.mean([scores(fitted, world.vectors(BELL))[0] >= start for _ in range(100)]) > 0.85
+
+
+def test_a_camera_that_the_background_does_not_know_speaks_for_no_label() -> None:
+    world = World(seed=1, noise=1.0)
+    fitted = fit(training_set(["bell"], bells(world), world.background(100, {"sound": "quiet"})), no_base)
+    start = fitted.labels["bell"].streams["hall"].start
+    assert np.mean([scores(fitted, world.vectors(ROOM))[0] >= start for _ in range(100)]) < 0.02
+
+
 def test_the_report_tells_held_out_presses_and_the_sense_that_carries_the_label(bell: Fitted) -> None:
     report = bell.report.labels[0]
     assert (report.presses, report.found, report.tried) == (5, 5, 5)
