@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from daemon.config.node import Config
 from daemon.core.timing import NS_PER_S
 from daemon.node.fit_ports import FIT_NS, Outcome
-from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile, doublings
+from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile, doublings, event_times
 from daemon.node.fits import FAILED_NS, INSTALL_NS, LONGEST_QUIET_NS, QUIET_NS, RETRY_NS, Fits, Wanted
+from daemon.teaching.rows import EventTimes
 from tests.fakes.fits import FakeFitRunner, FakeInstaller, report
 
 FIRST = "home@1.0.0+taught.1"
@@ -258,6 +260,17 @@ def test_closing_kills_the_child(bench: Bench) -> None:
 @pytest.mark.parametrize(("moments", "times"), [(29, None), (30, 0), (59, 0), (60, 1), (120, 2), (2000, 6)])
 def test_a_place_is_fitted_again_each_time_its_background_has_doubled(moments: int, times: int | None) -> None:
     assert doublings({"kitchen": moments}) == ({} if times is None else {"kitchen": times})
+
+
+def test_other_times_of_events_mean_another_fit() -> None:
+    streams = {"hall": {"camera": 0, "events": {"smoothing_s": 1.5}}, "yard": {"camera": 1}}
+    config = Config.model_validate({"node": "n", "bundle": "b", "streams": streams})
+    times = event_times(config)
+    assert times == {"hall": EventTimes(smoothing_s=1.5), "yard": EventTimes()}
+    basis = FitBasis(base="home@1.0.0", changes=1, places={}, false_alarms_a_day=1.0, events=times)
+    changed = basis.model_copy(update={"events": times | {"yard": EventTimes(min_duration_s=1)}})
+    assert changed != basis
+    assert FitBasis.model_validate_json(basis.model_dump_json()) == basis
 
 
 def test_a_fit_that_came_with_a_new_base_is_not_made_again(bench: Bench) -> None:

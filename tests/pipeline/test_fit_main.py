@@ -28,6 +28,7 @@ from daemon.pipeline.training_set import (
 from daemon.runtime.child import MAX_OUTPUT_BYTES, Child
 from daemon.teaching.records import BackgroundMoment, StoredMoment, TrainingData, WrongMoment
 from daemon.teaching.report import LabelReport, Report
+from daemon.teaching.rows import EventTimes
 from daemon.teaching.store import TeachingStore
 from tests.helpers import format2_bundle
 from tests.helpers.taught_place import STREAM, TaughtPlace
@@ -77,6 +78,13 @@ def test_a_confined_child_fits_what_the_store_has_and_writes_the_bundle(
         assert max(LABELS, key=lambda each: found[each]) == label
         assert found[label] > bundle.manifest.taught.labels[label].threshold(STREAM).start  # type: ignore[union-attr]
     assert all(scores(tmp_path / "taught", place, "nothing")[label] < 0.5 for label in LABELS)
+
+
+def test_the_times_of_events_count(base: Path, filled: Path, tmp_path: Path) -> None:
+    asked = request(filled, base, tmp_path / "taught")
+    answer = fit_bundle(asked.model_copy(update={"events": {STREAM: EventTimes(min_duration_s=10)}}))
+    assert answer.report is not None
+    assert [(label.found, label.tried) for label in answer.report.labels] == [(0, 5), (0, 5)]
 
 
 def test_equal_stores_give_equal_bundles(base: Path, filled: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from daemon.core.records import Array
 from daemon.teaching.decisions import hours_of
 from daemon.teaching.fit import Fitted, fit
 from daemon.teaching.records import BackgroundMoment, StoredMoment, WrongMoment
-from daemon.teaching.rows import LabelToFit
+from daemon.teaching.rows import EventTimes, LabelToFit
 from daemon.teaching.thresholds import sustained
 from tests.helpers.taught_world import MODALITIES, SIZES, World, training_set
 
@@ -228,7 +228,7 @@ def test_what_is_told_is_what_is_lived() -> None:
         for place in range(60):
             moments = world.example(f"new-{place}", "bell", presses).moments
             values = np.array([scores(fitted, moment.vectors) for moment in moments], np.float32)
-            lived.append(sustained(values, [0, 500, 1000], 0.3, 0.2)[0] >= start)
+            lived.append(sustained(values, [0, 500, 1000], EventTimes())[0] >= start)
     assert 0.2 < np.mean(told) < 0.95
     assert np.mean(told) == pytest.approx(np.mean(lived), abs=0.1)
 
