@@ -40,13 +40,14 @@ def bells(world: World, count: int = 5) -> list:
     return [world.example(f"bell-{place}", "bell", PRESS, taken_s=place * 3600.0) for place in range(count)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def world() -> World:
-    return World()
+    return World(2)
 
 
 @pytest.fixture(scope="module")
-def bell(world: World) -> Fitted:
+def bell() -> Fitted:
+    world = World(1)
     return fit(training_set(["bell"], bells(world), world.background(200, ROOM)), no_base)
 
 
@@ -241,14 +242,15 @@ def test_scores_alone_are_called_weaker(world: World) -> None:
 class TestStates:
     """States of a group: one is there at a time, and none is sure when the camera is covered."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     @staticmethod
     def world() -> World:
-        return World(noise=0.15)
+        return World(2, noise=0.15)
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def garage(world: World) -> Fitted:
+    def garage() -> Fitted:
+        world = World(1, noise=0.15)
         names = ["garage: open", "garage: closed", "garage: half"]
         examples = [world.example(f"{name}-{place}", name, [{"scene": name}]) for name in names for place in range(10)]
         labels = [LabelToFit(name, frozenset({"hall"}), state_of="garage") for name in names]
@@ -313,7 +315,7 @@ def test_with_exclusive_scoring_the_base_keeps_its_labels() -> None:
 @pytest.mark.parametrize(("shown", "expected"), [("one", True), ("bell", False), ("quiet", False)])
 def test_the_report_says_that_the_base_has_a_name_for_what_is_taught(shown: str, expected: bool) -> None:
     """`quiet` is background of the base: that keeps presses too, but is no name for them."""
-    world = World(3)
+    world = World(3, noise=0.1)
     base = LinearBase(world, ["one", "two", "quiet"])
     press = [{"sound": shown}] * 3
     examples = [world.example(f"{place}", "sign", press, taken_s=place * 3600.0) for place in range(5)]
