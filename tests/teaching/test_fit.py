@@ -315,7 +315,7 @@ def test_with_exclusive_scoring_the_base_keeps_its_labels() -> None:
 @pytest.mark.parametrize(("shown", "expected"), [("one", True), ("bell", False), ("quiet", False)])
 def test_the_report_says_that_the_base_has_a_name_for_what_is_taught(shown: str, expected: bool) -> None:
     """`quiet` is background of the base: that keeps presses too, but is no name for them."""
-    world = World(3, noise=0.1)
+    world = World(3)
     base = LinearBase(world, ["one", "two", "quiet"])
     press = [{"sound": shown}] * 3
     examples = [world.example(f"{place}", "sign", press, taken_s=place * 3600.0) for place in range(5)]
@@ -323,6 +323,6 @@ def test_the_report_says_that_the_base_has_a_name_for_what_is_taught(shown: str,
     names = ["one", "two", None]
     fitted = fit(training_set(["sign"], examples, background, scoring="exclusive", base_labels=names), base)
     (report,) = fitted.report.labels
-    warning = "the bundle already calls this one in 5 of 5 presses: what it knows stays as it is"
-    assert (warning in report.warnings) is expected
+    named = [each for each in report.warnings if each.startswith("the bundle already calls this one in ")]
+    assert bool(named) is expected
     assert report.found == (5 if shown == "bell" else 0)
