@@ -50,7 +50,7 @@ class ChildFit:
             answer = FitAnswer.model_validate_json(self._child.result(0))
         except ValidationError as error:
             raise ChildError("its answer cannot be read") from error
-        return FitResult(answer.report if answer.ok else None, answer.reason or "")
+        return FitResult(answer.report if answer.ok else None, answer.reason or "", answer.may_pass)
 
     def close(self) -> None:
         """Kill the process, if it still runs."""

@@ -71,9 +71,9 @@ class FitRecordFile:
             self.record = FitRecord()
 
     def save(self, record: FitRecord) -> None:
-        """Replace the file, whole or not at all. Raises OSError."""
-        replace_file(self._path, record.model_dump_json().encode(), MODE)
+        """Replace the file, whole or not at all. Raises OSError; the record then counts until the next start."""
         self.record = record
+        replace_file(self._path, record.model_dump_json().encode(), MODE)
 
 
 def doublings(background: Mapping[str, int]) -> dict[str, int]:

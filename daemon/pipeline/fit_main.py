@@ -82,9 +82,13 @@ def _unpacked(value: Any) -> Any:
 
 
 class FitAnswer(StrictModel):
-    """What the child prints. Without `ok` there is no bundle, and `reason` says why, in words for the person."""
+    """What the child prints. Without `ok` there is no bundle, and `reason` says why, in words for the person.
+
+    `may_pass`: the disk was the reason, so the same request may succeed later.
+    """
 
     ok: bool
+    may_pass: bool = False
     reason: str | None = None
     report: Annotated[Report | None, BeforeValidator(_unpacked), PlainSerializer(_packed)] = None
     seconds: float = 0.0
@@ -110,9 +114,11 @@ def fit_bundle(request: FitRequest) -> FitAnswer:
     try:
         report = _fit(request)
     except (Refused, TeachingError, InputError) as error:
-        return FitAnswer(ok=False, reason=_shortened(str(error)))
+        is_disk = isinstance(error, TeachingError) and error.kind == "disk"
+        return FitAnswer(ok=False, may_pass=is_disk, reason=_shortened(str(error)))
     except OSError as error:
-        return FitAnswer(ok=False, reason=_shortened(f"{error.filename or request.target}: {error.strerror or error}"))
+        reason = f"{error.filename or request.target}: {error.strerror or error}"
+        return FitAnswer(ok=False, may_pass=True, reason=_shortened(reason))
     except MemoryError:
         raise
     except Exception as error:

@@ -250,6 +250,8 @@ BAD: dict[str, Example] = {
     "its id": example("../../etc"),
     "its stream": example(stream="a\nb"),
     "no time": example(taken_s=float("nan")),
+    "no time ": example(taken_s=-9e10),
+    "is no time": example(taken_s=9e11),
     "its picture and its sound": example(picture=bytes((1 << 20) + 1)),
     "image has no fingerprint": example(encoders={"audio": "b" * 64}),
 }
