@@ -1,12 +1,13 @@
 """Fits the taught labels after each change, one child process at a time, and has the result installed."""
 
 import logging
-import shutil
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from daemon.core.errors import ChildError
+from daemon.core.files import remove
 from daemon.core.timing import NS_PER_S
 from daemon.node.fit_ports import FitOrder, FitResult, FitRunner, LocalInstaller, RunningFit, finished
 from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile
@@ -23,6 +24,9 @@ INSTALL_NS = 900 * NS_PER_S
 
 # after a fit or a request that something else prevented
 RETRY_NS = 10 * NS_PER_S
+
+# After a fit that failed for want of room or memory. A fit costs a minute of the slowest boards.
+FAILED_NS = 600 * NS_PER_S
 
 # waiting: a change waits for quiet, or for the updater; installing: the updater tries the bundle
 Phase = Literal["idle", "waiting", "fitting", "installing"]
@@ -58,8 +62,8 @@ class _Run:
 class Fits:
     """Keeps the active bundle fitted to what was taught. Used by the thread `teaching`.
 
-    A basis that could not be fitted is not tried again, until something changes or somebody asks.
-    `problem` says why the latest fit is not active; None: it is, or it will be.
+    A basis that could not be fitted is not tried again, until something changes or somebody asks. After a failure that
+    may pass, it is tried again after FAILED_NS.
     """
 
     def __init__(
@@ -76,9 +80,11 @@ class Fits:
         self._directory = directory
         self._quiet_ns, self._retry_ns = quiet_ns, retry_ns
         self.phase: Phase = "idle"
-        self.problem: str | None = None
+        self._failure: str | None = None
+        self._not_used: str | None = None
         self._run: _Run | None = None
         self._refused: FitBasis | None = None
+        self._refused_until_ns: int | None = None
         self._seen: FitBasis | None = None
         self._seen_ns = self._not_before_ns = self._accepted_ns = self._highest = 0
         self._differs_ns: int | None = None
@@ -89,6 +95,11 @@ class Fits:
     def record(self) -> FitRecord:
         """The latest fit that the updater has accepted."""
         return self._file.record
+
+    @property
+    def problem(self) -> str | None:
+        """Why the latest fit is not active; None: it is, or it will be."""
+        return self._failure or self._not_used
 
     def load(self) -> None:
         """Read the latest fit from the disk, once. Raises OSError."""
@@ -115,7 +126,8 @@ class Fits:
         """Return the order of the next version onto the bundle `base` in a directory."""
         number = max(wanted.number, self.record.number, self._highest) + 1
         self._highest = number  # a version that was refused is not used again
-        shutil.rmtree(self._directory, ignore_errors=True)  # of a fit that was not installed
+        if os.path.lexists(self._directory):  # of a fit that was not installed
+            remove(self._directory)
         self._directory.mkdir(mode=0o700, parents=True)
         version = f"{base.partition('@')[2]}+taught.{number}"
         return FitOrder(directory, self._directory / f"taught.{number}", version, number)
@@ -151,9 +163,9 @@ class Fits:
             return False
         outcome, is_recent = self._installer.outcome(bundle), now_ns - self._accepted_ns < INSTALL_NS
         if outcome.state == "active":
-            self.problem = None
+            self._not_used = None
         elif outcome.state == "failed":
-            self.problem = f"{bundle} is not used: {outcome.reason}"
+            self._not_used = f"{bundle} is not used: {outcome.reason}"
         elif self._accepted_ns and is_recent:
             self.phase = "installing"
             return True
@@ -163,6 +175,8 @@ class Fits:
         if wanted.basis != self._seen:
             self._seen, self._seen_ns = wanted.basis, now_ns
             self._installer.derive_again()
+        if self._refused_until_ns is not None and now_ns >= self._refused_until_ns:
+            self._refused = self._refused_until_ns = None
         is_done = wanted.basis == self.record.basis or not (wanted.has_labels or wanted.number)
         if (is_done and not self._is_forced) or wanted.basis == self._refused:
             self.phase, self._differs_ns = "idle", None
@@ -191,7 +205,7 @@ class Fits:
     def _return_to_base(self, wanted: Wanted) -> None:
         self._installer.install_base()
         self._is_forced, self._differs_ns = False, None
-        self.problem, self.phase = None, "idle"
+        self._failure, self._not_used, self.phase = None, None, "idle"
         number = max(wanted.number, self.record.number, self._highest)
         self._file.save(FitRecord(number=number, basis=wanted.basis))
 
@@ -208,13 +222,13 @@ class Fits:
         try:
             result = finished(child, run.began_ns, now_ns)
         except ChildError as error:
-            result = FitResult(None, f"the labels could not be fitted: {error}")
+            result = FitResult(None, f"the labels could not be fitted: {error}", may_pass=True)
         if result is None:
             return
         child.close()
         run.child, run.report = None, result.report
         if result.report is None:
-            self._fail(run, result.reason)
+            self._fail(run, result.reason, now_ns, may_pass=result.may_pass)
         else:
             self._request(run, now_ns)
 
@@ -224,17 +238,19 @@ class Fits:
             return
         reason = self._installer.install_local(run.order.target, run.bundle)
         if reason is None:
-            self.phase, self.problem, self._accepted_ns, self._run = "installing", None, now_ns, None
+            self.phase, self._accepted_ns, self._run = "installing", now_ns, None
+            self._failure = self._not_used = None
             record = FitRecord(number=run.order.number, basis=run.basis, bundle=run.bundle, report=run.report)
             self._file.save(record)
         elif now_ns - run.began_ns > INSTALL_NS:
-            self._fail(run, reason)
+            self._fail(run, reason, now_ns)
         else:
             self._postpone(reason, now_ns)
 
-    def _fail(self, run: _Run, reason: str) -> None:
+    def _fail(self, run: _Run, reason: str, now_ns: int, *, may_pass: bool = False) -> None:
         log.warning("teaching: %s", reason)
-        self._run, self.phase, self.problem, self._refused = None, "idle", reason, run.basis
+        self._run, self.phase, self._failure = None, "idle", reason
+        self._refused, self._refused_until_ns = run.basis, now_ns + FAILED_NS if may_pass else None
 
     def _postpone(self, reason: str, now_ns: int) -> None:
-        self.phase, self.problem, self._not_before_ns = "waiting", reason, now_ns + self._retry_ns
+        self.phase, self._failure, self._not_before_ns = "waiting", reason, now_ns + self._retry_ns

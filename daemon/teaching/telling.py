@@ -21,6 +21,7 @@ CARRYING_PART = 0.8
 FEW_PRESSES = 5
 # Numbers below are told as "under 0.01".
 SMALLEST_TOLD = 0.01
+ONCE_A_YEAR = 1 / 365
 
 
 def report_of(
@@ -84,7 +85,8 @@ def _label_report(
         warnings=[],
         text="",
     )
-    warnings = _warnings(report, training.false_alarms_a_day, sorted(material.labels[index].streams))
+    short = sum(each.is_short for each in held_out)
+    warnings = _warnings(report, training.false_alarms_a_day, sorted(material.labels[index].streams), short)
     return report.model_copy(update={"text": _text(report), "warnings": warnings})
 
 
@@ -98,13 +100,20 @@ def _text(report: LabelReport) -> str:
     rate = report.false_alarms_a_day
     if rate is None:
         return f"{said}."
-    return (
-        f"{said}. Expected false alarms a day: {_number(rate.expected)} ({_number(rate.low)} to {_number(rate.high)}), "
-        f"from {hours_text(rate.hours)} of background."
-    )
+    return f"{said}. {rate_text(rate)}"
 
 
-def _warnings(report: LabelReport, wanted: float, streams: Sequence[str]) -> list[str]:
+def rate_text(rate: Rate) -> str:
+    """Return how often false alarms are expected, and what that is based on."""
+    hours = f"from {hours_text(rate.hours)} of background."
+    if rate.expected >= ONCE_A_YEAR:
+        interval = f"{_number(rate.low)} to {_number(rate.high)}"
+        return f"Expected false alarms a day: {_number(rate.expected)} ({interval}), {hours}"
+    most = f", at most {_number(rate.high)} a day" if rate.high >= ONCE_A_YEAR else ""
+    return f"Expected false alarms: less than one in a year{most}, {hours}"
+
+
+def _warnings(report: LabelReport, wanted: float, streams: Sequence[str], short: int) -> list[str]:
     warnings = []
     place = " and ".join(streams)
     if report.found is not None and report.tried is not None:
@@ -117,7 +126,11 @@ def _warnings(report: LabelReport, wanted: float, streams: Sequence[str]) -> lis
                     f"{report.label} is recognised by the {NOUN[sense]} of {place}, not by its {unheard}: without the "
                     f"{NOUN[sense]} {without} of {report.tried} presses are found"
                 )
-        if report.found < report.tried / 2:
+        if short:
+            warnings.append(
+                f"{short} of its presses are too short for smoothing_s and min_duration_s of {place}: make them smaller"
+            )
+        elif report.found < report.tried / 2:
             warnings.append(f"{report.label} is missed more often than found: teach more presses, or other ones")
     if 1 < report.presses < FEW_PRESSES:
         warnings.append(f"{report.label} has {report.presses} presses: with {FEW_PRESSES} the figures are surer")

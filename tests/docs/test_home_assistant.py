@@ -14,8 +14,9 @@ from tests.mqtt.home_assistant.nodes import components, stream
 
 PAGE = (DOCS / "home-assistant.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-LABELS = ["3", Label("kettle boils", shown=True, taught=True)]
-TAUGHT = replace(stream(labels=LABELS), states={"garage": ["closed", "open"]})
+TAUGHT = replace(
+    stream(labels=["3", Label("kettle boils", shown=True, taught=True)]), states={"garage": ["closed", "open"]}
+)
 ENTITIES = components(TAUGHT)
 
 

@@ -12,6 +12,8 @@ from daemon.core.errors import UpdateError
 from daemon.core.files import replace_file
 from daemon.node.bundle_updates import UPDATE_STEPS
 from daemon.node.fit_record import FitBasis, FitRecord
+from daemon.teaching.rows import EventTimes
+from daemon.teaching.store import TeachingStore
 from daemon.updates import taught_transitions as to
 from daemon.updates.slots import Slots
 from daemon.updates.startup import STATE_FILE
@@ -100,7 +102,10 @@ def test_without_a_source_a_taught_bundle_runs_and_can_be_rolled_back(
     state = tmp_path / "state"
     Store(state).put(draft)
     # the node would fit what is taught again otherwise
-    basis = FitBasis(base=BASE, changes=0, places={}, false_alarms_a_day=1.0)
+    store = TeachingStore(state / "teaching/teaching.db")
+    changes = store.changes()
+    store.close()
+    basis = FitBasis(base=BASE, changes=changes, places={}, false_alarms_a_day=1.0, events={"s": EventTimes()})
     replace_file(
         state / "teaching/fit.json", FitRecord(number=1, basis=basis, bundle=TAUGHT).model_dump_json().encode()
     )

@@ -174,7 +174,7 @@ def test_the_latest_peak_is_found_by_label_and_stream(store: TeachingStore) -> N
 
 
 def test_an_event_that_was_called_wrong_is_asked_about_no_more(store: TeachingStore) -> None:
-    store.ask(Question("q1", "near_threshold", NOW_S, peak("event1")))
+    store.ask(Question("q1", "near_threshold", True, NOW_S, peak("event1")))
     store.ask(Question("q2", "near_threshold", True, NOW_S, peak("event2")))
     store.add_wrong(wrong(), "event1")
     assert [each.id for each in store.questions()] == ["q2"]
@@ -250,6 +250,8 @@ BAD: dict[str, Example] = {
     "its id": example("../../etc"),
     "its stream": example(stream="a\nb"),
     "no time": example(taken_s=float("nan")),
+    "no time ": example(taken_s=-9e10),
+    "is no time": example(taken_s=9e11),
     "its picture and its sound": example(picture=bytes((1 << 20) + 1)),
     "image has no fingerprint": example(encoders={"audio": "b" * 64}),
 }
