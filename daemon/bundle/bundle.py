@@ -25,8 +25,8 @@ CASES_FILE = "cases.yaml"
 class Bundle:
     """A bundle whose manifest is valid and whose files exist.
 
-    `hashes` has the sha256 of each file that was read so far. `signed` has the sha256 that a file must have, as the
-    list of files of an installed bundle says; it is None for a bundle of this machine.
+    `hashes` has the sha256 of each file that was read so far. `signed` has those that the list of files of an
+    installed bundle demands; None: the bundle is one of this machine.
     """
 
     directory: Path

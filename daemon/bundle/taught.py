@@ -102,9 +102,9 @@ class TaughtLabel(StrictModel):
 class Taught(StrictModel):
     """The labels that were taught, which are the last ones of the manifest, in the same order.
 
-    `model` is a head of its own: it maps F to the scores (1, T + 1) and shares (1, M, T + 1) of the T labels and of one
-    further label, whose logit is 0. Its scores are independent of each other. `cases` is an archive with the features
-    (n, D + M) of stored moments and the scores (n, T) that they must give.
+    `model` is a head of its own, of the T labels and one further label whose logit is 0. It maps F to their scores
+    (1, T + 1) and shares (1, M, T + 1). Its scores are independent of each other.
+    `cases` is an archive with the features (n, D + M) of stored moments and the scores (n, T) that they must give.
 
     `inherited` names the first of the labels, which came with the base. They stay as they are when others are taught.
     """

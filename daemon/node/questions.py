@@ -77,7 +77,7 @@ def answer(store: TeachingStore, arguments: TeachAnswerArguments, bundle: Taught
 
     Of an event `right` makes the moment an example of the label, `wrong` background of it. Where none started it is
     the other way round: the node was right to recognise nothing. `was` names the label of which the moment becomes an
-    example; if that is another one, it becomes background of the label that the question is about.
+    example. If that is another label, the moment becomes background of the one in the question.
     """
     question = _asked(store, arguments.question, labels)
     label = question.moment.label

@@ -26,8 +26,8 @@ UNITS_OF_STATE = 4.0
 LOWEST_START, HIGHEST_START = 0.05, 0.95
 # With exclusive scoring a label starts only where it is more likely than all others together.
 LOWEST_EXCLUSIVE_START = 0.5
-# No label starts further than this below its middle press, nor below 0 unless that is below 0: sounds that the place
-# has never heard are mostly there.
+# No label starts further than this below its middle press, where sounds that the place has never heard mostly are.
+# Nor does one start below 0, unless that level is below 0.
 ROOM_BELOW_MIDDLE = 2.0
 # Events are smoothed by these times where the figures above were measured.
 DEFAULT_TIMES = EventTimes()

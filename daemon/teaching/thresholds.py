@@ -20,8 +20,8 @@ CHANCES_A_DAY = 86_400 / CHANCE_S
 
 STEP_S = 0.025
 
-# The tail falls by a factor of ten within this part of the way from the highest background to the middle press, if the
-# logits of background do not fall off faster.
+# The tail falls by a factor of ten within this part of the way from the highest background to the middle press.
+# Where the logits of background fall off faster, it follows them.
 GAP_A_DECADE = 0.2
 SMALLEST_SCALE = 1e-3
 

@@ -23,11 +23,8 @@ CPU_RATIO, PSS_MB = 1.3, 130.0
 RECIPE = ROOT / "models" / "home" / "recipe.yaml"
 
 
-def main() -> int:
-    """Print the table; the exit code is 1 when a target is missed."""
-    parser = argparse.ArgumentParser(prog="scripts/bench home", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long each run is measured (default: 30)")
-    parser.add_argument("--pairs", type=int, default=3, help="how often the two are run in turn (default: 3)")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which bundle is measured, and how the result is printed."""
     parser.add_argument(
         "--from",
         dest="from_dir",
@@ -36,8 +33,16 @@ def main() -> int:
         metavar="DIR",
         help="directory with the models of others of which home is built (default: ../shared/models)",
     )
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help="measure this bundle, do not build home")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="measure with this bundle, do not build home")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
+def main() -> int:
+    """Print the table; the exit code is 1 when a target is missed."""
+    parser = argparse.ArgumentParser(prog="scripts/bench home", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=30.0, help="how long each run is measured (default: 30)")
+    parser.add_argument("--pairs", type=int, default=3, help="how often the two are run in turn (default: 3)")
+    add_options(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="perceptd-bench-") as name, broker(Path(name)) as port:
         directory = Path(name)

@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 from demo import broker
 
-from benchmarks.bundles import SHARED_MODELS
 from benchmarks.clip import write_clip
 from benchmarks.config import write_config
-from benchmarks.home import build_home
+from benchmarks.home import add_options, build_home
 from benchmarks.measured import Subscriber, retained
 from benchmarks.process import daemon_command, running
 from daemon.bundle.bundle import Bundle, load_bundle
@@ -60,16 +59,7 @@ def main() -> int:
     """Print the figures; the exit code is 1 when a target is missed."""
     parser = argparse.ArgumentParser(prog="scripts/bench teaching", description=__doc__)
     parser.add_argument("--fits", type=int, default=3, help="how often it is fitted (default: 3)")
-    parser.add_argument(
-        "--from",
-        dest="from_dir",
-        type=Path,
-        default=SHARED_MODELS,
-        metavar="DIR",
-        help="directory with the models of others of which home is built (default: ../shared/models)",
-    )
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help="fit onto this bundle, do not build home")
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    add_options(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="perceptd-bench-") as name, broker(Path(name)) as port:
         directory = Path(name)
