@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from daemon.core.errors import UpdateError
+from daemon.node.bundle_updates import outcome_of
+from daemon.node.fit_ports import Outcome
 from daemon.node.models_payload import models_payload
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.probation import ProbationPolicy
@@ -239,6 +241,29 @@ def test_a_refused_taught_version_does_not_block_a_new_base(device: Device) -> N
         device.until(lambda status: status.taught.refused)
         device.updater.check()
         device.until_runs(ON_NEW)
+
+
+def test_a_version_for_a_base_that_is_gone_is_left_and_told(device: Device) -> None:
+    reached, go_on, two = threading.Event(), threading.Event(), "digits@0.4.0+taught.2"
+
+    def hold(step: str, beat: object) -> None:
+        if step == "check" and not reached.is_set():
+            reached.set()
+            assert go_on.wait(PATIENCE_S)
+
+    device.runner.before = hold
+    with device:
+        device.updater.check()
+        assert reached.wait(PATIENCE_S)
+        directory = device.write_taught("2")
+        assert device.updater.install_local(directory, two) is None
+        assert outcome_of(device.status().taught, two, device.status().requested) == Outcome("pending")
+        go_on.set()
+        status = device.until(lambda status: status.taught.last_result and status.taught.last_result.id == two)
+        device.until(lambda status: status.requested is None)
+        reason = f"{NEW} is active now, and it was fitted onto another bundle"
+        assert outcome_of(status.taught, two) == Outcome("void", reason)
+        assert (directory.exists(), status.taught.refused) == (False, None)
 
 
 def test_a_pin_keeps_the_base_and_not_what_is_taught(device: Device) -> None:
