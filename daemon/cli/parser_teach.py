@@ -164,7 +164,10 @@ def _add_corrections(actions: "Commands") -> None:
     wrong.add_argument("event", nargs="?", metavar="ID", help="the id of the event, as in its messages")
     wrong.add_argument("--stream", metavar="NAME", help="the latest event of this stream")
     _add_no_wait(wrong)
-    text = "Answers the question that the node asks; `perceptd teach list` shows it."
+    text = (
+        "Answers the question that the node asks; `perceptd teach list` shows it. Where an event started, right says "
+        "that it was the label. Where none started, right says that the label did not happen, and wrong that it did."
+    )
     answer = _node_action(actions, "answer", "answer the question of the node", text)
     answer.add_argument("answer", choices=("right", "wrong", "was"), metavar="ANSWER", help="right | wrong | was LABEL")
     answer.add_argument("label", nargs="?", metavar="LABEL", help="after was: what it was")

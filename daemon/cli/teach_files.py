@@ -21,6 +21,7 @@ from daemon.core.status_line import StatusLine
 from daemon.core.text import clean
 from daemon.pipeline.recogniser import Recogniser, load_recogniser
 from daemon.pipeline.showing import Showing, moments_of, showing_of
+from daemon.pipeline.training_set import score_encoders
 from daemon.teaching.pictures import picture_bytes
 from daemon.teaching.quality import judged
 from daemon.teaching.records import BackgroundMoment, Example, StoredMoment
@@ -68,7 +69,14 @@ class FileTeacher:
         try:
             shown = example_in(file, self._manifest)
             showing = showing_of(shown.window, self._recogniser)
-            usable = judged(showing.frames, showing.sound, showing.moments, self._modalities, others)
+            usable = judged(
+                showing.frames,
+                showing.sound,
+                showing.moments,
+                self._modalities,
+                others,
+                scores=score_encoders(self._manifest),
+            )
             if usable.refusal is not None:
                 return Found(file, None, usable.refusal)
             example = Example(

@@ -93,7 +93,10 @@ class TeachWrongArguments(Arguments, title="OfTeachWrong"):
 
 
 class TeachAnswerArguments(Arguments, title="OfTeachAnswer"):
-    """The answer to a question: `right`, `wrong`, or `was` with a label. Without an id it answers the open question."""
+    """The answer to a question: `right`, `wrong`, or `was` with a label. Without an id it answers the open question.
+
+    `right` and `wrong` are about what the node did: it recognised the label, or it did not.
+    """
 
     question: Name | None = None
     answer: Literal["right", "wrong", "was"]

@@ -51,13 +51,14 @@ class TaughtLabelPart(Part):
 
 
 class QuestionPart(Part):
-    """A question of the device: whether a moment of an event was the label."""
+    """A question of the device about a moment. `recognised` says whether the label made an event then."""
 
     id: Name
     stream: Name
     label: Name
     time: Time
     why: Literal["near_threshold", "flip_flop", "spot_check"]
+    recognised: bool
     text: SafeText
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from daemon.bundle.bundle import load_bundle
 from daemon.bundle.fingerprint import encoder_fingerprints
 from daemon.config.teaching import TeachingConfig
 from daemon.core.errors import ChildError, Refused, UpdateError
+from daemon.core.records import Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.node.fit_ports import FitOrder, FitResult, RunningFit, finished
 from daemon.node.fit_record import FitRecord
@@ -142,7 +143,7 @@ class Derivation:
 
     def _begin(self, base: NewBase, store: TeachingStore, wanted: Wanted, active: TaughtOnto, now_ns: int) -> None:
         goal = wanted.goal
-        if goal.kind != "fit" and goal.reason is None:
+        if not (goal.lost or store.examples()):
             base.finish()
             return
         try:
@@ -156,12 +157,14 @@ class Derivation:
         elif all(onto.why_fixed(each.label) is not None for each in store.examples()):
             log.info("teaching: %s has the taught labels itself", base.bundle)
             base.finish()
-        elif not differ(active.encoders, onto.encoders):
-            if goal.kind == "fit":
-                self._start(base, onto, wanted, now_ns)
-            else:
-                self._wait(base, goal.reason or "")
-        elif missing := [each for each in store.examples() if not (each.has_picture or each.has_sound)]:
+        elif (has_same_encoders := not differ(active.encoders, onto.encoders)) and goal.kind == "fit":
+            self._start(base, onto, wanted, now_ns)
+        elif has_same_encoders and goal.reason is not None:
+            self._wait(base, goal.reason)
+        elif has_same_encoders:
+            log.info("teaching: %s is installed first, because no place of a label is known yet", base.bundle)
+            base.finish()
+        elif missing := lost_with(store, active, onto):
             self._wait(base, missing_text(missing, base.bundle))
         else:
             log.info("teaching: %s has other encoders: they encode the examples once it is active", base.bundle)
@@ -205,8 +208,32 @@ class Derivation:
             base.finish()
 
 
+def lost_with(store: TeachingStore, active: TaughtOnto, onto: TaughtOnto) -> list[ExampleInfo]:
+    """Return the examples that the encoders of the bundle `onto` have not seen, and cannot encode again."""
+    others = frozenset(store.others(onto.encoders))
+    modalities = {**onto.modalities, **active.modalities}
+    found = []
+    for info in store.examples() if others else ():
+        senses = {modalities[name] for name in store.encoders_of(info.id) if name in modalities}
+        if info.id in others and not can_encode_again(info, senses, frozenset(onto.modalities.values())):
+            found.append(info)
+    return found
+
+
+def can_encode_again(info: ExampleInfo, senses: Collection[Modality], new: Collection[Modality]) -> bool:
+    """Return whether what is kept of an example lets new encoders take in what the press showed.
+
+    `senses` are those of its embeddings; empty: unknown, because no bundle here has such encoders. `new` are those of
+    the new encoders. Each sense that the new encoders have needs its picture or its sound; of text nothing is kept.
+    """
+    kept: dict[Modality, bool] = {"image": info.has_picture, "audio": info.has_sound, "text": False}
+    needed = set(senses or [sense for sense, is_kept in kept.items() if is_kept]) & set(new)
+    return bool(needed) and all(kept[sense] for sense in needed)
+
+
 def missing_text(missing: Sequence[ExampleInfo], bundle: str) -> str:
     """Return why examples cannot be encoded by other encoders."""
     labels = ", ".join(sorted({each.label for each in missing}))
     examples = "1 example" if len(missing) == 1 else f"{len(missing)} examples"
-    return f"the encoders of {bundle} differ, and {examples} of {labels} have neither picture nor sound to encode again"
+    lack = "lacks" if len(missing) == 1 else "lack"
+    return f"the encoders of {bundle} differ, and {examples} of {labels} {lack} the picture or sound to encode again"

@@ -252,7 +252,8 @@ class Fits:
             return
         reason = self._installer.install_local(run.order.target, run.bundle)
         if reason is None:
-            self.phase, self._fault, self._accepted_ns, self._run = "installing", None, now_ns, None
+            self.phase, self._accepted_ns, self._run = "installing", now_ns, None
+            self._fault = self._trouble = None
             self._handed_over = run.order.target
             record = FitRecord(number=run.order.number, basis=run.basis, bundle=run.bundle, report=run.report)
             self._file.save(record)

@@ -83,6 +83,10 @@ class LiveInput:
         """Return the highest moments of the events that have ended since the last call."""
         return [] if self._queue is None else self._queue.take()
 
+    def near_misses(self) -> list[Peak]:
+        """Return the highest moments since the last call at which no event started."""
+        return [] if self._queue is None else self._queue.take_near_misses()
+
     def show(self, stream: str, start_ns: int, end_ns: int) -> Shown:
         """Return what a stream captured in this interval; see TeachingInput."""
         recent = self._streams[stream].recent

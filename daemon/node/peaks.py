@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from daemon.core.records import Array, Counters, Embedding, Event, Recognition
+from daemon.core.records import Array, Counters, Event, Moment, Recognition
 from daemon.core.timing import NS_PER_MS, NS_PER_S, wall_seconds
 from daemon.fusion.fuse import Fused
 from daemon.teaching.records import Peak
@@ -25,12 +25,14 @@ APART_NS = 400 * NS_PER_MS
 class PeakQueue:
     """Hands the peaks of all streams to the thread of teaching, the newest ones if it is late. Thread-safe.
 
-    `counters` counts as dropped those that it has not got: `peak_late`.
+    `counters` counts as dropped those that it has not got: `peak_late`. A near miss is no peak of an event: of each
+    label and stream only the highest one waits.
     """
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._waiting: deque[Peak] = deque()
+        self._near_misses: dict[tuple[str, str], Peak] = {}
         self._lock = threading.Lock()
 
     def put(self, peak: Peak) -> None:
@@ -45,6 +47,20 @@ class PeakQueue:
         """Return the peaks since the last call, oldest first."""
         with self._lock:
             taken, self._waiting = list(self._waiting), deque()
+        return taken
+
+    def put_near_miss(self, peak: Peak) -> None:
+        """Hand over the highest moment of a time in which no event started, without blocking."""
+        key = peak.stream, peak.label
+        with self._lock:
+            waiting = self._near_misses.get(key)
+            if waiting is None or peak.score > waiting.score:
+                self._near_misses[key] = peak
+
+    def take_near_misses(self) -> list[Peak]:
+        """Return the near misses since the last call."""
+        with self._lock:
+            taken, self._near_misses = list(self._near_misses.values()), {}
         return taken
 
 
@@ -126,20 +142,33 @@ class EventPeaks:
     def _peak(self, event: _Open) -> Peak | None:
         if not event.best:
             return None
-        best, *further = sorted(event.best, key=event.score, reverse=True)
-        moments = [each.moment.embeddings for each in (best, *further)]
-        moment = best.moment
-        return Peak(
-            event=event.event.id,
-            label=event.event.label,
-            stream=self._stream,
-            taken_s=wall_seconds(moment.time_ns - self._delay_ns),
-            score=event.score(best),
-            encoders={name: self._encoders[name] for embeddings in moments for name in embeddings},
-            vectors=_vectors(moments[0]),
-            further=[_vectors(embeddings) for embeddings in moments[1:]],
-        )
+        moments = sorted(event.best, key=event.score, reverse=True)
+        name, label = event.event.id, event.event.label
+        return peak_of(moments, name, label, event.index, self._stream, self._encoders, self._delay_ns)
 
 
-def _vectors(embeddings: Mapping[str, Embedding]) -> dict[str, Array]:
-    return {name: embedding.vector for name, embedding in embeddings.items()}
+def peak_of(
+    moments: Sequence[Recognition],
+    event: str,
+    label: str,
+    index: int,
+    stream: str,
+    encoders: Mapping[str, str],
+    delay_ns: int,
+) -> Peak:
+    """Return moments, highest first, as the peak of an event. `index` is that of its label; see EventPeaks."""
+    best, *further = (each.moment for each in moments)
+    return Peak(
+        event=event,
+        label=label,
+        stream=stream,
+        taken_s=wall_seconds(best.time_ns - delay_ns),
+        score=float(moments[0].scores[index]),
+        encoders={name: encoders[name] for each in moments for name in each.moment.embeddings},
+        vectors=_vectors(best),
+        further=[_vectors(each) for each in further],
+    )
+
+
+def _vectors(moment: Moment) -> dict[str, Array]:
+    return {name: embedding.vector for name, embedding in moment.embeddings.items()}

@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from daemon.config.teaching import TeachingConfig
@@ -10,7 +11,7 @@ from daemon.core.records import Modality
 from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.mqtt.commands import InvalidCommand, Request, TeachArguments
 from daemon.node.teaching_commands import Done
-from daemon.node.teaching_input import Lateness, Shown
+from daemon.node.teaching_input import Lateness, Shown, TaughtOnto
 from daemon.pipeline.showing import Showing
 from daemon.teaching.pictures import picture_bytes
 from daemon.teaching.quality import judged
@@ -21,6 +22,12 @@ from daemon.teaching.sounds import sound_bytes
 MAX_WAITING = 8
 
 FULL = f"busy: {MAX_WAITING} presses wait already; send it again later"
+
+# The latest presses that became examples. The input of older ones is gone, so no press can show it again.
+MAX_STORED = 16
+
+# A press shows the same as an example whose interval has more than this part of its own.
+LEAST_OVERLAP = 0.5
 
 # an example lasts until this long after what it shows
 AFTER_NS = NS_PER_S
@@ -51,6 +58,7 @@ class Presses:
 
     def __init__(self) -> None:
         self._waiting: list[Press] = []
+        self._stored: deque[tuple[Press, str]] = deque(maxlen=MAX_STORED)
 
     def add(
         self,
@@ -79,6 +87,19 @@ class Presses:
         due = [press for press in self._waiting if press.due_ns <= now_ns]
         self._waiting = [press for press in self._waiting if press not in due]
         return due
+
+    def note_stored(self, press: Press, example: str) -> None:
+        """Note which example a press has become."""
+        self._stored.append((press, example))
+
+    def overlaps(self, press: Press, examples: Collection[str]) -> bool:
+        """Return whether one of the label's examples that are there shows most of what a press shows."""
+        for other, example in self._stored:
+            if (other.label, other.stream) == (press.label, press.stream) and example in examples:
+                common_ns = min(press.end_ns, other.end_ns) - max(press.start_ns, other.start_ns)
+                if common_ns > LEAST_OVERLAP * (press.end_ns - press.start_ns):
+                    return True
+        return False
 
     def give_up(self) -> list[Press]:
         """Return all presses that wait; they wait no longer."""
@@ -110,16 +131,26 @@ class Taken:
 def taken_from(
     press: Press,
     shown: Shown,
-    modalities: Mapping[str, Modality],
+    bundle: TaughtOnto,
     config: TeachingConfig,
     others: Iterable[Sequence[StoredMoment]],
+    *,
+    overlaps: bool = False,
 ) -> Taken:
     """Return the example that a press gives. Raises InvalidCommand when nothing of it can be used.
 
-    `modalities` has that of each encoder. `others` are the moments of the examples of the same label.
+    `others` are the moments of the examples of the same label. `overlaps`: one of them shows most of this press.
     """
     showing = shown.showing
-    found = judged(showing.frames, showing.sound, showing.moments, modalities, others)
+    found = judged(
+        showing.frames,
+        showing.sound,
+        showing.moments,
+        bundle.modalities,
+        others,
+        scores=bundle.score_encoders,
+        overlaps=overlaps,
+    )
     if found.refusal is not None:
         raise InvalidCommand(found.refusal)
     example = Example(

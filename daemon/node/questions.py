@@ -17,13 +17,16 @@ NO_QUESTION = "no question is open"
 
 
 class Reviewer:
-    """Asks about the events of taught labels: at most one question in five minutes. Used by the thread `teaching`."""
+    """Asks about moments of taught labels: at most one question in five minutes. Used by the thread `teaching`.
+
+    The pauses go on after a restart.
+    """
 
     def __init__(self) -> None:
         self._review: Review | None = None
 
-    def consider(self, store: TeachingStore, peak: Peak, bundle: TaughtOnto) -> None:
-        """Ask about an event that has ended, if the answer would teach.
+    def consider(self, store: TeachingStore, peak: Peak, bundle: TaughtOnto, *, recognised: bool = True) -> None:
+        """Ask about a moment, if the answer would teach. `recognised`: its label made an event.
 
         Raises TeachingError when the disk refuses the question.
         """
@@ -33,11 +36,11 @@ class Reviewer:
             return
         if self._review is None:  # what was asked before a restart counts
             self._review = store.review()
-        seen = Seen(peak.label, peak.stream, peak.score, threshold.start)
+        seen = Seen(peak.label, peak.stream, peak.score, threshold.start, recognised)
         now_s = time.time()
         self._review, why = consider(self._review, seen, now_s)
         if why is not None:
-            store.ask(Question(uuid.uuid4().hex, why, now_s, peak))
+            store.ask(Question(uuid.uuid4().hex, why, recognised, now_s, peak))
 
 
 def question_part(question: Question) -> QuestionPart:
@@ -49,8 +52,18 @@ def question_part(question: Question) -> QuestionPart:
         label=moment.label,
         time=wall_time_of(moment.taken_s),
         why=question.why,
-        text=f"{moment.stream}, {time.strftime('%H:%M:%S', time.localtime(moment.taken_s))}: was this {moment.label}?",
+        recognised=question.recognised,
+        text=_text(question),
     )
+
+
+def _text(question: Question) -> str:
+    """Return the question in words. Without an event, `right` and `wrong` speak of what did not happen: say so."""
+    moment = question.moment
+    when = f"{moment.stream}, {time.strftime('%H:%M:%S', time.localtime(moment.taken_s))}"
+    if question.recognised:
+        return f"{when}: was this {moment.label}?"
+    return f"{when}: {moment.label} was nearly recognised. Right: it did not happen. Wrong: it did. Which is it?"
 
 
 def latest_question(store: TeachingStore, labels: Collection[str]) -> QuestionPart | None:
@@ -62,12 +75,14 @@ def latest_question(store: TeachingStore, labels: Collection[str]) -> QuestionPa
 def answer(store: TeachingStore, arguments: TeachAnswerArguments, bundle: TaughtOnto, labels: Collection[str]) -> Done:
     """Learn from an answer, and remove its question. Raises InvalidCommand and TeachingError.
 
-    `right` makes the moment an example of the label, `wrong` background of it. `was` does the latter, and makes the
-    moment an example of the label that it was.
+    Of an event `right` makes the moment an example of the label, `wrong` background of it. Where none started it is
+    the other way round: the node was right to recognise nothing. `was` names the label of which the moment becomes an
+    example; if that is another one, it becomes background of the label that the question is about.
     """
     question = _asked(store, arguments.question, labels)
     label = question.moment.label
-    was = label if arguments.answer == "right" else arguments.label if arguments.answer == "was" else None
+    it_was = arguments.answer == ("right" if question.recognised else "wrong")
+    was = label if it_was else arguments.label if arguments.answer == "was" else None
     if arguments.answer == "was" and arguments.label is None:
         raise InvalidCommand("label: is missing; say what it was")
     if label not in labels:

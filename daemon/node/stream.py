@@ -12,6 +12,7 @@ from daemon.fusion.fuse import Fused, FusionHead, StreamFusion
 from daemon.node.health import StreamHealth
 from daemon.node.input_health import inputs_health
 from daemon.node.intake import Intake
+from daemon.node.near_misses import NearMisses
 from daemon.node.peaks import EventPeaks, PeakQueue
 from daemon.node.stream_publisher import PublishedBundle, StreamPublisher
 from daemon.node.stream_sources import StreamSources
@@ -65,6 +66,7 @@ class Stream:
         is_taught = peaks is not None and not is_in_order(config)
         self.recent = RecentInput(recogniser.bundle.manifest) if is_taught else None
         self.peaks = EventPeaks(name, peaks) if peaks is not None and is_taught else None
+        self._near_misses = NearMisses(name, peaks) if peaks is not None and is_taught else None
         self._config = config
         self._recogniser, self._bundle = recogniser, bundle
         self._publisher = publisher
@@ -245,6 +247,9 @@ class Stream:
         self._publisher.publish(bundle, fused)
         if self.peaks is not None:
             self.peaks.observe(bundle.view.labels, bundle.fingerprints, fused, self._publisher.delay_ns)
+        if self._near_misses is not None:
+            labels, delay_ns = bundle.view.labels, self._publisher.delay_ns
+            self._near_misses.observe(labels, bundle.fingerprints, bundle.taught, fused, delay_ns)
 
     def _lane(self, recogniser: Recogniser, live: LiveStream, encoders: EncoderPool, fusion: LiveFusion) -> Lane:
         manifest = recogniser.bundle.manifest

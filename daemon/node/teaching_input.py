@@ -10,6 +10,7 @@ from daemon.bundle.taught import TaughtLabel, why_fixed
 from daemon.core.records import Modality
 from daemon.pipeline.recent import Window
 from daemon.pipeline.showing import Showing
+from daemon.pipeline.training_set import score_encoders
 from daemon.teaching.records import Peak
 
 
@@ -19,7 +20,7 @@ class TaughtOnto:
 
     `base` is the id without what was taught, and `number` that of its version; 0: nothing was taught.
     `fixed_labels` and `fixed_groups` of states stay when others are taught: those of the base, and those it was
-    published with. `taught_labels` are the others.
+    published with. `taught_labels` are the others. `score_encoders` give scores and no embedding.
     """
 
     id: str
@@ -31,6 +32,7 @@ class TaughtOnto:
     fixed_labels: frozenset[str]
     taught_labels: Mapping[str, TaughtLabel]
     fixed_groups: frozenset[str] = frozenset()
+    score_encoders: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -104,6 +106,9 @@ class TeachingInput(Protocol):
     def ended_peaks(self) -> list[Peak]:
         """Return the highest moments of the events that have ended since the last call."""
 
+    def near_misses(self) -> list[Peak]:
+        """Return moments at which a taught label came near to an event that did not start, since the last call."""
+
     def show(self, stream: str, start_ns: int, end_ns: int) -> Shown:
         """Return what a stream captured in this interval, encoded by the active bundle.
 
@@ -127,4 +132,5 @@ def taught_onto(manifest: Manifest, directory: Path, encoders: Mapping[str, str]
         fixed_labels=frozenset(manifest.fixed_labels),
         taught_labels={name: label for name, label in taught.items() if name not in manifest.inherited},
         fixed_groups=manifest.fixed_groups,
+        score_encoders=score_encoders(manifest),
     )

@@ -178,11 +178,13 @@ class TeachingWork:
             store = self._file.open(now_ns)
             shown = self._live.show(press.stream, press.start_ns, press.end_ns)
             others = store.moments_of_label(press.label)
-            taken = taken_from(press, shown, self._live.bundle.modalities, self._config.teaching, others)
+            overlaps = self._presses.overlaps(press, {each.id for each in store.examples()})
+            taken = taken_from(press, shown, self._live.bundle, self._config.teaching, others, overlaps=overlaps)
             with store.step(f"the example of {press.label} in {press.stream}"):
                 store.add_example(taken.example)
                 if press.everywhere:
                     store.set_everywhere(press.label)
+            self._presses.note_stored(press, taken.example.id)
         except (InvalidCommand, InputError, TeachingError) as error:
             self._refuse(press.request, error)
         else:
@@ -197,6 +199,8 @@ class TeachingWork:
                 self._counters.drop("peak", len(peaks) - done)
                 raise
             self._reviewer.consider(store, peak, self._live.bundle)
+        for peak in self._live.near_misses():
+            self._reviewer.consider(store, peak, self._live.bundle, recognised=False)
 
     def _label_facts(self, store: TeachingStore) -> list[LabelFacts]:
         """Return the taught labels. They are read again after a change, of another process too."""

@@ -88,9 +88,15 @@ def sizes_of(manifest: Manifest) -> dict[str, int]:
 
 def scores_only(manifest: Manifest) -> frozenset[str]:
     """Return the encoders of the senses of which no encoder gives an embedding."""
-    specs = manifest.encoder_specs
-    embedded = {spec.modality for spec in specs.values() if not _gives_scores(spec, len(manifest.base_labels))}
+    specs, scoring = manifest.encoder_specs, score_encoders(manifest)
+    embedded = {spec.modality for name, spec in specs.items() if name not in scoring}
     return frozenset(name for name, spec in specs.items() if spec.modality not in embedded)
+
+
+def score_encoders(manifest: Manifest) -> frozenset[str]:
+    """Return the encoders that give scores and no embedding."""
+    labels = len(manifest.base_labels)
+    return frozenset(name for name, spec in manifest.encoder_specs.items() if _gives_scores(spec, labels))
 
 
 def cases_of(manifest: Manifest, data: TrainingData, labels: Sequence[str]) -> Array:

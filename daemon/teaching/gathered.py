@@ -25,7 +25,7 @@ MAX_QUESTIONS = 10
 _PEAK_COLUMNS = "event, label, score, stream, taken_s, encoders, moments"
 _BOUNDED_PEAK = _PEAK_COLUMNS.replace("moments", BOUNDED)
 _PEAK = f"SELECT {_BOUNDED_PEAK} FROM peaks"  # noqa: S608
-_QUESTION = f"SELECT id, why, asked_s, {_BOUNDED_PEAK} FROM questions"  # noqa: S608
+_QUESTION = f"SELECT id, why, recognised, asked_s, {_BOUNDED_PEAK} FROM questions"  # noqa: S608
 
 
 def add_background(database: sqlite3.Connection, moment: BackgroundMoment) -> None:
@@ -139,9 +139,9 @@ def add_question(database: sqlite3.Connection, question: Question) -> None:
         return
     of_peak = (peak.event, peak.label, peak.score, *moment_columns(peak))
     database.execute(
-        f"INSERT OR REPLACE INTO questions (id, why, asked_s, {_PEAK_COLUMNS})"  # noqa: S608
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (question.id, question.why, question.asked_s, *of_peak),
+        f"INSERT OR REPLACE INTO questions (id, why, recognised, asked_s, {_PEAK_COLUMNS})"  # noqa: S608
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (question.id, question.why, question.recognised, question.asked_s, *of_peak),
     )
     database.execute(
         "DELETE FROM questions WHERE number <= (SELECT number FROM questions ORDER BY number DESC LIMIT 1 OFFSET ?)",

@@ -116,10 +116,11 @@ Why = Literal["near_threshold", "flip_flop", "spot_check"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question of the device about a moment. `asked_s` is a wall time."""
+    """A question of the device about a moment. `recognised`: its label made an event. `asked_s` is a wall time."""
 
     id: str
     why: Why
+    recognised: bool
     asked_s: float
     moment: Peak
 

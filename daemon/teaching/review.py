@@ -24,12 +24,16 @@ _LEAST = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The strongest moment of an event of a taught label. `threshold` is the score that starts one in that stream."""
+    """The strongest moment of a taught label in an event (`recognised`), or of a time in which none started.
+
+    `threshold` is the score that starts an event of the label in that stream.
+    """
 
     label: str
     stream: str
     score: float
     threshold: float
+    recognised: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Review:
 
 
 def consider(state: Review, seen: Seen, now_s: float) -> tuple[Review, Why | None]:
-    """Return the state after an event, and why to ask about its strongest moment; None: do not ask.
+    """Return the state after a moment, and why to ask about it; None: do not ask.
 
     `now_s` is the wall time, because a day is longer than most runs. A clock that was set back counts as a new one.
     """
@@ -62,6 +66,8 @@ def consider(state: Review, seen: Seen, now_s: float) -> tuple[Review, Why | Non
 def _reason(state: Review, seen: Seen, now_s: float) -> Why | None:
     if abs(_logit(seen.score) - _logit(seen.threshold)) <= NEAR:
         return "near_threshold"
+    if not seen.recognised:
+        return None
     if len(state.events.get((seen.label, seen.stream), ())) == FLIPS:
         return "flip_flop"
     return "spot_check" if _is_over(state.spot_checked_s, SPOT_CHECK_S, now_s) else None
@@ -73,8 +79,9 @@ def _noted(state: Review, seen: Seen, now_s: float) -> Review:
     for key, times in state.events.items():
         if recent := tuple(time_s for time_s in times if 0.0 <= now_s - time_s <= FLIPS_S):
             events[key] = recent
-    key = (seen.label, seen.stream)
-    events[key] = (*events.get(key, ()), now_s)[-FLIPS:]
+    if seen.recognised:
+        key = (seen.label, seen.stream)
+        events[key] = (*events.get(key, ()), now_s)[-FLIPS:]
     return replace(state, events=events)
 
 

@@ -47,7 +47,7 @@ _TABLES = (
     taken_s REAL NOT NULL, score REAL NOT NULL, encoders TEXT NOT NULL, moments BLOB NOT NULL
 )""",
     """CREATE TABLE questions (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, why TEXT NOT NULL,
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, why TEXT NOT NULL, recognised INTEGER NOT NULL,
     asked_s REAL NOT NULL, event TEXT NOT NULL, label TEXT NOT NULL, stream TEXT NOT NULL, taken_s REAL NOT NULL,
     score REAL NOT NULL, encoders TEXT NOT NULL, moments BLOB NOT NULL
 )""",

@@ -269,6 +269,11 @@ class TeachingStore:
         with self._file.reading() as database:
             return training.others(database, encoders)
 
+    def encoders_of(self, id: str) -> frozenset[str]:  # noqa: A002
+        """Return the names of the encoders that have made embeddings of an example."""
+        with self._file.reading() as database:
+            return training.encoders_of(database, id)
+
     def training_data(self, encoders: Mapping[str, str]) -> TrainingData:
         """Return what a fit with these encoders (fingerprints by name) can use, without pictures and sound."""
         with self._file.reading() as database:

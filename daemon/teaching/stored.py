@@ -145,12 +145,12 @@ def peak_from(row: Row) -> Peak:
 
 
 def question_from(row: Row) -> Question:
-    """Return what the columns id, why, asked_s and those of a peak say. Raises BadBytes."""
-    id_, why, asked_s, *rest = row
+    """Return what the columns id, why, recognised, asked_s and those of a peak say. Raises BadBytes."""
+    id_, why, recognised, asked_s, *rest = row
     known = _WHYS.get(why)
     if known is None or not _is_name(id_) or not _is_time(asked_s):
         raise BadBytes("a question is not readable")
-    return Question(str(id_), known, _number(asked_s), peak_from(tuple(rest)))
+    return Question(str(id_), known, bool(recognised), _number(asked_s), peak_from(tuple(rest)))
 
 
 def check_peak(peak: Peak) -> None:

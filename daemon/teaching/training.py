@@ -56,6 +56,12 @@ def others(database: sqlite3.Connection, encoders: Mapping[str, str]) -> list[st
     ]
 
 
+def encoders_of(database: sqlite3.Connection, example: str) -> frozenset[str]:
+    """Return the names of the encoders that have made embeddings of an example. Raises BadBytes."""
+    rows = database.execute("SELECT encoders FROM embedded WHERE example = ?", (example,))
+    return frozenset(name for (text,) in rows for name in encoders_from(text))
+
+
 def _made_by(database: sqlite3.Connection, info: ExampleInfo, encoders: Mapping[str, str]) -> Example | None:
     """Return an example with the embeddings that these encoders have made; None where there are none."""
     for text, content in database.execute(EMBEDDED, (info.id,)).fetchall():

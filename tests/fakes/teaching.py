@@ -33,6 +33,7 @@ def question(**changes: object) -> QuestionPart:
         label="kettle boils",
         time=TIME,
         why="near_threshold",
+        recognised=True,
         text="kitchen, 12:00:04: was this kettle boils?",
     )
     return asked.model_copy(update=changes)

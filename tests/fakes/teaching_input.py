@@ -40,6 +40,7 @@ class FakeInput:
         self.events: dict[str, frozenset[str]] = {}
         self.peaks: list[Peak] = []
         self.ended: list[Peak] = []
+        self.near: list[Peak] = []
         self.late = Lateness()
         self.newest: int | None = None
         self.windows: list[tuple[str, float]] = []
@@ -76,6 +77,10 @@ class FakeInput:
     def ended_peaks(self) -> list[Peak]:
         ended, self.ended = self.ended, []
         return ended
+
+    def near_misses(self) -> list[Peak]:
+        near, self.near = self.near, []
+        return near
 
     def show(self, stream: str, start_ns: int, end_ns: int) -> Shown:
         self.windows.append((stream, (end_ns - start_ns) / NS_PER_S))

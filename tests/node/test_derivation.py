@@ -10,17 +10,17 @@ import pytest
 from daemon.bundle.bundle import load_bundle
 from daemon.bundle.fingerprint import encoder_fingerprints
 from daemon.core.errors import UpdateError
-from daemon.node.derivation import NewBases
+from daemon.node.derivation import NewBases, can_encode_again
 from daemon.node.fit_ports import Outcome
 from daemon.node.teaching_input import taught_onto
 from daemon.node.teaching_work import RECOUNT_NS
-from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment
+from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment, ExampleInfo
 from daemon.updates.steps import Derived
 from tests.fakes.teaching_input import FakeInput
 from tests.helpers.bundle_builder import write_bundle
+from tests.helpers.classroom import VECTORS, Class
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.taught import on_streams, teach
-from tests.node.test_teaching_work import VECTORS, Class
 
 NEXT = "brightness@1.3.0"
 
@@ -59,13 +59,13 @@ def base(tmp_path: Path) -> Path:
     return write_bundle(tmp_path / "next", version="1.3.0")
 
 
-def node_on(directory: Path, *, is_known: bool = True, **teaching: object) -> Class:
+def node_on(directory: Path, *, is_known: bool = True, places: int = NEEDED_BACKGROUND, **teaching: object) -> Class:
     """Return a node that runs the version before, with other encoders unless they are known."""
     bundle = load_bundle(write_bundle(directory / "active", version="1.2.3"))
     fingerprints = encoder_fingerprints(bundle) if is_known else {"image": "f" * 64}
     node = Class(directory, FakeInput(bundle=taught_onto(bundle.manifest, bundle.directory, fingerprints)), **teaching)
     node.press()
-    for second in range(NEEDED_BACKGROUND):
+    for second in range(places):
         node.store.add_background(BackgroundMoment("kitchen", 1e9 + second, fingerprints, {"image": VECTORS["ear"]}))
     node.after(RECOUNT_NS)
     return node
@@ -108,8 +108,8 @@ def test_without_pictures_and_sounds_the_config_decides(tmp_path: Path, base: Pa
         return
     assert updater.error.kind == "waits"
     assert str(updater.error) == (
-        "the encoders of brightness@1.3.0 differ, and 1 example of kettle boils have neither picture nor sound to "
-        "encode again; teaching.on_update: drop installs it without them"
+        "the encoders of brightness@1.3.0 differ, and 1 example of kettle boils lacks the picture or sound to encode "
+        "again; teaching.on_update: drop installs it without them"
     )
 
 
@@ -152,3 +152,51 @@ def test_a_stop_ends_the_wait(tmp_path: Path, base: Path) -> None:
     closing.is_closing = True
     closing.wait(lambda: True)
     assert str(closing.error) == "closing"
+
+
+@pytest.mark.parametrize(
+    ("has_picture", "has_sound", "senses", "new", "expected"),
+    [
+        (True, True, {"image", "audio"}, {"image", "audio"}, True),
+        (True, False, {"image"}, {"image", "audio", "text"}, True),
+        (False, True, {"audio"}, {"image", "audio"}, True),
+        # seen and heard, but one of both was not kept
+        (True, False, {"image", "audio"}, {"image", "audio"}, False),
+        (False, True, {"image", "audio"}, {"image", "audio"}, False),
+        # the new bundle does not need what was not kept
+        (True, False, {"image", "audio"}, {"image"}, True),
+        # nothing of the new bundle takes in what was shown
+        (False, True, {"audio"}, {"image"}, False),
+        (False, False, {"text"}, {"text"}, False),
+        (True, False, {"text", "image"}, {"text", "image"}, False),
+        # no bundle here has encoders of these names
+        (True, False, set(), {"image"}, True),
+        (False, False, set(), {"image"}, False),
+    ],
+)
+def test_an_example_can_be_encoded_again_where_each_sense_has_what_it_needs(
+    has_picture: bool, has_sound: bool, senses: set, new: set, expected: bool
+) -> None:
+    info = ExampleInfo("x", "kettle boils", "kitchen", 1e9, "press", 1, has_picture, has_sound)
+    assert can_encode_again(info, senses, new) is expected
+
+
+def test_a_base_with_the_same_encoders_goes_ahead_while_no_place_is_known(tmp_path: Path, base: Path) -> None:
+    node = node_on(tmp_path, places=0)
+    updater = Updater(node.bases, base).wait(node.after)
+    assert (updater.derived, updater.error, node.runner.fits) == (None, None, [])
+
+
+def test_a_base_waits_for_examples_that_would_be_lost_although_no_place_is_known(tmp_path: Path, base: Path) -> None:
+    node = node_on(tmp_path, is_known=False, places=0, pictures=False)
+    assert Updater(node.bases, base).wait(node.after).error.kind == "waits"
+
+
+def test_what_the_new_encoders_have_made_already_needs_no_picture(tmp_path: Path, base: Path) -> None:
+    node = node_on(tmp_path, is_known=False, pictures=False)
+    (example,) = node.store.examples()
+    node.store.add_embedding(
+        example.id, encoder_fingerprints(load_bundle(base)), node.store.example(example.id).moments
+    )
+    updater = Updater(node.bases, base).wait(node.after)
+    assert (updater.derived, updater.error) == (None, None)

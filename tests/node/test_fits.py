@@ -130,6 +130,23 @@ def test_a_fit_that_cannot_be_made_is_tried_again_only_after_a_change_or_on_requ
     assert not bench.installer.requested
 
 
+@pytest.mark.parametrize("earlier", [Outcome("active"), Outcome("failed", "its self-test failed")])
+def test_the_problem_of_a_fit_is_told_whatever_became_of_the_one_before(bench: Bench, earlier: Outcome) -> None:
+    bench.fitted("kettle")
+    bench.installer.outcomes[FIRST] = earlier
+    bench.after(0, changes=2, number=1)
+    bench.after(QUIET_NS)
+    bench.runner.fits[-1].end(reason="9 examples were made by other encoders")
+    for _ in range(3):
+        assert bench.after(NS_PER_S) == "idle"
+        assert bench.fits.problem == "9 examples were made by other encoders"
+    bench.after(0, changes=3, number=1)
+    bench.after(QUIET_NS)
+    bench.runner.fits[-1].end("kettle")
+    bench.after()
+    assert (bench.fits.phase, bench.fits.problem) == ("installing", None)
+
+
 def test_an_updater_that_has_other_work_is_asked_again(bench: Bench) -> None:
     bench.installer.busy = "home@1.1.0 is being installed"
     bench.fitted("kettle")

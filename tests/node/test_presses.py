@@ -35,3 +35,24 @@ def test_what_a_press_shows_and_when_it_is_there(
     assert presses.due(press.due_ns - 1) == []
     assert presses.due(press.due_ns) == [press]
     assert presses.due(press.due_ns) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "stream", "later_s", "examples", "expected"),
+    [
+        ("kettle", "hall", 1.0, {"x"}, True),
+        ("kettle", "hall", 2.4, {"x"}, True),
+        ("kettle", "hall", 2.6, {"x"}, False),
+        ("kettle", "hall", 1.0, set(), False),  # it was removed
+        ("door", "hall", 1.0, {"x"}, False),
+        ("kettle", "yard", 1.0, {"x"}, False),
+    ],
+)
+def test_a_press_shows_the_same_as_another_where_they_share_most_of_their_time(
+    label: str, stream: str, later_s: float, examples: set[str], expected: bool
+) -> None:
+    presses, arguments = Presses(), TeachArguments(label="kettle")
+    request = Request("teach", b"{}")
+    presses.note_stored(presses.add(request, arguments, "kettle", "hall", PRESSED_NS, Lateness()), "x")
+    later = presses.add(request, arguments, label, stream, PRESSED_NS + round(later_s * NS_PER_S), Lateness())
+    assert presses.overlaps(later, examples) is expected

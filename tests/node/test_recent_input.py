@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from daemon.bundle.bundle import load_bundle
 from daemon.config.streams import CameraConfig, GatesConfig, MotionConfig, ReplayConfig, SoundConfig, StreamConfig
-from daemon.core.records import MODALITIES, Counters, Frame
+from daemon.core.records import MODALITIES, Counters, Frame, Recognition
 from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.fusion.fuse import Fused
 from daemon.node.active_bundle import ActiveBundle, published_bundle
 from daemon.node.latency import ErrorCount
 from daemon.node.peaks import PeakQueue
@@ -19,6 +22,7 @@ from daemon.sources.view import Views
 from tests.helpers.clips import write_clip
 from tests.helpers.format2_bundle import manifest, picture, write_bundle
 from tests.helpers.mosquitto import wait_until
+from tests.helpers.taught import on_streams, random_moment, teach
 from tests.node import test_active_bundle
 
 
@@ -131,3 +135,19 @@ def test_without_teaching_or_as_fast_as_possible_nothing_is_kept(directory: Path
     replay = ReplayConfig.model_validate({"file": str(directory / "clip.mp4"), "loop": pace != "fast", "pace": pace})
     node = Node(directory, StreamConfig(replay=replay), PeakQueue(Counters()) if has_queue else None)
     assert (node.stream.recent, node.stream.peaks) == (None, None)
+
+
+def test_near_misses_of_what_was_taught_reach_the_thread_of_teaching(directory: Path, tmp_path: Path) -> None:
+    teach(directory / "corner", tmp_path / "taught", {"light": on_streams("s")})
+    recogniser, queue = load_recogniser(load_bundle(tmp_path / "taught")), PeakQueue(Counters())
+    replay = ReplayConfig.model_validate({"file": str(directory / "clip.mp4")})
+    node = Node(directory, StreamConfig(replay=replay), queue)
+    bundle = published_bundle(recogniser, ErrorCount([], Counters()))
+    live = node.stream.live(recogniser, bundle, recogniser.new_head())
+    for at_ns, score in ((1, 0.7), (2, 0.1)):
+        moment = random_moment(recogniser.bundle.manifest, 1)
+        scores = np.array([0.1] * (len(bundle.view.labels) - 1) + [score], np.float32)
+        live.publish(Fused(recognitions=[Recognition(replace(moment, time_ns=at_ns), scores, scores, {})]))
+    (peak,) = queue.take_near_misses()
+    assert (peak.label, peak.stream, round(peak.score, 3)) == ("light", "s", 0.7)
+    node.close()

@@ -18,8 +18,8 @@ from daemon.runtime.heartbeat import hung_loops
 from daemon.teaching.records import Example, StoredMoment
 from daemon.teaching.store import TeachingStore
 from tests.fakes.teaching_input import ENCODERS
+from tests.helpers.classroom import VECTORS, Class
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
-from tests.node.test_teaching_work import VECTORS, Class
 
 TOPIC = "perceptd/node/teaching"
 PRESSES = 10_000

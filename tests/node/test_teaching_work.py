@@ -1,6 +1,5 @@
 """What the thread `teaching` does with presses, corrections, background and fits: on a real store, without a thread."""
 
-import json
 import os
 import shutil
 import sqlite3
@@ -9,111 +8,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from daemon.config.node import Config
-from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_S
-from daemon.mqtt.commands import AnswerPayload, Request, parse_arguments
-from daemon.node.background import Background
-from daemon.node.derivation import Derivation, NewBases
-from daemon.node.encoding_again import EncodingAgain
+from daemon.mqtt.commands import Request, parse_arguments
 from daemon.node.fit_ports import Outcome
-from daemon.node.fit_record import FitRecordFile
-from daemon.node.fits import INSTALL_NS, QUIET_NS, Fits
-from daemon.node.presses import MAX_WAITING, Presses
-from daemon.node.teaching_file import TeachingFile
+from daemon.node.fits import INSTALL_NS, QUIET_NS
+from daemon.node.presses import MAX_WAITING
 from daemon.node.teaching_inbox import TeachingCommand
-from daemon.node.teaching_state import TeachingFacts, teaching_payload
-from daemon.node.teaching_work import RECOUNT_NS, AnswerSink, TeachingParts, TeachingWork
+from daemon.node.teaching_state import teaching_payload
+from daemon.node.teaching_work import RECOUNT_NS
 from daemon.teaching.gathering import FIRST_NS
-from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment, Example, Peak, Question, StoredMoment
+from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment, Example, Question, StoredMoment
 from daemon.teaching.store import TeachingStore
-from tests.fakes.fits import FakeFitRunner, FakeInstaller
 from tests.fakes.teaching_input import ENCODERS, FakeInput
-
-TIME = "2026-01-31T12:00:04.300110Z"
-VECTORS = {"ear": np.ones(4, np.float32)}
-PRESS_NS = 2 * NS_PER_S
-
-
-class Class:
-    """The work of a node with one stream, and a clock that only `after` moves."""
-
-    def __init__(
-        self, directory: Path, live: FakeInput | None = None, answers: AnswerSink | None = None, **teaching: object
-    ) -> None:
-        """`answers` gets the answers to commands; without it they are in the list of the same name."""
-        self.directory = directory
-        self.live = live or FakeInput()
-        settings = {"node": "n", "bundle": "b", "streams": {"kitchen": {"camera": 0}}, "teaching": teaching}
-        config = Config.model_validate(settings)
-        self.runner, self.installer, self.counters = FakeFitRunner(), FakeInstaller(), Counters()
-        record = FitRecordFile(directory / "fit.json")
-        fits = Fits(self.runner, self.installer, record, directory / "new")
-        self.bases = NewBases(can_teach=True)
-        self.file = TeachingFile(directory / "teaching" / "teaching.db")
-        parts = TeachingParts(
-            live=self.live,
-            file=self.file,
-            presses=Presses(),
-            background=Background(self.live, self.counters),
-            encoding=EncodingAgain(self.live, self.counters),
-            fits=fits,
-            derivation=Derivation(self.bases, fits, config.teaching),
-        )
-        self.answers: list[AnswerPayload] = []
-        self.work = TeachingWork(config, parts, answers or self, self.counters)
-        self.now_ns = 1000 * NS_PER_S
-
-    def publish_answer(self, request: Request, answer: AnswerPayload) -> bool:
-        self.answers.append(answer)
-        return True
-
-    def send(self, command: str, /, **arguments: object) -> AnswerPayload | None:
-        """Send a command; return the answer, unless it comes later."""
-        request = Request(command, json.dumps(arguments).encode())
-        before = len(self.answers)
-        self.work.obey(TeachingCommand(request, parse_arguments(request), self.now_ns), self.now_ns)
-        return self.answers[-1] if len(self.answers) > before else None
-
-    def after(self, ns: int = NS_PER_S) -> TeachingFacts:
-        """Let time pass and look once."""
-        self.now_ns += ns
-        self.work.look(self.now_ns, is_busy=True)
-        return self.work.facts
-
-    def press(self, label: str = "kettle boils", **arguments: object) -> AnswerPayload:
-        """Press, and wait for the answer."""
-        refusal = self.send("teach", label=label, **arguments)
-        if refusal is None:
-            self.after(PRESS_NS)
-        return self.answers[-1]
-
-    @property
-    def store(self) -> TeachingStore:
-        return self.file.open(self.now_ns)
-
-    def learn_place(self, count: int = NEEDED_BACKGROUND, stream: str = "kitchen") -> None:
-        for second in range(count):
-            self.store.add_background(BackgroundMoment(stream, 1e9 + second, ENCODERS, VECTORS))
-        self.after(RECOUNT_NS)
-
-    def fit(self, *labels: str) -> None:
-        """Wait for the fit that is due, let it succeed, and let its bundle become active."""
-        self.after()
-        self.after(QUIET_NS)
-        fit = self.runner.fits[-1]
-        fit.end(*labels)
-        self.after()
-        bundle = f"home@{fit.order.version}"
-        self.installer.outcomes[bundle] = Outcome("active")
-        self.live.switch(*labels, id=bundle, number=fit.order.number)
-        self.after()
-
-    def text(self) -> str:
-        return teaching_payload(self.work.facts, TIME).text
+from tests.helpers.classroom import PRESS_NS, TIME, VECTORS, Class, peak
 
 
 @pytest.fixture
@@ -121,10 +30,6 @@ def node(tmp_path: Path) -> Iterator[Class]:
     node = Class(tmp_path)
     yield node
     node.work.close([], node.now_ns)
-
-
-def peak(event: str = "e1", label: str = "kettle boils", stream: str = "kitchen") -> Peak:
-    return Peak(event, label, stream, time.time(), 0.9, ENCODERS, VECTORS)
 
 
 def test_a_press_is_answered_once_its_last_second_is_on_disk(node: Class) -> None:
@@ -309,17 +214,22 @@ def test_commands_list_remove_undo_and_report(node: Class) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "examples", "wrong"),
+    ("recognised", "arguments", "examples", "wrong"),
     [
-        ({"answer": "right"}, ["kettle boils", "kettle boils"], 0),
-        ({"answer": "wrong", "question": "q1"}, ["kettle boils"], 1),
-        ({"answer": "was", "label": "tap"}, ["kettle boils", "tap"], 1),
+        (True, {"answer": "right"}, ["kettle boils", "kettle boils"], 0),
+        (True, {"answer": "wrong", "question": "q1"}, ["kettle boils"], 1),
+        (True, {"answer": "was", "label": "tap"}, ["kettle boils", "tap"], 1),
+        # no event started: that was right, wrong, or it was something else
+        (False, {"answer": "right"}, ["kettle boils"], 1),
+        (False, {"answer": "wrong"}, ["kettle boils", "kettle boils"], 0),
+        (False, {"answer": "was", "label": "kettle boils"}, ["kettle boils", "kettle boils"], 0),
+        (False, {"answer": "was", "label": "tap"}, ["kettle boils", "tap"], 1),
     ],
 )
-def test_an_answer_teaches(node: Class, arguments: dict, examples: list[str], wrong: int) -> None:
+def test_an_answer_teaches(node: Class, recognised: bool, arguments: dict, examples: list[str], wrong: int) -> None:
     node.press()
     assert node.send("teach_answer", answer="right").reason == "no question is open"
-    node.store.ask(Question("q1", "near_threshold", 1e9, peak()))
+    node.store.ask(Question("q1", "near_threshold", recognised, 1e9, peak()))
     assert node.after().question.id == "q1"
     assert node.send("teach_answer", **arguments).ok
     assert [each.label for each in node.store.examples()] == examples
@@ -550,10 +460,11 @@ def test_the_device_asks_about_events_at_most_once_in_five_minutes(node: Class) 
     node.press()
     node.learn_place()
     node.fit("kettle boils")
-    node.live.ended = [peak("e1", "speech"), replace(peak("e2"), score=0.81)]
+    near = replace(peak("e2"), score=0.81)
+    node.live.ended = [peak("e1", "speech"), near]
     question = node.after().question
     assert (question.label, question.why) == ("kettle boils", "near_threshold")
-    at = time.strftime("%H:%M:%S", time.localtime(peak("e2").taken_s))
+    at = time.strftime("%H:%M:%S", time.localtime(near.taken_s))
     assert question.text == f"kitchen, {at}: was this kettle boils?"
     node.live.ended = [replace(peak("e3"), score=0.81)]
     node.after()
@@ -563,6 +474,29 @@ def test_the_device_asks_about_events_at_most_once_in_five_minutes(node: Class) 
     restarted = Class(node.directory, node.live)
     node.live.ended = [replace(peak("e4"), score=0.81)]
     assert restarted.after().question is None
+
+
+def test_the_device_asks_about_near_misses(node: Class) -> None:
+    node.press()
+    node.learn_place()
+    node.fit("kettle boils")
+    node.live.near = [replace(peak("n1"), score=0.3), replace(peak("n2"), score=0.75)]
+    question = node.after().question
+    assert (question.why, question.recognised) == ("near_threshold", False)
+    assert question.text.startswith("kitchen, ")
+    assert question.text.endswith(
+        ": kettle boils was nearly recognised. Right: it did not happen. Wrong: it did. Which is it?"
+    )
+    assert node.store.peak("n2") is None, "a near miss cannot be called wrong as an event"
+
+
+def test_the_pause_between_questions_goes_on_after_a_restart(node: Class) -> None:
+    node.press()
+    node.learn_place()
+    node.fit("kettle boils")
+    node.store.ask(Question("q1", "near_threshold", True, time.time(), peak()))
+    node.live.near = [replace(peak("n1"), score=0.75)]
+    assert node.after().question.id == "q1"
 
 
 def test_a_question_about_a_label_whose_presses_were_undone_is_not_asked(node: Class) -> None:

@@ -50,7 +50,7 @@ STEPS: Sequence[Step] = (
     lambda store: store.add_background(background()),
     lambda store: store.undo(),
     lambda store: store.add_embedding("e2", {"image": "f" * 64}, [StoredMoment(0, {"image": vectors(9)["image"]})]),
-    lambda store: store.set_everywhere("kettle boils"),
+    lambda store: store.set_everywhere("kettle boils", True),
     lambda store: store.forget_label("kettle boils"),
     lambda store: store.add_example(taught(3)),
 )

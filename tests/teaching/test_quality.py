@@ -93,3 +93,21 @@ def test_silence_around_two_short_sounds_does_not_make_them_the_same() -> None:
     second = [StoredMoment(500 * number, quiet) for number in range(8)] + [StoredMoment(4000, vectors(2))]
     assert judged(GOOD_FRAMES, GOOD_SOUND, first, MODALITIES, [second]).refusal is None
     assert judged(GOOD_FRAMES, GOOD_SOUND, first, MODALITIES, [slightly_changed(first, 0.01)]).refusal is not None
+
+
+@pytest.mark.parametrize(("overlaps", "expected"), [(False, None), (True, NEARLY_THE_SAME)])
+def test_of_encoders_that_give_scores_alone_the_time_of_a_press_says_whether_it_repeats_another(
+    overlaps: bool, expected: str | None
+) -> None:
+    other = [StoredMoment(moment.time_ms + 40, moment.vectors) for moment in MOMENTS]
+    scores = set(MODALITIES)
+    found = judged(GOOD_FRAMES, GOOD_SOUND, MOMENTS, MODALITIES, [other], scores=scores, overlaps=overlaps)
+    assert found.refusal == expected, "two presses often give the same scores"
+    assert judged(GOOD_FRAMES, GOOD_SOUND, MOMENTS, MODALITIES, [MOMENTS], scores=scores).refusal == NEARLY_THE_SAME
+
+
+def test_where_an_encoder_gives_embeddings_they_alone_say_whether_a_press_repeats_another() -> None:
+    other = [StoredMoment(0, moment.vectors | {"image": vectors(9)["image"]}) for moment in MOMENTS]
+    for scores, expected in (({"image"}, NEARLY_THE_SAME), ({"audio"}, None)):
+        found = judged(GOOD_FRAMES, GOOD_SOUND, MOMENTS, MODALITIES, [other], scores=scores, overlaps=True)
+        assert found.refusal == expected

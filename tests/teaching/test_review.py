@@ -14,8 +14,8 @@ NOW_S = 1_700_000_000.0
 CHECKED = Review(asked_s=NOW_S - 3600, spot_checked_s=NOW_S - 3600)
 
 
-def seen(score: float, *, threshold: float = 0.8, label: str = "bell") -> Seen:
-    return Seen(label, "hall", score, threshold)
+def seen(score: float, *, threshold: float = 0.8, recognised: bool | None = None, label: str = "bell") -> Seen:
+    return Seen(label, "hall", score, threshold, score >= threshold if recognised is None else recognised)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,7 @@ def test_one_spot_check_a_day() -> None:
     assert why == "spot_check"
     state, why = consider(state, seen(0.99), NOW_S + SPOT_CHECK_S - 1)
     assert why is None
+    assert consider(state, seen(0.3), NOW_S + SPOT_CHECK_S)[1] is None, "nothing was recognised"
     assert consider(state, seen(0.99), NOW_S + SPOT_CHECK_S)[1] == "spot_check"
 
 
@@ -70,7 +71,7 @@ def test_a_clock_that_is_set_back_does_not_silence_the_device() -> None:
     assert consider(state, seen(0.99), NOW_S)[1] == "spot_check"
 
 
-moments = st.builds(Seen, st.sampled_from("abc"), st.just("hall"), st.floats(0, 1), st.floats(0, 1))
+moments = st.builds(Seen, st.sampled_from("abc"), st.just("hall"), st.floats(0, 1), st.floats(0, 1), st.booleans())
 
 
 @given(st.lists(st.tuples(moments, st.floats(0, 200)), max_size=60))

@@ -185,7 +185,7 @@ def test_an_event_that_was_called_wrong_is_asked_about_no_more(store: TeachingSt
 
 
 def test_a_question_stays_until_it_is_answered(store: TeachingStore, path: Path) -> None:
-    asked = Question("q1", "near_threshold", NOW_S, peak())
+    asked = Question("q1", "near_threshold", False, NOW_S, peak())
     store.ask(asked)
     other = TeachingStore(path, read_only=True)
     assert same(other.questions(), [asked])
@@ -193,7 +193,7 @@ def test_a_question_stays_until_it_is_answered(store: TeachingStore, path: Path)
     other.close()
     store.remove_question("q1")
     assert store.questions() == []
-    store.ask(Question("q2", "spot_check", NOW_S + 1, peak()))
+    store.ask(Question("q2", "spot_check", True, NOW_S + 1, peak()))
     assert store.review() == Review(NOW_S + 1, NOW_S + 1)
 
 
