@@ -111,7 +111,7 @@ class Taught(StrictModel):
 
     model: FileName
     cases: FileName
-    labels: Annotated[dict[Text64, TaughtLabel], Field(max_length=MAX_TAUGHT)]
+    labels: Annotated[dict[Text64, TaughtLabel], Field(min_length=1, max_length=MAX_TAUGHT)]
     inherited: list[str] = []
 
     @model_validator(mode="after")

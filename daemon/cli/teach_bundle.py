@@ -7,15 +7,22 @@ from tempfile import TemporaryDirectory
 
 from daemon.bundle.bundle import load_bundle
 from daemon.bundle.manifest import Manifest
+from daemon.bundle.taught import group_of
 from daemon.cli.teach_export import check_new
 from daemon.cli.teach_files import FileTeacher, Media, add_files, check_label, directory_of, print_found
 from daemon.core.errors import Refused, TeachingError
 from daemon.core.text import clean
 from daemon.pipeline.fit_main import FitRequest, fit_bundle
+from daemon.teaching.records import NEEDED_BACKGROUND
 from daemon.teaching.store import TeachingStore
 
 # the stream as of which files count. The label applies to all streams.
 STREAM = "files"
+
+NO_BACKGROUND = (
+    "{label} cannot be taught: there are {moments} of {needed} moments of background. Give recordings of the place by "
+    "--background: each second of sound is one moment, and so is each picture or text"
+)
 
 
 def teach_bundle(options: argparse.Namespace, label: str) -> int:
@@ -30,9 +37,13 @@ def teach_bundle(options: argparse.Namespace, label: str) -> int:
     with TemporaryDirectory(prefix="perceptd-teach-") as temporary:
         database = Path(temporary) / "teaching.db"
         try:
-            found = _store(options, FileTeacher(base, STREAM, Media(pictures=False, sounds=False)), database, label)
+            found, moments = _store(
+                options, FileTeacher(base, STREAM, Media(pictures=False, sounds=False)), database, label
+            )
         except TeachingError as error:
             raise Refused(str(error)) from error
+        if moments < NEEDED_BACKGROUND and group_of(label) is None:
+            raise Refused(NO_BACKGROUND.format(label=label, moments=moments, needed=NEEDED_BACKGROUND))
         request = FitRequest(
             database=str(database),
             base=str(base.directory),
@@ -62,14 +73,15 @@ def _check_whole(manifest: Manifest) -> None:
         )
 
 
-def _store(options: argparse.Namespace, teacher: FileTeacher, database: Path, label: str) -> bool:
-    """Store what the files show; return whether all examples are of use."""
+def _store(options: argparse.Namespace, teacher: FileTeacher, database: Path, label: str) -> tuple[bool, int]:
+    """Store what the files show; return whether all examples are of use, and the moments of background."""
     store = TeachingStore(database)
     try:
         store.set_everywhere(label)
         found = add_files(store, teacher, options, label)
+        moments = store.background_counts(teacher.encoders).get(STREAM, 0)
     finally:
         store.close()
     if not options.json:
         print_found(options, label, found)
-    return all(each.example for each in found)
+    return all(each.example for each in found), moments

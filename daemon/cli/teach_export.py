@@ -7,6 +7,7 @@ from pathlib import Path
 from daemon.bundle.bundle import load_bundle
 from daemon.cli.teach_local import give_to_caller
 from daemon.cli.teach_state import active_bundle, node_state, opened, stream_of
+from daemon.cli.teach_text import counted
 from daemon.core.errors import Refused
 from daemon.core.text import clean
 from daemon.pipeline.taught_bundle import export_bundle
@@ -27,7 +28,7 @@ def export_all(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"examples": count, "directory": str(options.examples)}))
     else:
-        print(f"{count} examples: {options.examples}. They may hold pictures and sound")
+        print(f"{counted(count, 'example')}: {options.examples}. They may hold pictures and sound")
     return 0
 
 
@@ -46,7 +47,7 @@ def import_(options: argparse.Namespace) -> int:
         print(json.dumps({"added": done.added, "present": done.present}))
     else:
         there = f"; {done.present} were there already" if done.present else ""
-        print(f"{done.added} examples were added{there}")
+        print(f"added {counted(done.added, 'example')}{there}")
     return 0
 
 

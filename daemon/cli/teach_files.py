@@ -14,7 +14,7 @@ from daemon.bundle.fingerprint import encoder_fingerprints
 from daemon.bundle.taught import taught_name
 from daemon.cli.teach_media import background_in, example_in
 from daemon.cli.teach_state import active_bundle, node_state, opened, stream_of
-from daemon.cli.teach_text import SENSES, moments_text
+from daemon.cli.teach_text import SENSES, colon_remark, counted
 from daemon.config.bundle_places import find_bundle
 from daemon.core.errors import InputError, Refused
 from daemon.core.status_line import StatusLine
@@ -32,8 +32,8 @@ from daemon.teaching.store import TeachingStore
 BACKGROUND_MS = 1000
 
 NO_BACKGROUND = (
-    "there is no background of {stream} by the encoders of {bundle} yet: start the node, or give --background. If the "
-    "node runs another bundle than its config names, name that one by --bundle"
+    "there is no background of {stream} by the encoders of {bundle} yet: let the node run, or give --background. If "
+    "the node runs another bundle than its config names, name that one by --bundle"
 )
 
 
@@ -93,7 +93,7 @@ class FileTeacher:
         except InputError as error:
             return Found(file, None, str(error).removeprefix(f"{file}: "))
         senses = " and ".join(SENSES[sense] for sense in sorted(usable.senses))
-        text = f"{moments_text(len(usable.moments))} of {senses}"
+        text = f"{counted(len(usable.moments), 'moment')} of {senses}"
         return Found(file, example, "; ".join(filter(None, (text, shown.remark, *usable.left_out))))
 
     def background(self, file: Path, taken_s: float) -> list[BackgroundMoment]:
@@ -166,8 +166,7 @@ def add_files(store: TeachingStore, teacher: FileTeacher, options: argparse.Name
             background += teacher.background(file, taken_s)
     examples = [each.example for each in found if each.example is not None]
     if examples:
-        count = "1 example" if len(examples) == 1 else f"{len(examples)} examples"
-        with store.step(f"{count} of {label} from files"):
+        with store.step(f"{counted(len(examples), 'example')} of {label} from files"):
             for example in examples:
                 store.add_example(example)
     for moment in background:
@@ -186,6 +185,8 @@ def print_found(options: argparse.Namespace, label: str, found: Sequence[Found])
         return
     for each in found:
         print(f"{each.file}: {'' if each.example else 'not used: '}{clean(each.text, 500)}")
+    for line in colon_remark(label):
+        print(line)
 
 
 def directory_of(given: str) -> Path:

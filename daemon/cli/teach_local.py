@@ -9,10 +9,10 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from daemon.cli.teach_state import node_state, opened
-from daemon.cli.teach_text import SHOWN_ID
 from daemon.core.errors import Refused
 from daemon.core.text import clean
 from daemon.teaching.records import Example
+from daemon.teaching.report import SHOWN_ID
 from daemon.teaching.store import TeachingStore
 
 # programs that play a WAV file, the first that is there; a desktop's sound server comes before the device itself

@@ -4,15 +4,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from daemon.bundle.taught import group_of
 from daemon.cli.models_text import aligned, when
-from daemon.core.text import clean
+from daemon.core.text import clean, hours_text
 from daemon.mqtt.commands import AnswerPayload
 from daemon.mqtt.payloads import Name, Part, Time
 from daemon.mqtt.teaching_payloads import RatePart, TaughtLabelPart, TeachingPayload
 from daemon.mqtt.update_payloads import MAX_REASON
-
-# of the id of an example. No two of a thousand examples begin with the same eight hexadecimal digits by chance.
-SHOWN_ID = 8
+from daemon.teaching.report import SHOWN_ID
 
 SENSES = {"image": "picture", "audio": "sound", "text": "text"}
 
@@ -62,14 +61,24 @@ def taken_lines(result: dict[str, Any] | None) -> list[str]:
     except ValidationError:
         return []
     senses = " and ".join(clean(SENSES.get(sense, sense)) for sense in taken.senses) or "no sense"
-    of = f"{moments_text(taken.moments)} of {senses}"
+    of = f"{counted(taken.moments, 'moment')} of {senses}"
     lines = [f"{clean(taken.label)}: example {clean(taken.example)[:SHOWN_ID]} has {of}"]
-    return lines + [f"  left out: {clean(each, MAX_REASON)}" for each in taken.left_out]
+    lines += [f"  left out: {clean(each, MAX_REASON)}" for each in taken.left_out]
+    return lines + colon_remark(taken.label)
 
 
-def moments_text(count: int) -> str:
-    """Return a number of moments in words."""
-    return f"{count} moment{'' if count == 1 else 's'}"
+def counted(count: int, noun: str) -> str:
+    """Return a number of things in words, such as `1 moment` or `9 moments`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def colon_remark(label: str) -> list[str]:
+    """Return a remark on a label with a colon but no blank behind it: it makes events, and may be meant as a state."""
+    group, colon, state = label.partition(":")
+    if not colon or group_of(label) is not None or not (group[-1:].isalpha() and state[:1].isalpha()):
+        return []
+    shown = clean(f"{group}: {state}")
+    return [f'  it makes events, and is no state of {clean(group)}: a state has a blank behind the colon, "{shown}"']
 
 
 def examples_of(answer: AnswerPayload) -> Examples:
@@ -109,8 +118,8 @@ def listing(payload: TeachingPayload, examples: Examples) -> list[str]:
 
 def rate_text(rate: RatePart) -> str:
     """Return how often a label may start an event wrongly."""
-    low, high = figure(rate.low), figure(rate.high)
-    return f"wrong about {figure(rate.expected)} times a day ({low} to {high}, by {figure(rate.hours)} h of background)"
+    between = f"{figure(rate.low)} to {figure(rate.high)}"
+    return f"false alarms a day: {figure(rate.expected)} ({between}, from {hours_text(rate.hours)} of background)"
 
 
 def figure(value: float) -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from daemon.core.errors import DocumentError
-from daemon.core.text import redact, redact_url
+from daemon.core.text import clean, redact, redact_url
 
 # a config or manifest has a few kilobytes
 MAX_DOCUMENT_BYTES = 1_000_000
@@ -41,7 +41,7 @@ class Loaded(Generic[ModelT]):
 
     def where(self, *key: str | int) -> str:
         """Return file, line and key, for a problem that appears only when the document is used."""
-        return f"{self.path}:{_nearest_line(self.lines, key)}: {'.'.join(str(part) for part in key)}"
+        return f"{self.path}:{_nearest_line(self.lines, key)}: {_shown_key(key)}"
 
 
 def load_document(path: Path, model: type[ModelT]) -> Loaded[ModelT]:
@@ -181,14 +181,14 @@ def _explain(path: Path, problem: ErrorDetails, value: Any, lines: Mapping[Key, 
     """Return one validation problem as text, with file, line, key and value."""
     location, found, is_present = _locate(problem, value)
     line = _nearest_line(lines, location)
-    key = ".".join(str(part) for part in location) or "(the whole document)"
+    key = _shown_key(location) or "(the whole document)"
     if problem["type"] == "extra_forbidden":
         valid = _valid_keys(model, problem["loc"][:-1])
         near = difflib.get_close_matches(str(location[-1]), valid, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"valid keys: {', '.join(valid)}"
         return f"{path}:{line}: {key}: unknown key; {hint}"
     if location and location[-1] == "[key]":
-        name = ".".join(str(part) for part in location[:-1])
+        name = _shown_key(location[:-1])
         if problem["type"] != "string_type":
             return f"{path}:{line}: {name}: {validator_text(problem)}"
         return f"{path}:{line}: {name}: a name must be a text; put a number, yes or no in quotes"
@@ -201,6 +201,11 @@ def _explain(path: Path, problem: ErrorDetails, value: Any, lines: Mapping[Key, 
     if is_present and not isinstance(found, dict):
         shown = f" = {'(hidden)' if 'password' in key else _shown(found)}"
     return f"{path}:{line}: {key}{shown}: {expected}"
+
+
+def _shown_key(key: Key) -> str:
+    """Return a key as it is shown: a document of somebody else may have keys of any length and with any characters."""
+    return ".".join(clean(str(part)) for part in key)
 
 
 def _nearest_line(lines: Mapping[Key, int], key: Key) -> int:

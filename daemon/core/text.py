@@ -79,3 +79,10 @@ def _user_info_end(line: str, start: int) -> int:
     end = token.end() if token is not None and "@" in token.group() else min(len(line), start + _MAX_USER_INFO)
     after = [index + 1 for index in range(start, end) if line[index] == "@"]
     return next((index for index in after if _HOST.match(line, index)), after[-1] if after else start)
+
+
+def hours_text(hours: float) -> str:
+    """Return a time with two digits that count, such as `5 min` or `2.3 h`."""
+    if hours < 1:
+        return f"{max(1, round(60 * hours))} min"
+    return f"{hours:.2g} h" if hours < 100 else f"{hours:.0f} h"

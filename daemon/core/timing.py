@@ -94,6 +94,11 @@ def wall_time_of(epoch_s: float) -> str:
     return _iso_8601(round(epoch_s * NS_PER_S))
 
 
+def clock_text(epoch_s: float) -> str:
+    """Return the time of day of a wall time, as a clock in the place of the node shows it: HH:MM:SS."""
+    return time.strftime("%H:%M:%S", time.localtime(epoch_s))
+
+
 def _iso_8601(epoch_ns: int) -> str:
     instant = EPOCH + timedelta(microseconds=epoch_ns // 1000)
     return f"{instant.isoformat(timespec='microseconds')}Z"

@@ -9,6 +9,7 @@ from daemon.core.errors import ChildError
 from daemon.node.fit_ports import FitOrder, FitResult
 from daemon.pipeline.fit_main import FitAnswer, FitRequest, answer_fit
 from daemon.runtime.child import Child
+from daemon.teaching.rows import EventTimes
 from daemon.updates.slots import content_of
 
 
@@ -16,12 +17,14 @@ from daemon.updates.slots import content_of
 class ChildFits:
     """Starts fits of the store in the file `database`. Implements FitRunner.
 
-    `models` is the directory of installed bundles, whose files are compared with what was installed.
+    `models` is the directory of installed bundles, whose files are compared with what was installed. `events` has the
+    times of the events of each stream.
     """
 
     database: Path
     models: Path
     false_alarms_a_day: float
+    events: dict[str, EventTimes]
 
     def start(self, order: FitOrder) -> "ChildFit":
         """Start a fit. Raises ChildError where no process can be started."""
@@ -32,6 +35,7 @@ class ChildFits:
             version=order.version,
             content=content_of(order.base, self.models),
             false_alarms_a_day=self.false_alarms_a_day,
+            events=self.events,
         )
         return ChildFit(Child(answer_fit, request.model_dump_json()))
 
@@ -50,7 +54,7 @@ class ChildFit:
             answer = FitAnswer.model_validate_json(self._child.result(0))
         except ValidationError as error:
             raise ChildError("its answer cannot be read") from error
-        return FitResult(answer.report if answer.ok else None, answer.reason or "")
+        return FitResult(answer.report if answer.ok else None, answer.reason or "", answer.may_pass)
 
     def close(self) -> None:
         """Kill the process, if it still runs."""

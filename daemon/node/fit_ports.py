@@ -24,10 +24,14 @@ class FitOrder:
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """What a fit gave: its report, or the reason why nothing could be fitted."""
+    """What a fit gave: its report, or the reason why nothing could be fitted.
+
+    `may_pass`: the same fit may succeed later, such as when there is room on the disk again.
+    """
 
     report: Report | None
     reason: str = ""
+    may_pass: bool = False
 
 
 class RunningFit(Protocol):

@@ -9,11 +9,13 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from daemon.bundle.encoder_specs import Number
+from daemon.config.node import Config
 from daemon.core.document import StrictModel
 from daemon.core.errors import shortage_behind
 from daemon.core.files import read_own, replace_file
 from daemon.teaching.records import NEEDED_BACKGROUND
 from daemon.teaching.report import Report
+from daemon.teaching.rows import EventTimes
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +32,14 @@ class FitBasis(StrictModel):
     """What a fit depends on. Another basis means another fit.
 
     `base` is the bundle without taught labels, by its id. `changes` is that of the store. `places` counts how often the
-    background of each known stream has doubled since it became known.
+    background of each known stream has doubled since it became known. `events` are those of the config.
     """
 
     base: str
     changes: Count
     places: dict[str, Count]
     false_alarms_a_day: Number
+    events: dict[str, EventTimes] = {}
 
 
 class FitRecord(StrictModel):
@@ -71,9 +74,18 @@ class FitRecordFile:
             self.record = FitRecord()
 
     def save(self, record: FitRecord) -> None:
-        """Replace the file, whole or not at all. Raises OSError."""
-        replace_file(self._path, record.model_dump_json().encode(), MODE)
+        """Replace the file, whole or not at all. Raises OSError; the record then counts until the next start."""
         self.record = record
+        replace_file(self._path, record.model_dump_json().encode(), MODE)
+
+
+def event_times(config: Config) -> dict[str, EventTimes]:
+    """Return the times of the events of each stream."""
+    streams = config.streams.items()
+    return {
+        name: EventTimes(smoothing_s=each.events.smoothing_s, min_duration_s=each.events.min_duration_s)
+        for name, each in streams
+    }
 
 
 def doublings(background: Mapping[str, int]) -> dict[str, int]:

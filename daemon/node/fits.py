@@ -1,12 +1,13 @@
 """Fits the taught labels after each change, one child process at a time, and has the result installed."""
 
 import logging
-import shutil
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from daemon.core.errors import ChildError
+from daemon.core.files import remove
 from daemon.core.timing import NS_PER_S
 from daemon.node.fit_ports import FitOrder, FitResult, FitRunner, LocalInstaller, Outcome, RunningFit, finished
 from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile
@@ -27,6 +28,9 @@ MAX_TRIES = 3
 
 # after a fit or a request that something else prevented
 RETRY_NS = 10 * NS_PER_S
+
+# After a fit that failed for want of room or memory. A fit costs a minute of the slowest boards.
+FAILED_NS = 600 * NS_PER_S
 
 # waiting: a change waits for quiet, or for the updater; installing: the updater tries the bundle
 Phase = Literal["idle", "waiting", "fitting", "installing"]
@@ -61,7 +65,8 @@ class _Run:
 class Fits:
     """Keeps the active bundle fitted to what was taught. Used by the thread `teaching`.
 
-    A basis that could not be fitted is not tried again, until something changes or somebody asks.
+    A basis that could not be fitted is not tried again, until something changes or somebody asks. After a failure that
+    may pass, it is tried again after FAILED_NS.
     """
 
     def __init__(
@@ -78,10 +83,11 @@ class Fits:
         self._directory = directory
         self._quiet_ns, self._retry_ns = quiet_ns, retry_ns
         self.phase: Phase = "idle"
-        self._fault: str | None = None
-        self._trouble: str | None = None
+        self._failure: str | None = None
+        self._not_used: str | None = None
         self._run: _Run | None = None
         self._refused: FitBasis | None = None
+        self._refused_until_ns: int | None = None
         self._left: FitBasis | None = None
         self._handed_over: Path | None = None
         self._tries = 0
@@ -94,7 +100,7 @@ class Fits:
     @property
     def problem(self) -> str | None:
         """Why the labels cannot be fitted, or why the latest fit is not active; None: it is, or it will be."""
-        return self._fault or self._trouble
+        return self._failure or self._not_used
 
     @property
     def record(self) -> FitRecord:
@@ -163,28 +169,30 @@ class Fits:
         """Return what has become of the latest bundle. The phase is `installing` while the updater tries it."""
         bundle = self.record.bundle
         outcome = Outcome("active") if bundle is None else self._installer.outcome(bundle)
-        self.phase, self._trouble = "idle", None
+        self.phase, self._not_used = "idle", None
         if outcome.state == "active":
             self._tries = 0
         elif outcome.state != "pending":
-            self._trouble = f"{bundle} is not used: {outcome.reason or 'its installation was interrupted'}"
+            self._not_used = f"{bundle} is not used: {outcome.reason or 'its installation was interrupted'}"
         else:
             self._accepted_ns = self._accepted_ns or now_ns  # this node has been started since
-            self._trouble = outcome.reason or None
+            self._not_used = outcome.reason or None
             if now_ns - self._accepted_ns < INSTALL_NS:
                 self.phase = "installing"
             else:
-                self._trouble = outcome.reason or f"{bundle} still waits for its trial"
+                self._not_used = outcome.reason or f"{bundle} still waits for its trial"
         return outcome
 
     def _is_due(self, wanted: Wanted, outcome: Outcome, now_ns: int) -> bool:
         if wanted.basis != self._seen:
             self._seen, self._seen_ns, self._tries = wanted.basis, now_ns, 0
             self._installer.derive_again()
+        if self._refused_until_ns is not None and now_ns >= self._refused_until_ns:
+            self._refused = self._refused_until_ns = None
         if self._is_done(wanted, outcome) or wanted.basis == self._refused:
             self.phase, self._differs_ns, self._is_forced = "idle", None, False
             if wanted.basis != self._refused:
-                self._fault = None
+                self._failure = None
             return False
         self.phase = "waiting"
         if self._differs_ns is None:
@@ -219,12 +227,13 @@ class Fits:
     def _return_to_base(self, wanted: Wanted) -> None:
         self._installer.install_base()
         self._is_forced, self._differs_ns, self._left = False, None, wanted.basis
-        self._fault, self.phase = None, "idle"
+        self._failure, self._not_used, self.phase = None, None, "idle"
         number = max(wanted.number, self.record.number, self._highest)
         self._file.save(FitRecord(number=number, basis=wanted.basis))
 
     def _go_on(self, run: _Run, wanted: Wanted, now_ns: int) -> None:
-        if wanted.basis.base != run.basis.base:  # another bundle has become active meanwhile
+        # another bundle has become active meanwhile, or the labels were removed or lost
+        if wanted.basis.base != run.basis.base or wanted.goal.kind != "fit":
             self.close()
             self.phase = "waiting"
         elif run.child is None:
@@ -236,13 +245,13 @@ class Fits:
         try:
             result = finished(child, run.began_ns, now_ns)
         except ChildError as error:
-            result = FitResult(None, f"the labels could not be fitted: {error}")
+            result = FitResult(None, f"the labels could not be fitted: {error}", may_pass=True)
         if result is None:
             return
         child.close()
         run.child, run.report = None, result.report
         if result.report is None:
-            self._fail(run, result.reason)
+            self._fail(run, result.reason, now_ns, may_pass=result.may_pass)
         else:
             self._request(run, now_ns)
 
@@ -253,24 +262,28 @@ class Fits:
         reason = self._installer.install_local(run.order.target, run.bundle)
         if reason is None:
             self.phase, self._accepted_ns, self._run = "installing", now_ns, None
-            self._fault = self._trouble = None
+            self._failure = self._not_used = None
             self._handed_over = run.order.target
             record = FitRecord(number=run.order.number, basis=run.basis, bundle=run.bundle, report=run.report)
             self._file.save(record)
         elif now_ns - run.began_ns > INSTALL_NS:
-            self._fail(run, reason)
+            self._fail(run, reason, now_ns)
         else:
             self._postpone(reason, now_ns)
 
     def _remove_remains(self) -> None:
         """Remove the bundles of fits that were not installed. The updater removes what it was handed over."""
-        for path in self._directory.glob("*"):
-            if path != self._handed_over:
-                shutil.rmtree(path, ignore_errors=True)
+        if self._directory.is_symlink() or not self._directory.is_dir():
+            remains = [self._directory] if os.path.lexists(self._directory) else []
+        else:
+            remains = [path for path in self._directory.iterdir() if path != self._handed_over]
+        for path in remains:
+            remove(path)
 
-    def _fail(self, run: _Run, reason: str) -> None:
+    def _fail(self, run: _Run, reason: str, now_ns: int, *, may_pass: bool = False) -> None:
         log.warning("teaching: %s", reason)
-        self._run, self.phase, self._fault, self._refused = None, "idle", reason, run.basis
+        self._run, self.phase, self._failure = None, "idle", reason
+        self._refused, self._refused_until_ns = run.basis, now_ns + FAILED_NS if may_pass else None
 
     def _postpone(self, reason: str, now_ns: int) -> None:
-        self.phase, self._fault, self._not_before_ns = "waiting", reason, now_ns + self._retry_ns
+        self.phase, self._failure, self._not_before_ns = "waiting", reason, now_ns + self._retry_ns

@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Collection
 
-from daemon.core.timing import wall_time_of
+from daemon.core.timing import clock_text, wall_time_of
 from daemon.mqtt.commands import InvalidCommand, TeachAnswerArguments
 from daemon.mqtt.teaching_payloads import QuestionPart
 from daemon.node.teaching_commands import Done, check_label
@@ -60,7 +60,7 @@ def question_part(question: Question) -> QuestionPart:
 def _text(question: Question) -> str:
     """Return the question in words. Without an event, `right` and `wrong` speak of what did not happen: say so."""
     moment = question.moment
-    when = f"{moment.stream}, {time.strftime('%H:%M:%S', time.localtime(moment.taken_s))}"
+    when = f"{moment.stream}, {clock_text(moment.taken_s)}"
     if question.recognised:
         return f"{when}: was this {moment.label}?"
     return f"{when}: {moment.label} was nearly recognised. Right: it did not happen. Wrong: it did. Which is it?"

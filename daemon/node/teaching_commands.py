@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.core.timing import wall_time_of
+from daemon.core.timing import clock_text, wall_time_of
 from daemon.mqtt.commands import (
     Arguments,
     InvalidCommand,
@@ -83,7 +83,7 @@ class TeachingCommands:
             raise InvalidCommand(f"{peak.label} was forgotten: nothing is left to correct")
         self.store.add_wrong(peak.wrong, peak.event)
         result = {"label": peak.label, "stream": peak.stream, "event": peak.event, "time": wall_time_of(peak.taken_s)}
-        return f"{peak.label} in {peak.stream} was wrong", result
+        return f"{peak.label} in {peak.stream} at {clock_text(peak.taken_s)} was wrong", result
 
     def _event(self, arguments: TeachWrongArguments) -> Peak:
         if arguments.event is not None:

@@ -133,7 +133,7 @@ def _state_of(label: LabelFacts, facts: TeachingFacts) -> TaughtState:
         return "fitting"
     if facts.phase in ("waiting", "installing"):
         return "waiting"
-    return "problem" if facts.problem is not None or label.name not in facts.active else "ready"
+    return "ready" if label.name in facts.active else "problem"
 
 
 def _state_text(label: LabelFacts, state: TaughtState, facts: TeachingFacts, report: LabelReport | None) -> str:

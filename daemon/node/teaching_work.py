@@ -22,7 +22,7 @@ from daemon.mqtt.commands import (
 from daemon.node.background import Background
 from daemon.node.derivation import Derivation
 from daemon.node.encoding_again import EncodingAgain
-from daemon.node.fit_record import FitBasis, doublings
+from daemon.node.fit_record import FitBasis, doublings, event_times
 from daemon.node.fits import Fits, Wanted
 from daemon.node.presses import Press, Presses, taken_from
 from daemon.node.questions import Reviewer, answer, latest_question
@@ -237,6 +237,7 @@ class TeachingWork:
             changes=store.changes(),
             places=doublings(places),
             false_alarms_a_day=self._config.teaching.false_alarms_a_day,
+            events=event_times(self._config),
         )
         return Wanted(basis, bundle.id, bundle.directory, bundle.number, goal)
 

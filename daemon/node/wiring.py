@@ -30,7 +30,7 @@ from daemon.node.derivation import Derivation, NewBases
 from daemon.node.device_id import DeviceId
 from daemon.node.encoding_again import EncodingAgain
 from daemon.node.fit_child import ChildFits
-from daemon.node.fit_record import FitRecordFile
+from daemon.node.fit_record import FitRecordFile, event_times
 from daemon.node.fits import Fits
 from daemon.node.health_topics import HealthTopics
 from daemon.node.latency import ErrorCount, Latencies
@@ -225,7 +225,7 @@ def _teacher(
     state = state_directory(settings)
     database = teaching_database(state)
     fits = Fits(
-        ChildFits(database, models_directory(settings), settings.teaching.false_alarms_a_day),
+        ChildFits(database, models_directory(settings), settings.teaching.false_alarms_a_day, event_times(settings)),
         LocalBundles(updater),
         FitRecordFile(fit_record(state)),
         database.with_name("new"),

@@ -32,7 +32,7 @@ from daemon.runtime.child import MAX_REASON_CHARS
 from daemon.runtime.child_main import Failed, confine
 from daemon.teaching.records import TrainingData
 from daemon.teaching.report import Report
-from daemon.teaching.rows import TrainingSet
+from daemon.teaching.rows import EventTimes, TrainingSet
 from daemon.teaching.store import TeachingStore
 
 # `teaching.fit` imports SciPy, and `taught_bundle` the schema of TFLite. The daemon imports this module to pass its
@@ -53,6 +53,7 @@ class FitRequest(StrictModel):
 
     The result is a bundle of this version in the new directory `target`. `content` is the hash of the file list of an
     installed base: its files are then compared with it. With `is_final` later fits do not replace these labels.
+    `events` has the times of the events of each stream.
     """
 
     database: str
@@ -62,6 +63,7 @@ class FitRequest(StrictModel):
     content: str | None = None
     false_alarms_a_day: Annotated[float, Field(gt=0)] = 1.0
     is_final: bool = False
+    events: dict[str, EventTimes] = {}
 
 
 def _packed(report: Report | None) -> str | None:
@@ -82,9 +84,13 @@ def _unpacked(value: Any) -> Any:
 
 
 class FitAnswer(StrictModel):
-    """What the child prints. Without `ok` there is no bundle, and `reason` says why, in words for the person."""
+    """What the child prints. Without `ok` there is no bundle, and `reason` says why, in words for the person.
+
+    `may_pass`: the disk was the reason, so the same request may succeed later.
+    """
 
     ok: bool
+    may_pass: bool = False
     reason: str | None = None
     report: Annotated[Report | None, BeforeValidator(_unpacked), PlainSerializer(_packed)] = None
     seconds: float = 0.0
@@ -110,9 +116,11 @@ def fit_bundle(request: FitRequest) -> FitAnswer:
     try:
         report = _fit(request)
     except (Refused, TeachingError, InputError) as error:
-        return FitAnswer(ok=False, reason=_shortened(str(error)))
+        is_disk = isinstance(error, TeachingError) and error.kind == "disk"
+        return FitAnswer(ok=False, may_pass=is_disk, reason=_shortened(str(error)))
     except OSError as error:
-        return FitAnswer(ok=False, reason=_shortened(f"{error.filename or request.target}: {error.strerror or error}"))
+        reason = f"{error.filename or request.target}: {error.strerror or error}"
+        return FitAnswer(ok=False, may_pass=True, reason=_shortened(reason))
     except MemoryError:
         raise
     except Exception as error:
@@ -170,6 +178,7 @@ def _training_set(request: FitRequest, bundle: Bundle, data: TrainingData, label
         false_alarms_a_day=request.false_alarms_a_day,
         covered=covered,
         known=known,
+        events=request.events,
     )
 
 

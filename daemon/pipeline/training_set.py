@@ -17,7 +17,7 @@ from daemon.fusion.taught import NO_TAUGHT, Scope
 from daemon.pipeline.offline import OfflineRecogniser, item_of
 from daemon.pipeline.recogniser import Recogniser, pool_settings
 from daemon.teaching.records import TrainingData
-from daemon.teaching.rows import LabelToFit, TrainingSet
+from daemon.teaching.rows import EventTimes, LabelToFit, TrainingSet
 
 # of the self-test of taught labels: moments of presses, and of background
 MAX_PRESS_CASES = 40
@@ -64,6 +64,7 @@ def training_set(
     false_alarms_a_day: float = 1.0,
     covered: Sequence[Mapping[str, Array]] = (),
     known: Sequence[Mapping[str, Array]] = (),
+    events: Mapping[str, EventTimes] | None = None,
 ) -> TrainingSet:
     """Return the training set of these labels."""
     return TrainingSet(
@@ -78,7 +79,16 @@ def training_set(
         false_alarms_a_day=false_alarms_a_day,
         known=known,
         scores_only=scores_only(manifest),
+        events=events or {},
+        base_labels=_names_of_logits(manifest),
     )
+
+
+def _names_of_logits(manifest: Manifest) -> list[str | None]:
+    """Return the names of the logits of HeadLogits without a stream; None for background."""
+    own = [None if name in manifest.background else name for name in manifest.base_labels]
+    inherited = {} if manifest.taught is None else manifest.taught.labels
+    return [*own, *(name for name in manifest.inherited if inherited[name].state_of is None)]
 
 
 def sizes_of(manifest: Manifest) -> dict[str, int]:

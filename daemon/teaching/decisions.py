@@ -12,8 +12,8 @@ from daemon.core.records import Array
 from daemon.teaching.held_out import others_of
 from daemon.teaching.material import Material
 from daemon.teaching.report import Rate
-from daemon.teaching.rows import TrainingSet
-from daemon.teaching.thresholds import CHANCES_A_DAY, Scale, tail_of
+from daemon.teaching.rows import EventTimes, TrainingSet
+from daemon.teaching.thresholds import CHANCE_S, CHANCES_A_DAY, Scale, sustained, tail_of
 
 # An event ends at half the score at which it starts.
 END_PART = 0.5
@@ -29,6 +29,11 @@ LOWEST_EXCLUSIVE_START = 0.5
 # No label starts further than this below its middle press, nor below 0 unless that is below 0: sounds that the place
 # has never heard are mostly there.
 ROOM_BELOW_MIDDLE = 2.0
+# Events are smoothed by these times where the figures above were measured.
+DEFAULT_TIMES = EventTimes()
+# Smaller scores and logits are told apart no more: they are far below any start.
+LEAST_HELD = 1e-3
+LOWEST_LOGIT = -20.0
 # A press that was held out has a lower logit than one that was learned from: so much in the middle.
 COST_OF_UNSEEN = 2.5
 # A label starts so much above each moment that was called wrong: the same sound is never cut into moments alike.
@@ -78,9 +83,12 @@ def _decide_event(
         name: tail_of(logits[background & (streams == name), index], middle) for name in np.unique(streams[background])
     }
     probability = training.false_alarms_a_day / CHANCES_A_DAY / len(tails)
-    floor = max(above, min(0.0, middle - ROOM_BELOW_MIDDLE))
+    floor_score = 1 / (1 + math.exp(-max(LOWEST_LOGIT, min(0.0, middle - ROOM_BELOW_MIDDLE))))
     lowest = LOWEST_EXCLUSIVE_START if training.scoring == "exclusive" else LOWEST_START
-    starts = {str(name): _start(max(floor, tail.level(probability)), lowest) for name, tail in tails.items()}
+    starts = {}
+    for name, tail in tails.items():
+        floor = _logit(floor_score * _part_held(index, training.times_of(str(name)), material, logits))
+        starts[str(name)] = _start(max(above, floor, tail.level(probability)), lowest)
     rates = {name: tails[name].rate(_logit(start), hours_of(training, name)) for name, start in starts.items()}
     thresholds = {name: Threshold(start=start, end=round(start * END_PART, 4)) for name, start in starts.items()}
     highest = max(thresholds.values(), key=lambda each: each.start) if label.everywhere else None
@@ -103,9 +111,13 @@ def _decide_state(index: int, training: TrainingSet, material: Material, logits:
 
 
 def hours_of(training: TrainingSet, stream: str) -> float:
-    """Return the hours that the background of a stream covers, by tenths of an hour in which there is any."""
-    spells = {each.taken_s // TENTH_OF_HOUR_S for each in training.background if each.stream == stream}
-    return len(spells) * TENTH_OF_HOUR_S / 3600
+    """Return the hours that the background of a stream covers, by tenths of an hour in which there is any.
+
+    It covers no more than the time from its first moment to its last one.
+    """
+    times_s = [each.taken_s for each in training.background if each.stream == stream]
+    spells = {time_s // TENTH_OF_HOUR_S for time_s in times_s}
+    return min(len(spells) * TENTH_OF_HOUR_S, max(times_s) - min(times_s) + CHANCE_S) / 3600
 
 
 def _peaks(index: int, material: Material, logits: Array) -> Array:
@@ -113,8 +125,30 @@ def _peaks(index: int, material: Material, logits: Array) -> Array:
     return np.array([logits[material.press == press, index].max() for press in material.presses[index]], np.float32)
 
 
+def _part_held(index: int, events: EventTimes, material: Material, logits: Array) -> float:
+    """Return the part of the score that its presses hold with these times, of that which they hold with the default.
+
+    Smoothing is linear in the score, so a sound that is as short as a press is smoothed by the same part. Background is
+    not: a moment of it may last.
+    """
+    if events == DEFAULT_TIMES:
+        return 1.0
+    default, own = (_held(index, times, material, logits) for times in (DEFAULT_TIMES, events))
+    return min(1.0, max(own, LEAST_HELD) / max(default, LEAST_HELD))
+
+
+def _held(index: int, events: EventTimes, material: Material, logits: Array) -> float:
+    """Return the score that the middle press of a label holds."""
+    levels = []
+    for press in material.presses[index]:
+        rows = np.flatnonzero(material.press == press)
+        times_ms = [material.rows[row].time_ms for row in rows.tolist()]
+        levels.append(sustained(Scale().scores(logits[rows][:, [index]]), times_ms, events)[0])
+    return float(np.median(levels))
+
+
 def _start(level: float, lowest: float) -> float:
-    return round(min(HIGHEST_START, max(lowest, 1 / (1 + math.exp(-min(40.0, level))))), 4)
+    return round(min(HIGHEST_START, max(lowest, 1 / (1 + math.exp(-min(40.0, max(LOWEST_LOGIT, level)))))), 4)
 
 
 def _logit(score: float) -> float:

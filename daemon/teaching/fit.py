@@ -8,6 +8,7 @@ import numpy as np
 from daemon.bundle.taught import TaughtLabel
 from daemon.core.errors import Refused
 from daemon.core.records import Array
+from daemon.teaching.claims import claims_of
 from daemon.teaching.decisions import Decision, decide
 from daemon.teaching.harm import harmful_presses
 from daemon.teaching.held_out import fit_and_hold_out
@@ -45,7 +46,8 @@ def fit(training: TrainingSet, base: BaseLogits) -> Fitted:
     decisions = [decide(index, training, material, logits[0], learned[0]) for index in range(len(labels))]
     judged = judge(training, material, decisions, logits)
     harmful = harmful_presses(material, held_out, judged)
-    report = report_of(training, material, decisions, judged, harmful, left_out)
+    claims = claims_of(training, material, base)
+    report = report_of(training, material, decisions, judged, harmful, left_out, claims)
     weights, bias = _scaled(material, held_out.weights, decisions)
     taught = {label.name: decision.taught for label, decision in zip(labels, decisions, strict=True)}
     return Fitted(weights, bias, taught, report)

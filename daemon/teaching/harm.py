@@ -50,4 +50,6 @@ def _distance(material: Material, logits: Array, label: int, press: int) -> floa
 
 
 def _of_label(problem: Problem, label: int) -> Problem:
-    return replace(problem, targets=problem.targets[:, [label]], weights=problem.weights[:, [label]])
+    learned = None if problem.learned is None else problem.learned[:, [label]]
+    targets, weights = problem.targets[:, [label]], problem.weights[:, [label]]
+    return replace(problem, targets=targets, weights=weights, learned=learned)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from daemon.core.records import Array, Modality
-from daemon.teaching.decisions import Decision
+from daemon.teaching.decisions import DEFAULT_TIMES, Decision
 from daemon.teaching.held_out import others_of
 from daemon.teaching.material import Material
-from daemon.teaching.rows import Flags, Indices, TrainingSet
+from daemon.teaching.rows import EventTimes, Flags, Indices, TrainingSet
 from daemon.teaching.thresholds import sustained
 
 
@@ -17,6 +17,7 @@ from daemon.teaching.thresholds import sustained
 class Judged:
     """One held-out press of the label `label`: whether it was found, and without which senses.
 
+    `is_short`: it was not found, and would have been with the default times of events.
     `also` are other labels that it started. `score` and `rival` are the highest scores of its own and of any of these.
     `senses` has the part of each sense in what spoke for its label.
     """
@@ -24,6 +25,7 @@ class Judged:
     press: int
     label: int
     found: bool
+    is_short: bool
     found_without: Mapping[Modality, bool]
     also: Sequence[int]
     score: float
@@ -53,7 +55,9 @@ class _Judge:
         material = self._material
         rows = np.flatnonzero(material.press == press)
         stream = material.rows[rows[0]].stream
-        whole = self._levels(rows, np.ones(len(material.basis.modalities), bool))
+        everything = np.ones(len(material.basis.modalities), bool)
+        times = self._training.times_of(stream)
+        whole = self._levels(rows, everything, times)
         starts = np.array([each.start(stream) for each in self._decisions])
         rivals = [
             other
@@ -65,12 +69,15 @@ class _Judge:
         senses = material.senses[rows].any(axis=0)
         if senses.sum() > 1:
             for index in np.flatnonzero(senses).tolist():
-                left = self._levels(rows, np.arange(senses.size) != index)
+                left = self._levels(rows, np.arange(senses.size) != index, times)
                 found_without[material.basis.modalities[index]] = bool(left[label] >= starts[label])
+        found = bool(whole[label] >= starts[label])
+        is_short = not found and times != DEFAULT_TIMES
         return Judged(
             press,
             label,
-            bool(whole[label] >= starts[label]),
+            found,
+            is_short and bool(self._levels(rows, everything, DEFAULT_TIMES)[label] >= starts[label]),
             found_without,
             also,
             float(whole[label]),
@@ -78,7 +85,7 @@ class _Judge:
             self._parts(label, rows),
         )
 
-    def _levels(self, rows: Indices, view: Flags) -> Array:
+    def _levels(self, rows: Indices, view: Flags, events: EventTimes) -> Array:
         """Return the score (T) that decides about a press in a view: sustained, or of most votes for a state.
 
         A moment of which the view leaves nothing scores 0.
@@ -87,8 +94,7 @@ class _Judge:
         logits = self._views[_place(material.views, view)][rows]
         scores = np.column_stack([each.scale.scores(logits[:, index]) for index, each in enumerate(self._decisions)])
         scores[~(material.senses[rows] & view).any(axis=1)] = 0
-        times = [material.rows[row].time_ms for row in rows]
-        levels = sustained(scores, times, self._training.smoothing_s, self._training.min_duration_s)
+        levels = sustained(scores, [material.rows[row].time_ms for row in rows.tolist()], events)
         for of_group in self._groups:
             levels[of_group] = votes(scores[:, of_group])
         return levels

@@ -42,6 +42,7 @@ class Problem:
 
     `views` (V, modalities) has the ways in which a row is shown, and `view_weights` (N, V) how much each counts.
     `offsets` (V, N) are the logits of all labels of the base together; None with independent scoring.
+    `learned` (modalities, T) says which modalities have weights for which label; None: all for all.
     """
 
     rows: Sequence[Array]
@@ -50,6 +51,7 @@ class Problem:
     views: NDArray[np.bool_]
     view_weights: Array
     offsets: Array | None = None
+    learned: NDArray[np.bool_] | None = None
 
     def offset(self, view: int) -> Array | None:
         """Return the offsets (N) of a view."""
@@ -75,6 +77,8 @@ class _Objective:
     def __init__(self, problem: Problem, l2: float, sizes: Sequence[int]) -> None:
         self._problem, self._l2, self._sizes = problem, l2, sizes
         self._labels = problem.targets.shape[1]
+        learned = np.ones((len(sizes), self._labels), bool) if problem.learned is None else problem.learned
+        self._learned = np.repeat(learned, sizes, axis=0)
 
     def weights(self, flat: Array64) -> Weights:
         values = flat.astype(np.float32).reshape(-1, self._labels)
@@ -101,6 +105,7 @@ class _Objective:
                 slopes[index] += slope
         gradient = np.vstack([block.T @ slope for block, slope in zip(problem.rows, slopes, strict=True)])
         gradient += np.float32(self._l2) * np.vstack(weights.blocks)
+        gradient *= self._learned  # weights begin with 0, and so stay 0
         return loss, np.concatenate([gradient.ravel(), of_bias]).astype(np.float64)
 
 

@@ -25,6 +25,9 @@ POSITIVE_PART_OF_STATE = 0.5
 # What was called wrong at once counts as much as so many presses, and all of them together at most this part.
 WRONG_PRESSES = 2
 MOST_OF_WRONG = 0.2
+# A label learns from a sense that so large a part of its presses has, and of its background.
+LEAST_OF_PRESSES = 0.5
+LEAST_OF_BACKGROUND = 0.25
 # The view with every sense has this part of a row's weight. The views with senses absent share the rest.
 WHOLE_VIEW_PART = 0.5
 
@@ -63,7 +66,23 @@ class Material:
         weights = np.column_stack(
             [self._weights_of(index, used[:, index], shares) for index in range(len(self.labels))]
         )
-        return Problem(self.blocks, targets.astype(np.float32), weights, self.views, self.view_weights, self.offsets)
+        learned = np.column_stack([self._learned_by(index) for index in range(len(self.labels))])
+        return Problem(
+            self.blocks, targets.astype(np.float32), weights, self.views, self.view_weights, self.offsets, learned
+        )
+
+    def _learned_by(self, index: int) -> Flags:
+        """Return which modalities a label learns from.
+
+        Without this, that a sense is there at all would speak for or against the label.
+        """
+        presses = [self.senses[self.press == press].any(axis=0) for press in self.presses[index]]
+        of_presses = np.mean(presses, axis=0)
+        background = self.senses[self.of_kind("background") & self.applies[:, index]]
+        is_state = self.labels[index].state_of is not None  # it learns from no background
+        of_background = np.ones_like(of_presses) if is_state else background.mean(axis=0)
+        learned = (of_presses >= LEAST_OF_PRESSES) & (of_background >= LEAST_OF_BACKGROUND)
+        return np.asarray(learned if learned.any() else of_presses == of_presses.max(), bool)
 
     def _weights_of(self, index: int, used: Flags, shares: Array) -> Array:
         """Return the weight (N) of each row for one label. All weights add up to 1."""

@@ -37,7 +37,10 @@ LEAST_SAME = 0.5
 
 ALL_LEFT_OUT = "nothing of it can be used: "
 NOTHING_CAPTURED = "nothing was captured at that time: look whether the stream has a camera, microphone or text"
-NEARLY_THE_SAME = "it is nearly the same as an example that is there: show it in another way, or at another time"
+NEARLY_THE_SAME = (
+    "to the encoders of the bundle it is nearly the same as an example that is there: show it in another way, or at "
+    "another time"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +81,13 @@ def judged(
     usable = _without(moments, {name for name, modality in modalities.items() if modality in problems})
     senses = frozenset(modalities[name] for moment in usable for name in moment.vectors)
     left_out = tuple(problems.values())
+    # A line of text is the same whenever a machine sends it. So text says no more than scores about a repetition.
+    alike = set(scores) | {name for name, modality in modalities.items() if modality == "text"}
     refusal = None
     if not usable:
         refusal = ALL_LEFT_OUT + "; ".join(left_out) if left_out else NOTHING_CAPTURED
-    elif embedded := _without(usable, set(scores)):
-        if any(_is_nearly_same(embedded, _without(other, set(scores))) for other in others):
+    elif embedded := _without(usable, alike):
+        if any(_is_nearly_same(embedded, _without(other, alike)) for other in others):
             refusal = NEARLY_THE_SAME
     elif overlaps or any(_are_equal(usable, other) for other in others):
         refusal = NEARLY_THE_SAME

@@ -1,7 +1,19 @@
 """What a fit says about itself, in words and as JSON: every figure is of presses and background that were held out."""
 
+from collections.abc import Sequence
+
 from daemon.core.document import StrictModel
 from daemon.core.records import Modality
+
+# of the id of an example. No two of a thousand examples begin with the same eight hexadecimal digits by chance.
+SHOWN_ID = 8
+MAX_SHOWN_IDS = 10
+
+
+def ids_text(ids: Sequence[str]) -> str:
+    """Return the beginnings of the ids of examples, and how many more there are than can be listed."""
+    more = len(ids) - MAX_SHOWN_IDS
+    return ", ".join(each[:SHOWN_ID] for each in ids[:MAX_SHOWN_IDS]) + (f" and {more} more" if more > 0 else "")
 
 
 class Rate(StrictModel):
@@ -31,7 +43,7 @@ class LabelReport(StrictModel):
     `false_alarms` has the rates by stream, and `false_alarms_a_day` that of all streams; null: the label is a state.
     `senses` has the part of each sense in what spoke for the label, in held-out presses that were recognised.
     `found_without` has how many of `tried` were recognised without a sense, by the sense that was left out.
-    `harmful` and `mislabelled` have ids of examples.
+    `missed`, `harmful` and `mislabelled` have ids of examples. Those of `missed` were tried and not found.
     """
 
     label: str
@@ -43,6 +55,7 @@ class LabelReport(StrictModel):
     senses: dict[Modality, float]
     found_without: dict[Modality, int]
     confused_with: list[Confusion]
+    missed: list[str] = []
     harmful: list[str]
     mislabelled: list[str]
     warnings: list[str]
@@ -59,5 +72,6 @@ class Report(StrictModel):
         """Return the report in words, one thought a line."""
         lines = []
         for label in self.labels:
-            lines += [label.text, *(f"  {warning}" for warning in label.warnings)]
+            missed = [f"missed: press {ids_text(label.missed)}"] if label.missed else []
+            lines += [label.text, *(f"  {line}" for line in (*missed, *label.warnings))]
         return lines + self.notes

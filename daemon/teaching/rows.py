@@ -7,6 +7,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.config.streams import Seconds
+from daemon.core.document import StrictModel
 from daemon.core.records import Array, Modality, Scoring
 from daemon.teaching.records import BackgroundMoment, Example, WrongMoment
 
@@ -44,14 +46,22 @@ class LabelToFit:
         return self.everywhere or stream in self.streams
 
 
+class EventTimes(StrictModel):
+    """How long the scores of a stream are smoothed, and how long they must be above the threshold; see EventsConfig."""
+
+    smoothing_s: Seconds = 0.3
+    min_duration_s: Seconds = 0.2
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """What a fit learns from.
 
     `sizes` has the length in F of each encoder, in the order of F, and `modalities` its modality. `scores_only` has
     the encoders that give scores of labels and no embedding. `covered` has vectors of a covered camera by encoder.
-    `known` has moments that the base recognises rightly, such as those of its self-test. `smoothing_s` and
-    `min_duration_s` are those of events.
+    `known` has moments that the base recognises rightly, such as those of its self-test. `events` has the times of the
+    events of each stream; another stream has the default ones. `base_labels` has the names of the labels of BaseLogits
+    that make events, and None for the others.
     """
 
     sizes: Mapping[str, int]
@@ -65,8 +75,12 @@ class TrainingSet:
     false_alarms_a_day: float = 1.0
     known: Sequence[Mapping[str, Array]] = ()
     scores_only: frozenset[str] = field(default_factory=frozenset)
-    smoothing_s: float = 0.3
-    min_duration_s: float = 0.2
+    base_labels: Sequence[str | None] = ()
+    events: Mapping[str, EventTimes] = field(default_factory=dict)
+
+    def times_of(self, stream: str) -> EventTimes:
+        """Return the times of the events of a stream."""
+        return self.events.get(stream, EventTimes())
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daemon.core.errors import TeachingError
+from daemon.core.timing import clock_text
 from daemon.teaching import examples, forgotten, gathered, journal, training
 from daemon.teaching.database import TeachingDatabase
 from daemon.teaching.records import (
@@ -176,7 +177,8 @@ class TeachingStore:
     def add_wrong(self, moment: WrongMoment, event: str | None) -> None:
         """Add a moment that was called wrong, of an event if there was one."""
         self._file.check_room()
-        with self.step(f"{moment.label} in {moment.stream} was wrong") as step, self._file.changing() as database:
+        text = f"{moment.label} in {moment.stream} at {clock_text(moment.taken_s)} was wrong"
+        with self.step(text) as step, self._file.changing() as database:
             examples.add_wrong(database, moment, event, step)
 
     def wrong_counts(self) -> dict[str, int]:

@@ -27,6 +27,9 @@ MAX_MEDIA_BYTES = 1 << 20
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 MAX_NAME = 64
 
+# The clock of a board that has lost the time begins in 1970, or a few years later. Dates end with the year 9999.
+EARLIEST_S, LATEST_S = -86_400.0, 250_000_000_000.0
+
 _ORIGINS: Mapping[object, Origin] = {origin: origin for origin in get_args(Origin)}
 _WHYS: Mapping[object, Why] = {why: why for why in get_args(Why)}
 
@@ -129,7 +132,7 @@ def wrong_from(row: Row) -> WrongMoment:
 def peak_from(row: Row) -> Peak:
     """Return what the columns event, label, score, stream, taken_s, encoders, moments say. Raises BadBytes."""
     event, label, score, *rest = row
-    if not _is_name(event) or not _is_name(label) or not _is_time(score):
+    if not _is_name(event) or not _is_name(label) or not _is_finite(score):
         raise BadBytes("a moment has no event, label or score")
     found = background_from(tuple(rest))
     return Peak(
@@ -155,7 +158,7 @@ def question_from(row: Row) -> Question:
 
 def check_peak(peak: Peak) -> None:
     """Look at a peak that is to be stored. Raises TeachingError."""
-    if not _is_name(peak.event) or not _is_name(peak.label) or not _is_time(peak.score):
+    if not _is_name(peak.event) or not _is_name(peak.label) or not _is_finite(peak.score):
         raise TeachingError("invalid", "the moment cannot be stored: its event, label or score is missing")
 
 
@@ -164,7 +167,11 @@ def _is_name(value: object) -> bool:
 
 
 def _is_time(value: object) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value) and abs(value) < 1e11
+    return _is_finite(value) and EARLIEST_S <= _number(value) <= LATEST_S
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _number(value: object) -> float:

@@ -1,15 +1,16 @@
 """The report of a fit in plain words, from what held-out presses and background tell. Pure."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from daemon.core.records import Modality
+from daemon.core.text import hours_text
 from daemon.teaching.decisions import Decision
 from daemon.teaching.judging import Judged
 from daemon.teaching.material import Material
-from daemon.teaching.report import Confusion, LabelReport, Rate, Report
+from daemon.teaching.report import SHOWN_ID, Confusion, LabelReport, Rate, Report
 from daemon.teaching.rows import TrainingSet
 
 VERB: dict[Modality, str] = {"image": "seen", "audio": "heard", "text": "read"}
@@ -20,6 +21,7 @@ CARRYING_PART = 0.8
 FEW_PRESSES = 5
 # Numbers below are told as "under 0.01".
 SMALLEST_TOLD = 0.01
+ONCE_A_YEAR = 1 / 365
 
 
 def report_of(
@@ -29,16 +31,19 @@ def report_of(
     judged: Sequence[Judged],
     harmful: Collection[int],
     left_out: Sequence[str],
+    claims: Mapping[int, str],
 ) -> Report:
-    """Return the report of the labels of a fit."""
-    labels = [
-        _label_report(training, material, index, decision, [each for each in judged if each.label == index], harmful)
-        for index, decision in enumerate(decisions)
-    ]
+    """Return the report of the labels of a fit. `claims` has what the base calls a press by itself, by press."""
+    labels = []
+    for index, decision in enumerate(decisions):
+        own = [each for each in judged if each.label == index]
+        label = _label_report(training, material, index, decision, own, harmful)
+        labels.append(label.model_copy(update={"warnings": [*_claimed(own, claims), *label.warnings]}))
     notes = list(left_out)
     if weak := sorted(training.scores_only & set(training.sizes)):
+        give = "gives" if len(weak) == 1 else "give"
         notes.append(
-            f"{', '.join(weak)} gives scores and no embedding. What is taught on scores alone is recognised less well."
+            f"{', '.join(weak)} {give} scores and no embedding. What is taught on scores alone is recognised less well."
         )
     return Report(labels=labels, notes=notes)
 
@@ -74,12 +79,14 @@ def _label_report(
         senses=senses,
         found_without=without,
         confused_with=[Confusion(label=other, presses=count) for other, count in confused.most_common()],
+        missed=[ids[each.press] for each in held_out if not each.found],
         harmful=[ids[each.press] for each in held_out if each.press in harmful],
         mislabelled=[ids[each.press] for each in held_out if each.also and each.rival > each.score],
         warnings=[],
         text="",
     )
-    warnings = _warnings(report, training.false_alarms_a_day, sorted(material.labels[index].streams))
+    short = sum(each.is_short for each in held_out)
+    warnings = _warnings(report, training.false_alarms_a_day, sorted(material.labels[index].streams), short)
     return report.model_copy(update={"text": _text(report), "warnings": warnings})
 
 
@@ -93,13 +100,20 @@ def _text(report: LabelReport) -> str:
     rate = report.false_alarms_a_day
     if rate is None:
         return f"{said}."
-    return (
-        f"{said}. Expected false alarms a day: {_number(rate.expected)} ({_number(rate.low)} to {_number(rate.high)}), "
-        f"from {_number(rate.hours)} h of background."
-    )
+    return f"{said}. {rate_text(rate)}"
 
 
-def _warnings(report: LabelReport, wanted: float, streams: Sequence[str]) -> list[str]:
+def rate_text(rate: Rate) -> str:
+    """Return how often false alarms are expected, and what that is based on."""
+    hours = f"from {hours_text(rate.hours)} of background."
+    if rate.expected >= ONCE_A_YEAR:
+        interval = f"{_number(rate.low)} to {_number(rate.high)}"
+        return f"Expected false alarms a day: {_number(rate.expected)} ({interval}), {hours}"
+    most = f", at most {_number(rate.high)} a day" if rate.high >= ONCE_A_YEAR else ""
+    return f"Expected false alarms: less than one in a year{most}, {hours}"
+
+
+def _warnings(report: LabelReport, wanted: float, streams: Sequence[str], short: int) -> list[str]:
     warnings = []
     place = " and ".join(streams)
     if report.found is not None and report.tried is not None:
@@ -112,19 +126,33 @@ def _warnings(report: LabelReport, wanted: float, streams: Sequence[str]) -> lis
                     f"{report.label} is recognised by the {NOUN[sense]} of {place}, not by its {unheard}: without the "
                     f"{NOUN[sense]} {without} of {report.tried} presses are found"
                 )
-        if report.found < report.tried / 2:
+        if short:
+            warnings.append(
+                f"{short} of its presses are too short for smoothing_s and min_duration_s of {place}: make them smaller"
+            )
+        elif report.found < report.tried / 2:
             warnings.append(f"{report.label} is missed more often than found: teach more presses, or other ones")
     if 1 < report.presses < FEW_PRESSES:
         warnings.append(f"{report.label} has {report.presses} presses: with {FEW_PRESSES} the figures are surer")
     for confusion in report.confused_with:
         warnings.append(f"{confusion.presses} of its presses also start {confusion.label}")
-    warnings += [f"press {each} may have the wrong label" for each in report.mislabelled]
-    warnings += [f"without press {each} the others are recognised better" for each in report.harmful]
+    warnings += [f"press {each[:SHOWN_ID]} may have the wrong label" for each in report.mislabelled]
+    warnings += [f"without press {each[:SHOWN_ID]} the others are recognised better" for each in report.harmful]
     if report.false_alarms_a_day is not None and report.false_alarms_a_day.expected > 1.5 * wanted:
         warnings.append(
             f"{report.label} may start wrongly more often than the {_number(wanted)} a day that is asked for"
         )
     return warnings
+
+
+def _claimed(judged: Sequence[Judged], claims: Mapping[int, str]) -> list[str]:
+    """Return a warning for each label of the base that keeps presses from being found."""
+    is_known = len(judged) > 1
+    missed = [each.press for each in judged if not (each.found and is_known)]
+    return [
+        f"the bundle already calls this {label} in {count} of {len(judged)} presses: what it knows stays as it is"
+        for label, count in Counter(claims[press] for press in missed if press in claims).most_common()
+    ]
 
 
 def _mean_parts(judged: Sequence[Judged]) -> dict[Modality, float]:

@@ -12,14 +12,13 @@ import numpy as np
 
 from daemon.core.records import Array, Array64
 from daemon.teaching.report import Rate
+from daemon.teaching.rows import EventTimes
 
 # Two moments of background this far apart are two chances of a false alarm.
 CHANCE_S = 10.0
 CHANCES_A_DAY = 86_400 / CHANCE_S
 
 STEP_S = 0.025
-# The last moment of a press lasts as long as others do, or this long.
-LAST_S = 0.5
 
 # The tail falls by a factor of ten within this part of the way from the highest background to the middle press, if the
 # logits of background do not fall off faster.
@@ -32,22 +31,25 @@ FACTOR_OF_DECADE = 3.0
 MOST_DECADES = 12
 
 
-def sustained(scores: Array, times_ms: Sequence[int], smoothing_s: float, min_duration_s: float) -> Array:
+def sustained(scores: Array, times_ms: Sequence[int], events: EventTimes) -> Array:
     """Return the highest smoothed score (T) that a press holds for the shortest duration of an event.
 
     `scores` (n, T) are those of its moments, in the order of time. The smoothed score follows them as in events.
+    A moment alone is a picture or a line from a file. What it shows stays: its score is not smoothed.
     """
+    if len(times_ms) == 1:
+        return np.asarray(scores[0], np.float32)
     times_s = np.array(times_ms) / 1000
-    last_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else LAST_S
+    last_s = float(np.median(np.diff(times_s)))
     instants = np.arange(times_s[0], times_s[-1] + last_s + STEP_S / 2, STEP_S)
     moment = np.searchsorted(times_s, instants, side="right") - 1
-    keep = math.exp(-STEP_S / smoothing_s) if smoothing_s else 0.0
+    keep = math.exp(-STEP_S / events.smoothing_s) if events.smoothing_s else 0.0
     smoothed = np.zeros((len(instants), scores.shape[1]), np.float32)
     current = np.zeros(scores.shape[1], np.float32)
     for step, score in enumerate(scores[moment]):
         smoothed[step] = current
         current = score + (current - score) * np.float32(keep)
-    width = round(min_duration_s / STEP_S) + 1
+    width = round(events.min_duration_s / STEP_S) + 1
     if len(smoothed) <= width:
         return np.asarray(smoothed.min(axis=0), np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(smoothed, width, axis=0)

@@ -9,6 +9,7 @@ from daemon.core.records import Array
 from daemon.teaching.blobs import BadBytes, differ, encoders_from, from_bytes, usable
 from daemon.teaching.examples import EMBEDDED, infos
 from daemon.teaching.gathered import BOUNDED
+from daemon.teaching.outliers import without_outliers
 from daemon.teaching.records import (
     BackgroundMoment,
     Example,
@@ -28,7 +29,7 @@ _WRONG = f"SELECT label, stream, taken_s, encoders, {BOUNDED} FROM wrong ORDER B
 def training_data(database: sqlite3.Connection, encoders: Mapping[str, str]) -> TrainingData:
     """Return what a fit with these encoders can use, without pictures and sound.
 
-    Moments that cannot be read are left out and named.
+    Moments that cannot be read, or that no encoder can have made, are left out and named.
     """
     examples, others, damaged = [], [], []
     for info in infos(database):
@@ -43,7 +44,7 @@ def training_data(database: sqlite3.Connection, encoders: Mapping[str, str]) -> 
             examples.append(example)
     background = _moments(database, _BACKGROUND, background_from, encoders, damaged)
     wrong = _moments(database, _WRONG, wrong_from, encoders, damaged)
-    return TrainingData(examples, background, wrong, others, damaged)
+    return without_outliers(TrainingData(examples, background, wrong, others, damaged))
 
 
 def others(database: sqlite3.Connection, encoders: Mapping[str, str]) -> list[str]:

@@ -1,9 +1,7 @@
 """Entry point of scripts/evaluate-home: measures the chosen parts, and prints and writes their tables."""
 
 import argparse
-import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +18,11 @@ from home_evaluation.hours import hours_part
 from home_evaluation.material import HELD_OUT_FOLDS, Clip, clips
 from home_evaluation.midi import check_renderer
 from home_evaluation.mixtures import mixtures_part
+from home_evaluation.parts import add_options, count_from_1, measured, names_of, problem_of, write_json
 from home_evaluation.pictures import PERSON, Picture, Seen, load_pictures, people_part, see, sights_part
 from home_evaluation.report import Part
 from home_evaluation.sounds import Heard, hear, sounds_part
 
-SHARED = Path("../shared")
 MAX_HOURS = 100
 
 DESCRIPTION = """Measure a bundle of household sounds and sights through the daemon's streaming code.
@@ -128,46 +126,30 @@ SENSES: Mapping[str, Sequence[Modality]] = {
 def main(arguments: list[str] | None = None) -> int:
     """Print the tables of each part when they are ready; returns the exit code."""
     options = _parser().parse_args(arguments)
-    names = list(PARTS) if "all" in options.part else options.part
-    if not (options.shared / "datasets").is_dir():
-        report(f"scripts/evaluate-home: no data sets in {options.shared / 'datasets'}; give their folder with --shared")
-        return 1
-    if options.json and not options.json.parent.is_dir():
-        report(f"scripts/evaluate-home: {options.json.parent} is not a folder; make it first, or change --json")
+    names = names_of(options, PARTS)
+    if (problem := problem_of(options)) is not None:
+        report(f"scripts/evaluate-home: {problem}")
         return 1
     try:
         if "hours" in names:
             check_renderer()
         evaluation = Evaluation(options)
-        parts = _measured(evaluation, names)
+        print(f"# {evaluation.manifest.id}")
+        parts = measured(evaluation, PARTS, [name for name in names if _can_be_measured(name, evaluation)])
     except (Refused, InputError) as error:
         report(f"scripts/evaluate-home: {error}")
         return 1
-    met = [row.met for part in parts.values() for row in part.rows if row.met is not None]
-    print(f"\n{sum(met)} of {len(met)} targets met")
     if options.json:
-        document = {
-            "bundle": evaluation.manifest.id,
-            "folds": options.folds,
-            "every": options.every,
-            "parts": {name: part.to_json() for name, part in parts.items()},
-        }
-        options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        about = {"bundle": evaluation.manifest.id, "folds": options.folds, "every": options.every}
+        write_json(options.json, about, parts)
     return 0
 
 
-def _measured(evaluation: Evaluation, names: list[str]) -> dict[str, Part]:
-    print(f"# {evaluation.manifest.id}")
-    parts = {}
-    for name in names:
-        if lacking := evaluation.lacking(name):
-            report(f"{name}: left out, because there is no {lacking}")
-            continue
-        start_s = time.monotonic()
-        report(f"{name} ...")
-        parts[name] = PARTS[name](evaluation)
-        print(f"\n## {name} ({time.monotonic() - start_s:.0f} s)\n", *parts[name].lines(), sep="\n", flush=True)
-    return parts
+def _can_be_measured(name: str, evaluation: Evaluation) -> bool:
+    lacking = evaluation.lacking(name)
+    if lacking is not None:
+        report(f"{name}: left out, because there is no {lacking}")
+    return lacking is None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -179,12 +161,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="bundle to measure")
     parser.add_argument(
-        "--shared", type=Path, default=SHARED, metavar="DIR", help="folder with datasets/ (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--part", nargs="+", choices=[*PARTS, "all"], default=["all"], help="measure only these parts (default: all)"
-    )
-    parser.add_argument(
         "--folds",
         nargs="+",
         type=int,
@@ -195,11 +171,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--hours", type=_hours_above_0, default=1.0, help="hours of speech, and of music (default: 1)")
     parser.add_argument(
-        "--every", type=_count, default=1, metavar="N", help="measure one in N clips, pictures and pairs (default: all)"
+        "--every",
+        type=count_from_1,
+        default=1,
+        metavar="N",
+        help="measure one in N clips, pictures and pairs (default: all)",
     )
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="also write all rows and tables to this file, as JSON"
-    )
+    add_options(parser, PARTS)
     return parser
 
 
@@ -207,12 +185,6 @@ def _hours_above_0(text: str) -> float:
     if not 0 < (hours := float(text)) <= MAX_HOURS:
         raise argparse.ArgumentTypeError(f"expected a number above 0, at most {MAX_HOURS}")
     return hours
-
-
-def _count(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise argparse.ArgumentTypeError("expected a whole number from 1 up")
-    return count
 
 
 if __name__ == "__main__":

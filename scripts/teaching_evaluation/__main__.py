@@ -1,14 +1,13 @@
 """Entry point of scripts/evaluate-teaching: measures the chosen parts, and prints and writes their tables."""
 
 import argparse
-import json
 import sys
-import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
 from evaluation.progress import report
+from home_evaluation.parts import add_options, count_from_1, measured, names_of, problem_of, write_json
 from home_evaluation.report import Part
 
 from daemon.core.errors import InputError, Refused
@@ -20,7 +19,6 @@ from teaching_evaluation.sounds import classes_part, foreign_part
 from teaching_evaluation.states import states_part
 from teaching_evaluation.subject import Subject
 
-SHARED = Path("../shared")
 DIGITS = Path("models/digits")
 CACHE = Path("~/.cache/perceptd/teaching")
 
@@ -83,41 +81,19 @@ PARTS: Mapping[str, Callable[[Evaluation], Part]] = {
 def main(arguments: list[str] | None = None) -> int:
     """Print the tables of each part when they are ready; returns the exit code."""
     options = _parser().parse_args(arguments)
-    names = list(PARTS) if "all" in options.part else options.part
-    if not (options.shared / "datasets").is_dir():
-        where = options.shared / "datasets"
-        report(f"scripts/evaluate-teaching: no data sets in {where}; give their folder with --shared")
-        return 1
-    if options.json and not options.json.parent.is_dir():
-        report(f"scripts/evaluate-teaching: {options.json.parent} is not a folder; make it first, or change --json")
+    if (problem := problem_of(options)) is not None:
+        report(f"scripts/evaluate-teaching: {problem}")
         return 1
     try:
         evaluation = Evaluation(options)
-        parts = _measured(evaluation, names)
+        print(f"# {evaluation.subject.manifest.id}")
+        parts = measured(evaluation, PARTS, names_of(options, PARTS))
     except (Refused, InputError) as error:
         report(f"scripts/evaluate-teaching: {error}")
         return 1
-    met = [row.met for part in parts.values() for row in part.rows if row.met is not None]
-    print(f"\n{sum(met)} of {len(met)} targets met")
     if options.json:
-        document = {
-            "bundle": evaluation.subject.manifest.id,
-            "seeds": options.seeds,
-            "parts": {name: part.to_json() for name, part in parts.items()},
-        }
-        options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(options.json, {"bundle": evaluation.subject.manifest.id, "seeds": options.seeds}, parts)
     return 0
-
-
-def _measured(evaluation: Evaluation, names: list[str]) -> dict[str, Part]:
-    print(f"# {evaluation.subject.manifest.id}")
-    parts = {}
-    for name in names:
-        start_s = time.monotonic()
-        report(f"{name} ...")
-        parts[name] = PARTS[name](evaluation)
-        print(f"\n## {name} ({time.monotonic() - start_s:.0f} s)\n", *parts[name].lines(), sep="\n", flush=True)
-    return parts
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -132,27 +108,17 @@ def _parser() -> argparse.ArgumentParser:
         "--digits", type=Path, default=DIGITS, metavar="DIR", help="bundle `digits` to teach (default: %(default)s)"
     )
     parser.add_argument(
-        "--shared", type=Path, default=SHARED, metavar="DIR", help="folder with datasets/ (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--part", nargs="+", choices=[*PARTS, "all"], default=["all"], help="measure only these parts (default: all)"
-    )
-    parser.add_argument(
-        "--seeds", type=_count, default=1, metavar="N", help="choose the presses anew N times (default: %(default)s)"
+        "--seeds",
+        type=count_from_1,
+        default=1,
+        metavar="N",
+        help="choose the presses anew N times (default: %(default)s)",
     )
     parser.add_argument(
         "--cache", type=Path, default=CACHE, metavar="DIR", help="folder that keeps embeddings (default: %(default)s)"
     )
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="also write all rows and tables to this file, as JSON"
-    )
+    add_options(parser, PARTS)
     return parser
-
-
-def _count(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise argparse.ArgumentTypeError("expected a whole number from 1 up")
-    return count
 
 
 if __name__ == "__main__":

@@ -323,8 +323,8 @@ def test_the_listing_reads_like_this() -> None:
     shown = [line if "2026" not in line else line[: line.index("2026")] for line in lines]
     assert shown == [
         "teaching    kettle boils: 5 presses, heard in 5 of 5",
-        "label       kettle boils (kitchen): 5 presses, heard in 5 of 5; wrong about 0.4 times a day (0.1 to 1.2, "
-        "by 26 h of background)",
+        "label       kettle boils (kitchen): 5 presses, heard in 5 of 5; false alarms a day: 0.4 (0.1 to 1.2, "
+        "from 26 h of background)",
         "              recognised by the picture, hardly by the sound",
         "            bell (everywhere): 2 presses, being fitted",
         "place       kitchen: 430 moments of background",
@@ -341,6 +341,16 @@ def test_the_listing_reads_like_this() -> None:
 @pytest.mark.parametrize("result", [None, {}, {"example": 7}, {"example": "e", "label": "a", "senses": "x"}])
 def test_an_answer_of_another_version_is_read_as_far_as_it_can_be(result: dict[str, Any] | None) -> None:
     assert taken_lines(result) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "is_remarked"),
+    [("garage:open", True), ("garage: open", False), ("bus 10:30", False), ("kettle", False), (":", False)],
+)
+def test_a_label_that_may_be_meant_as_a_state_is_remarked(label: str, is_remarked: bool) -> None:
+    lines = taken_lines(TAKEN | {"label": label})
+    assert any('a state has a blank behind the colon, "garage: open"' in line for line in lines) == is_remarked
+    assert len(lines) == 1 + is_remarked
 
 
 def test_control_characters_of_a_node_do_not_reach_the_terminal() -> None:

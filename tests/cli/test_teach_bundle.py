@@ -71,7 +71,7 @@ def test_the_report_is_printed_as_json(machine: Machine, capsys: pytest.CaptureF
 
 def test_without_enough_background_nothing_is_written(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     assert teach(machine, room_s=5) == EXIT_REFUSED
-    assert "kettle boils cannot be taught: kettle boils waits for background: " in capsys.readouterr().err
+    assert "kettle boils cannot be taught: there are 5 of 30 moments of background. Give " in capsys.readouterr().err
     assert not (machine.directory / "out").exists()
 
 

@@ -250,7 +250,7 @@ def test_examples_go_to_another_device(machine: Machine, run: Run, tmp_path: Pat
     machine.state = tmp_path / "other"
     machine.state.mkdir()
     machine.write_config(streams={"attic": {"microphone": {"device": "default"}}}, teaching={"pictures": False})
-    assert run("import", folder) == (0, "2 examples were added\n", "")
+    assert run("import", folder) == (0, "added 2 examples\n", "")
     found = machine.store().examples()
     assert {(info.id, info.stream, info.origin) for info in found} == {(info.id, "attic", "import") for info in first}
     assert not any(info.has_picture for info in found)

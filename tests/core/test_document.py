@@ -21,6 +21,8 @@ from daemon.core.errors import DocumentError
         (b"- a\n- b\n", "expected keys and values"),
         (b"a: [\n", "config.yaml:2:"),
         (b"x" * 1_000_001, "larger than 1000000 bytes"),
+        (b'"a\\e[31m\\nb": 1', "config.yaml:1: a\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}b: unknown key"),
+        (b"? " + b"x" * 100_000 + b"\n: 1", f": {'x' * 80}\N{HORIZONTAL ELLIPSIS}: unknown key"),
     ],
 )
 def test_an_invalid_document_is_refused(tmp_path: Path, raw: bytes, expected: str) -> None:
@@ -29,6 +31,7 @@ def test_an_invalid_document_is_refused(tmp_path: Path, raw: bytes, expected: st
     with pytest.raises(DocumentError) as caught:
         load_config(path)
     assert expected in str(caught.value)
+    assert len(str(caught.value)) < 1000
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.core.text import redact, redact_url
+from daemon.core.text import hours_text, redact, redact_url
 
 SECRET = st.text(st.characters(exclude_characters="@/?#", exclude_categories=("Z", "C")), min_size=1)
 WORD = st.text(string.ascii_letters + string.digits + "-_.~", min_size=1)
@@ -87,3 +87,11 @@ def test_hosts_paths_addresses_and_bundles_survive(
 def test_of_a_url_that_stands_alone_everything_before_the_last_at_sign_is_hidden(password: str) -> None:
     assert redact_url(f"rtsp://admin:{password}@cam/x?token=1") == "rtsp://***@cam/x?token=***"
     assert redact_url("rtsp://cam.example/x") == "rtsp://cam.example/x"
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [(0.001, "1 min"), (0.014, "1 min"), (0.09, "5 min"), (1.0, "1 h"), (2.34, "2.3 h"), (168, "168 h")],
+)
+def test_a_time_is_told_in_minutes_and_hours(hours: float, text: str) -> None:
+    assert hours_text(hours) == text

@@ -4,11 +4,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
+from daemon.config.mqtt import Command
 from tests.docs.pages import ROOT, block, rows, sections
 
 TEXT = (ROOT / "config.yaml").read_text(encoding="utf-8")
@@ -56,6 +57,14 @@ def test_the_page_gives_the_defaults_of_the_config(heading: str) -> None:
     for key, default, *_ in rows(PAGE[heading]):
         if default not in ("none", "required", "see below"):
             assert yaml.safe_load(default.strip("`")) == values[key.strip("`")], key
+
+
+def test_all_commands_that_can_be_forbidden_are_listed() -> None:
+    (row,) = (cells for cells in rows(PAGE["`mqtt.commands`"]) if cells[0] == "`forbidden`")
+    assert [word.strip("` ") for word in row[2].split(",")] == list(get_args(Command))
+    comment = re.search(r"forbidden: \[\] +# commands that are refused: (.*?)\n\n", TEXT, re.DOTALL)
+    assert comment is not None
+    assert re.findall(r"[a-z_]+", comment[1]) == list(get_args(Command))
 
 
 def test_the_smallest_config_on_the_page_is_valid(tmp_path: Path) -> None:

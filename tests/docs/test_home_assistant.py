@@ -1,18 +1,23 @@
 """docs/home-assistant.md names entities that a node announces, and its examples are YAML."""
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from daemon.mqtt.home_assistant.devices import Label
 from tests.docs.pages import DOCS, ROOT
 from tests.helpers.home_assistant import TEMPLATES
 from tests.mqtt.home_assistant.nodes import components, stream
 
 PAGE = (DOCS / "home-assistant.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-ENTITIES = components(stream(labels=["3"]))
+TAUGHT = replace(
+    stream(labels=["3", Label("kettle boils", shown=True, taught=True)]), states={"garage": ["closed", "open"]}
+)
+ENTITIES = components(TAUGHT)
 
 
 def test_every_entity_of_the_page_is_announced() -> None:

@@ -14,8 +14,8 @@ from tests.docs.test_messages import STRINGS
 
 PAGE = (DOCS / "teaching.md").read_text(encoding="utf-8")
 
-# what a report has in the place of a figure, a label, a stream or a sense
-FILLED = re.compile(r"\b(?:\d+(?:\.\d+)?|tap runs|kitchen|picture|sound|heard|presses)\b")
+# what a report has in the place of a figure, an id, a label, a stream or a sense
+FILLED = re.compile(r"\b(?:\d+(?:\.\d+)?(?: h)?|[0-9a-f]{8}|tap runs|kitchen|picture|sound|heard|presses)\b")
 
 QUOTED = [
     quoted for says, *_ in rows(sections("teaching.md")["The report"]) for quoted in re.findall(r"`([^`]+)`", says)

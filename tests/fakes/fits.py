@@ -40,8 +40,8 @@ class FakeFit:
         self.is_closed = False
         self._end: FitResult | ChildError | None = None
 
-    def end(self, *labels: str, reason: str = "") -> None:
-        self._end = FitResult(None, reason) if reason else FitResult(report(*labels))
+    def end(self, *labels: str, reason: str = "", may_pass: bool = False) -> None:
+        self._end = FitResult(None, reason, may_pass) if reason else FitResult(report(*labels))
 
     def fail(self, reason: str) -> None:
         self._end = ChildError(reason)

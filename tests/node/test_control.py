@@ -91,12 +91,18 @@ class Node:
         (["pause"], "camera", {"stream": "door", "on": False}, False),
         (["pause"], "microphone", {"stream": "door", "on": False}, True),
         (["camera"], "camera", {"stream": "door", "on": False}, False),
+        (["teach"], "teach_missed", {"label": "kettle"}, False),
+        (["teach"], "teach_answer", {"answer": "right"}, False),
+        (["teach"], "teach_answer", {"answer": "was", "label": "kettle"}, False),
+        (["teach_wrong"], "teach_answer", {"answer": "wrong"}, False),
     ],
 )
 def test_a_forbidden_command_is_forbidden_under_every_name(
     tmp_path: Path, forbidden: list[str], name: str, arguments: dict, allowed: bool
 ) -> None:
-    assert Node(tmp_path, forbidden).send(name, **arguments).ok is allowed
+    answer = Node(tmp_path, forbidden).send(name, **arguments)
+    assert answer.ok is allowed
+    assert ("mqtt.commands.forbidden" in str(answer.reason)) is not allowed
 
 
 def test_mute_without_a_stream_mutes_all_live_streams_and_is_stored(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from daemon.config.node import Config
 from daemon.core.timing import NS_PER_S
 from daemon.node.fit_ports import FIT_NS, Outcome
-from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile, doublings
-from daemon.node.fits import INSTALL_NS, LONGEST_QUIET_NS, MAX_TRIES, QUIET_NS, RETRY_NS, Fits, Wanted
+from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile, doublings, event_times
+from daemon.node.fits import FAILED_NS, INSTALL_NS, LONGEST_QUIET_NS, MAX_TRIES, QUIET_NS, RETRY_NS, Fits, Wanted
 from daemon.node.taught_goal import Goal
+from daemon.teaching.rows import EventTimes
 from tests.fakes.fits import FakeFitRunner, FakeInstaller, report
 
 FIRST = "home@1.0.0+taught.1"
@@ -111,6 +113,18 @@ def test_a_damaged_record_means_another_fit(tmp_path: Path, content: bytes) -> N
     assert bench.runner.fits[0].order.version == "1.0.0+taught.8"
 
 
+def test_a_record_that_cannot_be_written_counts_until_the_next_start(tmp_path: Path, bench: Bench) -> None:
+    (tmp_path / "fit.new").mkdir()  # a directory where the file is written before it is renamed
+    bench.after()
+    bench.after(QUIET_NS)
+    bench.runner.fits[0].end("kettle")
+    with pytest.raises(OSError, match=r"fit\.new"):
+        bench.after()
+    bench.installer.outcomes[FIRST] = Outcome("active")
+    assert bench.after(INSTALL_NS) == "idle"
+    assert len(bench.runner.fits) == 1
+
+
 def test_a_fit_that_cannot_be_made_is_tried_again_only_after_a_change_or_on_request(bench: Bench) -> None:
     bench.after()
     bench.after(QUIET_NS)
@@ -145,6 +159,41 @@ def test_the_problem_of_a_fit_is_told_whatever_became_of_the_one_before(bench: B
     bench.runner.fits[-1].end("kettle")
     bench.after()
     assert (bench.fits.phase, bench.fits.problem) == ("installing", None)
+
+
+def test_a_failure_that_may_pass_is_told_while_an_earlier_fit_is_active_and_tried_again(bench: Bench) -> None:
+    bench.fitted("kettle")
+    bench.installer.outcomes[FIRST] = Outcome("active")
+    assert bench.after(0, changes=2, number=1) == "waiting"
+    bench.after(QUIET_NS)
+    bench.runner.fits[1].end(reason="No space left on device", may_pass=True)
+    for _ in range(3):
+        assert bench.after(NS_PER_S) == "idle"
+        assert bench.fits.problem == "No space left on device"
+    assert bench.after(FAILED_NS) == "fitting"
+    bench.runner.fits[2].fail("its process was ended by SIGKILL")
+    assert bench.after() == "idle"
+    assert bench.after(FAILED_NS - 1) == "idle"
+    assert bench.after(1) == "fitting"
+    bench.runner.fits[3].end("kettle")
+    assert bench.after() == "installing"
+    assert bench.fits.problem is None
+
+
+@pytest.mark.parametrize("foreign", ["link", "file", "full"])
+def test_what_lies_in_the_place_of_new_bundles_is_removed(bench: Bench, tmp_path: Path, foreign: str) -> None:
+    elsewhere, new = tmp_path / "elsewhere", tmp_path / "new"
+    (elsewhere / "kept").mkdir(parents=True)
+    if foreign == "link":
+        new.symlink_to(elsewhere)
+    elif foreign == "file":
+        new.write_bytes(b"x")
+    else:
+        (new / "taught.9" / "selftest").mkdir(parents=True)
+    bench.fitted("kettle")
+    assert bench.installer.requested == [FIRST]
+    assert (elsewhere / "kept").is_dir()
+    assert not new.is_symlink()
 
 
 def test_an_updater_that_has_other_work_is_asked_again(bench: Bench) -> None:
@@ -317,6 +366,17 @@ def test_closing_kills_the_child(bench: Bench) -> None:
 @pytest.mark.parametrize(("moments", "times"), [(29, None), (30, 0), (59, 0), (60, 1), (120, 2), (2000, 6)])
 def test_a_place_is_fitted_again_each_time_its_background_has_doubled(moments: int, times: int | None) -> None:
     assert doublings({"kitchen": moments}) == ({} if times is None else {"kitchen": times})
+
+
+def test_other_times_of_events_mean_another_fit() -> None:
+    streams = {"hall": {"camera": 0, "events": {"smoothing_s": 1.5}}, "yard": {"camera": 1}}
+    config = Config.model_validate({"node": "n", "bundle": "b", "streams": streams})
+    times = event_times(config)
+    assert times == {"hall": EventTimes(smoothing_s=1.5), "yard": EventTimes()}
+    basis = FitBasis(base="home@1.0.0", changes=1, places={}, false_alarms_a_day=1.0, events=times)
+    changed = basis.model_copy(update={"events": times | {"yard": EventTimes(min_duration_s=1)}})
+    assert changed != basis
+    assert FitBasis.model_validate_json(basis.model_dump_json()) == basis
 
 
 def test_a_fit_that_came_with_a_new_base_is_not_made_again(bench: Bench) -> None:

@@ -16,7 +16,7 @@ from daemon.node.fit_ports import Outcome
 from daemon.node.fits import INSTALL_NS, QUIET_NS
 from daemon.node.presses import MAX_WAITING
 from daemon.node.teaching_inbox import TeachingCommand
-from daemon.node.teaching_state import teaching_payload
+from daemon.node.teaching_state import LabelFacts, TeachingFacts, teaching_payload
 from daemon.node.teaching_work import RECOUNT_NS
 from daemon.teaching.gathering import FIRST_NS
 from daemon.teaching.records import NEEDED_BACKGROUND, BackgroundMoment, Example, Question, StoredMoment
@@ -278,6 +278,19 @@ def test_a_full_disk_is_told_and_harms_nothing(node: Class, monkeypatch: pytest.
     assert node.press("tap").ok
     node.after()
     assert node.work.facts.problem is None
+
+
+def test_a_label_that_is_recognised_is_ready_whatever_the_disk_refuses() -> None:
+    labels = [LabelFacts(name, frozenset({"kitchen"}), False, 3, 0) for name in ("tap", "kettle boils")]
+    full = TeachingFacts(
+        "n", "home@1.0.0+taught.1", places={"kitchen": 40}, labels=labels, active=frozenset({"tap"}), problem="full"
+    )
+    told = teaching_payload(full, TIME)
+    assert [(label.state, label.text) for label in told.labels] == [
+        ("ready", "3 presses, ready"),
+        ("problem", "3 presses, full"),
+    ]
+    assert told.text == "full"
 
 
 def test_after_a_loss_the_place_is_learnt_anew_and_what_is_taught_is_fitted(node: Class) -> None:

@@ -26,8 +26,9 @@ from daemon.pipeline.training_set import (
     scores_only,
 )
 from daemon.runtime.child import MAX_OUTPUT_BYTES, Child
-from daemon.teaching.records import TrainingData
+from daemon.teaching.records import BackgroundMoment, StoredMoment, TrainingData, WrongMoment
 from daemon.teaching.report import LabelReport, Report
+from daemon.teaching.rows import EventTimes
 from daemon.teaching.store import TeachingStore
 from tests.helpers import format2_bundle
 from tests.helpers.taught_place import STREAM, TaughtPlace
@@ -77,6 +78,13 @@ def test_a_confined_child_fits_what_the_store_has_and_writes_the_bundle(
         assert max(LABELS, key=lambda each: found[each]) == label
         assert found[label] > bundle.manifest.taught.labels[label].threshold(STREAM).start  # type: ignore[union-attr]
     assert all(scores(tmp_path / "taught", place, "nothing")[label] < 0.5 for label in LABELS)
+
+
+def test_the_times_of_events_count(base: Path, filled: Path, tmp_path: Path) -> None:
+    asked = request(filled, base, tmp_path / "taught")
+    answer = fit_bundle(asked.model_copy(update={"events": {STREAM: EventTimes(min_duration_s=10)}}))
+    assert answer.report is not None
+    assert [(label.found, label.tried) for label in answer.report.labels] == [(0, 5), (0, 5)]
 
 
 def test_equal_stores_give_equal_bundles(base: Path, filled: Path, tmp_path: Path) -> None:
@@ -143,9 +151,12 @@ def test_what_cannot_be_fitted_is_told_in_words(
 
 def test_a_store_or_base_that_is_not_there_is_told_in_words(base: Path, filled: Path, tmp_path: Path) -> None:
     answer = fit_bundle(request(tmp_path / "teaching.db", base, tmp_path / "taught"))
-    assert (answer.ok, "teaching.db" in (answer.reason or "")) == (False, True)
+    assert (answer.ok, answer.may_pass, "teaching.db" in (answer.reason or "")) == (False, True, True)
     answer = fit_bundle(request(filled, tmp_path / "none", tmp_path / "taught"))
     assert answer.reason == f"{tmp_path}/none: no such directory; expected a bundle there (see docs/bundle.md)"
+    assert not answer.may_pass
+    answer = fit_bundle(request(filled, base, tmp_path / "none" / "taught"))
+    assert (answer.may_pass, answer.reason) == (True, f"{tmp_path}/none/taught: No such file or directory")
 
 
 def test_a_target_that_exists_is_left_alone(base: Path, filled: Path, tmp_path: Path) -> None:
@@ -153,6 +164,23 @@ def test_a_target_that_exists_is_left_alone(base: Path, filled: Path, tmp_path: 
     (tmp_path / "taught" / "mine").touch()
     assert fit_bundle(request(filled, base, tmp_path / "taught")).reason == f"{tmp_path}/taught: File exists"
     assert [path.name for path in (tmp_path / "taught").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("number", [1e3, 1e20, 3e38])
+def test_numbers_that_no_encoder_gives_harm_no_other_example(base: Path, tmp_path: Path, number: float) -> None:
+    place = TaughtPlace(base)
+    database = place.fill(tmp_path / "teaching.db", LABELS)
+    store, example = TeachingStore(database), place.example("h1", "letterbox", 1e5)
+    vectors = {name: np.full_like(vector, number) for name, vector in example.moments[0].vectors.items()}
+    store.add_example(replace(example, moments=[StoredMoment(0, vectors), *example.moments[1:]]))
+    store.add_wrong(WrongMoment("letterbox", STREAM, 1e5, example.encoders, vectors), "e1")
+    store.add_background(BackgroundMoment(STREAM, 1e5, example.encoders, vectors))
+    store.close()
+    answer = fit_bundle(request(database, base, tmp_path / "taught"))
+    assert [(each.found, each.tried) for each in answer.report.labels] == [(5, 5), (6, 6)]
+    for what in ("example h1 of letterbox", "background", "what was wrong"):
+        words = "1 moment is left out, with numbers that are far larger than those of all others"
+        assert f"{what}: {words}" in answer.report.notes
 
 
 def test_examples_of_other_encoders_are_named_in_the_report(base: Path, filled: Path, tmp_path: Path) -> None:

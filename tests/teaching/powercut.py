@@ -10,15 +10,10 @@ import contextlib
 import ctypes
 import gc
 import json
-import os
 import random
-import select
 import shutil
-import signal
 import sys
-import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
@@ -27,13 +22,12 @@ from daemon.core.errors import TeachingError
 from daemon.teaching.records import Example, StoredMoment
 from daemon.teaching.store import TeachingStore
 from tests.helpers.campaign import IS_CAMPAIGN, share
+from tests.helpers.forked import Report, in_child
 from tests.teaching.records import MADE_BY, background, example, vectors, wrong
 
 MANNERS = {"EIO once": 1, "EROFS from": 2, "ENOSPC from": 3, "short once": 4, "kill": 5}
-LONGEST_S = 30.0
 KEPT = 6
 
-Report = Callable[[str], None]
 Step = Callable[[TeachingStore], object]
 
 
@@ -50,7 +44,7 @@ STEPS: Sequence[Step] = (
     lambda store: store.add_background(background()),
     lambda store: store.undo(),
     lambda store: store.add_embedding("e2", {"image": "f" * 64}, [StoredMoment(0, {"image": vectors(9)["image"]})]),
-    lambda store: store.set_everywhere("kettle boils", True),
+    lambda store: store.set_everywhere("kettle boils"),
     lambda store: store.forget_label("kettle boils"),
     lambda store: store.add_example(taught(3)),
 )
@@ -79,14 +73,14 @@ class Cuts:
     def by_call(self, manner: str, part: int) -> Found:
         """Cut at calls that change the disk, one try for each."""
         self._begin()
-        found = Found(places=int(_in_child(self._count_calls)))
+        found = Found(places=int(in_child(self._count_calls)))
         numbers = range(1, found.places + 1)
         for number in numbers if IS_CAMPAIGN else share(numbers, part, f"teaching {manner}"):
             self._begin()
-            told = _in_child(lambda report, number=number: self._change(report, number, MANNERS[manner]))
+            told = in_child(lambda report, number=number: self._change(report, number, MANNERS[manner]))
             found.cuts += 1
             done = told.count("done")
-            problem = told if "Traceback" in told else _in_child(lambda report, done=done: report(self._look(done)))
+            problem = told if "Traceback" in told else in_child(lambda report, done=done: report(self._look(done)))
             if problem:
                 found.problems.append(f"{manner} at call {number}, after step {done}: {problem}")
         return found
@@ -98,7 +92,9 @@ class Cuts:
         expected = {1}
         for first in range(2, 2 + kills * 1000, 1000):
             after_s = chance.uniform(0.0, 0.08)
-            told = _in_child(lambda report, first=first: self._add_and_remove(report, first), after_s)
+            told = in_child(
+                lambda report, first=first: self._add_and_remove(report, first), after_s, from_first_report=True
+            )
             found.cuts += 1
             unsure: set[int] = set()
             for line in told.splitlines():
@@ -108,7 +104,7 @@ class Cuts:
                     expected.add(int(number))
                 elif what == "removed":
                     expected.discard(int(number))
-            seen = _in_child(lambda report: report(json.dumps(self._whole())))
+            seen = in_child(lambda report: report(json.dumps(self._whole())))
             if seen.startswith("Traceback"):
                 found.problems.append(f"killed after {after_s * 1000:.1f} ms: {seen}")
                 break
@@ -192,44 +188,6 @@ def _state(store: TeachingStore) -> str:
     held = [store.example(info.id) for info in store.examples()]
     others = store.training_data({"image": "f" * 64}).examples
     return repr((held, data, others, store.everywhere(), store.background_counts(MADE_BY), store.changes()))
-
-
-def _in_child(work: Callable[[Report], None], kill_after_s: float | None = None) -> str:
-    """What the work reports, or how it failed. With a time, it is killed so long after its first report."""
-    readable, writable = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _do(work, writable)
-    os.close(writable)
-    try:
-        told = ""
-        if kill_after_s is not None:
-            told = os.read(readable, 65536).decode()
-            time.sleep(kill_after_s)
-            os.kill(child, signal.SIGKILL)
-        return told + "".join(_read(readable))
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        os.close(readable)
-
-
-def _do(work: Callable[[Report], None], to: int) -> None:
-    """In a child: never returns."""
-    try:
-        work(lambda text: (os.write(to, text.encode()), None)[1])
-    except BaseException:  # noqa: BLE001  (the parent tells it)
-        os.write(to, traceback.format_exc().encode())
-    os._exit(0)
-
-
-def _read(readable: int) -> Iterator[str]:
-    while select.select([readable], [], [], LONGEST_S)[0]:
-        text = os.read(readable, 65536)
-        if not text:
-            return
-        yield text.decode()
-    yield "Traceback: hangs"
 
 
 def main(directory: str, shim: str, campaign: str, *arguments: str) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from daemon.core.errors import Refused
 from daemon.core.records import Array
+from daemon.teaching.decisions import hours_of
 from daemon.teaching.fit import Fitted, fit
-from daemon.teaching.records import StoredMoment, WrongMoment
-from daemon.teaching.rows import LabelToFit
+from daemon.teaching.records import BackgroundMoment, StoredMoment, WrongMoment
+from daemon.teaching.rows import EventTimes, LabelToFit
 from daemon.teaching.thresholds import sustained
 from tests.helpers.taught_world import MODALITIES, SIZES, World, training_set
 
@@ -63,6 +64,22 @@ def test_the_sense_that_tells_the_label_suffices(world: World, bell: Fitted) -> 
     assert all(scores(bell, world.vectors({"scene": "room"}))[0] < start for _ in range(20))
 
 
+def test_presses_in_the_dark_are_found_as_well_while_the_camera_sees() -> None:
+    world = World(seed=1, noise=1.0)
+    dark = [{"sound": "quiet"}, {"sound": "bell"}, {"sound": "bell"}]
+    presses = [world.example(f"bell-{place}", "bell", dark, taken_s=place * 3600.0) for place in range(5)]
+    fitted = fit(training_set(["bell"], presses, world.background(100, ROOM)), no_base)
+    start = fitted.labels["bell"].streams["hall"].start
+    assert np.mean([scores(fitted, world.vectors(BELL))[0] >= start for _ in range(100)]) > 0.85
+
+
+def test_a_camera_that_the_background_does_not_know_speaks_for_no_label() -> None:
+    world = World(seed=1, noise=1.0)
+    fitted = fit(training_set(["bell"], bells(world), world.background(100, {"sound": "quiet"})), no_base)
+    start = fitted.labels["bell"].streams["hall"].start
+    assert np.mean([scores(fitted, world.vectors(ROOM))[0] >= start for _ in range(100)]) < 0.02
+
+
 def test_the_report_tells_held_out_presses_and_the_sense_that_carries_the_label(bell: Fitted) -> None:
     report = bell.report.labels[0]
     assert (report.presses, report.found, report.tried) == (5, 5, 5)
@@ -72,6 +89,11 @@ def test_the_report_tells_held_out_presses_and_the_sense_that_carries_the_label(
     assert rate is not None and rate.low <= rate.expected <= rate.high
     assert rate.hours == pytest.approx(20.0)  # 200 moments, each in a tenth of an hour of its own
     assert "heard in 5 of 5 that were held out" in report.text
+
+
+def test_background_covers_no_more_than_the_time_in_which_it_was_taken() -> None:
+    minute = [BackgroundMoment("hall", 1e9 + second, {}, {}) for second in range(50)]
+    assert 3600 * hours_of(training_set(["bell"], [], minute), "hall") == pytest.approx(59)
 
 
 def test_a_label_that_its_picture_carries_is_warned_about(world: World) -> None:
@@ -189,6 +211,8 @@ def test_a_press_of_something_else_is_told_as_mislabelled(world: World) -> None:
     assert "press strange may have the wrong label" in report.warnings
     assert "without press strange the others are recognised better" in report.warnings
     assert report.found == 5
+    assert report.missed == ["strange"]
+    assert fit(training, no_base).report.text()[1] == "  missed: press strange"
 
 
 def test_what_is_told_is_what_is_lived() -> None:
@@ -204,7 +228,7 @@ def test_what_is_told_is_what_is_lived() -> None:
         for place in range(60):
             moments = world.example(f"new-{place}", "bell", presses).moments
             values = np.array([scores(fitted, moment.vectors) for moment in moments], np.float32)
-            lived.append(sustained(values, [0, 500, 1000], 0.3, 0.2)[0] >= start)
+            lived.append(sustained(values, [0, 500, 1000], EventTimes())[0] >= start)
     assert 0.2 < np.mean(told) < 0.95
     assert np.mean(told) == pytest.approx(np.mean(lived), abs=0.1)
 
@@ -284,3 +308,19 @@ def test_with_exclusive_scoring_the_base_keeps_its_labels() -> None:
         vectors = world.vectors(sign)
         assert logits(fitted, vectors)[0] > base(vectors).max()
     assert fitted.labels["bell"].streams["hall"].start >= 0.5
+
+
+@pytest.mark.parametrize(("shown", "expected"), [("one", True), ("bell", False), ("quiet", False)])
+def test_the_report_says_that_the_base_has_a_name_for_what_is_taught(shown: str, expected: bool) -> None:
+    """`quiet` is background of the base: that keeps presses too, but is no name for them."""
+    world = World(3)
+    base = LinearBase(world, ["one", "two", "quiet"])
+    press = [{"sound": shown}] * 3
+    examples = [world.example(f"{place}", "sign", press, taken_s=place * 3600.0) for place in range(5)]
+    background = world.background(100, {"sound": "quiet"})
+    names = ["one", "two", None]
+    fitted = fit(training_set(["sign"], examples, background, scoring="exclusive", base_labels=names), base)
+    (report,) = fitted.report.labels
+    warning = "the bundle already calls this one in 5 of 5 presses: what it knows stays as it is"
+    assert (warning in report.warnings) is expected
+    assert report.found == (5 if shown == "bell" else 0)

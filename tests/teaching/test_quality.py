@@ -111,3 +111,10 @@ def test_where_an_encoder_gives_embeddings_they_alone_say_whether_a_press_repeat
     for scores, expected in (({"image"}, NEARLY_THE_SAME), ({"audio"}, None)):
         found = judged(GOOD_FRAMES, GOOD_SOUND, MOMENTS, MODALITIES, [other], scores=scores, overlaps=True)
         assert found.refusal == expected
+
+
+def test_the_same_line_of_text_may_be_shown_again() -> None:
+    line = [StoredMoment(1200, {"note": vectors(3)["audio"]})]
+    earlier = [StoredMoment(700, line[0].vectors)]
+    for overlaps, expected in ((False, None), (True, NEARLY_THE_SAME)):
+        assert judged([], None, line, {"note": "text"}, [earlier], overlaps=overlaps).refusal == expected

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from daemon.core.errors import TeachingError
+from daemon.core.timing import clock_text
 from daemon.teaching.records import Example, Question, StoredMoment
 from daemon.teaching.review import Review
 from daemon.teaching.store import TeachingStore
@@ -71,7 +72,7 @@ def test_each_step_is_undone_the_latest_first(store: TeachingStore) -> None:
     assert ids(store) == ["e2"]
     assert store.undo() == "the removal of an example of kettle boils in kitchen"
     assert ids(store) == ["e1", "e2"]
-    assert store.undo() == "kettle boils in kitchen was wrong"
+    assert store.undo() == f"kettle boils in kitchen at {clock_text(wrong().taken_s)} was wrong"
     assert store.wrong_counts() == {}
     assert store.undo() == "the missed kettle boils in kitchen"
     assert store.undo() == "the example of kettle boils in kitchen"
@@ -249,6 +250,8 @@ BAD: dict[str, Example] = {
     "its id": example("../../etc"),
     "its stream": example(stream="a\nb"),
     "no time": example(taken_s=float("nan")),
+    "no time ": example(taken_s=-9e10),
+    "is no time": example(taken_s=9e11),
     "its picture and its sound": example(picture=bytes((1 << 20) + 1)),
     "image has no fingerprint": example(encoders={"audio": "b" * 64}),
 }

@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.config.streams import EventsConfig
 from daemon.core.records import Modality
 from daemon.fusion.events import EventSettings, add_scores, advance, initial_state
 from daemon.teaching.judging import votes
+from daemon.teaching.rows import EventTimes
 from daemon.teaching.thresholds import CHANCES_A_DAY, sustained, tail_of
 
 NS_PER_S = 1_000_000_000
-SMOOTHING_S, MIN_DURATION_S = 0.3, 0.2
+TIMES = EventTimes()
 NO_ENCODERS: dict[Modality, list[str]] = {}
 
 
@@ -25,8 +27,8 @@ def starts(scores: list[float], threshold: float) -> bool:
         [True],
         np.array([threshold], np.float32),
         np.array([threshold / 2], np.float32),
-        round(SMOOTHING_S * NS_PER_S),
-        round(MIN_DURATION_S * NS_PER_S),
+        round(TIMES.smoothing_s * NS_PER_S),
+        round(TIMES.min_duration_s * NS_PER_S),
         3600 * NS_PER_S,
         3600 * NS_PER_S,
         "independent",
@@ -49,18 +51,21 @@ def starts(scores: list[float], threshold: float) -> bool:
 )
 def test_a_press_is_found_where_it_starts_an_event(scores: list[float], threshold: float) -> None:
     times = [500 * place for place in range(len(scores))]
-    level = float(sustained(np.array(scores, np.float32)[:, np.newaxis], times, SMOOTHING_S, MIN_DURATION_S)[0])
+    level = float(sustained(np.array(scores, np.float32)[:, np.newaxis], times, TIMES)[0])
     if abs(level - threshold) > 0.03:  # the level is computed in steps of time
         assert starts(scores, threshold) == (level > threshold)
 
 
-def test_one_moment_alone_is_smoothed() -> None:
-    level = sustained(np.array([[1.0]], np.float32), [0], SMOOTHING_S, MIN_DURATION_S)[0]
-    assert level == pytest.approx(1 - np.exp(-0.3 / 0.3), abs=0.03)
+def test_a_picture_alone_is_judged_as_if_it_stayed() -> None:
+    alone = sustained(np.array([[0.7]], np.float32), [0], TIMES)[0]
+    stays = sustained(np.full((10, 1), 0.7, np.float32), list(range(0, 5000, 500)), TIMES)[0]
+    assert alone == pytest.approx(stays, abs=0.01)
 
 
 def test_without_smoothing_the_score_itself_is_held() -> None:
-    assert sustained(np.array([[0.2], [0.9], [0.1]], np.float32), [0, 500, 1000], 0.0, 0.2)[0] == pytest.approx(0.9)
+    assert sustained(np.array([[0.2], [0.9], [0.1]], np.float32), [0, 500, 1000], EventTimes(smoothing_s=0))[
+        0
+    ] == pytest.approx(0.9)
 
 
 @given(st.integers(0, 1000), st.integers(30, 400), st.floats(1, 8))
@@ -100,3 +105,8 @@ def test_a_rate_is_a_number_however_far_the_level_is_from_the_background(level: 
     rate = tail_of(background, middle=6.0).rate(level, hours=3.0)
     assert 0 <= rate.low <= rate.expected <= rate.high
     assert np.isfinite([rate.low, rate.expected, rate.high]).all()
+
+
+def test_the_default_times_are_those_of_the_config() -> None:
+    config = EventsConfig()
+    assert (TIMES.smoothing_s, TIMES.min_duration_s) == (config.smoothing_s, config.min_duration_s)

@@ -11,13 +11,11 @@ import io
 import json
 import os
 import random
-import select
 import shutil
 import signal
 import sys
 import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
@@ -30,6 +28,7 @@ from daemon.updates.taught_state import TaughtState
 from daemon.updates.updater import Snapshot
 from tests.fakes.stage_runner import LocalRunner
 from tests.helpers.campaign import IS_CAMPAIGN, share
+from tests.helpers.forked import Report, in_child
 from tests.helpers.plain_bundles import entries_of
 from tests.helpers.tufrepo import TufRepo
 from tests.updates.device import Device
@@ -37,7 +36,6 @@ from tests.updates.device import Device
 OLD, NEW = "digits@0.5.0", "digits@0.6.0"
 TAUGHT, DERIVED = "digits@0.5.0+taught.1", "digits@0.6.0+taught.2"
 MANNERS = {"never": 0, "EIO once": 1, "EROFS from": 2, "ENOSPC from": 3, "short once": 4, "kill": 5}
-LONGEST_S = 30.0
 
 Act = Callable[[Device], None]
 
@@ -125,7 +123,7 @@ class Cuts:
         campaign = Campaign(places=self._places(act, at_boundaries=False))
         for number in _numbers(campaign.places, part, f"{act} {manner}"):
             self._begin(act)
-            through = self._in_child(lambda report, number=number: self._act(act, report, number, MANNERS[manner]))
+            through = in_child(lambda report, number=number: self._act(act, report, number, MANNERS[manner]))
             self._count(campaign, act, f"{act}, {manner} at call {number}", through)
             if through == "through" and IS_CAMPAIGN:
                 break
@@ -136,7 +134,7 @@ class Cuts:
         campaign = Campaign(places=self._places(act, at_boundaries=True))
         for number in _numbers(campaign.places, part, f"{act} boundaries"):
             self._begin(act)
-            through = self._in_child(lambda report, number=number: self._act(act, report, points=number))
+            through = in_child(lambda report, number=number: self._act(act, report, points=number))
             self._count(campaign, act, f"{act}, killed at boundary {number}", through)
             if through == "through" and IS_CAMPAIGN:
                 break
@@ -148,7 +146,7 @@ class Cuts:
         took_s = self._time(act)
         for moment_s in share([chance.uniform(0, took_s) for _ in range(tries)], part, f"{act} moments"):
             self._begin(act)
-            self._in_child(lambda report: self._act(act, report), kill_after_s=moment_s)
+            in_child(lambda report: self._act(act, report), kill_after_s=moment_s)
             self._count(campaign, act, f"{act}, killed after {moment_s * 1000:.1f} ms", "")
         return campaign
 
@@ -157,7 +155,7 @@ class Cuts:
         self._begin(act)
         path = self._directory / "log"
         log = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-        told = self._in_child(lambda report: self._act(act, report, 0, 0, log))
+        told = in_child(lambda report: self._act(act, report, 0, 0, log))
         os.close(log)
         assert told == "through", told
         return [line.split("\t") for line in path.read_text().splitlines()]
@@ -192,9 +190,7 @@ class Cuts:
         shutil.rmtree(self._try, ignore_errors=True)
         shutil.copytree(self._template / (act if act in ("restart", "derive") else "update"), self._try)
 
-    def _act(
-        self, act: str, report: Callable[[str], None], number: int = 0, manner: int = 0, log: int = -1, points: int = 0
-    ) -> None:
+    def _act(self, act: str, report: Report, number: int = 0, manner: int = 0, log: int = -1, points: int = 0) -> None:
         device = _device(self._try, act)
         if points:
             _kill_at(device, points)
@@ -207,7 +203,7 @@ class Cuts:
     def _places(self, act: str, at_boundaries: bool) -> int:
         """How many calls or boundaries the act has when nothing cuts it."""
 
-        def work(report: Callable[[str], None]) -> None:
+        def work(report: Report) -> None:
             device = _device(self._try, act)
             passed = _kill_at(device, 0)
             self._shim.cut_arm(str(device.directory).encode(), 0, 0, -1)
@@ -216,14 +212,14 @@ class Cuts:
             report(str(passed() if at_boundaries else self._shim.cut_count()))
 
         self._begin(act)
-        return int(self._in_child(work))
+        return int(in_child(work))
 
     def _time(self, act: str) -> float:
         times_s = []
         for _ in range(5):
             self._begin(act)
             began_s = time.monotonic()
-            assert self._in_child(lambda report: self._act(act, report)) == "through"
+            assert in_child(lambda report: self._act(act, report)) == "through"
             times_s.append(time.monotonic() - began_s)
         return sorted(times_s)[2]
 
@@ -231,27 +227,10 @@ class Cuts:
         campaign.cuts += 1
         if told not in ("", "through"):
             campaign.problems.append(f"{what}: {told}")
-        runs = self._in_child(lambda report: _afterwards(self._try, act, report))
+        runs = in_child(lambda report: _afterwards(self._try, act, report))
         campaign.after[runs[:40]] = campaign.after.get(runs[:40], 0) + 1
         if runs not in ENDS[act]:
             campaign.problems.append(f"{what}, then: {runs}")
-
-    def _in_child(self, work: Callable[[Callable[[str], None]], None], kill_after_s: float | None = None) -> str:
-        """What the work reports, or how it failed; nothing when it was killed."""
-        readable, writable = os.pipe()
-        child = os.fork()
-        if child == 0:
-            _do(work, writable)
-        os.close(writable)
-        if kill_after_s is not None:
-            time.sleep(kill_after_s)
-            os.kill(child, signal.SIGKILL)
-        try:
-            return "".join(_read(readable))
-        finally:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            os.close(readable)
 
 
 def _device(directory: Path, act: str = "update") -> Device:
@@ -264,7 +243,7 @@ def _device(directory: Path, act: str = "update") -> Device:
     return device
 
 
-def _afterwards(directory: Path, act: str, report: Callable[[str], None]) -> None:
+def _afterwards(directory: Path, act: str, report: Report) -> None:
     """The next start: which bundle runs, and that it is whole is what the start looks at; then an update is made."""
     device = _device(directory, act)
     with device:
@@ -323,24 +302,6 @@ def _kill_at(device: Device, points: int) -> Callable[[], int]:
     device.host.before_commit = device.host.after_commit = point
     device._count = point  # type: ignore[method-assign]
     return lambda: passed
-
-
-def _do(work: Callable[[Callable[[str], None]], None], to: int) -> None:
-    """In a child: never returns."""
-    try:
-        work(lambda text: (os.write(to, text.encode()), None)[1])
-    except BaseException:  # noqa: BLE001  (the parent tells it)
-        os.write(to, traceback.format_exc().encode())
-    os._exit(0)
-
-
-def _read(readable: int) -> Iterator[str]:
-    while select.select([readable], [], [], LONGEST_S)[0]:
-        text = os.read(readable, 65536)
-        if not text:
-            return
-        yield text.decode()
-    yield "hangs"
 
 
 def main(directory: str, shim: str, campaign: str, *arguments: str) -> None:
