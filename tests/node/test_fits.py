@@ -1,5 +1,6 @@
 """When taught labels are fitted again, and what becomes of the result."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from daemon.core.timing import NS_PER_S
 from daemon.node.fit_ports import FIT_NS, Outcome
 from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile, doublings, event_times
 from daemon.node.fits import FAILED_NS, INSTALL_NS, LONGEST_QUIET_NS, MAX_TRIES, QUIET_NS, RETRY_NS, Fits, Wanted
-from daemon.node.taught_goal import Goal
+from daemon.node.taught_goal import Goal, Kind
 from daemon.teaching.rows import EventTimes
 from tests.fakes.fits import FakeFitRunner, FakeInstaller, report
 
@@ -307,6 +308,20 @@ def test_a_base_that_was_requested_before_a_power_cut_is_requested_again(tmp_pat
     assert again.installer.removals == 1
     assert again.after(INSTALL_NS) == "idle"
     assert again.installer.removals == 1
+
+
+@pytest.mark.parametrize(("kind", "removals"), [("base", 1), ("keep", 0)])
+def test_a_fit_whose_labels_were_removed_or_lost_is_ended(bench: Bench, kind: Kind, removals: int) -> None:
+    bench.fitted("kettle")
+    bench.installer.outcomes[FIRST] = Outcome("active")
+    bench.after(0, changes=2, number=1)
+    assert bench.after(QUIET_NS) == "fitting"
+    bench.wanted = replace(wanted(changes=3, number=1), goal=Goal(kind))
+    bench.after()
+    assert bench.runner.fits[-1].is_closed
+    bench.after()
+    assert bench.after(QUIET_NS) == "idle"
+    assert (bench.installer.requested, bench.installer.removals) == ([FIRST], removals)
 
 
 def test_a_bundle_that_the_updater_has_yet_to_take_is_not_removed(bench: Bench) -> None:
