@@ -33,6 +33,7 @@ from daemon.updates.slots import content_of
 from daemon.updates.state import BundleMetrics
 from daemon.updates.steps import Beat, Derived, PreparedSwitch, Step
 from daemon.updates.taught_state import TaughtState
+from daemon.updates.taught_transitions import UNTRIED
 from daemon.updates.updater import Snapshot, Updater
 
 log = logging.getLogger(__name__)
@@ -207,16 +208,31 @@ class LocalBundles:
 
     def outcome(self, bundle_id: str) -> Outcome:
         """Return how far the installation of a bundle is."""
-        return outcome_of(self.updater.status().taught, bundle_id)
+        snapshot = self.updater.status()
+        return outcome_of(snapshot.taught, bundle_id, snapshot.requested)
+
+    def highest_number(self) -> int:
+        """Return the highest number of a taught version that the updater knows of."""
+        snapshot = self.updater.status()
+        return highest_number(snapshot.taught, snapshot.requested)
 
 
-def outcome_of(taught: TaughtState, bundle_id: str) -> Outcome:
-    """Return how far the installation of a bundle is, as the updater's state says."""
-    if taught.candidate is not None and taught.candidate.slot.id == bundle_id:
-        return Outcome("pending")
+def outcome_of(taught: TaughtState, bundle_id: str, requested: str | None = None) -> Outcome:
+    """Return how far the installation of a bundle is, as the updater says. `requested` is not in its state yet."""
+    results = [result for result in (taught.refused, taught.last_result) if result is not None]
+    failure = next((each for each in results if each.id == bundle_id and each.reason is not None), None)
+    reason = "" if failure is None else failure.reason or ""
+    if bundle_id == requested or (taught.candidate is not None and taught.candidate.slot.id == bundle_id):
+        return Outcome("pending", reason)
     if any(version.slot is not None and version.slot.id == bundle_id for version in taught.versions):
         return Outcome("active")
-    for result in (taught.refused, taught.last_result):
-        if result is not None and result.id == bundle_id and result.reason is not None:
-            return Outcome("failed", result.reason)
-    return Outcome("unknown")
+    return Outcome("void" if failure is None or failure.stage == UNTRIED else "failed", reason)
+
+
+def highest_number(taught: TaughtState, requested: str | None = None) -> int:
+    """Return the highest number of a taught version that the updater knows of; 0: it knows of none."""
+    slots = [slot for version in taught.versions for slot in (version.slot, version.previous) if slot is not None]
+    ids = [slot.id for slot in slots] + [each.id for each in (taught.refused, taught.last_result) if each is not None]
+    ids += [] if taught.candidate is None else [taught.candidate.slot.id]
+    ids += [] if requested is None else [requested]
+    return max((int(number) for each in ids if (number := each.partition("+taught.")[2]).isdecimal()), default=0)

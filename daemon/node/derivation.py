@@ -125,6 +125,14 @@ class Derivation:
             self._go_on(self._run, wanted, now_ns)
         return self._run is not None
 
+    def refuse(self, reason: str, active: TaughtOnto) -> None:
+        """Answer a base that waits while the store cannot be read. It goes ahead where no taught label runs."""
+        base = self._bases.take()
+        if base is not None and active.taught:
+            self._wait(base, reason)
+        elif base is not None:
+            base.finish()
+
     def close(self) -> None:
         """End a fit that runs; the base waits for the next start."""
         self._bases.close()
@@ -134,7 +142,8 @@ class Derivation:
             self._run = None
 
     def _begin(self, base: NewBase, store: TeachingStore, wanted: Wanted, active: TaughtOnto, now_ns: int) -> None:
-        if not store.examples():
+        goal = wanted.goal
+        if not (goal.lost or store.examples()):
             base.finish()
             return
         try:
@@ -143,11 +152,15 @@ class Derivation:
         except Refused as error:
             base.finish(error=UpdateError("bundle", str(error)))
             return
-        if all(onto.why_fixed(each.label) is not None for each in store.examples()):
+        if any(onto.why_fixed(label) is None for label in goal.lost):
+            self._wait(base, goal.reason or "")
+        elif all(onto.why_fixed(each.label) is not None for each in store.examples()):
             log.info("teaching: %s has the taught labels itself", base.bundle)
             base.finish()
-        elif (has_same_encoders := not differ(active.encoders, onto.encoders)) and wanted.has_labels:
+        elif (has_same_encoders := not differ(active.encoders, onto.encoders)) and goal.kind == "fit":
             self._start(base, onto, wanted, now_ns)
+        elif has_same_encoders and goal.reason is not None:
+            self._wait(base, goal.reason)
         elif has_same_encoders:
             log.info("teaching: %s is installed first, because no place of a label is known yet", base.bundle)
             base.finish()

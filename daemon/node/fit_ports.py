@@ -53,9 +53,13 @@ class FitRunner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How far the installation of a bundle is. `reason` says why it failed."""
+    """How far the installation of a bundle is. `reason` says why it failed, or waits.
 
-    state: Literal["unknown", "pending", "active", "failed"]
+    void: the updater has not tried it and will not, such as after a power cut, so the labels must be fitted again.
+    failed: it was tried, and is not used.
+    """
+
+    state: Literal["void", "pending", "active", "failed"]
     reason: str = ""
 
 
@@ -73,6 +77,9 @@ class LocalInstaller(Protocol):
 
     def outcome(self, bundle_id: str) -> Outcome:
         """Return how far the installation of a bundle is."""
+
+    def highest_number(self) -> int:
+        """Return the highest number of a taught version that the updater knows of."""
 
 
 def finished(child: RunningFit, began_ns: int, now_ns: int) -> FitResult | None:

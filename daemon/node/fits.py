@@ -9,8 +9,9 @@ from typing import Literal
 from daemon.core.errors import ChildError
 from daemon.core.files import remove
 from daemon.core.timing import NS_PER_S
-from daemon.node.fit_ports import FitOrder, FitResult, FitRunner, LocalInstaller, RunningFit, finished
+from daemon.node.fit_ports import FitOrder, FitResult, FitRunner, LocalInstaller, Outcome, RunningFit, finished
 from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile
+from daemon.node.taught_goal import Goal
 from daemon.teaching.report import Report
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,9 @@ LONGEST_QUIET_NS = 20 * NS_PER_S
 
 # how long the updater may take to install the bundle of a fit
 INSTALL_NS = 900 * NS_PER_S
+
+# how often labels are fitted again of which the updater has lost or left the bundle
+MAX_TRIES = 3
 
 # after a fit or a request that something else prevented
 RETRY_NS = 10 * NS_PER_S
@@ -36,15 +40,14 @@ Phase = Literal["idle", "waiting", "fitting", "installing"]
 class Wanted:
     """What should be active: a fit of this basis onto the bundle `active`, which lies in `directory`.
 
-    `number` is that of the active bundle's version; 0: nothing taught is active. Without `has_labels` the base should
-    be active.
+    `number` is that of the active bundle's version; 0: nothing taught is active.
     """
 
     basis: FitBasis
     active: str
     directory: Path
     number: int
-    has_labels: bool
+    goal: Goal
 
 
 @dataclass(slots=True)
@@ -85,6 +88,9 @@ class Fits:
         self._run: _Run | None = None
         self._refused: FitBasis | None = None
         self._refused_until_ns: int | None = None
+        self._left: FitBasis | None = None
+        self._handed_over: Path | None = None
+        self._tries = 0
         self._seen: FitBasis | None = None
         self._seen_ns = self._not_before_ns = self._accepted_ns = self._highest = 0
         self._differs_ns: int | None = None
@@ -92,14 +98,14 @@ class Fits:
         self._expected: FitRecord | None = None
 
     @property
+    def problem(self) -> str | None:
+        """Why the labels cannot be fitted, or why the latest fit is not active; None: it is, or it will be."""
+        return self._failure or self._not_used
+
+    @property
     def record(self) -> FitRecord:
         """The latest fit that the updater has accepted."""
         return self._file.record
-
-    @property
-    def problem(self) -> str | None:
-        """Why the latest fit is not active; None: it is, or it will be."""
-        return self._failure or self._not_used
 
     def load(self) -> None:
         """Read the latest fit from the disk, once. Raises OSError."""
@@ -109,7 +115,7 @@ class Fits:
 
     def force(self) -> None:
         """Fit again although nothing has changed."""
-        self._is_forced, self._refused = True, None
+        self._is_forced, self._refused, self._tries = True, None, 0
 
     def look(self, wanted: Wanted, now_ns: int) -> bool:
         """Do what is due; return whether phase, problem or record have changed. Raises OSError for the disk."""
@@ -118,17 +124,20 @@ class Fits:
             self._look_at_base(self._expected, wanted, now_ns)
         elif self._run is not None:
             self._go_on(self._run, wanted, now_ns)
-        elif not self._is_installing(wanted, now_ns) and self._is_due(wanted, now_ns):
-            self._begin(wanted, now_ns)
+        else:
+            outcome = self._outcome(now_ns)
+            if self.phase != "installing" and self._is_due(wanted, outcome, now_ns):
+                self._tries += outcome.state == "void"
+                self._begin(wanted, now_ns)
         return before != (self.phase, self.problem, self.record)
 
     def order(self, directory: Path, base: str, wanted: Wanted) -> FitOrder:
         """Return the order of the next version onto the bundle `base` in a directory."""
-        number = max(wanted.number, self.record.number, self._highest) + 1
+        known = self._installer.highest_number()
+        number = max(wanted.number, self.record.number, self._highest, known) + 1
         self._highest = number  # a version that was refused is not used again
-        if os.path.lexists(self._directory):  # of a fit that was not installed
-            remove(self._directory)
-        self._directory.mkdir(mode=0o700, parents=True)
+        self._remove_remains()
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         version = f"{base.partition('@')[2]}+taught.{number}"
         return FitOrder(directory, self._directory / f"taught.{number}", version, number)
 
@@ -156,30 +165,34 @@ class Fits:
         if is_active or outcome.state == "failed" or now_ns - self._accepted_ns > INSTALL_NS:
             self._expected, self.phase = None, "idle"
 
-    def _is_installing(self, wanted: Wanted, now_ns: int) -> bool:
-        """Return whether the updater still tries the latest bundle; note why it was given up."""
+    def _outcome(self, now_ns: int) -> Outcome:
+        """Return what has become of the latest bundle. The phase is `installing` while the updater tries it."""
         bundle = self.record.bundle
-        if bundle is None or wanted.basis == self._refused:  # the problem is that of a later fit
-            return False
-        outcome, is_recent = self._installer.outcome(bundle), now_ns - self._accepted_ns < INSTALL_NS
+        outcome = Outcome("active") if bundle is None else self._installer.outcome(bundle)
+        self.phase, self._not_used = "idle", None
         if outcome.state == "active":
-            self._not_used = None
-        elif outcome.state == "failed":
-            self._not_used = f"{bundle} is not used: {outcome.reason}"
-        elif self._accepted_ns and is_recent:
-            self.phase = "installing"
-            return True
-        return False
+            self._tries = 0
+        elif outcome.state != "pending":
+            self._not_used = f"{bundle} is not used: {outcome.reason or 'its installation was interrupted'}"
+        else:
+            self._accepted_ns = self._accepted_ns or now_ns  # this node has been started since
+            self._not_used = outcome.reason or None
+            if now_ns - self._accepted_ns < INSTALL_NS:
+                self.phase = "installing"
+            else:
+                self._not_used = outcome.reason or f"{bundle} still waits for its trial"
+        return outcome
 
-    def _is_due(self, wanted: Wanted, now_ns: int) -> bool:
+    def _is_due(self, wanted: Wanted, outcome: Outcome, now_ns: int) -> bool:
         if wanted.basis != self._seen:
-            self._seen, self._seen_ns = wanted.basis, now_ns
+            self._seen, self._seen_ns, self._tries = wanted.basis, now_ns, 0
             self._installer.derive_again()
         if self._refused_until_ns is not None and now_ns >= self._refused_until_ns:
             self._refused = self._refused_until_ns = None
-        is_done = wanted.basis == self.record.basis or not (wanted.has_labels or wanted.number)
-        if (is_done and not self._is_forced) or wanted.basis == self._refused:
-            self.phase, self._differs_ns = "idle", None
+        if self._is_done(wanted, outcome) or wanted.basis == self._refused:
+            self.phase, self._differs_ns, self._is_forced = "idle", None, False
+            if wanted.basis != self._refused:
+                self._failure = None
             return False
         self.phase = "waiting"
         if self._differs_ns is None:
@@ -187,8 +200,17 @@ class Fits:
         is_quiet = now_ns - self._seen_ns >= self._quiet_ns or now_ns - self._differs_ns >= LONGEST_QUIET_NS
         return (is_quiet or self._is_forced) and now_ns >= self._not_before_ns
 
+    def _is_done(self, wanted: Wanted, outcome: Outcome) -> bool:
+        if wanted.goal.kind == "keep":
+            return True
+        if wanted.goal.kind == "base":
+            return wanted.number == 0 or wanted.basis == self._left
+        is_void = outcome.state == "void" and self._tries < MAX_TRIES
+        is_made = self.record.bundle is not None and wanted.basis == self.record.basis
+        return is_made and not is_void and not self._is_forced
+
     def _begin(self, wanted: Wanted, now_ns: int) -> None:
-        if not wanted.has_labels:
+        if wanted.goal.kind == "base":
             self._return_to_base(wanted)
             return
         order = self.order(wanted.directory, wanted.basis.base, wanted)
@@ -204,13 +226,14 @@ class Fits:
 
     def _return_to_base(self, wanted: Wanted) -> None:
         self._installer.install_base()
-        self._is_forced, self._differs_ns = False, None
+        self._is_forced, self._differs_ns, self._left = False, None, wanted.basis
         self._failure, self._not_used, self.phase = None, None, "idle"
         number = max(wanted.number, self.record.number, self._highest)
         self._file.save(FitRecord(number=number, basis=wanted.basis))
 
     def _go_on(self, run: _Run, wanted: Wanted, now_ns: int) -> None:
-        if wanted.basis.base != run.basis.base:  # another bundle has become active meanwhile
+        # another bundle has become active meanwhile, or the labels were removed or lost
+        if wanted.basis.base != run.basis.base or wanted.goal.kind != "fit":
             self.close()
             self.phase = "waiting"
         elif run.child is None:
@@ -240,12 +263,22 @@ class Fits:
         if reason is None:
             self.phase, self._accepted_ns, self._run = "installing", now_ns, None
             self._failure = self._not_used = None
+            self._handed_over = run.order.target
             record = FitRecord(number=run.order.number, basis=run.basis, bundle=run.bundle, report=run.report)
             self._file.save(record)
         elif now_ns - run.began_ns > INSTALL_NS:
             self._fail(run, reason, now_ns)
         else:
             self._postpone(reason, now_ns)
+
+    def _remove_remains(self) -> None:
+        """Remove the bundles of fits that were not installed. The updater removes what it was handed over."""
+        if self._directory.is_symlink() or not self._directory.is_dir():
+            remains = [self._directory] if os.path.lexists(self._directory) else []
+        else:
+            remains = [path for path in self._directory.iterdir() if path != self._handed_over]
+        for path in remains:
+            remove(path)
 
     def _fail(self, run: _Run, reason: str, now_ns: int, *, may_pass: bool = False) -> None:
         log.warning("teaching: %s", reason)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from itertools import chain
 from operator import attrgetter
 
+from daemon.core.records import Counters
 from daemon.node.active_bundle import ActiveBundle
 from daemon.node.peaks import PeakQueue
 from daemon.node.stream import Stream
@@ -23,10 +24,17 @@ class LiveInput:
     """The live streams of a node. Implements TeachingInput, for the thread `teaching`."""
 
     def __init__(
-        self, streams: Mapping[str, Stream], active: ActiveBundle, queue: PeakQueue | None, text_alone: frozenset[str]
+        self,
+        streams: Mapping[str, Stream],
+        active: ActiveBundle,
+        queue: PeakQueue | None,
+        text_alone: frozenset[str],
+        counters: Counters,
     ) -> None:
+        """`counters` counts as dropped the inputs that could not be encoded."""
         self._streams = {name: stream for name, stream in streams.items() if stream.is_live}
         self._active, self._queue, self._text_alone = active, queue, text_alone
+        self._counters = counters
         self._bundle: TaughtOnto | None = None
         self._of: PublishedBundle | None = None
 
@@ -99,4 +107,6 @@ class LiveInput:
 
     def _encoded(self, window: Window) -> Shown:
         showing, fingerprints = self._active.encode(window, QUEUE, ENCODE_S)
+        if showing.failed:
+            self._counters.drop("input_not_encoded", showing.failed)
         return Shown(showing, fingerprints)

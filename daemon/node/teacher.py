@@ -65,7 +65,7 @@ class Teacher:
             examples=sum(label.presses for label in facts.labels),
             background=sum(facts.places.values()),
             dropped=dict(self._counters.dropped),
-            problem=facts.problem or facts.lost,
+            problem=facts.problem or facts.held or facts.lost,
         )
 
     def _run(self) -> None:

@@ -15,6 +15,7 @@ from daemon.mqtt.commands import (
     TeachWrongArguments,
 )
 from daemon.node.fits import Fits
+from daemon.node.taught_goal import Goal
 from daemon.node.teaching_input import TaughtOnto, TeachingInput
 from daemon.node.teaching_state import NOTHING_TAUGHT
 from daemon.teaching.records import ExampleInfo, Peak
@@ -35,6 +36,7 @@ class TeachingCommands:
     live: TeachingInput
     fits: Fits
     labels: frozenset[str]
+    goal: Goal
 
     def obey(self, name: str, arguments: Arguments) -> Done:
         """Obey a command; what it changes is on disk when this returns. Raises InvalidCommand and TeachingError."""
@@ -48,7 +50,9 @@ class TeachingCommands:
             self.store.remove_example(arguments.example)
             return None, {"example": arguments.example}
         if isinstance(arguments, TeachForgetArguments):
-            self.store.forget_label(self._taught(arguments.label))
+            label = arguments.label
+            is_lost = label in self.goal.lost
+            self.store.forget_label(label if is_lost else self._taught(label), is_lost=is_lost)
             return None, {"label": arguments.label}
         if isinstance(arguments, TeachReportArguments):
             return None, self._report(arguments.label)
@@ -58,8 +62,8 @@ class TeachingCommands:
                 raise InvalidCommand("there is nothing to undo")
             return f"undone: {undone}", {"undone": undone}
         if name == "teach_fit":
-            if not self.labels:
-                raise InvalidCommand(NOTHING_TAUGHT)
+            if self.goal.reason is not None or not self.labels:
+                raise InvalidCommand(self.goal.reason or NOTHING_TAUGHT)
             self.fits.force()
             return "it has begun; the topic teaching shows the rest", None
         return None, self._list()
@@ -73,6 +77,8 @@ class TeachingCommands:
         peak = self._event(arguments)
         if peak.label in self.live.bundle.fixed_labels:
             raise InvalidCommand(f"{peak.label} is a label of {self.live.bundle.name}: it cannot be unlearnt")
+        if peak.label in self.goal.lost:
+            raise InvalidCommand(f"{peak.label} has lost its examples: teach it again first")
         if peak.label not in self.labels:
             raise InvalidCommand(f"{peak.label} was forgotten: nothing is left to correct")
         self.store.add_wrong(peak.wrong, peak.event)

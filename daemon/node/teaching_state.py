@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from daemon.bundle.taught import group_of
+from daemon.bundle.taught import TaughtLabel, group_of
 from daemon.core.text import clean
 from daemon.mqtt.teaching_payloads import (
     PlacePart,
@@ -20,18 +20,24 @@ from daemon.teaching.report import LabelReport, Report
 # of the one line that Home Assistant shows as a state
 MAX_TEXT = 250
 
+LOST = "recognised as before, but its examples are lost: teach it again, restore a backup, or forget it"
+
 NOTHING_TAUGHT = "nothing is taught yet"
 
 
 @dataclass(frozen=True, slots=True)
 class LabelFacts:
-    """A taught label: the streams of its presses, whether it applies everywhere, and its presses and corrections."""
+    """A taught label: the streams of its presses, whether it applies everywhere, and its presses and corrections.
+
+    `is_lost`: it runs, but its examples are gone, and nobody has removed them.
+    """
 
     name: str
     streams: frozenset[str]
     everywhere: bool
     presses: int
     wrong: int
+    is_lost: bool = False
 
     @property
     def state_of(self) -> str | None:
@@ -45,7 +51,8 @@ class TeachingFacts:
 
     `places` has the number of moments of background by live stream. `active` are the taught labels of the active
     bundle, which `report` describes. `fixed` says of labels why they cannot be taught onto this bundle. `problem` says
-    why nothing can be taught now, or why the labels are not active. `lost` says what was lost with a damaged file.
+    why nothing can be taught now, or why the labels are not active. `held` says why nothing is fitted, although the
+    labels that run stay. `lost` says what was lost with a damaged file.
     `off` says why nothing can be taught at all.
     """
 
@@ -59,6 +66,7 @@ class TeachingFacts:
     report: Report | None = None
     phase: Phase = "idle"
     problem: str | None = None
+    held: str | None = None
     lost: str | None = None
     off: str | None = None
     question: QuestionPart | None = None
@@ -79,6 +87,12 @@ def teaching_payload(facts: TeachingFacts, time: str) -> TeachingPayload:
         labels=labels,
         question=facts.question,
     )
+
+
+def lost_label(name: str, taught: TaughtLabel) -> LabelFacts:
+    """Return what is known of a label that runs, and whose examples are lost."""
+    is_everywhere = taught.everywhere is not None
+    return LabelFacts(name, frozenset(taught.streams), is_everywhere, presses=0, wrong=0, is_lost=True)
 
 
 def known_places(places: Mapping[str, int]) -> frozenset[str]:
@@ -111,9 +125,9 @@ def _label_part(label: LabelFacts, facts: TeachingFacts, report: LabelReport | N
 
 
 def _state_of(label: LabelFacts, facts: TeachingFacts) -> TaughtState:
-    if label.name in facts.fixed:
+    if label.name in facts.fixed or label.is_lost:
         return "problem"
-    if not can_be_fitted(label, known_places(facts.places)):
+    if label.name not in facts.active and not can_be_fitted(label, known_places(facts.places)):
         return "learning_place"
     if facts.phase == "fitting":
         return "fitting"
@@ -133,7 +147,7 @@ def _state_text(label: LabelFacts, state: TaughtState, facts: TeachingFacts, rep
         case "problem":
             if label.name in facts.fixed:
                 return f"not used: {facts.fixed[label.name]}"
-            return facts.problem or "not fitted"
+            return LOST if label.is_lost else facts.problem or facts.held or "not fitted"
     return _found_text(report)
 
 
@@ -157,6 +171,8 @@ def _text(facts: TeachingFacts, labels: Sequence[TaughtLabelPart]) -> str:
         return facts.off
     if facts.problem is not None and facts.phase == "idle":
         return facts.problem
+    if facts.held is not None:
+        return facts.held
     if facts.lost is not None and not labels:
         return facts.lost
     learning = {name: count for name, count in facts.places.items() if count < NEEDED_BACKGROUND}

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from daemon.config.node import Config
@@ -25,11 +26,12 @@ from daemon.node.fit_record import FitBasis, doublings, event_times
 from daemon.node.fits import Fits, Wanted
 from daemon.node.presses import Press, Presses, taken_from
 from daemon.node.questions import Reviewer, answer, latest_question
+from daemon.node.taught_goal import Goal, goal_of
 from daemon.node.teaching_commands import Done, TeachingCommands, check_label
 from daemon.node.teaching_file import TeachingFile
 from daemon.node.teaching_inbox import STOPPING, TeachingCommand
 from daemon.node.teaching_input import TaughtOnto, TeachingInput
-from daemon.node.teaching_state import LabelFacts, TeachingFacts, can_be_fitted, known_places
+from daemon.node.teaching_state import LabelFacts, TeachingFacts, can_be_fitted, known_places, lost_label
 from daemon.teaching.store import TeachingStore
 
 log = logging.getLogger(__name__)
@@ -93,7 +95,8 @@ class TeachingWork:
             if isinstance(arguments, TeachAnswerArguments):
                 done = answer(store, arguments, self._live.bundle, labels)
             else:
-                commands = TeachingCommands(store, self._live, self._fits, labels)
+                goal = self._goal(store, self._label_facts(store), self._background_counts(store, now_ns))
+                commands = TeachingCommands(store, self._live, self._fits, labels, goal)
                 done = commands.obey(request.name, arguments)
         except (InvalidCommand, TeachingError) as error:
             self._refuse(request, error)
@@ -113,6 +116,7 @@ class TeachingWork:
             self._look(self._file.open(now_ns), now_ns)
         except TeachingError as error:
             self._note(error)
+            self._derivation.refuse(str(error), self._live.bundle)
         except OSError as error:
             self._note(TeachingError("disk", f"{error.filename}: {error.strerror or error}"))
 
@@ -135,14 +139,16 @@ class TeachingWork:
         labels = self._label_facts(store)
         if labels:
             store.forget_problem()
-        if self._background.look(store, [label.name for label in labels], now_ns):
+        taught = self._live.bundle.taught.union(label.name for label in labels)
+        if self._background.look(store, taught, now_ns):
             self._places_of = None
         self._encoding.look(store)
-        places = self._background_counts(store, now_ns)
-        wanted = self._wanted(store, labels, places)
+        known = self._background_counts(store, now_ns)
+        places = {name: known.get(name, 0) for name in sorted(self._live.streams)}
+        wanted = self._wanted(store, places, self._goal(store, labels, known))
         if not self._derivation.look(store, wanted, self._live.bundle, now_ns):
             self._fits.look(wanted, now_ns)
-        self.facts = self._new_facts(store, labels, places)
+        self.facts = self._new_facts(store, labels, places, wanted.goal)
 
     def _press(self, store: TeachingStore, command: TeachingCommand, arguments: TeachArguments) -> None:
         label, bundle = arguments.label or store.next_label(), self._live.bundle
@@ -204,16 +210,28 @@ class TeachingWork:
         return self._labels[1]
 
     def _background_counts(self, store: TeachingStore, now_ns: int) -> dict[str, int]:
-        """Return the moments of background of each live stream. To count them takes a while on a slow card."""
+        """Return the moments of background of each stream. To count them takes a while on a slow card."""
         bundle = self._live.bundle
         if self._places_of is not bundle or now_ns - self._counted_ns >= RECOUNT_NS:
-            counts = store.background_counts(bundle.encoders)
-            self._places = {name: counts.get(name, 0) for name in sorted(self._live.streams)}
+            self._places = store.background_counts(bundle.encoders)
             self._places_of, self._counted_ns = bundle, now_ns
         return self._places
 
-    def _wanted(self, store: TeachingStore, labels: list[LabelFacts], places: dict[str, int]) -> Wanted:
-        bundle, known = self._live.bundle, known_places(places)
+    def _goal(self, store: TeachingStore, labels: list[LabelFacts], background: dict[str, int]) -> Goal:
+        """Return what should run. A fit also uses the background of streams that are not there any more."""
+        bundle, known = self._live.bundle, known_places(background)
+        return goal_of(
+            stored=[label.name for label in labels],
+            fittable=[
+                label.name for label in labels if can_be_fitted(label, known) and bundle.why_fixed(label.name) is None
+            ],
+            active=bundle.taught,
+            removed=store.forgotten(bundle.taught),
+            is_built_in=bundle.directory == Path(self._config.bundle),
+        )
+
+    def _wanted(self, store: TeachingStore, places: dict[str, int], goal: Goal) -> Wanted:
+        bundle = self._live.bundle
         basis = FitBasis(
             base=bundle.base,
             changes=store.changes(),
@@ -221,22 +239,24 @@ class TeachingWork:
             false_alarms_a_day=self._config.teaching.false_alarms_a_day,
             events=event_times(self._config),
         )
-        has_labels = any(can_be_fitted(label, known) and bundle.why_fixed(label.name) is None for label in labels)
-        return Wanted(basis, bundle.id, bundle.directory, bundle.number, has_labels)
+        return Wanted(basis, bundle.id, bundle.directory, bundle.number, goal)
 
-    def _new_facts(self, store: TeachingStore, labels: list[LabelFacts], places: dict[str, int]) -> TeachingFacts:
+    def _new_facts(
+        self, store: TeachingStore, labels: list[LabelFacts], places: dict[str, int], goal: Goal
+    ) -> TeachingFacts:
         bundle = self._live.bundle
         return TeachingFacts(
             node=self._config.node,
             bundle=bundle.id,
             next_label=store.next_label(),
             places=places,
-            labels=labels,
+            labels=[*labels, *(lost_label(name, bundle.taught_labels[name]) for name in sorted(goal.lost))],
             active=bundle.taught,
             fixed={label.name: reason for label in labels if (reason := bundle.why_fixed(label.name)) is not None},
             report=self._fits.record.report,
             phase=self._fits.phase,
             problem=self._fits.problem,
+            held=goal.reason,
             lost=store.problem,
             question=latest_question(store, {label.name for label in labels}),
         )

@@ -93,7 +93,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     updates = None if startup is None else _updates(config, startup, host, session)
     switches = SwitchFile(state / "switches.json")
     updater = None if updates is None else updates.updater
-    live_input = LiveInput(streams, active, peaks, _text_alone(settings))
+    live_input = LiveInput(streams, active, peaks, _text_alone(settings), teaching)
     teacher = _teacher(settings, live_input, updater, bases, session, teaching, changed)
     control = Control(settings, streams, switches, active, updater, teacher)
     commands = CommandThread(control, session)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, zip_longest
 from operator import attrgetter
 from typing import Any
@@ -36,6 +36,7 @@ class Showing:
     """What a window shows: its moments, its pictures, and its sound.
 
     `picture` is the one nearest to the press, and `frames` has all pictures, each BGR. `sound` is float32 at `rate_hz`.
+    `failed` counts the inputs of which an encoder has made nothing, or numbers that are not finite.
     """
 
     moments: Sequence[StoredMoment]
@@ -43,6 +44,7 @@ class Showing:
     frames: Sequence[Plane]
     sound: Array | None
     rate_hz: int | None
+    failed: int = 0
 
 
 def encode_window(window: Window, recogniser: Recogniser, pool: EncoderPool, name: str, deadline_s: float) -> Showing:
@@ -57,7 +59,8 @@ def encode_window(window: Window, recogniser: Recogniser, pool: EncoderPool, nam
     for batch in zip_longest(*([(encoder, item) for item in items] for encoder, items in inputs.items())):
         futures = [_offer(pool, name, *each) for each in batch if each is not None]
         embeddings += [found for future in futures if (found := _wait_for(future, deadline_ns)) is not None]
-    return _showing(window, recogniser.bundle.manifest, embeddings)
+    failed = sum(map(len, inputs.values())) - sum(map(_is_finite, embeddings))
+    return replace(_showing(window, recogniser.bundle.manifest, embeddings), failed=failed)
 
 
 def showing_of(window: Window, recogniser: Recogniser) -> Showing:
@@ -150,7 +153,7 @@ def _moments(window: Window, manifest: Manifest, embeddings: Iterable[Embedding]
     latest: dict[str, Embedding] = {}
     new: set[str] = set()
     moments: list[StoredMoment] = []
-    finite = [each for each in embeddings if np.isfinite(each.vector).all()]
+    finite = filter(_is_finite, embeddings)
     time_ns = window.start_ns - 1
     for end_ns, group in groupby(sorted(finite, key=attrgetter("end_ns")), key=attrgetter("end_ns")):
         together = sorted(group, key=lambda each: position[each.encoder])
@@ -190,6 +193,10 @@ def _sound(window: Window) -> tuple[Array | None, int | None]:
         parts.append(block.samples[max(0, begin) : max(0, end)])
     sound = np.concatenate(parts) if parts else np.empty(0, np.float32)
     return (sound, rate_hz) if sound.size else (None, None)
+
+
+def _is_finite(embedding: Embedding) -> bool:
+    return bool(np.isfinite(embedding.vector).all())
 
 
 def _end_ns(item: Any) -> int:

@@ -75,6 +75,7 @@ class PendingRequests:
         self._check = False
         self._pin: bool | None = None
         self._taught: list[ChangeOfTaught] = []
+        self._open_taught: str | None = None
         self._derive = False
 
     def check(self, state: UpdateState, taught: TaughtState) -> str | None:
@@ -132,7 +133,20 @@ class PendingRequests:
         """Request another taught version, or none. The newest request replaces those before it."""
         with self._lock:
             self._taught.append(request)
+            self._open_taught = request.bundle if isinstance(request, TaughtRequest) else None
         self._wake()
+
+    def settle_taught(self, request: ChangeOfTaught) -> None:
+        """Note that a request is carried out as far as the state on disk tells, or is given up."""
+        with self._lock:
+            if isinstance(request, TaughtRequest) and request.bundle == self._open_taught:
+                self._open_taught = None
+
+    @property
+    def open_taught(self) -> str | None:
+        """The id of the taught version that is requested, and of which the state on disk tells nothing yet."""
+        with self._lock:
+            return self._open_taught
 
     def derive(self) -> None:
         """Request that a base that waits is tried again."""

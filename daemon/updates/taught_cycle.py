@@ -15,7 +15,7 @@ from daemon.updates.requests import BaseRequest, ChangeOfTaught, PendingRequests
 from daemon.updates.slots import check_integrity, slot_directory
 from daemon.updates.state_file import StateFile, TaughtFile
 from daemon.updates.steps import Beat, Host, PreparedSwitch
-from daemon.updates.taught_installer import TaughtInstaller
+from daemon.updates.taught_installer import TaughtInstaller, other_bundle_text
 from daemon.updates.taught_state import (
     TaughtCandidate,
     TaughtSlot,
@@ -196,6 +196,9 @@ class TaughtCycle:
                 self._postponed = request
             bundle = request.bundle if isinstance(request, TaughtRequest) else self._base
             self._file.update(to.reject(self._file.state, bundle, str(error), self._file.now_s()))
+        finally:
+            if self._postponed is None:
+                self._requests.settle_taught(request)
 
     def _forget(self, beat: Beat) -> None:
         """Run the base, and remove everything that was taught."""
@@ -214,6 +217,7 @@ class TaughtCycle:
         if plain_id(request.bundle) != plain_id(running):
             log.warning("%s is not installed: %s is active now", request.bundle, running)
             _discard(request)
+            self._file.update(to.leave(state, request.bundle, other_bundle_text(running), self._file.now_s()))
             return
         release = self._versions.take(request.directory, request.bundle, beat)
         version = version_on(state, base)

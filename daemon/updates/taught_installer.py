@@ -29,7 +29,12 @@ class TaughtInstaller:
 
     def run(self, candidate: TaughtCandidate, base: str, beat: Beat) -> Outcome:
         """Install the candidate up to its probation, where this is the base. Raises Closing when `beat` does."""
-        log.info("installing %s", candidate.slot.id)
+        bundle, running = candidate.slot.id, running_id(self._file.state, base)
+        if plain_id(bundle) not in (plain_id(running), plain_id(base)):
+            log.warning("%s is not installed: %s is active now", bundle, running)
+            self._file.update(to.leave(self._file.state, bundle, other_bundle_text(running), self._file.now_s()))
+            return "refused"
+        log.info("installing %s", bundle)
         try:
             self._install(candidate, base, _CandidateBeat(self._file, beat))
         except _Withdrawn:
@@ -48,8 +53,6 @@ class TaughtInstaller:
 
     def _install(self, candidate: TaughtCandidate, base: str, beat: Beat) -> None:
         slot = candidate.slot
-        if plain_id(slot.id) not in (plain_id(running_id(self._file.state, base)), plain_id(base)):
-            raise UpdateError("bundle", f"it was taught on another bundle than {base}")
         self._begin("check", beat)
         self._versions.check(candidate.release, beat)
         self._begin("selftest", beat)
@@ -63,6 +66,11 @@ class TaughtInstaller:
     def _begin(self, stage: UpdateStage, beat: Beat) -> None:
         beat()
         self._file.save(to.begin_stage(self._file.state, stage, self._file.now_s()))
+
+
+def other_bundle_text(running: str) -> str:
+    """Return why a taught version is not tried where this bundle runs."""
+    return f"{running} is active now, and it was fitted onto another bundle"
 
 
 class _Withdrawn(Exception):

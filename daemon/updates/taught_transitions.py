@@ -21,6 +21,9 @@ from daemon.updates.taught_state import (
 # a candidate is refused when the daemon has crashed, or lost power, this often while it was tried
 MAX_UNCLEAN_ENDS = 3
 
+# the stage of a version that was not tried at all
+UNTRIED: UpdateStage = "resolve"
+
 # of one try after the other of the same version
 MOST_ENDS_KEPT = 100
 
@@ -176,6 +179,13 @@ def wait(taught: TaughtState, base: str, reason: str, now_s: float) -> TaughtSta
 def reject(taught: TaughtState, bundle: str, reason: str, now_s: float) -> TaughtState:
     """Note that a version cannot be taken in, which was no candidate."""
     return taught.model_copy(update={"last_result": _failure(bundle, "verify", reason, now_s)})
+
+
+def leave(taught: TaughtState, bundle: str, reason: str, now_s: float) -> TaughtState:
+    """Give a version up that is for another bundle than the one that runs now. Nothing is refused."""
+    is_candidate = taught.candidate is not None and taught.candidate.slot.id == bundle
+    update = {"last_result": _failure(bundle, UNTRIED, reason, now_s)} | ({"candidate": None} if is_candidate else {})
+    return taught.model_copy(update=update)
 
 
 def keep_for(taught: TaughtState, bases: Set[str], running: str) -> TaughtState:

@@ -33,6 +33,7 @@ class Snapshot:
     `latest` is the version of the newest release that can replace the active bundle, or of the active bundle.
     `bytes_done` is the progress of the latest download.
     `trouble` says why the state cannot be written, and is None if it can. `taught` is what was taught on this device.
+    `requested` is the id of a taught version that is to be installed, and is not in that state yet.
     """
 
     state: UpdateState
@@ -40,6 +41,7 @@ class Snapshot:
     bytes_done: int
     trouble: str | None
     taught: TaughtState = NOTHING_TAUGHT
+    requested: str | None = None
 
 
 class Updater:
@@ -118,12 +120,13 @@ class Updater:
 
     def status(self) -> Snapshot:
         """The current status."""
+        requested = self._requests.open_taught  # read first: it is settled once the state has it
         state, taught = self._state_file.state, self._taught_file.state
         offer = newer_offer(state, self._built_in, self._perceptd)
         running = running_id(taught, active_id(state, self._built_in))
         latest = running.partition("@")[2] if offer is None else offer.version
         trouble = self._state_file.trouble or self._taught_file.trouble
-        return Snapshot(state, latest, self._steps.bytes_done, trouble, taught)
+        return Snapshot(state, latest, self._steps.bytes_done, trouble, taught, requested)
 
     @property
     def source_problem(self) -> str | None:

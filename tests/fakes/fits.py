@@ -73,13 +73,17 @@ class FakeFitRunner:
 
 
 class FakeInstaller:
-    """Implements LocalInstaller. `requested` has the ids; `busy` is the refusal, `outcomes` are those of ids."""
+    """Implements LocalInstaller. `requested` has the ids; `busy` is the refusal, `outcomes` are those of ids.
+
+    `highest` is the highest number that it knows of.
+    """
 
     def __init__(self) -> None:
         self.requested: list[str] = []
         self.directories: list[Path] = []
         self.removals = self.tries = 0
         self.busy: str | None = None
+        self.highest = 0
         self.outcomes: dict[str, Outcome] = {}
 
     def install_local(self, directory: Path, bundle_id: str) -> str | None:
@@ -96,3 +100,6 @@ class FakeInstaller:
 
     def outcome(self, bundle_id: str) -> Outcome:
         return self.outcomes.get(bundle_id, Outcome("pending"))
+
+    def highest_number(self) -> int:
+        return self.highest

@@ -1,5 +1,7 @@
 """A new base: its labels are fitted onto it first, come back later, are waited for, or are left behind."""
 
+import contextlib
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -138,6 +140,40 @@ def test_a_base_waits_for_nothing_where_nothing_is_taught(tmp_path: Path, base: 
     updater = Updater(node.bases, base).wait(node.after)
     assert (updater.derived, updater.error) == (None, None)
     assert NewBases(can_teach=False).derive(base, NEXT, time.time) is None
+
+
+def make_unusable(node: Class) -> None:
+    """Let a later version of perceptd have written the store."""
+    node.after()
+    node.file.close()
+    with contextlib.closing(sqlite3.connect(node.directory / "teaching" / "teaching.db")) as database:
+        database.execute("PRAGMA user_version = 99")
+
+
+@pytest.mark.parametrize("on_update", ["keep", "drop"])
+@pytest.mark.parametrize("fault", ["lost", "unusable"])
+def test_a_base_waits_for_labels_whose_examples_are_lost_or_cannot_be_read(
+    tmp_path: Path, base: Path, fault: str, on_update: str
+) -> None:
+    node = node_on(tmp_path, on_update=on_update)
+    node.live.switch("kettle boils", id="brightness@1.2.3+taught.1", number=1)
+    if fault == "lost":
+        (tmp_path / "teaching" / "teaching.db").unlink()
+    else:
+        make_unusable(node)
+    node.after()
+    reason = node.work.facts.held if fault == "lost" else node.work.facts.problem
+    updater = Updater(node.bases, base).wait(node.after)
+    assert updater.derived is None
+    expected = f"{reason}; teaching.on_update: drop installs it without them" if on_update == "keep" else None
+    assert (None if updater.error is None else str(updater.error)) == expected
+
+
+def test_a_base_does_not_wait_for_a_store_that_cannot_be_read_where_no_label_runs(tmp_path: Path, base: Path) -> None:
+    node = Class(tmp_path)
+    make_unusable(node)
+    updater = Updater(node.bases, base).wait(node.after)
+    assert (updater.derived, updater.error) == (None, None)
 
 
 def test_a_stop_ends_the_wait(tmp_path: Path, base: Path) -> None:

@@ -1,5 +1,6 @@
 """When taught labels are fitted again, and what becomes of the result."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from daemon.config.node import Config
 from daemon.core.timing import NS_PER_S
 from daemon.node.fit_ports import FIT_NS, Outcome
 from daemon.node.fit_record import FitBasis, FitRecord, FitRecordFile, doublings, event_times
-from daemon.node.fits import FAILED_NS, INSTALL_NS, LONGEST_QUIET_NS, QUIET_NS, RETRY_NS, Fits, Wanted
+from daemon.node.fits import FAILED_NS, INSTALL_NS, LONGEST_QUIET_NS, MAX_TRIES, QUIET_NS, RETRY_NS, Fits, Wanted
+from daemon.node.taught_goal import Goal, Kind
 from daemon.teaching.rows import EventTimes
 from tests.fakes.fits import FakeFitRunner, FakeInstaller, report
 
@@ -46,7 +48,7 @@ def wanted(
 ) -> Wanted:
     basis = FitBasis(base=base, changes=changes, places=places or {"kitchen": 0}, false_alarms_a_day=1.0)
     active = f"{base}+taught.{number}" if number else base
-    return Wanted(basis, active, Path("/bundles/active"), number, has)
+    return Wanted(basis, active, Path("/bundles/active"), number, Goal("fit" if has else "base"))
 
 
 @pytest.fixture
@@ -209,6 +211,125 @@ def test_an_updater_that_has_other_work_is_asked_again(bench: Bench) -> None:
     assert bench.after(0, changes=2) == "waiting"
     assert bench.after(QUIET_NS) == "fitting"
     assert bench.runner.fits[1].order.version == "1.0.0+taught.2", "a version that was refused is not used again"
+
+
+def test_a_bundle_that_the_updater_has_lost_is_fitted_again_but_not_for_ever(bench: Bench) -> None:
+    """As when the power fails before the updater has taken it, or when the base has changed and changed back."""
+    bench.fitted("kettle")
+    for number in range(1, MAX_TRIES + 1):
+        bundle = f"home@1.0.0+taught.{number}"
+        bench.installer.outcomes[bundle] = Outcome("void", "home@1.1.0 is active now")
+        assert bench.after() == "fitting"
+        assert bench.fits.problem == f"{bundle} is not used: home@1.1.0 is active now"
+        bench.runner.fits[-1].end("kettle")
+        assert bench.after() == "installing"
+    bench.installer.outcomes[f"home@1.0.0+taught.{MAX_TRIES + 1}"] = Outcome("void")
+    assert bench.after() == "idle"
+    assert bench.after(INSTALL_NS) == "idle"
+    assert bench.fits.problem == "home@1.0.0+taught.4 is not used: its installation was interrupted"
+    assert bench.after(0, changes=2) == "waiting"
+
+
+def test_the_reason_why_a_bundle_waits_is_told(bench: Bench) -> None:
+    bench.fitted("kettle")
+    bench.installer.outcomes[FIRST] = Outcome("pending", "the disk is full")
+    assert bench.after() == "installing"
+    assert bench.fits.problem == "the disk is full"
+    bench.installer.outcomes[FIRST] = Outcome("pending")
+    assert bench.after(INSTALL_NS) == "idle"
+    assert bench.fits.problem == f"{FIRST} still waits for its trial"
+    bench.installer.outcomes[FIRST] = Outcome("active")
+    bench.after()
+    assert bench.fits.problem is None
+
+
+def test_why_nothing_can_be_fitted_is_told_while_an_earlier_fit_is_active(bench: Bench) -> None:
+    bench.fitted("kettle")
+    bench.installer.outcomes[FIRST] = Outcome("active")
+    bench.after(0, changes=2, number=1)
+    bench.after(QUIET_NS)
+    bench.runner.fits[-1].end(reason="tap: one press is too few")
+    for _ in range(3):
+        assert bench.after() == "idle"
+        assert bench.fits.problem == "tap: one press is too few"
+
+
+CUTS = ["during the fit", "before the request", "before it is taken", "during its trial", "after the switch"]
+
+
+@pytest.mark.parametrize("cut", [*CUTS, "and the record is lost", "and the record is older"])
+def test_after_a_power_cut_the_labels_are_fitted_at_most_once_more(tmp_path: Path, cut: str) -> None:
+    bench = Bench(tmp_path)
+    bench.fitted("tap")
+    bench.installer.outcomes[FIRST] = Outcome("active")
+    bench.after(0, changes=2, number=1)
+    older = (tmp_path / "fit.json").read_bytes()
+    bench.after(QUIET_NS)
+    if cut != "during the fit":
+        bench.installer.busy = "busy" if cut == "before the request" else None
+        bench.runner.fits[-1].end("tap", "kettle")
+        bench.after()
+    if cut == "and the record is lost":
+        (tmp_path / "fit.json").unlink()
+    elif cut == "and the record is older":
+        (tmp_path / "fit.json").write_bytes(older)
+    again, second = Bench(tmp_path), "home@1.0.0+taught.2"
+    state = {"during its trial": "pending", "after the switch": "active", "and the record is lost": "active"}
+    is_taken = cut in state or cut == "and the record is older"
+    again.installer.highest = 2 if is_taken else 1
+    again.installer.outcomes = {FIRST: Outcome("active"), second: Outcome(state.get(cut, "void"))}
+    number = 2 if state.get(cut) == "active" else 1
+    again.after(0, changes=2, number=number)
+    again.after(QUIET_NS)
+    if cut in ("during its trial", "after the switch"):
+        assert (again.fits.phase, again.runner.fits) == ("installing" if "trial" in cut else "idle", [])
+        return
+    (fit,) = again.runner.fits
+    assert fit.order.number == (3 if cut not in ("during the fit", "before the request") else 2), "no number twice"
+    assert sorted((tmp_path / "new").glob("*")) == [], "what was not installed is removed"
+    fit.end("tap", "kettle")
+    assert again.after() == "installing"
+    again.installer.outcomes[f"home@{fit.order.version}"] = Outcome("active")
+    again.after(0, number=fit.order.number, changes=2)
+    assert again.after(INSTALL_NS) == "idle"
+    assert len(again.runner.fits) == 1
+
+
+def test_a_base_that_was_requested_before_a_power_cut_is_requested_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.fitted("kettle")
+    bench.installer.outcomes[FIRST] = Outcome("active")
+    bench.after(0, changes=2, number=1, has=False)
+    bench.after(QUIET_NS)
+    assert bench.installer.removals == 1
+    again = Bench(tmp_path)
+    again.after(0, changes=2, number=1, has=False)
+    again.after(QUIET_NS)
+    assert again.installer.removals == 1
+    assert again.after(INSTALL_NS) == "idle"
+    assert again.installer.removals == 1
+
+
+@pytest.mark.parametrize(("kind", "removals"), [("base", 1), ("keep", 0)])
+def test_a_fit_whose_labels_were_removed_or_lost_is_ended(bench: Bench, kind: Kind, removals: int) -> None:
+    bench.fitted("kettle")
+    bench.installer.outcomes[FIRST] = Outcome("active")
+    bench.after(0, changes=2, number=1)
+    assert bench.after(QUIET_NS) == "fitting"
+    bench.wanted = replace(wanted(changes=3, number=1), goal=Goal(kind))
+    bench.after()
+    assert bench.runner.fits[-1].is_closed
+    bench.after()
+    assert bench.after(QUIET_NS) == "idle"
+    assert (bench.installer.requested, bench.installer.removals) == ([FIRST], removals)
+
+
+def test_a_bundle_that_the_updater_has_yet_to_take_is_not_removed(bench: Bench) -> None:
+    bench.fitted("kettle")
+    directory = bench.installer.directories[0]
+    directory.mkdir()
+    bench.fits.order(Path("/bundles/next"), "home@1.1.0", bench.wanted)
+    assert directory.is_dir()
 
 
 def test_an_updater_that_never_begins_does_not_stop_teaching(bench: Bench) -> None:

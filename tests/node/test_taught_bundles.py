@@ -9,11 +9,7 @@ import numpy as np
 import pytest
 
 from daemon.core.errors import UpdateError
-from daemon.core.files import replace_file
 from daemon.node.bundle_updates import UPDATE_STEPS
-from daemon.node.fit_record import FitBasis, FitRecord
-from daemon.teaching.rows import EventTimes
-from daemon.teaching.store import TeachingStore
 from daemon.updates import taught_transitions as to
 from daemon.updates.slots import Slots
 from daemon.updates.startup import STATE_FILE
@@ -101,14 +97,6 @@ def test_without_a_source_a_taught_bundle_runs_and_can_be_rolled_back(
 ) -> None:
     state = tmp_path / "state"
     Store(state).put(draft)
-    # the node would fit what is taught again otherwise
-    store = TeachingStore(state / "teaching/teaching.db")
-    changes = store.changes()
-    store.close()
-    basis = FitBasis(base=BASE, changes=changes, places={}, false_alarms_a_day=1.0, events={"s": EventTimes()})
-    replace_file(
-        state / "teaching/fit.json", FitRecord(number=1, basis=basis, bundle=TAUGHT).model_dump_json().encode()
-    )
     node = settings["node"]
     with Subscriber(broker, f"perceptd/{node}/#") as subscriber, DaemonProcess(settings, tmp_path) as daemon:
         wait_until(lambda: parsed(subscriber.heard, "recognition"), "it recognises")
@@ -122,6 +110,8 @@ def test_without_a_source_a_taught_bundle_runs_and_can_be_rolled_back(
             "taught": True,
         }
         assert models["previous"]["id"] == BASE and models["previous"]["shipped"]
+        wait_until(lambda: parsed(subscriber.heard, "teaching"), "it tells what it was taught")
+        assert "1 label has lost its examples" in parsed(subscriber.heard, "teaching")[-1]["text"]
         for refused in (("check",), ("install",), ("pin",)):
             done = command(broker, node, *refused)
             assert (done.returncode, "models.source in config.yaml is not set" in done.stdout) == (1, True)

@@ -1,6 +1,8 @@
 """What the thread `teaching` does with presses, corrections, background and fits: on a real store, without a thread."""
 
 import os
+import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +13,7 @@ import pytest
 from daemon.core.timing import NS_PER_S
 from daemon.mqtt.commands import Request, parse_arguments
 from daemon.node.fit_ports import Outcome
-from daemon.node.fits import QUIET_NS
+from daemon.node.fits import INSTALL_NS, QUIET_NS
 from daemon.node.presses import MAX_WAITING
 from daemon.node.teaching_inbox import TeachingCommand
 from daemon.node.teaching_state import LabelFacts, TeachingFacts, teaching_payload
@@ -299,7 +301,7 @@ def test_after_a_loss_the_place_is_learnt_anew_and_what_is_taught_is_fitted(node
     database = node.directory / "teaching" / "teaching.db"
     database.unlink()
     lost = node.after()
-    assert (lost.labels, lost.places) == ([], {"kitchen": 0})
+    assert ([label.is_lost for label in lost.labels], lost.places) == ([True], {"kitchen": 0})
     assert "was removed while it was open: what was taught is lost" in (lost.lost or "")
     for _ in range(20):
         node.live.newest = node.now_ns + FIRST_NS
@@ -308,9 +310,123 @@ def test_after_a_loss_the_place_is_learnt_anew_and_what_is_taught_is_fitted(node
     assert node.press("tap drips").ok
     node.learn_place()
     told = node.after()
-    assert ([label.name for label in told.labels], told.problem) == (["tap drips"], None)
+    assert ([label.name for label in told.labels], told.problem) == (["tap drips", "kettle boils"], None)
+    node.after(QUIET_NS)
+    assert len(node.runner.fits) == 1, "the kettle would be gone"
+    assert node.press().ok
     node.after(QUIET_NS)
     assert len(node.runner.fits) == 2
+
+
+@pytest.mark.parametrize("fault", ["removed", "damaged", "while it was off", "an older copy"])
+def test_a_lost_store_removes_no_label_and_is_told_in_words(tmp_path: Path, fault: str) -> None:
+    node = Class(tmp_path)
+    database, copy = tmp_path / "teaching" / "teaching.db", tmp_path / "copy"
+    node.learn_place()
+    shutil.copy(database, copy)
+    node.press()
+    node.fit("kettle boils")
+    if fault in ("while it was off", "an older copy"):
+        node.work.close([], node.now_ns)
+        live, installer = node.live, node.installer
+        node = Class(tmp_path, live)
+        node.installer.outcomes = installer.outcomes
+    if fault == "damaged":
+        node.store.close()
+        database.write_bytes(b"damaged" * 1000)
+    elif fault == "an older copy":
+        copy.replace(database)
+    else:
+        database.unlink()
+    node.after()
+    node.after(QUIET_NS)
+    facts = node.after(INSTALL_NS)
+    assert (node.installer.removals, len(node.runner.fits) - (fault in ("removed", "damaged"))) == (0, 0)
+    payload = teaching_payload(facts, TIME)
+    assert payload.text == (
+        "1 label has lost its examples: teach it again, restore a backup, or use `teach forget`; until then no label "
+        "is fitted, and those that run stay: kettle boils"
+    )
+    (label,) = payload.labels
+    assert (label.label, label.streams, label.presses, label.state) == ("kettle boils", ["kitchen"], 0, "problem")
+    assert label.text == (
+        "0 presses, recognised as before, but its examples are lost: teach it again, restore a backup, or forget it"
+    )
+    assert node.send("teach_fit").reason == payload.text
+    node.live.ended = [peak()]
+    node.after()
+    assert node.send("teach_wrong").reason == "no event of a taught label is known; name the event by its id"
+    assert node.send("teach_wrong", event="e1").reason == "kettle boils has lost its examples: teach it again first"
+    assert node.send("teach_forget", label="kettle boils").ok
+    node.after()
+    node.after(QUIET_NS)
+    assert node.installer.removals == 1
+    assert node.after().held is None
+
+
+def test_a_store_that_cannot_be_used_removes_no_label(node: Class) -> None:
+    node.press()
+    node.learn_place()
+    node.fit("kettle boils")
+    node.work.close([], node.now_ns)
+    database = node.directory / "teaching" / "teaching.db"
+    other = sqlite3.connect(database)
+    other.execute("PRAGMA user_version = 99")
+    other.commit()
+    other.close()
+    again = Class(node.directory, node.live)
+    again.after()
+    facts = again.after(INSTALL_NS)
+    assert "a later version of perceptd has written what was taught" in facts.problem
+    assert (again.installer.removals, again.runner.fits) == (0, [])
+
+
+def test_the_last_example_that_is_removed_or_undone_brings_the_base_back(node: Class) -> None:
+    example = node.press().result["example"]
+    node.learn_place()
+    node.fit("kettle boils")
+    node.send("teach_remove", example=example)
+    node.after()
+    node.after(QUIET_NS)
+    assert node.installer.removals == 1
+
+
+def test_a_label_stays_while_its_background_is_missing(node: Class) -> None:
+    node.press()
+    node.learn_place()
+    node.fit("kettle boils")
+    node.live.switch("kettle boils", encoders={"ear": "c" * 64, "eye": "d" * 64})
+    node.press("tap")
+    node.after(QUIET_NS)
+    facts = node.after(INSTALL_NS)
+    assert (node.installer.removals, len(node.runner.fits)) == (0, 1)
+    assert facts.held == "no label is fitted until its place is known again, and those that run stay: kettle boils"
+    kettle, tap = teaching_payload(facts, TIME).labels
+    assert (kettle.state, tap.state) == ("ready", "learning_place")
+    for second in range(NEEDED_BACKGROUND):
+        node.store.add_background(BackgroundMoment("kitchen", 1e9 + second, node.live.bundle.encoders, VECTORS))
+    node.after(RECOUNT_NS)
+    node.after(QUIET_NS)
+    assert len(node.runner.fits) == 2
+
+
+def test_a_label_stays_when_its_stream_is_there_no_longer(tmp_path: Path) -> None:
+    node = Class(tmp_path, FakeInput("kitchen", "yard"))
+    node.press(stream="yard")
+    node.learn_place(stream="yard")
+    node.fit("kettle boils")
+    node.live.streams = frozenset({"kitchen"})
+    node.after(RECOUNT_NS)
+    node.after(QUIET_NS)
+    node.after(INSTALL_NS)
+    assert node.installer.removals == 0
+
+
+def test_taught_labels_of_the_configs_own_bundle_are_not_lost(node: Class) -> None:
+    node.live.switch("kettle boils", id="home@1.0.0+taught.1", number=1, directory=Path("b"))
+    node.after()
+    node.after(QUIET_NS)
+    assert (node.text(), node.installer.removals) == ("learning this place: 0 of 30", 0)
 
 
 def test_another_file_in_its_place_is_read(node: Class, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from daemon.bundle.bundle import load_bundle
-from daemon.core.errors import InputError
+from daemon.core.errors import InputError, ModelError
 from daemon.core.records import Block, Captured, Counters, Embedding, Frame, Line
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns
 from daemon.pipeline.encode import EncoderPool
@@ -206,6 +206,30 @@ def test_live_input_waits_for_one_input_of_a_window_at_most(tmp_path: Path, corn
     assert held.begun.index("live 0") == 1
     assert held.begun.index("live 1") <= 4
     assert (counters.dropped, counters.encoded) == ({}, 2)
+
+
+class Failing:
+    """Implements Encoder: fails on one line, and gives NaN for another."""
+
+    name = "words"
+
+    def encode(self, line: Line) -> Embedding:
+        if line.text == "fails":
+            raise ModelError("it fails")
+        vector = np.full(1, np.nan if line.text == "nan" else 1.0, np.float32)
+        return Embedding("words", vector, line.captured_ns, line.captured_ns)
+
+
+def test_what_an_encoder_makes_nothing_of_is_counted(tmp_path: Path, corner: Recogniser) -> None:
+    failing = Failing()
+    words = with_encoders(tmp_path / "words", replace(corner, encoders={"words": failing}), words=WORDS)
+    pool = EncoderPool({"words": [failing]}, {"words": "text"})
+    pool.start()
+    texts = ["fails", "good", "nan", "fails"]
+    shown = window([Line(text, at(1.1 + index / 10)) for index, text in enumerate(texts)], words, 1.0, 2.0)
+    showing = encode_window(shown, words, pool, "door/teaching", 20)
+    pool.close(5)
+    assert (showing.failed, len(showing.moments)) == (3, 1)
 
 
 def test_an_encoder_that_hangs_holds_up_neither_the_window_nor_memory(tmp_path: Path, corner: Recogniser) -> None:

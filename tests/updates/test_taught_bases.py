@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from daemon.core.errors import UpdateError
+from daemon.node.bundle_updates import outcome_of
+from daemon.node.fit_ports import Outcome
 from daemon.node.models_payload import models_payload
 from daemon.updates.policy import BuiltInBundle
 from daemon.updates.probation import ProbationPolicy
@@ -187,10 +189,10 @@ def test_a_new_built_in_bundle_runs_once_the_labels_are_fitted_onto_it(device: D
         assert device.host.runs == ONE, "what was taught keeps running"
         device.until(lambda status: status.taught.waiting)
         assert waits(device) == "an example of kettle has no picture"
+        derivable(device)  # it is tried once the next version runs
         device.teach("3")
-        device.until(lambda _: device.host.runs == "digits@0.4.0+taught.3")
-        derivable(device)
         device.until_runs(ON_NEW)
+        assert device.host.history[-2:] == ["digits@0.4.0+taught.3", ON_NEW]
     with device:
         assert device.host.history == [ON_NEW]
         assert device.updater.rollback() is None
@@ -239,6 +241,29 @@ def test_a_refused_taught_version_does_not_block_a_new_base(device: Device) -> N
         device.until(lambda status: status.taught.refused)
         device.updater.check()
         device.until_runs(ON_NEW)
+
+
+def test_a_version_for_a_base_that_is_gone_is_left_and_told(device: Device) -> None:
+    reached, go_on, two = threading.Event(), threading.Event(), "digits@0.4.0+taught.2"
+
+    def hold(step: str, beat: object) -> None:
+        if step == "check" and not reached.is_set():
+            reached.set()
+            assert go_on.wait(PATIENCE_S)
+
+    device.runner.before = hold
+    with device:
+        device.updater.check()
+        assert reached.wait(PATIENCE_S)
+        directory = device.write_taught("2")
+        assert device.updater.install_local(directory, two) is None
+        assert outcome_of(device.status().taught, two, device.status().requested) == Outcome("pending")
+        go_on.set()
+        status = device.until(lambda status: status.taught.last_result and status.taught.last_result.id == two)
+        device.until(lambda status: status.requested is None)
+        reason = f"{NEW} is active now, and it was fitted onto another bundle"
+        assert outcome_of(status.taught, two) == Outcome("void", reason)
+        assert (directory.exists(), status.taught.refused) == (False, None)
 
 
 def test_a_pin_keeps_the_base_and_not_what_is_taught(device: Device) -> None:

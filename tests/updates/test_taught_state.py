@@ -51,6 +51,7 @@ def steps() -> st.SearchStrategy[Step]:
         st.builds(lambda reason: lambda s, t: to.put_off(s, reason, t), reasons),
         st.builds(lambda reason: lambda s, t: to.refuse(s, reason, t), reasons),
         st.builds(lambda reason: lambda s, t: to.reject(s, "digits@0.4.0+taught.1", reason, t), reasons),
+        st.builds(lambda reason: lambda s, t: to.leave(s, "digits@0.4.0+taught.1", reason, t), reasons),
         st.builds(lambda base: lambda s, t: to.switch(s, base, "digits@0.4.0", BEFORE, t), bases),
         st.builds(lambda base, slot: lambda s, t: to.switch_base(s, base, slot, "digits@0.4.0"), bases, slots),
         st.builds(lambda base: lambda s, t: to.confirm(s, base, t), bases),
