@@ -89,8 +89,11 @@ def test_a_taught_sound_starts_and_quiet_rooms_do_not(subject: Subject, clips: C
 
 
 def test_embeddings_are_computed_once(subject: Subject, clips: Clips) -> None:
+    rooms = [Hush(seed) for seed in range(2 * subject.rooms)]
+    first = hear(subject.bundle, rooms, 0.0, subject.folder, "hush")
     before = {path: path.stat().st_mtime_ns for path in subject.folder.iterdir()}
-    again = hear(subject.bundle, [Hush(seed) for seed in range(2 * subject.rooms)], 0.0, subject.folder, "hush")
+    again = hear(subject.bundle, rooms, 0.0, subject.folder, "hush")
+    assert len(again.vectors) == len(first.vectors)
     assert len(again.vectors) == 2 * subject.rooms
     assert {path: path.stat().st_mtime_ns for path in subject.folder.iterdir()} == before
 
