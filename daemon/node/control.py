@@ -51,9 +51,6 @@ ABOUT_SOUND = ("mute", "unmute")
 # what the thread `teaching` obeys
 TEACHING = frozenset(name for name in ARGUMENTS if name.startswith("teach"))
 
-# what each answer to a question does
-DONE_BY_ANSWER = {"right": ["teach"], "wrong": ["teach_wrong"], "was": ["teach", "teach_wrong"]}
-
 BEGUN = "it has begun; the topic models shows the rest"
 IN_ORDER = "is replayed as fast as possible, which cannot be paused or muted"
 NO_TEACHING = "this node cannot be taught"
@@ -187,12 +184,13 @@ def _request_update(updates: Updates, name: str, arguments: Arguments) -> str | 
 def _implied_commands(name: str, arguments: Arguments) -> set[str]:
     """Return the commands that a command implies; all of them must be allowed.
 
-    Opening a microphone unmutes it. What was missed teaches, and so does an answer to a question.
+    Opening a microphone unmutes it. What was missed teaches. Each answer to a question may make an example, or call
+    a moment wrong: which of both depends on whether there was an event.
     """
     if isinstance(arguments, TeachArguments):
         return {name, "teach"}
     if isinstance(arguments, TeachAnswerArguments):
-        return {name, *DONE_BY_ANSWER[arguments.answer]}
+        return {name, "teach", "teach_wrong"}
     if not isinstance(arguments, DeviceArguments):
         return {name}
     if arguments.on:  # this resumes a part of a paused stream

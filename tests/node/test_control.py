@@ -95,6 +95,9 @@ class Node:
         (["teach"], "teach_answer", {"answer": "right"}, False),
         (["teach"], "teach_answer", {"answer": "was", "label": "kettle"}, False),
         (["teach_wrong"], "teach_answer", {"answer": "wrong"}, False),
+        # where no event started, right and wrong do the opposite
+        (["teach"], "teach_answer", {"answer": "wrong"}, False),
+        (["teach_wrong"], "teach_answer", {"answer": "right"}, False),
     ],
 )
 def test_a_forbidden_command_is_forbidden_under_every_name(
