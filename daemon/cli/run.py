@@ -21,9 +21,10 @@ from daemon.core.errors import EXIT_DAMAGED, PerceptdError, Refused, SourceError
 from daemon.core.logs import set_level, start_logging
 from daemon.node.node import Node
 from daemon.node.reload import Reload, reload_remarks
+from daemon.node.starting import check_start, find_startup
 from daemon.node.stop_request import StopRequest
 from daemon.node.systemd import Notifier
-from daemon.node.wiring import build, check_start, find_startup
+from daemon.node.wiring import build
 from daemon.runtime.child_main import Failed, give_way
 from daemon.runtime.thread_loop import survive
 from daemon.sources.microphone import MicrophoneDevice, list_microphones

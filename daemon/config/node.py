@@ -13,7 +13,10 @@ from pydantic import Field, model_validator
 
 from daemon.bundle.encoder_specs import Number
 from daemon.config.devices import DevicesConfig
+from daemon.config.history import HistoryConfig
+from daemon.config.metrics import MetricsConfig
 from daemon.config.mqtt import MqttConfig, TopicLevel
+from daemon.config.page import PageConfig
 from daemon.config.places import SERVICE_CONFIG, SERVICE_STATE
 from daemon.config.streams import (
     StreamConfig,
@@ -30,6 +33,10 @@ from daemon.core.records import Modality
 MODELS = "models"
 # and what was taught
 TEACHING = "teaching"
+# and events with picture and sound
+HISTORY = "history"
+# the socket of a daemon that has not got one from systemd
+LOCAL_SOCKET = "local.sock"
 
 
 class HealthConfig(StrictModel):
@@ -47,6 +54,9 @@ class Config(StrictModel):
     state_directory: str | None = None
     models: ModelsConfig = ModelsConfig()
     teaching: TeachingConfig = TeachingConfig()
+    history: HistoryConfig | None = None
+    page: PageConfig = PageConfig()
+    metrics: MetricsConfig | None = None
     devices: DevicesConfig = DevicesConfig()
     mqtt: MqttConfig = MqttConfig()
     health: HealthConfig = HealthConfig()
@@ -97,6 +107,9 @@ def load_config(path: Path) -> Loaded[Config]:
     update["models"] = config.models.with_absolute_paths(base)
     update["devices"] = config.devices.with_absolute_paths(base)
     update["mqtt"] = config.mqtt.with_absolute_paths(base)
+    update["page"] = config.page.with_absolute_paths(base)
+    if config.metrics is not None:
+        update["metrics"] = config.metrics.with_absolute_paths(base)
     if config.state_directory is not None:
         update["state_directory"] = str(base / config.state_directory)
     absolute = config.model_copy(update=update)
@@ -154,6 +167,16 @@ def teaching_database(state: Path) -> Path:
 def fit_record(state: Path) -> Path:
     """Return the file about the latest fit of what was taught, in a state directory."""
     return state / TEACHING / "fit.json"
+
+
+def history_directory(config: Config) -> Path:
+    """Return the directory for the events that are kept."""
+    return state_directory(config) / HISTORY
+
+
+def local_socket(config: Config) -> Path:
+    """Return the socket of a daemon that has not got one from systemd."""
+    return state_directory(config) / LOCAL_SOCKET
 
 
 def models_directory(config: Config) -> Path:

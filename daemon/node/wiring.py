@@ -3,18 +3,14 @@
 Read from top to bottom: each object is built from objects that exist already.
 """
 
-import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from daemon import __version__
-from daemon.bundle.bundle import load_bundle
 from daemon.config.node import Config, fit_record, models_directory, state_directory, teaching_database
 from daemon.core.document import Loaded
-from daemon.core.errors import Refused, UpdateError
 from daemon.core.records import MODALITIES, Counters, Modality
 from daemon.core.timing import monotonic_ns
 from daemon.mqtt.home_assistant.ledger import FILE_NAME
@@ -50,15 +46,9 @@ from daemon.node.teaching_work import TeachingParts, TeachingWork
 from daemon.pipeline.recogniser import Recogniser
 from daemon.sources.factory import views_of
 from daemon.sources.view import Views
-from daemon.updates.policy import BuiltInBundle
-from daemon.updates.slots import TAUGHT
-from daemon.updates.startup import STATE_FILE, Startup, dry_start
-from daemon.updates.state_file import read_state, read_stored
+from daemon.updates.startup import Startup
 from daemon.updates.steps import ChildRunner
-from daemon.updates.taught_state import NOTHING_TAUGHT
 from daemon.updates.updater import Updater
-
-log = logging.getLogger(__name__)
 
 TEACHING_DISABLED = "teaching.enabled in config.yaml is false"
 CANNOT_BE_TAUGHT = "a stream is replayed as fast as possible: such a node cannot be taught"
@@ -118,50 +108,6 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
         changed=changed,
         stop=stop,
     )
-
-
-def find_startup(config: Config, *, counts: bool = True) -> Startup | None:
-    """Read which bundle is active; return None when the node's bundles are not replaced.
-
-    `counts`: see Startup. Raises Refused when neither the config's own bundle nor another one is known.
-    """
-    if not config.replaces_bundles:
-        return None
-    directory, has_source = models_directory(config), config.models.source is not None
-    built_in = _built_in_bundle(Path(config.bundle), directory)
-    return Startup(directory, built_in, counts=counts, has_source=has_source, teaches=config.can_teach)
-
-
-def check_start(config: Loaded[Config]) -> None:
-    """Build the node that a start would run, and write nothing. Raises Refused when it cannot be built."""
-    settings = config.document
-    if settings.replaces_bundles:
-        directory, has_source = models_directory(settings), settings.models.source is not None
-        built_in = _built_in_bundle(Path(settings.bundle), directory)
-        stored = dry_start(directory, built_in, has_source=has_source, teaches=settings.can_teach).bundle_to_run
-        if stored is not None:
-            config = replace(config, document=settings.model_copy(update={"bundle": str(stored.directory)}))
-    build(config, None, StopRequest())
-
-
-def _built_in_bundle(directory: Path, models: Path) -> BuiltInBundle:
-    """Return the config's own bundle, even if it is damaged: it is not needed while another bundle is active."""
-    try:
-        return BuiltInBundle(load_bundle(directory).manifest.id, directory)
-    except Refused as error:
-        base = _last_built_in_id(models)
-        if base is None:
-            raise
-        log.error("the config's own bundle cannot be used: %s", error)
-        return BuiltInBundle(base, directory)
-
-
-def _last_built_in_id(models: Path) -> str | None:
-    try:
-        base = read_state(models / STATE_FILE).base
-        return base or read_stored(models / TAUGHT / STATE_FILE, NOTHING_TAUGHT).built_in
-    except UpdateError:  # reported when the states are read for the start
-        return None
 
 
 def _first_recogniser(settings: Config, loader: BundleLoader, startup: Startup | None) -> Recogniser:

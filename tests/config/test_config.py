@@ -181,7 +181,7 @@ def test_a_device_alone_means_the_same_as_with_its_key(tmp_path: Path) -> None:
 
 def test_the_shipped_config_contains_every_key() -> None:
     def keys(model: type[StrictModel]) -> set[str]:
-        found = set(model.model_fields)
+        found = {field.alias or name for name, field in model.model_fields.items()}
         for field in model.model_fields.values():
             for part in [field.annotation, *getattr(field.annotation, "__args__", ())]:
                 if isinstance(part, type) and issubclass(part, StrictModel):

@@ -1,0 +1,1 @@
+"""Events kept on the device with picture and sound: their packets, clips, snapshots, and the store."""
