@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from daemon.core.records import EndedBy, Embedding, Event, EventPhase, Modality, Moment, Recognition
+from daemon.core.records import Embedding, EndedBy, Event, EventPhase, Modality, Moment, Recognition
 from daemon.core.timing import NS_PER_S
 from daemon.fusion.events import EventSettings
 from daemon.fusion.fuse import Fused
