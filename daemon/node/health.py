@@ -198,6 +198,7 @@ class Health(_Part):
     accelerators: dict[str, AcceleratorHealth]
     mqtt: MqttHealth
     teaching: TeachingHealth
+    history: HistoryHealth
     process: ProcessHealth
     latency_ms: LatencyHealth
 

@@ -8,8 +8,10 @@ from types import MappingProxyType
 from daemon.config.streams import StreamConfig
 from daemon.core.errors import Refused
 from daemon.core.records import Counters, EndedBy, Modality
+from daemon.fusion.events import EventSettings
 from daemon.fusion.fuse import Fused, FusionHead, StreamFusion
 from daemon.node.health import StreamHealth
+from daemon.node.history_inbox import HistoryInbox
 from daemon.node.input_health import inputs_health
 from daemon.node.intake import Intake
 from daemon.node.near_misses import NearMisses
@@ -25,7 +27,7 @@ from daemon.pipeline.live import LiveFusion, LiveStream
 from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.preparation import Preparation, encoder_counters
 from daemon.pipeline.recent import RecentInput
-from daemon.pipeline.recogniser import Recogniser
+from daemon.pipeline.recogniser import Recogniser, event_settings
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.processor import ProcessorShare
 from daemon.sources.text import TextInlet
@@ -54,11 +56,13 @@ class Stream:
         on_change: Callable[[], None],
         peaks: PeakQueue | None = None,
         views: Mapping[str, Views] = NO_VIEWS,
+        inbox: HistoryInbox | None = None,
     ) -> None:
         """Raises Refused when the bundle uses nothing that the stream's sources deliver.
 
         `on_change` is called when the state of a source or of the switch has changed. `peaks` takes the peaks of events
         where labels can be taught; None: they cannot. `views` has the cameras that other streams look at, by stream.
+        `inbox` takes the events where these are kept.
         """
         self.name = name
         self.counters = counters
@@ -67,6 +71,7 @@ class Stream:
         self.recent = RecentInput(recogniser.bundle.manifest) if is_taught else None
         self.peaks = EventPeaks(name, peaks) if peaks is not None and is_taught else None
         self._near_misses = NearMisses(name, peaks) if peaks is not None and is_taught else None
+        self._inbox = inbox
         self._config = config
         self._recogniser, self._bundle = recogniser, bundle
         self._publisher = publisher
@@ -92,7 +97,8 @@ class Stream:
     def live(self, recogniser: Recogniser, bundle: PublishedBundle, head: FusionHead) -> LiveStream:
         """Return what the shared fusion thread needs of this stream under a bundle."""
         manifest = recogniser.bundle.manifest
-        publish = partial(self._publish, bundle.with_labels(manifest.labels_in(self.name)))
+        settings = event_settings(manifest, self._config.events, self.name)
+        publish = partial(self._publish, bundle.with_labels(manifest.labels_in(self.name)), settings)
         counters = encoder_counters(manifest.encoder_modalities, self.counters)
         return LiveStream(self.name, self._new_fusion(recogniser, head), publish, counters)
 
@@ -243,8 +249,10 @@ class Stream:
         if self.recent is not None and self._looks_at is not None and self._looks_at.is_closed:
             self.recent.forget("image")
 
-    def _publish(self, bundle: PublishedBundle, fused: Fused) -> None:
+    def _publish(self, bundle: PublishedBundle, settings: EventSettings, fused: Fused) -> None:
         self._publisher.publish(bundle, fused)
+        if self._inbox is not None:
+            self._inbox.observe(self.name, bundle.view.id, settings, fused, self._publisher.delay_ns)
         if self.peaks is not None:
             self.peaks.observe(bundle.view.labels, bundle.fingerprints, fused, self._publisher.delay_ns)
         if self._near_misses is not None:
