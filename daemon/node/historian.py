@@ -9,10 +9,10 @@ from daemon.core.timing import monotonic_ns
 from daemon.history.records import Quota, Verdict
 from daemon.history.ring import MediaRing
 from daemon.node.history_disk import HistoryDisk
-from daemon.node.history_health import NO_HISTORY, HistoryHealth
 from daemon.node.history_inbox import Delete, HistoryChange, HistoryInbox, Judge, Keep
 from daemon.node.history_topics import SnapshotTopics
 from daemon.node.history_work import HistoryWork
+from daemon.node.kept_health import NO_HISTORY, HistoryHealth
 from daemon.runtime.heartbeat import DISK_S, Heartbeat
 from daemon.runtime.thread_loop import LoopThread
 
@@ -53,7 +53,7 @@ class Historian:
         self.progress.mark(DISK_S)
         self._thread.start()
 
-    def keep(self, event: str, on: bool) -> None:  # noqa: FBT001
+    def keep(self, event: str, on: bool) -> None:
         """Keep an event whatever the quota, or no longer. Raises HistoryError.
 
         This call and the next two can be made on any thread, and return once the change is on disk.
@@ -117,7 +117,7 @@ class NoHistorian:
         """Remove the snapshots that were published before."""
         self._topics.begin()
 
-    def keep(self, event: str, on: bool) -> None:  # noqa: ARG002, FBT001
+    def keep(self, event: str, on: bool) -> None:  # noqa: ARG002
         """Raise HistoryError."""
         raise HistoryError("off", OFF)
 

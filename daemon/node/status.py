@@ -9,11 +9,10 @@ from daemon.node.health import (
     MqttHealth,
     SourceHealth,
     StreamHealth,
-    TeachingHealth,
     fails,
     is_faulty,
 )
-from daemon.node.history_health import HistoryHealth
+from daemon.node.kept_health import HistoryHealth, TeachingHealth
 
 
 def status_payload(health: Health, models_problem: str | None) -> StatusPayload:

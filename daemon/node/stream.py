@@ -5,11 +5,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
+from daemon.config.history import HistoryConfig
 from daemon.config.streams import StreamConfig
 from daemon.core.errors import Refused
 from daemon.core.records import Counters, EndedBy, Modality
 from daemon.fusion.events import EventSettings
 from daemon.fusion.fuse import Fused, FusionHead, StreamFusion
+from daemon.history.ring import MediaRing
+from daemon.history.snapshots import jpeg_of
 from daemon.node.health import StreamHealth
 from daemon.node.history_inbox import HistoryInbox
 from daemon.node.input_health import inputs_health
@@ -19,6 +22,7 @@ from daemon.node.peaks import EventPeaks, PeakQueue
 from daemon.node.stream_publisher import PublishedBundle, StreamPublisher
 from daemon.node.stream_sources import StreamSources
 from daemon.node.switches import Switch
+from daemon.node.watching import Watching
 from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.gates import Gates
 from daemon.pipeline.keep_alive import EmbeddingRepeater, KeepAlive, keep_alive_rules
@@ -56,13 +60,14 @@ class Stream:
         on_change: Callable[[], None],
         peaks: PeakQueue | None = None,
         views: Mapping[str, Views] = NO_VIEWS,
+        history: HistoryConfig | None = None,
         inbox: HistoryInbox | None = None,
     ) -> None:
         """Raises Refused when the bundle uses nothing that the stream's sources deliver.
 
         `on_change` is called when the state of a source or of the switch has changed. `peaks` takes the peaks of events
         where labels can be taught; None: they cannot. `views` has the cameras that other streams look at, by stream.
-        `inbox` takes the events where these are kept.
+        `history` says how events are kept, and `inbox` takes them; None: none are.
         """
         self.name = name
         self.counters = counters
@@ -71,6 +76,7 @@ class Stream:
         self.recent = RecentInput(recogniser.bundle.manifest) if is_taught else None
         self.peaks = EventPeaks(name, peaks) if peaks is not None and is_taught else None
         self._near_misses = NearMisses(name, peaks) if peaks is not None and is_taught else None
+        self.ring = None if history is None or is_in_order(config) else _new_ring(config, history)
         self._inbox = inbox
         self._config = config
         self._recogniser, self._bundle = recogniser, bundle
@@ -90,7 +96,9 @@ class Stream:
         self._sources = StreamSources(
             name, config, manifest, counters, on_change=on_change, views=own, looks_at=self._looks_at
         )
-        self._intake = Intake(config, counters, publisher, self.recent, own)
+        # what people who look at the node see of the stream
+        self.watching = Watching(name, self._gates)
+        self._intake = Intake(config, counters, publisher, self.recent, self.watching, own, self.ring)
         if not self._sources and not self._takes_text:
             raise Refused(f"streams.{name}: captures nothing that the bundle {manifest.id} uses")
 
@@ -142,7 +150,7 @@ class Stream:
             Preparation(manifest, counters),
             encoders,
             self._new_fusion(self._recogniser, self._recogniser.new_head()),
-            partial(self._publisher.publish, self._bundle.with_labels(manifest.labels_in(self.name))),
+            partial(self._publish, self._bundle.with_labels(manifest.labels_in(self.name))),
             counters,
             self._stop,
             self._gates,
@@ -154,6 +162,12 @@ class Stream:
     def is_live(self) -> bool:
         """Whether the stream can be paused: a replay as fast as possible cannot."""
         return not is_in_order(self._config)
+
+    @property
+    def is_camera_closed(self) -> bool:
+        """Whether the camera is closed on request, also that of another stream at which this one looks."""
+        is_view_closed = self._looks_at is not None and self._looks_at.is_closed
+        return self._switch.paused or self._switch.blind or is_view_closed
 
     @property
     def takes_text(self) -> bool:
@@ -246,11 +260,16 @@ class Stream:
 
     def _forget_view(self) -> None:
         """Forget the pictures of another stream's camera once it is closed on request."""
-        if self.recent is not None and self._looks_at is not None and self._looks_at.is_closed:
-            self.recent.forget("image")
+        if self._looks_at is not None and self._looks_at.is_closed:
+            self.watching.forget("image")
+            if self.recent is not None:
+                self.recent.forget("image")
+            if self.ring is not None:
+                self.ring.forget("image")
 
     def _publish(self, bundle: PublishedBundle, settings: EventSettings, fused: Fused) -> None:
         self._publisher.publish(bundle, fused)
+        self.watching.observe(bundle, fused, self._publisher.delay_ns)
         if self._inbox is not None:
             self._inbox.observe(self.name, bundle.view.id, settings, fused, self._publisher.delay_ns)
         if self.peaks is not None:
@@ -268,3 +287,8 @@ class Stream:
 
     def _new_fusion(self, recogniser: Recogniser, head: FusionHead) -> StreamFusion:
         return recogniser.new_fusion(head, self.name, self._config.fusion, self._config.events)
+
+
+def _new_ring(config: StreamConfig, history: HistoryConfig) -> MediaRing:
+    """Return what keeps the latest seconds of a stream: an event is known `min_duration_s` after it has begun."""
+    return MediaRing(has_packets=False, before_s=history.before_s + config.events.min_duration_s, encode=jpeg_of)
