@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from daemon.cli.teach_state import node_state, opened
+from daemon.cli.node_state import node_state
+from daemon.cli.teach_state import opened
 from daemon.core.errors import Refused
 from daemon.core.text import clean
 from daemon.teaching.records import Example

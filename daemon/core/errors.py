@@ -43,8 +43,8 @@ UpdateFault = Literal["source", "trust", "disk", "memory", "clock", "bundle", "w
 TeachingFault = Literal["disk", "damaged", "limit", "unknown", "invalid"]
 
 # disk: full, failing, or locked by another process; damaged: the file was set aside; limit: the events that somebody
-# keeps leave no room for others; unknown: no such event, or no such file of it
-HistoryFault = Literal["disk", "damaged", "limit", "unknown"]
+# keeps leave no room for others; unknown: no such event, or no such file of it; off: the node has no history
+HistoryFault = Literal["disk", "damaged", "limit", "unknown", "off"]
 
 
 class PerceptdError(Exception):

@@ -16,6 +16,9 @@ DATABASE = "history.db"
 CLIPS = "clips"
 PART = ".part"
 
+# as `set_aside` of core/files.py names them
+ASIDE = ".damaged"
+
 Which = Literal["snapshot", "clip"]
 ENDINGS: dict[Which, str] = {"snapshot": ".jpg", "clip": ".mp4"}
 
@@ -101,6 +104,14 @@ def name_files(clips: Path, events: Iterable[KeptEvent]) -> None:
                     part.replace(file_of(clips, event.number, which))
             except FileNotFoundError:
                 continue
+
+
+def remove_aside(directory: Path) -> None:
+    """Remove what was set aside when the index was damaged. Raises OSError."""
+    for name in (DATABASE, CLIPS):
+        aside = (directory / name).with_suffix(ASIDE)
+        if os.path.lexists(aside):
+            remove(aside)
 
 
 def listed(clips: Path) -> Iterator[tuple[Path, int | None, Which, bool]]:

@@ -10,7 +10,7 @@ from daemon.core.errors import HistoryError
 from daemon.core.timing import monotonic_ns
 from daemon.history.age import Age
 from daemon.history.database import HistoryDatabase, disk_error
-from daemon.history.files import complete, name_files, paths_of, remove_all
+from daemon.history.files import complete, name_files, paths_of, remove_all, remove_aside
 from daemon.history.quota import check_limit, check_room, to_go
 from daemon.history.reader import usage_of
 from daemon.history.records import KeptEvent, Paths, Quota, Usage, Verdict
@@ -141,6 +141,8 @@ class HistoryStore:
             candidates = database.execute(_CANDIDATES, (MAX_TO_GO,)).fetchall()
             before_s = self._at_s(database) - self._quota.age_s
         numbers = to_go(candidates, excess_bytes=usage.size_bytes - self._quota.size_bytes, before_s=before_s)
+        if before_s > 0:  # the history has begun anew, longer ago than events stay
+            self._remove_aside()
         self._removed += numbers
         return len(numbers)
 
@@ -159,6 +161,12 @@ class HistoryStore:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _remove_aside(self) -> None:
+        try:
+            remove_aside(self._clips.parent)
+        except OSError as error:
+            raise disk_error(self._clips.parent, error) from error
 
     def _has_work(self) -> bool:
         return bool(self._begun or self._finished or self._changes or self._removed or self._unnamed or self._to_remove)
