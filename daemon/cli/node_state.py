@@ -58,3 +58,10 @@ def as_owner(directory: Path) -> Iterator[None]:
     finally:
         os.seteuid(0)
         os.setegid(0)
+
+
+def give_to_caller(path: Path) -> None:
+    """Give a new file or directory to the person who runs the command with sudo. Raises OSError."""
+    user, group = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if os.geteuid() == 0 and user.isdecimal() and group.isdecimal():
+        os.chown(path, int(user), int(group), follow_symlinks=False)

@@ -38,10 +38,9 @@ class HistoryEraser:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._database.close()
 
-    def delete(self, ids: Sequence[str]) -> None:
-        """Delete these events."""
-        marks = ", ".join("?" * len(ids))
-        self._delete(f"id IN ({marks})", ids)
+    def delete(self, ids: Sequence[str]) -> Iterator[int]:
+        """Delete these events; yield the count of each step."""
+        return self._delete_in_steps(f"id IN ({', '.join('?' * len(ids))})", ids)
 
     def delete_before(self, day: str) -> Iterator[int]:
         """Delete the events of the days before this one, but for those that stay; yield the count of each step."""
