@@ -12,6 +12,7 @@ PerceptdError
 │                      ChildCrashed: ended by a signal. ChildTimeout: not done in time.
 │                      AcceleratorError: an accelerator failed; `kind` says how.
 ├── UpdateError        A bundle was not replaced. Retry later, or skip that version; `kind` says which.
+├── LocalError         A request on the local socket has no result; `kind` says why. Show the message.
 ├── TeachingError      Nothing was changed in what was taught; `kind` says why. Answer with the message.
 ├── HistoryError       An event was not kept, changed or found; `kind` says why. Count it, or answer with the message.
 └── InputError         One input from outside is unusable. Drop it and count it.
@@ -45,6 +46,9 @@ TeachingFault = Literal["disk", "damaged", "limit", "unknown", "invalid"]
 # disk: full, failing, or locked by another process; damaged: the file was set aside; limit: the events that somebody
 # keeps leave no room for others; unknown: no such event, or no such file of it; off: the node has no history
 HistoryFault = Literal["disk", "damaged", "limit", "unknown", "off"]
+
+# down: the daemon does not answer; refused: it answers why not
+LocalFault = Literal["down", "refused"]
 
 
 class PerceptdError(Exception):
@@ -145,6 +149,14 @@ class HistoryError(PerceptdError):
     """An event was not kept, changed or found; the message says why, in words for a person."""
 
     def __init__(self, kind: HistoryFault, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class LocalError(PerceptdError):
+    """A request on the local socket has no result; the message says why."""
+
+    def __init__(self, kind: LocalFault, message: str) -> None:
         super().__init__(message)
         self.kind = kind
 
