@@ -64,9 +64,9 @@ class HistoryStore:
         # whether the journal may have rows that were deleted
         self._holds_deleted = False
         self._fault: HistoryError | None = None
-        self._age, self._age_of = Age.of_start(None, now(), now_ns()), 0
         with self._file.reading() as database:
             (self._number,) = database.execute("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence").fetchone()
+            self._age, self._age_of = _age_at(database, now(), now_ns()), self._file.openings
 
     @property
     def problem(self) -> str | None:
@@ -234,9 +234,13 @@ class HistoryStore:
     def _at_s(self, database: sqlite3.Connection) -> float:
         """Return the age of the history, as the open file has it. Raises sqlite3.Error."""
         if self._age_of != self._file.openings:
-            stored = database.execute("SELECT at_s, wall_s FROM age").fetchone()
-            self._age, self._age_of = Age.of_start(stored, self._now(), self._now_ns()), self._file.openings
+            self._age, self._age_of = _age_at(database, self._now(), self._now_ns()), self._file.openings
         return self._age.at(self._now(), self._now_ns())
+
+
+def _age_at(database: sqlite3.Connection, now_s: float, now_ns: int) -> Age:
+    stored = database.execute("SELECT at_s, wall_s FROM age WHERE typeof(at_s) = 'real' AND typeof(wall_s) = 'real'")
+    return Age.of_start(stored.fetchone(), now_s, now_ns)
 
 
 def _end_of(event: KeptEvent) -> tuple[object, ...]:
